@@ -1,0 +1,189 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * layout.h - every byte that two processes share, who writes it, who reads it, and in which order.
+ *
+ * One segment (a sealed memfd) for each worker. The creator is the dispatcher; the worker attaches.
+ *
+ *      0 +----------------+
+ *        | header         |  constants, magic; the two doorbells' sleep words
+ *   4096 +----------------+
+ *        | slot 0..n-1    |  one run's place each, 128 bytes
+ *        +----------------+  page boundary
+ *        | request ring   |  dispatcher writes, worker reads
+ *        +----------------+  page boundary
+ *        | reply ring     |  worker writes, dispatcher reads
+ *        +----------------+
+ *
+ * Nothing here is a pointer, a descriptor, a size_t, a bool, an enum or a lock. The dispatcher keeps
+ * private copies of all constants and never reads them back: a worker may overwrite any byte.
+ *
+ * The memory-order labels (R1, A1, ...) are explained in docs/memory.md.
+ *
+ * Layout versions, oldest first:
+ *   1  first layout
+ */
+#ifndef MILLRACE_LAYOUT_H
+#define MILLRACE_LAYOUT_H
+
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LAYOUT_VERSION 1u
+#define SEGMENT_MAGIC UINT64_C(0x454341524c4c494d) /* the bytes "MILLRACE" */
+
+/*
+ * Doorbell: the sleep word of one process on this segment (shm/doorbell.h).
+ *
+ *  offset  size  field   writer           reader  order / meaning
+ *       0     4  asleep  sleeper; waker   both    S1<->S2: 1 = write the eventfd after publishing
+ *       4   124  -                                one writer's line, and its neighbour
+ */
+struct doorbell_shared {
+    _Atomic uint32_t asleep;
+    uint8_t pad[124];
+};
+
+/*
+ * Segment header, at offset 0, 4096 bytes. All of it but the doorbells is written once, before the
+ * worker exists.
+ *
+ *  offset  size  field                 writer   reader   order / meaning
+ *       0     8  magic                 creator  worker   SEGMENT_MAGIC
+ *       8     4  layout_version        creator  worker   LAYOUT_VERSION
+ *      12     4  header_bytes          creator  worker   sizeof(struct segment_header)
+ *      16     8  total_bytes           creator  worker   equals the memfd's size
+ *      24     8  build_id              creator  worker   BUILD_ID of the dispatcher
+ *      32     8  created_ns            creator  worker   CLOCK_MONOTONIC, for people
+ *      40     4  slot_count            creator  worker   1 .. SLOT_COUNT_MAX
+ *      44     4  request_ring_bytes    creator  worker   capacity, a power of two
+ *      48     4  reply_ring_bytes      creator  worker   capacity, a power of two
+ *      52     4  window_bytes          creator  worker   charge a run may have undelivered
+ *      56     8  slots_offset          creator  worker   of struct slot_shared[slot_count]
+ *      64     8  request_ring_offset   creator  worker   of struct ring_shared
+ *      72     8  reply_ring_offset     creator  worker   of struct ring_shared
+ *     128   128  worker_bell           both     both     the worker sleeps on this one
+ *     256   128  dispatcher_bell       both     both     the dispatcher sleeps on this one
+ *     384  3712  -                                       zero, for later versions
+ */
+struct segment_header {
+    uint64_t magic;
+    uint32_t layout_version;
+    uint32_t header_bytes;
+    uint64_t total_bytes;
+    uint64_t build_id;
+    uint64_t created_ns;
+    uint32_t slot_count;
+    uint32_t request_ring_bytes;
+    uint32_t reply_ring_bytes;
+    uint32_t window_bytes;
+    uint64_t slots_offset;
+    uint64_t request_ring_offset;
+    uint64_t reply_ring_offset;
+    uint8_t pad0[48];
+    struct doorbell_shared worker_bell;
+    struct doorbell_shared dispatcher_bell;
+    uint8_t pad1[3712];
+};
+
+/*
+ * Slot: one run's place on a worker, 128 bytes. The dispatcher's half and the worker's half lie on
+ * different cache lines.
+ *
+ *  offset  size  field      writer      reader      order / meaning
+ *       0     8  word       both        both        R3->A3: (generation << 8) | state, by CAS
+ *       8     8  cancel     dispatcher  worker      R4->A4: (generation << 8) | reason; 0 = none
+ *      16     8  delivered  dispatcher  worker      R5->A5: charge delivered to the client so far
+ *      64     8  progress   worker      dispatcher  relaxed: CLOCK_MONOTONIC ns of the last step
+ *
+ * States, and who may take each arrow (always by CAS on `word`):
+ *
+ *   FREE     -> OFFERED   dispatcher   new generation; before the START record is committed
+ *   OFFERED  -> RUNNING   worker       when it takes the START record
+ *   OFFERED  -> REVOKED   dispatcher   cancelled before the worker looked; it never starts
+ *   RUNNING  -> ENDED     worker       before it commits the END or ERROR record
+ *   REVOKED  -> ENDED     worker       likewise, without having run
+ *   ENDED    -> FREE      dispatcher   after the END or ERROR record was drained
+ */
+enum slot_state {
+    SLOT_FREE = 0,
+    SLOT_OFFERED,
+    SLOT_RUNNING,
+    SLOT_REVOKED,
+    SLOT_ENDED,
+    SLOT_STATE_COUNT
+};
+
+struct slot_shared {
+    _Atomic uint64_t word;
+    _Atomic uint64_t cancel;
+    _Atomic uint64_t delivered;
+    uint8_t pad0[40];
+    _Atomic uint64_t progress;
+    uint8_t pad1[56];
+};
+
+/*
+ * Record ring: single producer, single consumer, `capacity` bytes of data after the control words.
+ * Positions are 64-bit and free-running; only offsets into the data are masked.
+ *
+ *  offset  size  field     writer    reader    order / meaning
+ *       0     8  tail      producer  consumer  R1->A1: position after the last committed record
+ *     128     8  head      consumer  producer  R2->A2: position of the first byte still in use
+ *     256     4  capacity  creator   worker    constant once shared; a power of two
+ *     384     -  data      producer  consumer  ordered by R1/A1 and R2/A2
+ */
+struct ring_shared {
+    _Atomic uint64_t tail;
+    uint8_t pad0[120];
+    _Atomic uint64_t head;
+    uint8_t pad1[120];
+    uint32_t capacity;
+    uint8_t pad2[124];
+    uint8_t data[];
+};
+
+/*
+ * Record: a header and `bytes` of payload, padded to RECORD_ALIGN, contiguous in the ring. Where the
+ * rest before the wrap is too small, a RECORD_PAD fills it. Headers start at multiples of
+ * RECORD_ALIGN, so one always fits before the wrap.
+ *
+ *  offset  size  field       meaning
+ *       0     4  bytes       payload bytes after this header
+ *       4     2  slot        slot index; 0 where a kind has none
+ *       6     1  kind        enum record_kind (protocol.h)
+ *       7     1  flags       RECORD_MORE ...
+ *       8     4  generation  the slot's, as in its word
+ *      12     4  sequence    of this slot and generation, from 0, each record one more
+ */
+struct record {
+    uint32_t bytes;
+    uint16_t slot;
+    uint8_t kind;
+    uint8_t flags;
+    uint32_t generation;
+    uint32_t sequence;
+};
+
+#define RECORD_ALIGN 16u
+
+/* clang-format off */
+_Static_assert(sizeof(struct doorbell_shared) == 128, "layout table");
+_Static_assert(offsetof(struct segment_header, total_bytes) == 16, "layout table");
+_Static_assert(offsetof(struct segment_header, slot_count) == 40, "layout table");
+_Static_assert(offsetof(struct segment_header, slots_offset) == 56, "layout table");
+_Static_assert(offsetof(struct segment_header, worker_bell) == 128, "layout table");
+_Static_assert(offsetof(struct segment_header, dispatcher_bell) == 256, "layout table");
+_Static_assert(sizeof(struct segment_header) == 4096, "layout table");
+_Static_assert(offsetof(struct slot_shared, delivered) == 16, "layout table");
+_Static_assert(offsetof(struct slot_shared, progress) == 64, "layout table");
+_Static_assert(sizeof(struct slot_shared) == 128, "layout table");
+_Static_assert(offsetof(struct ring_shared, head) == 128, "layout table");
+_Static_assert(offsetof(struct ring_shared, capacity) == 256, "layout table");
+_Static_assert(offsetof(struct ring_shared, data) == 384, "layout table");
+_Static_assert(sizeof(struct record) == RECORD_ALIGN, "a header fits before every wrap");
+_Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "shared words must be lock-free to cross processes");
+_Static_assert(ATOMIC_INT_LOCK_FREE == 2, "shared words must be lock-free to cross processes");
+/* clang-format on */
+
+#endif

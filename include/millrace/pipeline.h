@@ -1,0 +1,496 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * millrace/pipeline.h - write a pipeline in C or C++.
+ *
+ * A pipeline is a shared object that this header alone is enough for: there is nothing to link. The
+ * functions come as a table when millrace-worker loads the object.
+ *
+ *     #include <millrace/pipeline.h>
+ *
+ *     static int greet(struct mr_call *call)
+ *     {
+ *         return mr_value_stringf(mr_return(call), "hello %s", mr_arg_string(call, 0));
+ *     }
+ *
+ *     MR_PIPELINE(greeter)
+ *     {
+ *         mr_variable name = mr_input(builder, MR_STRING, .title = "name");
+ *         mr_output(builder, mr_pipe(builder, greet, MR_STRING, name));
+ *     }
+ *
+ *     cc -shared -fPIC greet.c -o greet.so $(pkg-config --cflags millrace)
+ *     millrace serve me/greeter:v1=greet.so:greeter
+ *
+ * Everything here is called from the one thread in which millrace calls you. Runs are interleaved
+ * on that thread when the server was started with --concurrency above 1: an iterator that has
+ * nothing yet says so with mr_later_ms() instead of sleeping.
+ *
+ * Text is UTF-8. A chunk whose text is not ends the run with an error that says so.
+ */
+#ifndef MILLRACE_PIPELINE_H
+#define MILLRACE_PIPELINE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A change that old shared objects cannot live with raises the version; additions grow the table. */
+#define MR_API_VERSION 1u
+
+enum mr_type {
+    MR_STRING = 0,
+    MR_INTEGER,
+    MR_FP,
+    MR_BOOLEAN,
+    MR_NONE,
+    MR_ARRAY,
+    MR_DICTIONARY,
+    MR_STREAM, /* of a pipe: its result is an iterator's items, one a line */
+    MR_TYPE_COUNT
+};
+
+/* What next() and pipes return; any negative number is a failure. */
+enum mr_result {
+    MR_END = 0,  /* the iterator is exhausted */
+    MR_ITEM = 1, /* one value was written */
+    MR_LATER = 2 /* nothing yet; mr_later_ms() said when to ask again */
+};
+
+/* The kinds of failure clients can be told; see docs/protocol.md for the words they see. */
+enum mr_error {
+    MR_ERROR_INPUT = 0,
+    MR_ERROR_CUDA_OOM,
+    MR_ERROR_CUDA,
+    MR_ERROR_OOM,
+    MR_ERROR_PIPELINE,
+    MR_ERROR_STARTUP,
+    MR_ERROR_LOADING,
+    MR_ERROR_TIMEOUT,
+    MR_ERROR_UNKNOWN
+};
+
+enum mr_log_level { MR_LOG_DEBUG = 0, MR_LOG_INFO, MR_LOG_WARNING, MR_LOG_ERROR };
+
+struct mr_builder; /* the graph being built; valid inside MR_PIPELINE */
+struct mr_call;    /* one call of one pipe; valid until the pipe returns */
+struct mr_value;   /* one value being written, straight into shared memory */
+
+/* A handle of the graph: an input, or the result of a pipe. */
+typedef int mr_variable;
+
+/* ---- input values, read only --------------------------------------------------------------- */
+
+struct mr_pair;
+
+/* A value that came with the request. All memory belongs to the run and lives until it ends. */
+struct mr_object {
+    enum mr_type type;
+    bool is_unsigned; /* MR_INTEGER above INT64_MAX: read it from u.natural */
+    union {
+        bool boolean;
+        int64_t integer;
+        uint64_t natural;
+        double fp;
+        struct {
+            const char *bytes; /* NUL-terminated; may hold further NULs inside */
+            size_t count;
+        } string;
+        struct {
+            const struct mr_object *items;
+            size_t count;
+        } array;
+        struct {
+            const struct mr_pair *pairs; /* in the order of the request */
+            size_t count;
+        } dictionary;
+    } u;
+};
+
+struct mr_pair {
+    struct mr_object key; /* always MR_STRING */
+    struct mr_object value;
+};
+
+/* ---- the graph ----------------------------------------------------------------------------- */
+
+/* One result of a pipeline, item by item. The runtime calls next() until MR_END, a failure or a
+ * cancellation, and then close() exactly once, also when the run is cancelled. */
+struct mr_iterator {
+    void *state;
+    int (*next)(void *state, struct mr_value *out); /* MR_ITEM, MR_END, MR_LATER, or a failure */
+    void (*close)(void *state);                     /* may be NULL */
+};
+
+/* A pipe reads its arguments from `call` and answers with mr_return_stream(), with one value
+ * written to mr_return(), or with a failure. */
+typedef int mr_pipe_fn(struct mr_call *call);
+
+/* What clients can see of an input. `type` is enforced; limits are metadata, as in `pipeline`.
+ * NULL and 0 mean "not said". Number limits are text, so that integers stay exact. */
+struct mr_input_options {
+    enum mr_type type;
+    const char *title;
+    const char *description;
+    const char *examples;     /* JSON text */
+    const char *default_json; /* JSON text of the value when the input is left out or null */
+    const char *gt, *ge, *lt, *le, *multiple_of;
+    const char *choices; /* JSON text of an array */
+    size_t min_length, max_length;
+    bool optional; /* null is accepted */
+};
+
+/* ---- the function table (use the functions below it) --------------------------------------- */
+
+struct mr_api {
+    uint32_t version; /* MR_API_VERSION of the worker */
+    uint32_t bytes;   /* sizeof(struct mr_api) of the worker */
+
+    mr_variable (*builder_input)(struct mr_builder *, const struct mr_input_options *);
+    mr_variable (*builder_pipe)(struct mr_builder *, mr_pipe_fn *, const char *name,
+                                const int *type_and_inputs, size_t count);
+    void (*builder_output)(struct mr_builder *, mr_variable);
+    void (*builder_on_startup)(struct mr_builder *, mr_pipe_fn *);
+    void (*builder_state)(struct mr_builder *, void *state, void (*destroy)(void *state));
+
+    size_t (*arg_count)(struct mr_call *);
+    const struct mr_object *(*arg)(struct mr_call *, size_t index);
+    void *(*call_state)(struct mr_call *);
+    struct mr_value *(*call_return)(struct mr_call *);
+    int (*return_stream)(struct mr_call *, const struct mr_iterator *);
+    int (*call_vfail)(struct mr_call *, enum mr_error, const char *format, va_list);
+
+    int (*value_none)(struct mr_value *);
+    int (*value_boolean)(struct mr_value *, bool);
+    int (*value_integer)(struct mr_value *, int64_t);
+    int (*value_natural)(struct mr_value *, uint64_t);
+    int (*value_fp)(struct mr_value *, double);
+    int (*value_string)(struct mr_value *, const char *bytes, size_t count);
+    int (*value_vstringf)(struct mr_value *, const char *format, va_list);
+    int (*value_bytes)(struct mr_value *, const void *bytes, size_t count);
+    int (*value_array)(struct mr_value *, size_t count);
+    int (*value_dictionary)(struct mr_value *, size_t count);
+    int (*value_object)(struct mr_value *, const struct mr_object *);
+    int (*value_later)(struct mr_value *, uint64_t ms);
+    int (*value_vfail)(struct mr_value *, enum mr_error, const char *format, va_list);
+
+    bool (*cancelled)(void);
+    const char *(*run_id)(void);
+    void (*vlog)(enum mr_log_level, const char *format, va_list);
+};
+
+/* What a shared object exports: a list of its pipelines, behind one symbol. */
+struct mr_export {
+    uint32_t version;   /* MR_API_VERSION it was compiled with */
+    uint32_t api_bytes; /* sizeof(struct mr_api) it was compiled with */
+    const char *name;
+    void (*define)(struct mr_builder *);
+    const struct mr_api **api; /* where the worker puts its table */
+    const struct mr_export *next;
+};
+
+#define MR_HIDDEN_ __attribute__((weak, visibility("hidden")))
+#define MR_PRINTF_(text, first) __attribute__((format(printf, text, first)))
+
+/* One of each for the whole shared object, however many sources include this header. */
+MR_HIDDEN_ const struct mr_api *mr_api_ = NULL;
+MR_HIDDEN_ struct mr_export *mr_exports_ = NULL;
+
+__attribute__((weak, visibility("default"))) const struct mr_export *mr_pipeline_exports(void);
+const struct mr_export *mr_pipeline_exports(void)
+{
+    return mr_exports_;
+}
+
+/* Defines the pipeline `NAME`; its body builds the graph on `builder` and runs once, at load. */
+#define MR_PIPELINE(NAME)                                                                          \
+    static void mr_define_##NAME(struct mr_builder *builder);                                      \
+    __attribute__((constructor)) static void mr_export_##NAME(void)                                \
+    {                                                                                              \
+        static struct mr_export entry;                                                             \
+        entry.version = MR_API_VERSION;                                                            \
+        entry.api_bytes = (uint32_t)sizeof(struct mr_api);                                         \
+        entry.name = #NAME;                                                                        \
+        entry.define = mr_define_##NAME;                                                           \
+        entry.api = &mr_api_;                                                                      \
+        entry.next = mr_exports_;                                                                  \
+        mr_exports_ = &entry;                                                                      \
+    }                                                                                              \
+    static void mr_define_##NAME(struct mr_builder *builder)
+
+/* ---- building ------------------------------------------------------------------------------ */
+
+/* Adds an input: mr_input(builder, MR_STRING, .title = "text", .optional = true). Inputs are taken
+ * from the request by position. In C++: mr_input(builder, MR_STRING, {.title = "text"}). */
+#ifndef __cplusplus
+#define mr_input(builder, ...)                                                                     \
+    mr_api_->builder_input(builder, &(const struct mr_input_options){.type = __VA_ARGS__})
+#endif
+
+/* Adds a pipe: mr_pipe(builder, function, TYPE, input...). Inputs are variables that exist already;
+ * the result can be an input of later pipes (unless it is a stream) and an output. */
+#define mr_pipe(builder, function, ...)                                                            \
+    mr_builder_pipe_(builder, function, #function, MR_INTS_(__VA_ARGS__))
+#ifdef __cplusplus
+#define MR_INTS_(...)                                                                              \
+    (std::initializer_list<int>{__VA_ARGS__}).begin(),                                             \
+        (std::initializer_list<int>{__VA_ARGS__}).size()
+#else
+#define MR_INTS_(...)                                                                              \
+    (const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int)
+#endif
+static inline mr_variable mr_builder_pipe_(struct mr_builder *builder, mr_pipe_fn *function,
+                                           const char *name, const int *type_and_inputs,
+                                           size_t count)
+{
+    return mr_api_->builder_pipe(builder, function, name, type_and_inputs, count);
+}
+
+/* Makes a variable an output. With several, every line carries one value of each: streams advance
+ * together, a plain value is repeated, an exhausted stream gives none. */
+static inline void mr_output(struct mr_builder *builder, mr_variable variable)
+{
+    mr_api_->builder_output(builder, variable);
+}
+
+/* Runs `hook` once in each worker before its first run. A failure is a startup_error. It reads
+ * mr_state() and has no arguments. */
+static inline void mr_on_startup(struct mr_builder *builder, mr_pipe_fn *hook)
+{
+    mr_api_->builder_on_startup(builder, hook);
+}
+
+/* Gives the pipeline a state that all its pipes see as mr_state(call). `destroy` (or NULL) is called
+ * when the worker stops in an orderly way. */
+static inline void mr_set_state(struct mr_builder *builder, void *state,
+                                void (*destroy)(void *state))
+{
+    mr_api_->builder_state(builder, state, destroy);
+}
+
+/* ---- inside a pipe ------------------------------------------------------------------------- */
+
+static inline size_t mr_arg_count(struct mr_call *call)
+{
+    return mr_api_->arg_count(call);
+}
+
+/* Argument `index`, whose type is the one the graph declares (or MR_NONE where that is optional). An
+ * index past the end ends the worker: it is a mistake of the pipeline. */
+static inline const struct mr_object *mr_arg(struct mr_call *call, size_t index)
+{
+    return mr_api_->arg(call, index);
+}
+
+/* The text of a string argument, NULL when it is none. Use mr_arg() for text that may hold NULs. */
+static inline const char *mr_arg_string(struct mr_call *call, size_t index)
+{
+    const struct mr_object *object = mr_api_->arg(call, index);
+    return object->type == MR_STRING ? object->u.string.bytes : NULL;
+}
+
+/* An integer argument; a boolean counts as 0 or 1, none as 0. */
+static inline int64_t mr_arg_integer(struct mr_call *call, size_t index)
+{
+    const struct mr_object *object = mr_api_->arg(call, index);
+    if (object->type == MR_BOOLEAN)
+        return object->u.boolean ? 1 : 0;
+    return object->type == MR_INTEGER ? object->u.integer : 0;
+}
+
+/* A number argument as a double, from an fp or an integer; none is 0. */
+static inline double mr_arg_fp(struct mr_call *call, size_t index)
+{
+    const struct mr_object *object = mr_api_->arg(call, index);
+    if (object->type == MR_FP)
+        return object->u.fp;
+    if (object->type == MR_INTEGER && object->is_unsigned)
+        return (double)object->u.natural;
+    return (double)mr_arg_integer(call, index);
+}
+
+static inline bool mr_arg_boolean(struct mr_call *call, size_t index)
+{
+    return mr_arg_integer(call, index) != 0;
+}
+
+/* The value under `key` of a dictionary; NULL when it has none or is no dictionary. */
+static inline const struct mr_object *mr_object_get(const struct mr_object *object, const char *key)
+{
+    if (object->type != MR_DICTIONARY)
+        return NULL;
+    size_t count = 0;
+    while (key[count] != '\0')
+        count++;
+    for (size_t i = 0; i < object->u.dictionary.count; i++) {
+        const struct mr_pair *pair = &object->u.dictionary.pairs[i];
+        bool same = pair->key.u.string.count == count;
+        for (size_t k = 0; same && k < count; k++)
+            same = pair->key.u.string.bytes[k] == key[k];
+        if (same)
+            return &pair->value;
+    }
+    return NULL;
+}
+
+/* The pointer given to mr_set_state(), else NULL. */
+static inline void *mr_state(struct mr_call *call)
+{
+    return mr_api_->call_state(call);
+}
+
+/* Where a pipe writes its one plain result: return mr_value_integer(mr_return(call), 5). */
+static inline struct mr_value *mr_return(struct mr_call *call)
+{
+    return mr_api_->call_return(call);
+}
+
+/* Answers with an iterator, which is copied. close() is called whatever happens next. */
+static inline int mr_return_stream(struct mr_call *call, const struct mr_iterator *iterator)
+{
+    return mr_api_->return_stream(call, iterator);
+}
+
+/* Fails the run: return mr_fail(call, MR_ERROR_INPUT, "no such file: %s", path). */
+MR_PRINTF_(3, 4)
+static inline int mr_fail(struct mr_call *call, enum mr_error error, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int result = mr_api_->call_vfail(call, error, format, arguments);
+    va_end(arguments);
+    return result;
+}
+
+/* ---- writing a value ----------------------------------------------------------------------- */
+
+/* Each writes one value and returns MR_ITEM, or a failure to hand on (the value is too large, or the
+ * values do not match what an enclosing array or dictionary announced). */
+static inline int mr_value_none(struct mr_value *value)
+{
+    return mr_api_->value_none(value);
+}
+
+static inline int mr_value_boolean(struct mr_value *value, bool boolean)
+{
+    return mr_api_->value_boolean(value, boolean);
+}
+
+static inline int mr_value_integer(struct mr_value *value, int64_t integer)
+{
+    return mr_api_->value_integer(value, integer);
+}
+
+/* For integers above INT64_MAX. */
+static inline int mr_value_natural(struct mr_value *value, uint64_t natural)
+{
+    return mr_api_->value_natural(value, natural);
+}
+
+/* NaN and infinities reach clients as null: JSON has no word for them. */
+static inline int mr_value_fp(struct mr_value *value, double fp)
+{
+    return mr_api_->value_fp(value, fp);
+}
+
+/* `count` bytes of UTF-8, NULs included. */
+static inline int mr_value_string(struct mr_value *value, const char *bytes, size_t count)
+{
+    return mr_api_->value_string(value, bytes, count);
+}
+
+MR_PRINTF_(2, 3)
+static inline int mr_value_stringf(struct mr_value *value, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int result = mr_api_->value_vstringf(value, format, arguments);
+    va_end(arguments);
+    return result;
+}
+
+/* Bytes that reach the client as a string when they are UTF-8; else the run fails and says so. */
+static inline int mr_value_bytes(struct mr_value *value, const void *bytes, size_t count)
+{
+    return mr_api_->value_bytes(value, bytes, count);
+}
+
+/* Opens an array: the next `count` values written are its items, containers included. */
+static inline int mr_value_array(struct mr_value *value, size_t count)
+{
+    return mr_api_->value_array(value, count);
+}
+
+/* Opens a dictionary: the next `count` pairs are a string (the key) and any value. */
+static inline int mr_value_dictionary(struct mr_value *value, size_t count)
+{
+    return mr_api_->value_dictionary(value, count);
+}
+
+/* Writes an input value back as it came. */
+static inline int mr_value_object(struct mr_value *value, const struct mr_object *object)
+{
+    return mr_api_->value_object(value, object);
+}
+
+/* "Nothing yet": return mr_later_ms(out, 100) from next(), and it is called again in 100 ms. Other
+ * runs of the worker go on meanwhile. */
+static inline int mr_later_ms(struct mr_value *value, uint64_t ms)
+{
+    return mr_api_->value_later(value, ms);
+}
+
+/* Fails the run from next(): return mr_value_fail(out, MR_ERROR_CUDA, "..."). */
+MR_PRINTF_(3, 4)
+static inline int mr_value_fail(struct mr_value *value, enum mr_error error, const char *format,
+                                ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    int result = mr_api_->value_vfail(value, error, format, arguments);
+    va_end(arguments);
+    return result;
+}
+
+/* ---- the run at hand ----------------------------------------------------------------------- */
+
+/* True when the client left or the run was cancelled: long computations poll it and return. */
+static inline bool mr_cancelled(void)
+{
+    return mr_api_->cancelled();
+}
+
+/* "run_" and 32 hex digits, or "" outside any run. */
+static inline const char *mr_run_id(void)
+{
+    return mr_api_->run_id();
+}
+
+/* One line of the server's log, tagged with worker and run. stdout and stderr end up there too. */
+MR_PRINTF_(2, 3)
+static inline void mr_log(enum mr_log_level level, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    mr_api_->vlog(level, format, arguments);
+    va_end(arguments);
+}
+
+#ifdef __cplusplus
+} /* extern "C" */
+
+#include <initializer_list>
+
+static inline mr_variable mr_input(struct mr_builder *builder, enum mr_type type,
+                                   mr_input_options options = {})
+{
+    options.type = type;
+    return mr_api_->builder_input(builder, &options);
+}
+#endif
+
+#endif

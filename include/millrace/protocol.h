@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * protocol.h - what dispatcher and worker say to each other: records, messages, descriptors.
+ *
+ * The prose is in docs/protocol.md. Payloads marked "msgpack" are one msgpack object.
+ */
+#ifndef MILLRACE_PROTOCOL_H
+#define MILLRACE_PROTOCOL_H
+
+#include <stdint.h>
+
+#define PROTOCOL_VERSION 1u
+
+/* The descriptors a worker inherits, by number; 0 is /dev/null, 1 and 2 are pipes to the log. */
+enum worker_fd {
+    WORKER_FD_SEGMENT = 3,         /* the sealed memfd */
+    WORKER_FD_BELL = 4,            /* eventfd the worker sleeps on */
+    WORKER_FD_DISPATCHER_BELL = 5, /* eventfd the worker writes to wake the dispatcher */
+    WORKER_FD_SOCKET = 6,          /* its end of the socketpair, SOCK_SEQPACKET */
+    WORKER_FD_COUNT
+};
+
+/*
+ * Records. "request" travels dispatcher -> worker, "reply" worker -> dispatcher.
+ *
+ *  kind   ring     payload
+ *  PAD    both     none: skip to the wrap
+ *  START  request  msgpack [run id (str), [input, ...]]; with RECORD_BLOB none: the payload is in
+ *                  the memfd of the BLOB message with the same slot and generation
+ *  STOP   request  none: finish the active runs, take no new ones, exit 0 (slot, generation 0)
+ *  CHUNK  reply    msgpack [output, ...], one element for each output of the pipeline.
+ *                  With RECORD_MORE: a fragment; the value is all payloads up to and including the
+ *                  first one of this slot without RECORD_MORE
+ *  END    reply    none: the run completed
+ *  ERROR  reply    msgpack [enum error_type (uint), message (str), traceback (str or nil)]: the
+ *                  run failed. Follows its CHUNKs like END. May be fragmented like CHUNK.
+ *  LOG    reply    msgpack [enum log_level (uint), text (str)]; slot and generation of the run that
+ *                  was stepped, or 0, 0 outside any run. Has no place in the sequence (0).
+ *
+ * `sequence` counts the CHUNK, END and ERROR records of one run on the reply ring, fragments
+ * included. START carries 0.
+ */
+enum record_kind {
+    RECORD_PAD = 0,
+    RECORD_START,
+    RECORD_STOP,
+    RECORD_CHUNK,
+    RECORD_END,
+    RECORD_ERROR,
+    RECORD_LOG,
+    RECORD_KIND_COUNT
+};
+
+enum record_flag {
+    RECORD_MORE = 1,
+    RECORD_BLOB = 2,
+};
+
+/*
+ * Flow control. A run's charge is the sum over its CHUNK records of payload bytes plus this, which
+ * stands for the constant text of a line. A worker waits while (charged - delivered) + next charge
+ * would exceed the window, unless nothing is undelivered (one value larger than the window passes
+ * alone). For a fragmented value the whole value is one charge of its total bytes plus one
+ * overhead.
+ */
+#define CHUNK_CHARGE_BYTES 320u
+
+/* Why a slot's cancel word was set. */
+enum cancel_reason {
+    CANCEL_NONE = 0,
+    CANCEL_CLIENT_GONE,
+    CANCEL_REQUESTED, /* DELETE /v4/runs/{id} */
+    CANCEL_DEADLINE,
+    CANCEL_STALLED,
+    CANCEL_DRAIN,
+    CANCEL_BAD_VALUE, /* a value of this run could not be sent; its client has the error line */
+    CANCEL_REASON_COUNT
+};
+
+/* The nine words of the API, in the order of docs/protocol.md; any other is dropped by the SDK. */
+enum error_type {
+    ERROR_INPUT = 0,
+    ERROR_CUDA_OOM,
+    ERROR_CUDA,
+    ERROR_OOM,
+    ERROR_PIPELINE,
+    ERROR_STARTUP,
+    ERROR_LOADING,
+    ERROR_TIMEOUT,
+    ERROR_UNKNOWN,
+    ERROR_TYPE_COUNT
+};
+
+/* The word clients see for `type`: "input_error" ... "unknown". */
+const char *error_type_name(enum error_type type);
+
+/*
+ * Messages on the socketpair: this header, then `bytes` of body. A message is one packet of at most
+ * MESSAGE_BYTES_MAX.
+ *
+ *  kind    direction             body
+ *  HELLO   worker -> dispatcher  msgpack map, see docs/protocol.md: the pipeline's variables
+ *  READY   worker -> dispatcher  none: startup hooks are done, requests may come
+ *  FAILED  worker -> dispatcher  msgpack [enum error_type, message, traceback or nil]: it did not load
+ *                                or start; the worker exits after it
+ *  BLOB    dispatcher -> worker  uint64 bytes of the request, and one SCM_RIGHTS descriptor: a sealed
+ *                                memfd; slot and generation as in the START record that follows
+ */
+enum message_kind {
+    MESSAGE_HELLO = 1,
+    MESSAGE_READY,
+    MESSAGE_FAILED,
+    MESSAGE_BLOB,
+    MESSAGE_KIND_COUNT
+};
+
+#define MESSAGE_MAGIC 0x4d4c5231u
+
+struct message {
+    uint32_t magic;
+    uint16_t version; /* PROTOCOL_VERSION */
+    uint16_t kind;
+    uint32_t bytes; /* of the body */
+    uint32_t slot;
+    uint32_t generation;
+    uint32_t pad;
+};
+
+/* Exit codes of a worker, part of what the log and the client's error say. */
+enum worker_exit {
+    WORKER_EXIT_OK = 0,
+    WORKER_EXIT_ORPHAN = 70,  /* the dispatcher vanished */
+    WORKER_EXIT_ATTACH = 71,  /* descriptors or segment are not what they should be */
+    WORKER_EXIT_LOAD = 72,    /* the pipeline did not load; FAILED was sent */
+    WORKER_EXIT_STARTUP = 73, /* a startup hook failed; FAILED was sent */
+    WORKER_EXIT_PROTOCOL = 74 /* the request ring is corrupt */
+};
+
+#endif
