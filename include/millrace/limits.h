@@ -34,6 +34,9 @@
 
 /* HTTP */
 #define HTTP_HEAD_BYTES_MAX (16u * 1024)
+#define HTTP_EMPTY_LINE_COUNT_MAX 4u /* before a request line */
+#define HTTP_METHOD_BYTES_MAX 32u
+#define HTTP_TARGET_BYTES_MAX (8u * 1024)
 #define HTTP_HEADER_COUNT_MAX 100u
 #define HTTP_BODY_BYTES_MAX (16u * 1024 * 1024)
 #define HTTP_CHUNK_EXTENSION_BYTES_MAX 256u
