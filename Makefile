@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: MIT
+#
+# One Makefile, no recursion into directories, no configure. Sources are found by wildcard: adding a
+# file edits nothing here. Each variant (release, asan, tsan, fuzz) builds in build/VARIANT, so
+# changing between them costs nothing. V=1 shows the commands.
+
+VERSION := 0.1.0
+VARIANT ?= release
+PREFIX  ?= /usr/local
+B       := build/$(VARIANT)
+Q       := $(if $(V),,@)
+PYTHON  := /usr/bin/python3
+
+ifeq ($(origin CC),default)
+CC := $(if $(filter fuzz,$(VARIANT)),clang,gcc)
+endif
+IS_GCC := $(if $(findstring clang,$(CC)),,yes)
+
+# Use every core unless -j says otherwise.
+ifeq ($(MAKELEVEL),0)
+MAKEFLAGS += -j$(shell nproc) --no-print-directory
+endif
+
+# ---- flags -------------------------------------------------------------------------------------
+
+WARNINGS := -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes \
+	-Wpointer-arith -Wcast-qual -Wvla -Walloca -Wundef -Wformat=2 -Wswitch-enum -Werror
+BASE     := -std=c11 -D_GNU_SOURCE -Iinclude -I. -g -fno-common -fstack-protector-strong $(WARNINGS)
+
+FLAGS_release := -O2 -D_FORTIFY_SOURCE=2 -fPIE
+FLAGS_asan    := -O1 -fno-omit-frame-pointer -fPIE -fsanitize=address,undefined -fno-sanitize-recover=undefined
+FLAGS_tsan    := -O1 -fno-omit-frame-pointer -fPIE -fsanitize=thread
+FLAGS_fuzz    := -O1 -fno-omit-frame-pointer -fPIE -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=undefined
+# The doorbell's seq_cst fences are there on purpose and carry no data; gcc's TSan only warns of them.
+FLAGS_tsan    += $(if $(IS_GCC),-Wno-tsan)
+LINK_asan     := -fsanitize=address,undefined
+LINK_tsan     := -fsanitize=thread
+LINK_fuzz     := -fsanitize=address,undefined
+
+FLAGS := $(BASE) $(FLAGS_$(VARIANT)) $(CFLAGS)
+LINK  := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LINK_$(VARIANT)) $(LDFLAGS)
+
+LIBS_dispatcher := -luring -lmsgpackc -lcjson -lsodium -lcurl
+LIBS_worker     := -lmsgpackc -ldl
+
+# ---- files -------------------------------------------------------------------------------------
+
+objects  = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
+programs = $(patsubst %.c,$(B)/%,$(wildcard $(1)))
+
+BINARIES := $(B)/millrace $(B)/millrace-worker
+EXAMPLES := $(patsubst docs/examples/%.c,build/examples/%.so,$(wildcard docs/examples/*.c))
+AREAS    := $(B)/shm.a $(B)/dispatcher.a $(B)/worker.a
+
+UNITS    := $(call programs,tests/unit/*/test_*.c)
+RINGS    := $(call programs,tests/model/*.c tests/stress/*.c)
+CRASHERS := $(call programs,tests/crash/*.c)
+BENCHES  := $(call programs,tests/bench/*.c)
+FUZZERS  := $(call programs,tests/fuzz/fuzz_*.c)
+
+# ---- building ----------------------------------------------------------------------------------
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all examples programs run-tests FORCE
+
+all: $(BINARIES) examples ## build/release/{millrace,millrace-worker} and build/examples/*.so
+
+examples: $(EXAMPLES)
+
+$(B)/millrace: $(B)/dispatcher/main.o $(B)/dispatcher.a $(B)/shm.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_dispatcher)
+
+$(B)/millrace-worker: $(B)/worker/main.o $(B)/worker.a $(B)/shm.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_worker)
+
+# An area is an archive of all its objects but main.o, so that each program takes what it needs.
+$(B)/shm.a:        $(call objects,shm/*.c)
+$(B)/dispatcher.a: $(filter-out %/main.o,$(call objects,dispatcher/*.c))
+$(B)/worker.a:     $(filter-out %/main.o,$(call objects,worker/*.c))
+$(AREAS):
+	@mkdir -p $(@D)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/%.o: %.c | build/version.h
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	$(Q)$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
+
+# Product code keeps small stack frames; sanitizers and tests do not.
+ifeq ($(VARIANT)$(IS_GCC),releaseyes)
+$(B)/shm/%.o $(B)/worker/%.o $(B)/dispatcher/%.o: FLAGS += -Wstack-usage=8192
+endif
+
+# What --version prints, and BUILD_ID: a hash of what the two processes share. Both binaries of one
+# build have the same; the file changes only when its text does.
+build/version.h: FORCE
+	@mkdir -p $(@D)
+	@id=$$(cat include/millrace/*.h shm/*.[ch] 2>/dev/null | sha256sum | cut -c1-16); \
+	printf '#define MILLRACE_VERSION "%s"\n#define BUILD_ID UINT64_C(0x%s)\n' $(VERSION) $$id >$@.new
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+# Example pipelines see what their authors see: the public header alone.
+EXAMPLE_PACKAGES_transcribe := pocketsphinx
+build/examples/%.so: docs/examples/%.c include/millrace/pipeline.h
+	@mkdir -p $(@D)
+	$(Q)packages="$(EXAMPLE_PACKAGES_$*)"; \
+	if [ -n "$$packages" ] && ! pkg-config --exists $$packages; then \
+		echo "  SKIP  $@: pkg-config does not find $$packages ('make deps' installs it)"; \
+		exit 0; \
+	fi; \
+	echo "  CC    $@"; \
+	$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Iinclude -shared \
+		-o $@ $< $$([ -z "$$packages" ] || pkg-config --cflags --libs $$packages) $(EXAMPLE_LIBS_$*)
+
+# ---- tests -------------------------------------------------------------------------------------
+
+LIBS_test := -lcmocka -lpthread
+
+programs: $(UNITS) $(RINGS) $(FUZZERS)
+
+$(B)/tests/unit/shm/%: $(B)/tests/unit/shm/%.o $(B)/shm.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_test)
+$(B)/tests/unit/dispatcher/%: $(B)/tests/unit/dispatcher/%.o $(B)/dispatcher.a $(B)/shm.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_dispatcher) $(LIBS_test)
+$(B)/tests/unit/worker/%: $(B)/tests/unit/worker/%.o $(B)/worker.a $(B)/shm.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_worker) $(LIBS_test)
+$(RINGS) $(CRASHERS): $(B)/tests/%: $(B)/tests/%.o $(B)/shm.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_test)
+$(BENCHES): $(B)/tests/%: $(B)/tests/%.o $(B)/dispatcher.a $(B)/shm.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_dispatcher) -lpthread
+
+# Fuzz targets: with libFuzzer under VARIANT=fuzz, else with a driver that replays what is kept.
+ifeq ($(VARIANT),fuzz)
+$(FUZZERS): LINK += -fsanitize=fuzzer
+else
+$(FUZZERS): $(B)/tests/fuzz/replay.o
+endif
+$(FUZZERS): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/dispatcher.a $(B)/worker.a $(B)/shm.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_dispatcher) $(LIBS_worker)
+
+# Targets that install packages first build in a second make, so that this one needs only make itself.
+.PHONY: test asan tsan fuzz check mutants crash bench demo serve deps install clean help
+
+test: ## unit, model, stress, fuzz replay, system tests; T=ring picks by name
+	@deploy/deps build demo test
+	@$(MAKE) run-tests
+
+asan: ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
+	@deploy/deps build demo test
+	@$(MAKE) VARIANT=asan run-tests
+
+tsan: ## unit, model and stress tests under ThreadSanitizer
+	@deploy/deps build demo test
+	@$(MAKE) VARIANT=tsan run-programs
+
+.PHONY: run-programs
+run-tests: all programs
+	@BUILD=$(B) tests/run --system tests/system $(if $(T),--only '$(T)') $(UNITS) $(RINGS) $(FUZZERS)
+run-programs: $(UNITS) $(RINGS)
+	@BUILD=$(B) tests/run $(if $(T),--only '$(T)') $(UNITS) $(RINGS)
+
+SECONDS_PER_TARGET ?= 30
+fuzz: ## libFuzzer on every target, SECONDS_PER_TARGET=30 each
+	@deploy/deps build fuzz
+	@$(MAKE) VARIANT=fuzz fuzz-run
+.PHONY: fuzz-run
+fuzz-run: $(FUZZERS)
+	@tests/fuzz/run $(SECONDS_PER_TARGET) $(FUZZERS)
+
+check: ## format, layers, headers, lengths, banned words, cppcheck, clang-tidy
+	@deploy/deps build demo test check
+	@tests/lint/run
+
+mutants: ## break each labelled memory order in turn; the tests must notice
+	@deploy/deps build test
+	@$(MAKE) programs
+	@BUILD=$(B) tests/mutants/run
+
+crash: ## kill a process at every step of every protocol
+	@deploy/deps build test
+	@$(MAKE) all $(CRASHERS)
+	@BUILD=$(B) tests/crash/run
+
+bench: ## numbers, with machine and commit printed
+	@deploy/deps build demo test
+	@$(MAKE) all $(BENCHES)
+	@BUILD=$(B) tests/bench/run
+
+demo: ## the main job: server, curl, words one by one, a transcript of a real recording
+	@deploy/deps build demo
+	@$(MAKE) all
+	@BUILD=$(B) deploy/demo demo
+
+serve: ## leave the demo's server running on 127.0.0.1:8080
+	@deploy/deps build demo
+	@$(MAKE) all
+	@BUILD=$(B) deploy/demo serve
+
+deps: ## install the Debian packages that are missing
+	@deploy/deps build demo
+
+install: all ## binaries, header, pkg-config file, man pages, examples; DESTDIR= PREFIX=/usr/local
+	install -D -m 755 $(B)/millrace $(DESTDIR)$(PREFIX)/bin/millrace
+	install -D -m 755 $(B)/millrace-worker $(DESTDIR)$(PREFIX)/libexec/millrace/millrace-worker
+	install -D -m 644 include/millrace/pipeline.h $(DESTDIR)$(PREFIX)/include/millrace/pipeline.h
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/doc/millrace/examples
+	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' deploy/millrace.pc.in \
+		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/millrace.pc
+	install -m 644 docs/examples/*.c $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/
+	for page in docs/man/*.[1-8]; do \
+		[ ! -e "$$page" ] || install -D -m 644 "$$page" \
+			"$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}" || exit 1; \
+	done
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z][a-z]*\):.*## /\1\t/p' Makefile | sort | expand -t 12
+	@echo 'V=1 shows commands; VARIANT=asan|tsan builds another variant; CC=clang works too.'
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
