@@ -80,4 +80,8 @@ bool ring_release(struct ring_rx *rx);
 /* True when no record waits. Loads the producer's position; for the sleeper's second look. */
 bool ring_is_empty(struct ring_rx *rx);
 
+/* Assert what must hold between any two calls, whatever the peer writes. For tests. */
+void ring_tx_check(const struct ring_tx *tx);
+void ring_rx_check(const struct ring_rx *rx);
+
 #endif

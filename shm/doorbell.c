@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * doorbell.c - the one place where a store must be seen before a later load of another word.
+ *
+ *      waker                              sleeper
+ *      publish  (R1, R2, R4, R5)          asleep = 1
+ *      ---- fence S1 ----                 ---- fence S2 ----
+ *      look at asleep                     look at what is published
+ *
+ * Sequentially consistent fences are totally ordered: whichever comes second, the look behind it
+ * sees the store before the other. Release and acquire promise nothing of the kind, and a processor
+ * with a store buffer (x86 too) loses wake-ups with them; tests/stress/stress_doorbell.c shows it.
+ */
+#include "shm/doorbell.h"
+
+#include <errno.h>
+#include <stdint.h>
+#include <unistd.h>
+
+bool doorbell_ring(struct doorbell *bell)
+{
+    /* S1: what was published is seen before we look; pairs with S2 in doorbell_arm. */
+    atomic_thread_fence(memory_order_seq_cst);
+    /* relaxed: ordered by S1; carries no data. */
+    if (atomic_load_explicit(&bell->shared->asleep, memory_order_relaxed) == 0)
+        return false;
+
+    /* One write a sleep. relaxed: should the sleeper miss this, it gets one write too many. */
+    atomic_store_explicit(&bell->shared->asleep, 0, memory_order_relaxed);
+    const uint64_t one = 1;
+    ssize_t written = write(bell->eventfd, &one, sizeof one);
+    /* A counter at its top (EAGAIN) wakes as well as one that was raised. */
+    mr_assert(written == (ssize_t)sizeof one || errno == EAGAIN);
+    return true;
+}
+
+void doorbell_arm(struct doorbell *bell)
+{
+    /* relaxed: ordered by S2; carries no data. */
+    atomic_store_explicit(&bell->shared->asleep, 1, memory_order_relaxed);
+    /* S2: the waker sees us asleep before we look again; pairs with S1 in doorbell_ring. */
+    atomic_thread_fence(memory_order_seq_cst);
+}
+
+void doorbell_disarm(struct doorbell *bell)
+{
+    /* relaxed: a waker that misses this writes the eventfd once for nothing. */
+    atomic_store_explicit(&bell->shared->asleep, 0, memory_order_relaxed);
+}

@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * slot.c - the edges R3/A3, R4/A4 and R5/A5 on the words of one slot.
+ *
+ * A word holds (generation << 8) | something, so a value left over from an earlier run of the same
+ * slot is never taken for one of this run.
+ */
+#include "shm/slot.h"
+
+static uint64_t slot_word(uint32_t generation, uint32_t low)
+{
+    mr_assert(low <= 0xff);
+    return ((uint64_t)generation << 8) | low;
+}
+
+struct slot_view slot_load(struct slot_shared *slot)
+{
+    /* A3: sees what was written before the state; pairs with R3 in slot_move and slot_store. */
+    uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
+    uint64_t state = word & 0xff;
+    struct slot_view view = {
+        .generation = (uint32_t)(word >> 8),
+        .state = SLOT_STATE_COUNT,
+    };
+    if (state < SLOT_STATE_COUNT && word >> 40 == 0)
+        view.state = (enum slot_state)state;
+    return view;
+}
+
+bool slot_move(struct slot_shared *slot, uint32_t generation, enum slot_state from,
+               enum slot_state to)
+{
+    mr_assert(from < SLOT_STATE_COUNT);
+    mr_assert(to < SLOT_STATE_COUNT);
+    uint64_t expected = slot_word(generation, from);
+    uint64_t desired = slot_word(generation, to);
+    /* R3: publishes what was written before the state, and as A3 sees what came with the old one;
+     * pairs with A3 in slot_load and with itself. relaxed on failure: nothing was learned. */
+    return atomic_compare_exchange_strong_explicit(&slot->word, &expected, desired,
+                                                   memory_order_acq_rel, memory_order_relaxed);
+}
+
+static void slot_store(struct slot_shared *slot, uint32_t generation, enum slot_state state)
+{
+    /* R3: publishes what was written before the state; pairs with A3 in slot_load, slot_move. */
+    atomic_store_explicit(&slot->word, slot_word(generation, state), memory_order_release);
+}
+
+void slot_offer(struct slot_shared *slot, uint32_t generation)
+{
+    /* relaxed: own words, published by R3 in slot_store and by the START record's R1. */
+    atomic_store_explicit(&slot->cancel, 0, memory_order_relaxed);
+    atomic_store_explicit(&slot->delivered, 0, memory_order_relaxed);
+    slot_store(slot, generation, SLOT_OFFERED);
+}
+
+void slot_free(struct slot_shared *slot, uint32_t generation)
+{
+    slot_store(slot, generation, SLOT_FREE);
+}
+
+void slot_cancel(struct slot_shared *slot, uint32_t generation, uint32_t reason)
+{
+    mr_assert(reason != 0);
+    /* R4: publishes what was written before asking; pairs with A4 in slot_cancel_reason. */
+    atomic_store_explicit(&slot->cancel, slot_word(generation, reason), memory_order_release);
+}
+
+uint32_t slot_cancel_reason(struct slot_shared *slot, uint32_t generation)
+{
+    /* A4: sees what was written before asking; pairs with R4 in slot_cancel. */
+    uint64_t word = atomic_load_explicit(&slot->cancel, memory_order_acquire);
+    return word >> 8 == generation ? (uint32_t)(word & 0xff) : 0;
+}
+
+void slot_deliver(struct slot_shared *slot, uint64_t charge)
+{
+    /* R5: publishes what was written before the count; pairs with A5 in slot_delivered. */
+    atomic_store_explicit(&slot->delivered, charge, memory_order_release);
+}
+
+uint64_t slot_delivered(struct slot_shared *slot)
+{
+    /* A5: sees what was written before the count; pairs with R5 in slot_deliver. */
+    return atomic_load_explicit(&slot->delivered, memory_order_acquire);
+}
+
+void slot_progress(struct slot_shared *slot, uint64_t now_ns)
+{
+    /* relaxed: a stamp on its own; a late one only makes the worker look a little slower. */
+    atomic_store_explicit(&slot->progress, now_ns, memory_order_relaxed);
+}
+
+uint64_t slot_last_progress(struct slot_shared *slot)
+{
+    /* relaxed: as in slot_progress. */
+    return atomic_load_explicit(&slot->progress, memory_order_relaxed);
+}
