@@ -179,7 +179,7 @@ fuzz: ## libFuzzer on every target, SECONDS_PER_TARGET=30 each
 fuzz-run: $(FUZZERS)
 	@tests/fuzz/run $(SECONDS_PER_TARGET) $(FUZZERS)
 
-check: ## format, layers, headers, lengths, banned words, cppcheck, clang-tidy
+check: build/version.h ## format, layers, headers, lengths, banned words, cppcheck, clang-tidy
 	@deploy/deps build demo check
 	@tests/lint/run
 
@@ -228,7 +228,7 @@ clean: ## remove build/
 	rm -rf build
 
 help: ## this list
-	@sed -n 's/^\([a-z][a-z]*\):.*## /\1\t/p' Makefile | sort | expand -t 12
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | sort | expand -t 12
 	@echo 'V=1 shows commands; VARIANT=asan|tsan builds another variant; CC=clang works too.'
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

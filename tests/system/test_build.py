@@ -1,0 +1,108 @@
+# SPDX-License-Identifier: MIT
+"""The build's own promises: what is installed works, lints find what they are for, the runner counts."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+VARIANT = os.path.basename(os.environ.get("BUILD", "build/release"))
+
+
+def run(command, cwd=TOP, **environment):
+    """The finished process. Its make is its own: not a part of the one that runs the tests."""
+    clean = {name: value for name, value in os.environ.items()
+             if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    return subprocess.run(command, cwd=cwd, env={**clean, **environment}, capture_output=True,
+                          text=True, timeout=120, check=False)
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory):
+    root = tmp_path_factory.mktemp("installed")
+    result = run(["make", f"VARIANT={VARIANT}", "install", f"DESTDIR={root}", "PREFIX=/opt/millrace"])
+    assert result.returncode == 0, result.stdout + result.stderr
+    return root
+
+
+def test_install_writes_binaries_header_pkg_config_file_and_manual(installed):
+    prefix = installed / "opt/millrace"
+    assert os.access(prefix / "bin/millrace", os.X_OK)
+    assert os.access(prefix / "libexec/millrace/millrace-worker", os.X_OK)
+    assert os.listdir(prefix / "include/millrace") == ["pipeline.h"]
+    assert (prefix / "share/doc/millrace/examples/words.c").exists()
+    for page in os.listdir(os.path.join(TOP, "docs/man")):
+        assert (prefix / f"share/man/man{page[-1]}" / page).exists()
+
+
+def test_an_example_compiles_with_nothing_but_the_installed_header(installed, tmp_path):
+    found = run(["pkg-config", "--cflags", "--libs", "millrace"],
+                PKG_CONFIG_PATH=str(installed / "opt/millrace/lib/pkgconfig"),
+                PKG_CONFIG_SYSROOT_DIR=str(installed))
+    assert found.returncode == 0, found.stderr
+    built = run(["cc", "-shared", "-fPIC", "words.c", "-o", str(tmp_path / "words.so"),
+                 *found.stdout.split()],
+                cwd=installed / "opt/millrace/share/doc/millrace/examples")
+    assert built.returncode == 0, built.stderr
+
+    checked = run([str(installed / "opt/millrace/bin/millrace"), "check", f"{tmp_path}/words.so"])
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+# What each lint must find: the lint, a file, its text, and words of the reason.
+BAD_SOURCES = [
+    ("layers", "shm/ring.c", '#include "dispatcher/log.h"\n', 'shm/ring.c:1: "dispatcher/log.h"'),
+    ("layers", "worker/loop.c", '#include "dispatcher/log.h"\n', "worker/loop.c:1:"),
+    ("layers", "dispatcher/conn.c", '\n#include "worker/loop.h"\n', "dispatcher/conn.c:2:"),
+    ("layers", "dispatcher/conn.c", "#include <liburing.h>\n", "wrapped by dispatcher/uring"),
+    ("layers", "docs/examples/x.c", '#include "shm/ring.h"\n', "docs/examples/x.c:1:"),
+    ("lengths", "shm/ring.c", "int f(void)\n{\n" + "    f();\n" * 79 + "}\n", "function has 81 lines"),
+    ("lengths", "shm/ring.c", "\n" * 601, "file has 601 lines"),
+    ("words", "shm/ring.c", "/* SPDX-License-Identifier: MIT */\nint a = atoi(b);\n", "ring.c:2: atoi"),
+    ("words", "shm/ring.c", "/* SPDX-License-Identifier: MIT */\n/* TO" "DO */\n", "finish it"),
+    ("words", "shm/ring.c", "/* SPDX-License-Identifier: MIT */\nvolatile int a;\n", "atomics"),
+    ("words", "shm/ring.c", "int a;\n", "first line says"),
+    ("words", "shm/util.c", "/* SPDX-License-Identifier: MIT */\n", "name says nothing"),
+    ("headers", "shm/ring.h", "size_t a;\n", "shm/ring.h:1: does not compile alone"),
+]
+
+
+@pytest.mark.parametrize("lint,name,text,reason", BAD_SOURCES)
+def test_a_lint_finds_what_it_is_for(lint, name, text, reason, tmp_path):
+    shutil.copytree(os.path.join(TOP, "include"), tmp_path / "include")
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text(text)
+    result = run([os.path.join(TOP, "tests/lint", lint)], cwd=tmp_path)
+    assert result.returncode == 1
+    assert reason in result.stdout
+
+
+def test_lints_pass_over_comments_and_strings(tmp_path):
+    (tmp_path / "shm").mkdir()
+    (tmp_path / "shm/ring.c").write_text(
+        "/* SPDX-License-Identifier: MIT */\n/* not atoi(x) */\nconst char *a = \"strcpy(b)\";\n")
+    assert run([os.path.join(TOP, "tests/lint/words")], cwd=tmp_path).returncode == 0
+
+
+# What the runner makes of a program: its body, the last line, the exit status.
+PROGRAMS = [
+    ("exit 0", "1 passed, 0 failed", 0),
+    ("exit 3", "0 passed, 1 failed", 1),
+    ("kill -SEGV $$", "0 passed, 1 failed", 1),
+    ("echo 'ok 1 - a'; echo 'ok 2 - b'", "2 passed, 0 failed", 0),
+    ("echo 'ok 1 - a'; echo 'not ok 2 - b'; exit 1", "1 passed, 1 failed", 1),
+    ("echo 'ok 1 - a'; kill -ABRT $$", "1 passed, 1 failed", 1),
+    ("echo 'not ok 1 # SKIP a'", "0 passed, 0 failed", 1),
+]
+
+
+@pytest.mark.parametrize("body,last_line,status", PROGRAMS)
+def test_the_runner_counts_what_a_program_did(body, last_line, status, tmp_path):
+    program = tmp_path / "program"
+    program.write_text(f"#!/bin/sh\n{body}\n")
+    program.chmod(0o755)
+    result = run(["tests/run", str(program)])
+    assert result.stdout.splitlines()[-1] == last_line
+    assert result.returncode == status
