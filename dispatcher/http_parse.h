@@ -2,9 +2,9 @@
 /*
  * http_parse.h - a request's head becomes its meaning; whatever is ambiguous is refused.
  *
- * Pure functions over the caller's bytes: nothing is allocated, copied or kept. Statuses are those of
- * RFC 9110; what is accepted and what is not is a table in tests/unit/dispatcher/test_http_parse.c,
- * and why in docs/decisions/0006-own-http-parser.md.
+ * Pure functions over the caller's bytes: nothing is allocated, copied or kept. Statuses are those
+ * of RFC 9110; what is accepted and what is not is a table in
+ * tests/unit/dispatcher/test_http_parse.c, and why in docs/decisions/0006-own-http-parser.md.
  */
 #ifndef DISPATCHER_HTTP_PARSE_H
 #define DISPATCHER_HTTP_PARSE_H
@@ -47,15 +47,16 @@ struct http_head {
     struct http_text target; /* as sent */
     struct http_text path;   /* begins with '/', or is "*" for OPTIONS; still percent-encoded */
     struct http_text query;  /* after '?', without it; bytes == NULL when there is none */
+    struct http_text host;   /* of the target, else of the Host field; empty in HTTP/1.0 without */
 
     uint32_t header_count;
     struct http_header headers[HTTP_HEADER_COUNT_MAX];
 };
 
-/* Parses the head that begins at `bytes`, of which `count` bytes have arrived; when more have, it is
- * called again with the same scan and the same bytes (at any address) in front. Returns the bytes of
- * the head (> 0), 0 when more are needed, or a negative status with `reason` one sentence. `out` is
- * meaningful only after a result above 0. */
+/* Parses the head that begins at `bytes`, of which `count` bytes have arrived; when more have, it
+ * is called again with the same scan and the same bytes (at any address) in front. Returns the
+ * bytes of the head (> 0), 0 when more are needed, or a negative status with `reason` one sentence.
+ * `out` is meaningful only after a result above 0. */
 int http_parse_head(struct http_scan *scan, const char *bytes, size_t count, struct http_head *out,
                     const char **reason) MUST_USE;
 
@@ -66,15 +67,16 @@ const struct http_header *http_head_find(const struct http_head *head, const cha
 bool http_head_lists(const struct http_head *head, const char *lower_case_name,
                      const char *lower_case_token);
 
-/* Does an Accept field name this media type itself, whatever its parameters? Wildcards and q are not
- * considered: this is for clients that ask for a format, not for negotiation. */
+/* Does an Accept field name this media type itself, whatever its parameters? Wildcards and q are
+ * not considered: this is for clients that ask for a format, not for negotiation. */
 bool http_head_accepts(const struct http_head *head, const char *lower_case_type);
 
 /* The credentials of "Authorization: Bearer ...". False when there are none, when they are not
  * visible ASCII without spaces, or when the field is repeated. */
 bool http_head_bearer(const struct http_head *head, struct http_text *token);
 
-/* The value of the first `name=value` of a query, still percent-encoded. False when it is absent. */
+/* The value of the first `name=value` of a query, still percent-encoded. False when it is absent.
+ */
 bool http_query_find(struct http_text query, const char *name, struct http_text *value);
 
 /* Writes `text` with its percent escapes resolved to `out`, which has room for text.count bytes.

@@ -37,9 +37,16 @@ struct http_scan {
     uint8_t empty_lines;  /* before the first line */
 };
 
+/* How every refusal here is made: "return http_refuse(reason, -400, "...");". */
+static inline int http_refuse(const char **reason, int status, const char *sentence)
+{
+    *reason = sentence;
+    return status;
+}
+
 /* Looks at `count` bytes that follow those seen before. Returns how many of them belong to the head
  * (> 0) when it ends among them, 0 when all were looked at and it goes on, or a negative status
- * with `reason` one sentence. A scan that ended or refused is not fed again. */
+ * with `reason` one sentence, and so again from then on; after the end, too. */
 int http_scan_feed(struct http_scan *scan, const char *bytes, size_t count,
                    const char **reason) MUST_USE;
 
@@ -55,7 +62,7 @@ bool http_header_next(struct http_text *rest, struct http_header *out);
 bool http_text_equals(struct http_text text, const char *expected);
 bool http_text_matches(struct http_text text, const char *lower_case);
 
-/* The next element of a comma-separated list, trimmed, empty ones included; false after the last. */
+/* The next element of a comma-separated list, trimmed, empty ones too; false after the last. */
 bool http_list_next(struct http_text *rest, struct http_text *element);
 
 /* Does a comma-separated list name this token, in any case? */
@@ -63,5 +70,8 @@ bool http_list_has(struct http_text list, const char *lower_case_token);
 
 /* Reads all of `text` as decimal digits. False for anything else, and beyond INT64_MAX. */
 bool http_text_number(struct http_text text, uint64_t *number);
+
+/* What a hexadecimal digit stands for, or -1. */
+int http_hex_value(char digit);
 
 #endif
