@@ -2,8 +2,8 @@
 /*
  * doorbell.h - wake the peer, but only when it sleeps.
  *
- * The waker publishes something (a ring's tail or head, a cancel word, a delivered count), then calls
- * doorbell_ring(). The sleeper's loop, always in this order:
+ * The waker publishes something (a ring's tail or head, a cancel word, a delivered count), then
+ * calls doorbell_ring(). The sleeper's loop, always in this order:
  *
  *     drain everything
  *     doorbell_arm(bell)            says "I am about to sleep"
@@ -13,8 +13,8 @@
  *     doorbell_disarm(bell)
  *
  * Edge S1<->S2: publish-then-look on one side, arm-then-look on the other, both with a sequentially
- * consistent fence between. At least one side sees the other; with acquire/release both can miss. The
- * fence orders, it carries no data: that is on the published words themselves (R1, R2, R4, R5).
+ * consistent fence between. At least one side sees the other; with acquire/release both can miss.
+ * The fence orders, it carries no data: that is on the published words themselves (R1, R2, R4, R5).
  */
 #ifndef SHM_DOORBELL_H
 #define SHM_DOORBELL_H

@@ -12,8 +12,8 @@
  * the ring, so pad and record together take less than half, and an empty ring refuses nothing.
  *
  * The peer may write anything at any time. Our own positions, the capacity and the address of the
- * data are private; a position of the peer is loaded once and must lie between two of ours; a header
- * is copied once and the copy is checked. So no access leaves the ring, and every call ends.
+ * data are private; a position of the peer is loaded once and must lie between two of ours; a
+ * header is copied once and the copy is checked. So no access leaves the ring, and every call ends.
  */
 #include "shm/ring.h"
 
@@ -125,13 +125,18 @@ static int ring_load_head(struct ring_tx *tx)
     return 0;
 }
 
-/* Makes a claim at the tail, or changes nothing. Results as ring_claim. */
-static int ring_reserve(struct ring_tx *tx, uint32_t bytes)
+static uint8_t *ring_at(const struct ring_tx *tx, uint64_t position)
 {
-    if (bytes > ring_payload_max(tx->capacity))
+    return tx->data + (position & (tx->capacity - 1));
+}
+
+/* Makes a claim at the tail, or changes nothing. Results as ring_claim. */
+static inline int ring_reserve(struct ring_tx *tx, uint32_t bytes, void **payload)
+{
+    uint64_t total = ring_record_bytes(bytes);
+    if (total > tx->capacity / 4)
         return -EMSGSIZE;
 
-    uint64_t total = ring_record_bytes(bytes);
     uint64_t rest = ring_rest(tx->capacity, tx->tail);
     uint64_t pad = total <= rest ? 0 : rest;
     if (pad + total > ring_free(tx)) {
@@ -143,22 +148,15 @@ static int ring_reserve(struct ring_tx *tx, uint32_t bytes)
     }
     tx->claimed = pad + total;
     tx->pad = pad;
+    *payload = ring_at(tx, tx->tail + pad) + sizeof(struct record);
     return 0;
-}
-
-static uint8_t *ring_claimed_record(const struct ring_tx *tx)
-{
-    return tx->data + ((tx->tail + tx->pad) & (tx->capacity - 1));
 }
 
 int ring_claim(struct ring_tx *tx, uint32_t bytes, void **payload)
 {
     mr_assert(tx->claimed == 0);
 
-    int rc = ring_reserve(tx, bytes);
-    if (rc == 0)
-        *payload = ring_claimed_record(tx) + sizeof(struct record);
-    return rc;
+    return ring_reserve(tx, bytes, payload);
 }
 
 int ring_extend(struct ring_tx *tx, uint32_t used, uint32_t bytes, void **payload)
@@ -167,20 +165,30 @@ int ring_extend(struct ring_tx *tx, uint32_t used, uint32_t bytes, void **payloa
     mr_assert(used <= bytes);
     mr_assert(ring_record_bytes(used) <= tx->claimed - tx->pad);
 
-    const uint8_t *source = ring_claimed_record(tx) + sizeof(struct record);
-    if (bytes > ring_payload_max(tx->capacity) ||
-        ring_record_bytes(bytes) > tx->claimed - tx->pad) {
-        int rc = ring_reserve(tx, bytes);
+    void *source = ring_at(tx, tx->tail + tx->pad) + sizeof(struct record);
+    void *target = source;
+    if (ring_record_bytes(bytes) > tx->claimed - tx->pad) {
+        int rc = ring_reserve(tx, bytes, &target);
         if (rc != 0)
             return rc;
     }
-    uint8_t *target = ring_claimed_record(tx) + sizeof(struct record);
-    /* They differ when the grown record no longer fits before the wrap: the old place lies inside
-     * the new pad, whose header is only written by the commit, and the new one behind the wrap. */
+    /* They differ when the grown record no longer fits before the wrap. The old place then lies
+     * inside the new pad, whose header only the commit writes, and the new one behind the wrap: the
+     * bytes are still there and the two do not overlap. */
     if (target != source)
-        memmove(target, source, used);
+        memcpy(target, source, used);
     *payload = target;
     return 0;
+}
+
+/* Fills the rest before the wrap, out of the way of the usual commit. */
+static __attribute__((noinline)) void ring_write_pad(struct ring_tx *tx)
+{
+    const struct record pad = {
+        .kind = RECORD_PAD,
+        .bytes = (uint32_t)(tx->pad - sizeof pad),
+    };
+    memcpy(ring_at(tx, tx->tail), &pad, sizeof pad);
 }
 
 void ring_commit(struct ring_tx *tx, const struct record *meta)
@@ -189,14 +197,9 @@ void ring_commit(struct ring_tx *tx, const struct record *meta)
     mr_assert(meta->kind != RECORD_PAD);
     mr_assert(total <= tx->claimed - tx->pad);
 
-    memcpy(ring_claimed_record(tx), meta, sizeof *meta);
-    if (tx->pad != 0) {
-        const struct record pad = {
-            .kind = RECORD_PAD,
-            .bytes = (uint32_t)(tx->pad - sizeof pad),
-        };
-        memcpy(tx->data + (tx->tail & (tx->capacity - 1)), &pad, sizeof pad);
-    }
+    memcpy(ring_at(tx, tx->tail + tx->pad), meta, sizeof *meta);
+    if (tx->pad != 0)
+        ring_write_pad(tx);
     tx->tail += tx->pad + total;
     tx->claimed = 0;
     tx->pad = 0;
@@ -241,31 +244,26 @@ static int ring_load_tail(struct ring_rx *rx)
     return 0;
 }
 
-/* Copies the header at `next`, once, for checking. */
-static struct record ring_copy_header(const struct ring_rx *rx)
+/* Copies a header out of the ring, once, for checking. */
+static struct record ring_copy_header(const struct ring_rx *rx, uint64_t position)
 {
     struct record meta;
-    memcpy(&meta, rx->data + (rx->next & (rx->capacity - 1)), sizeof meta);
+    memcpy(&meta, rx->data + (position & (rx->capacity - 1)), sizeof meta);
     /* Keeps the compiler from reading the shared bytes again where the copy is meant. */
     atomic_signal_fence(memory_order_seq_cst);
     return meta;
 }
 
-/* A pad ends exactly at the wrap, is shorter than the longest record, and a record follows it that
- * was committed with it. */
-static bool ring_pad_is_sound(const struct ring_rx *rx, const struct record *pad)
+/* Steps over a pad: it ends exactly at the wrap, it is shorter than the longest record, and behind
+ * it is what was committed with it. */
+static int ring_skip_pad(struct ring_rx *rx, uint32_t bytes)
 {
-    uint64_t total = (uint64_t)pad->bytes + sizeof *pad;
-    return total == ring_rest(rx->capacity, rx->next) && total < rx->capacity / 4 &&
-           total < rx->tail_seen - rx->next;
-}
-
-/* A record ends before the wrap and before the tail. */
-static bool ring_record_is_sound(const struct ring_rx *rx, const struct record *meta)
-{
-    uint64_t total = ring_record_bytes(meta->bytes);
-    return total <= rx->capacity / 4 && total <= ring_rest(rx->capacity, rx->next) &&
-           total <= rx->tail_seen - rx->next;
+    uint64_t total = (uint64_t)bytes + sizeof(struct record);
+    if (total != ring_rest(rx->capacity, rx->next) || total >= rx->capacity / 4 ||
+        total >= rx->tail_seen - rx->next)
+        return -EPROTO;
+    rx->next += total;
+    return 0;
 }
 
 int ring_peek(struct ring_rx *rx, struct record *out, const void **payload)
@@ -278,20 +276,23 @@ int ring_peek(struct ring_rx *rx, struct record *out, const void **payload)
             return 0;
     }
 
-    struct record meta = ring_copy_header(rx);
+    struct record meta = ring_copy_header(rx, rx->next);
     if (meta.kind == RECORD_PAD) {
-        if (!ring_pad_is_sound(rx, &meta))
-            return -EPROTO;
-        rx->next += (uint64_t)meta.bytes + sizeof meta;
-        meta = ring_copy_header(rx);
+        int rc = ring_skip_pad(rx, meta.bytes);
+        if (rc != 0)
+            return rc;
+        meta = ring_copy_header(rx, rx->next);
     }
-    /* A second pad would have to fill the whole ring. */
-    if (meta.kind == RECORD_PAD || !ring_record_is_sound(rx, &meta))
+
+    /* A record ends before the wrap and before the tail. A second pad would fill the whole ring. */
+    const uint64_t total = ring_record_bytes(meta.bytes);
+    if (meta.kind == RECORD_PAD || total > rx->capacity / 4 ||
+        total > ring_rest(rx->capacity, rx->next) || total > rx->tail_seen - rx->next)
         return -EPROTO;
 
     *payload = rx->data + (rx->next & (rx->capacity - 1)) + sizeof meta;
-    *out = meta;
-    rx->next += ring_record_bytes(meta.bytes);
+    rx->next += total;
+    memcpy(out, &meta, sizeof meta);
     return 1;
 }
 

@@ -55,11 +55,12 @@ uint32_t ring_payload_max(uint64_t capacity);
  * nonsense). On failure nothing is claimed. */
 int ring_claim(struct ring_tx *tx, uint32_t bytes, void **payload) MUST_USE;
 
-/* Grows the claim at hand to `bytes`, keeping the first `used` bytes (they may move). Results as for
- * ring_claim; on failure the old claim stands. */
+/* Grows the claim at hand to `bytes`, keeping the first `used` bytes (they may move). Results as
+ * for ring_claim; on failure the old claim stands. */
 int ring_extend(struct ring_tx *tx, uint32_t used, uint32_t bytes, void **payload) MUST_USE;
 
-/* Publishes the claimed record with the header `meta`, whose `bytes` may be fewer than claimed (R1). */
+/* Publishes the claimed record with the header `meta`, whose `bytes` may be fewer than claimed
+ * (R1). */
 void ring_commit(struct ring_tx *tx, const struct record *meta);
 
 /* Gives the claim back; nothing becomes visible. */
@@ -69,9 +70,9 @@ void ring_abort(struct ring_tx *tx);
  * consumer's position. */
 uint32_t ring_claimable(struct ring_tx *tx);
 
-/* The next record: its header copied into `out`, *payload pointing into shared memory where the peer
- * may still rewrite it (copy before checking). 1, 0 (nothing there), or -EPROTO (a position or a
- * length is nonsense; the ring is dead). Padding is skipped. */
+/* The next record: its header copied into `out`, *payload pointing into shared memory where the
+ * peer may still rewrite it (copy before checking). 1, 0 (nothing there), or -EPROTO (a position or
+ * a length is nonsense; the ring is dead). Padding is skipped. */
 int ring_peek(struct ring_rx *rx, struct record *out, const void **payload) MUST_USE;
 
 /* Gives back everything peeked so far (R2). Once per batch. True when it moved. */

@@ -20,8 +20,8 @@ struct segment_options {
     uint32_t window_bytes;
 };
 
-/* One process's private view of a mapped segment: pointers into it, and copies of its constants that
- * the peer cannot change. */
+/* One process's private view of a mapped segment: pointers into it, and copies of its constants
+ * that the peer cannot change. */
 struct segment {
     int fd; /* owned; -1 when none */
     uint64_t total_bytes;
