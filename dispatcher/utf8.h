@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * utf8.h - strict UTF-8 (RFC 3629): no overlong forms, no surrogates, nothing above U+10FFFF.
+ */
+#ifndef DISPATCHER_UTF8_H
+#define DISPATCHER_UTF8_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define UTF8_SEQUENCE_BYTES_MAX 4u
+
+static inline bool utf8_is_continuation(uint8_t byte)
+{
+    return (byte & 0xc0) == 0x80;
+}
+
+/* Bytes of the well-formed sequence that `text` begins with, 1 to 4; 0 when it is ill-formed or cut
+ * short by the end. `count` is at least 1. */
+static inline size_t utf8_sequence(const uint8_t *text, size_t count)
+{
+    uint8_t lead = text[0];
+    if (lead < 0x80)
+        return 1;
+    /* The second byte's range is narrower after four leads: overlongs, surrogates, the top. */
+    if (lead < 0xc2 || lead > 0xf4 || count < 2)
+        return 0;
+    if (lead < 0xe0)
+        return utf8_is_continuation(text[1]) ? 2 : 0;
+    uint8_t low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+    uint8_t high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+    if (text[1] < low || text[1] > high || count < 3 || !utf8_is_continuation(text[2]))
+        return 0;
+    if (lead < 0xf0)
+        return 3;
+    return count >= 4 && utf8_is_continuation(text[3]) ? 4 : 0;
+}
+
+/* Bytes at the start of `text` that are well-formed; `count` when all of it is. */
+size_t utf8_valid_bytes(const char *text, size_t count);
+
+static inline bool utf8_is_valid(const char *text, size_t count)
+{
+    return utf8_valid_bytes(text, count) == count;
+}
+
+#endif

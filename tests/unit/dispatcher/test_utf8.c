@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_utf8.c - every code point is accepted, and everything else is refused where it goes wrong.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "dispatcher/utf8.h"
+#include "tests/unit/dispatcher/edge.h"
+
+/* Written from the definition, not from the code: the bits of `point`, by length. */
+static size_t encode(uint8_t *out, uint32_t point, size_t bytes)
+{
+    static const uint8_t leads[] = {0, 0, 0xc0, 0xe0, 0xf0};
+    for (size_t i = bytes; i-- > 1;) {
+        out[i] = (uint8_t)(0x80 | (point & 0x3f));
+        point >>= 6;
+    }
+    out[0] = (uint8_t)(leads[bytes] | point);
+    return bytes;
+}
+
+static size_t shortest(uint32_t point)
+{
+    return point < 0x80 ? 1 : point < 0x800 ? 2 : point < 0x10000 ? 3 : 4;
+}
+
+static bool is_surrogate(uint32_t point)
+{
+    return point >= 0xd800 && point <= 0xdfff;
+}
+
+static void every_code_point_is_accepted_in_its_shortest_form_only(void **state)
+{
+    (void)state;
+    for (uint32_t point = 0; point < 0x200000; point++) {
+        for (size_t bytes = shortest(point); bytes <= 4; bytes++) {
+            uint8_t text[4];
+            bool is_good = bytes == shortest(point) && point <= 0x10ffff && !is_surrogate(point);
+            encode(text, point, bytes);
+            if (utf8_sequence(text, bytes) != (is_good ? bytes : 0))
+                fail_msg("U+%X in %zu bytes", point, bytes);
+        }
+    }
+}
+
+static void every_pair_of_bytes_is_judged_without_looking_further(void **state)
+{
+    (void)state;
+    struct edge edge = edge_create(2);
+    uint8_t *text = edge.bytes;
+    for (unsigned pair = 0; pair < 0x10000; pair++) {
+        text[0] = (uint8_t)(pair >> 8);
+        text[1] = (uint8_t)pair;
+        bool is_two = text[0] >= 0xc2 && text[0] <= 0xdf && text[1] >= 0x80 && text[1] <= 0xbf;
+        assert_int_equal(utf8_sequence(text, 2), text[0] < 0x80 ? 1 : is_two ? 2 : 0);
+    }
+    edge_destroy(&edge);
+}
+
+static void sequences_that_are_cut_short_are_refused(void **state)
+{
+    (void)state;
+    static const char text[] = "\xf0\x9f\x8e\xb5";
+    for (size_t count = 1; count < 4; count++) {
+        struct edge edge = edge_copy(text, count);
+        assert_int_equal(utf8_sequence(edge.bytes, count), 0);
+        edge_destroy(&edge);
+    }
+    assert_int_equal(utf8_sequence((const uint8_t *)text, 4), 4);
+}
+
+static void the_first_ill_formed_byte_is_found_at_every_offset(void **state)
+{
+    (void)state;
+    for (size_t count = 1; count < 40; count++) {
+        for (size_t bad = 0; bad < count; bad++) {
+            struct edge edge = edge_create(count);
+            memset(edge.bytes, 'a', count);
+            ((char *)edge.bytes)[bad] = (char)0xff;
+            assert_int_equal(utf8_valid_bytes(edge.bytes, count), bad);
+            assert_false(utf8_is_valid(edge.bytes, count));
+            edge_destroy(&edge);
+        }
+    }
+}
+
+static void mixed_text_is_accepted_whole(void **state)
+{
+    (void)state;
+    static const char text[] = "plain ascii, \xc3\xa9, \xe2\x82\xac, \xf0\x9f\x8e\xb5, and more";
+    struct edge edge = edge_copy(text, sizeof(text));
+    assert_true(utf8_is_valid(edge.bytes, sizeof(text)));
+    assert_true(utf8_is_valid(NULL, 0));
+    edge_destroy(&edge);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(every_code_point_is_accepted_in_its_shortest_form_only),
+        cmocka_unit_test(every_pair_of_bytes_is_judged_without_looking_further),
+        cmocka_unit_test(sequences_that_are_cut_short_are_refused),
+        cmocka_unit_test(the_first_ill_formed_byte_is_found_at_every_offset),
+        cmocka_unit_test(mixed_text_is_accepted_whole),
+    };
+    alarm(30);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
