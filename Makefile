@@ -41,7 +41,7 @@ LINK_fuzz     := -fsanitize=address,undefined
 FLAGS := $(BASE) $(FLAGS_$(VARIANT)) $(CFLAGS)
 LINK  := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LINK_$(VARIANT)) $(LDFLAGS)
 
-LIBS_dispatcher := -luring -lmsgpackc -lcjson -lsodium -lcurl
+LIBS_dispatcher := -luring -lmsgpackc -lcjson -lsodium -lcurl -lm
 LIBS_worker     := -lmsgpackc -ldl
 
 # ---- files -------------------------------------------------------------------------------------
@@ -120,7 +120,7 @@ build/examples/%.so: docs/examples/%.c include/millrace/pipeline.h
 
 # ---- tests -------------------------------------------------------------------------------------
 
-LIBS_test := -lcmocka -lpthread
+LIBS_test := -lcmocka -lpthread -lm
 
 programs: $(UNITS) $(RINGS) $(FUZZERS)
 
@@ -151,7 +151,7 @@ $(FUZZERS): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/dispatcher.a $(B)/worker
 	$(Q)$(CC) $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_dispatcher) $(LIBS_worker)
 
 # Targets that install packages first build in a second make, so that this one needs only make itself.
-.PHONY: test asan tsan fuzz check mutants crash bench demo serve deps install clean help
+.PHONY: test asan tsan valgrind fuzz check mutants crash bench demo serve deps install clean help
 
 test: ## unit, model, stress, fuzz replay, system tests; T=ring picks by name
 	@deploy/deps build demo test
@@ -170,6 +170,14 @@ run-tests: all $(call picked,$(UNITS) $(RINGS) $(FUZZERS))
 	@BUILD=$(B) tests/run --system tests/system $(if $(T),--only '$(T)') $(filter-out all,$^)
 run-programs: $(call picked,$(UNITS) $(RINGS))
 	@BUILD=$(B) tests/run $(if $(T),--only '$(T)') $^
+
+VALGRIND := valgrind -q --error-exitcode=99 --leak-check=full --child-silent-after-fork=yes
+valgrind: ## unit and model tests under valgrind
+	@deploy/deps build demo test
+	@$(MAKE) run-valgrind
+.PHONY: run-valgrind
+run-valgrind: $(call picked,$(UNITS) $(filter $(B)/tests/model/%,$(RINGS)))
+	@tests/run --under '$(VALGRIND)' $(if $(T),--only '$(T)') $^
 
 SECONDS_PER_TARGET ?= 30
 fuzz: ## libFuzzer on every target, SECONDS_PER_TARGET=30 each
