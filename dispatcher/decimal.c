@@ -50,14 +50,22 @@ static uint64_t scale(struct decimal_power power, uint64_t value)
     return (uint64_t)(high >> 64) | ((uint64_t)high > 1);
 }
 
-/* Takes the zeros off the end, of at most 17 digits. */
+/* Takes the zeros off the end, at most sixteen. */
 static struct decimal trimmed(uint64_t digits, int exponent)
 {
-    while (digits % 10000 == 0) {
+    while (digits % 100000000 == 0) {
+        digits /= 100000000;
+        exponent += 8;
+    }
+    if (digits % 10000 == 0) {
         digits /= 10000;
         exponent += 4;
     }
-    while (digits % 10 == 0) {
+    if (digits % 100 == 0) {
+        digits /= 100;
+        exponent += 2;
+    }
+    if (digits % 10 == 0) {
         digits /= 10;
         exponent++;
     }

@@ -11,6 +11,7 @@
  */
 #include "dispatcher/json_out.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <stdbool.h>
 #include <string.h>
@@ -47,6 +48,7 @@ static int write_value(const uint8_t **in, const uint8_t *end, char **out);
 static char *write_scalar(char *out, const struct packed_item *item, const uint8_t *end);
 static char *write_string(char *out, const uint8_t *in, size_t left, const uint8_t *end);
 static size_t copy_clean(char *out, const uint8_t *in, size_t left, const uint8_t *end);
+static size_t copy_utf8(char *out, const uint8_t *in, size_t left);
 static char *write_escape(char *out, uint8_t byte);
 static size_t write_character(char *out, const uint8_t *in, size_t left, size_t *used);
 
@@ -228,48 +230,79 @@ static char *write_scalar(char *out, const struct packed_item *item, const uint8
 static char *write_string(char *out, const uint8_t *in, size_t left, const uint8_t *end)
 {
     *out++ = '"';
-    while (left > 0) {
+    for (;;) {
         size_t clean = copy_clean(out, in, left, end);
         in += clean;
         out += clean;
         left -= clean;
-        if (clean == JSON_BLOCK_BYTES || left == 0)
-            continue;
+        if (left == 0)
+            break;
         if (*in < 0x80) {
             out = write_escape(out, *in);
             in++;
             left--;
             continue;
         }
-        /* Text that is not ASCII mostly goes on so. */
-        do {
-            size_t sequence = utf8_sequence(in, left);
-            if (sequence == 0)
-                return NULL;
-            for (size_t i = 0; i < sequence; i++)
-                out[i] = (char)in[i];
-            in += sequence;
-            out += sequence;
-            left -= sequence;
-        } while (left > 0 && *in >= 0x80);
+        size_t done = copy_utf8(out, in, left);
+        if (done == 0)
+            return NULL;
+        in += done;
+        out += done;
+        left -= done;
     }
     *out++ = '"';
     return out;
 }
 
-/* Copies the next block of a text of which `left` bytes are to come; `end` is where reading must
- * stop. Returns how many bytes need nothing more. */
+/* Copies text that is not ASCII, which mostly goes on so: up to the next ASCII byte. Returns how
+ * much it was, 0 when it is not UTF-8. */
+static size_t copy_utf8(char *out, const uint8_t *in, size_t left)
+{
+    size_t done = 0;
+    while (left - done >= sizeof(uint32_t)) {
+        uint32_t word;
+        memcpy(&word, in + done, sizeof(word));
+        memcpy(out + done, &word, sizeof(word));
+        if (in[done] < 0x80)
+            return done;
+        size_t sequence = utf8_word_sequence(le32toh(word));
+        if (sequence == 0)
+            return 0;
+        done += sequence;
+    }
+    while (done < left && in[done] >= 0x80) {
+        size_t sequence = utf8_sequence(in + done, left - done);
+        if (sequence == 0)
+            return 0;
+        for (size_t end = done + sequence; done < end; done++)
+            out[done] = (char)in[done];
+    }
+    return done;
+}
+
+/* Copies text up to the first byte that needs more than that, and returns how much it was. `end` is
+ * where reading must stop. What is beyond, up to a block, may have been written too. */
 static size_t copy_clean(char *out, const uint8_t *in, size_t left, const uint8_t *end)
 {
+    size_t done = 0;
+    /* The step is a constant, so that the next load need not wait for this block's answer. */
+    while (left - done >= JSON_BLOCK_BYTES) {
+        size_t clean = json_block_copy(in + done, out + done);
+        if (clean < JSON_BLOCK_BYTES)
+            return done + clean;
+        done += JSON_BLOCK_BYTES;
+    }
+    if (done == left)
+        return done;
     size_t clean;
-    if (end - in >= (ptrdiff_t)JSON_BLOCK_BYTES) {
-        clean = json_block_copy(in, out);
+    if (end - (in + done) >= (ptrdiff_t)JSON_BLOCK_BYTES) {
+        clean = json_block_copy(in + done, out + done);
     } else {
         uint8_t block[JSON_BLOCK_BYTES] = {0};
-        memcpy(block, in, left);
-        clean = json_block_copy(block, out);
+        memcpy(block, in + done, left - done);
+        clean = json_block_copy(block, out + done);
     }
-    return clean < left ? clean : left;
+    return clean < left - done ? done + clean : left;
 }
 
 /* The letter after the backslash; 0 where \u00XX is needed. */

@@ -37,6 +37,22 @@ static inline size_t utf8_sequence(const uint8_t *text, size_t count)
     return count >= 4 && utf8_is_continuation(text[3]) ? 4 : 0;
 }
 
+/* The same for text that is not ASCII and of which four bytes are there, in one little-endian word.
+ * Each line masks the bits that make a length, then looks at the bits that tell overlong forms,
+ * surrogates and points beyond the last one. */
+static inline size_t utf8_word_sequence(uint32_t word)
+{
+    if ((word & 0x00c0c0f0) == 0x008080e0)
+        return (word & 0x200f) != 0 && (word & 0x200f) != 0x200d ? 3 : 0;
+    if ((word & 0x0000c0e0) == 0x000080c0)
+        return (word & 0x1e) != 0 ? 2 : 0;
+    if ((word & 0xc0c0c0f8) == 0x808080f0) {
+        uint32_t point_top = (word & 0x07) << 2 | (word & 0x3000) >> 12;
+        return point_top >= 1 && point_top <= 16 ? 4 : 0;
+    }
+    return 0;
+}
+
 /* Bytes at the start of `text` that are well-formed; `count` when all of it is. */
 size_t utf8_valid_bytes(const char *text, size_t count);
 

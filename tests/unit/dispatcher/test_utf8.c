@@ -64,6 +64,23 @@ static void every_pair_of_bytes_is_judged_without_looking_further(void **state)
     edge_destroy(&edge);
 }
 
+static void the_word_and_the_bytes_are_judged_alike(void **state)
+{
+    (void)state;
+    static const uint8_t others[] = {0x00, 0x41, 0x7f, 0x80, 0x8f, 0x90, 0x9f,
+                                     0xa0, 0xbf, 0xc0, 0xc2, 0xe0, 0xff};
+    const size_t count = sizeof(others);
+    for (unsigned pair = 0x8000; pair < 0x10000; pair++) {
+        for (size_t i = 0; i < count * count; i++) {
+            uint8_t text[4] = {(uint8_t)(pair >> 8), (uint8_t)pair, others[i / count],
+                               others[i % count]};
+            uint32_t word = (uint32_t)text[0] | (uint32_t)text[1] << 8 | (uint32_t)text[2] << 16 |
+                            (uint32_t)text[3] << 24;
+            assert_int_equal(utf8_word_sequence(word), utf8_sequence(text, 4));
+        }
+    }
+}
+
 static void sequences_that_are_cut_short_are_refused(void **state)
 {
     (void)state;
@@ -106,6 +123,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_code_point_is_accepted_in_its_shortest_form_only),
         cmocka_unit_test(every_pair_of_bytes_is_judged_without_looking_further),
+        cmocka_unit_test(the_word_and_the_bytes_are_judged_alike),
         cmocka_unit_test(sequences_that_are_cut_short_are_refused),
         cmocka_unit_test(the_first_ill_formed_byte_is_found_at_every_offset),
         cmocka_unit_test(mixed_text_is_accepted_whole),
