@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cli.h - a command's options as one table, which is parsed, checked and printed as its help.
+ *
+ * A table's fields name members of a values struct of the command, which holds the defaults before
+ * and the outcome after cli_parse(). Since --help prints the same table and the same values, it
+ * cannot say anything else than what is done.
+ */
+#ifndef DISPATCHER_CLI_H
+#define DISPATCHER_CLI_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "millrace/check.h"
+
+/* What an option's value is, and the type of the member it is put into. */
+enum cli_kind {
+    CLI_FLAG = 0,   /* bool; has no value */
+    CLI_TEXT,       /* const char *; memory of argv */
+    CLI_LIST,       /* struct cli_list; may be given several times */
+    CLI_NUMBER,     /* uint32_t or uint64_t */
+    CLI_SIZE,       /* likewise, bytes: 65536, 64k, 1m, 2g */
+    CLI_SIZE_POWER, /* likewise, a power of two */
+    CLI_DURATION,   /* likewise, milliseconds: 500ms, 10s, 2m, 1h */
+    CLI_CHOICE,     /* uint32_t, an index into `choices` */
+    CLI_KIND_COUNT
+};
+
+#define CLI_LIST_COUNT_MAX 16u
+#define CLI_REASON_BYTES 512u
+
+/* Texts are memory of argv. */
+struct cli_list {
+    const char *items[CLI_LIST_COUNT_MAX];
+    uint32_t count;
+};
+
+struct cli_option {
+    const char *name;  /* without its dashes */
+    const char *value; /* its word in the help text; NULL: the usual one of the kind */
+    enum cli_kind kind;
+    size_t offset; /* of the member, see CLI_MEMBER */
+    size_t bytes;
+    uint64_t min, max;          /* of numbers, both included; of a list, `max` is its length */
+    const char *const *choices; /* NULL-terminated */
+    const char *help;
+};
+
+#define CLI_MEMBER(type, member)                                                                   \
+    .offset = offsetof(type, member), .bytes = sizeof(((type *)0)->member)
+
+struct cli_command {
+    const char *name;  /* "serve" */
+    const char *words; /* its arguments in the usage line */
+    const char *about; /* what it does, in a few sentences */
+    const struct cli_option *options;
+    size_t option_count;
+    int word_count_min, word_count_max;
+};
+
+/* What is left of the command line without the options. Memory of argv, which is reordered. */
+struct cli_words {
+    char **items;
+    int count;
+};
+
+/* Reads `argv` (without the command's own name) into `values`. 0; 1 when --help was asked for; or
+ * -EINVAL with one line in `reason`. "--" ends the options; "-" and what looks like a negative
+ * number are words. */
+int cli_parse(const struct cli_command *command, int argc, char **argv, void *values,
+              struct cli_words *words, char reason[CLI_REASON_BYTES]) MUST_USE;
+
+/* cli_parse() for commands: true to go on. False when help was printed or an error: leave with
+ * *exit_code. */
+bool cli_begin(const struct cli_command *command, int argc, char **argv, void *values,
+               struct cli_words *words, int *exit_code) MUST_USE;
+
+/* The help text; `values` hold the defaults. */
+void cli_help(FILE *file, const struct cli_command *command, const void *values);
+
+/* Writes `millrace: ` and the message to stderr as one line, whatever bytes are in it. */
+void cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* Inserts, deletions, replacements and swaps of neighbours that turn one word into the other. A
+ * `word` that `name` begins with counts as one step. */
+size_t cli_distance(const char *word, const char *name);
+
+/* The name with the least distance to `word`; `names` ends with NULL and is not empty. */
+const char *cli_nearest(const char *word, const char *const *names);
+
+/* A number as it would be written on the command line: 64k, 10s, 7. */
+#define CLI_NUMBER_TEXT_BYTES 32u
+void cli_format(enum cli_kind kind, uint64_t number, char text[CLI_NUMBER_TEXT_BYTES]);
+
+#endif
