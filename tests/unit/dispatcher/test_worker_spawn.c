@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_worker_spawn.c - a worker is started with its own descriptors and nothing else of ours.
+ *
+ * The worker is this program itself: started with --source it reports what it sees on its stdout.
+ */
+#include "dispatcher/worker_spawn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "millrace/protocol.h"
+#include "tests/unit/dispatcher/fds.h"
+
+#define REPORT_BYTES_MAX 16384u
+
+extern char **environ;
+
+/* ---- the worker ---------------------------------------------------------------------------- */
+
+static void report_fds(void)
+{
+    for (int fd = 0; fd < 64; fd++) {
+        char link[32];
+        char target[128];
+        snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+        ssize_t bytes = readlink(link, target, sizeof(target) - 1);
+        if (bytes == -1)
+            continue;
+        target[bytes] = '\0';
+        printf("fd %d %s\n", fd, target);
+    }
+}
+
+static int report(int argc, char **argv)
+{
+    for (int i = 0; i < argc; i++)
+        printf("argument %s\n", argv[i]);
+    for (char **variable = environ; *variable; variable++)
+        printf("variable %s\n", *variable);
+    report_fds();
+    printf("parent %s\n", getppid() == strtol(argv[8], NULL, 10) ? "is named" : "is another");
+    printf("group %s\n", getpgid(0) == getpid() ? "its own" : "shared");
+    sigset_t mask;
+    sigprocmask(SIG_SETMASK, NULL, &mask);
+    struct sigaction action;
+    sigaction(SIGPIPE, NULL, &action);
+    printf("mask %s\n", sigisemptyset(&mask) ? "empty" : "not empty");
+    printf("SIGPIPE %s\n", action.sa_handler == SIG_DFL ? "default" : "not default");
+    return 0;
+}
+
+/* ---- the tests ----------------------------------------------------------------------------- */
+
+static char text[REPORT_BYTES_MAX];
+static int fd_count;
+
+static int begin(void **state)
+{
+    (void)state;
+    fd_count = fds_count();
+    return 0;
+}
+
+static int end(void **state)
+{
+    (void)state;
+    return fds_count() == fd_count ? 0 : -1;
+}
+
+static int named_fd(const char *name)
+{
+    int fd = memfd_create(name, MFD_CLOEXEC);
+    assert_int_not_equal(fd, -1);
+    return fd;
+}
+
+/* Reads what the worker says until it ends, and its exit status. */
+static int collect(const struct worker_child *child, int fd)
+{
+    size_t filled = 0;
+    ssize_t count;
+    while ((count = read(fd, text + filled, sizeof(text) - 1 - filled)) > 0)
+        filled += (size_t)count;
+    assert_int_equal(count, 0);
+    text[filled] = '\0';
+    close(fd);
+    close(child->pidfd);
+    int status;
+    assert_int_equal(waitpid(child->pid, &status, 0), child->pid);
+    return status;
+}
+
+/* Starts the reporting worker; its other descriptors are those in `fds`. */
+static void spawn(struct worker_spawn_options *options)
+{
+    int out[2];
+    assert_int_equal(pipe2(out, O_CLOEXEC), 0);
+    options->worker_path = "/proc/self/exe";
+    options->source = "words.so";
+    options->pointer = "me/words:v1";
+    options->index = 7;
+    options->stdout_fd = out[1];
+    options->stderr_fd = STDERR_FILENO;
+    struct worker_child child;
+    assert_int_equal(worker_spawn(&child, options), 0);
+    close(out[1]);
+    assert_int_equal(collect(&child, out[0]), 0);
+}
+
+static bool says(const char *line)
+{
+    char whole[256];
+    snprintf(whole, sizeof(whole), "\n%s\n", line);
+    return strstr(text, whole) != NULL;
+}
+
+static void assert_fds_are_in_place(void)
+{
+    assert_true(says("fd 0 /dev/null"));
+    assert_non_null(strstr(text, "\nfd 1 pipe:"));
+    assert_true(says("fd 3 /memfd:segment (deleted)"));
+    assert_true(says("fd 4 /memfd:bell (deleted)"));
+    assert_true(says("fd 5 /memfd:dispatcher (deleted)"));
+    assert_true(says("fd 6 /memfd:socket (deleted)"));
+    assert_null(strstr(text, "\nfd 7 "));
+}
+
+static void spawn_with_fds(int segment, int bell, int dispatcher, int socket)
+{
+    struct worker_spawn_options options = {.segment_fd = segment,
+                                           .worker_bell_fd = bell,
+                                           .dispatcher_bell_fd = dispatcher,
+                                           .socket_fd = socket};
+    spawn(&options);
+    assert_fds_are_in_place();
+}
+
+static void descriptors_arrive_at_their_numbers(void **state)
+{
+    (void)state;
+    int fds[] = {named_fd("segment"), named_fd("bell"), named_fd("dispatcher"), named_fd("socket")};
+    spawn_with_fds(fds[0], fds[1], fds[2], fds[3]);
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++)
+        close(fds[i]);
+}
+
+static void descriptors_arrive_also_when_their_numbers_are_each_others_targets(void **state)
+{
+    (void)state;
+    static const char *const names[] = {"segment", "bell", "dispatcher", "socket"};
+    /* Every order of the four names over the four numbers the worker wants. */
+    for (int order = 0; order < 256; order++) {
+        int place[4] = {order & 3, order >> 2 & 3, order >> 4 & 3, order >> 6 & 3};
+        if ((1 << place[0] | 1 << place[1] | 1 << place[2] | 1 << place[3]) != 15)
+            continue;
+        for (int i = 0; i < 4; i++) {
+            int fd = named_fd(names[i]);
+            assert_int_not_equal(dup3(fd, 20 + i, O_CLOEXEC), -1);
+            close(fd);
+        }
+        for (int i = 0; i < 4; i++)
+            assert_int_not_equal(dup3(20 + i, WORKER_FD_SEGMENT + place[i], O_CLOEXEC), -1);
+        for (int i = 0; i < 4; i++)
+            close(20 + i);
+        spawn_with_fds(WORKER_FD_SEGMENT + place[0], WORKER_FD_SEGMENT + place[1],
+                       WORKER_FD_SEGMENT + place[2], WORKER_FD_SEGMENT + place[3]);
+        for (int i = 0; i < 4; i++)
+            close(WORKER_FD_SEGMENT + i);
+    }
+}
+
+static void spawn_plain(bool check, const char *name)
+{
+    int fd = named_fd("x");
+    struct worker_spawn_options options = {.segment_fd = fd,
+                                           .worker_bell_fd = fd,
+                                           .dispatcher_bell_fd = fd,
+                                           .socket_fd = fd,
+                                           .name = name,
+                                           .check = check};
+    spawn(&options);
+    close(fd);
+}
+
+static void what_we_inherited_without_knowing_is_closed(void **state)
+{
+    (void)state;
+    int open_everywhere = dup2(STDERR_FILENO, 40);
+    assert_int_equal(open_everywhere, 40);
+    spawn_plain(false, NULL);
+    close(open_everywhere);
+    assert_null(strstr(text, "\nfd 40 "));
+}
+
+static void a_worker_has_its_own_group_default_signals_and_an_empty_mask(void **state)
+{
+    (void)state;
+    sigset_t mask, before;
+    sigemptyset(&mask);
+    sigaddset(&mask, SIGTERM);
+    sigprocmask(SIG_BLOCK, &mask, &before);
+    struct sigaction ignore = {.sa_handler = SIG_IGN}, old;
+    sigaction(SIGPIPE, &ignore, &old);
+    spawn_plain(false, NULL);
+    sigaction(SIGPIPE, &old, NULL);
+    sigprocmask(SIG_SETMASK, &before, NULL);
+    assert_true(says("parent is named"));
+    assert_true(says("group its own"));
+    assert_true(says("mask empty"));
+    assert_true(says("SIGPIPE default"));
+}
+
+static void only_listed_variables_reach_a_worker(void **state)
+{
+    (void)state;
+    setenv("PIPELINE_API_TOKEN", "mr_secret", 1);
+    setenv("MILLRACE_ANY", "1", 1);
+    setenv("LD_PRELOAD_NOT", "1", 1);
+    setenv("HOMES", "1", 1);
+    setenv("LC_TIME", "C", 1);
+    setenv("CUDA_VISIBLE_DEVICES", "1", 1);
+    setenv("PYTHONPATH", "/opt", 1);
+    spawn_plain(false, NULL);
+    unsetenv("PIPELINE_API_TOKEN");
+    assert_non_null(strstr(text, "\nvariable PATH="));
+    assert_true(says("variable LC_TIME=C"));
+    assert_true(says("variable CUDA_VISIBLE_DEVICES=1"));
+    assert_true(says("variable PYTHONPATH=/opt"));
+    assert_null(strstr(text, "mr_secret"));
+    assert_null(strstr(text, "MILLRACE_ANY"));
+    assert_null(strstr(text, "HOMES"));
+}
+
+static void a_worker_is_told_what_to_load_and_whose_it_is(void **state)
+{
+    (void)state;
+    spawn_plain(false, NULL);
+    assert_memory_equal(text,
+                        "argument millrace-worker\nargument --source\nargument words.so\n"
+                        "argument --pointer\nargument me/words:v1\nargument --index\nargument 7\n"
+                        "argument --parent\nargument ",
+                        strlen("argument millrace-worker\nargument --source\nargument words.so\n"
+                               "argument --pointer\nargument me/words:v1\nargument --index\n"
+                               "argument 7\nargument --parent\nargument "));
+    assert_false(says("argument --check"));
+}
+
+static void a_name_and_check_are_passed_on(void **state)
+{
+    (void)state;
+    spawn_plain(true, "my_pipeline");
+    assert_non_null(strstr(text, "\nargument --name\nargument my_pipeline\n"));
+    assert_true(says("argument --check"));
+}
+
+static void a_worker_that_cannot_be_executed_is_an_error_and_leaves_nothing(void **state)
+{
+    (void)state;
+    struct worker_spawn_options options = {.worker_path = "/nonexistent/millrace-worker",
+                                           .source = "words.so",
+                                           .pointer = "me/words:v1",
+                                           .stdout_fd = 1,
+                                           .stderr_fd = 2};
+    struct worker_child child = {.pid = 99, .pidfd = 99};
+    assert_int_equal(worker_spawn(&child, &options), -ENOENT);
+    options.worker_path = "/tmp";
+    assert_int_equal(worker_spawn(&child, &options), -EACCES);
+    options.segment_fd = 1 << 20;
+    assert_int_equal(worker_spawn(&child, &options), -EBADF);
+    assert_int_equal(child.pid, 99);
+    assert_int_equal(child.pidfd, 99);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+}
+
+#define SPAWN_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+
+int main(int argc, char **argv)
+{
+    alarm(60);
+    if (argc > 8 && strcmp(argv[1], "--source") == 0)
+        return report(argc, argv);
+    const struct CMUnitTest tests[] = {
+        SPAWN_TEST(descriptors_arrive_at_their_numbers),
+        SPAWN_TEST(descriptors_arrive_also_when_their_numbers_are_each_others_targets),
+        SPAWN_TEST(what_we_inherited_without_knowing_is_closed),
+        SPAWN_TEST(a_worker_has_its_own_group_default_signals_and_an_empty_mask),
+        SPAWN_TEST(only_listed_variables_reach_a_worker),
+        SPAWN_TEST(a_worker_is_told_what_to_load_and_whose_it_is),
+        SPAWN_TEST(a_name_and_check_are_passed_on),
+        SPAWN_TEST(a_worker_that_cannot_be_executed_is_an_error_and_leaves_nothing),
+    };
+    /* cmocka's own descriptors and those of whoever started this are in the way of 3 to 6. */
+    closefrom(3);
+    return cmocka_run_group_tests_name("worker_spawn", tests, NULL, NULL);
+}
