@@ -312,7 +312,9 @@ bool http_header_next(struct http_text *rest, struct http_header *out)
 
 bool http_text_equals(struct http_text text, const char *expected)
 {
-    return strlen(expected) == text.count && memcmp(text.bytes, expected, text.count) == 0;
+    /* memcmp takes no NULL, not even for no bytes. */
+    return strlen(expected) == text.count &&
+           (text.count == 0 || memcmp(text.bytes, expected, text.count) == 0);
 }
 
 bool http_text_matches(struct http_text text, const char *lower_case)
