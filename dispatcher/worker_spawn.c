@@ -6,12 +6,14 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -98,8 +100,8 @@ close_fds:
     return rc;
 }
 
-/* Replaces every source by a duplicate at `first` or above. Else a dup2 to one target could overwrite
- * the source of a later one; and a dup2 onto itself would leave close-on-exec set. */
+/* Replaces every source by a duplicate at `first` or above. Else a dup2 to one target could
+ * overwrite the source of a later one; and a dup2 onto itself would leave close-on-exec set. */
 static int inherited_lift(struct inherited_fd fds[INHERITED_FD_COUNT], int first)
 {
     for (int i = 0; i < INHERITED_FD_COUNT; i++) {
@@ -227,4 +229,66 @@ static char **environment_create(void)
         if (environment_passes(environ[i]))
             environment[kept++] = environ[i];
     return environment;
+}
+
+/* ---- where it is --------------------------------------------------------------------------- */
+
+static int worker_check(const char *path)
+{
+    struct stat file;
+    if (stat(path, &file) == -1)
+        return -errno;
+    if (!S_ISREG(file.st_mode))
+        return -EACCES;
+    return faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) == -1 ? -errno : 0;
+}
+
+/* The folder of this program, with its final slash; "" when /proc cannot tell. */
+static void program_folder(char folder[PATH_MAX])
+{
+    ssize_t bytes = readlink("/proc/self/exe", folder, PATH_MAX - 1);
+    folder[bytes > 0 ? bytes : 0] = '\0';
+    char *slash = strrchr(folder, '/');
+    folder[slash ? slash + 1 - folder : 0] = '\0';
+}
+
+static const char *const worker_places[] = {"millrace-worker",
+                                            "../libexec/millrace/millrace-worker"};
+
+static int worker_find_beside(char **path, char reason[WORKER_REASON_BYTES])
+{
+    char folder[PATH_MAX];
+    program_folder(folder);
+    for (size_t i = 0; i < ARRAY_COUNT(worker_places); i++) {
+        char *candidate;
+        if (asprintf(&candidate, "%s%s", folder, worker_places[i]) == -1)
+            return -ENOMEM;
+        if (worker_check(candidate) == 0) {
+            *path = candidate;
+            return 0;
+        }
+        free(candidate);
+    }
+    snprintf(reason, WORKER_REASON_BYTES,
+             "no worker program: neither %s nor %s in %.512s (--worker PATH says where)",
+             worker_places[0], worker_places[1], folder);
+    return -ENOENT;
+}
+
+int worker_find(const char *given, char **path, char reason[WORKER_REASON_BYTES])
+{
+    snprintf(reason, WORKER_REASON_BYTES, "no memory");
+    if (!given)
+        return worker_find_beside(path, reason);
+    int rc = worker_check(given);
+    if (rc < 0) {
+        snprintf(reason, WORKER_REASON_BYTES, "cannot execute the worker %.512s: %s", given,
+                 strerror(-rc));
+        return rc;
+    }
+    char *copy = strdup(given);
+    if (!copy)
+        return -ENOMEM;
+    *path = copy;
+    return 0;
 }

@@ -44,4 +44,10 @@ struct worker_spawn_options {
  * SIGCHLD must not be ignored in this process. */
 int worker_spawn(struct worker_child *out, const struct worker_spawn_options *options) MUST_USE;
 
+/* Where the worker program is: `given`, or if that is NULL millrace-worker beside this program, or
+ * in ../libexec/millrace seen from there. 0 with a path that the caller frees, or -errno with one
+ * line in `reason`. */
+#define WORKER_REASON_BYTES 1024u
+int worker_find(const char *given, char **path, char reason[WORKER_REASON_BYTES]) MUST_USE;
+
 #endif

@@ -1,0 +1,10 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main.c - where millrace begins.
+ */
+#include "dispatcher/commands.h"
+
+int main(int argc, char **argv)
+{
+    return commands_run(argc, argv);
+}
