@@ -13,7 +13,6 @@
 /* What fields say that matters only once all are known. */
 struct head_facts {
     bool has_host;
-    bool has_coding;
     bool close;
     bool keep_alive;
     bool expects;
@@ -76,8 +75,7 @@ static int parse_whole_head(const struct http_scan *scan, struct http_text bytes
     struct http_text rest = {bytes.bytes + first_line_end, bytes.count - first_line_end};
     for (out->header_count = 0; out->header_count < scan->field_count; out->header_count++) {
         struct http_header *header = &out->headers[out->header_count];
-        const bool more = http_header_next(&rest, header);
-        mr_assert(more);
+        http_header_next(&rest, header);
         rc = take_field(out, &facts, header, reason);
         if (rc < 0)
             return rc;
@@ -279,14 +277,12 @@ static int take_content_length(struct http_head *out, struct head_facts *facts,
     return 0;
 }
 
-/* RFC 9112, section 6.1, for a recipient that knows one coding. */
+/* RFC 9112, section 6.1, for a recipient that knows one coding. A second field goes on where the
+ * first ended, and so after chunked. */
 static int take_transfer_encoding(struct http_head *out, struct head_facts *facts,
                                   struct http_text value, const char **reason)
 {
-    if (facts->has_coding)
-        return http_refuse(reason, -400, "more than one Transfer-Encoding field");
-    facts->has_coding = true;
-
+    (void)facts;
     bool is_known = true;
     struct http_text coding;
     while (http_list_next(&value, &coding)) {
@@ -338,9 +334,9 @@ static int judge_fields(struct http_head *out, const struct head_facts *facts, c
 {
     if (out->minor == 1 && !facts->has_host)
         return http_refuse(reason, -400, "HTTP/1.1 without a Host field");
-    if (out->minor == 0 && facts->has_coding)
+    if (out->minor == 0 && out->chunked)
         return http_refuse(reason, -400, "HTTP/1.0 with a Transfer-Encoding field");
-    if (out->has_length && facts->has_coding)
+    if (out->has_length && out->chunked)
         return http_refuse(reason, -400, "both Content-Length and Transfer-Encoding");
 
     out->keep_alive = !facts->close && (out->minor == 1 || facts->keep_alive);
@@ -399,9 +395,11 @@ bool http_head_bearer(const struct http_head *head, struct http_text *token)
         rest.bytes++;
         rest.count--;
     }
-    for (size_t i = 0; i < rest.count; i++)
-        if (rest.bytes[i] <= ' ' || rest.bytes[i] > '~')
+    for (size_t i = 0; i < rest.count; i++) {
+        const unsigned char byte = (unsigned char)rest.bytes[i];
+        if (byte <= ' ' || byte > '~')
             return false;
+    }
     *token = rest;
     return true;
 }

@@ -289,12 +289,8 @@ static int scan_status(struct http_scan *scan, uint32_t index, unsigned char byt
     return http_refuse(reason, -400, scan_refusals[scan->state]);
 }
 
-bool http_header_next(struct http_text *rest, struct http_header *out)
+void http_header_next(struct http_text *rest, struct http_header *out)
 {
-    mr_assert(rest->count >= 2);
-    if (rest->bytes[0] == '\r')
-        return false;
-
     const char *colon = memchr(rest->bytes, ':', rest->count);
     mr_assert(colon);
     const size_t name_bytes = (size_t)(colon - rest->bytes);
@@ -307,7 +303,6 @@ bool http_header_next(struct http_text *rest, struct http_header *out)
     out->value = text_trim((struct http_text){colon + 1, (size_t)(cr - colon) - 1});
     rest->bytes += line_bytes;
     rest->count -= line_bytes;
-    return true;
 }
 
 bool http_text_equals(struct http_text text, const char *expected)

@@ -54,9 +54,9 @@ int http_scan_feed(struct http_scan *scan, const char *bytes, size_t count,
 void http_scan_init_response(struct http_scan *scan);
 void http_scan_init_trailers(struct http_scan *scan);
 
-/* Takes the next field line off `rest`, the part of a scanned head after its first line. Returns
- * false at the empty line that ends it. */
-bool http_header_next(struct http_text *rest, struct http_header *out);
+/* Takes the next field line off `rest`, the part of a scanned head after its first line, in which
+ * there are `field_count` of them. */
+void http_header_next(struct http_text *rest, struct http_header *out);
 
 /* Is the text this, byte for byte? Is it this when ASCII letters are taken as lower case? */
 bool http_text_equals(struct http_text text, const char *expected);

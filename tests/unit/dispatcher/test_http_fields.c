@@ -36,7 +36,8 @@ static void texts_compare_byte_for_byte_or_without_case(void **state)
     assert_false(http_text_matches(text_of("Content-Typ"), "content-type"));
     assert_false(http_text_matches((struct http_text){"content-typ\0", 12}, "content-type"));
     /* Bytes a careless lower-casing would take for letters. */
-    assert_false(http_text_matches(text_of("@[\\]^_"), "`{|}~\x7f"));
+    assert_false(http_text_matches(text_of("@"), "`"));
+    assert_false(http_text_matches(text_of("["), "{"));
     assert_false(http_text_matches(text_of("\xc0"), "\xe0"));
 }
 
@@ -157,6 +158,9 @@ static void a_query_gives_the_value_of_a_name(void **state)
     assert_false(http_query_find(query, "b", &value));
     assert_false(http_query_find(query, "imit", &value));
     assert_false(http_query_find((struct http_text){0}, "limit", &value));
+    const char *at_edge = ways_copy(&piece_bytes, "x&limit", 7);
+    assert_false(http_query_find((struct http_text){at_edge, 7}, "limit", &value));
+    assert_false(http_query_find((struct http_text){at_edge, 7}, "limits", &value));
 }
 
 static void percent_escapes_are_resolved_and_malformed_ones_refused(void **state)

@@ -220,6 +220,7 @@ static const struct acceptance {
     {"GET http://b?c HTTP/1.1\r\nHost: a\r\n\r\n", HTTP_GET, "/", "c", "b"},
     {"OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n", HTTP_OPTIONS, "*"},
     {"OPTIONS http://b HTTP/1.1\r\nHost: a\r\n\r\n", HTTP_OPTIONS, "*", NULL, "b"},
+    {"OPTIONS http://b?c HTTP/1.1\r\nHost: a\r\n\r\n", HTTP_OPTIONS, "/", "c", "b"},
     {"OPTIONS http://b/ HTTP/1.1\r\nHost: a\r\n\r\n", HTTP_OPTIONS, "/", NULL, "b"},
     /* hosts */
     {"GET / HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n", HTTP_GET, .host = "[::1]:8080"},
@@ -234,6 +235,7 @@ static const struct acceptance {
      .closes = true},
     {GET "Connection: close\r\n\r\n", HTTP_GET, .closes = true},
     {GET "Connection: TE\r\nConnection: x, CLOSE\r\n\r\n", HTTP_GET, .closes = true},
+    {GET "Connection: close\r\nConnection: x\r\n\r\n", HTTP_GET, .closes = true},
     {GET "Connection: keep-alive, Upgrade\r\n\r\n", HTTP_GET},
     {GET "Connection: closed\r\n\r\n", HTTP_GET},
     /* bodies */
@@ -255,6 +257,8 @@ static const struct acceptance {
      .has_length = true, .content_length = 5, .is_1_0 = true, .closes = true},
     {POST "Content-Encoding: gzip\r\n\r\n", HTTP_POST, .content_encoded = true},
     {POST "Content-Encoding: identity\r\nContent-Encoding: br\r\n\r\n", HTTP_POST,
+     .content_encoded = true},
+    {POST "Content-Encoding: br\r\nContent-Encoding: gzip\r\n\r\n", HTTP_POST,
      .content_encoded = true},
     {POST "Content-Encoding: Identity\r\n\r\n", HTTP_POST},
 };
@@ -325,20 +329,27 @@ static void the_request_of_curl_is_taken_apart(void **state)
     assert_null(http_head_find(head, "user-agents"));
 }
 
-static void a_head_that_was_refused_stays_refused(void **state)
+static void a_head_that_was_refused_stays_refused_even_when_what_follows_is_right(void **state)
 {
     (void)state;
-    static const char *const heads[] = {GET "Host: b\r\n\r\n", "\r\r", "PRI * HTTP/2.0\r\n"};
-    for (size_t i = 0; i < ARRAY_COUNT(heads); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(refusals); i++) {
+        static const char right[] = GET "\r\n";
         struct http_scan scan = {0};
-        char bytes[256];
-        const size_t count = strlen(heads[i]);
-        memcpy(bytes, heads[i], count);
-        memcpy(bytes + count, GET "\r\n", sizeof(GET "\r\n"));
-        const int refused = http_parse_head(&scan, bytes, count, &whole.head, &whole.reason);
-        assert_true(refused < 0);
-        const size_t more = count + strlen(GET "\r\n");
-        assert_true(http_parse_head(&scan, bytes, more, &whole.head, &whole.reason) < 0);
+        char bytes[1024];
+        size_t count = refusals[i].before.count;
+        memcpy(bytes, refusals[i].before.bytes, count);
+        assert_int_equal(http_parse_head(&scan, bytes, count, &whole.head, &whole.reason), 0);
+        bytes[count++] = refusals[i].wrong.bytes[0];
+        const int rc = http_parse_head(&scan, bytes, count, &whole.head, &whole.reason);
+        assert_int_equal(rc, -refusals[i].status);
+
+        /* As if the byte had not been there, and as if everything had begun anew. */
+        memcpy(bytes + count - 1, right, sizeof(right));
+        count += sizeof(right);
+        assert_true(http_parse_head(&scan, bytes, count, &whole.head, &whole.reason) < 0);
+        memcpy(bytes + count, right, sizeof(right));
+        count += sizeof(right);
+        assert_true(http_parse_head(&scan, bytes, count, &whole.head, &whole.reason) < 0);
     }
 }
 
@@ -349,7 +360,7 @@ int main(void)
         cmocka_unit_test(right_heads_are_accepted_as_what_they_say),
         cmocka_unit_test(bytes_behind_a_head_are_left_alone),
         cmocka_unit_test(the_request_of_curl_is_taken_apart),
-        cmocka_unit_test(a_head_that_was_refused_stays_refused),
+        cmocka_unit_test(a_head_that_was_refused_stays_refused_even_when_what_follows_is_right),
     };
     return cmocka_run_group_tests(tests, ways_setup, ways_teardown);
 }
