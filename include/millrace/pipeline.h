@@ -39,7 +39,8 @@
 extern "C" {
 #endif
 
-/* A change that old shared objects cannot live with raises the version; additions grow the table. */
+/* A change that old shared objects cannot live with raises the version; additions grow the table.
+ */
 #define MR_API_VERSION 1u
 
 enum mr_type {
@@ -58,7 +59,7 @@ enum mr_type {
 enum mr_result {
     MR_END = 0,  /* the iterator is exhausted */
     MR_ITEM = 1, /* one value was written */
-    MR_LATER = 2 /* nothing yet; mr_later_ms() said when to ask again */
+    MR_LATER = 2 /* nothing yet; mr_later_ms() or mr_later_at_ns() said when to ask again */
 };
 
 /* The kinds of failure clients can be told; see docs/protocol.md for the words they see. */
@@ -80,7 +81,8 @@ struct mr_builder; /* the graph being built; valid inside MR_PIPELINE */
 struct mr_call;    /* one call of one pipe; valid until the pipe returns */
 struct mr_value;   /* one value being written, straight into shared memory */
 
-/* A handle of the graph: an input, or the result of a pipe. */
+/* A handle of the graph: an input, or the result of a pipe. Negative: the call that should have
+ * made it failed, and the pipeline will not load; there is nothing to check. */
 typedef int mr_variable;
 
 /* ---- input values, read only --------------------------------------------------------------- */
@@ -130,18 +132,29 @@ struct mr_iterator {
  * written to mr_return(), or with a failure. */
 typedef int mr_pipe_fn(struct mr_call *call);
 
+/* Lets C++ compilers see that members left out of { .title = "text" } are meant to be. */
+#if defined(__cplusplus) && __cplusplus >= 201402L
+#define MR_UNSAID_                                                                                 \
+    {                                                                                              \
+    }
+#else
+#define MR_UNSAID_
+#endif
+
 /* What clients can see of an input. `type` is enforced; limits are metadata, as in `pipeline`.
  * NULL and 0 mean "not said". Number limits are text, so that integers stay exact. */
 struct mr_input_options {
-    enum mr_type type;
-    const char *title;
-    const char *description;
-    const char *examples;     /* JSON text */
-    const char *default_json; /* JSON text of the value when the input is left out or null */
-    const char *gt, *ge, *lt, *le, *multiple_of;
-    const char *choices; /* JSON text of an array */
-    size_t min_length, max_length;
-    bool optional; /* null is accepted */
+    enum mr_type type MR_UNSAID_;
+    const char *title MR_UNSAID_;
+    const char *description MR_UNSAID_;
+    const char *examples MR_UNSAID_; /* JSON text */
+    const char *default_json
+        MR_UNSAID_; /* JSON text of the value when the input is left out or null */
+    const char *gt MR_UNSAID_, *ge MR_UNSAID_, *lt MR_UNSAID_, *le MR_UNSAID_;
+    const char *multiple_of MR_UNSAID_;
+    const char *choices MR_UNSAID_; /* JSON text of an array */
+    size_t min_length MR_UNSAID_, max_length MR_UNSAID_;
+    bool optional MR_UNSAID_; /* null is accepted */
 };
 
 /* ---- the function table (use the functions below it) --------------------------------------- */
@@ -175,7 +188,8 @@ struct mr_api {
     int (*value_array)(struct mr_value *, size_t count);
     int (*value_dictionary)(struct mr_value *, size_t count);
     int (*value_object)(struct mr_value *, const struct mr_object *);
-    int (*value_later)(struct mr_value *, uint64_t ms);
+    int (*value_later_ms)(struct mr_value *, uint64_t ms);
+    int (*value_later_at_ns)(struct mr_value *, uint64_t monotonic_ns);
     int (*value_vfail)(struct mr_value *, enum mr_error, const char *format, va_list);
 
     bool (*cancelled)(void);
@@ -233,22 +247,13 @@ const struct mr_export *mr_pipeline_exports(void)
 
 /* Adds a pipe: mr_pipe(builder, function, TYPE, input...). Inputs are variables that exist already;
  * the result can be an input of later pipes (unless it is a stream) and an output. */
-#define mr_pipe(builder, function, ...)                                                            \
-    mr_builder_pipe_(builder, function, #function, MR_INTS_(__VA_ARGS__))
 #ifdef __cplusplus
-#define MR_INTS_(...)                                                                              \
-    (std::initializer_list<int>{__VA_ARGS__}).begin(),                                             \
-        (std::initializer_list<int>{__VA_ARGS__}).size()
+#define mr_pipe(builder, function, ...) mr_pipe_(builder, function, #function, {__VA_ARGS__})
 #else
-#define MR_INTS_(...)                                                                              \
-    (const int[]){__VA_ARGS__}, sizeof((const int[]){__VA_ARGS__}) / sizeof(int)
+#define mr_pipe(builder, function, ...)                                                            \
+    mr_api_->builder_pipe(builder, function, #function, (const int[]){__VA_ARGS__},                \
+                          sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
 #endif
-static inline mr_variable mr_builder_pipe_(struct mr_builder *builder, mr_pipe_fn *function,
-                                           const char *name, const int *type_and_inputs,
-                                           size_t count)
-{
-    return mr_api_->builder_pipe(builder, function, name, type_and_inputs, count);
-}
 
 /* Makes a variable an output. With several, every line carries one value of each: streams advance
  * together, a plain value is repeated, an exhausted stream gives none. */
@@ -264,8 +269,8 @@ static inline void mr_on_startup(struct mr_builder *builder, mr_pipe_fn *hook)
     mr_api_->builder_on_startup(builder, hook);
 }
 
-/* Gives the pipeline a state that all its pipes see as mr_state(call). `destroy` (or NULL) is called
- * when the worker stops in an orderly way. */
+/* Gives the pipeline a state that all its pipes see as mr_state(call). `destroy` (or NULL) is
+ * called when the worker stops in an orderly way. */
 static inline void mr_set_state(struct mr_builder *builder, void *state,
                                 void (*destroy)(void *state))
 {
@@ -279,8 +284,8 @@ static inline size_t mr_arg_count(struct mr_call *call)
     return mr_api_->arg_count(call);
 }
 
-/* Argument `index`, whose type is the one the graph declares (or MR_NONE where that is optional). An
- * index past the end ends the worker: it is a mistake of the pipeline. */
+/* Argument `index`, whose type is the one the graph declares (or MR_NONE where that is optional).
+ * An index past the end ends the worker: it is a mistake of the pipeline. */
 static inline const struct mr_object *mr_arg(struct mr_call *call, size_t index)
 {
     return mr_api_->arg(call, index);
@@ -368,8 +373,8 @@ static inline int mr_fail(struct mr_call *call, enum mr_error error, const char 
 
 /* ---- writing a value ----------------------------------------------------------------------- */
 
-/* Each writes one value and returns MR_ITEM, or a failure to hand on (the value is too large, or the
- * values do not match what an enclosing array or dictionary announced). */
+/* Each writes one value and returns MR_ITEM, or a failure to hand on (the value is too large, or
+ * the values do not match what an enclosing array or dictionary announced). */
 static inline int mr_value_none(struct mr_value *value)
 {
     return mr_api_->value_none(value);
@@ -441,7 +446,13 @@ static inline int mr_value_object(struct mr_value *value, const struct mr_object
  * runs of the worker go on meanwhile. */
 static inline int mr_later_ms(struct mr_value *value, uint64_t ms)
 {
-    return mr_api_->value_later(value, ms);
+    return mr_api_->value_later_ms(value, ms);
+}
+
+/* Likewise, at a time of CLOCK_MONOTONIC: for a pace that does not drift. */
+static inline int mr_later_at_ns(struct mr_value *value, uint64_t monotonic_ns)
+{
+    return mr_api_->value_later_at_ns(value, monotonic_ns);
 }
 
 /* Fails the run from next(): return mr_value_fail(out, MR_ERROR_CUDA, "..."). */
@@ -490,6 +501,13 @@ static inline mr_variable mr_input(struct mr_builder *builder, enum mr_type type
 {
     options.type = type;
     return mr_api_->builder_input(builder, &options);
+}
+
+static inline mr_variable mr_pipe_(struct mr_builder *builder, mr_pipe_fn *function,
+                                   const char *name, std::initializer_list<int> type_and_inputs)
+{
+    return mr_api_->builder_pipe(builder, function, name, type_and_inputs.begin(),
+                                 type_and_inputs.size());
 }
 #endif
 
