@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * attach.h - the worker's end of everything it shares with the dispatcher.
+ */
+#ifndef WORKER_ATTACH_H
+#define WORKER_ATTACH_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "millrace/check.h"
+#include "shm/doorbell.h"
+#include "shm/ring.h"
+#include "shm/segment.h"
+
+/* Owns the segment's mapping, the inherited descriptors and the epoll that watches two of them. */
+struct attachment {
+    struct segment segment;
+    struct ring_rx request;
+    struct ring_tx reply;
+    struct doorbell bell;            /* ours: we sleep on it */
+    struct doorbell dispatcher_bell; /* theirs: we ring it */
+    int socket;
+    int epoll;
+};
+
+/* Joins the segment and the descriptors of enum worker_fd. 0, or a negative errno with a sentence
+ * in `reason`. */
+int attachment_init(struct attachment *out, char *reason, size_t reason_bytes) MUST_USE;
+
+/* Sleeps until the bell rings, a message or the end comes on the socket, or `due_ns` (CLOCK_NEVER:
+ * no time) has passed. Call between doorbell_arm and doorbell_disarm. May return early. 0, or
+ * -EPIPE when the dispatcher vanished. */
+int attachment_sleep(struct attachment *attachment, uint64_t due_ns) MUST_USE;
+
+#endif

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * failure.h - why the run at hand (or the start of the worker) failed: one of the API's error types
+ * and a text.
+ *
+ * One for each worker, reused: whoever calls user code clears it before, and reads it after a
+ * negative result.
+ */
+#ifndef WORKER_FAILURE_H
+#define WORKER_FAILURE_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "millrace/check.h"
+#include "millrace/limits.h"
+#include "millrace/protocol.h"
+
+struct failure {
+    bool is_set;
+    enum error_type type;
+    size_t bytes; /* of text, without its NUL */
+    char text[ERROR_MESSAGE_BYTES_MAX];
+};
+
+void failure_clear(struct failure *failure);
+
+/* Replaces what was there. Text longer than the limit is cut at a character and says so. */
+__attribute__((format(printf, 3, 4))) void
+failure_set(struct failure *failure, enum error_type type, const char *format, ...);
+void failure_vset(struct failure *failure, enum error_type type, const char *format,
+                  va_list arguments);
+
+/* Makes the failure of `what` ("pipe") called `name` complete: where user code returned `result`
+ * without a word, says that it did; then puts "what name: " in front. */
+void failure_explain(struct failure *failure, const char *what, const char *name, int result);
+
+/* The longest start of `bytes` bytes of text that fits into `room` and ends at a character. */
+size_t failure_cut(const char *text, size_t bytes, size_t room);
+
+#endif

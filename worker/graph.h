@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * graph.h - a pipeline as its MR_PIPELINE body describes it: inputs, pipes in order, outputs.
+ *
+ * A variable is an input or the result of a pipe; variables are numbered as they are made, so a
+ * pipe's arguments always come before it and the pipes can run in order. This is the `struct
+ * mr_builder` of pipeline.h. What is wrong with a graph is said once, by graph_check(): the first
+ * mistake.
+ */
+#ifndef WORKER_GRAPH_H
+#define WORKER_GRAPH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "millrace/check.h"
+#include "millrace/limits.h"
+#include "millrace/pipeline.h"
+
+#define GRAPH_PIPE_COUNT_MAX 64u
+#define GRAPH_STARTUP_COUNT_MAX 16u
+#define GRAPH_VARIABLE_COUNT_MAX (INPUT_COUNT_MAX + GRAPH_PIPE_COUNT_MAX)
+
+struct graph_variable {
+    enum mr_type type;
+    bool is_optional;
+    bool is_argument;      /* of some pipe */
+    uint32_t output_count; /* how often it is an output */
+};
+
+struct graph_pipe {
+    mr_pipe_fn *function;
+    char *name; /* owned */
+    mr_variable result;
+    uint32_t argument_count;
+    mr_variable *arguments; /* owned */
+};
+
+struct mr_builder {
+    uint32_t variable_count;
+    uint32_t input_count;
+    uint32_t pipe_count;
+    uint32_t output_count;
+    uint32_t startup_count;
+    struct graph_variable variables[GRAPH_VARIABLE_COUNT_MAX];
+    struct mr_input_options inputs[INPUT_COUNT_MAX]; /* texts owned */
+    mr_variable input_variables[INPUT_COUNT_MAX];
+    struct graph_pipe pipes[GRAPH_PIPE_COUNT_MAX];
+    mr_variable outputs[OUTPUT_COUNT_MAX];
+    mr_pipe_fn *startups[GRAPH_STARTUP_COUNT_MAX];
+    void *state;
+    void (*destroy)(void *state);
+    char mistake[256]; /* the first one; "" while there is none */
+};
+
+/* The functions behind the table of pipeline.h. A variable, or -1 after a mistake. */
+mr_variable graph_input(struct mr_builder *graph, const struct mr_input_options *options);
+mr_variable graph_pipe(struct mr_builder *graph, mr_pipe_fn *function, const char *name,
+                       const int *type_and_inputs, size_t count);
+void graph_output(struct mr_builder *graph, mr_variable variable);
+void graph_on_startup(struct mr_builder *graph, mr_pipe_fn *hook);
+void graph_state(struct mr_builder *graph, void *state, void (*destroy)(void *state));
+
+/* NULL when the graph is sound, else what is wrong with it; memory of the graph. */
+const char *graph_check(struct mr_builder *graph) MUST_USE;
+
+/* Calls the state's destroy and frees what the graph owns. */
+void graph_finish(struct mr_builder *graph);
+
+#endif

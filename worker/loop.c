@@ -1,0 +1,367 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop.c - one pass: requests, due times, windows and cancellations, then one step for each ready
+ * run.
+ *
+ * Every part of a pass is bounded, so that no run and no request waits for another's flood. A step
+ * calls next() once for each live stream of one run, and a chunk is published, and the dispatcher
+ * rung if it sleeps, before user code is called again.
+ */
+#include "worker/loop.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "worker/clock.h"
+#include "worker/leave.h"
+#include "worker/log_capture.h"
+#include "worker/request.h"
+
+/* START records taken in one pass; each calls pipes. */
+#define LOOP_REQUEST_COUNT_MAX 8u
+/* Waiting runs looked at in one pass while others are ready; before sleeping all are. */
+#define LOOP_WATCH_COUNT_MAX 8u
+
+static void loop_take_requests(struct loop *loop);
+static void loop_take_stop(struct loop *loop);
+static void loop_take_start(struct loop *loop, const struct record *meta, const void *payload);
+static void loop_take_due(struct loop *loop);
+static void loop_watch(struct loop *loop, uint32_t count_max);
+static void loop_step_ready(struct loop *loop);
+static void loop_step(struct loop *loop, struct run *run);
+static void loop_step_line(struct loop *loop, struct run *run);
+static void loop_offer(struct loop *loop, struct run *run);
+static void loop_wait_later(struct loop *loop, struct run *run);
+static void loop_make_ready(struct loop *loop, struct run *run);
+static void loop_sleep(struct loop *loop);
+static void loop_cancel(struct loop *loop, struct run *run, uint32_t reason);
+static void loop_fail(struct loop *loop, struct run *run);
+static void loop_end(struct loop *loop, struct run *run, const struct failure *failure);
+
+int loop_init(struct loop *loop, struct worker *worker, struct host *host)
+{
+    uint32_t slot_count = worker->attachment.segment.options.slot_count;
+    *loop = (struct loop){
+        .worker = worker,
+        .host = host,
+        .slot_count = slot_count,
+        .window_bytes = worker->attachment.segment.options.window_bytes,
+        .runs = calloc(slot_count, sizeof *loop->runs),
+        .ready = {.slots = calloc(slot_count, sizeof *loop->ready.slots)},
+        .active = calloc(slot_count, sizeof *loop->active),
+    };
+    if (!loop->runs || !loop->ready.slots || !loop->active ||
+        due_init(&loop->due, slot_count) != 0) {
+        loop_finish(loop);
+        return -ENOMEM;
+    }
+    return 0;
+}
+
+void loop_finish(struct loop *loop)
+{
+    for (uint32_t i = 0; loop->runs && i < loop->slot_count; i++)
+        buffer_finish(&loop->runs[i].stash);
+    free(loop->runs);
+    free(loop->ready.slots);
+    free(loop->active);
+    due_finish(&loop->due);
+    *loop = (struct loop){.worker = NULL};
+}
+
+void loop_run(struct loop *loop)
+{
+    while (!loop->is_stopping || loop->active_count > 0) {
+        loop_take_requests(loop);
+        loop_take_due(loop);
+        loop_watch(loop, LOOP_WATCH_COUNT_MAX);
+        loop_step_ready(loop);
+        if (loop->ready.count == 0 && (!loop->is_stopping || loop->active_count > 0))
+            loop_sleep(loop);
+    }
+}
+
+/* ---- requests ------------------------------------------------------------------------------ */
+
+static void loop_take_requests(struct loop *loop)
+{
+    struct attachment *attachment = &loop->worker->attachment;
+    for (uint32_t i = 0; i < LOOP_REQUEST_COUNT_MAX; i++) {
+        struct record meta;
+        const void *payload;
+        int rc = ring_peek(&attachment->request, &meta, &payload);
+        if (rc == 0)
+            return;
+        if (rc < 0)
+            leave(WORKER_EXIT_PROTOCOL, "the request ring is corrupt: %s", strerror(-rc));
+        if (meta.kind == RECORD_START)
+            loop_take_start(loop, &meta, payload);
+        else if (meta.kind == RECORD_STOP)
+            loop_take_stop(loop);
+        else
+            leave(WORKER_EXIT_PROTOCOL, "a record of kind %u in the request ring", meta.kind);
+    }
+}
+
+static void loop_take_stop(struct loop *loop)
+{
+    loop->is_stopping = true;
+    ring_release(&loop->worker->attachment.request);
+}
+
+/* Copies the request, gives its bytes back, and starts the run unless it was revoked meanwhile. */
+static void loop_take_start(struct loop *loop, const struct record *meta, const void *payload)
+{
+    struct worker *worker = loop->worker;
+    if (meta->slot >= loop->slot_count || loop->runs[meta->slot].state != RUN_NONE)
+        leave(WORKER_EXIT_PROTOCOL, "a START record for slot %u, which is not free", meta->slot);
+    struct run *run = &loop->runs[meta->slot];
+    struct slot_shared *slot = &worker->attachment.segment.slots[meta->slot];
+    run_init(run, slot, meta->slot, meta->generation);
+
+    struct request request;
+    int rc = request_take(&request, run, meta, payload, worker->attachment.socket);
+    if (rc == -EPROTO)
+        leave(WORKER_EXIT_PROTOCOL, "the blob of a START record did not come");
+    if (ring_release(&worker->attachment.request))
+        doorbell_ring(&worker->attachment.dispatcher_bell);
+
+    if (!slot_move(slot, run->reply.generation, SLOT_OFFERED, SLOT_RUNNING)) {
+        if (!slot_move(slot, run->reply.generation, SLOT_REVOKED, SLOT_ENDED))
+            leave(WORKER_EXIT_PROTOCOL, "slot %u was not offered", meta->slot);
+        reply_end(&worker->reply, &run->reply);
+        run_finish(run);
+        return;
+    }
+    run->active_index = loop->active_count;
+    loop->active[loop->active_count++] = run->reply.slot;
+    slot_progress(slot, clock_coarse_ns());
+    worker_enter(worker, run);
+    if (rc == 0)
+        rc = request_read(&request, run);
+    if (rc != 0)
+        request_explain(&worker->failure, rc);
+    else
+        rc = loop->host->start(loop->host, run);
+    if (rc != 0)
+        loop_fail(loop, run);
+    else
+        loop_make_ready(loop, run);
+    worker_enter(worker, NULL);
+}
+
+/* ---- who is ready -------------------------------------------------------------------------- */
+
+static void loop_make_ready(struct loop *loop, struct run *run)
+{
+    struct loop_queue *ready = &loop->ready;
+    mr_assert(ready->count < loop->slot_count);
+    uint32_t place = ready->first + ready->count;
+    if (place >= loop->slot_count)
+        place -= loop->slot_count;
+    ready->slots[place] = run->reply.slot;
+    ready->count++;
+    run->state = RUN_READY;
+}
+
+static struct run *loop_next_ready(struct loop *loop)
+{
+    struct loop_queue *ready = &loop->ready;
+    mr_assert(ready->count > 0);
+    struct run *run = &loop->runs[ready->slots[ready->first]];
+    ready->first = ready->first + 1 == loop->slot_count ? 0 : ready->first + 1;
+    ready->count--;
+    return run;
+}
+
+static void loop_take_due(struct loop *loop)
+{
+    if (loop->due.count == 0)
+        return;
+    uint64_t now_ns = clock_now_ns();
+    while (due_earliest_ns(&loop->due) <= now_ns)
+        loop_make_ready(loop, &loop->runs[due_take(&loop->due)]);
+}
+
+/* Looks whether waiting runs were cancelled or may send again, at most `count_max` of them. */
+static void loop_watch(struct loop *loop, uint32_t count_max)
+{
+    uint32_t waiting = loop->active_count - loop->ready.count;
+    if (waiting == 0)
+        return;
+    for (uint32_t i = 0; i < loop->active_count && count_max > 0; i++) {
+        if (loop->watch_next >= loop->active_count)
+            loop->watch_next = 0;
+        struct run *run = &loop->runs[loop->active[loop->watch_next++]];
+        if (run->state == RUN_READY)
+            continue;
+        count_max--;
+        size_t bytes = run->is_line_waiting ? run->stash.used : 0;
+        bool is_cancelled = slot_cancel_reason(run->slot, run->reply.generation) != 0;
+        if (run->state == RUN_LATER && is_cancelled)
+            due_remove(&loop->due, run->reply.slot);
+        else if (run->state == RUN_LATER ||
+                 !(is_cancelled || run_window_allows(run, loop->window_bytes, bytes)))
+            continue;
+        loop_make_ready(loop, run);
+    }
+}
+
+/* The sleeper's loop of doorbell.h: arm, look at everything again, sleep, disarm. */
+static void loop_sleep(struct loop *loop)
+{
+    struct attachment *attachment = &loop->worker->attachment;
+    reply_trim(&loop->worker->reply);
+    doorbell_arm(&attachment->bell);
+    loop_watch(loop, loop->active_count);
+    int rc = 0;
+    if (loop->ready.count == 0 && ring_is_empty(&attachment->request))
+        rc = attachment_sleep(attachment, due_earliest_ns(&loop->due));
+    doorbell_disarm(&attachment->bell);
+    if (rc != 0)
+        leave(WORKER_EXIT_ORPHAN, "the dispatcher vanished");
+}
+
+/* ---- steps --------------------------------------------------------------------------------- */
+
+static void loop_step_ready(struct loop *loop)
+{
+    /* Those that become ready meanwhile have their turn in the next pass. */
+    uint32_t count = loop->ready.count;
+    uint64_t stamp_ns = count > 0 ? clock_coarse_ns() : 0;
+    for (uint32_t i = 0; i < count; i++) {
+        struct run *run = loop_next_ready(loop);
+        slot_progress(run->slot, stamp_ns);
+        worker_enter(loop->worker, run);
+        loop_step(loop, run);
+        worker_enter(loop->worker, NULL);
+    }
+}
+
+/* One step of one run, which afterwards is READY, waits, or is over. */
+static void loop_step(struct loop *loop, struct run *run)
+{
+    uint32_t reason = slot_cancel_reason(run->slot, run->reply.generation);
+    if (reason != CANCEL_NONE) {
+        loop_cancel(loop, run, reason);
+        return;
+    }
+    size_t bytes = run->is_line_waiting ? run->stash.used : 0;
+    if (!run_window_allows(run, loop->window_bytes, bytes)) {
+        run->state = RUN_WINDOW;
+        return;
+    }
+    struct reply *reply = &loop->worker->reply;
+    if (run->stash.used == 0) {
+        reply_open(reply);
+    } else if (reply_unstash(reply, &run->stash) != 0) {
+        failure_set(&loop->worker->failure, ERROR_OOM, "out of memory for a chunk");
+        loop_fail(loop, run);
+        return;
+    }
+    if (run->is_line_waiting) {
+        run->is_line_waiting = false;
+        loop_offer(loop, run);
+        return;
+    }
+    loop_step_line(loop, run);
+}
+
+static void loop_step_line(struct loop *loop, struct run *run)
+{
+    struct reply *reply = &loop->worker->reply;
+    switch (line_step(&run->line, &reply->value)) {
+    case LINE_ITEM:
+        loop_offer(loop, run);
+        break;
+    case LINE_LATER:
+        loop_wait_later(loop, run);
+        break;
+    case LINE_END:
+        reply_abort(reply);
+        loop_end(loop, run, NULL);
+        break;
+    case LINE_FAILED:
+        reply_abort(reply);
+        loop_fail(loop, run);
+        break;
+    }
+}
+
+/* Sends the complete line that is open, or sets it aside until the window allows it. */
+static void loop_offer(struct loop *loop, struct run *run)
+{
+    struct reply *reply = &loop->worker->reply;
+    size_t bytes = reply_open_bytes(reply);
+    if (run_window_allows(run, loop->window_bytes, bytes)) {
+        run_charge(run, bytes);
+        reply_commit_chunk(reply, &run->reply);
+        loop_make_ready(loop, run);
+        return;
+    }
+    if (reply_stash(reply, &run->stash) != 0) {
+        failure_set(&loop->worker->failure, ERROR_OOM, "out of memory for a chunk");
+        loop_fail(loop, run);
+        return;
+    }
+    run->is_line_waiting = true;
+    run->state = RUN_WINDOW;
+}
+
+/* Keeps what the line's other streams gave. */
+static void loop_wait_later(struct loop *loop, struct run *run)
+{
+    uint64_t due_ns = loop->worker->reply.value.due_ns;
+    if (reply_stash(&loop->worker->reply, &run->stash) != 0) {
+        failure_set(&loop->worker->failure, ERROR_OOM, "out of memory for a chunk");
+        loop_fail(loop, run);
+        return;
+    }
+    run->state = RUN_LATER;
+    due_add(&loop->due, run->reply.slot, due_ns);
+}
+
+/* ---- ends ---------------------------------------------------------------------------------- */
+
+static const char *const cancel_texts[CANCEL_REASON_COUNT] = {
+    [CANCEL_NONE] = "no reason",
+    [CANCEL_CLIENT_GONE] = "the client left",
+    [CANCEL_REQUESTED] = "on request",
+    [CANCEL_DEADLINE] = "its deadline passed",
+    [CANCEL_STALLED] = "the client stopped reading",
+    [CANCEL_DRAIN] = "the server stops",
+    [CANCEL_BAD_VALUE] = "a value could not be sent",
+};
+
+static void loop_cancel(struct loop *loop, struct run *run, uint32_t reason)
+{
+    const char *text = reason < CANCEL_REASON_COUNT ? cancel_texts[reason] : "reason unknown";
+    failure_set(&loop->worker->failure, ERROR_UNKNOWN, "cancelled: %s", text);
+    loop_fail(loop, run);
+}
+
+static void loop_fail(struct loop *loop, struct run *run)
+{
+    loop_end(loop, run, &loop->worker->failure);
+    failure_clear(&loop->worker->failure);
+}
+
+/* Closes the iterators, gives memory and slot back, and sends the run's last record. */
+static void loop_end(struct loop *loop, struct run *run, const struct failure *failure)
+{
+    struct reply *reply = &loop->worker->reply;
+    line_close(&run->line);
+    log_capture_flush();
+
+    uint32_t last = loop->active[--loop->active_count];
+    loop->active[run->active_index] = last;
+    loop->runs[last].active_index = run->active_index;
+    if (!slot_move(run->slot, run->reply.generation, SLOT_RUNNING, SLOT_ENDED))
+        leave(WORKER_EXIT_PROTOCOL, "slot %u is not running: its word was overwritten",
+              run->reply.slot);
+    if (failure)
+        reply_error(reply, &run->reply, failure);
+    else
+        reply_end(reply, &run->reply);
+    run_finish(run);
+}

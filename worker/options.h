@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options.h - millrace-worker's command line, which the dispatcher writes.
+ */
+#ifndef WORKER_OPTIONS_H
+#define WORKER_OPTIONS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "millrace/check.h"
+
+struct options {
+    const char *source;  /* path of the shared object */
+    const char *name;    /* of the pipeline in it; NULL: the only one */
+    const char *pointer; /* what clients call it; "" when not said */
+    uint32_t index;      /* of this worker among those of the pipeline */
+    pid_t parent;        /* the dispatcher */
+    bool is_check;       /* load, say HELLO, exit */
+};
+
+/* 0, or -EINVAL with a sentence on stderr. The texts stay where they are in argv. */
+int options_parse(struct options *out, int argc, char **argv) MUST_USE;
+
+#endif
