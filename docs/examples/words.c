@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * words.c - streams the words of a text, one every 100 ms.
+ *
+ *     cc -shared -fPIC words.c -o words.so $(pkg-config --cflags millrace)
+ *     millrace serve my_user/my_pipeline:v1=words.so:my_pipeline
+ *     curl -N http://127.0.0.1:8080/v4/runs/stream -H 'Content-Type: application/json' \
+ *          -d '{"pipeline":"my_user/my_pipeline:v1","inputs":[{"type":"string","value":"hello
+ * there"}]}'
+ *
+ * A real pipeline would compute between two words. This one only waits, and says so with
+ * mr_later_ms(), so that one worker can serve many of its streams at once.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include <millrace/pipeline.h>
+
+#define PACE_MS 100
+
+struct words {
+    char *text; /* a copy that strtok_r cuts up */
+    char *rest;
+    bool has_waited; /* before the word at hand */
+};
+
+static int words_next(void *state, struct mr_value *out)
+{
+    struct words *words = state;
+    if (!words->has_waited) {
+        words->has_waited = true;
+        return mr_later_ms(out, PACE_MS);
+    }
+    words->has_waited = false;
+    char *word = strtok_r(NULL, " \t\n", &words->rest);
+    if (!word)
+        return MR_END;
+    return mr_value_stringf(out, "%s ", word);
+}
+
+static void words_close(void *state)
+{
+    struct words *words = state;
+    free(words->text);
+    free(words);
+}
+
+static int streamer(struct mr_call *call)
+{
+    struct words *words = calloc(1, sizeof *words);
+    if (!words)
+        return mr_fail(call, MR_ERROR_OOM, "out of memory");
+    words->text = strdup(mr_arg_string(call, 0));
+    words->rest = words->text;
+    if (!words->text) {
+        free(words);
+        return mr_fail(call, MR_ERROR_OOM, "out of memory");
+    }
+    const struct mr_iterator iterator = {words, words_next, words_close};
+    return mr_return_stream(call, &iterator);
+}
+
+MR_PIPELINE(my_pipeline)
+{
+    mr_variable input_data = mr_input(builder, MR_STRING, .title = "input_data");
+    mr_variable result = mr_pipe(builder, streamer, MR_STREAM, input_data);
+    mr_output(builder, result);
+}
