@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * timer.h - deadlines of the loop: a binary heap of timers that live in their owners.
+ *
+ * Time is CLOCK_MONOTONIC milliseconds and always an argument. A timer that fires is disarmed
+ * first; its owner may arm it again.
+ */
+#ifndef DISPATCHER_TIMER_H
+#define DISPATCHER_TIMER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "millrace/check.h"
+
+struct timer {
+    uint64_t due_ms;
+    uint32_t position; /* in the heap, from 1; 0 = not armed */
+    uint32_t kind;     /* the owner's: what the timer is for */
+    void *owner;
+};
+
+/* Owned by the loop; `heap` has room for every timer there can be. */
+struct timers {
+    struct timer **heap; /* heap[1..count] */
+    uint32_t count;
+    uint32_t count_max;
+};
+
+/* 0 or -ENOMEM. */
+int timers_init(struct timers *timers, uint32_t count_max) MUST_USE;
+void timers_finish(struct timers *timers);
+
+/* Arms or moves a timer. */
+void timer_set(struct timers *timers, struct timer *timer, uint64_t due_ms);
+void timer_clear(struct timers *timers, struct timer *timer);
+
+/* Takes the next timer due at `now_ms` out of the heap; NULL when none is. */
+struct timer *timers_take(struct timers *timers, uint64_t now_ms);
+
+/* When the next one is due, UINT64_MAX when none is armed. */
+uint64_t timers_next_ms(const struct timers *timers);
+
+#endif
