@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker_fsm.h - everything that can happen to a worker's place, as a pure, total table.
+ *
+ * A place is filled by one process after another; what is told apart here is what the supervisor
+ * may do with it now.
+ */
+#ifndef DISPATCHER_WORKER_FSM_H
+#define DISPATCHER_WORKER_FSM_H
+
+enum worker_state {
+    WORKER_EMPTY = 0, /* no process; waits for its back-off, or for ever when stopping */
+    WORKER_STARTING,  /* exec'ed; nothing heard yet */
+    WORKER_LOADED,    /* said HELLO; startup hooks are running */
+    WORKER_READY,     /* takes runs */
+    WORKER_STOPPING,  /* asked to finish and exit; takes no new runs */
+    WORKER_DYING,     /* SIGKILL was sent; waits for the pidfd */
+    WORKER_STATE_COUNT
+};
+
+enum worker_event {
+    WORKER_EV_START = 0, /* back-off is over, or the server starts */
+    WORKER_EV_START_FAILED,
+    WORKER_EV_HELLO,
+    WORKER_EV_READY,
+    WORKER_EV_FAILED,     /* it says that it cannot load or start */
+    WORKER_EV_MISBEHAVED, /* garbage in its segment or on its socket, or a run that will not end */
+    WORKER_EV_TIMEOUT,    /* of start, or of the grace to stop */
+    WORKER_EV_STOP,       /* the server drains */
+    WORKER_EV_EXIT,       /* the pidfd fired */
+    WORKER_EV_COUNT
+};
+
+enum worker_action {
+    WORKER_ACT_INVALID = 0,  /* cannot happen: abort */
+    WORKER_ACT_NONE,         /* may happen, changes nothing */
+    WORKER_ACT_SPAWN,        /* make the segment, exec the process */
+    WORKER_ACT_RETRY,        /* arm the back-off */
+    WORKER_ACT_LEARN,        /* take over its variables */
+    WORKER_ACT_SERVE,        /* give it runs */
+    WORKER_ACT_NOTE_FAILURE, /* keep the reason for clients; it exits by itself */
+    WORKER_ACT_KILL,         /* SIGKILL to its process group */
+    WORKER_ACT_ASK_STOP,     /* STOP record, arm the grace timer */
+    WORKER_ACT_RECLAIM,      /* drain its ring, end its runs, free all; then arm the back-off */
+    WORKER_ACT_RECLAIM_LAST, /* likewise, but nothing follows: the server stops */
+    WORKER_ACT_COUNT
+};
+
+struct worker_step {
+    enum worker_state next;
+    enum worker_action action;
+};
+
+/* Aborts on a pair that cannot happen, naming both. */
+struct worker_step worker_fsm_step(enum worker_state state, enum worker_event event);
+
+const char *worker_state_name(enum worker_state state);
+const char *worker_event_name(enum worker_event event);
+const char *worker_action_name(enum worker_action action);
+
+/* The cell itself, for tests and diagrams; action WORKER_ACT_INVALID where there is none. */
+struct worker_step worker_fsm_cell(enum worker_state state, enum worker_event event);
+
+#endif
