@@ -14,8 +14,8 @@
  *        | reply ring     |  worker writes, dispatcher reads
  *        +----------------+
  *
- * Nothing here is a pointer, a descriptor, a size_t, a bool, an enum or a lock. The dispatcher keeps
- * private copies of all constants and never reads them back: a worker may overwrite any byte.
+ * Nothing here is a pointer, a descriptor, a size_t, a bool, an enum or a lock. The dispatcher
+ * keeps private copies of all constants and never reads them back: a worker may overwrite any byte.
  *
  * The memory-order labels (R1, A1, ...) are explained in docs/memory.md.
  *
@@ -144,8 +144,8 @@ struct ring_shared {
 };
 
 /*
- * Record: a header and `bytes` of payload, padded to RECORD_ALIGN, contiguous in the ring. Where the
- * rest before the wrap is too small, a RECORD_PAD fills it. Headers start at multiples of
+ * Record: a header and `bytes` of payload, padded to RECORD_ALIGN, contiguous in the ring. Where
+ * the rest before the wrap is too small, a RECORD_PAD fills it. Headers start at multiples of
  * RECORD_ALIGN, so one always fits before the wrap.
  *
  *  offset  size  field       meaning

@@ -2,8 +2,8 @@
 /*
  * limits.h - every bound of the program that is not an option, and the defaults of those that are.
  *
- * Sizes are bytes, times are milliseconds. "The laws" (docs/architecture.md): everything is bounded;
- * what does not fit is refused with a clear error, at once.
+ * Sizes are bytes, times are milliseconds. "The laws" (docs/architecture.md): everything is
+ * bounded; what does not fit is refused with a clear error, at once.
  */
 #ifndef MILLRACE_LIMITS_H
 #define MILLRACE_LIMITS_H
@@ -43,11 +43,13 @@
 #define HTTP_TRAILER_BYTES_MAX (4u * 1024)
 #define HTTP_HEAD_TIMEOUT_MS 10000u
 #define HTTP_IDLE_TIMEOUT_MS 75000u
-#define HTTP_BODY_RATE_MIN 1024u        /* bytes a second, after the grace */
+#define HTTP_BODY_RATE_MIN 1024u /* bytes a second, after the grace */
 #define HTTP_BODY_GRACE_MS 10000u
 
 /* JSON text of a request: nesting that is looked at (cJSON's own limit is 1000). */
 #define JSON_DEPTH_MAX 512u
+/* Values in one JSON text: cJSON's tree takes about 100 bytes for each. */
+#define JSON_VALUE_COUNT_MAX (512u * 1024)
 
 /* Runs */
 #define RUN_WINDOW_BYTES (256u * 1024)

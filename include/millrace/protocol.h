@@ -73,6 +73,7 @@ enum cancel_reason {
     CANCEL_DEADLINE,
     CANCEL_STALLED,
     CANCEL_DRAIN,
+    CANCEL_REFUSED,   /* never started: it could not be given to a worker */
     CANCEL_BAD_VALUE, /* a value of this run could not be sent; its client has the error line */
     CANCEL_REASON_COUNT
 };
@@ -91,9 +92,6 @@ enum error_type {
     ERROR_TYPE_COUNT
 };
 
-/* The word clients see for `type`: "input_error" ... "unknown". */
-const char *error_type_name(enum error_type type);
-
 /*
  * Messages on the socketpair: this header, then `bytes` of body. A message is one packet of at most
  * MESSAGE_BYTES_MAX.
@@ -101,10 +99,10 @@ const char *error_type_name(enum error_type type);
  *  kind    direction             body
  *  HELLO   worker -> dispatcher  msgpack map, see docs/protocol.md: the pipeline's variables
  *  READY   worker -> dispatcher  none: startup hooks are done, requests may come
- *  FAILED  worker -> dispatcher  msgpack [enum error_type, message, traceback or nil]: it did not load
- *                                or start; the worker exits after it
- *  BLOB    dispatcher -> worker  uint64 bytes of the request, and one SCM_RIGHTS descriptor: a sealed
- *                                memfd; slot and generation as in the START record that follows
+ *  FAILED  worker -> dispatcher  msgpack [enum error_type, message, traceback or nil]: it did not
+ * load or start; the worker exits after it BLOB    dispatcher -> worker  uint64 bytes of the
+ * request, and one SCM_RIGHTS descriptor: a sealed memfd; slot and generation as in the START
+ * record that follows
  */
 enum message_kind {
     MESSAGE_HELLO = 1,

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/* output.c - what user code prints becomes log lines, within a rate bound. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dispatcher/loop.h"
+#include "dispatcher/supervisor.h"
+
+/* Lines a second of one worker; more are counted, not logged. */
+#define OUTPUT_LINES_PER_S 200u
+
+void supervisor_log_output(struct loop *loop, struct worker *worker, const char *run_id,
+                           const char *stream, const char *text, size_t count)
+{
+    const char *pointer = loop->pipelines[worker->pipeline_index].config->pointer;
+    uint64_t second = loop->now_ms / 1000;
+    if (second != worker->log_second) {
+        if (worker->log_suppressed > 0)
+            log_line(&loop->log, LEVEL_WARNING, "output_suppressed",
+                     "pipeline=%s worker=%u lines=%llu", pointer, worker->number,
+                     (unsigned long long)worker->log_suppressed);
+        worker->log_second = second;
+        worker->log_count = 0;
+        worker->log_suppressed = 0;
+    }
+    if (worker->log_count++ >= OUTPUT_LINES_PER_S) {
+        worker->log_suppressed++;
+        return;
+    }
+    log_text(&loop->log, LEVEL_INFO, "output", text, count, "pipeline=%s worker=%u%s%s stream=%s",
+             pointer, worker->number, run_id ? " run=" : "", run_id ? run_id : "", stream);
+}
+
+/* The one run of a worker that has one: what it writes to descriptor 1 or 2 is this run's. */
+static const char *only_run_id(const struct loop *loop, const struct worker *worker)
+{
+    if (loop->config->concurrency != 1 || worker->active_count != 1)
+        return NULL;
+    return loop->runs[worker->slots[0].run_index].id;
+}
+
+static void line_end(struct loop *loop, struct worker *worker, uint32_t which)
+{
+    struct output_pipe *output = &worker->pipes[which];
+    if (output->line_count == 0)
+        return;
+    supervisor_log_output(loop, worker, only_run_id(loop, worker), which == 0 ? "stdout" : "stderr",
+                          output->line, output->line_count);
+    output->line_count = 0;
+}
+
+static void lines_take(struct loop *loop, struct worker *worker, uint32_t which, size_t count)
+{
+    struct output_pipe *output = &worker->pipes[which];
+    for (size_t i = 0; i < count; i++) {
+        if (output->bytes[i] == '\n') {
+            line_end(loop, worker, which);
+            continue;
+        }
+        output->line[output->line_count++] = output->bytes[i];
+        if (output->line_count == sizeof(output->line))
+            line_end(loop, worker, which);
+    }
+}
+
+void supervisor_on_output(struct loop *loop, const struct uring_event *event)
+{
+    uint32_t which = event->ref.index & 1;
+    struct worker *worker = &loop->workers[event->ref.index / 2];
+    struct output_pipe *output = &worker->pipes[which];
+    mr_assert(worker->generation == event->ref.generation);
+    output->read_queued = false;
+    if (event->result > 0) {
+        lines_take(loop, worker, which, (size_t)event->result);
+        uring_read(loop->uring, output->fd, output->bytes, sizeof(output->bytes), event->ref);
+        output->read_queued = true;
+        return;
+    }
+    /* Closed by all who held it, or cancelled before the next process starts. */
+    line_end(loop, worker, which);
+    close(output->fd);
+    output->fd = -1;
+    worker->pipe_busy_count--;
+}

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * response.h - heads and complete answers (RFC 9110, 9112).
+ */
+#ifndef DISPATCHER_RESPONSE_H
+#define DISPATCHER_RESPONSE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct conn;
+struct loop;
+
+struct response {
+    int status;
+    const char *content_type; /* NULL: application/json */
+    const char *headers;      /* further lines, each ending in CRLF; NULL: none */
+    const char *body;
+    size_t body_bytes;
+    uint32_t retry_after_s; /* 0: no such header */
+};
+
+/* A whole answer with Content-Length (its body left out for HEAD). Keep-alive goes on unless the
+ * connection must close. */
+void response_send(struct loop *loop, struct conn *conn, const struct response *response);
+
+/* {"detail":"text"}\n; text needs no escaping. */
+void response_detail(struct loop *loop, struct conn *conn, int status, const char *text);
+
+/* Likewise for a request whose framing is lost: closes afterwards. */
+void response_refuse(struct loop *loop, struct conn *conn, int status, const char *text);
+
+/* The head of a stream: chunked with HTTP/1.1, ended by close with HTTP/1.0. */
+void response_stream_head(struct loop *loop, struct conn *conn, const char *content_type);
+
+/* The end of a stream: the terminal chunk and its trailers. */
+void response_stream_end(struct loop *loop, struct conn *conn, const char *run_state,
+                         uint64_t line_count);
+
+const char *response_reason(int status);
+
+#endif

@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: MIT */
+/* supervisor.c - the actions of worker_fsm: processes are started, heard, ended and reclaimed. */
+#include "dispatcher/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "dispatcher/error_type.h"
+#include "dispatcher/loop.h"
+#include "dispatcher/packed.h"
+#include "dispatcher/worker_spawn.h"
+#include "millrace/protocol.h"
+
+#define MESSAGES_PER_EVENT 16u
+#define RECLAIM_BATCH_COUNT 4096u
+#define PIPES_GRACE_MS 200u
+
+static struct pipeline *pipeline_of(struct loop *loop, const struct worker *worker)
+{
+    return &loop->pipelines[worker->pipeline_index];
+}
+
+static struct uring_ref ref_of(const struct worker *worker, enum uring_op op)
+{
+    return (struct uring_ref){op, worker->index, worker->generation};
+}
+
+/* ---- starting ---------------------------------------------------------------------------------
+ */
+
+/* The ends of the channels that the child gets; closed here once it runs. */
+struct child_ends {
+    int socket, stdout_fd, stderr_fd;
+};
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void child_ends_close(struct child_ends *ends)
+{
+    close_fd(&ends->socket);
+    close_fd(&ends->stdout_fd);
+    close_fd(&ends->stderr_fd);
+}
+
+static int pipe_open(int *read_end, int *write_end)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) == -1)
+        return -errno;
+    *read_end = ends[0];
+    *write_end = ends[1];
+    return 0;
+}
+
+static int channels_open(struct worker *worker, struct child_ends *ends)
+{
+    int pair[2];
+    worker->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    worker->own_bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (worker->bell_fd == -1 || worker->own_bell_fd == -1)
+        return -errno;
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1)
+        return -errno;
+    worker->socket = pair[0];
+    ends->socket = pair[1];
+    int rc = pipe_open(&worker->pipes[0].fd, &ends->stdout_fd);
+    if (rc == 0)
+        rc = pipe_open(&worker->pipes[1].fd, &ends->stderr_fd);
+    return rc;
+}
+
+static void channels_close(struct worker *worker)
+{
+    close_fd(&worker->bell_fd);
+    close_fd(&worker->own_bell_fd);
+    close_fd(&worker->socket);
+    close_fd(&worker->pidfd);
+    segment_detach(&worker->segment);
+    worker->segment.fd = -1;
+}
+
+static void pipe_read(struct loop *loop, struct worker *worker, uint32_t which)
+{
+    struct output_pipe *output = &worker->pipes[which];
+    /* The pipe's number travels in the lowest bit of the index. */
+    struct uring_ref ref = {URING_OUTPUT_PIPE, worker->index * 2 + which, worker->generation};
+    uring_read(loop->uring, output->fd, output->bytes, sizeof(output->bytes), ref);
+    output->read_queued = true;
+}
+
+static void slots_reset(struct loop *loop, struct worker *worker)
+{
+    uint32_t count = loop->config->concurrency;
+    worker->free_count = count;
+    worker->active_count = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        worker->slots[i].run_index = UINT32_MAX;
+        worker->free_slots[i] = count - 1 - i;
+    }
+}
+
+static int process_start(struct loop *loop, struct worker *worker, struct child_ends *ends)
+{
+    const struct config *config = loop->config;
+    const struct pipeline_config *source = pipeline_of(loop, worker)->config;
+    struct worker_child child;
+    int rc =
+        segment_create(&worker->segment,
+                       &(struct segment_options){.slot_count = config->concurrency,
+                                                 .request_ring_bytes = config->request_ring_bytes,
+                                                 .reply_ring_bytes = config->reply_ring_bytes,
+                                                 .window_bytes = config->window_bytes});
+    if (rc < 0) {
+        worker->segment.fd = -1;
+        return rc;
+    }
+    rc = channels_open(worker, ends);
+    if (rc < 0)
+        return rc;
+    rc = worker_spawn(&child,
+                      &(struct worker_spawn_options){.worker_path = config->worker_path,
+                                                     .source = source->source,
+                                                     .name = source->name,
+                                                     .pointer = source->pointer,
+                                                     .index = worker->number,
+                                                     .segment_fd = worker->segment.fd,
+                                                     .worker_bell_fd = worker->bell_fd,
+                                                     .dispatcher_bell_fd = worker->own_bell_fd,
+                                                     .socket_fd = ends->socket,
+                                                     .stdout_fd = ends->stdout_fd,
+                                                     .stderr_fd = ends->stderr_fd});
+    if (rc < 0)
+        return rc;
+    worker->pid = child.pid;
+    worker->pidfd = child.pidfd;
+    return 0;
+}
+
+static void watch(struct loop *loop, struct worker *worker)
+{
+    struct segment *segment = &worker->segment;
+    ring_tx_init(&worker->requests, segment->request_ring, loop->config->request_ring_bytes);
+    ring_rx_init(&worker->replies, segment->reply_ring, loop->config->reply_ring_bytes);
+    worker->bell = (struct doorbell){&segment->header->worker_bell, worker->bell_fd};
+    worker->own_bell = (struct doorbell){&segment->header->dispatcher_bell, worker->own_bell_fd};
+    worker->is_corrupt = false;
+    worker->must_ring = false;
+    slots_reset(loop, worker);
+    uring_poll(loop->uring, worker->pidfd, ref_of(worker, URING_PIDFD));
+    uring_poll(loop->uring, worker->socket, ref_of(worker, URING_SOCKET));
+    uring_poll(loop->uring, worker->own_bell_fd, ref_of(worker, URING_BELL));
+    for (uint32_t i = 0; i < 2; i++) {
+        worker->pipes[i].line_count = 0;
+        pipe_read(loop, worker, i);
+    }
+    worker->pipe_busy_count = 2;
+}
+
+static void act_spawn(struct loop *loop, struct worker *worker)
+{
+    struct child_ends ends = {-1, -1, -1};
+    worker->generation++;
+    loop->metrics.worker_start_count++;
+    worker->started_ms = loop->now_ms;
+    int rc = process_start(loop, worker, &ends);
+    child_ends_close(&ends);
+    if (rc == 0) {
+        log_line(&loop->log, LEVEL_DEBUG, "worker_start", "pipeline=%s worker=%u pid=%d",
+                 pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid);
+        watch(loop, worker);
+        timer_set(&loop->timers, &worker->timer, loop->now_ms + loop->config->start_timeout_ms);
+        return;
+    }
+    channels_close(worker);
+    close_fd(&worker->pipes[0].fd);
+    close_fd(&worker->pipes[1].fd);
+    char reason[160];
+    snprintf(reason, sizeof(reason), "the worker process cannot be started: %s", strerror(-rc));
+    supervisor_event(loop, worker, WORKER_EV_START_FAILED, reason);
+}
+
+static void back_off(struct loop *loop, struct worker *worker)
+{
+    uint32_t shift = worker->failure_streak < 16 ? worker->failure_streak : 16;
+    uint64_t wait_ms = (uint64_t)WORKER_BACKOFF_MS_MIN << shift;
+    if (wait_ms > WORKER_BACKOFF_MS_MAX)
+        wait_ms = WORKER_BACKOFF_MS_MAX;
+    worker->failure_streak++;
+    timer_set(&loop->timers, &worker->timer, loop->now_ms + wait_ms);
+}
+
+/* Nobody who waits may wait for a worker that will not come. */
+static void answer_waiting(struct loop *loop, struct pipeline *pipeline)
+{
+    struct run_failure failure;
+    if (pipeline->queue_count == 0 || pipeline_ready_count(loop, pipeline) > 0)
+        return;
+    if (pipeline_refuses(loop, pipeline, &failure) && failure.status != 429)
+        pipeline_fail_queue(loop, pipeline, &failure);
+}
+
+static void failure_note(struct pipeline *pipeline, enum error_type type, const char *text,
+                         size_t count)
+{
+    if (count > sizeof(pipeline->failure) - 1)
+        count = sizeof(pipeline->failure) - 1;
+    pipeline->failure_type = type;
+    memcpy(pipeline->failure, text, count);
+    pipeline->failure[count] = '\0';
+}
+
+/* ---- ends -------------------------------------------------------------------------------------
+ */
+
+static void exit_describe(const siginfo_t *info, char *text, size_t text_bytes)
+{
+    if (info->si_code == CLD_EXITED)
+        snprintf(text, text_bytes, "the worker process exited with code %d", info->si_status);
+    else
+        snprintf(text, text_bytes, "the worker process was killed by signal %d (SIG%s)%s",
+                 info->si_status, sigabbrev_np(info->si_status),
+                 info->si_code == CLD_DUMPED ? ", core dumped" : "");
+}
+
+/* All runs that were on the worker, also those whose client was answered before. */
+static void runs_end(struct loop *loop, struct worker *worker, const char *reason)
+{
+    struct run_failure failure = {.type = ERROR_PIPELINE,
+                                  .status = loop->config->pipeline_error_status,
+                                  .message = reason,
+                                  .message_count = strlen(reason)};
+    for (uint32_t i = 0; i < loop->config->concurrency; i++)
+        if (worker->slots[i].run_index != UINT32_MAX)
+            run_worker_lost(loop, &loop->runs[worker->slots[i].run_index], &failure);
+}
+
+static void read_messages(struct loop *loop, struct worker *worker);
+
+/* The process is gone: what it committed is still delivered, then everything is given back. */
+static void act_reclaim(struct loop *loop, struct worker *worker, bool is_last, const char *reason)
+{
+    struct pipeline *pipeline = pipeline_of(loop, worker);
+    for (uint32_t i = 0; i < RECLAIM_BATCH_COUNT && worker_drain(loop, worker) > 0; i++)
+        continue;
+    bool had_runs = worker->active_count > 0;
+    runs_end(loop, worker, reason);
+    mr_assert(worker->active_count == 0);
+    uring_cancel(loop->uring, ref_of(worker, URING_SOCKET));
+    uring_cancel(loop->uring, ref_of(worker, URING_PIDFD));
+    uring_cancel(loop->uring, ref_of(worker, URING_BELL));
+    channels_close(worker);
+    worker->pid = 0;
+    worker->kill_reason[0] = '\0';
+    if (is_last || loop->state >= LOOP_STOPPING) {
+        timer_set(&loop->timers, &worker->timer, loop->now_ms + PIPES_GRACE_MS);
+        return;
+    }
+    worker->restart_count++;
+    log_line(&loop->log, LEVEL_WARNING, "worker_exit",
+             "pipeline=%s worker=%u had_runs=%d reason=\"%s\"", pipeline->config->pointer,
+             worker->number, had_runs, reason);
+    if (pipeline->failure[0] == '\0')
+        failure_note(pipeline, pipeline->was_ready ? ERROR_PIPELINE : ERROR_STARTUP, reason,
+                     strlen(reason));
+    back_off(loop, worker);
+    answer_waiting(loop, pipeline);
+}
+
+static void act_kill(struct loop *loop, struct worker *worker, const char *reason)
+{
+    loop->metrics.worker_killed_count++;
+    snprintf(worker->kill_reason, sizeof(worker->kill_reason), "%s", reason);
+    log_line(&loop->log, LEVEL_WARNING, "worker_kill", "pipeline=%s worker=%u pid=%d reason=\"%s\"",
+             pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid, reason);
+    timer_clear(&loop->timers, &worker->timer);
+    /* Not reaped yet, so neither the process nor the group can be anyone else's. */
+    kill(-worker->pid, SIGKILL);
+    kill(worker->pid, SIGKILL);
+}
+
+static void act_ask_stop(struct loop *loop, struct worker *worker)
+{
+    void *room;
+    timer_set(&loop->timers, &worker->timer, loop->now_ms + loop->config->cancel_grace_ms);
+    if (ring_claim(&worker->requests, 0, &room) < 0)
+        return; /* a full ring: the grace timer ends it */
+    ring_commit(&worker->requests, &(struct record){.kind = RECORD_STOP});
+    worker->must_ring = true;
+}
+
+static void act_serve(struct loop *loop, struct worker *worker)
+{
+    struct pipeline *pipeline = pipeline_of(loop, worker);
+    timer_clear(&loop->timers, &worker->timer);
+    pipeline->was_ready = true;
+    pipeline->cannot_load = false;
+    pipeline->failure[0] = '\0';
+    log_line(&loop->log, LEVEL_INFO, "worker_ready", "pipeline=%s worker=%u pid=%d ms=%llu",
+             pipeline->config->pointer, worker->number, (int)worker->pid,
+             (unsigned long long)(loop->now_ms - worker->started_ms));
+}
+
+void supervisor_event(struct loop *loop, struct worker *worker, enum worker_event event,
+                      const char *reason)
+{
+    struct worker_step step = worker_fsm_step(worker->state, event);
+    worker->state = step.next;
+    switch (step.action) {
+    case WORKER_ACT_SPAWN:
+        act_spawn(loop, worker);
+        break;
+    case WORKER_ACT_RETRY:
+        log_line(&loop->log, LEVEL_ERROR, "worker_start_failed",
+                 "pipeline=%s worker=%u reason=\"%s\"", pipeline_of(loop, worker)->config->pointer,
+                 worker->number, reason);
+        failure_note(pipeline_of(loop, worker), ERROR_STARTUP, reason, strlen(reason));
+        back_off(loop, worker);
+        answer_waiting(loop, pipeline_of(loop, worker));
+        break;
+    case WORKER_ACT_SERVE:
+        act_serve(loop, worker);
+        break;
+    case WORKER_ACT_KILL:
+        act_kill(loop, worker, reason);
+        break;
+    case WORKER_ACT_ASK_STOP:
+        act_ask_stop(loop, worker);
+        break;
+    case WORKER_ACT_RECLAIM:
+        act_reclaim(loop, worker, false, reason);
+        break;
+    case WORKER_ACT_RECLAIM_LAST:
+        act_reclaim(loop, worker, true, reason);
+        break;
+    case WORKER_ACT_LEARN:        /* on_hello() did it */
+    case WORKER_ACT_NOTE_FAILURE: /* on_failed() did it */
+    case WORKER_ACT_NONE:
+        break;
+    case WORKER_ACT_INVALID:
+    case WORKER_ACT_COUNT:
+        mr_assert(!"unreachable");
+    }
+}
+
+/* ---- messages ---------------------------------------------------------------------------------
+ */
+
+static void on_hello(struct loop *loop, struct worker *worker, const uint8_t *body, size_t bytes)
+{
+    struct pipeline *pipeline = pipeline_of(loop, worker);
+    struct variables variables = {0};
+    char reason[200];
+    int rc = variables_parse(&variables, body, bytes, reason, sizeof(reason));
+    if (rc < 0) {
+        supervisor_event(loop, worker, WORKER_EV_MISBEHAVED,
+                         rc == -ENOMEM ? "no memory for its variables" : reason);
+        return;
+    }
+    if (!pipeline->is_known) {
+        pipeline->variables = variables;
+        pipeline->is_known = true;
+    } else {
+        bool same = variables_equal(&pipeline->variables, &variables);
+        variables_finish(&variables);
+        if (!same) {
+            supervisor_event(loop, worker, WORKER_EV_MISBEHAVED,
+                             "its inputs or outputs are not those the pipeline had when the server "
+                             "started: the source changed, restart the server");
+            return;
+        }
+    }
+    supervisor_event(loop, worker, WORKER_EV_HELLO, NULL);
+}
+
+/* [type, message, traceback or nil]: it did not load or start. */
+static void on_failed(struct loop *loop, struct worker *worker, const uint8_t *body, size_t bytes)
+{
+    const uint8_t *end = body + bytes;
+    struct packed_item list, type, message;
+    const uint8_t *at = packed_read(body, end, &list);
+    if (!at || list.kind != PACKED_ARRAY || list.u.count < 2 ||
+        !(at = packed_read(at, end, &type)) || type.kind != PACKED_NATURAL ||
+        type.u.natural >= ERROR_TYPE_COUNT || !packed_read(at, end, &message) ||
+        message.kind != PACKED_STRING) {
+        supervisor_event(loop, worker, WORKER_EV_MISBEHAVED,
+                         "it sent a failure that cannot be read");
+        return;
+    }
+    struct pipeline *pipeline = pipeline_of(loop, worker);
+    failure_note(pipeline, (enum error_type)type.u.natural, (const char *)message.text,
+                 message.u.count);
+    log_text(&loop->log, LEVEL_ERROR, "pipeline_failed", (const char *)message.text,
+             message.u.count, "pipeline=%s worker=%u type=%s", pipeline->config->pointer,
+             worker->number, error_type_name(pipeline->failure_type));
+    supervisor_event(loop, worker, WORKER_EV_FAILED, NULL);
+}
+
+static void on_message(struct loop *loop, struct worker *worker, const uint8_t *bytes, size_t count)
+{
+    struct message header;
+    if (count < sizeof(header)) {
+        supervisor_event(loop, worker, WORKER_EV_MISBEHAVED, "it sent a message cut short");
+        return;
+    }
+    memcpy(&header, bytes, sizeof(header));
+    const uint8_t *body = bytes + sizeof(header);
+    size_t body_bytes = count - sizeof(header);
+    if (header.magic != MESSAGE_MAGIC || header.version != PROTOCOL_VERSION ||
+        header.bytes != body_bytes)
+        supervisor_event(loop, worker, WORKER_EV_MISBEHAVED,
+                         "it speaks another version of the protocol: millrace and the worker are "
+                         "not of one build");
+    else if (header.kind == MESSAGE_HELLO)
+        on_hello(loop, worker, body, body_bytes);
+    else if (header.kind == MESSAGE_READY)
+        supervisor_event(loop, worker, WORKER_EV_READY, "it said READY out of turn");
+    else if (header.kind == MESSAGE_FAILED)
+        on_failed(loop, worker, body, body_bytes);
+    else
+        supervisor_event(loop, worker, WORKER_EV_MISBEHAVED, "it sent an unknown message");
+}
+
+/* Whatever waits on the socket, bounded. The buffer serves records too; messages are no larger. */
+static void read_messages(struct loop *loop, struct worker *worker)
+{
+    for (uint32_t i = 0; i < MESSAGES_PER_EVENT && worker->state != WORKER_EMPTY; i++) {
+        ssize_t count = recv(worker->socket, loop->record, MESSAGE_BYTES_MAX, MSG_DONTWAIT);
+        if (count <= 0)
+            return; /* nothing there, or closed: the pidfd says the rest */
+        on_message(loop, worker, loop->record, (size_t)count);
+    }
+}
+
+void supervisor_on_socket(struct loop *loop, const struct uring_event *event)
+{
+    struct worker *worker = loop_worker(loop, event->ref);
+    if (!worker || worker->state == WORKER_EMPTY)
+        return;
+    read_messages(loop, worker);
+    if (!event->more && worker->state != WORKER_EMPTY && event->result > 0 &&
+        !(event->result & (POLLHUP | POLLERR)))
+        uring_poll(loop->uring, worker->socket, ref_of(worker, URING_SOCKET));
+}
+
+void supervisor_on_pidfd(struct loop *loop, const struct uring_event *event)
+{
+    struct worker *worker = loop_worker(loop, event->ref);
+    if (!worker || worker->state == WORKER_EMPTY)
+        return;
+    siginfo_t info = {0};
+    if (waitid(P_PIDFD, (id_t)worker->pidfd, &info, WEXITED | WNOHANG) == -1 || info.si_pid == 0) {
+        if (!event->more)
+            uring_poll(loop->uring, worker->pidfd, ref_of(worker, URING_PIDFD));
+        return;
+    }
+    read_messages(loop, worker); /* FAILED may have come just before */
+    loop->metrics.worker_exit_count++;
+    if (info.si_code == CLD_EXITED && info.si_status == WORKER_EXIT_LOAD)
+        pipeline_of(loop, worker)->cannot_load = true;
+    char reason[256];
+    if (worker->state == WORKER_DYING)
+        snprintf(reason, sizeof(reason), "the worker process was killed: %s", worker->kill_reason);
+    else
+        exit_describe(&info, reason, sizeof(reason));
+    supervisor_event(loop, worker, WORKER_EV_EXIT, reason);
+}
+
+void supervisor_on_timer(struct loop *loop, struct worker *worker)
+{
+    switch (worker->state) {
+    case WORKER_EMPTY:
+        /* The last output of the old process is still being read; a child of it may hold the pipe.
+         */
+        if (worker->pipe_busy_count > 0) {
+            for (uint32_t i = 0; i < 2; i++)
+                if (worker->pipes[i].read_queued)
+                    uring_cancel(loop->uring,
+                                 (struct uring_ref){URING_OUTPUT_PIPE, worker->index * 2 + i,
+                                                    worker->generation});
+            timer_set(&loop->timers, &worker->timer, loop->now_ms + 10);
+        } else if (loop->state < LOOP_STOPPING) {
+            supervisor_event(loop, worker, WORKER_EV_START, NULL);
+        }
+        break;
+    case WORKER_STARTING:
+    case WORKER_LOADED:
+        supervisor_event(loop, worker, WORKER_EV_TIMEOUT, "it was not ready in time");
+        break;
+    case WORKER_STOPPING:
+        supervisor_event(loop, worker, WORKER_EV_TIMEOUT, "it did not stop in time");
+        break;
+    case WORKER_READY:
+    case WORKER_DYING:
+    case WORKER_STATE_COUNT:
+        break;
+    }
+}
+
+/* ---- the whole --------------------------------------------------------------------------------
+ */
+
+void supervisor_start(struct loop *loop)
+{
+    for (uint32_t i = 0; i < loop->worker_count; i++)
+        supervisor_event(loop, &loop->workers[i], WORKER_EV_START, NULL);
+}
+
+void supervisor_stop_idle(struct loop *loop)
+{
+    for (uint32_t i = 0; i < loop->worker_count; i++)
+        if (loop->workers[i].active_count == 0)
+            supervisor_event(loop, &loop->workers[i], WORKER_EV_STOP, "the server is stopping");
+}
+
+void supervisor_kill_all(struct loop *loop)
+{
+    for (uint32_t i = 0; i < loop->worker_count; i++)
+        if (loop->workers[i].pid > 0 && loop->workers[i].state != WORKER_DYING)
+            supervisor_event(loop, &loop->workers[i], WORKER_EV_MISBEHAVED,
+                             "the server is stopping");
+}
+
+uint32_t supervisor_live_count(const struct loop *loop)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < loop->worker_count; i++)
+        count += loop->workers[i].pid > 0;
+    return count;
+}
+
+void supervisor_abandon(struct worker *worker)
+{
+    if (worker->pid > 0)
+        waitid(P_PIDFD, (id_t)worker->pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
+    channels_close(worker);
+    for (uint32_t i = 0; worker->pipes && i < 2; i++)
+        close_fd(&worker->pipes[i].fd);
+}

@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker.c - runs and records between the dispatcher and one worker.
+ *
+ * Everything read from the segment is loaded once into private memory, checked there, and used from
+ * there. What is wrong costs the worker its life and its runs, and nobody else anything.
+ */
+#include "dispatcher/worker.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+#include <fcntl.h>
+
+#include "dispatcher/loop.h"
+#include "dispatcher/packed.h"
+#include "millrace/protocol.h"
+#include "shm/slot.h"
+
+#define DRAIN_BATCH_MIN 1024u
+#define DRAIN_BATCH_PER_RUN 16u
+#define SLOT_NONE UINT32_MAX
+
+uint32_t worker_free_count(const struct worker *worker)
+{
+    return worker->state == WORKER_READY ? worker->free_count : 0;
+}
+
+void worker_ring(struct worker *worker)
+{
+    if (!worker->must_ring)
+        return;
+    worker->must_ring = false;
+    if (doorbell_ring(&worker->bell))
+        worker->bell_count++;
+}
+
+/* ---- offering a run ---------------------------------------------------------------------------
+ */
+
+/* Fills a sealed memfd with the payload. Returns the descriptor or -errno. */
+static int blob_create(const uint8_t *payload, size_t bytes)
+{
+    int rc;
+    int fd = memfd_create("millrace-request", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+    if (fd == -1)
+        return -errno;
+    for (size_t done = 0; done < bytes;) {
+        ssize_t written = write(fd, payload + done, bytes - done);
+        if (written == -1 && errno == EINTR)
+            continue;
+        if (written <= 0) {
+            rc = written == -1 ? -errno : -EIO;
+            goto close_fd;
+        }
+        done += (size_t)written;
+    }
+    if (fcntl(fd, F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL) == -1) {
+        rc = -errno;
+        goto close_fd;
+    }
+    return fd;
+
+close_fd:
+    close(fd);
+    return rc;
+}
+
+static int blob_send(const struct worker *worker, int fd, uint64_t bytes, uint32_t slot,
+                     uint32_t generation)
+{
+    struct message header = {.magic = MESSAGE_MAGIC,
+                             .version = PROTOCOL_VERSION,
+                             .kind = MESSAGE_BLOB,
+                             .bytes = sizeof(bytes),
+                             .slot = slot,
+                             .generation = generation};
+    struct iovec parts[] = {{&header, sizeof(header)}, {&bytes, sizeof(bytes)}};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct msghdr message = {.msg_iov = parts,
+                             .msg_iovlen = ARRAY_COUNT(parts),
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(rights), &fd, sizeof(int));
+    if (sendmsg(worker->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == -1)
+        return errno == EWOULDBLOCK ? -EAGAIN : -errno;
+    return 0;
+}
+
+static int blob_give(const struct worker *worker, const struct run *run, uint32_t slot,
+                     uint32_t generation)
+{
+    int fd = blob_create(run->payload, run->payload_bytes);
+    if (fd < 0)
+        return fd;
+    int rc = blob_send(worker, fd, run->payload_bytes, slot, generation);
+    close(fd);
+    return rc;
+}
+
+int worker_offer(struct loop *loop, struct worker *worker, struct run *run)
+{
+    (void)loop;
+    mr_assert(worker->free_count > 0);
+    bool is_blob = run->payload_bytes > ring_payload_max(worker->requests.capacity);
+    uint32_t bytes = is_blob ? 0 : (uint32_t)run->payload_bytes;
+    uint32_t index = worker->free_slots[worker->free_count - 1];
+    uint32_t generation = worker->slots[index].generation + 1;
+    if (generation == 0)
+        generation = 1;
+    void *room;
+    int rc = ring_claim(&worker->requests, bytes, &room);
+    if (rc < 0)
+        return rc;
+    if (is_blob) {
+        rc = blob_give(worker, run, index, generation);
+        if (rc < 0) {
+            ring_abort(&worker->requests);
+            return rc;
+        }
+    } else {
+        memcpy(room, run->payload, bytes);
+    }
+    slot_offer(&worker->segment.slots[index], generation);
+    ring_commit(&worker->requests, &(struct record){.bytes = bytes,
+                                                    .slot = (uint16_t)index,
+                                                    .kind = RECORD_START,
+                                                    .flags = is_blob ? RECORD_BLOB : 0,
+                                                    .generation = generation});
+    worker->must_ring = true;
+    worker->free_count--;
+    worker->active_count++;
+    worker->slots[index] = (struct worker_slot){generation, run->index};
+    run->worker_index = worker->index;
+    run->slot_index = index;
+    free(run->payload);
+    run->payload = NULL;
+    return 0;
+}
+
+void worker_tell_cancel(struct loop *loop, struct worker *worker, struct run *run, uint32_t reason)
+{
+    (void)loop;
+    struct slot_shared *slot = &worker->segment.slots[run->slot_index];
+    uint32_t generation = worker->slots[run->slot_index].generation;
+    /* A run that was not looked at yet never starts; else the worker sees the word at its next
+     * step. */
+    bool revoked = slot_move(slot, generation, SLOT_OFFERED, SLOT_REVOKED);
+    (void)revoked;
+    slot_cancel(slot, generation, reason);
+    worker->must_ring = true;
+}
+
+void worker_free_slot(struct loop *loop, struct worker *worker, struct run *run)
+{
+    (void)loop;
+    struct worker_slot *slot = &worker->slots[run->slot_index];
+    mr_assert(slot->run_index == run->index);
+    slot->run_index = SLOT_NONE;
+    slot_free(&worker->segment.slots[run->slot_index], slot->generation);
+    worker->free_slots[worker->free_count++] = run->slot_index;
+    worker->active_count--;
+}
+
+/* ---- draining the reply ring ------------------------------------------------------------------
+ */
+
+/* The run a record is about; NULL: the record is nonsense. */
+static struct run *run_of(struct loop *loop, const struct worker *worker,
+                          const struct record *record)
+{
+    if (record->slot >= loop->config->concurrency)
+        return NULL;
+    const struct worker_slot *slot = &worker->slots[record->slot];
+    if (slot->run_index == SLOT_NONE || slot->generation != record->generation)
+        return NULL;
+    return &loop->runs[slot->run_index];
+}
+
+/* Adds a fragment to the value so far. 0, -EFBIG (no honest worker sends that much), -ENOMEM. */
+static int partial_add(struct run *run, const void *payload, uint32_t bytes)
+{
+    size_t needed = run->partial_bytes + bytes;
+    if (needed > VALUE_BYTES_MAX)
+        return -EFBIG;
+    if (needed > run->partial_room) {
+        size_t room = run->partial_room > 0 ? run->partial_room * 2 : 4 * (size_t)bytes;
+        while (room < needed)
+            room *= 2;
+        uint8_t *grown = realloc(run->partial, room);
+        if (!grown)
+            return -ENOMEM;
+        run->partial = grown;
+        run->partial_room = room;
+    }
+    memcpy(run->partial + run->partial_bytes, payload, bytes);
+    run->partial_bytes = needed;
+    return 0;
+}
+
+/* [type, message, traceback or nil]; whatever is wrong with it, the run failed all the same. */
+static void on_error_record(struct loop *loop, struct run *run, const uint8_t *bytes, size_t count)
+{
+    const uint8_t *end = bytes + count;
+    struct packed_item list, type, message, traceback;
+    struct run_failure failure = {.type = ERROR_PIPELINE,
+                                  .status = loop->config->pipeline_error_status,
+                                  .message = "the worker sent an error that cannot be read",
+                                  .message_count = 44};
+    const uint8_t *at = packed_read(bytes, end, &list);
+    if (at && list.kind == PACKED_ARRAY && list.u.count == 3 &&
+        (at = packed_read(at, end, &type)) && type.kind == PACKED_NATURAL &&
+        type.u.natural < ERROR_TYPE_COUNT && (at = packed_read(at, end, &message)) &&
+        message.kind == PACKED_STRING && (at = packed_read(at, end, &traceback))) {
+        failure.type = (enum error_type)type.u.natural;
+        failure.message = (const char *)message.text;
+        failure.message_count = message.u.count;
+        if (traceback.kind == PACKED_STRING) {
+            failure.traceback = (const char *)traceback.text;
+            failure.traceback_count = traceback.u.count;
+        }
+        if (failure.message_count > ERROR_MESSAGE_BYTES_MAX)
+            failure.message_count = ERROR_MESSAGE_BYTES_MAX;
+        if (failure.traceback_count > ERROR_TRACEBACK_BYTES_MAX)
+            failure.traceback_count = ERROR_TRACEBACK_BYTES_MAX;
+        if (failure.type == ERROR_INPUT)
+            failure.status = 400;
+    }
+    run_error(loop, run, &failure);
+}
+
+static void on_log_record(struct loop *loop, struct worker *worker, const struct record *record,
+                          const uint8_t *bytes)
+{
+    const uint8_t *end = bytes + record->bytes;
+    struct packed_item list, level, text;
+    const uint8_t *at = packed_read(bytes, end, &list);
+    if (!at || list.kind != PACKED_ARRAY || list.u.count != 2 ||
+        !(at = packed_read(at, end, &level)) || level.kind != PACKED_NATURAL ||
+        !packed_read(at, end, &text) || text.kind != PACKED_STRING)
+        return;
+    const struct run *run = run_of(loop, worker, record);
+    supervisor_log_output(loop, worker, run ? run->id : NULL, "log", (const char *)text.text,
+                          text.u.count);
+}
+
+/* A whole value, or the text of an error, in private memory. */
+static void on_value(struct loop *loop, struct run *run, const struct record *record,
+                     const uint8_t *bytes, size_t count)
+{
+    if (record->kind == RECORD_CHUNK)
+        run_chunk(loop, run, bytes, count);
+    else
+        on_error_record(loop, run, bytes, count);
+}
+
+/* The rule of protocol.h, with a count of delivered bytes that is never older than the worker's. */
+static bool exceeds_window(const struct loop *loop, const struct run *run, uint64_t charge)
+{
+    uint64_t waiting = run->charged - run->delivered;
+    return run->state == RUN_ACTIVE && waiting > 0 && waiting + charge > loop->config->window_bytes;
+}
+
+/* A record of a run. Returns what is wrong with it, or NULL. */
+static const char *on_run_record(struct loop *loop, struct worker *worker,
+                                 const struct record *record, const void *payload)
+{
+    struct run *run = run_of(loop, worker, record);
+    if (!run)
+        return "it sent a record of no run";
+    if (record->sequence != run->sequence++)
+        return "it sent a record out of sequence";
+    if (record->kind == RECORD_END) {
+        if (run->partial_bytes > 0)
+            return "it ended a run inside a value";
+        run_end(loop, run);
+        return NULL;
+    }
+    const uint8_t *bytes = loop->record;
+    size_t count = record->bytes;
+    if (record->flags & RECORD_MORE || run->partial_bytes > 0) {
+        int rc = partial_add(run, payload, record->bytes);
+        if (rc == -EFBIG)
+            return "it sent a value above the limit";
+        if (rc < 0)
+            return "there is no memory for its value";
+        if (record->flags & RECORD_MORE)
+            return NULL;
+        bytes = run->partial;
+        count = run->partial_bytes;
+        run->partial_bytes = 0;
+    } else {
+        memcpy(loop->record, payload, count); /* the private copy */
+    }
+    if (record->kind == RECORD_CHUNK) {
+        uint64_t charge = count + CHUNK_CHARGE_BYTES;
+        if (exceeds_window(loop, run, charge))
+            return "it sent more than its window allows";
+        run->charged += charge;
+    }
+    on_value(loop, run, record, bytes, count);
+    return NULL;
+}
+
+static const char *on_record(struct loop *loop, struct worker *worker, const struct record *record,
+                             const void *payload)
+{
+    switch (record->kind) {
+    case RECORD_CHUNK:
+    case RECORD_END:
+    case RECORD_ERROR:
+        return on_run_record(loop, worker, record, payload);
+    case RECORD_LOG:
+        memcpy(loop->record, payload, record->bytes);
+        on_log_record(loop, worker, record, loop->record);
+        return NULL;
+    default:
+        return "it sent a record of an unknown kind";
+    }
+}
+
+uint32_t worker_drain(struct loop *loop, struct worker *worker)
+{
+    uint32_t batch = DRAIN_BATCH_PER_RUN * worker->active_count;
+    if (batch < DRAIN_BATCH_MIN)
+        batch = DRAIN_BATCH_MIN;
+    const char *wrong = NULL;
+    uint32_t count = 0;
+    while (count < batch && !wrong && !worker->is_corrupt) {
+        struct record record;
+        const void *payload;
+        int rc = ring_peek(&worker->replies, &record, &payload);
+        if (rc == 0)
+            break;
+        if (rc < 0)
+            wrong = "its reply ring is corrupt";
+        else
+            wrong = on_record(loop, worker, &record, payload);
+        count++;
+    }
+    if (wrong) {
+        worker->is_corrupt = true;
+        supervisor_event(loop, worker, WORKER_EV_MISBEHAVED, wrong);
+    }
+    if (count == 0)
+        return 0;
+    worker->record_count += count;
+    loop->metrics.record_count += count;
+    if (ring_release(&worker->replies))
+        worker->must_ring = true;
+    return count;
+}
