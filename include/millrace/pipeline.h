@@ -134,9 +134,7 @@ typedef int mr_pipe_fn(struct mr_call *call);
 
 /* Lets C++ compilers see that members left out of { .title = "text" } are meant to be. */
 #if defined(__cplusplus) && __cplusplus >= 201402L
-#define MR_UNSAID_                                                                                 \
-    {                                                                                              \
-    }
+#define MR_UNSAID_ = {}
 #else
 #define MR_UNSAID_
 #endif
@@ -145,16 +143,19 @@ typedef int mr_pipe_fn(struct mr_call *call);
  * NULL and 0 mean "not said". Number limits are text, so that integers stay exact. */
 struct mr_input_options {
     enum mr_type type MR_UNSAID_;
+    bool optional MR_UNSAID_; /* null is accepted */
     const char *title MR_UNSAID_;
     const char *description MR_UNSAID_;
-    const char *examples MR_UNSAID_; /* JSON text */
-    const char *default_json
-        MR_UNSAID_; /* JSON text of the value when the input is left out or null */
-    const char *gt MR_UNSAID_, *ge MR_UNSAID_, *lt MR_UNSAID_, *le MR_UNSAID_;
+    const char *examples MR_UNSAID_;     /* JSON text */
+    const char *default_json MR_UNSAID_; /* JSON text; taken when left out or null */
+    const char *choices MR_UNSAID_;      /* JSON text of an array */
+    const char *gt MR_UNSAID_;
+    const char *ge MR_UNSAID_;
+    const char *lt MR_UNSAID_;
+    const char *le MR_UNSAID_;
     const char *multiple_of MR_UNSAID_;
-    const char *choices MR_UNSAID_; /* JSON text of an array */
-    size_t min_length MR_UNSAID_, max_length MR_UNSAID_;
-    bool optional MR_UNSAID_; /* null is accepted */
+    size_t min_length MR_UNSAID_;
+    size_t max_length MR_UNSAID_;
 };
 
 /* ---- the function table (use the functions below it) --------------------------------------- */
