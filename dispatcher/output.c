@@ -10,8 +10,8 @@
 /* Lines a second of one worker; more are counted, not logged. */
 #define OUTPUT_LINES_PER_S 200u
 
-void supervisor_log_output(struct loop *loop, struct worker *worker, const char *run_id,
-                           const char *stream, const char *text, size_t count)
+void supervisor_log_output(struct loop *loop, struct worker *worker, enum log_level level,
+                           const char *run_id, const char *stream, const char *text, size_t count)
 {
     const char *pointer = loop->pipelines[worker->pipeline_index].config->pointer;
     uint64_t second = loop->now_ms / 1000;
@@ -28,7 +28,7 @@ void supervisor_log_output(struct loop *loop, struct worker *worker, const char 
         worker->log_suppressed++;
         return;
     }
-    log_text(&loop->log, LEVEL_INFO, "output", text, count, "pipeline=%s worker=%u%s%s stream=%s",
+    log_text(&loop->log, level, "output", text, count, "pipeline=%s worker=%u%s%s stream=%s",
              pointer, worker->number, run_id ? " run=" : "", run_id ? run_id : "", stream);
 }
 
@@ -45,8 +45,8 @@ static void line_end(struct loop *loop, struct worker *worker, uint32_t which)
     struct output_pipe *output = &worker->pipes[which];
     if (output->line_count == 0)
         return;
-    supervisor_log_output(loop, worker, only_run_id(loop, worker), which == 0 ? "stdout" : "stderr",
-                          output->line, output->line_count);
+    supervisor_log_output(loop, worker, LEVEL_INFO, only_run_id(loop, worker),
+                          which == 0 ? "stdout" : "stderr", output->line, output->line_count);
     output->line_count = 0;
 }
 

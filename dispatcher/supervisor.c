@@ -15,8 +15,8 @@
 #include <unistd.h>
 
 #include "dispatcher/error_type.h"
+#include "dispatcher/failure.h"
 #include "dispatcher/loop.h"
-#include "dispatcher/packed.h"
 #include "dispatcher/worker_spawn.h"
 #include "millrace/protocol.h"
 
@@ -386,26 +386,20 @@ static void on_hello(struct loop *loop, struct worker *worker, const uint8_t *bo
     supervisor_event(loop, worker, WORKER_EV_HELLO, NULL);
 }
 
-/* [type, message, traceback or nil]: it did not load or start. */
+/* It did not load or start, and says why. */
 static void on_failed(struct loop *loop, struct worker *worker, const uint8_t *body, size_t bytes)
 {
-    const uint8_t *end = body + bytes;
-    struct packed_item list, type, message;
-    const uint8_t *at = packed_read(body, end, &list);
-    if (!at || list.kind != PACKED_ARRAY || list.u.count < 2 ||
-        !(at = packed_read(at, end, &type)) || type.kind != PACKED_NATURAL ||
-        type.u.natural >= ERROR_TYPE_COUNT || !packed_read(at, end, &message) ||
-        message.kind != PACKED_STRING) {
+    struct run_failure failure;
+    if (!failure_read(body, bytes, &failure)) {
         supervisor_event(loop, worker, WORKER_EV_MISBEHAVED,
                          "it sent a failure that cannot be read");
         return;
     }
     struct pipeline *pipeline = pipeline_of(loop, worker);
-    failure_note(pipeline, (enum error_type)type.u.natural, (const char *)message.text,
-                 message.u.count);
-    log_text(&loop->log, LEVEL_ERROR, "pipeline_failed", (const char *)message.text,
-             message.u.count, "pipeline=%s worker=%u type=%s", pipeline->config->pointer,
-             worker->number, error_type_name(pipeline->failure_type));
+    failure_note(pipeline, failure.type, failure.message, failure.message_count);
+    log_text(&loop->log, LEVEL_ERROR, "pipeline_failed", failure.message, failure.message_count,
+             "pipeline=%s worker=%u type=%s", pipeline->config->pointer, worker->number,
+             error_type_name(failure.type));
     supervisor_event(loop, worker, WORKER_EV_FAILED, NULL);
 }
 

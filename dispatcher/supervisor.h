@@ -6,6 +6,7 @@
 #ifndef DISPATCHER_SUPERVISOR_H
 #define DISPATCHER_SUPERVISOR_H
 
+#include "dispatcher/log.h"
 #include "dispatcher/uring.h"
 #include "dispatcher/worker.h"
 
@@ -34,7 +35,7 @@ void supervisor_abandon(struct worker *worker);
 uint32_t supervisor_live_count(const struct loop *loop);
 
 /* A line user code printed, into the log within the rate bound. */
-void supervisor_log_output(struct loop *loop, struct worker *worker, const char *run_id,
-                           const char *stream, const char *text, size_t count);
+void supervisor_log_output(struct loop *loop, struct worker *worker, enum log_level level,
+                           const char *run_id, const char *stream, const char *text, size_t count);
 
 #endif

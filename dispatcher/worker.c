@@ -16,6 +16,7 @@
 #include <unistd.h>
 #include <fcntl.h>
 
+#include "dispatcher/failure.h"
 #include "dispatcher/loop.h"
 #include "dispatcher/packed.h"
 #include "millrace/protocol.h"
@@ -209,34 +210,16 @@ static int partial_add(struct run *run, const void *payload, uint32_t bytes)
     return 0;
 }
 
-/* [type, message, traceback or nil]; whatever is wrong with it, the run failed all the same. */
+/* However its text reads, the run failed. */
 static void on_error_record(struct loop *loop, struct run *run, const uint8_t *bytes, size_t count)
 {
-    const uint8_t *end = bytes + count;
-    struct packed_item list, type, message, traceback;
+    static const char unreadable[] = "the worker sent an error that cannot be read";
     struct run_failure failure = {.type = ERROR_PIPELINE,
                                   .status = loop->config->pipeline_error_status,
-                                  .message = "the worker sent an error that cannot be read",
-                                  .message_count = 44};
-    const uint8_t *at = packed_read(bytes, end, &list);
-    if (at && list.kind == PACKED_ARRAY && list.u.count == 3 &&
-        (at = packed_read(at, end, &type)) && type.kind == PACKED_NATURAL &&
-        type.u.natural < ERROR_TYPE_COUNT && (at = packed_read(at, end, &message)) &&
-        message.kind == PACKED_STRING && (at = packed_read(at, end, &traceback))) {
-        failure.type = (enum error_type)type.u.natural;
-        failure.message = (const char *)message.text;
-        failure.message_count = message.u.count;
-        if (traceback.kind == PACKED_STRING) {
-            failure.traceback = (const char *)traceback.text;
-            failure.traceback_count = traceback.u.count;
-        }
-        if (failure.message_count > ERROR_MESSAGE_BYTES_MAX)
-            failure.message_count = ERROR_MESSAGE_BYTES_MAX;
-        if (failure.traceback_count > ERROR_TRACEBACK_BYTES_MAX)
-            failure.traceback_count = ERROR_TRACEBACK_BYTES_MAX;
-        if (failure.type == ERROR_INPUT)
-            failure.status = 400;
-    }
+                                  .message = unreadable,
+                                  .message_count = sizeof(unreadable) - 1};
+    if (failure_read(bytes, count, &failure) && failure.type == ERROR_INPUT)
+        failure.status = 400;
     run_error(loop, run, &failure);
 }
 
@@ -246,13 +229,16 @@ static void on_log_record(struct loop *loop, struct worker *worker, const struct
     const uint8_t *end = bytes + record->bytes;
     struct packed_item list, level, text;
     const uint8_t *at = packed_read(bytes, end, &list);
-    if (!at || list.kind != PACKED_ARRAY || list.u.count != 2 ||
-        !(at = packed_read(at, end, &level)) || level.kind != PACKED_NATURAL ||
+    if (at && list.kind == PACKED_ARRAY && list.u.count == 2)
+        at = packed_read(at, end, &level);
+    else
+        return;
+    if (!at || level.kind != PACKED_NATURAL || level.u.natural >= LEVEL_COUNT ||
         !packed_read(at, end, &text) || text.kind != PACKED_STRING)
         return;
     const struct run *run = run_of(loop, worker, record);
-    supervisor_log_output(loop, worker, run ? run->id : NULL, "log", (const char *)text.text,
-                          text.u.count);
+    supervisor_log_output(loop, worker, (enum log_level)level.u.natural, run ? run->id : NULL,
+                          "log", (const char *)text.text, text.u.count);
 }
 
 /* A whole value, or the text of an error, in private memory. */
