@@ -11,6 +11,7 @@
 
 #include "dispatcher/serve.h"
 
+#define MESSAGE_LINE_BYTES 2048u
 #define WORD_BYTES_MAX 64u /* of what is compared when looking for the nearest name */
 
 struct unit {
@@ -357,9 +358,23 @@ void cli_help(FILE *file, const struct cli_command *command, const void *values)
 
 /* ---- messages ------------------------------------------------------------------------------ */
 
+/* What a terminal may show of any byte. Those above ASCII are left to be UTF-8. */
+static char printable(char c)
+{
+    if (c == '\n' || c == '\t')
+        return ' ';
+    return (unsigned char)c < 0x20 || c == 0x7f ? '?' : c;
+}
+
+void cli_print(FILE *file, const char *text)
+{
+    for (; *text != '\0'; text++)
+        fputc(printable(*text), file);
+}
+
 void cli_fail(const char *format, ...)
 {
-    char line[1024] = "millrace: ";
+    char line[MESSAGE_LINE_BYTES] = "millrace: ";
     size_t start = strlen(line);
     size_t room = sizeof(line) - start - 1; /* for the newline */
     va_list arguments;
@@ -368,8 +383,7 @@ void cli_fail(const char *format, ...)
     va_end(arguments);
     size_t end = strlen(line);
     for (size_t i = start; i < end; i++)
-        if ((unsigned char)line[i] < 0x20 || line[i] == 0x7f)
-            line[i] = '?';
+        line[i] = printable(line[i]);
     if (count >= 0 && (size_t)count >= room)
         memcpy(line + end - 3, "...", 3);
     line[end] = '\n';

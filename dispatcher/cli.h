@@ -84,6 +84,9 @@ void cli_help(FILE *file, const struct cli_command *command, const void *values)
 /* Writes `millrace: ` and the message to stderr as one line, whatever bytes are in it. */
 void cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* Writes text that is not ours so that it stays on its line and moves no cursor. */
+void cli_print(FILE *file, const char *text);
+
 /* Inserts, deletions, replacements and swaps of neighbours that turn one word into the other. A
  * `word` that `name` begins with counts as one step. */
 size_t cli_distance(const char *word, const char *name);
