@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * ring_memory.h - what tests of shared memory stand on: memory between guard pages that a fork
- * shares, bytes that tell where they belong, and the count of open descriptors.
+ * shares, bytes that tell where they belong, seeded chance, and the count of open descriptors.
  */
 #ifndef TESTS_RING_MEMORY_H
 #define TESTS_RING_MEMORY_H
@@ -89,6 +89,13 @@ static inline uint32_t random_next(uint64_t *state)
 static inline uint32_t random_below(uint64_t *state, uint32_t bound)
 {
     return (uint32_t)(((uint64_t)random_next(state) * bound) >> 32);
+}
+
+/* The number in an environment variable, else `otherwise`. */
+static inline uint64_t environment_number(const char *name, uint64_t otherwise)
+{
+    const char *text = getenv(name);
+    return text != NULL && *text != '\0' ? strtoull(text, NULL, 0) : otherwise;
 }
 
 static inline int descriptor_count(void)
