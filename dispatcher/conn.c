@@ -105,6 +105,10 @@ void conn_on_timer(struct loop *loop, struct conn *conn)
     case CONN_RESPONDING:
         log_line(&loop->log, LEVEL_INFO, "client_stalled", "conn=%u waiting_bytes=%llu",
                  conn->index, (unsigned long long)conn->out.bytes);
+        if (conn->has_run) {
+            conn_detach_run(conn);
+            run_client_stalled(loop, &loop->runs[conn->run_index]);
+        }
         conn_close(loop, conn);
         break;
     case CONN_IDLE:

@@ -19,7 +19,8 @@
 #define URING_ENTRIES 4096u
 #define RECEIVE_BUFFER_COUNT 256u
 #define RECEIVE_BUFFER_BYTES 16384u
-#define TEXT_ROOM_KEPT (1024u * 1024)
+/* Memory for long lines that an idle loop keeps. */
+#define TEXT_ROOM_KEPT_BYTES (16u * 1024 * 1024)
 
 /* ---- making and ending ------------------------------------------------------------------------
  */
@@ -199,6 +200,15 @@ int loop_text_reserve(struct loop *loop, size_t bytes)
     loop->text = grown;
     loop->text_room = room;
     return 0;
+}
+
+static void text_trim(struct loop *loop)
+{
+    if (loop->text_room <= TEXT_ROOM_KEPT_BYTES)
+        return;
+    free(loop->text);
+    loop->text = NULL;
+    loop->text_room = 0;
 }
 
 struct conn *loop_conn(struct loop *loop, struct uring_ref ref)
@@ -386,10 +396,12 @@ static int loop_wait(struct loop *loop, bool busy)
     if (next_ms != UINT64_MAX)
         timeout_ns = next_ms > loop->now_ms ? (next_ms - loop->now_ms) * 1000000 : 0;
     bells_arm(loop, true);
-    if (records_wait(loop))
+    if (records_wait(loop)) {
         timeout_ns = 0;
-    else
+    } else {
+        text_trim(loop);
         loop->metrics.wait_count++;
+    }
     int rc = uring_wait(loop->uring, timeout_ns);
     bells_arm(loop, false);
     return rc;

@@ -181,6 +181,14 @@ static const struct run_failure client_gone = {
     .reason = CANCEL_CLIENT_GONE,
 };
 
+static const struct run_failure client_stalled = {
+    .type = ERROR_UNKNOWN,
+    .status = 200,
+    .message = "cancelled: the client stopped reading",
+    .message_count = sizeof("cancelled: the client stopped reading") - 1,
+    .reason = CANCEL_STALLED,
+};
+
 static void line_now(struct loop *loop, struct run *run, const uint8_t *payload, size_t bytes);
 
 /* Takes one step of the table and does what it says. */
@@ -280,6 +288,11 @@ void run_worker_lost(struct loop *loop, struct run *run, const struct run_failur
 void run_client_gone(struct loop *loop, struct run *run)
 {
     step(loop, run, RUN_EV_CLIENT_GONE, &client_gone);
+}
+
+void run_client_stalled(struct loop *loop, struct run *run)
+{
+    step(loop, run, RUN_EV_CLIENT_GONE, &client_stalled);
 }
 
 void run_cancel(struct loop *loop, struct run *run, const struct run_failure *failure)

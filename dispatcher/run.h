@@ -95,6 +95,7 @@ void run_end(struct loop *loop, struct run *run);
 void run_error(struct loop *loop, struct run *run, const struct run_failure *failure);
 void run_worker_lost(struct loop *loop, struct run *run, const struct run_failure *failure);
 void run_client_gone(struct loop *loop, struct run *run);
+void run_client_stalled(struct loop *loop, struct run *run); /* likewise, since it reads nothing */
 void run_cancel(struct loop *loop, struct run *run, const struct run_failure *failure);
 void run_on_timer(struct loop *loop, struct run *run);
 
