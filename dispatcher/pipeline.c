@@ -38,6 +38,7 @@ void pipeline_dequeue(struct pipeline *pipeline, struct run *run)
     pipeline->queue_count--;
 }
 
+/* The ready worker with the most free slots; NULL: none has one. */
 static struct worker *least_loaded(struct loop *loop, const struct pipeline *pipeline)
 {
     struct worker *best = NULL;
@@ -157,7 +158,7 @@ bool pipeline_refuses(struct loop *loop, struct pipeline *pipeline, struct run_f
         return refuse(failure, 503, pipeline->failure[0] ? pipeline->failure_type : ERROR_UNKNOWN,
                       none, 10, pipeline->failure[0] ? pipeline->failure : "no worker is ready");
     }
-    if (pipeline->queue_count >= loop->config->queue_count_max)
+    if (pipeline->queue_count >= loop->config->queue_count_max && !least_loaded(loop, pipeline))
         return refuse(failure, 429, ERROR_UNKNOWN, none, pipeline_retry_after_s(loop, pipeline),
                       "the queue of this pipeline is full");
     return false;
