@@ -1,6 +1,24 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * variables.h - a pipeline's inputs and outputs, as its worker's HELLO reported them.
+ *
+ * The body of a HELLO is a msgpack map:
+ *
+ *   protocol     uint   PROTOCOL_VERSION
+ *   pid          uint   of the worker, for people
+ *   name         str    of the pipeline inside its source
+ *   concurrency  uint   runs the worker interleaves
+ *   inputs       array  of at most INPUT_COUNT_MAX maps:
+ *                         type         str   string integer fp boolean none array dictionary
+ *                         optional     bool  null is accepted; false when not said
+ *                       and only when the pipeline says so:
+ *                         title description                  str
+ *                         examples default choices           str holding JSON text; choices: an
+ * array gt ge lt le multiple_of            str holding the text of a JSON number min_length
+ * max_length              uint outputs      array  of 1 to OUTPUT_COUNT_MAX maps: type         str
+ * as above, or stream
+ *
+ * Strings are UTF-8 without NULs. Keys that are not listed are passed over.
  */
 #ifndef DISPATCHER_VARIABLES_H
 #define DISPATCHER_VARIABLES_H
@@ -16,8 +34,8 @@
 struct input_variable {
     enum mr_type type;
     bool optional;
-    const char *title; /* NULL when not said; memory of the variables */
-    const uint8_t *default_msgpack; /* NULL when there is none */
+    char *title;              /* NULL when not said */
+    uint8_t *default_msgpack; /* NULL when there is none */
     size_t default_bytes;
 };
 
@@ -33,11 +51,11 @@ struct variables {
     bool has_stream; /* at least one output is a stream */
     struct input_variable *inputs;
     struct output_variable *outputs;
-    char *json;  /* {"input_variables":[...],"output_variables":[...]} for GET /v4/pipelines */
+    char *json; /* {"input_variables":[...],"output_variables":[...]} for GET /v4/pipelines */
 };
 
-/* Reads the body of a HELLO (docs/protocol.md), which is untrusted. 0, -EBADMSG (`reason` says what
- * is wrong), -ENOMEM. Copies everything it keeps. */
+/* Reads the body of a HELLO, which is untrusted. 0, -EBADMSG (`reason` says what is wrong),
+ * -ENOMEM. Copies everything it keeps. */
 int variables_parse(struct variables *out, const uint8_t *body, size_t bytes, char *reason,
                     size_t reason_bytes) MUST_USE;
 
@@ -45,5 +63,8 @@ int variables_parse(struct variables *out, const uint8_t *body, size_t bytes, ch
 bool variables_equal(const struct variables *a, const struct variables *b);
 
 void variables_finish(struct variables *variables);
+
+/* The word of a type: "string" ... "stream". */
+const char *variables_type_name(enum mr_type type);
 
 #endif
