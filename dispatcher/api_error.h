@@ -20,4 +20,13 @@ struct api_error {
     char detail[1024];    /* else: the JSON text after {"detail": */
 };
 
+/* A 422 as clients of FastAPI know it: [{"loc":["body",...],"msg":...,"type":...}]. `location` is
+ * JSON text that goes after "body", its comma included, or "". */
+void api_error_invalid(struct api_error *error, const char *location, const char *message,
+                       const char *type);
+
+/* A 400 result of type input_error. */
+__attribute__((format(printf, 2, 3))) void api_error_input(struct api_error *error,
+                                                           const char *format, ...);
+
 #endif
