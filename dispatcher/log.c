@@ -122,15 +122,16 @@ size_t log_take(struct log *log, const char **bytes)
     if (log->write_in_flight)
         return 0;
     if (log->sending_offset == log->sending_count) {
+        log->sending_offset = 0;
+        log->sending_count = log->count;
+        log->count = 0;
+        log->filling ^= 1;
+        /* The other half has room again: first of all it says what was lost. */
         if (log->dropped_count > 0) {
             uint64_t dropped = log->dropped_count;
             log->dropped_count = 0;
             log_line(log, LEVEL_WARNING, "log_dropped", "lines=%llu", (unsigned long long)dropped);
         }
-        log->sending_offset = 0;
-        log->sending_count = log->count;
-        log->count = 0;
-        log->filling ^= 1;
     }
     *bytes = log->bytes[log->filling ^ 1] + log->sending_offset;
     size_t count = log->sending_count - log->sending_offset;
@@ -146,9 +147,11 @@ void log_written(struct log *log, int32_t result)
     } else if (result != -EAGAIN && result != -EINTR) {
         /* ENOSPC, EPIPE, EIO: this batch is lost, the server goes on. */
         const char *line = log->bytes[log->filling ^ 1] + log->sending_offset;
+        uint64_t lost = 0;
         for (uint32_t i = log->sending_offset; i < log->sending_count; i++, line++)
-            log->dropped_count += *line == '\n';
-        log->dropped_total += log->dropped_count;
+            lost += *line == '\n';
+        log->dropped_count += lost;
+        log->dropped_total += lost;
         log->sending_offset = log->sending_count;
     }
     mr_assert(log->sending_offset <= log->sending_count);

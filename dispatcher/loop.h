@@ -63,6 +63,7 @@ struct loop {
     struct timers timers;
     struct log log;
     struct out_pool out;
+    uint64_t partial_bytes; /* held for values of which only fragments have come */
 
     uint64_t pass;
     uint64_t now_ms;    /* CLOCK_MONOTONIC at the start of the pass */

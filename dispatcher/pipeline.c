@@ -64,6 +64,8 @@ void pipeline_schedule(struct loop *loop, struct pipeline *pipeline)
             run_assign(loop, run);
             continue;
         }
+        if (rc == -EAGAIN && worker->state != WORKER_READY)
+            continue; /* it proved corrupt: another one may do */
         if (rc == -EAGAIN)
             return; /* its request ring is full; the next pass tries again */
         char message[128];

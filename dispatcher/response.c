@@ -102,7 +102,7 @@ static bool append(struct loop *loop, struct conn *conn, const char *bytes, size
     if (out_append(&loop->out, &conn->out, bytes, count, false) == 0)
         return true;
     log_line(&loop->log, LEVEL_ERROR, "output_memory_exhausted", "conn=%u", conn->index);
-    conn_close(loop, conn);
+    conn_doom(loop, conn);
     return false;
 }
 

@@ -75,6 +75,8 @@ void run_destroy(struct loop *loop, struct run *run)
     timer_clear(&loop->timers, &run->timer);
     free(run->payload);
     free(run->partial);
+    loop->partial_bytes -= run->partial_room;
+    run->partial_room = run->partial_bytes = 0;
     if (run->collected) {
         for (size_t i = 0; i < pipeline_of(loop, run)->variables.output_count; i++)
             text_finish(&run->collected[i]);
@@ -264,10 +266,9 @@ void run_assign(struct loop *loop, struct run *run)
 
 void run_chunk(struct loop *loop, struct run *run, const uint8_t *payload, size_t bytes)
 {
-    if (run->state == RUN_ACTIVE)
+    struct run_step next = run_fsm_step(run->state, RUN_EV_CHUNK);
+    if (next.action == RUN_ACT_LINE)
         line_now(loop, run, payload, bytes);
-    else
-        step(loop, run, RUN_EV_CHUNK, NULL);
 }
 
 void run_end(struct loop *loop, struct run *run)
@@ -301,8 +302,7 @@ void run_cancel(struct loop *loop, struct run *run, const struct run_failure *fa
     step(loop, run, RUN_EV_CANCEL, failure);
 }
 
-/* A value that cannot be sent ends its run with a line that says why. */
-static void value_failed(struct loop *loop, struct run *run, int error)
+void run_value_failed(struct loop *loop, struct run *run, int error)
 {
     const char *why = "the value is not what a pipeline can yield";
     enum error_type type = ERROR_PIPELINE;
@@ -341,7 +341,7 @@ static void line_now(struct loop *loop, struct run *run, const uint8_t *payload,
         supervisor_event(loop, worker_of(loop, run), WORKER_EV_MISBEHAVED,
                          "it sent a chunk that is not msgpack");
     } else if (rc < 0) {
-        value_failed(loop, run, rc);
+        run_value_failed(loop, run, rc);
     }
 }
 

@@ -91,6 +91,9 @@ void run_destroy(struct loop *loop, struct run *run);
 void run_admit(struct loop *loop, struct run *run);
 void run_assign(struct loop *loop, struct run *run); /* its worker and slot are set */
 void run_chunk(struct loop *loop, struct run *run, const uint8_t *payload, size_t bytes);
+/* A value cannot be sent (`error` as line_write() says): the run ends with a line that tells why.
+ */
+void run_value_failed(struct loop *loop, struct run *run, int error);
 void run_end(struct loop *loop, struct run *run);
 void run_error(struct loop *loop, struct run *run, const struct run_failure *failure);
 void run_worker_lost(struct loop *loop, struct run *run, const struct run_failure *failure);

@@ -85,6 +85,7 @@ static int channels_open(struct worker *worker, struct child_ends *ends)
 
 static void channels_close(struct worker *worker)
 {
+    worker->must_ring = false; /* the bell goes with the segment */
     close_fd(&worker->bell_fd);
     close_fd(&worker->own_bell_fd);
     close_fd(&worker->socket);

@@ -112,7 +112,6 @@ static int blob_give(const struct worker *worker, const struct run *run, uint32_
 
 int worker_offer(struct loop *loop, struct worker *worker, struct run *run)
 {
-    (void)loop;
     mr_assert(worker->free_count > 0);
     bool is_blob = run->payload_bytes > ring_payload_max(worker->requests.capacity);
     uint32_t bytes = is_blob ? 0 : (uint32_t)run->payload_bytes;
@@ -122,13 +121,19 @@ int worker_offer(struct loop *loop, struct worker *worker, struct run *run)
         generation = 1;
     void *room;
     int rc = ring_claim(&worker->requests, bytes, &room);
+    if (rc == -EPROTO) {
+        worker->is_corrupt = true;
+        supervisor_event(loop, worker, WORKER_EV_MISBEHAVED, "its request ring is corrupt");
+        return -EAGAIN;
+    }
     if (rc < 0)
         return rc;
     if (is_blob) {
         rc = blob_give(worker, run, index, generation);
         if (rc < 0) {
             ring_abort(&worker->requests);
-            return rc;
+            /* A worker that has just died: the pidfd says the rest. */
+            return rc == -EPIPE || rc == -ECONNRESET ? -EAGAIN : rc;
         }
     } else {
         memcpy(room, run->payload, bytes);
@@ -189,23 +194,26 @@ static struct run *run_of(struct loop *loop, const struct worker *worker,
     return &loop->runs[slot->run_index];
 }
 
-/* Adds a fragment to the value so far. 0, -EFBIG (no honest worker sends that much), -ENOMEM. */
-static int partial_add(struct run *run, const void *payload, uint32_t bytes)
+/* Adds a fragment to the value so far. 0, -EFBIG (no honest worker sends that much), -ENOMEM:
+ * unfinished values of all runs together are held below the limit of --output-memory. */
+static int partial_add(struct loop *loop, struct run *run, const void *payload, uint32_t bytes)
 {
     size_t needed = run->partial_bytes + bytes;
     if (needed > VALUE_BYTES_MAX)
         return -EFBIG;
     if (needed > run->partial_room) {
-        size_t room = run->partial_room > 0 ? run->partial_room * 2 : 4 * (size_t)bytes;
-        while (room < needed)
-            room *= 2;
+        size_t room = 2 * (run->partial_room > needed ? run->partial_room : needed);
+        if (loop->partial_bytes + room - run->partial_room > loop->config->output_bytes_max)
+            return -ENOMEM;
         uint8_t *grown = realloc(run->partial, room);
         if (!grown)
             return -ENOMEM;
+        loop->partial_bytes += room - run->partial_room;
         run->partial = grown;
         run->partial_room = room;
     }
-    memcpy(run->partial + run->partial_bytes, payload, bytes);
+    if (bytes > 0)
+        memcpy(run->partial + run->partial_bytes, payload, bytes);
     run->partial_bytes = needed;
     return 0;
 }
@@ -241,21 +249,44 @@ static void on_log_record(struct loop *loop, struct worker *worker, const struct
                           "log", (const char *)text.text, text.u.count);
 }
 
-/* A whole value, or the text of an error, in private memory. */
-static void on_value(struct loop *loop, struct run *run, const struct record *record,
-                     const uint8_t *bytes, size_t count)
-{
-    if (record->kind == RECORD_CHUNK)
-        run_chunk(loop, run, bytes, count);
-    else
-        on_error_record(loop, run, bytes, count);
-}
-
 /* The rule of protocol.h, with a count of delivered bytes that is never older than the worker's. */
 static bool exceeds_window(const struct loop *loop, const struct run *run, uint64_t charge)
 {
     uint64_t waiting = run->charged - run->delivered;
     return run->state == RUN_ACTIVE && waiting > 0 && waiting + charge > loop->config->window_bytes;
+}
+
+/* Charges a whole value and hands it on. */
+static const char *on_whole(struct loop *loop, struct run *run, const struct record *record,
+                            const uint8_t *bytes, size_t count)
+{
+    if (record->kind == RECORD_ERROR) {
+        on_error_record(loop, run, bytes, count);
+        return NULL;
+    }
+    uint64_t charge = count + CHUNK_CHARGE_BYTES;
+    if (exceeds_window(loop, run, charge))
+        return "it sent more than its window allows";
+    run->charged += charge;
+    run_chunk(loop, run, bytes, count);
+    return NULL;
+}
+
+static const char *on_fragment(struct loop *loop, struct run *run, const struct record *record,
+                               const void *payload)
+{
+    int rc = partial_add(loop, run, payload, record->bytes);
+    if (rc == -EFBIG)
+        return "it sent a value above the limit";
+    if (rc < 0) {
+        run_value_failed(loop, run, rc); /* what follows of the run is not looked at */
+        return NULL;
+    }
+    if (record->flags & RECORD_MORE)
+        return NULL;
+    size_t count = run->partial_bytes;
+    run->partial_bytes = 0;
+    return on_whole(loop, run, record, run->partial, count);
 }
 
 /* A record of a run. Returns what is wrong with it, or NULL. */
@@ -267,36 +298,19 @@ static const char *on_run_record(struct loop *loop, struct worker *worker,
         return "it sent a record of no run";
     if (record->sequence != run->sequence++)
         return "it sent a record out of sequence";
+    if (run->state == RUN_CANCELLING &&
+        (record->kind == RECORD_CHUNK || record->flags & RECORD_MORE))
+        return NULL; /* answered long ago */
     if (record->kind == RECORD_END) {
         if (run->partial_bytes > 0)
             return "it ended a run inside a value";
         run_end(loop, run);
         return NULL;
     }
-    const uint8_t *bytes = loop->record;
-    size_t count = record->bytes;
-    if (record->flags & RECORD_MORE || run->partial_bytes > 0) {
-        int rc = partial_add(run, payload, record->bytes);
-        if (rc == -EFBIG)
-            return "it sent a value above the limit";
-        if (rc < 0)
-            return "there is no memory for its value";
-        if (record->flags & RECORD_MORE)
-            return NULL;
-        bytes = run->partial;
-        count = run->partial_bytes;
-        run->partial_bytes = 0;
-    } else {
-        memcpy(loop->record, payload, count); /* the private copy */
-    }
-    if (record->kind == RECORD_CHUNK) {
-        uint64_t charge = count + CHUNK_CHARGE_BYTES;
-        if (exceeds_window(loop, run, charge))
-            return "it sent more than its window allows";
-        run->charged += charge;
-    }
-    on_value(loop, run, record, bytes, count);
-    return NULL;
+    if (run->state == RUN_ACTIVE && (record->flags & RECORD_MORE || run->partial_bytes > 0))
+        return on_fragment(loop, run, record, payload);
+    memcpy(loop->record, payload, record->bytes); /* the private copy */
+    return on_whole(loop, run, record, loop->record, record->bytes);
 }
 
 static const char *on_record(struct loop *loop, struct worker *worker, const struct record *record,
