@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client.h - HTTP requests to a millrace server, for `millrace run`. The only user of libcurl.
+ *
+ * Waits: nothing here belongs into the loop. One request at a time; the connection is kept between
+ * them, and closed by the end of the process at the latest, which cancels what still runs.
+ */
+#ifndef DISPATCHER_CLIENT_H
+#define DISPATCHER_CLIENT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "millrace/check.h"
+
+#define CLIENT_REASON_BYTES 512u
+#define CLIENT_STATE_BYTES 16u
+
+struct client_options {
+    const char *url;     /* http://HOST:PORT, https://...; the routes are below it */
+    const char *token;   /* NULL: none */
+    uint32_t timeout_ms; /* of each request as a whole; 0: none */
+};
+
+struct client;
+
+/* What was learned of one answer, apart from its body. */
+struct client_answer {
+    long status;
+    /* The trailers that prove a stream complete; "" and UINT64_MAX when they did not come. */
+    char run_state[CLIENT_STATE_BYTES];
+    uint64_t run_line_count;
+};
+
+/* Takes a piece of the body of an answer with `status`. False: no more of it is wanted. */
+typedef bool client_consumer(void *context, long status, const char *bytes, size_t count);
+
+/* NULL: no memory. The options' texts are copied. */
+struct client *client_create(const struct client_options *options);
+void client_destroy(struct client *client);
+
+/* One request; `body` NULL: GET, else POST of JSON. Returns when the answer has come to its end:
+ *   0              and it was whole, whatever its status
+ *   -EINVAL        the URL is none that can be used
+ *   -ECONNREFUSED  nobody answers there
+ *   -ETIMEDOUT     the time is up
+ *   -EPIPE         the answer was cut: neither a length nor a last chunk says that this was all
+ *   -ECANCELED     the consumer wanted no more
+ *   -EIO           anything else
+ * and, but for 0 and -ECANCELED, one line in `reason`. */
+int client_request(struct client *client, const char *path, const char *body, size_t body_bytes,
+                   client_consumer *consumer, void *context, struct client_answer *answer,
+                   char reason[CLIENT_REASON_BYTES]) MUST_USE;
+
+#endif
