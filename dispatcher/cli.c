@@ -50,15 +50,8 @@ static int option_set(const struct cli_option *option, const char *text, void *v
 static int words_check(const struct cli_command *command, const struct cli_words *words,
                        char reason[CLI_REASON_BYTES]);
 
-__attribute__((format(printf, 2, 3))) static int refuse(char reason[CLI_REASON_BYTES],
-                                                        const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(reason, CLI_REASON_BYTES, format, arguments);
-    va_end(arguments);
-    return -EINVAL;
-}
+/* One line for people, and -EINVAL; a macro, so that the analyzer sees that constant. */
+#define refuse(reason, ...) (snprintf(reason, CLI_REASON_BYTES, __VA_ARGS__), -EINVAL)
 
 bool cli_begin(const struct cli_command *command, int argc, char **argv, void *values,
                struct cli_words *words, int *exit_code)

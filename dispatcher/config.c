@@ -9,7 +9,6 @@
 #include <fcntl.h>
 #include <netdb.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,19 +28,12 @@ static int runs_derive(struct config *config, char reason[CONFIG_REASON_BYTES]);
 static int conns_derive(struct config *config, uint64_t fd_count_max,
                         char reason[CONFIG_REASON_BYTES]);
 
-__attribute__((format(printf, 2, 3))) static int refuse(char reason[CONFIG_REASON_BYTES],
-                                                        const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    vsnprintf(reason, CONFIG_REASON_BYTES, format, arguments);
-    va_end(arguments);
-    return -EINVAL;
-}
+/* One line for people, and -EINVAL; a macro, so that the analyzer sees that constant. */
+#define refuse(reason, ...) (snprintf(reason, CONFIG_REASON_BYTES, __VA_ARGS__), -EINVAL)
 
 static int no_memory(char reason[CONFIG_REASON_BYTES])
 {
-    refuse(reason, "no memory");
+    snprintf(reason, CONFIG_REASON_BYTES, "no memory");
     return -ENOMEM;
 }
 
@@ -79,8 +71,9 @@ int config_add_pipeline(struct config *config, const char *argument,
         return rc;
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
         if (strcmp(config->pipelines[i].pointer, pipeline.pointer) == 0) {
-            refuse(reason, "two pipelines are %s: put another POINTER= before one of them",
-                   pipeline.pointer);
+            snprintf(reason, CONFIG_REASON_BYTES,
+                     "two pipelines are %s: put another POINTER= before one of them",
+                     pipeline.pointer);
             pipeline_config_finish(&pipeline);
             return -EINVAL;
         }
@@ -174,10 +167,10 @@ static int pipeline_set_source(struct pipeline_config *out, const char *rest,
                       colon + 1);
     /* dlopen() would look for a path without a slash in the library folders. */
     bool has_slash = memchr(rest, '/', (size_t)source_bytes) != NULL;
-    if (asprintf(&out->source, "%s%.*s", has_slash ? "" : "./", source_bytes, rest) == -1) {
-        out->source = NULL;
+    char *source;
+    if (asprintf(&source, "%s%.*s", has_slash ? "" : "./", source_bytes, rest) == -1)
         return no_memory(reason);
-    }
+    out->source = source;
     if (colon && !(out->name = strdup(colon + 1)))
         return no_memory(reason);
     return 0;
@@ -194,8 +187,9 @@ static int pipeline_set_pointer(struct pipeline_config *out, const char *text, s
         const char *dot = strrchr(file, '.');
         const char *stem = out->name ? out->name : file;
         int stem_bytes = (int)(!out->name && dot ? (size_t)(dot - file) : strlen(stem));
-        if (asprintf(&out->pointer, "local/%.*s:v1", stem_bytes, stem) == -1)
-            out->pointer = NULL;
+        char *pointer;
+        if (asprintf(&pointer, "local/%.*s:v1", stem_bytes, stem) != -1)
+            out->pointer = pointer;
     } else {
         out->pointer = strndup(text, bytes);
     }
@@ -254,8 +248,8 @@ int pipeline_config_check_source(const struct pipeline_config *pipeline,
         error = errno;
     if (error == 0)
         return 0;
-    refuse(reason, "%s: %s", pipeline->source,
-           error == ENOEXEC ? "Not a regular file" : strerror(error));
+    snprintf(reason, CONFIG_REASON_BYTES, "%s: %s", pipeline->source,
+             error == ENOEXEC ? "Not a regular file" : strerror(error));
     return -error;
 }
 

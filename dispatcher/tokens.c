@@ -39,8 +39,8 @@ int tokens_load(struct tokens *out, const char *path, char *reason, size_t reaso
     int fd = open(path, O_RDONLY | O_CLOEXEC);
     if (fd == -1)
         return -errno;
-    char *text;
-    size_t bytes;
+    char *text = NULL;
+    size_t bytes = 0;
     int rc = file_read(fd, &text, &bytes, reason, reason_bytes);
     close(fd);
     if (rc < 0)
@@ -139,8 +139,8 @@ int tokens_append(const char *path, const char *name, const char *hash, char *re
 static int tokens_append_locked(int fd, const char *name, const char *hash, char *reason,
                                 size_t reason_bytes)
 {
-    char *text;
-    size_t bytes;
+    char *text = NULL;
+    size_t bytes = 0;
     int rc = file_read(fd, &text, &bytes, reason, reason_bytes);
     if (rc < 0)
         return rc;
