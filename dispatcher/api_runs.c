@@ -30,6 +30,49 @@ static void out_of_memory(struct loop *loop, struct conn *conn)
     response_detail(loop, conn, 503, "Out of memory.");
 }
 
+static void text_send(struct loop *loop, struct conn *conn, struct text *text)
+{
+    if (text->failed)
+        out_of_memory(loop, conn);
+    else
+        response_send(
+            loop, conn,
+            &(struct response){.status = 200, .body = text->bytes, .body_bytes = text->count});
+    text_finish(text);
+}
+
+static long queue_position(const struct loop *loop, const struct run *run)
+{
+    long position = 0;
+    if (run->state != RUN_QUEUED)
+        return -1;
+    const struct pipeline *pipeline = &loop->pipelines[run->pipeline_index];
+    for (const struct run *at = pipeline->queue_first; at && at != run; at = at->next)
+        position++;
+    return position;
+}
+
+static void live_format(struct loop *loop, struct text *text, const struct run *run)
+{
+    line_format(
+        text, &(struct line_result){.id = run->id,
+                                    .pipeline_id = loop->pipelines[run->pipeline_index].config->id,
+                                    .state = run->state == RUN_QUEUED   ? "queued"
+                                             : run->state == RUN_ACTIVE ? "running"
+                                                                        : "failed",
+                                    .created_at = run->created_at,
+                                    .updated_at = loop->wall_s,
+                                    .queue_position = queue_position(loop, run),
+                                    .line_count = (int64_t)run->line_count});
+}
+
+static void live_send(struct loop *loop, struct conn *conn, const struct run *run)
+{
+    struct text text = {0};
+    live_format(loop, &text, run);
+    text_send(loop, conn, &text);
+}
+
 /* Answers a run that is not admitted. */
 static void refuse(struct loop *loop, struct run *run, const struct run_failure *failure)
 {
@@ -99,8 +142,12 @@ static void run_begin(struct loop *loop, struct conn *conn, const struct run_req
     int rc = run_request_pack(request, &pipeline->variables, run->id, &run->payload,
                               &run->payload_bytes, &error);
     if (rc == 0) {
+        if (request->async_run)
+            run_let_go(loop, run);
         run_admit(loop, run);
         pipeline_schedule(loop, pipeline);
+        if (request->async_run)
+            live_send(loop, conn, run);
     } else if (rc == -EINVAL) {
         input_refuse(loop, conn, run, &error);
     } else {
@@ -119,10 +166,10 @@ static void run_start(struct loop *loop, struct conn *conn, const char *body, si
         detail_send(loop, conn, error.status, error.detail);
     else if (rc < 0)
         out_of_memory(loop, conn);
-    else if (request.async_run)
+    else if (request.async_run && mode != RUN_MODE_RESULT)
         detail_send(loop, conn, 422,
-                    "[{\"loc\":[\"body\",\"async_run\"],\"msg\":\"async runs are not served\","
-                    "\"type\":\"value_error\"}]");
+                    "[{\"loc\":[\"body\",\"async_run\"],\"msg\":\"a stream cannot be asynchronous; "
+                    "use /v4/runs\",\"type\":\"value_error\"}]");
     else
         run_begin(loop, conn, &request, mode);
     run_request_finish(&request);
@@ -139,58 +186,24 @@ void api_run_result(struct loop *loop, struct conn *conn, const char *body, size
     run_start(loop, conn, body, bytes, RUN_MODE_RESULT);
 }
 
-/* ---- looking up -------------------------------------------------------------------------------
- */
+/* ---- looking up ---------------------------------------------------------------------------- */
 
-static long queue_position(const struct loop *loop, const struct run *run)
-{
-    long position = 0;
-    if (run->state != RUN_QUEUED)
-        return -1;
-    const struct pipeline *pipeline = &loop->pipelines[run->pipeline_index];
-    for (const struct run *at = pipeline->queue_first; at && at != run; at = at->next)
-        position++;
-    return position;
-}
-
-static void live_format(struct loop *loop, struct text *text, const struct run *run)
-{
-    line_format(
-        text, &(struct line_result){.id = run->id,
-                                    .pipeline_id = loop->pipelines[run->pipeline_index].config->id,
-                                    .state = run->state == RUN_QUEUED   ? "queued"
-                                             : run->state == RUN_ACTIVE ? "running"
-                                                                        : "failed",
-                                    .created_at = run->created_at,
-                                    .updated_at = loop->wall_s,
-                                    .queue_position = queue_position(loop, run),
-                                    .line_count = (int64_t)run->line_count});
-}
-
-static void past_format(struct loop *loop, struct text *text, const struct history_entry *entry)
+static void past_format(struct loop *loop, struct text *text, const struct history_entry *entry,
+                        bool with_outputs)
 {
     struct run_failure failure = {
         .type = entry->type, .message = entry->message, .message_count = strlen(entry->message)};
-    line_format(text, &(struct line_result){.id = entry->id,
-                                            .pipeline_id =
-                                                loop->pipelines[entry->pipeline_index].config->id,
-                                            .state = entry->state,
-                                            .created_at = entry->created_at,
-                                            .updated_at = entry->updated_at,
-                                            .queue_position = -1,
-                                            .line_count = (int64_t)entry->line_count,
-                                            .failure = entry->failed ? &failure : NULL});
-}
-
-static void text_send(struct loop *loop, struct conn *conn, struct text *text)
-{
-    if (text->failed)
-        out_of_memory(loop, conn);
-    else
-        response_send(
-            loop, conn,
-            &(struct response){.status = 200, .body = text->bytes, .body_bytes = text->count});
-    text_finish(text);
+    line_format(text,
+                &(struct line_result){
+                    .id = entry->id,
+                    .pipeline_id = loop->pipelines[entry->pipeline_index].config->id,
+                    .state = entry->state,
+                    .created_at = entry->created_at,
+                    .updated_at = entry->updated_at,
+                    .queue_position = -1,
+                    .line_count = (int64_t)entry->line_count,
+                    .outputs = with_outputs && entry->outputs.count > 0 ? &entry->outputs : NULL,
+                    .failure = entry->failed ? &failure : NULL});
 }
 
 static void past_send(struct loop *loop, struct conn *conn, const char *id)
@@ -201,7 +214,7 @@ static void past_send(struct loop *loop, struct conn *conn, const char *id)
         return;
     }
     struct text text = {0};
-    past_format(loop, &text, entry);
+    past_format(loop, &text, entry, true);
     text_send(loop, conn, &text);
 }
 
@@ -213,9 +226,7 @@ void api_run_get(struct loop *loop, struct conn *conn, const char *body, size_t 
         past_send(loop, conn, conn->request.argument);
         return;
     }
-    struct text text = {0};
-    live_format(loop, &text, run);
-    text_send(loop, conn, &text);
+    live_send(loop, conn, run);
 }
 
 void api_run_delete(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
@@ -254,7 +265,7 @@ void api_runs_list(struct loop *loop, struct conn *conn, const char *body, size_
          age++) {
         if (count++ > 0)
             text_add(&text, ",");
-        past_format(loop, &text, entry);
+        past_format(loop, &text, entry, false);
         text.count--;
     }
     text_add(&text, "],\"total\":%u,\"limit\":%u}\n", count, LIST_COUNT_MAX);

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "dispatcher/run.h"
+#include "dispatcher/text.h"
 #include "millrace/check.h"
 
 #define HISTORY_COUNT 1024u
@@ -23,12 +24,14 @@ struct history_entry {
     enum error_type type;
     const char *state;
     char message[HISTORY_MESSAGE_BYTES];
+    struct text outputs; /* JSON text of an asynchronous run's outputs; empty: none are kept */
 };
 
 /* The newest HISTORY_COUNT runs; owned by the loop. */
 struct history {
     struct history_entry *entries;
-    uint64_t count; /* ever */
+    uint64_t count;        /* ever */
+    uint64_t output_bytes; /* of all outputs that are kept */
 };
 
 int history_init(struct history *history) MUST_USE;
@@ -37,6 +40,10 @@ void history_finish(struct history *history);
 /* Keeps how a run ended; `failure` NULL: completed. */
 void history_add(struct history *history, const struct run *run, double now,
                  const struct run_failure *failure);
+
+/* Gives the newest entry its outputs, which are taken over. Older outputs go when all together
+ * would exceed HISTORY_OUTPUT_BYTES_MAX. */
+void history_keep(struct history *history, struct text *outputs);
 
 /* The entry with this id, or NULL. */
 const struct history_entry *history_find(const struct history *history, const char *id);

@@ -130,8 +130,7 @@ int line_write(struct loop *loop, struct run *run, const uint8_t *payload, size_
     return 0;
 }
 
-/* ---- plain runs: one result -------------------------------------------------------------------
- */
+/* ---- plain runs: one result ---------------------------------------------------------------- */
 
 /* The count of a msgpack array and the bytes of its header; 0 when it is none. */
 static size_t array_header(const uint8_t *payload, size_t bytes, size_t *count)
@@ -197,23 +196,28 @@ int line_collect(struct loop *loop, struct run *run, const uint8_t *payload, siz
     return total > loop->config->body_bytes_max ? -EFBIG : 0;
 }
 
-static void result_send(struct loop *loop, struct run *run)
+void line_outputs(struct loop *loop, const struct run *run, struct text *outputs)
 {
     const struct variables *variables = &pipeline_of(loop, run)->variables;
-    struct text outputs = {0}, body = {0};
-    text_add(&outputs, "[");
+    text_add(outputs, "[");
     for (size_t i = 0; i < variables->output_count; i++) {
         const struct text *value = &run->collected[i];
         bool is_stream = variables->outputs[i].type == MR_STREAM;
-        text_add(&outputs, "%s%s", i > 0 ? "," : "",
+        text_add(outputs, "%s%s", i > 0 ? "," : "",
                  is_stream ? "{\"type\":\"array\",\"value\":[" : "");
-        text_add_bytes(&outputs, value->bytes, value->count);
+        text_add_bytes(outputs, value->bytes, value->count);
         if (is_stream)
-            text_add(&outputs, "],\"file\":null}");
+            text_add(outputs, "],\"file\":null}");
         else if (value->count == 0)
-            text_add(&outputs, "{\"type\":\"none\",\"value\":null,\"file\":null}");
+            text_add(outputs, "{\"type\":\"none\",\"value\":null,\"file\":null}");
     }
-    text_add(&outputs, "]");
+    text_add(outputs, "]");
+}
+
+static void result_send(struct loop *loop, struct run *run)
+{
+    struct text outputs = {0}, body = {0};
+    line_outputs(loop, run, &outputs);
     struct line_result result = {.id = run->id,
                                  .pipeline_id = pipeline_of(loop, run)->config->id,
                                  .state = "completed",
@@ -234,8 +238,7 @@ static void result_send(struct loop *loop, struct run *run)
     text_finish(&body);
 }
 
-/* ---- ends -------------------------------------------------------------------------------------
- */
+/* ---- ends ---------------------------------------------------------------------------------- */
 
 void line_format(struct text *text, const struct line_result *result)
 {

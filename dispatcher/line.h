@@ -25,6 +25,9 @@ int line_write(struct loop *loop, struct run *run, const uint8_t *payload, size_
 /* RESULT mode: keeps the values of one chunk. Results as line_write(), -EFBIG: too much. */
 int line_collect(struct loop *loop, struct run *run, const uint8_t *payload, size_t bytes) MUST_USE;
 
+/* RESULT mode: what was collected, as the JSON text of "outputs". */
+void line_outputs(struct loop *loop, const struct run *run, struct text *outputs);
+
 /* Ends the answer of a completed run. */
 void line_complete(struct loop *loop, struct run *run);
 

@@ -22,8 +22,7 @@ static struct worker *worker_of(struct loop *loop, const struct run *run)
     return &loop->workers[run->worker_index];
 }
 
-/* ---- the pool ---------------------------------------------------------------------------------
- */
+/* ---- the pool ------------------------------------------------------------------------------ */
 
 struct run *run_create(struct loop *loop, struct pipeline *pipeline, struct conn *conn,
                        enum run_mode mode)
@@ -68,6 +67,12 @@ static void detach_conn(struct loop *loop, struct run *run)
     conn_detach_run(&loop->conns[run->conn_index]);
 }
 
+void run_let_go(struct loop *loop, struct run *run)
+{
+    run->is_async = true;
+    detach_conn(loop, run);
+}
+
 void run_destroy(struct loop *loop, struct run *run)
 {
     mr_assert(run->state == RUN_FREE);
@@ -98,8 +103,7 @@ struct run *run_find(struct loop *loop, const char *id)
     return NULL;
 }
 
-/* ---- actions ----------------------------------------------------------------------------------
- */
+/* ---- actions ------------------------------------------------------------------------------- */
 
 static void keepalive_arm(struct loop *loop, struct run *run)
 {
@@ -144,6 +148,16 @@ static void act_fail(struct loop *loop, struct run *run, const struct run_failur
     }
 }
 
+static void outputs_keep(struct loop *loop, struct run *run)
+{
+    struct text outputs = {0};
+    line_outputs(loop, run, &outputs);
+    if (outputs.failed)
+        text_finish(&outputs); /* the run is known as completed, without them */
+    else
+        history_keep(&loop->history, &outputs);
+}
+
 static void act_complete(struct loop *loop, struct run *run)
 {
     struct pipeline *pipeline = pipeline_of(loop, run);
@@ -154,6 +168,8 @@ static void act_complete(struct loop *loop, struct run *run)
     account(loop, run, NULL);
     if (run->conn_attached)
         line_complete(loop, run);
+    else if (run->is_async)
+        outputs_keep(loop, run);
     detach_conn(loop, run);
 }
 
@@ -250,8 +266,7 @@ static void step(struct loop *loop, struct run *run, enum run_event event,
     }
 }
 
-/* ---- events -----------------------------------------------------------------------------------
- */
+/* ---- events -------------------------------------------------------------------------------- */
 
 void run_admit(struct loop *loop, struct run *run)
 {

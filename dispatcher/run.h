@@ -36,6 +36,7 @@ struct run {
     enum run_mode mode;
     bool final_line;    /* asked for a status line at the end */
     bool head_sent;     /* the response has begun; its status is said */
+    bool is_async;      /* nobody waits: its outputs are kept for GET /v4/runs/{id} */
     bool conn_attached; /* conn_index is being answered */
     uint32_t conn_index;
     uint32_t pipeline_index;
@@ -83,6 +84,9 @@ struct run_failure {
 /* A new run in RUN_FREE with an id, taken from the pool; NULL when there are too many. */
 struct run *run_create(struct loop *loop, struct pipeline *pipeline, struct conn *conn,
                        enum run_mode mode);
+
+/* Nobody waits for the run any more, and it goes on: an asynchronous one. */
+void run_let_go(struct loop *loop, struct run *run);
 
 /* Gives an unadmitted run back. */
 void run_destroy(struct loop *loop, struct run *run);
