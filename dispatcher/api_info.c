@@ -23,8 +23,7 @@ static void text_send(struct loop *loop, struct conn *conn, int status, const ch
     text_finish(text);
 }
 
-/* ---- pipelines --------------------------------------------------------------------------------
- */
+/* ---- pipelines ----------------------------------------------------------------------------- */
 
 static const char *pipeline_state(const struct loop *loop, const struct pipeline *pipeline)
 {
@@ -106,8 +105,7 @@ void api_token_validate(struct loop *loop, struct conn *conn, const char *body, 
     text_send(loop, conn, 200, NULL, &text);
 }
 
-/* ---- health -----------------------------------------------------------------------------------
- */
+/* ---- health -------------------------------------------------------------------------------- */
 
 void api_livez(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
 {
@@ -182,8 +180,7 @@ void api_container_state(struct loop *loop, struct conn *conn, const char *body,
     text_send(loop, conn, 200, NULL, &text);
 }
 
-/* ---- metrics ----------------------------------------------------------------------------------
- */
+/* ---- metrics ------------------------------------------------------------------------------- */
 
 static void counter(struct text *text, const char *name, const char *help, uint64_t value)
 {

@@ -13,8 +13,7 @@ static int pack_node(msgpack_packer *packer, const struct json_document *documen
 static int pack_number(msgpack_packer *packer, struct json_number number);
 static int pack_text(msgpack_packer *packer, const char *text, size_t bytes);
 
-/* ---- types -------------------------------------------------------------------------------------
- */
+/* ---- types --------------------------------------------------------------------------------- */
 
 bool input_fits(const struct json_document *document, const cJSON *value, enum mr_type type)
 {
@@ -68,8 +67,7 @@ const char *input_value_phrase(const struct json_document *document, const cJSON
     return "null";
 }
 
-/* ---- packing -----------------------------------------------------------------------------------
- */
+/* ---- packing ------------------------------------------------------------------------------- */
 
 void input_packing_init(struct input_packing *packing)
 {

@@ -140,8 +140,7 @@ static int tie(struct json_document *document, struct json_error *error)
     return 0;
 }
 
-/* ---- keys --------------------------------------------------------------------------------------
- */
+/* ---- keys ---------------------------------------------------------------------------------- */
 
 /* So few keys are compared each with each. */
 #define KEYS_COMPARED_MAX 8

@@ -69,8 +69,7 @@ void json_tokens_finish(struct json_tokens *tokens)
     *tokens = (struct json_tokens){0};
 }
 
-/* ---- the grammar -------------------------------------------------------------------------------
- */
+/* ---- the grammar --------------------------------------------------------------------------- */
 
 /* The byte at hand after white space; 0 at the end of the text (a NUL is no JSON anywhere). */
 static uint8_t peek(struct scan *scan)
@@ -198,8 +197,7 @@ static int scan_literal(struct scan *scan, const char *word)
     return 0;
 }
 
-/* ---- numbers -----------------------------------------------------------------------------------
- */
+/* ---- numbers ------------------------------------------------------------------------------- */
 
 static bool is_digit(const struct scan *scan)
 {
@@ -282,8 +280,7 @@ static int scan_integer(struct scan *scan, const uint8_t *start)
     return add_token(scan, token);
 }
 
-/* ---- strings -----------------------------------------------------------------------------------
- */
+/* ---- strings ------------------------------------------------------------------------------- */
 
 static int scan_string_value(struct scan *scan)
 {
@@ -395,8 +392,7 @@ static int scan_escape(struct scan *scan, size_t *bytes, bool *has_nul)
     return 0;
 }
 
-/* ---- what is found -----------------------------------------------------------------------------
- */
+/* ---- what is found ------------------------------------------------------------------------- */
 
 static int add_token(struct scan *scan, struct json_token token)
 {

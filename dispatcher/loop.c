@@ -22,8 +22,7 @@
 /* Memory for long lines that an idle loop keeps. */
 #define TEXT_ROOM_KEPT_BYTES (16u * 1024 * 1024)
 
-/* ---- making and ending ------------------------------------------------------------------------
- */
+/* ---- making and ending --------------------------------------------------------------------- */
 
 static int pools_init(struct loop *loop)
 {
@@ -225,8 +224,7 @@ struct worker *loop_worker(struct loop *loop, struct uring_ref ref)
     return worker->generation == ref.generation ? worker : NULL;
 }
 
-/* ---- time -------------------------------------------------------------------------------------
- */
+/* ---- time ---------------------------------------------------------------------------------- */
 
 static void clocks_read(struct loop *loop)
 {
@@ -281,8 +279,7 @@ static void timers_run(struct loop *loop)
     }
 }
 
-/* ---- events -----------------------------------------------------------------------------------
- */
+/* ---- events -------------------------------------------------------------------------------- */
 
 static void signal_read(struct loop *loop)
 {
@@ -356,8 +353,7 @@ static void events_handle(struct loop *loop)
     }
 }
 
-/* ---- one pass ---------------------------------------------------------------------------------
- */
+/* ---- one pass ------------------------------------------------------------------------------ */
 
 static bool worker_is_heard(const struct worker *worker)
 {

@@ -24,8 +24,7 @@ static int pack_input(struct input_packing *packing, const struct run_request *r
                       struct api_error *error);
 static int pack_absent(struct input_packing *packing, const struct input_variable *variable);
 
-/* ---- the envelope ------------------------------------------------------------------------------
- */
+/* ---- the envelope -------------------------------------------------------------------------- */
 
 int run_request_parse(struct run_request *out, const char *body, size_t bytes,
                       struct api_error *error)
@@ -191,8 +190,7 @@ static int check_input(const cJSON *item, size_t index, struct api_error *error)
     return 0;
 }
 
-/* ---- the inputs --------------------------------------------------------------------------------
- */
+/* ---- the inputs ---------------------------------------------------------------------------- */
 
 int run_request_pack(const struct run_request *request, const struct variables *variables,
                      const char *run_id, uint8_t **payload, size_t *bytes, struct api_error *error)

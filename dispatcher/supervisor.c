@@ -34,8 +34,7 @@ static struct uring_ref ref_of(const struct worker *worker, enum uring_op op)
     return (struct uring_ref){op, worker->index, worker->generation};
 }
 
-/* ---- starting ---------------------------------------------------------------------------------
- */
+/* ---- starting ------------------------------------------------------------------------------ */
 
 /* The ends of the channels that the child gets; closed here once it runs. */
 struct child_ends {
@@ -224,8 +223,7 @@ static void failure_note(struct pipeline *pipeline, enum error_type type, const 
     pipeline->failure[count] = '\0';
 }
 
-/* ---- ends -------------------------------------------------------------------------------------
- */
+/* ---- ends ---------------------------------------------------------------------------------- */
 
 static void exit_describe(const siginfo_t *info, char *text, size_t text_bytes)
 {
@@ -357,8 +355,7 @@ void supervisor_event(struct loop *loop, struct worker *worker, enum worker_even
     }
 }
 
-/* ---- messages ---------------------------------------------------------------------------------
- */
+/* ---- messages ------------------------------------------------------------------------------ */
 
 static void on_hello(struct loop *loop, struct worker *worker, const uint8_t *body, size_t bytes)
 {
@@ -505,8 +502,7 @@ void supervisor_on_timer(struct loop *loop, struct worker *worker)
     }
 }
 
-/* ---- the whole --------------------------------------------------------------------------------
- */
+/* ---- the whole ----------------------------------------------------------------------------- */
 
 void supervisor_start(struct loop *loop)
 {

@@ -129,8 +129,7 @@ const char *variables_type_name(enum mr_type type)
     return type_names[type];
 }
 
-/* ---- the body ----------------------------------------------------------------------------------
- */
+/* ---- the body ------------------------------------------------------------------------------ */
 
 static bool is_text(struct text text, const char *word)
 {
@@ -247,8 +246,7 @@ static int read_list(struct reading *reading, const msgpack_object *body, const 
     return 0;
 }
 
-/* ---- one variable ------------------------------------------------------------------------------
- */
+/* ---- one variable -------------------------------------------------------------------------- */
 
 static int read_input(struct reading *reading, const msgpack_object *map,
                       struct input_variable *input)
@@ -377,8 +375,7 @@ static int read_limits(struct reading *reading, const msgpack_object *map)
     return 0;
 }
 
-/* ---- fields ------------------------------------------------------------------------------------
- */
+/* ---- fields -------------------------------------------------------------------------------- */
 
 /* A string field; text.bytes is NULL when it is missing. */
 static int read_text(struct reading *reading, const msgpack_object *map, const char *key,

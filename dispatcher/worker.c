@@ -40,8 +40,7 @@ void worker_ring(struct worker *worker)
         worker->bell_count++;
 }
 
-/* ---- offering a run ---------------------------------------------------------------------------
- */
+/* ---- offering a run ------------------------------------------------------------------------ */
 
 /* Fills a sealed memfd with the payload. Returns the descriptor or -errno. */
 static int blob_create(const uint8_t *payload, size_t bytes)
@@ -179,8 +178,7 @@ void worker_free_slot(struct loop *loop, struct worker *worker, struct run *run)
     worker->active_count--;
 }
 
-/* ---- draining the reply ring ------------------------------------------------------------------
- */
+/* ---- draining the reply ring --------------------------------------------------------------- */
 
 /* The run a record is about; NULL: the record is nonsense. */
 static struct run *run_of(struct loop *loop, const struct worker *worker,
