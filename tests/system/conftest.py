@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""What every system test has: a bound on its time, servers that are always ended, pipelines for tests."""
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+import server as servers
+
+# A test that says nothing else ends after this; @pytest.mark.bounded(seconds) says something else.
+TEST_TIMEOUT_S = 60
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "bounded(seconds): how long the test may take on a fast build")
+
+
+class Overdue(Exception):
+    """The test did not end in its time."""
+
+
+def bounded(item):
+    """Runs one phase of a test, and ends it with an error when its time is over."""
+    marker = item.get_closest_marker("bounded")
+    seconds = (marker.args[0] if marker else TEST_TIMEOUT_S) * servers.SLOWNESS
+
+    def on_alarm(*_):
+        raise Overdue(f"the test did not end in {seconds} s")
+
+    previous = signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_setup(item):
+    yield from bounded(item)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_call(item):
+    yield from bounded(item)
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_teardown(item):
+    yield from bounded(item)
+
+
+def make_start(tmp_path_factory, started):
+    def start(*pipelines, options=(), command=(), environment=None, wait=True):
+        folder = tmp_path_factory.mktemp("server")
+        server = servers.Server(folder, pipelines, *options, command=command, environment=environment)
+        started.append(server)
+        return server.wait_ready() if wait else server
+
+    return start
+
+
+@pytest.fixture
+def start(tmp_path_factory):
+    """start(PIPELINE..., options=[...]) is a ready server, which ends with the test. A server that the
+    test has not ended itself is stopped, and must stop cleanly."""
+    yield from started_servers(tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def start_shared(tmp_path_factory):
+    """Likewise, for servers that the tests of a module share."""
+    yield from started_servers(tmp_path_factory)
+
+
+def started_servers(tmp_path_factory):
+    started = []
+    try:
+        yield make_start(tmp_path_factory, started)
+        for server in started:
+            if server.is_alive():
+                server.stop()
+            else:
+                server.check_reports()
+    finally:
+        for server in started:
+            server.end()
+
+
+def compile_c(source, target, *options):
+    subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra", "-Werror",
+                    "-I" + os.path.join(servers.TOP, "include"), "-o", target, source, *options],
+                   check=True, timeout=60)
+    return str(target)
+
+
+@pytest.fixture(scope="session")
+def pipelines(tmp_path_factory):
+    """pipelines("shapes") is the shared object made of tests/system/pipelines/shapes.c."""
+    folder = tmp_path_factory.mktemp("pipelines")
+
+    def built(name):
+        target = folder / f"{name}.so"
+        if not target.exists():
+            compile_c(os.path.join(HERE, "pipelines", f"{name}.c"), target, "-shared", "-fPIC")
+        return str(target)
+
+    return built
+
+
+@pytest.fixture(scope="session")
+def load_client(tmp_path_factory):
+    """The program of clients/load.c: many streams at once, at next to no cost."""
+    return compile_c(os.path.join(HERE, "clients", "load.c"), tmp_path_factory.mktemp("load") / "load")

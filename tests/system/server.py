@@ -1,0 +1,277 @@
+# SPDX-License-Identifier: MIT
+"""server - a real `millrace serve` for one or several tests: started, heard, always ended.
+
+The server listens on a free port of 127.0.0.1, which its ready line names. Its log (stderr) is read by
+a thread, so that tests wait for events in it rather than for time to pass.
+"""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import threading
+import time
+
+import wire
+
+TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BUILD = os.path.join(TOP, os.environ.get("BUILD", "build/release"))
+EXAMPLES = os.path.join(TOP, "build/examples")
+MILLRACE = os.path.join(BUILD, "millrace")
+
+# Sanitizers slow everything down; bounds on times grow with this.
+IS_SANITIZED = os.path.basename(os.path.normpath(BUILD)) in ("asan", "tsan")
+SLOWNESS = 4 if IS_SANITIZED else 1
+
+READY_TIMEOUT_S = 30 * SLOWNESS
+LOG_TIMEOUT_S = 10 * SLOWNESS
+STOP_TIMEOUT_S = 20 * SLOWNESS
+
+SANITIZER_REPORT = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer:|runtime error:")
+# Pipelines that crash on purpose end by the signal itself, as they do without sanitizers.
+WORKER_SANITIZER_OPTIONS = "handle_segv=0:handle_abort=0:handle_sigbus=0:handle_sigill=0:handle_sigfpe=0"
+
+
+def example(name):
+    return os.path.join(EXAMPLES, name)
+
+
+class Server:
+    """One server process. Use it as a context: leaving it stops the server and checks how it ended."""
+
+    def __init__(self, folder, pipelines, *options, command=(), environment=None):
+        self.folder = str(folder)
+        self.log = []
+        self.address = None
+        self.ready_line = None
+        self._heard = threading.Condition()
+        self._log_ended = False
+        self._known_pids = set()
+        self.process = subprocess.Popen(
+            [*command, MILLRACE, "serve", *pipelines, "--listen", "127.0.0.1:0", *options],
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            env=self._environment(environment or {}), cwd=self.folder)
+        self._threads = [threading.Thread(target=self._read_log, daemon=True),
+                         threading.Thread(target=self._read_stdout, daemon=True)]
+        for thread in self._threads:
+            thread.start()
+
+    def _environment(self, extra):
+        """Sanitizers write to files, since the log has a rate limit for what workers print."""
+        with open(os.path.join(self.folder, "options.millrace-worker"), "w", encoding="ascii") as file:
+            file.write(WORKER_SANITIZER_OPTIONS)
+        result = dict(os.environ, TMPDIR=self.folder)
+        for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
+            own = f"log_path={self.folder}/sanitizer:include_if_exists={self.folder}/options.%b"
+            result[name] = ":".join(filter(None, [os.environ.get(name), own]))
+        return {**result, **extra}
+
+    def _read_log(self):
+        for line in self.process.stderr:
+            with self._heard:
+                self.log.append(line.decode(errors="replace").rstrip("\n"))
+                self._heard.notify_all()
+        with self._heard:
+            self._log_ended = True
+            self._heard.notify_all()
+
+    def _read_stdout(self):
+        for line in self.process.stdout:
+            with self._heard:
+                self.ready_line = self.ready_line or line.decode()
+                self._heard.notify_all()
+
+    # ---- being ready -------------------------------------------------------------------------------
+
+    def wait_listening(self):
+        """The address is known; pipelines may still be loading."""
+        match = self.wait_log(r" listening address=(\S+)", timeout_s=READY_TIMEOUT_S)
+        self.address = match[1]
+        return self
+
+    def wait_ready(self):
+        with self._heard:
+            self._heard.wait_for(lambda: self.ready_line or self._log_ended, READY_TIMEOUT_S)
+        assert self.ready_line, "no ready line; the log:\n" + "\n".join(self.log)
+        match = re.match(r"millrace: ready on http://(\S+) ", self.ready_line)
+        assert match, self.ready_line
+        self.address = match[1]
+        return self
+
+    @property
+    def port(self):
+        return int(self.address.rsplit(":", 1)[1])
+
+    @property
+    def url(self):
+        return f"http://{self.address}"
+
+    # ---- listening to it ---------------------------------------------------------------------------
+
+    def log_mark(self):
+        """Where the log ends now; wait_log() and log_since() look only behind it."""
+        return len(self.log)
+
+    def log_since(self, mark, pattern=""):
+        return [line for line in self.log[mark:] if re.search(pattern, line)]
+
+    def wait_log(self, pattern, since=0, timeout_s=LOG_TIMEOUT_S):
+        """The match of the first line that has the pattern. It may have come before the call."""
+        found = []
+
+        def look():
+            while look.next < len(self.log) and not found:
+                match = re.search(pattern, self.log[look.next])
+                look.next += 1
+                if match:
+                    found.append(match)
+            return bool(found) or self._log_ended
+
+        look.next = since
+        with self._heard:
+            self._heard.wait_for(look, timeout_s)
+        assert found, f"nothing in the log matches {pattern!r}; its end:\n" + "\n".join(self.log[-40:])
+        return found[0]
+
+    def wait_run_end(self, run_id, since=0):
+        """What the log says of a failed or cancelled run's end."""
+        return self.wait_log(rf" run_end run={run_id} .*", since)[0]
+
+    # ---- asking it ---------------------------------------------------------------------------------
+
+    def connect(self, **options):
+        return wire.Connection(self.port, **options)
+
+    def ask(self, method, path, body=None, headers=None, **options):
+        """One request on a connection of its own."""
+        with self.connect(**options) as connection:
+            connection.request(method, path, body, headers)
+            return connection.response(method)
+
+    def get(self, path, headers=None):
+        return self.ask("GET", path, headers=headers)
+
+    def run(self, pointer, *values, headers=None, **members):
+        """POST /v4/runs: one result."""
+        return self.ask("POST", "/v4/runs", wire.run_body(pointer, values, **members), headers)
+
+    def stream(self, pointer, *values, headers=None, **members):
+        """POST /v4/runs/stream on a connection of its own, its head read; the caller closes it."""
+        return wire.Stream(self.connect(), wire.run_body(pointer, values, **members), headers)
+
+    def lines(self, pointer, *values, **members):
+        """All lines of a stream, checked."""
+        with self.stream(pointer, *values, **members) as stream:
+            return stream.all()
+
+    def pipeline(self, pointer):
+        response = self.get("/v4/pipelines/" + pointer)
+        assert response.status == 200, response
+        return response.json()
+
+    def workers(self, pointer):
+        workers = self.pipeline(pointer)["workers"]
+        self._known_pids.update(worker["pid"] for worker in workers if worker["pid"] > 0)
+        return workers
+
+    def wait_worker(self, pointer, index, other_than, since=0):
+        """Waits until a new process serves as this worker; returns its number."""
+        pattern = rf" worker_ready pipeline={re.escape(pointer)} worker={index} pid=(?!{other_than} )(\d+)"
+        return int(self.wait_log(pattern, since)[1])
+
+    def metric(self, name):
+        """The value of one metric; `name` may have labels."""
+        for line in self.get("/metrics").body.decode().splitlines():
+            if line.startswith(name + " "):
+                return float(line.rsplit(" ", 1)[1])
+        raise AssertionError(f"no metric {name}")
+
+    def cpu_s(self):
+        """Processor time the server itself has used."""
+        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
+            fields = file.read().rsplit(")", 1)[1].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def is_alive(self):
+        return self.process.poll() is None
+
+    # ---- ending it ---------------------------------------------------------------------------------
+
+    def signal(self, number):
+        self.process.send_signal(number)
+
+    def wait_exit(self, timeout_s=STOP_TIMEOUT_S):
+        """The exit status; negative: the signal that ended it."""
+        status = self.process.wait(timeout_s)
+        for thread in self._threads:
+            thread.join(timeout_s)
+        return status
+
+    def stop(self, expected=0):
+        """A clean stop by SIGTERM; the sanitizers had nothing to say."""
+        if self.is_alive():
+            self.signal(signal.SIGTERM)
+        status = self.wait_exit()
+        assert status == expected, f"the server ended with {status}; the end of its log:\n" \
+            + "\n".join(self.log[-40:])
+        self.check_reports()
+
+    def check_reports(self):
+        reports = [line for line in self.log if SANITIZER_REPORT.search(line)]
+        for name in sorted(os.listdir(self.folder)):
+            if name.startswith("sanitizer."):
+                with open(os.path.join(self.folder, name), encoding="utf-8", errors="replace") as file:
+                    reports.append(f"{name}:\n{file.read()}")
+        assert not reports, "\n".join(reports)
+
+    def end(self):
+        """Whatever happened: the process is gone afterwards. Its workers follow it by themselves."""
+        if self.is_alive():
+            self.process.kill()
+            self.process.wait()
+        for thread in self._threads:
+            thread.join(5)
+        self.process.stdout.close()
+        self.process.stderr.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        try:
+            if kind is None:
+                self.stop()
+        finally:
+            self.end()
+
+
+def wait_until(is_true, timeout_s=10 * SLOWNESS, what="the condition"):
+    """For what makes no event: looks again and again, and fails when the time is over."""
+    deadline = time.monotonic() + timeout_s
+    while not is_true():
+        assert time.monotonic() < deadline, f"{what} did not come true in {timeout_s} s"
+        time.sleep(0.01)
+
+
+def process_exists(pid):
+    """Whether it runs; one that is dead and waits to be reaped does not."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+            return file.read().rsplit(")", 1)[1].split()[0] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def load_json(text):
+    """JSON as the standard has it: no NaN, no key twice."""
+    def refuse(word):
+        raise ValueError(f"{word} is no JSON")
+
+    def pairs(items):
+        result = dict(items)
+        if len(result) != len(items):
+            raise ValueError("a key comes twice")
+        return result
+
+    return json.loads(text, parse_constant=refuse, object_pairs_hook=pairs)
