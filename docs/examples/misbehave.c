@@ -31,7 +31,7 @@ struct misbehaviour;
 
 struct way {
     const char *how;
-    /* Does it; writes a value where `out` is not NULL. */
+    /* Does it, and writes a value if it survives. */
     int (*act)(struct misbehaviour *it, struct mr_value *out);
 };
 
@@ -99,7 +99,7 @@ static int allocate(struct misbehaviour *it, struct mr_value *out)
     for (;;) {
         char *memory = malloc(16 * MEGABYTE);
         if (!memory)
-            return out ? mr_value_fail(out, MR_ERROR_OOM, "out of memory") : -ENOMEM;
+            return mr_value_fail(out, MR_ERROR_OOM, "out of memory");
         memset(memory, (int)it->seed | 1, 16 * MEGABYTE); /* and never freed */
     }
 }
@@ -144,7 +144,7 @@ static int scribble(struct misbehaviour *it, struct mr_value *out)
             memcpy(at, &state, sizeof state);
         }
     }
-    return out ? mr_value_integer(out, it->k) : 0;
+    return mr_value_integer(out, it->k);
 }
 
 /* ---- output -------------------------------------------------------------------------------- */
@@ -160,7 +160,7 @@ static int flood(struct misbehaviour *it, struct mr_value *out, FILE *stream, in
         else if (write(fd, line, (size_t)bytes) == -1)
             return -errno;
     }
-    return out ? mr_value_integer(out, it->k) : 0;
+    return mr_value_integer(out, it->k);
 }
 
 static int flood_stdout(struct misbehaviour *it, struct mr_value *out)
@@ -189,7 +189,7 @@ static int print_from_child(struct misbehaviour *it, struct mr_value *out)
     if (child > 0)
         waitpid(child, NULL, 0);
     printf("no end of this line");
-    return out ? mr_value_integer(out, it->k) : 0;
+    return mr_value_integer(out, it->k);
 }
 
 /* A line that is longer than a log line may be. */
@@ -198,7 +198,17 @@ static int print_long(struct misbehaviour *it, struct mr_value *out)
     for (int i = 0; i < 1000; i++)
         printf("%04d \xe2\x82\xac ", i);
     printf("\n");
-    return out ? mr_value_integer(out, it->k) : 0;
+    return mr_value_integer(out, it->k);
+}
+
+/* Prints while a value is half written. */
+static int print_inside(struct misbehaviour *it, struct mr_value *out)
+{
+    mr_value_array(out, 2);
+    mr_value_string(out, "before", 6);
+    for (uint64_t i = 0; i < it->seed; i++)
+        printf("line %" PRIu64 " inside a value\n", i);
+    return mr_value_string(out, "after", 5);
 }
 
 /* ---- values -------------------------------------------------------------------------------- */
@@ -358,9 +368,8 @@ static int result_99(struct misbehaviour *it, struct mr_value *out)
 /* Chunks without end, as fast as possible. */
 static int endless(struct misbehaviour *it, struct mr_value *out)
 {
-    if (out)
-        it->next--;
-    return out ? mr_value_integer(out, it->k) : 0;
+    it->next--;
+    return mr_value_integer(out, it->k);
 }
 
 /* The message of each failure says which way was taken, so the names are part of tests. */
@@ -377,6 +386,7 @@ static const struct way ways[] = {
     {"flood_descriptor", flood_descriptor},
     {"print_from_child", print_from_child},
     {"print_long", print_long},
+    {"print_inside", print_inside},
     {"invalid_utf8", invalid_utf8},
     {"nan", not_a_number},
     {"infinity", infinity},

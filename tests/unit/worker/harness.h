@@ -198,6 +198,7 @@ static inline uint16_t harness_message(struct harness *h, uint8_t *body, size_t 
     struct iovec parts[2] = {{&header, sizeof header}, {body, room}};
     struct msghdr packet = {.msg_iov = parts, .msg_iovlen = 2};
     ssize_t received = recvmsg(h->socket, &packet, 0);
+    *bytes = 0;
     if (received == 0)
         return 0;
     assert_true(received >= (ssize_t)sizeof header);
@@ -293,6 +294,40 @@ static inline void harness_deliver(struct harness *h, uint32_t slot)
 {
     slot_deliver(&h->segment.slots[slot], h->charged[slot]);
     doorbell_ring(&h->worker_bell);
+}
+
+static inline bool harness_is_armed(const struct harness *h)
+{
+    return atomic_load_explicit(&h->worker_bell.shared->asleep, memory_order_acquire) != 0;
+}
+
+/* The state letter of /proc/PID/stat, behind the name in parentheses. */
+static inline char harness_process_state(const struct harness *h)
+{
+    char path[64];
+    char text[512];
+    snprintf(path, sizeof path, "/proc/%d/stat", (int)h->pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    assert_true(fd != -1);
+    ssize_t bytes = read(fd, text, sizeof text - 1);
+    close(fd);
+    assert_true(bytes > 0);
+    text[bytes] = '\0';
+    const char *end = strrchr(text, ')');
+    assert_non_null(end);
+    return end[2];
+}
+
+/* Waits until the worker has done all it can and sleeps: armed, asleep, and still armed, since it
+ * also arms just before it looks again and finds something. */
+static inline void harness_wait_asleep(struct harness *h)
+{
+    uint64_t end_ns = harness_now_ns() + (uint64_t)HARNESS_WAIT_MS * 1000000u;
+    while (!harness_is_armed(h) || harness_process_state(h) != 'S' || !harness_is_armed(h)) {
+        if (harness_now_ns() > end_ns)
+            fail_msg("the worker does not sleep");
+        poll(NULL, 0, 1);
+    }
 }
 
 /* ---- records ------------------------------------------------------------------------------- */

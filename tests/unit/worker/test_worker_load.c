@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_worker_load.c - what a worker says of what it is given: HELLO, or why it does not start.
+ *
+ * Pipelines that are wrong are compiled here, by the compiler that authors use.
+ */
+#include "tests/unit/worker/harness.h"
+
+#define FIXTURES "tests/unit/worker/fixtures/"
+
+/* Runs a compiler on a fixture; returns where the shared object is. */
+static const char *compile(const char *compiler, const char *fixture, const char *const *flags,
+                           const char *object)
+{
+    static char path[PATH_MAX];
+    snprintf(path, sizeof path, "%s/tests/unit/worker/%s", harness_folder("BUILD", "build/release"),
+             object);
+    const char *arguments[24] = {compiler,  "-shared", "-fPIC",      "-Iinclude", "-Wall",
+                                 "-Wextra", "-Werror", "-Wpedantic", "-o",        path};
+    size_t count = 10;
+    while (*flags)
+        arguments[count++] = *flags++;
+    arguments[count++] = fixture;
+    arguments[count] = NULL;
+    /* posix_spawnp never writes them; its prototype is older than const. */
+    char *vector[ARRAY_COUNT(arguments)];
+    memcpy(vector, arguments, sizeof vector);
+    pid_t pid;
+    assert_int_equal(posix_spawnp(&pid, compiler, NULL, NULL, vector, environ), 0);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_int_equal(status, 0);
+    return path;
+}
+
+static const char *compile_graphs(void)
+{
+    const char *const none[] = {NULL};
+    return compile("cc", FIXTURES "graphs.c", none, "graphs.so");
+}
+
+/* ---- FAILED -------------------------------------------------------------------------------- */
+
+/* The worker sends FAILED with these words in it, and exits. */
+static void expect_failed(const struct harness_options *options, const char *words, int code)
+{
+    struct harness h;
+    harness_start(&h, options);
+    uint8_t body[16384];
+    char printed[16384];
+    size_t bytes;
+    uint16_t kind = harness_message(&h, body, sizeof body, &bytes);
+    if (code == WORKER_EXIT_STARTUP) {
+        assert_int_equal(kind, MESSAGE_HELLO);
+        kind = harness_message(&h, body, sizeof body, &bytes);
+    }
+    assert_int_equal(kind, MESSAGE_FAILED);
+    harness_print(body, bytes, printed, sizeof printed);
+    if (strncmp(printed, "[5, \"", 5) != 0 || !strstr(printed, words))
+        fail_msg("expected a startup error with %s, got %s", words, printed);
+    harness_expect_exit(&h, code);
+    harness_finish(&h);
+}
+
+static void what_is_no_pipeline_is_refused_with_its_own_sentence(void **state)
+{
+    (void)state;
+    expect_failed(&(struct harness_options){.source = "./nowhere.so"},
+                  "./nowhere.so: No such file or directory", WORKER_EXIT_LOAD);
+    expect_failed(&(struct harness_options){.source = "docs/examples"}, "docs/examples: not a file",
+                  WORKER_EXIT_LOAD);
+    expect_failed(&(struct harness_options){.source = "docs/examples/words.c"},
+                  "cannot load the shared object: docs/examples/words.c: ", WORKER_EXIT_LOAD);
+
+    const char *const known[] = {"-DMISSING=rand", NULL};
+    expect_failed(&(struct harness_options){.source = compile("cc", FIXTURES "not_a_pipeline.c",
+                                                              known, "not_a_pipeline.so")},
+                  "not a millrace pipeline: it has no MR_PIPELINE", WORKER_EXIT_LOAD);
+    const char *const missing[] = {"-DMISSING=nobody_has_this", NULL};
+    expect_failed(&(struct harness_options){.source = compile("cc", FIXTURES "not_a_pipeline.c",
+                                                              missing, "missing.so")},
+                  "undefined symbol: nobody_has_this", WORKER_EXIT_LOAD);
+}
+
+static void a_pipeline_that_is_not_there_is_answered_with_those_that_are(void **state)
+{
+    (void)state;
+    expect_failed(&(struct harness_options){.source = "several.so", .name = "severall"},
+                  "no pipeline severall: it has ", WORKER_EXIT_LOAD);
+    expect_failed(&(struct harness_options){.source = "several.so"},
+                  "it has several pipelines, say which: paced, lockstep, several",
+                  WORKER_EXIT_LOAD);
+}
+
+static void another_version_of_the_header_is_refused(void **state)
+{
+    (void)state;
+    const char *const version[] = {"-DVERSION=2", "-DTABLE_BYTES=8", NULL};
+    expect_failed(&(struct harness_options){.source = compile("cc", FIXTURES "version.c", version,
+                                                              "version.so")},
+                  "compiled for version 2 of the pipeline API, this worker has 1",
+                  WORKER_EXIT_LOAD);
+    const char *const larger[] = {"-DVERSION=1", "-DTABLE_BYTES=9999", NULL};
+    expect_failed(&(struct harness_options){.source = compile("cc", FIXTURES "version.c", larger,
+                                                              "newer.so")},
+                  "a newer pipeline.h (a table of 9999 bytes, this worker has ", WORKER_EXIT_LOAD);
+}
+
+static void an_older_and_smaller_table_is_served(void **state)
+{
+    (void)state;
+    const char *const older[] = {"-DVERSION=1", "-DTABLE_BYTES=64", NULL};
+    struct harness h;
+    harness_start(&h, &(struct harness_options){
+                          .source = compile("cc", FIXTURES "version.c", older, "older.so")});
+    harness_expect_ready(&h);
+    harness_run_text(&h, 0, "back");
+    harness_expect_chunk(&h, 0, 0, "[\"back\"]");
+    harness_expect_end(&h, 0, 1);
+    harness_stop(&h);
+}
+
+static void each_mistake_in_a_graph_is_named(void **state)
+{
+    (void)state;
+    const struct {
+        const char *name, *words;
+    } mistakes[] = {
+        {"no_output", "pipeline no_output: it has no output"},
+        {"stream_as_argument", "argument 0 of pipe plain is a stream"},
+        {"stream_twice", "the stream of pipe stream is several outputs"},
+        {"stream_unused", "the stream of pipe stream is no output"},
+        {"stream_input", "input 0 is a stream, which no input can be"},
+        {"foreign_argument", "argument 0 of pipe plain is no variable of this graph"},
+        {"foreign_output", "output 0 is no variable of this graph"},
+        {"no_type", "pipe plain has no function or no type"},
+        {"too_many_inputs", "it has more than 64 inputs"},
+        {"too_much_text", "too long together"},
+    };
+    const char *source = compile_graphs();
+    for (size_t i = 0; i < ARRAY_COUNT(mistakes); i++)
+        expect_failed(&(struct harness_options){.source = source, .name = mistakes[i].name},
+                      mistakes[i].words, WORKER_EXIT_LOAD);
+}
+
+static void a_startup_hook_that_fails_is_a_startup_error(void **state)
+{
+    (void)state;
+    const char *source = compile_graphs();
+    expect_failed(&(struct harness_options){.source = source, .name = "startup_fails"},
+                  "startup hook 2: no such model: big", WORKER_EXIT_STARTUP);
+    expect_failed(&(struct harness_options){.source = source, .name = "startup_fails_silently"},
+                  "startup hook 1 returned -12 (Cannot allocate memory)", WORKER_EXIT_STARTUP);
+    expect_failed(&(struct harness_options){.source = source, .name = "startup_answers"},
+                  "startup hook 1: more values were written", WORKER_EXIT_STARTUP);
+}
+
+/* ---- HELLO --------------------------------------------------------------------------------- */
+
+static void hello_says_all_that_the_graph_says(void **state)
+{
+    (void)state;
+    struct harness h;
+    harness_start(&h, &(struct harness_options){.source = compile_graphs(),
+                                                .name = "described",
+                                                .slot_count = 5,
+                                                .is_check = true});
+    uint8_t body[4096];
+    char printed[4096];
+    char start[128];
+    size_t bytes;
+    assert_int_equal(harness_message(&h, body, sizeof body, &bytes), MESSAGE_HELLO);
+    harness_print(body, bytes, printed, sizeof printed);
+    snprintf(start, sizeof start,
+             "{\"protocol\"=>1, \"pid\"=>%d, \"name\"=>\"described\", \"concurrency\"=>5, ",
+             (int)h.pid);
+    assert_memory_equal(printed, start, strlen(start));
+    assert_string_equal(
+        printed + strlen(start),
+        "\"inputs\"=>[{\"type\"=>\"string\", \"optional\"=>false, \"title\"=>\"t\", "
+        "\"description\"=>\"d\", \"examples\"=>\"[\"e\"]\", \"default\"=>\"\"x\"\", "
+        "\"choices\"=>\"[\"x\"]\", \"min_length\"=>1, \"max_length\"=>9}, "
+        "{\"type\"=>\"fp\", \"optional\"=>true, \"gt\"=>\"0\", \"ge\"=>\"0.5\", \"lt\"=>\"9\", "
+        "\"le\"=>\"8.5\", \"multiple_of\"=>\"0.5\"}], "
+        "\"outputs\"=>[{\"type\"=>\"string\"}, {\"type\"=>\"stream\"}]}");
+    harness_expect_exit(&h, WORKER_EXIT_OK);
+    assert_int_equal(harness_message(&h, body, sizeof body, &bytes), 0);
+    harness_finish(&h);
+}
+
+static void a_check_does_not_start_the_pipeline(void **state)
+{
+    (void)state;
+    struct harness h;
+    harness_start(&h, &(struct harness_options){
+                          .source = compile_graphs(), .name = "startup_fails", .is_check = true});
+    uint8_t body[4096];
+    size_t bytes;
+    assert_int_equal(harness_message(&h, body, sizeof body, &bytes), MESSAGE_HELLO);
+    harness_expect_exit(&h, WORKER_EXIT_OK);
+    harness_finish(&h);
+}
+
+/* ---- C++ ----------------------------------------------------------------------------------- */
+
+static void the_header_works_in_every_cpp_standard(void **state)
+{
+    (void)state;
+    const char *const standards[][3] = {
+        {"-std=gnu++11", "-DOPTIONS=mr_input_options()", NULL},
+        {"-std=gnu++17", "-DOPTIONS={}", NULL},
+        {"-std=c++20", "-DOPTIONS={.optional=true,.title=\"loud\"}", NULL},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(standards); i++) {
+        struct harness h;
+        harness_start(&h,
+                      &(struct harness_options){.source = compile("c++", FIXTURES "pipeline.cpp",
+                                                                  standards[i], "cpp.so")});
+        harness_expect_ready(&h);
+        msgpack_sbuffer request;
+        msgpack_packer packer;
+        harness_request(&request, &packer, 3);
+        msgpack_pack_str_with_body(&packer, "a bc", 4);
+        msgpack_pack_true(&packer);
+        msgpack_pack_int(&packer, 2);
+        harness_run(&h, 0, &request);
+        const char *const list = "[nil, true, 18446744073709551615, 0.500000, \"b\"]";
+        char text[256];
+        snprintf(text, sizeof text, "[{\"word\"=>\"A\", \"list\"=>%s, \"length\"=>1}]", list);
+        harness_expect_chunk(&h, 0, 0, text);
+        snprintf(text, sizeof text, "[{\"word\"=>\"BC!\", \"list\"=>%s, \"length\"=>3}]", list);
+        harness_expect_chunk(&h, 0, 1, text);
+        harness_expect_end(&h, 0, 2);
+        assert_int_equal(h.log_count, 3);
+        assert_string_equal(h.logs[0].text, "run \"\", state 42");
+        assert_string_equal(h.logs[1].text, "word A");
+        assert_int_equal(h.logs[1].generation, 1);
+        assert_string_equal(h.logs[2].text, "word BC!");
+        harness_stop(&h);
+    }
+}
+
+/* ---- what is inherited --------------------------------------------------------------------- */
+
+static void a_hand_that_starts_a_worker_is_told_what_it_is(void **state)
+{
+    (void)state;
+    char command[PATH_MAX];
+    snprintf(command, sizeof command, "%s/millrace-worker --source x 2>&1",
+             harness_folder("BUILD", "build/release"));
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    char line[512] = "";
+    assert_non_null(fgets(line, sizeof line, pipe));
+    assert_non_null(strstr(line, "millrace-worker is started by millrace serve"));
+    assert_int_equal(WEXITSTATUS(pclose(pipe)), 64);
+}
+
+/* Starts a worker with the wrong things at descriptors 3 to 6; expects the one line it says. */
+static void expect_line(const char *redirections, const char *parent, const char *words, int code)
+{
+    char command[PATH_MAX];
+    snprintf(command, sizeof command, "exec %s/millrace-worker --source x --parent %s %s 2>&1",
+             harness_folder("BUILD", "build/release"), parent, redirections);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    char line[512] = "";
+    assert_non_null(fgets(line, sizeof line, pipe));
+    if (!strstr(line, words))
+        fail_msg("expected %s, got %s", words, line);
+    assert_null(fgets(line, sizeof line, pipe));
+    assert_int_equal(WEXITSTATUS(pclose(pipe)), code);
+}
+
+static void what_is_not_inherited_is_said_in_one_line(void **state)
+{
+    (void)state;
+    char us[16];
+    snprintf(us, sizeof us, "%d", (int)getpid());
+    expect_line("", "1", "the dispatcher, process 1, vanished", WORKER_EXIT_ORPHAN);
+    expect_line("3>&- 4>&- 5>&- 6>&-", us, "descriptor 3 was not inherited: Bad file descriptor",
+                WORKER_EXIT_ATTACH);
+    expect_line("3</dev/null 4</dev/null 5</dev/null 6</dev/null", us,
+                "cannot attach the segment at descriptor 3: ", WORKER_EXIT_ATTACH);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_no_pipeline_is_refused_with_its_own_sentence),
+        cmocka_unit_test(a_pipeline_that_is_not_there_is_answered_with_those_that_are),
+        cmocka_unit_test(another_version_of_the_header_is_refused),
+        cmocka_unit_test(an_older_and_smaller_table_is_served),
+        cmocka_unit_test(each_mistake_in_a_graph_is_named),
+        cmocka_unit_test(a_startup_hook_that_fails_is_a_startup_error),
+        cmocka_unit_test(hello_says_all_that_the_graph_says),
+        cmocka_unit_test(a_check_does_not_start_the_pipeline),
+        cmocka_unit_test(the_header_works_in_every_cpp_standard),
+        cmocka_unit_test(a_hand_that_starts_a_worker_is_told_what_it_is),
+        cmocka_unit_test(what_is_not_inherited_is_said_in_one_line),
+    };
+    alarm(120);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
