@@ -6,8 +6,8 @@
  *
  * REQUESTS holds COUNT requests, each after its length (4 bytes, native order); they must say
  * "Connection: close". All connections are made first, then all requests are sent, then everything
- * is read until every server side closed. ANSWERS gets each answer after its length (8 bytes). Prints
- * the seconds from the first request to the last byte.
+ * is read until every server side closed. ANSWERS gets each answer after its length (8 bytes).
+ * Prints the seconds from the first request to the last byte.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -58,12 +58,10 @@ static void request_read(FILE *file, struct stream *stream)
 static void stream_connect(struct stream *stream, uint16_t port)
 {
     int on = 1;
-    struct sockaddr_in address = {.sin_family = AF_INET,
-                                  .sin_port = htons(port),
-                                  .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    struct sockaddr_in address = {
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     stream->fd = socket(AF_INET, SOCK_STREAM, 0);
-    if (stream->fd == -1 ||
-        connect(stream->fd, (struct sockaddr *)&address, sizeof(address)) == -1)
+    if (stream->fd == -1 || connect(stream->fd, (struct sockaddr *)&address, sizeof(address)) == -1)
         fail("connect");
     setsockopt(stream->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
 }

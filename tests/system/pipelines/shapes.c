@@ -79,17 +79,17 @@ static int all_of_them(struct mr_call *call)
 
 MR_PIPELINE(typed)
 {
-    mr_output(
-        builder,
-        mr_pipe(builder, all_of_them, MR_STREAM, mr_input(builder, MR_STRING, .title = "name"),
-                mr_input(builder, MR_INTEGER, .title = "count", .ge = "0", .le = "10"),
-                mr_input(builder, MR_FP, .title = "ratio"),
-                mr_input(builder, MR_BOOLEAN, .title = "flag"),
-                mr_input(builder, MR_ARRAY, .title = "list", .max_length = 2),
-                mr_input(builder, MR_DICTIONARY, .title = "map"),
-                mr_input(builder, MR_INTEGER, .title = "limit", .default_json = "7"),
-                mr_input(builder, MR_STRING, .title = "note", .optional = true,
-                         .choices = "[\"a\",\"b\"]")));
+    mr_variable name = mr_input(builder, MR_STRING, .title = "name");
+    mr_variable count = mr_input(builder, MR_INTEGER, .title = "count", .ge = "0", .le = "10");
+    mr_variable ratio = mr_input(builder, MR_FP, .title = "ratio");
+    mr_variable flag = mr_input(builder, MR_BOOLEAN, .title = "flag");
+    mr_variable list = mr_input(builder, MR_ARRAY, .title = "list", .max_length = 2);
+    mr_variable map = mr_input(builder, MR_DICTIONARY, .title = "map");
+    mr_variable limit = mr_input(builder, MR_INTEGER, .title = "limit", .default_json = "7");
+    mr_variable note =
+        mr_input(builder, MR_STRING, .title = "note", .optional = true, .choices = "[\"a\",\"b\"]");
+    mr_output(builder, mr_pipe(builder, all_of_them, MR_STREAM, name, count, ratio, flag, list, map,
+                               limit, note));
 }
 
 /* ---- quiet --------------------------------------------------------------------------------- */
