@@ -53,6 +53,8 @@ void config_init(struct config *config)
         .stall_timeout_ms = RUN_STALL_TIMEOUT_MS,
         .keepalive_ms = RUN_KEEPALIVE_MS,
         .stop_timeout_ms = STOP_TIMEOUT_MS,
+        .queue_timeout_ms = RUN_QUEUE_TIMEOUT_MS,
+        .progress_timeout_ms = RUN_PROGRESS_TIMEOUT_MS,
         .cancel_grace_ms = RUN_CANCEL_GRACE_MS,
         .start_timeout_ms = WORKER_START_TIMEOUT_MS,
         .pipeline_error_status = 200,

@@ -67,10 +67,15 @@ struct config {
     uint32_t stall_timeout_ms; /* a client that reads nothing, --stall-timeout */
     uint32_t keepalive_ms;     /* blank line after so much silence, 0 = never, --keepalive */
     uint32_t stop_timeout_ms;  /* running runs after SIGTERM, --stop-timeout */
-    uint32_t cancel_grace_ms;  /* a cancelled run may take so long to end, --cancel-grace */
-    uint32_t start_timeout_ms; /* a worker may take so long to be ready, --start-timeout */
-    int pipeline_error_status; /* 200, or what --pipeline-error-status said */
-    bool keep_half_closed;     /* a client's FIN does not cancel its run, --keep-half-closed */
+    uint32_t queue_timeout_ms; /* a run may wait so long for a worker, --queue-timeout */
+    uint32_t
+        first_chunk_timeout_ms;   /* --first-chunk-timeout, 0 = no limit; likewise the next two */
+    uint32_t progress_timeout_ms; /* without a chunk or a sign of life, --progress-timeout */
+    uint32_t run_timeout_ms;      /* in all, --run-timeout; a request may ask for less */
+    uint32_t cancel_grace_ms;     /* a cancelled run may take so long to end, --cancel-grace */
+    uint32_t start_timeout_ms;    /* a worker may take so long to be ready, --start-timeout */
+    int pipeline_error_status;    /* 200, or what --pipeline-error-status said */
+    bool keep_half_closed;        /* a client's FIN does not cancel its run, --keep-half-closed */
     bool no_auth;
     enum log_level log_level; /* lines below it are not written, --log-level */
 

@@ -3,6 +3,7 @@
 #include "dispatcher/routes.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dispatcher/api.h"
@@ -110,6 +111,27 @@ static void request_id_take(struct loop *loop, struct request *request,
     identity_hex(&loop->identity, request->id);
 }
 
+/* X-Request-Timeout: seconds, like 30 or 2.5. False when it is something else. */
+static bool timeout_take(struct request *request, const struct http_head *head)
+{
+    const struct http_header *header = http_head_find(head, "x-request-timeout");
+    if (!header)
+        return true;
+    char text[16];
+    if (header->value.count == 0 || header->value.count >= sizeof(text))
+        return false;
+    memcpy(text, header->value.bytes, header->value.count);
+    text[header->value.count] = '\0';
+    if (strspn(text, "0123456789.") != header->value.count)
+        return false;
+    char *end;
+    double seconds = strtod(text, &end);
+    if (*end != '\0' || seconds < 0.001 || seconds > 86400)
+        return false;
+    request->timeout_ms = (uint32_t)(seconds * 1000 + 0.5);
+    return true;
+}
+
 static bool argument_take(struct request *request, struct http_text path)
 {
     size_t prefix = strlen(request->route->path);
@@ -147,6 +169,8 @@ bool routes_begin(struct loop *loop, struct conn *conn, const struct http_head *
         token_refuse(loop, conn);
     else if (!argument_take(request, head->path))
         response_detail(loop, conn, 404, "Not Found");
+    else if (!timeout_take(request, head))
+        response_detail(loop, conn, 400, "X-Request-Timeout must be seconds, from 0.001 to 86400.");
     else if (head->content_encoded)
         response_detail(loop, conn, 415, "Content-Encoding is not supported.");
     else {

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "dispatcher/error_type.h"
+#include "dispatcher/deadline.h"
 #include "dispatcher/line.h"
 #include "dispatcher/loop.h"
 #include "shm/slot.h"
@@ -55,6 +56,10 @@ struct run *run_create(struct loop *loop, struct pipeline *pipeline, struct conn
     identity_hex(&loop->identity, run->id + 4);
     run->created_at = loop->wall_s;
     run->created_ms = run->last_line_ms = loop->now_ms;
+    run->timeout_ms = loop->config->run_timeout_ms;
+    uint32_t asked_ms = conn->request.timeout_ms;
+    if (asked_ms > 0 && (run->timeout_ms == 0 || asked_ms < run->timeout_ms))
+        run->timeout_ms = asked_ms;
     line_prefix_init(loop, run);
     return run;
 }
@@ -105,10 +110,48 @@ struct run *run_find(struct loop *loop, const char *id)
 
 /* ---- actions ------------------------------------------------------------------------------- */
 
-static void keepalive_arm(struct loop *loop, struct run *run)
+static struct deadline_limits limits_of(const struct loop *loop, const struct run *run)
 {
-    if (loop->config->keepalive_ms > 0 && run->mode != RUN_MODE_RESULT)
-        timer_set(&loop->timers, &run->timer, run->last_line_ms + loop->config->keepalive_ms);
+    const struct config *config = loop->config;
+    bool has_stream = run->mode != RUN_MODE_RESULT && run->conn_attached;
+    return (struct deadline_limits){.queue_ms = config->queue_timeout_ms,
+                                    .first_chunk_ms = config->first_chunk_timeout_ms,
+                                    .progress_ms = config->progress_timeout_ms,
+                                    .total_ms = run->timeout_ms,
+                                    .keepalive_ms = has_stream ? config->keepalive_ms : 0,
+                                    .grace_ms = config->cancel_grace_ms};
+}
+
+/* The worker's stamp of its last step, or of the moment until which the run has nothing to do. It
+ * is the worker's word: all it can gain by lying is not to be thought hung. */
+static uint64_t alive_ms(struct loop *loop, const struct run *run)
+{
+    return slot_last_progress(&worker_of(loop, run)->segment.slots[run->slot_index]) / 1000000;
+}
+
+static enum deadline_kind next_deadline(struct loop *loop, const struct run *run, uint64_t *due_ms)
+{
+    struct deadline_limits limits = limits_of(loop, run);
+    struct deadline_view view = {.state = run->state,
+                                 .created_ms = run->created_ms,
+                                 .started_ms = run->started_ms,
+                                 .cancelled_ms = run->cancelled_ms,
+                                 .last_chunk_ms = run->last_chunk_ms,
+                                 .last_line_ms = run->last_line_ms,
+                                 .waits_for_client = run->charged > run->delivered};
+    if (run->state == RUN_ACTIVE)
+        view.alive_ms = alive_ms(loop, run);
+    return deadline_next(&view, &limits, due_ms);
+}
+
+/* Armed when a phase begins, and looked at again when it fires: a chunk only notes its time. */
+static void timer_arm(struct loop *loop, struct run *run)
+{
+    uint64_t due_ms;
+    if (next_deadline(loop, run, &due_ms) == DEADLINE_NONE)
+        timer_clear(&loop->timers, &run->timer);
+    else
+        timer_set(&loop->timers, &run->timer, due_ms > loop->now_ms ? due_ms : loop->now_ms + 1);
 }
 
 /* Counts and keeps how the run ended. Once a run, where its client is answered. */
@@ -181,7 +224,8 @@ static void leave_queue(struct loop *loop, struct run *run)
 static void tell_worker(struct loop *loop, struct run *run, enum cancel_reason reason)
 {
     worker_tell_cancel(loop, worker_of(loop, run), run, (uint32_t)reason);
-    timer_set(&loop->timers, &run->timer, loop->now_ms + loop->config->cancel_grace_ms);
+    run->cancelled_ms = loop->now_ms;
+    timer_arm(loop, run);
 }
 
 static void release(struct loop *loop, struct run *run)
@@ -221,10 +265,11 @@ static void step(struct loop *loop, struct run *run, enum run_event event,
     switch (step.action) {
     case RUN_ACT_QUEUE:
         pipeline_enqueue(pipeline_of(loop, run), run);
-        keepalive_arm(loop, run);
+        timer_arm(loop, run);
         break;
     case RUN_ACT_OFFER:
         run->started_ms = loop->now_ms;
+        timer_arm(loop, run);
         break;
     case RUN_ACT_COMPLETE:
         act_complete(loop, run);
@@ -282,6 +327,7 @@ void run_assign(struct loop *loop, struct run *run)
 void run_chunk(struct loop *loop, struct run *run, const uint8_t *payload, size_t bytes)
 {
     struct run_step next = run_fsm_step(run->state, RUN_EV_CHUNK);
+    run->last_chunk_ms = loop->now_ms;
     if (next.action == RUN_ACT_LINE)
         line_now(loop, run, payload, bytes);
 }
@@ -370,13 +416,31 @@ void run_delivered(struct loop *loop, struct run *run, uint64_t charge)
     worker->must_ring = true;
 }
 
+static void deadline_passed(struct loop *loop, struct run *run, enum deadline_kind kind)
+{
+    struct deadline_limits limits = limits_of(loop, run);
+    char message[128];
+    deadline_message(kind, &limits, message, sizeof(message));
+    run_cancel(loop, run,
+               &(struct run_failure){.type = ERROR_TIMEOUT,
+                                     .status = 504,
+                                     .message = message,
+                                     .message_count = strlen(message),
+                                     .reason = CANCEL_DEADLINE});
+}
+
 void run_on_timer(struct loop *loop, struct run *run)
 {
-    if (run->state == RUN_CANCELLING) {
+    uint64_t due_ms;
+    enum deadline_kind kind = next_deadline(loop, run, &due_ms);
+    if (kind == DEADLINE_NONE || loop->now_ms < due_ms) {
+        timer_arm(loop, run);
+    } else if (kind == DEADLINE_GRACE) {
         step(loop, run, RUN_EV_GRACE_OVER, NULL);
-    } else if (run->state != RUN_FREE && run->conn_attached) {
-        if (loop->now_ms >= run->last_line_ms + loop->config->keepalive_ms)
-            line_keepalive(loop, run);
-        keepalive_arm(loop, run);
+    } else if (kind == DEADLINE_KEEPALIVE) {
+        line_keepalive(loop, run);
+        timer_arm(loop, run);
+    } else {
+        deadline_passed(loop, run, kind);
     }
 }

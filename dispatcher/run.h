@@ -45,8 +45,10 @@ struct run {
     struct run *next, *previous; /* the pipeline's queue, or the free list */
 
     char id[RUN_ID_BYTES];
-    double created_at;               /* Unix time, seconds */
-    uint64_t created_ms, started_ms; /* monotonic */
+    double created_at;                             /* Unix time, seconds */
+    uint64_t created_ms, started_ms, cancelled_ms; /* monotonic */
+    uint64_t last_chunk_ms;                        /* 0: none came */
+    uint32_t timeout_ms;                           /* in all; 0 = no limit */
 
     uint8_t *payload; /* of START, until it is offered; owned */
     size_t payload_bytes;
@@ -60,7 +62,7 @@ struct run {
     struct text *collected; /* RESULT: one for each output; owned */
 
     uint64_t last_line_ms; /* for the keep-alive line */
-    struct timer timer;    /* keep-alive line, or the grace of a cancellation */
+    struct timer timer;    /* the next limit, see deadline.h */
 
     uint64_t prefix_pass; /* loop pass whose time `prefix` shows */
     uint32_t prefix_count;

@@ -55,6 +55,8 @@
 #define RUN_WINDOW_BYTES (256u * 1024)
 #define RUN_STALL_TIMEOUT_MS 60000u
 #define RUN_KEEPALIVE_MS 15000u
+#define RUN_QUEUE_TIMEOUT_MS 300000u
+#define RUN_PROGRESS_TIMEOUT_MS 600000u
 #define RUN_CANCEL_GRACE_MS 5000u
 #define HISTORY_OUTPUT_BYTES_MAX                                                                   \
     (64u * 1024 * 1024) /* of asynchronous runs, until newer ones come */
