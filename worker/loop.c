@@ -317,6 +317,8 @@ static void loop_wait_later(struct loop *loop, struct run *run)
         loop_fail(loop, run);
         return;
     }
+    /* Until then silence is what the pipeline asked for, and no sign of a hang. */
+    slot_progress(run->slot, due_ns);
     run->state = RUN_LATER;
     due_add(&loop->due, run->reply.slot, due_ns);
 }
@@ -335,7 +337,9 @@ static const char *const cancel_texts[CANCEL_REASON_COUNT] = {
 
 static void loop_cancel(struct loop *loop, struct run *run, uint32_t reason)
 {
-    const char *text = reason < CANCEL_REASON_COUNT ? cancel_texts[reason] : "reason unknown";
+    const char *text = reason < CANCEL_REASON_COUNT ? cancel_texts[reason] : NULL;
+    if (!text)
+        text = "reason unknown";
     failure_set(&loop->worker->failure, ERROR_UNKNOWN, "cancelled: %s", text);
     loop_fail(loop, run);
 }
