@@ -404,16 +404,11 @@ bool http_head_bearer(const struct http_head *head, struct http_text *token)
     return true;
 }
 
-/* The next field of this name after `previous`, or the first after NULL. */
 static const struct http_header *find_after(const struct http_head *head,
                                             const struct http_header *previous,
                                             const char *lower_case_name)
 {
-    const struct http_header *end = head->headers + head->header_count;
-    for (const struct http_header *at = previous ? previous + 1 : head->headers; at < end; at++)
-        if (http_text_matches(at->name, lower_case_name))
-            return at;
-    return NULL;
+    return http_header_find(head->headers, head->header_count, previous, lower_case_name);
 }
 
 bool http_query_find(struct http_text query, const char *name, struct http_text *value)

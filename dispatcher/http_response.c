@@ -71,8 +71,5 @@ static int judge_fields(struct http_response *out, const char **reason)
 const struct http_header *http_response_find(const struct http_response *response,
                                              const char *lower_case_name)
 {
-    for (uint32_t i = 0; i < response->header_count; i++)
-        if (http_text_matches(response->headers[i].name, lower_case_name))
-            return &response->headers[i];
-    return NULL;
+    return http_header_find(response->headers, response->header_count, NULL, lower_case_name);
 }

@@ -305,6 +305,17 @@ void http_header_next(struct http_text *rest, struct http_header *out)
     rest->count -= line_bytes;
 }
 
+const struct http_header *http_header_find(const struct http_header *headers, uint32_t count,
+                                           const struct http_header *previous,
+                                           const char *lower_case_name)
+{
+    for (const struct http_header *at = previous ? previous + 1 : headers; at < headers + count;
+         at++)
+        if (http_text_matches(at->name, lower_case_name))
+            return at;
+    return NULL;
+}
+
 bool http_text_equals(struct http_text text, const char *expected)
 {
     /* memcmp takes no NULL, not even for no bytes. */
