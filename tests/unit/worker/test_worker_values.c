@@ -135,7 +135,7 @@ static void pack_other(msgpack_packer *packer, size_t index)
     case 6:
         msgpack_pack_map(packer, 20);
         for (int i = 0; i < 20; i++) {
-            char key[8];
+            char key[16];
             snprintf(key, sizeof key, "%d", i);
             msgpack_pack_str_with_body(packer, key, strlen(key));
             msgpack_pack_array(packer, 2);
