@@ -55,9 +55,8 @@ def pytest_runtest_teardown(item):
 
 
 def make_start(tmp_path_factory, started):
-    def start(*pipelines, options=(), command=(), environment=None, wait=True):
-        folder = tmp_path_factory.mktemp("server")
-        server = servers.Server(folder, pipelines, *options, command=command, environment=environment)
+    def start(*pipelines, options=(), wait=True, **more):
+        server = servers.Server(tmp_path_factory.mktemp("server"), pipelines, *options, **more)
         started.append(server)
         return server.wait_ready() if wait else server
 

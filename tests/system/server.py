@@ -40,27 +40,28 @@ def example(name):
 class Server:
     """One server process. Use it as a context: leaving it stops the server and checks how it ended."""
 
-    def __init__(self, folder, pipelines, *options, command=(), environment=None):
+    def __init__(self, folder, pipelines, *options, command=(), environment=None, worker_options=""):
+        """`command` is put in front of the server's own; `environment` is added to it; and
+        `worker_options` are for the sanitizers of workers alone."""
         self.folder = str(folder)
         self.log = []
         self.address = None
         self.ready_line = None
         self._heard = threading.Condition()
         self._log_ended = False
-        self._known_pids = set()
         self.process = subprocess.Popen(
             [*command, MILLRACE, "serve", *pipelines, "--listen", "127.0.0.1:0", *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=self._environment(environment or {}), cwd=self.folder)
+            env=self._environment(environment or {}, worker_options), cwd=self.folder)
         self._threads = [threading.Thread(target=self._read_log, daemon=True),
                          threading.Thread(target=self._read_stdout, daemon=True)]
         for thread in self._threads:
             thread.start()
 
-    def _environment(self, extra):
+    def _environment(self, extra, worker_options):
         """Sanitizers write to files, since the log has a rate limit for what workers print."""
         with open(os.path.join(self.folder, "options.millrace-worker"), "w", encoding="ascii") as file:
-            file.write(WORKER_SANITIZER_OPTIONS)
+            file.write(":".join(filter(None, [WORKER_SANITIZER_OPTIONS, worker_options])))
         result = dict(os.environ, TMPDIR=self.folder)
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
             own = f"log_path={self.folder}/sanitizer:include_if_exists={self.folder}/options.%b"
@@ -171,9 +172,7 @@ class Server:
         return response.json()
 
     def workers(self, pointer):
-        workers = self.pipeline(pointer)["workers"]
-        self._known_pids.update(worker["pid"] for worker in workers if worker["pid"] > 0)
-        return workers
+        return self.pipeline(pointer)["workers"]
 
     def wait_worker(self, pointer, index, other_than, since=0):
         """Waits until a new process serves as this worker; returns its number."""

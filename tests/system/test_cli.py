@@ -1,0 +1,482 @@
+# SPDX-License-Identifier: MIT
+"""The command line as people meet it: what is printed where, and with which exit code."""
+
+import json
+import os
+import re
+import signal
+import socket
+import stat
+import subprocess
+import threading
+
+import pytest
+
+import server as servers
+from server import MILLRACE, SLOWNESS, TOP, example
+
+OK, FAILED, USAGE, LISTEN, PIPELINE, _, WORKER, TOKENS, CONNECT = range(9)
+TIMEOUT_S = 30 * SLOWNESS
+
+
+def millrace(*arguments, stdin=None, environment=None, cwd=None, text=True):
+    """Runs it to its end. Bytes that are not UTF-8 need text=False."""
+    clean = {name: value for name, value in os.environ.items() if not name.startswith("PIPELINE_API_")}
+    return subprocess.run([MILLRACE, *arguments], input=stdin, capture_output=True, text=text, cwd=cwd,
+                          timeout=TIMEOUT_S, env={**clean, **(environment or {})})
+
+
+def says(result, code, line):
+    """One line on stderr that has the text, nothing on stdout, and the exit code."""
+    assert (result.returncode, result.stdout) == (code, ""), result
+    assert re.fullmatch(r"millrace: [^\n]*\n", result.stderr), result.stderr
+    assert line in result.stderr
+
+
+# ---- help, versions, typing errors -----------------------------------------------------------------
+
+
+def test_version_and_help_go_to_stdout():
+    assert re.fullmatch(r"millrace \d+\.\d+\.\d+\n", millrace("--version").stdout)
+    for arguments in (["--help"], ["-h"], ["help"]):
+        result = millrace(*arguments)
+        assert (result.returncode, result.stderr) == (OK, "")
+        assert result.stdout.startswith("Usage: millrace COMMAND ...\n")
+
+
+@pytest.mark.parametrize("command", ["serve", "check", "run", "token"])
+def test_every_command_has_help_in_both_ways_to_ask_for_it(command):
+    result = millrace(command, "--nonsense", "--help")
+    assert (result.returncode, result.stderr) == (OK, "")
+    assert result.stdout.startswith(f"Usage: millrace {command} ")
+    assert max(len(line) for line in result.stdout.splitlines()) <= 100
+    assert millrace("help", command).stdout == result.stdout
+
+
+@pytest.mark.parametrize("arguments, line", [
+    ([], "no command: serve, check, run, token"),
+    (["srve"], "unknown command srve (nearest: serve)"),
+    (["--vresion"], "unknown option --vresion (nearest: --version)"),
+    (["help", "tokne"], "unknown command tokne (nearest: token)"),
+    (["serve", "a.so", "--wrokers", "2"], "serve: unknown option --wrokers (nearest: --workers)"),
+    (["serve", "a.so", "--workers", "0"], "serve: --workers 0 is out of range, 1 to 256"),
+    (["serve", "a.so", "--ring", "100k"], "serve: --ring 100k is not a power of two"),
+    (["serve", "a.so", "--stall-timeout", "10"], "serve: --stall-timeout 10 is not a time like 500ms, 10s or 2m"),
+    (["serve", "a.so", "--workers"], "serve: --workers needs a value (N)"),
+    (["serve"], "serve: not enough arguments"),
+    (["serve", "a.so", "--listen", "nowhere"], "serve: 'nowhere' is not ADDRESS:PORT"),
+    (["serve", "a.so", "a.so"], "serve: two pipelines are local/a:v1"),
+    (["serve", "x=a.so"], "serve: 'x' is not a pointer like me/words:v1"),
+    (["serve", "a.so", "--listen", ":0"], "serve: --listen 0.0.0.0:0 can be reached from other machines"),
+    (["check"], "check: not enough arguments"),
+    (["check", "a.so", "b.so"], "check: too many arguments at 'b.so'"),
+    (["run"], "run: not enough arguments"),
+    (["run", "words"], "run: 'words' is not a pointer like me/words:v1"),
+    (["run", "me/words:v1", "--token", "a\nb"], "run: the token has bytes that no header can carry"),
+    (["run", "me/words:v1", "--url", "ftp://x"], "run: ftp://x: "),
+    (["token", "nwe", "me"], "token: unknown action nwe (nearest: new)"),
+    (["token", "new", "a b"], "token: the name 'a b' is not 1 to 64 letters, digits"),
+    (["serve", "a\n\033[31m.so:x-y"], "serve: 'x-y' is not the name of a pipeline"),
+])
+def test_a_mistake_on_the_command_line_is_one_line_and_exit_code_2(arguments, line):
+    says(millrace(*arguments), USAGE, line)
+
+
+def test_output_that_cannot_be_written_is_an_error():
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run([MILLRACE, "--help"], stdout=full, stderr=subprocess.PIPE, timeout=TIMEOUT_S)
+    assert result.returncode == FAILED
+    assert result.stderr == b"millrace: cannot write to stdout: No space left on device\n"
+
+
+# ---- serve: what is refused before anything starts -------------------------------------------------
+
+
+def test_serve_refuses_a_source_that_is_missing_or_no_file(tmp_path):
+    says(millrace("serve", "nowhere/words.so"), PIPELINE, "serve: nowhere/words.so: No such file or directory")
+    says(millrace("serve", "me/folder:v1=" + str(tmp_path)), PIPELINE, "Is a directory")
+
+
+def test_serve_refuses_a_worker_that_cannot_be_executed(tmp_path):
+    says(millrace("serve", example("words.so"), "--worker", "nowhere"), WORKER,
+         "serve: cannot execute the worker nowhere: No such file or directory")
+    says(millrace("serve", example("words.so"), "--worker", str(tmp_path)), WORKER, "Permission denied")
+
+
+def test_serve_refuses_an_address_in_use():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = "127.0.0.1:%d" % taken.getsockname()[1]
+        result = millrace("serve", example("words.so"), "--listen", address)
+    assert (result.returncode, result.stdout) == (LISTEN, "")
+    assert address in result.stderr and "Address already in use" in result.stderr
+
+
+@pytest.mark.parametrize("text, reason", [
+    ("", "there is no token in it"),
+    ("# nothing\n", "there is no token in it"),
+    ("alice\n", "line 1: it is not NAME:SHA256"),
+    ("\nalice:mr_secret\n", "line 2: this is a token, the file holds its SHA-256 in hex"),
+])
+def test_serve_refuses_a_token_file_that_is_none(tmp_path, text, reason):
+    path = tmp_path / "tokens"
+    path.write_text(text)
+    result = millrace("serve", example("words.so"), "--token-file", str(path))
+    says(result, TOKENS, f"--token-file {path}: {reason}")
+    assert "secret" not in result.stderr
+
+
+def test_serve_refuses_a_token_file_that_is_missing():
+    says(millrace("serve", example("words.so"), "--token-file", "nowhere"), TOKENS, "No such file or directory")
+
+
+def test_serve_refuses_more_connections_than_descriptors():
+    result = subprocess.run(["sh", "-c", 'ulimit -n 500; exec "$0" "$@"', MILLRACE, "serve", example("words.so"),
+                             "--max-connections", "600"], capture_output=True, text=True, timeout=TIMEOUT_S)
+    says(result, USAGE, "600 connections need 672 descriptors, the limit is 500")
+
+
+# ---- token -----------------------------------------------------------------------------------------
+
+
+def test_a_new_token_is_printed_once_with_its_line():
+    first, second = (millrace("token", "new", "alice").stdout.splitlines() for _ in range(2))
+    assert re.fullmatch(r"mr_[A-Za-z0-9_-]{43}", first[0])
+    assert re.fullmatch(r"alice:[0-9a-f]{64}", first[1])
+    assert len(first) == 2 and first != second
+
+
+def test_a_token_in_a_file_opens_the_server_and_another_does_not(tmp_path, start):
+    path = tmp_path / "tokens"
+    made = millrace("token", "new", "alice", "--file", str(path))
+    assert (made.returncode, made.stderr) == (OK, "")
+    token = made.stdout.strip()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert token not in path.read_text()
+    server = start("me/words:v1=" + example("words.so"), options=["--token-file", str(path)])
+    run = ["run", "me/words:v1", "a b", "--url", server.url]
+    assert millrace(*run, "--token", token).stdout == "a \nb \n"
+    assert millrace(*run, environment={"PIPELINE_API_TOKEN": token}).stdout == "a \nb \n"
+    says(millrace(*run), FAILED, "status 401: Not authenticated.")
+    says(millrace(*run, "--token", token + "x"), FAILED, "status 401")
+    assert not [line for line in server.log if token in line]
+
+
+def test_a_name_is_given_once_in_a_file(tmp_path):
+    path = tmp_path / "tokens"
+    assert millrace("token", "new", "alice", "--file", str(path)).returncode == OK
+    before = path.read_text()
+    says(millrace("token", "new", "alice", "--file", str(path)), TOKENS, "it has a token named alice already")
+    assert path.read_text() == before
+
+
+def test_many_tokens_at_once_are_all_in_the_file(tmp_path):
+    path = tmp_path / "tokens"
+    started = [subprocess.Popen([MILLRACE, "token", "new", f"n{i}", "--file", str(path)], stdout=subprocess.DEVNULL)
+               for i in range(8)]
+    assert [process.wait(TIMEOUT_S) for process in started] == [OK] * 8
+    names = [line.split(":")[0] for line in path.read_text().splitlines()]
+    assert sorted(names) == [f"n{i}" for i in range(8)]
+
+
+def test_a_token_file_open_to_everyone_is_warned_of(tmp_path, start):
+    path = tmp_path / "tokens"
+    millrace("token", "new", "alice", "--file", str(path))
+    path.chmod(0o644)
+    server = start(example("words.so"), options=["--token-file", str(path)])
+    assert f"millrace: warning: --token-file {path} is open to every user of this machine (mode 0644)" in server.log
+
+
+# ---- check -----------------------------------------------------------------------------------------
+
+SOURCES = {
+    "variables": """
+        static int f(struct mr_call *call) { return mr_value_integer(mr_return(call), 1); }
+        MR_PIPELINE(one) {
+            mr_variable a = mr_input(builder, MR_INTEGER, .title = "count", .default_json = "9007199254740993");
+            mr_variable b = mr_input(builder, MR_STRING, .optional = true, .title = "a\\033[31m");
+            mr_output(builder, mr_pipe(builder, f, MR_INTEGER, a, b));
+        }
+        MR_PIPELINE(two) { mr_output(builder, mr_pipe(builder, f, MR_FP)); }""",
+    "missing": """
+        int nowhere(void);
+        static int f(struct mr_call *call) { return mr_value_integer(mr_return(call), nowhere()); }
+        MR_PIPELINE(p) { mr_output(builder, mr_pipe(builder, f, MR_INTEGER)); }""",
+    "crash": """
+        #include <signal.h>
+        MR_PIPELINE(p) { (void)builder; raise(SIGSEGV); }""",
+    "leave": """
+        #include <unistd.h>
+        MR_PIPELINE(p) { (void)builder; _exit(3); }""",
+    "hang": """
+        #include <unistd.h>
+        MR_PIPELINE(p) { (void)builder; for (;;) pause(); }""",
+    "chatter": """
+        #include <stdio.h>
+        static int f(struct mr_call *call) { return mr_value_none(mr_return(call)); }
+        MR_PIPELINE(p) {
+            for (int i = 0; i < 5000; i++)
+                printf("line %d of what is printed while it loads\\n", i);
+            mr_output(builder, mr_pipe(builder, f, MR_NONE));
+        }""",
+    "empty": "int x;",
+}
+
+
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """compiled("crash") is the shared object of that source."""
+    folder = tmp_path_factory.mktemp("compiled")
+
+    def build(name):
+        target = folder / f"{name}.so"
+        if not target.exists():
+            (folder / f"{name}.c").write_text("#include <millrace/pipeline.h>\n" + SOURCES[name])
+            subprocess.run(["cc", "-shared", "-fPIC", "-I" + os.path.join(TOP, "include"), "-o", str(target),
+                            str(folder / f"{name}.c")], check=True, timeout=60)
+        return str(target)
+
+    return build
+
+
+def test_check_prints_the_variables(compiled):
+    path = compiled("variables")
+    result = millrace("check", path + ":one")
+    assert (result.returncode, result.stderr) == (OK, "")
+    assert result.stdout.splitlines() == [
+        f"{path}: pipeline one",
+        "  input 1   integer             count  default 9007199254740993",
+        "  input 2   string     optional a?[31m",
+        "  output 1  integer",
+    ]
+    described = json.loads(millrace("check", path + ":two", "--json").stdout)
+    assert described["input_variables"] == []
+    assert [output["type"] for output in described["output_variables"]] == ["fp"]
+
+
+def test_check_finds_sources_without_a_slash_in_this_folder(compiled):
+    folder, name = os.path.split(compiled("variables"))
+    assert millrace("check", name + ":one", cwd=folder).returncode == OK
+
+
+@pytest.mark.parametrize("source, line", [
+    ("variables", "it has several pipelines"),
+    ("variables:three", "no pipeline three"),
+    ("missing", "undefined symbol: nowhere"),
+    ("empty", "not a millrace pipeline"),
+    ("crash", "the worker was killed by SIGSEGV (Segmentation fault) while it loaded"),
+    ("leave", "the worker exited with code 3 before it was loaded"),
+])
+def test_check_says_why_a_pipeline_does_not_load(compiled, source, line):
+    name, _, pipeline = source.partition(":")
+    environment = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":handle_segv=0"}
+    says(millrace("check", compiled(name) + (":" + pipeline if pipeline else ""), environment=environment),
+         PIPELINE, line)
+
+
+def test_check_says_when_the_source_is_no_shared_object(tmp_path):
+    path = tmp_path / "text.so"
+    path.write_text("this is no shared object\n")
+    says(millrace("check", str(path)), PIPELINE, f"{path} does not load")
+    says(millrace("check", str(tmp_path)), PIPELINE, "Is a directory")
+    says(millrace("check", "nowhere.so"), PIPELINE, "No such file or directory")
+
+
+def test_check_ends_a_pipeline_that_does_not_come_back(compiled):
+    says(millrace("check", compiled("hang"), "--timeout", "300ms"), PIPELINE, "did not load within 300 ms")
+
+
+def test_check_passes_on_what_is_printed_while_loading_and_keeps_it_out_of_stdout(compiled):
+    result = millrace("check", compiled("chatter"))
+    assert result.returncode == OK
+    assert result.stderr.splitlines() == [f"line {i} of what is printed while it loads" for i in range(5000)]
+    assert result.stdout.splitlines()[1:] == ["  output 1  none"]
+
+
+# ---- run -------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def url(start_shared):
+    return start_shared("me/words:v1=" + example("words.so"), example("echo.so"), example("numbers.so")).url
+
+
+def run(url, *arguments, **options):
+    return millrace("run", *arguments, environment={"PIPELINE_API_URL": url}, **options)
+
+
+def test_run_prints_strings_as_they_are_and_other_values_as_json(url):
+    assert run(url, "me/words:v1", "hello there").stdout == "hello \nthere \n"
+    values = '{"a":"é\\u0000\\n","b":18446744073709551615,"c":0.1,"d":[1,null,{"e":"f"}],"g":true}'
+    assert run(url, "local/echo:v1", values).stdout == 'é\0\n\n18446744073709551615\n0.1\n[1,null,{"e":"f"}]\ntrue\n'
+
+
+def test_run_keeps_every_digit_of_an_integer(url):
+    for integer in (2**53 + 1, -(2**63), 2**64 - 1):
+        assert run(url, "local/echo:v1", '{"i":%d}' % integer).stdout == f"{integer}\n"
+
+
+def test_run_reads_each_input_by_its_type(url):
+    result = run(url, "local/numbers:v1", "2", "7", "0")
+    assert [json.loads(line)["chunk"] for line in result.stdout.splitlines()] == ["7", "7"]
+    says(run(url, "local/numbers:v1", "two", "7", "0"), USAGE, "input 1: it is of type integer, which is written as JSON")
+    says(run(url, "local/echo:v1", "{a}"), USAGE, "input 1: it is of type dictionary, which is written as JSON")
+
+
+def test_run_reads_inputs_from_files_and_stdin(url, tmp_path):
+    path = tmp_path / "value"
+    path.write_text("from a file\n")
+    assert run(url, "me/words:v1", f"@{path}").stdout == "from \na \nfile \n"
+    assert run(url, "me/words:v1", "@-", stdin="x" * 100000 + " y").stdout == "x" * 100000 + " \ny \n"
+    assert run(url, "me/words:v1", "@@home").stdout == "@home \n"
+    assert run(url, "me/words:v1", "--", "--json").stdout == "--json \n"
+    path.write_text('{"a":1}')
+    assert run(url, "local/echo:v1", f"@{path}").stdout == "1\n"
+    says(run(url, "me/words:v1", "@/nowhere"), FAILED, "input 1: /nowhere: No such file or directory")
+
+
+def test_run_refuses_text_that_is_not_utf8(url):
+    result = run(url, "me/words:v1", "@-", stdin=b"a\xff", text=False)
+    assert (result.returncode, result.stdout) == (USAGE, b"")
+    assert result.stderr == b"millrace: run: input 1: the text is not UTF-8\n"
+
+
+def test_run_with_json_prints_the_lines_of_the_server(url):
+    result = run(url, "me/words:v1", "a b", "--json")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["outputs"][0]["value"] for line in lines] == ["a ", "b "]
+    assert len({line["id"] for line in lines}) == 1
+
+
+def test_run_finds_a_pipeline_by_its_id(url):
+    described = json.loads(run(url, "me/words:v1", "a", "--json").stdout)
+    assert run(url, described["pipeline_id"], "a").stdout == "a \n"
+
+
+def test_run_says_what_the_server_refused(url):
+    says(run(url, "me/nothing:v1", "a"), FAILED, "the server answered with status 404: Pipeline not found")
+    says(run(url, "me/words:v1"), FAILED, "input_error: ")
+
+
+def test_run_prints_each_line_as_it_comes(url):
+    with subprocess.Popen([MILLRACE, "run", "local/numbers:v1", "3", "x", "100", "--url", url],
+                          stdout=subprocess.PIPE) as process:
+        first = process.stdout.readline()
+        assert json.loads(first)["i"] == 0
+        assert process.poll() is None
+        assert [json.loads(line)["i"] for line in process.stdout] == [1, 2]
+    assert process.returncode == OK
+
+
+def test_an_interrupt_cancels_the_run(start):
+    server = start(example("numbers.so"))
+    with subprocess.Popen([MILLRACE, "run", "local/numbers:v1", "1000000", "x", "10", "--url", server.url],
+                          stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(TIMEOUT_S) == -signal.SIGINT
+    servers.wait_until(lambda: server.metric("millrace_runs") == 0, what="the end of the run")
+
+
+def test_a_reader_that_leaves_ends_the_run(url):
+    with subprocess.Popen([MILLRACE, "run", "local/numbers:v1", "1000000", "x", "1", "--url", url],
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b"millrace: run: cannot write to stdout: Broken pipe\n"
+        assert process.wait(TIMEOUT_S) == FAILED
+
+
+def test_run_says_when_no_server_answers():
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        says(millrace("run", "me/words:v1", "--url", "http://127.0.0.1:%d" % bound.getsockname()[1]), CONNECT,
+             "Couldn't connect to server")
+
+
+class FakeServer:
+    """Answers the question for the variables, and then a run with the bytes it was given. It takes no
+    third connection: a run that is sent again waits for ever."""
+
+    DESCRIPTION = b'{"input_variables":[]}'
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.settimeout(TIMEOUT_S)
+        self.url = "http://127.0.0.1:%d" % self.listener.getsockname()[1]
+        self.thread = threading.Thread(target=self.serve)
+
+    def serve(self):
+        length = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self.DESCRIPTION)
+        for answer in (length + self.DESCRIPTION, self.answer):
+            connection = self.listener.accept()[0]
+            with connection:
+                connection.settimeout(TIMEOUT_S)
+                self.read_request(connection)
+                connection.sendall(answer)
+
+    @staticmethod
+    def read_request(connection):
+        text = b""
+        while b"\r\n\r\n" not in text:
+            text += connection.recv(65536)
+        head, _, body = text.partition(b"\r\n\r\n")
+        length = re.search(rb"(?i)content-length: (\d+)", head)
+        while length and len(body) < int(length[1]):
+            body += connection.recv(65536)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.thread.join(TIMEOUT_S)
+        self.listener.close()
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"
+LINE = b'{"id":"run_1","state":"running","outputs":[{"type":"integer","value":7,"file":null}],"error":null}\n'
+CHUNK = b"%x\r\n%s\r\n" % (len(LINE), LINE)
+TRAILERS = b"0\r\nMillrace-Run-State: %s\r\nMillrace-Run-Lines: %d\r\n\r\n"
+
+
+@pytest.mark.parametrize("answer, code, printed, line", [
+    (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNK + TRAILERS % (b"completed", 1), OK, "7\n", ""),
+    (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNK + b"0\r\n\r\n", OK, "7\n", ""),
+    (HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\n\n\r\n" + CHUNK + b"0\r\n\r\n", OK, "7\n", ""),
+    (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNK, FAILED, "7\n", "transfer closed"),
+    (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNK[:-20], FAILED, "", "transfer closed"),
+    (HEAD + b"\r\n" + LINE, FAILED, "7\n", "nothing says that this was all"),
+    (HEAD + b"Content-Length: 1000\r\n\r\n" + LINE, FAILED, "7\n", "transfer closed"),
+    (HEAD + b"Content-Length: %d\r\n\r\n" % len(LINE) + LINE, OK, "7\n", ""),
+    (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNK + TRAILERS % (b"completed", 2), FAILED, "7\n",
+     "1 lines came, the server counts 2"),
+    (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNK + TRAILERS % (b"failed", 1), FAILED, "7\n",
+     "the run is failed"),
+    (HEAD + b"Content-Length: 9\r\n\r\n{nothing}", FAILED, "", "line 1 of the answer is not JSON"),
+    (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\n\r\n<html>", FAILED, "", "status 502"),
+    (b"", FAILED, "", "Empty reply from server"),
+])
+def test_a_silent_end_always_means_that_the_run_completed(answer, code, printed, line):
+    with FakeServer(answer) as fake:
+        result = millrace("run", "me/words:v1", "--url", fake.url)
+    assert (result.returncode, result.stdout) == (code, printed), result.stderr
+    assert line in result.stderr
+    assert result.stderr.count("\n") == (0 if code == OK else 1)
+
+
+def test_a_failed_run_prints_its_outputs_then_its_error_and_traceback():
+    error = {"type": "pipeline_error", "message": "it\nbroke \033[31m", "traceback": "one\n  two\n"}
+    last = json.dumps({"state": "failed", "outputs": None, "error": error}).encode() + b"\n"
+    answer = HEAD + b"Content-Length: %d\r\n\r\n" % (len(LINE) + len(last)) + LINE + last
+    with FakeServer(answer) as fake:
+        result = millrace("run", "me/words:v1", "--url", fake.url)
+    assert (result.returncode, result.stdout) == (FAILED, "7\n")
+    assert result.stderr == "millrace: run: pipeline_error: it broke ?[31m\none\n  two\n"
+
+
+def test_several_outputs_of_a_line_are_separated_by_tabs():
+    outputs = [{"type": "string", "value": "a", "file": None}, {"type": "none", "value": None, "file": None}]
+    line = json.dumps({"outputs": outputs, "error": None}).encode() + b"\n"
+    with FakeServer(HEAD + b"Content-Length: %d\r\n\r\n" % len(line) + line) as fake:
+        assert millrace("run", "me/words:v1", "--url", fake.url).stdout == "a\tnull\n"

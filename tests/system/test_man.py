@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: MIT
+"""The man pages say what the programs do: every option with its limits, every variable, every function."""
+
+import os
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from server import MILLRACE, TOP
+
+COMMANDS = ["serve", "run", "check", "token"]
+PAGES = sorted(os.listdir(os.path.join(TOP, "docs/man")))
+
+
+def page(name):
+    with open(os.path.join(TOP, "docs/man", name), encoding="utf-8") as file:
+        return file.read()
+
+
+def help_options(command):
+    """The options that --help lists, and their text on one line."""
+    text = subprocess.run([MILLRACE, command, "--help"], check=True, capture_output=True, text=True,
+                          timeout=20).stdout
+    items = re.split(r"^  --", text.split("\nOptions:\n")[1], flags=re.MULTILINE)[1:]
+    return {re.match(r"[a-z-]+", item)[0]: " ".join(item.split()) for item in items}
+
+
+def page_options(text):
+    """The options that have an item in the page, and its text on one line, without macros."""
+    items = re.split(r"^\.It Fl -", text, flags=re.MULTILINE)[1:]
+    result = {}
+    for item in items:
+        body = re.split(r"^\.(?:El|It)\b", item, flags=re.MULTILINE)[0]
+        result[re.match(r"[a-z-]+", body)[0]] = " ".join(re.sub(r"^\.\w+", "", body, flags=re.MULTILINE)
+                                                          .split())
+    return result
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_page_of_a_command_has_the_options_that_its_help_has(command):
+    assert sorted(page_options(page(f"millrace-{command}.1"))) == sorted(help_options(command))
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_page_of_a_command_has_the_limits_and_defaults_that_its_help_has(command):
+    described = page_options(page(f"millrace-{command}.1"))
+    for name, text in help_options(command).items():
+        limits = re.search(r"\((?:(\w+ to \w+))?(?:, )?(?:default (\S+))?\)$", text)
+        for words in filter(None, limits.groups() if limits else []):
+            assert words in described[name], f"--{name}: the help says {words}"
+
+
+def test_every_command_is_in_the_first_page_and_has_one_of_its_own():
+    text = subprocess.run([MILLRACE, "--help"], check=True, capture_output=True, text=True, timeout=20).stdout
+    commands = re.findall(r"^  (\w+) ", text, flags=re.MULTILINE)
+    assert commands == re.findall(r"^\.It Cm (\w+)(?: Op .*)?$", page("millrace.1"), flags=re.MULTILINE)
+    for command in commands:
+        assert command == "help" or f"millrace-{command}.1" in PAGES
+
+
+def test_the_exit_codes_of_the_page_are_those_of_the_source():
+    with open(os.path.join(TOP, "dispatcher/serve.h"), encoding="utf-8") as file:
+        codes = re.findall(r"EXIT_CODE_\w+ = (\d+)", file.read())
+    section = page("millrace.1").split(".Sh EXIT STATUS")[1].split(".Sh")[0]
+    assert re.findall(r"^\.It (\d+)", section, flags=re.MULTILINE) == codes
+
+
+def test_the_variables_of_the_page_are_those_that_workers_get():
+    with open(os.path.join(TOP, "dispatcher/worker_spawn.c"), encoding="utf-8") as file:
+        table = file.read().split("passed_on[] = {")[1].split("};")[0]
+    section = page("millrace.1").split(".Sh ENVIRONMENT")[1].split(".Sh")[0]
+    described = re.findall(r"[A-Z][A-Z_]+\*?", " ".join(re.findall(r"^\.Ev (.*)", section, flags=re.MULTILINE)))
+    assert sorted(described) == sorted(re.findall(r'"(.*?)"', table) + ["MILLRACE_WORKER_INDEX"])
+
+
+def test_every_function_of_the_header_is_in_its_page():
+    with open(os.path.join(TOP, "include/millrace/pipeline.h"), encoding="utf-8") as file:
+        header = file.read()
+    functions = set(re.findall(r"^static inline [^;{]*?\b(mr_[a-z0-9_]*[a-z0-9])\(", header, flags=re.MULTILINE))
+    assert len(functions) > 25
+    text = page("millrace_pipeline.3")
+    assert [name for name in sorted(functions) if name not in text] == []
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_formatted_without_warnings(name):
+    if not shutil.which("man"):
+        pytest.skip("there is no man(1) on this machine")
+    result = subprocess.run(["man", "--warnings", "-E", "UTF-8", "-l", os.path.join(TOP, "docs/man", name)],
+                            capture_output=True, text=True, timeout=60, env={**os.environ, "MANWIDTH": "100"})
+    assert (result.returncode, result.stderr) == (0, "")
+    assert "SEE ALSO" in result.stdout
