@@ -2,8 +2,10 @@
 /*
  * client.h - HTTP requests to a millrace server, for `millrace run`. The only user of libcurl.
  *
- * Waits: nothing here belongs into the loop. One request at a time; the connection is kept between
- * them, and closed by the end of the process at the latest, which cancels what still runs.
+ * Waits: nothing here belongs into the loop. One request at a time, each on a connection of its
+ * own: libcurl sends a request again when the server closes a connection that was used before, and
+ * a run must not begin twice. The end of the process closes the connection, which cancels what
+ * still runs.
  */
 #ifndef DISPATCHER_CLIENT_H
 #define DISPATCHER_CLIENT_H
