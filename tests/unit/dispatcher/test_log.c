@@ -1,0 +1,347 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_log.c - a log line is one line, whatever it says; what does not fit is counted, not waited
+ * for.
+ */
+#include "dispatcher/log.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "millrace/limits.h"
+#include "tests/unit/shm/ring_memory.h"
+
+#define STEP_COUNT 100000u
+
+static struct log *log_;
+
+static int log_make(void **state)
+{
+    (void)state;
+    log_ = malloc(sizeof(*log_));
+    mr_assert(log_);
+    log_init(log_, STDERR_FILENO, LEVEL_INFO);
+    return 0;
+}
+
+static int log_remove(void **state)
+{
+    (void)state;
+    free(log_);
+    return 0;
+}
+
+/* The only line that waits, without its newline; it was written in full. */
+static const char *line_taken(void)
+{
+    static char line[8192];
+    const char *bytes;
+    size_t count = log_take(log_, &bytes);
+    assert_true(count > 0 && count < sizeof(line));
+    assert_ptr_equal(memchr(bytes, '\n', count), bytes + count - 1);
+    memcpy(line, bytes, count - 1);
+    line[count - 1] = '\0';
+    log_written(log_, (int32_t)count);
+    return line;
+}
+
+static void a_line_is_time_level_event_and_values(void **state)
+{
+    (void)state;
+    log_line(log_, LEVEL_WARNING, "worker_kill", "worker=%d reason=\"%s\"", 3, "late");
+    const char *line = line_taken();
+    int year, month, day, hour, minute, second, millisecond, end = 0;
+    assert_int_equal(sscanf(line, "%4d-%2d-%2dT%2d:%2d:%2d.%3dZ%n", &year, &month, &day, &hour,
+                            &minute, &second, &millisecond, &end),
+                     7);
+    assert_int_equal(end, 24);
+    assert_string_equal(line + end, " warning worker_kill worker=3 reason=\"late\"");
+}
+
+static void lines_below_the_level_are_not_written(void **state)
+{
+    (void)state;
+    const char *bytes;
+    log_line(log_, LEVEL_DEBUG, "quiet", "a=1");
+    log_text(log_, LEVEL_DEBUG, "quiet", "text", 4, "a=1");
+    assert_int_equal(log_take(log_, &bytes), 0);
+    log_line(log_, LEVEL_INFO, "loud", "a=1");
+    assert_non_null(strstr(line_taken(), " info loud a=1"));
+}
+
+static void a_line_that_is_too_long_is_cut_and_still_one_line(void **state)
+{
+    (void)state;
+    static char text[10000];
+    memset(text, 'x', sizeof(text) - 1);
+    log_line(log_, LEVEL_INFO, "long", "text=%s", text);
+    assert_int_equal(strlen(line_taken()), 4095);
+    log_text(log_, LEVEL_INFO, "long", "tail", 4, "text=%s", text);
+    assert_in_range(strlen(line_taken()), 4000, 4095);
+}
+
+/* Undoes the quoting of log_text(); the number of bytes. */
+static size_t unquote(const char *quoted, unsigned char *out)
+{
+    size_t count = 0;
+    assert_int_equal(*quoted++, '"');
+    while (*quoted != '"') {
+        unsigned char c = (unsigned char)*quoted++;
+        assert_true(c >= 0x20 && c != 0x7f);
+        if (c == '\\' && *quoted == 'x') {
+            char digits[] = {quoted[1], quoted[2], '\0'};
+            c = (unsigned char)strtoul(digits, NULL, 16);
+            quoted += 3;
+        } else if (c == '\\') {
+            c = (unsigned char)*quoted++;
+            assert_true(c == '"' || c == '\\');
+        }
+        out[count++] = c;
+    }
+    assert_int_equal(quoted[1], '\0');
+    return count;
+}
+
+static void any_byte_of_a_text_comes_back_from_its_quotes(void **state)
+{
+    (void)state;
+    char text[256];
+    unsigned char read[4096];
+    for (unsigned i = 0; i < sizeof(text); i++)
+        text[i] = (char)i;
+    log_text(log_, LEVEL_INFO, "output", text, sizeof(text), "worker=1");
+    const char *quoted = strstr(line_taken(), " text=");
+    assert_non_null(quoted);
+    assert_int_equal(unquote(quoted + 6, read), sizeof(text));
+    assert_memory_equal(read, text, sizeof(text));
+}
+
+static void a_text_cannot_begin_a_line_of_its_own(void **state)
+{
+    (void)state;
+    static const char text[] = "x\"\n2026-01-31T12:00:00.000Z error forged a=1\r\n\x1b[2J";
+    unsigned char read[4096];
+    log_text(log_, LEVEL_INFO, "output", text, sizeof(text) - 1, "worker=1");
+    const char *quoted = strstr(line_taken(), " text=");
+    assert_int_equal(unquote(quoted + 6, read), sizeof(text) - 1);
+    assert_memory_equal(read, text, sizeof(text) - 1);
+}
+
+static void a_text_is_cut_at_its_limit_and_keeps_its_quotes(void **state)
+{
+    (void)state;
+    static char text[LOG_TEXT_BYTES_MAX * 2];
+    unsigned char read[4096];
+    memset(text, 'y', sizeof(text));
+    log_text(log_, LEVEL_INFO, "output", text, sizeof(text), "worker=1");
+    assert_int_equal(unquote(strstr(line_taken(), " text=") + 6, read), LOG_TEXT_BYTES_MAX);
+    /* Each byte becomes four: cut where the line ends. */
+    memset(text, '\n', sizeof(text));
+    log_text(log_, LEVEL_INFO, "output", text, sizeof(text), "worker=1");
+    assert_in_range(unquote(strstr(line_taken(), " text=") + 6, read), 950, LOG_TEXT_BYTES_MAX);
+}
+
+static void nothing_is_taken_while_a_write_is_in_flight(void **state)
+{
+    (void)state;
+    const char *bytes;
+    log_line(log_, LEVEL_INFO, "one", "a=1");
+    size_t count = log_take(log_, &bytes);
+    assert_true(count > 0);
+    log_line(log_, LEVEL_INFO, "two", "a=1");
+    assert_int_equal(log_take(log_, &bytes), 0);
+    log_written(log_, (int32_t)count);
+    assert_non_null(strstr(line_taken(), " info two "));
+    assert_int_equal(log_take(log_, &bytes), 0);
+}
+
+static void a_short_write_is_continued_where_it_stopped(void **state)
+{
+    (void)state;
+    const char *bytes, *again;
+    log_line(log_, LEVEL_INFO, "one", "a=1");
+    size_t count = log_take(log_, &bytes);
+    log_written(log_, 10);
+    log_line(log_, LEVEL_INFO, "two", "a=1");
+    assert_int_equal(log_take(log_, &again), count - 10);
+    assert_ptr_equal(again, bytes + 10);
+}
+
+static void an_interrupted_write_is_repeated(void **state)
+{
+    (void)state;
+    const char *bytes;
+    log_line(log_, LEVEL_INFO, "one", "a=1");
+    size_t count = log_take(log_, &bytes);
+    log_written(log_, -EINTR);
+    assert_int_equal(log_take(log_, &bytes), count);
+    log_written(log_, -EAGAIN);
+    assert_int_equal(log_take(log_, &bytes), count);
+    assert_int_equal(log_->dropped_total, 0);
+}
+
+/* Fills the half that is being filled; the lines that fit. */
+static uint64_t fill(const char *event)
+{
+    uint64_t count = 0;
+    for (uint64_t dropped = log_->dropped_total; log_->dropped_total == dropped; count++)
+        log_line(log_, LEVEL_INFO, event, "number=%llu", (unsigned long long)count);
+    return count - 1;
+}
+
+static uint64_t lines_count(const char *bytes, size_t count)
+{
+    uint64_t lines = 0;
+    for (size_t i = 0; i < count; i++)
+        lines += bytes[i] == '\n';
+    return lines;
+}
+
+static void lines_for_which_there_is_no_room_are_counted_and_the_count_is_logged(void **state)
+{
+    (void)state;
+    const char *bytes;
+    uint64_t fit = fill("flood");
+    for (int i = 0; i < 41; i++)
+        log_line(log_, LEVEL_INFO, "flood", "number=0000000000");
+    assert_int_equal(log_->dropped_total, 42);
+    size_t count = log_take(log_, &bytes);
+    assert_int_equal(lines_count(bytes, count), fit);
+    log_written(log_, (int32_t)count);
+    assert_non_null(strstr(line_taken(), " warning log_dropped lines=42"));
+    assert_int_equal(log_take(log_, &bytes), 0);
+    assert_int_equal(log_->dropped_total, 42);
+}
+
+/* The number after "lines=" of the first such line that is taken. */
+static uint64_t lines_said(void)
+{
+    const char *bytes;
+    char text[256] = {0};
+    size_t count = log_take(log_, &bytes);
+    memcpy(text, bytes, count < sizeof(text) ? count : sizeof(text) - 1);
+    log_written(log_, (int32_t)count);
+    const char *said = strstr(text, "log_dropped lines=");
+    return said ? strtoull(said + strlen("log_dropped lines="), NULL, 10) : 0;
+}
+
+static void a_full_disk_costs_the_batch_and_every_line_of_it_is_counted_once(void **state)
+{
+    (void)state;
+    const char *bytes;
+    uint64_t lost = fill("lost");
+    log_take(log_, &bytes);
+    assert_int_equal(log_->dropped_total, 1);
+    fill("kept"); /* and one more is dropped while the first half is written */
+    assert_int_equal(log_->dropped_total, 2);
+    log_written(log_, -ENOSPC);
+    assert_int_equal(log_->dropped_total, lost + 2);
+    uint64_t said = lines_said();
+    assert_int_equal(said, 1);
+    assert_int_equal(said + lines_said(), lost + 2);
+}
+
+static void the_end_of_the_process_writes_what_is_left(void **state)
+{
+    (void)state;
+    int ends[2];
+    char read_[8192];
+    assert_int_equal(pipe(ends), 0);
+    log_->fd = ends[1];
+    log_line(log_, LEVEL_INFO, "one", "a=1");
+    log_line(log_, LEVEL_INFO, "two", "a=1");
+    log_flush(log_);
+    ssize_t count = read(ends[0], read_, sizeof(read_));
+    assert_int_equal(lines_count(read_, (size_t)count), 2);
+    close(ends[0]);
+    close(ends[1]);
+}
+
+static void the_end_of_the_process_does_not_wait_for_a_reader(void **state)
+{
+    (void)state;
+    int ends[2];
+    assert_int_equal(pipe(ends), 0);
+    log_->fd = ends[1];
+    while (fcntl(ends[1], F_SETPIPE_SZ, 4096) == -1)
+        assert_int_equal(errno, EINTR);
+    fill("flood");
+    log_flush(log_); /* the alarm tells if it waits */
+    close(ends[0]);
+    close(ends[1]);
+}
+
+/* Numbered lines in; the reader sees them in order, and as many as are missing were counted. */
+static void any_sequence_of_lines_and_writes_loses_none_uncounted(void **state)
+{
+    (void)state;
+    uint64_t seed = environment_number("SEED", 20260131), chance = seed;
+    print_message("SEED=%llu\n", (unsigned long long)seed);
+    static char stream[4096 + LOG_BUFFER_BYTES];
+    size_t stream_count = 0;
+    uint64_t put = 0, seen = 0, said = 0, next = 0;
+    for (uint32_t step = 0; step < STEP_COUNT || seen + log_->dropped_total < put; step++) {
+        if (step < STEP_COUNT && random_below(&chance, 100) > 0) {
+            log_line(log_, LEVEL_INFO, "n", "number=%llu", (unsigned long long)put++);
+            continue;
+        }
+        const char *bytes;
+        size_t count = log_take(log_, &bytes);
+        size_t part = random_below(&chance, count < 4096 ? (uint32_t)count + 1 : 4097);
+        memcpy(stream + stream_count, bytes, part);
+        stream_count += part;
+        if (count > 0)
+            log_written(log_, (int32_t)part);
+        char *line = stream, *end;
+        while ((end = memchr(line, '\n', (size_t)(stream + stream_count - line))) != NULL) {
+            *end = '\0';
+            const char *number = strstr(line, "number="), *lines = strstr(line, "lines=");
+            if (number) {
+                uint64_t value = strtoull(number + 7, NULL, 10);
+                assert_true(value >= next);
+                next = value + 1;
+                seen++;
+            } else {
+                assert_non_null(lines);
+                said += strtoull(lines + 6, NULL, 10);
+            }
+            line = end + 1;
+        }
+        stream_count = (size_t)(stream + stream_count - line);
+        memmove(stream, line, stream_count);
+    }
+    assert_int_equal(seen + log_->dropped_total, put);
+    assert_true(log_->dropped_total > 1000);
+    assert_true(said <= log_->dropped_total);
+    assert_int_equal(said + log_->dropped_count, log_->dropped_total);
+}
+
+#define LOG_TEST(name) cmocka_unit_test_setup_teardown(name, log_make, log_remove)
+
+int main(void)
+{
+    alarm(60);
+    const struct CMUnitTest tests[] = {
+        LOG_TEST(a_line_is_time_level_event_and_values),
+        LOG_TEST(lines_below_the_level_are_not_written),
+        LOG_TEST(a_line_that_is_too_long_is_cut_and_still_one_line),
+        LOG_TEST(any_byte_of_a_text_comes_back_from_its_quotes),
+        LOG_TEST(a_text_cannot_begin_a_line_of_its_own),
+        LOG_TEST(a_text_is_cut_at_its_limit_and_keeps_its_quotes),
+        LOG_TEST(nothing_is_taken_while_a_write_is_in_flight),
+        LOG_TEST(a_short_write_is_continued_where_it_stopped),
+        LOG_TEST(an_interrupted_write_is_repeated),
+        LOG_TEST(lines_for_which_there_is_no_room_are_counted_and_the_count_is_logged),
+        LOG_TEST(a_full_disk_costs_the_batch_and_every_line_of_it_is_counted_once),
+        LOG_TEST(the_end_of_the_process_writes_what_is_left),
+        LOG_TEST(the_end_of_the_process_does_not_wait_for_a_reader),
+        LOG_TEST(any_sequence_of_lines_and_writes_loses_none_uncounted),
+    };
+    return cmocka_run_group_tests_name("log", tests, descriptors_note, descriptors_compare);
+}
