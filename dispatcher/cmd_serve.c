@@ -90,6 +90,8 @@ static const struct cli_option options[] = {
      .max = DAY_MS, .help = "a worker is ready in this time, or it is killed"},
     {"pipeline-error-status", "STATUS", CLI_CHOICE, MEMBER(error_status), .choices = error_statuses,
      .help = "HTTP status of a run that failed before its first output, 200 or 500"},
+    {"crash-traceback", NULL, CLI_FLAG, MEMBER(config.crash_traceback),
+     .help = "show clients the backtrace of a crash, not only the log"},
     {"keep-half-closed", NULL, CLI_FLAG, MEMBER(config.keep_half_closed),
      .help = "a client that closed its sending side still reads: do not cancel its run"},
     {"log-level", NULL, CLI_CHOICE, MEMBER(log_level), .choices = log_levels,

@@ -172,3 +172,13 @@ void pipeline_fail_queue(struct loop *loop, struct pipeline *pipeline,
     while (pipeline->queue_first)
         run_worker_lost(loop, pipeline->queue_first, failure);
 }
+
+void pipeline_note_failure(struct pipeline *pipeline, enum error_type type, const char *text,
+                           size_t count)
+{
+    if (count > sizeof(pipeline->failure) - 1)
+        count = sizeof(pipeline->failure) - 1;
+    pipeline->failure_type = type;
+    memcpy(pipeline->failure, text, count);
+    pipeline->failure[count] = '\0';
+}

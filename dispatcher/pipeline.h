@@ -52,6 +52,10 @@ uint32_t pipeline_retry_after_s(const struct loop *loop, const struct pipeline *
 /* Why a run could not start now, as what its client is told; false when it could or may wait. */
 bool pipeline_refuses(struct loop *loop, struct pipeline *pipeline, struct run_failure *failure);
 
+/* Keeps why a worker did not load, start or live, for clients; cut to the room there is. */
+void pipeline_note_failure(struct pipeline *pipeline, enum error_type type, const char *text,
+                           size_t count);
+
 /* Answers every run that waits: no worker will come for it. */
 void pipeline_fail_queue(struct loop *loop, struct pipeline *pipeline,
                          const struct run_failure *failure);

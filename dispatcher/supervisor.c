@@ -14,13 +14,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "dispatcher/error_type.h"
-#include "dispatcher/failure.h"
 #include "dispatcher/loop.h"
+#include "dispatcher/messages.h"
 #include "dispatcher/worker_spawn.h"
 #include "millrace/protocol.h"
 
-#define MESSAGES_PER_EVENT 16u
 #define RECLAIM_BATCH_COUNT 4096u
 #define PIPES_GRACE_MS 200u
 
@@ -159,6 +157,7 @@ static void watch(struct loop *loop, struct worker *worker)
     worker->own_bell = (struct doorbell){&segment->header->dispatcher_bell, worker->own_bell_fd};
     worker->is_corrupt = false;
     worker->must_ring = false;
+    worker->crash = (struct crash_report){0};
     slots_reset(loop, worker);
     uring_poll(loop->uring, worker->pidfd, ref_of(worker, URING_PIDFD));
     uring_poll(loop->uring, worker->socket, ref_of(worker, URING_SOCKET));
@@ -213,26 +212,44 @@ static void answer_waiting(struct loop *loop, struct pipeline *pipeline)
         pipeline_fail_queue(loop, pipeline, &failure);
 }
 
-static void failure_note(struct pipeline *pipeline, enum error_type type, const char *text,
-                         size_t count)
-{
-    if (count > sizeof(pipeline->failure) - 1)
-        count = sizeof(pipeline->failure) - 1;
-    pipeline->failure_type = type;
-    memcpy(pipeline->failure, text, count);
-    pipeline->failure[count] = '\0';
-}
-
 /* ---- ends ---------------------------------------------------------------------------------- */
 
-static void exit_describe(const siginfo_t *info, char *text, size_t text_bytes)
+/* "killed by signal 11 (SIGSEGV) at address 0x0 in words.so+0x1139 words_next+0x9" */
+static void signal_describe(const struct crash_report *crash, int number, bool dumped, char *text,
+                            size_t text_bytes)
 {
-    if (info->si_code == CLD_EXITED)
+    char address[32] = "", sender[32] = "";
+    const char *end = memchr(crash->text, '\n', crash->text_count);
+    int frame_count = end ? (int)(end - crash->text) : 0;
+    if (crash->is_fault)
+        snprintf(address, sizeof(address), " at address 0x%llx",
+                 (unsigned long long)crash->address);
+    if (crash->sender != 0)
+        snprintf(sender, sizeof(sender), ", sent by process %u", crash->sender);
+    snprintf(text, text_bytes, "the worker process was killed by signal %d (SIG%s)%s%s%s%s%.*s",
+             number, sigabbrev_np(number), dumped ? ", core dumped" : "", sender, address,
+             frame_count > 0 ? " in " : "", frame_count, crash->text);
+}
+
+static void exit_describe(struct loop *loop, struct worker *worker, const siginfo_t *info,
+                          char *text, size_t text_bytes)
+{
+    if (worker->state == WORKER_DYING) {
+        snprintf(text, text_bytes, "the worker process was killed: %s", worker->kill_reason);
+        return;
+    }
+    if (info->si_code == CLD_EXITED) {
         snprintf(text, text_bytes, "the worker process exited with code %d", info->si_status);
-    else
-        snprintf(text, text_bytes, "the worker process was killed by signal %d (SIG%s)%s",
-                 info->si_status, sigabbrev_np(info->si_status),
-                 info->si_code == CLD_DUMPED ? ", core dumped" : "");
+        return;
+    }
+    crash_read(&worker->crash, &worker->segment.header->crash, info->si_status);
+    signal_describe(&worker->crash, info->si_status, info->si_code == CLD_DUMPED, text, text_bytes);
+    if (worker->crash.number != 0)
+        log_text(
+            &loop->log, LEVEL_ERROR, "worker_crash", worker->crash.text, worker->crash.text_count,
+            "pipeline=%s worker=%u pid=%d signal=%d address=0x%llx sender=%u",
+            pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid,
+            worker->crash.number, (unsigned long long)worker->crash.address, worker->crash.sender);
 }
 
 /* All runs that were on the worker, also those whose client was answered before. */
@@ -242,12 +259,14 @@ static void runs_end(struct loop *loop, struct worker *worker, const char *reaso
                                   .status = loop->config->pipeline_error_status,
                                   .message = reason,
                                   .message_count = strlen(reason)};
+    if (loop->config->crash_traceback && worker->crash.text_count > 0) {
+        failure.traceback = worker->crash.text;
+        failure.traceback_count = worker->crash.text_count;
+    }
     for (uint32_t i = 0; i < loop->config->concurrency; i++)
         if (worker->slots[i].run_index != UINT32_MAX)
             run_worker_lost(loop, &loop->runs[worker->slots[i].run_index], &failure);
 }
-
-static void read_messages(struct loop *loop, struct worker *worker);
 
 /* The process is gone: what it committed is still delivered, then everything is given back. */
 static void act_reclaim(struct loop *loop, struct worker *worker, bool is_last, const char *reason)
@@ -273,8 +292,8 @@ static void act_reclaim(struct loop *loop, struct worker *worker, bool is_last, 
              "pipeline=%s worker=%u had_runs=%d reason=\"%s\"", pipeline->config->pointer,
              worker->number, had_runs, reason);
     if (pipeline->failure[0] == '\0')
-        failure_note(pipeline, pipeline->was_ready ? ERROR_PIPELINE : ERROR_STARTUP, reason,
-                     strlen(reason));
+        pipeline_note_failure(pipeline, pipeline->was_ready ? ERROR_PIPELINE : ERROR_STARTUP,
+                              reason, strlen(reason));
     back_off(loop, worker);
     answer_waiting(loop, pipeline);
 }
@@ -326,7 +345,7 @@ void supervisor_event(struct loop *loop, struct worker *worker, enum worker_even
         log_line(&loop->log, LEVEL_ERROR, "worker_start_failed",
                  "pipeline=%s worker=%u reason=\"%s\"", pipeline_of(loop, worker)->config->pointer,
                  worker->number, reason);
-        failure_note(pipeline_of(loop, worker), ERROR_STARTUP, reason, strlen(reason));
+        pipeline_note_failure(pipeline_of(loop, worker), ERROR_STARTUP, reason, strlen(reason));
         back_off(loop, worker);
         answer_waiting(loop, pipeline_of(loop, worker));
         break;
@@ -355,94 +374,15 @@ void supervisor_event(struct loop *loop, struct worker *worker, enum worker_even
     }
 }
 
-/* ---- messages ------------------------------------------------------------------------------ */
-
-static void on_hello(struct loop *loop, struct worker *worker, const uint8_t *body, size_t bytes)
-{
-    struct pipeline *pipeline = pipeline_of(loop, worker);
-    struct variables variables = {0};
-    char reason[200];
-    int rc = variables_parse(&variables, body, bytes, reason, sizeof(reason));
-    if (rc < 0) {
-        supervisor_event(loop, worker, WORKER_EV_MISBEHAVED,
-                         rc == -ENOMEM ? "no memory for its variables" : reason);
-        return;
-    }
-    if (!pipeline->is_known) {
-        pipeline->variables = variables;
-        pipeline->is_known = true;
-    } else {
-        bool same = variables_equal(&pipeline->variables, &variables);
-        variables_finish(&variables);
-        if (!same) {
-            supervisor_event(loop, worker, WORKER_EV_MISBEHAVED,
-                             "its inputs or outputs are not those the pipeline had when the server "
-                             "started: the source changed, restart the server");
-            return;
-        }
-    }
-    supervisor_event(loop, worker, WORKER_EV_HELLO, NULL);
-}
-
-/* It did not load or start, and says why. */
-static void on_failed(struct loop *loop, struct worker *worker, const uint8_t *body, size_t bytes)
-{
-    struct run_failure failure;
-    if (!failure_read(body, bytes, &failure)) {
-        supervisor_event(loop, worker, WORKER_EV_MISBEHAVED,
-                         "it sent a failure that cannot be read");
-        return;
-    }
-    struct pipeline *pipeline = pipeline_of(loop, worker);
-    failure_note(pipeline, failure.type, failure.message, failure.message_count);
-    log_text(&loop->log, LEVEL_ERROR, "pipeline_failed", failure.message, failure.message_count,
-             "pipeline=%s worker=%u type=%s", pipeline->config->pointer, worker->number,
-             error_type_name(failure.type));
-    supervisor_event(loop, worker, WORKER_EV_FAILED, NULL);
-}
-
-static void on_message(struct loop *loop, struct worker *worker, const uint8_t *bytes, size_t count)
-{
-    struct message header;
-    if (count < sizeof(header)) {
-        supervisor_event(loop, worker, WORKER_EV_MISBEHAVED, "it sent a message cut short");
-        return;
-    }
-    memcpy(&header, bytes, sizeof(header));
-    const uint8_t *body = bytes + sizeof(header);
-    size_t body_bytes = count - sizeof(header);
-    if (header.magic != MESSAGE_MAGIC || header.version != PROTOCOL_VERSION ||
-        header.bytes != body_bytes)
-        supervisor_event(loop, worker, WORKER_EV_MISBEHAVED,
-                         "it speaks another version of the protocol: millrace and the worker are "
-                         "not of one build");
-    else if (header.kind == MESSAGE_HELLO)
-        on_hello(loop, worker, body, body_bytes);
-    else if (header.kind == MESSAGE_READY)
-        supervisor_event(loop, worker, WORKER_EV_READY, "it said READY out of turn");
-    else if (header.kind == MESSAGE_FAILED)
-        on_failed(loop, worker, body, body_bytes);
-    else
-        supervisor_event(loop, worker, WORKER_EV_MISBEHAVED, "it sent an unknown message");
-}
-
-/* Whatever waits on the socket, bounded. The buffer serves records too; messages are no larger. */
-static void read_messages(struct loop *loop, struct worker *worker)
-{
-    for (uint32_t i = 0; i < MESSAGES_PER_EVENT && worker->state != WORKER_EMPTY; i++) {
-        ssize_t count = recv(worker->socket, loop->record, MESSAGE_BYTES_MAX, MSG_DONTWAIT);
-        if (count <= 0)
-            return; /* nothing there, or closed: the pidfd says the rest */
-        on_message(loop, worker, loop->record, (size_t)count);
-    }
-}
+/* ---- completions and timers -------------------------------------------------------------------
+ */
 
 void supervisor_on_socket(struct loop *loop, const struct uring_event *event)
 {
     struct worker *worker = loop_worker(loop, event->ref);
     if (!worker || worker->state == WORKER_EMPTY)
         return;
-    read_messages(loop, worker);
+    messages_read(loop, worker);
     if (!event->more && worker->state != WORKER_EMPTY && event->result > 0 &&
         !(event->result & (POLLHUP | POLLERR)))
         uring_poll(loop->uring, worker->socket, ref_of(worker, URING_SOCKET));
@@ -459,15 +399,12 @@ void supervisor_on_pidfd(struct loop *loop, const struct uring_event *event)
             uring_poll(loop->uring, worker->pidfd, ref_of(worker, URING_PIDFD));
         return;
     }
-    read_messages(loop, worker); /* FAILED may have come just before */
+    messages_read(loop, worker); /* FAILED may have come just before */
     loop->metrics.worker_exit_count++;
     if (info.si_code == CLD_EXITED && info.si_status == WORKER_EXIT_LOAD)
         pipeline_of(loop, worker)->cannot_load = true;
     char reason[256];
-    if (worker->state == WORKER_DYING)
-        snprintf(reason, sizeof(reason), "the worker process was killed: %s", worker->kill_reason);
-    else
-        exit_describe(&info, reason, sizeof(reason));
+    exit_describe(loop, worker, &info, reason, sizeof(reason));
     supervisor_event(loop, worker, WORKER_EV_EXIT, reason);
 }
 

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "dispatcher/crash.h"
 #include "dispatcher/timer.h"
 #include "dispatcher/worker_fsm.h"
 #include "millrace/check.h"
@@ -47,10 +48,11 @@ struct worker {
 
     pid_t pid;
     int pidfd;
-    int socket;            /* our end of the socketpair */
-    int bell_fd;           /* the worker sleeps on this eventfd */
-    int own_bell_fd;       /* the loop polls this one */
-    char kill_reason[160]; /* while DYING */
+    int socket;                /* our end of the socketpair */
+    int bell_fd;               /* the worker sleeps on this eventfd */
+    int own_bell_fd;           /* the loop polls this one */
+    char kill_reason[160];     /* while DYING */
+    struct crash_report crash; /* of the process that ended last */
     struct segment segment;
     struct ring_tx requests;
     struct ring_rx replies;

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "millrace/protocol.h"
+#include "worker/crash.h"
 #include "worker/hello.h"
 #include "worker/host_so.h"
 #include "worker/leave.h"
@@ -35,6 +36,7 @@ static void main_attach(void)
         leave(WORKER_EXIT_ATTACH, "%s", reason);
     failure_clear(&worker.failure);
     reply_init(&worker.reply, &worker.attachment, &worker.failure);
+    crash_watch(&worker.attachment.segment.header->crash);
     if (log_capture_start(&worker.reply) != 0)
         leave(WORKER_EXIT_ATTACH, "out of memory");
 }

@@ -21,6 +21,7 @@
  *
  * Layout versions, oldest first:
  *   1  first layout
+ *   2  crash report in the header
  */
 #ifndef MILLRACE_LAYOUT_H
 #define MILLRACE_LAYOUT_H
@@ -29,7 +30,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LAYOUT_VERSION 1u
+#define LAYOUT_VERSION 2u
 #define SEGMENT_MAGIC UINT64_C(0x454341524c4c494d) /* the bytes "MILLRACE" */
 
 /*
@@ -42,6 +43,28 @@
 struct doorbell_shared {
     _Atomic uint32_t asleep;
     uint8_t pad[124];
+};
+
+/*
+ * Crash report: what a worker's signal handler saw, 2048 bytes.
+ *
+ *  offset  size  field       writer  reader      order / meaning
+ *       0     4  number      worker  dispatcher  of the signal; 0 = none
+ *       4     4  code        worker  dispatcher  si_code
+ *       8     8  address     worker  dispatcher  si_addr of a fault, else 0
+ *      16     4  text_bytes  worker  dispatcher  of text; checked like every length
+ *      20     4  sender      worker  dispatcher  process that sent it; 0: the kernel, or itself
+ *      24  2024  text        worker  dispatcher  a frame a line, innermost first
+ */
+#define CRASH_TEXT_BYTES 2024u
+
+struct crash_shared {
+    uint32_t number;
+    int32_t code;
+    uint64_t address;
+    uint32_t text_bytes;
+    uint32_t sender;
+    char text[CRASH_TEXT_BYTES];
 };
 
 /*
@@ -64,7 +87,8 @@ struct doorbell_shared {
  *      72     8  reply_ring_offset     creator  worker   of struct ring_shared
  *     128   128  worker_bell           both     both     the worker sleeps on this one
  *     256   128  dispatcher_bell       both     both     the dispatcher sleeps on this one
- *     384  3712  -                                       zero, for later versions
+ *     384  2048  crash                 worker   dispatch.  plain: read after the worker's end
+ *    2432  1664  -                                       zero, for later versions
  */
 struct segment_header {
     uint64_t magic;
@@ -83,7 +107,8 @@ struct segment_header {
     uint8_t pad0[48];
     struct doorbell_shared worker_bell;
     struct doorbell_shared dispatcher_bell;
-    uint8_t pad1[3712];
+    struct crash_shared crash;
+    uint8_t pad1[1664];
 };
 
 /*
@@ -174,6 +199,8 @@ _Static_assert(offsetof(struct segment_header, slot_count) == 40, "layout table"
 _Static_assert(offsetof(struct segment_header, slots_offset) == 56, "layout table");
 _Static_assert(offsetof(struct segment_header, worker_bell) == 128, "layout table");
 _Static_assert(offsetof(struct segment_header, dispatcher_bell) == 256, "layout table");
+_Static_assert(sizeof(struct crash_shared) == 2048, "layout table");
+_Static_assert(offsetof(struct segment_header, crash) == 384, "layout table");
 _Static_assert(sizeof(struct segment_header) == 4096, "layout table");
 _Static_assert(offsetof(struct slot_shared, delivered) == 16, "layout table");
 _Static_assert(offsetof(struct slot_shared, progress) == 64, "layout table");
