@@ -85,6 +85,9 @@ static size_t text_quote(char *out, size_t room, const char *text, size_t count)
         if (c == '"' || c == '\\') {
             out[n++] = '\\';
             out[n++] = (char)c;
+        } else if (c == '\n') {
+            out[n++] = '\\';
+            out[n++] = 'n';
         } else if (c < 0x20 || c == 0x7f) {
             n += (size_t)snprintf(out + n, 5, "\\x%02x", c);
         } else {
@@ -159,7 +162,8 @@ void log_written(struct log *log, int32_t result)
 
 void log_flush(struct log *log)
 {
-    log->write_in_flight = false;
+    if (log->write_in_flight)
+        return; /* its reader has stopped reading */
     for (int i = 0; i < 64; i++) {
         const char *bytes;
         size_t count = log_take(log, &bytes);

@@ -16,6 +16,7 @@
 #define EVENTS_PER_REAP 256u
 #define REAPS_PER_PASS 16u
 #define TIMERS_PER_PASS 4096u
+#define LOG_SETTLE_TRIES 50u
 #define URING_ENTRIES 4096u
 #define RECEIVE_BUFFER_COUNT 256u
 #define RECEIVE_BUFFER_BYTES 16384u
@@ -442,6 +443,20 @@ static bool pass(struct loop *loop)
     return drained > 0 || sent > 0;
 }
 
+/* The write of the log that is with the kernel ends before the rest is written directly. */
+static void log_settle(struct loop *loop)
+{
+    struct uring_event events[EVENTS_PER_REAP];
+    for (uint32_t i = 0; i < LOG_SETTLE_TRIES && loop->log.write_in_flight; i++) {
+        if (uring_wait(loop->uring, 10 * 1000000) < 0)
+            return;
+        uint32_t count = uring_reap(loop->uring, events, EVENTS_PER_REAP);
+        for (uint32_t k = 0; k < count; k++)
+            if (events[k].ref.op == URING_LOG)
+                log_written(&loop->log, events[k].result);
+    }
+}
+
 void loop_run(struct loop *loop)
 {
     bool busy = true;
@@ -459,4 +474,5 @@ void loop_run(struct loop *loop)
         }
         busy = pass(loop);
     }
+    log_settle(loop);
 }
