@@ -180,7 +180,7 @@ static int scan_key(struct scan *scan)
     int rc = scan_string(scan, &bytes, &has_nul);
     if (rc < 0)
         return rc;
-    if (has_nul)
+    if (has_nul && scan->tokens != NULL)
         return fail(scan, start, "a key cannot hold \\u0000");
     if (peek(scan) != ':')
         return fail(scan, scan->in, "':' was expected");
@@ -247,6 +247,8 @@ static int scan_number(struct scan *scan)
         if (rc < 0)
             return rc;
     }
+    if (scan->tokens == NULL)
+        return 0;
     if (is_integer)
         return scan_integer(scan, start);
     if (scan->in - start > NUMBER_BYTES_MAX)
@@ -287,7 +289,7 @@ static int scan_string_value(struct scan *scan)
     size_t bytes;
     bool has_nul = false;
     int rc = scan_string(scan, &bytes, &has_nul);
-    if (rc < 0 || !has_nul)
+    if (rc < 0 || !has_nul || scan->tokens == NULL)
         return rc;
     return add_token(scan, (struct json_token){.kind = JSON_TOKEN_NUL_STRING, .u.bytes = bytes});
 }
@@ -397,8 +399,6 @@ static int scan_escape(struct scan *scan, size_t *bytes, bool *has_nul)
 static int add_token(struct scan *scan, struct json_token token)
 {
     struct json_tokens *tokens = scan->tokens;
-    if (tokens == NULL)
-        return 0;
     if (tokens->count == tokens->room) {
         size_t room = tokens->room == 0 ? 16 : 2 * tokens->room;
         struct json_token *items = reallocarray(tokens->items, room, sizeof(*items));

@@ -51,9 +51,10 @@ struct json_tokens {
     size_t room;
 };
 
-/* Checks the whole of `text`. 0 and tokens filled in (NULL: nobody wants them); -EINVAL and the
- * first error; -ENOMEM. Whatever the result, json_tokens_finish() is called by whoever gave the
- * tokens. */
+/* Checks the whole of `text`. 0, or -EINVAL and the first error, or -ENOMEM. With `tokens`, which
+ * are filled in, JSON that no tree here can carry is an error too: integers beyond 64 bits, very
+ * long numbers, U+0000 in keys. Without (NULL), nothing but the grammar counts. Whatever the
+ * result, json_tokens_finish() is called by whoever gave the tokens. */
 int json_scan(const char *text, size_t bytes, struct json_tokens *tokens,
               struct json_error *error) MUST_USE;
 
