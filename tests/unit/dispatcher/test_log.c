@@ -98,6 +98,9 @@ static size_t unquote(const char *quoted, unsigned char *out)
             char digits[] = {quoted[1], quoted[2], '\0'};
             c = (unsigned char)strtoul(digits, NULL, 16);
             quoted += 3;
+        } else if (c == '\\' && *quoted == 'n') {
+            c = '\n';
+            quoted++;
         } else if (c == '\\') {
             c = (unsigned char)*quoted++;
             assert_true(c == '"' || c == '\\');
@@ -142,7 +145,7 @@ static void a_text_is_cut_at_its_limit_and_keeps_its_quotes(void **state)
     log_text(log_, LEVEL_INFO, "output", text, sizeof(text), "worker=1");
     assert_int_equal(unquote(strstr(line_taken(), " text=") + 6, read), LOG_TEXT_BYTES_MAX);
     /* Each byte becomes four: cut where the line ends. */
-    memset(text, '\n', sizeof(text));
+    memset(text, '\x01', sizeof(text));
     log_text(log_, LEVEL_INFO, "output", text, sizeof(text), "worker=1");
     assert_in_range(unquote(strstr(line_taken(), " text=") + 6, read), 950, LOG_TEXT_BYTES_MAX);
 }
