@@ -72,11 +72,14 @@ struct config {
         first_chunk_timeout_ms;   /* --first-chunk-timeout, 0 = no limit; likewise the next two */
     uint32_t progress_timeout_ms; /* without a chunk or a sign of life, --progress-timeout */
     uint32_t run_timeout_ms;      /* in all, --run-timeout; a request may ask for less */
-    uint32_t cancel_grace_ms;     /* a cancelled run may take so long to end, --cancel-grace */
-    uint32_t start_timeout_ms;    /* a worker may take so long to be ready, --start-timeout */
-    int pipeline_error_status;    /* 200, or what --pipeline-error-status said */
-    bool crash_traceback;         /* clients see a crash's backtrace, --crash-traceback */
-    bool keep_half_closed;        /* a client's FIN does not cancel its run, --keep-half-closed */
+    uint32_t
+        recycle_run_count;  /* a worker is replaced after so many runs, --recycle-runs; 0: never */
+    uint64_t recycle_bytes; /* or when it is larger, --recycle-memory; 0: never */
+    uint32_t cancel_grace_ms;  /* a cancelled run may take so long to end, --cancel-grace */
+    uint32_t start_timeout_ms; /* a worker may take so long to be ready, --start-timeout */
+    int pipeline_error_status; /* 200, or what --pipeline-error-status said */
+    bool crash_traceback;      /* clients see a crash's backtrace, --crash-traceback */
+    bool keep_half_closed;     /* a client's FIN does not cancel its run, --keep-half-closed */
     bool no_auth;
     enum log_level log_level; /* lines below it are not written, --log-level */
 

@@ -118,6 +118,7 @@ static bool worker_is_hopeful(const struct worker *worker)
     case WORKER_LOADED:
         return worker->failure_streak < FAILURE_STREAK_MAX;
     case WORKER_READY:
+    case WORKER_RETIRING:
         return true;
     case WORKER_STOPPING:
     case WORKER_STATE_COUNT:

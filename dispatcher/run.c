@@ -11,6 +11,7 @@
 #include "dispatcher/deadline.h"
 #include "dispatcher/line.h"
 #include "dispatcher/loop.h"
+#include "dispatcher/recycle.h"
 #include "shm/slot.h"
 
 static struct pipeline *pipeline_of(struct loop *loop, const struct run *run)
@@ -228,10 +229,12 @@ static void tell_worker(struct loop *loop, struct run *run, enum cancel_reason r
     timer_arm(loop, run);
 }
 
-static void release(struct loop *loop, struct run *run)
+static void release(struct loop *loop, struct run *run, const struct run_failure *failure)
 {
-    worker_free_slot(loop, worker_of(loop, run), run);
+    struct worker *worker = worker_of(loop, run);
+    worker_free_slot(loop, worker, run);
     run_destroy(loop, run);
+    recycle_after_run(loop, worker, failure);
 }
 
 /* What the log and the history say of a run whose client left. */
@@ -273,14 +276,14 @@ static void step(struct loop *loop, struct run *run, enum run_event event,
         break;
     case RUN_ACT_COMPLETE:
         act_complete(loop, run);
-        release(loop, run);
+        release(loop, run, NULL);
         break;
     case RUN_ACT_FAIL:
         act_fail(loop, run, failure);
         if (was_queued)
             run_destroy(loop, run);
         else
-            release(loop, run);
+            release(loop, run, failure);
         break;
     case RUN_ACT_DROP:
         account(loop, run, failure);
@@ -296,7 +299,7 @@ static void step(struct loop *loop, struct run *run, enum run_event event,
         tell_worker(loop, run, failure->reason);
         break;
     case RUN_ACT_RELEASE:
-        release(loop, run);
+        release(loop, run, failure);
         break;
     case RUN_ACT_KILL_WORKER:
         supervisor_event(loop, worker_of(loop, run), WORKER_EV_MISBEHAVED,

@@ -158,6 +158,7 @@ static void watch(struct loop *loop, struct worker *worker)
     worker->is_corrupt = false;
     worker->must_ring = false;
     worker->crash = (struct crash_report){0};
+    worker->run_count = 0;
     slots_reset(loop, worker);
     uring_poll(loop->uring, worker->pidfd, ref_of(worker, URING_PIDFD));
     uring_poll(loop->uring, worker->socket, ref_of(worker, URING_SOCKET));
@@ -269,12 +270,13 @@ static void runs_end(struct loop *loop, struct worker *worker, const char *reaso
 }
 
 /* The process is gone: what it committed is still delivered, then everything is given back. */
-static void act_reclaim(struct loop *loop, struct worker *worker, bool is_last, const char *reason)
+static void reclaim(struct loop *loop, struct worker *worker, const char *reason)
 {
-    struct pipeline *pipeline = pipeline_of(loop, worker);
     for (uint32_t i = 0; i < RECLAIM_BATCH_COUNT && worker_drain(loop, worker) > 0; i++)
         continue;
-    bool had_runs = worker->active_count > 0;
+    log_line(&loop->log, LEVEL_INFO, "worker_exit", "pipeline=%s worker=%u runs=%u reason=\"%s\"",
+             pipeline_of(loop, worker)->config->pointer, worker->number, worker->active_count,
+             reason);
     runs_end(loop, worker, reason);
     mr_assert(worker->active_count == 0);
     uring_cancel(loop->uring, ref_of(worker, URING_SOCKET));
@@ -283,19 +285,36 @@ static void act_reclaim(struct loop *loop, struct worker *worker, bool is_last, 
     channels_close(worker);
     worker->pid = 0;
     worker->kill_reason[0] = '\0';
-    if (is_last || loop->state >= LOOP_STOPPING) {
+}
+
+/* It died: another one after a pause, and nobody waits for what may not come. */
+static void act_reclaim(struct loop *loop, struct worker *worker, const char *reason)
+{
+    struct pipeline *pipeline = pipeline_of(loop, worker);
+    reclaim(loop, worker, reason);
+    if (loop->state >= LOOP_STOPPING) {
         timer_set(&loop->timers, &worker->timer, loop->now_ms + PIPES_GRACE_MS);
         return;
     }
     worker->restart_count++;
-    log_line(&loop->log, LEVEL_WARNING, "worker_exit",
-             "pipeline=%s worker=%u had_runs=%d reason=\"%s\"", pipeline->config->pointer,
-             worker->number, had_runs, reason);
     if (pipeline->failure[0] == '\0')
         pipeline_note_failure(pipeline, pipeline->was_ready ? ERROR_PIPELINE : ERROR_STARTUP,
                               reason, strlen(reason));
     back_off(loop, worker);
     answer_waiting(loop, pipeline);
+}
+
+/* It went as it was asked to. The timer also lets the last output of its pipes be read. */
+static void act_replace(struct loop *loop, struct worker *worker, const char *reason)
+{
+    reclaim(loop, worker, reason);
+    timer_set(&loop->timers, &worker->timer, loop->now_ms);
+}
+
+static void act_reclaim_last(struct loop *loop, struct worker *worker, const char *reason)
+{
+    reclaim(loop, worker, reason);
+    timer_set(&loop->timers, &worker->timer, loop->now_ms + PIPES_GRACE_MS);
 }
 
 static void act_kill(struct loop *loop, struct worker *worker, const char *reason)
@@ -310,14 +329,37 @@ static void act_kill(struct loop *loop, struct worker *worker, const char *reaso
     kill(worker->pid, SIGKILL);
 }
 
-static void act_ask_stop(struct loop *loop, struct worker *worker)
+/* Without room for the record, which a ring with one place for each slot always has, the grace
+ * timer or the next run's end finds it. */
+static void stop_record_put(struct worker *worker)
 {
     void *room;
-    timer_set(&loop->timers, &worker->timer, loop->now_ms + loop->config->cancel_grace_ms);
     if (ring_claim(&worker->requests, 0, &room) < 0)
-        return; /* a full ring: the grace timer ends it */
+        return;
     ring_commit(&worker->requests, &(struct record){.kind = RECORD_STOP});
     worker->must_ring = true;
+}
+
+static void act_ask_stop(struct loop *loop, struct worker *worker)
+{
+    timer_set(&loop->timers, &worker->timer, loop->now_ms + loop->config->cancel_grace_ms);
+    stop_record_put(worker);
+}
+
+static void act_retire(struct loop *loop, struct worker *worker, const char *reason)
+{
+    log_line(&loop->log, LEVEL_INFO, "worker_retire", "pipeline=%s worker=%u pid=%d reason=\"%s\"",
+             pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid, reason);
+    worker->failure_streak = 0;
+    stop_record_put(worker);
+    if (worker->active_count == 0)
+        supervisor_last_run_ended(loop, worker);
+}
+
+void supervisor_last_run_ended(struct loop *loop, struct worker *worker)
+{
+    if (worker->state == WORKER_RETIRING)
+        timer_set(&loop->timers, &worker->timer, loop->now_ms + loop->config->cancel_grace_ms);
 }
 
 static void act_serve(struct loop *loop, struct worker *worker)
@@ -355,14 +397,20 @@ void supervisor_event(struct loop *loop, struct worker *worker, enum worker_even
     case WORKER_ACT_KILL:
         act_kill(loop, worker, reason);
         break;
+    case WORKER_ACT_RETIRE:
+        act_retire(loop, worker, reason);
+        break;
     case WORKER_ACT_ASK_STOP:
         act_ask_stop(loop, worker);
         break;
     case WORKER_ACT_RECLAIM:
-        act_reclaim(loop, worker, false, reason);
+        act_reclaim(loop, worker, reason);
+        break;
+    case WORKER_ACT_REPLACE:
+        act_replace(loop, worker, reason);
         break;
     case WORKER_ACT_RECLAIM_LAST:
-        act_reclaim(loop, worker, true, reason);
+        act_reclaim_last(loop, worker, reason);
         break;
     case WORKER_ACT_LEARN:        /* on_hello() did it */
     case WORKER_ACT_NOTE_FAILURE: /* on_failed() did it */
@@ -429,6 +477,7 @@ void supervisor_on_timer(struct loop *loop, struct worker *worker)
     case WORKER_LOADED:
         supervisor_event(loop, worker, WORKER_EV_TIMEOUT, "it was not ready in time");
         break;
+    case WORKER_RETIRING:
     case WORKER_STOPPING:
         supervisor_event(loop, worker, WORKER_EV_TIMEOUT, "it did not stop in time");
         break;

@@ -18,6 +18,9 @@ void supervisor_start(struct loop *loop);
 void supervisor_event(struct loop *loop, struct worker *worker, enum worker_event event,
                       const char *reason);
 
+/* The worker's last active run is over; one that retires has its grace to exit from now on. */
+void supervisor_last_run_ended(struct loop *loop, struct worker *worker);
+
 /* Completions. */
 void supervisor_on_pidfd(struct loop *loop, const struct uring_event *event);
 void supervisor_on_socket(struct loop *loop, const struct uring_event *event);

@@ -169,13 +169,13 @@ void worker_tell_cancel(struct loop *loop, struct worker *worker, struct run *ru
 
 void worker_free_slot(struct loop *loop, struct worker *worker, struct run *run)
 {
-    (void)loop;
     struct worker_slot *slot = &worker->slots[run->slot_index];
     mr_assert(slot->run_index == run->index);
     slot->run_index = SLOT_NONE;
     slot_free(&worker->segment.slots[run->slot_index], slot->generation);
     worker->free_slots[worker->free_count++] = run->slot_index;
-    worker->active_count--;
+    if (--worker->active_count == 0)
+        supervisor_last_run_ended(loop, worker);
 }
 
 /* ---- draining the reply ring --------------------------------------------------------------- */

@@ -73,6 +73,8 @@ struct worker {
     uint64_t started_ms;
     uint32_t failure_streak; /* starts in a row without a completed run */
     uint64_t restart_count;
+    uint64_t run_count;  /* ended on this process */
+    uint64_t memory_ms;  /* when its size was looked at */
     uint64_t log_second; /* rate bound of what user code prints */
     uint32_t log_count;
     uint64_t log_suppressed;

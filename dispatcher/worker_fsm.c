@@ -11,6 +11,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_STOP]         = {WORKER_EMPTY,    WORKER_ACT_NONE},
         /* Found in its ring, which is drained once more after its death. */
         [WORKER_EV_MISBEHAVED]   = {WORKER_EMPTY,    WORKER_ACT_NONE},
+        [WORKER_EV_RETIRE]       = {WORKER_EMPTY,    WORKER_ACT_NONE},
     },
     [WORKER_STARTING] = {
         [WORKER_EV_START_FAILED] = {WORKER_EMPTY,    WORKER_ACT_RETRY},
@@ -39,8 +40,20 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_READY]        = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_FAILED]       = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_RETIRE]       = {WORKER_RETIRING, WORKER_ACT_RETIRE},
         [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_ASK_STOP},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
+    },
+    [WORKER_RETIRING] = {
+        [WORKER_EV_HELLO]        = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_READY]        = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_FAILED]       = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_KILL},
+        /* Its last run is over, and it does not go. */
+        [WORKER_EV_TIMEOUT]      = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_RETIRE]       = {WORKER_RETIRING, WORKER_ACT_NONE},
+        [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_ASK_STOP},
+        [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_REPLACE},
     },
     [WORKER_STOPPING] = {
         [WORKER_EV_HELLO]        = {WORKER_DYING,    WORKER_ACT_KILL},
@@ -48,6 +61,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_FAILED]       = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_TIMEOUT]      = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_RETIRE]       = {WORKER_STOPPING, WORKER_ACT_NONE},
         [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_NONE},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM_LAST},
     },
@@ -57,6 +71,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_READY]        = {WORKER_DYING,    WORKER_ACT_NONE},
         [WORKER_EV_FAILED]       = {WORKER_DYING,    WORKER_ACT_NONE},
         [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_NONE},
+        [WORKER_EV_RETIRE]       = {WORKER_DYING,    WORKER_ACT_NONE},
         [WORKER_EV_STOP]         = {WORKER_DYING,    WORKER_ACT_NONE},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
     },
@@ -65,7 +80,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
 
 static const char *const state_names[WORKER_STATE_COUNT] = {
     [WORKER_EMPTY] = "empty", [WORKER_STARTING] = "starting", [WORKER_LOADED] = "loaded",
-    [WORKER_READY] = "ready", [WORKER_STOPPING] = "stopping", [WORKER_DYING] = "dying",
+    [WORKER_READY] = "ready",   [WORKER_RETIRING] = "retiring", [WORKER_STOPPING] = "stopping", [WORKER_DYING] = "dying",
 };
 
 static const char *const event_names[WORKER_EV_COUNT] = {
@@ -85,8 +100,10 @@ static const char *const action_names[WORKER_ACT_COUNT] = {
     [WORKER_ACT_SERVE] = "serve",
     [WORKER_ACT_NOTE_FAILURE] = "note_failure",
     [WORKER_ACT_KILL] = "kill",
+    [WORKER_ACT_RETIRE] = "retire",
     [WORKER_ACT_ASK_STOP] = "ask_stop",
     [WORKER_ACT_RECLAIM] = "reclaim",
+    [WORKER_ACT_REPLACE] = "replace",
     [WORKER_ACT_RECLAIM_LAST] = "reclaim_last",
 };
 

@@ -13,6 +13,7 @@ enum worker_state {
     WORKER_STARTING,  /* exec'ed; nothing heard yet */
     WORKER_LOADED,    /* said HELLO; startup hooks are running */
     WORKER_READY,     /* takes runs */
+    WORKER_RETIRING,  /* finishes its runs, then exits and is replaced; takes no new ones */
     WORKER_STOPPING,  /* asked to finish and exit; takes no new runs */
     WORKER_DYING,     /* SIGKILL was sent; waits for the pidfd */
     WORKER_STATE_COUNT
@@ -26,6 +27,7 @@ enum worker_event {
     WORKER_EV_FAILED,     /* it says that it cannot load or start */
     WORKER_EV_MISBEHAVED, /* garbage in its segment or on its socket, or a run that will not end */
     WORKER_EV_TIMEOUT,    /* of start, or of the grace to stop */
+    WORKER_EV_RETIRE,     /* it served long enough, grew too large, or broke its device */
     WORKER_EV_STOP,       /* the server drains */
     WORKER_EV_EXIT,       /* the pidfd fired */
     WORKER_EV_COUNT
@@ -40,8 +42,10 @@ enum worker_action {
     WORKER_ACT_SERVE,        /* give it runs */
     WORKER_ACT_NOTE_FAILURE, /* keep the reason for clients; it exits by itself */
     WORKER_ACT_KILL,         /* SIGKILL to its process group */
+    WORKER_ACT_RETIRE,       /* STOP record; it may take its time with its runs */
     WORKER_ACT_ASK_STOP,     /* STOP record, arm the grace timer */
     WORKER_ACT_RECLAIM,      /* drain its ring, end its runs, free all; then arm the back-off */
+    WORKER_ACT_REPLACE,      /* likewise, but the next process starts at once */
     WORKER_ACT_RECLAIM_LAST, /* likewise, but nothing follows: the server stops */
     WORKER_ACT_COUNT
 };
