@@ -138,6 +138,8 @@ void response_refuse(struct loop *loop, struct conn *conn, int status, const cha
 {
     loop->metrics.bad_request_count++;
     conn->request.keep_alive = false;
+    if (conn->request.id[0] == '\0')
+        identity_hex(&loop->identity, conn->request.id);
     response_detail(loop, conn, status, text);
 }
 
