@@ -233,9 +233,11 @@ static void clocks_read(struct loop *loop)
     clock_gettime(CLOCK_MONOTONIC, &now);
     loop->now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     clock_gettime(CLOCK_REALTIME, &now);
+    /* Ten digits of seconds, whatever the clock says: the text has one length until the year 2286. */
+    if (now.tv_sec < 0 || now.tv_sec > 9999999999)
+        now.tv_sec = now.tv_sec < 0 ? 0 : 9999999999;
     /* Cut to microseconds like the text, or what is printed of one could be after the other. */
     loop->wall_s = (double)now.tv_sec + (double)(now.tv_nsec / 1000) / 1e6;
-    /* Ten digits of seconds until the year 2286: the text has one length. */
     int count = snprintf(loop->wall_text, sizeof(loop->wall_text), "%010lld.%06ld",
                          (long long)now.tv_sec, now.tv_nsec / 1000);
     mr_assert(count == WALL_TEXT_BYTES);
