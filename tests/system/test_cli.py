@@ -263,14 +263,20 @@ def test_check_finds_sources_without_a_slash_in_this_folder(compiled):
     ("variables:three", "no pipeline three"),
     ("missing", "undefined symbol: nowhere"),
     ("empty", "not a millrace pipeline"),
-    ("crash", "the worker was killed by SIGSEGV (Segmentation fault) while it loaded"),
     ("leave", "the worker exited with code 3 before it was loaded"),
 ])
 def test_check_says_why_a_pipeline_does_not_load(compiled, source, line):
     name, _, pipeline = source.partition(":")
+    says(millrace("check", compiled(name) + (":" + pipeline if pipeline else "")), PIPELINE, line)
+
+
+def test_check_says_where_a_pipeline_crashed(compiled):
     environment = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":handle_segv=0"}
-    says(millrace("check", compiled(name) + (":" + pipeline if pipeline else ""), environment=environment),
-         PIPELINE, line)
+    result = millrace("check", compiled("crash"), environment=environment)
+    assert (result.returncode, result.stdout) == (PIPELINE, "")
+    first, *frames = result.stderr.splitlines()
+    assert first.endswith("crash.so: the worker was killed by SIGSEGV (Segmentation fault) while it loaded")
+    assert any("crash.so" in frame for frame in frames), result.stderr
 
 
 def test_check_says_when_the_source_is_no_shared_object(tmp_path):

@@ -283,7 +283,7 @@ def test_runs_beside_a_hung_one_fail_with_the_reason_when_its_worker_is_killed(s
 def test_a_run_that_allocates_without_end_is_an_oom_error_under_a_limit(start):
     if IS_SANITIZED:
         # Address space cannot be limited there; the sanitizer's own limit makes malloc() fail.
-        command, options = (), "allocator_may_return_null=1:soft_rss_limit_mb=300"
+        command, options = (), "allocator_may_return_null=1:soft_rss_limit_mb=300:detect_leaks=0"
     else:
         command, options = ("prlimit", f"--as={400 << 20}"), ""
     server = start(example("misbehave.so"), command=command, worker_options=options,
