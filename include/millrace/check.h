@@ -29,7 +29,10 @@ static inline _Noreturn void mr_assert_failed(const char *condition, const char 
 
 #define ARRAY_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-/* Each has a bounded or a checked sibling: snprintf, strtoll, strtok_r, sigaction. */
+/* Each has a bounded or a checked sibling: snprintf, strtoll, strtok_r, sigaction. clang refuses to
+ * poison what its libc headers make macros of. */
+#ifndef __clang__
 #pragma GCC poison strcpy strcat sprintf vsprintf strtok atoi atol signal gets
+#endif
 
 #endif
