@@ -416,8 +416,7 @@ static void log_write(struct loop *loop)
                     (struct uring_ref){URING_LOG, 0, 0});
 }
 
-/* Returns true when there is more to do at once. */
-static bool pass(struct loop *loop)
+bool loop_pass(struct loop *loop)
 {
     uint32_t drained = 0, sent = 0;
     loop->pass++;
@@ -475,7 +474,7 @@ void loop_run(struct loop *loop)
             loop->exit_code = EXIT_CODE_IO_URING;
             break;
         }
-        busy = pass(loop);
+        busy = loop_pass(loop);
     }
     log_settle(loop);
 }

@@ -113,6 +113,9 @@ void loop_finish(struct loop *loop);
 /* Runs until the loop is stopped. */
 void loop_run(struct loop *loop);
 
+/* One pass without the wait: all that there is to do now. True when there is more to do at once. */
+bool loop_pass(struct loop *loop);
+
 /* No new runs; running ones finish within the limit, then they are cancelled. A second call stops
  * at once. */
 void loop_stop(struct loop *loop);
