@@ -365,6 +365,14 @@ void cli_print(FILE *file, const char *text)
         fputc(printable(*text), file);
 }
 
+void cli_print_lines(FILE *file, const char *text, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        fputc(text[i] == '\n' ? '\n' : printable(text[i]), file);
+    if (count > 0 && text[count - 1] != '\n')
+        fputc('\n', file);
+}
+
 void cli_fail(const char *format, ...)
 {
     char line[MESSAGE_LINE_BYTES] = "millrace: ";

@@ -87,6 +87,9 @@ void cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 /* Writes text that is not ours so that it stays on its line and moves no cursor. */
 void cli_print(FILE *file, const char *text);
 
+/* Likewise text of several lines, of which each ends with a newline afterwards. */
+void cli_print_lines(FILE *file, const char *text, size_t count);
+
 /* Inserts, deletions, replacements and swaps of neighbours that turn one word into the other. A
  * `word` that `name` begins with counts as one step. */
 size_t cli_distance(const char *word, const char *name);

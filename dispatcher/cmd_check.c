@@ -21,6 +21,7 @@
 
 #include "dispatcher/cli.h"
 #include "dispatcher/config.h"
+#include "dispatcher/crash.h"
 #include "dispatcher/json_out.h"
 #include "dispatcher/packed.h"
 #include "dispatcher/serve.h"
@@ -225,6 +226,17 @@ static void check_watch(struct check *check, uint32_t timeout_ms)
     check_end(check);
 }
 
+/* The signal, and the frames in which it came, innermost first. */
+static void crash_say(const struct check *check, int number)
+{
+    struct crash_report report;
+    crash_read(&report, &check->segment.header->crash, number);
+    const char *name = sigabbrev_np(number);
+    cli_fail("check: %s: the worker was killed by SIG%s (%s) %s", check->source, name ? name : "?",
+             strsignal(number), check->is_known ? "after it was loaded" : "while it loaded");
+    cli_print_lines(stderr, report.text, report.text_count);
+}
+
 /* Takes what it said last, and how it ended. */
 static void check_end(struct check *check)
 {
@@ -239,9 +251,7 @@ static void check_end(struct check *check)
     if (check->is_failed)
         return;
     if (info.si_code != CLD_EXITED)
-        cli_fail("check: %s: the worker was killed by SIG%s (%s) %s", check->source,
-                 sigabbrev_np(info.si_status), strsignal(info.si_status),
-                 check->is_known ? "after it was loaded" : "while it loaded");
+        crash_say(check, info.si_status);
     else if (info.si_status != WORKER_EXIT_OK || !check->is_known)
         cli_fail("check: %s: the worker exited with code %d %s", check->source, info.si_status,
                  check->is_known ? "after it was loaded" : "before it was loaded");
@@ -291,7 +301,7 @@ static void on_failed(struct check *check, const uint8_t *body, size_t bytes)
     cli_fail("check: %s does not load: %.*s", check->source, (int)message.u.count,
              (const char *)message.text);
     if (traceback.kind == PACKED_STRING)
-        fprintf(stderr, "%.*s\n", (int)traceback.u.count, (const char *)traceback.text);
+        cli_print_lines(stderr, (const char *)traceback.text, traceback.u.count);
     check->is_failed = true;
 }
 
@@ -353,7 +363,7 @@ static void read_log(struct check *check)
         if (at)
             at = packed_read(at, end, &text);
         if (record.kind == RECORD_LOG && at && text.kind == PACKED_STRING)
-            fprintf(stderr, "%.*s\n", (int)text.u.count, (const char *)text.text);
+            cli_print_lines(stderr, (const char *)text.text, text.u.count);
     }
     if (ring_release(&check->replies))
         doorbell_ring(&check->worker_bell);

@@ -459,7 +459,7 @@ TRAILERS = b"0\r\nMillrace-Run-State: %s\r\nMillrace-Run-Lines: %d\r\n\r\n"
      "1 lines came, the server counts 2"),
     (HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + CHUNK + TRAILERS % (b"failed", 1), FAILED, "7\n",
      "the run is failed"),
-    (HEAD + b"Content-Length: 9\r\n\r\n{nothing}", FAILED, "", "line 1 of the answer is not JSON"),
+    (HEAD + b"Content-Length: 9\r\n\r\n{nothing}", FAILED, "", "line 1 of the answer is no result"),
     (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\n\r\n<html>", FAILED, "", "status 502"),
     (b"", FAILED, "", "Empty reply from server"),
 ])

@@ -307,6 +307,23 @@ static void a_message_is_one_line_whatever_is_in_it(void **state)
     fclose(file);
 }
 
+static void foreign_text_keeps_to_its_lines(void **state)
+{
+    (void)state;
+    char *text;
+    size_t bytes;
+    FILE *file = open_memstream(&text, &bytes);
+    assert_non_null(file);
+    cli_print(file, "a\nb\tc\033\xc3\xa9");
+    fputc('|', file);
+    cli_print_lines(file, "a\nb\rc\n", 6);
+    cli_print_lines(file, "d\0e", 3);
+    cli_print_lines(file, "", 0);
+    fclose(file);
+    assert_string_equal(text, "a b c?\xc3\xa9|a\nb?c\nd?e\n");
+    free(text);
+}
+
 int main(void)
 {
     alarm(30);
@@ -327,6 +344,7 @@ int main(void)
         cmocka_unit_test(numbers_are_printed_as_they_would_be_written),
         cmocka_unit_test(help_prints_the_table_with_its_limits_and_defaults),
         cmocka_unit_test(a_message_is_one_line_whatever_is_in_it),
+        cmocka_unit_test(foreign_text_keeps_to_its_lines),
     };
     return cmocka_run_group_tests_name("cli", tests, NULL, NULL);
 }
