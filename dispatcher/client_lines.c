@@ -53,10 +53,11 @@ static bool is_blank(const struct text *line)
 static void line_read(struct client_lines *lines, long status)
 {
     struct json_view line, part;
-    struct json_error error;
-    if (json_view_parse(&line, lines->line.bytes, lines->line.count, &error) < 0) {
+    struct json_error error = {.message = "no object"};
+    int rc = json_view_parse(&line, lines->line.bytes, lines->line.count, &error);
+    if (rc < 0 || line.text[0] != '{') {
         if (status == 200)
-            cli_fail("run: line %llu of the answer is not JSON: %s",
+            cli_fail("run: line %llu of the answer is no result: %s",
                      (unsigned long long)lines->output_count + 1, error.message);
         else
             cli_fail("run: the server answered with status %ld", status);
@@ -117,14 +118,8 @@ static void error_say(struct client_lines *lines, const struct json_view *error)
     const char *message_text = member_text(error, "message", &message);
     const char *traceback_text = member_text(error, "traceback", &traceback);
     cli_fail("run: %s: %s", type_text ? type_text : "unknown", message_text ? message_text : "");
-    for (const char *line = traceback_text; line && *line != '\0';) {
-        int bytes = (int)strcspn(line, "\n");
-        char text[1024];
-        snprintf(text, sizeof(text), "%.*s", bytes, line);
-        cli_print(stderr, text);
-        fputc('\n', stderr);
-        line += bytes + (line[bytes] == '\n' ? 1 : 0);
-    }
+    if (traceback_text)
+        cli_print_lines(stderr, traceback_text, strlen(traceback_text));
     lines->is_failed = true;
     text_finish(&type);
     text_finish(&message);
