@@ -19,7 +19,7 @@
 #include "tests/stress/drivers.h"
 #include "tests/unit/shm/ring_memory.h"
 
-#define RECORD_COUNT 200000u
+#define RECORD_COUNT 100000u
 #define WATCHDOG_S 100u
 
 struct stress {

@@ -170,7 +170,7 @@ static void detaching_twice_or_nothing_is_harmless(void **state)
 /* ---- what the world does wrong --------------------------------------------------------------- */
 
 /* segment_create() under a limit; the limit is back in place afterwards. */
-static int create_limited(int resource, rlim_t bound)
+static int create_limited(__rlimit_resource_t resource, rlim_t bound)
 {
     struct rlimit before;
     assert_int_equal(getrlimit(resource, &before), 0);
