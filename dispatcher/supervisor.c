@@ -129,18 +129,21 @@ static int process_start(struct loop *loop, struct worker *worker, struct child_
     rc = channels_open(worker, ends);
     if (rc < 0)
         return rc;
+    bool is_python = pipeline_config_is_python(source);
     rc = worker_spawn(&child,
-                      &(struct worker_spawn_options){.worker_path = config->worker_path,
-                                                     .source = source->source,
-                                                     .name = source->name,
-                                                     .pointer = source->pointer,
-                                                     .index = worker->number,
-                                                     .segment_fd = worker->segment.fd,
-                                                     .worker_bell_fd = worker->bell_fd,
-                                                     .dispatcher_bell_fd = worker->own_bell_fd,
-                                                     .socket_fd = ends->socket,
-                                                     .stdout_fd = ends->stdout_fd,
-                                                     .stderr_fd = ends->stderr_fd});
+                      &(struct worker_spawn_options){
+                          .worker_path = is_python ? config->python_path : config->worker_path,
+                          .python_folder = is_python ? config->python_folder : NULL,
+                          .source = source->source,
+                          .name = source->name,
+                          .pointer = source->pointer,
+                          .index = worker->number,
+                          .segment_fd = worker->segment.fd,
+                          .worker_bell_fd = worker->bell_fd,
+                          .dispatcher_bell_fd = worker->own_bell_fd,
+                          .socket_fd = ends->socket,
+                          .stdout_fd = ends->stdout_fd,
+                          .stderr_fd = ends->stderr_fd});
     if (rc < 0)
         return rc;
     worker->pid = child.pid;
@@ -270,11 +273,12 @@ static void runs_end(struct loop *loop, struct worker *worker, const char *reaso
 }
 
 /* The process is gone: what it committed is still delivered, then everything is given back. */
-static void reclaim(struct loop *loop, struct worker *worker, const char *reason)
+static void reclaim(struct loop *loop, struct worker *worker, enum log_level level,
+                    const char *reason)
 {
     for (uint32_t i = 0; i < RECLAIM_BATCH_COUNT && worker_drain(loop, worker) > 0; i++)
         continue;
-    log_line(&loop->log, LEVEL_INFO, "worker_exit", "pipeline=%s worker=%u runs=%u reason=\"%s\"",
+    log_line(&loop->log, level, "worker_exit", "pipeline=%s worker=%u runs=%u reason=\"%s\"",
              pipeline_of(loop, worker)->config->pointer, worker->number, worker->active_count,
              reason);
     runs_end(loop, worker, reason);
@@ -291,7 +295,7 @@ static void reclaim(struct loop *loop, struct worker *worker, const char *reason
 static void act_reclaim(struct loop *loop, struct worker *worker, const char *reason)
 {
     struct pipeline *pipeline = pipeline_of(loop, worker);
-    reclaim(loop, worker, reason);
+    reclaim(loop, worker, LEVEL_WARNING, reason);
     if (loop->state >= LOOP_STOPPING) {
         timer_set(&loop->timers, &worker->timer, loop->now_ms + PIPES_GRACE_MS);
         return;
@@ -307,13 +311,13 @@ static void act_reclaim(struct loop *loop, struct worker *worker, const char *re
 /* It went as it was asked to. The timer also lets the last output of its pipes be read. */
 static void act_replace(struct loop *loop, struct worker *worker, const char *reason)
 {
-    reclaim(loop, worker, reason);
+    reclaim(loop, worker, LEVEL_INFO, reason);
     timer_set(&loop->timers, &worker->timer, loop->now_ms);
 }
 
 static void act_reclaim_last(struct loop *loop, struct worker *worker, const char *reason)
 {
-    reclaim(loop, worker, reason);
+    reclaim(loop, worker, LEVEL_INFO, reason);
     timer_set(&loop->timers, &worker->timer, loop->now_ms + PIPES_GRACE_MS);
 }
 
