@@ -225,6 +225,8 @@ static void doubles_are_laid_out_as_python_does(void **state)
     assert_fp(-DBL_MIN, "-2.2250738585072014e-308");
     assert_fp(DBL_MAX, "1.7976931348623157e+308");
     assert_fp(9e-265, "9e-265");
+    assert_fp(1125899906842624.25, "1125899906842624.2"); /* halfway: to the even digit */
+    assert_fp(1125899906842624.75, "1125899906842624.8");
     assert_fp((double)0.1f, "0.10000000149011612");
 }
 
