@@ -130,7 +130,7 @@ def test_an_idle_worker_that_is_killed_is_replaced(healthy):
     victim = healthy.workers(NUMBERS)[1]
     os.kill(victim["pid"], signal.SIGTERM)
     healthy.wait_worker(NUMBERS, 1, victim["pid"], mark)
-    healthy.wait_log(rf" worker_exit pipeline={NUMBERS} worker=1 had_runs=0 .*signal 15", mark)
+    healthy.wait_log(rf" worker_exit pipeline={NUMBERS} worker=1 runs=0 .*signal 15", mark)
     assert len(healthy.lines(NUMBERS, 10, "x", 0)) == 10
 
 

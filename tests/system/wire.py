@@ -239,6 +239,11 @@ class Stream:
             rest.append(tail)
         assert not any(rest), f"the last line has no end: {rest[-1][-200:]!r}"
 
+    def next_piece(self):
+        """What the next HTTP chunk holds; only for streams that are not read by lines meanwhile."""
+        self.begin()
+        return next(self._pieces)
+
     def raw_lines(self):
         """Every line that is left, as bytes."""
         return self._lines
