@@ -21,6 +21,7 @@
 static int attachment_check_bell(int fd, const char *whose, char *reason, size_t reason_bytes);
 static int attachment_check_socket(int fd, char *reason, size_t reason_bytes);
 static int attachment_watch(struct attachment *attachment);
+static int attachment_wait(struct attachment *attachment, const struct timespec *timeout);
 
 int attachment_init(struct attachment *out, char *reason, size_t reason_bytes)
 {
@@ -133,9 +134,23 @@ int attachment_sleep(struct attachment *attachment, uint64_t due_ns)
         timeout.tv_sec = (time_t)((due_ns - now_ns) / CLOCK_NS_PER_S);
         timeout.tv_nsec = (long)((due_ns - now_ns) % CLOCK_NS_PER_S);
     }
+    const struct attachment_lock *lock = &attachment->lock;
+    void *state = lock->give_back ? lock->give_back() : NULL;
+    int rc = attachment_wait(attachment, due_ns == CLOCK_NEVER ? NULL : &timeout);
+    if (lock->take)
+        lock->take(state);
+    return rc;
+}
+
+int attachment_poll(struct attachment *attachment)
+{
+    return attachment_wait(attachment, &(struct timespec){0});
+}
+
+static int attachment_wait(struct attachment *attachment, const struct timespec *timeout)
+{
     struct epoll_event events[ATTACH_EVENT_COUNT_MAX];
-    int count = epoll_pwait2(attachment->epoll, events, ATTACH_EVENT_COUNT_MAX,
-                             due_ns == CLOCK_NEVER ? NULL : &timeout, NULL);
+    int count = epoll_pwait2(attachment->epoll, events, ATTACH_EVENT_COUNT_MAX, timeout, NULL);
     if (count == -1) {
         mr_assert(errno == EINTR);
         return 0;

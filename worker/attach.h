@@ -13,6 +13,13 @@
 #include "shm/ring.h"
 #include "shm/segment.h"
 
+/* A lock that user code shares with threads of its own (an interpreter's): it is given back while
+ * we sleep. Both NULL: there is none. */
+struct attachment_lock {
+    void *(*give_back)(void);
+    void (*take)(void *state); /* with what give_back() returned */
+};
+
 /* Owns the segment's mapping, the inherited descriptors and the epoll that watches two of them. */
 struct attachment {
     struct segment segment;
@@ -22,6 +29,7 @@ struct attachment {
     struct doorbell dispatcher_bell; /* theirs: we ring it */
     int socket;
     int epoll;
+    struct attachment_lock lock; /* set by the host, if at all */
 };
 
 /* Joins the segment and the descriptors of enum worker_fd. 0, or a negative errno with a sentence
@@ -32,5 +40,9 @@ int attachment_init(struct attachment *out, char *reason, size_t reason_bytes) M
  * no time) has passed. Call between doorbell_arm and doorbell_disarm. May return early. 0, or
  * -EPIPE when the dispatcher vanished. */
 int attachment_sleep(struct attachment *attachment, uint64_t due_ns) MUST_USE;
+
+/* For a host that sleeps itself until `epoll` is readable: takes what made it so. Results as above.
+ */
+int attachment_poll(struct attachment *attachment) MUST_USE;
 
 #endif

@@ -17,6 +17,8 @@ void failure_clear(struct failure *failure)
     failure->type = ERROR_UNKNOWN;
     failure->bytes = 0;
     failure->text[0] = '\0';
+    failure->traceback = NULL;
+    failure->traceback_bytes = 0;
 }
 
 size_t failure_cut(const char *text, size_t bytes, size_t room)
@@ -54,6 +56,8 @@ void failure_vset(struct failure *failure, enum error_type type, const char *for
                   va_list arguments)
 {
     failure->is_set = true;
+    failure->traceback = NULL;
+    failure->traceback_bytes = 0;
     failure->type = (unsigned)type < ERROR_TYPE_COUNT ? type : ERROR_UNKNOWN;
     failure_close(failure, vsnprintf(failure->text, sizeof failure->text, format, arguments));
 }
@@ -64,6 +68,19 @@ void failure_set(struct failure *failure, enum error_type type, const char *form
     va_start(arguments, format);
     failure_vset(failure, type, format, arguments);
     va_end(arguments);
+}
+
+void failure_set_traceback(struct failure *failure, const char *text, size_t bytes)
+{
+    size_t skipped = bytes > ERROR_TRACEBACK_BYTES_MAX ? bytes - ERROR_TRACEBACK_BYTES_MAX : 0;
+    /* Not from the middle of a character; text that is not UTF-8 starts anywhere. */
+    for (int i = 0; skipped > 0 && i < FAILURE_CHARACTER_BYTES_MAX - 1; i++) {
+        if (((unsigned char)text[skipped] & 0xc0) != 0x80)
+            break;
+        skipped++;
+    }
+    failure->traceback = text + skipped;
+    failure->traceback_bytes = bytes - skipped;
 }
 
 void failure_explain(struct failure *failure, const char *what, const char *name, int result)

@@ -22,6 +22,8 @@ struct failure {
     enum error_type type;
     size_t bytes; /* of text, without its NUL */
     char text[ERROR_MESSAGE_BYTES_MAX];
+    const char *traceback; /* NULL: none; memory of the host, until its next failure */
+    size_t traceback_bytes;
 };
 
 void failure_clear(struct failure *failure);
@@ -31,6 +33,10 @@ __attribute__((format(printf, 3, 4))) void
 failure_set(struct failure *failure, enum error_type type, const char *format, ...);
 void failure_vset(struct failure *failure, enum error_type type, const char *format,
                   va_list arguments);
+
+/* Adds where it happened to what was set; longer text loses its start, since the last call is what
+ * matters. `text` is borrowed. */
+void failure_set_traceback(struct failure *failure, const char *text, size_t bytes);
 
 /* Makes the failure of `what` ("pipe") called `name` complete: where user code returned `result`
  * without a word, says that it did; then puts "what name: " in front. */

@@ -96,7 +96,8 @@ static int line_next(struct line *line, struct line_output *output, struct mr_va
         }
         break;
     }
-    failure_explain(value->failure, "pipe", output->name, rc);
+    if (output->name)
+        failure_explain(value->failure, "pipe", output->name, rc);
     return rc;
 }
 

@@ -30,7 +30,7 @@ struct line_output {
     struct mr_iterator iterator;
     bool is_stream;
     bool is_open;          /* close() is owed */
-    const char *name;      /* of the pipe, for messages; borrowed */
+    const char *name;      /* of the pipe, put before its failures; NULL: not; borrowed */
     const uint8_t *packed; /* a plain output, as msgpack; memory of the run */
     size_t packed_bytes;
 };

@@ -21,7 +21,11 @@
 #define LOOP_REQUEST_COUNT_MAX 8u
 /* Waiting runs looked at in one pass while others are ready; before sleeping all are. */
 #define LOOP_WATCH_COUNT_MAX 8u
+/* Passes of one loop_turn(), after which the host's own work has its turn. */
+#define LOOP_TURN_PASS_COUNT 64u
 
+static void loop_pass(struct loop *loop);
+static bool loop_is_over(const struct loop *loop);
 static void loop_take_requests(struct loop *loop);
 static void loop_take_stop(struct loop *loop);
 static void loop_take_start(struct loop *loop, const struct record *meta, const void *payload);
@@ -34,6 +38,7 @@ static void loop_offer(struct loop *loop, struct run *run);
 static void loop_wait_later(struct loop *loop, struct run *run);
 static void loop_make_ready(struct loop *loop, struct run *run);
 static void loop_sleep(struct loop *loop);
+static void loop_tell_cancel(struct loop *loop, struct run *run);
 static void loop_cancel(struct loop *loop, struct run *run, uint32_t reason);
 static void loop_fail(struct loop *loop, struct run *run);
 static void loop_end(struct loop *loop, struct run *run, const struct failure *failure);
@@ -71,14 +76,46 @@ void loop_finish(struct loop *loop)
 
 void loop_run(struct loop *loop)
 {
-    while (!loop->is_stopping || loop->active_count > 0) {
-        loop_take_requests(loop);
-        loop_take_due(loop);
-        loop_watch(loop, LOOP_WATCH_COUNT_MAX);
-        loop_step_ready(loop);
-        if (loop->ready.count == 0 && (!loop->is_stopping || loop->active_count > 0))
+    while (!loop_is_over(loop)) {
+        loop_pass(loop);
+        if (loop->ready.count == 0 && !loop_is_over(loop))
             loop_sleep(loop);
     }
+}
+
+bool loop_turn(struct loop *loop, uint64_t *due_ns)
+{
+    struct attachment *attachment = &loop->worker->attachment;
+    loop->has_driven = false; /* known to the host, which is here */
+    doorbell_disarm(&attachment->bell);
+    if (attachment_poll(attachment) != 0)
+        leave(WORKER_EXIT_ORPHAN, "the dispatcher vanished");
+    for (uint32_t i = 0; i < LOOP_TURN_PASS_COUNT; i++) {
+        loop_pass(loop);
+        if (loop->ready.count == 0)
+            break;
+    }
+    if (loop->is_stopping && loop->active_count == 0)
+        return false;
+    reply_trim(&loop->worker->reply);
+    doorbell_arm(&attachment->bell);
+    loop_watch(loop, loop->active_count);
+    bool is_busy = loop->ready.count > 0 || !ring_is_empty(&attachment->request);
+    *due_ns = is_busy ? 0 : due_earliest_ns(&loop->due);
+    return true;
+}
+
+static void loop_pass(struct loop *loop)
+{
+    loop_take_requests(loop);
+    loop_take_due(loop);
+    loop_watch(loop, LOOP_WATCH_COUNT_MAX);
+    loop_step_ready(loop);
+}
+
+static bool loop_is_over(const struct loop *loop)
+{
+    return (loop->is_stopping && loop->active_count == 0) || loop->has_driven;
 }
 
 /* ---- requests ------------------------------------------------------------------------------ */
@@ -143,10 +180,15 @@ static void loop_take_start(struct loop *loop, const struct record *meta, const 
         request_explain(&worker->failure, rc);
     else
         rc = loop->host->start(loop->host, run);
-    if (rc != 0)
-        loop_fail(loop, run);
-    else
+    if (rc == HOST_DRIVEN) {
+        run->is_driven = true;
+        run->state = RUN_DRIVEN;
+        loop->has_driven = true;
+    } else if (rc == HOST_STARTED) {
         loop_make_ready(loop, run);
+    } else {
+        loop_fail(loop, run);
+    }
     worker_enter(worker, NULL);
 }
 
@@ -198,10 +240,13 @@ static void loop_watch(struct loop *loop, uint32_t count_max)
         count_max--;
         size_t bytes = run->is_line_waiting ? run->stash.used : 0;
         bool is_cancelled = slot_cancel_reason(run->slot, run->reply.generation) != 0;
+        if (run->is_cancel_told)
+            continue;
         if (run->state == RUN_LATER && is_cancelled)
             due_remove(&loop->due, run->reply.slot);
-        else if (run->state == RUN_LATER ||
-                 !(is_cancelled || run_window_allows(run, loop->window_bytes, bytes)))
+        else if (run->state == RUN_WINDOW
+                     ? !is_cancelled && !run_window_allows(run, loop->window_bytes, bytes)
+                     : !is_cancelled)
             continue;
         loop_make_ready(loop, run);
     }
@@ -243,7 +288,10 @@ static void loop_step(struct loop *loop, struct run *run)
 {
     uint32_t reason = slot_cancel_reason(run->slot, run->reply.generation);
     if (reason != CANCEL_NONE) {
-        loop_cancel(loop, run, reason);
+        if (run->is_driven)
+            loop_tell_cancel(loop, run);
+        else
+            loop_cancel(loop, run, reason);
         return;
     }
     size_t bytes = run->is_line_waiting ? run->stash.used : 0;
@@ -262,6 +310,8 @@ static void loop_step(struct loop *loop, struct run *run)
     if (run->is_line_waiting) {
         run->is_line_waiting = false;
         loop_offer(loop, run);
+        if (run->state == RUN_DRIVEN)
+            loop->host->resume(loop->host, run);
         return;
     }
     loop_step_line(loop, run);
@@ -296,7 +346,10 @@ static void loop_offer(struct loop *loop, struct run *run)
     if (run_window_allows(run, loop->window_bytes, bytes)) {
         run_charge(run, bytes);
         reply_commit_chunk(reply, &run->reply);
-        loop_make_ready(loop, run);
+        if (run->is_driven)
+            run->state = RUN_DRIVEN;
+        else
+            loop_make_ready(loop, run);
         return;
     }
     if (reply_stash(reply, &run->stash) != 0) {
@@ -321,6 +374,54 @@ static void loop_wait_later(struct loop *loop, struct run *run)
     slot_progress(run->slot, due_ns);
     run->state = RUN_LATER;
     due_add(&loop->due, run->reply.slot, due_ns);
+}
+
+/* ---- driven runs --------------------------------------------------------------------------- */
+
+struct mr_value *loop_open_line(struct loop *loop, struct run *run)
+{
+    mr_assert(run->state == RUN_DRIVEN);
+    slot_progress(run->slot, clock_coarse_ns());
+    worker_enter(loop->worker, run);
+    return reply_open(&loop->worker->reply);
+}
+
+void loop_abort_line(struct loop *loop)
+{
+    reply_abort(&loop->worker->reply);
+    worker_enter(loop->worker, NULL);
+}
+
+bool loop_send_line(struct loop *loop, struct run *run)
+{
+    loop_offer(loop, run);
+    worker_enter(loop->worker, NULL);
+    return run->state == RUN_DRIVEN;
+}
+
+/* The host ends it; nothing more of it is sent. */
+static void loop_tell_cancel(struct loop *loop, struct run *run)
+{
+    run->is_cancel_told = true;
+    run->is_line_waiting = false;
+    run->stash.used = 0;
+    run->state = RUN_DRIVEN;
+    loop->host->cancel(loop->host, run);
+}
+
+void loop_end_driven(struct loop *loop, struct run *run)
+{
+    mr_assert(run->state == RUN_DRIVEN);
+    const struct failure *failure = &loop->worker->failure;
+    uint32_t reason = slot_cancel_reason(run->slot, run->reply.generation);
+    worker_enter(loop->worker, run);
+    if (reason != CANCEL_NONE)
+        loop_cancel(loop, run, reason);
+    else if (failure->is_set)
+        loop_fail(loop, run);
+    else
+        loop_end(loop, run, NULL);
+    worker_enter(loop->worker, NULL);
 }
 
 /* ---- ends ---------------------------------------------------------------------------------- */
@@ -355,6 +456,8 @@ static void loop_end(struct loop *loop, struct run *run, const struct failure *f
 {
     struct reply *reply = &loop->worker->reply;
     line_close(&run->line);
+    if (loop->host->finish)
+        loop->host->finish(loop->host, run);
     log_capture_flush();
 
     uint32_t last = loop->active[--loop->active_count];

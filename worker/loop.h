@@ -33,13 +33,30 @@ struct loop {
     uint32_t active_count;
     uint32_t watch_next; /* index into active: which waiting run is looked at next */
     bool is_stopping;
+    bool has_driven; /* a run was started that its host drives */
 };
 
 /* 0 or -ENOMEM. */
 int loop_init(struct loop *loop, struct worker *worker, struct host *host) MUST_USE;
 void loop_finish(struct loop *loop);
 
-/* Runs until a STOP record came and the last run ended. */
+/* Runs until a STOP record came and the last run ended, or until a run was started that its host
+ * drives: the host goes on with loop_turn() then. */
 void loop_run(struct loop *loop);
+
+/* The same for a host that sleeps itself, until the attachment's epoll is readable or `due_ns` has
+ * passed (0: at once; CLOCK_NEVER: no time). Never waits. False when loop_run() would end. */
+bool loop_turn(struct loop *loop, uint64_t *due_ns);
+
+/* One line of a driven run that waits for nothing: open, write the outputs array, then send or
+ * abort. Log lines and failures are of this run meanwhile. */
+struct mr_value *loop_open_line(struct loop *loop, struct run *run);
+void loop_abort_line(struct loop *loop);
+
+/* True when it was sent; false when it is kept until the window is open: host->resume() follows. */
+bool loop_send_line(struct loop *loop, struct run *run);
+
+/* Ends a driven run: as cancelled if it was, else with the worker's failure, if one is set. */
+void loop_end_driven(struct loop *loop, struct run *run);
 
 #endif

@@ -52,7 +52,10 @@ int message_send_failed(int socket, const struct failure *failure)
     msgpack_pack_array(&packer, 3);
     msgpack_pack_uint32(&packer, failure->type);
     msgpack_pack_str_with_body(&packer, failure->text, failure->bytes);
-    msgpack_pack_nil(&packer);
+    if (failure->traceback)
+        msgpack_pack_str_with_body(&packer, failure->traceback, failure->traceback_bytes);
+    else
+        msgpack_pack_nil(&packer);
     int rc = message_send(socket, MESSAGE_FAILED, body.data, body.size);
     msgpack_sbuffer_destroy(&body);
     return rc;

@@ -16,7 +16,7 @@
 #define REPLY_SCRATCH_KEEP_BYTES (256u * 1024)
 /* Around a log line: array head, level, string head. */
 #define REPLY_LOG_HEAD_BYTES 8u
-/* Around an error's message: array head, type, string head, nil. */
+/* Around an error's message and traceback: array head, type, string heads, nil. */
 #define REPLY_ERROR_HEAD_BYTES 16u
 
 static int reply_grow(struct mr_value *value, size_t bytes);
@@ -51,6 +51,7 @@ static void *reply_claim(struct reply *reply, uint32_t bytes)
         if (rc != -EAGAIN)
             leave(WORKER_EXIT_PROTOCOL, "the reply ring is corrupt: claim of %u bytes: %s", bytes,
                   strerror(-rc));
+        reply->wait_count++;
         doorbell_arm(&attachment->bell);
         rc = ring_claim(&attachment->reply, bytes, &payload);
         if (rc == -EAGAIN && attachment_sleep(attachment, CLOCK_NEVER) != 0)
@@ -232,42 +233,54 @@ void reply_end(struct reply *reply, struct reply_run *run)
     reply_send(reply, run, RECORD_END, nothing, 0);
 }
 
-/* Packs [number, text], or [number, text, nil]; both lengths are bounded far below 64 KiB. */
-static size_t reply_pack_text(uint8_t *out, uint8_t number, const char *text, size_t bytes,
-                              bool with_nil)
+/* Packs a text with a length of 16 bits; limits.h bounds them far below. */
+static size_t reply_pack_text(uint8_t *out, const char *text, size_t bytes)
 {
-    size_t at = 0;
-    out[at++] = with_nil ? 0x93 : 0x92; /* array of three, of two */
-    out[at++] = number;
-    out[at++] = 0xda; /* text with a length of 16 bits */
-    out[at++] = (uint8_t)(bytes >> 8);
-    out[at++] = (uint8_t)bytes;
-    memcpy(out + at, text, bytes);
-    at += bytes;
-    if (with_nil)
-        out[at++] = 0xc0;
-    return at;
+    out[0] = 0xda;
+    out[1] = (uint8_t)(bytes >> 8);
+    out[2] = (uint8_t)bytes;
+    memcpy(out + 3, text, bytes);
+    return 3 + bytes;
 }
 
 void reply_error(struct reply *reply, struct reply_run *run, const struct failure *failure)
 {
     mr_assert(!reply->is_open);
     uint8_t packed[REPLY_ERROR_HEAD_BYTES + ERROR_MESSAGE_BYTES_MAX];
-    size_t bytes =
-        reply_pack_text(packed, (uint8_t)failure->type, failure->text, failure->bytes, true);
-    reply_send(reply, run, RECORD_ERROR, packed, bytes);
+    uint8_t *out = packed;
+    size_t wanted = REPLY_ERROR_HEAD_BYTES + failure->bytes + failure->traceback_bytes;
+    bool has_traceback = failure->traceback && buffer_reserve(&reply->scratch, wanted) == 0;
+    if (has_traceback)
+        out = reply->scratch.bytes;
+    size_t at = 0;
+    out[at++] = 0x93; /* array of three */
+    out[at++] = (uint8_t)failure->type;
+    at += reply_pack_text(out + at, failure->text, failure->bytes);
+    if (has_traceback)
+        at += reply_pack_text(out + at, failure->traceback, failure->traceback_bytes);
+    else
+        out[at++] = 0xc0; /* nil */
+    reply_send(reply, run, RECORD_ERROR, out, at);
 }
 
-static void reply_log_line(struct reply *reply, enum mr_log_level level, const char *text,
-                           size_t bytes)
+/* Publishes one log line in a claim that has room for it. */
+static void reply_commit_log(struct reply *reply, const struct reply_run *run, uint8_t *payload,
+                             enum mr_log_level level, const char *text, size_t bytes)
 {
     const struct reply_run nobody = {.slot = 0};
-    const struct reply_run *run = reply->current ? reply->current : &nobody;
-    uint8_t *payload = reply_claim(reply, (uint32_t)(bytes + REPLY_LOG_HEAD_BYTES));
-    size_t packed = reply_pack_text(payload, (uint8_t)level, text, bytes, false);
-    struct record meta = reply_meta(run, RECORD_LOG, packed);
+    payload[0] = 0x92; /* array of two */
+    payload[1] = (uint8_t)level;
+    size_t packed = 2 + reply_pack_text(payload + 2, text, bytes);
+    struct record meta = reply_meta(run ? run : &nobody, RECORD_LOG, packed);
     meta.sequence = 0; /* log lines have no place in the sequence */
     reply_publish(reply, &meta);
+}
+
+/* Bytes of text that one record takes. */
+static size_t reply_log_room(const struct reply *reply)
+{
+    size_t room = reply->payload_max - REPLY_LOG_HEAD_BYTES;
+    return room < LOG_TEXT_BYTES_MAX ? room : LOG_TEXT_BYTES_MAX;
 }
 
 void reply_log(struct reply *reply, enum mr_log_level level, const char *text, size_t bytes)
@@ -275,15 +288,27 @@ void reply_log(struct reply *reply, enum mr_log_level level, const char *text, s
     /* The ring has one claim at a time. Without memory to move the chunk to, the line is lost. */
     if (reply->is_claimed && reply_spill(reply, REPLY_CLAIM_BYTES) != 0)
         return;
-    size_t room = LOG_TEXT_BYTES_MAX;
-    if (room > reply->payload_max - REPLY_LOG_HEAD_BYTES)
-        room = reply->payload_max - REPLY_LOG_HEAD_BYTES;
     do {
-        size_t part = failure_cut(text, bytes, room);
-        reply_log_line(reply, level, text, part);
+        size_t part = failure_cut(text, bytes, reply_log_room(reply));
+        uint8_t *payload = reply_claim(reply, (uint32_t)(part + REPLY_LOG_HEAD_BYTES));
+        reply_commit_log(reply, reply->current, payload, level, text, part);
         text += part;
         bytes -= part;
     } while (bytes > 0);
+}
+
+bool reply_try_log(struct reply *reply, const struct reply_run *run, enum mr_log_level level,
+                   const char *text, size_t bytes)
+{
+    if (reply->is_claimed && reply_spill(reply, REPLY_CLAIM_BYTES) != 0)
+        return false;
+    size_t part = failure_cut(text, bytes, reply_log_room(reply));
+    void *payload;
+    if (ring_claim(&reply->attachment->reply, (uint32_t)(part + REPLY_LOG_HEAD_BYTES), &payload) !=
+        0)
+        return false;
+    reply_commit_log(reply, run, payload, level, text, part);
+    return true;
 }
 
 void reply_trim(struct reply *reply)

@@ -44,6 +44,7 @@ struct reply {
     bool is_claimed;      /* ... in the ring; else in scratch */
     struct mr_value value;
     struct buffer scratch;
+    uint64_t wait_count; /* how often it was waited for room, which leaves the doorbell disarmed */
 };
 
 void reply_init(struct reply *reply, struct attachment *attachment, struct failure *failure);
@@ -72,6 +73,11 @@ void reply_error(struct reply *reply, struct reply_run *run, const struct failur
 
 /* One line of the log, for the current run. Longer lines become several. */
 void reply_log(struct reply *reply, enum mr_log_level level, const char *text, size_t bytes);
+
+/* The same for code that must not wait, and for a run that is said (NULL: none): false when there
+ * is no room for a whole line now. */
+bool reply_try_log(struct reply *reply, const struct reply_run *run, enum mr_log_level level,
+                   const char *text, size_t bytes) MUST_USE;
 
 /* Gives back memory that only large values needed. Call before sleeping. */
 void reply_trim(struct reply *reply);

@@ -7,7 +7,8 @@
  *     +-- END, ERROR ---+
  *
  * READY runs are stepped in turn. LATER and WINDOW runs are not: the first wait for a time, the
- * second for their client to take what was sent.
+ * second for their client to take what was sent. A run that its host drives is DRIVEN in place of
+ * READY and LATER.
  */
 #ifndef WORKER_RUN_H
 #define WORKER_RUN_H
@@ -29,6 +30,7 @@ enum run_state {
     RUN_READY,
     RUN_LATER,
     RUN_WINDOW,
+    RUN_DRIVEN,
     RUN_STATE_COUNT
 };
 
@@ -38,6 +40,9 @@ struct run {
     enum run_state state;
     struct slot_shared *slot; /* borrowed, in the segment */
     uint32_t active_index;    /* among the loop's active runs */
+    bool is_driven;           /* by its host */
+    bool is_cancel_told;      /* ... which knows that it is cancelled */
+    uint64_t line_count;      /* ... and has sent so many lines */
     bool is_line_waiting; /* the stash holds a complete line; else the start of one, or nothing */
     struct buffer stash;
     uint64_t charged;        /* flow control (protocol.h) */
