@@ -39,6 +39,7 @@ struct check_values {
     bool json;
     uint32_t timeout_ms;
     const char *worker;
+    const char *python;
 };
 
 static const struct cli_option options[] = {
@@ -49,6 +50,8 @@ static const struct cli_option options[] = {
     {"worker", "PATH", CLI_TEXT, CLI_MEMBER(struct check_values, worker),
      .help = "the worker program; if not said, millrace-worker beside this program or in "
              "../libexec/millrace"},
+    {"python", "PATH", CLI_TEXT, CLI_MEMBER(struct check_values, python),
+     .help = "the interpreter of a Python pipeline; if not said, python3 in PATH"},
 };
 
 static const struct cli_command command = {
@@ -78,7 +81,7 @@ struct check {
 static int check_pipeline(const struct pipeline_config *pipeline,
                           const struct check_values *values);
 static int check_start(struct check *check, const struct pipeline_config *pipeline,
-                       const char *worker_path);
+                       const char *worker_path, const char *python_folder);
 static void check_watch(struct check *check, uint32_t timeout_ms);
 static void check_end(struct check *check);
 static void check_finish(struct check *check);
@@ -113,7 +116,11 @@ static int check_pipeline(const struct pipeline_config *pipeline, const struct c
 {
     char reason[WORKER_REASON_BYTES];
     char *worker_path;
-    if (worker_find(values->worker, &worker_path, reason) < 0) {
+    char *python_folder = NULL;
+    int rc = pipeline_config_is_python(pipeline)
+                 ? worker_find_python(values->python, &worker_path, &python_folder, reason)
+                 : worker_find(values->worker, &worker_path, reason);
+    if (rc < 0) {
         cli_fail("check: %s", reason);
         return EXIT_CODE_WORKER;
     }
@@ -127,7 +134,7 @@ static int check_pipeline(const struct pipeline_config *pipeline, const struct c
         .child = {.pidfd = -1},
     };
     int exit_code = EXIT_CODE_PIPELINE;
-    int rc = check_start(&check, pipeline, worker_path);
+    rc = check_start(&check, pipeline, worker_path, python_folder);
     if (rc < 0) {
         cli_fail("check: cannot start the worker %s: %s", worker_path, strerror(-rc));
         exit_code = EXIT_CODE_WORKER;
@@ -143,13 +150,14 @@ static int check_pipeline(const struct pipeline_config *pipeline, const struct c
     }
     check_finish(&check);
     free(worker_path);
+    free(python_folder);
     return exit_code;
 }
 
 /* ---- the worker's life --------------------------------------------------------------------- */
 
 static int check_start(struct check *check, const struct pipeline_config *pipeline,
-                       const char *worker_path)
+                       const char *worker_path, const char *python_folder)
 {
     int pair[2];
     int rc = segment_create(&check->segment,
@@ -175,6 +183,7 @@ static int check_start(struct check *check, const struct pipeline_config *pipeli
     /* What it prints is passed on, and nothing of it can be taken for our own output. */
     return worker_spawn(&check->child, &(struct worker_spawn_options){
                                            .worker_path = worker_path,
+                                           .python_folder = python_folder,
                                            .source = pipeline->source,
                                            .name = pipeline->name,
                                            .pointer = pipeline->pointer,

@@ -25,6 +25,7 @@ struct serve_values {
     struct cli_list listen;
     const char *token_file;
     const char *worker;
+    const char *python;
     uint32_t log_level;    /* an index into log_levels */
     uint32_t error_status; /* an index into error_statuses */
 };
@@ -104,6 +105,10 @@ static const struct cli_option options[] = {
     {"worker", "PATH", CLI_TEXT, MEMBER(worker),
      .help = "the worker program; if not said, millrace-worker beside this program or in "
              "../libexec/millrace"},
+    {"python", "PATH", CLI_TEXT, MEMBER(python),
+     .help =
+         "the interpreter of Python pipelines, a virtualenv's for example; if not said, python3 "
+         "in PATH"},
 };
 /* clang-format on */
 
@@ -112,7 +117,8 @@ static const struct cli_command command = {
     .words = "[POINTER=]SOURCE[:NAME]...",
     .about =
         "Serves pipelines over HTTP, each in worker processes of its own. SOURCE is a shared\n"
-        "object made with <millrace/pipeline.h>, NAME the pipeline in it if there are several.\n"
+        "object made with <millrace/pipeline.h>, or a Python file or module (a.py, package.a);\n"
+        "NAME is the pipeline in it, which only a module needs if there are not several.\n"
         "Clients call it by POINTER, like me/words:v1; if not said, local/NAME:v1.",
     .options = options,
     .option_count = ARRAY_COUNT(options),
@@ -238,8 +244,18 @@ static int sources_check(const struct config *config)
 
 static int worker_fill(struct serve_values *values)
 {
+    struct config *config = &values->config;
     char reason[WORKER_REASON_BYTES];
-    if (worker_find(values->worker, &values->config.worker_path, reason) == 0)
+    uint32_t python_count = 0;
+    for (uint32_t i = 0; i < config->pipeline_count; i++)
+        python_count += pipeline_config_is_python(&config->pipelines[i]);
+    int rc = 0;
+    if (python_count < config->pipeline_count)
+        rc = worker_find(values->worker, &config->worker_path, reason);
+    if (rc == 0 && python_count > 0)
+        rc = worker_find_python(values->python, &config->python_path, &config->python_folder,
+                                reason);
+    if (rc == 0)
         return EXIT_CODE_OK;
     cli_fail("serve: %s", reason);
     return EXIT_CODE_WORKER;

@@ -105,6 +105,8 @@ void config_finish(struct config *config)
     for (uint32_t i = 0; i < config->listen_count; i++)
         free(config->listen[i]);
     free(config->worker_path);
+    free(config->python_path);
+    free(config->python_folder);
     tokens_finish(&config->tokens);
     *config = (struct config){0};
 }
@@ -154,6 +156,41 @@ static bool is_name(const char *text)
     return *text == '\0';
 }
 
+bool pipeline_config_is_python(const struct pipeline_config *pipeline)
+{
+    return pipeline->kind != SOURCE_SHARED_OBJECT;
+}
+
+/* package.module, which is not taken for a file: no slash, and each part a name. */
+static bool is_module(const char *source)
+{
+    bool starts = true;
+    for (; *source != '\0'; source++) {
+        bool is_digit = *source >= '0' && *source <= '9';
+        if (*source == '.' ? starts
+                           : (!is_alnum(*source) && *source != '_') || (starts && is_digit))
+            return false;
+        starts = *source == '.';
+    }
+    return !starts;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t bytes = strlen(text);
+    return bytes > strlen(end) && strcmp(text + bytes - strlen(end), end) == 0;
+}
+
+/* A shared object may have any name; one that Python could import needs NAME and no .so. */
+static enum source_kind source_kind_of(const char *source, bool has_name)
+{
+    if (ends_with(source, ".py"))
+        return SOURCE_PYTHON_FILE;
+    if (has_name && !ends_with(source, ".so") && is_module(source))
+        return SOURCE_PYTHON_MODULE;
+    return SOURCE_SHARED_OBJECT;
+}
+
 /* SOURCE[:NAME]. What follows the last colon is a name unless it has a slash. */
 static int pipeline_set_source(struct pipeline_config *out, const char *rest,
                                char reason[CONFIG_REASON_BYTES])
@@ -167,12 +204,20 @@ static int pipeline_set_source(struct pipeline_config *out, const char *rest,
     if (colon && !is_name(colon + 1))
         return refuse(reason, "'%s' is not the name of a pipeline (letters, digits and _)",
                       colon + 1);
-    /* dlopen() would look for a path without a slash in the library folders. */
-    bool has_slash = memchr(rest, '/', (size_t)source_bytes) != NULL;
-    char *source;
-    if (asprintf(&source, "%s%.*s", has_slash ? "" : "./", source_bytes, rest) == -1)
+    char *source = strndup(rest, (size_t)source_bytes);
+    if (!source)
         return no_memory(reason);
     out->source = source;
+    out->kind = source_kind_of(source, colon != NULL);
+    /* dlopen() would look for a path without a slash in the library folders. */
+    if (out->kind != SOURCE_PYTHON_MODULE && !strchr(source, '/')) {
+        int rc = asprintf(&out->source, "./%s", source);
+        free(source);
+        if (rc == -1) {
+            out->source = NULL;
+            return no_memory(reason);
+        }
+    }
     if (colon && !(out->name = strdup(colon + 1)))
         return no_memory(reason);
     return 0;
@@ -240,6 +285,8 @@ int pipeline_config_check_source(const struct pipeline_config *pipeline,
 {
     struct stat file;
     int error = 0;
+    if (pipeline->kind == SOURCE_PYTHON_MODULE)
+        return 0; /* where it is, only its interpreter knows */
     if (stat(pipeline->source, &file) == -1)
         error = errno;
     else if (S_ISDIR(file.st_mode))

@@ -35,11 +35,20 @@
 #define FD_COUNT_PER_WORKER 8u
 #define FD_COUNT_RESERVED 64u
 
+/* What a pipeline is made of, which decides the program that executes it. */
+enum source_kind {
+    SOURCE_SHARED_OBJECT = 0,
+    SOURCE_PYTHON_FILE,   /* a path that ends with .py */
+    SOURCE_PYTHON_MODULE, /* package.module, found by the interpreter */
+    SOURCE_KIND_COUNT
+};
+
 /* One [POINTER=]SOURCE[:NAME] of the command line. Strings are owned by the config. */
 struct pipeline_config {
     char *pointer; /* my_user/my_pipeline:v1 */
     char id[PIPELINE_ID_BYTES];
-    char *source; /* path of the shared object */
+    enum source_kind kind;
+    char *source; /* a path, or a module's name */
     char *name;   /* of the pipeline inside it; NULL: the only one */
 };
 
@@ -49,7 +58,9 @@ struct config {
 
     uint32_t worker_count; /* of each pipeline, --workers */
     uint32_t concurrency;  /* runs a worker interleaves, --concurrency */
-    char *worker_path;     /* of the millrace-worker binary */
+    char *worker_path;     /* of the millrace-worker binary; NULL: no pipeline needs it */
+    char *python_path;     /* of the interpreter; likewise, --python */
+    char *python_folder;   /* of the millrace_worker package; likewise */
     uint32_t request_ring_bytes;
     uint32_t reply_ring_bytes;
     uint32_t window_bytes; /* --window */
@@ -113,6 +124,9 @@ void config_finish(struct config *config);
 int pipeline_config_parse(struct pipeline_config *out, const char *argument,
                           char reason[CONFIG_REASON_BYTES]) MUST_USE;
 void pipeline_config_finish(struct pipeline_config *pipeline);
+
+/* Whether a Python interpreter executes it, rather than millrace-worker. */
+bool pipeline_config_is_python(const struct pipeline_config *pipeline);
 
 /* Whether the source can be loaded as far as its file tells: -ENOENT, -EISDIR, -EACCES, -ENOEXEC
  * (not a regular file), ..., with `reason`. */

@@ -23,6 +23,7 @@
 #define ARGUMENT_COUNT_MAX 16u
 
 #define NUMBER_TEXT_BYTES 24u
+#define PYTHON_PATH "PYTHONPATH"
 
 /* What a worker inherits, as source in this process and target in the child. */
 struct inherited_fd {
@@ -42,7 +43,8 @@ static int attributes_fill(posix_spawnattr_t *attributes);
 static int worker_exec(pid_t *pid, const struct worker_spawn_options *options,
                        const posix_spawn_file_actions_t *actions,
                        const posix_spawnattr_t *attributes);
-static char **environment_create(void);
+static int python_path_create(const char *folder, char **variable);
+static char **environment_create(char *python_path);
 
 int worker_spawn(struct worker_child *out, const struct worker_spawn_options *options)
 {
@@ -164,7 +166,13 @@ static int worker_exec(pid_t *pid, const struct worker_spawn_options *options,
 
     const char *arguments[ARGUMENT_COUNT_MAX];
     size_t count = 0;
-    arguments[count++] = "millrace-worker";
+    if (options->python_folder) {
+        arguments[count++] = options->worker_path; /* tells the interpreter its virtualenv */
+        arguments[count++] = "-m";
+        arguments[count++] = "millrace_worker";
+    } else {
+        arguments[count++] = "millrace-worker";
+    }
     arguments[count++] = "--source";
     arguments[count++] = options->source;
     if (options->name) {
@@ -182,15 +190,31 @@ static int worker_exec(pid_t *pid, const struct worker_spawn_options *options,
     arguments[count++] = NULL;
     mr_assert(count <= ARRAY_COUNT(arguments));
 
-    char **environment = environment_create();
-    if (!environment)
+    char *python_path = NULL;
+    if (options->python_folder && python_path_create(options->python_folder, &python_path) < 0)
         return -ENOMEM;
+    char **environment = environment_create(python_path);
+    if (!environment) {
+        free(python_path);
+        return -ENOMEM;
+    }
     /* exec copies the strings and never writes them; its prototype is older than const. */
     char *vector[ARGUMENT_COUNT_MAX];
     memcpy(vector, arguments, count * sizeof(vector[0]));
     int rc = -posix_spawn(pid, options->worker_path, actions, attributes, vector, environment);
     free(environment);
+    free(python_path);
     return rc;
+}
+
+/* PYTHONPATH=, with what is in it already first. */
+static int python_path_create(const char *folder, char **variable)
+{
+    const char *given = getenv(PYTHON_PATH);
+    bool is_given = given && *given != '\0';
+    int bytes = asprintf(variable, PYTHON_PATH "=%s%s%s", is_given ? given : "",
+                         is_given ? ":" : "", folder);
+    return bytes == -1 ? -ENOMEM : 0;
 }
 
 /* Names a worker is given, as they stand; a final '*' stands for any rest. Those of the sanitizers
@@ -215,19 +239,25 @@ static bool environment_passes(const char *variable)
     return false;
 }
 
-/* Pointers into our own environment, in memory the caller frees. NULL: no memory. */
-static char **environment_create(void)
+/* Pointers into our own environment, in memory the caller frees; `python_path` (may be NULL) takes
+ * the place of the PYTHONPATH there. NULL: no memory. */
+static char **environment_create(char *python_path)
 {
     size_t count = 0;
     while (environ && environ[count])
         count++;
-    char **environment = calloc(count + 1, sizeof(*environment));
+    char **environment = calloc(count + 2, sizeof(*environment));
     if (!environment)
         return NULL;
     size_t kept = 0;
-    for (size_t i = 0; i < count; i++)
-        if (environment_passes(environ[i]))
+    for (size_t i = 0; i < count; i++) {
+        bool is_replaced =
+            python_path && strncmp(environ[i], PYTHON_PATH "=", strlen(PYTHON_PATH "=")) == 0;
+        if (environment_passes(environ[i]) && !is_replaced)
             environment[kept++] = environ[i];
+    }
+    if (python_path)
+        environment[kept++] = python_path;
     return environment;
 }
 
@@ -290,5 +320,73 @@ int worker_find(const char *given, char **path, char reason[WORKER_REASON_BYTES]
     if (!copy)
         return -ENOMEM;
     *path = copy;
+    return 0;
+}
+
+/* ---- Python -------------------------------------------------------------------------------- */
+
+static const char *const python_places[] = {"python", "../lib/millrace/python"};
+
+/* The program a shell would start by this name. */
+static int python_look_up(const char *name, char **path)
+{
+    const char *folders = getenv("PATH");
+    while (folders && *folders != '\0') {
+        size_t bytes = strcspn(folders, ":");
+        char *candidate;
+        if (asprintf(&candidate, "%.*s/%s", (int)bytes, folders, name) == -1)
+            return -ENOMEM;
+        if (bytes > 0 && worker_check(candidate) == 0) {
+            *path = candidate;
+            return 0;
+        }
+        free(candidate);
+        folders += bytes + (folders[bytes] == ':');
+    }
+    return -ENOENT;
+}
+
+static int python_find_folder(char **folder, char reason[WORKER_REASON_BYTES])
+{
+    char own[PATH_MAX];
+    program_folder(own);
+    for (size_t i = 0; i < ARRAY_COUNT(python_places); i++) {
+        char *candidate;
+        if (asprintf(&candidate, "%s%s/millrace_worker/_ring.abi3.so", own, python_places[i]) == -1)
+            return -ENOMEM;
+        bool is_there = access(candidate, R_OK) == 0;
+        free(candidate);
+        if (is_there)
+            return asprintf(folder, "%s%s", own, python_places[i]) == -1 ? -ENOMEM : 0;
+    }
+    snprintf(reason, WORKER_REASON_BYTES,
+             "no worker for Python: millrace_worker with its extension is neither in %s nor in %s "
+             "of %.512s (it is built when the headers of python3-dev are there)",
+             python_places[0], python_places[1], own);
+    return -ENOENT;
+}
+
+int worker_find_python(const char *given, char **path, char **folder,
+                       char reason[WORKER_REASON_BYTES])
+{
+    const char *name = given ? given : "python3";
+    char *found = NULL;
+    snprintf(reason, WORKER_REASON_BYTES, "no memory");
+    int rc = strchr(name, '/') ? worker_check(name) : python_look_up(name, &found);
+    if (rc == -ENOMEM)
+        return rc;
+    if (rc < 0) {
+        snprintf(reason, WORKER_REASON_BYTES, "cannot execute the Python interpreter %.512s: %s",
+                 name, strerror(-rc));
+        return rc;
+    }
+    if (!found && !(found = strdup(name)))
+        return -ENOMEM;
+    rc = python_find_folder(folder, reason);
+    if (rc < 0) {
+        free(found);
+        return rc;
+    }
+    *path = found;
     return 0;
 }

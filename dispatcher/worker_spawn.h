@@ -25,7 +25,9 @@ struct worker_child {
 
 /* Every descriptor is borrowed, and may have any number, those of enum worker_fd included. */
 struct worker_spawn_options {
-    const char *worker_path; /* of the millrace-worker binary */
+    const char *worker_path; /* of the millrace-worker binary, or of the Python interpreter */
+    /* Of the package millrace_worker; NULL: worker_path is no interpreter. */
+    const char *python_folder;
     const char *source;
     const char *name; /* of the pipeline inside the source; NULL: the only one */
     const char *pointer;
@@ -49,5 +51,11 @@ int worker_spawn(struct worker_child *out, const struct worker_spawn_options *op
  * line in `reason`. */
 #define WORKER_REASON_BYTES 1024u
 int worker_find(const char *given, char **path, char reason[WORKER_REASON_BYTES]) MUST_USE;
+
+/* The same for Python pipelines: the interpreter `given` (NULL: "python3"; a name without a slash
+ * is looked up in PATH), and the folder of millrace_worker: python beside this program, or
+ * ../lib/millrace/python. */
+int worker_find_python(const char *given, char **path, char **folder,
+                       char reason[WORKER_REASON_BYTES]) MUST_USE;
 
 #endif
