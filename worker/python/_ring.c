@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * _ring.c - the extension millrace_worker._ring: the functions that its Python half calls.
+ *
+ * Everything here runs under the interpreter's lock, which is given back only while the process
+ * sleeps. A forked copy of the process (forget()) does nothing any more.
+ */
+#include "worker/python/_ring.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "millrace/protocol.h"
+#include "shm/slot.h"
+#include "worker/clock.h"
+#include "worker/leave.h"
+#include "worker/message.h"
+#include "worker/process.h"
+
+/* User code may use it until the last instruction of the process. */
+static struct host_py host;
+
+static void *ring_give_lock_back(void)
+{
+    return PyEval_SaveThread();
+}
+
+/* Handlers of signals that user code set run now, as we may sleep for long. */
+static void ring_take_lock(void *state)
+{
+    PyEval_RestoreThread(state);
+    if (PyErr_CheckSignals() != 0)
+        PyErr_Print(); /* which ends the process when that was SystemExit */
+}
+
+/* ---- starting ------------------------------------------------------------------------------ */
+
+static PyObject *ring_attach(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    int parent;
+    unsigned int index;
+    char reason[256];
+    if (!PyArg_ParseTuple(arguments, "iI", &parent, &index))
+        return NULL;
+    process_prepare(parent, index);
+    struct worker *worker = &host.worker;
+    if (attachment_init(&worker->attachment, reason, sizeof reason) != 0)
+        leave(WORKER_EXIT_ATTACH, "%s", reason);
+    worker->attachment.lock = (struct attachment_lock){ring_give_lock_back, ring_take_lock};
+    failure_clear(&worker->failure);
+    reply_init(&worker->reply, &worker->attachment, &worker->failure);
+    host_py_init(&host);
+    /* What C code prints leaves at the end of its line, not when 4096 bytes have gathered. */
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    Py_RETURN_NONE;
+}
+
+static PyObject *ring_hello(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    PyObject *name;
+    PyObject *inputs;
+    PyObject *outputs;
+    if (!PyArg_ParseTuple(arguments, "UO!O!", &name, &PyList_Type, &inputs, &PyList_Type,
+                          &outputs) ||
+        hello_send_py(&host, name, inputs, outputs) != 0)
+        return NULL;
+    Py_RETURN_NONE;
+}
+
+/* Sends FAILED and leaves; where the dispatcher is gone too, that is said. */
+static PyObject *ring_fail(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    int code;
+    PyObject *description;
+    if (!PyArg_ParseTuple(arguments, "iO!", &code, &PyTuple_Type, &description) ||
+        !host_py_set_failure(&host, description))
+        return NULL;
+    int rc = message_send_failed(host.worker.attachment.socket, &host.worker.failure);
+    if (rc != 0)
+        leave((enum worker_exit)code, "%s (not sent: %s)", host.worker.failure.text, strerror(-rc));
+    _exit(code);
+}
+
+/* serve(callbacks): READY, and then runs. True when it is over, False when turn() goes on. */
+static PyObject *ring_serve(PyObject *module, PyObject *callbacks)
+{
+    (void)module;
+    Py_INCREF(callbacks);
+    Py_XDECREF(host.callbacks);
+    host.callbacks = callbacks;
+    if (loop_init(&host.loop, &host.worker, &host.host) != 0)
+        return PyErr_NoMemory();
+    host.is_serving = true;
+    int rc = message_send(host.worker.attachment.socket, MESSAGE_READY, NULL, 0);
+    if (rc != 0)
+        leave(WORKER_EXIT_ORPHAN, "READY was not sent: %s", strerror(-rc));
+    loop_run(&host.loop);
+    return PyBool_FromLong(!host.loop.has_driven);
+}
+
+/* ---- turns --------------------------------------------------------------------------------- */
+
+/* turn(): never waits. None when all is over, else the seconds until the next turn is due, -1 when
+ * only fileno() becoming readable makes it due. */
+static PyObject *ring_turn(PyObject *module, PyObject *nothing)
+{
+    (void)module;
+    (void)nothing;
+    uint64_t due_ns;
+    host_py_check_process(&host);
+    host.is_turning = true;
+    if (!loop_turn(&host.loop, &due_ns))
+        Py_RETURN_NONE;
+    if (due_ns == CLOCK_NEVER)
+        return PyFloat_FromDouble(-1.0);
+    uint64_t now_ns = clock_now_ns();
+    return PyFloat_FromDouble(
+        due_ns <= now_ns ? 0.0 : (double)(due_ns - now_ns) / (double)CLOCK_NS_PER_S);
+}
+
+/* Waiting for room in the ring leaves the doorbell disarmed; a turn arms it again. */
+static void ring_make_turn_due(uint64_t wait_count)
+{
+    const uint64_t one = 1;
+    if (!host.is_turning || host.worker.reply.wait_count == wait_count)
+        return;
+    ssize_t written = write(WORKER_FD_BELL, &one, sizeof one);
+    mr_assert(written == (ssize_t)sizeof one || errno == EAGAIN);
+}
+
+static PyObject *ring_fileno(PyObject *module, PyObject *nothing)
+{
+    (void)module;
+    (void)nothing;
+    return PyLong_FromLong(host.worker.attachment.epoll);
+}
+
+/* line(key, values): True when it was sent, False when resume() will follow, or a text that says why
+ * it cannot be sent. */
+static PyObject *ring_line(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    unsigned long long key;
+    PyObject *values;
+    if (!PyArg_ParseTuple(arguments, "KO!", &key, &PyTuple_Type, &values))
+        return NULL;
+    host_py_check_process(&host);
+    struct run *run = host_py_find(&host, key);
+    if (!run || run->state != RUN_DRIVEN || run->is_cancel_told) {
+        PyErr_SetString(PyExc_RuntimeError, "the run is over, or waits");
+        return NULL;
+    }
+    uint64_t wait_count = host.worker.reply.wait_count;
+    int rc = host_py_send_line(&host, run, values);
+    ring_make_turn_due(wait_count);
+    if (rc >= 0)
+        return PyBool_FromLong(rc);
+    PyObject *text = PyUnicode_DecodeUTF8(host.worker.failure.text,
+                                          (Py_ssize_t)host.worker.failure.bytes, "replace");
+    failure_clear(&host.worker.failure);
+    return text;
+}
+
+/* end(key, description): ends a driven run; None when it completed. */
+static PyObject *ring_end(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    unsigned long long key;
+    PyObject *description;
+    if (!PyArg_ParseTuple(arguments, "KO", &key, &description))
+        return NULL;
+    host_py_check_process(&host);
+    struct run *run = host_py_find(&host, key);
+    if (!run || run->state != RUN_DRIVEN)
+        Py_RETURN_NONE; /* over already */
+    if (description != Py_None && !host_py_set_failure(&host, description))
+        return NULL;
+    uint64_t wait_count = host.worker.reply.wait_count;
+    loop_end_driven(&host.loop, run);
+    ring_make_turn_due(wait_count);
+    Py_RETURN_NONE;
+}
+
+/* ---- for user code and its log ------------------------------------------------------------- */
+
+/* The run of a key, or the one that is stepped, or the only one there is. */
+static const struct reply_run *ring_run_of(PyObject *key)
+{
+    if (key != Py_None) {
+        const struct run *run = host_py_find(&host, PyLong_AsUnsignedLongLong(key));
+        PyErr_Clear();
+        return run ? &run->reply : NULL;
+    }
+    if (host.worker.current)
+        return &host.worker.current->reply;
+    if (host.is_serving && host.loop.active_count == 1)
+        return &host.loop.runs[host.loop.active[0]].reply;
+    return NULL;
+}
+
+/* log(level, text, key): one line; False when it could not be taken without waiting. */
+static PyObject *ring_log(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    int level;
+    const char *text;
+    Py_ssize_t bytes;
+    PyObject *key;
+    int may_wait;
+    if (!PyArg_ParseTuple(arguments, "iy#Op", &level, &text, &bytes, &key, &may_wait))
+        return NULL;
+    if (host.is_child || !host.worker.attachment.segment.header)
+        Py_RETURN_FALSE;
+    struct reply *reply = &host.worker.reply;
+    const struct reply_run *run = ring_run_of(key);
+    if (!may_wait)
+        return PyBool_FromLong(
+            reply_try_log(reply, run, (enum mr_log_level)level, text, (size_t)bytes));
+    const struct reply_run *current = reply->current;
+    uint64_t wait_count = reply->wait_count;
+    reply->current = run;
+    reply_log(reply, (enum mr_log_level)level, text, (size_t)bytes);
+    reply->current = current;
+    ring_make_turn_due(wait_count);
+    Py_RETURN_TRUE;
+}
+
+/* current(): the key of the run whose code is called, or None. */
+static PyObject *ring_current(PyObject *module, PyObject *nothing)
+{
+    (void)module;
+    (void)nothing;
+    if (!host.worker.current)
+        Py_RETURN_NONE;
+    return PyLong_FromUnsignedLongLong(host_py_key(&host.worker.current->reply));
+}
+
+/* The run asked about: that of the key, else the one that is stepped. */
+static const struct run *ring_asked(PyObject *key)
+{
+    if (key == Py_None)
+        return host.worker.current;
+    const struct run *run = host_py_find(&host, PyLong_AsUnsignedLongLong(key));
+    PyErr_Clear();
+    return run;
+}
+
+static PyObject *ring_cancelled(PyObject *module, PyObject *key)
+{
+    (void)module;
+    const struct run *run = host.is_child ? NULL : ring_asked(key);
+    if (!run)
+        Py_RETURN_FALSE;
+    slot_progress(run->slot, clock_coarse_ns()); /* who asks is alive */
+    return PyBool_FromLong(slot_cancel_reason(run->slot, run->reply.generation) != 0);
+}
+
+static PyObject *ring_run_id(PyObject *module, PyObject *key)
+{
+    (void)module;
+    const struct run *run = ring_asked(key);
+    return PyUnicode_FromString(run ? run->id : "");
+}
+
+/* forget(): called in a forked child. The segment is not mapped there; the descriptors go now. */
+static PyObject *ring_forget(PyObject *module, PyObject *nothing)
+{
+    (void)module;
+    (void)nothing;
+    if (!host.is_child && host.worker.attachment.segment.header) {
+        for (int fd = WORKER_FD_SEGMENT; fd < WORKER_FD_COUNT; fd++)
+            close(fd);
+        close(host.worker.attachment.epoll);
+        host.is_child = true;
+    }
+    Py_RETURN_NONE;
+}
+
+/* ---- the module ---------------------------------------------------------------------------- */
+
+static PyMethodDef ring_methods[] = {
+    {"attach", ring_attach, METH_VARARGS, NULL}, {"hello", ring_hello, METH_VARARGS, NULL},
+    {"fail", ring_fail, METH_VARARGS, NULL},     {"serve", ring_serve, METH_O, NULL},
+    {"turn", ring_turn, METH_NOARGS, NULL},      {"fileno", ring_fileno, METH_NOARGS, NULL},
+    {"line", ring_line, METH_VARARGS, NULL},     {"end", ring_end, METH_VARARGS, NULL},
+    {"log", ring_log, METH_VARARGS, NULL},       {"current", ring_current, METH_NOARGS, NULL},
+    {"cancelled", ring_cancelled, METH_O, NULL}, {"run_id", ring_run_id, METH_O, NULL},
+    {"forget", ring_forget, METH_NOARGS, NULL},  {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef ring_module = {
+    PyModuleDef_HEAD_INIT,
+    .m_name = "millrace_worker._ring",
+    .m_size = -1,
+    .m_methods = ring_methods,
+};
+
+PyMODINIT_FUNC PyInit__ring(void);
+
+PyMODINIT_FUNC PyInit__ring(void)
+{
+    return PyModule_Create(&ring_module);
+}

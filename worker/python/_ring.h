@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * _ring.h - what the parts of the Python extension share.
+ *
+ * The extension is the worker's own C code with another host: Python objects in place of a shared
+ * object's functions. It sees the limited API of Python 3.9 alone, so that one build serves every
+ * version since.
+ */
+#ifndef WORKER_PYTHON_RING_H
+#define WORKER_PYTHON_RING_H
+
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x03090000
+/* Before check.h, which bans words that Python.h uses. */
+#include <Python.h>
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "worker/buffer.h"
+#include "worker/graph.h"
+#include "worker/host.h"
+#include "worker/loop.h"
+#include "worker/object.h"
+#include "worker/worker.h"
+
+/* The Python host. One in the process. */
+struct host_py {
+    struct host host;     /* first: the loop's view of it */
+    struct worker worker; /* our end of everything shared */
+    struct loop loop;
+    bool is_serving;     /* the loop is made */
+    bool is_turning;     /* an event loop of Python's sleeps, not we */
+    bool is_child;       /* this is a forked copy, which must say nothing */
+    PyObject *callbacks; /* the object whose methods execute pipelines; owned */
+    PyObject *traceback; /* bytes that the failure at hand refers to; owned */
+    struct buffer scratch;
+};
+
+/* ---- _ring_pack.c: between Python objects and msgpack ---------------------------------------- */
+
+/* Writes one Python object, which `what` and `number` name in messages: "chunk 3 of type set cannot
+ * be sent as JSON". MR_ITEM, or a negative number with the value's failure set; no Python exception
+ * is left. */
+int pack_object(struct mr_value *value, PyObject *object, const char *what,
+                uint64_t number) MUST_USE;
+
+/* A new Python object of what came with a request. NULL with an exception. */
+PyObject *unpack_object(const struct mr_object *object) MUST_USE;
+
+/* ---- _ring_host.c: runs ---------------------------------------------------------------------- */
+
+void host_py_init(struct host_py *host);
+
+/* Turns the Python exception at hand into the worker's failure. */
+void host_py_fail(struct host_py *host);
+
+/* Sets the worker's failure from what describe() of the callbacks gave for an exception: (type,
+ * message, traceback or None). False with a Python exception when it is something else. */
+bool host_py_set_failure(struct host_py *host, PyObject *description) MUST_USE;
+
+/* The number that names a run to Python: of its slot and generation. */
+uint64_t host_py_key(const struct reply_run *run);
+
+/* The driven run of a key; NULL when it is over. */
+struct run *host_py_find(struct host_py *host, uint64_t key);
+
+/* Packs and sends one line of a driven run: `values` is a tuple with an item for each output. 1:
+ * sent, 0: waits for the window, negative: the failure is set and the run has still to be ended. */
+int host_py_send_line(struct host_py *host, struct run *run, PyObject *values) MUST_USE;
+
+/* A forked copy of the worker that comes back into it ends here. */
+void host_py_check_process(const struct host_py *host);
+
+/* ---- _ring_hello.c: what is served ----------------------------------------------------------- */
+
+/* Fills a graph from lists of dicts and sends HELLO. 0, or -1 with an exception. */
+int hello_send_py(struct host_py *host, PyObject *name, PyObject *inputs,
+                  PyObject *outputs) MUST_USE;
+
+#endif

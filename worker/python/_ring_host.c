@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * _ring_host.c - runs of Python pipelines: started by a callback, stepped by calling next().
+ *
+ * The callbacks are methods of one Python object (millrace_worker/_host.py):
+ *
+ *   start(key, id, inputs)  -> [(iterator, owner) or (None, value), ...], or None: it is driven
+ *   close(iterator, owner)     ends one output's iterator; raises nothing
+ *   finish(key)                the run is over
+ *   cancel(key), resume(key)   of driven runs (host.h)
+ *   describe(exception)     -> (type, message, traceback or None)
+ */
+#include "worker/python/_ring.h"
+
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "millrace/protocol.h"
+#include "worker/leave.h"
+
+/* One output that is an iterator. Memory of the run. */
+struct py_stream {
+    struct host_py *host;
+    PyObject *iterator; /* owned */
+    PyObject *owner;    /* what the pipe returned; owned */
+    uint64_t chunk_count;
+};
+
+/* Memory for large results that an idle worker keeps. */
+#define HOST_SCRATCH_KEEP_BYTES (256u * 1024)
+
+static int host_py_start(struct host *host, struct run *run);
+static void host_py_finish(struct host *host, struct run *run);
+static void host_py_cancel(struct host *host, struct run *run);
+static void host_py_resume(struct host *host, struct run *run);
+static int host_py_take_outputs(struct host_py *host, struct run *run, PyObject *outputs);
+
+static struct host_py *host_py_of(struct host *host)
+{
+    return (struct host_py *)(void *)host; /* host is its first member */
+}
+
+void host_py_init(struct host_py *host)
+{
+    host->host = (struct host){
+        .start = host_py_start,
+        .finish = host_py_finish,
+        .cancel = host_py_cancel,
+        .resume = host_py_resume,
+    };
+}
+
+void host_py_check_process(const struct host_py *host)
+{
+    if (host->is_child)
+        leave(WORKER_EXIT_ORPHAN, "a forked child came back from the pipeline: it ends here, only "
+                                  "the worker itself may go on (os._exit() ends a child)");
+}
+
+/* ---- names of runs ------------------------------------------------------------------------- */
+
+#define KEY_SLOT_BITS 16u
+
+uint64_t host_py_key(const struct reply_run *run)
+{
+    return (uint64_t)run->generation << KEY_SLOT_BITS | run->slot;
+}
+
+struct run *host_py_find(struct host_py *host, uint64_t key)
+{
+    uint64_t slot = key & ((1u << KEY_SLOT_BITS) - 1);
+    if (!host->is_serving || slot >= host->loop.slot_count)
+        return NULL;
+    struct run *run = &host->loop.runs[slot];
+    bool is_it = run->state != RUN_NONE && run->is_driven && host_py_key(&run->reply) == key;
+    return is_it ? run : NULL;
+}
+
+/* ---- failures ------------------------------------------------------------------------------ */
+
+bool host_py_set_failure(struct host_py *host, PyObject *description)
+{
+    int type;
+    const char *message;
+    Py_ssize_t message_bytes;
+    PyObject *traceback;
+    if (!PyArg_ParseTuple(description, "iy#O", &type, &message, &message_bytes, &traceback))
+        return false;
+    struct failure *failure = &host->worker.failure;
+    failure_set(failure, (enum error_type)type, "%.*s", (int)message_bytes, message);
+    if (traceback == Py_None)
+        return true;
+    char *text;
+    Py_ssize_t bytes;
+    if (PyBytes_AsStringAndSize(traceback, &text, &bytes) != 0)
+        return false;
+    Py_INCREF(traceback);
+    Py_XDECREF(host->traceback);
+    host->traceback = traceback;
+    failure_set_traceback(failure, text, (size_t)bytes);
+    return true;
+}
+
+void host_py_fail(struct host_py *host)
+{
+    PyObject *type;
+    PyObject *exception;
+    PyObject *traceback;
+    host_py_check_process(host);
+    PyErr_Fetch(&type, &exception, &traceback);
+    PyErr_NormalizeException(&type, &exception, &traceback);
+    if (exception && traceback)
+        PyException_SetTraceback(exception, traceback);
+    PyObject *description =
+        exception ? PyObject_CallMethod(host->callbacks, "describe", "O", exception) : NULL;
+    if (!description || !host_py_set_failure(host, description)) {
+        PyErr_Clear();
+        failure_set(&host->worker.failure, ERROR_PIPELINE, "an exception that cannot be described");
+    }
+    Py_XDECREF(description);
+    Py_XDECREF(type);
+    Py_XDECREF(exception);
+    Py_XDECREF(traceback);
+}
+
+/* Calls a callback whose result nobody needs. It should not raise; what it raises is printed. */
+static void host_py_tell(struct host_py *host, const char *name, const struct run *run)
+{
+    PyObject *result = PyObject_CallMethod(host->callbacks, name, "K",
+                                           (unsigned long long)host_py_key(&run->reply));
+    if (!result)
+        PyErr_WriteUnraisable(host->callbacks);
+    Py_XDECREF(result);
+}
+
+/* ---- streams ------------------------------------------------------------------------------- */
+
+static int stream_next(void *state, struct mr_value *value)
+{
+    struct py_stream *stream = state;
+    PyObject *item = PyIter_Next(stream->iterator);
+    host_py_check_process(stream->host);
+    if (!item) {
+        if (!PyErr_Occurred())
+            return MR_END;
+        host_py_fail(stream->host);
+        return -ECANCELED;
+    }
+    int rc = pack_object(value, item, "chunk", ++stream->chunk_count);
+    Py_DECREF(item);
+    return rc;
+}
+
+static void stream_close(void *state)
+{
+    struct py_stream *stream = state;
+    struct host_py *host = stream->host;
+    PyObject *result =
+        PyObject_CallMethod(host->callbacks, "close", "OO", stream->iterator, stream->owner);
+    host_py_check_process(host);
+    if (!result)
+        PyErr_WriteUnraisable(stream->iterator);
+    Py_XDECREF(result);
+    Py_CLEAR(stream->iterator);
+    Py_CLEAR(stream->owner);
+}
+
+/* ---- starting ------------------------------------------------------------------------------ */
+
+static PyObject *host_py_inputs(const struct run *run)
+{
+    PyObject *inputs = PyTuple_New((Py_ssize_t)run->input_count);
+    for (size_t i = 0; inputs && i < run->input_count; i++) {
+        PyObject *input = unpack_object(&run->inputs[i]);
+        /* Takes the item, also when it fails. */
+        if (!input || PyTuple_SetItem(inputs, (Py_ssize_t)i, input) != 0)
+            Py_CLEAR(inputs);
+    }
+    return inputs;
+}
+
+static int host_py_start(struct host *base, struct run *run)
+{
+    struct host_py *host = host_py_of(base);
+    PyObject *inputs = host_py_inputs(run);
+    PyObject *outputs =
+        inputs ? PyObject_CallMethod(host->callbacks, "start", "KsO",
+                                     (unsigned long long)host_py_key(&run->reply), run->id, inputs)
+               : NULL;
+    Py_XDECREF(inputs);
+    host_py_check_process(host);
+    if (!outputs) {
+        host_py_fail(host);
+        return -ECANCELED;
+    }
+    int rc = outputs == Py_None ? HOST_DRIVEN : host_py_take_outputs(host, run, outputs);
+    Py_DECREF(outputs);
+    buffer_trim(&host->scratch, HOST_SCRATCH_KEEP_BYTES);
+    return rc;
+}
+
+/* Packs a plain output, which every line repeats. */
+static int host_py_keep(struct host_py *host, struct run *run, PyObject *object, uint32_t index,
+                        struct line_output *out)
+{
+    struct mr_value value;
+    value_start_in_buffer(&value, &host->scratch, &host->worker.failure);
+    int rc = pack_object(&value, object, "output", (uint64_t)index + 1);
+    if (rc < 0)
+        return rc;
+    size_t bytes = (size_t)(value.at - value.begin);
+    uint8_t *copy = arena_take(&run->arena, bytes);
+    if (!copy) {
+        failure_set(&host->worker.failure, ERROR_OOM, "out of memory for a value of %zu bytes",
+                    bytes);
+        return -ENOMEM;
+    }
+    memcpy(copy, value.begin, bytes);
+    *out = (struct line_output){.packed = copy, .packed_bytes = bytes};
+    return 0;
+}
+
+static int host_py_open(struct host_py *host, struct run *run, PyObject *iterator, PyObject *owner,
+                        struct line_output *out)
+{
+    struct py_stream *stream = arena_take(&run->arena, sizeof *stream);
+    if (!stream) {
+        failure_set(&host->worker.failure, ERROR_OOM, "out of memory");
+        return -ENOMEM;
+    }
+    Py_INCREF(iterator);
+    Py_INCREF(owner);
+    *stream = (struct py_stream){.host = host, .iterator = iterator, .owner = owner};
+    *out = (struct line_output){
+        .iterator = {.state = stream, .next = stream_next, .close = stream_close},
+        .is_stream = true,
+        .is_open = true,
+    };
+    return 0;
+}
+
+static int host_py_take_output(struct host_py *host, struct run *run, PyObject *outputs,
+                               uint32_t index, struct line_output *out)
+{
+    PyObject *pair = PyList_GetItem(outputs, (Py_ssize_t)index);
+    PyObject *iterator;
+    PyObject *object;
+    if (!pair || !PyArg_ParseTuple(pair, "OO", &iterator, &object)) {
+        host_py_fail(host);
+        return -EINVAL;
+    }
+    if (iterator == Py_None)
+        return host_py_keep(host, run, object, index, out);
+    return host_py_open(host, run, iterator, object, out);
+}
+
+/* All iterators are opened, or none is left open. */
+static int host_py_take_outputs(struct host_py *host, struct run *run, PyObject *outputs)
+{
+    Py_ssize_t size = PyList_Size(outputs);
+    if (size <= 0 || size > OUTPUT_COUNT_MAX) {
+        PyErr_Clear();
+        failure_set(&host->worker.failure, ERROR_PIPELINE, "the run has no outputs, or too many");
+        return -EINVAL;
+    }
+    uint32_t count = (uint32_t)size;
+    struct line_output *taken = arena_take(&run->arena, count * sizeof *taken);
+    int rc = taken ? 0 : -ENOMEM;
+    if (!taken)
+        failure_set(&host->worker.failure, ERROR_OOM, "out of memory");
+    for (uint32_t i = 0; rc == 0 && i < count; i++)
+        rc = host_py_take_output(host, run, outputs, i, &taken[i]);
+    for (uint32_t i = 0; rc != 0 && taken && i < count; i++)
+        if (taken[i].is_open)
+            stream_close(taken[i].iterator.state);
+    if (rc == 0)
+        line_start(&run->line, taken, count);
+    return rc;
+}
+
+static void host_py_finish(struct host *base, struct run *run)
+{
+    host_py_tell(host_py_of(base), "finish", run);
+}
+
+/* ---- driven runs --------------------------------------------------------------------------- */
+
+static void host_py_cancel(struct host *base, struct run *run)
+{
+    host_py_tell(host_py_of(base), "cancel", run);
+}
+
+static void host_py_resume(struct host *base, struct run *run)
+{
+    host_py_tell(host_py_of(base), "resume", run);
+}
+
+int host_py_send_line(struct host_py *host, struct run *run, PyObject *values)
+{
+    Py_ssize_t count = PyTuple_Size(values);
+    struct mr_value *value = loop_open_line(&host->loop, run);
+    int rc = value_outputs(value, (uint32_t)count);
+    for (Py_ssize_t i = 0; rc >= 0 && i < count; i++) {
+        value_expect(value);
+        rc = pack_object(value, PyTuple_GetItem(values, i), "chunk", run->line_count + 1);
+    }
+    if (rc < 0) {
+        loop_abort_line(&host->loop);
+        return rc;
+    }
+    run->line_count++;
+    return loop_send_line(&host->loop, run);
+}

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * _ring_pack.c - Python objects are packed straight into the value at hand; inputs become objects.
+ *
+ * Exact types come first, since most values are of those. What the types of this file cannot hold
+ * is a failure that names the type: nothing is turned into text silently.
+ */
+#include "worker/python/_ring.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define TYPE_NAME_BYTES 128u
+
+/* What is packed, for the message when it cannot be. */
+struct pack_place {
+    PyObject *object; /* borrowed */
+    const char *what;
+    uint64_t number;
+};
+
+static int pack_container(struct mr_value *value, PyObject *object, const struct pack_place *place);
+static int pack_other(struct mr_value *value, PyObject *object, const struct pack_place *place);
+
+/* ---- failures ------------------------------------------------------------------------------ */
+
+/* The name of an object's type. Leaves no exception. */
+static void type_name(PyObject *object, char name[TYPE_NAME_BYTES])
+{
+    snprintf(name, TYPE_NAME_BYTES, "?");
+    PyObject *text = PyObject_GetAttrString((PyObject *)Py_TYPE(object), "__name__");
+    PyObject *bytes = text ? PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace") : NULL;
+    if (bytes)
+        snprintf(name, TYPE_NAME_BYTES, "%s", PyBytes_AsString(bytes));
+    Py_XDECREF(bytes);
+    Py_XDECREF(text);
+    PyErr_Clear();
+}
+
+static int pack_refuse(struct mr_value *value, PyObject *object, const struct pack_place *place,
+                       const char *why)
+{
+    char whole[TYPE_NAME_BYTES];
+    char part[TYPE_NAME_BYTES];
+    bool is_part = object != place->object;
+    PyErr_Clear();
+    type_name(place->object, whole);
+    type_name(object, part);
+    failure_set(value->failure, ERROR_PIPELINE,
+                "TypeError: %s %llu of type %s cannot be sent as JSON%s%s%s%s", place->what,
+                (unsigned long long)place->number, whole,
+                is_part ? ": it holds a value of type " : "", is_part ? part : "", *why ? ": " : "",
+                why);
+    value->status = -EINVAL;
+    return -EINVAL;
+}
+
+/* The failures of value.c say what is wrong, not where. */
+static int pack_explain(struct mr_value *value, int rc, const struct pack_place *place)
+{
+    struct failure *failure = value->failure;
+    if (rc > 0 || strncmp(failure->text, "TypeError: ", strlen("TypeError: ")) == 0)
+        return rc;
+    char text[256];
+    snprintf(text, sizeof text, "%.*s", (int)(sizeof text - 1), failure->text);
+    failure_set(failure, failure->type, "ValueError: %s %llu: %s", place->what,
+                (unsigned long long)place->number, text);
+    return rc;
+}
+
+/* ---- packing ------------------------------------------------------------------------------- */
+
+int pack_object(struct mr_value *value, PyObject *object, const char *what, uint64_t number)
+{
+    const struct pack_place place = {.object = object, .what = what, .number = number};
+    return pack_explain(value, pack_container(value, object, &place), &place);
+}
+
+static int pack_string(struct mr_value *value, PyObject *object, const struct pack_place *place)
+{
+    PyObject *bytes = PyUnicode_AsUTF8String(object);
+    if (!bytes)
+        return pack_refuse(value, object, place, "it has a surrogate without its other half");
+    int rc = value_string(value, PyBytes_AsString(bytes), (size_t)PyBytes_Size(bytes));
+    Py_DECREF(bytes);
+    return rc;
+}
+
+static int pack_integer(struct mr_value *value, PyObject *object, const struct pack_place *place)
+{
+    int overflow;
+    long long integer = PyLong_AsLongLongAndOverflow(object, &overflow);
+    if (overflow == 0)
+        return value_integer(value, integer);
+    unsigned long long natural = overflow > 0 ? PyLong_AsUnsignedLongLong(object) : 0;
+    if (overflow < 0 || PyErr_Occurred())
+        return pack_refuse(value, object, place, "it does not fit into 64 bits");
+    return value_natural(value, natural);
+}
+
+static int pack_list(struct mr_value *value, PyObject *object, const struct pack_place *place,
+                     bool is_list)
+{
+    Py_ssize_t count = is_list ? PyList_Size(object) : PyTuple_Size(object);
+    int rc = value_array(value, (size_t)count);
+    for (Py_ssize_t i = 0; rc > 0 && i < count; i++) {
+        PyObject *item = is_list ? PyList_GetItem(object, i) : PyTuple_GetItem(object, i);
+        if (!item)
+            return pack_refuse(value, object, place, "it became shorter meanwhile");
+        Py_INCREF(item);
+        rc = pack_container(value, item, place);
+        Py_DECREF(item);
+    }
+    return rc;
+}
+
+static int pack_dictionary(struct mr_value *value, PyObject *object, const struct pack_place *place)
+{
+    Py_ssize_t count = PyDict_Size(object);
+    Py_ssize_t position = 0;
+    int rc = value_dictionary(value, (size_t)count);
+    for (Py_ssize_t i = 0; rc > 0 && i < count; i++) {
+        PyObject *key;
+        PyObject *item;
+        if (!PyDict_Next(object, &position, &key, &item))
+            return pack_refuse(value, object, place, "it became smaller meanwhile");
+        Py_INCREF(key);
+        Py_INCREF(item);
+        if (PyUnicode_Check(key))
+            rc = pack_string(value, key, place);
+        else
+            rc = pack_refuse(value, key, place, "a key of a dict must be a str");
+        if (rc > 0)
+            rc = pack_container(value, item, place);
+        Py_DECREF(key);
+        Py_DECREF(item);
+    }
+    return rc;
+}
+
+/* One value, with all in it. Recursion ends at VALUE_CONTAINER_DEPTH_MAX, as value.c refuses to go
+ * deeper. */
+static int pack_container(struct mr_value *value, PyObject *object, const struct pack_place *place)
+{
+    if (PyUnicode_Check(object))
+        return pack_string(value, object, place);
+    if (PyBool_Check(object))
+        return value_boolean(value, object == Py_True);
+    if (PyLong_Check(object))
+        return pack_integer(value, object, place);
+    if (PyFloat_Check(object))
+        return value_fp(value, PyFloat_AsDouble(object));
+    if (object == Py_None)
+        return value_none(value);
+    if (PyDict_Check(object))
+        return pack_dictionary(value, object, place);
+    if (PyList_Check(object) || PyTuple_Check(object))
+        return pack_list(value, object, place, PyList_Check(object));
+    if (PyBytes_Check(object))
+        return value_bytes(value, PyBytes_AsString(object), (size_t)PyBytes_Size(object));
+    if (PyObject_TypeCheck(object, &PyByteArray_Type))
+        return value_bytes(value, PyByteArray_AsString(object), (size_t)PyByteArray_Size(object));
+    return pack_other(value, object, place);
+}
+
+/* Scalars of array libraries have a dtype and give a Python number by item(); others that are
+ * integers say so by __index__(). */
+static int pack_other(struct mr_value *value, PyObject *object, const struct pack_place *place)
+{
+    PyObject *number = NULL;
+    if (PyObject_HasAttrString(object, "dtype")) {
+        PyObject *shape = PyObject_GetAttrString(object, "shape");
+        bool is_scalar = shape && PyObject_Size(shape) == 0;
+        Py_XDECREF(shape);
+        if (!is_scalar)
+            return pack_refuse(value, object, place, "its tolist() makes what can");
+        number = PyObject_CallMethod(object, "item", NULL);
+    } else if (PyIndex_Check(object)) {
+        number = PyNumber_Index(object);
+    }
+    bool is_number = number && (PyBool_Check(number) || PyLong_Check(number) ||
+                                PyFloat_Check(number) || PyUnicode_Check(number));
+    int rc =
+        is_number ? pack_container(value, number, place) : pack_refuse(value, object, place, "");
+    Py_XDECREF(number);
+    return rc;
+}
+
+/* ---- unpacking ----------------------------------------------------------------------------- */
+
+static PyObject *unpack_array(const struct mr_object *object)
+{
+    PyObject *list = PyList_New((Py_ssize_t)object->u.array.count);
+    for (size_t i = 0; list && i < object->u.array.count; i++) {
+        PyObject *item = unpack_object(&object->u.array.items[i]);
+        /* Takes the item, also when it fails. */
+        if (!item || PyList_SetItem(list, (Py_ssize_t)i, item) != 0)
+            Py_CLEAR(list);
+    }
+    return list;
+}
+
+static PyObject *unpack_dictionary(const struct mr_object *object)
+{
+    PyObject *dict = PyDict_New();
+    for (size_t i = 0; dict && i < object->u.dictionary.count; i++) {
+        PyObject *key = unpack_object(&object->u.dictionary.pairs[i].key);
+        PyObject *item = key ? unpack_object(&object->u.dictionary.pairs[i].value) : NULL;
+        if (!item || PyDict_SetItem(dict, key, item) != 0)
+            Py_CLEAR(dict);
+        Py_XDECREF(key);
+        Py_XDECREF(item);
+    }
+    return dict;
+}
+
+PyObject *unpack_object(const struct mr_object *object)
+{
+    switch (object->type) {
+    case MR_STRING:
+        return PyUnicode_DecodeUTF8(object->u.string.bytes, (Py_ssize_t)object->u.string.count,
+                                    NULL);
+    case MR_INTEGER:
+        return object->is_unsigned ? PyLong_FromUnsignedLongLong(object->u.natural)
+                                   : PyLong_FromLongLong(object->u.integer);
+    case MR_FP:
+        return PyFloat_FromDouble(object->u.fp);
+    case MR_BOOLEAN:
+        return PyBool_FromLong(object->u.boolean);
+    case MR_NONE:
+        Py_RETURN_NONE;
+    case MR_ARRAY:
+        return unpack_array(object);
+    case MR_DICTIONARY:
+        return unpack_dictionary(object);
+    case MR_STREAM:
+    case MR_TYPE_COUNT:
+        break;
+    }
+    PyErr_SetString(PyExc_SystemError, "an input of no known type");
+    return NULL;
+}

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: MIT
+"""millrace_worker - what `millrace serve` starts in your interpreter to run a Python pipeline.
+
+Pipelines need nothing from here. Those that work for long without yielding may ask:
+
+    millrace_worker.cancelled()   is the run that calls me to stop?
+    millrace_worker.run_id()      "run_...", or "" outside any run
+"""
+
+from millrace_worker import _current
+
+
+def cancelled():
+    """True when the run whose code calls this was cancelled. Also a sign of life: a run that asks is
+    not taken for one that hangs."""
+    return _current.cancelled()
+
+
+def run_id():
+    """The id that clients see of the run whose code calls this; "" outside any run."""
+    return _current.run_id()

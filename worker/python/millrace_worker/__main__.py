@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: MIT
+"""__main__ - python -m millrace_worker: executes one pipeline for one dispatcher.
+
+    options -> attach -> log -> load -> HELLO -> start up -> READY -> runs -> exit
+
+Started by millrace serve alone. What goes wrong before READY is said in a FAILED message.
+"""
+
+import argparse
+import faulthandler
+import os
+import signal
+import sys
+
+from millrace_worker import _failure, _host, _log, _ring, _source, _variables
+
+# Exit codes that the dispatcher knows (include/millrace/protocol.h).
+EXIT_LOAD = 72
+EXIT_STARTUP = 73
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(prog="millrace_worker", description="Started by millrace serve.")
+    parser.add_argument("--source", required=True)
+    parser.add_argument("--name")
+    parser.add_argument("--pointer", default="")
+    parser.add_argument("--index", type=int, default=0)
+    parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--check", action="store_true")
+    return parser.parse_args()
+
+
+def step_back_in_path():
+    """What PYTHONPATH put before the site-packages goes behind them: a `pipeline` that the user has
+    installed is the one that is meant."""
+    own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+    others = [entry for entry in sys.path if os.path.abspath(entry or ".") != own]
+    sys.path[:] = others + [own]
+
+
+def fail(code, exception):
+    _log.flush_all()
+    kind, message, traceback = _failure.describe(exception)
+    # Whatever the kind of the exception, what failed is the start.
+    if kind == _failure.PIPELINE:
+        kind = _failure.STARTUP
+    _ring.fail(code, (kind, message, traceback))
+
+
+def load(arguments):
+    """The graph, after HELLO was sent."""
+    try:
+        name, graph = _source.load(arguments.source, arguments.name)
+        inputs, outputs = _variables.describe(graph)
+        _ring.hello(name, inputs, outputs)
+        return graph, outputs
+    except BaseException as exception:  # SystemExit too: whatever the module does, it did not load
+        fail(EXIT_LOAD, exception)
+
+
+def start_up(host):
+    try:
+        host.start_up()
+    except BaseException as exception:
+        fail(EXIT_STARTUP, exception)
+
+
+def main():
+    arguments = parse_arguments()
+    _ring.attach(arguments.parent, arguments.index)
+    # Signals end the process as they end any other; the dispatcher handles Ctrl-C on the terminal.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    faulthandler.enable(file=2, all_threads=True)
+    os.register_at_fork(after_in_child=_ring.forget)
+    step_back_in_path()
+    _log.capture()
+    graph, outputs = load(arguments)
+    if not arguments.check:
+        host = _host.Host(graph, len(outputs))
+        start_up(host)
+        host.serve()
+    _log.flush_all()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: MIT
+"""_failure - what clients are told of an exception: one of the API's nine types, repr(), traceback."""
+
+import os
+import traceback
+
+# enum error_type of include/millrace/protocol.h
+INPUT, CUDA_OOM, CUDA, OOM, PIPELINE, STARTUP, LOADING, TIMEOUT, UNKNOWN = range(9)
+
+# Exceptions of the authoring packages that are about what the client sent, by name: either package
+# may be the one that is installed.
+INPUT_NAMES = ("InputError", "InputSchemaValidationError", "InputValidationError")
+
+OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
+
+
+class Unsendable(Exception):
+    """A value that JSON cannot hold; the text says which."""
+
+    def __repr__(self):
+        return str(self)
+
+
+def describe(exception):
+    """(type, message, traceback or None), the texts as bytes. Raises nothing but MemoryError."""
+    return kind_of(exception), encode(message_of(exception)), encode(traceback_of(exception))
+
+
+def encode(text):
+    return None if text is None else text.encode("utf-8", "backslashreplace")
+
+
+def kind_of(exception):
+    names = [kind.__name__ for kind in type(exception).__mro__]
+    text = text_of(exception)
+    if "OutOfMemoryError" in names or "CUDA out of memory" in text:
+        return CUDA_OOM
+    if isinstance(exception, MemoryError):
+        return OOM
+    if isinstance(exception, RuntimeError) and "CUDA error" in text:
+        return CUDA
+    if any(name in INPUT_NAMES for name in names):
+        return INPUT
+    return PIPELINE
+
+
+def text_of(exception):
+    try:
+        return str(exception)
+    except Exception:  # user code
+        return ""
+
+
+def message_of(exception):
+    try:
+        return repr(exception)
+    except Exception as second:  # user code
+        return f"{type(exception).__name__} (its repr() raised {type(second).__name__})"
+
+
+def without_own_frames(frames):
+    """The traceback from where user code begins; None when it has no frame of it."""
+    while frames is not None and is_own(frames):
+        frames = frames.tb_next
+    return frames
+
+
+def is_own(frames):
+    return os.path.abspath(frames.tb_frame.f_code.co_filename).startswith(OWN_FOLDER)
+
+
+def traceback_of(exception):
+    frames = without_own_frames(exception.__traceback__)
+    if frames is None and exception.__cause__ is None and exception.__context__ is None:
+        if not isinstance(exception, SyntaxError):
+            return None
+    try:
+        return "".join(traceback.format_exception(type(exception), exception, frames))
+    except Exception:  # user code: a __str__ that raises
+        return "".join(traceback.format_tb(frames)) if frames else None

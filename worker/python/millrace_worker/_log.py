@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: MIT
+"""_log - stdout, stderr and logging of user code become log lines of the run that wrote them.
+
+sys.stdout and sys.stderr are replaced by writers that gather lines, for each run its own, and send each
+complete one as a LOG record. What bypasses them - C code, child processes, os.write() - goes to the
+inherited pipes, whose lines the dispatcher tags with the worker alone.
+"""
+
+import io
+import logging
+import os
+import sys
+import threading
+
+from millrace_worker import _current, _ring
+
+DEBUG, INFO, WARNING, ERROR = range(4)
+
+# Text without an end that one run may have waiting.
+LINE_CHARACTERS_MAX = 64 * 1024
+
+main_thread = threading.get_ident()
+
+
+def tag():
+    """The run whose code is calling: its key; None for none."""
+    key = _current.run_key.get()
+    return key if key is not None else _ring.current()
+
+
+def send(level, text, key, fd):
+    """One line. Where the ring is not ours to wait for, a full one makes it go to the pipe."""
+    line = text.encode("utf-8", "backslashreplace")
+    if not _ring.log(level, line, key, threading.get_ident() == main_thread):
+        try:
+            os.write(fd, line + b"\n")
+        except OSError:
+            pass  # a log line that cannot be written has nowhere else to go
+
+
+class Writer(io.TextIOBase):
+    """A text stream whose lines become log lines."""
+
+    encoding = "utf-8"
+    errors = "backslashreplace"
+    newlines = None
+    line_buffering = True
+    mode = "w"
+
+    def __init__(self, fd, level, name):
+        super().__init__()
+        self.fd = fd
+        self.level = level
+        self.name = name
+        self.buffer = io.FileIO(fd, "w", closefd=False)
+        self.partial = {}
+
+    def write(self, text):
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        key = tag()
+        whole = self.partial.pop(key, "") + text if self.partial else text
+        lines = whole.split("\n")
+        rest = lines.pop()
+        for line in lines:
+            send(self.level, line, key, self.fd)
+        while len(rest) > LINE_CHARACTERS_MAX:
+            send(self.level, rest[:LINE_CHARACTERS_MAX], key, self.fd)
+            rest = rest[LINE_CHARACTERS_MAX:]
+        if rest:
+            self.partial[key] = rest
+        return len(text)
+
+    def end(self, key):
+        """Sends what has no end yet."""
+        rest = self.partial.pop(key, "")
+        if rest:
+            send(self.level, rest, key, self.fd)
+
+    def writable(self):
+        return True
+
+    def isatty(self):
+        return False
+
+    def fileno(self):
+        return self.fd
+
+    def reconfigure(self, **_):
+        """Nothing of a text file's configuration applies here."""
+
+    def close(self):
+        """Stays open, as the process's output does."""
+
+
+class Handler(logging.Handler):
+    """Takes what no handler of the user's takes: with its level, and with its run."""
+
+    levels = ((logging.ERROR, ERROR), (logging.WARNING, WARNING), (logging.INFO, INFO))
+
+    def emit(self, record):
+        try:
+            level = next((ours for theirs, ours in self.levels if record.levelno >= theirs), DEBUG)
+            text = self.format(record)
+            for line in text.split("\n"):
+                send(level, line, tag(), 2)
+        except Exception:  # as logging.Handler asks for: an error of the log is no error of the run
+            self.handleError(record)
+
+
+writers = []
+
+
+def capture():
+    sys.stdout = Writer(1, INFO, "<stdout>")
+    sys.stderr = Writer(2, WARNING, "<stderr>")
+    writers[:] = sys.stdout, sys.stderr
+    handler = Handler(logging.WARNING)
+    handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
+    logging.lastResort = handler
+
+
+def flush(key):
+    for writer in writers:
+        writer.end(key)
+
+
+def flush_all():
+    for writer in writers:
+        for key in list(writer.partial):
+            writer.end(key)

@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""_source - finds the pipeline that was named: FILE.py:NAME or PACKAGE.MODULE:NAME."""
+
+import importlib
+import importlib.util
+import os
+import sys
+
+
+class SourceError(Exception):
+    """The source has no such pipeline."""
+
+    def __repr__(self):
+        return str(self)
+
+
+def load(source, name):
+    """Imports the source. Returns the pipeline's name and graph."""
+    module = import_file(source) if source.endswith(".py") else importlib.import_module(source)
+    if name is None:
+        name = only_name(module, source)
+    if not hasattr(module, name):
+        raise SourceError(f"{source}: no pipeline {name}{found_instead(module)}")
+    graph = getattr(module, name)
+    if not is_graph(graph):
+        raise SourceError(f"{source}: {name} is {describe(graph)}, not a pipeline: that is what "
+                          "builder.get_pipeline() returns")
+    return name, graph
+
+
+def import_file(path):
+    """As python runs a file: its folder is where it finds its neighbours. In sys.modules under its own
+    name, so that classes of it can be pickled."""
+    folder, file = os.path.split(os.path.abspath(path))
+    sys.path.insert(0, folder)
+    name = file[:-len(".py")]
+    spec = importlib.util.spec_from_file_location(name, os.path.join(folder, file))
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+def is_graph(value):
+    return (callable(getattr(value, "run", None)) and not isinstance(value, type)
+            and (hasattr(value, "input_variables") or hasattr(value, "variables")))
+
+
+def names_of(module):
+    return [name for name, value in vars(module).items() if is_graph(value)]
+
+
+def only_name(module, source):
+    names = names_of(module)
+    if len(names) == 1:
+        return names[0]
+    if not names:
+        raise SourceError(f"{source}: it has no pipeline: that is what builder.get_pipeline() returns")
+    raise SourceError(f"{source}: it has several pipelines, say which: {', '.join(names)}")
+
+
+def found_instead(module):
+    names = names_of(module)
+    return f": it has {', '.join(names)}" if names else ", nor any other"
+
+
+def describe(value):
+    kind = type(value).__name__
+    return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"

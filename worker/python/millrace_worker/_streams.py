@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: MIT
+"""_streams - outputs of a run: which are streams, how the next item comes, how they are ended.
+
+A stream is told by what it can do, so that either authoring package will do: it has an `iterable` that
+is an iterator, or is one itself (`__next__` or `__anext__`).
+"""
+
+import sys
+import traceback
+
+END = object()
+
+
+def is_iterator(value):
+    return hasattr(value, "__next__") or hasattr(value, "__anext__")
+
+
+def open_output(output):
+    """(iterator, owner) of a stream, (None, value) of any other output."""
+    inner = getattr(output, "iterable", None)
+    if inner is not None and is_iterator(inner):
+        return inner, output
+    if is_iterator(output):
+        return output, output
+    return None, output
+
+
+def is_asynchronous(iterator):
+    return iterator is not None and hasattr(iterator, "__anext__") and not hasattr(iterator, "__next__")
+
+
+def next_of(iterator):
+    """A function that gives the next item, END, or an awaitable of one of these; None for no stream."""
+    if iterator is None:
+        return None
+    if is_asynchronous(iterator):
+        async def step():
+            try:
+                return await iterator.__anext__()
+            except StopAsyncIteration:
+                return END
+        return step
+    return lambda: next(iterator, END)
+
+
+def enders(iterator, owner):
+    """What ends a stream: end() of who has one, close() or aclose() of the iterator."""
+    found = [getattr(one, "end", None) for one in ((iterator,) if iterator is owner else (iterator, owner))]
+    ends = [end for end in found if callable(end)][:1]
+    closes = [getattr(iterator, name, None) for name in ("close", "aclose")]
+    return ends + [close for close in closes if callable(close)][:1]
+
+
+def report(iterator):
+    print(f"while {iterator!r} was closed:", file=sys.stderr)
+    traceback.print_exc()
+
+
+def close(iterator, owner):
+    """Ends a plain stream; what goes wrong is for the log, since the run is over."""
+    for end in enders(iterator, owner):
+        try:
+            end()
+        except BaseException:  # of user code
+            report(iterator)
+
+
+def close_all(opened):
+    for iterator, owner in opened:
+        if iterator is not None and not is_asynchronous(iterator):
+            close(iterator, owner)
+
+
+async def close_all_asynchronously(opened):
+    for iterator, owner in opened:
+        for end in enders(iterator, owner) if iterator is not None else ():
+            try:
+                result = end()
+                if hasattr(result, "__await__"):
+                    await result
+            except BaseException:  # of user code
+                report(iterator)

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: MIT
+"""_variables - what a graph says of its inputs and outputs, in the words of HELLO.
+
+Two kinds of graph are understood: one with `input_variables` and `output_variables`, whose items have
+a `type_word`; and that of the original package, with `variables`, `outputs` and Python types.
+"""
+
+import json
+import typing
+
+WORDS = ("string", "integer", "fp", "boolean", "none", "array", "dictionary", "stream")
+WORD_OF_TYPE = {str: "string", int: "integer", float: "fp", bool: "boolean", type(None): "none",
+                list: "array", tuple: "array", dict: "dictionary"}
+NUMBERS = ("gt", "ge", "lt", "le", "multiple_of")
+LENGTHS = ("min_length", "max_length")
+
+
+def describe(graph):
+    """Two lists: a dict for each input, a type's word for each output."""
+    inputs, outputs = variables_of(graph)
+    if not outputs:
+        raise TypeError("the pipeline has no output: builder.output(...) makes one")
+    return ([describe_input(number, variable) for number, variable in enumerate(inputs, 1)],
+            [output_word(variable) for variable in outputs])
+
+
+def variables_of(graph):
+    inputs = getattr(graph, "input_variables", None)
+    if inputs is None:
+        inputs = [variable for variable in graph.variables if getattr(variable, "is_input", False)]
+    outputs = getattr(graph, "output_variables", None)
+    if outputs is None:
+        outputs = getattr(graph, "outputs", None)
+    return list(inputs), list(outputs or ())
+
+
+def word_of(variable):
+    """The word of a variable's type; None when it has none."""
+    word = getattr(variable, "type_word", None)
+    if word is not None:
+        return word if word in WORDS else None
+    kind = getattr(variable, "type_class", None)
+    kind = typing.get_origin(kind) or kind
+    if not isinstance(kind, type):
+        return None
+    if kind.__name__ == "Stream":
+        return "stream"
+    if any(base.__name__ == "InputSchema" for base in kind.__mro__):
+        return "dictionary"
+    return next((word for known, word in WORD_OF_TYPE.items() if kind is known), None) or \
+        next((word for known, word in WORD_OF_TYPE.items() if issubclass(kind, known)), None)
+
+
+def output_word(variable):
+    # An output that is not said to be anything may turn out to be a stream.
+    return word_of(variable) or "stream"
+
+
+def describe_input(number, variable):
+    word = word_of(variable)
+    if word is None or word == "stream":
+        kind = getattr(variable, "type_word", None) or getattr(variable, "type_class", None)
+        raise TypeError(f"input {number} is of type {getattr(kind, '__name__', kind)}, which cannot be sent "
+                        "as JSON")
+    default = getattr(variable, "default", None)
+    result = {"type": word, "optional": bool(getattr(variable, "optional", False)) or default is not None,
+              "default": json_text(default), "examples": json_text(getattr(variable, "examples", None)),
+              "choices": json_text(list_of(getattr(variable, "choices", None)))}
+    for key in ("title", "description"):
+        text = getattr(variable, key, None)
+        result[key] = plain_text(text) if isinstance(text, str) else None
+    for key in NUMBERS:
+        result[key] = number_text(getattr(variable, key, None))
+    for key in LENGTHS:
+        length = getattr(variable, key, None)
+        result[key] = length if isinstance(length, int) and length > 0 else None
+    return result
+
+
+def list_of(choices):
+    return None if choices is None else list(choices)
+
+
+def plain_text(text):
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def json_text(value):
+    """JSON of a value that JSON can hold; None for any other, which is not shown then."""
+    if value is None:
+        return None
+    try:
+        return json.dumps(value, allow_nan=False, ensure_ascii=True)
+    except (TypeError, ValueError, RecursionError):
+        return None
+
+
+def number_text(value):
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return None
+    return json_text(value)
