@@ -118,6 +118,43 @@ build/examples/%.so: docs/examples/%.c include/millrace/pipeline.h
 	$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Iinclude -shared \
 		-o $@ $< $$([ -z "$$packages" ] || pkg-config --cflags --libs $$packages) $(EXAMPLE_LIBS_$*)
 
+# ---- the worker for Python ---------------------------------------------------------------------
+
+# One extension for every Python since 3.9: it is compiled against the limited API of that version,
+# whatever the headers at hand are of. The worker's own C files are in it, as position-independent
+# code, and without sanitizers, which would have to be in the interpreter too.
+PYTHON_INCLUDE := $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))' 2>/dev/null)
+PYTHON_FILES   := $(filter-out %.c %.h,$(patsubst worker/python/%,$(B)/python/%, \
+	$(shell find worker/python/millrace_worker worker/python/pipeline -name '*.py' -o -name py.typed 2>/dev/null)))
+RING_SOURCES   := $(filter-out worker/main.c worker/options.c worker/api.c worker/host_so.c worker/graph_run.c, \
+	$(wildcard shm/*.c worker/*.c)) $(wildcard worker/python/*.c)
+RING           := $(B)/python/millrace_worker/_ring.abi3.so
+FLAGS_ring     := $(BASE) -O2 -D_FORTIFY_SOURCE=2 -fPIC -fvisibility=hidden -isystem $(PYTHON_INCLUDE) $(CFLAGS)
+
+.PHONY: python
+all: python
+python: $(PYTHON_FILES)
+ifneq ($(wildcard $(PYTHON_INCLUDE)/Python.h),)
+python: $(RING)
+else
+python:
+	@echo "  SKIP  $(RING): no Python.h for $(PYTHON) ('make deps' installs python3-dev)"
+endif
+
+$(RING): $(patsubst %.c,$(B)/pic/%.o,$(RING_SOURCES))
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) -shared -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--exclude-libs,ALL $(LDFLAGS) -o $@ $^ -lmsgpackc
+
+$(B)/pic/%.o: %.c | build/version.h
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	$(Q)$(CC) $(FLAGS_ring) -MMD -MP -c -o $@ $<
+
+$(B)/python/%: worker/python/%
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
 # ---- tests -------------------------------------------------------------------------------------
 
 LIBS_test := -lcmocka -lpthread -lm
@@ -227,6 +264,10 @@ install: all ## binaries, header, pkg-config file, man pages, examples; DESTDIR=
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' deploy/millrace.pc.in \
 		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/millrace.pc
 	install -m 644 docs/examples/*.c $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/
+	for file in $(patsubst $(B)/python/%,%,$(PYTHON_FILES)); do \
+		install -D -m 644 $(B)/python/$$file $(DESTDIR)$(PREFIX)/lib/millrace/python/$$file || exit 1; \
+	done
+	[ ! -e $(RING) ] || install -m 755 $(RING) $(DESTDIR)$(PREFIX)/lib/millrace/python/millrace_worker/
 	for page in docs/man/*.[1-8]; do \
 		[ ! -e "$$page" ] || install -D -m 644 "$$page" \
 			"$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}" || exit 1; \
