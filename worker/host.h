@@ -12,7 +12,6 @@
 #ifndef WORKER_HOST_H
 #define WORKER_HOST_H
 
-#include "millrace/check.h"
 #include "worker/worker.h"
 
 enum host_result {
@@ -23,7 +22,7 @@ enum host_result {
 struct host {
     /* Executes the pipes of `run`. An enum host_result, or a negative number with the worker's
      * failure set and no iterator left open. */
-    int (*start)(struct host *host, struct run *run) MUST_USE;
+    int (*start)(struct host *host, struct run *run);
 
     /* The run is over, its iterators are closed: what was kept for it goes. May be NULL. */
     void (*finish)(struct host *host, struct run *run);
