@@ -140,8 +140,8 @@ static PyObject *ring_fileno(PyObject *module, PyObject *nothing)
     return PyLong_FromLong(host.worker.attachment.epoll);
 }
 
-/* line(key, values): True when it was sent, False when resume() will follow, or a text that says why
- * it cannot be sent. */
+/* line(key, values): True when it was sent, False when resume() will follow, or a text that says
+ * why it cannot be sent. */
 static PyObject *ring_line(PyObject *module, PyObject *arguments)
 {
     (void)module;
