@@ -21,6 +21,7 @@
 #include "dispatcher/packed.h"
 #include "dispatcher/utf8.h"
 #include "millrace/limits.h"
+#include "millrace/protocol.h"
 
 #define EXPANSION_MAX 6
 #define WRAPPER_BYTES_MAX 48 /* {"type":"dictionary","value":,"file":null}, */
@@ -74,6 +75,12 @@ static const struct output_kind *output_kind_of(const uint8_t *in, const uint8_t
     return &output_kinds[item.kind];
 }
 
+bool json_out_is_exhausted(const uint8_t *bytes, size_t count)
+{
+    return count >= CHUNK_EXHAUSTED_BYTES &&
+           memcmp(bytes, CHUNK_EXHAUSTED, CHUNK_EXHAUSTED_BYTES) == 0;
+}
+
 int64_t json_out_outputs(const uint8_t *payload, size_t bytes, size_t output_count, char *out)
 {
     const uint8_t *in = payload;
@@ -85,11 +92,16 @@ int64_t json_out_outputs(const uint8_t *payload, size_t bytes, size_t output_cou
     if (in == NULL || list.kind != PACKED_ARRAY || list.u.count != output_count)
         return -EBADMSG;
     for (size_t i = 0; i < output_count; i++) {
+        if (i > 0)
+            *text++ = ',';
+        if (json_out_is_exhausted(in, (size_t)(end - in))) {
+            in += CHUNK_EXHAUSTED_BYTES;
+            text = WRITE_LITERAL(text, "{\"type\":\"none\",\"value\":null,\"file\":null}");
+            continue;
+        }
         const struct output_kind *kind = output_kind_of(in, end);
         if (kind == NULL)
             return -EBADMSG;
-        if (i > 0)
-            *text++ = ',';
         memcpy(text, kind->prefix, sizeof(kind->prefix));
         text += kind->bytes;
         int rc = write_value(&in, end, &text);

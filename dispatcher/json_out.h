@@ -10,6 +10,7 @@
 #ifndef DISPATCHER_JSON_OUT_H
 #define DISPATCHER_JSON_OUT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,10 @@ size_t json_out_bound(size_t bytes, size_t output_count);
  *   -EBADMSG  not the msgpack it should be: the worker's runtime is broken */
 int64_t json_out_outputs(const uint8_t *payload, size_t bytes, size_t output_count,
                          char *out) MUST_USE;
+
+/* Is this, in the place of an output, the mark of a stream that has no more items (protocol.h)?
+ * Lines show it as none. */
+bool json_out_is_exhausted(const uint8_t *bytes, size_t count);
 
 /* One value without its wrapper; *consumed is how much msgpack it took, *type its word ("string",
  * "integer", "fp", "boolean", "none", "array", "dictionary"). Results as above. */

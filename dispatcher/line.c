@@ -183,8 +183,13 @@ int line_collect(struct loop *loop, struct run *run, const uint8_t *payload, siz
         return -EBADMSG;
     for (size_t i = 0; i < count; i++) {
         size_t consumed = 0;
-        int rc = collect_value(&run->collected[i], variables->outputs[i].type == MR_STREAM,
-                               run->line_count == 0, payload + offset, bytes - offset, &consumed);
+        if (json_out_is_exhausted(payload + offset, bytes - offset)) {
+            offset += CHUNK_EXHAUSTED_BYTES;
+            continue;
+        }
+        struct text *collected = &run->collected[i];
+        int rc = collect_value(collected, variables->outputs[i].type == MR_STREAM,
+                               collected->count == 0, payload + offset, bytes - offset, &consumed);
         if (rc < 0)
             return rc;
         offset += consumed;

@@ -47,7 +47,7 @@ static enum line_result line_fill(struct line *line, struct mr_value *value)
         if (!output->is_stream)
             rc = value_raw(value, output->packed, output->packed_bytes);
         else if (!output->is_open)
-            rc = value_none(value);
+            rc = value_exhausted(value);
         else
             rc = line_next(line, output, value);
         if (rc < 0)
@@ -88,7 +88,7 @@ static int line_next(struct line *line, struct line_output *output, struct mr_va
         }
         line->live_count--;
         line_close_output(output);
-        return value_none(value);
+        return value_exhausted(value);
     default:
         if (rc > 0) {
             failure_set(value->failure, ERROR_PIPELINE, "next() returned %d", rc);

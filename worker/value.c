@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "millrace/protocol.h"
+
 /* The longest head of a msgpack object: type byte and eight bytes. */
 #define VALUE_HEAD_BYTES_MAX 9u
 
@@ -295,6 +297,11 @@ int value_none(struct mr_value *value)
         return rc;
     put_8(value, CODE_NIL);
     return value_done(value);
+}
+
+int value_exhausted(struct mr_value *value)
+{
+    return value_raw(value, (const uint8_t *)CHUNK_EXHAUSTED, CHUNK_EXHAUSTED_BYTES);
 }
 
 int value_boolean(struct mr_value *value, bool boolean)

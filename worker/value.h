@@ -76,6 +76,7 @@ enum mr_type value_packed_type(uint8_t first);
 
 /* The functions behind the table of pipeline.h. MR_ITEM or a failure. */
 int value_none(struct mr_value *value);
+int value_exhausted(struct mr_value *value); /* CHUNK_EXHAUSTED, in place of an output */
 int value_boolean(struct mr_value *value, bool boolean);
 int value_integer(struct mr_value *value, int64_t integer);
 int value_natural(struct mr_value *value, uint64_t natural);

@@ -56,6 +56,11 @@ enum record_flag {
     RECORD_BLOB = 2,
 };
 
+/* In a CHUNK, in the place of an output whose stream has no more items: msgpack's extension type 0 with
+ * one byte, 0. Lines show it as none, a collected result leaves it out. */
+#define CHUNK_EXHAUSTED_BYTES 3u
+#define CHUNK_EXHAUSTED "\xd4\x00\x00"
+
 /*
  * Flow control. A run's charge is the sum over its CHUNK records of payload bytes plus this, which
  * stands for the constant text of a line. A worker waits while (charged - delivered) + next charge
