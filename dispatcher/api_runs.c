@@ -116,6 +116,17 @@ static struct pipeline *pipeline_choose(struct loop *loop, struct conn *conn,
     return pipeline;
 }
 
+/* An asynchronous run is answered as what it is now, before it can end. */
+static void run_admit_and_answer(struct loop *loop, struct conn *conn, struct run *run,
+                                 bool is_async)
+{
+    if (is_async)
+        run_let_go(loop, run);
+    run_admit(loop, run);
+    if (is_async)
+        live_send(loop, conn, run);
+}
+
 /* Admits the run, or answers why not. */
 static void run_begin(struct loop *loop, struct conn *conn, const struct run_request *request,
                       enum run_mode mode)
@@ -142,12 +153,8 @@ static void run_begin(struct loop *loop, struct conn *conn, const struct run_req
     int rc = run_request_pack(request, &pipeline->variables, run->id, &run->payload,
                               &run->payload_bytes, &error);
     if (rc == 0) {
-        if (request->async_run)
-            run_let_go(loop, run);
-        run_admit(loop, run);
+        run_admit_and_answer(loop, conn, run, request->async_run);
         pipeline_schedule(loop, pipeline);
-        if (request->async_run)
-            live_send(loop, conn, run);
     } else if (rc == -EINVAL) {
         input_refuse(loop, conn, run, &error);
     } else {

@@ -424,7 +424,8 @@ static int auth_check(const struct config *config, char reason[CONFIG_REASON_BYT
 static int runs_derive(struct config *config, char reason[CONFIG_REASON_BYTES])
 {
     uint64_t running = (uint64_t)config->worker_count * config->concurrency;
-    uint64_t total = config->pipeline_count * (running + config->queue_count_max);
+    /* One more each: a run that is being refused is a run, too. */
+    uint64_t total = config->pipeline_count * (running + config->queue_count_max + 1);
     if (total > RUN_COUNT_MAX)
         return refuse(reason,
                       "%u x (--workers %u x --concurrency %u + --queue %u) are %llu runs at once, "

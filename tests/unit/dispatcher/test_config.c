@@ -274,7 +274,7 @@ static void defaults_are_completed(void **state)
     assert_int_equal(complete(1 << 20), 0);
     assert_int_equal(config.listen_count, 1);
     assert_string_equal(config.listen[0], "127.0.0.1:8080");
-    assert_int_equal(config.run_count_max, 1 + RUN_QUEUE_COUNT_MAX);
+    assert_int_equal(config.run_count_max, 1 + RUN_QUEUE_COUNT_MAX + 1);
     assert_int_equal(config.conn_count_max, CONN_COUNT_DEFAULT);
 }
 
@@ -302,11 +302,11 @@ static void more_runs_than_can_be_told_apart_are_refused(void **state)
 {
     (void)state;
     config.worker_count = WORKER_COUNT_MAX;
-    config.concurrency = SLOT_COUNT_MAX;
-    config.queue_count_max = 0;
+    config.concurrency = SLOT_COUNT_MAX - 1;
+    config.queue_count_max = WORKER_COUNT_MAX - 1;
     assert_int_equal(complete(1 << 20), 0);
     assert_int_equal(config.run_count_max, RUN_COUNT_MAX);
-    config.queue_count_max = 1;
+    config.queue_count_max = WORKER_COUNT_MAX;
     assert_int_equal(complete(1 << 20), -EINVAL);
     assert_non_null(strstr(reason, "1048577 runs at once, at most 1048576"));
 }
