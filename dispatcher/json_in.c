@@ -22,6 +22,9 @@ struct json_document {
 };
 
 static int tie(struct json_document *document, struct json_error *error);
+static const struct json_token *token_of(const struct json_document *document, const cJSON *node);
+static int check_node(const struct json_document *document, const cJSON *node,
+                      struct json_error *error);
 static int check_keys(const cJSON *object, struct json_error *error);
 static int fail_double_key(const char *key, struct json_error *error);
 
@@ -68,7 +71,7 @@ const cJSON *json_in_root(const struct json_document *document)
 struct json_number json_in_number(const struct json_document *document, const cJSON *node)
 {
     mr_assert(cJSON_IsNumber(node));
-    const struct json_token *token = &document->tokens.items[node->valueint];
+    const struct json_token *token = token_of(document, node);
     struct json_number number = {.kind = (enum json_token_kind)token->kind};
     switch (number.kind) {
     case JSON_TOKEN_INTEGER:
@@ -92,7 +95,7 @@ size_t json_in_string_bytes(const struct json_document *document, const cJSON *n
     mr_assert(cJSON_IsString(node));
     if (node->valueint == TOKEN_NONE)
         return strlen(node->valuestring);
-    return document->tokens.items[node->valueint].u.bytes;
+    return token_of(document, node)->u.bytes;
 }
 
 const cJSON *json_walk_next(struct json_walk *walk, const cJSON *node)
@@ -117,26 +120,44 @@ static int tie(struct json_document *document, struct json_error *error)
     uint32_t value_index = 0;
     size_t token_index = 0;
     for (cJSON *node = document->root; node != NULL; value_index++) {
-        const struct json_token *token =
-            token_index < tokens->count ? &tokens->items[token_index] : NULL;
-        bool is_tied = token != NULL && token->value_index == value_index;
-        mr_assert(cJSON_IsNumber(node) == (is_tied && token->kind != JSON_TOKEN_NUL_STRING));
-        mr_assert(!is_tied || cJSON_IsNumber(node) || cJSON_IsString(node));
+        bool is_tied =
+            token_index < tokens->count && tokens->items[token_index].value_index == value_index;
         node->valueint = is_tied ? (int)token_index++ : TOKEN_NONE;
-        if (cJSON_IsNumber(node) && token->kind == JSON_TOKEN_FP && !isfinite(node->valuedouble)) {
-            error->offset = token->u.offset;
-            snprintf(error->message, sizeof(error->message), "a number is too large for a double");
-            return -EINVAL;
-        }
-        if (cJSON_IsObject(node)) {
-            int rc = check_keys(node, error);
-            if (rc < 0)
-                return rc;
-        }
+        int rc = check_node(document, node, error);
+        if (rc < 0)
+            return rc;
         /* The walk is written for readers; the nodes are ours. */
         node = (cJSON *)(uintptr_t)json_walk_next(&walk, node);
     }
     mr_assert(token_index == tokens->count);
+    return 0;
+}
+
+/* The token a node was tied to; only numbers and strings have one. */
+static const struct json_token *token_of(const struct json_document *document, const cJSON *node)
+{
+    mr_assert(node->valueint >= 0);
+    mr_assert((size_t)node->valueint < document->tokens.count);
+    return &document->tokens.items[node->valueint];
+}
+
+/* What the scan could not see: doubles that overflow, keys that occur twice. */
+static int check_node(const struct json_document *document, const cJSON *node,
+                      struct json_error *error)
+{
+    if (cJSON_IsObject(node))
+        return check_keys(node, error);
+    if (!cJSON_IsNumber(node)) {
+        mr_assert(node->valueint == TOKEN_NONE || cJSON_IsString(node));
+        return 0;
+    }
+    const struct json_token *token = token_of(document, node);
+    mr_assert(token->kind != JSON_TOKEN_NUL_STRING);
+    if (token->kind == JSON_TOKEN_FP && !isfinite(node->valuedouble)) {
+        error->offset = token->u.offset;
+        snprintf(error->message, sizeof(error->message), "a number is too large for a double");
+        return -EINVAL;
+    }
     return 0;
 }
 

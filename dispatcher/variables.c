@@ -290,8 +290,8 @@ static int read_type(struct reading *reading, const msgpack_object *map, enum mr
 static int read_words(struct reading *reading, const msgpack_object *map,
                       struct input_variable *input)
 {
-    struct text title;
-    struct text description;
+    struct text title = {0};
+    struct text description = {0};
     int rc = read_text(reading, map, "title", &title);
     if (rc == 0)
         rc = read_text(reading, map, "description", &description);
