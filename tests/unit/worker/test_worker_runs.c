@@ -121,6 +121,79 @@ static void the_window_is_used_up_to_the_last_chunk_and_no_further(void **state)
     harness_finish(&h);
 }
 
+/* The `t_ns` of a chunk of numbers.c. */
+static uint64_t time_of(const struct harness_record *record)
+{
+    msgpack_unpacked unpacked;
+    msgpack_unpacked_init(&unpacked);
+    size_t offset = 0;
+    assert_int_equal(
+        msgpack_unpack_next(&unpacked, (const char *)record->payload, record->meta.bytes, &offset),
+        MSGPACK_UNPACK_SUCCESS);
+    uint64_t time_ns = unpacked.data.via.array.ptr[0].via.map.ptr[1].val.via.u64;
+    msgpack_unpacked_destroy(&unpacked);
+    return time_ns;
+}
+
+/* Takes `count` chunks, after which the worker sleeps and there is no further one. */
+static void expect_numbers_until_asleep(struct harness *h, uint32_t first, uint32_t count)
+{
+    for (uint32_t i = first; i < first + count; i++) {
+        struct harness_record record = harness_next(h);
+        assert_int_equal(record.meta.kind, RECORD_CHUNK);
+        assert_int_equal(number_of(&record), i);
+        free(record.payload);
+    }
+    harness_wait_asleep(h);
+    assert_true(ring_is_empty(&h->reply));
+}
+
+static void a_run_without_a_window_is_not_stepped(void **state)
+{
+    (void)state;
+    struct harness h;
+    harness_start(&h, &(struct harness_options){.source = "numbers.so", .window_bytes = 4096});
+    harness_expect_ready(&h);
+    h.holds_window = true;
+    harness_run_numbers(&h, 0, 100, "", 0);
+    expect_numbers_until_asleep(&h, 0, 11); /* of 321 to 384 each; what is left holds no chunk */
+    uint64_t before_ns = harness_now_ns();
+    harness_deliver(&h, 0);
+    struct harness_record record = harness_next(&h);
+    assert_int_equal(number_of(&record), 11);
+    assert_true(time_of(&record) >= before_ns);
+    free(record.payload);
+    harness_finish(&h);
+}
+
+static void a_value_that_turns_out_not_to_fit_the_window_is_kept(void **state)
+{
+    (void)state;
+    struct harness h;
+    harness_start(&h, &(struct harness_options){.source = "numbers.so", .window_bytes = 5000});
+    harness_expect_ready(&h);
+    h.holds_window = true;
+    char text[1001];
+    memset(text, 'x', 1000);
+    text[1000] = '\0';
+    harness_run_numbers(&h, 0, 7, text, 0);
+    /* Of about 1,350 each: three fit, and 900 bytes of window remain for a small one. */
+    expect_numbers_until_asleep(&h, 0, 3);
+    uint64_t before_ns = harness_now_ns();
+    harness_deliver(&h, 0);
+    struct harness_record record = harness_next(&h);
+    assert_int_equal(number_of(&record), 3);
+    assert_true(time_of(&record) < before_ns); /* it was made before, and not made again */
+    free(record.payload);
+    expect_numbers_until_asleep(&h, 4, 2);
+    harness_deliver(&h, 0);
+    record = harness_next(&h);
+    assert_int_equal(number_of(&record), 6);
+    free(record.payload);
+    harness_expect_end(&h, 0, 7);
+    harness_stop(&h);
+}
+
 static void a_chunk_larger_than_the_window_passes_alone(void **state)
 {
     (void)state;
@@ -233,8 +306,8 @@ static void outputs_advance_in_lock_step(void **state)
             harness_run(&h, 0, &request);
             harness_expect_chunk(&h, 0, 0, "[1, \"static\", \"hello\"]");
             harness_expect_chunk(&h, 0, 1, "[2, \"static\", \"world\"]");
-            harness_expect_chunk(&h, 0, 2, "[3, \"static\", nil]");
-            harness_expect_chunk(&h, 0, 3, "[4, \"static\", nil]");
+            harness_expect_chunk(&h, 0, 2, "[3, \"static\", (ext: 0)\"\\x00\"]");
+            harness_expect_chunk(&h, 0, 3, "[4, \"static\", (ext: 0)\"\\x00\"]");
             harness_expect_end(&h, 0, 4);
         }
         harness_stop(&h);
@@ -255,7 +328,7 @@ static void pipes_feed_each_other_and_share_a_state(void **state)
         msgpack_pack_str_with_body(&packer, "  ab c  ", 8);
         msgpack_pack_nil(&packer);
         harness_run(&h, 0, &request);
-        const char *const starts[] = {"\"ab\", \"a\"", "\"c\", \"b\"", "nil, \" \"", "nil, \"c\""};
+        const char *const starts[] = {"\"ab\", \"a\"", "\"c\", \"b\"", "(ext: 0)\"\\x00\", \" \"", "(ext: 0)\"\\x00\", \"c\""};
         for (uint32_t i = 0; i < ARRAY_COUNT(starts); i++) {
             snprintf(line, sizeof line, "[%s, {\"bytes\"=>4, \"run\"=>%d, \"started\"=>true}]",
                      starts[i], run);
@@ -362,6 +435,8 @@ int main(void)
         cmocka_unit_test(a_flood_arrives_complete_and_in_order),
         cmocka_unit_test(a_ring_that_is_full_is_waited_for),
         cmocka_unit_test(the_window_is_used_up_to_the_last_chunk_and_no_further),
+        cmocka_unit_test(a_run_without_a_window_is_not_stepped),
+        cmocka_unit_test(a_value_that_turns_out_not_to_fit_the_window_is_kept),
         cmocka_unit_test(a_chunk_larger_than_the_window_passes_alone),
         cmocka_unit_test(a_run_that_waits_for_its_client_delays_no_other),
         cmocka_unit_test(runs_that_wait_for_a_time_are_interleaved),
