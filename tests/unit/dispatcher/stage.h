@@ -1,0 +1,535 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stage.h - a real loop on which a test plays the kernel, the workers and the clients.
+ *
+ * The functions of uring.h are defined here, and so are worker_spawn() and the system calls that
+ * would start, watch and end processes or tell the time: nothing of a test depends on either.
+ * Everything else is the dispatcher as it is: supervisor, connections, runs, rings. Segments,
+ * sockets and doorbells are real, so a test writes records where a worker would.
+ *
+ *     stage_open(&options);          a loop, its workers started, heard and ready
+ *     client = stage_connect();      and stage_say(client, ...) what it sends
+ *     stage_pass();                  one pass of the loop
+ *     stage_put(worker, ...);        a record from the worker
+ *     stage_sent(client, n);         the kernel took n bytes of what is being sent
+ *     stage_close();
+ *
+ * One program, one stage: the header defines its functions.
+ */
+#ifndef TESTS_DISPATCHER_STAGE_H
+#define TESTS_DISPATCHER_STAGE_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dispatcher/loop.h"
+#include "dispatcher/worker_spawn.h"
+#include "millrace/protocol.h"
+#include "shm/slot.h"
+#include "tests/unit/dispatcher/hello.h"
+
+#define STAGE_CLIENT_COUNT_MAX 16u
+#define STAGE_WORKER_COUNT_MAX 4u
+#define STAGE_EVENT_COUNT_MAX 256u
+#define STAGE_RECEIVE_BYTES 4096u
+#define STAGE_PID 1000000 /* of worker 0; no real process is meant */
+
+struct stage_options {
+    uint32_t worker_count, concurrency; /* 0: 1 */
+    uint32_t queue_count_max, window_bytes, reply_ring_bytes;
+    uint64_t output_bytes_max;
+    uint32_t plain_output_count; /* besides one stream */
+    bool no_hello;               /* leave the workers STARTING */
+};
+
+/* One client: what the kernel holds for its connection, and what has reached it. */
+struct stage_client {
+    struct uring_ref recv, send; /* generation 0: none is queued */
+    const struct msghdr *message;
+    char *bytes; /* owned */
+    size_t count, room;
+};
+
+struct stage_worker {
+    bool lives;
+    int pidfd, socket; /* our copies; -1: none */
+    struct segment segment;
+    struct ring_tx replies;
+    struct ring_rx requests;
+    uint32_t kill_count; /* of this process */
+    struct uring_ref on_pidfd, on_socket, on_bell, on_pipe[2];
+    siginfo_t exit;
+};
+
+static struct stage {
+    struct config config;
+    struct loop *loop;
+    uint64_t now_ns; /* 0: the stage is closed, and time is the real one */
+    struct uring_event events[STAGE_EVENT_COUNT_MAX];
+    uint32_t event_first, event_count;
+    struct stage_client clients[STAGE_CLIENT_COUNT_MAX];
+    struct stage_worker workers[STAGE_WORKER_COUNT_MAX];
+    uint32_t spawn_count, spawn_error; /* the next start fails with this errno */
+    char receive[STAGE_RECEIVE_BYTES];
+    uint32_t plain_output_count;
+} stage;
+
+/* ---- the kernel: io_uring ---- */
+
+static inline void stage_event(struct uring_event event)
+{
+    mr_assert(stage.event_count < STAGE_EVENT_COUNT_MAX);
+    stage.events[(stage.event_first + stage.event_count++) % STAGE_EVENT_COUNT_MAX] = event;
+}
+
+static inline void stage_complete(struct uring_ref *ref, int32_t result)
+{
+    if (ref->op == URING_NONE)
+        return;
+    stage_event((struct uring_event){.ref = *ref, .result = result});
+    *ref = (struct uring_ref){URING_NONE, 0, 0};
+}
+
+/* Where an operation is kept until it is done. */
+static inline struct uring_ref *stage_place(struct uring_ref ref)
+{
+    static struct uring_ref forgotten;
+    switch (ref.op) {
+    case URING_RECV:
+        return &stage.clients[ref.index].recv;
+    case URING_PIDFD:
+        return &stage.workers[ref.index].on_pidfd;
+    case URING_SOCKET:
+        return &stage.workers[ref.index].on_socket;
+    case URING_BELL:
+        return &stage.workers[ref.index].on_bell;
+    case URING_OUTPUT_PIPE:
+        return &stage.workers[ref.index / 2].on_pipe[ref.index & 1];
+    case URING_NONE:
+    case URING_ACCEPT:
+    case URING_SEND:
+    case URING_LOG:
+    case URING_SIGNAL:
+    case URING_CANCEL:
+    case URING_OP_COUNT:
+        break;
+    }
+    return &forgotten;
+}
+
+int uring_create(struct uring **out, const struct uring_options *options)
+{
+    (void)options;
+    *out = NULL;
+    return 0;
+}
+
+void uring_destroy(struct uring *uring)
+{
+    (void)uring;
+}
+
+void uring_explain(int error, char *text, size_t text_bytes)
+{
+    snprintf(text, text_bytes, "%d", error);
+}
+
+const char *uring_features(const struct uring *uring)
+{
+    (void)uring;
+    return "none";
+}
+
+void uring_accept(struct uring *uring, int fd, struct uring_ref ref)
+{
+    (void)uring, (void)fd, (void)ref;
+}
+
+void uring_recv(struct uring *uring, int fd, struct uring_ref ref)
+{
+    (void)uring, (void)fd;
+    mr_assert(stage_place(ref)->op == URING_NONE);
+    *stage_place(ref) = ref;
+}
+
+void uring_send(struct uring *uring, int fd, const struct msghdr *message, struct uring_ref ref)
+{
+    (void)uring, (void)fd;
+    struct stage_client *client = &stage.clients[ref.index];
+    mr_assert(client->send.op == URING_NONE);
+    mr_assert(message->msg_iovlen > 0);
+    client->send = ref;
+    client->message = message;
+}
+
+void uring_poll(struct uring *uring, int fd, struct uring_ref ref)
+{
+    (void)uring, (void)fd;
+    *stage_place(ref) = ref;
+}
+
+void uring_read(struct uring *uring, int fd, void *bytes, uint32_t count, struct uring_ref ref)
+{
+    (void)uring, (void)fd, (void)bytes, (void)count;
+    *stage_place(ref) = ref;
+}
+
+/* The log: written at once, and every line is text. */
+void uring_write(struct uring *uring, int fd, const void *bytes, uint32_t count,
+                 struct uring_ref ref)
+{
+    (void)uring, (void)fd;
+    for (uint32_t i = 0; i < count; i++) {
+        unsigned char c = ((const unsigned char *)bytes)[i];
+        mr_assert(c == '\n' || (c >= 0x20 && c != 0x7f));
+    }
+    stage_event((struct uring_event){.ref = ref, .result = (int32_t)count});
+}
+
+void uring_cancel(struct uring *uring, struct uring_ref ref)
+{
+    (void)uring;
+    struct uring_ref *place = stage_place(ref);
+    if (place->op == ref.op && place->generation == ref.generation)
+        stage_complete(place, -ECANCELED);
+}
+
+int uring_wait(struct uring *uring, uint64_t timeout_ns)
+{
+    (void)uring, (void)timeout_ns;
+    return 0;
+}
+
+uint32_t uring_reap(struct uring *uring, struct uring_event *events, uint32_t count)
+{
+    (void)uring;
+    uint32_t n = 0;
+    for (; n < count && stage.event_count > 0; n++, stage.event_count--) {
+        events[n] = stage.events[stage.event_first];
+        stage.event_first = (stage.event_first + 1) % STAGE_EVENT_COUNT_MAX;
+    }
+    return n;
+}
+
+const char *uring_buffer(const struct uring *uring, uint16_t buffer)
+{
+    (void)uring, (void)buffer;
+    return stage.receive;
+}
+
+void uring_buffer_return(struct uring *uring, uint16_t buffer)
+{
+    (void)uring, (void)buffer;
+}
+
+uint64_t uring_enter_count(const struct uring *uring)
+{
+    (void)uring;
+    return 0;
+}
+
+/* ---- the kernel: time and processes ---- */
+
+int clock_gettime(clockid_t clock, struct timespec *out)
+{
+    if (stage.now_ns == 0)
+        return (int)syscall(SYS_clock_gettime, clock, out);
+    uint64_t epoch_s = clock == CLOCK_REALTIME ? 1700000000 : 0;
+    out->tv_sec = (time_t)(epoch_s + stage.now_ns / 1000000000);
+    out->tv_nsec = (long)(stage.now_ns % 1000000000);
+    return 0;
+}
+
+int worker_spawn(struct worker_child *out, const struct worker_spawn_options *options)
+{
+    struct stage_worker *worker = &stage.workers[options->index];
+    if (stage.spawn_error)
+        return -(int)stage.spawn_error;
+    mr_assert(!worker->lives);
+    *worker = (struct stage_worker){.lives = true};
+    worker->pidfd = eventfd(0, EFD_CLOEXEC);
+    worker->socket = fcntl(options->socket_fd, F_DUPFD_CLOEXEC, 0);
+    mr_assert(worker->pidfd >= 0 && worker->socket >= 0);
+    int fd = fcntl(options->segment_fd, F_DUPFD_CLOEXEC, 0);
+    mr_assert(segment_attach(&worker->segment, fd) == 0);
+    const struct segment *segment = &worker->segment;
+    ring_tx_init(&worker->replies, segment->reply_ring, segment->options.reply_ring_bytes);
+    ring_rx_init(&worker->requests, segment->request_ring, segment->options.request_ring_bytes);
+    stage.spawn_count++;
+    *out = (struct worker_child){STAGE_PID + (pid_t)options->index,
+                                 fcntl(worker->pidfd, F_DUPFD_CLOEXEC, 0)};
+    return 0;
+}
+
+/* The supervisor signals the group and the process; both mean this one. */
+int kill(pid_t pid, int number)
+{
+    pid_t index = (pid < 0 ? -pid : pid) - STAGE_PID;
+    mr_assert(number == SIGKILL);
+    mr_assert(index >= 0 && index < (pid_t)STAGE_WORKER_COUNT_MAX);
+    mr_assert(stage.workers[index].lives);
+    stage.workers[index].kill_count += pid < 0;
+    return 0;
+}
+
+int waitid(idtype_t type, id_t id, siginfo_t *info, int flags)
+{
+    mr_assert(type == P_PIDFD);
+    mr_assert(flags & WNOHANG);
+    for (uint32_t i = 0; i < stage.loop->worker_count; i++)
+        if ((int)id == stage.loop->workers[i].pidfd)
+            *info = stage.workers[i].exit;
+    return 0;
+}
+
+/* ---- the workers ---- */
+
+static inline void stage_message(uint32_t index, uint16_t kind, const void *body, size_t bytes)
+{
+    struct stage_worker *worker = &stage.workers[index];
+    char packet[4096];
+    struct message header = {.magic = MESSAGE_MAGIC,
+                             .version = PROTOCOL_VERSION,
+                             .kind = kind,
+                             .bytes = (uint32_t)bytes};
+    mr_assert(sizeof(header) + bytes <= sizeof(packet));
+    memcpy(packet, &header, sizeof(header));
+    if (bytes > 0)
+        memcpy(packet + sizeof(header), body, bytes);
+    bytes += sizeof(header);
+    mr_assert(send(worker->socket, packet, bytes, MSG_DONTWAIT | MSG_NOSIGNAL) == (ssize_t)bytes);
+    stage_event((struct uring_event){.ref = worker->on_socket, .result = POLLIN, .more = true});
+}
+
+static inline void stage_hello(uint32_t index)
+{
+    struct hello hello;
+    hello_init(&hello);
+    hello_begin(&hello, "numbers");
+    hello_list(&hello, "inputs", 0);
+    hello_list(&hello, "outputs", 1 + stage.plain_output_count);
+    for (uint32_t i = 0; i <= stage.plain_output_count; i++) {
+        msgpack_pack_map(&hello.packer, 1);
+        hello_word(&hello, "type", i == 0 ? "stream" : "string");
+    }
+    stage_message(index, MESSAGE_HELLO, hello.buffer.data, hello.buffer.size);
+    hello_finish(&hello);
+    stage_message(index, MESSAGE_READY, NULL, 0);
+}
+
+/* Commits a record as it is given. False: the ring has no room. */
+static inline bool stage_put(uint32_t index, struct record record, const void *payload)
+{
+    struct stage_worker *worker = &stage.workers[index];
+    void *room;
+    if (ring_claim(&worker->replies, record.bytes, &room) < 0)
+        return false;
+    if (record.bytes > 0)
+        memcpy(room, payload, record.bytes);
+    ring_commit(&worker->replies, &record);
+    return true;
+}
+
+/* The next request; false: there is none. */
+static inline bool stage_request(uint32_t index, struct record *out)
+{
+    const void *payload;
+    struct stage_worker *worker = &stage.workers[index];
+    int rc = ring_peek(&worker->requests, out, &payload);
+    mr_assert(rc >= 0);
+    ring_release(&worker->requests);
+    return rc == 1;
+}
+
+/* The process is gone, and its pipes with it. */
+static inline void stage_exit(uint32_t index, int code, int status)
+{
+    struct stage_worker *worker = &stage.workers[index];
+    mr_assert(worker->lives);
+    worker->lives = false;
+    worker->exit = (siginfo_t){.si_code = code};
+    worker->exit.si_pid = STAGE_PID + (pid_t)index;
+    worker->exit.si_status = status;
+    stage_complete(&worker->on_pidfd, POLLIN);
+    stage_complete(&worker->on_pipe[0], 0);
+    stage_complete(&worker->on_pipe[1], 0);
+    close(worker->socket);
+    close(worker->pidfd);
+    segment_detach(&worker->segment);
+    worker->socket = worker->pidfd = -1;
+}
+
+/* ---- the clients ---- */
+
+static inline uint32_t stage_connect(void)
+{
+    uint32_t index = stage.loop->conn_free->index;
+    struct stage_client *client = &stage.clients[index];
+    free(client->bytes);
+    *client = (struct stage_client){0};
+    conn_open(stage.loop, open("/dev/null", O_RDWR | O_CLOEXEC));
+    return index;
+}
+
+/* Bytes from the client, as many as one receive can hold. */
+static inline void stage_say_bytes(uint32_t index, const char *bytes, size_t count)
+{
+    struct stage_client *client = &stage.clients[index];
+    mr_assert(client->recv.op == URING_RECV);
+    mr_assert(count <= sizeof(stage.receive));
+    memcpy(stage.receive, bytes, count);
+    stage_event((struct uring_event){
+        .ref = client->recv, .result = (int32_t)count, .more = true, .has_buffer = true});
+    loop_pass(stage.loop);
+}
+
+/* POST with this JSON body; `minor` of the version. */
+static inline void stage_say(uint32_t index, const char *path, const char *body, int minor)
+{
+    char text[2048];
+    int count = snprintf(text, sizeof(text),
+                         "POST %s HTTP/1.%d\r\nHost: a\r\nContent-Type: application/json\r\n"
+                         "Content-Length: %zu\r\n\r\n%s",
+                         path, minor, strlen(body), body);
+    mr_assert(count > 0 && (size_t)count < sizeof(text));
+    stage_say_bytes(index, text, (size_t)count);
+}
+
+static inline size_t stage_sending_bytes(uint32_t index)
+{
+    const struct stage_client *client = &stage.clients[index];
+    size_t bytes = 0;
+    for (size_t i = 0; client->send.op != URING_NONE && i < client->message->msg_iovlen; i++)
+        bytes += client->message->msg_iov[i].iov_len;
+    return bytes;
+}
+
+/* The kernel takes `count` of the bytes that are being sent, or fails with a negative errno. */
+static inline void stage_sent(uint32_t index, ssize_t count)
+{
+    struct stage_client *client = &stage.clients[index];
+    mr_assert(client->send.op == URING_SEND);
+    size_t left = count > 0 ? (size_t)count : 0;
+    if (client->count + left > client->room) {
+        client->room = 2 * (client->count + left);
+        client->bytes = realloc(client->bytes, client->room);
+        mr_assert(client->bytes);
+    }
+    for (size_t i = 0; left > 0; i++) {
+        mr_assert(i < client->message->msg_iovlen);
+        const struct iovec *vector = &client->message->msg_iov[i];
+        size_t part = vector->iov_len < left ? vector->iov_len : left;
+        memcpy(client->bytes + client->count, vector->iov_base, part);
+        client->count += part;
+        left -= part;
+    }
+    stage_complete(&client->send, (int32_t)count);
+}
+
+/* The client closes its side. */
+static inline void stage_hang_up(uint32_t index)
+{
+    stage_complete(&stage.clients[index].recv, 0);
+}
+
+static inline bool stage_is_closed(uint32_t index)
+{
+    return stage.loop->conns[index].state == CONN_FREE;
+}
+
+/* ---- the whole ---- */
+
+static inline void stage_pass(void)
+{
+    loop_pass(stage.loop);
+}
+
+/* Passes, every send taken in full, until nothing moves; bounded. */
+static inline void stage_settle(void)
+{
+    for (uint32_t i = 0; i < 10000; i++) {
+        bool moved = loop_pass(stage.loop) || stage.event_count > 0;
+        for (uint32_t k = 0; k < STAGE_CLIENT_COUNT_MAX; k++) {
+            size_t bytes = stage_sending_bytes(k);
+            if (bytes > 0)
+                stage_sent(k, (ssize_t)bytes);
+            moved |= bytes > 0;
+        }
+        if (!moved)
+            return;
+    }
+    mr_assert(!"the stage does not settle");
+}
+
+static inline void stage_later(uint64_t ms)
+{
+    stage.now_ns += ms * 1000000;
+    loop_pass(stage.loop);
+}
+
+static inline uint32_t stage_or(uint32_t value, uint32_t otherwise)
+{
+    return value > 0 ? value : otherwise;
+}
+
+static inline void stage_configure(const struct stage_options *options)
+{
+    struct config *config = &stage.config;
+    char reason[CONFIG_REASON_BYTES];
+    config_init(config);
+    mr_assert(config_add_pipeline(config, "me/numbers:v1=numbers.so", reason) == 0);
+    snprintf(config->pipelines[0].id, PIPELINE_ID_BYTES, "pipeline_%032d", 1);
+    config->worker_count = stage_or(options->worker_count, 1);
+    config->concurrency = stage_or(options->concurrency, 1);
+    config->queue_count_max = stage_or(options->queue_count_max, 8);
+    config->window_bytes = stage_or(options->window_bytes, config->window_bytes);
+    config->request_ring_bytes = RING_BYTES_MIN;
+    config->reply_ring_bytes = stage_or(options->reply_ring_bytes, RING_BYTES_MIN);
+    config->conn_count_max = STAGE_CLIENT_COUNT_MAX;
+    config->run_count_max =
+        config->worker_count * config->concurrency + config->queue_count_max + 1;
+    config->output_bytes_max = options->output_bytes_max > 0 ? options->output_bytes_max : 8u << 20;
+    config->log_level = LEVEL_DEBUG;
+    mr_assert(config->worker_count <= STAGE_WORKER_COUNT_MAX);
+}
+
+static inline void stage_open(const struct stage_options *options)
+{
+    sigset_t mask;
+    stage = (struct stage){.now_ns = 1000000000, .plain_output_count = options->plain_output_count};
+    for (uint32_t i = 0; i < STAGE_WORKER_COUNT_MAX; i++)
+        stage.workers[i].pidfd = stage.workers[i].socket = -1;
+    stage_configure(options);
+    stage.loop = calloc(1, sizeof(*stage.loop));
+    mr_assert(stage.loop);
+    sigprocmask(SIG_SETMASK, NULL, &mask);
+    mr_assert(loop_init(stage.loop, &stage.config) == 0);
+    sigprocmask(SIG_SETMASK, &mask, NULL);
+    stage.loop->start_is_said = true;
+    stage_pass();
+    supervisor_start(stage.loop);
+    for (uint32_t i = 0; i < stage.loop->worker_count && !options->no_hello; i++)
+        stage_hello(i);
+    stage_pass();
+}
+
+static inline void stage_close(void)
+{
+    for (uint32_t i = 0; i < STAGE_WORKER_COUNT_MAX; i++)
+        if (stage.workers[i].lives)
+            stage_exit(i, CLD_KILLED, SIGKILL);
+    loop_finish(stage.loop);
+    free(stage.loop);
+    config_finish(&stage.config);
+    for (uint32_t i = 0; i < STAGE_CLIENT_COUNT_MAX; i++)
+        free(stage.clients[i].bytes);
+    stage = (struct stage){0};
+}
+
+#endif
