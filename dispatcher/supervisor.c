@@ -263,7 +263,10 @@ static void runs_end(struct loop *loop, struct worker *worker, const char *reaso
                                   .status = loop->config->pipeline_error_status,
                                   .message = reason,
                                   .message_count = strlen(reason)};
-    if (loop->config->crash_traceback && worker->crash.text_count > 0) {
+    /* Clients see the frames of a Python exception; those of a crash are no more secret. */
+    bool is_shown = loop->config->crash_traceback ||
+                    pipeline_config_is_python(pipeline_of(loop, worker)->config);
+    if (is_shown && worker->crash.text_count > 0) {
         failure.traceback = worker->crash.text;
         failure.traceback_count = worker->crash.text_count;
     }

@@ -21,7 +21,12 @@
 #define CRASH_FRAME_COUNT_MAX 32
 #define CRASH_STACK_BYTES 65536
 
+/* With an interpreter's frames to say, too, few of the machine's are enough. */
+#define CRASH_FRAME_COUNT_FEW 8
+
 static struct crash_shared *crash_report;
+static int crash_ask_number; /* 0: there is no interpreter */
+static int crash_ask_fd;
 /* A stack of its own: the usual one may have overflowed. */
 static uint8_t crash_stack[CRASH_STACK_BYTES];
 
@@ -70,6 +75,14 @@ static void crash_add_frame(const void *address)
     crash_add("\n");
 }
 
+static void crash_add_answer(void)
+{
+    raise(crash_ask_number); /* its handler has returned when this does */
+    char *room = crash_report->text + crash_report->text_bytes;
+    ssize_t bytes = read(crash_ask_fd, room, CRASH_TEXT_BYTES - crash_report->text_bytes);
+    crash_report->text_bytes += bytes > 0 ? (uint32_t)bytes : 0;
+}
+
 /* SA_RESETHAND gave the default action back, so that the signal ends the process this time. */
 static void crash_on_signal(int number, siginfo_t *info, void *context)
 {
@@ -84,8 +97,12 @@ static void crash_on_signal(int number, siginfo_t *info, void *context)
     crash_report->number = (uint32_t)number;
     int count = backtrace(frames, CRASH_FRAME_COUNT_MAX);
     /* The first frame is this handler, the second the kernel's return from it. */
-    for (int i = 2; i < count; i++)
+    int last =
+        crash_ask_number != 0 && count > CRASH_FRAME_COUNT_FEW ? CRASH_FRAME_COUNT_FEW : count;
+    for (int i = 2; i < last; i++)
         crash_add_frame(frames[i]);
+    if (crash_ask_number != 0)
+        crash_add_answer();
     raise(number);
 }
 
@@ -103,4 +120,10 @@ void crash_watch(struct crash_shared *report)
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
         sigaction(numbers[i], &action, NULL);
+}
+
+void crash_ask(int number, int fd)
+{
+    crash_ask_fd = fd;
+    crash_ask_number = number;
 }

@@ -12,4 +12,9 @@
  * have done, core dump included. User code may put handlers of its own before this one. */
 void crash_watch(struct crash_shared *report);
 
+/* From now on the report says also what an interpreter was doing: its handler of the signal
+ * `number`, which is raised in the thread that crashed, writes that to a pipe whose other end is
+ * `fd` (non-blocking), and returns. */
+void crash_ask(int number, int fd);
+
 #endif

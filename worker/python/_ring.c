@@ -15,6 +15,7 @@
 #include "millrace/protocol.h"
 #include "shm/slot.h"
 #include "worker/clock.h"
+#include "worker/crash.h"
 #include "worker/leave.h"
 #include "worker/message.h"
 #include "worker/process.h"
@@ -53,8 +54,21 @@ static PyObject *ring_attach(PyObject *module, PyObject *arguments)
     failure_clear(&worker->failure);
     reply_init(&worker->reply, &worker->attachment, &worker->failure);
     host_py_init(&host);
+    crash_watch(&worker->attachment.segment.header->crash);
     /* What C code prints leaves at the end of its line, not when 4096 bytes have gathered. */
     setvbuf(stdout, NULL, _IOLBF, 0);
+    Py_RETURN_NONE;
+}
+
+/* crash_ask(number, fd) of crash.h */
+static PyObject *ring_crash_ask(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    int number;
+    int fd;
+    if (!PyArg_ParseTuple(arguments, "ii", &number, &fd))
+        return NULL;
+    crash_ask(number, fd);
     Py_RETURN_NONE;
 }
 
@@ -151,7 +165,7 @@ static PyObject *ring_line(PyObject *module, PyObject *arguments)
         return NULL;
     host_py_check_process(&host);
     struct run *run = host_py_find(&host, key);
-    if (!run || run->state != RUN_DRIVEN || run->is_cancel_told) {
+    if (!run || !run->is_driven || run->state != RUN_DRIVEN || run->is_cancel_told) {
         PyErr_SetString(PyExc_RuntimeError, "the run is over, or waits");
         return NULL;
     }
@@ -176,7 +190,7 @@ static PyObject *ring_end(PyObject *module, PyObject *arguments)
         return NULL;
     host_py_check_process(&host);
     struct run *run = host_py_find(&host, key);
-    if (!run || run->state != RUN_DRIVEN)
+    if (!run || !run->is_driven || run->state != RUN_DRIVEN)
         Py_RETURN_NONE; /* over already */
     if (description != Py_None && !host_py_set_failure(&host, description))
         return NULL;
@@ -284,13 +298,21 @@ static PyObject *ring_forget(PyObject *module, PyObject *nothing)
 /* ---- the module ---------------------------------------------------------------------------- */
 
 static PyMethodDef ring_methods[] = {
-    {"attach", ring_attach, METH_VARARGS, NULL}, {"hello", ring_hello, METH_VARARGS, NULL},
-    {"fail", ring_fail, METH_VARARGS, NULL},     {"serve", ring_serve, METH_O, NULL},
-    {"turn", ring_turn, METH_NOARGS, NULL},      {"fileno", ring_fileno, METH_NOARGS, NULL},
-    {"line", ring_line, METH_VARARGS, NULL},     {"end", ring_end, METH_VARARGS, NULL},
-    {"log", ring_log, METH_VARARGS, NULL},       {"current", ring_current, METH_NOARGS, NULL},
-    {"cancelled", ring_cancelled, METH_O, NULL}, {"run_id", ring_run_id, METH_O, NULL},
-    {"forget", ring_forget, METH_NOARGS, NULL},  {NULL, NULL, 0, NULL},
+    {"crash_ask", ring_crash_ask, METH_VARARGS, NULL},
+    {"attach", ring_attach, METH_VARARGS, NULL},
+    {"hello", ring_hello, METH_VARARGS, NULL},
+    {"fail", ring_fail, METH_VARARGS, NULL},
+    {"serve", ring_serve, METH_O, NULL},
+    {"turn", ring_turn, METH_NOARGS, NULL},
+    {"fileno", ring_fileno, METH_NOARGS, NULL},
+    {"line", ring_line, METH_VARARGS, NULL},
+    {"end", ring_end, METH_VARARGS, NULL},
+    {"log", ring_log, METH_VARARGS, NULL},
+    {"current", ring_current, METH_NOARGS, NULL},
+    {"cancelled", ring_cancelled, METH_O, NULL},
+    {"run_id", ring_run_id, METH_O, NULL},
+    {"forget", ring_forget, METH_NOARGS, NULL},
+    {NULL, NULL, 0, NULL},
 };
 
 static struct PyModuleDef ring_module = {

@@ -62,7 +62,7 @@ bool host_py_set_failure(struct host_py *host, PyObject *description) MUST_USE;
 /* The number that names a run to Python: of its slot and generation. */
 uint64_t host_py_key(const struct reply_run *run);
 
-/* The driven run of a key; NULL when it is over. */
+/* The run of a key; NULL when another is in its place. */
 struct run *host_py_find(struct host_py *host, uint64_t key);
 
 /* Packs and sends one line of a driven run: `values` is a tuple with an item for each output. 1:

@@ -73,8 +73,7 @@ struct run *host_py_find(struct host_py *host, uint64_t key)
     if (!host->is_serving || slot >= host->loop.slot_count)
         return NULL;
     struct run *run = &host->loop.runs[slot];
-    bool is_it = run->state != RUN_NONE && run->is_driven && host_py_key(&run->reply) == key;
-    return is_it ? run : NULL;
+    return run->slot && host_py_key(&run->reply) == key ? run : NULL;
 }
 
 /* ---- failures ------------------------------------------------------------------------------ */

@@ -18,6 +18,9 @@ from millrace_worker import _failure, _host, _log, _ring, _source, _variables
 EXIT_LOAD = 72
 EXIT_STARTUP = 73
 
+# Nobody else uses the last one.
+TRACE_SIGNAL = signal.SIGRTMAX
+
 
 def parse_arguments():
     parser = argparse.ArgumentParser(prog="millrace_worker", description="Started by millrace serve.")
@@ -36,6 +39,13 @@ def step_back_in_path():
     own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     others = [entry for entry in sys.path if os.path.abspath(entry or ".") != own]
     sys.path[:] = others + [own]
+
+
+def report_crashes():
+    """A crash's report has the Python frames too: the handler of fatal signals raises this one."""
+    reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+    faulthandler.register(TRACE_SIGNAL, file=writing, all_threads=False, chain=False)
+    _ring.crash_ask(TRACE_SIGNAL, reading)
 
 
 def fail(code, exception):
@@ -70,7 +80,7 @@ def main():
     _ring.attach(arguments.parent, arguments.index)
     # Signals end the process as they end any other; the dispatcher handles Ctrl-C on the terminal.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    faulthandler.enable(file=2, all_threads=True)
+    report_crashes()
     os.register_at_fork(after_in_child=_ring.forget)
     step_back_in_path()
     _log.capture()
