@@ -326,5 +326,13 @@ PyMODINIT_FUNC PyInit__ring(void);
 
 PyMODINIT_FUNC PyInit__ring(void)
 {
-    return PyModule_Create(&ring_module);
+    PyObject *module = PyModule_Create(&ring_module);
+    PyObject *exhausted = PyObject_CallFunctionObjArgs((PyObject *)&PyBaseObject_Type, NULL);
+    if (!module || !exhausted || PyModule_AddObject(module, "EXHAUSTED", exhausted) != 0) {
+        Py_XDECREF(exhausted);
+        Py_XDECREF(module);
+        return NULL;
+    }
+    host.exhausted = exhausted; /* the module, which is never freed, owns it */
+    return module;
 }

@@ -33,6 +33,7 @@ struct host_py {
     bool is_turning;     /* an event loop of Python's sleeps, not we */
     bool is_child;       /* this is a forked copy, which must say nothing */
     PyObject *callbacks; /* the object whose methods execute pipelines; owned */
+    PyObject *exhausted; /* stands for CHUNK_EXHAUSTED among a line's values; of the module */
     PyObject *traceback; /* bytes that the failure at hand refers to; owned */
     struct buffer scratch;
 };

@@ -301,8 +301,10 @@ int host_py_send_line(struct host_py *host, struct run *run, PyObject *values)
     struct mr_value *value = loop_open_line(&host->loop, run);
     int rc = value_outputs(value, (uint32_t)count);
     for (Py_ssize_t i = 0; rc >= 0 && i < count; i++) {
+        PyObject *item = PyTuple_GetItem(values, i);
         value_expect(value);
-        rc = pack_object(value, PyTuple_GetItem(values, i), "chunk", run->line_count + 1);
+        rc = item == host->exhausted ? value_exhausted(value)
+                                     : pack_object(value, item, "chunk", run->line_count + 1);
     }
     if (rc < 0) {
         loop_abort_line(&host->loop);

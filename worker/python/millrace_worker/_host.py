@@ -149,7 +149,8 @@ class Host:
                 if inspect.isawaitable(item):
                     item = await item
                 if item is _streams.END:
-                    streams[index] = values[index] = None
+                    streams[index] = None
+                    values[index] = _ring.EXHAUSTED
                 else:
                     values[index] = item
                     has_item = True
