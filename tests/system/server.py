@@ -40,9 +40,9 @@ def example(name):
 class Server:
     """One server process. Use it as a context: leaving it stops the server and checks how it ended."""
 
-    def __init__(self, folder, pipelines, *options, command=(), environment=None, worker_options=""):
-        """`command` is put in front of the server's own; `environment` is added to it; and
-        `worker_options` are for the sanitizers of workers alone."""
+    def __init__(self, folder, pipelines, *options, command=(), environment=None, inherited=(), worker_options=""):
+        """`command` is put in front of the server's own; `environment` is added to its own; it inherits
+        these descriptors; and `worker_options` are for the sanitizers of workers alone."""
         self.folder = str(folder)
         self.log = []
         self.address = None
@@ -52,7 +52,8 @@ class Server:
         self.process = subprocess.Popen(
             [*command, MILLRACE, "serve", *pipelines, "--listen", "127.0.0.1:0", *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-            env=self._environment(environment or {}, worker_options), cwd=self.folder)
+            env=self._environment(environment or {}, worker_options), cwd=self.folder,
+            pass_fds=inherited)
         self._threads = [threading.Thread(target=self._read_log, daemon=True),
                          threading.Thread(target=self._read_stdout, daemon=True)]
         for thread in self._threads:
