@@ -216,7 +216,7 @@ static void check_watch(struct check *check, uint32_t timeout_ms)
     while (!check->is_failed) {
         read_messages(check);
         read_log(check);
-        doorbell_arm(&check->own_bell);
+        doorbell_arm(&check->own_bell, DOORBELL_ANY);
         uint64_t now = now_ms();
         int wait_ms = ring_is_empty(&check->replies) && now < due_ms ? (int)(due_ms - now) : 0;
         int count = poll(fds, ARRAY_COUNT(fds), wait_ms);
@@ -375,7 +375,7 @@ static void read_log(struct check *check)
             cli_print_lines(stderr, (const char *)text.text, text.u.count);
     }
     if (ring_release(&check->replies))
-        doorbell_ring(&check->worker_bell);
+        doorbell_ring(&check->worker_bell, DOORBELL_ANY);
 }
 
 /* ---- the table ----------------------------------------------------------------------------- */

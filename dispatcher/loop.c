@@ -233,7 +233,8 @@ static void clocks_read(struct loop *loop)
     clock_gettime(CLOCK_MONOTONIC, &now);
     loop->now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     clock_gettime(CLOCK_REALTIME, &now);
-    /* Ten digits of seconds, whatever the clock says: the text has one length until the year 2286. */
+    /* Ten digits of seconds, whatever the clock says: the text has one length until the year 2286.
+     */
     if (now.tv_sec < 0 || now.tv_sec > 9999999999)
         now.tv_sec = now.tv_sec < 0 ? 0 : 9999999999;
     /* Cut to microseconds like the text, or what is printed of one could be after the other. */
@@ -364,25 +365,41 @@ static bool worker_is_heard(const struct worker *worker)
     return worker->pid > 0 && !worker->is_corrupt;
 }
 
-static bool records_wait(struct loop *loop)
+/* The sleeper's second look: whatever a worker may have published before it saw us asleep. */
+static bool news_wait(struct loop *loop)
 {
     for (uint32_t i = 0; i < loop->worker_count; i++)
         if (worker_is_heard(&loop->workers[i]) && !ring_is_empty(&loop->workers[i].replies))
             return true;
+    for (uint32_t i = 0; i < loop->pipeline_count; i++)
+        if (pipeline_can_offer(loop, &loop->pipelines[i]))
+            return true;
     return false;
 }
 
-static void bells_arm(struct loop *loop, bool arm)
+/* Room in a request ring matters only to a run that waits for it. */
+static uint32_t bell_interests(const struct loop *loop)
 {
-    for (uint32_t i = 0; i < loop->worker_count; i++) {
-        struct worker *worker = &loop->workers[i];
-        if (!worker_is_heard(worker))
-            continue;
-        if (arm)
-            doorbell_arm(&worker->own_bell);
-        else
-            doorbell_disarm(&worker->own_bell);
-    }
+    uint32_t interests = DOORBELL_WORK;
+    for (uint32_t i = 0; i < loop->pipeline_count; i++)
+        if (loop->pipelines[i].queue_first)
+            interests |= DOORBELL_SPACE;
+    return interests;
+}
+
+static void bells_arm(struct loop *loop)
+{
+    uint32_t interests = bell_interests(loop);
+    for (uint32_t i = 0; i < loop->worker_count; i++)
+        if (worker_is_heard(&loop->workers[i]))
+            doorbell_arm(&loop->workers[i].own_bell, interests);
+}
+
+static void bells_disarm(struct loop *loop)
+{
+    for (uint32_t i = 0; i < loop->worker_count; i++)
+        if (worker_is_heard(&loop->workers[i]))
+            doorbell_disarm(&loop->workers[i].own_bell);
 }
 
 /* Submits what the last pass queued, and sleeps unless there is more to do at once. The sleeper's
@@ -395,15 +412,15 @@ static int loop_wait(struct loop *loop, bool busy)
     uint64_t next_ms = timers_next_ms(&loop->timers);
     if (next_ms != UINT64_MAX)
         timeout_ns = next_ms > loop->now_ms ? (next_ms - loop->now_ms) * 1000000 : 0;
-    bells_arm(loop, true);
-    if (records_wait(loop)) {
+    bells_arm(loop);
+    if (news_wait(loop)) {
         timeout_ns = 0;
     } else {
         text_trim(loop);
         loop->metrics.wait_count++;
     }
     int rc = uring_wait(loop->uring, timeout_ns);
-    bells_arm(loop, false);
+    bells_disarm(loop);
     return rc;
 }
 

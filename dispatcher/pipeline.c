@@ -81,6 +81,19 @@ void pipeline_schedule(struct loop *loop, struct pipeline *pipeline)
     }
 }
 
+bool pipeline_can_offer(struct loop *loop, struct pipeline *pipeline)
+{
+    if (!pipeline->queue_first)
+        return false;
+    struct worker *worker = least_loaded(loop, pipeline);
+    if (!worker)
+        return false;
+    /* A larger request goes another way, and takes only a header here. */
+    size_t bytes = pipeline->queue_first->payload_bytes;
+    bool is_blob = bytes > ring_payload_max(worker->requests.capacity);
+    return ring_claimable(&worker->requests) >= (is_blob ? 1 : bytes);
+}
+
 struct pipeline *pipeline_find(struct loop *loop, const char *name)
 {
     for (uint32_t i = 0; i < loop->pipeline_count; i++) {

@@ -38,6 +38,9 @@ struct pipeline {
 /* "queued first" runs go to the least loaded ready worker while there are free slots. */
 void pipeline_schedule(struct loop *loop, struct pipeline *pipeline);
 
+/* A run waits although a slot is free and its request now fits the worker's ring. */
+bool pipeline_can_offer(struct loop *loop, struct pipeline *pipeline);
+
 void pipeline_enqueue(struct pipeline *pipeline, struct run *run);
 void pipeline_dequeue(struct pipeline *pipeline, struct run *run);
 

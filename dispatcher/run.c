@@ -416,7 +416,7 @@ void run_delivered(struct loop *loop, struct run *run, uint64_t charge)
         return;
     struct worker *worker = worker_of(loop, run);
     slot_deliver(&worker->segment.slots[run->slot_index], run->delivered);
-    worker->must_ring = true;
+    worker->news |= DOORBELL_WINDOW;
 }
 
 static void deadline_passed(struct loop *loop, struct run *run, enum deadline_kind kind)

@@ -82,7 +82,7 @@ static int channels_open(struct worker *worker, struct child_ends *ends)
 
 static void channels_close(struct worker *worker)
 {
-    worker->must_ring = false; /* the bell goes with the segment */
+    worker->news = 0; /* the bell goes with the segment */
     close_fd(&worker->bell_fd);
     close_fd(&worker->own_bell_fd);
     close_fd(&worker->socket);
@@ -159,7 +159,7 @@ static void watch(struct loop *loop, struct worker *worker)
     worker->bell = (struct doorbell){&segment->header->worker_bell, worker->bell_fd};
     worker->own_bell = (struct doorbell){&segment->header->dispatcher_bell, worker->own_bell_fd};
     worker->is_corrupt = false;
-    worker->must_ring = false;
+    worker->news = 0;
     worker->crash = (struct crash_report){0};
     worker->run_count = 0;
     slots_reset(loop, worker);
@@ -344,7 +344,7 @@ static void stop_record_put(struct worker *worker)
     if (ring_claim(&worker->requests, 0, &room) < 0)
         return;
     ring_commit(&worker->requests, &(struct record){.kind = RECORD_STOP});
-    worker->must_ring = true;
+    worker->news |= DOORBELL_WORK;
 }
 
 static void act_ask_stop(struct loop *loop, struct worker *worker)

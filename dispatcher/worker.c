@@ -33,11 +33,11 @@ uint32_t worker_free_count(const struct worker *worker)
 
 void worker_ring(struct worker *worker)
 {
-    if (!worker->must_ring)
+    if (worker->news == 0)
         return;
-    worker->must_ring = false;
-    if (doorbell_ring(&worker->bell))
+    if (doorbell_ring(&worker->bell, worker->news))
         worker->bell_count++;
+    worker->news = 0;
 }
 
 /* ---- offering a run ------------------------------------------------------------------------ */
@@ -143,7 +143,7 @@ int worker_offer(struct loop *loop, struct worker *worker, struct run *run)
                                                     .kind = RECORD_START,
                                                     .flags = is_blob ? RECORD_BLOB : 0,
                                                     .generation = generation});
-    worker->must_ring = true;
+    worker->news |= DOORBELL_WORK;
     worker->free_count--;
     worker->active_count++;
     worker->slots[index] = (struct worker_slot){generation, run->index};
@@ -164,7 +164,7 @@ void worker_tell_cancel(struct loop *loop, struct worker *worker, struct run *ru
     bool revoked = slot_move(slot, generation, SLOT_OFFERED, SLOT_REVOKED);
     (void)revoked;
     slot_cancel(slot, generation, reason);
-    worker->must_ring = true;
+    worker->news |= DOORBELL_WORK;
 }
 
 void worker_free_slot(struct loop *loop, struct worker *worker, struct run *run)
@@ -356,6 +356,6 @@ uint32_t worker_drain(struct loop *loop, struct worker *worker)
     worker->record_count += count;
     loop->metrics.record_count += count;
     if (ring_release(&worker->replies))
-        worker->must_ring = true;
+        worker->news |= DOORBELL_SPACE;
     return count;
 }

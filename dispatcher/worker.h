@@ -58,7 +58,7 @@ struct worker {
     struct ring_rx replies;
     struct doorbell bell;     /* to wake the worker */
     struct doorbell own_bell; /* to say that we sleep */
-    bool must_ring;           /* something was published in this pass */
+    uint32_t news;            /* DOORBELL_ bits: what was published in this pass */
     bool is_corrupt;          /* its records are not read any more */
 
     struct worker_slot *slots; /* concurrency of them; owned */

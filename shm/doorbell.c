@@ -3,7 +3,7 @@
  * doorbell.c - the one place where a store must be seen before a later load of another word.
  *
  *      waker                              sleeper
- *      publish  (R1, R2, R4, R5)          asleep = 1
+ *      publish  (R1, R2, R4, R5)          asleep = interests
  *      ---- fence S1 ----                 ---- fence S2 ----
  *      look at asleep                     look at what is published
  *
@@ -17,12 +17,12 @@
 #include <stdint.h>
 #include <unistd.h>
 
-bool doorbell_ring(struct doorbell *bell)
+bool doorbell_ring(struct doorbell *bell, uint32_t news)
 {
     /* S1: what was published is seen before we look; pairs with S2 in doorbell_arm. */
     atomic_thread_fence(memory_order_seq_cst);
     /* relaxed: ordered by S1; carries no data. */
-    if (atomic_load_explicit(&bell->shared->asleep, memory_order_relaxed) == 0)
+    if ((atomic_load_explicit(&bell->shared->asleep, memory_order_relaxed) & news) == 0)
         return false;
 
     /* One write a sleep. relaxed: should the sleeper miss this, it gets one write too many. */
@@ -34,10 +34,10 @@ bool doorbell_ring(struct doorbell *bell)
     return true;
 }
 
-void doorbell_arm(struct doorbell *bell)
+void doorbell_arm(struct doorbell *bell, uint32_t interests)
 {
     /* relaxed: ordered by S2; carries no data. */
-    atomic_store_explicit(&bell->shared->asleep, 1, memory_order_relaxed);
+    atomic_store_explicit(&bell->shared->asleep, interests, memory_order_relaxed);
     /* S2: the waker sees us asleep before we look again; pairs with S1 in doorbell_ring. */
     atomic_thread_fence(memory_order_seq_cst);
 }

@@ -33,10 +33,10 @@ struct doorbell {
 
 /* Waker: call after publishing, once per batch. Returns true when the sleeper slept and the eventfd
  * was written (one system call). */
-bool doorbell_ring(struct doorbell *bell);
+bool doorbell_ring(struct doorbell *bell, uint32_t news);
 
 /* Sleeper. */
-void doorbell_arm(struct doorbell *bell);
+void doorbell_arm(struct doorbell *bell, uint32_t interests);
 void doorbell_disarm(struct doorbell *bell);
 
 #endif

@@ -37,6 +37,8 @@ static void loop_step_line(struct loop *loop, struct run *run);
 static void loop_offer(struct loop *loop, struct run *run);
 static void loop_wait_later(struct loop *loop, struct run *run);
 static void loop_make_ready(struct loop *loop, struct run *run);
+static void loop_wait_window(struct loop *loop, struct run *run);
+static uint32_t loop_interests(const struct loop *loop);
 static void loop_sleep(struct loop *loop);
 static void loop_tell_cancel(struct loop *loop, struct run *run);
 static void loop_cancel(struct loop *loop, struct run *run, uint32_t reason);
@@ -98,7 +100,7 @@ bool loop_turn(struct loop *loop, uint64_t *due_ns)
     if (loop->is_stopping && loop->active_count == 0)
         return false;
     reply_trim(&loop->worker->reply);
-    doorbell_arm(&attachment->bell);
+    doorbell_arm(&attachment->bell, loop_interests(loop));
     loop_watch(loop, loop->active_count);
     bool is_busy = loop->ready.count > 0 || !ring_is_empty(&attachment->request);
     *due_ns = is_busy ? 0 : due_earliest_ns(&loop->due);
@@ -161,7 +163,7 @@ static void loop_take_start(struct loop *loop, const struct record *meta, const 
     if (rc == -EPROTO)
         leave(WORKER_EXIT_PROTOCOL, "the blob of a START record did not come");
     if (ring_release(&worker->attachment.request))
-        doorbell_ring(&worker->attachment.dispatcher_bell);
+        doorbell_ring(&worker->attachment.dispatcher_bell, DOORBELL_SPACE);
 
     if (!slot_move(slot, run->reply.generation, SLOT_OFFERED, SLOT_RUNNING)) {
         if (!slot_move(slot, run->reply.generation, SLOT_REVOKED, SLOT_ENDED))
@@ -203,7 +205,15 @@ static void loop_make_ready(struct loop *loop, struct run *run)
         place -= loop->slot_count;
     ready->slots[place] = run->reply.slot;
     ready->count++;
+    if (run->state == RUN_WINDOW)
+        loop->window_count--;
     run->state = RUN_READY;
+}
+
+static void loop_wait_window(struct loop *loop, struct run *run)
+{
+    loop->window_count++;
+    run->state = RUN_WINDOW;
 }
 
 static struct run *loop_next_ready(struct loop *loop)
@@ -252,12 +262,18 @@ static void loop_watch(struct loop *loop, uint32_t count_max)
     }
 }
 
+/* Delivered counts move with every line; only who waits for one is woken by them. */
+static uint32_t loop_interests(const struct loop *loop)
+{
+    return DOORBELL_WORK | (loop->window_count > 0 ? DOORBELL_WINDOW : 0);
+}
+
 /* The sleeper's loop of doorbell.h: arm, look at everything again, sleep, disarm. */
 static void loop_sleep(struct loop *loop)
 {
     struct attachment *attachment = &loop->worker->attachment;
     reply_trim(&loop->worker->reply);
-    doorbell_arm(&attachment->bell);
+    doorbell_arm(&attachment->bell, loop_interests(loop));
     loop_watch(loop, loop->active_count);
     int rc = 0;
     if (loop->ready.count == 0 && ring_is_empty(&attachment->request))
@@ -296,7 +312,7 @@ static void loop_step(struct loop *loop, struct run *run)
     }
     size_t bytes = run->is_line_waiting ? run->stash.used : 0;
     if (!run_window_allows(run, loop->window_bytes, bytes)) {
-        run->state = RUN_WINDOW;
+        loop_wait_window(loop, run);
         return;
     }
     struct reply *reply = &loop->worker->reply;
@@ -358,7 +374,7 @@ static void loop_offer(struct loop *loop, struct run *run)
         return;
     }
     run->is_line_waiting = true;
-    run->state = RUN_WINDOW;
+    loop_wait_window(loop, run);
 }
 
 /* Keeps what the line's other streams gave. */

@@ -31,7 +31,8 @@ struct loop {
     struct due due;
     uint32_t *active; /* owned; the slots whose run is not NONE, in any order */
     uint32_t active_count;
-    uint32_t watch_next; /* index into active: which waiting run is looked at next */
+    uint32_t window_count; /* of them, those in RUN_WINDOW */
+    uint32_t watch_next;   /* index into active: which waiting run is looked at next */
     bool is_stopping;
     bool has_driven; /* a run was started that its host drives */
 };

@@ -52,7 +52,7 @@ static void *reply_claim(struct reply *reply, uint32_t bytes)
             leave(WORKER_EXIT_PROTOCOL, "the reply ring is corrupt: claim of %u bytes: %s", bytes,
                   strerror(-rc));
         reply->wait_count++;
-        doorbell_arm(&attachment->bell);
+        doorbell_arm(&attachment->bell, DOORBELL_SPACE);
         rc = ring_claim(&attachment->reply, bytes, &payload);
         if (rc == -EAGAIN && attachment_sleep(attachment, CLOCK_NEVER) != 0)
             leave(WORKER_EXIT_ORPHAN, "the dispatcher vanished");
@@ -65,7 +65,7 @@ static void *reply_claim(struct reply *reply, uint32_t bytes)
 static void reply_publish(struct reply *reply, const struct record *meta)
 {
     ring_commit(&reply->attachment->reply, meta);
-    doorbell_ring(&reply->attachment->dispatcher_bell);
+    doorbell_ring(&reply->attachment->dispatcher_bell, DOORBELL_WORK);
 }
 
 static struct record reply_meta(const struct reply_run *run, enum record_kind kind, size_t bytes)

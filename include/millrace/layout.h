@@ -22,6 +22,7 @@
  * Layout versions, oldest first:
  *   1  first layout
  *   2  crash report in the header
+ *   3  the sleep word says what its sleeper waits for
  */
 #ifndef MILLRACE_LAYOUT_H
 #define MILLRACE_LAYOUT_H
@@ -30,16 +31,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LAYOUT_VERSION 2u
+#define LAYOUT_VERSION 3u
 #define SEGMENT_MAGIC UINT64_C(0x454341524c4c494d) /* the bytes "MILLRACE" */
 
 /*
  * Doorbell: the sleep word of one process on this segment (shm/doorbell.h).
  *
  *  offset  size  field   writer           reader  order / meaning
- *       0     4  asleep  sleeper; waker   both    S1<->S2: 1 = write the eventfd after publishing
+ *       0     4  asleep  sleeper; waker   both    S1<->S2: DOORBELL_ bits the sleeper waits for;
+ *                                                0 = awake. Then write the eventfd after publishing
  *       4   124  -                                one writer's line, and its neighbour
  */
+enum doorbell_news {
+    DOORBELL_WORK = 1,   /* a record, a cancel word */
+    DOORBELL_WINDOW = 2, /* a delivered count moved */
+    DOORBELL_SPACE = 4,  /* bytes of a ring were given back */
+    DOORBELL_ANY = 7
+};
+
 struct doorbell_shared {
     _Atomic uint32_t asleep;
     uint8_t pad[124];

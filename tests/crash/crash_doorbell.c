@@ -82,7 +82,7 @@ static uint32_t records_of(struct world *world)
 static void *world_with_a_sleeper(void)
 {
     struct world *world = world_new();
-    doorbell_arm(&world->bell);
+    doorbell_arm(&world->bell, DOORBELL_ANY);
     return world;
 }
 
@@ -91,7 +91,7 @@ static void publish_and_ring(void *argument)
     struct world *world = argument;
     publish(world);
     stepper_stage(&world->stepper, STAGE_RING);
-    doorbell_ring(&world->bell);
+    doorbell_ring(&world->bell, DOORBELL_ANY);
     stepper_stage(&world->stepper, STAGE_OVER);
 }
 
@@ -113,8 +113,8 @@ static void expect_record_with_or_without_a_ring(void *argument)
     assert_int_equal(records_of(world), 1);
 
     doorbell_disarm(&world->bell);
-    doorbell_arm(&world->bell);
-    assert_true(doorbell_ring(&world->bell));
+    doorbell_arm(&world->bell, DOORBELL_ANY);
+    assert_true(doorbell_ring(&world->bell, DOORBELL_ANY));
     assert_int_equal(rings_of(world), 1);
 }
 
@@ -141,7 +141,7 @@ static void go_to_sleep(void *argument)
     struct pollfd poll_fd = {.fd = world->bell.eventfd, .events = POLLIN};
 
     stepper_stage(&world->stepper, STAGE_ARM);
-    doorbell_arm(&world->bell);
+    doorbell_arm(&world->bell, DOORBELL_ANY);
     stepper_stage(&world->stepper, STAGE_LOOK);
     mr_assert(ring_is_empty(&rx));
     if (world->stepper.wanted != STAGE_DISARM) {
@@ -166,7 +166,7 @@ static void expect_at_most_one_ring_for_the_dead(void *argument)
     uint32_t rings = 0;
     for (uint32_t i = 0; i < 10; i++) {
         publish(world);
-        rings += doorbell_ring(&world->bell);
+        rings += doorbell_ring(&world->bell, DOORBELL_ANY);
     }
     assert_int_equal(rings, asleep);
     assert_int_equal(rings_of(world), asleep);

@@ -73,7 +73,7 @@ static void send_record(struct side *side, uint32_t sequence)
     mr_assert(ring_claim(&side->tx, sizeof sequence, &payload) == 0);
     memcpy(payload, &sequence, sizeof sequence);
     ring_commit(&side->tx, &(struct record){.bytes = sizeof sequence, .kind = RECORD_CHUNK});
-    side->rings += doorbell_ring(&side->peer);
+    side->rings += doorbell_ring(&side->peer, DOORBELL_ANY);
 }
 
 static bool take_record(struct side *side, uint32_t *sequence)
@@ -118,7 +118,7 @@ static uint32_t receive_record(struct side *side, uint32_t expected)
                 return sequence;
             }
         }
-        doorbell_arm(&side->own);
+        doorbell_arm(&side->own, DOORBELL_ANY);
         if (ring_is_empty(&side->rx))
             sleep_on_bell(side, expected);
         doorbell_disarm(&side->own);

@@ -249,7 +249,7 @@ static inline void harness_commit_start(struct harness *h, uint32_t slot, uint8_
         .generation = h->generations[slot],
     };
     ring_commit(&h->request, &meta);
-    doorbell_ring(&h->worker_bell);
+    doorbell_ring(&h->worker_bell, DOORBELL_ANY);
 }
 
 /* Offers the slot and sends the request, which is freed. */
@@ -287,13 +287,13 @@ static inline void harness_run_numbers(struct harness *h, uint32_t slot, int64_t
 static inline void harness_cancel(struct harness *h, uint32_t slot, uint32_t reason)
 {
     slot_cancel(&h->segment.slots[slot], h->generations[slot], reason);
-    doorbell_ring(&h->worker_bell);
+    doorbell_ring(&h->worker_bell, DOORBELL_ANY);
 }
 
 static inline void harness_deliver(struct harness *h, uint32_t slot)
 {
     slot_deliver(&h->segment.slots[slot], h->charged[slot]);
-    doorbell_ring(&h->worker_bell);
+    doorbell_ring(&h->worker_bell, DOORBELL_ANY);
 }
 
 static inline bool harness_is_armed(const struct harness *h)
@@ -377,7 +377,7 @@ static inline bool harness_take(struct harness *h, struct harness_record *out)
         if (!h->holds_window)
             slot_deliver(&h->segment.slots[meta.slot], h->charged[meta.slot]);
     }
-    doorbell_ring(&h->worker_bell);
+    doorbell_ring(&h->worker_bell, DOORBELL_ANY);
     return true;
 }
 
@@ -396,7 +396,7 @@ static inline struct harness_record harness_next_within(struct harness *h, int m
         uint64_t now_ns = harness_now_ns();
         if (now_ns >= end_ns)
             return (struct harness_record){.payload = calloc(1, 1)};
-        doorbell_arm(&h->bell);
+        doorbell_arm(&h->bell, DOORBELL_ANY);
         struct pollfd bell = {.fd = h->bell.eventfd, .events = POLLIN};
         int timeout_ms = (int)((end_ns - now_ns) / 1000000u) + 1;
         if (ring_is_empty(&h->reply))
@@ -540,7 +540,7 @@ static inline void harness_stop(struct harness *h)
     assert_int_equal(ring_claim(&h->request, 0, &payload), 0);
     const struct record meta = {.kind = RECORD_STOP};
     ring_commit(&h->request, &meta);
-    doorbell_ring(&h->worker_bell);
+    doorbell_ring(&h->worker_bell, DOORBELL_ANY);
     harness_expect_exit(h, WORKER_EXIT_OK);
     harness_finish(h);
 }

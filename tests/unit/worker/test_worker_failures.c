@@ -176,7 +176,7 @@ static void a_corrupt_request_ring_ends_the_worker(void **state)
     struct harness h;
     start_misbehave(&h, 1);
     atomic_store_explicit(&h.segment.request_ring->tail, 12345, memory_order_release);
-    doorbell_ring(&h.worker_bell);
+    doorbell_ring(&h.worker_bell, DOORBELL_ANY);
     harness_expect_exit(&h, WORKER_EXIT_PROTOCOL);
     assert_non_null(strstr(h.text, "request ring is corrupt"));
     harness_finish(&h);
@@ -241,10 +241,31 @@ static void a_run_that_waits_for_a_time_is_cancelled_at_once(void **state)
     harness_wait_asleep(&h);
     harness_cancel(&h, 0, CANCEL_REQUESTED);
     harness_expect_error(&h, 0, ERROR_UNKNOWN, "cancelled: on request");
-    free(harness_next(&h).payload); /* the due times of the others stand */
+    harness_run_numbers(&h, 0, 1, "", 3600000); /* its slot waits for a time again */
+    free(harness_next(&h).payload);             /* the due times of the others stand */
     harness_expect_end(&h, 1, 1);
     harness_cancel(&h, 2, CANCEL_DEADLINE);
     harness_expect_error(&h, 2, ERROR_UNKNOWN, "cancelled: its deadline passed");
+    harness_cancel(&h, 0, CANCEL_BAD_VALUE);
+    harness_expect_error(&h, 0, ERROR_UNKNOWN, "cancelled: a value could not be sent");
+    harness_stop(&h);
+}
+
+static void each_of_many_waiting_runs_is_cancelled_at_once(void **state)
+{
+    (void)state;
+    struct harness h;
+    harness_start(&h, &(struct harness_options){.source = "numbers.so", .slot_count = 64});
+    harness_expect_ready(&h);
+    for (uint32_t slot = 0; slot < 64; slot++)
+        harness_run_numbers(&h, slot, 1, "", 3600000);
+    harness_wait_asleep(&h);
+    for (uint32_t i = 0; i < 64; i++) {
+        uint32_t slot = i * 37 % 64;
+        harness_cancel(&h, slot, CANCEL_DRAIN);
+        harness_expect_error(&h, slot, ERROR_UNKNOWN, "cancelled: the server stops");
+        harness_wait_asleep(&h);
+    }
     harness_stop(&h);
 }
 
@@ -359,6 +380,31 @@ static void children_print_to_the_pipe_and_unfinished_lines_are_sent(void **stat
     harness_stop(&h);
 }
 
+static void an_unfinished_line_is_not_continued_by_another_run(void **state)
+{
+    (void)state;
+    struct harness h;
+    harness_start(&h, &(struct harness_options){
+                          .source = "misbehave.so", .slot_count = 2, .window_bytes = 400});
+    harness_expect_ready(&h);
+    h.holds_window = true; /* so that neither run ends after its one chunk */
+    for (uint32_t slot = 0; slot < 2; slot++) {
+        run_way(&h, slot, "print_from_child", 0, 0);
+        harness_expect_chunk(&h, slot, 0, "[0]");
+        harness_wait_asleep(&h);
+    }
+    assert_int_equal(h.log_count, 1);
+    assert_string_equal(h.logs[0].text, "no end of this line");
+    assert_int_equal(h.logs[0].slot, 0);
+    harness_deliver(&h, 1);
+    harness_expect_end(&h, 1, 1);
+    assert_int_equal(h.log_count, 3);
+    assert_string_equal(h.logs[1].text, "closed print_from_child");
+    assert_string_equal(h.logs[2].text, "no end of this line");
+    assert_int_equal(h.logs[2].slot, 1);
+    harness_finish(&h);
+}
+
 static void a_long_line_is_split_between_characters(void **state)
 {
     (void)state;
@@ -393,12 +439,14 @@ int main(void)
         cmocka_unit_test(a_slot_word_that_is_overwritten_ends_the_worker),
         cmocka_unit_test(a_cancelled_flood_is_closed_once_and_ends),
         cmocka_unit_test(a_run_that_waits_for_a_time_is_cancelled_at_once),
+        cmocka_unit_test(each_of_many_waiting_runs_is_cancelled_at_once),
         cmocka_unit_test(a_run_that_waits_for_its_window_is_cancelled_at_once),
         cmocka_unit_test(an_iterator_is_closed_once_however_its_run_ends),
         cmocka_unit_test(printed_lines_carry_the_run_that_printed_them),
         cmocka_unit_test(a_value_that_is_half_written_survives_what_is_printed),
         cmocka_unit_test(a_descriptor_goes_to_the_pipe),
         cmocka_unit_test(children_print_to_the_pipe_and_unfinished_lines_are_sent),
+        cmocka_unit_test(an_unfinished_line_is_not_continued_by_another_run),
         cmocka_unit_test(a_long_line_is_split_between_characters),
     };
     alarm(120);

@@ -353,7 +353,7 @@ static void a_state_is_destroyed_when_the_worker_stops(void **state)
     assert_int_equal(ring_claim(&h.request, 0, &payload), 0);
     const struct record meta = {.kind = RECORD_STOP};
     ring_commit(&h.request, &meta);
-    doorbell_ring(&h.worker_bell);
+    doorbell_ring(&h.worker_bell, DOORBELL_ANY);
     harness_expect_exit(&h, WORKER_EXIT_OK);
     struct harness_record record = harness_next_within(&h, 0);
     assert_int_equal(record.meta.kind, RECORD_PAD);
@@ -375,7 +375,7 @@ static void a_stop_lets_active_runs_finish(void **state)
     assert_int_equal(ring_claim(&h.request, 0, &payload), 0);
     const struct record meta = {.kind = RECORD_STOP};
     ring_commit(&h.request, &meta);
-    doorbell_ring(&h.worker_bell);
+    doorbell_ring(&h.worker_bell, DOORBELL_ANY);
     harness_expect_exit(&h, WORKER_EXIT_OK);
     int ends = 0;
     for (int i = 0; i < 5; i++) {
