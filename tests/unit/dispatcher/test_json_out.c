@@ -22,6 +22,7 @@
 #include "dispatcher/json_block.h"
 #include "dispatcher/json_out.h"
 #include "millrace/limits.h"
+#include "millrace/protocol.h"
 #include "tests/unit/dispatcher/edge.h"
 
 /* ---- a payload being packed -------------------------------------------------------------------
@@ -147,6 +148,30 @@ static void every_type_has_its_word(void **state)
                    "{\"type\":\"string\",\"value\":\"\xc3\xa9\",\"file\":null},"
                    "{\"type\":\"array\",\"value\":[],\"file\":null}");
     payload_finish(&payload);
+}
+
+static void an_exhausted_stream_is_shown_as_none_and_still_told_apart(void **state)
+{
+    (void)state;
+    struct payload payload;
+    payload_init(&payload);
+    msgpack_pack_array(&payload.packer, 3);
+    msgpack_sbuffer_write(&payload.buffer, CHUNK_EXHAUSTED, CHUNK_EXHAUSTED_BYTES);
+    msgpack_pack_int(&payload.packer, 1);
+    msgpack_sbuffer_write(&payload.buffer, CHUNK_EXHAUSTED, CHUNK_EXHAUSTED_BYTES);
+    assert_outputs(&payload, 3,
+                   "{\"type\":\"none\",\"value\":null,\"file\":null},"
+                   "{\"type\":\"integer\",\"value\":1,\"file\":null},"
+                   "{\"type\":\"none\",\"value\":null,\"file\":null}");
+    const uint8_t *first = (const uint8_t *)payload.buffer.data + 1;
+    assert_true(json_out_is_exhausted(first, CHUNK_EXHAUSTED_BYTES));
+    assert_false(json_out_is_exhausted(first, CHUNK_EXHAUSTED_BYTES - 1));
+    assert_false(json_out_is_exhausted((const uint8_t *)"\xc0\xc0\xc0\xc0", 4));
+    payload_finish(&payload);
+    /* Inside a value it is an extension like any other. */
+    uint8_t inside[2 + CHUNK_EXHAUSTED_BYTES] = {0x91, 0x91};
+    memcpy(inside + 2, CHUNK_EXHAUSTED, CHUNK_EXHAUSTED_BYTES);
+    assert_result(inside, sizeof(inside), -EBADMSG);
 }
 
 static void containers_nest_with_their_separators(void **state)
@@ -470,6 +495,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_has_its_word),
+        cmocka_unit_test(an_exhausted_stream_is_shown_as_none_and_still_told_apart),
         cmocka_unit_test(containers_nest_with_their_separators),
         cmocka_unit_test(numbers_json_cannot_write_are_null_of_type_fp),
         cmocka_unit_test(every_ascii_character_is_escaped_or_plain),
