@@ -137,14 +137,21 @@ static PyObject *ring_turn(PyObject *module, PyObject *nothing)
         due_ns <= now_ns ? 0.0 : (double)(due_ns - now_ns) / (double)CLOCK_NS_PER_S);
 }
 
-/* Waiting for room in the ring leaves the doorbell disarmed; a turn arms it again. */
-static void ring_make_turn_due(uint64_t wait_count)
+/* Between turns the doorbell is armed for what was waited for at the end of the last. */
+static void ring_make_turn_due(void)
 {
     const uint64_t one = 1;
-    if (!host.is_turning || host.worker.reply.wait_count == wait_count)
+    if (!host.is_turning)
         return;
     ssize_t written = write(WORKER_FD_BELL, &one, sizeof one);
     mr_assert(written == (ssize_t)sizeof one || errno == EAGAIN);
+}
+
+/* Waiting for room in the ring leaves the doorbell disarmed. */
+static void ring_check_bell(uint64_t wait_count)
+{
+    if (host.worker.reply.wait_count != wait_count)
+        ring_make_turn_due();
 }
 
 static PyObject *ring_fileno(PyObject *module, PyObject *nothing)
@@ -171,7 +178,9 @@ static PyObject *ring_line(PyObject *module, PyObject *arguments)
     }
     uint64_t wait_count = host.worker.reply.wait_count;
     int rc = host_py_send_line(&host, run, values);
-    ring_make_turn_due(wait_count);
+    ring_check_bell(wait_count);
+    if (rc == 0)
+        ring_make_turn_due(); /* now a window is waited for, too */
     if (rc >= 0)
         return PyBool_FromLong(rc);
     PyObject *text = PyUnicode_DecodeUTF8(host.worker.failure.text,
@@ -196,7 +205,7 @@ static PyObject *ring_end(PyObject *module, PyObject *arguments)
         return NULL;
     uint64_t wait_count = host.worker.reply.wait_count;
     loop_end_driven(&host.loop, run);
-    ring_make_turn_due(wait_count);
+    ring_check_bell(wait_count);
     Py_RETURN_NONE;
 }
 
@@ -240,7 +249,7 @@ static PyObject *ring_log(PyObject *module, PyObject *arguments)
     reply->current = run;
     reply_log(reply, (enum mr_log_level)level, text, (size_t)bytes);
     reply->current = current;
-    ring_make_turn_due(wait_count);
+    ring_check_bell(wait_count);
     Py_RETURN_TRUE;
 }
 

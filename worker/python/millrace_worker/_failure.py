@@ -7,9 +7,11 @@ import traceback
 # enum error_type of include/millrace/protocol.h
 INPUT, CUDA_OOM, CUDA, OOM, PIPELINE, STARTUP, LOADING, TIMEOUT, UNKNOWN = range(9)
 
-# Exceptions of the authoring packages that are about what the client sent, by name: either package
-# may be the one that is installed.
-INPUT_NAMES = ("InputError", "InputSchemaValidationError", "InputValidationError")
+WORDS = ("input_error", "cuda_oom", "cuda_error", "oom", "pipeline_error", "startup_error",
+         "pipeline_loading", "timeout", "unknown")
+
+# Exceptions of the original authoring package that are about what the client sent, by name.
+INPUT_NAMES = ("InputSchemaValidationError", "InputValidationError")
 
 OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -31,6 +33,9 @@ def encode(text):
 
 
 def kind_of(exception):
+    word = getattr(exception, "error_type", None)  # an exception may say what clients are told of it
+    if isinstance(word, str) and word in WORDS:
+        return WORDS.index(word)
     names = [kind.__name__ for kind in type(exception).__mro__]
     text = text_of(exception)
     if "OutOfMemoryError" in names or "CUDA out of memory" in text:

@@ -44,11 +44,15 @@ def next_of(iterator):
 
 
 def enders(iterator, owner):
-    """What ends a stream: end() of who has one, close() or aclose() of the iterator."""
-    found = [getattr(one, "end", None) for one in ((iterator,) if iterator is owner else (iterator, owner))]
-    ends = [end for end in found if callable(end)][:1]
-    closes = [getattr(iterator, name, None) for name in ("close", "aclose")]
-    return ends + [close for close in closes if callable(close)][:1]
+    """What ends a stream: the iterator's end(), and its close() or aclose(); of one that has none of
+    them, the same of the object around it."""
+    return methods(iterator) or methods(owner)
+
+
+def methods(value):
+    found = [getattr(value, name, None) for name in ("end", "close", "aclose")]
+    end, *closes = [method if callable(method) else None for method in found]
+    return [method for method in (end, closes[0] or closes[1]) if method]
 
 
 def report(iterator):
