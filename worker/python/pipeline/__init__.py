@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: MIT
+"""pipeline - turns Python functions into pipelines that millrace serves, and calls them.
+
+    from pipeline import Pipeline, pipe, Variable
+
+    @pipe
+    def greet(name: str) -> str:
+        return "hello " + name
+
+    with Pipeline() as builder:
+        name = Variable(str, title="name")
+        builder.output(greet(name))
+
+    greeter = builder.get_pipeline()
+
+    greeter.run("you")                                        here and now: ["hello you"]
+    $ millrace serve me/greeter:v1=greet.py:greeter           for everybody
+
+pipeline.cloud has the client.
+"""
+
+from pipeline.exceptions import InputError
+from pipeline.objects.builder import Pipeline
+from pipeline.objects.file import File
+from pipeline.objects.graph import Graph
+from pipeline.objects.pipes import entity, pipe
+from pipeline.objects.schema import InputField, InputSchema
+from pipeline.objects.stream import Stream
+from pipeline.objects.variables import Variable
+
+__all__ = ["File", "Graph", "InputError", "InputField", "InputSchema", "Pipeline", "Stream", "Variable",
+           "entity", "pipe"]
+__version__ = "0.1.0"

@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: MIT
+"""builder - `with Pipeline() as builder:`, inside of which calls describe a graph instead of running."""
+
+import inspect
+
+from pipeline.exceptions import GraphError
+from pipeline.objects import building
+from pipeline.objects.graph import Graph, Step
+from pipeline.objects.types import Mismatch, fit
+from pipeline.objects.variables import Variable
+
+
+class Pipeline:
+    """Gathers inputs, steps and outputs."""
+
+    def __init__(self):
+        self.inputs = []
+        self.steps = []
+        self.outputs = []
+        self.known = set()
+        self._tokens = []
+
+    def __enter__(self):
+        self._tokens.append(building.enter(self))
+        return self
+
+    def __exit__(self, *_):
+        building.leave(self._tokens.pop())
+
+    # ---- what calls inside of the `with` do --------------------------------------------------------
+
+    def add_input(self, variable):
+        self.inputs.append(variable)
+        self.known.add(variable)
+
+    def add_step(self, kind, arguments, named_arguments):
+        """A call of a pipe. Returns its variable, or a tuple of them."""
+        self.check_call(kind, arguments, named_arguments)
+        hints, is_tuple = kind.result_hints()
+        results = [Variable.of_result(hint) for hint in hints]
+        step = Step(kind, arguments, named_arguments, results, is_tuple)
+        for variable in step.variables():
+            self.check_argument(step, variable)
+        self.steps.append(step)
+        self.known.update(results)
+        return tuple(results) if is_tuple else results[0]
+
+    def check_call(self, kind, arguments, named_arguments):
+        try:
+            inspect.signature(kind.function).bind(*arguments, **named_arguments)
+        except TypeError as error:
+            raise GraphError(f"pipe {kind.name} ({kind.place}) is called wrongly: {error}") from None
+
+    def check_argument(self, step, variable):
+        if variable not in self.known:
+            raise GraphError(f"pipe {step.kind.name} is given a variable of another pipeline")
+        if step.kind.on_startup and not any(variable in other.results for other in self.steps
+                                            if other.kind.on_startup):
+            raise GraphError(f"pipe {step.kind.name} ({step.kind.place}) runs at startup: it can be given "
+                             "constants and results of other startup pipes, and nothing of a run")
+
+    def output(self, *variables):
+        """What a run returns, in order. A tuple of variables counts as all of them."""
+        for variable in variables:
+            if isinstance(variable, tuple):
+                self.output(*variable)
+            elif not isinstance(variable, Variable):
+                raise GraphError(f"output() takes variables; {variable!r} is none")
+            elif variable not in self.known:
+                raise GraphError("output() is given a variable of another pipeline")
+            else:
+                self.outputs.append(variable)
+
+    # ---- the end -----------------------------------------------------------------------------------
+
+    def get_pipeline(self):
+        """The graph, which can run and be served."""
+        if not self.outputs:
+            raise GraphError("the pipeline has no output: builder.output(variable) makes one")
+        for number, variable in enumerate(self.inputs, 1):
+            self.check_default(number, variable)
+        return Graph(self.inputs, self.steps, self.outputs)
+
+    def check_default(self, number, variable):
+        if variable.default is None:
+            return
+        try:
+            fit(variable.real_default, variable.type_class, is_deep=False)
+        except (Mismatch, ValueError) as error:
+            raise GraphError(f"the default of input {number}, {variable.default!r}, is not of its type: "
+                             f"{error}") from None

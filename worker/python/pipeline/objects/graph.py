@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: MIT
+"""graph - a pipeline that can run: inputs, steps in order, outputs. Also the names pipelines import.
+
+    inputs ──► startup steps, once ──► the other steps ──► outputs
+
+A run is a generator that yields what has to be awaited. Without asynchronous pipes it never yields, and
+run() is an ordinary call; with one, run() returns a coroutine.
+"""
+
+import asyncio
+import inspect
+import threading
+
+from pipeline.exceptions import InputError
+from pipeline.objects.file import File
+from pipeline.objects.schema import InputField, InputSchema
+from pipeline.objects.stream import Stream, is_iterator
+from pipeline.objects.types import class_of
+from pipeline.objects.variables import Variable
+
+__all__ = ["File", "Graph", "InputField", "InputSchema", "Stream", "Variable"]
+
+
+class Graph:
+    """What builder.get_pipeline() returns."""
+
+    def __init__(self, inputs, steps, outputs):
+        self.input_variables = list(inputs)
+        self.output_variables = list(outputs)
+        self._startup_steps = [step for step in steps if step.kind.on_startup]
+        self._steps = self._startup_steps + [step for step in steps if not step.kind.on_startup]
+        self.is_async = any(is_asynchronous(step.kind.function) for step in steps)
+
+    def startup(self):
+        """Runs the startup pipes, once in a process. An awaitable if one of them is asynchronous."""
+        is_async = any(is_asynchronous(step.kind.function) for step in self._startup_steps)
+        return perform(self._perform(self._startup_steps, {}, []), is_async)
+
+    def run(self, *inputs):
+        """The list of outputs; an awaitable of it if any pipe is asynchronous. Wrong inputs are an
+        InputError, at once."""
+        values = dict(zip(self.input_variables, self._take(inputs)))
+        return perform(self._perform(self._steps, values, self.output_variables), self.is_async)
+
+    def _take(self, inputs):
+        most = len(self.input_variables)
+        least = sum(not variable.optional and variable.default is None for variable in self.input_variables)
+        inputs = inputs + (None,) * (most - len(inputs) if len(inputs) >= least else 0)
+        if len(inputs) != most:
+            count = f"{most} input{'s' if most != 1 else ''}" if least == most else f"{least} to {most} inputs"
+            raise InputError(f"the pipeline takes {count}, got {len(inputs)}")
+        return [variable.take(value, number)
+                for number, (variable, value) in enumerate(zip(self.input_variables, inputs), 1)]
+
+    def _perform(self, steps, values, outputs):
+        try:
+            for step in steps:
+                result = step.call(values)
+                if inspect.isawaitable(result):
+                    result = yield result
+                step.keep(result, values)
+        except BaseException:
+            end_streams(values)
+            raise
+        return [values[variable] for variable in outputs]
+
+
+class Step:
+    """One call of a pipe."""
+
+    def __init__(self, kind, arguments, named_arguments, results, is_tuple):
+        self.kind = kind
+        self.arguments = arguments
+        self.named_arguments = named_arguments
+        self.results = results
+        self.is_tuple = is_tuple
+        self.is_stream = not is_tuple and results[0].type_word == "stream"
+        self.once = self.find_once() if kind.run_once or kind.on_startup else None
+
+    def variables(self):
+        """Those that the call is given."""
+        given = [*self.arguments, *self.named_arguments.values()]
+        return [argument for argument in given if isinstance(argument, Variable)]
+
+    def find_once(self):
+        """Calls of one pipe with the same constants, such as one entity, share their result, in all
+        graphs of the process."""
+        given = [*self.arguments, *sorted(self.named_arguments.items())]
+        constants = [argument for argument in given if not isinstance(argument, Variable)]
+        key = tuple(map(id, constants))
+        # The constants are kept, lest an id be given again.
+        return self.kind.once.setdefault(key, (Once(), constants))[0]
+
+    def call(self, values):
+        """The result, or an awaitable of it."""
+        return self.once.get(lambda: self.call_now(values)) if self.once else self.call_now(values)
+
+    def call_now(self, values):
+        arguments = [values[one] if isinstance(one, Variable) else one for one in self.arguments]
+        named = {name: values[one] if isinstance(one, Variable) else one
+                 for name, one in self.named_arguments.items()}
+        return self.kind.function(*arguments, **named)
+
+    def keep(self, result, values):
+        if self.is_tuple:
+            self.keep_several(result, values)
+        elif self.is_stream and not hasattr(result, "iterable"):
+            values[self.results[0]] = self.as_stream(result)
+        else:
+            values[self.results[0]] = result
+
+    def keep_several(self, result, values):
+        count = len(self.results)
+        if not isinstance(result, (tuple, list)):
+            raise TypeError(f"pipe {self.kind.name} returned {type(result).__name__}, where its annotation "
+                            f"says {count} results")
+        if len(result) != count:
+            raise TypeError(f"pipe {self.kind.name} returned {len(result)} results, where its annotation "
+                            f"says {count}")
+        values.update(zip(self.results, result))
+
+    def as_stream(self, result):
+        """An iterator is as good as a Stream of it, except where the annotation says what it is."""
+        if class_of(self.results[0].type_class) is not Stream:
+            return result
+        if is_iterator(result):
+            return Stream(result)
+        raise TypeError(f"pipe {self.kind.name} returned {type(result).__name__}, where its annotation says "
+                        "Stream: write `return Stream(...)`")
+
+
+class Once:
+    """The result of a call that happens once. One that fails is made again the next time."""
+
+    def __init__(self):
+        self.lock = threading.RLock()
+        self.is_done = False
+        self.result = None
+        self.task = None
+
+    def get(self, call):
+        """The result, or an awaitable of it."""
+        if self.is_done:
+            return self.result
+        with self.lock:
+            if self.is_done:
+                return self.result
+            if self.task is not None:
+                return asyncio.shield(self.task)
+            result = call()
+            if inspect.isawaitable(result):
+                return self.wait(result)
+            self.result = result
+            self.is_done = True
+            return result
+
+    async def wait(self, awaitable):
+        # A run that is cancelled here leaves the call to those who wait for it, too.
+        self.task = asyncio.ensure_future(awaitable)
+        self.task.add_done_callback(self.on_done)
+        return await asyncio.shield(self.task)
+
+    def on_done(self, task):
+        self.task = None
+        if not task.cancelled() and task.exception() is None:
+            self.result = task.result()
+            self.is_done = True
+
+
+def is_asynchronous(function):
+    return inspect.iscoroutinefunction(function)
+
+
+def perform(steps, is_async):
+    """The generator's result; or a coroutine of it, where it has something to wait for."""
+    if is_async:
+        return drive(steps)
+    try:
+        first = next(steps)
+    except StopIteration as end:
+        return end.value
+    return drive(steps, first)
+
+
+async def drive(steps, awaitable=None):
+    try:
+        if awaitable is None:
+            awaitable = next(steps)
+        while True:
+            try:
+                result = await awaitable
+            except BaseException as error:  # the generator decides, and cleans up
+                awaitable = steps.throw(error)
+            else:
+                awaitable = steps.send(result)
+    except StopIteration as end:
+        return end.value
+
+
+def end_streams(values):
+    """What a failed run has begun and nobody will read."""
+    for value in values.values():
+        if isinstance(value, Stream) and hasattr(value.iterable, "__next__"):
+            try:
+                value.end()
+            except Exception:  # of user code; the failure that led here is the one to tell
+                pass

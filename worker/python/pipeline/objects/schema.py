@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: MIT
+"""schema - an input that is a dictionary with known fields, whose types and limits are enforced."""
+
+import copy
+import typing
+
+from pipeline.exceptions import GraphError
+from pipeline.objects.details import NOT_SAID, Details
+from pipeline.objects.types import Mismatch, SchemaError, class_of, fit, split_optional, word_of
+
+
+class InputField(Details):
+    """One field: class Options(InputSchema): n: int = InputField(default=1, ge=0, le=10)"""
+
+    def __init__(self, default=NOT_SAID, **details):
+        super().__init__(default=default, **details)
+        self.name = None
+        self.hint = None
+
+    def bind(self, name, hint):
+        """A copy that knows what it is a field of; one InputField may be shared by several."""
+        bound = copy.copy(self)
+        bound.name = name
+        bound.hint = hint
+        plain, is_optional = split_optional(hint)
+        if self.optional and not is_optional:
+            bound.hint = typing.Optional[plain]
+        bound.optional = self.optional or is_optional
+        return bound
+
+    @property
+    def is_required(self):
+        return self.default is NOT_SAID and not self.optional
+
+    @property
+    def type_word(self):
+        return word_of(self.hint)
+
+    def default_value(self):
+        return None if self.default is NOT_SAID else copy.deepcopy(self.default)
+
+    def take(self, value):
+        """The value as the field has it, or Mismatch."""
+        value = fit(value, self.hint, is_deep=True)
+        if value is None:
+            return None
+        if class_of(self.hint) is float:
+            value = as_float(value)
+        self.check(value)
+        return value
+
+
+def as_float(value):
+    try:
+        return float(value)
+    except OverflowError:
+        raise Mismatch("value is not a valid float", "type_error.float") from None
+
+
+class InputSchema:
+    """Derive from it and annotate fields. An instance has them as attributes, so what is not a field's
+    name has an underscore."""
+
+    def __init__(self, /, **values):
+        fields = type(self)._schema_fields()
+        errors = []
+        for name, field in fields.items():
+            if name in values:
+                self._take(field, values[name], errors)
+            elif field.is_required:
+                errors.append(((name,), "field required", "value_error.missing"))
+            else:
+                setattr(self, name, field.default_value())
+        errors += [((name,), "extra fields not permitted", "value_error.extra")
+                   for name in values if name not in fields]
+        if errors:
+            raise SchemaError(type(self).__name__, errors)
+
+    def _take(self, field, value, errors):
+        try:
+            setattr(self, field.name, field.take(value))
+        except Mismatch as mismatch:
+            errors.append(((field.name, *mismatch.location), str(mismatch), mismatch.code))
+        except SchemaError as inner:
+            errors += [((field.name, *location), message, code)
+                       for location, message, code in inner.errors]
+
+    @classmethod
+    def _schema_fields(cls):
+        """The fields by their names, in order, those of base classes first."""
+        if "_fields" not in cls.__dict__:
+            cls._fields = find_fields(cls)
+        return cls._fields
+
+    @classmethod
+    def _from_dictionary(cls, values):
+        """An instance, or SchemaError."""
+        odd = [key for key in values if not isinstance(key, str)]
+        if odd:
+            raise SchemaError(cls.__name__, [((key,), "keys must be strings", "type_error.str") for key in odd])
+        return cls(**values)
+
+    def to_dict(self):
+        return {name: plain(getattr(self, name)) for name in type(self)._schema_fields()}
+
+    def __eq__(self, other):
+        return type(self) is type(other) and self.to_dict() == other.to_dict()
+
+    __hash__ = None
+
+    def __repr__(self):
+        values = ", ".join(f"{name}={getattr(self, name)!r}" for name in type(self)._schema_fields())
+        return f"{type(self).__name__}({values})"
+
+
+def plain(value):
+    """What JSON has in place of the value."""
+    if isinstance(value, InputSchema):
+        return value.to_dict()
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    return value
+
+
+def find_fields(schema):
+    try:
+        hints = typing.get_type_hints(schema)
+    except (NameError, TypeError, SyntaxError) as error:
+        raise GraphError(f"an annotation of {schema.__name__} has no meaning here: {error}") from error
+    fields = {}
+    for name, hint in hints.items():
+        if name.startswith("_") or typing.get_origin(hint) is typing.ClassVar or hint is typing.ClassVar:
+            continue
+        said = next((base.__dict__[name] for base in schema.__mro__ if name in base.__dict__), NOT_SAID)
+        field = said if isinstance(said, InputField) else InputField(default=said)
+        fields[name] = field.bind(name, hint)
+    return fields

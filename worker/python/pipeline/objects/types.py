@@ -1,0 +1,222 @@
+# SPDX-License-Identifier: MIT
+"""types - what an annotation means: the API's word for it, and which values do for it.
+
+The rules are those of the API: an integer does for a float, a boolean for an integer and for a float,
+nothing else does for anything else. None does only where it is said: Optional[int], int | None.
+"""
+
+import collections.abc
+import enum
+import typing
+
+from pipeline.objects.stream import Stream
+
+try:
+    from types import UnionType  # X | Y, since Python 3.10
+except ImportError:
+    UnionType = None
+
+NONE = type(None)
+ANYTHING = (typing.Any, object)
+
+# The order matters where classes derive from each other: a bool is an int.
+WORDS = ((bool, "boolean"), (int, "integer"), (float, "fp"), (str, "string"), (bytes, "string"),
+         (list, "array"), (tuple, "array"), (dict, "dictionary"), (NONE, "none"))
+PHRASES = {bool: "a boolean", int: "an integer", float: "a float", str: "a string", list: "an array",
+           tuple: "an array", dict: "a dictionary", NONE: "null"}
+STREAMS = (Stream, collections.abc.Iterator, collections.abc.AsyncIterator)
+
+
+class Mismatch(Exception):
+    """A value does not do. `code` names the kind of mistake; `location` is the way to it, inside the
+    value."""
+
+    def __init__(self, message, code, location=()):
+        super().__init__(message)
+        self.code = code
+        self.location = tuple(location)
+
+    def within(self, step):
+        return Mismatch(str(self), self.code, (step, *self.location))
+
+
+class SchemaError(ValueError):
+    """Values that an InputSchema does not take. `errors` is a list of (location, message, code)."""
+
+    def __init__(self, name, errors):
+        self.name = name
+        self.errors = errors
+        count = f"{len(errors)} validation error{'s' if len(errors) > 1 else ''}"
+        lines = [f"{' -> '.join(map(str, location))}\n  {message} (type={code})"
+                 for location, message, code in errors]
+        super().__init__("\n".join([f"{count} for {name}", *lines]))
+
+    def within(self, step):
+        return SchemaError(self.name, [((step, *location), message, code)
+                                       for location, message, code in self.errors])
+
+
+def is_union(hint):
+    origin = typing.get_origin(hint)
+    return origin is typing.Union or (UnionType is not None and origin is UnionType)
+
+
+def split_optional(hint):
+    """The hint without None, and whether None was in it."""
+    if hint is None:
+        return NONE, True
+    if not is_union(hint):
+        return hint, hint is NONE or hint in ANYTHING
+    rest = tuple(one for one in typing.get_args(hint) if one is not NONE)
+    return (rest[0] if len(rest) == 1 else typing.Union[rest]), len(rest) < len(typing.get_args(hint))
+
+
+def class_of(hint):
+    """The class behind the hint; None when there is none, or more than one."""
+    hint, _ = split_optional(hint)
+    origin = typing.get_origin(hint) or hint
+    return origin if isinstance(origin, type) and origin is not object else None
+
+
+def word_of(hint):
+    """The API's word for the hint; None when it can be several, or is none that JSON has."""
+    plain, _ = split_optional(hint)
+    if typing.get_origin(plain) is typing.Literal:
+        words = {word_of(type(one)) for one in typing.get_args(plain)}
+        return words.pop() if len(words) == 1 else None
+    kind = class_of(plain)
+    if kind is None:
+        return None
+    if issubclass(kind, STREAMS):
+        return "stream"
+    if is_schema(kind):
+        return "dictionary"
+    if kind is collections.abc.Mapping:
+        return "dictionary"
+    if kind is collections.abc.Sequence:
+        return "array"
+    return next((word for known, word in WORDS if issubclass(kind, known)), None)
+
+
+def name_of(hint):
+    """The hint as a person would write it."""
+    return getattr(hint, "__name__", None) if isinstance(hint, type) and typing.get_origin(hint) is None \
+        else str(hint).replace("typing.", "")
+
+
+def phrase_of(value):
+    """"a string", "an integer": what a value is, for messages."""
+    kind = type(value)
+    return PHRASES.get(kind) or f"a value of type {kind.__name__}"
+
+
+def is_schema(kind):
+    return isinstance(kind, type) and hasattr(kind, "_from_dictionary")
+
+
+def fit(value, hint, is_deep):
+    """`value` as the hint wants it, or Mismatch. What lies inside containers is looked at when `is_deep`;
+    a dictionary for an InputSchema becomes an instance of it."""
+    plain, is_optional = split_optional(hint)
+    if value is None:
+        if is_optional:
+            return None
+        raise Mismatch("none is not an allowed value", "type_error.none.not_allowed")
+    if plain in ANYTHING:
+        return value
+    if is_union(plain):
+        return fit_union(value, typing.get_args(plain), is_deep)
+    if typing.get_origin(plain) is typing.Literal:
+        return fit_literal(value, typing.get_args(plain))
+    kind = class_of(plain)
+    if kind is None:  # a type variable, say: nothing is known of it
+        return value
+    return fit_class(value, kind, typing.get_args(plain) if is_deep else (), is_deep)
+
+
+def fit_union(value, hints, is_deep):
+    # As it is for one of them is better than converted for an earlier one.
+    for hint in sorted(hints, key=lambda hint: type(value) is not class_of(hint)):
+        try:
+            return fit(value, hint, is_deep)
+        except (Mismatch, SchemaError):
+            continue
+    names = " or ".join(name_of(hint) for hint in hints)
+    raise Mismatch(f"value is neither {names}", "type_error.union")
+
+
+def fit_literal(value, choices):
+    if not any(value == one and type(value) is type(one) for one in choices):
+        raise Mismatch("unexpected value; permitted: " + ", ".join(map(repr, choices)), "value_error.const")
+    return value
+
+
+def fit_class(value, kind, arguments, is_deep):
+    if is_schema(kind):
+        if isinstance(value, kind):
+            return value
+        if not isinstance(value, dict):
+            raise Mismatch("value is not a valid dict", "type_error.dict")
+        return kind._from_dictionary(value)
+    if issubclass(kind, enum.Enum):
+        return fit_enum(value, kind)
+    if kind is float and isinstance(value, (int, float)):
+        return value
+    if kind in (list, tuple, collections.abc.Sequence) and isinstance(value, (list, tuple)):
+        items = fit_items(value, kind, arguments, is_deep)
+        return tuple(items) if kind is tuple else items
+    if kind in (dict, collections.abc.Mapping) and isinstance(value, dict):
+        return fit_members(value, arguments, is_deep)
+    if isinstance(value, kind):
+        return value
+    raise Mismatch(*WRONG_KIND.get(kind, (f"instance of {kind.__name__} expected",
+                                          "type_error.arbitrary_type")))
+
+
+WRONG_KIND = {
+    str: ("str type expected", "type_error.str"),
+    int: ("value is not a valid integer", "type_error.integer"),
+    float: ("value is not a valid float", "type_error.float"),
+    bool: ("value is not a valid boolean", "type_error.bool"),
+    list: ("value is not a valid list", "type_error.list"),
+    tuple: ("value is not a valid tuple", "type_error.tuple"),
+    dict: ("value is not a valid dict", "type_error.dict"),
+}
+
+
+def fit_enum(value, kind):
+    if isinstance(value, kind):
+        return value
+    try:
+        return kind(value)
+    except ValueError:
+        permitted = ", ".join(repr(member.value) for member in kind)
+        raise Mismatch(f"value is not a valid enumeration member; permitted: {permitted}",
+                       "type_error.enum") from None
+
+
+def fit_items(value, kind, arguments, is_deep):
+    if not arguments:
+        return value
+    if kind is not tuple or (len(arguments) == 2 and arguments[1] is Ellipsis):
+        hints = [arguments[0]] * len(value)
+    elif len(arguments) != len(value):
+        raise Mismatch(f"wrong tuple length {len(value)}, expected {len(arguments)}",
+                       "value_error.tuple.length")
+    else:
+        hints = arguments
+    return [fit_within(index, item, hint, is_deep) for index, (item, hint) in enumerate(zip(value, hints))]
+
+
+def fit_members(value, arguments, is_deep):
+    if len(arguments) != 2:
+        return value
+    return {fit_within(key, key, arguments[0], is_deep): fit_within(key, item, arguments[1], is_deep)
+            for key, item in value.items()}
+
+
+def fit_within(step, value, hint, is_deep):
+    try:
+        return fit(value, hint, is_deep)
+    except (Mismatch, SchemaError) as error:
+        raise error.within(step) from None

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: MIT
+"""variables - the values that flow through a graph: inputs, and results of pipes."""
+
+import copy
+
+from pipeline.exceptions import GraphError, InputError
+from pipeline.objects import building
+from pipeline.objects.details import NOT_SAID, Details
+from pipeline.objects.schema import plain
+from pipeline.objects.types import Mismatch, SchemaError, fit, name_of, phrase_of, split_optional, word_of
+
+EXPECTED = {"string": "a string", "integer": "an integer", "fp": "a float", "boolean": "a boolean",
+            "none": "null", "array": "an array", "dictionary": "a dictionary"}
+REPR_CHARACTERS_MAX = 80
+
+
+class Variable(Details):
+    """An input, made inside `with Pipeline() as builder:`. Only its type is enforced; for limits that
+    hold see InputSchema."""
+
+    def __init__(self, type_class, **details):
+        if details.get("default", NOT_SAID) is None:
+            details["default"] = NOT_SAID
+        super().__init__(**details)
+        self.type_class = type_class
+        self.is_input = True
+        self.optional = bool(self.optional) or split_optional(type_class)[1]
+        builder = building.current()
+        if builder is None:
+            raise GraphError("Variable() belongs inside of `with Pipeline() as builder:`")
+        builder.add_input(self)
+        # What a default is to people and to a server; runs get the real one.
+        self.real_default = self.default
+        self.default = None if self.default is NOT_SAID else plain(self.default)
+
+    @classmethod
+    def of_result(cls, hint):
+        """The result of a pipe."""
+        variable = cls.__new__(cls)
+        Details.__init__(variable, default=None)
+        variable.type_class = hint
+        variable.is_input = False
+        return variable
+
+    @property
+    def type_word(self):
+        """string, integer, fp, boolean, none, array, dictionary or stream; None when it can be several."""
+        return word_of(self.type_class)
+
+    def take(self, value, number):
+        """The value that pipes see, or InputError."""
+        if value is None and self.real_default is not NOT_SAID:
+            return copy.deepcopy(self.real_default)
+        if value is None and self.optional:
+            return None
+        name = f"input {number}" + (f' ("{self.title}")' if self.title else "")
+        try:
+            return fit(value, self.type_class, is_deep=False)
+        except SchemaError as error:
+            raise InputError(f"{name}: {error}") from None
+        except Mismatch as mismatch:
+            raise InputError(f"{name} {self.complaint(value, mismatch)}") from None
+
+    def complaint(self, value, mismatch):
+        got = f"got {phrase_of(value)}"
+        if mismatch.code.startswith("value_error"):
+            return f"has a wrong value, {shown(value)}: {mismatch}"
+        return f"must be {EXPECTED.get(self.type_word) or name_of(self.type_class)}, {got}"
+
+    def __iter__(self):
+        raise GraphError("this result is one variable; a pipe with several results says so in its "
+                         "annotation: -> Tuple[str, int]")
+
+    def __repr__(self):
+        title = f", title={self.title!r}" if self.title else ""
+        return f"Variable({name_of(self.type_class)}{title})"
+
+
+def shown(value):
+    text = repr(value)
+    return text if len(text) <= REPR_CHARACTERS_MAX else text[:REPR_CHARACTERS_MAX] + "..."
