@@ -9,7 +9,9 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -237,6 +239,44 @@ static void append_leaves_the_file_alone_when_it_refuses(void **state)
     assert_int_equal(file.st_size, 17);
 }
 
+/* True once a process waits for a lock that this one holds. */
+static bool is_waiting_for_lock(pid_t pid)
+{
+    char line[256];
+    char waiter[64];
+    bool found = false;
+    snprintf(waiter, sizeof(waiter), "-> FLOCK  ADVISORY  WRITE %d ", (int)pid);
+    FILE *locks = fopen("/proc/locks", "re");
+    assert_non_null(locks);
+    while (!found && fgets(line, sizeof(line), locks))
+        found = strstr(line, waiter) != NULL;
+    fclose(locks);
+    return found;
+}
+
+static void append_waits_for_another_and_then_sees_what_it_wrote(void **state)
+{
+    (void)state;
+    int fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC);
+    assert_int_equal(flock(fd, LOCK_EX), 0);
+    pid_t pid = fork();
+    assert_int_not_equal(pid, -1);
+    if (pid == 0) {
+        alarm(20);
+        close(fd); /* ours holds the lock, this one would hold it on */
+        _exit(-tokens_append(path, "bob", HASH_B, reason, sizeof(reason)));
+    }
+    while (!is_waiting_for_lock(pid))
+        assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+    assert_int_equal(write(fd, "bob:" HASH_A "\n", strlen("bob:" HASH_A "\n")),
+                     strlen("bob:" HASH_A "\n"));
+    close(fd);
+    int status;
+    assert_int_equal(waitpid(pid, &status, 0), pid);
+    assert_true(WIFEXITED(status));
+    assert_int_equal(WEXITSTATUS(status), EEXIST);
+}
+
 static void names_are_short_words(void **state)
 {
     (void)state;
@@ -272,6 +312,7 @@ int main(void)
         TOKEN_TEST(an_appended_token_is_found_afterwards),
         TOKEN_TEST(a_file_that_append_creates_is_for_its_owner_alone),
         TOKEN_TEST(append_leaves_the_file_alone_when_it_refuses),
+        TOKEN_TEST(append_waits_for_another_and_then_sees_what_it_wrote),
         TOKEN_TEST(names_are_short_words),
     };
     return cmocka_run_group_tests_name("tokens", tests, NULL, NULL);
