@@ -73,6 +73,6 @@ void deadline_message(enum deadline_kind kind, const struct deadline_limits *lim
     case DEADLINE_KEEPALIVE:
     case DEADLINE_GRACE:
     case DEADLINE_KIND_COUNT:
-        mr_assert(!"a limit clients are told of");
+        mr_unreachable("a limit clients are told of");
     }
 }

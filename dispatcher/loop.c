@@ -270,7 +270,7 @@ static void on_timer(struct loop *loop, struct timer *timer)
         loop_on_stop_timer(loop);
         break;
     case TIMER_KIND_COUNT:
-        mr_assert(!"unreachable");
+        mr_unreachable("unreachable");
     }
 }
 
@@ -342,7 +342,7 @@ static void on_event(struct loop *loop, const struct uring_event *event)
         break;
     case URING_NONE:
     case URING_OP_COUNT:
-        mr_assert(!"unreachable");
+        mr_unreachable("unreachable");
     }
 }
 

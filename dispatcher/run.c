@@ -310,7 +310,7 @@ static void step(struct loop *loop, struct run *run, enum run_event event,
         break;
     case RUN_ACT_INVALID:
     case RUN_ACT_COUNT:
-        mr_assert(!"unreachable");
+        mr_unreachable("unreachable");
     }
 }
 

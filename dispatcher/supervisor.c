@@ -425,7 +425,7 @@ void supervisor_event(struct loop *loop, struct worker *worker, enum worker_even
         break;
     case WORKER_ACT_INVALID:
     case WORKER_ACT_COUNT:
-        mr_assert(!"unreachable");
+        mr_unreachable("unreachable");
     }
 }
 

@@ -51,8 +51,8 @@ static struct mr_value *api_call_return(struct mr_call *call)
     return &call->value;
 }
 
-static int api_call_vfail(struct mr_call *call, enum mr_error error, const char *format,
-                          va_list arguments)
+__attribute__((format(printf, 3, 0))) static int
+api_call_vfail(struct mr_call *call, enum mr_error error, const char *format, va_list arguments)
 {
     failure_vset(call->failure, (enum error_type)error, format, arguments);
     return -ECANCELED;
@@ -74,8 +74,8 @@ static int api_value_later_ms(struct mr_value *value, uint64_t ms)
     return api_value_later_at_ns(value, now_ns + (ms < ms_max ? ms : ms_max) * CLOCK_NS_PER_MS);
 }
 
-static int api_value_vfail(struct mr_value *value, enum mr_error error, const char *format,
-                           va_list arguments)
+__attribute__((format(printf, 3, 0))) static int
+api_value_vfail(struct mr_value *value, enum mr_error error, const char *format, va_list arguments)
 {
     failure_vset(value->failure, (enum error_type)error, format, arguments);
     if (value->status == 0)
@@ -98,7 +98,8 @@ static const char *api_run_id(void)
     return api_worker->current ? api_worker->current->id : "";
 }
 
-static void api_vlog(enum mr_log_level level, const char *format, va_list arguments)
+__attribute__((format(printf, 2, 0))) static void api_vlog(enum mr_log_level level,
+                                                           const char *format, va_list arguments)
 {
     char text[LOG_TEXT_BYTES_MAX + 2];
     int error = errno;

@@ -31,8 +31,8 @@ void failure_clear(struct failure *failure);
 /* Replaces what was there. Text longer than the limit is cut at a character and says so. */
 __attribute__((format(printf, 3, 4))) void
 failure_set(struct failure *failure, enum error_type type, const char *format, ...);
-void failure_vset(struct failure *failure, enum error_type type, const char *format,
-                  va_list arguments);
+__attribute__((format(printf, 3, 0))) void
+failure_vset(struct failure *failure, enum error_type type, const char *format, va_list arguments);
 
 /* Adds where it happened to what was set; longer text loses its start, since the last call is what
  * matters. `text` is borrowed. */

@@ -82,7 +82,8 @@ int value_integer(struct mr_value *value, int64_t integer);
 int value_natural(struct mr_value *value, uint64_t natural);
 int value_fp(struct mr_value *value, double fp);
 int value_string(struct mr_value *value, const char *bytes, size_t count);
-int value_vstringf(struct mr_value *value, const char *format, va_list arguments);
+__attribute__((format(printf, 2, 0))) int value_vstringf(struct mr_value *value, const char *format,
+                                                         va_list arguments);
 int value_bytes(struct mr_value *value, const void *bytes, size_t count);
 int value_array(struct mr_value *value, size_t count);
 int value_dictionary(struct mr_value *value, size_t count);

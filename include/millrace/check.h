@@ -24,6 +24,9 @@ static inline _Noreturn void mr_assert_failed(const char *condition, const char 
     abort();
 }
 
+/* A place that cannot be reached. */
+#define mr_unreachable(text) mr_assert_failed(text, __FILE__, __LINE__, __func__)
+
 /* Results that must be looked at. */
 #define MUST_USE __attribute__((warn_unused_result))
 
