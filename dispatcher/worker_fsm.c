@@ -80,15 +80,16 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
 
 static const char *const state_names[WORKER_STATE_COUNT] = {
     [WORKER_EMPTY] = "empty", [WORKER_STARTING] = "starting", [WORKER_LOADED] = "loaded",
-    [WORKER_READY] = "ready",   [WORKER_RETIRING] = "retiring", [WORKER_STOPPING] = "stopping", [WORKER_DYING] = "dying",
+    [WORKER_READY] = "ready", [WORKER_RETIRING] = "retiring", [WORKER_STOPPING] = "stopping",
+    [WORKER_DYING] = "dying",
 };
 
 static const char *const event_names[WORKER_EV_COUNT] = {
     [WORKER_EV_START] = "start",     [WORKER_EV_START_FAILED] = "start_failed",
     [WORKER_EV_HELLO] = "hello",     [WORKER_EV_READY] = "ready",
     [WORKER_EV_FAILED] = "failed",   [WORKER_EV_MISBEHAVED] = "misbehaved",
-    [WORKER_EV_TIMEOUT] = "timeout", [WORKER_EV_STOP] = "stop",
-    [WORKER_EV_EXIT] = "exit",
+    [WORKER_EV_TIMEOUT] = "timeout", [WORKER_EV_RETIRE] = "retire",
+    [WORKER_EV_STOP] = "stop",       [WORKER_EV_EXIT] = "exit",
 };
 
 static const char *const action_names[WORKER_ACT_COUNT] = {
