@@ -1,0 +1,484 @@
+# SPDX-License-Identifier: MIT
+"""The worker for Python: plain and asynchronous runs, values, failures, output, processes."""
+
+import glob
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+
+import pytest
+
+import wire
+from server import BUILD, MILLRACE, SLOWNESS, process_exists, wait_until
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+GRAPHS = os.path.join(HERE, "pipelines", "worker_graphs.py")
+GRACE_MS = 500
+
+pytestmark = pytest.mark.skipif(
+    not os.path.exists(os.path.join(BUILD, "python/millrace_worker/_ring.abi3.so")),
+    reason="the extension was not built: python3-dev is missing")
+
+
+def served(*names):
+    return [f"me/{name}:v1={GRAPHS}:{name}" for name in names]
+
+
+def pointer(name):
+    return f"me/{name}:v1"
+
+
+@pytest.fixture(scope="module")
+def server(start_shared):
+    names = ("numbers", "values", "odd", "misbehave", "failing", "lists_nothing", "not_a_list", "lockstep", "plain",
+             "ended", "speak", "fork", "echo", "described", "started", "started_later", "original")
+    return start_shared(*served(*names), options=["--cancel-grace", f"{GRACE_MS}ms"])
+
+
+@pytest.fixture(scope="module")
+def concurrent(start_shared):
+    return start_shared(*served("numbers", "ticks", "async_misbehave", "async_lockstep", "fat"),
+                        options=["--concurrency", "4", "--cancel-grace", f"{GRACE_MS}ms"])
+
+
+def misbehaving(server):
+    """The pointer of the pipeline that does, once its worker is ready again."""
+    wait_until(lambda: [(worker["state"], worker["active"]) for worker in server.workers(pointer("misbehave"))]
+               == [("ready", 0)], what="a ready worker", timeout_s=30 * SLOWNESS)
+    return pointer("misbehave")
+
+
+def outputs(lines):
+    return [[output["value"] for output in line["outputs"]] for line in lines]
+
+
+def failure(lines):
+    """The chunks' values, and the error of the line behind them."""
+    *chunks, last = lines
+    assert last["state"] == "failed"
+    assert last["outputs"] is None
+    return [values for values, in outputs(chunks)], last["error"]
+
+
+# ---- values ----------------------------------------------------------------------------------------
+
+def test_items_come_one_by_one_while_the_generator_sleeps(server):
+    with server.stream(pointer("numbers"), 3, 100) as stream:
+        began = time.monotonic()
+        assert [line["outputs"][0]["value"]["i"] for line in stream.all()] == [0, 1, 2]
+        assert 0.15 < time.monotonic() - began < 2 * SLOWNESS
+
+
+def test_json_values_come_back_as_they_went(server):
+    items = ["", "text", "\u00e9\u4e16\U0001f600", 0, -1, 127, 128, 2 ** 53 - 1, 1 - 2 ** 53, 0.5, -1e300, True, False,
+             None, [], {}, [1, [2, [3]]], {"a": {"b": [None]}}]
+    lines = server.lines(pointer("values"), items)
+    assert [values for values, in outputs(lines)] == items
+    words = ["string"] * 3 + ["integer"] * 6 + ["fp"] * 2 + ["boolean"] * 2 + ["none"] + ["array", "dictionary"] * 2
+    assert [line["outputs"][0]["type"] for line in lines] == words
+
+
+@pytest.mark.parametrize("name, value", [
+    ("tuple", [1, 2]), ("bytes", "abc"), ("bytearray", "abc"), ("index", 7), ("scalar", 0.5), ("max", 2 ** 64 - 1),
+    ("min", -2 ** 63), ("nan", None), ("list", [1, 2.5, True, None, "x"])])
+def test_python_values_with_a_json_form_are_sent(server, name, value):
+    assert outputs(server.lines(pointer("odd"), name)) == [[value]]
+
+
+@pytest.mark.parametrize("name, why", [
+    ("set", "TypeError: chunk 1 of type set cannot be sent as JSON"),
+    ("class", "TypeError: chunk 1 of type type cannot be sent as JSON"),
+    ("deep", "TypeError: chunk 1 of type dict cannot be sent as JSON: it holds a value of type set"),
+    ("big", "TypeError: chunk 1 of type int cannot be sent as JSON: it does not fit into 64 bits"),
+    ("small", "TypeError: chunk 1 of type int cannot be sent as JSON: it does not fit into 64 bits"),
+    ("surrogate", "TypeError: chunk 1 of type str cannot be sent as JSON: it has a surrogate without its other half"),
+    ("key", "TypeError: chunk 1 of type dict cannot be sent as JSON: it holds a value of type int: "
+            "a key of a dict must be a str"),
+    ("recursive", "ValueError: chunk 1: the value is nested deeper than 30 arrays and dictionaries"),
+    ("array", "TypeError: chunk 1 of type Array cannot be sent as JSON: its tolist() makes what can")])
+def test_a_value_without_a_json_form_is_an_error_that_names_it(server, name, why):
+    chunks, error = failure(server.lines(pointer("odd"), name))
+    assert chunks == []
+    assert (error["type"], error["message"]) == ("pipeline_error", why)
+
+
+def test_bytes_that_are_no_text_are_an_error(server):
+    chunks, error = failure(server.lines(pointer("odd"), "not utf-8"))
+    assert chunks == []
+    assert "UTF-8" in error["message"]
+
+
+def test_inputs_become_python_objects(server):
+    value = {"text": "\u00e9", "n": [1, -2, 0.5, True, None], "empty": {}}
+    assert outputs(server.lines(pointer("echo"), value)) == [["dict", repr(value)]]
+
+
+def test_plain_outputs_are_one_line(server):
+    assert outputs(server.lines(pointer("plain"), "abc", 1)) == [["ABC", 2]]
+
+
+def test_a_stream_without_items_is_empty(server):
+    assert server.lines(pointer("numbers"), 0, 0) == []
+
+
+@pytest.mark.parametrize("which, name", [("server", "lockstep"), ("concurrent", "async_lockstep")])
+def test_streams_advance_in_lock_step(request, which, name):
+    lines = request.getfixturevalue(which).lines(pointer(name))
+    assert outputs(lines) == [[1, "static", "hello"], [2, "static", "world"], [3, "static", None], [4, "static", None]]
+
+
+# ---- failures --------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("how, kind, message", [
+    ("raise", "pipeline_error", "ValueError('boom')"),
+    ("exit", "pipeline_error", "SystemExit(3)"),
+    ("interrupt", "pipeline_error", "KeyboardInterrupt()"),
+    ("stop", "pipeline_error", "RuntimeError('generator raised StopIteration')"),
+    ("memory", "oom", "MemoryError('all of it')"),
+    ("cuda memory", "cuda_oom", "OutOfMemoryError('CUDA out of memory. Tried to allocate 2.00 GiB')"),
+    ("cuda", "cuda_error", "RuntimeError('CUDA error: an illegal memory access was encountered')"),
+    ("word", "timeout", "Worded('it took too long')"),
+    ("bad repr", "pipeline_error", "BadRepr (its repr() raised ValueError)")])
+def test_an_exception_is_an_error_line_behind_the_chunks(server, how, kind, message):
+    chunks, error = failure(server.lines(misbehaving(server), how))
+    assert chunks == [1]
+    assert (error["type"], error["message"]) == (kind, message)
+    assert f'File "{GRAPHS}", line ' in error["traceback"]
+    assert "millrace_worker" not in error["traceback"]
+
+
+def test_a_traceback_has_the_cause_of_an_exception(server):
+    _, error = failure(server.lines(misbehaving(server), "cause"))
+    assert "KeyError: 'first'" in error["traceback"]
+    assert error["traceback"].endswith("RuntimeError: second\n")
+
+
+def test_a_long_message_is_cut_and_says_so(server):
+    _, error = failure(server.lines(misbehaving(server), "long"))
+    assert error["message"].startswith("ValueError('xxx")
+    assert error["message"].endswith("... (cut)")
+    assert error["traceback"].endswith("xxx\n")
+
+
+def test_a_run_that_does_not_start_is_one_error_line(server):
+    lines = server.lines(pointer("failing"), "x")
+    assert failure(lines) == ([], lines[0]["error"])
+    assert lines[0]["error"]["message"] == "ValueError('never started')"
+
+
+@pytest.mark.parametrize("name, why", [("lists_nothing", "the pipeline has 1 outputs, this run returned 0"),
+                                       ("not_a_list", "returned int, not a list of outputs")])
+def test_a_run_that_returns_something_else_is_an_error(server, name, why):
+    _, error = failure(server.lines(pointer(name)))
+    assert why in error["message"]
+
+
+@pytest.mark.parametrize("how, why", [("_exit", "the worker process exited with code 3"),
+                                      ("segv", "killed by signal 11 (SIGSEGV) at address 0x8")])
+def test_a_process_that_ends_fails_its_run_and_another_takes_its_place(server, how, why):
+    chunks, error = failure(server.lines(misbehaving(server), how))
+    assert chunks == [1]
+    assert why in error["message"]
+    assert error["type"] == "pipeline_error"
+    assert failure(server.lines(misbehaving(server), "raise"))[0] == [1]
+
+
+def test_a_crash_says_what_python_was_doing(server):
+    mark = server.log_mark()
+    _, error = failure(server.lines(misbehaving(server), "segv"))
+    assert re.search(r'File ".*worker_graphs\.py", line \d+ in misbehave', error["traceback"])
+    assert "in misbehave" in server.wait_log(r" worker_crash .*", mark)[0]
+
+
+def test_a_generator_that_spins_is_killed_after_the_grace(server):
+    stream = server.stream(misbehaving(server), "spin")
+    assert stream.next()["outputs"][0]["value"] == 1
+    pid = server.workers(pointer("misbehave"))[0]["pid"]
+    stream.close()
+    wait_until(lambda: not process_exists(pid), what="the worker's end")
+
+
+def test_a_generator_that_ignores_its_close_fails_no_other_run(server):
+    mark = server.log_mark()
+    with server.stream(misbehaving(server), "ignore") as stream:
+        assert [stream.next()["outputs"][0]["value"] for _ in range(2)] == [1, 2]
+    server.wait_log(r'text="ignored"', mark)
+    server.wait_log(r"generator ignored GeneratorExit", mark)
+    assert failure(server.lines(misbehaving(server), "raise"))[0] == [1]
+
+
+# ---- ends ------------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("leave", ["close", "reset"])
+def test_a_client_that_leaves_closes_the_generator(server, leave):
+    mark = server.log_mark()
+    stream = server.stream(pointer("numbers"), 10 ** 6, 10)
+    stream.next()
+    began = time.monotonic()
+    getattr(stream, leave, stream.close)()
+    server.wait_log(r'text="closed after \d+"', mark)
+    assert time.monotonic() - began < 0.5 * SLOWNESS
+
+
+def test_an_iterator_that_can_be_ended_is_ended(server):
+    mark = server.log_mark()
+    with server.stream(pointer("ended")) as stream:
+        stream.next()
+    server.wait_log(r'text="end was called"', mark)
+
+
+def test_a_slow_client_makes_the_generator_wait(server):
+    """The window bounds how far a generator runs ahead of its client."""
+    mark = server.log_mark()
+    body = wire.run_body(pointer("numbers"), [10 ** 7, 0])
+    with server.connect(receive_buffer_bytes=4096) as connection:
+        stream = wire.Stream(connection, body)
+        stream.next()
+        time.sleep(0.3)
+    last = int(server.wait_log(r'text="closed after (\d+)"', mark)[1])
+    assert last < 100000
+
+
+# ---- output ----------------------------------------------------------------------------------------
+
+@pytest.mark.parametrize("how, level, text", [
+    ("print", "info", "to stdout"), ("print", "warning", "to stderr"), ("print", "info", "without an end"),
+    ("logging", "warning", "mine: of logging"), ("logging", "error", "mine: two"), ("logging", "error", "lines"),
+    ("raw", "info", "by write"), ("raw", "info", "by a child"), ("thread", "info", "of a thread"),
+    ("odd", "info", r"not \\\\ud800 UTF-8")])
+def test_what_a_run_says_is_in_the_log_with_its_id(server, how, level, text):
+    mark = server.log_mark()
+    lines = server.lines(pointer("speak"), how)
+    assert outputs(lines) == [[1], [2]]
+    server.wait_log(rf' {level} output pipeline=\S+ worker=0 run={lines[0]["id"]} stream=\w+ text="{text}"', mark)
+
+
+def test_a_flood_of_output_delays_no_chunk(server):
+    assert outputs(server.lines(pointer("speak"), "flood")) == [[1], [2]]
+
+
+# ---- processes -------------------------------------------------------------------------------------
+
+def test_a_forked_child_prints_to_the_log(server):
+    mark = server.log_mark()
+    assert outputs(server.lines(pointer("fork"), "prints")) == [[1], [["child ended with", 0]]]
+    server.wait_log(r'text="of the child"', mark)
+
+
+def test_a_forked_child_has_none_of_the_workers_descriptors(server):
+    assert outputs(server.lines(pointer("fork"), "descriptors")) == [[1], [["child ended with", 0]]]
+
+
+def test_a_forked_child_that_comes_back_ends_and_says_nothing(server):
+    mark = server.log_mark()
+    assert outputs(server.lines(pointer("fork"), "returns")) == [[1], [["child ended with", 70]]]
+    server.wait_log(r"a forked child came back", mark)
+
+
+# ---- asynchronous runs -----------------------------------------------------------------------------
+
+def test_asynchronous_runs_share_a_worker_at_once(concurrent):
+    began = time.monotonic()
+    streams = [concurrent.stream(pointer("ticks"), 10, 50) for _ in range(4)]
+    for stream in streams:
+        with stream:
+            assert [values for values, in outputs(stream.all())] == list(range(10))
+    assert time.monotonic() - began < 1.5 * SLOWNESS
+
+
+def test_asynchronous_output_is_tagged_with_its_run(concurrent):
+    mark = concurrent.log_mark()
+    first, second = (concurrent.stream(pointer("ticks"), 3, 20) for _ in range(2))
+    ids = {stream.all()[0]["id"] for stream in (first, second)}
+    assert len(ids) == 2
+    for run in ids:
+        concurrent.wait_log(rf'run={run} stream=log text="tick 2"', mark)
+        concurrent.wait_log(rf'run={run} stream=log text="closed in its task"', mark)
+
+
+def test_a_client_that_leaves_closes_an_asynchronous_generator_in_its_task(concurrent):
+    mark = concurrent.log_mark()
+    with concurrent.stream(pointer("ticks"), 10 ** 6, 5) as stream:
+        run = stream.next()["id"]
+    concurrent.wait_log(rf'run={run} stream=log text="closed in its task"', mark)
+    wait_until(lambda: concurrent.workers(pointer("ticks"))[0]["active"] == 0, what="a free slot")
+
+
+@pytest.mark.parametrize("how, chunks, message", [
+    ("raise", [1], "ValueError('boom')"), ("exit", [1], "SystemExit(3)"), ("start", [], "ValueError('never started')"),
+    ("set", [1], "TypeError: chunk 2 of type set cannot be sent as JSON")])
+def test_an_asynchronous_failure_is_an_error_line(concurrent, how, chunks, message):
+    sent, error = failure(concurrent.lines(pointer("async_misbehave"), how))
+    assert (sent, error["message"]) == (chunks, message)
+
+
+def test_a_task_that_exits_ends_neither_the_worker_nor_the_run(concurrent):
+    pid = concurrent.workers(pointer("async_misbehave"))[0]["pid"]
+    assert outputs(concurrent.lines(pointer("async_misbehave"), "task")) == [[1], ["last"]]
+    assert concurrent.workers(pointer("async_misbehave"))[0]["pid"] == pid
+
+
+def test_a_thread_of_an_asynchronous_run_speaks_for_it(concurrent):
+    mark = concurrent.log_mark()
+    lines = concurrent.lines(pointer("async_misbehave"), "thread")
+    concurrent.wait_log(rf'run={lines[0]["id"]} stream=log text="of a thread"', mark)
+
+
+def test_a_run_that_swallows_its_cancellation_ends_all_the_same(concurrent):
+    with concurrent.stream(pointer("async_misbehave"), "swallow") as stream:
+        stream.next()
+        pid = concurrent.workers(pointer("async_misbehave"))[0]["pid"]
+    wait_until(lambda: concurrent.workers(pointer("async_misbehave"))[0]["active"] == 0, what="a free slot")
+    assert concurrent.workers(pointer("async_misbehave"))[0]["pid"] == pid
+
+
+def test_an_asynchronous_run_waits_for_its_window_and_goes_on(concurrent):
+    lines = concurrent.lines(pointer("fat"), 100, 50000)
+    assert len(lines) == 100
+    assert all(len(values) == 50000 for values, in outputs(lines))
+
+
+def test_asynchronous_values_larger_than_the_ring_arrive(concurrent):
+    (line, ) = concurrent.lines(pointer("fat"), 1, 3 * 1024 * 1024)
+    assert len(line["outputs"][0]["value"]) == 3 * 1024 * 1024
+
+
+def test_plain_generators_of_one_worker_take_turns(concurrent):
+    began = time.monotonic()
+    streams = [concurrent.stream(pointer("numbers"), 10, 10) for _ in range(3)]
+    for stream in streams:
+        with stream:
+            assert len(stream.all()) == 10
+    assert time.monotonic() - began < 3 * SLOWNESS
+
+
+# ---- loading ---------------------------------------------------------------------------------------
+
+def check(argument, *options, **environment):
+    return subprocess.run([MILLRACE, "check", argument, *options], capture_output=True, text=True, check=False,
+                          timeout=60, env={**os.environ, **environment},
+                          cwd=os.path.join(HERE, "pipelines"))
+
+
+def test_check_shows_the_variables(server):
+    variables = server.pipeline(pointer("described"))
+    count, text = variables["input_variables"]
+    assert (count["title"], count["default"], count["gt"], count["le"], count["choices"]) == ("count", 3, 0, 10, [1, 3])
+    assert (text["optional"], text["min_length"], text["max_length"]) == (True, 1, 9)
+    shown = check(f"{GRAPHS}:described")
+    assert shown.returncode == 0, shown.stderr
+    assert "input 1   integer" in shown.stdout
+    assert "output 1  integer" in shown.stdout
+
+
+def test_a_graph_of_the_original_package_is_served(server):
+    assert outputs(server.lines(pointer("original"), "one two")) == [["one"], ["two"]]
+    assert server.pipeline(pointer("original"))["input_variables"][0]["title"] == "text"
+
+
+def test_startup_hooks_run_before_the_first_run(server):
+    assert outputs(server.lines(pointer("started"))) == [["started"]]
+    assert outputs(server.lines(pointer("started_later"))) == [["started later"]]
+    assert server.log_since(0, r'text="starting"')
+
+
+@pytest.mark.parametrize("argument, why", [
+    ("worker_broken.py:x", "RuntimeError('broken on purpose')"),
+    ("worker_graphs.py:nothing", "no pipeline nothing: it has"),
+    ("worker_graphs.py:GRACE", "no pipeline GRACE"),
+    ("worker_graphs.py:LOADED_IN", "LOADED_IN is an int, not a pipeline"),
+    ("worker_graphs.py", "it has several pipelines, say which: "),
+    ("no_such_module:x", "No module named 'no_such_module'"),
+    ("wire:x", "No module named 'wire'")])
+def test_what_does_not_load_says_why(argument, why):
+    result = check(argument)
+    assert result.returncode != 0
+    assert why in result.stderr
+
+
+def test_a_module_is_found_from_the_folder_of_the_server():
+    assert check("worker_graphs:numbers").returncode == 0
+
+
+def test_a_module_that_does_not_load_fails_its_runs_with_its_traceback(start):
+    server = start(f"me/broken:v1={os.path.join(HERE, 'pipelines/worker_broken.py')}:x", wait=False)
+    server.wait_listening()
+    server.wait_log(r"pipeline_failed .*broken on purpose")
+    response = server.run("me/broken:v1")
+    assert response.status == 500
+    error = response.json()["error"]
+    assert error["type"] == "startup_error"
+    assert "RuntimeError('broken on purpose')" in error["message"]
+
+
+def test_a_startup_hook_that_fails_is_said(start):
+    server = start(*served("never_started"), wait=False)
+    server.wait_listening()
+    server.wait_log(r"pipeline_failed .*RuntimeError\('no weights'\)")
+
+
+# ---- interpreters ----------------------------------------------------------------------------------
+
+def interpreters():
+    """All that are at hand, oldest first, by version."""
+    found = {}
+    places = os.environ.get("PATH", "").split(":") + glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin"))
+    for place in places:
+        for path in glob.glob(os.path.join(place, "python3.[0-9]*")):
+            match = re.fullmatch(r"python3\.(\d+)", os.path.basename(path))
+            if match and int(match[1]) >= 9 and os.path.dirname(path).find("shims") == -1:
+                found.setdefault(int(match[1]), path)
+    return [found[minor] for minor in sorted(found)]
+
+
+@pytest.mark.parametrize("path", interpreters())
+def test_one_build_serves_every_interpreter(start, path):
+    server = start(*served("interpreter", "numbers", "ticks"), options=["--python", path])
+    minor = int(path.rsplit(".", 1)[1])
+    (line, ) = server.lines(pointer("interpreter"))
+    assert line["outputs"][1]["value"] == [3, minor]
+    assert len(server.lines(pointer("numbers"), 1000, 0)) == 1000
+    assert len(server.lines(pointer("ticks"), 3, 1)) == 3
+
+
+@pytest.fixture(scope="module")
+def virtualenv(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("virtualenv") / "env"
+    made = subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], capture_output=True, text=True,
+                          check=False, timeout=60)
+    if made.returncode != 0:
+        pytest.skip(f"venv does not work here: {made.stderr}")
+    site = glob.glob(str(folder / "lib/python3.*/site-packages"))[0]
+    os.mkdir(os.path.join(site, "pipeline"))
+    with open(os.path.join(site, "pipeline/__init__.py"), "w", encoding="ascii") as file:
+        file.write("WHOSE = 'of the virtualenv'\n")
+    return folder
+
+
+def test_a_virtualenv_is_served_with_its_own_packages(start, virtualenv, tmp_path):
+    source = tmp_path / "uses.py"
+    shutil.copy(GRAPHS, tmp_path / "worker_graphs.py")
+    source.write_text("import pipeline\nfrom worker_graphs import Graph, interpreter\n"
+                      "whose = Graph(lambda: [pipeline.WHOSE], [], ['string'])\n", encoding="ascii")
+    server = start(f"me/whose:v1={source}:whose", f"me/interpreter:v1={source}:interpreter",
+                   options=["--python", str(virtualenv / "bin/python")])
+    assert outputs(server.lines("me/whose:v1")) == [["of the virtualenv"]]
+    assert outputs(server.lines("me/interpreter:v1"))[0][0] == str(virtualenv)
+
+
+def test_the_python_of_an_activated_virtualenv_is_found(start, virtualenv):
+    server = start(*served("interpreter"), environment={"PATH": f"{virtualenv}/bin:{os.environ['PATH']}"})
+    assert outputs(server.lines(pointer("interpreter")))[0][0] == str(virtualenv)
+
+
+@pytest.mark.parametrize("path, why", [
+    ("/nonexistent/python3", "cannot execute the Python interpreter /nonexistent/python3: No such file or directory"),
+    ("no-such-python", "cannot execute the Python interpreter no-such-python: No such file or directory"),
+    ("/tmp", "cannot execute the Python interpreter /tmp: Permission denied")])
+def test_an_interpreter_that_is_not_there_is_said(path, why):
+    result = check(f"{GRAPHS}:numbers", "--python", path)
+    assert result.returncode == 6
+    assert why in result.stderr
