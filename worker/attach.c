@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -147,10 +148,23 @@ int attachment_poll(struct attachment *attachment)
     return attachment_wait(attachment, &(struct timespec){0});
 }
 
+/* epoll_wait() with a timeout in nanoseconds. Seccomp profiles and tools that are older than Linux
+ * 5.11 do not know the call for it; then it takes two. */
+static int attachment_epoll(int epoll, struct epoll_event events[ATTACH_EVENT_COUNT_MAX],
+                            const struct timespec *timeout)
+{
+    int count = epoll_pwait2(epoll, events, ATTACH_EVENT_COUNT_MAX, timeout, NULL);
+    if (count != -1 || (errno != ENOSYS && errno != EPERM))
+        return count;
+    struct pollfd ready = {.fd = epoll, .events = POLLIN};
+    count = ppoll(&ready, 1, timeout, NULL);
+    return count <= 0 ? count : epoll_wait(epoll, events, ATTACH_EVENT_COUNT_MAX, 0);
+}
+
 static int attachment_wait(struct attachment *attachment, const struct timespec *timeout)
 {
     struct epoll_event events[ATTACH_EVENT_COUNT_MAX];
-    int count = epoll_pwait2(attachment->epoll, events, ATTACH_EVENT_COUNT_MAX, timeout, NULL);
+    int count = attachment_epoll(attachment->epoll, events, timeout);
     if (count == -1) {
         mr_assert(errno == EINTR);
         return 0;
