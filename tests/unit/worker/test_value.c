@@ -111,7 +111,8 @@ static void texts_of_every_length_have_the_right_head(void **state)
     free(text);
 }
 
-static int stringf(struct mr_value *value, const char *format, ...)
+__attribute__((format(printf, 2, 3))) static int stringf(struct mr_value *value, const char *format,
+                                                         ...)
 {
     va_list arguments;
     va_start(arguments, format);
