@@ -30,7 +30,11 @@ static int values(struct mr_call *call)
     if (!echo)
         return mr_fail(call, MR_ERROR_OOM, "out of memory");
     echo->dictionary = mr_arg(call, 0);
-    const struct mr_iterator iterator = {echo, echo_next, free};
+    const struct mr_iterator iterator = {
+        .state = echo,
+        .next = echo_next,
+        .close = free,
+    };
     return mr_return_stream(call, &iterator);
 }
 

@@ -445,7 +445,11 @@ static int misbehave(struct mr_call *call)
         free(it);
         return rc;
     }
-    const struct mr_iterator iterator = {it, misbehave_next, misbehave_close};
+    const struct mr_iterator iterator = {
+        .state = it,
+        .next = misbehave_next,
+        .close = misbehave_close,
+    };
     return mr_return_stream(call, &iterator);
 }
 

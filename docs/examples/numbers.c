@@ -68,7 +68,11 @@ static int count(struct mr_call *call)
         .text = text->u.string.bytes,
         .text_bytes = text->u.string.count,
     };
-    const struct mr_iterator iterator = {numbers, numbers_next, free};
+    const struct mr_iterator iterator = {
+        .state = numbers,
+        .next = numbers_next,
+        .close = free,
+    };
     return mr_return_stream(call, &iterator);
 }
 

@@ -75,7 +75,11 @@ static int return_cursor(struct mr_call *call, int (*next)(void *, struct mr_val
     if (!cursor)
         return mr_fail(call, MR_ERROR_OOM, "out of memory");
     *cursor = (struct cursor){text->u.string.bytes, text->u.string.bytes + count};
-    const struct mr_iterator iterator = {cursor, next, free};
+    const struct mr_iterator iterator = {
+        .state = cursor,
+        .next = next,
+        .close = free,
+    };
     return mr_return_stream(call, &iterator);
 }
 
@@ -173,7 +177,11 @@ static int return_list(struct mr_call *call, struct list list)
     if (!copy)
         return mr_fail(call, MR_ERROR_OOM, "out of memory");
     *copy = list;
-    const struct mr_iterator iterator = {copy, list_next, free};
+    const struct mr_iterator iterator = {
+        .state = copy,
+        .next = list_next,
+        .close = free,
+    };
     return mr_return_stream(call, &iterator);
 }
 

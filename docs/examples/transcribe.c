@@ -230,7 +230,11 @@ static int transcribe(struct mr_call *call)
         return mr_fail(call, MR_ERROR_INPUT, "not 16 kHz, mono, 16 bit, as .raw, .wav or base64");
     if (rc != 0)
         return mr_fail(call, MR_ERROR_INPUT, "cannot read the recording: %s", strerror(-rc));
-    const struct mr_iterator iterator = {recording, recording_next, recording_close};
+    const struct mr_iterator iterator = {
+        .state = recording,
+        .next = recording_next,
+        .close = recording_close,
+    };
     return mr_return_stream(call, &iterator);
 }
 

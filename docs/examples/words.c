@@ -56,7 +56,11 @@ static int streamer(struct mr_call *call)
         free(words);
         return mr_fail(call, MR_ERROR_OOM, "out of memory");
     }
-    const struct mr_iterator iterator = {words, words_next, words_close};
+    const struct mr_iterator iterator = {
+        .state = words,
+        .next = words_next,
+        .close = words_close,
+    };
     return mr_return_stream(call, &iterator);
 }
 
