@@ -19,6 +19,8 @@
 #define CLIENT_REASON_BYTES 512u
 #define CLIENT_STATE_BYTES 16u
 
+#define CLIENT_URL_DEFAULT "http://127.0.0.1:8080"
+
 struct client_options {
     const char *url;     /* http://HOST:PORT, https://...; the routes are below it */
     const char *token;   /* NULL: none */

@@ -15,13 +15,10 @@
 
 #include "dispatcher/cli.h"
 #include "dispatcher/client.h"
-#include "dispatcher/client_inputs.h"
+#include "dispatcher/client_body.h"
 #include "dispatcher/client_lines.h"
 #include "dispatcher/config.h"
 #include "dispatcher/serve.h"
-
-#define URL_DEFAULT "http://127.0.0.1:8080"
-#define DESCRIPTION_BYTES_MAX (4u * 1024 * 1024)
 
 struct run_values {
     const char *url;
@@ -32,7 +29,7 @@ struct run_values {
 
 static const struct cli_option options[] = {
     {"url", "URL", CLI_TEXT, CLI_MEMBER(struct run_values, url),
-     .help = "the server; if not said, PIPELINE_API_URL or " URL_DEFAULT},
+     .help = "the server; if not said, PIPELINE_API_URL or " CLIENT_URL_DEFAULT},
     {"token", "TOKEN", CLI_TEXT, CLI_MEMBER(struct run_values, token),
      .help = "the token; if not said, PIPELINE_API_TOKEN, which other users cannot see"},
     {"timeout", NULL, CLI_DURATION, CLI_MEMBER(struct run_values, timeout_ms), .min = 1,
@@ -55,16 +52,11 @@ static const struct cli_command command = {
     .word_count_max = 1 + (int)INPUT_COUNT_MAX,
 };
 
-static bool values_complete(struct run_values *values);
 static int run_pipeline(const struct run_values *values, const struct cli_words *words);
 static int run_described(struct client *client, const struct run_values *values,
                          const struct cli_words *words);
-static int description_get(struct client *client, const char *pointer, struct text *answer);
-static int body_make(const struct text *description, const struct cli_words *words,
-                     struct text *body);
 static int run_stream(struct client *client, const struct run_values *values,
                       const struct text *body);
-static int request_failed(int rc, const char *reason);
 
 /* "pipeline_" and 32 hex digits. */
 static bool is_id(const char *text)
@@ -83,7 +75,7 @@ int cmd_run(int argc, char **argv)
     int exit_code;
     if (!cli_begin(&command, argc, argv, &values, &words, &exit_code))
         return exit_code;
-    if (!values_complete(&values))
+    if (!client_defaults(command.name, &values.url, &values.token))
         return EXIT_CODE_USAGE;
     const char *pointer = words.items[0];
     if (!pointer_is_valid(pointer, strlen(pointer)) && !is_id(pointer)) {
@@ -91,24 +83,6 @@ int cmd_run(int argc, char **argv)
         return EXIT_CODE_USAGE;
     }
     return run_pipeline(&values, &words);
-}
-
-/* What was not said comes from the environment, under the names that Mystic's client uses. */
-static bool values_complete(struct run_values *values)
-{
-    const char *url = getenv("PIPELINE_API_URL");
-    const char *token = getenv("PIPELINE_API_TOKEN");
-    if (!values->url)
-        values->url = url && *url != '\0' ? url : URL_DEFAULT;
-    if (!values->token)
-        values->token = token && *token != '\0' ? token : NULL;
-    for (const char *c = values->token; c && *c != '\0'; c++) {
-        if (*c <= ' ' || *c > '~') {
-            cli_fail("run: the token has bytes that no header can carry");
-            return false;
-        }
-    }
-    return true;
 }
 
 static int run_pipeline(const struct run_values *values, const struct cli_words *words)
@@ -127,83 +101,12 @@ static int run_pipeline(const struct run_values *values, const struct cli_words 
 static int run_described(struct client *client, const struct run_values *values,
                          const struct cli_words *words)
 {
-    struct text description = {0}, body = {0};
-    int exit_code = description_get(client, words->items[0], &description);
-    if (exit_code == EXIT_CODE_OK)
-        exit_code = body_make(&description, words, &body);
+    struct text body = {0};
+    int exit_code = client_body_make(client, command.name, words, &body);
     if (exit_code == EXIT_CODE_OK)
         exit_code = run_stream(client, values, &body);
-    text_finish(&description);
     text_finish(&body);
     return exit_code;
-}
-
-static int request_failed(int rc, const char *reason)
-{
-    cli_fail("run: %s", reason);
-    if (rc == -EINVAL)
-        return EXIT_CODE_USAGE;
-    return rc == -ECONNREFUSED ? EXIT_CODE_CONNECT : EXIT_CODE_FAILED;
-}
-
-/* ---- the inputs ---------------------------------------------------------------------------- */
-
-static bool on_description(void *context, long status, const char *bytes, size_t count)
-{
-    (void)status;
-    struct text *text = context;
-    text_add_bytes(text, bytes, count);
-    return !text->failed && text->count <= DESCRIPTION_BYTES_MAX;
-}
-
-static int description_get(struct client *client, const char *pointer, struct text *answer)
-{
-    char path[POINTER_BYTES_MAX + 32];
-    char reason[CLIENT_REASON_BYTES];
-    struct client_answer end;
-    int count = snprintf(path, sizeof(path), "/v4/pipelines/%s", pointer);
-    if (count < 0 || (size_t)count >= sizeof(path)) {
-        cli_fail("run: the pointer is too long");
-        return EXIT_CODE_USAGE;
-    }
-    int rc = client_request(client, path, NULL, 0, on_description, answer, &end, reason);
-    if (rc == -ECANCELED) {
-        cli_fail("run: the description of %s is too long", pointer);
-        return EXIT_CODE_FAILED;
-    }
-    if (rc < 0)
-        return request_failed(rc, reason);
-    if (end.status == 200)
-        return EXIT_CODE_OK;
-    /* What is wrong is said as it would be of a run. */
-    struct client_lines lines = {.out = stdout};
-    client_lines_take(&lines, end.status, answer->bytes ? answer->bytes : "", answer->count);
-    client_lines_finish(&lines, end.status, true);
-    if (!lines.is_failed && lines.end == LINES_OPEN)
-        cli_fail("run: the server answered with status %ld", end.status);
-    return EXIT_CODE_FAILED;
-}
-
-static int body_make(const struct text *description, const struct cli_words *words,
-                     struct text *body)
-{
-    struct json_view pipeline, variables;
-    struct json_error error;
-    const char *pointer = words->items[0];
-    if (json_view_parse(&pipeline, description->bytes ? description->bytes : "", description->count,
-                        &error) < 0) {
-        cli_fail("run: the description of %s is not JSON: %s", pointer, error.message);
-        return EXIT_CODE_FAILED;
-    }
-    /* While it is loading its inputs are not known: the run itself gets the answer that says so. */
-    bool is_known = json_view_member(&pipeline, "input_variables", &variables) &&
-                    !json_view_is_null(&variables);
-    char reason[INPUT_REASON_BYTES];
-    int rc = client_inputs_format(body, pointer, is_known ? &variables : NULL, words->items + 1,
-                                  words->count - 1, reason);
-    if (rc < 0)
-        cli_fail("run: %s", reason);
-    return rc == 0 ? EXIT_CODE_OK : rc == -EINVAL ? EXIT_CODE_USAGE : EXIT_CODE_FAILED;
 }
 
 /* ---- the run ------------------------------------------------------------------------------- */
@@ -244,6 +147,6 @@ static int run_stream(struct client *client, const struct run_values *values,
     if (lines.end != LINES_OPEN || (rc == 0 && lines.is_failed))
         return EXIT_CODE_FAILED;
     if (rc < 0)
-        return request_failed(rc, reason);
+        return client_failed(command.name, rc, reason);
     return answer_is_good(&lines, &answer) ? EXIT_CODE_OK : EXIT_CODE_FAILED;
 }
