@@ -40,9 +40,11 @@ def example(name):
 class Server:
     """One server process. Use it as a context: leaving it stops the server and checks how it ended."""
 
-    def __init__(self, folder, pipelines, *options, command=(), environment=None, inherited=(), worker_options=""):
+    def __init__(self, folder, pipelines, *options, command=(), environment=None, inherited=(), worker_options="",
+                 deaf=False):
         """`command` is put in front of the server's own; `environment` is added to its own; it inherits
-        these descriptors; and `worker_options` are for the sanitizers of workers alone."""
+        these descriptors; `worker_options` are for the sanitizers of workers alone; and of a `deaf` one
+        the log is not read until read_log()."""
         self.folder = str(folder)
         self.log = []
         self.address = None
@@ -54,10 +56,17 @@ class Server:
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=self._environment(environment or {}, worker_options), cwd=self.folder,
             pass_fds=inherited)
-        self._threads = [threading.Thread(target=self._read_log, daemon=True),
-                         threading.Thread(target=self._read_stdout, daemon=True)]
-        for thread in self._threads:
-            thread.start()
+        self._threads = []
+        self._start_thread(self._hear_stdout)
+        if not deaf:
+            self.read_log()
+
+    def read_log(self):
+        self._start_thread(self._hear_log)
+
+    def _start_thread(self, target):
+        self._threads.append(threading.Thread(target=target, daemon=True))
+        self._threads[-1].start()
 
     def _environment(self, extra, worker_options):
         """Sanitizers write to files, since the log has a rate limit for what workers print."""
@@ -69,7 +78,7 @@ class Server:
             result[name] = ":".join(filter(None, [os.environ.get(name), own]))
         return {**result, **extra}
 
-    def _read_log(self):
+    def _hear_log(self):
         for line in self.process.stderr:
             with self._heard:
                 self.log.append(line.decode(errors="replace").rstrip("\n"))
@@ -78,7 +87,7 @@ class Server:
             self._log_ended = True
             self._heard.notify_all()
 
-    def _read_stdout(self):
+    def _hear_stdout(self):
         for line in self.process.stdout:
             with self._heard:
                 self.ready_line = self.ready_line or line.decode()

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""What user code prints and logs ends up in the server's log, tagged and bounded, and in no response."""
+
+import re
+import signal
+
+import pytest
+
+import wire
+from server import example, wait_until
+
+MISBEHAVE = "local/misbehave:v1"
+CHATTY = "test/chatty:v1"
+NUMBERS = "local/numbers:v1"
+LINES_PER_S = 200
+
+
+@pytest.fixture
+def server(start, pipelines):
+    return start(example("misbehave.so"), example("numbers.so"), f"{CHATTY}={pipelines('shapes')}:chatty",
+                 options=["--concurrency", "4"])
+
+
+def test_prints_and_log_calls_are_log_lines_with_pipeline_worker_and_run(server):
+    lines = server.lines(CHATTY, 3)
+    assert [wire.output_of(line) for line in lines] == [0, 1, 2]
+    run_id = lines[0]["id"]
+    for level, verb in (("info", "printed"), ("warning", "complained"), ("warning", "logged")):
+        for number in range(3):
+            server.wait_log(rf" {level} output pipeline={CHATTY} worker=0 run={run_id} stream=\w+ "
+                            rf'text="{verb} {number} of {run_id}"$')
+
+
+def test_lines_of_interleaved_runs_carry_their_own_run(server):
+    # Fewer than a second may have.
+    streams = [server.stream(CHATTY, 12) for _ in range(4)]
+    for stream in streams:
+        with stream:
+            assert len(stream.all()) == 12
+    wait_until(lambda: len(server.log_since(0, "logged 11 of")) == 4)
+    said = server.log_since(0, "(printed|complained|logged) ")
+    assert len(said) == 4 * 12 * 3
+    for line in said:
+        match = re.search(r" run=(run_\w+) .* of (run_\w+)", line)
+        assert match and match[1] == match[2], line
+
+
+def test_responses_hold_nothing_that_was_printed(server):
+    for pointer, values in ((CHATTY, [50]), (MISBEHAVE, ["flood_stdout", 5, 500]), (MISBEHAVE, ["flood_descriptor", 5, 500]),
+                            (MISBEHAVE, ["print_long", 2, 0]), (MISBEHAVE, ["print_from_child", 2, 0])):
+        with server.stream(pointer, *values) as stream:
+            text = b"\n".join(stream.raw_lines())
+        for word in (b"printed", b"complained", b"logged", b"flood", b"child", b"no end"):
+            assert word not in text
+        assert stream.trailers["Millrace-Run-State"] == "completed"
+
+
+@pytest.mark.parametrize("how", ["flood_stdout", "flood_stderr", "flood_descriptor"])
+def test_a_flood_of_prints_is_bounded_and_delays_nobody(server, how):
+    count = 20000
+    with server.stream(NUMBERS, 100, "other", 2) as other:
+        other.next()
+        with server.stream(MISBEHAVE, how, 3, count) as flooding:
+            assert [wire.output_of(line) for line in flooding.all()] == [0, 1, 2, 3]
+        assert [wire.output_of(line)["i"] for line in other] == list(range(1, 100))
+
+    # What was left out is counted, and said with the next line of the worker.
+    def is_told():
+        server.lines(MISBEHAVE, "print_from_child", 0, 0)
+        return server.log_since(0, " output_suppressed ")
+
+    wait_until(is_told)
+    flood = server.log_since(0, 'text="flood ')
+    assert 'text="flood 0 of 20000"' in flood[0]
+    assert len(flood) <= 10 * LINES_PER_S
+    suppressed = sum(int(re.search(r"lines=(\d+)", line)[1]) for line in server.log_since(0, " output_suppressed "))
+    assert count <= len(flood) + suppressed <= count + 1000
+
+
+def test_a_long_line_becomes_several_of_bounded_length(server):
+    mark = server.log_mark()
+    server.lines(MISBEHAVE, "print_long", 1, 0)
+    server.wait_log(" output .* 0999 ", mark)
+    pieces = [re.search(r' output .* text="(.*)"$', line)[1] for line in server.log_since(mark, " output ")]
+    assert max(len(piece.encode()) for piece in pieces) <= 1024
+    # Nothing is lost, and no character is cut in two.
+    assert "".join(pieces) == "".join(f"{number:04d} \N{EURO SIGN} " for number in range(1000))
+
+
+def test_an_unfinished_line_and_what_a_child_prints_are_heard(server):
+    mark = server.log_mark()
+    server.lines(MISBEHAVE, "print_from_child", 1, 0)
+    server.wait_log(rf" output pipeline={MISBEHAVE} worker=0 .*a line of the child", mark)
+    server.signal(signal.SIGTERM)
+    assert server.wait_exit() == 0
+    assert server.log_since(mark, "no end of this line")
+
+
+def test_the_log_has_one_line_an_event_with_time_and_level(server):
+    server.lines(CHATTY, 2)
+    server.lines(MISBEHAVE, "abort", 1, 0)
+    wait_until(lambda: server.log_since(0, " worker_exit "))
+    for line in server.log:
+        assert re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z (debug|info|warning|error) [a-z_]+( |$)", line), line
+
+
+def test_a_log_that_nobody_reads_does_not_stop_the_server(start):
+    """Its pipe is full; lines are lost, streams are not."""
+    server = start(example("misbehave.so"), example("numbers.so"), options=["--log-level", "debug"], deaf=True)
+    for _ in range(3):
+        assert len(server.lines(MISBEHAVE, "flood_stdout", 1, 3000)) == 2
+    for _ in range(1500):
+        server.run(NUMBERS, 0, "x", 0)
+    assert server.metric("millrace_log_lines_dropped_total") > 0
+    assert len(server.lines(NUMBERS, 1000, "x", 0)) == 1000
+    server.read_log()
+    server.wait_log(" log_dropped lines=")
+
+
+def test_levels_below_the_one_asked_for_are_not_written(start, pipelines):
+    server = start(f"{CHATTY}={pipelines('shapes')}:chatty", options=["--log-level", "warning"])
+    server.lines(CHATTY, 2)
+    server.wait_log("logged 1 of")
+    assert all(re.search(r"Z (warning|error) ", line) for line in server.log), server.log
