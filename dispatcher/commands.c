@@ -22,11 +22,12 @@ static const struct {
     {"serve", cmd_serve, "serve pipelines to HTTP clients"},
     {"check", cmd_check, "load a pipeline in a process of its own and show its variables"},
     {"run", cmd_run, "run a pipeline of a server and print its outputs as they come"},
+    {"bench", cmd_bench, "put load on a server and say how fast and how right it answers"},
     {"token", cmd_token, "make a token for the server's token file"},
 };
 
 /* What a typing error is compared with. */
-static const char *const words[] = {"serve", "check",     "run",    "token",
+static const char *const words[] = {"serve", "check",     "run",    "bench", "token",
                                     "help",  "--version", "--help", NULL};
 
 static void help_print(void);
@@ -49,7 +50,7 @@ int commands_run(int argc, char **argv)
 static int command_run(int argc, char **argv)
 {
     if (argc <= 0) {
-        cli_fail("no command: serve, check, run, token (millrace --help)");
+        cli_fail("no command: serve, check, run, bench, token (millrace --help)");
         return EXIT_CODE_USAGE;
     }
     const char *word = argv[0];

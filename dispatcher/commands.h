@@ -14,6 +14,7 @@ int commands_run(int argc, char **argv);
 int cmd_serve(int argc, char **argv);
 int cmd_check(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_bench(int argc, char **argv);
 int cmd_token(int argc, char **argv);
 
 #endif
