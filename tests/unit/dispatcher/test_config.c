@@ -88,6 +88,34 @@ static void a_source_without_a_slash_is_in_this_folder_not_in_the_library_path(v
     parses("words", "local/words:v1", "./words", NULL);
 }
 
+static void is_kind(const char *argument, enum source_kind kind, const char *source)
+{
+    struct pipeline_config pipeline;
+    assert_int_equal(pipeline_config_parse(&pipeline, argument, reason), 0);
+    assert_int_equal(pipeline.kind, kind);
+    assert_int_equal(pipeline_config_is_python(&pipeline), kind != SOURCE_SHARED_OBJECT);
+    assert_string_equal(pipeline.source, source);
+    pipeline_config_finish(&pipeline);
+}
+
+static void a_source_says_by_its_form_what_executes_it(void **state)
+{
+    (void)state;
+    is_kind("me/p:v1=a.py:n", SOURCE_PYTHON_FILE, "./a.py");
+    is_kind("me/p:v1=/opt/a.py", SOURCE_PYTHON_FILE, "/opt/a.py");
+    is_kind("me/p:v1=package.module:n", SOURCE_PYTHON_MODULE, "package.module");
+    is_kind("me/p:v1=module:n", SOURCE_PYTHON_MODULE, "module");
+    is_kind("me/p:v1=_a1.b_2:n", SOURCE_PYTHON_MODULE, "_a1.b_2");
+    is_kind("me/p:v1=words.so:n", SOURCE_SHARED_OBJECT, "./words.so");
+    is_kind("me/p:v1=words.so.1:n", SOURCE_SHARED_OBJECT, "./words.so.1");
+    is_kind("me/p:v1=words", SOURCE_SHARED_OBJECT, "./words");
+    is_kind("me/p:v1=./words:n", SOURCE_SHARED_OBJECT, "./words");
+    is_kind("me/p:v1=my-words:n", SOURCE_SHARED_OBJECT, "./my-words");
+    is_kind("me/p:v1=a..b:n", SOURCE_SHARED_OBJECT, "./a..b");
+    is_kind("me/p:v1=a.b.:n", SOURCE_SHARED_OBJECT, "./a.b.");
+    is_kind("me/p:v1=.py:n", SOURCE_SHARED_OBJECT, "./.py");
+}
+
 static void arguments_of_another_form_are_refused(void **state)
 {
     (void)state;
@@ -368,6 +396,7 @@ int main(void)
         CONFIG_TEST(an_argument_is_split_into_pointer_source_and_name),
         CONFIG_TEST(a_source_may_have_colons_and_equals_signs_in_its_path),
         CONFIG_TEST(a_source_without_a_slash_is_in_this_folder_not_in_the_library_path),
+        CONFIG_TEST(a_source_says_by_its_form_what_executes_it),
         CONFIG_TEST(arguments_of_another_form_are_refused),
         CONFIG_TEST(a_pipelines_id_is_made_of_the_hash_of_its_pointer),
         CONFIG_TEST(pointers_are_checked_as_the_contract_spells_them),

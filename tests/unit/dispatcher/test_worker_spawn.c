@@ -283,6 +283,62 @@ static void a_worker_that_cannot_be_executed_is_an_error_and_leaves_nothing(void
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 }
 
+static void an_interpreter_is_told_the_package_and_where_it_is(void **state)
+{
+    (void)state;
+    int fd = named_fd("x");
+    struct worker_spawn_options options = {.segment_fd = fd,
+                                           .worker_bell_fd = fd,
+                                           .dispatcher_bell_fd = fd,
+                                           .socket_fd = fd,
+                                           .python_folder = "/opt/millrace"};
+    setenv("PYTHONPATH", "/mine:/too", 1);
+    spawn(&options);
+    assert_true(says("variable PYTHONPATH=/mine:/too:/opt/millrace"));
+    assert_null(strstr(text, "\nvariable PYTHONPATH=/mine:/too\n"));
+    unsetenv("PYTHONPATH");
+    spawn(&options);
+    assert_true(says("variable PYTHONPATH=/opt/millrace"));
+    const char *start = "program /proc/self/exe\nargument millrace_worker\nargument --source\n";
+    assert_memory_equal(text, start, strlen(start));
+    close(fd);
+}
+
+/* Makes an empty executable file; `path` is below a fresh folder. */
+static void make_program(const char *folder, const char *name)
+{
+    char path[256];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0700);
+    assert_int_not_equal(fd, -1);
+    close(fd);
+}
+
+static void an_interpreter_is_looked_up_in_path_like_any_program(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/test_worker_spawn.XXXXXX";
+    char paths[256], wanted[256];
+    char *path, *package;
+    char reason[WORKER_REASON_BYTES];
+    assert_non_null(mkdtemp(folder));
+    make_program(folder, "some-python");
+    snprintf(paths, sizeof(paths), "/nonexistent::/tmp:%s", folder);
+    snprintf(wanted, sizeof(wanted), "%s/some-python", folder);
+    char *before = strdup(getenv("PATH"));
+    setenv("PATH", paths, 1);
+    assert_int_equal(worker_find_python("other-python", &path, &package, reason), -ENOENT);
+    assert_string_equal(reason, "cannot execute the Python interpreter other-python: No such file "
+                                "or directory");
+    /* It is found; what is not beside this test is the package. */
+    assert_int_equal(worker_find_python("some-python", &path, &package, reason), -ENOENT);
+    assert_non_null(strstr(reason, "no worker for Python: millrace_worker"));
+    setenv("PATH", before, 1);
+    free(before);
+    unlink(wanted);
+    rmdir(folder);
+}
+
 #define SPAWN_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
 
 int main(int argc, char **argv)
@@ -290,6 +346,10 @@ int main(int argc, char **argv)
     alarm(60);
     if (argc > 8 && strcmp(argv[1], "--source") == 0)
         return report(argc, argv);
+    if (argc > 10 && strcmp(argv[1], "-m") == 0) {
+        printf("program %s\n", argv[0]);
+        return report(argc - 2, argv + 2);
+    }
     const struct CMUnitTest tests[] = {
         SPAWN_TEST(descriptors_arrive_at_their_numbers),
         SPAWN_TEST(descriptors_arrive_also_when_their_numbers_are_each_others_targets),
@@ -298,6 +358,8 @@ int main(int argc, char **argv)
         SPAWN_TEST(only_listed_variables_reach_a_worker),
         SPAWN_TEST(a_worker_is_told_what_to_load_and_whose_it_is),
         SPAWN_TEST(a_name_and_check_are_passed_on),
+        SPAWN_TEST(an_interpreter_is_told_the_package_and_where_it_is),
+        SPAWN_TEST(an_interpreter_is_looked_up_in_path_like_any_program),
         SPAWN_TEST(a_worker_that_cannot_be_executed_is_an_error_and_leaves_nothing),
     };
     /* cmocka's own descriptors and those of whoever started this are in the way of 3 to 6. */

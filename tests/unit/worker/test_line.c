@@ -149,6 +149,19 @@ static void a_failure_names_its_pipe_and_closes_once(void **state)
     finish(&f);
 }
 
+static void a_failure_of_an_output_without_a_name_stays_as_it_is(void **state)
+{
+    (void)state;
+    struct fixture f;
+    start(&f, "1", "x");
+    f.outputs[2].name = NULL;
+    failure_set(&f.failure, ERROR_PIPELINE, "ValueError('as it is')");
+    assert_int_equal(line_step(&f.line, &f.value), LINE_FAILED);
+    assert_string_equal(f.failure.text, "ValueError('as it is')");
+    line_close(&f.line);
+    finish(&f);
+}
+
 static void without_a_stream_there_is_one_line(void **state)
 {
     (void)state;
@@ -168,6 +181,7 @@ int main(void)
         cmocka_unit_test(streams_that_are_empty_give_no_line),
         cmocka_unit_test(a_half_built_line_goes_on_where_it_stopped),
         cmocka_unit_test(a_failure_names_its_pipe_and_closes_once),
+        cmocka_unit_test(a_failure_of_an_output_without_a_name_stays_as_it_is),
         cmocka_unit_test(without_a_stream_there_is_one_line),
     };
     alarm(60);

@@ -1,0 +1,327 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_loop_driven.c - runs that a host drives itself: lines, window, cancellation, end.
+ *
+ * Both ends of the segment are in this process; the host is a script.
+ */
+#include "worker/loop.h"
+
+#include <msgpack.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "millrace/protocol.h"
+#include "shm/slot.h"
+#include "worker/clock.h"
+
+/* Two chunks of one number fit, a third does not. */
+#define WINDOW_BYTES (2 * (CHUNK_CHARGE_BYTES + 2))
+
+struct fixture {
+    struct host host; /* first */
+    int start_count, finish_count, cancel_count, resume_count;
+    struct run *run;
+    struct worker worker;
+    struct loop loop;
+    int socket;
+    struct ring_tx requests;
+    struct ring_rx replies;
+    struct doorbell worker_bell;
+};
+
+static int host_start(struct host *host, struct run *run)
+{
+    struct fixture *f = (struct fixture *)(void *)host;
+    f->start_count++;
+    f->run = run;
+    return HOST_DRIVEN;
+}
+
+static void host_finish(struct host *host, struct run *run)
+{
+    (void)run;
+    ((struct fixture *)(void *)host)->finish_count++;
+}
+
+static void host_cancel(struct host *host, struct run *run)
+{
+    (void)run;
+    ((struct fixture *)(void *)host)->cancel_count++;
+}
+
+static void host_resume(struct host *host, struct run *run)
+{
+    (void)run;
+    ((struct fixture *)(void *)host)->resume_count++;
+}
+
+static void watch(int epoll, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.fd = fd};
+    assert_int_equal(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), 0);
+}
+
+static void start(struct fixture *f)
+{
+    *f = (struct fixture){.host = {.start = host_start,
+                                   .finish = host_finish,
+                                   .cancel = host_cancel,
+                                   .resume = host_resume}};
+    struct attachment *attachment = &f->worker.attachment;
+    const struct segment_options options = {.slot_count = 2,
+                                            .request_ring_bytes = RING_BYTES_MIN,
+                                            .reply_ring_bytes = RING_BYTES_MIN,
+                                            .window_bytes = WINDOW_BYTES};
+    assert_int_equal(segment_create(&attachment->segment, &options), 0);
+    struct segment *segment = &attachment->segment;
+    ring_rx_init(&attachment->request, segment->request_ring, RING_BYTES_MIN);
+    ring_tx_init(&attachment->reply, segment->reply_ring, RING_BYTES_MIN);
+    ring_tx_init(&f->requests, segment->request_ring, RING_BYTES_MIN);
+    ring_rx_init(&f->replies, segment->reply_ring, RING_BYTES_MIN);
+    attachment->bell = (struct doorbell){&segment->header->worker_bell, eventfd(0, EFD_NONBLOCK)};
+    attachment->dispatcher_bell =
+        (struct doorbell){&segment->header->dispatcher_bell, eventfd(0, EFD_NONBLOCK)};
+    f->worker_bell = attachment->bell;
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+    attachment->socket = pair[0];
+    f->socket = pair[1];
+    attachment->epoll = epoll_create1(0);
+    watch(attachment->epoll, attachment->bell.eventfd);
+    watch(attachment->epoll, attachment->socket);
+    failure_clear(&f->worker.failure);
+    reply_init(&f->worker.reply, attachment, &f->worker.failure);
+    assert_int_equal(loop_init(&f->loop, &f->worker, &f->host), 0);
+}
+
+static void finish(struct fixture *f)
+{
+    struct attachment *attachment = &f->worker.attachment;
+    loop_finish(&f->loop);
+    reply_finish(&f->worker.reply);
+    close(attachment->bell.eventfd);
+    close(attachment->dispatcher_bell.eventfd);
+    close(attachment->socket);
+    close(attachment->epoll);
+    close(f->socket);
+    segment_detach(&attachment->segment);
+}
+
+static void send_request(struct fixture *f, enum record_kind kind, const char *payload,
+                         size_t bytes)
+{
+    void *room;
+    assert_int_equal(ring_claim(&f->requests, (uint32_t)bytes, &room), 0);
+    memcpy(room, payload, bytes);
+    if (kind == RECORD_START)
+        slot_offer(&f->worker.attachment.segment.slots[1], 5);
+    ring_commit(&f->requests, &(struct record){.kind = (uint8_t)kind,
+                                               .bytes = (uint32_t)bytes,
+                                               .slot = kind == RECORD_START ? 1 : 0,
+                                               .generation = kind == RECORD_START ? 5 : 0});
+}
+
+/* A run is driven; the loop has come back for it. */
+static void start_run(struct fixture *f)
+{
+    start(f);
+    send_request(f, RECORD_START, "\x92\xa1r\x90", 4);
+    loop_run(&f->loop);
+    assert_int_equal(f->start_count, 1);
+    assert_true(f->loop.has_driven);
+    assert_int_equal(f->run->state, RUN_DRIVEN);
+}
+
+static bool turn(struct fixture *f, uint64_t *due_ns)
+{
+    *due_ns = 4711;
+    return loop_turn(&f->loop, due_ns);
+}
+
+static bool send_line(struct fixture *f, int64_t number)
+{
+    struct mr_value *value = loop_open_line(&f->loop, f->run);
+    assert_ptr_equal(f->worker.current, f->run);
+    assert_int_equal(value_outputs(value, 1), 0);
+    value_expect(value);
+    assert_int_equal(value_integer(value, number), MR_ITEM);
+    bool is_sent = loop_send_line(&f->loop, f->run);
+    assert_null(f->worker.current);
+    return is_sent;
+}
+
+/* The next record's kind; its payload is in *payload. */
+static int next_kind(struct fixture *f, const char **payload)
+{
+    struct record record;
+    const void *bytes;
+    int rc = ring_peek(&f->replies, &record, &bytes);
+    assert_true(rc >= 0);
+    if (rc == 0)
+        return -1;
+    assert_int_equal(record.slot, 1);
+    assert_int_equal(record.generation, 5);
+    *payload = bytes;
+    ring_release(&f->replies);
+    return record.kind;
+}
+
+static void expect_chunk(struct fixture *f, char number)
+{
+    const char *payload;
+    assert_int_equal(next_kind(f, &payload), RECORD_CHUNK);
+    assert_int_equal(payload[1], number);
+}
+
+static void a_driven_run_makes_its_lines_and_its_end(void **state)
+{
+    (void)state;
+    struct fixture f;
+    const char *payload;
+    uint64_t due_ns;
+    start_run(&f);
+    assert_true(turn(&f, &due_ns));
+    assert_true(due_ns == CLOCK_NEVER);
+    assert_true(send_line(&f, 1));
+    assert_true(send_line(&f, 2));
+    expect_chunk(&f, 1);
+    expect_chunk(&f, 2);
+    loop_end_driven(&f.loop, f.run);
+    assert_int_equal(next_kind(&f, &payload), RECORD_END);
+    assert_int_equal(f.finish_count, 1);
+    assert_int_equal(f.run->state, RUN_NONE);
+    assert_int_equal(slot_load(&f.worker.attachment.segment.slots[1]).state, SLOT_ENDED);
+    finish(&f);
+}
+
+static void a_line_beyond_the_window_is_kept_and_the_host_resumed(void **state)
+{
+    (void)state;
+    struct fixture f;
+    const char *payload;
+    uint64_t due_ns;
+    start_run(&f);
+    assert_true(send_line(&f, 1));
+    assert_true(send_line(&f, 2));
+    assert_false(send_line(&f, 3));
+    assert_true(turn(&f, &due_ns));
+    assert_int_equal(f.resume_count, 0);
+    expect_chunk(&f, 1);
+    expect_chunk(&f, 2);
+    assert_int_equal(next_kind(&f, &payload), -1);
+    slot_deliver(&f.worker.attachment.segment.slots[1], WINDOW_BYTES);
+    assert_true(turn(&f, &due_ns));
+    assert_int_equal(f.resume_count, 1);
+    expect_chunk(&f, 3);
+    assert_true(send_line(&f, 4));
+    expect_chunk(&f, 4);
+    finish(&f);
+}
+
+static void a_line_that_is_given_up_leaves_nothing(void **state)
+{
+    (void)state;
+    struct fixture f;
+    const char *payload;
+    start_run(&f);
+    assert_int_equal(value_outputs(loop_open_line(&f.loop, f.run), 1), 0);
+    loop_abort_line(&f.loop);
+    assert_null(f.worker.current);
+    failure_set(&f.worker.failure, ERROR_INPUT, "wrong");
+    failure_set_traceback(&f.worker.failure, "there", 5);
+    loop_end_driven(&f.loop, f.run);
+    assert_int_equal(next_kind(&f, &payload), RECORD_ERROR);
+    const char expected[] = "\x93\x00\xda\x00\x05wrong\xda\x00\x05there";
+    assert_memory_equal(payload, expected, sizeof expected - 1);
+    assert_false(f.worker.failure.is_set);
+    finish(&f);
+}
+
+static void a_cancellation_is_told_once_and_is_the_end_whatever_the_host_says(void **state)
+{
+    (void)state;
+    struct fixture f;
+    const char *payload;
+    uint64_t due_ns;
+    start_run(&f);
+    slot_cancel(&f.worker.attachment.segment.slots[1], 5, CANCEL_REQUESTED);
+    for (int i = 0; i < 3; i++)
+        assert_true(turn(&f, &due_ns));
+    assert_int_equal(f.cancel_count, 1);
+    assert_int_equal(f.run->state, RUN_DRIVEN);
+    loop_end_driven(&f.loop, f.run);
+    assert_int_equal(next_kind(&f, &payload), RECORD_ERROR);
+    assert_non_null(strstr(payload + 5, "cancelled: on request"));
+    finish(&f);
+}
+
+static void a_cancellation_drops_the_line_that_waits(void **state)
+{
+    (void)state;
+    struct fixture f;
+    const char *payload;
+    uint64_t due_ns;
+    start_run(&f);
+    for (int i = 1; i <= 3; i++)
+        assert_int_equal(send_line(&f, i), i < 3);
+    slot_cancel(&f.worker.attachment.segment.slots[1], 5, CANCEL_CLIENT_GONE);
+    assert_true(turn(&f, &due_ns));
+    assert_int_equal(f.cancel_count, 1);
+    assert_int_equal(f.resume_count, 0);
+    loop_end_driven(&f.loop, f.run);
+    expect_chunk(&f, 1);
+    expect_chunk(&f, 2);
+    assert_int_equal(next_kind(&f, &payload), RECORD_ERROR);
+    finish(&f);
+}
+
+static void turns_end_with_the_last_run_after_a_stop(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uint64_t due_ns;
+    start_run(&f);
+    send_request(&f, RECORD_STOP, "", 0);
+    assert_true(turn(&f, &due_ns));
+    assert_true(turn(&f, &due_ns));
+    loop_end_driven(&f.loop, f.run);
+    assert_false(turn(&f, &due_ns));
+    finish(&f);
+}
+
+static void a_turn_leaves_the_doorbell_armed_for_what_is_waited_for(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uint64_t due_ns;
+    start_run(&f);
+    assert_true(turn(&f, &due_ns));
+    assert_true(doorbell_ring(&f.worker_bell, DOORBELL_WORK));
+    assert_true(turn(&f, &due_ns));
+    for (int i = 1; i <= 3; i++)
+        assert_int_equal(send_line(&f, i), i < 3);
+    assert_true(turn(&f, &due_ns));
+    assert_true(doorbell_ring(&f.worker_bell, DOORBELL_WINDOW));
+    finish(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_driven_run_makes_its_lines_and_its_end),
+        cmocka_unit_test(a_line_beyond_the_window_is_kept_and_the_host_resumed),
+        cmocka_unit_test(a_line_that_is_given_up_leaves_nothing),
+        cmocka_unit_test(a_cancellation_is_told_once_and_is_the_end_whatever_the_host_says),
+        cmocka_unit_test(a_cancellation_drops_the_line_that_waits),
+        cmocka_unit_test(turns_end_with_the_last_run_after_a_stop),
+        cmocka_unit_test(a_turn_leaves_the_doorbell_armed_for_what_is_waited_for),
+    };
+    alarm(60);
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
