@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The command line as people meet it: what is printed where, and with which exit code."""
 
+import contextlib
 import json
 import os
 import re
@@ -26,6 +27,16 @@ def millrace(*arguments, stdin=None, environment=None, cwd=None, text=True):
                           timeout=TIMEOUT_S, env={**clean, **(environment or {})})
 
 
+@contextlib.contextmanager
+def running(*arguments, **options):
+    """A process that does not outlive the test, whatever happens in it."""
+    with subprocess.Popen([MILLRACE, *arguments], stdout=subprocess.PIPE, **options) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 def says(result, code, line):
     """One line on stderr that has the text, nothing on stdout, and the exit code."""
     assert (result.returncode, result.stdout) == (code, ""), result
@@ -44,7 +55,7 @@ def test_version_and_help_go_to_stdout():
         assert result.stdout.startswith("Usage: millrace COMMAND ...\n")
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "run", "token"])
+@pytest.mark.parametrize("command", ["serve", "check", "run", "bench", "token"])
 def test_every_command_has_help_in_both_ways_to_ask_for_it(command):
     result = millrace(command, "--nonsense", "--help")
     assert (result.returncode, result.stderr) == (OK, "")
@@ -54,7 +65,7 @@ def test_every_command_has_help_in_both_ways_to_ask_for_it(command):
 
 
 @pytest.mark.parametrize("arguments, line", [
-    ([], "no command: serve, check, run, token"),
+    ([], "no command: serve, check, run, bench, token"),
     (["srve"], "unknown command srve (nearest: serve)"),
     (["--vresion"], "unknown option --vresion (nearest: --version)"),
     (["help", "tokne"], "unknown command tokne (nearest: token)"),
@@ -364,19 +375,17 @@ def test_run_says_what_the_server_refused(url):
 
 
 def test_run_prints_each_line_as_it_comes(url):
-    with subprocess.Popen([MILLRACE, "run", "local/numbers:v1", "3", "x", "100", "--url", url],
-                          stdout=subprocess.PIPE) as process:
+    with running("run", "local/numbers:v1", "3", "x", "100", "--url", url) as process:
         first = process.stdout.readline()
         assert json.loads(first)["i"] == 0
         assert process.poll() is None
         assert [json.loads(line)["i"] for line in process.stdout] == [1, 2]
-    assert process.returncode == OK
+        assert process.wait(TIMEOUT_S) == OK
 
 
 def test_an_interrupt_cancels_the_run(start):
     server = start(example("numbers.so"))
-    with subprocess.Popen([MILLRACE, "run", "local/numbers:v1", "1000000", "x", "10", "--url", server.url],
-                          stdout=subprocess.PIPE) as process:
+    with running("run", "local/numbers:v1", "1000000", "x", "10", "--url", server.url) as process:
         process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(TIMEOUT_S) == -signal.SIGINT
@@ -384,8 +393,7 @@ def test_an_interrupt_cancels_the_run(start):
 
 
 def test_a_reader_that_leaves_ends_the_run(url):
-    with subprocess.Popen([MILLRACE, "run", "local/numbers:v1", "1000000", "x", "1", "--url", url],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+    with running("run", "local/numbers:v1", "1000000", "x", "1", "--url", url, stderr=subprocess.PIPE) as process:
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b"millrace: run: cannot write to stdout: Broken pipe\n"

@@ -10,7 +10,7 @@ import pytest
 
 from server import MILLRACE, TOP
 
-COMMANDS = ["serve", "run", "check", "token"]
+COMMANDS = ["serve", "run", "check", "bench", "token"]
 PAGES = sorted(os.listdir(os.path.join(TOP, "docs/man")))
 
 
