@@ -53,8 +53,9 @@ static int pools_init(struct loop *loop)
     }
     loop->accept_timer.kind = TIMER_LISTENER;
     loop->stop_timer.kind = TIMER_STOP;
+    loop->output_timer.kind = TIMER_OUTPUT;
     return timers_init(&loop->timers,
-                       config->conn_count_max + config->run_count_max + loop->worker_count + 2);
+                       config->conn_count_max + config->run_count_max + loop->worker_count + 3);
 }
 
 static int workers_init(struct loop *loop)
@@ -268,6 +269,9 @@ static void on_timer(struct loop *loop, struct timer *timer)
         break;
     case TIMER_STOP:
         loop_on_stop_timer(loop);
+        break;
+    case TIMER_OUTPUT:
+        supervisor_say_suppressed(loop);
         break;
     case TIMER_KIND_COUNT:
         mr_unreachable("unreachable");
@@ -493,5 +497,6 @@ void loop_run(struct loop *loop)
         }
         busy = loop_pass(loop);
     }
+    supervisor_say_suppressed(loop);
     log_settle(loop);
 }

@@ -48,6 +48,7 @@ enum timer_kind {
     TIMER_WORKER,
     TIMER_LISTENER,
     TIMER_STOP,
+    TIMER_OUTPUT,
     TIMER_KIND_COUNT
 };
 
@@ -95,6 +96,7 @@ struct loop {
     uint8_t signal_bytes[128];
     uint32_t signal_count;
     struct timer stop_timer;
+    struct timer output_timer; /* lines of user code were left out of the log */
 
     struct http_head head; /* of the request being parsed */
     uint8_t *record;       /* private copy of the record being handled */

@@ -59,6 +59,9 @@ struct out_queue {
 int out_pool_init(struct out_pool *pool, uint64_t bytes_max) MUST_USE;
 void out_pool_finish(struct out_pool *pool);
 
+/* Room that lines leave to the ends of responses: a client whose run found no memory is told so. */
+#define OUT_KEPT_BACK_BYTES (16u * OUT_BLOCK_BYTES)
+
 /* True when `bytes` more fit into the pool now, however they fall into blocks. */
 bool out_pool_has_room(struct out_pool *pool, uint64_t bytes);
 

@@ -10,26 +10,39 @@
 /* Lines a second of one worker; more are counted, not logged. */
 #define OUTPUT_LINES_PER_S 200u
 
+static void suppressed_say(struct loop *loop, struct worker *worker)
+{
+    if (worker->log_suppressed > 0)
+        log_line(&loop->log, LEVEL_WARNING, "output_suppressed", "pipeline=%s worker=%u lines=%llu",
+                 loop->pipelines[worker->pipeline_index].config->pointer, worker->number,
+                 (unsigned long long)worker->log_suppressed);
+    worker->log_suppressed = 0;
+}
+
+void supervisor_say_suppressed(struct loop *loop)
+{
+    for (uint32_t i = 0; i < loop->worker_count; i++)
+        suppressed_say(loop, &loop->workers[i]);
+}
+
 void supervisor_log_output(struct loop *loop, struct worker *worker, enum log_level level,
                            const char *run_id, const char *stream, const char *text, size_t count)
 {
-    const char *pointer = loop->pipelines[worker->pipeline_index].config->pointer;
     uint64_t second = loop->now_ms / 1000;
     if (second != worker->log_second) {
-        if (worker->log_suppressed > 0)
-            log_line(&loop->log, LEVEL_WARNING, "output_suppressed",
-                     "pipeline=%s worker=%u lines=%llu", pointer, worker->number,
-                     (unsigned long long)worker->log_suppressed);
+        suppressed_say(loop, worker);
         worker->log_second = second;
         worker->log_count = 0;
-        worker->log_suppressed = 0;
     }
     if (worker->log_count++ >= OUTPUT_LINES_PER_S) {
-        worker->log_suppressed++;
+        /* Also a worker that is silent from now on has its count in the log. */
+        if (worker->log_suppressed++ == 0)
+            timer_set(&loop->timers, &loop->output_timer, loop->now_ms + 1000);
         return;
     }
     log_text(&loop->log, level, "output", text, count, "pipeline=%s worker=%u%s%s stream=%s",
-             pointer, worker->number, run_id ? " run=" : "", run_id ? run_id : "", stream);
+             loop->pipelines[worker->pipeline_index].config->pointer, worker->number,
+             run_id ? " run=" : "", run_id ? run_id : "", stream);
 }
 
 /* The one run of a worker that has one: what it writes to descriptor 1 or 2 is this run's. */

@@ -41,4 +41,7 @@ uint32_t supervisor_live_count(const struct loop *loop);
 void supervisor_log_output(struct loop *loop, struct worker *worker, enum log_level level,
                            const char *run_id, const char *stream, const char *text, size_t count);
 
+/* Logs how many lines of each worker were left out since the last time. */
+void supervisor_say_suppressed(struct loop *loop);
+
 #endif
