@@ -21,20 +21,18 @@
 struct words {
     char *text; /* a copy that strtok_r cuts up */
     char *rest;
-    bool has_waited; /* before the word at hand */
+    char *word; /* the next one, while its time has not come; NULL: not looked for yet */
 };
 
 static int words_next(void *state, struct mr_value *out)
 {
     struct words *words = state;
-    if (!words->has_waited) {
-        words->has_waited = true;
-        return mr_later_ms(out, PACE_MS);
+    if (!words->word) {
+        words->word = strtok_r(NULL, " \t\n", &words->rest);
+        return words->word ? mr_later_ms(out, PACE_MS) : MR_END;
     }
-    words->has_waited = false;
-    char *word = strtok_r(NULL, " \t\n", &words->rest);
-    if (!word)
-        return MR_END;
+    const char *word = words->word;
+    words->word = NULL;
     return mr_value_stringf(out, "%s ", word);
 }
 
