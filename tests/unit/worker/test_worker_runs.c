@@ -328,7 +328,8 @@ static void pipes_feed_each_other_and_share_a_state(void **state)
         msgpack_pack_str_with_body(&packer, "  ab c  ", 8);
         msgpack_pack_nil(&packer);
         harness_run(&h, 0, &request);
-        const char *const starts[] = {"\"ab\", \"a\"", "\"c\", \"b\"", "(ext: 0)\"\\x00\", \" \"", "(ext: 0)\"\\x00\", \"c\""};
+        const char *const starts[] = {"\"ab\", \"a\"", "\"c\", \"b\"", "(ext: 0)\"\\x00\", \" \"",
+                                      "(ext: 0)\"\\x00\", \"c\""};
         for (uint32_t i = 0; i < ARRAY_COUNT(starts); i++) {
             snprintf(line, sizeof line, "[%s, {\"bytes\"=>4, \"run\"=>%d, \"started\"=>true}]",
                      starts[i], run);
