@@ -177,6 +177,10 @@ $(BENCHES): $(B)/tests/%: $(B)/tests/%.o $(B)/dispatcher.a $(B)/shm.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_dispatcher) -lpthread
 
+$(B)/tests/soak/soak: $(call objects,tests/soak/*.c)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LINK) -o $@ $^
+
 # Fuzz targets: with libFuzzer under VARIANT=fuzz, else with a driver that replays what is kept.
 ifeq ($(VARIANT),fuzz)
 $(FUZZERS): LINK += -fsanitize=fuzzer
@@ -188,7 +192,7 @@ $(FUZZERS): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/dispatcher.a $(B)/worker
 	$(Q)$(CC) $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_dispatcher) $(LIBS_worker)
 
 # Targets that install packages first build in a second make, so that this one needs only make itself.
-.PHONY: test asan tsan valgrind fuzz check mutants crash bench demo serve deps install clean help
+.PHONY: test asan tsan valgrind fuzz check mutants crash soak bench demo serve deps install clean help
 
 test: ## unit, model, stress, fuzz replay, system tests; T=ring picks by name
 	@deploy/deps build demo test
@@ -237,6 +241,11 @@ crash: ## kill a process at every step of every protocol
 	@deploy/deps build test
 	@$(MAKE) all $(CRASHERS)
 	@BUILD=$(B) tests/crash/run
+
+soak: ## kills, clients that leave or stall, every run checked; T=120 seconds, SEED=
+	@deploy/deps build test
+	@$(MAKE) all $(B)/tests/soak/soak
+	@BUILD=$(B) tests/soak/run --seconds $(or $(T),120) $(if $(SEED),--seed $(SEED))
 
 bench: ## numbers, with machine and commit printed
 	@deploy/deps build demo test
