@@ -167,7 +167,8 @@ $(B)/tests/unit/shm/%: $(B)/tests/unit/shm/%.o $(B)/shm.a
 $(B)/tests/unit/dispatcher/%: $(B)/tests/unit/dispatcher/%.o $(B)/dispatcher.a $(B)/shm.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_dispatcher) $(LIBS_test)
-$(B)/tests/unit/worker/%: $(B)/tests/unit/worker/%.o $(B)/worker.a $(B)/shm.a
+# They start the worker of this variant on the examples.
+$(B)/tests/unit/worker/%: $(B)/tests/unit/worker/%.o $(B)/worker.a $(B)/shm.a | $(B)/millrace-worker examples
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_worker) $(LIBS_test)
 $(RINGS) $(CRASHERS): $(B)/tests/%: $(B)/tests/%.o $(B)/shm.a
