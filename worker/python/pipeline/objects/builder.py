@@ -77,7 +77,7 @@ class Pipeline:
         """The graph, which can run and be served."""
         if not self.outputs:
             raise GraphError("the pipeline has no output: builder.output(variable) makes one")
-        for number, variable in enumerate(self.inputs, 1):
+        for number, variable in enumerate(self.inputs):
             self.check_default(number, variable)
         return Graph(self.inputs, self.steps, self.outputs)
 

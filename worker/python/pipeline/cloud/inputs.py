@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: MIT
+"""inputs - Python values as a request carries them."""
+
+import json
+
+from pipeline.objects.file import File
+from pipeline.objects.schema import InputSchema, plain
+
+# A bool is an int, there as here: True goes as {"type":"integer","value":true}.
+WORDS = ((int, "integer"), (float, "fp"), (str, "string"), (dict, "dictionary"), (InputSchema, "dictionary"),
+         (list, "array"), (tuple, "array"), (type(None), "none"))
+
+
+def encode_run(pipeline, inputs, **options):
+    """The body of a request that runs a pipeline."""
+    if not isinstance(pipeline, str):
+        raise TypeError(f"a pipeline is named by text, such as my_user/my_pipeline:v1, not by {pipeline!r}")
+    items = [encode_input(number, value) for number, value in enumerate(inputs)]
+    request = {"pipeline": pipeline, "inputs": items, **options}
+    return json.dumps(request, allow_nan=False).encode("ascii")
+
+
+def encode_input(number, value):
+    word = next((word for kind, word in WORDS if isinstance(value, kind)), None)
+    if word is None:
+        what = "a File, and files cannot be sent" if isinstance(value, File) else \
+            f"of type {type(value).__name__}, which JSON does not have"
+        raise TypeError(f"input {number} is {what}")
+    value = plain(value)
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise type(error)(f"input {number} cannot be sent as JSON: {error}") from None
+    return {"type": word, "value": value, "file_name": None, "file_path": None, "file_url": None}
