@@ -239,9 +239,10 @@ static void clocks_read(struct loop *loop)
     if (now.tv_sec < 0 || now.tv_sec > 9999999999)
         now.tv_sec = now.tv_sec < 0 ? 0 : 9999999999;
     /* Cut to microseconds like the text, or what is printed of one could be after the other. */
-    loop->wall_s = (double)now.tv_sec + (double)(now.tv_nsec / 1000) / 1e6;
+    long microseconds = now.tv_nsec / 1000;
+    loop->wall_s = (double)now.tv_sec + (double)microseconds / 1e6;
     int count = snprintf(loop->wall_text, sizeof(loop->wall_text), "%010lld.%06ld",
-                         (long long)now.tv_sec, now.tv_nsec / 1000);
+                         (long long)now.tv_sec, microseconds);
     mr_assert(count == WALL_TEXT_BYTES);
     if (now.tv_sec != loop->date_s) {
         struct tm date;

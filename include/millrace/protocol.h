@@ -56,8 +56,8 @@ enum record_flag {
     RECORD_BLOB = 2,
 };
 
-/* In a CHUNK, in the place of an output whose stream has no more items: msgpack's extension type 0 with
- * one byte, 0. Lines show it as none, a collected result leaves it out. */
+/* In a CHUNK, in the place of an output whose stream has no more items: msgpack's extension type 0
+ * with one byte, 0. Lines show it as none, a collected result leaves it out. */
 #define CHUNK_EXHAUSTED_BYTES 3u
 #define CHUNK_EXHAUSTED "\xd4\x00\x00"
 
