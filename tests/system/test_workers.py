@@ -266,24 +266,25 @@ def test_a_hung_run_whose_client_left_costs_its_worker_and_the_runs_beside_it(he
 
 def test_runs_beside_a_hung_one_fail_with_the_reason_when_its_worker_is_killed(start):
     server = start(example("misbehave.so"), options=["--concurrency", "3", "--cancel-grace", "100ms"])
-    hung = server.stream(MISBEHAVE, "hang", 1, 0)
-    first = hung.next()
-    # Whether or not they got a turn before the first one hung.
-    beside = [server.stream(MISBEHAVE, "endless", 1, 0) for _ in range(2)]
-    wait_until(lambda: server.workers(MISBEHAVE)[0]["active"] == 3)
-    server.ask("DELETE", f"/v4/runs/{first['id']}")
-    for stream in beside:
-        with stream:
-            _, error = split_failure(stream.all())
-        assert error["type"] == "pipeline_error"
-        assert "a cancelled run did not end within the grace time" in error["message"]
-    hung.close()
+    # In its pipe, before there is a stream: the others are behind it and never get a turn.
+    with server.stream(MISBEHAVE, "hang", -1, 0):
+        wait_until(lambda: server.workers(MISBEHAVE)[0]["active"] == 1)
+        [hung] = server.get("/v4/runs").json()["data"]
+        beside = [server.stream(MISBEHAVE, "nan", 1, 0) for _ in range(2)]
+        wait_until(lambda: server.workers(MISBEHAVE)[0]["active"] == 3)
+        server.ask("DELETE", f"/v4/runs/{hung['id']}")
+        for stream in beside:
+            with stream:
+                chunks, error = split_failure(stream.all())
+            assert chunks == []
+            assert error["type"] == "pipeline_error"
+            assert "a cancelled run did not end within the grace time" in error["message"]
 
 
 def test_a_run_that_allocates_without_end_is_an_oom_error_under_a_limit(start):
     if IS_SANITIZED:
-        # Address space cannot be limited there; the sanitizer's own limit makes malloc() fail.
-        command, options = (), "allocator_may_return_null=1:soft_rss_limit_mb=300:detect_leaks=0"
+        # Address space cannot be limited there; the sanitizer's own limit makes malloc() fail, and says so.
+        command, options = (), "allocator_may_return_null=1:soft_rss_limit_mb=300:detect_leaks=0:log_path=/dev/null"
     else:
         command, options = ("prlimit", f"--as={400 << 20}"), ""
     server = start(example("misbehave.so"), command=command, worker_options=options,
