@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import gc
+import io
 import json
 import os
 import socket
@@ -14,6 +15,7 @@ import threading
 import time
 
 import pytest
+import tqdm
 
 from server import MILLRACE, SLOWNESS, TOP, example
 
@@ -269,9 +271,9 @@ def test_closing_a_stream_ends_the_run(api):
 
 
 def test_a_progress_bar_may_be_put_around_a_stream(api):
-    tqdm = pytest.importorskip("tqdm", reason="python3-tqdm is not installed")
-    results = list(tqdm.tqdm(stream_pipeline(NUMBERS, 5, "x", 0), disable=False, file=open(os.devnull, "w")))
-    assert len(results) == 5
+    shown = io.StringIO()
+    results = list(tqdm.tqdm(stream_pipeline(NUMBERS, 5, "x", 0), file=shown))
+    assert len(results) == 5 and "5it" in shown.getvalue()
     assert not hasattr(stream_pipeline(NUMBERS, 5, "x", 0), "__len__")
 
 

@@ -3,6 +3,7 @@
 
 import asyncio
 import os
+import shutil
 import subprocess
 import sys
 import textwrap
@@ -11,7 +12,7 @@ import typing
 
 import pytest
 
-from server import TOP
+from server import SLOWNESS, TOP
 
 sys.path.insert(0, os.path.join(TOP, "worker/python"))
 
@@ -620,3 +621,17 @@ def test_the_package_needs_nothing_but_the_standard_library():
     result = subprocess.run([sys.executable, "-S", "-c", code], check=True, capture_output=True, text=True,
                             env={**os.environ, "PYTHONPATH": os.path.join(TOP, "worker/python")}, timeout=30)
     assert result.stdout.strip() == "[]"
+
+
+def test_pip_installs_it_without_a_compiler_and_without_an_index(tmp_path):
+    # A copy: building a wheel leaves things behind.
+    shutil.copytree(os.path.join(TOP, "worker/python"), tmp_path / "source",
+                    ignore=shutil.ignore_patterns("build", "*.egg-info", "__pycache__"))
+    subprocess.run(["/usr/bin/python3", "-m", "pip", "install", "--quiet", "--no-build-isolation", "--no-index",
+                    "--no-deps", "--no-compile", "--target", str(tmp_path / "site"), str(tmp_path / "source")],
+                   check=True, timeout=60 * SLOWNESS, env={**os.environ, "HOME": str(tmp_path)})
+    assert sorted(os.listdir(tmp_path / "site")) == ["millrace_pipeline-0.1.0.dist-info", "pipeline"]
+    code = "import pipeline.cloud.runs as runs; print(runs.__file__)"
+    result = subprocess.run(["/usr/bin/python3", "-c", code], check=True, capture_output=True, text=True,
+                            env={**os.environ, "PYTHONPATH": str(tmp_path / "site")}, timeout=30, cwd=tmp_path)
+    assert result.stdout.strip() == str(tmp_path / "site/pipeline/cloud/runs.py")
