@@ -34,7 +34,8 @@ def pointer(name):
 @pytest.fixture(scope="module")
 def server(start_shared):
     names = ("numbers", "values", "odd", "misbehave", "failing", "lists_nothing", "not_a_list", "lockstep", "plain",
-             "ended", "speak", "fork", "echo", "described", "started", "started_later", "original")
+             "ended", "speak", "fork", "echo", "described", "started", "started_later", "original",
+             "background", "environment")
     return start_shared(*served(*names), options=["--cancel-grace", f"{GRACE_MS}ms"])
 
 
@@ -385,6 +386,18 @@ def test_startup_hooks_run_before_the_first_run(server):
     assert server.log_since(0, r'text="starting"')
 
 
+def test_threads_of_a_pipeline_work_while_the_worker_waits(server):
+    """The interpreter's lock is given back."""
+    first = outputs(server.lines(pointer("background")))[0][0]
+    wait_until(lambda: outputs(server.lines(pointer("background")))[0][0] > first, what="another count")
+    time.sleep(0.5)
+    assert outputs(server.lines(pointer("background")))[0][0] > first + 5
+
+
+def test_a_pipeline_knows_its_workers_number_and_not_our_options(server):
+    assert outputs(server.lines(pointer("environment"))) == [["0", [GRAPHS]]]
+
+
 @pytest.mark.parametrize("argument, why", [
     ("worker_broken.py:x", "RuntimeError('broken on purpose')"),
     ("worker_graphs.py:nothing", "no pipeline nothing: it has"),
@@ -412,6 +425,7 @@ def test_a_module_that_does_not_load_fails_its_runs_with_its_traceback(start):
     error = response.json()["error"]
     assert error["type"] == "startup_error"
     assert "RuntimeError('broken on purpose')" in error["message"]
+    assert server.pipeline("me/broken:v1")["state"] == "failed"
 
 
 def test_a_startup_hook_that_fails_is_said(start):

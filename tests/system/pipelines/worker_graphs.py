@@ -321,6 +321,21 @@ started_later = Graph(lambda: [Started.value], [], ["string"], set_started_later
 never_started = Graph(lambda: [1], [], ["integer"], fail_to_start)
 
 
+class Counter:
+    count = 0
+
+
+def count_on():
+    def run():
+        while True:
+            time.sleep(0.01)
+            Counter.count += 1
+    threading.Thread(target=run, daemon=True).start()
+
+
+background = Graph(lambda: [Counter.count], [], ["integer"], count_on)
+environment = Graph(lambda: [os.environ["MILLRACE_WORKER_INDEX"], sys.argv], [], ["string", "array"])
+
 # ---- a graph as the original package makes it --------------------------------------------------------
 
 class OriginalVariable:

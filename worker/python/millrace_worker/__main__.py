@@ -78,6 +78,9 @@ def start_up(host):
 def main():
     arguments = parse_arguments()
     _ring.attach(arguments.parent, arguments.index)
+    # For code that chooses a device by it; os.environ does not see what C code has set.
+    os.environ["MILLRACE_WORKER_INDEX"] = str(arguments.index)
+    sys.argv = [arguments.source]
     # Signals end the process as they end any other; the dispatcher handles Ctrl-C on the terminal.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
     report_crashes()

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """_failure - what clients are told of an exception: one of the API's nine types, repr(), traceback."""
 
+import importlib
 import os
 import traceback
 
@@ -71,7 +72,10 @@ def without_own_frames(frames):
 
 
 def is_own(frames):
-    return os.path.abspath(frames.tb_frame.f_code.co_filename).startswith(OWN_FOLDER)
+    """Ours, or of the import of the user's module."""
+    file = frames.tb_frame.f_code.co_filename
+    return (os.path.abspath(file).startswith(OWN_FOLDER) or file.startswith("<frozen importlib")
+            or file == importlib.__file__)
 
 
 def traceback_of(exception):
