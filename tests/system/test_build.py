@@ -37,6 +37,15 @@ def test_install_writes_binaries_header_pkg_config_file_and_manual(installed):
         assert (prefix / f"share/man/man{page[-1]}" / page).exists()
 
 
+def test_an_installed_server_finds_its_worker_for_python(installed):
+    if not os.path.exists(os.path.join(TOP, "build", VARIANT, "python/millrace_worker/_ring.abi3.so")):
+        pytest.skip("the extension was not built: python3-dev is missing")
+    found = run([str(installed / "opt/millrace/bin/millrace"), "check", "worker_graphs.py:numbers"],
+                cwd=os.path.join(TOP, "tests/system/pipelines"))
+    assert found.returncode == 0, found.stderr
+    assert "pipeline numbers" in found.stdout
+
+
 def test_an_example_compiles_with_nothing_but_the_installed_header(installed, tmp_path):
     found = run(["pkg-config", "--cflags", "--libs", "millrace"],
                 PKG_CONFIG_PATH=str(installed / "opt/millrace/lib/pkgconfig"),
