@@ -173,8 +173,10 @@ void loop_finish(struct loop *loop)
         free(worker->free_slots);
         free(worker->pipes);
     }
-    for (uint32_t i = 0; i < loop->pipeline_count; i++)
+    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
         variables_finish(&loop->pipelines[i].variables);
+        free(loop->pipelines[i].traceback);
+    }
     out_pool_finish(&loop->out);
     history_finish(&loop->history);
     timers_finish(&loop->timers);

@@ -25,9 +25,11 @@ static void ready_print(const struct loop *loop, uint32_t failed_count)
 /* There is nothing to serve, and the command line is to blame: say so and leave. */
 static void give_up(struct loop *loop)
 {
-    for (uint32_t i = 0; i < loop->pipeline_count; i++)
-        fprintf(stderr, "millrace: %s does not load: %s\n", loop->pipelines[i].config->pointer,
-                loop->pipelines[i].failure);
+    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
+        const struct pipeline *pipeline = &loop->pipelines[i];
+        fprintf(stderr, "millrace: %s does not load: %s\n%s", pipeline->config->pointer,
+                pipeline->failure, pipeline->traceback ? pipeline->traceback : "");
+    }
     supervisor_kill_all(loop);
     loop->exit_code = EXIT_CODE_PIPELINE;
     loop->state = LOOP_STOPPED;

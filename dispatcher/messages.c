@@ -12,6 +12,7 @@
 #include "millrace/protocol.h"
 
 #define MESSAGES_PER_EVENT 16u
+#define TRACEBACK_LINE_COUNT_MAX 50u
 
 static struct pipeline *pipeline_of(struct loop *loop, const struct worker *worker)
 {
@@ -47,6 +48,27 @@ static void on_hello(struct loop *loop, struct worker *worker, const uint8_t *bo
     supervisor_event(loop, worker, WORKER_EV_HELLO, NULL);
 }
 
+/* A line of the log for each of its last lines. */
+static void traceback_log(struct loop *loop, const struct worker *worker, const char *text,
+                          size_t count)
+{
+    const char *end = text + count;
+    const char *first = end;
+    for (unsigned lines = 0; first > text; first--) {
+        lines += first[-1] == '\n';
+        if (lines > TRACEBACK_LINE_COUNT_MAX)
+            break;
+    }
+    while (first < end) {
+        const char *newline = memchr(first, '\n', (size_t)(end - first));
+        const char *stop = newline ? newline : end;
+        log_text(&loop->log, LEVEL_ERROR, "pipeline_traceback", first, (size_t)(stop - first),
+                 "pipeline=%s worker=%u", pipeline_of(loop, worker)->config->pointer,
+                 worker->number);
+        first = stop + 1;
+    }
+}
+
 /* It did not load or start, and says why. */
 static void on_failed(struct loop *loop, struct worker *worker, const uint8_t *body, size_t bytes)
 {
@@ -61,6 +83,10 @@ static void on_failed(struct loop *loop, struct worker *worker, const uint8_t *b
     log_text(&loop->log, LEVEL_ERROR, "pipeline_failed", failure.message, failure.message_count,
              "pipeline=%s worker=%u type=%s", pipeline->config->pointer, worker->number,
              error_type_name(failure.type));
+    if (failure.traceback) {
+        pipeline_note_traceback(pipeline, failure.traceback, failure.traceback_count);
+        traceback_log(loop, worker, failure.traceback, failure.traceback_count);
+    }
     supervisor_event(loop, worker, WORKER_EV_FAILED, NULL);
 }
 

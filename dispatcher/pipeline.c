@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dispatcher/loop.h"
@@ -160,6 +161,16 @@ static bool refuse(struct run_failure *out, int status, enum error_type type, co
     return true;
 }
 
+/* The pipeline's own failure is the reason. */
+static bool refuse_failed(struct run_failure *out, int status, const char *state,
+                          uint32_t retry_after_s, const struct pipeline *pipeline)
+{
+    refuse(out, status, pipeline->failure_type, state, retry_after_s, pipeline->failure);
+    out->traceback = pipeline->traceback;
+    out->traceback_count = pipeline->traceback_count;
+    return true;
+}
+
 bool pipeline_refuses(struct loop *loop, struct pipeline *pipeline, struct run_failure *failure)
 {
     static const char none[] = "no_resources_available";
@@ -168,11 +179,12 @@ bool pipeline_refuses(struct loop *loop, struct pipeline *pipeline, struct run_f
     if (pipeline_ready_count(loop, pipeline) == 0 &&
         (!pipeline->was_ready || !has_hope(loop, pipeline))) {
         if (pipeline->failure[0] != '\0' && !pipeline->was_ready)
-            return refuse(failure, 500, pipeline->failure_type, NULL, 0, pipeline->failure);
+            return refuse_failed(failure, 500, NULL, 0, pipeline);
         if (!pipeline->was_ready)
             return refuse(failure, 503, ERROR_LOADING, none, 1, "the pipeline is still loading");
-        return refuse(failure, 503, pipeline->failure[0] ? pipeline->failure_type : ERROR_UNKNOWN,
-                      none, 10, pipeline->failure[0] ? pipeline->failure : "no worker is ready");
+        if (pipeline->failure[0] != '\0')
+            return refuse_failed(failure, 503, none, 10, pipeline);
+        return refuse(failure, 503, ERROR_UNKNOWN, none, 10, "no worker is ready");
     }
     if (pipeline->queue_count >= loop->config->queue_count_max && !least_loaded(loop, pipeline))
         return refuse(failure, 429, ERROR_UNKNOWN, none, pipeline_retry_after_s(loop, pipeline),
@@ -195,4 +207,14 @@ void pipeline_note_failure(struct pipeline *pipeline, enum error_type type, cons
     pipeline->failure_type = type;
     memcpy(pipeline->failure, text, count);
     pipeline->failure[count] = '\0';
+    free(pipeline->traceback);
+    pipeline->traceback = NULL;
+    pipeline->traceback_count = 0;
+}
+
+void pipeline_note_traceback(struct pipeline *pipeline, const char *text, size_t count)
+{
+    mr_assert(!pipeline->traceback);
+    pipeline->traceback = text_duplicate(text, count);
+    pipeline->traceback_count = pipeline->traceback ? count : 0;
 }

@@ -30,6 +30,8 @@ struct pipeline {
     /* The last reason why a worker did not load or start, for clients; "" when one is fine. */
     enum error_type failure_type;
     char failure[ERROR_MESSAGE_BYTES_MAX];
+    char *traceback; /* that came with it; owned; NULL: none */
+    size_t traceback_count;
 
     double service_ms; /* moving average of a run's time on a slot */
     uint64_t completed_count, failed_count, cancelled_count, refused_count;
@@ -55,9 +57,13 @@ uint32_t pipeline_retry_after_s(const struct loop *loop, const struct pipeline *
 /* Why a run could not start now, as what its client is told; false when it could or may wait. */
 bool pipeline_refuses(struct loop *loop, struct pipeline *pipeline, struct run_failure *failure);
 
-/* Keeps why a worker did not load, start or live, for clients; cut to the room there is. */
+/* Keeps why a worker did not load, start or live, for clients; cut to the room there is. The
+ * traceback of an earlier failure goes. */
 void pipeline_note_failure(struct pipeline *pipeline, enum error_type type, const char *text,
                            size_t count);
+
+/* Adds a copy of where that was; without memory it is left out. */
+void pipeline_note_traceback(struct pipeline *pipeline, const char *text, size_t count);
 
 /* Answers every run that waits: no worker will come for it. */
 void pipeline_fail_queue(struct loop *loop, struct pipeline *pipeline,

@@ -16,6 +16,7 @@ from server import BUILD, MILLRACE, SLOWNESS, process_exists, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GRAPHS = os.path.join(HERE, "pipelines", "worker_graphs.py")
+BROKEN = os.path.join(HERE, "pipelines", "worker_broken.py")
 GRACE_MS = 500
 
 pytestmark = pytest.mark.skipif(
@@ -417,21 +418,31 @@ def test_a_module_is_found_from_the_folder_of_the_server():
 
 
 def test_a_module_that_does_not_load_fails_its_runs_with_its_traceback(start):
-    server = start(f"me/broken:v1={os.path.join(HERE, 'pipelines/worker_broken.py')}:x", wait=False)
-    server.wait_listening()
+    server = start(*served("plain"), f"me/broken:v1={BROKEN}:x")
     server.wait_log(r"pipeline_failed .*broken on purpose")
+    server.wait_log(r'pipeline_traceback pipeline=me/broken:v1 worker=0 text="  File \\".*worker_broken.py')
     response = server.run("me/broken:v1")
     assert response.status == 500
     error = response.json()["error"]
     assert error["type"] == "startup_error"
-    assert "RuntimeError('broken on purpose')" in error["message"]
-    assert server.pipeline("me/broken:v1")["state"] == "failed"
+    assert error["message"] == "RuntimeError('broken on purpose')"
+    assert error["traceback"].startswith("Traceback (most recent call last):\n")
+    assert f'File "{BROKEN}", line 4, in <module>' in error["traceback"]
+
+
+def test_a_server_with_nothing_that_loads_says_where_it_broke_and_ends(start):
+    server = start(f"me/broken:v1={BROKEN}:x", wait=False)
+    assert server.wait_exit() == 4
+    assert any("worker_broken.py\", line 4, in <module>" in line for line in server.log)
 
 
 def test_a_startup_hook_that_fails_is_said(start):
-    server = start(*served("never_started"), wait=False)
-    server.wait_listening()
+    server = start(*served("plain", "never_started"))
     server.wait_log(r"pipeline_failed .*RuntimeError\('no weights'\)")
+    response = server.run(pointer("never_started"))
+    assert response.status == 500
+    assert response.json()["error"]["type"] == "startup_error"
+    assert "in fail_to_start" in response.json()["error"]["traceback"]
 
 
 # ---- interpreters ----------------------------------------------------------------------------------
