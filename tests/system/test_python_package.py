@@ -150,6 +150,10 @@ def test_mistakes_of_building_say_what_to_write():
     def load(value: int) -> int:
         return value
 
+    @pipe(run_once=True)
+    def once() -> Stream:
+        return Stream(iter([1]))
+
     with Pipeline() as other:
         foreign = Variable(int)
         other.output(foreign)
@@ -159,6 +163,7 @@ def test_mistakes_of_building_say_what_to_write():
         assert "needs a return annotation" in refusal(bare, number, error=GraphError)
         assert "missing a required argument: 'value'" in refusal(fine, error=GraphError)
         assert "of another pipeline" in refusal(fine, foreign, error=GraphError)
+        assert "runs once, so it cannot return a stream" in refusal(once, error=GraphError)
         assert "runs at startup" in refusal(load, number, error=GraphError)
         assert "takes variables" in refusal(builder.output, 5, error=GraphError)
         assert "Tuple" in refusal(list, fine(number), error=GraphError)
@@ -176,7 +181,7 @@ def test_a_failed_build_does_not_leave_a_builder_behind():
 
 
 def test_a_pipe_that_returns_other_than_it_says_is_an_error():
-    def two(value) -> typing.Tuple[int, int]:
+    def two(value) -> typing.Tuple[int, Stream]:
         return value
 
     def stream(value) -> Stream:
@@ -186,7 +191,8 @@ def test_a_pipe_that_returns_other_than_it_says_is_an_error():
         value = Variable(typing.Any)
         builder.output(pipe(two)(value))
     pair = builder.get_pipeline()
-    assert pair.run([1, 2]) == [1, 2]
+    number, stream_of_it = pair.run([1, iter([2])])
+    assert number == 1 and isinstance(stream_of_it, Stream) and list(stream_of_it) == [2]
     assert "returned 3 results, where its annotation says 2" in refusal(pair.run, [1, 2, 3], error=TypeError)
     assert "returned int" in refusal(pair.run, 5, error=TypeError)
     assert "write `return Stream(...)`" in refusal(graph_of(list, stream).run, [1], error=TypeError)
@@ -331,6 +337,17 @@ def test_defaults_and_optional_inputs_may_be_left_out_or_null():
     assert graph.run("a", None, None) == ["a", [1], None], "a run changed the default"
     assert graph.run("a", [], 1.5) == ["a", [], 1.5]
     assert [variable.optional for variable in graph.input_variables] == [False, False, True]
+
+
+def test_only_trailing_inputs_may_be_left_out():
+    with Pipeline() as builder:
+        maybe = Variable(int, default=0)
+        needed = Variable(str)
+        rest = Variable(list, optional=True)
+        builder.output(maybe, needed, rest)
+    graph = builder.get_pipeline()
+    assert refusal(graph.run, 1) == "the pipeline takes 2 to 3 inputs, got 1"
+    assert graph.run(None, "a") == [0, "a", None]
 
 
 def test_metadata_of_plain_variables_is_kept_and_never_enforced():

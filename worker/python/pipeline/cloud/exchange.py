@@ -70,7 +70,9 @@ def exchange(endpoint, request, raises_refusals=True):
     reader = ResultReader(raises_refusals)
     try:
         connection = connect(endpoint)
-    except socket.timeout:
+    except socket.timeout as error:
+        if error.errno is not None:
+            raise
         raise endpoint.overdue() from None
     try:
         send(connection, request)

@@ -41,6 +41,9 @@ class Pipeline:
         step = Step(kind, arguments, named_arguments, results, is_tuple)
         for variable in step.variables():
             self.check_argument(step, variable)
+        if step.once is not None and any(variable.type_word == "stream" for variable in results):
+            raise GraphError(f"pipe {kind.name} ({kind.place}) runs once, so it cannot return a stream, which "
+                             "can be read only once")
         self.steps.append(step)
         self.known.update(results)
         return tuple(results) if is_tuple else results[0]

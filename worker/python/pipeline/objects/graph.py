@@ -44,7 +44,8 @@ class Graph:
 
     def _take(self, inputs):
         most = len(self.input_variables)
-        least = sum(not variable.optional and variable.default is None for variable in self.input_variables)
+        least = max((index for index, variable in enumerate(self.input_variables, 1) if variable.is_required),
+                    default=0)
         inputs = inputs + (None,) * (most - len(inputs) if len(inputs) >= least else 0)
         if len(inputs) != most:
             count = f"{most} input{'s' if most != 1 else ''}" if least == most else f"{least} to {most} inputs"
@@ -74,7 +75,6 @@ class Step:
         self.named_arguments = named_arguments
         self.results = results
         self.is_tuple = is_tuple
-        self.is_stream = not is_tuple and results[0].type_word == "stream"
         self.once = self.find_once() if kind.run_once or kind.on_startup else None
 
     def variables(self):
@@ -102,14 +102,10 @@ class Step:
         return self.kind.function(*arguments, **named)
 
     def keep(self, result, values):
-        if self.is_tuple:
-            self.keep_several(result, values)
-        elif self.is_stream and not hasattr(result, "iterable"):
-            values[self.results[0]] = self.as_stream(result)
-        else:
-            values[self.results[0]] = result
+        for variable, one in zip(self.results, self.several(result) if self.is_tuple else [result]):
+            values[variable] = self.as_stream(one) if class_of(variable.type_class) is Stream else one
 
-    def keep_several(self, result, values):
+    def several(self, result):
         count = len(self.results)
         if not isinstance(result, (tuple, list)):
             raise TypeError(f"pipe {self.kind.name} returned {type(result).__name__}, where its annotation "
@@ -117,11 +113,11 @@ class Step:
         if len(result) != count:
             raise TypeError(f"pipe {self.kind.name} returned {len(result)} results, where its annotation "
                             f"says {count}")
-        values.update(zip(self.results, result))
+        return result
 
     def as_stream(self, result):
-        """An iterator is as good as a Stream of it, except where the annotation says what it is."""
-        if class_of(self.results[0].type_class) is not Stream:
+        """An iterator is as good as a Stream of it."""
+        if hasattr(result, "iterable"):
             return result
         if is_iterator(result):
             return Stream(result)

@@ -47,6 +47,10 @@ class Variable(Details):
         """string, integer, fp, boolean, none, array, dictionary or stream; None when it can be several."""
         return word_of(self.type_class)
 
+    @property
+    def is_required(self):
+        return self.real_default is NOT_SAID and not self.optional
+
     def take(self, value, number):
         """The value that pipes see, or InputError."""
         if value is None and self.real_default is not NOT_SAID:
