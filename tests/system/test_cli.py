@@ -374,15 +374,6 @@ def test_run_says_what_the_server_refused(url):
     says(run(url, "me/words:v1"), FAILED, "input_error: ")
 
 
-def test_run_prints_each_line_as_it_comes(url):
-    with running("run", "local/numbers:v1", "3", "x", "100", "--url", url) as process:
-        first = process.stdout.readline()
-        assert json.loads(first)["i"] == 0
-        assert process.poll() is None
-        assert [json.loads(line)["i"] for line in process.stdout] == [1, 2]
-        assert process.wait(TIMEOUT_S) == OK
-
-
 def test_an_interrupt_cancels_the_run(start):
     server = start(example("numbers.so"))
     with running("run", "local/numbers:v1", "1000000", "x", "10", "--url", server.url) as process:
@@ -413,8 +404,10 @@ class FakeServer:
 
     DESCRIPTION = b'{"input_variables":[]}'
 
-    def __init__(self, answer):
+    def __init__(self, answer, rest=b""):
         self.answer = answer
+        self.rest = rest
+        self.go_on = threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.settimeout(TIMEOUT_S)
         self.url = "http://127.0.0.1:%d" % self.listener.getsockname()[1]
@@ -428,6 +421,9 @@ class FakeServer:
                 connection.settimeout(TIMEOUT_S)
                 self.read_request(connection)
                 connection.sendall(answer)
+                if answer is self.answer and self.rest:
+                    self.go_on.wait(TIMEOUT_S)
+                    connection.sendall(self.rest)
 
     @staticmethod
     def read_request(connection):
@@ -477,6 +473,16 @@ def test_a_silent_end_always_means_that_the_run_completed(answer, code, printed,
     assert (result.returncode, result.stdout) == (code, printed), result.stderr
     assert line in result.stderr
     assert result.stderr.count("\n") == (0 if code == OK else 1)
+
+
+def test_run_prints_each_line_as_it_comes():
+    chunked = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+    with FakeServer(chunked + CHUNK, CHUNK + TRAILERS % (b"completed", 2)) as fake:
+        with running("run", "me/words:v1", "--url", fake.url) as process:
+            assert process.stdout.readline() == b"7\n"
+            fake.go_on.set()
+            assert process.stdout.read() == b"7\n"
+            assert process.wait(TIMEOUT_S) == OK
 
 
 def test_a_failed_run_prints_its_outputs_then_its_error_and_traceback():
