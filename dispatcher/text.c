@@ -68,3 +68,13 @@ void text_finish(struct text *text)
     free(text->bytes);
     *text = (struct text){0};
 }
+
+char *text_duplicate(const char *bytes, size_t count)
+{
+    char *copy = malloc(count + 1);
+    if (!copy)
+        return NULL;
+    memcpy(copy, bytes, count);
+    copy[count] = '\0';
+    return copy;
+}

@@ -18,6 +18,7 @@
 #include "dispatcher/input.h"
 #include "dispatcher/json_out.h"
 #include "dispatcher/packed.h"
+#include "dispatcher/text.h"
 #include "dispatcher/utf8.h"
 #include "millrace/protocol.h"
 
@@ -35,7 +36,7 @@ struct reading {
 };
 
 /* Text inside the message; it is not terminated. */
-struct text {
+struct slice {
     const char *bytes; /* NULL when the field is missing */
     size_t count;
 };
@@ -56,11 +57,11 @@ static int read_default(struct reading *reading, const msgpack_object *map,
 static int read_json_fields(struct reading *reading, const msgpack_object *map);
 static int read_limits(struct reading *reading, const msgpack_object *map);
 static int read_text(struct reading *reading, const msgpack_object *map, const char *key,
-                     struct text *out);
+                     struct slice *out);
 static int read_json(struct reading *reading, const msgpack_object *map, const char *key,
-                     struct json_document **out, struct text *text);
-static int write_string(FILE *json, const char *name, struct text text);
-static void write_json(FILE *json, struct text text);
+                     struct json_document **out, struct slice *text);
+static int write_string(FILE *json, const char *name, struct slice text);
+static void write_json(FILE *json, struct slice text);
 static int refuse(struct reading *reading, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
@@ -131,7 +132,7 @@ const char *variables_type_name(enum mr_type type)
 
 /* ---- the body ------------------------------------------------------------------------------ */
 
-static bool is_text(struct text text, const char *word)
+static bool is_text(struct slice text, const char *word)
 {
     return text.count == strlen(word) && memcmp(text.bytes, word, text.count) == 0;
 }
@@ -141,7 +142,7 @@ static const msgpack_object *find(const msgpack_object *map, const char *key)
 {
     for (uint32_t i = 0; i < map->via.map.size; i++) {
         const msgpack_object_kv *pair = &map->via.map.ptr[i];
-        struct text text = {pair->key.via.str.ptr, pair->key.via.str.size};
+        struct slice text = {pair->key.via.str.ptr, pair->key.via.str.size};
         if (pair->key.type == MSGPACK_OBJECT_STR && is_text(text, key))
             return &pair->val;
     }
@@ -168,13 +169,13 @@ static int read_body(struct reading *reading, const msgpack_object *body)
 
 static int read_name(struct reading *reading, const msgpack_object *body)
 {
-    struct text name;
+    struct slice name;
     int rc = read_text(reading, body, "name", &name);
     if (rc < 0)
         return rc;
     if (name.bytes == NULL || name.count == 0 || name.count > NAME_BYTES_MAX)
         return refuse(reading, "name has not 1 to %d bytes", NAME_BYTES_MAX);
-    reading->variables->name = strndup(name.bytes, name.count);
+    reading->variables->name = text_duplicate(name.bytes, name.count);
     return reading->variables->name == NULL ? -ENOMEM : 0;
 }
 
@@ -274,7 +275,7 @@ static int read_input(struct reading *reading, const msgpack_object *map,
 
 static int read_type(struct reading *reading, const msgpack_object *map, enum mr_type *out)
 {
-    struct text word;
+    struct slice word;
     int rc = read_text(reading, map, "type", &word);
     if (rc < 0)
         return rc;
@@ -290,15 +291,15 @@ static int read_type(struct reading *reading, const msgpack_object *map, enum mr
 static int read_words(struct reading *reading, const msgpack_object *map,
                       struct input_variable *input)
 {
-    struct text title = {0};
-    struct text description = {0};
+    struct slice title = {0};
+    struct slice description = {0};
     int rc = read_text(reading, map, "title", &title);
     if (rc == 0)
         rc = read_text(reading, map, "description", &description);
     if (rc < 0)
         return rc;
     if (title.bytes != NULL) {
-        input->title = strndup(title.bytes, title.count);
+        input->title = text_duplicate(title.bytes, title.count);
         rc = input->title == NULL ? -ENOMEM : write_string(reading->json, "title", title);
     }
     if (rc == 0 && description.bytes != NULL)
@@ -312,7 +313,7 @@ static int read_default(struct reading *reading, const msgpack_object *map,
 {
     struct json_document *document;
     struct input_packing packing;
-    struct text text;
+    struct slice text;
     int rc = read_json(reading, map, "default", &document, &text);
     if (rc < 0 || document == NULL)
         return rc;
@@ -342,7 +343,7 @@ static int read_json_fields(struct reading *reading, const msgpack_object *map)
                                        "lt",       "le",      "multiple_of", NULL};
     for (const char *const *key = keys; *key != NULL; key++) {
         struct json_document *document;
-        struct text text;
+        struct slice text;
         int rc = read_json(reading, map, *key, &document, &text);
         if (rc < 0)
             return rc;
@@ -379,15 +380,15 @@ static int read_limits(struct reading *reading, const msgpack_object *map)
 
 /* A string field; text.bytes is NULL when it is missing. */
 static int read_text(struct reading *reading, const msgpack_object *map, const char *key,
-                     struct text *out)
+                     struct slice *out)
 {
     const msgpack_object *field = find(map, key);
-    *out = (struct text){NULL, 0};
+    *out = (struct slice){NULL, 0};
     if (field == NULL)
         return 0;
     if (field->type != MSGPACK_OBJECT_STR)
         return refuse(reading, "%s is not a string", key);
-    struct text text = {field->via.str.ptr, field->via.str.size};
+    struct slice text = {field->via.str.ptr, field->via.str.size};
     if (memchr(text.bytes, '\0', text.count) != NULL || !utf8_is_valid(text.bytes, text.count))
         return refuse(reading, "%s is not UTF-8 text without NULs", key);
     *out = text;
@@ -396,7 +397,7 @@ static int read_text(struct reading *reading, const msgpack_object *map, const c
 
 /* A string field that holds JSON; *out is NULL when it is missing. */
 static int read_json(struct reading *reading, const msgpack_object *map, const char *key,
-                     struct json_document **out, struct text *text)
+                     struct json_document **out, struct slice *text)
 {
     struct json_error wrong;
     *out = NULL;
@@ -407,7 +408,7 @@ static int read_json(struct reading *reading, const msgpack_object *map, const c
     return rc == -EINVAL ? refuse(reading, "%s is not JSON: %s", key, wrong.message) : rc;
 }
 
-static int write_string(FILE *json, const char *name, struct text text)
+static int write_string(FILE *json, const char *name, struct slice text)
 {
     size_t room = 6 * text.count + 8;
     char *string = malloc(room);
@@ -420,7 +421,7 @@ static int write_string(FILE *json, const char *name, struct text text)
 }
 
 /* JSON text may hold line ends between its tokens; inside them, none is left unescaped. */
-static void write_json(FILE *json, struct text text)
+static void write_json(FILE *json, struct slice text)
 {
     for (size_t i = 0; i < text.count; i++)
         fputc((unsigned char)text.bytes[i] < 0x20 ? ' ' : text.bytes[i], json);
