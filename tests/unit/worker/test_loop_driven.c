@@ -308,6 +308,9 @@ static void a_turn_leaves_the_doorbell_armed_for_what_is_waited_for(void **state
         assert_int_equal(send_line(&f, i), i < 3);
     assert_true(turn(&f, &due_ns));
     assert_true(doorbell_ring(&f.worker_bell, DOORBELL_WINDOW));
+    slot_deliver(&f.worker.attachment.segment.slots[1], WINDOW_BYTES);
+    assert_true(turn(&f, &due_ns));
+    loop_end_driven(&f.loop, f.run);
     finish(&f);
 }
 
