@@ -421,8 +421,7 @@ class FakeServer:
                 connection.settimeout(TIMEOUT_S)
                 self.read_request(connection)
                 connection.sendall(answer)
-                if answer is self.answer and self.rest:
-                    self.go_on.wait(TIMEOUT_S)
+                if answer is self.answer and self.rest and self.go_on.wait(TIMEOUT_S):
                     connection.sendall(self.rest)
 
     @staticmethod
