@@ -126,6 +126,10 @@ static int process_start(struct loop *loop, struct worker *worker, struct child_
         worker->segment.fd = -1;
         return rc;
     }
+    /* These read where our ends of the rings are: before there is a worker that could write there.
+     */
+    ring_tx_init(&worker->requests, worker->segment.request_ring, config->request_ring_bytes);
+    ring_rx_init(&worker->replies, worker->segment.reply_ring, config->reply_ring_bytes);
     rc = channels_open(worker, ends);
     if (rc < 0)
         return rc;
@@ -154,8 +158,6 @@ static int process_start(struct loop *loop, struct worker *worker, struct child_
 static void watch(struct loop *loop, struct worker *worker)
 {
     struct segment *segment = &worker->segment;
-    ring_tx_init(&worker->requests, segment->request_ring, loop->config->request_ring_bytes);
-    ring_rx_init(&worker->replies, segment->reply_ring, loop->config->reply_ring_bytes);
     worker->bell = (struct doorbell){&segment->header->worker_bell, worker->bell_fd};
     worker->own_bell = (struct doorbell){&segment->header->dispatcher_bell, worker->own_bell_fd};
     worker->is_corrupt = false;
