@@ -67,8 +67,11 @@ int loop_init(struct loop *loop, struct worker *worker, struct host *host)
 
 void loop_finish(struct loop *loop)
 {
-    for (uint32_t i = 0; loop->runs && i < loop->slot_count; i++)
+    for (uint32_t i = 0; loop->runs && i < loop->slot_count; i++) {
+        if (loop->runs[i].state != RUN_NONE)
+            run_finish(&loop->runs[i]);
         buffer_finish(&loop->runs[i].stash);
+    }
     free(loop->runs);
     free(loop->ready.slots);
     free(loop->active);
