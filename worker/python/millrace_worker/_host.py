@@ -133,42 +133,46 @@ class Host:
         _ring.end(key, failure)
 
     async def send_lines(self, key, run, opened):
-        streams = [_streams.next_of(iterator) for iterator, _ in opened]
-        values = [None if step else value for step, (_, value) in zip(streams, opened)]
-        live = sum(step is not None for step in streams)
-        if live == 0:
+        """As worker/line.c: an item of each live stream, until a line has none."""
+        streams = [_streams.Source(iterator) if iterator is not None else None for iterator, _ in opened]
+        values = [value for _, value in opened]
+        live = [index for index, stream in enumerate(streams) if stream is not None]
+        if not live:
             await self.send_line(key, run, values)
             return
         line_count = 0
         while True:
-            has_item = False
-            for index, step in enumerate(streams):
-                if step is None:
-                    continue
-                item = step()
-                if inspect.isawaitable(item):
-                    item = await item
-                if item is _streams.END:
-                    streams[index] = None
-                    values[index] = _ring.EXHAUSTED
+            for index in tuple(live):
+                source = streams[index]
+                if source.is_asynchronous:
+                    try:
+                        values[index] = await source.step()
+                    except StopAsyncIteration:
+                        values[index] = _ring.EXHAUSTED
                 else:
-                    values[index] = item
-                    has_item = True
-            if not has_item:
+                    values[index] = source.step()
+                if values[index] is _ring.EXHAUSTED:
+                    live.remove(index)
+            if not live:
                 return
-            await self.send_line(key, run, values)
+            sent = _ring.line(key, tuple(values))
+            if sent is not True:
+                await self.after(sent, run)
             line_count += 1
             if line_count % LINES_PER_TURN == 0:
                 await asyncio.sleep(0)
 
-    async def send_line(self, key, run, values):
-        sent = _ring.line(key, tuple(values))
-        if sent is True:
-            return
+    async def after(self, sent, run):
+        """What follows a line that was not sent at once: it waits for the window, or is no line."""
         if sent is not False:
             raise _failure.Unsendable(sent)
         run.window = self.loop.create_future()
         await run.window
+
+    async def send_line(self, key, run, values):
+        sent = _ring.line(key, tuple(values))
+        if sent is not True:
+            await self.after(sent, run)
 
     def cancel(self, key):
         self.driven[key].task.cancel()

@@ -8,7 +8,7 @@ is an iterator, or is one itself (`__next__` or `__anext__`).
 import sys
 import traceback
 
-END = object()
+from millrace_worker import _ring
 
 
 def is_iterator(value):
@@ -29,18 +29,13 @@ def is_asynchronous(iterator):
     return iterator is not None and hasattr(iterator, "__anext__") and not hasattr(iterator, "__next__")
 
 
-def next_of(iterator):
-    """A function that gives the next item, END, or an awaitable of one of these; None for no stream."""
-    if iterator is None:
-        return None
-    if is_asynchronous(iterator):
-        async def step():
-            try:
-                return await iterator.__anext__()
-            except StopAsyncIteration:
-                return END
-        return step
-    return lambda: next(iterator, END)
+class Source:
+    """What is asked for the items of a stream in an asynchronous run: step() gives the next one, or an
+    awaitable of it, or EXHAUSTED for a plain iterator at its end."""
+
+    def __init__(self, iterator):
+        self.is_asynchronous = is_asynchronous(iterator)
+        self.step = iterator.__anext__ if self.is_asynchronous else lambda: next(iterator, _ring.EXHAUSTED)
 
 
 def enders(iterator, owner):
