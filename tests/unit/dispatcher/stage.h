@@ -329,7 +329,8 @@ static inline bool stage_put(uint32_t index, struct record record, const void *p
     void *room;
     if (ring_claim(&worker->replies, record.bytes, &room) < 0)
         return false;
-    if (record.bytes > 0)
+    mr_assert(payload || record.bytes == 0);
+    if (payload)
         memcpy(room, payload, record.bytes);
     ring_commit(&worker->replies, &record);
     return true;

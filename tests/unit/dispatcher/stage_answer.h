@@ -129,17 +129,4 @@ static inline void answer_of(struct answer *answer, uint32_t client)
                 stage_is_closed(client));
 }
 
-/* How often a text stands in the body. */
-static inline size_t answer_count(const struct answer *answer, const char *text)
-{
-    size_t count = 0;
-    const char *at = answer->body, *end = answer->body + answer->body_count;
-    size_t bytes = strlen(text);
-    while ((at = memmem(at, (size_t)(end - at), text, bytes)) != NULL) {
-        count++;
-        at += bytes;
-    }
-    return count;
-}
-
 #endif

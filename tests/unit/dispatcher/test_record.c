@@ -9,17 +9,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "tests/unit/dispatcher/stage_answer.h"
+#include "tests/unit/dispatcher/stage_run.h"
 
 #include <cmocka.h>
 
 #include "tests/unit/shm/ring_memory.h"
-
-#define RUN_BODY "{\"inputs\":[]}"
-
-/* One output of a small integer, as msgpack. */
-static const uint8_t number[] = {0x91, 0x07};
-#define NUMBER_VALUE "\"outputs\":[{\"type\":\"integer\",\"value\":7,\"file\":null}]"
 
 static struct answer answer;
 
@@ -38,45 +32,12 @@ static int scene_close(void **state)
     return 0;
 }
 
-/* A run as the worker sees it. */
-struct play {
-    uint32_t client, worker;
-    struct record next; /* the header of its next record */
-};
-
-static struct play begin(void)
+static struct stage_run begin(void)
 {
-    struct play play = {.client = stage_connect()};
-    struct record start;
-    stage_say(play.client, "/v4/runs/stream", RUN_BODY, 1);
-    while (!stage_request(play.worker, &start)) {
-        play.worker++;
-        assert_in_range(play.worker, 0, stage.loop->worker_count - 1);
-    }
-    assert_int_equal(start.kind, RECORD_START);
-    assert_true(slot_move(&stage.workers[play.worker].segment.slots[start.slot], start.generation,
-                          SLOT_OFFERED, SLOT_RUNNING));
-    play.next = (struct record){.slot = start.slot, .generation = start.generation};
-    return play;
+    return stage_run_begin(STREAM_PATH, RUN_BODY, 1);
 }
 
-static void put(struct play *play, enum record_kind kind, uint8_t flags, const void *payload,
-                size_t bytes)
-{
-    struct record record = play->next;
-    record.kind = (uint8_t)kind;
-    record.flags = flags;
-    record.bytes = (uint32_t)bytes;
-    assert_true(stage_put(play->worker, record, payload));
-    play->next.sequence++;
-}
-
-static void put_number(struct play *play)
-{
-    put(play, RECORD_CHUNK, 0, number, sizeof(number));
-}
-
-static const struct answer *read_answer(const struct play *play)
+static const struct answer *read_answer(const struct stage_run *play)
 {
     answer_finish(&answer);
     answer_of(&answer, play->client);
@@ -84,7 +45,7 @@ static const struct answer *read_answer(const struct play *play)
 }
 
 /* The run failed with these words, its worker was killed for them, and the other one was not. */
-static void expect_killed(const struct play *play, const char *why)
+static void expect_killed(const struct stage_run *play, const char *why)
 {
     stage_settle();
     assert_int_equal(stage.workers[play->worker].kill_count, 1);
@@ -100,15 +61,15 @@ static void expect_killed(const struct play *play, const char *why)
 static void a_chunk_becomes_a_line_and_an_end_the_end(void **state)
 {
     (void)state;
-    struct play play = begin();
-    put_number(&play);
+    struct stage_run play = begin();
+    stage_run_number(&play);
     stage_settle();
     read_answer(&play);
     assert_int_equal(answer.status, 200);
     assert_false(answer.complete);
     assert_int_equal(answer.line_count, 1);
-    assert_non_null(strstr(answer.lines[0], NUMBER_VALUE));
-    put(&play, RECORD_END, 0, NULL, 0);
+    assert_non_null(strstr(answer.lines[0], NUMBER_OUTPUTS));
+    stage_run_put(&play, RECORD_END, 0, NULL, 0);
     stage_settle();
     assert_true(read_answer(&play)->complete);
     assert_int_equal(answer.line_count, 1);
@@ -120,9 +81,9 @@ static void an_error_after_chunks_is_the_last_line(void **state)
     (void)state;
     static const uint8_t error[] = "\x93\x04\xa4"
                                    "oops\xa2tb";
-    struct play play = begin();
-    put_number(&play);
-    put(&play, RECORD_ERROR, 0, error, sizeof(error) - 1);
+    struct stage_run play = begin();
+    stage_run_number(&play);
+    stage_run_put(&play, RECORD_ERROR, 0, error, sizeof(error) - 1);
     stage_settle();
     assert_true(read_answer(&play)->complete);
     assert_int_equal(answer.line_count, 2);
@@ -139,8 +100,8 @@ static void an_error_that_cannot_be_read_is_an_error_all_the_same(void **state)
         size_t count;
     } bad[] = {{"", 0}, {"\xc1", 1}, {"\x93\x63\xa1x\xc0", 5}, {"\x93\x04\xa9x", 4}, {"\x90", 1}};
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
-        struct play play = begin();
-        put(&play, RECORD_ERROR, 0, bad[i].bytes, bad[i].count);
+        struct stage_run play = begin();
+        stage_run_put(&play, RECORD_ERROR, 0, bad[i].bytes, bad[i].count);
         stage_settle();
         assert_true(read_answer(&play)->complete);
         assert_non_null(strstr(answer.lines[0], "cannot be read"));
@@ -151,21 +112,21 @@ static void an_error_that_cannot_be_read_is_an_error_all_the_same(void **state)
 static void fragments_become_one_value_in_their_order(void **state)
 {
     (void)state;
-    struct play play = begin();
+    struct stage_run play = begin();
     uint8_t text[3003] = {0x91, 0xda, 0x0b, 0xb7};
     memset(text + 4, 'a', sizeof(text) - 4);
     text[sizeof(text) - 1] = 'z';
-    put(&play, RECORD_CHUNK, RECORD_MORE, NULL, 0);
-    put(&play, RECORD_CHUNK, RECORD_MORE, text, 1);
+    stage_run_put(&play, RECORD_CHUNK, RECORD_MORE, NULL, 0);
+    stage_run_put(&play, RECORD_CHUNK, RECORD_MORE, text, 1);
     for (size_t at = 1; at < sizeof(text); at += 500)
-        put(&play, RECORD_CHUNK, at + 500 < sizeof(text) ? RECORD_MORE : 0, text + at,
-            sizeof(text) - at < 500 ? sizeof(text) - at : 500);
-    put_number(&play);
+        stage_run_put(&play, RECORD_CHUNK, at + 500 < sizeof(text) ? RECORD_MORE : 0, text + at,
+                      sizeof(text) - at < 500 ? sizeof(text) - at : 500);
+    stage_run_number(&play);
     stage_settle();
     read_answer(&play);
     assert_int_equal(answer.line_count, 2);
     assert_non_null(strstr(answer.lines[0], "aaaz\",\"file\":null"));
-    assert_non_null(strstr(answer.lines[1], NUMBER_VALUE));
+    assert_non_null(strstr(answer.lines[1], NUMBER_OUTPUTS));
 }
 
 static void a_log_record_has_no_place_in_the_sequence(void **state)
@@ -173,8 +134,8 @@ static void a_log_record_has_no_place_in_the_sequence(void **state)
     (void)state;
     static const uint8_t words[] = "\x92\x01\xa5"
                                    "hello";
-    struct play play = begin();
-    put_number(&play);
+    struct stage_run play = begin();
+    stage_run_number(&play);
     struct record record = play.next;
     record.kind = RECORD_LOG;
     record.sequence = 0;
@@ -184,7 +145,7 @@ static void a_log_record_has_no_place_in_the_sequence(void **state)
     assert_true(stage_put(play.worker, record, words));
     record.bytes = 1; /* and nonsense is passed over */
     assert_true(stage_put(play.worker, record, "\xc1"));
-    put_number(&play);
+    stage_run_number(&play);
     stage_settle();
     assert_int_equal(read_answer(&play)->line_count, 2);
     assert_int_equal(stage.workers[play.worker].kill_count, 0);
@@ -193,37 +154,37 @@ static void a_log_record_has_no_place_in_the_sequence(void **state)
 static void a_record_of_another_slot_costs_the_worker_its_life(void **state)
 {
     (void)state;
-    struct play play = begin();
+    struct stage_run play = begin();
     play.next.slot ^= 1;
-    put_number(&play);
+    stage_run_number(&play);
     expect_killed(&play, "it sent a record of no run");
 }
 
 static void a_record_of_a_slot_there_is_not_costs_the_worker_its_life(void **state)
 {
     (void)state;
-    struct play play = begin();
+    struct stage_run play = begin();
     play.next.slot = 0xffff;
-    put_number(&play);
+    stage_run_number(&play);
     expect_killed(&play, "it sent a record of no run");
 }
 
 static void a_record_of_an_earlier_generation_costs_the_worker_its_life(void **state)
 {
     (void)state;
-    struct play play = begin();
+    struct stage_run play = begin();
     play.next.generation--;
-    put_number(&play);
+    stage_run_number(&play);
     expect_killed(&play, "it sent a record of no run");
 }
 
 static void a_record_left_out_costs_the_worker_its_life(void **state)
 {
     (void)state;
-    struct play play = begin();
-    put_number(&play);
+    struct stage_run play = begin();
+    stage_run_number(&play);
     play.next.sequence++;
-    put_number(&play);
+    stage_run_number(&play);
     expect_killed(&play, "it sent a record out of sequence");
     assert_int_equal(answer.line_count, 2); /* what came before was sent */
 }
@@ -231,22 +192,22 @@ static void a_record_left_out_costs_the_worker_its_life(void **state)
 static void a_record_sent_twice_costs_the_worker_its_life(void **state)
 {
     (void)state;
-    struct play play = begin();
-    put_number(&play);
+    struct stage_run play = begin();
+    stage_run_number(&play);
     play.next.sequence--;
-    put_number(&play);
+    stage_run_number(&play);
     expect_killed(&play, "it sent a record out of sequence");
 }
 
 static void a_record_after_the_end_costs_the_worker_its_life(void **state)
 {
     (void)state;
-    struct play play = begin(), other = begin();
+    struct stage_run play = begin(), other = begin();
     if (other.worker != play.worker)
         other = begin();
     assert_int_equal(other.worker, play.worker); /* whose other run shows the kill */
-    put(&play, RECORD_END, 0, NULL, 0);
-    put_number(&play);
+    stage_run_put(&play, RECORD_END, 0, NULL, 0);
+    stage_run_number(&play);
     expect_killed(&other, "it sent a record of no run");
     assert_true(read_answer(&play)->complete);
     assert_int_equal(answer.line_count, 0);
@@ -255,34 +216,34 @@ static void a_record_after_the_end_costs_the_worker_its_life(void **state)
 static void a_kind_nobody_knows_costs_the_worker_its_life(void **state)
 {
     (void)state;
-    struct play play = begin();
-    put(&play, (enum record_kind)99, 0, number, sizeof(number));
+    struct stage_run play = begin();
+    stage_run_put(&play, (enum record_kind)99, 0, number_chunk, sizeof(number_chunk));
     expect_killed(&play, "it sent a record of an unknown kind");
 }
 
 static void a_request_in_the_reply_ring_costs_the_worker_its_life(void **state)
 {
     (void)state;
-    struct play play = begin();
-    put(&play, RECORD_START, 0, number, sizeof(number));
+    struct stage_run play = begin();
+    stage_run_put(&play, RECORD_START, 0, number_chunk, sizeof(number_chunk));
     expect_killed(&play, "it sent a record of an unknown kind");
 }
 
 static void an_end_inside_a_value_costs_the_worker_its_life(void **state)
 {
     (void)state;
-    struct play play = begin();
-    put(&play, RECORD_CHUNK, RECORD_MORE, number, 1);
-    put(&play, RECORD_END, 0, NULL, 0);
+    struct stage_run play = begin();
+    stage_run_put(&play, RECORD_CHUNK, RECORD_MORE, number_chunk, 1);
+    stage_run_put(&play, RECORD_END, 0, NULL, 0);
     expect_killed(&play, "it ended a run inside a value");
 }
 
 static void a_chunk_that_is_not_msgpack_costs_the_worker_its_life(void **state)
 {
     (void)state;
-    struct play play = begin();
-    put(&play, RECORD_CHUNK, 0, "\xc1\xc1", 2);
-    put_number(&play); /* not looked at any more */
+    struct stage_run play = begin();
+    stage_run_put(&play, RECORD_CHUNK, 0, "\xc1\xc1", 2);
+    stage_run_number(&play); /* not looked at any more */
     expect_killed(&play, "it sent a chunk that is not msgpack");
     assert_int_equal(answer.line_count, 1);
 }
@@ -290,16 +251,16 @@ static void a_chunk_that_is_not_msgpack_costs_the_worker_its_life(void **state)
 static void a_chunk_with_too_few_outputs_costs_the_worker_its_life(void **state)
 {
     (void)state;
-    struct play play = begin();
-    put(&play, RECORD_CHUNK, 0, "\x90", 1);
+    struct stage_run play = begin();
+    stage_run_put(&play, RECORD_CHUNK, 0, "\x90", 1);
     expect_killed(&play, "it sent a chunk that is not msgpack");
 }
 
 static void a_tail_that_is_nonsense_costs_the_worker_its_life(void **state)
 {
     (void)state;
-    struct play play = begin();
-    put_number(&play);
+    struct stage_run play = begin();
+    stage_run_number(&play);
     stage_settle();
     atomic_store(&stage.workers[play.worker].segment.reply_ring->tail, 12345);
     expect_killed(&play, "its reply ring is corrupt");
@@ -308,7 +269,7 @@ static void a_tail_that_is_nonsense_costs_the_worker_its_life(void **state)
 static void a_record_longer_than_the_ring_costs_the_worker_its_life(void **state)
 {
     (void)state;
-    struct play play = begin();
+    struct stage_run play = begin();
     struct stage_worker *worker = &stage.workers[play.worker];
     struct record record = {.bytes = UINT32_MAX, .kind = RECORD_CHUNK};
     memcpy(worker->replies.data, &record, sizeof(record));
@@ -321,9 +282,9 @@ static void a_worker_that_ignores_its_window_loses_its_life(void **state)
     (void)state;
     stage_close();
     stage_open(&(struct stage_options){.worker_count = 2, .window_bytes = 1000});
-    struct play play = begin();
+    struct stage_run play = begin();
     for (int i = 0; i < 4; i++)
-        put_number(&play); /* 322 of charge each */
+        stage_run_number(&play); /* 322 of charge each */
     expect_killed(&play, "it sent more than its window allows");
     assert_int_equal(answer.line_count, 4); /* three, and the error */
 }
@@ -333,13 +294,13 @@ static void a_window_is_as_wide_again_once_its_lines_are_sent(void **state)
     (void)state;
     stage_close();
     stage_open(&(struct stage_options){.worker_count = 2, .window_bytes = 1000});
-    struct play play = begin();
+    struct stage_run play = begin();
     for (int i = 0; i < 10; i++) {
         uint64_t delivered =
             slot_delivered(&stage.workers[play.worker].segment.slots[play.next.slot]);
-        assert_int_equal(delivered, (uint64_t)i * (sizeof(number) + CHUNK_CHARGE_BYTES) * 3);
+        assert_int_equal(delivered, (uint64_t)i * (sizeof(number_chunk) + CHUNK_CHARGE_BYTES) * 3);
         for (int k = 0; k < 3; k++)
-            put_number(&play);
+            stage_run_number(&play);
         stage_settle();
     }
     assert_int_equal(read_answer(&play)->line_count, 30);
@@ -351,26 +312,26 @@ static void one_value_larger_than_the_window_passes_alone(void **state)
     (void)state;
     stage_close();
     stage_open(&(struct stage_options){.worker_count = 2, .window_bytes = 1000});
-    struct play play = begin();
+    struct stage_run play = begin();
     uint8_t text[900] = {0x91, 0xda, 0x03, 0x80};
     memset(text + 4, 'a', sizeof(text) - 4);
     for (int i = 0; i < 3; i++) {
-        put(&play, RECORD_CHUNK, 0, text, sizeof(text));
+        stage_run_put(&play, RECORD_CHUNK, 0, text, sizeof(text));
         stage_settle();
     }
     assert_int_equal(read_answer(&play)->line_count, 3);
-    put(&play, RECORD_CHUNK, 0, text, sizeof(text));
-    put(&play, RECORD_CHUNK, 0, text, sizeof(text));
+    stage_run_put(&play, RECORD_CHUNK, 0, text, sizeof(text));
+    stage_run_put(&play, RECORD_CHUNK, 0, text, sizeof(text));
     expect_killed(&play, "it sent more than its window allows");
 }
 
 static void a_value_that_cannot_be_sent_ends_its_run_and_not_the_worker(void **state)
 {
     (void)state;
-    struct play play = begin();
-    put_number(&play);
-    put(&play, RECORD_CHUNK, 0, "\x91\xa1\xff", 3); /* no UTF-8 */
-    put_number(&play);
+    struct stage_run play = begin();
+    stage_run_number(&play);
+    stage_run_put(&play, RECORD_CHUNK, 0, "\x91\xa1\xff", 3); /* no UTF-8 */
+    stage_run_number(&play);
     stage_settle();
     assert_true(read_answer(&play)->complete);
     assert_int_equal(answer.line_count, 2);
@@ -378,7 +339,7 @@ static void a_value_that_cannot_be_sent_ends_its_run_and_not_the_worker(void **s
     struct slot_shared *slot = &stage.workers[play.worker].segment.slots[play.next.slot];
     assert_int_equal(slot_cancel_reason(slot, play.next.generation), CANCEL_BAD_VALUE);
     assert_int_equal(stage.workers[play.worker].kill_count, 0);
-    put(&play, RECORD_END, 0, NULL, 0);
+    stage_run_put(&play, RECORD_END, 0, NULL, 0);
     stage_settle();
     assert_int_equal(stage.loop->run_count, 0);
 }
@@ -386,14 +347,14 @@ static void a_value_that_cannot_be_sent_ends_its_run_and_not_the_worker(void **s
 static void what_a_dead_worker_had_committed_still_arrives(void **state)
 {
     (void)state;
-    struct play play = begin();
-    put_number(&play);
-    put_number(&play);
+    struct stage_run play = begin();
+    stage_run_number(&play);
+    stage_run_number(&play);
     stage_exit(play.worker, CLD_KILLED, SIGSEGV);
     stage_settle();
     assert_true(read_answer(&play)->complete);
     assert_int_equal(answer.line_count, 3);
-    assert_non_null(strstr(answer.lines[0], NUMBER_VALUE));
+    assert_non_null(strstr(answer.lines[0], NUMBER_OUTPUTS));
     assert_non_null(strstr(answer.lines[2], "SIGSEGV"));
     assert_int_equal(stage.loop->run_count, 0);
 }
@@ -401,9 +362,9 @@ static void what_a_dead_worker_had_committed_still_arrives(void **state)
 static void a_run_that_a_dead_worker_had_ended_is_complete(void **state)
 {
     (void)state;
-    struct play play = begin();
-    put_number(&play);
-    put(&play, RECORD_END, 0, NULL, 0);
+    struct stage_run play = begin();
+    stage_run_number(&play);
+    stage_run_put(&play, RECORD_END, 0, NULL, 0);
     stage_exit(play.worker, CLD_EXITED, 1);
     stage_settle();
     assert_true(read_answer(&play)->complete);
