@@ -116,7 +116,7 @@ int line_write(struct loop *loop, struct run *run, const uint8_t *payload, size_
 {
     struct conn *conn = conn_of(loop, run);
     size_t bound = line_bound(run, bytes, pipeline_of(loop, run)->variables.output_count);
-    if (!out_pool_has_room(&loop->out, bound + OUT_KEPT_BACK_BYTES))
+    if (!out_pool_allows(&loop->out, bound))
         return -ENOMEM;
     prefix_refresh(loop, run);
     int rc = run->head_sent && bound <= OUT_LINE_BYTES_MAX

@@ -14,6 +14,7 @@ int out_pool_init(struct out_pool *pool, uint64_t bytes_max)
 {
     size_t slab_count_max = (size_t)((bytes_max + OUT_SLAB_BYTES - 1) / OUT_SLAB_BYTES);
     *pool = (struct out_pool){.block_count_max = slab_count_max * OUT_SLAB_BLOCK_COUNT};
+    pool->kept_back_count = pool->block_count_max / OUT_KEPT_BACK_SHARE;
     pool->slabs = calloc(slab_count_max + 1, sizeof(*pool->slabs));
     return pool->slabs ? 0 : -ENOMEM;
 }
@@ -43,6 +44,13 @@ static bool pool_grow(struct out_pool *pool)
     pool->free_count += OUT_SLAB_BLOCK_COUNT;
     pool->block_count += OUT_SLAB_BLOCK_COUNT;
     return true;
+}
+
+bool out_pool_allows(const struct out_pool *pool, uint64_t bytes)
+{
+    uint64_t blocks = bytes / OUT_LINE_BYTES_MAX + 2;
+    uint64_t left = pool->free_count + pool->block_count_max - pool->block_count;
+    return left >= blocks + pool->kept_back_count;
 }
 
 bool out_pool_has_room(struct out_pool *pool, uint64_t bytes)
@@ -121,6 +129,11 @@ static struct out_block *block_for(struct out_pool *pool, struct out_queue *queu
     struct out_block *last = queue->last;
     if (last && last->chunked == chunked && block_room(last) >= bytes)
         return last;
+    if (last && last->chunked && !chunked && !block_is_empty(last) && block_room(last) >= bytes) {
+        /* The end of a stream: the chunk is closed, plain bytes follow in the same block. */
+        block_seal(queue, last);
+        return last;
+    }
     if (last && block_is_empty(last)) {
         /* Reserved for a line that was not written after all. */
         last->chunked = chunked;

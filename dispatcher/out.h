@@ -38,13 +38,17 @@ struct out_block {
 #define OUT_CHUNK_HEAD_BYTES 6u
 #define OUT_CHUNK_TAIL_BYTES 2u
 
+#define OUT_KEPT_BACK_SHARE 4u /* of all blocks, the reciprocal; only a full pool ever shows it */
+
 /* Owned by the loop. Memory comes in slabs and stays; free blocks are reused last in, first out. */
 struct out_pool {
     struct out_block *free;
     uint64_t free_count;
     uint64_t block_count; /* made so far */
     uint64_t block_count_max;
-    void **slabs; /* each OUT_SLAB_BYTES */
+    uint64_t
+        kept_back_bytes; /* what lines leave to the ends of responses, which say what happened */
+    void **slabs;        /* each OUT_SLAB_BYTES */
     size_t slab_count;
 };
 
@@ -59,8 +63,8 @@ struct out_queue {
 int out_pool_init(struct out_pool *pool, uint64_t bytes_max) MUST_USE;
 void out_pool_finish(struct out_pool *pool);
 
-/* Room that lines leave to the ends of responses: a client whose run found no memory is told so. */
-#define OUT_KEPT_BACK_BYTES (16u * OUT_BLOCK_BYTES)
+/* True when a line of `bytes` may be added: what is kept back for ends is not touched by it. */
+bool out_pool_allows(const struct out_pool *pool, uint64_t bytes);
 
 /* True when `bytes` more fit into the pool now, however they fall into blocks. */
 bool out_pool_has_room(struct out_pool *pool, uint64_t bytes);
