@@ -249,9 +249,10 @@ soak: ## kills, clients that leave or stall, every run checked; T=120 seconds, S
 	@BUILD=$(B) tests/soak/run --seconds $(or $(T),120) $(if $(SEED),--seed $(SEED))
 
 bench: ## numbers, with machine and commit printed
-	@deploy/deps build demo test
+	@deploy/deps build demo test bench
 	@$(MAKE) all $(BENCHES)
 	@BUILD=$(B) tests/bench/run
+	@BUILD=$(B) tests/bench/python
 
 demo: ## the main job: server, curl, words one by one, a transcript of a real recording
 	@deploy/deps build demo
