@@ -1,0 +1,339 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_pipeline.c - which worker a run gets, how long it waits for one, and what it is told when
+ * none will come.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/unit/dispatcher/stage_run.h"
+
+#include <cmocka.h>
+
+#include "dispatcher/pipeline.h"
+#include "tests/unit/shm/ring_memory.h"
+
+#define FAILED_BODY(text) "\x93\x05\xa4" text "\xc0"
+
+static struct answer answer;
+
+static int scene_open(void **state)
+{
+    (void)state;
+    stage_open(&(struct stage_options){.worker_count = 2, .concurrency = 2, .queue_count_max = 3});
+    return 0;
+}
+
+static int scene_close(void **state)
+{
+    (void)state;
+    answer_finish(&answer);
+    stage_close();
+    return 0;
+}
+
+static struct pipeline *pipeline(void)
+{
+    return &stage.loop->pipelines[0];
+}
+
+static uint32_t ask(void)
+{
+    uint32_t client = stage_connect();
+    stage_say(client, STREAM_PATH, RUN_BODY, 1);
+    return client;
+}
+
+static const struct answer *answer_to(uint32_t client)
+{
+    stage_settle();
+    answer_finish(&answer);
+    answer_of(&answer, client);
+    return &answer;
+}
+
+static void expect_refusal(uint32_t client, unsigned status, const char *retry_after,
+                           const char *state, const char *words)
+{
+    answer_to(client);
+    assert_true(answer.complete);
+    assert_int_equal(answer.status, status);
+    assert_int_equal(strstr(answer.head_text, "\r\nRetry-After: ") != NULL, retry_after != NULL);
+    if (retry_after)
+        assert_non_null(strstr(answer.head_text, retry_after));
+    assert_non_null(strstr(answer.lines[0], state));
+    if (!strstr(answer.lines[0], words))
+        fail_msg("no %s in %s", words, answer.lines[0]);
+}
+
+static uint32_t waiting_count(uint32_t worker)
+{
+    struct record record;
+    uint32_t count = 0;
+    while (stage_request(worker, &record))
+        count += record.kind == RECORD_START;
+    return count;
+}
+
+static void runs_go_to_the_worker_with_the_most_free_slots(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < 4; i++) {
+        ask();
+        assert_int_equal(stage.loop->workers[0].active_count, (i + 2) / 2);
+        assert_int_equal(stage.loop->workers[1].active_count, (i + 1) / 2);
+    }
+    assert_int_equal(waiting_count(0), 2);
+    assert_int_equal(waiting_count(1), 2);
+}
+
+static void who_finds_no_slot_waits_and_is_served_in_order(void **state)
+{
+    (void)state;
+    struct stage_run runs[4];
+    uint32_t waiting[3];
+    for (int i = 0; i < 4; i++)
+        runs[i] = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    for (int i = 0; i < 3; i++)
+        waiting[i] = ask();
+    assert_int_equal(pipeline()->queue_count, 3);
+    for (int i = 0; i < 3; i++) {
+        stage_run_end(&runs[i]);
+        stage_pass();
+        struct stage_run next = {0};
+        assert_true(stage_run_take(&next));
+        const struct worker *worker = &stage.loop->workers[next.worker];
+        const struct run *run = &stage.loop->runs[worker->slots[next.next.slot].run_index];
+        assert_int_equal(run->conn_index, waiting[i]);
+        assert_int_equal(pipeline()->queue_count, 2 - i);
+    }
+}
+
+static void a_client_that_leaves_the_queue_leaves_a_whole_queue(void **state)
+{
+    (void)state;
+    struct stage_run runs[4];
+    uint32_t waiting[3];
+    for (int i = 0; i < 4; i++)
+        runs[i] = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    for (int i = 0; i < 3; i++)
+        waiting[i] = ask();
+    stage_hang_up(waiting[1]); /* from the middle, then the end, then what is left */
+    stage_settle();
+    assert_int_equal(pipeline()->queue_count, 2);
+    stage_hang_up(waiting[2]);
+    stage_settle();
+    uint32_t last = ask();
+    assert_int_equal(pipeline()->queue_count, 2);
+    stage_hang_up(waiting[0]);
+    stage_settle();
+    assert_int_equal(pipeline()->queue_first->conn_index, last);
+    assert_ptr_equal(pipeline()->queue_first, pipeline()->queue_last);
+    stage_run_end(&runs[0]);
+    stage_pass();
+    assert_int_equal(pipeline()->queue_count, 0);
+    assert_null(pipeline()->queue_first);
+    assert_null(pipeline()->queue_last);
+}
+
+static void a_full_queue_refuses_and_says_when_to_come_again(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 7; i++)
+        ask();
+    assert_int_equal(pipeline()->queue_count, 3);
+    expect_refusal(ask(), 429, "Retry-After: 1\r\n", "no_resources_available", "queue");
+    assert_int_equal(pipeline()->refused_count, 1);
+}
+
+static void the_time_to_come_again_is_measured(void **state)
+{
+    (void)state;
+    pipeline()->service_ms = 20000;
+    for (int i = 0; i < 7; i++)
+        ask();
+    /* Four places, twenty seconds each, the fourth in the queue. */
+    expect_refusal(ask(), 429, "Retry-After: 20\r\n", "no_resources_available", "queue");
+    pipeline()->service_ms = 1e9;
+    expect_refusal(ask(), 429, "Retry-After: 60\r\n", "no_resources_available", "queue");
+}
+
+static void without_a_queue_a_free_slot_is_still_given(void **state)
+{
+    (void)state;
+    stage.config.queue_count_max = 0;
+    for (int i = 0; i < 4; i++)
+        ask();
+    assert_int_equal(stage.loop->workers[0].active_count, 2);
+    assert_int_equal(stage.loop->workers[1].active_count, 2);
+    expect_refusal(ask(), 429, "Retry-After: 1\r\n", "no_resources_available", "queue");
+}
+
+static void a_pipeline_that_loads_is_not_there_yet(void **state)
+{
+    (void)state;
+    stage_close();
+    stage_open(&(struct stage_options){.no_hello = true});
+    expect_refusal(ask(), 503, "Retry-After: 1\r\n", "no_resources_available",
+                   "\"type\":\"pipeline_loading\"");
+}
+
+static void a_pipeline_that_does_not_start_says_why(void **state)
+{
+    (void)state;
+    stage_close();
+    stage_open(&(struct stage_options){.no_hello = true});
+    stage_message(0, MESSAGE_FAILED, FAILED_BODY("gone"), sizeof(FAILED_BODY("gone")) - 1);
+    stage_pass();
+    expect_refusal(ask(), 500, NULL, "\"failed\"",
+                   "\"type\":\"startup_error\",\"message\":\"gone\"");
+    stage_exit(0, CLD_EXITED, WORKER_EXIT_STARTUP);
+    stage_pass();
+    expect_refusal(ask(), 500, NULL, "\"failed\"", "gone");
+}
+
+/* The worker dies and comes back, `count` times, and no run completes between. */
+static void die(uint32_t worker, unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        stage_exit(worker, CLD_KILLED, SIGSEGV);
+        stage_settle();
+        if (i + 1 == count)
+            return;
+        stage_later(60000);
+        stage_hello(worker);
+        stage_settle();
+    }
+}
+
+static void who_waits_for_a_worker_that_comes_back_is_served(void **state)
+{
+    (void)state;
+    stage_close();
+    stage_open(&(struct stage_options){.queue_count_max = 3});
+    die(0, 1);
+    uint32_t client = ask();
+    assert_int_equal(pipeline()->queue_count, 1);
+    stage_later(60000 / 2);
+    stage_hello(0);
+    stage_settle();
+    struct stage_run run = {.client = client};
+    assert_true(stage_run_take(&run));
+    stage_run_number(&run);
+    stage_run_end(&run);
+    assert_int_equal(answer_to(client)->line_count, 1);
+}
+
+static void nobody_waits_for_a_worker_that_fails_again_and_again(void **state)
+{
+    (void)state;
+    stage_close();
+    stage_open(&(struct stage_options){.queue_count_max = 3});
+    stage.config.keepalive_ms = 0; /* it would say 200 */
+    die(0, 3);
+    uint32_t client = ask();
+    assert_int_equal(pipeline()->queue_count, 1);
+    stage_later(60000 / 2);
+    stage_exit(0, CLD_KILLED, SIGSEGV);
+    expect_refusal(client, 503, "Retry-After: 10\r\n", "no_resources_available", "SIGSEGV");
+    expect_refusal(ask(), 503, "Retry-After: 10\r\n", "no_resources_available", "SIGSEGV");
+}
+
+static void while_another_worker_is_ready_the_dead_one_is_not_missed(void **state)
+{
+    (void)state;
+    die(0, 5);
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    assert_int_equal(run.worker, 1);
+    stage_run_end(&run);
+    assert_int_equal(answer_to(run.client)->status, 200);
+}
+
+static void a_worker_with_a_broken_request_ring_costs_no_run(void **state)
+{
+    (void)state;
+    atomic_store(&stage.workers[0].segment.request_ring->head, 12345);
+    /* So full that the next claim looks at the head. */
+    ring_tx_init(&stage.loop->workers[0].requests, stage.workers[0].segment.request_ring,
+                 RING_BYTES_MIN);
+    uint32_t clients[3];
+    for (int i = 0; i < 3; i++)
+        clients[i] = ask();
+    stage_settle();
+    assert_int_equal(stage.workers[0].kill_count, 1);
+    assert_int_equal(stage.loop->workers[1].active_count, 2);
+    assert_int_equal(pipeline()->queue_count, 1);
+    for (int i = 0; i < 3; i++)
+        assert_int_equal(stage.clients[clients[i]].count, 0);
+}
+
+static void a_stopping_server_refuses_what_waits_and_what_comes(void **state)
+{
+    (void)state;
+    uint32_t clients[6], late = stage_connect();
+    stage_say_bytes(late, "POST", 4); /* idle ones are closed */
+    for (int i = 0; i < 6; i++)
+        clients[i] = ask();
+    loop_stop(stage.loop);
+    stage_settle();
+    assert_int_equal(pipeline()->queue_count, 0);
+    for (int i = 4; i < 6; i++)
+        expect_refusal(clients[i], 503, "Retry-After: 5\r\n", "no_resources_available",
+                       "the server is stopping");
+    for (int i = 0; i < 4; i++)
+        assert_int_equal(stage.clients[clients[i]].count, 0); /* they may finish */
+}
+
+static void a_run_waits_so_long_and_no_longer(void **state)
+{
+    (void)state;
+    stage.config.queue_timeout_ms = 5000;
+    stage.config.keepalive_ms = 0;
+    for (int i = 0; i < 4; i++)
+        ask();
+    uint32_t client = ask();
+    stage_later(4999);
+    stage_settle();
+    assert_int_equal(pipeline()->queue_count, 1);
+    stage_later(1);
+    expect_refusal(client, 504, NULL, "\"failed\"", "\"type\":\"timeout\"");
+    assert_int_equal(pipeline()->queue_count, 0);
+}
+
+static void a_pipeline_is_found_by_its_pointer_and_its_id(void **state)
+{
+    (void)state;
+    assert_ptr_equal(pipeline_find(stage.loop, "me/numbers:v1"), pipeline());
+    assert_ptr_equal(pipeline_find(stage.loop, "pipeline_00000000000000000000000000000001"),
+                     pipeline());
+    assert_null(pipeline_find(stage.loop, "me/numbers"));
+    assert_null(pipeline_find(stage.loop, ""));
+}
+
+#define PIPELINE_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)
+
+int main(void)
+{
+    alarm(60);
+    const struct CMUnitTest tests[] = {
+        PIPELINE_TEST(runs_go_to_the_worker_with_the_most_free_slots),
+        PIPELINE_TEST(who_finds_no_slot_waits_and_is_served_in_order),
+        PIPELINE_TEST(a_client_that_leaves_the_queue_leaves_a_whole_queue),
+        PIPELINE_TEST(a_full_queue_refuses_and_says_when_to_come_again),
+        PIPELINE_TEST(the_time_to_come_again_is_measured),
+        PIPELINE_TEST(without_a_queue_a_free_slot_is_still_given),
+        PIPELINE_TEST(a_pipeline_that_loads_is_not_there_yet),
+        PIPELINE_TEST(a_pipeline_that_does_not_start_says_why),
+        PIPELINE_TEST(who_waits_for_a_worker_that_comes_back_is_served),
+        PIPELINE_TEST(nobody_waits_for_a_worker_that_fails_again_and_again),
+        PIPELINE_TEST(while_another_worker_is_ready_the_dead_one_is_not_missed),
+        PIPELINE_TEST(a_worker_with_a_broken_request_ring_costs_no_run),
+        PIPELINE_TEST(a_stopping_server_refuses_what_waits_and_what_comes),
+        PIPELINE_TEST(a_run_waits_so_long_and_no_longer),
+        PIPELINE_TEST(a_pipeline_is_found_by_its_pointer_and_its_id),
+    };
+    return cmocka_run_group_tests_name("pipeline", tests, descriptors_note, descriptors_compare);
+}
