@@ -263,6 +263,19 @@ def test_leaving_an_asynchronous_loop_ends_the_run(api):
     assert "state=failed error=unknown" in api.wait_run_end(result.id, since=mark)
 
 
+def test_closing_an_asynchronous_stream_ends_the_run_at_once(api):
+    mark = api.log_mark()
+
+    async def main():
+        results = pipelines.stream_pipeline_async(WORDS, "word " * 200)
+        result = await results.__anext__()
+        await results.aclose()
+        # The loop goes on and the generator is held: nothing but aclose() can have ended it.
+        return await asyncio.to_thread(api.wait_run_end, result.id, mark)
+
+    assert "state=failed error=unknown" in asyncio.run(main())
+
+
 def test_closing_a_stream_ends_the_run(api):
     mark = api.log_mark()
     with contextlib.closing(stream_pipeline(WORDS, "word " * 200)) as results:
@@ -513,24 +526,23 @@ def test_failed_runs_are_results_whatever_the_status():
         result.outputs_formatted()
 
 
-def test_an_answer_before_the_whole_request_was_sent_is_heard():
-    refusal = plain_answer("413 Too Large", b'{"detail":"too large"}')
+@pytest.mark.parametrize("reads_on", [True, False])
+def test_an_answer_before_the_whole_request_was_sent_is_heard(reads_on):
     listener = socket.create_server(("127.0.0.1", 0))
 
     def refuse():
         connection, _ = listener.accept()
         connection.recv(100)
-        connection.sendall(refusal)
+        connection.sendall(plain_answer("413 Too Large", b'{"detail":"too large"}'))
         connection.shutdown(socket.SHUT_WR)
-        # Read on as slowly as it takes, so that the refusal is not lost to a reset.
-        while connection.recv(1 << 20):
+        while reads_on and connection.recv(1 << 20):
             pass
-        connection.close()
+        connection.close()  # a reset, while the client is still sending
 
     thread = threading.Thread(target=refuse, daemon=True)
     thread.start()
     with listener, pytest.raises(ApiError, match="too large"):
-        run_pipeline(WORDS, "x" * 4_000_000, url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=10)
+        run_pipeline(WORDS, "x" * 8_000_000, url=f"http://127.0.0.1:{listener.getsockname()[1]}", timeout_s=10)
     thread.join(10)
 
 

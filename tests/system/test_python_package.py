@@ -421,6 +421,32 @@ def test_limits_of_fields_are_enforced(values, field, message):
     assert f"\n{field}\n  {message}" in said
 
 
+@pytest.mark.parametrize("values", [
+    {"count": 10}, {"count": True}, {"rate": 0}, {"rate": 0.3}, {"rate": 0.7}, {"name": "a"}, {"name": "abc"}, {"name": None},
+    {"mode": "fast"}, {"tags": ["a", "b"]}])
+def test_values_at_their_limits_are_within_them(values):
+    taken = echo(Options).run({"count": 1, **values})[0]
+    assert [getattr(taken, name) for name in values] == list(values.values())
+    assert type(taken.rate) is float, "an integer was left where a float was asked for"
+
+
+def test_fields_are_checked_to_the_bottom_and_variables_are_not():
+    class Deep(InputSchema):
+        rows: typing.List[typing.List[int]]
+        pair: typing.Tuple[int, str] = (1, "a")
+        either: typing.Union[int, typing.List[str]] = 1
+        which: typing.Literal["a", 1] = "a"
+
+    deep = Deep(rows=[[1], []], pair=[2, "b"], either=["x"], which=1)
+    assert deep.to_dict() == {"rows": [[1], []], "pair": [2, "b"], "either": ["x"], "which": 1}
+    said = refusal(echo(Deep).run, {"rows": [[1], [2, "x"]], "pair": [1], "either": [1], "which": "b"})
+    assert "\nrows -> 1 -> 1\n  value is not a valid integer" in said
+    assert "\npair\n  wrong tuple length 1, expected 2" in said
+    assert "\neither\n  value is neither int nor List[str]" in said
+    assert "\nwhich\n  unexpected value; permitted: 'a', 1" in said
+    assert echo(typing.List[typing.List[int]]).run(["x"]) == [["x"]]
+
+
 def test_all_errors_of_a_schema_are_told_at_once_with_their_places():
     said = refusal(echo(Nested).run, {"inner": {"count": 0, "rate": 2}, "many": {"k": {"count": "a"}}})
     assert "3 validation errors for Nested" in said
@@ -619,9 +645,36 @@ def test_asynchronous_startup_is_once_among_runs_at_the_same_time():
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         first.cancel()  # the call that it began is also the others'
+        others.pop(0).cancel()  # and so is the one that this waits for
         return await asyncio.gather(*others)
 
-    assert asyncio.run(main()) == [[2]] * 3 and len(calls) == 2
+    assert asyncio.run(main()) == [[2]] * 2 and len(calls) == 2
+
+
+def test_streams_that_a_failed_asynchronous_run_began_are_ended():
+    ended = []
+
+    class Tokens:
+        def __next__(self):
+            return 1
+
+        def end(self):
+            ended.append(1)
+
+    @pipe
+    def begin() -> Stream:
+        return Stream(Tokens())
+
+    @pipe
+    async def fail() -> int:
+        await asyncio.sleep(0)
+        raise KeyError("no")
+
+    with Pipeline() as builder:
+        builder.output(begin(), fail())
+    with pytest.raises(KeyError):
+        asyncio.run(builder.get_pipeline().run())
+    assert ended == [1]
 
 
 # ---- what it needs -------------------------------------------------------------------------------

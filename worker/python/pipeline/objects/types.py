@@ -141,7 +141,7 @@ def fit_union(value, hints, is_deep):
             return fit(value, hint, is_deep)
         except (Mismatch, SchemaError):
             continue
-    names = " or ".join(name_of(hint) for hint in hints)
+    names = " nor ".join(name_of(hint) for hint in hints)
     raise Mismatch(f"value is neither {names}", "type_error.union")
 
 
