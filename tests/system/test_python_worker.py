@@ -262,6 +262,14 @@ def test_a_flood_of_output_delays_no_chunk(server):
     assert outputs(server.lines(pointer("speak"), "flood")) == [[1], [2]]
 
 
+@pytest.mark.parametrize("name", ["talking", "talking_asynchronously"])
+def test_threads_that_print_while_a_small_ring_is_full_neither_stop_nor_spoil_a_stream(start, name):
+    server = start(*served(name), options=["--ring", "4k"])
+    for _ in range(2):
+        lines = server.lines(pointer(name), 10000)
+        assert [values["i"] for values, in outputs(lines)] == list(range(10000))
+
+
 # ---- processes -------------------------------------------------------------------------------------
 
 def test_a_forked_child_prints_to_the_log(server):

@@ -23,6 +23,12 @@
 /* User code may use it until the last instruction of the process. */
 static struct host_py host;
 
+static PyObject *ring_none(void)
+{
+    Py_INCREF(Py_None);
+    return Py_None;
+}
+
 static void *ring_give_lock_back(void)
 {
     return PyEval_SaveThread();
@@ -57,7 +63,7 @@ static PyObject *ring_attach(PyObject *module, PyObject *arguments)
     crash_watch(&worker->attachment.segment.header->crash);
     /* What C code prints leaves at the end of its line, not when 4096 bytes have gathered. */
     setvbuf(stdout, NULL, _IOLBF, 0);
-    Py_RETURN_NONE;
+    return ring_none();
 }
 
 /* crash_ask(number, fd) of crash.h */
@@ -69,7 +75,7 @@ static PyObject *ring_crash_ask(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "ii", &number, &fd))
         return NULL;
     crash_ask(number, fd);
-    Py_RETURN_NONE;
+    return ring_none();
 }
 
 static PyObject *ring_hello(PyObject *module, PyObject *arguments)
@@ -82,7 +88,7 @@ static PyObject *ring_hello(PyObject *module, PyObject *arguments)
                           &outputs) ||
         hello_send_py(&host, name, inputs, outputs) != 0)
         return NULL;
-    Py_RETURN_NONE;
+    return ring_none();
 }
 
 /* Sends FAILED and leaves; where the dispatcher is gone too, that is said. */
@@ -129,7 +135,7 @@ static PyObject *ring_turn(PyObject *module, PyObject *nothing)
     host_py_check_process(&host);
     host.is_turning = true;
     if (!loop_turn(&host.loop, &due_ns))
-        Py_RETURN_NONE;
+        return ring_none();
     if (due_ns == CLOCK_NEVER)
         return PyFloat_FromDouble(-1.0);
     uint64_t now_ns = clock_now_ns();
@@ -200,13 +206,13 @@ static PyObject *ring_end(PyObject *module, PyObject *arguments)
     host_py_check_process(&host);
     struct run *run = host_py_find(&host, key);
     if (!run || !run->is_driven || run->state != RUN_DRIVEN)
-        Py_RETURN_NONE; /* over already */
+        return ring_none(); /* over already */
     if (description != Py_None && !host_py_set_failure(&host, description))
         return NULL;
     uint64_t wait_count = host.worker.reply.wait_count;
     loop_end_driven(&host.loop, run);
     ring_check_bell(wait_count);
-    Py_RETURN_NONE;
+    return ring_none();
 }
 
 /* ---- for user code and its log ------------------------------------------------------------- */
@@ -259,7 +265,7 @@ static PyObject *ring_current(PyObject *module, PyObject *nothing)
     (void)module;
     (void)nothing;
     if (!host.worker.current)
-        Py_RETURN_NONE;
+        return ring_none();
     return PyLong_FromUnsignedLongLong(host_py_key(&host.worker.current->reply));
 }
 
@@ -301,7 +307,7 @@ static PyObject *ring_forget(PyObject *module, PyObject *nothing)
         close(host.worker.attachment.epoll);
         host.is_child = true;
     }
-    Py_RETURN_NONE;
+    return ring_none();
 }
 
 /* ---- the module ---------------------------------------------------------------------------- */

@@ -333,6 +333,34 @@ def count_on():
     threading.Thread(target=run, daemon=True).start()
 
 
+def talk():
+    def run():
+        for number in range(10 ** 9):
+            print("a thread says", number, "x" * 200)
+            if number % 50 == 0:
+                time.sleep(0.001)
+    for _ in range(2):
+        threading.Thread(target=run, daemon=True).start()
+
+
+def run_talking(count):
+    def items():
+        for number in range(count):
+            if number % 100 == 0:
+                print("the run says", number)
+            yield {"i": number, "text": "y" * 300}
+    return [Stream(items())]
+
+
+async def run_talking_asynchronously(count):
+    async def items():
+        for item in run_talking(count)[0].iterable:
+            yield item
+    return [Stream(items())]
+
+
+talking = Graph(run_talking, ["integer"], startup=talk)
+talking_asynchronously = Graph(run_talking_asynchronously, ["integer"], startup=talk)
 background = Graph(lambda: [Counter.count], [], ["integer"], count_on)
 environment = Graph(lambda: [os.environ["MILLRACE_WORKER_INDEX"], sys.argv], [], ["string", "array"])
 
