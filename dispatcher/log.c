@@ -120,20 +120,27 @@ void log_text(struct log *log, enum log_level level, const char *event, const ch
     append(log, line, count);
 }
 
+static void swap_halves(struct log *log)
+{
+    log->sending_offset = 0;
+    log->sending_count = log->count;
+    log->count = 0;
+    log->filling ^= 1;
+}
+
 size_t log_take(struct log *log, const char **bytes)
 {
     if (log->write_in_flight)
         return 0;
     if (log->sending_offset == log->sending_count) {
-        log->sending_offset = 0;
-        log->sending_count = log->count;
-        log->count = 0;
-        log->filling ^= 1;
+        swap_halves(log);
         /* The other half has room again: first of all it says what was lost. */
-        if (log->dropped_count > 0) {
+        if (log->dropped_count > 0 && !log->is_failing) {
             uint64_t dropped = log->dropped_count;
             log->dropped_count = 0;
             log_line(log, LEVEL_WARNING, "log_dropped", "lines=%llu", (unsigned long long)dropped);
+            if (log->sending_count == 0)
+                swap_halves(log);
         }
     }
     *bytes = log->bytes[log->filling ^ 1] + log->sending_offset;
@@ -147,6 +154,7 @@ void log_written(struct log *log, int32_t result)
     log->write_in_flight = false;
     if (result >= 0) {
         log->sending_offset += (uint32_t)result;
+        log->is_failing = false;
     } else if (result != -EAGAIN && result != -EINTR) {
         /* ENOSPC, EPIPE, EIO: this batch is lost, the server goes on. */
         const char *line = log->bytes[log->filling ^ 1] + log->sending_offset;
@@ -156,6 +164,7 @@ void log_written(struct log *log, int32_t result)
         log->dropped_count += lost;
         log->dropped_total += lost;
         log->sending_offset = log->sending_count;
+        log->is_failing = true;
     }
     mr_assert(log->sending_offset <= log->sending_count);
 }

@@ -25,6 +25,7 @@ struct log {
     int fd;
     enum log_level level;
     bool write_in_flight;
+    bool is_failing; /* the last write failed: no line about lost lines, which would be lost, too */
     uint64_t dropped_count;
     uint64_t dropped_total;
     uint32_t filling; /* which half */

@@ -250,6 +250,23 @@ static void a_full_disk_costs_the_batch_and_every_line_of_it_is_counted_once(voi
     assert_int_equal(said + lines_said(), lost + 2);
 }
 
+static void a_disk_that_stays_full_is_tried_again_for_new_lines_only(void **state)
+{
+    (void)state;
+    const char *bytes;
+    for (int i = 0; i < 3; i++) {
+        log_line(log_, LEVEL_INFO, "lost", "a=1");
+        assert_true(log_take(log_, &bytes) > 0);
+        log_written(log_, -ENOSPC);
+        for (int pass = 0; pass < 3; pass++)
+            assert_int_equal(log_take(log_, &bytes), 0);
+    }
+    assert_int_equal(log_->dropped_total, 3);
+    log_line(log_, LEVEL_INFO, "kept", "a=1");
+    assert_non_null(strstr(line_taken(), " kept a=1"));
+    assert_non_null(strstr(line_taken(), " log_dropped lines=3"));
+}
+
 static void the_end_of_the_process_writes_what_is_left(void **state)
 {
     (void)state;
@@ -342,6 +359,7 @@ int main(void)
         LOG_TEST(an_interrupted_write_is_repeated),
         LOG_TEST(lines_for_which_there_is_no_room_are_counted_and_the_count_is_logged),
         LOG_TEST(a_full_disk_costs_the_batch_and_every_line_of_it_is_counted_once),
+        LOG_TEST(a_disk_that_stays_full_is_tried_again_for_new_lines_only),
         LOG_TEST(the_end_of_the_process_writes_what_is_left),
         LOG_TEST(the_end_of_the_process_does_not_wait_for_a_reader),
         LOG_TEST(any_sequence_of_lines_and_writes_loses_none_uncounted),
