@@ -47,7 +47,7 @@ struct out_pool {
     uint64_t block_count; /* made so far */
     uint64_t block_count_max;
     uint64_t kept_back_count; /* blocks lines leave to the ends of responses */
-    void **slabs;        /* each OUT_SLAB_BYTES */
+    void **slabs;             /* each OUT_SLAB_BYTES */
     size_t slab_count;
 };
 

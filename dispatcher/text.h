@@ -30,7 +30,8 @@ char *text_reserve(struct text *text, size_t bytes);
 
 void text_finish(struct text *text);
 
-/* A NUL-terminated copy in malloc'ed memory, of bytes that need not be terminated; NULL: no memory. */
+/* A NUL-terminated copy in malloc'ed memory, of bytes that need not be terminated; NULL: no memory.
+ */
 char *text_duplicate(const char *bytes, size_t count) MUST_USE;
 
 #endif
