@@ -8,7 +8,6 @@ import os
 import re
 import subprocess
 import sys
-import threading
 import time
 
 import pytest
@@ -101,20 +100,19 @@ def test_the_file_of_the_users_is_served_to_the_letter_and_their_snippet_prints_
         arrivals = [(line, time.monotonic()) for line in process.stdout]
     assert process.returncode == 0
     assert [line for line, _ in arrivals] == [b"hello \n", b"there \n", b"world \n"]
-    gaps = [after - before for (_, before), (_, after) in zip(arrivals, arrivals[1:])]
-    assert min(gaps) > 0.03 and sum(gaps) > 0.15, f"they came together: {gaps}"
+    assert arrivals[-1][1] - arrivals[0][1] > 0.1, "they came together"
 
 
 def test_curl_prints_a_line_when_its_word_is_there(server):
-    body = '{"pipeline":"my_user/my_pipeline:v1","inputs":[{"type":"string","value":"hello there"}]}'
+    body = '{"pipeline":"my_user/my_pipeline:v1","inputs":[{"type":"string","value":"a b c d"}]}'
     command = ["curl", "-sSN", "-X", "POST", f"{server.url}/v4/runs/stream", "-H", "Authorization: Bearer token",
                "-H", "Content-Type: application/json", "-d", body]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as process:
         arrivals = [(json.loads(line), time.monotonic()) for line in process.stdout]
     assert process.returncode == 0
     assert [line["outputs"] for line, _ in arrivals] == [
-        [{"type": "string", "value": word, "file": None}] for word in ("hello ", "there ")]
-    assert arrivals[1][1] - arrivals[0][1] > 0.05
+        [{"type": "string", "value": word, "file": None}] for word in ("a ", "b ", "c ", "d ")]
+    assert arrivals[-1][1] - arrivals[0][1] > 0.15
 
 
 def test_check_shows_the_variables_of_every_example():
@@ -205,9 +203,10 @@ def test_two_workers_stream_while_one_of_them_is_slow(start):
     """What a plain generator does in one worker is no matter of another's."""
     server = start(f"{WORDS}={source('my_module', 'my_pipeline')}", f"ex/numbers:v1={source('flood', 'numbers')}",
                    options=PYTHON)
-    slow = threading.Thread(target=lambda: list(stream_pipeline(WORDS, "word " * 10, url=server.url)))
-    slow.start()
+    slow = stream_pipeline(WORDS, "word " * 100, url=server.url)
+    assert next(slow).outputs_formatted() == ["word "]
     began = time.monotonic()
     assert len(list(stream_pipeline("ex/numbers:v1", 1000, "x", 0, url=server.url))) == 1000
-    assert time.monotonic() - began < 0.9 * SLOWNESS and slow.is_alive()
-    slow.join(30)
+    assert time.monotonic() - began < 5, "it waited for a run of ten seconds"
+    assert next(slow).outputs_formatted() == ["word "]
+    slow.close()
