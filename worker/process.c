@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "millrace/protocol.h"
+#include "worker/isolate.h"
 #include "worker/leave.h"
 
 static void process_follow_parent(pid_t parent);
@@ -25,6 +26,7 @@ void process_prepare(pid_t parent, uint32_t index)
     process_follow_parent(parent);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
         leave(WORKER_EXIT_ATTACH, "PR_SET_NO_NEW_PRIVS: %s", strerror(errno));
+    (void)isolate(); /* as far as this kernel can: docs/faults.md says what is left without it */
     process_keep_descriptors();
     process_reset_signals();
     process_show_index(index);
