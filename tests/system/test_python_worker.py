@@ -169,6 +169,8 @@ def test_a_run_that_does_not_start_is_one_error_line(server):
     lines = server.lines(pointer("failing"), "x")
     assert failure(lines) == ([], lines[0]["error"])
     assert lines[0]["error"]["message"] == "ValueError('never started')"
+    assert "in refuse" in lines[0]["error"]["traceback"]
+    assert "millrace_worker" not in lines[0]["error"]["traceback"]
 
 
 @pytest.mark.parametrize("name, why", [("lists_nothing", "the pipeline has 1 outputs, this run returned 0"),
@@ -323,6 +325,7 @@ def test_a_client_that_leaves_closes_an_asynchronous_generator_in_its_task(concu
 def test_an_asynchronous_failure_is_an_error_line(concurrent, how, chunks, message):
     sent, error = failure(concurrent.lines(pointer("async_misbehave"), how))
     assert (sent, error["message"]) == (chunks, message)
+    assert "millrace_worker" not in (error["traceback"] or "")
 
 
 def test_a_task_that_exits_ends_neither_the_worker_nor_the_run(concurrent):
