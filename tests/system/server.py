@@ -198,9 +198,7 @@ class Server:
 
     def cpu_s(self):
         """Processor time the server itself has used."""
-        with open(f"/proc/{self.process.pid}/stat", encoding="ascii") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return process_cpu_s(self.process.pid)
 
     def is_alive(self):
         return self.process.poll() is None
@@ -263,13 +261,30 @@ def wait_until(is_true, timeout_s=10 * SLOWNESS, what="the condition"):
         time.sleep(0.01)
 
 
+def process_fields(pid):
+    """What /proc says of the process behind its name: the state, and then numbers."""
+    with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
+        return file.read().rsplit(")", 1)[1].split()
+
+
 def process_exists(pid):
     """Whether it runs; one that is dead and waits to be reaped does not."""
     try:
-        with open(f"/proc/{pid}/stat", encoding="ascii", errors="replace") as file:
-            return file.read().rsplit(")", 1)[1].split()[0] not in ("Z", "X")
+        return process_fields(pid)[0] not in ("Z", "X")
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def process_cpu_s(pid):
+    """Processor time the process has used."""
+    fields = process_fields(pid)
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def process_is_stuck(pid):
+    """Of a worker with one run that has nothing to wait for: it sleeps nevertheless, or computes and
+    computes."""
+    return process_fields(pid)[0] == "S" or process_cpu_s(pid) > 0.1
 
 
 def load_json(text):

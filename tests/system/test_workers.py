@@ -8,7 +8,7 @@ import time
 import pytest
 
 import wire
-from server import IS_SANITIZED, SLOWNESS, example, process_exists, wait_until
+from server import IS_SANITIZED, SLOWNESS, example, process_exists, process_is_stuck, wait_until
 
 NUMBERS = "local/numbers:v1"
 MISBEHAVE = "local/misbehave:v1"
@@ -94,6 +94,25 @@ def test_kill_9_in_mid_stream_costs_that_workers_run_alone_and_the_worker_is_bac
     for stream in streams:
         with stream:
             assert [wire.output_of(line)["i"] for line in stream] == [1, 2, 3, 4]
+
+
+def test_kill_9_in_a_flood_again_and_again(healthy):
+    """Full rings, full windows, a send in flight: nothing of the dead worker is touched any more."""
+    server = healthy
+    for count in (1, 10, 100, 1000, 3000):
+        mark = server.log_mark()
+        with server.stream(NUMBERS, 10_000_000, "x" * 100, 0) as stream:
+            heard = [stream.next() for _ in range(count)]
+            victim = busy_worker(server, NUMBERS)
+            os.kill(victim["pid"], signal.SIGKILL)
+            chunks, error = split_failure(heard + list(stream))
+        assert_counts_up(chunks)
+        assert "signal 9" in error["message"]
+        assert stream.trailers["Millrace-Run-Lines"] == str(len(chunks))
+        server.wait_worker(NUMBERS, victim["index"], victim["pid"], mark)
+        for stream in [server.stream(NUMBERS, 3, "x", 5) for _ in range(2)]:
+            with stream:
+                assert_counts_up(stream.all(), 3)
 
 
 def test_a_connection_whose_run_lost_its_worker_takes_the_next_run(healthy):
@@ -232,6 +251,7 @@ def test_a_hung_run_that_is_deleted_is_answered_at_once_and_its_worker_replaced(
     with healthy.stream(MISBEHAVE, how, 2, 0) as stream:
         first = stream.next()
         victim = busy_worker(healthy, MISBEHAVE)
+        wait_until(lambda: process_is_stuck(victim["pid"]))
         began = time.monotonic()
         answer = healthy.ask("DELETE", f"/v4/runs/{first['id']}")
         assert answer.status == 200
@@ -254,6 +274,7 @@ def test_a_hung_run_whose_client_left_costs_its_worker_and_the_runs_beside_it(he
     with healthy.stream(MISBEHAVE, "hang", 1, 0) as hung:
         hung.next()
         victim = busy_worker(healthy, MISBEHAVE)
+        wait_until(lambda: process_is_stuck(victim["pid"]))
         with healthy.stream(MISBEHAVE, "nan", 1, 0) as elsewhere:
             assert len(elsewhere.all()) == 2
         with healthy.stream(NUMBERS, 200, "other", 2) as other:
@@ -266,13 +287,14 @@ def test_a_hung_run_whose_client_left_costs_its_worker_and_the_runs_beside_it(he
 
 def test_runs_beside_a_hung_one_fail_with_the_reason_when_its_worker_is_killed(start):
     server = start(example("misbehave.so"), options=["--concurrency", "3", "--cancel-grace", "100ms"])
-    # In its pipe, before there is a stream: the others are behind it and never get a turn.
-    with server.stream(MISBEHAVE, "hang", -1, 0):
-        wait_until(lambda: server.workers(MISBEHAVE)[0]["active"] == 1)
-        [hung] = server.get("/v4/runs").json()["data"]
+    with server.stream(MISBEHAVE, "spin", 1, 1) as hung:
+        first = hung.next()
+        # It computes, and will not stop: the others never get a turn.
+        pid = server.workers(MISBEHAVE)[0]["pid"]
+        wait_until(lambda: process_is_stuck(pid))
         beside = [server.stream(MISBEHAVE, "nan", 1, 0) for _ in range(2)]
         wait_until(lambda: server.workers(MISBEHAVE)[0]["active"] == 3)
-        server.ask("DELETE", f"/v4/runs/{hung['id']}")
+        server.ask("DELETE", f"/v4/runs/{first['id']}")
         for stream in beside:
             with stream:
                 chunks, error = split_failure(stream.all())

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: MIT
+"""Workers are replaced in an orderly way: after enough runs, when too large, when their device is broken."""
+
+import wire
+from server import example, process_exists, wait_until
+
+NUMBERS = "local/numbers:v1"
+MISBEHAVE = "local/misbehave:v1"
+
+
+def numbers(server, count=3, pace_ms=0):
+    lines = server.lines(NUMBERS, count, "x", pace_ms)
+    assert [wire.output_of(line)["i"] for line in lines] == list(range(count))
+
+
+def retired(server):
+    return server.log_since(0, " worker_retire ")
+
+
+def test_a_worker_is_replaced_after_its_runs_and_no_run_notices(start):
+    server = start(example("numbers.so"), options=["--recycle-runs", "3"])
+    pids = [server.workers(NUMBERS)[0]["pid"]]
+    for _ in range(10):
+        numbers(server)
+    wait_until(lambda: len(server.log_since(0, " worker_ready ")) == 4)
+    pids.append(server.workers(NUMBERS)[0]["pid"])
+    assert len(retired(server)) == 3
+    assert pids[0] != pids[1] and not process_exists(pids[0])
+    assert len(server.log_since(0, r" worker_exit .* exited with code 0")) == 3
+    assert server.metric(f'millrace_runs_total{{pipeline="{NUMBERS}",end="failed"}}') == 0
+    assert server.metric("millrace_worker_kills_total") == 0
+
+
+def test_a_worker_finishes_its_runs_before_it_is_replaced(start):
+    server = start(example("numbers.so"), options=["--recycle-runs", "2", "--concurrency", "2"])
+    with server.stream(NUMBERS, 60, "long", 10) as long:
+        long.next()
+        for _ in range(2):
+            numbers(server)
+        server.wait_log(" worker_retire ")
+        # The next run waits for the successor; the long one goes on, on a worker that takes no more.
+        with server.stream(NUMBERS, 1, "next", 0) as waiting:
+            assert [wire.output_of(line)["i"] for line in long] == list(range(1, 60))
+            assert len(waiting.all()) == 1
+    assert server.log_since(0, " worker_kill ") == []
+
+
+def test_a_worker_that_grew_is_replaced(start):
+    server = start(example("numbers.so"), options=["--recycle-memory", "1k"])
+    numbers(server)
+    assert "memory" in server.wait_log(" worker_retire .*")[0]
+    numbers(server)
+
+
+def test_a_worker_whose_device_failed_is_replaced_and_the_other_serves_on(start):
+    server = start(example("misbehave.so"), options=["--workers", "2"])
+    with server.stream(MISBEHAVE, "fail", 1, 0) as stream:
+        assert stream.all()[-1]["error"]["type"] == "cuda_oom"
+    index = int(server.wait_log(r" worker_retire .* worker=(\d) .*device")[1])
+    for _ in range(4):
+        assert [wire.output_of(line) for line in server.lines(MISBEHAVE, "nan", 1, 0)] == [0, None]
+    wait_until(lambda: len(server.log_since(0, f" worker_ready .* worker={index} ")) == 2)
+
+
+def test_where_a_crash_was_is_in_the_log_and_shown_to_clients_where_that_is_asked_for(start):
+    for options, is_shown in ((["--crash-traceback"], True), ([], False)):
+        server = start(example("misbehave.so"), options=options)
+        error = server.lines(MISBEHAVE, "crash", 1, 0)[-1]["error"]
+        assert "signal 11 (SIGSEGV)" in error["message"]
+        crash = server.wait_log(r' worker_crash .* signal=11 .*text="(.*)"')[1]
+        assert "misbehave.so" in crash
+        assert ("misbehave.so" in error["traceback"]) if is_shown else error["traceback"] is None
