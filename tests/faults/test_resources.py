@@ -1,0 +1,202 @@
+# SPDX-License-Identifier: MIT
+"""No descriptors, no memory, no room for the log, a clock that jumps: while a run is in each of its phases."""
+
+import contextlib
+import json
+import os
+import re
+import resource
+import signal
+import struct
+import time
+
+import pytest
+
+import wire
+from phases import COUNT, FAULTS, PHASES, Held, worker
+from server import IS_SANITIZED, SLOWNESS, example, wait_until
+
+OPTIONS = ["--cancel-grace", "300ms", "--keepalive", "0", "--log-level", "debug", "--max-connections", "64",
+           "--output-memory", "16m"]
+
+
+@pytest.fixture
+def server(start, built):
+    return start(f"{FAULTS}={built('faults')}", example("numbers.so"), options=OPTIONS)
+
+
+def finish(held):
+    """The run goes on to its end, and is whole."""
+    held.release()
+    lines = list(held.stream)
+    assert len(lines) == held.count - (COUNT - 1 if held.phase == "streaming" else 0), lines[-1:]
+    assert held.stream.trailers["Millrace-Run-State"] == "completed"
+
+
+def held_at(server, phase):
+    """A run that goes on by itself when it is released, or a moment later."""
+    return Held(server, phase, "brief")
+
+
+@contextlib.contextmanager
+def limited(server, kind, value):
+    before = resource.prlimit(server.process.pid, kind)
+    resource.prlimit(server.process.pid, kind, (value, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(server.process.pid, kind, before)
+
+
+def kill_worker_until(server, mark, pattern):
+    """In the starting phase: the next worker cannot start while the limit holds."""
+    os.kill(worker(server)["pid"], signal.SIGKILL)
+    server.wait_log(pattern, mark)
+
+
+@pytest.fixture
+def crowded(start, built):
+    """A server that inherited so many descriptors that it cannot have all it counts on."""
+    limit = 64 + 2 * 8 + 16
+    inherited = [os.open("/dev/null", os.O_RDONLY) for _ in range(60)]
+    assert max(inherited) < limit
+    try:
+        return start(f"{FAULTS}={built('faults')}", example("numbers.so"), inherited=inherited,
+                     command=("prlimit", f"--nofile={limit}"), options=[*OPTIONS, "--max-connections", "16"])
+    finally:
+        for fd in inherited:
+            os.close(fd)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_descriptors(crowded, figure, phase):
+    """Runs on open connections go on; new clients wait in the backlog; a worker that cannot be started is
+    tried again; all is well when there are descriptors again."""
+    server = crowded
+    mark = server.log_mark()
+    with held_at(server, phase) as held, server.connect() as idle:
+        idle.request("GET", "/livez")
+        assert idle.response().status == 200
+        with contextlib.ExitStack() as crowd:
+            # More than there are descriptors, and more than those that a dead worker gives back.
+            waiting = [crowd.enter_context(server.connect()) for _ in range(40)]
+            server.wait_log(" accept_failed ", mark)
+            if phase == "starting":
+                held.release()
+                [pid] = {int(found[1]) for line in server.log_since(mark, " worker_start ")
+                         if (found := re.search(rf"pipeline={FAULTS} .*pid=(\d+)", line))}
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+                server.wait_log(" worker_start_failed ", mark)
+            else:
+                finish(held)
+            idle.request("GET", "/livez")
+            assert idle.response().status == 200
+        began = time.monotonic()
+        if phase == "starting":
+            finish(held)
+        assert server.get("/livez").status == 200
+        figure(f"{len(waiting)} clients too many; served {(time.monotonic() - began) * 1000:.0f} ms after they left")
+    wait_until(lambda: server.metric("millrace_connections") == 1)
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.skipif(IS_SANITIZED, reason="address space cannot be limited under a sanitizer")
+def test_memory(server, figure, phase):
+    """A request that needs memory that is not there gets 503, or its connection is closed; the others go on; a
+    worker that cannot be started is tried again."""
+    mark = server.log_mark()
+    body = wire.run_body(FAULTS, ["none", "first" + " " * 12_000_000, COUNT])
+    with held_at(server, phase) as held:
+        with open(f"/proc/{server.process.pid}/statm", encoding="ascii") as file:
+            size = int(file.read().split()[0]) * os.sysconf("SC_PAGE_SIZE")
+        with limited(server, resource.RLIMIT_AS, size + (1 << 20)):
+            began = time.monotonic()
+            refused = []
+            for _ in range(3):
+                try:
+                    with server.connect() as connection:
+                        connection.request("POST", "/v4/runs/stream", body)
+                        refused.append(connection.response().status)
+                except (wire.Closed, BrokenPipeError, ConnectionResetError):
+                    refused.append("closed")
+            took = time.monotonic() - began
+            assert set(refused) <= {503, "closed"}, refused
+            if phase == "starting":
+                kill_worker_until(server, mark, r" worker_(start_failed|exit) ")
+                held.release()
+            else:
+                finish(held)
+        if phase == "starting":
+            finish(held)
+        figure(f"refused with {', '.join(str(item) for item in refused)} in {took * 1000:.0f} ms")
+    assert len(server.lines(FAULTS, "none", "first", COUNT)) == COUNT
+
+
+@pytest.fixture
+def mute(start, built):
+    """A server whose log goes to a full disk: what the kernel says there is what it says for /dev/full."""
+    return start(f"{FAULTS}={built('faults')}", example("numbers.so"), options=OPTIONS, deaf=True,
+                 command=("/bin/sh", "-c", 'exec "$0" "$@" 2>/dev/full'))
+
+
+@pytest.mark.parametrize("phase", PHASES)
+def test_disk(mute, figure, phase):
+    """Nothing but log lines is lost, and they are counted."""
+    began = time.monotonic()
+    if phase == "starting":
+        pid = worker(mute)["pid"]
+        os.kill(pid, signal.SIGKILL)
+        lines = mute.lines(FAULTS, "none", "first", COUNT)
+    elif phase == "queued":
+        with mute.stream(FAULTS, "brief", "first", COUNT) as ahead, mute.stream(FAULTS, "none", "first", COUNT) as one:
+            assert len(ahead.all()) == COUNT
+            lines = one.all()
+    else:
+        lines = mute.lines(FAULTS, "brief", phase, COUNT)
+    assert [wire.output_of(line) for line in lines] == list(range(COUNT))
+    took = time.monotonic() - began
+    assert took < 2 * SLOWNESS
+    lost = mute.metric("millrace_log_lines_dropped_total")
+    # As many as there were, not one more for each that could not be said.
+    assert 2 <= lost < 50
+    figure(f"run complete after {took * 1000:.0f} ms, {lost:.0f} lines lost")
+
+
+@pytest.fixture
+def jumpy(start, built, tmp_path):
+    """A server, and a function that makes its wall clock jump by so many seconds."""
+    if IS_SANITIZED:
+        pytest.skip("nothing can be preloaded before a sanitizer")
+    path = tmp_path / "jump"
+    path.write_bytes(struct.pack("=q", 0))
+
+    def jump(seconds):
+        with open(path, "r+b") as file:
+            file.write(struct.pack("=q", seconds))
+
+    return start(f"{FAULTS}={built('faults')}", example("numbers.so"), options=OPTIONS,
+                 environment={"LD_PRELOAD": built("clock"), "CLOCK_JUMP": str(path)}), jump
+
+
+@pytest.mark.parametrize("seconds", [86400, -86400])
+@pytest.mark.parametrize("phase", PHASES)
+def test_clock(jumpy, figure, phase, seconds):
+    """Limits and pauses are measured on the monotonic clock: a jump of the wall clock ends and delays nothing,
+    and is seen in updated_at alone."""
+    server, jump = jumpy
+    with held_at(server, phase) as held:
+        began = time.monotonic()
+        jump(seconds)
+        held.release()
+        lines = [json.loads(line) for line in held.stream.raw_lines()]
+        took = time.monotonic() - began
+        assert all(line["error"] is None for line in lines)
+        assert held.stream.trailers["Millrace-Run-State"] == "completed"
+        moved = lines[-1]["updated_at"] - lines[-1]["created_at"]
+        if phase != "finishing":  # else its lines were made before
+            assert abs(moved - seconds) < 60
+        assert took < 2 * SLOWNESS
+    assert server.get("/v4/runs").status == 200
+    figure(f"run complete {took * 1000:.0f} ms after a jump of {seconds} s")
+    assert not [line for line in server.log if re.search(r"error=timeout|client_stalled|worker_kill", line)]
