@@ -23,7 +23,7 @@ BODY_GRACE_S = 10
 def server(start_shared):
     return start_shared(example("numbers.so"),
                         options=["--concurrency", "8", "--body-limit", "100k", "--head-timeout", "400ms",
-                                 "--idle-timeout", "700ms", "--max-connections", "64"])
+                                 "--idle-timeout", "700ms"])
 
 
 @pytest.fixture(scope="module", autouse=True)
