@@ -21,6 +21,8 @@
 
 #define RECLAIM_BATCH_COUNT 4096u
 #define PIPES_GRACE_MS 200u
+/* A process that ends closes its socket first; one that only closes its socket is of no use. */
+#define HANG_UP_GRACE_MS 500u
 
 static struct pipeline *pipeline_of(struct loop *loop, const struct worker *worker)
 {
@@ -440,8 +442,10 @@ void supervisor_on_socket(struct loop *loop, const struct uring_event *event)
     if (!worker || worker->state == WORKER_EMPTY)
         return;
     messages_read(loop, worker);
-    if (!event->more && worker->state != WORKER_EMPTY && event->result > 0 &&
-        !(event->result & (POLLHUP | POLLERR)))
+    bool has_hung_up = event->result > 0 && event->result & (POLLHUP | POLLERR);
+    if (has_hung_up && worker->state == WORKER_READY)
+        timer_set(&loop->timers, &worker->timer, loop->now_ms + HANG_UP_GRACE_MS);
+    if (!event->more && worker->state != WORKER_EMPTY && event->result > 0 && !has_hung_up)
         uring_poll(loop->uring, worker->socket, ref_of(worker, URING_SOCKET));
 }
 
@@ -490,7 +494,9 @@ void supervisor_on_timer(struct loop *loop, struct worker *worker)
     case WORKER_STOPPING:
         supervisor_event(loop, worker, WORKER_EV_TIMEOUT, "it did not stop in time");
         break;
-    case WORKER_READY:
+    case WORKER_READY: /* nothing else sets it then */
+        supervisor_event(loop, worker, WORKER_EV_MISBEHAVED, "it closed its socket");
+        break;
     case WORKER_DYING:
     case WORKER_STATE_COUNT:
         break;

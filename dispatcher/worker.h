@@ -69,7 +69,7 @@ struct worker {
     struct output_pipe *pipes; /* two: stdout and stderr; owned */
     uint32_t pipe_busy_count;
 
-    struct timer timer; /* back-off, start timeout, grace to stop or die */
+    struct timer timer; /* back-off, start timeout, grace to stop or die, after a hang-up */
     uint64_t started_ms;
     uint32_t failure_streak; /* starts in a row without a completed run */
     uint64_t restart_count;
