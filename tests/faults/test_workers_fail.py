@@ -41,8 +41,9 @@ ENDS_BY_LIMIT = ("SIGSTOP", "loop")
 
 
 @pytest.fixture
-def server(start, built, fault):
+def server(request, start, built):
     options, command = list(OPTIONS), ()
+    fault = request.getfixturevalue("fault") if "fault" in request.fixturenames else None
     if fault == "memory":
         if IS_SANITIZED:
             pytest.skip("address space cannot be limited under a sanitizer")
@@ -184,6 +185,20 @@ def test_worker_while_starting(server, figure, fault):
     wait_until(lambda: worker(server)["state"] == "ready")
     assert_serves_again(server)
     assert server.get("/readyz").status == 200
+
+
+def test_worker_that_only_hangs_up_is_replaced(server, figure):
+    """Its rings still work, but a request too large for them cannot reach it."""
+    mark = server.log_mark()
+    pid = worker(server)["pid"]
+    assert len(server.lines(FAULTS, "hang_up", "first", COUNT)) == COUNT
+    began = time.monotonic()
+    lines = server.lines(FAULTS, "none", "first" + " " * 300_000, COUNT)
+    took = time.monotonic() - began
+    assert [wire.output_of(line) for line in lines] == list(range(COUNT))
+    server.wait_log(r" worker_kill .*it closed its socket", mark)
+    assert worker(server)["pid"] != pid
+    figure(f"a large request was served after {took * 1000:.0f} ms")
 
 
 def kill_in_startup(server):

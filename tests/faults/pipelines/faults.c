@@ -113,6 +113,12 @@ static void close_descriptors(void)
         close(fd);
 }
 
+/* Only the way to tell it of a request too large for the ring. */
+static void hang_up(void)
+{
+    close(6);
+}
+
 static const struct {
     const char *how;
     void (*act)(void);
@@ -121,6 +127,7 @@ static const struct {
     {"stop", stop},         {"hang", hang},          {"spin", spin},
     {"allocate", allocate}, {"scribble", scribble},  {"close", close_descriptors},
     {"watch", watch},       {"patient", be_patient}, {"brief", be_brief},
+    {"hang_up", hang_up},
 };
 
 static void act(const char *how)
