@@ -6,6 +6,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -14,6 +15,10 @@
 #include "dispatcher/loop.h"
 
 #define ACCEPT_RETRY_MS 50u
+/* A server that was killed may keep its address for a moment: the kernel ends its io_uring, which
+ * holds the socket, behind it. */
+#define LISTEN_TRY_COUNT 40u
+#define LISTEN_RETRY_MS 50
 #define BACKLOG 4096
 
 /* Splits at the last colon; brackets around an IPv6 address are taken off. */
@@ -69,6 +74,17 @@ static int socket_listen(const struct addrinfo *info)
     return fd;
 }
 
+/* Before there is a loop that must not wait. */
+static int socket_listen_patiently(const struct addrinfo *info)
+{
+    int fd = socket_listen(info);
+    for (uint32_t i = 1; fd == -EADDRINUSE && i < LISTEN_TRY_COUNT; i++) {
+        poll(NULL, 0, LISTEN_RETRY_MS);
+        fd = socket_listen(info);
+    }
+    return fd;
+}
+
 int listener_open(struct listener *out, const char *address, char *reason, size_t reason_bytes)
 {
     char host[64];
@@ -85,7 +101,7 @@ int listener_open(struct listener *out, const char *address, char *reason, size_
         snprintf(reason, reason_bytes, "%s: %s", address, gai_strerror(error));
         return -EINVAL;
     }
-    int fd = socket_listen(info);
+    int fd = socket_listen_patiently(info);
     freeaddrinfo(info);
     if (fd < 0) {
         snprintf(reason, reason_bytes, "%s: %s%s", address, strerror(-fd),
