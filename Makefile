@@ -218,8 +218,9 @@ valgrind: ## unit and model tests under valgrind
 	@deploy/deps build demo test
 	@$(MAKE) run-valgrind
 .PHONY: run-valgrind
-run-valgrind: $(call picked,$(UNITS) $(filter $(B)/tests/model/%,$(RINGS)))
-	@tests/run --under '$(VALGRIND)' $(if $(T),--only '$(T)') $^
+# valgrind 3.19 does not know pidfd_open(2), without which no worker can be started.
+run-valgrind: $(call picked,$(filter-out %/test_worker_spawn,$(UNITS)) $(filter $(B)/tests/model/%,$(RINGS)))
+	@N=3000 tests/run --under '$(VALGRIND)' $(if $(T),--only '$(T)') $^
 
 SECONDS_PER_TARGET ?= 30
 fuzz: ## libFuzzer on every target, SECONDS_PER_TARGET=30 each
