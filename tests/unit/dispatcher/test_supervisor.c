@@ -1,0 +1,411 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_supervisor.c - how workers are started, heard, replaced and ended, on the stage.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/unit/dispatcher/stage_run.h"
+
+#include <cmocka.h>
+
+#include "tests/unit/shm/ring_memory.h"
+
+static struct answer answer;
+
+static int scene_open(void **state)
+{
+    (void)state;
+    stage_open(&(struct stage_options){.queue_count_max = 3});
+    return 0;
+}
+
+static int scene_open_starting(void **state)
+{
+    (void)state;
+    stage_open(&(struct stage_options){.no_hello = true});
+    return 0;
+}
+
+static int scene_close(void **state)
+{
+    (void)state;
+    answer_finish(&answer);
+    stage_close();
+    return 0;
+}
+
+static struct worker *worker(void)
+{
+    return &stage.loop->workers[0];
+}
+
+static void die(void)
+{
+    stage_exit(0, CLD_KILLED, SIGSEGV);
+    stage_settle();
+}
+
+/* The worker starts `ms` from now, and not a millisecond earlier. */
+static void expect_start_after(uint64_t ms)
+{
+    uint32_t before = stage.spawn_count;
+    stage_later(ms - 1);
+    assert_int_equal(stage.spawn_count, before);
+    stage_later(1);
+    assert_int_equal(stage.spawn_count, before + 1);
+}
+
+static void expect_killed(const char *why)
+{
+    assert_int_equal(worker()->state, WORKER_DYING);
+    assert_int_equal(stage.workers[0].kill_count, 1);
+    if (!strstr(worker()->kill_reason, why))
+        fail_msg("killed, but for \"%s\"", worker()->kill_reason);
+}
+
+/* ---- starting ---- */
+
+static void a_worker_that_dies_comes_back_after_twice_the_time_each_time(void **state)
+{
+    (void)state;
+    uint64_t wait_ms = WORKER_BACKOFF_MS_MIN;
+    for (int i = 0; i < 14; i++) {
+        die();
+        assert_int_equal(worker()->state, WORKER_EMPTY);
+        expect_start_after(wait_ms);
+        wait_ms = 2 * wait_ms < WORKER_BACKOFF_MS_MAX ? 2 * wait_ms : WORKER_BACKOFF_MS_MAX;
+    }
+    assert_int_equal(wait_ms, WORKER_BACKOFF_MS_MAX);
+}
+
+static void a_completed_run_makes_the_pause_short_again(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        die();
+        stage_later(WORKER_BACKOFF_MS_MAX);
+    }
+    stage_hello(0);
+    stage_settle();
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    stage_run_end(&run);
+    stage_settle();
+    die();
+    expect_start_after(WORKER_BACKOFF_MS_MIN);
+}
+
+static void a_process_that_cannot_be_started_is_tried_again(void **state)
+{
+    (void)state;
+    stage.spawn_error = EAGAIN;
+    die();
+    stage_later(WORKER_BACKOFF_MS_MIN);
+    assert_int_equal(worker()->state, WORKER_EMPTY);
+    assert_int_equal(worker()->segment.fd, -1);
+    assert_int_equal(worker()->socket, -1);
+    stage.spawn_error = 0;
+    expect_start_after(2 * WORKER_BACKOFF_MS_MIN);
+    stage_hello(0);
+    stage_settle();
+    assert_int_equal(worker()->state, WORKER_READY);
+}
+
+static void a_new_process_finds_a_new_segment(void **state)
+{
+    (void)state;
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    stage_run_number(&run);
+    die();
+    stage_later(WORKER_BACKOFF_MS_MIN);
+    assert_true(ring_is_empty(&stage.workers[0].requests));
+    assert_int_equal(slot_load(&stage.workers[0].segment.slots[0]).state, SLOT_FREE);
+    stage_hello(0);
+    stage_settle();
+    struct stage_run again = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    stage_run_number(&again);
+    stage_run_end(&again);
+    stage_settle();
+    answer_of(&answer, again.client);
+    assert_true(answer.complete);
+    assert_int_equal(answer.line_count, 1);
+}
+
+static void who_is_not_ready_in_time_is_killed(void **state)
+{
+    (void)state;
+    stage_later(stage.config.start_timeout_ms - 1);
+    assert_int_equal(stage.workers[0].kill_count, 0);
+    stage_later(1);
+    expect_killed("it was not ready in time");
+}
+
+static void who_is_loaded_but_never_ready_is_killed(void **state)
+{
+    (void)state;
+    stage_hello(0);
+    struct stage_worker *process = &stage.workers[0];
+    char packet[512];
+    assert_true(recv(worker()->socket, packet, sizeof(packet), MSG_DONTWAIT | MSG_PEEK) > 0);
+    /* HELLO alone: what follows is taken out of the socket. */
+    ssize_t hello = recv(worker()->socket, packet, sizeof(packet), MSG_DONTWAIT);
+    char ready[64];
+    assert_true(recv(worker()->socket, ready, sizeof(ready), MSG_DONTWAIT) > 0);
+    assert_int_equal(send(process->socket, packet, (size_t)hello, MSG_DONTWAIT), hello);
+    stage_settle();
+    assert_int_equal(worker()->state, WORKER_LOADED);
+    stage_later(stage.config.start_timeout_ms);
+    expect_killed("it was not ready in time");
+}
+
+/* ---- hearing ---- */
+
+static void ready_before_hello_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    stage_message(0, MESSAGE_READY, NULL, 0);
+    stage_pass();
+    expect_killed("it said READY out of turn");
+}
+
+static void a_hello_that_cannot_be_read_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    stage_message(0, MESSAGE_HELLO, "\x80", 1);
+    stage_pass();
+    expect_killed("");
+}
+
+static void a_failure_that_cannot_be_read_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    stage_message(0, MESSAGE_FAILED, "\x93", 1);
+    stage_pass();
+    expect_killed("it sent a failure that cannot be read");
+}
+
+static void a_message_of_an_unknown_kind_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    stage_message(0, MESSAGE_KIND_COUNT, NULL, 0);
+    stage_pass();
+    expect_killed("it sent an unknown message");
+}
+
+static void send_raw(const void *bytes, size_t count)
+{
+    assert_int_equal(send(stage.workers[0].socket, bytes, count, MSG_DONTWAIT), count);
+    stage_event(
+        (struct uring_event){.ref = stage.workers[0].on_socket, .result = POLLIN, .more = true});
+    stage_pass();
+}
+
+static void a_message_cut_short_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    send_raw("short", 5);
+    expect_killed("it sent a message cut short");
+}
+
+static void a_worker_of_another_build_is_told_from_a_broken_one(void **state)
+{
+    (void)state;
+    struct message message = {
+        .magic = MESSAGE_MAGIC, .version = PROTOCOL_VERSION + 1, .kind = MESSAGE_READY};
+    send_raw(&message, sizeof(message));
+    expect_killed("not of one build");
+}
+
+static void a_worker_whose_source_changed_is_not_served(void **state)
+{
+    (void)state;
+    die();
+    stage_later(WORKER_BACKOFF_MS_MIN);
+    stage.plain_output_count = 1; /* one output more than before */
+    stage_hello(0);
+    stage_pass();
+    expect_killed("the source changed");
+}
+
+static void who_says_why_it_cannot_start_is_left_to_exit_by_itself(void **state)
+{
+    (void)state;
+    stage_message(0, MESSAGE_FAILED, "\x93\x05\xa3why\xc0", 7);
+    stage_pass();
+    assert_int_equal(worker()->state, WORKER_STARTING);
+    assert_int_equal(stage.workers[0].kill_count, 0);
+    assert_string_equal(stage.loop->pipelines[0].failure, "why");
+    stage_exit(0, CLD_EXITED, WORKER_EXIT_STARTUP);
+    stage_settle();
+    assert_string_equal(stage.loop->pipelines[0].failure, "why");
+    expect_start_after(WORKER_BACKOFF_MS_MIN);
+}
+
+static void what_belongs_to_the_last_process_does_not_touch_the_next(void **state)
+{
+    (void)state;
+    struct uring_ref pidfd = stage.workers[0].on_pidfd, bell = stage.workers[0].on_bell,
+                     socket = stage.workers[0].on_socket;
+    die();
+    stage_later(WORKER_BACKOFF_MS_MIN);
+    stage_hello(0);
+    stage_settle();
+    stage_event((struct uring_event){.ref = pidfd, .result = POLLIN});
+    stage_event((struct uring_event){.ref = bell, .result = POLLIN});
+    stage_event((struct uring_event){.ref = socket, .result = POLLIN | POLLHUP});
+    stage_settle();
+    assert_int_equal(worker()->state, WORKER_READY);
+    assert_int_equal(stage.workers[0].kill_count, 0);
+}
+
+/* ---- ends ---- */
+
+static void clients_are_told_how_the_process_ended(void **state)
+{
+    (void)state;
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    stage_exit(0, CLD_EXITED, 3);
+    stage_settle();
+    answer_of(&answer, run.client);
+    assert_non_null(strstr(answer.lines[0], "the worker process exited with code 3"));
+}
+
+static void a_worker_that_served_long_is_replaced_at_once(void **state)
+{
+    (void)state;
+    struct record record;
+    stage.config.recycle_run_count = 2;
+    for (int i = 0; i < 2; i++) {
+        struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+        stage_run_end(&run);
+        stage_settle();
+    }
+    assert_int_equal(worker()->state, WORKER_RETIRING);
+    assert_true(stage_request(0, &record));
+    assert_int_equal(record.kind, RECORD_STOP);
+    uint32_t client = stage_connect(), before = stage.spawn_count;
+    stage_say(client, STREAM_PATH, RUN_BODY, 1); /* waits for the next process */
+    stage_exit(0, CLD_EXITED, 0);
+    stage_settle();
+    stage_later(0);
+    assert_int_equal(stage.spawn_count, before + 1);
+    stage_hello(0);
+    stage_settle();
+    struct stage_run run = {.client = client};
+    assert_true(stage_run_take(&run));
+}
+
+static void a_worker_that_retires_and_does_not_go_is_killed(void **state)
+{
+    (void)state;
+    stage.config.recycle_run_count = 1;
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    stage_run_end(&run);
+    stage_settle();
+    assert_int_equal(worker()->state, WORKER_RETIRING);
+    stage_later(stage.config.cancel_grace_ms - 1);
+    assert_int_equal(stage.workers[0].kill_count, 0);
+    stage_later(1);
+    expect_killed("it did not stop in time");
+}
+
+static void a_stopping_server_lets_runs_finish_and_then_asks_the_worker_to_go(void **state)
+{
+    (void)state;
+    struct record record;
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    loop_stop(stage.loop);
+    stage_settle();
+    assert_int_equal(stage.loop->state, LOOP_DRAINING);
+    assert_false(stage_request(0, &record));
+    stage_run_number(&run);
+    stage_run_end(&run);
+    stage_settle();
+    answer_of(&answer, run.client);
+    assert_true(answer.complete);
+    stage_hang_up(run.client);
+    stage_settle();
+    assert_int_equal(stage.loop->state, LOOP_STOPPING);
+    assert_true(stage_request(0, &record));
+    assert_int_equal(record.kind, RECORD_STOP);
+    stage_exit(0, CLD_EXITED, 0);
+    stage_settle();
+    assert_int_equal(stage.loop->state, LOOP_STOPPED);
+    assert_int_equal(stage.loop->exit_code, 0);
+}
+
+static void a_run_that_is_left_when_the_time_to_stop_is_over_is_told_so(void **state)
+{
+    (void)state;
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    stage_run_number(&run);
+    loop_stop(stage.loop);
+    stage_settle();
+    stage_later(stage.config.stop_timeout_ms);
+    stage_settle();
+    answer_of(&answer, run.client);
+    assert_true(answer.complete);
+    assert_non_null(strstr(answer.lines[answer.line_count - 1], "the server is stopping"));
+    assert_int_equal(slot_cancel_reason(stage_run_slot(&run), run.next.generation), CANCEL_DRAIN);
+}
+
+static void a_worker_that_does_not_stop_is_killed(void **state)
+{
+    (void)state;
+    loop_stop(stage.loop);
+    stage_settle();
+    assert_int_equal(worker()->state, WORKER_STOPPING);
+    stage_later(stage.config.cancel_grace_ms);
+    expect_killed("it did not stop in time");
+    stage_exit(0, CLD_KILLED, SIGKILL);
+    stage_settle();
+    assert_int_equal(stage.loop->state, LOOP_STOPPED);
+}
+
+static void a_second_signal_kills_and_leaves(void **state)
+{
+    (void)state;
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    (void)run;
+    loop_stop(stage.loop);
+    loop_stop(stage.loop);
+    assert_int_equal(stage.workers[0].kill_count, 1);
+    assert_int_equal(stage.loop->state, LOOP_STOPPED);
+    assert_int_not_equal(stage.loop->exit_code, 0);
+}
+
+#define READY_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)
+#define STARTING_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open_starting, scene_close)
+
+int main(void)
+{
+    alarm(60);
+    const struct CMUnitTest tests[] = {
+        READY_TEST(a_worker_that_dies_comes_back_after_twice_the_time_each_time),
+        READY_TEST(a_completed_run_makes_the_pause_short_again),
+        READY_TEST(a_process_that_cannot_be_started_is_tried_again),
+        READY_TEST(a_new_process_finds_a_new_segment),
+        STARTING_TEST(who_is_not_ready_in_time_is_killed),
+        STARTING_TEST(who_is_loaded_but_never_ready_is_killed),
+        STARTING_TEST(ready_before_hello_costs_the_worker_its_life),
+        STARTING_TEST(a_hello_that_cannot_be_read_costs_the_worker_its_life),
+        STARTING_TEST(a_failure_that_cannot_be_read_costs_the_worker_its_life),
+        STARTING_TEST(a_message_of_an_unknown_kind_costs_the_worker_its_life),
+        STARTING_TEST(a_message_cut_short_costs_the_worker_its_life),
+        STARTING_TEST(a_worker_of_another_build_is_told_from_a_broken_one),
+        READY_TEST(a_worker_whose_source_changed_is_not_served),
+        STARTING_TEST(who_says_why_it_cannot_start_is_left_to_exit_by_itself),
+        READY_TEST(what_belongs_to_the_last_process_does_not_touch_the_next),
+        READY_TEST(clients_are_told_how_the_process_ended),
+        READY_TEST(a_worker_that_served_long_is_replaced_at_once),
+        READY_TEST(a_worker_that_retires_and_does_not_go_is_killed),
+        READY_TEST(a_stopping_server_lets_runs_finish_and_then_asks_the_worker_to_go),
+        READY_TEST(a_run_that_is_left_when_the_time_to_stop_is_over_is_told_so),
+        READY_TEST(a_worker_that_does_not_stop_is_killed),
+        READY_TEST(a_second_signal_kills_and_leaves),
+    };
+    return cmocka_run_group_tests_name("supervisor", tests, descriptors_note, descriptors_compare);
+}
