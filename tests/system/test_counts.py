@@ -39,8 +39,8 @@ def test_a_chunk_allocates_nothing_and_shares_its_system_calls(streams, chunks):
     print(many)
     for process in ("worker", "dispatcher"):
         name = f"heap allocations, {process}"
-        # What runs allocate is in both, and buffers may grow once: not one for a thousand chunks.
-        assert many[name] - few[name] <= 64, (name, few[name], many[name])
+        # What runs allocate is in both, and buffers of a run may grow once: not one for a thousand chunks.
+        assert many[name] - few[name] <= 64 + 8 * streams, (name, few[name], many[name])
         assert few[name] <= 100 * streams
     assert many["system calls, dispatcher"] < 0.1 * total
     assert many["doorbell writes, worker to dispatcher"] < 0.05 * total
