@@ -60,7 +60,8 @@ static struct {
     uint16_t port;
     int epoll;
     uint64_t seed, random;
-    uint64_t now_ms, stop_ms;
+    uint64_t now_ms, calm_ms,
+        stop_ms; /* no kills from calm_ms on, so that workers live for a while */
     uint64_t run_count, chunk_count, delete_count, violation_count;
     uint64_t ends[END_COUNT];
 } soak;
@@ -406,7 +407,7 @@ static void soak_run(struct killer *killer)
                 on_readable(client);
         }
         bool is_over = soak.now_ms >= soak.stop_ms;
-        if (!is_over)
+        if (soak.now_ms < soak.calm_ms)
             killer_tick(killer, soak.now_ms, &soak.random);
         is_busy = tick_all(!is_over);
     }
@@ -443,7 +444,9 @@ int main(int argc, char **argv)
         soak.clients[i].is_deleter = i >= soak.client_count;
     }
     soak.now_ms = now_ms();
-    soak.stop_ms = soak.now_ms + strtoull(argv[3], NULL, 10) * 1000;
+    uint64_t milliseconds = strtoull(argv[3], NULL, 10) * 1000;
+    soak.calm_ms = soak.now_ms + milliseconds / 10 * 9;
+    soak.stop_ms = soak.now_ms + milliseconds;
     struct killer killer = {.server_pid = (pid_t)strtol(argv[2], NULL, 10),
                             .pointer = "soak/numbers:v1",
                             .kills_per_second = (uint32_t)strtoul(argv[6], NULL, 10),
