@@ -42,7 +42,7 @@ def server(start_shared):
 
 @pytest.fixture(scope="module")
 def concurrent(start_shared):
-    return start_shared(*served("numbers", "ticks", "async_misbehave", "async_lockstep", "fat"),
+    return start_shared(*served("numbers", "ticks", "async_misbehave", "async_lockstep", "fat", "slow_to_begin"),
                         options=["--concurrency", "4", "--cancel-grace", f"{GRACE_MS}ms"])
 
 
@@ -346,6 +346,16 @@ def test_a_run_that_swallows_its_cancellation_ends_all_the_same(concurrent):
         pid = concurrent.workers(pointer("async_misbehave"))[0]["pid"]
     wait_until(lambda: concurrent.workers(pointer("async_misbehave"))[0]["active"] == 0, what="a free slot")
     assert concurrent.workers(pointer("async_misbehave"))[0]["pid"] == pid
+
+
+def test_a_run_that_is_cancelled_before_its_task_begins_ends_all_the_same(concurrent):
+    mark = concurrent.log_mark()
+    pid = concurrent.workers(pointer("slow_to_begin"))[0]["pid"]
+    stream = concurrent.stream(pointer("slow_to_begin"))
+    concurrent.wait_log(r'text="about to begin"', mark)
+    stream.close()
+    wait_until(lambda: concurrent.workers(pointer("slow_to_begin"))[0]["active"] == 0, what="a free slot")
+    assert concurrent.workers(pointer("slow_to_begin"))[0]["pid"] == pid
 
 
 def test_an_asynchronous_run_waits_for_its_window_and_goes_on(concurrent):

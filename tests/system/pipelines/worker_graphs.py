@@ -270,6 +270,15 @@ async def exit_in_task():
 async_misbehave = Graph(run_async_misbehave, ["string"])
 
 
+def run_slow_to_begin():
+    print("about to begin")
+    time.sleep(0.5)
+    return run_ticks(10 ** 6, 5)
+
+
+slow_to_begin = Graph(run_slow_to_begin, [])
+
+
 async def run_async_lockstep():
     async def words():
         for word in ("hello", "world"):

@@ -19,9 +19,23 @@ LINES_PER_TURN = 32
 class Driven:
     """A run that a task drives."""
 
-    def __init__(self):
+    def __init__(self, loop):
+        self.loop = loop
         self.task = None
         self.window = None  # a future while a line waits for the window
+
+    def cancel(self):
+        # Behind the task's first step: one that is cancelled before it would never end its run.
+        self.loop.call_soon(self.task.cancel)
+
+    def resume(self):
+        if self.window is not None and not self.window.done():
+            self.window.set_result(None)
+
+    def finish(self):
+        # Its own last step, or the end of memory: then nobody else ends the task.
+        if self.task is not asyncio.current_task(self.loop):
+            self.cancel()
 
 
 class Host:
@@ -101,9 +115,8 @@ class Host:
 
     def finish(self, key):
         run = self.driven.pop(key, None)
-        # Its own last step, or the end of memory: then nobody else ends the task.
-        if run is not None and run.task is not asyncio.current_task(self.loop):
-            run.task.cancel()
+        if run is not None:
+            run.finish()
         _log.flush(key)
 
     def describe(self, exception):
@@ -112,10 +125,10 @@ class Host:
     # ---- driven runs -------------------------------------------------------------------------------
 
     def drive(self, key, outputs):
-        run = self.driven[key] = Driven()
+        run = self.driven[key] = Driven(self.event_loop())
         token = _current.run_key.set(key)
         try:
-            run.task = self.event_loop().create_task(self.drive_to_end(key, run, outputs))
+            run.task = self.loop.create_task(self.drive_to_end(key, run, outputs))
         finally:
             _current.run_key.reset(token)
 
@@ -175,9 +188,7 @@ class Host:
             await self.after(sent, run)
 
     def cancel(self, key):
-        self.driven[key].task.cancel()
+        self.driven[key].cancel()
 
     def resume(self, key):
-        window = self.driven[key].window
-        if window is not None and not window.done():
-            window.set_result(None)
+        self.driven[key].resume()
