@@ -41,9 +41,10 @@ static void world_drop(void *argument)
     guarded_unmap(world, sizeof *world);
 }
 
+/* 1 or 0, whatever the sleeper waits for. */
 static uint32_t asleep_of(struct world *world)
 {
-    return atomic_load_explicit(&world->bell_shared.asleep, memory_order_relaxed);
+    return atomic_load_explicit(&world->bell_shared.asleep, memory_order_relaxed) != 0;
 }
 
 /* What the eventfd counted; 0 when nobody wrote. */
