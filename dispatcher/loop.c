@@ -121,6 +121,7 @@ int loop_init(struct loop *loop, const struct config *config)
     loop->config = config;
     loop->signal_fd = -1;
     log_init(&loop->log, STDERR_FILENO, (enum log_level)config->log_level);
+    oom_watch_init(&loop->oom);
     int rc = listeners_init(loop);
     if (rc != 0)
         return rc;

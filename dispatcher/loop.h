@@ -26,6 +26,7 @@
 #include "dispatcher/listener.h"
 #include "dispatcher/log.h"
 #include "dispatcher/metrics.h"
+#include "dispatcher/oom.h"
 #include "dispatcher/out.h"
 #include "dispatcher/pipeline.h"
 #include "dispatcher/run.h"
@@ -106,6 +107,7 @@ struct loop {
     struct identity identity;
     struct history history;
     struct metrics metrics;
+    struct oom_watch oom;
 };
 
 /* Everything but the processes. 0 or an exit code, after one line on stderr. */

@@ -163,6 +163,7 @@ static void watch(struct loop *loop, struct worker *worker)
     worker->bell = (struct doorbell){&segment->header->worker_bell, worker->bell_fd};
     worker->own_bell = (struct doorbell){&segment->header->dispatcher_bell, worker->own_bell_fd};
     worker->is_corrupt = false;
+    worker->was_oom = false;
     worker->news = 0;
     worker->crash = (struct crash_report){0};
     worker->run_count = 0;
@@ -250,6 +251,12 @@ static void exit_describe(struct loop *loop, struct worker *worker, const siginf
         snprintf(text, text_bytes, "the worker process exited with code %d", info->si_status);
         return;
     }
+    if (info->si_status == SIGKILL && oom_watch_look(&loop->oom)) {
+        worker->was_oom = true;
+        snprintf(text, text_bytes,
+                 "the worker process was killed by signal 9 (SIGKILL): the kernel's OOM killer");
+        return;
+    }
     crash_read(&worker->crash, &worker->segment.header->crash, info->si_status);
     signal_describe(&worker->crash, info->si_status, info->si_code == CLD_DUMPED, text, text_bytes);
     if (worker->crash.number != 0)
@@ -263,7 +270,7 @@ static void exit_describe(struct loop *loop, struct worker *worker, const siginf
 /* All runs that were on the worker, also those whose client was answered before. */
 static void runs_end(struct loop *loop, struct worker *worker, const char *reason)
 {
-    struct run_failure failure = {.type = ERROR_PIPELINE,
+    struct run_failure failure = {.type = worker->was_oom ? ERROR_OOM : ERROR_PIPELINE,
                                   .status = loop->config->pipeline_error_status,
                                   .message = reason,
                                   .message_count = strlen(reason)};

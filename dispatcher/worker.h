@@ -53,6 +53,7 @@ struct worker {
     int own_bell_fd;           /* the loop polls this one */
     char kill_reason[160];     /* while DYING */
     struct crash_report crash; /* of the process that ended last */
+    bool was_oom;              /* likewise: the kernel killed it for memory */
     struct segment segment;
     struct ring_tx requests;
     struct ring_rx replies;

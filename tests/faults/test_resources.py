@@ -200,3 +200,53 @@ def test_clock(jumpy, figure, phase, seconds):
     assert server.get("/v4/runs").status == 200
     figure(f"run complete {took * 1000:.0f} ms after a jump of {seconds} s")
     assert not [line for line in server.log if re.search(r"error=timeout|client_stalled|worker_kill", line)]
+
+
+@pytest.fixture
+def group():
+    """A control group of version 1 or 2 whose memory is limited, below the one of this process."""
+    with open("/proc/self/cgroup", encoding="ascii") as file:
+        lines = [line.rstrip("\n").split(":", 2) for line in file]
+    parents = [f"/sys/fs/cgroup/memory{path}" for _, names, path in lines if names == "memory"]
+    limit = "memory.limit_in_bytes"
+    if not parents:
+        parents, limit = [f"/sys/fs/cgroup{path}" for _, names, path in lines if names == ""], "memory.max"
+    folder = os.path.join(parents[0], f"millrace-faults-{os.getpid()}")
+    try:
+        os.mkdir(folder)
+        with open(os.path.join(folder, limit), "w", encoding="ascii") as file:
+            file.write(str(200 << 20))
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
+        pytest.skip(f"no control group can be made: {error}")
+    yield folder
+
+    def is_removed():
+        with contextlib.suppress(OSError):
+            os.rmdir(folder)
+        return not os.path.exists(folder)
+
+    wait_until(is_removed, what="the control group empty")
+
+
+@pytest.mark.skipif(IS_SANITIZED, reason="a sanitizer needs more memory than the group has")
+def test_oom_killer(group, start, built, figure):
+    """What the kernel kills for memory is `oom`, not just any SIGKILL; a SIGKILL afterwards is one again."""
+    with start(f"{FAULTS}={built('faults')}", options=OPTIONS,
+               command=("/bin/sh", "-c", f'echo $$ >{group}/cgroup.procs; exec "$0" "$@"')) as server:
+        pid = worker(server)["pid"]
+        with server.stream(FAULTS, "devour", "streaming", COUNT) as stream:
+            began = time.monotonic()
+            *chunks, last = list(stream)
+            took = time.monotonic() - began
+        assert [wire.output_of(line) for line in chunks] == list(range(COUNT - 1))
+        assert last["error"]["type"] == "oom"
+        assert "OOM killer" in last["error"]["message"]
+        server.wait_worker(FAULTS, 0, pid)
+        assert len(server.lines(FAULTS, "none", "first", COUNT)) == COUNT
+        with server.stream(FAULTS, "hang", "first", COUNT) as stream:
+            wait_until(lambda: worker(server)["active"] == 1)
+            os.kill(worker(server)["pid"], signal.SIGKILL)
+            assert list(stream)[-1]["error"]["type"] == "pipeline_error"
+    figure(f"killed and told after {took * 1000:.0f} ms")

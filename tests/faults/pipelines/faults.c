@@ -58,6 +58,13 @@ static void allocate(void)
         *memory = 1;
 }
 
+/* Uses it all, until somebody ends this. */
+static void devour(void)
+{
+    for (char *memory; (memory = malloc((size_t)16 << 20)) != NULL;)
+        memset(memory, 1, (size_t)16 << 20);
+}
+
 static void scribble(void)
 {
     char line[512];
@@ -127,7 +134,7 @@ static const struct {
     {"stop", stop},         {"hang", hang},          {"spin", spin},
     {"allocate", allocate}, {"scribble", scribble},  {"close", close_descriptors},
     {"watch", watch},       {"patient", be_patient}, {"brief", be_brief},
-    {"hang_up", hang_up},
+    {"hang_up", hang_up},   {"devour", devour},
 };
 
 static void act(const char *how)
