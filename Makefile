@@ -277,10 +277,12 @@ install: all ## binaries, header, pkg-config file, man pages, examples; DESTDIR=
 	install -D -m 755 $(B)/millrace $(DESTDIR)$(PREFIX)/bin/millrace
 	install -D -m 755 $(B)/millrace-worker $(DESTDIR)$(PREFIX)/libexec/millrace/millrace-worker
 	install -D -m 644 include/millrace/pipeline.h $(DESTDIR)$(PREFIX)/include/millrace/pipeline.h
-	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/doc/millrace/examples
+	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/python
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' deploy/millrace.pc.in \
 		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/millrace.pc
 	install -m 644 docs/examples/*.c $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/
+	install -m 644 docs/examples/python/*.py docs/examples/python/README.md \
+		$(DESTDIR)$(PREFIX)/share/doc/millrace/examples/python/
 	for file in $(patsubst $(B)/python/%,%,$(PYTHON_FILES)); do \
 		install -D -m 644 $(B)/python/$$file $(DESTDIR)$(PREFIX)/lib/millrace/python/$$file || exit 1; \
 	done

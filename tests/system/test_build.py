@@ -46,6 +46,17 @@ def test_an_installed_server_finds_its_worker_for_python(installed):
     assert "pipeline numbers" in found.stdout
 
 
+def test_an_installed_example_in_python_is_what_the_documentation_has_and_loads(installed):
+    examples = installed / "opt/millrace/share/doc/millrace/examples/python"
+    documented = os.listdir(os.path.join(TOP, "docs/examples/python"))
+    assert sorted(os.listdir(examples)) == sorted(name for name in documented if name.endswith((".py", ".md")))
+    if not os.path.exists(os.path.join(TOP, "build", VARIANT, "python/millrace_worker/_ring.abi3.so")):
+        pytest.skip("the extension was not built: python3-dev is missing")
+    found = run([str(installed / "opt/millrace/bin/millrace"), "check", "my_module.py:my_pipeline"], cwd=examples)
+    assert found.returncode == 0, found.stderr
+    assert "pipeline my_pipeline" in found.stdout
+
+
 def test_an_example_compiles_with_nothing_but_the_installed_header(installed, tmp_path):
     found = run(["pkg-config", "--cflags", "--libs", "millrace"],
                 PKG_CONFIG_PATH=str(installed / "opt/millrace/lib/pkgconfig"),
