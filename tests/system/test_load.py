@@ -9,7 +9,7 @@ import subprocess
 import pytest
 
 import wire
-from server import SLOWNESS, example
+from server import SLOWNESS, example, wait_until
 
 NUMBERS = "local/numbers:v1"
 
@@ -174,4 +174,4 @@ def test_log_and_answers_stay_apart_however_many_streams_there_are(start, load_c
     for answer in answers:
         assert len(lines_of(answer, 20)) == 20
         assert not re.search(rb" (info|debug) ", answer)
-    assert len(server.log_since(0, r" run_end .* state=completed lines=20 ")) == 50
+    wait_until(lambda: len(server.log_since(0, r" run_end .* state=completed lines=20 ")) == 50)

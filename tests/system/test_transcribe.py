@@ -2,7 +2,6 @@
 """A real speech recogniser streams the transcript of a real recording while it decodes it."""
 
 import base64
-import time
 
 import pytest
 
@@ -33,12 +32,10 @@ def assert_transcript(lines):
 
 
 def test_partial_transcripts_arrive_while_the_recording_is_decoded(server):
-    began = time.monotonic()
     with server.stream(TRANSCRIBE, RECORDING) as stream:
         assert_transcript(stream.all())
-    took = stream.times[-1] - began
-    # Each was sent when it was found, not with the last.
-    assert stream.times[0] - began < took / 2
+    # Each was sent when it was found, not with the last: between them lies the work of decoding.
+    assert stream.times[-1] - stream.times[0] > 0.2
     assert len(set(stream.times)) > len(stream.times) / 2
 
 
