@@ -109,6 +109,10 @@ static const struct cli_option options[] = {
      .help =
          "the interpreter of Python pipelines, a virtualenv's for example; if not said, python3 "
          "in PATH"},
+    {"python-threads", NULL, CLI_FLAG, MEMBER(config.python_threads),
+     .help =
+         "each run of a plain Python pipeline has a thread of its own, --concurrency of them at "
+         "once in a worker"},
 };
 /* clang-format on */
 
@@ -130,6 +134,7 @@ static int serve_values(struct serve_values *values, const struct cli_words *wor
 static int usage_fill(struct serve_values *values, const struct cli_words *words);
 static int tokens_fill(struct serve_values *values);
 static int limits_fill(struct config *config);
+static uint32_t python_count_of(const struct config *config);
 static int sources_check(const struct config *config);
 static int worker_fill(struct serve_values *values);
 
@@ -182,6 +187,11 @@ static int usage_fill(struct serve_values *values, const struct cli_words *words
         int rc = config_add_pipeline(config, words->items[i], reason);
         if (rc < 0)
             return fail(rc, reason);
+    }
+    if (config->python_threads && python_count_of(config) == 0) {
+        snprintf(reason, sizeof(reason),
+                 "--python-threads is for Python pipelines, and none is served");
+        return fail(-EINVAL, reason);
     }
     for (uint32_t i = 0; i < values->listen.count; i++) {
         int rc = config_add_listen(config, values->listen.items[i], reason);
@@ -242,13 +252,19 @@ static int sources_check(const struct config *config)
     return EXIT_CODE_OK;
 }
 
+static uint32_t python_count_of(const struct config *config)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < config->pipeline_count; i++)
+        count += pipeline_config_is_python(&config->pipelines[i]);
+    return count;
+}
+
 static int worker_fill(struct serve_values *values)
 {
     struct config *config = &values->config;
     char reason[WORKER_REASON_BYTES];
-    uint32_t python_count = 0;
-    for (uint32_t i = 0; i < config->pipeline_count; i++)
-        python_count += pipeline_config_is_python(&config->pipelines[i]);
+    uint32_t python_count = python_count_of(config);
     int rc = 0;
     if (python_count < config->pipeline_count)
         rc = worker_find(values->worker, &config->worker_path, reason);

@@ -61,6 +61,7 @@ struct config {
     char *worker_path;     /* of the millrace-worker binary; NULL: no pipeline needs it */
     char *python_path;     /* of the interpreter; likewise, --python */
     char *python_folder;   /* of the millrace_worker package; likewise */
+    bool python_threads;   /* plain runs of Python have a thread each, --python-threads */
     uint32_t request_ring_bytes;
     uint32_t reply_ring_bytes;
     uint32_t window_bytes; /* --window */

@@ -140,6 +140,7 @@ static int process_start(struct loop *loop, struct worker *worker, struct child_
                       &(struct worker_spawn_options){
                           .worker_path = is_python ? config->python_path : config->worker_path,
                           .python_folder = is_python ? config->python_folder : NULL,
+                          .python_threads = is_python && config->python_threads,
                           .source = source->source,
                           .name = source->name,
                           .pointer = source->pointer,

@@ -19,8 +19,8 @@
 
 #include "millrace/protocol.h"
 
-/* Options that take a value come in pairs; --check and the final NULL are the rest. */
-#define ARGUMENT_COUNT_MAX 16u
+/* Options that take a value come in pairs; flags and the final NULL are the rest. */
+#define ARGUMENT_COUNT_MAX 17u
 
 #define NUMBER_TEXT_BYTES 24u
 #define PYTHON_PATH "PYTHONPATH"
@@ -185,6 +185,8 @@ static int worker_exec(pid_t *pid, const struct worker_spawn_options *options,
     arguments[count++] = index;
     arguments[count++] = "--parent";
     arguments[count++] = parent;
+    if (options->python_threads)
+        arguments[count++] = "--threads";
     if (options->check)
         arguments[count++] = "--check";
     arguments[count++] = NULL;

@@ -32,7 +32,8 @@ struct worker_spawn_options {
     const char *name; /* of the pipeline inside the source; NULL: the only one */
     const char *pointer;
     uint32_t index;
-    bool check; /* load, report, exit: `millrace check` */
+    bool python_threads; /* plain runs of a Python pipeline have a thread each */
+    bool check;          /* load, report, exit: `millrace check` */
     int segment_fd;
     int worker_bell_fd;
     int dispatcher_bell_fd;

@@ -79,6 +79,7 @@ def test_every_command_has_help_in_both_ways_to_ask_for_it(command):
     (["serve", "a.so", "a.so"], "serve: two pipelines are local/a:v1"),
     (["serve", "x=a.so"], "serve: 'x' is not a pointer like me/words:v1"),
     (["serve", "a.so", "--listen", ":0"], "serve: --listen 0.0.0.0:0 can be reached from other machines"),
+    (["serve", "a.so", "--python-threads"], "serve: --python-threads is for Python pipelines, and none is served"),
     (["check"], "check: not enough arguments"),
     (["check", "a.so", "b.so"], "check: too many arguments at 'b.so'"),
     (["run"], "run: not enough arguments"),

@@ -296,6 +296,15 @@ static PyObject *ring_run_id(PyObject *module, PyObject *key)
     return PyUnicode_FromString(run ? run->id : "");
 }
 
+/* check(): a forked child that came back from user code ends. */
+static PyObject *ring_check(PyObject *module, PyObject *nothing)
+{
+    (void)module;
+    (void)nothing;
+    host_py_check_process(&host);
+    return ring_none();
+}
+
 /* forget(): called in a forked child. The segment is not mapped there; the descriptors go now. */
 static PyObject *ring_forget(PyObject *module, PyObject *nothing)
 {
@@ -326,6 +335,7 @@ static PyMethodDef ring_methods[] = {
     {"current", ring_current, METH_NOARGS, NULL},
     {"cancelled", ring_cancelled, METH_O, NULL},
     {"run_id", ring_run_id, METH_O, NULL},
+    {"check", ring_check, METH_NOARGS, NULL},
     {"forget", ring_forget, METH_NOARGS, NULL},
     {NULL, NULL, 0, NULL},
 };

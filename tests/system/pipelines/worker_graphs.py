@@ -2,6 +2,7 @@
 """worker_graphs - Python pipelines for tests of the worker, by what the worker needs of a graph alone."""
 
 import asyncio
+import contextvars
 import ctypes
 import logging
 import os
@@ -173,6 +174,46 @@ class Ended:
 ended = Graph(lambda: [Stream(Ended())], [])
 
 
+barrier = threading.Barrier(2)
+
+
+@streaming("integer")
+def meeting(patience_ms):
+    """Ends well only when two runs are in it at once."""
+    try:
+        barrier.wait(patience_ms / 1000)
+    except threading.BrokenBarrierError:
+        barrier.reset()
+        raise
+    yield "met"
+
+
+@streaming()
+def hanging():
+    yield 1
+    time.sleep(3600)
+
+
+mark = contextvars.ContextVar("mark", default=None)
+
+
+def run_where():
+    def items():
+        try:
+            yield [threading.get_ident() == thread, threading.current_thread() is threading.main_thread(), mark.get()]
+            while True:
+                time.sleep(0.01)
+                yield "more"
+        finally:
+            print("closed in its thread" if threading.get_ident() == thread else "closed elsewhere")
+    thread = threading.get_ident()
+    mark.set("of the run")
+    return [Stream(items())]
+
+
+where = Graph(run_where, [])
+
+
 # ---- what is printed -------------------------------------------------------------------------------
 
 @streaming("string")
@@ -272,7 +313,7 @@ async_misbehave = Graph(run_async_misbehave, ["string"])
 
 def run_slow_to_begin():
     print("about to begin")
-    time.sleep(0.5)
+    time.sleep(0.2)
     return run_ticks(10 ** 6, 5)
 
 

@@ -301,6 +301,10 @@ static void an_interpreter_is_told_the_package_and_where_it_is(void **state)
     assert_true(says("variable PYTHONPATH=/opt/millrace"));
     const char *start = "program /proc/self/exe\nargument millrace_worker\nargument --source\n";
     assert_memory_equal(text, start, strlen(start));
+    assert_false(says("argument --threads"));
+    options.python_threads = true;
+    spawn(&options);
+    assert_true(says("argument --threads"));
     close(fd);
 }
 

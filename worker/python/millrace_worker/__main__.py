@@ -29,6 +29,7 @@ def parse_arguments():
     parser.add_argument("--pointer", default="")
     parser.add_argument("--index", type=int, default=0)
     parser.add_argument("--parent", type=int, required=True)
+    parser.add_argument("--threads", action="store_true")
     parser.add_argument("--check", action="store_true")
     return parser.parse_args()
 
@@ -89,7 +90,7 @@ def main():
     _log.capture()
     graph, outputs = load(arguments)
     if not arguments.check:
-        host = _host.Host(graph, len(outputs))
+        host = _host.Host(graph, len(outputs), arguments.threads)
         start_up(host)
         host.serve()
     _log.flush_all()

@@ -3,17 +3,21 @@
 
 A plain run is stepped by the extension, which calls next() on the iterators found here. A run whose
 graph returns an awaitable, or an output that is an asynchronous iterator, is driven by a task of one
-event loop; from the first such run on, that event loop is what the process sleeps in.
+event loop; where plain runs were asked to have threads, each is driven by its own (_threads.py). From the
+first driven run on, the event loop is what the process sleeps in.
 """
 
 import asyncio
 import inspect
 import sys
 
-from millrace_worker import _current, _failure, _log, _ring, _streams
+from millrace_worker import _current, _failure, _log, _ring, _streams, _threads
 
 # Lines that a run sends before other tasks have a turn, when nothing in it waits.
 LINES_PER_TURN = 32
+
+# How long a thread that computes keeps the interpreter's lock while others wait to send a line.
+SWITCH_INTERVAL_S = 0.0005
 
 
 class Driven:
@@ -39,9 +43,10 @@ class Driven:
 
 
 class Host:
-    def __init__(self, graph, output_count):
+    def __init__(self, graph, output_count, has_threads):
         self.graph = graph
         self.output_count = output_count
+        self.has_threads = has_threads
         self.loop = None
         self.driven = {}
         self.timer = None
@@ -57,6 +62,9 @@ class Host:
             self.event_loop().run_until_complete(result)
 
     def serve(self):
+        if self.has_threads:
+            self.event_loop()
+            sys.setswitchinterval(SWITCH_INTERVAL_S)
         if not _ring.serve(self):
             self.serve_turns()
 
@@ -91,7 +99,11 @@ class Host:
 
     # ---- callbacks of plain runs -------------------------------------------------------------------
 
-    def start(self, key, _run_id, inputs):
+    def start(self, key, run_id, inputs):
+        if self.has_threads:
+            self.driven[key] = _threads.Threaded(self, key, inputs)
+            self.driven[key].begin(run_id)
+            return None
         outputs = self.graph.run(*inputs)
         if inspect.isawaitable(outputs):
             return self.drive(key, outputs)
@@ -131,6 +143,13 @@ class Host:
             run.task = self.loop.create_task(self.drive_to_end(key, run, outputs))
         finally:
             _current.run_key.reset(token)
+
+    def take_over(self, key, outputs):
+        """Drives what a run's thread found to be asynchronous."""
+        is_cancelled = self.driven[key].is_over
+        self.drive(key, outputs)
+        if is_cancelled:
+            self.cancel(key)
 
     async def drive_to_end(self, key, run, outputs):
         opened = []

@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""_threads - runs that have a thread each: plain pipelines under millrace serve --python-threads.
+
+The thread calls all code of its run: run(), the iterators, their end. What it makes is packed and sent on
+the thread of the event loop, a line at a time; the next item is asked for when the line is sent. So a run
+that blocks delays no other, and the rings have one writer.
+"""
+
+import contextvars
+import inspect
+import threading
+
+from millrace_worker import _current, _failure, _ring, _streams
+
+
+class Threaded:
+    """A run, its thread and its side of the event loop."""
+
+    def __init__(self, host, key, inputs):
+        self.host = host
+        self.key = key
+        self.inputs = inputs
+        self.is_over = False   # nothing more is sent
+        self.has_line = False  # the thread waits for an answer; the event loop's alone
+        self.refusal = None    # why the line cannot be sent
+        self.gate = threading.Semaphore(0)
+
+    def begin(self, run_id):
+        context = contextvars.copy_context()
+        context.run(_current.run_key.set, self.key)
+        threading.Thread(target=context.run, args=(self.work, ), name=run_id, daemon=True).start()
+
+    # ---- on the thread of the event loop -----------------------------------------------------------
+
+    def offer(self, values):
+        self.has_line = True
+        sent = True if self.is_over else _ring.line(self.key, values)
+        if sent is False:
+            return  # resume() follows, or cancel()
+        if sent is not True:
+            self.refusal = sent
+        self.answer()
+
+    def answer(self):
+        if self.has_line:
+            self.has_line = False
+            self.gate.release()
+
+    def cancel(self):
+        self.is_over = True
+        self.answer()
+
+    def resume(self):
+        self.answer()
+
+    def finish(self):
+        self.is_over = True
+        self.answer()
+
+    # ---- on the thread of the run ------------------------------------------------------------------
+
+    def work(self):
+        try:
+            outputs = self.call()
+            if not self.is_plain(outputs):
+                self.post(self.host.take_over, self.key, outputs)
+                return
+            failure = self.work_off(outputs)
+        except BaseException as exception:  # of user code, SystemExit too
+            failure = _failure.describe(exception)
+        _ring.check()
+        del self.inputs
+        self.post(_ring.end, self.key, failure)
+
+    def call(self):
+        """What run() gives: a list of outputs as open() makes it, or an awaitable."""
+        outputs = self.host.graph.run(*self.inputs)
+        _ring.check()
+        return outputs if inspect.isawaitable(outputs) else self.host.open(outputs)
+
+    def is_plain(self, outputs):
+        return isinstance(outputs, list) and not any(_streams.is_asynchronous(iterator) for iterator, _ in outputs)
+
+    def work_off(self, opened):
+        """All lines, and the end of every stream. The failure, or None."""
+        failure = None
+        try:
+            self.send_lines(opened)
+        except BaseException as exception:  # of user code
+            failure = _failure.describe(exception)
+        _ring.check()
+        _streams.close_all(opened)
+        return failure
+
+    def send_lines(self, opened):
+        """As worker/line.c: an item of each live stream, until a line has none."""
+        values = [value for _, value in opened]
+        live = [index for index, (iterator, _) in enumerate(opened) if iterator is not None]
+        if not live:
+            self.send(values)
+        while live and not self.is_over:
+            for index in tuple(live):
+                values[index] = next(opened[index][0], _ring.EXHAUSTED)
+                if values[index] is _ring.EXHAUSTED:
+                    live.remove(index)
+            _ring.check()
+            if live:
+                self.send(values)
+
+    def send(self, values):
+        """Returns when the line was sent, or the run is over."""
+        self.post(self.offer, tuple(values))
+        self.gate.acquire()
+        if self.refusal is not None:
+            raise _failure.Unsendable(self.refusal)
+
+    def post(self, function, *arguments):
+        self.host.loop.call_soon_threadsafe(function, *arguments)
