@@ -19,7 +19,8 @@ KILL_COUNT = 60
 CANCEL_COUNT = 100
 STALLED_COUNT = 50
 READER_COUNT = 31
-GAP_CHUNKS = 200
+GAP_CHUNKS = 100
+GAP_ROUNDS = 5
 GAP_PACE_MS = 10
 
 
@@ -128,8 +129,8 @@ def test_memory_of_a_stalled_client(start, figure):
     assert more < window / 2
 
 
-def gaps_of_readers(server, requests):
-    """The pauses between lines of streams that are all read, in seconds."""
+def p99_gap_of_readers(server, requests):
+    """The 99th percentile of the pauses between lines of streams that are all read, in seconds."""
     gaps, selector = [], selectors.DefaultSelector()
     for request in requests:
         connection = server.connect()
@@ -147,7 +148,7 @@ def gaps_of_readers(server, requests):
                 if key.data[1] is not None:
                     gaps.append(now - key.data[1])
                 key.data[1] = now
-    return gaps
+    return sorted(gaps)[int(len(gaps) * 0.99)]
 
 
 @pytest.mark.bounded(60)
@@ -155,15 +156,16 @@ def test_gaps_of_others_beside_a_stalled_reader(start, figure):
     server = start(example("numbers.so"), options=["--concurrency", "32"])
     requests = [wire.run_body(NUMBERS, [GAP_CHUNKS, f"stream {number}", GAP_PACE_MS]) for number in range(READER_COUNT)]
     results = {"alone": [], "beside": []}
-    for _ in range(3):
-        results["alone"] += gaps_of_readers(server, requests)
+    for _ in range(GAP_ROUNDS):
+        results["alone"].append(p99_gap_of_readers(server, requests))
         with server.connect(receive_buffer_bytes=4096) as stuck:
             stuck.request("POST", "/v4/runs/stream", wire.run_body(NUMBERS, [10_000_000, "x" * 500, 0]))
             wait_until(lambda: worker(server, NUMBERS)["active"] == 1)
             wait_for_silence(server)
-            results["beside"] += gaps_of_readers(server, requests)
+            results["beside"].append(p99_gap_of_readers(server, requests))
         wait_until(lambda: is_idle(server, NUMBERS))
-    alone, beside = (sorted(results[name])[int(len(results[name]) * 0.99)] for name in ("alone", "beside"))
+    # Of several rounds in turn: whatever else the machine does falls on both.
+    alone, beside = (statistics.median(results[name]) for name in ("alone", "beside"))
     figure(f"p99 gap of {READER_COUNT} streams at {GAP_PACE_MS} ms: {alone * 1000:.1f} ms, beside a stalled reader "
            f"{beside * 1000:.1f} ms, x{beside / alone:.2f}")
     assert beside < alone * 3 + 0.02 * SLOWNESS
