@@ -457,13 +457,25 @@ void supervisor_on_socket(struct loop *loop, const struct uring_event *event)
         uring_poll(loop->uring, worker->socket, ref_of(worker, URING_SOCKET));
 }
 
+/* False: it still runs. What it started and left in its group, which may hold the device or the
+ * ends of its channels, goes with it: until it is reaped, the number of the group is nobody else's.
+ */
+static bool reap(const struct worker *worker, siginfo_t *info)
+{
+    id_t pidfd = (id_t)worker->pidfd;
+    if (waitid(P_PIDFD, pidfd, info, WEXITED | WNOHANG | WNOWAIT) == -1 || info->si_pid == 0)
+        return false;
+    kill(-worker->pid, SIGKILL);
+    return waitid(P_PIDFD, pidfd, info, WEXITED | WNOHANG) == 0;
+}
+
 void supervisor_on_pidfd(struct loop *loop, const struct uring_event *event)
 {
     struct worker *worker = loop_worker(loop, event->ref);
     if (!worker || worker->state == WORKER_EMPTY)
         return;
     siginfo_t info = {0};
-    if (waitid(P_PIDFD, (id_t)worker->pidfd, &info, WEXITED | WNOHANG) == -1 || info.si_pid == 0) {
+    if (!reap(worker, &info)) {
         if (!event->more)
             uring_poll(loop->uring, worker->pidfd, ref_of(worker, URING_PIDFD));
         return;

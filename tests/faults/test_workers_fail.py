@@ -10,7 +10,7 @@ import time
 import pytest
 
 import wire
-from server import IS_SANITIZED, SLOWNESS, example, wait_until
+from server import IS_SANITIZED, SLOWNESS, example, process_exists, wait_until
 
 FAULTS = "test/faults:v1"
 NUMBERS = "local/numbers:v1"
@@ -199,6 +199,18 @@ def test_worker_that_only_hangs_up_is_replaced(server, figure):
     server.wait_log(r" worker_kill .*it closed its socket", mark)
     assert worker(server)["pid"] != pid
     figure(f"a large request was served after {took * 1000:.0f} ms")
+
+
+def test_what_a_worker_started_goes_with_it(server, figure):
+    mark = server.log_mark()
+    began = time.monotonic()
+    lines = server.lines(FAULTS, "abandon", "streaming", COUNT)
+    assert "signal 6" in lines[-1]["error"]["message"]
+    child = int(server.wait_log(r"child pid=(\d+)", mark)[1])
+    wait_until(lambda: not process_exists(child), 1 * SLOWNESS, "the child gone")
+    figure(f"child gone after {(time.monotonic() - began) * 1000:.0f} ms")
+    server.wait_log(" worker_ready ", mark)
+    assert_serves_again(server)
 
 
 def kill_in_startup(server):

@@ -120,6 +120,16 @@ static void close_descriptors(void)
         close(fd);
 }
 
+/* Dies, and leaves a child that would live for ever with all that it inherited. */
+static void abandon(void)
+{
+    pid_t child = fork();
+    if (child == 0)
+        hang();
+    mr_log(MR_LOG_INFO, "child pid=%d", (int)child);
+    abort();
+}
+
 /* Only the way to tell it of a request too large for the ring. */
 static void hang_up(void)
 {
@@ -134,7 +144,7 @@ static const struct {
     {"stop", stop},         {"hang", hang},          {"spin", spin},
     {"allocate", allocate}, {"scribble", scribble},  {"close", close_descriptors},
     {"watch", watch},       {"patient", be_patient}, {"brief", be_brief},
-    {"hang_up", hang_up},   {"devour", devour},
+    {"hang_up", hang_up},   {"devour", devour},      {"abandon", abandon},
 };
 
 static void act(const char *how)

@@ -272,8 +272,9 @@ int kill(pid_t pid, int number)
     pid_t index = (pid < 0 ? -pid : pid) - STAGE_PID;
     mr_assert(number == SIGKILL);
     mr_assert(index >= 0 && index < (pid_t)STAGE_WORKER_COUNT_MAX);
-    mr_assert(stage.workers[index].lives);
-    stage.workers[index].kill_count += pid < 0;
+    /* Of one that is dead, the rest of its group. */
+    mr_assert(stage.workers[index].lives || pid < 0);
+    stage.workers[index].kill_count += pid < 0 && stage.workers[index].lives;
     return 0;
 }
 
