@@ -186,6 +186,20 @@ void conn_close(struct loop *loop, struct conn *conn)
     conn_mark_dirty(loop, conn);
 }
 
+/* Everything but a connection that is still being answered waits for bytes: for the rest of a head
+ * or a body, for the next request, or for the end of what is read away. */
+static void recv_resume(struct loop *loop, struct conn *conn)
+{
+    if (!conn->recv_paused || conn->state == CONN_RESPONDING || conn->state == CONN_CLOSING)
+        return;
+    conn->recv_paused = false;
+    if (conn->recv_queued)
+        return; /* its end is on the way, and then it is queued again */
+    uring_recv(loop->uring, conn->fd,
+               (struct uring_ref){URING_RECV, conn->index, conn->generation});
+    conn->recv_queued = true;
+}
+
 /* The response has left; what comes next? */
 static void conn_next(struct loop *loop, struct conn *conn)
 {
@@ -201,14 +215,7 @@ static void conn_next(struct loop *loop, struct conn *conn)
         if (conn->input_count > 0)
             conn_input_process(loop, conn, NULL, 0);
     }
-    if (conn->recv_paused && conn->state != CONN_CLOSING && conn->input_count == 0) {
-        conn->recv_paused = false;
-        if (!conn->recv_queued) {
-            uring_recv(loop->uring, conn->fd,
-                       (struct uring_ref){URING_RECV, conn->index, conn->generation});
-            conn->recv_queued = true;
-        }
-    }
+    recv_resume(loop, conn);
 }
 
 void conn_flush(struct loop *loop, struct conn *conn)

@@ -80,6 +80,16 @@ def test_thousands_of_pipelined_requests_are_each_answered(server, connection):
     assert server.is_alive()
 
 
+def test_a_head_that_is_cut_where_the_server_stopped_reading_is_read_to_its_end(connection):
+    """Of what may wait at once the last request is hardly ever whole."""
+    count = 3000
+    sender = threading.Thread(target=connection.send, args=(get(fields=f"X-Pad: {'a' * 151}\r\n") * count,))
+    sender.start()
+    for _ in range(count):
+        assert connection.response().status == 200
+    sender.join()
+
+
 @pytest.mark.parametrize("request_bytes", [get(), post(), post() + get()], ids=["get", "post", "both"])
 def test_a_request_may_arrive_byte_by_byte(connection, request_bytes):
     for position in range(len(request_bytes)):
@@ -410,6 +420,12 @@ def test_a_refusal_reaches_a_client_that_goes_on_sending(connection):
     assert connection.socket.recv(1) == b"", "a FIN, no reset"
     for _ in range(40):
         connection.send(b"x" * 10000)
+
+
+def test_a_refusal_reaches_a_client_that_sends_all_of_a_large_body_first(connection):
+    connection.send(post(b"x" * 20_000_000, path="/nowhere"))
+    assert connection.response().status == 404
+    assert connection.socket.recv(1) == b"", "a FIN, no reset"
 
 
 # ---- garbage ------------------------------------------------------------------------------------------------
