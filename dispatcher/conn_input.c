@@ -109,14 +109,14 @@ static size_t head_step(struct loop *loop, struct conn *conn, const char *bytes,
     const char *reason = NULL;
     struct http_head *head = &loop->head;
     int used = http_parse_head(&conn->scan, bytes, count, head, &reason);
+    /* Nothing of the last request is left, also for a head that never comes to its end. */
+    conn->request = (struct request){.minor = 1};
     if (used == 0) {
         if (conn->state == CONN_IDLE)
             conn_enter(loop, conn, CONN_HEAD);
         return 0;
     }
     memset(&conn->scan, 0, sizeof(conn->scan));
-    memset(&conn->request, 0, sizeof(conn->request));
-    conn->request.minor = 1;
     if (used < 0) {
         refuse(loop, conn, -used, reason);
         return count;

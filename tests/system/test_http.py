@@ -407,6 +407,16 @@ def test_a_refusal_carries_a_request_id(connection):
     assert connection.response().header("X-Request-Id")
 
 
+def test_a_refusal_is_not_about_the_request_before(connection):
+    connection.send(b"HEAD /livez HTTP/1.1\r\nHost: a\r\nX-Request-Id: the-first\r\n\r\n")
+    connection.response("HEAD")
+    connection.send(b"GET /liv")
+    refusal = connection.response()
+    assert refusal.status == 408
+    assert refusal.json()["detail"]
+    assert refusal.header("X-Request-Id") != "the-first"
+
+
 @pytest.mark.parametrize("coding", ["gzip", "br", "identity, gzip"])
 def test_a_coded_body_is_a_415(connection, coding):
     connection.send(post(fields=f"Content-Encoding: {coding}\r\n"))
