@@ -379,19 +379,22 @@ def test_a_silent_stream_gets_blank_lines_which_commit_its_status(server):
     assert stream.trailers == {"Millrace-Run-State": "failed", "Millrace-Run-Lines": "0"}
 
 
-def test_blank_lines_come_only_after_silence(server):
+def test_blank_lines_follow_a_first_line_too(server):
     with server.stream(QUIET, False) as stream:
         first = stream.next()
         assert wire.output_of(first) == "once"
-        assert stream.blank_count == 0
         times = [time.monotonic()]
         for _ in range(3):
             assert stream.next_piece() == b"\n"
             times.append(time.monotonic())
         assert times[-1] - times[0] > 0.12
         server.ask("DELETE", f"/v4/runs/{first['id']}")
-    with server.stream(NUMBERS, 20, "x", 10) as stream:
-        assert len(stream.all()) == 20
+
+
+def test_blank_lines_come_only_after_silence(start):
+    server = start(example("numbers.so"), options=["--keepalive", "5s"])
+    with server.stream(NUMBERS, 30, "x", 10) as stream:
+        assert len(stream.all()) == 30
         assert stream.blank_count == 0
 
 
