@@ -60,17 +60,28 @@ static size_t clamp(int formatted, size_t room)
     return (size_t)formatted < room ? (size_t)formatted : room - 1;
 }
 
+/* A value may hold what a worker said, as the reason of its end does: one event stays one line, and
+ * a terminal that shows it is told nothing. */
+static void controls_replace(char *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if ((unsigned char)bytes[i] < 0x20 || bytes[i] == 0x7f)
+            bytes[i] = '?';
+}
+
 void log_line(struct log *log, enum log_level level, const char *event, const char *format, ...)
 {
     if (level < log->level)
         return;
     char line[LOG_LINE_BYTES_MAX];
     size_t count = head_format(line, sizeof(line), level, event);
+    size_t values = count;
     va_list arguments;
     va_start(arguments, format);
     count += clamp(vsnprintf(line + count, sizeof(line) - count, format, arguments),
                    sizeof(line) - count);
     va_end(arguments);
+    controls_replace(line + values, count - values);
     line[count++] = '\n';
     append(log, line, count);
 }

@@ -64,6 +64,14 @@ static void a_line_is_time_level_event_and_values(void **state)
     assert_string_equal(line + end, " warning worker_kill worker=3 reason=\"late\"");
 }
 
+static void values_cannot_hold_a_control_character(void **state)
+{
+    (void)state;
+    log_line(log_, LEVEL_INFO, "worker_exit", "reason=\"%s\"",
+             "in \x1b[2J\r\n2026 info\t\x7f e\xc3\xa9");
+    assert_non_null(strstr(line_taken(), " reason=\"in ?[2J??2026 info?? e\xc3\xa9\""));
+}
+
 static void lines_below_the_level_are_not_written(void **state)
 {
     (void)state;
@@ -349,6 +357,7 @@ int main(void)
     alarm(60);
     const struct CMUnitTest tests[] = {
         LOG_TEST(a_line_is_time_level_event_and_values),
+        LOG_TEST(values_cannot_hold_a_control_character),
         LOG_TEST(lines_below_the_level_are_not_written),
         LOG_TEST(a_line_that_is_too_long_is_cut_and_still_one_line),
         LOG_TEST(any_byte_of_a_text_comes_back_from_its_quotes),
