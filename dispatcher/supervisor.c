@@ -19,7 +19,6 @@
 #include "dispatcher/worker_spawn.h"
 #include "millrace/protocol.h"
 
-#define RECLAIM_BATCH_COUNT 4096u
 #define PIPES_GRACE_MS 200u
 /* A process that ends closes its socket first; one that only closes its socket is of no use. */
 #define HANG_UP_GRACE_MS 500u
@@ -291,8 +290,10 @@ static void runs_end(struct loop *loop, struct worker *worker, const char *reaso
 static void reclaim(struct loop *loop, struct worker *worker, enum log_level level,
                     const char *reason)
 {
-    for (uint32_t i = 0; i < RECLAIM_BATCH_COUNT && worker_drain(loop, worker) > 0; i++)
-        continue;
+    /* No more than fits the ring: a process that outlived the worker may go on writing. */
+    uint32_t left = loop->config->reply_ring_bytes / (uint32_t)sizeof(struct record);
+    for (uint32_t count; left > 0 && (count = worker_drain(loop, worker)) > 0;)
+        left -= count < left ? count : left;
     log_line(&loop->log, level, "worker_exit", "pipeline=%s worker=%u runs=%u reason=\"%s\"",
              pipeline_of(loop, worker)->config->pointer, worker->number, worker->active_count,
              reason);
