@@ -7,7 +7,7 @@ import pytest
 
 import wire
 from server import SLOWNESS, process_exists, wait_until
-from test_python_worker import GRAPHS, failure, misbehaving, outputs, pointer, pytestmark, served
+from test_python_worker import GRAPHS, failure, interpreters, misbehaving, outputs, pointer, pytestmark, served
 
 assert pytestmark  # of all tests that need the extension: it holds here, too
 COUNT = 4
@@ -80,6 +80,15 @@ def test_all_code_of_a_run_is_called_in_one_thread_and_context(server):
         assert first["outputs"][0]["value"] == [True, False, "of the run"]
     server.wait_log(rf'run={first["id"]} stream=log text="closed in its thread"', mark)
     wait_free(server, "where")
+
+
+@pytest.mark.parametrize("path", interpreters())
+def test_every_interpreter_has_them(start, path):
+    server = start(*served("meeting"), options=["--concurrency", "2", "--python-threads", "--python", path])
+    streams = [server.stream(pointer("meeting"), 20000) for _ in range(2)]
+    for stream in streams:
+        with stream:
+            assert outputs(stream.all()) == [["met"]]
 
 
 # ---- what comes ------------------------------------------------------------------------------------

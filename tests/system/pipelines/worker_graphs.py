@@ -5,6 +5,7 @@ import asyncio
 import contextvars
 import ctypes
 import logging
+import multiprocessing
 import os
 import subprocess
 import sys
@@ -120,6 +121,8 @@ def misbehave(how):
     if how == "spin":
         while True:
             pass
+    if how == "hold":
+        ctypes.PyDLL(None).sleep(3600)  # C code that does not give the interpreter's lock back
     if how == "ignore":
         while True:
             try:
@@ -172,6 +175,37 @@ class Ended:
 
 
 ended = Graph(lambda: [Stream(Ended())], [])
+
+
+@streaming("integer")
+def prompt(pause_ms):
+    """Prints how long after the item at hand it was closed."""
+    made_s = 0
+    try:
+        while True:
+            time.sleep(pause_ms / 1000)
+            made_s = time.monotonic()
+            yield 1
+    finally:
+        print(f"closed {(time.monotonic() - made_s) * 1000:.0f} ms after the item at hand")
+
+
+class PromptlyEnded(Ended):
+    made_s = 0
+
+    def __init__(self, pause_ms):
+        self.pause_ms = pause_ms
+
+    def __next__(self):
+        time.sleep(self.pause_ms / 1000)
+        self.made_s = time.monotonic()
+        return 1
+
+    def end(self):
+        print(f"closed {(time.monotonic() - self.made_s) * 1000:.0f} ms after the item at hand")
+
+
+promptly_ended = Graph(lambda pause_ms: [Stream(PromptlyEnded(pause_ms))], ["integer"])
 
 
 barrier = threading.Barrier(2)
@@ -236,6 +270,11 @@ def speak(how):
     if how == "flood":
         for number in range(20000):
             print("flood", number)
+    if how == "raw flood":
+        for number in range(20000):
+            os.write(1, b"flood\n")
+    if how == "child flood":
+        subprocess.run(["seq", "20000"], check=True)
     if how == "odd":
         print("not \ud800 UTF-8")
     yield 2
@@ -255,6 +294,12 @@ def fork(how):
     # "returns": the child goes on as if it were the worker
     _, status = os.waitpid(child, 0) if child else (0, 0)
     yield "child ended with", os.waitstatus_to_exitcode(status)
+
+
+@streaming("string")
+def pool(method):
+    with multiprocessing.get_context(method).Pool(2) as workers:
+        yield workers.map(abs, [-1, -2, 3])
 
 
 # ---- asynchronous runs -----------------------------------------------------------------------------
