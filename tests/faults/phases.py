@@ -68,11 +68,18 @@ class Held:
     def _enter_first(self, how):
         self.stream = self._open(how, "first", COUNT, headers=self.headers)
         wait_until(lambda: worker(self.server)["active"] == 1)
+        self._wait_watching(how)
 
     def _enter_streaming(self, how):
         self.stream = self._open(how, "streaming", COUNT, headers=self.headers)
         for _ in range(COUNT - 1):
             self.stream.next()
+        self._wait_watching(how)
+
+    def _wait_watching(self, how):
+        """The pipeline is where it looks; else the run might be cancelled before it gets there."""
+        if how == "watch":
+            self.server.wait_log('"watching"', self.mark)
 
     def _enter_finishing(self, _):
         """The run has ended and its slot is free; most of its output waits for its client."""

@@ -70,13 +70,14 @@ def test_fin_to_cancel_word_and_to_free_slot(start, built, figure):
             stream = server.stream(FAULTS, "watch", "streaming", COUNT)
             for _ in range(COUNT - 1):
                 stream.next()
+            server.wait_log('"watching"', mark)
             began = time.monotonic()
             stream.close()
             # One slot: when it is free, the next run ends.
             wire.Stream(observer, wire.run_body(FAULTS, ["none", "first", 1])).all()
             to_free.append(time.monotonic() - began)
             to_word.append(int(server.wait_log(r"told t_ns=(\d+)", mark)[1]) / 1e9 - began)
-            time.sleep(0.02)  # no more than 200 lines a second of one worker are logged
+            time.sleep(0.03)  # no more than 200 lines a second of one worker are logged
     figure(f"FIN to cancel word seen {percentiles(to_word, 1e-6, 0)} us; to the next run on the slot complete "
            f"{percentiles(to_free)} ms")
     assert statistics.median(to_word) < 0.001 * SLOWNESS * 5

@@ -147,6 +147,8 @@ def test_disk(mute, figure, phase):
     if phase == "starting":
         pid = worker(mute)["pid"]
         os.kill(pid, signal.SIGKILL)
+        # Else the run might be given to the one that just died.
+        wait_until(lambda: (entry := worker(mute))["pid"] != pid or entry["state"] != "ready")
         lines = mute.lines(FAULTS, "none", "first", COUNT)
     elif phase == "queued":
         with mute.stream(FAULTS, "brief", "first", COUNT) as ahead, mute.stream(FAULTS, "none", "first", COUNT) as one:

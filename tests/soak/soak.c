@@ -43,6 +43,7 @@ struct client {
     bool is_busy; /* in the middle of a request */
     bool is_deleter;
     bool is_paused; /* not in the epoll set */
+    bool is_kept;   /* the connection had a run before this one */
     bool wants_delete;
     struct plan plan;
     uint64_t number; /* of the run */
@@ -62,7 +63,7 @@ static struct {
     uint64_t seed, random;
     uint64_t now_ms, calm_ms,
         stop_ms; /* no kills from calm_ms on, so that workers live for a while */
-    uint64_t run_count, chunk_count, delete_count, violation_count;
+    uint64_t run_count, chunk_count, delete_count, unheard_count, violation_count;
     uint64_t ends[END_COUNT];
 } soak;
 
@@ -244,6 +245,7 @@ static void request_send(struct client *client, const char *method, const char *
     client->answer = (struct answer){.on_line = on_line, .context = client};
     client->is_busy = true;
     client->begun_ms = soak.now_ms;
+    client->is_kept = client->fd != -1;
     if (client->fd == -1)
         client_connect(client);
     if (client->plan.manner == MANNER_LEAVES_EARLY && !client->is_deleter)
@@ -371,6 +373,9 @@ static void client_tick(struct client *client)
                   /* An RST takes what the server has not read with it: it has read the request. */
                   (client->plan.manner == MANNER_RST && client->answer.byte_count > 0);
     if (is_due && leaves) {
+        /* The server may still be at the end of its last answer on this connection: what came
+         * behind that, with the client's end of file, need not have become a run. */
+        soak.unheard_count += client->is_kept && client->answer.byte_count == 0;
         client_end(client, END_LEFT);
         client_close(client, client->plan.manner == MANNER_RST);
     } else if (client->plan.manner == MANNER_PAUSES && !is_due && client->lines > 0) {
@@ -419,10 +424,10 @@ static int report(const struct killer *killer)
                                                  "left",      "early",  "cut"};
     for (int i = 0; i < END_COUNT; i++)
         printf("%s %" PRIu64 "\n", names[i], soak.ends[i]);
-    printf("runs %" PRIu64 "\nchunks %" PRIu64 "\ndeletes %" PRIu64 "\nkills %" PRIu64
-           "\nviolations %" PRIu64 "\n",
-           soak.run_count, soak.chunk_count, soak.delete_count, killer->kill_count,
-           soak.violation_count);
+    printf("runs %" PRIu64 "\nchunks %" PRIu64 "\nunheard %" PRIu64 "\ndeletes %" PRIu64
+           "\nkills %" PRIu64 "\nviolations %" PRIu64 "\n",
+           soak.run_count, soak.chunk_count, soak.unheard_count, soak.delete_count,
+           killer->kill_count, soak.violation_count);
     return soak.violation_count > 0;
 }
 

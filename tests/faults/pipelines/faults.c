@@ -94,6 +94,7 @@ static uint64_t now_ns(void)
 /* Asks without a pause whether the run is cancelled, and says when it was. */
 static void watch(void)
 {
+    mr_log(MR_LOG_INFO, "watching");
     while (!mr_cancelled())
         continue;
     mr_log(MR_LOG_INFO, "told t_ns=%" PRIu64, now_ns());
