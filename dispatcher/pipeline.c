@@ -52,9 +52,16 @@ static struct worker *least_loaded(struct loop *loop, const struct pipeline *pip
     return best;
 }
 
+static void rooms_look(struct loop *loop, const struct pipeline *pipeline)
+{
+    for (uint32_t i = 0; i < pipeline->worker_count; i++)
+        worker_look_for_room(&loop->workers[pipeline->worker_first + i]);
+}
+
 void pipeline_schedule(struct loop *loop, struct pipeline *pipeline)
 {
-    /* Bounded by the slots: each turn takes one. */
+    rooms_look(loop, pipeline);
+    /* Bounded by the slots: each turn takes one, or ends a run, or leaves out a worker. */
     while (pipeline->queue_first) {
         struct worker *worker = least_loaded(loop, pipeline);
         if (!worker)
@@ -65,10 +72,8 @@ void pipeline_schedule(struct loop *loop, struct pipeline *pipeline)
             run_assign(loop, run);
             continue;
         }
-        if (rc == -EAGAIN && worker->state != WORKER_READY)
-            continue; /* it proved corrupt: another one may do */
         if (rc == -EAGAIN)
-            return; /* its request ring is full; the next pass tries again */
+            continue; /* it has no room or proved corrupt: another one may do */
         char message[128];
         int count = snprintf(message, sizeof(message),
                              "the request cannot be given to a worker: %s", strerror(-rc));
@@ -86,6 +91,7 @@ bool pipeline_can_offer(struct loop *loop, struct pipeline *pipeline)
 {
     if (!pipeline->queue_first)
         return false;
+    rooms_look(loop, pipeline);
     struct worker *worker = least_loaded(loop, pipeline);
     if (!worker)
         return false;
@@ -186,6 +192,7 @@ bool pipeline_refuses(struct loop *loop, struct pipeline *pipeline, struct run_f
             return refuse_failed(failure, 503, none, 10, pipeline);
         return refuse(failure, 503, ERROR_UNKNOWN, none, 10, "no worker is ready");
     }
+    rooms_look(loop, pipeline);
     if (pipeline->queue_count >= loop->config->queue_count_max && !least_loaded(loop, pipeline))
         return refuse(failure, 429, ERROR_UNKNOWN, none, pipeline_retry_after_s(loop, pipeline),
                       "the queue of this pipeline is full");

@@ -83,7 +83,8 @@ static int channels_open(struct worker *worker, struct child_ends *ends)
 
 static void channels_close(struct worker *worker)
 {
-    worker->news = 0; /* the bell goes with the segment */
+    worker->news = 0; /* the bell goes with the segment, and so does its ring */
+    worker->is_full = false;
     close_fd(&worker->bell_fd);
     close_fd(&worker->own_bell_fd);
     close_fd(&worker->socket);
@@ -162,7 +163,7 @@ static void watch(struct loop *loop, struct worker *worker)
     struct segment *segment = &worker->segment;
     worker->bell = (struct doorbell){&segment->header->worker_bell, worker->bell_fd};
     worker->own_bell = (struct doorbell){&segment->header->dispatcher_bell, worker->own_bell_fd};
-    worker->is_corrupt = false;
+    worker->is_corrupt = worker->is_full = false;
     worker->was_oom = false;
     worker->news = 0;
     worker->crash = (struct crash_report){0};

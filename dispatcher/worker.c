@@ -28,7 +28,13 @@
 
 uint32_t worker_free_count(const struct worker *worker)
 {
-    return worker->state == WORKER_READY ? worker->free_count : 0;
+    return worker->state == WORKER_READY && !worker->is_full ? worker->free_count : 0;
+}
+
+void worker_look_for_room(struct worker *worker)
+{
+    if (worker->is_full && ring_head(&worker->requests) != worker->full_head)
+        worker->is_full = false;
 }
 
 void worker_ring(struct worker *worker)
@@ -119,7 +125,9 @@ int worker_offer(struct loop *loop, struct worker *worker, struct run *run)
     if (generation == 0)
         generation = 1;
     void *room;
+    worker->full_head = ring_head(&worker->requests); /* before the look at what room there is */
     int rc = ring_claim(&worker->requests, bytes, &room);
+    worker->is_full = rc == -EAGAIN;
     if (rc == -EPROTO) {
         worker->is_corrupt = true;
         supervisor_event(loop, worker, WORKER_EV_MISBEHAVED, "its request ring is corrupt");
@@ -132,7 +140,8 @@ int worker_offer(struct loop *loop, struct worker *worker, struct run *run)
         if (rc < 0) {
             ring_abort(&worker->requests);
             /* A worker that has just died: the pidfd says the rest. */
-            return rc == -EPIPE || rc == -ECONNRESET ? -EAGAIN : rc;
+            worker->is_full = rc == -EAGAIN || rc == -EPIPE || rc == -ECONNRESET;
+            return worker->is_full ? -EAGAIN : rc;
         }
     } else {
         memcpy(room, run->payload, bytes);

@@ -61,6 +61,8 @@ struct worker {
     struct doorbell own_bell; /* to say that we sleep */
     uint32_t news;            /* DOORBELL_ bits: what was published in this pass */
     bool is_corrupt;          /* its records are not read any more */
+    bool is_full;             /* its request ring or socket had no room for a run, until */
+    uint64_t full_head;       /* the head of the ring is no longer this one */
 
     struct worker_slot *slots; /* concurrency of them; owned */
     uint32_t *free_slots;      /* a stack of indexes; owned */
@@ -82,7 +84,10 @@ struct worker {
     uint64_t record_count, bell_count;
 };
 
-/* Free slots of a worker that takes runs; 0 otherwise. */
+/* A worker without room for a run is asked again once it took some of what it has. */
+void worker_look_for_room(struct worker *worker);
+
+/* Free slots of a worker that takes runs and has room for one; 0 otherwise. */
 uint32_t worker_free_count(const struct worker *worker);
 
 /* Puts the run's START into the ring. 0, or -EAGAIN: no room now, -errno. Takes a slot on success.

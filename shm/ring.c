@@ -232,6 +232,12 @@ uint32_t ring_claimable(struct ring_tx *tx)
     return bytes < bytes_max ? (uint32_t)bytes : bytes_max;
 }
 
+uint64_t ring_head(const struct ring_tx *tx)
+{
+    /* relaxed: only says whether to claim again, which loads again (A2). */
+    return atomic_load_explicit(&tx->shared->head, memory_order_relaxed);
+}
+
 /* Looks where the producer is. It only moves forward, and never laps what we have not released. */
 static int ring_load_tail(struct ring_rx *rx)
 {

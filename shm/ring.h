@@ -75,6 +75,9 @@ uint32_t ring_claimable(struct ring_tx *tx);
  * a length is nonsense; the ring is dead). Padding is skipped. */
 int ring_peek(struct ring_rx *rx, struct record *out, const void **payload) MUST_USE;
 
+/* Where the consumer says it is, unchecked: to be compared only. It moves when room comes back. */
+uint64_t ring_head(const struct ring_tx *tx);
+
 /* Gives back everything peeked so far (R2). Once per batch. True when it moved. */
 bool ring_release(struct ring_rx *rx);
 

@@ -270,6 +270,27 @@ static void a_worker_with_a_broken_request_ring_costs_no_run(void **state)
         assert_int_equal(stage.clients[clients[i]].count, 0);
 }
 
+/* The worker's process hangs, say. */
+static void a_worker_without_room_is_left_out_until_it_has_some(void **state)
+{
+    (void)state;
+    struct worker *full = &stage.loop->workers[0];
+    void *room;
+    while (ring_claim(&full->requests, 256, &room) == 0)
+        ring_commit(&full->requests, &(struct record){.kind = RECORD_STOP, .bytes = 256});
+    for (int i = 0; i < 3; i++)
+        ask();
+    stage_settle();
+    assert_int_equal(stage.loop->workers[1].active_count, 2);
+    assert_int_equal(pipeline()->queue_count, 1);
+    assert_false(pipeline_can_offer(stage.loop, pipeline())); /* nothing to stay awake for */
+    atomic_store(&full->requests.shared->head, atomic_load(&full->requests.shared->tail));
+    assert_true(pipeline_can_offer(stage.loop, pipeline()));
+    stage_settle();
+    assert_int_equal(full->active_count, 1);
+    assert_int_equal(pipeline()->queue_count, 0);
+}
+
 static void a_stopping_server_refuses_what_waits_and_what_comes(void **state)
 {
     (void)state;
@@ -331,6 +352,7 @@ int main(void)
         PIPELINE_TEST(nobody_waits_for_a_worker_that_fails_again_and_again),
         PIPELINE_TEST(while_another_worker_is_ready_the_dead_one_is_not_missed),
         PIPELINE_TEST(a_worker_with_a_broken_request_ring_costs_no_run),
+        PIPELINE_TEST(a_worker_without_room_is_left_out_until_it_has_some),
         PIPELINE_TEST(a_stopping_server_refuses_what_waits_and_what_comes),
         PIPELINE_TEST(a_run_waits_so_long_and_no_longer),
         PIPELINE_TEST(a_pipeline_is_found_by_its_pointer_and_its_id),
