@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """millrace serve --python-threads: plain generators of one worker run at once, each in a thread."""
 
+import signal
 import time
 
 import pytest
@@ -16,7 +17,7 @@ COUNT = 4
 @pytest.fixture(scope="module")
 def server(start_shared):
     names = ("numbers", "values", "odd", "misbehave", "failing", "lockstep", "plain", "ended", "speak", "fork", "meeting",
-             "hanging", "where", "ticks", "async_misbehave", "slow_to_begin", "original")
+             "hanging", "where", "ticks", "async_misbehave", "slow_to_begin", "original", "asking")
     return start_shared(*served(*names), options=["--concurrency", str(COUNT), "--python-threads", "--cancel-grace",
                                                   "500ms"])
 
@@ -181,6 +182,27 @@ def test_an_iterator_that_can_be_ended_is_ended(server):
     with server.stream(pointer("ended")) as stream:
         stream.next()
     server.wait_log(r'text="end was called"', mark)
+
+
+def test_a_run_that_works_for_long_may_ask_who_it_is_and_whether_it_was_cancelled(server):
+    mark = server.log_mark()
+    with server.stream(pointer("asking")) as stream, server.stream(pointer("asking")) as other:
+        lines = [stream.next(), other.next()]
+        assert outputs(lines) == [[line["id"]] for line in lines]
+        for line in lines:
+            server.wait_log(rf'run={line["id"]} stream=log text="asks"', mark)
+    for line in lines:
+        server.wait_log(rf'run={line["id"]} stream=log text="saw that it was cancelled"', mark)
+
+
+def test_a_server_that_stops_closes_generators_in_their_threads(start):
+    server = start(*served("where"), options=["--concurrency", "2", "--python-threads", "--stop-timeout", "100ms"])
+    with server.stream(pointer("where")) as stream:
+        stream.next()
+        server.signal(signal.SIGTERM)
+        assert "the server is stopping" in list(stream)[-1]["error"]["message"]
+    assert server.wait_exit() == 0
+    server.wait_log(r'text="closed in its thread"')
 
 
 def test_a_run_that_is_cancelled_before_it_turns_out_asynchronous_ends(server):

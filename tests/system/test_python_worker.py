@@ -35,13 +35,14 @@ def pointer(name):
 def server(start_shared):
     names = ("numbers", "values", "odd", "misbehave", "failing", "lists_nothing", "not_a_list", "lockstep", "plain",
              "ended", "speak", "fork", "echo", "described", "started", "started_later", "original",
-             "background", "environment", "prompt", "promptly_ended", "pool")
+             "background", "environment", "prompt", "promptly_ended", "pool", "asking")
     return start_shared(*served(*names), options=["--cancel-grace", f"{GRACE_MS}ms"])
 
 
 @pytest.fixture(scope="module")
 def concurrent(start_shared):
-    return start_shared(*served("numbers", "ticks", "async_misbehave", "async_lockstep", "fat", "slow_to_begin"),
+    return start_shared(*served("numbers", "ticks", "async_misbehave", "async_lockstep", "fat", "slow_to_begin",
+                                "asking_asynchronously"),
                         options=["--concurrency", "4", "--cancel-grace", f"{GRACE_MS}ms"])
 
 
@@ -264,6 +265,24 @@ def test_an_iterator_that_can_be_ended_is_ended(server):
     with server.stream(pointer("ended")) as stream:
         stream.next()
     server.wait_log(r'text="end was called"', mark)
+
+
+def test_a_run_that_works_for_long_may_ask_who_it_is_and_whether_it_was_cancelled(server):
+    mark = server.log_mark()
+    with server.stream(pointer("asking")) as stream:
+        line = stream.next()
+        assert outputs([line]) == [[line["id"]]]
+        server.wait_log(rf'run={line["id"]} stream=log text="asks"', mark)
+    server.wait_log(rf'run={line["id"]} stream=log text="saw that it was cancelled"', mark)
+
+
+def test_an_asynchronous_run_and_its_threads_know_who_they_are(concurrent):
+    mark = concurrent.log_mark()
+    with concurrent.stream(pointer("asking_asynchronously")) as stream:
+        line = stream.next()
+        assert outputs([line]) == [[line["id"]]]
+    concurrent.wait_log(rf'text="asked in {line["id"]}"', mark)
+    wait_until(lambda: concurrent.workers(pointer("asking_asynchronously"))[0]["active"] == 0, what="a free slot")
 
 
 def test_a_slow_client_makes_the_generator_wait(server):

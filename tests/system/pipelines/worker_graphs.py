@@ -12,6 +12,8 @@ import sys
 import threading
 import time
 
+import millrace_worker
+
 LOADED_IN = os.getpid()
 
 
@@ -384,6 +386,30 @@ async def run_fat(count, size):
 
 fat = Graph(run_fat, ["integer", "integer"])
 
+
+# ---- what a run may ask ----------------------------------------------------------------------------
+
+@streaming()
+def asking():
+    yield millrace_worker.run_id()
+    print("asks")
+    while not millrace_worker.cancelled():
+        time.sleep(0.01)
+    print("saw that it was cancelled")
+
+
+async def run_asking_asynchronously():
+    async def items():
+        yield millrace_worker.run_id()
+        while not await asyncio.to_thread(millrace_worker.cancelled):
+            await asyncio.to_thread(time.sleep, 0.01)
+    try:
+        return [Stream(items())]
+    finally:
+        print("asked in", millrace_worker.run_id())
+
+
+asking_asynchronously = Graph(run_asking_asynchronously, [])
 
 # ---- inputs, startup, variables --------------------------------------------------------------------
 
