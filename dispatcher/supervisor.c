@@ -37,7 +37,7 @@ static struct uring_ref ref_of(const struct worker *worker, enum uring_op op)
 
 /* The ends of the channels that the child gets; closed here once it runs. */
 struct child_ends {
-    int socket, stdout_fd, stderr_fd;
+    int bell, socket, stdout_fd, stderr_fd;
 };
 
 static void close_fd(int *fd)
@@ -49,15 +49,16 @@ static void close_fd(int *fd)
 
 static void child_ends_close(struct child_ends *ends)
 {
+    close_fd(&ends->bell);
     close_fd(&ends->socket);
     close_fd(&ends->stdout_fd);
     close_fd(&ends->stderr_fd);
 }
 
-static int pipe_open(int *read_end, int *write_end)
+static int pipe_open(int *read_end, int *write_end, int flags)
 {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC) == -1)
+    if (pipe2(ends, O_CLOEXEC | flags) == -1)
         return -errno;
     *read_end = ends[0];
     *write_end = ends[1];
@@ -67,17 +68,21 @@ static int pipe_open(int *read_end, int *write_end)
 static int channels_open(struct worker *worker, struct child_ends *ends)
 {
     int pair[2];
-    worker->bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    /* We write to the worker's bell, so our end has flags of its own: it never blocks, whatever the
+     * worker does to its end. The flags of an eventfd would be the worker's to change. */
+    int rc = pipe_open(&ends->bell, &worker->bell_fd, O_NONBLOCK);
+    if (rc < 0)
+        return rc;
     worker->own_bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (worker->bell_fd == -1 || worker->own_bell_fd == -1)
+    if (worker->own_bell_fd == -1)
         return -errno;
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1)
         return -errno;
     worker->socket = pair[0];
     ends->socket = pair[1];
-    int rc = pipe_open(&worker->pipes[0].fd, &ends->stdout_fd);
+    rc = pipe_open(&worker->pipes[0].fd, &ends->stdout_fd, 0);
     if (rc == 0)
-        rc = pipe_open(&worker->pipes[1].fd, &ends->stderr_fd);
+        rc = pipe_open(&worker->pipes[1].fd, &ends->stderr_fd, 0);
     return rc;
 }
 
@@ -146,7 +151,7 @@ static int process_start(struct loop *loop, struct worker *worker, struct child_
                           .pointer = source->pointer,
                           .index = worker->number,
                           .segment_fd = worker->segment.fd,
-                          .worker_bell_fd = worker->bell_fd,
+                          .worker_bell_fd = ends->bell,
                           .dispatcher_bell_fd = worker->own_bell_fd,
                           .socket_fd = ends->socket,
                           .stdout_fd = ends->stdout_fd,
@@ -181,7 +186,7 @@ static void watch(struct loop *loop, struct worker *worker)
 
 static void act_spawn(struct loop *loop, struct worker *worker)
 {
-    struct child_ends ends = {-1, -1, -1};
+    struct child_ends ends = {-1, -1, -1, -1};
     worker->generation++;
     loop->metrics.worker_start_count++;
     worker->started_ms = loop->now_ms;
@@ -325,7 +330,7 @@ static void act_reclaim(struct loop *loop, struct worker *worker, const char *re
     answer_waiting(loop, pipeline);
 }
 
-/* It went as it was asked to. The timer also lets the last output of its pipes be read. */
+/* It went as it was asked to. */
 static void act_replace(struct loop *loop, struct worker *worker, const char *reason)
 {
     reclaim(loop, worker, LEVEL_INFO, reason);

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -23,6 +24,7 @@ static int attachment_check_bell(int fd, const char *whose, char *reason, size_t
 static int attachment_check_socket(int fd, char *reason, size_t reason_bytes);
 static int attachment_watch(struct attachment *attachment);
 static int attachment_wait(struct attachment *attachment, const struct timespec *timeout);
+static void attachment_empty_bell(struct attachment *attachment);
 
 int attachment_init(struct attachment *out, char *reason, size_t reason_bytes)
 {
@@ -32,6 +34,7 @@ int attachment_init(struct attachment *out, char *reason, size_t reason_bytes)
         .dispatcher_bell = {.eventfd = WORKER_FD_DISPATCHER_BELL},
         .socket = WORKER_FD_SOCKET,
         .epoll = -1,
+        .wake = -1,
     };
     int rc = segment_attach(&attached.segment, WORKER_FD_SEGMENT);
     if (rc != 0) {
@@ -104,7 +107,7 @@ static int attachment_check_socket(int fd, char *reason, size_t reason_bytes)
     return 0;
 }
 
-/* Edge-triggered: a ring needs no read to be forgotten, and waiting messages do not wake again. */
+/* Edge-triggered: waiting messages do not wake again. */
 static int attachment_watch(struct attachment *attachment)
 {
     int epoll = epoll_create1(EPOLL_CLOEXEC);
@@ -170,9 +173,41 @@ static int attachment_wait(struct attachment *attachment, const struct timespec 
         return 0;
     }
     for (int i = 0; i < count; i++) {
+        if (events[i].data.fd == attachment->bell.eventfd)
+            attachment_empty_bell(attachment);
         if (events[i].data.fd == WORKER_FD_SOCKET &&
             events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
             return -EPIPE;
     }
     return 0;
+}
+
+/* A bell is a pipe: what is left in it would fill it one day, and a full one rings no more. */
+static void attachment_empty_bell(struct attachment *attachment)
+{
+    char rings[512];
+    while (read(attachment->bell.eventfd, rings, sizeof rings) == (ssize_t)sizeof rings)
+        continue;
+}
+
+int attachment_add_wake(struct attachment *attachment)
+{
+    int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (fd == -1)
+        return -errno;
+    struct epoll_event wake = {.events = EPOLLIN | EPOLLET, .data.fd = fd};
+    if (epoll_ctl(attachment->epoll, EPOLL_CTL_ADD, fd, &wake) == -1) {
+        int rc = -errno;
+        close(fd);
+        return rc;
+    }
+    attachment->wake = fd;
+    return 0;
+}
+
+void attachment_wake(struct attachment *attachment)
+{
+    const uint64_t one = 1;
+    ssize_t written = write(attachment->wake, &one, sizeof one);
+    mr_assert(written == (ssize_t)sizeof one || errno == EAGAIN);
 }

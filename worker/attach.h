@@ -29,6 +29,7 @@ struct attachment {
     struct doorbell dispatcher_bell; /* theirs: we ring it */
     int socket;
     int epoll;
+    int wake; /* eventfd to end our own sleep with; -1 unless attachment_add_wake() made it */
     struct attachment_lock lock; /* set by the host, if at all */
 };
 
@@ -44,5 +45,10 @@ int attachment_sleep(struct attachment *attachment, uint64_t due_ns) MUST_USE;
 /* For a host that sleeps itself until `epoll` is readable: takes what made it so. Results as above.
  */
 int attachment_poll(struct attachment *attachment) MUST_USE;
+
+/* For a host that sleeps elsewhere, on `epoll`: attachment_wake() makes that readable. 0 or -errno.
+ */
+int attachment_add_wake(struct attachment *attachment) MUST_USE;
+void attachment_wake(struct attachment *attachment);
 
 #endif

@@ -14,7 +14,7 @@
 /* The descriptors a worker inherits, by number; 0 is /dev/null, 1 and 2 are pipes to the log. */
 enum worker_fd {
     WORKER_FD_SEGMENT = 3,         /* the sealed memfd */
-    WORKER_FD_BELL = 4,            /* eventfd the worker sleeps on */
+    WORKER_FD_BELL = 4,            /* read end of a non-blocking pipe: the worker sleeps on it */
     WORKER_FD_DISPATCHER_BELL = 5, /* eventfd the worker writes to wake the dispatcher */
     WORKER_FD_SOCKET = 6,          /* its end of the socketpair, SOCK_SEQPACKET */
     WORKER_FD_COUNT

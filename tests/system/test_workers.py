@@ -380,7 +380,7 @@ def test_a_worker_inherits_its_own_descriptors_and_nothing_else(start):
             assert links[0] == "/dev/null"
             assert links[1].startswith("pipe:") and links[2].startswith("pipe:")
             assert "memfd:" in links[3]
-            assert "eventfd" in links[4] and "eventfd" in links[5]
+            assert links[4].startswith("pipe:") and "eventfd" in links[5]
             assert links[6].startswith("socket:")
             with open(f"{folder}/environ", "rb") as file:
                 assert b"hush" not in file.read()

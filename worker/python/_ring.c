@@ -56,6 +56,8 @@ static PyObject *ring_attach(PyObject *module, PyObject *arguments)
     struct worker *worker = &host.worker;
     if (attachment_init(&worker->attachment, reason, sizeof reason) != 0)
         leave(WORKER_EXIT_ATTACH, "%s", reason);
+    if (attachment_add_wake(&worker->attachment) != 0)
+        leave(WORKER_EXIT_ATTACH, "eventfd: %s", strerror(errno));
     worker->attachment.lock = (struct attachment_lock){ring_give_lock_back, ring_take_lock};
     failure_clear(&worker->failure);
     reply_init(&worker->reply, &worker->attachment, &worker->failure);
@@ -146,11 +148,8 @@ static PyObject *ring_turn(PyObject *module, PyObject *nothing)
 /* Between turns the doorbell is armed for what was waited for at the end of the last. */
 static void ring_make_turn_due(void)
 {
-    const uint64_t one = 1;
-    if (!host.is_turning)
-        return;
-    ssize_t written = write(WORKER_FD_BELL, &one, sizeof one);
-    mr_assert(written == (ssize_t)sizeof one || errno == EAGAIN);
+    if (host.is_turning)
+        attachment_wake(&host.worker.attachment);
 }
 
 /* Waiting for room in the ring leaves the doorbell disarmed. */
@@ -314,6 +313,7 @@ static PyObject *ring_forget(PyObject *module, PyObject *nothing)
         for (int fd = WORKER_FD_SEGMENT; fd < WORKER_FD_COUNT; fd++)
             close(fd);
         close(host.worker.attachment.epoll);
+        close(host.worker.attachment.wake);
         host.is_child = true;
     }
     return ring_none();
