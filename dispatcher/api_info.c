@@ -9,20 +9,6 @@
 #include "dispatcher/response.h"
 #include "build/version.h"
 
-static void text_send(struct loop *loop, struct conn *conn, int status, const char *content_type,
-                      struct text *text)
-{
-    if (text->failed)
-        response_detail(loop, conn, 503, "Out of memory.");
-    else
-        response_send(loop, conn,
-                      &(struct response){.status = status,
-                                         .content_type = content_type,
-                                         .body = text->bytes,
-                                         .body_bytes = text->count});
-    text_finish(text);
-}
-
 /* ---- pipelines ----------------------------------------------------------------------------- */
 
 static const char *pipeline_state(const struct loop *loop, const struct pipeline *pipeline)
@@ -80,7 +66,7 @@ void api_pipelines_list(struct loop *loop, struct conn *conn, const char *body, 
         pipeline_format(loop, &text, &loop->pipelines[i]);
     }
     text_add(&text, "],\"total\":%u}\n", loop->pipeline_count);
-    text_send(loop, conn, 200, NULL, &text);
+    response_text(loop, conn, 200, NULL, &text);
 }
 
 void api_pipeline_get(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
@@ -94,7 +80,7 @@ void api_pipeline_get(struct loop *loop, struct conn *conn, const char *body, si
     } else {
         text_add(&text, "{\"detail\":{\"message\":\"Pipeline not found\"}}\n");
     }
-    text_send(loop, conn, pipeline ? 200 : 404, NULL, &text);
+    response_text(loop, conn, pipeline ? 200 : 404, NULL, &text);
 }
 
 void api_token_validate(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
@@ -102,7 +88,7 @@ void api_token_validate(struct loop *loop, struct conn *conn, const char *body, 
     (void)body, (void)bytes;
     struct text text = {0};
     text_add(&text, "{\"valid\":true}\n");
-    text_send(loop, conn, 200, NULL, &text);
+    response_text(loop, conn, 200, NULL, &text);
 }
 
 /* ---- health -------------------------------------------------------------------------------- */
@@ -112,7 +98,7 @@ void api_livez(struct loop *loop, struct conn *conn, const char *body, size_t by
     (void)body, (void)bytes;
     struct text text = {0};
     text_add(&text, "ok\n");
-    text_send(loop, conn, 200, "text/plain; charset=utf-8", &text);
+    response_text(loop, conn, 200, "text/plain; charset=utf-8", &text);
 }
 
 /* The first reason not to send traffic here; NULL: ready. */
@@ -138,7 +124,7 @@ void api_readyz(struct loop *loop, struct conn *conn, const char *body, size_t b
     struct text text = {0};
     const char *why = unready_reason(loop, reason, sizeof(reason));
     text_add(&text, "%s\n", why ? why : "ok");
-    text_send(loop, conn, why ? 503 : 200, "text/plain; charset=utf-8", &text);
+    response_text(loop, conn, why ? 503 : 200, "text/plain; charset=utf-8", &text);
 }
 
 void api_status(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
@@ -157,7 +143,7 @@ void api_status(struct loop *loop, struct conn *conn, const char *body, size_t b
     else
         text_add(&text, "null");
     text_add(&text, "}\n");
-    text_send(loop, conn, 200, NULL, &text);
+    response_text(loop, conn, 200, NULL, &text);
 }
 
 /* What the SDK asks of a container: its state in one word. */
@@ -177,7 +163,7 @@ void api_container_state(struct loop *loop, struct conn *conn, const char *body,
     else
         text_add(&text, "null");
     text_add(&text, ",\"current_run\":null}\n");
-    text_send(loop, conn, 200, NULL, &text);
+    response_text(loop, conn, 200, NULL, &text);
 }
 
 /* ---- metrics ------------------------------------------------------------------------------- */
@@ -266,5 +252,5 @@ void api_metrics(struct loop *loop, struct conn *conn, const char *body, size_t 
     counter(&text, "worker_kills_total", "Workers ended by the server.",
             metrics->worker_killed_count);
     counter(&text, "log_lines_dropped_total", "Log lines that were lost.", loop->log.dropped_total);
-    text_send(loop, conn, 200, "text/plain; version=0.0.4; charset=utf-8", &text);
+    response_text(loop, conn, 200, "text/plain; version=0.0.4; charset=utf-8", &text);
 }

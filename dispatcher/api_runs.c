@@ -30,17 +30,6 @@ static void out_of_memory(struct loop *loop, struct conn *conn)
     response_detail(loop, conn, 503, "Out of memory.");
 }
 
-static void text_send(struct loop *loop, struct conn *conn, struct text *text)
-{
-    if (text->failed)
-        out_of_memory(loop, conn);
-    else
-        response_send(
-            loop, conn,
-            &(struct response){.status = 200, .body = text->bytes, .body_bytes = text->count});
-    text_finish(text);
-}
-
 static long queue_position(const struct loop *loop, const struct run *run)
 {
     long position = 0;
@@ -70,7 +59,7 @@ static void live_send(struct loop *loop, struct conn *conn, const struct run *ru
 {
     struct text text = {0};
     live_format(loop, &text, run);
-    text_send(loop, conn, &text);
+    response_text(loop, conn, 200, NULL, &text);
 }
 
 /* Answers a run that is not admitted. */
@@ -222,7 +211,7 @@ static void past_send(struct loop *loop, struct conn *conn, const char *id)
     }
     struct text text = {0};
     past_format(loop, &text, entry, true);
-    text_send(loop, conn, &text);
+    response_text(loop, conn, 200, NULL, &text);
 }
 
 void api_run_get(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
@@ -276,5 +265,5 @@ void api_runs_list(struct loop *loop, struct conn *conn, const char *body, size_
         text.count--;
     }
     text_add(&text, "],\"total\":%u,\"limit\":%u}\n", count, LIST_COUNT_MAX);
-    text_send(loop, conn, &text);
+    response_text(loop, conn, 200, NULL, &text);
 }

@@ -95,7 +95,6 @@ struct loop {
 
     int signal_fd;
     uint8_t signal_bytes[128];
-    uint32_t signal_count;
     struct timer stop_timer;
     struct timer output_timer; /* lines of user code were left out of the log */
 

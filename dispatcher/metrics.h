@@ -17,7 +17,7 @@ struct metrics {
     uint64_t run_cancelled_count[CANCEL_REASON_COUNT];
     uint64_t run_refused_count;
     uint64_t record_count, line_count, byte_count;
-    uint64_t send_count, pass_count, wait_count, bell_count;
+    uint64_t send_count, pass_count, wait_count;
     uint64_t worker_start_count, worker_exit_count, worker_killed_count;
 };
 

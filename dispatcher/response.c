@@ -125,6 +125,20 @@ void response_send(struct loop *loop, struct conn *conn, const struct response *
     conn_response_done(loop, conn);
 }
 
+void response_text(struct loop *loop, struct conn *conn, int status, const char *content_type,
+                   struct text *text)
+{
+    if (text->failed)
+        response_detail(loop, conn, 503, "Out of memory.");
+    else
+        response_send(loop, conn,
+                      &(struct response){.status = status,
+                                         .content_type = content_type,
+                                         .body = text->bytes,
+                                         .body_bytes = text->count});
+    text_finish(text);
+}
+
 void response_detail(struct loop *loop, struct conn *conn, int status, const char *text)
 {
     char body[512];

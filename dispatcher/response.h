@@ -11,6 +11,7 @@
 
 struct conn;
 struct loop;
+struct text;
 
 struct response {
     int status;
@@ -24,6 +25,10 @@ struct response {
 /* A whole answer with Content-Length (its body left out for HEAD). Keep-alive goes on unless the
  * connection must close. */
 void response_send(struct loop *loop, struct conn *conn, const struct response *response);
+
+/* An answer whose body is `text`, which is given back; 503 when memory for it failed. */
+void response_text(struct loop *loop, struct conn *conn, int status, const char *content_type,
+                   struct text *text);
 
 /* {"detail":"text"}\n; text needs no escaping. */
 void response_detail(struct loop *loop, struct conn *conn, int status, const char *text);
