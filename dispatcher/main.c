@@ -2,7 +2,7 @@
 /*
  * main.c - where millrace begins.
  */
-#include "dispatcher/commands.h"
+#include "dispatcher/cli/commands.h"
 
 int main(int argc, char **argv)
 {

@@ -21,8 +21,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "dispatcher/http_body.h"
-#include "dispatcher/http_response.h"
+#include "dispatcher/http/http_body.h"
+#include "dispatcher/http/http_response.h"
 
 #define READ_BYTES (256u * 1024)
 #define CARRY_BYTES_MAX (64u * 1024)

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/http_body.h"
+#include "dispatcher/http/http_body.h"
 
 #define CHOICE_BYTES 5u
 #define INPUT_BYTES_MAX 65536u

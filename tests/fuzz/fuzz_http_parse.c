@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/http_parse.h"
+#include "dispatcher/http/http_parse.h"
 
 #define CUT_BYTES 4u
 #define EVERY_BYTE_COUNT_MAX 512u

@@ -8,7 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/http_response.h"
+#include "dispatcher/http/http_response.h"
 
 #define CUT_BYTES 2u
 

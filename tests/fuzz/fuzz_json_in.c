@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/input.h"
-#include "dispatcher/json_in.h"
-#include "dispatcher/json_out.h"
-#include "dispatcher/packed.h"
+#include "dispatcher/api/input.h"
+#include "dispatcher/json/json_in.h"
+#include "dispatcher/json/json_out.h"
+#include "dispatcher/json/packed.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/input.h"
-#include "dispatcher/json_scan.h"
-#include "dispatcher/packed.h"
-#include "dispatcher/run_request.h"
+#include "dispatcher/api/input.h"
+#include "dispatcher/json/json_scan.h"
+#include "dispatcher/json/packed.h"
+#include "dispatcher/api/run_request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -6,10 +6,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "dispatcher/input.h"
-#include "dispatcher/json_scan.h"
-#include "dispatcher/packed.h"
-#include "dispatcher/variables.h"
+#include "dispatcher/api/input.h"
+#include "dispatcher/json/json_scan.h"
+#include "dispatcher/json/packed.h"
+#include "dispatcher/api/variables.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

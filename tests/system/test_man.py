@@ -61,14 +61,14 @@ def test_every_command_is_in_the_first_page_and_has_one_of_its_own():
 
 
 def test_the_exit_codes_of_the_page_are_those_of_the_source():
-    with open(os.path.join(TOP, "dispatcher/serve.h"), encoding="utf-8") as file:
+    with open(os.path.join(TOP, "dispatcher/cli/serve.h"), encoding="utf-8") as file:
         codes = re.findall(r"EXIT_CODE_\w+ = (\d+)", file.read())
     section = page("millrace.1").split(".Sh EXIT STATUS")[1].split(".Sh")[0]
     assert re.findall(r"^\.It (\d+)", section, flags=re.MULTILINE) == codes
 
 
 def test_the_variables_of_the_page_are_those_that_workers_get():
-    with open(os.path.join(TOP, "dispatcher/worker_spawn.c"), encoding="utf-8") as file:
+    with open(os.path.join(TOP, "dispatcher/workers/worker_spawn.c"), encoding="utf-8") as file:
         table = file.read().split("passed_on[] = {")[1].split("};")[0]
     section = page("millrace.1").split(".Sh ENVIRONMENT")[1].split(".Sh")[0]
     described = re.findall(r"[A-Z][A-Z_]+\*?", " ".join(re.findall(r"^\.Ev (.*)", section, flags=re.MULTILINE)))

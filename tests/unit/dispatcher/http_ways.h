@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/http_parse.h"
+#include "dispatcher/http/http_parse.h"
 #include "tests/unit/dispatcher/edge.h"
 
 #define GET "GET / HTTP/1.1\r\nHost: a\r\n"

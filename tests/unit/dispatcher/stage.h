@@ -28,8 +28,8 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "dispatcher/loop.h"
-#include "dispatcher/worker_spawn.h"
+#include "dispatcher/loop/loop.h"
+#include "dispatcher/workers/worker_spawn.h"
 #include "millrace/protocol.h"
 #include "shm/slot.h"
 #include "tests/unit/dispatcher/hello.h"

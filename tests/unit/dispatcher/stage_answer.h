@@ -6,9 +6,9 @@
 #ifndef TESTS_DISPATCHER_STAGE_ANSWER_H
 #define TESTS_DISPATCHER_STAGE_ANSWER_H
 
-#include "dispatcher/http_body.h"
-#include "dispatcher/http_response.h"
-#include "dispatcher/json_scan.h"
+#include "dispatcher/http/http_body.h"
+#include "dispatcher/http/http_response.h"
+#include "dispatcher/json/json_scan.h"
 #include "tests/unit/dispatcher/stage.h"
 
 #define ANSWER_LINE_COUNT_MAX 4096u

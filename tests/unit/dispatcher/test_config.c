@@ -3,7 +3,7 @@
  * test_config.c - what the command line says becomes a configuration, or one line that says why
  * not.
  */
-#include "dispatcher/config.h"
+#include "dispatcher/cli/config.h"
 
 #include <errno.h>
 #include <netinet/in.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_deadline.c - which limit a run reaches next, phase by phase. */
-#include "dispatcher/deadline.h"
+#include "dispatcher/runs/deadline.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
 /*
  * test_history.c - the newest finished runs are kept, newest first, and the older ones forgotten.
  */
-#include "dispatcher/history.h"
+#include "dispatcher/runs/history.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

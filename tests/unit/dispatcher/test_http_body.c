@@ -5,7 +5,7 @@
  * Every body here is fed whole, byte by byte and in all two-way splits, each piece ending at an
  * inaccessible page; data, result and the number of bytes consumed must be the same.
  */
-#include "dispatcher/http_body.h"
+#include "dispatcher/http/http_body.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

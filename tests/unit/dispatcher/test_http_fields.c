@@ -2,7 +2,7 @@
 /*
  * test_http_fields.c - the questions callers ask of a parsed head: lists, tokens, media types.
  */
-#include "dispatcher/http_parse.h"
+#include "dispatcher/http/http_parse.h"
 
 #include <errno.h>
 

@@ -2,7 +2,7 @@
 /*
  * test_http_limits.c - how large a request head and its parts may be, and of which bytes.
  */
-#include "dispatcher/http_parse.h"
+#include "dispatcher/http/http_parse.h"
 
 #include <stdio.h>
 

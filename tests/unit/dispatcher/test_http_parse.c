@@ -2,7 +2,7 @@
 /*
  * test_http_parse.c - which request heads are accepted as what, and which are refused, and where.
  */
-#include "dispatcher/http_parse.h"
+#include "dispatcher/http/http_parse.h"
 
 #include "tests/unit/dispatcher/http_ways.h"
 

@@ -2,7 +2,7 @@
 /*
  * test_http_response.c - heads of responses, whole and in every two pieces.
  */
-#include "dispatcher/http_response.h"
+#include "dispatcher/http/http_response.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

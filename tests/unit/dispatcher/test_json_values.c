@@ -19,9 +19,9 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/input.h"
-#include "dispatcher/json_in.h"
-#include "dispatcher/json_out.h"
+#include "dispatcher/api/input.h"
+#include "dispatcher/json/json_in.h"
+#include "dispatcher/json/json_out.h"
 #include "tests/unit/dispatcher/edge.h"
 
 static struct json_document *parse(const char *text, size_t bytes)

@@ -9,7 +9,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
-#include "dispatcher/oom.h"
+#include "dispatcher/workers/oom.h"
 
 static void assert_path(const char *cgroups, const char *expected)
 {

@@ -5,7 +5,7 @@
  * What is lent is decoded by http_body.c, which knows nothing of out.c. Lent memory is copied when
  * it is lent and compared when it comes back: the kernel may be reading it all the time.
  */
-#include "dispatcher/out.h"
+#include "dispatcher/loop/out.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/http_body.h"
+#include "dispatcher/http/http_body.h"
 #include "tests/unit/dispatcher/aborts.h"
 #include "tests/unit/shm/ring_memory.h"
 

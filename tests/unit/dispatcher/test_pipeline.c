@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/pipeline.h"
+#include "dispatcher/runs/pipeline.h"
 #include "tests/unit/shm/ring_memory.h"
 
 #define FAILED_BODY(text) "\x93\x05\xa4" text "\xc0"

@@ -7,7 +7,7 @@
  * its state holds into what the next state holds, and when there is a cell for exactly the pairs
  * that can happen.
  */
-#include "dispatcher/run_fsm.h"
+#include "dispatcher/runs/run_fsm.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/json_scan.h"
-#include "dispatcher/run_request.h"
+#include "dispatcher/json/json_scan.h"
+#include "dispatcher/api/run_request.h"
 #include "millrace/limits.h"
 #include "tests/unit/dispatcher/edge.h"
 

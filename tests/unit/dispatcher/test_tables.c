@@ -19,9 +19,9 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/run_fsm.h"
-#include "dispatcher/text.h"
-#include "dispatcher/worker_fsm.h"
+#include "dispatcher/runs/run_fsm.h"
+#include "dispatcher/loop/text.h"
+#include "dispatcher/workers/worker_fsm.h"
 #include "tests/unit/shm/ring_memory.h"
 
 #define PAGE "docs/lifecycle.md"
@@ -254,7 +254,7 @@ static void slot_arrows(struct text *out, const char *head, const char *format_i
 
 static void make_run_states(struct text *out)
 {
-    machine_words(out, "dispatcher/run_fsm.h", "state", "run_state", "RUN_");
+    machine_words(out, "dispatcher/runs/run_fsm.h", "state", "run_state", "RUN_");
 }
 
 static void make_run_diagram(struct text *out)
@@ -269,14 +269,14 @@ static void make_run_table(struct text *out)
 
 static void make_run_words(struct text *out)
 {
-    machine_words(out, "dispatcher/run_fsm.h", "event", "run_event", "RUN_EV_");
+    machine_words(out, "dispatcher/runs/run_fsm.h", "event", "run_event", "RUN_EV_");
     text_add(out, "\n");
-    machine_words(out, "dispatcher/run_fsm.h", "action", "run_action", "RUN_ACT_");
+    machine_words(out, "dispatcher/runs/run_fsm.h", "action", "run_action", "RUN_ACT_");
 }
 
 static void make_worker_states(struct text *out)
 {
-    machine_words(out, "dispatcher/worker_fsm.h", "state", "worker_state", "WORKER_");
+    machine_words(out, "dispatcher/workers/worker_fsm.h", "state", "worker_state", "WORKER_");
 }
 
 static void make_worker_diagram(struct text *out)
@@ -291,9 +291,9 @@ static void make_worker_table(struct text *out)
 
 static void make_worker_words(struct text *out)
 {
-    machine_words(out, "dispatcher/worker_fsm.h", "event", "worker_event", "WORKER_EV_");
+    machine_words(out, "dispatcher/workers/worker_fsm.h", "event", "worker_event", "WORKER_EV_");
     text_add(out, "\n");
-    machine_words(out, "dispatcher/worker_fsm.h", "action", "worker_action", "WORKER_ACT_");
+    machine_words(out, "dispatcher/workers/worker_fsm.h", "action", "worker_action", "WORKER_ACT_");
 }
 
 static void make_slot_diagram(struct text *out)
@@ -309,12 +309,12 @@ static void make_slot_table(struct text *out)
 
 static void make_connection_states(struct text *out)
 {
-    machine_words(out, "dispatcher/conn.h", "state", "conn_state", "CONN_");
+    machine_words(out, "dispatcher/http/conn.h", "state", "conn_state", "CONN_");
 }
 
 static void make_server_states(struct text *out)
 {
-    machine_words(out, "dispatcher/loop.h", "state", "loop_state", "LOOP_");
+    machine_words(out, "dispatcher/loop/loop.h", "state", "loop_state", "LOOP_");
 }
 
 static const struct block {
@@ -423,8 +423,8 @@ static void drawing_check(const char *name, const char *path, const char *enum_n
 static void drawings_by_hand_name_the_states_there_are(void **state)
 {
     (void)state;
-    drawing_check("connection drawing", "dispatcher/conn.h", "conn_state", "CONN_");
-    drawing_check("server drawing", "dispatcher/loop.h", "loop_state", "LOOP_");
+    drawing_check("connection drawing", "dispatcher/http/conn.h", "conn_state", "CONN_");
+    drawing_check("server drawing", "dispatcher/loop/loop.h", "loop_state", "LOOP_");
 }
 
 int main(void)

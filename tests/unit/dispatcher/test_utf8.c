@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/utf8.h"
+#include "dispatcher/json/utf8.h"
 #include "tests/unit/dispatcher/edge.h"
 
 /* Written from the definition, not from the code: the bits of `point`, by length. */

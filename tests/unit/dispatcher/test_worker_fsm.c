@@ -7,7 +7,7 @@
  * table is right when every cell's action turns the one into the other, and when there is a cell
  * for exactly the pairs that can happen.
  */
-#include "dispatcher/worker_fsm.h"
+#include "dispatcher/workers/worker_fsm.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

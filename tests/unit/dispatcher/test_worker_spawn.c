@@ -4,7 +4,7 @@
  *
  * The worker is this program itself: started with --source it reports what it sees on its stdout.
  */
-#include "dispatcher/worker_spawn.h"
+#include "dispatcher/workers/worker_spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>

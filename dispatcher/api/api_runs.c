@@ -1,0 +1,269 @@
+/* SPDX-License-Identifier: MIT */
+/* api_runs.c - the handlers of /v4/runs: start, look up, list, cancel. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/api/api.h"
+#include "dispatcher/api/api_error.h"
+#include "dispatcher/runs/line.h"
+#include "dispatcher/loop/loop.h"
+#include "dispatcher/api/response.h"
+#include "dispatcher/api/run_request.h"
+
+#define LIST_COUNT_MAX 100u
+
+/* {"detail":<json>}\n */
+static void detail_send(struct loop *loop, struct conn *conn, int status, const char *json)
+{
+    char body[sizeof(((struct api_error *)0)->detail) + 32];
+    int count = snprintf(body, sizeof(body), "{\"detail\":%s}\n", json);
+    mr_assert(count > 0 && (size_t)count < sizeof(body));
+    loop->metrics.bad_request_count++;
+    response_send(loop, conn,
+                  &(struct response){.status = status, .body = body, .body_bytes = (size_t)count});
+}
+
+static void out_of_memory(struct loop *loop, struct conn *conn)
+{
+    response_detail(loop, conn, 503, "Out of memory.");
+}
+
+static long queue_position(const struct loop *loop, const struct run *run)
+{
+    long position = 0;
+    if (run->state != RUN_QUEUED)
+        return -1;
+    const struct pipeline *pipeline = &loop->pipelines[run->pipeline_index];
+    for (const struct run *at = pipeline->queue_first; at && at != run; at = at->next)
+        position++;
+    return position;
+}
+
+static void live_format(struct loop *loop, struct text *text, const struct run *run)
+{
+    line_format(
+        text, &(struct line_result){.id = run->id,
+                                    .pipeline_id = loop->pipelines[run->pipeline_index].config->id,
+                                    .state = run->state == RUN_QUEUED   ? "queued"
+                                             : run->state == RUN_ACTIVE ? "running"
+                                                                        : "failed",
+                                    .created_at = run->created_at,
+                                    .updated_at = loop->wall_s,
+                                    .queue_position = queue_position(loop, run),
+                                    .line_count = (int64_t)run->line_count});
+}
+
+static void live_send(struct loop *loop, struct conn *conn, const struct run *run)
+{
+    struct text text = {0};
+    live_format(loop, &text, run);
+    response_text(loop, conn, 200, NULL, &text);
+}
+
+/* Answers a run that is not admitted. */
+static void refuse(struct loop *loop, struct run *run, const struct run_failure *failure)
+{
+    loop->metrics.run_refused_count++;
+    loop->pipelines[run->pipeline_index].refused_count++;
+    history_add(&loop->history, run, loop->wall_s, failure);
+    line_fail(loop, run, failure);
+    run_destroy(loop, run);
+}
+
+static void input_refuse(struct loop *loop, struct conn *conn, struct run *run,
+                         const struct api_error *error)
+{
+    if (!error->is_result) {
+        run_destroy(loop, run);
+        detail_send(loop, conn, error->status, error->detail);
+        return;
+    }
+    refuse(loop, run,
+           &(struct run_failure){.type = error->type,
+                                 .status = error->status,
+                                 .message = error->message,
+                                 .message_count = strlen(error->message)});
+}
+
+/* The pipeline a request means; answers and returns NULL when there is none. */
+static struct pipeline *pipeline_choose(struct loop *loop, struct conn *conn,
+                                        const struct run_request *request)
+{
+    struct pipeline *pipeline = NULL;
+    if (request->pipeline)
+        pipeline = pipeline_find(loop, request->pipeline);
+    else if (loop->pipeline_count == 1)
+        pipeline = &loop->pipelines[0];
+    else
+        detail_send(loop, conn, 422,
+                    "[{\"loc\":[\"body\",\"pipeline\"],\"msg\":\"field required\","
+                    "\"type\":\"value_error.missing\"}]");
+    if (request->pipeline && !pipeline)
+        detail_send(loop, conn, 404, "{\"message\":\"Pipeline not found\"}");
+    return pipeline;
+}
+
+/* An asynchronous run is answered as what it is now, before it can end. */
+static void run_admit_and_answer(struct loop *loop, struct conn *conn, struct run *run,
+                                 bool is_async)
+{
+    if (is_async)
+        run_let_go(loop, run);
+    run_admit(loop, run);
+    if (is_async)
+        live_send(loop, conn, run);
+}
+
+/* Admits the run, or answers why not. */
+static void run_begin(struct loop *loop, struct conn *conn, const struct run_request *request,
+                      enum run_mode mode)
+{
+    struct pipeline *pipeline = pipeline_choose(loop, conn, request);
+    if (!pipeline)
+        return;
+    struct run *run = run_create(loop, pipeline, conn, mode);
+    if (!run) {
+        response_send(loop, conn,
+                      &(struct response){.status = 503,
+                                         .body = "{\"detail\":\"Too many runs.\"}\n",
+                                         .body_bytes = 28,
+                                         .retry_after_s = 1});
+        return;
+    }
+    run->final_line = request->final_line;
+    struct run_failure failure;
+    if (pipeline_refuses(loop, pipeline, &failure)) {
+        refuse(loop, run, &failure);
+        return;
+    }
+    struct api_error error;
+    int rc = run_request_pack(request, &pipeline->variables, run->id, &run->payload,
+                              &run->payload_bytes, &error);
+    if (rc == 0) {
+        run_admit_and_answer(loop, conn, run, request->async_run);
+        pipeline_schedule(loop, pipeline);
+    } else if (rc == -EINVAL) {
+        input_refuse(loop, conn, run, &error);
+    } else {
+        run_destroy(loop, run);
+        out_of_memory(loop, conn);
+    }
+}
+
+static void run_start(struct loop *loop, struct conn *conn, const char *body, size_t bytes,
+                      enum run_mode mode)
+{
+    struct run_request request = {0};
+    struct api_error error;
+    int rc = run_request_parse(&request, body, bytes, &error);
+    if (rc == -EINVAL)
+        detail_send(loop, conn, error.status, error.detail);
+    else if (rc < 0)
+        out_of_memory(loop, conn);
+    else if (request.async_run && mode != RUN_MODE_RESULT)
+        detail_send(loop, conn, 422,
+                    "[{\"loc\":[\"body\",\"async_run\"],\"msg\":\"a stream cannot be asynchronous; "
+                    "use /v4/runs\",\"type\":\"value_error\"}]");
+    else
+        run_begin(loop, conn, &request, mode);
+    run_request_finish(&request);
+}
+
+void api_run_stream(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
+{
+    run_start(loop, conn, body, bytes,
+              conn->request.wants_events ? RUN_MODE_EVENTS : RUN_MODE_LINES);
+}
+
+void api_run_result(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
+{
+    run_start(loop, conn, body, bytes, RUN_MODE_RESULT);
+}
+
+/* ---- looking up ---------------------------------------------------------------------------- */
+
+static void past_format(struct loop *loop, struct text *text, const struct history_entry *entry,
+                        bool with_outputs)
+{
+    struct run_failure failure = {
+        .type = entry->type, .message = entry->message, .message_count = strlen(entry->message)};
+    line_format(text,
+                &(struct line_result){
+                    .id = entry->id,
+                    .pipeline_id = loop->pipelines[entry->pipeline_index].config->id,
+                    .state = entry->state,
+                    .created_at = entry->created_at,
+                    .updated_at = entry->updated_at,
+                    .queue_position = -1,
+                    .line_count = (int64_t)entry->line_count,
+                    .outputs = with_outputs && entry->outputs.count > 0 ? &entry->outputs : NULL,
+                    .failure = entry->failed ? &failure : NULL});
+}
+
+static void past_send(struct loop *loop, struct conn *conn, const char *id)
+{
+    const struct history_entry *entry = history_find(&loop->history, id);
+    if (!entry) {
+        detail_send(loop, conn, 404, "{\"message\":\"Run not found\"}");
+        return;
+    }
+    struct text text = {0};
+    past_format(loop, &text, entry, true);
+    response_text(loop, conn, 200, NULL, &text);
+}
+
+void api_run_get(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
+{
+    (void)body, (void)bytes;
+    const struct run *run = run_find(loop, conn->request.argument);
+    if (!run || run->state == RUN_CANCELLING) {
+        past_send(loop, conn, conn->request.argument);
+        return;
+    }
+    live_send(loop, conn, run);
+}
+
+void api_run_delete(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
+{
+    static const char message[] = "cancelled: DELETE was called for this run";
+    (void)body, (void)bytes;
+    struct run *run = run_find(loop, conn->request.argument);
+    if (run)
+        run_cancel(loop, run,
+                   &(struct run_failure){.type = ERROR_UNKNOWN,
+                                         .status = 200,
+                                         .message = message,
+                                         .message_count = sizeof(message) - 1,
+                                         .reason = CANCEL_REQUESTED});
+    /* Also for a run that had ended before: cancelling twice is no mistake. */
+    past_send(loop, conn, conn->request.argument);
+}
+
+void api_runs_list(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
+{
+    (void)body, (void)bytes;
+    struct text text = {0};
+    uint32_t count = 0;
+    text_add(&text, "{\"data\":[");
+    for (uint32_t i = 0; i < loop->config->run_count_max && count < LIST_COUNT_MAX; i++) {
+        const struct run *run = &loop->runs[i];
+        if (run->state != RUN_QUEUED && run->state != RUN_ACTIVE)
+            continue;
+        if (count++ > 0)
+            text_add(&text, ",");
+        live_format(loop, &text, run);
+        text.count--; /* the newline */
+    }
+    const struct history_entry *entry;
+    for (uint64_t age = 0; count < LIST_COUNT_MAX && (entry = history_at(&loop->history, age));
+         age++) {
+        if (count++ > 0)
+            text_add(&text, ",");
+        past_format(loop, &text, entry, false);
+        text.count--;
+    }
+    text_add(&text, "],\"total\":%u,\"limit\":%u}\n", count, LIST_COUNT_MAX);
+    response_text(loop, conn, 200, NULL, &text);
+}

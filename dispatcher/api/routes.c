@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT */
+/* routes.c - the table of routes; who may, and what a request without a place is told. */
+#include "dispatcher/api/routes.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/api/api.h"
+#include "dispatcher/loop/loop.h"
+#include "dispatcher/api/response.h"
+
+#define GET ((1u << HTTP_GET) | (1u << HTTP_HEAD))
+#define POST (1u << HTTP_POST)
+#define DELETE (1u << HTTP_DELETE)
+
+/* A path that ends in '/' stands for all below it; an exact path comes before those. */
+/* clang-format off */
+static const struct route routes[] = {
+    {"/v4/runs/stream",     POST,   true,  api_run_stream},
+    {"/v4/runs",            POST,   true,  api_run_result},
+    {"/v4/runs",            GET,    true,  api_runs_list},
+    {"/v4/runs/",           GET,    true,  api_run_get},
+    {"/v4/runs/",           DELETE, true,  api_run_delete},
+    {"/v4/pipelines",       GET,    true,  api_pipelines_list},
+    {"/v4/pipelines/",      GET,    true,  api_pipeline_get},
+    {"/v4/tokens/validate", GET,    true,  api_token_validate},
+    {"/status",             GET,    false, api_status},
+    {"/livez",              GET,    false, api_livez},
+    {"/readyz",             GET,    false, api_readyz},
+    {"/v4/container/state", GET,    false, api_container_state},
+    {"/metrics",            GET,    false, api_metrics},
+};
+/* clang-format on */
+
+static bool path_matches(const struct route *route, struct http_text path, bool *exact)
+{
+    size_t count = strlen(route->path);
+    *exact = path.count == count && memcmp(path.bytes, route->path, count) == 0;
+    if (*exact || route->path[count - 1] != '/')
+        return *exact;
+    return path.count > count && memcmp(path.bytes, route->path, count) == 0;
+}
+
+/* The route for path and method. `allowed` collects the methods the path has. */
+static const struct route *route_find(struct http_text path, enum http_method method,
+                                      unsigned *allowed)
+{
+    *allowed = 0;
+    for (int want_exact = 1; want_exact >= 0 && *allowed == 0; want_exact--) {
+        for (size_t i = 0; i < ARRAY_COUNT(routes); i++) {
+            bool exact;
+            if (!path_matches(&routes[i], path, &exact) || (want_exact && !exact))
+                continue;
+            *allowed |= routes[i].methods;
+            if (routes[i].methods & (1u << method))
+                return &routes[i];
+        }
+    }
+    return NULL;
+}
+
+static void method_refuse(struct loop *loop, struct conn *conn, unsigned allowed)
+{
+    static const char body[] = "{\"detail\":\"Method Not Allowed\"}\n";
+    char headers[64];
+    snprintf(headers, sizeof(headers), "Allow: %s%s%s\r\n", allowed & GET ? "GET, HEAD" : "",
+             allowed & POST ? (allowed & GET ? ", POST" : "POST") : "",
+             allowed & DELETE ? (allowed & (GET | POST) ? ", DELETE" : "DELETE") : "");
+    response_send(
+        loop, conn,
+        &(struct response){
+            .status = 405, .headers = headers, .body = body, .body_bytes = sizeof(body) - 1});
+}
+
+static void token_refuse(struct loop *loop, struct conn *conn)
+{
+    static const char body[] = "{\"detail\":{\"message\":\"Not authenticated.\"}}\n";
+    loop->metrics.unauthorized_count++;
+    response_send(loop, conn,
+                  &(struct response){.status = 401,
+                                     .headers = "WWW-Authenticate: Bearer\r\n",
+                                     .body = body,
+                                     .body_bytes = sizeof(body) - 1});
+}
+
+static bool token_is_good(const struct loop *loop, const struct http_head *head)
+{
+    struct http_text token;
+    if (loop->config->tokens.count == 0)
+        return true;
+    return http_head_bearer(head, &token) &&
+           tokens_find(&loop->config->tokens, token.bytes, token.count) != NULL;
+}
+
+/* A client's own id is echoed when it is short and harmless, else one is made. */
+static void request_id_take(struct loop *loop, struct request *request,
+                            const struct http_head *head)
+{
+    const struct http_header *header = http_head_find(head, "x-request-id");
+    if (header && header->value.count > 0 && header->value.count <= REQUEST_ID_BYTES_MAX) {
+        bool fine = true;
+        for (size_t i = 0; i < header->value.count; i++)
+            fine = fine && header->value.bytes[i] > ' ' && header->value.bytes[i] < 0x7f;
+        if (fine) {
+            memcpy(request->id, header->value.bytes, header->value.count);
+            request->id[header->value.count] = '\0';
+            return;
+        }
+    }
+    identity_hex(&loop->identity, request->id);
+}
+
+/* X-Request-Timeout: seconds, like 30 or 2.5. False when it is something else. */
+static bool timeout_take(struct request *request, const struct http_head *head)
+{
+    const struct http_header *header = http_head_find(head, "x-request-timeout");
+    if (!header)
+        return true;
+    char text[16];
+    if (header->value.count == 0 || header->value.count >= sizeof(text))
+        return false;
+    memcpy(text, header->value.bytes, header->value.count);
+    text[header->value.count] = '\0';
+    if (strspn(text, "0123456789.") != header->value.count)
+        return false;
+    char *end;
+    double seconds = strtod(text, &end);
+    if (*end != '\0' || seconds < 0.001 || seconds > 86400)
+        return false;
+    request->timeout_ms = (uint32_t)(seconds * 1000 + 0.5);
+    return true;
+}
+
+static bool argument_take(struct request *request, struct http_text path)
+{
+    size_t prefix = strlen(request->route->path);
+    if (path.count <= prefix)
+        return true;
+    struct http_text rest = {path.bytes + prefix, path.count - prefix};
+    if (rest.count > REQUEST_ARGUMENT_BYTES_MAX)
+        return false;
+    int64_t count = http_percent_decode(rest, request->argument);
+    if (count < 0)
+        return false;
+    request->argument[count] = '\0';
+    return true;
+}
+
+bool routes_begin(struct loop *loop, struct conn *conn, const struct http_head *head)
+{
+    struct request *request = &conn->request;
+    unsigned allowed;
+    request->method = head->method;
+    request->minor = head->minor;
+    request->keep_alive = head->keep_alive;
+    request->has_body = head->chunked || (head->has_length && head->content_length > 0);
+    request->wants_events = http_head_accepts(head, "text/event-stream");
+    request_id_take(loop, request, head);
+    request->route = route_find(head->path, head->method, &allowed);
+    bool keep_alive = request->keep_alive;
+    if (request->has_body)
+        request->keep_alive = false; /* an answer now would leave the body unread */
+    if (!request->route && allowed == 0)
+        response_detail(loop, conn, 404, "Not Found");
+    else if (!request->route)
+        method_refuse(loop, conn, allowed);
+    else if (request->route->needs_token && !token_is_good(loop, head))
+        token_refuse(loop, conn);
+    else if (!argument_take(request, head->path))
+        response_detail(loop, conn, 404, "Not Found");
+    else if (!timeout_take(request, head))
+        response_detail(loop, conn, 400, "X-Request-Timeout must be seconds, from 0.001 to 86400.");
+    else if (head->content_encoded)
+        response_detail(loop, conn, 415, "Content-Encoding is not supported.");
+    else {
+        request->keep_alive = keep_alive;
+        return true;
+    }
+    return false;
+}

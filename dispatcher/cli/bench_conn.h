@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * bench_conn.h - one client of a load run: sends a request, reads the answer, looks at its lines.
+ */
+#ifndef DISPATCHER_BENCH_CONN_H
+#define DISPATCHER_BENCH_CONN_H
+
+#include <netdb.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "dispatcher/cli/bench_stats.h"
+#include "dispatcher/http/http_body.h"
+#include "dispatcher/http/http_response.h"
+#include "millrace/check.h"
+
+#define BENCH_READ_BYTES (256u * 1024)
+/* Of a line that is cut by the end of a read, so much is kept to be looked at whole. */
+#define BENCH_LINE_BYTES_MAX 4096u
+
+/* What all clients of a run share; constant but for the counts. */
+struct bench_plan {
+    struct sockaddr_storage address;
+    socklen_t address_bytes;
+    const char *request; /* head and body */
+    size_t request_bytes;
+    uint64_t request_count_max; /* 0: as many as fit into the time */
+    uint64_t lines_wanted;      /* of each answer; 0: any number */
+    uint64_t leave_after;       /* a leaver closes after so many lines */
+    bool keep_alive;
+    bool look_at_lines; /* sequence and latency */
+    bool is_events;     /* server-sent events */
+    bool is_over;       /* no new requests */
+    uint64_t under_way; /* clients with a request, slow ones not counted */
+    int epoll;
+    char *read_buffer;             /* BENCH_READ_BYTES */
+    struct http_response response; /* of the head being parsed */
+    struct http_head body_head;    /* the shape http_body wants */
+    struct bench_stats stats;
+};
+
+enum bench_conn_state {
+    BENCH_IDLE = 0, /* no connection */
+    BENCH_CONNECTING,
+    BENCH_SENDING,
+    BENCH_HEAD,
+    BENCH_BODY,
+    BENCH_STATE_COUNT
+};
+
+struct bench_conn {
+    int fd; /* -1: none */
+    enum bench_conn_state state;
+    bool is_slow;   /* reads its head, then nothing */
+    bool is_leaver; /* closes after leave_after lines */
+    bool keeps;     /* the server keeps the connection */
+    bool has_error; /* an error line came, or a status that is not 200 */
+    bool is_wrong;  /* out of sequence */
+    size_t sent;
+    struct http_scan scan;
+    struct http_body body;
+    char *head; /* owned; of an answer whose head came in pieces */
+    size_t head_count;
+    char line[BENCH_LINE_BYTES_MAX]; /* the beginning of a line that is not whole yet */
+    size_t line_count;               /* bytes of it that came; more than fit are only counted */
+    uint64_t lines;                  /* of this answer */
+    uint64_t begin_ns, last_line_ns;
+};
+
+/* Begins the next request, on a new connection where there is none. False: none is wanted. */
+bool bench_conn_next(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns);
+
+/* The descriptor is ready. */
+void bench_conn_ready(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns);
+
+/* Gives up what is under way, when the time is over. */
+void bench_conn_abandon(struct bench_plan *plan, struct bench_conn *conn);
+
+#endif

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client.c - HTTP requests to a millrace server, for `millrace run`. The only user of libcurl.
+ */
+#include "dispatcher/cli/client.h"
+
+#include <curl/curl.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "build/version.h"
+
+#define CONNECT_TIMEOUT_MS 10000L
+
+struct client {
+    CURL *curl;
+    struct curl_slist *headers;
+    char *url;
+};
+
+/* One request under way. */
+struct exchange {
+    CURL *curl;
+    client_consumer *consumer;
+    void *context;
+    struct client_answer answer;
+    bool has_end; /* the framing says where the body ends */
+    bool is_unwanted;
+};
+
+static bool client_prepare(struct client *client, const struct client_options *options);
+static size_t on_header(char *line, size_t size, size_t count, void *context);
+static size_t on_body(char *bytes, size_t size, size_t count, void *context);
+static int result_of(CURLcode code, const struct exchange *exchange);
+
+struct client *client_create(const struct client_options *options)
+{
+    struct client *client = calloc(1, sizeof(*client));
+    if (!client)
+        return NULL;
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK && client_prepare(client, options))
+        return client;
+    client_destroy(client);
+    return NULL;
+}
+
+void client_destroy(struct client *client)
+{
+    if (!client)
+        return;
+    curl_easy_cleanup(client->curl);
+    curl_slist_free_all(client->headers);
+    free(client->url);
+    free(client);
+    curl_global_cleanup();
+}
+
+static bool header_add(struct client *client, const char *line)
+{
+    struct curl_slist *longer = curl_slist_append(client->headers, line);
+    if (longer)
+        client->headers = longer;
+    return longer != NULL;
+}
+
+static bool token_add(struct client *client, const char *token)
+{
+    char *line;
+    if (asprintf(&line, "Authorization: Bearer %s", token) == -1)
+        return false;
+    bool done = header_add(client, line);
+    free(line);
+    return done;
+}
+
+static bool client_prepare(struct client *client, const struct client_options *options)
+{
+    size_t url_bytes = strlen(options->url);
+    while (url_bytes > 0 && options->url[url_bytes - 1] == '/')
+        url_bytes--;
+    client->url = strndup(options->url, url_bytes);
+    client->curl = curl_easy_init();
+    if (!client->url || !client->curl || !header_add(client, "Content-Type: application/json") ||
+        (options->token && !token_add(client, options->token)))
+        return false;
+    CURL *curl = client->curl;
+    return curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_HTTPHEADER, client->headers) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_USERAGENT, "millrace/" MILLRACE_VERSION) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)options->timeout_ms) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
+           curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK;
+}
+
+/* The error buffer says more than the code; libcurl keeps the pointer until it is taken back. */
+static void reason_fill(struct client *client, const char *url, CURLcode code, const char *detail,
+                        char reason[CLIENT_REASON_BYTES])
+{
+    curl_easy_setopt(client->curl, CURLOPT_ERRORBUFFER, NULL);
+    snprintf(reason, CLIENT_REASON_BYTES, "%.200s: %s", url,
+             detail[0] != '\0' ? detail : curl_easy_strerror(code));
+}
+
+int client_request(struct client *client, const char *path, const char *body, size_t body_bytes,
+                   client_consumer *consumer, void *context, struct client_answer *answer,
+                   char reason[CLIENT_REASON_BYTES])
+{
+    CURL *curl = client->curl;
+    struct exchange exchange = {.curl = curl,
+                                .consumer = consumer,
+                                .context = context,
+                                .answer = {.run_line_count = UINT64_MAX}};
+    char *url;
+    if (asprintf(&url, "%s%s", client->url, path) == -1) {
+        snprintf(reason, CLIENT_REASON_BYTES, "no memory");
+        return -EIO;
+    }
+    char detail[CURL_ERROR_SIZE] = "";
+    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
+    curl_easy_setopt(curl, CURLOPT_HEADERDATA, &exchange);
+    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &exchange);
+    curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
+    if (body) {
+        curl_easy_setopt(curl, CURLOPT_POST, 1L);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body_bytes);
+    }
+    CURLcode code = curl_easy_setopt(curl, CURLOPT_URL, url);
+    if (code == CURLE_OK)
+        code = curl_easy_perform(curl);
+    int rc = result_of(code, &exchange);
+    reason_fill(client, client->url, code, detail, reason);
+    if (rc == -EPIPE && code == CURLE_OK)
+        snprintf(reason, CLIENT_REASON_BYTES,
+                 "%.200s: the connection was closed and nothing says that this was all",
+                 client->url);
+    free(url);
+    *answer = exchange.answer;
+    return rc;
+}
+
+static int result_of(CURLcode code, const struct exchange *exchange)
+{
+    if (exchange->is_unwanted)
+        return -ECANCELED;
+    if (code == CURLE_OK)
+        return exchange->has_end ? 0 : -EPIPE;
+    switch ((int)code) { /* the list of codes is libcurl's and grows */
+    case CURLE_URL_MALFORMAT:
+    case CURLE_UNSUPPORTED_PROTOCOL:
+        return -EINVAL;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_PEER_FAILED_VERIFICATION:
+        return -ECONNREFUSED;
+    case CURLE_OPERATION_TIMEDOUT: {
+        curl_off_t connected_us = 0;
+        curl_easy_getinfo(exchange->curl, CURLINFO_CONNECT_TIME_T, &connected_us);
+        return connected_us > 0 ? -ETIMEDOUT : -ECONNREFUSED;
+    }
+    case CURLE_PARTIAL_FILE:
+    case CURLE_RECV_ERROR:
+    case CURLE_GOT_NOTHING:
+        return -EPIPE;
+    default:
+        return -EIO;
+    }
+}
+
+/* The value of `line` when it is the header `name`; NULL otherwise. Blanks are skipped. */
+static const char *header_value(const char *line, size_t bytes, const char *name,
+                                size_t *value_bytes)
+{
+    size_t name_bytes = strlen(name);
+    if (bytes <= name_bytes || line[name_bytes] != ':' || strncasecmp(line, name, name_bytes) != 0)
+        return NULL;
+    size_t start = name_bytes + 1;
+    while (start < bytes && line[start] == ' ')
+        start++;
+    while (bytes > start &&
+           (line[bytes - 1] == '\n' || line[bytes - 1] == '\r' || line[bytes - 1] == ' '))
+        bytes--;
+    *value_bytes = bytes - start;
+    return line + start;
+}
+
+/* Header lines and, after the body, trailer lines. */
+static size_t on_header(char *line, size_t size, size_t count, void *context)
+{
+    struct exchange *exchange = context;
+    size_t bytes = size * count;
+    size_t value_bytes;
+    const char *value;
+    if (bytes >= 5 && memcmp(line, "HTTP/", 5) == 0) {
+        /* A status line: of the answer, or of the one after a 100. HTTP/2 frames have an end. */
+        exchange->has_end = line[5] > '1';
+    } else if ((value = header_value(line, bytes, "Transfer-Encoding", &value_bytes))) {
+        if (value_bytes >= 7 && strncasecmp(value + value_bytes - 7, "chunked", 7) == 0)
+            exchange->has_end = true;
+    } else if (header_value(line, bytes, "Content-Length", &value_bytes)) {
+        exchange->has_end = true;
+    } else if ((value = header_value(line, bytes, "Millrace-Run-State", &value_bytes))) {
+        if (value_bytes < CLIENT_STATE_BYTES)
+            memcpy(exchange->answer.run_state, value, value_bytes);
+    } else if ((value = header_value(line, bytes, "Millrace-Run-Lines", &value_bytes))) {
+        char digits[24] = "";
+        if (value_bytes > 0 && value_bytes < sizeof(digits)) {
+            memcpy(digits, value, value_bytes);
+            exchange->answer.run_line_count = strtoull(digits, NULL, 10);
+        }
+    }
+    curl_easy_getinfo(exchange->curl, CURLINFO_RESPONSE_CODE, &exchange->answer.status);
+    return bytes;
+}
+
+static size_t on_body(char *bytes, size_t size, size_t count, void *context)
+{
+    struct exchange *exchange = context;
+    if (exchange->consumer(exchange->context, exchange->answer.status, bytes, size * count))
+        return size * count;
+    exchange->is_unwanted = true;
+    return CURL_WRITEFUNC_ERROR;
+}

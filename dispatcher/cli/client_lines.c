@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client_lines.c - the answer to a run, piece by piece: lines are printed as soon as they are
+ * whole.
+ */
+#include "dispatcher/cli/client_lines.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "dispatcher/cli/cli.h"
+#include "dispatcher/json/json_view.h"
+
+static void line_take(struct client_lines *lines, long status);
+static void error_say(struct client_lines *lines, const struct json_view *error);
+static void detail_say(struct client_lines *lines, long status, const struct json_view *detail);
+static void outputs_print(struct client_lines *lines, const struct json_view *outputs);
+
+bool client_lines_take(struct client_lines *lines, long status, const char *bytes, size_t count)
+{
+    while (count > 0 && lines->end == LINES_OPEN) {
+        const char *newline = memchr(bytes, '\n', count);
+        size_t part = newline ? (size_t)(newline - bytes) : count;
+        text_add_bytes(&lines->line, bytes, part);
+        if (lines->line.failed || lines->line.count > LINE_BYTES_MAX) {
+            cli_fail("run: a line of the answer is too long");
+            lines->end = LINES_UNREADABLE;
+        }
+        if (newline)
+            line_take(lines, status);
+        part += newline ? 1 : 0;
+        bytes += part;
+        count -= part;
+    }
+    return lines->end == LINES_OPEN;
+}
+
+void client_lines_finish(struct client_lines *lines, long status, bool is_whole)
+{
+    if (is_whole && lines->end == LINES_OPEN)
+        line_take(lines, status);
+    text_finish(&lines->line);
+}
+
+static bool is_blank(const struct text *line)
+{
+    for (size_t i = 0; i < line->count; i++)
+        if (line->bytes[i] != ' ' && line->bytes[i] != '\r' && line->bytes[i] != '\t')
+            return false;
+    return true;
+}
+
+static void line_read(struct client_lines *lines, long status)
+{
+    struct json_view line, part;
+    struct json_error error = {.message = "no object"};
+    int rc = json_view_parse(&line, lines->line.bytes, lines->line.count, &error);
+    if (rc < 0 || line.text[0] != '{') {
+        if (status == 200)
+            cli_fail("run: line %llu of the answer is no result: %s",
+                     (unsigned long long)lines->output_count + 1, error.message);
+        else
+            cli_fail("run: the server answered with status %ld", status);
+        lines->end = LINES_UNREADABLE;
+        return;
+    }
+    if (json_view_member(&line, "error", &part) && !json_view_is_null(&part))
+        error_say(lines, &part);
+    else if (json_view_member(&line, "detail", &part))
+        detail_say(lines, status, &part);
+    if (json_view_member(&line, "outputs", &part) && !json_view_is_null(&part))
+        outputs_print(lines, &part);
+}
+
+/* Blank lines say that the server is alive, and nothing else. */
+static void line_take(struct client_lines *lines, long status)
+{
+    if (!is_blank(&lines->line)) {
+        if (lines->is_json) {
+            fwrite(lines->line.bytes, 1, lines->line.count, lines->out);
+            fputc('\n', lines->out);
+        }
+        line_read(lines, status);
+        if (fflush(lines->out) == EOF && lines->end == LINES_OPEN) {
+            cli_fail("run: cannot write to stdout: %s", strerror(errno));
+            lines->end = LINES_NO_OUTPUT;
+        }
+    }
+    lines->line.count = 0;
+}
+
+/* ---- what went wrong ----------------------------------------------------------------------- */
+
+/* Adds a string's characters, and of anything else its JSON. */
+static void value_add(const struct json_view *value, struct text *out)
+{
+    if (json_view_is_string(value))
+        json_view_string(value, out);
+    else
+        text_add_bytes(out, value->text, value->bytes);
+}
+
+/* A member as text that ends in a NUL; NULL when there is none. The caller finishes `text`. */
+static const char *member_text(const struct json_view *object, const char *key, struct text *text)
+{
+    struct json_view value;
+    if (!json_view_member(object, key, &value) || json_view_is_null(&value))
+        return NULL;
+    value_add(&value, text);
+    text_add_bytes(text, "", 1);
+    return text->failed ? NULL : text->bytes;
+}
+
+static void error_say(struct client_lines *lines, const struct json_view *error)
+{
+    struct text type = {0}, message = {0}, traceback = {0};
+    const char *type_text = member_text(error, "type", &type);
+    const char *message_text = member_text(error, "message", &message);
+    const char *traceback_text = member_text(error, "traceback", &traceback);
+    cli_fail("run: %s: %s", type_text ? type_text : "unknown", message_text ? message_text : "");
+    if (traceback_text)
+        cli_print_lines(stderr, traceback_text, strlen(traceback_text));
+    lines->is_failed = true;
+    text_finish(&type);
+    text_finish(&message);
+    text_finish(&traceback);
+}
+
+/* "..." or {"message":"..."} or [{"loc":[...],"msg":"..."}] */
+static void detail_say(struct client_lines *lines, long status, const struct json_view *detail)
+{
+    struct text text = {0};
+    struct json_view item = {0};
+    const char *message = member_text(detail, "message", &text);
+    if (!message && json_view_next(detail, &item))
+        message = member_text(&item, "msg", &text);
+    if (!message) {
+        value_add(detail, &text);
+        text_add_bytes(&text, "", 1);
+        message = text.failed ? "" : text.bytes;
+    }
+    cli_fail("run: the server answered with status %ld: %s", status, message);
+    lines->is_failed = true;
+    text_finish(&text);
+}
+
+/* ---- values -------------------------------------------------------------------------------- */
+
+/* Values of one line are apart by tabs; strings are their characters, everything else is JSON. */
+static void outputs_print(struct client_lines *lines, const struct json_view *outputs)
+{
+    struct json_view output = {0};
+    bool is_first = true;
+    lines->output_count++;
+    if (lines->is_json)
+        return;
+    while (json_view_next(outputs, &output)) {
+        struct json_view value;
+        struct text text = {0};
+        if (json_view_member(&output, "value", &value))
+            value_add(&value, &text);
+        if (!is_first)
+            fputc('\t', lines->out);
+        is_first = false;
+        if (text.count > 0)
+            fwrite(text.bytes, 1, text.count, lines->out);
+        text_finish(&text);
+    }
+    fputc('\n', lines->out);
+}

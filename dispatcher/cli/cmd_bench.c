@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT */
+/* cmd_bench.c - `millrace bench`: load on a streaming endpoint, and what came of it. */
+#include "dispatcher/cli/commands.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dispatcher/cli/bench_conn.h"
+#include "dispatcher/cli/cli.h"
+#include "dispatcher/cli/client_body.h"
+#include "dispatcher/cli/serve.h"
+
+#define NS_PER_S UINT64_C(1000000000)
+#define EVENTS_PER_WAIT 512
+#define CONN_COUNT_MAX 100000u
+
+struct bench_values {
+    const char *url;
+    const char *token;
+    const char *path;
+    const char *body;
+    uint32_t connections;
+    uint64_t requests;
+    uint32_t duration_ms;
+    uint64_t lines;
+    uint32_t slow, leavers;
+    uint64_t leave_after;
+    bool close, check, events, json, remote, quiet;
+};
+
+#define MEMBER(member) CLI_MEMBER(struct bench_values, member)
+
+/* clang-format off: a table */
+static const struct cli_option options[] = {
+    {"url", "URL", CLI_TEXT, MEMBER(url),
+     .help = "the server, http only; if not said, PIPELINE_API_URL or " CLIENT_URL_DEFAULT},
+    {"token", "TOKEN", CLI_TEXT, MEMBER(token),
+     .help = "the token; if not said, PIPELINE_API_TOKEN"},
+    {"path", "PATH", CLI_TEXT, MEMBER(path), .help = "the route (default /v4/runs/stream)"},
+    {"body", "JSON", CLI_TEXT, MEMBER(body),
+     .help = "the request's body, instead of POINTER INPUT"},
+    {"connections", NULL, CLI_NUMBER, MEMBER(connections), .min = 1, .max = CONN_COUNT_MAX,
+     .help = "clients at once"},
+    {"requests", NULL, CLI_NUMBER, MEMBER(requests), .min = 0, .max = UINT64_MAX,
+     .help = "requests in all; 0 for as many as the time allows"},
+    {"duration", NULL, CLI_DURATION, MEMBER(duration_ms), .min = 1, .max = 24 * 3600000,
+     .help = "stop after this time, whatever is under way"},
+    {"lines", NULL, CLI_NUMBER, MEMBER(lines), .min = 0, .max = UINT64_MAX,
+     .help = "lines every answer must have; 0 for any number"},
+    {"check", NULL, CLI_FLAG, MEMBER(check),
+     .help = "look into every line: \"i\" counts up from 0, \"t_ns\" gives the one-way latency"},
+    {"close", NULL, CLI_FLAG, MEMBER(close), .help = "a new connection for every request"},
+    {"events", NULL, CLI_FLAG, MEMBER(events), .help = "ask for server-sent events"},
+    {"slow", NULL, CLI_NUMBER, MEMBER(slow), .min = 0, .max = CONN_COUNT_MAX,
+     .help = "so many of the clients read the head and then nothing"},
+    {"leavers", NULL, CLI_NUMBER, MEMBER(leavers), .min = 0, .max = CONN_COUNT_MAX,
+     .help = "so many of the clients close in the middle of each answer"},
+    {"leave-after", NULL, CLI_NUMBER, MEMBER(leave_after), .min = 1, .max = UINT64_MAX,
+     .help = "lines after which leavers close"},
+    {"remote", NULL, CLI_FLAG, MEMBER(remote),
+     .help = "allow an address that is not this machine's loopback"},
+    {"json", NULL, CLI_FLAG, MEMBER(json), .help = "print one JSON object instead of a table"},
+    {"quiet", NULL, CLI_FLAG, MEMBER(quiet), .help = "no progress line"},
+};
+/* clang-format on */
+
+static const struct cli_command command = {
+    .name = "bench",
+    .words = "[POINTER [INPUT]...]",
+    .about =
+        "Sends runs to a server from many connections at once, reads the streams, and says\n"
+        "how fast lines came and what was wrong. POINTER and INPUT are those of millrace run.\n"
+        "Exits with 1 when an answer failed, was cut or was wrong.",
+    .options = options,
+    .option_count = ARRAY_COUNT(options),
+    .word_count_min = 0,
+    .word_count_max = 1 + (int)INPUT_COUNT_MAX,
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
+}
+
+/* ---- before -----------------------------------------------------------------------------------
+ */
+
+/* http://HOST:PORT without anything behind it. */
+static bool url_split(const char *url, char *host, size_t host_bytes, char *port, size_t port_bytes)
+{
+    static const char scheme[] = "http://";
+    if (strncmp(url, scheme, sizeof(scheme) - 1) != 0)
+        return false;
+    url += sizeof(scheme) - 1;
+    size_t count = strcspn(url, "/");
+    const char *colon = memrchr(url, ':', count);
+    bool has_port = colon && !memchr(colon, ']', count - (size_t)(colon - url));
+    size_t host_count = has_port ? (size_t)(colon - url) : count;
+    size_t port_count = has_port ? count - host_count - 1 : 0;
+    if (host_count >= 2 && url[0] == '[') {
+        url++;
+        host_count -= 2;
+    }
+    if (host_count == 0 || host_count >= host_bytes || port_count >= port_bytes)
+        return false;
+    memcpy(host, url, host_count);
+    host[host_count] = '\0';
+    snprintf(port, port_bytes, "%.*s", (int)(port_count > 0 ? port_count : 2),
+             port_count > 0 ? colon + 1 : "80");
+    return true;
+}
+
+static bool is_loopback(const struct sockaddr *address)
+{
+    if (address->sa_family == AF_INET) {
+        const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
+        return ntohl(in->sin_addr.s_addr) >> 24 == 127;
+    }
+    const struct sockaddr_in6 *in6 = (const struct sockaddr_in6 *)(const void *)address;
+    return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
+}
+
+static int address_find(struct bench_plan *plan, const struct bench_values *values)
+{
+    char host[256], port[8];
+    struct addrinfo *info;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    if (!url_split(values->url, host, sizeof(host), port, sizeof(port))) {
+        cli_fail("bench: '%s' is not http://HOST:PORT", values->url);
+        return EXIT_CODE_USAGE;
+    }
+    int error = getaddrinfo(host, port, &hints, &info);
+    if (error != 0) {
+        cli_fail("bench: %s: %s", host, gai_strerror(error));
+        return EXIT_CODE_CONNECT;
+    }
+    memcpy(&plan->address, info->ai_addr, info->ai_addrlen);
+    plan->address_bytes = info->ai_addrlen;
+    freeaddrinfo(info);
+    if (!values->remote && !is_loopback((const struct sockaddr *)&plan->address)) {
+        cli_fail("bench: %s is not this machine: load on other machines needs --remote", host);
+        return EXIT_CODE_USAGE;
+    }
+    return EXIT_CODE_OK;
+}
+
+static int body_find(const struct bench_values *values, const struct cli_words *words,
+                     struct text *body)
+{
+    if (values->body) {
+        text_add_bytes(body, values->body, strlen(values->body));
+        return EXIT_CODE_OK;
+    }
+    if (words->count == 0) {
+        cli_fail("bench: what is to be run? POINTER INPUT..., or --body");
+        return EXIT_CODE_USAGE;
+    }
+    struct client *client = client_create(
+        &(struct client_options){.url = values->url, .token = values->token, .timeout_ms = 10000});
+    if (!client) {
+        cli_fail("bench: no memory");
+        return EXIT_CODE_FAILED;
+    }
+    int exit_code = client_body_make(client, command.name, words, body);
+    client_destroy(client);
+    return exit_code;
+}
+
+static int request_make(const struct bench_values *values, const struct cli_words *words,
+                        struct text *request)
+{
+    struct text body = {0};
+    int exit_code = body_find(values, words, &body);
+    text_add(request,
+             "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+             "Content-Length: %zu\r\n%s%s",
+             values->path ? values->path : "/v4/runs/stream", body.count,
+             values->events ? "Accept: text/event-stream\r\n" : "",
+             values->close ? "Connection: close\r\n" : "");
+    if (values->token)
+        text_add(request, "Authorization: Bearer %s\r\n", values->token);
+    text_add(request, "\r\n");
+    text_add_bytes(request, body.bytes, body.count);
+    if (exit_code == EXIT_CODE_OK && (body.failed || request->failed)) {
+        cli_fail("bench: no memory");
+        exit_code = EXIT_CODE_FAILED;
+    }
+    text_finish(&body);
+    return exit_code;
+}
+
+/* ---- the run ----------------------------------------------------------------------------------
+ */
+
+static void progress_print(const struct bench_stats *stats, uint64_t elapsed_ns,
+                           uint64_t *last_line_count)
+{
+    fprintf(stderr, "\r%6.1f s  %" PRIu64 " answers  %" PRIu64 " lines  %.0f lines/s   ",
+            (double)elapsed_ns / 1e9, stats->complete_count + stats->failed_count,
+            stats->line_count, (double)(stats->line_count - *last_line_count));
+    *last_line_count = stats->line_count;
+}
+
+static void load_run(struct bench_plan *plan, struct bench_conn *conns,
+                     const struct bench_values *values)
+{
+    struct epoll_event events[EVENTS_PER_WAIT];
+    uint64_t begin = now_ns(), last_progress = begin, last_line_count = 0;
+    uint64_t end = begin + (uint64_t)values->duration_ms * 1000000;
+    bool show = !values->quiet && !values->json && isatty(STDERR_FILENO);
+    for (uint32_t i = 0; i < values->connections; i++) {
+        conns[i].fd = -1;
+        conns[i].is_slow = i < values->slow;
+        conns[i].is_leaver = i >= values->slow && i < values->slow + values->leavers;
+        bench_conn_next(plan, &conns[i], now_ns());
+    }
+    uint64_t now = now_ns();
+    while (now < end && plan->under_way > 0) {
+        int count = epoll_wait(plan->epoll, events, EVENTS_PER_WAIT, 50);
+        now = now_ns();
+        for (int i = 0; i < count; i++)
+            bench_conn_ready(plan, events[i].data.ptr, now);
+        if (show && now - last_progress >= NS_PER_S) {
+            progress_print(&plan->stats, now - begin, &last_line_count);
+            last_progress = now;
+        }
+    }
+    plan->stats.seconds = (double)(now - begin) / 1e9;
+    plan->is_over = true;
+    for (uint32_t i = 0; i < values->connections; i++)
+        bench_conn_abandon(plan, &conns[i]);
+    if (show)
+        fprintf(stderr, "\r%70s\r", "");
+}
+
+static int load(const struct bench_values *values, struct bench_plan *plan)
+{
+    struct rlimit limit;
+    int exit_code = EXIT_CODE_FAILED;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+        limit.rlim_cur = limit.rlim_max;
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    struct bench_conn *conns = calloc(values->connections, sizeof(*conns));
+    plan->read_buffer = malloc(BENCH_READ_BYTES);
+    plan->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (conns && plan->read_buffer && plan->epoll != -1) {
+        load_run(plan, conns, values);
+        exit_code = EXIT_CODE_OK;
+    } else {
+        cli_fail("bench: not enough memory or descriptors for %u connections", values->connections);
+    }
+    if (plan->epoll != -1)
+        close(plan->epoll);
+    free(plan->read_buffer);
+    free(conns);
+    return exit_code;
+}
+
+static int report(const struct bench_values *values, const struct bench_stats *stats)
+{
+    if (values->json)
+        bench_stats_print_json(stdout, stats);
+    else
+        bench_stats_print(stdout, stats);
+    uint64_t bad = stats->failed_count + stats->truncated_count + stats->wrong_count;
+    if (bad == 0 && stats->complete_count + stats->left_count == 0 && stats->refused_count > 0) {
+        cli_fail("bench: no connection to %s could be made", values->url);
+        return EXIT_CODE_CONNECT;
+    }
+    return bad == 0 && stats->refused_count == 0 ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+}
+
+int cmd_bench(int argc, char **argv)
+{
+    struct bench_values values = {.connections = 1, .duration_ms = 60000, .leave_after = 1};
+    struct cli_words words;
+    struct text request = {0};
+    int exit_code;
+    if (!cli_begin(&command, argc, argv, &values, &words, &exit_code))
+        return exit_code;
+    if (!client_defaults(command.name, &values.url, &values.token))
+        return EXIT_CODE_USAGE;
+    struct bench_plan *plan = calloc(1, sizeof(*plan));
+    if (!plan) {
+        cli_fail("bench: no memory");
+        return EXIT_CODE_FAILED;
+    }
+    exit_code = address_find(plan, &values);
+    if (exit_code == EXIT_CODE_OK)
+        exit_code = request_make(&values, &words, &request);
+    if (exit_code == EXIT_CODE_OK) {
+        plan->request = request.bytes;
+        plan->request_bytes = request.count;
+        plan->request_count_max = values.requests;
+        plan->lines_wanted = values.lines;
+        plan->leave_after = values.leave_after;
+        plan->keep_alive = !values.close;
+        plan->look_at_lines = values.check;
+        plan->is_events = values.events;
+        exit_code = load(&values, plan);
+    }
+    if (exit_code == EXIT_CODE_OK)
+        exit_code = report(&values, &plan->stats);
+    text_finish(&request);
+    free(plan);
+    return exit_code;
+}

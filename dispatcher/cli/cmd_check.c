@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cmd_check.c - `millrace check`: loads a pipeline in a throw-away worker and shows its variables.
+ *
+ * The worker is what `millrace serve` starts, told to stop after HELLO. This process only waits for
+ * what it says, for its end, or for the time to be up, whichever is first.
+ */
+#include "dispatcher/cli/commands.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dispatcher/cli/cli.h"
+#include "dispatcher/cli/config.h"
+#include "dispatcher/workers/crash.h"
+#include "dispatcher/json/json_out.h"
+#include "dispatcher/json/packed.h"
+#include "dispatcher/cli/serve.h"
+#include "dispatcher/api/variables.h"
+#include "dispatcher/workers/worker_spawn.h"
+#include "millrace/protocol.h"
+#include "shm/segment.h"
+
+#define CHECK_TIMEOUT_MS 60000u
+#define CHECK_RING_BYTES (64u * 1024) /* of log lines, nothing else comes */
+#define MESSAGE_COUNT_MAX 16u         /* looked at in one pass */
+#define LOG_COUNT_MAX 1024u           /* likewise */
+
+struct check_values {
+    bool json;
+    uint32_t timeout_ms;
+    const char *worker;
+    const char *python;
+};
+
+static const struct cli_option options[] = {
+    {"json", NULL, CLI_FLAG, CLI_MEMBER(struct check_values, json),
+     .help = "print the variables as JSON, as GET /v4/pipelines/POINTER has them"},
+    {"timeout", NULL, CLI_DURATION, CLI_MEMBER(struct check_values, timeout_ms), .min = 100,
+     .max = 3600000, .help = "loading takes so long at most"},
+    {"worker", "PATH", CLI_TEXT, CLI_MEMBER(struct check_values, worker),
+     .help = "the worker program; if not said, millrace-worker beside this program or in "
+             "../libexec/millrace"},
+    {"python", "PATH", CLI_TEXT, CLI_MEMBER(struct check_values, python),
+     .help = "the interpreter of a Python pipeline; if not said, python3 in PATH"},
+};
+
+static const struct cli_command command = {
+    .name = "check",
+    .words = "SOURCE[:NAME]",
+    .about = "Loads a pipeline in a process of its own, without its startup hook, and prints its\n"
+             "inputs and outputs, or the reason why it does not load.",
+    .options = options,
+    .option_count = ARRAY_COUNT(options),
+    .word_count_min = 1,
+    .word_count_max = 1,
+};
+
+/* One worker being watched. Owns all of it; descriptors are -1 when there are none. */
+struct check {
+    const char *source;
+    struct segment segment;
+    struct ring_rx replies;
+    struct doorbell worker_bell, own_bell;
+    int socket, worker_socket;
+    struct worker_child child; /* pid 0: none, or waited for */
+    struct variables variables;
+    bool is_known;  /* HELLO came */
+    bool is_failed; /* why it does not load was said */
+};
+
+static int check_pipeline(const struct pipeline_config *pipeline,
+                          const struct check_values *values);
+static int check_start(struct check *check, const struct pipeline_config *pipeline,
+                       const char *worker_path, const char *python_folder);
+static void check_watch(struct check *check, uint32_t timeout_ms);
+static void check_end(struct check *check);
+static void check_finish(struct check *check);
+static void read_messages(struct check *check);
+static void read_log(struct check *check);
+static void variables_print(const struct check *check);
+
+int cmd_check(int argc, char **argv)
+{
+    struct check_values values = {.timeout_ms = CHECK_TIMEOUT_MS};
+    struct cli_words words;
+    int exit_code;
+    if (!cli_begin(&command, argc, argv, &values, &words, &exit_code))
+        return exit_code;
+    struct pipeline_config pipeline;
+    char reason[CONFIG_REASON_BYTES];
+    if (pipeline_config_parse(&pipeline, words.items[0], reason) < 0) {
+        cli_fail("check: %s", reason);
+        return EXIT_CODE_USAGE;
+    }
+    if (pipeline_config_check_source(&pipeline, reason) < 0) {
+        cli_fail("check: %s", reason);
+        exit_code = EXIT_CODE_PIPELINE;
+    } else {
+        exit_code = check_pipeline(&pipeline, &values);
+    }
+    pipeline_config_finish(&pipeline);
+    return exit_code;
+}
+
+static int check_pipeline(const struct pipeline_config *pipeline, const struct check_values *values)
+{
+    char reason[WORKER_REASON_BYTES];
+    char *worker_path;
+    char *python_folder = NULL;
+    int rc = pipeline_config_is_python(pipeline)
+                 ? worker_find_python(values->python, &worker_path, &python_folder, reason)
+                 : worker_find(values->worker, &worker_path, reason);
+    if (rc < 0) {
+        cli_fail("check: %s", reason);
+        return EXIT_CODE_WORKER;
+    }
+    struct check check = {
+        .source = pipeline->source,
+        .segment = {.fd = -1},
+        .worker_bell = {.eventfd = -1},
+        .own_bell = {.eventfd = -1},
+        .socket = -1,
+        .worker_socket = -1,
+        .child = {.pidfd = -1},
+    };
+    int exit_code = EXIT_CODE_PIPELINE;
+    rc = check_start(&check, pipeline, worker_path, python_folder);
+    if (rc < 0) {
+        cli_fail("check: cannot start the worker %s: %s", worker_path, strerror(-rc));
+        exit_code = EXIT_CODE_WORKER;
+    } else {
+        check_watch(&check, values->timeout_ms);
+    }
+    if (rc == 0 && check.is_known && !check.is_failed) {
+        if (values->json)
+            printf("%s\n", check.variables.json);
+        else
+            variables_print(&check);
+        exit_code = EXIT_CODE_OK;
+    }
+    check_finish(&check);
+    free(worker_path);
+    free(python_folder);
+    return exit_code;
+}
+
+/* ---- the worker's life --------------------------------------------------------------------- */
+
+static int check_start(struct check *check, const struct pipeline_config *pipeline,
+                       const char *worker_path, const char *python_folder)
+{
+    int pair[2];
+    int rc = segment_create(&check->segment,
+                            &(struct segment_options){.slot_count = 1,
+                                                      .request_ring_bytes = RING_BYTES_MIN,
+                                                      .reply_ring_bytes = CHECK_RING_BYTES,
+                                                      .window_bytes = RUN_WINDOW_BYTES});
+    if (rc < 0) {
+        check->segment.fd = -1;
+        return rc;
+    }
+    struct segment_header *header = check->segment.header;
+    check->worker_bell =
+        (struct doorbell){&header->worker_bell, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    check->own_bell =
+        (struct doorbell){&header->dispatcher_bell, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+    if (check->worker_bell.eventfd == -1 || check->own_bell.eventfd == -1 ||
+        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1)
+        return -errno;
+    check->socket = pair[0];
+    check->worker_socket = pair[1];
+    ring_rx_init(&check->replies, check->segment.reply_ring, CHECK_RING_BYTES);
+    /* What it prints is passed on, and nothing of it can be taken for our own output. */
+    return worker_spawn(&check->child, &(struct worker_spawn_options){
+                                           .worker_path = worker_path,
+                                           .python_folder = python_folder,
+                                           .source = pipeline->source,
+                                           .name = pipeline->name,
+                                           .pointer = pipeline->pointer,
+                                           .check = true,
+                                           .segment_fd = check->segment.fd,
+                                           .worker_bell_fd = check->worker_bell.eventfd,
+                                           .dispatcher_bell_fd = check->own_bell.eventfd,
+                                           .socket_fd = check->worker_socket,
+                                           .stdout_fd = STDERR_FILENO,
+                                           .stderr_fd = STDERR_FILENO,
+                                       });
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Hears the worker until it is gone, which is made sure of. */
+static void check_watch(struct check *check, uint32_t timeout_ms)
+{
+    uint64_t due_ms = now_ms() + timeout_ms;
+    struct pollfd fds[] = {
+        {.fd = check->child.pidfd, .events = POLLIN},
+        {.fd = check->socket, .events = POLLIN},
+        {.fd = check->own_bell.eventfd, .events = POLLIN},
+    };
+    while (!check->is_failed) {
+        read_messages(check);
+        read_log(check);
+        doorbell_arm(&check->own_bell, DOORBELL_ANY);
+        uint64_t now = now_ms();
+        int wait_ms = ring_is_empty(&check->replies) && now < due_ms ? (int)(due_ms - now) : 0;
+        int count = poll(fds, ARRAY_COUNT(fds), wait_ms);
+        doorbell_disarm(&check->own_bell);
+        uint64_t rings;
+        if (count > 0 && fds[2].revents != 0 && read(fds[2].fd, &rings, sizeof(rings)) == -1)
+            mr_assert(errno == EAGAIN);
+        if (count > 0 && fds[0].revents != 0)
+            break;
+        /* The other end of the socket is also ours, so only a message makes it readable. */
+        if (now >= due_ms) {
+            cli_fail("check: %s did not load within %u ms", check->source, timeout_ms);
+            check->is_failed = true;
+        }
+    }
+    check_end(check);
+}
+
+/* The signal, and the frames in which it came, innermost first. */
+static void crash_say(const struct check *check, int number)
+{
+    struct crash_report report;
+    crash_read(&report, &check->segment.header->crash, number);
+    const char *name = sigabbrev_np(number);
+    cli_fail("check: %s: the worker was killed by SIG%s (%s) %s", check->source, name ? name : "?",
+             strsignal(number), check->is_known ? "after it was loaded" : "while it loaded");
+    cli_print_lines(stderr, report.text, report.text_count);
+}
+
+/* Takes what it said last, and how it ended. */
+static void check_end(struct check *check)
+{
+    if (check->is_failed)
+        kill(-check->child.pid, SIGKILL);
+    siginfo_t info = {0};
+    while (waitid(P_PID, (id_t)check->child.pid, &info, WEXITED) == -1)
+        mr_assert(errno == EINTR);
+    check->child.pid = 0;
+    read_messages(check);
+    read_log(check);
+    if (check->is_failed)
+        return;
+    if (info.si_code != CLD_EXITED)
+        crash_say(check, info.si_status);
+    else if (info.si_status != WORKER_EXIT_OK || !check->is_known)
+        cli_fail("check: %s: the worker exited with code %d %s", check->source, info.si_status,
+                 check->is_known ? "after it was loaded" : "before it was loaded");
+    else
+        return;
+    check->is_failed = true;
+}
+
+static void check_finish(struct check *check)
+{
+    mr_assert(check->child.pid == 0);
+    int fds[] = {check->child.pidfd, check->socket, check->worker_socket,
+                 check->worker_bell.eventfd, check->own_bell.eventfd};
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    segment_detach(&check->segment);
+    variables_finish(&check->variables);
+}
+
+/* ---- what it says -------------------------------------------------------------------------- */
+
+static void fail_misbehaved(struct check *check, const char *how)
+{
+    cli_fail("check: %s: the worker %s", check->source, how);
+    check->is_failed = true;
+}
+
+/* [type, message, traceback or nil] */
+static void on_failed(struct check *check, const uint8_t *body, size_t bytes)
+{
+    struct packed_item list, type, message, traceback;
+    const uint8_t *end = body + bytes;
+    const uint8_t *at = packed_read(body, end, &list);
+    if (at && list.kind == PACKED_ARRAY && list.u.count == 3)
+        at = packed_read(at, end, &type);
+    else
+        at = NULL;
+    if (at)
+        at = packed_read(at, end, &message);
+    if (at)
+        at = packed_read(at, end, &traceback);
+    if (!at || message.kind != PACKED_STRING) {
+        fail_misbehaved(check, "sent a failure that cannot be read");
+        return;
+    }
+    cli_fail("check: %s does not load: %.*s", check->source, (int)message.u.count,
+             (const char *)message.text);
+    if (traceback.kind == PACKED_STRING)
+        cli_print_lines(stderr, (const char *)traceback.text, traceback.u.count);
+    check->is_failed = true;
+}
+
+static void on_message(struct check *check, const struct message *header, const uint8_t *body)
+{
+    char reason[200];
+    if (header->kind == MESSAGE_FAILED) {
+        on_failed(check, body, header->bytes);
+    } else if (header->kind != MESSAGE_HELLO || check->is_known) {
+        fail_misbehaved(check, "sent a message that nobody waits for");
+    } else if (variables_parse(&check->variables, body, header->bytes, reason, sizeof(reason)) <
+               0) {
+        fail_misbehaved(check, reason);
+    } else {
+        check->is_known = true;
+    }
+}
+
+static void read_messages(struct check *check)
+{
+    static uint8_t packet[MESSAGE_BYTES_MAX];
+    for (unsigned i = 0; i < MESSAGE_COUNT_MAX && !check->is_failed; i++) {
+        ssize_t bytes = recv(check->socket, packet, sizeof(packet), MSG_DONTWAIT | MSG_TRUNC);
+        if (bytes == -1)
+            return;
+        struct message header;
+        if (bytes < (ssize_t)sizeof(header) || bytes > (ssize_t)sizeof(packet)) {
+            fail_misbehaved(check, "sent a message of no known size");
+            return;
+        }
+        memcpy(&header, packet, sizeof(header));
+        if (header.magic != MESSAGE_MAGIC || header.version != PROTOCOL_VERSION ||
+            header.bytes != (size_t)bytes - sizeof(header))
+            fail_misbehaved(check, "speaks another protocol: it is of another version");
+        else
+            on_message(check, &header, packet + sizeof(header));
+    }
+}
+
+/* Log lines, which are what the pipeline prints while it is loaded, go to stderr. */
+static void read_log(struct check *check)
+{
+    static uint8_t copy[CHECK_RING_BYTES];
+    for (unsigned i = 0; i < LOG_COUNT_MAX; i++) {
+        struct record record;
+        const void *payload;
+        int rc = ring_peek(&check->replies, &record, &payload);
+        if (rc < 0)
+            fail_misbehaved(check, "destroyed its ring");
+        if (rc != 1)
+            break;
+        mr_assert(record.bytes <= sizeof(copy));
+        memcpy(copy, payload, record.bytes);
+        struct packed_item list, level, text;
+        const uint8_t *end = copy + record.bytes;
+        const uint8_t *at = packed_read(copy, end, &list);
+        if (at)
+            at = packed_read(at, end, &level);
+        if (at)
+            at = packed_read(at, end, &text);
+        if (record.kind == RECORD_LOG && at && text.kind == PACKED_STRING)
+            cli_print_lines(stderr, (const char *)text.text, text.u.count);
+    }
+    if (ring_release(&check->replies))
+        doorbell_ring(&check->worker_bell, DOORBELL_ANY);
+}
+
+/* ---- the table ----------------------------------------------------------------------------- */
+
+static void default_print(const struct input_variable *input)
+{
+    char *text = malloc(json_out_bound(input->default_bytes, 1));
+    size_t consumed;
+    const char *type;
+    int64_t bytes =
+        text ? json_out_value(input->default_msgpack, input->default_bytes, &consumed, &type, text)
+             : 0;
+    printf("  default %.*s", bytes > 0 ? (int)bytes : 0, text ? text : "");
+    free(text);
+}
+
+static void variables_print(const struct check *check)
+{
+    const struct variables *variables = &check->variables;
+    cli_print(stdout, check->source);
+    printf(": pipeline ");
+    cli_print(stdout, variables->name);
+    printf("\n");
+    for (uint32_t i = 0; i < variables->input_count; i++) {
+        const struct input_variable *input = &variables->inputs[i];
+        printf("  input %-3u %-11s%-9s", i + 1, variables_type_name(input->type),
+               input->optional ? "optional" : "");
+        cli_print(stdout, input->title ? input->title : "");
+        if (input->default_msgpack)
+            default_print(input);
+        printf("\n");
+    }
+    for (uint32_t i = 0; i < variables->output_count; i++)
+        printf("  output %-2u %s\n", i + 1, variables_type_name(variables->outputs[i].type));
+}

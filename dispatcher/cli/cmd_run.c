@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cmd_run.c - `millrace run`: asks a server for a pipeline's inputs, runs it, prints as it comes.
+ *
+ * A stream that ends without its last chunk is an error, and so is one whose trailers count other
+ * lines than came. Ctrl-C ends this process, which closes the connection, which cancels the run.
+ */
+#include "dispatcher/cli/commands.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/cli/cli.h"
+#include "dispatcher/cli/client.h"
+#include "dispatcher/cli/client_body.h"
+#include "dispatcher/cli/client_lines.h"
+#include "dispatcher/cli/config.h"
+#include "dispatcher/cli/serve.h"
+
+struct run_values {
+    const char *url;
+    const char *token;
+    uint32_t timeout_ms;
+    bool json;
+};
+
+static const struct cli_option options[] = {
+    {"url", "URL", CLI_TEXT, CLI_MEMBER(struct run_values, url),
+     .help = "the server; if not said, PIPELINE_API_URL or " CLIENT_URL_DEFAULT},
+    {"token", "TOKEN", CLI_TEXT, CLI_MEMBER(struct run_values, token),
+     .help = "the token; if not said, PIPELINE_API_TOKEN, which other users cannot see"},
+    {"timeout", NULL, CLI_DURATION, CLI_MEMBER(struct run_values, timeout_ms), .min = 1,
+     .max = 24 * 3600000,
+     .help = "the run takes so long at most; if not said, as long as it takes"},
+    {"json", NULL, CLI_FLAG, CLI_MEMBER(struct run_values, json),
+     .help = "print the lines as the server sends them"},
+};
+
+static const struct cli_command command = {
+    .name = "run",
+    .words = "POINTER [INPUT]...",
+    .about =
+        "Runs a pipeline of a server and prints its outputs, a line each, as they come. INPUT\n"
+        "is text for a string and JSON for any other type; @FILE takes it from a file, @- from\n"
+        "stdin, @@TEXT is the text @TEXT.",
+    .options = options,
+    .option_count = ARRAY_COUNT(options),
+    .word_count_min = 1,
+    .word_count_max = 1 + (int)INPUT_COUNT_MAX,
+};
+
+static int run_pipeline(const struct run_values *values, const struct cli_words *words);
+static int run_described(struct client *client, const struct run_values *values,
+                         const struct cli_words *words);
+static int run_stream(struct client *client, const struct run_values *values,
+                      const struct text *body);
+
+/* "pipeline_" and 32 hex digits. */
+static bool is_id(const char *text)
+{
+    size_t prefix_bytes = strlen("pipeline_");
+    return strncmp(text, "pipeline_", prefix_bytes) == 0 &&
+           strspn(text + prefix_bytes, "0123456789abcdef") ==
+               PIPELINE_ID_BYTES - 1 - prefix_bytes &&
+           strlen(text) == PIPELINE_ID_BYTES - 1;
+}
+
+int cmd_run(int argc, char **argv)
+{
+    struct run_values values = {0};
+    struct cli_words words;
+    int exit_code;
+    if (!cli_begin(&command, argc, argv, &values, &words, &exit_code))
+        return exit_code;
+    if (!client_defaults(command.name, &values.url, &values.token))
+        return EXIT_CODE_USAGE;
+    const char *pointer = words.items[0];
+    if (!pointer_is_valid(pointer, strlen(pointer)) && !is_id(pointer)) {
+        cli_fail("run: '%s' is not a pointer like me/words:v1", pointer);
+        return EXIT_CODE_USAGE;
+    }
+    return run_pipeline(&values, &words);
+}
+
+static int run_pipeline(const struct run_values *values, const struct cli_words *words)
+{
+    struct client *client = client_create(&(struct client_options){
+        .url = values->url, .token = values->token, .timeout_ms = values->timeout_ms});
+    if (!client) {
+        cli_fail("run: no memory");
+        return EXIT_CODE_FAILED;
+    }
+    int exit_code = run_described(client, values, words);
+    client_destroy(client);
+    return exit_code;
+}
+
+static int run_described(struct client *client, const struct run_values *values,
+                         const struct cli_words *words)
+{
+    struct text body = {0};
+    int exit_code = client_body_make(client, command.name, words, &body);
+    if (exit_code == EXIT_CODE_OK)
+        exit_code = run_stream(client, values, &body);
+    text_finish(&body);
+    return exit_code;
+}
+
+/* ---- the run ------------------------------------------------------------------------------- */
+
+static bool on_lines(void *context, long status, const char *bytes, size_t count)
+{
+    return client_lines_take(context, status, bytes, count);
+}
+
+/* Whether an answer that came to its end is the whole of a run that completed. */
+static bool answer_is_good(const struct client_lines *lines, const struct client_answer *answer)
+{
+    if (answer->status != 200) {
+        cli_fail("run: the server answered with status %ld", answer->status);
+        return false;
+    }
+    if (answer->run_state[0] != '\0' && strcmp(answer->run_state, "completed") != 0) {
+        cli_fail("run: the run is %s", answer->run_state);
+        return false;
+    }
+    if (answer->run_line_count != UINT64_MAX && answer->run_line_count != lines->output_count) {
+        cli_fail("run: %" PRIu64 " lines came, the server counts %" PRIu64, lines->output_count,
+                 answer->run_line_count);
+        return false;
+    }
+    return true;
+}
+
+static int run_stream(struct client *client, const struct run_values *values,
+                      const struct text *body)
+{
+    struct client_lines lines = {.out = stdout, .is_json = values->json};
+    struct client_answer answer;
+    char reason[CLIENT_REASON_BYTES];
+    int rc = client_request(client, "/v4/runs/stream", body->bytes, body->count, on_lines, &lines,
+                            &answer, reason);
+    client_lines_finish(&lines, answer.status, rc == 0);
+    if (lines.end != LINES_OPEN || (rc == 0 && lines.is_failed))
+        return EXIT_CODE_FAILED;
+    if (rc < 0)
+        return client_failed(command.name, rc, reason);
+    return answer_is_good(&lines, &answer) ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+}

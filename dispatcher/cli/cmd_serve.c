@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cmd_serve.c - `millrace serve`: options and files become a configuration, and that is served.
+ */
+#include "dispatcher/cli/commands.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+
+#include "dispatcher/cli/cli.h"
+#include "dispatcher/cli/config.h"
+#include "dispatcher/cli/serve.h"
+#include "dispatcher/workers/worker_spawn.h"
+
+#define HOUR_MS UINT64_C(3600000)
+#define DAY_MS (24 * HOUR_MS)
+#define CONN_COUNT_MAX 1000000u
+
+struct serve_values {
+    struct config config;
+    struct cli_list listen;
+    const char *token_file;
+    const char *worker;
+    const char *python;
+    uint32_t log_level;    /* an index into log_levels */
+    uint32_t error_status; /* an index into error_statuses */
+};
+
+/* In the order of enum log_level. */
+static const char *const log_levels[] = {"debug", "info", "warning", "error", NULL};
+_Static_assert(ARRAY_COUNT(log_levels) == LEVEL_COUNT + 1, "one word a level");
+
+static const char *const error_statuses[] = {"200", "500", NULL};
+
+#define MEMBER(member) CLI_MEMBER(struct serve_values, member)
+
+/* clang-format off: a table */
+static const struct cli_option options[] = {
+    {"listen", "ADDR:PORT", CLI_LIST, MEMBER(listen), .max = LISTEN_COUNT_MAX,
+     .help =
+         "listen here (default " LISTEN_DEFAULT "); port 0 takes a free one, which the ready line "
+         "names; can be given several times"},
+    {"token-file", "FILE", CLI_TEXT, MEMBER(token_file),
+     .help = "who may call: NAME:SHA256 a line, made by millrace token"},
+    {"no-auth", NULL, CLI_FLAG, MEMBER(config.no_auth),
+     .help = "let everyone call who can connect, from other machines too"},
+    {"workers", NULL, CLI_NUMBER, MEMBER(config.worker_count), .min = 1, .max = WORKER_COUNT_MAX,
+     .help = "worker processes of each pipeline"},
+    {"concurrency", NULL, CLI_NUMBER, MEMBER(config.concurrency), .min = 1, .max = SLOT_COUNT_MAX,
+     .help = "runs that one worker interleaves"},
+    {"queue", NULL, CLI_NUMBER, MEMBER(config.queue_count_max), .min = 0, .max = RUN_COUNT_MAX,
+     .help = "runs of each pipeline that may wait for a worker"},
+    {"window", NULL, CLI_SIZE, MEMBER(config.window_bytes), .min = 1024, .max = 1u << 30,
+     .help = "bytes of a run's chunks that may wait for its client"},
+    {"ring", NULL, CLI_SIZE_POWER, MEMBER(config.reply_ring_bytes), .min = RING_BYTES_MIN,
+     .max = RING_BYTES_MAX, .help = "reply ring of each worker, a power of two"},
+    {"max-connections", NULL, CLI_NUMBER, MEMBER(config.conn_count_max), .min = 1,
+     .max = CONN_COUNT_MAX,
+     .help = "clients at once; if not said, 16384 or what the limit on descriptors leaves"},
+    {"body-limit", NULL, CLI_SIZE, MEMBER(config.body_bytes_max), .min = 1024, .max = 1u << 30,
+     .help = "largest request body, and largest collected result of /v4/runs"},
+    {"output-memory", NULL, CLI_SIZE, MEMBER(config.output_bytes_max), .min = 1u << 20,
+     .max = UINT64_C(1) << 40, .help = "all responses together that wait for their clients"},
+    {"head-timeout", NULL, CLI_DURATION, MEMBER(config.head_timeout_ms), .min = 100, .max = HOUR_MS,
+     .help = "a request's head takes so long at most"},
+    {"idle-timeout", NULL, CLI_DURATION, MEMBER(config.idle_timeout_ms), .min = 100, .max = DAY_MS,
+     .help = "a connection without a request is closed"},
+    {"stall-timeout", NULL, CLI_DURATION, MEMBER(config.stall_timeout_ms), .min = 100,
+     .max = DAY_MS, .help = "a run is cancelled whose client reads nothing"},
+    {"keepalive", NULL, CLI_DURATION, MEMBER(config.keepalive_ms), .min = 0, .max = HOUR_MS,
+     .help = "a blank line after so much silence of a stream, 0 for never"},
+    {"stop-timeout", NULL, CLI_DURATION, MEMBER(config.stop_timeout_ms), .min = 0, .max = DAY_MS,
+     .help = "after SIGTERM running runs may finish"},
+    {"queue-timeout", NULL, CLI_DURATION, MEMBER(config.queue_timeout_ms), .min = 0, .max = DAY_MS,
+     .help = "a run may wait so long for a worker, 0 for ever"},
+    {"first-chunk-timeout", NULL, CLI_DURATION, MEMBER(config.first_chunk_timeout_ms), .min = 0,
+     .max = DAY_MS, .help = "a run's first chunk comes in this time, 0 for no limit"},
+    {"progress-timeout", NULL, CLI_DURATION, MEMBER(config.progress_timeout_ms), .min = 0,
+     .max = DAY_MS,
+     .help = "a run that shows no sign of life for so long is cancelled, 0 for no limit"},
+    {"run-timeout", NULL, CLI_DURATION, MEMBER(config.run_timeout_ms), .min = 0, .max = DAY_MS,
+     .help = "a run takes so long at most, waiting included, 0 for no limit; X-Request-Timeout: "
+             "SECONDS of a request can only shorten it"},
+    {"cancel-grace", NULL, CLI_DURATION, MEMBER(config.cancel_grace_ms), .min = 0, .max = HOUR_MS,
+     .help = "a cancelled run ends in this time, or its worker is killed"},
+    {"recycle-runs", NULL, CLI_NUMBER, MEMBER(config.recycle_run_count), .min = 0,
+     .max = UINT32_MAX, .help = "replace a worker after so many runs, 0 for never"},
+    {"recycle-memory", NULL, CLI_SIZE, MEMBER(config.recycle_bytes), .min = 0,
+     .max = UINT64_C(1) << 50,
+     .help = "replace a worker that is larger than this after a run, 0 for never"},
+    {"start-timeout", NULL, CLI_DURATION, MEMBER(config.start_timeout_ms), .min = 100,
+     .max = DAY_MS, .help = "a worker is ready in this time, or it is killed"},
+    {"pipeline-error-status", "STATUS", CLI_CHOICE, MEMBER(error_status), .choices = error_statuses,
+     .help = "HTTP status of a run that failed before its first output, 200 or 500"},
+    {"crash-traceback", NULL, CLI_FLAG, MEMBER(config.crash_traceback),
+     .help = "show clients the backtrace of a crash, not only the log"},
+    {"keep-half-closed", NULL, CLI_FLAG, MEMBER(config.keep_half_closed),
+     .help = "a client that closed its sending side still reads: do not cancel its run"},
+    {"log-level", NULL, CLI_CHOICE, MEMBER(log_level), .choices = log_levels,
+     .help = "write lines of this level and above: debug, info, warning, error"},
+    {"worker", "PATH", CLI_TEXT, MEMBER(worker),
+     .help = "the worker program; if not said, millrace-worker beside this program or in "
+             "../libexec/millrace"},
+    {"python", "PATH", CLI_TEXT, MEMBER(python),
+     .help =
+         "the interpreter of Python pipelines, a virtualenv's for example; if not said, python3 "
+         "in PATH"},
+    {"python-threads", NULL, CLI_FLAG, MEMBER(config.python_threads),
+     .help =
+         "each run of a plain Python pipeline has a thread of its own, --concurrency of them at "
+         "once in a worker"},
+};
+/* clang-format on */
+
+static const struct cli_command command = {
+    .name = "serve",
+    .words = "[POINTER=]SOURCE[:NAME]...",
+    .about =
+        "Serves pipelines over HTTP, each in worker processes of its own. SOURCE is a shared\n"
+        "object made with <millrace/pipeline.h>, or a Python file or module (a.py, package.a);\n"
+        "NAME is the pipeline in it, which only a module needs if there are not several.\n"
+        "Clients call it by POINTER, like me/words:v1; if not said, local/NAME:v1.",
+    .options = options,
+    .option_count = ARRAY_COUNT(options),
+    .word_count_min = 1,
+    .word_count_max = PIPELINE_COUNT_MAX,
+};
+
+static int serve_values(struct serve_values *values, const struct cli_words *words);
+static int usage_fill(struct serve_values *values, const struct cli_words *words);
+static int tokens_fill(struct serve_values *values);
+static int limits_fill(struct config *config);
+static uint32_t python_count_of(const struct config *config);
+static int sources_check(const struct config *config);
+static int worker_fill(struct serve_values *values);
+
+int cmd_serve(int argc, char **argv)
+{
+    struct serve_values *values = calloc(1, sizeof(*values));
+    if (!values) {
+        cli_fail("serve: no memory");
+        return EXIT_CODE_FAILED;
+    }
+    config_init(&values->config);
+    values->log_level = values->config.log_level;
+    struct cli_words words;
+    int exit_code;
+    if (cli_begin(&command, argc, argv, values, &words, &exit_code))
+        exit_code = serve_values(values, &words);
+    config_finish(&values->config);
+    free(values);
+    return exit_code;
+}
+
+/* What can be told from the command line alone is told first, then what the files say. */
+static int serve_values(struct serve_values *values, const struct cli_words *words)
+{
+    int exit_code = usage_fill(values, words);
+    if (exit_code == EXIT_CODE_OK)
+        exit_code = tokens_fill(values);
+    if (exit_code == EXIT_CODE_OK)
+        exit_code = limits_fill(&values->config);
+    if (exit_code == EXIT_CODE_OK)
+        exit_code = sources_check(&values->config);
+    if (exit_code == EXIT_CODE_OK)
+        exit_code = worker_fill(values);
+    if (exit_code == EXIT_CODE_OK)
+        exit_code = serve(&values->config);
+    return exit_code;
+}
+
+static int fail(int rc, const char *reason)
+{
+    cli_fail("serve: %s", reason);
+    return rc == -ENOMEM ? EXIT_CODE_FAILED : EXIT_CODE_USAGE;
+}
+
+static int usage_fill(struct serve_values *values, const struct cli_words *words)
+{
+    struct config *config = &values->config;
+    char reason[CONFIG_REASON_BYTES];
+    for (int i = 0; i < words->count; i++) {
+        int rc = config_add_pipeline(config, words->items[i], reason);
+        if (rc < 0)
+            return fail(rc, reason);
+    }
+    if (config->python_threads && python_count_of(config) == 0) {
+        snprintf(reason, sizeof(reason),
+                 "--python-threads is for Python pipelines, and none is served");
+        return fail(-EINVAL, reason);
+    }
+    for (uint32_t i = 0; i < values->listen.count; i++) {
+        int rc = config_add_listen(config, values->listen.items[i], reason);
+        if (rc < 0)
+            return fail(rc, reason);
+    }
+    config->log_level = (enum log_level)values->log_level;
+    config->pipeline_error_status = values->error_status == 0 ? 200 : 500;
+    return EXIT_CODE_OK;
+}
+
+static int tokens_fill(struct serve_values *values)
+{
+    const char *path = values->token_file;
+    if (!path)
+        return EXIT_CODE_OK;
+    char reason[256];
+    int rc = tokens_load(&values->config.tokens, path, reason, sizeof(reason));
+    if (rc < 0) {
+        cli_fail("serve: --token-file %s: %s", path, rc == -EINVAL ? reason : strerror(-rc));
+        return EXIT_CODE_TOKENS;
+    }
+    struct stat file;
+    if (stat(path, &file) == 0 && S_ISREG(file.st_mode) && (file.st_mode & 07) != 0)
+        cli_fail("warning: --token-file %s is open to every user of this machine (mode %04o)", path,
+                 (unsigned)file.st_mode & 07777);
+    return EXIT_CODE_OK;
+}
+
+/* Raises the limit on descriptors as far as it goes; what it is then bounds the connections. */
+static uint64_t fd_limit_raise(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
+        return 0;
+    struct rlimit raised = {.rlim_cur = limit.rlim_max, .rlim_max = limit.rlim_max};
+    if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+        limit = raised;
+    return limit.rlim_cur;
+}
+
+static int limits_fill(struct config *config)
+{
+    char reason[CONFIG_REASON_BYTES];
+    int rc = config_complete(config, fd_limit_raise(), reason);
+    return rc < 0 ? fail(rc, reason) : EXIT_CODE_OK;
+}
+
+static int sources_check(const struct config *config)
+{
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        char reason[CONFIG_REASON_BYTES];
+        if (pipeline_config_check_source(&config->pipelines[i], reason) < 0) {
+            cli_fail("serve: %s", reason);
+            return EXIT_CODE_PIPELINE;
+        }
+    }
+    return EXIT_CODE_OK;
+}
+
+static uint32_t python_count_of(const struct config *config)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < config->pipeline_count; i++)
+        count += pipeline_config_is_python(&config->pipelines[i]);
+    return count;
+}
+
+static int worker_fill(struct serve_values *values)
+{
+    struct config *config = &values->config;
+    char reason[WORKER_REASON_BYTES];
+    uint32_t python_count = python_count_of(config);
+    int rc = 0;
+    if (python_count < config->pipeline_count)
+        rc = worker_find(values->worker, &config->worker_path, reason);
+    if (rc == 0 && python_count > 0)
+        rc = worker_find_python(values->python, &config->python_path, &config->python_folder,
+                                reason);
+    if (rc == 0)
+        return EXIT_CODE_OK;
+    cli_fail("serve: %s", reason);
+    return EXIT_CODE_WORKER;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * commands.c - the words of `millrace COMMAND ...`.
+ */
+#include "dispatcher/cli/commands.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "build/version.h"
+#include "dispatcher/cli/cli.h"
+#include "dispatcher/cli/serve.h"
+
+static const struct {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *about;
+} commands[] = {
+    {"serve", cmd_serve, "serve pipelines to HTTP clients"},
+    {"check", cmd_check, "load a pipeline in a process of its own and show its variables"},
+    {"run", cmd_run, "run a pipeline of a server and print its outputs as they come"},
+    {"bench", cmd_bench, "put load on a server and say how fast and how right it answers"},
+    {"token", cmd_token, "make a token for the server's token file"},
+};
+
+/* What a typing error is compared with. */
+static const char *const words[] = {"serve", "check",     "run",    "bench", "token",
+                                    "help",  "--version", "--help", NULL};
+
+static void help_print(void);
+static int command_run(int argc, char **argv);
+
+int commands_run(int argc, char **argv)
+{
+    /* With SIGCHLD ignored, which a parent can leave us, children would vanish before we look. */
+    struct sigaction usual = {.sa_handler = SIG_DFL};
+    sigaction(SIGCHLD, &usual, NULL);
+
+    int exit_code = command_run(argc - 1, argv + 1);
+    if ((fflush(stdout) == EOF || ferror(stdout)) && exit_code == EXIT_CODE_OK) {
+        cli_fail("cannot write to stdout: %s", strerror(errno));
+        exit_code = EXIT_CODE_FAILED;
+    }
+    return exit_code;
+}
+
+static int command_run(int argc, char **argv)
+{
+    if (argc <= 0) {
+        cli_fail("no command: serve, check, run, bench, token (millrace --help)");
+        return EXIT_CODE_USAGE;
+    }
+    const char *word = argv[0];
+    bool asks_help = strcmp(word, "help") == 0;
+    if ((asks_help && argc == 1) || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        help_print();
+        return EXIT_CODE_OK;
+    }
+    if (strcmp(word, "--version") == 0) {
+        printf("millrace %s\n", MILLRACE_VERSION);
+        return EXIT_CODE_OK;
+    }
+    /* `millrace help serve` is `millrace serve --help`. */
+    char help[] = "--help";
+    char *help_argv[] = {help};
+    if (asks_help)
+        word = argv[1];
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
+        if (strcmp(commands[i].name, word) == 0)
+            return asks_help ? commands[i].run(1, help_argv) : commands[i].run(argc - 1, argv + 1);
+    cli_fail("unknown %s %s (nearest: %s)", word[0] == '-' ? "option" : "command", word,
+             cli_nearest(word, words));
+    return EXIT_CODE_USAGE;
+}
+
+static void help_print(void)
+{
+    printf("Usage: millrace COMMAND ...\n\n"
+           "Serves pipelines, native code that turns inputs into a stream of outputs.\n\n"
+           "Commands:\n");
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
+        printf("  %-10s%s\n", commands[i].name, commands[i].about);
+    printf("  %-10s%s\n", "help", "print this, or the help of a command\n");
+    printf("Options:\n  --version  print the version and exit\n  --help     print this and exit\n\n"
+           "millrace COMMAND --help lists a command's options; millrace(1) has the exit codes.\n");
+}

@@ -1,0 +1,281 @@
+/* SPDX-License-Identifier: MIT */
+/* conn.c - the life of a connection and its sending side; conn_input.c is the receiving side. */
+#include "dispatcher/http/conn.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dispatcher/loop/loop.h"
+#include "dispatcher/api/response.h"
+
+#define LINGER_MS 2000u
+
+static const char refusal[] = "HTTP/1.1 503 Service Unavailable\r\n"
+                              "Content-Type: application/json\r\n"
+                              "Content-Length: 35\r\n"
+                              "Retry-After: 1\r\n"
+                              "Connection: close\r\n\r\n"
+                              "{\"detail\":\"Too many connections.\"}\n";
+
+void conn_open(struct loop *loop, int fd)
+{
+    struct conn *conn = loop->conn_free;
+    if (!conn) {
+        /* Nothing is kept for it, so what a full socket would not take is lost with it. */
+        loop->metrics.conn_refused_count++;
+        ssize_t sent = send(fd, refusal, sizeof(refusal) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
+        (void)sent;
+        close(fd);
+        return;
+    }
+    loop->conn_free = conn->next;
+    loop->conn_count++;
+    loop->metrics.accepted_count++;
+    uint32_t index = conn->index, generation = conn->generation + 1;
+    struct timer timer = conn->timer;
+    memset(conn, 0, sizeof(*conn));
+    conn->index = index;
+    conn->generation = generation;
+    conn->timer = timer;
+    conn->fd = fd;
+    conn_enter(loop, conn, CONN_IDLE);
+    uring_recv(loop->uring, fd, (struct uring_ref){URING_RECV, index, generation});
+    conn->recv_queued = true;
+}
+
+void conn_enter(struct loop *loop, struct conn *conn, enum conn_state state)
+{
+    conn->state = state;
+    conn->phase_ms = loop->now_ms;
+    conn_timer_update(loop, conn);
+}
+
+/* When the present state ends by itself; UINT64_MAX: never. */
+static uint64_t due_ms(const struct loop *loop, const struct conn *conn)
+{
+    const struct config *config = loop->config;
+    switch (conn->state) {
+    case CONN_IDLE:
+        return conn->phase_ms + config->idle_timeout_ms;
+    case CONN_HEAD:
+        return conn->phase_ms + config->head_timeout_ms;
+    case CONN_BODY: {
+        /* The moment at which the bytes so far become too few. */
+        uint64_t paid_ms = conn->body_bytes * 1000 / HTTP_BODY_RATE_MIN;
+        return conn->phase_ms + HTTP_BODY_GRACE_MS + paid_ms;
+    }
+    case CONN_RESPONDING:
+        return conn->send_queued ? conn->sent_ms + config->stall_timeout_ms : UINT64_MAX;
+    case CONN_LINGERING:
+        return conn->phase_ms + LINGER_MS;
+    case CONN_FREE:
+    case CONN_CLOSING:
+    case CONN_STATE_COUNT:
+        break;
+    }
+    return UINT64_MAX;
+}
+
+/* Lazy: a timer that fires too early looks again, so states may change without touching the heap.
+ */
+void conn_timer_update(struct loop *loop, struct conn *conn)
+{
+    uint64_t due = due_ms(loop, conn);
+    if (due != UINT64_MAX && (conn->timer.position == 0 || due < conn->timer.due_ms))
+        timer_set(&loop->timers, &conn->timer, due);
+}
+
+void conn_on_timer(struct loop *loop, struct conn *conn)
+{
+    if (loop->now_ms < due_ms(loop, conn)) {
+        conn_timer_update(loop, conn);
+        return;
+    }
+    switch (conn->state) {
+    case CONN_HEAD:
+        conn_enter(loop, conn, CONN_RESPONDING);
+        response_refuse(loop, conn, 408, "The request head did not arrive in time.");
+        break;
+    case CONN_BODY:
+        conn_enter(loop, conn, CONN_RESPONDING);
+        response_refuse(loop, conn, 408, "The request body arrives too slowly.");
+        break;
+    case CONN_RESPONDING:
+        log_line(&loop->log, LEVEL_INFO, "client_stalled", "conn=%u waiting_bytes=%llu",
+                 conn->index, (unsigned long long)conn->out.bytes);
+        if (conn->has_run) {
+            conn_detach_run(conn);
+            run_client_stalled(loop, &loop->runs[conn->run_index]);
+        }
+        conn_close(loop, conn);
+        break;
+    case CONN_IDLE:
+    case CONN_LINGERING:
+        conn_close(loop, conn);
+        break;
+    case CONN_FREE:
+    case CONN_CLOSING:
+    case CONN_STATE_COUNT:
+        break;
+    }
+}
+
+void conn_mark_dirty(struct loop *loop, struct conn *conn)
+{
+    if (conn->is_dirty)
+        return;
+    conn->is_dirty = true;
+    conn->next = loop->dirty;
+    loop->dirty = conn;
+}
+
+void conn_doom(struct loop *loop, struct conn *conn)
+{
+    conn->is_doomed = true;
+    conn_mark_dirty(loop, conn);
+}
+
+void conn_response_done(struct loop *loop, struct conn *conn)
+{
+    mr_assert(conn->state == CONN_RESPONDING || conn->state == CONN_CLOSING);
+    conn->response_done = true;
+    conn_mark_dirty(loop, conn);
+}
+
+void conn_detach_run(struct conn *conn)
+{
+    conn->has_run = false;
+}
+
+static void conn_free(struct loop *loop, struct conn *conn)
+{
+    if (conn->recv_queued || conn->send_queued || conn->is_dirty)
+        return;
+    out_clear(&loop->out, &conn->out);
+    timer_clear(&loop->timers, &conn->timer);
+    free(conn->input);
+    free(conn->payload);
+    conn->input = conn->payload = NULL;
+    close(conn->fd);
+    conn->fd = -1;
+    conn->state = CONN_FREE;
+    conn->next = loop->conn_free;
+    loop->conn_free = conn;
+    loop->conn_count--;
+    /* A descriptor is free again: those who wait in the backlog need not wait for the timer. */
+    if (loop->accept_timer.position != 0)
+        timer_set(&loop->timers, &loop->accept_timer, loop->now_ms);
+}
+
+void conn_close(struct loop *loop, struct conn *conn)
+{
+    if (conn->state == CONN_CLOSING)
+        return;
+    conn_enter(loop, conn, CONN_CLOSING);
+    if (conn->has_run) {
+        struct run *run = &loop->runs[conn->run_index];
+        conn_detach_run(conn);
+        run_client_gone(loop, run);
+    }
+    /* Both operations come back soon after. */
+    shutdown(conn->fd, SHUT_RDWR);
+    if (conn->recv_queued)
+        uring_cancel(loop->uring, (struct uring_ref){URING_RECV, conn->index, conn->generation});
+    conn_mark_dirty(loop, conn);
+}
+
+/* Everything but a connection that is still being answered waits for bytes: for the rest of a head
+ * or a body, for the next request, or for the end of what is read away. */
+static void recv_resume(struct loop *loop, struct conn *conn)
+{
+    if (!conn->recv_paused || conn->state == CONN_RESPONDING || conn->state == CONN_CLOSING)
+        return;
+    conn->recv_paused = false;
+    if (conn->recv_queued)
+        return; /* its end is on the way, and then it is queued again */
+    uring_recv(loop->uring, conn->fd,
+               (struct uring_ref){URING_RECV, conn->index, conn->generation});
+    conn->recv_queued = true;
+}
+
+/* The response has left; what comes next? */
+static void conn_next(struct loop *loop, struct conn *conn)
+{
+    conn->response_done = false;
+    mr_assert(!conn->has_run);
+    if (conn->client_eof) {
+        conn_close(loop, conn);
+    } else if (!conn->request.keep_alive) {
+        shutdown(conn->fd, SHUT_WR);
+        conn_enter(loop, conn, CONN_LINGERING);
+    } else {
+        conn_enter(loop, conn, CONN_IDLE);
+        if (conn->input_count > 0)
+            conn_input_process(loop, conn, NULL, 0);
+    }
+    recv_resume(loop, conn);
+}
+
+void conn_flush(struct loop *loop, struct conn *conn)
+{
+    conn->is_dirty = false;
+    if (conn->state == CONN_CLOSING) {
+        conn_free(loop, conn);
+        return;
+    }
+    if (conn->is_doomed) {
+        conn_close(loop, conn); /* dirty again, and freed at its next turn */
+        return;
+    }
+    if (conn->send_queued)
+        return;
+    uint32_t count = out_lend(&conn->out, conn->vectors, OUT_IOVEC_COUNT_MAX);
+    if (count == 0) {
+        if (conn->response_done)
+            conn_next(loop, conn);
+        return;
+    }
+    conn->message = (struct msghdr){.msg_iov = conn->vectors, .msg_iovlen = count};
+    uring_send(loop->uring, conn->fd, &conn->message,
+               (struct uring_ref){URING_SEND, conn->index, conn->generation});
+    conn->send_queued = true;
+    conn->sent_ms = loop->now_ms;
+    loop->metrics.send_count++;
+    conn_timer_update(loop, conn);
+}
+
+void conn_on_send(struct loop *loop, const struct uring_event *event)
+{
+    struct conn *conn = loop_conn(loop, event->ref);
+    if (!conn)
+        return;
+    conn->send_queued = false;
+    uint64_t charge =
+        out_sent(&loop->out, &conn->out, event->result > 0 ? (size_t)event->result : 0);
+    if (conn->state == CONN_CLOSING) {
+        conn_free(loop, conn);
+        return;
+    }
+    if (event->result < 0 && event->result != -EINTR && event->result != -EAGAIN) {
+        conn_close(loop, conn);
+        return;
+    }
+    conn->sent_ms = loop->now_ms;
+    if (event->result > 0)
+        loop->metrics.byte_count += (uint64_t)event->result;
+    if (charge > 0 && conn->has_run)
+        run_delivered(loop, &loop->runs[conn->run_index], charge);
+    if (!out_is_empty(&conn->out) || conn->response_done)
+        conn_mark_dirty(loop, conn);
+}
+
+void conn_close_idle(struct loop *loop)
+{
+    for (uint32_t i = 0; i < loop->config->conn_count_max; i++) {
+        struct conn *conn = &loop->conns[i];
+        if (conn->state == CONN_IDLE || conn->state == CONN_HEAD)
+            conn_close(loop, conn);
+    }
+}

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conn.h - one TCP client: bytes in become requests, responses become bytes out.
+ *
+ * One request at a time; what a client pipelines waits in `input`. One receive (multishot) and one
+ * send are with the kernel at most; a connection is freed only after both came back.
+ */
+#ifndef DISPATCHER_CONN_H
+#define DISPATCHER_CONN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "dispatcher/http/http_body.h"
+#include "dispatcher/http/http_parse.h"
+#include "dispatcher/loop/out.h"
+#include "dispatcher/loop/timer.h"
+#include "dispatcher/loop/uring.h"
+
+struct loop;
+struct route;
+
+enum conn_state {
+    CONN_FREE = 0,
+    CONN_IDLE,       /* between requests */
+    CONN_HEAD,       /* part of a head has arrived */
+    CONN_BODY,       /* the head is understood, the body arrives */
+    CONN_RESPONDING, /* the response is being made or sent */
+    CONN_LINGERING, /* answered for the last time; input is read away so that no RST eats the answer
+                     */
+    CONN_CLOSING,   /* shut down; waits for the kernel to give its operations back */
+    CONN_STATE_COUNT
+};
+
+#define REQUEST_ID_BYTES_MAX 128u
+#define REQUEST_ARGUMENT_BYTES_MAX 256u
+
+/* What is kept of a head once it is parsed. */
+struct request {
+    const struct route *route;
+    enum http_method method;
+    unsigned minor;
+    bool keep_alive;
+    bool wants_events; /* Accept: text/event-stream */
+    bool has_body;
+    uint32_t timeout_ms;                           /* X-Request-Timeout; 0: not said */
+    char id[REQUEST_ID_BYTES_MAX + 1];             /* X-Request-Id, echoed or made */
+    char argument[REQUEST_ARGUMENT_BYTES_MAX + 1]; /* what follows the route's prefix, decoded */
+};
+
+struct conn {
+    int fd;
+    uint32_t index;
+    uint32_t generation;
+    enum conn_state state;
+    bool recv_queued;   /* with the kernel */
+    bool send_queued;   /* with the kernel, and so are `message`, `vectors` and the lent blocks */
+    bool recv_paused;   /* the client sends more than may wait */
+    bool client_eof;    /* it half-closed and --keep-half-closed lets it */
+    bool is_dirty;      /* on the loop's list of connections to flush */
+    bool is_doomed;     /* to be closed at the end of the pass */
+    bool response_done; /* everything of the response is in `out` */
+    struct conn *next;  /* dirty list, or free list */
+
+    struct http_scan scan;
+    struct http_body body;
+    char *input; /* received, not yet understood; malloc'ed while there is some */
+    uint32_t input_count, input_room;
+    char *payload; /* the body so far */
+    uint32_t payload_count, payload_room;
+
+    struct request request;
+    uint32_t run_index; /* the run being answered */
+    bool has_run;
+
+    struct out_queue out;
+    struct msghdr message;
+    struct iovec vectors[OUT_IOVEC_COUNT_MAX];
+    uint64_t sent_ms; /* last progress of a send */
+
+    struct timer timer;
+    uint64_t phase_ms;   /* when the present state began */
+    uint64_t body_bytes; /* received of the body, framing included; for the minimum rate */
+};
+
+/* Takes over an accepted socket; refuses it with 503 when there are too many. */
+void conn_open(struct loop *loop, int fd);
+
+/* Completions. */
+void conn_on_recv(struct loop *loop, const struct uring_event *event);
+void conn_on_send(struct loop *loop, const struct uring_event *event);
+void conn_on_timer(struct loop *loop, struct conn *conn);
+
+/* Has something to send; it leaves at the end of the pass. */
+void conn_mark_dirty(struct loop *loop, struct conn *conn);
+
+/* The end of the pass: hands what waits to the kernel, or closes what is doomed. */
+void conn_flush(struct loop *loop, struct conn *conn);
+
+/* The response is complete in `out`; the next request follows when it has been sent. */
+void conn_response_done(struct loop *loop, struct conn *conn);
+
+/* The response cannot go on: the connection is closed at the end of the pass, which a client can
+ * tell from a complete answer. Safe in the middle of anything. */
+void conn_doom(struct loop *loop, struct conn *conn);
+
+/* Ends the connection: a run that is being answered is told that its client is gone. The memory
+ * stays until the kernel gave its operations back. */
+void conn_close(struct loop *loop, struct conn *conn);
+
+/* Closes connections that wait for a request, so that a draining server can end. */
+void conn_close_idle(struct loop *loop);
+
+/* The run was answered or gave up on its connection. */
+void conn_detach_run(struct conn *conn);
+
+/* conn_input.c: understands what has arrived, as far as the present state allows. */
+void conn_input_process(struct loop *loop, struct conn *conn, const char *bytes, size_t count);
+
+/* Arms the connection's timer for its present state. */
+void conn_timer_update(struct loop *loop, struct conn *conn);
+void conn_enter(struct loop *loop, struct conn *conn, enum conn_state state);
+
+#endif

@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: MIT */
+/* conn_input.c - the receiving side of a connection: bytes become requests. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/http/conn.h"
+#include "dispatcher/loop/loop.h"
+#include "dispatcher/api/response.h"
+#include "dispatcher/api/routes.h"
+
+/* What a client may send ahead of the response it waits for. */
+#define INPUT_BYTES_MAX (64u * 1024)
+
+/* Makes room for `more` bytes behind `count`. 0 or -ENOMEM. */
+static int room_make(char **bytes, uint32_t *room, uint32_t count, size_t more, size_t limit)
+{
+    size_t needed = count + more;
+    if (needed <= *room)
+        return 0;
+    size_t size = *room > 0 ? *room : 1024;
+    while (size < needed)
+        size *= 2;
+    if (size > limit && needed <= limit)
+        size = limit;
+    char *grown = realloc(*bytes, size);
+    if (!grown)
+        return -ENOMEM;
+    *bytes = grown;
+    *room = (uint32_t)size;
+    return 0;
+}
+
+static void payload_free(struct conn *conn)
+{
+    free(conn->payload);
+    conn->payload = NULL;
+    conn->payload_count = conn->payload_room = 0;
+}
+
+static int payload_append(const struct loop *loop, struct conn *conn, struct http_text data)
+{
+    int rc = room_make(&conn->payload, &conn->payload_room, conn->payload_count, data.count,
+                       loop->config->body_bytes_max);
+    if (rc < 0)
+        return rc;
+    memcpy(conn->payload + conn->payload_count, data.bytes, data.count);
+    conn->payload_count += (uint32_t)data.count;
+    return 0;
+}
+
+static void refuse(struct loop *loop, struct conn *conn, int status, const char *reason)
+{
+    payload_free(conn);
+    conn_enter(loop, conn, CONN_RESPONDING);
+    response_refuse(loop, conn, status, reason);
+}
+
+/* A request is complete: its handler answers, now or later. */
+static void dispatch(struct loop *loop, struct conn *conn, struct http_text body)
+{
+    loop->metrics.request_count++;
+    conn_enter(loop, conn, CONN_RESPONDING);
+    conn->request.route->handle(loop, conn, body.bytes, body.count);
+    payload_free(conn);
+}
+
+/* Takes what there is of a body. A body that came whole in one piece is handed on without a copy.
+ */
+static size_t body_step(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
+{
+    struct http_text direct = {0};
+    size_t used = 0;
+    for (;;) {
+        struct http_text data;
+        size_t consumed = 0;
+        const char *reason = NULL;
+        int rc = http_body_feed(&conn->body, bytes + used, count - used, &consumed, &data, &reason);
+        if (rc < 0) {
+            refuse(loop, conn, -rc, reason);
+            return count;
+        }
+        used += consumed;
+        conn->body_bytes += consumed;
+        if (rc == HTTP_BODY_COMPLETE) {
+            dispatch(loop, conn,
+                     direct.bytes ? direct
+                                  : (struct http_text){conn->payload, conn->payload_count});
+            return used;
+        }
+        bool keep = direct.bytes && payload_append(loop, conn, direct) < 0;
+        direct = (struct http_text){0};
+        if (rc == HTTP_BODY_DATA && conn->payload_count == 0)
+            direct = data;
+        else if (rc == HTTP_BODY_DATA)
+            keep = keep || payload_append(loop, conn, data) < 0;
+        if (keep) {
+            refuse(loop, conn, 503, "Out of memory.");
+            return count;
+        }
+        if (rc == HTTP_BODY_MORE)
+            return used;
+    }
+}
+
+/* Takes a head when all of it is there. Returns the bytes used; 0: more is needed. */
+static size_t head_step(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
+{
+    const char *reason = NULL;
+    struct http_head *head = &loop->head;
+    int used = http_parse_head(&conn->scan, bytes, count, head, &reason);
+    /* Nothing of the last request is left, also for a head that never comes to its end. */
+    conn->request = (struct request){.minor = 1};
+    if (used == 0) {
+        if (conn->state == CONN_IDLE)
+            conn_enter(loop, conn, CONN_HEAD);
+        return 0;
+    }
+    memset(&conn->scan, 0, sizeof(conn->scan));
+    if (used < 0) {
+        refuse(loop, conn, -used, reason);
+        return count;
+    }
+    conn_enter(loop, conn, CONN_RESPONDING);
+    if (!routes_begin(loop, conn, head))
+        return (size_t)used;
+    int rc = http_body_init(&conn->body, head, loop->config->body_bytes_max, &reason);
+    if (rc < 0) {
+        refuse(loop, conn, -rc, reason);
+        return count;
+    }
+    conn->body_bytes = 0;
+    conn_enter(loop, conn, CONN_BODY);
+    if (head->expect_continue && (size_t)used == count) {
+        static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
+        if (out_append(&loop->out, &conn->out, go_on, sizeof(go_on) - 1, false) == 0)
+            conn_mark_dirty(loop, conn);
+        else
+            conn_doom(loop, conn);
+    }
+    return (size_t)used + body_step(loop, conn, bytes + used, count - (size_t)used);
+}
+
+/* Keeps what could not be used yet. `bytes` may lie in conn->input itself. */
+static void input_keep(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
+{
+    if (count == 0) {
+        free(conn->input);
+        conn->input = NULL;
+        conn->input_count = conn->input_room = 0;
+        return;
+    }
+    if (conn->input && bytes >= conn->input && bytes < conn->input + conn->input_room) {
+        memmove(conn->input, bytes, count);
+    } else {
+        if (room_make(&conn->input, &conn->input_room, 0, count, SIZE_MAX) < 0) {
+            conn_doom(loop, conn);
+            return;
+        }
+        memcpy(conn->input, bytes, count);
+    }
+    conn->input_count = (uint32_t)count;
+}
+
+void conn_input_process(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
+{
+    if (conn->state == CONN_LINGERING || conn->state == CONN_CLOSING)
+        return;
+    if (conn->input_count > 0) {
+        if (count > 0) {
+            if (room_make(&conn->input, &conn->input_room, conn->input_count, count, SIZE_MAX) <
+                0) {
+                conn_doom(loop, conn);
+                return;
+            }
+            memcpy(conn->input + conn->input_count, bytes, count);
+        }
+        count += conn->input_count;
+        conn->input_count = (uint32_t)count;
+        bytes = conn->input;
+    }
+    /* Bounded: each turn uses bytes, or ends. */
+    while (count > 0) {
+        size_t used = 0;
+        if (conn->state == CONN_IDLE || conn->state == CONN_HEAD)
+            used = head_step(loop, conn, bytes, count);
+        else if (conn->state == CONN_BODY)
+            used = body_step(loop, conn, bytes, count);
+        if (used == 0)
+            break;
+        bytes += used;
+        count -= used;
+    }
+    input_keep(loop, conn, bytes, count);
+}
+
+static void client_eof(struct loop *loop, struct conn *conn)
+{
+    if (conn->state == CONN_RESPONDING && (conn->response_done || loop->config->keep_half_closed)) {
+        conn->client_eof = true;
+        conn->request.keep_alive = false;
+        return;
+    }
+    conn_close(loop, conn);
+}
+
+static void recv_again(struct loop *loop, struct conn *conn)
+{
+    if (conn->recv_queued || conn->recv_paused || conn->client_eof || conn->state == CONN_CLOSING)
+        return;
+    uring_recv(loop->uring, conn->fd,
+               (struct uring_ref){URING_RECV, conn->index, conn->generation});
+    conn->recv_queued = true;
+}
+
+void conn_on_recv(struct loop *loop, const struct uring_event *event)
+{
+    struct conn *conn = loop_conn(loop, event->ref);
+    if (conn && !event->more)
+        conn->recv_queued = false;
+    if (conn && event->result > 0) {
+        mr_assert(event->has_buffer);
+        conn_input_process(loop, conn, uring_buffer(loop->uring, event->buffer),
+                           (size_t)event->result);
+    }
+    if (event->has_buffer)
+        uring_buffer_return(loop->uring, event->buffer);
+    if (!conn)
+        return;
+    if (conn->state == CONN_CLOSING) {
+        conn_mark_dirty(loop, conn); /* to be freed at the end of the pass */
+        return;
+    }
+    if (event->result == 0)
+        client_eof(loop, conn);
+    else if (event->result < 0 && event->result != -ENOBUFS && event->result != -ECANCELED &&
+             event->result != -EINTR && event->result != -EAGAIN)
+        conn_close(loop, conn);
+    else if (conn->state == CONN_RESPONDING && conn->input_count > INPUT_BYTES_MAX &&
+             !conn->recv_paused) {
+        conn->recv_paused = true;
+        if (conn->recv_queued)
+            uring_cancel(loop->uring,
+                         (struct uring_ref){URING_RECV, conn->index, conn->generation});
+    }
+    recv_again(loop, conn);
+}

@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: MIT */
+/* listener.c - listening sockets; what happens when descriptors run out. */
+#include "dispatcher/http/listener.h"
+
+#include <errno.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "dispatcher/loop/loop.h"
+
+#define ACCEPT_RETRY_MS 50u
+/* A server that was killed may keep its address for a moment: the kernel ends its io_uring, which
+ * holds the socket, behind it. */
+#define LISTEN_TRY_COUNT 40u
+#define LISTEN_RETRY_MS 50
+#define BACKLOG 4096
+
+/* Splits at the last colon; brackets around an IPv6 address are taken off. */
+static int address_split(const char *address, char *host, size_t host_bytes, const char **port)
+{
+    const char *colon = strrchr(address, ':');
+    if (!colon || colon[1] == '\0')
+        return -EINVAL;
+    const char *from = address;
+    size_t count = (size_t)(colon - address);
+    if (count >= 2 && from[0] == '[' && from[count - 1] == ']') {
+        from++;
+        count -= 2;
+    }
+    if (count >= host_bytes)
+        return -EINVAL;
+    memcpy(host, from, count);
+    host[count] = '\0';
+    *port = colon + 1;
+    return 0;
+}
+
+static void name_format(struct listener *listener)
+{
+    struct sockaddr_storage bound = {0};
+    socklen_t bytes = sizeof(bound);
+    char host[64], port[8];
+    if (getsockname(listener->fd, (struct sockaddr *)&bound, &bytes) == -1 ||
+        getnameinfo((struct sockaddr *)&bound, bytes, host, sizeof(host), port, sizeof(port),
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        snprintf(listener->name, sizeof(listener->name), "?");
+    else
+        snprintf(listener->name, sizeof(listener->name),
+                 bound.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+static int socket_listen(const struct addrinfo *info)
+{
+    int on = 1;
+    int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC, info->ai_protocol);
+    if (fd == -1)
+        return -errno;
+    /* Accepted sockets inherit TCP_NODELAY. */
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    if (info->ai_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+    if (bind(fd, info->ai_addr, info->ai_addrlen) == -1 || listen(fd, BACKLOG) == -1) {
+        int rc = -errno;
+        close(fd);
+        return rc;
+    }
+    return fd;
+}
+
+/* Before there is a loop that must not wait. */
+static int socket_listen_patiently(const struct addrinfo *info)
+{
+    int fd = socket_listen(info);
+    for (uint32_t i = 1; fd == -EADDRINUSE && i < LISTEN_TRY_COUNT; i++) {
+        poll(NULL, 0, LISTEN_RETRY_MS);
+        fd = socket_listen(info);
+    }
+    return fd;
+}
+
+int listener_open(struct listener *out, const char *address, char *reason, size_t reason_bytes)
+{
+    char host[64];
+    const char *port;
+    struct addrinfo *info = NULL;
+    struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
+    int rc = address_split(address, host, sizeof(host), &port);
+    if (rc < 0) {
+        snprintf(reason, reason_bytes, "%s: not ADDRESS:PORT", address);
+        return rc;
+    }
+    int error = getaddrinfo(host[0] ? host : NULL, port, &hints, &info);
+    if (error != 0) {
+        snprintf(reason, reason_bytes, "%s: %s", address, gai_strerror(error));
+        return -EINVAL;
+    }
+    int fd = socket_listen_patiently(info);
+    freeaddrinfo(info);
+    if (fd < 0) {
+        snprintf(reason, reason_bytes, "%s: %s%s", address, strerror(-fd),
+                 fd == -EADDRINUSE ? "; another server listens there, use --listen" : "");
+        return fd;
+    }
+    *out = (struct listener){.fd = fd};
+    name_format(out);
+    return 0;
+}
+
+void listener_close(struct listener *listener)
+{
+    if (listener->fd >= 0)
+        close(listener->fd);
+    listener->fd = -1;
+}
+
+void listener_arm(struct loop *loop)
+{
+    for (uint32_t i = 0; i < loop->listener_count; i++) {
+        struct listener *listener = &loop->listeners[i];
+        if (listener->accept_queued || listener->fd < 0)
+            continue;
+        uring_accept(loop->uring, listener->fd, (struct uring_ref){URING_ACCEPT, i, 0});
+        listener->accept_queued = true;
+    }
+}
+
+void listener_on_accept(struct loop *loop, const struct uring_event *event)
+{
+    struct listener *listener = &loop->listeners[event->ref.index];
+    if (!event->more)
+        listener->accept_queued = false;
+    if (event->result >= 0) {
+        if (loop->state == LOOP_STOPPED)
+            close(event->result);
+        else
+            conn_open(loop, event->result);
+    } else if (event->result == -EMFILE || event->result == -ENFILE || event->result == -ENOBUFS ||
+               event->result == -ENOMEM) {
+        /* The connection stays in the backlog. Asking again at once would spin. */
+        loop->metrics.accept_failed_count++;
+        log_line(&loop->log, LEVEL_WARNING, "accept_failed", "error=\"%s\" retry_ms=%u",
+                 strerror(-event->result), ACCEPT_RETRY_MS);
+        timer_set(&loop->timers, &loop->accept_timer, loop->now_ms + ACCEPT_RETRY_MS);
+        return;
+    }
+    if (!event->more && loop->state == LOOP_SERVING)
+        listener_arm(loop);
+}
+
+void listener_disarm(struct loop *loop)
+{
+    timer_clear(&loop->timers, &loop->accept_timer);
+    for (uint32_t i = 0; i < loop->listener_count; i++) {
+        if (loop->listeners[i].accept_queued)
+            uring_cancel(loop->uring, (struct uring_ref){URING_ACCEPT, i, 0});
+        listener_close(&loop->listeners[i]);
+    }
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * listener.h - listening sockets.
+ */
+#ifndef DISPATCHER_LISTENER_H
+#define DISPATCHER_LISTENER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dispatcher/loop/uring.h"
+#include "millrace/check.h"
+
+struct loop;
+
+struct listener {
+    int fd;
+    bool accept_queued;
+    char name[80]; /* "127.0.0.1:8080", with the port that was taken */
+};
+
+/* Opens "ADDR:PORT" or "[ADDR6]:PORT". 0, or -EINVAL / -errno with `reason`. */
+int listener_open(struct listener *out, const char *address, char *reason,
+                  size_t reason_bytes) MUST_USE;
+void listener_close(struct listener *listener);
+
+/* Queues the multishot accept of every listener that has none. */
+void listener_arm(struct loop *loop);
+void listener_on_accept(struct loop *loop, const struct uring_event *event);
+
+/* Stops accepting. */
+void listener_disarm(struct loop *loop);
+
+#endif

@@ -1,0 +1,506 @@
+/* SPDX-License-Identifier: MIT */
+/* loop.c - the event loop. */
+#include "dispatcher/loop/loop.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "dispatcher/cli/serve.h"
+
+#define EVENTS_PER_REAP 256u
+#define REAPS_PER_PASS 16u
+#define TIMERS_PER_PASS 4096u
+#define LOG_SETTLE_TRIES 50u
+#define URING_ENTRIES 4096u
+#define RECEIVE_BUFFER_COUNT 256u
+#define RECEIVE_BUFFER_BYTES 16384u
+/* Memory for long lines that an idle loop keeps. */
+#define TEXT_ROOM_KEPT_BYTES (16u * 1024 * 1024)
+
+/* ---- making and ending --------------------------------------------------------------------- */
+
+static int pools_init(struct loop *loop)
+{
+    const struct config *config = loop->config;
+    loop->conns = calloc(config->conn_count_max, sizeof(*loop->conns));
+    loop->runs = calloc(config->run_count_max, sizeof(*loop->runs));
+    loop->worker_count = config->pipeline_count * config->worker_count;
+    loop->workers = calloc(loop->worker_count, sizeof(*loop->workers));
+    uint32_t record_bytes = config->reply_ring_bytes / 4;
+    loop->record = malloc(record_bytes > MESSAGE_BYTES_MAX ? record_bytes : MESSAGE_BYTES_MAX);
+    if (!loop->conns || !loop->runs || !loop->workers || !loop->record ||
+        history_init(&loop->history) < 0 || out_pool_init(&loop->out, config->output_bytes_max) < 0)
+        return -ENOMEM;
+    for (uint32_t i = config->conn_count_max; i-- > 0;) {
+        struct conn *conn = &loop->conns[i];
+        *conn = (struct conn){.fd = -1,
+                              .index = i,
+                              .next = loop->conn_free,
+                              .timer = {.kind = TIMER_CONN, .owner = conn}};
+        loop->conn_free = conn;
+    }
+    for (uint32_t i = config->run_count_max; i-- > 0;) {
+        struct run *run = &loop->runs[i];
+        *run = (struct run){
+            .index = i, .next = loop->run_free, .timer = {.kind = TIMER_RUN, .owner = run}};
+        loop->run_free = run;
+    }
+    loop->accept_timer.kind = TIMER_LISTENER;
+    loop->stop_timer.kind = TIMER_STOP;
+    loop->output_timer.kind = TIMER_OUTPUT;
+    return timers_init(&loop->timers,
+                       config->conn_count_max + config->run_count_max + loop->worker_count + 3);
+}
+
+static int workers_init(struct loop *loop)
+{
+    const struct config *config = loop->config;
+    loop->pipeline_count = config->pipeline_count;
+    for (uint32_t p = 0; p < config->pipeline_count; p++) {
+        loop->pipelines[p].config = &config->pipelines[p];
+        loop->pipelines[p].index = p;
+        loop->pipelines[p].worker_first = p * config->worker_count;
+        loop->pipelines[p].worker_count = config->worker_count;
+    }
+    for (uint32_t i = 0; i < loop->worker_count; i++) {
+        struct worker *worker = &loop->workers[i];
+        worker->index = i;
+        worker->number = i % config->worker_count;
+        worker->pipeline_index = i / config->worker_count;
+        worker->pidfd = worker->socket = worker->bell_fd = worker->own_bell_fd = -1;
+        worker->segment.fd = -1;
+        worker->timer = (struct timer){.kind = TIMER_WORKER, .owner = worker};
+        worker->slots = calloc(config->concurrency, sizeof(*worker->slots));
+        worker->free_slots = calloc(config->concurrency, sizeof(*worker->free_slots));
+        worker->pipes = calloc(2, sizeof(*worker->pipes));
+        if (!worker->slots || !worker->free_slots || !worker->pipes)
+            return -ENOMEM;
+        worker->pipes[0].fd = worker->pipes[1].fd = -1;
+    }
+    return 0;
+}
+
+static int signals_init(struct loop *loop)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGHUP);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) == -1)
+        return -errno;
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+    /* Without O_NONBLOCK: io_uring waits on it. */
+    loop->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
+    return loop->signal_fd == -1 ? -errno : 0;
+}
+
+static int listeners_init(struct loop *loop)
+{
+    for (uint32_t i = 0; i < loop->config->listen_count; i++) {
+        char reason[200];
+        if (listener_open(&loop->listeners[i], loop->config->listen[i], reason, sizeof(reason)) <
+            0) {
+            fprintf(stderr, "millrace: cannot listen on %s\n", reason);
+            return EXIT_CODE_LISTEN;
+        }
+        loop->listener_count++;
+    }
+    return 0;
+}
+
+int loop_init(struct loop *loop, const struct config *config)
+{
+    memset(loop, 0, sizeof(*loop));
+    loop->config = config;
+    loop->signal_fd = -1;
+    log_init(&loop->log, STDERR_FILENO, (enum log_level)config->log_level);
+    oom_watch_init(&loop->oom);
+    int rc = listeners_init(loop);
+    if (rc != 0)
+        return rc;
+    if (pools_init(loop) < 0 || workers_init(loop) < 0) {
+        fprintf(stderr, "millrace: not enough memory for %u connections and %u runs\n",
+                config->conn_count_max, config->run_count_max);
+        return EXIT_CODE_FAILED;
+    }
+    rc = signals_init(loop);
+    if (rc < 0) {
+        fprintf(stderr, "millrace: signals cannot be watched: %s\n", strerror(-rc));
+        return EXIT_CODE_FAILED;
+    }
+    rc = uring_create(&loop->uring,
+                      &(struct uring_options){.entries = URING_ENTRIES,
+                                              .receive_buffer_count = RECEIVE_BUFFER_COUNT,
+                                              .receive_buffer_bytes = RECEIVE_BUFFER_BYTES});
+    if (rc < 0) {
+        char text[400];
+        uring_explain(rc, text, sizeof(text));
+        fprintf(stderr, "millrace: %s\n", text);
+        return EXIT_CODE_IO_URING;
+    }
+    return 0;
+}
+
+void loop_finish(struct loop *loop)
+{
+    /* First of all: nothing of ours belongs to the kernel afterwards. */
+    uring_destroy(loop->uring);
+    for (uint32_t i = 0; i < loop->listener_count; i++)
+        listener_close(&loop->listeners[i]);
+    for (uint32_t i = 0; loop->conns && i < loop->config->conn_count_max; i++) {
+        struct conn *conn = &loop->conns[i];
+        if (conn->fd >= 0)
+            close(conn->fd);
+        free(conn->input);
+        free(conn->payload);
+    }
+    for (uint32_t i = 0; loop->runs && i < loop->config->run_count_max; i++)
+        if (loop->runs[i].id[0] != '\0') {
+            loop->runs[i].state = RUN_FREE;
+            loop->runs[i].conn_attached = false;
+            run_destroy(loop, &loop->runs[i]);
+        }
+    for (uint32_t i = 0; loop->workers && i < loop->worker_count; i++) {
+        struct worker *worker = &loop->workers[i];
+        supervisor_abandon(worker);
+        free(worker->slots);
+        free(worker->free_slots);
+        free(worker->pipes);
+    }
+    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
+        variables_finish(&loop->pipelines[i].variables);
+        free(loop->pipelines[i].traceback);
+    }
+    out_pool_finish(&loop->out);
+    history_finish(&loop->history);
+    timers_finish(&loop->timers);
+    free(loop->conns);
+    free(loop->runs);
+    free(loop->workers);
+    free(loop->record);
+    free(loop->text);
+    if (loop->signal_fd >= 0)
+        close(loop->signal_fd);
+}
+
+int loop_text_reserve(struct loop *loop, size_t bytes)
+{
+    if (bytes <= loop->text_room)
+        return 0;
+    size_t room = loop->text_room > 0 ? loop->text_room : 65536;
+    while (room < bytes)
+        room *= 2;
+    char *grown = malloc(room);
+    if (!grown)
+        return -ENOMEM;
+    free(loop->text);
+    loop->text = grown;
+    loop->text_room = room;
+    return 0;
+}
+
+static void text_trim(struct loop *loop)
+{
+    if (loop->text_room <= TEXT_ROOM_KEPT_BYTES)
+        return;
+    free(loop->text);
+    loop->text = NULL;
+    loop->text_room = 0;
+}
+
+struct conn *loop_conn(struct loop *loop, struct uring_ref ref)
+{
+    mr_assert(ref.index < loop->config->conn_count_max);
+    struct conn *conn = &loop->conns[ref.index];
+    return conn->generation == ref.generation && conn->state != CONN_FREE ? conn : NULL;
+}
+
+struct worker *loop_worker(struct loop *loop, struct uring_ref ref)
+{
+    mr_assert(ref.index < loop->worker_count);
+    struct worker *worker = &loop->workers[ref.index];
+    return worker->generation == ref.generation ? worker : NULL;
+}
+
+/* ---- time ---------------------------------------------------------------------------------- */
+
+static void clocks_read(struct loop *loop)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    loop->now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    clock_gettime(CLOCK_REALTIME, &now);
+    /* Ten digits of seconds, whatever the clock says: the text has one length until the year 2286.
+     */
+    if (now.tv_sec < 0 || now.tv_sec > 9999999999)
+        now.tv_sec = now.tv_sec < 0 ? 0 : 9999999999;
+    /* Cut to microseconds like the text, or what is printed of one could be after the other. */
+    long microseconds = now.tv_nsec / 1000;
+    loop->wall_s = (double)now.tv_sec + (double)microseconds / 1e6;
+    int count = snprintf(loop->wall_text, sizeof(loop->wall_text), "%010lld.%06ld",
+                         (long long)now.tv_sec, microseconds);
+    mr_assert(count == WALL_TEXT_BYTES);
+    if (now.tv_sec != loop->date_s) {
+        struct tm date;
+        loop->date_s = now.tv_sec;
+        gmtime_r(&now.tv_sec, &date);
+        strftime(loop->date_text, sizeof(loop->date_text), "%a, %d %b %Y %H:%M:%S GMT", &date);
+    }
+}
+
+static void on_timer(struct loop *loop, struct timer *timer)
+{
+    switch ((enum timer_kind)timer->kind) {
+    case TIMER_CONN:
+        conn_on_timer(loop, timer->owner);
+        break;
+    case TIMER_RUN:
+        run_on_timer(loop, timer->owner);
+        break;
+    case TIMER_WORKER:
+        supervisor_on_timer(loop, timer->owner);
+        break;
+    case TIMER_LISTENER:
+        if (loop->state == LOOP_SERVING)
+            listener_arm(loop);
+        break;
+    case TIMER_STOP:
+        loop_on_stop_timer(loop);
+        break;
+    case TIMER_OUTPUT:
+        supervisor_say_suppressed(loop);
+        break;
+    case TIMER_KIND_COUNT:
+        mr_unreachable("unreachable");
+    }
+}
+
+static void timers_run(struct loop *loop)
+{
+    for (uint32_t i = 0; i < TIMERS_PER_PASS; i++) {
+        struct timer *timer = timers_take(&loop->timers, loop->now_ms);
+        if (!timer)
+            return;
+        on_timer(loop, timer);
+    }
+}
+
+/* ---- events -------------------------------------------------------------------------------- */
+
+static void signal_read(struct loop *loop)
+{
+    uring_read(loop->uring, loop->signal_fd, loop->signal_bytes, sizeof(loop->signal_bytes),
+               (struct uring_ref){URING_SIGNAL, 0, 0});
+}
+
+static void on_signal(struct loop *loop, const struct uring_event *event)
+{
+    if (event->result >= (int32_t)sizeof(struct signalfd_siginfo)) {
+        struct signalfd_siginfo info;
+        memcpy(&info, loop->signal_bytes, sizeof(info));
+        log_line(&loop->log, LEVEL_INFO, "signal", "signal=%u sender=%u", info.ssi_signo,
+                 info.ssi_pid);
+        loop_stop(loop);
+    }
+    if (loop->state != LOOP_STOPPED)
+        signal_read(loop);
+}
+
+static void on_event(struct loop *loop, const struct uring_event *event)
+{
+    switch (event->ref.op) {
+    case URING_ACCEPT:
+        listener_on_accept(loop, event);
+        break;
+    case URING_RECV:
+        conn_on_recv(loop, event);
+        break;
+    case URING_SEND:
+        conn_on_send(loop, event);
+        break;
+    case URING_BELL: {
+        struct worker *worker = loop_worker(loop, event->ref);
+        if (worker && !event->more && worker->state != WORKER_EMPTY)
+            uring_poll(loop->uring, worker->own_bell_fd, event->ref);
+        break; /* every ring is looked at in each pass */
+    }
+    case URING_PIDFD:
+        supervisor_on_pidfd(loop, event);
+        break;
+    case URING_SOCKET:
+        supervisor_on_socket(loop, event);
+        break;
+    case URING_OUTPUT_PIPE:
+        supervisor_on_output(loop, event);
+        break;
+    case URING_LOG:
+        log_written(&loop->log, event->result);
+        break;
+    case URING_SIGNAL:
+        on_signal(loop, event);
+        break;
+    case URING_CANCEL:
+        break;
+    case URING_NONE:
+    case URING_OP_COUNT:
+        mr_unreachable("unreachable");
+    }
+}
+
+static void events_handle(struct loop *loop)
+{
+    struct uring_event events[EVENTS_PER_REAP];
+    for (uint32_t i = 0; i < REAPS_PER_PASS; i++) {
+        uint32_t count = uring_reap(loop->uring, events, EVENTS_PER_REAP);
+        for (uint32_t k = 0; k < count; k++)
+            on_event(loop, &events[k]);
+        if (count < EVENTS_PER_REAP)
+            return;
+    }
+}
+
+/* ---- one pass ------------------------------------------------------------------------------ */
+
+static bool worker_is_heard(const struct worker *worker)
+{
+    return worker->pid > 0 && !worker->is_corrupt;
+}
+
+/* The sleeper's second look: whatever a worker may have published before it saw us asleep. */
+static bool news_wait(struct loop *loop)
+{
+    for (uint32_t i = 0; i < loop->worker_count; i++)
+        if (worker_is_heard(&loop->workers[i]) && !ring_is_empty(&loop->workers[i].replies))
+            return true;
+    for (uint32_t i = 0; i < loop->pipeline_count; i++)
+        if (pipeline_can_offer(loop, &loop->pipelines[i]))
+            return true;
+    return false;
+}
+
+/* Room in a request ring matters only to a run that waits for it. */
+static uint32_t bell_interests(const struct loop *loop)
+{
+    uint32_t interests = DOORBELL_WORK;
+    for (uint32_t i = 0; i < loop->pipeline_count; i++)
+        if (loop->pipelines[i].queue_first)
+            interests |= DOORBELL_SPACE;
+    return interests;
+}
+
+static void bells_arm(struct loop *loop)
+{
+    uint32_t interests = bell_interests(loop);
+    for (uint32_t i = 0; i < loop->worker_count; i++)
+        if (worker_is_heard(&loop->workers[i]))
+            doorbell_arm(&loop->workers[i].own_bell, interests);
+}
+
+static void bells_disarm(struct loop *loop)
+{
+    for (uint32_t i = 0; i < loop->worker_count; i++)
+        if (worker_is_heard(&loop->workers[i]))
+            doorbell_disarm(&loop->workers[i].own_bell);
+}
+
+/* Submits what the last pass queued, and sleeps unless there is more to do at once. The sleeper's
+ * protocol of shm/doorbell.h. */
+static int loop_wait(struct loop *loop, bool busy)
+{
+    if (busy)
+        return uring_wait(loop->uring, 0);
+    uint64_t timeout_ns = UINT64_MAX;
+    uint64_t next_ms = timers_next_ms(&loop->timers);
+    if (next_ms != UINT64_MAX)
+        timeout_ns = next_ms > loop->now_ms ? (next_ms - loop->now_ms) * 1000000 : 0;
+    bells_arm(loop);
+    if (news_wait(loop)) {
+        timeout_ns = 0;
+    } else {
+        text_trim(loop);
+        loop->metrics.wait_count++;
+    }
+    int rc = uring_wait(loop->uring, timeout_ns);
+    bells_disarm(loop);
+    return rc;
+}
+
+static void log_write(struct loop *loop)
+{
+    const char *bytes;
+    size_t count = log_take(&loop->log, &bytes);
+    if (count > 0)
+        uring_write(loop->uring, loop->log.fd, bytes, (uint32_t)count,
+                    (struct uring_ref){URING_LOG, 0, 0});
+}
+
+bool loop_pass(struct loop *loop)
+{
+    uint32_t drained = 0, sent = 0;
+    loop->pass++;
+    loop->metrics.pass_count++;
+    clocks_read(loop);
+    events_handle(loop);
+    for (uint32_t i = 0; i < loop->worker_count; i++)
+        if (worker_is_heard(&loop->workers[i]))
+            drained += worker_drain(loop, &loop->workers[i]);
+    for (uint32_t i = 0; i < loop->pipeline_count; i++)
+        if (loop->pipelines[i].queue_first)
+            pipeline_schedule(loop, &loop->pipelines[i]);
+    timers_run(loop);
+    if (!loop->start_is_said)
+        loop_start_check(loop);
+    loop_stop_check(loop);
+    while (loop->dirty) {
+        struct conn *conn = loop->dirty;
+        loop->dirty = conn->next;
+        conn_flush(loop, conn);
+        sent++;
+    }
+    for (uint32_t i = 0; i < loop->worker_count; i++)
+        worker_ring(&loop->workers[i]);
+    log_write(loop);
+    return drained > 0 || sent > 0;
+}
+
+/* The write of the log that is with the kernel ends before the rest is written directly. */
+static void log_settle(struct loop *loop)
+{
+    struct uring_event events[EVENTS_PER_REAP];
+    for (uint32_t i = 0; i < LOG_SETTLE_TRIES && loop->log.write_in_flight; i++) {
+        if (uring_wait(loop->uring, 10 * 1000000) < 0)
+            return;
+        uint32_t count = uring_reap(loop->uring, events, EVENTS_PER_REAP);
+        for (uint32_t k = 0; k < count; k++)
+            if (events[k].ref.op == URING_LOG)
+                log_written(&loop->log, events[k].result);
+    }
+}
+
+void loop_run(struct loop *loop)
+{
+    bool busy = true;
+    clocks_read(loop);
+    loop->started_ms = loop->now_ms;
+    signal_read(loop);
+    listener_arm(loop);
+    supervisor_start(loop);
+    while (loop->state != LOOP_STOPPED) {
+        int rc = loop_wait(loop, busy);
+        if (rc < 0) {
+            log_line(&loop->log, LEVEL_ERROR, "io_uring_failed", "error=\"%s\"", strerror(-rc));
+            loop->exit_code = EXIT_CODE_IO_URING;
+            break;
+        }
+        busy = loop_pass(loop);
+    }
+    supervisor_say_suppressed(loop);
+    log_settle(loop);
+}

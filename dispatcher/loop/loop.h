@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop.h - the one event loop: all state of a running server, and its passes.
+ *
+ * A pass, in this order, each step bounded:
+ *
+ *     wait       io_uring_enter: submits what the last pass queued, reaps what is done
+ *     events     completions, by kind: accepted, received, sent, woken, exited
+ *     drain      records of every worker's reply ring become lines
+ *     schedule   queued runs get free slots
+ *     timers     deadlines that passed
+ *     flush      one send for each connection that has something and none in flight
+ *     wake       workers for which something was published and who sleep
+ */
+#ifndef DISPATCHER_LOOP_H
+#define DISPATCHER_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#include "dispatcher/cli/config.h"
+#include "dispatcher/http/conn.h"
+#include "dispatcher/runs/history.h"
+#include "dispatcher/runs/identity.h"
+#include "dispatcher/http/listener.h"
+#include "dispatcher/loop/log.h"
+#include "dispatcher/loop/metrics.h"
+#include "dispatcher/workers/oom.h"
+#include "dispatcher/loop/out.h"
+#include "dispatcher/runs/pipeline.h"
+#include "dispatcher/runs/run.h"
+#include "dispatcher/workers/supervisor.h"
+#include "dispatcher/loop/timer.h"
+#include "dispatcher/loop/uring.h"
+#include "dispatcher/workers/worker.h"
+
+enum loop_state {
+    LOOP_SERVING = 0,
+    LOOP_DRAINING, /* no new runs; running ones may finish until stop_ms */
+    LOOP_STOPPING, /* all runs were cancelled; workers are going */
+    LOOP_STOPPED,
+    LOOP_STATE_COUNT
+};
+
+enum timer_kind {
+    TIMER_CONN = 0,
+    TIMER_RUN,
+    TIMER_WORKER,
+    TIMER_LISTENER,
+    TIMER_STOP,
+    TIMER_OUTPUT,
+    TIMER_KIND_COUNT
+};
+
+#define WALL_TEXT_BYTES 17u
+
+struct loop {
+    const struct config *config;
+    enum loop_state state;
+    int exit_code;
+    bool start_is_said; /* the ready line was printed */
+
+    struct uring *uring;
+    struct timers timers;
+    struct log log;
+    struct out_pool out;
+    uint64_t partial_bytes; /* held for values of which only fragments have come */
+
+    uint64_t pass;
+    uint64_t now_ms;    /* CLOCK_MONOTONIC at the start of the pass */
+    double wall_s;      /* CLOCK_REALTIME, likewise */
+    char wall_text[32]; /* wall_s with microseconds, always WALL_TEXT_BYTES characters */
+    char date_text[32]; /* for the Date header, made once a second */
+    int64_t date_s;
+    uint64_t started_ms;
+
+    struct listener listeners[LISTEN_COUNT_MAX];
+    uint32_t listener_count;
+    struct timer accept_timer; /* after EMFILE */
+
+    struct conn *conns; /* conn_count_max of them */
+    struct conn *conn_free;
+    uint32_t conn_count;
+    struct conn *dirty;
+
+    struct run *runs; /* run_count_max of them */
+    struct run *run_free;
+    uint32_t run_count;
+
+    struct pipeline pipelines[PIPELINE_COUNT_MAX];
+    uint32_t pipeline_count;
+    struct worker *workers;
+    uint32_t worker_count;
+
+    int signal_fd;
+    uint8_t signal_bytes[128];
+    struct timer stop_timer;
+    struct timer output_timer; /* lines of user code were left out of the log */
+
+    struct http_head head; /* of the request being parsed */
+    uint8_t *record;       /* private copy of the record being handled */
+    char *text;            /* where long lines are made */
+    size_t text_room;
+
+    struct identity identity;
+    struct history history;
+    struct metrics metrics;
+    struct oom_watch oom;
+};
+
+/* Everything but the processes. 0 or an exit code, after one line on stderr. */
+int loop_init(struct loop *loop, const struct config *config) MUST_USE;
+void loop_finish(struct loop *loop);
+
+/* Runs until the loop is stopped. */
+void loop_run(struct loop *loop);
+
+/* One pass without the wait: all that there is to do now. True when there is more to do at once. */
+bool loop_pass(struct loop *loop);
+
+/* No new runs; running ones finish within the limit, then they are cancelled. A second call stops
+ * at once. */
+void loop_stop(struct loop *loop);
+
+/* loop_start.c: prints the ready line once every worker is ready or failed, or gives up when no
+ * pipeline can be loaded. */
+void loop_start_check(struct loop *loop);
+
+/* loop_stop.c: the steps of stopping. */
+void loop_on_stop_timer(struct loop *loop);
+void loop_stop_check(struct loop *loop);
+
+/* Room for `bytes` in loop->text. 0 or -ENOMEM. */
+int loop_text_reserve(struct loop *loop, size_t bytes) MUST_USE;
+
+/* Lookups by reference; NULL when the generation moved on. */
+struct conn *loop_conn(struct loop *loop, struct uring_ref ref);
+struct worker *loop_worker(struct loop *loop, struct uring_ref ref);
+
+#endif

@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pipeline.h - one served pipeline: its variables, its workers, its bounded queue.
+ */
+#ifndef DISPATCHER_PIPELINE_H
+#define DISPATCHER_PIPELINE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dispatcher/cli/config.h"
+#include "dispatcher/runs/run.h"
+#include "dispatcher/api/variables.h"
+
+struct loop;
+struct worker;
+
+struct pipeline {
+    const struct pipeline_config *config;
+    uint32_t index;
+    uint32_t worker_first, worker_count; /* places in loop->workers */
+    struct variables variables;
+    bool is_known;    /* variables were learnt from a HELLO */
+    bool cannot_load; /* its source is not what it should be; trying again is of little use */
+    bool was_ready;   /* a worker has been ready once: what is missing now comes back soon */
+
+    struct run *queue_first, *queue_last;
+    uint32_t queue_count;
+
+    /* The last reason why a worker did not load or start, for clients; "" when one is fine. */
+    enum error_type failure_type;
+    char failure[ERROR_MESSAGE_BYTES_MAX];
+    char *traceback; /* that came with it; owned; NULL: none */
+    size_t traceback_count;
+
+    double service_ms; /* moving average of a run's time on a slot */
+    uint64_t completed_count, failed_count, cancelled_count, refused_count;
+};
+
+/* "queued first" runs go to the least loaded ready worker while there are free slots. */
+void pipeline_schedule(struct loop *loop, struct pipeline *pipeline);
+
+/* A run waits although a slot is free and its request now fits the worker's ring. */
+bool pipeline_can_offer(struct loop *loop, struct pipeline *pipeline);
+
+void pipeline_enqueue(struct pipeline *pipeline, struct run *run);
+void pipeline_dequeue(struct pipeline *pipeline, struct run *run);
+
+/* By id or pointer; NULL when there is none. */
+struct pipeline *pipeline_find(struct loop *loop, const char *name);
+
+uint32_t pipeline_ready_count(const struct loop *loop, const struct pipeline *pipeline);
+
+/* Seconds after which a place in the queue may be free, from the measured service time: 1 .. 60. */
+uint32_t pipeline_retry_after_s(const struct loop *loop, const struct pipeline *pipeline);
+
+/* Why a run could not start now, as what its client is told; false when it could or may wait. */
+bool pipeline_refuses(struct loop *loop, struct pipeline *pipeline, struct run_failure *failure);
+
+/* Keeps why a worker did not load, start or live, for clients; cut to the room there is. The
+ * traceback of an earlier failure goes. */
+void pipeline_note_failure(struct pipeline *pipeline, enum error_type type, const char *text,
+                           size_t count);
+
+/* Adds a copy of where that was; without memory it is left out. */
+void pipeline_note_traceback(struct pipeline *pipeline, const char *text, size_t count);
+
+/* Answers every run that waits: no worker will come for it. */
+void pipeline_fail_queue(struct loop *loop, struct pipeline *pipeline,
+                         const struct run_failure *failure);
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker.h - one worker's place: its process, its segment, its slots.
+ *
+ * worker.c moves runs and records; supervisor.c starts, watches and ends the process.
+ */
+#ifndef DISPATCHER_WORKER_H
+#define DISPATCHER_WORKER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "dispatcher/workers/crash.h"
+#include "dispatcher/loop/timer.h"
+#include "dispatcher/workers/worker_fsm.h"
+#include "millrace/check.h"
+#include "millrace/limits.h"
+#include "shm/doorbell.h"
+#include "shm/ring.h"
+#include "shm/segment.h"
+
+struct loop;
+struct pipeline;
+struct run;
+
+/* The dispatcher's own record of a slot; the shared words are never believed. */
+struct worker_slot {
+    uint32_t generation;
+    uint32_t run_index; /* UINT32_MAX: free */
+};
+
+/* A pipe of the worker's stdout or stderr, read a piece at a time. */
+struct output_pipe {
+    int fd;
+    bool read_queued;    /* `bytes` belongs to the kernel */
+    uint32_t line_count; /* of `line` */
+    char bytes[2048];
+    char line[LOG_TEXT_BYTES_MAX];
+};
+
+struct worker {
+    uint32_t index;      /* in loop->workers */
+    uint32_t number;     /* within its pipeline, from 0 */
+    uint32_t generation; /* of the process in this place */
+    uint32_t pipeline_index;
+    enum worker_state state;
+
+    pid_t pid;
+    int pidfd;
+    int socket;                /* our end of the socketpair */
+    int bell_fd;               /* the worker sleeps on this eventfd */
+    int own_bell_fd;           /* the loop polls this one */
+    char kill_reason[160];     /* while DYING */
+    struct crash_report crash; /* of the process that ended last */
+    bool was_oom;              /* likewise: the kernel killed it for memory */
+    struct segment segment;
+    struct ring_tx requests;
+    struct ring_rx replies;
+    struct doorbell bell;     /* to wake the worker */
+    struct doorbell own_bell; /* to say that we sleep */
+    uint32_t news;            /* DOORBELL_ bits: what was published in this pass */
+    bool is_corrupt;          /* its records are not read any more */
+    bool is_full;             /* its request ring or socket had no room for a run, until */
+    uint64_t full_head;       /* the head of the ring is no longer this one */
+
+    struct worker_slot *slots; /* concurrency of them; owned */
+    uint32_t *free_slots;      /* a stack of indexes; owned */
+    uint32_t free_count;
+    uint32_t active_count;
+
+    struct output_pipe *pipes; /* two: stdout and stderr; owned */
+    uint32_t pipe_busy_count;
+
+    struct timer timer; /* back-off, start timeout, grace to stop or die, after a hang-up */
+    uint64_t started_ms;
+    uint32_t failure_streak; /* starts in a row without a completed run */
+    uint64_t restart_count;
+    uint64_t run_count;  /* ended on this process */
+    uint64_t memory_ms;  /* when its size was looked at */
+    uint64_t log_second; /* rate bound of what user code prints */
+    uint32_t log_count;
+    uint64_t log_suppressed;
+    uint64_t record_count, bell_count;
+};
+
+/* A worker without room for a run is asked again once it took some of what it has. */
+void worker_look_for_room(struct worker *worker);
+
+/* Free slots of a worker that takes runs and has room for one; 0 otherwise. */
+uint32_t worker_free_count(const struct worker *worker);
+
+/* Puts the run's START into the ring. 0, or -EAGAIN: no room now, -errno. Takes a slot on success.
+ */
+int worker_offer(struct loop *loop, struct worker *worker, struct run *run) MUST_USE;
+
+/* Asks the worker to stop the run. */
+void worker_tell_cancel(struct loop *loop, struct worker *worker, struct run *run, uint32_t reason);
+
+/* The run is over: its slot may be used again. */
+void worker_free_slot(struct loop *loop, struct worker *worker, struct run *run);
+
+/* Takes records in a bounded batch. Returns how many. */
+uint32_t worker_drain(struct loop *loop, struct worker *worker);
+
+/* Wakes the worker if something was published and it sleeps. */
+void worker_ring(struct worker *worker);
+
+#endif

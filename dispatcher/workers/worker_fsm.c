@@ -1,0 +1,142 @@
+/* SPDX-License-Identifier: MIT */
+/* worker_fsm.c - the worker table. */
+#include "dispatcher/workers/worker_fsm.h"
+
+#include "millrace/check.h"
+
+/* clang-format off */
+static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
+    [WORKER_EMPTY] = {
+        [WORKER_EV_START]        = {WORKER_STARTING, WORKER_ACT_SPAWN},
+        [WORKER_EV_STOP]         = {WORKER_EMPTY,    WORKER_ACT_NONE},
+        /* Found in its ring, which is drained once more after its death. */
+        [WORKER_EV_MISBEHAVED]   = {WORKER_EMPTY,    WORKER_ACT_NONE},
+        [WORKER_EV_RETIRE]       = {WORKER_EMPTY,    WORKER_ACT_NONE},
+    },
+    [WORKER_STARTING] = {
+        [WORKER_EV_START_FAILED] = {WORKER_EMPTY,    WORKER_ACT_RETRY},
+        [WORKER_EV_HELLO]        = {WORKER_LOADED,   WORKER_ACT_LEARN},
+        [WORKER_EV_FAILED]       = {WORKER_STARTING, WORKER_ACT_NOTE_FAILURE},
+        /* READY before HELLO. */
+        [WORKER_EV_READY]        = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_TIMEOUT]      = {WORKER_DYING,    WORKER_ACT_KILL},
+        /* It has no runs, and its hooks may take long: no reason to wait for it. */
+        [WORKER_EV_STOP]         = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
+    },
+    [WORKER_LOADED] = {
+        [WORKER_EV_READY]        = {WORKER_READY,    WORKER_ACT_SERVE},
+        [WORKER_EV_FAILED]       = {WORKER_LOADED,   WORKER_ACT_NOTE_FAILURE},
+        /* A second HELLO. */
+        [WORKER_EV_HELLO]        = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_TIMEOUT]      = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_STOP]         = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
+    },
+    [WORKER_READY] = {
+        [WORKER_EV_HELLO]        = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_READY]        = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_FAILED]       = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_RETIRE]       = {WORKER_RETIRING, WORKER_ACT_RETIRE},
+        [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_ASK_STOP},
+        [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
+    },
+    [WORKER_RETIRING] = {
+        [WORKER_EV_HELLO]        = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_READY]        = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_FAILED]       = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_KILL},
+        /* Its last run is over, and it does not go. */
+        [WORKER_EV_TIMEOUT]      = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_RETIRE]       = {WORKER_RETIRING, WORKER_ACT_NONE},
+        [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_ASK_STOP},
+        [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_REPLACE},
+    },
+    [WORKER_STOPPING] = {
+        [WORKER_EV_HELLO]        = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_READY]        = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_FAILED]       = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_TIMEOUT]      = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_RETIRE]       = {WORKER_STOPPING, WORKER_ACT_NONE},
+        [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_NONE},
+        [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM_LAST},
+    },
+    [WORKER_DYING] = {
+        /* Said before the signal reached it. */
+        [WORKER_EV_HELLO]        = {WORKER_DYING,    WORKER_ACT_NONE},
+        [WORKER_EV_READY]        = {WORKER_DYING,    WORKER_ACT_NONE},
+        [WORKER_EV_FAILED]       = {WORKER_DYING,    WORKER_ACT_NONE},
+        [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_NONE},
+        [WORKER_EV_RETIRE]       = {WORKER_DYING,    WORKER_ACT_NONE},
+        [WORKER_EV_STOP]         = {WORKER_DYING,    WORKER_ACT_NONE},
+        [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
+    },
+};
+/* clang-format on */
+
+static const char *const state_names[WORKER_STATE_COUNT] = {
+    [WORKER_EMPTY] = "empty", [WORKER_STARTING] = "starting", [WORKER_LOADED] = "loaded",
+    [WORKER_READY] = "ready", [WORKER_RETIRING] = "retiring", [WORKER_STOPPING] = "stopping",
+    [WORKER_DYING] = "dying",
+};
+
+static const char *const event_names[WORKER_EV_COUNT] = {
+    [WORKER_EV_START] = "start",     [WORKER_EV_START_FAILED] = "start_failed",
+    [WORKER_EV_HELLO] = "hello",     [WORKER_EV_READY] = "ready",
+    [WORKER_EV_FAILED] = "failed",   [WORKER_EV_MISBEHAVED] = "misbehaved",
+    [WORKER_EV_TIMEOUT] = "timeout", [WORKER_EV_RETIRE] = "retire",
+    [WORKER_EV_STOP] = "stop",       [WORKER_EV_EXIT] = "exit",
+};
+
+static const char *const action_names[WORKER_ACT_COUNT] = {
+    [WORKER_ACT_INVALID] = "invalid",
+    [WORKER_ACT_NONE] = "none",
+    [WORKER_ACT_SPAWN] = "spawn",
+    [WORKER_ACT_RETRY] = "retry",
+    [WORKER_ACT_LEARN] = "learn",
+    [WORKER_ACT_SERVE] = "serve",
+    [WORKER_ACT_NOTE_FAILURE] = "note_failure",
+    [WORKER_ACT_KILL] = "kill",
+    [WORKER_ACT_RETIRE] = "retire",
+    [WORKER_ACT_ASK_STOP] = "ask_stop",
+    [WORKER_ACT_RECLAIM] = "reclaim",
+    [WORKER_ACT_REPLACE] = "replace",
+    [WORKER_ACT_RECLAIM_LAST] = "reclaim_last",
+};
+
+struct worker_step worker_fsm_cell(enum worker_state state, enum worker_event event)
+{
+    mr_assert(state < WORKER_STATE_COUNT);
+    mr_assert(event < WORKER_EV_COUNT);
+    return steps[state][event];
+}
+
+struct worker_step worker_fsm_step(enum worker_state state, enum worker_event event)
+{
+    struct worker_step step = worker_fsm_cell(state, event);
+    if (step.action == WORKER_ACT_INVALID) {
+        fprintf(stderr, "millrace: worker table: no step for %s in %s\n", event_names[event],
+                state_names[state]);
+        abort();
+    }
+    return step;
+}
+
+const char *worker_state_name(enum worker_state state)
+{
+    return state < WORKER_STATE_COUNT ? state_names[state] : "?";
+}
+
+const char *worker_event_name(enum worker_event event)
+{
+    return event < WORKER_EV_COUNT ? event_names[event] : "?";
+}
+
+const char *worker_action_name(enum worker_action action)
+{
+    return action < WORKER_ACT_COUNT ? action_names[action] : "?";
+}
