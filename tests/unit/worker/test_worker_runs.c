@@ -248,6 +248,38 @@ static void a_run_that_waits_for_its_client_delays_no_other(void **state)
     harness_finish(&h);
 }
 
+/* Two floods: each has several lines in a row, and neither more than its share. */
+static void floods_take_turns_of_a_bounded_size(void **state)
+{
+    (void)state;
+    const uint64_t share = 128u * 1024;
+    const uint32_t count = 20000;
+    struct harness h;
+    harness_start(&h, &(struct harness_options){
+                          .source = "numbers.so", .slot_count = 2, .window_bytes = 1u << 30});
+    harness_expect_ready(&h);
+    harness_run_numbers(&h, 0, count, "0123456789", 0);
+    harness_run_numbers(&h, 1, count, "0123456789", 0);
+    uint32_t change_count = 0, ended = 0;
+    uint64_t charge = 0;
+    for (uint32_t last = UINT32_MAX; ended < 2;) {
+        struct harness_record record = harness_next(&h);
+        if (record.meta.slot != last) {
+            last = record.meta.slot;
+            change_count++;
+            charge = 0;
+        }
+        charge += record.meta.bytes + CHUNK_CHARGE_BYTES;
+        if (ended == 0)
+            assert_true(charge <= share + record.meta.bytes + CHUNK_CHARGE_BYTES);
+        ended += record.meta.kind == RECORD_END;
+        free(record.payload);
+    }
+    assert_true(change_count > 2 * count / (share / CHUNK_CHARGE_BYTES));
+    assert_true(change_count < count);
+    harness_stop(&h);
+}
+
 static void runs_that_wait_for_a_time_are_interleaved(void **state)
 {
     (void)state;
@@ -440,6 +472,7 @@ int main(void)
         cmocka_unit_test(a_value_that_turns_out_not_to_fit_the_window_is_kept),
         cmocka_unit_test(a_chunk_larger_than_the_window_passes_alone),
         cmocka_unit_test(a_run_that_waits_for_its_client_delays_no_other),
+        cmocka_unit_test(floods_take_turns_of_a_bounded_size),
         cmocka_unit_test(runs_that_wait_for_a_time_are_interleaved),
         cmocka_unit_test(an_absolute_pace_does_not_drift),
         cmocka_unit_test(outputs_advance_in_lock_step),
