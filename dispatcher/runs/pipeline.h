@@ -11,6 +11,7 @@
 #include "dispatcher/cli/config.h"
 #include "dispatcher/runs/run.h"
 #include "dispatcher/api/variables.h"
+#include "dispatcher/workers/worker_end.h"
 
 struct loop;
 struct worker;
@@ -35,6 +36,7 @@ struct pipeline {
 
     double service_ms; /* moving average of a run's time on a slot */
     uint64_t completed_count, failed_count, cancelled_count, refused_count;
+    uint64_t restart_counts[WORKER_END_COUNT]; /* processes that another one followed, by why */
 };
 
 /* "queued first" runs go to the least loaded ready worker while there are free slots. */

@@ -302,7 +302,7 @@ static void step(struct loop *loop, struct run *run, enum run_event event,
         release(loop, run, failure);
         break;
     case RUN_ACT_KILL_WORKER:
-        supervisor_event(loop, worker_of(loop, run), WORKER_EV_MISBEHAVED,
+        supervisor_event(loop, worker_of(loop, run), WORKER_EV_HUNG,
                          "a cancelled run did not end within the grace time");
         break;
     case RUN_ACT_LINE: /* run_chunk() does it: it has the bytes */

@@ -38,6 +38,13 @@ static bool is_too_large(struct loop *loop, struct worker *worker)
     return recycle_resident_bytes(worker->pid) > limit;
 }
 
+static void retire(struct loop *loop, struct worker *worker, enum worker_end end,
+                   const char *reason)
+{
+    worker->end = end;
+    supervisor_event(loop, worker, WORKER_EV_RETIRE, reason);
+}
+
 void recycle_after_run(struct loop *loop, struct worker *worker, const struct run_failure *failure)
 {
     uint32_t run_count_max = loop->config->recycle_run_count;
@@ -45,9 +52,9 @@ void recycle_after_run(struct loop *loop, struct worker *worker, const struct ru
     if (worker->state != WORKER_READY)
         return;
     if (failure && (failure->type == ERROR_CUDA || failure->type == ERROR_CUDA_OOM))
-        supervisor_event(loop, worker, WORKER_EV_RETIRE, "its device is in an unknown state");
+        retire(loop, worker, WORKER_END_RECYCLED_DEVICE, "its device is in an unknown state");
     else if (run_count_max > 0 && worker->run_count >= run_count_max)
-        supervisor_event(loop, worker, WORKER_EV_RETIRE, "it ran as many runs as it may");
+        retire(loop, worker, WORKER_END_RECYCLED_RUNS, "it ran as many runs as it may");
     else if (is_too_large(loop, worker))
-        supervisor_event(loop, worker, WORKER_EV_RETIRE, "it grew above its memory limit");
+        retire(loop, worker, WORKER_END_RECYCLED_MEMORY, "it grew above its memory limit");
 }

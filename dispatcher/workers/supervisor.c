@@ -169,7 +169,7 @@ static void watch(struct loop *loop, struct worker *worker)
     worker->bell = (struct doorbell){&segment->header->worker_bell, worker->bell_fd};
     worker->own_bell = (struct doorbell){&segment->header->dispatcher_bell, worker->own_bell_fd};
     worker->is_corrupt = worker->is_full = false;
-    worker->was_oom = false;
+    worker->was_oom = worker->has_said_why = false;
     worker->news = 0;
     worker->crash = (struct crash_report){0};
     worker->run_count = 0;
@@ -229,50 +229,6 @@ static void answer_waiting(struct loop *loop, struct pipeline *pipeline)
 
 /* ---- ends ---------------------------------------------------------------------------------- */
 
-/* "killed by signal 11 (SIGSEGV) at address 0x0 in words.so+0x1139 words_next+0x9" */
-static void signal_describe(const struct crash_report *crash, int number, bool dumped, char *text,
-                            size_t text_bytes)
-{
-    char address[32] = "", sender[32] = "";
-    const char *end = memchr(crash->text, '\n', crash->text_count);
-    int frame_count = end ? (int)(end - crash->text) : 0;
-    if (crash->is_fault)
-        snprintf(address, sizeof(address), " at address 0x%llx",
-                 (unsigned long long)crash->address);
-    if (crash->sender != 0)
-        snprintf(sender, sizeof(sender), ", sent by process %u", crash->sender);
-    snprintf(text, text_bytes, "the worker process was killed by signal %d (SIG%s)%s%s%s%s%.*s",
-             number, sigabbrev_np(number), dumped ? ", core dumped" : "", sender, address,
-             frame_count > 0 ? " in " : "", frame_count, crash->text);
-}
-
-static void exit_describe(struct loop *loop, struct worker *worker, const siginfo_t *info,
-                          char *text, size_t text_bytes)
-{
-    if (worker->state == WORKER_DYING) {
-        snprintf(text, text_bytes, "the worker process was killed: %s", worker->kill_reason);
-        return;
-    }
-    if (info->si_code == CLD_EXITED) {
-        snprintf(text, text_bytes, "the worker process exited with code %d", info->si_status);
-        return;
-    }
-    if (info->si_status == SIGKILL && oom_watch_look(&loop->oom)) {
-        worker->was_oom = true;
-        snprintf(text, text_bytes,
-                 "the worker process was killed by signal 9 (SIGKILL): the kernel's OOM killer");
-        return;
-    }
-    crash_read(&worker->crash, &worker->segment.header->crash, info->si_status);
-    signal_describe(&worker->crash, info->si_status, info->si_code == CLD_DUMPED, text, text_bytes);
-    if (worker->crash.number != 0)
-        log_text(
-            &loop->log, LEVEL_ERROR, "worker_crash", worker->crash.text, worker->crash.text_count,
-            "pipeline=%s worker=%u pid=%d signal=%d address=0x%llx sender=%u",
-            pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid,
-            worker->crash.number, (unsigned long long)worker->crash.address, worker->crash.sender);
-}
-
 /* All runs that were on the worker, also those whose client was answered before. */
 static void runs_end(struct loop *loop, struct worker *worker, const char *reason)
 {
@@ -323,6 +279,7 @@ static void act_reclaim(struct loop *loop, struct worker *worker, const char *re
         return;
     }
     worker->restart_count++;
+    pipeline->restart_counts[worker->end]++;
     if (pipeline->failure[0] == '\0')
         pipeline_note_failure(pipeline, pipeline->was_ready ? ERROR_PIPELINE : ERROR_STARTUP,
                               reason, strlen(reason));
@@ -334,6 +291,7 @@ static void act_reclaim(struct loop *loop, struct worker *worker, const char *re
 static void act_replace(struct loop *loop, struct worker *worker, const char *reason)
 {
     reclaim(loop, worker, LEVEL_INFO, reason);
+    pipeline_of(loop, worker)->restart_counts[worker->end]++;
     timer_set(&loop->timers, &worker->timer, loop->now_ms);
 }
 
@@ -376,7 +334,6 @@ static void act_retire(struct loop *loop, struct worker *worker, const char *rea
 {
     log_line(&loop->log, LEVEL_INFO, "worker_retire", "pipeline=%s worker=%u pid=%d reason=\"%s\"",
              pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid, reason);
-    worker->failure_streak = 0;
     stop_record_put(worker);
     if (worker->active_count == 0)
         supervisor_last_run_ended(loop, worker);
@@ -403,7 +360,8 @@ static void act_serve(struct loop *loop, struct worker *worker)
 void supervisor_event(struct loop *loop, struct worker *worker, enum worker_event event,
                       const char *reason)
 {
-    struct worker_step step = worker_fsm_step(worker->state, event);
+    enum worker_state state = worker->state;
+    struct worker_step step = worker_fsm_step(state, event);
     worker->state = step.next;
     switch (step.action) {
     case WORKER_ACT_SPAWN:
@@ -414,6 +372,7 @@ void supervisor_event(struct loop *loop, struct worker *worker, enum worker_even
                  "pipeline=%s worker=%u reason=\"%s\"", pipeline_of(loop, worker)->config->pointer,
                  worker->number, reason);
         pipeline_note_failure(pipeline_of(loop, worker), ERROR_STARTUP, reason, strlen(reason));
+        pipeline_of(loop, worker)->restart_counts[WORKER_END_NOT_STARTED]++;
         back_off(loop, worker);
         answer_waiting(loop, pipeline_of(loop, worker));
         break;
@@ -421,6 +380,7 @@ void supervisor_event(struct loop *loop, struct worker *worker, enum worker_even
         act_serve(loop, worker);
         break;
     case WORKER_ACT_KILL:
+        worker->end = worker_end_of_kill(state, event);
         act_kill(loop, worker, reason);
         break;
     case WORKER_ACT_RETIRE:
@@ -492,8 +452,9 @@ void supervisor_on_pidfd(struct loop *loop, const struct uring_event *event)
     if (info.si_code == CLD_EXITED && info.si_status == WORKER_EXIT_LOAD)
         pipeline_of(loop, worker)->cannot_load = true;
     char reason[256];
-    exit_describe(loop, worker, &info, reason, sizeof(reason));
-    supervisor_event(loop, worker, WORKER_EV_EXIT, reason);
+    worker_end_describe(loop, worker, &info, reason, sizeof(reason));
+    bool is_orderly = info.si_code == CLD_EXITED && info.si_status == 0;
+    supervisor_event(loop, worker, is_orderly ? WORKER_EV_EXIT : WORKER_EV_DIED, reason);
 }
 
 void supervisor_on_timer(struct loop *loop, struct worker *worker)

@@ -13,6 +13,7 @@
 
 #include "dispatcher/workers/crash.h"
 #include "dispatcher/loop/timer.h"
+#include "dispatcher/workers/worker_end.h"
 #include "dispatcher/workers/worker_fsm.h"
 #include "millrace/check.h"
 #include "millrace/limits.h"
@@ -53,7 +54,9 @@ struct worker {
     int own_bell_fd;           /* the loop polls this one */
     char kill_reason[160];     /* while DYING */
     struct crash_report crash; /* of the process that ended last */
+    enum worker_end end;       /* likewise: why; or why it is about to */
     bool was_oom;              /* likewise: the kernel killed it for memory */
+    bool has_said_why;         /* it does not load or start: FAILED */
     struct segment segment;
     struct ring_tx requests;
     struct ring_rx replies;

@@ -24,6 +24,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         /* It has no runs, and its hooks may take long: no reason to wait for it. */
         [WORKER_EV_STOP]         = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
+        [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
     },
     [WORKER_LOADED] = {
         [WORKER_EV_READY]        = {WORKER_READY,    WORKER_ACT_SERVE},
@@ -34,36 +35,44 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_TIMEOUT]      = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_STOP]         = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
+        [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
     },
     [WORKER_READY] = {
         [WORKER_EV_HELLO]        = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_READY]        = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_FAILED]       = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_HUNG]         = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_RETIRE]       = {WORKER_RETIRING, WORKER_ACT_RETIRE},
         [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_ASK_STOP},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
+        [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
     },
     [WORKER_RETIRING] = {
         [WORKER_EV_HELLO]        = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_READY]        = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_FAILED]       = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_HUNG]         = {WORKER_DYING,    WORKER_ACT_KILL},
         /* Its last run is over, and it does not go. */
         [WORKER_EV_TIMEOUT]      = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_RETIRE]       = {WORKER_RETIRING, WORKER_ACT_NONE},
         [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_ASK_STOP},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_REPLACE},
+        /* Not what it was asked to do: the next one may crash like it, so there is a pause. */
+        [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
     },
     [WORKER_STOPPING] = {
         [WORKER_EV_HELLO]        = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_READY]        = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_FAILED]       = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_HUNG]         = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_TIMEOUT]      = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_RETIRE]       = {WORKER_STOPPING, WORKER_ACT_NONE},
         [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_NONE},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM_LAST},
+        [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM_LAST},
     },
     [WORKER_DYING] = {
         /* Said before the signal reached it. */
@@ -71,9 +80,11 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_READY]        = {WORKER_DYING,    WORKER_ACT_NONE},
         [WORKER_EV_FAILED]       = {WORKER_DYING,    WORKER_ACT_NONE},
         [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_NONE},
+        [WORKER_EV_HUNG]         = {WORKER_DYING,    WORKER_ACT_NONE},
         [WORKER_EV_RETIRE]       = {WORKER_DYING,    WORKER_ACT_NONE},
         [WORKER_EV_STOP]         = {WORKER_DYING,    WORKER_ACT_NONE},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
+        [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
     },
 };
 /* clang-format on */
@@ -85,11 +96,12 @@ static const char *const state_names[WORKER_STATE_COUNT] = {
 };
 
 static const char *const event_names[WORKER_EV_COUNT] = {
-    [WORKER_EV_START] = "start",     [WORKER_EV_START_FAILED] = "start_failed",
-    [WORKER_EV_HELLO] = "hello",     [WORKER_EV_READY] = "ready",
-    [WORKER_EV_FAILED] = "failed",   [WORKER_EV_MISBEHAVED] = "misbehaved",
-    [WORKER_EV_TIMEOUT] = "timeout", [WORKER_EV_RETIRE] = "retire",
-    [WORKER_EV_STOP] = "stop",       [WORKER_EV_EXIT] = "exit",
+    [WORKER_EV_START] = "start",   [WORKER_EV_START_FAILED] = "start_failed",
+    [WORKER_EV_HELLO] = "hello",   [WORKER_EV_READY] = "ready",
+    [WORKER_EV_FAILED] = "failed", [WORKER_EV_MISBEHAVED] = "misbehaved",
+    [WORKER_EV_HUNG] = "hung",     [WORKER_EV_TIMEOUT] = "timeout",
+    [WORKER_EV_RETIRE] = "retire", [WORKER_EV_STOP] = "stop",
+    [WORKER_EV_EXIT] = "exit",     [WORKER_EV_DIED] = "died",
 };
 
 static const char *const action_names[WORKER_ACT_COUNT] = {

@@ -25,11 +25,13 @@ enum worker_event {
     WORKER_EV_HELLO,
     WORKER_EV_READY,
     WORKER_EV_FAILED,     /* it says that it cannot load or start */
-    WORKER_EV_MISBEHAVED, /* garbage in its segment or on its socket, or a run that will not end */
+    WORKER_EV_MISBEHAVED, /* garbage in its segment or on its socket */
+    WORKER_EV_HUNG,       /* a cancelled run does not let go of its slot */
     WORKER_EV_TIMEOUT,    /* of start, or of the grace to stop */
     WORKER_EV_RETIRE,     /* it served long enough, grew too large, or broke its device */
     WORKER_EV_STOP,       /* the server drains */
-    WORKER_EV_EXIT,       /* the pidfd fired */
+    WORKER_EV_EXIT,       /* the pidfd fired: exit code 0 */
+    WORKER_EV_DIED,       /* likewise: another code, or a signal */
     WORKER_EV_COUNT
 };
 

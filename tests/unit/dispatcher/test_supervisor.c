@@ -312,6 +312,103 @@ static void a_worker_that_retires_and_does_not_go_is_killed(void **state)
     expect_killed("it did not stop in time");
 }
 
+static void retire(void)
+{
+    stage.config.recycle_run_count = 1;
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    stage_run_end(&run);
+    stage_settle();
+    assert_int_equal(worker()->state, WORKER_RETIRING);
+}
+
+static void a_worker_that_crashes_while_it_retires_is_counted_and_has_a_pause(void **state)
+{
+    (void)state;
+    retire();
+    die();
+    assert_int_equal(worker()->restart_count, 1);
+    expect_start_after(WORKER_BACKOFF_MS_MIN);
+    stage_hello(0);
+    stage_settle();
+    retire();
+    stage_exit(0, CLD_EXITED, 1); /* asked to go, it goes with 0 */
+    stage_settle();
+    assert_int_equal(worker()->restart_count, 2);
+    expect_start_after(WORKER_BACKOFF_MS_MIN);
+}
+
+/* Ends the process, and starts another one that is ready. */
+static void follow(int code, int status)
+{
+    stage_exit(0, code, status);
+    stage_settle();
+    stage_later(WORKER_BACKOFF_MS_MAX);
+    stage_hello(0);
+    stage_settle();
+}
+
+static void every_end_is_counted_under_its_cause(void **state)
+{
+    (void)state;
+    const uint64_t *counts = stage.loop->pipelines[0].restart_counts;
+    uint64_t expected[WORKER_END_COUNT] = {0};
+    follow(CLD_KILLED, SIGSEGV);
+    expected[WORKER_END_CRASHED]++;
+    follow(CLD_EXITED, 0);
+    follow(CLD_EXITED, 3);
+    expected[WORKER_END_EXITED] += 2;
+    retire();
+    follow(CLD_EXITED, 0);
+    expected[WORKER_END_RECYCLED_RUNS]++;
+    retire();
+    stage_later(stage.config.cancel_grace_ms);
+    follow(CLD_KILLED, SIGKILL);
+    expected[WORKER_END_STOP_TIMEOUT]++;
+    stage_message(0, MESSAGE_KIND_COUNT, NULL, 0);
+    stage_pass();
+    follow(CLD_KILLED, SIGKILL);
+    expected[WORKER_END_CORRUPT]++;
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    stage_hang_up(run.client);
+    stage_settle();
+    stage_later(stage.config.cancel_grace_ms);
+    expect_killed("did not end within the grace time");
+    follow(CLD_KILLED, SIGKILL);
+    expected[WORKER_END_HUNG]++;
+    stage_exit(0, CLD_KILLED, SIGABRT);
+    stage_settle();
+    stage_later(WORKER_BACKOFF_MS_MAX); /* this one is never ready */
+    expected[WORKER_END_CRASHED]++;
+    stage_later(stage.config.start_timeout_ms);
+    follow(CLD_KILLED, SIGKILL);
+    expected[WORKER_END_START_TIMEOUT]++;
+    stage_exit(0, CLD_KILLED, SIGABRT);
+    stage_settle();
+    stage_later(WORKER_BACKOFF_MS_MAX);
+    expected[WORKER_END_CRASHED]++;
+    stage_message(0, MESSAGE_FAILED, "\x93\x05\xa3why\xc0", 7);
+    stage_pass();
+    stage.spawn_error = EAGAIN;
+    stage_exit(0, CLD_EXITED, WORKER_EXIT_STARTUP);
+    stage_settle();
+    expected[WORKER_END_FAILED]++;
+    stage_later(WORKER_BACKOFF_MS_MAX);
+    expected[WORKER_END_NOT_STARTED]++;
+    for (unsigned i = 0; i < WORKER_END_COUNT; i++)
+        if (counts[i] != expected[i])
+            fail_msg("%s: %u, not %u", worker_end_name(i), (unsigned)counts[i],
+                     (unsigned)expected[i]);
+}
+
+static void every_end_has_a_name_of_its_own(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < WORKER_END_COUNT; i++)
+        for (unsigned k = 0; k < i; k++)
+            assert_string_not_equal(worker_end_name(i), worker_end_name(k));
+    assert_string_equal(worker_end_name(WORKER_END_COUNT), "?");
+}
+
 static void a_stopping_server_lets_runs_finish_and_then_asks_the_worker_to_go(void **state)
 {
     (void)state;
@@ -402,6 +499,9 @@ int main(void)
         READY_TEST(clients_are_told_how_the_process_ended),
         READY_TEST(a_worker_that_served_long_is_replaced_at_once),
         READY_TEST(a_worker_that_retires_and_does_not_go_is_killed),
+        READY_TEST(a_worker_that_crashes_while_it_retires_is_counted_and_has_a_pause),
+        READY_TEST(every_end_is_counted_under_its_cause),
+        cmocka_unit_test(every_end_has_a_name_of_its_own),
         READY_TEST(a_stopping_server_lets_runs_finish_and_then_asks_the_worker_to_go),
         READY_TEST(a_run_that_is_left_when_the_time_to_stop_is_over_is_told_so),
         READY_TEST(a_worker_that_does_not_stop_is_killed),

@@ -54,9 +54,12 @@ static bool can_happen(enum worker_state state, enum worker_event event)
     case WORKER_EV_READY:
     case WORKER_EV_FAILED:
     case WORKER_EV_EXIT:
+    case WORKER_EV_DIED:
         return now->process;
     case WORKER_EV_TIMEOUT:
         return now->process && !now->serves && !now->killed;
+    case WORKER_EV_HUNG: /* of a process that has runs, or had some when it was killed */
+        return now->served || now->killed;
     case WORKER_EV_RETIRE: /* after a run: of a process that served, or had served */
         return now->served || now->killed || !now->process;
     case WORKER_EV_MISBEHAVED:
@@ -138,27 +141,32 @@ static void every_action_makes_true_what_the_next_state_says(void **state_)
         }
 }
 
-static void an_exit_is_reclaimed_from_every_state(void **state_)
+static void an_end_is_reclaimed_from_every_state(void **state_)
 {
     (void)state_;
+    const enum worker_event ends[] = {WORKER_EV_EXIT, WORKER_EV_DIED};
     for (enum worker_state state = 0; state < WORKER_STATE_COUNT; state++) {
-        struct worker_step step = worker_fsm_cell(state, WORKER_EV_EXIT);
-        if (!places[state].process)
-            continue;
-        assert_int_equal(step.next, WORKER_EMPTY);
-        assert_true(reclaims(step.action));
-        assert_int_equal(step.action == WORKER_ACT_REPLACE, state == WORKER_RETIRING);
-        assert_int_equal(step.action == WORKER_ACT_RECLAIM_LAST, state == WORKER_STOPPING);
+        for (size_t i = 0; i < ARRAY_COUNT(ends); i++) {
+            struct worker_step step = worker_fsm_cell(state, ends[i]);
+            if (!places[state].process)
+                continue;
+            assert_int_equal(step.next, WORKER_EMPTY);
+            assert_true(reclaims(step.action));
+            /* Only one that went as it was asked to has a successor without a pause. */
+            assert_int_equal(step.action == WORKER_ACT_REPLACE,
+                             state == WORKER_RETIRING && ends[i] == WORKER_EV_EXIT);
+            assert_int_equal(step.action == WORKER_ACT_RECLAIM_LAST, state == WORKER_STOPPING);
+        }
     }
 }
 
-static void nothing_but_an_exit_reclaims_and_nobody_is_killed_twice(void **state_)
+static void nothing_but_an_end_reclaims_and_nobody_is_killed_twice(void **state_)
 {
     (void)state_;
     for (enum worker_state state = 0; state < WORKER_STATE_COUNT; state++)
         for (enum worker_event event = 0; event < WORKER_EV_COUNT; event++) {
             enum worker_action action = worker_fsm_cell(state, event).action;
-            if (event != WORKER_EV_EXIT)
+            if (event != WORKER_EV_EXIT && event != WORKER_EV_DIED)
                 assert_false(reclaims(action));
             if (action == WORKER_ACT_KILL)
                 assert_true(places[state].process && !places[state].killed);
@@ -265,9 +273,12 @@ static bool world_allows(const struct life *life, enum worker_event event)
     case WORKER_EV_READY:
     case WORKER_EV_FAILED:
     case WORKER_EV_EXIT:
+    case WORKER_EV_DIED:
         return process;
     case WORKER_EV_TIMEOUT:
         return process && life->kills == 0 && (!life->was_ready || life->asks > 0);
+    case WORKER_EV_HUNG:
+        return process && (life->was_ready || life->kills > 0);
     case WORKER_EV_RETIRE:
         return !process || life->was_ready || life->kills > 0;
     case WORKER_EV_MISBEHAVED:
@@ -327,8 +338,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(there_is_a_cell_for_exactly_the_pairs_that_can_happen),
         cmocka_unit_test(every_action_makes_true_what_the_next_state_says),
-        cmocka_unit_test(an_exit_is_reclaimed_from_every_state),
-        cmocka_unit_test(nothing_but_an_exit_reclaims_and_nobody_is_killed_twice),
+        cmocka_unit_test(an_end_is_reclaimed_from_every_state),
+        cmocka_unit_test(nothing_but_an_end_reclaims_and_nobody_is_killed_twice),
         cmocka_unit_test(no_process_is_waited_for_without_end),
         cmocka_unit_test(garbage_costs_every_process_its_life),
         cmocka_unit_test(runs_come_only_after_hello_and_ready_in_this_order),
