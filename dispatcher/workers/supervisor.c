@@ -2,21 +2,16 @@
 /* supervisor.c - the actions of worker_fsm: processes are started, heard, ended and reclaimed. */
 #include "dispatcher/workers/supervisor.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "dispatcher/loop/loop.h"
 #include "dispatcher/workers/messages.h"
-#include "dispatcher/workers/worker_spawn.h"
+#include "dispatcher/workers/worker_start.h"
 #include "millrace/protocol.h"
 
 #define PIPES_GRACE_MS 200u
@@ -35,173 +30,18 @@ static struct uring_ref ref_of(const struct worker *worker, enum uring_op op)
 
 /* ---- starting ------------------------------------------------------------------------------ */
 
-/* The ends of the channels that the child gets; closed here once it runs. */
-struct child_ends {
-    int bell, socket, stdout_fd, stderr_fd;
-};
-
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
-static void child_ends_close(struct child_ends *ends)
-{
-    close_fd(&ends->bell);
-    close_fd(&ends->socket);
-    close_fd(&ends->stdout_fd);
-    close_fd(&ends->stderr_fd);
-}
-
-static int pipe_open(int *read_end, int *write_end, int flags)
-{
-    int ends[2];
-    if (pipe2(ends, O_CLOEXEC | flags) == -1)
-        return -errno;
-    *read_end = ends[0];
-    *write_end = ends[1];
-    return 0;
-}
-
-static int channels_open(struct worker *worker, struct child_ends *ends)
-{
-    int pair[2];
-    /* We write to the worker's bell, so our end has flags of its own: it never blocks, whatever the
-     * worker does to its end. The flags of an eventfd would be the worker's to change. */
-    int rc = pipe_open(&ends->bell, &worker->bell_fd, O_NONBLOCK);
-    if (rc < 0)
-        return rc;
-    worker->own_bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (worker->own_bell_fd == -1)
-        return -errno;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1)
-        return -errno;
-    worker->socket = pair[0];
-    ends->socket = pair[1];
-    rc = pipe_open(&worker->pipes[0].fd, &ends->stdout_fd, 0);
-    if (rc == 0)
-        rc = pipe_open(&worker->pipes[1].fd, &ends->stderr_fd, 0);
-    return rc;
-}
-
-static void channels_close(struct worker *worker)
-{
-    worker->news = 0; /* the bell goes with the segment, and so does its ring */
-    worker->is_full = false;
-    close_fd(&worker->bell_fd);
-    close_fd(&worker->own_bell_fd);
-    close_fd(&worker->socket);
-    close_fd(&worker->pidfd);
-    segment_detach(&worker->segment);
-    worker->segment.fd = -1;
-}
-
-static void pipe_read(struct loop *loop, struct worker *worker, uint32_t which)
-{
-    struct output_pipe *output = &worker->pipes[which];
-    /* The pipe's number travels in the lowest bit of the index. */
-    struct uring_ref ref = {URING_OUTPUT_PIPE, worker->index * 2 + which, worker->generation};
-    uring_read(loop->uring, output->fd, output->bytes, sizeof(output->bytes), ref);
-    output->read_queued = true;
-}
-
-static void slots_reset(struct loop *loop, struct worker *worker)
-{
-    uint32_t count = loop->config->concurrency;
-    worker->free_count = count;
-    worker->active_count = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        worker->slots[i].run_index = UINT32_MAX;
-        worker->free_slots[i] = count - 1 - i;
-    }
-}
-
-static int process_start(struct loop *loop, struct worker *worker, struct child_ends *ends)
-{
-    const struct config *config = loop->config;
-    const struct pipeline_config *source = pipeline_of(loop, worker)->config;
-    struct worker_child child;
-    int rc =
-        segment_create(&worker->segment,
-                       &(struct segment_options){.slot_count = config->concurrency,
-                                                 .request_ring_bytes = config->request_ring_bytes,
-                                                 .reply_ring_bytes = config->reply_ring_bytes,
-                                                 .window_bytes = config->window_bytes});
-    if (rc < 0) {
-        worker->segment.fd = -1;
-        return rc;
-    }
-    /* These read where our ends of the rings are: before there is a worker that could write there.
-     */
-    ring_tx_init(&worker->requests, worker->segment.request_ring, config->request_ring_bytes);
-    ring_rx_init(&worker->replies, worker->segment.reply_ring, config->reply_ring_bytes);
-    rc = channels_open(worker, ends);
-    if (rc < 0)
-        return rc;
-    bool is_python = pipeline_config_is_python(source);
-    rc = worker_spawn(&child,
-                      &(struct worker_spawn_options){
-                          .worker_path = is_python ? config->python_path : config->worker_path,
-                          .python_folder = is_python ? config->python_folder : NULL,
-                          .python_threads = is_python && config->python_threads,
-                          .source = source->source,
-                          .name = source->name,
-                          .pointer = source->pointer,
-                          .index = worker->number,
-                          .segment_fd = worker->segment.fd,
-                          .worker_bell_fd = ends->bell,
-                          .dispatcher_bell_fd = worker->own_bell_fd,
-                          .socket_fd = ends->socket,
-                          .stdout_fd = ends->stdout_fd,
-                          .stderr_fd = ends->stderr_fd});
-    if (rc < 0)
-        return rc;
-    worker->pid = child.pid;
-    worker->pidfd = child.pidfd;
-    return 0;
-}
-
-static void watch(struct loop *loop, struct worker *worker)
-{
-    struct segment *segment = &worker->segment;
-    worker->bell = (struct doorbell){&segment->header->worker_bell, worker->bell_fd};
-    worker->own_bell = (struct doorbell){&segment->header->dispatcher_bell, worker->own_bell_fd};
-    worker->is_corrupt = worker->is_full = false;
-    worker->was_oom = worker->has_said_why = false;
-    worker->news = 0;
-    worker->crash = (struct crash_report){0};
-    worker->run_count = 0;
-    slots_reset(loop, worker);
-    uring_poll(loop->uring, worker->pidfd, ref_of(worker, URING_PIDFD));
-    uring_poll(loop->uring, worker->socket, ref_of(worker, URING_SOCKET));
-    uring_poll(loop->uring, worker->own_bell_fd, ref_of(worker, URING_BELL));
-    for (uint32_t i = 0; i < 2; i++) {
-        worker->pipes[i].line_count = 0;
-        pipe_read(loop, worker, i);
-    }
-    worker->pipe_busy_count = 2;
-}
-
 static void act_spawn(struct loop *loop, struct worker *worker)
 {
-    struct child_ends ends = {-1, -1, -1, -1};
     worker->generation++;
     loop->metrics.worker_start_count++;
     worker->started_ms = loop->now_ms;
-    int rc = process_start(loop, worker, &ends);
-    child_ends_close(&ends);
+    int rc = worker_start(loop, worker);
     if (rc == 0) {
         log_line(&loop->log, LEVEL_DEBUG, "worker_start", "pipeline=%s worker=%u pid=%d",
                  pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid);
-        watch(loop, worker);
         timer_set(&loop->timers, &worker->timer, loop->now_ms + loop->config->start_timeout_ms);
         return;
     }
-    channels_close(worker);
-    close_fd(&worker->pipes[0].fd);
-    close_fd(&worker->pipes[1].fd);
     char reason[160];
     snprintf(reason, sizeof(reason), "the worker process cannot be started: %s", strerror(-rc));
     supervisor_event(loop, worker, WORKER_EV_START_FAILED, reason);
@@ -264,7 +104,7 @@ static void reclaim(struct loop *loop, struct worker *worker, enum log_level lev
     uring_cancel(loop->uring, ref_of(worker, URING_SOCKET));
     uring_cancel(loop->uring, ref_of(worker, URING_PIDFD));
     uring_cancel(loop->uring, ref_of(worker, URING_BELL));
-    channels_close(worker);
+    worker_channels_close(worker);
     worker->pid = 0;
     worker->kill_reason[0] = '\0';
 }
@@ -526,7 +366,8 @@ void supervisor_abandon(struct worker *worker)
 {
     if (worker->pid > 0)
         waitid(P_PIDFD, (id_t)worker->pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
-    channels_close(worker);
+    worker_channels_close(worker);
     for (uint32_t i = 0; worker->pipes && i < 2; i++)
-        close_fd(&worker->pipes[i].fd);
+        if (worker->pipes[i].fd >= 0)
+            close(worker->pipes[i].fd);
 }
