@@ -88,17 +88,18 @@ static void runs_end(struct loop *loop, struct worker *worker, const char *reaso
             run_worker_lost(loop, &loop->runs[worker->slots[i].run_index], &failure);
 }
 
-/* The process is gone: what it committed is still delivered, then everything is given back. */
-static void reclaim(struct loop *loop, struct worker *worker, enum log_level level,
-                    const char *reason)
+/* The process is gone: what it committed is still delivered, then everything is given back. Returns
+ * how many runs it left unfinished. */
+static uint32_t reclaim(struct loop *loop, struct worker *worker, enum log_level level,
+                        const char *reason)
 {
     /* No more than fits the ring: a process that outlived the worker may go on writing. */
     uint32_t left = loop->config->reply_ring_bytes / (uint32_t)sizeof(struct record);
     for (uint32_t count; left > 0 && (count = worker_drain(loop, worker)) > 0;)
         left -= count < left ? count : left;
+    uint32_t unfinished_count = worker->active_count;
     log_line(&loop->log, level, "worker_exit", "pipeline=%s worker=%u runs=%u reason=\"%s\"",
-             pipeline_of(loop, worker)->config->pointer, worker->number, worker->active_count,
-             reason);
+             pipeline_of(loop, worker)->config->pointer, worker->number, unfinished_count, reason);
     runs_end(loop, worker, reason);
     mr_assert(worker->active_count == 0);
     uring_cancel(loop->uring, ref_of(worker, URING_SOCKET));
@@ -107,17 +108,13 @@ static void reclaim(struct loop *loop, struct worker *worker, enum log_level lev
     worker_channels_close(worker);
     worker->pid = 0;
     worker->kill_reason[0] = '\0';
+    return unfinished_count;
 }
 
-/* It died: another one after a pause, and nobody waits for what may not come. */
-static void act_reclaim(struct loop *loop, struct worker *worker, const char *reason)
+/* It failed: another one after a pause, and nobody waits for what may not come. */
+static void restart_later(struct loop *loop, struct worker *worker, const char *reason)
 {
     struct pipeline *pipeline = pipeline_of(loop, worker);
-    reclaim(loop, worker, LEVEL_WARNING, reason);
-    if (loop->state >= LOOP_STOPPING) {
-        timer_set(&loop->timers, &worker->timer, loop->now_ms + PIPES_GRACE_MS);
-        return;
-    }
     worker->restart_count++;
     pipeline->restart_counts[worker->end]++;
     if (pipeline->failure[0] == '\0')
@@ -127,10 +124,23 @@ static void act_reclaim(struct loop *loop, struct worker *worker, const char *re
     answer_waiting(loop, pipeline);
 }
 
-/* It went as it was asked to. */
+static void act_reclaim(struct loop *loop, struct worker *worker, const char *reason)
+{
+    reclaim(loop, worker, LEVEL_WARNING, reason);
+    if (loop->state >= LOOP_STOPPING)
+        timer_set(&loop->timers, &worker->timer, loop->now_ms + PIPES_GRACE_MS);
+    else
+        restart_later(loop, worker, reason);
+}
+
+/* It went as it was asked to, unless it left runs behind. */
 static void act_replace(struct loop *loop, struct worker *worker, const char *reason)
 {
-    reclaim(loop, worker, LEVEL_INFO, reason);
+    if (reclaim(loop, worker, LEVEL_INFO, reason) > 0) {
+        worker->end = WORKER_END_EXITED;
+        restart_later(loop, worker, reason);
+        return;
+    }
     pipeline_of(loop, worker)->restart_counts[worker->end]++;
     timer_set(&loop->timers, &worker->timer, loop->now_ms);
 }

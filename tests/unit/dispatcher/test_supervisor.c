@@ -321,6 +321,20 @@ static void retire(void)
     assert_int_equal(worker()->state, WORKER_RETIRING);
 }
 
+static void a_worker_that_leaves_its_runs_behind_did_not_retire(void **state)
+{
+    (void)state;
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    supervisor_event(stage.loop, worker(), WORKER_EV_RETIRE, "a test");
+    stage_exit(0, CLD_EXITED, 0);
+    stage_settle();
+    answer_of(&answer, run.client);
+    assert_non_null(strstr(answer.lines[0], "the worker process exited with code 0"));
+    assert_int_equal(worker()->end, WORKER_END_EXITED);
+    assert_int_equal(worker()->restart_count, 1);
+    expect_start_after(WORKER_BACKOFF_MS_MIN);
+}
+
 static void a_worker_that_crashes_while_it_retires_is_counted_and_has_a_pause(void **state)
 {
     (void)state;
@@ -499,6 +513,7 @@ int main(void)
         READY_TEST(clients_are_told_how_the_process_ended),
         READY_TEST(a_worker_that_served_long_is_replaced_at_once),
         READY_TEST(a_worker_that_retires_and_does_not_go_is_killed),
+        READY_TEST(a_worker_that_leaves_its_runs_behind_did_not_retire),
         READY_TEST(a_worker_that_crashes_while_it_retires_is_counted_and_has_a_pause),
         READY_TEST(every_end_is_counted_under_its_cause),
         cmocka_unit_test(every_end_has_a_name_of_its_own),
