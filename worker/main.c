@@ -2,7 +2,9 @@
 /*
  * main.c - millrace-worker: executes one pipeline for one dispatcher.
  *
- *   options -> process -> attach -> load -> HELLO -> start up -> READY -> loop -> exit
+ *   options -> confine -> process -> attach -> load -> HELLO -> start up -> READY -> loop -> exit
+ *
+ * With -- PROGRAM it becomes that one once it is confined: the interpreter of a Python pipeline.
  *
  * Started by millrace serve alone. What goes wrong before HELLO is said in a FAILED message when
  * there is a socket to say it on, else on stderr; the exit code tells the kind (protocol.h).
@@ -11,6 +13,7 @@
 #include <string.h>
 
 #include "millrace/protocol.h"
+#include "worker/confine.h"
 #include "worker/crash.h"
 #include "worker/hello.h"
 #include "worker/host_so.h"
@@ -84,6 +87,9 @@ int main(int argc, char **argv)
     struct options options;
     if (options_parse(&options, argc, argv) != 0)
         return MAIN_EXIT_USAGE;
+    confine_enter(options.parent, options.confine);
+    if (options.program)
+        confine_exec(options.program);
     process_prepare(options.parent, options.index);
     main_attach();
     if (host_so_load(&host, &worker, options.source, options.name) != 0)

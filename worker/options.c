@@ -10,13 +10,10 @@
 #include <stdio.h>
 
 static const struct option known[] = {
-    {"source", required_argument, NULL, 's'},
-    {"name", required_argument, NULL, 'n'},
-    {"pointer", required_argument, NULL, 'p'},
-    {"index", required_argument, NULL, 'i'},
-    {"parent", required_argument, NULL, 'P'},
-    {"check", no_argument, NULL, 'c'},
-    {NULL, 0, NULL, 0},
+    {"source", required_argument, NULL, 's'},  {"name", required_argument, NULL, 'n'},
+    {"pointer", required_argument, NULL, 'p'}, {"index", required_argument, NULL, 'i'},
+    {"parent", required_argument, NULL, 'P'},  {"confine", required_argument, NULL, 'C'},
+    {"check", no_argument, NULL, 'c'},         {NULL, 0, NULL, 0},
 };
 
 /* A whole number up to `max`. */
@@ -37,7 +34,7 @@ int options_parse(struct options *out, int argc, char **argv)
     long number = 0;
     bool is_sound = true;
     int option;
-    while (is_sound && (option = getopt_long(argc, argv, "", known, NULL)) != -1) {
+    while (is_sound && (option = getopt_long(argc, argv, "+", known, NULL)) != -1) {
         switch (option) {
         case 's':
             options.source = optarg;
@@ -56,6 +53,9 @@ int options_parse(struct options *out, int argc, char **argv)
             is_sound = options_number(optarg, INT_MAX, &number);
             options.parent = (pid_t)number;
             break;
+        case 'C':
+            options.confine = optarg;
+            break;
         case 'c':
             options.is_check = true;
             break;
@@ -64,10 +64,12 @@ int options_parse(struct options *out, int argc, char **argv)
             break;
         }
     }
-    if (!is_sound || optind != argc || !options.source || options.parent == 0) {
-        fprintf(stderr, "millrace-worker is started by millrace serve; its options are --source "
-                        "PATH --parent PID [--name NAME] [--pointer POINTER] [--index N] "
-                        "[--check]\n");
+    if (optind < argc)
+        options.program = argv + optind;
+    if (!is_sound || (options.program == NULL) == (options.source == NULL) || options.parent == 0) {
+        fprintf(stderr, "millrace-worker is started by millrace serve; its options are --parent "
+                        "PID [--confine LINES] and --source PATH [--name NAME] "
+                        "[--pointer POINTER] [--index N] [--check], or -- PROGRAM [WORD...]\n");
         return -EINVAL;
     }
     *out = options;

@@ -12,6 +12,8 @@
 #include "millrace/check.h"
 
 struct options {
+    char *confine;       /* lines of millrace/confine.h; NULL: none */
+    char **program;      /* to become, and its arguments; NULL: this one is the worker */
     const char *source;  /* path of the shared object */
     const char *name;    /* of the pipeline in it; NULL: the only one */
     const char *pointer; /* what clients call it; "" when not said */
@@ -20,7 +22,8 @@ struct options {
     bool is_check;       /* load, say HELLO, exit */
 };
 
-/* 0, or -EINVAL with a sentence on stderr. The texts stay where they are in argv. */
+/* With a program only `parent` and `confine` are said. 0, or -EINVAL with a sentence on stderr. The
+ * texts stay where they are in argv. */
 int options_parse(struct options *out, int argc, char **argv) MUST_USE;
 
 #endif

@@ -13,10 +13,8 @@
 #include <unistd.h>
 
 #include "millrace/protocol.h"
-#include "worker/isolate.h"
 #include "worker/leave.h"
 
-static void process_follow_parent(pid_t parent);
 static void process_reset_signals(void);
 static void process_keep_descriptors(void);
 static void process_show_index(uint32_t index);
@@ -24,16 +22,13 @@ static void process_show_index(uint32_t index);
 void process_prepare(pid_t parent, uint32_t index)
 {
     process_follow_parent(parent);
-    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
-        leave(WORKER_EXIT_ATTACH, "PR_SET_NO_NEW_PRIVS: %s", strerror(errno));
-    (void)isolate(); /* as far as this kernel can: docs/faults.md says what is left without it */
     process_keep_descriptors();
     process_reset_signals();
     process_show_index(index);
 }
 
-/* Dies with the dispatcher; one that died before the kernel knew is noticed by the second look. */
-static void process_follow_parent(pid_t parent)
+/* One that died before the kernel knew is noticed by the second look. */
+void process_follow_parent(pid_t parent)
 {
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) == -1)
         leave(WORKER_EXIT_ATTACH, "PR_SET_PDEATHSIG: %s", strerror(errno));

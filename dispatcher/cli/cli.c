@@ -45,8 +45,6 @@ static int option_take(const struct cli_command *command, int argc, char **argv,
 static const struct cli_option *option_find(const struct cli_command *command, const char *name,
                                             size_t bytes);
 static const char *option_nearest(const struct cli_command *command, const char *word);
-static int option_set(const struct cli_option *option, const char *text, void *values,
-                      char reason[CLI_REASON_BYTES]);
 static int words_check(const struct cli_command *command, const struct cli_words *words,
                        char reason[CLI_REASON_BYTES]);
 
@@ -127,14 +125,14 @@ static int option_take(const struct cli_command *command, int argc, char **argv,
     if (option->kind == CLI_FLAG) {
         if (text)
             return refuse(reason, "--%s takes no value", option->name);
-        return option_set(option, NULL, values, reason);
+        return cli_set(option, NULL, values, reason);
     }
     if (!text && *at + 1 < argc && strncmp(argv[*at + 1], "--", 2) != 0)
         text = argv[++*at];
     if (!text)
         return refuse(reason, "--%s needs a value (%s)", option->name,
                       option->value ? option->value : kinds[option->kind].value);
-    return option_set(option, text, values, reason);
+    return cli_set(option, text, values, reason);
 }
 
 static const struct cli_option *option_find(const struct cli_command *command, const char *name,
@@ -227,8 +225,8 @@ static int choice_set(const struct cli_option *option, const char *text, void *m
     return refuse(reason, "--%s %s is none of %s", option->name, text, known);
 }
 
-static int option_set(const struct cli_option *option, const char *text, void *values,
-                      char reason[CLI_REASON_BYTES])
+int cli_set(const struct cli_option *option, const char *text, void *values,
+            char reason[CLI_REASON_BYTES])
 {
     void *member = (char *)values + option->offset;
     switch (option->kind) {

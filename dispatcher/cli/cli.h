@@ -29,7 +29,7 @@ enum cli_kind {
     CLI_KIND_COUNT
 };
 
-#define CLI_LIST_COUNT_MAX 16u
+#define CLI_LIST_COUNT_MAX 256u
 #define CLI_REASON_BYTES 512u
 
 /* Texts are memory of argv. */
@@ -96,6 +96,11 @@ size_t cli_distance(const char *word, const char *name);
 
 /* The name with the least distance to `word`; `names` ends with NULL and is not empty. */
 const char *cli_nearest(const char *word, const char *const *names);
+
+/* Sets the member of `values` that the option names to what `text` says (NULL: of a flag). -EINVAL
+ * with one line in `reason`. */
+int cli_set(const struct cli_option *option, const char *text, void *values,
+            char reason[CLI_REASON_BYTES]) MUST_USE;
 
 /* A number as it would be written on the command line: 64k, 10s, 7. */
 #define CLI_NUMBER_TEXT_BYTES 32u

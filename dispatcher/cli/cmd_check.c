@@ -81,7 +81,7 @@ struct check {
 static int check_pipeline(const struct pipeline_config *pipeline,
                           const struct check_values *values);
 static int check_start(struct check *check, const struct pipeline_config *pipeline,
-                       const char *worker_path, const char *python_folder);
+                       const struct worker_spawn_options *programs);
 static void check_watch(struct check *check, uint32_t timeout_ms);
 static void check_end(struct check *check);
 static void check_finish(struct check *check);
@@ -115,13 +115,18 @@ int cmd_check(int argc, char **argv)
 static int check_pipeline(const struct pipeline_config *pipeline, const struct check_values *values)
 {
     char reason[WORKER_REASON_BYTES];
-    char *worker_path;
+    char *worker_path = NULL;
+    char *python_path = NULL;
     char *python_folder = NULL;
-    int rc = pipeline_config_is_python(pipeline)
-                 ? worker_find_python(values->python, &worker_path, &python_folder, reason)
-                 : worker_find(values->worker, &worker_path, reason);
+    char *confine = confinement_text(&pipeline->confinement);
+    snprintf(reason, sizeof(reason), "no memory");
+    int rc = confine ? worker_find(values->worker, &worker_path, reason) : -ENOMEM;
+    if (rc == 0 && pipeline_config_is_python(pipeline))
+        rc = worker_find_python(values->python, &python_path, &python_folder, reason);
     if (rc < 0) {
         cli_fail("check: %s", reason);
+        free(confine);
+        free(worker_path);
         return EXIT_CODE_WORKER;
     }
     struct check check = {
@@ -134,7 +139,11 @@ static int check_pipeline(const struct pipeline_config *pipeline, const struct c
         .child = {.pidfd = -1},
     };
     int exit_code = EXIT_CODE_PIPELINE;
-    rc = check_start(&check, pipeline, worker_path, python_folder);
+    rc = check_start(&check, pipeline,
+                     &(struct worker_spawn_options){.worker_path = worker_path,
+                                                    .python_path = python_path,
+                                                    .python_folder = python_folder,
+                                                    .confine = confine});
     if (rc < 0) {
         cli_fail("check: cannot start the worker %s: %s", worker_path, strerror(-rc));
         exit_code = EXIT_CODE_WORKER;
@@ -149,7 +158,9 @@ static int check_pipeline(const struct pipeline_config *pipeline, const struct c
         exit_code = EXIT_CODE_OK;
     }
     check_finish(&check);
+    free(confine);
     free(worker_path);
+    free(python_path);
     free(python_folder);
     return exit_code;
 }
@@ -157,7 +168,7 @@ static int check_pipeline(const struct pipeline_config *pipeline, const struct c
 /* ---- the worker's life --------------------------------------------------------------------- */
 
 static int check_start(struct check *check, const struct pipeline_config *pipeline,
-                       const char *worker_path, const char *python_folder)
+                       const struct worker_spawn_options *programs)
 {
     int pair[2];
     int rc = segment_create(&check->segment,
@@ -181,20 +192,18 @@ static int check_start(struct check *check, const struct pipeline_config *pipeli
     check->worker_socket = pair[1];
     ring_rx_init(&check->replies, check->segment.reply_ring, CHECK_RING_BYTES);
     /* What it prints is passed on, and nothing of it can be taken for our own output. */
-    return worker_spawn(&check->child, &(struct worker_spawn_options){
-                                           .worker_path = worker_path,
-                                           .python_folder = python_folder,
-                                           .source = pipeline->source,
-                                           .name = pipeline->name,
-                                           .pointer = pipeline->pointer,
-                                           .check = true,
-                                           .segment_fd = check->segment.fd,
-                                           .worker_bell_fd = check->worker_bell.eventfd,
-                                           .dispatcher_bell_fd = check->own_bell.eventfd,
-                                           .socket_fd = check->worker_socket,
-                                           .stdout_fd = STDERR_FILENO,
-                                           .stderr_fd = STDERR_FILENO,
-                                       });
+    struct worker_spawn_options worker = *programs;
+    worker.source = pipeline->source;
+    worker.name = pipeline->name;
+    worker.pointer = pipeline->pointer;
+    worker.check = true;
+    worker.segment_fd = check->segment.fd;
+    worker.worker_bell_fd = check->worker_bell.eventfd;
+    worker.dispatcher_bell_fd = check->own_bell.eventfd;
+    worker.socket_fd = check->worker_socket;
+    worker.stdout_fd = STDERR_FILENO;
+    worker.stderr_fd = STDERR_FILENO;
+    return worker_spawn(&check->child, &worker);
 }
 
 static uint64_t now_ms(void)

@@ -23,6 +23,7 @@
 struct serve_values {
     struct config config;
     struct cli_list listen;
+    struct confinement_options confinement;
     const char *token_file;
     const char *worker;
     const char *python;
@@ -100,6 +101,17 @@ static const struct cli_option options[] = {
      .help = "show clients the backtrace of a crash, not only the log"},
     {"keep-half-closed", NULL, CLI_FLAG, MEMBER(config.keep_half_closed),
      .help = "a client that closed its sending side still reads: do not cancel its run"},
+    {"worker-nofile", "[POINTER=]N", CLI_LIST, MEMBER(confinement.nofile),
+     .max = CLI_LIST_COUNT_MAX,
+     .help = "descriptors of each worker, 64 and more, of all pipelines or of one; if not said, "
+             "1024, and 524288 for workers that raise it"},
+    {"worker-core", "[POINTER=]WORD", CLI_LIST, MEMBER(confinement.core), .max = CLI_LIST_COUNT_MAX,
+     .help = "core files of workers: inherit (if not said), 0 for none, unlimited"},
+    {"worker-data", "[POINTER=]SIZE", CLI_LIST, MEMBER(confinement.data), .max = CLI_LIST_COUNT_MAX,
+     .help = "private memory of each worker process, 16m and more: what it asks for beyond that "
+             "fails"},
+    {"worker-nproc", "[POINTER=]N", CLI_LIST, MEMBER(confinement.nproc), .max = CLI_LIST_COUNT_MAX,
+     .help = "threads that the user of the workers may have on this machine; root is not bound"},
     {"log-level", NULL, CLI_CHOICE, MEMBER(log_level), .choices = log_levels,
      .help = "write lines of this level and above: debug, info, warning, error"},
     {"worker", "PATH", CLI_TEXT, MEMBER(worker),
@@ -137,6 +149,7 @@ static int limits_fill(struct config *config);
 static uint32_t python_count_of(const struct config *config);
 static int sources_check(const struct config *config);
 static int worker_fill(struct serve_values *values);
+static int confinement_fill(struct config *config);
 
 int cmd_serve(int argc, char **argv)
 {
@@ -169,6 +182,8 @@ static int serve_values(struct serve_values *values, const struct cli_words *wor
     if (exit_code == EXIT_CODE_OK)
         exit_code = worker_fill(values);
     if (exit_code == EXIT_CODE_OK)
+        exit_code = confinement_fill(&values->config);
+    if (exit_code == EXIT_CODE_OK)
         exit_code = serve(&values->config);
     return exit_code;
 }
@@ -198,6 +213,9 @@ static int usage_fill(struct serve_values *values, const struct cli_words *words
         if (rc < 0)
             return fail(rc, reason);
     }
+    int rc = confinement_parse(config, &values->confinement, reason);
+    if (rc < 0)
+        return fail(rc, reason);
     config->log_level = (enum log_level)values->log_level;
     config->pipeline_error_status = values->error_status == 0 ? 200 : 500;
     return EXIT_CODE_OK;
@@ -265,9 +283,7 @@ static int worker_fill(struct serve_values *values)
     struct config *config = &values->config;
     char reason[WORKER_REASON_BYTES];
     uint32_t python_count = python_count_of(config);
-    int rc = 0;
-    if (python_count < config->pipeline_count)
-        rc = worker_find(values->worker, &config->worker_path, reason);
+    int rc = worker_find(values->worker, &config->worker_path, reason);
     if (rc == 0 && python_count > 0)
         rc = worker_find_python(values->python, &config->python_path, &config->python_folder,
                                 reason);
@@ -275,4 +291,19 @@ static int worker_fill(struct serve_values *values)
         return EXIT_CODE_OK;
     cli_fail("serve: %s", reason);
     return EXIT_CODE_WORKER;
+}
+
+static int confinement_fill(struct config *config)
+{
+    char reason[CONFIG_REASON_BYTES];
+    int rc = confinement_check(config, reason);
+    for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++) {
+        struct pipeline_config *pipeline = &config->pipelines[i];
+        pipeline->confine = confinement_text(&pipeline->confinement);
+        if (!pipeline->confine) {
+            snprintf(reason, sizeof(reason), "no memory");
+            rc = -ENOMEM;
+        }
+    }
+    return rc < 0 ? fail(rc, reason) : EXIT_CODE_OK;
 }

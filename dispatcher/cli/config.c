@@ -139,6 +139,7 @@ void pipeline_config_finish(struct pipeline_config *pipeline)
     free(pipeline->pointer);
     free(pipeline->source);
     free(pipeline->name);
+    free(pipeline->confine);
     *pipeline = (struct pipeline_config){0};
 }
 

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "dispatcher/cli/confinement.h"
 #include "dispatcher/loop/log.h"
 #include "dispatcher/api/tokens.h"
 #include "millrace/check.h"
@@ -48,8 +49,10 @@ struct pipeline_config {
     char *pointer; /* my_user/my_pipeline:v1 */
     char id[PIPELINE_ID_BYTES];
     enum source_kind kind;
-    char *source; /* a path, or a module's name */
-    char *name;   /* of the pipeline inside it; NULL: the only one */
+    char *source;                   /* a path, or a module's name */
+    char *name;                     /* of the pipeline inside it; NULL: the only one */
+    struct confinement confinement; /* what its workers give up, */
+    char *confine;                  /* as lines of millrace/confine.h */
 };
 
 struct config {
@@ -58,8 +61,8 @@ struct config {
 
     uint32_t worker_count; /* of each pipeline, --workers */
     uint32_t concurrency;  /* runs a worker interleaves, --concurrency */
-    char *worker_path;     /* of the millrace-worker binary; NULL: no pipeline needs it */
-    char *python_path;     /* of the interpreter; likewise, --python */
+    char *worker_path;     /* of the millrace-worker binary, --worker */
+    char *python_path;     /* of the interpreter; NULL: no pipeline needs it, --python */
     char *python_folder;   /* of the millrace_worker package; likewise */
     bool python_threads;   /* plain runs of Python have a thread each, --python-threads */
     uint32_t request_ring_bytes;

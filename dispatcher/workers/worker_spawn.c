@@ -20,7 +20,7 @@
 #include "millrace/protocol.h"
 
 /* Options that take a value come in pairs; flags and the final NULL are the rest. */
-#define ARGUMENT_COUNT_MAX 17u
+#define ARGUMENT_COUNT_MAX 23u
 
 #define NUMBER_TEXT_BYTES 24u
 #define PYTHON_PATH "PYTHONPATH"
@@ -166,12 +166,20 @@ static int worker_exec(pid_t *pid, const struct worker_spawn_options *options,
 
     const char *arguments[ARGUMENT_COUNT_MAX];
     size_t count = 0;
-    if (options->python_folder) {
-        arguments[count++] = options->worker_path; /* tells the interpreter its virtualenv */
+    arguments[count++] = "millrace-worker";
+    if (options->confine) {
+        arguments[count++] = "--confine";
+        arguments[count++] = options->confine;
+    }
+    arguments[count++] = "--parent";
+    arguments[count++] = parent;
+    if (options->python_path) {
+        arguments[count++] = "--";
+        arguments[count++] = options->python_path; /* tells the interpreter its virtualenv */
         arguments[count++] = "-m";
         arguments[count++] = "millrace_worker";
-    } else {
-        arguments[count++] = "millrace-worker";
+        arguments[count++] = "--parent";
+        arguments[count++] = parent;
     }
     arguments[count++] = "--source";
     arguments[count++] = options->source;
@@ -183,8 +191,6 @@ static int worker_exec(pid_t *pid, const struct worker_spawn_options *options,
     arguments[count++] = options->pointer;
     arguments[count++] = "--index";
     arguments[count++] = index;
-    arguments[count++] = "--parent";
-    arguments[count++] = parent;
     if (options->python_threads)
         arguments[count++] = "--threads";
     if (options->check)
@@ -193,7 +199,7 @@ static int worker_exec(pid_t *pid, const struct worker_spawn_options *options,
     mr_assert(count <= ARRAY_COUNT(arguments));
 
     char *python_path = NULL;
-    if (options->python_folder && python_path_create(options->python_folder, &python_path) < 0)
+    if (options->python_path && python_path_create(options->python_folder, &python_path) < 0)
         return -ENOMEM;
     char **environment = environment_create(python_path);
     if (!environment) {

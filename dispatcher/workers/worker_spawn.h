@@ -6,7 +6,8 @@
  * process group of its own, default signals, an empty signal mask, and an environment of the
  * variables that native code and Python need. Tokens and other clients' data cannot reach it: no
  * memory is shared but the segment. What only the child can do for itself (PR_SET_PDEATHSIG,
- * PR_SET_NO_NEW_PRIVS) is done by millrace-worker first of all.
+ * PR_SET_NO_NEW_PRIVS, all that confines it) is done by millrace-worker first of all. For a Python
+ * pipeline it then becomes the interpreter, which so has no instruction before that.
  */
 #ifndef DISPATCHER_WORKER_SPAWN_H
 #define DISPATCHER_WORKER_SPAWN_H
@@ -25,9 +26,10 @@ struct worker_child {
 
 /* Every descriptor is borrowed, and may have any number, those of enum worker_fd included. */
 struct worker_spawn_options {
-    const char *worker_path; /* of the millrace-worker binary, or of the Python interpreter */
-    /* Of the package millrace_worker; NULL: worker_path is no interpreter. */
-    const char *python_folder;
+    const char *worker_path;   /* of the millrace-worker binary */
+    const char *python_path;   /* of the interpreter it becomes; NULL: it stays what it is */
+    const char *python_folder; /* of the package millrace_worker; likewise */
+    const char *confine;       /* lines of millrace/confine.h; NULL: none */
     const char *source;
     const char *name; /* of the pipeline inside the source; NULL: the only one */
     const char *pointer;
@@ -43,7 +45,8 @@ struct worker_spawn_options {
 };
 
 /* Starts the worker, in a time that does not depend on the size of this process. 0, or -errno:
- * -ENOENT or -EACCES when `worker_path` cannot be executed. Nothing is left behind on failure.
+ * -ENOENT or -EACCES when `worker_path` cannot be executed; that `python_path` cannot is the
+ * worker's to say. Nothing is left behind on failure.
  * SIGCHLD must not be ignored in this process. */
 int worker_spawn(struct worker_child *out, const struct worker_spawn_options *options) MUST_USE;
 

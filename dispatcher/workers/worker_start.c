@@ -122,21 +122,22 @@ static int process_start(struct loop *loop, struct worker *worker, struct child_
     if (rc < 0)
         return rc;
     bool is_python = pipeline_config_is_python(source);
-    rc = worker_spawn(&child,
-                      &(struct worker_spawn_options){
-                          .worker_path = is_python ? config->python_path : config->worker_path,
-                          .python_folder = is_python ? config->python_folder : NULL,
-                          .python_threads = is_python && config->python_threads,
-                          .source = source->source,
-                          .name = source->name,
-                          .pointer = source->pointer,
-                          .index = worker->number,
-                          .segment_fd = worker->segment.fd,
-                          .worker_bell_fd = ends->bell,
-                          .dispatcher_bell_fd = worker->own_bell_fd,
-                          .socket_fd = ends->socket,
-                          .stdout_fd = ends->stdout_fd,
-                          .stderr_fd = ends->stderr_fd});
+    rc = worker_spawn(&child, &(struct worker_spawn_options){
+                                  .worker_path = config->worker_path,
+                                  .confine = source->confine,
+                                  .python_path = is_python ? config->python_path : NULL,
+                                  .python_folder = is_python ? config->python_folder : NULL,
+                                  .python_threads = is_python && config->python_threads,
+                                  .source = source->source,
+                                  .name = source->name,
+                                  .pointer = source->pointer,
+                                  .index = worker->number,
+                                  .segment_fd = worker->segment.fd,
+                                  .worker_bell_fd = ends->bell,
+                                  .dispatcher_bell_fd = worker->own_bell_fd,
+                                  .socket_fd = ends->socket,
+                                  .stdout_fd = ends->stdout_fd,
+                                  .stderr_fd = ends->stderr_fd});
     if (rc < 0)
         return rc;
     worker->pid = child.pid;

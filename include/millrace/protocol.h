@@ -132,11 +132,12 @@ struct message {
 /* Exit codes of a worker, part of what the log and the client's error say. */
 enum worker_exit {
     WORKER_EXIT_OK = 0,
-    WORKER_EXIT_ORPHAN = 70,  /* the dispatcher vanished */
-    WORKER_EXIT_ATTACH = 71,  /* descriptors or segment are not what they should be */
-    WORKER_EXIT_LOAD = 72,    /* the pipeline did not load; FAILED was sent */
-    WORKER_EXIT_STARTUP = 73, /* a startup hook failed; FAILED was sent */
-    WORKER_EXIT_PROTOCOL = 74 /* the request ring is corrupt */
+    WORKER_EXIT_ORPHAN = 70,   /* the dispatcher vanished */
+    WORKER_EXIT_ATTACH = 71,   /* descriptors or segment are not what they should be */
+    WORKER_EXIT_LOAD = 72,     /* the pipeline did not load; FAILED was sent */
+    WORKER_EXIT_STARTUP = 73,  /* a startup hook failed; FAILED was sent */
+    WORKER_EXIT_PROTOCOL = 74, /* the request ring is corrupt */
+    WORKER_EXIT_CONFINE = 75   /* it cannot be confined as it was told to be; FAILED was sent */
 };
 
 #endif

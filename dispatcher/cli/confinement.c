@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT */
+/* confinement.c - what the workers of a pipeline give up, from the options that say so. */
+#include "dispatcher/cli/confinement.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include "dispatcher/cli/config.h"
+#include "millrace/confine.h"
+
+/* One line for people, and -EINVAL; a macro, so that the analyzer sees that constant. */
+#define refuse(reason, ...) (snprintf(reason, CONFINEMENT_REASON_BYTES, __VA_ARGS__), -EINVAL)
+
+/* ---- options ------------------------------------------------------------------------------- */
+
+static const char *const core_words[] = {"inherit", "0", "unlimited", NULL};
+
+#define MEMBER(member) CLI_MEMBER(struct confinement, member)
+
+/* How the VALUE of each option is read; the options themselves are lists of them. */
+static const struct {
+    size_t list; /* of struct confinement_options */
+    struct cli_option value;
+} kinds[] = {
+    {offsetof(struct confinement_options, nofile),
+     {"worker-nofile", NULL, CLI_NUMBER, MEMBER(nofile_max), .min = WORKER_NOFILE_MIN,
+      .max = WORKER_COUNT_LIMIT_MAX}},
+    {offsetof(struct confinement_options, core),
+     {"worker-core", NULL, CLI_CHOICE, MEMBER(core), .choices = core_words}},
+    {offsetof(struct confinement_options, data),
+     {"worker-data", NULL, CLI_SIZE, MEMBER(data_bytes_max), .min = WORKER_DATA_BYTES_MIN,
+      .max = WORKER_MEMORY_BYTES_MAX}},
+    {offsetof(struct confinement_options, nproc),
+     {"worker-nproc", NULL, CLI_NUMBER, MEMBER(nproc_max), .min = 1,
+      .max = WORKER_COUNT_LIMIT_MAX}},
+};
+
+/* The pipeline that an item is for, NULL for all; *value is what stands behind its pointer. */
+static int pipeline_of(struct config *config, const char *option, const char *item,
+                       struct pipeline_config **out, const char **value,
+                       char reason[CONFINEMENT_REASON_BYTES])
+{
+    const char *equals = strchr(item, '=');
+    *out = NULL;
+    *value = item;
+    /* A path may have a '=', too, but no pointer before it. */
+    if (!equals || !pointer_is_valid(item, (size_t)(equals - item)))
+        return 0;
+    *value = equals + 1;
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        const char *pointer = config->pipelines[i].pointer;
+        if (strlen(pointer) == (size_t)(equals - item) &&
+            strncmp(pointer, item, strlen(pointer)) == 0) {
+            *out = &config->pipelines[i];
+            return 0;
+        }
+    }
+    return refuse(reason, "--%s %s: no pipeline %.*s is served", option, item, (int)(equals - item),
+                  item);
+}
+
+/* Items with a pointer come after those without, in whatever order they were said. */
+static int list_parse(struct config *config, const struct cli_list *list,
+                      const struct cli_option *value, bool has_pointer,
+                      char reason[CONFINEMENT_REASON_BYTES])
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        struct pipeline_config *only;
+        const char *text;
+        int rc = pipeline_of(config, value->name, list->items[i], &only, &text, reason);
+        if (rc < 0)
+            return rc;
+        if ((only != NULL) != has_pointer)
+            continue;
+        for (uint32_t k = 0; k < config->pipeline_count; k++) {
+            struct pipeline_config *pipeline = &config->pipelines[k];
+            char why[CLI_REASON_BYTES];
+            if (only && pipeline != only)
+                continue;
+            if (cli_set(value, text, &pipeline->confinement, why) < 0)
+                return refuse(reason, "%s", why);
+        }
+    }
+    return 0;
+}
+
+int confinement_parse(struct config *config, const struct confinement_options *options,
+                      char reason[CONFINEMENT_REASON_BYTES])
+{
+    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
+        const void *list = (const char *)options + kinds[i].list;
+        for (int has_pointer = 0; has_pointer < 2; has_pointer++) {
+            int rc = list_parse(config, list, &kinds[i].value, has_pointer, reason);
+            if (rc < 0)
+                return rc;
+        }
+    }
+    return 0;
+}
+
+/* ---- whether it can be done ---------------------------------------------------------------- */
+
+static int rlimits_check(const struct confinement *confinement,
+                         char reason[CONFINEMENT_REASON_BYTES])
+{
+    struct rlimit nofile, core;
+    if (getrlimit(RLIMIT_NOFILE, &nofile) == -1 || getrlimit(RLIMIT_CORE, &core) == -1)
+        return refuse(reason, "getrlimit: %s", strerror(errno));
+    if (confinement->nofile_max > nofile.rlim_max)
+        return refuse(reason,
+                      "--worker-nofile %u is more than the hard limit of the server, %llu "
+                      "(ulimit -Hn, LimitNOFILE=)",
+                      confinement->nofile_max, (unsigned long long)nofile.rlim_max);
+    if (confinement->core == CORE_FILES_UNLIMITED && core.rlim_max == 0 && geteuid() != 0)
+        return refuse(reason, "--worker-core unlimited: the hard limit of the server is 0 "
+                              "(ulimit -Hc, LimitCORE=)");
+    return 0;
+}
+
+int confinement_check(const struct config *config, char reason[CONFINEMENT_REASON_BYTES])
+{
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        int rc = rlimits_check(&config->pipelines[i].confinement, reason);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+/* ---- as text ------------------------------------------------------------------------------- */
+
+static void limit_print(FILE *file, const char *key, uint64_t soft, uint64_t hard)
+{
+    fprintf(file, "%s=%llu:%llu\n", key, (unsigned long long)soft, (unsigned long long)hard);
+}
+
+/* The server's own limit was raised for its clients' sake, and is not for its workers. */
+static void nofile_print(FILE *file, uint32_t nofile_max)
+{
+    struct rlimit own = {.rlim_max = WORKER_NOFILE_HARD};
+    getrlimit(RLIMIT_NOFILE, &own);
+    uint64_t hard = own.rlim_max < WORKER_NOFILE_HARD ? own.rlim_max : WORKER_NOFILE_HARD;
+    uint64_t soft = hard < WORKER_NOFILE_SOFT ? hard : WORKER_NOFILE_SOFT;
+    if (nofile_max != 0)
+        soft = hard = nofile_max;
+    limit_print(file, "nofile", soft, hard);
+}
+
+char *confinement_text(const struct confinement *confinement)
+{
+    char *text = NULL;
+    size_t bytes;
+    FILE *file = open_memstream(&text, &bytes);
+    if (!file)
+        return NULL;
+    nofile_print(file, confinement->nofile_max);
+    if (confinement->core != CORE_FILES_INHERIT)
+        fputs(confinement->core == CORE_FILES_NONE ? "core=0:0\n" : "core=unlimited:unlimited\n",
+              file);
+    if (confinement->data_bytes_max != 0)
+        limit_print(file, "data", confinement->data_bytes_max, confinement->data_bytes_max);
+    if (confinement->nproc_max != 0)
+        limit_print(file, "nproc", confinement->nproc_max, confinement->nproc_max);
+    bool is_whole = !ferror(file);
+    if (fclose(file) != 0 || !is_whole) {
+        free(text);
+        return NULL;
+    }
+    return text;
+}

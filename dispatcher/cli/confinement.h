@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * confinement.h - what the workers of a pipeline give up, from the options that say so.
+ *
+ * Each of these options takes [POINTER=]VALUE: it concerns that pipeline, or without a pointer all.
+ * For one value the option with the pipeline's pointer wins, and the last of several.
+ */
+#ifndef DISPATCHER_CONFINEMENT_H
+#define DISPATCHER_CONFINEMENT_H
+
+#include <stdint.h>
+
+#include "dispatcher/cli/cli.h"
+#include "millrace/check.h"
+
+struct config;
+
+#define CONFINEMENT_REASON_BYTES 1024u
+
+/* Bounds and defaults, of the options' help and of its parser. */
+#define WORKER_NOFILE_MIN 64u
+#define WORKER_NOFILE_SOFT 1024u      /* if nothing is said: what select(2) can watch, */
+#define WORKER_NOFILE_HARD (1u << 19) /* and as far as the worker may raise it */
+#define WORKER_COUNT_LIMIT_MAX (1u << 30)
+#define WORKER_DATA_BYTES_MIN (UINT64_C(16) << 20)
+#define WORKER_MEMORY_BYTES_MAX (UINT64_C(1) << 50)
+
+/* What the command line says, item by item. */
+struct confinement_options {
+    struct cli_list nofile, core, data, nproc;
+};
+
+enum core_files {
+    CORE_FILES_INHERIT = 0, /* as the server's own limit is */
+    CORE_FILES_NONE,
+    CORE_FILES_UNLIMITED
+};
+
+/* Of one pipeline; 0 is what is so if nothing is said. */
+struct confinement {
+    uint32_t nofile_max;
+    uint32_t core; /* enum core_files */
+    uint64_t data_bytes_max;
+    uint32_t nproc_max;
+};
+
+/* Reads the options into the pipelines of the configuration. 0, or -EINVAL with one line in
+ * `reason`. */
+int confinement_parse(struct config *config, const struct confinement_options *options,
+                      char reason[CONFINEMENT_REASON_BYTES]) MUST_USE;
+
+/* Whether this machine and this process can do it. Results likewise. */
+int confinement_check(const struct config *config, char reason[CONFINEMENT_REASON_BYTES]) MUST_USE;
+
+/* The lines for a worker's --confine, in memory that the caller frees; NULL: there is none. */
+char *confinement_text(const struct confinement *confinement);
+
+#endif

@@ -1,0 +1,24 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * confine.h - what a worker is told to give up before it loads user code.
+ *
+ * The text of its option --confine: lines KEY=VALUE, each ended by a newline, in any order; a key
+ * that is not said restricts nothing. A worker that does not know a key, or cannot do what it says,
+ * leaves with WORKER_EXIT_CONFINE: no user code runs with more than it was meant to have.
+ *
+ *  key      value                        gives up
+ *  nofile   SOFT:HARD                    descriptors beyond that many (RLIMIT_NOFILE)
+ *  core     SOFT:HARD                    core files larger than that (RLIMIT_CORE)
+ *  data     SOFT:HARD                    private memory beyond that (RLIMIT_DATA)
+ *  nproc    SOFT:HARD                    threads of its user beyond that many (RLIMIT_NPROC)
+ *
+ * A limit is bytes or a count; "unlimited" means no limit. One above the hard limit that is there
+ * is cut to it, unless the worker may raise it.
+ */
+#ifndef MILLRACE_CONFINE_H
+#define MILLRACE_CONFINE_H
+
+/* Of all lines together. */
+enum { CONFINE_TEXT_BYTES_MAX = 64 * 1024 };
+
+#endif

@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_confinement.c - options that say what workers give up become lines for those workers.
+ */
+#include "dispatcher/cli/confinement.h"
+
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+#include <cmocka.h>
+
+#include "dispatcher/cli/config.h"
+
+static struct config config;
+static struct confinement_options options;
+static char reason[CONFINEMENT_REASON_BYTES];
+
+/* Two pipelines, me/a:v1 and me/b:v1. */
+static int make(void **state)
+{
+    (void)state;
+    options = (struct confinement_options){0};
+    reason[0] = '\0';
+    config_init(&config);
+    struct rlimit limit = {.rlim_cur = 1500, .rlim_max = 1500};
+    return config_add_pipeline(&config, "me/a:v1=a.so", reason) +
+           config_add_pipeline(&config, "me/b:v1=b.so", reason) + setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+static int drop(void **state)
+{
+    (void)state;
+    config_finish(&config);
+    return 0;
+}
+
+static void say(struct cli_list *list, const char *item)
+{
+    list->items[list->count++] = item;
+}
+
+static void text_is(uint32_t pipeline, const char *wanted)
+{
+    char *text = confinement_text(&config.pipelines[pipeline].confinement);
+    assert_non_null(text);
+    assert_string_equal(text, wanted);
+    free(text);
+}
+
+static void is_refused(struct cli_list *list, const char *item, const char *why)
+{
+    list->items[0] = item;
+    list->count = 1;
+    assert_int_equal(confinement_parse(&config, &options, reason), -EINVAL);
+    assert_string_equal(reason, why);
+    list->count = 0;
+}
+
+static void without_options_only_the_raised_limit_is_put_back(void **state)
+{
+    (void)state;
+    assert_int_equal(confinement_parse(&config, &options, reason), 0);
+    text_is(0, "nofile=1024:1500\n");
+    struct rlimit limit = {.rlim_cur = 100, .rlim_max = 100};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    text_is(1, "nofile=100:100\n");
+}
+
+static void an_option_is_for_all_pipelines_or_for_the_one_it_names(void **state)
+{
+    (void)state;
+    say(&options.nofile, "me/b:v1=70");
+    say(&options.nofile, "64");
+    say(&options.nofile, "65");
+    say(&options.core, "me/a:v1=0");
+    say(&options.core, "me/b:v1=inherit");
+    say(&options.core, "unlimited");
+    say(&options.data, "2g");
+    say(&options.nproc, "me/b:v1=3");
+    say(&options.nproc, "me/b:v1=4");
+    assert_int_equal(confinement_parse(&config, &options, reason), 0);
+    text_is(0, "nofile=65:65\ncore=0:0\ndata=2147483648:2147483648\n");
+    text_is(1, "nofile=70:70\ndata=2147483648:2147483648\nnproc=4:4\n");
+}
+
+static void what_is_wrong_is_said_with_its_option(void **state)
+{
+    (void)state;
+    is_refused(&options.nofile, "63", "--worker-nofile 63 is out of range, 64 to 1073741824");
+    is_refused(&options.nofile, "me/a:v1=x",
+               "--worker-nofile x is not a number (64 to 1073741824)");
+    is_refused(&options.nofile, "me/c:v1=64",
+               "--worker-nofile me/c:v1=64: no pipeline me/c:v1 is served");
+    is_refused(&options.core, "me=0", "--worker-core me=0 is none of inherit, 0, unlimited");
+    is_refused(&options.data, "1m", "--worker-data 1m is out of range, 16m to 1048576g");
+    is_refused(&options.nproc, "0", "--worker-nproc 0 is out of range, 1 to 1073741824");
+}
+
+static void more_descriptors_than_the_server_has_are_refused(void **state)
+{
+    (void)state;
+    say(&options.nofile, "me/b:v1=1501");
+    assert_int_equal(confinement_parse(&config, &options, reason), 0);
+    assert_int_equal(confinement_check(&config, reason), -EINVAL);
+    assert_string_equal(reason, "--worker-nofile 1501 is more than the hard limit of the server, "
+                                "1500 (ulimit -Hn, LimitNOFILE=)");
+    config.pipelines[1].confinement.nofile_max = 1500;
+    assert_int_equal(confinement_check(&config, reason), 0);
+}
+
+#define CONFINEMENT_TEST(name) cmocka_unit_test_setup_teardown(name, make, drop)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        CONFINEMENT_TEST(an_option_is_for_all_pipelines_or_for_the_one_it_names),
+        CONFINEMENT_TEST(what_is_wrong_is_said_with_its_option),
+        CONFINEMENT_TEST(more_descriptors_than_the_server_has_are_refused),
+        CONFINEMENT_TEST(without_options_only_the_raised_limit_is_put_back), /* lowers it */
+    };
+    return cmocka_run_group_tests_name("confinement", tests, NULL, NULL);
+}

@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* confine.c - the steps of confinement, in the one order that works. */
+#include "worker/confine.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "millrace/protocol.h"
+#include "worker/failure.h"
+#include "worker/isolate.h"
+#include "worker/leave.h"
+#include "worker/message.h"
+#include "worker/process.h"
+
+#define REASON_BYTES 512u
+
+/* The dispatcher hears why, and so do the clients of the pipeline. */
+__attribute__((format(printf, 1, 2))) static _Noreturn void confine_fail(const char *format, ...)
+{
+    static struct failure failure;
+    va_list arguments;
+    va_start(arguments, format);
+    failure_vset(&failure, ERROR_STARTUP, format, arguments);
+    va_end(arguments);
+    if (message_send_failed(WORKER_FD_SOCKET, &failure) != 0)
+        leave(WORKER_EXIT_CONFINE, "%s", failure.text);
+    _exit(WORKER_EXIT_CONFINE);
+}
+
+static bool line_parse(struct confine *out, const char *key, const char *value)
+{
+    return rlimits_parse(&out->limits, key, value);
+}
+
+int confine_parse(struct confine *out, char *text, char *reason, size_t reason_bytes)
+{
+    *out = (struct confine){0};
+    while (*text != '\0') {
+        char *line = text;
+        char *end = strchr(line, '\n');
+        char *equals = strchr(line, '=');
+        if (!end || !equals || equals > end) {
+            snprintf(reason, reason_bytes, "'%.100s' is not KEY=VALUE and a newline", line);
+            return -EINVAL;
+        }
+        *end = *equals = '\0';
+        if (!line_parse(out, line, equals + 1)) {
+            snprintf(reason, reason_bytes, "'%.100s=%.100s' is not understood", line, equals + 1);
+            return -EINVAL;
+        }
+        text = end + 1;
+    }
+    return 0;
+}
+
+void confine_enter(pid_t parent, char *text)
+{
+    static struct confine confine;
+    char reason[REASON_BYTES];
+    process_follow_parent(parent);
+    if (text && confine_parse(&confine, text, reason, sizeof reason) != 0)
+        confine_fail("the worker cannot be confined: --confine: %s", reason);
+    if (rlimits_enter(&confine.limits, reason, sizeof reason) != 0)
+        confine_fail("the worker cannot be confined: %s", reason);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+        confine_fail("the worker cannot be confined: PR_SET_NO_NEW_PRIVS: %s", strerror(errno));
+    (void)isolate(); /* as far as this kernel can: docs/faults.md says what is left without it */
+}
+
+_Noreturn void confine_exec(char **program)
+{
+    execv(program[0], program);
+    confine_fail("cannot execute %s: %s", program[0], strerror(errno));
+}

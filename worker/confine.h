@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * confine.h - the process gives up what user code is not to have, before there is any.
+ *
+ * Everything here survives an exec, so an interpreter is confined before its first instruction: a
+ * virtualenv's own start-up files are user code, too.
+ */
+#ifndef WORKER_CONFINE_H
+#define WORKER_CONFINE_H
+
+#include <stddef.h>
+#include <sys/types.h>
+
+#include "millrace/check.h"
+#include "worker/rlimits.h"
+
+/* What millrace/confine.h says, understood. Texts are memory of what was parsed. */
+struct confine {
+    struct rlimits limits;
+};
+
+/* Reads the lines of `text`, which it cuts at their ends. 0, or -EINVAL with a sentence in
+ * `reason`. */
+int confine_parse(struct confine *out, char *text, char *reason, size_t reason_bytes) MUST_USE;
+
+/* Once, while there is one thread: ties the process to `parent` and puts everything in force, or
+ * sends FAILED and leaves. `text` may be NULL: only what every worker gives up. */
+void confine_enter(pid_t parent, char *text);
+
+/* Becomes `program`, with what is inherited; its descriptors stay open. Leaves when it cannot. */
+_Noreturn void confine_exec(char **program);
+
+#endif
