@@ -8,110 +8,37 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "millrace/limits.h"
 
-/* ---- lines ------------------------------------------------------------------------------------
- */
+#define NS_PER_S UINT64_C(1000000000)
+/* Reads of one client before others have their turn. */
+#define READS_PER_TURN 4
+#define SLOW_HEAD_BYTES 4096u
+#define BODY_BYTES_MAX (INT64_MAX / 16)
 
-/* The number behind `key` in a line; false when it is not there. */
-static bool number_find(const char *line, size_t count, const char *key, size_t key_count,
-                        uint64_t *out)
+uint64_t bench_now_ns(void)
 {
-    const char *at = memmem(line, count, key, key_count);
-    if (!at)
-        return false;
-    const char *end = line + count;
-    uint64_t number = 0;
-    at += key_count;
-    if (at == end || *at < '0' || *at > '9')
-        return false;
-    for (; at < end && *at >= '0' && *at <= '9'; at++)
-        number = number * 10 + (uint64_t)(*at - '0');
-    *out = number;
-    return true;
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
 }
 
-#define NUMBER_FIND(line, count, key, out) number_find(line, count, key, sizeof(key) - 1, out)
-
-/* Lines that are no results: blank ones, and what server-sent events add. */
-static bool line_counts(const struct bench_plan *plan, const char *line, size_t count)
+static void span_take(struct bench_plan *plan, struct bench_conn *conn, struct http_text data,
+                      uint64_t now_ns)
 {
-    if (!plan->is_events)
-        return count > 0;
-    return count > 6 && memcmp(line, "data: ", 6) == 0 && line[6] == '{';
-}
-
-static void line_take(struct bench_plan *plan, struct bench_conn *conn, const char *line,
-                      size_t count, uint64_t now_ns)
-{
-    uint64_t number;
-    if (!line_counts(plan, line, count))
+    struct bench_stats *stats = &plan->stats;
+    uint64_t before = conn->lines.count;
+    bench_lines_take(&plan->look, &conn->lines, data.bytes, data.count, now_ns, &stats->latency);
+    if (conn->lines.count == before)
         return;
-    conn->lines++;
-    plan->stats.line_count++;
-    if (!plan->look_at_lines)
-        return;
-    if (NUMBER_FIND(line, count, "\"i\":", &number) && number != conn->lines - 1)
-        conn->is_wrong = true;
-    if (NUMBER_FIND(line, count, "\"t_ns\":", &number) && now_ns > number)
-        histogram_add(&plan->stats.latency, now_ns - number);
-}
-
-/* The last line of an answer says whether the run failed. */
-static bool line_is_failure(const char *line, size_t count)
-{
-    static const char mark[] = "\"outputs\":null,\"error\":{";
-    return memmem(line, count, mark, sizeof(mark) - 1) != NULL;
-}
-
-static void line_keep(struct bench_conn *conn, const char *bytes, size_t count)
-{
-    if (conn->line_count < BENCH_LINE_BYTES_MAX) {
-        size_t room = BENCH_LINE_BYTES_MAX - conn->line_count;
-        memcpy(conn->line + conn->line_count, bytes, count < room ? count : room);
-    }
-    conn->line_count += count;
-}
-
-static size_t kept(const struct bench_conn *conn)
-{
-    return conn->line_count < BENCH_LINE_BYTES_MAX ? conn->line_count : BENCH_LINE_BYTES_MAX;
-}
-
-static void span_take(struct bench_plan *plan, struct bench_conn *conn, const char *bytes,
-                      size_t count, uint64_t now_ns)
-{
-    uint64_t before = conn->lines;
-    const char *end = bytes + count;
-    const char *last = NULL;
-    size_t last_count = 0;
-    while (bytes < end) {
-        const char *newline = memchr(bytes, '\n', (size_t)(end - bytes));
-        if (!newline) {
-            line_keep(conn, bytes, (size_t)(end - bytes));
-            break;
-        }
-        last = bytes;
-        last_count = (size_t)(newline - bytes);
-        if (conn->line_count > 0) {
-            line_keep(conn, bytes, last_count);
-            last = conn->line;
-            last_count = kept(conn);
-            conn->line_count = 0;
-        }
-        line_take(plan, conn, last, last_count, now_ns);
-        bytes = newline + 1;
-    }
-    if (last && line_is_failure(last, last_count))
-        conn->has_error = true;
-    if (conn->lines == before)
-        return;
+    stats->line_count += conn->lines.count - before;
     if (before == 0)
-        histogram_add(&plan->stats.first_line, now_ns - conn->begin_ns);
+        histogram_add(&stats->first_line, now_ns - conn->begin_ns);
     else
-        histogram_add(&plan->stats.gap, now_ns - conn->last_line_ns);
+        histogram_add(&stats->gap, now_ns - conn->last_line_ns);
     conn->last_line_ns = now_ns;
 }
 
@@ -123,6 +50,8 @@ static void conn_enter(struct bench_plan *plan, struct bench_conn *conn,
 {
     if (!conn->is_slow)
         plan->under_way += (uint64_t)(state != BENCH_IDLE) - (uint64_t)(conn->state != BENCH_IDLE);
+    plan->connecting_count +=
+        (uint64_t)(state == BENCH_CONNECTING) - (uint64_t)(conn->state == BENCH_CONNECTING);
     conn->state = state;
 }
 
@@ -141,10 +70,10 @@ static void answer_is_whole(struct bench_plan *plan, struct bench_conn *conn, ui
 {
     struct bench_stats *stats = &plan->stats;
     histogram_add(&stats->total, now_ns - conn->begin_ns);
-    bool miscounted = plan->lines_wanted > 0 && conn->lines != plan->lines_wanted;
-    if (conn->has_error)
+    bool miscounted = plan->lines_wanted > 0 && conn->lines.count != plan->lines_wanted;
+    if (conn->has_error || conn->lines.is_failure)
         stats->failed_count++;
-    else if (miscounted || conn->is_wrong)
+    else if (miscounted || conn->lines.is_wrong)
         stats->wrong_count++;
     else
         stats->complete_count++;
@@ -195,7 +124,7 @@ static bool connect_begin(struct bench_plan *plan, struct bench_conn *conn)
     return true;
 }
 
-static void request_send(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns)
+static void request_send(struct bench_plan *plan, struct bench_conn *conn)
 {
     while (conn->sent < plan->request_bytes) {
         ssize_t sent = send(conn->fd, plan->request + conn->sent, plan->request_bytes - conn->sent,
@@ -203,7 +132,7 @@ static void request_send(struct bench_plan *plan, struct bench_conn *conn, uint6
         if (sent == -1 && errno == EAGAIN)
             return;
         if (sent <= 0) {
-            answer_is_cut(plan, conn, now_ns);
+            answer_is_cut(plan, conn, bench_now_ns());
             return;
         }
         conn->sent += (size_t)sent;
@@ -223,9 +152,8 @@ bool bench_conn_next(struct bench_plan *plan, struct bench_conn *conn, uint64_t 
     }
     stats->request_count++;
     conn->sent = 0;
-    conn->lines = 0;
-    conn->line_count = 0;
-    conn->has_error = conn->is_wrong = false;
+    bench_lines_begin(&conn->lines);
+    conn->has_error = false;
     conn->begin_ns = now_ns;
     if (conn->fd == -1) {
         if (!connect_begin(plan, conn)) {
@@ -257,8 +185,8 @@ static void body_take(struct bench_plan *plan, struct bench_conn *conn, const ch
         bytes += used;
         count -= used;
         if (rc == HTTP_BODY_DATA)
-            span_take(plan, conn, data.bytes, data.count, now_ns);
-        if (conn->is_leaver && conn->lines >= plan->leave_after) {
+            span_take(plan, conn, data, now_ns);
+        if (conn->is_leaver && conn->lines.count >= plan->leave_after) {
             plan->stats.left_count++;
             conn_drop(plan, conn);
             bench_conn_next(plan, conn, now_ns);
@@ -312,34 +240,69 @@ static void head_take(struct bench_plan *plan, struct bench_conn *conn, const ch
         conn->has_error = response->status != 200;
         plan->body_head.chunked = response->chunked;
         plan->body_head.has_length = response->has_length;
-        plan->body_head.content_length = response->content_length;
-        int rc = http_body_init(&conn->body, &plan->body_head, INT64_MAX / 16, &reason);
+        conn->is_until_close = !response->chunked && !response->has_length;
+        plan->body_head.content_length =
+            conn->is_until_close ? BODY_BYTES_MAX : response->content_length;
+        int rc = http_body_init(&conn->body, &plan->body_head, BODY_BYTES_MAX, &reason);
         mr_assert(rc == 0);
+        conn->slow_ns = now_ns;
         if (conn->is_slow)
             watch(plan, conn, EPOLL_CTL_MOD, 0);
-        else
+        if (!conn->is_slow || plan->slow_bytes_per_s > 0)
             body_take(plan, conn, bytes + used, count - (size_t)used, now_ns);
     }
     free(whole);
 }
 
-static void read_some(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns)
+/* Reads at most so much. Returns true when there may be more to read at once. */
+static bool read_some(struct bench_plan *plan, struct bench_conn *conn, size_t bytes_max)
 {
-    ssize_t count = recv(conn->fd, plan->read_buffer, BENCH_READ_BYTES, 0);
+    ssize_t count = recv(conn->fd, plan->read_buffer, bytes_max, 0);
     if (count == -1 && (errno == EAGAIN || errno == EINTR))
-        return;
+        return false;
+    uint64_t now_ns = bench_now_ns();
+    if (count == 0 && conn->state == BENCH_BODY && conn->is_until_close) {
+        conn->keeps = false;
+        answer_is_whole(plan, conn, now_ns);
+        return false;
+    }
     if (count <= 0) {
         answer_is_cut(plan, conn, now_ns);
-        return;
+        return false;
     }
     plan->stats.byte_count += (uint64_t)count;
     if (conn->state == BENCH_HEAD)
         head_take(plan, conn, plan->read_buffer, (size_t)count, now_ns);
-    else if (conn->state == BENCH_BODY)
+    else
         body_take(plan, conn, plan->read_buffer, (size_t)count, now_ns);
+    return (size_t)count == bytes_max && conn->state == BENCH_BODY;
 }
 
-static void connect_end(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns)
+/* Each client has its turn, and takes enough in it to be worth the call that woke us. A slow one is
+ * woken in its body only by the end of its connection. */
+static void read_turn(struct bench_plan *plan, struct bench_conn *conn)
+{
+    if (conn->is_slow) {
+        read_some(plan, conn, conn->state == BENCH_HEAD ? SLOW_HEAD_BYTES : BENCH_READ_BYTES);
+        return;
+    }
+    for (int i = 0; i < READS_PER_TURN; i++)
+        if (!read_some(plan, conn, BENCH_READ_BYTES))
+            return;
+}
+
+void bench_conn_read_slowly(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns)
+{
+    if (conn->state != BENCH_BODY || plan->slow_bytes_per_s == 0)
+        return;
+    uint64_t bytes = (now_ns - conn->slow_ns) / 1000 * plan->slow_bytes_per_s / (NS_PER_S / 1000);
+    if (bytes == 0)
+        return;
+    conn->slow_ns = now_ns;
+    read_some(plan, conn, bytes < BENCH_READ_BYTES ? (size_t)bytes : BENCH_READ_BYTES);
+}
+
+static void connect_end(struct bench_plan *plan, struct bench_conn *conn)
 {
     int error = 0;
     socklen_t bytes = sizeof(error);
@@ -350,21 +313,21 @@ static void connect_end(struct bench_plan *plan, struct bench_conn *conn, uint64
         return;
     }
     conn_enter(plan, conn, BENCH_SENDING);
-    request_send(plan, conn, now_ns);
+    request_send(plan, conn);
 }
 
-void bench_conn_ready(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns)
+void bench_conn_ready(struct bench_plan *plan, struct bench_conn *conn)
 {
     switch (conn->state) {
     case BENCH_CONNECTING:
-        connect_end(plan, conn, now_ns);
+        connect_end(plan, conn);
         break;
     case BENCH_SENDING:
-        request_send(plan, conn, now_ns);
+        request_send(plan, conn);
         break;
     case BENCH_HEAD:
     case BENCH_BODY:
-        read_some(plan, conn, now_ns);
+        read_turn(plan, conn);
         break;
     case BENCH_IDLE:
     case BENCH_STATE_COUNT:

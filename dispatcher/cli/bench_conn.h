@@ -11,14 +11,13 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "dispatcher/cli/bench_lines.h"
 #include "dispatcher/cli/bench_stats.h"
 #include "dispatcher/http/http_body.h"
 #include "dispatcher/http/http_response.h"
 #include "millrace/check.h"
 
-#define BENCH_READ_BYTES (256u * 1024)
-/* Of a line that is cut by the end of a read, so much is kept to be looked at whole. */
-#define BENCH_LINE_BYTES_MAX 4096u
+#define BENCH_READ_BYTES (128u * 1024)
 
 /* What all clients of a run share; constant but for the counts. */
 struct bench_plan {
@@ -29,11 +28,12 @@ struct bench_plan {
     uint64_t request_count_max; /* 0: as many as fit into the time */
     uint64_t lines_wanted;      /* of each answer; 0: any number */
     uint64_t leave_after;       /* a leaver closes after so many lines */
+    uint64_t slow_bytes_per_s;  /* that slow clients read of a body; 0: nothing */
     bool keep_alive;
-    bool look_at_lines; /* sequence and latency */
-    bool is_events;     /* server-sent events */
-    bool is_over;       /* no new requests */
-    uint64_t under_way; /* clients with a request, slow ones not counted */
+    struct bench_look look;
+    bool is_over;              /* no new requests */
+    uint64_t under_way;        /* clients with a request, slow ones not counted */
+    uint64_t connecting_count; /* clients whose connection is not there yet */
     int epoll;
     char *read_buffer;             /* BENCH_READ_BYTES */
     struct http_response response; /* of the head being parsed */
@@ -53,27 +53,31 @@ enum bench_conn_state {
 struct bench_conn {
     int fd; /* -1: none */
     enum bench_conn_state state;
-    bool is_slow;   /* reads its head, then nothing */
-    bool is_leaver; /* closes after leave_after lines */
-    bool keeps;     /* the server keeps the connection */
-    bool has_error; /* an error line came, or a status that is not 200 */
-    bool is_wrong;  /* out of sequence */
+    bool is_slow;        /* reads its head, then little or nothing */
+    bool is_leaver;      /* closes after leave_after lines */
+    bool keeps;          /* the server keeps the connection */
+    bool is_until_close; /* the body ends with the connection */
+    bool has_error;      /* a status that is not 200 */
     size_t sent;
     struct http_scan scan;
     struct http_body body;
     char *head; /* owned; of an answer whose head came in pieces */
     size_t head_count;
-    char line[BENCH_LINE_BYTES_MAX]; /* the beginning of a line that is not whole yet */
-    size_t line_count;               /* bytes of it that came; more than fit are only counted */
-    uint64_t lines;                  /* of this answer */
+    struct bench_lines lines;
     uint64_t begin_ns, last_line_ns;
+    uint64_t slow_ns; /* until when a slow client has read */
 };
 
 /* Begins the next request, on a new connection where there is none. False: none is wanted. */
 bool bench_conn_next(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns);
 
 /* The descriptor is ready. */
-void bench_conn_ready(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns);
+void bench_conn_ready(struct bench_plan *plan, struct bench_conn *conn);
+
+/* A slow client reads as much as it may by now. */
+void bench_conn_read_slowly(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns);
+
+uint64_t bench_now_ns(void); /* CLOCK_MONOTONIC */
 
 /* Gives up what is under way, when the time is over. */
 void bench_conn_abandon(struct bench_plan *plan, struct bench_conn *conn);

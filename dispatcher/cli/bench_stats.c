@@ -81,6 +81,12 @@ void bench_stats_print(FILE *file, const struct bench_stats *stats)
             " wrong, %" PRIu64 " left, %" PRIu64 " refused\n",
             "answers", stats->complete_count, stats->failed_count, stats->truncated_count,
             stats->wrong_count, stats->left_count, stats->refused_count);
+    if (stats->idle_count > 0)
+        fprintf(file, "%-30s %12" PRIu64 "   %" PRIu64 " closed by the server\n",
+                "idle connections", stats->idle_count, stats->idle_closed_count);
+    fprintf(file, "%-30s %12.3f s %14.0f lines a second of it\n", "CPU of this client",
+            stats->cpu_seconds,
+            stats->cpu_seconds > 0 ? (double)stats->line_count / stats->cpu_seconds : 0);
     fprintf(file, "%-30s %12s %12s %12s %12s\n", "times in us", "p50", "p90", "p99", "max");
     for (size_t i = 0; i < ARRAY_COUNT(times); i++) {
         const struct histogram *time = times_at(stats, i);
@@ -97,11 +103,13 @@ void bench_stats_print_json(FILE *file, const struct bench_stats *stats)
     fprintf(file,
             "{\"seconds\":%.6f,\"requests\":%" PRIu64 ",\"complete\":%" PRIu64
             ",\"failed\":%" PRIu64 ",\"truncated\":%" PRIu64 ",\"wrong\":%" PRIu64
-            ",\"left\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"lines\":%" PRIu64
-            ",\"bytes\":%" PRIu64,
+            ",\"left\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"lines\":%" PRIu64 ",\"bytes\":%" PRIu64
+            ",\"warmup_lines\":%" PRIu64 ",\"idle\":%" PRIu64 ",\"idle_closed\":%" PRIu64
+            ",\"cpu_seconds\":%.6f",
             stats->seconds, stats->request_count, stats->complete_count, stats->failed_count,
             stats->truncated_count, stats->wrong_count, stats->left_count, stats->refused_count,
-            stats->line_count, stats->byte_count);
+            stats->line_count, stats->byte_count, stats->warmup_line_count, stats->idle_count,
+            stats->idle_closed_count, stats->cpu_seconds);
     for (size_t i = 0; i < ARRAY_COUNT(times); i++) {
         const struct histogram *time = times_at(stats, i);
         fprintf(file,

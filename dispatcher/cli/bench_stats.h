@@ -33,7 +33,10 @@ struct bench_stats {
     uint64_t left_count;      /* closed by us: --leave-after, or the end of the time */
     uint64_t refused_count;   /* connections that could not be made */
     uint64_t line_count, byte_count;
-    double seconds;
+    uint64_t warmup_line_count; /* before anything was counted */
+    uint64_t idle_count,
+        idle_closed_count;       /* connections that send nothing; closed by the server */
+    double seconds, cpu_seconds; /* of all that is counted here; CPU is our own */
     struct histogram first_line, gap, total, latency;
 };
 

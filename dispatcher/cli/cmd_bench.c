@@ -9,18 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/epoll.h>
-#include <sys/resource.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "dispatcher/cli/bench_conn.h"
+#include "dispatcher/cli/bench_run.h"
 #include "dispatcher/cli/cli.h"
 #include "dispatcher/cli/client_body.h"
 #include "dispatcher/cli/serve.h"
 
-#define NS_PER_S UINT64_C(1000000000)
-#define EVENTS_PER_WAIT 512
+#define NS_PER_MS UINT64_C(1000000)
 #define CONN_COUNT_MAX 100000u
 
 struct bench_values {
@@ -30,9 +26,10 @@ struct bench_values {
     const char *body;
     uint32_t connections;
     uint64_t requests;
-    uint32_t duration_ms;
+    uint32_t duration_ms, warmup_ms;
     uint64_t lines;
-    uint32_t slow, leavers;
+    uint32_t idle, slow, leavers;
+    uint64_t slow_rate;
     uint64_t leave_after;
     bool close, check, events, json, remote, quiet;
 };
@@ -48,12 +45,16 @@ static const struct cli_option options[] = {
     {"path", "PATH", CLI_TEXT, MEMBER(path), .help = "the route (default /v4/runs/stream)"},
     {"body", "JSON", CLI_TEXT, MEMBER(body),
      .help = "the request's body, instead of POINTER INPUT"},
-    {"connections", NULL, CLI_NUMBER, MEMBER(connections), .min = 1, .max = CONN_COUNT_MAX,
+    {"connections", NULL, CLI_NUMBER, MEMBER(connections), .min = 0, .max = CONN_COUNT_MAX,
      .help = "clients at once"},
+    {"idle", NULL, CLI_NUMBER, MEMBER(idle), .min = 0, .max = CONN_COUNT_MAX,
+     .help = "so many connections more that send nothing, as far as descriptors allow"},
     {"requests", NULL, CLI_NUMBER, MEMBER(requests), .min = 0, .max = UINT64_MAX,
      .help = "requests in all; 0 for as many as the time allows"},
     {"duration", NULL, CLI_DURATION, MEMBER(duration_ms), .min = 1, .max = 24 * 3600000,
      .help = "stop after this time, whatever is under way"},
+    {"warmup", NULL, CLI_DURATION, MEMBER(warmup_ms), .min = 0, .max = 24 * 3600000,
+     .help = "what comes in this time, the first of the duration, is not counted"},
     {"lines", NULL, CLI_NUMBER, MEMBER(lines), .min = 0, .max = UINT64_MAX,
      .help = "lines every answer must have; 0 for any number"},
     {"check", NULL, CLI_FLAG, MEMBER(check),
@@ -61,7 +62,9 @@ static const struct cli_option options[] = {
     {"close", NULL, CLI_FLAG, MEMBER(close), .help = "a new connection for every request"},
     {"events", NULL, CLI_FLAG, MEMBER(events), .help = "ask for server-sent events"},
     {"slow", NULL, CLI_NUMBER, MEMBER(slow), .min = 0, .max = CONN_COUNT_MAX,
-     .help = "so many of the clients read the head and then nothing"},
+     .help = "so many of the clients read the head and then as slowly as --slow-rate says"},
+    {"slow-rate", "BYTES", CLI_SIZE, MEMBER(slow_rate), .min = 0, .max = UINT32_MAX,
+     .help = "bytes a second that slow clients read; 0 for none"},
     {"leavers", NULL, CLI_NUMBER, MEMBER(leavers), .min = 0, .max = CONN_COUNT_MAX,
      .help = "so many of the clients close in the middle of each answer"},
     {"leave-after", NULL, CLI_NUMBER, MEMBER(leave_after), .min = 1, .max = UINT64_MAX,
@@ -85,13 +88,6 @@ static const struct cli_command command = {
     .word_count_min = 0,
     .word_count_max = 1 + (int)INPUT_COUNT_MAX,
 };
-
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
 
 /* ---- before -----------------------------------------------------------------------------------
  */
@@ -162,6 +158,8 @@ static int body_find(const struct bench_values *values, const struct cli_words *
         text_add_bytes(body, values->body, strlen(values->body));
         return EXIT_CODE_OK;
     }
+    if (values->connections == 0)
+        return EXIT_CODE_OK;
     if (words->count == 0) {
         cli_fail("bench: what is to be run? POINTER INPUT..., or --body");
         return EXIT_CODE_USAGE;
@@ -203,69 +201,25 @@ static int request_make(const struct bench_values *values, const struct cli_word
 /* ---- the run ----------------------------------------------------------------------------------
  */
 
-static void progress_print(const struct bench_stats *stats, uint64_t elapsed_ns,
-                           uint64_t *last_line_count)
-{
-    fprintf(stderr, "\r%6.1f s  %" PRIu64 " answers  %" PRIu64 " lines  %.0f lines/s   ",
-            (double)elapsed_ns / 1e9, stats->complete_count + stats->failed_count,
-            stats->line_count, (double)(stats->line_count - *last_line_count));
-    *last_line_count = stats->line_count;
-}
-
-static void load_run(struct bench_plan *plan, struct bench_conn *conns,
-                     const struct bench_values *values)
-{
-    struct epoll_event events[EVENTS_PER_WAIT];
-    uint64_t begin = now_ns(), last_progress = begin, last_line_count = 0;
-    uint64_t end = begin + (uint64_t)values->duration_ms * 1000000;
-    bool show = !values->quiet && !values->json && isatty(STDERR_FILENO);
-    for (uint32_t i = 0; i < values->connections; i++) {
-        conns[i].fd = -1;
-        conns[i].is_slow = i < values->slow;
-        conns[i].is_leaver = i >= values->slow && i < values->slow + values->leavers;
-        bench_conn_next(plan, &conns[i], now_ns());
-    }
-    uint64_t now = now_ns();
-    while (now < end && plan->under_way > 0) {
-        int count = epoll_wait(plan->epoll, events, EVENTS_PER_WAIT, 50);
-        now = now_ns();
-        for (int i = 0; i < count; i++)
-            bench_conn_ready(plan, events[i].data.ptr, now);
-        if (show && now - last_progress >= NS_PER_S) {
-            progress_print(&plan->stats, now - begin, &last_line_count);
-            last_progress = now;
-        }
-    }
-    plan->stats.seconds = (double)(now - begin) / 1e9;
-    plan->is_over = true;
-    for (uint32_t i = 0; i < values->connections; i++)
-        bench_conn_abandon(plan, &conns[i]);
-    if (show)
-        fprintf(stderr, "\r%70s\r", "");
-}
-
 static int load(const struct bench_values *values, struct bench_plan *plan)
 {
-    struct rlimit limit;
-    int exit_code = EXIT_CODE_FAILED;
-    if (getrlimit(RLIMIT_NOFILE, &limit) == 0) {
-        limit.rlim_cur = limit.rlim_max;
-        setrlimit(RLIMIT_NOFILE, &limit);
+    const struct bench_shape shape = {
+        .connections = values->connections,
+        .slow = values->slow,
+        .leavers = values->leavers,
+        .idle = values->idle,
+        .warmup_ns = values->warmup_ms * NS_PER_MS,
+        .duration_ns = values->duration_ms * NS_PER_MS,
+        .shows_progress = !values->quiet && isatty(STDERR_FILENO),
+    };
+    int rc = bench_run(plan, &shape);
+    if (rc < 0) {
+        cli_fail("bench: %u connections: %s", values->connections, strerror(-rc));
+        return EXIT_CODE_FAILED;
     }
-    struct bench_conn *conns = calloc(values->connections, sizeof(*conns));
-    plan->read_buffer = malloc(BENCH_READ_BYTES);
-    plan->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (conns && plan->read_buffer && plan->epoll != -1) {
-        load_run(plan, conns, values);
-        exit_code = EXIT_CODE_OK;
-    } else {
-        cli_fail("bench: not enough memory or descriptors for %u connections", values->connections);
-    }
-    if (plan->epoll != -1)
-        close(plan->epoll);
-    free(plan->read_buffer);
-    free(conns);
-    return exit_code;
+    if (plan->stats.idle_count < values->idle)
+        cli_fail("bench: only %" PRIu64 " idle connections could be made", plan->stats.idle_count);
+    return EXIT_CODE_OK;
 }
 
 static int report(const struct bench_values *values, const struct bench_stats *stats)
@@ -275,7 +229,8 @@ static int report(const struct bench_values *values, const struct bench_stats *s
     else
         bench_stats_print(stdout, stats);
     uint64_t bad = stats->failed_count + stats->truncated_count + stats->wrong_count;
-    if (bad == 0 && stats->complete_count + stats->left_count == 0 && stats->refused_count > 0) {
+    if (bad == 0 && stats->complete_count + stats->left_count + stats->idle_count == 0 &&
+        stats->refused_count > 0) {
         cli_fail("bench: no connection to %s could be made", values->url);
         return EXIT_CODE_CONNECT;
     }
@@ -307,8 +262,8 @@ int cmd_bench(int argc, char **argv)
         plan->lines_wanted = values.lines;
         plan->leave_after = values.leave_after;
         plan->keep_alive = !values.close;
-        plan->look_at_lines = values.check;
-        plan->is_events = values.events;
+        plan->slow_bytes_per_s = values.slow_rate;
+        plan->look = (struct bench_look){.is_events = values.events, .wants_numbers = values.check};
         exit_code = load(&values, plan);
     }
     if (exit_code == EXIT_CODE_OK)

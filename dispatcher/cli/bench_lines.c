@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* bench_lines.c - the lines of one answer of a load run. */
+#include "dispatcher/cli/bench_lines.h"
+
+#include <string.h>
+
+#define NUMBER_KEY "\"i\":"
+#define TIME_KEY "\"t_ns\":"
+
+void bench_lines_begin(struct bench_lines *lines)
+{
+    lines->count = 0;
+    lines->kept_count = 0;
+    lines->is_wrong = lines->is_failure = false;
+}
+
+/* ---- numbers ----------------------------------------------------------------------------------
+ */
+
+/* Reads the number at an offset; returns the offset behind it, or 0 when there is none. */
+static size_t number_read(const char *line, size_t count, size_t at, uint64_t *out)
+{
+    uint64_t number = 0;
+    size_t first = at;
+    for (; at < count && (unsigned char)(line[at] - '0') < 10; at++)
+        number = number * 10 + (uint64_t)(line[at] - '0');
+    *out = number;
+    return at > first ? at : 0;
+}
+
+/* The offset behind a key: where it was in the line before, or wherever it is; 0 without it. */
+static size_t value_find(const char *line, size_t count, size_t guess, const char *key,
+                         size_t key_count)
+{
+    if (guess >= key_count && guess <= count &&
+        memcmp(line + guess - key_count, key, key_count) == 0)
+        return guess;
+    const char *found = memmem(line, count, key, key_count);
+    return found ? (size_t)(found - line) + key_count : 0;
+}
+
+#define VALUE_FIND(line, count, guess, key) value_find(line, count, guess, key, sizeof(key) - 1)
+
+static void numbers_take(struct bench_lines *lines, const char *line, size_t count, uint64_t now_ns,
+                         struct histogram *latency)
+{
+    uint64_t number;
+    size_t behind = 0;
+    size_t at = VALUE_FIND(line, count, lines->number_offset, NUMBER_KEY);
+    if (at > 0) {
+        lines->number_offset = (uint32_t)at;
+        behind = number_read(line, count, at, &number);
+        if (behind == 0 || number != lines->count - 1)
+            lines->is_wrong = true;
+    }
+    at = VALUE_FIND(line, count, behind + lines->time_distance, TIME_KEY);
+    if (at == 0)
+        return;
+    lines->time_distance = at > behind ? (uint32_t)(at - behind) : 0;
+    if (number_read(line, count, at, &number) > 0 && now_ns > number)
+        histogram_add(latency, now_ns - number);
+}
+
+/* ---- lines ------------------------------------------------------------------------------------
+ */
+
+/* Lines that are no results: blank ones, and what server-sent events add. */
+static bool line_counts(const struct bench_look *look, const char *line, size_t count)
+{
+    if (!look->is_events)
+        return count > 0;
+    return count > 6 && memcmp(line, "data: ", 6) == 0 && line[6] == '{';
+}
+
+/* Does a whole line say that the run failed? Most end in a way that says at once that they do not.
+ */
+static bool line_is_failure(const char *line, size_t count)
+{
+    static const char no_error[] = "\"error\":null}";
+    static const char mark[] = "\"outputs\":null,\"error\":{";
+    if (count >= sizeof(no_error) &&
+        memcmp(line + count - (sizeof(no_error) - 1), no_error, sizeof(no_error) - 1) == 0)
+        return false;
+    size_t looked_at = count < BENCH_LOOK_BYTES_MAX ? count : BENCH_LOOK_BYTES_MAX;
+    return memmem(line, looked_at, mark, sizeof(mark) - 1) != NULL;
+}
+
+static void line_keep(struct bench_lines *lines, const char *bytes, size_t count)
+{
+    if (lines->kept_count < BENCH_LOOK_BYTES_MAX) {
+        size_t room = BENCH_LOOK_BYTES_MAX - (size_t)lines->kept_count;
+        memcpy(lines->kept + lines->kept_count, bytes, count < room ? count : room);
+    }
+    lines->kept_count += count;
+}
+
+void bench_lines_take(const struct bench_look *look, struct bench_lines *lines, const char *bytes,
+                      size_t count, uint64_t now_ns, struct histogram *latency)
+{
+    const char *end = bytes + count, *newline, *last = NULL;
+    size_t last_count = 0;
+    for (; (newline = memchr(bytes, '\n', (size_t)(end - bytes))) != NULL; bytes = newline + 1) {
+        const char *line = bytes;
+        size_t line_count = (size_t)(newline - bytes);
+        if (lines->kept_count > 0) {
+            line_keep(lines, bytes, line_count);
+            line = lines->kept;
+            line_count = lines->kept_count < BENCH_LOOK_BYTES_MAX ? (size_t)lines->kept_count
+                                                                  : BENCH_LOOK_BYTES_MAX;
+            lines->kept_count = 0;
+        }
+        if (!line_counts(look, line, line_count))
+            continue;
+        lines->count++;
+        last = line;
+        last_count = line_count;
+        if (look->wants_numbers)
+            numbers_take(lines, line,
+                         line_count < BENCH_LOOK_BYTES_MAX ? line_count : BENCH_LOOK_BYTES_MAX,
+                         now_ns, latency);
+    }
+    if (last)
+        lines->is_failure = line_is_failure(last, last_count);
+    /* After the last line was looked at, which may lie in `kept`. */
+    if (bytes < end)
+        line_keep(lines, bytes, (size_t)(end - bytes));
+}
