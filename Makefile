@@ -59,6 +59,8 @@ UNITS    := $(call programs,tests/unit/*/test_*.c)
 RINGS    := $(call programs,tests/model/*.c tests/stress/*.c)
 CRASHERS := $(call programs,tests/crash/*.c)
 BENCHES  := $(call programs,tests/bench/*.c)
+REFERENCE := $(B)/tests/bench/reference/reference
+LOADS    := $(patsubst tests/bench/pipelines/%.c,build/bench/%.so,$(wildcard tests/bench/pipelines/*.c))
 FUZZERS  := $(call programs,tests/fuzz/fuzz_*.c)
 
 # ---- building ----------------------------------------------------------------------------------
@@ -178,6 +180,17 @@ $(RINGS) $(CRASHERS): $(B)/tests/%: $(B)/tests/%.o $(B)/shm.a
 $(BENCHES): $(B)/tests/%: $(B)/tests/%.o $(B)/dispatcher.a $(B)/shm.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_dispatcher) -lpthread
+
+$(REFERENCE): $(call objects,tests/bench/reference/*.c) $(B)/dispatcher.a $(B)/shm.a
+	@mkdir -p $(@D)
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_dispatcher)
+
+build/bench/%.so: tests/bench/pipelines/%.c include/millrace/pipeline.h
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Iinclude -shared \
+		-o $@ $<
 
 $(B)/tests/soak/soak: $(call objects,tests/soak/*.c)
 	@echo "  LINK  $@"
