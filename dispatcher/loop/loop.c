@@ -20,8 +20,6 @@
 #define URING_ENTRIES 4096u
 #define RECEIVE_BUFFER_COUNT 256u
 #define RECEIVE_BUFFER_BYTES 16384u
-/* Memory for long lines that an idle loop keeps. */
-#define TEXT_ROOM_KEPT_BYTES (16u * 1024 * 1024)
 
 /* ---- making and ending --------------------------------------------------------------------- */
 
@@ -185,34 +183,8 @@ void loop_finish(struct loop *loop)
     free(loop->runs);
     free(loop->workers);
     free(loop->record);
-    free(loop->text);
     if (loop->signal_fd >= 0)
         close(loop->signal_fd);
-}
-
-int loop_text_reserve(struct loop *loop, size_t bytes)
-{
-    if (bytes <= loop->text_room)
-        return 0;
-    size_t room = loop->text_room > 0 ? loop->text_room : 65536;
-    while (room < bytes)
-        room *= 2;
-    char *grown = malloc(room);
-    if (!grown)
-        return -ENOMEM;
-    free(loop->text);
-    loop->text = grown;
-    loop->text_room = room;
-    return 0;
-}
-
-static void text_trim(struct loop *loop)
-{
-    if (loop->text_room <= TEXT_ROOM_KEPT_BYTES)
-        return;
-    free(loop->text);
-    loop->text = NULL;
-    loop->text_room = 0;
 }
 
 struct conn *loop_conn(struct loop *loop, struct uring_ref ref)
@@ -421,12 +393,10 @@ static int loop_wait(struct loop *loop, bool busy)
     if (next_ms != UINT64_MAX)
         timeout_ns = next_ms > loop->now_ms ? (next_ms - loop->now_ms) * 1000000 : 0;
     bells_arm(loop);
-    if (news_wait(loop)) {
+    if (news_wait(loop))
         timeout_ns = 0;
-    } else {
-        text_trim(loop);
+    else
         loop->metrics.wait_count++;
-    }
     int rc = uring_wait(loop->uring, timeout_ns);
     bells_disarm(loop);
     return rc;

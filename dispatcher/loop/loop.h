@@ -100,8 +100,6 @@ struct loop {
 
     struct http_head head; /* of the request being parsed */
     uint8_t *record;       /* private copy of the record being handled */
-    char *text;            /* where long lines are made */
-    size_t text_room;
 
     struct identity identity;
     struct history history;
@@ -130,9 +128,6 @@ void loop_start_check(struct loop *loop);
 /* loop_stop.c: the steps of stopping. */
 void loop_on_stop_timer(struct loop *loop);
 void loop_stop_check(struct loop *loop);
-
-/* Room for `bytes` in loop->text. 0 or -ENOMEM. */
-int loop_text_reserve(struct loop *loop, size_t bytes) MUST_USE;
 
 /* Lookups by reference; NULL when the generation moved on. */
 struct conn *loop_conn(struct loop *loop, struct uring_ref ref);

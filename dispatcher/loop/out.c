@@ -24,12 +24,15 @@ void out_pool_finish(struct out_pool *pool)
     for (size_t i = 0; i < pool->slab_count; i++)
         munmap(pool->slabs[i], OUT_SLAB_BYTES);
     free(pool->slabs);
+    if (pool->open)
+        extent_put(&pool->extents, pool->open, 0);
+    extent_pool_finish(&pool->extents);
     *pool = (struct out_pool){0};
 }
 
 static bool pool_grow(struct out_pool *pool)
 {
-    if (pool->block_count >= pool->block_count_max)
+    if (pool->block_count + pool->extent_cost >= pool->block_count_max)
         return false;
     char *slab =
         mmap(NULL, OUT_SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -46,16 +49,25 @@ static bool pool_grow(struct out_pool *pool)
     return true;
 }
 
+/* Blocks that may still be taken, whether they exist already or not. */
+static uint64_t pool_left(const struct out_pool *pool)
+{
+    uint64_t used = pool->block_count - pool->free_count + pool->extent_cost;
+    mr_assert(used <= pool->block_count_max);
+    return pool->block_count_max - used;
+}
+
 bool out_pool_allows(const struct out_pool *pool, uint64_t bytes)
 {
     uint64_t blocks = bytes / OUT_LINE_BYTES_MAX + 2;
-    uint64_t left = pool->free_count + pool->block_count_max - pool->block_count;
-    return left >= blocks + pool->kept_back_count;
+    return pool_left(pool) >= blocks + pool->kept_back_count;
 }
 
 bool out_pool_has_room(struct out_pool *pool, uint64_t bytes)
 {
     uint64_t blocks = bytes / OUT_LINE_BYTES_MAX + 2;
+    if (pool_left(pool) < blocks)
+        return false;
     while (pool->free_count < blocks)
         if (!pool_grow(pool))
             return false;
@@ -64,6 +76,10 @@ bool out_pool_has_room(struct out_pool *pool, uint64_t bytes)
 
 static void block_put(struct out_pool *pool, struct out_block *block)
 {
+    if (block->extent) {
+        pool->extent_cost -= block->cost;
+        extent_put(&pool->extents, block->extent, block->end);
+    }
     block->next = pool->free;
     pool->free = block;
     pool->free_count++;
@@ -78,6 +94,8 @@ static struct out_block *block_append(struct out_pool *pool, struct out_queue *q
     uint32_t start = chunked ? OUT_CHUNK_HEAD_BYTES : 0;
     block->next = NULL;
     block->charge = 0;
+    block->extent = NULL;
+    block->bytes = block->room;
     block->start = start;
     block->end = start;
     block->chunked = chunked;
@@ -91,6 +109,8 @@ static struct out_block *block_append(struct out_pool *pool, struct out_queue *q
 
 static uint32_t block_room(const struct out_block *block)
 {
+    if (block->extent)
+        return 0;
     uint32_t limit = OUT_BLOCK_ROOM - (block->chunked ? OUT_CHUNK_TAIL_BYTES : 0);
     return limit - block->end;
 }
@@ -100,18 +120,18 @@ static void block_seal(struct out_queue *queue, struct out_block *block)
 {
     if (!block->chunked)
         return;
-    mr_assert(block->start == OUT_CHUNK_HEAD_BYTES);
+    mr_assert(block->start == (block->extent ? OUT_LONG_HEAD_BYTES : OUT_CHUNK_HEAD_BYTES));
     mr_assert(block->end > block->start);
     uint32_t size = block->end - block->start;
     char *bytes = block->bytes;
-    uint32_t position = OUT_CHUNK_HEAD_BYTES;
+    uint32_t position = block->start;
     bytes[--position] = '\n';
     bytes[--position] = '\r';
     for (; size > 0; size >>= 4)
         bytes[--position] = "0123456789abcdef"[size & 15];
     bytes[block->end++] = '\r';
     bytes[block->end++] = '\n';
-    queue->bytes += OUT_CHUNK_HEAD_BYTES - position + OUT_CHUNK_TAIL_BYTES;
+    queue->bytes += block->start - position + OUT_CHUNK_TAIL_BYTES;
     block->start = position;
     block->chunked = false;
 }
@@ -140,7 +160,7 @@ static struct out_block *block_for(struct out_pool *pool, struct out_queue *queu
         last->start = last->end = chunked ? OUT_CHUNK_HEAD_BYTES : 0;
         return last;
     }
-    if (!pool->free && !pool_grow(pool))
+    if (pool_left(pool) == 0 || (!pool->free && !pool_grow(pool)))
         return NULL;
     if (last)
         block_seal(queue, last);
@@ -178,6 +198,47 @@ int out_append(struct out_pool *pool, struct out_queue *queue, const char *bytes
         bytes += part;
         count -= part;
     }
+    return 0;
+}
+
+char *out_long_open(struct out_pool *pool, size_t bytes)
+{
+    size_t room = OUT_LONG_HEAD_BYTES + bytes + OUT_CHUNK_TAIL_BYTES;
+    if (pool->open)
+        extent_put(&pool->extents, pool->open, 0);
+    pool->open = extent_take(&pool->extents, room);
+    return pool->open ? pool->open->bytes + OUT_LONG_HEAD_BYTES : NULL;
+}
+
+int out_long_commit(struct out_pool *pool, struct out_queue *queue, size_t count, bool chunked)
+{
+    struct extent *extent = pool->open;
+    mr_assert(extent);
+    if (count < OUT_LONG_BYTES_MIN) {
+        if (extent->touched < count)
+            extent->touched = count;
+        return out_append(pool, queue, extent->bytes + OUT_LONG_HEAD_BYTES, count, chunked);
+    }
+    uint64_t end = OUT_LONG_HEAD_BYTES + count;
+    uint64_t cost = (end + OUT_CHUNK_TAIL_BYTES) / OUT_BLOCK_BYTES + 1;
+    mr_assert(end < UINT32_MAX);
+    if (pool_left(pool) <= cost || (!pool->free && !pool_grow(pool)))
+        return -ENOMEM;
+    struct out_block *block = queue->last;
+    if (!block || !block_is_empty(block)) {
+        if (block)
+            block_seal(queue, block);
+        block = block_append(pool, queue, chunked);
+    }
+    block->extent = extent;
+    block->bytes = extent->bytes;
+    block->start = OUT_LONG_HEAD_BYTES;
+    block->end = (uint32_t)end;
+    block->cost = (uint32_t)cost;
+    block->chunked = chunked;
+    queue->bytes += count;
+    pool->extent_cost += cost;
+    pool->open = NULL;
     return 0;
 }
 

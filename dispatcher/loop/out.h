@@ -9,7 +9,8 @@
  *
  * Lines of a run are gathered in the last block until a send begins; a block that was lent is
  * sealed and later bytes go to a new one. A block of a chunked response is one HTTP chunk (RFC
- * 9112, 7.1): its size line is written in front when the block is sealed.
+ * 9112, 7.1): its size line is written in front when the block is sealed. A line much longer than
+ * a block is made in an extent, which takes its place in the queue as it is.
  */
 #ifndef DISPATCHER_OUT_H
 #define DISPATCHER_OUT_H
@@ -19,6 +20,7 @@
 #include <stdint.h>
 #include <sys/uio.h>
 
+#include "dispatcher/loop/extent.h"
 #include "millrace/check.h"
 
 #define OUT_BLOCK_BYTES 16384u
@@ -26,29 +28,40 @@
 
 struct out_block {
     struct out_block *next;
-    uint64_t charge; /* of the lines that end in this block, see protocol.h */
-    uint32_t start;  /* first byte to send, an offset into bytes[] */
-    uint32_t end;    /* first free byte */
-    bool chunked;    /* an HTTP chunk whose size line is not written yet */
-    char bytes[];
+    uint64_t charge;       /* of the lines that end in this block, see protocol.h */
+    struct extent *extent; /* one long line; NULL: many in room[] */
+    char *bytes;           /* of the extent, or room[] */
+    uint32_t start;        /* first byte to send, an offset into bytes */
+    uint32_t end;          /* first free byte */
+    uint32_t cost;         /* of the extent, in blocks */
+    bool chunked;          /* an HTTP chunk whose size line is not written yet */
+    char room[];
 };
 
 #define OUT_BLOCK_ROOM ((uint32_t)(OUT_BLOCK_BYTES - sizeof(struct out_block)))
 /* What chunked framing takes of a block: "3fe0\r\n" before, "\r\n" behind. */
 #define OUT_CHUNK_HEAD_BYTES 6u
 #define OUT_CHUNK_TAIL_BYTES 2u
+/* Before a long line: "ffffffff\r\n". */
+#define OUT_LONG_HEAD_BYTES 10u
+/* A line up to this is copied into blocks, and its extent is free for the next one. */
+#define OUT_LONG_BYTES_MIN (32u * 1024)
 
 #define OUT_KEPT_BACK_SHARE 4u /* of all blocks, the reciprocal; only a full pool ever shows it */
 
-/* Owned by the loop. Memory comes in slabs and stays; free blocks are reused last in, first out. */
+/* Owned by the loop. Memory comes in slabs and stays; free blocks are reused last in, first out.
+ * Bytes in extents count as the blocks they would fill. */
 struct out_pool {
     struct out_block *free;
     uint64_t free_count;
     uint64_t block_count; /* made so far */
     uint64_t block_count_max;
     uint64_t kept_back_count; /* blocks lines leave to the ends of responses */
+    uint64_t extent_cost;     /* of all extents in queues, in blocks */
     void **slabs;             /* each OUT_SLAB_BYTES */
     size_t slab_count;
+    struct extent_pool extents;
+    struct extent *open; /* where the next long line is made; NULL until there was one */
 };
 
 struct out_queue {
@@ -77,6 +90,15 @@ void out_commit(struct out_queue *queue, uint32_t bytes);
 /* Copies any number of bytes to the end. 0, or -ENOMEM and nothing was added. */
 int out_append(struct out_pool *pool, struct out_queue *queue, const char *bytes, size_t count,
                bool chunked) MUST_USE;
+
+/* A place of `bytes` for a line that may be too long for a block, until the next call for this
+ * pool: write there, then out_long_commit() what was used, or leave it. NULL: no memory. */
+char *out_long_open(struct out_pool *pool, size_t bytes);
+
+/* Puts the first `count` bytes of that place at the end of the queue. 0, or -ENOMEM and nothing was
+ * added. */
+int out_long_commit(struct out_pool *pool, struct out_queue *queue, size_t count,
+                    bool chunked) MUST_USE;
 
 /* Adds to the charge of the last block: the line that needed it ends here. */
 void out_charge(struct out_queue *queue, uint64_t charge);

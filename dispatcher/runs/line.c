@@ -87,14 +87,16 @@ static int line_write_long(struct loop *loop, struct run *run, struct conn *conn
                            const uint8_t *payload, size_t bytes)
 {
     uint32_t output_count = pipeline_of(loop, run)->variables.output_count;
-    int rc = loop_text_reserve(loop, line_bound(run, bytes, output_count));
-    if (rc < 0)
-        return rc;
-    int64_t count = line_make(run, output_count, payload, bytes, loop->text);
+    char *out = out_long_open(&loop->out, line_bound(run, bytes, output_count));
+    if (!out)
+        return -ENOMEM;
+    int64_t count = line_make(run, output_count, payload, bytes, out);
     if (count < 0)
         return (int)count;
+    if (!out_pool_allows(&loop->out, (uint64_t)count))
+        return -ENOMEM;
     stream_begin(loop, run);
-    return out_append(&loop->out, &conn->out, loop->text, (size_t)count, conn->request.minor == 1);
+    return out_long_commit(&loop->out, &conn->out, (size_t)count, conn->request.minor == 1);
 }
 
 static int line_write_short(struct loop *loop, struct run *run, struct conn *conn,
@@ -116,7 +118,9 @@ int line_write(struct loop *loop, struct run *run, const uint8_t *payload, size_
 {
     struct conn *conn = conn_of(loop, run);
     size_t bound = line_bound(run, bytes, pipeline_of(loop, run)->variables.output_count);
-    if (!out_pool_allows(&loop->out, bound))
+    /* A long line is looked at again when its length is known: it has at least the value's bytes.
+     */
+    if (!out_pool_allows(&loop->out, bound <= OUT_LINE_BYTES_MAX ? bound : bytes))
         return -ENOMEM;
     prefix_refresh(loop, run);
     int rc = run->head_sent && bound <= OUT_LINE_BYTES_MAX

@@ -23,6 +23,7 @@
 #define POOL_BYTES (UINT64_C(1) << 20) /* one slab */
 #define WIRE_BYTES_MAX (4u << 20)
 #define STEP_COUNT 60000u
+#define LINE_BYTES_MAX 50000u
 
 static struct out_pool pool;
 static struct out_queue queue;
@@ -39,7 +40,7 @@ static struct {
     struct iovec vectors[OUT_IOVEC_COUNT_MAX];
     uint32_t count;
     size_t bytes;
-    char copy[OUT_IOVEC_COUNT_MAX * OUT_BLOCK_BYTES];
+    char copy[OUT_IOVEC_COUNT_MAX * LINE_BYTES_MAX];
 } loan;
 
 static int queue_make(void **state)
@@ -238,6 +239,42 @@ static void long_text_is_spread_over_blocks_and_its_charge_is_on_the_last(void *
     assert_int_equal(wire.charge, 77);
 }
 
+static void put_long(size_t bytes, bool chunked)
+{
+    char *room = out_long_open(&pool, 6 * bytes);
+    assert_non_null(room);
+    memset(room, 'l', bytes);
+    assert_int_equal(out_long_commit(&pool, &queue, bytes, chunked), 0);
+}
+
+static void a_long_line_is_one_piece_between_its_neighbours(void **state)
+{
+    (void)state;
+    put("before\n", true);
+    put_long(OUT_LONG_BYTES_MIN, true);
+    out_charge(&queue, 5);
+    put("behind\n", true);
+    put("0\r\n\r\n", false);
+    assert_int_equal(lend(OUT_IOVEC_COUNT_MAX), 12 + 6 + OUT_LONG_BYTES_MIN + 2 + 12 + 5);
+    assert_int_equal(loan.count, 3);
+    take(loan.bytes);
+    assert_int_equal(wire.charge, 5);
+    assert_memory_equal(wire.bytes, "7\r\nbefore\n\r\n8000\r\nlll", 21);
+    assert_memory_equal(wire.bytes + wire.count - 22, "lll\r\n7\r\nbehind\n\r\n0\r\n\r\n", 22);
+    assert_true(out_is_empty(&queue));
+    assert_int_equal(pool.extent_cost, 0);
+}
+
+static void a_line_that_is_not_so_long_after_all_joins_the_others(void **state)
+{
+    (void)state;
+    put("one\n", true);
+    put_long(3, true);
+    put("two\n", true);
+    send_all();
+    expect_wire("b\r\none\nllltwo\n\r\n");
+}
+
 static void text_for_which_the_pool_has_no_room_changes_nothing(void **state)
 {
     (void)state;
@@ -375,6 +412,13 @@ static void model_line(void)
         memcpy(model.content + model.count, text, bytes);
         model.count += bytes;
         out_commit(&queue, bytes);
+    } else if (random_below(&model.chance, 2) == 0) {
+        char *room = out_long_open(&pool, bytes + random_below(&model.chance, 1000000));
+        assert_non_null(room);
+        memcpy(room, text, bytes);
+        memcpy(model.content + model.count, text, bytes);
+        model.count += bytes;
+        assert_int_equal(out_long_commit(&pool, &queue, bytes, true), 0);
     } else {
         model_put(text, bytes, true, true);
     }
@@ -517,6 +561,8 @@ int main(void)
         OUT_TEST(a_reserved_line_that_is_not_written_leaves_nothing),
         OUT_TEST(a_charge_comes_back_with_the_block_its_line_ends_in),
         OUT_TEST(long_text_is_spread_over_blocks_and_its_charge_is_on_the_last),
+        OUT_TEST(a_long_line_is_one_piece_between_its_neighbours),
+        OUT_TEST(a_line_that_is_not_so_long_after_all_joins_the_others),
         OUT_TEST(text_for_which_the_pool_has_no_room_changes_nothing),
         OUT_TEST(a_pool_gives_every_block_it_has_and_then_none),
         OUT_TEST(a_limit_is_rounded_up_to_slabs),
