@@ -33,7 +33,7 @@ __attribute__((format(printf, 1, 2))) static _Noreturn void confine_fail(const c
 
 static bool line_parse(struct confine *out, const char *key, const char *value)
 {
-    return rlimits_parse(&out->limits, key, value);
+    return rlimits_parse(&out->limits, key, value) || user_parse(&out->user, key, value);
 }
 
 int confine_parse(struct confine *out, char *text, char *reason, size_t reason_bytes)
@@ -54,7 +54,11 @@ int confine_parse(struct confine *out, char *text, char *reason, size_t reason_b
         }
         text = end + 1;
     }
-    return 0;
+    const struct user *user = &out->user;
+    if (user->has_uid == user->has_gid && user->has_uid == (user->group_count > 0))
+        return 0;
+    snprintf(reason, reason_bytes, "uid, gid and groups belong together");
+    return -EINVAL;
 }
 
 void confine_enter(pid_t parent, char *text)
@@ -69,6 +73,9 @@ void confine_enter(pid_t parent, char *text)
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
         confine_fail("the worker cannot be confined: PR_SET_NO_NEW_PRIVS: %s", strerror(errno));
     (void)isolate(); /* as far as this kernel can: docs/faults.md says what is left without it */
+    if (user_become(&confine.user, reason, sizeof reason) != 0)
+        confine_fail("the worker cannot be confined: %s", reason);
+    process_follow_parent(parent); /* a process that changes its user forgets that */
 }
 
 _Noreturn void confine_exec(char **program)

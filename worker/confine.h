@@ -13,10 +13,12 @@
 
 #include "millrace/check.h"
 #include "worker/rlimits.h"
+#include "worker/user.h"
 
 /* What millrace/confine.h says, understood. Texts are memory of what was parsed. */
 struct confine {
     struct rlimits limits;
+    struct user user;
 };
 
 /* Reads the lines of `text`, which it cuts at their ends. 0, or -EINVAL with a sentence in

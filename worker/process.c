@@ -19,9 +19,8 @@ static void process_reset_signals(void);
 static void process_keep_descriptors(void);
 static void process_show_index(uint32_t index);
 
-void process_prepare(pid_t parent, uint32_t index)
+void process_prepare(uint32_t index)
 {
-    process_follow_parent(parent);
     process_keep_descriptors();
     process_reset_signals();
     process_show_index(index);

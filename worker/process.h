@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * process.h - makes the process one that may run user code: tied to its dispatcher, without
- * descriptors that are not its own. What it may do is confine.h's.
+ * process.h - puts in order what was inherited: the parent, descriptors, signals. What the process
+ * may do is confine.h's.
  */
 #ifndef WORKER_PROCESS_H
 #define WORKER_PROCESS_H
@@ -11,10 +11,12 @@
 
 #include "millrace/check.h"
 
-/* From here on dies with the dispatcher, or leaves at once: WORKER_EXIT_ORPHAN. */
+/* From here on dies with `parent`, or leaves at once: WORKER_EXIT_ORPHAN. Outlives an exec, and is
+ * forgotten by a change of the user. */
 void process_follow_parent(pid_t parent);
 
-/* Does all of the above, or leaves: WORKER_EXIT_ORPHAN when `parent` is gone already. */
-void process_prepare(pid_t parent, uint32_t index);
+/* Before the process serves: no descriptors but its own, signals as they should be, a name; or
+ * leaves. */
+void process_prepare(uint32_t index);
 
 #endif

@@ -118,9 +118,10 @@ static int check_pipeline(const struct pipeline_config *pipeline, const struct c
     char *worker_path = NULL;
     char *python_path = NULL;
     char *python_folder = NULL;
-    char *confine = confinement_text(&pipeline->confinement);
-    snprintf(reason, sizeof(reason), "no memory");
-    int rc = confine ? worker_find(values->worker, &worker_path, reason) : -ENOMEM;
+    char *confine = NULL;
+    int rc = confinement_write(&pipeline->confinement, &confine, reason);
+    if (rc == 0)
+        rc = worker_find(values->worker, &worker_path, reason);
     if (rc == 0 && pipeline_config_is_python(pipeline))
         rc = worker_find_python(values->python, &python_path, &python_folder, reason);
     if (rc < 0) {

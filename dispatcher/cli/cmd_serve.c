@@ -112,6 +112,9 @@ static const struct cli_option options[] = {
              "fails"},
     {"worker-nproc", "[POINTER=]N", CLI_LIST, MEMBER(confinement.nproc), .max = CLI_LIST_COUNT_MAX,
      .help = "threads that the user of the workers may have on this machine; root is not bound"},
+    {"worker-user", "[POINTER=]NAME[:GROUP]", CLI_LIST, MEMBER(confinement.user),
+     .max = CLI_LIST_COUNT_MAX,
+     .help = "the user whom workers are to be; the server must be root for that"},
     {"log-level", NULL, CLI_CHOICE, MEMBER(log_level), .choices = log_levels,
      .help = "write lines of this level and above: debug, info, warning, error"},
     {"worker", "PATH", CLI_TEXT, MEMBER(worker),
@@ -296,14 +299,10 @@ static int worker_fill(struct serve_values *values)
 static int confinement_fill(struct config *config)
 {
     char reason[CONFIG_REASON_BYTES];
-    int rc = confinement_check(config, reason);
+    int rc = 0;
     for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++) {
         struct pipeline_config *pipeline = &config->pipelines[i];
-        pipeline->confine = confinement_text(&pipeline->confinement);
-        if (!pipeline->confine) {
-            snprintf(reason, sizeof(reason), "no memory");
-            rc = -ENOMEM;
-        }
+        rc = confinement_write(&pipeline->confinement, &pipeline->confine, reason);
     }
     return rc < 0 ? fail(rc, reason) : EXIT_CODE_OK;
 }

@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "dispatcher/cli/config.h"
+#include "dispatcher/cli/worker_user.h"
 #include "millrace/confine.h"
 
 /* One line for people, and -EINVAL; a macro, so that the analyzer sees that constant. */
@@ -38,6 +39,8 @@ static const struct {
     {offsetof(struct confinement_options, nproc),
      {"worker-nproc", NULL, CLI_NUMBER, MEMBER(nproc_max), .min = 1,
       .max = WORKER_COUNT_LIMIT_MAX}},
+    {offsetof(struct confinement_options, user),
+     {"worker-user", NULL, CLI_TEXT, MEMBER(user_text)}},
 };
 
 /* The pipeline that an item is for, NULL for all; *value is what stands behind its pointer. */
@@ -122,16 +125,6 @@ static int rlimits_check(const struct confinement *confinement,
     return 0;
 }
 
-int confinement_check(const struct config *config, char reason[CONFINEMENT_REASON_BYTES])
-{
-    for (uint32_t i = 0; i < config->pipeline_count; i++) {
-        int rc = rlimits_check(&config->pipelines[i].confinement, reason);
-        if (rc < 0)
-            return rc;
-    }
-    return 0;
-}
-
 /* ---- as text ------------------------------------------------------------------------------- */
 
 static void limit_print(FILE *file, const char *key, uint64_t soft, uint64_t hard)
@@ -151,13 +144,23 @@ static void nofile_print(FILE *file, uint32_t nofile_max)
     limit_print(file, "nofile", soft, hard);
 }
 
-char *confinement_text(const struct confinement *confinement)
+static int user_print(FILE *file, const char *text, char reason[CONFINEMENT_REASON_BYTES])
 {
-    char *text = NULL;
-    size_t bytes;
-    FILE *file = open_memstream(&text, &bytes);
-    if (!file)
-        return NULL;
+    struct worker_user user;
+    char why[512];
+    if (!text)
+        return 0;
+    int rc = worker_user_find(&user, text, why, sizeof(why));
+    if (rc < 0)
+        return refuse(reason, "--worker-user %s: %s", text, why);
+    worker_user_print(&user, file);
+    worker_user_finish(&user);
+    return 0;
+}
+
+static int lines_print(FILE *file, const struct confinement *confinement,
+                       char reason[CONFINEMENT_REASON_BYTES])
+{
     nofile_print(file, confinement->nofile_max);
     if (confinement->core != CORE_FILES_INHERIT)
         fputs(confinement->core == CORE_FILES_NONE ? "core=0:0\n" : "core=unlimited:unlimited\n",
@@ -166,10 +169,29 @@ char *confinement_text(const struct confinement *confinement)
         limit_print(file, "data", confinement->data_bytes_max, confinement->data_bytes_max);
     if (confinement->nproc_max != 0)
         limit_print(file, "nproc", confinement->nproc_max, confinement->nproc_max);
-    bool is_whole = !ferror(file);
-    if (fclose(file) != 0 || !is_whole) {
-        free(text);
-        return NULL;
+    return user_print(file, confinement->user_text, reason);
+}
+
+int confinement_write(const struct confinement *confinement, char **text,
+                      char reason[CONFINEMENT_REASON_BYTES])
+{
+    char *lines = NULL;
+    size_t bytes;
+    int rc = rlimits_check(confinement, reason);
+    if (rc < 0)
+        return rc;
+    FILE *file = open_memstream(&lines, &bytes);
+    rc = file ? lines_print(file, confinement, reason) : -ENOMEM;
+    bool is_lost = !file || ferror(file);
+    if ((file && fclose(file) != 0) || is_lost) {
+        snprintf(reason, CONFINEMENT_REASON_BYTES, "no memory");
+        rc = -ENOMEM;
     }
-    return text;
+    if (rc == 0 && bytes >= CONFINE_TEXT_BYTES_MAX)
+        rc = refuse(reason, "what its workers give up is too long to be told them");
+    if (rc < 0)
+        free(lines);
+    else
+        *text = lines;
+    return rc;
 }

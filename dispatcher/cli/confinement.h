@@ -27,7 +27,7 @@ struct config;
 
 /* What the command line says, item by item. */
 struct confinement_options {
-    struct cli_list nofile, core, data, nproc;
+    struct cli_list nofile, core, data, nproc, user;
 };
 
 enum core_files {
@@ -42,6 +42,7 @@ struct confinement {
     uint32_t core; /* enum core_files */
     uint64_t data_bytes_max;
     uint32_t nproc_max;
+    const char *user_text; /* memory of argv; NULL: the server's own */
 };
 
 /* Reads the options into the pipelines of the configuration. 0, or -EINVAL with one line in
@@ -49,10 +50,9 @@ struct confinement {
 int confinement_parse(struct config *config, const struct confinement_options *options,
                       char reason[CONFINEMENT_REASON_BYTES]) MUST_USE;
 
-/* Whether this machine and this process can do it. Results likewise. */
-int confinement_check(const struct config *config, char reason[CONFINEMENT_REASON_BYTES]) MUST_USE;
-
-/* The lines for a worker's --confine, in memory that the caller frees; NULL: there is none. */
-char *confinement_text(const struct confinement *confinement);
+/* The lines for a worker's --confine, in memory that the caller frees. 0, -ENOMEM, or -EINVAL with
+ * one line in `reason`: this machine, or this process, cannot do it. */
+int confinement_write(const struct confinement *confinement, char **text,
+                      char reason[CONFINEMENT_REASON_BYTES]) MUST_USE;
 
 #endif

@@ -20,7 +20,7 @@
 #include "millrace/protocol.h"
 
 /* Options that take a value come in pairs; flags and the final NULL are the rest. */
-#define ARGUMENT_COUNT_MAX 23u
+#define ARGUMENT_COUNT_MAX 21u
 
 #define NUMBER_TEXT_BYTES 24u
 #define PYTHON_PATH "PYTHONPATH"
@@ -178,8 +178,6 @@ static int worker_exec(pid_t *pid, const struct worker_spawn_options *options,
         arguments[count++] = options->python_path; /* tells the interpreter its virtualenv */
         arguments[count++] = "-m";
         arguments[count++] = "millrace_worker";
-        arguments[count++] = "--parent";
-        arguments[count++] = parent;
     }
     arguments[count++] = "--source";
     arguments[count++] = options->source;

@@ -11,6 +11,10 @@
  *  core     SOFT:HARD                    core files larger than that (RLIMIT_CORE)
  *  data     SOFT:HARD                    private memory beyond that (RLIMIT_DATA)
  *  nproc    SOFT:HARD                    threads of its user beyond that many (RLIMIT_NPROC)
+ *  uid      number                       its user, for good;
+ *  gid      number                       its group,
+ *  groups   number,number...             and its supplementary groups, all three together
+ *  home     path                         HOME in its environment
  *
  * A limit is bytes or a count; "unlimited" means no limit. One above the hard limit that is there
  * is cut to it, unless the worker may raise it.
@@ -20,5 +24,7 @@
 
 /* Of all lines together. */
 enum { CONFINE_TEXT_BYTES_MAX = 64 * 1024 };
+
+enum { CONFINE_GROUP_COUNT_MAX = 64 };
 
 #endif

@@ -47,12 +47,11 @@ static void ring_take_lock(void *state)
 static PyObject *ring_attach(PyObject *module, PyObject *arguments)
 {
     (void)module;
-    int parent;
     unsigned int index;
     char reason[256];
-    if (!PyArg_ParseTuple(arguments, "iI", &parent, &index))
+    if (!PyArg_ParseTuple(arguments, "I", &index))
         return NULL;
-    process_prepare(parent, index);
+    process_prepare(index);
     struct worker *worker = &host.worker;
     if (attachment_init(&worker->attachment, reason, sizeof reason) != 0)
         leave(WORKER_EXIT_ATTACH, "%s", reason);

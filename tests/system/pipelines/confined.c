@@ -5,12 +5,14 @@
  *   call    a system call with four numbers: "ok" or the errno's name
  *   file    opens a path with these flags: likewise
  *   limit   the soft and the hard limit of this number
+ *   deathsig  the signal that it gets when its parent dies
  *   crash   reads address 0
  */
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -48,6 +50,13 @@ static int read_limit(struct mr_call *call)
                             (long long)limit.rlim_max);
 }
 
+static int read_death_signal(struct mr_call *call)
+{
+    int number = -1;
+    prctl(PR_GET_PDEATHSIG, &number);
+    return mr_value_stringf(mr_return(call), "%d", number);
+}
+
 static int crash(struct mr_call *call)
 {
     int *nowhere = NULL;
@@ -75,6 +84,12 @@ MR_PIPELINE(limit)
 {
     mr_variable number = mr_input(builder, MR_INTEGER);
     mr_output(builder, mr_pipe(builder, read_limit, MR_STRING, number));
+}
+
+MR_PIPELINE(deathsig)
+{
+    mr_variable nothing = mr_input(builder, MR_INTEGER);
+    mr_output(builder, mr_pipe(builder, read_death_signal, MR_STRING, nothing));
 }
 
 MR_PIPELINE(crash)

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -46,8 +47,8 @@ static void say(struct cli_list *list, const char *item)
 
 static void text_is(uint32_t pipeline, const char *wanted)
 {
-    char *text = confinement_text(&config.pipelines[pipeline].confinement);
-    assert_non_null(text);
+    char *text;
+    assert_int_equal(confinement_write(&config.pipelines[pipeline].confinement, &text, reason), 0);
     assert_string_equal(text, wanted);
     free(text);
 }
@@ -101,16 +102,64 @@ static void what_is_wrong_is_said_with_its_option(void **state)
     is_refused(&options.nproc, "0", "--worker-nproc 0 is out of range, 1 to 1073741824");
 }
 
+static void a_user_is_looked_up_with_all_his_groups(void **state)
+{
+    (void)state;
+    if (geteuid() != 0) {
+        print_message("only root may change users\n");
+        skip();
+    }
+    say(&options.user, "4321:1234");
+    say(&options.user, "me/b:v1=daemon");
+    assert_int_equal(confinement_parse(&config, &options, reason), 0);
+    text_is(0, "nofile=1024:1500\nuid=4321\ngid=1234\ngroups=1234\n");
+    text_is(1, "nofile=1024:1500\nuid=1\ngid=1\ngroups=1\nhome=/usr/sbin\n");
+}
+
+static void user_is_refused(const char *user, const char *why)
+{
+    char *text = NULL;
+    config.pipelines[0].confinement.user_text = user;
+    assert_int_equal(confinement_write(&config.pipelines[0].confinement, &text, reason), -EINVAL);
+    assert_null(text);
+    assert_string_equal(reason, why);
+}
+
+static void a_user_who_cannot_be_is_refused(void **state)
+{
+    (void)state;
+    if (geteuid() != 0) {
+        user_is_refused("daemon", "--worker-user daemon: only root can do that, with CAP_SETUID, "
+                                  "CAP_SETGID and CAP_KILL");
+        return;
+    }
+    user_is_refused("root", "--worker-user root: that is root");
+    user_is_refused("0:1", "--worker-user 0:1: that is root");
+    user_is_refused("no-one", "--worker-user no-one: there is no user no-one");
+    user_is_refused("no-one:1", "--worker-user no-one:1: there is no user no-one");
+    user_is_refused("4321", "--worker-user 4321: there is no user 4321, so its group must be said");
+    user_is_refused("4294967295:1", "--worker-user 4294967295:1: there is no user 4294967295");
+    user_is_refused("daemon:no-group", "--worker-user daemon:no-group: there is no group no-group");
+    user_is_refused("daemon:", "--worker-user daemon:: it is NAME or NAME:GROUP");
+    user_is_refused(":1", "--worker-user :1: it is NAME or NAME:GROUP");
+    assert_int_equal(seteuid(1), 0);
+    user_is_refused("daemon", "--worker-user daemon: only root can do that, with CAP_SETUID, "
+                              "CAP_SETGID and CAP_KILL");
+    assert_int_equal(seteuid(0), 0);
+}
+
 static void more_descriptors_than_the_server_has_are_refused(void **state)
 {
     (void)state;
     say(&options.nofile, "me/b:v1=1501");
     assert_int_equal(confinement_parse(&config, &options, reason), 0);
-    assert_int_equal(confinement_check(&config, reason), -EINVAL);
+    char *text = NULL;
+    assert_int_equal(confinement_write(&config.pipelines[1].confinement, &text, reason), -EINVAL);
+    assert_null(text);
     assert_string_equal(reason, "--worker-nofile 1501 is more than the hard limit of the server, "
                                 "1500 (ulimit -Hn, LimitNOFILE=)");
     config.pipelines[1].confinement.nofile_max = 1500;
-    assert_int_equal(confinement_check(&config, reason), 0);
+    text_is(1, "nofile=1500:1500\n");
 }
 
 #define CONFINEMENT_TEST(name) cmocka_unit_test_setup_teardown(name, make, drop)
@@ -120,6 +169,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CONFINEMENT_TEST(an_option_is_for_all_pipelines_or_for_the_one_it_names),
         CONFINEMENT_TEST(what_is_wrong_is_said_with_its_option),
+        CONFINEMENT_TEST(a_user_is_looked_up_with_all_his_groups),
+        CONFINEMENT_TEST(a_user_who_cannot_be_is_refused),
         CONFINEMENT_TEST(more_descriptors_than_the_server_has_are_refused),
         CONFINEMENT_TEST(without_options_only_the_raised_limit_is_put_back), /* lowers it */
     };

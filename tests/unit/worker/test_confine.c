@@ -47,6 +47,19 @@ static void limits_are_a_soft_and_a_hard_number(void **state)
     assert_false(confine.limits.is_set[RLIMIT_KIND_NPROC]);
 }
 
+static void a_user_comes_with_group_and_groups(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("groups=5,0\nuid=4294967294\nhome=/a=b c\ngid=7\n"), 0);
+    assert_true(confine.user.has_uid);
+    assert_int_equal(confine.user.uid, UINT32_MAX - 1);
+    assert_int_equal(confine.user.gid, 7);
+    assert_int_equal(confine.user.group_count, 2);
+    assert_int_equal(confine.user.groups[0], 5);
+    assert_int_equal(confine.user.groups[1], 0);
+    assert_string_equal(confine.user.home, "/a=b c");
+}
+
 static void is_refused(const char *lines, const char *why)
 {
     assert_int_equal(parse(lines), -EINVAL);
@@ -70,6 +83,13 @@ static void what_is_not_understood_is_refused(void **state)
     is_refused("nofile= 1:1\n", "'nofile= 1:1' is not understood");
     is_refused("nofile=1:18446744073709551616\n",
                "'nofile=1:18446744073709551616' is not understood");
+    is_refused("uid=0\ngid=1\ngroups=1\n", "'uid=0' is not understood");
+    is_refused("uid=4294967295\ngid=1\ngroups=1\n", "'uid=4294967295' is not understood");
+    is_refused("uid=1\ngid=\n", "'gid=' is not understood");
+    is_refused("uid=1\ngid=1\ngroups=\n", "'groups=' is not understood");
+    is_refused("uid=1\ngid=1\ngroups=1,x\n", "'groups=1,x' is not understood");
+    is_refused("uid=1\ngid=1\n", "uid, gid and groups belong together");
+    is_refused("gid=1\ngroups=1\n", "uid, gid and groups belong together");
     is_refused("nofile=unlimited:1\n", "'nofile=unlimited:1' is not understood");
 }
 
@@ -78,6 +98,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(no_lines_give_up_nothing),
         cmocka_unit_test(limits_are_a_soft_and_a_hard_number),
+        cmocka_unit_test(a_user_comes_with_group_and_groups),
         cmocka_unit_test(what_is_not_understood_is_refused),
     };
     return cmocka_run_group_tests_name("confine", tests, NULL, NULL);

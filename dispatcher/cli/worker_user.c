@@ -1,0 +1,119 @@
+/* SPDX-License-Identifier: MIT */
+/* worker_user.c - the user whom workers are to be, looked up once, at the start. */
+#include "dispatcher/cli/worker_user.h"
+
+#include <errno.h>
+#include <grp.h>
+#include <linux/capability.h>
+#include <pwd.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* One line for people, and -EINVAL; a macro, so that the analyzer sees that constant. */
+#define refuse(...) (snprintf(reason, reason_bytes, __VA_ARGS__), -EINVAL)
+
+/* Workers change their user themselves, and as that user must be killed by this process. */
+static bool may_change_users(void)
+{
+    static const int needed[] = {CAP_SETUID, CAP_SETGID, CAP_KILL};
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+    if (geteuid() != 0 || syscall(SYS_capget, &header, data) == -1)
+        return false;
+    for (size_t i = 0; i < ARRAY_COUNT(needed); i++)
+        if ((data[CAP_TO_INDEX(needed[i])].effective & CAP_TO_MASK(needed[i])) == 0)
+            return false;
+    return true;
+}
+
+static bool id_parse(const char *text, uint32_t *out)
+{
+    char *end;
+    errno = 0;
+    unsigned long long number = strtoull(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || errno != 0 || number >= UINT32_MAX)
+        return false;
+    *out = (uint32_t)number;
+    return true;
+}
+
+/* The entry of a name, or of a number; NULL: there is none. */
+static const struct passwd *user_entry(const char *name)
+{
+    uint32_t uid;
+    const struct passwd *entry = getpwnam(name);
+    return !entry && id_parse(name, &uid) ? getpwuid(uid) : entry;
+}
+
+static bool group_find(const char *name, gid_t *out)
+{
+    const struct group *entry = getgrnam(name);
+    if (!entry)
+        return id_parse(name, out);
+    *out = entry->gr_gid;
+    return true;
+}
+
+static int user_fill(struct worker_user *out, const char *name, const char *group, char *reason,
+                     size_t reason_bytes)
+{
+    const struct passwd *entry = user_entry(name);
+    if (!entry && (!id_parse(name, &out->uid) || !group))
+        return refuse("there is no user %s%s", name,
+                      id_parse(name, &out->uid) ? ", so its group must be said" : "");
+    if (entry) {
+        out->uid = entry->pw_uid;
+        out->gid = entry->pw_gid;
+    }
+    if (group && !group_find(group, &out->gid))
+        return refuse("there is no group %s", group);
+    if (out->uid == 0)
+        return refuse("that is root");
+    out->group_count = CONFINE_GROUP_COUNT_MAX;
+    if (!entry) {
+        out->groups[0] = out->gid;
+        out->group_count = 1;
+    } else if (getgrouplist(entry->pw_name, out->gid, out->groups, &out->group_count) == -1) {
+        return refuse("%s has more than %d groups", name, CONFINE_GROUP_COUNT_MAX);
+    }
+    if (entry && !strchr(entry->pw_dir, '\n') && !(out->home = strdup(entry->pw_dir)))
+        return refuse("no memory");
+    return 0;
+}
+
+int worker_user_find(struct worker_user *out, const char *text, char *reason, size_t reason_bytes)
+{
+    if (!may_change_users())
+        return refuse("only root can do that, with CAP_SETUID, CAP_SETGID and CAP_KILL");
+    struct worker_user user = {0};
+    char name[256];
+    const char *colon = strchr(text, ':');
+    int bytes = snprintf(name, sizeof(name), "%.*s",
+                         (int)(colon ? (size_t)(colon - text) : strlen(text)), text);
+    if (bytes <= 0 || (size_t)bytes >= sizeof(name) || (colon && colon[1] == '\0'))
+        return refuse("it is NAME or NAME:GROUP");
+    int rc = user_fill(&user, name, colon ? colon + 1 : NULL, reason, reason_bytes);
+    if (rc == 0)
+        *out = user;
+    return rc;
+}
+
+void worker_user_finish(struct worker_user *user)
+{
+    free(user->home);
+    *user = (struct worker_user){0};
+}
+
+void worker_user_print(const struct worker_user *user, FILE *file)
+{
+    fprintf(file, "uid=%u\ngid=%u\ngroups=", user->uid, user->gid);
+    for (int i = 0; i < user->group_count; i++)
+        fprintf(file, "%s%u", i > 0 ? "," : "", user->groups[i]);
+    fputc('\n', file);
+    if (user->home)
+        fprintf(file, "home=%s\n", user->home);
+}
