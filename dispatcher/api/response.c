@@ -2,12 +2,12 @@
 /* response.c - heads and complete answers. */
 #include "dispatcher/api/response.h"
 
-#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "dispatcher/http/conn.h"
 #include "dispatcher/loop/loop.h"
+#include "dispatcher/loop/put.h"
 
 #define HEAD_BYTES_MAX 2048u
 
@@ -62,37 +62,29 @@ const char *response_reason(int status)
     }
 }
 
-struct head {
-    char text[HEAD_BYTES_MAX];
-    size_t count;
-};
-
-__attribute__((format(printf, 2, 3))) static void head_add(struct head *head, const char *format,
-                                                           ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    int count =
-        vsnprintf(head->text + head->count, HEAD_BYTES_MAX - head->count, format, arguments);
-    va_end(arguments);
-    mr_assert(count >= 0);
-    mr_assert((size_t)count < HEAD_BYTES_MAX - head->count);
-    head->count += (size_t)count;
-}
-
-static void head_begin(struct head *head, const struct loop *loop, const struct conn *conn,
+static void head_begin(struct put *head, const struct loop *loop, const struct conn *conn,
                        int status, const char *content_type)
 {
-    head->count = 0;
-    head_add(head, "HTTP/1.1 %d %s\r\nDate: %s\r\nServer: millrace\r\nContent-Type: %s\r\n", status,
-             response_reason(status), loop->date_text, content_type);
-    if (conn->request.id[0])
-        head_add(head, "X-Request-Id: %s\r\nX-Correlation-Id: %s\r\n", conn->request.id,
-                 conn->request.id);
+    PUT(head, "HTTP/1.1 ");
+    put_number(head, (uint64_t)status);
+    PUT(head, " ");
+    put_text(head, response_reason(status));
+    PUT(head, "\r\nDate: ");
+    put_text(head, loop->date_text);
+    PUT(head, "\r\nServer: millrace\r\nContent-Type: ");
+    put_text(head, content_type);
+    if (conn->request.id[0]) {
+        PUT(head, "\r\nX-Request-Id: ");
+        put_text(head, conn->request.id);
+        PUT(head, "\r\nX-Correlation-Id: ");
+        put_text(head, conn->request.id);
+    }
     if (!conn->request.keep_alive)
-        head_add(head, "Connection: close\r\n");
+        PUT(head, "\r\nConnection: close\r\n");
     else if (conn->request.minor == 0)
-        head_add(head, "Connection: keep-alive\r\n");
+        PUT(head, "\r\nConnection: keep-alive\r\n");
+    else
+        PUT(head, "\r\n");
 }
 
 /* Memory for responses is bounded; a connection that finds none is closed, which its client can
@@ -108,16 +100,23 @@ static bool append(struct loop *loop, struct conn *conn, const char *bytes, size
 
 void response_send(struct loop *loop, struct conn *conn, const struct response *response)
 {
-    struct head head;
+    char text[HEAD_BYTES_MAX];
+    struct put head = PUT_INTO(text);
     if (loop->state != LOOP_SERVING)
         conn->request.keep_alive = false;
     head_begin(&head, loop, conn, response->status,
                response->content_type ? response->content_type : "application/json");
-    head_add(&head, "Content-Length: %zu\r\n", response->body_bytes);
-    if (response->retry_after_s > 0)
-        head_add(&head, "Retry-After: %u\r\n", response->retry_after_s);
-    head_add(&head, "%s\r\n", response->headers ? response->headers : "");
-    if (!append(loop, conn, head.text, head.count))
+    PUT(&head, "Content-Length: ");
+    put_number(&head, response->body_bytes);
+    if (response->retry_after_s > 0) {
+        PUT(&head, "\r\nRetry-After: ");
+        put_number(&head, response->retry_after_s);
+    }
+    PUT(&head, "\r\n");
+    if (response->headers)
+        put_text(&head, response->headers);
+    PUT(&head, "\r\n");
+    if (!append(loop, conn, text, (size_t)(head.at - text)))
         return;
     if (conn->request.method != HTTP_HEAD &&
         !append(loop, conn, response->body, response->body_bytes))
@@ -159,16 +158,17 @@ void response_refuse(struct loop *loop, struct conn *conn, int status, const cha
 
 void response_stream_head(struct loop *loop, struct conn *conn, const char *content_type)
 {
-    struct head head;
+    char text[HEAD_BYTES_MAX];
+    struct put head = PUT_INTO(text);
     if (conn->request.minor == 0 || loop->state != LOOP_SERVING)
         conn->request.keep_alive = false;
     head_begin(&head, loop, conn, 200, content_type);
-    head_add(&head, "X-Accel-Buffering: no\r\nCache-Control: no-store\r\n");
+    PUT(&head, "X-Accel-Buffering: no\r\nCache-Control: no-store\r\n");
     if (conn->request.minor == 1)
-        head_add(&head, "Transfer-Encoding: chunked\r\n"
-                        "Trailer: Millrace-Run-State, Millrace-Run-Lines\r\n");
-    head_add(&head, "\r\n");
-    append(loop, conn, head.text, head.count);
+        PUT(&head, "Transfer-Encoding: chunked\r\n"
+                   "Trailer: Millrace-Run-State, Millrace-Run-Lines\r\n");
+    PUT(&head, "\r\n");
+    append(loop, conn, text, (size_t)(head.at - text));
 }
 
 void response_stream_end(struct loop *loop, struct conn *conn, const char *run_state,
@@ -176,10 +176,13 @@ void response_stream_end(struct loop *loop, struct conn *conn, const char *run_s
 {
     char text[128];
     if (conn->request.minor == 1) {
-        int count = snprintf(text, sizeof(text),
-                             "0\r\nMillrace-Run-State: %s\r\nMillrace-Run-Lines: %llu\r\n\r\n",
-                             run_state, (unsigned long long)line_count);
-        if (!append(loop, conn, text, (size_t)count))
+        struct put end = PUT_INTO(text);
+        PUT(&end, "0\r\nMillrace-Run-State: ");
+        put_text(&end, run_state);
+        PUT(&end, "\r\nMillrace-Run-Lines: ");
+        put_number(&end, line_count);
+        PUT(&end, "\r\n\r\n");
+        if (!append(loop, conn, text, (size_t)(end.at - text)))
             return;
     }
     conn_response_done(loop, conn);

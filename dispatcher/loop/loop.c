@@ -209,14 +209,14 @@ static void clocks_read(struct loop *loop)
     clock_gettime(CLOCK_MONOTONIC, &now);
     loop->now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
     clock_gettime(CLOCK_REALTIME, &now);
-    /* Ten digits of seconds, whatever the clock says: the text has one length until the year 2286.
-     */
+    /* Ten places for seconds, whatever the clock says: the text has one length until the year 2286,
+     * and before 2001 blanks in front, which JSON allows where it refuses zeros. */
     if (now.tv_sec < 0 || now.tv_sec > 9999999999)
         now.tv_sec = now.tv_sec < 0 ? 0 : 9999999999;
     /* Cut to microseconds like the text, or what is printed of one could be after the other. */
     long microseconds = now.tv_nsec / 1000;
     loop->wall_s = (double)now.tv_sec + (double)microseconds / 1e6;
-    int count = snprintf(loop->wall_text, sizeof(loop->wall_text), "%010lld.%06ld",
+    int count = snprintf(loop->wall_text, sizeof(loop->wall_text), "%10lld.%06ld",
                          (long long)now.tv_sec, microseconds);
     mr_assert(count == WALL_TEXT_BYTES);
     if (now.tv_sec != loop->date_s) {

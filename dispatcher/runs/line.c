@@ -9,6 +9,7 @@
 #include "dispatcher/api/error_type.h"
 #include "dispatcher/json/json_out.h"
 #include "dispatcher/loop/loop.h"
+#include "dispatcher/loop/put.h"
 #include "dispatcher/api/response.h"
 
 #define EVENT_HEAD "data: "
@@ -28,17 +29,20 @@ static struct conn *conn_of(struct loop *loop, const struct run *run)
 
 void line_prefix_init(struct loop *loop, struct run *run)
 {
-    int count = snprintf(run->prefix, sizeof(run->prefix),
-                         "%s{\"id\":\"%s\",\"created_at\":%.6f,\"updated_at\":",
-                         run->mode == RUN_MODE_EVENTS ? EVENT_HEAD : "", run->id, run->created_at);
-    mr_assert(count > 0);
-    run->updated_offset = (uint32_t)count;
-    count += snprintf(run->prefix + count, sizeof(run->prefix) - (size_t)count,
-                      "%s,\"pipeline_id\":\"%s\",\"state\":\"running\",\"queue_position\":null,"
-                      "\"inputs\":null,\"outputs\":[",
-                      loop->wall_text, pipeline_of(loop, run)->config->id);
-    mr_assert((size_t)count < sizeof(run->prefix));
-    run->prefix_count = (uint32_t)count;
+    struct put prefix = PUT_INTO(run->prefix);
+    if (run->mode == RUN_MODE_EVENTS)
+        PUT(&prefix, EVENT_HEAD);
+    PUT(&prefix, "{\"id\":\"");
+    put_text(&prefix, run->id);
+    PUT(&prefix, "\",\"created_at\":");
+    put_bytes(&prefix, loop->wall_text, WALL_TEXT_BYTES);
+    PUT(&prefix, ",\"updated_at\":");
+    run->updated_offset = (uint32_t)(prefix.at - run->prefix);
+    put_bytes(&prefix, loop->wall_text, WALL_TEXT_BYTES);
+    PUT(&prefix, ",\"pipeline_id\":\"");
+    put_text(&prefix, pipeline_of(loop, run)->config->id);
+    PUT(&prefix, "\",\"state\":\"running\",\"queue_position\":null,\"inputs\":null,\"outputs\":[");
+    run->prefix_count = (uint32_t)(prefix.at - run->prefix);
     run->prefix_pass = loop->pass;
 }
 
