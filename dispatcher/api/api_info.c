@@ -9,22 +9,15 @@
 #include "dispatcher/api/response.h"
 #include "build/version.h"
 
-/* ---- pipelines ----------------------------------------------------------------------------- */
+#define REASON_BYTES 512u
 
-static const char *pipeline_state(const struct loop *loop, const struct pipeline *pipeline)
-{
-    if (pipeline_ready_count(loop, pipeline) > 0)
-        return "ready";
-    if (pipeline->failure[0] != '\0')
-        return "failed";
-    return "loading";
-}
+/* ---- pipelines ----------------------------------------------------------------------------- */
 
 static void pipeline_format(struct loop *loop, struct text *text, const struct pipeline *pipeline)
 {
     const struct pipeline_config *config = pipeline->config;
     text_add(text, "{\"id\":\"%s\",\"pointer\":\"%s\",\"state\":\"%s\",\"name\":", config->id,
-             config->pointer, pipeline_state(loop, pipeline));
+             config->pointer, pipeline_state_name(pipeline->state));
     if (pipeline->is_known)
         text_add_json(text, pipeline->variables.name, strlen(pipeline->variables.name));
     else
@@ -101,17 +94,21 @@ void api_livez(struct loop *loop, struct conn *conn, const char *body, size_t by
     response_text(loop, conn, 200, "text/plain; charset=utf-8", &text);
 }
 
-/* The first reason not to send traffic here; NULL: ready. */
-static const char *unready_reason(const struct loop *loop, char *text, size_t text_bytes)
+/* The first reason not to send traffic here; NULL: ready. What user code said of its failure is
+ * for those who may call it. */
+static const char *unready_reason(const struct loop *loop, const struct request *request,
+                                  char *text, size_t text_bytes)
 {
     if (loop->state != LOOP_SERVING)
         return "the server is stopping";
     for (uint32_t i = 0; i < loop->pipeline_count; i++) {
         const struct pipeline *pipeline = &loop->pipelines[i];
-        if (pipeline_ready_count(loop, pipeline) > 0)
+        if (pipeline->state == PIPELINE_READY)
             continue;
-        snprintf(text, text_bytes, "pipeline %s has no ready worker: %s", pipeline->config->pointer,
-                 pipeline->failure[0] ? pipeline->failure : "it is loading");
+        bool is_told = request->is_trusted && pipeline->failure[0] != '\0';
+        snprintf(text, text_bytes, "pipeline %s is not ready (%s)%s%s", pipeline->config->pointer,
+                 pipeline_state_name(pipeline->state), is_told ? ": " : "",
+                 is_told ? pipeline->failure : "");
         return text;
     }
     return NULL;
@@ -120,9 +117,9 @@ static const char *unready_reason(const struct loop *loop, char *text, size_t te
 void api_readyz(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
 {
     (void)body, (void)bytes;
-    char reason[512];
+    char reason[REASON_BYTES];
     struct text text = {0};
-    const char *why = unready_reason(loop, reason, sizeof(reason));
+    const char *why = unready_reason(loop, &conn->request, reason, sizeof(reason));
     text_add(&text, "%s\n", why ? why : "ok");
     response_text(loop, conn, why ? 503 : 200, "text/plain; charset=utf-8", &text);
 }
@@ -130,9 +127,9 @@ void api_readyz(struct loop *loop, struct conn *conn, const char *body, size_t b
 void api_status(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
 {
     (void)body, (void)bytes;
-    char reason[512];
+    char reason[REASON_BYTES];
     struct text text = {0};
-    const char *why = unready_reason(loop, reason, sizeof(reason));
+    const char *why = unready_reason(loop, &conn->request, reason, sizeof(reason));
     text_add(&text,
              "{\"status\":\"%s\",\"version\":\"%s\",\"uptime_s\":%.3f,\"runs\":%u,"
              "\"connections\":%u,\"reason\":",
@@ -142,21 +139,43 @@ void api_status(struct loop *loop, struct conn *conn, const char *body, size_t b
         text_add_json(&text, why, strlen(why));
     else
         text_add(&text, "null");
-    text_add(&text, "}\n");
+    text_add(&text, ",\"pipelines\":[");
+    for (uint32_t i = 0; i < loop->pipeline_count; i++)
+        text_add(&text, "%s{\"pointer\":\"%s\",\"state\":\"%s\"}", i > 0 ? "," : "",
+                 loop->pipelines[i].config->pointer, pipeline_state_name(loop->pipelines[i].state));
+    text_add(&text, "]}\n");
     response_text(loop, conn, 200, NULL, &text);
 }
 
-/* What the SDK asks of a container: its state in one word. */
+/* The SDK's word for what a pipeline is. */
+static const char *container_word(const struct pipeline *pipeline)
+{
+    switch (pipeline->state) {
+    case PIPELINE_LOADING:
+    case PIPELINE_RESTARTING:
+        return "loading";
+    case PIPELINE_FAILED:
+    case PIPELINE_QUARANTINED:
+    case PIPELINE_TRIAL:
+        return "startup_failed";
+    case PIPELINE_READY:
+    case PIPELINE_STATE_COUNT:
+        break;
+    }
+    return "loaded";
+}
+
+/* What the SDK asks of a container: its state in one word, the last one's that is not loaded. */
 void api_container_state(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
 {
     (void)body, (void)bytes;
-    char reason[512];
+    char reason[REASON_BYTES];
     struct text text = {0};
-    const char *why = unready_reason(loop, reason, sizeof(reason));
+    const char *why = unready_reason(loop, &conn->request, reason, sizeof(reason));
     const char *state = "loaded";
     for (uint32_t i = 0; i < loop->pipeline_count && why; i++)
-        if (pipeline_ready_count(loop, &loop->pipelines[i]) == 0)
-            state = loop->pipelines[i].failure[0] ? "startup_failed" : "loading";
+        if (loop->pipelines[i].state != PIPELINE_READY)
+            state = container_word(&loop->pipelines[i]);
     text_add(&text, "{\"state\":\"%s\",\"message\":", state);
     if (why)
         text_add_json(&text, why, strlen(why));

@@ -156,6 +156,7 @@ bool routes_begin(struct loop *loop, struct conn *conn, const struct http_head *
     request->keep_alive = head->keep_alive;
     request->has_body = head->chunked || (head->has_length && head->content_length > 0);
     request->wants_events = http_head_accepts(head, "text/event-stream");
+    request->is_trusted = token_is_good(loop, head);
     request_id_take(loop, request, head);
     request->route = route_find(head->path, head->method, &allowed);
     bool keep_alive = request->keep_alive;
@@ -165,7 +166,7 @@ bool routes_begin(struct loop *loop, struct conn *conn, const struct http_head *
         response_detail(loop, conn, 404, "Not Found");
     else if (!request->route)
         method_refuse(loop, conn, allowed);
-    else if (request->route->needs_token && !token_is_good(loop, head))
+    else if (request->route->needs_token && !request->is_trusted)
         token_refuse(loop, conn);
     else if (!argument_take(request, head->path))
         response_detail(loop, conn, 404, "Not Found");

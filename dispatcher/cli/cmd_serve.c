@@ -86,6 +86,14 @@ static const struct cli_option options[] = {
     {"run-timeout", NULL, CLI_DURATION, MEMBER(config.run_timeout_ms), .min = 0, .max = DAY_MS,
      .help = "a run takes so long at most, waiting included, 0 for no limit; X-Request-Timeout: "
              "SECONDS of a request can only shorten it"},
+    {"quarantine-after", NULL, CLI_NUMBER, MEMBER(config.quarantine_after), .min = 0, .max = 1000,
+     .help =
+         "refuse runs of a pipeline once each of its workers died so many times in a row without "
+         "finishing a run, 0 for never"},
+    {"quarantine-retry", NULL, CLI_DURATION, MEMBER(config.quarantine_retry_ms), .min = 100,
+     .max = DAY_MS,
+     .help = "wait at most so long before a worker that died is started again; one that is ready "
+             "for so long ends the quarantine"},
     {"cancel-grace", NULL, CLI_DURATION, MEMBER(config.cancel_grace_ms), .min = 0, .max = HOUR_MS,
      .help = "a cancelled run ends in this time, or its worker is killed"},
     {"recycle-runs", NULL, CLI_NUMBER, MEMBER(config.recycle_run_count), .min = 0,

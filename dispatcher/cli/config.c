@@ -55,6 +55,8 @@ void config_init(struct config *config)
         .stop_timeout_ms = STOP_TIMEOUT_MS,
         .queue_timeout_ms = RUN_QUEUE_TIMEOUT_MS,
         .progress_timeout_ms = RUN_PROGRESS_TIMEOUT_MS,
+        .quarantine_after = WORKER_QUARANTINE_AFTER,
+        .quarantine_retry_ms = WORKER_BACKOFF_MS_MAX,
         .cancel_grace_ms = RUN_CANCEL_GRACE_MS,
         .start_timeout_ms = WORKER_START_TIMEOUT_MS,
         .pipeline_error_status = 200,

@@ -90,11 +90,13 @@ struct config {
     uint32_t
         recycle_run_count;  /* a worker is replaced after so many runs, --recycle-runs; 0: never */
     uint64_t recycle_bytes; /* or when it is larger, --recycle-memory; 0: never */
-    uint32_t cancel_grace_ms;  /* a cancelled run may take so long to end, --cancel-grace */
-    uint32_t start_timeout_ms; /* a worker may take so long to be ready, --start-timeout */
-    int pipeline_error_status; /* 200, or what --pipeline-error-status said */
-    bool crash_traceback;      /* clients see a crash's backtrace, --crash-traceback */
-    bool keep_half_closed;     /* a client's FIN does not cancel its run, --keep-half-closed */
+    uint32_t quarantine_after;    /* deaths in a row of each worker, --quarantine-after; 0: never */
+    uint32_t quarantine_retry_ms; /* at most so long between starts, --quarantine-retry */
+    uint32_t cancel_grace_ms;     /* a cancelled run may take so long to end, --cancel-grace */
+    uint32_t start_timeout_ms;    /* a worker may take so long to be ready, --start-timeout */
+    int pipeline_error_status;    /* 200, or what --pipeline-error-status said */
+    bool crash_traceback;         /* clients see a crash's backtrace, --crash-traceback */
+    bool keep_half_closed;        /* a client's FIN does not cancel its run, --keep-half-closed */
     bool no_auth;
     enum log_level log_level; /* lines below it are not written, --log-level */
 

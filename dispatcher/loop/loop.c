@@ -52,8 +52,8 @@ static int pools_init(struct loop *loop)
     loop->accept_timer.kind = TIMER_LISTENER;
     loop->stop_timer.kind = TIMER_STOP;
     loop->output_timer.kind = TIMER_OUTPUT;
-    return timers_init(&loop->timers,
-                       config->conn_count_max + config->run_count_max + loop->worker_count + 3);
+    return timers_init(&loop->timers, config->conn_count_max + config->run_count_max +
+                                          loop->worker_count + config->pipeline_count + 3);
 }
 
 static int workers_init(struct loop *loop)
@@ -61,10 +61,12 @@ static int workers_init(struct loop *loop)
     const struct config *config = loop->config;
     loop->pipeline_count = config->pipeline_count;
     for (uint32_t p = 0; p < config->pipeline_count; p++) {
-        loop->pipelines[p].config = &config->pipelines[p];
-        loop->pipelines[p].index = p;
-        loop->pipelines[p].worker_first = p * config->worker_count;
-        loop->pipelines[p].worker_count = config->worker_count;
+        struct pipeline *pipeline = &loop->pipelines[p];
+        pipeline->config = &config->pipelines[p];
+        pipeline->index = p;
+        pipeline->worker_first = p * config->worker_count;
+        pipeline->worker_count = config->worker_count;
+        pipeline->timer = (struct timer){.kind = TIMER_PIPELINE, .owner = pipeline};
     }
     for (uint32_t i = 0; i < loop->worker_count; i++) {
         struct worker *worker = &loop->workers[i];
@@ -238,6 +240,9 @@ static void on_timer(struct loop *loop, struct timer *timer)
         break;
     case TIMER_WORKER:
         supervisor_on_timer(loop, timer->owner);
+        break;
+    case TIMER_PIPELINE:
+        pipeline_on_timer(loop, timer->owner);
         break;
     case TIMER_LISTENER:
         if (loop->state == LOOP_SERVING)

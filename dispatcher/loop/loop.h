@@ -47,6 +47,7 @@ enum timer_kind {
     TIMER_CONN = 0,
     TIMER_RUN,
     TIMER_WORKER,
+    TIMER_PIPELINE,
     TIMER_LISTENER,
     TIMER_STOP,
     TIMER_OUTPUT,

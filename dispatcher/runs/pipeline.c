@@ -9,9 +9,6 @@
 
 #include "dispatcher/loop/loop.h"
 
-/* Starts in a row without a completed run after which nobody waits for a worker any more. */
-#define FAILURE_STREAK_MAX 4u
-
 void pipeline_enqueue(struct pipeline *pipeline, struct run *run)
 {
     run->next = NULL;
@@ -56,6 +53,12 @@ static void rooms_look(struct loop *loop, const struct pipeline *pipeline)
 {
     for (uint32_t i = 0; i < pipeline->worker_count; i++)
         worker_look_for_room(&loop->workers[pipeline->worker_first + i]);
+}
+
+bool pipeline_is_full(struct loop *loop, struct pipeline *pipeline)
+{
+    rooms_look(loop, pipeline);
+    return pipeline->queue_count >= loop->config->queue_count_max && !least_loaded(loop, pipeline);
 }
 
 void pipeline_schedule(struct loop *loop, struct pipeline *pipeline)
@@ -126,102 +129,4 @@ uint32_t pipeline_retry_after_s(const struct loop *loop, const struct pipeline *
     if (wait_s < 1)
         return 1;
     return wait_s > 60 ? 60 : (uint32_t)(wait_s + 0.999);
-}
-
-/* A worker that runs or will run soon: not one that failed again and again. */
-static bool worker_is_hopeful(const struct worker *worker)
-{
-    switch (worker->state) {
-    case WORKER_EMPTY:
-    case WORKER_DYING:
-    case WORKER_STARTING:
-    case WORKER_LOADED:
-        return worker->failure_streak < FAILURE_STREAK_MAX;
-    case WORKER_READY:
-    case WORKER_RETIRING:
-        return true;
-    case WORKER_STOPPING:
-    case WORKER_STATE_COUNT:
-        break;
-    }
-    return false;
-}
-
-static bool has_hope(const struct loop *loop, const struct pipeline *pipeline)
-{
-    for (uint32_t i = 0; i < pipeline->worker_count; i++)
-        if (worker_is_hopeful(&loop->workers[pipeline->worker_first + i]))
-            return true;
-    return false;
-}
-
-static bool refuse(struct run_failure *out, int status, enum error_type type, const char *state,
-                   uint32_t retry_after_s, const char *message)
-{
-    *out = (struct run_failure){.type = type,
-                                .status = status,
-                                .state = state,
-                                .retry_after_s = retry_after_s,
-                                .message = message,
-                                .message_count = strlen(message)};
-    return true;
-}
-
-/* The pipeline's own failure is the reason. */
-static bool refuse_failed(struct run_failure *out, int status, const char *state,
-                          uint32_t retry_after_s, const struct pipeline *pipeline)
-{
-    refuse(out, status, pipeline->failure_type, state, retry_after_s, pipeline->failure);
-    out->traceback = pipeline->traceback;
-    out->traceback_count = pipeline->traceback_count;
-    return true;
-}
-
-bool pipeline_refuses(struct loop *loop, struct pipeline *pipeline, struct run_failure *failure)
-{
-    static const char none[] = "no_resources_available";
-    if (loop->state != LOOP_SERVING)
-        return refuse(failure, 503, ERROR_UNKNOWN, none, 5, "the server is stopping");
-    if (pipeline_ready_count(loop, pipeline) == 0 &&
-        (!pipeline->was_ready || !has_hope(loop, pipeline))) {
-        if (pipeline->failure[0] != '\0' && !pipeline->was_ready)
-            return refuse_failed(failure, 500, NULL, 0, pipeline);
-        if (!pipeline->was_ready)
-            return refuse(failure, 503, ERROR_LOADING, none, 1, "the pipeline is still loading");
-        if (pipeline->failure[0] != '\0')
-            return refuse_failed(failure, 503, none, 10, pipeline);
-        return refuse(failure, 503, ERROR_UNKNOWN, none, 10, "no worker is ready");
-    }
-    rooms_look(loop, pipeline);
-    if (pipeline->queue_count >= loop->config->queue_count_max && !least_loaded(loop, pipeline))
-        return refuse(failure, 429, ERROR_UNKNOWN, none, pipeline_retry_after_s(loop, pipeline),
-                      "the queue of this pipeline is full");
-    return false;
-}
-
-void pipeline_fail_queue(struct loop *loop, struct pipeline *pipeline,
-                         const struct run_failure *failure)
-{
-    while (pipeline->queue_first)
-        run_worker_lost(loop, pipeline->queue_first, failure);
-}
-
-void pipeline_note_failure(struct pipeline *pipeline, enum error_type type, const char *text,
-                           size_t count)
-{
-    if (count > sizeof(pipeline->failure) - 1)
-        count = sizeof(pipeline->failure) - 1;
-    pipeline->failure_type = type;
-    memcpy(pipeline->failure, text, count);
-    pipeline->failure[count] = '\0';
-    free(pipeline->traceback);
-    pipeline->traceback = NULL;
-    pipeline->traceback_count = 0;
-}
-
-void pipeline_note_traceback(struct pipeline *pipeline, const char *text, size_t count)
-{
-    mr_assert(!pipeline->traceback);
-    pipeline->traceback = text_duplicate(text, count);
-    pipeline->traceback_count = pipeline->traceback ? count : 0;
 }

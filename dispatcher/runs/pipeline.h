@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pipeline.h - one served pipeline: its variables, its workers, its bounded queue.
+ *
+ * pipeline_health.h says whether it takes runs.
  */
 #ifndef DISPATCHER_PIPELINE_H
 #define DISPATCHER_PIPELINE_H
@@ -9,6 +11,8 @@
 #include <stdint.h>
 
 #include "dispatcher/cli/config.h"
+#include "dispatcher/runs/pipeline_fsm.h"
+#include "dispatcher/runs/pipeline_health.h"
 #include "dispatcher/runs/run.h"
 #include "dispatcher/api/variables.h"
 #include "dispatcher/workers/worker_end.h"
@@ -23,7 +27,8 @@ struct pipeline {
     struct variables variables;
     bool is_known;    /* variables were learnt from a HELLO */
     bool cannot_load; /* its source is not what it should be; trying again is of little use */
-    bool was_ready;   /* a worker has been ready once: what is missing now comes back soon */
+    enum pipeline_state state;
+    struct timer timer; /* of a trial */
 
     struct run *queue_first, *queue_last;
     uint32_t queue_count;
@@ -31,7 +36,8 @@ struct pipeline {
     /* The last reason why a worker did not load or start, for clients; "" when one is fine. */
     enum error_type failure_type;
     char failure[ERROR_MESSAGE_BYTES_MAX];
-    char *traceback; /* that came with it; owned; NULL: none */
+    char refusal[ERROR_MESSAGE_BYTES_MAX + 256]; /* what clients are told of it meanwhile */
+    char *traceback;                             /* that came with it; owned; NULL: none */
     size_t traceback_count;
 
     double service_ms; /* moving average of a run's time on a slot */
@@ -56,19 +62,7 @@ uint32_t pipeline_ready_count(const struct loop *loop, const struct pipeline *pi
 /* Seconds after which a place in the queue may be free, from the measured service time: 1 .. 60. */
 uint32_t pipeline_retry_after_s(const struct loop *loop, const struct pipeline *pipeline);
 
-/* Why a run could not start now, as what its client is told; false when it could or may wait. */
-bool pipeline_refuses(struct loop *loop, struct pipeline *pipeline, struct run_failure *failure);
-
-/* Keeps why a worker did not load, start or live, for clients; cut to the room there is. The
- * traceback of an earlier failure goes. */
-void pipeline_note_failure(struct pipeline *pipeline, enum error_type type, const char *text,
-                           size_t count);
-
-/* Adds a copy of where that was; without memory it is left out. */
-void pipeline_note_traceback(struct pipeline *pipeline, const char *text, size_t count);
-
-/* Answers every run that waits: no worker will come for it. */
-void pipeline_fail_queue(struct loop *loop, struct pipeline *pipeline,
-                         const struct run_failure *failure);
+/* No free slot, and no place in the queue. */
+bool pipeline_is_full(struct loop *loop, struct pipeline *pipeline);
 
 #endif

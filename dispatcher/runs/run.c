@@ -208,7 +208,6 @@ static void act_complete(struct loop *loop, struct run *run)
     double took_ms = (double)(loop->now_ms - run->started_ms);
     pipeline->service_ms +=
         (took_ms - pipeline->service_ms) / (pipeline->completed_count < 8 ? 2.0 : 16.0);
-    worker_of(loop, run)->failure_streak = 0;
     account(loop, run, NULL);
     if (run->conn_attached)
         line_complete(loop, run);
@@ -335,13 +334,21 @@ void run_chunk(struct loop *loop, struct run *run, const uint8_t *payload, size_
         line_now(loop, run, payload, bytes);
 }
 
+/* Also of a run whose client was answered long ago. */
+static void note_finished(struct loop *loop, struct run *run)
+{
+    pipeline_run_finished(loop, pipeline_of(loop, run), worker_of(loop, run));
+}
+
 void run_end(struct loop *loop, struct run *run)
 {
+    note_finished(loop, run);
     step(loop, run, RUN_EV_END, NULL);
 }
 
 void run_error(struct loop *loop, struct run *run, const struct run_failure *failure)
 {
+    note_finished(loop, run);
     step(loop, run, RUN_EV_ERROR, failure);
 }
 

@@ -80,7 +80,7 @@ static void on_failed(struct loop *loop, struct worker *worker, const uint8_t *b
     }
     struct pipeline *pipeline = pipeline_of(loop, worker);
     worker->has_said_why = true;
-    pipeline_note_failure(pipeline, failure.type, failure.message, failure.message_count);
+    pipeline_note_failure(loop, pipeline, failure.type, failure.message, failure.message_count);
     log_text(&loop->log, LEVEL_ERROR, "pipeline_failed", failure.message, failure.message_count,
              "pipeline=%s worker=%u type=%s", pipeline->config->pointer, worker->number,
              error_type_name(failure.type));

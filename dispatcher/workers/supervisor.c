@@ -35,6 +35,8 @@ static void act_spawn(struct loop *loop, struct worker *worker)
     worker->generation++;
     loop->metrics.worker_start_count++;
     worker->started_ms = loop->now_ms;
+    worker->ready_ms = 0;
+    worker->has_said_why = false;
     int rc = worker_start(loop, worker);
     if (rc == 0) {
         log_line(&loop->log, LEVEL_DEBUG, "worker_start", "pipeline=%s worker=%u pid=%d",
@@ -51,20 +53,10 @@ static void back_off(struct loop *loop, struct worker *worker)
 {
     uint32_t shift = worker->failure_streak < 16 ? worker->failure_streak : 16;
     uint64_t wait_ms = (uint64_t)WORKER_BACKOFF_MS_MIN << shift;
-    if (wait_ms > WORKER_BACKOFF_MS_MAX)
-        wait_ms = WORKER_BACKOFF_MS_MAX;
+    if (wait_ms > loop->config->quarantine_retry_ms)
+        wait_ms = loop->config->quarantine_retry_ms;
     worker->failure_streak++;
     timer_set(&loop->timers, &worker->timer, loop->now_ms + wait_ms);
-}
-
-/* Nobody who waits may wait for a worker that will not come. */
-static void answer_waiting(struct loop *loop, struct pipeline *pipeline)
-{
-    struct run_failure failure;
-    if (pipeline->queue_count == 0 || pipeline_ready_count(loop, pipeline) > 0)
-        return;
-    if (pipeline_refuses(loop, pipeline, &failure) && failure.status != 429)
-        pipeline_fail_queue(loop, pipeline, &failure);
 }
 
 /* ---- ends ---------------------------------------------------------------------------------- */
@@ -117,11 +109,9 @@ static void restart_later(struct loop *loop, struct worker *worker, const char *
     struct pipeline *pipeline = pipeline_of(loop, worker);
     worker->restart_count++;
     pipeline->restart_counts[worker->end]++;
-    if (pipeline->failure[0] == '\0')
-        pipeline_note_failure(pipeline, pipeline->was_ready ? ERROR_PIPELINE : ERROR_STARTUP,
-                              reason, strlen(reason));
+    pipeline_worker_died(loop, pipeline, worker,
+                         worker->ready_ms > 0 ? ERROR_PIPELINE : ERROR_STARTUP, reason);
     back_off(loop, worker);
-    answer_waiting(loop, pipeline);
 }
 
 static void act_reclaim(struct loop *loop, struct worker *worker, const char *reason)
@@ -199,9 +189,9 @@ static void act_serve(struct loop *loop, struct worker *worker)
 {
     struct pipeline *pipeline = pipeline_of(loop, worker);
     timer_clear(&loop->timers, &worker->timer);
-    pipeline->was_ready = true;
+    worker->ready_ms = loop->now_ms;
     pipeline->cannot_load = false;
-    pipeline->failure[0] = '\0';
+    pipeline_served(loop, pipeline);
     log_line(&loop->log, LEVEL_INFO, "worker_ready", "pipeline=%s worker=%u pid=%d ms=%llu",
              pipeline->config->pointer, worker->number, (int)worker->pid,
              (unsigned long long)(loop->now_ms - worker->started_ms));
@@ -221,10 +211,9 @@ void supervisor_event(struct loop *loop, struct worker *worker, enum worker_even
         log_line(&loop->log, LEVEL_ERROR, "worker_start_failed",
                  "pipeline=%s worker=%u reason=\"%s\"", pipeline_of(loop, worker)->config->pointer,
                  worker->number, reason);
-        pipeline_note_failure(pipeline_of(loop, worker), ERROR_STARTUP, reason, strlen(reason));
         pipeline_of(loop, worker)->restart_counts[WORKER_END_NOT_STARTED]++;
+        pipeline_worker_died(loop, pipeline_of(loop, worker), worker, ERROR_STARTUP, reason);
         back_off(loop, worker);
-        answer_waiting(loop, pipeline_of(loop, worker));
         break;
     case WORKER_ACT_SERVE:
         act_serve(loop, worker);
@@ -256,6 +245,7 @@ void supervisor_event(struct loop *loop, struct worker *worker, enum worker_even
     case WORKER_ACT_COUNT:
         mr_unreachable("unreachable");
     }
+    pipeline_review(loop, pipeline_of(loop, worker));
 }
 
 /* ---- completions and timers -------------------------------------------------------------------

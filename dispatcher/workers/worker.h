@@ -77,7 +77,9 @@ struct worker {
 
     struct timer timer; /* back-off, start timeout, grace to stop or die, after a hang-up */
     uint64_t started_ms;
-    uint32_t failure_streak; /* starts in a row without a completed run */
+    uint64_t ready_ms;       /* when this process was; 0: it is not yet */
+    uint32_t failure_streak; /* starts in a row without a finished run: for the back-off */
+    uint32_t death_streak;   /* deaths in a row, likewise: for the quarantine */
     uint64_t restart_count;
     uint64_t run_count;  /* ended on this process */
     uint64_t memory_ms;  /* when its size was looked at */

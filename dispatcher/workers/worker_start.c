@@ -151,7 +151,7 @@ static void watch(struct loop *loop, struct worker *worker)
     worker->bell = (struct doorbell){&segment->header->worker_bell, worker->bell_fd};
     worker->own_bell = (struct doorbell){&segment->header->dispatcher_bell, worker->own_bell_fd};
     worker->is_corrupt = worker->is_full = false;
-    worker->was_oom = worker->has_said_why = false;
+    worker->was_oom = false;
     worker->news = 0;
     worker->crash = (struct crash_report){0};
     worker->run_count = 0;

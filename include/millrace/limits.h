@@ -66,6 +66,7 @@
 #define WORKER_COUNT_MAX 256u
 #define WORKER_START_TIMEOUT_MS 600000u
 #define WORKER_BACKOFF_MS_MIN 50u
-#define WORKER_BACKOFF_MS_MAX 30000u
+#define WORKER_BACKOFF_MS_MAX 30000u /* and how long a trial after the quarantine lasts */
+#define WORKER_QUARANTINE_AFTER 4u
 
 #endif

@@ -238,8 +238,227 @@ static void nobody_waits_for_a_worker_that_fails_again_and_again(void **state)
     assert_int_equal(pipeline()->queue_count, 1);
     stage_later(60000 / 2);
     stage_exit(0, CLD_KILLED, SIGSEGV);
-    expect_refusal(client, 503, "Retry-After: 10\r\n", "no_resources_available", "SIGSEGV");
-    expect_refusal(ask(), 503, "Retry-After: 10\r\n", "no_resources_available", "SIGSEGV");
+    expect_refusal(client, 503, "Retry-After: 1\r\n", "no_resources_available", "SIGSEGV");
+    expect_refusal(ask(), 503, "Retry-After: 1\r\n", "no_resources_available", "SIGSEGV");
+    assert_int_equal(pipeline()->state, PIPELINE_QUARANTINED);
+}
+
+static void expect_quarantine(uint32_t client)
+{
+    expect_refusal(client, 503, "Retry-After: ", "no_resources_available",
+                   "the pipeline is quarantined: each of its workers died 4 times in a row without "
+                   "finishing a run; the last time: the worker process was killed by signal 11");
+}
+
+static void revive(uint32_t worker)
+{
+    stage_later(60000);
+    stage_hello(worker);
+    stage_settle();
+}
+
+static void who_comes_back_in_quarantine_gets_one_run_at_a_time_to_prove_itself(void **state)
+{
+    (void)state;
+    die(0, 4);
+    die(1, 4);
+    assert_int_equal(pipeline()->state, PIPELINE_QUARANTINED);
+    revive(0);
+    assert_int_equal(pipeline()->state, PIPELINE_TRIAL);
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    expect_quarantine(ask()); /* although there is a free slot */
+    stage_run_number(&run);
+    stage_settle();
+    assert_int_equal(pipeline()->state, PIPELINE_TRIAL);
+    stage_run_end(&run);
+    stage_settle();
+    assert_int_equal(pipeline()->state, PIPELINE_READY);
+    for (int i = 0; i < 4; i++)
+        ask();
+    assert_int_equal(stage.loop->workers[0].active_count, 2);
+    assert_int_equal(pipeline()->queue_count, 2);
+}
+
+static void a_run_that_fails_by_the_workers_own_word_proves_it_too(void **state)
+{
+    (void)state;
+    die(0, 4);
+    die(1, 4);
+    revive(0);
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    stage_run_put(&run, RECORD_ERROR, 0, "\x93\x04\xa3why\xc0", 7);
+    stage_settle();
+    assert_int_equal(pipeline()->state, PIPELINE_READY);
+    assert_int_equal(stage.loop->workers[0].death_streak, 0);
+}
+
+static void a_trial_that_goes_wrong_is_over(void **state)
+{
+    (void)state;
+    die(0, 4);
+    die(1, 4);
+    revive(0);
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    stage_exit(0, CLD_KILLED, SIGSEGV);
+    stage_settle();
+    assert_non_null(strstr(answer_to(run.client)->lines[0], "signal 11"));
+    assert_int_equal(pipeline()->state, PIPELINE_QUARANTINED);
+    expect_quarantine(ask());
+}
+
+static void a_worker_that_is_only_ready_ends_the_quarantine_until_the_next_death(void **state)
+{
+    (void)state;
+    stage.config.quarantine_retry_ms = 20000;
+    die(0, 4);
+    die(1, 4);
+    revive(0);
+    stage_later(19999);
+    assert_int_equal(pipeline()->state, PIPELINE_TRIAL);
+    stage_later(1);
+    assert_int_equal(pipeline()->state, PIPELINE_READY);
+    for (int i = 0; i < 3; i++)
+        ask();
+    stage_exit(1, CLD_KILLED, SIGSEGV); /* the other one starts in vain, and changes nothing */
+    stage_settle();
+    assert_int_equal(pipeline()->state, PIPELINE_READY);
+    assert_int_equal(pipeline()->queue_count, 1);
+    die(0, 1);
+    assert_int_equal(pipeline()->state, PIPELINE_QUARANTINED);
+}
+
+/* The trial of one worker is not over when another one has been ready for a moment. */
+static void the_time_of_a_trial_is_that_of_one_worker(void **state)
+{
+    (void)state;
+    stage.config.quarantine_retry_ms = 20000;
+    die(0, 4);
+    die(1, 4);
+    revive(0);
+    stage_later(15000);
+    stage_hello(1);
+    stage_settle();
+    die(0, 1);
+    assert_int_equal(pipeline()->state, PIPELINE_TRIAL);
+    stage_later(19999);
+    assert_int_equal(pipeline()->state, PIPELINE_TRIAL);
+    stage_later(1);
+    assert_int_equal(pipeline()->state, PIPELINE_READY);
+}
+
+/* One of them is always ready, and every run kills its worker. */
+static void workers_that_take_turns_at_dying_are_quarantined_too(void **state)
+{
+    (void)state;
+    uint32_t waiting[2];
+    die(0, 4);
+    die(1, 3);
+    assert_int_equal(pipeline()->state, PIPELINE_RESTARTING);
+    revive(0);
+    assert_int_equal(pipeline()->state, PIPELINE_READY);
+    for (int i = 0; i < 2; i++)
+        stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    for (int i = 0; i < 2; i++)
+        waiting[i] = ask();
+    stage_exit(1, CLD_KILLED, SIGSEGV); /* it was starting */
+    stage_settle();
+    assert_int_equal(pipeline()->state, PIPELINE_TRIAL);
+    for (int i = 0; i < 2; i++)
+        expect_quarantine(waiting[i]);
+}
+
+static void all_workers_killed_at_once_are_no_reason_for_a_quarantine(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 3; i++) {
+        stage_exit(0, CLD_KILLED, SIGKILL);
+        stage_exit(1, CLD_KILLED, SIGKILL);
+        stage_settle();
+        assert_int_equal(pipeline()->state, PIPELINE_RESTARTING);
+        revive(0);
+        stage_hello(1);
+        stage_settle();
+        assert_int_equal(pipeline()->state, PIPELINE_READY);
+    }
+}
+
+static void a_quarantined_pipeline_says_when_its_next_worker_comes(void **state)
+{
+    (void)state;
+    stage_close();
+    stage_open(&(struct stage_options){.queue_count_max = 3});
+    die(0, 10);
+    /* 50 ms, doubled nine times, is 25.6 s. */
+    expect_refusal(ask(), 503, "Retry-After: 26\r\n", "no_resources_available", "quarantined");
+    stage_later(25000);
+    expect_refusal(ask(), 503, "Retry-After: 1\r\n", "no_resources_available", "quarantined");
+}
+
+static void without_a_quarantine_who_waits_goes_on_waiting(void **state)
+{
+    (void)state;
+    stage_close();
+    stage_open(&(struct stage_options){.queue_count_max = 3});
+    stage.config.quarantine_after = 0;
+    die(0, 10);
+    assert_int_equal(pipeline()->state, PIPELINE_RESTARTING);
+    ask();
+    assert_int_equal(pipeline()->queue_count, 1);
+}
+
+static void a_pipeline_that_crashes_at_every_start_is_quarantined(void **state)
+{
+    (void)state;
+    stage_close();
+    stage_open(&(struct stage_options){.no_hello = true});
+    for (int i = 0; i < 3; i++) {
+        stage_exit(0, CLD_KILLED, SIGSEGV);
+        stage_settle();
+        expect_refusal(ask(), 500, NULL, "\"failed\"", "\"type\":\"startup_error\"");
+        stage_later(60000);
+    }
+    stage_exit(0, CLD_KILLED, SIGSEGV);
+    stage_settle();
+    expect_quarantine(ask());
+}
+
+static void a_pipeline_that_says_why_it_does_not_start_is_failed_for_ever(void **state)
+{
+    (void)state;
+    stage_close();
+    stage_open(&(struct stage_options){.no_hello = true});
+    for (int i = 0; i < 10; i++) {
+        stage_message(0, MESSAGE_FAILED, FAILED_BODY("gone"), sizeof(FAILED_BODY("gone")) - 1);
+        stage_pass();
+        stage_exit(0, CLD_EXITED, WORKER_EXIT_STARTUP);
+        stage_settle();
+        assert_int_equal(pipeline()->state, PIPELINE_FAILED);
+        stage_later(60000);
+    }
+    expect_refusal(ask(), 500, NULL, "\"failed\"", "gone");
+    stage_hello(0);
+    stage_settle();
+    assert_int_equal(pipeline()->state, PIPELINE_READY);
+}
+
+/* Something it needs was taken away from under it. */
+static void a_pipeline_that_was_ready_and_does_not_start_again_is_quarantined(void **state)
+{
+    (void)state;
+    stage_close();
+    stage_open(&(struct stage_options){.queue_count_max = 3});
+    die(0, 1);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(pipeline()->state, PIPELINE_RESTARTING);
+        stage_later(60000);
+        stage_message(0, MESSAGE_FAILED, FAILED_BODY("gone"), sizeof(FAILED_BODY("gone")) - 1);
+        stage_pass();
+        stage_exit(0, CLD_EXITED, WORKER_EXIT_STARTUP);
+        stage_settle();
+    }
+    expect_refusal(ask(), 503, "Retry-After: 1\r\n", "no_resources_available",
+                   "\"type\":\"startup_error\"");
+    expect_refusal(ask(), 503, "Retry-After: 1\r\n", "no_resources_available", "gone");
 }
 
 static void while_another_worker_is_ready_the_dead_one_is_not_missed(void **state)
@@ -350,6 +569,18 @@ int main(void)
         PIPELINE_TEST(a_pipeline_that_does_not_start_says_why),
         PIPELINE_TEST(who_waits_for_a_worker_that_comes_back_is_served),
         PIPELINE_TEST(nobody_waits_for_a_worker_that_fails_again_and_again),
+        PIPELINE_TEST(who_comes_back_in_quarantine_gets_one_run_at_a_time_to_prove_itself),
+        PIPELINE_TEST(a_run_that_fails_by_the_workers_own_word_proves_it_too),
+        PIPELINE_TEST(a_trial_that_goes_wrong_is_over),
+        PIPELINE_TEST(a_worker_that_is_only_ready_ends_the_quarantine_until_the_next_death),
+        PIPELINE_TEST(the_time_of_a_trial_is_that_of_one_worker),
+        PIPELINE_TEST(workers_that_take_turns_at_dying_are_quarantined_too),
+        PIPELINE_TEST(all_workers_killed_at_once_are_no_reason_for_a_quarantine),
+        PIPELINE_TEST(a_quarantined_pipeline_says_when_its_next_worker_comes),
+        PIPELINE_TEST(without_a_quarantine_who_waits_goes_on_waiting),
+        PIPELINE_TEST(a_pipeline_that_crashes_at_every_start_is_quarantined),
+        PIPELINE_TEST(a_pipeline_that_says_why_it_does_not_start_is_failed_for_ever),
+        PIPELINE_TEST(a_pipeline_that_was_ready_and_does_not_start_again_is_quarantined),
         PIPELINE_TEST(while_another_worker_is_ready_the_dead_one_is_not_missed),
         PIPELINE_TEST(a_worker_with_a_broken_request_ring_costs_no_run),
         PIPELINE_TEST(a_worker_without_room_is_left_out_until_it_has_some),

@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "dispatcher/runs/pipeline_fsm.h"
 #include "dispatcher/runs/run_fsm.h"
 #include "dispatcher/loop/text.h"
 #include "dispatcher/workers/worker_fsm.h"
@@ -102,7 +103,7 @@ static void words_table(struct text *out, const char *what, const struct word *w
                  words[i].meaning);
 }
 
-/* ---- the two tables of transitions ---- */
+/* ---- the tables of transitions ---- */
 
 /* A machine as text, so that both are drawn by the same code. */
 struct machine {
@@ -111,6 +112,7 @@ struct machine {
     const char *(*event_name)(unsigned event);
     /* The action's name, NULL where there is no such cell; *next is set. */
     const char *(*cell)(unsigned state, unsigned event, unsigned *next);
+    bool is_endless;
 };
 
 static const char *run_state_text(unsigned state)
@@ -147,21 +149,53 @@ static const char *worker_cell_text(unsigned state, unsigned event, unsigned *ne
     return step.action == WORKER_ACT_INVALID ? NULL : worker_action_name(step.action);
 }
 
-static const struct machine run_machine = {RUN_STATE_COUNT, RUN_EV_COUNT, run_state_text,
-                                           run_event_text, run_cell_text};
-static const struct machine worker_machine = {
-    WORKER_STATE_COUNT, WORKER_EV_COUNT, worker_state_text, worker_event_text, worker_cell_text};
+static const char *pipeline_state_text(unsigned state)
+{
+    return pipeline_state_name((enum pipeline_state)state);
+}
 
-/* State 0 is where a life begins and ends. */
+static const char *pipeline_event_text(unsigned event)
+{
+    return pipeline_event_name((enum pipeline_event)event);
+}
+
+static const char *pipeline_cell_text(unsigned state, unsigned event, unsigned *next)
+{
+    struct pipeline_step step =
+        pipeline_fsm_cell((enum pipeline_state)state, (enum pipeline_event)event);
+    *next = step.next;
+    return step.action == PIPELINE_ACT_INVALID ? NULL : pipeline_action_name(step.action);
+}
+
+static const struct machine run_machine = {.state_count = RUN_STATE_COUNT,
+                                           .event_count = RUN_EV_COUNT,
+                                           .state_name = run_state_text,
+                                           .event_name = run_event_text,
+                                           .cell = run_cell_text};
+static const struct machine worker_machine = {.state_count = WORKER_STATE_COUNT,
+                                              .event_count = WORKER_EV_COUNT,
+                                              .state_name = worker_state_text,
+                                              .event_name = worker_event_text,
+                                              .cell = worker_cell_text};
+static const struct machine pipeline_machine = {.state_count = PIPELINE_STATE_COUNT,
+                                                .event_count = PIPELINE_EV_COUNT,
+                                                .state_name = pipeline_state_text,
+                                                .event_name = pipeline_event_text,
+                                                .cell = pipeline_cell_text,
+                                                .is_endless = true};
+
+/* State 0 is where a life begins and ends; one without an end only begins there. */
 static const char *node(const struct machine *machine, unsigned state)
 {
-    return state == 0 ? "[*]" : machine->state_name(state);
+    return state == 0 && !machine->is_endless ? "[*]" : machine->state_name(state);
 }
 
 /* One arrow for each pair of states and action, with all events that take it. */
 static void diagram(struct text *out, const struct machine *machine)
 {
     text_add(out, "```mermaid\nstateDiagram-v2\n");
+    if (machine->is_endless)
+        text_add(out, "    [*] --> %s\n", machine->state_name(0));
     for (unsigned state = 0; state < machine->state_count; state++) {
         for (unsigned event = 0; event < machine->event_count; event++) {
             unsigned next, other;
@@ -296,6 +330,29 @@ static void make_worker_words(struct text *out)
     machine_words(out, "dispatcher/workers/worker_fsm.h", "action", "worker_action", "WORKER_ACT_");
 }
 
+static void make_pipeline_states(struct text *out)
+{
+    machine_words(out, "dispatcher/runs/pipeline_fsm.h", "state", "pipeline_state", "PIPELINE_");
+}
+
+static void make_pipeline_diagram(struct text *out)
+{
+    diagram(out, &pipeline_machine);
+}
+
+static void make_pipeline_table(struct text *out)
+{
+    table(out, &pipeline_machine);
+}
+
+static void make_pipeline_words(struct text *out)
+{
+    const char *path = "dispatcher/runs/pipeline_fsm.h";
+    machine_words(out, path, "event", "pipeline_event", "PIPELINE_EV_");
+    text_add(out, "\n");
+    machine_words(out, path, "action", "pipeline_action", "PIPELINE_ACT_");
+}
+
 static void make_slot_diagram(struct text *out)
 {
     slot_arrows(out, "```mermaid\nstateDiagram-v2\n    [*] --> free\n", NULL);
@@ -329,6 +386,10 @@ static const struct block {
     {"worker diagram", make_worker_diagram},
     {"worker table", make_worker_table},
     {"worker words", make_worker_words},
+    {"pipeline states", make_pipeline_states},
+    {"pipeline diagram", make_pipeline_diagram},
+    {"pipeline table", make_pipeline_table},
+    {"pipeline words", make_pipeline_words},
     {"slot diagram", make_slot_diagram},
     {"slot table", make_slot_table},
     {"connection states", make_connection_states},

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* pipeline_fsm.c - the pipeline table. */
+#include "dispatcher/runs/pipeline_fsm.h"
+
+#include "millrace/check.h"
+
+/* clang-format off */
+static const struct pipeline_step steps[PIPELINE_STATE_COUNT][PIPELINE_EV_COUNT] = {
+    [PIPELINE_LOADING] = {
+        [PIPELINE_EV_SERVED]   = {PIPELINE_READY,       PIPELINE_ACT_OPEN},
+        [PIPELINE_EV_FAILED]   = {PIPELINE_FAILED,      PIPELINE_ACT_NONE},
+        [PIPELINE_EV_LOST]     = {PIPELINE_LOADING,     PIPELINE_ACT_NONE},
+        [PIPELINE_EV_GIVEN_UP] = {PIPELINE_QUARANTINED, PIPELINE_ACT_CLOSE},
+    },
+    [PIPELINE_FAILED] = {
+        [PIPELINE_EV_SERVED]   = {PIPELINE_READY,       PIPELINE_ACT_OPEN},
+        [PIPELINE_EV_FAILED]   = {PIPELINE_FAILED,      PIPELINE_ACT_NONE},
+        [PIPELINE_EV_LOST]     = {PIPELINE_FAILED,      PIPELINE_ACT_NONE},
+        [PIPELINE_EV_GIVEN_UP] = {PIPELINE_QUARANTINED, PIPELINE_ACT_CLOSE},
+    },
+    [PIPELINE_READY] = {
+        [PIPELINE_EV_SERVED]   = {PIPELINE_READY,       PIPELINE_ACT_OPEN},
+        /* Others are ready, or LOST follows. */
+        [PIPELINE_EV_FAILED]   = {PIPELINE_READY,       PIPELINE_ACT_NONE},
+        [PIPELINE_EV_LOST]     = {PIPELINE_RESTARTING,  PIPELINE_ACT_NONE},
+        [PIPELINE_EV_DOUBTED]  = {PIPELINE_TRIAL,       PIPELINE_ACT_DOUBT},
+        [PIPELINE_EV_GIVEN_UP] = {PIPELINE_QUARANTINED, PIPELINE_ACT_CLOSE},
+        [PIPELINE_EV_PROVED]   = {PIPELINE_READY,       PIPELINE_ACT_NONE},
+    },
+    [PIPELINE_RESTARTING] = {
+        [PIPELINE_EV_SERVED]   = {PIPELINE_READY,       PIPELINE_ACT_OPEN},
+        [PIPELINE_EV_FAILED]   = {PIPELINE_RESTARTING,  PIPELINE_ACT_NONE},
+        [PIPELINE_EV_LOST]     = {PIPELINE_RESTARTING,  PIPELINE_ACT_NONE},
+        [PIPELINE_EV_GIVEN_UP] = {PIPELINE_QUARANTINED, PIPELINE_ACT_CLOSE},
+        /* By a worker that retires, or in the last words of one that died. */
+        [PIPELINE_EV_PROVED]   = {PIPELINE_RESTARTING,  PIPELINE_ACT_NONE},
+    },
+    [PIPELINE_QUARANTINED] = {
+        [PIPELINE_EV_SERVED]   = {PIPELINE_TRIAL,       PIPELINE_ACT_TRY},
+        [PIPELINE_EV_FAILED]   = {PIPELINE_QUARANTINED, PIPELINE_ACT_NONE},
+        [PIPELINE_EV_LOST]     = {PIPELINE_QUARANTINED, PIPELINE_ACT_NONE},
+        [PIPELINE_EV_GIVEN_UP] = {PIPELINE_QUARANTINED, PIPELINE_ACT_NONE},
+        [PIPELINE_EV_PROVED]   = {PIPELINE_RESTARTING,  PIPELINE_ACT_RELEASE},
+    },
+    [PIPELINE_TRIAL] = {
+        [PIPELINE_EV_SERVED]   = {PIPELINE_TRIAL,       PIPELINE_ACT_NONE},
+        [PIPELINE_EV_FAILED]   = {PIPELINE_TRIAL,       PIPELINE_ACT_NONE},
+        [PIPELINE_EV_LOST]     = {PIPELINE_QUARANTINED, PIPELINE_ACT_REFUSE},
+        [PIPELINE_EV_DOUBTED]  = {PIPELINE_TRIAL,       PIPELINE_ACT_NONE},
+        [PIPELINE_EV_GIVEN_UP] = {PIPELINE_QUARANTINED, PIPELINE_ACT_REFUSE},
+        [PIPELINE_EV_PROVED]   = {PIPELINE_READY,       PIPELINE_ACT_RELEASE},
+    },
+};
+/* clang-format on */
+
+static const char *const state_names[PIPELINE_STATE_COUNT] = {
+    [PIPELINE_LOADING] = "loading",
+    [PIPELINE_FAILED] = "failed",
+    [PIPELINE_READY] = "ready",
+    [PIPELINE_RESTARTING] = "restarting",
+    [PIPELINE_QUARANTINED] = "quarantined",
+    [PIPELINE_TRIAL] = "trial",
+};
+
+static const char *const event_names[PIPELINE_EV_COUNT] = {
+    [PIPELINE_EV_SERVED] = "served",     [PIPELINE_EV_FAILED] = "failed",
+    [PIPELINE_EV_LOST] = "lost",         [PIPELINE_EV_DOUBTED] = "doubted",
+    [PIPELINE_EV_GIVEN_UP] = "given_up", [PIPELINE_EV_PROVED] = "proved",
+};
+
+static const char *const action_names[PIPELINE_ACT_COUNT] = {
+    [PIPELINE_ACT_INVALID] = "invalid", [PIPELINE_ACT_NONE] = "none",
+    [PIPELINE_ACT_OPEN] = "open",       [PIPELINE_ACT_CLOSE] = "close",
+    [PIPELINE_ACT_DOUBT] = "doubt",     [PIPELINE_ACT_TRY] = "try",
+    [PIPELINE_ACT_REFUSE] = "refuse",   [PIPELINE_ACT_RELEASE] = "release",
+};
+
+struct pipeline_step pipeline_fsm_cell(enum pipeline_state state, enum pipeline_event event)
+{
+    mr_assert(state < PIPELINE_STATE_COUNT);
+    mr_assert(event < PIPELINE_EV_COUNT);
+    return steps[state][event];
+}
+
+struct pipeline_step pipeline_fsm_step(enum pipeline_state state, enum pipeline_event event)
+{
+    struct pipeline_step step = pipeline_fsm_cell(state, event);
+    if (step.action == PIPELINE_ACT_INVALID) {
+        fprintf(stderr, "millrace: pipeline table: no step for %s in %s\n", event_names[event],
+                state_names[state]);
+        abort();
+    }
+    return step;
+}
+
+const char *pipeline_state_name(enum pipeline_state state)
+{
+    return state < PIPELINE_STATE_COUNT ? state_names[state] : "?";
+}
+
+const char *pipeline_event_name(enum pipeline_event event)
+{
+    return event < PIPELINE_EV_COUNT ? event_names[event] : "?";
+}
+
+const char *pipeline_action_name(enum pipeline_action action)
+{
+    return action < PIPELINE_ACT_COUNT ? action_names[action] : "?";
+}

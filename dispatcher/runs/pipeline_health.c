@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/* pipeline_health.c - states of pipelines, reasons, refusals. */
+#include "dispatcher/runs/pipeline_health.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/loop/loop.h"
+
+#define STOPPING_RETRY_AFTER_S 5u
+
+/* ---- reasons ------------------------------------------------------------------------------- */
+
+static bool refuse(struct run_failure *out, int status, enum error_type type, const char *state,
+                   uint32_t retry_after_s, const char *message)
+{
+    *out = (struct run_failure){.type = type,
+                                .status = status,
+                                .state = state,
+                                .retry_after_s = retry_after_s,
+                                .message = message,
+                                .message_count = strlen(message)};
+    return true;
+}
+
+/* The pipeline's own failure is the reason. */
+static bool refuse_failed(struct run_failure *out, int status, const char *state,
+                          uint32_t retry_after_s, const struct pipeline *pipeline,
+                          const char *message)
+{
+    refuse(out, status, pipeline->failure_type, state, retry_after_s, message);
+    out->traceback = pipeline->traceback;
+    out->traceback_count = pipeline->traceback_count;
+    return true;
+}
+
+/* Seconds until the next process of the pipeline starts; 1 when one is about to be ready. */
+static uint32_t next_try_s(const struct loop *loop, const struct pipeline *pipeline)
+{
+    uint64_t due_ms = UINT64_MAX;
+    for (uint32_t i = 0; i < pipeline->worker_count; i++) {
+        const struct worker *worker = &loop->workers[pipeline->worker_first + i];
+        if (worker->state != WORKER_EMPTY || worker->timer.position == 0)
+            return 1;
+        if (worker->timer.due_ms < due_ms)
+            due_ms = worker->timer.due_ms;
+    }
+    uint64_t wait_ms = due_ms > loop->now_ms ? due_ms - loop->now_ms : 0;
+    return 1 + (uint32_t)(wait_ms / 1000);
+}
+
+static bool refuse_quarantined(struct loop *loop, struct pipeline *pipeline,
+                               struct run_failure *out)
+{
+    snprintf(pipeline->refusal, sizeof(pipeline->refusal),
+             "the pipeline is quarantined: each of its workers died %u times in a row without "
+             "finishing a run; the last time: %s",
+             loop->config->quarantine_after, pipeline->failure);
+    return refuse_failed(out, 503, "no_resources_available", next_try_s(loop, pipeline), pipeline,
+                         pipeline->refusal);
+}
+
+static bool refuse_full(struct loop *loop, struct pipeline *pipeline, struct run_failure *out)
+{
+    return pipeline_is_full(loop, pipeline) &&
+           refuse(out, 429, ERROR_UNKNOWN, "no_resources_available",
+                  pipeline_retry_after_s(loop, pipeline), "the queue of this pipeline is full");
+}
+
+static bool has_runs(const struct loop *loop, const struct pipeline *pipeline)
+{
+    if (pipeline->queue_count > 0)
+        return true;
+    for (uint32_t i = 0; i < pipeline->worker_count; i++)
+        if (loop->workers[pipeline->worker_first + i].active_count > 0)
+            return true;
+    return false;
+}
+
+bool pipeline_refuses(struct loop *loop, struct pipeline *pipeline, struct run_failure *failure)
+{
+    static const char none[] = "no_resources_available";
+    if (loop->state != LOOP_SERVING)
+        return refuse(failure, 503, ERROR_UNKNOWN, none, STOPPING_RETRY_AFTER_S,
+                      "the server is stopping");
+    switch (pipeline->state) {
+    case PIPELINE_LOADING:
+        return refuse(failure, 503, ERROR_LOADING, none, 1, "the pipeline is still loading");
+    case PIPELINE_FAILED:
+        return refuse_failed(failure, 500, NULL, 0, pipeline, pipeline->failure);
+    case PIPELINE_QUARANTINED:
+        return refuse_quarantined(loop, pipeline, failure);
+    case PIPELINE_TRIAL:
+        if (has_runs(loop, pipeline))
+            return refuse_quarantined(loop, pipeline, failure);
+        return refuse_full(loop, pipeline, failure);
+    case PIPELINE_READY:
+    case PIPELINE_RESTARTING:
+    case PIPELINE_STATE_COUNT:
+        break;
+    }
+    return refuse_full(loop, pipeline, failure);
+}
+
+static void failure_keep(struct pipeline *pipeline, enum error_type type, const char *text,
+                         size_t count)
+{
+    if (count > sizeof(pipeline->failure) - 1)
+        count = sizeof(pipeline->failure) - 1;
+    pipeline->failure_type = type;
+    memcpy(pipeline->failure, text, count);
+    pipeline->failure[count] = '\0';
+    free(pipeline->traceback);
+    pipeline->traceback = NULL;
+    pipeline->traceback_count = 0;
+}
+
+void pipeline_note_traceback(struct pipeline *pipeline, const char *text, size_t count)
+{
+    mr_assert(!pipeline->traceback);
+    pipeline->traceback = text_duplicate(text, count);
+    pipeline->traceback_count = pipeline->traceback ? count : 0;
+}
+
+/* ---- actions ------------------------------------------------------------------------------- */
+
+/* Nobody who waits may wait for a worker that will not come. */
+static void queue_refuse(struct loop *loop, struct pipeline *pipeline)
+{
+    struct run_failure failure;
+    refuse_quarantined(loop, pipeline, &failure);
+    while (pipeline->queue_first)
+        run_worker_lost(loop, pipeline->queue_first, &failure);
+}
+
+static void act_close(struct loop *loop, struct pipeline *pipeline)
+{
+    log_text(&loop->log, LEVEL_ERROR, "pipeline_quarantined", pipeline->failure,
+             strlen(pipeline->failure), "pipeline=%s deaths=%u queued=%u",
+             pipeline->config->pointer, loop->config->quarantine_after, pipeline->queue_count);
+    queue_refuse(loop, pipeline);
+}
+
+static void act_open(struct pipeline *pipeline)
+{
+    pipeline->failure[0] = '\0';
+}
+
+static void event_take(struct loop *loop, struct pipeline *pipeline, enum pipeline_event event)
+{
+    struct pipeline_step step = pipeline_fsm_step(pipeline->state, event);
+    pipeline->state = step.next;
+    switch (step.action) {
+    case PIPELINE_ACT_OPEN:
+        act_open(pipeline);
+        break;
+    case PIPELINE_ACT_CLOSE:
+        act_close(loop, pipeline);
+        break;
+    case PIPELINE_ACT_DOUBT:
+        act_close(loop, pipeline);
+        pipeline_on_timer(loop, pipeline);
+        break;
+    case PIPELINE_ACT_TRY:
+        pipeline_on_timer(loop, pipeline);
+        break;
+    case PIPELINE_ACT_REFUSE:
+        queue_refuse(loop, pipeline);
+        break;
+    case PIPELINE_ACT_RELEASE:
+        log_line(&loop->log, LEVEL_INFO, "pipeline_recovered", "pipeline=%s",
+                 pipeline->config->pointer);
+        act_open(pipeline);
+        break;
+    case PIPELINE_ACT_NONE:
+        break;
+    case PIPELINE_ACT_INVALID:
+    case PIPELINE_ACT_COUNT:
+        mr_unreachable("unreachable");
+    }
+}
+
+/* ---- events -------------------------------------------------------------------------------- */
+
+void pipeline_note_failure(struct loop *loop, struct pipeline *pipeline, enum error_type type,
+                           const char *text, size_t count)
+{
+    failure_keep(pipeline, type, text, count);
+    event_take(loop, pipeline, PIPELINE_EV_FAILED);
+}
+
+void pipeline_served(struct loop *loop, struct pipeline *pipeline)
+{
+    event_take(loop, pipeline, PIPELINE_EV_SERVED);
+}
+
+void pipeline_run_finished(struct loop *loop, struct pipeline *pipeline, struct worker *worker)
+{
+    worker->failure_streak = worker->death_streak = 0;
+    if (pipeline->state != PIPELINE_READY)
+        event_take(loop, pipeline, PIPELINE_EV_PROVED);
+}
+
+void pipeline_worker_died(struct loop *loop, struct pipeline *pipeline, struct worker *worker,
+                          enum error_type type, const char *reason)
+{
+    bool was_never_ready =
+        pipeline->state == PIPELINE_LOADING || pipeline->state == PIPELINE_FAILED;
+    /* A pipeline that cannot start and says why has failed; that is another answer. */
+    if (!worker->has_said_why || !was_never_ready)
+        worker->death_streak++;
+    if (!worker->has_said_why)
+        pipeline_note_failure(loop, pipeline, type, reason, strlen(reason));
+}
+
+/* When the worker has proved itself by nothing but being ready; never: it is not ready. */
+static uint64_t proof_ms(const struct loop *loop, const struct worker *worker)
+{
+    return worker->state == WORKER_READY ? worker->ready_ms + loop->config->quarantine_retry_ms
+                                         : UINT64_MAX;
+}
+
+static bool worker_is_hopeful(const struct loop *loop, const struct worker *worker)
+{
+    uint32_t after = loop->config->quarantine_after;
+    if (worker->state == WORKER_STOPPING)
+        return false;
+    /* A proof by time is forgotten with the next death, one by a finished run is not. */
+    return after == 0 || worker->death_streak < after || proof_ms(loop, worker) <= loop->now_ms;
+}
+
+static bool has_hope(const struct loop *loop, const struct pipeline *pipeline)
+{
+    for (uint32_t i = 0; i < pipeline->worker_count; i++)
+        if (worker_is_hopeful(loop, &loop->workers[pipeline->worker_first + i]))
+            return true;
+    return false;
+}
+
+void pipeline_review(struct loop *loop, struct pipeline *pipeline)
+{
+    if (loop->state >= LOOP_STOPPING)
+        return; /* workers go because they are told to */
+    bool is_hopeful = has_hope(loop, pipeline);
+    if (pipeline_ready_count(loop, pipeline) == 0)
+        event_take(loop, pipeline, is_hopeful ? PIPELINE_EV_LOST : PIPELINE_EV_GIVEN_UP);
+    else if (!is_hopeful)
+        event_take(loop, pipeline, PIPELINE_EV_DOUBTED);
+}
+
+void pipeline_on_timer(struct loop *loop, struct pipeline *pipeline)
+{
+    uint64_t end_ms = UINT64_MAX;
+    if (pipeline->state != PIPELINE_TRIAL)
+        return;
+    for (uint32_t i = 0; i < pipeline->worker_count; i++) {
+        uint64_t due_ms = proof_ms(loop, &loop->workers[pipeline->worker_first + i]);
+        end_ms = due_ms < end_ms ? due_ms : end_ms;
+    }
+    if (end_ms > loop->now_ms)
+        timer_set(&loop->timers, &pipeline->timer, end_ms);
+    else
+        event_take(loop, pipeline, PIPELINE_EV_PROVED);
+}

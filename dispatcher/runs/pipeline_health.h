@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pipeline_health.h - whether a pipeline takes runs, and what it says when it does not: the actions
+ * of pipeline_fsm.
+ */
+#ifndef DISPATCHER_PIPELINE_HEALTH_H
+#define DISPATCHER_PIPELINE_HEALTH_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "millrace/protocol.h"
+
+struct loop;
+struct pipeline;
+struct run_failure;
+struct worker;
+
+/* A worker is ready. */
+void pipeline_served(struct loop *loop, struct pipeline *pipeline);
+
+/* A worker brought a run to its end, well or not: it works. */
+void pipeline_run_finished(struct loop *loop, struct pipeline *pipeline, struct worker *worker);
+
+/* A worker died, or did not load or start; `reason` is for clients, unless it has said one itself.
+ */
+void pipeline_worker_died(struct loop *loop, struct pipeline *pipeline, struct worker *worker,
+                          enum error_type type, const char *reason);
+
+/* Looks at all workers together, after anything happened to one of them. */
+void pipeline_review(struct loop *loop, struct pipeline *pipeline);
+
+/* The time of a trial may be over. */
+void pipeline_on_timer(struct loop *loop, struct pipeline *pipeline);
+
+/* Why a run could not start now, as what its client is told; false when it could or may wait. The
+ * texts live until the pipeline's next event. */
+bool pipeline_refuses(struct loop *loop, struct pipeline *pipeline, struct run_failure *failure);
+
+/* Keeps why a worker did not load, start or live, for clients; cut to the room there is. The
+ * traceback of an earlier failure goes. */
+void pipeline_note_failure(struct loop *loop, struct pipeline *pipeline, enum error_type type,
+                           const char *text, size_t count);
+
+/* Adds a copy of where that was; without memory it is left out. */
+void pipeline_note_traceback(struct pipeline *pipeline, const char *text, size_t count);
+
+#endif
