@@ -162,7 +162,7 @@ $(B)/python/%: worker/python/%
 
 LIBS_test := -lcmocka -lpthread -lm
 
-programs: $(UNITS) $(RINGS) $(FUZZERS)
+programs: $(UNITS) $(RINGS) $(FUZZERS) $(REFERENCE) $(LOADS)
 
 $(B)/tests/unit/shm/%: $(B)/tests/unit/shm/%.o $(B)/shm.a
 	@echo "  LINK  $@"
@@ -222,7 +222,7 @@ tsan: ## unit, model and stress tests under ThreadSanitizer
 	@$(MAKE) VARIANT=tsan run-programs
 
 .PHONY: run-programs
-run-tests: all $(call picked,$(UNITS) $(RINGS) $(FUZZERS))
+run-tests: all $(call picked,$(UNITS) $(RINGS) $(FUZZERS)) | $(REFERENCE) $(LOADS)
 	@BUILD=$(B) tests/run --system tests/system $(if $(T),--only '$(T)') $(filter-out all,$^)
 run-programs: $(call picked,$(UNITS) $(RINGS))
 	@BUILD=$(B) tests/run $(if $(T),--only '$(T)') $^
@@ -268,11 +268,10 @@ soak: ## kills, clients that leave or stall, every run checked; T=120 seconds, S
 	@$(MAKE) all $(B)/tests/soak/soak
 	@BUILD=$(B) tests/soak/run --seconds $(or $(T),120) $(if $(SEED),--seed $(SEED))
 
-bench: ## numbers, with machine and commit printed
+bench: ## rates, ages, CPU, memory and counts beside references; BENCH=F1,P1000 picks, ROUNDS=7
 	@deploy/deps build demo test bench
-	@$(MAKE) all $(BENCHES)
-	@BUILD=$(B) tests/bench/run
-	@BUILD=$(B) tests/bench/python
+	@$(MAKE) all $(BENCHES) $(REFERENCE) $(LOADS)
+	@BUILD=$(B) tests/bench/run --only '$(BENCH)' $(if $(ROUNDS),--rounds $(ROUNDS))
 
 demo: ## the main job: server, curl, words one by one, a transcript of a real recording
 	@deploy/deps build demo

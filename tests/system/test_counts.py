@@ -1,40 +1,31 @@
 # SPDX-License-Identifier: MIT
-"""What a chunk costs, counted and not timed, in a flood of a million: tests/bench/flood.py counts.
+"""What a chunk costs, counted and not timed, in a flood of a million: tests/bench/counts.py counts.
 
 Heap allocations belong to runs, never to chunks; system calls and doorbell writes are shared by many
 chunks. The figures themselves are printed by `make bench`.
 """
 
 import os
-import subprocess
 import sys
 
 import pytest
 
 import server as servers
 
-sys.path.insert(0, os.path.join(servers.TOP, "tests/bench"))
-import flood  # noqa: E402
+sys.path.append(os.path.join(servers.TOP, "tests/bench"))
+import counts  # noqa: E402
+from client import Load  # noqa: E402
 
 FEW = 1000
-TEXT_BYTES = 64
 
 pytestmark = pytest.mark.skipif(servers.IS_SANITIZED, reason="sanitizers allocate and call for themselves")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def load_program():
-    environment = {name: value for name, value in os.environ.items()
-                   if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    program = os.path.relpath(os.path.join(flood.BUILD, "tests/bench/load"), servers.TOP)
-    subprocess.run(["make", program], cwd=servers.TOP, env=environment, stdout=subprocess.DEVNULL, check=True)
 
 
 @pytest.mark.bounded(120)
 @pytest.mark.parametrize("streams, chunks", [(1, 1_000_000), (32, 31_250)])
 def test_a_chunk_allocates_nothing_and_shares_its_system_calls(streams, chunks):
-    few = flood.count(streams, FEW, TEXT_BYTES)
-    many = flood.count(streams, chunks, TEXT_BYTES)
+    few = counts.count(Load(streams, FEW))
+    many = counts.count(Load(streams, chunks))
     total = streams * chunks
     print(many)
     for process in ("worker", "dispatcher"):

@@ -175,7 +175,7 @@ static bool pass(struct server *server, bool has_input)
     return side.is_readable && side.slow.generation == 0;
 }
 
-const struct source *source_pipe(void)
+const struct source *source_pipe(bool is_batched)
 {
     static struct source source = {begin, go_on, leave, pass, .fd = -1};
     int commands[2], frames[2];
@@ -189,7 +189,7 @@ const struct source *source_pipe(void)
         prctl(PR_SET_PDEATHSIG, SIGKILL);
         close(commands[1]);
         close(frames[0]);
-        pipe_worker_run(commands[0], frames[1]);
+        pipe_worker_run(commands[0], frames[1], is_batched);
     }
     close(commands[0]);
     close(frames[1]);

@@ -32,6 +32,7 @@ static struct worker {
     struct due *ready; /* streams that can go on at once; their times are not used */
     size_t ready_count;
     struct due_queue due;
+    bool is_batched;
     char *out; /* frames on their way */
     size_t count, room;
 } worker;
@@ -81,8 +82,11 @@ static void work_go_on(uint32_t owner, uint64_t now_ns)
 {
     struct work *work = &worker.works[owner];
     struct stream *stream = &work->stream;
-    for (int i = 0; i < TURN_VALUE_COUNT && stream_is_due(stream, now_ns); i++)
+    for (int i = 0; i < TURN_VALUE_COUNT && stream_is_due(stream, now_ns); i++) {
         frame_put(PIPE_VALUE, owner, work);
+        if (!worker.is_batched)
+            out_write();
+    }
     if (stream->next == stream->total) {
         frame_put(PIPE_END, owner, work);
         work->is_live = false;
@@ -152,10 +156,12 @@ static void works_go_on(void)
         turn_give(due, now_ns);
 }
 
-void pipe_worker_run(int commands, int frames)
+void pipe_worker_run(int commands, int frames, bool is_batched)
 {
-    worker = (struct worker){
-        .commands = commands, .frames = frames, .work_count_max = listener_descriptor_count()};
+    worker = (struct worker){.commands = commands,
+                             .frames = frames,
+                             .is_batched = is_batched,
+                             .work_count_max = listener_descriptor_count()};
     worker.works = calloc(worker.work_count_max, sizeof(worker.works[0]));
     worker.ready = calloc(READY_COUNT_MAX(worker.work_count_max), sizeof(worker.ready[0]));
     mr_assert(worker.works && worker.ready);

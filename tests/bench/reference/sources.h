@@ -13,8 +13,10 @@
 const struct source *source_gathered(void);
 const struct source *source_single(void);
 
-/* A process of its own makes values and writes them to a pipe; lines are gathered. */
-const struct source *source_pipe(void);
+/* A process of its own makes values and writes each to a pipe when it is made, since nobody knows
+ * how long the next one takes; lines are gathered. Or, with `is_batched`, it holds values back
+ * until there are many, or until it has to wait. */
+const struct source *source_pipe(bool is_batched);
 
 /* What goes through the pipes, one direction each. */
 enum pipe_kind {
@@ -38,7 +40,7 @@ struct pipe_frame {
 };
 
 /* The process behind the pipes: reads commands, writes frames, ends with the server. */
-_Noreturn void pipe_worker_run(int commands, int frames);
+_Noreturn void pipe_worker_run(int commands, int frames, bool is_batched);
 
 /* Adds a line's prefix, with the time of this pass. */
 char *source_put_prefix(const struct server *server, struct client *client, char *out);
