@@ -2,7 +2,8 @@
 /*
  * put.h - text of a known bound into a place of fixed size, without a format to be read.
  *
- * For what is written once for each request; snprintf() took a tenth of the dispatcher's time there.
+ * For what is written once for each request; snprintf() took a tenth of the dispatcher's time
+ * there.
  */
 #ifndef DISPATCHER_PUT_H
 #define DISPATCHER_PUT_H
