@@ -42,7 +42,7 @@ FLAGS := $(BASE) $(FLAGS_$(VARIANT)) $(CFLAGS)
 LINK  := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LINK_$(VARIANT)) $(LDFLAGS)
 
 LIBS_dispatcher := -luring -lmsgpackc -lcjson -lsodium -lcurl -lm
-LIBS_worker     := -lmsgpackc -ldl
+LIBS_worker     := -lmsgpackc -lseccomp -ldl
 
 # ---- files -------------------------------------------------------------------------------------
 
@@ -147,7 +147,7 @@ endif
 $(RING): $(patsubst %.c,$(B)/pic/%.o,$(RING_SOURCES))
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
-	$(Q)$(CC) -shared -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--exclude-libs,ALL $(LDFLAGS) -o $@ $^ -lmsgpackc
+	$(Q)$(CC) -shared -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--exclude-libs,ALL $(LDFLAGS) -o $@ $^ -lmsgpackc -lseccomp
 
 $(B)/pic/%.o: %.c | build/version.h
 	@mkdir -p $(@D)

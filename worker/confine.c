@@ -31,8 +31,22 @@ __attribute__((format(printf, 1, 2))) static _Noreturn void confine_fail(const c
     _exit(WORKER_EXIT_CONFINE);
 }
 
+static bool deny_parse(struct syscall_filter *out, const char *what)
+{
+    bool *denies = NULL;
+    if (strcmp(what, "machine") == 0)
+        denies = &out->denies_machine;
+    else if (strcmp(what, "others") == 0)
+        denies = &out->denies_others;
+    else if (strcmp(what, "network") == 0)
+        denies = &out->denies_network;
+    return denies && (*denies = true);
+}
+
 static bool line_parse(struct confine *out, const char *key, const char *value)
 {
+    if (strcmp(key, "deny") == 0)
+        return deny_parse(&out->filter, value);
     return rlimits_parse(&out->limits, key, value) || user_parse(&out->user, key, value);
 }
 
@@ -72,10 +86,15 @@ void confine_enter(pid_t parent, char *text)
         confine_fail("the worker cannot be confined: %s", reason);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
         confine_fail("the worker cannot be confined: PR_SET_NO_NEW_PRIVS: %s", strerror(errno));
-    (void)isolate(); /* as far as this kernel can: docs/faults.md says what is left without it */
+    bool is_isolated = isolate() == 0;
     if (user_become(&confine.user, reason, sizeof reason) != 0)
         confine_fail("the worker cannot be confined: %s", reason);
     process_follow_parent(parent); /* a process that changes its user forgets that */
+    /* Last, since it denies what the steps before may need; and where the kernel has no Landlock,
+     * it keeps the worker out of other processes. */
+    confine.filter.denies_others |= confine.filter.denies_machine && !is_isolated;
+    if (syscall_filter_enter(&confine.filter, reason, sizeof reason) != 0)
+        confine_fail("the worker cannot be confined: %s", reason);
 }
 
 _Noreturn void confine_exec(char **program)

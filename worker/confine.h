@@ -13,12 +13,14 @@
 
 #include "millrace/check.h"
 #include "worker/rlimits.h"
+#include "worker/syscall_filter.h"
 #include "worker/user.h"
 
 /* What millrace/confine.h says, understood. Texts are memory of what was parsed. */
 struct confine {
     struct rlimits limits;
     struct user user;
+    struct syscall_filter filter;
 };
 
 /* Reads the lines of `text`, which it cuts at their ends. 0, or -EINVAL with a sentence in

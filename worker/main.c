@@ -90,7 +90,7 @@ int main(int argc, char **argv)
     confine_enter(options.parent, options.confine);
     if (options.program)
         confine_exec(options.program);
-    process_prepare(options.index);
+    process_prepare(options.index, options.is_strict);
     main_attach();
     if (host_so_load(&host, &worker, options.source, options.name) != 0)
         main_fail(WORKER_EXIT_LOAD);

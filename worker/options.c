@@ -10,10 +10,15 @@
 #include <stdio.h>
 
 static const struct option known[] = {
-    {"source", required_argument, NULL, 's'},  {"name", required_argument, NULL, 'n'},
-    {"pointer", required_argument, NULL, 'p'}, {"index", required_argument, NULL, 'i'},
-    {"parent", required_argument, NULL, 'P'},  {"confine", required_argument, NULL, 'C'},
-    {"check", no_argument, NULL, 'c'},         {NULL, 0, NULL, 0},
+    {"source", required_argument, NULL, 's'},
+    {"name", required_argument, NULL, 'n'},
+    {"pointer", required_argument, NULL, 'p'},
+    {"index", required_argument, NULL, 'i'},
+    {"parent", required_argument, NULL, 'P'},
+    {"confine", required_argument, NULL, 'C'},
+    {"strict", no_argument, NULL, 'S'},
+    {"check", no_argument, NULL, 'c'},
+    {NULL, 0, NULL, 0},
 };
 
 /* A whole number up to `max`. */
@@ -56,6 +61,9 @@ int options_parse(struct options *out, int argc, char **argv)
         case 'C':
             options.confine = optarg;
             break;
+        case 'S':
+            options.is_strict = true;
+            break;
         case 'c':
             options.is_check = true;
             break;
@@ -67,9 +75,10 @@ int options_parse(struct options *out, int argc, char **argv)
     if (optind < argc)
         options.program = argv + optind;
     if (!is_sound || (options.program == NULL) == (options.source == NULL) || options.parent == 0) {
-        fprintf(stderr, "millrace-worker is started by millrace serve; its options are --parent "
-                        "PID [--confine LINES] and --source PATH [--name NAME] "
-                        "[--pointer POINTER] [--index N] [--check], or -- PROGRAM [WORD...]\n");
+        fprintf(stderr,
+                "millrace-worker is started by millrace serve; its options are --parent "
+                "PID [--confine LINES] and --source PATH [--name NAME] "
+                "[--pointer POINTER] [--index N] [--strict] [--check], or -- PROGRAM [WORD...]\n");
         return -EINVAL;
     }
     *out = options;

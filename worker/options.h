@@ -19,6 +19,7 @@ struct options {
     const char *pointer; /* what clients call it; "" when not said */
     uint32_t index;      /* of this worker among those of the pipeline */
     pid_t parent;        /* the dispatcher */
+    bool is_strict;      /* no programs, processes and sockets of its own */
     bool is_check;       /* load, say HELLO, exit */
 };
 

@@ -123,6 +123,12 @@ static const struct cli_option options[] = {
     {"worker-user", "[POINTER=]NAME[:GROUP]", CLI_LIST, MEMBER(confinement.user),
      .max = CLI_LIST_COUNT_MAX,
      .help = "the user whom workers are to be; the server must be root for that"},
+    {"seccomp", "[POINTER=]WORD", CLI_LIST, MEMBER(confinement.seccomp), .max = CLI_LIST_COUNT_MAX,
+     .help =
+         "system calls denied to workers: default (if not said), those that change the machine; "
+         "strict, also new programs, processes and sockets; off"},
+    {"network", "[POINTER=]WORD", CLI_LIST, MEMBER(confinement.network), .max = CLI_LIST_COUNT_MAX,
+     .help = "sockets of workers: all (if not said), or none but local ones"},
     {"log-level", NULL, CLI_CHOICE, MEMBER(log_level), .choices = log_levels,
      .help = "write lines of this level and above: debug, info, warning, error"},
     {"worker", "PATH", CLI_TEXT, MEMBER(worker),

@@ -3,11 +3,13 @@
 #include "dispatcher/cli/confinement.h"
 
 #include <errno.h>
+#include <linux/seccomp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "dispatcher/cli/config.h"
@@ -20,6 +22,8 @@
 /* ---- options ------------------------------------------------------------------------------- */
 
 static const char *const core_words[] = {"inherit", "0", "unlimited", NULL};
+static const char *const seccomp_words[] = {"default", "strict", "off", NULL};
+static const char *const network_words[] = {"all", "none", NULL};
 
 #define MEMBER(member) CLI_MEMBER(struct confinement, member)
 
@@ -41,6 +45,10 @@ static const struct {
       .max = WORKER_COUNT_LIMIT_MAX}},
     {offsetof(struct confinement_options, user),
      {"worker-user", NULL, CLI_TEXT, MEMBER(user_text)}},
+    {offsetof(struct confinement_options, seccomp),
+     {"seccomp", NULL, CLI_CHOICE, MEMBER(seccomp), .choices = seccomp_words}},
+    {offsetof(struct confinement_options, network),
+     {"network", NULL, CLI_CHOICE, MEMBER(network), .choices = network_words}},
 };
 
 /* The pipeline that an item is for, NULL for all; *value is what stands behind its pointer. */
@@ -158,6 +166,30 @@ static int user_print(FILE *file, const char *text, char reason[CONFINEMENT_REAS
     return 0;
 }
 
+/* Whether there are filters at all; a container may keep them from us. */
+static bool has_filters(void)
+{
+    uint32_t action = SECCOMP_RET_ERRNO;
+    return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
+}
+
+static int filter_print(FILE *file, const struct confinement *confinement,
+                        char reason[CONFINEMENT_REASON_BYTES])
+{
+    bool has_default = confinement->seccomp == SECCOMP_DEFAULT;
+    bool is_strict = confinement->seccomp == SECCOMP_STRICT;
+    if (!has_filters() && (is_strict || confinement->network == NETWORK_NONE))
+        return refuse(reason, "--%s: this kernel, or this container, has no seccomp filters",
+                      is_strict ? "seccomp strict" : "network none");
+    if (is_strict || (has_default && has_filters()))
+        fputs("deny=machine\n", file);
+    if (is_strict)
+        fputs("deny=others\n", file);
+    if (confinement->network == NETWORK_NONE)
+        fputs("deny=network\n", file);
+    return 0;
+}
+
 static int lines_print(FILE *file, const struct confinement *confinement,
                        char reason[CONFINEMENT_REASON_BYTES])
 {
@@ -169,7 +201,8 @@ static int lines_print(FILE *file, const struct confinement *confinement,
         limit_print(file, "data", confinement->data_bytes_max, confinement->data_bytes_max);
     if (confinement->nproc_max != 0)
         limit_print(file, "nproc", confinement->nproc_max, confinement->nproc_max);
-    return user_print(file, confinement->user_text, reason);
+    int rc = user_print(file, confinement->user_text, reason);
+    return rc < 0 ? rc : filter_print(file, confinement, reason);
 }
 
 int confinement_write(const struct confinement *confinement, char **text,

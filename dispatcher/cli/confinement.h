@@ -27,7 +27,7 @@ struct config;
 
 /* What the command line says, item by item. */
 struct confinement_options {
-    struct cli_list nofile, core, data, nproc, user;
+    struct cli_list nofile, core, data, nproc, user, seccomp, network;
 };
 
 enum core_files {
@@ -36,12 +36,22 @@ enum core_files {
     CORE_FILES_UNLIMITED
 };
 
+enum seccomp_profile {
+    SECCOMP_DEFAULT = 0, /* where the kernel has filters */
+    SECCOMP_STRICT,
+    SECCOMP_OFF
+};
+
+enum network_access { NETWORK_ALL = 0, NETWORK_NONE };
+
 /* Of one pipeline; 0 is what is so if nothing is said. */
 struct confinement {
     uint32_t nofile_max;
     uint32_t core; /* enum core_files */
     uint64_t data_bytes_max;
     uint32_t nproc_max;
+    uint32_t seccomp;      /* enum seccomp_profile */
+    uint32_t network;      /* enum network_access */
     const char *user_text; /* memory of argv; NULL: the server's own */
 };
 

@@ -20,7 +20,7 @@
 #include "millrace/protocol.h"
 
 /* Options that take a value come in pairs; flags and the final NULL are the rest. */
-#define ARGUMENT_COUNT_MAX 21u
+#define ARGUMENT_COUNT_MAX 22u
 
 #define NUMBER_TEXT_BYTES 24u
 #define PYTHON_PATH "PYTHONPATH"
@@ -191,6 +191,8 @@ static int worker_exec(pid_t *pid, const struct worker_spawn_options *options,
     arguments[count++] = index;
     if (options->python_threads)
         arguments[count++] = "--threads";
+    if (options->strict)
+        arguments[count++] = "--strict";
     if (options->check)
         arguments[count++] = "--check";
     arguments[count++] = NULL;

@@ -35,6 +35,7 @@ struct worker_spawn_options {
     const char *pointer;
     uint32_t index;
     bool python_threads; /* plain runs of a Python pipeline have a thread each */
+    bool strict;         /* no programs, processes and sockets of its own */
     bool check;          /* load, report, exit: `millrace check` */
     int segment_fd;
     int worker_bell_fd;

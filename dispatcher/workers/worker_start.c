@@ -125,6 +125,7 @@ static int process_start(struct loop *loop, struct worker *worker, struct child_
     rc = worker_spawn(&child, &(struct worker_spawn_options){
                                   .worker_path = config->worker_path,
                                   .confine = source->confine,
+                                  .strict = source->confinement.seccomp == SECCOMP_STRICT,
                                   .python_path = is_python ? config->python_path : NULL,
                                   .python_folder = is_python ? config->python_folder : NULL,
                                   .python_threads = is_python && config->python_threads,

@@ -15,6 +15,10 @@
  *  gid      number                       its group,
  *  groups   number,number...             and its supplementary groups, all three together
  *  home     path                         HOME in its environment
+ *  deny     machine                      system calls (docs/operations.md has the lists) that
+ *                                        change the machine,
+ *           others                       that look into other processes,
+ *           network                      and sockets but local ones
  *
  * A limit is bytes or a count; "unlimited" means no limit. One above the hard limit that is there
  * is cut to it, unless the worker may raise it.

@@ -48,10 +48,11 @@ static PyObject *ring_attach(PyObject *module, PyObject *arguments)
 {
     (void)module;
     unsigned int index;
+    int is_strict;
     char reason[256];
-    if (!PyArg_ParseTuple(arguments, "I", &index))
+    if (!PyArg_ParseTuple(arguments, "Ip", &index, &is_strict))
         return NULL;
-    process_prepare(index);
+    process_prepare(index, is_strict);
     struct worker *worker = &host.worker;
     if (attachment_init(&worker->attachment, reason, sizeof reason) != 0)
         leave(WORKER_EXIT_ATTACH, "%s", reason);

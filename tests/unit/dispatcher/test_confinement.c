@@ -53,6 +53,9 @@ static void text_is(uint32_t pipeline, const char *wanted)
     free(text);
 }
 
+/* The filter of system calls comes last, and only where the kernel has some. */
+#define FILTER "deny=machine\n"
+
 static void is_refused(struct cli_list *list, const char *item, const char *why)
 {
     list->items[0] = item;
@@ -66,10 +69,10 @@ static void without_options_only_the_raised_limit_is_put_back(void **state)
 {
     (void)state;
     assert_int_equal(confinement_parse(&config, &options, reason), 0);
-    text_is(0, "nofile=1024:1500\n");
+    text_is(0, "nofile=1024:1500\n" FILTER);
     struct rlimit limit = {.rlim_cur = 100, .rlim_max = 100};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
-    text_is(1, "nofile=100:100\n");
+    text_is(1, "nofile=100:100\n" FILTER);
 }
 
 static void an_option_is_for_all_pipelines_or_for_the_one_it_names(void **state)
@@ -85,8 +88,26 @@ static void an_option_is_for_all_pipelines_or_for_the_one_it_names(void **state)
     say(&options.nproc, "me/b:v1=3");
     say(&options.nproc, "me/b:v1=4");
     assert_int_equal(confinement_parse(&config, &options, reason), 0);
-    text_is(0, "nofile=65:65\ncore=0:0\ndata=2147483648:2147483648\n");
-    text_is(1, "nofile=70:70\ndata=2147483648:2147483648\nnproc=4:4\n");
+    text_is(0, "nofile=65:65\ncore=0:0\ndata=2147483648:2147483648\n" FILTER);
+    text_is(1, "nofile=70:70\ndata=2147483648:2147483648\nnproc=4:4\n" FILTER);
+}
+
+static void system_calls_are_denied_by_profile(void **state)
+{
+    (void)state;
+    say(&options.seccomp, "off");
+    say(&options.seccomp, "me/b:v1=strict");
+    say(&options.network, "me/a:v1=none");
+    assert_int_equal(confinement_parse(&config, &options, reason), 0);
+    text_is(0, "nofile=1024:1500\ndeny=network\n");
+    text_is(1, "nofile=1024:1500\ndeny=machine\ndeny=others\n");
+    say(&options.seccomp, "me/b:v1=default");
+    say(&options.network, "none");
+    say(&options.network, "me/a:v1=all");
+    assert_int_equal(confinement_parse(&config, &options, reason), 0);
+    text_is(0, "nofile=1024:1500\n");
+    text_is(1, "nofile=1024:1500\ndeny=machine\ndeny=network\n");
+    is_refused(&options.network, "443", "--network 443 is none of all, none");
 }
 
 static void what_is_wrong_is_said_with_its_option(void **state)
@@ -112,8 +133,8 @@ static void a_user_is_looked_up_with_all_his_groups(void **state)
     say(&options.user, "4321:1234");
     say(&options.user, "me/b:v1=daemon");
     assert_int_equal(confinement_parse(&config, &options, reason), 0);
-    text_is(0, "nofile=1024:1500\nuid=4321\ngid=1234\ngroups=1234\n");
-    text_is(1, "nofile=1024:1500\nuid=1\ngid=1\ngroups=1\nhome=/usr/sbin\n");
+    text_is(0, "nofile=1024:1500\nuid=4321\ngid=1234\ngroups=1234\n" FILTER);
+    text_is(1, "nofile=1024:1500\nuid=1\ngid=1\ngroups=1\nhome=/usr/sbin\n" FILTER);
 }
 
 static void user_is_refused(const char *user, const char *why)
@@ -159,7 +180,7 @@ static void more_descriptors_than_the_server_has_are_refused(void **state)
     assert_string_equal(reason, "--worker-nofile 1501 is more than the hard limit of the server, "
                                 "1500 (ulimit -Hn, LimitNOFILE=)");
     config.pipelines[1].confinement.nofile_max = 1500;
-    text_is(1, "nofile=1500:1500\n");
+    text_is(1, "nofile=1500:1500\n" FILTER);
 }
 
 #define CONFINEMENT_TEST(name) cmocka_unit_test_setup_teardown(name, make, drop)
@@ -168,6 +189,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         CONFINEMENT_TEST(an_option_is_for_all_pipelines_or_for_the_one_it_names),
+        CONFINEMENT_TEST(system_calls_are_denied_by_profile),
         CONFINEMENT_TEST(what_is_wrong_is_said_with_its_option),
         CONFINEMENT_TEST(a_user_is_looked_up_with_all_his_groups),
         CONFINEMENT_TEST(a_user_who_cannot_be_is_refused),

@@ -29,6 +29,7 @@ def parse_arguments():
     parser.add_argument("--pointer", default="")
     parser.add_argument("--index", type=int, default=0)
     parser.add_argument("--threads", action="store_true")
+    parser.add_argument("--strict", action="store_true")
     parser.add_argument("--check", action="store_true")
     return parser.parse_args()
 
@@ -77,7 +78,7 @@ def start_up(host):
 
 def main():
     arguments = parse_arguments()
-    _ring.attach(arguments.index)
+    _ring.attach(arguments.index, arguments.strict)
     # For code that chooses a device by it; os.environ does not see what C code has set.
     os.environ["MILLRACE_WORKER_INDEX"] = str(arguments.index)
     sys.argv = [arguments.source]

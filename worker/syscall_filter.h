@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * syscall_filter.h - system calls that user code cannot make: they fail with EPERM.
+ *
+ * The lists are in syscall_filter.c, and for operators in docs/operations.md. A filter is for good,
+ * and holds in everything that the process starts; filters add up.
+ */
+#ifndef WORKER_SYSCALL_FILTER_H
+#define WORKER_SYSCALL_FILTER_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "millrace/check.h"
+
+struct syscall_filter {
+    bool denies_machine; /* what changes the machine or widens the way into the kernel */
+    bool denies_others;  /* looking into other processes; where there is Landlock it does that */
+    bool denies_network; /* sockets but local ones */
+    bool denies_growth;  /* other programs, processes and sockets; an exec is one of them */
+};
+
+/* Puts it in force for all threads; needs no_new_privs. 0, or -errno with a sentence in `reason`.
+ */
+int syscall_filter_enter(const struct syscall_filter *filter, char *reason,
+                         size_t reason_bytes) MUST_USE;
+
+#endif
