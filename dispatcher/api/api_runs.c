@@ -20,7 +20,7 @@ static void detail_send(struct loop *loop, struct conn *conn, int status, const 
     char body[sizeof(((struct api_error *)0)->detail) + 32];
     int count = snprintf(body, sizeof(body), "{\"detail\":%s}\n", json);
     mr_assert(count > 0 && (size_t)count < sizeof(body));
-    loop->metrics.bad_request_count++;
+    loop->metrics.refusals[refusal_of_status(status)]++;
     response_send(loop, conn,
                   &(struct response){.status = status, .body = body, .body_bytes = (size_t)count});
 }
@@ -65,8 +65,7 @@ static void live_send(struct loop *loop, struct conn *conn, const struct run *ru
 /* Answers a run that is not admitted. */
 static void refuse(struct loop *loop, struct run *run, const struct run_failure *failure)
 {
-    loop->metrics.run_refused_count++;
-    loop->pipelines[run->pipeline_index].refused_count++;
+    loop->pipelines[run->pipeline_index].tally.refusals[failure->refusal]++;
     history_add(&loop->history, run, loop->wall_s, failure);
     line_fail(loop, run, failure);
     run_destroy(loop, run);
@@ -83,6 +82,7 @@ static void input_refuse(struct loop *loop, struct conn *conn, struct run *run,
     refuse(loop, run,
            &(struct run_failure){.type = error->type,
                                  .status = error->status,
+                                 .refusal = REFUSAL_INPUT,
                                  .message = error->message,
                                  .message_count = strlen(error->message)});
 }
@@ -125,6 +125,7 @@ static void run_begin(struct loop *loop, struct conn *conn, const struct run_req
         return;
     struct run *run = run_create(loop, pipeline, conn, mode);
     if (!run) {
+        pipeline->tally.refusals[REFUSAL_TOO_MANY_RUNS]++;
         response_send(loop, conn,
                       &(struct response){.status = 503,
                                          .body = "{\"detail\":\"Too many runs.\"}\n",

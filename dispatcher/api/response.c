@@ -104,6 +104,7 @@ void response_send(struct loop *loop, struct conn *conn, const struct response *
     struct put head = PUT_INTO(text);
     if (loop->state != LOOP_SERVING)
         conn->request.keep_alive = false;
+    metrics_count_response(&loop->metrics, response->status);
     head_begin(&head, loop, conn, response->status,
                response->content_type ? response->content_type : "application/json");
     PUT(&head, "Content-Length: ");
@@ -143,13 +144,13 @@ void response_detail(struct loop *loop, struct conn *conn, int status, const cha
     char body[512];
     int count = snprintf(body, sizeof(body), "{\"detail\":\"%s\"}\n", text);
     mr_assert(count > 0 && (size_t)count < sizeof(body));
+    loop->metrics.refusals[refusal_of_status(status)]++;
     response_send(loop, conn,
                   &(struct response){.status = status, .body = body, .body_bytes = (size_t)count});
 }
 
 void response_refuse(struct loop *loop, struct conn *conn, int status, const char *text)
 {
-    loop->metrics.bad_request_count++;
     conn->request.keep_alive = false;
     if (conn->request.id[0] == '\0')
         identity_hex(&loop->identity, conn->request.id);
@@ -162,6 +163,7 @@ void response_stream_head(struct loop *loop, struct conn *conn, const char *cont
     struct put head = PUT_INTO(text);
     if (conn->request.minor == 0 || loop->state != LOOP_SERVING)
         conn->request.keep_alive = false;
+    metrics_count_response(&loop->metrics, 200);
     head_begin(&head, loop, conn, 200, content_type);
     PUT(&head, "X-Accel-Buffering: no\r\nCache-Control: no-store\r\n");
     if (conn->request.minor == 1)

@@ -30,7 +30,7 @@ void response_send(struct loop *loop, struct conn *conn, const struct response *
 void response_text(struct loop *loop, struct conn *conn, int status, const char *content_type,
                    struct text *text);
 
-/* {"detail":"text"}\n; text needs no escaping. */
+/* {"detail":"text"}\n; text needs no escaping. Counted as a refusal. */
 void response_detail(struct loop *loop, struct conn *conn, int status, const char *text);
 
 /* Likewise for a request whose framing is lost: closes afterwards. */

@@ -42,15 +42,21 @@ static bool path_matches(const struct route *route, struct http_text path, bool 
     return path.count > count && memcmp(path.bytes, route->path, count) == 0;
 }
 
+static bool route_is_off(const struct loop *loop, const struct route *route)
+{
+    return route->handle == api_metrics && loop->config->metrics_access == METRICS_OFF;
+}
+
 /* The route for path and method. `allowed` collects the methods the path has. */
-static const struct route *route_find(struct http_text path, enum http_method method,
-                                      unsigned *allowed)
+static const struct route *route_find(const struct loop *loop, struct http_text path,
+                                      enum http_method method, unsigned *allowed)
 {
     *allowed = 0;
     for (int want_exact = 1; want_exact >= 0 && *allowed == 0; want_exact--) {
         for (size_t i = 0; i < ARRAY_COUNT(routes); i++) {
             bool exact;
-            if (!path_matches(&routes[i], path, &exact) || (want_exact && !exact))
+            if (!path_matches(&routes[i], path, &exact) || (want_exact && !exact) ||
+                route_is_off(loop, &routes[i]))
                 continue;
             *allowed |= routes[i].methods;
             if (routes[i].methods & (1u << method))
@@ -60,10 +66,17 @@ static const struct route *route_find(struct http_text path, enum http_method me
     return NULL;
 }
 
+static bool route_needs_token(const struct loop *loop, const struct route *route)
+{
+    return route->needs_token ||
+           (route->handle == api_metrics && loop->config->metrics_access == METRICS_TOKEN);
+}
+
 static void method_refuse(struct loop *loop, struct conn *conn, unsigned allowed)
 {
     static const char body[] = "{\"detail\":\"Method Not Allowed\"}\n";
     char headers[64];
+    loop->metrics.refusals[REFUSAL_BAD_REQUEST]++;
     snprintf(headers, sizeof(headers), "Allow: %s%s%s\r\n", allowed & GET ? "GET, HEAD" : "",
              allowed & POST ? (allowed & GET ? ", POST" : "POST") : "",
              allowed & DELETE ? (allowed & (GET | POST) ? ", DELETE" : "DELETE") : "");
@@ -76,7 +89,7 @@ static void method_refuse(struct loop *loop, struct conn *conn, unsigned allowed
 static void token_refuse(struct loop *loop, struct conn *conn)
 {
     static const char body[] = "{\"detail\":{\"message\":\"Not authenticated.\"}}\n";
-    loop->metrics.unauthorized_count++;
+    loop->metrics.refusals[REFUSAL_UNAUTHORIZED]++;
     response_send(loop, conn,
                   &(struct response){.status = 401,
                                      .headers = "WWW-Authenticate: Bearer\r\n",
@@ -156,9 +169,10 @@ bool routes_begin(struct loop *loop, struct conn *conn, const struct http_head *
     request->keep_alive = head->keep_alive;
     request->has_body = head->chunked || (head->has_length && head->content_length > 0);
     request->wants_events = http_head_accepts(head, "text/event-stream");
+    request->wants_openmetrics = http_head_accepts(head, "application/openmetrics-text");
     request->is_trusted = token_is_good(loop, head);
     request_id_take(loop, request, head);
-    request->route = route_find(head->path, head->method, &allowed);
+    request->route = route_find(loop, head->path, head->method, &allowed);
     bool keep_alive = request->keep_alive;
     if (request->has_body)
         request->keep_alive = false; /* an answer now would leave the body unread */
@@ -166,7 +180,7 @@ bool routes_begin(struct loop *loop, struct conn *conn, const struct http_head *
         response_detail(loop, conn, 404, "Not Found");
     else if (!request->route)
         method_refuse(loop, conn, allowed);
-    else if (request->route->needs_token && !request->is_trusted)
+    else if (route_needs_token(loop, request->route) && !request->is_trusted)
         token_refuse(loop, conn);
     else if (!argument_take(request, head->path))
         response_detail(loop, conn, 404, "Not Found");

@@ -29,6 +29,7 @@ struct serve_values {
     const char *python;
     uint32_t log_level;    /* an index into log_levels */
     uint32_t error_status; /* an index into error_statuses */
+    uint32_t metrics;      /* an index into metrics_accesses */
 };
 
 /* In the order of enum log_level. */
@@ -36,6 +37,10 @@ static const char *const log_levels[] = {"debug", "info", "warning", "error", NU
 _Static_assert(ARRAY_COUNT(log_levels) == LEVEL_COUNT + 1, "one word a level");
 
 static const char *const error_statuses[] = {"200", "500", NULL};
+
+/* In the order of enum metrics_access. */
+static const char *const metrics_accesses[] = {"open", "token", "off", NULL};
+_Static_assert(ARRAY_COUNT(metrics_accesses) == METRICS_ACCESS_COUNT + 1, "one word each");
 
 #define MEMBER(member) CLI_MEMBER(struct serve_values, member)
 
@@ -49,6 +54,8 @@ static const struct cli_option options[] = {
      .help = "who may call: NAME:SHA256 a line, made by millrace token"},
     {"no-auth", NULL, CLI_FLAG, MEMBER(config.no_auth),
      .help = "let everyone call who can connect, from other machines too"},
+    {"metrics", "WHO", CLI_CHOICE, MEMBER(metrics), .choices = metrics_accesses,
+     .help = "who may GET /metrics: open for all who can connect, token, or off for nobody"},
     {"workers", NULL, CLI_NUMBER, MEMBER(config.worker_count), .min = 1, .max = WORKER_COUNT_MAX,
      .help = "worker processes of each pipeline"},
     {"concurrency", NULL, CLI_NUMBER, MEMBER(config.concurrency), .min = 1, .max = SLOT_COUNT_MAX,
@@ -234,6 +241,7 @@ static int usage_fill(struct serve_values *values, const struct cli_words *words
     if (rc < 0)
         return fail(rc, reason);
     config->log_level = (enum log_level)values->log_level;
+    config->metrics_access = (enum metrics_access)values->metrics;
     config->pipeline_error_status = values->error_status == 0 ? 200 : 500;
     return EXIT_CODE_OK;
 }

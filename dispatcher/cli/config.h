@@ -55,6 +55,8 @@ struct pipeline_config {
     char *confine;                  /* as lines of millrace/confine.h */
 };
 
+enum metrics_access { METRICS_OPEN = 0, METRICS_TOKEN, METRICS_OFF, METRICS_ACCESS_COUNT };
+
 struct config {
     struct pipeline_config pipelines[PIPELINE_COUNT_MAX];
     uint32_t pipeline_count;
@@ -98,7 +100,8 @@ struct config {
     bool crash_traceback;         /* clients see a crash's backtrace, --crash-traceback */
     bool keep_half_closed;        /* a client's FIN does not cancel its run, --keep-half-closed */
     bool no_auth;
-    enum log_level log_level; /* lines below it are not written, --log-level */
+    enum metrics_access metrics_access; /* who may GET /metrics, --metrics */
+    enum log_level log_level;           /* lines below it are not written, --log-level */
 
     struct tokens tokens; /* empty: everyone may */
 };

@@ -24,7 +24,7 @@ void conn_open(struct loop *loop, int fd)
     struct conn *conn = loop->conn_free;
     if (!conn) {
         /* Nothing is kept for it, so what a full socket would not take is lost with it. */
-        loop->metrics.conn_refused_count++;
+        loop->metrics.refusals[REFUSAL_CONNECTIONS]++;
         ssize_t sent = send(fd, refusal, sizeof(refusal) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
         (void)sent;
         close(fd);
@@ -103,6 +103,7 @@ void conn_on_timer(struct loop *loop, struct conn *conn)
         response_refuse(loop, conn, 408, "The request body arrives too slowly.");
         break;
     case CONN_RESPONDING:
+        loop->metrics.stall_count++;
         log_line(&loop->log, LEVEL_INFO, "client_stalled", "conn=%u waiting_bytes=%llu",
                  conn->index, (unsigned long long)conn->out.bytes);
         if (conn->has_run) {

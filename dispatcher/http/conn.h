@@ -43,7 +43,8 @@ struct request {
     enum http_method method;
     unsigned minor;
     bool keep_alive;
-    bool wants_events; /* Accept: text/event-stream */
+    bool wants_events;      /* Accept: text/event-stream */
+    bool wants_openmetrics; /* Accept: application/openmetrics-text */
     bool has_body;
     bool is_trusted;                               /* has a good token, or none is asked for */
     uint32_t timeout_ms;                           /* X-Request-Timeout; 0: not said */

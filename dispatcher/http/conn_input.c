@@ -220,6 +220,7 @@ void conn_on_recv(struct loop *loop, const struct uring_event *event)
         conn->recv_queued = false;
     if (conn && event->result > 0) {
         mr_assert(event->has_buffer);
+        loop->metrics.received_byte_count += (uint64_t)event->result;
         conn_input_process(loop, conn, uring_buffer(loop->uring, event->buffer),
                            (size_t)event->result);
     }

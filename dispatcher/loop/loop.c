@@ -209,7 +209,8 @@ static void clocks_read(struct loop *loop)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
-    loop->now_ms = (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    loop->now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    loop->now_ms = loop->now_ns / 1000000;
     clock_gettime(CLOCK_REALTIME, &now);
     /* Ten places for seconds, whatever the clock says: the text has one length until the year 2286,
      * and before 2001 blanks in front, which JSON allows where it refuses zeros. */
@@ -265,6 +266,9 @@ static void timers_run(struct loop *loop)
         struct timer *timer = timers_take(&loop->timers, loop->now_ms);
         if (!timer)
             return;
+        if (i == 0)
+            buckets_add(&loop->metrics.lateness, &bucket_scale_passes,
+                        (loop->now_ms - timer->due_ms) * 1000000);
         on_timer(loop, timer);
     }
 }
@@ -445,6 +449,15 @@ bool loop_pass(struct loop *loop)
     return drained > 0 || sent > 0;
 }
 
+/* How long everything else had to wait for this pass. */
+static void pass_time(struct loop *loop)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+    buckets_add(&loop->metrics.pass, &bucket_scale_passes, now_ns - loop->now_ns);
+}
+
 /* The write of the log that is with the kernel ends before the rest is written directly. */
 static void log_settle(struct loop *loop)
 {
@@ -475,6 +488,7 @@ void loop_run(struct loop *loop)
             break;
         }
         busy = loop_pass(loop);
+        pass_time(loop);
     }
     supervisor_say_suppressed(loop);
     log_settle(loop);

@@ -69,7 +69,8 @@ struct loop {
     uint64_t partial_bytes; /* held for values of which only fragments have come */
 
     uint64_t pass;
-    uint64_t now_ms;    /* CLOCK_MONOTONIC at the start of the pass */
+    uint64_t now_ns;    /* CLOCK_MONOTONIC at the start of the pass */
+    uint64_t now_ms;    /* likewise */
     double wall_s;      /* CLOCK_REALTIME, likewise */
     char wall_text[32]; /* wall_s with microseconds, always WALL_TEXT_BYTES characters */
     char date_text[32]; /* for the Date header, made once a second */

@@ -11,11 +11,11 @@
 #include <stdint.h>
 
 #include "dispatcher/cli/config.h"
+#include "dispatcher/loop/metrics.h"
 #include "dispatcher/runs/pipeline_fsm.h"
 #include "dispatcher/runs/pipeline_health.h"
 #include "dispatcher/runs/run.h"
 #include "dispatcher/api/variables.h"
-#include "dispatcher/workers/worker_end.h"
 
 struct loop;
 struct worker;
@@ -41,8 +41,7 @@ struct pipeline {
     size_t traceback_count;
 
     double service_ms; /* moving average of a run's time on a slot */
-    uint64_t completed_count, failed_count, cancelled_count, refused_count;
-    uint64_t restart_counts[WORKER_END_COUNT]; /* processes that another one followed, by why */
+    struct tally tally;
 };
 
 /* "queued first" runs go to the least loaded ready worker while there are free slots. */

@@ -12,12 +12,13 @@
 
 /* ---- reasons ------------------------------------------------------------------------------- */
 
-static bool refuse(struct run_failure *out, int status, enum error_type type, const char *state,
+static bool refuse(struct run_failure *out, enum refusal refusal, int status, enum error_type type,
                    uint32_t retry_after_s, const char *message)
 {
     *out = (struct run_failure){.type = type,
                                 .status = status,
-                                .state = state,
+                                .state = status == 500 ? NULL : "no_resources_available",
+                                .refusal = refusal,
                                 .retry_after_s = retry_after_s,
                                 .message = message,
                                 .message_count = strlen(message)};
@@ -25,11 +26,11 @@ static bool refuse(struct run_failure *out, int status, enum error_type type, co
 }
 
 /* The pipeline's own failure is the reason. */
-static bool refuse_failed(struct run_failure *out, int status, const char *state,
+static bool refuse_failed(struct run_failure *out, enum refusal refusal, int status,
                           uint32_t retry_after_s, const struct pipeline *pipeline,
                           const char *message)
 {
-    refuse(out, status, pipeline->failure_type, state, retry_after_s, message);
+    refuse(out, refusal, status, pipeline->failure_type, retry_after_s, message);
     out->traceback = pipeline->traceback;
     out->traceback_count = pipeline->traceback_count;
     return true;
@@ -57,14 +58,14 @@ static bool refuse_quarantined(struct loop *loop, struct pipeline *pipeline,
              "the pipeline is quarantined: each of its workers died %u times in a row without "
              "finishing a run; the last time: %s",
              loop->config->quarantine_after, pipeline->failure);
-    return refuse_failed(out, 503, "no_resources_available", next_try_s(loop, pipeline), pipeline,
+    return refuse_failed(out, REFUSAL_QUARANTINED, 503, next_try_s(loop, pipeline), pipeline,
                          pipeline->refusal);
 }
 
 static bool refuse_full(struct loop *loop, struct pipeline *pipeline, struct run_failure *out)
 {
     return pipeline_is_full(loop, pipeline) &&
-           refuse(out, 429, ERROR_UNKNOWN, "no_resources_available",
+           refuse(out, REFUSAL_QUEUE_FULL, 429, ERROR_UNKNOWN,
                   pipeline_retry_after_s(loop, pipeline), "the queue of this pipeline is full");
 }
 
@@ -80,15 +81,15 @@ static bool has_runs(const struct loop *loop, const struct pipeline *pipeline)
 
 bool pipeline_refuses(struct loop *loop, struct pipeline *pipeline, struct run_failure *failure)
 {
-    static const char none[] = "no_resources_available";
     if (loop->state != LOOP_SERVING)
-        return refuse(failure, 503, ERROR_UNKNOWN, none, STOPPING_RETRY_AFTER_S,
+        return refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, STOPPING_RETRY_AFTER_S,
                       "the server is stopping");
     switch (pipeline->state) {
     case PIPELINE_LOADING:
-        return refuse(failure, 503, ERROR_LOADING, none, 1, "the pipeline is still loading");
+        return refuse(failure, REFUSAL_NOT_READY, 503, ERROR_LOADING, 1,
+                      "the pipeline is still loading");
     case PIPELINE_FAILED:
-        return refuse_failed(failure, 500, NULL, 0, pipeline, pipeline->failure);
+        return refuse_failed(failure, REFUSAL_FAILED, 500, 0, pipeline, pipeline->failure);
     case PIPELINE_QUARANTINED:
         return refuse_quarantined(loop, pipeline, failure);
     case PIPELINE_TRIAL:

@@ -14,6 +14,8 @@
 #include "dispatcher/workers/recycle.h"
 #include "shm/slot.h"
 
+#define MS_NS UINT64_C(1000000)
+
 static struct pipeline *pipeline_of(struct loop *loop, const struct run *run)
 {
     return &loop->pipelines[run->pipeline_index];
@@ -159,17 +161,14 @@ static void timer_arm(struct loop *loop, struct run *run)
 static void account(struct loop *loop, struct run *run, const struct run_failure *failure)
 {
     struct pipeline *pipeline = pipeline_of(loop, run);
+    struct tally *tally = &pipeline->tally;
     history_add(&loop->history, run, loop->wall_s, failure);
-    if (!failure) {
-        loop->metrics.run_completed_count++;
-        pipeline->completed_count++;
-    } else if (failure->reason != CANCEL_NONE) {
-        loop->metrics.run_cancelled_count[failure->reason]++;
-        pipeline->cancelled_count++;
-    } else {
-        loop->metrics.run_failed_count[failure->type]++;
-        pipeline->failed_count++;
-    }
+    tally->ends[failure ? 1 + failure->type : 0]++;
+    if (failure && failure->reason == CANCEL_DEADLINE)
+        tally->deadlines[failure->deadline]++;
+    else if (failure && failure->reason != CANCEL_NONE)
+        tally->cancels[failure->reason]++;
+    buckets_add(&tally->duration, &bucket_scale_runs, (loop->now_ms - run->created_ms) * MS_NS);
     log_line(
         &loop->log, failure ? LEVEL_INFO : LEVEL_DEBUG, "run_end",
         "run=%s pipeline=%s state=%s%s%s lines=%llu ms=%llu", run->id, pipeline->config->pointer,
@@ -207,7 +206,7 @@ static void act_complete(struct loop *loop, struct run *run)
     struct pipeline *pipeline = pipeline_of(loop, run);
     double took_ms = (double)(loop->now_ms - run->started_ms);
     pipeline->service_ms +=
-        (took_ms - pipeline->service_ms) / (pipeline->completed_count < 8 ? 2.0 : 16.0);
+        (took_ms - pipeline->service_ms) / (pipeline->tally.ends[0] < 8 ? 2.0 : 16.0);
     account(loop, run, NULL);
     if (run->conn_attached)
         line_complete(loop, run);
@@ -259,11 +258,13 @@ static void line_now(struct loop *loop, struct run *run, const uint8_t *payload,
 static void step(struct loop *loop, struct run *run, enum run_event event,
                  const struct run_failure *failure)
 {
-    bool was_queued = run->state == RUN_QUEUED;
+    bool was_queued = run->state == RUN_QUEUED, was_active = run->state == RUN_ACTIVE;
+    struct tally *tally = &pipeline_of(loop, run)->tally;
     struct run_step step = run_fsm_step(run->state, event);
     run->state = step.next;
     if (was_queued && step.next != RUN_QUEUED)
         leave_queue(loop, run);
+    tally->active_count -= was_active && step.next != RUN_ACTIVE;
     switch (step.action) {
     case RUN_ACT_QUEUE:
         pipeline_enqueue(pipeline_of(loop, run), run);
@@ -271,6 +272,8 @@ static void step(struct loop *loop, struct run *run, enum run_event event,
         break;
     case RUN_ACT_OFFER:
         run->started_ms = loop->now_ms;
+        tally->active_count++;
+        buckets_add(&tally->wait, &bucket_scale_runs, (loop->now_ms - run->created_ms) * MS_NS);
         timer_arm(loop, run);
         break;
     case RUN_ACT_COMPLETE:
@@ -317,7 +320,7 @@ static void step(struct loop *loop, struct run *run, enum run_event event,
 
 void run_admit(struct loop *loop, struct run *run)
 {
-    loop->metrics.run_count++;
+    pipeline_of(loop, run)->tally.accepted_count++;
     step(loop, run, RUN_EV_ADMIT, NULL);
 }
 
@@ -436,7 +439,8 @@ static void deadline_passed(struct loop *loop, struct run *run, enum deadline_ki
                                      .status = 504,
                                      .message = message,
                                      .message_count = strlen(message),
-                                     .reason = CANCEL_DEADLINE});
+                                     .reason = CANCEL_DEADLINE,
+                                     .deadline = kind});
 }
 
 void run_on_timer(struct loop *loop, struct run *run)

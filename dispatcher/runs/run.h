@@ -9,9 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dispatcher/runs/run_fsm.h"
+#include "dispatcher/loop/metrics.h"
 #include "dispatcher/loop/text.h"
 #include "dispatcher/loop/timer.h"
+#include "dispatcher/runs/run_fsm.h"
 #include "millrace/protocol.h"
 
 struct conn;
@@ -80,7 +81,9 @@ struct run_failure {
     size_t message_count;
     const char *traceback; /* NULL: none */
     size_t traceback_count;
-    enum cancel_reason reason; /* for the worker, when it is told */
+    enum cancel_reason reason;   /* for the worker, when it is told */
+    enum deadline_kind deadline; /* of CANCEL_DEADLINE: which */
+    enum refusal refusal;        /* of a run that was not taken: why */
 };
 
 /* A new run in RUN_FREE with an id, taken from the pool; NULL when there are too many. */

@@ -108,7 +108,7 @@ static void restart_later(struct loop *loop, struct worker *worker, const char *
 {
     struct pipeline *pipeline = pipeline_of(loop, worker);
     worker->restart_count++;
-    pipeline->restart_counts[worker->end]++;
+    pipeline->tally.restarts[worker->end]++;
     pipeline_worker_died(loop, pipeline, worker,
                          worker->ready_ms > 0 ? ERROR_PIPELINE : ERROR_STARTUP, reason);
     back_off(loop, worker);
@@ -131,7 +131,7 @@ static void act_replace(struct loop *loop, struct worker *worker, const char *re
         restart_later(loop, worker, reason);
         return;
     }
-    pipeline_of(loop, worker)->restart_counts[worker->end]++;
+    pipeline_of(loop, worker)->tally.restarts[worker->end]++;
     timer_set(&loop->timers, &worker->timer, loop->now_ms);
 }
 
@@ -211,7 +211,7 @@ void supervisor_event(struct loop *loop, struct worker *worker, enum worker_even
         log_line(&loop->log, LEVEL_ERROR, "worker_start_failed",
                  "pipeline=%s worker=%u reason=\"%s\"", pipeline_of(loop, worker)->config->pointer,
                  worker->number, reason);
-        pipeline_of(loop, worker)->restart_counts[WORKER_END_NOT_STARTED]++;
+        pipeline_of(loop, worker)->tally.restarts[WORKER_END_NOT_STARTED]++;
         pipeline_worker_died(loop, pipeline_of(loop, worker), worker, ERROR_STARTUP, reason);
         back_off(loop, worker);
         break;

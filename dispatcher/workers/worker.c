@@ -360,6 +360,7 @@ uint32_t worker_drain(struct loop *loop, struct worker *worker)
         worker->is_corrupt = true;
         supervisor_event(loop, worker, WORKER_EV_MISBEHAVED, wrong);
     }
+    worker->ring_used_bytes = worker->replies.tail_seen - worker->replies.head;
     if (count == 0)
         return 0;
     worker->record_count += count;

@@ -87,6 +87,7 @@ struct worker {
     uint32_t log_count;
     uint64_t log_suppressed;
     uint64_t record_count, bell_count;
+    uint64_t ring_used_bytes; /* of the reply ring, when it was drained last */
 };
 
 /* A worker without room for a run is asked again once it took some of what it has. */

@@ -107,4 +107,4 @@ class Held:
         """No slot, no place in the queue, no output."""
         metric = self.server.metric
         return is_idle(self.server, self.pointer) and metric("millrace_runs") == 0 \
-            and metric("millrace_output_waiting_blocks") <= 1 and metric("millrace_connections") == 1
+            and metric("millrace_output_memory_bytes") <= 16384 and metric("millrace_connections") == 1

@@ -438,20 +438,17 @@ static void workers_go_on(void)
 static void bounds_check(void)
 {
     const struct loop *loop = stage.loop;
-    const struct metrics *metrics = &loop->metrics;
+    const struct tally *tally = &loop->pipelines[0].tally;
     mr_assert(loop->out.block_count <= loop->out.block_count_max);
     mr_assert(loop->partial_bytes <= loop->config->output_bytes_max);
     mr_assert(loop->run_count <= loop->config->run_count_max);
-    uint64_t ended = metrics->run_completed_count;
-    for (unsigned i = 0; i < ERROR_TYPE_COUNT; i++)
-        ended += metrics->run_failed_count[i];
-    for (unsigned i = 0; i < CANCEL_REASON_COUNT; i++)
-        ended += metrics->run_cancelled_count[i];
+    uint64_t ended = 0;
+    for (unsigned i = 0; i < RUN_END_COUNT; i++)
+        ended += tally->ends[i];
+    mr_assert(tally->accepted_count ==
+              ended + loop->pipelines[0].queue_count + tally->active_count);
     /* Runs that are being cancelled were counted and still are there. */
-    mr_assert(ended <= metrics->run_count);
-    mr_assert(ended + loop->run_count >= metrics->run_count);
-    if (loop->run_count == 0)
-        mr_assert(ended == metrics->run_count);
+    mr_assert(tally->active_count + loop->pipelines[0].queue_count <= loop->run_count);
 }
 
 /* Everyone goes home. */

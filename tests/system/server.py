@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 
+import exposition
 import wire
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -195,6 +196,10 @@ class Server:
             if line.startswith(name + " "):
                 return float(line.rsplit(" ", 1)[1])
         raise AssertionError(f"no metric {name}")
+
+    def metrics(self):
+        """All families, read strictly."""
+        return exposition.parse(self.get("/metrics").body)
 
     def cpu_s(self):
         """Processor time the server itself has used."""

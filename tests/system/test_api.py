@@ -156,50 +156,6 @@ def test_pipelines_are_listed_and_found_by_pointer_id_and_escaped_pointer(server
     assert answer.json() == {"detail": {"message": "Pipeline not found"}}
 
 
-METRIC = re.compile(r'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{((?:[a-zA-Z_]\w*="(?:[^"\\\n]|\\["\\n])*",?)*)\})? (\S+)')
-
-
-def test_metrics_are_prometheus_text(server):
-    server.lines(NUMBERS, 2, "x", 0)
-    answer = server.get("/metrics")
-    assert answer.header("Content-Type") == "text/plain; version=0.0.4; charset=utf-8"
-    kinds, helped, seen = {}, set(), set()
-    family = None
-    for line in answer.body.decode().splitlines():
-        if line.startswith("# HELP "):
-            family = line.split(" ")[2]
-            assert family not in helped, "a family comes once, in one piece"
-            helped.add(family)
-        elif line.startswith("# TYPE "):
-            _, _, name, kind = line.split(" ")
-            assert name == family and name not in kinds
-            kinds[name] = kind
-        else:
-            match = METRIC.fullmatch(line)
-            assert match, line
-            name, labels, value = match.groups()
-            assert name == family and (name, labels) not in seen
-            seen.add((name, labels))
-            assert float(value) >= 0
-            assert kinds[name] in ("counter", "gauge")
-            assert (kinds[name] == "counter") == name.endswith("_total"), name
-    assert set(kinds) == helped
-    assert server.metric(f'millrace_runs_total{{pipeline="{NUMBERS}",end="completed"}}') >= 1
-
-
-def test_metrics_count_ends_and_errors(server):
-    def count(end):
-        return server.metric(f'millrace_runs_total{{pipeline="{MISBEHAVE}",end="{end}"}}')
-
-    before = {end: count(end) for end in ("completed", "failed", "refused")}
-    failures = server.metric('millrace_runs_failed_total{type="pipeline_error"}')
-    server.lines(MISBEHAVE, "nan", 1, 0)
-    server.lines(MISBEHAVE, "result_99", 1, 0)
-    server.run(MISBEHAVE, "nan")
-    assert {end: count(end) - before[end] for end in before} == {"completed": 1, "failed": 1, "refused": 1}
-    assert server.metric('millrace_runs_failed_total{type="pipeline_error"}') == failures + 1
-
-
 # ---- one result ---------------------------------------------------------------------------------------
 
 
@@ -542,7 +498,7 @@ def test_a_full_queue_is_a_429_with_the_time_to_wait(start):
                 assert result["error"]["type"] == "unknown"
             running.close()
             assert len(waiting.all()) == 1
-    assert server.metric(f'millrace_runs_total{{pipeline="{NUMBERS}",end="refused"}}') == 2
+    assert server.metric(f'millrace_refusals_total{{pipeline="{NUMBERS}",cause="queue_full"}}') == 2
 
 
 def test_without_a_queue_a_run_starts_at_once_or_is_refused(start):
@@ -718,7 +674,7 @@ def test_a_good_token_is_let_in_and_every_other_is_a_401(guarded):
 
 def test_tokens_guard_runs_and_pipelines_and_leave_health_open(guarded):
     server, tokens = guarded
-    unauthorized = server.metric("millrace_requests_unauthorized_total")
+    unauthorized = server.metric('millrace_refusals_total{cause="unauthorized"}')
     good = {"Authorization": f"Bearer {tokens[1]}"}
     body = wire.run_body(NUMBERS, [2, "x", 0])
     guarded_routes = [("POST", "/v4/runs/stream", body), ("POST", "/v4/runs", body), ("GET", "/v4/runs", None),
@@ -729,7 +685,7 @@ def test_tokens_guard_runs_and_pipelines_and_leave_health_open(guarded):
         assert server.ask(method, path, sent, good).status in (200, 404)
     for path in ("/status", "/livez", "/readyz", "/v4/container/state", "/metrics"):
         assert server.get(path).status == 200
-    assert server.metric("millrace_requests_unauthorized_total") == unauthorized + len(guarded_routes)
+    assert server.metric('millrace_refusals_total{cause="unauthorized"}') == unauthorized + len(guarded_routes)
 
 
 def test_two_authorization_fields_are_none(guarded):

@@ -65,7 +65,8 @@ def test_a_client_that_leaves_the_queue_is_forgotten(start):
     assert len(waiting[4].all()) == 1
     waiting[4].close()
     # The one that ran, and four that never started; those were cancelled too.
-    wait_until(lambda: server.metric(f'millrace_runs_total{{pipeline="{NUMBERS}",end="cancelled"}}') == 5)
+    left = f'millrace_runs_cancelled_total{{pipeline="{NUMBERS}",cause="client_gone"}}'
+    wait_until(lambda: server.metric(left) == 5)
 
 
 def test_a_client_that_leaves_during_a_plain_run_cancels_it(server):
@@ -89,7 +90,7 @@ def test_hundreds_of_clients_that_leave_at_once_leave_nothing_behind(server):
     wait_until(lambda: server.metric("millrace_connections") == 1, what="no connection left")
     wait_until(lambda: len(os.listdir(f"/proc/{server.process.pid}/fd")) <= count, what="no descriptor left")
     assert is_free(server, NUMBERS)
-    assert server.metric("millrace_output_waiting_blocks") <= 1
+    assert server.metric("millrace_output_memory_bytes") <= 16384
 
 
 # ---- not reading --------------------------------------------------------------------------------------
@@ -197,7 +198,7 @@ def test_output_memory_is_bounded_and_the_run_that_needs_more_fails(start):
             stream.close()
     assert "oom" in ends and set(ends) <= {"oom", "completed"}, ends
     assert len(server.lines(NUMBERS, 3, "x", 0)) == 3
-    wait_until(lambda: server.metric("millrace_output_waiting_blocks") <= 1)
+    wait_until(lambda: server.metric("millrace_output_memory_bytes") <= 16384)
 
 
 def how_it_ended(stream, count):

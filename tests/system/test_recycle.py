@@ -27,7 +27,9 @@ def test_a_worker_is_replaced_after_its_runs_and_no_run_notices(start):
     assert len(retired(server)) == 3
     assert pids[0] != pids[1] and not process_exists(pids[0])
     assert len(server.log_since(0, r" worker_exit .* exited with code 0")) == 3
-    assert server.metric(f'millrace_runs_total{{pipeline="{NUMBERS}",end="failed"}}') == 0
+    assert server.metric(f'millrace_runs_ended_total{{pipeline="{NUMBERS}",end="completed"}}') == 10
+    assert server.metric(f'millrace_runs_accepted_total{{pipeline="{NUMBERS}"}}') == 10
+    assert server.metric(f'millrace_worker_restarts_total{{pipeline="{NUMBERS}",cause="recycled_runs"}}') == 3
     assert server.metric("millrace_worker_kills_total") == 0
 
 

@@ -82,7 +82,7 @@ static void a_client_that_leaves_cancels_its_run_and_nothing_is_written(void **s
     stage_settle();
     assert_int_equal(stage.loop->run_count, 0);
     assert_int_equal(stage.loop->workers[0].free_count, 2);
-    assert_int_equal(stage.loop->metrics.run_cancelled_count[CANCEL_CLIENT_GONE], 1);
+    assert_int_equal(stage.loop->pipelines[0].tally.cancels[CANCEL_CLIENT_GONE], 1);
     assert_int_equal(stage.workers[0].kill_count, 0);
 }
 
@@ -163,7 +163,7 @@ static void cancelling_twice_is_cancelling_once(void **state)
     assert_int_equal(stage.loop->run_count, 0);
     uint64_t cancelled = 0;
     for (int i = 0; i < CANCEL_REASON_COUNT; i++)
-        cancelled += stage.loop->metrics.run_cancelled_count[i];
+        cancelled += stage.loop->pipelines[0].tally.cancels[i];
     assert_int_equal(cancelled, 1);
 }
 

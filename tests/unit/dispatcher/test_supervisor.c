@@ -364,7 +364,7 @@ static void follow(int code, int status)
 static void every_end_is_counted_under_its_cause(void **state)
 {
     (void)state;
-    const uint64_t *counts = stage.loop->pipelines[0].restart_counts;
+    const uint64_t *counts = stage.loop->pipelines[0].tally.restarts;
     uint64_t expected[WORKER_END_COUNT] = {0};
     follow(CLD_KILLED, SIGSEGV);
     expected[WORKER_END_CRASHED]++;

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * api_metrics.c - GET /metrics: everything that is counted, by family.
+ *
+ * docs/operations.md lists the families; a test compares that list with what is here.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "build/version.h"
+#include "dispatcher/api/api.h"
+#include "dispatcher/api/exposition.h"
+#include "dispatcher/api/response.h"
+#include "dispatcher/loop/loop.h"
+#include "dispatcher/workers/recycle.h"
+
+static void counter(struct exposition *out, const char *name, const char *help, uint64_t value)
+{
+    exposition_family(out, name, METRIC_COUNTER, help);
+    exposition_sample(out, "", value);
+}
+
+static void gauge(struct exposition *out, const char *name, const char *help, uint64_t value)
+{
+    exposition_family(out, name, METRIC_GAUGE, help);
+    exposition_sample(out, "", value);
+}
+
+static void labels_of(char labels[LABELS_BYTES_MAX], const struct pipeline *pipeline)
+{
+    labels[0] = '\0';
+    labels_add(labels, "pipeline", pipeline->config->pointer);
+}
+
+/* A sample with the pipeline and one more label. */
+static void sample_of(struct exposition *out, const struct pipeline *pipeline, const char *name,
+                      const char *value, uint64_t count)
+{
+    char labels[LABELS_BYTES_MAX];
+    labels_of(labels, pipeline);
+    labels_add(labels, name, value);
+    exposition_sample(out, labels, count);
+}
+
+/* ---- runs ---------------------------------------------------------------------------------- */
+
+static void runs_accepted(const struct loop *loop, struct exposition *out)
+{
+    char labels[LABELS_BYTES_MAX];
+    exposition_family(out, "millrace_runs_accepted", METRIC_COUNTER,
+                      "Runs that were taken: each is queued, active, or has ended.");
+    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
+        labels_of(labels, &loop->pipelines[i]);
+        exposition_sample(out, labels, loop->pipelines[i].tally.accepted_count);
+    }
+}
+
+static void runs_ended(const struct loop *loop, struct exposition *out)
+{
+    exposition_family(out, "millrace_runs_ended", METRIC_COUNTER,
+                      "Runs that ended, by end: completed, or the type of the error.");
+    for (uint32_t i = 0; i < loop->pipeline_count; i++)
+        for (unsigned end = 0; end < RUN_END_COUNT; end++)
+            sample_of(out, &loop->pipelines[i], "end", run_end_name(end),
+                      loop->pipelines[i].tally.ends[end]);
+}
+
+static void runs_cancelled(const struct loop *loop, struct exposition *out)
+{
+    exposition_family(out, "millrace_runs_cancelled", METRIC_COUNTER,
+                      "Of the runs that ended, those that were cancelled, by cause.");
+    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
+        const struct pipeline *pipeline = &loop->pipelines[i];
+        for (enum cancel_reason reason = CANCEL_NONE + 1; reason < CANCEL_REASON_COUNT; reason++)
+            if (reason != CANCEL_DEADLINE)
+                sample_of(out, pipeline, "cause", cancel_reason_name(reason),
+                          pipeline->tally.cancels[reason]);
+        for (enum deadline_kind kind = DEADLINE_QUEUE; kind <= DEADLINE_TOTAL; kind++)
+            sample_of(out, pipeline, "cause", deadline_kind_name(kind),
+                      pipeline->tally.deadlines[kind]);
+    }
+}
+
+static void refusals(const struct loop *loop, struct exposition *out)
+{
+    exposition_family(out, "millrace_refusals", METRIC_COUNTER,
+                      "What was not taken, by cause: runs of a pipeline, requests, connections.");
+    for (uint32_t i = 0; i < loop->pipeline_count; i++)
+        for (enum refusal refusal = REFUSAL_NONE + 1; refusal <= REFUSAL_OF_RUNS; refusal++)
+            sample_of(out, &loop->pipelines[i], "cause", refusal_name(refusal),
+                      loop->pipelines[i].tally.refusals[refusal]);
+    for (enum refusal refusal = REFUSAL_OF_RUNS + 1; refusal < REFUSAL_COUNT; refusal++) {
+        char labels[LABELS_BYTES_MAX] = "";
+        labels_add(labels, "cause", refusal_name(refusal));
+        exposition_sample(out, labels, loop->metrics.refusals[refusal]);
+    }
+}
+
+/* One gauge of each pipeline. */
+static void pipeline_gauge(const struct loop *loop, struct exposition *out, const char *name,
+                           const char *help, uint64_t (*value)(const struct pipeline *))
+{
+    char labels[LABELS_BYTES_MAX];
+    exposition_family(out, name, METRIC_GAUGE, help);
+    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
+        labels_of(labels, &loop->pipelines[i]);
+        exposition_sample(out, labels, value(&loop->pipelines[i]));
+    }
+}
+
+static uint64_t queue_depth(const struct pipeline *pipeline)
+{
+    return pipeline->queue_count;
+}
+
+static uint64_t active_count(const struct pipeline *pipeline)
+{
+    return pipeline->tally.active_count;
+}
+
+static void run_times(const struct loop *loop, struct exposition *out)
+{
+    char labels[LABELS_BYTES_MAX];
+    exposition_family(out, "millrace_run_wait_seconds", METRIC_HISTOGRAM,
+                      "Time a run waited until a worker had a slot for it.");
+    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
+        labels_of(labels, &loop->pipelines[i]);
+        exposition_histogram(out, labels, &loop->pipelines[i].tally.wait, &bucket_scale_runs);
+    }
+    exposition_family(out, "millrace_run_duration_seconds", METRIC_HISTOGRAM,
+                      "Time from a run's acceptance to its end, waiting included.");
+    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
+        labels_of(labels, &loop->pipelines[i]);
+        exposition_histogram(out, labels, &loop->pipelines[i].tally.duration, &bucket_scale_runs);
+    }
+}
+
+static void runs(const struct loop *loop, struct exposition *out)
+{
+    runs_accepted(loop, out);
+    runs_ended(loop, out);
+    runs_cancelled(loop, out);
+    refusals(loop, out);
+    pipeline_gauge(loop, out, "millrace_queue_depth", "Runs that wait for a slot.", queue_depth);
+    pipeline_gauge(loop, out, "millrace_runs_active",
+                   "Runs on a slot whose clients wait for their end.", active_count);
+    gauge(out, "millrace_runs", "Runs queued, active, or cancelled and not gone yet.",
+          loop->run_count);
+    run_times(loop, out);
+}
+
+/* ---- pipelines and workers ----------------------------------------------------------------- */
+
+static void pipeline_states(const struct loop *loop, struct exposition *out)
+{
+    exposition_family(out, "millrace_pipeline_state", METRIC_GAUGE,
+                      "1 for the state the pipeline is in.");
+    for (uint32_t i = 0; i < loop->pipeline_count; i++)
+        for (enum pipeline_state state = 0; state < PIPELINE_STATE_COUNT; state++)
+            sample_of(out, &loop->pipelines[i], "state", pipeline_state_name(state),
+                      loop->pipelines[i].state == state);
+}
+
+static void worker_states(const struct loop *loop, struct exposition *out)
+{
+    exposition_family(out, "millrace_workers", METRIC_GAUGE, "Workers by state.");
+    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
+        const struct pipeline *pipeline = &loop->pipelines[i];
+        uint64_t counts[WORKER_STATE_COUNT] = {0};
+        for (uint32_t k = 0; k < pipeline->worker_count; k++)
+            counts[loop->workers[pipeline->worker_first + k].state]++;
+        for (enum worker_state state = 0; state < WORKER_STATE_COUNT; state++)
+            sample_of(out, pipeline, "state", worker_state_name(state), counts[state]);
+    }
+}
+
+static void worker_restarts(const struct loop *loop, struct exposition *out)
+{
+    /* STOPPED is the last cause: nothing follows. */
+    exposition_family(out, "millrace_worker_restarts", METRIC_COUNTER,
+                      "Worker processes that ended and were followed by another, by cause.");
+    for (uint32_t i = 0; i < loop->pipeline_count; i++)
+        for (enum worker_end end = 0; end < WORKER_END_STOPPED; end++)
+            sample_of(out, &loop->pipelines[i], "cause", worker_end_name(end),
+                      loop->pipelines[i].tally.restarts[end]);
+}
+
+static void ring_fills(const struct loop *loop, struct exposition *out)
+{
+    exposition_family(out, "millrace_ring_used_bytes", METRIC_GAUGE,
+                      "Bytes in a worker's reply ring when it was last drained.");
+    for (uint32_t i = 0; i < loop->worker_count; i++) {
+        const struct worker *worker = &loop->workers[i];
+        char number[16];
+        snprintf(number, sizeof(number), "%u", worker->number);
+        sample_of(out, &loop->pipelines[worker->pipeline_index], "worker", number,
+                  worker->ring_used_bytes);
+    }
+    gauge(out, "millrace_ring_size_bytes", "Size of each worker's reply ring.",
+          loop->config->reply_ring_bytes);
+}
+
+static void workers(const struct loop *loop, struct exposition *out)
+{
+    const struct metrics *metrics = &loop->metrics;
+    uint64_t bells = 0;
+    for (uint32_t i = 0; i < loop->worker_count; i++)
+        bells += loop->workers[i].bell_count;
+    pipeline_states(loop, out);
+    worker_states(loop, out);
+    worker_restarts(loop, out);
+    ring_fills(loop, out);
+    counter(out, "millrace_worker_starts", "Worker processes started.",
+            metrics->worker_start_count);
+    counter(out, "millrace_worker_exits", "Worker processes that ended.",
+            metrics->worker_exit_count);
+    counter(out, "millrace_worker_kills", "Workers ended by the server.",
+            metrics->worker_killed_count);
+    counter(out, "millrace_doorbells", "Wake-ups written to workers.", bells);
+}
+
+/* ---- clients ------------------------------------------------------------------------------- */
+
+static void responses(const struct loop *loop, struct exposition *out)
+{
+    exposition_family(out, "millrace_responses", METRIC_COUNTER,
+                      "Responses by status; that of a stream is said before its end.");
+    for (int i = 0; i < RESPONSE_STATUS_COUNT; i++) {
+        char labels[LABELS_BYTES_MAX] = "", status[8];
+        if (loop->metrics.responses[i] == 0)
+            continue;
+        snprintf(status, sizeof(status), "%d", RESPONSE_STATUS_MIN + i);
+        labels_add(labels, "status", status);
+        exposition_sample(out, labels, loop->metrics.responses[i]);
+    }
+}
+
+static void clients(const struct loop *loop, struct exposition *out)
+{
+    const struct metrics *metrics = &loop->metrics;
+    gauge(out, "millrace_connections", "Open connections.", loop->conn_count);
+    counter(out, "millrace_connections_accepted", "Accepted connections.", metrics->accepted_count);
+    counter(out, "millrace_connections_refused", "Connections above a limit.",
+            metrics->refusals[REFUSAL_CONNECTIONS]);
+    counter(out, "millrace_accept_failures", "Failed accepts, as for lack of descriptors.",
+            metrics->accept_failed_count);
+    counter(out, "millrace_client_stalls", "Connections closed since their client read nothing.",
+            metrics->stall_count);
+    counter(out, "millrace_requests", "Requests handled.", metrics->request_count);
+    responses(loop, out);
+    counter(out, "millrace_received_bytes", "Bytes received from clients.",
+            metrics->received_byte_count);
+    counter(out, "millrace_sent_bytes", "Bytes the kernel took for clients.", metrics->byte_count);
+    counter(out, "millrace_sends", "Sends submitted.", metrics->send_count);
+    counter(out, "millrace_records", "Records taken from workers.", metrics->record_count);
+    counter(out, "millrace_lines", "Result lines written.", metrics->line_count);
+    gauge(out, "millrace_output_memory_bytes", "Memory that holds output for clients.",
+          (loop->out.block_count - loop->out.free_count) * OUT_BLOCK_BYTES);
+    gauge(out, "millrace_output_memory_limit_bytes", "What that may be: --output-memory.",
+          loop->config->output_bytes_max);
+}
+
+/* ---- the loop and the process -------------------------------------------------------------- */
+
+static void server(const struct loop *loop, struct exposition *out)
+{
+    const struct metrics *metrics = &loop->metrics;
+    struct timespec cpu;
+    char labels[LABELS_BYTES_MAX] = "";
+    labels_add(labels, "version", MILLRACE_VERSION);
+    exposition_family(out, "millrace_build_info", METRIC_GAUGE, "1; the version is the label.");
+    exposition_sample(out, labels, 1);
+    counter(out, "millrace_passes", "Passes of the loop.", metrics->pass_count);
+    counter(out, "millrace_enters", "io_uring_enter system calls.", uring_enter_count(loop->uring));
+    exposition_family(out, "millrace_loop_pass_seconds", METRIC_HISTOGRAM,
+                      "Time a pass of the loop took, for which everything else waited.");
+    exposition_histogram(out, "", &metrics->pass, &bucket_scale_passes);
+    exposition_family(out, "millrace_timer_lateness_seconds", METRIC_HISTOGRAM,
+                      "How late the first timer of a pass fired.");
+    exposition_histogram(out, "", &metrics->lateness, &bucket_scale_passes);
+    counter(out, "millrace_log_lines_dropped", "Log lines that were lost.",
+            loop->log.dropped_total);
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
+    exposition_family(out, "process_cpu_seconds", METRIC_COUNTER,
+                      "Processor time of the server, without its workers.");
+    exposition_sample_real(out, "", (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
+    gauge(out, "process_resident_memory_bytes", "Resident memory of the server.",
+          recycle_resident_bytes(getpid()));
+    exposition_family(out, "process_start_time_seconds", METRIC_GAUGE,
+                      "When the server started, in Unix time.");
+    exposition_sample_real(out, "", loop->wall_s - (double)(loop->now_ms - loop->started_ms) / 1e3);
+}
+
+void api_metrics(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
+{
+    (void)body, (void)bytes;
+    struct exposition out = {.is_open = conn->request.wants_openmetrics};
+    runs(loop, &out);
+    workers(loop, &out);
+    clients(loop, &out);
+    server(loop, &out);
+    exposition_end(&out);
+    response_text(loop, conn, 200,
+                  out.is_open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                              : "text/plain; version=0.0.4; charset=utf-8",
+                  &out.text);
+}
