@@ -207,7 +207,7 @@ $(FUZZERS): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/dispatcher.a $(B)/worker
 	$(Q)$(CC) $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_dispatcher) $(LIBS_worker)
 
 # Targets that install packages first build in a second make, so that this one needs only make itself.
-.PHONY: test asan tsan valgrind fuzz check mutants crash faults soak bench demo serve deps install clean help
+.PHONY: test asan tsan valgrind fuzz check mutants crash faults garbage soak bench demo serve deps install clean help
 
 test: ## unit, model, stress, fuzz replay, system tests; T=ring picks by name
 	@deploy/deps build demo test
@@ -259,9 +259,14 @@ crash: ## kill a process at every step of every protocol
 	@BUILD=$(B) tests/crash/run
 
 faults: ## the fault matrix of docs/faults.md, with its figures; T=name picks
-	@deploy/deps build test
+	@deploy/deps build test faults
 	@$(MAKE) all
 	@BUILD=$(B) tests/faults/run $(if $(T),--only '$(T)')
+
+garbage: ## half-valid HTTP to a server under AddressSanitizer; T=60 seconds, SEED=
+	@deploy/deps build test
+	@$(MAKE) VARIANT=asan all
+	@BUILD=build/asan tests/garbage/run --seconds $(or $(T),60) $(if $(SEED),--seed $(SEED))
 
 soak: ## kills, clients that leave or stall, every run checked; T=120 seconds, SEED=
 	@deploy/deps build test

@@ -14,7 +14,8 @@ FOLDER = os.path.join(servers.TOP, "tests", "faults")
 PHASES = ["queued", "starting", "first", "streaming", "finishing"]
 FAULTS = ["SIGKILL", "SIGSEGV", "abort", "exit", "SIGSTOP", "Infinite loop", "Out of memory", "Garbage in the segment",
           "Closed descriptors", "FIN", "RST", "Half-close", "Stall", "1 byte/s", "DELETE /v4/runs/{id}", "Deadline", "SIGTERM",
-          "SIGKILL of the server", "EMFILE", "ENOMEM", "ENOSPC", "Clock jump: a day forward", "Clock jump: a day back"]
+          "SIGKILL of the server", "EMFILE", "ENOMEM", "ENOSPC", "Clock jump: a day forward", "Clock jump: a day back",
+          "Clock jump: to 1972"]
 
 
 @pytest.fixture(scope="module")
