@@ -278,6 +278,19 @@ bench: ## rates, ages, CPU, memory and counts beside references; BENCH=F1,P1000 
 	@$(MAKE) all $(BENCHES) $(REFERENCE) $(LOADS)
 	@BUILD=$(B) tests/bench/run --only '$(BENCH)' $(if $(ROUNDS),--rounds $(ROUNDS))
 
+.PHONY: bench-peers bench-plots
+bench-peers: ## millrace and its peers in turn, one table; ROUNDS=7 PEERS=php,go SCENARIOS=F1,U64
+	@deploy/deps build bench
+	@deploy/deps -k peers
+	@$(MAKE) all $(LOADS)
+	@BUILD=$(B) tests/bench/peers/run $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(PEERS),--peers $(PEERS)) \
+		$(if $(SCENARIOS),--scenarios $(SCENARIOS))
+
+bench-plots: ## docs/plots/ and the figures of docs/benchmarks.md, from what bench-peers wrote
+	@deploy/deps -k peers
+	@BUILD=$(B) tests/bench/peers/plots
+	@BUILD=$(B) tests/bench/peers/page --write
+
 demo: ## the main job: server, curl, words one by one, a transcript of a real recording
 	@deploy/deps build demo
 	@$(MAKE) all
@@ -314,7 +327,7 @@ clean: ## remove build/
 	rm -rf build
 
 help: ## this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' Makefile | sort | expand -t 12
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' Makefile | sort | expand -t 14
 	@echo 'V=1 shows commands; VARIANT=asan|tsan builds another variant; CC=clang works too.'
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)

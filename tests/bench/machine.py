@@ -4,6 +4,7 @@
 import os
 import platform
 import re
+import shutil
 import subprocess
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -18,7 +19,7 @@ def described():
         "kernel": platform.release(),
         "system": platform.freedesktop_os_release().get("PRETTY_NAME", "Linux"),
         "commit": commit(),
-        "compiler": output(os.environ.get("CC", "gcc"), "--version").splitlines()[0],
+        "compiler": (output(os.environ.get("CC", "gcc"), "--version") or "unknown").splitlines()[0],
         "load": round(os.getloadavg()[0], 2),
     }
 
@@ -36,6 +37,9 @@ def commit():
 
 
 def output(*command):
+    """What it prints; nothing where it is not installed."""
+    if not shutil.which(command[0]):
+        return ""
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False, cwd=TOP)
     return done.stdout.strip()
 

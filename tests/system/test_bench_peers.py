@@ -1,0 +1,69 @@
+# SPDX-License-Identifier: MIT
+"""The harness of `make bench-peers`, with one cheap peer and one short round; figures are not judged."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+import server as servers
+
+RUN = os.path.join(servers.TOP, "tests/bench/peers/run")
+OWN_LINE_BYTES = 75
+
+pytestmark = pytest.mark.skipif(servers.IS_SANITIZED, reason="what sanitizers do to rates tells nothing of the harness")
+
+
+def run(folder, *options, **environment):
+    """The table and what was written down."""
+    path = os.path.join(folder, "peers.json")
+    done = subprocess.run([sys.executable, RUN, "--rounds", "1", "--seconds", "0.1", "--json", path, *options],
+                          env=dict(os.environ, **environment), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+    with open(path, encoding="utf-8") as file:
+        return done.stdout, json.load(file)
+
+
+def processes_with(mark):
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                if mark.encode() in file.read():
+                    found.append(int(pid))
+        except (FileNotFoundError, PermissionError, ProcessLookupError):
+            pass
+    return found
+
+
+@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+def test_one_round_with_one_peer_gives_figures_and_leaves_no_process(tmp_path):
+    mark = f"MARK={tmp_path}"
+    shown, record = run(tmp_path, "--peers", "node", "--scenarios", "F1,U64", MARK=str(tmp_path))
+    by_scenario = {result["scenario"]: result["series"] for result in record["results"]}
+    assert {name: sorted(series) for name, series in by_scenario.items()} == {
+        "F1": ["each", "millrace", "own", "same"], "U64": ["millrace", "own"]}
+    for series in by_scenario.values():
+        for one in series.values():
+            assert one["rounds"][0]["lines_per_s"] > 0
+            assert one["rounds"][0]["cpu_us_per_line"] > 0
+            assert one["pss_bytes"] > 100_000
+    bytes_per_line = {kind: one["rounds"][0]["bytes_per_s"] / one["rounds"][0]["lines_per_s"]
+                      for kind, one in by_scenario["F1"].items()}
+    assert OWN_LINE_BYTES - 8 < bytes_per_line["own"] < OWN_LINE_BYTES + 8
+    assert abs(bytes_per_line["same"] / bytes_per_line["millrace"] - 1) < 0.05
+    assert "Node.js" in shown
+    assert not processes_with(mark)
+
+
+def test_a_peer_that_is_not_installed_costs_its_own_row_only(tmp_path):
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "setpriv").symlink_to(shutil.which("setpriv"))
+    shown, record = run(tmp_path, "--peers", "node", "--scenarios", "U64", PATH=str(programs))
+    assert record["results"] == [{"scenario": "U64", "peer": "node", "said": "not installed: node"}]
+    assert "not installed: node" in shown
