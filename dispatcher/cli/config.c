@@ -436,6 +436,8 @@ static int runs_derive(struct config *config, char reason[CONFIG_REASON_BYTES])
                       config->pipeline_count, config->worker_count, config->concurrency,
                       config->queue_count_max, (unsigned long long)total, RUN_COUNT_MAX);
     config->run_count_max = (uint32_t)total;
+    while (config->request_ring_bytes < config->concurrency * REQUEST_RING_BYTES_PER_SLOT)
+        config->request_ring_bytes *= 2;
     return 0;
 }
 

@@ -13,7 +13,8 @@
 /* Segment. Ring capacities are powers of two. */
 #define RING_BYTES_MIN 4096u
 #define RING_BYTES_MAX (1u << 30)
-#define REQUEST_RING_BYTES (256u * 1024)
+#define REQUEST_RING_BYTES (256u * 1024) /* and more for many slots: */
+#define REQUEST_RING_BYTES_PER_SLOT 512u /* so that a START of usual size fits for each */
 #define REPLY_RING_BYTES (1024u * 1024)
 #define SLOT_COUNT_MAX 4096u
 

@@ -339,6 +339,17 @@ static void more_runs_than_can_be_told_apart_are_refused(void **state)
     assert_non_null(strstr(reason, "1048577 runs at once, at most 1048576"));
 }
 
+static void a_request_ring_has_room_for_every_slot(void **state)
+{
+    (void)state;
+    config.concurrency = 512;
+    assert_int_equal(complete(1 << 20), 0);
+    assert_int_equal(config.request_ring_bytes, REQUEST_RING_BYTES);
+    config.concurrency = 2500;
+    assert_int_equal(complete(1 << 20), 0);
+    assert_int_equal(config.request_ring_bytes, 2u << 20);
+}
+
 static void without_tokens_only_loopback_addresses_may_be_listened_on(void **state)
 {
     (void)state;
@@ -411,6 +422,7 @@ int main(void)
         CONFIG_TEST(connections_are_what_the_descriptor_limit_leaves),
         CONFIG_TEST(more_connections_than_descriptors_are_refused),
         CONFIG_TEST(more_runs_than_can_be_told_apart_are_refused),
+        CONFIG_TEST(a_request_ring_has_room_for_every_slot),
         CONFIG_TEST(without_tokens_only_loopback_addresses_may_be_listened_on),
         CONFIG_TEST(other_addresses_need_tokens_or_no_auth),
         CONFIG_TEST(tokens_and_no_auth_contradict_each_other),
