@@ -60,6 +60,7 @@ RINGS    := $(call programs,tests/model/*.c tests/stress/*.c)
 CRASHERS := $(call programs,tests/crash/*.c)
 BENCHES  := $(call programs,tests/bench/*.c)
 REFERENCE := $(B)/tests/bench/reference/reference
+COUNTED  := $(call programs,tests/bench/instructions/*.c)
 LOADS    := $(patsubst tests/bench/pipelines/%.c,build/bench/%.so,$(wildcard tests/bench/pipelines/*.c))
 FUZZERS  := $(call programs,tests/fuzz/fuzz_*.c)
 
@@ -186,6 +187,14 @@ $(REFERENCE): $(call objects,tests/bench/reference/*.c) $(B)/dispatcher.a $(B)/s
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_dispatcher)
 
+# What plays the kernel, or the dispatcher, is that of the unit tests.
+$(B)/tests/bench/instructions/dispatcher: %: %.o $(B)/dispatcher.a $(B)/shm.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_dispatcher)
+$(B)/tests/bench/instructions/worker: %: %.o $(B)/worker.a $(B)/shm.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_worker) $(LIBS_test)
+
 build/bench/%.so: tests/bench/pipelines/%.c include/millrace/pipeline.h
 	@mkdir -p $(@D)
 	@echo "  CC    $@"
@@ -207,7 +216,7 @@ $(FUZZERS): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/dispatcher.a $(B)/worker
 	$(Q)$(CC) $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_dispatcher) $(LIBS_worker)
 
 # Targets that install packages first build in a second make, so that this one needs only make itself.
-.PHONY: test asan tsan valgrind fuzz check mutants crash faults garbage soak bench demo serve deps install clean help
+.PHONY: test asan tsan valgrind fuzz check mutants crash faults garbage soak bench bench-counts demo serve deps install clean help
 
 test: ## unit, model, stress, fuzz replay, system tests; T=ring picks by name
 	@deploy/deps build demo test
@@ -290,6 +299,11 @@ bench-plots: ## docs/plots/ and the figures of docs/benchmarks.md, from what ben
 	@deploy/deps -k peers
 	@BUILD=$(B) tests/bench/peers/plots
 	@BUILD=$(B) tests/bench/peers/page --write
+
+bench-counts: ## instructions, system calls, allocations of a chunk and of a request; WRITE=1 into docs
+	@deploy/deps build demo test
+	@$(MAKE) all $(COUNTED) $(LOADS)
+	@BUILD=$(B) tests/bench/count $(if $(WRITE),--write)
 
 demo: ## the main job: server, curl, words one by one, a transcript of a real recording
 	@deploy/deps build demo
