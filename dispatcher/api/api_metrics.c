@@ -243,7 +243,7 @@ static void clients(const struct loop *loop, struct exposition *out)
     gauge(out, "millrace_connections", "Open connections.", loop->conn_count);
     counter(out, "millrace_connections_accepted", "Accepted connections.", metrics->accepted_count);
     counter(out, "millrace_connections_refused", "Connections above a limit.",
-            metrics->refusals[REFUSAL_CONNECTIONS]);
+            metrics->refusals[REFUSAL_CONNECTIONS] + metrics->refusals[REFUSAL_CLIENT_CONNECTIONS]);
     counter(out, "millrace_accept_failures", "Failed accepts, as for lack of descriptors.",
             metrics->accept_failed_count);
     counter(out, "millrace_client_stalls", "Connections closed since their client read nothing.",
@@ -256,6 +256,10 @@ static void clients(const struct loop *loop, struct exposition *out)
     counter(out, "millrace_sends", "Sends submitted.", metrics->send_count);
     counter(out, "millrace_records", "Records taken from workers.", metrics->record_count);
     counter(out, "millrace_lines", "Result lines written.", metrics->line_count);
+    gauge(out, "millrace_input_memory_bytes", "Memory that holds requests that arrive or wait.",
+          loop->input_bytes);
+    gauge(out, "millrace_input_memory_limit_bytes", "What that may be: --input-memory.",
+          loop->config->input_bytes_max);
     gauge(out, "millrace_output_memory_bytes", "Memory that holds output for clients.",
           (loop->out.block_count - loop->out.free_count) * OUT_BLOCK_BYTES);
     gauge(out, "millrace_output_memory_limit_bytes", "What that may be: --output-memory.",

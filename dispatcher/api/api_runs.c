@@ -65,7 +65,10 @@ static void live_send(struct loop *loop, struct conn *conn, const struct run *ru
 /* Answers a run that is not admitted. */
 static void refuse(struct loop *loop, struct run *run, const struct run_failure *failure)
 {
-    loop->pipelines[run->pipeline_index].tally.refusals[failure->refusal]++;
+    struct tally *tally = &loop->pipelines[run->pipeline_index].tally;
+    uint64_t *counts =
+        failure->refusal <= REFUSAL_OF_RUNS ? tally->refusals : loop->metrics.refusals;
+    counts[failure->refusal]++;
     history_add(&loop->history, run, loop->wall_s, failure);
     line_fail(loop, run, failure);
     run_destroy(loop, run);
@@ -116,6 +119,24 @@ static void run_admit_and_answer(struct loop *loop, struct conn *conn, struct ru
         live_send(loop, conn, run);
 }
 
+static const struct run_failure no_room = {
+    .type = ERROR_UNKNOWN,
+    .status = 503,
+    .retry_after_s = 1,
+    .state = "no_resources_available",
+    .message = "there is no memory left for requests that wait",
+    .message_count = sizeof("there is no memory left for requests that wait") - 1,
+    .refusal = REFUSAL_INPUT_MEMORY,
+};
+
+/* What a run that waits holds must fit; the body it was made of is about to go. One that gets a
+ * slot at once holds nothing. */
+static bool may_wait(struct loop *loop, const struct conn *conn, struct pipeline *pipeline)
+{
+    return loop->input_bytes - conn->payload_room <= loop->config->input_bytes_max ||
+           pipeline_has_slot(loop, pipeline);
+}
+
 /* Admits the run, or answers why not. */
 static void run_begin(struct loop *loop, struct conn *conn, const struct run_request *request,
                       enum run_mode mode)
@@ -140,9 +161,14 @@ static void run_begin(struct loop *loop, struct conn *conn, const struct run_req
         return;
     }
     struct api_error error;
-    int rc = run_request_pack(request, &pipeline->variables, run->id, &run->payload,
-                              &run->payload_bytes, &error);
-    if (rc == 0) {
+    uint8_t *payload;
+    size_t bytes;
+    int rc = run_request_pack(request, &pipeline->variables, run->id, &payload, &bytes, &error);
+    if (rc == 0)
+        run_payload_take(loop, run, payload, bytes);
+    if (rc == 0 && !may_wait(loop, conn, pipeline)) {
+        refuse(loop, run, &no_room);
+    } else if (rc == 0) {
         run_admit_and_answer(loop, conn, run, request->async_run);
         pipeline_schedule(loop, pipeline);
     } else if (rc == -EINVAL) {

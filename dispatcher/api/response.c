@@ -157,6 +157,18 @@ void response_refuse(struct loop *loop, struct conn *conn, int status, const cha
     response_detail(loop, conn, status, text);
 }
 
+void response_overload(struct loop *loop, struct conn *conn)
+{
+    static const char body[] = "{\"detail\":\"No memory for this request now.\"}\n";
+    conn->request.keep_alive = false;
+    if (conn->request.id[0] == '\0')
+        identity_hex(&loop->identity, conn->request.id);
+    response_send(
+        loop, conn,
+        &(struct response){
+            .status = 503, .body = body, .body_bytes = sizeof(body) - 1, .retry_after_s = 1});
+}
+
 void response_stream_head(struct loop *loop, struct conn *conn, const char *content_type)
 {
     char text[HEAD_BYTES_MAX];

@@ -36,6 +36,9 @@ void response_detail(struct loop *loop, struct conn *conn, int status, const cha
 /* Likewise for a request whose framing is lost: closes afterwards. */
 void response_refuse(struct loop *loop, struct conn *conn, int status, const char *text);
 
+/* Likewise 503 for a request that there is no memory for; to be counted by the caller. */
+void response_overload(struct loop *loop, struct conn *conn);
+
 /* The head of a stream: chunked with HTTP/1.1, ended by close with HTTP/1.0. */
 void response_stream_head(struct loop *loop, struct conn *conn, const char *content_type);
 

@@ -25,6 +25,7 @@ static int pipeline_set_pointer(struct pipeline_config *out, const char *text, s
                                 char reason[CONFIG_REASON_BYTES]);
 static int auth_check(const struct config *config, char reason[CONFIG_REASON_BYTES]);
 static int runs_derive(struct config *config, char reason[CONFIG_REASON_BYTES]);
+static int input_check(const struct config *config, char reason[CONFIG_REASON_BYTES]);
 static int conns_derive(struct config *config, uint64_t fd_count_max,
                         char reason[CONFIG_REASON_BYTES]);
 
@@ -46,6 +47,7 @@ void config_init(struct config *config)
         .reply_ring_bytes = REPLY_RING_BYTES,
         .window_bytes = RUN_WINDOW_BYTES,
         .queue_count_max = RUN_QUEUE_COUNT_MAX,
+        .input_bytes_max = INPUT_BYTES_DEFAULT,
         .output_bytes_max = OUTPUT_BYTES_DEFAULT,
         .body_bytes_max = HTTP_BODY_BYTES_MAX,
         .head_timeout_ms = HTTP_HEAD_TIMEOUT_MS,
@@ -95,6 +97,8 @@ int config_complete(struct config *config, uint64_t fd_count_max, char reason[CO
         rc = auth_check(config, reason);
     if (rc == 0)
         rc = runs_derive(config, reason);
+    if (rc == 0)
+        rc = input_check(config, reason);
     if (rc == 0)
         rc = conns_derive(config, fd_count_max, reason);
     return rc;
@@ -427,8 +431,11 @@ static int auth_check(const struct config *config, char reason[CONFIG_REASON_BYT
 static int runs_derive(struct config *config, char reason[CONFIG_REASON_BYTES])
 {
     uint64_t running = (uint64_t)config->worker_count * config->concurrency;
+    uint64_t queued = (uint64_t)config->pipeline_count * config->queue_count_max;
+    if (config->queue_total_max > 0 && config->queue_total_max < queued)
+        queued = config->queue_total_max;
     /* One more each: a run that is being refused is a run, too. */
-    uint64_t total = config->pipeline_count * (running + config->queue_count_max + 1);
+    uint64_t total = config->pipeline_count * (running + 1) + queued;
     if (total > RUN_COUNT_MAX)
         return refuse(reason,
                       "%u x (--workers %u x --concurrency %u + --queue %u) are %llu runs at once, "
@@ -439,6 +446,15 @@ static int runs_derive(struct config *config, char reason[CONFIG_REASON_BYTES])
     while (config->request_ring_bytes < config->concurrency * REQUEST_RING_BYTES_PER_SLOT)
         config->request_ring_bytes *= 2;
     return 0;
+}
+
+static int input_check(const struct config *config, char reason[CONFIG_REASON_BYTES]);
+static int input_check(const struct config *config, char reason[CONFIG_REASON_BYTES])
+{
+    if (config->input_bytes_max >= config->body_bytes_max)
+        return 0;
+    return refuse(reason, "--input-memory %llu is less than one body of --body-limit %u",
+                  (unsigned long long)config->input_bytes_max, config->body_bytes_max);
 }
 
 static int conns_derive(struct config *config, uint64_t fd_count_max,

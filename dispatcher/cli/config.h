@@ -28,6 +28,7 @@
 /* Defaults of options whose other bounds are in limits.h. */
 #define LISTEN_DEFAULT "127.0.0.1:8080"
 #define CONN_COUNT_DEFAULT 16384u /* or what the descriptor limit leaves, if that is less */
+#define INPUT_BYTES_DEFAULT (UINT64_C(256) * 1024 * 1024)
 #define OUTPUT_BYTES_DEFAULT (UINT64_C(512) * 1024 * 1024)
 #define STOP_TIMEOUT_MS 30000u
 
@@ -73,9 +74,12 @@ struct config {
 
     char *listen[LISTEN_COUNT_MAX]; /* "ADDR:PORT" or "[ADDR6]:PORT", --listen, repeatable */
     uint32_t listen_count;
-    uint32_t conn_count_max;   /* --max-connections */
-    uint32_t queue_count_max;  /* runs waiting for a worker, of each pipeline, --queue */
-    uint32_t run_count_max;    /* runs known at once, running and queued; derived */
+    uint32_t conn_count_max;      /* --max-connections */
+    uint32_t conn_per_client_max; /* --max-connections-per-client; 0: no such limit */
+    uint32_t queue_count_max;     /* runs waiting for a worker, of each pipeline, --queue */
+    uint32_t run_count_max;       /* runs known at once, running and queued; derived */
+    uint32_t queue_total_max;  /* likewise, of all pipelines together, --queue-total; 0: that sum */
+    uint64_t input_bytes_max;  /* of requests that arrive or wait, --input-memory */
     uint64_t output_bytes_max; /* all responses waiting to be sent, --output-memory */
 
     uint32_t body_bytes_max;

@@ -12,22 +12,55 @@
 
 #define LINGER_MS 2000u
 
-static const char refusal[] = "HTTP/1.1 503 Service Unavailable\r\n"
-                              "Content-Type: application/json\r\n"
-                              "Content-Length: 35\r\n"
-                              "Retry-After: 1\r\n"
-                              "Connection: close\r\n\r\n"
-                              "{\"detail\":\"Too many connections.\"}\n";
+#define TOO_MANY "{\"detail\":\"Too many connections.\"}\n"
+#define TOO_MANY_OF_CLIENT "{\"detail\":\"Too many connections from one address.\"}\n"
+_Static_assert(sizeof(TOO_MANY) - 1 == 35, "its Content-Length");
+_Static_assert(sizeof(TOO_MANY_OF_CLIENT) - 1 == 52, "its Content-Length");
+
+static const char too_many[] = "HTTP/1.1 503 Service Unavailable\r\n"
+                               "Content-Type: application/json\r\n"
+                               "Content-Length: 35\r\n"
+                               "Retry-After: 1\r\n"
+                               "Connection: close\r\n\r\n" TOO_MANY;
+static const char too_many_of_client[] = "HTTP/1.1 429 Too Many Requests\r\n"
+                                         "Content-Type: application/json\r\n"
+                                         "Content-Length: 52\r\n"
+                                         "Retry-After: 1\r\n"
+                                         "Connection: close\r\n\r\n" TOO_MANY_OF_CLIENT;
+
+/* Nothing is kept for it, so what a full socket would not take is lost with it. */
+static void refuse(struct loop *loop, int fd, enum refusal refusal, const char *text, size_t count)
+{
+    loop->metrics.refusals[refusal]++;
+    ssize_t sent = send(fd, text, count, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)sent;
+    close(fd);
+}
+
+/* False: its client has as many as it may. */
+static bool client_enter(struct loop *loop, int fd, uint32_t *client_index)
+{
+    struct sockaddr_storage address;
+    socklen_t bytes = sizeof(address);
+    *client_index = CLIENT_NONE;
+    if (loop->config->conn_per_client_max == 0 ||
+        getpeername(fd, (struct sockaddr *)&address, &bytes) == -1)
+        return true; /* the one, or it has left already */
+    *client_index = clients_enter(&loop->clients, &address, loop->config->conn_per_client_max);
+    return *client_index != CLIENT_NONE;
+}
 
 void conn_open(struct loop *loop, int fd)
 {
     struct conn *conn = loop->conn_free;
+    uint32_t client_index;
     if (!conn) {
-        /* Nothing is kept for it, so what a full socket would not take is lost with it. */
-        loop->metrics.refusals[REFUSAL_CONNECTIONS]++;
-        ssize_t sent = send(fd, refusal, sizeof(refusal) - 1, MSG_DONTWAIT | MSG_NOSIGNAL);
-        (void)sent;
-        close(fd);
+        refuse(loop, fd, REFUSAL_CONNECTIONS, too_many, sizeof(too_many) - 1);
+        return;
+    }
+    if (!client_enter(loop, fd, &client_index)) {
+        refuse(loop, fd, REFUSAL_CLIENT_CONNECTIONS, too_many_of_client,
+               sizeof(too_many_of_client) - 1);
         return;
     }
     loop->conn_free = conn->next;
@@ -39,6 +72,7 @@ void conn_open(struct loop *loop, int fd)
     conn->index = index;
     conn->generation = generation;
     conn->timer = timer;
+    conn->client_index = client_index;
     conn->fd = fd;
     conn_enter(loop, conn, CONN_IDLE);
     uring_recv(loop->uring, fd, (struct uring_ref){URING_RECV, index, generation});
@@ -156,11 +190,11 @@ static void conn_free(struct loop *loop, struct conn *conn)
         return;
     out_clear(&loop->out, &conn->out);
     timer_clear(&loop->timers, &conn->timer);
-    free(conn->input);
-    free(conn->payload);
-    conn->input = conn->payload = NULL;
+    conn_input_finish(loop, conn);
     close(conn->fd);
     conn->fd = -1;
+    if (conn->client_index != CLIENT_NONE)
+        clients_leave(&loop->clients, conn->client_index);
     conn->state = CONN_FREE;
     conn->next = loop->conn_free;
     loop->conn_free = conn;

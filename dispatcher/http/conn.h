@@ -57,9 +57,11 @@ struct conn {
     uint32_t index;
     uint32_t generation;
     enum conn_state state;
-    bool recv_queued;   /* with the kernel */
+    uint32_t client_index; /* in loop->clients, or CLIENT_NONE */
+    bool recv_queued;      /* with the kernel */
     bool send_queued;   /* with the kernel, and so are `message`, `vectors` and the lent blocks */
     bool recv_paused;   /* the client sends more than may wait */
+    bool input_lost;    /* there was no memory for a request: what follows it is thrown away */
     bool client_eof;    /* it half-closed and --keep-half-closed lets it */
     bool is_dirty;      /* on the loop's list of connections to flush */
     bool is_doomed;     /* to be closed at the end of the pass */
@@ -120,6 +122,12 @@ void conn_detach_run(struct conn *conn);
 
 /* conn_input.c: understands what has arrived, as far as the present state allows. */
 void conn_input_process(struct loop *loop, struct conn *conn, const char *bytes, size_t count);
+
+/* Gives back what waits of the connection's input. */
+void conn_input_finish(struct loop *loop, struct conn *conn);
+
+/* Whether so much more may be held of requests: of all connections, and of runs that wait. */
+bool conn_input_fits(const struct loop *loop, uint64_t bytes);
 
 /* Arms the connection's timer for its present state. */
 void conn_timer_update(struct loop *loop, struct conn *conn);

@@ -12,8 +12,15 @@
 /* What a client may send ahead of the response it waits for. */
 #define INPUT_BYTES_MAX (64u * 1024)
 
-/* Makes room for `more` bytes behind `count`. 0 or -ENOMEM. */
-static int room_make(char **bytes, uint32_t *room, uint32_t count, size_t more, size_t limit)
+bool conn_input_fits(const struct loop *loop, uint64_t bytes)
+{
+    return loop->input_bytes + bytes <= loop->config->input_bytes_max;
+}
+
+/* Makes room for `more` bytes behind `count`. 0, -ENOMEM, or -ENOBUFS: all requests together hold
+ * as much as they may. */
+static int room_make(struct loop *loop, char **bytes, uint32_t *room, uint32_t count, size_t more,
+                     size_t limit)
 {
     size_t needed = count + more;
     if (needed <= *room)
@@ -21,26 +28,47 @@ static int room_make(char **bytes, uint32_t *room, uint32_t count, size_t more, 
     size_t size = *room > 0 ? *room : 1024;
     while (size < needed)
         size *= 2;
-    if (size > limit && needed <= limit)
-        size = limit;
+    if (needed <= limit && (size > limit || !conn_input_fits(loop, size - *room)))
+        size = size > limit && conn_input_fits(loop, limit - *room) ? limit : needed;
+    if (!conn_input_fits(loop, size - *room))
+        return -ENOBUFS;
     char *grown = realloc(*bytes, size);
     if (!grown)
         return -ENOMEM;
+    loop->input_bytes += size - *room;
     *bytes = grown;
     *room = (uint32_t)size;
     return 0;
 }
 
-static void payload_free(struct conn *conn)
+static void room_free(struct loop *loop, char **bytes, uint32_t *count, uint32_t *room)
 {
-    free(conn->payload);
-    conn->payload = NULL;
-    conn->payload_count = conn->payload_room = 0;
+    mr_assert(loop->input_bytes >= *room);
+    loop->input_bytes -= *room;
+    free(*bytes);
+    *bytes = NULL;
+    *count = *room = 0;
 }
 
-static int payload_append(const struct loop *loop, struct conn *conn, struct http_text data)
+static void payload_free(struct loop *loop, struct conn *conn)
 {
-    int rc = room_make(&conn->payload, &conn->payload_room, conn->payload_count, data.count,
+    room_free(loop, &conn->payload, &conn->payload_count, &conn->payload_room);
+}
+
+static void input_free(struct loop *loop, struct conn *conn)
+{
+    room_free(loop, &conn->input, &conn->input_count, &conn->input_room);
+}
+
+void conn_input_finish(struct loop *loop, struct conn *conn)
+{
+    payload_free(loop, conn);
+    input_free(loop, conn);
+}
+
+static int payload_append(struct loop *loop, struct conn *conn, struct http_text data)
+{
+    int rc = room_make(loop, &conn->payload, &conn->payload_room, conn->payload_count, data.count,
                        loop->config->body_bytes_max);
     if (rc < 0)
         return rc;
@@ -51,9 +79,26 @@ static int payload_append(const struct loop *loop, struct conn *conn, struct htt
 
 static void refuse(struct loop *loop, struct conn *conn, int status, const char *reason)
 {
-    payload_free(conn);
+    payload_free(loop, conn);
     conn_enter(loop, conn, CONN_RESPONDING);
     response_refuse(loop, conn, status, reason);
+}
+
+/* There is no memory for more of the request that arrives. What is being answered goes on: then it
+ * is the next request that is lost, and with it the connection, once the answer is complete. */
+static void overload(struct loop *loop, struct conn *conn, int rc)
+{
+    mr_assert(rc == -ENOMEM || rc == -ENOBUFS);
+    input_free(loop, conn);
+    loop->metrics.refusals[rc == -ENOBUFS ? REFUSAL_INPUT_MEMORY : REFUSAL_MEMORY]++;
+    conn->input_lost = true;
+    if (conn->state == CONN_RESPONDING) {
+        conn->request.keep_alive = false;
+        return;
+    }
+    payload_free(loop, conn);
+    conn_enter(loop, conn, CONN_RESPONDING);
+    response_overload(loop, conn);
 }
 
 /* A request is complete: its handler answers, now or later. */
@@ -62,7 +107,7 @@ static void dispatch(struct loop *loop, struct conn *conn, struct http_text body
     loop->metrics.request_count++;
     conn_enter(loop, conn, CONN_RESPONDING);
     conn->request.route->handle(loop, conn, body.bytes, body.count);
-    payload_free(conn);
+    payload_free(loop, conn);
 }
 
 /* Takes what there is of a body. A body that came whole in one piece is handed on without a copy.
@@ -88,14 +133,14 @@ static size_t body_step(struct loop *loop, struct conn *conn, const char *bytes,
                                   : (struct http_text){conn->payload, conn->payload_count});
             return used;
         }
-        bool keep = direct.bytes && payload_append(loop, conn, direct) < 0;
+        int kept = direct.bytes ? payload_append(loop, conn, direct) : 0;
         direct = (struct http_text){0};
         if (rc == HTTP_BODY_DATA && conn->payload_count == 0)
             direct = data;
-        else if (rc == HTTP_BODY_DATA)
-            keep = keep || payload_append(loop, conn, data) < 0;
-        if (keep) {
-            refuse(loop, conn, 503, "Out of memory.");
+        else if (rc == HTTP_BODY_DATA && kept == 0)
+            kept = payload_append(loop, conn, data);
+        if (kept < 0) {
+            overload(loop, conn, kept);
             return count;
         }
         if (rc == HTTP_BODY_MORE)
@@ -145,16 +190,15 @@ static size_t head_step(struct loop *loop, struct conn *conn, const char *bytes,
 static void input_keep(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
 {
     if (count == 0) {
-        free(conn->input);
-        conn->input = NULL;
-        conn->input_count = conn->input_room = 0;
+        input_free(loop, conn);
         return;
     }
     if (conn->input && bytes >= conn->input && bytes < conn->input + conn->input_room) {
         memmove(conn->input, bytes, count);
     } else {
-        if (room_make(&conn->input, &conn->input_room, 0, count, SIZE_MAX) < 0) {
-            conn_doom(loop, conn);
+        int rc = room_make(loop, &conn->input, &conn->input_room, 0, count, SIZE_MAX);
+        if (rc < 0) {
+            overload(loop, conn, rc);
             return;
         }
         memcpy(conn->input, bytes, count);
@@ -162,22 +206,29 @@ static void input_keep(struct loop *loop, struct conn *conn, const char *bytes, 
     conn->input_count = (uint32_t)count;
 }
 
+/* Puts what has come behind what waits. 0 or what room_make() says. */
+static int input_append(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
+{
+    int rc = room_make(loop, &conn->input, &conn->input_room, conn->input_count, count, SIZE_MAX);
+    if (rc < 0)
+        return rc;
+    memcpy(conn->input + conn->input_count, bytes, count);
+    conn->input_count += (uint32_t)count;
+    return 0;
+}
+
 void conn_input_process(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
 {
-    if (conn->state == CONN_LINGERING || conn->state == CONN_CLOSING)
+    if (conn->state == CONN_LINGERING || conn->state == CONN_CLOSING || conn->input_lost)
         return;
     if (conn->input_count > 0) {
-        if (count > 0) {
-            if (room_make(&conn->input, &conn->input_room, conn->input_count, count, SIZE_MAX) <
-                0) {
-                conn_doom(loop, conn);
-                return;
-            }
-            memcpy(conn->input + conn->input_count, bytes, count);
+        int rc = count > 0 ? input_append(loop, conn, bytes, count) : 0;
+        if (rc < 0) {
+            overload(loop, conn, rc);
+            return;
         }
-        count += conn->input_count;
-        conn->input_count = (uint32_t)count;
         bytes = conn->input;
+        count = conn->input_count;
     }
     /* Bounded: each turn uses bytes, or ends. */
     while (count > 0) {
@@ -237,8 +288,8 @@ void conn_on_recv(struct loop *loop, const struct uring_event *event)
     else if (event->result < 0 && event->result != -ENOBUFS && event->result != -ECANCELED &&
              event->result != -EINTR && event->result != -EAGAIN)
         conn_close(loop, conn);
-    else if (conn->state == CONN_RESPONDING && conn->input_count > INPUT_BYTES_MAX &&
-             !conn->recv_paused) {
+    else if (conn->state == CONN_RESPONDING && !conn->recv_paused &&
+             (conn->input_count > INPUT_BYTES_MAX || conn->input_lost)) {
         conn->recv_paused = true;
         if (conn->recv_queued)
             uring_cancel(loop->uring,

@@ -33,6 +33,8 @@ static int pools_init(struct loop *loop)
     uint32_t record_bytes = config->reply_ring_bytes / 4;
     loop->record = malloc(record_bytes > MESSAGE_BYTES_MAX ? record_bytes : MESSAGE_BYTES_MAX);
     if (!loop->conns || !loop->runs || !loop->workers || !loop->record ||
+        (config->conn_per_client_max > 0 &&
+         clients_init(&loop->clients, config->conn_count_max) < 0) ||
         history_init(&loop->history) < 0 || out_pool_init(&loop->out, config->output_bytes_max) < 0)
         return -ENOMEM;
     for (uint32_t i = config->conn_count_max; i-- > 0;) {
@@ -180,6 +182,7 @@ void loop_finish(struct loop *loop)
     }
     out_pool_finish(&loop->out);
     history_finish(&loop->history);
+    clients_finish(&loop->clients);
     timers_finish(&loop->timers);
     free(loop->conns);
     free(loop->runs);

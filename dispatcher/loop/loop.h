@@ -20,6 +20,7 @@
 #include <stdio.h>
 
 #include "dispatcher/cli/config.h"
+#include "dispatcher/http/clients.h"
 #include "dispatcher/http/conn.h"
 #include "dispatcher/runs/history.h"
 #include "dispatcher/runs/identity.h"
@@ -66,6 +67,7 @@ struct loop {
     struct timers timers;
     struct log log;
     struct out_pool out;
+    uint64_t input_bytes;   /* held of requests: what has arrived of them, and runs that wait */
     uint64_t partial_bytes; /* held for values of which only fragments have come */
 
     uint64_t pass;
@@ -84,6 +86,7 @@ struct loop {
     struct conn *conns; /* conn_count_max of them */
     struct conn *conn_free;
     uint32_t conn_count;
+    struct clients clients; /* empty unless their connections are limited */
     struct conn *dirty;
 
     struct run *runs; /* run_count_max of them */

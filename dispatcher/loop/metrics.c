@@ -8,6 +8,7 @@
 static const char *const refusal_names[REFUSAL_COUNT] = {
     [REFUSAL_NONE] = "none",
     [REFUSAL_QUEUE_FULL] = "queue_full",
+    [REFUSAL_QUEUE_TOTAL] = "queue_total",
     [REFUSAL_NOT_READY] = "not_ready",
     [REFUSAL_FAILED] = "failed",
     [REFUSAL_QUARANTINED] = "quarantined",
@@ -20,7 +21,9 @@ static const char *const refusal_names[REFUSAL_COUNT] = {
     [REFUSAL_TOO_LARGE] = "too_large",
     [REFUSAL_TOO_SLOW] = "too_slow",
     [REFUSAL_MEMORY] = "memory",
+    [REFUSAL_INPUT_MEMORY] = "input_memory",
     [REFUSAL_CONNECTIONS] = "connections",
+    [REFUSAL_CLIENT_CONNECTIONS] = "client_connections",
 };
 
 static const char *const cancel_names[CANCEL_REASON_COUNT] = {

@@ -20,8 +20,9 @@ enum refusal {
     REFUSAL_NONE = 0,
     /* runs of a pipeline */
     REFUSAL_QUEUE_FULL,
-    REFUSAL_NOT_READY, /* it still loads */
-    REFUSAL_FAILED,    /* it did not load or start */
+    REFUSAL_QUEUE_TOTAL, /* the queues of all pipelines together */
+    REFUSAL_NOT_READY,   /* it still loads */
+    REFUSAL_FAILED,      /* it did not load or start */
     REFUSAL_QUARANTINED,
     REFUSAL_DRAINING, /* the server stops */
     REFUSAL_INPUT,    /* wrong number or type of inputs */
@@ -32,9 +33,11 @@ enum refusal {
     REFUSAL_BAD_REQUEST,
     REFUSAL_TOO_LARGE,
     REFUSAL_TOO_SLOW,
-    REFUSAL_MEMORY, /* there is none for the request */
+    REFUSAL_MEMORY,       /* there is none for the request */
+    REFUSAL_INPUT_MEMORY, /* requests hold as much as they may: --input-memory */
     /* connections */
     REFUSAL_CONNECTIONS,
+    REFUSAL_CLIENT_CONNECTIONS, /* from one address */
     REFUSAL_COUNT
 };
 

@@ -55,10 +55,18 @@ static void rooms_look(struct loop *loop, const struct pipeline *pipeline)
         worker_look_for_room(&loop->workers[pipeline->worker_first + i]);
 }
 
-bool pipeline_is_full(struct loop *loop, struct pipeline *pipeline)
+bool pipeline_has_slot(struct loop *loop, struct pipeline *pipeline)
 {
     rooms_look(loop, pipeline);
-    return pipeline->queue_count >= loop->config->queue_count_max && !least_loaded(loop, pipeline);
+    return least_loaded(loop, pipeline) != NULL;
+}
+
+uint32_t pipelines_queue_count(const struct loop *loop)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < loop->pipeline_count; i++)
+        count += loop->pipelines[i].queue_count;
+    return count;
 }
 
 void pipeline_schedule(struct loop *loop, struct pipeline *pipeline)
@@ -122,10 +130,19 @@ uint32_t pipeline_ready_count(const struct loop *loop, const struct pipeline *pi
     return count;
 }
 
+void pipeline_note_service(struct pipeline *pipeline, uint64_t took_ms)
+{
+    if (pipeline->service_count < SERVICE_COUNT_MAX)
+        pipeline->service_count++;
+    pipeline->service_ms += ((double)took_ms - pipeline->service_ms) / pipeline->service_count;
+}
+
+/* Slots become free, all together, so many a second; the queue and one more need that many. */
 uint32_t pipeline_retry_after_s(const struct loop *loop, const struct pipeline *pipeline)
 {
-    double places = (double)pipeline->worker_count * loop->config->concurrency;
-    double wait_s = pipeline->service_ms * (pipeline->queue_count + 1) / places / 1000;
+    uint32_t ready_count = pipeline_ready_count(loop, pipeline);
+    double slot_count = (double)(ready_count > 0 ? ready_count : 1) * loop->config->concurrency;
+    double wait_s = pipeline->service_ms * (pipeline->queue_count + 1) / slot_count / 1000;
     if (wait_s < 1)
         return 1;
     return wait_s > 60 ? 60 : (uint32_t)(wait_s + 0.999);

@@ -20,6 +20,8 @@
 struct loop;
 struct worker;
 
+#define SERVICE_COUNT_MAX 16u
+
 struct pipeline {
     const struct pipeline_config *config;
     uint32_t index;
@@ -40,7 +42,8 @@ struct pipeline {
     char *traceback;                             /* that came with it; owned; NULL: none */
     size_t traceback_count;
 
-    double service_ms; /* moving average of a run's time on a slot */
+    double service_ms;      /* moving average of a run's time on a slot, however it ended */
+    uint32_t service_count; /* of runs in it, up to SERVICE_COUNT_MAX */
     struct tally tally;
 };
 
@@ -58,10 +61,16 @@ struct pipeline *pipeline_find(struct loop *loop, const char *name);
 
 uint32_t pipeline_ready_count(const struct loop *loop, const struct pipeline *pipeline);
 
+/* A run gave its slot back after this time. */
+void pipeline_note_service(struct pipeline *pipeline, uint64_t took_ms);
+
 /* Seconds after which a place in the queue may be free, from the measured service time: 1 .. 60. */
 uint32_t pipeline_retry_after_s(const struct loop *loop, const struct pipeline *pipeline);
 
-/* No free slot, and no place in the queue. */
-bool pipeline_is_full(struct loop *loop, struct pipeline *pipeline);
+/* A run would not have to wait. */
+bool pipeline_has_slot(struct loop *loop, struct pipeline *pipeline);
+
+/* Runs that wait, of all pipelines. */
+uint32_t pipelines_queue_count(const struct loop *loop);
 
 #endif

@@ -64,9 +64,15 @@ static bool refuse_quarantined(struct loop *loop, struct pipeline *pipeline,
 
 static bool refuse_full(struct loop *loop, struct pipeline *pipeline, struct run_failure *out)
 {
-    return pipeline_is_full(loop, pipeline) &&
-           refuse(out, REFUSAL_QUEUE_FULL, 429, ERROR_UNKNOWN,
-                  pipeline_retry_after_s(loop, pipeline), "the queue of this pipeline is full");
+    uint32_t total_max = loop->config->queue_total_max;
+    bool is_full = pipeline->queue_count >= loop->config->queue_count_max;
+    if (!is_full && (total_max == 0 || pipelines_queue_count(loop) < total_max))
+        return false;
+    return !pipeline_has_slot(loop, pipeline) &&
+           refuse(out, is_full ? REFUSAL_QUEUE_FULL : REFUSAL_QUEUE_TOTAL, 429, ERROR_UNKNOWN,
+                  pipeline_retry_after_s(loop, pipeline),
+                  is_full ? "the queue of this pipeline is full"
+                          : "the queues of all pipelines together are full");
 }
 
 static bool has_runs(const struct loop *loop, const struct pipeline *pipeline)

@@ -81,12 +81,30 @@ void run_let_go(struct loop *loop, struct run *run)
     detach_conn(loop, run);
 }
 
+void run_payload_take(struct loop *loop, struct run *run, uint8_t *payload, size_t bytes)
+{
+    mr_assert(!run->payload);
+    run->payload = payload;
+    run->payload_bytes = bytes;
+    loop->input_bytes += bytes;
+}
+
+void run_payload_free(struct loop *loop, struct run *run)
+{
+    if (!run->payload)
+        return;
+    mr_assert(loop->input_bytes >= run->payload_bytes);
+    loop->input_bytes -= run->payload_bytes;
+    free(run->payload);
+    run->payload = NULL;
+}
+
 void run_destroy(struct loop *loop, struct run *run)
 {
     mr_assert(run->state == RUN_FREE);
     detach_conn(loop, run);
     timer_clear(&loop->timers, &run->timer);
-    free(run->payload);
+    run_payload_free(loop, run);
     free(run->partial);
     loop->partial_bytes -= run->partial_room;
     run->partial_room = run->partial_bytes = 0;
@@ -95,7 +113,7 @@ void run_destroy(struct loop *loop, struct run *run)
             text_finish(&run->collected[i]);
         free(run->collected);
     }
-    run->payload = run->partial = NULL;
+    run->partial = NULL;
     run->collected = NULL;
     run->id[0] = '\0';
     run->next = loop->run_free;
@@ -203,10 +221,6 @@ static void outputs_keep(struct loop *loop, struct run *run)
 
 static void act_complete(struct loop *loop, struct run *run)
 {
-    struct pipeline *pipeline = pipeline_of(loop, run);
-    double took_ms = (double)(loop->now_ms - run->started_ms);
-    pipeline->service_ms +=
-        (took_ms - pipeline->service_ms) / (pipeline->tally.ends[0] < 8 ? 2.0 : 16.0);
     account(loop, run, NULL);
     if (run->conn_attached)
         line_complete(loop, run);
@@ -230,6 +244,7 @@ static void tell_worker(struct loop *loop, struct run *run, enum cancel_reason r
 static void release(struct loop *loop, struct run *run, const struct run_failure *failure)
 {
     struct worker *worker = worker_of(loop, run);
+    pipeline_note_service(pipeline_of(loop, run), loop->now_ms - run->started_ms);
     worker_free_slot(loop, worker, run);
     run_destroy(loop, run);
     recycle_after_run(loop, worker, failure);

@@ -93,6 +93,10 @@ struct run *run_create(struct loop *loop, struct pipeline *pipeline, struct conn
 /* Nobody waits for the run any more, and it goes on: an asynchronous one. */
 void run_let_go(struct loop *loop, struct run *run);
 
+/* The request for the worker, which the run keeps until it is offered; taken over. */
+void run_payload_take(struct loop *loop, struct run *run, uint8_t *payload, size_t bytes);
+void run_payload_free(struct loop *loop, struct run *run);
+
 /* Gives an unadmitted run back. */
 void run_destroy(struct loop *loop, struct run *run);
 

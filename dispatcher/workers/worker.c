@@ -158,8 +158,7 @@ int worker_offer(struct loop *loop, struct worker *worker, struct run *run)
     worker->slots[index] = (struct worker_slot){generation, run->index};
     run->worker_index = worker->index;
     run->slot_index = index;
-    free(run->payload);
-    run->payload = NULL;
+    run_payload_free(loop, run);
     return 0;
 }
 

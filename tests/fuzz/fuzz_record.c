@@ -441,6 +441,9 @@ static void bounds_check(void)
     const struct tally *tally = &loop->pipelines[0].tally;
     mr_assert(loop->out.block_count <= loop->out.block_count_max);
     mr_assert(loop->partial_bytes <= loop->config->output_bytes_max);
+    mr_assert(loop->input_bytes <= loop->config->input_bytes_max);
+    if (loop->run_count == 0 && loop->conn_count == 0)
+        mr_assert(loop->input_bytes == 0);
     mr_assert(loop->run_count <= loop->config->run_count_max);
     uint64_t ended = 0;
     for (unsigned i = 0; i < RUN_END_COUNT; i++)

@@ -306,6 +306,32 @@ static void defaults_are_completed(void **state)
     assert_int_equal(config.conn_count_max, CONN_COUNT_DEFAULT);
 }
 
+static void all_queues_together_may_be_less_than_their_sum(void **state)
+{
+    (void)state;
+    assert_int_equal(config_add_pipeline(&config, "a/b:v1=words.so", reason), 0);
+    config.queue_count_max = 100;
+    config.queue_total_max = 150;
+    assert_int_equal(config_add_pipeline(&config, "words.so", reason), 0);
+    assert_int_equal(complete(1 << 20), 0);
+    assert_int_equal(config.run_count_max, 2 * (1 + 1) + 150);
+    config.queue_total_max = 1000;
+    assert_int_equal(complete(1 << 20), 0);
+    assert_int_equal(config.run_count_max, 2 * (1 + 1) + 200);
+}
+
+static void one_body_must_fit_the_memory_of_all(void **state)
+{
+    (void)state;
+    config.body_bytes_max = 1 << 20;
+    config.input_bytes_max = 1 << 20;
+    assert_int_equal(complete(1 << 20), 0);
+    config.input_bytes_max--;
+    assert_int_equal(complete(1 << 20), -EINVAL);
+    assert_string_equal(reason,
+                        "--input-memory 1048575 is less than one body of --body-limit 1048576");
+}
+
 static void connections_are_what_the_descriptor_limit_leaves(void **state)
 {
     (void)state;
@@ -419,6 +445,8 @@ int main(void)
         CONFIG_TEST(other_addresses_are_refused_and_names_never_resolved),
         CONFIG_TEST(one_address_too_many_is_refused),
         CONFIG_TEST(defaults_are_completed),
+        CONFIG_TEST(all_queues_together_may_be_less_than_their_sum),
+        CONFIG_TEST(one_body_must_fit_the_memory_of_all),
         CONFIG_TEST(connections_are_what_the_descriptor_limit_leaves),
         CONFIG_TEST(more_connections_than_descriptors_are_refused),
         CONFIG_TEST(more_runs_than_can_be_told_apart_are_refused),
