@@ -163,7 +163,7 @@ $(B)/python/%: worker/python/%
 
 LIBS_test := -lcmocka -lpthread -lm
 
-programs: $(UNITS) $(RINGS) $(FUZZERS) $(REFERENCE) $(LOADS)
+programs: $(UNITS) $(RINGS) $(FUZZERS) $(REFERENCE) $(COUNTED) $(LOADS)
 
 $(B)/tests/unit/shm/%: $(B)/tests/unit/shm/%.o $(B)/shm.a
 	@echo "  LINK  $@"
@@ -231,7 +231,7 @@ tsan: ## unit, model and stress tests under ThreadSanitizer
 	@$(MAKE) VARIANT=tsan run-programs
 
 .PHONY: run-programs
-run-tests: all $(call picked,$(UNITS) $(RINGS) $(FUZZERS)) | $(REFERENCE) $(LOADS)
+run-tests: all $(call picked,$(UNITS) $(RINGS) $(FUZZERS)) | $(REFERENCE) $(COUNTED) $(LOADS)
 	@BUILD=$(B) tests/run --system tests/system $(if $(T),--only '$(T)') $(filter-out all,$^)
 run-programs: $(call picked,$(UNITS) $(RINGS))
 	@BUILD=$(B) tests/run $(if $(T),--only '$(T)') $^
