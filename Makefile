@@ -130,7 +130,7 @@ PYTHON_INCLUDE := $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_pa
 PYTHON_FILES   := $(filter-out %.c %.h,$(patsubst worker/python/%,$(B)/python/%, \
 	$(shell find worker/python/millrace_worker worker/python/pipeline -name '*.py' -o -name py.typed 2>/dev/null)))
 RING_SOURCES   := $(filter-out worker/main.c worker/options.c worker/api.c worker/host_so.c worker/graph_run.c \
-	worker/confine.c worker/isolate.c worker/rlimits.c worker/user.c, \
+	worker/confine.c worker/isolation.c worker/rlimits.c worker/user.c, \
 	$(wildcard shm/*.c worker/*.c)) $(wildcard worker/python/*.c)
 RING           := $(B)/python/millrace_worker/_ring.abi3.so
 FLAGS_ring     := $(BASE) -O2 -D_FORTIFY_SOURCE=2 -fPIC -fvisibility=hidden -isystem $(PYTHON_INCLUDE) $(CFLAGS)

@@ -11,7 +11,6 @@
 
 #include "millrace/protocol.h"
 #include "worker/failure.h"
-#include "worker/isolate.h"
 #include "worker/leave.h"
 #include "worker/message.h"
 #include "worker/process.h"
@@ -31,6 +30,14 @@ __attribute__((format(printf, 1, 2))) static _Noreturn void confine_fail(const c
     _exit(WORKER_EXIT_CONFINE);
 }
 
+/* Keeping out of other processes is nobody's wish: where the kernel cannot do it, docs/faults.md
+ * says what is left. */
+static bool isolation_is_asked(const struct isolation *isolation)
+{
+    return isolation->restricts_reading || isolation->restricts_writing ||
+           isolation->restricts_connecting;
+}
+
 static bool deny_parse(struct syscall_filter *out, const char *what)
 {
     bool *denies = NULL;
@@ -47,7 +54,8 @@ static bool line_parse(struct confine *out, const char *key, const char *value)
 {
     if (strcmp(key, "deny") == 0)
         return deny_parse(&out->filter, value);
-    return rlimits_parse(&out->limits, key, value) || user_parse(&out->user, key, value);
+    return rlimits_parse(&out->limits, key, value) || user_parse(&out->user, key, value) ||
+           isolation_parse(&out->isolation, key, value);
 }
 
 int confine_parse(struct confine *out, char *text, char *reason, size_t reason_bytes)
@@ -86,7 +94,9 @@ void confine_enter(pid_t parent, char *text)
         confine_fail("the worker cannot be confined: %s", reason);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
         confine_fail("the worker cannot be confined: PR_SET_NO_NEW_PRIVS: %s", strerror(errno));
-    bool is_isolated = isolate() == 0;
+    bool is_isolated = isolation_enter(&confine.isolation, reason, sizeof reason) == 0;
+    if (!is_isolated && isolation_is_asked(&confine.isolation))
+        confine_fail("the worker cannot be confined: %s", reason);
     if (user_become(&confine.user, reason, sizeof reason) != 0)
         confine_fail("the worker cannot be confined: %s", reason);
     process_follow_parent(parent); /* a process that changes its user forgets that */

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "millrace/check.h"
+#include "worker/isolation.h"
 #include "worker/rlimits.h"
 #include "worker/syscall_filter.h"
 #include "worker/user.h"
@@ -19,6 +20,7 @@
 /* What millrace/confine.h says, understood. Texts are memory of what was parsed. */
 struct confine {
     struct rlimits limits;
+    struct isolation isolation;
     struct user user;
     struct syscall_filter filter;
 };

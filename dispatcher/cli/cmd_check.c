@@ -119,7 +119,7 @@ static int check_pipeline(const struct pipeline_config *pipeline, const struct c
     char *python_path = NULL;
     char *python_folder = NULL;
     char *confine = NULL;
-    int rc = confinement_write(&pipeline->confinement, &confine, reason);
+    int rc = confinement_write(NULL, pipeline, &confine, reason);
     if (rc == 0)
         rc = worker_find(values->worker, &worker_path, reason);
     if (rc == 0 && pipeline_config_is_python(pipeline))

@@ -23,7 +23,6 @@
 struct serve_values {
     struct config config;
     struct cli_list listen;
-    struct confinement_options confinement;
     const char *token_file;
     const char *worker;
     const char *python;
@@ -124,26 +123,43 @@ static const struct cli_option options[] = {
      .help = "show clients the backtrace of a crash, not only the log"},
     {"keep-half-closed", NULL, CLI_FLAG, MEMBER(config.keep_half_closed),
      .help = "a client that closed its sending side still reads: do not cancel its run"},
-    {"worker-nofile", "[POINTER=]N", CLI_LIST, MEMBER(confinement.nofile),
+    {"worker-nofile", "[POINTER=]N", CLI_LIST, MEMBER(config.confinement.nofile),
      .max = CLI_LIST_COUNT_MAX,
      .help = "descriptors of each worker, 64 and more, of all pipelines or of one; if not said, "
              "1024, and 524288 for workers that raise it"},
-    {"worker-core", "[POINTER=]WORD", CLI_LIST, MEMBER(confinement.core), .max = CLI_LIST_COUNT_MAX,
+    {"worker-core", "[POINTER=]WORD", CLI_LIST, MEMBER(config.confinement.core),
+     .max = CLI_LIST_COUNT_MAX,
      .help = "core files of workers: inherit (if not said), 0 for none, unlimited"},
-    {"worker-data", "[POINTER=]SIZE", CLI_LIST, MEMBER(confinement.data), .max = CLI_LIST_COUNT_MAX,
+    {"worker-data", "[POINTER=]SIZE", CLI_LIST, MEMBER(config.confinement.data),
+     .max = CLI_LIST_COUNT_MAX,
      .help = "private memory of each worker process, 16m and more: what it asks for beyond that "
              "fails"},
-    {"worker-nproc", "[POINTER=]N", CLI_LIST, MEMBER(confinement.nproc), .max = CLI_LIST_COUNT_MAX,
+    {"worker-nproc", "[POINTER=]N", CLI_LIST, MEMBER(config.confinement.nproc),
+     .max = CLI_LIST_COUNT_MAX,
      .help = "threads that the user of the workers may have on this machine; root is not bound"},
-    {"worker-user", "[POINTER=]NAME[:GROUP]", CLI_LIST, MEMBER(confinement.user),
+    {"worker-user", "[POINTER=]NAME[:GROUP]", CLI_LIST, MEMBER(config.confinement.user),
      .max = CLI_LIST_COUNT_MAX,
      .help = "the user whom workers are to be; the server must be root for that"},
-    {"seccomp", "[POINTER=]WORD", CLI_LIST, MEMBER(confinement.seccomp), .max = CLI_LIST_COUNT_MAX,
+    {"seccomp", "[POINTER=]WORD", CLI_LIST, MEMBER(config.confinement.seccomp),
+     .max = CLI_LIST_COUNT_MAX,
      .help =
          "system calls denied to workers: default (if not said), those that change the machine; "
          "strict, also new programs, processes and sockets; off"},
-    {"network", "[POINTER=]WORD", CLI_LIST, MEMBER(confinement.network), .max = CLI_LIST_COUNT_MAX,
+    {"network", "[POINTER=]WORD", CLI_LIST, MEMBER(config.confinement.network),
+     .max = CLI_LIST_COUNT_MAX,
      .help = "sockets of workers: all (if not said), or none but local ones"},
+    {"allow-read", "[POINTER=]PATH", CLI_LIST, MEMBER(config.confinement.reads),
+     .max = CLI_LIST_COUNT_MAX,
+     .help =
+         "workers read no other files than what is below here, the system's and their own; none "
+         "for nothing more"},
+    {"allow-write", "[POINTER=]PATH", CLI_LIST, MEMBER(config.confinement.writes),
+     .max = CLI_LIST_COUNT_MAX,
+     .help = "workers write no other files than what is below here, and read these; none for "
+             "nothing"},
+    {"allow-connect", "[POINTER=]PORT", CLI_LIST, MEMBER(config.confinement.connects),
+     .max = CLI_LIST_COUNT_MAX,
+     .help = "workers make no other TCP connections than to this port, and take none"},
     {"log-level", NULL, CLI_CHOICE, MEMBER(log_level), .choices = log_levels,
      .help = "write lines of this level and above: debug, info, warning, error"},
     {"worker", "PATH", CLI_TEXT, MEMBER(worker),
@@ -245,7 +261,7 @@ static int usage_fill(struct serve_values *values, const struct cli_words *words
         if (rc < 0)
             return fail(rc, reason);
     }
-    int rc = confinement_parse(config, &values->confinement, reason);
+    int rc = confinement_parse(config, reason);
     if (rc < 0)
         return fail(rc, reason);
     config->log_level = (enum log_level)values->log_level;
@@ -332,7 +348,7 @@ static int confinement_fill(struct config *config)
     int rc = 0;
     for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++) {
         struct pipeline_config *pipeline = &config->pipelines[i];
-        rc = confinement_write(&pipeline->confinement, &pipeline->confine, reason);
+        rc = confinement_write(config, pipeline, &pipeline->confine, reason);
     }
     return rc < 0 ? fail(rc, reason) : EXIT_CODE_OK;
 }

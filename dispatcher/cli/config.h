@@ -61,6 +61,7 @@ enum metrics_access { METRICS_OPEN = 0, METRICS_TOKEN, METRICS_OFF, METRICS_ACCE
 struct config {
     struct pipeline_config pipelines[PIPELINE_COUNT_MAX];
     uint32_t pipeline_count;
+    struct confinement_options confinement; /* of all of them */
 
     uint32_t worker_count; /* of each pipeline, --workers */
     uint32_t concurrency;  /* runs a worker interleaves, --concurrency */

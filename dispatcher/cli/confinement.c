@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "dispatcher/cli/config.h"
+#include "dispatcher/cli/worker_access.h"
 #include "dispatcher/cli/worker_user.h"
 #include "millrace/confine.h"
 
@@ -51,47 +52,48 @@ static const struct {
      {"network", NULL, CLI_CHOICE, MEMBER(network), .choices = network_words}},
 };
 
-/* The pipeline that an item is for, NULL for all; *value is what stands behind its pointer. */
-static int pipeline_of(struct config *config, const char *option, const char *item,
-                       struct pipeline_config **out, const char **value,
-                       char reason[CONFINEMENT_REASON_BYTES])
+/* Bytes of the pointer that an item begins with; 0: it is for all pipelines. A path may have a '=',
+ * too, but no pointer before it. */
+static size_t pointer_bytes(const char *item)
 {
     const char *equals = strchr(item, '=');
-    *out = NULL;
-    *value = item;
-    /* A path may have a '=', too, but no pointer before it. */
-    if (!equals || !pointer_is_valid(item, (size_t)(equals - item)))
-        return 0;
-    *value = equals + 1;
-    for (uint32_t i = 0; i < config->pipeline_count; i++) {
-        const char *pointer = config->pipelines[i].pointer;
-        if (strlen(pointer) == (size_t)(equals - item) &&
-            strncmp(pointer, item, strlen(pointer)) == 0) {
-            *out = &config->pipelines[i];
-            return 0;
-        }
+    size_t bytes = equals ? (size_t)(equals - item) : 0;
+    return bytes > 0 && pointer_is_valid(item, bytes) ? bytes : 0;
+}
+
+const char *confinement_value(const char *item, const char *pointer)
+{
+    size_t bytes = pointer_bytes(item);
+    if (bytes == 0)
+        return item;
+    bool is_meant = strlen(pointer) == bytes && strncmp(item, pointer, bytes) == 0;
+    return is_meant ? item + bytes + 1 : NULL;
+}
+
+static int pointers_check(const struct config *config, const char *option,
+                          const struct cli_list *list, char reason[CONFINEMENT_REASON_BYTES])
+{
+    for (uint32_t i = 0; i < list->count; i++) {
+        uint32_t k = 0;
+        while (k < config->pipeline_count &&
+               !confinement_value(list->items[i], config->pipelines[k].pointer))
+            k++;
+        if (k == config->pipeline_count)
+            return refuse(reason, "--%s %s: no pipeline %.*s is served", option, list->items[i],
+                          (int)pointer_bytes(list->items[i]), list->items[i]);
     }
-    return refuse(reason, "--%s %s: no pipeline %.*s is served", option, item, (int)(equals - item),
-                  item);
+    return 0;
 }
 
 /* Items with a pointer come after those without, in whatever order they were said. */
-static int list_parse(struct config *config, const struct cli_list *list,
-                      const struct cli_option *value, bool has_pointer,
-                      char reason[CONFINEMENT_REASON_BYTES])
+static int list_parse(struct pipeline_config *pipeline, const struct cli_list *list,
+                      const struct cli_option *value, char reason[CONFINEMENT_REASON_BYTES])
 {
-    for (uint32_t i = 0; i < list->count; i++) {
-        struct pipeline_config *only;
-        const char *text;
-        int rc = pipeline_of(config, value->name, list->items[i], &only, &text, reason);
-        if (rc < 0)
-            return rc;
-        if ((only != NULL) != has_pointer)
-            continue;
-        for (uint32_t k = 0; k < config->pipeline_count; k++) {
-            struct pipeline_config *pipeline = &config->pipelines[k];
+    for (int has_pointer = 0; has_pointer < 2; has_pointer++) {
+        for (uint32_t i = 0; i < list->count; i++) {
+            const char *text = confinement_value(list->items[i], pipeline->pointer);
             char why[CLI_REASON_BYTES];
-            if (only && pipeline != only)
+            if (!text || (text != list->items[i]) != has_pointer)
                 continue;
             if (cli_set(value, text, &pipeline->confinement, why) < 0)
                 return refuse(reason, "%s", why);
@@ -100,18 +102,42 @@ static int list_parse(struct config *config, const struct cli_list *list,
     return 0;
 }
 
-int confinement_parse(struct config *config, const struct confinement_options *options,
-                      char reason[CONFINEMENT_REASON_BYTES])
+/* These stay lists, which are read when everything else is known. */
+static int access_check(const struct config *config, char reason[CONFINEMENT_REASON_BYTES])
+{
+    static const struct cli_option port = {.name = "allow-connect",
+                                           .kind = CLI_NUMBER,
+                                           .bytes = sizeof(uint32_t),
+                                           .min = 1,
+                                           .max = UINT16_MAX};
+    const struct confinement_options *options = &config->confinement;
+    int rc = pointers_check(config, "allow-read", &options->reads, reason);
+    if (rc == 0)
+        rc = pointers_check(config, "allow-write", &options->writes, reason);
+    if (rc == 0)
+        rc = pointers_check(config, "allow-connect", &options->connects, reason);
+    for (uint32_t i = 0; i < options->connects.count && rc == 0; i++) {
+        const char *item = options->connects.items[i];
+        size_t bytes = pointer_bytes(item);
+        char why[CLI_REASON_BYTES];
+        uint32_t number;
+        if (cli_set(&port, bytes > 0 ? item + bytes + 1 : item, &number, why) < 0)
+            rc = refuse(reason, "%s", why);
+    }
+    return rc;
+}
+
+int confinement_parse(struct config *config, char reason[CONFINEMENT_REASON_BYTES])
 {
     for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
-        const void *list = (const char *)options + kinds[i].list;
-        for (int has_pointer = 0; has_pointer < 2; has_pointer++) {
-            int rc = list_parse(config, list, &kinds[i].value, has_pointer, reason);
-            if (rc < 0)
-                return rc;
-        }
+        const void *list = (const char *)&config->confinement + kinds[i].list;
+        int rc = pointers_check(config, kinds[i].value.name, list, reason);
+        for (uint32_t k = 0; k < config->pipeline_count && rc == 0; k++)
+            rc = list_parse(&config->pipelines[k], list, &kinds[i].value, reason);
+        if (rc < 0)
+            return rc;
     }
-    return 0;
+    return access_check(config, reason);
 }
 
 /* ---- whether it can be done ---------------------------------------------------------------- */
@@ -190,9 +216,11 @@ static int filter_print(FILE *file, const struct confinement *confinement,
     return 0;
 }
 
-static int lines_print(FILE *file, const struct confinement *confinement,
+static int lines_print(FILE *file, const struct config *config,
+                       const struct pipeline_config *pipeline,
                        char reason[CONFINEMENT_REASON_BYTES])
 {
+    const struct confinement *confinement = &pipeline->confinement;
     nofile_print(file, confinement->nofile_max);
     if (confinement->core != CORE_FILES_INHERIT)
         fputs(confinement->core == CORE_FILES_NONE ? "core=0:0\n" : "core=unlimited:unlimited\n",
@@ -202,19 +230,23 @@ static int lines_print(FILE *file, const struct confinement *confinement,
     if (confinement->nproc_max != 0)
         limit_print(file, "nproc", confinement->nproc_max, confinement->nproc_max);
     int rc = user_print(file, confinement->user_text, reason);
-    return rc < 0 ? rc : filter_print(file, confinement, reason);
+    if (rc == 0)
+        rc = filter_print(file, confinement, reason);
+    if (rc == 0 && config)
+        rc = worker_access_print(config, pipeline, file, reason, CONFINEMENT_REASON_BYTES);
+    return rc;
 }
 
-int confinement_write(const struct confinement *confinement, char **text,
-                      char reason[CONFINEMENT_REASON_BYTES])
+int confinement_write(const struct config *config, const struct pipeline_config *pipeline,
+                      char **text, char reason[CONFINEMENT_REASON_BYTES])
 {
     char *lines = NULL;
     size_t bytes;
-    int rc = rlimits_check(confinement, reason);
+    int rc = rlimits_check(&pipeline->confinement, reason);
     if (rc < 0)
         return rc;
     FILE *file = open_memstream(&lines, &bytes);
-    rc = file ? lines_print(file, confinement, reason) : -ENOMEM;
+    rc = file ? lines_print(file, config, pipeline, reason) : -ENOMEM;
     bool is_lost = !file || ferror(file);
     if ((file && fclose(file) != 0) || is_lost) {
         snprintf(reason, CONFINEMENT_REASON_BYTES, "no memory");

@@ -14,6 +14,7 @@
 #include "millrace/check.h"
 
 struct config;
+struct pipeline_config;
 
 #define CONFINEMENT_REASON_BYTES 1024u
 
@@ -27,7 +28,7 @@ struct config;
 
 /* What the command line says, item by item. */
 struct confinement_options {
-    struct cli_list nofile, core, data, nproc, user, seccomp, network;
+    struct cli_list nofile, core, data, nproc, user, seccomp, network, reads, writes, connects;
 };
 
 enum core_files {
@@ -55,14 +56,17 @@ struct confinement {
     const char *user_text; /* memory of argv; NULL: the server's own */
 };
 
-/* Reads the options into the pipelines of the configuration. 0, or -EINVAL with one line in
- * `reason`. */
-int confinement_parse(struct config *config, const struct confinement_options *options,
-                      char reason[CONFINEMENT_REASON_BYTES]) MUST_USE;
+/* The VALUE of an item, [POINTER=]VALUE, that concerns this pipeline; NULL: it concerns another. */
+const char *confinement_value(const char *item, const char *pointer);
 
-/* The lines for a worker's --confine, in memory that the caller frees. 0, -ENOMEM, or -EINVAL with
- * one line in `reason`: this machine, or this process, cannot do it. */
-int confinement_write(const struct confinement *confinement, char **text,
-                      char reason[CONFINEMENT_REASON_BYTES]) MUST_USE;
+/* Reads what config->confinement says into the pipelines. 0, or -EINVAL with one line in
+ * `reason`. */
+int confinement_parse(struct config *config, char reason[CONFINEMENT_REASON_BYTES]) MUST_USE;
+
+/* The lines for a worker's --confine, in memory that the caller frees. The paths of the interpreter
+ * must be known; without a configuration nothing is restricted by paths and ports. 0, -ENOMEM, or
+ * -EINVAL with one line in `reason`: this machine, or this process, cannot do it. */
+int confinement_write(const struct config *config, const struct pipeline_config *pipeline,
+                      char **text, char reason[CONFINEMENT_REASON_BYTES]) MUST_USE;
 
 #endif

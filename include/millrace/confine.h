@@ -19,6 +19,13 @@
  *                                        change the machine,
  *           others                       that look into other processes,
  *           network                      and sockets but local ones
+ *  restrict reading                      files but those of the lines read= and write=, and what
+ *                                        every worker needs (worker/isolation.c),
+ *           writing                      likewise of write=,
+ *           connecting                   TCP but to the ports of connect=
+ *  read     path                         and all below; what is not there is not allowed either
+ *  write    path                         likewise
+ *  connect  port
  *
  * A limit is bytes or a count; "unlimited" means no limit. One above the hard limit that is there
  * is cut to it, unless the worker may raise it.
@@ -29,6 +36,6 @@
 /* Of all lines together. */
 enum { CONFINE_TEXT_BYTES_MAX = 64 * 1024 };
 
-enum { CONFINE_GROUP_COUNT_MAX = 64 };
+enum { CONFINE_GROUP_COUNT_MAX = 64, CONFINE_PATH_COUNT_MAX = 512, CONFINE_PORT_COUNT_MAX = 256 };
 
 #endif

@@ -5,12 +5,14 @@
 #include "dispatcher/cli/confinement.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -18,14 +20,12 @@
 #include "dispatcher/cli/config.h"
 
 static struct config config;
-static struct confinement_options options;
 static char reason[CONFINEMENT_REASON_BYTES];
 
 /* Two pipelines, me/a:v1 and me/b:v1. */
 static int make(void **state)
 {
     (void)state;
-    options = (struct confinement_options){0};
     reason[0] = '\0';
     config_init(&config);
     struct rlimit limit = {.rlim_cur = 1500, .rlim_max = 1500};
@@ -48,7 +48,7 @@ static void say(struct cli_list *list, const char *item)
 static void text_is(uint32_t pipeline, const char *wanted)
 {
     char *text;
-    assert_int_equal(confinement_write(&config.pipelines[pipeline].confinement, &text, reason), 0);
+    assert_int_equal(confinement_write(&config, &config.pipelines[pipeline], &text, reason), 0);
     assert_string_equal(text, wanted);
     free(text);
 }
@@ -60,7 +60,7 @@ static void is_refused(struct cli_list *list, const char *item, const char *why)
 {
     list->items[0] = item;
     list->count = 1;
-    assert_int_equal(confinement_parse(&config, &options, reason), -EINVAL);
+    assert_int_equal(confinement_parse(&config, reason), -EINVAL);
     assert_string_equal(reason, why);
     list->count = 0;
 }
@@ -68,7 +68,7 @@ static void is_refused(struct cli_list *list, const char *item, const char *why)
 static void without_options_only_the_raised_limit_is_put_back(void **state)
 {
     (void)state;
-    assert_int_equal(confinement_parse(&config, &options, reason), 0);
+    assert_int_equal(confinement_parse(&config, reason), 0);
     text_is(0, "nofile=1024:1500\n" FILTER);
     struct rlimit limit = {.rlim_cur = 100, .rlim_max = 100};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
@@ -78,16 +78,16 @@ static void without_options_only_the_raised_limit_is_put_back(void **state)
 static void an_option_is_for_all_pipelines_or_for_the_one_it_names(void **state)
 {
     (void)state;
-    say(&options.nofile, "me/b:v1=70");
-    say(&options.nofile, "64");
-    say(&options.nofile, "65");
-    say(&options.core, "me/a:v1=0");
-    say(&options.core, "me/b:v1=inherit");
-    say(&options.core, "unlimited");
-    say(&options.data, "2g");
-    say(&options.nproc, "me/b:v1=3");
-    say(&options.nproc, "me/b:v1=4");
-    assert_int_equal(confinement_parse(&config, &options, reason), 0);
+    say(&config.confinement.nofile, "me/b:v1=70");
+    say(&config.confinement.nofile, "64");
+    say(&config.confinement.nofile, "65");
+    say(&config.confinement.core, "me/a:v1=0");
+    say(&config.confinement.core, "me/b:v1=inherit");
+    say(&config.confinement.core, "unlimited");
+    say(&config.confinement.data, "2g");
+    say(&config.confinement.nproc, "me/b:v1=3");
+    say(&config.confinement.nproc, "me/b:v1=4");
+    assert_int_equal(confinement_parse(&config, reason), 0);
     text_is(0, "nofile=65:65\ncore=0:0\ndata=2147483648:2147483648\n" FILTER);
     text_is(1, "nofile=70:70\ndata=2147483648:2147483648\nnproc=4:4\n" FILTER);
 }
@@ -95,32 +95,93 @@ static void an_option_is_for_all_pipelines_or_for_the_one_it_names(void **state)
 static void system_calls_are_denied_by_profile(void **state)
 {
     (void)state;
-    say(&options.seccomp, "off");
-    say(&options.seccomp, "me/b:v1=strict");
-    say(&options.network, "me/a:v1=none");
-    assert_int_equal(confinement_parse(&config, &options, reason), 0);
+    say(&config.confinement.seccomp, "off");
+    say(&config.confinement.seccomp, "me/b:v1=strict");
+    say(&config.confinement.network, "me/a:v1=none");
+    assert_int_equal(confinement_parse(&config, reason), 0);
     text_is(0, "nofile=1024:1500\ndeny=network\n");
     text_is(1, "nofile=1024:1500\ndeny=machine\ndeny=others\n");
-    say(&options.seccomp, "me/b:v1=default");
-    say(&options.network, "none");
-    say(&options.network, "me/a:v1=all");
-    assert_int_equal(confinement_parse(&config, &options, reason), 0);
+    say(&config.confinement.seccomp, "me/b:v1=default");
+    say(&config.confinement.network, "none");
+    say(&config.confinement.network, "me/a:v1=all");
+    assert_int_equal(confinement_parse(&config, reason), 0);
     text_is(0, "nofile=1024:1500\n");
     text_is(1, "nofile=1024:1500\ndeny=machine\ndeny=network\n");
-    is_refused(&options.network, "443", "--network 443 is none of all, none");
+    is_refused(&config.confinement.network, "443", "--network 443 is none of all, none");
+}
+
+static void text_has(uint32_t pipeline, const char *line, bool is_wanted)
+{
+    char *text, whole[512];
+    assert_int_equal(confinement_write(&config, &config.pipelines[pipeline], &text, reason), 0);
+    snprintf(whole, sizeof(whole), "\n%s\n", line);
+    if ((strstr(text, whole) != NULL) != is_wanted)
+        fail_msg("%s: %s", line, text);
+    free(text);
+}
+
+static void files_are_allowed_by_options_and_by_need(void **state)
+{
+    (void)state;
+    setenv("LD_LIBRARY_PATH", "/opt/one::/opt/two:", 1);
+    say(&config.confinement.reads, "me/a:v1=/etc");
+    say(&config.confinement.writes, "/tmp");
+    say(&config.confinement.writes, "me/b:v1=none");
+    assert_int_equal(confinement_parse(&config, reason), 0);
+    text_is(0, "nofile=1024:1500\n" FILTER "restrict=reading\nread=/etc\nread=/opt/one\n"
+               "read=/opt/two\nread=./a.so\nrestrict=writing\nwrite=/tmp\n");
+    text_is(1, "nofile=1024:1500\n" FILTER "restrict=writing\nwrite=/tmp\n");
+    unsetenv("LD_LIBRARY_PATH");
+}
+
+static void an_interpreter_is_allowed_with_what_it_is_a_link_to(void **state)
+{
+    (void)state;
+    char folder[] = "/tmp/test_confinement.XXXXXX", paths[4][64], line[128];
+    assert_non_null(mkdtemp(folder));
+    static const char *const names[] = {"base", "venv", "base/python", "venv/python"};
+    for (int i = 0; i < 4; i++)
+        snprintf(paths[i], sizeof(paths[i]), "%s/%s", folder, names[i]);
+    assert_int_equal(mkdir(paths[0], 0700) + mkdir(paths[1], 0700), 0);
+    close(open(paths[2], O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
+    assert_int_equal(symlink(paths[2], paths[3]), 0);
+    setenv("PYTHONPATH", "/mine\n:/yours", 1);
+    config.python_path = strdup(paths[3]);
+    config.python_folder = strdup("/lib/of/millrace");
+    say(&config.confinement.reads, "none");
+    assert_int_equal(config_add_pipeline(&config, "me/c:v1=/srv/app/c.py", reason), 0);
+    assert_int_equal(config_add_pipeline(&config, "me/d:v1=package.d:graph", reason), 0);
+    assert_int_equal(confinement_parse(&config, reason), 0);
+    text_has(2, "read=/srv/app", true);
+    text_has(3, "read=.", true);
+    text_has(3, "read=/lib/of/millrace", true);
+    text_has(3, "read=/yours", true);
+    text_has(3, "read=/mine", false);
+    text_has(3, "read=none", false);
+    snprintf(line, sizeof(line), "read=%s", paths[3]);
+    text_has(3, line, true);
+    /* Two levels above both: here one folder, and the one above it. */
+    snprintf(line, sizeof(line), "read=%s\nread=%s", folder, folder);
+    text_has(3, line, true);
+    unsetenv("PYTHONPATH");
+    for (int i = 3; i >= 0; i--)
+        assert_int_equal(remove(paths[i]), 0);
+    assert_int_equal(rmdir(folder), 0);
 }
 
 static void what_is_wrong_is_said_with_its_option(void **state)
 {
     (void)state;
-    is_refused(&options.nofile, "63", "--worker-nofile 63 is out of range, 64 to 1073741824");
-    is_refused(&options.nofile, "me/a:v1=x",
+    is_refused(&config.confinement.nofile, "63",
+               "--worker-nofile 63 is out of range, 64 to 1073741824");
+    is_refused(&config.confinement.nofile, "me/a:v1=x",
                "--worker-nofile x is not a number (64 to 1073741824)");
-    is_refused(&options.nofile, "me/c:v1=64",
+    is_refused(&config.confinement.nofile, "me/c:v1=64",
                "--worker-nofile me/c:v1=64: no pipeline me/c:v1 is served");
-    is_refused(&options.core, "me=0", "--worker-core me=0 is none of inherit, 0, unlimited");
-    is_refused(&options.data, "1m", "--worker-data 1m is out of range, 16m to 1048576g");
-    is_refused(&options.nproc, "0", "--worker-nproc 0 is out of range, 1 to 1073741824");
+    is_refused(&config.confinement.core, "me=0",
+               "--worker-core me=0 is none of inherit, 0, unlimited");
+    is_refused(&config.confinement.data, "1m", "--worker-data 1m is out of range, 16m to 1048576g");
+    is_refused(&config.confinement.nproc, "0", "--worker-nproc 0 is out of range, 1 to 1073741824");
 }
 
 static void a_user_is_looked_up_with_all_his_groups(void **state)
@@ -130,9 +191,9 @@ static void a_user_is_looked_up_with_all_his_groups(void **state)
         print_message("only root may change users\n");
         skip();
     }
-    say(&options.user, "4321:1234");
-    say(&options.user, "me/b:v1=daemon");
-    assert_int_equal(confinement_parse(&config, &options, reason), 0);
+    say(&config.confinement.user, "4321:1234");
+    say(&config.confinement.user, "me/b:v1=daemon");
+    assert_int_equal(confinement_parse(&config, reason), 0);
     text_is(0, "nofile=1024:1500\nuid=4321\ngid=1234\ngroups=1234\n" FILTER);
     text_is(1, "nofile=1024:1500\nuid=1\ngid=1\ngroups=1\nhome=/usr/sbin\n" FILTER);
 }
@@ -141,7 +202,7 @@ static void user_is_refused(const char *user, const char *why)
 {
     char *text = NULL;
     config.pipelines[0].confinement.user_text = user;
-    assert_int_equal(confinement_write(&config.pipelines[0].confinement, &text, reason), -EINVAL);
+    assert_int_equal(confinement_write(&config, &config.pipelines[0], &text, reason), -EINVAL);
     assert_null(text);
     assert_string_equal(reason, why);
 }
@@ -172,10 +233,10 @@ static void a_user_who_cannot_be_is_refused(void **state)
 static void more_descriptors_than_the_server_has_are_refused(void **state)
 {
     (void)state;
-    say(&options.nofile, "me/b:v1=1501");
-    assert_int_equal(confinement_parse(&config, &options, reason), 0);
+    say(&config.confinement.nofile, "me/b:v1=1501");
+    assert_int_equal(confinement_parse(&config, reason), 0);
     char *text = NULL;
-    assert_int_equal(confinement_write(&config.pipelines[1].confinement, &text, reason), -EINVAL);
+    assert_int_equal(confinement_write(&config, &config.pipelines[1], &text, reason), -EINVAL);
     assert_null(text);
     assert_string_equal(reason, "--worker-nofile 1501 is more than the hard limit of the server, "
                                 "1500 (ulimit -Hn, LimitNOFILE=)");
@@ -190,6 +251,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CONFINEMENT_TEST(an_option_is_for_all_pipelines_or_for_the_one_it_names),
         CONFINEMENT_TEST(system_calls_are_denied_by_profile),
+        CONFINEMENT_TEST(files_are_allowed_by_options_and_by_need),
+        CONFINEMENT_TEST(an_interpreter_is_allowed_with_what_it_is_a_link_to),
         CONFINEMENT_TEST(what_is_wrong_is_said_with_its_option),
         CONFINEMENT_TEST(a_user_is_looked_up_with_all_his_groups),
         CONFINEMENT_TEST(a_user_who_cannot_be_is_refused),

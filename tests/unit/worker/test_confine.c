@@ -60,6 +60,22 @@ static void a_user_comes_with_group_and_groups(void **state)
     assert_string_equal(confine.user.home, "/a=b c");
 }
 
+static void files_and_ports_gather(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("read=/a\nrestrict=reading\nread=/b=c\nwrite=.\nconnect=65535\n"
+                           "deny=network\n"),
+                     0);
+    assert_true(confine.isolation.restricts_reading);
+    assert_false(confine.isolation.restricts_writing);
+    assert_int_equal(confine.isolation.read_count, 2);
+    assert_string_equal(confine.isolation.reads[1], "/b=c");
+    assert_int_equal(confine.isolation.write_count, 1);
+    assert_int_equal(confine.isolation.ports[0], 65535);
+    assert_true(confine.filter.denies_network);
+    assert_false(confine.filter.denies_machine);
+}
+
 static void is_refused(const char *lines, const char *why)
 {
     assert_int_equal(parse(lines), -EINVAL);
@@ -83,6 +99,11 @@ static void what_is_not_understood_is_refused(void **state)
     is_refused("nofile= 1:1\n", "'nofile= 1:1' is not understood");
     is_refused("nofile=1:18446744073709551616\n",
                "'nofile=1:18446744073709551616' is not understood");
+    is_refused("read=\n", "'read=' is not understood");
+    is_refused("restrict=files\n", "'restrict=files' is not understood");
+    is_refused("connect=0\n", "'connect=0' is not understood");
+    is_refused("connect=65536\n", "'connect=65536' is not understood");
+    is_refused("deny=all\n", "'deny=all' is not understood");
     is_refused("uid=0\ngid=1\ngroups=1\n", "'uid=0' is not understood");
     is_refused("uid=4294967295\ngid=1\ngroups=1\n", "'uid=4294967295' is not understood");
     is_refused("uid=1\ngid=\n", "'gid=' is not understood");
@@ -99,6 +120,7 @@ int main(void)
         cmocka_unit_test(no_lines_give_up_nothing),
         cmocka_unit_test(limits_are_a_soft_and_a_hard_number),
         cmocka_unit_test(a_user_comes_with_group_and_groups),
+        cmocka_unit_test(files_and_ports_gather),
         cmocka_unit_test(what_is_not_understood_is_refused),
     };
     return cmocka_run_group_tests_name("confine", tests, NULL, NULL);

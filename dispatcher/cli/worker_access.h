@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * worker_access.h - the files and ports of workers that --allow-read, --allow-write and
+ * --allow-connect restrict.
+ */
+#ifndef DISPATCHER_WORKER_ACCESS_H
+#define DISPATCHER_WORKER_ACCESS_H
+
+#include <stddef.h>
+#include <stdio.h>
+
+#include "millrace/check.h"
+
+struct config;
+struct confinement_options;
+struct pipeline_config;
+
+/* Writes lines of millrace/confine.h: what the options allow to this pipeline, and what it needs to
+ * be loaded. 0, or -EINVAL with one line in `reason`: a path is not there, or the kernel cannot. */
+int worker_access_print(const struct config *config, const struct pipeline_config *pipeline,
+                        FILE *file, char *reason, size_t reason_bytes) MUST_USE;
+
+#endif
