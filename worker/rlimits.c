@@ -9,7 +9,7 @@
 
 static const struct {
     const char *key;
-    int resource;
+    __rlimit_resource_t resource;
 } kinds[RLIMIT_KIND_COUNT] = {
     [RLIMIT_KIND_NOFILE] = {"nofile", RLIMIT_NOFILE},
     [RLIMIT_KIND_CORE] = {"core", RLIMIT_CORE},
@@ -55,7 +55,7 @@ bool rlimits_parse(struct rlimits *out, const char *key, const char *text)
 }
 
 /* The limit as it is wanted, or as far below as the hard limit that is there demands. */
-static int limit_enter(int resource, const struct rlimit *wanted)
+static int limit_enter(__rlimit_resource_t resource, const struct rlimit *wanted)
 {
     struct rlimit limit;
     if (setrlimit(resource, wanted) == 0)

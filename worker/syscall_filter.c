@@ -141,7 +141,7 @@ static int network_deny(scmp_filter_ctx context)
     int rc = calls_deny(context, network_calls, ARRAY_COUNT(network_calls));
     if (rc == 0)
         rc = seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
-                              SCMP_A0(SCMP_CMP_NE, AF_UNIX));
+                              SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0));
     return rc;
 }
 
