@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * json_number.c - integers two digits at a time, doubles as their shortest text.
+ * json_number.c - integers eight digits at a time, doubles as their shortest text.
  */
 #include "dispatcher/json/json_number.h"
 
+#include <endian.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,11 +65,50 @@ static void write_digits(char *out, uint64_t value, unsigned count)
         out[0] = (char)('0' + value % 10);
 }
 
+/* The eight decimal digits of `value`, below 10^8, one a byte, the first lowest: halved three
+ * times, all parts of a word at once. The factors are 2^20/100 and 2^10/10, rounded up, and exact
+ * for dividends of four and two digits. */
+static uint64_t eight_digits(uint32_t value)
+{
+    uint64_t fours = value / 10000 | (uint64_t)(value % 10000) << 32;
+    uint64_t hundreds = (fours * 10486 >> 20) & UINT64_C(0x0000007f0000007f);
+    uint64_t twos = hundreds | (fours - hundreds * 100) << 16;
+    uint64_t tens = (twos * 103 >> 10) & UINT64_C(0x000f000f000f000f);
+    return tens | (twos - tens * 10) << 8;
+}
+
+#define ASCII_ZEROS UINT64_C(0x3030303030303030)
+#define EIGHT_DIGITS UINT64_C(100000000)
+
+/* Below 10^8, without leading zeros. */
+static char *write_first(char *out, uint32_t value)
+{
+    uint64_t digits = eight_digits(value);
+    /* The last digit counts, also when it is 0. */
+    unsigned zeros = (unsigned)__builtin_ctzll(digits | UINT64_C(1) << 56) / 8;
+    uint64_t text = htole64((digits | ASCII_ZEROS) >> (8 * zeros));
+    memcpy(out, &text, sizeof(text));
+    return out + 8 - zeros;
+}
+
+/* Below 10^8, all eight of them. */
+static char *write_next(char *out, uint32_t value)
+{
+    uint64_t text = htole64(eight_digits(value) | ASCII_ZEROS);
+    memcpy(out, &text, sizeof(text));
+    return out + 8;
+}
+
 char *json_number_natural(char *out, uint64_t value)
 {
-    unsigned count = digit_count(value);
-    write_digits(out, value, count);
-    return out + count;
+    if (value < EIGHT_DIGITS)
+        return write_first(out, (uint32_t)value);
+    uint64_t high = value / EIGHT_DIGITS;
+    uint32_t low = (uint32_t)(value % EIGHT_DIGITS);
+    if (high < EIGHT_DIGITS)
+        return write_next(write_first(out, (uint32_t)high), low);
+    out = write_first(out, (uint32_t)(high / EIGHT_DIGITS));
+    return write_next(write_next(out, (uint32_t)(high % EIGHT_DIGITS)), low);
 }
 
 char *json_number_integer(char *out, int64_t value)

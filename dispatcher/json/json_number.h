@@ -3,7 +3,7 @@
  * json_number.h - numbers as JSON text.
  *
  * Each writes at most JSON_NUMBER_BYTES_MAX bytes at `out`, without a NUL, and returns the position
- * after the last one.
+ * after the last one of the number; what follows there may have been overwritten.
  */
 #ifndef DISPATCHER_JSON_NUMBER_H
 #define DISPATCHER_JSON_NUMBER_H

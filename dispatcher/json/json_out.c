@@ -47,6 +47,7 @@ struct output_kind {
 
 static int write_value(const uint8_t **in, const uint8_t *end, char **out);
 static char *write_scalar(char *out, const struct packed_item *item, const uint8_t *end);
+static inline char *write_text(char *out, const uint8_t *in, size_t count, const uint8_t *end);
 static char *write_string(char *out, const uint8_t *in, size_t left, const uint8_t *end);
 static size_t copy_clean(char *out, const uint8_t *in, size_t left, const uint8_t *end);
 static size_t copy_utf8(char *out, const uint8_t *in, size_t left);
@@ -158,15 +159,25 @@ size_t json_out_text(const char *text, size_t count, char *out, size_t room)
     return written;
 }
 
-/* A container being written: items still to come, keys counted like values. */
+/* A container being written: items still to come, keys counted like values, and what follows the
+ * next one of them. In a map that is a colon and a comma in turn, and the colon follows the keys.
+ */
 struct level {
     uint64_t left;
-    bool is_map;
+    char separator;
+    char alternation; /* what turns one separator into the other */
 };
+
+static inline struct level level_of(const struct packed_item *container)
+{
+    if (container->kind == PACKED_MAP)
+        return (struct level){2 * (uint64_t)container->u.count, ':', ':' ^ ','};
+    return (struct level){container->u.count, ',', 0};
+}
 
 static inline bool level_wants_key(struct level level)
 {
-    return level.is_map && level.left % 2 == 0;
+    return level.separator == ':';
 }
 
 /* One value, however nested. Returns 0, *in and *out moved past it, or what json_out_value() does.
@@ -174,7 +185,7 @@ static inline bool level_wants_key(struct level level)
 static int write_value(const uint8_t **in, const uint8_t *end, char **out)
 {
     struct level parents[VALUE_DEPTH_MAX];
-    struct level here = {.left = 1, .is_map = false};
+    struct level here = {.left = 1, .separator = ','};
     unsigned depth = 0;
     const uint8_t *next = *in;
     char *text = *out;
@@ -183,32 +194,31 @@ static int write_value(const uint8_t **in, const uint8_t *end, char **out)
         next = packed_read(next, end, &item);
         if (next == NULL || (level_wants_key(here) && item.kind != PACKED_STRING))
             return -EBADMSG;
-        if (item.kind == PACKED_ARRAY || item.kind == PACKED_MAP) {
-            if (depth == VALUE_DEPTH_MAX)
-                return -ELOOP;
-            parents[depth++] = here;
-            here.is_map = item.kind == PACKED_MAP;
-            /* One more than it has, as if the bracket were an item that was just written. */
-            here.left = (here.is_map ? 2 * (uint64_t)item.u.count : item.u.count) + 1;
-            *text++ = here.is_map ? '{' : '[';
-        } else {
+        if (item.kind < PACKED_ARRAY) {
             text = write_scalar(text, &item, end);
             if (text == NULL)
                 return -EILSEQ;
+        } else {
+            if (depth == VALUE_DEPTH_MAX)
+                return -ELOOP;
+            parents[depth++] = here;
+            here = level_of(&item);
+            *text++ = here.alternation ? '{' : '[';
+            if (here.left > 0)
+                continue;  /* its first item follows without a separator */
+            here.left = 1; /* as if there had been one, and it was just written */
         }
-        bool is_opening = item.kind == PACKED_ARRAY || item.kind == PACKED_MAP;
         while (--here.left == 0) {
             if (depth == 0) {
                 *in = next;
                 *out = text;
                 return 0;
             }
-            *text++ = here.is_map ? '}' : ']';
+            *text++ = here.alternation ? '}' : ']';
             here = parents[--depth];
-            is_opening = false;
         }
-        if (!is_opening)
-            *text++ = here.is_map && here.left % 2 == 1 ? ':' : ',';
+        *text++ = here.separator;
+        here.separator ^= here.alternation;
     }
 }
 
@@ -229,7 +239,7 @@ static char *write_scalar(char *out, const struct packed_item *item, const uint8
         return json_number_fp(out, item->u.fp);
     case PACKED_STRING:
     case PACKED_BINARY:
-        return write_string(out, item->text, item->u.count, end);
+        return write_text(out, item->text, item->u.count, end);
     case PACKED_ARRAY:
     case PACKED_MAP:
     case PACKED_KIND_COUNT:
@@ -238,7 +248,20 @@ static char *write_scalar(char *out, const struct packed_item *item, const uint8
     return NULL;
 }
 
-/* The text as a JSON string; NULL when it is not UTF-8. */
+/* The text as a JSON string; NULL when it is not UTF-8. Most are keys and words, which one block
+ * holds. */
+static inline char *write_text(char *out, const uint8_t *in, size_t count, const uint8_t *end)
+{
+    if (count <= JSON_BLOCK_BYTES && end - in >= (ptrdiff_t)JSON_BLOCK_BYTES &&
+        json_block_copy(in, out + 1) >= count) {
+        out[0] = '"';
+        out[count + 1] = '"';
+        return out + count + 2;
+    }
+    return write_string(out, in, count, end);
+}
+
+/* The same for any text. */
 static char *write_string(char *out, const uint8_t *in, size_t left, const uint8_t *end)
 {
     *out++ = '"';

@@ -6,32 +6,6 @@
 
 #include "millrace/check.h"
 
-/* The payload of a lead byte from 0xc0 to 0xdf: what it is, and the bytes of its number (a value,
- * or a count). PACKED_KIND_COUNT marks what is refused: the unused byte and the extension types. */
-struct packed_format {
-    uint8_t kind;
-    uint8_t bytes;
-};
-
-static const struct packed_format formats[32] = {
-    [0x00] = {PACKED_NIL, 0},        [0x01] = {PACKED_KIND_COUNT, 0}, /* never used */
-    [0x02] = {PACKED_BOOLEAN, 0},    [0x03] = {PACKED_BOOLEAN, 0},
-    [0x04] = {PACKED_BINARY, 1},     [0x05] = {PACKED_BINARY, 2},
-    [0x06] = {PACKED_BINARY, 4},     [0x07] = {PACKED_KIND_COUNT, 0}, /* extensions */
-    [0x08] = {PACKED_KIND_COUNT, 0}, [0x09] = {PACKED_KIND_COUNT, 0},
-    [0x0a] = {PACKED_FP, 4},         [0x0b] = {PACKED_FP, 8},
-    [0x0c] = {PACKED_NATURAL, 1},    [0x0d] = {PACKED_NATURAL, 2},
-    [0x0e] = {PACKED_NATURAL, 4},    [0x0f] = {PACKED_NATURAL, 8},
-    [0x10] = {PACKED_NEGATIVE, 1},   [0x11] = {PACKED_NEGATIVE, 2},
-    [0x12] = {PACKED_NEGATIVE, 4},   [0x13] = {PACKED_NEGATIVE, 8},
-    [0x14] = {PACKED_KIND_COUNT, 0}, [0x15] = {PACKED_KIND_COUNT, 0}, /* extensions */
-    [0x16] = {PACKED_KIND_COUNT, 0}, [0x17] = {PACKED_KIND_COUNT, 0},
-    [0x18] = {PACKED_KIND_COUNT, 0}, [0x19] = {PACKED_STRING, 1},
-    [0x1a] = {PACKED_STRING, 2},     [0x1b] = {PACKED_STRING, 4},
-    [0x1c] = {PACKED_ARRAY, 2},      [0x1d] = {PACKED_ARRAY, 4},
-    [0x1e] = {PACKED_MAP, 2},        [0x1f] = {PACKED_MAP, 4},
-};
-
 static double packed_fp(uint64_t bits, size_t bytes)
 {
     if (bytes == sizeof(double)) {
@@ -59,42 +33,118 @@ static void packed_signed(uint64_t bits, size_t bytes, struct packed_item *item)
     }
 }
 
+/* The number behind a lead byte: its value, or a count. `bytes` is a constant where this is
+ * inlined. NULL when it is cut short. */
+static inline const uint8_t *packed_take(const uint8_t *in, const uint8_t *end, size_t bytes,
+                                         uint64_t *bits)
+{
+    if ((size_t)(end - in) < bytes)
+        return NULL;
+    *bits = packed_number(in, bytes);
+    return in + bytes;
+}
+
+static inline const uint8_t *take_natural(const uint8_t *in, const uint8_t *end, size_t bytes,
+                                          struct packed_item *item)
+{
+    item->kind = PACKED_NATURAL;
+    return packed_take(in, end, bytes, &item->u.natural);
+}
+
+static inline const uint8_t *take_signed(const uint8_t *in, const uint8_t *end, size_t bytes,
+                                         struct packed_item *item)
+{
+    uint64_t bits;
+    in = packed_take(in, end, bytes, &bits);
+    if (in)
+        packed_signed(bits, bytes, item);
+    return in;
+}
+
+static inline const uint8_t *take_fp(const uint8_t *in, const uint8_t *end, size_t bytes,
+                                     struct packed_item *item)
+{
+    uint64_t bits;
+    in = packed_take(in, end, bytes, &bits);
+    if (in) {
+        item->kind = PACKED_FP;
+        item->u.fp = packed_fp(bits, bytes);
+    }
+    return in;
+}
+
+static inline const uint8_t *take_text(const uint8_t *in, const uint8_t *end, size_t bytes,
+                                       enum packed_kind kind, struct packed_item *item)
+{
+    uint64_t count;
+    in = packed_take(in, end, bytes, &count);
+    return in ? packed_text(in, end, kind, (uint32_t)count, item) : NULL;
+}
+
+static inline const uint8_t *take_container(const uint8_t *in, const uint8_t *end, size_t bytes,
+                                            enum packed_kind kind, struct packed_item *item)
+{
+    uint64_t count;
+    in = packed_take(in, end, bytes, &count);
+    return in ? packed_container(in, end, kind, (uint32_t)count, item) : NULL;
+}
+
 const uint8_t *packed_read_long(const uint8_t *in, const uint8_t *end, struct packed_item *item)
 {
     uint8_t lead = *in++;
     mr_assert(lead >= 0xc0 && lead <= 0xdf);
-    struct packed_format format = formats[lead - 0xc0];
-    if ((size_t)(end - in) < format.bytes)
-        return NULL;
-    uint64_t bits = packed_number(in, format.bytes);
-    in += format.bytes;
-    enum packed_kind kind = (enum packed_kind)format.kind;
-    item->kind = kind;
-    switch (kind) {
-    case PACKED_NIL:
+    switch (lead) {
+    case 0xc0:
+        item->kind = PACKED_NIL;
         return in;
-    case PACKED_BOOLEAN:
+    case 0xc2:
+    case 0xc3:
+        item->kind = PACKED_BOOLEAN;
         item->u.boolean = lead == 0xc3;
         return in;
-    case PACKED_NATURAL:
-        item->u.natural = bits;
-        return in;
-    case PACKED_NEGATIVE:
-        packed_signed(bits, format.bytes, item);
-        return in;
-    case PACKED_FP:
-        item->u.fp = packed_fp(bits, format.bytes);
-        return in;
-    case PACKED_STRING:
-    case PACKED_BINARY:
-        return packed_text(in, end, kind, (uint32_t)bits, item);
-    case PACKED_ARRAY:
-    case PACKED_MAP:
-        return packed_container(in, end, kind, (uint32_t)bits, item);
-    case PACKED_KIND_COUNT:
+    case 0xc4:
+        return take_text(in, end, 1, PACKED_BINARY, item);
+    case 0xc5:
+        return take_text(in, end, 2, PACKED_BINARY, item);
+    case 0xc6:
+        return take_text(in, end, 4, PACKED_BINARY, item);
+    case 0xca:
+        return take_fp(in, end, 4, item);
+    case 0xcb:
+        return take_fp(in, end, 8, item);
+    case 0xcc:
+        return take_natural(in, end, 1, item);
+    case 0xcd:
+        return take_natural(in, end, 2, item);
+    case 0xce:
+        return take_natural(in, end, 4, item);
+    case 0xcf:
+        return take_natural(in, end, 8, item);
+    case 0xd0:
+        return take_signed(in, end, 1, item);
+    case 0xd1:
+        return take_signed(in, end, 2, item);
+    case 0xd2:
+        return take_signed(in, end, 4, item);
+    case 0xd3:
+        return take_signed(in, end, 8, item);
+    case 0xd9:
+        return take_text(in, end, 1, PACKED_STRING, item);
+    case 0xda:
+        return take_text(in, end, 2, PACKED_STRING, item);
+    case 0xdb:
+        return take_text(in, end, 4, PACKED_STRING, item);
+    case 0xdc:
+        return take_container(in, end, 2, PACKED_ARRAY, item);
+    case 0xdd:
+        return take_container(in, end, 4, PACKED_ARRAY, item);
+    case 0xde:
+        return take_container(in, end, 2, PACKED_MAP, item);
+    case 0xdf:
+        return take_container(in, end, 4, PACKED_MAP, item);
+    default: /* the byte that is never used, and extension types */
         return NULL;
     }
-    return NULL;
 }
 
 bool packed_is_sound(const uint8_t *bytes, size_t count, size_t depth_max)

@@ -39,12 +39,27 @@ struct packed_item {
     const uint8_t *text; /* of a string or binary */
 };
 
-/* A big-endian number of `bytes` 1, 2, 4 or 8 at `in`. */
+/* A big-endian number of `bytes` 1, 2, 4 or 8 at `in`; 0 when it has none. */
 static inline uint64_t packed_number(const uint8_t *in, size_t bytes)
 {
-    uint64_t whole = 0;
-    memcpy((uint8_t *)&whole + sizeof(whole) - bytes, in, bytes);
-    return be64toh(whole);
+    uint16_t two;
+    uint32_t four;
+    uint64_t eight;
+    switch (bytes) {
+    case 1:
+        return in[0];
+    case 2:
+        memcpy(&two, in, sizeof(two));
+        return be16toh(two);
+    case 4:
+        memcpy(&four, in, sizeof(four));
+        return be32toh(four);
+    case 8:
+        memcpy(&eight, in, sizeof(eight));
+        return be64toh(eight);
+    default:
+        return 0;
+    }
 }
 
 static inline const uint8_t *packed_text(const uint8_t *in, const uint8_t *end,
