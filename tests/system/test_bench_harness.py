@@ -15,7 +15,7 @@ sys.path.append(HARNESS)
 import measures  # noqa: E402
 import report  # noqa: E402
 import rounds  # noqa: E402
-from client import Failed, Load  # noqa: E402
+from client import Failed, Load, ask  # noqa: E402
 from rounds import Contestant, Spread  # noqa: E402
 
 pytestmark = pytest.mark.skipif(servers.IS_SANITIZED, reason="nothing is measured with sanitizers")
@@ -79,21 +79,27 @@ def test_numbers_are_shown_with_four_digits():
     assert shown == ["0", "0.00123", "0.1235", "1.5", "999.4", "9999", "12.35 k", "1.235 M", "2.5 G"]
 
 
-# ---- what a client sees -------------------------------------------------------------------------------
+# ---- loads --------------------------------------------------------------------------------------------
 
 
-def test_a_load_grows_until_it_takes_long_enough_and_failures_are_told(start):
-    class Local:
-        path = "/v4/runs/stream"
-        port = start(os.path.join(servers.TOP, "build/bench/lines.so"), options=["--concurrency", "4"]).port
+@pytest.mark.parametrize("load, lines_per_s, lines, requests", [
+    (Load(streams=2, lines=100), 1e6, 150_000, 2),
+    (Load(streams=2, lines=100), 1e3, 150, 2),
+    (Load(streams=2, lines=1), 1e5, 1, 30_000),
+    (Load(lines=5, pace_ms=10), 1e2, 5, 1),
+], ids=["fast", "slow", "unary", "paced"])
+def test_a_load_is_made_as_long_as_wanted(monkeypatch, load, lines_per_s, lines, requests):
+    def measure(_server, one):
+        return {"seconds": one.request_count * one.lines / lines_per_s}
 
-        def cpu_s(self):
-            return {"server": 0.0}
+    monkeypatch.setattr(rounds.client, "measure", measure)
+    sized = rounds.sized(Contestant("a", None, load), 0.3).load
+    assert sized.lines == pytest.approx(lines, abs=1)
+    assert sized.request_count == pytest.approx(requests, abs=1)
 
-    long = rounds.sized(Contestant("a", Local(), Load(streams=2, lines=100)), 0.3)
-    assert long.load.lines > 10_000
-    unary = rounds.sized(Contestant("a", Local(), Load(streams=2, lines=1)), 0.3)
-    assert unary.load.lines == 1
-    assert unary.load.request_count > 1000
+
+def test_an_answer_that_is_not_complete_is_no_measurement(start):
+    address = start(os.path.join(servers.TOP, "build/bench/lines.so"))
+    assert ask(address.port, Load(lines=3))["lines"] == 3
     with pytest.raises(Failed, match="1 failed"):
-        rounds.measured_in_turn([Contestant("a", Local(), Load(pace_ms=-1))], 1, lambda number: None)
+        ask(address.port, Load(pace_ms=-1))
