@@ -32,13 +32,9 @@ static void out_of_memory(struct loop *loop, struct conn *conn)
 
 static long queue_position(const struct loop *loop, const struct run *run)
 {
-    long position = 0;
-    if (run->state != RUN_QUEUED)
-        return -1;
-    const struct pipeline *pipeline = &loop->pipelines[run->pipeline_index];
-    for (const struct run *at = pipeline->queue_first; at && at != run; at = at->next)
-        position++;
-    return position;
+    return run->state == RUN_QUEUED
+               ? (long)pipeline_queue_position(&loop->pipelines[run->pipeline_index], run)
+               : -1;
 }
 
 static void live_format(struct loop *loop, struct text *text, const struct run *run)
@@ -245,7 +241,7 @@ void api_run_get(struct loop *loop, struct conn *conn, const char *body, size_t 
 {
     (void)body, (void)bytes;
     const struct run *run = run_find(loop, conn->request.argument);
-    if (!run || run->state == RUN_CANCELLING) {
+    if (!run) {
         past_send(loop, conn, conn->request.argument);
         return;
     }
@@ -274,10 +270,7 @@ void api_runs_list(struct loop *loop, struct conn *conn, const char *body, size_
     struct text text = {0};
     uint32_t count = 0;
     text_add(&text, "{\"data\":[");
-    for (uint32_t i = 0; i < loop->config->run_count_max && count < LIST_COUNT_MAX; i++) {
-        const struct run *run = &loop->runs[i];
-        if (run->state != RUN_QUEUED && run->state != RUN_ACTIVE)
-            continue;
+    for (const struct run *run = loop->newest; run && count < LIST_COUNT_MAX; run = run->older) {
         if (count++ > 0)
             text_add(&text, ",");
         live_format(loop, &text, run);

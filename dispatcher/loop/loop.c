@@ -35,6 +35,7 @@ static int pools_init(struct loop *loop)
     if (!loop->conns || !loop->runs || !loop->workers || !loop->record ||
         (config->conn_per_client_max > 0 &&
          clients_init(&loop->clients, config->conn_count_max) < 0) ||
+        id_index_init(&loop->run_index, config->run_count_max) < 0 ||
         history_init(&loop->history) < 0 || out_pool_init(&loop->out, config->output_bytes_max) < 0)
         return -ENOMEM;
     for (uint32_t i = config->conn_count_max; i-- > 0;) {
@@ -69,6 +70,9 @@ static int workers_init(struct loop *loop)
         pipeline->worker_first = p * config->worker_count;
         pipeline->worker_count = config->worker_count;
         pipeline->timer = (struct timer){.kind = TIMER_PIPELINE, .owner = pipeline};
+        /* One more may stand in a full queue for a moment: it has a slot. */
+        if (tickets_init(&pipeline->tickets, config->queue_count_max + 1) < 0)
+            return -ENOMEM;
     }
     for (uint32_t i = 0; i < loop->worker_count; i++) {
         struct worker *worker = &loop->workers[i];
@@ -179,9 +183,11 @@ void loop_finish(struct loop *loop)
     for (uint32_t i = 0; i < loop->pipeline_count; i++) {
         variables_finish(&loop->pipelines[i].variables);
         free(loop->pipelines[i].traceback);
+        tickets_finish(&loop->pipelines[i].tickets);
     }
     out_pool_finish(&loop->out);
     history_finish(&loop->history);
+    id_index_finish(&loop->run_index);
     clients_finish(&loop->clients);
     timers_finish(&loop->timers);
     free(loop->conns);

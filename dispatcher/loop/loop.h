@@ -23,6 +23,7 @@
 #include "dispatcher/http/clients.h"
 #include "dispatcher/http/conn.h"
 #include "dispatcher/runs/history.h"
+#include "dispatcher/runs/id_index.h"
 #include "dispatcher/runs/identity.h"
 #include "dispatcher/http/listener.h"
 #include "dispatcher/loop/log.h"
@@ -91,6 +92,8 @@ struct loop {
 
     struct run *runs; /* run_count_max of them */
     struct run *run_free;
+    struct run *newest;        /* of those that are queued or active */
+    struct id_index run_index; /* of them */
     uint32_t run_count;
 
     struct pipeline pipelines[PIPELINE_COUNT_MAX];

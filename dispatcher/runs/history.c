@@ -11,7 +11,7 @@
 int history_init(struct history *history)
 {
     *history = (struct history){.entries = calloc(HISTORY_COUNT, sizeof(struct history_entry))};
-    return history->entries ? 0 : -ENOMEM;
+    return history->entries ? id_index_init(&history->index, HISTORY_COUNT) : -ENOMEM;
 }
 
 static void outputs_drop(struct history *history, struct history_entry *entry)
@@ -25,20 +25,25 @@ void history_finish(struct history *history)
     for (size_t i = 0; history->entries && i < HISTORY_COUNT; i++)
         outputs_drop(history, &history->entries[i]);
     free(history->entries);
+    id_index_finish(&history->index);
     *history = (struct history){0};
 }
 
 void history_add(struct history *history, const struct run *run, double now,
                  const struct run_failure *failure)
 {
-    struct history_entry *entry = &history->entries[history->count++ % HISTORY_COUNT];
+    uint32_t place = (uint32_t)(history->count % HISTORY_COUNT);
+    struct history_entry *entry = &history->entries[place];
     outputs_drop(history, entry);
+    if (history->count++ >= HISTORY_COUNT)
+        id_index_remove(&history->index, entry->id, place);
     *entry = (struct history_entry){.pipeline_index = run->pipeline_index,
                                     .created_at = run->created_at,
                                     .updated_at = now,
                                     .line_count = run->line_count,
                                     .state = "completed"};
     memcpy(entry->id, run->id, sizeof(entry->id));
+    id_index_add(&history->index, entry->id, place);
     if (!failure)
         return;
     size_t count = failure->message_count;
@@ -75,9 +80,9 @@ const struct history_entry *history_at(const struct history *history, uint64_t a
 
 const struct history_entry *history_find(const struct history *history, const char *id)
 {
-    const struct history_entry *entry;
-    for (uint64_t age = 0; (entry = history_at(history, age)) != NULL; age++)
-        if (strcmp(entry->id, id) == 0)
-            return entry;
+    for (uint32_t i = id_index_first(&history->index, id); i != ID_NONE;
+         i = id_index_next(&history->index, i))
+        if (strcmp(history->entries[i].id, id) == 0)
+            return &history->entries[i];
     return NULL;
 }

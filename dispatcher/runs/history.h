@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dispatcher/runs/id_index.h"
 #include "dispatcher/runs/run.h"
 #include "dispatcher/loop/text.h"
 #include "millrace/check.h"
@@ -30,6 +31,7 @@ struct history_entry {
 /* The newest HISTORY_COUNT runs; owned by the loop. */
 struct history {
     struct history_entry *entries;
+    struct id_index index;
     uint64_t count;        /* ever */
     uint64_t output_bytes; /* of all outputs that are kept */
 };

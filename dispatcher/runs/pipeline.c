@@ -9,8 +9,26 @@
 
 #include "dispatcher/loop/loop.h"
 
+/* Where the numbers end and the oldest is still out, all draw again. */
+static uint64_t ticket_draw(struct pipeline *pipeline)
+{
+    struct tickets *tickets = &pipeline->tickets;
+    if (pipeline->queue_first && tickets_are_used_up(tickets, pipeline->queue_first->ticket)) {
+        tickets_reset(tickets);
+        for (struct run *run = pipeline->queue_first; run; run = run->next)
+            run->ticket = tickets_draw(tickets);
+    }
+    return tickets_draw(tickets);
+}
+
+uint32_t pipeline_queue_position(const struct pipeline *pipeline, const struct run *run)
+{
+    return tickets_before(&pipeline->tickets, pipeline->queue_first->ticket, run->ticket);
+}
+
 void pipeline_enqueue(struct pipeline *pipeline, struct run *run)
 {
+    run->ticket = ticket_draw(pipeline);
     run->next = NULL;
     run->previous = pipeline->queue_last;
     if (pipeline->queue_last)
@@ -24,6 +42,7 @@ void pipeline_enqueue(struct pipeline *pipeline, struct run *run)
 void pipeline_dequeue(struct pipeline *pipeline, struct run *run)
 {
     mr_assert(pipeline->queue_count > 0);
+    tickets_return(&pipeline->tickets, run->ticket);
     if (run->previous)
         run->previous->next = run->next;
     else

@@ -15,6 +15,7 @@
 #include "dispatcher/runs/pipeline_fsm.h"
 #include "dispatcher/runs/pipeline_health.h"
 #include "dispatcher/runs/run.h"
+#include "dispatcher/runs/tickets.h"
 #include "dispatcher/api/variables.h"
 
 struct loop;
@@ -34,6 +35,7 @@ struct pipeline {
 
     struct run *queue_first, *queue_last;
     uint32_t queue_count;
+    struct tickets tickets; /* for positions in it */
 
     /* The last reason why a worker did not load or start, for clients; "" when one is fine. */
     enum error_type failure_type;
@@ -55,6 +57,9 @@ bool pipeline_can_offer(struct loop *loop, struct pipeline *pipeline);
 
 void pipeline_enqueue(struct pipeline *pipeline, struct run *run);
 void pipeline_dequeue(struct pipeline *pipeline, struct run *run);
+
+/* How many runs in the queue are before this one, which is in it. */
+uint32_t pipeline_queue_position(const struct pipeline *pipeline, const struct run *run);
 
 /* By id or pointer; NULL when there is none. */
 struct pipeline *pipeline_find(struct loop *loop, const char *name);

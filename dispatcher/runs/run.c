@@ -123,8 +123,9 @@ void run_destroy(struct loop *loop, struct run *run)
 
 struct run *run_find(struct loop *loop, const char *id)
 {
-    for (uint32_t i = 0; i < loop->config->run_count_max; i++)
-        if (loop->runs[i].state != RUN_FREE && strcmp(loop->runs[i].id, id) == 0)
+    for (uint32_t i = id_index_first(&loop->run_index, id); i != ID_NONE;
+         i = id_index_next(&loop->run_index, i))
+        if (strcmp(loop->runs[i].id, id) == 0)
             return &loop->runs[i];
     return NULL;
 }
@@ -229,6 +230,33 @@ static void act_complete(struct loop *loop, struct run *run)
     detach_conn(loop, run);
 }
 
+static bool is_live(enum run_state state)
+{
+    return state == RUN_QUEUED || state == RUN_ACTIVE;
+}
+
+/* It can be found by its id, and is in the list of all, from its admission to its end. */
+static void list(struct loop *loop, struct run *run)
+{
+    id_index_add(&loop->run_index, run->id, run->index);
+    run->older = loop->newest;
+    if (loop->newest)
+        loop->newest->newer = run;
+    loop->newest = run;
+}
+
+static void unlist(struct loop *loop, struct run *run)
+{
+    id_index_remove(&loop->run_index, run->id, run->index);
+    if (run->newer)
+        run->newer->older = run->older;
+    else
+        loop->newest = run->older;
+    if (run->older)
+        run->older->newer = run->newer;
+    run->older = run->newer = NULL;
+}
+
 static void leave_queue(struct loop *loop, struct run *run)
 {
     pipeline_dequeue(pipeline_of(loop, run), run);
@@ -274,11 +302,16 @@ static void step(struct loop *loop, struct run *run, enum run_event event,
                  const struct run_failure *failure)
 {
     bool was_queued = run->state == RUN_QUEUED, was_active = run->state == RUN_ACTIVE;
+    bool was_live = is_live(run->state);
     struct tally *tally = &pipeline_of(loop, run)->tally;
     struct run_step step = run_fsm_step(run->state, event);
     run->state = step.next;
     if (was_queued && step.next != RUN_QUEUED)
         leave_queue(loop, run);
+    if (!was_live && is_live(step.next))
+        list(loop, run);
+    else if (was_live && !is_live(step.next))
+        unlist(loop, run);
     tally->active_count -= was_active && step.next != RUN_ACTIVE;
     switch (step.action) {
     case RUN_ACT_QUEUE:

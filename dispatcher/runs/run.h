@@ -44,6 +44,8 @@ struct run {
     uint32_t worker_index; /* ACTIVE and CANCELLING */
     uint32_t slot_index;
     struct run *next, *previous; /* the pipeline's queue, or the free list */
+    uint64_t ticket;             /* in that queue */
+    struct run *older, *newer;   /* of those that are queued or active */
 
     char id[RUN_ID_BYTES];
     double created_at;                             /* Unix time, seconds */
@@ -118,7 +120,7 @@ void run_on_timer(struct loop *loop, struct run *run);
 /* The kernel took lines of this charge for the client. */
 void run_delivered(struct loop *loop, struct run *run, uint64_t charge);
 
-/* The live run with this id, or NULL. */
+/* The run with this id that is queued or active, or NULL. */
 struct run *run_find(struct loop *loop, const char *id);
 
 #endif

@@ -312,6 +312,44 @@ static void a_run_is_found_while_it_lives_and_kept_when_it_is_over(void **state)
     assert_false(entry->failed);
 }
 
+/* Those that are queued or active, newest first; the others are over, whatever their workers do. */
+static void live_runs_are_listed_newest_first_and_others_are_not(void **state)
+{
+    (void)state;
+    struct run *expected[6];
+    struct stage_run active[2];
+    uint32_t waiting[4];
+    for (int i = 0; i < 2; i++) {
+        active[i] = begin();
+        expected[i] = run_of(&active[i]);
+    }
+    for (int i = 0; i < 4; i++) {
+        waiting[i] = stage_connect();
+        stage_say(waiting[i], STREAM_PATH, RUN_BODY, 1);
+        expected[2 + i] = stage.loop->newest;
+        assert_int_equal(pipeline_queue_position(&stage.loop->pipelines[0], expected[2 + i]), i);
+    }
+    const struct run *at = stage.loop->newest;
+    for (int i = 6; i-- > 0; at = at->older)
+        assert_ptr_equal(at, expected[i]);
+    assert_null(at);
+    stage_hang_up(waiting[1]);       /* forgotten */
+    stage_hang_up(active[1].client); /* being cancelled: answered, and still on its slot */
+    stage_settle();
+    assert_int_equal(expected[1]->state, RUN_CANCELLING);
+    assert_null(run_find(stage.loop, expected[1]->id));
+    const struct run *left[] = {expected[5], expected[4], expected[2], expected[0]};
+    at = stage.loop->newest;
+    for (size_t i = 0; i < ARRAY_COUNT(left); i++, at = at->older)
+        assert_ptr_equal(at, left[i]);
+    assert_null(at);
+    assert_int_equal(pipeline_queue_position(&stage.loop->pipelines[0], expected[2]), 0);
+    assert_int_equal(pipeline_queue_position(&stage.loop->pipelines[0], expected[4]), 1);
+    assert_int_equal(pipeline_queue_position(&stage.loop->pipelines[0], expected[5]), 2);
+    for (size_t i = 0; i < ARRAY_COUNT(left); i++)
+        assert_ptr_equal(run_find(stage.loop, left[i]->id), left[i]);
+}
+
 static void more_runs_than_there_can_be_are_refused(void **state)
 {
     (void)state;
@@ -397,6 +435,7 @@ int main(void)
         RUN_TEST(a_slot_is_used_again_under_another_generation),
         RUN_TEST(only_the_slot_that_was_freed_is_given_again),
         RUN_TEST(a_run_is_found_while_it_lives_and_kept_when_it_is_over),
+        RUN_TEST(live_runs_are_listed_newest_first_and_others_are_not),
         RUN_TEST(more_runs_than_there_can_be_are_refused),
         RUN_TEST(without_memory_for_an_answer_its_connection_is_closed),
         RUN_TEST(without_memory_for_a_keep_alive_its_run_is_cancelled),
