@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "dispatcher/cli/serve.h"
+#include "dispatcher/loop/put.h"
 
 #define EVENTS_PER_REAP 256u
 #define REAPS_PER_PASS 16u
@@ -126,6 +127,7 @@ int loop_init(struct loop *loop, const struct config *config)
     memset(loop, 0, sizeof(*loop));
     loop->config = config;
     loop->signal_fd = -1;
+    loop->date_s = -1; /* no time has been written yet */
     log_init(&loop->log, STDERR_FILENO, (enum log_level)config->log_level);
     oom_watch_init(&loop->oom);
     int rc = listeners_init(loop);
@@ -214,6 +216,16 @@ struct worker *loop_worker(struct loop *loop, struct uring_ref ref)
 
 /* ---- time ---------------------------------------------------------------------------------- */
 
+/* Ten places, whatever the clock says: the text has one length until the year 2286, and before 2001
+ * blanks in front, which JSON allows where it refuses zeros. */
+static void wall_seconds_write(struct loop *loop, int64_t seconds)
+{
+    char text[24];
+    int count = snprintf(text, sizeof(text), "%10lld", (long long)seconds);
+    mr_assert(count == WALL_TEXT_BYTES - 7);
+    memcpy(loop->wall_text, text, (size_t)count);
+}
+
 static void clocks_read(struct loop *loop)
 {
     struct timespec now;
@@ -221,19 +233,18 @@ static void clocks_read(struct loop *loop)
     loop->now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
     loop->now_ms = loop->now_ns / 1000000;
     clock_gettime(CLOCK_REALTIME, &now);
-    /* Ten places for seconds, whatever the clock says: the text has one length until the year 2286,
-     * and before 2001 blanks in front, which JSON allows where it refuses zeros. */
     if (now.tv_sec < 0 || now.tv_sec > 9999999999)
         now.tv_sec = now.tv_sec < 0 ? 0 : 9999999999;
     /* Cut to microseconds like the text, or what is printed of one could be after the other. */
     long microseconds = now.tv_nsec / 1000;
     loop->wall_s = (double)now.tv_sec + (double)microseconds / 1e6;
-    int count = snprintf(loop->wall_text, sizeof(loop->wall_text), "%10lld.%06ld",
-                         (long long)now.tv_sec, microseconds);
-    mr_assert(count == WALL_TEXT_BYTES);
+    struct put text = {loop->wall_text + WALL_TEXT_BYTES - 7, loop->wall_text + WALL_TEXT_BYTES};
+    PUT(&text, ".");
+    put_digits(&text, (uint64_t)microseconds, 6);
     if (now.tv_sec != loop->date_s) {
         struct tm date;
         loop->date_s = now.tv_sec;
+        wall_seconds_write(loop, now.tv_sec);
         gmtime_r(&now.tv_sec, &date);
         strftime(loop->date_text, sizeof(loop->date_text), "%a, %d %b %Y %H:%M:%S GMT", &date);
     }

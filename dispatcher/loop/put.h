@@ -45,4 +45,13 @@ static inline void put_number(struct put *put, uint64_t number)
     put_bytes(put, digits + first, sizeof(digits) - first);
 }
 
+/* The last `width` decimal digits, with leading zeros. */
+static inline void put_digits(struct put *put, uint64_t number, size_t width)
+{
+    mr_assert(width <= (size_t)(put->end - put->at));
+    for (size_t i = width; i-- > 0; number /= 10)
+        put->at[i] = (char)('0' + number % 10);
+    put->at += width;
+}
+
 #endif
