@@ -228,7 +228,7 @@ static void responses(const struct loop *loop, struct exposition *out)
     exposition_family(out, "millrace_responses", METRIC_COUNTER,
                       "Responses by status; that of a stream is said before its end.");
     for (int i = 0; i < RESPONSE_STATUS_COUNT; i++) {
-        char labels[LABELS_BYTES_MAX] = "", status[8];
+        char labels[LABELS_BYTES_MAX] = "", status[16];
         if (loop->metrics.responses[i] == 0)
             continue;
         snprintf(status, sizeof(status), "%d", RESPONSE_STATUS_MIN + i);
