@@ -231,6 +231,7 @@ static void responses(const struct loop *loop, struct exposition *out)
         char labels[LABELS_BYTES_MAX] = "", status[16];
         if (loop->metrics.responses[i] == 0)
             continue;
+        labels[0] = '\0';
         snprintf(status, sizeof(status), "%d", RESPONSE_STATUS_MIN + i);
         labels_add(labels, "status", status);
         exposition_sample(out, labels, loop->metrics.responses[i]);
