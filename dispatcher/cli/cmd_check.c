@@ -26,7 +26,7 @@
 #include "dispatcher/json/packed.h"
 #include "dispatcher/cli/serve.h"
 #include "dispatcher/api/variables.h"
-#include "dispatcher/workers/worker_spawn.h"
+#include "dispatcher/workers/spawner.h"
 #include "millrace/protocol.h"
 #include "shm/segment.h"
 
@@ -72,7 +72,10 @@ struct check {
     struct ring_rx replies;
     struct doorbell worker_bell, own_bell;
     int socket, worker_socket;
-    struct worker_child child; /* pid 0: none, or waited for */
+    struct spawner spawner;
+    pid_t pid; /* 0: none yet, or waited for */
+    int pidfd;
+    int start_error; /* an errno: why there is no worker */
     struct variables variables;
     bool is_known;  /* HELLO came */
     bool is_failed; /* why it does not load was said */
@@ -137,19 +140,22 @@ static int check_pipeline(const struct pipeline_config *pipeline, const struct c
         .own_bell = {.eventfd = -1},
         .socket = -1,
         .worker_socket = -1,
-        .child = {.pidfd = -1},
+        .pidfd = -1,
     };
+    spawner_init(&check.spawner);
     int exit_code = EXIT_CODE_PIPELINE;
     rc = check_start(&check, pipeline,
                      &(struct worker_spawn_options){.worker_path = worker_path,
                                                     .python_path = python_path,
                                                     .python_folder = python_folder,
                                                     .confine = confine});
+    if (rc == 0) {
+        check_watch(&check, values->timeout_ms);
+        rc = -check.start_error;
+    }
     if (rc < 0) {
         cli_fail("check: cannot start the worker %s: %s", worker_path, strerror(-rc));
         exit_code = EXIT_CODE_WORKER;
-    } else {
-        check_watch(&check, values->timeout_ms);
     }
     if (rc == 0 && check.is_known && !check.is_failed) {
         if (values->json)
@@ -204,7 +210,8 @@ static int check_start(struct check *check, const struct pipeline_config *pipeli
     worker.socket_fd = check->worker_socket;
     worker.stdout_fd = STDERR_FILENO;
     worker.stderr_fd = STDERR_FILENO;
-    return worker_spawn(&check->child, &worker);
+    rc = spawner_open(&check->spawner);
+    return rc < 0 ? rc : spawner_ask(&check->spawner, &worker, 0, 0);
 }
 
 static uint64_t now_ms(void)
@@ -214,18 +221,42 @@ static uint64_t now_ms(void)
     return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
 }
 
+/* What the spawner says of the worker; a spawner that says nothing any more has not started it. */
+static void read_answers(struct check *check)
+{
+    struct spawn_answer answer;
+    int rc;
+    while ((rc = spawner_peek(&check->spawner, &answer)) > 0) {
+        int pidfd;
+        spawner_take(&check->spawner, &pidfd);
+        if (answer.kind == SPAWN_STARTED) {
+            check->pid = answer.pid;
+            check->pidfd = pidfd;
+        } else {
+            check->start_error = answer.error;
+            if (pidfd >= 0)
+                close(pidfd);
+        }
+    }
+    if (rc < 0 && check->pid == 0)
+        check->start_error = -rc;
+}
+
 /* Hears the worker until it is gone, which is made sure of. */
 static void check_watch(struct check *check, uint32_t timeout_ms)
 {
     uint64_t due_ms = now_ms() + timeout_ms;
     struct pollfd fds[] = {
-        {.fd = check->child.pidfd, .events = POLLIN},
+        {.events = POLLIN},
         {.fd = check->socket, .events = POLLIN},
         {.fd = check->own_bell.eventfd, .events = POLLIN},
+        {.fd = check->spawner.socket, .events = POLLIN},
     };
-    while (!check->is_failed) {
+    while (!check->is_failed && check->start_error == 0) {
         read_messages(check);
         read_log(check);
+        read_answers(check);
+        fds[0].fd = check->pidfd; /* -1 is left out */
         doorbell_arm(&check->own_bell, DOORBELL_ANY);
         uint64_t now = now_ms();
         int wait_ms = ring_is_empty(&check->replies) && now < due_ms ? (int)(due_ms - now) : 0;
@@ -259,15 +290,18 @@ static void crash_say(const struct check *check, int number)
 /* Takes what it said last, and how it ended. */
 static void check_end(struct check *check)
 {
-    if (check->is_failed)
-        kill(-check->child.pid, SIGKILL);
     siginfo_t info = {0};
-    while (waitid(P_PID, (id_t)check->child.pid, &info, WEXITED) == -1)
+    if (check->is_failed && check->pid > 0) {
+        kill(-check->pid, SIGKILL);
+        kill(check->pid, SIGKILL);
+    }
+    while (check->pid > 0 && waitid(P_PID, (id_t)check->pid, &info, WEXITED) == -1)
         mr_assert(errno == EINTR);
-    check->child.pid = 0;
+    read_answers(check);
+    check->pid = 0;
     read_messages(check);
     read_log(check);
-    if (check->is_failed)
+    if (check->is_failed || check->start_error != 0)
         return;
     if (info.si_code != CLD_EXITED)
         crash_say(check, info.si_status);
@@ -281,9 +315,10 @@ static void check_end(struct check *check)
 
 static void check_finish(struct check *check)
 {
-    mr_assert(check->child.pid == 0);
-    int fds[] = {check->child.pidfd, check->socket, check->worker_socket,
-                 check->worker_bell.eventfd, check->own_bell.eventfd};
+    mr_assert(check->pid == 0);
+    spawner_close(&check->spawner);
+    int fds[] = {check->pidfd, check->socket, check->worker_socket, check->worker_bell.eventfd,
+                 check->own_bell.eventfd};
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++)
         if (fds[i] >= 0)
             close(fds[i]);

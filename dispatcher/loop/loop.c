@@ -56,8 +56,9 @@ static int pools_init(struct loop *loop)
     loop->accept_timer.kind = TIMER_LISTENER;
     loop->stop_timer.kind = TIMER_STOP;
     loop->output_timer.kind = TIMER_OUTPUT;
+    loop->spawner_timer.kind = TIMER_SPAWNER;
     return timers_init(&loop->timers, config->conn_count_max + config->run_count_max +
-                                          loop->worker_count + config->pipeline_count + 3);
+                                          loop->worker_count + config->pipeline_count + 4);
 }
 
 static int workers_init(struct loop *loop)
@@ -130,7 +131,15 @@ int loop_init(struct loop *loop, const struct config *config)
     loop->date_s = -1; /* no time has been written yet */
     log_init(&loop->log, STDERR_FILENO, (enum log_level)config->log_level);
     oom_watch_init(&loop->oom);
-    int rc = listeners_init(loop);
+    /* Before there is anything that it should not have: listeners, a ring, clients. */
+    spawner_init(&loop->spawner);
+    int rc = spawner_open(&loop->spawner);
+    if (rc < 0) {
+        fprintf(stderr, "millrace: the process that starts workers cannot be started: %s\n",
+                strerror(-rc));
+        return EXIT_CODE_FAILED;
+    }
+    rc = listeners_init(loop);
     if (rc != 0)
         return rc;
     if (pools_init(loop) < 0 || workers_init(loop) < 0) {
@@ -182,6 +191,7 @@ void loop_finish(struct loop *loop)
         free(worker->free_slots);
         free(worker->pipes);
     }
+    spawner_close(&loop->spawner);
     for (uint32_t i = 0; i < loop->pipeline_count; i++) {
         variables_finish(&loop->pipelines[i].variables);
         free(loop->pipelines[i].traceback);
@@ -275,6 +285,9 @@ static void on_timer(struct loop *loop, struct timer *timer)
     case TIMER_OUTPUT:
         supervisor_say_suppressed(loop);
         break;
+    case TIMER_SPAWNER:
+        supervisor_on_spawner_timer(loop);
+        break;
     case TIMER_KIND_COUNT:
         mr_unreachable("unreachable");
     }
@@ -337,6 +350,10 @@ static void on_event(struct loop *loop, const struct uring_event *event)
         break;
     case URING_SOCKET:
         supervisor_on_socket(loop, event);
+        break;
+    case URING_SPAWNER:
+    case URING_SPAWNER_PIDFD:
+        supervisor_on_spawner(loop, event);
         break;
     case URING_OUTPUT_PIPE:
         supervisor_on_output(loop, event);

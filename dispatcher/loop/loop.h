@@ -33,6 +33,7 @@
 #include "dispatcher/runs/pipeline.h"
 #include "dispatcher/runs/run.h"
 #include "dispatcher/workers/supervisor.h"
+#include "dispatcher/workers/spawner.h"
 #include "dispatcher/loop/timer.h"
 #include "dispatcher/loop/uring.h"
 #include "dispatcher/workers/worker.h"
@@ -53,6 +54,7 @@ enum timer_kind {
     TIMER_LISTENER,
     TIMER_STOP,
     TIMER_OUTPUT,
+    TIMER_SPAWNER,
     TIMER_KIND_COUNT
 };
 
@@ -100,6 +102,8 @@ struct loop {
     uint32_t pipeline_count;
     struct worker *workers;
     uint32_t worker_count;
+    struct spawner spawner; /* starts their processes */
+    struct timer spawner_timer;
 
     int signal_fd;
     uint8_t signal_bytes[128];

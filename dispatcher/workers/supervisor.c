@@ -2,6 +2,7 @@
 /* supervisor.c - the actions of worker_fsm: processes are started, heard, ended and reclaimed. */
 #include "dispatcher/workers/supervisor.h"
 
+#include <errno.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,12 +12,15 @@
 
 #include "dispatcher/loop/loop.h"
 #include "dispatcher/workers/messages.h"
+#include "dispatcher/workers/spawning.h"
 #include "dispatcher/workers/worker_start.h"
 #include "millrace/protocol.h"
 
 #define PIPES_GRACE_MS 200u
 /* A process that ends closes its socket first; one that only closes its socket is of no use. */
 #define HANG_UP_GRACE_MS 500u
+/* Before the spawner is asked once more whether it can be asked. */
+#define SPAWNER_WAIT_MS 10u
 
 static struct pipeline *pipeline_of(struct loop *loop, const struct worker *worker)
 {
@@ -39,14 +43,22 @@ static void act_spawn(struct loop *loop, struct worker *worker)
     worker->has_said_why = false;
     int rc = worker_start(loop, worker);
     if (rc == 0) {
-        log_line(&loop->log, LEVEL_DEBUG, "worker_start", "pipeline=%s worker=%u pid=%d",
-                 pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid);
-        timer_set(&loop->timers, &worker->timer, loop->now_ms + loop->config->start_timeout_ms);
-        return;
+        timer_set(&loop->timers, &worker->timer, loop->now_ms + WORKER_SPAWN_TIMEOUT_MS);
+    } else if (rc == -EPIPE) {
+        supervisor_event(loop, worker, WORKER_EV_SPAWNER_LOST, NULL);
+    } else {
+        char reason[160];
+        start_error_describe(rc, reason, sizeof(reason));
+        supervisor_event(loop, worker, WORKER_EV_START_FAILED, reason);
     }
-    char reason[160];
-    snprintf(reason, sizeof(reason), "the worker process cannot be started: %s", strerror(-rc));
-    supervisor_event(loop, worker, WORKER_EV_START_FAILED, reason);
+}
+
+static void act_watch(struct loop *loop, struct worker *worker)
+{
+    log_line(&loop->log, LEVEL_DEBUG, "worker_start", "pipeline=%s worker=%u pid=%d",
+             pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid);
+    worker_watch(loop, worker);
+    timer_set(&loop->timers, &worker->timer, loop->now_ms + loop->config->start_timeout_ms);
 }
 
 static void back_off(struct loop *loop, struct worker *worker)
@@ -57,6 +69,25 @@ static void back_off(struct loop *loop, struct worker *worker)
         wait_ms = loop->config->quarantine_retry_ms;
     worker->failure_streak++;
     timer_set(&loop->timers, &worker->timer, loop->now_ms + wait_ms);
+}
+
+static void act_retry(struct loop *loop, struct worker *worker, const char *reason)
+{
+    struct pipeline *pipeline = pipeline_of(loop, worker);
+    worker_release(loop, worker);
+    log_line(&loop->log, LEVEL_ERROR, "worker_start_failed", "pipeline=%s worker=%u reason=\"%s\"",
+             pipeline->config->pointer, worker->number, reason);
+    pipeline->tally.restarts[WORKER_END_NOT_STARTED]++;
+    pipeline_worker_died(loop, pipeline, worker, ERROR_STARTUP, reason);
+    back_off(loop, worker);
+}
+
+/* It is nobody's failure. */
+static void act_ask_again(struct loop *loop, struct worker *worker)
+{
+    worker_release(loop, worker);
+    pipeline_of(loop, worker)->tally.restarts[WORKER_END_NOT_STARTED]++;
+    back_off(loop, worker);
 }
 
 /* ---- ends ---------------------------------------------------------------------------------- */
@@ -94,12 +125,7 @@ static uint32_t reclaim(struct loop *loop, struct worker *worker, enum log_level
              pipeline_of(loop, worker)->config->pointer, worker->number, unfinished_count, reason);
     runs_end(loop, worker, reason);
     mr_assert(worker->active_count == 0);
-    uring_cancel(loop->uring, ref_of(worker, URING_SOCKET));
-    uring_cancel(loop->uring, ref_of(worker, URING_PIDFD));
-    uring_cancel(loop->uring, ref_of(worker, URING_BELL));
-    worker_channels_close(worker);
-    worker->pid = 0;
-    worker->kill_reason[0] = '\0';
+    worker_release(loop, worker);
     return unfinished_count;
 }
 
@@ -207,13 +233,14 @@ void supervisor_event(struct loop *loop, struct worker *worker, enum worker_even
     case WORKER_ACT_SPAWN:
         act_spawn(loop, worker);
         break;
+    case WORKER_ACT_WATCH:
+        act_watch(loop, worker);
+        break;
     case WORKER_ACT_RETRY:
-        log_line(&loop->log, LEVEL_ERROR, "worker_start_failed",
-                 "pipeline=%s worker=%u reason=\"%s\"", pipeline_of(loop, worker)->config->pointer,
-                 worker->number, reason);
-        pipeline_of(loop, worker)->tally.restarts[WORKER_END_NOT_STARTED]++;
-        pipeline_worker_died(loop, pipeline_of(loop, worker), worker, ERROR_STARTUP, reason);
-        back_off(loop, worker);
+        act_retry(loop, worker, reason);
+        break;
+    case WORKER_ACT_ASK_AGAIN:
+        act_ask_again(loop, worker);
         break;
     case WORKER_ACT_SERVE:
         act_serve(loop, worker);
@@ -291,10 +318,25 @@ void supervisor_on_pidfd(struct loop *loop, const struct uring_event *event)
     loop->metrics.worker_exit_count++;
     if (info.si_code == CLD_EXITED && info.si_status == WORKER_EXIT_LOAD)
         pipeline_of(loop, worker)->cannot_load = true;
+    if (worker->state == WORKER_STARTING)
+        supervisor_take_answers(loop); /* why it could not become the worker: likewise */
     char reason[256];
+    if (worker->exec_error != 0) {
+        start_error_describe(-worker->exec_error, reason, sizeof(reason));
+        supervisor_event(loop, worker, WORKER_EV_START_FAILED, reason);
+        return;
+    }
     worker_end_describe(loop, worker, &info, reason, sizeof(reason));
     bool is_orderly = info.si_code == CLD_EXITED && info.si_status == 0;
     supervisor_event(loop, worker, is_orderly ? WORKER_EV_EXIT : WORKER_EV_DIED, reason);
+}
+
+static void start_or_wait(struct loop *loop, struct worker *worker)
+{
+    if (supervisor_may_start(loop))
+        supervisor_event(loop, worker, WORKER_EV_START, NULL);
+    else
+        timer_set(&loop->timers, &worker->timer, loop->now_ms + SPAWNER_WAIT_MS);
 }
 
 void supervisor_on_timer(struct loop *loop, struct worker *worker)
@@ -311,8 +353,13 @@ void supervisor_on_timer(struct loop *loop, struct worker *worker)
                                                     worker->generation});
             timer_set(&loop->timers, &worker->timer, loop->now_ms + 10);
         } else if (loop->state < LOOP_STOPPING) {
-            supervisor_event(loop, worker, WORKER_EV_START, NULL);
+            start_or_wait(loop, worker);
         }
+        break;
+    case WORKER_SPAWNING:
+        supervisor_take_answers(loop);
+        if (worker->state == WORKER_SPAWNING)
+            supervisor_spawner_lost(loop, "it did not answer in time");
         break;
     case WORKER_STARTING:
     case WORKER_LOADED:
@@ -335,8 +382,9 @@ void supervisor_on_timer(struct loop *loop, struct worker *worker)
 
 void supervisor_start(struct loop *loop)
 {
+    supervisor_hear_spawner(loop);
     for (uint32_t i = 0; i < loop->worker_count; i++)
-        supervisor_event(loop, &loop->workers[i], WORKER_EV_START, NULL);
+        start_or_wait(loop, &loop->workers[i]);
 }
 
 void supervisor_stop_idle(struct loop *loop)
@@ -358,7 +406,7 @@ uint32_t supervisor_live_count(const struct loop *loop)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < loop->worker_count; i++)
-        count += loop->workers[i].pid > 0;
+        count += loop->workers[i].state != WORKER_EMPTY;
     return count;
 }
 

@@ -26,6 +26,8 @@ void supervisor_on_pidfd(struct loop *loop, const struct uring_event *event);
 void supervisor_on_socket(struct loop *loop, const struct uring_event *event);
 void supervisor_on_output(struct loop *loop, const struct uring_event *event);
 void supervisor_on_timer(struct loop *loop, struct worker *worker);
+void supervisor_on_spawner(struct loop *loop, const struct uring_event *event);
+void supervisor_on_spawner_timer(struct loop *loop);
 
 /* Asks every worker without runs to stop, or kills all of them. */
 void supervisor_stop_idle(struct loop *loop);
@@ -34,7 +36,7 @@ void supervisor_kill_all(struct loop *loop);
 /* Closes what a place still holds when the loop has ended; nothing may be with the kernel. */
 void supervisor_abandon(struct worker *worker);
 
-/* Processes that still exist. */
+/* Places with a process, or with one that was asked for. */
 uint32_t supervisor_live_count(const struct loop *loop);
 
 /* A line user code printed, into the log within the rate bound. */

@@ -48,7 +48,8 @@ struct worker {
     enum worker_state state;
 
     pid_t pid;
-    int pidfd;
+    int pidfd;                 /* while SPAWNING: only holds the place of one */
+    int exec_error;            /* the process could not become the worker; 0: it could */
     int socket;                /* our end of the socketpair */
     int bell_fd;               /* the worker sleeps on this eventfd */
     int own_bell_fd;           /* the loop polls this one */

@@ -7,11 +7,18 @@
 /* clang-format off */
 static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
     [WORKER_EMPTY] = {
-        [WORKER_EV_START]        = {WORKER_STARTING, WORKER_ACT_SPAWN},
+        [WORKER_EV_START]        = {WORKER_SPAWNING, WORKER_ACT_SPAWN},
         [WORKER_EV_STOP]         = {WORKER_EMPTY,    WORKER_ACT_NONE},
         /* Found in its ring, which is drained once more after its death. */
         [WORKER_EV_MISBEHAVED]   = {WORKER_EMPTY,    WORKER_ACT_NONE},
         [WORKER_EV_RETIRE]       = {WORKER_EMPTY,    WORKER_ACT_NONE},
+    },
+    [WORKER_SPAWNING] = {
+        [WORKER_EV_STARTED]      = {WORKER_STARTING, WORKER_ACT_WATCH},
+        [WORKER_EV_START_FAILED] = {WORKER_EMPTY,    WORKER_ACT_RETRY},
+        [WORKER_EV_SPAWNER_LOST] = {WORKER_EMPTY,    WORKER_ACT_ASK_AGAIN},
+        /* Nobody to tell yet. The answer comes soon, and the server asks again in every pass. */
+        [WORKER_EV_STOP]         = {WORKER_SPAWNING, WORKER_ACT_NONE},
     },
     [WORKER_STARTING] = {
         [WORKER_EV_START_FAILED] = {WORKER_EMPTY,    WORKER_ACT_RETRY},
@@ -90,25 +97,35 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
 /* clang-format on */
 
 static const char *const state_names[WORKER_STATE_COUNT] = {
-    [WORKER_EMPTY] = "empty", [WORKER_STARTING] = "starting", [WORKER_LOADED] = "loaded",
-    [WORKER_READY] = "ready", [WORKER_RETIRING] = "retiring", [WORKER_STOPPING] = "stopping",
-    [WORKER_DYING] = "dying",
+    [WORKER_EMPTY] = "empty",       [WORKER_SPAWNING] = "spawning", [WORKER_STARTING] = "starting",
+    [WORKER_LOADED] = "loaded",     [WORKER_READY] = "ready",       [WORKER_RETIRING] = "retiring",
+    [WORKER_STOPPING] = "stopping", [WORKER_DYING] = "dying",
 };
 
 static const char *const event_names[WORKER_EV_COUNT] = {
-    [WORKER_EV_START] = "start",   [WORKER_EV_START_FAILED] = "start_failed",
-    [WORKER_EV_HELLO] = "hello",   [WORKER_EV_READY] = "ready",
-    [WORKER_EV_FAILED] = "failed", [WORKER_EV_MISBEHAVED] = "misbehaved",
-    [WORKER_EV_HUNG] = "hung",     [WORKER_EV_TIMEOUT] = "timeout",
-    [WORKER_EV_RETIRE] = "retire", [WORKER_EV_STOP] = "stop",
-    [WORKER_EV_EXIT] = "exit",     [WORKER_EV_DIED] = "died",
+    [WORKER_EV_START] = "start",
+    [WORKER_EV_STARTED] = "started",
+    [WORKER_EV_START_FAILED] = "start_failed",
+    [WORKER_EV_SPAWNER_LOST] = "spawner_lost",
+    [WORKER_EV_HELLO] = "hello",
+    [WORKER_EV_READY] = "ready",
+    [WORKER_EV_FAILED] = "failed",
+    [WORKER_EV_MISBEHAVED] = "misbehaved",
+    [WORKER_EV_HUNG] = "hung",
+    [WORKER_EV_TIMEOUT] = "timeout",
+    [WORKER_EV_RETIRE] = "retire",
+    [WORKER_EV_STOP] = "stop",
+    [WORKER_EV_EXIT] = "exit",
+    [WORKER_EV_DIED] = "died",
 };
 
 static const char *const action_names[WORKER_ACT_COUNT] = {
     [WORKER_ACT_INVALID] = "invalid",
     [WORKER_ACT_NONE] = "none",
     [WORKER_ACT_SPAWN] = "spawn",
+    [WORKER_ACT_WATCH] = "watch",
     [WORKER_ACT_RETRY] = "retry",
+    [WORKER_ACT_ASK_AGAIN] = "ask_again",
     [WORKER_ACT_LEARN] = "learn",
     [WORKER_ACT_SERVE] = "serve",
     [WORKER_ACT_NOTE_FAILURE] = "note_failure",

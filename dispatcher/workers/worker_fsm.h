@@ -10,7 +10,8 @@
 
 enum worker_state {
     WORKER_EMPTY = 0, /* no process; waits for its back-off, or for ever when stopping */
-    WORKER_STARTING,  /* exec'ed; nothing heard yet */
+    WORKER_SPAWNING,  /* the spawner was asked for a process and has not answered yet */
+    WORKER_STARTING,  /* there is a process; nothing heard yet */
     WORKER_LOADED,    /* said HELLO; startup hooks are running */
     WORKER_READY,     /* takes runs */
     WORKER_RETIRING,  /* finishes its runs, then exits and is replaced; takes no new ones */
@@ -20,8 +21,10 @@ enum worker_state {
 };
 
 enum worker_event {
-    WORKER_EV_START = 0, /* back-off is over, or the server starts */
-    WORKER_EV_START_FAILED,
+    WORKER_EV_START = 0,    /* back-off is over, or the server starts */
+    WORKER_EV_STARTED,      /* the spawner has made it */
+    WORKER_EV_START_FAILED, /* there is no process, or it could not become the worker */
+    WORKER_EV_SPAWNER_LOST, /* the spawner ended before it answered, or took too long */
     WORKER_EV_HELLO,
     WORKER_EV_READY,
     WORKER_EV_FAILED,     /* it says that it cannot load or start */
@@ -38,8 +41,10 @@ enum worker_event {
 enum worker_action {
     WORKER_ACT_INVALID = 0,  /* cannot happen: abort */
     WORKER_ACT_NONE,         /* may happen, changes nothing */
-    WORKER_ACT_SPAWN,        /* make the segment, exec the process */
-    WORKER_ACT_RETRY,        /* arm the back-off */
+    WORKER_ACT_SPAWN,        /* make the segment, ask the spawner for a process on it */
+    WORKER_ACT_WATCH,        /* hear the process, and arm the start timeout */
+    WORKER_ACT_RETRY,        /* free all, tell the reason, arm the back-off */
+    WORKER_ACT_ASK_AGAIN,    /* likewise, but there is nothing to tell: it is nobody's failure */
     WORKER_ACT_LEARN,        /* take over its variables */
     WORKER_ACT_SERVE,        /* give it runs */
     WORKER_ACT_NOTE_FAILURE, /* keep the reason for clients; it exits by itself */

@@ -1,218 +1,79 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * worker_spawn.c - starts one worker process: fork and exec, with exactly its own descriptors.
+ * worker_spawn.c - the command line and the environment of a worker, and where its program is.
  */
 #include "dispatcher/workers/worker_spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <signal.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/pidfd.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include "millrace/protocol.h"
-
-/* Options that take a value come in pairs; flags and the final NULL are the rest. */
-#define ARGUMENT_COUNT_MAX 22u
-
-#define NUMBER_TEXT_BYTES 24u
 #define PYTHON_PATH "PYTHONPATH"
-
-/* What a worker inherits, as source in this process and target in the child. */
-struct inherited_fd {
-    int source;
-    int target;
-};
-
-enum { INHERITED_FD_COUNT = 6 };
 
 extern char **environ;
 
-static int inherited_lift(struct inherited_fd fds[INHERITED_FD_COUNT], int first);
-static void inherited_close(const struct inherited_fd fds[INHERITED_FD_COUNT]);
-static int actions_fill(posix_spawn_file_actions_t *actions,
-                        const struct inherited_fd fds[INHERITED_FD_COUNT]);
-static int attributes_fill(posix_spawnattr_t *attributes);
-static int worker_exec(pid_t *pid, const struct worker_spawn_options *options,
-                       const posix_spawn_file_actions_t *actions,
-                       const posix_spawnattr_t *attributes);
 static int python_path_create(const char *folder, char **variable);
-static char **environment_create(char *python_path);
 
-int worker_spawn(struct worker_child *out, const struct worker_spawn_options *options)
+static void argument_add(struct worker_command *command, const char *text)
+{
+    mr_assert(command->variable_count == 0);
+    mr_assert(command->argument_count + 2 < ARRAY_COUNT(command->strings));
+    command->strings[1 + command->argument_count++] = text;
+}
+
+static void option_add(struct worker_command *command, const char *name, const char *value)
+{
+    argument_add(command, name);
+    argument_add(command, value);
+}
+
+int worker_command_init(struct worker_command *command, const struct worker_spawn_options *options)
 {
     mr_assert(options->worker_path != NULL);
     mr_assert(options->source != NULL);
     mr_assert(options->pointer != NULL);
 
-    struct inherited_fd fds[INHERITED_FD_COUNT] = {
-        {options->stdout_fd, STDOUT_FILENO},
-        {options->stderr_fd, STDERR_FILENO},
-        {options->segment_fd, WORKER_FD_SEGMENT},
-        {options->worker_bell_fd, WORKER_FD_BELL},
-        {options->dispatcher_bell_fd, WORKER_FD_DISPATCHER_BELL},
-        {options->socket_fd, WORKER_FD_SOCKET},
-    };
-    int rc = inherited_lift(fds, WORKER_FD_COUNT);
-    if (rc < 0)
-        return rc;
-
-    posix_spawn_file_actions_t actions;
-    rc = -posix_spawn_file_actions_init(&actions);
-    if (rc < 0)
-        goto close_fds;
-    posix_spawnattr_t attributes;
-    rc = -posix_spawnattr_init(&attributes);
-    if (rc < 0)
-        goto destroy_actions;
-    rc = actions_fill(&actions, fds);
-    if (rc < 0)
-        goto destroy_attributes;
-    rc = attributes_fill(&attributes);
-    if (rc < 0)
-        goto destroy_attributes;
-
-    pid_t pid;
-    rc = worker_exec(&pid, options, &actions, &attributes);
-    if (rc < 0)
-        goto destroy_attributes;
-    /* The number cannot be reused: nobody but our caller waits for this child. */
-    int pidfd = pidfd_open(pid, 0);
-    if (pidfd == -1) {
-        rc = -errno;
-        kill(pid, SIGKILL);
-        waitpid(pid, NULL, 0);
-        goto destroy_attributes;
-    }
-    *out = (struct worker_child){.pid = pid, .pidfd = pidfd};
-
-destroy_attributes:
-    posix_spawnattr_destroy(&attributes);
-destroy_actions:
-    posix_spawn_file_actions_destroy(&actions);
-close_fds:
-    inherited_close(fds);
-    return rc;
-}
-
-/* Replaces every source by a duplicate at `first` or above. Else a dup2 to one target could
- * overwrite the source of a later one; and a dup2 onto itself would leave close-on-exec set. */
-static int inherited_lift(struct inherited_fd fds[INHERITED_FD_COUNT], int first)
-{
-    for (int i = 0; i < INHERITED_FD_COUNT; i++) {
-        int lifted = fcntl(fds[i].source, F_DUPFD_CLOEXEC, first);
-        if (lifted == -1) {
-            int rc = -errno;
-            while (i-- > 0)
-                close(fds[i].source);
-            return rc;
-        }
-        fds[i].source = lifted;
-    }
-    return 0;
-}
-
-static void inherited_close(const struct inherited_fd fds[INHERITED_FD_COUNT])
-{
-    for (int i = 0; i < INHERITED_FD_COUNT; i++)
-        close(fds[i].source);
-}
-
-static int actions_fill(posix_spawn_file_actions_t *actions,
-                        const struct inherited_fd fds[INHERITED_FD_COUNT])
-{
-    int rc = -posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
-    for (int i = 0; i < INHERITED_FD_COUNT && rc == 0; i++)
-        rc = -posix_spawn_file_actions_adddup2(actions, fds[i].source, fds[i].target);
-    /* Ours are all close-on-exec; this is for what we ourselves inherited without knowing. */
-    if (rc == 0)
-        rc = -posix_spawn_file_actions_addclosefrom_np(actions, WORKER_FD_COUNT);
-    return rc;
-}
-
-static int attributes_fill(posix_spawnattr_t *attributes)
-{
-    sigset_t all;
-    sigset_t none;
-    sigfillset(&all);
-    sigemptyset(&none);
-    int rc = -posix_spawnattr_setsigdefault(attributes, &all);
-    if (rc == 0)
-        rc = -posix_spawnattr_setsigmask(attributes, &none);
-    /* A group of its own: Ctrl-C on the terminal is the dispatcher's to handle. */
-    if (rc == 0)
-        rc = -posix_spawnattr_setpgroup(attributes, 0);
-    if (rc == 0)
-        rc = -posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK |
-                                                       POSIX_SPAWN_SETPGROUP);
-    return rc;
-}
-
-static int worker_exec(pid_t *pid, const struct worker_spawn_options *options,
-                       const posix_spawn_file_actions_t *actions,
-                       const posix_spawnattr_t *attributes)
-{
-    char index[NUMBER_TEXT_BYTES];
-    char parent[NUMBER_TEXT_BYTES];
-    snprintf(index, sizeof(index), "%u", options->index);
-    snprintf(parent, sizeof(parent), "%ld", (long)getpid());
-
-    const char *arguments[ARGUMENT_COUNT_MAX];
-    size_t count = 0;
-    arguments[count++] = "millrace-worker";
-    if (options->confine) {
-        arguments[count++] = "--confine";
-        arguments[count++] = options->confine;
-    }
-    arguments[count++] = "--parent";
-    arguments[count++] = parent;
+    *command = (struct worker_command){.strings = {options->worker_path}};
+    snprintf(command->index, sizeof(command->index), "%u", options->index);
+    snprintf(command->parent, sizeof(command->parent), "%ld", (long)getpid());
+    argument_add(command, "millrace-worker");
+    if (options->confine)
+        option_add(command, "--confine", options->confine);
+    option_add(command, "--parent", command->parent);
     if (options->python_path) {
-        arguments[count++] = "--";
-        arguments[count++] = options->python_path; /* tells the interpreter its virtualenv */
-        arguments[count++] = "-m";
-        arguments[count++] = "millrace_worker";
+        argument_add(command, "--");
+        argument_add(command, options->python_path); /* tells the interpreter its virtualenv */
+        option_add(command, "-m", "millrace_worker");
     }
-    arguments[count++] = "--source";
-    arguments[count++] = options->source;
-    if (options->name) {
-        arguments[count++] = "--name";
-        arguments[count++] = options->name;
-    }
-    arguments[count++] = "--pointer";
-    arguments[count++] = options->pointer;
-    arguments[count++] = "--index";
-    arguments[count++] = index;
+    option_add(command, "--source", options->source);
+    if (options->name)
+        option_add(command, "--name", options->name);
+    option_add(command, "--pointer", options->pointer);
+    option_add(command, "--index", command->index);
     if (options->python_threads)
-        arguments[count++] = "--threads";
+        argument_add(command, "--threads");
     if (options->strict)
-        arguments[count++] = "--strict";
+        argument_add(command, "--strict");
     if (options->check)
-        arguments[count++] = "--check";
-    arguments[count++] = NULL;
-    mr_assert(count <= ARRAY_COUNT(arguments));
-
-    char *python_path = NULL;
-    if (options->python_path && python_path_create(options->python_folder, &python_path) < 0)
-        return -ENOMEM;
-    char **environment = environment_create(python_path);
-    if (!environment) {
-        free(python_path);
-        return -ENOMEM;
-    }
-    /* exec copies the strings and never writes them; its prototype is older than const. */
-    char *vector[ARGUMENT_COUNT_MAX];
-    memcpy(vector, arguments, count * sizeof(vector[0]));
-    int rc = -posix_spawn(pid, options->worker_path, actions, attributes, vector, environment);
-    free(environment);
-    free(python_path);
+        argument_add(command, "--check");
+    if (!options->python_path)
+        return 0;
+    int rc = python_path_create(options->python_folder, &command->python_path);
+    if (rc == 0)
+        command->strings[1 + command->argument_count + command->variable_count++] =
+            command->python_path;
     return rc;
+}
+
+void worker_command_finish(struct worker_command *command)
+{
+    free(command->python_path);
+    command->python_path = NULL;
 }
 
 /* PYTHONPATH=, with what is in it already first. */
@@ -247,25 +108,16 @@ static bool environment_passes(const char *variable)
     return false;
 }
 
-/* Pointers into our own environment, in memory the caller frees; `python_path` (may be NULL) takes
- * the place of the PYTHONPATH there. NULL: no memory. */
-static char **environment_create(char *python_path)
+char **worker_environment_create(void)
 {
     size_t count = 0;
     while (environ && environ[count])
         count++;
-    char **environment = calloc(count + 2, sizeof(*environment));
-    if (!environment)
-        return NULL;
+    char **environment = calloc(count + 1, sizeof(*environment));
     size_t kept = 0;
-    for (size_t i = 0; i < count; i++) {
-        bool is_replaced =
-            python_path && strncmp(environ[i], PYTHON_PATH "=", strlen(PYTHON_PATH "=")) == 0;
-        if (environment_passes(environ[i]) && !is_replaced)
+    for (size_t i = 0; environment && i < count; i++)
+        if (environment_passes(environ[i]))
             environment[kept++] = environ[i];
-    }
-    if (python_path)
-        environment[kept++] = python_path;
     return environment;
 }
 

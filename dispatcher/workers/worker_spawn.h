@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * worker_spawn.h - starts one worker process: fork and exec, with exactly its own descriptors.
+ * worker_spawn.h - what a worker is started with: its command line, its environment, its program.
  *
- * The child gets the numbers of protocol.h (enum worker_fd), /dev/null as stdin, nothing above, a
- * process group of its own, default signals, an empty signal mask, and an environment of the
- * variables that native code and Python need. Tokens and other clients' data cannot reach it: no
- * memory is shared but the segment. What only the child can do for itself (PR_SET_PDEATHSIG,
- * PR_SET_NO_NEW_PRIVS, all that confines it) is done by millrace-worker first of all. For a Python
- * pipeline it then becomes the interpreter, which so has no instruction before that.
+ * A worker gets the descriptors of protocol.h (enum worker_fd) by their numbers, /dev/null as
+ * stdin, nothing above, a process group of its own in the session of the spawner (spawner.h),
+ * default signals, an empty signal mask, and an environment of the variables that native code and
+ * Python need. Tokens and other clients' data cannot reach it: no memory is shared but the segment.
+ * What only the child can do for itself (PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, all that confines
+ * it) is done by millrace-worker first of all. For a Python pipeline it then becomes the
+ * interpreter, which so has no instruction before that.
  */
 #ifndef DISPATCHER_WORKER_SPAWN_H
 #define DISPATCHER_WORKER_SPAWN_H
@@ -16,13 +17,8 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "dispatcher/workers/spawn_message.h"
 #include "millrace/check.h"
-
-/* A started worker. The caller owns both: it closes `pidfd` and waits for `pid`. */
-struct worker_child {
-    pid_t pid;
-    int pidfd;
-};
 
 /* Every descriptor is borrowed, and may have any number, those of enum worker_fd included. */
 struct worker_spawn_options {
@@ -45,11 +41,24 @@ struct worker_spawn_options {
     int stderr_fd;
 };
 
-/* Starts the worker, in a time that does not depend on the size of this process. 0, or -errno:
- * -ENOENT or -EACCES when `worker_path` cannot be executed; that `python_path` cannot is the
- * worker's to say. Nothing is left behind on failure.
- * SIGCHLD must not be ignored in this process. */
-int worker_spawn(struct worker_child *out, const struct worker_spawn_options *options) MUST_USE;
+/* The program, its arguments, then the variables that are its own, in this order. The strings
+ * belong to the options and to the command itself, which must not be moved. */
+struct worker_command {
+    const char *strings[SPAWN_STRING_COUNT_MAX];
+    uint32_t argument_count, variable_count;
+    char index[16];
+    char parent[24];
+    char *python_path; /* owned */
+};
+
+/* 0 or -ENOMEM. */
+int worker_command_init(struct worker_command *command,
+                        const struct worker_spawn_options *options) MUST_USE;
+void worker_command_finish(struct worker_command *command);
+
+/* Those of our own variables that workers have, too; a list the caller frees, of strings that are
+ * not its own. NULL: no memory. */
+char **worker_environment_create(void);
 
 /* Where the worker program is: `given`, or if that is NULL millrace-worker beside this program, or
  * in ../libexec/millrace seen from there. 0 with a path that the caller frees, or -errno with one

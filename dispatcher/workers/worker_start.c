@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* worker_start.c - a segment, channels, and a process that has the other ends of them. */
+/* worker_start.c - a segment, channels, and a request for a process on the other ends of them. */
 #include "dispatcher/workers/worker_start.h"
 
 #include <errno.h>
@@ -9,14 +9,13 @@
 #include <unistd.h>
 
 #include "dispatcher/loop/loop.h"
-#include "dispatcher/workers/worker_spawn.h"
 
 static struct uring_ref ref_of(const struct worker *worker, enum uring_op op)
 {
     return (struct uring_ref){op, worker->index, worker->generation};
 }
 
-/* The ends of the channels that the child gets; closed here once it runs. */
+/* The ends of the channels that the child gets; closed here once they are on their way. */
 struct child_ends {
     int bell, socket, stdout_fd, stderr_fd;
 };
@@ -99,11 +98,36 @@ static void slots_reset(struct loop *loop, struct worker *worker)
     }
 }
 
-static int process_start(struct loop *loop, struct worker *worker, struct child_ends *ends)
+static int process_ask(struct loop *loop, const struct worker *worker,
+                       const struct child_ends *ends)
 {
     const struct config *config = loop->config;
     const struct pipeline_config *source = loop->pipelines[worker->pipeline_index].config;
-    struct worker_child child;
+    bool is_python = pipeline_config_is_python(source);
+    return spawner_ask(
+        &loop->spawner,
+        &(struct worker_spawn_options){.worker_path = config->worker_path,
+                                       .confine = source->confine,
+                                       .strict = source->confinement.seccomp == SECCOMP_STRICT,
+                                       .python_path = is_python ? config->python_path : NULL,
+                                       .python_folder = is_python ? config->python_folder : NULL,
+                                       .python_threads = is_python && config->python_threads,
+                                       .source = source->source,
+                                       .name = source->name,
+                                       .pointer = source->pointer,
+                                       .index = worker->number,
+                                       .segment_fd = worker->segment.fd,
+                                       .worker_bell_fd = ends->bell,
+                                       .dispatcher_bell_fd = worker->own_bell_fd,
+                                       .socket_fd = ends->socket,
+                                       .stdout_fd = ends->stdout_fd,
+                                       .stderr_fd = ends->stderr_fd},
+        worker->index, worker->generation);
+}
+
+static int process_prepare(struct loop *loop, struct worker *worker, struct child_ends *ends)
+{
+    const struct config *config = loop->config;
     int rc =
         segment_create(&worker->segment,
                        &(struct segment_options){.slot_count = config->concurrency,
@@ -121,32 +145,22 @@ static int process_start(struct loop *loop, struct worker *worker, struct child_
     rc = channels_open(worker, ends);
     if (rc < 0)
         return rc;
-    bool is_python = pipeline_config_is_python(source);
-    rc = worker_spawn(&child, &(struct worker_spawn_options){
-                                  .worker_path = config->worker_path,
-                                  .confine = source->confine,
-                                  .strict = source->confinement.seccomp == SECCOMP_STRICT,
-                                  .python_path = is_python ? config->python_path : NULL,
-                                  .python_folder = is_python ? config->python_folder : NULL,
-                                  .python_threads = is_python && config->python_threads,
-                                  .source = source->source,
-                                  .name = source->name,
-                                  .pointer = source->pointer,
-                                  .index = worker->number,
-                                  .segment_fd = worker->segment.fd,
-                                  .worker_bell_fd = ends->bell,
-                                  .dispatcher_bell_fd = worker->own_bell_fd,
-                                  .socket_fd = ends->socket,
-                                  .stdout_fd = ends->stdout_fd,
-                                  .stderr_fd = ends->stderr_fd});
-    if (rc < 0)
-        return rc;
-    worker->pid = child.pid;
-    worker->pidfd = child.pidfd;
-    return 0;
+    /* Holds the place of the pidfd, so that there is a descriptor for it when it comes. */
+    worker->pidfd = fcntl(worker->own_bell_fd, F_DUPFD_CLOEXEC, 0);
+    if (worker->pidfd == -1)
+        return -errno;
+    return process_ask(loop, worker, ends);
 }
 
-static void watch(struct loop *loop, struct worker *worker)
+int worker_start(struct loop *loop, struct worker *worker)
+{
+    struct child_ends ends = {-1, -1, -1, -1};
+    int rc = process_prepare(loop, worker, &ends);
+    child_ends_close(&ends);
+    return rc;
+}
+
+void worker_watch(struct loop *loop, struct worker *worker)
 {
     struct segment *segment = &worker->segment;
     worker->bell = (struct doorbell){&segment->header->worker_bell, worker->bell_fd};
@@ -167,17 +181,18 @@ static void watch(struct loop *loop, struct worker *worker)
     worker->pipe_busy_count = 2;
 }
 
-int worker_start(struct loop *loop, struct worker *worker)
+void worker_release(struct loop *loop, struct worker *worker)
 {
-    struct child_ends ends = {-1, -1, -1, -1};
-    int rc = process_start(loop, worker, &ends);
-    child_ends_close(&ends);
-    if (rc == 0) {
-        watch(loop, worker);
-        return 0;
+    if (worker->pid > 0) {
+        uring_cancel(loop->uring, ref_of(worker, URING_SOCKET));
+        uring_cancel(loop->uring, ref_of(worker, URING_PIDFD));
+        uring_cancel(loop->uring, ref_of(worker, URING_BELL));
+    } else {
+        close_fd(&worker->pipes[0].fd);
+        close_fd(&worker->pipes[1].fd);
     }
     worker_channels_close(worker);
-    close_fd(&worker->pipes[0].fd);
-    close_fd(&worker->pipes[1].fd);
-    return rc;
+    worker->pid = 0;
+    worker->exec_error = 0;
+    worker->kill_reason[0] = '\0';
 }

@@ -10,7 +10,7 @@ import pytest
 
 import wire
 from phases import COUNT, FAULTS, PHASES, Held, worker
-from server import SLOWNESS, example, process_exists, wait_until
+from server import SLOWNESS, children_of, example, process_exists, wait_until
 
 STOP_S = 0.3
 OPTIONS = ["--stop-timeout", f"{int(STOP_S * 1000)}ms", "--cancel-grace", "300ms", "--keepalive", "0",
@@ -76,3 +76,22 @@ def test_sigkill(server, start, built, figure, phase):
         assert [wire.output_of(line) for line in lines] == list(range(COUNT))
         assert worker(successor)["active"] == 0
     figure(f"no worker left after {gone * 1000:.0f} ms, the next server ready after {ready * 1000:.0f} ms")
+
+
+def test_sigkill_takes_what_workers_started_with_it(server, figure):
+    """Also processes that left the worker's group."""
+    mark = server.log_mark()
+    with server.stream(FAULTS, "settle", "first", COUNT) as stream:
+        wait_until(lambda: len(server.log_since(mark, r"child pid=")) == 2)
+        children = [int(line.rsplit("=", 1)[1].strip('"')) for line in server.log_since(mark, r"child pid=")]
+        [spawner] = [pid for pid in children_of(server.process.pid) if pid not in pids_of(server)]
+        left = [*pids_of(server), *children, spawner]
+        assert all(process_exists(pid) for pid in left)
+        began = time.monotonic()
+        os.kill(server.process.pid, signal.SIGKILL)
+        with pytest.raises(wire.Closed):
+            list(stream)
+        wait_until(lambda: not any(process_exists(pid) for pid in left), 1 * SLOWNESS, "nothing left")
+        gone = time.monotonic() - began
+    assert server.wait_exit() == -signal.SIGKILL
+    figure(f"nothing left after {gone * 1000:.0f} ms")

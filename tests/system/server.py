@@ -280,6 +280,12 @@ def process_exists(pid):
         return False
 
 
+def children_of(pid):
+    """Its child processes, those of its first thread."""
+    with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
+        return [int(word) for word in file.read().split()]
+
+
 def process_cpu_s(pid):
     """Processor time the process has used."""
     fields = process_fields(pid)

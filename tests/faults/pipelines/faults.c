@@ -131,6 +131,22 @@ static void abandon(void)
     abort();
 }
 
+/* Has a child in its group and one in a group of its own, and stays like them. */
+static void settle(void)
+{
+    for (int i = 0; i < 2; i++) {
+        pid_t child = fork();
+        if (child == 0) {
+            if (i == 1)
+                setpgid(0, 0);
+            alarm(60); /* should the test fail */
+            hang();
+        }
+        mr_log(MR_LOG_INFO, "child pid=%d", (int)child);
+    }
+    hang();
+}
+
 /* Only the way to tell it of a request too large for the ring. */
 static void hang_up(void)
 {
@@ -146,6 +162,7 @@ static const struct {
     {"allocate", allocate}, {"scribble", scribble},  {"close", close_descriptors},
     {"watch", watch},       {"patient", be_patient}, {"brief", be_brief},
     {"hang_up", hang_up},   {"devour", devour},      {"abandon", abandon},
+    {"settle", settle},
 };
 
 static void act(const char *how)

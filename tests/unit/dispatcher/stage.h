@@ -2,7 +2,7 @@
 /*
  * stage.h - a real loop on which a test plays the kernel, the workers and the clients.
  *
- * The functions of uring.h are defined here, and so are worker_spawn() and the system calls that
+ * The functions of uring.h and spawner.h are defined here, and so are the system calls that
  * would start, watch and end processes or tell the time: nothing of a test depends on either.
  * Everything else is the dispatcher as it is: supervisor, connections, runs, rings. Segments,
  * sockets and doorbells are real, so a test writes records where a worker would.
@@ -29,7 +29,7 @@
 #include <unistd.h>
 
 #include "dispatcher/loop/loop.h"
-#include "dispatcher/workers/worker_spawn.h"
+#include "dispatcher/workers/spawner.h"
 #include "millrace/protocol.h"
 #include "shm/slot.h"
 #include "tests/unit/dispatcher/hello.h"
@@ -62,7 +62,8 @@ struct stage_worker {
     struct segment segment;
     struct ring_tx replies;
     struct ring_rx requests;
-    uint32_t kill_count; /* of this process */
+    uint32_t kill_count;       /* of this process */
+    uint32_t stray_kill_count; /* likewise, while the loop has not taken it over */
     struct uring_ref on_pidfd, on_socket, on_bell, on_pipe[2];
     siginfo_t exit;
 };
@@ -76,6 +77,11 @@ static struct stage {
     struct stage_client clients[STAGE_CLIENT_COUNT_MAX];
     struct stage_worker workers[STAGE_WORKER_COUNT_MAX];
     uint32_t spawn_count, spawn_error; /* the next start fails with this errno */
+    uint32_t spawner_count, spawner_kill_count, spawner_error; /* likewise, of a spawner */
+    bool spawner_lives, spawner_is_silent, spawner_stays, pidfd_is_lost;
+    struct uring_ref on_spawner;
+    struct spawn_answer answers[64];
+    uint32_t answer_count;
     char receive[STAGE_RECEIVE_BYTES];
     uint32_t plain_output_count;
 } stage;
@@ -109,10 +115,13 @@ static inline struct uring_ref *stage_place(struct uring_ref ref)
         return &stage.workers[ref.index].on_socket;
     case URING_BELL:
         return &stage.workers[ref.index].on_bell;
+    case URING_SPAWNER:
+        return &stage.on_spawner;
     case URING_OUTPUT_PIPE:
         return &stage.workers[ref.index / 2].on_pipe[ref.index & 1];
     case URING_NONE:
     case URING_ACCEPT:
+    case URING_SPAWNER_PIDFD:
     case URING_SEND:
     case URING_LOG:
     case URING_SIGNAL:
@@ -245,26 +254,7 @@ int clock_gettime(clockid_t clock, struct timespec *out)
     return 0;
 }
 
-int worker_spawn(struct worker_child *out, const struct worker_spawn_options *options)
-{
-    struct stage_worker *worker = &stage.workers[options->index];
-    if (stage.spawn_error)
-        return -(int)stage.spawn_error;
-    mr_assert(!worker->lives);
-    *worker = (struct stage_worker){.lives = true};
-    worker->pidfd = eventfd(0, EFD_CLOEXEC);
-    worker->socket = fcntl(options->socket_fd, F_DUPFD_CLOEXEC, 0);
-    mr_assert(worker->pidfd >= 0 && worker->socket >= 0);
-    int fd = fcntl(options->segment_fd, F_DUPFD_CLOEXEC, 0);
-    mr_assert(segment_attach(&worker->segment, fd) == 0);
-    const struct segment *segment = &worker->segment;
-    ring_tx_init(&worker->replies, segment->reply_ring, segment->options.reply_ring_bytes);
-    ring_rx_init(&worker->requests, segment->request_ring, segment->options.request_ring_bytes);
-    stage.spawn_count++;
-    *out = (struct worker_child){STAGE_PID + (pid_t)options->index,
-                                 fcntl(worker->pidfd, F_DUPFD_CLOEXEC, 0)};
-    return 0;
-}
+#include "tests/unit/dispatcher/stage_spawner.h"
 
 /* The supervisor signals the group and the process; both mean this one. */
 int kill(pid_t pid, int number)
@@ -275,6 +265,7 @@ int kill(pid_t pid, int number)
     /* Of one that is dead, the rest of its group. */
     mr_assert(stage.workers[index].lives || pid < 0);
     stage.workers[index].kill_count += pid < 0 && stage.workers[index].lives;
+    stage.workers[index].stray_kill_count += stage.loop->workers[index].pid == 0;
     return 0;
 }
 
@@ -472,6 +463,8 @@ static inline void stage_later(uint64_t ms)
 {
     stage.now_ns += ms * 1000000;
     loop_pass(stage.loop);
+    if (stage.answer_count > 0 && !stage.spawner_is_silent)
+        loop_pass(stage.loop);
 }
 
 static inline uint32_t stage_or(uint32_t value, uint32_t otherwise)
@@ -515,6 +508,7 @@ static inline void stage_open(const struct stage_options *options)
     stage.loop->start_is_said = true;
     stage_pass();
     supervisor_start(stage.loop);
+    stage_pass();
     for (uint32_t i = 0; i < stage.loop->worker_count && !options->no_hello; i++)
         stage_hello(i);
     stage_pass();

@@ -25,6 +25,7 @@
 #define PLACE_COUNT 16u
 
 struct place {
+    bool awaited; /* the spawner was asked, and there is no answer yet */
     bool process;
     bool serves; /* takes new runs */
     bool served; /* had runs, or may still have them */
@@ -34,6 +35,7 @@ struct place {
 
 static const struct place places[WORKER_STATE_COUNT] = {
     [WORKER_EMPTY] = {.process = false},
+    [WORKER_SPAWNING] = {.awaited = true},
     [WORKER_STARTING] = {.process = true},
     [WORKER_LOADED] = {.process = true},
     [WORKER_READY] = {.process = true, .serves = true, .served = true},
@@ -47,9 +49,12 @@ static bool can_happen(enum worker_state state, enum worker_event event)
     const struct place *now = &places[state];
     switch (event) {
     case WORKER_EV_START:
-        return !now->process;
-    case WORKER_EV_START_FAILED:
-        return state == WORKER_STARTING;
+        return !now->process && !now->awaited;
+    case WORKER_EV_STARTED:
+    case WORKER_EV_SPAWNER_LOST:
+        return now->awaited;
+    case WORKER_EV_START_FAILED: /* there is none, or it could not become the worker */
+        return now->awaited || state == WORKER_STARTING;
     case WORKER_EV_HELLO:
     case WORKER_EV_READY:
     case WORKER_EV_FAILED:
@@ -61,8 +66,9 @@ static bool can_happen(enum worker_state state, enum worker_event event)
     case WORKER_EV_HUNG: /* of a process that has runs, or had some when it was killed */
         return now->served || now->killed;
     case WORKER_EV_RETIRE: /* after a run: of a process that served, or had served */
-        return now->served || now->killed || !now->process;
+        return now->served || now->killed || state == WORKER_EMPTY;
     case WORKER_EV_MISBEHAVED:
+        return !now->awaited;
     case WORKER_EV_STOP:
         return true;
     case WORKER_EV_COUNT:
@@ -76,7 +82,10 @@ static struct place after(struct place now, enum worker_action action)
 {
     switch (action) {
     case WORKER_ACT_SPAWN:
-        now.process = true;
+        now.awaited = true;
+        break;
+    case WORKER_ACT_WATCH:
+        now = (struct place){.process = true};
         break;
     case WORKER_ACT_SERVE:
         now.serves = now.served = true;
@@ -90,6 +99,7 @@ static struct place after(struct place now, enum worker_action action)
         now.asked = true;
         break;
     case WORKER_ACT_RETRY:
+    case WORKER_ACT_ASK_AGAIN:
     case WORKER_ACT_RECLAIM:
     case WORKER_ACT_REPLACE:
     case WORKER_ACT_RECLAIM_LAST:
@@ -107,8 +117,8 @@ static struct place after(struct place now, enum worker_action action)
 
 static bool same(struct place a, struct place b)
 {
-    return a.process == b.process && a.serves == b.serves && a.served == b.served &&
-           a.asked == b.asked && a.killed == b.killed;
+    return a.awaited == b.awaited && a.process == b.process && a.serves == b.serves &&
+           a.served == b.served && a.asked == b.asked && a.killed == b.killed;
 }
 
 static bool reclaims(enum worker_action action)
@@ -216,6 +226,15 @@ static void a_stopping_server_ends_what_has_no_runs_at_once_and_asks_the_others(
     assert_int_equal(worker_fsm_step(WORKER_STOPPING, WORKER_EV_STOP).action, WORKER_ACT_NONE);
 }
 
+static void who_waits_for_the_spawner_waits_for_an_answer_or_its_end(void **state_)
+{
+    (void)state_;
+    assert_int_equal(worker_fsm_step(WORKER_SPAWNING, WORKER_EV_STARTED).next, WORKER_STARTING);
+    assert_int_equal(worker_fsm_step(WORKER_SPAWNING, WORKER_EV_START_FAILED).next, WORKER_EMPTY);
+    assert_int_equal(worker_fsm_step(WORKER_SPAWNING, WORKER_EV_SPAWNER_LOST).next, WORKER_EMPTY);
+    assert_int_equal(worker_fsm_step(WORKER_SPAWNING, WORKER_EV_STOP).next, WORKER_SPAWNING);
+}
+
 static void take_step(void *argument)
 {
     const int *pair = argument;
@@ -255,7 +274,8 @@ static void everything_has_a_name_of_its_own(void **state_)
 
 struct life {
     enum worker_state state;
-    unsigned spawned, reclaimed; /* ever */
+    unsigned asked, answered;    /* ever: starts */
+    unsigned started, reclaimed; /* ever: processes */
     unsigned kills, asks;        /* of this process */
     bool was_ready;
 };
@@ -263,12 +283,15 @@ struct life {
 /* What the outside world can bring about, by the books alone. */
 static bool world_allows(const struct life *life, enum worker_event event)
 {
-    bool process = life->spawned > life->reclaimed;
+    bool process = life->started > life->reclaimed, awaited = life->asked > life->answered;
     switch (event) {
     case WORKER_EV_START:
-        return !process;
+        return !process && !awaited;
+    case WORKER_EV_STARTED:
+    case WORKER_EV_SPAWNER_LOST:
+        return awaited;
     case WORKER_EV_START_FAILED:
-        return process && life->state == WORKER_STARTING;
+        return awaited || (process && life->state == WORKER_STARTING);
     case WORKER_EV_HELLO:
     case WORKER_EV_READY:
     case WORKER_EV_FAILED:
@@ -280,8 +303,9 @@ static bool world_allows(const struct life *life, enum worker_event event)
     case WORKER_EV_HUNG:
         return process && (life->was_ready || life->kills > 0);
     case WORKER_EV_RETIRE:
-        return !process || life->was_ready || life->kills > 0;
+        return !awaited && (!process || life->was_ready || life->kills > 0);
     case WORKER_EV_MISBEHAVED:
+        return !awaited;
     case WORKER_EV_STOP:
         return true;
     case WORKER_EV_COUNT:
@@ -293,18 +317,24 @@ static bool world_allows(const struct life *life, enum worker_event event)
 static void life_step(struct life *life, enum worker_event event)
 {
     struct worker_step step = worker_fsm_step(life->state, event);
-    if (step.action == WORKER_ACT_SPAWN) {
-        life->spawned++;
+    bool process = life->started > life->reclaimed;
+    life->asked += step.action == WORKER_ACT_SPAWN;
+    life->answered += event == WORKER_EV_STARTED || event == WORKER_EV_SPAWNER_LOST ||
+                      (event == WORKER_EV_START_FAILED && !process);
+    if (step.action == WORKER_ACT_WATCH) {
+        life->started++;
         life->kills = life->asks = 0;
         life->was_ready = false;
     }
-    life->reclaimed += reclaims(step.action) || step.action == WORKER_ACT_RETRY;
+    life->reclaimed += reclaims(step.action) || (process && step.action == WORKER_ACT_RETRY);
     life->kills += step.action == WORKER_ACT_KILL;
     life->asks += step.action == WORKER_ACT_ASK_STOP || step.action == WORKER_ACT_RETIRE;
     life->was_ready |= step.action == WORKER_ACT_SERVE;
     life->state = step.next;
-    assert_true(life->spawned - life->reclaimed <= 1);
-    assert_int_equal(life->spawned > life->reclaimed, places[life->state].process);
+    assert_true(life->asked - life->answered <= 1);
+    assert_true(life->started - life->reclaimed <= 1);
+    assert_int_equal(life->asked > life->answered, places[life->state].awaited);
+    assert_int_equal(life->started > life->reclaimed, places[life->state].process);
     assert_true(life->kills <= 1);
     assert_true(life->asks <= 2); /* to retire, and then to stop with the server */
     if (places[life->state].serves)
@@ -344,6 +374,7 @@ int main(void)
         cmocka_unit_test(garbage_costs_every_process_its_life),
         cmocka_unit_test(runs_come_only_after_hello_and_ready_in_this_order),
         cmocka_unit_test(a_stopping_server_ends_what_has_no_runs_at_once_and_asks_the_others),
+        cmocka_unit_test(who_waits_for_the_spawner_waits_for_an_answer_or_its_end),
         cmocka_unit_test(a_pair_that_cannot_happen_ends_the_process),
         cmocka_unit_test(everything_has_a_name_of_its_own),
         cmocka_unit_test(every_process_of_any_life_is_reclaimed_once),

@@ -2,26 +2,17 @@
 /*
  * test_worker_spawn.c - a worker is started with its own descriptors and nothing else of ours.
  *
- * The worker is this program itself: started with --parent, or --confine before that, it reports
- * what it sees on its stdout.
+ * The worker is this program itself: it reports what it sees on its stdout.
  */
-#include "dispatcher/workers/worker_spawn.h"
-
-#include <errno.h>
-#include <fcntl.h>
 #include <setjmp.h>
-#include <signal.h>
 #include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <unistd.h>
+#include <stddef.h>
+
+#include "tests/unit/dispatcher/spawned.h"
 
 #include <cmocka.h>
 
 #include "millrace/protocol.h"
-#include "tests/unit/dispatcher/fds.h"
 
 #define REPORT_BYTES_MAX 16384u
 
@@ -55,6 +46,7 @@ static int report(int argc, char **argv)
             printf("parent %s\n",
                    getppid() == strtol(argv[i + 1], NULL, 10) ? "is named" : "is another");
     printf("group %s\n", getpgid(0) == getpid() ? "its own" : "shared");
+    printf("session %s\n", getsid(0) == getsid(getppid()) ? "ours" : "another");
     sigset_t mask;
     sigprocmask(SIG_SETMASK, NULL, &mask);
     struct sigaction action;
@@ -73,13 +65,22 @@ static int begin(void **state)
 {
     (void)state;
     fd_count = fds_count();
+    spawned_open();
     return 0;
 }
 
 static int end(void **state)
 {
     (void)state;
+    spawned_close();
     return fds_count() == fd_count ? 0 : -1;
+}
+
+/* What this process is now is what the workers inherit. */
+static void begin_again(void)
+{
+    spawned_close();
+    spawned_open();
 }
 
 static int named_fd(const char *name)
@@ -89,8 +90,8 @@ static int named_fd(const char *name)
     return fd;
 }
 
-/* Reads what the worker says until it ends, and its exit status. */
-static int collect(const struct worker_child *child, int fd)
+/* Reads what the worker says until it ends. */
+static void collect(int fd, int pidfd)
 {
     size_t filled = 0;
     ssize_t count;
@@ -99,27 +100,20 @@ static int collect(const struct worker_child *child, int fd)
     assert_int_equal(count, 0);
     text[filled] = '\0';
     close(fd);
-    close(child->pidfd);
-    int status;
-    assert_int_equal(waitpid(child->pid, &status, 0), child->pid);
-    return status;
+    siginfo_t info = spawned_reap(pidfd);
+    assert_int_equal(info.si_code, CLD_EXITED);
+    assert_int_equal(info.si_status, 0);
 }
 
-/* Starts the reporting worker; its other descriptors are those in `fds`. */
+/* Starts the reporting worker. */
 static void spawn(struct worker_spawn_options *options)
 {
-    int out[2];
+    int out[2], pidfd;
     assert_int_equal(pipe2(out, O_CLOEXEC), 0);
-    options->worker_path = "/proc/self/exe";
-    options->source = "words.so";
-    options->pointer = "me/words:v1";
-    options->index = 7;
     options->stdout_fd = out[1];
-    options->stderr_fd = STDERR_FILENO;
-    struct worker_child child;
-    assert_int_equal(worker_spawn(&child, options), 0);
+    spawned_start(options, &pidfd);
     close(out[1]);
-    assert_int_equal(collect(&child, out[0]), 0);
+    collect(out[0], pidfd);
 }
 
 static bool says(const char *line)
@@ -142,10 +136,10 @@ static void assert_fds_are_in_place(void)
 
 static void spawn_with_fds(int segment, int bell, int dispatcher, int socket)
 {
-    struct worker_spawn_options options = {.segment_fd = segment,
-                                           .worker_bell_fd = bell,
-                                           .dispatcher_bell_fd = dispatcher,
-                                           .socket_fd = socket};
+    struct worker_spawn_options options = spawned_options(segment, -1);
+    options.worker_bell_fd = bell;
+    options.dispatcher_bell_fd = dispatcher;
+    options.socket_fd = socket;
     spawn(&options);
     assert_fds_are_in_place();
 }
@@ -187,12 +181,9 @@ static void descriptors_arrive_also_when_their_numbers_are_each_others_targets(v
 static void spawn_plain(bool check, const char *name)
 {
     int fd = named_fd("x");
-    struct worker_spawn_options options = {.segment_fd = fd,
-                                           .worker_bell_fd = fd,
-                                           .dispatcher_bell_fd = fd,
-                                           .socket_fd = fd,
-                                           .name = name,
-                                           .check = check};
+    struct worker_spawn_options options = spawned_options(fd, -1);
+    options.name = name;
+    options.check = check;
     spawn(&options);
     close(fd);
 }
@@ -202,6 +193,7 @@ static void what_we_inherited_without_knowing_is_closed(void **state)
     (void)state;
     int open_everywhere = dup2(STDERR_FILENO, 40);
     assert_int_equal(open_everywhere, 40);
+    begin_again();
     spawn_plain(false, NULL);
     close(open_everywhere);
     assert_null(strstr(text, "\nfd 40 "));
@@ -216,11 +208,13 @@ static void a_worker_has_its_own_group_default_signals_and_an_empty_mask(void **
     sigprocmask(SIG_BLOCK, &mask, &before);
     struct sigaction ignore = {.sa_handler = SIG_IGN}, old;
     sigaction(SIGPIPE, &ignore, &old);
+    begin_again();
     spawn_plain(false, NULL);
     sigaction(SIGPIPE, &old, NULL);
     sigprocmask(SIG_SETMASK, &before, NULL);
     assert_true(says("parent is named"));
     assert_true(says("group its own"));
+    assert_true(says("session another"));
     assert_true(says("mask empty"));
     assert_true(says("SIGPIPE default"));
 }
@@ -235,6 +229,7 @@ static void only_listed_variables_reach_a_worker(void **state)
     setenv("LC_TIME", "C", 1);
     setenv("CUDA_VISIBLE_DEVICES", "1", 1);
     setenv("PYTHONPATH", "/opt", 1);
+    begin_again();
     spawn_plain(false, NULL);
     unsetenv("PIPELINE_API_TOKEN");
     assert_non_null(strstr(text, "\nvariable PATH="));
@@ -262,11 +257,8 @@ static void a_worker_is_told_what_to_give_up(void **state)
 {
     (void)state;
     int fd = named_fd("x");
-    struct worker_spawn_options options = {.segment_fd = fd,
-                                           .worker_bell_fd = fd,
-                                           .dispatcher_bell_fd = fd,
-                                           .socket_fd = fd,
-                                           .confine = "nofile=7:8\ncore=0:0\n"};
+    struct worker_spawn_options options = spawned_options(fd, -1);
+    options.confine = "nofile=7:8\ncore=0:0\n";
     const char *start = "argument millrace-worker\nargument --confine\nargument nofile=7:8\n"
                         "core=0:0\n\nargument --parent\n";
     spawn(&options);
@@ -282,35 +274,13 @@ static void a_name_and_check_are_passed_on(void **state)
     assert_true(says("argument --check"));
 }
 
-static void a_worker_that_cannot_be_executed_is_an_error_and_leaves_nothing(void **state)
-{
-    (void)state;
-    struct worker_spawn_options options = {.worker_path = "/nonexistent/millrace-worker",
-                                           .source = "words.so",
-                                           .pointer = "me/words:v1",
-                                           .stdout_fd = 1,
-                                           .stderr_fd = 2};
-    struct worker_child child = {.pid = 99, .pidfd = 99};
-    assert_int_equal(worker_spawn(&child, &options), -ENOENT);
-    options.worker_path = "/tmp";
-    assert_int_equal(worker_spawn(&child, &options), -EACCES);
-    options.segment_fd = 1 << 20;
-    assert_int_equal(worker_spawn(&child, &options), -EBADF);
-    assert_int_equal(child.pid, 99);
-    assert_int_equal(child.pidfd, 99);
-    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
-}
-
 static void an_interpreter_is_told_the_package_and_where_it_is(void **state)
 {
     (void)state;
     int fd = named_fd("x");
-    struct worker_spawn_options options = {.segment_fd = fd,
-                                           .worker_bell_fd = fd,
-                                           .dispatcher_bell_fd = fd,
-                                           .socket_fd = fd,
-                                           .python_path = "/opt/python3",
-                                           .python_folder = "/opt/millrace"};
+    struct worker_spawn_options options = spawned_options(fd, -1);
+    options.python_path = "/opt/python3";
+    options.python_folder = "/opt/millrace";
     setenv("PYTHONPATH", "/mine:/too", 1);
     spawn(&options);
     assert_true(says("variable PYTHONPATH=/mine:/too:/opt/millrace"));
@@ -368,8 +338,9 @@ static void an_interpreter_is_looked_up_in_path_like_any_program(void **state)
 int main(int argc, char **argv)
 {
     alarm(60);
-    if (argc > 8 && (strcmp(argv[1], "--parent") == 0 || strcmp(argv[1], "--confine") == 0))
-        return report(argc, argv);
+    int code = spawned_main(argc, argv, report);
+    if (code >= 0)
+        return code;
     const struct CMUnitTest tests[] = {
         SPAWN_TEST(descriptors_arrive_at_their_numbers),
         SPAWN_TEST(descriptors_arrive_also_when_their_numbers_are_each_others_targets),
@@ -381,7 +352,6 @@ int main(int argc, char **argv)
         SPAWN_TEST(a_name_and_check_are_passed_on),
         SPAWN_TEST(an_interpreter_is_told_the_package_and_where_it_is),
         SPAWN_TEST(an_interpreter_is_looked_up_in_path_like_any_program),
-        SPAWN_TEST(a_worker_that_cannot_be_executed_is_an_error_and_leaves_nothing),
     };
     /* cmocka's own descriptors and those of whoever started this are in the way of 3 to 6. */
     closefrom(3);

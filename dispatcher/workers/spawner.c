@@ -1,0 +1,270 @@
+/* SPDX-License-Identifier: MIT */
+/* spawner.c - starting, asking, hearing and ending the spawner. */
+#include "dispatcher/workers/spawner.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+/* Killing what is left of the workers has a bound of its own, which is below this one. */
+#define CLOSE_TRIES 300
+#define CLOSE_TRY_MS 10
+
+void spawner_init(struct spawner *spawner)
+{
+    *spawner = (struct spawner){.socket = -1, .pidfd = -1};
+}
+
+static void close_fd(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+/* ---- starting ------------------------------------------------------------------------------ */
+
+/* This program's own file. Its link in /proc is right also when the file was replaced meanwhile,
+ * but under valgrind it is valgrind's. */
+static void program_path(char path[PATH_MAX])
+{
+    ssize_t bytes = readlink("/proc/self/exe", path, PATH_MAX - 1);
+    path[bytes > 0 ? bytes : 0] = '\0';
+    if (bytes <= 0 || access(path, X_OK) == -1)
+        snprintf(path, PATH_MAX, "/proc/self/exe");
+}
+
+static int actions_fill(posix_spawn_file_actions_t *actions, int socket)
+{
+    int rc = -posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+    if (rc == 0)
+        rc = -posix_spawn_file_actions_addopen(actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+    if (rc == 0)
+        rc = -posix_spawn_file_actions_adddup2(actions, socket, STDERR_FILENO + 1);
+    /* Ours are all close-on-exec; this is for what we ourselves inherited without knowing. */
+    if (rc == 0)
+        rc = -posix_spawn_file_actions_addclosefrom_np(actions, STDERR_FILENO + 2);
+    return rc;
+}
+
+/* Signals of the terminal or of a service manager are for the server alone, so all are blocked; a
+ * session of its own tells its workers from everything else. */
+static int attributes_fill(posix_spawnattr_t *attributes)
+{
+    sigset_t all;
+    sigfillset(&all);
+    int rc = -posix_spawnattr_setsigdefault(attributes, &all);
+    if (rc == 0)
+        rc = -posix_spawnattr_setsigmask(attributes, &all);
+    if (rc == 0)
+        rc = -posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK |
+                                                       POSIX_SPAWN_SETSID);
+    return rc;
+}
+
+static int process_start(pid_t *pid, int socket)
+{
+    char name[] = SPAWNER_NAME, parent[24], path[PATH_MAX];
+    char *arguments[] = {name, parent, NULL};
+    program_path(path);
+    snprintf(parent, sizeof(parent), "%ld", (long)getpid());
+    posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
+    char **environment = worker_environment_create();
+    if (!environment)
+        return -ENOMEM;
+    int rc = -posix_spawn_file_actions_init(&actions);
+    if (rc < 0)
+        goto free_environment;
+    rc = -posix_spawnattr_init(&attributes);
+    if (rc < 0)
+        goto destroy_actions;
+    rc = actions_fill(&actions, socket);
+    if (rc == 0)
+        rc = attributes_fill(&attributes);
+    if (rc == 0)
+        rc = -posix_spawn(pid, path, &actions, &attributes, arguments, environment);
+    posix_spawnattr_destroy(&attributes);
+destroy_actions:
+    posix_spawn_file_actions_destroy(&actions);
+free_environment:
+    free(environment);
+    return rc;
+}
+
+int spawner_open(struct spawner *spawner)
+{
+    mr_assert(spawner->state == SPAWNER_NONE);
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1)
+        return -errno;
+    int rc = process_start(&spawner->pid, pair[1]);
+    close(pair[1]);
+    if (rc < 0) {
+        close(pair[0]);
+        return rc;
+    }
+    spawner->socket = pair[0];
+    spawner->generation++;
+    spawner->asked_count = 0;
+    spawner->state = SPAWNER_RUNNING;
+    return 0;
+}
+
+/* ---- asking -------------------------------------------------------------------------------- */
+
+static int send_request(const struct spawner *spawner, const struct worker_spawn_options *options,
+                        const struct iovec *parts, size_t part_count)
+{
+    const int fds[SPAWN_FD_COUNT] = {
+        [SPAWN_FD_STDOUT] = options->stdout_fd,
+        [SPAWN_FD_STDERR] = options->stderr_fd,
+        [SPAWN_FD_SEGMENT] = options->segment_fd,
+        [SPAWN_FD_BELL] = options->worker_bell_fd,
+        [SPAWN_FD_DISPATCHER_BELL] = options->dispatcher_bell_fd,
+        [SPAWN_FD_SOCKET] = options->socket_fd,
+    };
+    union {
+        char bytes[CMSG_SPACE(sizeof(fds))];
+        struct cmsghdr align;
+    } control = {0};
+    struct msghdr message = {.msg_iovlen = part_count,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
+    memcpy(&message.msg_iov, &parts, sizeof(parts)); /* sendmsg does not write there */
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    rights->cmsg_level = SOL_SOCKET;
+    rights->cmsg_type = SCM_RIGHTS;
+    rights->cmsg_len = CMSG_LEN(sizeof(fds));
+    memcpy(CMSG_DATA(rights), fds, sizeof(fds));
+    return sendmsg(spawner->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == -1 ? -errno : 0;
+}
+
+int spawner_ask(struct spawner *spawner, const struct worker_spawn_options *options, uint32_t index,
+                uint32_t generation)
+{
+    if (spawner->state != SPAWNER_RUNNING)
+        return -EPIPE;
+    if (spawner->asked_count >= SPAWNER_ASKED_COUNT_MAX)
+        return -EAGAIN;
+    struct worker_command command;
+    int rc = worker_command_init(&command, options);
+    if (rc < 0)
+        return rc;
+    struct spawn_request request = {.magic = SPAWN_MAGIC,
+                                    .index = index,
+                                    .generation = generation,
+                                    .argument_count = command.argument_count,
+                                    .variable_count = command.variable_count};
+    struct iovec parts[1 + SPAWN_STRING_COUNT_MAX] = {{&request, sizeof(request)}};
+    size_t count = 1 + command.argument_count + command.variable_count, bytes = 0;
+    for (size_t i = 0; i < count; i++) {
+        const char *string = command.strings[i];
+        parts[1 + i].iov_len = strlen(string) + 1;
+        memcpy(&parts[1 + i].iov_base, &string, sizeof(string));
+        bytes += parts[1 + i].iov_len;
+    }
+    request.text_bytes = (uint32_t)bytes;
+    rc = bytes > SPAWN_TEXT_BYTES_MAX ? -E2BIG : send_request(spawner, options, parts, 1 + count);
+    spawner->asked_count += rc == 0;
+    worker_command_finish(&command);
+    return rc;
+}
+
+/* ---- hearing ------------------------------------------------------------------------------- */
+
+int spawner_peek(const struct spawner *spawner, struct spawn_answer *out)
+{
+    if (spawner->state != SPAWNER_RUNNING)
+        return -EPIPE;
+    /* Without room for descriptors, none is made here. */
+    ssize_t count = recv(spawner->socket, out, sizeof(*out), MSG_DONTWAIT | MSG_PEEK);
+    if (count == -1)
+        return errno == EAGAIN || errno == EINTR ? 0 : -EPIPE;
+    return count == sizeof(*out) && out->magic == SPAWN_MAGIC ? 1 : -EPIPE;
+}
+
+void spawner_take(struct spawner *spawner, int *pidfd)
+{
+    struct spawn_answer answer;
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct iovec part = {&answer, sizeof(answer)};
+    struct msghdr message = {.msg_iov = &part,
+                             .msg_iovlen = 1,
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
+    *pidfd = -1;
+    ssize_t count = recvmsg(spawner->socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    mr_assert(count == sizeof(answer));
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS &&
+        rights->cmsg_len == CMSG_LEN(sizeof(int)))
+        memcpy(pidfd, CMSG_DATA(rights), sizeof(int));
+    if (answer.kind == SPAWN_STARTED || answer.kind == SPAWN_FAILED) {
+        mr_assert(spawner->asked_count > 0);
+        spawner->asked_count--;
+    }
+}
+
+/* ---- ending -------------------------------------------------------------------------------- */
+
+void spawner_kill(struct spawner *spawner)
+{
+    mr_assert(spawner->state == SPAWNER_RUNNING);
+    /* Not reaped yet, so neither the process nor the group can be anyone else's. In the group are
+     * the children that have not been told of. */
+    kill(-spawner->pid, SIGKILL);
+    kill(spawner->pid, SIGKILL);
+    close_fd(&spawner->socket);
+    close_fd(&spawner->pidfd);
+    spawner->state = SPAWNER_ENDING;
+}
+
+bool spawner_is_gone(struct spawner *spawner, bool (*is_known)(const void *context, pid_t pid),
+                     const void *context)
+{
+    mr_assert(spawner->state == SPAWNER_ENDING);
+    id_t group = (id_t)spawner->pid;
+    for (siginfo_t info = {0}; waitid(P_PGID, group, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
+         info.si_pid = 0) {
+        /* A worker that was told of and is not yet in its own group is heard through its pidfd. */
+        if (info.si_pid == 0 || is_known(context, info.si_pid))
+            return false;
+        waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
+    }
+    spawner->pid = 0;
+    spawner->state = SPAWNER_NONE;
+    return true;
+}
+
+static bool nobody(const void *context, pid_t pid)
+{
+    (void)context, (void)pid;
+    return false;
+}
+
+void spawner_close(struct spawner *spawner)
+{
+    if (spawner->state == SPAWNER_RUNNING) {
+        close_fd(&spawner->socket); /* which it takes for our end */
+        close_fd(&spawner->pidfd);
+        spawner->state = SPAWNER_ENDING;
+    }
+    for (int i = 0; i < CLOSE_TRIES && spawner->state == SPAWNER_ENDING; i++)
+        if (!spawner_is_gone(spawner, nobody, NULL))
+            poll(NULL, 0, CLOSE_TRY_MS);
+    if (spawner->state == SPAWNER_ENDING)
+        kill(-spawner->pid, SIGKILL);
+}

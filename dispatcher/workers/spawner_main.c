@@ -1,0 +1,342 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * spawner_main.c - the spawner: takes requests, makes processes, and cleans up after the server.
+ *
+ * It has one socket, a pidfd of the server, /dev/null and stderr, no memory that grows, and all
+ * signals blocked. It ends when the server closes its end of the socket, or is gone.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/close_range.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/pidfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "dispatcher/workers/spawner.h"
+#include "millrace/protocol.h"
+
+/* Descriptors that a worker must not find are above those it wants, and close-on-exec. */
+#define FD_HIGH 32
+#define FD_SOCKET 3 /* as spawner_open() left it */
+
+#define EXIT_NOT_EXECUTED 127
+#define VARIABLE_COUNT_MAX 4096u
+#define CLEAN_TRIES 100
+#define CLEAN_TRY_MS 10
+
+extern char **environ;
+
+/* The one that is being worked on. */
+struct request {
+    struct spawn_request header;
+    char text[SPAWN_TEXT_BYTES_MAX];
+    int fds[SPAWN_FD_COUNT];
+    char *strings[SPAWN_STRING_COUNT_MAX];
+    char *arguments[SPAWN_STRING_COUNT_MAX + 1];
+    char *environment[VARIABLE_COUNT_MAX + 1];
+};
+
+/* ---- what is said -------------------------------------------------------------------------- */
+
+static bool answer_send(int socket, struct spawn_answer answer, int pidfd)
+{
+    struct iovec part = {&answer, sizeof(answer)};
+    union {
+        char bytes[CMSG_SPACE(sizeof(int))];
+        struct cmsghdr align;
+    } control = {0};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    if (pidfd >= 0) {
+        message.msg_control = control.bytes;
+        message.msg_controllen = sizeof(control.bytes);
+        struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+        rights->cmsg_level = SOL_SOCKET;
+        rights->cmsg_type = SCM_RIGHTS;
+        rights->cmsg_len = CMSG_LEN(sizeof(int));
+        memcpy(CMSG_DATA(rights), &pidfd, sizeof(int));
+    }
+    return sendmsg(socket, &message, MSG_NOSIGNAL) == sizeof(answer);
+}
+
+static struct spawn_answer answer_to(const struct request *request, enum spawn_answer_kind kind,
+                                     pid_t pid, int error)
+{
+    return (struct spawn_answer){.magic = SPAWN_MAGIC,
+                                 .kind = kind,
+                                 .index = request->header.index,
+                                 .generation = request->header.generation,
+                                 .pid = pid,
+                                 .error = error};
+}
+
+/* ---- what is asked ------------------------------------------------------------------------- */
+
+/* Finds the strings in the text; false: they are not what the header says. */
+static bool strings_find(struct request *request, size_t bytes)
+{
+    const struct spawn_request *header = &request->header;
+    if (bytes == 0 || bytes != header->text_bytes || request->text[bytes - 1] != '\0')
+        return false;
+    uint32_t count = 0;
+    for (char *at = request->text; at < request->text + bytes; at += strlen(at) + 1) {
+        if (count == SPAWN_STRING_COUNT_MAX)
+            return false;
+        request->strings[count++] = at;
+    }
+    return header->argument_count > 0 && header->argument_count < count &&
+           header->variable_count == count - 1 - header->argument_count;
+}
+
+static bool is_replaced(const char *variable, char *const *replaced, uint32_t count)
+{
+    size_t name_bytes = strcspn(variable, "=") + 1;
+    for (uint32_t i = 0; i < count; i++)
+        if (strncmp(variable, replaced[i], name_bytes) == 0)
+            return true;
+    return false;
+}
+
+/* The two lists of execve(). Our own variables are those that every worker has. */
+static void lists_fill(struct request *request)
+{
+    uint32_t argument_count = request->header.argument_count;
+    uint32_t variable_count = request->header.variable_count;
+    char *const *variables = request->strings + 1 + argument_count;
+    memcpy(request->arguments, request->strings + 1, argument_count * sizeof(char *));
+    request->arguments[argument_count] = NULL;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < variable_count; i++)
+        request->environment[count++] = variables[i];
+    for (size_t i = 0; environ && environ[i] && count < VARIABLE_COUNT_MAX; i++)
+        if (!is_replaced(environ[i], variables, variable_count))
+            request->environment[count++] = environ[i];
+    request->environment[count] = NULL;
+}
+
+static void fds_close(const struct request *request)
+{
+    for (size_t i = 0; i < SPAWN_FD_COUNT; i++)
+        if (request->fds[i] >= 0)
+            close(request->fds[i]);
+}
+
+/* The next request: 1; 0: there is no server any more; -EMFILE: its descriptors did not all fit
+ * here; -EBADMSG. The descriptors that came are in request->fds, else -1. */
+static int request_receive(int socket, struct request *request)
+{
+    struct iovec parts[] = {{&request->header, sizeof(request->header)},
+                            {request->text, sizeof(request->text)}};
+    union {
+        char bytes[CMSG_SPACE(sizeof(request->fds))];
+        struct cmsghdr align;
+    } control = {0};
+    struct msghdr message = {.msg_iov = parts,
+                             .msg_iovlen = ARRAY_COUNT(parts),
+                             .msg_control = control.bytes,
+                             .msg_controllen = sizeof(control.bytes)};
+    memset(request->fds, 0xff, sizeof(request->fds));
+    ssize_t count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    if (count <= 0)
+        return 0;
+    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
+    size_t rights_bytes = rights ? rights->cmsg_len - CMSG_LEN(0) : 0;
+    mr_assert(rights_bytes <= sizeof(request->fds));
+    if (rights_bytes > 0)
+        memcpy(request->fds, CMSG_DATA(rights), rights_bytes);
+    if ((size_t)count < sizeof(request->header) || message.msg_flags & MSG_TRUNC ||
+        request->header.magic != SPAWN_MAGIC ||
+        !strings_find(request, (size_t)count - sizeof(request->header)))
+        return -EBADMSG;
+    lists_fill(request);
+    return rights_bytes == sizeof(request->fds) ? 1 : -EMFILE;
+}
+
+/* ---- the child ----------------------------------------------------------------------------- */
+
+/* Every descriptor to its number. Lifted first: else one could overwrite another that is still to
+ * be moved. */
+static int fds_place(const struct request *request)
+{
+    static const int targets[SPAWN_FD_COUNT] = {
+        [SPAWN_FD_STDOUT] = STDOUT_FILENO,
+        [SPAWN_FD_STDERR] = STDERR_FILENO,
+        [SPAWN_FD_SEGMENT] = WORKER_FD_SEGMENT,
+        [SPAWN_FD_BELL] = WORKER_FD_BELL,
+        [SPAWN_FD_DISPATCHER_BELL] = WORKER_FD_DISPATCHER_BELL,
+        [SPAWN_FD_SOCKET] = WORKER_FD_SOCKET,
+    };
+    int lifted[SPAWN_FD_COUNT];
+    for (size_t i = 0; i < SPAWN_FD_COUNT; i++) {
+        lifted[i] = fcntl(request->fds[i], F_DUPFD_CLOEXEC, FD_HIGH);
+        if (lifted[i] == -1)
+            return -errno;
+    }
+    for (size_t i = 0; i < SPAWN_FD_COUNT; i++)
+        if (dup2(lifted[i], targets[i]) == -1)
+            return -errno;
+    /* Marked and not closed: what goes wrong from here on is said on one of them. */
+    return close_range(WORKER_FD_COUNT, ~0u, CLOSE_RANGE_CLOEXEC) == -1 ? -errno : 0;
+}
+
+/* Waits until the server knows of it, and becomes the worker. A child that was never told of ends
+ * with the spawner, whose group it is still in. */
+static _Noreturn void child_run(int socket, const struct request *request, const int go[2])
+{
+    char byte;
+    sigset_t none;
+    sigemptyset(&none);
+    close(go[1]);
+    if (read(go[0], &byte, 1) != 1)
+        _exit(EXIT_NOT_EXECUTED);
+    /* A group of its own: what it starts is ended with it. */
+    int rc = setpgid(0, 0) == -1 ? -errno : fds_place(request);
+    if (rc == 0) {
+        sigprocmask(SIG_SETMASK, &none, NULL);
+        execve(request->strings[0], request->arguments, request->environment);
+        rc = -errno;
+    }
+    answer_send(socket, answer_to(request, SPAWN_EXEC_FAILED, getpid(), -rc), -1);
+    _exit(EXIT_NOT_EXECUTED);
+}
+
+/* The child is our sibling: the server waits for it, and is its parent in all that counts. Its
+ * memory is a copy of the little that we have. */
+static pid_t child_create(int *pidfd)
+{
+    return (pid_t)syscall(SYS_clone, CLONE_PARENT | CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, NULL);
+}
+
+static int child_start(int socket, const struct request *request)
+{
+    int go[2], pidfd = -1;
+    if (pipe2(go, O_CLOEXEC) == -1)
+        return -errno;
+    pid_t pid = child_create(&pidfd);
+    if (pid == 0)
+        child_run(socket, request, go);
+    int rc = pid == -1 ? -errno : 0;
+    if (rc == 0 && answer_send(socket, answer_to(request, SPAWN_STARTED, pid, 0), pidfd) &&
+        write(go[1], "", 1) != 1)
+        rc = -errno;
+    if (pidfd >= 0)
+        close(pidfd);
+    close(go[0]);
+    close(go[1]);
+    return pid == -1 ? rc : 0;
+}
+
+/* ---- what is left of the workers ----------------------------------------------------------- */
+
+/* Whether the process lives and is in our session. While we live, its number is nobody else's. */
+static bool is_in_session(pid_t pid)
+{
+    char path[40], text[512];
+    snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd == -1)
+        return false;
+    ssize_t count = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    text[count > 0 ? count : 0] = '\0';
+    /* "PID (NAME) STATE PARENT GROUP SESSION ...", and the name may have parentheses. */
+    const char *at = strrchr(text, ')');
+    char state;
+    int session;
+    return at && sscanf(at + 1, " %c %*d %*d %d", &state, &session) == 2 && session == getpid() &&
+           state != 'Z' && state != 'X';
+}
+
+/* The pidfd is taken between two looks, so it is of the process that was looked at. */
+static bool kill_if_ours(pid_t pid)
+{
+    if (pid <= 0 || pid == getpid() || !is_in_session(pid))
+        return false;
+    int pidfd = pidfd_open(pid, 0);
+    if (pidfd == -1)
+        return false;
+    bool is_ours = is_in_session(pid);
+    if (is_ours)
+        pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
+    close(pidfd);
+    return is_ours;
+}
+
+/* Again and again, since they may start others meanwhile; bounded. */
+static void session_clean(void)
+{
+    for (int i = 0; i < CLEAN_TRIES; i++) {
+        uint32_t count = 0;
+        DIR *folder = opendir("/proc");
+        struct dirent *entry;
+        while (folder && (entry = readdir(folder)) != NULL)
+            count += kill_if_ours((pid_t)strtol(entry->d_name, NULL, 10));
+        if (folder)
+            closedir(folder);
+        if (count == 0)
+            return;
+        poll(NULL, 0, CLEAN_TRY_MS);
+    }
+}
+
+/* ---- the whole ----------------------------------------------------------------------------- */
+
+/* False: the server has gone already. */
+static bool prepare(pid_t parent, int *socket, int *parent_pidfd)
+{
+    /* A spawner that somebody stopped goes on when the server is gone, and ends. */
+    prctl(PR_SET_PDEATHSIG, SIGCONT);
+    prctl(PR_SET_NAME, "mr-spawner");
+    if (getppid() != parent)
+        return false;
+    *socket = fcntl(FD_SOCKET, F_DUPFD_CLOEXEC, FD_HIGH);
+    if (*socket == -1)
+        return false;
+    close_range(FD_SOCKET, FD_HIGH - 1, 0);
+    /* Sooner than the end of the socket, which a dying io_uring may hold for a moment. */
+    *parent_pidfd = pidfd_open(parent, 0);
+    int own = pidfd_open(getpid(), 0);
+    struct spawn_answer ready = {.magic = SPAWN_MAGIC, .kind = SPAWN_READY, .pid = getpid()};
+    bool is_sent = answer_send(*socket, ready, own);
+    if (own >= 0)
+        close(own);
+    return is_sent;
+}
+
+int spawner_main(int argc, char **argv)
+{
+    static struct request request;
+    int socket, parent_pidfd;
+    if (argc != 2 || getsid(0) != getpid() ||
+        !prepare((pid_t)strtol(argv[1], NULL, 10), &socket, &parent_pidfd))
+        return EXIT_NOT_EXECUTED;
+    struct pollfd fds[] = {{.fd = socket, .events = POLLIN},
+                           {.fd = parent_pidfd, .events = POLLIN}};
+    for (;;) {
+        if (poll(fds, ARRAY_COUNT(fds), -1) == -1 && errno != EINTR)
+            break;
+        if (fds[1].revents != 0)
+            break;
+        if (fds[0].revents == 0)
+            continue;
+        int rc = request_receive(socket, &request);
+        if (rc == 0)
+            break;
+        mr_assert(rc != -EBADMSG);
+        if (rc > 0)
+            rc = child_start(socket, &request);
+        fds_close(&request);
+        if (rc < 0)
+            answer_send(socket, answer_to(&request, SPAWN_FAILED, 0, -rc), -1);
+    }
+    session_clean();
+    return 0;
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * spawning.h - the loop and its spawner: answers become events of workers, and a spawner that ends
+ * or hangs is replaced.
+ */
+#ifndef DISPATCHER_SPAWNING_H
+#define DISPATCHER_SPAWNING_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct loop;
+
+/* Hears a spawner that was just opened. */
+void supervisor_hear_spawner(struct loop *loop);
+
+/* Whether a start can be asked for now. While there is no spawner and none is coming it can, and
+ * fails with the reason. */
+bool supervisor_may_start(const struct loop *loop);
+
+/* All answers that are there. False: no more will come. */
+bool supervisor_take_answers(struct loop *loop);
+
+/* Its answers are taken, it is killed if it lives, starts that are not answered are asked for
+ * again, and a new one is opened when it is gone. */
+void supervisor_spawner_lost(struct loop *loop, const char *reason);
+
+/* "the worker process cannot be started: ..."; `error` is a negative errno. */
+void start_error_describe(int error, char *text, size_t text_bytes);
+
+#endif
