@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""nginx and uwsgi: a WSGI application whose lines are gathered, a process or a thread for each stream."""
+"""nginx and uwsgi: a WSGI application whose lines are gathered, a process or a greenlet for each stream."""
 
 import os
 import subprocess
@@ -9,8 +9,8 @@ from stacks import nginx
 
 PYTHON = "/usr/bin/python3"
 HERE = os.path.dirname(os.path.abspath(__file__))
-PROCESSES_MAX = 32  # for more streams than that threads are added
-PROCESSES_FOR_THREADS = 2
+PROCESSES_MAX = 32  # for more streams than that greenlets are added
+PROCESSES_FOR_GREENLETS = 2
 UNARY_PROCESSES = 4
 
 LOCATION = """
@@ -37,7 +37,7 @@ class Peer(PeerBase):
     key = "uwsgi"
     title = "nginx + uwsgi"
     is_isolated = True
-    about = ("Python; a process for each stream (4 for one-line answers; 2 with 500 threads each for 1,000 streams); "
+    about = ("Python; a process for each stream (4 for one-line answers; 2 with gevent for 1,000 streams); "
              "lines gathered to 16 KiB unless it must wait, buffered by nginx")
     needs = ("nginx", "uwsgi")
 
@@ -57,7 +57,8 @@ class Peer(PeerBase):
         elif streams <= PROCESSES_MAX:
             size = ["--processes", str(streams)]
         else:
-            size = ["--processes", str(PROCESSES_FOR_THREADS), "--threads", str(streams // PROCESSES_FOR_THREADS)]
+            size = ["--plugin", "gevent_python3", "--gevent-monkey-patch", "--processes", str(PROCESSES_FOR_GREENLETS), "--gevent",
+                    str(streams)]
         server = ["uwsgi", "--plugin", "python3", "--socket", f"{setup.folder}/socket", "--chmod-socket=666", "--listen",
                   str(listen_backlog()), "--master", "--die-on-term", "--need-app", "--disable-logging", "--pythonpath",
                   HERE, "--module", "lines", "--buffer-size", "32768", *size]
