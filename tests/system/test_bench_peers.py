@@ -11,6 +11,12 @@ import pytest
 
 import server as servers
 
+for folder in ("tests/bench", "tests/bench/peers"):
+    sys.path.append(os.path.join(servers.TOP, folder))
+import client  # noqa: E402
+import contest  # noqa: E402
+from rounds import Contestant  # noqa: E402
+
 RUN = os.path.join(servers.TOP, "tests/bench/peers/run")
 OWN_LINE_BYTES = 75
 
@@ -67,3 +73,27 @@ def test_a_peer_that_is_not_installed_costs_its_own_row_only(tmp_path):
     shown, record = run(tmp_path, "--peers", "node", "--scenarios", "U64", PATH=str(programs))
     assert record["results"] == [{"scenario": "U64", "peer": "node", "said": "not installed: node"}]
     assert "not installed: node" in shown
+
+
+def test_a_measurement_with_bad_answers_is_made_again_and_kept_in_mind(monkeypatch):
+    outcomes = iter([client.Failed("1 truncated"), client.Failed("2 failed"), {"lines_per_s": 5.0}])
+
+    def measure(*_, **__):
+        outcome = next(outcomes)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    monkeypatch.setattr(contest.client, "measure", measure)
+    bad = []
+    assert contest.measured(Contestant("own", None, client.Load()), bad) == {"lines_per_s": 5.0}
+    assert bad == ["1 truncated", "2 failed"]
+
+
+def test_a_server_that_always_answers_badly_has_no_figures(monkeypatch):
+    def measure(*_, **__):
+        raise client.Failed("1 truncated")
+
+    monkeypatch.setattr(contest.client, "measure", measure)
+    with pytest.raises(client.Failed):
+        contest.measured(Contestant("own", None, client.Load()), [])

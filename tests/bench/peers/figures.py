@@ -22,6 +22,7 @@ class Row(NamedTuple):
     latency_p50_us: Spread = None
     latency_p99_us: Spread = None
     delivered: Spread = None  # share of what was due in the time
+    bad: tuple = ()  # what was wrong with rounds that were done again
 
 
 def rows(record, scenario):
@@ -43,7 +44,8 @@ def rows(record, scenario):
 
 
 def ours(one, scenario, measured):
-    together = {"pss_bytes": median(each["pss_bytes"] or 0 for each in measured),
+    together = {"pss_bytes": median(each["pss_bytes"] for each in measured),
+                "bad": [text for each in measured for text in each["bad"]],
                 "rounds": [figures for each in measured for figures in each["rounds"]]}
     return theirs(one, scenario, "own", together, together["rounds"])
 
@@ -63,5 +65,6 @@ def theirs(one, scenario, kind, series, base):
         rate=of("lines_per_s"), ratio=ratio("lines_per_s"),
         cpu_s=of("cpu_us_per_line"), cpu_ratio=spread(1 / value for value in ratio("cpu_us_per_line")),
         pss_bytes=series["pss_bytes"],
+        bad=tuple(series["bad"]),
         latency_p50_us=of("latency_p50_us"), latency_p99_us=of("latency_p99_us"),
         delivered=spread(min(1.0, figures["lines_per_s"] / due) for figures in each) if due else None)

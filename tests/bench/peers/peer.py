@@ -65,7 +65,7 @@ class Running:
         self.port = free_port()
         self.servers = []
         self.log_path = os.path.join(self.folder, "log")
-        self.log = open(self.log_path, "wb")
+        self.log = open(self.log_path, "ab")  # servers open it anew, and must not write over each other
         try:
             for command in peer.commands(Setup(self.folder, self.port, scenario)):
                 self.servers.append(self.start(command, around))

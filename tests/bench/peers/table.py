@@ -34,6 +34,12 @@ def cells(row):
              f"{row.delivered.middle:.1%}" if row.delivered else "")
     for (_, width), text in zip(COLUMNS, texts):
         yield text.ljust(width)
+    if row.bad:
+        yield again(row)
+
+
+def again(row):
+    return f"{len(row.bad)} rounds had to be done again, the first since: {row.bad[0]}"
 
 
 def count(values):
