@@ -39,7 +39,7 @@ def cells(row):
 
 
 def again(row):
-    return f"{len(row.bad)} rounds had to be done again, the first since: {row.bad[0]}"
+    return f"measurements that had to be made again: {len(row.bad)} ({row.bad[0]})"
 
 
 def count(values):
