@@ -58,7 +58,7 @@ static int pools_init(struct loop *loop)
     loop->output_timer.kind = TIMER_OUTPUT;
     loop->spawner_timer.kind = TIMER_SPAWNER;
     return timers_init(&loop->timers, config->conn_count_max + config->run_count_max +
-                                          loop->worker_count + config->pipeline_count + 4);
+                                          3 * loop->worker_count + config->pipeline_count + 4);
 }
 
 static int workers_init(struct loop *loop)
@@ -86,10 +86,15 @@ static int workers_init(struct loop *loop)
         worker->timer = (struct timer){.kind = TIMER_WORKER, .owner = worker};
         worker->slots = calloc(config->concurrency, sizeof(*worker->slots));
         worker->free_slots = calloc(config->concurrency, sizeof(*worker->free_slots));
-        worker->pipes = calloc(2, sizeof(*worker->pipes));
-        if (!worker->slots || !worker->free_slots || !worker->pipes)
+        worker->outputs = calloc(2, sizeof(*worker->outputs));
+        if (!worker->slots || !worker->free_slots || !worker->outputs)
             return -ENOMEM;
-        worker->pipes[0].fd = worker->pipes[1].fd = -1;
+        for (uint32_t k = 0; k < 2; k++) {
+            struct output *output = &worker->outputs[k];
+            output->worker_index = i;
+            output->pipes[0].fd = output->pipes[1].fd = -1;
+            output->timer = (struct timer){.kind = TIMER_LAST_OUTPUT, .owner = output};
+        }
     }
     return 0;
 }
@@ -189,7 +194,7 @@ void loop_finish(struct loop *loop)
         supervisor_abandon(worker);
         free(worker->slots);
         free(worker->free_slots);
-        free(worker->pipes);
+        free(worker->outputs);
     }
     spawner_close(&loop->spawner);
     for (uint32_t i = 0; i < loop->pipeline_count; i++) {
@@ -284,6 +289,9 @@ static void on_timer(struct loop *loop, struct timer *timer)
         break;
     case TIMER_OUTPUT:
         supervisor_say_suppressed(loop);
+        break;
+    case TIMER_LAST_OUTPUT:
+        supervisor_on_output_timer(loop, timer->owner);
         break;
     case TIMER_SPAWNER:
         supervisor_on_spawner_timer(loop);

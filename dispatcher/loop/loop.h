@@ -55,6 +55,7 @@ enum timer_kind {
     TIMER_STOP,
     TIMER_OUTPUT,
     TIMER_SPAWNER,
+    TIMER_LAST_OUTPUT,
     TIMER_KIND_COUNT
 };
 

@@ -3,7 +3,9 @@
 #include "dispatcher/workers/messages.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 
 #include "dispatcher/api/error_type.h"
@@ -12,6 +14,7 @@
 #include "millrace/protocol.h"
 
 #define MESSAGES_PER_EVENT 16u
+#define BATCHES_PER_SOCKET 64u /* the smallest packets of the largest usual buffer */
 #define TRACEBACK_LINE_COUNT_MAX 50u
 
 static struct pipeline *pipeline_of(struct loop *loop, const struct worker *worker)
@@ -116,12 +119,28 @@ static void on_message(struct loop *loop, struct worker *worker, const uint8_t *
         supervisor_event(loop, worker, WORKER_EV_MISBEHAVED, "it sent an unknown message");
 }
 
-void messages_read(struct loop *loop, struct worker *worker)
+/* Whether more than empty packets is there: what recv() says of one is what it says of the end. */
+static bool bytes_wait(const struct worker *worker)
 {
-    for (uint32_t i = 0; i < MESSAGES_PER_EVENT && worker->state != WORKER_EMPTY; i++) {
+    int bytes = 0;
+    return ioctl(worker->socket, SIOCINQ, &bytes) == 0 && bytes > 0;
+}
+
+bool messages_read(struct loop *loop, struct worker *worker)
+{
+    for (uint32_t i = 0; i < MESSAGES_PER_EVENT; i++) {
+        if (worker->state == WORKER_EMPTY)
+            return false;
         ssize_t count = recv(worker->socket, loop->record, MESSAGE_BYTES_MAX, MSG_DONTWAIT);
-        if (count <= 0)
-            return; /* nothing there, or closed: the pidfd says the rest */
+        if (count == -1 || (count == 0 && !bytes_wait(worker)))
+            return false; /* nothing there, or closed: the pidfd says the rest */
         on_message(loop, worker, loop->record, (size_t)count);
     }
+    return true;
+}
+
+void messages_read_rest(struct loop *loop, struct worker *worker)
+{
+    for (uint32_t i = 0; i < BATCHES_PER_SOCKET && messages_read(loop, worker); i++)
+        continue;
 }

@@ -5,10 +5,14 @@
 #include <unistd.h>
 
 #include "dispatcher/loop/loop.h"
+#include "dispatcher/workers/output.h"
 #include "dispatcher/workers/supervisor.h"
 
 /* Lines a second of one worker; more are counted, not logged. */
 #define OUTPUT_LINES_PER_S 200u
+
+/* What a process printed last is read for so long at most. */
+#define OUTPUT_GRACE_MS 200u
 
 static void suppressed_say(struct loop *loop, struct worker *worker)
 {
@@ -45,54 +49,135 @@ void supervisor_log_output(struct loop *loop, struct worker *worker, enum log_le
              run_id ? " run=" : "", run_id ? run_id : "", stream);
 }
 
-/* The one run of a worker that has one: what it writes to descriptor 1 or 2 is this run's. */
-static const char *only_run_id(const struct loop *loop, const struct worker *worker)
+/* ---- pipes --------------------------------------------------------------------------------- */
+
+struct output *output_of(struct worker *worker)
 {
-    if (loop->config->concurrency != 1 || worker->active_count != 1)
+    return &worker->outputs[worker->generation & 1];
+}
+
+/* The pipe's number and the output's travel in the lowest bits of the index. */
+static struct uring_ref ref_of(const struct output *output, uint32_t which)
+{
+    uint32_t index = output->worker_index * 4 + (output->generation & 1) * 2 + which;
+    return (struct uring_ref){URING_OUTPUT_PIPE, index, output->generation};
+}
+
+static void pipe_read(struct loop *loop, struct output *output, uint32_t which)
+{
+    struct output_pipe *pipe = &output->pipes[which];
+    uring_read(loop->uring, pipe->fd, pipe->bytes, sizeof(pipe->bytes), ref_of(output, which));
+    pipe->read_queued = true;
+}
+
+void output_begin(struct loop *loop, struct worker *worker)
+{
+    struct output *output = output_of(worker);
+    mr_assert(output->busy_count == 0);
+    output->generation = worker->generation;
+    output->busy_count = 2;
+    for (uint32_t i = 0; i < 2; i++) {
+        output->pipes[i].line_count = 0;
+        pipe_read(loop, output, i);
+    }
+}
+
+void output_end(struct loop *loop, struct worker *worker)
+{
+    struct output *output = output_of(worker);
+    if (output->busy_count > 0)
+        timer_set(&loop->timers, &output->timer, loop->now_ms + OUTPUT_GRACE_MS);
+}
+
+/* The reads come back, and then the pipes are closed. */
+static void give_up(struct loop *loop, struct output *output)
+{
+    timer_clear(&loop->timers, &output->timer);
+    for (uint32_t i = 0; i < 2; i++)
+        if (output->pipes[i].read_queued)
+            uring_cancel(loop->uring, ref_of(output, i));
+}
+
+void supervisor_on_output_timer(struct loop *loop, struct output *output)
+{
+    give_up(loop, output);
+}
+
+bool output_has_room(struct loop *loop, struct worker *worker)
+{
+    struct output *output = &worker->outputs[(worker->generation + 1) & 1];
+    if (output->busy_count > 0)
+        give_up(loop, output);
+    return output->busy_count == 0;
+}
+
+bool output_is_read(const struct worker *worker)
+{
+    return worker->outputs[0].busy_count + worker->outputs[1].busy_count > 0;
+}
+
+void output_close(struct output *output)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        if (output->pipes[i].fd >= 0)
+            close(output->pipes[i].fd);
+        output->pipes[i].fd = -1;
+    }
+}
+
+/* ---- lines --------------------------------------------------------------------------------- */
+
+/* The one run of a worker that has one: what its process writes to descriptor 1 or 2 is this run's.
+ */
+static const char *only_run_id(const struct loop *loop, const struct worker *worker,
+                               const struct output *output)
+{
+    if (loop->config->concurrency != 1 || worker->active_count != 1 ||
+        output->generation != worker->generation)
         return NULL;
     return loop->runs[worker->slots[0].run_index].id;
 }
 
-static void line_end(struct loop *loop, struct worker *worker, uint32_t which)
+static void line_end(struct loop *loop, const struct output *output, uint32_t which)
 {
-    struct output_pipe *output = &worker->pipes[which];
-    if (output->line_count == 0)
-        return;
-    supervisor_log_output(loop, worker, LEVEL_INFO, only_run_id(loop, worker),
-                          which == 0 ? "stdout" : "stderr", output->line, output->line_count);
-    output->line_count = 0;
+    struct worker *worker = &loop->workers[output->worker_index];
+    const struct output_pipe *pipe = &output->pipes[which];
+    if (pipe->line_count > 0)
+        supervisor_log_output(loop, worker, LEVEL_INFO, only_run_id(loop, worker, output),
+                              which == 0 ? "stdout" : "stderr", pipe->line, pipe->line_count);
 }
 
-static void lines_take(struct loop *loop, struct worker *worker, uint32_t which, size_t count)
+static void lines_take(struct loop *loop, struct output *output, uint32_t which, size_t count)
 {
-    struct output_pipe *output = &worker->pipes[which];
+    struct output_pipe *pipe = &output->pipes[which];
     for (size_t i = 0; i < count; i++) {
-        if (output->bytes[i] == '\n') {
-            line_end(loop, worker, which);
-            continue;
+        bool is_end = pipe->bytes[i] == '\n';
+        if (!is_end)
+            pipe->line[pipe->line_count++] = pipe->bytes[i];
+        if (is_end || pipe->line_count == sizeof(pipe->line)) {
+            line_end(loop, output, which);
+            pipe->line_count = 0;
         }
-        output->line[output->line_count++] = output->bytes[i];
-        if (output->line_count == sizeof(output->line))
-            line_end(loop, worker, which);
     }
 }
 
 void supervisor_on_output(struct loop *loop, const struct uring_event *event)
 {
     uint32_t which = event->ref.index & 1;
-    struct worker *worker = &loop->workers[event->ref.index / 2];
-    struct output_pipe *output = &worker->pipes[which];
-    mr_assert(worker->generation == event->ref.generation);
-    output->read_queued = false;
+    struct worker *worker = &loop->workers[event->ref.index / 4];
+    struct output *output = &worker->outputs[event->ref.index >> 1 & 1];
+    struct output_pipe *pipe = &output->pipes[which];
+    mr_assert(output->generation == event->ref.generation);
+    pipe->read_queued = false;
     if (event->result > 0) {
-        lines_take(loop, worker, which, (size_t)event->result);
-        uring_read(loop->uring, output->fd, output->bytes, sizeof(output->bytes), event->ref);
-        output->read_queued = true;
+        lines_take(loop, output, which, (size_t)event->result);
+        pipe_read(loop, output, which);
         return;
     }
-    /* Closed by all who held it, or cancelled before the next process starts. */
-    line_end(loop, worker, which);
-    close(output->fd);
-    output->fd = -1;
-    worker->pipe_busy_count--;
+    /* Closed by all who held it, or given up. */
+    line_end(loop, output, which);
+    close(pipe->fd);
+    pipe->fd = -1;
+    if (--output->busy_count == 0)
+        timer_clear(&loop->timers, &output->timer);
 }

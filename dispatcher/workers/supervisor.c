@@ -12,11 +12,11 @@
 
 #include "dispatcher/loop/loop.h"
 #include "dispatcher/workers/messages.h"
+#include "dispatcher/workers/output.h"
 #include "dispatcher/workers/spawning.h"
 #include "dispatcher/workers/worker_start.h"
 #include "millrace/protocol.h"
 
-#define PIPES_GRACE_MS 200u
 /* A process that ends closes its socket first; one that only closes its socket is of no use. */
 #define HANG_UP_GRACE_MS 500u
 /* Before the spawner is asked once more whether it can be asked. */
@@ -143,9 +143,7 @@ static void restart_later(struct loop *loop, struct worker *worker, const char *
 static void act_reclaim(struct loop *loop, struct worker *worker, const char *reason)
 {
     reclaim(loop, worker, LEVEL_WARNING, reason);
-    if (loop->state >= LOOP_STOPPING)
-        timer_set(&loop->timers, &worker->timer, loop->now_ms + PIPES_GRACE_MS);
-    else
+    if (loop->state < LOOP_STOPPING)
         restart_later(loop, worker, reason);
 }
 
@@ -164,7 +162,6 @@ static void act_replace(struct loop *loop, struct worker *worker, const char *re
 static void act_reclaim_last(struct loop *loop, struct worker *worker, const char *reason)
 {
     reclaim(loop, worker, LEVEL_INFO, reason);
-    timer_set(&loop->timers, &worker->timer, loop->now_ms + PIPES_GRACE_MS);
 }
 
 static void act_kill(struct loop *loop, struct worker *worker, const char *reason)
@@ -281,26 +278,37 @@ void supervisor_event(struct loop *loop, struct worker *worker, enum worker_even
 void supervisor_on_socket(struct loop *loop, const struct uring_event *event)
 {
     struct worker *worker = loop_worker(loop, event->ref);
-    if (!worker || worker->state == WORKER_EMPTY)
+    if (!worker || worker->state == WORKER_EMPTY || event->result < 0)
         return;
-    messages_read(loop, worker);
-    bool has_hung_up = event->result > 0 && event->result & (POLLHUP | POLLERR);
-    if (has_hung_up && worker->state == WORKER_READY)
-        timer_set(&loop->timers, &worker->timer, loop->now_ms + HANG_UP_GRACE_MS);
-    if (!event->more && worker->state != WORKER_EMPTY && event->result > 0 && !has_hung_up)
+    if (event->result & (POLLHUP | POLLERR)) {
+        messages_read_rest(loop, worker);
+        if (worker->state == WORKER_READY)
+            timer_set(&loop->timers, &worker->timer, loop->now_ms + HANG_UP_GRACE_MS);
+        return;
+    }
+    bool is_rest = messages_read(loop, worker);
+    if (worker->state == WORKER_EMPTY)
+        return;
+    /* A poll that goes on tells of what comes, and a new one of what is there. */
+    if (is_rest && event->more)
+        uring_cancel(loop->uring, ref_of(worker, URING_SOCKET));
+    if (is_rest || !event->more)
         uring_poll(loop->uring, worker->socket, ref_of(worker, URING_SOCKET));
 }
 
-/* False: it still runs. What it started and left in its group, which may hold the device or the
- * ends of its channels, goes with it: until it is reaped, the number of the group is nobody else's.
- */
-static bool reap(const struct worker *worker, siginfo_t *info)
+/* How it ended; it is reaped later. False: it still runs. */
+static bool has_ended(const struct worker *worker, siginfo_t *info)
 {
-    id_t pidfd = (id_t)worker->pidfd;
-    if (waitid(P_PIDFD, pidfd, info, WEXITED | WNOHANG | WNOWAIT) == -1 || info->si_pid == 0)
-        return false;
+    return waitid(P_PIDFD, (id_t)worker->pidfd, info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
+           info->si_pid != 0;
+}
+
+/* What it started and left in its group, which may hold the device or the ends of its channels,
+ * goes with it: until it is reaped, the number of the group is nobody else's. */
+static void reap(const struct worker *worker)
+{
     kill(-worker->pid, SIGKILL);
-    return waitid(P_PIDFD, pidfd, info, WEXITED | WNOHANG) == 0;
+    waitid(P_PIDFD, (id_t)worker->pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
 }
 
 void supervisor_on_pidfd(struct loop *loop, const struct uring_event *event)
@@ -309,12 +317,15 @@ void supervisor_on_pidfd(struct loop *loop, const struct uring_event *event)
     if (!worker || worker->state == WORKER_EMPTY)
         return;
     siginfo_t info = {0};
-    if (!reap(worker, &info)) {
+    if (!has_ended(worker, &info)) {
         if (!event->more)
             uring_poll(loop->uring, worker->pidfd, ref_of(worker, URING_PIDFD));
         return;
     }
-    messages_read(loop, worker); /* FAILED may have come just before */
+    /* FAILED may have come just before; and who is killed for what it said must not be reaped yet.
+     */
+    messages_read_rest(loop, worker);
+    reap(worker);
     loop->metrics.worker_exit_count++;
     if (info.si_code == CLD_EXITED && info.si_status == WORKER_EXIT_LOAD)
         pipeline_of(loop, worker)->cannot_load = true;
@@ -333,7 +344,7 @@ void supervisor_on_pidfd(struct loop *loop, const struct uring_event *event)
 
 static void start_or_wait(struct loop *loop, struct worker *worker)
 {
-    if (supervisor_may_start(loop))
+    if (supervisor_may_start(loop) && output_has_room(loop, worker))
         supervisor_event(loop, worker, WORKER_EV_START, NULL);
     else
         timer_set(&loop->timers, &worker->timer, loop->now_ms + SPAWNER_WAIT_MS);
@@ -343,18 +354,8 @@ void supervisor_on_timer(struct loop *loop, struct worker *worker)
 {
     switch (worker->state) {
     case WORKER_EMPTY:
-        /* The last output of the old process is still being read; a child of it may hold the pipe.
-         */
-        if (worker->pipe_busy_count > 0) {
-            for (uint32_t i = 0; i < 2; i++)
-                if (worker->pipes[i].read_queued)
-                    uring_cancel(loop->uring,
-                                 (struct uring_ref){URING_OUTPUT_PIPE, worker->index * 2 + i,
-                                                    worker->generation});
-            timer_set(&loop->timers, &worker->timer, loop->now_ms + 10);
-        } else if (loop->state < LOOP_STOPPING) {
+        if (loop->state < LOOP_STOPPING)
             start_or_wait(loop, worker);
-        }
         break;
     case WORKER_SPAWNING:
         supervisor_take_answers(loop);
@@ -406,7 +407,7 @@ uint32_t supervisor_live_count(const struct loop *loop)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < loop->worker_count; i++)
-        count += loop->workers[i].state != WORKER_EMPTY;
+        count += loop->workers[i].state != WORKER_EMPTY || output_is_read(&loop->workers[i]);
     return count;
 }
 
@@ -415,7 +416,6 @@ void supervisor_abandon(struct worker *worker)
     if (worker->pid > 0)
         waitid(P_PIDFD, (id_t)worker->pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
     worker_channels_close(worker);
-    for (uint32_t i = 0; worker->pipes && i < 2; i++)
-        if (worker->pipes[i].fd >= 0)
-            close(worker->pipes[i].fd);
+    for (uint32_t i = 0; worker->outputs && i < 2; i++)
+        output_close(&worker->outputs[i]);
 }

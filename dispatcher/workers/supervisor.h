@@ -25,6 +25,7 @@ void supervisor_last_run_ended(struct loop *loop, struct worker *worker);
 void supervisor_on_pidfd(struct loop *loop, const struct uring_event *event);
 void supervisor_on_socket(struct loop *loop, const struct uring_event *event);
 void supervisor_on_output(struct loop *loop, const struct uring_event *event);
+void supervisor_on_output_timer(struct loop *loop, struct output *output);
 void supervisor_on_timer(struct loop *loop, struct worker *worker);
 void supervisor_on_spawner(struct loop *loop, const struct uring_event *event);
 void supervisor_on_spawner_timer(struct loop *loop);
@@ -36,7 +37,7 @@ void supervisor_kill_all(struct loop *loop);
 /* Closes what a place still holds when the loop has ended; nothing may be with the kernel. */
 void supervisor_abandon(struct worker *worker);
 
-/* Places with a process, or with one that was asked for. */
+/* Places with a process, with one that was asked for, or with the last words of one. */
 uint32_t supervisor_live_count(const struct loop *loop);
 
 /* A line user code printed, into the log within the rate bound. */

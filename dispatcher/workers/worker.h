@@ -40,6 +40,15 @@ struct output_pipe {
     char line[LOG_TEXT_BYTES_MAX];
 };
 
+/* What one process prints, read to its end also when the next process is there already. */
+struct output {
+    struct output_pipe pipes[2]; /* stdout and stderr */
+    uint32_t worker_index;
+    uint32_t generation; /* of the process */
+    uint32_t busy_count; /* of the pipes that are not at their end */
+    struct timer timer;  /* it has ended: who holds its pipes is not waited for any longer */
+};
+
 struct worker {
     uint32_t index;      /* in loop->workers */
     uint32_t number;     /* within its pipeline, from 0 */
@@ -73,8 +82,7 @@ struct worker {
     uint32_t free_count;
     uint32_t active_count;
 
-    struct output_pipe *pipes; /* two: stdout and stderr; owned */
-    uint32_t pipe_busy_count;
+    struct output *outputs; /* two: of this process and of the last one; owned */
 
     struct timer timer; /* back-off, start timeout, grace to stop or die, after a hang-up */
     uint64_t started_ms;

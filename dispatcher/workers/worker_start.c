@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "dispatcher/loop/loop.h"
+#include "dispatcher/workers/output.h"
 
 static struct uring_ref ref_of(const struct worker *worker, enum uring_op op)
 {
@@ -60,9 +61,10 @@ static int channels_open(struct worker *worker, struct child_ends *ends)
         return -errno;
     worker->socket = pair[0];
     ends->socket = pair[1];
-    rc = pipe_open(&worker->pipes[0].fd, &ends->stdout_fd, 0);
+    struct output *output = output_of(worker);
+    rc = pipe_open(&output->pipes[0].fd, &ends->stdout_fd, 0);
     if (rc == 0)
-        rc = pipe_open(&worker->pipes[1].fd, &ends->stderr_fd, 0);
+        rc = pipe_open(&output->pipes[1].fd, &ends->stderr_fd, 0);
     return rc;
 }
 
@@ -76,15 +78,6 @@ void worker_channels_close(struct worker *worker)
     close_fd(&worker->pidfd);
     segment_detach(&worker->segment);
     worker->segment.fd = -1;
-}
-
-static void pipe_read(struct loop *loop, struct worker *worker, uint32_t which)
-{
-    struct output_pipe *output = &worker->pipes[which];
-    /* The pipe's number travels in the lowest bit of the index. */
-    struct uring_ref ref = {URING_OUTPUT_PIPE, worker->index * 2 + which, worker->generation};
-    uring_read(loop->uring, output->fd, output->bytes, sizeof(output->bytes), ref);
-    output->read_queued = true;
 }
 
 static void slots_reset(struct loop *loop, struct worker *worker)
@@ -174,11 +167,7 @@ void worker_watch(struct loop *loop, struct worker *worker)
     uring_poll(loop->uring, worker->pidfd, ref_of(worker, URING_PIDFD));
     uring_poll(loop->uring, worker->socket, ref_of(worker, URING_SOCKET));
     uring_poll(loop->uring, worker->own_bell_fd, ref_of(worker, URING_BELL));
-    for (uint32_t i = 0; i < 2; i++) {
-        worker->pipes[i].line_count = 0;
-        pipe_read(loop, worker, i);
-    }
-    worker->pipe_busy_count = 2;
+    output_begin(loop, worker);
 }
 
 void worker_release(struct loop *loop, struct worker *worker)
@@ -187,9 +176,9 @@ void worker_release(struct loop *loop, struct worker *worker)
         uring_cancel(loop->uring, ref_of(worker, URING_SOCKET));
         uring_cancel(loop->uring, ref_of(worker, URING_PIDFD));
         uring_cancel(loop->uring, ref_of(worker, URING_BELL));
+        output_end(loop, worker);
     } else {
-        close_fd(&worker->pipes[0].fd);
-        close_fd(&worker->pipes[1].fd);
+        output_close(output_of(worker));
     }
     worker_channels_close(worker);
     worker->pid = 0;

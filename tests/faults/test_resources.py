@@ -57,7 +57,7 @@ def kill_worker_until(server, mark, pattern):
 @pytest.fixture
 def crowded(start, built):
     """A server that inherited so many descriptors that it cannot have all it counts on."""
-    limit = 64 + 2 * 8 + 16
+    limit = 64 + 2 * 10 + 16
     inherited = [os.open("/dev/null", os.O_RDONLY) for _ in range(60)]
     assert max(inherited) < limit
     try:

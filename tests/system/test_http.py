@@ -539,7 +539,7 @@ def crowded(start):
     """A server that cannot have as many connections as it believes, since it inherited descriptors; and
     how many it can have."""
     # What 16 connections and one worker are said to need at most.
-    limit = 64 + 8 + 16
+    limit = 64 + 10 + 16
     inherited = [os.open("/dev/null", os.O_RDONLY) for _ in range(62)]
     assert max(inherited) < limit
     try:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Workers are replaced in an orderly way: after enough runs, when too large, when their device is broken."""
 
+import signal
+
 import wire
 from server import example, process_exists, wait_until
 
@@ -31,6 +33,17 @@ def test_a_worker_is_replaced_after_its_runs_and_no_run_notices(start):
     assert server.metric(f'millrace_runs_accepted_total{{pipeline="{NUMBERS}"}}') == 10
     assert server.metric(f'millrace_worker_restarts_total{{pipeline="{NUMBERS}",cause="recycled_runs"}}') == 3
     assert server.metric("millrace_worker_kills_total") == 0
+
+
+def test_what_a_retired_worker_prints_last_is_logged(start, pipelines):
+    server = start(pipelines("farewell"), options=["--recycle-runs", "1"])
+    pid = server.workers("local/farewell:v1")[0]["pid"]
+    assert server.run("local/farewell:v1", 7).status == 200
+    # The server finds all of it and the end of the process at once.
+    server.signal(signal.SIGSTOP)
+    wait_until(lambda: not process_exists(pid))
+    server.signal(signal.SIGCONT)
+    wait_until(lambda: len(server.log_since(0, r"stream=stdout .*farewell \d{3} 0+")) == 150)
 
 
 def test_a_worker_finishes_its_runs_before_it_is_replaced(start):

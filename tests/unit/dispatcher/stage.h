@@ -58,13 +58,15 @@ struct stage_client {
 
 struct stage_worker {
     bool lives;
-    int pidfd, socket; /* our copies; -1: none */
+    bool is_reaped;      /* its number may be anybody's */
+    uint32_t poll_count; /* of its socket */
+    int pidfd, socket;   /* our copies; -1: none */
     struct segment segment;
     struct ring_tx replies;
     struct ring_rx requests;
     uint32_t kill_count;       /* of this process */
     uint32_t stray_kill_count; /* likewise, while the loop has not taken it over */
-    struct uring_ref on_pidfd, on_socket, on_bell, on_pipe[2];
+    struct uring_ref on_pidfd, on_socket, on_bell, on_pipe[4];
     siginfo_t exit;
 };
 
@@ -79,6 +81,7 @@ static struct stage {
     uint32_t spawn_count, spawn_error; /* the next start fails with this errno */
     uint32_t spawner_count, spawner_kill_count, spawner_error; /* likewise, of a spawner */
     bool spawner_lives, spawner_is_silent, spawner_stays, pidfd_is_lost;
+    bool pipes_are_held; /* by something that outlives the worker */
     struct uring_ref on_spawner;
     struct spawn_answer answers[64];
     uint32_t answer_count;
@@ -118,7 +121,7 @@ static inline struct uring_ref *stage_place(struct uring_ref ref)
     case URING_SPAWNER:
         return &stage.on_spawner;
     case URING_OUTPUT_PIPE:
-        return &stage.workers[ref.index / 2].on_pipe[ref.index & 1];
+        return &stage.workers[ref.index / 4].on_pipe[ref.index & 3];
     case URING_NONE:
     case URING_ACCEPT:
     case URING_SPAWNER_PIDFD:
@@ -181,6 +184,8 @@ void uring_poll(struct uring *uring, int fd, struct uring_ref ref)
 {
     (void)uring, (void)fd;
     *stage_place(ref) = ref;
+    if (ref.op == URING_SOCKET)
+        stage.workers[ref.index].poll_count++;
 }
 
 void uring_read(struct uring *uring, int fd, void *bytes, uint32_t count, struct uring_ref ref)
@@ -262,8 +267,7 @@ int kill(pid_t pid, int number)
     pid_t index = (pid < 0 ? -pid : pid) - STAGE_PID;
     mr_assert(number == SIGKILL);
     mr_assert(index >= 0 && index < (pid_t)STAGE_WORKER_COUNT_MAX);
-    /* Of one that is dead, the rest of its group. */
-    mr_assert(stage.workers[index].lives || pid < 0);
+    mr_assert(!stage.workers[index].is_reaped);
     stage.workers[index].kill_count += pid < 0 && stage.workers[index].lives;
     stage.workers[index].stray_kill_count += stage.loop->workers[index].pid == 0;
     return 0;
@@ -274,8 +278,10 @@ int waitid(idtype_t type, id_t id, siginfo_t *info, int flags)
     mr_assert(type == P_PIDFD);
     mr_assert(flags & WNOHANG);
     for (uint32_t i = 0; i < stage.loop->worker_count; i++)
-        if ((int)id == stage.loop->workers[i].pidfd)
+        if ((int)id == stage.loop->workers[i].pidfd) {
             *info = stage.workers[i].exit;
+            stage.workers[i].is_reaped |= info->si_pid != 0 && !(flags & WNOWAIT);
+        }
     return 0;
 }
 
@@ -339,7 +345,7 @@ static inline bool stage_request(uint32_t index, struct record *out)
     return rc == 1;
 }
 
-/* The process is gone, and its pipes with it. */
+/* The process is gone, and its pipes with it, unless they are held. */
 static inline void stage_exit(uint32_t index, int code, int status)
 {
     struct stage_worker *worker = &stage.workers[index];
@@ -349,8 +355,8 @@ static inline void stage_exit(uint32_t index, int code, int status)
     worker->exit.si_pid = STAGE_PID + (pid_t)index;
     worker->exit.si_status = status;
     stage_complete(&worker->on_pidfd, POLLIN);
-    stage_complete(&worker->on_pipe[0], 0);
-    stage_complete(&worker->on_pipe[1], 0);
+    for (uint32_t i = 0; i < 4 && !stage.pipes_are_held; i++)
+        stage_complete(&worker->on_pipe[i], 0);
     close(worker->socket);
     close(worker->pidfd);
     segment_detach(&worker->segment);

@@ -87,7 +87,9 @@ int spawner_ask(struct spawner *spawner, const struct worker_spawn_options *opti
         stage_answer(SPAWN_FAILED, index, generation, (int)stage.spawn_error);
         return 0;
     }
+    struct stage_worker last = *worker;
     *worker = (struct stage_worker){.lives = true};
+    memcpy(worker->on_pipe, last.on_pipe, sizeof(last.on_pipe)); /* those of its output go on */
     worker->pidfd = eventfd(0, EFD_CLOEXEC);
     worker->socket = fcntl(options->socket_fd, F_DUPFD_CLOEXEC, 0);
     mr_assert(worker->pidfd >= 0 && worker->socket >= 0);

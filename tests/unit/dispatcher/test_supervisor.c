@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dispatcher/workers/output.h"
 #include "tests/unit/dispatcher/stage_run.h"
 
 #include <cmocka.h>
@@ -163,62 +164,6 @@ static void who_is_loaded_but_never_ready_is_killed(void **state)
 
 /* ---- hearing ---- */
 
-static void ready_before_hello_costs_the_worker_its_life(void **state)
-{
-    (void)state;
-    stage_message(0, MESSAGE_READY, NULL, 0);
-    stage_pass();
-    expect_killed("it said READY out of turn");
-}
-
-static void a_hello_that_cannot_be_read_costs_the_worker_its_life(void **state)
-{
-    (void)state;
-    stage_message(0, MESSAGE_HELLO, "\x80", 1);
-    stage_pass();
-    expect_killed("");
-}
-
-static void a_failure_that_cannot_be_read_costs_the_worker_its_life(void **state)
-{
-    (void)state;
-    stage_message(0, MESSAGE_FAILED, "\x93", 1);
-    stage_pass();
-    expect_killed("it sent a failure that cannot be read");
-}
-
-static void a_message_of_an_unknown_kind_costs_the_worker_its_life(void **state)
-{
-    (void)state;
-    stage_message(0, MESSAGE_KIND_COUNT, NULL, 0);
-    stage_pass();
-    expect_killed("it sent an unknown message");
-}
-
-static void send_raw(const void *bytes, size_t count)
-{
-    assert_int_equal(send(stage.workers[0].socket, bytes, count, MSG_DONTWAIT), count);
-    stage_event(
-        (struct uring_event){.ref = stage.workers[0].on_socket, .result = POLLIN, .more = true});
-    stage_pass();
-}
-
-static void a_message_cut_short_costs_the_worker_its_life(void **state)
-{
-    (void)state;
-    send_raw("short", 5);
-    expect_killed("it sent a message cut short");
-}
-
-static void a_worker_of_another_build_is_told_from_a_broken_one(void **state)
-{
-    (void)state;
-    struct message message = {
-        .magic = MESSAGE_MAGIC, .version = PROTOCOL_VERSION + 1, .kind = MESSAGE_READY};
-    send_raw(&message, sizeof(message));
-    expect_killed("not of one build");
-}
-
 static void a_worker_whose_source_changed_is_not_served(void **state)
 {
     (void)state;
@@ -319,6 +264,73 @@ static void retire(void)
     stage_run_end(&run);
     stage_settle();
     assert_int_equal(worker()->state, WORKER_RETIRING);
+}
+
+/* The pipe of the worker's process before this one gives so many bytes. */
+static void last_words(const char *text)
+{
+    struct output *output = &worker()->outputs[(worker()->generation + 1) & 1];
+    struct uring_ref ref = stage.workers[0].on_pipe[(output->generation & 1) * 2];
+    assert_int_equal(ref.op, URING_OUTPUT_PIPE);
+    memcpy(output->pipes[0].bytes, text, strlen(text));
+    stage_event((struct uring_event){.ref = ref, .result = (int32_t)strlen(text)});
+    stage_pass();
+}
+
+static void what_a_worker_printed_last_is_read_beside_its_successor(void **state)
+{
+    (void)state;
+    retire();
+    stage.pipes_are_held = true;
+    stage_exit(0, CLD_EXITED, 0);
+    stage_settle();
+    stage_later(0);
+    assert_int_equal(worker()->state, WORKER_STARTING);
+    stage_hello(0);
+    stage_settle();
+    uint32_t before = worker()->log_count;
+    last_words("more\n");
+    last_words("and more\nwithout an end");
+    assert_int_equal(worker()->log_count, before + 2);
+    /* What holds them does so for good: that is waited for so long. */
+    stage_later(199);
+    assert_true(output_is_read(worker()));
+    assert_int_equal(worker()->log_count, before + 2);
+    stage_later(1);
+    stage_pass();
+    assert_int_equal(worker()->log_count, before + 3);
+    assert_int_equal(worker()->outputs[(worker()->generation + 1) & 1].pipes[0].fd, -1);
+    assert_int_equal(worker()->state, WORKER_READY);
+}
+
+static void the_pipes_of_the_last_but_one_make_room_for_the_next(void **state)
+{
+    (void)state;
+    retire();
+    stage.pipes_are_held = true;
+    stage_exit(0, CLD_EXITED, 0);
+    stage_settle();
+    stage_later(0);
+    uint32_t generation = worker()->generation;
+    die();
+    stage_later(WORKER_BACKOFF_MS_MIN); /* the first process printed 50 ms ago, and is given up */
+    stage_later(10);
+    assert_int_equal(worker()->generation, generation + 1);
+    assert_int_equal(worker()->state, WORKER_STARTING);
+}
+
+static void a_stopping_server_hears_the_last_words(void **state)
+{
+    (void)state;
+    stage.pipes_are_held = true;
+    loop_stop(stage.loop);
+    stage_settle();
+    stage_exit(0, CLD_EXITED, 0);
+    stage_settle();
+    assert_int_equal(stage.loop->state, LOOP_STOPPING);
+    stage_later(200);
+    stage_settle();
+    assert_int_equal(stage.loop->state, LOOP_STOPPED);
 }
 
 static void a_worker_that_leaves_its_runs_behind_did_not_retire(void **state)
@@ -501,18 +513,15 @@ int main(void)
         READY_TEST(a_new_process_finds_a_new_segment),
         STARTING_TEST(who_is_not_ready_in_time_is_killed),
         STARTING_TEST(who_is_loaded_but_never_ready_is_killed),
-        STARTING_TEST(ready_before_hello_costs_the_worker_its_life),
-        STARTING_TEST(a_hello_that_cannot_be_read_costs_the_worker_its_life),
-        STARTING_TEST(a_failure_that_cannot_be_read_costs_the_worker_its_life),
-        STARTING_TEST(a_message_of_an_unknown_kind_costs_the_worker_its_life),
-        STARTING_TEST(a_message_cut_short_costs_the_worker_its_life),
-        STARTING_TEST(a_worker_of_another_build_is_told_from_a_broken_one),
         READY_TEST(a_worker_whose_source_changed_is_not_served),
         STARTING_TEST(who_says_why_it_cannot_start_is_left_to_exit_by_itself),
         READY_TEST(what_belongs_to_the_last_process_does_not_touch_the_next),
         READY_TEST(clients_are_told_how_the_process_ended),
         READY_TEST(a_worker_that_served_long_is_replaced_at_once),
         READY_TEST(a_worker_that_retires_and_does_not_go_is_killed),
+        READY_TEST(what_a_worker_printed_last_is_read_beside_its_successor),
+        READY_TEST(the_pipes_of_the_last_but_one_make_room_for_the_next),
+        READY_TEST(a_stopping_server_hears_the_last_words),
         READY_TEST(a_worker_that_leaves_its_runs_behind_did_not_retire),
         READY_TEST(a_worker_that_crashes_while_it_retires_is_counted_and_has_a_pause),
         READY_TEST(every_end_is_counted_under_its_cause),

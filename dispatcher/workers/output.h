@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * output.h - what processes print on stdout and stderr, for the supervisor.
+ */
+#ifndef DISPATCHER_OUTPUT_H
+#define DISPATCHER_OUTPUT_H
+
+#include <stdbool.h>
+
+#include "dispatcher/workers/worker.h"
+
+/* Of the process that is, or is about to be, in the worker's place. */
+struct output *output_of(struct worker *worker);
+
+/* Reads the pipes, which are open, from now on. */
+void output_begin(struct loop *loop, struct worker *worker);
+
+/* The process is gone. What it printed last is in its pipes, and read to the end; but what it
+ * started may hold them open, so that has a bound. */
+void output_end(struct loop *loop, struct worker *worker);
+
+/* Whether the pipes of the next process have a place. If not, the last but one process is given up,
+ * and a moment later they have. */
+bool output_has_room(struct loop *loop, struct worker *worker);
+
+/* Whether anything is still read. */
+bool output_is_read(const struct worker *worker);
+
+/* Closes pipes that are not read. */
+void output_close(struct output *output);
+
+#endif

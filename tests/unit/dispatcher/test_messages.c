@@ -1,0 +1,167 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_messages.c - what a worker says before it serves, and what it must not say, on the stage.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/unit/dispatcher/stage_run.h"
+
+#include <cmocka.h>
+
+#include "tests/unit/shm/ring_memory.h"
+
+static int scene_open(void **state)
+{
+    (void)state;
+    stage_open(&(struct stage_options){.no_hello = true});
+    return 0;
+}
+
+static int scene_close(void **state)
+{
+    (void)state;
+    stage_close();
+    return 0;
+}
+
+static struct worker *worker(void)
+{
+    return &stage.loop->workers[0];
+}
+
+static void expect_killed(const char *why)
+{
+    assert_int_equal(worker()->state, WORKER_DYING);
+    assert_int_equal(stage.workers[0].kill_count, 1);
+    if (!strstr(worker()->kill_reason, why))
+        fail_msg("killed, but for \"%s\"", worker()->kill_reason);
+}
+
+static void ready_before_hello_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    stage_message(0, MESSAGE_READY, NULL, 0);
+    stage_pass();
+    expect_killed("it said READY out of turn");
+}
+
+static void a_hello_that_cannot_be_read_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    stage_message(0, MESSAGE_HELLO, "\x80", 1);
+    stage_pass();
+    expect_killed("");
+}
+
+static void a_failure_that_cannot_be_read_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    stage_message(0, MESSAGE_FAILED, "\x93", 1);
+    stage_pass();
+    expect_killed("it sent a failure that cannot be read");
+}
+
+static void a_message_of_an_unknown_kind_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    stage_message(0, MESSAGE_KIND_COUNT, NULL, 0);
+    stage_pass();
+    expect_killed("it sent an unknown message");
+}
+
+static void send_raw(const void *bytes, size_t count)
+{
+    assert_int_equal(send(stage.workers[0].socket, bytes, count, MSG_DONTWAIT), count);
+    stage_event(
+        (struct uring_event){.ref = stage.workers[0].on_socket, .result = POLLIN, .more = true});
+    stage_pass();
+}
+
+static void a_message_cut_short_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    send_raw("short", 5);
+    expect_killed("it sent a message cut short");
+}
+
+static void an_empty_message_is_one_cut_short(void **state)
+{
+    (void)state;
+    assert_int_equal(send(stage.workers[0].socket, "", 0, MSG_DONTWAIT), 0);
+    stage_message(0, MESSAGE_READY, NULL, 0);
+    stage_pass();
+    expect_killed("it sent a message cut short");
+}
+
+/* Without an event for each: what is there when the loop looks is all it is told of. */
+static void more_messages_than_a_batch_are_read_to_the_last(void **state)
+{
+    (void)state;
+    struct message failed = {
+        .magic = MESSAGE_MAGIC, .version = PROTOCOL_VERSION, .kind = MESSAGE_FAILED, .bytes = 7};
+    char packet[sizeof(failed) + 7];
+    memcpy(packet, &failed, sizeof(failed));
+    for (int i = 0; i < 40; i++) {
+        char number = (char)('0' + i / 10);
+        memcpy(packet + sizeof(failed), "\x93\x05\xa3why\xc0", 7);
+        packet[sizeof(failed) + 5] = number;
+        assert_int_equal(send(stage.workers[0].socket, packet, sizeof(packet), MSG_DONTWAIT),
+                         sizeof(packet));
+    }
+    struct uring_event event = {.ref = stage.workers[0].on_socket, .result = POLLIN, .more = true};
+    stage_event(event);
+    for (int i = 0; i < 3; i++) {
+        stage_pass();
+        /* The kernel tells a new poll at once what is there. */
+        stage_event((struct uring_event){
+            .ref = stage.workers[0].on_socket, .result = POLLIN, .more = true});
+        assert_int_equal(stage.workers[0].poll_count, i < 2 ? 2 + i : 3);
+    }
+    assert_string_equal(stage.loop->pipelines[0].failure, "wh3");
+}
+
+static void what_was_said_before_the_end_is_read_to_the_last(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 40; i++)
+        assert_int_equal(send(stage.workers[0].socket, "", 0, MSG_DONTWAIT), 0);
+    stage_message(0, MESSAGE_FAILED, "\x93\x05\xa3why\xc0", 7);
+    stage.event_count = 0; /* only the end is told of */
+    stage_exit(0, CLD_EXITED, WORKER_EXIT_STARTUP);
+    stage_settle();
+    assert_string_equal(stage.loop->pipelines[0].failure, "why");
+    assert_int_equal(worker()->end, WORKER_END_CORRUPT);
+    assert_true(stage.workers[0].is_reaped); /* after it was killed, or the stage had ended this */
+}
+
+static void a_worker_of_another_build_is_told_from_a_broken_one(void **state)
+{
+    (void)state;
+    struct message message = {
+        .magic = MESSAGE_MAGIC, .version = PROTOCOL_VERSION + 1, .kind = MESSAGE_READY};
+    send_raw(&message, sizeof(message));
+    expect_killed("not of one build");
+}
+
+#define MESSAGE_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)
+
+int main(void)
+{
+    alarm(60);
+    const struct CMUnitTest tests[] = {
+        MESSAGE_TEST(ready_before_hello_costs_the_worker_its_life),
+        MESSAGE_TEST(a_hello_that_cannot_be_read_costs_the_worker_its_life),
+        MESSAGE_TEST(a_failure_that_cannot_be_read_costs_the_worker_its_life),
+        MESSAGE_TEST(a_message_of_an_unknown_kind_costs_the_worker_its_life),
+        MESSAGE_TEST(a_message_cut_short_costs_the_worker_its_life),
+        MESSAGE_TEST(an_empty_message_is_one_cut_short),
+        MESSAGE_TEST(more_messages_than_a_batch_are_read_to_the_last),
+        MESSAGE_TEST(what_was_said_before_the_end_is_read_to_the_last),
+        MESSAGE_TEST(a_worker_of_another_build_is_told_from_a_broken_one),
+    };
+    return cmocka_run_group_tests_name("messages", tests, descriptors_note, descriptors_compare);
+}
