@@ -3,6 +3,8 @@
 #include "worker/confine.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
@@ -83,11 +85,29 @@ int confine_parse(struct confine *out, char *text, char *reason, size_t reason_b
     return -EINVAL;
 }
 
-void confine_enter(pid_t parent, char *text)
+/* First of all, so that everything counts. Whoever started us does not have to wait until we are
+ * there, nor we for him. */
+static int cgroup_join(const char *folder)
+{
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/cgroup.procs", folder) >= (int)sizeof path)
+        return -ENAMETOOLONG;
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd == -1)
+        return -errno;
+    int rc = write(fd, "0", 1) == -1 ? -errno : 0;
+    close(fd);
+    return rc;
+}
+
+void confine_enter(pid_t parent, const char *cgroup, char *text)
 {
     static struct confine confine;
     char reason[REASON_BYTES];
     process_follow_parent(parent);
+    int rc = cgroup ? cgroup_join(cgroup) : 0;
+    if (rc < 0)
+        confine_fail("the worker cannot be confined: control group %s: %s", cgroup, strerror(-rc));
     if (text && confine_parse(&confine, text, reason, sizeof reason) != 0)
         confine_fail("the worker cannot be confined: --confine: %s", reason);
     if (rlimits_enter(&confine.limits, reason, sizeof reason) != 0)

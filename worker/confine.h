@@ -30,8 +30,9 @@ struct confine {
 int confine_parse(struct confine *out, char *text, char *reason, size_t reason_bytes) MUST_USE;
 
 /* Once, while there is one thread: ties the process to `parent` and puts everything in force, or
- * sends FAILED and leaves. `text` may be NULL: only what every worker gives up. */
-void confine_enter(pid_t parent, char *text);
+ * sends FAILED and leaves. `cgroup` is the folder of a control group to join, or NULL; `text` may
+ * be NULL: only what every worker gives up. */
+void confine_enter(pid_t parent, const char *cgroup, char *text);
 
 /* Becomes `program`, with what is inherited; its descriptors stay open. Leaves when it cannot. */
 _Noreturn void confine_exec(char **program);

@@ -87,7 +87,7 @@ int main(int argc, char **argv)
     struct options options;
     if (options_parse(&options, argc, argv) != 0)
         return MAIN_EXIT_USAGE;
-    confine_enter(options.parent, options.confine);
+    confine_enter(options.parent, options.cgroup, options.confine);
     if (options.program)
         confine_exec(options.program);
     process_prepare(options.index, options.is_strict);

@@ -10,15 +10,11 @@
 #include <stdio.h>
 
 static const struct option known[] = {
-    {"source", required_argument, NULL, 's'},
-    {"name", required_argument, NULL, 'n'},
-    {"pointer", required_argument, NULL, 'p'},
-    {"index", required_argument, NULL, 'i'},
-    {"parent", required_argument, NULL, 'P'},
-    {"confine", required_argument, NULL, 'C'},
-    {"strict", no_argument, NULL, 'S'},
-    {"check", no_argument, NULL, 'c'},
-    {NULL, 0, NULL, 0},
+    {"source", required_argument, NULL, 's'},  {"name", required_argument, NULL, 'n'},
+    {"pointer", required_argument, NULL, 'p'}, {"index", required_argument, NULL, 'i'},
+    {"parent", required_argument, NULL, 'P'},  {"confine", required_argument, NULL, 'C'},
+    {"cgroup", required_argument, NULL, 'g'},  {"strict", no_argument, NULL, 'S'},
+    {"check", no_argument, NULL, 'c'},         {NULL, 0, NULL, 0},
 };
 
 /* A whole number up to `max`. */
@@ -61,6 +57,9 @@ int options_parse(struct options *out, int argc, char **argv)
         case 'C':
             options.confine = optarg;
             break;
+        case 'g':
+            options.cgroup = optarg;
+            break;
         case 'S':
             options.is_strict = true;
             break;
@@ -77,7 +76,7 @@ int options_parse(struct options *out, int argc, char **argv)
     if (!is_sound || (options.program == NULL) == (options.source == NULL) || options.parent == 0) {
         fprintf(stderr,
                 "millrace-worker is started by millrace serve; its options are --parent "
-                "PID [--confine LINES] and --source PATH [--name NAME] "
+                "PID [--confine LINES] [--cgroup FOLDER] and --source PATH [--name NAME] "
                 "[--pointer POINTER] [--index N] [--strict] [--check], or -- PROGRAM [WORD...]\n");
         return -EINVAL;
     }

@@ -13,6 +13,7 @@
 
 struct options {
     char *confine;       /* lines of millrace/confine.h; NULL: none */
+    char *cgroup;        /* folder of the control group to join; NULL: none */
     char **program;      /* to become, and its arguments; NULL: this one is the worker */
     const char *source;  /* path of the shared object */
     const char *name;    /* of the pipeline in it; NULL: the only one */

@@ -130,6 +130,10 @@ static const struct cli_option options[] = {
     {"worker-core", "[POINTER=]WORD", CLI_LIST, MEMBER(config.confinement.core),
      .max = CLI_LIST_COUNT_MAX,
      .help = "core files of workers: inherit (if not said), 0 for none, unlimited"},
+    {"worker-memory", "[POINTER=]SIZE", CLI_LIST, MEMBER(config.confinement.memory),
+     .max = CLI_LIST_COUNT_MAX,
+     .help = "memory of each worker and all it starts, 16m and more: beyond that it is killed; the "
+             "server's control group must be delegated to it"},
     {"worker-data", "[POINTER=]SIZE", CLI_LIST, MEMBER(config.confinement.data),
      .max = CLI_LIST_COUNT_MAX,
      .help = "private memory of each worker process, 16m and more: what it asks for beyond that "

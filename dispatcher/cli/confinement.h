@@ -23,12 +23,13 @@ struct pipeline_config;
 #define WORKER_NOFILE_SOFT 1024u      /* if nothing is said: what select(2) can watch, */
 #define WORKER_NOFILE_HARD (1u << 19) /* and as far as the worker may raise it */
 #define WORKER_COUNT_LIMIT_MAX (1u << 30)
-#define WORKER_DATA_BYTES_MIN (UINT64_C(16) << 20)
+#define WORKER_MEMORY_BYTES_MIN (UINT64_C(16) << 20)
 #define WORKER_MEMORY_BYTES_MAX (UINT64_C(1) << 50)
 
 /* What the command line says, item by item. */
 struct confinement_options {
-    struct cli_list nofile, core, data, nproc, user, seccomp, network, reads, writes, connects;
+    struct cli_list nofile, core, data, memory, nproc, user, seccomp, network, reads, writes,
+        connects;
 };
 
 enum core_files {
@@ -50,6 +51,7 @@ struct confinement {
     uint32_t nofile_max;
     uint32_t core; /* enum core_files */
     uint64_t data_bytes_max;
+    uint64_t memory_bytes_max;
     uint32_t nproc_max;
     uint32_t seccomp;      /* enum seccomp_profile */
     uint32_t network;      /* enum network_access */

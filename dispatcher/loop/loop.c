@@ -13,6 +13,7 @@
 
 #include "dispatcher/cli/serve.h"
 #include "dispatcher/loop/put.h"
+#include "dispatcher/workers/worker_memory.h"
 
 #define EVENTS_PER_REAP 256u
 #define REAPS_PER_PASS 16u
@@ -128,6 +129,12 @@ static int listeners_init(struct loop *loop)
     return 0;
 }
 
+static int memory_fail(const char *reason)
+{
+    fprintf(stderr, "millrace: --worker-memory: %s\n", reason);
+    return EXIT_CODE_USAGE;
+}
+
 int loop_init(struct loop *loop, const struct config *config)
 {
     memset(loop, 0, sizeof(*loop));
@@ -136,8 +143,11 @@ int loop_init(struct loop *loop, const struct config *config)
     loop->date_s = -1; /* no time has been written yet */
     log_init(&loop->log, STDERR_FILENO, (enum log_level)config->log_level);
     oom_watch_init(&loop->oom);
-    /* Before there is anything that it should not have: listeners, a ring, clients. */
     spawner_init(&loop->spawner);
+    char reason[CGROUP_REASON_BYTES];
+    if (worker_memory_prepare(loop, reason) < 0)
+        return memory_fail(reason);
+    /* Before there is anything that it should not have: listeners, a ring, clients. */
     int rc = spawner_open(&loop->spawner);
     if (rc < 0) {
         fprintf(stderr, "millrace: the process that starts workers cannot be started: %s\n",
@@ -152,6 +162,8 @@ int loop_init(struct loop *loop, const struct config *config)
                 config->conn_count_max, config->run_count_max);
         return EXIT_CODE_FAILED;
     }
+    if (worker_memory_init(loop, reason) < 0)
+        return memory_fail(reason);
     rc = signals_init(loop);
     if (rc < 0) {
         fprintf(stderr, "millrace: signals cannot be watched: %s\n", strerror(-rc));
@@ -192,6 +204,7 @@ void loop_finish(struct loop *loop)
     for (uint32_t i = 0; loop->workers && i < loop->worker_count; i++) {
         struct worker *worker = &loop->workers[i];
         supervisor_abandon(worker);
+        cgroup_destroy(worker->group);
         free(worker->slots);
         free(worker->free_slots);
         free(worker->outputs);

@@ -118,6 +118,7 @@ struct loop {
     struct history history;
     struct metrics metrics;
     struct oom_watch oom;
+    char group_folder[PATH_MAX]; /* above the control groups of workers; "": none is limited */
 };
 
 /* Everything but the processes. 0 or an exit code, after one line on stderr. */

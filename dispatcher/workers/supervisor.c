@@ -308,6 +308,8 @@ static bool has_ended(const struct worker *worker, siginfo_t *info)
 static void reap(const struct worker *worker)
 {
     kill(-worker->pid, SIGKILL);
+    if (worker->group)
+        cgroup_kill(worker->group); /* also what has left the process group */
     waitid(P_PIDFD, (id_t)worker->pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
 }
 

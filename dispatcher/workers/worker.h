@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "dispatcher/workers/cgroup.h"
 #include "dispatcher/workers/crash.h"
 #include "dispatcher/loop/timer.h"
 #include "dispatcher/workers/worker_end.h"
@@ -67,6 +68,7 @@ struct worker {
     enum worker_end end;       /* likewise: why; or why it is about to */
     bool was_oom;              /* likewise: the kernel killed it for memory */
     bool has_said_why;         /* it does not load or start: FAILED */
+    struct cgroup *group;      /* owned; NULL: its memory has no limit */
     struct segment segment;
     struct ring_tx requests;
     struct ring_rx replies;

@@ -83,15 +83,26 @@ static enum worker_end end_of(const struct worker *worker, const siginfo_t *info
 void worker_end_describe(struct loop *loop, struct worker *worker, const siginfo_t *info,
                          char *text, size_t text_bytes)
 {
-    if (worker->state == WORKER_DYING) {
+    bool is_signal = info->si_code != CLD_EXITED;
+    bool is_kill = is_signal && info->si_status == SIGKILL;
+    /* Looked at whenever a process ends: what was counted is of this one, not of the next. */
+    bool is_over_limit = worker->group && cgroup_has_killed(worker->group) && is_kill;
+    if (worker->state == WORKER_DYING && !is_over_limit) {
         snprintf(text, text_bytes, "the worker process was killed: %s", worker->kill_reason);
         return;
     }
-    bool is_signal = info->si_code != CLD_EXITED;
-    worker->was_oom = is_signal && info->si_status == SIGKILL && oom_watch_look(&loop->oom);
+    /* Those that count for all have those of one worker in them. */
+    worker->was_oom = (is_kill && oom_watch_look(&loop->oom)) || is_over_limit;
     worker->end = end_of(worker, info);
     if (!is_signal) {
         snprintf(text, text_bytes, "the worker process exited with code %d", info->si_status);
+        return;
+    }
+    if (is_over_limit) {
+        snprintf(text, text_bytes,
+                 "the worker process was killed by signal 9 (SIGKILL): it needed more than its "
+                 "limit of %llu MiB of memory",
+                 (unsigned long long)worker->group->bytes_max >> 20);
         return;
     }
     if (worker->was_oom) {

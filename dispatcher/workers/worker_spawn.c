@@ -44,6 +44,8 @@ int worker_command_init(struct worker_command *command, const struct worker_spaw
     argument_add(command, "millrace-worker");
     if (options->confine)
         option_add(command, "--confine", options->confine);
+    if (options->cgroup)
+        option_add(command, "--cgroup", options->cgroup);
     option_add(command, "--parent", command->parent);
     if (options->python_path) {
         argument_add(command, "--");

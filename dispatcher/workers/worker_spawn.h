@@ -26,6 +26,7 @@ struct worker_spawn_options {
     const char *python_path;   /* of the interpreter it becomes; NULL: it stays what it is */
     const char *python_folder; /* of the package millrace_worker; likewise */
     const char *confine;       /* lines of millrace/confine.h; NULL: none */
+    const char *cgroup;        /* folder of the control group it joins; NULL: it stays in ours */
     const char *source;
     const char *name; /* of the pipeline inside the source; NULL: the only one */
     const char *pointer;

@@ -572,3 +572,62 @@ def test_what_cannot_be_allowed_is_said_at_the_start(pipelines):
         assert serve(option, "me/no:v1=/") == f"millrace: serve: {option} me/no:v1=/: no pipeline me/no:v1 is served\n"
     assert serve("--allow-connect", "65536") \
         == "millrace: serve: --allow-connect 65536 is out of range, 1 to 65535\n"
+
+
+# ---- memory ----------------------------------------------------------------------------------------
+
+@pytest.fixture
+def limited(start, confined):
+    """A server whose group may be divided: as it is started here, or in a scope of its own."""
+    if not has_python:
+        pytest.skip("the extension was not built: python3-dev is missing")
+    options = ["--worker-memory", "me/code:v1=150m"]
+    reasons = []
+    for command in ([], ["systemd-run", "--scope", "--quiet", "-p", "Delegate=yes"]):
+        if command and not os.path.isdir("/run/systemd/system"):
+            continue
+        server = start(f"me/code:v1={CODE}:graph", options=[*options, "--python", sys.executable], command=command,
+                       wait=False)
+        try:
+            return server.wait_ready()
+        except AssertionError:
+            reasons += [line for line in server.log if "control group" in line]
+            assert server.wait_exit() == 2 and reasons, server.log
+    return pytest.skip(reasons[0])
+
+
+@unless_sanitized
+def test_a_worker_that_needs_more_memory_than_its_limit_is_killed_and_replaced(limited):
+    def code(text):
+        return wire.check_line(limited.run("me/code:v1", text).body)
+
+    group = wire.output_of(code("answer = open('/proc/self/cgroup').read()"))
+    assert re.search(r"^0::.*/millrace-\d+-0-0$", group, re.MULTILINE)
+    assert wire.output_of(code("answer = len(bytearray(60 << 20))")) == str(60 << 20)
+    for greedy in ("bytearray(400 << 20)",
+                   "import subprocess, sys; subprocess.run([sys.executable, '-c', 'bytearray(400 << 20)'])"):
+        mark = limited.log_mark()
+        error = code(greedy)["error"]
+        assert error["type"] == "oom"
+        assert error["message"].endswith("(SIGKILL): it needed more than its limit of 150 MiB of memory")
+        limited.wait_log("worker_ready", mark)
+    # One that was killed otherwise was not over the limit; and takes all it started with it.
+    daemon = int(wire.output_of(code("import subprocess; answer = subprocess.Popen(['sleep', '100'], "
+                                     "start_new_session=True).pid")))
+    worker, = [worker["pid"] for worker in limited.workers("me/code:v1")]
+    mark = limited.log_mark()
+    os.kill(worker, signal.SIGKILL)
+    assert "limit" not in limited.wait_log("worker_exit.*", mark)[0]
+    wait_until(lambda: not process_exists(daemon), what="the end of what the worker started")
+
+
+def test_a_server_whose_group_cannot_be_divided_does_not_start(pipelines):
+    """One that has other processes, or that cannot limit memory: this test's own is such a one."""
+    try:
+        result = subprocess.run([MILLRACE, "serve", f"me/limit:v1={pipelines('confined')}:limit", "--listen",
+                                 "127.0.0.1:0", "--worker-memory", "1g"], capture_output=True, text=True, check=False,
+                                timeout=5)
+    except subprocess.TimeoutExpired:
+        pytest.skip("the group of the tests can be divided")
+    assert result.returncode == 2
+    assert re.match(r"millrace: --worker-memory: .*(control group .*Delegate=|not mounted)", result.stderr)

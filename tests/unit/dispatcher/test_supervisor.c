@@ -426,6 +426,56 @@ static void every_end_is_counted_under_its_cause(void **state)
                      (unsigned)expected[i]);
 }
 
+/* What the kernel counts in the folder of the worker's control group. */
+static void kill_count_write(const struct cgroup *group, unsigned count)
+{
+    FILE *file = fopen(group->kills.path, "w");
+    assert_non_null(file);
+    fprintf(file, "low 0\noom_kill %u\n", count);
+    fclose(file);
+}
+
+static void expect_failure(const char *why)
+{
+    if (!strstr(stage.loop->pipelines[0].failure, why))
+        fail_msg("failed, but for \"%s\"", stage.loop->pipelines[0].failure);
+}
+
+static void a_worker_over_its_limit_of_memory_is_told_from_others(void **state)
+{
+    (void)state;
+    struct cgroup *group = calloc(1, sizeof(*group));
+    assert_non_null(group);
+    group->bytes_max = 5u << 20;
+    snprintf(group->kills.path, sizeof(group->kills.path), "/tmp/test_supervisor.%d", getpid());
+    worker()->group = group; /* the loop's now */
+    const uint64_t *counts = stage.loop->pipelines[0].tally.restarts;
+    kill_count_write(group, 1);
+    stage_exit(0, CLD_KILLED, SIGKILL);
+    stage_settle();
+    expect_failure("(SIGKILL): it needed more than its limit of 5 MiB of memory");
+    assert_int_equal(counts[WORKER_END_OOM], 1);
+    /* What the kernel has killed is not to blame for what we did about it. */
+    stage_later(WORKER_BACKOFF_MS_MAX);
+    kill_count_write(group, 3);
+    stage_message(0, MESSAGE_KIND_COUNT, NULL, 0);
+    stage_pass();
+    stage_exit(0, CLD_KILLED, SIGKILL);
+    stage_settle();
+    assert_int_equal(counts[WORKER_END_OOM], 2);
+    /* A process it had started was over the limit, not the worker; nor is the next one. */
+    stage_later(WORKER_BACKOFF_MS_MAX);
+    kill_count_write(group, 4);
+    stage_exit(0, CLD_EXITED, 3);
+    stage_settle();
+    stage_later(WORKER_BACKOFF_MS_MAX);
+    stage_exit(0, CLD_KILLED, SIGKILL);
+    stage_settle();
+    assert_int_equal(counts[WORKER_END_OOM], 2);
+    assert_int_equal(counts[WORKER_END_CRASHED], 1);
+    unlink(group->kills.path);
+}
+
 static void every_end_has_a_name_of_its_own(void **state)
 {
     (void)state;
@@ -525,6 +575,7 @@ int main(void)
         READY_TEST(a_worker_that_leaves_its_runs_behind_did_not_retire),
         READY_TEST(a_worker_that_crashes_while_it_retires_is_counted_and_has_a_pause),
         READY_TEST(every_end_is_counted_under_its_cause),
+        READY_TEST(a_worker_over_its_limit_of_memory_is_told_from_others),
         cmocka_unit_test(every_end_has_a_name_of_its_own),
         READY_TEST(a_stopping_server_lets_runs_finish_and_then_asks_the_worker_to_go),
         READY_TEST(a_run_that_is_left_when_the_time_to_stop_is_over_is_told_so),
