@@ -67,6 +67,8 @@ def canned():
 
     yield start
     for one in servers:
+        # A thread in accept() would wait on, and hold the number of a descriptor for it.
+        one.listener.shutdown(socket.SHUT_RDWR)
         one.listener.close()
 
 
