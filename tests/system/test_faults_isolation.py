@@ -3,7 +3,6 @@
 
 import ctypes
 import os
-import re
 import signal
 
 import pytest
@@ -95,7 +94,7 @@ def test_a_killed_server_can_be_started_again_on_its_port_at_once(start):
         os.kill(server.process.pid, signal.SIGKILL)
         assert server.wait_exit() == -signal.SIGKILL
         successor = start(example("numbers.so"), options=["--listen", f"127.0.0.1:{port}"])
-        assert re.search(rf"address=\S+:{successor.port}", "\n".join(successor.log))
+        successor.wait_log(rf" listening address=\S+:{successor.port}\b")
         with wire.Connection(port) as connection:
             lines = wire.Stream(connection, wire.run_body("local/numbers:v1", [3, "x", 0])).all()
     assert [wire.output_of(line)["i"] for line in lines] == [0, 1, 2]
