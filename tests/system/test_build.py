@@ -76,7 +76,7 @@ BAD_SOURCES = [
     ("layers", "shm/ring.c", '#include "dispatcher/loop/log.h"\n', 'shm/ring.c:1: "dispatcher/loop/log.h"'),
     ("layers", "worker/loop.c", '#include "dispatcher/loop/log.h"\n', "worker/loop.c:1:"),
     ("layers", "dispatcher/http/conn.c", '\n#include "worker/loop.h"\n', "dispatcher/http/conn.c:2:"),
-    ("layers", "dispatcher/http/conn.c", "#include <liburing.h>\n", "wrapped by dispatcher/uring"),
+    ("layers", "dispatcher/http/conn.c", "#include <liburing.h>\n", "wrapped by dispatcher/loop/uring"),
     ("layers", "docs/examples/x.c", '#include "shm/ring.h"\n', "docs/examples/x.c:1:"),
     ("lengths", "shm/ring.c", "int f(void)\n{\n" + "    f();\n" * 79 + "}\n", "function has 81 lines"),
     ("lengths", "shm/ring.c", "\n" * 601, "file has 601 lines"),
