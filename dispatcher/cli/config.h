@@ -32,9 +32,9 @@
 #define OUTPUT_BYTES_DEFAULT (UINT64_C(512) * 1024 * 1024)
 #define STOP_TIMEOUT_MS 30000u
 
-/* Descriptors that are not connections: of each worker (segment, doorbells, socket, pidfd, pipes, and
- * the pipes of the process before), and of the process (io_uring, listeners, signals, the spawner's
- * socket, files opened in passing). */
+/* Descriptors that are not connections: of each worker (segment, doorbells, socket, pidfd, pipes,
+ * and the pipes of the process before), and of the process (io_uring, listeners, signals, the
+ * spawner's socket, files opened in passing). */
 #define FD_COUNT_PER_WORKER 10u
 #define FD_COUNT_RESERVED 64u
 
