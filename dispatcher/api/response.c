@@ -181,6 +181,8 @@ void response_stream_head(struct loop *loop, struct conn *conn, const char *cont
     if (conn->request.minor == 1)
         PUT(&head, "Transfer-Encoding: chunked\r\n"
                    "Trailer: Millrace-Run-State, Millrace-Run-Lines\r\n");
+    else
+        conn_unframed(conn);
     PUT(&head, "\r\n");
     append(loop, conn, text, (size_t)(head.at - text));
 }

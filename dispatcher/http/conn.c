@@ -79,6 +79,11 @@ void conn_open(struct loop *loop, int fd)
     conn->recv_queued = true;
 }
 
+static struct uring_ref ref_of(const struct conn *conn, enum uring_op op)
+{
+    return (struct uring_ref){op, conn->index, conn->generation};
+}
+
 void conn_enter(struct loop *loop, struct conn *conn, enum conn_state state)
 {
     conn->state = state;
@@ -186,7 +191,7 @@ void conn_detach_run(struct conn *conn)
 
 static void conn_free(struct loop *loop, struct conn *conn)
 {
-    if (conn->recv_queued || conn->send_queued || conn->is_dirty)
+    if (conn->recv_queued || conn->send_queued || conn->gone_queued || conn->is_dirty)
         return;
     out_clear(&loop->out, &conn->out);
     timer_clear(&loop->timers, &conn->timer);
@@ -214,11 +219,30 @@ void conn_close(struct loop *loop, struct conn *conn)
         conn_detach_run(conn);
         run_client_gone(loop, run);
     }
-    /* Both operations come back soon after. */
-    shutdown(conn->fd, SHUT_RDWR);
+    /* All operations come back soon after. A FIN would look like the end of an unframed response.
+     */
+    if (!conn->is_unframed)
+        shutdown(conn->fd, SHUT_RDWR);
+    else if (conn->send_queued)
+        uring_cancel(loop->uring, ref_of(conn, URING_SEND));
     if (conn->recv_queued)
-        uring_cancel(loop->uring, (struct uring_ref){URING_RECV, conn->index, conn->generation});
+        uring_cancel(loop->uring, ref_of(conn, URING_RECV));
+    if (conn->gone_queued)
+        uring_cancel(loop->uring, ref_of(conn, URING_GONE));
     conn_mark_dirty(loop, conn);
+}
+
+/* With this, close() sends RST in place of FIN. */
+static void resets_at_close(const struct conn *conn, bool does)
+{
+    struct linger linger = {.l_onoff = does, .l_linger = 0};
+    setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
+}
+
+void conn_unframed(struct conn *conn)
+{
+    conn->is_unframed = true;
+    resets_at_close(conn, true);
 }
 
 /* Everything but a connection that is still being answered waits for bytes: for the rest of a head
@@ -228,10 +252,11 @@ static void recv_resume(struct loop *loop, struct conn *conn)
     if (!conn->recv_paused || conn->state == CONN_RESPONDING || conn->state == CONN_CLOSING)
         return;
     conn->recv_paused = false;
+    if (conn->gone_queued)
+        uring_cancel(loop->uring, ref_of(conn, URING_GONE));
     if (conn->recv_queued)
         return; /* its end is on the way, and then it is queued again */
-    uring_recv(loop->uring, conn->fd,
-               (struct uring_ref){URING_RECV, conn->index, conn->generation});
+    uring_recv(loop->uring, conn->fd, ref_of(conn, URING_RECV));
     conn->recv_queued = true;
 }
 
@@ -240,7 +265,10 @@ static void conn_next(struct loop *loop, struct conn *conn)
 {
     conn->response_done = false;
     mr_assert(!conn->has_run);
-    if (conn->client_eof) {
+    if (conn->is_unframed)
+        resets_at_close(conn, false);
+    conn->is_unframed = false;
+    if (conn->client_eof && !conn->request.keep_alive) {
         conn_close(loop, conn);
     } else if (!conn->request.keep_alive) {
         shutdown(conn->fd, SHUT_WR);
@@ -249,6 +277,8 @@ static void conn_next(struct loop *loop, struct conn *conn)
         conn_enter(loop, conn, CONN_IDLE);
         if (conn->input_count > 0)
             conn_input_process(loop, conn, NULL, 0);
+        if (conn->client_eof)
+            conn_input_end(loop, conn);
     }
     recv_resume(loop, conn);
 }

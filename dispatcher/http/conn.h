@@ -2,8 +2,8 @@
 /*
  * conn.h - one TCP client: bytes in become requests, responses become bytes out.
  *
- * One request at a time; what a client pipelines waits in `input`. One receive (multishot) and one
- * send are with the kernel at most; a connection is freed only after both came back.
+ * One request at a time; what a client pipelines waits in `input`. One receive (multishot), one
+ * send and one poll are with the kernel at most; a connection is freed only after all came back.
  */
 #ifndef DISPATCHER_CONN_H
 #define DISPATCHER_CONN_H
@@ -60,9 +60,11 @@ struct conn {
     uint32_t client_index; /* in loop->clients, or CLIENT_NONE */
     bool recv_queued;      /* with the kernel */
     bool send_queued;   /* with the kernel, and so are `message`, `vectors` and the lent blocks */
+    bool gone_queued;   /* with the kernel: it watches whether the client goes */
     bool recv_paused;   /* the client sends more than may wait */
     bool input_lost;    /* there was no memory for a request: what follows it is thrown away */
-    bool client_eof;    /* it half-closed and --keep-half-closed lets it */
+    bool client_eof;    /* it sends no more; what it has sent is still answered */
+    bool is_unframed;   /* nothing but the end of the connection ends the response */
     bool is_dirty;      /* on the loop's list of connections to flush */
     bool is_doomed;     /* to be closed at the end of the pass */
     bool response_done; /* everything of the response is in `out` */
@@ -95,6 +97,7 @@ void conn_open(struct loop *loop, int fd);
 /* Completions. */
 void conn_on_recv(struct loop *loop, const struct uring_event *event);
 void conn_on_send(struct loop *loop, const struct uring_event *event);
+void conn_on_gone(struct loop *loop, const struct uring_event *event);
 void conn_on_timer(struct loop *loop, struct conn *conn);
 
 /* Has something to send; it leaves at the end of the pass. */
@@ -102,6 +105,10 @@ void conn_mark_dirty(struct loop *loop, struct conn *conn);
 
 /* The end of the pass: hands what waits to the kernel, or closes what is doomed. */
 void conn_flush(struct loop *loop, struct conn *conn);
+
+/* The response being made has no framing, so its end must be told from a cut in another way: until
+ * it is complete, whatever ends the connection resets it, also the death of this process. */
+void conn_unframed(struct conn *conn);
 
 /* The response is complete in `out`; the next request follows when it has been sent. */
 void conn_response_done(struct loop *loop, struct conn *conn);
@@ -122,6 +129,10 @@ void conn_detach_run(struct conn *conn);
 
 /* conn_input.c: understands what has arrived, as far as the present state allows. */
 void conn_input_process(struct loop *loop, struct conn *conn, const char *bytes, size_t count);
+
+/* The client sends no more: what it has sent is answered, and nothing that would take long is
+ * begun. */
+void conn_input_end(struct loop *loop, struct conn *conn);
 
 /* Gives back what waits of the connection's input. */
 void conn_input_finish(struct loop *loop, struct conn *conn);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* conn_input.c - the receiving side of a connection: bytes become requests. */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -128,6 +129,8 @@ static size_t body_step(struct loop *loop, struct conn *conn, const char *bytes,
         used += consumed;
         conn->body_bytes += consumed;
         if (rc == HTTP_BODY_COMPLETE) {
+            if (conn->client_eof && used == count)
+                conn->request.keep_alive = false; /* it is the last one */
             dispatch(loop, conn,
                      direct.bytes ? direct
                                   : (struct http_text){conn->payload, conn->payload_count});
@@ -245,14 +248,52 @@ void conn_input_process(struct loop *loop, struct conn *conn, const char *bytes,
     input_keep(loop, conn, bytes, count);
 }
 
-static void client_eof(struct loop *loop, struct conn *conn)
+/* A run whose client sends no more looks like one whose client has left. */
+static bool is_left(const struct loop *loop, const struct conn *conn)
 {
-    if (conn->state == CONN_RESPONDING && (conn->response_done || loop->config->keep_half_closed)) {
-        conn->client_eof = true;
-        conn->request.keep_alive = false;
+    return conn->state != CONN_RESPONDING ||
+           (!conn->response_done && !loop->config->keep_half_closed);
+}
+
+void conn_input_end(struct loop *loop, struct conn *conn)
+{
+    if (is_left(loop, conn)) {
+        conn_close(loop, conn);
         return;
     }
-    conn_close(loop, conn);
+    conn->client_eof = true;
+    if (conn->input_count == 0)
+        conn->request.keep_alive = false;
+}
+
+/* While nothing is received, the end of the connection would be seen by a send that fails, and of a
+ * run that says nothing not at all. */
+static void recv_pause(struct loop *loop, struct conn *conn)
+{
+    struct uring_ref recv = {URING_RECV, conn->index, conn->generation};
+    struct uring_ref gone = {URING_GONE, conn->index, conn->generation};
+    conn->recv_paused = true;
+    if (conn->recv_queued)
+        uring_cancel(loop->uring, recv);
+    if (!conn->gone_queued)
+        uring_poll_gone(loop->uring, conn->fd, gone);
+    conn->gone_queued = true;
+}
+
+void conn_on_gone(struct loop *loop, const struct uring_event *event)
+{
+    struct conn *conn = loop_conn(loop, event->ref);
+    if (!conn)
+        return;
+    conn->gone_queued = false;
+    if (conn->state == CONN_CLOSING)
+        conn_mark_dirty(loop, conn); /* to be freed at the end of the pass */
+    else if (!conn->recv_paused)
+        return; /* what is received says it, in its turn */
+    else if (event->result < 0)
+        recv_pause(loop, conn); /* it was cancelled, and is wanted again */
+    else if (event->result & (POLLHUP | POLLERR) || is_left(loop, conn))
+        conn_close(loop, conn);
 }
 
 static void recv_again(struct loop *loop, struct conn *conn)
@@ -284,16 +325,12 @@ void conn_on_recv(struct loop *loop, const struct uring_event *event)
         return;
     }
     if (event->result == 0)
-        client_eof(loop, conn);
+        conn_input_end(loop, conn);
     else if (event->result < 0 && event->result != -ENOBUFS && event->result != -ECANCELED &&
              event->result != -EINTR && event->result != -EAGAIN)
         conn_close(loop, conn);
     else if (conn->state == CONN_RESPONDING && !conn->recv_paused &&
-             (conn->input_count > INPUT_BYTES_MAX || conn->input_lost)) {
-        conn->recv_paused = true;
-        if (conn->recv_queued)
-            uring_cancel(loop->uring,
-                         (struct uring_ref){URING_RECV, conn->index, conn->generation});
-    }
+             (conn->input_count > INPUT_BYTES_MAX || conn->input_lost))
+        recv_pause(loop, conn);
     recv_again(loop, conn);
 }

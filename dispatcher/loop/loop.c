@@ -360,6 +360,9 @@ static void on_event(struct loop *loop, const struct uring_event *event)
     case URING_SEND:
         conn_on_send(loop, event);
         break;
+    case URING_GONE:
+        conn_on_gone(loop, event);
+        break;
     case URING_BELL: {
         struct worker *worker = loop_worker(loop, event->ref);
         if (worker && !event->more && worker->state != WORKER_EMPTY)

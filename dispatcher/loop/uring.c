@@ -208,6 +208,12 @@ void uring_poll(struct uring *uring, int fd, struct uring_ref ref)
     io_uring_prep_poll_multishot(sqe, fd, POLLIN);
 }
 
+void uring_poll_gone(struct uring *uring, int fd, struct uring_ref ref)
+{
+    struct io_uring_sqe *sqe = sqe_get(uring, ref);
+    io_uring_prep_poll_add(sqe, fd, POLLRDHUP);
+}
+
 void uring_read(struct uring *uring, int fd, void *bytes, uint32_t count, struct uring_ref ref)
 {
     struct io_uring_sqe *sqe = sqe_get(uring, ref);

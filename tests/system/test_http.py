@@ -160,6 +160,34 @@ def test_http_1_0_can_ask_for_a_line_that_proves_completeness(connection):
     assert (lines[-1]["state"], lines[-1]["lines"]) == ("completed", 2)
 
 
+def read_to_reset(connection):
+    """All that comes, and then it must be a reset: a FIN is the end of a complete stream."""
+    with pytest.raises(wire.Closed, match="reset"):
+        while True:
+            connection.receive()
+    return connection.buffer
+
+
+def test_http_1_0_sees_that_a_stream_was_cut(start):
+    server = start(example("numbers.so"), options=["--stall-timeout", "300ms"])
+    mark = server.log_mark()
+    with server.connect(receive_buffer_bytes=4096) as connection:
+        connection.send(post(wire.run_body(NUMBERS, [1_000_000, "x" * 200, 0]), version="1.0"))
+        server.wait_log(" client_stalled ", mark)
+        assert numbers_of(read_to_reset(connection).split(b"\r\n\r\n", 1)[1].rsplit(b"\n", 1)[0])[:2] == [0, 1]
+
+
+def test_http_1_0_sees_that_the_server_was_killed(start):
+    server = start(example("numbers.so"))
+    with server.connect() as connection:
+        connection.send(post(wire.run_body(NUMBERS, [1_000_000, "x", 10]), version="1.0"))
+        connection.response_head()
+        connection.receive()
+        server.process.kill()
+        read_to_reset(connection)
+    server.wait_exit()
+
+
 def test_http_1_0_closes_unless_it_asks_to_be_kept(connection):
     connection.send(get(version="1.0", fields="Connection: keep-alive\r\n"))
     response = connection.response()
@@ -590,6 +618,27 @@ def test_a_client_that_half_closes_is_served_to_its_end_only_where_that_is_confi
         assert numbers_of(response.body) == list(range(10))
         assert dict(response.trailers)["Millrace-Run-State"] == "completed"
         assert connection.is_closed()
+
+
+def test_what_was_asked_before_a_half_close_is_answered(server):
+    with server.connect() as connection:
+        connection.send(get() * 3)
+        connection.socket.shutdown(socket.SHUT_WR)
+        assert [connection.response().body for _ in range(3)] == [b"ok\n"] * 3
+        assert connection.is_closed()
+
+
+def test_a_client_that_leaves_is_noticed_also_when_nothing_of_it_is_received(start):
+    """It has sent so much ahead that receiving is paused, and its run says nothing."""
+    server = start(example("misbehave.so"), options=["--keepalive", "0", "--cancel-grace", "100ms"])
+    with server.connect() as connection:
+        connection.send(post(wire.run_body("local/misbehave:v1", ["hang", 1, None])))
+        response = connection.response_head()
+        run_id = wire.check_line(next(connection.body_pieces(response)).split(b"\n")[0])["id"]
+        # Above what may wait, and below what the kernel's buffers hold: or its FIN would wait, too.
+        connection.send(b"x" * 90_000)
+        assert [server.get("/livez").status for _ in range(2)] == [200, 200]  # by then it has all that
+    wait_until(lambda: server.get(f"/v4/runs/{run_id}").json()["state"] == "failed")
 
 
 def test_a_client_that_half_closes_cancels_its_run(server):

@@ -176,7 +176,9 @@ class Connection:
                 yield data
             try:
                 self.receive()
-            except Closed:
+            except Closed as closed:
+                if str(closed) != "end of file":
+                    raise
                 return
 
     def response(self, method="GET"):

@@ -50,7 +50,7 @@ struct stage_options {
 
 /* One client: what the kernel holds for its connection, and what has reached it. */
 struct stage_client {
-    struct uring_ref recv, send; /* generation 0: none is queued */
+    struct uring_ref recv, send, gone; /* generation 0: none is queued */
     const struct msghdr *message;
     char *bytes; /* owned */
     size_t count, room;
@@ -112,6 +112,10 @@ static inline struct uring_ref *stage_place(struct uring_ref ref)
     switch (ref.op) {
     case URING_RECV:
         return &stage.clients[ref.index].recv;
+    case URING_SEND:
+        return &stage.clients[ref.index].send;
+    case URING_GONE:
+        return &stage.clients[ref.index].gone;
     case URING_PIDFD:
         return &stage.workers[ref.index].on_pidfd;
     case URING_SOCKET:
@@ -125,7 +129,6 @@ static inline struct uring_ref *stage_place(struct uring_ref ref)
     case URING_NONE:
     case URING_ACCEPT:
     case URING_SPAWNER_PIDFD:
-    case URING_SEND:
     case URING_LOG:
     case URING_SIGNAL:
     case URING_CANCEL:
@@ -186,6 +189,13 @@ void uring_poll(struct uring *uring, int fd, struct uring_ref ref)
     *stage_place(ref) = ref;
     if (ref.op == URING_SOCKET)
         stage.workers[ref.index].poll_count++;
+}
+
+void uring_poll_gone(struct uring *uring, int fd, struct uring_ref ref)
+{
+    (void)uring, (void)fd;
+    mr_assert(stage_place(ref)->op == URING_NONE);
+    *stage_place(ref) = ref;
 }
 
 void uring_read(struct uring *uring, int fd, void *bytes, uint32_t count, struct uring_ref ref)
