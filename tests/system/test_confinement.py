@@ -37,6 +37,8 @@ class Confined:
         words = [f"me/{name}:v1={source}:{name}" for name in NAMES]
         if has_python:
             words.append(f"me/code:v1={code}:graph")
+        # Folders in it may be read by every worker.
+        more = {"environment": {"PYTHONPATH": ""}, **more}
         self.server = start(*words, options=["--python", sys.executable, *options], **more)
 
     def ask(self, name, *values):
