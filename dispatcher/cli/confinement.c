@@ -263,3 +263,34 @@ int confinement_write(const struct config *config, const struct pipeline_config 
         *text = lines;
     return rc;
 }
+
+/* ---- what is said about it ----------------------------------------------------------------- */
+
+static const char *access_text(const struct cli_list *list, const char *pointer)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (confinement_value(list->items[i], pointer))
+            return "restricted";
+    return "all";
+}
+
+void confinement_log(const struct config *config, struct log *log)
+{
+    const struct confinement_options *options = &config->confinement;
+    if (worker_access_version() < WORKER_ACCESS_VERSION_MIN)
+        log_line(log, LEVEL_WARNING, "isolation_missing",
+                 "reason=\"this kernel has no Landlock: workers can look into each other\"");
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        const struct confinement *confinement = &config->pipelines[i].confinement;
+        const char *pointer = config->pipelines[i].pointer;
+        bool has_none = confinement->seccomp == SECCOMP_DEFAULT && !has_filters();
+        log_line(log, LEVEL_INFO, "confined",
+                 "pipeline=%s seccomp=%s network=%s read=%s write=%s connect=%s user=%s "
+                 "memory_mib=%llu",
+                 pointer, has_none ? "none" : seccomp_words[confinement->seccomp],
+                 network_words[confinement->network], access_text(&options->reads, pointer),
+                 access_text(&options->writes, pointer), access_text(&options->connects, pointer),
+                 confinement->user_text ? confinement->user_text : "-",
+                 (unsigned long long)confinement->memory_bytes_max >> 20);
+    }
+}

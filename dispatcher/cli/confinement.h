@@ -14,6 +14,7 @@
 #include "millrace/check.h"
 
 struct config;
+struct log;
 struct pipeline_config;
 
 #define CONFINEMENT_REASON_BYTES 1024u
@@ -70,5 +71,8 @@ int confinement_parse(struct config *config, char reason[CONFINEMENT_REASON_BYTE
  * -EINVAL with one line in `reason`: this machine, or this process, cannot do it. */
 int confinement_write(const struct config *config, const struct pipeline_config *pipeline,
                       char **text, char reason[CONFINEMENT_REASON_BYTES]) MUST_USE;
+
+/* Logs what is in force, and what this kernel lacks that would be. */
+void confinement_log(const struct config *config, struct log *log);
 
 #endif

@@ -22,6 +22,7 @@ int serve(const struct config *config)
     if (code == EXIT_CODE_OK) {
         log_line(&loop->log, LEVEL_INFO, "listening", "address=%s io_uring=%s",
                  loop->listeners[0].name, uring_features(loop->uring));
+        confinement_log(config, &loop->log);
         loop_run(loop);
         code = loop->exit_code;
         log_line(&loop->log, LEVEL_INFO, "stopped", "code=%d", code);

@@ -27,13 +27,12 @@ struct access_kind {
 enum { ACCESS_READ = 0, ACCESS_WRITE, ACCESS_CONNECT, ACCESS_COUNT };
 
 static const struct access_kind kinds[ACCESS_COUNT] = {
-    [ACCESS_READ] = {"allow-read", "reading", "read", 2, "5.19", true},
+    [ACCESS_READ] = {"allow-read", "reading", "read", WORKER_ACCESS_VERSION_MIN, "5.19", true},
     [ACCESS_WRITE] = {"allow-write", "writing", "write", 3, "6.2", true},
     [ACCESS_CONNECT] = {"allow-connect", "connecting", "connect", 4, "6.7", false},
 };
 
-/* 0: there is none. */
-static long landlock_version(void)
+long worker_access_version(void)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     return version == -1 ? 0 : version;
@@ -60,9 +59,9 @@ static int items_print(const struct access_kind *kind, const struct cli_list *li
         const char *value = confinement_value(list->items[i], pointer);
         if (!value)
             continue;
-        if (landlock_version() < kind->version)
+        if (worker_access_version() < kind->version)
             return refuse("--%s needs Landlock version %ld (Linux %s), this kernel has %ld",
-                          kind->option, kind->version, kind->kernel, landlock_version());
+                          kind->option, kind->version, kind->kernel, worker_access_version());
         if (!is_restricted)
             text_print(file, "restrict", kind->restricts);
         is_restricted = true;

@@ -15,6 +15,10 @@ struct config;
 struct confinement_options;
 struct pipeline_config;
 
+/* The version of this kernel's Landlock, 0 for none; from that one on it keeps workers apart. */
+#define WORKER_ACCESS_VERSION_MIN 2
+long worker_access_version(void);
+
 /* Writes lines of millrace/confine.h: what the options allow to this pipeline, and what it needs to
  * be loaded. 0, or -EINVAL with one line in `reason`: a path is not there, or the kernel cannot. */
 int worker_access_print(const struct config *config, const struct pipeline_config *pipeline,

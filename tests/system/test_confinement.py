@@ -230,6 +230,20 @@ def test_a_worker_of_another_user_still_dies_with_the_server(as_nobody, kind):
                               " answer = number.value") == str(int(signal.SIGKILL))
 
 
+@needs_root
+@needs_python
+def test_a_user_has_no_more_threads_than_were_said(start, public):
+    server = start(f"me/code:v1={public}/confined.py:graph",
+                   options=["--worker-user", "4321:4321", "--worker-nproc", "8", "--python", sys.executable],
+                   environment={"PYTHONPATH": os.path.join(public, "python")})
+    result = server.run("me/code:v1", "import threading; stop = threading.Event(); count = 1\n"
+                        "try:\n"
+                        "    for count in range(1, 20): threading.Thread(target=stop.wait).start()\n"
+                        "except RuntimeError: answer = count\n"
+                        "finally: stop.set()\n")
+    assert wire.output_of(wire.check_line(result.body)) == "8"
+
+
 def test_a_worker_that_cannot_become_its_user_does_not_run(start, pipelines):
     """In a namespace of users that has root alone."""
     if subprocess.run(["unshare", "--map-root-user", "true"], check=False).returncode != 0:
@@ -560,6 +574,15 @@ def test_a_worker_connects_to_the_allowed_ports_only(confined):
         assert server.code("import socket; socket.socket().bind(('127.0.0.1', 0))") == "EACCES"
         assert server.code(ORDINARY["local_sockets"]) == "ok"
         assert server.code("import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b'', ('127.0.0.1', 9))") == "ok"
+
+
+def test_the_log_says_what_workers_are_denied(confined, tree):
+    server = confined("--seccomp", "me/call:v1=strict", "--network", "me/file:v1=none", "--allow-read",
+                      f"me/file:v1={tree}", **NO_LEAK_CHECK).server
+    usual = "write=all connect=all user=- memory_mib=0"
+    server.wait_log(f" info confined pipeline=me/call:v1 seccomp=strict network=all read=all {usual}$")
+    server.wait_log(f" info confined pipeline=me/file:v1 seccomp=default network=none read=restricted {usual}$")
+    assert bool(server.log_since(0, " warning isolation_missing ")) == (landlock_version() < 2)
 
 
 def test_what_cannot_be_allowed_is_said_at_the_start(pipelines):
