@@ -16,7 +16,9 @@ int out_pool_init(struct out_pool *pool, uint64_t bytes_max)
     *pool = (struct out_pool){.block_count_max = slab_count_max * OUT_SLAB_BLOCK_COUNT};
     pool->kept_back_count = pool->block_count_max / OUT_KEPT_BACK_SHARE;
     pool->slabs = calloc(slab_count_max + 1, sizeof(*pool->slabs));
-    return pool->slabs ? 0 : -ENOMEM;
+    /* The first line of each stream is made in one, also when memory is short by then. */
+    pool->open = extent_take(&pool->extents, 0);
+    return pool->slabs && pool->open ? 0 : -ENOMEM;
 }
 
 void out_pool_finish(struct out_pool *pool)
