@@ -30,13 +30,17 @@ static void pipeline_format(struct loop *loop, struct text *text, const struct p
     } else {
         text_add(text, "null");
     }
+    const char *separator = "";
     text_add(text, ",\"queued\":%u,\"workers\":[", pipeline->queue_count);
     for (uint32_t i = 0; i < pipeline->worker_count; i++) {
         const struct worker *worker = &loop->workers[pipeline->worker_first + i];
+        if (worker->state == WORKER_SPARE)
+            continue;
         text_add(text,
                  "%s{\"index\":%u,\"pid\":%d,\"state\":\"%s\",\"active\":%u,\"restarts\":%llu}",
-                 i > 0 ? "," : "", i, (int)worker->pid, worker_state_name(worker->state),
+                 separator, worker->number, (int)worker->pid, worker_state_name(worker->state),
                  worker->active_count, (unsigned long long)worker->restart_count);
+        separator = ",";
     }
     text_add(text, "]");
     if (pipeline->is_known) {

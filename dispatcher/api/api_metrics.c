@@ -194,6 +194,9 @@ static void ring_fills(const struct loop *loop, struct exposition *out)
     for (uint32_t i = 0; i < loop->worker_count; i++) {
         const struct worker *worker = &loop->workers[i];
         char number[16];
+        /* Of two that have one number, the one that serves. */
+        if (worker->state == WORKER_SPARE || worker->predecessor != WORKER_NONE)
+            continue;
         snprintf(number, sizeof(number), "%u", worker->number);
         sample_of(out, &loop->pipelines[worker->pipeline_index], "worker", number,
                   worker->ring_used_bytes);

@@ -115,6 +115,10 @@ static const struct cli_option options[] = {
     {"recycle-memory", NULL, CLI_SIZE, MEMBER(config.recycle_bytes), .min = 0,
      .max = UINT64_C(1) << 50,
      .help = "replace a worker that is larger than this after a run, 0 for never"},
+    {"recycle-overlap", NULL, CLI_FLAG, MEMBER(config.recycle_overlap),
+     .help =
+         "start a worker's successor before it stops, where its device and memory hold both; not "
+         "after an error of its device"},
     {"start-timeout", NULL, CLI_DURATION, MEMBER(config.start_timeout_ms), .min = 100,
      .max = DAY_MS, .help = "a worker is ready in this time, or it is killed"},
     {"pipeline-error-status", "STATUS", CLI_CHOICE, MEMBER(error_status), .choices = error_statuses,
@@ -258,6 +262,12 @@ static int usage_fill(struct serve_values *values, const struct cli_words *words
     if (config->python_threads && python_count_of(config) == 0) {
         snprintf(reason, sizeof(reason),
                  "--python-threads is for Python pipelines, and none is served");
+        return fail(-EINVAL, reason);
+    }
+    if (config->recycle_overlap && config->recycle_run_count == 0 && config->recycle_bytes == 0) {
+        snprintf(reason, sizeof(reason),
+                 "--recycle-overlap says how workers are replaced; --recycle-runs or "
+                 "--recycle-memory says when, and neither is there");
         return fail(-EINVAL, reason);
     }
     for (uint32_t i = 0; i < values->listen.count; i++) {

@@ -26,6 +26,11 @@ static int pipeline_set_pointer(struct pipeline_config *out, const char *text, s
 static int auth_check(const struct config *config, char reason[CONFIG_REASON_BYTES]);
 static int runs_derive(struct config *config, char reason[CONFIG_REASON_BYTES]);
 static int input_check(const struct config *config, char reason[CONFIG_REASON_BYTES]);
+uint32_t config_place_count(const struct config *config)
+{
+    return config->worker_count + config->recycle_overlap;
+}
+
 static int conns_derive(struct config *config, uint64_t fd_count_max,
                         char reason[CONFIG_REASON_BYTES]);
 
@@ -460,7 +465,7 @@ static int input_check(const struct config *config, char reason[CONFIG_REASON_BY
 static int conns_derive(struct config *config, uint64_t fd_count_max,
                         char reason[CONFIG_REASON_BYTES])
 {
-    uint64_t worker_count = (uint64_t)config->pipeline_count * config->worker_count;
+    uint64_t worker_count = (uint64_t)config->pipeline_count * config_place_count(config);
     uint64_t needed = FD_COUNT_RESERVED + worker_count * FD_COUNT_PER_WORKER;
     uint64_t wanted = config->conn_count_max ? config->conn_count_max : 1;
     if (needed + wanted > fd_count_max)

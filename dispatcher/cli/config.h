@@ -97,6 +97,7 @@ struct config {
     uint32_t run_timeout_ms;      /* in all, --run-timeout; a request may ask for less */
     uint32_t
         recycle_run_count;  /* a worker is replaced after so many runs, --recycle-runs; 0: never */
+    bool recycle_overlap;   /* its successor starts first, --recycle-overlap */
     uint64_t recycle_bytes; /* or when it is larger, --recycle-memory; 0: never */
     uint32_t quarantine_after;    /* deaths in a row of each worker, --quarantine-after; 0: never */
     uint32_t quarantine_retry_ms; /* at most so long between starts, --quarantine-retry */
@@ -133,6 +134,10 @@ int config_complete(struct config *config, uint64_t fd_count_max,
                     char reason[CONFIG_REASON_BYTES]) MUST_USE;
 
 void config_finish(struct config *config);
+
+/* Places of each pipeline for processes of workers: one more where one starts before another stops.
+ */
+uint32_t config_place_count(const struct config *config);
 
 /* One pipeline from its argument, for commands that take one; the strings are the caller's. Results
  * as of config_add_pipeline(). */

@@ -30,7 +30,7 @@ static int pools_init(struct loop *loop)
     const struct config *config = loop->config;
     loop->conns = calloc(config->conn_count_max, sizeof(*loop->conns));
     loop->runs = calloc(config->run_count_max, sizeof(*loop->runs));
-    loop->worker_count = config->pipeline_count * config->worker_count;
+    loop->worker_count = config->pipeline_count * config_place_count(config);
     loop->workers = calloc(loop->worker_count, sizeof(*loop->workers));
     uint32_t record_bytes = config->reply_ring_bytes / 4;
     loop->record = malloc(record_bytes > MESSAGE_BYTES_MAX ? record_bytes : MESSAGE_BYTES_MAX);
@@ -65,13 +65,14 @@ static int pools_init(struct loop *loop)
 static int workers_init(struct loop *loop)
 {
     const struct config *config = loop->config;
+    uint32_t place_count = config_place_count(config);
     loop->pipeline_count = config->pipeline_count;
     for (uint32_t p = 0; p < config->pipeline_count; p++) {
         struct pipeline *pipeline = &loop->pipelines[p];
         pipeline->config = &config->pipelines[p];
         pipeline->index = p;
-        pipeline->worker_first = p * config->worker_count;
-        pipeline->worker_count = config->worker_count;
+        pipeline->worker_first = p * place_count;
+        pipeline->worker_count = place_count;
         pipeline->timer = (struct timer){.kind = TIMER_PIPELINE, .owner = pipeline};
         /* One more may stand in a full queue for a moment: it has a slot. */
         if (tickets_init(&pipeline->tickets, config->queue_count_max + 1) < 0)
@@ -80,8 +81,11 @@ static int workers_init(struct loop *loop)
     for (uint32_t i = 0; i < loop->worker_count; i++) {
         struct worker *worker = &loop->workers[i];
         worker->index = i;
-        worker->number = i % config->worker_count;
-        worker->pipeline_index = i / config->worker_count;
+        worker->number = i % place_count;
+        worker->pipeline_index = i / place_count;
+        worker->successor = worker->predecessor = WORKER_NONE;
+        if (worker->number == config->worker_count)
+            worker->state = WORKER_SPARE;
         worker->pidfd = worker->socket = worker->bell_fd = worker->own_bell_fd = -1;
         worker->segment.fd = -1;
         worker->timer = (struct timer){.kind = TIMER_WORKER, .owner = worker};
@@ -365,7 +369,7 @@ static void on_event(struct loop *loop, const struct uring_event *event)
         break;
     case URING_BELL: {
         struct worker *worker = loop_worker(loop, event->ref);
-        if (worker && !event->more && worker->state != WORKER_EMPTY)
+        if (worker && !event->more && worker_has_process(worker))
             uring_poll(loop->uring, worker->own_bell_fd, event->ref);
         break; /* every ring is looked at in each pass */
     }

@@ -8,14 +8,14 @@
 static bool is_settled(const struct loop *loop, const struct pipeline *pipeline)
 {
     return pipeline->failure[0] != '\0' ||
-           pipeline_ready_count(loop, pipeline) == pipeline->worker_count;
+           pipeline_ready_count(loop, pipeline) == loop->config->worker_count;
 }
 
 /* The one line that scripts wait for. */
 static void ready_print(const struct loop *loop, uint32_t failed_count)
 {
     printf("millrace: ready on http://%s (%u pipelines, %u workers)", loop->listeners[0].name,
-           loop->pipeline_count, loop->worker_count);
+           loop->pipeline_count, loop->pipeline_count * loop->config->worker_count);
     if (failed_count > 0)
         printf("; %u of the pipelines failed, see the log", failed_count);
     printf("\n");

@@ -145,7 +145,7 @@ uint32_t pipeline_ready_count(const struct loop *loop, const struct pipeline *pi
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < pipeline->worker_count; i++)
-        count += loop->workers[pipeline->worker_first + i].state == WORKER_READY;
+        count += worker_serves(&loop->workers[pipeline->worker_first + i]);
     return count;
 }
 

@@ -26,7 +26,7 @@ struct worker;
 struct pipeline {
     const struct pipeline_config *config;
     uint32_t index;
-    uint32_t worker_first, worker_count; /* places in loop->workers */
+    uint32_t worker_first, worker_count; /* places in loop->workers, a spare one included */
     struct variables variables;
     bool is_known;    /* variables were learnt from a HELLO */
     bool cannot_load; /* its source is not what it should be; trying again is of little use */

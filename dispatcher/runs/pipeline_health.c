@@ -42,6 +42,8 @@ static uint32_t next_try_s(const struct loop *loop, const struct pipeline *pipel
     uint64_t due_ms = UINT64_MAX;
     for (uint32_t i = 0; i < pipeline->worker_count; i++) {
         const struct worker *worker = &loop->workers[pipeline->worker_first + i];
+        if (worker->state == WORKER_SPARE)
+            continue;
         if (worker->state != WORKER_EMPTY || worker->timer.position == 0)
             return 1;
         if (worker->timer.due_ms < due_ms)
@@ -224,14 +226,14 @@ void pipeline_worker_died(struct loop *loop, struct pipeline *pipeline, struct w
 /* When the worker has proved itself by nothing but being ready; never: it is not ready. */
 static uint64_t proof_ms(const struct loop *loop, const struct worker *worker)
 {
-    return worker->state == WORKER_READY ? worker->ready_ms + loop->config->quarantine_retry_ms
-                                         : UINT64_MAX;
+    return worker_serves(worker) ? worker->ready_ms + loop->config->quarantine_retry_ms
+                                 : UINT64_MAX;
 }
 
 static bool worker_is_hopeful(const struct loop *loop, const struct worker *worker)
 {
     uint32_t after = loop->config->quarantine_after;
-    if (worker->state == WORKER_STOPPING)
+    if (worker->state == WORKER_STOPPING || worker->state == WORKER_SPARE)
         return false;
     /* A proof by time is forgotten with the next death, one by a finished run is not. */
     return after == 0 || worker->death_streak < after || proof_ms(loop, worker) <= loop->now_ms;

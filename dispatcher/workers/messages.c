@@ -129,7 +129,7 @@ static bool bytes_wait(const struct worker *worker)
 bool messages_read(struct loop *loop, struct worker *worker)
 {
     for (uint32_t i = 0; i < MESSAGES_PER_EVENT; i++) {
-        if (worker->state == WORKER_EMPTY)
+        if (!worker_has_process(worker))
             return false;
         ssize_t count = recv(worker->socket, loop->record, MESSAGE_BYTES_MAX, MSG_DONTWAIT);
         if (count == -1 || (count == 0 && !bytes_wait(worker)))

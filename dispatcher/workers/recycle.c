@@ -45,16 +45,29 @@ static void retire(struct loop *loop, struct worker *worker, enum worker_end end
     supervisor_event(loop, worker, WORKER_EV_RETIRE, reason);
 }
 
+/* Where its successor may start beside it, it serves until that is ready. There is one place for
+ * that: while it is taken, the next run asks again. */
+static void hand_over(struct loop *loop, struct worker *worker, enum worker_end end,
+                      const char *reason)
+{
+    if (!loop->config->recycle_overlap) {
+        retire(loop, worker, end, reason);
+    } else if (worker->state == WORKER_READY && supervisor_spare(loop, worker)) {
+        worker->end = end;
+        supervisor_event(loop, worker, WORKER_EV_HAND_OVER, reason);
+    }
+}
+
 void recycle_after_run(struct loop *loop, struct worker *worker, const struct run_failure *failure)
 {
     uint32_t run_count_max = loop->config->recycle_run_count;
     worker->run_count++;
-    if (worker->state != WORKER_READY)
+    if (!worker_serves(worker))
         return;
     if (failure && (failure->type == ERROR_CUDA || failure->type == ERROR_CUDA_OOM))
         retire(loop, worker, WORKER_END_RECYCLED_DEVICE, "its device is in an unknown state");
     else if (run_count_max > 0 && worker->run_count >= run_count_max)
-        retire(loop, worker, WORKER_END_RECYCLED_RUNS, "it ran as many runs as it may");
+        hand_over(loop, worker, WORKER_END_RECYCLED_RUNS, "it ran as many runs as it may");
     else if (is_too_large(loop, worker))
-        retire(loop, worker, WORKER_END_RECYCLED_MEMORY, "it grew above its memory limit");
+        hand_over(loop, worker, WORKER_END_RECYCLED_MEMORY, "it grew above its memory limit");
 }

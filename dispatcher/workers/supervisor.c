@@ -164,6 +164,22 @@ static void act_reclaim_last(struct loop *loop, struct worker *worker, const cha
     reclaim(loop, worker, LEVEL_INFO, reason);
 }
 
+/* Its successor, which has its number, goes on in another place. */
+static void act_make_spare(struct loop *loop, struct worker *worker, const char *reason)
+{
+    struct worker *successor = &loop->workers[worker->successor];
+    bool is_recycled =
+        worker->end >= WORKER_END_RECYCLED_RUNS && worker->end <= WORKER_END_RECYCLED_DEVICE;
+    uint32_t unfinished_count =
+        reclaim(loop, worker, is_recycled ? LEVEL_INFO : LEVEL_WARNING, reason);
+    timer_clear(&loop->timers, &worker->timer);
+    successor->predecessor = worker->successor = WORKER_NONE;
+    if (loop->state >= LOOP_STOPPING)
+        return;
+    pipeline_of(loop, worker)->tally.restarts[worker->end]++;
+    successor->restart_count += !is_recycled || unfinished_count > 0;
+}
+
 static void act_kill(struct loop *loop, struct worker *worker, const char *reason)
 {
     loop->metrics.worker_killed_count++;
@@ -193,6 +209,31 @@ static void act_ask_stop(struct loop *loop, struct worker *worker)
     stop_record_put(worker);
 }
 
+struct worker *supervisor_spare(struct loop *loop, const struct worker *worker)
+{
+    const struct pipeline *pipeline = pipeline_of(loop, worker);
+    for (uint32_t i = 0; i < pipeline->worker_count; i++) {
+        struct worker *place = &loop->workers[pipeline->worker_first + i];
+        if (place->state == WORKER_SPARE && place->predecessor == WORKER_NONE)
+            return place;
+    }
+    return NULL;
+}
+
+static void act_call(struct loop *loop, struct worker *worker, const char *reason)
+{
+    struct worker *successor = supervisor_spare(loop, worker);
+    mr_assert(successor != NULL);
+    log_line(&loop->log, LEVEL_INFO, "worker_replace", "pipeline=%s worker=%u pid=%d reason=\"%s\"",
+             pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid, reason);
+    worker->successor = successor->index;
+    successor->predecessor = worker->index;
+    successor->number = worker->number;
+    successor->restart_count = worker->restart_count;
+    successor->failure_streak = successor->death_streak = 0;
+    timer_set(&loop->timers, &successor->timer, loop->now_ms);
+}
+
 static void act_retire(struct loop *loop, struct worker *worker, const char *reason)
 {
     log_line(&loop->log, LEVEL_INFO, "worker_retire", "pipeline=%s worker=%u pid=%d reason=\"%s\"",
@@ -218,6 +259,11 @@ static void act_serve(struct loop *loop, struct worker *worker)
     log_line(&loop->log, LEVEL_INFO, "worker_ready", "pipeline=%s worker=%u pid=%d ms=%llu",
              pipeline->config->pointer, worker->number, (int)worker->pid,
              (unsigned long long)(loop->now_ms - worker->started_ms));
+    if (worker->predecessor == WORKER_NONE)
+        return;
+    struct worker *predecessor = &loop->workers[worker->predecessor];
+    if (predecessor->state == WORKER_OUTGOING)
+        supervisor_event(loop, predecessor, WORKER_EV_RELIEVED, "its successor is ready");
 }
 
 void supervisor_event(struct loop *loop, struct worker *worker, enum worker_event event,
@@ -245,6 +291,12 @@ void supervisor_event(struct loop *loop, struct worker *worker, enum worker_even
     case WORKER_ACT_KILL:
         worker->end = worker_end_of_kill(state, event);
         act_kill(loop, worker, reason);
+        break;
+    case WORKER_ACT_CALL:
+        act_call(loop, worker, reason);
+        break;
+    case WORKER_ACT_MAKE_SPARE:
+        act_make_spare(loop, worker, reason);
         break;
     case WORKER_ACT_RETIRE:
         act_retire(loop, worker, reason);
@@ -278,16 +330,16 @@ void supervisor_event(struct loop *loop, struct worker *worker, enum worker_even
 void supervisor_on_socket(struct loop *loop, const struct uring_event *event)
 {
     struct worker *worker = loop_worker(loop, event->ref);
-    if (!worker || worker->state == WORKER_EMPTY || event->result < 0)
+    if (!worker || !worker_has_process(worker) || event->result < 0)
         return;
     if (event->result & (POLLHUP | POLLERR)) {
         messages_read_rest(loop, worker);
-        if (worker->state == WORKER_READY)
+        if (worker_serves(worker))
             timer_set(&loop->timers, &worker->timer, loop->now_ms + HANG_UP_GRACE_MS);
         return;
     }
     bool is_rest = messages_read(loop, worker);
-    if (worker->state == WORKER_EMPTY)
+    if (!worker_has_process(worker))
         return;
     /* A poll that goes on tells of what comes, and a new one of what is there. */
     if (is_rest && event->more)
@@ -316,7 +368,7 @@ static void reap(const struct worker *worker)
 void supervisor_on_pidfd(struct loop *loop, const struct uring_event *event)
 {
     struct worker *worker = loop_worker(loop, event->ref);
-    if (!worker || worker->state == WORKER_EMPTY)
+    if (!worker || !worker_has_process(worker))
         return;
     siginfo_t info = {0};
     if (!has_ended(worker, &info)) {
@@ -341,7 +393,10 @@ void supervisor_on_pidfd(struct loop *loop, const struct uring_event *event)
     }
     worker_end_describe(loop, worker, &info, reason, sizeof(reason));
     bool is_orderly = info.si_code == CLD_EXITED && info.si_status == 0;
-    supervisor_event(loop, worker, is_orderly ? WORKER_EV_EXIT : WORKER_EV_DIED, reason);
+    enum worker_event event_of_end = is_orderly ? WORKER_EV_EXIT : WORKER_EV_DIED;
+    if (worker->successor != WORKER_NONE)
+        event_of_end = WORKER_EV_GONE;
+    supervisor_event(loop, worker, event_of_end, reason);
 }
 
 static void start_or_wait(struct loop *loop, struct worker *worker)
@@ -356,6 +411,7 @@ void supervisor_on_timer(struct loop *loop, struct worker *worker)
 {
     switch (worker->state) {
     case WORKER_EMPTY:
+    case WORKER_SPARE:
         if (loop->state < LOOP_STOPPING)
             start_or_wait(loop, worker);
         break;
@@ -373,6 +429,7 @@ void supervisor_on_timer(struct loop *loop, struct worker *worker)
         supervisor_event(loop, worker, WORKER_EV_TIMEOUT, "it did not stop in time");
         break;
     case WORKER_READY: /* nothing else sets it then */
+    case WORKER_OUTGOING:
         supervisor_event(loop, worker, WORKER_EV_MISBEHAVED, "it closed its socket");
         break;
     case WORKER_DYING:
@@ -387,7 +444,8 @@ void supervisor_start(struct loop *loop)
 {
     supervisor_hear_spawner(loop);
     for (uint32_t i = 0; i < loop->worker_count; i++)
-        start_or_wait(loop, &loop->workers[i]);
+        if (loop->workers[i].state != WORKER_SPARE)
+            start_or_wait(loop, &loop->workers[i]);
 }
 
 void supervisor_stop_idle(struct loop *loop)
@@ -405,11 +463,16 @@ void supervisor_kill_all(struct loop *loop)
                              "the server is stopping");
 }
 
+static bool is_vacant(const struct worker *worker)
+{
+    return worker->state == WORKER_EMPTY || worker->state == WORKER_SPARE;
+}
+
 uint32_t supervisor_live_count(const struct loop *loop)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < loop->worker_count; i++)
-        count += loop->workers[i].state != WORKER_EMPTY || output_is_read(&loop->workers[i]);
+        count += !is_vacant(&loop->workers[i]) || output_is_read(&loop->workers[i]);
     return count;
 }
 

@@ -18,6 +18,9 @@ void supervisor_start(struct loop *loop);
 void supervisor_event(struct loop *loop, struct worker *worker, enum worker_event event,
                       const char *reason);
 
+/* The place in which a successor of the worker can start beside it; NULL: there is none now. */
+struct worker *supervisor_spare(struct loop *loop, const struct worker *worker);
+
 /* The worker's last active run is over; one that retires has its grace to exit from now on. */
 void supervisor_last_run_ended(struct loop *loop, struct worker *worker);
 

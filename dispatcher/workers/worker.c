@@ -28,7 +28,7 @@
 
 uint32_t worker_free_count(const struct worker *worker)
 {
-    return worker->state == WORKER_READY && !worker->is_full ? worker->free_count : 0;
+    return worker_serves(worker) && !worker->is_full ? worker->free_count : 0;
 }
 
 void worker_look_for_room(struct worker *worker)

@@ -56,6 +56,7 @@ struct worker {
     uint32_t generation; /* of the process in this place */
     uint32_t pipeline_index;
     enum worker_state state;
+    uint32_t successor, predecessor; /* while one starts beside the other; else WORKER_NONE */
 
     pid_t pid;
     int pidfd;                 /* while SPAWNING: only holds the place of one */
@@ -100,6 +101,20 @@ struct worker {
     uint64_t record_count, bell_count;
     uint64_t ring_used_bytes; /* of the reply ring, when it was drained last */
 };
+
+#define WORKER_NONE UINT32_MAX
+
+/* Whether a process is in this place, dead or alive. */
+static inline bool worker_has_process(const struct worker *worker)
+{
+    return worker->pid > 0;
+}
+
+/* Whether it takes runs. */
+static inline bool worker_serves(const struct worker *worker)
+{
+    return worker->state == WORKER_READY || worker->state == WORKER_OUTGOING;
+}
 
 /* A worker without room for a run is asked again once it took some of what it has. */
 void worker_look_for_room(struct worker *worker);

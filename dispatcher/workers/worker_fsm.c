@@ -13,6 +13,12 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_MISBEHAVED]   = {WORKER_EMPTY,    WORKER_ACT_NONE},
         [WORKER_EV_RETIRE]       = {WORKER_EMPTY,    WORKER_ACT_NONE},
     },
+    [WORKER_SPARE] = {
+        [WORKER_EV_START]        = {WORKER_SPAWNING, WORKER_ACT_SPAWN},
+        [WORKER_EV_STOP]         = {WORKER_SPARE,    WORKER_ACT_NONE},
+        [WORKER_EV_MISBEHAVED]   = {WORKER_SPARE,    WORKER_ACT_NONE},
+        [WORKER_EV_RETIRE]       = {WORKER_SPARE,    WORKER_ACT_NONE},
+    },
     [WORKER_SPAWNING] = {
         [WORKER_EV_STARTED]      = {WORKER_STARTING, WORKER_ACT_WATCH},
         [WORKER_EV_START_FAILED] = {WORKER_EMPTY,    WORKER_ACT_RETRY},
@@ -51,9 +57,22 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_HUNG]         = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_RETIRE]       = {WORKER_RETIRING, WORKER_ACT_RETIRE},
+        [WORKER_EV_HAND_OVER]    = {WORKER_OUTGOING, WORKER_ACT_CALL},
         [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_ASK_STOP},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
         [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
+    },
+    [WORKER_OUTGOING] = {
+        [WORKER_EV_HELLO]        = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_READY]        = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_FAILED]       = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_HUNG]         = {WORKER_DYING,    WORKER_ACT_KILL},
+        /* Its device broke meanwhile: it must not wait for its successor. */
+        [WORKER_EV_RETIRE]       = {WORKER_RETIRING, WORKER_ACT_RETIRE},
+        [WORKER_EV_RELIEVED]     = {WORKER_RETIRING, WORKER_ACT_RETIRE},
+        [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_ASK_STOP},
+        [WORKER_EV_GONE]         = {WORKER_SPARE,    WORKER_ACT_MAKE_SPARE},
     },
     [WORKER_RETIRING] = {
         [WORKER_EV_HELLO]        = {WORKER_DYING,    WORKER_ACT_KILL},
@@ -68,6 +87,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_REPLACE},
         /* Not what it was asked to do: the next one may crash like it, so there is a pause. */
         [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
+        [WORKER_EV_GONE]         = {WORKER_SPARE,    WORKER_ACT_MAKE_SPARE},
     },
     [WORKER_STOPPING] = {
         [WORKER_EV_HELLO]        = {WORKER_DYING,    WORKER_ACT_KILL},
@@ -80,6 +100,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_NONE},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM_LAST},
         [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM_LAST},
+        [WORKER_EV_GONE]         = {WORKER_SPARE,    WORKER_ACT_MAKE_SPARE},
     },
     [WORKER_DYING] = {
         /* Said before the signal reached it. */
@@ -92,14 +113,16 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_STOP]         = {WORKER_DYING,    WORKER_ACT_NONE},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
         [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
+        [WORKER_EV_GONE]         = {WORKER_SPARE,    WORKER_ACT_MAKE_SPARE},
     },
 };
 /* clang-format on */
 
 static const char *const state_names[WORKER_STATE_COUNT] = {
-    [WORKER_EMPTY] = "empty",       [WORKER_SPAWNING] = "spawning", [WORKER_STARTING] = "starting",
-    [WORKER_LOADED] = "loaded",     [WORKER_READY] = "ready",       [WORKER_RETIRING] = "retiring",
-    [WORKER_STOPPING] = "stopping", [WORKER_DYING] = "dying",
+    [WORKER_EMPTY] = "empty",       [WORKER_SPARE] = "spare",       [WORKER_SPAWNING] = "spawning",
+    [WORKER_STARTING] = "starting", [WORKER_LOADED] = "loaded",     [WORKER_READY] = "ready",
+    [WORKER_OUTGOING] = "outgoing", [WORKER_RETIRING] = "retiring", [WORKER_STOPPING] = "stopping",
+    [WORKER_DYING] = "dying",
 };
 
 static const char *const event_names[WORKER_EV_COUNT] = {
@@ -114,9 +137,12 @@ static const char *const event_names[WORKER_EV_COUNT] = {
     [WORKER_EV_HUNG] = "hung",
     [WORKER_EV_TIMEOUT] = "timeout",
     [WORKER_EV_RETIRE] = "retire",
+    [WORKER_EV_HAND_OVER] = "hand_over",
+    [WORKER_EV_RELIEVED] = "relieved",
     [WORKER_EV_STOP] = "stop",
     [WORKER_EV_EXIT] = "exit",
     [WORKER_EV_DIED] = "died",
+    [WORKER_EV_GONE] = "gone",
 };
 
 static const char *const action_names[WORKER_ACT_COUNT] = {
@@ -130,11 +156,13 @@ static const char *const action_names[WORKER_ACT_COUNT] = {
     [WORKER_ACT_SERVE] = "serve",
     [WORKER_ACT_NOTE_FAILURE] = "note_failure",
     [WORKER_ACT_KILL] = "kill",
+    [WORKER_ACT_CALL] = "call",
     [WORKER_ACT_RETIRE] = "retire",
     [WORKER_ACT_ASK_STOP] = "ask_stop",
     [WORKER_ACT_RECLAIM] = "reclaim",
     [WORKER_ACT_REPLACE] = "replace",
     [WORKER_ACT_RECLAIM_LAST] = "reclaim_last",
+    [WORKER_ACT_MAKE_SPARE] = "make_spare",
 };
 
 struct worker_step worker_fsm_cell(enum worker_state state, enum worker_event event)

@@ -10,10 +10,12 @@
 
 enum worker_state {
     WORKER_EMPTY = 0, /* no process; waits for its back-off, or for ever when stopping */
+    WORKER_SPARE,     /* no process; waits until it is called to take another worker's place */
     WORKER_SPAWNING,  /* the spawner was asked for a process and has not answered yet */
     WORKER_STARTING,  /* there is a process; nothing heard yet */
     WORKER_LOADED,    /* said HELLO; startup hooks are running */
     WORKER_READY,     /* takes runs */
+    WORKER_OUTGOING,  /* takes runs until its successor, which starts beside it, is ready */
     WORKER_RETIRING,  /* finishes its runs, then exits and is replaced; takes no new ones */
     WORKER_STOPPING,  /* asked to finish and exit; takes no new runs */
     WORKER_DYING,     /* SIGKILL was sent; waits for the pidfd */
@@ -32,9 +34,12 @@ enum worker_event {
     WORKER_EV_HUNG,       /* a cancelled run does not let go of its slot */
     WORKER_EV_TIMEOUT,    /* of start, or of the grace to stop */
     WORKER_EV_RETIRE,     /* it served long enough, grew too large, or broke its device */
+    WORKER_EV_HAND_OVER,  /* likewise, and its device holds a successor beside it */
+    WORKER_EV_RELIEVED,   /* its successor is ready */
     WORKER_EV_STOP,       /* the server drains */
     WORKER_EV_EXIT,       /* the pidfd fired: exit code 0 */
     WORKER_EV_DIED,       /* likewise: another code, or a signal */
+    WORKER_EV_GONE,       /* likewise, either of them, of one that has a successor */
     WORKER_EV_COUNT
 };
 
@@ -49,11 +54,13 @@ enum worker_action {
     WORKER_ACT_SERVE,        /* give it runs */
     WORKER_ACT_NOTE_FAILURE, /* keep the reason for clients; it exits by itself */
     WORKER_ACT_KILL,         /* SIGKILL to its process group */
+    WORKER_ACT_CALL,         /* the spare place becomes its successor */
     WORKER_ACT_RETIRE,       /* STOP record; it may take its time with its runs */
     WORKER_ACT_ASK_STOP,     /* STOP record, arm the grace timer */
     WORKER_ACT_RECLAIM,      /* drain its ring, end its runs, free all; then arm the back-off */
     WORKER_ACT_REPLACE,      /* likewise, but the next process starts at once */
     WORKER_ACT_RECLAIM_LAST, /* likewise, but nothing follows: the server stops */
+    WORKER_ACT_MAKE_SPARE,   /* likewise, but its successor is elsewhere: this is the spare place */
     WORKER_ACT_COUNT
 };
 

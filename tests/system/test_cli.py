@@ -141,6 +141,11 @@ def test_serve_refuses_a_token_file_that_is_missing():
     says(millrace("serve", example("words.so"), "--token-file", "nowhere"), TOKENS, "No such file or directory")
 
 
+def test_serve_refuses_an_overlap_of_what_never_happens():
+    result = millrace("serve", example("numbers.so"), "--recycle-overlap")
+    says(result, USAGE, "--recycle-runs or --recycle-memory says when, and neither is there")
+
+
 def test_serve_refuses_more_connections_than_descriptors():
     result = subprocess.run(["sh", "-c", 'ulimit -n 500; exec "$0" "$@"', MILLRACE, "serve", example("words.so"),
                              "--max-connections", "600"], capture_output=True, text=True, timeout=TIMEOUT_S)

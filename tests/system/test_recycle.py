@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Workers are replaced in an orderly way: after enough runs, when too large, when their device is broken."""
 
+import os
 import signal
 
 import wire
@@ -58,6 +59,41 @@ def test_a_worker_finishes_its_runs_before_it_is_replaced(start):
             assert [wire.output_of(line)["i"] for line in long] == list(range(1, 60))
             assert len(waiting.all()) == 1
     assert server.log_since(0, " worker_kill ") == []
+
+
+def test_a_successor_starts_beside_a_worker_which_serves_until_it_is_ready(start, pipelines):
+    patient = "local/patient:v1"
+    server = start(f"{pipelines('startup')}:patient", options=["--recycle-runs", "2", "--recycle-overlap"], wait=False)
+    go = os.path.join(server.folder, "go")
+    with open(go, "w", encoding="ascii"):
+        server.wait_ready()
+    os.unlink(go)
+    [old] = server.workers(patient)
+    mark = server.log_mark()
+    for _ in range(6):  # four more than it was to run
+        assert server.run(patient).json()["outputs"][0]["value"] == "started"
+    wait_until(lambda: [(entry["index"], entry["state"]) for entry in server.workers(patient)]
+               == [(0, "outgoing"), (0, "loaded")])
+    assert server.get("/readyz").status == 200
+    with open(go, "w", encoding="ascii"):
+        new = server.wait_worker(patient, 0, old["pid"], mark)
+    server.wait_log(" worker_exit .* exited with code 0", mark)
+    order = [line.split()[2] for line in server.log_since(mark, " worker_(replace|ready|retire|exit) ")]
+    assert order == ["worker_replace", "worker_ready", "worker_retire", "worker_exit"]
+    assert [(entry["index"], entry["pid"], entry["state"]) for entry in server.workers(patient)] == [(0, new, "ready")]
+    assert server.run(patient).status == 200
+    assert not process_exists(old["pid"])
+    assert server.metric(f'millrace_worker_restarts_total{{pipeline="{patient}",cause="recycled_runs"}}') == 1
+
+
+def test_no_run_waits_while_workers_are_replaced_one_after_the_other(start):
+    server = start(example("numbers.so"), options=["--recycle-runs", "3", "--recycle-overlap", "--workers", "2"])
+    for _ in range(40):
+        numbers(server)
+    wait_until(lambda: len(server.log_since(0, " worker_retire ")) >= 5)
+    assert server.log_since(0, " worker_kill ") == []
+    assert server.metric(f'millrace_runs_ended_total{{pipeline="{NUMBERS}",end="completed"}}') == 40
+    assert sorted({entry["index"] for entry in server.workers(NUMBERS)}) == [0, 1]
 
 
 def test_a_worker_that_grew_is_replaced(start):

@@ -46,6 +46,7 @@ struct stage_options {
     uint64_t output_bytes_max;
     uint32_t plain_output_count; /* besides one stream */
     bool no_hello;               /* leave the workers STARTING */
+    bool recycle_overlap;        /* there is one place more than workers */
 };
 
 /* One client: what the kernel holds for its connection, and what has reached it. */
@@ -506,7 +507,8 @@ static inline void stage_configure(const struct stage_options *options)
         config->worker_count * config->concurrency + config->queue_count_max + 1;
     config->output_bytes_max = options->output_bytes_max > 0 ? options->output_bytes_max : 8u << 20;
     config->log_level = LEVEL_DEBUG;
-    mr_assert(config->worker_count <= STAGE_WORKER_COUNT_MAX);
+    config->recycle_overlap = options->recycle_overlap;
+    mr_assert(config_place_count(config) <= STAGE_WORKER_COUNT_MAX);
 }
 
 static inline void stage_open(const struct stage_options *options)
@@ -525,7 +527,7 @@ static inline void stage_open(const struct stage_options *options)
     stage_pass();
     supervisor_start(stage.loop);
     stage_pass();
-    for (uint32_t i = 0; i < stage.loop->worker_count && !options->no_hello; i++)
+    for (uint32_t i = 0; i < stage.config.worker_count && !options->no_hello; i++)
         stage_hello(i);
     stage_pass();
 }

@@ -25,20 +25,24 @@
 #define PLACE_COUNT 16u
 
 struct place {
+    bool spare;   /* vacant, and nothing follows of itself */
     bool awaited; /* the spawner was asked, and there is no answer yet */
     bool process;
-    bool serves; /* takes new runs */
-    bool served; /* had runs, or may still have them */
-    bool asked;  /* was sent STOP */
+    bool serves;   /* takes new runs */
+    bool served;   /* had runs, or may still have them */
+    bool replaced; /* its successor starts beside it */
+    bool asked;    /* was sent STOP */
     bool killed;
 };
 
 static const struct place places[WORKER_STATE_COUNT] = {
     [WORKER_EMPTY] = {.process = false},
+    [WORKER_SPARE] = {.spare = true},
     [WORKER_SPAWNING] = {.awaited = true},
     [WORKER_STARTING] = {.process = true},
     [WORKER_LOADED] = {.process = true},
     [WORKER_READY] = {.process = true, .serves = true, .served = true},
+    [WORKER_OUTGOING] = {.process = true, .serves = true, .served = true, .replaced = true},
     [WORKER_RETIRING] = {.process = true, .served = true, .asked = true},
     [WORKER_STOPPING] = {.process = true, .served = true, .asked = true},
     [WORKER_DYING] = {.process = true, .killed = true},
@@ -58,15 +62,23 @@ static bool can_happen(enum worker_state state, enum worker_event event)
     case WORKER_EV_HELLO:
     case WORKER_EV_READY:
     case WORKER_EV_FAILED:
+        return now->process;
     case WORKER_EV_EXIT:
     case WORKER_EV_DIED:
-        return now->process;
+        return now->process && !now->replaced;
+    case WORKER_EV_GONE: /* of one that serves no more it is not in the state whether it is replaced
+                          */
+        return now->process && (now->replaced || now->asked || now->killed);
+    case WORKER_EV_HAND_OVER:
+        return now->serves && !now->replaced;
+    case WORKER_EV_RELIEVED:
+        return now->replaced;
     case WORKER_EV_TIMEOUT:
         return now->process && !now->serves && !now->killed;
     case WORKER_EV_HUNG: /* of a process that has runs, or had some when it was killed */
         return now->served || now->killed;
     case WORKER_EV_RETIRE: /* after a run: of a process that served, or had served */
-        return now->served || now->killed || state == WORKER_EMPTY;
+        return now->served || now->killed || state == WORKER_EMPTY || now->spare;
     case WORKER_EV_MISBEHAVED:
         return !now->awaited;
     case WORKER_EV_STOP:
@@ -82,7 +94,13 @@ static struct place after(struct place now, enum worker_action action)
 {
     switch (action) {
     case WORKER_ACT_SPAWN:
-        now.awaited = true;
+        now = (struct place){.awaited = true};
+        break;
+    case WORKER_ACT_CALL:
+        now.replaced = true;
+        break;
+    case WORKER_ACT_MAKE_SPARE:
+        now = (struct place){.spare = true};
         break;
     case WORKER_ACT_WATCH:
         now = (struct place){.process = true};
@@ -95,7 +113,7 @@ static struct place after(struct place now, enum worker_action action)
         break;
     case WORKER_ACT_RETIRE:
     case WORKER_ACT_ASK_STOP:
-        now.serves = false;
+        now.serves = now.replaced = false;
         now.asked = true;
         break;
     case WORKER_ACT_RETRY:
@@ -117,14 +135,15 @@ static struct place after(struct place now, enum worker_action action)
 
 static bool same(struct place a, struct place b)
 {
-    return a.awaited == b.awaited && a.process == b.process && a.serves == b.serves &&
-           a.served == b.served && a.asked == b.asked && a.killed == b.killed;
+    return a.spare == b.spare && a.replaced == b.replaced && a.awaited == b.awaited &&
+           a.process == b.process && a.serves == b.serves && a.served == b.served &&
+           a.asked == b.asked && a.killed == b.killed;
 }
 
 static bool reclaims(enum worker_action action)
 {
     return action == WORKER_ACT_RECLAIM || action == WORKER_ACT_REPLACE ||
-           action == WORKER_ACT_RECLAIM_LAST;
+           action == WORKER_ACT_RECLAIM_LAST || action == WORKER_ACT_MAKE_SPARE;
 }
 
 static void there_is_a_cell_for_exactly_the_pairs_that_can_happen(void **state_)
@@ -158,7 +177,7 @@ static void an_end_is_reclaimed_from_every_state(void **state_)
     for (enum worker_state state = 0; state < WORKER_STATE_COUNT; state++) {
         for (size_t i = 0; i < ARRAY_COUNT(ends); i++) {
             struct worker_step step = worker_fsm_cell(state, ends[i]);
-            if (!places[state].process)
+            if (!places[state].process || places[state].replaced)
                 continue;
             assert_int_equal(step.next, WORKER_EMPTY);
             assert_true(reclaims(step.action));
@@ -176,7 +195,7 @@ static void nothing_but_an_end_reclaims_and_nobody_is_killed_twice(void **state_
     for (enum worker_state state = 0; state < WORKER_STATE_COUNT; state++)
         for (enum worker_event event = 0; event < WORKER_EV_COUNT; event++) {
             enum worker_action action = worker_fsm_cell(state, event).action;
-            if (event != WORKER_EV_EXIT && event != WORKER_EV_DIED)
+            if (event != WORKER_EV_EXIT && event != WORKER_EV_DIED && event != WORKER_EV_GONE)
                 assert_false(reclaims(action));
             if (action == WORKER_ACT_KILL)
                 assert_true(places[state].process && !places[state].killed);
@@ -235,6 +254,20 @@ static void who_waits_for_the_spawner_waits_for_an_answer_or_its_end(void **stat
     assert_int_equal(worker_fsm_step(WORKER_SPAWNING, WORKER_EV_STOP).next, WORKER_SPAWNING);
 }
 
+static void a_worker_that_is_replaced_serves_until_it_is_relieved(void **state_)
+{
+    (void)state_;
+    assert_int_equal(worker_fsm_step(WORKER_READY, WORKER_EV_HAND_OVER).next, WORKER_OUTGOING);
+    assert_true(places[WORKER_OUTGOING].serves);
+    assert_int_equal(worker_fsm_step(WORKER_OUTGOING, WORKER_EV_RELIEVED).next, WORKER_RETIRING);
+    /* However it ends, its place is the spare one: its successor has its number. */
+    for (enum worker_state state = 0; state < WORKER_STATE_COUNT; state++) {
+        struct worker_step step = worker_fsm_cell(state, WORKER_EV_GONE);
+        if (step.action != WORKER_ACT_INVALID)
+            assert_int_equal(step.next, WORKER_SPARE);
+    }
+}
+
 static void take_step(void *argument)
 {
     const int *pair = argument;
@@ -277,7 +310,7 @@ struct life {
     unsigned asked, answered;    /* ever: starts */
     unsigned started, reclaimed; /* ever: processes */
     unsigned kills, asks;        /* of this process */
-    bool was_ready;
+    bool was_ready, is_replaced;
 };
 
 /* What the outside world can bring about, by the books alone. */
@@ -295,9 +328,16 @@ static bool world_allows(const struct life *life, enum worker_event event)
     case WORKER_EV_HELLO:
     case WORKER_EV_READY:
     case WORKER_EV_FAILED:
+        return process;
     case WORKER_EV_EXIT:
     case WORKER_EV_DIED:
-        return process;
+        return process && !life->is_replaced;
+    case WORKER_EV_GONE:
+        return process && life->is_replaced;
+    case WORKER_EV_HAND_OVER:
+        return process && life->was_ready && life->asks + life->kills == 0 && !life->is_replaced;
+    case WORKER_EV_RELIEVED:
+        return process && life->is_replaced && life->asks + life->kills == 0;
     case WORKER_EV_TIMEOUT:
         return process && life->kills == 0 && (!life->was_ready || life->asks > 0);
     case WORKER_EV_HUNG:
@@ -330,6 +370,8 @@ static void life_step(struct life *life, enum worker_event event)
     life->kills += step.action == WORKER_ACT_KILL;
     life->asks += step.action == WORKER_ACT_ASK_STOP || step.action == WORKER_ACT_RETIRE;
     life->was_ready |= step.action == WORKER_ACT_SERVE;
+    life->is_replaced |= step.action == WORKER_ACT_CALL;
+    life->is_replaced &= step.action != WORKER_ACT_MAKE_SPARE;
     life->state = step.next;
     assert_true(life->asked - life->answered <= 1);
     assert_true(life->started - life->reclaimed <= 1);
@@ -375,6 +417,7 @@ int main(void)
         cmocka_unit_test(runs_come_only_after_hello_and_ready_in_this_order),
         cmocka_unit_test(a_stopping_server_ends_what_has_no_runs_at_once_and_asks_the_others),
         cmocka_unit_test(who_waits_for_the_spawner_waits_for_an_answer_or_its_end),
+        cmocka_unit_test(a_worker_that_is_replaced_serves_until_it_is_relieved),
         cmocka_unit_test(a_pair_that_cannot_happen_ends_the_process),
         cmocka_unit_test(everything_has_a_name_of_its_own),
         cmocka_unit_test(every_process_of_any_life_is_reclaimed_once),
