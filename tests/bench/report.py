@@ -30,7 +30,7 @@ def lines_of(name, each):
     if name == "client":
         yield f"{of('client_lines_per_cpu_s', 'lines')} for a CPU second of its own; {of('lines_per_s', 'lines/s')}"
         return
-    yield f"{of(metric(name), unit(name)):36}  CPU {of('cpu_us_per_line', 'us/line')}{roles(each)}"
+    yield f"{of(metric(name), unit(name)):36}  CPU {of('cpu_us_per_line', 's/M lines')}{roles(each)}"
     if all(latency in one for one in each for latency in LATENCIES):
         yield "one way " + ", ".join(f"{latency[8:11]} {of(latency, 'us')}" for latency in LATENCIES)
     if "bytes_per_stream" in each[0]:
