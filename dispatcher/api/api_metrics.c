@@ -233,9 +233,10 @@ static void responses(const struct loop *loop, struct exposition *out)
     exposition_family(out, "millrace_responses", METRIC_COUNTER,
                       "Responses by status; that of a stream is said before its end.");
     for (int i = 0; i < RESPONSE_STATUS_COUNT; i++) {
-        char labels[LABELS_BYTES_MAX] = "", status[8];
+        char labels[LABELS_BYTES_MAX], status[16];
         if (loop->metrics.responses[i] == 0)
             continue;
+        labels[0] = '\0';
         snprintf(status, sizeof(status), "%d", RESPONSE_STATUS_MIN + i);
         labels_add(labels, "status", status);
         exposition_sample(out, labels, loop->metrics.responses[i]);
