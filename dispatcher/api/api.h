@@ -16,6 +16,9 @@ route_fn api_runs_list;  /* GET /v4/runs */
 route_fn api_run_get;    /* GET /v4/runs/{id} */
 route_fn api_run_delete; /* DELETE /v4/runs/{id} */
 
+/* routes.c */
+route_fn api_index; /* GET /: what there is */
+
 /* api_info.c */
 route_fn api_pipelines_list;
 route_fn api_pipeline_get;
@@ -24,6 +27,8 @@ route_fn api_status;
 route_fn api_livez;
 route_fn api_readyz;
 route_fn api_container_state;
+
+/* api_metrics.c */
 route_fn api_metrics;
 
 #endif

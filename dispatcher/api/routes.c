@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "build/version.h"
 #include "dispatcher/api/api.h"
 #include "dispatcher/loop/loop.h"
 #include "dispatcher/api/response.h"
@@ -14,9 +15,11 @@
 #define POST (1u << HTTP_POST)
 #define DELETE (1u << HTTP_DELETE)
 
-/* A path that ends in '/' stands for all below it; an exact path comes before those. */
+/* A path that ends in '/' stands for all below it, but for "/" itself; an exact path comes before
+ * those. */
 /* clang-format off */
 static const struct route routes[] = {
+    {"/",                   GET,    false, api_index},
     {"/v4/runs/stream",     POST,   true,  api_run_stream},
     {"/v4/runs",            POST,   true,  api_run_result},
     {"/v4/runs",            GET,    true,  api_runs_list},
@@ -37,7 +40,7 @@ static bool path_matches(const struct route *route, struct http_text path, bool 
 {
     size_t count = strlen(route->path);
     *exact = path.count == count && memcmp(path.bytes, route->path, count) == 0;
-    if (*exact || route->path[count - 1] != '/')
+    if (*exact || route->path[count - 1] != '/' || count == 1)
         return *exact;
     return path.count > count && memcmp(path.bytes, route->path, count) == 0;
 }
@@ -193,4 +196,42 @@ bool routes_begin(struct loop *loop, struct conn *conn, const struct http_head *
         return true;
     }
     return false;
+}
+
+static void methods_format(struct text *text, unsigned methods)
+{
+    const char *comma = "";
+    const struct {
+        unsigned bit;
+        const char *name;
+    } names[] = {{1u << HTTP_GET, "GET"}, {POST, "POST"}, {DELETE, "DELETE"}};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (methods & names[i].bit) {
+            text_add(text, "%s\"%s\"", comma, names[i].name);
+            comma = ",";
+        }
+}
+
+/* What this is and where to go on, for people who try the address. */
+void api_index(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
+{
+    (void)body, (void)bytes;
+    struct text text = {0};
+    const char *comma = "";
+    text_add(&text, "{\"name\":\"millrace\",\"version\":\"%s\",\"routes\":[", MILLRACE_VERSION);
+    for (size_t i = 0; i < ARRAY_COUNT(routes); i++) {
+        const struct route *route = &routes[i];
+        bool has_argument = route->path[1] && route->path[strlen(route->path) - 1] == '/';
+        if (route_is_off(loop, route))
+            continue;
+        text_add(&text, "%s{\"path\":\"%s%s\",\"methods\":[", comma, route->path,
+                 has_argument ? "{id}" : "");
+        methods_format(&text, route->methods);
+        text_add(&text, "],\"token\":%s}",
+                 loop->config->tokens.count > 0 && route_needs_token(loop, route) ? "true"
+                                                                                  : "false");
+        comma = ",";
+    }
+    text_add(&text, "]}\n");
+    response_text(loop, conn, 200, NULL, &text);
 }

@@ -23,7 +23,7 @@ PACED = "test/paced:v1"
 SEVERAL = "test/several:v1"
 
 GET_ROUTES = ["/v4/runs", "/v4/pipelines", "/v4/pipelines/" + NUMBERS, "/v4/tokens/validate", "/status", "/livez",
-              "/readyz", "/v4/container/state", "/metrics"]
+              "/readyz", "/v4/container/state", "/metrics", "/"]
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,23 @@ def test_head_is_get_without_the_body(server, path):
         assert head.header("Content-Length") == str(len(got.body))
 
 
-@pytest.mark.parametrize("path", ["/", "/v4", "/v4/", "/v4/run", "/v4/runs/", "/v4/runs/stream/", "/V4/runs",
+def test_the_first_page_says_what_there_is(server):
+    answer = server.get("/")
+    assert answer.status == 200 and answer.header("Content-Type") == "application/json"
+    index = answer.json()
+    assert index["name"] == "millrace" and re.fullmatch(r"\d+\.\d+\.\d+", index["version"])
+    # Each of them is there, as it says.
+    for route in index["routes"]:
+        path = route["path"].replace("{id}", "x")
+        assert route["token"] is False and set(route["methods"]) <= {"GET", "POST", "DELETE"}
+        for method in route["methods"]:
+            answer = server.ask(method, path, b"" if method == "POST" else None)
+            assert answer.status in ((422,) if method == "POST" else (200, 404)), route
+            assert b"Not Found" not in answer.body
+    assert {"/v4/runs/stream", "/v4/pipelines/{id}", "/metrics", "/"} <= {route["path"] for route in index["routes"]}
+
+
+@pytest.mark.parametrize("path", ["//", "/v4", "/v4/", "/v4/run", "/v4/runs/", "/v4/runs/stream/", "/V4/runs",
                                   "/v4/runs/../runs", "//v4/runs", "/livez/", "/metrics/x", "/v4/pipelines/",
                                   "/%76%34/runs", "/favicon.ico"])
 def test_an_unknown_path_is_a_404(server, path):
@@ -683,8 +699,11 @@ def test_tokens_guard_runs_and_pipelines_and_leave_health_open(guarded):
     for method, path, sent in guarded_routes:
         assert server.ask(method, path, sent).status == 401
         assert server.ask(method, path, sent, good).status in (200, 404)
-    for path in ("/status", "/livez", "/readyz", "/v4/container/state", "/metrics"):
+    for path in ("/status", "/livez", "/readyz", "/v4/container/state", "/metrics", "/"):
         assert server.get(path).status == 200
+    guarded_paths = {route["path"] for route in server.get("/").json()["routes"] if route["token"]}
+    assert guarded_paths == {"/v4/runs/stream", "/v4/runs", "/v4/runs/{id}", "/v4/pipelines", "/v4/pipelines/{id}",
+                             "/v4/tokens/validate"}
     assert server.metric('millrace_refusals_total{cause="unauthorized"}') == unauthorized + len(guarded_routes)
 
 
