@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dispatcher/loop/put.h"
 #include "millrace/check.h"
 
 #define SAMPLE_BYTES_MAX (LABELS_BYTES_MAX + 256u)
@@ -27,26 +28,47 @@ void exposition_family(struct exposition *out, const char *name, enum metric_kin
              kind_names[kind]);
 }
 
-/* One line. It is formatted once, where it will be: there may be thousands. */
-static void sample(struct exposition *out, const char *end, const char *labels, const char *value)
+/* One line, written where it will be, and without a format: there may be thousands. */
+static struct put sample_begin(struct exposition *out, const char *end, const char *labels)
 {
     char *room = text_reserve(&out->text, SAMPLE_BYTES_MAX);
+    struct put line = {room, room ? room + SAMPLE_BYTES_MAX : NULL};
     if (!room)
+        return line;
+    put_text(&line, out->name);
+    put_text(&line, end);
+    if (labels[0]) {
+        PUT(&line, "{");
+        put_text(&line, labels);
+        PUT(&line, "}");
+    }
+    PUT(&line, " ");
+    return line;
+}
+
+static void sample_end(struct exposition *out, struct put *line)
+{
+    PUT(line, "\n");
+    out->text.count = (size_t)(line->at - out->text.bytes);
+}
+
+static void sample(struct exposition *out, const char *end, const char *labels, const char *value)
+{
+    struct put line = sample_begin(out, end, labels);
+    if (!line.at)
         return;
-    const char *open = labels[0] ? "{" : "", *close = labels[0] ? "}" : "";
-    int count = snprintf(room, SAMPLE_BYTES_MAX, "%s%s%s%s%s %s\n", out->name, end, open, labels,
-                         close, value);
-    mr_assert(count > 0);
-    mr_assert((size_t)count < SAMPLE_BYTES_MAX);
-    out->text.count += (size_t)count;
+    put_text(&line, value);
+    sample_end(out, &line);
 }
 
 static void sample_number(struct exposition *out, const char *end, const char *labels,
                           uint64_t value)
 {
-    char text[24];
-    snprintf(text, sizeof(text), "%llu", (unsigned long long)value);
-    sample(out, end, labels, text);
+    struct put line = sample_begin(out, end, labels);
+    if (!line.at)
+        return;
+    put_number(&line, value);
+    sample_end(out, &line);
 }
 
 void exposition_sample(struct exposition *out, const char *labels, uint64_t value)
@@ -68,10 +90,13 @@ void exposition_histogram(struct exposition *out, const char *labels, const stru
 {
     uint64_t total = 0;
     char text[40], bound[LABELS_BYTES_MAX];
+    size_t count = strlen(labels);
     mr_assert(out->kind == METRIC_HISTOGRAM);
+    mr_assert(count < LABELS_BYTES_MAX);
+    memcpy(bound, labels, count);
     for (uint32_t i = 0; i <= scale->count; i++) {
         total += buckets->counts[i];
-        snprintf(bound, sizeof(bound), "%s", labels);
+        bound[count] = '\0';
         labels_add(bound, "le", i < scale->count ? scale->texts[i] : "+Inf");
         sample_number(out, "_bucket", bound, total);
     }
@@ -86,22 +111,34 @@ void exposition_end(struct exposition *out)
         text_add(&out->text, "# EOF\n");
 }
 
+/* Appends one character, or as many as it takes to escape it; false: it does not fit. */
+static bool value_put(char labels[LABELS_BYTES_MAX], size_t *count, char c)
+{
+    bool is_special = c == '"' || c == '\\' || c == '\n';
+    if (*count + is_special + 1 >= LABELS_BYTES_MAX)
+        return false;
+    if (is_special)
+        labels[(*count)++] = '\\';
+    labels[(*count)++] = c == '\n' ? 'n' : c;
+    return true;
+}
+
 void labels_add(char labels[LABELS_BYTES_MAX], const char *name, const char *value)
 {
-    size_t before = strlen(labels), count = before;
-    int written =
-        snprintf(labels + count, LABELS_BYTES_MAX - count, "%s%s=\"", count > 0 ? "," : "", name);
-    mr_assert(written > 0);
-    count += (size_t)written;
-    for (; *value && count + 3 < LABELS_BYTES_MAX; value++) {
-        if (*value == '"' || *value == '\\' || *value == '\n')
-            labels[count++] = '\\';
-        labels[count++] = *value == '\n' ? 'n' : *value;
+    size_t before = strlen(labels), name_bytes = strlen(name), count = before;
+    bool fits = before + name_bytes + 4 < LABELS_BYTES_MAX;
+    if (fits) {
+        if (count > 0)
+            labels[count++] = ',';
+        memcpy(labels + count, name, name_bytes);
+        count += name_bytes;
+        labels[count++] = '=';
+        labels[count++] = '"';
     }
-    if (*value || count + 2 > LABELS_BYTES_MAX) {
-        labels[before] = '\0'; /* no half of a label */
-        return;
-    }
-    labels[count++] = '"';
-    labels[count] = '\0';
+    for (; *value && fits; value++)
+        fits = value_put(labels, &count, *value);
+    fits = fits && count + 1 < LABELS_BYTES_MAX;
+    if (fits)
+        labels[count++] = '"';
+    labels[fits ? count : before] = '\0'; /* no half of a label */
 }
