@@ -526,8 +526,6 @@ WRITES = [
 @needs_landlock(3)
 @pytest.mark.parametrize("code, answer", WRITES)
 def test_a_worker_writes_below_the_allowed_folders_only(writer, tree, code, answer):
-    if "mknod" in code and os.geteuid() != 0:
-        answer = "EPERM"
     code = code.format(mine=tree / "mine", other=tree / "other")
     assert writer.code("import os, socket, stat, tempfile; " + code) == answer
     assert (tree / "other" / "file").read_text() == "here"
