@@ -80,11 +80,11 @@ def test_descriptors(crowded, figure, phase):
             waiting = [crowd.enter_context(server.connect()) for _ in range(40)]
             server.wait_log(" accept_failed ", mark)
             if phase == "starting":
-                held.release()
                 [pid] = {int(found[1]) for line in server.log_since(mark, " worker_start ")
                          if (found := re.search(rf"pipeline={FAULTS} .*pid=(\d+)", line))}
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
+                held.release()  # the next ones are quick
                 server.wait_log(" worker_start_failed ", mark)
             else:
                 finish(held)
