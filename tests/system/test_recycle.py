@@ -69,6 +69,7 @@ def test_a_successor_starts_beside_a_worker_which_serves_until_it_is_ready(start
         server.wait_ready()
     os.unlink(go)
     [old] = server.workers(patient)
+    server.wait_log(" worker_ready ")  # which may come after the ready line
     mark = server.log_mark()
     for _ in range(6):  # four more than it was to run
         assert server.run(patient).json()["outputs"][0]["value"] == "started"
