@@ -7,7 +7,7 @@ import time
 import pytest
 
 import wire
-from server import SLOWNESS, process_exists, wait_until
+from server import SLOWNESS, process_cpu_s, process_exists, wait_until
 from test_python_worker import GRAPHS, failure, interpreters, misbehaving, outputs, pointer, pytestmark, served
 
 assert pytestmark  # of all tests that need the extension: it holds here, too
@@ -70,6 +70,9 @@ def test_a_generator_that_spins_is_killed_too(server):
     stream = server.stream(misbehaving(server), "spin")
     stream.next()
     pid = server.workers(pointer("misbehave"))[0]["pid"]
+    before_s = process_cpu_s(pid)
+    # Closed before it spins, it would end as it should.
+    wait_until(lambda: process_cpu_s(pid) > before_s + 0.1, what="a generator that spins")
     stream.close()
     wait_until(lambda: not process_exists(pid), what="the worker's end")
 
