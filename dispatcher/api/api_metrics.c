@@ -267,7 +267,7 @@ static void clients(const struct loop *loop, struct exposition *out)
     gauge(out, "millrace_input_memory_limit_bytes", "What that may be: --input-memory.",
           loop->config->input_bytes_max);
     gauge(out, "millrace_output_memory_bytes", "Memory that holds output for clients.",
-          (loop->out.block_count - loop->out.free_count) * OUT_BLOCK_BYTES);
+          out_pool_used_bytes(&loop->out));
     gauge(out, "millrace_output_memory_limit_bytes", "What that may be: --output-memory.",
           loop->config->output_bytes_max);
 }

@@ -51,10 +51,20 @@ static bool pool_grow(struct out_pool *pool)
     return true;
 }
 
+static uint64_t pool_used(const struct out_pool *pool)
+{
+    return pool->block_count - pool->free_count + pool->extent_cost;
+}
+
+uint64_t out_pool_used_bytes(const struct out_pool *pool)
+{
+    return pool_used(pool) * OUT_BLOCK_BYTES;
+}
+
 /* Blocks that may still be taken, whether they exist already or not. */
 static uint64_t pool_left(const struct out_pool *pool)
 {
-    uint64_t used = pool->block_count - pool->free_count + pool->extent_cost;
+    uint64_t used = pool_used(pool);
     mr_assert(used <= pool->block_count_max);
     return pool->block_count_max - used;
 }

@@ -75,6 +75,9 @@ struct out_queue {
 int out_pool_init(struct out_pool *pool, uint64_t bytes_max) MUST_USE;
 void out_pool_finish(struct out_pool *pool);
 
+/* What queues hold now, in whole blocks, extents included. */
+uint64_t out_pool_used_bytes(const struct out_pool *pool);
+
 /* True when a line of `bytes` may be added: what is kept back for ends is not touched by it. */
 bool out_pool_allows(const struct out_pool *pool, uint64_t bytes);
 

@@ -34,6 +34,7 @@ static void a_long_line_counts_as_the_blocks_it_would_fill(void **state)
     while (pool.extent_cost + 2 * (bytes / OUT_BLOCK_BYTES) < POOL_BYTES / OUT_BLOCK_BYTES)
         put_long(bytes);
     assert_true(pool.extent_cost >= POOL_BYTES / OUT_BLOCK_BYTES / 2);
+    assert_true(out_pool_used_bytes(&pool) >= queue.bytes);
     assert_non_null(out_long_open(&pool, bytes));
     uint64_t waiting = queue.bytes;
     uint32_t count = 0;
@@ -47,6 +48,7 @@ static void a_long_line_counts_as_the_blocks_it_would_fill(void **state)
     assert_false(out_pool_has_room(&pool, 1));
     out_clear(&pool, &queue);
     assert_int_equal(pool.extent_cost, 0);
+    assert_int_equal(out_pool_used_bytes(&pool), 0);
     assert_int_equal(pool.free_count, pool.block_count);
     put_long(bytes); /* there is room again */
     out_clear(&pool, &queue);
