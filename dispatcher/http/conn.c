@@ -167,8 +167,12 @@ void conn_mark_dirty(struct loop *loop, struct conn *conn)
     if (conn->is_dirty)
         return;
     conn->is_dirty = true;
-    conn->next = loop->dirty;
-    loop->dirty = conn;
+    conn->next = NULL;
+    if (loop->dirty)
+        loop->dirty_last->next = conn;
+    else
+        loop->dirty = conn;
+    loop->dirty_last = conn;
 }
 
 void conn_doom(struct loop *loop, struct conn *conn)

@@ -91,7 +91,8 @@ struct loop {
     struct conn *conn_free;
     uint32_t conn_count;
     struct clients clients; /* empty unless their connections are limited */
-    struct conn *dirty;
+    /* To flush at the end of the pass, the one that waits longest first. */
+    struct conn *dirty, *dirty_last;
 
     struct run *runs; /* run_count_max of them */
     struct run *run_free;

@@ -53,7 +53,8 @@ struct stage_options {
 struct stage_client {
     struct uring_ref recv, send, gone; /* generation 0: none is queued */
     const struct msghdr *message;
-    char *bytes; /* owned */
+    uint32_t send_number; /* of all sends so far, its last one; from 1 */
+    char *bytes;          /* owned */
     size_t count, room;
 };
 
@@ -77,6 +78,7 @@ static struct stage {
     uint64_t now_ns; /* CLOCK_MONOTONIC; 0: the stage is closed, and time is the real one */
     struct uring_event events[STAGE_EVENT_COUNT_MAX];
     uint32_t event_first, event_count;
+    uint32_t send_count;
     struct stage_client clients[STAGE_CLIENT_COUNT_MAX];
     struct stage_worker workers[STAGE_WORKER_COUNT_MAX];
     uint32_t spawn_count, spawn_error; /* the next start fails with this errno */
@@ -182,6 +184,7 @@ void uring_send(struct uring *uring, int fd, const struct msghdr *message, struc
     mr_assert(message->msg_iovlen > 0);
     client->send = ref;
     client->message = message;
+    client->send_number = ++stage.send_count;
 }
 
 void uring_poll(struct uring *uring, int fd, struct uring_ref ref)

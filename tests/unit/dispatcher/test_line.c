@@ -284,6 +284,21 @@ static void lines_of_one_pass_leave_as_one_chunk(void **state)
 
 /* ---- events ---- */
 
+/* Or under load the line that has waited longest would leave last. */
+static void lines_leave_in_the_order_in_which_they_came(void **state)
+{
+    (void)state;
+    struct stage_run runs[3];
+    for (uint32_t i = 0; i < 3; i++)
+        runs[i] = begin(STREAM_PATH);
+    const uint32_t order[] = {1, 2, 0};
+    for (uint32_t i = 0; i < 3; i++)
+        stage_run_number(&runs[order[i]]);
+    stage_pass();
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(stage.clients[runs[order[i]].client].send_number, i + 1);
+}
+
 static void events_are_the_same_lines_with_a_blank_one_behind(void **state)
 {
     (void)state;
@@ -472,6 +487,7 @@ int main(void)
         LINE_TEST(a_value_longer_than_a_block_is_one_line),
         LINE_TEST(http_1_0_gets_bytes_until_the_connection_ends),
         LINE_TEST(lines_of_one_pass_leave_as_one_chunk),
+        LINE_TEST(lines_leave_in_the_order_in_which_they_came),
         LINE_TEST(events_are_the_same_lines_with_a_blank_one_behind),
         LINE_TEST(a_failed_event_stream_says_so_and_is_done),
         LINE_TEST(an_event_stream_that_fails_at_once_is_one_all_the_same),
