@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #define NS_PER_S UINT64_C(1000000000)
+#define NS_PER_MS UINT64_C(1000000)
 #define EVENTS_PER_WAIT 512
 #define TICK_MS 50 /* how often slow clients read, and the time is looked at */
 /* Connections being made at once: fewer than a server's backlog holds. */
@@ -32,6 +33,7 @@ struct bench_loop {
     int *idle;  /* descriptors */
     uint32_t idle_count_max;
     uint32_t started_count;
+    uint32_t wanted_count; /* of clients: fewer when requests run out before all have begun */
     uint64_t begin_ns, warm_ns, progress_ns, progress_line_count;
     double cpu_seconds;
 };
@@ -97,28 +99,58 @@ static void idle_close(struct bench_loop *loop)
 /* ---- the loop ---------------------------------------------------------------------------------
  */
 
+/* When a client begins: one in each of so many equal parts of the ramp, and there at a time that
+ * depends on its index alone, so that every run is the same and none is in step with a period of
+ * the server's. The mixing is the one of SplitMix64 (Steele, Lea, Flood 2014). */
+static uint64_t client_begin_ns(const struct bench_loop *loop, uint32_t index)
+{
+    uint64_t mixed = (index + UINT64_C(1)) * UINT64_C(0x9e3779b97f4a7c15);
+    mixed = (mixed ^ (mixed >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
+    mixed = (mixed ^ (mixed >> 27)) * UINT64_C(0x94d049bb133111eb);
+    double share = (double)((mixed ^ (mixed >> 31)) >> 11) / (double)(UINT64_C(1) << 53);
+    double step_ns = (double)loop->shape->ramp_ns / loop->shape->connections;
+    return loop->begin_ns + (uint64_t)((index + share) * step_ns);
+}
+
 /* Not all at once: a server's backlog is short, and a connection that finds it full waits a second.
  */
-static void clients_start(struct bench_loop *loop)
+static void clients_start(struct bench_loop *loop, uint64_t now_ns)
 {
     const struct bench_shape *shape = loop->shape;
-    while (loop->started_count < shape->connections &&
-           loop->plan->connecting_count < CONNECTING_COUNT_MAX) {
+    while (loop->started_count < loop->wanted_count &&
+           loop->plan->connecting_count < CONNECTING_COUNT_MAX &&
+           now_ns >= client_begin_ns(loop, loop->started_count)) {
         uint32_t i = loop->started_count++;
         struct bench_conn *conn = &loop->conns[i];
         conn->fd = -1;
         conn->lines.kept = loop->kept + (size_t)i * BENCH_LOOK_BYTES_MAX;
         conn->is_slow = i < shape->slow;
         conn->is_leaver = i >= shape->slow && i - shape->slow < shape->leavers;
-        bench_conn_next(loop->plan, conn, bench_now_ns());
+        if (!bench_conn_next(loop->plan, conn, bench_now_ns()))
+            loop->wanted_count = loop->started_count;
     }
+}
+
+/* Waits for sockets, until the next client begins at most. */
+static int events_wait(const struct bench_loop *loop, struct epoll_event *events, uint64_t now_ns)
+{
+    uint64_t wait_ns = TICK_MS * NS_PER_MS;
+    if (loop->started_count < loop->wanted_count) {
+        uint64_t begin_ns = client_begin_ns(loop, loop->started_count);
+        uint64_t left_ns = begin_ns > now_ns ? begin_ns - now_ns : 0;
+        /* One that is due and has not begun waits for connections being made. */
+        if (left_ns > 0 && left_ns < wait_ns)
+            wait_ns = left_ns;
+    }
+    const struct timespec timeout = {.tv_nsec = (long)wait_ns};
+    return epoll_pwait2(loop->plan->epoll, events, EVENTS_PER_WAIT, &timeout, NULL);
 }
 
 static bool is_under_way(const struct bench_loop *loop, uint64_t now_ns)
 {
     if (now_ns - loop->begin_ns >= loop->shape->duration_ns)
         return false;
-    return loop->plan->under_way > 0 || loop->started_count < loop->shape->connections ||
+    return loop->plan->under_way > 0 || loop->started_count < loop->wanted_count ||
            loop->shape->connections == 0;
 }
 
@@ -161,16 +193,16 @@ static void loop_run(struct bench_loop *loop)
     uint64_t now_ns = bench_now_ns(), slow_ns = now_ns;
     loop->begin_ns = loop->progress_ns = now_ns;
     warmup_end(loop, now_ns);
-    clients_start(loop);
+    clients_start(loop, now_ns);
     while (is_under_way(loop, now_ns)) {
-        int count = epoll_wait(plan->epoll, events, EVENTS_PER_WAIT, TICK_MS);
+        int count = events_wait(loop, events, now_ns);
         for (int i = 0; i < count; i++)
             bench_conn_ready(plan, events[i].data.ptr);
-        clients_start(loop);
         now_ns = bench_now_ns();
+        clients_start(loop, now_ns);
         warmup_end(loop, now_ns);
         progress_show(loop, now_ns);
-        if (now_ns - slow_ns < TICK_MS * UINT64_C(1000000))
+        if (now_ns - slow_ns < TICK_MS * NS_PER_MS)
             continue;
         slow_ns = now_ns;
         for (uint32_t i = 0; i < loop->shape->slow && i < loop->started_count; i++)
@@ -209,6 +241,7 @@ int bench_run(struct bench_plan *plan, const struct bench_shape *shape)
     /* One more of each, so that none of them is empty. */
     struct bench_loop loop = {.plan = plan,
                               .shape = shape,
+                              .wanted_count = shape->connections,
                               .idle_count_max = left < shape->idle ? (uint32_t)left : shape->idle,
                               .conns = calloc(shape->connections + 1, sizeof(*loop.conns)),
                               .kept = calloc(shape->connections + 1, BENCH_LOOK_BYTES_MAX),

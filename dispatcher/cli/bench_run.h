@@ -14,6 +14,7 @@ struct bench_shape {
     uint32_t connections;
     uint32_t slow, leavers; /* of the connections, in this order */
     uint32_t idle;          /* more connections, which send nothing */
+    uint64_t ramp_ns;       /* the clients begin spread over it; 0: all at once */
     uint64_t warmup_ns;     /* what comes before is not counted */
     uint64_t duration_ns;   /* all of it */
     bool shows_progress;    /* on stderr, once a second */

@@ -26,7 +26,7 @@ struct bench_values {
     const char *body;
     uint32_t connections;
     uint64_t requests;
-    uint32_t duration_ms, warmup_ms;
+    uint32_t duration_ms, ramp_ms, warmup_ms;
     uint64_t lines;
     uint32_t idle, slow, leavers;
     uint64_t slow_rate;
@@ -53,6 +53,8 @@ static const struct cli_option options[] = {
      .help = "requests in all; 0 for as many as the time allows"},
     {"duration", NULL, CLI_DURATION, MEMBER(duration_ms), .min = 1, .max = 24 * 3600000,
      .help = "stop after this time, whatever is under way"},
+    {"ramp", NULL, CLI_DURATION, MEMBER(ramp_ms), .min = 0, .max = 24 * 3600000,
+     .help = "clients begin spread over this time, the first of the duration, not all at once"},
     {"warmup", NULL, CLI_DURATION, MEMBER(warmup_ms), .min = 0, .max = 24 * 3600000,
      .help = "what comes in this time, the first of the duration, is not counted"},
     {"lines", NULL, CLI_NUMBER, MEMBER(lines), .min = 0, .max = UINT64_MAX,
@@ -208,6 +210,7 @@ static int load(const struct bench_values *values, struct bench_plan *plan)
         .slow = values->slow,
         .leavers = values->leavers,
         .idle = values->idle,
+        .ramp_ns = values->ramp_ms * NS_PER_MS,
         .warmup_ns = values->warmup_ms * NS_PER_MS,
         .duration_ns = values->duration_ms * NS_PER_MS,
         .shows_progress = !values->quiet && isatty(STDERR_FILENO),

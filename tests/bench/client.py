@@ -26,6 +26,7 @@ class Load(NamedTuple):
     requests: int = 0  # 0: one for each stream, unless there is a duration
     duration_s: float = 0.0
     warmup_s: float = 0.0
+    ramp_s: float = 0.0  # the streams begin spread over it
     stalled: int = 0  # of the streams, so many read nothing
     check: bool = True  # look into every line; gives ages, too
 
@@ -40,7 +41,8 @@ class Load(NamedTuple):
 
     def options(self):
         words = ["--body", self.body(), "--connections", str(self.streams), "--requests", str(self.request_count),
-                 "--lines", str(self.lines), "--slow", str(self.stalled), "--warmup", milliseconds(self.warmup_s),
+                 "--lines", str(self.lines), "--slow", str(self.stalled),
+                 "--ramp", milliseconds(self.ramp_s), "--warmup", milliseconds(self.warmup_s),
                  "--duration", milliseconds(self.duration_s or TIMEOUT_S)]
         return words + ["--check"] * self.check
 

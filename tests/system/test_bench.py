@@ -159,6 +159,18 @@ def test_the_warm_up_is_not_counted(server):
     assert figures["warmup_lines"] + figures["lines"] <= sent
 
 
+def test_clients_begin_spread_over_the_ramp(server):
+    # One begins in each fortieth of the second; of each a line every millisecond.
+    paced = bench(server.url, NUMBERS, "1000000", "x", "1", "--connections", "40", "--ramp", "1s", "--duration", "1s")
+    assert 10 * 1000 / SLOWNESS < paced["lines"] < 30 * 1000
+    assert paced["requests"] >= 38
+
+
+def test_a_ramp_ends_with_the_requests(server):
+    figures = bench(server.url, NUMBERS, "1", "x", "0", "--connections", "1000", "--requests", "5", "--ramp", "50s")
+    assert (figures["complete"], figures["seconds"] < 5 * SLOWNESS) == (5, True)
+
+
 def test_thousands_of_connections_take_their_turns(server):
     figures = bench(server.url, NUMBERS, "3", "x", "0", "--connections", "3000", "--requests", "3000", "--lines", "3",
                     "--check")
