@@ -15,11 +15,11 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "build/version.h"
 #include "millrace/limits.h"
+#include "shm/clock.h"
 
 /* Linux 6.3; glibc 2.36 has no name for it yet. */
 #ifndef MFD_NOEXEC_SEAL
@@ -90,15 +90,13 @@ static void segment_view(struct segment *out, int fd, uint8_t *base,
 
 static void segment_fill(const struct segment *segment, const struct segment_plan *plan)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
     struct segment_header *header = segment->header;
     header->magic = SEGMENT_MAGIC;
     header->layout_version = LAYOUT_VERSION;
     header->header_bytes = sizeof *header;
     header->total_bytes = plan->total_bytes;
     header->build_id = BUILD_ID;
-    header->created_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+    header->created_ns = clock_now_ns();
     header->slot_count = segment->options.slot_count;
     header->request_ring_bytes = segment->options.request_ring_bytes;
     header->reply_ring_bytes = segment->options.reply_ring_bytes;

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "shm/clock.h"
 #include "shm/slot.h"
-#include "worker/clock.h"
 #include "worker/graph.h"
 #include "worker/graph_run.h"
 #include "worker/leave.h"

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 #include "millrace/protocol.h"
-#include "worker/clock.h"
+#include "shm/clock.h"
 
 #define ATTACH_EVENT_COUNT_MAX 4
 

@@ -14,7 +14,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "worker/clock.h"
+#include "shm/clock.h"
 #include "worker/leave.h"
 #include "worker/log_capture.h"
 #include "worker/request.h"

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "worker/clock.h"
+#include "shm/clock.h"
 #include "worker/leave.h"
 
 /* What a chunk starts with; larger ones grow their claim. */

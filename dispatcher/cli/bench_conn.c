@@ -8,23 +8,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "millrace/limits.h"
+#include "shm/clock.h"
 
-#define NS_PER_S UINT64_C(1000000000)
 /* Reads of one client before others have their turn. */
 #define READS_PER_TURN 4
 #define SLOW_HEAD_BYTES 4096u
 #define BODY_BYTES_MAX (INT64_MAX / 16)
-
-uint64_t bench_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
 
 static void span_take(struct bench_plan *plan, struct bench_conn *conn, struct http_text data,
                       uint64_t now_ns)
@@ -132,7 +124,7 @@ static void request_send(struct bench_plan *plan, struct bench_conn *conn)
         if (sent == -1 && errno == EAGAIN)
             return;
         if (sent <= 0) {
-            answer_is_cut(plan, conn, bench_now_ns());
+            answer_is_cut(plan, conn, clock_now_ns());
             return;
         }
         conn->sent += (size_t)sent;
@@ -260,7 +252,7 @@ static bool read_some(struct bench_plan *plan, struct bench_conn *conn, size_t b
     ssize_t count = recv(conn->fd, plan->read_buffer, bytes_max, 0);
     if (count == -1 && (errno == EAGAIN || errno == EINTR))
         return false;
-    uint64_t now_ns = bench_now_ns();
+    uint64_t now_ns = clock_now_ns();
     if (count == 0 && conn->state == BENCH_BODY && conn->is_until_close) {
         conn->keeps = false;
         answer_is_whole(plan, conn, now_ns);
@@ -295,7 +287,8 @@ void bench_conn_read_slowly(struct bench_plan *plan, struct bench_conn *conn, ui
 {
     if (conn->state != BENCH_BODY || plan->slow_bytes_per_s == 0)
         return;
-    uint64_t bytes = (now_ns - conn->slow_ns) / 1000 * plan->slow_bytes_per_s / (NS_PER_S / 1000);
+    uint64_t bytes =
+        (now_ns - conn->slow_ns) / 1000 * plan->slow_bytes_per_s / (CLOCK_NS_PER_S / 1000);
     if (bytes == 0)
         return;
     conn->slow_ns = now_ns;

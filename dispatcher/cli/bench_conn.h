@@ -77,8 +77,6 @@ void bench_conn_ready(struct bench_plan *plan, struct bench_conn *conn);
 /* A slow client reads as much as it may by now. */
 void bench_conn_read_slowly(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns);
 
-uint64_t bench_now_ns(void); /* CLOCK_MONOTONIC */
-
 /* Gives up what is under way, when the time is over. */
 void bench_conn_abandon(struct bench_plan *plan, struct bench_conn *conn);
 

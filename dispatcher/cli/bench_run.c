@@ -13,8 +13,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#define NS_PER_S UINT64_C(1000000000)
-#define NS_PER_MS UINT64_C(1000000)
+#include "shm/clock.h"
+
 #define EVENTS_PER_WAIT 512
 #define TICK_MS 50 /* how often slow clients read, and the time is looked at */
 /* Connections being made at once: fewer than a server's backlog holds. */
@@ -126,7 +126,7 @@ static void clients_start(struct bench_loop *loop, uint64_t now_ns)
         conn->lines.kept = loop->kept + (size_t)i * BENCH_LOOK_BYTES_MAX;
         conn->is_slow = i < shape->slow;
         conn->is_leaver = i >= shape->slow && i - shape->slow < shape->leavers;
-        if (!bench_conn_next(loop->plan, conn, bench_now_ns()))
+        if (!bench_conn_next(loop->plan, conn, clock_now_ns()))
             loop->wanted_count = loop->started_count;
     }
 }
@@ -134,7 +134,7 @@ static void clients_start(struct bench_loop *loop, uint64_t now_ns)
 /* Waits for sockets, until the next client begins at most. */
 static int events_wait(const struct bench_loop *loop, struct epoll_event *events, uint64_t now_ns)
 {
-    uint64_t wait_ns = TICK_MS * NS_PER_MS;
+    uint64_t wait_ns = TICK_MS * CLOCK_NS_PER_MS;
     if (loop->started_count < loop->wanted_count) {
         uint64_t begin_ns = client_begin_ns(loop, loop->started_count);
         uint64_t left_ns = begin_ns > now_ns ? begin_ns - now_ns : 0;
@@ -173,7 +173,7 @@ static void progress_show(struct bench_loop *loop, uint64_t now_ns)
 {
     const struct bench_stats *stats = &loop->plan->stats;
     uint64_t elapsed_ns = now_ns - loop->progress_ns;
-    if (!loop->shape->shows_progress || elapsed_ns < NS_PER_S)
+    if (!loop->shape->shows_progress || elapsed_ns < CLOCK_NS_PER_S)
         return;
     uint64_t bad = stats->failed_count + stats->truncated_count + stats->wrong_count;
     fprintf(stderr,
@@ -190,7 +190,7 @@ static void loop_run(struct bench_loop *loop)
 {
     struct epoll_event events[EVENTS_PER_WAIT];
     struct bench_plan *plan = loop->plan;
-    uint64_t now_ns = bench_now_ns(), slow_ns = now_ns;
+    uint64_t now_ns = clock_now_ns(), slow_ns = now_ns;
     loop->begin_ns = loop->progress_ns = now_ns;
     warmup_end(loop, now_ns);
     clients_start(loop, now_ns);
@@ -198,11 +198,11 @@ static void loop_run(struct bench_loop *loop)
         int count = events_wait(loop, events, now_ns);
         for (int i = 0; i < count; i++)
             bench_conn_ready(plan, events[i].data.ptr);
-        now_ns = bench_now_ns();
+        now_ns = clock_now_ns();
         clients_start(loop, now_ns);
         warmup_end(loop, now_ns);
         progress_show(loop, now_ns);
-        if (now_ns - slow_ns < TICK_MS * NS_PER_MS)
+        if (now_ns - slow_ns < TICK_MS * CLOCK_NS_PER_MS)
             continue;
         slow_ns = now_ns;
         for (uint32_t i = 0; i < loop->shape->slow && i < loop->started_count; i++)

@@ -15,8 +15,8 @@
 #include "dispatcher/cli/cli.h"
 #include "dispatcher/cli/client_body.h"
 #include "dispatcher/cli/serve.h"
+#include "shm/clock.h"
 
-#define NS_PER_MS UINT64_C(1000000)
 #define CONN_COUNT_MAX 100000u
 
 struct bench_values {
@@ -210,9 +210,9 @@ static int load(const struct bench_values *values, struct bench_plan *plan)
         .slow = values->slow,
         .leavers = values->leavers,
         .idle = values->idle,
-        .ramp_ns = values->ramp_ms * NS_PER_MS,
-        .warmup_ns = values->warmup_ms * NS_PER_MS,
-        .duration_ns = values->duration_ms * NS_PER_MS,
+        .ramp_ns = values->ramp_ms * CLOCK_NS_PER_MS,
+        .warmup_ns = values->warmup_ms * CLOCK_NS_PER_MS,
+        .duration_ns = values->duration_ms * CLOCK_NS_PER_MS,
         .shows_progress = !values->quiet && isatty(STDERR_FILENO),
     };
     int rc = bench_run(plan, &shape);

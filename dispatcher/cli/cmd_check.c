@@ -16,7 +16,6 @@
 #include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "dispatcher/cli/cli.h"
@@ -28,6 +27,7 @@
 #include "dispatcher/api/variables.h"
 #include "dispatcher/workers/spawner.h"
 #include "millrace/protocol.h"
+#include "shm/clock.h"
 #include "shm/segment.h"
 
 #define CHECK_TIMEOUT_MS 60000u
@@ -216,9 +216,7 @@ static int check_start(struct check *check, const struct pipeline_config *pipeli
 
 static uint64_t now_ms(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return clock_now_ns() / CLOCK_NS_PER_MS;
 }
 
 /* What the spawner says of the worker; a spawner that says nothing any more has not started it. */

@@ -14,6 +14,7 @@
 #include "dispatcher/cli/serve.h"
 #include "dispatcher/loop/put.h"
 #include "dispatcher/workers/worker_memory.h"
+#include "shm/clock.h"
 
 #define EVENTS_PER_REAP 256u
 #define REAPS_PER_PASS 16u
@@ -261,9 +262,8 @@ static void wall_seconds_write(struct loop *loop, int64_t seconds)
 static void clocks_read(struct loop *loop)
 {
     struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    loop->now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-    loop->now_ms = loop->now_ns / 1000000;
+    loop->now_ns = clock_now_ns();
+    loop->now_ms = loop->now_ns / CLOCK_NS_PER_MS;
     clock_gettime(CLOCK_REALTIME, &now);
     if (now.tv_sec < 0 || now.tv_sec > 9999999999)
         now.tv_sec = now.tv_sec < 0 ? 0 : 9999999999;
@@ -326,7 +326,7 @@ static void timers_run(struct loop *loop)
             return;
         if (i == 0)
             buckets_add(&loop->metrics.lateness, &bucket_scale_passes,
-                        (loop->now_ms - timer->due_ms) * 1000000);
+                        (loop->now_ms - timer->due_ms) * CLOCK_NS_PER_MS);
         on_timer(loop, timer);
     }
 }
@@ -517,10 +517,7 @@ bool loop_pass(struct loop *loop)
 /* How long everything else had to wait for this pass. */
 static void pass_time(struct loop *loop)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    uint64_t now_ns = (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
-    buckets_add(&loop->metrics.pass, &bucket_scale_passes, now_ns - loop->now_ns);
+    buckets_add(&loop->metrics.pass, &bucket_scale_passes, clock_now_ns() - loop->now_ns);
 }
 
 /* The write of the log that is with the kernel ends before the rest is written directly. */

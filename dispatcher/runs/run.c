@@ -12,9 +12,8 @@
 #include "dispatcher/runs/line.h"
 #include "dispatcher/loop/loop.h"
 #include "dispatcher/workers/recycle.h"
+#include "shm/clock.h"
 #include "shm/slot.h"
-
-#define MS_NS UINT64_C(1000000)
 
 static struct pipeline *pipeline_of(struct loop *loop, const struct run *run)
 {
@@ -187,7 +186,8 @@ static void account(struct loop *loop, struct run *run, const struct run_failure
         tally->deadlines[failure->deadline]++;
     else if (failure && failure->reason != CANCEL_NONE)
         tally->cancels[failure->reason]++;
-    buckets_add(&tally->duration, &bucket_scale_runs, (loop->now_ms - run->created_ms) * MS_NS);
+    buckets_add(&tally->duration, &bucket_scale_runs,
+                (loop->now_ms - run->created_ms) * CLOCK_NS_PER_MS);
     log_line(
         &loop->log, failure ? LEVEL_INFO : LEVEL_DEBUG, "run_end",
         "run=%s pipeline=%s state=%s%s%s lines=%llu ms=%llu", run->id, pipeline->config->pointer,
@@ -321,7 +321,8 @@ static void step(struct loop *loop, struct run *run, enum run_event event,
     case RUN_ACT_OFFER:
         run->started_ms = loop->now_ms;
         tally->active_count++;
-        buckets_add(&tally->wait, &bucket_scale_runs, (loop->now_ms - run->created_ms) * MS_NS);
+        buckets_add(&tally->wait, &bucket_scale_runs,
+                    (loop->now_ms - run->created_ms) * CLOCK_NS_PER_MS);
         timer_arm(loop, run);
         break;
     case RUN_ACT_COMPLETE:

@@ -13,8 +13,8 @@
 #include <unistd.h>
 
 #include "millrace/protocol.h"
+#include "shm/clock.h"
 #include "shm/slot.h"
-#include "worker/clock.h"
 #include "worker/crash.h"
 #include "worker/leave.h"
 #include "worker/message.h"

@@ -17,8 +17,8 @@
 #include <cmocka.h>
 
 #include "millrace/protocol.h"
+#include "shm/clock.h"
 #include "shm/slot.h"
-#include "worker/clock.h"
 
 /* Two chunks of one number fit, a third does not. */
 #define WINDOW_BYTES (2 * (CHUNK_CHARGE_BYTES + 2))

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * clock.h - CLOCK_MONOTONIC as nanoseconds.
+ * clock.h - CLOCK_MONOTONIC as nanoseconds, for both processes.
  */
-#ifndef WORKER_CLOCK_H
-#define WORKER_CLOCK_H
+#ifndef SHM_CLOCK_H
+#define SHM_CLOCK_H
 
 #include <stdint.h>
 #include <time.h>
