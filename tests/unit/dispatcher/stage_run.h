@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stage_run.h - one run of the stage, from its request to the records its worker writes.
+ * stage_run.h - one run of the stage, from its request to the records its worker writes and the
+ * answer its client reads.
  */
 #ifndef TESTS_DISPATCHER_STAGE_RUN_H
 #define TESTS_DISPATCHER_STAGE_RUN_H
@@ -69,6 +70,27 @@ static inline void stage_run_end(struct stage_run *run)
 {
     (void)!slot_move(stage_run_slot(run), run->next.generation, SLOT_RUNNING, SLOT_ENDED);
     stage_run_put(run, RECORD_END, 0, NULL, 0);
+}
+
+/* The answer that a test looks at; scene_close() gives its memory back. */
+static struct answer answer;
+
+/* What a client has got when nothing moves any more. */
+static inline const struct answer *answer_to(uint32_t client)
+{
+    stage_settle();
+    answer_finish(&answer);
+    answer_of(&answer, client);
+    return &answer;
+}
+
+/* The teardown of every test on the stage, whose setups are the files' own scene_open(). */
+static inline int scene_close(void **state)
+{
+    (void)state;
+    answer_finish(&answer);
+    stage_close();
+    return 0;
 }
 
 #endif

@@ -32,13 +32,6 @@ static int scene_open_patient(void **state)
     return 0;
 }
 
-static int scene_close(void **state)
-{
-    (void)state;
-    stage_close();
-    return 0;
-}
-
 /* How often a text stands in what the client has got. */
 static unsigned count_of(uint32_t client, const char *text)
 {

@@ -15,22 +15,12 @@
 
 #include "tests/unit/shm/ring_memory.h"
 
-static struct answer answer;
-
 /* Two workers, in the places 0 and 1; 2 is the spare one. */
 static int scene_open(void **state)
 {
     (void)state;
     stage_open(&(struct stage_options){.worker_count = 2, .recycle_overlap = true});
     stage.config.recycle_run_count = 2;
-    return 0;
-}
-
-static int scene_close(void **state)
-{
-    (void)state;
-    answer_finish(&answer);
-    stage_close();
     return 0;
 }
 

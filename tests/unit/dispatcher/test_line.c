@@ -20,8 +20,6 @@
     "POST /v4/runs/stream HTTP/1.1\r\nHost: a\r\nAccept: text/event-stream\r\n"                    \
     "Content-Length: 13\r\n\r\n" RUN_BODY
 
-static struct answer answer;
-
 static int scene_open(void **state)
 {
     (void)state;
@@ -33,14 +31,6 @@ static int scene_open_two_outputs(void **state)
 {
     (void)state;
     stage_open(&(struct stage_options){.concurrency = 4, .plain_output_count = 1});
-    return 0;
-}
-
-static int scene_close(void **state)
-{
-    (void)state;
-    answer_finish(&answer);
-    stage_close();
     return 0;
 }
 
@@ -71,10 +61,7 @@ static void put_why(struct stage_run *run)
 /* Everything that is under way arrives; the answer so far. */
 static const struct answer *read_answer(const struct stage_run *run)
 {
-    stage_settle();
-    answer_finish(&answer);
-    answer_of(&answer, run->client);
-    return &answer;
+    return answer_to(run->client);
 }
 
 /* What the client has, framing and all, as text. */

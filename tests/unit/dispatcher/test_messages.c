@@ -21,13 +21,6 @@ static int scene_open(void **state)
     return 0;
 }
 
-static int scene_close(void **state)
-{
-    (void)state;
-    stage_close();
-    return 0;
-}
-
 static struct worker *worker(void)
 {
     return &stage.loop->workers[0];

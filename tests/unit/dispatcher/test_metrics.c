@@ -20,13 +20,6 @@ static int scene_open(void **state)
     return 0;
 }
 
-static int scene_close(void **state)
-{
-    (void)state;
-    stage_close();
-    return 0;
-}
-
 static const struct tally *tally(void)
 {
     return &stage.loop->pipelines[0].tally;

@@ -18,20 +18,10 @@
 
 #define PIECE_BYTES 4000u
 
-static struct answer answer;
-
 static int scene_open(void **state)
 {
     (void)state;
     stage_open(&(struct stage_options){.concurrency = 2, .queue_count_max = 8});
-    return 0;
-}
-
-static int scene_close(void **state)
-{
-    (void)state;
-    answer_finish(&answer);
-    stage_close();
     return 0;
 }
 
@@ -43,14 +33,6 @@ static struct pipeline *pipeline(void)
 static uint64_t refused(enum refusal refusal)
 {
     return stage.loop->metrics.refusals[refusal] + pipeline()->tally.refusals[refusal];
-}
-
-static const struct answer *answer_to(uint32_t client)
-{
-    stage_settle();
-    answer_finish(&answer);
-    answer_of(&answer, client);
-    return &answer;
 }
 
 static uint32_t ask(void)

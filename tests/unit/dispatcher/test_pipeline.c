@@ -18,20 +18,10 @@
 
 #define FAILED_BODY(text) "\x93\x05\xa4" text "\xc0"
 
-static struct answer answer;
-
 static int scene_open(void **state)
 {
     (void)state;
     stage_open(&(struct stage_options){.worker_count = 2, .concurrency = 2, .queue_count_max = 3});
-    return 0;
-}
-
-static int scene_close(void **state)
-{
-    (void)state;
-    answer_finish(&answer);
-    stage_close();
     return 0;
 }
 
@@ -45,14 +35,6 @@ static uint32_t ask(void)
     uint32_t client = stage_connect();
     stage_say(client, STREAM_PATH, RUN_BODY, 1);
     return client;
-}
-
-static const struct answer *answer_to(uint32_t client)
-{
-    stage_settle();
-    answer_finish(&answer);
-    answer_of(&answer, client);
-    return &answer;
 }
 
 static void expect_refusal(uint32_t client, unsigned status, const char *retry_after,

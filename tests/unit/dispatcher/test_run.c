@@ -15,20 +15,10 @@
 
 #include "tests/unit/shm/ring_memory.h"
 
-static struct answer answer;
-
 static int scene_open(void **state)
 {
     (void)state;
     stage_open(&(struct stage_options){.concurrency = 2});
-    return 0;
-}
-
-static int scene_close(void **state)
-{
-    (void)state;
-    answer_finish(&answer);
-    stage_close();
     return 0;
 }
 
@@ -42,14 +32,6 @@ static struct run *run_of(const struct stage_run *run)
     uint32_t index = stage.loop->workers[run->worker].slots[run->next.slot].run_index;
     assert_true(index != UINT32_MAX);
     return &stage.loop->runs[index];
-}
-
-static const struct answer *read_answer(uint32_t client)
-{
-    stage_settle();
-    answer_finish(&answer);
-    answer_of(&answer, client);
-    return &answer;
 }
 
 static uint32_t reason_of(const struct stage_run *run)
@@ -121,9 +103,9 @@ static void a_cancelled_run_ends_with_a_line_that_says_so(void **state)
     stage_run_number(&run);
     stage_settle();
     uint32_t other = delete_run(run_of(&run)->id);
-    assert_int_equal(read_answer(other)->status, 200);
+    assert_int_equal(answer_to(other)->status, 200);
     assert_int_equal(reason_of(&run), CANCEL_REQUESTED);
-    read_answer(run.client);
+    answer_to(run.client);
     assert_true(answer.complete);
     assert_int_equal(answer.line_count, 2);
     assert_non_null(strstr(answer.lines[1], "\"error\":{\"type\":\"unknown\",\"message\":"));
@@ -182,7 +164,7 @@ static void a_run_that_does_not_let_go_costs_its_worker_and_the_others_on_it(voi
     stage_later(100000); /* once */
     assert_int_equal(stage.workers[0].kill_count, 1);
     stage_exit(0, CLD_KILLED, SIGKILL);
-    read_answer(other.client);
+    answer_to(other.client);
     assert_true(answer.complete);
     assert_int_equal(answer.line_count, 2);
     assert_non_null(strstr(answer.lines[1], "did not end within the grace time"));
@@ -225,7 +207,7 @@ static void a_limit_on_the_first_chunk_ends_the_run(void **state)
     stage_later(1);
     assert_int_equal(reason_of(&slow), CANCEL_DEADLINE);
     assert_int_equal(reason_of(&quick), CANCEL_NONE);
-    assert_int_equal(read_answer(slow.client)->status, 504);
+    assert_int_equal(answer_to(slow.client)->status, 504);
     assert_non_null(strstr(answer.lines[0], "\"type\":\"timeout\""));
 }
 
@@ -257,7 +239,7 @@ static void a_run_may_take_so_long_in_all(void **state)
     }
     stage_settle();
     assert_int_equal(reason_of(&run), CANCEL_DEADLINE);
-    assert_true(read_answer(run.client)->complete);
+    assert_true(answer_to(run.client)->complete);
 }
 
 static void a_slot_is_used_again_under_another_generation(void **state)
@@ -289,8 +271,8 @@ static void only_the_slot_that_was_freed_is_given_again(void **state)
     stage_run_number(&second);
     stage_run_end(&second);
     stage_run_end(&third);
-    assert_int_equal(read_answer(second.client)->line_count, 1);
-    assert_int_equal(read_answer(third.client)->line_count, 0);
+    assert_int_equal(answer_to(second.client)->line_count, 1);
+    assert_int_equal(answer_to(third.client)->line_count, 0);
 }
 
 static void a_run_is_found_while_it_lives_and_kept_when_it_is_over(void **state)

@@ -14,20 +14,10 @@
 
 #include "tests/unit/shm/ring_memory.h"
 
-static struct answer answer;
-
 static int scene_open(void **state)
 {
     (void)state;
     stage_open(&(struct stage_options){.worker_count = 2, .queue_count_max = 3});
-    return 0;
-}
-
-static int scene_close(void **state)
-{
-    (void)state;
-    answer_finish(&answer);
-    stage_close();
     return 0;
 }
 

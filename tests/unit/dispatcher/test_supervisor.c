@@ -15,8 +15,6 @@
 
 #include "tests/unit/shm/ring_memory.h"
 
-static struct answer answer;
-
 static int scene_open(void **state)
 {
     (void)state;
@@ -28,14 +26,6 @@ static int scene_open_starting(void **state)
 {
     (void)state;
     stage_open(&(struct stage_options){.no_hello = true});
-    return 0;
-}
-
-static int scene_close(void **state)
-{
-    (void)state;
-    answer_finish(&answer);
-    stage_close();
     return 0;
 }
 
