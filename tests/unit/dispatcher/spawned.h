@@ -25,6 +25,7 @@
 
 static struct spawner spawner;
 static char own_path[PATH_MAX];
+static int spawned_fd_count; /* before the test */
 
 /* The exit code, if this process was started to be something else than the test; else -1. */
 static inline int spawned_main(int argc, char **argv, int (*worker)(int argc, char **argv))
@@ -117,6 +118,26 @@ static inline void spawned_open(void)
     mr_assert(spawned_answer(&answer, &pidfd) == 0);
     mr_assert(answer.kind == SPAWN_READY && answer.pid == spawner.pid && pidfd >= 0);
     spawner.pidfd = spawned_lift(pidfd);
+}
+
+/* The setup of a test: a spawner is there. */
+static inline int spawned_begin(void **state)
+{
+    (void)state;
+    spawned_fd_count = fds_count();
+    spawned_open();
+    return 0;
+}
+
+/* Its teardown: no descriptor and no child is left. */
+static inline int spawned_end(void **state)
+{
+    (void)state;
+    spawned_close();
+    siginfo_t info;
+    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD)
+        return -1;
+    return fds_count() == spawned_fd_count ? 0 : -1;
 }
 
 /* A worker on `fd`, whatever that is, which prints to `stdout_fd`. */

@@ -49,27 +49,6 @@ static int work(int argc, char **argv)
 
 /* ---- the tests ----------------------------------------------------------------------------- */
 
-static int fd_count;
-
-static int begin(void **state)
-{
-    (void)state;
-    fd_count = fds_count();
-    spawned_open();
-    return 0;
-}
-
-/* No descriptor and no child is left. */
-static int end(void **state)
-{
-    (void)state;
-    spawned_close();
-    siginfo_t info;
-    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) == 0 || errno != ECHILD)
-        return -1;
-    return fds_count() == fd_count ? 0 : -1;
-}
-
 static struct worker_spawn_options options_of(const char *source, int stdout_fd)
 {
     struct worker_spawn_options options = spawned_options(STDERR_FILENO, stdout_fd);
@@ -342,7 +321,7 @@ static void an_orderly_end_leaves_nothing_either(void **state)
     assert_int_equal(spawned_reap(pidfd).si_status, SIGKILL);
 }
 
-#define SPAWNER_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define SPAWNER_TEST(name) cmocka_unit_test_setup_teardown(name, spawned_begin, spawned_end)
 
 int main(int argc, char **argv)
 {

@@ -59,22 +59,6 @@ static int report(int argc, char **argv)
 /* ---- the tests ----------------------------------------------------------------------------- */
 
 static char text[REPORT_BYTES_MAX];
-static int fd_count;
-
-static int begin(void **state)
-{
-    (void)state;
-    fd_count = fds_count();
-    spawned_open();
-    return 0;
-}
-
-static int end(void **state)
-{
-    (void)state;
-    spawned_close();
-    return fds_count() == fd_count ? 0 : -1;
-}
 
 /* What this process is now is what the workers inherit. */
 static void begin_again(void)
@@ -333,7 +317,7 @@ static void an_interpreter_is_looked_up_in_path_like_any_program(void **state)
     rmdir(folder);
 }
 
-#define SPAWN_TEST(name) cmocka_unit_test_setup_teardown(name, begin, end)
+#define SPAWN_TEST(name) cmocka_unit_test_setup_teardown(name, spawned_begin, spawned_end)
 
 int main(int argc, char **argv)
 {
