@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slot.c - the edges R3/A3, R4/A4 and R5/A5 on the words of one slot.
+ * slot.c - the edges R3/A3 to R6/A6 on the words of one slot and the count of cancels.
  *
  * A word holds (generation << 8) | something, so a value left over from an earlier run of the same
  * slot is never taken for one of this run.
@@ -59,11 +59,19 @@ void slot_free(struct slot_shared *slot, uint32_t generation)
     slot_store(slot, generation, SLOT_FREE);
 }
 
-void slot_cancel(struct slot_shared *slot, uint32_t generation, uint32_t reason)
+static void slot_count_cancel(_Atomic uint64_t *cancel_count)
+{
+    /* R6: publishes the word that is counted; pairs with A6 in slot_cancel_count. */
+    atomic_fetch_add_explicit(cancel_count, 1, memory_order_release);
+}
+
+void slot_cancel(struct slot_shared *slot, _Atomic uint64_t *cancel_count, uint32_t generation,
+                 uint32_t reason)
 {
     mr_assert(reason != 0);
     /* R4: publishes what was written before asking; pairs with A4 in slot_cancel_reason. */
     atomic_store_explicit(&slot->cancel, slot_word(generation, reason), memory_order_release);
+    slot_count_cancel(cancel_count);
 }
 
 uint32_t slot_cancel_reason(struct slot_shared *slot, uint32_t generation)
@@ -71,6 +79,12 @@ uint32_t slot_cancel_reason(struct slot_shared *slot, uint32_t generation)
     /* A4: sees what was written before asking; pairs with R4 in slot_cancel. */
     uint64_t word = atomic_load_explicit(&slot->cancel, memory_order_acquire);
     return word >> 8 == generation ? (uint32_t)(word & 0xff) : 0;
+}
+
+uint64_t slot_cancel_count(const _Atomic uint64_t *cancel_count)
+{
+    /* A6: sees every cancel word that was counted; pairs with R6 in slot_cancel. */
+    return atomic_load_explicit(cancel_count, memory_order_acquire);
 }
 
 void slot_deliver(struct slot_shared *slot, uint64_t charge)

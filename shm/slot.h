@@ -31,9 +31,13 @@ void slot_offer(struct slot_shared *slot, uint32_t generation);
 /* Dispatcher: ENDED -> FREE, likewise unconditional. */
 void slot_free(struct slot_shared *slot, uint32_t generation);
 
-/* Dispatcher: asks the run of `generation` to stop (R4). Worker: the reason, 0 when not asked. */
-void slot_cancel(struct slot_shared *slot, uint32_t generation, uint32_t reason);
+/* Dispatcher: asks the run of `generation` to stop (R4), and counts that in the segment's
+ * `cancel_count` (R6). Worker: the reason, 0 when not asked; and how often any run of the segment
+ * was asked: while the count stands still no slot needs to be looked at. */
+void slot_cancel(struct slot_shared *slot, _Atomic uint64_t *cancel_count, uint32_t generation,
+                 uint32_t reason);
 uint32_t slot_cancel_reason(struct slot_shared *slot, uint32_t generation);
+uint64_t slot_cancel_count(const _Atomic uint64_t *cancel_count);
 
 /* Dispatcher: the charge delivered so far (R5). Worker: reads it; the value only grows in a run. */
 void slot_deliver(struct slot_shared *slot, uint64_t charge);

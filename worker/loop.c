@@ -244,12 +244,18 @@ static void loop_take_due(struct loop *loop)
         loop_make_ready(loop, &loop->runs[due_take(&loop->due)]);
 }
 
-/* Looks whether waiting runs were cancelled or may send again, at most `count_max` of them. */
+/* Looks whether waiting runs were cancelled or may send again, at most `count_max` of them; at none
+ * while no run waits for its window and no cancel came since all were looked at. */
 static void loop_watch(struct loop *loop, uint32_t count_max)
 {
+    uint64_t cancels = slot_cancel_count(&loop->worker->attachment.segment.header->cancel_count);
     uint32_t waiting = loop->active_count - loop->ready.count;
     if (waiting == 0)
         return;
+    if (loop->window_count == 0 && cancels == loop->cancels_seen)
+        return;
+    if (count_max >= waiting)
+        loop->cancels_seen = cancels;
     for (uint32_t i = 0; i < loop->active_count && count_max > 0; i++) {
         if (loop->watch_next >= loop->active_count)
             loop->watch_next = 0;

@@ -171,7 +171,7 @@ void worker_tell_cancel(struct loop *loop, struct worker *worker, struct run *ru
      * step. */
     bool revoked = slot_move(slot, generation, SLOT_OFFERED, SLOT_REVOKED);
     (void)revoked;
-    slot_cancel(slot, generation, reason);
+    slot_cancel(slot, &worker->segment.header->cancel_count, generation, reason);
     worker->news |= DOORBELL_WORK;
 }
 

@@ -5,7 +5,7 @@
  * One segment (a sealed memfd) for each worker. The creator is the dispatcher; the worker attaches.
  *
  *      0 +----------------+
- *        | header         |  constants, magic; the two doorbells' sleep words
+ *        | header         |  constants, magic; the two doorbells' sleep words, count of cancels
  *   4096 +----------------+
  *        | slot 0..n-1    |  one run's place each, 128 bytes
  *        +----------------+  page boundary
@@ -23,6 +23,7 @@
  *   1  first layout
  *   2  crash report in the header
  *   3  the sleep word says what its sleeper waits for
+ *   4  count of cancel words in the header
  */
 #ifndef MILLRACE_LAYOUT_H
 #define MILLRACE_LAYOUT_H
@@ -31,7 +32,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LAYOUT_VERSION 3u
+#define LAYOUT_VERSION 4u
 #define SEGMENT_MAGIC UINT64_C(0x454341524c4c494d) /* the bytes "MILLRACE" */
 
 /*
@@ -77,8 +78,8 @@ struct crash_shared {
 };
 
 /*
- * Segment header, at offset 0, 4096 bytes. All of it but the doorbells is written once, before the
- * worker exists.
+ * Segment header, at offset 0, 4096 bytes. The constants are written once, before the worker
+ * exists.
  *
  *  offset  size  field                 writer   reader   order / meaning
  *       0     8  magic                 creator  worker   SEGMENT_MAGIC
@@ -97,7 +98,8 @@ struct crash_shared {
  *     128   128  worker_bell           both     both     the worker sleeps on this one
  *     256   128  dispatcher_bell       both     both     the dispatcher sleeps on this one
  *     384  2048  crash                 worker   dispatch.  plain: read after the worker's end
- *    2432  1664  -                                       zero, for later versions
+ *    2432     8  cancel_count          dispatch. worker  R6->A6: cancel words stored so far
+ *    2440  1656  -                                       zero, for later versions
  */
 struct segment_header {
     uint64_t magic;
@@ -117,7 +119,8 @@ struct segment_header {
     struct doorbell_shared worker_bell;
     struct doorbell_shared dispatcher_bell;
     struct crash_shared crash;
-    uint8_t pad1[1664];
+    _Atomic uint64_t cancel_count;
+    uint8_t pad1[1656];
 };
 
 /*
@@ -210,6 +213,7 @@ _Static_assert(offsetof(struct segment_header, worker_bell) == 128, "layout tabl
 _Static_assert(offsetof(struct segment_header, dispatcher_bell) == 256, "layout table");
 _Static_assert(sizeof(struct crash_shared) == 2048, "layout table");
 _Static_assert(offsetof(struct segment_header, crash) == 384, "layout table");
+_Static_assert(offsetof(struct segment_header, cancel_count) == 2432, "layout table");
 _Static_assert(sizeof(struct segment_header) == 4096, "layout table");
 _Static_assert(offsetof(struct slot_shared, delivered) == 16, "layout table");
 _Static_assert(offsetof(struct slot_shared, progress) == 64, "layout table");

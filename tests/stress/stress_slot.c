@@ -26,10 +26,12 @@
 /* The slot, and what each edge carries. */
 struct cargo {
     struct slot_shared slot;
+    _Atomic uint64_t cancel_count;
     uint64_t input;                      /* R3 of the offer */
     uint64_t output;                     /* R3 of the worker's last move */
-    uint64_t reason;                     /* R4 */
+    uint64_t reason;                     /* R4, and every second time R6 */
     uint64_t deliveries[DELIVERY_COUNT]; /* R5 */
+    uint64_t cancelled;                  /* the worker's own: runs that were, so far */
     uint32_t count;
 };
 
@@ -70,7 +72,7 @@ static void deliver_and_cancel(struct cargo *cargo, uint32_t generation)
     }
     if (is_cancelled(generation)) {
         cargo->reason = value_of(generation, 100);
-        slot_cancel(&cargo->slot, generation, CANCEL_REQUESTED);
+        slot_cancel(&cargo->slot, &cargo->cancel_count, generation, CANCEL_REQUESTED);
     }
 }
 
@@ -115,6 +117,18 @@ static bool take_run(struct cargo *cargo, uint32_t generation)
     }
 }
 
+/* By the word, or by the count. */
+static void await_cancel(struct cargo *cargo, uint32_t generation)
+{
+    if (generation % 2 == 0) {
+        while (slot_cancel_reason(&cargo->slot, generation) == CANCEL_NONE)
+            sched_yield();
+        return;
+    }
+    while (slot_cancel_count(&cargo->cancel_count) < cargo->cancelled)
+        sched_yield();
+}
+
 static void run(struct cargo *cargo, uint32_t generation)
 {
     mr_assert(cargo->input == value_of(generation, 101));
@@ -127,9 +141,10 @@ static void run(struct cargo *cargo, uint32_t generation)
         sched_yield();
     }
     if (is_cancelled(generation)) {
-        while (slot_cancel_reason(&cargo->slot, generation) == CANCEL_NONE)
-            sched_yield();
+        cargo->cancelled++;
+        await_cancel(cargo, generation);
         mr_assert(cargo->reason == value_of(generation, 100));
+        mr_assert(slot_cancel_reason(&cargo->slot, generation) == CANCEL_REQUESTED);
     }
     mr_assert(slot_cancel_reason(&cargo->slot, generation - 1) == CANCEL_NONE);
 }

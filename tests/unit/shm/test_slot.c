@@ -136,12 +136,15 @@ static void a_cancel_reaches_only_the_run_it_was_meant_for(void **state)
 {
     (void)state;
     struct slot_shared slot = {0};
+    _Atomic uint64_t count = 0;
     slot_offer(&slot, GENERATION);
-    slot_cancel(&slot, GENERATION, CANCEL_DEADLINE);
+    slot_cancel(&slot, &count, GENERATION, CANCEL_DEADLINE);
     assert_int_equal(slot_cancel_reason(&slot, GENERATION), CANCEL_DEADLINE);
     assert_int_equal(slot_cancel_reason(&slot, GENERATION + 1), CANCEL_NONE);
     assert_int_equal(slot_cancel_reason(&slot, GENERATION - 1), CANCEL_NONE);
-    slot_cancel(&slot, GENERATION, CANCEL_DRAIN);
+    assert_int_equal(slot_cancel_count(&count), 1);
+    slot_cancel(&slot, &count, GENERATION, CANCEL_DRAIN);
+    assert_int_equal(slot_cancel_count(&count), 2);
     assert_int_equal(slot_cancel_reason(&slot, GENERATION), CANCEL_DRAIN);
     slot_offer(&slot, GENERATION + 1);
     assert_int_equal(slot_cancel_reason(&slot, GENERATION), CANCEL_NONE);

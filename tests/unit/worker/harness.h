@@ -286,7 +286,8 @@ static inline void harness_run_numbers(struct harness *h, uint32_t slot, int64_t
 
 static inline void harness_cancel(struct harness *h, uint32_t slot, uint32_t reason)
 {
-    slot_cancel(&h->segment.slots[slot], h->generations[slot], reason);
+    slot_cancel(&h->segment.slots[slot], &h->segment.header->cancel_count, h->generations[slot],
+                reason);
     doorbell_ring(&h->worker_bell, DOORBELL_ANY);
 }
 

@@ -243,6 +243,12 @@ static void a_line_that_is_given_up_leaves_nothing(void **state)
     finish(&f);
 }
 
+static void cancel(struct fixture *f, uint32_t reason)
+{
+    struct segment *segment = &f->worker.attachment.segment;
+    slot_cancel(&segment->slots[1], &segment->header->cancel_count, 5, reason);
+}
+
 static void a_cancellation_is_told_once_and_is_the_end_whatever_the_host_says(void **state)
 {
     (void)state;
@@ -250,7 +256,7 @@ static void a_cancellation_is_told_once_and_is_the_end_whatever_the_host_says(vo
     const char *payload;
     uint64_t due_ns;
     start_run(&f);
-    slot_cancel(&f.worker.attachment.segment.slots[1], 5, CANCEL_REQUESTED);
+    cancel(&f, CANCEL_REQUESTED);
     for (int i = 0; i < 3; i++)
         assert_true(turn(&f, &due_ns));
     assert_int_equal(f.cancel_count, 1);
@@ -270,7 +276,7 @@ static void a_cancellation_drops_the_line_that_waits(void **state)
     start_run(&f);
     for (int i = 1; i <= 3; i++)
         assert_int_equal(send_line(&f, i), i < 3);
-    slot_cancel(&f.worker.attachment.segment.slots[1], 5, CANCEL_CLIENT_GONE);
+    cancel(&f, CANCEL_CLIENT_GONE);
     assert_true(turn(&f, &due_ns));
     assert_int_equal(f.cancel_count, 1);
     assert_int_equal(f.resume_count, 0);
