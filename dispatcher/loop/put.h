@@ -12,6 +12,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "dispatcher/json/json_number.h"
 #include "millrace/check.h"
 
 struct put {
@@ -34,15 +35,11 @@ static inline void put_text(struct put *put, const char *text)
     put_bytes(put, text, strlen(text));
 }
 
-/* In decimal. */
+/* In decimal. By way of a place of its own, since what follows the number may be overwritten. */
 static inline void put_number(struct put *put, uint64_t number)
 {
-    char digits[20];
-    size_t first = sizeof(digits);
-    do
-        digits[--first] = (char)('0' + number % 10);
-    while ((number /= 10) > 0);
-    put_bytes(put, digits + first, sizeof(digits) - first);
+    char text[JSON_NUMBER_BYTES_MAX];
+    put_bytes(put, text, (size_t)(json_number_natural(text, number) - text));
 }
 
 /* The last `width` decimal digits, with leading zeros. */
