@@ -3,25 +3,20 @@
 
 import asyncio
 import os
+import sys
 import time
 
 import ujson
 from fastapi import FastAPI, Request
 from fastapi.responses import Response, StreamingResponse
 
+# Not stacks/ itself: where that is looked at, stacks/fastapi is in the way of FastAPI.
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../python"))
+
+from line import own_line, result_line  # noqa: E402
+
 BLOCK_BYTES = 16384
-AROUND = [os.environ[name].encode() for name in ("LINE_BEFORE", "LINE_AFTER")]
 MEDIA_TYPE = "application/x-ndjson"
-
-
-def own_line(text):
-    dumps = ujson.dumps
-    return lambda i, now_ns: (dumps({"i": i, "t_ns": now_ns, "chunk": text}) + "\n").encode()
-
-
-def result_line(text):
-    form = b'%b{"i":%%d,"t_ns":%%d,"chunk":%b}%b\n' % (AROUND[0], ujson.dumps(text).encode().replace(b"%", b"%%"), AROUND[1])
-    return lambda i, now_ns: form % (i, now_ns)
 
 
 async def one_by_one(count, make, pace_ns):

@@ -2,12 +2,16 @@
 """lines - a WSGI application: N lines, gathered until one has to be waited for, or each for itself."""
 
 import os
+import sys
 import time
 
 import ujson
 
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../python"))
+
+from line import own_line, result_line  # noqa: E402
+
 BLOCK_BYTES = 16384
-AROUND = [os.environ[name].encode() for name in ("LINE_BEFORE", "LINE_AFTER")]
 
 
 def application(environ, start_response):
@@ -20,16 +24,6 @@ def application(environ, start_response):
     start_response("200 OK", headers)
     make = result_line("x" * text_bytes) if path == "/results" else own_line("x" * text_bytes)
     return lines(count, make, pace_ms * 1_000_000, 0 if path == "/each" else BLOCK_BYTES)
-
-
-def own_line(text):
-    dumps = ujson.dumps
-    return lambda i, now_ns: (dumps({"i": i, "t_ns": now_ns, "chunk": text}) + "\n").encode()
-
-
-def result_line(text):
-    form = b'%b{"i":%%d,"t_ns":%%d,"chunk":%b}%b\n' % (AROUND[0], ujson.dumps(text).encode().replace(b"%", b"%%"), AROUND[1])
-    return lambda i, now_ns: form % (i, now_ns)
 
 
 def lines(count, make, pace_ns, block_bytes):
