@@ -6,11 +6,11 @@
 
 #include <errno.h>
 #include <msgpack.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include "millrace/limits.h"
+#include "shm/descriptors.h"
 
 /* A blob's message waits in the socket before its START is committed; more than these were sent for
  * runs that never came. */
@@ -67,42 +67,21 @@ struct message_packet {
     int fd; /* owned; -1 when none came */
 };
 
-/* Takes one packet. 0, -EAGAIN (none waits), or -EPROTO. */
+/* Takes one packet. 0, or -EPROTO, also when none waits. */
 static int message_receive(int socket, struct message_packet *out)
 {
-    union {
-        struct cmsghdr align;
-        char bytes[CMSG_SPACE(sizeof(int))];
-    } control;
     struct iovec parts[2] = {
         {.iov_base = &out->header, .iov_len = sizeof out->header},
         {.iov_base = &out->blob_bytes, .iov_len = sizeof out->blob_bytes},
     };
-    struct msghdr packet = {
-        .msg_iov = parts,
-        .msg_iovlen = 2,
-        .msg_control = &control,
-        .msg_controllen = sizeof control,
-    };
-    ssize_t received;
-    do {
-        received = recvmsg(socket, &packet, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    } while (received == -1 && errno == EINTR);
-    if (received == -1)
-        return errno == EAGAIN ? -EAGAIN : -EPROTO;
-
-    out->fd = -1;
-    struct cmsghdr *item = CMSG_FIRSTHDR(&packet);
-    if (item && item->cmsg_level == SOL_SOCKET && item->cmsg_type == SCM_RIGHTS &&
-        item->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(&out->fd, CMSG_DATA(item), sizeof out->fd);
-    if ((size_t)received == sizeof out->header + sizeof out->blob_bytes &&
+    ssize_t received =
+        descriptors_receive(socket, &(struct packet){parts, 2, &out->fd, 1}, MSG_DONTWAIT);
+    if (received == (ssize_t)(sizeof out->header + sizeof out->blob_bytes) &&
         out->header.magic == MESSAGE_MAGIC && out->header.version == PROTOCOL_VERSION &&
         out->header.kind == MESSAGE_BLOB && out->header.bytes == sizeof out->blob_bytes &&
         out->fd != -1)
         return 0;
-    if (out->fd != -1)
-        close(out->fd);
+    descriptor_close(&out->fd);
     return -EPROTO;
 }
 

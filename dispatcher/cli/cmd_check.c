@@ -28,6 +28,7 @@
 #include "dispatcher/workers/spawner.h"
 #include "millrace/protocol.h"
 #include "shm/clock.h"
+#include "shm/descriptors.h"
 #include "shm/segment.h"
 
 #define CHECK_TIMEOUT_MS 60000u
@@ -232,8 +233,7 @@ static void read_answers(struct check *check)
             check->pidfd = pidfd;
         } else {
             check->start_error = answer.error;
-            if (pidfd >= 0)
-                close(pidfd);
+            descriptor_close(&pidfd);
         }
     }
     if (rc < 0 && check->pid == 0)
@@ -318,8 +318,7 @@ static void check_finish(struct check *check)
     int fds[] = {check->pidfd, check->socket, check->worker_socket, check->worker_bell.eventfd,
                  check->own_bell.eventfd};
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
+        descriptor_close(&fds[i]);
     segment_detach(&check->segment);
     variables_finish(&check->variables);
 }

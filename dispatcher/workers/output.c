@@ -7,6 +7,7 @@
 #include "dispatcher/loop/loop.h"
 #include "dispatcher/workers/output.h"
 #include "dispatcher/workers/supervisor.h"
+#include "shm/descriptors.h"
 
 /* Lines a second of one worker; more are counted, not logged. */
 #define OUTPUT_LINES_PER_S 200u
@@ -118,11 +119,8 @@ bool output_is_read(const struct worker *worker)
 
 void output_close(struct output *output)
 {
-    for (uint32_t i = 0; i < 2; i++) {
-        if (output->pipes[i].fd >= 0)
-            close(output->pipes[i].fd);
-        output->pipes[i].fd = -1;
-    }
+    for (uint32_t i = 0; i < 2; i++)
+        descriptor_close(&output->pipes[i].fd);
 }
 
 /* ---- lines --------------------------------------------------------------------------------- */

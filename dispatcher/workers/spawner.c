@@ -15,6 +15,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "shm/descriptors.h"
+
 /* Killing what is left of the workers has a bound of its own, which is below this one. */
 #define CLOSE_TRIES 300
 #define CLOSE_TRY_MS 10
@@ -22,13 +24,6 @@
 void spawner_init(struct spawner *spawner)
 {
     *spawner = (struct spawner){.socket = -1, .pidfd = -1};
-}
-
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
 }
 
 /* ---- starting ------------------------------------------------------------------------------ */
@@ -123,9 +118,9 @@ int spawner_open(struct spawner *spawner)
 /* ---- asking -------------------------------------------------------------------------------- */
 
 static int send_request(const struct spawner *spawner, const struct worker_spawn_options *options,
-                        const struct iovec *parts, size_t part_count)
+                        struct iovec *parts, size_t part_count)
 {
-    const int fds[SPAWN_FD_COUNT] = {
+    int fds[SPAWN_FD_COUNT] = {
         [SPAWN_FD_STDOUT] = options->stdout_fd,
         [SPAWN_FD_STDERR] = options->stderr_fd,
         [SPAWN_FD_SEGMENT] = options->segment_fd,
@@ -133,20 +128,8 @@ static int send_request(const struct spawner *spawner, const struct worker_spawn
         [SPAWN_FD_DISPATCHER_BELL] = options->dispatcher_bell_fd,
         [SPAWN_FD_SOCKET] = options->socket_fd,
     };
-    union {
-        char bytes[CMSG_SPACE(sizeof(fds))];
-        struct cmsghdr align;
-    } control = {0};
-    struct msghdr message = {.msg_iovlen = part_count,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof(control.bytes)};
-    memcpy(&message.msg_iov, &parts, sizeof(parts)); /* sendmsg does not write there */
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(fds));
-    memcpy(CMSG_DATA(rights), fds, sizeof(fds));
-    return sendmsg(spawner->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == -1 ? -errno : 0;
+    return descriptors_send(spawner->socket,
+                            &(struct packet){parts, part_count, fds, SPAWN_FD_COUNT}, MSG_DONTWAIT);
 }
 
 int spawner_ask(struct spawner *spawner, const struct worker_spawn_options *options, uint32_t index,
@@ -196,22 +179,10 @@ int spawner_peek(const struct spawner *spawner, struct spawn_answer *out)
 void spawner_take(struct spawner *spawner, int *pidfd)
 {
     struct spawn_answer answer;
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
     struct iovec part = {&answer, sizeof(answer)};
-    struct msghdr message = {.msg_iov = &part,
-                             .msg_iovlen = 1,
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof(control.bytes)};
-    *pidfd = -1;
-    ssize_t count = recvmsg(spawner->socket, &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
+    ssize_t count =
+        descriptors_receive(spawner->socket, &(struct packet){&part, 1, pidfd, 1}, MSG_DONTWAIT);
     mr_assert(count == sizeof(answer));
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    if (rights && rights->cmsg_level == SOL_SOCKET && rights->cmsg_type == SCM_RIGHTS &&
-        rights->cmsg_len == CMSG_LEN(sizeof(int)))
-        memcpy(pidfd, CMSG_DATA(rights), sizeof(int));
     if (answer.kind == SPAWN_STARTED || answer.kind == SPAWN_FAILED) {
         mr_assert(spawner->asked_count > 0);
         spawner->asked_count--;
@@ -227,8 +198,8 @@ void spawner_kill(struct spawner *spawner)
      * the children that have not been told of. */
     kill(-spawner->pid, SIGKILL);
     kill(spawner->pid, SIGKILL);
-    close_fd(&spawner->socket);
-    close_fd(&spawner->pidfd);
+    descriptor_close(&spawner->socket);
+    descriptor_close(&spawner->pidfd);
     spawner->state = SPAWNER_ENDING;
 }
 
@@ -258,8 +229,8 @@ static bool nobody(const void *context, pid_t pid)
 void spawner_close(struct spawner *spawner)
 {
     if (spawner->state == SPAWNER_RUNNING) {
-        close_fd(&spawner->socket); /* which it takes for our end */
-        close_fd(&spawner->pidfd);
+        descriptor_close(&spawner->socket); /* which it takes for our end */
+        descriptor_close(&spawner->pidfd);
         spawner->state = SPAWNER_ENDING;
     }
     for (int i = 0; i < CLOSE_TRIES && spawner->state == SPAWNER_ENDING; i++)

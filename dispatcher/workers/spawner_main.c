@@ -17,12 +17,12 @@
 #include <string.h>
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
-#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "dispatcher/workers/spawner.h"
 #include "millrace/protocol.h"
+#include "shm/descriptors.h"
 
 /* Descriptors that a worker must not find are above those it wants, and close-on-exec. */
 #define FD_HIGH 32
@@ -50,21 +50,7 @@ struct request {
 static bool answer_send(int socket, struct spawn_answer answer, int pidfd)
 {
     struct iovec part = {&answer, sizeof(answer)};
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
-    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
-    if (pidfd >= 0) {
-        message.msg_control = control.bytes;
-        message.msg_controllen = sizeof(control.bytes);
-        struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-        rights->cmsg_level = SOL_SOCKET;
-        rights->cmsg_type = SCM_RIGHTS;
-        rights->cmsg_len = CMSG_LEN(sizeof(int));
-        memcpy(CMSG_DATA(rights), &pidfd, sizeof(int));
-    }
-    return sendmsg(socket, &message, MSG_NOSIGNAL) == sizeof(answer);
+    return descriptors_send(socket, &(struct packet){&part, 1, &pidfd, pidfd >= 0}, 0) == 0;
 }
 
 static struct spawn_answer answer_to(const struct request *request, enum spawn_answer_kind kind,
@@ -122,11 +108,10 @@ static void lists_fill(struct request *request)
     request->environment[count] = NULL;
 }
 
-static void fds_close(const struct request *request)
+static void fds_close(struct request *request)
 {
     for (size_t i = 0; i < SPAWN_FD_COUNT; i++)
-        if (request->fds[i] >= 0)
-            close(request->fds[i]);
+        descriptor_close(&request->fds[i]);
 }
 
 /* The next request: 1; 0: there is no server any more; -EMFILE: its descriptors did not all fit
@@ -135,29 +120,15 @@ static int request_receive(int socket, struct request *request)
 {
     struct iovec parts[] = {{&request->header, sizeof(request->header)},
                             {request->text, sizeof(request->text)}};
-    union {
-        char bytes[CMSG_SPACE(sizeof(request->fds))];
-        struct cmsghdr align;
-    } control = {0};
-    struct msghdr message = {.msg_iov = parts,
-                             .msg_iovlen = ARRAY_COUNT(parts),
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof(control.bytes)};
-    memset(request->fds, 0xff, sizeof(request->fds));
-    ssize_t count = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    struct packet packet = {parts, ARRAY_COUNT(parts), request->fds, SPAWN_FD_COUNT};
+    ssize_t count = descriptors_receive(socket, &packet, 0);
     if (count <= 0)
-        return 0;
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    size_t rights_bytes = rights ? rights->cmsg_len - CMSG_LEN(0) : 0;
-    mr_assert(rights_bytes <= sizeof(request->fds));
-    if (rights_bytes > 0)
-        memcpy(request->fds, CMSG_DATA(rights), rights_bytes);
-    if ((size_t)count < sizeof(request->header) || message.msg_flags & MSG_TRUNC ||
-        request->header.magic != SPAWN_MAGIC ||
+        return count == -EMSGSIZE ? -EBADMSG : 0;
+    if ((size_t)count < sizeof(request->header) || request->header.magic != SPAWN_MAGIC ||
         !strings_find(request, (size_t)count - sizeof(request->header)))
         return -EBADMSG;
     lists_fill(request);
-    return rights_bytes == sizeof(request->fds) ? 1 : -EMFILE;
+    return request->fds[SPAWN_FD_COUNT - 1] >= 0 ? 1 : -EMFILE;
 }
 
 /* ---- the child ----------------------------------------------------------------------------- */
@@ -227,8 +198,7 @@ static int child_start(int socket, const struct request *request)
     if (rc == 0 && answer_send(socket, answer_to(request, SPAWN_STARTED, pid, 0), pidfd) &&
         write(go[1], "", 1) != 1)
         rc = -errno;
-    if (pidfd >= 0)
-        close(pidfd);
+    descriptor_close(&pidfd);
     close(go[0]);
     close(go[1]);
     return pid == -1 ? rc : 0;
@@ -306,8 +276,7 @@ static bool prepare(pid_t parent, int *socket, int *parent_pidfd)
     int own = pidfd_open(getpid(), 0);
     struct spawn_answer ready = {.magic = SPAWN_MAGIC, .kind = SPAWN_READY, .pid = getpid()};
     bool is_sent = answer_send(*socket, ready, own);
-    if (own >= 0)
-        close(own);
+    descriptor_close(&own);
     return is_sent;
 }
 

@@ -20,6 +20,7 @@
 #include "dispatcher/loop/loop.h"
 #include "dispatcher/json/packed.h"
 #include "millrace/protocol.h"
+#include "shm/descriptors.h"
 #include "shm/slot.h"
 
 #define DRAIN_BATCH_MIN 1024u
@@ -86,22 +87,8 @@ static int blob_send(const struct worker *worker, int fd, uint64_t bytes, uint32
                              .slot = slot,
                              .generation = generation};
     struct iovec parts[] = {{&header, sizeof(header)}, {&bytes, sizeof(bytes)}};
-    union {
-        char bytes[CMSG_SPACE(sizeof(int))];
-        struct cmsghdr align;
-    } control = {0};
-    struct msghdr message = {.msg_iov = parts,
-                             .msg_iovlen = ARRAY_COUNT(parts),
-                             .msg_control = control.bytes,
-                             .msg_controllen = sizeof(control.bytes)};
-    struct cmsghdr *rights = CMSG_FIRSTHDR(&message);
-    rights->cmsg_level = SOL_SOCKET;
-    rights->cmsg_type = SCM_RIGHTS;
-    rights->cmsg_len = CMSG_LEN(sizeof(int));
-    memcpy(CMSG_DATA(rights), &fd, sizeof(int));
-    if (sendmsg(worker->socket, &message, MSG_DONTWAIT | MSG_NOSIGNAL) == -1)
-        return errno == EWOULDBLOCK ? -EAGAIN : -errno;
-    return 0;
+    return descriptors_send(worker->socket, &(struct packet){parts, ARRAY_COUNT(parts), &fd, 1},
+                            MSG_DONTWAIT);
 }
 
 static int blob_give(const struct worker *worker, const struct run *run, uint32_t slot,

@@ -10,6 +10,7 @@
 
 #include "dispatcher/loop/loop.h"
 #include "dispatcher/workers/output.h"
+#include "shm/descriptors.h"
 
 static struct uring_ref ref_of(const struct worker *worker, enum uring_op op)
 {
@@ -21,19 +22,12 @@ struct child_ends {
     int bell, socket, stdout_fd, stderr_fd;
 };
 
-static void close_fd(int *fd)
-{
-    if (*fd >= 0)
-        close(*fd);
-    *fd = -1;
-}
-
 static void child_ends_close(struct child_ends *ends)
 {
-    close_fd(&ends->bell);
-    close_fd(&ends->socket);
-    close_fd(&ends->stdout_fd);
-    close_fd(&ends->stderr_fd);
+    descriptor_close(&ends->bell);
+    descriptor_close(&ends->socket);
+    descriptor_close(&ends->stdout_fd);
+    descriptor_close(&ends->stderr_fd);
 }
 
 static int pipe_open(int *read_end, int *write_end, int flags)
@@ -72,10 +66,10 @@ void worker_channels_close(struct worker *worker)
 {
     worker->news = 0; /* the bell goes with the segment, and so does its ring */
     worker->is_full = false;
-    close_fd(&worker->bell_fd);
-    close_fd(&worker->own_bell_fd);
-    close_fd(&worker->socket);
-    close_fd(&worker->pidfd);
+    descriptor_close(&worker->bell_fd);
+    descriptor_close(&worker->own_bell_fd);
+    descriptor_close(&worker->socket);
+    descriptor_close(&worker->pidfd);
     segment_detach(&worker->segment);
     worker->segment.fd = -1;
 }
