@@ -292,6 +292,12 @@ def check_line(line):
     return value
 
 
+def result_of(response):
+    """A whole answer that is one result line."""
+    assert response.body.count(b"\n") == 1 and response.body.endswith(b"\n")
+    return check_line(response.body)
+
+
 def output_of(line, index=0):
     assert line["error"] is None, line
     return line["outputs"][index]["value"]
