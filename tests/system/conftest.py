@@ -90,6 +90,13 @@ def started_servers(tmp_path_factory):
             server.end()
 
 
+@pytest.fixture
+def connection(server):
+    """A connection to the server that the tests of a module share as their `server`."""
+    with server.connect() as connection:
+        yield connection
+
+
 def compile_c(source, target, *options):
     subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-g", "-Wall", "-Wextra", "-Werror",
                     "-I" + os.path.join(servers.TOP, "include"), "-o", target, source, *options],

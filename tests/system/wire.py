@@ -38,6 +38,23 @@ def run_body(pointer, values, **members):
     return json.dumps({name: value for name, value in request.items() if value is not ...}).encode()
 
 
+# A request to the example numbers.so: three lines.
+RUN = run_body("local/numbers:v1", [3, "x", 0])
+
+
+def post(body=RUN, path="/v4/runs/stream", fields="", version="1.1"):
+    return (f"POST {path} HTTP/{version}\r\nHost: a\r\n{fields}Content-Length: {len(body)}\r\n\r\n").encode() + body
+
+
+def get(path="/livez", fields="", version="1.1"):
+    return f"GET {path} HTTP/{version}\r\nHost: a\r\n{fields}\r\n".encode()
+
+
+def chunked(*pieces, last=b"0\r\n\r\n", path="/v4/runs/stream", fields=""):
+    head = f"POST {path} HTTP/1.1\r\nHost: a\r\n{fields}Transfer-Encoding: chunked\r\n\r\n".encode()
+    return head + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + last
+
+
 class Response:
     """A whole answer."""
 
@@ -296,6 +313,20 @@ def result_of(response):
     """A whole answer that is one result line."""
     assert response.body.count(b"\n") == 1 and response.body.endswith(b"\n")
     return check_line(response.body)
+
+
+def numbers_of(body):
+    return [output_of(check_line(line))["i"] for line in body.splitlines()]
+
+
+def assert_refused(connection, status):
+    """One answer that says why, and the end of the connection; nothing behind it is answered."""
+    response = connection.response()
+    assert response.status == status, response
+    assert response.header("Content-Type") == "application/json"
+    assert isinstance(response.json()["detail"], str)
+    assert response.header("Connection") == "close"
+    assert connection.is_closed()
 
 
 def output_of(line, index=0):
