@@ -8,6 +8,7 @@ import subprocess
 import pytest
 
 import server as servers
+from confined import Confined
 
 # A test that says nothing else ends after this; @pytest.mark.bounded(seconds) says something else.
 TEST_TIMEOUT_S = 60
@@ -116,6 +117,18 @@ def pipelines(tmp_path_factory):
         return str(target)
 
     return built
+
+
+@pytest.fixture
+def confined(start, pipelines):
+    """confined(OPTION...) is a server whose workers say what they may do."""
+    return lambda *options, **more: Confined(start, pipelines, *options, **more)
+
+
+@pytest.fixture(scope="module")
+def usual(start_shared, pipelines):
+    """Likewise, for the tests of a module, with workers as they are when nothing is said."""
+    return Confined(start_shared, pipelines)
 
 
 @pytest.fixture(scope="session")
