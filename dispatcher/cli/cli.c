@@ -9,6 +9,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "dispatcher/cli/refuse.h"
 #include "dispatcher/cli/serve.h"
 
 #define MESSAGE_LINE_BYTES 2048u
@@ -47,9 +48,6 @@ static const struct cli_option *option_find(const struct cli_command *command, c
 static const char *option_nearest(const struct cli_command *command, const char *word);
 static int words_check(const struct cli_command *command, const struct cli_words *words,
                        char reason[CLI_REASON_BYTES]);
-
-/* One line for people, and -EINVAL; a macro, so that the analyzer sees that constant. */
-#define refuse(reason, ...) (snprintf(reason, CLI_REASON_BYTES, __VA_ARGS__), -EINVAL)
 
 bool cli_begin(const struct cli_command *command, int argc, char **argv, void *values,
                struct cli_words *words, int *exit_code)

@@ -30,7 +30,7 @@ enum cli_kind {
 };
 
 #define CLI_LIST_COUNT_MAX 256u
-#define CLI_REASON_BYTES 512u
+#define CLI_REASON_BYTES 1024u
 
 /* Texts are memory of argv. */
 struct cli_list {

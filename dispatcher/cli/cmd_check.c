@@ -101,7 +101,7 @@ int cmd_check(int argc, char **argv)
     if (!cli_begin(&command, argc, argv, &values, &words, &exit_code))
         return exit_code;
     struct pipeline_config pipeline;
-    char reason[CONFIG_REASON_BYTES];
+    char reason[CLI_REASON_BYTES];
     if (pipeline_config_parse(&pipeline, words.items[0], reason) < 0) {
         cli_fail("check: %s", reason);
         return EXIT_CODE_USAGE;

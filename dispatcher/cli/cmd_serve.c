@@ -253,7 +253,7 @@ static int fail(int rc, const char *reason)
 static int usage_fill(struct serve_values *values, const struct cli_words *words)
 {
     struct config *config = &values->config;
-    char reason[CONFIG_REASON_BYTES];
+    char reason[CLI_REASON_BYTES];
     for (int i = 0; i < words->count; i++) {
         int rc = config_add_pipeline(config, words->items[i], reason);
         if (rc < 0)
@@ -316,7 +316,7 @@ static uint64_t fd_limit_raise(void)
 
 static int limits_fill(struct config *config)
 {
-    char reason[CONFIG_REASON_BYTES];
+    char reason[CLI_REASON_BYTES];
     int rc = config_complete(config, fd_limit_raise(), reason);
     return rc < 0 ? fail(rc, reason) : EXIT_CODE_OK;
 }
@@ -324,7 +324,7 @@ static int limits_fill(struct config *config)
 static int sources_check(const struct config *config)
 {
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
-        char reason[CONFIG_REASON_BYTES];
+        char reason[CLI_REASON_BYTES];
         if (pipeline_config_check_source(&config->pipelines[i], reason) < 0) {
             cli_fail("serve: %s", reason);
             return EXIT_CODE_PIPELINE;
@@ -358,7 +358,7 @@ static int worker_fill(struct serve_values *values)
 
 static int confinement_fill(struct config *config)
 {
-    char reason[CONFIG_REASON_BYTES];
+    char reason[CLI_REASON_BYTES];
     int rc = 0;
     for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++) {
         struct pipeline_config *pipeline = &config->pipelines[i];

@@ -15,31 +15,30 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dispatcher/cli/refuse.h"
+
 #define TAG_BYTES_MAX 129u
 #define PORT_TEXT_BYTES_MAX 5u
 #define HOST_BYTES_MAX 64u
 
 static int pipeline_set_source(struct pipeline_config *out, const char *rest,
-                               char reason[CONFIG_REASON_BYTES]);
+                               char reason[CLI_REASON_BYTES]);
 static int pipeline_set_pointer(struct pipeline_config *out, const char *text, size_t bytes,
-                                char reason[CONFIG_REASON_BYTES]);
-static int auth_check(const struct config *config, char reason[CONFIG_REASON_BYTES]);
-static int runs_derive(struct config *config, char reason[CONFIG_REASON_BYTES]);
-static int input_check(const struct config *config, char reason[CONFIG_REASON_BYTES]);
+                                char reason[CLI_REASON_BYTES]);
+static int auth_check(const struct config *config, char reason[CLI_REASON_BYTES]);
+static int runs_derive(struct config *config, char reason[CLI_REASON_BYTES]);
+static int input_check(const struct config *config, char reason[CLI_REASON_BYTES]);
+static int conns_derive(struct config *config, uint64_t fd_count_max,
+                        char reason[CLI_REASON_BYTES]);
+
 uint32_t config_place_count(const struct config *config)
 {
     return config->worker_count + config->recycle_overlap;
 }
 
-static int conns_derive(struct config *config, uint64_t fd_count_max,
-                        char reason[CONFIG_REASON_BYTES]);
-
-/* One line for people, and -EINVAL; a macro, so that the analyzer sees that constant. */
-#define refuse(reason, ...) (snprintf(reason, CONFIG_REASON_BYTES, __VA_ARGS__), -EINVAL)
-
-static int no_memory(char reason[CONFIG_REASON_BYTES])
+static int no_memory(char reason[CLI_REASON_BYTES])
 {
-    snprintf(reason, CONFIG_REASON_BYTES, "no memory");
+    snprintf(reason, CLI_REASON_BYTES, "no memory");
     return -ENOMEM;
 }
 
@@ -71,8 +70,7 @@ void config_init(struct config *config)
     };
 }
 
-int config_add_pipeline(struct config *config, const char *argument,
-                        char reason[CONFIG_REASON_BYTES])
+int config_add_pipeline(struct config *config, const char *argument, char reason[CLI_REASON_BYTES])
 {
     if (config->pipeline_count == PIPELINE_COUNT_MAX)
         return refuse(reason, "%u pipelines at most", PIPELINE_COUNT_MAX);
@@ -82,7 +80,7 @@ int config_add_pipeline(struct config *config, const char *argument,
         return rc;
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
         if (strcmp(config->pipelines[i].pointer, pipeline.pointer) == 0) {
-            snprintf(reason, CONFIG_REASON_BYTES,
+            snprintf(reason, CLI_REASON_BYTES,
                      "two pipelines are %s: put another POINTER= before one of them",
                      pipeline.pointer);
             pipeline_config_finish(&pipeline);
@@ -93,7 +91,7 @@ int config_add_pipeline(struct config *config, const char *argument,
     return 0;
 }
 
-int config_complete(struct config *config, uint64_t fd_count_max, char reason[CONFIG_REASON_BYTES])
+int config_complete(struct config *config, uint64_t fd_count_max, char reason[CLI_REASON_BYTES])
 {
     int rc = 0;
     if (config->listen_count == 0)
@@ -125,7 +123,7 @@ void config_finish(struct config *config)
 /* ---- pipelines ----------------------------------------------------------------------------- */
 
 int pipeline_config_parse(struct pipeline_config *out, const char *argument,
-                          char reason[CONFIG_REASON_BYTES])
+                          char reason[CLI_REASON_BYTES])
 {
     struct pipeline_config pipeline = {0};
     /* A pointer has no '=', a path may have some: the first one ends the pointer. */
@@ -205,7 +203,7 @@ static enum source_kind source_kind_of(const char *source, bool has_name)
 
 /* SOURCE[:NAME]. What follows the last colon is a name unless it has a slash. */
 static int pipeline_set_source(struct pipeline_config *out, const char *rest,
-                               char reason[CONFIG_REASON_BYTES])
+                               char reason[CLI_REASON_BYTES])
 {
     const char *colon = strrchr(rest, ':');
     if (colon && strchr(colon, '/'))
@@ -237,7 +235,7 @@ static int pipeline_set_source(struct pipeline_config *out, const char *rest,
 
 /* The pointer that was said, in `bytes` of `text`, or with none local/NAME:v1. */
 static int pipeline_set_pointer(struct pipeline_config *out, const char *text, size_t bytes,
-                                char reason[CONFIG_REASON_BYTES])
+                                char reason[CLI_REASON_BYTES])
 {
     bool is_default = bytes == 0 && text[0] != '=';
     if (is_default) {
@@ -293,7 +291,7 @@ bool pointer_is_valid(const char *pointer, size_t bytes)
 }
 
 int pipeline_config_check_source(const struct pipeline_config *pipeline,
-                                 char reason[CONFIG_REASON_BYTES])
+                                 char reason[CLI_REASON_BYTES])
 {
     struct stat file;
     int error = 0;
@@ -309,7 +307,7 @@ int pipeline_config_check_source(const struct pipeline_config *pipeline,
         error = errno;
     if (error == 0)
         return 0;
-    snprintf(reason, CONFIG_REASON_BYTES, "%s: %s", pipeline->source,
+    snprintf(reason, CLI_REASON_BYTES, "%s: %s", pipeline->source,
              error == ENOEXEC ? "Not a regular file" : strerror(error));
     return -error;
 }
@@ -318,7 +316,7 @@ int pipeline_config_check_source(const struct pipeline_config *pipeline,
 
 /* Splits "HOST:PORT" and gives the host without brackets. */
 static int listen_split(const char *text, char host[HOST_BYTES_MAX], const char **port,
-                        char reason[CONFIG_REASON_BYTES])
+                        char reason[CLI_REASON_BYTES])
 {
     const char *colon = strrchr(text, ':');
     bool is_port = colon && colon[1] != '\0' &&
@@ -342,7 +340,7 @@ static int listen_split(const char *text, char host[HOST_BYTES_MAX], const char 
     return 0;
 }
 
-int config_add_listen(struct config *config, const char *text, char reason[CONFIG_REASON_BYTES])
+int config_add_listen(struct config *config, const char *text, char reason[CLI_REASON_BYTES])
 {
     if (config->listen_count == LISTEN_COUNT_MAX)
         return refuse(reason, "%u addresses to listen on at most", LISTEN_COUNT_MAX);
@@ -370,7 +368,7 @@ int config_add_listen(struct config *config, const char *text, char reason[CONFI
 }
 
 int listen_address_parse(const char *text, struct sockaddr_storage *out, socklen_t *bytes,
-                         char reason[CONFIG_REASON_BYTES])
+                         char reason[CLI_REASON_BYTES])
 {
     char host[HOST_BYTES_MAX];
     const char *port;
@@ -412,7 +410,7 @@ bool listen_address_is_loopback(const struct sockaddr_storage *address)
 /* ---- what concerns several options --------------------------------------------------------- */
 
 /* Without tokens only this machine may reach the server, unless that is said to be meant. */
-static int auth_check(const struct config *config, char reason[CONFIG_REASON_BYTES])
+static int auth_check(const struct config *config, char reason[CLI_REASON_BYTES])
 {
     if (config->no_auth && config->tokens.count > 0)
         return refuse(reason, "--no-auth and --token-file contradict each other");
@@ -433,7 +431,7 @@ static int auth_check(const struct config *config, char reason[CONFIG_REASON_BYT
     return 0;
 }
 
-static int runs_derive(struct config *config, char reason[CONFIG_REASON_BYTES])
+static int runs_derive(struct config *config, char reason[CLI_REASON_BYTES])
 {
     uint64_t running = (uint64_t)config->worker_count * config->concurrency;
     uint64_t queued = (uint64_t)config->pipeline_count * config->queue_count_max;
@@ -453,8 +451,7 @@ static int runs_derive(struct config *config, char reason[CONFIG_REASON_BYTES])
     return 0;
 }
 
-static int input_check(const struct config *config, char reason[CONFIG_REASON_BYTES]);
-static int input_check(const struct config *config, char reason[CONFIG_REASON_BYTES])
+static int input_check(const struct config *config, char reason[CLI_REASON_BYTES])
 {
     if (config->input_bytes_max >= config->body_bytes_max)
         return 0;
@@ -462,8 +459,7 @@ static int input_check(const struct config *config, char reason[CONFIG_REASON_BY
                   (unsigned long long)config->input_bytes_max, config->body_bytes_max);
 }
 
-static int conns_derive(struct config *config, uint64_t fd_count_max,
-                        char reason[CONFIG_REASON_BYTES])
+static int conns_derive(struct config *config, uint64_t fd_count_max, char reason[CLI_REASON_BYTES])
 {
     uint64_t worker_count = (uint64_t)config->pipeline_count * config_place_count(config);
     uint64_t needed = FD_COUNT_RESERVED + worker_count * FD_COUNT_PER_WORKER;

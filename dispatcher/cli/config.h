@@ -113,25 +113,23 @@ struct config {
     struct tokens tokens; /* empty: everyone may */
 };
 
-#define CONFIG_REASON_BYTES 1024u
-
 /* Every default; owns nothing yet. */
 void config_init(struct config *config);
 
 /* Adds one [POINTER=]SOURCE[:NAME]. -EINVAL: not of that form, a pointer twice, too many; -ENOMEM.
  * Does not look at the file. */
 int config_add_pipeline(struct config *config, const char *argument,
-                        char reason[CONFIG_REASON_BYTES]) MUST_USE;
+                        char reason[CLI_REASON_BYTES]) MUST_USE;
 
 /* Adds an address to listen on; "localhost" and "" (all addresses) become numbers. -EINVAL,
  * -ENOMEM. */
 int config_add_listen(struct config *config, const char *text,
-                      char reason[CONFIG_REASON_BYTES]) MUST_USE;
+                      char reason[CLI_REASON_BYTES]) MUST_USE;
 
 /* Checks what concerns several options at once and derives what was not said. `fd_count_max` is the
  * limit on descriptors of this process. -EINVAL, -ENOMEM. */
 int config_complete(struct config *config, uint64_t fd_count_max,
-                    char reason[CONFIG_REASON_BYTES]) MUST_USE;
+                    char reason[CLI_REASON_BYTES]) MUST_USE;
 
 void config_finish(struct config *config);
 
@@ -142,7 +140,7 @@ uint32_t config_place_count(const struct config *config);
 /* One pipeline from its argument, for commands that take one; the strings are the caller's. Results
  * as of config_add_pipeline(). */
 int pipeline_config_parse(struct pipeline_config *out, const char *argument,
-                          char reason[CONFIG_REASON_BYTES]) MUST_USE;
+                          char reason[CLI_REASON_BYTES]) MUST_USE;
 void pipeline_config_finish(struct pipeline_config *pipeline);
 
 /* Whether a Python interpreter executes it, rather than millrace-worker. */
@@ -151,7 +149,7 @@ bool pipeline_config_is_python(const struct pipeline_config *pipeline);
 /* Whether the source can be loaded as far as its file tells: -ENOENT, -EISDIR, -EACCES, -ENOEXEC
  * (not a regular file), ..., with `reason`. */
 int pipeline_config_check_source(const struct pipeline_config *pipeline,
-                                 char reason[CONFIG_REASON_BYTES]) MUST_USE;
+                                 char reason[CLI_REASON_BYTES]) MUST_USE;
 
 /* True for NAME:TAG as docs/api.md, section 2, spells it, of POINTER_BYTES_MAX at most. */
 bool pointer_is_valid(const char *pointer, size_t bytes);
@@ -159,7 +157,7 @@ bool pointer_is_valid(const char *pointer, size_t bytes);
 /* "ADDR:PORT" as config_add_listen() stored it, for bind(). -EINVAL with `reason`. Never resolves a
  * name, so never waits. */
 int listen_address_parse(const char *text, struct sockaddr_storage *out, socklen_t *bytes,
-                         char reason[CONFIG_REASON_BYTES]) MUST_USE;
+                         char reason[CLI_REASON_BYTES]) MUST_USE;
 bool listen_address_is_loopback(const struct sockaddr_storage *address);
 
 #endif

@@ -13,12 +13,10 @@
 #include <unistd.h>
 
 #include "dispatcher/cli/config.h"
+#include "dispatcher/cli/refuse.h"
 #include "dispatcher/cli/worker_access.h"
 #include "dispatcher/cli/worker_user.h"
 #include "millrace/confine.h"
-
-/* One line for people, and -EINVAL; a macro, so that the analyzer sees that constant. */
-#define refuse(reason, ...) (snprintf(reason, CONFINEMENT_REASON_BYTES, __VA_ARGS__), -EINVAL)
 
 /* ---- options ------------------------------------------------------------------------------- */
 
@@ -74,7 +72,7 @@ const char *confinement_value(const char *item, const char *pointer)
 }
 
 static int pointers_check(const struct config *config, const char *option,
-                          const struct cli_list *list, char reason[CONFINEMENT_REASON_BYTES])
+                          const struct cli_list *list, char reason[CLI_REASON_BYTES])
 {
     for (uint32_t i = 0; i < list->count; i++) {
         uint32_t k = 0;
@@ -90,7 +88,7 @@ static int pointers_check(const struct config *config, const char *option,
 
 /* Items with a pointer come after those without, in whatever order they were said. */
 static int list_parse(struct pipeline_config *pipeline, const struct cli_list *list,
-                      const struct cli_option *value, char reason[CONFINEMENT_REASON_BYTES])
+                      const struct cli_option *value, char reason[CLI_REASON_BYTES])
 {
     for (int has_pointer = 0; has_pointer < 2; has_pointer++) {
         for (uint32_t i = 0; i < list->count; i++) {
@@ -106,7 +104,7 @@ static int list_parse(struct pipeline_config *pipeline, const struct cli_list *l
 }
 
 /* These stay lists, which are read when everything else is known. */
-static int access_check(const struct config *config, char reason[CONFINEMENT_REASON_BYTES])
+static int access_check(const struct config *config, char reason[CLI_REASON_BYTES])
 {
     static const struct cli_option port = {.name = "allow-connect",
                                            .kind = CLI_NUMBER,
@@ -130,7 +128,7 @@ static int access_check(const struct config *config, char reason[CONFINEMENT_REA
     return rc;
 }
 
-int confinement_parse(struct config *config, char reason[CONFINEMENT_REASON_BYTES])
+int confinement_parse(struct config *config, char reason[CLI_REASON_BYTES])
 {
     for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
         const void *list = (const char *)&config->confinement + kinds[i].list;
@@ -145,8 +143,7 @@ int confinement_parse(struct config *config, char reason[CONFINEMENT_REASON_BYTE
 
 /* ---- whether it can be done ---------------------------------------------------------------- */
 
-static int rlimits_check(const struct confinement *confinement,
-                         char reason[CONFINEMENT_REASON_BYTES])
+static int rlimits_check(const struct confinement *confinement, char reason[CLI_REASON_BYTES])
 {
     struct rlimit nofile, core;
     if (getrlimit(RLIMIT_NOFILE, &nofile) == -1 || getrlimit(RLIMIT_CORE, &core) == -1)
@@ -181,15 +178,15 @@ static void nofile_print(FILE *file, uint32_t nofile_max)
     limit_print(file, "nofile", soft, hard);
 }
 
-static int user_print(FILE *file, const char *text, char reason[CONFINEMENT_REASON_BYTES])
+static int user_print(FILE *file, const char *text, char reason[CLI_REASON_BYTES])
 {
     struct worker_user user;
-    char why[512];
+    char why[CLI_REASON_BYTES];
     if (!text)
         return 0;
-    int rc = worker_user_find(&user, text, why, sizeof(why));
+    int rc = worker_user_find(&user, text, why);
     if (rc < 0)
-        return refuse(reason, "--worker-user %s: %s", text, why);
+        return refuse(reason, "--worker-user %s: %.500s", text, why);
     worker_user_print(&user, file);
     worker_user_finish(&user);
     return 0;
@@ -203,7 +200,7 @@ static bool has_filters(void)
 }
 
 static int filter_print(FILE *file, const struct confinement *confinement,
-                        char reason[CONFINEMENT_REASON_BYTES])
+                        char reason[CLI_REASON_BYTES])
 {
     bool has_default = confinement->seccomp == SECCOMP_DEFAULT;
     bool is_strict = confinement->seccomp == SECCOMP_STRICT;
@@ -220,8 +217,7 @@ static int filter_print(FILE *file, const struct confinement *confinement,
 }
 
 static int lines_print(FILE *file, const struct config *config,
-                       const struct pipeline_config *pipeline,
-                       char reason[CONFINEMENT_REASON_BYTES])
+                       const struct pipeline_config *pipeline, char reason[CLI_REASON_BYTES])
 {
     const struct confinement *confinement = &pipeline->confinement;
     nofile_print(file, confinement->nofile_max);
@@ -236,12 +232,12 @@ static int lines_print(FILE *file, const struct config *config,
     if (rc == 0)
         rc = filter_print(file, confinement, reason);
     if (rc == 0 && config)
-        rc = worker_access_print(config, pipeline, file, reason, CONFINEMENT_REASON_BYTES);
+        rc = worker_access_print(config, pipeline, file, reason);
     return rc;
 }
 
 int confinement_write(const struct config *config, const struct pipeline_config *pipeline,
-                      char **text, char reason[CONFINEMENT_REASON_BYTES])
+                      char **text, char reason[CLI_REASON_BYTES])
 {
     char *lines = NULL;
     size_t bytes;
@@ -252,7 +248,7 @@ int confinement_write(const struct config *config, const struct pipeline_config 
     rc = file ? lines_print(file, config, pipeline, reason) : -ENOMEM;
     bool is_lost = !file || ferror(file);
     if ((file && fclose(file) != 0) || is_lost) {
-        snprintf(reason, CONFINEMENT_REASON_BYTES, "no memory");
+        snprintf(reason, CLI_REASON_BYTES, "no memory");
         rc = -ENOMEM;
     }
     if (rc == 0 && bytes >= CONFINE_TEXT_BYTES_MAX)

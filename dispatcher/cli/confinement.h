@@ -17,8 +17,6 @@ struct config;
 struct log;
 struct pipeline_config;
 
-#define CONFINEMENT_REASON_BYTES 1024u
-
 /* Bounds and defaults, of the options' help and of its parser. */
 #define WORKER_NOFILE_MIN 64u
 #define WORKER_NOFILE_SOFT 1024u      /* if nothing is said: what select(2) can watch, */
@@ -64,13 +62,13 @@ const char *confinement_value(const char *item, const char *pointer);
 
 /* Reads what config->confinement says into the pipelines. 0, or -EINVAL with one line in
  * `reason`. */
-int confinement_parse(struct config *config, char reason[CONFINEMENT_REASON_BYTES]) MUST_USE;
+int confinement_parse(struct config *config, char reason[CLI_REASON_BYTES]) MUST_USE;
 
 /* The lines for a worker's --confine, in memory that the caller frees. The paths of the interpreter
  * must be known; without a configuration nothing is restricted by paths and ports. 0, -ENOMEM, or
  * -EINVAL with one line in `reason`: this machine, or this process, cannot do it. */
 int confinement_write(const struct config *config, const struct pipeline_config *pipeline,
-                      char **text, char reason[CONFINEMENT_REASON_BYTES]) MUST_USE;
+                      char **text, char reason[CLI_REASON_BYTES]) MUST_USE;
 
 /* Logs what is in force, and what this kernel lacks that would be. */
 void confinement_log(const struct config *config, struct log *log);

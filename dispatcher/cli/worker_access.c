@@ -10,9 +10,7 @@
 #include <unistd.h>
 
 #include "dispatcher/cli/config.h"
-
-/* One line for people, and -EINVAL; a macro, so that the analyzer sees that constant. */
-#define refuse(...) (snprintf(reason, reason_bytes, __VA_ARGS__), -EINVAL)
+#include "dispatcher/cli/refuse.h"
 
 /* Each option, what it restricts, and the least version of Landlock that can. */
 struct access_kind {
@@ -52,7 +50,7 @@ static void text_print(FILE *file, const char *key, const char *value)
 
 /* Prints the items that concern the pipeline. 1 when there are any, 0, or -EINVAL. */
 static int items_print(const struct access_kind *kind, const struct cli_list *list,
-                       const char *pointer, FILE *file, char *reason, size_t reason_bytes)
+                       const char *pointer, FILE *file, char reason[CLI_REASON_BYTES])
 {
     bool is_restricted = false;
     for (uint32_t i = 0; i < list->count; i++) {
@@ -60,7 +58,7 @@ static int items_print(const struct access_kind *kind, const struct cli_list *li
         if (!value)
             continue;
         if (worker_access_version() < kind->version)
-            return refuse("--%s needs Landlock version %ld (Linux %s), this kernel has %ld",
+            return refuse(reason, "--%s needs Landlock version %ld (Linux %s), this kernel has %ld",
                           kind->option, kind->version, kind->kernel, worker_access_version());
         if (!is_restricted)
             text_print(file, "restrict", kind->restricts);
@@ -68,7 +66,7 @@ static int items_print(const struct access_kind *kind, const struct cli_list *li
         if (strcmp(value, "none") == 0)
             continue;
         if (kind->is_path && (access(value, F_OK) == -1 || strchr(value, '\n')))
-            return refuse("--%s %s: %s", kind->option, value,
+            return refuse(reason, "--%s %s: %s", kind->option, value,
                           strchr(value, '\n') ? "a line ends in it" : strerror(errno));
         text_print(file, kind->key, value);
     }
@@ -122,13 +120,13 @@ static void needs_print(const struct config *config, const struct pipeline_confi
 }
 
 int worker_access_print(const struct config *config, const struct pipeline_config *pipeline,
-                        FILE *file, char *reason, size_t reason_bytes)
+                        FILE *file, char reason[CLI_REASON_BYTES])
 {
     const struct confinement_options *options = &config->confinement;
     const struct cli_list *lists[ACCESS_COUNT] = {&options->reads, &options->writes,
                                                   &options->connects};
     for (int i = 0; i < ACCESS_COUNT; i++) {
-        int rc = items_print(&kinds[i], lists[i], pipeline->pointer, file, reason, reason_bytes);
+        int rc = items_print(&kinds[i], lists[i], pipeline->pointer, file, reason);
         if (rc < 0)
             return rc;
         if (rc > 0 && i == ACCESS_READ)

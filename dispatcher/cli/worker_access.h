@@ -6,9 +6,9 @@
 #ifndef DISPATCHER_WORKER_ACCESS_H
 #define DISPATCHER_WORKER_ACCESS_H
 
-#include <stddef.h>
 #include <stdio.h>
 
+#include "dispatcher/cli/cli.h"
 #include "millrace/check.h"
 
 struct config;
@@ -22,6 +22,6 @@ long worker_access_version(void);
 /* Writes lines of millrace/confine.h: what the options allow to this pipeline, and what it needs to
  * be loaded. 0, or -EINVAL with one line in `reason`: a path is not there, or the kernel cannot. */
 int worker_access_print(const struct config *config, const struct pipeline_config *pipeline,
-                        FILE *file, char *reason, size_t reason_bytes) MUST_USE;
+                        FILE *file, char reason[CLI_REASON_BYTES]) MUST_USE;
 
 #endif

@@ -13,8 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* One line for people, and -EINVAL; a macro, so that the analyzer sees that constant. */
-#define refuse(...) (snprintf(reason, reason_bytes, __VA_ARGS__), -EINVAL)
+#include "dispatcher/cli/refuse.h"
 
 /* Workers change their user themselves, and as that user must be killed by this process. */
 static bool may_change_users(void)
@@ -58,45 +57,45 @@ static bool group_find(const char *name, gid_t *out)
     return true;
 }
 
-static int user_fill(struct worker_user *out, const char *name, const char *group, char *reason,
-                     size_t reason_bytes)
+static int user_fill(struct worker_user *out, const char *name, const char *group,
+                     char reason[CLI_REASON_BYTES])
 {
     const struct passwd *entry = user_entry(name);
     if (!entry && (!id_parse(name, &out->uid) || !group))
-        return refuse("there is no user %s%s", name,
+        return refuse(reason, "there is no user %s%s", name,
                       id_parse(name, &out->uid) ? ", so its group must be said" : "");
     if (entry) {
         out->uid = entry->pw_uid;
         out->gid = entry->pw_gid;
     }
     if (group && !group_find(group, &out->gid))
-        return refuse("there is no group %s", group);
+        return refuse(reason, "there is no group %s", group);
     if (out->uid == 0)
-        return refuse("that is root");
+        return refuse(reason, "that is root");
     out->group_count = CONFINE_GROUP_COUNT_MAX;
     if (!entry) {
         out->groups[0] = out->gid;
         out->group_count = 1;
     } else if (getgrouplist(entry->pw_name, out->gid, out->groups, &out->group_count) == -1) {
-        return refuse("%s has more than %d groups", name, CONFINE_GROUP_COUNT_MAX);
+        return refuse(reason, "%s has more than %d groups", name, CONFINE_GROUP_COUNT_MAX);
     }
     if (entry && !strchr(entry->pw_dir, '\n') && !(out->home = strdup(entry->pw_dir)))
-        return refuse("no memory");
+        return refuse(reason, "no memory");
     return 0;
 }
 
-int worker_user_find(struct worker_user *out, const char *text, char *reason, size_t reason_bytes)
+int worker_user_find(struct worker_user *out, const char *text, char reason[CLI_REASON_BYTES])
 {
     if (!may_change_users())
-        return refuse("only root can do that, with CAP_SETUID, CAP_SETGID and CAP_KILL");
+        return refuse(reason, "only root can do that, with CAP_SETUID, CAP_SETGID and CAP_KILL");
     struct worker_user user = {0};
     char name[256];
     const char *colon = strchr(text, ':');
     int bytes = snprintf(name, sizeof(name), "%.*s",
                          (int)(colon ? (size_t)(colon - text) : strlen(text)), text);
     if (bytes <= 0 || (size_t)bytes >= sizeof(name) || (colon && colon[1] == '\0'))
-        return refuse("it is NAME or NAME:GROUP");
-    int rc = user_fill(&user, name, colon ? colon + 1 : NULL, reason, reason_bytes);
+        return refuse(reason, "it is NAME or NAME:GROUP");
+    int rc = user_fill(&user, name, colon ? colon + 1 : NULL, reason);
     if (rc == 0)
         *out = user;
     return rc;

@@ -5,10 +5,10 @@
 #ifndef DISPATCHER_WORKER_USER_H
 #define DISPATCHER_WORKER_USER_H
 
-#include <stddef.h>
 #include <stdio.h>
 #include <sys/types.h>
 
+#include "dispatcher/cli/cli.h"
 #include "millrace/check.h"
 #include "millrace/confine.h"
 
@@ -22,8 +22,8 @@ struct worker_user {
 
 /* Looks up NAME[:GROUP], each a name or a number. 0, or -EINVAL with one line in `reason`: not
  * known, root, or this process may not change users. The caller calls finish() after a success. */
-int worker_user_find(struct worker_user *out, const char *text, char *reason,
-                     size_t reason_bytes) MUST_USE;
+int worker_user_find(struct worker_user *out, const char *text,
+                     char reason[CLI_REASON_BYTES]) MUST_USE;
 void worker_user_finish(struct worker_user *user);
 
 /* As lines of millrace/confine.h. */

@@ -495,7 +495,7 @@ static inline uint32_t stage_or(uint32_t value, uint32_t otherwise)
 static inline void stage_configure(const struct stage_options *options)
 {
     struct config *config = &stage.config;
-    char reason[CONFIG_REASON_BYTES];
+    char reason[CLI_REASON_BYTES];
     config_init(config);
     mr_assert(config_add_pipeline(config, "me/numbers:v1=numbers.so", reason) == 0);
     snprintf(config->pipelines[0].id, PIPELINE_ID_BYTES, "pipeline_%032d", 1);

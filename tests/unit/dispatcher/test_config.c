@@ -19,7 +19,7 @@
 #include "tests/unit/dispatcher/fds.h"
 
 static struct config config;
-static char reason[CONFIG_REASON_BYTES];
+static char reason[CLI_REASON_BYTES];
 static int fd_count;
 
 static int config_make(void **state)

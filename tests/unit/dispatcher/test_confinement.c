@@ -69,7 +69,7 @@ long syscall(long number, ...)
 }
 
 static struct config config;
-static char reason[CONFINEMENT_REASON_BYTES];
+static char reason[CLI_REASON_BYTES];
 
 /* Two pipelines, me/a:v1 and me/b:v1. */
 static int make(void **state)
