@@ -281,7 +281,10 @@ static void every_constant_has_its_own_refusal(void **state)
         field = right;                                                                             \
     } while (0)
     WRONG(header->magic, 0x1234, -EINVAL, "magic is 0x0000000000001234");
-    WRONG(header->layout_version, 1, -EPROTO, "layout version is 1, this program speaks 3");
+    char versions[64];
+    snprintf(versions, sizeof versions, "layout version is 1, this program speaks %u",
+             LAYOUT_VERSION);
+    WRONG(header->layout_version, 1, -EPROTO, versions);
     WRONG(header->header_bytes, 4095, -EINVAL, "header_bytes is 4095");
     WRONG(header->total_bytes, 28671, -EINVAL, "total_bytes is 28671, the memfd has 28672");
     const char *bounds[] = {
