@@ -4,11 +4,15 @@
 import os
 import signal
 import subprocess
+import sys
 
 import pytest
 
 import server as servers
 from confined import Confined
+
+# The package `pipeline`, for tests that call it themselves.
+sys.path.insert(0, os.path.join(servers.TOP, "worker/python"))
 
 # A test that says nothing else ends after this; @pytest.mark.bounded(seconds) says something else.
 TEST_TIMEOUT_S = 60

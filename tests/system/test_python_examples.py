@@ -12,11 +12,8 @@ import time
 
 import pytest
 
+from pipeline.cloud.pipelines import run_pipeline, stream_pipeline, stream_pipeline_async
 from server import BUILD, MILLRACE, SLOWNESS, TOP
-
-sys.path.insert(0, os.path.join(TOP, "worker/python"))
-
-from pipeline.cloud.pipelines import run_pipeline, stream_pipeline, stream_pipeline_async  # noqa: E402
 
 pytestmark = pytest.mark.skipif(
     not os.path.exists(os.path.join(BUILD, "python/millrace_worker/_ring.abi3.so")),
