@@ -33,7 +33,7 @@ static void pipeline_format(struct loop *loop, struct text *text, const struct p
     const char *separator = "";
     text_add(text, ",\"queued\":%u,\"workers\":[", pipeline->queue_count);
     for (uint32_t i = 0; i < pipeline->worker_count; i++) {
-        const struct worker *worker = &loop->workers[pipeline->worker_first + i];
+        const struct worker *worker = loop_place(loop, pipeline, i);
         if (worker->state == WORKER_SPARE)
             continue;
         text_add(text,

@@ -170,7 +170,7 @@ static void worker_states(const struct loop *loop, struct exposition *out)
         const struct pipeline *pipeline = &loop->pipelines[i];
         uint64_t counts[WORKER_STATE_COUNT] = {0};
         for (uint32_t k = 0; k < pipeline->worker_count; k++)
-            counts[loop->workers[pipeline->worker_first + k].state]++;
+            counts[loop_place(loop, pipeline, k)->state]++;
         for (enum worker_state state = 0; state < WORKER_STATE_COUNT; state++)
             sample_of(out, pipeline, "state", worker_state_name(state), counts[state]);
     }

@@ -148,4 +148,12 @@ void loop_stop_check(struct loop *loop);
 struct conn *loop_conn(struct loop *loop, struct uring_ref ref);
 struct worker *loop_worker(struct loop *loop, struct uring_ref ref);
 
+/* One of the pipeline's worker_count places, a spare one included. */
+static inline struct worker *loop_place(const struct loop *loop, const struct pipeline *pipeline,
+                                        uint32_t place)
+{
+    mr_assert(place < pipeline->worker_count);
+    return &loop->workers[pipeline->worker_first + place];
+}
+
 #endif

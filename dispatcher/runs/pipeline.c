@@ -60,7 +60,7 @@ static struct worker *least_loaded(struct loop *loop, const struct pipeline *pip
 {
     struct worker *best = NULL;
     for (uint32_t i = 0; i < pipeline->worker_count; i++) {
-        struct worker *worker = &loop->workers[pipeline->worker_first + i];
+        struct worker *worker = loop_place(loop, pipeline, i);
         uint32_t free_count = worker_free_count(worker);
         if (free_count > 0 && (!best || free_count > worker_free_count(best)))
             best = worker;
@@ -71,7 +71,7 @@ static struct worker *least_loaded(struct loop *loop, const struct pipeline *pip
 static void rooms_look(struct loop *loop, const struct pipeline *pipeline)
 {
     for (uint32_t i = 0; i < pipeline->worker_count; i++)
-        worker_look_for_room(&loop->workers[pipeline->worker_first + i]);
+        worker_look_for_room(loop_place(loop, pipeline, i));
 }
 
 bool pipeline_has_slot(struct loop *loop, struct pipeline *pipeline)
@@ -145,7 +145,7 @@ uint32_t pipeline_ready_count(const struct loop *loop, const struct pipeline *pi
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < pipeline->worker_count; i++)
-        count += worker_serves(&loop->workers[pipeline->worker_first + i]);
+        count += worker_serves(loop_place(loop, pipeline, i));
     return count;
 }
 

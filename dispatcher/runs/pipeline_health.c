@@ -41,7 +41,7 @@ static uint32_t next_try_s(const struct loop *loop, const struct pipeline *pipel
 {
     uint64_t due_ms = UINT64_MAX;
     for (uint32_t i = 0; i < pipeline->worker_count; i++) {
-        const struct worker *worker = &loop->workers[pipeline->worker_first + i];
+        const struct worker *worker = loop_place(loop, pipeline, i);
         if (worker->state == WORKER_SPARE)
             continue;
         if (worker->state != WORKER_EMPTY || worker->timer.position == 0)
@@ -82,7 +82,7 @@ static bool has_runs(const struct loop *loop, const struct pipeline *pipeline)
     if (pipeline->queue_count > 0)
         return true;
     for (uint32_t i = 0; i < pipeline->worker_count; i++)
-        if (loop->workers[pipeline->worker_first + i].active_count > 0)
+        if (loop_place(loop, pipeline, i)->active_count > 0)
             return true;
     return false;
 }
@@ -242,7 +242,7 @@ static bool worker_is_hopeful(const struct loop *loop, const struct worker *work
 static bool has_hope(const struct loop *loop, const struct pipeline *pipeline)
 {
     for (uint32_t i = 0; i < pipeline->worker_count; i++)
-        if (worker_is_hopeful(loop, &loop->workers[pipeline->worker_first + i]))
+        if (worker_is_hopeful(loop, loop_place(loop, pipeline, i)))
             return true;
     return false;
 }
@@ -264,7 +264,7 @@ void pipeline_on_timer(struct loop *loop, struct pipeline *pipeline)
     if (pipeline->state != PIPELINE_TRIAL)
         return;
     for (uint32_t i = 0; i < pipeline->worker_count; i++) {
-        uint64_t due_ms = proof_ms(loop, &loop->workers[pipeline->worker_first + i]);
+        uint64_t due_ms = proof_ms(loop, loop_place(loop, pipeline, i));
         end_ms = due_ms < end_ms ? due_ms : end_ms;
     }
     if (end_ms > loop->now_ms)

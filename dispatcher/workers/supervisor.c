@@ -213,7 +213,7 @@ struct worker *supervisor_spare(struct loop *loop, const struct worker *worker)
 {
     const struct pipeline *pipeline = pipeline_of(loop, worker);
     for (uint32_t i = 0; i < pipeline->worker_count; i++) {
-        struct worker *place = &loop->workers[pipeline->worker_first + i];
+        struct worker *place = loop_place(loop, pipeline, i);
         if (place->state == WORKER_SPARE && place->predecessor == WORKER_NONE)
             return place;
     }
