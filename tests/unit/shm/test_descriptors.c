@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -120,6 +121,19 @@ static void more_than_there_is_room_for_are_not_made(void **state)
     assert_int_equal(receive(ends, word, sizeof word, NULL, 0), 4);
 }
 
+/* The limit that the kernel goes by: valgrind keeps to itself what a process says of its own. */
+static unsigned descriptors_limit(void)
+{
+    char line[128];
+    unsigned limit = 0;
+    FILE *file = fopen("/proc/self/limits", "re");
+    assert_non_null(file);
+    while (limit == 0 && fgets(line, sizeof line, file))
+        sscanf(line, "Max open files %u", &limit);
+    fclose(file);
+    return limit;
+}
+
 static void what_this_process_may_not_open_does_not_come(void **state)
 {
     struct ends *ends = *state;
@@ -130,9 +144,14 @@ static void what_this_process_may_not_open_does_not_come(void **state)
     /* The lowest one that is free is the last that may be opened. */
     int last = dup(ends->in);
     close(last);
-    assert_int_equal(send_word(ends, SENT_COUNT), 0);
     struct rlimit few = {(rlim_t)last + 1, before.rlim_max};
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    if (descriptors_limit() != few.rlim_cur) {
+        setrlimit(RLIMIT_NOFILE, &before);
+        print_message("the kernel was not told the limit\n");
+        skip();
+    }
+    assert_int_equal(send_word(ends, SENT_COUNT), 0);
     ssize_t count = receive(ends, word, sizeof word, fds, SENT_COUNT);
     assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
     assert_int_equal(count, 4);
