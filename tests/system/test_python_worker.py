@@ -219,9 +219,12 @@ def test_a_crash_says_what_python_was_doing(server):
 
 @pytest.mark.parametrize("how", ["spin", "hold"])
 def test_a_generator_that_spins_or_holds_the_lock_is_killed_after_the_grace(server, how):
+    mark = server.log_mark()
     stream = server.stream(misbehaving(server), how)
     assert stream.next()["outputs"][0]["value"] == 1
     pid = server.workers(pointer("misbehave"))[0]["pid"]
+    # Closed before that, it would end as it should.
+    server.wait_log('text="does not come back"', mark)
     stream.close()
     wait_until(lambda: not process_exists(pid), what="the worker's end")
 

@@ -120,6 +120,8 @@ def misbehave(how):
         raise Worded("it took too long")
     if how == "segv":
         ctypes.string_at(8)
+    if how in ("spin", "hold"):
+        print("does not come back")
     if how == "spin":
         while True:
             pass
