@@ -270,12 +270,13 @@ static void floods_take_turns_of_a_bounded_size(void **state)
             charge = 0;
         }
         charge += record.meta.bytes + CHUNK_CHARGE_BYTES;
-        if (ended == 0)
+        /* The first turn is as long as the second flood takes to be there. */
+        if (ended == 0 && change_count > 1)
             assert_true(charge <= share + record.meta.bytes + CHUNK_CHARGE_BYTES);
         ended += record.meta.kind == RECORD_END;
         free(record.payload);
     }
-    assert_true(change_count > 2 * count / (share / CHUNK_CHARGE_BYTES));
+    assert_true(change_count > count / (share / CHUNK_CHARGE_BYTES));
     assert_true(change_count < count);
     harness_stop(&h);
 }
