@@ -263,15 +263,13 @@ static void loop_watch(struct loop *loop, uint32_t count_max)
         if (run->state == RUN_READY)
             continue;
         count_max--;
-        size_t bytes = run->is_line_waiting ? run->stash.used : 0;
         bool is_cancelled = slot_cancel_reason(run->slot, run->reply.generation) != 0;
         if (run->is_cancel_told)
             continue;
         if (run->state == RUN_LATER && is_cancelled)
             due_remove(&loop->due, run->reply.slot);
-        else if (run->state == RUN_WINDOW
-                     ? !is_cancelled && !run_window_allows(run, loop->window_bytes, bytes)
-                     : !is_cancelled)
+        else if (run->state == RUN_WINDOW ? !is_cancelled && !run_may_step(run, loop->window_bytes)
+                                          : !is_cancelled)
             continue;
         loop_make_ready(loop, run);
     }
@@ -363,8 +361,7 @@ static void loop_step(struct loop *loop, struct run *run)
             loop_cancel(loop, run, reason);
         return;
     }
-    size_t bytes = run->is_line_waiting ? run->stash.used : 0;
-    if (!run_window_allows(run, loop->window_bytes, bytes)) {
+    if (!run_may_step(run, loop->window_bytes)) {
         loop_wait_window(loop, run);
         return;
     }

@@ -7,6 +7,7 @@
 #include <errno.h>
 
 #include "millrace/protocol.h"
+#include "shm/window.h"
 #include "worker/object.h"
 
 /* A stash that small stays with the slot. */
@@ -52,22 +53,25 @@ int run_read_request(struct run *run, uint8_t *bytes, size_t count)
     return 0;
 }
 
-static bool run_window_fits(const struct run *run, uint32_t window_bytes, uint64_t charge)
-{
-    uint64_t waiting = run->charged - run->delivered_seen;
-    return waiting == 0 || waiting + charge <= window_bytes;
-}
-
 bool run_window_allows(struct run *run, uint32_t window_bytes, size_t bytes)
 {
     uint64_t charge = bytes + CHUNK_CHARGE_BYTES;
-    if (run_window_fits(run, window_bytes, charge))
+    if (window_allows(run->charged - run->delivered_seen, charge, window_bytes))
         return true;
     run->delivered_seen = slot_delivered(run->slot);
-    return run_window_fits(run, window_bytes, charge);
+    return window_allows(run->charged - run->delivered_seen, charge, window_bytes);
+}
+
+bool run_may_step(struct run *run, uint32_t window_bytes)
+{
+    if (run->is_line_waiting)
+        return run_window_allows(run, window_bytes, run->stash.used);
+    return run_window_allows(run, window_bytes, 0) ||
+           run_window_allows(run, window_bytes, run->last_bytes);
 }
 
 void run_charge(struct run *run, size_t bytes)
 {
     run->charged += bytes + CHUNK_CHARGE_BYTES;
+    run->last_bytes = bytes;
 }

@@ -47,6 +47,7 @@ struct run {
     struct buffer stash;
     uint64_t charged;        /* flow control (protocol.h) */
     uint64_t delivered_seen; /* the dispatcher's count, as last loaded */
+    size_t last_bytes;       /* of the chunk before */
     struct line line;
     struct arena arena;
     const char *id;                 /* memory of the arena */
@@ -67,6 +68,10 @@ int run_read_request(struct run *run, uint8_t *bytes, size_t count) MUST_USE;
 /* May a chunk of `bytes` be sent now? Looks at the dispatcher's word only when what was seen last
  * does not do. */
 bool run_window_allows(struct run *run, uint32_t window_bytes, size_t bytes);
+
+/* May the line that waits be sent now, or a new one be begun? One may when it could be sent if it
+ * were empty, or as long as the one before; if it then cannot, it is kept. */
+bool run_may_step(struct run *run, uint32_t window_bytes);
 
 /* Counts a chunk that is sent. */
 void run_charge(struct run *run, size_t bytes);

@@ -22,6 +22,7 @@
 #include "millrace/protocol.h"
 #include "shm/descriptors.h"
 #include "shm/slot.h"
+#include "shm/window.h"
 
 #define DRAIN_BATCH_MIN 1024u
 #define DRAIN_BATCH_PER_RUN 16u
@@ -242,11 +243,11 @@ static void on_log_record(struct loop *loop, struct worker *worker, const struct
                           "log", (const char *)text.text, text.u.count);
 }
 
-/* The rule of protocol.h, with a count of delivered bytes that is never older than the worker's. */
+/* With a count of delivered bytes that is never older than the worker's. */
 static bool exceeds_window(const struct loop *loop, const struct run *run, uint64_t charge)
 {
-    uint64_t waiting = run->charged - run->delivered;
-    return run->state == RUN_ACTIVE && waiting > 0 && waiting + charge > loop->config->window_bytes;
+    return run->state == RUN_ACTIVE &&
+           !window_allows(run->charged - run->delivered, charge, loop->config->window_bytes);
 }
 
 /* Charges a whole value and hands it on. */

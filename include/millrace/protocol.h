@@ -63,10 +63,9 @@ enum record_flag {
 
 /*
  * Flow control. A run's charge is the sum over its CHUNK records of payload bytes plus this, which
- * stands for the constant text of a line. A worker waits while (charged - delivered) + next charge
- * would exceed the window, unless nothing is undelivered (one value larger than the window passes
- * alone). For a fragmented value the whole value is one charge of its total bytes plus one
- * overhead.
+ * stands for the constant text of a line. A worker waits while window_allows() of shm/window.h
+ * refuses its next charge. For a fragmented value the whole value is one charge of its total bytes
+ * plus one overhead.
  */
 #define CHUNK_CHARGE_BYTES 320u
 

@@ -385,9 +385,9 @@ static void an_unfinished_line_is_not_continued_by_another_run(void **state)
     (void)state;
     struct harness h;
     harness_start(&h, &(struct harness_options){
-                          .source = "misbehave.so", .slot_count = 2, .window_bytes = 400});
+                          .source = "misbehave.so", .slot_count = 2, .window_bytes = 32});
     harness_expect_ready(&h);
-    h.holds_window = true; /* so that neither run ends after its one chunk */
+    h.holds_window = true; /* so small that neither run is stepped after its one chunk */
     for (uint32_t slot = 0; slot < 2; slot++) {
         run_way(&h, slot, "print_from_child", 0, 0);
         harness_expect_chunk(&h, slot, 0, "[0]");

@@ -194,7 +194,8 @@ static void a_value_that_turns_out_not_to_fit_the_window_is_kept(void **state)
     harness_stop(&h);
 }
 
-static void a_chunk_larger_than_the_window_passes_alone(void **state)
+/* Not one after the other: while one is on its way the next is made, and no third. */
+static void of_chunks_larger_than_the_window_two_are_on_their_way(void **state)
 {
     (void)state;
     struct harness h;
@@ -204,6 +205,33 @@ static void a_chunk_larger_than_the_window_passes_alone(void **state)
     char text[1001];
     memset(text, 'x', 1000);
     text[1000] = '\0';
+    harness_run_numbers(&h, 0, 6, text, 0);
+    for (uint32_t i = 0; i < 6; i += 2) {
+        for (uint32_t k = i; k < i + 2; k++) {
+            struct harness_record record = harness_next(&h);
+            assert_int_equal(number_of(&record), k);
+            free(record.payload);
+        }
+        if (i < 4) {
+            harness_wait_asleep(&h);
+            assert_true(ring_is_empty(&h.reply));
+        }
+        harness_deliver(&h, 0);
+    }
+    harness_expect_end(&h, 0, 6);
+    harness_stop(&h);
+}
+
+static void a_chunk_much_larger_than_the_window_passes_alone(void **state)
+{
+    (void)state;
+    struct harness h;
+    harness_start(&h, &(struct harness_options){.source = "numbers.so", .window_bytes = 400});
+    harness_expect_ready(&h);
+    h.holds_window = true;
+    char text[4001];
+    memset(text, 'x', 4000);
+    text[4000] = '\0';
     harness_run_numbers(&h, 0, 3, text, 0);
     for (uint32_t i = 0; i < 3; i++) {
         struct harness_record record = harness_next(&h);
@@ -471,7 +499,8 @@ int main(void)
         cmocka_unit_test(the_window_is_used_up_to_the_last_chunk_and_no_further),
         cmocka_unit_test(a_run_without_a_window_is_not_stepped),
         cmocka_unit_test(a_value_that_turns_out_not_to_fit_the_window_is_kept),
-        cmocka_unit_test(a_chunk_larger_than_the_window_passes_alone),
+        cmocka_unit_test(of_chunks_larger_than_the_window_two_are_on_their_way),
+        cmocka_unit_test(a_chunk_much_larger_than_the_window_passes_alone),
         cmocka_unit_test(a_run_that_waits_for_its_client_delays_no_other),
         cmocka_unit_test(floods_take_turns_of_a_bounded_size),
         cmocka_unit_test(runs_that_wait_for_a_time_are_interleaved),
