@@ -324,23 +324,30 @@ static const char *on_record(struct loop *loop, struct worker *worker, const str
     }
 }
 
+/* A batch grows with the runs, so that each connection gets more than one line at a time; and it
+ * takes half of what their windows hold, so that the worker makes lines while others are sent. */
 uint32_t worker_drain(struct loop *loop, struct worker *worker)
 {
     uint32_t batch = DRAIN_BATCH_PER_RUN * worker->active_count;
     if (batch < DRAIN_BATCH_MIN)
         batch = DRAIN_BATCH_MIN;
+    uint64_t run_count = worker->active_count > 0 ? worker->active_count : 1;
+    uint64_t charge_max = run_count * (loop->config->window_bytes / 2);
     const char *wrong = NULL;
+    uint64_t charge = 0;
     uint32_t count = 0;
-    while (count < batch && !wrong && !worker->is_corrupt) {
+    while (count < batch && charge <= charge_max && !wrong && !worker->is_corrupt) {
         struct record record;
         const void *payload;
         int rc = ring_peek(&worker->replies, &record, &payload);
         if (rc == 0)
             break;
-        if (rc < 0)
+        if (rc < 0) {
             wrong = "its reply ring is corrupt";
-        else
+        } else {
+            charge += record.bytes + CHUNK_CHARGE_BYTES;
             wrong = on_record(loop, worker, &record, payload);
+        }
         count++;
     }
     if (wrong) {
