@@ -24,7 +24,7 @@
 #include "shm/slot.h"
 #include "shm/window.h"
 
-#define DRAIN_BATCH_MIN 1024u
+#define DRAIN_BATCH_MIN 2048u
 #define DRAIN_BATCH_PER_RUN 16u
 #define SLOT_NONE UINT32_MAX
 
