@@ -309,49 +309,6 @@ static void floods_take_turns_of_a_bounded_size(void **state)
     harness_stop(&h);
 }
 
-static void runs_that_wait_for_a_time_are_interleaved(void **state)
-{
-    (void)state;
-    struct harness h;
-    harness_start(&h, &(struct harness_options){.source = "words.so", .slot_count = 8});
-    harness_expect_ready(&h);
-    uint64_t start_ns = harness_now_ns();
-    for (uint32_t slot = 0; slot < 8; slot++)
-        harness_run_text(&h, slot, "one two three");
-    uint32_t counts[8] = {0};
-    for (int ended = 0; ended < 8;) {
-        struct harness_record record = harness_next(&h);
-        assert_int_equal(record.meta.sequence, counts[record.meta.slot]++);
-        ended += record.meta.kind == RECORD_END;
-        free(record.payload);
-    }
-    for (uint32_t slot = 0; slot < 8; slot++)
-        assert_int_equal(counts[slot], 4);
-    /* One after the other they would take 3.2 s. */
-    assert_true(harness_now_ns() - start_ns < 1600 * MS);
-    harness_stop(&h);
-}
-
-static void an_absolute_pace_does_not_drift(void **state)
-{
-    (void)state;
-    struct harness h;
-    harness_start(&h, &(struct harness_options){.source = "numbers.so", .slot_count = 4});
-    harness_expect_ready(&h);
-    uint64_t start_ns = harness_now_ns();
-    for (uint32_t slot = 0; slot < 4; slot++)
-        harness_run_numbers(&h, slot, 50, "", 2);
-    for (int ended = 0; ended < 4;) {
-        struct harness_record record = harness_next(&h);
-        ended += record.meta.kind == RECORD_END;
-        free(record.payload);
-    }
-    uint64_t took_ns = harness_now_ns() - start_ns;
-    assert_true(took_ns >= 100 * MS);
-    assert_true(took_ns < 1000 * MS);
-    harness_stop(&h);
-}
-
 static void outputs_advance_in_lock_step(void **state)
 {
     (void)state;
@@ -503,8 +460,6 @@ int main(void)
         cmocka_unit_test(a_chunk_much_larger_than_the_window_passes_alone),
         cmocka_unit_test(a_run_that_waits_for_its_client_delays_no_other),
         cmocka_unit_test(floods_take_turns_of_a_bounded_size),
-        cmocka_unit_test(runs_that_wait_for_a_time_are_interleaved),
-        cmocka_unit_test(an_absolute_pace_does_not_drift),
         cmocka_unit_test(outputs_advance_in_lock_step),
         cmocka_unit_test(pipes_feed_each_other_and_share_a_state),
         cmocka_unit_test(a_state_is_destroyed_when_the_worker_stops),
