@@ -238,6 +238,11 @@ uint64_t ring_head(const struct ring_tx *tx)
     return atomic_load_explicit(&tx->shared->head, memory_order_relaxed);
 }
 
+uint64_t ring_unread_bytes(const struct ring_tx *tx)
+{
+    return tx->tail - ring_head(tx);
+}
+
 /* Looks where the producer is. It only moves forward, and never laps what we have not released. */
 static int ring_load_tail(struct ring_rx *rx)
 {

@@ -78,6 +78,10 @@ int ring_peek(struct ring_rx *rx, struct record *out, const void **payload) MUST
 /* Where the consumer says it is, unchecked: to be compared only. It moves when room comes back. */
 uint64_t ring_head(const struct ring_tx *tx);
 
+/* What is committed and not given back, by the consumer's unchecked word: says whether to wait, and
+ * nothing of what can be claimed. */
+uint64_t ring_unread_bytes(const struct ring_tx *tx);
+
 /* Gives back everything peeked so far (R2). Once per batch. True when it moved. */
 bool ring_release(struct ring_rx *rx);
 

@@ -8,6 +8,10 @@
  * rung if it sleeps, before user code is called again. A run whose steps are quick makes several in
  * a row, so that its lines lie together in the ring: the dispatcher then writes to one connection
  * for a while, and sends it few large blocks instead of many small ones.
+ *
+ * Runs that waited for a time are the other way round: what they make is to be fresh. When many are
+ * due at once they are stepped a few at a time, and the next ones when the dispatcher has read what
+ * those made: a line made earlier would only lie in the ring and be old when it leaves.
  */
 #include "worker/loop.h"
 
@@ -26,6 +30,10 @@
 /* What one run may send, and how long it may take, before the next run has its turn. */
 #define LOOP_BURST_BYTES (128u * 1024)
 #define LOOP_BURST_NS 30000u
+/* Runs whose time has come that are stepped in one pass, and bytes of theirs that may wait to be
+ * read before others are, unless there are runs that are ready in any case. */
+#define LOOP_DUE_COUNT_MAX 16u
+#define LOOP_AHEAD_BYTES 2048u
 /* Passes of one loop_turn(), after which the host's own work has its turn. */
 #define LOOP_TURN_PASS_COUNT 64u
 
@@ -45,6 +53,7 @@ static void loop_wait_later(struct loop *loop, struct run *run);
 static void loop_make_ready(struct loop *loop, struct run *run);
 static void loop_wait_window(struct loop *loop, struct run *run);
 static uint32_t loop_interests(const struct loop *loop);
+static uint64_t loop_sleep_until_ns(const struct loop *loop);
 static void loop_sleep(struct loop *loop);
 static void loop_tell_cancel(struct loop *loop, struct run *run);
 static void loop_cancel(struct loop *loop, struct run *run, uint32_t reason);
@@ -111,8 +120,7 @@ bool loop_turn(struct loop *loop, uint64_t *due_ns)
     reply_trim(&loop->worker->reply);
     doorbell_arm(&attachment->bell, loop_interests(loop));
     loop_watch(loop, loop->active_count);
-    bool is_busy = loop->ready.count > 0 || !ring_is_empty(&attachment->request);
-    *due_ns = is_busy ? 0 : due_earliest_ns(&loop->due);
+    *due_ns = loop_sleep_until_ns(loop);
     return true;
 }
 
@@ -235,12 +243,26 @@ static struct run *loop_next_ready(struct loop *loop)
     return run;
 }
 
+static bool loop_is_ahead(const struct loop *loop)
+{
+    return ring_unread_bytes(&loop->worker->attachment.reply) >= LOOP_AHEAD_BYTES;
+}
+
+/* Others that are ready fill the ring anyway: then nobody is held, or all could be for ever. */
 static void loop_take_due(struct loop *loop)
 {
+    loop->holds_due = false;
     if (loop->due.count == 0)
         return;
     uint64_t now_ns = clock_now_ns();
-    while (due_earliest_ns(&loop->due) <= now_ns)
+    uint32_t count_max = loop->ready.count > 0 ? loop->slot_count : LOOP_DUE_COUNT_MAX;
+    if (due_earliest_ns(&loop->due) > now_ns)
+        return;
+    if (loop->ready.count == 0 && loop_is_ahead(loop)) {
+        loop->holds_due = true;
+        return;
+    }
+    for (uint32_t i = 0; i < count_max && due_earliest_ns(&loop->due) <= now_ns; i++)
         loop_make_ready(loop, &loop->runs[due_take(&loop->due)]);
 }
 
@@ -275,10 +297,22 @@ static void loop_watch(struct loop *loop, uint32_t count_max)
     }
 }
 
-/* Delivered counts move with every line; only who waits for one is woken by them. */
+/* Delivered counts move with every line, and room in the ring with every batch; only who waits for
+ * one is woken by them. */
 static uint32_t loop_interests(const struct loop *loop)
 {
-    return DOORBELL_WORK | (loop->window_count > 0 ? DOORBELL_WINDOW : 0);
+    return DOORBELL_WORK | (loop->window_count > 0 ? DOORBELL_WINDOW : 0) |
+           (loop->holds_due ? DOORBELL_SPACE : 0);
+}
+
+/* 0: there is something to do. Asked when the bell is armed. */
+static uint64_t loop_sleep_until_ns(const struct loop *loop)
+{
+    if (loop->ready.count > 0 || !ring_is_empty(&loop->worker->attachment.request))
+        return 0;
+    if (loop->holds_due)
+        return loop_is_ahead(loop) ? CLOCK_NEVER : 0;
+    return due_earliest_ns(&loop->due);
 }
 
 /* The sleeper's loop of doorbell.h: arm, look at everything again, sleep, disarm. */
@@ -288,9 +322,8 @@ static void loop_sleep(struct loop *loop)
     reply_trim(&loop->worker->reply);
     doorbell_arm(&attachment->bell, loop_interests(loop));
     loop_watch(loop, loop->active_count);
-    int rc = 0;
-    if (loop->ready.count == 0 && ring_is_empty(&attachment->request))
-        rc = attachment_sleep(attachment, due_earliest_ns(&loop->due));
+    uint64_t until_ns = loop_sleep_until_ns(loop);
+    int rc = until_ns > 0 ? attachment_sleep(attachment, until_ns) : 0;
     doorbell_disarm(&attachment->bell);
     if (rc != 0)
         leave(WORKER_EXIT_ORPHAN, "the dispatcher vanished");

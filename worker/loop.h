@@ -34,6 +34,7 @@ struct loop {
     uint32_t window_count; /* of them, those in RUN_WINDOW */
     uint32_t watch_next;   /* index into active: which waiting run is looked at next */
     uint64_t cancels_seen; /* the segment's count when all waiting runs were looked at */
+    bool holds_due; /* runs are due that wait until the dispatcher has read what is in the ring */
     bool is_stopping;
     bool has_driven; /* a run was started that its host drives */
 };

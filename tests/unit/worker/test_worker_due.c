@@ -49,11 +49,79 @@ static void an_absolute_pace_does_not_drift(void **state)
     harness_stop(&h);
 }
 
+/* Takes what there is until so many runs have ended. `chunk_counts` of each slot. */
+static void take_until_ended(struct harness *h, uint32_t run_count, uint32_t *chunk_counts)
+{
+    for (uint32_t ended = 0; ended < run_count;) {
+        struct harness_record record = harness_next(h);
+        assert_int_equal(record.meta.sequence, chunk_counts[record.meta.slot]);
+        chunk_counts[record.meta.slot] += record.meta.kind == RECORD_CHUNK;
+        ended += record.meta.kind == RECORD_END;
+        free(record.payload);
+    }
+}
+
+static uint64_t unread_bytes(const struct harness *h)
+{
+    return atomic_load(&h->segment.reply_ring->tail) - h->reply.head;
+}
+
+/* Each has one line, and all are due before the first one is read. */
+static void of_many_that_are_due_few_are_stepped_before_their_lines_are_read(void **state)
+{
+    (void)state;
+    struct harness h;
+    harness_start(&h, &(struct harness_options){.source = "numbers.so", .slot_count = 64});
+    harness_expect_ready(&h);
+    for (uint32_t slot = 0; slot < 64; slot++)
+        harness_run_numbers(&h, slot, 1, "0123456789", 20);
+    uint64_t end_ns = harness_now_ns() + HARNESS_WAIT_MS * MS;
+    while ((atomic_load(&h.worker_bell.shared->asleep) & DOORBELL_SPACE) == 0) {
+        assert_true(harness_now_ns() < end_ns);
+        poll(NULL, 0, 1);
+    }
+    harness_wait_asleep(&h);
+    assert_true(unread_bytes(&h) >= 2048);
+    assert_true(unread_bytes(&h) < 2048 + 16 * 128); /* a line, and the end behind it */
+    uint64_t before_ns = harness_now_ns();
+    uint32_t chunk_counts[64] = {0};
+    take_until_ended(&h, 64, chunk_counts);
+    for (uint32_t slot = 0; slot < 64; slot++)
+        assert_int_equal(chunk_counts[slot], 1);
+    assert_true(harness_now_ns() - before_ns < 1000 * MS);
+    harness_stop(&h);
+}
+
+/* A ring that is never empty holds back nobody who is due, as long as others fill it. */
+static void a_flood_holds_back_nobody_who_is_due(void **state)
+{
+    (void)state;
+    const uint64_t kept_bytes = 64u * 1024;
+    struct harness h;
+    harness_start(&h, &(struct harness_options){
+                          .source = "numbers.so", .slot_count = 2, .window_bytes = 1u << 30});
+    harness_expect_ready(&h);
+    harness_run_numbers(&h, 0, 1000000000, "0123456789", 0);
+    harness_run_numbers(&h, 1, 20, "0123456789", 1);
+    uint64_t end_ns = harness_now_ns() + HARNESS_WAIT_MS * MS;
+    for (bool is_over = false; !is_over;) {
+        assert_true(harness_now_ns() < end_ns);
+        if (unread_bytes(&h) < kept_bytes)
+            continue;
+        struct harness_record record = harness_next(&h);
+        is_over = record.meta.slot == 1 && record.meta.kind == RECORD_END;
+        free(record.payload);
+    }
+    harness_finish(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_that_wait_for_a_time_are_interleaved),
         cmocka_unit_test(an_absolute_pace_does_not_drift),
+        cmocka_unit_test(of_many_that_are_due_few_are_stepped_before_their_lines_are_read),
+        cmocka_unit_test(a_flood_holds_back_nobody_who_is_due),
     };
     alarm(120);
     return cmocka_run_group_tests(tests, NULL, NULL);
