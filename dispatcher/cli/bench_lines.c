@@ -2,6 +2,7 @@
 /* bench_lines.c - the lines of one answer of a load run. */
 #include "dispatcher/cli/bench_lines.h"
 
+#include <endian.h>
 #include <string.h>
 
 #define NUMBER_KEY "\"i\":"
@@ -17,20 +18,54 @@ void bench_lines_begin(struct bench_lines *lines)
 /* ---- numbers ----------------------------------------------------------------------------------
  */
 
-/* Reads the number at an offset; returns the offset behind it, or 0 when there is none. */
-static size_t number_read(const char *line, size_t count, size_t at, uint64_t *out)
+#define EACH_BYTE UINT64_C(0x0101010101010101)
+
+/* The digits that the eight bytes of `word` begin with, the first byte lowest: how many they are,
+ * and what they come to. */
+static inline unsigned digits_read(uint64_t word, uint64_t *value)
 {
-    uint64_t number = 0;
+    uint64_t digits = word ^ (EACH_BYTE * '0');
+    /* A byte that is no digit is 10 or more by now. Its carry can mark only bytes above it. */
+    uint64_t others = ((digits + EACH_BYTE * (0x80 - 10)) | digits) & (EACH_BYTE * 0x80);
+    unsigned count = others == 0 ? 8 : (unsigned)__builtin_ctzll(others) / 8;
+    if (count == 0)
+        return 0;
+    /* Zeros take the place of what is missing in front; then neighbours are added up three times,
+     * the one that comes first worth 10, 100 and 10,000 times as much. */
+    uint64_t ones = digits << (8 * (8 - count));
+    uint64_t twos = (ones * 10 + (ones >> 8)) & UINT64_C(0x00ff00ff00ff00ff);
+    uint64_t fours = (twos * 100 + (twos >> 16)) & UINT64_C(0x0000ffff0000ffff);
+    *value = (fours * 10000 + (fours >> 32)) & UINT32_MAX;
+    return count;
+}
+
+/* Reads the number at an offset; returns the offset behind it, or 0 when there is none. */
+static inline size_t number_read(const char *line, size_t count, size_t at, uint64_t *out)
+{
+    static const uint64_t powers_of_ten[] = {1,      10,      100,      1000,     10000,
+                                             100000, 1000000, 10000000, 100000000};
+    uint64_t number = 0, word, value;
     size_t first = at;
+    while (at + sizeof(word) <= count) {
+        memcpy(&word, line + at, sizeof(word));
+        unsigned digit_count = digits_read(le64toh(word), &value);
+        if (digit_count == 0)
+            break;
+        number = number * powers_of_ten[digit_count] + value;
+        at += digit_count;
+        if (digit_count < sizeof(word))
+            break;
+    }
     for (; at < count && (unsigned char)(line[at] - '0') < 10; at++)
         number = number * 10 + (uint64_t)(line[at] - '0');
     *out = number;
     return at > first ? at : 0;
 }
 
-/* The offset behind a key: where it was in the line before, or wherever it is; 0 without it. */
-static size_t value_find(const char *line, size_t count, size_t guess, const char *key,
-                         size_t key_count)
+/* The offset behind a key: where it was in the line before, or wherever it is; 0 without it.
+ * Inlined, so that the comparison is one of constant length. */
+static inline __attribute__((always_inline)) size_t
+value_find(const char *line, size_t count, size_t guess, const char *key, size_t key_count)
 {
     if (guess >= key_count && guess <= count &&
         memcmp(line + guess - key_count, key, key_count) == 0)
