@@ -5,7 +5,8 @@
  * The FILEs `stdout` and `stderr` are replaced by streams that gather lines and send each complete
  * one as a LOG record, tagged with the run being stepped. What does not pass through them -
  * write(2) to 1 or 2, child processes, other threads, abort messages of the C library - goes to the
- * inherited pipes, whose lines the dispatcher tags with the worker alone.
+ * inherited pipes, whose lines the dispatcher tags with the worker, and with the run where a worker
+ * has one at a time.
  */
 #ifndef WORKER_LOG_CAPTURE_H
 #define WORKER_LOG_CAPTURE_H

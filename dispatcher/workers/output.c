@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* output.c - what user code prints becomes log lines, within a rate bound. */
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "dispatcher/loop/loop.h"
@@ -79,6 +81,7 @@ void output_begin(struct loop *loop, struct worker *worker)
     output->busy_count = 2;
     for (uint32_t i = 0; i < 2; i++) {
         output->pipes[i].line_count = 0;
+        output->pipes[i].owed_bytes = 0;
         pipe_read(loop, output, i);
     }
 }
@@ -136,13 +139,16 @@ static const char *only_run_id(const struct loop *loop, const struct worker *wor
     return loop->runs[worker->slots[0].run_index].id;
 }
 
-static void line_end(struct loop *loop, const struct output *output, uint32_t which)
+static void line_end(struct loop *loop, struct output *output, uint32_t which)
 {
     struct worker *worker = &loop->workers[output->worker_index];
-    const struct output_pipe *pipe = &output->pipes[which];
+    struct output_pipe *pipe = &output->pipes[which];
     if (pipe->line_count > 0)
-        supervisor_log_output(loop, worker, LEVEL_INFO, only_run_id(loop, worker, output),
+        supervisor_log_output(loop, worker, LEVEL_INFO,
+                              pipe->owed_bytes > 0 ? pipe->owed_run_id
+                                                   : only_run_id(loop, worker, output),
                               which == 0 ? "stdout" : "stderr", pipe->line, pipe->line_count);
+    pipe->line_count = 0;
 }
 
 static void lines_take(struct loop *loop, struct output *output, uint32_t which, size_t count)
@@ -152,10 +158,35 @@ static void lines_take(struct loop *loop, struct output *output, uint32_t which,
         bool is_end = pipe->bytes[i] == '\n';
         if (!is_end)
             pipe->line[pipe->line_count++] = pipe->bytes[i];
-        if (is_end || pipe->line_count == sizeof(pipe->line)) {
+        if (is_end || pipe->line_count == sizeof(pipe->line) || pipe->owed_bytes == 1)
             line_end(loop, output, which);
-            pipe->line_count = 0;
-        }
+        if (pipe->owed_bytes > 0)
+            pipe->owed_bytes--;
+    }
+}
+
+/* What is there already is counted. Where that is more than one read brings, and the next run ends
+ * before it is read, what both wrote is of the first. */
+void output_run_ends(struct loop *loop, struct worker *worker)
+{
+    struct output *output = output_of(worker);
+    struct pollfd ready[2];
+    const char *id = only_run_id(loop, worker, output);
+    if (!id)
+        return;
+    for (uint32_t i = 0; i < 2; i++)
+        ready[i] = (struct pollfd){.fd = output->pipes[i].fd, .events = POLLIN};
+    int ready_count = poll(ready, 2, 0);
+    for (uint32_t i = 0; i < 2; i++) {
+        struct output_pipe *pipe = &output->pipes[i];
+        int count = 0;
+        if (ready_count > 0 && ready[i].revents & POLLIN && ioctl(pipe->fd, FIONREAD, &count) == -1)
+            count = 0;
+        if (count == 0)
+            line_end(loop, output, i);
+        else if (pipe->owed_bytes == 0)
+            memcpy(pipe->owed_run_id, id, RUN_ID_BYTES);
+        pipe->owed_bytes = (uint32_t)count;
     }
 }
 

@@ -15,6 +15,10 @@ struct output *output_of(struct worker *worker);
 /* Reads the pipes, which are open, from now on. */
 void output_begin(struct loop *loop, struct worker *worker);
 
+/* The run of a worker that has one at a time is about to end: what it wrote so far, read or not, is
+ * its own, and the next run's output begins behind it. */
+void output_run_ends(struct loop *loop, struct worker *worker);
+
 /* The process is gone. What it printed last is in its pipes, and read to the end; but what it
  * started may hold them open, so that has a bound. */
 void output_end(struct loop *loop, struct worker *worker);

@@ -14,6 +14,7 @@
 #include "dispatcher/workers/cgroup.h"
 #include "dispatcher/workers/crash.h"
 #include "dispatcher/loop/timer.h"
+#include "dispatcher/runs/run.h"
 #include "dispatcher/workers/worker_end.h"
 #include "dispatcher/workers/worker_fsm.h"
 #include "millrace/check.h"
@@ -37,6 +38,8 @@ struct output_pipe {
     int fd;
     bool read_queued;    /* `bytes` belongs to the kernel */
     uint32_t line_count; /* of `line` */
+    uint32_t owed_bytes; /* to be read, that a run wrote before it ended: */
+    char owed_run_id[RUN_ID_BYTES];
     char bytes[2048];
     char line[LOG_TEXT_BYTES_MAX];
 };

@@ -12,6 +12,7 @@ from server import example, wait_until
 MISBEHAVE = "local/misbehave:v1"
 CHATTY = "test/chatty:v1"
 NUMBERS = "local/numbers:v1"
+BLUNT = "test/blunt:v1"
 LINES_PER_S = 200
 
 
@@ -43,6 +44,22 @@ def test_lines_of_interleaved_runs_carry_their_own_run(server):
     for line in said:
         match = re.search(r" run=(run_\w+) .* of (run_\w+)", line)
         assert match and match[1] == match[2], line
+
+
+def test_what_goes_past_stdio_is_of_the_run_that_wrote_it(start, pipelines):
+    """It comes through a pipe, where nothing says when the run that wrote it ended and the next one began."""
+    server = start(f"{BLUNT}={pipelines('shapes')}:blunt")
+    count = LINES_PER_S // 8
+    streams = [server.stream(BLUNT) for _ in range(count)]
+    ids = [stream.all()[0]["id"] for stream in streams]
+    for stream in streams:
+        stream.close()
+    wait_until(lambda: len(server.log_since(0, " output ")) >= 2 * count)
+    said = [re.search(r' run=(run_\w+) stream=(\w+) text="(.*)"$', line) for line in server.log_since(0, " output ")]
+    assert all(said), server.log_since(0, " output ")
+    assert [match[1] for match in said if match[2] == "stdout"] == ids
+    for match in said:
+        assert match[3] == f"{'blunt' if match[2] == 'stdout' else 'no end of'} {match[1]}"
 
 
 def test_responses_hold_nothing_that_was_printed(server):

@@ -7,6 +7,7 @@
  *   typed      one input of each type, most with limits or defaults; streams them back
  *   quiet      yields one item, then nothing until it is cancelled; logs that it was closed
  *   chatty     logs and prints in turn with its items
+ *   blunt      one result, the run's id, which it also writes to descriptors 1 and 2
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -157,4 +158,18 @@ MR_PIPELINE(chatty)
 {
     mr_variable count = mr_input(builder, MR_INTEGER, .title = "count");
     mr_output(builder, mr_pipe(builder, chat, MR_STREAM, count));
+}
+
+/* ---- blunt --------------------------------------------------------------------------------- */
+
+static int write_id(struct mr_call *call)
+{
+    dprintf(1, "blunt %s\n", mr_run_id());
+    dprintf(2, "no end of %s", mr_run_id());
+    return mr_value_stringf(mr_return(call), "%s", mr_run_id());
+}
+
+MR_PIPELINE(blunt)
+{
+    mr_output(builder, mr_pipe(builder, write_id, MR_STRING));
 }

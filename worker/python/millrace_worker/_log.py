@@ -3,7 +3,7 @@
 
 sys.stdout and sys.stderr are replaced by writers that gather lines, for each run its own, and send each
 complete one as a LOG record. What bypasses them - C code, child processes, os.write() - goes to the
-inherited pipes, whose lines the dispatcher tags with the worker alone.
+inherited pipes, whose lines the dispatcher tags with the worker, and with the run where a worker has one at a time.
 """
 
 import io
