@@ -223,7 +223,7 @@ static inline void ring_write_header(uint8_t *out, const struct record *meta)
 
 /* Asks for the lines of the last `bytes` before RING_PREFETCH_BYTES from the tail: with each record
  * as many more as it took. Not for lines that the consumer may still have to read. */
-static inline PREFETCHES_TO_WRITE void ring_prefetch(const struct ring_tx *tx, uint64_t bytes)
+static inline void PREFETCHES_TO_WRITE ring_prefetch(const struct ring_tx *tx, uint64_t bytes)
 {
     if (ring_free(tx) < RING_PREFETCH_BYTES)
         return;
@@ -233,7 +233,7 @@ static inline PREFETCHES_TO_WRITE void ring_prefetch(const struct ring_tx *tx, u
         __builtin_prefetch(ring_at(tx, at), 1);
 }
 
-PREFETCHES_TO_WRITE void ring_commit(struct ring_tx *tx, const struct record *meta)
+void PREFETCHES_TO_WRITE ring_commit(struct ring_tx *tx, const struct record *meta)
 {
     uint64_t total = ring_record_bytes(meta->bytes);
     mr_assert(meta->kind != RECORD_PAD);
