@@ -221,11 +221,11 @@ static inline void ring_write_header(uint8_t *out, const struct record *meta)
     memcpy(out + offsetof(struct record, sequence), &meta->sequence, sizeof meta->sequence);
 }
 
-/* Asks for the lines of the last `bytes` before RING_PREFETCH_BYTES from the tail: with each record
- * as many more as it took. Not for lines that the consumer may still have to read. */
+/* Asks for the lines of the last `bytes` before RING_PREFETCH_BYTES from the tail, which has moved
+ * by so many. Not for lines that the consumer may still have to read, as far as we have looked. */
 static inline void PREFETCHES_TO_WRITE ring_prefetch(const struct ring_tx *tx, uint64_t bytes)
 {
-    if (ring_free(tx) < RING_PREFETCH_BYTES)
+    if (ring_free(tx) < RING_PREFETCH_BYTES + RING_LINE_BYTES)
         return;
     uint64_t end = tx->tail + RING_PREFETCH_BYTES;
     uint64_t begin = bytes < RING_PREFETCH_BYTES ? end - bytes : tx->tail;
@@ -242,12 +242,13 @@ void PREFETCHES_TO_WRITE ring_commit(struct ring_tx *tx, const struct record *me
     ring_write_header(ring_at(tx, tx->tail + tx->pad), meta);
     if (tx->pad != 0)
         ring_write_pad(tx);
-    tx->tail += tx->pad + total;
+    const uint64_t moved = tx->pad + total;
+    tx->tail += moved;
     tx->claimed = 0;
     tx->pad = 0;
     /* R1: publishes the record's bytes, and the pad before it; pairs with A1 in ring_load_tail. */
     atomic_store_explicit(&tx->shared->tail, tx->tail, memory_order_release);
-    ring_prefetch(tx, total);
+    ring_prefetch(tx, moved);
 }
 
 void ring_abort(struct ring_tx *tx)

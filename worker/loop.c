@@ -31,7 +31,7 @@
 #define LOOP_BURST_BYTES (128u * 1024)
 #define LOOP_BURST_NS 30000u
 /* Runs whose time has come that are stepped in one pass, and bytes of theirs that may wait to be
- * read before others are, unless there are runs that are ready in any case. */
+ * read before more of them are; while other runs fill the ring, neither. */
 #define LOOP_DUE_COUNT_MAX 16u
 #define LOOP_AHEAD_BYTES 2048u
 /* Passes of one loop_turn(), after which the host's own work has its turn. */
@@ -44,7 +44,7 @@ static void loop_take_stop(struct loop *loop);
 static void loop_take_start(struct loop *loop, const struct record *meta, const void *payload);
 static void loop_take_due(struct loop *loop);
 static void loop_watch(struct loop *loop, uint32_t count_max);
-static void loop_step_ready(struct loop *loop);
+static void loop_step_ready(struct loop *loop, uint32_t other_count);
 static void loop_burst(struct loop *loop, struct run *run);
 static void loop_step(struct loop *loop, struct run *run);
 static void loop_step_line(struct loop *loop, struct run *run);
@@ -127,9 +127,10 @@ bool loop_turn(struct loop *loop, uint64_t *due_ns)
 static void loop_pass(struct loop *loop)
 {
     loop_take_requests(loop);
-    loop_take_due(loop);
     loop_watch(loop, LOOP_WATCH_COUNT_MAX);
-    loop_step_ready(loop);
+    uint32_t other_count = loop->ready.count;
+    loop_take_due(loop);
+    loop_step_ready(loop, other_count);
 }
 
 static bool loop_is_over(const struct loop *loop)
@@ -243,26 +244,35 @@ static struct run *loop_next_ready(struct loop *loop)
     return run;
 }
 
+/* True when nothing is unread but what due runs made, and that is enough. A head that is nonsense
+ * is for the next claim to find. */
 static bool loop_is_ahead(const struct loop *loop)
 {
-    return ring_unread_bytes(&loop->worker->attachment.reply) >= LOOP_AHEAD_BYTES;
+    const struct ring_tx *reply = &loop->worker->attachment.reply;
+    uint64_t unread = ring_unread_bytes(reply);
+    return unread >= LOOP_AHEAD_BYTES && unread <= reply->tail - loop->others_tail &&
+           unread <= reply->capacity;
 }
 
-/* Others that are ready fill the ring anyway: then nobody is held, or all could be for ever. */
+/* The runs that are ready by now fill the ring, and so do those that wait for their window but were
+ * read only half: then nobody is held, or all could be for ever. */
 static void loop_take_due(struct loop *loop)
 {
     loop->holds_due = false;
     if (loop->due.count == 0)
         return;
-    uint64_t now_ns = clock_now_ns();
-    uint32_t count_max = loop->ready.count > 0 ? loop->slot_count : LOOP_DUE_COUNT_MAX;
-    if (due_earliest_ns(&loop->due) > now_ns)
+    const struct ring_tx *reply = &loop->worker->attachment.reply;
+    loop->due_ns = clock_now_ns();
+    if (due_earliest_ns(&loop->due) > loop->due_ns)
         return;
-    if (loop->ready.count == 0 && loop_is_ahead(loop)) {
+    bool is_alone =
+        loop->ready.count == 0 && ring_unread_bytes(reply) <= reply->tail - loop->others_tail;
+    if (is_alone && loop_is_ahead(loop)) {
         loop->holds_due = true;
         return;
     }
-    for (uint32_t i = 0; i < count_max && due_earliest_ns(&loop->due) <= now_ns; i++)
+    uint32_t count_max = is_alone ? LOOP_DUE_COUNT_MAX : loop->slot_count;
+    for (uint32_t i = 0; i < count_max && due_earliest_ns(&loop->due) <= loop->due_ns; i++)
         loop_make_ready(loop, &loop->runs[due_take(&loop->due)]);
 }
 
@@ -331,18 +341,21 @@ static void loop_sleep(struct loop *loop)
 
 /* ---- steps --------------------------------------------------------------------------------- */
 
-static void loop_step_ready(struct loop *loop)
+/* Behind the first `other_count` are those that were due. */
+static void loop_step_ready(struct loop *loop, uint32_t other_count)
 {
     /* Those that become ready meanwhile have their turn in the next pass. */
     uint32_t count = loop->ready.count;
     uint64_t stamp_ns = count > 0 ? clock_coarse_ns() : 0;
     for (uint32_t i = 0; i < count; i++) {
         struct run *run = loop_next_ready(loop);
+        loop->steps_due = i >= other_count;
         slot_progress(run->slot, stamp_ns);
         worker_enter(loop->worker, run);
         loop_burst(loop, run);
         worker_enter(loop->worker, NULL);
     }
+    loop->steps_due = false;
 }
 
 /* Takes the run out of the ready queue when it is the one that was put there last. */
@@ -445,6 +458,8 @@ static void loop_offer(struct loop *loop, struct run *run)
     if (run_window_allows(run, loop->window_bytes, bytes)) {
         run_charge(run, bytes);
         reply_commit_chunk(reply, &run->reply);
+        if (!loop->steps_due)
+            loop->others_tail = reply->attachment->reply.tail;
         if (run->is_driven)
             run->state = RUN_DRIVEN;
         else
@@ -472,7 +487,8 @@ static void loop_wait_later(struct loop *loop, struct run *run)
     /* Until then silence is what the pipeline asked for, and no sign of a hang. */
     slot_progress(run->slot, due_ns);
     run->state = RUN_LATER;
-    due_add(&loop->due, run->reply.slot, due_ns);
+    /* Who asks for a time that has passed comes behind all who are late by now. */
+    due_add(&loop->due, run->reply.slot, due_ns > loop->due_ns ? due_ns : loop->due_ns);
 }
 
 /* ---- driven runs --------------------------------------------------------------------------- */

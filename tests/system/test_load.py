@@ -154,6 +154,18 @@ def test_a_queued_run_begins_when_a_slot_is_free_and_in_order(start):
     assert begun == sorted(begun)
 
 
+def test_runs_that_ask_again_at_once_starve_nobody(start, pipelines):
+    """More of them than are stepped in one pass, and each asks for a time long before anybody else's."""
+    patience, count = "test/patience:v1", 20
+    server = start(f"{patience}={pipelines('shapes')}:patience", options=["--concurrency", str(count + 1)])
+    asking = [server.stream(patience, False, 60_000) for _ in range(count)]
+    wait_until(lambda: server.workers(patience)[0]["active"] == count)
+    assert [wire.output_of(line) for line in server.lines(patience, True, 0)] == list(range(5))
+    assert server.workers(patience)[0]["active"] == count
+    for stream in asking:
+        stream.close()
+
+
 def test_metrics_count_what_the_flood_did_not_cost(start, load_client, tmp_path):
     """Per chunk: few system calls of the loop, few sends, next to no wake-ups. A machine that is busy with other
     things can hold up the worker alone, whose lines are then sent as they come: one flood of three is undisturbed."""

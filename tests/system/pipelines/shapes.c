@@ -7,10 +7,12 @@
  *   typed      one input of each type, most with limits or defaults; streams them back
  *   quiet      yields one item, then nothing until it is cancelled; logs that it was closed
  *   chatty     logs and prints in turn with its items
+ *   patience   without any: asks again at a time long past, for MS; with: an item each ms, five
  *   blunt      one result, the run's id, which it also writes to descriptors 1 and 2
  */
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <millrace/pipeline.h>
 
@@ -158,6 +160,52 @@ MR_PIPELINE(chatty)
 {
     mr_variable count = mr_input(builder, MR_INTEGER, .title = "count");
     mr_output(builder, mr_pipe(builder, chat, MR_STREAM, count));
+}
+
+/* ---- patience ------------------------------------------------------------------------------ */
+
+struct patience {
+    bool has_some;
+    uint64_t start_ns, end_ns;
+    int64_t next;
+};
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+static int patience_next(void *state, struct mr_value *out)
+{
+    struct patience *patience = state;
+    uint64_t time_ns = now_ns();
+    if (!patience->has_some)
+        return time_ns < patience->end_ns ? mr_later_at_ns(out, patience->start_ns) : MR_END;
+    uint64_t due_ns = patience->start_ns + (uint64_t)(patience->next + 1) * 1000000u;
+    if (patience->next == 5)
+        return MR_END;
+    return time_ns < due_ns ? mr_later_at_ns(out, due_ns) : mr_value_integer(out, patience->next++);
+}
+
+static int wait_with_patience(struct mr_call *call)
+{
+    struct patience *patience = calloc(1, sizeof(*patience));
+    if (!patience)
+        return mr_fail(call, MR_ERROR_OOM, "out of memory");
+    patience->has_some = mr_arg_boolean(call, 0);
+    patience->start_ns = now_ns();
+    patience->end_ns = patience->start_ns + (uint64_t)mr_arg_integer(call, 1) * 1000000u;
+    const struct mr_iterator iterator = {patience, patience_next, free};
+    return mr_return_stream(call, &iterator);
+}
+
+MR_PIPELINE(patience)
+{
+    mr_variable has_some = mr_input(builder, MR_BOOLEAN, .title = "patience");
+    mr_variable ms = mr_input(builder, MR_INTEGER, .title = "MS");
+    mr_output(builder, mr_pipe(builder, wait_with_patience, MR_STREAM, has_some, ms));
 }
 
 /* ---- blunt --------------------------------------------------------------------------------- */

@@ -82,7 +82,7 @@ static void of_many_that_are_due_few_are_stepped_before_their_lines_are_read(voi
     }
     harness_wait_asleep(&h);
     assert_true(unread_bytes(&h) >= 2048);
-    assert_true(unread_bytes(&h) < 2048 + 16 * 128); /* a line, and the end behind it */
+    assert_true(unread_bytes(&h) < 2048 + 16 * 160); /* a line, and the end behind it */
     uint64_t before_ns = harness_now_ns();
     uint32_t chunk_counts[64] = {0};
     take_until_ended(&h, 64, chunk_counts);
@@ -115,6 +115,54 @@ static void a_flood_holds_back_nobody_who_is_due(void **state)
     harness_finish(&h);
 }
 
+/* One pass as the dispatcher makes it: half of what the windows hold, released, delivered and rung
+ * for together. True when the run in slot 0 has come to its end. */
+static bool drain_half(struct harness *h, uint32_t run_count, uint32_t window_bytes)
+{
+    uint64_t charge = 0;
+    bool is_over = false;
+    while (charge <= run_count * (window_bytes / 2)) {
+        struct record meta;
+        const void *payload;
+        int rc = ring_peek(&h->reply, &meta, &payload);
+        assert_true(rc >= 0);
+        if (rc == 0)
+            break;
+        is_over |= meta.slot == 0 && meta.kind == RECORD_END;
+        h->charged[meta.slot] += meta.bytes + CHUNK_CHARGE_BYTES;
+        charge += meta.bytes + CHUNK_CHARGE_BYTES;
+    }
+    ring_release(&h->reply);
+    for (uint32_t slot = 0; slot < run_count; slot++)
+        slot_deliver(&h->segment.slots[slot], h->charged[slot]);
+    doorbell_ring(&h->worker_bell, DOORBELL_SPACE | DOORBELL_WINDOW);
+    return is_over;
+}
+
+/* What floods left in the ring when they used up their windows is no reason to hold anybody. */
+static void floods_that_wait_for_their_windows_hold_back_nobody_who_is_due(void **state)
+{
+    (void)state;
+    const uint32_t run_count = 6, window_bytes = 8u * 1024;
+    struct harness h;
+    harness_start(&h, &(struct harness_options){.source = "numbers.so",
+                                                .slot_count = run_count,
+                                                .window_bytes = window_bytes});
+    harness_expect_ready(&h);
+    for (uint32_t slot = 1; slot < run_count; slot++)
+        harness_run_numbers(&h, slot, 1000000000, "0123456789", 0);
+    harness_run_numbers(&h, 0, 100, "0123456789", 1);
+    uint64_t end_ns = harness_now_ns() + HARNESS_WAIT_MS * MS;
+    do {
+        uint32_t asleep;
+        while ((asleep = atomic_load(&h.worker_bell.shared->asleep)) == 0)
+            assert_true(harness_now_ns() < end_ns);
+        assert_int_equal(asleep & DOORBELL_SPACE, 0); /* the ring is never full */
+        assert_true(harness_now_ns() < end_ns);
+    } while (!drain_half(&h, run_count, window_bytes));
+    harness_finish(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -122,6 +170,7 @@ int main(void)
         cmocka_unit_test(an_absolute_pace_does_not_drift),
         cmocka_unit_test(of_many_that_are_due_few_are_stepped_before_their_lines_are_read),
         cmocka_unit_test(a_flood_holds_back_nobody_who_is_due),
+        cmocka_unit_test(floods_that_wait_for_their_windows_hold_back_nobody_who_is_due),
     };
     alarm(120);
     return cmocka_run_group_tests(tests, NULL, NULL);
