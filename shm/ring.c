@@ -34,7 +34,8 @@
 _Static_assert(RING_PREFETCH_BYTES < RING_BYTES_MIN, "lines that are free in an empty ring");
 
 /* Without this gcc takes x86-64's oldest prefetch, which brings a line to be read: the write then
- * waits for it once more. A processor that does not know PREFETCHW ignores it. */
+ * waits for it once more. All but Intel's first 64-bit processors, of 2005 and before, have
+ * PREFETCHW or ignore it. */
 #ifdef __x86_64__
 #define PREFETCHES_TO_WRITE __attribute__((target("prfchw")))
 #else
