@@ -44,9 +44,12 @@ class Server:
         processes.stop(self.process)
         self.process.stdout.close()
 
+    def tree(self):
+        return processes.tree([self.process.pid])
+
     def roles(self):
         """Its processes, by what they do."""
-        return {"server": processes.tree([self.process.pid])}
+        return {"server": self.tree()}
 
     def cpu_s(self):
         return {role: processes.cpu_s(pids) for role, pids in self.roles().items()}

@@ -3,6 +3,7 @@
 
 from typing import Any, NamedTuple
 
+import calls
 import client
 import rounds
 from rounds import Contestant
@@ -45,6 +46,9 @@ def held(ours, theirs, paths, scenario, round_count, seconds, on_round):
         for one, _ in warm:
             figures = measured(one, series[one.label]["bad"])
             series[one.label]["rounds"].append(figures)
+    if not scenario.is_paced:
+        for one, _ in warm:
+            series[one.label]["calls_per_line"] = calls.per_line(one.server, one.label, one.load)
     return series
 
 

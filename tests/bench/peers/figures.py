@@ -22,6 +22,7 @@ class Row(NamedTuple):
     latency_p50_us: Spread = None
     latency_p99_us: Spread = None
     delivered: Spread = None  # share of what was due in the time
+    calls: float = None  # system calls for a line, of all its processes
     bad: tuple = ()  # what was wrong with rounds that were done again
 
 
@@ -46,8 +47,15 @@ def rows(record, scenario):
 def ours(one, scenario, measured):
     together = {"pss_bytes": median(each["pss_bytes"] for each in measured),
                 "bad": [text for each in measured for text in each["bad"]],
+                "calls_per_line": middle_of([each.get("calls_per_line") for each in measured]),
                 "rounds": [figures for each in measured for figures in each["rounds"]]}
     return theirs(one, scenario, "own", together, together["rounds"])
+
+
+def middle_of(values):
+    """Of those that there are."""
+    there = [value for value in values if value is not None]
+    return median(there) if there else None
 
 
 def theirs(one, scenario, kind, series, base):
@@ -66,5 +74,6 @@ def theirs(one, scenario, kind, series, base):
         cpu_s=of("cpu_us_per_line"), cpu_ratio=spread(1 / value for value in ratio("cpu_us_per_line")),
         pss_bytes=series["pss_bytes"],
         bad=tuple(series["bad"]),
+        calls=series.get("calls_per_line"),
         latency_p50_us=of("latency_p50_us"), latency_p99_us=of("latency_p99_us"),
         delivered=spread(min(1.0, figures["lines_per_s"] / due) for figures in each) if due else None)

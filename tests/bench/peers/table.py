@@ -4,7 +4,7 @@
 import figures
 import machine
 
-COLUMNS = (("server", 34), ("line", 5), ("rate /s", 29), ("millrace is", 22), ("CPU s/M lines", 22), ("MiB", 6),
+COLUMNS = (("server", 34), ("line", 5), ("rate /s", 29), ("millrace is", 22), ("CPU s/M lines", 22), ("calls/line", 10), ("MiB", 6),
            ("one-way p50, p99", 20), ("due lines", 9))
 
 
@@ -29,7 +29,7 @@ def cells(row):
         yield row.said
         return
     texts = (name, row.kind, count(row.rate), "" if row.key == "millrace" else times(row.ratio), seconds(row.cpu_s),
-             f"{row.pss_bytes / 2**20:.0f}" if row.pss_bytes else "",
+             each(row.calls), f"{row.pss_bytes / 2**20:.0f}" if row.pss_bytes else "",
              f"{age(row.latency_p50_us.middle)}, {age(row.latency_p99_us.middle)}" if row.delivered else "",
              f"{row.delivered.middle:.1%}" if row.delivered else "")
     for (_, width), text in zip(COLUMNS, texts):
@@ -58,6 +58,13 @@ def times(values):
 
 def seconds(values):
     return f"{values.middle:.2f} [{values.low:.2f} .. {values.high:.2f}]"
+
+
+def each(calls):
+    """A number that may be 5 or 0.0005, with two digits."""
+    if calls is None:
+        return ""
+    return f"{calls:.1f}" if calls >= 1 else f"{float(f'{calls:.2g}'):.5f}".rstrip("0").rstrip(".")
 
 
 def age(microseconds):
