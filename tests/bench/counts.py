@@ -30,16 +30,19 @@ LIMITS = {
 
 
 class Trace:
-    """strace counting the system calls of a process and its threads. Raises OSError where it may not."""
+    """strace counting the system calls of processes and their threads, together. Raises OSError where it may not."""
 
-    def __init__(self, pid, folder):
-        self.path = os.path.join(folder, f"calls.{pid}")
-        self.process = subprocess.Popen(["strace", "-f", "-c", "-U", "name,calls", "-o", self.path, "-p", str(pid)],
-                                        stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
-        said = self.process.stderr.readline()
-        if "attached" not in said:
-            self.process.communicate(timeout=TIMEOUT_S)
-            raise OSError(f"no tracing here: {said.strip()}")
+    def __init__(self, pids, folder):
+        self.path = os.path.join(folder, f"calls.{pids[0]}")
+        self.process = subprocess.Popen(
+            ["strace", "-f", "-c", "-U", "name,calls", "-o", self.path, "-p", ",".join(map(str, pids))],
+            stdin=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        for _ in pids:
+            said = self.process.stderr.readline()
+            if "attached" not in said:
+                self.process.send_signal(signal.SIGINT)  # of the others it may have some
+                self.process.communicate(timeout=TIMEOUT_S)
+                raise OSError(f"no tracing here: {said.strip()}")
 
     def end(self):
         """Calls by name."""
@@ -96,7 +99,7 @@ def counted(server, folder, load):
     bells = server.metric("doorbells_total") - bells
 
     try:
-        traces = [Trace(worker, folder), Trace(dispatcher, folder)]
+        traces = [Trace([worker], folder), Trace([dispatcher], folder)]
     except OSError:
         traces = [Books(worker), Books(dispatcher, server)]
     client.ask(server.port, load)
