@@ -244,14 +244,20 @@ static struct run *loop_next_ready(struct loop *loop)
     return run;
 }
 
+/* True while a line is unread that was made by a run which was not due. */
+static bool loop_others_are_unread(const struct loop *loop)
+{
+    const struct ring_tx *reply = &loop->worker->attachment.reply;
+    return ring_unread_bytes(reply) > reply->tail - loop->others_tail;
+}
+
 /* True when nothing is unread but what due runs made, and that is enough. A head that is nonsense
  * is for the next claim to find. */
 static bool loop_is_ahead(const struct loop *loop)
 {
     const struct ring_tx *reply = &loop->worker->attachment.reply;
     uint64_t unread = ring_unread_bytes(reply);
-    return unread >= LOOP_AHEAD_BYTES && unread <= reply->tail - loop->others_tail &&
-           unread <= reply->capacity;
+    return unread >= LOOP_AHEAD_BYTES && unread <= reply->capacity && !loop_others_are_unread(loop);
 }
 
 /* The runs that are ready by now fill the ring, and so do those that wait for their window but were
@@ -261,12 +267,10 @@ static void loop_take_due(struct loop *loop)
     loop->holds_due = false;
     if (loop->due.count == 0)
         return;
-    const struct ring_tx *reply = &loop->worker->attachment.reply;
     loop->due_ns = clock_now_ns();
     if (due_earliest_ns(&loop->due) > loop->due_ns)
         return;
-    bool is_alone =
-        loop->ready.count == 0 && ring_unread_bytes(reply) <= reply->tail - loop->others_tail;
+    bool is_alone = loop->ready.count == 0 && !loop_others_are_unread(loop);
     if (is_alone && loop_is_ahead(loop)) {
         loop->holds_due = true;
         return;
