@@ -11,6 +11,7 @@
 #include "dispatcher/runs/deadline.h"
 #include "dispatcher/runs/line.h"
 #include "dispatcher/loop/loop.h"
+#include "dispatcher/workers/output.h"
 #include "dispatcher/workers/recycle.h"
 #include "shm/clock.h"
 #include "shm/slot.h"
@@ -389,6 +390,7 @@ void run_chunk(struct loop *loop, struct run *run, const uint8_t *payload, size_
 /* Also of a run whose client was answered long ago. */
 static void note_finished(struct loop *loop, struct run *run)
 {
+    output_run_ends(loop, worker_of(loop, run));
     pipeline_run_finished(loop, pipeline_of(loop, run), worker_of(loop, run));
 }
 

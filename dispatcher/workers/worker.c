@@ -19,7 +19,6 @@
 #include "dispatcher/runs/failure.h"
 #include "dispatcher/loop/loop.h"
 #include "dispatcher/json/packed.h"
-#include "dispatcher/workers/output.h"
 #include "millrace/protocol.h"
 #include "shm/descriptors.h"
 #include "shm/slot.h"
@@ -223,7 +222,6 @@ static void on_error_record(struct loop *loop, struct run *run, const uint8_t *b
                                   .message_count = sizeof(unreadable) - 1};
     if (failure_read(bytes, count, &failure) && failure.type == ERROR_INPUT)
         failure.status = 400;
-    output_run_ends(loop, &loop->workers[run->worker_index]);
     run_error(loop, run, &failure);
 }
 
@@ -300,7 +298,6 @@ static const char *on_run_record(struct loop *loop, struct worker *worker,
     if (record->kind == RECORD_END) {
         if (run->partial_bytes > 0)
             return "it ended a run inside a value";
-        output_run_ends(loop, worker);
         run_end(loop, run);
         return NULL;
     }
