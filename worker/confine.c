@@ -7,6 +7,7 @@
 #include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <unistd.h>
@@ -18,6 +19,8 @@
 #include "worker/process.h"
 
 #define REASON_BYTES 512u
+/* In thousandths of the memory there is. */
+#define OOM_SCORE 500
 
 /* The dispatcher hears why, and so do the clients of the pipeline. */
 __attribute__((format(printf, 1, 2))) static _Noreturn void confine_fail(const char *format, ...)
@@ -100,29 +103,62 @@ static int cgroup_join(const char *folder)
     return rc;
 }
 
-void confine_enter(pid_t parent, const char *cgroup, char *text)
+/* Whom the kernel kills when memory is short: a worker that costs its own runs, never the server
+ * that would cost everybody's, unless that one alone holds half of the memory. Where it cannot be
+ * said, the kernel chooses by size. */
+static void oom_score_raise(void)
 {
-    static struct confine confine;
+    char text[16] = "";
+    int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    if (fd == -1)
+        return;
+    if (read(fd, text, sizeof text - 1) > 0 && strtol(text, NULL, 10) < OOM_SCORE) {
+        int count = snprintf(text, sizeof text, "%d", OOM_SCORE);
+        if (pwrite(fd, text, (size_t)count, 0) == -1)
+            text[0] = '\0';
+    }
+    close(fd);
+}
+
+/* Limits, files and processes of others; then the user, who may not do that any more. */
+static void rights_give_up(struct confine *confine)
+{
     char reason[REASON_BYTES];
-    process_follow_parent(parent);
-    int rc = cgroup ? cgroup_join(cgroup) : 0;
-    if (rc < 0)
-        confine_fail("the worker cannot be confined: control group %s: %s", cgroup, strerror(-rc));
-    if (text && confine_parse(&confine, text, reason, sizeof reason) != 0)
-        confine_fail("the worker cannot be confined: --confine: %s", reason);
-    if (rlimits_enter(&confine.limits, reason, sizeof reason) != 0)
+    if (rlimits_enter(&confine->limits, reason, sizeof reason) != 0)
         confine_fail("the worker cannot be confined: %s", reason);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
         confine_fail("the worker cannot be confined: PR_SET_NO_NEW_PRIVS: %s", strerror(errno));
-    bool is_isolated = isolation_enter(&confine.isolation, reason, sizeof reason) == 0;
-    if (!is_isolated && isolation_is_asked(&confine.isolation))
+    bool is_isolated = isolation_enter(&confine->isolation, reason, sizeof reason) == 0;
+    if (!is_isolated && isolation_is_asked(&confine->isolation))
         confine_fail("the worker cannot be confined: %s", reason);
-    if (user_become(&confine.user, reason, sizeof reason) != 0)
+    if (user_become(&confine->user, reason, sizeof reason) != 0)
         confine_fail("the worker cannot be confined: %s", reason);
-    process_follow_parent(parent); /* a process that changes its user forgets that */
-    /* Last, since it denies what the steps before may need; and where the kernel has no Landlock,
-     * it keeps the worker out of other processes. */
-    confine.filter.denies_others |= confine.filter.denies_machine && !is_isolated;
+    struct syscall_filter *filter = &confine->filter;
+    filter->denies_others |= filter->denies_machine && !is_isolated;
+    filter->denies_signals |=
+        filter->denies_others || (filter->denies_machine && !isolation_keeps_signals());
+    filter->denies_detours |= confine->isolation.restricts_connecting;
+}
+
+void confine_enter(const struct confine_options *options)
+{
+    static struct confine confine;
+    char reason[REASON_BYTES];
+    process_follow_parent(options->parent);
+    int rc = options->cgroup ? cgroup_join(options->cgroup) : 0;
+    if (rc < 0)
+        confine_fail("the worker cannot be confined: control group %s: %s", options->cgroup,
+                     strerror(-rc));
+    oom_score_raise();
+    if (options->text && confine_parse(&confine, options->text, reason, sizeof reason) != 0)
+        confine_fail("the worker cannot be confined: --confine: %s", reason);
+    if (options->own_user != 0) {
+        user_clear(options->own_user);
+        confine.user = user_own(options->own_user);
+    }
+    rights_give_up(&confine);
+    process_follow_parent(options->parent); /* a process that changes its user forgets that */
+    /* Last, since it denies what the steps before may need. */
     if (syscall_filter_enter(&confine.filter, reason, sizeof reason) != 0)
         confine_fail("the worker cannot be confined: %s", reason);
 }
@@ -130,5 +166,7 @@ void confine_enter(pid_t parent, const char *cgroup, char *text)
 _Noreturn void confine_exec(char **program)
 {
     execv(program[0], program);
+    if (errno == EAGAIN) /* who changed to a user with too many threads is told so only here */
+        leave(WORKER_EXIT_SHORT, "cannot execute %s: %s", program[0], strerror(errno));
     confine_fail("cannot execute %s: %s", program[0], strerror(errno));
 }

@@ -29,10 +29,16 @@ struct confine {
  * `reason`. */
 int confine_parse(struct confine *out, char *text, char *reason, size_t reason_bytes) MUST_USE;
 
-/* Once, while there is one thread: ties the process to `parent` and puts everything in force, or
- * sends FAILED and leaves. `cgroup` is the folder of a control group to join, or NULL; `text` may
- * be NULL: only what every worker gives up. */
-void confine_enter(pid_t parent, const char *cgroup, char *text);
+struct confine_options {
+    pid_t parent;       /* the dispatcher, with which this process dies */
+    const char *cgroup; /* folder of a control group to join; NULL: none */
+    uid_t own_user;     /* to become, and the group of that number; what runs as that user is killed
+                           first; 0: none, unless the text says one */
+    char *text;         /* as of confine_parse(); NULL: only what every worker gives up */
+};
+
+/* Once, while there is one thread: puts everything in force, or sends FAILED and leaves. */
+void confine_enter(const struct confine_options *options);
 
 /* Becomes `program`, with what is inherited; its descriptors stay open. Leaves when it cannot. */
 _Noreturn void confine_exec(char **program);

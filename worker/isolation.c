@@ -3,9 +3,11 @@
  */
 #include "worker/isolation.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <glob.h>
+#include <limits.h>
 #include <linux/landlock.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,6 +20,7 @@
 #define ACCESS_FS_TRUNCATE (UINT64_C(1) << 14)
 #define ACCESS_NET_BIND (UINT64_C(1) << 0)
 #define ACCESS_NET_CONNECT (UINT64_C(1) << 1)
+#define SCOPE_ABSTRACT_SOCKET (UINT64_C(1) << 0)
 #define SCOPE_SIGNAL (UINT64_C(1) << 1)
 #define RULE_NET_PORT 2
 
@@ -139,14 +142,39 @@ static int devices_allow(int ruleset, uint64_t access)
     return rc;
 }
 
+/* Whoever may write all files may not write those of other processes in /proc, which belong to the
+ * same user: the score by which the kernel chooses whom to kill for memory is one of them. Rules
+ * can only allow, so everything below / but /proc is allowed, and of /proc what is our own. Where
+ * / cannot be read, all stays allowed. */
+static int writes_allow_outside_proc(int ruleset)
+{
+    char path[1 + NAME_MAX + 1];
+    struct dirent *entry;
+    DIR *root = opendir("/");
+    if (!root)
+        return path_allow(ruleset, "/", LANDLOCK_ACCESS_FS_WRITE_FILE);
+    int rc = path_allow(ruleset, "/proc/self", LANDLOCK_ACCESS_FS_WRITE_FILE);
+    while (rc == 0 && (entry = readdir(root)) != NULL) {
+        const char *name = entry->d_name;
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "proc") == 0)
+            continue;
+        snprintf(path, sizeof(path), "/%s", name);
+        rc = path_allow(ruleset, path, LANDLOCK_ACCESS_FS_WRITE_FILE);
+    }
+    closedir(root);
+    return rc;
+}
+
 static int files_allow(int ruleset, const struct isolation *isolation, uint64_t handled)
 {
-    /* A domain must restrict something, and moving files between folders is denied in every one
-     * that does not speak of it: so it is restricted, and allowed below /. Files that are not to be
-     * moved are kept from it by what making and removing them takes. */
+    /* Moving files between folders is denied in every domain that does not speak of it: so it is
+     * restricted, and allowed below /. Files that are not to be moved are kept from it by what
+     * making and removing them takes. */
     int rc = path_allow(ruleset, "/", LANDLOCK_ACCESS_FS_REFER);
-    uint64_t reading = handled & READING;
-    uint64_t writing = handled & WRITING;
+    uint64_t reading = isolation->restricts_reading ? handled & READING : 0;
+    uint64_t writing = isolation->restricts_writing ? handled & WRITING : 0;
+    if (rc == 0 && !isolation->restricts_writing)
+        rc = writes_allow_outside_proc(ruleset);
     if (rc == 0 && reading != 0) {
         rc = paths_allow(ruleset, usual_reads, ARRAY_COUNT(usual_reads), reading);
         if (rc == 0)
@@ -180,7 +208,8 @@ static long version_needed(const struct isolation *isolation)
 
 static struct ruleset_attributes attributes_of(const struct isolation *isolation, long version)
 {
-    struct ruleset_attributes attributes = {.files = LANDLOCK_ACCESS_FS_REFER};
+    struct ruleset_attributes attributes = {.files = LANDLOCK_ACCESS_FS_REFER |
+                                                     LANDLOCK_ACCESS_FS_WRITE_FILE};
     if (isolation->restricts_reading)
         attributes.files |= READING;
     if (isolation->restricts_writing)
@@ -188,13 +217,24 @@ static struct ruleset_attributes attributes_of(const struct isolation *isolation
     if (isolation->restricts_connecting)
         attributes.network = ACCESS_NET_BIND | ACCESS_NET_CONNECT;
     if (version >= VERSION_SCOPE)
-        attributes.scope = SCOPE_SIGNAL;
+        attributes.scope = SCOPE_SIGNAL | SCOPE_ABSTRACT_SOCKET;
     return attributes;
+}
+
+/* -1: there is none. */
+static long landlock_version(void)
+{
+    return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+}
+
+bool isolation_keeps_signals(void)
+{
+    return landlock_version() >= VERSION_SCOPE;
 }
 
 int isolation_enter(const struct isolation *isolation, char *reason, size_t reason_bytes)
 {
-    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    long version = landlock_version();
     if (version < version_needed(isolation)) {
         snprintf(reason, reason_bytes, "Landlock: this kernel has version %ld, needed is %ld",
                  version == -1 ? 0 : version, version_needed(isolation));

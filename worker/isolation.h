@@ -36,4 +36,7 @@ bool isolation_parse(struct isolation *out, const char *key, const char *text);
  * the kernel has no Landlock (5.19), or one that cannot do it; then nothing is in force. */
 int isolation_enter(const struct isolation *isolation, char *reason, size_t reason_bytes) MUST_USE;
 
+/* Whether the domain of this kernel keeps the worker from signalling others. */
+bool isolation_keeps_signals(void);
+
 #endif

@@ -87,7 +87,10 @@ int main(int argc, char **argv)
     struct options options;
     if (options_parse(&options, argc, argv) != 0)
         return MAIN_EXIT_USAGE;
-    confine_enter(options.parent, options.cgroup, options.confine);
+    confine_enter(&(struct confine_options){.parent = options.parent,
+                                            .cgroup = options.cgroup,
+                                            .own_user = options.own_user,
+                                            .text = options.confine});
     if (options.program)
         confine_exec(options.program);
     process_prepare(options.index, options.is_strict);

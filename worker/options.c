@@ -10,11 +10,17 @@
 #include <stdio.h>
 
 static const struct option known[] = {
-    {"source", required_argument, NULL, 's'},  {"name", required_argument, NULL, 'n'},
-    {"pointer", required_argument, NULL, 'p'}, {"index", required_argument, NULL, 'i'},
-    {"parent", required_argument, NULL, 'P'},  {"confine", required_argument, NULL, 'C'},
-    {"cgroup", required_argument, NULL, 'g'},  {"strict", no_argument, NULL, 'S'},
-    {"check", no_argument, NULL, 'c'},         {NULL, 0, NULL, 0},
+    {"source", required_argument, NULL, 's'},
+    {"name", required_argument, NULL, 'n'},
+    {"pointer", required_argument, NULL, 'p'},
+    {"index", required_argument, NULL, 'i'},
+    {"parent", required_argument, NULL, 'P'},
+    {"confine", required_argument, NULL, 'C'},
+    {"cgroup", required_argument, NULL, 'g'},
+    {"own-user", required_argument, NULL, 'u'},
+    {"strict", no_argument, NULL, 'S'},
+    {"check", no_argument, NULL, 'c'},
+    {NULL, 0, NULL, 0},
 };
 
 /* A whole number up to `max`. */
@@ -60,6 +66,10 @@ int options_parse(struct options *out, int argc, char **argv)
         case 'g':
             options.cgroup = optarg;
             break;
+        case 'u':
+            is_sound = options_number(optarg, UINT32_MAX - 1, &number) && number > 0;
+            options.own_user = (uid_t)number;
+            break;
         case 'S':
             options.is_strict = true;
             break;
@@ -76,7 +86,8 @@ int options_parse(struct options *out, int argc, char **argv)
     if (!is_sound || (options.program == NULL) == (options.source == NULL) || options.parent == 0) {
         fprintf(stderr,
                 "millrace-worker is started by millrace serve; its options are --parent "
-                "PID [--confine LINES] [--cgroup FOLDER] and --source PATH [--name NAME] "
+                "PID [--confine LINES] [--cgroup FOLDER] [--own-user UID] and --source PATH "
+                "[--name NAME] "
                 "[--pointer POINTER] [--index N] [--strict] [--check], or -- PROGRAM [WORD...]\n");
         return -EINVAL;
     }

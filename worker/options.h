@@ -20,11 +20,12 @@ struct options {
     const char *pointer; /* what clients call it; "" when not said */
     uint32_t index;      /* of this worker among those of the pipeline */
     pid_t parent;        /* the dispatcher */
+    uid_t own_user;      /* whose only process it is, and of that group; 0: none */
     bool is_strict;      /* no programs, processes and sockets of its own */
     bool is_check;       /* load, say HELLO, exit */
 };
 
-/* With a program only `parent` and `confine` are said. 0, or -EINVAL with a sentence on stderr. The
+/* With a program only what confines it is said. 0, or -EINVAL with a sentence on stderr. The
  * texts stay where they are in argv. */
 int options_parse(struct options *out, int argc, char **argv) MUST_USE;
 

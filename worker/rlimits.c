@@ -15,6 +15,7 @@ static const struct {
     [RLIMIT_KIND_CORE] = {"core", RLIMIT_CORE},
     [RLIMIT_KIND_DATA] = {"data", RLIMIT_DATA},
     [RLIMIT_KIND_NPROC] = {"nproc", RLIMIT_NPROC},
+    [RLIMIT_KIND_SIGPENDING] = {"sigpending", RLIMIT_SIGPENDING},
 };
 
 /* A limit that ends at `end`; what stands there is left in *rest. */

@@ -8,19 +8,18 @@
 #include "worker/syscall_filter.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <sched.h>
-#include <seccomp.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/socket.h>
+
+#include "worker/filter_rules.h"
 
 /* Of clone(2) and unshare(2). The namespace of clocks has a flag that means something else to
  * clone(2); it is only for those who may already do worse. */
-static const uint64_t namespace_flags[] = {
-    CLONE_NEWNS,  CLONE_NEWCGROUP, CLONE_NEWUTS,  CLONE_NEWIPC,
-    CLONE_NEWPID, CLONE_NEWNET,    CLONE_NEWUSER,
-};
+static const uint64_t namespace_flags = CLONE_NEWNS | CLONE_NEWCGROUP | CLONE_NEWUTS |
+                                        CLONE_NEWIPC | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWUSER;
 
 static const int machine_calls[] = {
     /* The kernel itself, and what has no end of ways into it. */
@@ -59,6 +58,20 @@ static const int machine_calls[] = {
     SCMP_SYS(add_key),
     SCMP_SYS(request_key),
     SCMP_SYS(keyctl),
+    /* What all processes of a user have in common by a name or a key, and is left when they go. */
+    SCMP_SYS(shmget),
+    SCMP_SYS(shmat),
+    SCMP_SYS(shmctl),
+    SCMP_SYS(semget),
+    SCMP_SYS(semop),
+    SCMP_SYS(semtimedop),
+    SCMP_SYS(semctl),
+    SCMP_SYS(msgget),
+    SCMP_SYS(msgsnd),
+    SCMP_SYS(msgrcv),
+    SCMP_SYS(msgctl),
+    SCMP_SYS(mq_open),
+    SCMP_SYS(mq_unlink),
     /* The machine as a whole. */
     SCMP_SYS(swapon),
     SCMP_SYS(swapoff),
@@ -73,34 +86,12 @@ static const int machine_calls[] = {
     SCMP_SYS(vhangup),
 };
 
-static const int other_calls[] = {
-    SCMP_SYS(ptrace),      SCMP_SYS(process_vm_readv), SCMP_SYS(process_vm_writev),
-    SCMP_SYS(pidfd_getfd), SCMP_SYS(process_madvise),  SCMP_SYS(kcmp),
-};
-
-/* A socket could also be had from a ring of the kernel's. */
-static const int network_calls[] = {
-    SCMP_SYS(io_uring_setup),
-    SCMP_SYS(io_uring_enter),
-    SCMP_SYS(io_uring_register),
-};
-
 static const int growth_calls[] = {
     SCMP_SYS(execve),         SCMP_SYS(execveat),
     SCMP_SYS(fork),           SCMP_SYS(vfork),
     SCMP_SYS(socket),         SCMP_SYS(io_uring_setup),
     SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
 };
-
-static int calls_deny(scmp_filter_ctx context, const int *calls, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        int rc = seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), calls[i], 0);
-        if (rc < 0 && rc != -EEXIST)
-            return rc;
-    }
-    return 0;
-}
 
 /* clone3() has its flags in memory, where a filter cannot look. A C library that is told that there
  * is no such call takes clone(). */
@@ -110,23 +101,31 @@ static int clone3_hide(scmp_filter_ctx context)
     return rc == -EEXIST ? 0 : rc;
 }
 
-static int namespaces_deny(scmp_filter_ctx context)
+/* CLONE_PARENT gives the dispatcher children that it does not know of. */
+static int clones_deny(scmp_filter_ctx context)
 {
     int rc = clone3_hide(context);
-    for (size_t i = 0; i < ARRAY_COUNT(namespace_flags) && rc == 0; i++) {
-        uint64_t flag = namespace_flags[i];
-        rc = seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(unshare), 1,
-                              SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag));
-        if (rc == 0)
-            rc = seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
-                                  SCMP_A0(SCMP_CMP_MASKED_EQ, flag, flag));
-    }
-    return rc;
+    if (rc == 0)
+        rc = rules_deny_bits(context, SCMP_SYS(unshare), 0, namespace_flags);
+    return rc < 0 ? rc
+                  : rules_deny_bits(context, SCMP_SYS(clone), 0, namespace_flags | CLONE_PARENT);
+}
+
+/* Whoever opens a file that another process has a lease on waits for as long as the kernel gives
+ * that one to let go (45 s). */
+static int machine_deny(scmp_filter_ctx context)
+{
+    int rc = rules_deny_calls(context, machine_calls, ARRAY_COUNT(machine_calls));
+    if (rc == 0)
+        rc = clones_deny(context);
+    if (rc == 0)
+        rc = rules_deny_number(context, SCMP_SYS(fcntl), 1, F_SETLEASE);
+    return rc < 0 ? rc : neighbours_deny_settings(context);
 }
 
 static int growth_deny(scmp_filter_ctx context)
 {
-    int rc = calls_deny(context, growth_calls, ARRAY_COUNT(growth_calls));
+    int rc = rules_deny_calls(context, growth_calls, ARRAY_COUNT(growth_calls));
     if (rc == 0)
         rc = clone3_hide(context);
     if (rc == 0)
@@ -135,29 +134,23 @@ static int growth_deny(scmp_filter_ctx context)
     return rc;
 }
 
-/* Whatever is not exactly the number of local sockets, in all 64 bits of the register. */
-static int network_deny(scmp_filter_ctx context)
-{
-    int rc = calls_deny(context, network_calls, ARRAY_COUNT(network_calls));
-    if (rc == 0)
-        rc = seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 1,
-                              SCMP_A0(SCMP_CMP_NE, AF_UNIX, 0));
-    return rc;
-}
-
 static int rules_add(scmp_filter_ctx context, const struct syscall_filter *filter)
 {
+    const struct {
+        bool is_wanted;
+        int (*add)(scmp_filter_ctx context);
+    } groups[] = {
+        {filter->denies_machine, machine_deny},
+        {filter->denies_others, neighbours_deny_looks},
+        {filter->denies_signals, neighbours_deny_signals},
+        {filter->denies_network, network_deny},
+        {filter->denies_detours, network_deny_detours},
+        {filter->denies_growth, growth_deny},
+    };
     int rc = 0;
-    if (filter->denies_machine)
-        rc = calls_deny(context, machine_calls, ARRAY_COUNT(machine_calls));
-    if (rc == 0 && filter->denies_machine)
-        rc = namespaces_deny(context);
-    if (rc == 0 && filter->denies_others)
-        rc = calls_deny(context, other_calls, ARRAY_COUNT(other_calls));
-    if (rc == 0 && filter->denies_network)
-        rc = network_deny(context);
-    if (rc == 0 && filter->denies_growth)
-        rc = growth_deny(context);
+    for (size_t i = 0; i < ARRAY_COUNT(groups) && rc == 0; i++)
+        if (groups[i].is_wanted)
+            rc = groups[i].add(context);
     return rc;
 }
 
@@ -176,8 +169,8 @@ static int attributes_set(scmp_filter_ctx context)
 
 int syscall_filter_enter(const struct syscall_filter *filter, char *reason, size_t reason_bytes)
 {
-    if (!filter->denies_machine && !filter->denies_others && !filter->denies_network &&
-        !filter->denies_growth)
+    if (!filter->denies_machine && !filter->denies_others && !filter->denies_signals &&
+        !filter->denies_network && !filter->denies_detours && !filter->denies_growth)
         return 0;
     scmp_filter_ctx context = seccomp_init(SCMP_ACT_ALLOW);
     int rc = context ? attributes_set(context) : -ENOMEM;

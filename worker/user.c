@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <grp.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 /* An id that ends at `end`, or at the end of the text. The last number means "none" to the kernel.
@@ -53,6 +55,30 @@ bool user_parse(struct user *out, const char *key, const char *text)
         return false;
     out->home = text;
     return true;
+}
+
+struct user user_own(uid_t uid)
+{
+    return (struct user){.has_uid = true,
+                         .has_gid = true,
+                         .uid = uid,
+                         .gid = uid,
+                         .groups = {uid},
+                         .group_count = 1,
+                         .home = "/"};
+}
+
+/* By a process that is the user's itself, which the kernel then leaves out of "everybody". */
+void user_clear(uid_t uid)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        if (setresuid(uid, uid, uid) == 0)
+            kill(-1, SIGKILL);
+        _exit(0);
+    }
+    while (pid > 0 && waitpid(pid, NULL, 0) == -1 && errno == EINTR)
+        continue;
 }
 
 /* What opens /dev/stdout or /dev/stderr opens these again, and then asks whose they are. */

@@ -11,12 +11,12 @@
  *  core     SOFT:HARD                    core files larger than that (RLIMIT_CORE)
  *  data     SOFT:HARD                    private memory beyond that (RLIMIT_DATA)
  *  nproc    SOFT:HARD                    threads of its user beyond that many (RLIMIT_NPROC)
- *  uid      number                       its user, for good;
- *  gid      number                       its group,
- *  groups   number,number...             and its supplementary groups, all three together
+ *  sigpending SOFT:HARD                  signals and timers of its user that wait
+ * (RLIMIT_SIGPENDING) uid      number                       its user, for good; gid      number its
+ * group, groups   number,number...             and its supplementary groups, all three together
  *  home     path                         HOME in its environment
  *  deny     machine                      system calls (docs/operations.md has the lists) that
- *                                        change the machine,
+ *                                        change the machine or other processes' settings,
  *           others                       that look into other processes,
  *           network                      and sockets but local ones
  *  restrict reading                      files but those of the lines read= and write=, and what

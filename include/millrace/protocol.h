@@ -136,7 +136,8 @@ enum worker_exit {
     WORKER_EXIT_LOAD = 72,     /* the pipeline did not load; FAILED was sent */
     WORKER_EXIT_STARTUP = 73,  /* a startup hook failed; FAILED was sent */
     WORKER_EXIT_PROTOCOL = 74, /* the request ring is corrupt */
-    WORKER_EXIT_CONFINE = 75   /* it cannot be confined as it was told to be; FAILED was sent */
+    WORKER_EXIT_CONFINE = 75,  /* it cannot be confined as it was told to be; FAILED was sent */
+    WORKER_EXIT_SHORT = 76     /* its user or the machine has no more processes: nobody's failure */
 };
 
 #endif
