@@ -24,6 +24,7 @@
 #include "dispatcher/json/json_out.h"
 #include "dispatcher/json/packed.h"
 #include "dispatcher/cli/serve.h"
+#include "dispatcher/cli/worker_owner.h"
 #include "dispatcher/api/variables.h"
 #include "dispatcher/workers/spawner.h"
 #include "millrace/protocol.h"
@@ -116,6 +117,21 @@ int cmd_check(int argc, char **argv)
     return exit_code;
 }
 
+/* A user for the worker alone, as `serve` gives one when it is root. What such a user cannot read
+ * is loaded as root, and it is said that `serve` would not. */
+static struct own_users check_user(const struct pipeline_config *pipeline, const char *python_path,
+                                   const char *python_folder)
+{
+    struct own_users users;
+    char why[OWN_USERS_REASON_BYTES], reason[CLI_REASON_BYTES];
+    if (geteuid() != 0 || own_users_choose(&users, 1, why) < 0)
+        return (struct own_users){0};
+    if (worker_owner_check(users.first, pipeline, python_path, python_folder, reason) == 0)
+        return users;
+    cli_fail("check: loaded as root: %s", reason);
+    return (struct own_users){0};
+}
+
 static int check_pipeline(const struct pipeline_config *pipeline, const struct check_values *values)
 {
     char reason[WORKER_REASON_BYTES];
@@ -143,13 +159,15 @@ static int check_pipeline(const struct pipeline_config *pipeline, const struct c
         .worker_socket = -1,
         .pidfd = -1,
     };
-    spawner_init(&check.spawner);
+    struct own_users users = check_user(pipeline, python_path, python_folder);
+    spawner_init(&check.spawner, users);
     int exit_code = EXIT_CODE_PIPELINE;
     rc = check_start(&check, pipeline,
                      &(struct worker_spawn_options){.worker_path = worker_path,
                                                     .python_path = python_path,
                                                     .python_folder = python_folder,
-                                                    .confine = confine});
+                                                    .confine = confine,
+                                                    .own_user = users.first});
     if (rc == 0) {
         check_watch(&check, values->timeout_ms);
         rc = -check.start_error;

@@ -14,6 +14,7 @@
 #include "dispatcher/cli/cli.h"
 #include "dispatcher/cli/config.h"
 #include "dispatcher/cli/serve.h"
+#include "dispatcher/cli/worker_owner.h"
 #include "dispatcher/workers/worker_spawn.h"
 
 #define HOUR_MS UINT64_C(3600000)
@@ -147,7 +148,8 @@ static const struct cli_option options[] = {
      .help = "threads that the user of the workers may have on this machine; root is not bound"},
     {"worker-user", "[POINTER=]NAME[:GROUP]", CLI_LIST, MEMBER(config.confinement.user),
      .max = CLI_LIST_COUNT_MAX,
-     .help = "the user whom workers are to be; the server must be root for that"},
+     .help = "the user whom workers are to be, if the server is root: a name; own for one that no "
+             "other worker has (if not said); root"},
     {"seccomp", "[POINTER=]WORD", CLI_LIST, MEMBER(config.confinement.seccomp),
      .max = CLI_LIST_COUNT_MAX,
      .help =
@@ -359,7 +361,7 @@ static int worker_fill(struct serve_values *values)
 static int confinement_fill(struct config *config)
 {
     char reason[CLI_REASON_BYTES];
-    int rc = 0;
+    int rc = worker_owners_decide(config, reason);
     for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++) {
         struct pipeline_config *pipeline = &config->pipelines[i];
         rc = confinement_write(config, pipeline, &pipeline->confine, reason);

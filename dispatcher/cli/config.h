@@ -15,6 +15,7 @@
 
 #include "dispatcher/cli/confinement.h"
 #include "dispatcher/loop/log.h"
+#include "dispatcher/workers/own_users.h"
 #include "dispatcher/api/tokens.h"
 #include "millrace/check.h"
 #include "millrace/limits.h"
@@ -63,6 +64,9 @@ struct config {
     struct pipeline_config pipelines[PIPELINE_COUNT_MAX];
     uint32_t pipeline_count;
     struct confinement_options confinement; /* of all of them */
+
+    struct own_users own_users;                     /* of workers that have users of their own */
+    char own_users_missing[OWN_USERS_REASON_BYTES]; /* why root can give them none; "": it can */
 
     uint32_t worker_count; /* of each pipeline, --workers */
     uint32_t concurrency;  /* runs a worker interleaves, --concurrency */

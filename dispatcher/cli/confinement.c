@@ -8,13 +8,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 #include "dispatcher/cli/config.h"
 #include "dispatcher/cli/refuse.h"
 #include "dispatcher/cli/worker_access.h"
+#include "dispatcher/cli/worker_limits.h"
 #include "dispatcher/cli/worker_user.h"
 #include "millrace/confine.h"
 
@@ -141,49 +141,12 @@ int confinement_parse(struct config *config, char reason[CLI_REASON_BYTES])
     return access_check(config, reason);
 }
 
-/* ---- whether it can be done ---------------------------------------------------------------- */
-
-static int rlimits_check(const struct confinement *confinement, char reason[CLI_REASON_BYTES])
-{
-    struct rlimit nofile, core;
-    if (getrlimit(RLIMIT_NOFILE, &nofile) == -1 || getrlimit(RLIMIT_CORE, &core) == -1)
-        return refuse(reason, "getrlimit: %s", strerror(errno));
-    if (confinement->nofile_max > nofile.rlim_max)
-        return refuse(reason,
-                      "--worker-nofile %u is more than the hard limit of the server, %llu "
-                      "(ulimit -Hn, LimitNOFILE=)",
-                      confinement->nofile_max, (unsigned long long)nofile.rlim_max);
-    if (confinement->core == CORE_FILES_UNLIMITED && core.rlim_max == 0 && geteuid() != 0)
-        return refuse(reason, "--worker-core unlimited: the hard limit of the server is 0 "
-                              "(ulimit -Hc, LimitCORE=)");
-    return 0;
-}
-
 /* ---- as text ------------------------------------------------------------------------------- */
-
-static void limit_print(FILE *file, const char *key, uint64_t soft, uint64_t hard)
-{
-    fprintf(file, "%s=%llu:%llu\n", key, (unsigned long long)soft, (unsigned long long)hard);
-}
-
-/* The server's own limit was raised for its clients' sake, and is not for its workers. */
-static void nofile_print(FILE *file, uint32_t nofile_max)
-{
-    struct rlimit own = {.rlim_max = WORKER_NOFILE_HARD};
-    getrlimit(RLIMIT_NOFILE, &own);
-    uint64_t hard = own.rlim_max < WORKER_NOFILE_HARD ? own.rlim_max : WORKER_NOFILE_HARD;
-    uint64_t soft = hard < WORKER_NOFILE_SOFT ? hard : WORKER_NOFILE_SOFT;
-    if (nofile_max != 0)
-        soft = hard = nofile_max;
-    limit_print(file, "nofile", soft, hard);
-}
 
 static int user_print(FILE *file, const char *text, char reason[CLI_REASON_BYTES])
 {
     struct worker_user user;
     char why[CLI_REASON_BYTES];
-    if (!text)
-        return 0;
     int rc = worker_user_find(&user, text, why);
     if (rc < 0)
         return refuse(reason, "--worker-user %s: %.500s", text, why);
@@ -199,14 +162,16 @@ static bool has_filters(void)
     return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 }
 
-static int filter_print(FILE *file, const struct confinement *confinement,
+static int filter_print(FILE *file, const struct confinement *confinement, bool connects,
                         char reason[CLI_REASON_BYTES])
 {
     bool has_default = confinement->seccomp == SECCOMP_DEFAULT;
     bool is_strict = confinement->seccomp == SECCOMP_STRICT;
-    if (!has_filters() && (is_strict || confinement->network == NETWORK_NONE))
+    if (!has_filters() && (is_strict || connects || confinement->network == NETWORK_NONE))
         return refuse(reason, "--%s: this kernel, or this container, has no seccomp filters",
-                      is_strict ? "seccomp strict" : "network none");
+                      is_strict  ? "seccomp strict"
+                      : connects ? "allow-connect"
+                                 : "network none");
     if (is_strict || (has_default && has_filters()))
         fputs("deny=machine\n", file);
     if (is_strict)
@@ -216,21 +181,25 @@ static int filter_print(FILE *file, const struct confinement *confinement,
     return 0;
 }
 
+static bool is_restricted(const struct cli_list *list, const char *pointer)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (confinement_value(list->items[i], pointer))
+            return true;
+    return false;
+}
+
 static int lines_print(FILE *file, const struct config *config,
                        const struct pipeline_config *pipeline, char reason[CLI_REASON_BYTES])
 {
     const struct confinement *confinement = &pipeline->confinement;
-    nofile_print(file, confinement->nofile_max);
-    if (confinement->core != CORE_FILES_INHERIT)
-        fputs(confinement->core == CORE_FILES_NONE ? "core=0:0\n" : "core=unlimited:unlimited\n",
-              file);
-    if (confinement->data_bytes_max != 0)
-        limit_print(file, "data", confinement->data_bytes_max, confinement->data_bytes_max);
-    if (confinement->nproc_max != 0)
-        limit_print(file, "nproc", confinement->nproc_max, confinement->nproc_max);
-    int rc = user_print(file, confinement->user_text, reason);
+    worker_limits_print(config, confinement, file);
+    int rc =
+        confinement->owner == OWNER_NAMED ? user_print(file, confinement->user_text, reason) : 0;
     if (rc == 0)
-        rc = filter_print(file, confinement, reason);
+        rc = filter_print(file, confinement,
+                          config && is_restricted(&config->confinement.connects, pipeline->pointer),
+                          reason);
     if (rc == 0 && config)
         rc = worker_access_print(config, pipeline, file, reason);
     return rc;
@@ -241,7 +210,7 @@ int confinement_write(const struct config *config, const struct pipeline_config 
 {
     char *lines = NULL;
     size_t bytes;
-    int rc = rlimits_check(&pipeline->confinement, reason);
+    int rc = worker_limits_check(&pipeline->confinement, reason);
     if (rc < 0)
         return rc;
     FILE *file = open_memstream(&lines, &bytes);
@@ -264,10 +233,15 @@ int confinement_write(const struct config *config, const struct pipeline_config 
 
 static const char *access_text(const struct cli_list *list, const char *pointer)
 {
-    for (uint32_t i = 0; i < list->count; i++)
-        if (confinement_value(list->items[i], pointer))
-            return "restricted";
-    return "all";
+    return is_restricted(list, pointer) ? "restricted" : "all";
+}
+
+static const char *user_texts(const struct confinement *confinement)
+{
+    static const char *const texts[] = {
+        [OWNER_SERVER] = "-", [OWNER_EACH] = "own", [OWNER_NAMED] = NULL};
+    const char *text = texts[confinement->owner];
+    return text ? text : confinement->user_text;
 }
 
 void confinement_log(const struct config *config, struct log *log)
@@ -276,6 +250,12 @@ void confinement_log(const struct config *config, struct log *log)
     if (worker_access_version() < WORKER_ACCESS_VERSION_MIN)
         log_line(log, LEVEL_WARNING, "isolation_missing",
                  "reason=\"this kernel has no Landlock: workers can look into each other\"");
+    if (config->own_users.count > 0)
+        log_line(log, LEVEL_INFO, "worker_users", "first=%u last=%u", config->own_users.first,
+                 config->own_users.first + config->own_users.count - 1);
+    else if (config->own_users_missing[0] != '\0')
+        log_line(log, LEVEL_WARNING, "worker_users_missing",
+                 "reason=\"%s: workers are root, as the server is\"", config->own_users_missing);
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
         const struct confinement *confinement = &config->pipelines[i].confinement;
         const char *pointer = config->pipelines[i].pointer;
@@ -286,7 +266,6 @@ void confinement_log(const struct config *config, struct log *log)
                  pointer, has_none ? "none" : seccomp_words[confinement->seccomp],
                  network_words[confinement->network], access_text(&options->reads, pointer),
                  access_text(&options->writes, pointer), access_text(&options->connects, pointer),
-                 confinement->user_text ? confinement->user_text : "-",
-                 (unsigned long long)confinement->memory_bytes_max >> 20);
+                 user_texts(confinement), (unsigned long long)confinement->memory_bytes_max >> 20);
     }
 }

@@ -19,8 +19,10 @@ struct pipeline_config;
 
 /* Bounds and defaults, of the options' help and of its parser. */
 #define WORKER_NOFILE_MIN 64u
-#define WORKER_NOFILE_SOFT 1024u      /* if nothing is said: what select(2) can watch, */
-#define WORKER_NOFILE_HARD (1u << 19) /* and as far as the worker may raise it */
+#define WORKER_NOFILE_SOFT 1024u /* if nothing is said: what select(2) can watch, */
+#define WORKER_NOFILE_HARD                                                                         \
+    (1u << 19)                 /* and as far as the worker may raise it: at most half of ours */
+#define WORKER_NPROC_MIN 1024u /* of a worker with a user of its own, however many there are */
 #define WORKER_COUNT_LIMIT_MAX (1u << 30)
 #define WORKER_MEMORY_BYTES_MIN (UINT64_C(16) << 20)
 #define WORKER_MEMORY_BYTES_MAX (UINT64_C(1) << 50)
@@ -45,6 +47,13 @@ enum seccomp_profile {
 
 enum network_access { NETWORK_ALL = 0, NETWORK_NONE };
 
+/* Whose processes its workers are. */
+enum worker_owner {
+    OWNER_SERVER = 0, /* the server's own user's */
+    OWNER_EACH,       /* each has a user of its own, see own_users.h */
+    OWNER_NAMED       /* that of user_text */
+};
+
 /* Of one pipeline; 0 is what is so if nothing is said. */
 struct confinement {
     uint32_t nofile_max;
@@ -54,7 +63,8 @@ struct confinement {
     uint32_t nproc_max;
     uint32_t seccomp;      /* enum seccomp_profile */
     uint32_t network;      /* enum network_access */
-    const char *user_text; /* memory of argv; NULL: the server's own */
+    const char *user_text; /* memory of argv; NULL: nothing was said */
+    uint32_t owner;        /* enum worker_owner; confinement_write() decides it */
 };
 
 /* The VALUE of an item, [POINTER=]VALUE, that concerns this pipeline; NULL: it concerns another. */

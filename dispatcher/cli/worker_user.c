@@ -4,30 +4,15 @@
 
 #include <errno.h>
 #include <grp.h>
-#include <linux/capability.h>
 #include <pwd.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "dispatcher/cli/refuse.h"
-
-/* Workers change their user themselves, and as that user must be killed by this process. */
-static bool may_change_users(void)
-{
-    static const int needed[] = {CAP_SETUID, CAP_SETGID, CAP_KILL};
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-    if (geteuid() != 0 || syscall(SYS_capget, &header, data) == -1)
-        return false;
-    for (size_t i = 0; i < ARRAY_COUNT(needed); i++)
-        if ((data[CAP_TO_INDEX(needed[i])].effective & CAP_TO_MASK(needed[i])) == 0)
-            return false;
-    return true;
-}
+#include "dispatcher/workers/own_users.h"
 
 static bool id_parse(const char *text, uint32_t *out)
 {
@@ -86,7 +71,7 @@ static int user_fill(struct worker_user *out, const char *name, const char *grou
 
 int worker_user_find(struct worker_user *out, const char *text, char reason[CLI_REASON_BYTES])
 {
-    if (!may_change_users())
+    if (!own_users_may_change())
         return refuse(reason, "only root can do that, with CAP_SETUID, CAP_SETGID and CAP_KILL");
     struct worker_user user = {0};
     char name[256];

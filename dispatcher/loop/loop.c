@@ -59,8 +59,9 @@ static int pools_init(struct loop *loop)
     loop->stop_timer.kind = TIMER_STOP;
     loop->output_timer.kind = TIMER_OUTPUT;
     loop->spawner_timer.kind = TIMER_SPAWNER;
+    loop->offer_timer.kind = TIMER_OFFER;
     return timers_init(&loop->timers, config->conn_count_max + config->run_count_max +
-                                          3 * loop->worker_count + config->pipeline_count + 4);
+                                          3 * loop->worker_count + config->pipeline_count + 5);
 }
 
 static int workers_init(struct loop *loop)
@@ -148,7 +149,7 @@ int loop_init(struct loop *loop, const struct config *config)
     loop->date_s = -1; /* no time has been written yet */
     log_init(&loop->log, STDERR_FILENO, (enum log_level)config->log_level);
     oom_watch_init(&loop->oom);
-    spawner_init(&loop->spawner);
+    spawner_init(&loop->spawner, config->own_users);
     char reason[CGROUP_REASON_BYTES];
     if (worker_memory_prepare(loop, reason) < 0)
         return memory_fail(reason);
@@ -310,6 +311,8 @@ static void on_timer(struct loop *loop, struct timer *timer)
     case TIMER_LAST_OUTPUT:
         supervisor_on_output_timer(loop, timer->owner);
         break;
+    case TIMER_OFFER:
+        break; /* the loop is awake, and looks who may be offered a run */
     case TIMER_SPAWNER:
         supervisor_on_spawner_timer(loop);
         break;

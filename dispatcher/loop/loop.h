@@ -55,6 +55,7 @@ enum timer_kind {
     TIMER_STOP,
     TIMER_OUTPUT,
     TIMER_SPAWNER,
+    TIMER_OFFER,
     TIMER_LAST_OUTPUT,
     TIMER_KIND_COUNT
 };
@@ -106,6 +107,7 @@ struct loop {
     uint32_t worker_count;
     struct spawner spawner; /* starts their processes */
     struct timer spawner_timer;
+    struct timer offer_timer; /* a run that could not be offered may be now */
 
     int signal_fd;
     uint8_t signal_bytes[128];

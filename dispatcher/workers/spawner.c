@@ -21,9 +21,9 @@
 #define CLOSE_TRIES 300
 #define CLOSE_TRY_MS 10
 
-void spawner_init(struct spawner *spawner)
+void spawner_init(struct spawner *spawner, struct own_users own_users)
 {
-    *spawner = (struct spawner){.socket = -1, .pidfd = -1};
+    *spawner = (struct spawner){.socket = -1, .pidfd = -1, .own_users = own_users};
 }
 
 /* ---- starting ------------------------------------------------------------------------------ */
@@ -66,12 +66,14 @@ static int attributes_fill(posix_spawnattr_t *attributes)
     return rc;
 }
 
-static int process_start(pid_t *pid, int socket)
+static int process_start(pid_t *pid, int socket, const struct own_users *users)
 {
-    char name[] = SPAWNER_NAME, parent[24], path[PATH_MAX];
-    char *arguments[] = {name, parent, NULL};
+    char name[] = SPAWNER_NAME, parent[24], first[16], count[16], path[PATH_MAX];
+    char *arguments[] = {name, parent, first, count, NULL};
     program_path(path);
     snprintf(parent, sizeof(parent), "%ld", (long)getpid());
+    snprintf(first, sizeof(first), "%u", users->first);
+    snprintf(count, sizeof(count), "%u", users->count);
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
     char **environment = worker_environment_create();
@@ -102,7 +104,7 @@ int spawner_open(struct spawner *spawner)
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1)
         return -errno;
-    int rc = process_start(&spawner->pid, pair[1]);
+    int rc = process_start(&spawner->pid, pair[1], &spawner->own_users);
     close(pair[1]);
     if (rc < 0) {
         close(pair[0]);

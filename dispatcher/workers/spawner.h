@@ -7,7 +7,7 @@
  * a socket and answers with a pidfd. Workers are children of the server, not of the spawner.
  *
  * All workers are in the spawner's session. When the server is gone, however it ended, the spawner
- * kills what is left in that session, and exits.
+ * kills what is left in that session, and of users that workers had for themselves, and exits.
  */
 #ifndef DISPATCHER_SPAWNER_H
 #define DISPATCHER_SPAWNER_H
@@ -16,6 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "dispatcher/workers/own_users.h"
 #include "dispatcher/workers/spawn_message.h"
 #include "dispatcher/workers/worker_spawn.h"
 #include "millrace/check.h"
@@ -36,6 +37,7 @@ enum spawner_state {
 /* Owned by whoever starts workers; descriptors are -1 when there are none. */
 struct spawner {
     enum spawner_state state;
+    struct own_users own_users;
     pid_t pid; /* also the number of its session and of its process group */
     int socket;
     int pidfd; /* from READY on */
@@ -43,8 +45,8 @@ struct spawner {
     uint32_t asked_count;
 };
 
-/* Nothing is open, nothing runs. */
-void spawner_init(struct spawner *spawner);
+/* Nothing is open, nothing runs. The users are none but those of workers, if there are any. */
+void spawner_init(struct spawner *spawner, struct own_users own_users);
 
 /* Starts the process; waits until it is exec'ed, so the loop has one before it has clients. 0 or
  * -errno. SIGCHLD must not be ignored in this process. */

@@ -225,30 +225,38 @@ static bool is_in_session(pid_t pid)
            state != 'Z' && state != 'X';
 }
 
-/* The pidfd is taken between two looks, so it is of the process that was looked at. */
-static bool kill_if_ours(pid_t pid)
+/* In our session, or of a user that only workers have: one of those may have left the session. */
+static bool is_ours(pid_t pid, const struct own_users *users)
 {
-    if (pid <= 0 || pid == getpid() || !is_in_session(pid))
+    uid_t uid;
+    return is_in_session(pid) ||
+           (users->count > 0 && process_user(pid, &uid) && own_users_have(users, uid));
+}
+
+/* The pidfd is taken between two looks, so it is of the process that was looked at. */
+static bool kill_if_ours(pid_t pid, const struct own_users *users)
+{
+    if (pid <= 0 || pid == getpid() || !is_ours(pid, users))
         return false;
     int pidfd = pidfd_open(pid, 0);
     if (pidfd == -1)
         return false;
-    bool is_ours = is_in_session(pid);
-    if (is_ours)
+    bool is_still_ours = is_ours(pid, users);
+    if (is_still_ours)
         pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
     close(pidfd);
-    return is_ours;
+    return is_still_ours;
 }
 
 /* Again and again, since they may start others meanwhile; bounded. */
-static void session_clean(void)
+static void workers_clean(const struct own_users *users)
 {
     for (int i = 0; i < CLEAN_TRIES; i++) {
         uint32_t count = 0;
         DIR *folder = opendir("/proc");
         struct dirent *entry;
         while (folder && (entry = readdir(folder)) != NULL)
-            count += kill_if_ours((pid_t)strtol(entry->d_name, NULL, 10));
+            count += kill_if_ours((pid_t)strtol(entry->d_name, NULL, 10), users);
         if (folder)
             closedir(folder);
         if (count == 0)
@@ -284,9 +292,11 @@ int spawner_main(int argc, char **argv)
 {
     static struct request request;
     int socket, parent_pidfd;
-    if (argc != 2 || getsid(0) != getpid() ||
+    if (argc != 4 || getsid(0) != getpid() ||
         !prepare((pid_t)strtol(argv[1], NULL, 10), &socket, &parent_pidfd))
         return EXIT_NOT_EXECUTED;
+    const struct own_users users = {(uid_t)strtoul(argv[2], NULL, 10),
+                                    (uint32_t)strtoul(argv[3], NULL, 10)};
     struct pollfd fds[] = {{.fd = socket, .events = POLLIN},
                            {.fd = parent_pidfd, .events = POLLIN}};
     for (;;) {
@@ -306,6 +316,6 @@ int spawner_main(int argc, char **argv)
         if (rc < 0)
             answer_send(socket, answer_to(&request, SPAWN_FAILED, 0, -rc), -1);
     }
-    session_clean();
+    workers_clean(&users);
     return 0;
 }

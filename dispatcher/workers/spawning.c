@@ -36,8 +36,20 @@ bool supervisor_may_start(const struct loop *loop)
     return spawner->state == SPAWNER_NONE;
 }
 
-void start_error_describe(int error, char *text, size_t text_bytes)
+/* Descriptors, processes, memory; and descriptors on their way through sockets, which are counted
+ * for the user, whoever sends them. */
+static bool is_shortage(int error)
 {
+    static const int shortages[] = {EAGAIN, ETOOMANYREFS, EMFILE, ENFILE, ENOMEM};
+    for (size_t i = 0; i < ARRAY_COUNT(shortages); i++)
+        if (error == -shortages[i])
+            return true;
+    return false;
+}
+
+void start_error_note(struct worker *worker, int error, char *text, size_t text_bytes)
+{
+    worker->was_short = is_shortage(error);
     snprintf(text, text_bytes, "the worker process cannot be started: %s", strerror(-error));
 }
 
@@ -61,6 +73,7 @@ static void on_started(struct loop *loop, const struct spawn_answer *answer)
     spawner_take(&loop->spawner, &worker->pidfd);
     if (worker->pidfd == -1) {
         kill(answer->pid, SIGKILL);
+        worker->was_short = true;
         supervisor_event(loop, worker, WORKER_EV_START_FAILED, "there is no descriptor for it");
         return;
     }
@@ -83,8 +96,9 @@ static void on_answer(struct loop *loop, const struct spawn_answer *answer)
             uring_poll(loop->uring, pidfd, ref_of(spawner, URING_SPAWNER_PIDFD));
     } else if (answer->kind == SPAWN_FAILED) {
         char reason[160];
-        start_error_describe(-answer->error, reason, sizeof(reason));
-        supervisor_event(loop, asker(loop, answer), WORKER_EV_START_FAILED, reason);
+        struct worker *worker = asker(loop, answer);
+        start_error_note(worker, -answer->error, reason, sizeof(reason));
+        supervisor_event(loop, worker, WORKER_EV_START_FAILED, reason);
     } else if (answer->kind == SPAWN_EXEC_FAILED) {
         /* It exits now, which ends the start; unless it was killed meanwhile. */
         mr_assert(answer->index < loop->worker_count);

@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 struct loop;
+struct worker;
 
 /* Hears a spawner that was just opened. */
 void supervisor_hear_spawner(struct loop *loop);
@@ -25,7 +26,9 @@ bool supervisor_take_answers(struct loop *loop);
  * again, and a new one is opened when it is gone. */
 void supervisor_spawner_lost(struct loop *loop, const char *reason);
 
-/* "the worker process cannot be started: ..."; `error` is a negative errno. */
-void start_error_describe(int error, char *text, size_t text_bytes);
+/* No process came of a start: a sentence, "the worker process cannot be started: ...". Where it was
+ * for want of what all workers and the server share, it is nobody's failure: the worker is marked
+ * as short. `error` is a negative errno. */
+void start_error_note(struct worker *worker, int error, char *text, size_t text_bytes);
 
 #endif

@@ -40,7 +40,7 @@ static void act_spawn(struct loop *loop, struct worker *worker)
     loop->metrics.worker_start_count++;
     worker->started_ms = loop->now_ms;
     worker->ready_ms = 0;
-    worker->has_said_why = false;
+    worker->has_said_why = worker->was_short = false;
     int rc = worker_start(loop, worker);
     if (rc == 0) {
         timer_set(&loop->timers, &worker->timer, loop->now_ms + WORKER_SPAWN_TIMEOUT_MS);
@@ -48,7 +48,7 @@ static void act_spawn(struct loop *loop, struct worker *worker)
         supervisor_event(loop, worker, WORKER_EV_SPAWNER_LOST, NULL);
     } else {
         char reason[160];
-        start_error_describe(rc, reason, sizeof(reason));
+        start_error_note(worker, rc, reason, sizeof(reason));
         supervisor_event(loop, worker, WORKER_EV_START_FAILED, reason);
     }
 }
@@ -78,7 +78,8 @@ static void act_retry(struct loop *loop, struct worker *worker, const char *reas
     log_line(&loop->log, LEVEL_ERROR, "worker_start_failed", "pipeline=%s worker=%u reason=\"%s\"",
              pipeline->config->pointer, worker->number, reason);
     pipeline->tally.restarts[WORKER_END_NOT_STARTED]++;
-    pipeline_worker_died(loop, pipeline, worker, ERROR_STARTUP, reason);
+    if (!worker->was_short)
+        pipeline_worker_died(loop, pipeline, worker, ERROR_STARTUP, reason);
     back_off(loop, worker);
 }
 
@@ -387,11 +388,17 @@ void supervisor_on_pidfd(struct loop *loop, const struct uring_event *event)
         supervisor_take_answers(loop); /* why it could not become the worker: likewise */
     char reason[256];
     if (worker->exec_error != 0) {
-        start_error_describe(-worker->exec_error, reason, sizeof(reason));
+        start_error_note(worker, -worker->exec_error, reason, sizeof(reason));
         supervisor_event(loop, worker, WORKER_EV_START_FAILED, reason);
         return;
     }
     worker_end_describe(loop, worker, &info, reason, sizeof(reason));
+    if (worker->state == WORKER_STARTING && info.si_code == CLD_EXITED &&
+        info.si_status == WORKER_EXIT_SHORT) {
+        worker->was_short = true;
+        supervisor_event(loop, worker, WORKER_EV_START_FAILED, reason);
+        return;
+    }
     bool is_orderly = info.si_code == CLD_EXITED && info.si_status == 0;
     enum worker_event event_of_end = is_orderly ? WORKER_EV_EXIT : WORKER_EV_DIED;
     if (worker->successor != WORKER_NONE)

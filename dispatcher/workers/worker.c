@@ -27,16 +27,35 @@
 #define DRAIN_BATCH_MIN 2048u
 #define DRAIN_BATCH_PER_RUN 16u
 #define SLOT_NONE UINT32_MAX
+#define OFFER_RETRY_MS 50u
 
 uint32_t worker_free_count(const struct worker *worker)
 {
     return worker_serves(worker) && !worker->is_full ? worker->free_count : 0;
 }
 
-void worker_look_for_room(struct worker *worker)
+void worker_look_for_room(struct worker *worker, uint64_t now_ms)
 {
-    if (worker->is_full && ring_head(&worker->requests) != worker->full_head)
+    if (!worker->is_full)
+        return;
+    if (worker->full_until_ms != 0)
+        worker->is_full = now_ms < worker->full_until_ms;
+    else if (ring_head(&worker->requests) != worker->full_head)
         worker->is_full = false;
+}
+
+/* Too many descriptors of this user are on their way through sockets, whoever sends them: the run
+ * waits, and that is tried again. */
+static int put_off(struct loop *loop, struct worker *worker)
+{
+    if (worker->full_until_ms == 0)
+        log_line(&loop->log, LEVEL_WARNING, "offer_put_off", "pipeline=%s worker=%u reason=\"%s\"",
+                 loop->pipelines[worker->pipeline_index].config->pointer, worker->number,
+                 strerror(ETOOMANYREFS));
+    worker->is_full = true;
+    worker->full_until_ms = loop->now_ms + OFFER_RETRY_MS;
+    timer_set(&loop->timers, &loop->offer_timer, worker->full_until_ms);
+    return -EAGAIN;
 }
 
 void worker_ring(struct worker *worker)
@@ -127,6 +146,8 @@ int worker_offer(struct loop *loop, struct worker *worker, struct run *run)
         rc = blob_give(worker, run, index, generation);
         if (rc < 0) {
             ring_abort(&worker->requests);
+            if (rc == -ETOOMANYREFS)
+                return put_off(loop, worker);
             /* A worker that has just died: the pidfd says the rest. */
             worker->is_full = rc == -EAGAIN || rc == -EPIPE || rc == -ECONNRESET;
             return worker->is_full ? -EAGAIN : rc;
@@ -140,6 +161,7 @@ int worker_offer(struct loop *loop, struct worker *worker, struct run *run)
                                                     .kind = RECORD_START,
                                                     .flags = is_blob ? RECORD_BLOB : 0,
                                                     .generation = generation});
+    worker->full_until_ms = 0;
     worker->news |= DOORBELL_WORK;
     worker->free_count--;
     worker->active_count++;

@@ -72,6 +72,7 @@ struct worker {
     enum worker_end end;       /* likewise: why; or why it is about to */
     bool was_oom;              /* likewise: the kernel killed it for memory */
     bool has_said_why;         /* it does not load or start: FAILED */
+    bool was_short;            /* likewise: of what its user or the machine has no more */
     struct cgroup *group;      /* owned; NULL: its memory has no limit */
     struct segment segment;
     struct ring_tx requests;
@@ -81,7 +82,8 @@ struct worker {
     uint32_t news;            /* DOORBELL_ bits: what was published in this pass */
     bool is_corrupt;          /* its records are not read any more */
     bool is_full;             /* its request ring or socket had no room for a run, until */
-    uint64_t full_head;       /* the head of the ring is no longer this one */
+    uint64_t full_head;       /* the head of the ring is no longer this one, */
+    uint64_t full_until_ms;   /* or until this time; 0: there is none */
 
     struct worker_slot *slots; /* concurrency of them; owned */
     uint32_t *free_slots;      /* a stack of indexes; owned */
@@ -120,7 +122,7 @@ static inline bool worker_serves(const struct worker *worker)
 }
 
 /* A worker without room for a run is asked again once it took some of what it has. */
-void worker_look_for_room(struct worker *worker);
+void worker_look_for_room(struct worker *worker, uint64_t now_ms);
 
 /* Free slots of a worker that takes runs and has room for one; 0 otherwise. */
 uint32_t worker_free_count(const struct worker *worker);

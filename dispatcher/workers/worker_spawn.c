@@ -41,11 +41,14 @@ int worker_command_init(struct worker_command *command, const struct worker_spaw
     *command = (struct worker_command){.strings = {options->worker_path}};
     snprintf(command->index, sizeof(command->index), "%u", options->index);
     snprintf(command->parent, sizeof(command->parent), "%ld", (long)getpid());
+    snprintf(command->own_user, sizeof(command->own_user), "%u", options->own_user);
     argument_add(command, "millrace-worker");
     if (options->confine)
         option_add(command, "--confine", options->confine);
     if (options->cgroup)
         option_add(command, "--cgroup", options->cgroup);
+    if (options->own_user != 0)
+        option_add(command, "--own-user", command->own_user);
     option_add(command, "--parent", command->parent);
     if (options->python_path) {
         argument_add(command, "--");

@@ -27,6 +27,7 @@ struct worker_spawn_options {
     const char *python_folder; /* of the package millrace_worker; likewise */
     const char *confine;       /* lines of millrace/confine.h; NULL: none */
     const char *cgroup;        /* folder of the control group it joins; NULL: it stays in ours */
+    uid_t own_user;            /* whose it is alone, and as that group's; 0: the spawner's */
     const char *source;
     const char *name; /* of the pipeline inside the source; NULL: the only one */
     const char *pointer;
@@ -49,6 +50,7 @@ struct worker_command {
     uint32_t argument_count, variable_count;
     char index[16];
     char parent[24];
+    char own_user[16];
     char *python_path; /* owned */
 };
 

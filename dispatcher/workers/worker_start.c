@@ -85,6 +85,12 @@ static void slots_reset(struct loop *loop, struct worker *worker)
     }
 }
 
+static uid_t own_user_of(const struct config *config, const struct pipeline_config *pipeline,
+                         const struct worker *worker)
+{
+    return pipeline->confinement.owner == OWNER_EACH ? config->own_users.first + worker->index : 0;
+}
+
 static int process_ask(struct loop *loop, const struct worker *worker,
                        const struct child_ends *ends)
 {
@@ -96,6 +102,7 @@ static int process_ask(struct loop *loop, const struct worker *worker,
         &(struct worker_spawn_options){.worker_path = config->worker_path,
                                        .confine = source->confine,
                                        .cgroup = worker->group ? worker->group->path : NULL,
+                                       .own_user = own_user_of(config, source, worker),
                                        .strict = source->confinement.seccomp == SECCOMP_STRICT,
                                        .python_path = is_python ? config->python_path : NULL,
                                        .python_folder = is_python ? config->python_folder : NULL,
@@ -154,6 +161,7 @@ void worker_watch(struct loop *loop, struct worker *worker)
     worker->bell = (struct doorbell){&segment->header->worker_bell, worker->bell_fd};
     worker->own_bell = (struct doorbell){&segment->header->dispatcher_bell, worker->own_bell_fd};
     worker->is_corrupt = worker->is_full = false;
+    worker->full_until_ms = 0;
     worker->was_oom = false;
     worker->news = 0;
     worker->crash = (struct crash_report){0};

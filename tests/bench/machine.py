@@ -9,6 +9,8 @@ import subprocess
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.path.join(TOP, os.environ.get("BUILD", "build/release"))
+# Root's workers would have users of their own, who cannot read what lies in a folder of root's.
+AS_SERVER = ["--worker-user", "root"] if os.geteuid() == 0 else []
 
 
 def described():

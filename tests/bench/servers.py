@@ -10,7 +10,7 @@ import time
 import urllib.request
 
 import processes
-from machine import BUILD, TOP
+from machine import AS_SERVER, BUILD, TOP
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHON = "/usr/bin/python3"
@@ -63,7 +63,7 @@ class Millrace(Server):
 
     def __init__(self, *options, pipeline=LINES, environment=None):
         super().__init__([os.path.join(BUILD, "millrace"), "serve", pipeline, "--listen", "127.0.0.1:0", "--log-level",
-                          "warning", *options], environment)
+                          "warning", *AS_SERVER, *options], environment)
         self.dispatcher = self.process.pid
         self.workers = [worker["pid"] for one in self.get_json("/v4/pipelines")["data"] for worker in one["workers"]]
 

@@ -15,6 +15,7 @@ CODE = os.path.join(HERE, "pipelines", "confined.py")
 NAMES = ("call", "file", "limit", "deathsig", "crash")
 
 has_python = os.path.exists(os.path.join(BUILD, "python/millrace_worker/_ring.abi3.so"))
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may change users")
 needs_python = pytest.mark.skipif(not has_python, reason="the extension was not built: python3-dev is missing")
 needs_core_files = pytest.mark.skipif(
     open("/proc/sys/kernel/core_pattern", encoding="ascii").read().strip() != "core",

@@ -2,14 +2,16 @@
 """What every system test has: a bound on its time, servers that are always ended, pipelines for tests."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
 import server as servers
-from confined import Confined
+from confined import CODE, Confined, has_python
 
 # The package `pipeline`, for tests that call it themselves.
 sys.path.insert(0, os.path.join(servers.TOP, "worker/python"))
@@ -133,6 +135,21 @@ def confined(start, pipelines):
 def usual(start_shared, pipelines):
     """Likewise, for the tests of a module, with workers as they are when nothing is said."""
     return Confined(start_shared, pipelines)
+
+
+@pytest.fixture(scope="module")
+def public(pipelines):
+    """A folder that every user may read, with what workers load: the usual places may be root's alone."""
+    folder = tempfile.mkdtemp(prefix="millrace-test-", dir="/tmp")
+    try:
+        os.chmod(folder, 0o755)
+        if has_python:
+            shutil.copytree(os.path.join(servers.BUILD, "python"), os.path.join(folder, "python"))
+        shutil.copy(CODE, folder)
+        shutil.copy(pipelines("confined"), folder)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -29,6 +29,10 @@ READY_TIMEOUT_S = 30 * SLOWNESS
 LOG_TIMEOUT_S = 10 * SLOWNESS
 STOP_TIMEOUT_S = 20 * SLOWNESS
 
+# Workers of a server that is root have users of their own, who cannot read what lies in a folder of
+# root's, like those of pytest. Tests that are not about that (test_own_users.py is) do without.
+AS_SERVER = ["--worker-user", "root"] if os.geteuid() == 0 else []
+
 SANITIZER_REPORT = re.compile(r"(Address|Leak|Thread|UndefinedBehavior)Sanitizer:|runtime error:")
 # Pipelines that crash on purpose end by the signal itself, as they do without sanitizers.
 WORKER_SANITIZER_OPTIONS = "handle_segv=0:handle_abort=0:handle_sigbus=0:handle_sigill=0:handle_sigfpe=0"
@@ -42,10 +46,10 @@ class Server:
     """One server process. Use it as a context: leaving it stops the server and checks how it ended."""
 
     def __init__(self, folder, pipelines, *options, command=(), environment=None, inherited=(), worker_options="",
-                 deaf=False):
+                 deaf=False, default_user=False):
         """`command` is put in front of the server's own; `environment` is added to its own; it inherits
         these descriptors; `worker_options` are for the sanitizers of workers alone; and of a `deaf` one
-        the log is not read until read_log()."""
+        the log is not read until read_log(); with `default_user` nothing is said of the workers' user."""
         self.folder = str(folder)
         self.log = []
         self.address = None
@@ -53,7 +57,8 @@ class Server:
         self._heard = threading.Condition()
         self._log_ended = False
         self.process = subprocess.Popen(
-            [*command, MILLRACE, "serve", *pipelines, "--listen", "127.0.0.1:0", *options],
+            [*command, MILLRACE, "serve", *pipelines, "--listen", "127.0.0.1:0",
+             *([] if default_user or "--worker-user" in options else AS_SERVER), *options],
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
             env=self._environment(environment or {}, worker_options), cwd=self.folder,
             pass_fds=inherited)

@@ -16,9 +16,12 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 MACHINE_CALLS = ["init_module", "finit_module", "delete_module", "kexec_load", "reboot", "bpf", "perf_event_open",
                  "userfaultfd", "io_uring_setup", "io_uring_enter", "io_uring_register", "syslog", "mount", "umount2",
                  "pivot_root", "open_tree", "move_mount", "fsopen", "fsconfig", "fsmount", "fspick", "mount_setattr",
-                 "setns", "open_by_handle_at", "fanotify_init", "add_key", "request_key", "keyctl", "swapon", "swapoff",
+                 "setns", "open_by_handle_at", "fanotify_init", "add_key", "request_key", "keyctl",
+                 "shmget", "shmat", "shmctl", "semget", "semop", "semtimedop", "semctl", "msgsnd", "msgrcv",
+                 "msgctl", "mq_open", "mq_unlink", "swapon", "swapoff",
                  "acct", "quotactl", "settimeofday", "clock_settime", "sethostname", "setdomainname"]
-OTHER_CALLS = ["ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "process_madvise", "kcmp"]
+OTHER_CALLS = ["ptrace", "process_vm_readv", "process_vm_writev", "pidfd_getfd", "process_madvise", "kcmp",
+               "process_mrelease", "migrate_pages", "get_robust_list"]
 CLONE_FS, CLONE_FILES, CLONE_THREAD = 0x200, 0x400, 0x10000
 NAMESPACES = {"mount": 0x20000, "cgroup": 0x2000000, "uts": 0x4000000, "ipc": 0x8000000, "user": 0x10000000,
               "pid": 0x20000000, "net": 0x40000000}
@@ -39,6 +42,11 @@ def test_no_worker_can_change_the_machine(usual, unfiltered, strict, name):
     assert usual.call(name) == strict.call(name) == "EPERM"
     if os.geteuid() == 0:  # for others the kernel has the same answer
         assert unfiltered.call(name) not in ("EPERM", "ok"), "this test would prove nothing"
+
+
+def test_no_worker_makes_a_queue_of_messages(usual):
+    """Arguments of -1 make one where it is not denied."""
+    assert usual.call("msgget") == "EPERM"
 
 
 @pytest.mark.parametrize("name", OTHER_CALLS)

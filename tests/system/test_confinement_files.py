@@ -13,7 +13,7 @@ import pytest
 import wire
 from confined import (CODE, NO_LEAK_CHECK, ORDINARY, Confined, has_python, landlock_version, needs_core_files,
                       needs_landlock, needs_python)
-from server import MILLRACE
+from server import AS_SERVER, MILLRACE
 
 
 @pytest.fixture(scope="module")
@@ -168,7 +168,7 @@ def test_the_log_says_what_workers_are_denied(confined, tree):
 def test_what_cannot_be_allowed_is_said_at_the_start(pipelines):
     def serve(*options):
         result = subprocess.run([MILLRACE, "serve", f"me/limit:v1={pipelines('confined')}:limit", "--listen",
-                                 "127.0.0.1:0", *options], capture_output=True, text=True, check=False, timeout=20)
+                                 "127.0.0.1:0", *AS_SERVER, *options], capture_output=True, text=True, check=False, timeout=20)
         assert result.returncode == 2
         return result.stderr
 

@@ -12,8 +12,9 @@ import pytest
 
 import wire
 from confined import CODE, KINDS, has_python, needs_core_files, needs_python, unless_sanitized
-from server import MILLRACE, process_exists, wait_until
+from server import AS_SERVER, MILLRACE, process_exists, wait_until
 
+RLIMIT_SIGPENDING = 11  # which the module has no name for
 HARD_NOFILE = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 
@@ -21,12 +22,23 @@ HARD_NOFILE = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_workers_have_not_the_descriptors_of_the_server(usual, kind):
-    assert usual.limit(resource.RLIMIT_NOFILE, kind) == (min(1024, HARD_NOFILE), min(1 << 19, HARD_NOFILE))
+    assert usual.limit(resource.RLIMIT_NOFILE, kind) == (min(1024, HARD_NOFILE // 2), min(1 << 19, HARD_NOFILE // 2))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_of_what_is_counted_for_a_user_part_stays_the_servers(usual, kind):
+    _, threads = resource.getrlimit(resource.RLIMIT_NPROC)
+    with open("/proc/sys/kernel/threads-max", encoding="ascii") as file:
+        machine = int(file.read()) // 2
+    threads = machine if threads == resource.RLIM_INFINITY else min(threads, machine)
+    assert usual.limit(resource.RLIMIT_NPROC, kind) == (threads - threads // 4,) * 2
+    _, signals = resource.getrlimit(RLIMIT_SIGPENDING)
+    assert usual.limit(RLIMIT_SIGPENDING, kind) == (signals // 2 if signals >= 0 else signals,) * 2
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_workers_keep_the_limits_that_nothing_was_said_of(usual, kind):
-    for name in (resource.RLIMIT_CORE, resource.RLIMIT_DATA, resource.RLIMIT_NPROC, resource.RLIMIT_AS,
+    for name in (resource.RLIMIT_CORE, resource.RLIMIT_DATA, resource.RLIMIT_AS,
                  resource.RLIMIT_MEMLOCK, resource.RLIMIT_STACK):
         assert usual.limit(name, kind) == resource.getrlimit(name)
 
@@ -131,7 +143,7 @@ def test_a_server_whose_group_cannot_be_divided_does_not_start(pipelines):
     """One that has other processes, or that cannot limit memory: this test's own is such a one."""
     try:
         result = subprocess.run([MILLRACE, "serve", f"me/limit:v1={pipelines('confined')}:limit", "--listen",
-                                 "127.0.0.1:0", "--worker-memory", "1g"], capture_output=True, text=True, check=False,
+                                 "127.0.0.1:0", "--worker-memory", "1g", *AS_SERVER], capture_output=True, text=True, check=False,
                                 timeout=5)
     except subprocess.TimeoutExpired:
         pytest.skip("the group of the tests can be divided")

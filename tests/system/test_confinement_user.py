@@ -3,35 +3,15 @@
 
 import os
 import pwd
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 
 import pytest
 
 import wire
-from confined import CODE, KINDS, Confined, has_python, needs_python
-from server import BUILD, process_exists, wait_until
-
-needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root may change users")
-
-
-@pytest.fixture(scope="module")
-def public(pipelines):
-    """A folder that every user may read, with what workers load: the usual places may be root's alone."""
-    folder = tempfile.mkdtemp(prefix="millrace-test-", dir="/tmp")
-    try:
-        os.chmod(folder, 0o755)
-        if has_python:
-            shutil.copytree(os.path.join(BUILD, "python"), os.path.join(folder, "python"))
-        shutil.copy(CODE, folder)
-        shutil.copy(pipelines("confined"), folder)
-        yield folder
-    finally:
-        shutil.rmtree(folder)
-
+from confined import KINDS, Confined, needs_python, needs_root
+from server import process_exists, wait_until
 
 @pytest.fixture(scope="module")
 def as_nobody(start_shared, public):

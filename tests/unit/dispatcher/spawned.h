@@ -96,7 +96,7 @@ static inline void spawned_close(void)
         spawned_gone();
     spawner_close(&spawner);
     mr_assert(spawner.state == SPAWNER_NONE);
-    spawner_init(&spawner);
+    spawner_init(&spawner, (struct own_users){0});
 }
 
 static inline int spawned_lift(int fd)
@@ -112,7 +112,7 @@ static inline void spawned_open(void)
 {
     struct spawn_answer answer;
     int pidfd;
-    spawner_init(&spawner);
+    spawner_init(&spawner, (struct own_users){0});
     mr_assert(spawner_open(&spawner) == 0);
     spawner.socket = spawned_lift(spawner.socket);
     mr_assert(spawned_answer(&answer, &pidfd) == 0);

@@ -53,9 +53,9 @@ static inline void stage_worker_forget(uint32_t index)
     worker->socket = worker->pidfd = -1;
 }
 
-void spawner_init(struct spawner *spawner)
+void spawner_init(struct spawner *spawner, struct own_users own_users)
 {
-    *spawner = (struct spawner){.socket = -1, .pidfd = -1};
+    *spawner = (struct spawner){.socket = -1, .pidfd = -1, .own_users = own_users};
 }
 
 int spawner_open(struct spawner *spawner)

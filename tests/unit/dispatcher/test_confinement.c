@@ -26,7 +26,7 @@
  * hard limit of descriptors, knows neither filters nor Landlock.
  */
 static struct {
-    rlim_t descriptors;
+    rlim_t descriptors, threads, signals;
     long landlock_version; /* 0: it has none */
     uint32_t capabilities; /* of this process, those below 32 */
     bool has_filters;
@@ -36,9 +36,16 @@ static struct {
 __attribute__((no_sanitize("address", "thread", "undefined"))) int
 getrlimit(__rlimit_resource_t resource, struct rlimit *limit)
 {
-    if (resource != RLIMIT_NOFILE)
+    rlim_t number;
+    if (resource == RLIMIT_NOFILE)
+        number = kernel.descriptors;
+    else if (resource == RLIMIT_NPROC)
+        number = kernel.threads;
+    else if (resource == RLIMIT_SIGPENDING)
+        number = kernel.signals;
+    else
         return prlimit(0, resource, NULL, limit);
-    limit->rlim_cur = limit->rlim_max = kernel.descriptors;
+    limit->rlim_cur = limit->rlim_max = number;
     return 0;
 }
 
@@ -77,7 +84,9 @@ static int make(void **state)
     (void)state;
     reason[0] = '\0';
     config_init(&config);
-    kernel.descriptors = 1500;
+    kernel.descriptors = 3000;
+    kernel.threads = 400;
+    kernel.signals = 100;
     kernel.landlock_version = 4;
     kernel.capabilities = UINT32_MAX;
     kernel.has_filters = true;
@@ -105,6 +114,9 @@ static void text_is(uint32_t pipeline, const char *wanted)
     free(text);
 }
 
+/* Of what is counted for a user, part stays the server's. */
+#define SHARES "nproc=300:300\nsigpending=50:50\n"
+#define LIMITS "nofile=1024:1500\n" SHARES
 /* The filter of system calls comes last, and only where the kernel has some. */
 #define FILTER "deny=machine\n"
 
@@ -117,13 +129,13 @@ static void is_refused(struct cli_list *list, const char *item, const char *why)
     list->count = 0;
 }
 
-static void without_options_only_the_raised_limit_is_put_back(void **state)
+static void without_options_what_is_counted_for_a_user_is_shared(void **state)
 {
     (void)state;
     assert_int_equal(confinement_parse(&config, reason), 0);
-    text_is(0, "nofile=1024:1500\n" FILTER);
+    text_is(0, LIMITS FILTER);
     kernel.descriptors = 100;
-    text_is(1, "nofile=100:100\n" FILTER);
+    text_is(1, "nofile=50:50\n" SHARES FILTER);
 }
 
 static void an_option_is_for_all_pipelines_or_for_the_one_it_names(void **state)
@@ -139,8 +151,8 @@ static void an_option_is_for_all_pipelines_or_for_the_one_it_names(void **state)
     say(&config.confinement.nproc, "me/b:v1=3");
     say(&config.confinement.nproc, "me/b:v1=4");
     assert_int_equal(confinement_parse(&config, reason), 0);
-    text_is(0, "nofile=65:65\ncore=0:0\ndata=2147483648:2147483648\n" FILTER);
-    text_is(1, "nofile=70:70\ndata=2147483648:2147483648\nnproc=4:4\n" FILTER);
+    text_is(0, "nofile=65:65\ncore=0:0\ndata=2147483648:2147483648\n" SHARES FILTER);
+    text_is(1, "nofile=70:70\ndata=2147483648:2147483648\nnproc=4:4\nsigpending=50:50\n" FILTER);
 }
 
 static void system_calls_are_denied_by_profile(void **state)
@@ -150,14 +162,14 @@ static void system_calls_are_denied_by_profile(void **state)
     say(&config.confinement.seccomp, "me/b:v1=strict");
     say(&config.confinement.network, "me/a:v1=none");
     assert_int_equal(confinement_parse(&config, reason), 0);
-    text_is(0, "nofile=1024:1500\ndeny=network\n");
-    text_is(1, "nofile=1024:1500\ndeny=machine\ndeny=others\n");
+    text_is(0, LIMITS "deny=network\n");
+    text_is(1, LIMITS "deny=machine\ndeny=others\n");
     say(&config.confinement.seccomp, "me/b:v1=default");
     say(&config.confinement.network, "none");
     say(&config.confinement.network, "me/a:v1=all");
     assert_int_equal(confinement_parse(&config, reason), 0);
-    text_is(0, "nofile=1024:1500\n");
-    text_is(1, "nofile=1024:1500\ndeny=machine\ndeny=network\n");
+    text_is(0, LIMITS);
+    text_is(1, LIMITS "deny=machine\ndeny=network\n");
     is_refused(&config.confinement.network, "443", "--network 443 is none of all, none");
 }
 
@@ -179,9 +191,9 @@ static void files_are_allowed_by_options_and_by_need(void **state)
     say(&config.confinement.writes, "/tmp");
     say(&config.confinement.writes, "me/b:v1=none");
     assert_int_equal(confinement_parse(&config, reason), 0);
-    text_is(0, "nofile=1024:1500\n" FILTER "restrict=reading\nread=/etc\nread=/opt/one\n"
-               "read=/opt/two\nread=./a.so\nrestrict=writing\nwrite=/tmp\n");
-    text_is(1, "nofile=1024:1500\n" FILTER "restrict=writing\nwrite=/tmp\n");
+    text_is(0, LIMITS FILTER "restrict=reading\nread=/etc\nread=/opt/one\n"
+                             "read=/opt/two\nread=./a.so\nrestrict=writing\nwrite=/tmp\n");
+    text_is(1, LIMITS FILTER "restrict=writing\nwrite=/tmp\n");
     unsetenv("LD_LIBRARY_PATH");
 }
 
@@ -245,8 +257,9 @@ static void a_user_is_looked_up_with_all_his_groups(void **state)
     say(&config.confinement.user, "4321:1234");
     say(&config.confinement.user, "me/b:v1=daemon");
     assert_int_equal(confinement_parse(&config, reason), 0);
-    text_is(0, "nofile=1024:1500\nuid=4321\ngid=1234\ngroups=1234\n" FILTER);
-    text_is(1, "nofile=1024:1500\nuid=1\ngid=1\ngroups=1\nhome=/usr/sbin\n" FILTER);
+    config.pipelines[0].confinement.owner = config.pipelines[1].confinement.owner = OWNER_NAMED;
+    text_is(0, LIMITS "uid=4321\ngid=1234\ngroups=1234\n" FILTER);
+    text_is(1, LIMITS "uid=1\ngid=1\ngroups=1\nhome=/usr/sbin\n" FILTER);
 }
 
 static void writing_is_refused(uint32_t pipeline, const char *why)
@@ -264,7 +277,7 @@ static void without_filters_only_what_asks_for_them_is_refused(void **state)
     (void)state;
     kernel.has_filters = false;
     assert_int_equal(confinement_parse(&config, reason), 0);
-    text_is(0, "nofile=1024:1500\n");
+    text_is(0, LIMITS);
     say(&config.confinement.seccomp, "me/a:v1=strict");
     say(&config.confinement.network, "me/b:v1=none");
     writing_is_refused(0,
@@ -280,7 +293,7 @@ static void what_this_landlock_cannot_restrict_is_refused(void **state)
     kernel.landlock_version = 3;
     writing_is_refused(0,
                        "--allow-connect needs Landlock version 4 (Linux 6.7), this kernel has 3");
-    text_is(1, "nofile=1024:1500\n" FILTER "restrict=reading\nread=./b.so\n");
+    text_is(1, LIMITS FILTER "restrict=reading\nread=./b.so\n");
     kernel.landlock_version = 0;
     writing_is_refused(1, "--allow-read needs Landlock version 2 (Linux 5.19), this kernel has 0");
 }
@@ -289,9 +302,36 @@ static void user_is_refused(const char *user, const char *why)
 {
     char *text = NULL;
     config.pipelines[0].confinement.user_text = user;
+    config.pipelines[0].confinement.owner = OWNER_NAMED;
     assert_int_equal(confinement_write(&config, &config.pipelines[0], &text, reason), -EINVAL);
     assert_null(text);
     assert_string_equal(reason, why);
+}
+
+static void connections_are_restricted_only_where_there_are_filters(void **state)
+{
+    (void)state;
+    say(&config.confinement.connects, "me/a:v1=443");
+    say(&config.confinement.seccomp, "off");
+    assert_int_equal(confinement_parse(&config, reason), 0);
+    text_is(0, LIMITS "restrict=connecting\nconnect=443\n");
+    kernel.has_filters = false;
+    writing_is_refused(0,
+                       "--allow-connect: this kernel, or this container, has no seccomp filters");
+    text_is(1, LIMITS);
+}
+
+static void workers_with_users_of_their_own_share_the_threads(void **state)
+{
+    (void)state;
+    kernel.threads = 16384;
+    config.worker_count = 2;
+    assert_int_equal(confinement_parse(&config, reason), 0);
+    text_has(0, "nproc=12288:12288", true);
+    config.pipelines[0].confinement.owner = OWNER_EACH;
+    text_has(0, "nproc=3072:3072", true);
+    config.worker_count = 20;
+    text_has(0, "nproc=1024:1024", true); /* not less, or nothing would work */
 }
 
 static void a_user_who_cannot_be_is_refused(void **state)
@@ -326,11 +366,11 @@ static void a_user_who_cannot_be_is_refused(void **state)
 static void more_descriptors_than_the_server_has_are_refused(void **state)
 {
     (void)state;
-    say(&config.confinement.nofile, "me/b:v1=1501");
-    writing_is_refused(1, "--worker-nofile 1501 is more than the hard limit of the server, "
-                          "1500 (ulimit -Hn, LimitNOFILE=)");
-    config.pipelines[1].confinement.nofile_max = 1500;
-    text_is(1, "nofile=1500:1500\n" FILTER);
+    say(&config.confinement.nofile, "me/b:v1=3001");
+    writing_is_refused(1, "--worker-nofile 3001 is more than the hard limit of the server, "
+                          "3000 (ulimit -Hn, LimitNOFILE=)");
+    config.pipelines[1].confinement.nofile_max = 3000;
+    text_is(1, "nofile=3000:3000\n" SHARES FILTER);
 }
 
 #define CONFINEMENT_TEST(name) cmocka_unit_test_setup_teardown(name, make, drop)
@@ -346,9 +386,11 @@ int main(void)
         CONFINEMENT_TEST(an_interpreter_is_allowed_with_what_it_is_a_link_to),
         CONFINEMENT_TEST(what_is_wrong_is_said_with_its_option),
         CONFINEMENT_TEST(a_user_is_looked_up_with_all_his_groups),
+        CONFINEMENT_TEST(connections_are_restricted_only_where_there_are_filters),
+        CONFINEMENT_TEST(workers_with_users_of_their_own_share_the_threads),
         CONFINEMENT_TEST(a_user_who_cannot_be_is_refused),
         CONFINEMENT_TEST(more_descriptors_than_the_server_has_are_refused),
-        CONFINEMENT_TEST(without_options_only_the_raised_limit_is_put_back),
+        CONFINEMENT_TEST(without_options_what_is_counted_for_a_user_is_shared),
     };
     return cmocka_run_group_tests_name("confinement", tests, NULL, NULL);
 }

@@ -2,6 +2,7 @@
 /*
  * test_spawning.c - what the loop does with the answers of its spawner, and without them.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -247,6 +248,62 @@ static void a_stopping_server_needs_no_new_spawner(void **state)
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)
 
+/* Both workers die, and are tried again more often than it takes to give up on a pipeline. */
+static void fail_to_start(int error)
+{
+    stage.spawn_error = (uint32_t)error;
+    for (uint32_t i = 0; i < 2; i++)
+        stage_exit(i, CLD_KILLED, SIGSEGV);
+    stage_settle();
+    for (uint32_t i = 0; i < 2 * stage.config.quarantine_after; i++)
+        stage_later(WORKER_BACKOFF_MS_MAX);
+}
+
+static void a_shortage_of_what_all_share_is_nobodys_failure(void **state)
+{
+    static const int shortages[] = {EAGAIN, ETOOMANYREFS, EMFILE, ENFILE, ENOMEM};
+    (void)state;
+    for (size_t i = 0; i < ARRAY_COUNT(shortages); i++) {
+        uint64_t before = stage.loop->pipelines[0].tally.restarts[WORKER_END_NOT_STARTED];
+        fail_to_start(shortages[i]);
+        assert_int_equal(stage.loop->pipelines[0].state, PIPELINE_RESTARTING);
+        assert_true(stage.loop->pipelines[0].tally.restarts[WORKER_END_NOT_STARTED] >=
+                    before + 2 * stage.config.quarantine_after);
+        stage.spawn_error = 0;
+        stage_later(WORKER_BACKOFF_MS_MAX);
+        for (uint32_t k = 0; k < 2; k++)
+            stage_hello(k);
+        stage_settle();
+        assert_int_equal(stage.loop->pipelines[0].state, PIPELINE_READY);
+        struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+        stage_run_end(&run);
+        stage_settle();
+        worker(0)->death_streak = worker(1)->death_streak = 0; /* only one of them had the run */
+    }
+}
+
+static void another_reason_for_no_process_is_the_pipelines(void **state)
+{
+    (void)state;
+    fail_to_start(ENOEXEC);
+    assert_int_equal(stage.loop->pipelines[0].state, PIPELINE_QUARANTINED);
+}
+
+static void a_worker_that_finds_no_processes_left_is_no_failure_either(void **state)
+{
+    (void)state;
+    stage_exit(1, CLD_KILLED, SIGSEGV);
+    stage_exit(0, CLD_KILLED, SIGSEGV);
+    stage_settle();
+    for (uint32_t i = 0; i < 2 * stage.config.quarantine_after; i++) {
+        stage_later(WORKER_BACKOFF_MS_MAX);
+        for (uint32_t k = 0; k < 2; k++)
+            stage_exit(k, CLD_EXITED, WORKER_EXIT_SHORT);
+        stage_settle();
+    }
+    assert_int_equal(stage.loop->pipelines[0].state, PIPELINE_RESTARTING);
+}
+
 int main(void)
 {
     alarm(60);
@@ -263,6 +320,9 @@ int main(void)
         TEST(the_exit_of_such_a_process_may_be_seen_first),
         TEST(without_a_descriptor_for_the_pidfd_the_start_failed),
         TEST(a_stopping_server_waits_for_the_answer_and_ends_the_process),
+        TEST(a_shortage_of_what_all_share_is_nobodys_failure),
+        TEST(another_reason_for_no_process_is_the_pipelines),
+        TEST(a_worker_that_finds_no_processes_left_is_no_failure_either),
         TEST(a_stopping_server_needs_no_new_spawner),
     };
     return cmocka_run_group_tests_name("spawning", tests, descriptors_note, descriptors_compare);

@@ -20,4 +20,4 @@ class Peer(PeerBase):
     def commands(self, setup):
         pipeline = f"bench/lines:v1={servers.LINES_PYTHON}:{'paced' if setup.scenario.is_paced else 'plain'}"
         return [[client.MILLRACE, "serve", pipeline, "--listen", f"127.0.0.1:{setup.port}", "--log-level", "warning",
-                 "--python", servers.PYTHON, "--workers", "2", "--concurrency", str(setup.scenario.streams)]]
+                 "--python", servers.PYTHON, *machine.AS_SERVER, "--workers", "2", "--concurrency", str(setup.scenario.streams)]]
