@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What every system test has: a bound on its time, servers that are always ended, pipelines for tests."""
 
+import contextlib
 import os
 import shutil
 import signal
@@ -111,18 +112,28 @@ def compile_c(source, target, *options):
     return str(target)
 
 
+@contextlib.contextmanager
+def public_folder():
+    """One that every user may read; those of pytest are root's alone."""
+    folder = tempfile.mkdtemp(prefix="millrace-test-", dir="/tmp")
+    try:
+        os.chmod(folder, 0o755)
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
 @pytest.fixture(scope="session")
-def pipelines(tmp_path_factory):
+def pipelines():
     """pipelines("shapes") is the shared object made of tests/system/pipelines/shapes.c."""
-    folder = tmp_path_factory.mktemp("pipelines")
+    with public_folder() as folder:
+        def built(name):
+            target = os.path.join(folder, f"{name}.so")
+            if not os.path.exists(target):
+                compile_c(os.path.join(HERE, "pipelines", f"{name}.c"), target, "-shared", "-fPIC")
+            return target
 
-    def built(name):
-        target = folder / f"{name}.so"
-        if not target.exists():
-            compile_c(os.path.join(HERE, "pipelines", f"{name}.c"), target, "-shared", "-fPIC")
-        return str(target)
-
-    return built
+        yield built
 
 
 @pytest.fixture
@@ -140,16 +151,12 @@ def usual(start_shared, pipelines):
 @pytest.fixture(scope="module")
 def public(pipelines):
     """A folder that every user may read, with what workers load: the usual places may be root's alone."""
-    folder = tempfile.mkdtemp(prefix="millrace-test-", dir="/tmp")
-    try:
-        os.chmod(folder, 0o755)
+    with public_folder() as folder:
         if has_python:
             shutil.copytree(os.path.join(servers.BUILD, "python"), os.path.join(folder, "python"))
         shutil.copy(CODE, folder)
         shutil.copy(pipelines("confined"), folder)
         yield folder
-    finally:
-        shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

@@ -23,8 +23,12 @@ TIMEOUT_S = 30 * SLOWNESS
 def millrace(*arguments, stdin=None, environment=None, cwd=None, text=True):
     """Runs it to its end. Bytes that are not UTF-8 need text=False."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("PIPELINE_API_")}
-    return subprocess.run([MILLRACE, *arguments], input=stdin, capture_output=True, text=text, cwd=cwd,
-                          timeout=TIMEOUT_S, env={**clean, **(environment or {})})
+    result = subprocess.run([MILLRACE, *arguments], input=stdin, capture_output=True, text=text, cwd=cwd,
+                            timeout=TIMEOUT_S, env={**clean, **(environment or {})})
+    if text and arguments[:1] == ("check",) and os.geteuid() == 0:
+        # What is built here may lie in a folder of root's; test_own_users.py has that.
+        result.stderr = re.sub(r"\Amillrace: check: loaded as root: .*\n", "", result.stderr)
+    return result
 
 
 @contextlib.contextmanager
