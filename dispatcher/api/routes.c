@@ -106,7 +106,7 @@ static bool token_is_good(const struct loop *loop, const struct http_head *head)
     if (loop->config->tokens.count == 0)
         return true;
     return http_head_bearer(head, &token) &&
-           tokens_find(&loop->config->tokens, token.bytes, token.count) != NULL;
+           tokens_find(&loop->config->tokens, token.bytes, token.count);
 }
 
 /* A client's own id is echoed when it is short and harmless, else one is made. */

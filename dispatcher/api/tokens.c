@@ -61,17 +61,19 @@ int tokens_load(struct tokens *out, const char *path, char *reason, size_t reaso
     return 0;
 }
 
-const char *tokens_find(const struct tokens *tokens, const char *token, size_t count)
+const struct token_entry *tokens_find(const struct tokens *tokens, const char *token, size_t count)
 {
     uint8_t hash[crypto_hash_sha256_BYTES];
     crypto_hash_sha256(hash, (const unsigned char *)token, count);
-    /* Every entry is compared and the match is kept without a branch. */
+    /* Every entry is compared and the match, of which there is one at most, is kept without a
+     * branch.
+     */
     size_t found = 0;
     for (size_t i = 0; i < tokens->count; i++) {
         size_t equal = sodium_memcmp(hash, tokens->entries[i].hash, sizeof(hash)) == 0;
         found |= (0 - equal) & (i + 1);
     }
-    return found ? tokens->entries[found - 1].name : NULL;
+    return found ? &tokens->entries[found - 1] : NULL;
 }
 
 void tokens_finish(struct tokens *tokens)
@@ -252,6 +254,8 @@ static int tokens_add(struct tokens *tokens, const struct token_line *line, char
         if (strlen(tokens->entries[i].name) == name_bytes &&
             memcmp(tokens->entries[i].name, line->text, name_bytes) == 0)
             wrong = "another line has the same name";
+        else if (memcmp(tokens->entries[i].hash, entry.hash, sizeof(entry.hash)) == 0)
+            wrong = "another line has the same token";
     if (wrong) {
         snprintf(reason, reason_bytes, "line %zu: %s", line->number, wrong);
         return -EINVAL;

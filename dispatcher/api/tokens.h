@@ -27,7 +27,7 @@ struct token_entry {
     uint8_t hash[32];
 };
 
-/* Owned by the config. Zero is "no tokens". */
+/* Owned by the config. Zero is "no tokens". No two entries have one name or one hash. */
 struct tokens {
     struct token_entry *entries;
     size_t count;
@@ -37,9 +37,9 @@ struct tokens {
  * a single token is -EINVAL: "no tokens" would mean that everyone may. */
 int tokens_load(struct tokens *out, const char *path, char *reason, size_t reason_bytes) MUST_USE;
 
-/* The name of the entry whose hash is that of `token`, NULL when none is. Takes the same time
- * whichever entry matches. */
-const char *tokens_find(const struct tokens *tokens, const char *token, size_t count);
+/* The entry whose hash is that of `token`, NULL when none is. Takes the same time whichever entry
+ * matches. */
+const struct token_entry *tokens_find(const struct tokens *tokens, const char *token, size_t count);
 
 void tokens_finish(struct tokens *tokens);
 

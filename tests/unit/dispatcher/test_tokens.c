@@ -72,8 +72,8 @@ static void a_token_is_found_by_the_hash_of_its_text(void **state)
     struct tokens tokens;
     assert_int_equal(load(&tokens, "alice:" HASH_A "\nbob:" HASH_B "\n"), 0);
     assert_int_equal(tokens.count, 2);
-    assert_string_equal(tokens_find(&tokens, "a", 1), "alice");
-    assert_string_equal(tokens_find(&tokens, "b", 1), "bob");
+    assert_string_equal(tokens_find(&tokens, "a", 1)->name, "alice");
+    assert_string_equal(tokens_find(&tokens, "b", 1)->name, "bob");
     assert_null(tokens_find(&tokens, "c", 1));
     assert_null(tokens_find(&tokens, "", 0));
     assert_null(tokens_find(&tokens, HASH_A, strlen(HASH_A)));
@@ -93,7 +93,7 @@ static void comments_blank_lines_crlf_and_a_missing_last_newline_are_fine(void *
     struct tokens tokens;
     assert_int_equal(load(&tokens, "# people\r\n\r\n\nalice:" HASH_A "\r\nbob:" HASH_B), 0);
     assert_int_equal(tokens.count, 2);
-    assert_string_equal(tokens_find(&tokens, "b", 1), "bob");
+    assert_string_equal(tokens_find(&tokens, "b", 1)->name, "bob");
     tokens_finish(&tokens);
 }
 
@@ -103,7 +103,7 @@ static void hex_digits_may_be_capitals(void **state)
     struct tokens tokens;
     assert_int_equal(
         load(&tokens, "x:CA978112CA1BBDCAFAC231B39A23DC4DA786EFF8147C4E72B9807785AFEE48BB"), 0);
-    assert_string_equal(tokens_find(&tokens, "a", 1), "x");
+    assert_string_equal(tokens_find(&tokens, "a", 1)->name, "x");
     tokens_finish(&tokens);
 }
 
@@ -126,6 +126,7 @@ static void bad_lines_are_refused_with_their_number(void **state)
     refused("alice:zz978112ca1bbdcafac231b39a23dc4da786eff8147c4e72b9807785afee48bb",
             "line 1: after the colon there are not 64 hex digits");
     refused("a:" HASH_A "\na:" HASH_B "\n", "line 2: another line has the same name");
+    refused("a:" HASH_A "\nb:" HASH_B "\nc:" HASH_A, "line 3: another line has the same token");
 }
 
 static void a_token_put_where_its_hash_belongs_is_refused_without_being_quoted(void **state)
@@ -149,7 +150,7 @@ static void file_write_names(unsigned count)
     FILE *file = fopen(path, "we");
     assert_non_null(file);
     for (unsigned i = 0; i < count; i++)
-        fprintf(file, "n%u:" HASH_A "\n", i);
+        fprintf(file, "n%u:%064x\n", i, i);
     fclose(file);
 }
 
@@ -209,8 +210,8 @@ static void an_appended_token_is_found_afterwards(void **state)
     assert_int_equal(tokens_append(path, "bob", hash, reason, sizeof(reason)), 0);
     struct tokens tokens;
     assert_int_equal(tokens_load(&tokens, path, reason, sizeof(reason)), 0);
-    assert_string_equal(tokens_find(&tokens, "a", 1), "alice");
-    assert_string_equal(tokens_find(&tokens, token, strlen(token)), "bob");
+    assert_string_equal(tokens_find(&tokens, "a", 1)->name, "alice");
+    assert_string_equal(tokens_find(&tokens, token, strlen(token))->name, "bob");
     tokens_finish(&tokens);
 }
 
