@@ -7,6 +7,7 @@
 
 #include "dispatcher/api/api.h"
 #include "dispatcher/api/api_error.h"
+#include "dispatcher/api/owner.h"
 #include "dispatcher/runs/line.h"
 #include "dispatcher/loop/loop.h"
 #include "dispatcher/api/response.h"
@@ -227,7 +228,7 @@ static void past_format(struct loop *loop, struct text *text, const struct histo
 
 static void past_send(struct loop *loop, struct conn *conn, const char *id)
 {
-    const struct history_entry *entry = history_find(&loop->history, id);
+    const struct history_entry *entry = history_find(&loop->history, conn->request.owner, id);
     if (!entry) {
         detail_send(loop, conn, 404, "{\"message\":\"Run not found\"}");
         return;
@@ -240,7 +241,7 @@ static void past_send(struct loop *loop, struct conn *conn, const char *id)
 void api_run_get(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
 {
     (void)body, (void)bytes;
-    const struct run *run = run_find(loop, conn->request.argument);
+    const struct run *run = run_find(loop, conn->request.owner, conn->request.argument);
     if (!run) {
         past_send(loop, conn, conn->request.argument);
         return;
@@ -252,7 +253,7 @@ void api_run_delete(struct loop *loop, struct conn *conn, const char *body, size
 {
     static const char message[] = "cancelled: DELETE was called for this run";
     (void)body, (void)bytes;
-    struct run *run = run_find(loop, conn->request.argument);
+    struct run *run = run_find(loop, conn->request.owner, conn->request.argument);
     if (run)
         run_cancel(loop, run,
                    &(struct run_failure){.type = ERROR_UNKNOWN,
@@ -270,7 +271,9 @@ void api_runs_list(struct loop *loop, struct conn *conn, const char *body, size_
     struct text text = {0};
     uint32_t count = 0;
     text_add(&text, "{\"data\":[");
-    for (const struct run *run = loop->newest; run && count < LIST_COUNT_MAX; run = run->older) {
+    mr_assert(conn->request.owner < owner_count(loop->config));
+    const struct run *run = loop->newest[conn->request.owner];
+    for (; run && count < LIST_COUNT_MAX; run = run->older) {
         if (count++ > 0)
             text_add(&text, ",");
         live_format(loop, &text, run);
@@ -279,6 +282,8 @@ void api_runs_list(struct loop *loop, struct conn *conn, const char *body, size_
     const struct history_entry *entry;
     for (uint64_t age = 0; count < LIST_COUNT_MAX && (entry = history_at(&loop->history, age));
          age++) {
+        if (entry->owner != conn->request.owner)
+            continue;
         if (count++ > 0)
             text_add(&text, ",");
         past_format(loop, &text, entry, false);

@@ -8,6 +8,7 @@
 
 #include "build/version.h"
 #include "dispatcher/api/api.h"
+#include "dispatcher/api/owner.h"
 #include "dispatcher/loop/loop.h"
 #include "dispatcher/api/response.h"
 
@@ -100,13 +101,17 @@ static void token_refuse(struct loop *loop, struct conn *conn)
                                      .body_bytes = sizeof(body) - 1});
 }
 
-static bool token_is_good(const struct loop *loop, const struct http_head *head)
+/* Who calls, and whether he may. */
+static void caller_take(const struct loop *loop, struct request *request,
+                        const struct http_head *head)
 {
+    const struct tokens *tokens = &loop->config->tokens;
+    const struct token_entry *entry = NULL;
     struct http_text token;
-    if (loop->config->tokens.count == 0)
-        return true;
-    return http_head_bearer(head, &token) &&
-           tokens_find(&loop->config->tokens, token.bytes, token.count);
+    if (tokens->count > 0 && http_head_bearer(head, &token))
+        entry = tokens_find(tokens, token.bytes, token.count);
+    request->owner = owner_of(loop->config, entry);
+    request->is_trusted = entry || tokens->count == 0;
 }
 
 /* A client's own id is echoed when it is short and harmless, else one is made. */
@@ -173,7 +178,7 @@ bool routes_begin(struct loop *loop, struct conn *conn, const struct http_head *
     request->has_body = head->chunked || (head->has_length && head->content_length > 0);
     request->wants_events = http_head_accepts(head, "text/event-stream");
     request->wants_openmetrics = http_head_accepts(head, "application/openmetrics-text");
-    request->is_trusted = token_is_good(loop, head);
+    caller_take(loop, request, head);
     request_id_take(loop, request, head);
     request->route = route_find(loop, head->path, head->method, &allowed);
     bool keep_alive = request->keep_alive;

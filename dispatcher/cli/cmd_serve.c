@@ -52,6 +52,8 @@ static const struct cli_option options[] = {
          "names; can be given several times"},
     {"token-file", "FILE", CLI_TEXT, MEMBER(token_file),
      .help = "who may call: NAME:SHA256 a line, made by millrace token"},
+    {"tokens-share", NULL, CLI_FLAG, MEMBER(config.tokens_share),
+     .help = "each token sees, lists and cancels the runs of all; if not said, only its own"},
     {"no-auth", NULL, CLI_FLAG, MEMBER(config.no_auth),
      .help = "let everyone call who can connect, from other machines too"},
     {"metrics", "WHO", CLI_CHOICE, MEMBER(metrics), .choices = metrics_accesses,

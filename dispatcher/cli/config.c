@@ -414,6 +414,8 @@ static int auth_check(const struct config *config, char reason[CLI_REASON_BYTES]
 {
     if (config->no_auth && config->tokens.count > 0)
         return refuse(reason, "--no-auth and --token-file contradict each other");
+    if (config->tokens_share && config->tokens.count == 0)
+        return refuse(reason, "--tokens-share is for tokens, and there is no --token-file");
     if (config->no_auth || config->tokens.count > 0)
         return 0;
     for (uint32_t i = 0; i < config->listen_count; i++) {

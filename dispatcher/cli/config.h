@@ -115,6 +115,7 @@ struct config {
     enum log_level log_level;           /* lines below it are not written, --log-level */
 
     struct tokens tokens; /* empty: everyone may */
+    bool tokens_share;    /* runs of one are runs of all, --tokens-share */
 };
 
 /* Every default; owns nothing yet. */

@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "dispatcher/api/owner.h"
 #include "dispatcher/cli/serve.h"
 #include "dispatcher/loop/put.h"
 #include "dispatcher/workers/worker_memory.h"
@@ -31,11 +32,12 @@ static int pools_init(struct loop *loop)
     const struct config *config = loop->config;
     loop->conns = calloc(config->conn_count_max, sizeof(*loop->conns));
     loop->runs = calloc(config->run_count_max, sizeof(*loop->runs));
+    loop->newest = calloc(owner_count(config), sizeof(struct run *));
     loop->worker_count = config->pipeline_count * config_place_count(config);
     loop->workers = calloc(loop->worker_count, sizeof(*loop->workers));
     uint32_t record_bytes = config->reply_ring_bytes / 4;
     loop->record = malloc(record_bytes > MESSAGE_BYTES_MAX ? record_bytes : MESSAGE_BYTES_MAX);
-    if (!loop->conns || !loop->runs || !loop->workers || !loop->record ||
+    if (!loop->conns || !loop->runs || !loop->newest || !loop->workers || !loop->record ||
         (config->conn_per_client_max > 0 &&
          clients_init(&loop->clients, config->conn_count_max) < 0) ||
         id_index_init(&loop->run_index, config->run_count_max) < 0 ||
@@ -228,6 +230,7 @@ void loop_finish(struct loop *loop)
     timers_finish(&loop->timers);
     free(loop->conns);
     free(loop->runs);
+    free(loop->newest);
     free(loop->workers);
     free(loop->record);
     if (loop->signal_fd >= 0)

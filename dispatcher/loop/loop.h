@@ -97,7 +97,7 @@ struct loop {
 
     struct run *runs; /* run_count_max of them */
     struct run *run_free;
-    struct run *newest;        /* of those that are queued or active */
+    struct run **newest;       /* of each owner's, of those that are queued or active */
     struct id_index run_index; /* of them */
     uint32_t run_count;
 

@@ -37,7 +37,8 @@ void history_add(struct history *history, const struct run *run, double now,
     outputs_drop(history, entry);
     if (history->count++ >= HISTORY_COUNT)
         id_index_remove(&history->index, entry->id, place);
-    *entry = (struct history_entry){.pipeline_index = run->pipeline_index,
+    *entry = (struct history_entry){.owner = run->owner,
+                                    .pipeline_index = run->pipeline_index,
                                     .created_at = run->created_at,
                                     .updated_at = now,
                                     .line_count = run->line_count,
@@ -78,11 +79,12 @@ const struct history_entry *history_at(const struct history *history, uint64_t a
     return &history->entries[(history->count - 1 - age) % HISTORY_COUNT];
 }
 
-const struct history_entry *history_find(const struct history *history, const char *id)
+const struct history_entry *history_find(const struct history *history, uint32_t owner,
+                                         const char *id)
 {
     for (uint32_t i = id_index_first(&history->index, id); i != ID_NONE;
          i = id_index_next(&history->index, i))
-        if (strcmp(history->entries[i].id, id) == 0)
+        if (strcmp(history->entries[i].id, id) == 0 && history->entries[i].owner == owner)
             return &history->entries[i];
     return NULL;
 }

@@ -18,6 +18,7 @@
 
 struct history_entry {
     char id[RUN_ID_BYTES];
+    uint32_t owner;
     uint32_t pipeline_index;
     double created_at, updated_at;
     uint64_t line_count;
@@ -47,10 +48,11 @@ void history_add(struct history *history, const struct run *run, double now,
  * would exceed HISTORY_OUTPUT_BYTES_MAX. */
 void history_keep(struct history *history, struct text *outputs);
 
-/* The entry with this id, or NULL. */
-const struct history_entry *history_find(const struct history *history, const char *id);
+/* The entry of this owner with this id, or NULL. */
+const struct history_entry *history_find(const struct history *history, uint32_t owner,
+                                         const char *id);
 
-/* Entry number `age` from the newest (0), or NULL. */
+/* Entry number `age` from the newest (0) of all, or NULL. */
 const struct history_entry *history_at(const struct history *history, uint64_t age);
 
 #endif

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "dispatcher/api/error_type.h"
+#include "dispatcher/api/owner.h"
 #include "dispatcher/runs/deadline.h"
 #include "dispatcher/runs/line.h"
 #include "dispatcher/loop/loop.h"
@@ -32,6 +33,7 @@ struct run *run_create(struct loop *loop, struct pipeline *pipeline, struct conn
                        enum run_mode mode)
 {
     struct run *run = loop->run_free;
+    mr_assert(conn->request.owner != OWNER_NOBODY);
     if (!run)
         return NULL;
     struct text *collected = NULL;
@@ -50,6 +52,7 @@ struct run *run_create(struct loop *loop, struct pipeline *pipeline, struct conn
     run->timer = timer;
     run->mode = mode;
     run->collected = collected;
+    run->owner = conn->request.owner;
     run->pipeline_index = pipeline->index;
     run->conn_index = conn->index;
     run->conn_attached = true;
@@ -121,11 +124,11 @@ void run_destroy(struct loop *loop, struct run *run)
     loop->run_count--;
 }
 
-struct run *run_find(struct loop *loop, const char *id)
+struct run *run_find(struct loop *loop, uint32_t owner, const char *id)
 {
     for (uint32_t i = id_index_first(&loop->run_index, id); i != ID_NONE;
          i = id_index_next(&loop->run_index, i))
-        if (strcmp(loop->runs[i].id, id) == 0)
+        if (strcmp(loop->runs[i].id, id) == 0 && loop->runs[i].owner == owner)
             return &loop->runs[i];
     return NULL;
 }
@@ -236,14 +239,14 @@ static bool is_live(enum run_state state)
     return state == RUN_QUEUED || state == RUN_ACTIVE;
 }
 
-/* It can be found by its id, and is in the list of all, from its admission to its end. */
+/* It can be found by its id, and is in its owner's list, from its admission to its end. */
 static void list(struct loop *loop, struct run *run)
 {
     id_index_add(&loop->run_index, run->id, run->index);
-    run->older = loop->newest;
-    if (loop->newest)
-        loop->newest->newer = run;
-    loop->newest = run;
+    run->older = loop->newest[run->owner];
+    if (run->older)
+        run->older->newer = run;
+    loop->newest[run->owner] = run;
 }
 
 static void unlist(struct loop *loop, struct run *run)
@@ -252,7 +255,7 @@ static void unlist(struct loop *loop, struct run *run)
     if (run->newer)
         run->newer->older = run->older;
     else
-        loop->newest = run->older;
+        loop->newest[run->owner] = run->older;
     if (run->older)
         run->older->newer = run->newer;
     run->older = run->newer = NULL;

@@ -40,12 +40,13 @@ struct run {
     bool is_async;      /* nobody waits: its outputs are kept for GET /v4/runs/{id} */
     bool conn_attached; /* conn_index is being answered */
     uint32_t conn_index;
+    uint32_t owner; /* to whom alone it exists, see owner.h */
     uint32_t pipeline_index;
     uint32_t worker_index; /* ACTIVE and CANCELLING */
     uint32_t slot_index;
     struct run *next, *previous; /* the pipeline's queue, or the free list */
     uint64_t ticket;             /* in that queue */
-    struct run *older, *newer;   /* of those that are queued or active */
+    struct run *older, *newer;   /* of its owner's, those that are queued or active */
 
     char id[RUN_ID_BYTES];
     double created_at;                             /* Unix time, seconds */
@@ -120,7 +121,7 @@ void run_on_timer(struct loop *loop, struct run *run);
 /* The kernel took lines of this charge for the client. */
 void run_delivered(struct loop *loop, struct run *run, uint64_t charge);
 
-/* The run with this id that is queued or active, or NULL. */
-struct run *run_find(struct loop *loop, const char *id);
+/* The run of this owner with this id that is queued or active, or NULL. */
+struct run *run_find(struct loop *loop, uint32_t owner, const char *id);
 
 #endif

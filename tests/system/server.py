@@ -263,6 +263,17 @@ class Server:
             self.end()
 
 
+def make_tokens(path, *names):
+    """A token file with these names; the tokens, in their order."""
+    made = [subprocess.run([MILLRACE, "token", "new", name, "--file", str(path)], capture_output=True, text=True,
+                           check=True) for name in names]
+    return [result.stdout.strip() for result in made]
+
+
+def bearer(token):
+    return {"Authorization": f"Bearer {token}"}
+
+
 def wait_until(is_true, timeout_s=10 * SLOWNESS, what="the condition"):
     """For what makes no event: looks again and again, and fails when the time is over."""
     deadline = time.monotonic() + timeout_s

@@ -2,14 +2,13 @@
 """The routes of docs/api.md and who may take them: methods, health, listings, tokens."""
 
 import re
-import subprocess
 import time
 import urllib.parse
 
 import pytest
 
 import wire
-from server import MILLRACE, example
+from server import example, make_tokens
 
 NUMBERS = "local/numbers:v1"
 
@@ -160,11 +159,7 @@ def test_pipelines_are_listed_and_found_by_pointer_id_and_escaped_pointer(server
 def guarded(start_shared, tmp_path_factory):
     """A server with two tokens, and the tokens."""
     file = tmp_path_factory.mktemp("tokens") / "tokens"
-    tokens = []
-    for name in ("alice", "bob"):
-        made = subprocess.run([MILLRACE, "token", "new", name, "--file", str(file)], capture_output=True,
-                              text=True, check=True)
-        tokens.append(re.search(r"[A-Za-z0-9_-]{20,}", made.stdout)[0])
+    tokens = make_tokens(file, "alice", "bob")
     server = start_shared(example("numbers.so"), options=["--token-file", str(file), "--log-level", "debug"])
     return server, tokens
 

@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "dispatcher/api/owner.h"
 #include "tests/unit/dispatcher/fds.h"
 
 static struct config config;
@@ -424,6 +425,35 @@ static void tokens_and_no_auth_contradict_each_other(void **state)
     assert_string_equal(reason, "--no-auth and --token-file contradict each other");
 }
 
+static void tokens_share_only_where_there_are_some(void **state)
+{
+    (void)state;
+    config.tokens_share = true;
+    assert_int_equal(complete(1024), -EINVAL);
+    assert_string_equal(reason, "--tokens-share is for tokens, and there is no --token-file");
+    config.tokens.entries = calloc(1, sizeof(struct token_entry));
+    config.tokens.count = 1;
+    assert_int_equal(complete(1024), 0);
+}
+
+static void each_token_is_an_owner_unless_they_share_or_there_are_none(void **state)
+{
+    (void)state;
+    assert_int_equal(owner_count(&config), 1);
+    assert_int_equal(owner_of(&config, NULL), 0);
+    config.tokens.entries = calloc(3, sizeof(struct token_entry));
+    config.tokens.count = 3;
+    assert_int_equal(owner_count(&config), 3);
+    assert_int_equal(owner_of(&config, NULL), OWNER_NOBODY);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(owner_of(&config, &config.tokens.entries[i]), i);
+    config.tokens_share = true;
+    assert_int_equal(owner_count(&config), 1);
+    assert_int_equal(owner_of(&config, NULL), OWNER_NOBODY);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(owner_of(&config, &config.tokens.entries[i]), 0);
+}
+
 #define CONFIG_TEST(name) cmocka_unit_test_setup_teardown(name, config_make, config_drop)
 
 int main(void)
@@ -454,6 +484,8 @@ int main(void)
         CONFIG_TEST(without_tokens_only_loopback_addresses_may_be_listened_on),
         CONFIG_TEST(other_addresses_need_tokens_or_no_auth),
         CONFIG_TEST(tokens_and_no_auth_contradict_each_other),
+        CONFIG_TEST(tokens_share_only_where_there_are_some),
+        CONFIG_TEST(each_token_is_an_owner_unless_they_share_or_there_are_none),
     };
     return cmocka_run_group_tests_name("config", tests, NULL, NULL);
 }

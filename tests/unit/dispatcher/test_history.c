@@ -40,8 +40,8 @@ static void an_empty_history_finds_nothing(void **state)
 {
     (void)state;
     assert_null(history_at(&history, 0));
-    assert_null(history_find(&history, "run_00000000000000000000000000000000"));
-    assert_null(history_find(&history, ""));
+    assert_null(history_find(&history, 0, "run_00000000000000000000000000000000"));
+    assert_null(history_find(&history, 0, ""));
 }
 
 static void a_completed_run_is_kept_as_it_ended(void **state)
@@ -49,7 +49,7 @@ static void a_completed_run_is_kept_as_it_ended(void **state)
     (void)state;
     struct run run = run_numbered(7);
     history_add(&history, &run, 200.25, NULL);
-    const struct history_entry *entry = history_find(&history, run.id);
+    const struct history_entry *entry = history_find(&history, 0, run.id);
     assert_ptr_equal(entry, history_at(&history, 0));
     assert_string_equal(entry->id, run.id);
     assert_int_equal(entry->pipeline_index, 3);
@@ -104,8 +104,19 @@ static void the_newest_runs_are_kept_and_the_oldest_forgotten(void **state)
     assert_null(history_at(&history, HISTORY_COUNT));
     struct run oldest = run_numbered(total - HISTORY_COUNT);
     struct run forgotten = run_numbered(total - HISTORY_COUNT - 1);
-    assert_non_null(history_find(&history, oldest.id));
-    assert_null(history_find(&history, forgotten.id));
+    assert_non_null(history_find(&history, 0, oldest.id));
+    assert_null(history_find(&history, 0, forgotten.id));
+}
+
+static void a_run_is_found_for_its_owner_alone(void **state)
+{
+    (void)state;
+    struct run run = run_numbered(1);
+    run.owner = 2;
+    history_add(&history, &run, 1, NULL);
+    assert_null(history_find(&history, 0, run.id));
+    assert_null(history_find(&history, 3, run.id));
+    assert_ptr_equal(history_find(&history, 2, run.id), history_at(&history, 0));
 }
 
 #define HISTORY_TEST(name) cmocka_unit_test_setup_teardown(name, history_make, history_remove)
@@ -119,6 +130,7 @@ int main(void)
         HISTORY_TEST(a_failed_run_keeps_its_type_state_and_message),
         HISTORY_TEST(a_long_message_is_cut),
         HISTORY_TEST(the_newest_runs_are_kept_and_the_oldest_forgotten),
+        HISTORY_TEST(a_run_is_found_for_its_owner_alone),
     };
     return cmocka_run_group_tests_name("history", tests, descriptors_note, descriptors_compare);
 }

@@ -281,14 +281,14 @@ static void a_run_is_found_while_it_lives_and_kept_when_it_is_over(void **state)
     char id[RUN_ID_BYTES];
     struct stage_run run = begin();
     memcpy(id, run_of(&run)->id, sizeof(id));
-    assert_ptr_equal(run_find(stage.loop, id), run_of(&run));
-    assert_null(run_find(stage.loop, "run_00000000000000000000000000000000"));
-    assert_null(run_find(stage.loop, ""));
+    assert_ptr_equal(run_find(stage.loop, 0, id), run_of(&run));
+    assert_null(run_find(stage.loop, 0, "run_00000000000000000000000000000000"));
+    assert_null(run_find(stage.loop, 0, ""));
     stage_run_number(&run);
     stage_run_end(&run);
     stage_settle();
-    assert_null(run_find(stage.loop, id));
-    const struct history_entry *entry = history_find(&stage.loop->history, id);
+    assert_null(run_find(stage.loop, 0, id));
+    const struct history_entry *entry = history_find(&stage.loop->history, 0, id);
     assert_non_null(entry);
     assert_int_equal(entry->line_count, 1);
     assert_false(entry->failed);
@@ -308,10 +308,10 @@ static void live_runs_are_listed_newest_first_and_others_are_not(void **state)
     for (int i = 0; i < 4; i++) {
         waiting[i] = stage_connect();
         stage_say(waiting[i], STREAM_PATH, RUN_BODY, 1);
-        expected[2 + i] = stage.loop->newest;
+        expected[2 + i] = stage.loop->newest[0];
         assert_int_equal(pipeline_queue_position(&stage.loop->pipelines[0], expected[2 + i]), i);
     }
-    const struct run *at = stage.loop->newest;
+    const struct run *at = stage.loop->newest[0];
     for (int i = 6; i-- > 0; at = at->older)
         assert_ptr_equal(at, expected[i]);
     assert_null(at);
@@ -319,9 +319,9 @@ static void live_runs_are_listed_newest_first_and_others_are_not(void **state)
     stage_hang_up(active[1].client); /* being cancelled: answered, and still on its slot */
     stage_settle();
     assert_int_equal(expected[1]->state, RUN_CANCELLING);
-    assert_null(run_find(stage.loop, expected[1]->id));
+    assert_null(run_find(stage.loop, 0, expected[1]->id));
     const struct run *left[] = {expected[5], expected[4], expected[2], expected[0]};
-    at = stage.loop->newest;
+    at = stage.loop->newest[0];
     for (size_t i = 0; i < ARRAY_COUNT(left); i++, at = at->older)
         assert_ptr_equal(at, left[i]);
     assert_null(at);
@@ -329,7 +329,7 @@ static void live_runs_are_listed_newest_first_and_others_are_not(void **state)
     assert_int_equal(pipeline_queue_position(&stage.loop->pipelines[0], expected[4]), 1);
     assert_int_equal(pipeline_queue_position(&stage.loop->pipelines[0], expected[5]), 2);
     for (size_t i = 0; i < ARRAY_COUNT(left); i++)
-        assert_ptr_equal(run_find(stage.loop, left[i]->id), left[i]);
+        assert_ptr_equal(run_find(stage.loop, 0, left[i]->id), left[i]);
 }
 
 static void more_runs_than_there_can_be_are_refused(void **state)
