@@ -8,6 +8,7 @@
 
 #include "build/version.h"
 #include "dispatcher/api/api.h"
+#include "dispatcher/api/origin.h"
 #include "dispatcher/api/owner.h"
 #include "dispatcher/loop/loop.h"
 #include "dispatcher/api/response.h"
@@ -90,9 +91,16 @@ static void method_refuse(struct loop *loop, struct conn *conn, unsigned allowed
             .status = 405, .headers = headers, .body = body, .body_bytes = sizeof(body) - 1});
 }
 
-static void token_refuse(struct loop *loop, struct conn *conn)
+/* Without a good token, or without any from where none may call. Nothing more is taken from such a
+ * client: it would be for the same answer. */
+static void caller_refuse(struct loop *loop, struct conn *conn, const struct http_head *head)
 {
     static const char body[] = "{\"detail\":{\"message\":\"Not authenticated.\"}}\n";
+    conn->request.keep_alive = false;
+    if (loop->config->tokens.count == 0) {
+        response_detail(loop, conn, 403, origin_refusal(loop->config, head));
+        return;
+    }
     loop->metrics.refusals[REFUSAL_UNAUTHORIZED]++;
     response_send(loop, conn,
                   &(struct response){.status = 401,
@@ -111,7 +119,7 @@ static void caller_take(const struct loop *loop, struct request *request,
     if (tokens->count > 0 && http_head_bearer(head, &token))
         entry = tokens_find(tokens, token.bytes, token.count);
     request->owner = owner_of(loop->config, entry);
-    request->is_trusted = entry || tokens->count == 0;
+    request->is_trusted = entry || (tokens->count == 0 && !origin_refusal(loop->config, head));
 }
 
 /* A client's own id is echoed when it is short and harmless, else one is made. */
@@ -189,7 +197,7 @@ bool routes_begin(struct loop *loop, struct conn *conn, const struct http_head *
     else if (!request->route)
         method_refuse(loop, conn, allowed);
     else if (route_needs_token(loop, request->route) && !request->is_trusted)
-        token_refuse(loop, conn);
+        caller_refuse(loop, conn, head);
     else if (!argument_take(request, head->path))
         response_detail(loop, conn, 404, "Not Found");
     else if (!timeout_take(request, head))

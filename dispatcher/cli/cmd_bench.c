@@ -18,6 +18,7 @@
 #include "shm/clock.h"
 
 #define CONN_COUNT_MAX 100000u
+#define URL_SCHEME "http://"
 
 struct bench_values {
     const char *url;
@@ -97,10 +98,9 @@ static const struct cli_command command = {
 /* http://HOST:PORT without anything behind it. */
 static bool url_split(const char *url, char *host, size_t host_bytes, char *port, size_t port_bytes)
 {
-    static const char scheme[] = "http://";
-    if (strncmp(url, scheme, sizeof(scheme) - 1) != 0)
+    if (strncmp(url, URL_SCHEME, strlen(URL_SCHEME)) != 0)
         return false;
-    url += sizeof(scheme) - 1;
+    url += strlen(URL_SCHEME);
     size_t count = strcspn(url, "/");
     const char *colon = memrchr(url, ':', count);
     bool has_port = colon && !memchr(colon, ']', count - (size_t)(colon - url));
@@ -182,11 +182,12 @@ static int request_make(const struct bench_values *values, const struct cli_word
 {
     struct text body = {0};
     int exit_code = body_find(values, words, &body);
+    const char *host = values->url + strlen(URL_SCHEME);
     text_add(request,
-             "POST %s HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\n"
+             "POST %s HTTP/1.1\r\nHost: %.*s\r\nContent-Type: application/json\r\n"
              "Content-Length: %zu\r\n%s%s",
-             values->path ? values->path : "/v4/runs/stream", body.count,
-             values->events ? "Accept: text/event-stream\r\n" : "",
+             values->path ? values->path : "/v4/runs/stream", (int)strcspn(host, "/"), host,
+             body.count, values->events ? "Accept: text/event-stream\r\n" : "",
              values->close ? "Connection: close\r\n" : "");
     if (values->token)
         text_add(request, "Authorization: Bearer %s\r\n", values->token);

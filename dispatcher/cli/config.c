@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dispatcher/api/origin.h"
 #include "dispatcher/cli/refuse.h"
 
 #define TAG_BYTES_MAX 129u
@@ -25,6 +26,7 @@ static int pipeline_set_source(struct pipeline_config *out, const char *rest,
                                char reason[CLI_REASON_BYTES]);
 static int pipeline_set_pointer(struct pipeline_config *out, const char *text, size_t bytes,
                                 char reason[CLI_REASON_BYTES]);
+static int origins_check(const struct config *config, char reason[CLI_REASON_BYTES]);
 static int auth_check(const struct config *config, char reason[CLI_REASON_BYTES]);
 static int runs_derive(struct config *config, char reason[CLI_REASON_BYTES]);
 static int input_check(const struct config *config, char reason[CLI_REASON_BYTES]);
@@ -409,6 +411,28 @@ bool listen_address_is_loopback(const struct sockaddr_storage *address)
 
 /* ---- what concerns several options --------------------------------------------------------- */
 
+static int origins_check(const struct config *config, char reason[CLI_REASON_BYTES])
+{
+    const struct cli_list *hosts = &config->allow_hosts, *origins = &config->allow_origins;
+    if (config->tokens.count > 0 && hosts->count + origins->count > 0)
+        return refuse(reason,
+                      "--allow-host and --allow-origin are for servers without tokens: with "
+                      "--token-file it is the token that counts");
+    for (uint32_t i = 0; i < hosts->count; i++)
+        if (!origin_host_is_valid(hosts->items[i]))
+            return refuse(reason,
+                          "--allow-host %s: not the name of a host, like box.example; "
+                          "without a port",
+                          hosts->items[i]);
+    for (uint32_t i = 0; i < origins->count; i++)
+        if (!origin_is_valid(origins->items[i]))
+            return refuse(reason,
+                          "--allow-origin %s: not an origin, like https://box.example:8443 or "
+                          "null",
+                          origins->items[i]);
+    return 0;
+}
+
 /* Without tokens only this machine may reach the server, unless that is said to be meant. */
 static int auth_check(const struct config *config, char reason[CLI_REASON_BYTES])
 {
@@ -416,12 +440,13 @@ static int auth_check(const struct config *config, char reason[CLI_REASON_BYTES]
         return refuse(reason, "--no-auth and --token-file contradict each other");
     if (config->tokens_share && config->tokens.count == 0)
         return refuse(reason, "--tokens-share is for tokens, and there is no --token-file");
-    if (config->no_auth || config->tokens.count > 0)
-        return 0;
+    int rc = origins_check(config, reason);
+    if (rc < 0 || config->no_auth || config->tokens.count > 0)
+        return rc;
     for (uint32_t i = 0; i < config->listen_count; i++) {
         struct sockaddr_storage address;
         socklen_t bytes;
-        int rc = listen_address_parse(config->listen[i], &address, &bytes, reason);
+        rc = listen_address_parse(config->listen[i], &address, &bytes, reason);
         if (rc < 0)
             return rc;
         if (!listen_address_is_loopback(&address))

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "dispatcher/cli/cli.h"
 #include "dispatcher/cli/confinement.h"
 #include "dispatcher/loop/log.h"
 #include "dispatcher/workers/own_users.h"
@@ -116,6 +117,8 @@ struct config {
 
     struct tokens tokens; /* empty: everyone may */
     bool tokens_share;    /* runs of one are runs of all, --tokens-share */
+    /* What else than this machine's own pages may be meant where there are no tokens. */
+    struct cli_list allow_hosts, allow_origins; /* --allow-host, --allow-origin */
 };
 
 /* Every default; owns nothing yet. */

@@ -16,6 +16,7 @@ static const char *const refusal_names[REFUSAL_COUNT] = {
     [REFUSAL_INPUT] = "input",
     [REFUSAL_TOO_MANY_RUNS] = "too_many_runs",
     [REFUSAL_UNAUTHORIZED] = "unauthorized",
+    [REFUSAL_FORBIDDEN] = "forbidden",
     [REFUSAL_NOT_FOUND] = "not_found",
     [REFUSAL_BAD_REQUEST] = "bad_request",
     [REFUSAL_TOO_LARGE] = "too_large",
@@ -80,6 +81,8 @@ enum refusal refusal_of_status(int status)
     switch (status) {
     case 401:
         return REFUSAL_UNAUTHORIZED;
+    case 403:
+        return REFUSAL_FORBIDDEN;
     case 404:
         return REFUSAL_NOT_FOUND;
     case 408:

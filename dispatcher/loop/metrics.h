@@ -29,6 +29,7 @@ enum refusal {
     REFUSAL_TOO_MANY_RUNS,
     /* requests */
     REFUSAL_UNAUTHORIZED,
+    REFUSAL_FORBIDDEN, /* from a web page, see origin.h */
     REFUSAL_NOT_FOUND,
     REFUSAL_BAD_REQUEST,
     REFUSAL_TOO_LARGE,

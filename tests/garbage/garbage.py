@@ -50,7 +50,7 @@ def chunked(chance, body):
 
 def request(chance):
     body = mutated(chance, chance.choice(BODIES), 0.3, 4)
-    head = b"%s %s HTTP/1.1\r\nHost: x\r\n%s" % (chance.choice(METHODS), chance.choice(PATHS), chance.choice(FIELDS))
+    head = b"%s %s HTTP/1.1\r\nHost: localhost\r\n%s" % (chance.choice(METHODS), chance.choice(PATHS), chance.choice(FIELDS))
     if chance.random() < 0.5:
         message = head + b"Content-Length: %d\r\n\r\n" % len(body) + body
     else:

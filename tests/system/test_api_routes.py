@@ -205,7 +205,7 @@ def test_tokens_guard_runs_and_pipelines_and_leave_health_open(guarded):
 def test_two_authorization_fields_are_none(guarded):
     server, tokens = guarded
     with server.connect() as connection:
-        connection.send(f"GET /v4/runs HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {tokens[0]}\r\n"
+        connection.send(f"GET /v4/runs HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {tokens[0]}\r\n"
                         f"Authorization: Bearer {tokens[0]}\r\n\r\n".encode())
         assert connection.response().status == 401
 

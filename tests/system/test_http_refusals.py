@@ -27,7 +27,7 @@ def server(start_shared):
 def slow_body(server):
     """A request whose body hardly comes; the last test of this module looks what became of it."""
     connection = server.connect()
-    connection.send(b"POST /v4/runs HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n{")
+    connection.send(b"POST /v4/runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{")
     began = time.monotonic()
     yield connection, began
     connection.close()
@@ -82,7 +82,7 @@ def test_a_body_at_the_limit_is_taken(connection):
 
 
 @pytest.mark.parametrize("request_bytes", [
-    post(b" " * (100 * 1024 + 1)), b"POST /v4/runs HTTP/1.1\r\nHost: a\r\nContent-Length: 9223372036854775807\r\n\r\n",
+    post(b" " * (100 * 1024 + 1)), b"POST /v4/runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9223372036854775807\r\n\r\n",
     chunked(b" " * (100 * 1024), b" "), chunked(last=b"ffffffffffffffff\r\n"), chunked(last=b"7fffffffffffffff\r\n"),
 ], ids=["length", "absurd", "chunked", "largest", "large"])
 def test_a_body_above_the_limit_is_a_413(connection, request_bytes):
@@ -90,7 +90,7 @@ def test_a_body_above_the_limit_is_a_413(connection, request_bytes):
     assert_refused(connection, 413)
 
 
-@pytest.mark.parametrize("part", [b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nX: y\r\n"])
+@pytest.mark.parametrize("part", [b"G", b"GET / HTTP/1.1\r\n", b"GET / HTTP/1.1\r\nHost: localhost\r\nX: y\r\n"])
 def test_a_head_that_does_not_arrive_in_time_is_a_408(connection, part):
     connection.send(part)
     began = time.monotonic()
@@ -116,8 +116,8 @@ def test_a_head_that_trickles_in_does_not_extend_its_time(connection):
 # ---- what is ambiguous -------------------------------------------------------------------------------
 
 SMUGGLED = get("/status")
-HOST = b"Host: a\r\n"
-POST = b"POST /v4/runs HTTP/1.1\r\nHost: a\r\n"
+HOST = b"Host: localhost\r\n"
+POST = b"POST /v4/runs HTTP/1.1\r\nHost: localhost\r\n"
 
 REFUSED = {
     # framing: the smuggler's tools
@@ -142,7 +142,7 @@ REFUSED = {
     "a_folded_line": (400, POST + b"Transfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n"),
     "a_bare_lf": (400, POST + b"X: y\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
     "a_bare_cr": (400, POST + b"X: y\rTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    "an_lf_as_the_empty_line": (400, b"GET /livez HTTP/1.1\r\nHost: a\r\n\n"),
+    "an_lf_as_the_empty_line": (400, b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\n"),
     "a_nul": (400, POST + b"X: \0\r\n\r\n"),
     "a_control_byte": (400, POST + b"X: \x1b[2J\r\n\r\n"),
     "an_empty_name": (400, POST + b": x\r\n\r\n"),
@@ -162,7 +162,7 @@ REFUSED = {
     "a_malformed_trailer": (400, chunked(last=b"0\r\nX : y\r\n\r\n")),
     # the host
     "no_host": (400, b"GET /livez HTTP/1.1\r\n\r\n"),
-    "two_hosts": (400, b"GET /livez HTTP/1.1\r\nHost: a\r\nHost: a\r\n\r\n"),
+    "two_hosts": (400, b"GET /livez HTTP/1.1\r\nHost: localhost\r\nHost: localhost\r\n\r\n"),
     "an_empty_host": (400, b"GET /livez HTTP/1.1\r\nHost:\r\n\r\n"),
     "a_list_of_hosts": (400, b"GET /livez HTTP/1.1\r\nHost: a, b\r\n\r\n"),
     "an_absolute_target_without_host": (400, b"GET http://a/livez HTTP/1.1\r\n\r\n"),
@@ -201,7 +201,7 @@ def test_a_refusal_carries_a_request_id(connection):
 
 
 def test_a_refusal_is_not_about_the_request_before(connection):
-    connection.send(b"HEAD /livez HTTP/1.1\r\nHost: a\r\nX-Request-Id: the-first\r\n\r\n")
+    connection.send(b"HEAD /livez HTTP/1.1\r\nHost: localhost\r\nX-Request-Id: the-first\r\n\r\n")
     connection.response("HEAD")
     connection.send(b"GET /liv")
     refusal = connection.response()
@@ -218,7 +218,7 @@ def test_a_coded_body_is_a_415(connection, coding):
 
 def test_a_refusal_reaches_a_client_that_goes_on_sending(connection):
     """The server reads away what comes, since an RST could eat the answer on its way."""
-    connection.send(b"POST /v4/runs HTTP/1.1\r\nHost: a\r\nContent-Length: 10000000\r\n\r\n")
+    connection.send(b"POST /v4/runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: 10000000\r\n\r\n")
     assert connection.response().status == 413
     assert connection.socket.recv(1) == b"", "a FIN, no reset"
     for _ in range(40):

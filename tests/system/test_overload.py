@@ -172,7 +172,7 @@ def test_a_request_sent_ahead_is_lost_before_the_one_that_is_answered(small):
         connection = stack.enter_context(small.connect())
         connection.request("POST", "/v4/runs/stream", wire.run_body(NUMBERS, [20, "x", 20]))
         answer = connection.response_head()
-        connection.send(b"GET /livez HTTP/1.1\r\nHost: a\r\n" * 300)
+        connection.send(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n" * 300)
         wait_until(lambda: refused(small, "input_memory") == 1)
         pieces = b"".join(connection.body_pieces(answer))
         assert len(pieces.split(b"\n")) - 1 == 20

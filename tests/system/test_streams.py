@@ -2,13 +2,9 @@
 """The main job: lines arrive as they are produced, in every real client, also through a proxy."""
 
 import asyncio
-import grp
 import http.client
 import json
 import os
-import pwd
-import shutil
-import socket
 import subprocess
 import time
 
@@ -16,6 +12,7 @@ import httpx
 import pytest
 
 import wire
+from proxy import nginx
 from server import SLOWNESS, TOP, example
 
 CLIENTS = os.path.join(TOP, "tests/system/clients")
@@ -38,31 +35,8 @@ def server(start_shared):
 
 @pytest.fixture(scope="module")
 def proxy_url(server, tmp_path_factory):
-    """nginx with nothing but a proxy_pass. The port is ours before it starts: it inherits the socket."""
-    if not shutil.which("nginx"):
-        pytest.fail("nginx is not installed (make test installs nginx-light)")
-    folder = tmp_path_factory.mktemp("nginx")
-    user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
-    with socket.create_server(("127.0.0.1", 0), backlog=64) as listener:
-        port = listener.getsockname()[1]
-        temporary = "".join(f"    {kind}_temp_path {folder}/{kind};\n"
-                            for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        (folder / "nginx.conf").write_text(
-            f"daemon off;\nuser {user} {group};\npid {folder}/pid;\nevents {{}}\n"
-            f"http {{\n    access_log off;\n{temporary}"
-            f"    server {{\n        listen 127.0.0.1:{port};\n"
-            f"        location / {{\n            proxy_pass {server.url};\n        }}\n    }}\n}}\n")
-        with open(folder / "stderr", "wb") as stderr:
-            process = subprocess.Popen(
-                ["nginx", "-e", "stderr", "-p", str(folder), "-c", str(folder / "nginx.conf")],
-                env=dict(os.environ, NGINX=f"{listener.fileno()};"), pass_fds=[listener.fileno()],
-                stdin=subprocess.DEVNULL, stderr=stderr)
-    try:
-        yield f"http://127.0.0.1:{port}"
-        assert process.poll() is None, (folder / "stderr").read_text()
-    finally:
-        process.terminate()
-        process.wait(10)
+    with nginx(tmp_path_factory.mktemp("nginx"), f"proxy_pass {server.url};") as url:
+        yield url
 
 
 def assert_words(lines):

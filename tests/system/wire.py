@@ -43,15 +43,15 @@ RUN = run_body("local/numbers:v1", [3, "x", 0])
 
 
 def post(body=RUN, path="/v4/runs/stream", fields="", version="1.1"):
-    return (f"POST {path} HTTP/{version}\r\nHost: a\r\n{fields}Content-Length: {len(body)}\r\n\r\n").encode() + body
+    return (f"POST {path} HTTP/{version}\r\nHost: localhost\r\n{fields}Content-Length: {len(body)}\r\n\r\n").encode() + body
 
 
 def get(path="/livez", fields="", version="1.1"):
-    return f"GET {path} HTTP/{version}\r\nHost: a\r\n{fields}\r\n".encode()
+    return f"GET {path} HTTP/{version}\r\nHost: localhost\r\n{fields}\r\n".encode()
 
 
 def chunked(*pieces, last=b"0\r\n\r\n", path="/v4/runs/stream", fields=""):
-    head = f"POST {path} HTTP/1.1\r\nHost: a\r\n{fields}Transfer-Encoding: chunked\r\n\r\n".encode()
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\n{fields}Transfer-Encoding: chunked\r\n\r\n".encode()
     return head + b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + last
 
 

@@ -1,0 +1,131 @@
+/* SPDX-License-Identifier: MIT */
+/* origin.c - what the fields of a browser say of who made it ask. */
+#include "dispatcher/api/origin.h"
+
+#include <arpa/inet.h>
+#include <string.h>
+#include <strings.h>
+
+#define HOST_NAME_BYTES_MAX 253u /* of any name in DNS */
+
+static const char host_refused[] =
+    "The Host of this request is neither an IP address nor localhost. Where no token is asked for, "
+    "other names are refused, since a web page can make its name lead here. millrace serve allows "
+    "one with --allow-host NAME, asks for tokens with --token-file FILE, and lets everyone in with "
+    "--no-auth.";
+static const char page_refused[] =
+    "A web page of another origin made this request. Where no token is asked for, it is refused. "
+    "millrace serve allows it with --allow-origin ORIGIN, asks for tokens with --token-file FILE, "
+    "and lets everyone in with --no-auth.";
+
+/* Names are the same in capitals. */
+static bool is_text(struct http_text text, const char *word)
+{
+    return text.count == strlen(word) && strncasecmp(text.bytes, word, text.count) == 0;
+}
+
+static bool is_listed(struct http_text text, const struct cli_list *list)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (is_text(text, list->items[i]))
+            return true;
+    return false;
+}
+
+/* Without the port; of an IPv6 address, what is in its brackets. */
+static struct http_text name_of(struct http_text host)
+{
+    const char *end = memrchr(host.bytes, host.bytes[0] == '[' ? ']' : ':', host.count);
+    if (host.bytes[0] == '[' && end)
+        return (struct http_text){host.bytes + 1, (size_t)(end - host.bytes) - 1};
+    return (struct http_text){host.bytes, end ? (size_t)(end - host.bytes) : host.count};
+}
+
+/* In any of the forms that browsers take for one, so that it cannot be a name. */
+static bool is_address(struct http_text name, bool is_bracketed)
+{
+    char text[INET6_ADDRSTRLEN];
+    struct in6_addr in6;
+    struct in_addr in;
+    if (name.count >= sizeof(text))
+        return false;
+    memcpy(text, name.bytes, name.count);
+    text[name.count] = '\0';
+    return is_bracketed ? inet_pton(AF_INET6, text, &in6) == 1 : inet_aton(text, &in) != 0;
+}
+
+/* HTTP/1.0 need not say one, and browsers always do. */
+static bool host_is_fine(const struct config *config, struct http_text host)
+{
+    if (host.count == 0)
+        return true;
+    const bool is_bracketed = host.bytes[0] == '[';
+    struct http_text name = name_of(host);
+    if (!is_bracketed && name.count > 1 && name.bytes[name.count - 1] == '.')
+        name.count--; /* the same name, written in full */
+    return is_address(name, is_bracketed) || is_text(name, "localhost") ||
+           is_listed(name, &config->allow_hosts);
+}
+
+/* "https://a:1" is the page of Host "a:1". Not the scheme, which a proxy in front may have taken
+ * off: the host is what a page cannot choose. */
+static bool is_of_host(struct http_text origin, struct http_text host)
+{
+    const char *slashes = memmem(origin.bytes, origin.count, "://", 3);
+    if (!slashes)
+        return false;
+    size_t scheme_bytes = (size_t)(slashes - origin.bytes) + 3;
+    return origin.count - scheme_bytes == host.count &&
+           strncasecmp(slashes + 3, host.bytes, host.count) == 0;
+}
+
+/* Sec-Fetch-Site comes to addresses of this machine and with TLS; older browsers, and others', send
+ * Origin alone, and that only with what may change something. */
+static bool page_is_fine(const struct config *config, const struct http_head *head)
+{
+    const struct http_header *site = http_head_find(head, "sec-fetch-site");
+    const struct http_header *origin = http_head_find(head, "origin");
+    if (origin && is_listed(origin->value, &config->allow_origins))
+        return true;
+    /* "none" is what no page has made: an address typed in, a bookmark. A "same-site" is another
+     * port of this machine, or another name of a domain. */
+    if (site)
+        return is_text(site->value, "same-origin") || is_text(site->value, "none");
+    return !origin || is_of_host(origin->value, head->host);
+}
+
+const char *origin_refusal(const struct config *config, const struct http_head *head)
+{
+    const bool names_some = config->allow_hosts.count > 0 || config->allow_origins.count > 0;
+    if (config->tokens.count > 0 || (config->no_auth && !names_some))
+        return NULL;
+    if (!host_is_fine(config, head->host))
+        return host_refused;
+    return page_is_fine(config, head) ? NULL : page_refused;
+}
+
+static bool is_host(const char *text, size_t bytes)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    for (size_t i = 0; i < bytes; i++)
+        if (!strchr(letters, text[i]) && !strchr("-._", text[i]))
+            return false;
+    return bytes > 0 && bytes <= HOST_NAME_BYTES_MAX && text[bytes - 1] != '.';
+}
+
+bool origin_host_is_valid(const char *host)
+{
+    return is_host(host, strlen(host));
+}
+
+/* SCHEME://HOST[:PORT], or the one word that browsers have for pages without one. */
+bool origin_is_valid(const char *origin)
+{
+    const char *slashes = strstr(origin, "://");
+    if (strcmp(origin, "null") == 0)
+        return true;
+    if (!slashes || slashes == origin || strlen(origin) > 2 * HOST_NAME_BYTES_MAX)
+        return false;
+    const char *host = slashes + 3;
+    return host[0] != '\0' && host[strcspn(host, "/?# \t*@")] == '\0';
+}

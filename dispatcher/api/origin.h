@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * origin.h - requests that a web page made its reader's browser send, where no token is asked for.
+ *
+ * A server on a loopback address trusts whoever is on this machine. A browser is on this machine,
+ * and sends what pages from anywhere tell it to: a page may post a form to any address, and a page
+ * whose name was made to lead to 127.0.0.1 after it was loaded (DNS rebinding) reads the answers,
+ * too. The first shows in Sec-Fetch-Site or Origin, which pages cannot write, the second in Host,
+ * which names what the browser believes to be talking to. Other clients send nothing of that.
+ */
+#ifndef DISPATCHER_ORIGIN_H
+#define DISPATCHER_ORIGIN_H
+
+#include "dispatcher/cli/config.h"
+#include "dispatcher/http/http_parse.h"
+
+/* Why this request is not taken, in a sentence for its client that names the option which would; or
+ * NULL. Where there are tokens, or --no-auth lets everyone in and names nobody, all are. */
+const char *origin_refusal(const struct config *config, const struct http_head *head);
+
+/* Of --allow-host and --allow-origin: true when it is the name of a host, or an origin as browsers
+ * write it. */
+bool origin_host_is_valid(const char *host);
+bool origin_is_valid(const char *origin);
+
+#endif
