@@ -11,6 +11,7 @@
 
 #include "dispatcher/cli/refuse.h"
 #include "dispatcher/cli/serve.h"
+#include "dispatcher/json/utf8.h"
 
 #define MESSAGE_LINE_BYTES 2048u
 #define WORD_BYTES_MAX 64u /* of what is compared when looking for the nearest name */
@@ -347,26 +348,44 @@ void cli_help(FILE *file, const struct cli_command *command, const void *values)
 
 /* ---- messages ------------------------------------------------------------------------------ */
 
-/* What a terminal may show of any byte. Those above ASCII are left to be UTF-8. */
-static char printable(char c)
+/* What stands for the byte at the start of `text` where a terminal is not to be shown it; 0: it is,
+ * and so are the *bytes of its character. */
+static char stand_in(const char *text, size_t count, size_t *bytes)
 {
-    if (c == '\n' || c == '\t')
-        return ' ';
-    return (unsigned char)c < 0x20 || c == 0x7f ? '?' : c;
+    size_t shown = utf8_shown_bytes(text, count);
+    *bytes = shown > 0 ? shown : 1;
+    if (shown > 0)
+        return '\0';
+    return *text == '\n' || *text == '\t' ? ' ' : '?';
+}
+
+/* But for `kept`. */
+static void shown_print(FILE *file, const char *text, size_t count, const char *kept)
+{
+    for (size_t i = 0, bytes; i < count; i += bytes) {
+        char instead = stand_in(text + i, count - i, &bytes);
+        if (instead == '\0' || (text[i] != '\0' && strchr(kept, text[i])))
+            fwrite(text + i, 1, bytes, file);
+        else
+            fputc(instead, file);
+    }
 }
 
 void cli_print(FILE *file, const char *text)
 {
-    for (; *text != '\0'; text++)
-        fputc(printable(*text), file);
+    shown_print(file, text, strlen(text), "");
 }
 
 void cli_print_lines(FILE *file, const char *text, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        fputc(text[i] == '\n' ? '\n' : printable(text[i]), file);
+    shown_print(file, text, count, "\n");
     if (count > 0 && text[count - 1] != '\n')
         fputc('\n', file);
+}
+
+void cli_print_value(FILE *file, const char *text, size_t count)
+{
+    shown_print(file, text, count, "\n\t");
 }
 
 void cli_fail(const char *format, ...)
@@ -379,8 +398,11 @@ void cli_fail(const char *format, ...)
     int count = vsnprintf(line + start, room, format, arguments);
     va_end(arguments);
     size_t end = strlen(line);
-    for (size_t i = start; i < end; i++)
-        line[i] = printable(line[i]);
+    for (size_t i = start, bytes; i < end; i += bytes) {
+        char instead = stand_in(line + i, end - i, &bytes);
+        if (instead != '\0')
+            line[i] = instead;
+    }
     if (count >= 0 && (size_t)count >= room)
         memcpy(line + end - 3, "...", 3);
     line[end] = '\n';

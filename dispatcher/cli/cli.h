@@ -90,6 +90,9 @@ void cli_print(FILE *file, const char *text);
 /* Likewise text of several lines, of which each ends with a newline afterwards. */
 void cli_print_lines(FILE *file, const char *text, size_t count);
 
+/* Likewise a value for a terminal: newlines and tabs in it stay. */
+void cli_print_value(FILE *file, const char *text, size_t count);
+
 /* Inserts, deletions, replacements and swaps of neighbours that turn one word into the other. A
  * `word` that `name` begins with counts as one step. */
 size_t cli_distance(const char *word, const char *name);

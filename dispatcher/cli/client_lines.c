@@ -72,12 +72,21 @@ static void line_read(struct client_lines *lines, long status)
         outputs_print(lines, &part);
 }
 
+/* A file or another program gets every byte. */
+static void bytes_print(const struct client_lines *lines, const char *bytes, size_t count)
+{
+    if (lines->is_terminal)
+        cli_print_value(lines->out, bytes, count);
+    else
+        fwrite(bytes, 1, count, lines->out);
+}
+
 /* Blank lines say that the server is alive, and nothing else. */
 static void line_take(struct client_lines *lines, long status)
 {
     if (!is_blank(&lines->line)) {
         if (lines->is_json) {
-            fwrite(lines->line.bytes, 1, lines->line.count, lines->out);
+            bytes_print(lines, lines->line.bytes, lines->line.count);
             fputc('\n', lines->out);
         }
         line_read(lines, status);
@@ -163,7 +172,7 @@ static void outputs_print(struct client_lines *lines, const struct json_view *ou
             fputc('\t', lines->out);
         is_first = false;
         if (text.count > 0)
-            fwrite(text.bytes, 1, text.count, lines->out);
+            bytes_print(lines, text.bytes, text.count);
         text_finish(&text);
     }
     fputc('\n', lines->out);

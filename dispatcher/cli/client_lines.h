@@ -23,10 +23,11 @@ enum client_lines_end {
     LINES_NO_OUTPUT,  /* stdout takes no more; said on stderr */
 };
 
-/* Zero but for `out` and `is_json` is a fresh one. Owns its text. */
+/* Zero but for the first three is a fresh one. Owns its text. */
 struct client_lines {
     FILE *out;
-    bool is_json; /* lines as they come, else the values in them */
+    bool is_terminal; /* which is not shown what could steer it */
+    bool is_json;     /* lines as they come, else the values in them */
     struct text line;
     uint64_t output_count; /* lines with outputs */
     bool is_failed;        /* an error came, and was said on stderr */

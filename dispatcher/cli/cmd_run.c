@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "dispatcher/cli/cli.h"
 #include "dispatcher/cli/client.h"
@@ -138,7 +139,8 @@ static bool answer_is_good(const struct client_lines *lines, const struct client
 static int run_stream(struct client *client, const struct run_values *values,
                       const struct text *body)
 {
-    struct client_lines lines = {.out = stdout, .is_json = values->json};
+    struct client_lines lines = {
+        .out = stdout, .is_terminal = isatty(STDOUT_FILENO) == 1, .is_json = values->json};
     struct client_answer answer;
     char reason[CLIENT_REASON_BYTES];
     int rc = client_request(client, "/v4/runs/stream", body->bytes, body->count, on_lines, &lines,

@@ -61,4 +61,10 @@ static inline bool utf8_is_valid(const char *text, size_t count)
     return utf8_valid_bytes(text, count) == count;
 }
 
+/* Bytes of the character at the start of `text`, 1 to 4, when it can be shown to somebody who reads
+ * it on a terminal or in an editor and is to see all there is: 0 when its first byte is ill-formed,
+ * and of controls (C0, DEL, C1), of line and paragraph separators, and of what changes the
+ * direction in which others are read. `count` is at least 1. */
+size_t utf8_shown_bytes(const char *text, size_t count);
+
 #endif

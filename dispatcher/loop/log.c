@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <poll.h>
 
+#include "dispatcher/json/utf8.h"
 #include "millrace/limits.h"
 
 #define LOG_LINE_BYTES_MAX 4096u
@@ -64,9 +65,12 @@ static size_t clamp(int formatted, size_t room)
  * a terminal that shows it is told nothing. */
 static void controls_replace(char *bytes, size_t count)
 {
-    for (size_t i = 0; i < count; i++)
-        if ((unsigned char)bytes[i] < 0x20 || bytes[i] == 0x7f)
+    for (size_t i = 0; i < count;) {
+        size_t shown = utf8_shown_bytes(bytes + i, count - i);
+        if (shown == 0)
             bytes[i] = '?';
+        i += shown > 0 ? shown : 1;
+    }
 }
 
 void log_line(struct log *log, enum log_level level, const char *event, const char *format, ...)
@@ -86,23 +90,26 @@ void log_line(struct log *log, enum log_level level, const char *event, const ch
     append(log, line, count);
 }
 
-/* Quotes text so that one event stays one line, whatever a pipeline printed. */
+/* Quotes text so that one event stays one line, whatever a pipeline printed. Of a character that is
+ * not shown each byte is escaped: what follows its first one is none by itself. */
 static size_t text_quote(char *out, size_t room, const char *text, size_t count)
 {
-    size_t n = 0;
+    size_t n = 0, shown;
     out[n++] = '"';
-    for (size_t i = 0; i < count && n + 8 < room; i++) {
+    for (size_t i = 0; i < count && n + 8 < room; i += shown > 0 ? shown : 1) {
         unsigned char c = (unsigned char)text[i];
+        shown = utf8_shown_bytes(text + i, count - i);
         if (c == '"' || c == '\\') {
             out[n++] = '\\';
             out[n++] = (char)c;
         } else if (c == '\n') {
             out[n++] = '\\';
             out[n++] = 'n';
-        } else if (c < 0x20 || c == 0x7f) {
+        } else if (shown == 0) {
             n += (size_t)snprintf(out + n, 5, "\\x%02x", c);
         } else {
-            out[n++] = (char)c;
+            memcpy(out + n, text + i, shown);
+            n += shown;
         }
     }
     out[n++] = '"';

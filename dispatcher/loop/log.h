@@ -41,8 +41,8 @@ void log_init(struct log *log, int fd, enum log_level level);
 void log_line(struct log *log, enum log_level level, const char *event, const char *format, ...)
     __attribute__((format(printf, 4, 5)));
 
-/* Appends one line whose last value is arbitrary text: quoted, control bytes escaped, cut at
- * LOG_TEXT_BYTES_MAX. */
+/* Appends one line whose last value is arbitrary text: quoted, cut at LOG_TEXT_BYTES_MAX, and with
+ * all that utf8_shown_bytes() does not show escaped. */
 void log_text(struct log *log, enum log_level level, const char *event, const char *text,
               size_t count, const char *format, ...) __attribute__((format(printf, 6, 7)));
 

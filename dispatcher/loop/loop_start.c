@@ -1,7 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* loop_start.c - the moment at which a server is ready, or cannot be. */
 #include <stdio.h>
+#include <string.h>
 
+#include "dispatcher/cli/cli.h"
 #include "dispatcher/loop/loop.h"
 #include "dispatcher/cli/serve.h"
 
@@ -27,8 +29,9 @@ static void give_up(struct loop *loop)
 {
     for (uint32_t i = 0; i < loop->pipeline_count; i++) {
         const struct pipeline *pipeline = &loop->pipelines[i];
-        fprintf(stderr, "millrace: %s does not load: %s\n%s", pipeline->config->pointer,
-                pipeline->failure, pipeline->traceback ? pipeline->traceback : "");
+        cli_fail("%s does not load: %s", pipeline->config->pointer, pipeline->failure);
+        if (pipeline->traceback)
+            cli_print_lines(stderr, pipeline->traceback, strlen(pipeline->traceback));
     }
     supervisor_kill_all(loop);
     loop->exit_code = EXIT_CODE_PIPELINE;

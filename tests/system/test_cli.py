@@ -4,6 +4,7 @@
 import contextlib
 import json
 import os
+import pty
 import re
 import signal
 import socket
@@ -319,6 +320,16 @@ def test_check_passes_on_what_is_printed_while_loading_and_keeps_it_out_of_stdou
     assert result.stdout.splitlines()[1:] == ["  output 1  none"]
 
 
+def test_serve_and_check_show_no_terminal_what_a_source_says_to_steer_it(tmp_path):
+    path = tmp_path / "steering.py"
+    path.write_text("raise RuntimeError('a\\x1b[2J\\x9b31m\\u202e\\u2028 d\\xe9j\\xe0')\n")
+    for command in (["check", str(path)], ["serve", str(path), "--listen", "127.0.0.1:0"]):
+        result = millrace(*command)
+        assert result.returncode == PIPELINE
+        assert "d\N{LATIN SMALL LETTER E WITH ACUTE}j" in result.stderr
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2028\u2029]", result.stderr), result.stderr
+
+
 # ---- run -------------------------------------------------------------------------------------------
 
 
@@ -329,6 +340,17 @@ def url(start_shared):
 
 def run(url, *arguments, **options):
     return millrace("run", *arguments, environment={"PIPELINE_API_URL": url}, **options)
+
+
+def test_run_shows_no_terminal_what_a_value_says_to_steer_it(url):
+    words = [MILLRACE, "run", "local/echo:v1", '{"a":"é\\u001b[2J\\u009b\\u202e\\n"}', "--url", url]
+    ours, theirs = pty.openpty()
+    with subprocess.Popen(words, stdout=theirs) as process:
+        os.close(theirs)
+        assert process.wait(timeout=TIMEOUT_S) == OK
+    assert os.read(ours, 4096) == "é?[2J?????\r\n\r\n".encode()
+    os.close(ours)
+    assert subprocess.run(words, check=True, capture_output=True).stdout == "é\x1b[2J\x9b\u202e\n\n".encode()
 
 
 def test_run_prints_strings_as_they_are_and_other_values_as_json(url):

@@ -319,8 +319,11 @@ static void foreign_text_keeps_to_its_lines(void **state)
     cli_print_lines(file, "a\nb\rc\n", 6);
     cli_print_lines(file, "d\0e", 3);
     cli_print_lines(file, "", 0);
+    cli_print_lines(file, "\x9b;\xc2\x9b;\xe2\x80\xae;\xf0\x9f\x8e\xb5;\xe2\x80", 16);
+    cli_print_value(file, "a\n\tb\r\x1b[2J", 9);
     fclose(file);
-    assert_string_equal(text, "a b c?\xc3\xa9|a\nb?c\nd?e\n");
+    assert_string_equal(text, "a b c?\xc3\xa9|a\nb?c\nd?e\n?;??;???;\xf0\x9f\x8e\xb5;??\n"
+                              "a\n\tb??[2J");
     free(text);
 }
 

@@ -65,6 +65,25 @@ static void with_json_lines_are_printed_as_they_came_without_the_blank_ones(void
     free(text);
 }
 
+static void a_terminal_is_not_shown_what_steers_it_and_everybody_else_gets_all_bytes(void **state)
+{
+    (void)state;
+    static const char line[] =
+        "{\"outputs\":[{\"value\":\"\\u001b[2J\\u009b\xe2\x80\xae\xc3\xa9\"}]}\n";
+    for (int is_terminal = 0; is_terminal < 2; is_terminal++) {
+        char *text;
+        size_t bytes;
+        FILE *file = open_memstream(&text, &bytes);
+        struct client_lines lines = {.out = file, .is_terminal = is_terminal == 1};
+        assert_true(client_lines_take(&lines, 200, line, sizeof(line) - 1));
+        client_lines_finish(&lines, 200, true);
+        fclose(file);
+        assert_string_equal(text, is_terminal ? "?[2J?????\xc3\xa9\n"
+                                              : "\x1b[2J\xc2\x9b\xe2\x80\xae\xc3\xa9\n");
+        free(text);
+    }
+}
+
 static void a_line_that_was_cut_is_not_printed(void **state)
 {
     (void)state;
@@ -130,6 +149,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(values_are_printed_the_same_wherever_the_answer_is_cut),
         cmocka_unit_test(with_json_lines_are_printed_as_they_came_without_the_blank_ones),
+        cmocka_unit_test(a_terminal_is_not_shown_what_steers_it_and_everybody_else_gets_all_bytes),
         cmocka_unit_test(a_line_that_was_cut_is_not_printed),
         cmocka_unit_test(an_error_is_noted_and_a_line_that_is_no_result_ends_the_answer),
         cmocka_unit_test(an_output_that_takes_no_more_ends_the_answer),

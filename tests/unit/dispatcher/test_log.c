@@ -72,6 +72,25 @@ static void values_cannot_hold_a_control_character(void **state)
     assert_non_null(strstr(line_taken(), " reason=\"in ?[2J??2026 info?? e\xc3\xa9\""));
 }
 
+/* C1 as a byte and as a character, a title, line and paragraph separators, directions, bytes that
+ * are no UTF-8; and what has to stay. */
+#define STEERING                                                                                   \
+    "\x9b"                                                                                         \
+    "31m\xc2\x9b\xc2\x9d\xe2\x80\xa8\xe2\x80\xa9\xe2\x80\xae\xe2\x81\xa6\xd8\x9c\xe2\x80\x8f\xc0"  \
+    "\xaf\xff"
+#define HARMLESS                                                                                   \
+    "d\xc3\xa9j\xc3\xa0 \xe4\xbd\xa0\xe5\xa5\xbd \xf0\x9f\x8e\xb5 \xe2\x80\x8d \xc2\xa0"
+
+static void values_cannot_hold_what_steers_a_terminal(void **state)
+{
+    (void)state;
+    log_line(log_, LEVEL_INFO, "worker_exit", "reason=\"%s\"", STEERING HARMLESS);
+    const char *value = strstr(line_taken(), "reason=\"?31m");
+    assert_non_null(value);
+    assert_int_equal(strspn(value + strlen("reason=\"?31m"), "?"), 24);
+    assert_string_equal(value + strlen("reason=\"?31m") + 24, HARMLESS "\"");
+}
+
 static void lines_below_the_level_are_not_written(void **state)
 {
     (void)state;
@@ -142,6 +161,20 @@ static void a_text_cannot_begin_a_line_of_its_own(void **state)
     const char *quoted = strstr(line_taken(), " text=");
     assert_int_equal(unquote(quoted + 6, read), sizeof(text) - 1);
     assert_memory_equal(read, text, sizeof(text) - 1);
+}
+
+static void a_text_cannot_hold_what_steers_a_terminal_and_comes_back_from_its_quotes(void **state)
+{
+    (void)state;
+    unsigned char read[4096];
+    log_text(log_, LEVEL_INFO, "output", STEERING HARMLESS, sizeof(STEERING HARMLESS) - 1, "a=1");
+    const char *quoted = strstr(line_taken(), " text=");
+    assert_non_null(quoted);
+    assert_non_null(strstr(quoted, HARMLESS));
+    for (const char *at = quoted; at < strstr(quoted, HARMLESS); at++)
+        assert_in_range(*at, 0x20, 0x7e);
+    assert_int_equal(unquote(quoted + 6, read), sizeof(STEERING HARMLESS) - 1);
+    assert_memory_equal(read, STEERING HARMLESS, sizeof(STEERING HARMLESS) - 1);
 }
 
 static void a_text_is_cut_at_its_limit_and_keeps_its_quotes(void **state)
@@ -358,10 +391,12 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LOG_TEST(a_line_is_time_level_event_and_values),
         LOG_TEST(values_cannot_hold_a_control_character),
+        LOG_TEST(values_cannot_hold_what_steers_a_terminal),
         LOG_TEST(lines_below_the_level_are_not_written),
         LOG_TEST(a_line_that_is_too_long_is_cut_and_still_one_line),
         LOG_TEST(any_byte_of_a_text_comes_back_from_its_quotes),
         LOG_TEST(a_text_cannot_begin_a_line_of_its_own),
+        LOG_TEST(a_text_cannot_hold_what_steers_a_terminal_and_comes_back_from_its_quotes),
         LOG_TEST(a_text_is_cut_at_its_limit_and_keeps_its_quotes),
         LOG_TEST(nothing_is_taken_while_a_write_is_in_flight),
         LOG_TEST(a_short_write_is_continued_where_it_stopped),

@@ -12,6 +12,7 @@
 #include <cmocka.h>
 
 #include "dispatcher/json/utf8.h"
+#include "millrace/check.h"
 #include "tests/unit/dispatcher/edge.h"
 
 /* Written from the definition, not from the code: the bits of `point`, by length. */
@@ -118,6 +119,33 @@ static void mixed_text_is_accepted_whole(void **state)
     edge_destroy(&edge);
 }
 
+static bool is_hidden(uint32_t point)
+{
+    static const struct {
+        uint32_t first, last;
+    } hidden[] = {{0, 0x1f},        {0x7f, 0x9f},     {0x61c, 0x61c},
+                  {0x200e, 0x200f}, {0x2028, 0x202e}, {0x2066, 0x2069}};
+    for (size_t i = 0; i < ARRAY_COUNT(hidden); i++)
+        if (point >= hidden[i].first && point <= hidden[i].last)
+            return true;
+    return false;
+}
+
+static void every_code_point_is_shown_but_controls_and_marks_of_direction_and_line(void **state)
+{
+    (void)state;
+    for (uint32_t point = 0; point <= 0x10ffff; point++) {
+        uint8_t text[4];
+        size_t bytes = encode(text, point, shortest(point));
+        size_t expected = is_surrogate(point) || is_hidden(point) ? 0 : bytes;
+        if (utf8_shown_bytes((char *)text, bytes) != expected)
+            fail_msg("U+%X", point);
+        /* What is left of a character when its first byte is gone is nothing that is shown. */
+        for (size_t i = 1; i < bytes; i++)
+            assert_int_equal(utf8_shown_bytes((char *)text + i, bytes - i), 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -127,6 +155,7 @@ int main(void)
         cmocka_unit_test(sequences_that_are_cut_short_are_refused),
         cmocka_unit_test(the_first_ill_formed_byte_is_found_at_every_offset),
         cmocka_unit_test(mixed_text_is_accepted_whole),
+        cmocka_unit_test(every_code_point_is_shown_but_controls_and_marks_of_direction_and_line),
     };
     alarm(30);
     return cmocka_run_group_tests(tests, NULL, NULL);
