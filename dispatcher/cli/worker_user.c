@@ -42,6 +42,15 @@ static bool group_find(const char *name, gid_t *out)
     return true;
 }
 
+/* Its files are often open to it: group 0 is half of root. */
+static bool has_group_of_root(const struct worker_user *user)
+{
+    for (int i = 0; i < user->group_count; i++)
+        if (user->groups[i] == 0)
+            return true;
+    return user->gid == 0;
+}
+
 static int user_fill(struct worker_user *out, const char *name, const char *group,
                      char reason[CLI_REASON_BYTES])
 {
@@ -64,6 +73,10 @@ static int user_fill(struct worker_user *out, const char *name, const char *grou
     } else if (getgrouplist(entry->pw_name, out->gid, out->groups, &out->group_count) == -1) {
         return refuse(reason, "%s has more than %d groups", name, CONFINE_GROUP_COUNT_MAX);
     }
+    if (has_group_of_root(out))
+        return refuse(reason, "%s",
+                      out->gid == 0 ? "its group is root's (group 0)"
+                                    : "it is in root's group (group 0)");
     if (entry && !strchr(entry->pw_dir, '\n') && !(out->home = strdup(entry->pw_dir)))
         return refuse(reason, "no memory");
     return 0;

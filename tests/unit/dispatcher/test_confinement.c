@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
 #include <linux/capability.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -30,7 +31,18 @@ static struct {
     long landlock_version; /* 0: it has none */
     uint32_t capabilities; /* of this process, those below 32 */
     bool has_filters;
+    bool root_has_members; /* every user is in root's group */
 } kernel;
+
+int getgrouplist(const char *user, gid_t group, gid_t *groups, int *count)
+{
+    (void)user;
+    assert_in_range(*count, 2, 1000);
+    groups[0] = group;
+    groups[1] = 0;
+    *count = kernel.root_has_members ? 2 : 1;
+    return *count;
+}
 
 /* Sanitizers ask for the stack's limit with it before they are ready for code that they check. */
 __attribute__((no_sanitize("address", "thread", "undefined"))) int
@@ -90,6 +102,7 @@ static int make(void **state)
     kernel.landlock_version = 4;
     kernel.capabilities = UINT32_MAX;
     kernel.has_filters = true;
+    kernel.root_has_members = false;
     return config_add_pipeline(&config, "me/a:v1=a.so", reason) +
            config_add_pipeline(&config, "me/b:v1=b.so", reason);
 }
@@ -351,6 +364,11 @@ static void a_user_who_cannot_be_is_refused(void **state)
     user_is_refused("daemon:no-group", "--worker-user daemon:no-group: there is no group no-group");
     user_is_refused("daemon:", "--worker-user daemon:: it is NAME or NAME:GROUP");
     user_is_refused(":1", "--worker-user :1: it is NAME or NAME:GROUP");
+    user_is_refused("daemon:root", "--worker-user daemon:root: its group is root's (group 0)");
+    user_is_refused("4321:0", "--worker-user 4321:0: its group is root's (group 0)");
+    kernel.root_has_members = true;
+    user_is_refused("daemon", "--worker-user daemon: it is in root's group (group 0)");
+    kernel.root_has_members = false;
     assert_int_equal(seteuid(1), 0);
     user_is_refused("daemon", "--worker-user daemon: only root can do that, with CAP_SETUID, "
                               "CAP_SETGID and CAP_KILL");
