@@ -5,7 +5,22 @@
 #include <string.h>
 
 #include "dispatcher/cli/commands.h"
+#include "dispatcher/loop/signals.h"
 #include "dispatcher/workers/spawner.h"
+
+/* A server that is told to stop ends with 0, however early that comes: the loader calls this first
+ * of all, when libraries are there and have not been initialised. The other commands are ended by
+ * signals like any program. */
+__attribute__((no_sanitize("address", "thread", "undefined"))) static void
+main_first(int argc, char **argv, char **variables)
+{
+    (void)variables;
+    if (argc > 1 && strcmp(argv[1], "serve") == 0)
+        signals_hold();
+}
+
+__attribute__((section(".preinit_array"), used)) static void (*const first)(int, char **,
+                                                                            char **) = main_first;
 
 int main(int argc, char **argv)
 {

@@ -13,9 +13,12 @@
 
 #include "dispatcher/cli/cli.h"
 #include "dispatcher/cli/config.h"
+#include "dispatcher/cli/refuse.h"
 #include "dispatcher/cli/serve.h"
 #include "dispatcher/cli/worker_owner.h"
+#include "dispatcher/loop/signals.h"
 #include "dispatcher/workers/worker_spawn.h"
+#include "shm/segment.h"
 
 #define HOUR_MS UINT64_C(3600000)
 #define DAY_MS (24 * HOUR_MS)
@@ -217,6 +220,7 @@ static int confinement_fill(struct config *config);
 
 int cmd_serve(int argc, char **argv)
 {
+    signals_begin();
     struct serve_values *values = calloc(1, sizeof(*values));
     if (!values) {
         cli_fail("serve: no memory");
@@ -322,10 +326,29 @@ static uint64_t fd_limit_raise(void)
     return limit.rlim_cur;
 }
 
+/* What a worker shares with the server is a file to the kernel, though one in memory. */
+static int file_limit_check(const struct config *config, char reason[CLI_REASON_BYTES])
+{
+    struct rlimit limit;
+    uint64_t needed =
+        segment_bytes(&(struct segment_options){.slot_count = config->concurrency,
+                                                .request_ring_bytes = config->request_ring_bytes,
+                                                .reply_ring_bytes = config->reply_ring_bytes,
+                                                .window_bytes = config->window_bytes});
+    if (getrlimit(RLIMIT_FSIZE, &limit) == -1 || needed <= limit.rlim_cur)
+        return 0;
+    return refuse(reason,
+                  "the limit on the size of files is %llu bytes (ulimit -f, LimitFSIZE=), and a "
+                  "worker needs %llu bytes of memory that it shares with the server",
+                  (unsigned long long)limit.rlim_cur, (unsigned long long)needed);
+}
+
 static int limits_fill(struct config *config)
 {
     char reason[CLI_REASON_BYTES];
     int rc = config_complete(config, fd_limit_raise(), reason);
+    if (rc == 0)
+        rc = file_limit_check(config, reason);
     return rc < 0 ? fail(rc, reason) : EXIT_CODE_OK;
 }
 

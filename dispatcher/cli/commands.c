@@ -40,8 +40,9 @@ int commands_run(int argc, char **argv)
     sigaction(SIGCHLD, &usual, NULL);
 
     int exit_code = command_run(argc - 1, argv + 1);
+    errno = 0; /* what could not be written earlier is not tried again */
     if ((fflush(stdout) == EOF || ferror(stdout)) && exit_code == EXIT_CODE_OK) {
-        cli_fail("cannot write to stdout: %s", strerror(errno));
+        cli_fail("cannot write to stdout: %s", errno != 0 ? strerror(errno) : "a line was lost");
         exit_code = EXIT_CODE_FAILED;
     }
     return exit_code;

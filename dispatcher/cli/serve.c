@@ -5,10 +5,20 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include <sodium.h>
 
 #include "dispatcher/loop/loop.h"
+
+/* A server that lives for long is ended by it one day. */
+static void cpu_limit_log(struct log *log)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        log_line(log, LEVEL_WARNING, "cpu_limit", "seconds=%llu",
+                 (unsigned long long)limit.rlim_cur);
+}
 
 int serve(const struct config *config)
 {
@@ -23,6 +33,7 @@ int serve(const struct config *config)
         log_line(&loop->log, LEVEL_INFO, "listening", "address=%s io_uring=%s",
                  loop->listeners[0].name, uring_features(loop->uring));
         confinement_log(config, &loop->log);
+        cpu_limit_log(&loop->log);
         loop_run(loop);
         code = loop->exit_code;
         log_line(&loop->log, LEVEL_INFO, "stopped", "code=%d", code);

@@ -14,6 +14,8 @@
 #include "dispatcher/api/owner.h"
 #include "dispatcher/cli/serve.h"
 #include "dispatcher/loop/put.h"
+#include "dispatcher/loop/signals.h"
+#include "dispatcher/workers/spawning.h"
 #include "dispatcher/workers/worker_memory.h"
 #include "shm/clock.h"
 
@@ -108,21 +110,6 @@ static int workers_init(struct loop *loop)
     return 0;
 }
 
-static int signals_init(struct loop *loop)
-{
-    sigset_t set;
-    sigemptyset(&set);
-    sigaddset(&set, SIGTERM);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGHUP);
-    if (sigprocmask(SIG_BLOCK, &set, NULL) == -1)
-        return -errno;
-    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
-    /* Without O_NONBLOCK: io_uring waits on it. */
-    loop->signal_fd = signalfd(-1, &set, SFD_CLOEXEC);
-    return loop->signal_fd == -1 ? -errno : 0;
-}
-
 static int listeners_init(struct loop *loop)
 {
     for (uint32_t i = 0; i < loop->config->listen_count; i++) {
@@ -152,31 +139,31 @@ int loop_init(struct loop *loop, const struct config *config)
     log_init(&loop->log, STDERR_FILENO, (enum log_level)config->log_level);
     oom_watch_init(&loop->oom);
     spawner_init(&loop->spawner, config->own_users);
+    loop->signal_fd = signals_open();
+    if (loop->signal_fd < 0) {
+        fprintf(stderr, "millrace: signals cannot be watched: %s\n", strerror(-loop->signal_fd));
+        return EXIT_CODE_FAILED;
+    }
     char reason[CGROUP_REASON_BYTES];
     if (worker_memory_prepare(loop, reason) < 0)
         return memory_fail(reason);
     /* Before there is anything that it should not have: listeners, a ring, clients. */
     int rc = spawner_open(&loop->spawner);
     if (rc < 0) {
-        fprintf(stderr, "millrace: the process that starts workers cannot be started: %s\n",
-                strerror(-rc));
+        fprintf(stderr, "millrace: the process that starts workers cannot be started: %s%s\n",
+                strerror(-rc), start_error_hint(rc));
         return EXIT_CODE_FAILED;
     }
     rc = listeners_init(loop);
     if (rc != 0)
         return rc;
     if (pools_init(loop) < 0 || workers_init(loop) < 0) {
-        fprintf(stderr, "millrace: not enough memory for %u connections and %u runs\n",
+        fprintf(stderr, "millrace: not enough memory for %u connections and %u runs (ulimit -v)\n",
                 config->conn_count_max, config->run_count_max);
         return EXIT_CODE_FAILED;
     }
     if (worker_memory_init(loop, reason) < 0)
         return memory_fail(reason);
-    rc = signals_init(loop);
-    if (rc < 0) {
-        fprintf(stderr, "millrace: signals cannot be watched: %s\n", strerror(-rc));
-        return EXIT_CODE_FAILED;
-    }
     rc = uring_create(&loop->uring,
                       &(struct uring_options){.entries = URING_ENTRIES,
                                               .receive_buffer_count = RECEIVE_BUFFER_COUNT,
@@ -345,14 +332,31 @@ static void signal_read(struct loop *loop)
                (struct uring_ref){URING_SIGNAL, 0, 0});
 }
 
+/* SIGXCPU comes again after each second of processor time until the hard limit kills: runs have one
+ * to end, and are cancelled then. */
+static void on_signal_info(struct loop *loop, const struct signalfd_siginfo *info)
+{
+    bool is_limit = info->ssi_signo == SIGXCPU;
+    if (is_limit && loop->state == LOOP_DRAINING)
+        timer_set(&loop->timers, &loop->stop_timer, loop->now_ms);
+    if (is_limit && loop->state != LOOP_SERVING)
+        return;
+    log_line(&loop->log, is_limit ? LEVEL_ERROR : LEVEL_INFO, "signal",
+             "signal=%u sender=%u name=%s%s", info->ssi_signo, info->ssi_pid,
+             signals_name((int)info->ssi_signo),
+             is_limit ? " reason=\"the limit on processor time (ulimit -t, LimitCPU=) is reached\""
+                      : "");
+    if (is_limit)
+        loop->exit_code = EXIT_CODE_FAILED;
+    loop_stop(loop);
+}
+
 static void on_signal(struct loop *loop, const struct uring_event *event)
 {
     if (event->result >= (int32_t)sizeof(struct signalfd_siginfo)) {
         struct signalfd_siginfo info;
         memcpy(&info, loop->signal_bytes, sizeof(info));
-        log_line(&loop->log, LEVEL_INFO, "signal", "signal=%u sender=%u", info.ssi_signo,
-                 info.ssi_pid);
-        loop_stop(loop);
+        on_signal_info(loop, &info);
     }
     if (loop->state != LOOP_STOPPED)
         signal_read(loop);

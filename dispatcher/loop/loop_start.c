@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* loop_start.c - the moment at which a server is ready, or cannot be. */
+#include <errno.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -14,14 +15,16 @@ static bool is_settled(const struct loop *loop, const struct pipeline *pipeline)
 }
 
 /* The one line that scripts wait for. */
-static void ready_print(const struct loop *loop, uint32_t failed_count)
+static void ready_print(struct loop *loop, uint32_t failed_count)
 {
     printf("millrace: ready on http://%s (%u pipelines, %u workers)", loop->listeners[0].name,
            loop->pipeline_count, loop->pipeline_count * loop->config->worker_count);
     if (failed_count > 0)
         printf("; %u of the pipelines failed, see the log", failed_count);
     printf("\n");
-    fflush(stdout);
+    /* The end of the process says so once more, with its exit code. */
+    if (fflush(stdout) == EOF)
+        log_line(&loop->log, LEVEL_ERROR, "ready_not_printed", "error=\"%s\"", strerror(errno));
 }
 
 /* There is nothing to serve, and the command line is to blame: say so and leave. */

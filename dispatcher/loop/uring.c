@@ -153,7 +153,7 @@ void uring_explain(int error, char *text, size_t text_bytes)
     else if (error == -ENOMEM)
         snprintf(text, text_bytes,
                  "not enough memory for io_uring: raise the locked-memory limit (ulimit -l, "
-                 "LimitMEMLOCK=) or free some");
+                 "LimitMEMLOCK=) or that on address space (ulimit -v), or free some");
     else
         snprintf(text, text_bytes, "io_uring cannot be set up: %s", strerror(-error));
 }

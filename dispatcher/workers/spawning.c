@@ -36,6 +36,20 @@ bool supervisor_may_start(const struct loop *loop)
     return spawner->state == SPAWNER_NONE;
 }
 
+const char *start_error_hint(int error)
+{
+    switch (-error) {
+    case EAGAIN:
+        return " (the limit on processes: ulimit -u, LimitNPROC=, TasksMax=)";
+    case ENOMEM:
+        return " (memory, or a limit on it: ulimit -v, LimitAS=)";
+    case EMFILE:
+        return " (the limit on descriptors: ulimit -n, LimitNOFILE=)";
+    default:
+        return "";
+    }
+}
+
 /* Descriptors, processes, memory; and descriptors on their way through sockets, which are counted
  * for the user, whoever sends them. */
 static bool is_shortage(int error)
@@ -50,7 +64,8 @@ static bool is_shortage(int error)
 void start_error_note(struct worker *worker, int error, char *text, size_t text_bytes)
 {
     worker->was_short = is_shortage(error);
-    snprintf(text, text_bytes, "the worker process cannot be started: %s", strerror(-error));
+    snprintf(text, text_bytes, "the worker process cannot be started: %s%s", strerror(-error),
+             start_error_hint(error));
 }
 
 /* ---- answers ------------------------------------------------------------------------------- */

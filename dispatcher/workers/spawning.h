@@ -26,9 +26,12 @@ bool supervisor_take_answers(struct loop *loop);
  * again, and a new one is opened when it is gone. */
 void supervisor_spawner_lost(struct loop *loop, const char *reason);
 
-/* No process came of a start: a sentence, "the worker process cannot be started: ...". Where it was
- * for want of what all workers and the server share, it is nobody's failure: the worker is marked
- * as short. `error` is a negative errno. */
+/* Which limit it may be that lets no process be started with `error` (-errno); "" when none. */
+const char *start_error_hint(int error);
+
+/* No process came of a start: a sentence, "the worker process cannot be started: ...", with the
+ * hint. Where it was for want of what all workers and the server share, it is nobody's failure: the
+ * worker is marked as short. `error` is a negative errno. */
 void start_error_note(struct worker *worker, int error, char *text, size_t text_bytes);
 
 #endif

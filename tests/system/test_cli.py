@@ -320,6 +320,25 @@ def test_check_passes_on_what_is_printed_while_loading_and_keeps_it_out_of_stdou
     assert result.stdout.splitlines()[1:] == ["  output 1  none"]
 
 
+@pytest.mark.parametrize("limit, code, words", [
+    ("--fsize=0", USAGE, "the limit on the size of files is 0 bytes (ulimit -f, LimitFSIZE=), and a worker needs "),
+    ("--fsize=1000000", USAGE, "the limit on the size of files is 1000000 bytes (ulimit -f, LimitFSIZE=)"),
+    ("--nofile=24", USAGE, "descriptors"),
+])
+def test_serve_says_which_limit_of_the_system_is_too_small(limit, code, words):
+    result = subprocess.run(["prlimit", limit, MILLRACE, "serve", example("numbers.so"), "--listen", "127.0.0.1:0"],
+                            capture_output=True, text=True, timeout=TIMEOUT_S)
+    says(result, code, words)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs a user without processes, for whom the limit counts")
+def test_serve_says_that_a_limit_on_processes_is_too_small():
+    user = ["setpriv", "--reuid", "4321", "--regid", "4321", "--clear-groups", "prlimit", "--nproc=0"]
+    result = subprocess.run([*user, MILLRACE, "serve", example("numbers.so"), "--listen", "127.0.0.1:0"],
+                            capture_output=True, text=True, timeout=TIMEOUT_S)
+    says(result, FAILED, "Resource temporarily unavailable (the limit on processes: ulimit -u, LimitNPROC=, TasksMax=)")
+
+
 def test_serve_and_check_show_no_terminal_what_a_source_says_to_steer_it(tmp_path):
     path = tmp_path / "steering.py"
     path.write_text("raise RuntimeError('a\\x1b[2J\\x9b31m\\u202e\\u2028 d\\xe9j\\xe0')\n")

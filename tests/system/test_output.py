@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What user code prints and logs ends up in the server's log, tagged and bounded, and in no response."""
 
+import os
 import re
 import signal
 
@@ -136,6 +137,41 @@ def test_a_log_that_nobody_reads_does_not_stop_the_server(start):
     assert len(server.lines(NUMBERS, 1000, "x", 0)) == 1000
     server.read_log()
     server.wait_log(" log_dropped lines=")
+
+
+FILE_BYTES_MAX = 4 << 20
+
+
+def limited(redirection):
+    """In front of a server: files may have so many bytes, and one of its descriptors is one of them."""
+    return ["prlimit", f"--fsize={FILE_BYTES_MAX}", "/bin/sh", "-c", f'exec "$0" "$@" {redirection}']
+
+
+def test_a_log_at_the_limit_on_file_sizes_loses_lines_and_the_server_goes_on(start, tmp_path):
+    """`ulimit -f`, LimitFSIZE=: a signal tells who writes beyond it, which by itself is deadly."""
+    log = tmp_path / "log"
+    log.write_bytes(b"x" * (FILE_BYTES_MAX - 500))
+    server = start(example("numbers.so"), options=["--log-level", "debug"], deaf=True, command=limited(f"2>>{log}"))
+    for _ in range(20):
+        assert server.run(NUMBERS, 1, "x", 0).status == 200
+    wait_until(lambda: server.metric("millrace_log_lines_dropped_total") >= 10)
+    assert log.stat().st_size == FILE_BYTES_MAX
+    os.truncate(log, 0)
+    server.run(NUMBERS, 1, "x", 0)
+    wait_until(lambda: re.search(r" log_dropped lines=\d\d", log.read_text()))
+    server.signal(signal.SIGTERM)
+    assert server.wait_exit() == 0
+
+
+def test_a_ready_line_that_cannot_be_written_is_said_in_the_log_at_once(start, tmp_path):
+    for redirection, words in ((">>full", "File too large"), (">/dev/full", "No space left on device")):
+        (tmp_path / "full").write_bytes(b"x" * FILE_BYTES_MAX)
+        server = start(example("numbers.so"), wait=False,
+                       command=["env", "--chdir", str(tmp_path), *limited(redirection)])
+        server.wait_log(f' error ready_not_printed error="{words}"$')
+        server.signal(signal.SIGTERM)
+        assert server.wait_exit() == 1
+        assert server.log[-1] == "millrace: cannot write to stdout: a line was lost"
 
 
 def test_levels_below_the_one_asked_for_are_not_written(start, pipelines):

@@ -3,13 +3,15 @@
 
 import contextlib
 import os
+import re
 import signal
+import subprocess
 import time
 
 import pytest
 
 import wire
-from server import SLOWNESS, example, process_exists, wait_until
+from server import MILLRACE, SLOWNESS, example, process_exists, wait_until
 
 NUMBERS = "local/numbers:v1"
 MISBEHAVE = "local/misbehave:v1"
@@ -209,6 +211,55 @@ def test_a_server_that_loads_stops_at_once(start, pipelines):
     assert server.wait_exit() == 0
     assert time.monotonic() - began < 2 * SLOWNESS
     assert_gone(pids)
+
+
+def holds_signals(pid):
+    """Whether the process is past the loader, and SIGTERM no longer ends it by itself."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        masks = re.findall(r"^Sig(?:Blk|Cgt):\s*([0-9a-f]+)$", file.read(), re.MULTILINE)
+    return any(int(mask, 16) >> (signal.SIGTERM - 1) & 1 for mask in masks)
+
+
+def left_behind_by(pid):
+    """Command lines that name the server as their parent."""
+    found = []
+    for name in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError), open(f"/proc/{name}/cmdline", "rb") as file:
+            words = file.read().split(b"\0")
+            if words[0].startswith(b"millrace-") and str(pid).encode() in words and process_exists(int(name)):
+                found.append(words)
+    return found
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_a_stop_at_any_moment_of_the_start_ends_with_0_and_leaves_nothing(number):
+    """From the first instruction that is not the loader's on."""
+    for step in range(30):
+        words = [MILLRACE, "serve", example("numbers.so"), "--listen", "127.0.0.1:0"]
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
+            wait_until(lambda: holds_signals(process.pid))
+            time.sleep(step / 1000 * SLOWNESS)
+            process.send_signal(number)
+            _, log = process.communicate(timeout=20 * SLOWNESS)
+        assert process.returncode == 0, (step, log)
+        wait_until(lambda: not left_behind_by(process.pid))
+
+
+def test_the_limit_on_processor_time_ends_a_server_in_order_with_1_and_is_named(start):
+    """The kernel says SIGXCPU once a second from the soft limit on: it is said here."""
+    server = start(example("numbers.so"), options=["--concurrency", "2"], command=["prlimit", "--cpu=160"])
+    assert server.log_since(0, " warning cpu_limit seconds=149")
+    with server.stream(NUMBERS, 50, "x", 10) as short, server.stream(NUMBERS, 1_000_000, "x", 10) as long:
+        short.next()
+        long.next()
+        server.signal(signal.SIGXCPU)
+        server.wait_log(r" error signal signal=24 .*name=SIGXCPU reason=\"the limit on processor time ")
+        assert len(list(short)) == 49
+        server.signal(signal.SIGXCPU)
+        *_, last = list(long)
+        assert "the server is stopping" in last["error"]["message"]
+    assert server.wait_exit() == 1
+    assert len(server.log_since(0, " signal ")) == 1
 
 
 def test_a_killed_server_leaves_no_worker_behind(start, pipelines):
