@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "millrace/limits.h"
 #include "shm/clock.h"
 #include "worker/leave.h"
 #include "worker/log_capture.h"
@@ -387,7 +388,7 @@ static bool loop_looks_at_clock(uint32_t step_count)
 /* Steps of one run, until it waits, is over, or has had its share. */
 static void loop_burst(struct loop *loop, struct run *run)
 {
-    uint64_t start_ns = clock_now_ns();
+    uint64_t start_ns = loop->burst_ns = clock_now_ns();
     uint64_t charged_max = run->charged + LOOP_BURST_BYTES;
     for (uint32_t step_count = 1;; step_count++) {
         loop_step(loop, run);
@@ -483,6 +484,9 @@ static void loop_offer(struct loop *loop, struct run *run)
 static void loop_wait_later(struct loop *loop, struct run *run)
 {
     uint64_t due_ns = loop->worker->reply.value.due_ns;
+    uint64_t due_ns_max = loop->burst_ns + RUN_LATER_MS_MAX * CLOCK_NS_PER_MS;
+    if (due_ns > due_ns_max)
+        due_ns = due_ns_max;
     if (reply_stash(&loop->worker->reply, &run->stash) != 0) {
         failure_set(&loop->worker->failure, ERROR_OOM, "out of memory for a chunk");
         loop_fail(loop, run);

@@ -147,11 +147,25 @@ static struct deadline_limits limits_of(const struct loop *loop, const struct ru
                                     .grace_ms = config->cancel_grace_ms};
 }
 
-/* The worker's stamp of its last step, or of the moment until which the run has nothing to do. It
- * is the worker's word: all it can gain by lying is not to be thought hung. */
+/* Both clocks are one, the worker's looked at a little later than ours. */
+#define STAMP_SLACK_MS 10000u
+
+/* The worker's stamp of its last step, or of the moment until which the run has nothing to do; 0:
+ * none. It is the worker's word: all it can gain by lying is not to be thought hung for as long as
+ * a run may have nothing to do. No honest worker says more. */
 static uint64_t alive_ms(struct loop *loop, const struct run *run)
 {
-    return slot_last_progress(&worker_of(loop, run)->segment.slots[run->slot_index]) / 1000000;
+    struct worker *worker = worker_of(loop, run);
+    uint64_t stamp_ns = slot_last_progress(&worker->segment.slots[run->slot_index]);
+    uint64_t stamp_ms = stamp_ns / CLOCK_NS_PER_MS;
+    if (stamp_ns == run->former_stamp_ns || worker->is_corrupt)
+        return 0;
+    if (stamp_ms <= loop->now_ms + RUN_LATER_MS_MAX + STAMP_SLACK_MS)
+        return stamp_ms;
+    worker->is_corrupt = true;
+    supervisor_event(loop, worker, WORKER_EV_MISBEHAVED,
+                     "its stamp of a run's progress is out of the future");
+    return 0;
 }
 
 static enum deadline_kind next_deadline(struct loop *loop, const struct run *run, uint64_t *due_ms)

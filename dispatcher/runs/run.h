@@ -52,7 +52,8 @@ struct run {
     double created_at;                             /* Unix time, seconds */
     uint64_t created_ms, started_ms, cancelled_ms; /* monotonic */
     uint64_t last_chunk_ms;                        /* 0: none came */
-    uint32_t timeout_ms;                           /* in all; 0 = no limit */
+    uint64_t former_stamp_ns; /* in its slot before the worker knew of it: of another run */
+    uint32_t timeout_ms;      /* in all; 0 = no limit */
 
     uint8_t *payload; /* of START, until it is offered; owned */
     size_t payload_bytes;

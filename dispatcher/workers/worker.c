@@ -155,6 +155,7 @@ int worker_offer(struct loop *loop, struct worker *worker, struct run *run)
     } else {
         memcpy(room, run->payload, bytes);
     }
+    run->former_stamp_ns = slot_last_progress(&worker->segment.slots[index]);
     slot_offer(&worker->segment.slots[index], generation);
     ring_commit(&worker->requests, &(struct record){.bytes = bytes,
                                                     .slot = (uint16_t)index,

@@ -59,6 +59,9 @@
 #define RUN_QUEUE_TIMEOUT_MS 300000u
 #define RUN_PROGRESS_TIMEOUT_MS 600000u
 #define RUN_CANCEL_GRACE_MS 5000u
+/* A run that has nothing yet is asked again after this at the latest: so far into the future may a
+ * stamp of its progress be. */
+#define RUN_LATER_MS_MAX 3600000u
 #define HISTORY_OUTPUT_BYTES_MAX                                                                   \
     (64u * 1024 * 1024) /* of asynchronous runs, until newer ones come */
 #define RUN_QUEUE_COUNT_MAX 1024u

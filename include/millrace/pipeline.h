@@ -444,8 +444,8 @@ static inline int mr_value_object(struct mr_value *value, const struct mr_object
 }
 
 /* "Nothing yet": return mr_later_ms(out, 100) from next(), and it is called again in 100 ms, or as
- * soon after as the lines of others that were due have been taken. Other runs of the worker go on
- * meanwhile. */
+ * soon after as the lines of others that were due have been taken, and after an hour at the latest.
+ * Other runs of the worker go on meanwhile. */
 static inline int mr_later_ms(struct mr_value *value, uint64_t ms)
 {
     return mr_api_->value_later_ms(value, ms);

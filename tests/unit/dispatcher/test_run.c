@@ -226,6 +226,67 @@ static void a_run_without_progress_is_ended_and_one_with_progress_is_not(void **
     assert_int_equal(reason_of(&busy), CANCEL_NONE);
 }
 
+/* A run whose worker said "nothing before then" so long ago. */
+static struct stage_run begin_stamped(uint64_t stamp_ns)
+{
+    stage.config.progress_timeout_ms = 1000;
+    struct stage_run run = begin();
+    slot_progress(stage_run_slot(&run), stamp_ns);
+    stage_later(1000);
+    stage_pass();
+    return run;
+}
+
+static void a_run_may_say_that_it_has_nothing_for_an_hour_and_no_more(void **state)
+{
+    (void)state;
+    uint64_t hour_ns = RUN_LATER_MS_MAX * UINT64_C(1000000);
+    struct stage_run run = begin_stamped(stage.now_ns + hour_ns);
+    assert_int_equal(reason_of(&run), CANCEL_NONE);
+    stage_later(RUN_LATER_MS_MAX - 1);
+    stage_pass();
+    assert_int_equal(reason_of(&run), CANCEL_NONE);
+    stage_later(1);
+    stage_pass();
+    assert_int_equal(reason_of(&run), CANCEL_DEADLINE);
+    assert_int_equal(stage.workers[0].kill_count, 0);
+}
+
+static void
+a_stamp_out_of_the_future_ends_the_run_in_time_and_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    static const uint64_t stamps_ns[] = {UINT64_C(1) << 62, UINT64_MAX,
+                                         UINT64_C(3700) * 1000000000};
+    for (size_t i = 0; i < ARRAY_COUNT(stamps_ns); i++) {
+        stage_close();
+        stage_open(&(struct stage_options){.concurrency = 2});
+        struct stage_run run = begin_stamped(stamps_ns[i]);
+        assert_true(answer_to(run.client)->complete);
+        assert_int_equal(answer.status, 504);
+        assert_non_null(strstr(answer.lines[0], "the run made no progress for 1 s"));
+        assert_int_equal(stage.workers[0].kill_count, 1);
+        assert_non_null(strstr(stage.loop->workers[0].kill_reason, "out of the future"));
+        stage_exit(0, CLD_KILLED, SIGKILL);
+        stage_settle();
+        assert_int_equal(stage.loop->run_count, 0);
+    }
+}
+
+static void the_stamp_of_a_slots_former_run_is_not_the_next_ones(void **state)
+{
+    (void)state;
+    stage.config.progress_timeout_ms = 1000;
+    struct stage_run run = begin();
+    slot_progress(stage_run_slot(&run), stage.now_ns + UINT64_C(1800) * 1000000000);
+    stage_run_end(&run);
+    stage_settle();
+    run = begin(); /* and its worker hangs before it stamps */
+    stage_later(1000);
+    stage_pass();
+    assert_int_equal(reason_of(&run), CANCEL_DEADLINE);
+}
+
 static void a_run_may_take_so_long_in_all(void **state)
 {
     (void)state;
@@ -413,6 +474,9 @@ int main(void)
         RUN_TEST(a_worker_that_dies_while_it_cancels_only_frees_the_slot),
         RUN_TEST(a_limit_on_the_first_chunk_ends_the_run),
         RUN_TEST(a_run_without_progress_is_ended_and_one_with_progress_is_not),
+        RUN_TEST(a_run_may_say_that_it_has_nothing_for_an_hour_and_no_more),
+        RUN_TEST(a_stamp_out_of_the_future_ends_the_run_in_time_and_costs_the_worker_its_life),
+        RUN_TEST(the_stamp_of_a_slots_former_run_is_not_the_next_ones),
         RUN_TEST(a_run_may_take_so_long_in_all),
         RUN_TEST(a_slot_is_used_again_under_another_generation),
         RUN_TEST(only_the_slot_that_was_freed_is_given_again),

@@ -49,6 +49,30 @@ static void an_absolute_pace_does_not_drift(void **state)
     harness_stop(&h);
 }
 
+/* What its stamp says is no more than what the dispatcher believes. */
+static void who_has_nothing_for_ten_hours_is_asked_again_within_one(void **state)
+{
+    (void)state;
+    const uint64_t hour_ms = 3600000;
+    struct harness h;
+    harness_start(&h, &(struct harness_options){.source = "numbers.so"});
+    harness_expect_ready(&h);
+    uint64_t before_ns = harness_now_ns();
+    harness_run_numbers(&h, 0, 3, "", (int64_t)(10 * hour_ms));
+    uint64_t end_ns = harness_now_ns() + HARNESS_WAIT_MS * MS, stamp_ns = 0;
+    while (stamp_ns < before_ns + hour_ms / 2 * MS) {
+        assert_true(harness_now_ns() < end_ns);
+        poll(NULL, 0, 1);
+        stamp_ns = slot_last_progress(&h.segment.slots[0]);
+    }
+    assert_true(stamp_ns >= before_ns + hour_ms * MS);
+    assert_true(stamp_ns <= harness_now_ns() + hour_ms * MS);
+    slot_cancel(&h.segment.slots[0], &h.segment.header->cancel_count, 1, CANCEL_REQUESTED);
+    doorbell_ring(&h.worker_bell, DOORBELL_WORK);
+    free(harness_next(&h).payload);
+    harness_stop(&h);
+}
+
 /* Takes what there is until so many runs have ended. `chunk_counts` of each slot. */
 static void take_until_ended(struct harness *h, uint32_t run_count, uint32_t *chunk_counts)
 {
@@ -171,6 +195,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(runs_that_wait_for_a_time_are_interleaved),
         cmocka_unit_test(an_absolute_pace_does_not_drift),
+        cmocka_unit_test(who_has_nothing_for_ten_hours_is_asked_again_within_one),
         cmocka_unit_test(of_many_that_are_due_few_are_stepped_before_their_lines_are_read),
         cmocka_unit_test(a_flood_holds_back_nobody_who_is_due),
         cmocka_unit_test(floods_that_wait_for_their_windows_hold_back_nobody_who_is_due),
