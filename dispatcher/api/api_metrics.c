@@ -266,10 +266,15 @@ static void clients(const struct loop *loop, struct exposition *out)
           loop->input_bytes);
     gauge(out, "millrace_input_memory_limit_bytes", "What that may be: --input-memory.",
           loop->config->input_bytes_max);
+    gauge(out, "millrace_input_memory_unauthorized_bytes",
+          "Of that, held by connections that have shown no good token.",
+          loop->stranger_input_bytes);
     gauge(out, "millrace_output_memory_bytes", "Memory that holds output for clients.",
           out_pool_used_bytes(&loop->out));
     gauge(out, "millrace_output_memory_limit_bytes", "What that may be: --output-memory.",
           loop->config->output_bytes_max);
+    gauge(out, "millrace_output_memory_unauthorized_bytes",
+          "Of that, answers to requests without a good token.", loop->stranger_output_bytes);
 }
 
 /* ---- the loop and the process -------------------------------------------------------------- */

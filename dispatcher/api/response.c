@@ -117,6 +117,11 @@ void response_send(struct loop *loop, struct conn *conn, const struct response *
     if (response->headers)
         put_text(&head, response->headers);
     PUT(&head, "\r\n");
+    if (!conn_answer_fits(loop, conn, (size_t)(head.at - text) + response->body_bytes)) {
+        loop->metrics.refusals[REFUSAL_MEMORY]++;
+        conn_doom(loop, conn);
+        return;
+    }
     if (!append(loop, conn, text, (size_t)(head.at - text)))
         return;
     if (conn->request.method != HTTP_HEAD &&

@@ -187,6 +187,7 @@ bool routes_begin(struct loop *loop, struct conn *conn, const struct http_head *
     request->wants_events = http_head_accepts(head, "text/event-stream");
     request->wants_openmetrics = http_head_accepts(head, "application/openmetrics-text");
     caller_take(loop, request, head);
+    conn->is_known = request->is_trusted;
     request_id_take(loop, request, head);
     request->route = route_find(loop, head->path, head->method, &allowed);
     bool keep_alive = request->keep_alive;

@@ -193,11 +193,33 @@ void conn_detach_run(struct conn *conn)
     conn->has_run = false;
 }
 
+bool conn_answer_fits(struct loop *loop, struct conn *conn, size_t bytes)
+{
+    if (conn->request.is_trusted)
+        return true;
+    uint64_t cost = (bytes / OUT_BLOCK_ROOM + 1) * OUT_BLOCK_BYTES;
+    uint64_t held = loop->stranger_output_bytes + cost;
+    /* The only one may be larger than the share of a small pool. */
+    if (loop->stranger_output_bytes > 0 && held > loop->config->output_bytes_max / STRANGER_SHARE)
+        return false;
+    loop->stranger_output_bytes = held;
+    conn->stranger_output_bytes += (uint32_t)cost;
+    return true;
+}
+
+static void answer_left(struct loop *loop, struct conn *conn)
+{
+    mr_assert(loop->stranger_output_bytes >= conn->stranger_output_bytes);
+    loop->stranger_output_bytes -= conn->stranger_output_bytes;
+    conn->stranger_output_bytes = 0;
+}
+
 static void conn_free(struct loop *loop, struct conn *conn)
 {
     if (conn->recv_queued || conn->send_queued || conn->gone_queued || conn->is_dirty)
         return;
     out_clear(&loop->out, &conn->out);
+    answer_left(loop, conn);
     timer_clear(&loop->timers, &conn->timer);
     conn_input_finish(loop, conn);
     close(conn->fd);
@@ -269,12 +291,14 @@ static void conn_next(struct loop *loop, struct conn *conn)
 {
     conn->response_done = false;
     mr_assert(!conn->has_run);
+    answer_left(loop, conn);
     if (conn->is_unframed)
         resets_at_close(conn, false);
     conn->is_unframed = false;
     if (conn->client_eof && !conn->request.keep_alive) {
         conn_close(loop, conn);
     } else if (!conn->request.keep_alive) {
+        conn_input_finish(loop, conn); /* what followed is never looked at */
         shutdown(conn->fd, SHUT_WR);
         conn_enter(loop, conn, CONN_LINGERING);
     } else {

@@ -53,6 +53,12 @@ struct request {
     char argument[REQUEST_ARGUMENT_BYTES_MAX + 1]; /* what follows the route's prefix, decoded */
 };
 
+/* Connections whose last request showed no good token, or that have made none yet, are strangers:
+ * whoever reaches the port can have as many as there are. The bytes of them all are at most this
+ * part of the memory for requests, and of that for responses; the rest is for those who may call.
+ */
+#define STRANGER_SHARE 8u
+
 struct conn {
     int fd;
     uint32_t index;
@@ -65,6 +71,7 @@ struct conn {
     bool recv_paused;   /* the client sends more than may wait */
     bool input_lost;    /* there was no memory for a request: what follows it is thrown away */
     bool client_eof;    /* it sends no more; what it has sent is still answered */
+    bool is_known;      /* no stranger */
     bool is_unframed;   /* nothing but the end of the connection ends the response */
     bool is_dirty;      /* on the loop's list of connections to flush */
     bool is_doomed;     /* to be closed at the end of the pass */
@@ -77,6 +84,8 @@ struct conn {
     uint32_t input_count, input_room;
     char *payload; /* the body so far */
     uint32_t payload_count, payload_room;
+    /* Its part of what strangers hold. */
+    uint32_t stranger_input_bytes, stranger_output_bytes;
 
     struct request request;
     uint32_t run_index; /* the run being answered */
@@ -124,6 +133,10 @@ void conn_close(struct loop *loop, struct conn *conn);
 
 /* Closes connections that wait for a request, so that a draining server can end. */
 void conn_close_idle(struct loop *loop);
+
+/* Whether a stranger may have an answer of so many bytes, which count until it has left; always for
+ * others. */
+bool conn_answer_fits(struct loop *loop, struct conn *conn, size_t bytes);
 
 /* The run was answered or gave up on its connection. */
 void conn_detach_run(struct conn *conn);

@@ -10,8 +10,12 @@
 #include "dispatcher/api/response.h"
 #include "dispatcher/api/routes.h"
 
-/* What a client may send ahead of the response it waits for. */
+/* What a client may send ahead of the response it waits for: then it is not received any more, but
+ * for what the kernel has taken from it before it hears of that. */
 #define INPUT_BYTES_MAX (64u * 1024)
+/* Likewise a stranger, who has no reason to: then it is answered for the last time. And the body of
+ * a request that needs no token, and no body. */
+#define STRANGER_BYTES_MAX HTTP_HEAD_BYTES_MAX
 
 bool conn_input_fits(const struct loop *loop, uint64_t bytes)
 {
@@ -29,7 +33,9 @@ static int room_make(struct loop *loop, char **bytes, uint32_t *room, uint32_t c
     size_t size = *room > 0 ? *room : 1024;
     while (size < needed)
         size *= 2;
-    if (needed <= limit && (size > limit || !conn_input_fits(loop, size - *room)))
+    if (needed > limit)
+        size = needed;
+    else if (size > limit || !conn_input_fits(loop, size - *room))
         size = size > limit && conn_input_fits(loop, limit - *room) ? limit : needed;
     if (!conn_input_fits(loop, size - *room))
         return -ENOBUFS;
@@ -61,10 +67,27 @@ static void input_free(struct loop *loop, struct conn *conn)
     room_free(loop, &conn->input, &conn->input_count, &conn->input_room);
 }
 
+/* Brings what strangers hold up to date with what this connection does. */
+static void strangers_count(struct loop *loop, struct conn *conn)
+{
+    const uint32_t held = conn->is_known ? 0 : conn->input_room + conn->payload_room;
+    loop->stranger_input_bytes += held;
+    loop->stranger_input_bytes -= conn->stranger_input_bytes;
+    conn->stranger_input_bytes = held;
+}
+
+/* Whether so much more of this connection may be held, as far as it is a stranger. */
+static bool stranger_fits(const struct loop *loop, const struct conn *conn, size_t bytes)
+{
+    return conn->is_known ||
+           loop->stranger_input_bytes + bytes <= loop->config->input_bytes_max / STRANGER_SHARE;
+}
+
 void conn_input_finish(struct loop *loop, struct conn *conn)
 {
     payload_free(loop, conn);
     input_free(loop, conn);
+    strangers_count(loop, conn);
 }
 
 static int payload_append(struct loop *loop, struct conn *conn, struct http_text data)
@@ -151,6 +174,12 @@ static size_t body_step(struct loop *loop, struct conn *conn, const char *bytes,
     }
 }
 
+static uint32_t body_bytes_max(const struct loop *loop, const struct conn *conn)
+{
+    const uint32_t limit = loop->config->body_bytes_max;
+    return conn->is_known || limit < STRANGER_BYTES_MAX ? limit : STRANGER_BYTES_MAX;
+}
+
 /* Takes a head when all of it is there. Returns the bytes used; 0: more is needed. */
 static size_t head_step(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
 {
@@ -172,13 +201,17 @@ static size_t head_step(struct loop *loop, struct conn *conn, const char *bytes,
     conn_enter(loop, conn, CONN_RESPONDING);
     if (!routes_begin(loop, conn, head))
         return (size_t)used;
-    int rc = http_body_init(&conn->body, head, loop->config->body_bytes_max, &reason);
+    int rc = http_body_init(&conn->body, head, body_bytes_max(loop, conn), &reason);
     if (rc < 0) {
         refuse(loop, conn, -rc, reason);
         return count;
     }
     conn->body_bytes = 0;
     conn_enter(loop, conn, CONN_BODY);
+    if (conn->request.has_body && !stranger_fits(loop, conn, count - (size_t)used)) {
+        overload(loop, conn, -ENOBUFS);
+        return count;
+    }
     if (head->expect_continue && (size_t)used == count) {
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
         if (out_append(&loop->out, &conn->out, go_on, sizeof(go_on) - 1, false) == 0)
@@ -189,6 +222,30 @@ static size_t head_step(struct loop *loop, struct conn *conn, const char *bytes,
     return (size_t)used + body_step(loop, conn, bytes + used, count - (size_t)used);
 }
 
+/* Room for `more` bytes behind the first `count`. 0 or what room_make() says. */
+static int input_make_room(struct loop *loop, struct conn *conn, uint32_t count, size_t more)
+{
+    if (!stranger_fits(loop, conn, more))
+        return -ENOBUFS;
+    return room_make(loop, &conn->input, &conn->input_room, count, more,
+                     INPUT_BYTES_MAX + RECEIVE_BUFFER_BYTES);
+}
+
+/* Whether the connection ends with the answer that is being made, so that nobody will look at the
+ * `count` bytes behind its request. */
+static bool is_surplus(const struct conn *conn, size_t count)
+{
+    const bool is_too_much = !conn->is_known && count > STRANGER_BYTES_MAX;
+    return conn->state == CONN_RESPONDING && (!conn->request.keep_alive || is_too_much);
+}
+
+static void surplus_drop(struct loop *loop, struct conn *conn)
+{
+    input_free(loop, conn);
+    conn->request.keep_alive = false;
+    conn->input_lost = true;
+}
+
 /* Keeps what could not be used yet. `bytes` may lie in conn->input itself. */
 static void input_keep(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
 {
@@ -196,10 +253,14 @@ static void input_keep(struct loop *loop, struct conn *conn, const char *bytes, 
         input_free(loop, conn);
         return;
     }
+    if (is_surplus(conn, count)) {
+        surplus_drop(loop, conn);
+        return;
+    }
     if (conn->input && bytes >= conn->input && bytes < conn->input + conn->input_room) {
         memmove(conn->input, bytes, count);
     } else {
-        int rc = room_make(loop, &conn->input, &conn->input_room, 0, count, SIZE_MAX);
+        int rc = input_make_room(loop, conn, 0, count);
         if (rc < 0) {
             overload(loop, conn, rc);
             return;
@@ -212,7 +273,7 @@ static void input_keep(struct loop *loop, struct conn *conn, const char *bytes, 
 /* Puts what has come behind what waits. 0 or what room_make() says. */
 static int input_append(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
 {
-    int rc = room_make(loop, &conn->input, &conn->input_room, conn->input_count, count, SIZE_MAX);
+    int rc = input_make_room(loop, conn, conn->input_count, count);
     if (rc < 0)
         return rc;
     memcpy(conn->input + conn->input_count, bytes, count);
@@ -220,10 +281,12 @@ static int input_append(struct loop *loop, struct conn *conn, const char *bytes,
     return 0;
 }
 
-void conn_input_process(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
+static void input_process(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
 {
-    if (conn->state == CONN_LINGERING || conn->state == CONN_CLOSING || conn->input_lost)
+    if (is_surplus(conn, conn->input_count + count)) {
+        surplus_drop(loop, conn);
         return;
+    }
     if (conn->input_count > 0) {
         int rc = count > 0 ? input_append(loop, conn, bytes, count) : 0;
         if (rc < 0) {
@@ -232,6 +295,9 @@ void conn_input_process(struct loop *loop, struct conn *conn, const char *bytes,
         }
         bytes = conn->input;
         count = conn->input_count;
+    } else if (conn->state == CONN_BODY && !stranger_fits(loop, conn, count)) {
+        overload(loop, conn, -ENOBUFS);
+        return;
     }
     /* Bounded: each turn uses bytes, or ends. */
     while (count > 0) {
@@ -246,6 +312,14 @@ void conn_input_process(struct loop *loop, struct conn *conn, const char *bytes,
         count -= used;
     }
     input_keep(loop, conn, bytes, count);
+}
+
+void conn_input_process(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
+{
+    if (conn->state == CONN_LINGERING || conn->state == CONN_CLOSING || conn->input_lost)
+        return;
+    input_process(loop, conn, bytes, count);
+    strangers_count(loop, conn);
 }
 
 /* A run whose client sends no more looks like one whose client has left. */
@@ -330,7 +404,7 @@ void conn_on_recv(struct loop *loop, const struct uring_event *event)
              event->result != -EINTR && event->result != -EAGAIN)
         conn_close(loop, conn);
     else if (conn->state == CONN_RESPONDING && !conn->recv_paused &&
-             (conn->input_count > INPUT_BYTES_MAX || conn->input_lost))
+             (conn->input_count + RECEIVE_BUFFER_BYTES > INPUT_BYTES_MAX || conn->input_lost))
         recv_pause(loop, conn);
     recv_again(loop, conn);
 }

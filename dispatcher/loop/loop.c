@@ -25,7 +25,6 @@
 #define LOG_SETTLE_TRIES 50u
 #define URING_ENTRIES 4096u
 #define RECEIVE_BUFFER_COUNT 256u
-#define RECEIVE_BUFFER_BYTES 16384u
 
 /* ---- making and ending --------------------------------------------------------------------- */
 

@@ -61,6 +61,7 @@ enum timer_kind {
 };
 
 #define WALL_TEXT_BYTES 17u
+#define RECEIVE_BUFFER_BYTES 16384u
 
 struct loop {
     const struct config *config;
@@ -72,7 +73,9 @@ struct loop {
     struct timers timers;
     struct log log;
     struct out_pool out;
-    uint64_t input_bytes;   /* held of requests: what has arrived of them, and runs that wait */
+    uint64_t input_bytes; /* held of requests: what has arrived of them, and runs that wait */
+    /* Of those, and of the pool of `out`: held by connections that have shown no good token. */
+    uint64_t stranger_input_bytes, stranger_output_bytes;
     uint64_t partial_bytes; /* held for values of which only fragments have come */
 
     uint64_t pass;

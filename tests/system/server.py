@@ -195,9 +195,9 @@ class Server:
         pattern = rf" worker_ready pipeline={re.escape(pointer)} worker={index} pid=(?!{other_than} )(\d+)"
         return int(self.wait_log(pattern, since)[1])
 
-    def metric(self, name):
+    def metric(self, name, headers=None):
         """The value of one metric; `name` may have labels."""
-        for line in self.get("/metrics").body.decode().splitlines():
+        for line in self.get("/metrics", headers).body.decode().splitlines():
             if line.startswith(name + " "):
                 return float(line.rsplit(" ", 1)[1])
         raise AssertionError(f"no metric {name}")

@@ -9,15 +9,15 @@ import time
 import pytest
 
 import wire
-from server import example, wait_until
+from server import bearer, example, make_tokens, wait_until
 
 NUMBERS = "local/numbers:v1"
 WORDS = "local/my_pipeline:v1"
 MIB = 1 << 20
 
 
-def refused(server, cause):
-    return server.metric(f'millrace_refusals_total{{cause="{cause}"}}')
+def refused(server, cause, headers=None):
+    return server.metric(f'millrace_refusals_total{{cause="{cause}"}}', headers)
 
 
 # ---- queues -------------------------------------------------------------------------------------------------------
@@ -178,3 +178,87 @@ def test_a_request_sent_ahead_is_lost_before_the_one_that_is_answered(small):
         assert len(pieces.split(b"\n")) - 1 == 20
         assert dict(answer.trailers)["Millrace-Run-State"] == "completed"
         assert connection.is_closed()
+
+
+# ---- who has no token -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def guarded(start, tmp_path):
+    """A server with 16 MiB for requests, of which 2 are for strangers, and the headers of who may call."""
+    [token] = make_tokens(tmp_path / "tokens", "alice")
+    server = start(example("numbers.so"), options=["--token-file", str(tmp_path / "tokens"), "--body-limit", "1m",
+                                                   "--input-memory", "16m", "--output-memory", "16m"])
+    return server, bearer(token)
+
+
+def strangers_hold(server):
+    return server.metric("millrace_input_memory_unauthorized_bytes")
+
+
+@contextlib.contextmanager
+def strangers(server, count, data):
+    """So many connections, which send this as far as it is taken and read nothing."""
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(server.connect(receive_buffer_bytes=4096)) for _ in range(count)]
+        for connection in connections:
+            connection.socket.setblocking(False)
+            with contextlib.suppress(OSError):
+                connection.socket.send(data)
+        yield connections
+
+
+def assert_served(server, caller):
+    """A body that comes in pieces needs memory."""
+    body = wire.run_body(NUMBERS, [1, "x" * 60_000, 0])
+    for _ in range(3):
+        with server.connect() as connection:
+            head = connection.head("POST", "/v4/runs", {"Content-Length": len(body), **caller})
+            for piece in (head + body[:1000], body[1000:30_000], body[30_000:]):
+                connection.send(piece)
+                time.sleep(0.01)  # a piece for each receive, if it can be had; all in one would be served as well
+            assert connection.response().status == 200
+
+
+def test_who_pipelines_without_a_token_is_answered_once_and_holds_nothing(guarded):
+    server, caller = guarded
+    with strangers(server, 200, wire.get("/v4/runs") * 5000):
+        wait_until(lambda: refused(server, "unauthorized") == 200)
+        assert held(server) == 0
+        assert_served(server, caller)
+        assert refused(server, "unauthorized") == 200 and refused(server, "input_memory") == 0
+
+
+def test_a_bad_token_is_told_before_the_body_comes(guarded):
+    server, _ = guarded
+    with server.connect() as connection:
+        connection.send(connection.head("POST", "/v4/runs", {"Content-Length": 1 << 20, "Expect": "100-continue"}))
+        answer = connection.response()
+        assert answer.status == 401 and answer.header("Connection") == "close"
+        assert connection.is_closed()
+
+
+@pytest.mark.parametrize("data", [wire.get("/livez")[:-2] + b"X-Long: " + b"x" * 15_000,
+                                  wire.get("/livez", "Content-Length: 16000\r\n") + b"x" * 15_000], ids=["head", "body"])
+def test_what_strangers_leave_unfinished_is_a_part_of_the_memory(guarded, data):
+    server, caller = guarded
+    with strangers(server, 200, data):
+        wait_until(lambda: refused(server, "input_memory") >= 50)
+        assert 1 * MIB < strangers_hold(server) <= 2 * MIB + 32 * 1024
+        assert_served(server, caller)
+        assert server.get("/livez").status == 200
+        with server.connect() as connection:
+            connection.send(data)
+            assert connection.response().status == 503
+    wait_until(lambda: held(server) == strangers_hold(server) == 0, what="all memory given back")
+
+
+def test_what_strangers_do_not_read_is_a_part_of_the_memory(guarded):
+    """/metrics is the largest answer that needs no token."""
+    server, caller = guarded
+    with strangers(server, 400, wire.get("/metrics") * 300):
+        wait_until(lambda: refused(server, "memory", caller) >= 50)
+        assert_served(server, caller)
+        assert MIB < server.metric("millrace_output_memory_unauthorized_bytes", caller) <= 2 * MIB
+        assert server.metric("millrace_output_memory_bytes", caller) <= 2 * MIB
+        assert len(server.stream(NUMBERS, 3, "x" * 100_000, 0, headers=caller).all()) == 3

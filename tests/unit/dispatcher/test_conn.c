@@ -134,10 +134,11 @@ static struct stage_run run_ahead(void)
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
     stage_run_number(&run);
     stage_settle();
-    for (size_t sent = 0; sent <= AHEAD_BYTES_MAX; sent += sizeof(more))
+    for (size_t sent = 0; !stage.loop->conns[run.client].recv_paused; sent += sizeof(more)) {
+        assert_true(sent + sizeof(more) <= AHEAD_BYTES_MAX);
         stage_say_bytes(run.client, more, sizeof(more));
+    }
     stage_settle();
-    assert_true(stage.loop->conns[run.client].recv_paused);
     assert_int_equal(stage.clients[run.client].recv.op, URING_NONE);
     assert_int_equal(stage.clients[run.client].gone.op, URING_GONE);
     return run;
