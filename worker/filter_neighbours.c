@@ -72,10 +72,15 @@ static int others_deny(scmp_filter_ctx context, const struct call *call)
     return rc < 0 ? rc : rules_deny_range(context, call->number, call->argument, 1, own - 1);
 }
 
+/* A number is 0 when its process is outside of this namespace, where nobody here reaches it. */
 static int server_deny(scmp_filter_ctx context, int call, unsigned argument)
 {
-    int rc = rules_deny_number(context, call, argument, dispatcher_number());
-    return rc < 0 ? rc : rules_deny_number(context, call, argument, spawner_number());
+    const uint32_t numbers[] = {dispatcher_number(), spawner_number()};
+    int rc = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(numbers) && rc == 0; i++)
+        if (numbers[i] != 0)
+            rc = rules_deny_number(context, call, argument, numbers[i]);
+    return rc;
 }
 
 int neighbours_deny_settings(scmp_filter_ctx context)
@@ -92,7 +97,9 @@ int neighbours_deny_settings(scmp_filter_ctx context)
     if (rc == 0)
         rc = server_deny(context, SCMP_SYS(sched_setaffinity), 0);
     /* The group that the spawner is in, where children wait that are not yet workers. */
-    return rc < 0 ? rc : rules_deny_number(context, SCMP_SYS(setpgid), 1, spawner_number());
+    if (rc == 0 && spawner_number() != 0)
+        rc = rules_deny_number(context, SCMP_SYS(setpgid), 1, spawner_number());
+    return rc;
 }
 
 int neighbours_deny_looks(scmp_filter_ctx context)
