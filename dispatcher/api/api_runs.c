@@ -279,11 +279,8 @@ void api_runs_list(struct loop *loop, struct conn *conn, const char *body, size_
         live_format(loop, &text, run);
         text.count--; /* the newline */
     }
-    const struct history_entry *entry;
-    for (uint64_t age = 0; count < LIST_COUNT_MAX && (entry = history_at(&loop->history, age));
-         age++) {
-        if (entry->owner != conn->request.owner)
-            continue;
+    const struct history_entry *entry = history_newest(&loop->history, conn->request.owner);
+    for (; entry && count < LIST_COUNT_MAX; entry = history_older(&loop->history, entry)) {
         if (count++ > 0)
             text_add(&text, ",");
         past_format(loop, &text, entry, false);

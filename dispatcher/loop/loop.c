@@ -42,7 +42,8 @@ static int pools_init(struct loop *loop)
         (config->conn_per_client_max > 0 &&
          clients_init(&loop->clients, config->conn_count_max) < 0) ||
         id_index_init(&loop->run_index, config->run_count_max) < 0 ||
-        history_init(&loop->history) < 0 || out_pool_init(&loop->out, config->output_bytes_max) < 0)
+        history_init(&loop->history, owner_count(config)) < 0 ||
+        out_pool_init(&loop->out, config->output_bytes_max) < 0)
         return -ENOMEM;
     for (uint32_t i = config->conn_count_max; i-- > 0;) {
         struct conn *conn = &loop->conns[i];

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* history.c - a circle of finished runs. */
+/* history.c - finished runs, a list for each owner. */
 #include "dispatcher/runs/history.h"
 
 #include <errno.h>
@@ -8,35 +8,117 @@
 
 #include "millrace/limits.h"
 
-int history_init(struct history *history)
+int history_init(struct history *history, uint32_t owner_count)
 {
-    *history = (struct history){.entries = calloc(HISTORY_COUNT, sizeof(struct history_entry))};
-    return history->entries ? id_index_init(&history->index, HISTORY_COUNT) : -ENOMEM;
-}
-
-static void outputs_drop(struct history *history, struct history_entry *entry)
-{
-    history->output_bytes -= entry->outputs.count;
-    text_finish(&entry->outputs);
+    *history = (struct history){.entries = calloc(HISTORY_COUNT, sizeof(*history->entries)),
+                                .owners = calloc(owner_count, sizeof(*history->owners)),
+                                .owner_count = owner_count};
+    if (!history->entries || !history->owners)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < owner_count; i++)
+        history->owners[i].newest = history->owners[i].oldest = history->owners[i].kept = ID_NONE;
+    return id_index_init(&history->index, HISTORY_COUNT);
 }
 
 void history_finish(struct history *history)
 {
-    for (size_t i = 0; history->entries && i < HISTORY_COUNT; i++)
-        outputs_drop(history, &history->entries[i]);
+    for (uint32_t i = 0; i < history->count; i++)
+        text_finish(&history->entries[i].outputs);
     free(history->entries);
+    free(history->owners);
     id_index_finish(&history->index);
     *history = (struct history){0};
+}
+
+static uint32_t place_of(const struct history *history, const struct history_entry *entry)
+{
+    return (uint32_t)(entry - history->entries);
+}
+
+/* ---- what has to go -------------------------------------------------------------------------- */
+
+static void outputs_drop(struct history *history, struct history_entry *entry)
+{
+    struct history_owner *owner = &history->owners[entry->owner];
+    owner->output_bytes -= entry->outputs.count;
+    history->output_bytes -= entry->outputs.count;
+    text_finish(&entry->outputs);
+    if (owner->kept != place_of(history, entry))
+        return;
+    while (owner->kept != ID_NONE && history->entries[owner->kept].outputs.count == 0)
+        owner->kept = history->entries[owner->kept].newer;
+}
+
+/* Whose oldest entry makes room for one of `adder`: his who would have most of them, himself if
+ * others have as many. When all places are taken, somebody has one. */
+static uint32_t longest(const struct history *history, uint32_t adder)
+{
+    uint32_t longest = adder;
+    for (uint32_t i = 0; i < history->owner_count; i++)
+        if (history->owners[i].count > history->owners[longest].count + (longest == adder))
+            longest = i;
+    return longest;
+}
+
+/* Likewise whose outputs make room for `bytes` more of `adder`; ID_NONE: none are kept. */
+static uint32_t largest(const struct history *history, uint32_t adder, uint64_t bytes)
+{
+    uint32_t largest = ID_NONE;
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < history->owner_count; i++) {
+        uint64_t held = history->owners[i].output_bytes + (i == adder ? bytes : 0);
+        if (history->owners[i].kept != ID_NONE && (held > most || (held == most && i == adder))) {
+            largest = i;
+            most = held;
+        }
+    }
+    return largest;
+}
+
+/* Takes the oldest entry off its owner's list. There is one. */
+static struct history_entry *oldest_take(struct history *history, struct history_owner *owner)
+{
+    mr_assert(owner->oldest != ID_NONE);
+    struct history_entry *entry = &history->entries[owner->oldest];
+    outputs_drop(history, entry);
+    id_index_remove(&history->index, entry->id, owner->oldest);
+    owner->oldest = entry->newer;
+    if (owner->oldest == ID_NONE)
+        owner->newest = ID_NONE;
+    else
+        history->entries[owner->oldest].older = ID_NONE;
+    owner->count--;
+    return entry;
+}
+
+/* ---- what comes ------------------------------------------------------------------------------ */
+
+static struct history_entry *place_find(struct history *history, uint32_t adder)
+{
+    if (history->count < HISTORY_COUNT)
+        return &history->entries[history->count++];
+    return oldest_take(history, &history->owners[longest(history, adder)]);
+}
+
+static void link_newest(struct history *history, struct history_entry *entry)
+{
+    struct history_owner *owner = &history->owners[entry->owner];
+    uint32_t place = place_of(history, entry);
+    entry->newer = ID_NONE;
+    entry->older = owner->newest;
+    if (owner->newest == ID_NONE)
+        owner->oldest = place;
+    else
+        history->entries[owner->newest].newer = place;
+    owner->newest = place;
+    owner->count++;
 }
 
 void history_add(struct history *history, const struct run *run, double now,
                  const struct run_failure *failure)
 {
-    uint32_t place = (uint32_t)(history->count % HISTORY_COUNT);
-    struct history_entry *entry = &history->entries[place];
-    outputs_drop(history, entry);
-    if (history->count++ >= HISTORY_COUNT)
-        id_index_remove(&history->index, entry->id, place);
+    mr_assert(run->owner < history->owner_count);
+    struct history_entry *entry = place_find(history, run->owner);
     *entry = (struct history_entry){.owner = run->owner,
                                     .pipeline_index = run->pipeline_index,
                                     .created_at = run->created_at,
@@ -44,7 +126,8 @@ void history_add(struct history *history, const struct run *run, double now,
                                     .line_count = run->line_count,
                                     .state = "completed"};
     memcpy(entry->id, run->id, sizeof(entry->id));
-    id_index_add(&history->index, entry->id, place);
+    id_index_add(&history->index, entry->id, place_of(history, entry));
+    link_newest(history, entry);
     if (!failure)
         return;
     size_t count = failure->message_count;
@@ -57,26 +140,39 @@ void history_add(struct history *history, const struct run *run, double now,
     entry->message[count] = '\0';
 }
 
-void history_keep(struct history *history, struct text *outputs)
+void history_keep(struct history *history, uint32_t owner_index, struct text *outputs)
 {
-    mr_assert(history->count > 0);
-    uint64_t oldest = history->count > HISTORY_COUNT ? history->count - HISTORY_COUNT : 0;
-    for (; oldest < history->count; oldest++) {
-        if (history->output_bytes + outputs->count <= HISTORY_OUTPUT_BYTES_MAX)
-            break;
-        outputs_drop(history, &history->entries[oldest % HISTORY_COUNT]);
+    struct history_owner *owner = &history->owners[owner_index];
+    mr_assert(owner->newest != ID_NONE);
+    struct history_entry *entry = &history->entries[owner->newest];
+    mr_assert(entry->outputs.count == 0);
+    while (history->output_bytes + outputs->count > HISTORY_OUTPUT_BYTES_MAX) {
+        uint32_t from = largest(history, owner_index, outputs->count);
+        if (from == ID_NONE)
+            break; /* it is larger than all that may be kept, and the only one */
+        outputs_drop(history, &history->entries[history->owners[from].kept]);
     }
-    struct history_entry *entry = &history->entries[(history->count - 1) % HISTORY_COUNT];
     entry->outputs = *outputs;
-    history->output_bytes += outputs->count;
     *outputs = (struct text){0};
+    if (entry->outputs.count > 0 && owner->kept == ID_NONE)
+        owner->kept = owner->newest;
+    owner->output_bytes += entry->outputs.count;
+    history->output_bytes += entry->outputs.count;
 }
 
-const struct history_entry *history_at(const struct history *history, uint64_t age)
+/* ---- looking up ------------------------------------------------------------------------------ */
+
+const struct history_entry *history_newest(const struct history *history, uint32_t owner)
 {
-    if (age >= history->count || age >= HISTORY_COUNT)
-        return NULL;
-    return &history->entries[(history->count - 1 - age) % HISTORY_COUNT];
+    mr_assert(owner < history->owner_count);
+    uint32_t place = history->owners[owner].newest;
+    return place == ID_NONE ? NULL : &history->entries[place];
+}
+
+const struct history_entry *history_older(const struct history *history,
+                                          const struct history_entry *entry)
+{
+    return entry->older == ID_NONE ? NULL : &history->entries[entry->older];
 }
 
 const struct history_entry *history_find(const struct history *history, uint32_t owner,

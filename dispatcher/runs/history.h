@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * history.h - the last finished runs, for GET /v4/runs and GET /v4/runs/{id}.
+ *
+ * There is room for HISTORY_COUNT of them, and HISTORY_OUTPUT_BYTES_MAX of their outputs. Who has
+ * most makes room for what comes, with his oldest: an owner with a few results keeps them however
+ * many runs the others make.
  */
 #ifndef DISPATCHER_HISTORY_H
 #define DISPATCHER_HISTORY_H
@@ -19,6 +23,7 @@
 struct history_entry {
     char id[RUN_ID_BYTES];
     uint32_t owner;
+    uint32_t newer, older; /* of the same owner, or ID_NONE */
     uint32_t pipeline_index;
     double created_at, updated_at;
     uint64_t line_count;
@@ -29,30 +34,41 @@ struct history_entry {
     struct text outputs; /* JSON text of an asynchronous run's outputs; empty: none are kept */
 };
 
-/* The newest HISTORY_COUNT runs; owned by the loop. */
+/* Of each owner: ends of a list, which are places among the entries or ID_NONE. */
+struct history_owner {
+    uint32_t newest, oldest;
+    uint32_t kept; /* the oldest that has outputs */
+    uint32_t count;
+    uint64_t output_bytes;
+};
+
+/* Owned by the loop. */
 struct history {
-    struct history_entry *entries;
+    struct history_entry *entries; /* HISTORY_COUNT of them */
+    struct history_owner *owners;
+    uint32_t owner_count;
     struct id_index index;
-    uint64_t count;        /* ever */
+    uint32_t count;        /* entries in use */
     uint64_t output_bytes; /* of all outputs that are kept */
 };
 
-int history_init(struct history *history) MUST_USE;
+int history_init(struct history *history, uint32_t owner_count) MUST_USE;
 void history_finish(struct history *history);
 
 /* Keeps how a run ended; `failure` NULL: completed. */
 void history_add(struct history *history, const struct run *run, double now,
                  const struct run_failure *failure);
 
-/* Gives the newest entry its outputs, which are taken over. Older outputs go when all together
- * would exceed HISTORY_OUTPUT_BYTES_MAX. */
-void history_keep(struct history *history, struct text *outputs);
+/* Gives the owner's newest entry its outputs, which are taken over. */
+void history_keep(struct history *history, uint32_t owner, struct text *outputs);
 
 /* The entry of this owner with this id, or NULL. */
 const struct history_entry *history_find(const struct history *history, uint32_t owner,
                                          const char *id);
 
-/* Entry number `age` from the newest (0) of all, or NULL. */
-const struct history_entry *history_at(const struct history *history, uint64_t age);
+/* The newest entry of this owner, and the one before an entry; or NULL. */
+const struct history_entry *history_newest(const struct history *history, uint32_t owner);
+const struct history_entry *history_older(const struct history *history,
+                                          const struct history_entry *entry);
 
 #endif

@@ -235,7 +235,7 @@ static void outputs_keep(struct loop *loop, struct run *run)
     if (outputs.failed)
         text_finish(&outputs); /* the run is known as completed, without them */
     else
-        history_keep(&loop->history, &outputs);
+        history_keep(&loop->history, run->owner, &outputs);
 }
 
 static void act_complete(struct loop *loop, struct run *run)

@@ -19,7 +19,7 @@ static struct history history;
 static int history_make(void **state)
 {
     (void)state;
-    return history_init(&history);
+    return history_init(&history, 4);
 }
 
 static int history_remove(void **state)
@@ -36,10 +36,44 @@ static struct run run_numbered(unsigned number)
     return run;
 }
 
+/* Entry number `age` from the newest of owner 0, or NULL. */
+static const struct history_entry *at(unsigned age)
+{
+    const struct history_entry *entry = history_newest(&history, 0);
+    while (entry && age-- > 0)
+        entry = history_older(&history, entry);
+    return entry;
+}
+
+static void add_of(uint32_t owner, unsigned number)
+{
+    struct run run = run_numbered(number);
+    run.owner = owner;
+    history_add(&history, &run, 1, NULL);
+}
+
+static void keep_of(uint32_t owner, size_t bytes)
+{
+    struct text outputs = {.bytes = calloc(1, bytes + 1), .count = bytes};
+    assert_non_null(outputs.bytes);
+    history_keep(&history, owner, &outputs);
+    assert_null(outputs.bytes);
+}
+
+static bool has(uint32_t owner, unsigned number)
+{
+    return history_find(&history, owner, run_numbered(number).id) != NULL;
+}
+
+static size_t outputs_of(uint32_t owner, unsigned number)
+{
+    return history_find(&history, owner, run_numbered(number).id)->outputs.count;
+}
+
 static void an_empty_history_finds_nothing(void **state)
 {
     (void)state;
-    assert_null(history_at(&history, 0));
+    assert_null(at(0));
     assert_null(history_find(&history, 0, "run_00000000000000000000000000000000"));
     assert_null(history_find(&history, 0, ""));
 }
@@ -50,7 +84,7 @@ static void a_completed_run_is_kept_as_it_ended(void **state)
     struct run run = run_numbered(7);
     history_add(&history, &run, 200.25, NULL);
     const struct history_entry *entry = history_find(&history, 0, run.id);
-    assert_ptr_equal(entry, history_at(&history, 0));
+    assert_ptr_equal(entry, at(0));
     assert_string_equal(entry->id, run.id);
     assert_int_equal(entry->pipeline_index, 3);
     assert_true(entry->created_at == 100.5 && entry->updated_at == 200.25);
@@ -66,13 +100,13 @@ static void a_failed_run_keeps_its_type_state_and_message(void **state)
     struct run run = run_numbered(1);
     struct run_failure failure = {.type = ERROR_OOM, .message = "no memory", .message_count = 9};
     history_add(&history, &run, 1, &failure);
-    assert_true(history_at(&history, 0)->failed);
-    assert_int_equal(history_at(&history, 0)->type, ERROR_OOM);
-    assert_string_equal(history_at(&history, 0)->state, "failed");
-    assert_string_equal(history_at(&history, 0)->message, "no memory");
+    assert_true(at(0)->failed);
+    assert_int_equal(at(0)->type, ERROR_OOM);
+    assert_string_equal(at(0)->state, "failed");
+    assert_string_equal(at(0)->message, "no memory");
     failure.state = "no_resources_available";
     history_add(&history, &run, 1, &failure);
-    assert_string_equal(history_at(&history, 0)->state, "no_resources_available");
+    assert_string_equal(at(0)->state, "no_resources_available");
 }
 
 static void a_long_message_is_cut(void **state)
@@ -85,7 +119,7 @@ static void a_long_message_is_cut(void **state)
     for (size_t count = HISTORY_MESSAGE_BYTES - 2; count <= sizeof(message); count++) {
         failure.message_count = count;
         history_add(&history, &run, 1, &failure);
-        size_t kept = strlen(history_at(&history, 0)->message);
+        size_t kept = strlen(at(0)->message);
         assert_int_equal(kept,
                          count < HISTORY_MESSAGE_BYTES - 1 ? count : HISTORY_MESSAGE_BYTES - 1);
     }
@@ -99,9 +133,10 @@ static void the_newest_runs_are_kept_and_the_oldest_forgotten(void **state)
         struct run run = run_numbered(i);
         history_add(&history, &run, i, NULL);
     }
-    for (unsigned age = 0; age < HISTORY_COUNT; age++)
-        assert_int_equal(history_at(&history, age)->line_count, total - 1 - age);
-    assert_null(history_at(&history, HISTORY_COUNT));
+    const struct history_entry *entry = at(0);
+    for (unsigned age = 0; age < HISTORY_COUNT; age++, entry = history_older(&history, entry))
+        assert_int_equal(entry->line_count, total - 1 - age);
+    assert_null(entry);
     struct run oldest = run_numbered(total - HISTORY_COUNT);
     struct run forgotten = run_numbered(total - HISTORY_COUNT - 1);
     assert_non_null(history_find(&history, 0, oldest.id));
@@ -116,7 +151,99 @@ static void a_run_is_found_for_its_owner_alone(void **state)
     history_add(&history, &run, 1, NULL);
     assert_null(history_find(&history, 0, run.id));
     assert_null(history_find(&history, 3, run.id));
-    assert_ptr_equal(history_find(&history, 2, run.id), history_at(&history, 0));
+    assert_ptr_equal(history_find(&history, 2, run.id), history_newest(&history, 2));
+}
+
+static void who_has_most_makes_room_with_his_oldest(void **state)
+{
+    (void)state;
+    const unsigned total = 3 * HISTORY_COUNT;
+    for (unsigned i = 0; i < 10; i++)
+        add_of(1, i);
+    for (unsigned i = 10; i < total; i++)
+        add_of(2, i);
+    for (unsigned i = 0; i < 10; i++)
+        assert_true(has(1, i));
+    assert_true(has(2, total - HISTORY_COUNT + 10));
+    assert_false(has(2, total - HISTORY_COUNT + 9));
+    /* The others come up to their part, and no further. */
+    for (unsigned i = total; i < 2 * total; i++)
+        add_of(3, i);
+    assert_int_equal(history.owners[1].count, 10);
+    assert_int_equal(history.owners[2].count, (HISTORY_COUNT - 10) / 2);
+    assert_int_equal(history.owners[3].count, (HISTORY_COUNT - 10) / 2);
+    assert_true(has(3, 2 * total - 1));
+    unsigned count = 0;
+    for (uint32_t owner = 0; owner < 4; owner++)
+        for (const struct history_entry *entry = history_newest(&history, owner); entry;
+             entry = history_older(&history, entry), count++)
+            assert_int_equal(entry->owner, owner);
+    assert_int_equal(count, HISTORY_COUNT);
+}
+
+/* ---- outputs ---- */
+
+#define PART (HISTORY_OUTPUT_BYTES_MAX / 8)
+
+static void outputs_are_kept_until_newer_ones_come(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 20; i++) {
+        add_of(0, i);
+        if (i % 2 == 0)
+            keep_of(0, PART);
+    }
+    assert_int_equal(history.output_bytes, HISTORY_OUTPUT_BYTES_MAX);
+    for (unsigned i = 0; i < 20; i++)
+        assert_int_equal(outputs_of(0, i), i % 2 == 0 && i >= 4 ? PART : 0);
+    add_of(0, 20);
+    keep_of(0, HISTORY_OUTPUT_BYTES_MAX + 1); /* as large as --body-limit lets it be */
+    assert_int_equal(history.output_bytes, HISTORY_OUTPUT_BYTES_MAX + 1);
+    assert_int_equal(outputs_of(0, 18), 0);
+    add_of(0, 21);
+    keep_of(0, 0);
+    add_of(0, 22);
+    keep_of(0, 1);
+    assert_int_equal(history.output_bytes, 1);
+}
+
+static void whose_outputs_are_largest_makes_room_for_others(void **state)
+{
+    (void)state;
+    add_of(1, 0);
+    keep_of(1, PART);
+    for (unsigned i = 1; i < 100; i++) {
+        add_of(2, i);
+        keep_of(2, PART);
+    }
+    assert_int_equal(outputs_of(1, 0), PART);
+    assert_int_equal(history.owners[2].output_bytes, 7 * PART);
+    for (unsigned i = 100; i < 200; i++) {
+        add_of(3, i);
+        keep_of(3, PART);
+    }
+    assert_int_equal(outputs_of(1, 0), PART);
+    assert_int_equal(history.owners[2].output_bytes, 4 * PART);
+    assert_int_equal(history.owners[3].output_bytes, 3 * PART);
+    assert_int_equal(outputs_of(3, 199), PART);
+}
+
+static void outputs_go_with_their_entries(void **state)
+{
+    (void)state;
+    add_of(0, 0);
+    add_of(0, 1);
+    keep_of(0, 100);
+    add_of(0, 2);
+    keep_of(0, 10);
+    for (unsigned i = 3; i <= HISTORY_COUNT; i++)
+        add_of(0, i);
+    assert_int_equal(history.output_bytes, 110);
+    add_of(0, HISTORY_COUNT + 1);
+    assert_int_equal(history.output_bytes, 10);
+    add_of(0, HISTORY_COUNT + 2);
+    assert_int_equal(history.output_bytes, 0);
+    assert_int_equal(history.owners[0].kept, ID_NONE);
 }
 
 #define HISTORY_TEST(name) cmocka_unit_test_setup_teardown(name, history_make, history_remove)
@@ -131,6 +258,10 @@ int main(void)
         HISTORY_TEST(a_long_message_is_cut),
         HISTORY_TEST(the_newest_runs_are_kept_and_the_oldest_forgotten),
         HISTORY_TEST(a_run_is_found_for_its_owner_alone),
+        HISTORY_TEST(who_has_most_makes_room_with_his_oldest),
+        HISTORY_TEST(outputs_are_kept_until_newer_ones_come),
+        HISTORY_TEST(whose_outputs_are_largest_makes_room_for_others),
+        HISTORY_TEST(outputs_go_with_their_entries),
     };
     return cmocka_run_group_tests_name("history", tests, descriptors_note, descriptors_compare);
 }
