@@ -23,4 +23,11 @@ static inline bool window_allows(uint64_t waiting, uint64_t charge, uint32_t win
     return waiting <= charge && waiting + charge <= (uint64_t)WINDOW_PAIR_MAX * window_bytes;
 }
 
+/* May the bytes of a value of which more is to come be so many? As much as the largest value that
+ * may follow; alone a value may have any size. */
+static inline bool window_allows_part(uint64_t waiting, uint64_t charge, uint32_t window_bytes)
+{
+    return waiting == 0 || waiting + charge <= (uint64_t)WINDOW_PAIR_MAX * window_bytes;
+}
+
 #endif

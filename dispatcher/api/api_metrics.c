@@ -270,7 +270,7 @@ static void clients(const struct loop *loop, struct exposition *out)
           "Of that, held by connections that have shown no good token.",
           loop->stranger_input_bytes);
     gauge(out, "millrace_output_memory_bytes", "Memory that holds output for clients.",
-          out_pool_used_bytes(&loop->out));
+          out_pool_used_bytes(&loop->out) + loop->unfinished_bytes);
     gauge(out, "millrace_output_memory_limit_bytes", "What that may be: --output-memory.",
           loop->config->output_bytes_max);
     gauge(out, "millrace_output_memory_unauthorized_bytes",

@@ -94,6 +94,7 @@ static int workers_init(struct loop *loop)
             worker->state = WORKER_SPARE;
         worker->pidfd = worker->socket = worker->bell_fd = worker->own_bell_fd = -1;
         worker->segment.fd = -1;
+        worker->unfinished.slot = UNFINISHED_NONE;
         worker->timer = (struct timer){.kind = TIMER_WORKER, .owner = worker};
         worker->slots = calloc(config->concurrency, sizeof(*worker->slots));
         worker->free_slots = calloc(config->concurrency, sizeof(*worker->free_slots));
@@ -199,6 +200,8 @@ void loop_finish(struct loop *loop)
     for (uint32_t i = 0; loop->workers && i < loop->worker_count; i++) {
         struct worker *worker = &loop->workers[i];
         supervisor_abandon(worker);
+        unfinished_end(worker);
+        unfinished_free(loop, worker);
         cgroup_destroy(worker->group);
         free(worker->slots);
         free(worker->free_slots);

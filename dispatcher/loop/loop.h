@@ -76,7 +76,7 @@ struct loop {
     uint64_t input_bytes; /* held of requests: what has arrived of them, and runs that wait */
     /* Of those, and of the pool of `out`: held by connections that have shown no good token. */
     uint64_t stranger_input_bytes, stranger_output_bytes;
-    uint64_t partial_bytes; /* held for values of which only fragments have come */
+    uint64_t unfinished_bytes; /* held for values of which only fragments have come */
 
     uint64_t pass;
     uint64_t now_ns;    /* CLOCK_MONOTONIC at the start of the pass */

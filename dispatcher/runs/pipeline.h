@@ -44,6 +44,8 @@ struct pipeline {
     char *traceback;                             /* that came with it; owned; NULL: none */
     size_t traceback_count;
 
+    uint64_t unfinished_bytes; /* that its workers hold, of loop->unfinished_bytes */
+
     double service_ms;      /* moving average of a run's time on a slot, however it ended */
     uint32_t service_count; /* of runs in it, up to SERVICE_COUNT_MAX */
     struct tally tally;

@@ -108,15 +108,11 @@ void run_destroy(struct loop *loop, struct run *run)
     detach_conn(loop, run);
     timer_clear(&loop->timers, &run->timer);
     run_payload_free(loop, run);
-    free(run->partial);
-    loop->partial_bytes -= run->partial_room;
-    run->partial_room = run->partial_bytes = 0;
     if (run->collected) {
         for (size_t i = 0; i < pipeline_of(loop, run)->variables.output_count; i++)
             text_finish(&run->collected[i]);
         free(run->collected);
     }
-    run->partial = NULL;
     run->collected = NULL;
     run->id[0] = '\0';
     run->next = loop->run_free;
@@ -454,9 +450,13 @@ void run_value_failed(struct loop *loop, struct run *run, int error)
         why = "a value nested too deep";
     else if (error == -EFBIG)
         why = "more output than one result may hold; use /v4/runs/stream";
+    else if (error == -ENOBUFS)
+        type = ERROR_OOM,
+        why = "large values of this pipeline that are on their way take all of its share of "
+              "--output-memory";
     else if (error == -ENOMEM)
         type = ERROR_OOM, why = "no memory left for the output of streams";
-    char message[160];
+    char message[200];
     int count = snprintf(message, sizeof(message), "chunk %llu cannot be sent: %s",
                          (unsigned long long)run->line_count, why);
     mr_assert(count > 0);

@@ -58,12 +58,10 @@ struct run {
     uint8_t *payload; /* of START, until it is offered; owned */
     size_t payload_bytes;
 
-    uint32_t sequence;   /* of the next record */
-    uint64_t line_count; /* written to the client */
-    uint64_t charged;    /* charge received from the worker */
-    uint64_t delivered;  /* of which the kernel took for the client */
-    uint8_t *partial;    /* fragments of a value so far; owned */
-    size_t partial_bytes, partial_room;
+    uint32_t sequence;      /* of the next record */
+    uint64_t line_count;    /* written to the client */
+    uint64_t charged;       /* charge received from the worker */
+    uint64_t delivered;     /* of which the kernel took for the client */
     struct text *collected; /* RESULT: one for each output; owned */
 
     uint64_t last_line_ms; /* for the keep-alive line */

@@ -175,7 +175,6 @@ int worker_offer(struct loop *loop, struct worker *worker, struct run *run)
 
 void worker_tell_cancel(struct loop *loop, struct worker *worker, struct run *run, uint32_t reason)
 {
-    (void)loop;
     struct slot_shared *slot = &worker->segment.slots[run->slot_index];
     uint32_t generation = worker->slots[run->slot_index].generation;
     /* A run that was not looked at yet never starts; else the worker sees the word at its next
@@ -183,7 +182,15 @@ void worker_tell_cancel(struct loop *loop, struct worker *worker, struct run *ru
     bool revoked = slot_move(slot, generation, SLOT_OFFERED, SLOT_REVOKED);
     (void)revoked;
     slot_cancel(slot, &worker->segment.header->cancel_count, generation, reason);
+    worker_forget_value(loop, worker, run);
     worker->news |= DOORBELL_WORK;
+}
+
+void worker_forget_value(struct loop *loop, struct worker *worker, const struct run *run)
+{
+    if (worker->unfinished.slot == run->slot_index)
+        unfinished_end(worker);
+    unfinished_free(loop, worker);
 }
 
 void worker_free_slot(struct loop *loop, struct worker *worker, struct run *run)
@@ -191,6 +198,7 @@ void worker_free_slot(struct loop *loop, struct worker *worker, struct run *run)
     struct worker_slot *slot = &worker->slots[run->slot_index];
     mr_assert(slot->run_index == run->index);
     slot->run_index = SLOT_NONE;
+    worker_forget_value(loop, worker, run);
     slot_free(&worker->segment.slots[run->slot_index], slot->generation);
     worker->free_slots[worker->free_count++] = run->slot_index;
     if (--worker->active_count == 0)
@@ -209,30 +217,6 @@ static struct run *run_of(struct loop *loop, const struct worker *worker,
     if (slot->run_index == SLOT_NONE || slot->generation != record->generation)
         return NULL;
     return &loop->runs[slot->run_index];
-}
-
-/* Adds a fragment to the value so far. 0, -EFBIG (no honest worker sends that much), -ENOMEM:
- * unfinished values of all runs together are held below the limit of --output-memory. */
-static int partial_add(struct loop *loop, struct run *run, const void *payload, uint32_t bytes)
-{
-    size_t needed = run->partial_bytes + bytes;
-    if (needed > VALUE_BYTES_MAX)
-        return -EFBIG;
-    if (needed > run->partial_room) {
-        size_t room = 2 * (run->partial_room > needed ? run->partial_room : needed);
-        if (loop->partial_bytes + room - run->partial_room > loop->config->output_bytes_max)
-            return -ENOMEM;
-        uint8_t *grown = realloc(run->partial, room);
-        if (!grown)
-            return -ENOMEM;
-        loop->partial_bytes += room - run->partial_room;
-        run->partial = grown;
-        run->partial_room = room;
-    }
-    if (bytes > 0)
-        memcpy(run->partial + run->partial_bytes, payload, bytes);
-    run->partial_bytes = needed;
-    return 0;
 }
 
 /* However its text reads, the run failed. */
@@ -289,21 +273,39 @@ static const char *on_whole(struct loop *loop, struct run *run, const struct rec
     return NULL;
 }
 
-static const char *on_fragment(struct loop *loop, struct run *run, const struct record *record,
-                               const void *payload)
+/* What is there of a value so far fits what a whole one may be. */
+static bool part_exceeds_window(const struct loop *loop, const struct run *run,
+                                const struct unfinished *value)
 {
-    int rc = partial_add(loop, run, payload, record->bytes);
+    return value->kind == RECORD_CHUNK &&
+           !window_allows_part(run->charged - run->delivered, value->count + CHUNK_CHARGE_BYTES,
+                               loop->config->window_bytes);
+}
+
+/* A fragment of an active run. */
+static const char *on_fragment(struct loop *loop, struct worker *worker, struct run *run,
+                               const struct record *record, const void *payload)
+{
+    struct unfinished *value = &worker->unfinished;
+    if (value->slot != UNFINISHED_NONE &&
+        (value->slot != record->slot || value->kind != record->kind))
+        return "it sent another record inside a value";
+    int rc = unfinished_add(loop, worker, record, payload);
     if (rc == -EFBIG)
         return "it sent a value above the limit";
     if (rc < 0) {
         run_value_failed(loop, run, rc); /* what follows of the run is not looked at */
         return NULL;
     }
+    if (part_exceeds_window(loop, run, value))
+        return "it sent more than its window allows";
     if (record->flags & RECORD_MORE)
         return NULL;
-    size_t count = run->partial_bytes;
-    run->partial_bytes = 0;
-    return on_whole(loop, run, record, run->partial, count);
+    value->slot = UNFINISHED_WHOLE; /* the bytes stay where they are, whatever becomes of the run */
+    const char *wrong = on_whole(loop, run, record, value->bytes, value->count);
+    unfinished_end(worker);
+    unfinished_trim(loop, worker);
+    return wrong;
 }
 
 /* A record of a run. Returns what is wrong with it, or NULL. */
@@ -318,14 +320,15 @@ static const char *on_run_record(struct loop *loop, struct worker *worker,
     if (run->state == RUN_CANCELLING &&
         (record->kind == RECORD_CHUNK || record->flags & RECORD_MORE))
         return NULL; /* answered long ago */
+    bool is_inside = worker->unfinished.slot != UNFINISHED_NONE;
     if (record->kind == RECORD_END) {
-        if (run->partial_bytes > 0)
+        if (is_inside)
             return "it ended a run inside a value";
         run_end(loop, run);
         return NULL;
     }
-    if (run->state == RUN_ACTIVE && (record->flags & RECORD_MORE || run->partial_bytes > 0))
-        return on_fragment(loop, run, record, payload);
+    if (is_inside || (run->state == RUN_ACTIVE && record->flags & RECORD_MORE))
+        return on_fragment(loop, worker, run, record, payload);
     memcpy(loop->record, payload, record->bytes); /* the private copy */
     return on_whole(loop, run, record, loop->record, record->bytes);
 }

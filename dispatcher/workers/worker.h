@@ -15,6 +15,7 @@
 #include "dispatcher/workers/crash.h"
 #include "dispatcher/loop/timer.h"
 #include "dispatcher/runs/run.h"
+#include "dispatcher/workers/unfinished.h"
 #include "dispatcher/workers/worker_end.h"
 #include "dispatcher/workers/worker_fsm.h"
 #include "millrace/check.h"
@@ -81,6 +82,7 @@ struct worker {
     struct doorbell own_bell; /* to say that we sleep */
     uint32_t news;            /* DOORBELL_ bits: what was published in this pass */
     bool is_corrupt;          /* its records are not read any more */
+    struct unfinished unfinished;
     bool is_full;             /* its request ring or socket had no room for a run, until */
     uint64_t full_head;       /* the head of the ring is no longer this one, */
     uint64_t full_until_ms;   /* or until this time; 0: there is none */
@@ -133,6 +135,9 @@ int worker_offer(struct loop *loop, struct worker *worker, struct run *run) MUST
 
 /* Asks the worker to stop the run. */
 void worker_tell_cancel(struct loop *loop, struct worker *worker, struct run *run, uint32_t reason);
+
+/* Nobody waits for the rest of the run's value any more. */
+void worker_forget_value(struct loop *loop, struct worker *worker, const struct run *run);
 
 /* The run is over: its slot may be used again. */
 void worker_free_slot(struct loop *loop, struct worker *worker, struct run *run);

@@ -184,6 +184,8 @@ void worker_release(struct loop *loop, struct worker *worker)
         output_close(output_of(worker));
     }
     worker_channels_close(worker);
+    unfinished_end(worker);
+    unfinished_free(loop, worker);
     worker->pid = 0;
     worker->exec_error = 0;
     worker->kill_reason[0] = '\0';

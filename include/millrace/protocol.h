@@ -30,7 +30,7 @@ enum worker_fd {
  *  STOP   request  none: finish the active runs, take no new ones, exit 0 (slot, generation 0)
  *  CHUNK  reply    msgpack [output, ...], one element for each output of the pipeline.
  *                  With RECORD_MORE: a fragment; the value is all payloads up to and including the
- *                  first one of this slot without RECORD_MORE
+ *                  first one without RECORD_MORE. Only LOG records may come between
  *  END    reply    none: the run completed
  *  ERROR  reply    msgpack [enum error_type (uint), message (str), traceback (str or nil)]: the
  *                  run failed. Follows its CHUNKs like END. May be fragmented like CHUNK.

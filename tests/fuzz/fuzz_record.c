@@ -440,7 +440,7 @@ static void bounds_check(void)
     const struct loop *loop = stage.loop;
     const struct tally *tally = &loop->pipelines[0].tally;
     mr_assert(loop->out.block_count <= loop->out.block_count_max);
-    mr_assert(loop->partial_bytes <= loop->config->output_bytes_max);
+    mr_assert(loop->unfinished_bytes <= unfinished_share(loop));
     mr_assert(loop->input_bytes <= loop->config->input_bytes_max);
     if (loop->run_count == 0 && loop->conn_count == 0)
         mr_assert(loop->input_bytes == 0);
@@ -478,7 +478,7 @@ static void end(void)
     bounds_check();
     mr_assert(stage.loop->run_count == 0);
     mr_assert(stage.loop->conn_count == 0);
-    mr_assert(stage.loop->partial_bytes == 0);
+    mr_assert(stage.loop->unfinished_bytes == 0);
     mr_assert(stage.loop->out.free_count == stage.loop->out.block_count);
     for (uint32_t i = 0; i < STAGE_CLIENT_COUNT_MAX; i++)
         client_check(i);

@@ -356,6 +356,166 @@ static void a_value_that_cannot_be_sent_ends_its_run_and_not_the_worker(void **s
     assert_int_equal(stage.loop->run_count, 0);
 }
 
+/* Again, with a ring in which large fragments have room. */
+static void open_wide(struct stage_options options)
+{
+    stage_close();
+    options.reply_ring_bytes = 65536;
+    stage_open(&options);
+}
+
+/* Fragments of a value, `count` of them, each of so many bytes, without the last one. */
+static void put_fragments(struct stage_run *play, enum record_kind kind, uint32_t count,
+                          uint32_t bytes)
+{
+    static uint8_t text[8192];
+    assert_true(bytes <= sizeof(text));
+    for (uint32_t i = 0; i < count; i++) {
+        stage_run_put(play, kind, RECORD_MORE, text, bytes);
+        stage_pass();
+    }
+}
+
+/* Two runs of one worker. */
+static void begin_two(struct stage_run *first, struct stage_run *second)
+{
+    open_wide((struct stage_options){.worker_count = 1, .concurrency = 2});
+    *first = begin();
+    *second = begin();
+    assert_int_equal(first->worker, second->worker);
+}
+
+static void fragments_of_two_values_at_once_cost_the_worker_its_life(void **state)
+{
+    (void)state;
+    struct stage_run play, other;
+    begin_two(&play, &other);
+    put_fragments(&play, RECORD_CHUNK, 2, 100);
+    put_fragments(&other, RECORD_CHUNK, 1, 100);
+    assert_int_equal(stage.workers[0].kill_count, 1);
+    assert_string_equal(stage.loop->workers[0].kill_reason,
+                        "it sent another record inside a value");
+}
+
+static void any_record_of_another_run_inside_a_value_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    static const enum record_kind kinds[] = {RECORD_CHUNK, RECORD_ERROR, RECORD_END};
+    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
+        struct stage_run play, other;
+        begin_two(&play, &other);
+        put_fragments(&play, RECORD_CHUNK, 1, 100);
+        stage_run_put(&other, kinds[i], 0, number_chunk, kinds[i] == RECORD_END ? 0 : 2);
+        stage_pass();
+        assert_int_equal(stage.workers[0].kill_count, 1);
+    }
+}
+
+static void a_log_record_may_come_inside_a_value(void **state)
+{
+    (void)state;
+    struct stage_run play = begin();
+    stage_run_put(&play, RECORD_CHUNK, RECORD_MORE, number_chunk, 1);
+    assert_true(stage_put(play.worker, (struct record){.kind = RECORD_LOG, .bytes = 1}, "\xc1"));
+    stage_run_put(&play, RECORD_CHUNK, 0, number_chunk + 1, 1);
+    stage_settle();
+    assert_int_equal(read_answer(&play)->line_count, 1);
+}
+
+static void an_unfinished_value_is_counted_as_it_is_held_and_given_back_in_the_end(void **state)
+{
+    (void)state;
+    open_wide((struct stage_options){.worker_count = 2});
+    struct stage_run play = begin();
+    for (uint32_t i = 1; i <= 100; i++) {
+        put_fragments(&play, RECORD_CHUNK, 1, 8000);
+        assert_in_range(stage.loop->unfinished_bytes, i * 8000, i * 9000 + 4096);
+        assert_int_equal(stage.loop->pipelines[0].unfinished_bytes, stage.loop->unfinished_bytes);
+    }
+    stage_exit(play.worker, CLD_KILLED, SIGKILL);
+    stage_settle();
+    assert_int_equal(stage.loop->unfinished_bytes, 0);
+    assert_int_equal(stage.loop->pipelines[0].unfinished_bytes, 0);
+}
+
+static void a_run_cancelled_inside_a_value_holds_nothing_and_others_may_send_theirs(void **state)
+{
+    (void)state;
+    struct stage_run play, other;
+    begin_two(&play, &other);
+    put_fragments(&play, RECORD_CHUNK, 3, 8000);
+    stage_hang_up(play.client);
+    stage_settle();
+    assert_int_equal(stage.loop->unfinished_bytes, 0);
+    put_fragments(&play, RECORD_CHUNK, 3, 8000); /* made before the worker saw it */
+    assert_int_equal(stage.loop->unfinished_bytes, 0);
+    stage_run_put(&other, RECORD_CHUNK, RECORD_MORE, number_chunk, 1);
+    stage_run_put(&other, RECORD_CHUNK, 0, number_chunk + 1, 1);
+    stage_settle();
+    assert_int_equal(read_answer(&other)->line_count, 1);
+    assert_int_equal(stage.workers[0].kill_count, 0);
+}
+
+static void
+fragments_beyond_what_may_follow_cost_the_worker_its_life_and_one_value_passes_alone(void **state)
+{
+    (void)state;
+    open_wide((struct stage_options){.worker_count = 2, .window_bytes = 2000});
+    struct stage_run play = begin(), other = begin();
+    put_fragments(&play, RECORD_CHUNK, 100, 8000); /* nothing waits: as long as it likes */
+    assert_int_equal(stage.workers[play.worker].kill_count, 0);
+    stage_run_number(&other);
+    put_fragments(&other, RECORD_CHUNK, 3, 8000);
+    assert_int_equal(stage.workers[other.worker].kill_count, 0); /* within 16 windows */
+    put_fragments(&other, RECORD_CHUNK, 1, 8000);
+    assert_int_equal(stage.workers[other.worker].kill_count, 1);
+    assert_string_equal(stage.loop->workers[other.worker].kill_reason,
+                        "it sent more than its window allows");
+}
+
+static void an_error_longer_than_an_honest_one_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    open_wide((struct stage_options){.worker_count = 2});
+    struct stage_run play = begin();
+    put_fragments(&play, RECORD_ERROR, 4, 8192);
+    assert_int_equal(stage.workers[play.worker].kill_count, 0);
+    put_fragments(&play, RECORD_ERROR, 1, 8192);
+    assert_int_equal(stage.workers[play.worker].kill_count, 1);
+}
+
+static void
+a_value_beyond_its_pipelines_share_fails_its_run_and_the_share_is_the_pipelines_own(void **state)
+{
+    (void)state;
+    open_wide((struct stage_options){.worker_count = 2, .output_bytes_max = 1u << 20});
+    struct stage_run play = begin(), other = begin();
+    assert_int_equal(unfinished_share(stage.loop), 1u << 20);
+    put_fragments(&play, RECORD_CHUNK, 100, 8000);
+    put_fragments(&other, RECORD_CHUNK, 30, 8000);
+    stage_settle();
+    read_answer(&other);
+    assert_true(answer.complete);
+    assert_non_null(strstr(answer.lines[0], "\"oom\""));
+    assert_non_null(strstr(answer.lines[0], "all of its share of --output-memory"));
+    assert_in_range(stage.loop->unfinished_bytes, 100 * 8000, 1u << 20);
+    assert_int_equal(stage.workers[other.worker].kill_count, 0);
+    /* What another pipeline may hold is not less for it. */
+    uint32_t pipeline_count = stage.loop->pipeline_count;
+    for (uint32_t i = 1; i < 20; i++) {
+        stage.loop->pipeline_count = i;
+        assert_int_equal(unfinished_share(stage.loop), 1u << 20);
+    }
+    stage.config.output_bytes_max = UINT64_C(1) << 30;
+    for (uint32_t i = 1; i < 20; i++) {
+        stage.loop->pipeline_count = i;
+        assert_int_equal(unfinished_share(stage.loop),
+                         i < 16 ? (UINT64_C(1) << 30) / i : VALUE_BYTES_MAX);
+    }
+    stage.config.output_bytes_max = 1u << 20;
+    stage.loop->pipeline_count = pipeline_count;
+}
+
 static void what_a_dead_worker_had_committed_still_arrives(void **state)
 {
     (void)state;
@@ -412,6 +572,16 @@ int main(void)
         RECORD_TEST(of_values_larger_than_the_window_two_may_wait),
         RECORD_TEST(a_value_much_larger_than_the_window_passes_alone),
         RECORD_TEST(a_value_that_cannot_be_sent_ends_its_run_and_not_the_worker),
+        RECORD_TEST(fragments_of_two_values_at_once_cost_the_worker_its_life),
+        RECORD_TEST(any_record_of_another_run_inside_a_value_costs_the_worker_its_life),
+        RECORD_TEST(a_log_record_may_come_inside_a_value),
+        RECORD_TEST(an_unfinished_value_is_counted_as_it_is_held_and_given_back_in_the_end),
+        RECORD_TEST(a_run_cancelled_inside_a_value_holds_nothing_and_others_may_send_theirs),
+        RECORD_TEST(
+            fragments_beyond_what_may_follow_cost_the_worker_its_life_and_one_value_passes_alone),
+        RECORD_TEST(an_error_longer_than_an_honest_one_costs_the_worker_its_life),
+        RECORD_TEST(
+            a_value_beyond_its_pipelines_share_fails_its_run_and_the_share_is_the_pipelines_own),
         RECORD_TEST(what_a_dead_worker_had_committed_still_arrives),
         RECORD_TEST(a_run_that_a_dead_worker_had_ended_is_complete),
     };
