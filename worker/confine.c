@@ -128,6 +128,8 @@ static void rights_give_up(struct confine *confine)
         confine_fail("the worker cannot be confined: %s", reason);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
         confine_fail("the worker cannot be confined: PR_SET_NO_NEW_PRIVS: %s", strerror(errno));
+    /* Who may make namespaces of users writes the maps of its children's there. */
+    confine->isolation.guards_proc = confine->filter.denies_machine;
     bool is_isolated = isolation_enter(&confine->isolation, reason, sizeof reason) == 0;
     if (!is_isolated && isolation_is_asked(&confine->isolation))
         confine_fail("the worker cannot be confined: %s", reason);

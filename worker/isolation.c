@@ -146,11 +146,11 @@ static int devices_allow(int ruleset, uint64_t access)
  * same user: the score by which the kernel chooses whom to kill for memory is one of them. Rules
  * can only allow, so everything below / but /proc is allowed, and of /proc what is our own. Where
  * / cannot be read, all stays allowed. */
-static int writes_allow_outside_proc(int ruleset)
+static int writes_allow(int ruleset, bool guards_proc)
 {
     char path[1 + NAME_MAX + 1];
     struct dirent *entry;
-    DIR *root = opendir("/");
+    DIR *root = guards_proc ? opendir("/") : NULL;
     if (!root)
         return path_allow(ruleset, "/", LANDLOCK_ACCESS_FS_WRITE_FILE);
     int rc = path_allow(ruleset, "/proc/self", LANDLOCK_ACCESS_FS_WRITE_FILE);
@@ -174,7 +174,7 @@ static int files_allow(int ruleset, const struct isolation *isolation, uint64_t 
     uint64_t reading = isolation->restricts_reading ? handled & READING : 0;
     uint64_t writing = isolation->restricts_writing ? handled & WRITING : 0;
     if (rc == 0 && !isolation->restricts_writing)
-        rc = writes_allow_outside_proc(ruleset);
+        rc = writes_allow(ruleset, isolation->guards_proc);
     if (rc == 0 && reading != 0) {
         rc = paths_allow(ruleset, usual_reads, ARRAY_COUNT(usual_reads), reading);
         if (rc == 0)

@@ -21,6 +21,7 @@
 /* What a restricted worker may nevertheless do, beyond the tables of isolation.c. */
 struct isolation {
     bool restricts_reading, restricts_writing, restricts_connecting;
+    bool guards_proc; /* of /proc, only what is its own is written */
     const char *reads[CONFINE_PATH_COUNT_MAX];
     size_t read_count;
     const char *writes[CONFINE_PATH_COUNT_MAX]; /* and read */

@@ -142,6 +142,26 @@ def test_a_core_file_is_written_where_the_worker_may_write(confined, allowed, is
     assert any(name.startswith("core") for name in os.listdir(server.folder)) == is_written
 
 
+OF_OTHERS = ["oom_score_adj", "coredump_filter", "autogroup", "timerslack_ns", "clear_refs"]
+
+
+@needs_landlock(2)
+def test_a_worker_writes_no_file_of_another_process_in_proc(confined, tmp_path):
+    """All of them have the same user, so nothing else keeps them apart."""
+    usual, off = confined(), confined("--seccomp", "off")
+    for server, result in ((usual, "EACCES"), (off, "ok")):
+        own, = [worker["pid"] for worker in server.server.workers("me/file:v1")]
+        sibling, = [worker["pid"] for worker in server.server.workers("me/limit:v1")]
+        for pid in (server.server.process.pid, sibling):
+            for name in filter(lambda one: os.path.exists(f"/proc/{pid}/{one}"), OF_OTHERS):
+                assert server.ask("file", f"/proc/{pid}/{name}", os.O_WRONLY) == result, name
+        assert server.ask("file", f"/proc/{own}/oom_score_adj", os.O_WRONLY) == "ok"
+        assert server.ask("file", f"/proc/{sibling}/stat", os.O_RDONLY) == "ok"
+        for path in ("/dev/null", str(tmp_path / "new"), "/dev/shm/millrace-proc-test"):
+            assert server.ask("file", path, os.O_WRONLY | os.O_CREAT) == "ok", path
+    os.unlink("/dev/shm/millrace-proc-test")
+
+
 @needs_python
 @needs_landlock(4)
 def test_a_worker_connects_to_the_allowed_ports_only(confined):
