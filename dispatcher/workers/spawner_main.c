@@ -292,11 +292,10 @@ int spawner_main(int argc, char **argv)
 {
     static struct request request;
     int socket, parent_pidfd;
-    if (argc != 4 || getsid(0) != getpid() ||
-        !prepare((pid_t)strtol(argv[1], NULL, 10), &socket, &parent_pidfd))
+    struct own_users users;
+    if (argc != 3 || sscanf(argv[2], "%u:%u", &users.first, &users.count) != 2 ||
+        getsid(0) != getpid() || !prepare((pid_t)strtol(argv[1], NULL, 10), &socket, &parent_pidfd))
         return EXIT_NOT_EXECUTED;
-    const struct own_users users = {(uid_t)strtoul(argv[2], NULL, 10),
-                                    (uint32_t)strtoul(argv[3], NULL, 10)};
     struct pollfd fds[] = {{.fd = socket, .events = POLLIN},
                            {.fd = parent_pidfd, .events = POLLIN}};
     for (;;) {

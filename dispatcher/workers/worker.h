@@ -83,9 +83,9 @@ struct worker {
     uint32_t news;            /* DOORBELL_ bits: what was published in this pass */
     bool is_corrupt;          /* its records are not read any more */
     struct unfinished unfinished;
-    bool is_full;             /* its request ring or socket had no room for a run, until */
-    uint64_t full_head;       /* the head of the ring is no longer this one, */
-    uint64_t full_until_ms;   /* or until this time; 0: there is none */
+    bool is_full;           /* its request ring or socket had no room for a run, until */
+    uint64_t full_head;     /* the head of the ring is no longer this one, */
+    uint64_t full_until_ms; /* or until this time; 0: there is none */
 
     struct worker_slot *slots; /* concurrency of them; owned */
     uint32_t *free_slots;      /* a stack of indexes; owned */
