@@ -19,8 +19,9 @@
 #include "dispatcher/workers/worker_memory.h"
 #include "shm/clock.h"
 
-#define EVENTS_PER_REAP 256u
-#define REAPS_PER_PASS 16u
+#define EVENTS_PER_REAP 64u
+#define REAPS_PER_PASS 64u
+#define RECEIVED_PER_PASS_BYTES (512u * 1024) /* and what one reap has more */
 #define TIMERS_PER_PASS 4096u
 #define LOG_SETTLE_TRIES 50u
 #define URING_ENTRIES 4096u
@@ -413,16 +414,22 @@ static void on_event(struct loop *loop, const struct uring_event *event)
     }
 }
 
-static void events_handle(struct loop *loop)
+/* True: there may be more. Clients who send large bodies could fill all receive buffers each pass,
+ * and what is in them has to be put somewhere. */
+static bool events_handle(struct loop *loop)
 {
     struct uring_event events[EVENTS_PER_REAP];
+    uint64_t received = loop->metrics.received_byte_count;
     for (uint32_t i = 0; i < REAPS_PER_PASS; i++) {
         uint32_t count = uring_reap(loop->uring, events, EVENTS_PER_REAP);
         for (uint32_t k = 0; k < count; k++)
             on_event(loop, &events[k]);
         if (count < EVENTS_PER_REAP)
-            return;
+            return false;
+        if (loop->metrics.received_byte_count - received >= RECEIVED_PER_PASS_BYTES)
+            break;
     }
+    return true;
 }
 
 /* ---- one pass ------------------------------------------------------------------------------ */
@@ -504,7 +511,7 @@ bool loop_pass(struct loop *loop)
     loop->pass++;
     loop->metrics.pass_count++;
     clocks_read(loop);
-    events_handle(loop);
+    bool more = events_handle(loop);
     for (uint32_t i = 0; i < loop->worker_count; i++)
         if (worker_is_heard(&loop->workers[i]))
             drained += worker_drain(loop, &loop->workers[i]);
@@ -524,7 +531,7 @@ bool loop_pass(struct loop *loop)
     for (uint32_t i = 0; i < loop->worker_count; i++)
         worker_ring(&loop->workers[i]);
     log_write(loop);
-    return drained > 0 || sent > 0;
+    return more || drained > 0 || sent > 0;
 }
 
 /* How long everything else had to wait for this pass. */

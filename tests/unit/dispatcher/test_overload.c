@@ -191,6 +191,24 @@ static void who_gets_a_slot_at_once_needs_no_memory_to_wait(void **state)
     assert_int_equal(answer_to(run.client)->status, 200);
 }
 
+static void what_clients_send_at_once_is_taken_a_part_in_each_pass(void **state)
+{
+    (void)state;
+    const uint32_t count = 192, bytes = sizeof(stage.receive);
+    uint32_t client = upload_begin(count * bytes + 1, 0);
+    uint64_t before = stage.loop->metrics.received_byte_count;
+    for (uint32_t i = 0; i < count; i++)
+        stage_event((struct uring_event){.ref = stage.clients[client].recv,
+                                         .result = (int32_t)bytes,
+                                         .more = true,
+                                         .has_buffer = true});
+    assert_true(loop_pass(stage.loop)); /* there is more to do at once */
+    uint64_t taken = stage.loop->metrics.received_byte_count - before;
+    assert_in_range(taken, 256 * 1024, 640 * 1024);
+    loop_pass(stage.loop);
+    assert_int_equal(stage.loop->metrics.received_byte_count - before, count * bytes);
+}
+
 /* ---- queues ---- */
 
 static void the_queues_of_all_pipelines_have_a_bound_together(void **state)
@@ -266,6 +284,7 @@ int main(void)
         OVERLOAD_TEST(memory_comes_back_when_a_client_leaves),
         OVERLOAD_TEST(runs_that_wait_hold_memory_and_those_with_a_slot_do_not),
         OVERLOAD_TEST(who_gets_a_slot_at_once_needs_no_memory_to_wait),
+        OVERLOAD_TEST(what_clients_send_at_once_is_taken_a_part_in_each_pass),
         OVERLOAD_TEST(the_queues_of_all_pipelines_have_a_bound_together),
         OVERLOAD_TEST(the_first_runs_are_the_measure),
         OVERLOAD_TEST(runs_that_fail_are_measured_too),
