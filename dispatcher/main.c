@@ -6,6 +6,7 @@
 
 #include "dispatcher/cli/commands.h"
 #include "dispatcher/loop/signals.h"
+#include "dispatcher/reader/reader.h"
 #include "dispatcher/workers/spawner.h"
 
 /* A server that is told to stop ends with 0, however early that comes: the loader calls this first
@@ -24,8 +25,10 @@ __attribute__((section(".preinit_array"), used)) static void (*const first)(int,
 
 int main(int argc, char **argv)
 {
-    /* The server's own child, which nobody starts by hand. */
+    /* The server's own children, which nobody starts by hand. */
     if (argc > 0 && strcmp(argv[0], SPAWNER_NAME) == 0)
         return spawner_main(argc, argv);
+    if (argc > 0 && strcmp(argv[0], READER_NAME) == 0)
+        return reader_main(argc, argv);
     return commands_run(argc, argv);
 }

@@ -7,7 +7,34 @@
 #ifndef DISPATCHER_API_H
 #define DISPATCHER_API_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 #include "dispatcher/api/routes.h"
+
+struct api_error;
+struct run_request;
+
+/* Of START: in memory of the heap, or in a sealed file. */
+struct run_payload {
+    uint8_t *memory; /* NULL: it is */
+    int fd;
+    size_t bytes;
+};
+
+/* api_runs.c: the two steps of a run whose body was read elsewhere (dispatcher/reader). */
+
+/* The envelope is `request`, which has no document, or why there is none: what run_request_parse()
+ * says. True: its inputs are to be packed, for the run and the pipeline that are now in the
+ * connection's read_job; false: it is answered. */
+bool api_run_read(struct loop *loop, struct conn *conn, const struct run_request *request, int rc,
+                  const struct api_error *error);
+
+/* They are packed, or what run_request_pack() says; takes the payload over and answers, or starts
+ * the run that will. */
+void api_run_packed(struct loop *loop, struct conn *conn, const struct run_payload *payload, int rc,
+                    const struct api_error *error);
 
 /* api_runs.c */
 route_fn api_run_stream; /* POST /v4/runs/stream */

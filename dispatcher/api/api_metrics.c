@@ -269,6 +269,12 @@ static void clients(const struct loop *loop, struct exposition *out)
     gauge(out, "millrace_input_memory_unauthorized_bytes",
           "Of that, held by connections that have shown no good token.",
           loop->stranger_input_bytes);
+    counter(out, "millrace_reader_bodies", "Large bodies given to the process that reads them.",
+            metrics->reader_body_count);
+    gauge(out, "millrace_reader_waiting", "Large bodies that wait to be read.",
+          loop->reading.waiting_count);
+    counter(out, "millrace_reader_losses", "Processes that read large bodies, replaced.",
+            metrics->reader_lost_count);
     gauge(out, "millrace_output_memory_bytes", "Memory that holds output for clients.",
           out_pool_used_bytes(&loop->out) + loop->unfinished_bytes);
     gauge(out, "millrace_output_memory_limit_bytes", "What that may be: --output-memory.",

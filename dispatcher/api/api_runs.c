@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "dispatcher/api/api.h"
 #include "dispatcher/api/api_error.h"
@@ -12,6 +13,7 @@
 #include "dispatcher/loop/loop.h"
 #include "dispatcher/api/response.h"
 #include "dispatcher/api/run_request.h"
+#include "dispatcher/reader/read_job.h"
 
 #define LIST_COUNT_MAX 100u
 
@@ -134,13 +136,10 @@ static bool may_wait(struct loop *loop, const struct conn *conn, struct pipeline
            pipeline_has_slot(loop, pipeline);
 }
 
-/* Admits the run, or answers why not. */
-static void run_begin(struct loop *loop, struct conn *conn, const struct run_request *request,
-                      enum run_mode mode)
+/* A run that may be taken; NULL: it is answered why there is none. */
+static struct run *run_prepare(struct loop *loop, struct conn *conn, struct pipeline *pipeline,
+                               enum run_mode mode, bool final_line)
 {
-    struct pipeline *pipeline = pipeline_choose(loop, conn, request);
-    if (!pipeline)
-        return;
     struct run *run = run_create(loop, pipeline, conn, mode);
     if (!run) {
         pipeline->tally.refusals[REFUSAL_TOO_MANY_RUNS]++;
@@ -149,50 +148,113 @@ static void run_begin(struct loop *loop, struct conn *conn, const struct run_req
                                          .body = "{\"detail\":\"Too many runs.\"}\n",
                                          .body_bytes = 28,
                                          .retry_after_s = 1});
-        return;
+        return NULL;
     }
-    run->final_line = request->final_line;
+    run->final_line = final_line;
+    const struct read_job *job = conn->read_job;
+    if (job)
+        run_backdate(loop, run, job->run_id, job->created_at, job->created_ms);
     struct run_failure failure;
-    if (pipeline_refuses(loop, pipeline, &failure)) {
-        refuse(loop, run, &failure);
-        return;
-    }
-    struct api_error error;
-    uint8_t *payload;
-    size_t bytes;
-    int rc = run_request_pack(request, &pipeline->variables, run->id, &payload, &bytes, &error);
-    if (rc == 0)
-        run_payload_take(loop, run, payload, bytes);
+    if (!pipeline_refuses(loop, pipeline, &failure))
+        return run;
+    refuse(loop, run, &failure);
+    return NULL;
+}
+
+/* Its inputs are packed and taken over, or why they are not: admits it, or answers. */
+static void run_begin(struct loop *loop, struct conn *conn, struct run *run, bool is_async, int rc,
+                      const struct api_error *error)
+{
+    struct pipeline *pipeline = &loop->pipelines[run->pipeline_index];
     if (rc == 0 && !may_wait(loop, conn, pipeline)) {
         refuse(loop, run, &no_room);
     } else if (rc == 0) {
-        run_admit_and_answer(loop, conn, run, request->async_run);
+        run_admit_and_answer(loop, conn, run, is_async);
         pipeline_schedule(loop, pipeline);
     } else if (rc == -EINVAL) {
-        input_refuse(loop, conn, run, &error);
+        input_refuse(loop, conn, run, error);
     } else {
         run_destroy(loop, run);
         out_of_memory(loop, conn);
     }
 }
 
-static void run_start(struct loop *loop, struct conn *conn, const char *body, size_t bytes,
-                      enum run_mode mode)
+/* The pipeline of a request that was parsed, or not; NULL: it is answered. */
+static struct pipeline *request_accept(struct loop *loop, struct conn *conn, enum run_mode mode,
+                                       const struct run_request *request, int rc,
+                                       const struct api_error *error)
 {
-    struct run_request request = {0};
-    struct api_error error;
-    int rc = run_request_parse(&request, body, bytes, &error);
     if (rc == -EINVAL)
-        detail_send(loop, conn, error.status, error.detail);
+        detail_send(loop, conn, error->status, error->detail);
     else if (rc < 0)
         out_of_memory(loop, conn);
-    else if (request.async_run && mode != RUN_MODE_RESULT)
+    else if (request->async_run && mode != RUN_MODE_RESULT)
         detail_send(loop, conn, 422,
                     "[{\"loc\":[\"body\",\"async_run\"],\"msg\":\"a stream cannot be asynchronous; "
                     "use /v4/runs\",\"type\":\"value_error\"}]");
     else
-        run_begin(loop, conn, &request, mode);
+        return pipeline_choose(loop, conn, request);
+    return NULL;
+}
+
+static void run_start(struct loop *loop, struct conn *conn, const char *body, size_t bytes,
+                      enum run_mode mode)
+{
+    if (reading_takes(loop, conn, body, bytes)) {
+        reading_begin(loop, conn, body, bytes, mode);
+        return;
+    }
+    struct run_request request = {0};
+    struct api_error error;
+    int rc = run_request_parse(&request, body, bytes, &error);
+    struct pipeline *pipeline = request_accept(loop, conn, mode, &request, rc, &error);
+    struct run *run = pipeline ? run_prepare(loop, conn, pipeline, mode, request.final_line) : NULL;
+    if (run) {
+        uint8_t *payload;
+        rc = run_request_pack(&request, &pipeline->variables, run->id, &payload, &bytes, &error);
+        if (rc == 0)
+            run_payload_take(loop, run, payload, bytes);
+        run_begin(loop, conn, run, request.async_run, rc, &error);
+    }
     run_request_finish(&request);
+}
+
+bool api_run_read(struct loop *loop, struct conn *conn, const struct run_request *request, int rc,
+                  const struct api_error *error)
+{
+    struct read_job *job = conn->read_job;
+    struct pipeline *pipeline = request_accept(loop, conn, job->mode, request, rc, error);
+    if (!pipeline)
+        return false;
+    run_id_make(loop, job->run_id);
+    job->pipeline_index = pipeline->index;
+    job->async_run = request->async_run;
+    job->final_line = request->final_line;
+    /* What is refused anyway need not be packed. */
+    struct run_failure failure;
+    if (loop->run_free && !pipeline_refuses(loop, pipeline, &failure))
+        return true;
+    struct run *run = run_prepare(loop, conn, pipeline, job->mode, job->final_line);
+    mr_assert(!run);
+    return false;
+}
+
+void api_run_packed(struct loop *loop, struct conn *conn, const struct run_payload *payload, int rc,
+                    const struct api_error *error)
+{
+    const struct read_job *job = conn->read_job;
+    struct run *run =
+        run_prepare(loop, conn, &loop->pipelines[job->pipeline_index], job->mode, job->final_line);
+    if (run && rc == 0 && payload->memory)
+        run_payload_take(loop, run, payload->memory, payload->bytes);
+    else if (run && rc == 0)
+        run_payload_take_file(loop, run, payload->fd, payload->bytes);
+    else if (payload->memory)
+        free(payload->memory);
+    else if (payload->fd >= 0)
+        close(payload->fd);
+    if (run)
+        run_begin(loop, conn, run, job->async_run, rc, error);
 }
 
 void api_run_stream(struct loop *loop, struct conn *conn, const char *body, size_t bytes)

@@ -65,6 +65,16 @@ static void write_json(FILE *json, struct slice text);
 static int refuse(struct reading *reading, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
 
+static int keep_hello(struct variables *variables, const uint8_t *body, size_t bytes)
+{
+    variables->hello = malloc(bytes);
+    if (variables->hello == NULL)
+        return -ENOMEM;
+    memcpy(variables->hello, body, bytes);
+    variables->hello_bytes = bytes;
+    return 0;
+}
+
 int variables_parse(struct variables *out, const uint8_t *body, size_t bytes, char *reason,
                     size_t reason_bytes)
 {
@@ -90,6 +100,8 @@ int variables_parse(struct variables *out, const uint8_t *body, size_t bytes, ch
     bool is_short = ferror(reading.json) != 0;
     if ((fclose(reading.json) != 0 || is_short) && rc == 0)
         rc = -ENOMEM;
+    if (rc == 0)
+        rc = keep_hello(&variables, body, bytes);
     if (rc < 0) {
         variables_finish(&variables);
         return rc;
@@ -115,6 +127,7 @@ void variables_finish(struct variables *variables)
     free(variables->outputs);
     free(variables->name);
     free(variables->json);
+    free(variables->hello);
     *variables = (struct variables){0};
 }
 

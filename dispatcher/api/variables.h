@@ -51,7 +51,9 @@ struct variables {
     bool has_stream; /* at least one output is a stream */
     struct input_variable *inputs;
     struct output_variable *outputs;
-    char *json; /* {"input_variables":[...],"output_variables":[...]} for GET /v4/pipelines */
+    char *json;     /* {"input_variables":[...],"output_variables":[...]} for GET /v4/pipelines */
+    uint8_t *hello; /* what they were read from, for whoever has to read it again */
+    size_t hello_bytes;
 };
 
 /* Reads the body of a HELLO, which is untrusted. 0, -EBADMSG (`reason` says what is wrong),

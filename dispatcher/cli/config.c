@@ -501,5 +501,8 @@ static int conns_derive(struct config *config, uint64_t fd_count_max, char reaso
         uint64_t left = fd_count_max - needed;
         config->conn_count_max = left < CONN_COUNT_DEFAULT ? (uint32_t)left : CONN_COUNT_DEFAULT;
     }
+    uint64_t spare = fd_count_max - needed - config->conn_count_max + BODY_FILE_COUNT_MIN;
+    config->body_file_count_max =
+        spare < BODY_FILE_COUNT_MAX ? (uint32_t)spare : BODY_FILE_COUNT_MAX;
     return 0;
 }

@@ -39,6 +39,8 @@
  * spawner's socket, files opened in passing). */
 #define FD_COUNT_PER_WORKER 10u
 #define FD_COUNT_RESERVED 64u
+#define BODY_FILE_COUNT_MIN 16u /* of those that are reserved */
+#define BODY_FILE_COUNT_MAX 1024u
 
 /* What a pipeline is made of, which decides the program that executes it. */
 enum source_kind {
@@ -90,6 +92,7 @@ struct config {
     uint64_t output_bytes_max; /* all responses waiting to be sent, --output-memory */
 
     uint32_t body_bytes_max;
+    uint32_t body_file_count_max; /* derived: descriptors for large bodies */
     uint32_t head_timeout_ms;
     uint32_t idle_timeout_ms;
     uint32_t stall_timeout_ms; /* a client that reads nothing, --stall-timeout */

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "dispatcher/loop/loop.h"
+#include "dispatcher/reader/read_job.h"
 #include "dispatcher/api/response.h"
 
 #define LINGER_MS 2000u
@@ -106,6 +107,8 @@ static uint64_t due_ms(const struct loop *loop, const struct conn *conn)
         return conn->phase_ms + HTTP_BODY_GRACE_MS + paid_ms;
     }
     case CONN_RESPONDING:
+        if (conn->read_job)
+            return conn->read_job->due_ms;
         return conn->send_queued ? conn->sent_ms + config->stall_timeout_ms : UINT64_MAX;
     case CONN_LINGERING:
         return conn->phase_ms + LINGER_MS;
@@ -130,6 +133,10 @@ void conn_on_timer(struct loop *loop, struct conn *conn)
 {
     if (loop->now_ms < due_ms(loop, conn)) {
         conn_timer_update(loop, conn);
+        return;
+    }
+    if (conn->read_job) {
+        reading_expire(loop, conn);
         return;
     }
     switch (conn->state) {
@@ -240,6 +247,8 @@ void conn_close(struct loop *loop, struct conn *conn)
     if (conn->state == CONN_CLOSING)
         return;
     conn_enter(loop, conn, CONN_CLOSING);
+    if (conn->read_job)
+        reading_drop(loop, conn);
     if (conn->has_run) {
         struct run *run = &loop->runs[conn->run_index];
         conn_detach_run(conn);

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/http/body_file.h"
 #include "dispatcher/http/conn.h"
 #include "dispatcher/loop/loop.h"
 #include "dispatcher/api/response.h"
@@ -59,6 +60,7 @@ static void room_free(struct loop *loop, char **bytes, uint32_t *count, uint32_t
 
 static void payload_free(struct loop *loop, struct conn *conn)
 {
+    body_file_close(loop, conn);
     room_free(loop, &conn->payload, &conn->payload_count, &conn->payload_room);
 }
 
@@ -83,6 +85,11 @@ static bool stranger_fits(const struct loop *loop, const struct conn *conn, size
            loop->stranger_input_bytes + bytes <= loop->config->input_bytes_max / STRANGER_SHARE;
 }
 
+void conn_payload_free(struct loop *loop, struct conn *conn)
+{
+    payload_free(loop, conn);
+}
+
 void conn_input_finish(struct loop *loop, struct conn *conn)
 {
     payload_free(loop, conn);
@@ -92,6 +99,8 @@ void conn_input_finish(struct loop *loop, struct conn *conn)
 
 static int payload_append(struct loop *loop, struct conn *conn, struct http_text data)
 {
+    if (conn->has_body_file || conn->payload_count + data.count > BODY_MEMORY_BYTES_MAX)
+        return body_file_append(loop, conn, data.bytes, data.count);
     int rc = room_make(loop, &conn->payload, &conn->payload_room, conn->payload_count, data.count,
                        loop->config->body_bytes_max);
     if (rc < 0)
@@ -99,6 +108,12 @@ static int payload_append(struct loop *loop, struct conn *conn, struct http_text
     memcpy(conn->payload + conn->payload_count, data.bytes, data.count);
     conn->payload_count += (uint32_t)data.count;
     return 0;
+}
+
+int conn_payload_keep(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
+{
+    mr_assert(conn->payload_count == 0);
+    return payload_append(loop, conn, (struct http_text){bytes, count});
 }
 
 static void refuse(struct loop *loop, struct conn *conn, int status, const char *reason)
@@ -131,7 +146,8 @@ static void dispatch(struct loop *loop, struct conn *conn, struct http_text body
     loop->metrics.request_count++;
     conn_enter(loop, conn, CONN_RESPONDING);
     conn->request.route->handle(loop, conn, body.bytes, body.count);
-    payload_free(loop, conn);
+    if (!conn->read_job)
+        payload_free(loop, conn);
 }
 
 /* Takes what there is of a body. A body that came whole in one piece is handed on without a copy.

@@ -17,7 +17,9 @@
 #include "dispatcher/loop/signals.h"
 #include "dispatcher/workers/spawning.h"
 #include "dispatcher/workers/worker_memory.h"
+#include "dispatcher/http/body_file.h"
 #include "shm/clock.h"
+#include "shm/descriptors.h"
 
 #define EVENTS_PER_REAP 64u
 #define REAPS_PER_PASS 64u
@@ -66,7 +68,7 @@ static int pools_init(struct loop *loop)
     loop->spawner_timer.kind = TIMER_SPAWNER;
     loop->offer_timer.kind = TIMER_OFFER;
     return timers_init(&loop->timers, config->conn_count_max + config->run_count_max +
-                                          3 * loop->worker_count + config->pipeline_count + 5);
+                                          3 * loop->worker_count + config->pipeline_count + 6);
 }
 
 static int workers_init(struct loop *loop)
@@ -146,6 +148,7 @@ int loop_init(struct loop *loop, const struct config *config)
         fprintf(stderr, "millrace: signals cannot be watched: %s\n", strerror(-loop->signal_fd));
         return EXIT_CODE_FAILED;
     }
+    reading_init(&loop->reading);
     char reason[CGROUP_REASON_BYTES];
     if (worker_memory_prepare(loop, reason) < 0)
         return memory_fail(reason);
@@ -154,6 +157,12 @@ int loop_init(struct loop *loop, const struct config *config)
     if (rc < 0) {
         fprintf(stderr, "millrace: the process that starts workers cannot be started: %s%s\n",
                 strerror(-rc), start_error_hint(rc));
+        return EXIT_CODE_FAILED;
+    }
+    rc = reader_open(&loop->reading.reader, config->body_bytes_max);
+    if (rc < 0) {
+        fprintf(stderr, "millrace: the process that reads large bodies cannot be started: %s\n",
+                strerror(-rc));
         return EXIT_CODE_FAILED;
     }
     rc = listeners_init(loop);
@@ -191,6 +200,8 @@ void loop_finish(struct loop *loop)
             close(conn->fd);
         free(conn->input);
         free(conn->payload);
+        free(conn->read_job);
+        body_file_close(loop, conn);
     }
     for (uint32_t i = 0; loop->runs && i < loop->config->run_count_max; i++)
         if (loop->runs[i].id[0] != '\0') {
@@ -209,6 +220,8 @@ void loop_finish(struct loop *loop)
         free(worker->outputs);
     }
     spawner_close(&loop->spawner);
+    reader_close(&loop->reading.reader);
+    descriptor_close(&loop->reading.pack_fd);
     for (uint32_t i = 0; i < loop->pipeline_count; i++) {
         variables_finish(&loop->pipelines[i].variables);
         free(loop->pipelines[i].traceback);
@@ -310,6 +323,9 @@ static void on_timer(struct loop *loop, struct timer *timer)
     case TIMER_SPAWNER:
         supervisor_on_spawner_timer(loop);
         break;
+    case TIMER_READER:
+        reading_on_timer(loop);
+        break;
     case TIMER_KIND_COUNT:
         mr_unreachable("unreachable");
     }
@@ -396,6 +412,9 @@ static void on_event(struct loop *loop, const struct uring_event *event)
     case URING_SPAWNER:
     case URING_SPAWNER_PIDFD:
         supervisor_on_spawner(loop, event);
+        break;
+    case URING_READER:
+        reading_on_reader(loop, event);
         break;
     case URING_OUTPUT_PIPE:
         supervisor_on_output(loop, event);
@@ -561,6 +580,7 @@ void loop_run(struct loop *loop)
     loop->started_ms = loop->now_ms;
     signal_read(loop);
     listener_arm(loop);
+    reading_start(loop);
     supervisor_start(loop);
     while (loop->state != LOOP_STOPPED) {
         int rc = loop_wait(loop, busy);

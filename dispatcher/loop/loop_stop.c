@@ -65,6 +65,7 @@ void loop_on_stop_timer(struct loop *loop)
         for (uint32_t i = 0; i < loop->config->run_count_max; i++)
             if (loop->runs[i].state == RUN_ACTIVE)
                 run_cancel(loop, &loop->runs[i], &stopping);
+        reading_stop(loop);
         loop->state = LOOP_STOPPING;
         timer_set(&loop->timers, &loop->stop_timer,
                   loop->now_ms + loop->config->cancel_grace_ms + LAST_BYTES_MS);

@@ -23,6 +23,7 @@ static const char *const refusal_names[REFUSAL_COUNT] = {
     [REFUSAL_TOO_SLOW] = "too_slow",
     [REFUSAL_MEMORY] = "memory",
     [REFUSAL_INPUT_MEMORY] = "input_memory",
+    [REFUSAL_READER] = "reader",
     [REFUSAL_CONNECTIONS] = "connections",
     [REFUSAL_CLIENT_CONNECTIONS] = "client_connections",
 };

@@ -36,6 +36,7 @@ enum refusal {
     REFUSAL_TOO_SLOW,
     REFUSAL_MEMORY,       /* there is none for the request */
     REFUSAL_INPUT_MEMORY, /* requests hold as much as they may: --input-memory */
+    REFUSAL_READER,       /* the process that reads large bodies could not, or not in time */
     /* connections */
     REFUSAL_CONNECTIONS,
     REFUSAL_CLIENT_CONNECTIONS, /* from one address */
@@ -73,6 +74,7 @@ struct metrics {
     uint64_t send_count, pass_count, wait_count;
     uint64_t worker_start_count, worker_exit_count, worker_killed_count;
     uint64_t spawner_lost_count;
+    uint64_t reader_body_count, reader_lost_count;
     struct buckets pass;     /* how long passes take */
     struct buckets lateness; /* of the first timer of each pass that has one */
 };

@@ -125,10 +125,9 @@ bool pipeline_can_offer(struct loop *loop, struct pipeline *pipeline)
     struct worker *worker = least_loaded(loop, pipeline);
     if (!worker)
         return false;
-    /* A larger request goes another way, and takes only a header here. */
-    size_t bytes = pipeline->queue_first->payload_bytes;
-    bool is_blob = bytes > ring_payload_max(worker->requests.capacity);
-    return ring_claimable(&worker->requests) >= (is_blob ? 1 : bytes);
+    const struct run *run = pipeline->queue_first;
+    bool is_blob = worker_takes_as_blob(worker, run);
+    return ring_claimable(&worker->requests) >= (is_blob ? 1 : run->payload_bytes);
 }
 
 struct pipeline *pipeline_find(struct loop *loop, const char *name)

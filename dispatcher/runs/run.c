@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "dispatcher/api/error_type.h"
 #include "dispatcher/api/owner.h"
@@ -28,6 +29,12 @@ static struct worker *worker_of(struct loop *loop, const struct run *run)
 }
 
 /* ---- the pool ------------------------------------------------------------------------------ */
+
+void run_id_make(struct loop *loop, char id[RUN_ID_BYTES])
+{
+    memcpy(id, "run_", 4);
+    identity_hex(&loop->identity, id + 4);
+}
 
 struct run *run_create(struct loop *loop, struct pipeline *pipeline, struct conn *conn,
                        enum run_mode mode)
@@ -58,8 +65,7 @@ struct run *run_create(struct loop *loop, struct pipeline *pipeline, struct conn
     run->conn_attached = true;
     conn->run_index = index;
     conn->has_run = true;
-    memcpy(run->id, "run_", 4);
-    identity_hex(&loop->identity, run->id + 4);
+    run_id_make(loop, run->id);
     run->created_at = loop->wall_s;
     run->created_ms = run->last_line_ms = loop->now_ms;
     run->timeout_ms = loop->config->run_timeout_ms;
@@ -78,6 +84,16 @@ static void detach_conn(struct loop *loop, struct run *run)
     conn_detach_run(&loop->conns[run->conn_index]);
 }
 
+void run_backdate(struct loop *loop, struct run *run, const char id[RUN_ID_BYTES],
+                  double created_at, uint64_t created_ms)
+{
+    mr_assert(run->state == RUN_FREE);
+    memcpy(run->id, id, RUN_ID_BYTES);
+    run->created_at = created_at;
+    run->created_ms = created_ms;
+    line_prefix_init(loop, run);
+}
+
 void run_let_go(struct loop *loop, struct run *run)
 {
     run->is_async = true;
@@ -92,14 +108,29 @@ void run_payload_take(struct loop *loop, struct run *run, uint8_t *payload, size
     loop->input_bytes += bytes;
 }
 
+void run_payload_take_file(struct loop *loop, struct run *run, int fd, size_t bytes)
+{
+    mr_assert(!run->payload && !run->has_payload_file);
+    run->payload_fd = fd;
+    run->has_payload_file = true;
+    run->payload_bytes = bytes;
+    loop->input_bytes += bytes;
+    loop->body_file_count++;
+}
+
 void run_payload_free(struct loop *loop, struct run *run)
 {
-    if (!run->payload)
+    if (!run->payload && !run->has_payload_file)
         return;
     mr_assert(loop->input_bytes >= run->payload_bytes);
     loop->input_bytes -= run->payload_bytes;
     free(run->payload);
     run->payload = NULL;
+    if (!run->has_payload_file)
+        return;
+    close(run->payload_fd);
+    run->has_payload_file = false;
+    loop->body_file_count--;
 }
 
 void run_destroy(struct loop *loop, struct run *run)

@@ -55,7 +55,9 @@ struct run {
     uint64_t former_stamp_ns; /* in its slot before the worker knew of it: of another run */
     uint32_t timeout_ms;      /* in all; 0 = no limit */
 
-    uint8_t *payload; /* of START, until it is offered; owned */
+    uint8_t *payload;      /* of START, until it is offered; owned */
+    bool has_payload_file; /* it is in a sealed file, and not in memory */
+    int payload_fd;        /* likewise owned */
     size_t payload_bytes;
 
     uint32_t sequence;      /* of the next record */
@@ -88,15 +90,23 @@ struct run_failure {
     enum refusal refusal;        /* of a run that was not taken: why */
 };
 
+/* A new id. */
+void run_id_make(struct loop *loop, char id[RUN_ID_BYTES]);
+
 /* A new run in RUN_FREE with an id, taken from the pool; NULL when there are too many. */
 struct run *run_create(struct loop *loop, struct pipeline *pipeline, struct conn *conn,
                        enum run_mode mode);
+
+/* The run was created before it is: as the body that asks for it was complete, under this id. */
+void run_backdate(struct loop *loop, struct run *run, const char id[RUN_ID_BYTES],
+                  double created_at, uint64_t created_ms);
 
 /* Nobody waits for the run any more, and it goes on: an asynchronous one. */
 void run_let_go(struct loop *loop, struct run *run);
 
 /* The request for the worker, which the run keeps until it is offered; taken over. */
 void run_payload_take(struct loop *loop, struct run *run, uint8_t *payload, size_t bytes);
+void run_payload_take_file(struct loop *loop, struct run *run, int fd, size_t bytes);
 void run_payload_free(struct loop *loop, struct run *run);
 
 /* Gives an unadmitted run back. */

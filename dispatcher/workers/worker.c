@@ -114,6 +114,8 @@ static int blob_send(const struct worker *worker, int fd, uint64_t bytes, uint32
 static int blob_give(const struct worker *worker, const struct run *run, uint32_t slot,
                      uint32_t generation)
 {
+    if (run->has_payload_file)
+        return blob_send(worker, run->payload_fd, run->payload_bytes, slot, generation);
     int fd = blob_create(run->payload, run->payload_bytes);
     if (fd < 0)
         return fd;
@@ -122,10 +124,16 @@ static int blob_give(const struct worker *worker, const struct run *run, uint32_
     return rc;
 }
 
+bool worker_takes_as_blob(const struct worker *worker, const struct run *run)
+{
+    return run->has_payload_file ||
+           run->payload_bytes > ring_payload_max(worker->requests.capacity);
+}
+
 int worker_offer(struct loop *loop, struct worker *worker, struct run *run)
 {
     mr_assert(worker->free_count > 0);
-    bool is_blob = run->payload_bytes > ring_payload_max(worker->requests.capacity);
+    bool is_blob = worker_takes_as_blob(worker, run);
     uint32_t bytes = is_blob ? 0 : (uint32_t)run->payload_bytes;
     uint32_t index = worker->free_slots[worker->free_count - 1];
     uint32_t generation = worker->slots[index].generation + 1;

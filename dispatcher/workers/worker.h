@@ -129,6 +129,9 @@ void worker_look_for_room(struct worker *worker, uint64_t now_ms);
 /* Free slots of a worker that takes runs and has room for one; 0 otherwise. */
 uint32_t worker_free_count(const struct worker *worker);
 
+/* The run's request goes beside the ring, which gets only a header. */
+bool worker_takes_as_blob(const struct worker *worker, const struct run *run);
+
 /* Puts the run's START into the ring. 0, or -EAGAIN: no room now, -errno. Takes a slot on success.
  */
 int worker_offer(struct loop *loop, struct worker *worker, struct run *run) MUST_USE;

@@ -84,8 +84,8 @@ def test_sigkill_takes_what_workers_started_with_it(server, figure):
     with server.stream(FAULTS, "settle", "first", COUNT) as stream:
         wait_until(lambda: len(server.log_since(mark, r"child pid=")) == 2)
         children = [int(line.rsplit("=", 1)[1].strip('"')) for line in server.log_since(mark, r"child pid=")]
-        [spawner] = [pid for pid in children_of(server.process.pid) if pid not in pids_of(server)]
-        left = [*pids_of(server), *children, spawner]
+        own = [pid for pid in children_of(server.process.pid) if pid not in pids_of(server)]
+        left = [*pids_of(server), *children, *own]
         assert all(process_exists(pid) for pid in left)
         began = time.monotonic()
         os.kill(server.process.pid, signal.SIGKILL)

@@ -9,7 +9,7 @@ import pytest
 
 import wire
 from phases import COUNT, FAULTS, NUMBERS, worker
-from server import SLOWNESS, children_of, example, process_exists, wait_until
+from server import SLOWNESS, child_called, example, process_exists, wait_until
 
 OPTIONS = ["--keepalive", "0", "--log-level", "debug"]
 ANSWER_S = 5
@@ -21,9 +21,7 @@ def server(start, built):
 
 
 def spawner_of(server):
-    workers = [worker(server, pointer)["pid"] for pointer in (FAULTS, NUMBERS)]
-    [spawner] = [pid for pid in children_of(server.process.pid) if pid not in workers and process_exists(pid)]
-    return spawner
+    return child_called(server.process.pid, "mr-spawner")
 
 
 def assert_serves(server):

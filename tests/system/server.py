@@ -5,6 +5,7 @@ The server listens on a free port of 127.0.0.1, which its ready line names. Its 
 a thread, so that tests wait for events in it rather than for time to pass.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -300,6 +301,15 @@ def children_of(pid):
     """Its child processes, those of its first thread."""
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
         return [int(word) for word in file.read().split()]
+
+
+def child_called(pid, name):
+    """The child process that has this name, and runs."""
+    for child in children_of(pid):
+        with contextlib.suppress(FileNotFoundError), open(f"/proc/{child}/comm", encoding="utf-8") as file:
+            if file.read() == name + "\n" and process_exists(child):
+                return child
+    return None
 
 
 def process_cpu_s(pid):

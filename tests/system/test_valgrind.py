@@ -7,19 +7,13 @@ import signal
 import pytest
 
 import wire
-from server import IS_SANITIZED, children_of, example, wait_until
+from server import IS_SANITIZED, child_called, example, wait_until
 
 NUMBERS, MISBEHAVE = "local/numbers:v1", "local/misbehave:v1"
 VALGRIND = ("valgrind", "-q", "--error-exitcode=99", "--leak-check=full", "--child-silent-after-fork=yes")
 
 pytestmark = [pytest.mark.bounded(60),
               pytest.mark.skipif(IS_SANITIZED, reason="a sanitizer looks for the same, and cannot run under valgrind")]
-
-
-def spawner_of(server):
-    workers = [entry["pid"] for pointer in (NUMBERS, MISBEHAVE) for entry in server.workers(pointer)]
-    [spawner] = [pid for pid in children_of(server.process.pid) if pid not in workers]
-    return spawner
 
 
 def test_a_server_that_has_seen_all_kinds_of_ends(start):
@@ -34,8 +28,11 @@ def test_a_server_that_has_seen_all_kinds_of_ends(start):
     pid = server.workers(NUMBERS)[0]["pid"]
     os.kill(pid, signal.SIGKILL)
     server.wait_worker(NUMBERS, 0, pid, mark)
-    os.kill(spawner_of(server), signal.SIGKILL)
+    os.kill(child_called(server.process.pid, "mr-spawner"), signal.SIGKILL)
     server.wait_log(" spawner_start ", mark)
+    os.kill(child_called(server.process.pid, "mr-reader"), signal.SIGKILL)
+    server.wait_log(" reader_start ", mark)
+    assert len(server.lines(NUMBERS, 3, "a large request " * 30_000, 0)) == 3
     for _ in range(12):  # recycled meanwhile
         assert len(server.lines(NUMBERS, 3, "x", 0)) == 3
     for how in ("fail", "crash", "exit"):

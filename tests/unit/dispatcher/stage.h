@@ -86,6 +86,11 @@ static struct stage {
     bool spawner_lives, spawner_is_silent, spawner_stays, pidfd_is_lost;
     bool pipes_are_held; /* by something that outlives the worker */
     struct uring_ref on_spawner;
+    int reader_socket; /* the reader's end; -1: it is gone */
+    uint32_t reader_count, reader_kill_count,
+        reader_error; /* the next start fails with this errno */
+    bool reader_is_gone;
+    struct uring_ref on_reader;
     struct spawn_answer answers[64];
     uint32_t answer_count;
     char receive[STAGE_RECEIVE_BYTES];
@@ -127,6 +132,8 @@ static inline struct uring_ref *stage_place(struct uring_ref ref)
         return &stage.workers[ref.index].on_bell;
     case URING_SPAWNER:
         return &stage.on_spawner;
+    case URING_READER:
+        return &stage.on_reader;
     case URING_OUTPUT_PIPE:
         return &stage.workers[ref.index / 4].on_pipe[ref.index & 3];
     case URING_NONE:
@@ -274,12 +281,17 @@ int clock_gettime(clockid_t clock, struct timespec *out)
 }
 
 #include "tests/unit/dispatcher/stage_spawner.h"
+#include "tests/unit/dispatcher/stage_reader.h"
 
 /* The supervisor signals the group and the process; both mean this one. */
 int kill(pid_t pid, int number)
 {
     pid_t index = (pid < 0 ? -pid : pid) - STAGE_PID;
     mr_assert(number == SIGKILL);
+    if (pid == STAGE_READER_PID) {
+        stage.reader_kill_count++;
+        return 0;
+    }
     mr_assert(index >= 0 && index < (pid_t)STAGE_WORKER_COUNT_MAX);
     mr_assert(!stage.workers[index].is_reaped);
     stage.workers[index].kill_count += pid < 0 && stage.workers[index].lives;
@@ -289,6 +301,10 @@ int kill(pid_t pid, int number)
 
 int waitid(idtype_t type, id_t id, siginfo_t *info, int flags)
 {
+    if (type == P_PID && id == STAGE_READER_PID) {
+        info->si_pid = stage.reader_is_gone ? STAGE_READER_PID : 0;
+        return 0;
+    }
     mr_assert(type == P_PIDFD);
     mr_assert(flags & WNOHANG);
     for (uint32_t i = 0; i < stage.loop->worker_count; i++)
@@ -506,6 +522,7 @@ static inline void stage_configure(const struct stage_options *options)
     config->request_ring_bytes = RING_BYTES_MIN;
     config->reply_ring_bytes = stage_or(options->reply_ring_bytes, RING_BYTES_MIN);
     config->conn_count_max = STAGE_CLIENT_COUNT_MAX;
+    config->body_file_count_max = BODY_FILE_COUNT_MIN;
     config->run_count_max =
         config->worker_count * config->concurrency + config->queue_count_max + 1;
     config->output_bytes_max = options->output_bytes_max > 0 ? options->output_bytes_max : 8u << 20;
@@ -518,7 +535,9 @@ static inline void stage_configure(const struct stage_options *options)
 static inline void stage_open(const struct stage_options *options)
 {
     sigset_t mask;
-    stage = (struct stage){.now_ns = 1000000000, .plain_output_count = options->plain_output_count};
+    stage = (struct stage){.now_ns = 1000000000,
+                           .plain_output_count = options->plain_output_count,
+                           .reader_socket = -1};
     for (uint32_t i = 0; i < STAGE_WORKER_COUNT_MAX; i++)
         stage.workers[i].pidfd = stage.workers[i].socket = -1;
     stage_configure(options);
@@ -529,6 +548,7 @@ static inline void stage_open(const struct stage_options *options)
     sigprocmask(SIG_SETMASK, &mask, NULL);
     stage.loop->start_is_said = true;
     stage_pass();
+    reading_start(stage.loop);
     supervisor_start(stage.loop);
     stage_pass();
     for (uint32_t i = 0; i < stage.config.worker_count && !options->no_hello; i++)
@@ -541,7 +561,9 @@ static inline void stage_close(void)
     for (uint32_t i = 0; i < STAGE_WORKER_COUNT_MAX; i++)
         if (stage.workers[i].lives)
             stage_exit(i, CLD_KILLED, SIGKILL);
+    stage.reader_is_gone = true;
     loop_finish(stage.loop);
+    descriptor_close(&stage.reader_socket);
     free(stage.loop);
     config_finish(&stage.config);
     for (uint32_t i = 0; i < STAGE_CLIENT_COUNT_MAX; i++)
