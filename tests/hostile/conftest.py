@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures of the hostile tests: those of the system tests, and servers with an attacker in them."""
+
+import importlib.util
+import os
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SYSTEM = os.path.join(os.path.dirname(HERE), "system")
+sys.path[:0] = [SYSTEM, HERE]
+
+
+def load_system_conftest():
+    spec = importlib.util.spec_from_file_location("system_conftest", os.path.join(SYSTEM, "conftest.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+system = load_system_conftest()
+pytest_configure = system.pytest_configure
+pytest_runtest_setup = system.pytest_runtest_setup
+pytest_runtest_call = system.pytest_runtest_call
+pytest_runtest_teardown = system.pytest_runtest_teardown
+start = system.start
+
+import arena as arenas  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def stage():
+    with arenas.Stage() as stage:
+        yield stage
+
+
+class Arenas:
+    """A server for each way to start one, made when it is first asked for, and again when it has ended."""
+
+    def __init__(self, stage):
+        self.stage = stage
+        self.open = {}
+
+    def get(self, setting, *options, limits=()):
+        if arenas.SETTINGS[setting][0] == 0 and not arenas.is_root:
+            pytest.skip("only root may change users")
+        key = (setting, *options, *limits)
+        arena = self.open.get(key)
+        if arena is not None and not arena.server.is_alive():
+            arena.server.end()
+            arena = None
+        if arena is None:
+            arena = self.open[key] = arenas.Arena(self.stage.start(setting, *options, limits=limits))
+        return arena
+
+    def close(self):
+        """All of them end well."""
+        try:
+            for arena in self.open.values():
+                if arena.server.is_alive():
+                    arena.server.stop()
+        finally:
+            for arena in self.open.values():
+                arena.server.end()
+
+
+@pytest.fixture(scope="module")
+def arena(stage):
+    """arena("hardened", OPTION...) is a server with this setting, shared by the tests of a module."""
+    all_of_them = Arenas(stage)
+    yield all_of_them.get
+    all_of_them.close()
