@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""docs/faults.md: every cell of the fault matrix names a test that exists, and every fault test has its cell."""
+"""docs/faults.md: every cell of the fault matrix names a test that exists, and every fault test has its cell; what attacks
+are told is what their tests expect."""
 
 import os
 import re
@@ -10,6 +11,7 @@ import pytest
 
 import server as servers
 
+HOSTILE = os.path.join(servers.TOP, "tests", "hostile")
 FOLDER = os.path.join(servers.TOP, "tests", "faults")
 PHASES = ["queued", "starting", "first", "streaming", "finishing"]
 FAULTS = ["SIGKILL", "SIGSEGV", "abort", "exit", "SIGSTOP", "Infinite loop", "Out of memory", "Garbage in the segment",
@@ -52,3 +54,10 @@ def test_the_tests_of_the_table_are_those_that_exist(table):
     assert len(existing) > 100
     assert len(named) == len(set(named)), "a test is named twice"
     assert set(named) == existing
+
+
+def test_the_tables_of_attacks_are_what_the_hostile_tests_expect(table, monkeypatch):
+    """`tests/hostile/run --write` writes them."""
+    monkeypatch.syspath_prepend(HOSTILE)
+    import attacks
+    assert attacks.filled(table) == table
