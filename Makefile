@@ -216,7 +216,7 @@ $(FUZZERS): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/dispatcher.a $(B)/worker
 	$(Q)$(CC) $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_dispatcher) $(LIBS_worker)
 
 # Targets that install packages first build in a second make, so that this one needs only make itself.
-.PHONY: test asan tsan valgrind fuzz check mutants crash faults garbage soak bench bench-counts demo serve deps install clean help
+.PHONY: test asan tsan valgrind fuzz check mutants crash faults garbage hostile soak bench bench-counts demo serve deps install clean help
 
 test: ## unit, model, stress, fuzz replay, system tests; T=ring picks by name
 	@deploy/deps build demo test
@@ -232,7 +232,7 @@ tsan: ## unit, model and stress tests under ThreadSanitizer
 
 .PHONY: run-programs
 run-tests: all $(call picked,$(UNITS) $(RINGS) $(FUZZERS)) | $(REFERENCE) $(COUNTED) $(LOADS)
-	@BUILD=$(B) tests/run --system tests/system $(if $(T),--only '$(T)') $(filter-out all,$^)
+	@BUILD=$(B) tests/run --system tests/system --system tests/hostile $(if $(T),--only '$(T)') $(filter-out all,$^)
 run-programs: $(call picked,$(UNITS) $(RINGS))
 	@BUILD=$(B) tests/run $(if $(T),--only '$(T)') $^
 
@@ -280,6 +280,11 @@ soak: ## kills, clients that leave or stall, every run checked; T=120 seconds, S
 	@deploy/deps build test
 	@$(MAKE) all $(B)/tests/soak/soak
 	@BUILD=$(B) tests/soak/run --seconds $(or $(T),120) $(if $(SEED),--seed $(SEED))
+
+hostile: ## workers that attack, beside victims that are checked; T=60 seconds, SEED=, OPTIONS=default,root
+	@deploy/deps build test
+	@$(MAKE) all
+	@BUILD=$(B) tests/hostile/run --seconds $(or $(T),60) $(if $(SEED),--seed $(SEED)) $(if $(OPTIONS),--options $(OPTIONS))
 
 bench: ## rates, ages, CPU, memory and counts beside references; BENCH=F1,P1000 picks, ROUNDS=7
 	@deploy/deps build demo test bench
