@@ -79,7 +79,7 @@ struct loop {
     /* Of those, and of the pool of `out`: held by connections that have shown no good token. */
     uint64_t stranger_input_bytes, stranger_output_bytes;
     uint64_t unfinished_bytes; /* held for values of which only fragments have come */
-    uint32_t body_file_count; /* of large bodies and payloads, each with a descriptor */
+    uint32_t body_file_count;  /* of large bodies and payloads, each with a descriptor */
 
     uint64_t pass;
     uint64_t now_ns;    /* CLOCK_MONOTONIC at the start of the pass */
@@ -114,7 +114,7 @@ struct loop {
     struct spawner spawner; /* starts their processes */
     struct timer spawner_timer;
     struct timer offer_timer; /* a run that could not be offered may be now */
-    struct reading reading; /* of large bodies */
+    struct reading reading;   /* of large bodies */
 
     int signal_fd;
     uint8_t signal_bytes[128];

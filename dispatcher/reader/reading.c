@@ -22,6 +22,9 @@
 #define REOPEN_MS 100u
 #define REOPEN_FAILED_MS 1000u
 
+/* Before it is asked again what could not be sent. */
+#define ASK_AGAIN_MS 50u
+
 /* How often it is looked whether the last one is gone. */
 #define GONE_LOOK_MS 5u
 
@@ -225,6 +228,7 @@ static int ask(struct loop *loop, enum read_kind kind, struct read_request reque
     if (rc < 0 || kind == READ_DROP)
         return rc;
     reading->asked = kind;
+    reading->was_put_off = false;
     timer_set(&loop->timers, &reading->timer, loop->now_ms + READ_TIMEOUT_MS);
     return 0;
 }
@@ -274,18 +278,41 @@ static void ask_failed(struct loop *loop, struct conn *conn, int rc)
     job_refuse(loop, conn, 503, reason);
 }
 
+/* Too many descriptors of this user are on their way through sockets, whoever sends them: that is
+ * over some time. */
+static void put_off(struct loop *loop)
+{
+    if (!loop->reading.was_put_off)
+        log_line(&loop->log, LEVEL_WARNING, "reader_put_off", "waiting=%u reason=\"%s\"",
+                 loop->reading.waiting_count, strerror(ETOOMANYREFS));
+    loop->reading.was_put_off = true;
+    timer_set(&loop->timers, &loop->reading.timer, loop->now_ms + ASK_AGAIN_MS);
+}
+
+/* The reader has the body, and could not be asked to pack it. */
+static bool is_put_off(const struct reading *reading)
+{
+    return reading->asked == READ_NONE && reading->conn &&
+           reading->conn->read_job->state == READ_JOB_PACKING;
+}
+
 static void lost(struct loop *loop, const char *reason);
 
 static void next_ask(struct loop *loop)
 {
     struct reading *reading = &loop->reading;
     struct conn *conn;
+    if (is_put_off(reading))
+        return;
     /* Bounded: each turn ends a job, or is the last. */
     while (reading->asked == READ_NONE && reading->reader.state == READER_RUNNING &&
            (conn = best_waiting(reading)) != NULL) {
         int rc = body_ask(loop, conn);
         if (rc == -EPIPE) {
             lost(loop, "it ended");
+        } else if (rc == -ETOOMANYREFS) {
+            put_off(loop);
+            return;
         } else if (rc < 0) {
             ask_failed(loop, conn, rc);
         } else {
@@ -330,6 +357,20 @@ void reading_begin(struct loop *loop, struct conn *conn, const char *body, size_
 
 /* ---- answers ------------------------------------------------------------------------------ */
 
+static void pack_begin(struct loop *loop, struct conn *conn)
+{
+    int rc = pack_ask(loop, conn);
+    if (rc == -EPIPE) {
+        lost(loop, "it ended");
+    } else if (rc < 0) {
+        descriptor_close(&loop->reading.pack_fd);
+        if (rc == -ETOOMANYREFS)
+            put_off(loop);
+        else
+            ask_failed(loop, conn, rc);
+    }
+}
+
 static void on_body(struct loop *loop, struct conn *conn, const struct read_answer *answer)
 {
     struct api_error error = {0};
@@ -345,13 +386,7 @@ static void on_body(struct loop *loop, struct conn *conn, const struct read_answ
         return;
     }
     conn->read_job->state = READ_JOB_PACKING;
-    int rc = pack_ask(loop, conn);
-    if (rc == -EPIPE) {
-        lost(loop, "it ended");
-    } else if (rc < 0) {
-        descriptor_close(&loop->reading.pack_fd);
-        ask_failed(loop, conn, rc);
-    }
+    pack_begin(loop, conn);
 }
 
 /* The whole payload of a checked size, as memory. */
@@ -418,7 +453,7 @@ static bool on_answer(struct loop *loop, const struct read_answer *answer)
     descriptor_close(&fd);
     /* It holds a body that nobody wants. */
     if (asked == READ_BODY && answer->result == 0 && reading->asked == READ_NONE &&
-        reading->reader.state == READER_RUNNING &&
+        !is_put_off(reading) && reading->reader.state == READER_RUNNING &&
         ask(loop, READ_DROP, (struct read_request){0}, NULL, 0, -1) < 0)
         lost(loop, "it ended");
     next_ask(loop);
@@ -470,6 +505,10 @@ void reading_on_timer(struct loop *loop)
     uint64_t open_ms = reading->opened_ms + REOPEN_MS;
     if (reader->state == READER_RUNNING && reading->asked != READ_NONE)
         lost(loop, "it did not answer in time");
+    else if (is_put_off(reading))
+        pack_begin(loop, reading->conn);
+    else if (reader->state == READER_RUNNING)
+        next_ask(loop);
     else if (reader->state == READER_ENDING && !reader_is_gone(reader))
         timer_set(&loop->timers, &reading->timer, loop->now_ms + GONE_LOOK_MS);
     else if (reader->state == READER_NONE && loop->now_ms < open_ms)

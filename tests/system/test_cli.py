@@ -15,7 +15,7 @@ import threading
 import pytest
 
 import server as servers
-from server import MILLRACE, SLOWNESS, TOP, example
+from server import AS_SERVER, MILLRACE, SLOWNESS, TOP, example
 
 OK, FAILED, USAGE, LISTEN, PIPELINE, _, WORKER, TOKENS, CONNECT = range(9)
 TIMEOUT_S = 30 * SLOWNESS
@@ -342,7 +342,7 @@ def test_serve_says_that_a_limit_on_processes_is_too_small():
 def test_serve_and_check_show_no_terminal_what_a_source_says_to_steer_it(tmp_path):
     path = tmp_path / "steering.py"
     path.write_text("raise RuntimeError('a\\x1b[2J\\x9b31m\\u202e\\u2028 d\\xe9j\\xe0')\n")
-    for command in (["check", str(path)], ["serve", str(path), "--listen", "127.0.0.1:0"]):
+    for command in (["check", str(path)], ["serve", str(path), "--listen", "127.0.0.1:0", *AS_SERVER]):
         result = millrace(*command)
         assert result.returncode == PIPELINE
         assert "d\N{LATIN SMALL LETTER E WITH ACUTE}j" in result.stderr

@@ -63,7 +63,7 @@ def test_what_cannot_be_sent_for_that_reason_waits_and_costs_no_pipeline_its_goo
     hoarder, = [worker["pid"] for worker in server.workers("me/code:v1")]
     assert confined.code(SEND).endswith(f" then {ETOOMANYREFS}")
     with server.stream("me/file:v1", LARGE, os.O_RDONLY) as stream:
-        server.wait_log(" warning offer_put_off pipeline=me/file:v1 worker=0 ")
+        server.wait_log(" warning reader_put_off waiting=1 ")
         pid, = [worker["pid"] for worker in server.workers("me/limit:v1")]
         mark = server.log_mark()
         os.kill(pid, signal.SIGKILL)
