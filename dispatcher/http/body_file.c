@@ -13,6 +13,8 @@
 /* What the kernel takes for a file of this size. */
 #define PAGE_BYTES 4096u
 
+#define FREED_PER_PASS_BYTES (2u * 1024 * 1024)
+
 int body_file_write(int fd, const void *bytes, size_t count)
 {
     for (size_t done = 0; done < count;) {
@@ -65,12 +67,66 @@ int body_file_append(struct loop *loop, struct conn *conn, const char *bytes, si
     return 0;
 }
 
-void body_file_close(struct loop *loop, struct conn *conn)
+void body_file_hand_over(struct loop *loop, struct conn *conn)
+{
+    mr_assert(conn->has_body_file);
+    mr_assert(loop->body_file_count > 0);
+    close(conn->body_fd);
+    conn->has_body_file = false;
+    loop->body_file_count--;
+}
+
+void body_file_drop(struct loop *loop, struct conn *conn)
 {
     if (!conn->has_body_file)
         return;
-    close(conn->body_fd);
     conn->has_body_file = false;
-    mr_assert(loop->body_file_count > 0);
+    body_files_add(loop, &(struct body_file){.fd = conn->body_fd,
+                                             .bytes = conn->payload_count,
+                                             .counted_bytes = conn->payload_room});
+    conn->payload_room = 0;
+}
+
+/* ---- files that go --------------------------------------------------------------------------- */
+
+void body_files_add(struct loop *loop, const struct body_file *file)
+{
+    struct body_files *files = &loop->body_files;
+    if (files->count < ARRAY_COUNT(files->items)) {
+        files->items[files->count++] = *file;
+        return;
+    }
+    close(file->fd);
     loop->body_file_count--;
+    loop->input_bytes -= file->counted_bytes;
+}
+
+bool body_files_free(struct loop *loop)
+{
+    struct body_files *files = &loop->body_files;
+    if (files->count == 0)
+        return false;
+    struct body_file *file = &files->items[files->count - 1];
+    uint64_t counted = file->counted_bytes;
+    if (!file->is_sealed && file->bytes > FREED_PER_PASS_BYTES &&
+        ftruncate(file->fd, (off_t)(file->bytes - FREED_PER_PASS_BYTES)) == 0) {
+        file->bytes -= FREED_PER_PASS_BYTES;
+        if (counted > FREED_PER_PASS_BYTES)
+            counted = FREED_PER_PASS_BYTES;
+        file->counted_bytes -= counted;
+    } else {
+        close(file->fd);
+        files->count--;
+        mr_assert(loop->body_file_count > 0);
+        loop->body_file_count--;
+    }
+    mr_assert(loop->input_bytes >= counted);
+    loop->input_bytes -= counted;
+    return files->count > 0;
+}
+
+void body_files_finish(struct body_files *files)
+{
+    while (files->count > 0)
+        close(files->items[--files->count].fd);
 }

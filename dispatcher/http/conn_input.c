@@ -60,7 +60,7 @@ static void room_free(struct loop *loop, char **bytes, uint32_t *count, uint32_t
 
 static void payload_free(struct loop *loop, struct conn *conn)
 {
-    body_file_close(loop, conn);
+    body_file_drop(loop, conn);
     room_free(loop, &conn->payload, &conn->payload_count, &conn->payload_room);
 }
 

@@ -17,7 +17,6 @@
 #include "dispatcher/loop/signals.h"
 #include "dispatcher/workers/spawning.h"
 #include "dispatcher/workers/worker_memory.h"
-#include "dispatcher/http/body_file.h"
 #include "shm/clock.h"
 #include "shm/descriptors.h"
 
@@ -201,7 +200,8 @@ void loop_finish(struct loop *loop)
         free(conn->input);
         free(conn->payload);
         free(conn->read_job);
-        body_file_close(loop, conn);
+        if (conn->has_body_file)
+            close(conn->body_fd);
     }
     for (uint32_t i = 0; loop->runs && i < loop->config->run_count_max; i++)
         if (loop->runs[i].id[0] != '\0') {
@@ -221,6 +221,7 @@ void loop_finish(struct loop *loop)
     }
     spawner_close(&loop->spawner);
     reader_close(&loop->reading.reader);
+    body_files_finish(&loop->body_files);
     descriptor_close(&loop->reading.pack_fd);
     for (uint32_t i = 0; i < loop->pipeline_count; i++) {
         variables_finish(&loop->pipelines[i].variables);
@@ -547,6 +548,7 @@ bool loop_pass(struct loop *loop)
         conn_flush(loop, conn);
         sent++;
     }
+    more |= body_files_free(loop);
     for (uint32_t i = 0; i < loop->worker_count; i++)
         worker_ring(&loop->workers[i]);
     log_write(loop);

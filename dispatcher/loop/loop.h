@@ -20,6 +20,7 @@
 #include <stdio.h>
 
 #include "dispatcher/cli/config.h"
+#include "dispatcher/http/body_file.h"
 #include "dispatcher/http/clients.h"
 #include "dispatcher/http/conn.h"
 #include "dispatcher/runs/history.h"
@@ -78,8 +79,9 @@ struct loop {
     uint64_t input_bytes; /* held of requests: what has arrived of them, and runs that wait */
     /* Of those, and of the pool of `out`: held by connections that have shown no good token. */
     uint64_t stranger_input_bytes, stranger_output_bytes;
-    uint64_t unfinished_bytes; /* held for values of which only fragments have come */
-    uint32_t body_file_count;  /* of large bodies and payloads, each with a descriptor */
+    uint64_t unfinished_bytes;    /* held for values of which only fragments have come */
+    uint32_t body_file_count;     /* of large bodies and payloads, each with a descriptor */
+    struct body_files body_files; /* of them, those that go */
 
     uint64_t pass;
     uint64_t now_ns;    /* CLOCK_MONOTONIC at the start of the pass */

@@ -166,6 +166,8 @@ static uint64_t due_of(const struct loop *loop, const struct conn *conn)
 static void job_end(struct loop *loop, struct conn *conn)
 {
     struct reading *reading = &loop->reading;
+    if (!conn->read_job)
+        return; /* the answer closed the connection */
     if (conn->read_job->state == READ_JOB_WAITING)
         dequeue(reading, conn);
     else if (reading->conn == conn)
@@ -252,7 +254,7 @@ static int body_ask(struct loop *loop, struct conn *conn)
     if (!conn->has_body_file)
         close(fd);
     else if (rc == 0)
-        body_file_close(loop, conn);
+        body_file_hand_over(loop, conn);
     return rc;
 }
 
@@ -450,6 +452,11 @@ static bool on_answer(struct loop *loop, const struct read_answer *answer)
         on_packed(loop, conn, answer, &fd);
     else if (asked == READ_BODY && conn)
         on_body(loop, conn, answer);
+    if (fd >= 0 && !conn) { /* it may be large */
+        loop->body_file_count++;
+        body_files_add(loop, &(struct body_file){.fd = fd, .is_sealed = true});
+        fd = -1;
+    }
     descriptor_close(&fd);
     /* It holds a body that nobody wants. */
     if (asked == READ_BODY && answer->result == 0 && reading->asked == READ_NONE &&

@@ -46,7 +46,7 @@ struct reading {
     struct conn *conn;    /* whose it is; NULL: nobody waits for the answer */
     int pack_fd;          /* the file it is packed into; -1 */
     bool cannot_open;     /* the last try failed */
-    bool was_put_off;     /* what it was to be asked last could not be sent yet, and that was said */
+    bool was_put_off; /* what it was to be asked last could not be sent yet, and that was said */
     uint64_t opened_ms;
     struct timer timer;   /* the answer is late; or another one may be opened */
     uint64_t inline_pass; /* the pass that `inline_ns` is of */

@@ -133,12 +133,25 @@ void run_payload_free(struct loop *loop, struct run *run)
     loop->body_file_count--;
 }
 
+/* No worker has it, so its memory goes with it. */
+static void payload_drop(struct loop *loop, struct run *run)
+{
+    if (!run->has_payload_file) {
+        run_payload_free(loop, run);
+        return;
+    }
+    run->has_payload_file = false;
+    body_files_add(loop, &(struct body_file){.fd = run->payload_fd,
+                                             .is_sealed = true,
+                                             .counted_bytes = run->payload_bytes});
+}
+
 void run_destroy(struct loop *loop, struct run *run)
 {
     mr_assert(run->state == RUN_FREE);
     detach_conn(loop, run);
     timer_clear(&loop->timers, &run->timer);
-    run_payload_free(loop, run);
+    payload_drop(loop, run);
     if (run->collected) {
         for (size_t i = 0; i < pipeline_of(loop, run)->variables.output_count; i++)
             text_finish(&run->collected[i]);

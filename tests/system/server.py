@@ -304,12 +304,18 @@ def children_of(pid):
 
 
 def child_called(pid, name):
-    """The child process that has this name, and runs."""
-    for child in children_of(pid):
-        with contextlib.suppress(FileNotFoundError), open(f"/proc/{child}/comm", encoding="utf-8") as file:
-            if file.read() == name + "\n" and process_exists(child):
-                return child
-    return None
+    """The child process that has this name, and runs. It takes its name a moment after it was started."""
+    found = []
+
+    def look():
+        for child in children_of(pid):
+            with contextlib.suppress(FileNotFoundError), open(f"/proc/{child}/comm", encoding="utf-8") as file:
+                if file.read() == name + "\n" and process_exists(child):
+                    found.append(child)
+        return found
+
+    wait_until(look, what=f"a child called {name}")
+    return found[0]
 
 
 def process_cpu_s(pid):

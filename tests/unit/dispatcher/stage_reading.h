@@ -28,8 +28,10 @@ static inline struct reading *reading(void)
 
 /* ---- the clients ---- */
 
-/* A body of `count` bytes, all of them `byte`; what is in it is the reader's to say. */
-static inline uint32_t upload(const char *path, const char *fields, size_t count, char byte)
+/* The head of a request with a body of `count` bytes, and `sent` of those, all of them `byte`. What
+ * is in them is the reader's to say. */
+static inline uint32_t upload_bytes(const char *path, const char *fields, size_t count, size_t sent,
+                                    char byte)
 {
     char text[PIECE_BYTES];
     uint32_t client = stage_connect();
@@ -39,11 +41,21 @@ static inline uint32_t upload(const char *path, const char *fields, size_t count
     assert_true(head > 0);
     stage_say_bytes(client, text, (size_t)head);
     memset(text, byte, sizeof(text));
-    for (size_t part; count > 0; count -= part) {
-        part = count < sizeof(text) ? count : sizeof(text);
+    for (size_t part; sent > 0; sent -= part) {
+        part = sent < sizeof(text) ? sent : sizeof(text);
         stage_say_bytes(client, text, part);
     }
     return client;
+}
+
+static inline uint32_t upload(const char *path, const char *fields, size_t count, char byte)
+{
+    return upload_bytes(path, fields, count, count, byte);
+}
+
+static inline uint32_t upload_part(size_t count, size_t sent)
+{
+    return upload_bytes(STREAM_PATH, "", count, sent, ' ');
 }
 
 static inline uint32_t upload_many(void)

@@ -263,6 +263,45 @@ static void those_that_wait_are_answered_when_the_server_stops(void **state)
     expect_nothing_held();
 }
 
+/* ---- what it takes to be rid of one ---- */
+
+static void the_memory_of_a_large_body_is_freed_a_part_in_each_pass(void **state)
+{
+    (void)state;
+    const size_t count = 5 * 1024 * 1024;
+    uint32_t client = upload_part(count + 1, count);
+    uint64_t held = stage.loop->input_bytes;
+    assert_true(held >= count);
+    assert_int_equal(stage.loop->body_file_count, 1);
+    stage_hang_up(client);
+    for (int passes = 0; stage.loop->input_bytes > 0; passes++) {
+        uint64_t before = stage.loop->input_bytes;
+        bool more = loop_pass(stage.loop);
+        assert_true(more || stage.loop->body_file_count == 0);
+        assert_in_range(before - stage.loop->input_bytes, 0, count / 2);
+        assert_true(passes < 10);
+    }
+    expect_nothing_held();
+    assert_true(stage_is_closed(client));
+}
+
+static void a_run_that_waited_with_a_file_lets_go_of_it(void **state)
+{
+    (void)state;
+    struct stage_run runs[2];
+    for (int i = 0; i < 2; i++)
+        runs[i] = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    uint32_t client = upload_many();
+    expect_body(MANY_BYTES);
+    serve(READ_COPY_BYTES_MAX + 1);
+    assert_int_equal(stage.loop->input_bytes, READ_COPY_BYTES_MAX + 1);
+    assert_int_equal(stage.loop->body_file_count, 1);
+    stage_hang_up(client);
+    expect_nothing_held();
+    for (int i = 0; i < 2; i++)
+        stage_run_end(&runs[i]);
+}
+
 /* ---- a reader that fails ---- */
 
 static void expect_replaced(void)
@@ -357,6 +396,8 @@ int main(void)
         READING_TEST(a_request_whose_time_is_over_is_answered),
         READING_TEST(the_time_of_a_run_begins_with_its_complete_body),
         READING_TEST(those_that_wait_are_answered_when_the_server_stops),
+        READING_TEST(the_memory_of_a_large_body_is_freed_a_part_in_each_pass),
+        READING_TEST(a_run_that_waited_with_a_file_lets_go_of_it),
         READING_TEST(a_reader_that_ends_fails_the_body_it_had_and_no_other),
         READING_TEST(a_reader_that_says_nothing_is_given_up),
         READING_TEST(without_a_reader_large_bodies_are_refused_and_small_ones_served),
