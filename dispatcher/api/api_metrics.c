@@ -221,6 +221,8 @@ static void workers(const struct loop *loop, struct exposition *out)
             metrics->worker_exit_count);
     counter(out, "millrace_worker_kills", "Workers ended by the server.",
             metrics->worker_killed_count);
+    counter(out, "millrace_worker_pauses", "Times that a worker was not heard for a moment.",
+            metrics->worker_pause_count);
     counter(out, "millrace_spawner_losses", "Processes that start workers, replaced.",
             metrics->spawner_lost_count);
     counter(out, "millrace_doorbells", "Wake-ups written to workers.", bells);

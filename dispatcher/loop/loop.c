@@ -63,11 +63,12 @@ static int pools_init(struct loop *loop)
     }
     loop->accept_timer.kind = TIMER_LISTENER;
     loop->stop_timer.kind = TIMER_STOP;
+    loop->noise_timer.kind = TIMER_NOISE;
     loop->output_timer.kind = TIMER_OUTPUT;
     loop->spawner_timer.kind = TIMER_SPAWNER;
     loop->offer_timer.kind = TIMER_OFFER;
     return timers_init(&loop->timers, config->conn_count_max + config->run_count_max +
-                                          3 * loop->worker_count + config->pipeline_count + 6);
+                                          3 * loop->worker_count + config->pipeline_count + 7);
 }
 
 static int workers_init(struct loop *loop)
@@ -321,6 +322,9 @@ static void on_timer(struct loop *loop, struct timer *timer)
         break;
     case TIMER_OFFER:
         break; /* the loop is awake, and looks who may be offered a run */
+    case TIMER_NOISE:
+        noise_on_timer(loop);
+        break;
     case TIMER_SPAWNER:
         supervisor_on_spawner_timer(loop);
         break;
@@ -383,6 +387,17 @@ static void on_signal(struct loop *loop, const struct uring_event *event)
         signal_read(loop);
 }
 
+/* Every ring is looked at in each pass: that there is one is all that a bell does. */
+static void on_bell(struct loop *loop, const struct uring_event *event)
+{
+    struct worker *worker = loop_worker(loop, event->ref);
+    if (!worker || !worker_has_process(worker) || event->result == -ECANCELED)
+        return;
+    worker->bells_heard++;
+    if (!event->more && !worker->is_paused)
+        uring_poll(loop->uring, worker->own_bell_fd, event->ref);
+}
+
 static void on_event(struct loop *loop, const struct uring_event *event)
 {
     switch (event->ref.op) {
@@ -398,12 +413,9 @@ static void on_event(struct loop *loop, const struct uring_event *event)
     case URING_GONE:
         conn_on_gone(loop, event);
         break;
-    case URING_BELL: {
-        struct worker *worker = loop_worker(loop, event->ref);
-        if (worker && !event->more && worker_has_process(worker))
-            uring_poll(loop->uring, worker->own_bell_fd, event->ref);
-        break; /* every ring is looked at in each pass */
-    }
+    case URING_BELL:
+        on_bell(loop, event);
+        break;
     case URING_PIDFD:
         supervisor_on_pidfd(loop, event);
         break;
@@ -456,7 +468,7 @@ static bool events_handle(struct loop *loop)
 
 static bool worker_is_heard(const struct worker *worker)
 {
-    return worker->pid > 0 && !worker->is_corrupt;
+    return worker->pid > 0 && !worker->is_corrupt && !worker->is_paused;
 }
 
 /* The sleeper's second look: whatever a worker may have published before it saw us asleep. */
@@ -525,6 +537,22 @@ static void log_write(struct loop *loop)
                     (struct uring_ref){URING_LOG, 0, 0});
 }
 
+/* Its records, and what its bell was good for. */
+static uint32_t hear(struct loop *loop, struct worker *worker)
+{
+    worker->noise_records = 0;
+    uint32_t count = worker_drain(loop, worker);
+    /* One bell for records that are good for a run is as it should be. */
+    uint32_t noise_bells = worker->bells_heard;
+    if (noise_bells > 0 && count > worker->noise_records)
+        noise_bells--;
+    worker->bells_heard = 0;
+    if (noise_bells + worker->noise_records > 0)
+        noise_of_worker(loop, worker,
+                        noise_bells * NOISE_BELL + worker->noise_records * NOISE_RECORD);
+    return count;
+}
+
 bool loop_pass(struct loop *loop)
 {
     uint32_t drained = 0, sent = 0;
@@ -534,7 +562,7 @@ bool loop_pass(struct loop *loop)
     bool more = events_handle(loop);
     for (uint32_t i = 0; i < loop->worker_count; i++)
         if (worker_is_heard(&loop->workers[i]))
-            drained += worker_drain(loop, &loop->workers[i]);
+            drained += hear(loop, &loop->workers[i]);
     for (uint32_t i = 0; i < loop->pipeline_count; i++)
         if (loop->pipelines[i].queue_first)
             pipeline_schedule(loop, &loop->pipelines[i]);

@@ -60,6 +60,7 @@ enum timer_kind {
     TIMER_OFFER,
     TIMER_LAST_OUTPUT,
     TIMER_READER,
+    TIMER_NOISE,
     TIMER_KIND_COUNT
 };
 
@@ -121,6 +122,7 @@ struct loop {
     int signal_fd;
     uint8_t signal_bytes[128];
     struct timer stop_timer;
+    struct timer noise_timer;  /* workers are paused */
     struct timer output_timer; /* lines of user code were left out of the log */
 
     struct http_head head; /* of the request being parsed */

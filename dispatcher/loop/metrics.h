@@ -73,6 +73,7 @@ struct metrics {
     uint64_t record_count, line_count, byte_count, received_byte_count;
     uint64_t send_count, pass_count, wait_count;
     uint64_t worker_start_count, worker_exit_count, worker_killed_count;
+    uint64_t worker_pause_count;
     uint64_t spawner_lost_count;
     uint64_t reader_body_count, reader_lost_count;
     struct buckets pass;     /* how long passes take */

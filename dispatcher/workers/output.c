@@ -71,6 +71,20 @@ static void pipe_read(struct loop *loop, struct output *output, uint32_t which)
     struct output_pipe *pipe = &output->pipes[which];
     uring_read(loop->uring, pipe->fd, pipe->bytes, sizeof(pipe->bytes), ref_of(output, which));
     pipe->read_queued = true;
+    pipe->read_waits = false;
+}
+
+/* As soon as the process that prints may print more. One that has ended prints no more. */
+static void pipe_read_paced(struct loop *loop, struct worker *worker, struct output *output,
+                            uint32_t which, uint32_t cost)
+{
+    if (output->generation != worker->generation || !worker_has_process(worker) ||
+        !noise_add(&worker->printing, loop->now_ms, cost)) {
+        pipe_read(loop, output, which);
+        return;
+    }
+    output->pipes[which].read_waits = true;
+    noise_timer_set(loop);
 }
 
 void output_begin(struct loop *loop, struct worker *worker)
@@ -82,13 +96,27 @@ void output_begin(struct loop *loop, struct worker *worker)
     for (uint32_t i = 0; i < 2; i++) {
         output->pipes[i].line_count = 0;
         output->pipes[i].owed_bytes = 0;
+        output->pipes[i].read_waits = false;
         pipe_read(loop, output, i);
     }
+}
+
+static void reads_go_on(struct loop *loop, struct output *output)
+{
+    for (uint32_t i = 0; i < 2; i++)
+        if (output->pipes[i].read_waits)
+            pipe_read(loop, output, i);
+}
+
+void output_go_on(struct loop *loop, struct worker *worker)
+{
+    reads_go_on(loop, output_of(worker));
 }
 
 void output_end(struct loop *loop, struct worker *worker)
 {
     struct output *output = output_of(worker);
+    reads_go_on(loop, output);
     if (output->busy_count > 0)
         timer_set(&loop->timers, &output->timer, loop->now_ms + OUTPUT_GRACE_MS);
 }
@@ -151,18 +179,21 @@ static void line_end(struct loop *loop, struct output *output, uint32_t which)
     pipe->line_count = 0;
 }
 
-static void lines_take(struct loop *loop, struct output *output, uint32_t which, size_t count)
+/* Returns how many lines there were. */
+static uint32_t lines_take(struct loop *loop, struct output *output, uint32_t which, size_t count)
 {
+    uint32_t line_count = 0;
     struct output_pipe *pipe = &output->pipes[which];
     for (size_t i = 0; i < count; i++) {
         bool is_end = pipe->bytes[i] == '\n';
         if (!is_end)
             pipe->line[pipe->line_count++] = pipe->bytes[i];
         if (is_end || pipe->line_count == sizeof(pipe->line) || pipe->owed_bytes == 1)
-            line_end(loop, output, which);
+            line_count++, line_end(loop, output, which);
         if (pipe->owed_bytes > 0)
             pipe->owed_bytes--;
     }
+    return line_count;
 }
 
 /* What is there already is counted. Where that is more than one read brings, and the next run ends
@@ -199,8 +230,9 @@ void supervisor_on_output(struct loop *loop, const struct uring_event *event)
     mr_assert(output->generation == event->ref.generation);
     pipe->read_queued = false;
     if (event->result > 0) {
-        lines_take(loop, output, which, (size_t)event->result);
-        pipe_read(loop, output, which);
+        uint32_t line_count = lines_take(loop, output, which, (size_t)event->result);
+        pipe_read_paced(loop, worker, output, which,
+                        NOISE_OUTPUT + line_count / NOISE_OUTPUT_LINES);
         return;
     }
     /* Closed by all who held it, or given up. */

@@ -19,6 +19,9 @@ void output_begin(struct loop *loop, struct worker *worker);
  * its own, and the next run's output begins behind it. */
 void output_run_ends(struct loop *loop, struct worker *worker);
 
+/* Reads that waited since too much was printed are made. */
+void output_go_on(struct loop *loop, struct worker *worker);
+
 /* The process is gone. What it printed last is in its pipes, and read to the end; but what it
  * started may hold them open, so that has a bound. */
 void output_end(struct loop *loop, struct worker *worker);

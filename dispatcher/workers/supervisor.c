@@ -342,6 +342,9 @@ void supervisor_on_socket(struct loop *loop, const struct uring_event *event)
     bool is_rest = messages_read(loop, worker);
     if (!worker_has_process(worker))
         return;
+    noise_of_worker(loop, worker, is_rest ? NOISE_PACKETS : NOISE_PACKET);
+    if (worker->is_paused)
+        return; /* polled again when it is not */
     /* A poll that goes on tells of what comes, and a new one of what is there. */
     if (is_rest && event->more)
         uring_cancel(loop->uring, ref_of(worker, URING_SOCKET));

@@ -28,6 +28,8 @@
 #define DRAIN_BATCH_PER_RUN 16u
 #define SLOT_NONE UINT32_MAX
 #define OFFER_RETRY_MS 50u
+/* Fragments of an honest worker are as large as can be, in the smallest ring twice this. */
+#define CRUMB_BYTES (RING_BYTES_MIN / 8)
 
 uint32_t worker_free_count(const struct worker *worker)
 {
@@ -307,13 +309,30 @@ static const char *on_fragment(struct loop *loop, struct worker *worker, struct 
     }
     if (part_exceeds_window(loop, run, value))
         return "it sent more than its window allows";
-    if (record->flags & RECORD_MORE)
+    if (record->flags & RECORD_MORE) {
+        worker->noise_records += record->bytes < CRUMB_BYTES;
         return NULL;
+    }
     value->slot = UNFINISHED_WHOLE; /* the bytes stay where they are, whatever becomes of the run */
     const char *wrong = on_whole(loop, run, record, value->bytes, value->count);
     unfinished_end(worker);
     unfinished_trim(loop, worker);
     return wrong;
+}
+
+/* Of a run that was answered long ago. What was under way when it was cancelled fits its window, or
+ * is one large value; of more there is no use, and no end. */
+static const char *on_late_record(const struct loop *loop, struct worker *worker, struct run *run,
+                                  const struct record *record)
+{
+    uint64_t window_bytes = (uint64_t)WINDOW_PAIR_MAX * loop->config->window_bytes;
+    run->charged += record->bytes + (record->flags & RECORD_MORE ? 0 : CHUNK_CHARGE_BYTES);
+    uint64_t waiting = run->charged - run->delivered;
+    if (waiting > VALUE_BYTES_MAX + CHUNK_CHARGE_BYTES + window_bytes)
+        return "it sent more than its window allows";
+    worker->noise_records +=
+        record->bytes < CRUMB_BYTES && (waiting > window_bytes || record->flags & RECORD_MORE);
+    return NULL;
 }
 
 /* A record of a run. Returns what is wrong with it, or NULL. */
@@ -327,7 +346,7 @@ static const char *on_run_record(struct loop *loop, struct worker *worker,
         return "it sent a record out of sequence";
     if (run->state == RUN_CANCELLING &&
         (record->kind == RECORD_CHUNK || record->flags & RECORD_MORE))
-        return NULL; /* answered long ago */
+        return on_late_record(loop, worker, run, record);
     bool is_inside = worker->unfinished.slot != UNFINISHED_NONE;
     if (record->kind == RECORD_END) {
         if (is_inside)
@@ -350,6 +369,7 @@ static const char *on_record(struct loop *loop, struct worker *worker, const str
     case RECORD_ERROR:
         return on_run_record(loop, worker, record, payload);
     case RECORD_LOG:
+        worker->noise_records++;
         memcpy(loop->record, payload, record->bytes);
         on_log_record(loop, worker, record, loop->record);
         return NULL;

@@ -15,6 +15,7 @@
 #include "dispatcher/workers/crash.h"
 #include "dispatcher/loop/timer.h"
 #include "dispatcher/runs/run.h"
+#include "dispatcher/workers/noise.h"
 #include "dispatcher/workers/unfinished.h"
 #include "dispatcher/workers/worker_end.h"
 #include "dispatcher/workers/worker_fsm.h"
@@ -38,6 +39,7 @@ struct worker_slot {
 struct output_pipe {
     int fd;
     bool read_queued;    /* `bytes` belongs to the kernel */
+    bool read_waits;     /* too much was printed: queued by output_go_on() */
     uint32_t line_count; /* of `line` */
     uint32_t owed_bytes; /* to be read, that a run wrote before it ended: */
     char owed_run_id[RUN_ID_BYTES];
@@ -81,7 +83,12 @@ struct worker {
     struct doorbell bell;     /* to wake the worker */
     struct doorbell own_bell; /* to say that we sleep */
     uint32_t news;            /* DOORBELL_ bits: what was published in this pass */
-    bool is_corrupt;          /* its records are not read any more */
+    uint32_t bells_heard;     /* in this pass */
+    uint32_t noise_records;   /* likewise: of no use to a run */
+    struct noise noise, printing;
+    bool is_paused;  /* until noise_on_timer(): nothing of it is heard */
+    bool is_noisy;   /* it was paused, and that was said */
+    bool is_corrupt; /* its records are not read any more */
     struct unfinished unfinished;
     bool is_full;           /* its request ring or socket had no room for a run, until */
     uint64_t full_head;     /* the head of the ring is no longer this one, */

@@ -163,6 +163,9 @@ void worker_watch(struct loop *loop, struct worker *worker)
     worker->is_corrupt = worker->is_full = false;
     worker->full_until_ms = 0;
     worker->was_oom = false;
+    worker->is_paused = worker->is_noisy = false;
+    worker->bells_heard = 0;
+    worker->noise = worker->printing = (struct noise){0};
     worker->news = 0;
     worker->crash = (struct crash_report){0};
     worker->run_count = 0;
@@ -171,6 +174,19 @@ void worker_watch(struct loop *loop, struct worker *worker)
     uring_poll(loop->uring, worker->socket, ref_of(worker, URING_SOCKET));
     uring_poll(loop->uring, worker->own_bell_fd, ref_of(worker, URING_BELL));
     output_begin(loop, worker);
+}
+
+void worker_unwatch(struct loop *loop, struct worker *worker)
+{
+    uring_cancel(loop->uring, ref_of(worker, URING_SOCKET));
+    uring_cancel(loop->uring, ref_of(worker, URING_BELL));
+}
+
+/* The eventfd is never read: a new poll tells at once of a bell that ever rang. */
+void worker_rewatch(struct loop *loop, struct worker *worker)
+{
+    uring_poll(loop->uring, worker->socket, ref_of(worker, URING_SOCKET));
+    uring_poll(loop->uring, worker->own_bell_fd, ref_of(worker, URING_BELL));
 }
 
 void worker_release(struct loop *loop, struct worker *worker)
@@ -187,6 +203,7 @@ void worker_release(struct loop *loop, struct worker *worker)
     unfinished_end(worker);
     unfinished_free(loop, worker);
     worker->pid = 0;
+    worker->is_paused = false;
     worker->exec_error = 0;
     worker->kill_reason[0] = '\0';
 }

@@ -15,6 +15,10 @@ int worker_start(struct loop *loop, struct worker *worker) MUST_USE;
 /* There is a process, worker->pid and worker->pidfd: from now on it is heard. */
 void worker_watch(struct loop *loop, struct worker *worker);
 
+/* Its bell and its socket are not heard for a while, and then again: also what came meanwhile. */
+void worker_unwatch(struct loop *loop, struct worker *worker);
+void worker_rewatch(struct loop *loop, struct worker *worker);
+
 /* The process is reaped, or there never was one: everything is given back but the pipes of the
  * output of a process, which are read to their end. */
 void worker_release(struct loop *loop, struct worker *worker);
