@@ -333,7 +333,7 @@ def test_serve_says_which_limit_of_the_system_is_too_small(limit, code, words):
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="needs a user without processes, for whom the limit counts")
 def test_serve_says_that_a_limit_on_processes_is_too_small():
-    user = ["setpriv", "--reuid", "4321", "--regid", "4321", "--clear-groups", "prlimit", "--nproc=0"]
+    user = ["setpriv", "--reuid", "4329", "--regid", "4329", "--clear-groups", "prlimit", "--nproc=0"]
     result = subprocess.run([*user, MILLRACE, "serve", example("numbers.so"), "--listen", "127.0.0.1:0"],
                             capture_output=True, text=True, timeout=TIMEOUT_S)
     says(result, FAILED, "Resource temporarily unavailable (the limit on processes: ulimit -u, LimitNPROC=, TasksMax=)")

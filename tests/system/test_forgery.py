@@ -42,7 +42,7 @@ def test_values_that_never_end_hold_one_share_of_the_memory_and_take_nothing_fro
 
 def test_a_worker_that_begins_a_second_value_loses_its_life(start, pipelines):
     server = start_forger(start, pipelines, "--concurrency", "2")
-    with server.stream(FORGER, "mixed", 0) as one, server.stream(FORGER, "mixed", 0) as two:
+    with server.stream(FORGER, "wait", 0) as one, server.stream(FORGER, "mixed", 0) as two:
         one.next()
         server.wait_log(r' worker_kill .*reason="it sent another record inside a value"')
         for stream in (one, two):
