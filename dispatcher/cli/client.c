@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * client.c - HTTP requests to a millrace server, for `millrace run`. The only user of libcurl.
+ *
+ * The library is loaded when a request is to be made: with the thirty libraries that it needs it
+ * takes longer than everything else that a start does, and a server never uses it.
  */
 #include "dispatcher/cli/client.h"
 
+#define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
+#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +19,36 @@
 #include "build/version.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
+#define LIBRARY "libcurl.so.4"
+
+/* What is used of it, under its names without the curl_. */
+static struct {
+    __typeof__(curl_global_init) *global_init;
+    __typeof__(curl_global_cleanup) *global_cleanup;
+    __typeof__(curl_easy_init) *easy_init;
+    __typeof__(curl_easy_cleanup) *easy_cleanup;
+    __typeof__(curl_easy_perform) *easy_perform;
+    __typeof__(curl_easy_strerror) *easy_strerror;
+    __typeof__(curl_slist_append) *slist_append;
+    __typeof__(curl_slist_free_all) *slist_free_all;
+    CURLcode (*easy_setopt)(CURL *, CURLoption, ...);
+    CURLcode (*easy_getinfo)(CURL *, CURLINFO, ...);
+} lib;
+
+static const struct {
+    const char *name;
+    size_t offset;
+} functions[] = {
+#define FUNCTION(name)                                                                             \
+    {                                                                                              \
+        "curl_" #name, offsetof(__typeof__(lib), name)                                             \
+    }
+    FUNCTION(global_init),  FUNCTION(global_cleanup), FUNCTION(easy_init),
+    FUNCTION(easy_cleanup), FUNCTION(easy_perform),   FUNCTION(easy_strerror),
+    FUNCTION(slist_append), FUNCTION(slist_free_all), FUNCTION(easy_setopt),
+    FUNCTION(easy_getinfo),
+#undef FUNCTION
+};
 
 struct client {
     CURL *curl;
@@ -36,12 +71,32 @@ static size_t on_header(char *line, size_t size, size_t count, void *context);
 static size_t on_body(char *bytes, size_t size, size_t count, void *context);
 static int result_of(CURLcode code, const struct exchange *exchange);
 
-struct client *client_create(const struct client_options *options)
+/* Stays loaded. */
+static bool library_load(char reason[CLIENT_REASON_BYTES])
 {
+    void *library = lib.easy_init ? NULL : dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    for (size_t i = 0; library && i < ARRAY_COUNT(functions); i++) {
+        void *function = dlsym(library, functions[i].name);
+        if (!function)
+            break;
+        memcpy((char *)&lib + functions[i].offset, &function, sizeof(function));
+    }
+    if (!lib.easy_init || !lib.easy_getinfo) { /* the last one in the list */
+        snprintf(reason, CLIENT_REASON_BYTES, "cannot load libcurl: %s", dlerror());
+        return false;
+    }
+    return true;
+}
+
+struct client *client_create(const struct client_options *options, char reason[CLIENT_REASON_BYTES])
+{
+    if (!library_load(reason))
+        return NULL;
+    snprintf(reason, CLIENT_REASON_BYTES, "no memory");
     struct client *client = calloc(1, sizeof(*client));
     if (!client)
         return NULL;
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK && client_prepare(client, options))
+    if (lib.global_init(CURL_GLOBAL_DEFAULT) == CURLE_OK && client_prepare(client, options))
         return client;
     client_destroy(client);
     return NULL;
@@ -51,16 +106,16 @@ void client_destroy(struct client *client)
 {
     if (!client)
         return;
-    curl_easy_cleanup(client->curl);
-    curl_slist_free_all(client->headers);
+    lib.easy_cleanup(client->curl);
+    lib.slist_free_all(client->headers);
     free(client->url);
     free(client);
-    curl_global_cleanup();
+    lib.global_cleanup();
 }
 
 static bool header_add(struct client *client, const char *line)
 {
-    struct curl_slist *longer = curl_slist_append(client->headers, line);
+    struct curl_slist *longer = lib.slist_append(client->headers, line);
     if (longer)
         client->headers = longer;
     return longer != NULL;
@@ -82,29 +137,29 @@ static bool client_prepare(struct client *client, const struct client_options *o
     while (url_bytes > 0 && options->url[url_bytes - 1] == '/')
         url_bytes--;
     client->url = strndup(options->url, url_bytes);
-    client->curl = curl_easy_init();
+    client->curl = lib.easy_init();
     if (!client->url || !client->curl || !header_add(client, "Content-Type: application/json") ||
         (options->token && !token_add(client, options->token)))
         return false;
     CURL *curl = client->curl;
-    return curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_HTTPHEADER, client->headers) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_USERAGENT, "millrace/" MILLRACE_VERSION) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)options->timeout_ms) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
-           curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK;
+    return lib.easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
+           lib.easy_setopt(curl, CURLOPT_HTTPHEADER, client->headers) == CURLE_OK &&
+           lib.easy_setopt(curl, CURLOPT_USERAGENT, "millrace/" MILLRACE_VERSION) == CURLE_OK &&
+           lib.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS) == CURLE_OK &&
+           lib.easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)options->timeout_ms) == CURLE_OK &&
+           lib.easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
+           lib.easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK &&
+           lib.easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
+           lib.easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK;
 }
 
 /* The error buffer says more than the code; libcurl keeps the pointer until it is taken back. */
 static void reason_fill(struct client *client, const char *url, CURLcode code, const char *detail,
                         char reason[CLIENT_REASON_BYTES])
 {
-    curl_easy_setopt(client->curl, CURLOPT_ERRORBUFFER, NULL);
+    lib.easy_setopt(client->curl, CURLOPT_ERRORBUFFER, NULL);
     snprintf(reason, CLIENT_REASON_BYTES, "%.200s: %s", url,
-             detail[0] != '\0' ? detail : curl_easy_strerror(code));
+             detail[0] != '\0' ? detail : lib.easy_strerror(code));
 }
 
 int client_request(struct client *client, const char *path, const char *body, size_t body_bytes,
@@ -122,18 +177,18 @@ int client_request(struct client *client, const char *path, const char *body, si
         return -EIO;
     }
     char detail[CURL_ERROR_SIZE] = "";
-    curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
-    curl_easy_setopt(curl, CURLOPT_HEADERDATA, &exchange);
-    curl_easy_setopt(curl, CURLOPT_WRITEDATA, &exchange);
-    curl_easy_setopt(curl, CURLOPT_HTTPGET, 1L);
+    lib.easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
+    lib.easy_setopt(curl, CURLOPT_HEADERDATA, &exchange);
+    lib.easy_setopt(curl, CURLOPT_WRITEDATA, &exchange);
+    lib.easy_setopt(curl, CURLOPT_HTTPGET, 1L);
     if (body) {
-        curl_easy_setopt(curl, CURLOPT_POST, 1L);
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-        curl_easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body_bytes);
+        lib.easy_setopt(curl, CURLOPT_POST, 1L);
+        lib.easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+        lib.easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body_bytes);
     }
-    CURLcode code = curl_easy_setopt(curl, CURLOPT_URL, url);
+    CURLcode code = lib.easy_setopt(curl, CURLOPT_URL, url);
     if (code == CURLE_OK)
-        code = curl_easy_perform(curl);
+        code = lib.easy_perform(curl);
     int rc = result_of(code, &exchange);
     reason_fill(client, client->url, code, detail, reason);
     if (rc == -EPIPE && code == CURLE_OK)
@@ -163,7 +218,7 @@ static int result_of(CURLcode code, const struct exchange *exchange)
         return -ECONNREFUSED;
     case CURLE_OPERATION_TIMEDOUT: {
         curl_off_t connected_us = 0;
-        curl_easy_getinfo(exchange->curl, CURLINFO_CONNECT_TIME_T, &connected_us);
+        lib.easy_getinfo(exchange->curl, CURLINFO_CONNECT_TIME_T, &connected_us);
         return connected_us > 0 ? -ETIMEDOUT : -ECONNREFUSED;
     }
     case CURLE_PARTIAL_FILE:
@@ -217,7 +272,7 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
             exchange->answer.run_line_count = strtoull(digits, NULL, 10);
         }
     }
-    curl_easy_getinfo(exchange->curl, CURLINFO_RESPONSE_CODE, &exchange->answer.status);
+    lib.easy_getinfo(exchange->curl, CURLINFO_RESPONSE_CODE, &exchange->answer.status);
     return bytes;
 }
 

@@ -40,8 +40,9 @@ struct client_answer {
 /* Takes a piece of the body of an answer with `status`. False: no more of it is wanted. */
 typedef bool client_consumer(void *context, long status, const char *bytes, size_t count);
 
-/* NULL: no memory. The options' texts are copied. */
-struct client *client_create(const struct client_options *options);
+/* NULL: no memory, or no libcurl on this machine. The options' texts are copied. */
+struct client *client_create(const struct client_options *options,
+                             char reason[CLIENT_REASON_BYTES]);
 void client_destroy(struct client *client);
 
 /* One request; `body` NULL: GET, else POST of JSON. Returns when the answer has come to its end:

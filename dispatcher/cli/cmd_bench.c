@@ -166,10 +166,12 @@ static int body_find(const struct bench_values *values, const struct cli_words *
         cli_fail("bench: what is to be run? POINTER INPUT..., or --body");
         return EXIT_CODE_USAGE;
     }
+    char reason[CLIENT_REASON_BYTES];
     struct client *client = client_create(
-        &(struct client_options){.url = values->url, .token = values->token, .timeout_ms = 10000});
+        &(struct client_options){.url = values->url, .token = values->token, .timeout_ms = 10000},
+        reason);
     if (!client) {
-        cli_fail("bench: no memory");
+        cli_fail("bench: %s", reason);
         return EXIT_CODE_FAILED;
     }
     int exit_code = client_body_make(client, command.name, words, body);

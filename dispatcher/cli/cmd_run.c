@@ -88,10 +88,13 @@ int cmd_run(int argc, char **argv)
 
 static int run_pipeline(const struct run_values *values, const struct cli_words *words)
 {
-    struct client *client = client_create(&(struct client_options){
-        .url = values->url, .token = values->token, .timeout_ms = values->timeout_ms});
+    char reason[CLIENT_REASON_BYTES];
+    struct client *client = client_create(
+        &(struct client_options){
+            .url = values->url, .token = values->token, .timeout_ms = values->timeout_ms},
+        reason);
     if (!client) {
-        cli_fail("run: no memory");
+        cli_fail("run: %s", reason);
         return EXIT_CODE_FAILED;
     }
     int exit_code = run_described(client, values, words);

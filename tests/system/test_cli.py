@@ -361,6 +361,16 @@ def run(url, *arguments, **options):
     return millrace("run", *arguments, environment={"PIPELINE_API_URL": url}, **options)
 
 
+def test_only_clients_load_libcurl_and_say_so_when_they_cannot(start_shared, url, tmp_path):
+    server = start_shared(example("numbers.so"))
+    with open(f"/proc/{server.process.pid}/maps", encoding="utf-8") as maps:
+        assert "libcurl" not in maps.read()
+    (tmp_path / "libcurl.so.4").write_bytes(b"")
+    for command in (["run", "me/words:v1", "x"], ["bench", "me/words:v1", "x"]):
+        result = millrace(*command, "--url", url, environment={"LD_LIBRARY_PATH": str(tmp_path)})
+        says(result, FAILED, f"{command[0]}: cannot load libcurl: {tmp_path}/libcurl.so.4: file too short")
+
+
 def test_run_shows_no_terminal_what_a_value_says_to_steer_it(url):
     words = [MILLRACE, "run", "local/echo:v1", '{"a":"é\\u001b[2J\\u009b\\u202e\\n"}', "--url", url]
     ours, theirs = pty.openpty()
