@@ -17,7 +17,8 @@
 #include <millrace/pipeline.h>
 
 static const struct attack *const tables[] = {
-    evil_calls, evil_machine, evil_files, evil_network, evil_limits, evil_segment, evil_floods,
+    evil_calls,   evil_signals, evil_machine, evil_files,
+    evil_network, evil_limits,  evil_segment, evil_floods,
 };
 
 #define UPPER_HALF "+upper"
@@ -68,8 +69,7 @@ int evil_say_count(struct evil *evil, long count)
     return 0;
 }
 
-/* ---- the pipeline ------------------------------------------------------------------------------
- */
+/* ---- the pipeline ---------------------------------------------------------------------------- */
 
 static const struct attack *attack_find(const char *name)
 {

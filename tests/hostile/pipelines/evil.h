@@ -40,6 +40,7 @@ struct attack {
 
 /* Each ends with an entry without a name. */
 extern const struct attack evil_calls[];
+extern const struct attack evil_signals[];
 extern const struct attack evil_machine[];
 extern const struct attack evil_files[];
 extern const struct attack evil_network[];
@@ -62,7 +63,7 @@ long evil_pid(const struct evil *evil, size_t index);
 /* Likewise, where 0 is not oneself and no upper half can be. */
 pid_t evil_process(const struct evil *evil, size_t index);
 
-/* "2": the user of a process, as the kernel says it. */
+/* The user of a process, as the kernel says it. */
 uid_t evil_user_of(pid_t pid);
 
 /* Writes "ok COUNT" into the answer. */

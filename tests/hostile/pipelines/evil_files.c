@@ -68,8 +68,7 @@ static int choose_for_oom(struct evil *evil)
     return rc;
 }
 
-/* ---- files that others must open ---------------------------------------------------------------
- */
+/* ---- files that others must open ------------------------------------------------------------- */
 
 static int held = -1;
 

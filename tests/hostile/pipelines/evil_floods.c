@@ -91,8 +91,7 @@ static int chunk_slowly(struct evil *evil)
     return 0;
 }
 
-/* ---- packets -----------------------------------------------------------------------------------
- */
+/* ---- packets --------------------------------------------------------------------------------- */
 
 /* A packet with 253 descriptors: word 1 of them. */
 static int packet_descriptors(struct evil *evil)
@@ -137,8 +136,7 @@ static int packet_forge(struct evil *evil)
     return SAID(send(WORKER_FD_SOCKET, &head, sizeof(head), MSG_NOSIGNAL));
 }
 
-/* ---- what is printed ---------------------------------------------------------------------------
- */
+/* ---- what is printed ------------------------------------------------------------------------- */
 
 /* Everything that would move a terminal's cursor, hide what follows, or end a line. */
 static int print_controls(struct evil *evil)
@@ -156,8 +154,7 @@ static int print_controls(struct evil *evil)
     return write(1, text, sizeof(text) - 1) == (ssize_t)(sizeof(text) - 1) ? 0 : -errno;
 }
 
-/* ---- processes ---------------------------------------------------------------------------------
- */
+/* ---- processes ------------------------------------------------------------------------------- */
 
 /* Away from the worker's group, or its session, and deaf to all that can be ignored. */
 static int leave_child(bool leaves_session)

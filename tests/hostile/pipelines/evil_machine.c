@@ -59,8 +59,7 @@ static int set_ptracer(struct evil *evil)
     return SAID(prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY, 0, 0, 0));
 }
 
-/* ---- keys --------------------------------------------------------------------------------------
- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
 static int key_add(struct evil *evil)
 {
@@ -81,8 +80,7 @@ static int key_revoke(struct evil *evil)
     return key == -1 ? -errno : SAID(syscall(SYS_keyctl, KEYCTL_REVOKE, key));
 }
 
-/* ---- objects with a name or a number: one worker makes one, another one takes it ----------------
- */
+/* ---- objects with a name or a number: one worker makes one, another one takes it ------------- */
 
 static int queue_make(struct evil *evil)
 {

@@ -151,8 +151,7 @@ static int use_datagram(struct evil *evil, int fd)
     return SAID(sendto(fd, "x", 1, MSG_NOSIGNAL, (struct sockaddr *)&address, sizeof(address)));
 }
 
-/* ---- TCP ---------------------------------------------------------------------------------------
- */
+/* ---- TCP ------------------------------------------------------------------------------------- */
 
 #define TCP_ATTACK(name, family, type, protocol, use)                                              \
     static int name(struct evil *evil)                                                             \
@@ -175,8 +174,7 @@ TCP_ATTACK(mptcp_listen, AF_INET, SOCK_STREAM, MPTCP, use_bind)
 TCP_ATTACK(mptcp_sendto, AF_INET, SOCK_STREAM, MPTCP, use_sendto)
 TCP_ATTACK(smc_connect, SMC_FAMILY, SOCK_STREAM, SMC_PROTOCOL, use_connect)
 
-/* ---- other protocols: that there is a socket is enough ------------------------------------------
- */
+/* ---- other protocols: that there is a socket is enough --------------------------------------- */
 
 TCP_ATTACK(udp_send, AF_INET, SOCK_DGRAM, 0, use_datagram)
 TCP_ATTACK(udplite_send, AF_INET, SOCK_DGRAM, UDPLITE, use_datagram)
@@ -190,8 +188,7 @@ TCP_ATTACK(packet_make, AF_PACKET, SOCK_RAW, 0, only_made)
 TCP_ATTACK(netlink_make, AF_NETLINK, SOCK_RAW, 0, only_made)
 TCP_ATTACK(alg_make, ALG_FAMILY, SOCK_SEQPACKET, 0, only_made)
 
-/* ---- local sockets -----------------------------------------------------------------------------
- */
+/* ---- local sockets --------------------------------------------------------------------------- */
 
 /* A name that begins with @ has no file. */
 static socklen_t local_address(struct evil *evil, struct sockaddr_un *out)
@@ -230,8 +227,7 @@ static int local_listen(struct evil *evil)
     return with_socket(evil, AF_UNIX, SOCK_STREAM, 0, use_local_listen);
 }
 
-/* ---- by other numbers --------------------------------------------------------------------------
- */
+/* ---- by other numbers ------------------------------------------------------------------------ */
 
 /* A socket by the call's number for 32-bit programs. */
 static int compat_socket(struct evil *evil)

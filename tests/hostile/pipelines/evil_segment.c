@@ -61,8 +61,7 @@ static uint64_t chance_next(uint64_t *state)
     return mixed % 4 == 0 ? mixed : mixed % 3 == 0 ? mixed % 64 : UINT64_MAX - mixed % 64;
 }
 
-/* ---- scribbling --------------------------------------------------------------------------------
- */
+/* ---- scribbling ------------------------------------------------------------------------------ */
 
 static void scribble_tail(struct view *view, uint64_t value)
 {
@@ -240,8 +239,7 @@ static int scribble(struct evil *evil)
     return 0;
 }
 
-/* ---- records that no worker writes --------------------------------------------------------------
- */
+/* ---- records that no worker writes ----------------------------------------------------------- */
 
 /* Behind what is in the ring; false when it has no room. */
 static bool record_append(struct view *view, struct record record)
@@ -360,8 +358,7 @@ static int record_forge(struct evil *evil)
         pause();
 }
 
-/* ---- the file behind it, and the bells ---------------------------------------------------------
- */
+/* ---- the file behind it, and the bells ------------------------------------------------------- */
 
 static int seal(struct evil *evil)
 {
