@@ -2,14 +2,17 @@
 """mixture - attacks at random, each as likely in earnest as not, and what became of them."""
 
 import collections
+import resource
 import threading
 
 import attacks
+import server as servers
 import wire
 from arena import EVIL, NUMBERS, OTHER, WORDS, answer_of
 
 SIGNALLED = ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", "pidfd_send_signal", "fcntl-setown", "ioctl-")
-LIMITS_OF_LINUX = 16
+# Sanitizers say something of their own where a process has no address space left.
+RESOURCES = [number for number in range(16) if not (servers.IS_SANITIZED and number in (resource.RLIMIT_AS, resource.RLIMIT_DATA))]
 ANSWER_TIMEOUT_S = 1.5
 FLOODS = ("flood-output", "flood-lines", "flood-bells", "flood-packets", "flood-log", "spin")
 PROCESSES = ("daemon", "children 20", "fork-storm 300", "deaf", "clone-parent 20")
@@ -31,7 +34,7 @@ def call(chance, pids):
 
 
 def limit_in_earnest(chance, pids):
-    return f"prlimit64-zero {target(chance, pids)} {chance.randrange(LIMITS_OF_LINUX)}"
+    return f"prlimit64-zero {target(chance, pids)} {chance.choice(RESOURCES)}"
 
 
 def file(chance, pids):

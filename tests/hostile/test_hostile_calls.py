@@ -167,3 +167,11 @@ def test_lines_of_python(arena, name, others, itself, target, setting):
     answer = it.attack(f"{name} {it.pid(target)}", PYTHON)
     expected = attacks.cell(itself if target == "self" else others, setting)
     assert attacks.fits(answer, expected), f"{name} on the {target}: {answer}, expected: {expected}"
+
+
+def test_every_row_is_an_attack_that_there_is(arena):
+    """A name that evil does not know would be told nothing, which is harmless."""
+    known = set(arena("default").attack("list").split())
+    named = {entry.name for entries in (attacks.CALLS, attacks.MACHINE, attacks.SOCKETS, attacks.LIMITS) for entry in entries}
+    named |= {name for entry in attacks.OBJECTS for name in (entry.make, *entry.attacks)}
+    assert named <= known, named - known
