@@ -171,6 +171,13 @@ class Arena:
             self.attack("spin 0")
 
 
+def landlock_needed(setting, options=()):
+    """The version without which such a server does not start."""
+    if "--allow-connect" in options:
+        return 4
+    return 3 if setting == "hardened" else 0
+
+
 def without_python(options):
     """Nothing may be said of a pipeline that is not served."""
     pairs = list(zip(options[::2], options[1::2]))

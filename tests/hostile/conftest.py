@@ -27,6 +27,7 @@ pytest_runtest_teardown = system.pytest_runtest_teardown
 start = system.start
 
 import arena as arenas  # noqa: E402
+import confined  # noqa: E402
 
 
 @pytest.fixture(scope="session")
@@ -45,6 +46,8 @@ class Arenas:
     def get(self, setting, *options, limits=()):
         if arenas.SETTINGS[setting][0] == 0 and not arenas.is_root:
             pytest.skip("only root may change users")
+        if confined.landlock_version() < arenas.landlock_needed(setting, options):
+            pytest.skip(f"this kernel has no Landlock {arenas.landlock_needed(setting, options)}")
         key = (setting, *options, *limits)
         arena = self.open.get(key)
         if arena is not None and not arena.server.is_alive():

@@ -5,6 +5,7 @@ import pytest
 
 import attacks
 from arena import EVIL, OTHER, PYTHON, has_python
+from confined import needs_landlock
 
 SETTINGS = ("default", "hardened", "users", "root")
 
@@ -17,7 +18,8 @@ def call_rows():
                 expected = {"sibling": call.sibling, "self": call.itself}.get(name, call.server)
                 # What the kernel cuts off may be refused as well as looked through.
                 if expected != attacks.NONE and not (upper and attacks.cell(expected, setting) != attacks.REFUSED):
-                    yield pytest.param(call.name, target, setting, attacks.cell(expected, setting),
+                    marks = [needs_landlock(6)] if call.means == attacks.SIGNALS and name in ("sibling", "self") else []
+                    yield pytest.param(call.name, target, setting, attacks.cell(expected, setting), marks=marks,
                                        id=f"{call.name}-{target}-{setting}")
 
 
@@ -48,6 +50,7 @@ def test_calls(arena, name, target, setting, expected):
     look_out(arena, setting, name, target, expected)
 
 
+@needs_landlock(2)
 @pytest.mark.parametrize("words, target, setting, expected", file_rows())
 def test_files(arena, words, target, setting, expected):
     look_out(arena, setting, words, target, expected)
@@ -83,6 +86,7 @@ def test_what_one_worker_made_another_one_takes_only_where_the_table_says_so(are
     assert all(attacks.fits(answer, expected) for answer in answers), (entry.attacks, answers, expected)
 
 
+@needs_landlock(6)
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("signal", [9, 19])
 @pytest.mark.parametrize("way", ["kill", "kill-group", "kill-joined", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo",
@@ -100,6 +104,7 @@ def test_signals_in_earnest_reach_nobody(arena, way, signal, setting):
     assert it.server.log_since(0, "spawner_lost") == []
 
 
+@needs_landlock(6)
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_signal_to_everyone_reaches_only_what_the_worker_started(arena, setting):
     it = arena(setting)
