@@ -149,7 +149,9 @@ class Attacker(threading.Thread):
                     return "nothing"
                 if first["error"] is not None:
                     return first["error"]["type"]
-                answer = answer_of(first).split()[0]
+                # Whoever scribbles may have scribbled over it.
+                answer = (str(answer_of(first)).split() or [""])[0]
+                answer = answer if answer.isidentifier() and answer.isascii() else "scribble"
                 for line in lines:
                     if line["error"] is not None:
                         return f"{answer}, {line['error']['type']}"
