@@ -149,6 +149,9 @@ bool loop_pass(struct loop *loop);
  * at once. */
 void loop_stop(struct loop *loop);
 
+/* loop_clocks.c: the time of this pass. */
+void loop_clocks_read(struct loop *loop);
+
 /* loop_start.c: prints the ready line once every worker is ready or failed, or gives up when no
  * pipeline can be loaded. */
 void loop_start_check(struct loop *loop);
