@@ -41,6 +41,8 @@ static void room_count(struct loop *loop, struct worker *worker, size_t room)
 static int room_make(struct loop *loop, struct worker *worker, size_t needed)
 {
     struct unfinished *value = &worker->unfinished;
+    if (needed == 0)
+        needed = 1; /* a value without a byte has a place, too, and is found to be none there */
     if (needed <= value->room)
         return 0;
     uint64_t others = pipeline_of(loop, worker)->unfinished_bytes - value->room;

@@ -422,6 +422,17 @@ static void a_log_record_may_come_inside_a_value(void **state)
     assert_int_equal(read_answer(&play)->line_count, 1);
 }
 
+static void a_value_of_empty_fragments_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    struct stage_run play = begin();
+    stage_run_put(&play, RECORD_CHUNK, RECORD_MORE, NULL, 0);
+    stage_pass();
+    assert_non_null(stage.loop->workers[play.worker].unfinished.bytes);
+    stage_run_put(&play, RECORD_CHUNK, 0, NULL, 0);
+    expect_killed(&play, "it sent a chunk that is not msgpack");
+}
+
 static void an_unfinished_value_is_counted_as_it_is_held_and_given_back_in_the_end(void **state)
 {
     (void)state;
@@ -501,7 +512,6 @@ a_value_beyond_its_pipelines_share_fails_its_run_and_the_share_is_the_pipelines_
     assert_in_range(stage.loop->unfinished_bytes, 100 * 8000, 1u << 20);
     assert_int_equal(stage.workers[other.worker].kill_count, 0);
     /* What another pipeline may hold is not less for it. */
-    uint32_t pipeline_count = stage.loop->pipeline_count;
     for (uint32_t i = 1; i < 20; i++) {
         stage.loop->pipeline_count = i;
         assert_int_equal(unfinished_share(stage.loop), 1u << 20);
@@ -513,7 +523,7 @@ a_value_beyond_its_pipelines_share_fails_its_run_and_the_share_is_the_pipelines_
                          i < 16 ? (UINT64_C(1) << 30) / i : VALUE_BYTES_MAX);
     }
     stage.config.output_bytes_max = 1u << 20;
-    stage.loop->pipeline_count = pipeline_count;
+    stage.loop->pipeline_count = 1;
 }
 
 static void what_a_dead_worker_had_committed_still_arrives(void **state)
@@ -575,6 +585,7 @@ int main(void)
         RECORD_TEST(fragments_of_two_values_at_once_cost_the_worker_its_life),
         RECORD_TEST(any_record_of_another_run_inside_a_value_costs_the_worker_its_life),
         RECORD_TEST(a_log_record_may_come_inside_a_value),
+        RECORD_TEST(a_value_of_empty_fragments_costs_the_worker_its_life),
         RECORD_TEST(an_unfinished_value_is_counted_as_it_is_held_and_given_back_in_the_end),
         RECORD_TEST(a_run_cancelled_inside_a_value_holds_nothing_and_others_may_send_theirs),
         RECORD_TEST(
