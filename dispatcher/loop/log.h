@@ -46,6 +46,12 @@ void log_line(struct log *log, enum log_level level, const char *event, const ch
 void log_text(struct log *log, enum log_level level, const char *event, const char *text,
               size_t count, const char *format, ...) __attribute__((format(printf, 6, 7)));
 
+/* Whether log_take() may have something; every pass asks. */
+static inline bool log_waits(const struct log *log)
+{
+    return log->count > 0 || log->sending_offset < log->sending_count || log->dropped_count > 0;
+}
+
 /* What to write next, when no write is in flight; 0 bytes: nothing. */
 size_t log_take(struct log *log, const char **bytes);
 

@@ -496,25 +496,31 @@ static int loop_wait(struct loop *loop, bool busy)
 static void log_write(struct loop *loop)
 {
     const char *bytes;
+    if (!log_waits(&loop->log))
+        return;
     size_t count = log_take(&loop->log, &bytes);
     if (count > 0)
         uring_write(loop->uring, loop->log.fd, bytes, (uint32_t)count,
                     (struct uring_ref){URING_LOG, 0, 0});
 }
 
-/* Its records, and what its bell was good for. */
+/* What of its bells and records was good for nothing. One bell for records that are good for a run
+ * is as it should be. */
+static void noise_hear(struct loop *loop, struct worker *worker, uint32_t record_count)
+{
+    uint32_t records = worker->noise_records, bells = worker->bells_heard;
+    worker->noise_records = worker->bells_heard = 0;
+    if (bells > 0 && record_count > records)
+        bells--;
+    if (bells + records > 0)
+        noise_of_worker(loop, worker, bells * NOISE_BELL + records * NOISE_RECORD);
+}
+
 static uint32_t hear(struct loop *loop, struct worker *worker)
 {
-    worker->noise_records = 0;
     uint32_t count = worker_drain(loop, worker);
-    /* One bell for records that are good for a run is as it should be. */
-    uint32_t noise_bells = worker->bells_heard;
-    if (noise_bells > 0 && count > worker->noise_records)
-        noise_bells--;
-    worker->bells_heard = 0;
-    if (noise_bells + worker->noise_records > 0)
-        noise_of_worker(loop, worker,
-                        noise_bells * NOISE_BELL + worker->noise_records * NOISE_RECORD);
+    if ((worker->bells_heard | worker->noise_records) != 0)
+        noise_hear(loop, worker, count);
     return count;
 }
 
@@ -534,14 +540,16 @@ bool loop_pass(struct loop *loop)
     timers_run(loop);
     if (!loop->start_is_said)
         loop_start_check(loop);
-    loop_stop_check(loop);
+    if (loop->state != LOOP_SERVING)
+        loop_stop_check(loop);
     while (loop->dirty) {
         struct conn *conn = loop->dirty;
         loop->dirty = conn->next;
         conn_flush(loop, conn);
         sent++;
     }
-    more |= body_files_free(loop);
+    if (loop->body_files.count > 0)
+        more |= body_files_free(loop);
     for (uint32_t i = 0; i < loop->worker_count; i++)
         worker_ring(&loop->workers[i]);
     log_write(loop);

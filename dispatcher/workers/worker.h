@@ -83,7 +83,7 @@ struct worker {
     struct doorbell bell;     /* to wake the worker */
     struct doorbell own_bell; /* to say that we sleep */
     uint32_t news;            /* DOORBELL_ bits: what was published in this pass */
-    uint32_t bells_heard;     /* in this pass */
+    uint32_t bells_heard;     /* since it was heard last */
     uint32_t noise_records;   /* likewise: of no use to a run */
     struct noise noise, printing;
     bool is_paused;  /* until noise_on_timer(): nothing of it is heard */

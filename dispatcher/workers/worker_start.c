@@ -164,7 +164,7 @@ void worker_watch(struct loop *loop, struct worker *worker)
     worker->full_until_ms = 0;
     worker->was_oom = false;
     worker->is_paused = worker->is_noisy = false;
-    worker->bells_heard = 0;
+    worker->bells_heard = worker->noise_records = 0;
     worker->noise = worker->printing = (struct noise){0};
     worker->news = 0;
     worker->crash = (struct crash_report){0};
