@@ -5,12 +5,15 @@ The server listens on a free port of 127.0.0.1, which its ready line names. Its 
 a thread, so that tests wait for events in it rather than for time to pass.
 """
 
+import atexit
 import contextlib
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 
@@ -18,8 +21,36 @@ import exposition
 import wire
 
 TOP = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-BUILD = os.path.join(TOP, os.environ.get("BUILD", "build/release"))
-EXAMPLES = os.path.join(TOP, "build/examples")
+# Where everything was built, programs for tests included.
+MADE = os.path.join(TOP, os.environ.get("BUILD", "build/release"))
+
+
+def is_open(path):
+    """Whether every user may read it, and enter the folders above it."""
+    folders = [path[:end] or "/" for end, letter in enumerate(path) if letter == "/"]
+    return bool(os.stat(path).st_mode & 0o004) and all(os.stat(folder).st_mode & 0o001 for folder in folders)
+
+
+def built():
+    """The folders of programs and of examples. Tests run them as other users, too; so where those may
+    not, in a folder of root's, it is a copy for everybody, which goes with this process."""
+    examples = os.path.join(TOP, "build/examples")
+    if os.geteuid() != 0 or is_open(os.path.join(MADE, "millrace")):
+        return MADE, examples
+    copy = tempfile.mkdtemp(prefix="millrace-built-", dir="/tmp")
+    atexit.register(shutil.rmtree, copy, ignore_errors=True)
+    target = os.path.join(copy, os.path.basename(os.path.normpath(MADE)))
+    os.mkdir(target)
+    for name in ("millrace", "millrace-worker"):
+        shutil.copy(os.path.join(MADE, name), target)
+    if os.path.exists(os.path.join(MADE, "python")):
+        shutil.copytree(os.path.join(MADE, "python"), os.path.join(target, "python"))
+    shutil.copytree(examples, os.path.join(copy, "examples"))
+    subprocess.run(["chmod", "-R", "a+rX", copy], check=True)
+    return target, os.path.join(copy, "examples")
+
+
+BUILD, EXAMPLES = built()
 MILLRACE = os.path.join(BUILD, "millrace")
 
 # Sanitizers slow everything down; bounds on times grow with this.

@@ -9,9 +9,9 @@ import subprocess
 import pytest
 
 import wire
-from server import BUILD, MILLRACE, SLOWNESS, TOP
+from server import MADE, MILLRACE, SLOWNESS, TOP
 
-REFERENCE = os.path.join(BUILD, "tests/bench/reference/reference")
+REFERENCE = os.path.join(MADE, "tests/bench/reference/reference")
 LINES = os.path.join(TOP, "build/bench/lines.so")
 MODES = ("gathered", "single", "pipe", "pipe-batched")
 

@@ -11,7 +11,8 @@ import subprocess
 
 import pytest
 
-BUILD = os.environ.get("BUILD", "build/release")
+from server import MILLRACE, example
+
 EXIT_CODE_IO_URING = 5
 SYS_IO_URING_SETUP = 425  # the same number on every architecture
 
@@ -51,7 +52,7 @@ def refuse_io_uring(error):
 )
 def test_a_refused_io_uring_is_one_line_with_cause_and_remedy(error, cause, remedy):
     result = subprocess.run(
-        [f"{BUILD}/millrace", "serve", "build/examples/words.so", "--listen", "127.0.0.1:0"],
+        [MILLRACE, "serve", example("words.so"), "--listen", "127.0.0.1:0"],
         preexec_fn=lambda: refuse_io_uring(error),
         capture_output=True,
         text=True,
