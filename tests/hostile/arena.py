@@ -4,6 +4,8 @@
 Everything that they load lies in a folder that every user may read, since the tree may be root's alone.
 """
 
+import contextlib
+import glob
 import os
 import shutil
 import subprocess
@@ -69,6 +71,9 @@ class Stage:
         for pid in self.left_over():
             os.kill(pid, 9)
         shutil.rmtree(self.folder, ignore_errors=True)
+        for path in glob.glob("/dev/shm/evil-*"):  # of whichever users
+            with contextlib.suppress(FileNotFoundError, PermissionError):
+                os.unlink(path)
 
     def left_over(self):
         """The processes that came from here and are there still."""

@@ -211,7 +211,7 @@ static int memfd_take(long index)
 static int queue_take(long index)
 {
     char name[64];
-    snprintf(name, sizeof(name), "/millrace-hostile-%d-%ld", (int)getpid(), index);
+    snprintf(name, sizeof(name), "/evil-%d-%ld", (int)getpid(), index);
     mqd_t queue = mq_open(name, O_CREAT | O_RDWR, 0600, NULL);
     if (queue == (mqd_t)-1)
         return -errno;

@@ -148,7 +148,7 @@ static int messages_remove(struct evil *evil)
 static int named_memory_open_as(struct evil *evil, int flags)
 {
     char name[64];
-    snprintf(name, sizeof(name), "/millrace-hostile-%s", evil_word(evil, 1, "0"));
+    snprintf(name, sizeof(name), "/evil-%s", evil_word(evil, 1, "0"));
     int fd = shm_open(name, flags, 0600);
     return fd == -1 ? -errno : SAID(close(fd));
 }
@@ -166,7 +166,7 @@ static int named_memory_open(struct evil *evil)
 static int named_memory_remove(struct evil *evil)
 {
     char name[64];
-    snprintf(name, sizeof(name), "/millrace-hostile-%s", evil_word(evil, 1, "0"));
+    snprintf(name, sizeof(name), "/evil-%s", evil_word(evil, 1, "0"));
     return SAID(shm_unlink(name));
 }
 
