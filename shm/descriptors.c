@@ -13,6 +13,22 @@ union control {
     struct cmsghdr align;
 };
 
+/* Newer than the headers at hand. */
+#define PASS_RIGHTS 83
+
+bool descriptors_are_refusable(int socket)
+{
+    int passes;
+    socklen_t bytes = sizeof(passes);
+    return getsockopt(socket, SOL_SOCKET, PASS_RIGHTS, &passes, &bytes) == 0;
+}
+
+void descriptors_refuse(int socket)
+{
+    const int no = 0;
+    (void)setsockopt(socket, SOL_SOCKET, PASS_RIGHTS, &no, sizeof(no));
+}
+
 void descriptor_close(int *fd)
 {
     if (*fd >= 0)

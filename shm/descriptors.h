@@ -5,6 +5,7 @@
 #ifndef SHM_DESCRIPTORS_H
 #define SHM_DESCRIPTORS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
 #include <sys/uio.h>
@@ -24,6 +25,13 @@ struct packet {
 
 /* Closes `*fd`, where there is one; from then on it is -1. */
 void descriptor_close(int *fd);
+
+/* Whether a socket of this kernel can refuse descriptors (from Linux 6.16 on). */
+bool descriptors_are_refusable(int socket);
+
+/* Nobody sends descriptors to this socket from now on, where it can refuse them. Whoever takes a
+ * packet with some, or closes the socket before, closes them, and some take long to be closed. */
+void descriptors_refuse(int socket);
 
 /* Sends the packet, with flags of sendmsg(); the descriptors stay the caller's. 0 or -errno. */
 int descriptors_send(int socket, const struct packet *packet, int flags) MUST_USE;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "millrace/protocol.h"
+#include "shm/descriptors.h"
 #include "worker/failure.h"
 #include "worker/leave.h"
 #include "worker/message.h"
@@ -137,6 +138,8 @@ static void rights_give_up(struct confine *confine)
         confine_fail("the worker cannot be confined: %s", reason);
     struct syscall_filter *filter = &confine->filter;
     filter->denies_others |= filter->denies_machine && !is_isolated;
+    filter->denies_lingering |=
+        filter->denies_machine && !descriptors_are_refusable(WORKER_FD_SOCKET);
     filter->denies_signals |=
         filter->denies_others || (filter->denies_machine && !isolation_keeps_signals());
     filter->denies_detours |= confine->isolation.restricts_connecting;

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "worker/filter_rules.h"
 
@@ -123,6 +124,15 @@ static int machine_deny(scmp_filter_ctx context)
     return rc < 0 ? rc : neighbours_deny_settings(context);
 }
 
+/* Whoever closes such a socket waits until the other end has read all of it, for as long as it
+ * says: the server, if it was sent to it. */
+static int lingering_deny(scmp_filter_ctx context)
+{
+    const struct scmp_arg_cmp both[] = {{1, SCMP_CMP_MASKED_EQ, UINT32_MAX, SOL_SOCKET},
+                                        {2, SCMP_CMP_MASKED_EQ, UINT32_MAX, SO_LINGER}};
+    return seccomp_rule_add_array(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setsockopt), 2, both);
+}
+
 static int growth_deny(scmp_filter_ctx context)
 {
     int rc = rules_deny_calls(context, growth_calls, ARRAY_COUNT(growth_calls));
@@ -142,6 +152,7 @@ static int rules_add(scmp_filter_ctx context, const struct syscall_filter *filte
     } groups[] = {
         {filter->denies_machine, machine_deny},
         {filter->denies_others, neighbours_deny_looks},
+        {filter->denies_lingering, lingering_deny},
         {filter->denies_signals, neighbours_deny_signals},
         {filter->denies_network, network_deny},
         {filter->denies_detours, network_deny_detours},
@@ -169,8 +180,9 @@ static int attributes_set(scmp_filter_ctx context)
 
 int syscall_filter_enter(const struct syscall_filter *filter, char *reason, size_t reason_bytes)
 {
-    if (!filter->denies_machine && !filter->denies_others && !filter->denies_signals &&
-        !filter->denies_network && !filter->denies_detours && !filter->denies_growth)
+    if (!filter->denies_machine && !filter->denies_others && !filter->denies_lingering &&
+        !filter->denies_signals && !filter->denies_network && !filter->denies_detours &&
+        !filter->denies_growth)
         return 0;
     scmp_filter_ctx context = seccomp_init(SCMP_ACT_ALLOW);
     int rc = context ? attributes_set(context) : -ENOMEM;

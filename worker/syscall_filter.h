@@ -14,13 +14,15 @@
 #include "millrace/check.h"
 
 struct syscall_filter {
-    bool denies_machine; /* what changes the machine, other processes' settings, or widens the way
-                            into the kernel */
-    bool denies_others;  /* looking into other processes; where there is Landlock it does that */
-    bool denies_signals; /* to the server; where Landlock is new enough (6.12) it does that */
-    bool denies_network; /* sockets but local ones */
-    bool denies_detours; /* sockets that get past Landlock's rules for ports of TCP */
-    bool denies_growth;  /* other programs, processes and sockets; an exec is one of them */
+    bool denies_machine;   /* what changes the machine, other processes' settings, or widens the way
+                              into the kernel */
+    bool denies_others;    /* looking into other processes; where there is Landlock it does that */
+    bool denies_lingering; /* sockets that keep who closes them; newer kernels (6.16) have none sent
+                              to the server */
+    bool denies_signals;   /* to the server; where Landlock is new enough (6.12) it does that */
+    bool denies_network;   /* sockets but local ones */
+    bool denies_detours;   /* sockets that get past Landlock's rules for ports of TCP */
+    bool denies_growth;    /* other programs, processes and sockets; an exec is one of them */
 };
 
 /* Puts it in force for all threads; needs no_new_privs. 0, or -errno with a sentence in `reason`.

@@ -42,6 +42,7 @@ int reader_open(struct reader *reader, uint64_t body_bytes_max)
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1)
         return -errno;
+    descriptors_refuse(pair[0]);
     int rc = process_start(&reader->pid, pair[1], body_bytes_max);
     close(pair[1]);
     if (rc < 0) {

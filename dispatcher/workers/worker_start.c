@@ -55,6 +55,7 @@ static int channels_open(struct worker *worker, struct child_ends *ends)
         return -errno;
     worker->socket = pair[0];
     ends->socket = pair[1];
+    descriptors_refuse(worker->socket);
     struct output *output = output_of(worker);
     rc = pipe_open(&output->pipes[0].fd, &ends->stdout_fd, 0);
     if (rc == 0)

@@ -84,7 +84,7 @@ def chunks(chance, _):
 
 
 def packets(chance, _):
-    return chance.choice(("packet-descriptors 3", f"packet-huge {chance.choice((1, 60000, 200000))}",
+    return chance.choice(("packet-descriptors 3", "packet-linger 5", "packet-memory 64", f"packet-huge {chance.choice((1, 60000, 200000))}",
                           f"packet-forge {chance.randrange(6)} {chance.choice((0, 1, 4_000_000_000))}"))
 
 

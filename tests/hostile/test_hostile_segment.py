@@ -4,6 +4,7 @@
 import contextlib
 import os
 import re
+import socket
 import time
 
 import pytest
@@ -135,6 +136,33 @@ def test_packets_with_descriptors_leave_none_in_the_server(arena):
     it.renew(EVIL)
     it.check_victims()
     wait_until(lambda: descriptor_count(it) <= before, what="no descriptor more than before")
+
+
+# Each takes the one who closes it this long, at least.
+HELD_S = 3
+HELD = {"linger": f"packet-linger {HELD_S}", "memory": "packet-memory 64"}
+
+
+@pytest.mark.parametrize("words", HELD.values(), ids=list(HELD))
+@pytest.mark.parametrize("setting", ["default", "hardened", "users"])
+def test_what_a_worker_sends_is_not_the_servers_to_close(arena, setting, words):
+    it = arena(setting)
+    it.wait_ready()
+    answer = it.attack(words)
+    began = time.monotonic()
+    for _ in range(20):
+        assert it.server.get("/livez").status == 200
+    assert time.monotonic() - began < HELD_S / 2
+    assert answer in attacks.REFUSALS or words == HELD["memory"] and not refuses_descriptors(), answer
+    it.check_victims()
+
+
+def refuses_descriptors():
+    """Whether sockets of this kernel can (SO_PASSRIGHTS)."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as one, contextlib.suppress(OSError):
+        one.getsockopt(socket.SOL_SOCKET, 83)
+        return True
+    return False
 
 
 def descriptor_count(it):

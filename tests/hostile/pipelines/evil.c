@@ -17,8 +17,8 @@
 #include <millrace/pipeline.h>
 
 static const struct attack *const tables[] = {
-    evil_calls,   evil_signals, evil_machine, evil_files,
-    evil_network, evil_limits,  evil_segment, evil_floods,
+    evil_calls,  evil_signals, evil_machine, evil_files,  evil_network,
+    evil_limits, evil_segment, evil_floods,  evil_rights,
 };
 
 #define UPPER_HALF "+upper"

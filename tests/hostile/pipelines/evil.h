@@ -47,6 +47,7 @@ extern const struct attack evil_network[];
 extern const struct attack evil_limits[];
 extern const struct attack evil_segment[];
 extern const struct attack evil_floods[];
+extern const struct attack evil_rights[];
 
 /* What a system call said, as attacks return it. */
 #define SAID(call) ((call) == -1 ? -errno : 0)

@@ -255,6 +255,23 @@ static void look_at_everything(void)
     EXPECT(kill(getppid(), 0), EPERM);
 }
 
+static void look_at_lingering(void)
+{
+    const struct linger linger = {1, 5};
+    const int one = 1;
+    long fd = socket(AF_UNIX, SOCK_STREAM, 0), bytes = sizeof linger;
+    EXPECT(syscall(SYS_setsockopt, fd, SOL_SOCKET, SO_LINGER, &linger, bytes), EPERM);
+    EXPECT(syscall(SYS_setsockopt, fd, SOL_SOCKET | UPPER, SO_LINGER | UPPER, &linger, bytes),
+           EPERM);
+    EXPECT(setsockopt((int)fd, SOL_SOCKET, SO_KEEPALIVE, &one, sizeof one), 0);
+}
+
+static void no_socket_keeps_who_closes_it(void **state)
+{
+    (void)state;
+    in_child(&(struct syscall_filter){.denies_lingering = true}, look_at_lingering);
+}
+
 static void all_parts_fit_one_filter(void **state)
 {
     const struct syscall_filter filter = {.denies_machine = true,
@@ -274,6 +291,7 @@ int main(void)
         cmocka_unit_test(nobody_else_can_be_bound_or_looked_into),
         cmocka_unit_test(the_server_cannot_be_signalled_and_children_can),
         cmocka_unit_test(nothing_reaches_a_port_past_the_rules_for_ports),
+        cmocka_unit_test(no_socket_keeps_who_closes_it),
         cmocka_unit_test(all_parts_fit_one_filter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
