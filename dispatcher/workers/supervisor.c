@@ -328,15 +328,24 @@ void supervisor_event(struct loop *loop, struct worker *worker, enum worker_even
 /* ---- completions and timers -------------------------------------------------------------------
  */
 
+/* Once: whoever shuts his end again and again wakes us each time. */
+static void on_hang_up(struct loop *loop, struct worker *worker, const struct uring_event *event)
+{
+    if (event->more)
+        uring_cancel(loop->uring, event->ref);
+    messages_read_rest(loop, worker);
+    /* After a pause it is polled, and heard, once more. */
+    if (worker_serves(worker) && worker->timer.position == 0)
+        timer_set(&loop->timers, &worker->timer, loop->now_ms + HANG_UP_GRACE_MS);
+}
+
 void supervisor_on_socket(struct loop *loop, const struct uring_event *event)
 {
     struct worker *worker = loop_worker(loop, event->ref);
     if (!worker || !worker_has_process(worker) || event->result < 0)
         return;
     if (event->result & (POLLHUP | POLLERR)) {
-        messages_read_rest(loop, worker);
-        if (worker_serves(worker))
-            timer_set(&loop->timers, &worker->timer, loop->now_ms + HANG_UP_GRACE_MS);
+        on_hang_up(loop, worker, event);
         return;
     }
     bool is_rest = messages_read(loop, worker);

@@ -165,6 +165,15 @@ def refuses_descriptors():
     return False
 
 
+@pytest.mark.bounded(30)
+def test_a_socket_that_is_shut_again_and_again_ends_the_worker_as_if_once(arena):
+    it = arena("default")
+    it.wait_ready()
+    answer = it.attack("flood-shutdown 4000")
+    assert answer.endswith("it closed its socket"), answer
+    it.check_victims()
+
+
 def descriptor_count(it):
     return len(os.listdir(f"/proc/{it.server.process.pid}/fd"))
 

@@ -58,6 +58,12 @@ static bool packet_send(void)
     return send(WORKER_FD_SOCKET, "", 0, MSG_NOSIGNAL) >= 0;
 }
 
+/* Each wakes who waits for the other end. */
+static bool socket_shut(void)
+{
+    return shutdown(WORKER_FD_SOCKET, SHUT_RDWR) == 0;
+}
+
 static bool log_write(void)
 {
     mr_log(MR_LOG_WARNING, "a record of a flood");
@@ -75,6 +81,7 @@ FLOOD(flood_lines, line_write)
 FLOOD(flood_bells, bell_ring)
 FLOOD(flood_packets, packet_send)
 FLOOD(flood_log, log_write)
+FLOOD(flood_shutdown, socket_shut)
 
 static int flood_chunks(struct evil *evil)
 {
@@ -222,6 +229,7 @@ const struct attack evil_floods[] = {
     {"flood-bells", flood_bells, "rings of the dispatcher's bell"},
     {"flood-packets", flood_packets, "packets without a byte"},
     {"flood-log", flood_log, "log records"},
+    {"flood-shutdown", flood_shutdown, "hang-ups of its socket"},
     {"flood-chunks", flood_chunks, "small chunks"},
     {"rest", chunk_slowly, "a chunk now and then, and no harm"},
     {"packet-descriptors", packet_descriptors, "packets with 253 descriptors"},
