@@ -48,6 +48,11 @@ bool own_users_have(const struct own_users *users, uid_t uid)
 
 /* ---- processes and namespaces -------------------------------------------------------------- */
 
+bool process_lives(char state, unsigned thread_count)
+{
+    return (state != 'Z' && state != 'X') || thread_count > 1;
+}
+
 bool process_user(pid_t pid, uid_t *out)
 {
     char path[40], line[160];
@@ -55,12 +60,15 @@ bool process_user(pid_t pid, uid_t *out)
     FILE *file = fopen(path, "re");
     bool is_found = false;
     char state = 'R';
+    unsigned thread_count = 1;
     /* Not the owner of the file, which is root for processes that keep secrets. */
-    while (file && !is_found && fgets(line, sizeof(line), file))
-        is_found = sscanf(line, "State: %c", &state) != 1 && sscanf(line, "Uid: %*u %u", out) == 1;
+    while (file && fgets(line, sizeof(line), file))
+        if (sscanf(line, "State: %c", &state) != 1 &&
+            sscanf(line, "Threads: %u", &thread_count) != 1)
+            is_found |= sscanf(line, "Uid: %*u %u", out) == 1;
     if (file)
         fclose(file);
-    return is_found && state != 'Z' && state != 'X';
+    return is_found && process_lives(state, thread_count);
 }
 
 static bool is_in_use(const struct own_users *range)

@@ -43,6 +43,10 @@ bool own_users_have(const struct own_users *users, uid_t uid);
 int own_users_can_read(uid_t uid, const char *const *paths, size_t count,
                        char reason[OWN_USERS_REASON_BYTES]) MUST_USE;
 
+/* Whether a process of which /proc says this lives: one whose first thread has ended before the
+ * others is a zombie in name only. */
+bool process_lives(char state, unsigned thread_count);
+
 /* The effective user of a process. False: there is no such process, or it is dead. */
 bool process_user(pid_t pid, uid_t *out);
 

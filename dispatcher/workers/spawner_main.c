@@ -221,8 +221,11 @@ static bool is_in_session(pid_t pid)
     const char *at = strrchr(text, ')');
     char state;
     int session;
-    return at && sscanf(at + 1, " %c %*d %*d %d", &state, &session) == 2 && session == getpid() &&
-           state != 'Z' && state != 'X';
+    unsigned thread_count;
+    return at &&
+           sscanf(at + 1, " %c %*d %*d %d %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %*s %u",
+                  &state, &session, &thread_count) == 3 &&
+           session == getpid() && process_lives(state, thread_count);
 }
 
 /* In our session, or of a user that only workers have: one of those may have left the session. */

@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: MIT
 """One worker takes all there is of what the kernel counts for each user: the server and other pipelines go on."""
 
+import signal
+
 import pytest
 
+import arena as arenas
 import attacks
 import wire
 from arena import EVIL, NUMBERS
+from server import STOP_TIMEOUT_S, process_fields, wait_until
 
 # As many as a service manager gives, and few enough to be taken.
 LIMITS = ("--nofile=20000:20000",)
@@ -41,3 +45,28 @@ def test_processes_that_a_worker_leaves_end_with_it_or_with_the_server(arena, se
     it.check_victims()
     it.renew(EVIL)
     it.check_victims()
+
+
+@pytest.mark.parametrize("ending", [signal.SIGKILL, signal.SIGTERM], ids=lambda ending: ending.name)
+@pytest.mark.parametrize("setting", ["default", "users", "root"])
+def test_a_process_without_its_first_thread_ends_with_the_server(stage, setting, ending):
+    """It is a zombie in name only."""
+    if arenas.SETTINGS[setting][0] == 0 and not arenas.is_root:
+        pytest.skip("only root may change users")
+    server = stage.start(setting)
+    try:
+        pid = int(arenas.Arena(server).attack("headless").removeprefix("ok "))
+        wait_until(lambda: process_fields(pid)[0] == "Z", what="the end of its first thread")
+        server.signal(ending)
+        server.process.wait(STOP_TIMEOUT_S)
+        wait_until(lambda: not has_threads(pid), what="the end of its other thread")
+    finally:
+        server.end()
+
+
+def has_threads(pid):
+    """Beside a first one that has ended."""
+    try:
+        return int(process_fields(pid)[17]) > 1
+    except (FileNotFoundError, ProcessLookupError):
+        return False

@@ -4,6 +4,7 @@
 #include "evil.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -193,6 +194,28 @@ static int children_leave(struct evil *evil)
     return rc;
 }
 
+static _Noreturn void *wait_for_ever(void *unused)
+{
+    (void)unused;
+    for (;;)
+        pause();
+}
+
+/* A process of which the first thread has ended looks dead to who reads of it in /proc. */
+static int headless_leave(struct evil *evil)
+{
+    (void)evil;
+    pthread_t thread;
+    pid_t child = fork();
+    if (child != 0)
+        return child == -1 ? -errno : evil_say_count(evil, child);
+    setpgid(0, 0);
+    if (pthread_create(&thread, NULL, wait_for_ever, NULL) != 0)
+        _exit(1);
+    syscall(SYS_exit, 0);
+    return 0;
+}
+
 static int fork_storm(struct evil *evil)
 {
     long count = 0;
@@ -237,6 +260,7 @@ const struct attack evil_floods[] = {
     {"packet-forge", packet_forge, "a packet whose head lies"},
     {"print-controls", print_controls, "what would confuse a terminal that shows the log"},
     {"daemon", daemon_leave, "a child in a session of its own that ignores signals"},
+    {"headless", headless_leave, "a child whose first thread ends before it"},
     {"children", children_leave, "children in groups of their own that ignore signals"},
     {"fork-storm", fork_storm, "children that end at once"},
     {"deaf", be_deaf, "ignores all signals, and waits for ever"},
