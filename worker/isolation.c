@@ -142,10 +142,17 @@ static int devices_allow(int ruleset, uint64_t access)
     return rc;
 }
 
+/* Folders of the kernel's own files. */
+static bool is_kernels(const char *name)
+{
+    return strcmp(name, "proc") == 0 || strcmp(name, "sys") == 0;
+}
+
 /* Whoever may write all files may not write those of other processes in /proc, which belong to the
- * same user: the score by which the kernel chooses whom to kill for memory is one of them. Rules
- * can only allow, so everything below / but /proc is allowed, and of /proc what is our own. Where
- * / cannot be read, all stays allowed. */
+ * same user: the score by which the kernel chooses whom to kill for memory is one of them. Nor
+ * those of control groups in /sys, which do where the server was given its group: one word there
+ * stops or ends all that are in it. Rules can only allow, so everything below / but these is
+ * allowed, and of /proc what is our own. Where / cannot be read, all stays allowed. */
 static int writes_allow(int ruleset, bool guards_proc)
 {
     char path[1 + NAME_MAX + 1];
@@ -156,7 +163,7 @@ static int writes_allow(int ruleset, bool guards_proc)
     int rc = path_allow(ruleset, "/proc/self", LANDLOCK_ACCESS_FS_WRITE_FILE);
     while (rc == 0 && (entry = readdir(root)) != NULL) {
         const char *name = entry->d_name;
-        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strcmp(name, "proc") == 0)
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || is_kernels(name))
             continue;
         snprintf(path, sizeof(path), "/%s", name);
         rc = path_allow(ruleset, path, LANDLOCK_ACCESS_FS_WRITE_FILE);

@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Every call and every file with which a worker could act on others, tried from inside one: what attacks.py says."""
 
+import os
+
 import pytest
 
 import attacks
-from arena import EVIL, OTHER, PYTHON, has_python
+from arena import EVIL, OTHER, PYTHON, has_python, is_root
 from confined import needs_landlock
 
 SETTINGS = ("default", "hardened", "users", "root")
+KERNEL_FILES = ("/sys/kernel/mm/transparent_hugepage/enabled", "/sys/kernel/rcu_expedited", "/sys/fs/cgroup/cgroup.procs")
 
 
 def call_rows():
@@ -149,6 +152,18 @@ def test_no_worker_can_leave_the_dispatcher_children_that_nobody_waits_for(arena
 def children_of(pid):
     with open(f"/proc/{pid}/task/{pid}/children", encoding="ascii") as file:
         return [int(word) for word in file.read().split()]
+
+
+@needs_landlock(2)
+@pytest.mark.skipif(not is_root, reason="others may not write them anyway")
+def test_no_worker_writes_a_file_of_the_kernel(arena):
+    """Control groups are some, which belong to the server's user where the group was given to it."""
+    it = arena("root", "--worker-user", "root")
+    files = [path for path in KERNEL_FILES if os.access(path, os.W_OK)]
+    assert files, "this test would prove nothing"
+    for path in files:
+        assert it.attack(f"open {path} r") == "ok"
+        assert it.attack(f"open {path} w") in attacks.REFUSALS, path
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
