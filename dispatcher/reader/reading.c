@@ -373,6 +373,13 @@ static void pack_begin(struct loop *loop, struct conn *conn)
     }
 }
 
+/* What was put off. Where that fails for good, the next one's turn has come. */
+static void pack_again(struct loop *loop)
+{
+    pack_begin(loop, loop->reading.conn);
+    next_ask(loop);
+}
+
 static void on_body(struct loop *loop, struct conn *conn, const struct read_answer *answer)
 {
     struct api_error error = {0};
@@ -513,7 +520,7 @@ void reading_on_timer(struct loop *loop)
     if (reader->state == READER_RUNNING && reading->asked != READ_NONE)
         lost(loop, "it did not answer in time");
     else if (is_put_off(reading))
-        pack_begin(loop, reading->conn);
+        pack_again(loop);
     else if (reader->state == READER_RUNNING)
         next_ask(loop);
     else if (reader->state == READER_ENDING && !reader_is_gone(reader))

@@ -8,9 +8,11 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "shm/descriptors.h"
 #include "tests/unit/dispatcher/stage_run.h"
 
 #include <cmocka.h>
@@ -375,6 +377,27 @@ static void more_files_than_there_may_be_are_refused(void **state)
     expect_nothing_held();
 }
 
+/* That it could not be sent yet is as if it had not been asked. */
+static void what_is_put_off_and_then_fails_holds_up_nobody_behind_it(void **state)
+{
+    (void)state;
+    struct rlimit limit, none;
+    uint32_t first = upload_many();
+    expect_body(MANY_BYTES);
+    say(answer_of_kind(READ_BODY));
+    close(expect_asked(READ_PACK));
+    uint32_t second = upload(STREAM_PATH, "", MANY_BYTES + 1, ',');
+    reading()->asked = READ_NONE;
+    descriptor_close(&reading()->pack_fd);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &limit), 0);
+    none = (struct rlimit){0, limit.rlim_max};
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+    stage_later(READ_TIMEOUT_MS);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &limit), 0);
+    expect_answer(first, 503, "cannot be asked");
+    expect_answer(second, 503, "cannot be asked");
+}
+
 #define READING_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)
 
 int main(void)
@@ -402,6 +425,7 @@ int main(void)
         READING_TEST(a_reader_that_says_nothing_is_given_up),
         READING_TEST(without_a_reader_large_bodies_are_refused_and_small_ones_served),
         READING_TEST(more_files_than_there_may_be_are_refused),
+        READING_TEST(what_is_put_off_and_then_fails_holds_up_nobody_behind_it),
     };
     return cmocka_run_group_tests_name("reading", tests, descriptors_note, descriptors_compare);
 }
