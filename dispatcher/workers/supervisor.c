@@ -399,7 +399,7 @@ void supervisor_on_pidfd(struct loop *loop, const struct uring_event *event)
     if (worker->state == WORKER_STARTING)
         supervisor_take_answers(loop); /* why it could not become the worker: likewise */
     char reason[256];
-    if (worker->exec_error != 0) {
+    if (worker->exec_error != 0 && worker->state == WORKER_STARTING) {
         start_error_note(worker, -worker->exec_error, reason, sizeof(reason));
         supervisor_event(loop, worker, WORKER_EV_START_FAILED, reason);
         return;

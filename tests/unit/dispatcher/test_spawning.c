@@ -200,6 +200,20 @@ static void the_exit_of_such_a_process_may_be_seen_first(void **state)
                         "the worker process cannot be started: No such file or directory");
 }
 
+static void one_that_is_given_up_before_its_exit_is_seen_is_no_start_that_failed(void **state)
+{
+    (void)state;
+    ask();
+    stage_answer(SPAWN_EXEC_FAILED, 0, worker(0)->generation, ENOENT);
+    stage_settle();
+    loop_stop(stage.loop);
+    stage_settle();
+    assert_int_equal(worker(0)->state, WORKER_DYING);
+    stage_exit(0, CLD_EXITED, 127);
+    stage_settle();
+    assert_int_equal(worker(0)->state, WORKER_EMPTY);
+}
+
 static void without_a_descriptor_for_the_pidfd_the_start_failed(void **state)
 {
     (void)state;
@@ -318,6 +332,7 @@ int main(void)
         TEST(a_spawner_that_cannot_be_opened_is_tried_again),
         TEST(a_program_that_cannot_be_executed_is_a_start_that_failed),
         TEST(the_exit_of_such_a_process_may_be_seen_first),
+        TEST(one_that_is_given_up_before_its_exit_is_seen_is_no_start_that_failed),
         TEST(without_a_descriptor_for_the_pidfd_the_start_failed),
         TEST(a_stopping_server_waits_for_the_answer_and_ends_the_process),
         TEST(a_shortage_of_what_all_share_is_nobodys_failure),
