@@ -72,10 +72,14 @@ static void traceback_log(struct loop *loop, const struct worker *worker, const 
     }
 }
 
-/* It did not load or start, and says why. */
+/* It did not load or start, and says why: once, then it exits. All of it is in the log. */
 static void on_failed(struct loop *loop, struct worker *worker, const uint8_t *body, size_t bytes)
 {
     struct run_failure failure = {0}; /* what it does not say is not there */
+    if (worker->has_said_why) {
+        supervisor_event(loop, worker, WORKER_EV_MISBEHAVED, "it said again why it failed");
+        return;
+    }
     if (!failure_read(body, bytes, &failure)) {
         supervisor_event(loop, worker, WORKER_EV_MISBEHAVED,
                          "it sent a failure that cannot be read");
