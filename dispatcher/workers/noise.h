@@ -24,6 +24,7 @@ struct worker;
 #define NOISE_PACKET 5u
 #define NOISE_PACKETS 30u /* as many as are read for one event */
 #define NOISE_RECORD 1u
+#define NOISE_RECORD_BYTES 8192u /* of one that is copied, so many are one more */
 #define NOISE_OUTPUT 5u
 #define NOISE_OUTPUT_LINES 40u /* so many lines are one more */
 

@@ -369,7 +369,7 @@ static const char *on_record(struct loop *loop, struct worker *worker, const str
     case RECORD_ERROR:
         return on_run_record(loop, worker, record, payload);
     case RECORD_LOG:
-        worker->noise_records++;
+        worker->noise_records += 1 + record->bytes / NOISE_RECORD_BYTES;
         memcpy(loop->record, payload, record->bytes);
         on_log_record(loop, worker, record, loop->record);
         return NULL;

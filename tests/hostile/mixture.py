@@ -14,7 +14,7 @@ SIGNALLED = ("kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo", 
 # Sanitizers say something of their own where a process has no address space left.
 RESOURCES = [number for number in range(16) if not (servers.IS_SANITIZED and number in (resource.RLIMIT_AS, resource.RLIMIT_DATA))]
 ANSWER_TIMEOUT_S = 1.5
-FLOODS = ("flood-output", "flood-lines", "flood-bells", "flood-packets", "flood-log", "flood-shutdown", "spin")
+FLOODS = ("flood-output", "flood-lines", "flood-bells", "flood-packets", "flood-log", "flood-large", "flood-shutdown", "spin")
 PROCESSES = ("daemon", "headless", "children 20", "fork-storm 300", "deaf", "clone-parent 20")
 TEXT = "the quick brown fox jumps over the lazy dog"
 

@@ -358,6 +358,25 @@ static int record_forge(struct evil *evil)
         pause();
 }
 
+/* Log records as large as can be, for the time that word 1 says, in ms. Nothing is written but
+ * their heads. */
+static int flood_large(struct evil *evil)
+{
+    const struct record record = {.bytes = FRAGMENT_BYTES, .slot = UINT16_MAX, .kind = RECORD_LOG};
+    struct timespec now;
+    struct view view;
+    int rc = view_open(&view);
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t end_ms = now.tv_sec * 1000 + now.tv_nsec / 1000000 + evil_number(evil, 1, 1000);
+    while (rc == 0 && now.tv_sec * 1000 + now.tv_nsec / 1000000 < end_ms) {
+        record_append(&view, record);
+        clock_gettime(CLOCK_MONOTONIC, &now);
+    }
+    while (rc == 0)
+        pause();
+    return rc;
+}
+
 /* ---- the file behind it, and the bells ------------------------------------------------------- */
 
 static int seal(struct evil *evil)
@@ -429,6 +448,7 @@ const struct attack evil_segment[] = {
     {"fragments", fragments, "a value that is never whole"},
     {"progress-forge", progress_forge, "a step in the future, and then none"},
     {"record-forge", record_forge, "a record that no worker writes"},
+    {"flood-large", flood_large, "log records as large as can be"},
     {"segment-seal", seal, "seals the segment against the dispatcher"},
     {"segment-truncate", truncate_segment, "makes the segment shorter"},
     {"segment-mode", mode_change, "takes the rights to the segment away"},

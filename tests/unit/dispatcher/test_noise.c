@@ -122,6 +122,19 @@ static void log_records_pause_their_worker_and_what_is_behind_them_still_comes(v
     assert_int_equal(answer_to(run.client)->line_count, 1);
 }
 
+static void large_log_records_count_for_more(void **state)
+{
+    static uint8_t words[8 * NOISE_RECORD_BYTES];
+    (void)state;
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    struct record record = {.kind = RECORD_LOG, .bytes = sizeof(words)};
+    for (uint32_t count = 0; !worker_of(&run)->is_paused; count++) {
+        assert_true(count <= NOISE_MAX / 9);
+        assert_true(stage_put(run.worker, record, words));
+        stage_settle();
+    }
+}
+
 static void records_of_a_cancelled_run_and_crumbs_of_a_value_pause_their_worker(void **state)
 {
     (void)state;
@@ -222,6 +235,7 @@ int main(void)
         NOISE_TEST(a_worker_that_is_paused_is_polled_again_and_may_be_again),
         NOISE_TEST(a_bell_for_each_record_never_pauses),
         NOISE_TEST(log_records_pause_their_worker_and_what_is_behind_them_still_comes),
+        NOISE_TEST(large_log_records_count_for_more),
         NOISE_TEST(records_of_a_cancelled_run_and_crumbs_of_a_value_pause_their_worker),
         NOISE_TEST(a_paused_worker_that_ends_is_replaced_and_its_last_records_come),
         NOISE_TEST(what_is_printed_is_read_no_faster_than_its_share_and_goes_on),
