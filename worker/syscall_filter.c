@@ -133,6 +133,21 @@ static int lingering_deny(scmp_filter_ctx context)
     return seccomp_rule_add_array(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setsockopt), 2, both);
 }
 
+/* Of those that are connected for good there may be pairs. The others send to any address; a raw
+ * one is one of them under another name. */
+static int unconnected_deny(scmp_filter_ctx context)
+{
+    static const uint8_t types[] = {SOCK_DGRAM, SOCK_RAW};
+    int rc = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(types) && rc == 0; i++) {
+        /* The upper bits of a type are flags. */
+        const struct scmp_arg_cmp type = {1, SCMP_CMP_MASKED_EQ, 0xf, types[i]};
+        rc = seccomp_rule_add_array(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socketpair), 1, &type);
+        rc = rc == -EEXIST ? 0 : rc;
+    }
+    return rc;
+}
+
 static int growth_deny(scmp_filter_ctx context)
 {
     int rc = rules_deny_calls(context, growth_calls, ARRAY_COUNT(growth_calls));
@@ -141,7 +156,7 @@ static int growth_deny(scmp_filter_ctx context)
     if (rc == 0)
         rc = seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
                               SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
-    return rc;
+    return rc < 0 ? rc : unconnected_deny(context);
 }
 
 static int rules_add(scmp_filter_ctx context, const struct syscall_filter *filter)

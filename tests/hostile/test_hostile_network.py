@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Every way to the network, tried from inside workers that have only a part of it, or nothing."""
 
+import os
 import socket
 
 import pytest
@@ -69,3 +70,14 @@ def test_local_sockets_without_a_file_are_of_ones_own_domain(arena):
             assert it.attack("unix-connect @millrace-hostile-test") in attacks.REFUSALS
             expected = "EPERM" if setting == "connect" else "ok"  # no listening at all
             assert it.attack("unix-listen @millrace-hostile-own", OTHER) == expected
+
+
+def test_who_may_have_no_sockets_speaks_with_none_that_has_a_file(arena, stage):
+    """A pair of datagrams is connected for the moment only; those of the system's log are open to everyone."""
+    path = stage.path("datagrams")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+        receiver.bind(path)
+        os.chmod(path, 0o666)
+        assert arena("default").attack(f"pair-reach {path}") == "ok"
+        for options in (("hardened",), ("default", "--seccomp", "strict")):
+            assert arena(*options).attack(f"pair-reach {path}") in attacks.REFUSALS

@@ -274,6 +274,21 @@ static int upper_mptcp(struct evil *evil)
     return fd == -1 ? -errno : SAID(close((int)fd));
 }
 
+/* One of a pair that is not connected for good: word 1 is the local socket that it speaks to. */
+static int pair_reach(struct evil *evil)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    int pair[2];
+    strncpy(address.sun_path, evil_word(evil, 1, "/dev/log"), sizeof(address.sun_path) - 1);
+    if (socketpair(AF_UNIX, SOCK_DGRAM, 0, pair) == -1)
+        return -errno;
+    int rc = SAID(
+        sendto(pair[0], "evil", 4, MSG_DONTWAIT, (struct sockaddr *)&address, sizeof(address)));
+    close(pair[0]);
+    close(pair[1]);
+    return rc;
+}
+
 const struct attack evil_network[] = {
     {"tcp-connect", tcp_connect, "connects"},
     {"tcp6-connect", tcp6_connect, "connects by an IPv6 address that means an IPv4 one"},
@@ -306,5 +321,6 @@ const struct attack evil_network[] = {
     {"socket-x32", x32_socket, "a socket by the call of x32 programs"},
     {"socket-upper", upper_socket, "a socket, with bits that only a filter sees"},
     {"mptcp-upper", upper_mptcp, "a socket of MPTCP, with bits that only a filter sees"},
+    {"pair-reach", pair_reach, "a local socket, by one of a pair"},
     {NULL, NULL, NULL},
 };

@@ -255,6 +255,23 @@ static void look_at_everything(void)
     EXPECT(kill(getppid(), 0), EPERM);
 }
 
+static void look_at_pairs(void)
+{
+    int pair[2];
+    EXPECT(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
+    EXPECT(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+    EXPECT(socketpair(AF_UNIX, SOCK_DGRAM, 0, pair), EPERM);
+    EXPECT(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), EPERM);
+    EXPECT(socketpair(AF_UNIX, SOCK_RAW, 0, pair), EPERM);
+    EXPECT(syscall(SYS_socketpair, (long)AF_UNIX, SOCK_DGRAM | UPPER, 0L, pair), EPERM);
+}
+
+static void who_may_have_no_sockets_has_none_that_send_to_any_address(void **state)
+{
+    (void)state;
+    in_child(&(struct syscall_filter){.denies_growth = true}, look_at_pairs);
+}
+
 static void look_at_lingering(void)
 {
     const struct linger linger = {1, 5};
@@ -291,6 +308,7 @@ int main(void)
         cmocka_unit_test(nobody_else_can_be_bound_or_looked_into),
         cmocka_unit_test(the_server_cannot_be_signalled_and_children_can),
         cmocka_unit_test(nothing_reaches_a_port_past_the_rules_for_ports),
+        cmocka_unit_test(who_may_have_no_sockets_has_none_that_send_to_any_address),
         cmocka_unit_test(no_socket_keeps_who_closes_it),
         cmocka_unit_test(all_parts_fit_one_filter),
     };
