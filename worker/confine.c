@@ -140,6 +140,8 @@ static void rights_give_up(struct confine *confine)
     filter->denies_others |= filter->denies_machine && !is_isolated;
     filter->denies_lingering |=
         filter->denies_machine && !descriptors_are_refusable(WORKER_FD_SOCKET);
+    filter->denies_modes |=
+        confine->isolation.restricts_writing && confine->isolation.write_count == 0;
     filter->denies_signals |=
         filter->denies_others || (filter->denies_machine && !isolation_keeps_signals());
     filter->denies_detours |= confine->isolation.restricts_connecting;

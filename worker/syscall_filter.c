@@ -87,6 +87,28 @@ static const int machine_calls[] = {
     SCMP_SYS(vhangup),
 };
 
+/* What Landlock does not look at. Those that are newer than libseccomp have one number everywhere:
+ * fchmodat2, setxattrat, removexattrat, file_setattr. */
+static const int mode_calls[] = {
+    SCMP_SYS(chmod),
+    SCMP_SYS(fchmod),
+    SCMP_SYS(fchmodat),
+    SCMP_SYS(chown),
+    SCMP_SYS(fchown),
+    SCMP_SYS(lchown),
+    SCMP_SYS(fchownat),
+    SCMP_SYS(setxattr),
+    SCMP_SYS(fsetxattr),
+    SCMP_SYS(lsetxattr),
+    SCMP_SYS(removexattr),
+    SCMP_SYS(fremovexattr),
+    SCMP_SYS(lremovexattr),
+    452,
+    463,
+    466,
+    469,
+};
+
 static const int growth_calls[] = {
     SCMP_SYS(execve),         SCMP_SYS(execveat),
     SCMP_SYS(fork),           SCMP_SYS(vfork),
@@ -159,6 +181,11 @@ static int growth_deny(scmp_filter_ctx context)
     return rc < 0 ? rc : unconnected_deny(context);
 }
 
+static int modes_deny(scmp_filter_ctx context)
+{
+    return rules_deny_calls(context, mode_calls, ARRAY_COUNT(mode_calls));
+}
+
 static int rules_add(scmp_filter_ctx context, const struct syscall_filter *filter)
 {
     const struct {
@@ -169,6 +196,7 @@ static int rules_add(scmp_filter_ctx context, const struct syscall_filter *filte
         {filter->denies_others, neighbours_deny_looks},
         {filter->denies_lingering, lingering_deny},
         {filter->denies_signals, neighbours_deny_signals},
+        {filter->denies_modes, modes_deny},
         {filter->denies_network, network_deny},
         {filter->denies_detours, network_deny_detours},
         {filter->denies_growth, growth_deny},
@@ -196,8 +224,8 @@ static int attributes_set(scmp_filter_ctx context)
 int syscall_filter_enter(const struct syscall_filter *filter, char *reason, size_t reason_bytes)
 {
     if (!filter->denies_machine && !filter->denies_others && !filter->denies_lingering &&
-        !filter->denies_signals && !filter->denies_network && !filter->denies_detours &&
-        !filter->denies_growth)
+        !filter->denies_signals && !filter->denies_modes && !filter->denies_network &&
+        !filter->denies_detours && !filter->denies_growth)
         return 0;
     scmp_filter_ctx context = seccomp_init(SCMP_ACT_ALLOW);
     int rc = context ? attributes_set(context) : -ENOMEM;

@@ -20,6 +20,7 @@ struct syscall_filter {
     bool denies_lingering; /* sockets that keep who closes them; newer kernels (6.16) have none sent
                               to the server */
     bool denies_signals;   /* to the server; where Landlock is new enough (6.12) it does that */
+    bool denies_modes;     /* whose a file is, and who may do what with it */
     bool denies_network;   /* sockets but local ones */
     bool denies_detours;   /* sockets that get past Landlock's rules for ports of TCP */
     bool denies_growth;    /* other programs, processes and sockets; an exec is one of them */

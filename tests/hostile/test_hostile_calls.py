@@ -6,7 +6,7 @@ import os
 import pytest
 
 import attacks
-from arena import EVIL, OTHER, PYTHON, has_python, is_root
+from arena import EVIL, NOBODY, OTHER, PYTHON, has_python, is_root
 from confined import needs_landlock
 
 SETTINGS = ("default", "hardened", "users", "root")
@@ -164,6 +164,19 @@ def test_no_worker_writes_a_file_of_the_kernel(arena):
     for path in files:
         assert it.attack(f"open {path} r") == "ok"
         assert it.attack(f"open {path} w") in attacks.REFUSALS, path
+
+
+@needs_landlock(3)
+@pytest.mark.parametrize("setting", SETTINGS)
+def test_no_worker_that_may_write_nothing_shuts_a_file_to_others(arena, stage, setting):
+    """Of its own user: the source of another pipeline, which could then not be started again."""
+    it = arena(setting)
+    path = stage.path(f"shut-{setting}")
+    with open(path, "w", encoding="ascii"):
+        os.chmod(path, 0o644)
+    if is_root:
+        os.chown(path, NOBODY, NOBODY)
+    assert attacks.fits(it.attack(f"chmod {path}"), attacks.ALLOWED if setting == "default" else attacks.REFUSED)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)

@@ -8,6 +8,7 @@
 #include <sys/file.h>
 #include <sys/inotify.h>
 #include <sys/syscall.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int opened(const char *path, int flags)
@@ -113,6 +114,12 @@ static int file_open(struct evil *evil)
     return opened(evil_word(evil, 1, "/dev/null"), open_flags(evil_word(evil, 2, "r")));
 }
 
+/* Whoever owns a file may shut it to everybody, himself included. */
+static int file_shut(struct evil *evil)
+{
+    return SAID(chmod(evil_word(evil, 1, "/dev/null"), 0));
+}
+
 const struct attack evil_files[] = {
     {"proc", proc_open, "opens a file of the target in /proc"},
     {"proc-thread", proc_open_thread, "opens a file of the target's first thread in /proc"},
@@ -122,5 +129,6 @@ const struct attack evil_files[] = {
     {"dnotify", folder_watch, "signals when others use a folder"},
     {"inotify", file_watch, "news of what others do with a file"},
     {"open", file_open, "opens a file"},
+    {"chmod", file_shut, "takes the rights to a file away"},
     {NULL, NULL, NULL},
 };

@@ -19,6 +19,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -272,6 +273,26 @@ static void who_may_have_no_sockets_has_none_that_send_to_any_address(void **sta
     in_child(&(struct syscall_filter){.denies_growth = true}, look_at_pairs);
 }
 
+static void look_at_modes(void)
+{
+    long fd = memfd_create("modes", 0);
+    EXPECT(syscall(SYS_fchmod, fd, 0600), EPERM);
+    EXPECT(syscall(SYS_chmod, "/nothing", 0600), EPERM);
+    EXPECT(syscall(SYS_fchmodat, AT_FDCWD, "/nothing", 0600, 0), EPERM);
+    EXPECT(syscall(SYS_fchown, fd, getuid(), getgid()), EPERM);
+    EXPECT(syscall(SYS_setxattr, "/nothing", "user.a", "", 0L, 0L), EPERM);
+    EXPECT(syscall(SYS_removexattr, "/nothing", "user.a"), EPERM);
+    for (size_t i = 0; i < 4; i++) /* of a kernel that has them */
+        EXPECT(syscall((long[]){452, 463, 466, 469}[i], -1L, "", 0L, 0L, 0L, 0L), EPERM);
+    EXPECT(syscall(SYS_ftruncate, fd, 4096L), 0);
+}
+
+static void nobody_changes_who_may_do_what_with_a_file(void **state)
+{
+    (void)state;
+    in_child(&(struct syscall_filter){.denies_modes = true}, look_at_modes);
+}
+
 static void look_at_lingering(void)
 {
     const struct linger linger = {1, 5};
@@ -309,6 +330,7 @@ int main(void)
         cmocka_unit_test(the_server_cannot_be_signalled_and_children_can),
         cmocka_unit_test(nothing_reaches_a_port_past_the_rules_for_ports),
         cmocka_unit_test(who_may_have_no_sockets_has_none_that_send_to_any_address),
+        cmocka_unit_test(nobody_changes_who_may_do_what_with_a_file),
         cmocka_unit_test(no_socket_keeps_who_closes_it),
         cmocka_unit_test(all_parts_fit_one_filter),
     };
