@@ -70,7 +70,10 @@ static bool refuse_full(struct loop *loop, struct pipeline *pipeline, struct run
     bool is_full = pipeline->queue_count >= loop->config->queue_count_max;
     if (!is_full && (total_max == 0 || pipelines_queue_count(loop) < total_max))
         return false;
-    return !pipeline_has_slot(loop, pipeline) &&
+    /* Whether a worker has room is its own word, and no room for this run: one that comes for such
+     * a slot and stays in the queue is the last. */
+    bool may_have_slot = pipeline->queue_count <= loop->config->queue_count_max;
+    return !(may_have_slot && pipeline_has_slot(loop, pipeline)) &&
            refuse(out, is_full ? REFUSAL_QUEUE_FULL : REFUSAL_QUEUE_TOTAL, 429, ERROR_UNKNOWN,
                   pipeline_retry_after_s(loop, pipeline),
                   is_full ? "the queue of this pipeline is full"

@@ -236,6 +236,28 @@ static void serve_one(uint64_t ms)
     stage_settle();
 }
 
+/* Its word is that there is room: a place of its ring, each time a run comes, and too little for
+ * one.
+ */
+static void a_worker_that_makes_too_little_room_makes_no_queue_longer(void **state)
+{
+    (void)state;
+    struct ring_tx *requests = &stage.loop->workers[0].requests;
+    uint32_t client = 0;
+    void *room;
+    stage.config.queue_count_max = 1;
+    while (ring_claim(requests, 0, &room) == 0)
+        ring_commit(requests, &(struct record){.kind = RECORD_STOP});
+    for (uint32_t i = 0; i < 3; i++) {
+        client = ask();
+        stage_settle();
+        assert_in_range(pipeline()->queue_count, 1, 2); /* one above, which came for a slot */
+        atomic_fetch_add(&requests->shared->head, RECORD_ALIGN);
+    }
+    assert_int_equal(answer_to(client)->status, 429);
+    assert_int_equal(refused(REFUSAL_QUEUE_FULL), 1);
+}
+
 static void the_first_runs_are_the_measure(void **state)
 {
     (void)state;
@@ -286,6 +308,7 @@ int main(void)
         OVERLOAD_TEST(who_gets_a_slot_at_once_needs_no_memory_to_wait),
         OVERLOAD_TEST(what_clients_send_at_once_is_taken_a_part_in_each_pass),
         OVERLOAD_TEST(the_queues_of_all_pipelines_have_a_bound_together),
+        OVERLOAD_TEST(a_worker_that_makes_too_little_room_makes_no_queue_longer),
         OVERLOAD_TEST(the_first_runs_are_the_measure),
         OVERLOAD_TEST(runs_that_fail_are_measured_too),
         OVERLOAD_TEST(only_workers_that_serve_are_counted_on),
