@@ -136,9 +136,9 @@ static bool may_wait(struct loop *loop, const struct conn *conn, struct pipeline
            pipeline_has_slot(loop, pipeline);
 }
 
-/* A run that may be taken; NULL: it is answered why there is none. */
-static struct run *run_prepare(struct loop *loop, struct conn *conn, struct pipeline *pipeline,
-                               enum run_mode mode, bool final_line)
+/* A run, whether it may be taken or not; NULL: it is answered that there is none. */
+static struct run *run_make(struct loop *loop, struct conn *conn, struct pipeline *pipeline,
+                            enum run_mode mode, bool final_line)
 {
     struct run *run = run_create(loop, pipeline, conn, mode);
     if (!run) {
@@ -154,8 +154,16 @@ static struct run *run_prepare(struct loop *loop, struct conn *conn, struct pipe
     const struct read_job *job = conn->read_job;
     if (job)
         run_backdate(loop, run, job->run_id, job->created_at, job->created_ms);
+    return run;
+}
+
+/* A run that may be taken; NULL: it is answered why there is none. */
+static struct run *run_prepare(struct loop *loop, struct conn *conn, struct pipeline *pipeline,
+                               enum run_mode mode, bool final_line)
+{
     struct run_failure failure;
-    if (!pipeline_refuses(loop, pipeline, &failure))
+    struct run *run = run_make(loop, conn, pipeline, mode, final_line);
+    if (!run || !pipeline_refuses(loop, pipeline, &failure))
         return run;
     refuse(loop, run, &failure);
     return NULL;
@@ -230,12 +238,16 @@ bool api_run_read(struct loop *loop, struct conn *conn, const struct run_request
     job->pipeline_index = pipeline->index;
     job->async_run = request->async_run;
     job->final_line = request->final_line;
-    /* What is refused anyway need not be packed. */
+    /* What is refused anyway need not be packed. It is asked once: a worker may make room
+     * meanwhile.
+     */
     struct run_failure failure;
-    if (loop->run_free && !pipeline_refuses(loop, pipeline, &failure))
+    bool is_refused = pipeline_refuses(loop, pipeline, &failure);
+    if (loop->run_free && !is_refused)
         return true;
-    struct run *run = run_prepare(loop, conn, pipeline, job->mode, job->final_line);
-    mr_assert(!run);
+    struct run *run = run_make(loop, conn, pipeline, job->mode, job->final_line);
+    if (run)
+        refuse(loop, run, &failure);
     return false;
 }
 
