@@ -33,8 +33,9 @@ def page_options(text):
     result = {}
     for item in items:
         body = re.split(r"^\.(?:El|It)\b", item, flags=re.MULTILINE)[0]
-        result[re.match(r"[a-z-]+", body)[0]] = " ".join(re.sub(r"^\.\w+", "", body, flags=re.MULTILINE)
-                                                          .split())
+        name = re.match(r"[a-z-]+", body)[0]
+        assert name not in result, f"--{name} is described twice"
+        result[name] = " ".join(re.sub(r"^\.\w+", "", body, flags=re.MULTILINE).split())
     return result
 
 
