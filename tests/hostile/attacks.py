@@ -76,7 +76,7 @@ CALLS = [
     Call("ptrace-attach", REFUSED, REFUSED, NONE, LANDLOCK),
     Call("ptrace-seize", REFUSED, REFUSED, NONE, LANDLOCK),
     Call("setpgid", REFUSED, REFUSED, ALLOWED, KERNEL),
-    Call("setpgid-join", REFUSED, HARMLESS, STRICT, "the kernel; the group of another worker only ends with it"),
+    Call("setpgid-join", REFUSED, HARMLESS, STRICT, "the kernel, seccomp (the spawner's); another worker's only ends with it"),
 ]
 
 File = collections.namedtuple("File", "name mode server itself means")
@@ -164,13 +164,13 @@ Limit = collections.namedtuple("Limit", "name most means")
 # What the kernel counts for each user. `most` bounds what root is not bound by.
 LIMITS = [
     Limit("take-flight", 1000, "a hard limit of descriptors below the server's"),
-    Limit("take-processes", 300, "a bound here: `--worker-nproc` is one in earnest"),
+    Limit("take-processes", 300, "a hard limit of threads below the server's"),
     Limit("take-threads", 1000, "likewise"),
     Limit("take-inotify", 5000, "the server has none"),
     Limit("take-inotify-watches", 20000, "the server has none"),
     Limit("take-epoll-watches", 20000, "the server has none"),
     Limit("take-pipes", 20000, "pipes for workers need a page only"),
-    Limit("take-signals", 200000, "the server queues none"),
+    Limit("take-signals", 200000, "a hard limit below the server's, which queues none"),
     Limit("take-timers", 200000, "the server has none"),
     Limit("take-aio", 4096, "the server has none"),
     Limit("take-locked", 2000, "the server locks none"),
