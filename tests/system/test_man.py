@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-"""The man pages say what the programs do: every option with its limits, every variable, every function."""
+"""The man pages, and that of operations, say what the programs do: options with limits, variables, codes, events."""
 
+import glob
 import os
 import re
 import shutil
@@ -66,6 +67,27 @@ def test_the_exit_codes_of_the_page_are_those_of_the_source():
         codes = re.findall(r"EXIT_CODE_\w+ = (\d+)", file.read())
     section = page("millrace.1").split(".Sh EXIT STATUS")[1].split(".Sh")[0]
     assert re.findall(r"^\.It (\d+)", section, flags=re.MULTILINE) == codes
+
+
+def operations(begin, end):
+    """A part of docs/operations.md."""
+    with open(os.path.join(TOP, "docs/operations.md"), encoding="utf-8") as file:
+        return file.read().split(begin)[1].split(end)[0]
+
+
+def test_the_exit_codes_of_workers_are_those_of_the_source():
+    with open(os.path.join(TOP, "include/millrace/protocol.h"), encoding="utf-8") as file:
+        codes = re.findall(r"WORKER_EXIT_\w+ = (\d+)", file.read())
+    assert re.findall(r"\b\d+\b", operations("\nA worker exits with ", "Other codes")) == codes
+
+
+def test_the_events_of_the_log_are_those_of_the_source():
+    logged = set()
+    for path in glob.glob(os.path.join(TOP, "dispatcher/*/*.c")):
+        with open(path, encoding="utf-8") as file:
+            logged |= set(re.findall(r'\blog_(?:line|text)\([^"]*"([a-z_]+)"', file.read()))
+    table = re.findall(r"^\| (`.*?) \|", operations("\n## The log", "\n## "), flags=re.MULTILINE)
+    assert sorted(re.findall(r"`([a-z_]+)`", " ".join(table))) == sorted(logged)
 
 
 def test_the_variables_of_the_page_are_those_that_workers_get():
