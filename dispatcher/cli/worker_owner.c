@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -29,21 +30,43 @@ static int owner_find(struct confinement *confinement, char reason[CLI_REASON_BY
     return 0;
 }
 
+/* Of the file, or of the folder that a module is found from, without following links: the worker
+ * goes the same way. And whole, since it may be a folder far above that is closed. */
+static char *path_of(const struct pipeline_config *pipeline)
+{
+    bool is_module = pipeline->kind == SOURCE_PYTHON_MODULE;
+    const char *source = pipeline->source;
+    if (!is_module && source[0] == '/')
+        return strdup(source);
+    char *folder = get_current_dir_name();
+    char *path = NULL;
+    if (!folder || is_module)
+        return folder;
+    source += strncmp(source, "./", 2) == 0 ? 2 : 0;
+    if (asprintf(&path, "%s/%s", folder, source) == -1)
+        path = NULL;
+    free(folder);
+    return path;
+}
+
 int worker_owner_check(uid_t uid, const struct pipeline_config *pipeline, const char *python_path,
                        const char *python_folder, char reason[CLI_REASON_BYTES])
 {
-    bool is_module = pipeline->kind == SOURCE_PYTHON_MODULE;
     bool is_python = pipeline_config_is_python(pipeline);
-    const char *paths[] = {is_module ? "." : pipeline->source, python_path, python_folder};
+    char *source = path_of(pipeline);
+    if (!source)
+        return refuse(reason, "%s: %s", pipeline->source, strerror(errno));
+    const char *paths[] = {source, python_path, python_folder};
     char why[OWN_USERS_REASON_BYTES];
     int rc = own_users_can_read(uid, paths, is_python ? ARRAY_COUNT(paths) : 1, why);
+    free(source);
     if (rc == -EACCES)
         return refuse(
             reason,
             "workers have users of their own, and user %u cannot read %.200s: open it and "
-            "the folders above it to everybody (chmod o+rX), or say --worker-user NAME of "
-            "a user who can, or --worker-user root, which parts workers and server no more",
-            uid, why);
+            "the folders above it to everybody (chmod o+rX)%s, or say --worker-user NAME of "
+            "a user who can, or --worker-user root, which keeps workers from the server no more",
+            uid, why, is_python && strcmp(why, python_path) == 0 ? ", say another --python" : "");
     return rc < 0 ? refuse(reason, "workers have users of their own: %.200s", why) : 0;
 }
 

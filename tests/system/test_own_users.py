@@ -100,28 +100,30 @@ def test_what_workers_left_behind_ends_with_the_server(own, number):
     wait_until(lambda: not process_exists(left), what="the end of what was left")
 
 
-def serve(*words, command=()):
+def serve(*words, command=(), folder=None):
     return subprocess.run([*command, MILLRACE, "serve", *words, "--listen", "127.0.0.1:0"], capture_output=True,
-                          text=True, check=False, timeout=20)
+                          text=True, check=False, timeout=20, cwd=folder)
 
 
+@pytest.mark.parametrize("source", ["{}/confined.so", "confined.so"])
 @pytest.mark.parametrize("options", [(), OWN])
-def test_what_such_a_user_cannot_read_is_said_at_the_start(tmp_path, public, options):
+def test_what_such_a_user_cannot_read_is_said_at_the_start_with_its_whole_path(tmp_path, public, options, source):
     shutil.copy(os.path.join(public, "confined.so"), tmp_path)
     tmp_path.chmod(0o700)
-    result = serve(f"me/limit:v1={tmp_path}/confined.so:limit", *options)
+    result = serve(f"me/limit:v1={source.format(tmp_path)}:limit", *options, folder=tmp_path)
     assert result.returncode == 2
     assert re.fullmatch(r"millrace: serve: workers have users of their own, and user \d+ cannot read "
                         rf"{tmp_path}/confined.so: open it .*\n", result.stderr)
 
 
 @needs_python
-def test_an_interpreter_that_such_a_user_cannot_read_is_said_likewise(tmp_path, public):
+def test_an_interpreter_that_such_a_user_cannot_read_is_said_with_the_option_for_another(tmp_path, public):
     tmp_path.chmod(0o700)
     shutil.copy(sys.executable, tmp_path / "python3")
     result = serve(f"me/code:v1={public}/confined.py:graph", "--python", str(tmp_path / "python3"))
     assert result.returncode == 2
     assert f"cannot read {tmp_path}/python3: " in result.stderr
+    assert "say another --python" in result.stderr
 
 
 def test_workers_are_root_when_that_is_said(start, public):
