@@ -176,6 +176,17 @@ def test_a_worker_connects_to_the_allowed_ports_only(confined):
         assert server.code("import socket; socket.socket(type=socket.SOCK_DGRAM).sendto(b'', ('127.0.0.1', 9))") == "ok"
 
 
+@needs_python
+@needs_landlock(4)
+def test_with_allowed_ports_processes_work_together_but_for_what_listens_on_a_local_socket(confined):
+    server = confined("--allow-connect", "1")
+    for name in ("processes", "programs", "pools", "tracked_memory"):
+        assert server.code(ORDINARY[name]) == "ok", name
+    assert server.code("import multiprocessing as m; m.Manager()") == "EOFError"
+    assert server.code("import multiprocessing as m; m.get_context('forkserver').Process(target=print).start()") == "EPERM"
+    assert server.code("from multiprocessing import reduction; reduction.DupFd(0)") == "EPERM"
+
+
 def test_the_log_says_what_workers_are_denied(confined, tree):
     server = confined("--seccomp", "me/call:v1=strict", "--network", "me/file:v1=none", "--allow-read",
                       f"me/file:v1={tree}", **NO_LEAK_CHECK).server
