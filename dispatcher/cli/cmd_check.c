@@ -128,7 +128,7 @@ static struct own_users check_user(const struct pipeline_config *pipeline, const
         return (struct own_users){0};
     if (worker_owner_check(users.first, pipeline, python_path, python_folder, reason) == 0)
         return users;
-    cli_fail("check: loaded as root: %s", reason);
+    cli_fail("check: loaded as root, which 'millrace serve' would not do: %s", reason);
     return (struct own_users){0};
 }
 

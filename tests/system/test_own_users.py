@@ -167,7 +167,8 @@ def test_check_loads_as_such_a_user_where_it_can(public, tmp_path):
     shutil.copy(os.path.join(public, "confined.so"), tmp_path)
     result = check(tmp_path / "confined.so")
     assert result.returncode == 0
-    assert result.stderr.startswith("millrace: check: loaded as root: workers have users of their own, and user ")
+    assert result.stderr.startswith("millrace: check: loaded as root, which 'millrace serve' would not do: workers have users of "
+                                    "their own, and user ")
 
 
 @needs_python
