@@ -49,19 +49,19 @@ def look_out(arena, setting, words, target, expected):
 
 
 @pytest.mark.parametrize("name, target, setting, expected", call_rows())
-def test_calls(arena, name, target, setting, expected):
+def test_a_call_is_told_what_the_table_says(arena, name, target, setting, expected):
     look_out(arena, setting, name, target, expected)
 
 
 @needs_landlock(2)
 @pytest.mark.parametrize("words, target, setting, expected", file_rows())
-def test_files(arena, words, target, setting, expected):
+def test_a_file_in_proc_is_opened_where_the_table_says_so(arena, words, target, setting, expected):
     look_out(arena, setting, words, target, expected)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("entry", attacks.MACHINE, ids=lambda entry: entry.name)
-def test_calls_without_a_target(arena, entry, setting):
+def test_a_call_without_a_target_is_told_what_the_table_says(arena, entry, setting):
     it = arena(setting)
     it.wait_ready()
     before = it.pids()
@@ -195,7 +195,7 @@ def test_files_that_others_must_open_cannot_be_kept_from_them(arena, stage, sett
 @pytest.mark.parametrize("setting", SETTINGS)
 @pytest.mark.parametrize("target", attacks.TARGETS)
 @pytest.mark.parametrize("name, others, itself", attacks.PYTHON, ids=[row[0] for row in attacks.PYTHON])
-def test_lines_of_python(arena, name, others, itself, target, setting):
+def test_a_line_of_python_is_told_what_the_table_says(arena, name, others, itself, target, setting):
     it = arena(setting)
     answer = it.attack(f"{name} {it.pid(target)}", PYTHON)
     expected = attacks.cell(itself if target == "self" else others, setting)

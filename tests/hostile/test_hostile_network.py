@@ -28,7 +28,7 @@ def test_sockets_are_there_when_nothing_is_said(arena, port, name):
 
 @pytest.mark.parametrize("setting", attacks.NETWORK_SETTINGS)
 @pytest.mark.parametrize("entry", attacks.SOCKETS, ids=lambda entry: entry.name)
-def test_sockets(arena, port, entry, setting):
+def test_a_socket_is_to_be_had_where_the_table_says_so(arena, port, entry, setting):
     it = arena("default", *attacks.NETWORK_SETTINGS[setting])
     answer = it.attack(f"{entry.name} {port}")
     expected = getattr(entry, setting)

@@ -60,8 +60,8 @@ def test_a_stamp_out_of_the_future_does_not_switch_the_progress_timeout_off(star
     server.wait_log(r' worker_kill .*reason="its stamp of a run\'s progress is out of the future"')
 
 
-def test_many_runs_with_values_of_30_mib_at_once_each_pass_or_fail_by_themselves(start, pipelines):
-    """An honest worker sends one value after the other, so they need memory for one."""
+def test_runs_of_one_worker_with_values_of_30_mib_at_once_need_memory_for_one_and_all_end_well(start, pipelines):
+    """An honest worker sends one value after the other."""
     server = start(example("numbers.so"), options=["--concurrency", "64", "--body-limit", "64m", "--queue", "0"])
     text = "x" * (30 * MIB)
     count = 6
