@@ -48,7 +48,7 @@ static void on_hello(struct loop *loop, struct worker *worker, const uint8_t *bo
             return;
         }
     }
-    supervisor_event(loop, worker, WORKER_EV_HELLO, NULL);
+    supervisor_event(loop, worker, WORKER_EV_HELLO, "it said HELLO out of turn");
 }
 
 /* A line of the log for each of its last lines. */
@@ -95,7 +95,7 @@ static void on_failed(struct loop *loop, struct worker *worker, const uint8_t *b
         pipeline_note_traceback(pipeline, failure.traceback, failure.traceback_count);
         traceback_log(loop, worker, failure.traceback, failure.traceback_count);
     }
-    supervisor_event(loop, worker, WORKER_EV_FAILED, NULL);
+    supervisor_event(loop, worker, WORKER_EV_FAILED, "it said FAILED out of turn");
 }
 
 static void on_message(struct loop *loop, struct worker *worker, const uint8_t *bytes, size_t count)

@@ -42,6 +42,26 @@ static void ready_before_hello_costs_the_worker_its_life(void **state)
     expect_killed("it said READY out of turn");
 }
 
+static void a_second_hello_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    stage_hello(0);
+    stage_hello(0);
+    stage_settle();
+    expect_killed("it said HELLO out of turn");
+}
+
+static void a_failure_of_one_that_serves_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    stage_hello(0);
+    stage_settle();
+    assert_int_equal(worker()->state, WORKER_READY);
+    stage_message(0, MESSAGE_FAILED, "\x93\x05\xa3why\xc0", 7);
+    stage_settle();
+    expect_killed("it said FAILED out of turn");
+}
+
 static void a_hello_that_cannot_be_read_costs_the_worker_its_life(void **state)
 {
     (void)state;
@@ -150,6 +170,8 @@ int main(void)
     alarm(60);
     const struct CMUnitTest tests[] = {
         MESSAGE_TEST(ready_before_hello_costs_the_worker_its_life),
+        MESSAGE_TEST(a_second_hello_costs_the_worker_its_life),
+        MESSAGE_TEST(a_failure_of_one_that_serves_costs_the_worker_its_life),
         MESSAGE_TEST(a_hello_that_cannot_be_read_costs_the_worker_its_life),
         MESSAGE_TEST(a_failure_that_cannot_be_read_costs_the_worker_its_life),
         MESSAGE_TEST(a_message_of_an_unknown_kind_costs_the_worker_its_life),
