@@ -29,6 +29,16 @@ void descriptors_refuse(int socket)
     (void)setsockopt(socket, SOL_SOCKET, PASS_RIGHTS, &no, sizeof(no));
 }
 
+bool descriptors_wait(int socket)
+{
+    /* Without room for them, they are missed, and that is said. */
+    char byte;
+    struct iovec part = {&byte, sizeof(byte)};
+    struct msghdr message = {.msg_iov = &part, .msg_iovlen = 1};
+    return recvmsg(socket, &message, MSG_PEEK | MSG_DONTWAIT) >= 0 &&
+           (message.msg_flags & MSG_CTRUNC) != 0;
+}
+
 void descriptor_close(int *fd)
 {
     if (*fd >= 0)

@@ -33,6 +33,9 @@ bool descriptors_are_refusable(int socket);
  * packet with some, or closes the socket before, closes them, and some take long to be closed. */
 void descriptors_refuse(int socket);
 
+/* Whether descriptors wait beside the next packet. To ask takes and closes none. */
+bool descriptors_wait(int socket);
+
 /* Sends the packet, with flags of sendmsg(); the descriptors stay the caller's. 0 or -errno. */
 int descriptors_send(int socket, const struct packet *packet, int flags) MUST_USE;
 

@@ -12,6 +12,7 @@
 #include "dispatcher/runs/failure.h"
 #include "dispatcher/loop/loop.h"
 #include "millrace/protocol.h"
+#include "shm/descriptors.h"
 
 #define MESSAGES_PER_EVENT 16u
 #define BATCHES_PER_SOCKET 64u /* the smallest packets of the largest usual buffer */
@@ -135,6 +136,10 @@ bool messages_read(struct loop *loop, struct worker *worker)
     for (uint32_t i = 0; i < MESSAGES_PER_EVENT; i++) {
         if (!worker_has_process(worker))
             return false;
+        if (worker->takes_descriptors && descriptors_wait(worker->socket)) {
+            supervisor_event(loop, worker, WORKER_EV_MISBEHAVED, "it sent descriptors");
+            return false;
+        }
         ssize_t count = recv(worker->socket, loop->record, MESSAGE_BYTES_MAX, MSG_DONTWAIT);
         if (count == -1 || (count == 0 && !bytes_wait(worker)))
             return false; /* nothing there, or closed: the pidfd says the rest */

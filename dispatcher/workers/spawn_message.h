@@ -10,6 +10,9 @@
  *                                           it becomes the worker, or
  *                                <-------   EXEC_FAILED, said by the child itself, which exits
  *                                <-------   FAILED: there is no child
+ *     or one descriptor that is to
+ *     be closed, with SPAWN_CLOSE_MAGIC
+ *                                ------->   a child of its own closes it
  *
  * Both are one binary and trust each other; a message is one packet.
  */
@@ -19,6 +22,7 @@
 #include <stdint.h>
 
 #define SPAWN_MAGIC 0x6d727370u
+#define SPAWN_CLOSE_MAGIC 0x6d727363u
 #define SPAWN_STRING_COUNT_MAX 64u
 #define SPAWN_TEXT_BYTES_MAX (64u * 1024)
 

@@ -105,6 +105,15 @@ int spawner_ask(struct spawner *spawner, const struct worker_spawn_options *opti
     return rc;
 }
 
+int spawner_let_close(const struct spawner *spawner, int fd)
+{
+    struct spawn_request request = {.magic = SPAWN_CLOSE_MAGIC};
+    struct iovec part = {&request, sizeof(request)};
+    if (spawner->state != SPAWNER_RUNNING)
+        return -EPIPE;
+    return descriptors_send(spawner->socket, &(struct packet){&part, 1, &fd, 1}, MSG_DONTWAIT);
+}
+
 /* ---- hearing ------------------------------------------------------------------------------- */
 
 int spawner_peek(const struct spawner *spawner, struct spawn_answer *out)

@@ -57,6 +57,10 @@ int spawner_open(struct spawner *spawner) MUST_USE;
 int spawner_ask(struct spawner *spawner, const struct worker_spawn_options *options, uint32_t index,
                 uint32_t generation) MUST_USE;
 
+/* Lets another process close what may take long to be closed. The descriptor stays the caller's,
+ * who is no longer the last one to close it. 0 or -errno. Never waits. */
+int spawner_let_close(const struct spawner *spawner, int fd) MUST_USE;
+
 /* What the next answer is, which stays there: 1, 0 when there is none yet, -EPIPE when there will
  * be none any more. */
 int spawner_peek(const struct spawner *spawner, struct spawn_answer *out) MUST_USE;

@@ -18,6 +18,7 @@
 #include <sys/pidfd.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "dispatcher/workers/spawner.h"
@@ -29,6 +30,7 @@
 #define FD_SOCKET 3 /* as spawner_open() left it */
 
 #define EXIT_NOT_EXECUTED 127
+#define REQUEST_CLOSE 2
 #define VARIABLE_COUNT_MAX 4096u
 #define CLEAN_TRIES 100
 #define CLEAN_TRY_MS 10
@@ -114,8 +116,9 @@ static void fds_close(struct request *request)
         descriptor_close(&request->fds[i]);
 }
 
-/* The next request: 1; 0: there is no server any more; -EMFILE: its descriptors did not all fit
- * here; -EBADMSG. The descriptors that came are in request->fds, else -1. */
+/* The next request: 1; REQUEST_CLOSE: no more than to close fds[0]; 0: there is no server any more;
+ * -EMFILE: its descriptors did not all fit here; -EBADMSG. The descriptors that came are in
+ * request->fds, else -1. */
 static int request_receive(int socket, struct request *request)
 {
     struct iovec parts[] = {{&request->header, sizeof(request->header)},
@@ -124,6 +127,8 @@ static int request_receive(int socket, struct request *request)
     ssize_t count = descriptors_receive(socket, &packet, 0);
     if (count <= 0)
         return count == -EMSGSIZE ? -EBADMSG : 0;
+    if ((size_t)count == sizeof(request->header) && request->header.magic == SPAWN_CLOSE_MAGIC)
+        return REQUEST_CLOSE;
     if ((size_t)count < sizeof(request->header) || request->header.magic != SPAWN_MAGIC ||
         !strings_find(request, (size_t)count - sizeof(request->header)))
         return -EBADMSG;
@@ -202,6 +207,28 @@ static int child_start(int socket, const struct request *request)
     close(go[0]);
     close(go[1]);
     return pid == -1 ? rc : 0;
+}
+
+/* Closes what came, in a child: it may hold what a worker sent, which takes whoever closes it last
+ * as long as it likes. The child's exit is that. */
+static void close_apart(struct request *request)
+{
+    char byte;
+    int go[2];
+    if (pipe2(go, O_CLOEXEC) == -1) {
+        fds_close(request);
+        return;
+    }
+    pid_t pid = (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
+    if (pid == 0) {
+        close(go[1]);
+        _exit(read(go[0], &byte, 1) == 0 ? 0 : EXIT_NOT_EXECUTED);
+    }
+    close(go[0]);
+    fds_close(request);
+    close(go[1]);
+    while (waitpid(-1, NULL, WNOHANG | __WALL) > 0) /* those before */
+        continue;
 }
 
 /* ---- what is left of the workers ----------------------------------------------------------- */
@@ -312,6 +339,10 @@ int spawner_main(int argc, char **argv)
         if (rc == 0)
             break;
         mr_assert(rc != -EBADMSG);
+        if (rc == REQUEST_CLOSE) {
+            close_apart(&request);
+            continue;
+        }
         if (rc > 0)
             rc = child_start(socket, &request);
         fds_close(&request);

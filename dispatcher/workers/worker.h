@@ -68,6 +68,7 @@ struct worker {
     int pidfd;                 /* while SPAWNING: only holds the place of one */
     int exec_error;            /* the process could not become the worker; 0: it could */
     int socket;                /* our end of the socketpair */
+    bool takes_descriptors;    /* it cannot refuse those that the worker sends */
     int bell_fd;               /* the worker sleeps on this eventfd */
     int own_bell_fd;           /* the loop polls this one */
     char kill_reason[160];     /* while DYING */

@@ -56,6 +56,7 @@ static int channels_open(struct worker *worker, struct child_ends *ends)
     worker->socket = pair[0];
     ends->socket = pair[1];
     descriptors_refuse(worker->socket);
+    worker->takes_descriptors = !descriptors_are_refusable(worker->socket);
     struct output *output = output_of(worker);
     rc = pipe_open(&output->pipes[0].fd, &ends->stdout_fd, 0);
     if (rc == 0)
@@ -190,6 +191,17 @@ void worker_rewatch(struct loop *loop, struct worker *worker)
     uring_poll(loop->uring, worker->own_bell_fd, ref_of(worker, URING_BELL));
 }
 
+/* With the socket goes what the worker has sent and nobody has read. The spawner has its last
+ * descriptor, if there is one. */
+static void socket_close(struct loop *loop, struct worker *worker)
+{
+    if (worker->socket >= 0 && worker->takes_descriptors) {
+        int rc = spawner_let_close(&loop->spawner, worker->socket);
+        (void)rc; /* without a spawner it is ours to close */
+    }
+    descriptor_close(&worker->socket);
+}
+
 void worker_release(struct loop *loop, struct worker *worker)
 {
     if (worker->pid > 0) {
@@ -200,6 +212,7 @@ void worker_release(struct loop *loop, struct worker *worker)
     } else {
         output_close(output_of(worker));
     }
+    socket_close(loop, worker);
     worker_channels_close(worker);
     unfinished_end(worker);
     unfinished_free(loop, worker);

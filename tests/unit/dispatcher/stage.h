@@ -82,6 +82,7 @@ static struct stage {
     struct stage_client clients[STAGE_CLIENT_COUNT_MAX];
     struct stage_worker workers[STAGE_WORKER_COUNT_MAX];
     uint32_t spawn_count, spawn_error; /* the next start fails with this errno */
+    uint32_t let_close_count;          /* sockets that the spawner was given */
     uint32_t spawner_count, spawner_kill_count, spawner_error; /* likewise, of a spawner */
     bool spawner_lives, spawner_is_silent, spawner_stays, pidfd_is_lost;
     bool pipes_are_held; /* by something that outlives the worker */

@@ -103,6 +103,13 @@ int spawner_ask(struct spawner *spawner, const struct worker_spawn_options *opti
     return 0;
 }
 
+int spawner_let_close(const struct spawner *spawner, int fd)
+{
+    mr_assert(fd >= 0);
+    stage.let_close_count++;
+    return spawner->state == SPAWNER_RUNNING ? 0 : -EPIPE;
+}
+
 int spawner_peek(const struct spawner *spawner, struct spawn_answer *out)
 {
     mr_assert(spawner->state == SPAWNER_RUNNING);

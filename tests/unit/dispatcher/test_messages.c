@@ -110,6 +110,32 @@ static void an_empty_message_is_one_cut_short(void **state)
     expect_killed("it sent a message cut short");
 }
 
+/* Kernels that cannot refuse them bring them. Whoever takes the packet closes them, and so it is
+ * left where it is, and the spawner closes the socket. */
+static void descriptors_cost_the_worker_its_life_and_are_not_taken(void **state)
+{
+    const int yes = 1;
+    int ends[2], fds[1];
+    char byte = 0;
+    struct iovec part = {&byte, 1};
+    (void)state;
+    assert_int_equal(pipe(ends), 0);
+    (void)setsockopt(worker()->socket, SOL_SOCKET, 83 /* SO_PASSRIGHTS */, &yes, sizeof(yes));
+    worker()->takes_descriptors = true;
+    fds[0] = ends[1];
+    assert_int_equal(
+        descriptors_send(stage.workers[0].socket, &(struct packet){&part, 1, fds, 1}, 0), 0);
+    close(ends[1]);
+    stage_event(
+        (struct uring_event){.ref = stage.workers[0].on_socket, .result = POLLIN, .more = true});
+    stage_pass();
+    expect_killed("it sent descriptors");
+    stage_exit(0, CLD_KILLED, SIGKILL);
+    stage_settle();
+    assert_int_equal(stage.let_close_count, 1);
+    close(ends[0]);
+}
+
 /* Without an event for each: what is there when the loop looks is all it is told of. */
 static void more_messages_than_a_batch_are_read_to_the_last(void **state)
 {
@@ -177,6 +203,7 @@ int main(void)
         MESSAGE_TEST(a_message_of_an_unknown_kind_costs_the_worker_its_life),
         MESSAGE_TEST(a_message_cut_short_costs_the_worker_its_life),
         MESSAGE_TEST(an_empty_message_is_one_cut_short),
+        MESSAGE_TEST(descriptors_cost_the_worker_its_life_and_are_not_taken),
         MESSAGE_TEST(more_messages_than_a_batch_are_read_to_the_last),
         MESSAGE_TEST(what_was_said_before_the_end_is_read_to_the_last),
         MESSAGE_TEST(a_worker_of_another_build_is_told_from_a_broken_one),

@@ -2,12 +2,15 @@
 /*
  * test_spawner.c - the life of the spawner: what it has, what it leaves, and how it ends.
  */
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 
+#include "shm/clock.h"
 #include "tests/unit/dispatcher/spawned.h"
 
 #include <cmocka.h>
@@ -127,6 +130,44 @@ static void a_program_that_cannot_be_executed_is_said_exactly(void **state)
         assert_int_equal(answer.pid, pid);
         assert_int_equal(none, -1);
     }
+}
+
+#define LINGER_S 20
+
+/* A connection that keeps who closes it until the other end has read what it never reads. */
+static int lingering_open(int *peer)
+{
+    static char block[65536];
+    struct sockaddr_in address = {.sin_family = AF_INET, .sin_addr = {htonl(INADDR_LOOPBACK)}};
+    const struct linger linger = {1, LINGER_S};
+    socklen_t bytes = sizeof(address);
+    int listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    assert_int_equal(bind(listener, (struct sockaddr *)&address, bytes), 0);
+    assert_int_equal(listen(listener, 1), 0);
+    assert_int_equal(getsockname(listener, (struct sockaddr *)&address, &bytes), 0);
+    assert_int_equal(connect(fd, (struct sockaddr *)&address, bytes), 0);
+    *peer = accept(listener, NULL, NULL);
+    close(listener);
+    assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger)), 0);
+    while (send(fd, block, sizeof(block), MSG_DONTWAIT) > 0)
+        continue;
+    return fd;
+}
+
+static void what_takes_long_to_be_closed_delays_nobody(void **state)
+{
+    (void)state;
+    struct worker_spawn_options options = options_of("words.so", STDERR_FILENO);
+    uint64_t began_ns = clock_now_ns();
+    int peer, pidfd, fd = lingering_open(&peer);
+    assert_int_equal(spawner_let_close(&spawner, fd), 0);
+    close(fd);
+    spawned_start(&options, &pidfd);
+    spawned_reap(pidfd);
+    assert_true(clock_now_ns() - began_ns < LINGER_S * UINT64_C(500000000));
+    assert_true(has_only_its_own());
+    close(peer);
 }
 
 static void what_cannot_be_asked_is_said_at_once(void **state)
@@ -333,6 +374,7 @@ int main(int argc, char **argv)
         SPAWNER_TEST(a_worker_is_our_child_and_tells_us_how_it_ended),
         SPAWNER_TEST(it_has_a_socket_a_pidfd_and_nothing_of_ours),
         SPAWNER_TEST(a_program_that_cannot_be_executed_is_said_exactly),
+        SPAWNER_TEST(what_takes_long_to_be_closed_delays_nobody),
         SPAWNER_TEST(what_cannot_be_asked_is_said_at_once),
         SPAWNER_TEST(no_more_is_asked_than_may_wait),
         SPAWNER_TEST(one_that_hangs_can_be_killed_and_replaced),

@@ -191,6 +191,26 @@ static void sending_to_nobody_is_an_error(void **state)
     assert_int_equal(send_word(ends, 1), -EPIPE);
 }
 
+static void descriptors_that_wait_are_seen_and_not_taken(void **state)
+{
+    struct ends *ends = *state;
+    char bytes[8];
+    int fds[2];
+    struct iovec part = {bytes, sizeof bytes};
+    assert_false(descriptors_wait(ends->in));
+    assert_int_equal(send_word(ends, 0), 0);
+    assert_false(descriptors_wait(ends->in));
+    assert_int_equal(recv(ends->in, bytes, sizeof bytes, 0), 4);
+    assert_int_equal(send_word(ends, 2), 0);
+    assert_true(descriptors_wait(ends->in));
+    assert_true(descriptors_wait(ends->in));
+    assert_int_equal(descriptors_receive(ends->in, &(struct packet){&part, 1, fds, 2}, 0), 4);
+    assert_same_file(fds[0], ends->sent[0]);
+    assert_same_file(fds[1], ends->sent[1]);
+    for (int i = 0; i < 2; i++)
+        close(fds[i]);
+}
+
 static void a_descriptor_is_closed_once(void **state)
 {
     struct ends *ends = *state;
@@ -215,6 +235,7 @@ int main(void)
         ENDS_TEST(a_packet_that_is_too_long_is_refused_and_its_descriptors_are_ours),
         ENDS_TEST(an_empty_socket_and_its_end_are_told_apart),
         ENDS_TEST(sending_to_nobody_is_an_error),
+        ENDS_TEST(descriptors_that_wait_are_seen_and_not_taken),
         ENDS_TEST(a_descriptor_is_closed_once),
     };
     return cmocka_run_group_tests(tests, descriptors_note, descriptors_compare);
