@@ -155,12 +155,12 @@ static int lingering_deny(scmp_filter_ctx context)
     return seccomp_rule_add_array(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setsockopt), 2, both);
 }
 
-/* Of those that are connected for good there may be pairs. The others send to any address; a raw
- * one is one of them under another name. */
+/* Of local ones that are connected for good there may be pairs. The others send to any address; a
+ * raw one is one of them under another name. */
 static int unconnected_deny(scmp_filter_ctx context)
 {
     static const uint8_t types[] = {SOCK_DGRAM, SOCK_RAW};
-    int rc = 0;
+    int rc = rules_deny_if(context, SCMP_SYS(socketpair), 0, SCMP_CMP_NE, AF_UNIX);
     for (size_t i = 0; i < ARRAY_COUNT(types) && rc == 0; i++) {
         /* The upper bits of a type are flags. */
         const struct scmp_arg_cmp type = {1, SCMP_CMP_MASKED_EQ, 0xf, types[i]};

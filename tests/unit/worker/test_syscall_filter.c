@@ -265,6 +265,8 @@ static void look_at_pairs(void)
     EXPECT(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair), EPERM);
     EXPECT(socketpair(AF_UNIX, SOCK_RAW, 0, pair), EPERM);
     EXPECT(syscall(SYS_socketpair, (long)AF_UNIX, SOCK_DGRAM | UPPER, 0L, pair), EPERM);
+    EXPECT(socketpair(AF_TIPC, SOCK_STREAM, 0, pair), EPERM);
+    EXPECT(syscall(SYS_socketpair, AF_UNIX | UPPER, (long)SOCK_STREAM, 0L, pair), EPERM);
 }
 
 static void who_may_have_no_sockets_has_none_that_send_to_any_address(void **state)
