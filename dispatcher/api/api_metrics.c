@@ -278,7 +278,7 @@ static void clients(const struct loop *loop, struct exposition *out)
     counter(out, "millrace_reader_losses", "Processes that read large bodies, replaced.",
             metrics->reader_lost_count);
     gauge(out, "millrace_output_memory_bytes", "Memory that holds output for clients.",
-          out_pool_used_bytes(&loop->out) + loop->unfinished_bytes);
+          out_pool_used_bytes(&loop->out) + loop->unfinished_bytes + loop->collected_bytes);
     gauge(out, "millrace_output_memory_limit_bytes", "What that may be: --output-memory.",
           loop->config->output_bytes_max);
     gauge(out, "millrace_output_memory_unauthorized_bytes",

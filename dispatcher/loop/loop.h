@@ -81,6 +81,7 @@ struct loop {
     /* Of those, and of the pool of `out`: held by connections that have shown no good token. */
     uint64_t stranger_input_bytes, stranger_output_bytes;
     uint64_t unfinished_bytes;    /* held for values of which only fragments have come */
+    uint64_t collected_bytes;     /* held of results that are being collected */
     uint32_t body_file_count;     /* of large bodies and payloads, each with a descriptor */
     struct body_files body_files; /* of them, those that go */
 

@@ -63,6 +63,18 @@ void text_add_json(struct text *text, const char *string, size_t count)
         text->count += json_out_text(string, count, room, bound);
 }
 
+void text_trim(struct text *text, size_t slack)
+{
+    size_t room = text->count + slack;
+    if (text->room <= room || room == 0)
+        return;
+    char *smaller = realloc(text->bytes, room);
+    if (!smaller)
+        return; /* it stays as it is */
+    text->bytes = smaller;
+    text->room = room;
+}
+
 void text_finish(struct text *text)
 {
     free(text->bytes);

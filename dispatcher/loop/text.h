@@ -28,6 +28,9 @@ void text_add_json(struct text *text, const char *string, size_t count);
  */
 char *text_reserve(struct text *text, size_t bytes);
 
+/* Gives back what room there is beyond `slack` bytes behind the text. */
+void text_trim(struct text *text, size_t slack);
+
 void text_finish(struct text *text);
 
 /* A NUL-terminated copy in malloc'ed memory, of bytes that need not be terminated; NULL: no memory.

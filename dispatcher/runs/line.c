@@ -142,6 +142,9 @@ int line_write(struct loop *loop, struct run *run, const uint8_t *payload, size_
 
 /* ---- plain runs: one result ---------------------------------------------------------------- */
 
+/* A text keeps so much room, and a quarter of what it has, for the next values. */
+#define COLLECT_SLACK_BYTES 1024u
+
 /* The count of a msgpack array and the bytes of its header; 0 when it is none. */
 static size_t array_header(const uint8_t *payload, size_t bytes, size_t *count)
 {
@@ -202,6 +205,8 @@ int line_collect(struct loop *loop, struct run *run, const uint8_t *payload, siz
                                collected->count == 0, payload + offset, bytes - offset, &consumed);
         if (rc < 0)
             return rc;
+        /* There was room for the longest text that the value could have become. */
+        text_trim(collected, collected->count / 4 + COLLECT_SLACK_BYTES);
         offset += consumed;
         total += run->collected[i].count;
     }

@@ -45,6 +45,7 @@ struct pipeline {
     size_t traceback_count;
 
     uint64_t unfinished_bytes; /* that its workers hold, of loop->unfinished_bytes */
+    uint64_t collected_bytes;  /* that its runs hold, of loop->collected_bytes */
 
     double service_ms;      /* moving average of a run's time on a slot, however it ended */
     uint32_t service_count; /* of runs in it, up to SERVICE_COUNT_MAX */

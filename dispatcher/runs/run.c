@@ -10,6 +10,7 @@
 
 #include "dispatcher/api/error_type.h"
 #include "dispatcher/api/owner.h"
+#include "dispatcher/runs/collected.h"
 #include "dispatcher/runs/deadline.h"
 #include "dispatcher/runs/line.h"
 #include "dispatcher/loop/loop.h"
@@ -152,12 +153,7 @@ void run_destroy(struct loop *loop, struct run *run)
     detach_conn(loop, run);
     timer_clear(&loop->timers, &run->timer);
     payload_drop(loop, run);
-    if (run->collected) {
-        for (size_t i = 0; i < pipeline_of(loop, run)->variables.output_count; i++)
-            text_finish(&run->collected[i]);
-        free(run->collected);
-    }
-    run->collected = NULL;
+    collected_free(loop, run);
     run->id[0] = '\0';
     run->next = loop->run_free;
     loop->run_free = run;
@@ -322,6 +318,7 @@ static void leave_queue(struct loop *loop, struct run *run)
 
 static void tell_worker(struct loop *loop, struct run *run, enum cancel_reason reason)
 {
+    collected_free(loop, run); /* a worker may take long to let go */
     worker_tell_cancel(loop, worker_of(loop, run), run, (uint32_t)reason);
     run->cancelled_ms = loop->now_ms;
     timer_arm(loop, run);
@@ -498,8 +495,12 @@ void run_value_failed(struct loop *loop, struct run *run, int error)
         type = ERROR_OOM,
         why = "large values of this pipeline that are on their way take all of its share of "
               "--output-memory";
+    else if (error == -EDQUOT)
+        type = ERROR_OOM,
+        why = "results of this pipeline that are being collected take all of its share of "
+              "--output-memory";
     else if (error == -ENOMEM)
-        type = ERROR_OOM, why = "no memory left for the output of streams";
+        type = ERROR_OOM, why = "no memory left for the output of runs (--output-memory)";
     char message[200];
     int count = snprintf(message, sizeof(message), "chunk %llu cannot be sent: %s",
                          (unsigned long long)run->line_count, why);
@@ -518,6 +519,9 @@ static void line_now(struct loop *loop, struct run *run, const uint8_t *payload,
     int rc;
     if (run->mode == RUN_MODE_RESULT) {
         rc = line_collect(loop, run, payload, bytes);
+        int count_rc = collected_count(loop, run);
+        if (rc == 0)
+            rc = count_rc;
         run_delivered(loop, run, charge);
     } else {
         rc = line_write(loop, run, payload, bytes, charge);

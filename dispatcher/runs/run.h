@@ -60,11 +60,12 @@ struct run {
     int payload_fd;        /* likewise owned */
     size_t payload_bytes;
 
-    uint32_t sequence;      /* of the next record */
-    uint64_t line_count;    /* written to the client */
-    uint64_t charged;       /* charge received from the worker */
-    uint64_t delivered;     /* of which the kernel took for the client */
-    struct text *collected; /* RESULT: one for each output; owned */
+    uint32_t sequence;        /* of the next record */
+    uint64_t line_count;      /* written to the client */
+    uint64_t charged;         /* charge received from the worker */
+    uint64_t delivered;       /* of which the kernel took for the client */
+    struct text *collected;   /* RESULT: one for each output; owned, see collected.h */
+    uint64_t collected_bytes; /* that they hold, of loop->collected_bytes */
 
     uint64_t last_line_ms; /* for the keep-alive line */
     struct timer timer;    /* the next limit, see deadline.h */
@@ -116,8 +117,8 @@ void run_destroy(struct loop *loop, struct run *run);
 void run_admit(struct loop *loop, struct run *run);
 void run_assign(struct loop *loop, struct run *run); /* its worker and slot are set */
 void run_chunk(struct loop *loop, struct run *run, const uint8_t *payload, size_t bytes);
-/* A value cannot be sent (`error` as line_write() says): the run ends with a line that tells why.
- */
+/* A value cannot be sent (`error` as line_write() and collected_count() say): the run ends with a
+ * line that tells why. */
 void run_value_failed(struct loop *loop, struct run *run, int error);
 void run_end(struct loop *loop, struct run *run);
 void run_error(struct loop *loop, struct run *run, const struct run_failure *failure);

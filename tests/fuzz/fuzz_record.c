@@ -441,6 +441,7 @@ static void bounds_check(void)
     const struct tally *tally = &loop->pipelines[0].tally;
     mr_assert(loop->out.block_count <= loop->out.block_count_max);
     mr_assert(loop->unfinished_bytes <= unfinished_share(loop));
+    mr_assert(loop->collected_bytes == loop->pipelines[0].collected_bytes);
     mr_assert(loop->input_bytes <= loop->config->input_bytes_max);
     if (loop->run_count == 0 && loop->conn_count == 0)
         mr_assert(loop->input_bytes == 0);
@@ -479,6 +480,7 @@ static void end(void)
     mr_assert(stage.loop->run_count == 0);
     mr_assert(stage.loop->conn_count == 0);
     mr_assert(stage.loop->unfinished_bytes == 0);
+    mr_assert(stage.loop->collected_bytes == 0);
     mr_assert(stage.loop->out.free_count == stage.loop->out.block_count);
     for (uint32_t i = 0; i < STAGE_CLIENT_COUNT_MAX; i++)
         client_check(i);

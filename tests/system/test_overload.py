@@ -180,6 +180,37 @@ def test_a_request_sent_ahead_is_lost_before_the_one_that_is_answered(small):
         assert connection.is_closed()
 
 
+def test_what_a_plain_run_collects_is_seen_and_given_back_when_its_client_leaves(start):
+    server = start(example("numbers.so"))
+    with server.connect() as connection:
+        connection.request("POST", "/v4/runs", wire.run_body(NUMBERS, [100_000, "x" * 60_000, 20]))
+        wait_until(lambda: server.metric("millrace_output_memory_bytes") > MIB)
+    wait_until(lambda: server.metric("millrace_output_memory_bytes") <= 16384, what="all memory given back")
+
+
+def test_results_that_are_collected_share_the_memory_of_output(start):
+    """Sixteen plain runs want 2.4 MB each at once, and there are 16 MiB: some fail and give theirs back, others
+    end well, and a stream beside them is whole."""
+    server = start(example("numbers.so"), options=["--concurrency", "17", "--output-memory", "16m"])
+    most = 0
+    with contextlib.ExitStack() as stack:
+        stream = stack.enter_context(server.stream(NUMBERS, 40, "x" * 1000, 20))
+        plain = [stack.enter_context(server.connect()) for _ in range(16)]
+        for connection in plain:
+            connection.request("POST", "/v4/runs", wire.run_body(NUMBERS, [40, "x" * 60_000, 20]))
+        wait_until(lambda: server.metric(f'millrace_runs_accepted_total{{pipeline="{NUMBERS}"}}') == 17)
+        while server.metric("millrace_runs") > 0:
+            most = max(most, server.metric("millrace_output_memory_bytes"))
+        assert most <= 16 * MIB + 17 * 16384
+        assert len(stream.all()) == 40
+        errors = [connection.response().json()["error"] for connection in plain]
+    failed = [error for error in errors if error is not None]
+    assert 0 < len(failed) < len(errors)
+    assert all(error["type"] == "oom" and "--output-memory" in error["message"] for error in failed)
+    wait_until(lambda: server.metric("millrace_output_memory_bytes") <= 16384, what="all memory given back")
+    assert server.run(NUMBERS, 40, "x" * 60_000, 0).json()["error"] is None
+
+
 # ---- who has no token -----------------------------------------------------------------------------------------------------
 
 

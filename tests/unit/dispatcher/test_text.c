@@ -103,6 +103,24 @@ static void reserved_room_counts_once_it_is_said(void **state)
     expect("abcde");
 }
 
+static void room_that_is_given_back_is_not_the_texts(void **state)
+{
+    (void)state;
+    text_trim(&text, 0);
+    text_trim(&text, 100);
+    assert_int_equal(text.room, 0);
+    text_add(&text, "abc");
+    text_reserve(&text, 100000);
+    text_trim(&text, 200000);
+    assert_in_range(text.room, 100003, 200003);
+    text_trim(&text, 10);
+    assert_int_equal(text.room, 13);
+    text_trim(&text, 0);
+    assert_int_equal(text.room, 3);
+    text_add(&text, "def");
+    expect("abcdef");
+}
+
 static void without_memory_everything_after_is_nothing_and_the_text_says_so(void **state)
 {
     (void)state;
@@ -138,6 +156,7 @@ int main(void)
         TEXT_TEST(text_of_any_length_is_kept_while_it_grows),
         TEXT_TEST(one_addition_may_be_larger_than_all_room),
         TEXT_TEST(reserved_room_counts_once_it_is_said),
+        TEXT_TEST(room_that_is_given_back_is_not_the_texts),
         TEXT_TEST(without_memory_everything_after_is_nothing_and_the_text_says_so),
         TEXT_TEST(a_finished_text_is_empty_and_can_be_used_again),
     };
