@@ -64,7 +64,8 @@ def test_one_round_with_one_peer_gives_figures_and_leaves_no_process(tmp_path):
     assert abs(bytes_per_line["same"] / bytes_per_line["millrace"] - 1) < 0.05
     called = {kind: one["calls_per_line"] for kind, one in by_scenario["F1"].items()}
     if None not in called.values():  # nothing may be traced here
-        assert 0 < called["own"] < called["each"]
+        # How many lines a call takes with it is the load's: which has fewer calls is no test.
+        assert all(0 < count < 10 for count in called.values()), called
         assert 0 < called["millrace"] < 1
     assert "Node.js" in shown
     assert not processes_with(mark)
