@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Fixtures of the hostile tests: those of the system tests, and servers with an attacker in them."""
 
-import importlib.util
 import os
 import sys
 
@@ -11,15 +10,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 SYSTEM = os.path.join(os.path.dirname(HERE), "system")
 sys.path[:0] = [SYSTEM, HERE]
 
+import borrowed  # noqa: E402
 
-def load_system_conftest():
-    spec = importlib.util.spec_from_file_location("system_conftest", os.path.join(SYSTEM, "conftest.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-system = load_system_conftest()
+system = borrowed.conftest()
 pytest_configure = system.pytest_configure
 pytest_runtest_setup = system.pytest_runtest_setup
 pytest_runtest_call = system.pytest_runtest_call
