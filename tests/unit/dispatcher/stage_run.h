@@ -26,6 +26,20 @@ static inline struct slot_shared *stage_run_slot(const struct stage_run *run)
     return &stage.workers[run->worker].segment.slots[run->next.slot];
 }
 
+/* The dispatcher's own, while it has a slot. */
+static inline struct run *stage_run_of(const struct stage_run *run)
+{
+    uint32_t index = stage.loop->workers[run->worker].slots[run->next.slot].run_index;
+    mr_assert(index != UINT32_MAX);
+    return &stage.loop->runs[index];
+}
+
+/* Why the worker is to stop it; 0: it is not. */
+static inline uint32_t stage_run_reason(const struct stage_run *run)
+{
+    return slot_cancel_reason(stage_run_slot(run), run->next.generation);
+}
+
 /* The worker takes the request that waits for it, and begins the run unless it was revoked. */
 static inline bool stage_run_take(struct stage_run *run)
 {

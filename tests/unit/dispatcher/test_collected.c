@@ -21,18 +21,6 @@ static int scene_open(void **state)
     return 0;
 }
 
-static struct run *run_of(const struct stage_run *run)
-{
-    uint32_t index = stage.loop->workers[run->worker].slots[run->next.slot].run_index;
-    assert_true(index != UINT32_MAX);
-    return &stage.loop->runs[index];
-}
-
-static uint32_t reason_of(const struct stage_run *run)
-{
-    return slot_cancel_reason(stage_run_slot(run), run->next.generation);
-}
-
 static struct stage_run begin_plain(void)
 {
     return stage_run_begin(RESULT_PATH, RUN_BODY, 1);
@@ -99,7 +87,7 @@ static bool end_plain(struct stage_run *run, enum plain_end end)
         stage_run_put(run, RECORD_CHUNK, 0, "\x91\xa1\xff", 3);
         break;
     case PLAIN_CANCELLED:
-        run_cancel(stage.loop, run_of(run), &asked);
+        run_cancel(stage.loop, stage_run_of(run), &asked);
         break;
     case PLAIN_CLIENT_GONE:
         stage_hang_up(run->client);
@@ -179,7 +167,7 @@ static void the_plain_run_that_needs_more_than_there_is_fails_and_others_go_on(v
     assert_true(answer_to(second.client)->complete);
     assert_non_null(strstr(answer.lines[0], "\"type\":\"oom\""));
     assert_non_null(strstr(answer.lines[0], "no memory left for the output of runs"));
-    assert_int_equal(reason_of(&second), CANCEL_BAD_VALUE);
+    assert_int_equal(stage_run_reason(&second), CANCEL_BAD_VALUE);
     assert_int_equal(held_bytes(), first_bytes);
     put_values(&stream, 5);
     put_values(&first, 5);
@@ -202,7 +190,7 @@ static void what_clients_do_not_read_leaves_less_to_collect(void **state)
     uint64_t taken = pool->block_count_max - 2;
     pool->extent_cost += taken;
     put_values(&run, 5);
-    assert_int_equal(reason_of(&run), CANCEL_BAD_VALUE);
+    assert_int_equal(stage_run_reason(&run), CANCEL_BAD_VALUE);
     pool->extent_cost -= taken;
     stage_settle();
     assert_int_equal(held_bytes(), 0);
@@ -219,9 +207,9 @@ static void a_pipeline_collects_no_more_than_its_share(void **state)
     stage.loop->pipelines[0].collected_bytes = unfinished_share(stage.loop) - 2 * VALUE_BYTES;
     stage.loop->collected_bytes = stage.loop->pipelines[0].collected_bytes;
     put_values(&run, 1);
-    assert_int_equal(reason_of(&run), CANCEL_NONE);
+    assert_int_equal(stage_run_reason(&run), CANCEL_NONE);
     put_values(&run, 1);
-    assert_int_equal(reason_of(&run), CANCEL_BAD_VALUE);
+    assert_int_equal(stage_run_reason(&run), CANCEL_BAD_VALUE);
     assert_non_null(strstr(answer_to(run.client)->lines[0], "all of its share"));
     stage.loop->pipeline_count = 1;
 }

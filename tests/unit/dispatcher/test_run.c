@@ -27,18 +27,6 @@ static struct stage_run begin(void)
     return stage_run_begin(STREAM_PATH, RUN_BODY, 1);
 }
 
-static struct run *run_of(const struct stage_run *run)
-{
-    uint32_t index = stage.loop->workers[run->worker].slots[run->next.slot].run_index;
-    assert_true(index != UINT32_MAX);
-    return &stage.loop->runs[index];
-}
-
-static uint32_t reason_of(const struct stage_run *run)
-{
-    return slot_cancel_reason(stage_run_slot(run), run->next.generation);
-}
-
 /* DELETE of a run by its id; the client that asked. */
 static uint32_t delete_run(const char *id)
 {
@@ -56,8 +44,8 @@ static void a_client_that_leaves_cancels_its_run_and_nothing_is_written(void **s
     struct stage_run run = begin();
     stage_hang_up(run.client);
     stage_settle();
-    assert_int_equal(reason_of(&run), CANCEL_CLIENT_GONE);
-    assert_int_equal(run_of(&run)->state, RUN_CANCELLING);
+    assert_int_equal(stage_run_reason(&run), CANCEL_CLIENT_GONE);
+    assert_int_equal(stage_run_of(&run)->state, RUN_CANCELLING);
     assert_true(stage_is_closed(run.client));
     stage_run_number(&run); /* made before the worker saw it */
     stage_run_end(&run);
@@ -76,7 +64,7 @@ static void a_send_that_fails_is_a_client_that_left(void **state)
     stage_pass();
     stage_sent(run.client, -ECONNRESET);
     stage_settle();
-    assert_int_equal(reason_of(&run), CANCEL_CLIENT_GONE);
+    assert_int_equal(stage_run_reason(&run), CANCEL_CLIENT_GONE);
 }
 
 static void a_client_that_stops_reading_has_its_run_cancelled(void **state)
@@ -87,10 +75,10 @@ static void a_client_that_stops_reading_has_its_run_cancelled(void **state)
     stage_pass();
     assert_true(stage_sending_bytes(run.client) > 0);
     stage_later(stage.config.stall_timeout_ms - 1);
-    assert_int_equal(reason_of(&run), CANCEL_NONE);
+    assert_int_equal(stage_run_reason(&run), CANCEL_NONE);
     stage_later(1);
     stage_pass();
-    assert_int_equal(reason_of(&run), CANCEL_STALLED);
+    assert_int_equal(stage_run_reason(&run), CANCEL_STALLED);
     stage_sent(run.client, -EPIPE); /* the socket was shut down */
     stage_settle();
     assert_true(stage_is_closed(run.client));
@@ -102,9 +90,9 @@ static void a_cancelled_run_ends_with_a_line_that_says_so(void **state)
     struct stage_run run = begin();
     stage_run_number(&run);
     stage_settle();
-    uint32_t other = delete_run(run_of(&run)->id);
+    uint32_t other = delete_run(stage_run_of(&run)->id);
     assert_int_equal(answer_to(other)->status, 200);
-    assert_int_equal(reason_of(&run), CANCEL_REQUESTED);
+    assert_int_equal(stage_run_reason(&run), CANCEL_REQUESTED);
     answer_to(run.client);
     assert_true(answer.complete);
     assert_int_equal(answer.line_count, 2);
@@ -134,12 +122,12 @@ static void cancelling_twice_is_cancelling_once(void **state)
     (void)state;
     struct stage_run run = begin();
     char id[RUN_ID_BYTES];
-    memcpy(id, run_of(&run)->id, sizeof(id));
+    memcpy(id, stage_run_of(&run)->id, sizeof(id));
     delete_run(id);
     delete_run(id);
     stage_hang_up(run.client);
     stage_settle();
-    assert_int_equal(reason_of(&run), CANCEL_REQUESTED);
+    assert_int_equal(stage_run_reason(&run), CANCEL_REQUESTED);
     stage_run_end(&run);
     stage_settle();
     assert_int_equal(stage.loop->run_count, 0);
@@ -175,7 +163,7 @@ static void an_error_after_a_cancellation_only_frees_the_slot(void **state)
 {
     (void)state;
     struct stage_run run = begin();
-    delete_run(run_of(&run)->id);
+    delete_run(stage_run_of(&run)->id);
     size_t count = stage.clients[run.client].count;
     stage_run_put(&run, RECORD_ERROR, 0, "\x93\x04\xa1x\xc0", 5);
     stage_settle();
@@ -187,7 +175,7 @@ static void a_worker_that_dies_while_it_cancels_only_frees_the_slot(void **state
 {
     (void)state;
     struct stage_run run = begin();
-    delete_run(run_of(&run)->id);
+    delete_run(stage_run_of(&run)->id);
     size_t count = stage.clients[run.client].count;
     stage_exit(0, CLD_KILLED, SIGSEGV);
     stage_settle();
@@ -203,10 +191,10 @@ static void a_limit_on_the_first_chunk_ends_the_run(void **state)
     struct stage_run slow = begin(), quick = begin();
     stage_run_number(&quick);
     stage_later(2999);
-    assert_int_equal(reason_of(&slow), CANCEL_NONE);
+    assert_int_equal(stage_run_reason(&slow), CANCEL_NONE);
     stage_later(1);
-    assert_int_equal(reason_of(&slow), CANCEL_DEADLINE);
-    assert_int_equal(reason_of(&quick), CANCEL_NONE);
+    assert_int_equal(stage_run_reason(&slow), CANCEL_DEADLINE);
+    assert_int_equal(stage_run_reason(&quick), CANCEL_NONE);
     assert_int_equal(answer_to(slow.client)->status, 504);
     assert_non_null(strstr(answer.lines[0], "\"type\":\"timeout\""));
 }
@@ -222,8 +210,8 @@ static void a_run_without_progress_is_ended_and_one_with_progress_is_not(void **
         stage_later(1500);
         stage_settle();
     }
-    assert_int_equal(reason_of(&still), CANCEL_DEADLINE);
-    assert_int_equal(reason_of(&busy), CANCEL_NONE);
+    assert_int_equal(stage_run_reason(&still), CANCEL_DEADLINE);
+    assert_int_equal(stage_run_reason(&busy), CANCEL_NONE);
 }
 
 /* A run whose worker said "nothing before then" so long ago. */
@@ -242,13 +230,13 @@ static void a_run_may_say_that_it_has_nothing_for_an_hour_and_no_more(void **sta
     (void)state;
     uint64_t hour_ns = RUN_LATER_MS_MAX * UINT64_C(1000000);
     struct stage_run run = begin_stamped(stage.now_ns + hour_ns);
-    assert_int_equal(reason_of(&run), CANCEL_NONE);
+    assert_int_equal(stage_run_reason(&run), CANCEL_NONE);
     stage_later(RUN_LATER_MS_MAX - 1);
     stage_pass();
-    assert_int_equal(reason_of(&run), CANCEL_NONE);
+    assert_int_equal(stage_run_reason(&run), CANCEL_NONE);
     stage_later(1);
     stage_pass();
-    assert_int_equal(reason_of(&run), CANCEL_DEADLINE);
+    assert_int_equal(stage_run_reason(&run), CANCEL_DEADLINE);
     assert_int_equal(stage.workers[0].kill_count, 0);
 }
 
@@ -284,7 +272,7 @@ static void the_stamp_of_a_slots_former_run_is_not_the_next_ones(void **state)
     run = begin(); /* and its worker hangs before it stamps */
     stage_later(1000);
     stage_pass();
-    assert_int_equal(reason_of(&run), CANCEL_DEADLINE);
+    assert_int_equal(stage_run_reason(&run), CANCEL_DEADLINE);
 }
 
 static void a_run_may_take_so_long_in_all(void **state)
@@ -293,13 +281,13 @@ static void a_run_may_take_so_long_in_all(void **state)
     stage.config.run_timeout_ms = 4000;
     struct stage_run run = begin();
     for (int i = 0; i < 4; i++) {
-        assert_int_equal(reason_of(&run), CANCEL_NONE);
+        assert_int_equal(stage_run_reason(&run), CANCEL_NONE);
         stage_run_number(&run);
         stage_settle();
         stage_later(1000);
     }
     stage_settle();
-    assert_int_equal(reason_of(&run), CANCEL_DEADLINE);
+    assert_int_equal(stage_run_reason(&run), CANCEL_DEADLINE);
     assert_true(answer_to(run.client)->complete);
 }
 
@@ -341,8 +329,8 @@ static void a_run_is_found_while_it_lives_and_kept_when_it_is_over(void **state)
     (void)state;
     char id[RUN_ID_BYTES];
     struct stage_run run = begin();
-    memcpy(id, run_of(&run)->id, sizeof(id));
-    assert_ptr_equal(run_find(stage.loop, 0, id), run_of(&run));
+    memcpy(id, stage_run_of(&run)->id, sizeof(id));
+    assert_ptr_equal(run_find(stage.loop, 0, id), stage_run_of(&run));
     assert_null(run_find(stage.loop, 0, "run_00000000000000000000000000000000"));
     assert_null(run_find(stage.loop, 0, ""));
     stage_run_number(&run);
@@ -364,7 +352,7 @@ static void live_runs_are_listed_newest_first_and_others_are_not(void **state)
     uint32_t waiting[4];
     for (int i = 0; i < 2; i++) {
         active[i] = begin();
-        expected[i] = run_of(&active[i]);
+        expected[i] = stage_run_of(&active[i]);
     }
     for (int i = 0; i < 4; i++) {
         waiting[i] = stage_connect();
@@ -450,7 +438,7 @@ static void without_memory_for_a_keep_alive_its_run_is_cancelled(void **state)
     stage_later(1000);
     stage_settle();
     assert_true(stage_is_closed(run.client));
-    assert_true(reason_of(&run) != CANCEL_NONE);
+    assert_true(stage_run_reason(&run) != CANCEL_NONE);
     stage_run_end(&run);
     stage_settle();
     assert_int_equal(stage.loop->run_count, 0);
