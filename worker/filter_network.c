@@ -3,7 +3,6 @@
  */
 #include "worker/filter_rules.h"
 
-#include <errno.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
@@ -59,15 +58,13 @@ static int sockets_deny(scmp_filter_ctx context)
         const struct scmp_arg_cmp both[] = {
             {0, SCMP_CMP_MASKED_EQ, UINT32_MAX, inet[i / ARRAY_COUNT(types)]},
             {1, SCMP_CMP_MASKED_EQ, 0xf, types[i % ARRAY_COUNT(types)]}};
-        rc = seccomp_rule_add_array(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 2, both);
-        rc = rc == -EEXIST ? 0 : rc;
+        rc = rules_deny_pair(context, SCMP_SYS(socket), both);
     }
     /* NETLINK_ROUTE is 0; the others' numbers may be those of TCP and UDP. */
     for (size_t i = 1; i < ARRAY_COUNT(protocols) && rc == 0; i++) {
         const struct scmp_arg_cmp both[] = {{0, SCMP_CMP_MASKED_EQ, UINT32_MAX, AF_NETLINK},
                                             {2, SCMP_CMP_MASKED_EQ, UINT32_MAX, protocols[i]}};
-        rc = seccomp_rule_add_array(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socket), 2, both);
-        rc = rc == -EEXIST ? 0 : rc;
+        rc = rules_deny_pair(context, SCMP_SYS(socket), both);
     }
     return rc < 0 ? rc : rules_deny_if(context, SCMP_SYS(socketpair), 0, SCMP_CMP_NE, AF_UNIX);
 }

@@ -4,41 +4,45 @@
 
 #include <errno.h>
 
-static int rule_add(scmp_filter_ctx context, int call, struct scmp_arg_cmp comparison)
+/* When all of so many comparisons hold, each of another argument. */
+static int rule_add(scmp_filter_ctx context, int call, unsigned count,
+                    const struct scmp_arg_cmp *comparisons)
 {
-    int rc = seccomp_rule_add_array(context, SCMP_ACT_ERRNO(EPERM), call, 1, &comparison);
+    int rc = seccomp_rule_add_array(context, SCMP_ACT_ERRNO(EPERM), call, count, comparisons);
     return rc == -EEXIST ? 0 : rc;
 }
 
 int rules_deny_calls(scmp_filter_ctx context, const int *calls, size_t count)
 {
-    for (size_t i = 0; i < count; i++) {
-        int rc = seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), calls[i], 0);
-        if (rc < 0 && rc != -EEXIST)
-            return rc;
-    }
-    return 0;
+    int rc = 0;
+    for (size_t i = 0; i < count && rc == 0; i++)
+        rc = rule_add(context, calls[i], 0, NULL);
+    return rc;
+}
+
+int rules_deny_pair(scmp_filter_ctx context, int call, const struct scmp_arg_cmp pair[2])
+{
+    return rule_add(context, call, 2, pair);
 }
 
 int rules_deny_if(scmp_filter_ctx context, int call, unsigned argument,
                   enum scmp_compare comparison, uint64_t number)
 {
-    return rule_add(context, call,
-                    (struct scmp_arg_cmp){.arg = argument, .op = comparison, .datum_a = number});
+    return rule_add(context, call, 1,
+                    &(struct scmp_arg_cmp){.arg = argument, .op = comparison, .datum_a = number});
 }
 
-static int masked_deny(scmp_filter_ctx context, int call, unsigned argument, uint64_t mask,
-                       uint64_t number)
+int rules_deny_masked(scmp_filter_ctx context, int call, unsigned argument, uint64_t mask,
+                      uint64_t number)
 {
-    return rule_add(
-        context, call,
-        (struct scmp_arg_cmp){
-            .arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = number});
+    const struct scmp_arg_cmp masked = {
+        .arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = number};
+    return rule_add(context, call, 1, &masked);
 }
 
 int rules_deny_number(scmp_filter_ctx context, int call, unsigned argument, uint32_t number)
 {
-    return masked_deny(context, call, argument, UINT32_MAX, number);
+    return rules_deny_masked(context, call, argument, UINT32_MAX, number);
 }
 
 int rules_deny_bits(scmp_filter_ctx context, int call, unsigned argument, uint64_t bits)
@@ -46,7 +50,7 @@ int rules_deny_bits(scmp_filter_ctx context, int call, unsigned argument, uint64
     int rc = 0;
     for (uint64_t bit = 1; bit != 0 && rc == 0; bit <<= 1)
         if ((bits & bit) != 0)
-            rc = masked_deny(context, call, argument, bit, bit);
+            rc = rules_deny_masked(context, call, argument, bit, bit);
     return rc;
 }
 
@@ -60,7 +64,7 @@ int rules_deny_range(scmp_filter_ctx context, int call, unsigned argument, uint3
         size = at == 0 ? UINT64_C(1) << 32 : at & -at;
         while (at + size - 1 > last)
             size /= 2;
-        rc = masked_deny(context, call, argument, UINT32_MAX & ~(size - 1), at);
+        rc = rules_deny_masked(context, call, argument, UINT32_MAX & ~(size - 1), at);
     }
     return rc;
 }

@@ -19,6 +19,13 @@
 
 int rules_deny_calls(scmp_filter_ctx context, const int *calls, size_t count) MUST_USE;
 
+/* When both comparisons hold, of two arguments. */
+int rules_deny_pair(scmp_filter_ctx context, int call, const struct scmp_arg_cmp pair[2]) MUST_USE;
+
+/* When the bits of `argument` that are in `mask` are those of `number`. */
+int rules_deny_masked(scmp_filter_ctx context, int call, unsigned argument, uint64_t mask,
+                      uint64_t number) MUST_USE;
+
 /* When `argument` is this number, of which the kernel reads the low 32 bits. */
 int rules_deny_number(scmp_filter_ctx context, int call, unsigned argument,
                       uint32_t number) MUST_USE;

@@ -147,12 +147,12 @@ static int machine_deny(scmp_filter_ctx context)
 }
 
 /* Whoever closes such a socket waits until the other end has read all of it, for as long as it
- * says: the server, if it was sent to it. */
+ * says: also whoever closes it for the server, if it was sent to it. */
 static int lingering_deny(scmp_filter_ctx context)
 {
     const struct scmp_arg_cmp both[] = {{1, SCMP_CMP_MASKED_EQ, UINT32_MAX, SOL_SOCKET},
                                         {2, SCMP_CMP_MASKED_EQ, UINT32_MAX, SO_LINGER}};
-    return seccomp_rule_add_array(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(setsockopt), 2, both);
+    return rules_deny_pair(context, SCMP_SYS(setsockopt), both);
 }
 
 /* Of local ones that are connected for good there may be pairs. The others send to any address; a
@@ -161,12 +161,9 @@ static int unconnected_deny(scmp_filter_ctx context)
 {
     static const uint8_t types[] = {SOCK_DGRAM, SOCK_RAW};
     int rc = rules_deny_if(context, SCMP_SYS(socketpair), 0, SCMP_CMP_NE, AF_UNIX);
-    for (size_t i = 0; i < ARRAY_COUNT(types) && rc == 0; i++) {
-        /* The upper bits of a type are flags. */
-        const struct scmp_arg_cmp type = {1, SCMP_CMP_MASKED_EQ, 0xf, types[i]};
-        rc = seccomp_rule_add_array(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(socketpair), 1, &type);
-        rc = rc == -EEXIST ? 0 : rc;
-    }
+    /* The upper bits of a type are flags. */
+    for (size_t i = 0; i < ARRAY_COUNT(types) && rc == 0; i++)
+        rc = rules_deny_masked(context, SCMP_SYS(socketpair), 1, 0xf, types[i]);
     return rc;
 }
 
@@ -176,8 +173,7 @@ static int growth_deny(scmp_filter_ctx context)
     if (rc == 0)
         rc = clone3_hide(context);
     if (rc == 0)
-        rc = seccomp_rule_add(context, SCMP_ACT_ERRNO(EPERM), SCMP_SYS(clone), 1,
-                              SCMP_A0(SCMP_CMP_MASKED_EQ, CLONE_THREAD, 0));
+        rc = rules_deny_masked(context, SCMP_SYS(clone), 0, CLONE_THREAD, 0);
     return rc < 0 ? rc : unconnected_deny(context);
 }
 
