@@ -6,14 +6,12 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "dispatcher/workers/child.h"
-#include "dispatcher/workers/worker_spawn.h"
 #include "shm/descriptors.h"
 
 #define CLOSE_TRIES 500
@@ -28,12 +26,7 @@ static int process_start(pid_t *pid, int socket, uint64_t body_bytes_max)
 {
     char word[24];
     snprintf(word, sizeof(word), "%llu", (unsigned long long)body_bytes_max);
-    char **environment = worker_environment_create();
-    if (!environment)
-        return -ENOMEM;
-    int rc = child_start(pid, READER_NAME, word, socket, environment);
-    free(environment);
-    return rc;
+    return child_start(pid, READER_NAME, word, socket);
 }
 
 int reader_open(struct reader *reader, uint64_t body_bytes_max)

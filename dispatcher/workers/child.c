@@ -2,12 +2,16 @@
 /* child.c - posix_spawn() of this program's own file. */
 #include "dispatcher/workers/child.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
+
+#include "dispatcher/workers/worker_spawn.h"
 
 /* This program's own file. Its link in /proc is right also when the file was replaced meanwhile,
  * but under valgrind it is valgrind's. */
@@ -47,20 +51,22 @@ static int attributes_fill(posix_spawnattr_t *attributes)
     return rc;
 }
 
-int child_start(pid_t *pid, const char *name, const char *word, int socket,
-                char *const *environment)
+int child_start(pid_t *pid, const char *name, const char *word, int socket)
 {
     char first[32], parent[24], last[32], path[PATH_MAX];
-    char *arguments[] = {first, parent, word ? last : NULL, NULL};
+    char *arguments[] = {first, parent, last, NULL};
     program_path(path);
     snprintf(first, sizeof(first), "%s", name);
-    snprintf(last, sizeof(last), "%s", word ? word : "");
+    snprintf(last, sizeof(last), "%s", word);
     snprintf(parent, sizeof(parent), "%ld", (long)getpid());
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
+    char **environment = worker_environment_create();
+    if (!environment)
+        return -ENOMEM;
     int rc = -posix_spawn_file_actions_init(&actions);
     if (rc < 0)
-        return rc;
+        goto free_environment;
     rc = -posix_spawnattr_init(&attributes);
     if (rc < 0)
         goto destroy_actions;
@@ -72,5 +78,7 @@ int child_start(pid_t *pid, const char *name, const char *word, int socket,
     posix_spawnattr_destroy(&attributes);
 destroy_actions:
     posix_spawn_file_actions_destroy(&actions);
+free_environment:
+    free(environment);
     return rc;
 }

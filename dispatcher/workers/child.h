@@ -14,9 +14,8 @@
 
 #define CHILD_FD_SOCKET 3 /* of ours, as child_start() leaves it */
 
-/* Starts it with the words `name`, our own pid, and `word` unless that is NULL, in a session of its
- * own, and waits until it is exec'ed. 0 or -errno. */
-int child_start(pid_t *pid, const char *name, const char *word, int socket,
-                char *const *environment) MUST_USE;
+/* Starts it with the words `name`, our own pid and `word`, the environment that workers have, in a
+ * session of its own, and waits until it is exec'ed. 0 or -errno. */
+int child_start(pid_t *pid, const char *name, const char *word, int socket) MUST_USE;
 
 #endif

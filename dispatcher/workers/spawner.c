@@ -6,7 +6,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -30,12 +29,7 @@ static int process_start(pid_t *pid, int socket, const struct own_users *users)
 {
     char word[24];
     snprintf(word, sizeof(word), "%u:%u", users->first, users->count);
-    char **environment = worker_environment_create();
-    if (!environment)
-        return -ENOMEM;
-    int rc = child_start(pid, SPAWNER_NAME, word, socket, environment);
-    free(environment);
-    return rc;
+    return child_start(pid, SPAWNER_NAME, word, socket);
 }
 
 int spawner_open(struct spawner *spawner)

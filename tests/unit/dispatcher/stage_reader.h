@@ -19,10 +19,8 @@
 
 #define STAGE_READER_PID 3000000
 
-int child_start(pid_t *pid, const char *name, const char *word, int socket,
-                char *const *environment)
+int child_start(pid_t *pid, const char *name, const char *word, int socket)
 {
-    (void)environment;
     mr_assert(strcmp(name, READER_NAME) == 0 && strtoull(word, NULL, 10) > 0);
     if (stage.reader_error)
         return -(int)stage.reader_error;
