@@ -84,7 +84,7 @@ $(B)/millrace-worker: $(B)/worker/main.o $(B)/worker.a $(B)/shm.a
 
 # An area is an archive of all its objects but main.o, so that each program takes what it needs.
 $(B)/shm.a:        $(call objects,shm/*.c)
-$(B)/dispatcher.a: $(filter-out %/main.o,$(call objects,dispatcher/*.c dispatcher/*/*.c))
+$(B)/dispatcher.a: $(filter-out %/main.o,$(call objects,dispatcher/*.c dispatcher/*/*.c dispatcher/*/*/*.c))
 $(B)/worker.a:     $(filter-out %/main.o,$(call objects,worker/*.c))
 $(AREAS):
 	@mkdir -p $(@D)

@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "dispatcher/cli/commands.h"
-#include "dispatcher/loop/signals.h"
+#include "dispatcher/server/signals.h"
 #include "dispatcher/reader/reader.h"
 #include "dispatcher/workers/spawner.h"
 

@@ -4,9 +4,9 @@
 #include <string.h>
 
 #include "dispatcher/api/api.h"
-#include "dispatcher/api/error_type.h"
-#include "dispatcher/loop/loop.h"
-#include "dispatcher/api/response.h"
+#include "dispatcher/inputs/error_type.h"
+#include "dispatcher/server/loop.h"
+#include "dispatcher/http/response.h"
 #include "build/version.h"
 
 #define REASON_BYTES 512u

@@ -12,8 +12,8 @@
 #include "build/version.h"
 #include "dispatcher/api/api.h"
 #include "dispatcher/api/exposition.h"
-#include "dispatcher/api/response.h"
-#include "dispatcher/loop/loop.h"
+#include "dispatcher/http/response.h"
+#include "dispatcher/server/loop.h"
 #include "dispatcher/workers/recycle.h"
 
 static void counter(struct exposition *out, const char *name, const char *help, uint64_t value)

@@ -7,12 +7,12 @@
 #include <unistd.h>
 
 #include "dispatcher/api/api.h"
-#include "dispatcher/api/api_error.h"
-#include "dispatcher/api/owner.h"
-#include "dispatcher/runs/line.h"
-#include "dispatcher/loop/loop.h"
-#include "dispatcher/api/response.h"
-#include "dispatcher/api/run_request.h"
+#include "dispatcher/inputs/api_error.h"
+#include "dispatcher/config/owner.h"
+#include "dispatcher/api/line.h"
+#include "dispatcher/server/loop.h"
+#include "dispatcher/http/response.h"
+#include "dispatcher/inputs/run_request.h"
 #include "dispatcher/reader/read_job.h"
 
 #define LIST_COUNT_MAX 100u

@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "dispatcher/loop/put.h"
+#include "dispatcher/text/put.h"
 #include "millrace/check.h"
 
 #define SAMPLE_BYTES_MAX (LABELS_BYTES_MAX + 256u)

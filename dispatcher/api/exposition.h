@@ -11,8 +11,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dispatcher/loop/buckets.h"
-#include "dispatcher/loop/text.h"
+#include "dispatcher/reactor/buckets.h"
+#include "dispatcher/text/text.h"
 
 enum metric_kind { METRIC_COUNTER = 0, METRIC_GAUGE, METRIC_HISTOGRAM, METRIC_KIND_COUNT };
 

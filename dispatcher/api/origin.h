@@ -11,7 +11,7 @@
 #ifndef DISPATCHER_ORIGIN_H
 #define DISPATCHER_ORIGIN_H
 
-#include "dispatcher/cli/config.h"
+#include "dispatcher/config/config.h"
 #include "dispatcher/http/http_parse.h"
 
 /* Why this request is not taken, in a sentence for its client that names the option which would; or

@@ -9,9 +9,9 @@
 #include "build/version.h"
 #include "dispatcher/api/api.h"
 #include "dispatcher/api/origin.h"
-#include "dispatcher/api/owner.h"
-#include "dispatcher/loop/loop.h"
-#include "dispatcher/api/response.h"
+#include "dispatcher/config/owner.h"
+#include "dispatcher/server/loop.h"
+#include "dispatcher/http/response.h"
 
 #define GET ((1u << HTTP_GET) | (1u << HTTP_HEAD))
 #define POST (1u << HTTP_POST)

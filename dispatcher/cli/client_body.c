@@ -8,8 +8,8 @@
 
 #include "dispatcher/cli/client_inputs.h"
 #include "dispatcher/cli/client_lines.h"
-#include "dispatcher/cli/config.h"
-#include "dispatcher/cli/serve.h"
+#include "dispatcher/config/config.h"
+#include "dispatcher/server/serve.h"
 
 #define DESCRIPTION_BYTES_MAX (4u * 1024 * 1024)
 

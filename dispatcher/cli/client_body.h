@@ -5,9 +5,9 @@
 #ifndef DISPATCHER_CLIENT_BODY_H
 #define DISPATCHER_CLIENT_BODY_H
 
-#include "dispatcher/cli/cli.h"
+#include "dispatcher/config/cli.h"
 #include "dispatcher/cli/client.h"
-#include "dispatcher/loop/text.h"
+#include "dispatcher/text/text.h"
 #include "millrace/check.h"
 
 /* Asks the server for the pipeline's inputs and adds the request to `body`. Returns an exit code;

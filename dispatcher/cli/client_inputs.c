@@ -10,7 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dispatcher/json/utf8.h"
+#include "dispatcher/text/utf8.h"
 
 #define TYPE_BYTES_MAX 16u
 #define READ_BYTES 65536u

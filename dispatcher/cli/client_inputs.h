@@ -9,8 +9,8 @@
 #ifndef DISPATCHER_CLIENT_INPUTS_H
 #define DISPATCHER_CLIENT_INPUTS_H
 
-#include "dispatcher/json/json_view.h"
-#include "dispatcher/loop/text.h"
+#include "dispatcher/text/json_view.h"
+#include "dispatcher/text/text.h"
 #include "millrace/check.h"
 
 #define INPUT_FILE_BYTES_MAX (256u * 1024 * 1024)

@@ -8,8 +8,8 @@
 #include <errno.h>
 #include <string.h>
 
-#include "dispatcher/cli/cli.h"
-#include "dispatcher/json/json_view.h"
+#include "dispatcher/config/cli.h"
+#include "dispatcher/text/json_view.h"
 
 static void line_take(struct client_lines *lines, long status);
 static void error_say(struct client_lines *lines, const struct json_view *error);

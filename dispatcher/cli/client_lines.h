@@ -11,7 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
-#include "dispatcher/loop/text.h"
+#include "dispatcher/text/text.h"
 
 /* Text of one line; what a chunk can need as JSON several times over. */
 #define LINE_BYTES_MAX (512u * 1024 * 1024)

@@ -12,9 +12,9 @@
 #include <unistd.h>
 
 #include "dispatcher/cli/bench_run.h"
-#include "dispatcher/cli/cli.h"
+#include "dispatcher/config/cli.h"
 #include "dispatcher/cli/client_body.h"
-#include "dispatcher/cli/serve.h"
+#include "dispatcher/server/serve.h"
 #include "shm/clock.h"
 
 #define CONN_COUNT_MAX 100000u

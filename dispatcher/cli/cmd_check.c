@@ -18,14 +18,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "dispatcher/cli/cli.h"
-#include "dispatcher/cli/config.h"
+#include "dispatcher/config/cli.h"
+#include "dispatcher/config/config.h"
 #include "dispatcher/workers/crash.h"
-#include "dispatcher/json/json_out.h"
-#include "dispatcher/json/packed.h"
-#include "dispatcher/cli/serve.h"
-#include "dispatcher/cli/worker_owner.h"
-#include "dispatcher/api/variables.h"
+#include "dispatcher/text/json_out.h"
+#include "dispatcher/text/packed.h"
+#include "dispatcher/server/serve.h"
+#include "dispatcher/config/worker_owner.h"
+#include "dispatcher/inputs/variables.h"
 #include "dispatcher/workers/spawner.h"
 #include "millrace/protocol.h"
 #include "shm/clock.h"

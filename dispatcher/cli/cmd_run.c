@@ -14,12 +14,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dispatcher/cli/cli.h"
+#include "dispatcher/config/cli.h"
 #include "dispatcher/cli/client.h"
 #include "dispatcher/cli/client_body.h"
 #include "dispatcher/cli/client_lines.h"
-#include "dispatcher/cli/config.h"
-#include "dispatcher/cli/serve.h"
+#include "dispatcher/config/config.h"
+#include "dispatcher/server/serve.h"
 
 struct run_values {
     const char *url;

@@ -11,12 +11,12 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-#include "dispatcher/cli/cli.h"
-#include "dispatcher/cli/config.h"
-#include "dispatcher/cli/refuse.h"
-#include "dispatcher/cli/serve.h"
-#include "dispatcher/cli/worker_owner.h"
-#include "dispatcher/loop/signals.h"
+#include "dispatcher/config/cli.h"
+#include "dispatcher/config/config.h"
+#include "dispatcher/config/refuse.h"
+#include "dispatcher/server/serve.h"
+#include "dispatcher/config/worker_owner.h"
+#include "dispatcher/server/signals.h"
 #include "dispatcher/workers/worker_spawn.h"
 #include "shm/segment.h"
 

@@ -8,9 +8,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "dispatcher/cli/cli.h"
-#include "dispatcher/cli/serve.h"
-#include "dispatcher/api/tokens.h"
+#include "dispatcher/config/cli.h"
+#include "dispatcher/server/serve.h"
+#include "dispatcher/config/tokens.h"
 
 struct token_values {
     const char *file;

@@ -11,8 +11,8 @@
 #include <string.h>
 
 #include "build/version.h"
-#include "dispatcher/cli/cli.h"
-#include "dispatcher/cli/serve.h"
+#include "dispatcher/config/cli.h"
+#include "dispatcher/server/serve.h"
 
 static const struct {
     const char *name;

@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "dispatcher/http/conn.h"
-#include "dispatcher/loop/loop.h"
+#include "dispatcher/server/loop.h"
 
 /* What the kernel takes for a file of this size. */
 #define PAGE_BYTES 4096u

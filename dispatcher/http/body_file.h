@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dispatcher/cli/config.h"
+#include "dispatcher/config/config.h"
 #include "millrace/check.h"
 
 struct conn;

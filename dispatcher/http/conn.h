@@ -15,9 +15,9 @@
 
 #include "dispatcher/http/http_body.h"
 #include "dispatcher/http/http_parse.h"
-#include "dispatcher/loop/out.h"
-#include "dispatcher/loop/timer.h"
-#include "dispatcher/loop/uring.h"
+#include "dispatcher/reactor/out.h"
+#include "dispatcher/reactor/timer.h"
+#include "dispatcher/reactor/uring.h"
 
 struct loop;
 struct read_job;

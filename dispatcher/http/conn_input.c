@@ -7,8 +7,8 @@
 
 #include "dispatcher/http/body_file.h"
 #include "dispatcher/http/conn.h"
-#include "dispatcher/loop/loop.h"
-#include "dispatcher/api/response.h"
+#include "dispatcher/server/loop.h"
+#include "dispatcher/http/response.h"
 #include "dispatcher/api/routes.h"
 
 /* What a client may send ahead of the response it waits for: then it is not received any more, but

@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "dispatcher/loop/loop.h"
+#include "dispatcher/server/loop.h"
 
 #define ACCEPT_RETRY_MS 50u
 /* A server that was killed may keep its address for a moment: the kernel ends its io_uring, which

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dispatcher/loop/uring.h"
+#include "dispatcher/reactor/uring.h"
 #include "millrace/check.h"
 
 struct loop;

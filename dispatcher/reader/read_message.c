@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <sys/stat.h>
 
-#include "dispatcher/json/json_scan.h"
+#include "dispatcher/text/json_scan.h"
 #include "millrace/limits.h"
 
 static bool is_text(const char *text, size_t room)

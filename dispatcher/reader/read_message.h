@@ -20,7 +20,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dispatcher/api/api_error.h"
+#include "dispatcher/inputs/api_error.h"
 #include "dispatcher/runs/run.h"
 
 #define READ_MAGIC 0x6d727264u

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "dispatcher/workers/child.h"
+#include "dispatcher/reactor/child.h"
 #include "shm/descriptors.h"
 
 #define CLOSE_TRIES 500

@@ -18,10 +18,10 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "dispatcher/api/run_request.h"
+#include "dispatcher/inputs/run_request.h"
 #include "dispatcher/reader/reader.h"
 #include "dispatcher/reader/reader_confine.h"
-#include "dispatcher/workers/child.h"
+#include "dispatcher/reactor/child.h"
 #include "millrace/limits.h"
 #include "shm/descriptors.h"
 

@@ -10,11 +10,11 @@
 #include <unistd.h>
 
 #include "dispatcher/api/api.h"
-#include "dispatcher/api/run_request.h"
-#include "dispatcher/api/response.h"
+#include "dispatcher/inputs/run_request.h"
+#include "dispatcher/http/response.h"
 #include "dispatcher/http/body_file.h"
 #include "dispatcher/http/conn.h"
-#include "dispatcher/loop/loop.h"
+#include "dispatcher/server/loop.h"
 #include "dispatcher/reader/read_job.h"
 #include "shm/descriptors.h"
 

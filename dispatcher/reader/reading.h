@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dispatcher/loop/timer.h"
+#include "dispatcher/reactor/timer.h"
 #include "dispatcher/reader/reader.h"
 #include "dispatcher/runs/run.h"
 

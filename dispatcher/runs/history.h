@@ -14,7 +14,7 @@
 
 #include "dispatcher/runs/id_index.h"
 #include "dispatcher/runs/run.h"
-#include "dispatcher/loop/text.h"
+#include "dispatcher/text/text.h"
 #include "millrace/check.h"
 
 #define HISTORY_COUNT 1024u

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/loop/loop.h"
+#include "dispatcher/server/loop.h"
 
 /* Where the numbers end and the oldest is still out, all draw again. */
 static uint64_t ticket_draw(struct pipeline *pipeline)

@@ -10,13 +10,13 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "dispatcher/cli/config.h"
-#include "dispatcher/loop/metrics.h"
+#include "dispatcher/config/config.h"
+#include "dispatcher/runs/metrics.h"
 #include "dispatcher/runs/pipeline_fsm.h"
 #include "dispatcher/runs/pipeline_health.h"
 #include "dispatcher/runs/run.h"
 #include "dispatcher/runs/tickets.h"
-#include "dispatcher/api/variables.h"
+#include "dispatcher/inputs/variables.h"
 
 struct loop;
 struct worker;

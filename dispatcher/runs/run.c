@@ -8,12 +8,12 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dispatcher/api/error_type.h"
-#include "dispatcher/api/owner.h"
-#include "dispatcher/runs/collected.h"
+#include "dispatcher/inputs/error_type.h"
+#include "dispatcher/config/owner.h"
+#include "dispatcher/api/collected.h"
 #include "dispatcher/runs/deadline.h"
-#include "dispatcher/runs/line.h"
-#include "dispatcher/loop/loop.h"
+#include "dispatcher/api/line.h"
+#include "dispatcher/server/loop.h"
 #include "dispatcher/workers/output.h"
 #include "dispatcher/workers/recycle.h"
 #include "shm/clock.h"

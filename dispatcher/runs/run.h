@@ -9,9 +9,9 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dispatcher/loop/metrics.h"
-#include "dispatcher/loop/text.h"
-#include "dispatcher/loop/timer.h"
+#include "dispatcher/runs/metrics.h"
+#include "dispatcher/text/text.h"
+#include "dispatcher/reactor/timer.h"
 #include "dispatcher/runs/run_fsm.h"
 #include "millrace/protocol.h"
 

@@ -8,9 +8,9 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
-#include "dispatcher/api/error_type.h"
-#include "dispatcher/runs/failure.h"
-#include "dispatcher/loop/loop.h"
+#include "dispatcher/inputs/error_type.h"
+#include "dispatcher/workers/failure.h"
+#include "dispatcher/server/loop.h"
 #include "millrace/protocol.h"
 #include "shm/descriptors.h"
 

@@ -2,7 +2,7 @@
 /* noise.c - counting, pausing, going on. */
 #include "dispatcher/workers/noise.h"
 
-#include "dispatcher/loop/loop.h"
+#include "dispatcher/server/loop.h"
 #include "dispatcher/workers/output.h"
 #include "dispatcher/workers/worker_start.h"
 

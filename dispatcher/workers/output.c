@@ -6,7 +6,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "dispatcher/loop/loop.h"
+#include "dispatcher/server/loop.h"
 #include "dispatcher/workers/output.h"
 #include "dispatcher/workers/supervisor.h"
 #include "shm/descriptors.h"

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "dispatcher/loop/loop.h"
+#include "dispatcher/server/loop.h"
 
 /* /proc is read at most so often for one worker. */
 #define MEMORY_LOOK_MS 200u

@@ -11,7 +11,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "dispatcher/workers/child.h"
+#include "dispatcher/reactor/child.h"
 #include "shm/descriptors.h"
 
 /* Killing what is left of the workers has a bound of its own, which is below this one. */

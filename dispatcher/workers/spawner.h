@@ -16,7 +16,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "dispatcher/workers/own_users.h"
+#include "dispatcher/config/own_users.h"
 #include "dispatcher/workers/spawn_message.h"
 #include "dispatcher/workers/worker_spawn.h"
 #include "millrace/check.h"

@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dispatcher/loop/loop.h"
+#include "dispatcher/server/loop.h"
 
 /* How often it is looked whether the last one is gone; how long one is waited for that cannot be
  * opened. */

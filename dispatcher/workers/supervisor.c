@@ -10,7 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "dispatcher/loop/loop.h"
+#include "dispatcher/server/loop.h"
 #include "dispatcher/workers/messages.h"
 #include "dispatcher/workers/output.h"
 #include "dispatcher/workers/spawning.h"

@@ -6,8 +6,8 @@
 #ifndef DISPATCHER_SUPERVISOR_H
 #define DISPATCHER_SUPERVISOR_H
 
-#include "dispatcher/loop/log.h"
-#include "dispatcher/loop/uring.h"
+#include "dispatcher/reactor/log.h"
+#include "dispatcher/reactor/uring.h"
 #include "dispatcher/workers/worker.h"
 
 /* Starts all places. */

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/loop/loop.h"
+#include "dispatcher/server/loop.h"
 #include "millrace/limits.h"
 
 /* A worker with runs keeps so much for the next value: a pair of values in a usual window. */

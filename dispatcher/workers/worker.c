@@ -16,9 +16,9 @@
 #include <unistd.h>
 #include <fcntl.h>
 
-#include "dispatcher/runs/failure.h"
-#include "dispatcher/loop/loop.h"
-#include "dispatcher/json/packed.h"
+#include "dispatcher/workers/failure.h"
+#include "dispatcher/server/loop.h"
+#include "dispatcher/text/packed.h"
 #include "millrace/protocol.h"
 #include "shm/descriptors.h"
 #include "shm/slot.h"

@@ -13,7 +13,7 @@
 
 #include "dispatcher/workers/cgroup.h"
 #include "dispatcher/workers/crash.h"
-#include "dispatcher/loop/timer.h"
+#include "dispatcher/reactor/timer.h"
 #include "dispatcher/runs/run.h"
 #include "dispatcher/workers/noise.h"
 #include "dispatcher/workers/unfinished.h"

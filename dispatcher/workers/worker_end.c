@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "dispatcher/loop/loop.h"
+#include "dispatcher/server/loop.h"
 
 static const char *const names[WORKER_END_COUNT] = {
     [WORKER_END_CRASHED] = "crashed",

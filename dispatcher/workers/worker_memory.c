@@ -5,7 +5,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "dispatcher/loop/loop.h"
+#include "dispatcher/server/loop.h"
 
 int worker_memory_prepare(struct loop *loop, char reason[CGROUP_REASON_BYTES])
 {

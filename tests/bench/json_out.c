@@ -13,7 +13,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "dispatcher/json/json_out.h"
+#include "dispatcher/text/json_out.h"
 
 #define ROUND_NS 20000000u
 #define ROUND_COUNT 7

@@ -7,10 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/api/input.h"
-#include "dispatcher/json/json_in.h"
-#include "dispatcher/json/json_out.h"
-#include "dispatcher/json/packed.h"
+#include "dispatcher/inputs/input.h"
+#include "dispatcher/text/json_in.h"
+#include "dispatcher/text/json_out.h"
+#include "dispatcher/text/packed.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -10,8 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/json/json_out.h"
-#include "dispatcher/json/json_scan.h"
+#include "dispatcher/text/json_out.h"
+#include "dispatcher/text/json_scan.h"
 #include "tests/unit/dispatcher/edge.h"
 
 #define DATA_BYTES_MAX (256u * 1024) /* fewer values than json_scan() takes */

@@ -8,10 +8,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/api/input.h"
-#include "dispatcher/json/json_scan.h"
-#include "dispatcher/json/packed.h"
-#include "dispatcher/api/run_request.h"
+#include "dispatcher/inputs/input.h"
+#include "dispatcher/text/json_scan.h"
+#include "dispatcher/text/packed.h"
+#include "dispatcher/inputs/run_request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

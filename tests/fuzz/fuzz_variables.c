@@ -6,10 +6,10 @@
 #include <stdint.h>
 #include <string.h>
 
-#include "dispatcher/api/input.h"
-#include "dispatcher/json/json_scan.h"
-#include "dispatcher/json/packed.h"
-#include "dispatcher/api/variables.h"
+#include "dispatcher/inputs/input.h"
+#include "dispatcher/text/json_scan.h"
+#include "dispatcher/text/packed.h"
+#include "dispatcher/inputs/variables.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -73,10 +73,10 @@ def test_an_example_compiles_with_nothing_but_the_installed_header(installed, tm
 
 # What each lint must find: the lint, a file, its text, and words of the reason.
 BAD_SOURCES = [
-    ("layers", "shm/ring.c", '#include "dispatcher/loop/log.h"\n', 'shm/ring.c:1: "dispatcher/loop/log.h"'),
-    ("layers", "worker/loop.c", '#include "dispatcher/loop/log.h"\n', "worker/loop.c:1:"),
+    ("layers", "shm/ring.c", '#include "dispatcher/reactor/log.h"\n', 'shm/ring.c:1: "dispatcher/reactor/log.h"'),
+    ("layers", "worker/loop.c", '#include "dispatcher/reactor/log.h"\n', "worker/loop.c:1:"),
     ("layers", "dispatcher/http/conn.c", '\n#include "worker/loop.h"\n', "dispatcher/http/conn.c:2:"),
-    ("layers", "dispatcher/http/conn.c", "#include <liburing.h>\n", "wrapped by dispatcher/loop/uring"),
+    ("layers", "dispatcher/http/conn.c", "#include <liburing.h>\n", "wrapped by dispatcher/reactor/uring"),
     ("layers", "docs/examples/x.c", '#include "shm/ring.h"\n', "docs/examples/x.c:1:"),
     ("lengths", "shm/ring.c", "int f(void)\n{\n" + "    f();\n" * 79 + "}\n", "function has 81 lines"),
     ("lengths", "shm/ring.c", "\n" * 601, "file has 601 lines"),

@@ -28,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "dispatcher/loop/loop.h"
+#include "dispatcher/server/loop.h"
 #include "dispatcher/workers/spawner.h"
 #include "millrace/protocol.h"
 #include "shm/slot.h"

@@ -8,7 +8,7 @@
 
 #include "dispatcher/http/http_body.h"
 #include "dispatcher/http/http_response.h"
-#include "dispatcher/json/json_scan.h"
+#include "dispatcher/text/json_scan.h"
 #include "tests/unit/dispatcher/stage.h"
 
 #define ANSWER_LINE_COUNT_MAX 4096u

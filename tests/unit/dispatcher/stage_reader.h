@@ -14,7 +14,7 @@
 #include <sys/socket.h>
 
 #include "dispatcher/reader/reader.h"
-#include "dispatcher/workers/child.h"
+#include "dispatcher/reactor/child.h"
 #include "shm/descriptors.h"
 
 #define STAGE_READER_PID 3000000

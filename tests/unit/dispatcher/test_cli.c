@@ -2,7 +2,7 @@
 /*
  * test_cli.c - option tables are parsed strictly, and what is wrong is said with the nearest name.
  */
-#include "dispatcher/cli/cli.h"
+#include "dispatcher/config/cli.h"
 
 #include <errno.h>
 #include <setjmp.h>

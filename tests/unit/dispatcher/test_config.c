@@ -3,7 +3,7 @@
  * test_config.c - what the command line says becomes a configuration, or one line that says why
  * not.
  */
-#include "dispatcher/cli/config.h"
+#include "dispatcher/config/config.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -16,7 +16,7 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/api/owner.h"
+#include "dispatcher/config/owner.h"
 #include "tests/unit/dispatcher/fds.h"
 
 static struct config config;

@@ -2,7 +2,7 @@
 /*
  * test_confinement.c - options that say what workers give up become lines for those workers.
  */
-#include "dispatcher/cli/confinement.h"
+#include "dispatcher/config/confinement.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -20,7 +20,7 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/cli/config.h"
+#include "dispatcher/config/config.h"
 
 /*
  * What the kernel is asked is answered here: machines differ in it, and valgrind, which keeps the

@@ -17,9 +17,9 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/json/decimal.h"
-#include "dispatcher/json/decimal_powers.h"
-#include "dispatcher/json/json_number.h"
+#include "dispatcher/text/decimal.h"
+#include "dispatcher/text/decimal_powers.h"
+#include "dispatcher/text/json_number.h"
 
 /* ---- the table, computed anew with long numbers ---------------------------------------------- */
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_extent.c - what long lines cost: extents, and their share of the pool. */
-#include "dispatcher/loop/extent.h"
+#include "dispatcher/reactor/extent.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/loop/out.h"
+#include "dispatcher/reactor/out.h"
 
 #define POOL_BYTES (UINT64_C(1) << 20)
 

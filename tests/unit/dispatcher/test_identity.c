@@ -2,7 +2,7 @@
 /*
  * test_identity.c - ids are 32 hex digits, never the same, and leave nothing of themselves behind.
  */
-#include "dispatcher/runs/identity.h"
+#include "dispatcher/reactor/identity.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

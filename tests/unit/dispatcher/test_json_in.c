@@ -17,8 +17,8 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/json/json_in.h"
-#include "dispatcher/json/json_scan.h"
+#include "dispatcher/text/json_in.h"
+#include "dispatcher/text/json_scan.h"
 #include "millrace/limits.h"
 #include "tests/unit/dispatcher/edge.h"
 

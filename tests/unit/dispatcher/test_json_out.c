@@ -19,8 +19,8 @@
 #include <cmocka.h>
 #include <msgpack.h>
 
-#include "dispatcher/json/json_block.h"
-#include "dispatcher/json/json_out.h"
+#include "dispatcher/text/json_block.h"
+#include "dispatcher/text/json_out.h"
 #include "millrace/limits.h"
 #include "millrace/protocol.h"
 #include "tests/unit/dispatcher/edge.h"

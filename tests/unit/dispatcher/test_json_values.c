@@ -19,9 +19,9 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/api/input.h"
-#include "dispatcher/json/json_in.h"
-#include "dispatcher/json/json_out.h"
+#include "dispatcher/inputs/input.h"
+#include "dispatcher/text/json_in.h"
+#include "dispatcher/text/json_out.h"
 #include "tests/unit/dispatcher/edge.h"
 
 static struct json_document *parse(const char *text, size_t bytes)

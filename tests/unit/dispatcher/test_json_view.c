@@ -2,7 +2,7 @@
 /*
  * test_json_view.c - parts of a JSON text are found as they stand in it.
  */
-#include "dispatcher/json/json_view.h"
+#include "dispatcher/text/json_view.h"
 
 #include <errno.h>
 #include <setjmp.h>

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/runs/line.h"
+#include "dispatcher/api/line.h"
 #include "tests/unit/shm/ring_memory.h"
 
 #define FINAL_LINE_BODY "{\"inputs\":[],\"stream_options\":{\"final_line\":true}}"

@@ -3,7 +3,7 @@
  * test_log.c - a log line is one line, whatever it says; what does not fit is counted, not waited
  * for.
  */
-#include "dispatcher/loop/log.h"
+#include "dispatcher/reactor/log.h"
 
 #include <errno.h>
 #include <setjmp.h>

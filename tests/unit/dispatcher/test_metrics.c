@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/loop/metrics.h"
+#include "dispatcher/runs/metrics.h"
 #include "tests/unit/shm/ring_memory.h"
 
 static int scene_open(void **state)

@@ -5,7 +5,7 @@
  * What is lent is decoded by http_body.c, which knows nothing of out.c. Lent memory is copied when
  * it is lent and compared when it comes back: the kernel may be reading it all the time.
  */
-#include "dispatcher/loop/out.h"
+#include "dispatcher/reactor/out.h"
 
 #include <errno.h>
 #include <setjmp.h>

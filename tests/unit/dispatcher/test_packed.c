@@ -13,7 +13,7 @@
 #include <cmocka.h>
 #include <msgpack.h>
 
-#include "dispatcher/json/packed.h"
+#include "dispatcher/text/packed.h"
 #include "tests/unit/dispatcher/edge.h"
 
 /* Reads one item from bytes that end at an edge; it must take them all. */

@@ -24,7 +24,7 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/api/run_request.h"
+#include "dispatcher/inputs/run_request.h"
 #include "dispatcher/http/body_file.h"
 #include "dispatcher/reader/reader.h"
 #include "dispatcher/reader/reader_confine.h"

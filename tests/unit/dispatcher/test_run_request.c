@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/json/json_scan.h"
-#include "dispatcher/api/run_request.h"
+#include "dispatcher/text/json_scan.h"
+#include "dispatcher/inputs/run_request.h"
 #include "millrace/limits.h"
 #include "tests/unit/dispatcher/edge.h"
 

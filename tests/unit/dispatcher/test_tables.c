@@ -21,7 +21,7 @@
 
 #include "dispatcher/runs/pipeline_fsm.h"
 #include "dispatcher/runs/run_fsm.h"
-#include "dispatcher/loop/text.h"
+#include "dispatcher/text/text.h"
 #include "dispatcher/workers/worker_fsm.h"
 #include "tests/unit/shm/ring_memory.h"
 
@@ -371,7 +371,7 @@ static void make_connection_states(struct text *out)
 
 static void make_server_states(struct text *out)
 {
-    machine_words(out, "dispatcher/loop/loop.h", "state", "loop_state", "LOOP_");
+    machine_words(out, "dispatcher/server/loop.h", "state", "loop_state", "LOOP_");
 }
 
 static const struct block {
@@ -485,7 +485,7 @@ static void drawings_by_hand_name_the_states_there_are(void **state)
 {
     (void)state;
     drawing_check("connection drawing", "dispatcher/http/conn.h", "conn_state", "CONN_");
-    drawing_check("server drawing", "dispatcher/loop/loop.h", "loop_state", "LOOP_");
+    drawing_check("server drawing", "dispatcher/server/loop.h", "loop_state", "LOOP_");
 }
 
 int main(void)

@@ -2,7 +2,7 @@
 /*
  * test_text.c - text that grows keeps what it has, and remembers that it could not grow.
  */
-#include "dispatcher/loop/text.h"
+#include "dispatcher/text/text.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

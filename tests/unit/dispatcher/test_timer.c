@@ -2,7 +2,7 @@
 /*
  * test_timer.c - the heap of deadlines does what a plain list searched from end to end does.
  */
-#include "dispatcher/loop/timer.h"
+#include "dispatcher/reactor/timer.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

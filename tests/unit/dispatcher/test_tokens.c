@@ -2,7 +2,7 @@
 /*
  * test_tokens.c - the token file is read strictly, and only a token's own hash opens the door.
  */
-#include "dispatcher/api/tokens.h"
+#include "dispatcher/config/tokens.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/json/utf8.h"
+#include "dispatcher/text/utf8.h"
 #include "millrace/check.h"
 #include "tests/unit/dispatcher/edge.h"
 

@@ -13,8 +13,8 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/json/json_scan.h"
-#include "dispatcher/api/variables.h"
+#include "dispatcher/text/json_scan.h"
+#include "dispatcher/inputs/variables.h"
 #include "tests/unit/dispatcher/edge.h"
 #include "tests/unit/dispatcher/hello.h"
 

@@ -1,0 +1,465 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cli.c - a command's options as one table, which is parsed, checked and printed as its help.
+ */
+#include "dispatcher/config/cli.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <strings.h>
+
+#include "dispatcher/config/refuse.h"
+#include "dispatcher/server/serve.h"
+#include "dispatcher/text/utf8.h"
+
+#define MESSAGE_LINE_BYTES 2048u
+#define WORD_BYTES_MAX 64u /* of what is compared when looking for the nearest name */
+
+struct unit {
+    const char *name;
+    uint64_t factor;
+};
+
+static const struct unit size_units[] = {
+    {"g", UINT64_C(1) << 30}, {"m", 1u << 20}, {"k", 1u << 10}, {"", 1}, {NULL, 0}};
+static const struct unit duration_units[] = {
+    {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1}, {NULL, 0}};
+static const struct unit number_units[] = {{"", 1}, {NULL, 0}};
+
+/* What help and messages call the value of each kind, and how one looks. */
+static const struct {
+    const char *value;
+    const char *example;
+    const struct unit *units;
+} kinds[CLI_KIND_COUNT] = {
+    [CLI_TEXT] = {"TEXT", NULL, NULL},
+    [CLI_LIST] = {"TEXT", NULL, NULL},
+    [CLI_NUMBER] = {"N", "a number", number_units},
+    [CLI_SIZE] = {"SIZE", "a size like 65536, 64k or 1m", size_units},
+    [CLI_SIZE_POWER] = {"SIZE", "a size like 65536, 64k or 1m", size_units},
+    [CLI_DURATION] = {"TIME", "a time like 500ms, 10s or 2m", duration_units},
+    [CLI_CHOICE] = {"WORD", NULL, NULL},
+};
+
+static int option_take(const struct cli_command *command, int argc, char **argv, int *at,
+                       void *values, char reason[CLI_REASON_BYTES]);
+static const struct cli_option *option_find(const struct cli_command *command, const char *name,
+                                            size_t bytes);
+static const char *option_nearest(const struct cli_command *command, const char *word);
+static int words_check(const struct cli_command *command, const struct cli_words *words,
+                       char reason[CLI_REASON_BYTES]);
+
+bool cli_begin(const struct cli_command *command, int argc, char **argv, void *values,
+               struct cli_words *words, int *exit_code)
+{
+    char reason[CLI_REASON_BYTES];
+    int rc = cli_parse(command, argc, argv, values, words, reason);
+    if (rc == 0)
+        return true;
+    if (rc == 1) {
+        cli_help(stdout, command, values);
+        *exit_code = EXIT_CODE_OK;
+    } else {
+        cli_fail("%s: %s", command->name, reason);
+        *exit_code = EXIT_CODE_USAGE;
+    }
+    return false;
+}
+
+static bool is_option(const char *word)
+{
+    bool is_negative_number =
+        word[0] == '-' && (word[1] == '.' || (word[1] >= '0' && word[1] <= '9'));
+    return word[0] == '-' && word[1] != '\0' && !is_negative_number;
+}
+
+/* Whether help is asked for is looked at first: the help text shows the defaults, not what the rest
+ * of the command line says. */
+static bool help_is_asked(int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
+}
+
+int cli_parse(const struct cli_command *command, int argc, char **argv, void *values,
+              struct cli_words *words, char reason[CLI_REASON_BYTES])
+{
+    if (help_is_asked(argc, argv))
+        return 1;
+    struct cli_words found = {.items = argv};
+    bool options_end = false;
+    for (int i = 0; i < argc; i++) {
+        if (options_end || !is_option(argv[i])) {
+            found.items[found.count++] = argv[i];
+        } else if (strcmp(argv[i], "--") == 0) {
+            options_end = true;
+        } else {
+            int rc = option_take(command, argc, argv, &i, values, reason);
+            if (rc < 0)
+                return rc;
+        }
+    }
+    int rc = words_check(command, &found, reason);
+    if (rc < 0)
+        return rc;
+    *words = found;
+    return 0;
+}
+
+/* Takes the option at argv[*at], and the value after it when it needs one. */
+static int option_take(const struct cli_command *command, int argc, char **argv, int *at,
+                       void *values, char reason[CLI_REASON_BYTES])
+{
+    const char *word = argv[*at];
+    const char *name = word + (word[1] == '-' ? 2 : 1);
+    size_t bytes = strcspn(name, "=");
+    const char *text = name[bytes] == '=' ? name + bytes + 1 : NULL;
+    const struct cli_option *option = word[1] == '-' ? option_find(command, name, bytes) : NULL;
+    if (!option)
+        return refuse(reason, "unknown option %.*s (nearest: --%s)", (int)(name + bytes - word),
+                      word, option_nearest(command, name));
+    if (option->kind == CLI_FLAG) {
+        if (text)
+            return refuse(reason, "--%s takes no value", option->name);
+        return cli_set(option, NULL, values, reason);
+    }
+    if (!text && *at + 1 < argc && strncmp(argv[*at + 1], "--", 2) != 0)
+        text = argv[++*at];
+    if (!text)
+        return refuse(reason, "--%s needs a value (%s)", option->name,
+                      option->value ? option->value : kinds[option->kind].value);
+    return cli_set(option, text, values, reason);
+}
+
+static const struct cli_option *option_find(const struct cli_command *command, const char *name,
+                                            size_t bytes)
+{
+    for (size_t i = 0; i < command->option_count; i++) {
+        const char *known = command->options[i].name;
+        if (strlen(known) == bytes && memcmp(known, name, bytes) == 0)
+            return &command->options[i];
+    }
+    return NULL;
+}
+
+static int words_check(const struct cli_command *command, const struct cli_words *words,
+                       char reason[CLI_REASON_BYTES])
+{
+    if (words->count < command->word_count_min)
+        return refuse(reason, "not enough arguments, it is: millrace %s %s", command->name,
+                      command->words);
+    if (words->count > command->word_count_max)
+        return refuse(reason, "too many arguments at '%s', it is: millrace %s %s",
+                      words->items[command->word_count_max], command->name, command->words);
+    return 0;
+}
+
+/* ---- values -------------------------------------------------------------------------------- */
+
+/* Digits and a unit's name. -EINVAL: not that; -ERANGE: more than 64 bits. */
+static int number_parse(const char *text, const struct unit *units, uint64_t *out)
+{
+    uint64_t number = 0;
+    const char *end = text;
+    for (; *end >= '0' && *end <= '9'; end++)
+        if (__builtin_mul_overflow(number, 10, &number) ||
+            __builtin_add_overflow(number, (uint64_t)(*end - '0'), &number))
+            return -ERANGE;
+    if (end == text)
+        return -EINVAL;
+    if (*end == '\0' && number == 0) {
+        *out = 0; /* no unit changes nothing */
+        return 0;
+    }
+    for (; units->name; units++)
+        if (strcasecmp(end, units->name) == 0)
+            return __builtin_mul_overflow(number, units->factor, out) ? -ERANGE : 0;
+    return -EINVAL;
+}
+
+static int number_set(const struct cli_option *option, const char *text, void *member,
+                      char reason[CLI_REASON_BYTES])
+{
+    char min[CLI_NUMBER_TEXT_BYTES];
+    char max[CLI_NUMBER_TEXT_BYTES];
+    cli_format(option->kind, option->min, min);
+    cli_format(option->kind, option->max, max);
+    uint64_t number;
+    int rc = number_parse(text, kinds[option->kind].units, &number);
+    if (rc == -EINVAL)
+        return refuse(reason, "--%s %s is not %s (%s to %s)", option->name, text,
+                      kinds[option->kind].example, min, max);
+    if (rc < 0 || number < option->min || number > option->max)
+        return refuse(reason, "--%s %s is out of range, %s to %s", option->name, text, min, max);
+    if (option->kind == CLI_SIZE_POWER && (number & (number - 1)) != 0)
+        return refuse(reason, "--%s %s is not a power of two", option->name, text);
+    if (option->bytes == sizeof(uint32_t)) {
+        mr_assert(option->max <= UINT32_MAX);
+        *(uint32_t *)member = (uint32_t)number;
+    } else {
+        mr_assert(option->bytes == sizeof(uint64_t));
+        *(uint64_t *)member = number;
+    }
+    return 0;
+}
+
+static int choice_set(const struct cli_option *option, const char *text, void *member,
+                      char reason[CLI_REASON_BYTES])
+{
+    char known[128];
+    size_t filled = 0;
+    for (uint32_t i = 0; option->choices[i]; i++) {
+        if (strcmp(option->choices[i], text) == 0) {
+            *(uint32_t *)member = i;
+            return 0;
+        }
+        int count = snprintf(known + filled, sizeof(known) - filled, "%s%s", i ? ", " : "",
+                             option->choices[i]);
+        filled += (size_t)count;
+        mr_assert(filled < sizeof(known));
+    }
+    return refuse(reason, "--%s %s is none of %s", option->name, text, known);
+}
+
+int cli_set(const struct cli_option *option, const char *text, void *values,
+            char reason[CLI_REASON_BYTES])
+{
+    void *member = (char *)values + option->offset;
+    switch (option->kind) {
+    case CLI_FLAG:
+        *(bool *)member = true;
+        return 0;
+    case CLI_TEXT:
+        if (*text == '\0')
+            return refuse(reason, "--%s needs a value that is not empty", option->name);
+        *(const char **)member = text;
+        return 0;
+    case CLI_LIST: {
+        struct cli_list *list = member;
+        mr_assert(option->max <= CLI_LIST_COUNT_MAX);
+        if (list->count == option->max)
+            return refuse(reason, "--%s can be given %u times at most", option->name,
+                          (unsigned)option->max);
+        list->items[list->count++] = text;
+        return 0;
+    }
+    case CLI_NUMBER:
+    case CLI_SIZE:
+    case CLI_SIZE_POWER:
+    case CLI_DURATION:
+        return number_set(option, text, member, reason);
+    case CLI_CHOICE:
+    case CLI_KIND_COUNT:
+        break;
+    }
+    mr_assert(option->kind == CLI_CHOICE);
+    return choice_set(option, text, member, reason);
+}
+
+void cli_format(enum cli_kind kind, uint64_t number, char text[CLI_NUMBER_TEXT_BYTES])
+{
+    const struct unit *unit = kinds[kind].units;
+    mr_assert(unit != NULL);
+    while (unit[1].name && (number == 0 || number % unit->factor != 0))
+        unit++;
+    snprintf(text, CLI_NUMBER_TEXT_BYTES, "%llu%s", (unsigned long long)(number / unit->factor),
+             number == 0 ? "" : unit->name);
+}
+
+/* ---- help ---------------------------------------------------------------------------------- */
+
+#define HELP_COLUMN 28
+#define HELP_WIDTH 80
+
+/* Prints words up to the right margin; further lines begin at HELP_COLUMN. */
+static void help_wrap(FILE *file, int column, const char *text)
+{
+    const char *separator = "";
+    while (*text != '\0') {
+        int length = (int)strcspn(text, " ");
+        if (*separator != '\0' && column + 1 + length > HELP_WIDTH) {
+            fprintf(file, "\n%*s", HELP_COLUMN, "");
+            column = HELP_COLUMN;
+            separator = "";
+        }
+        fprintf(file, "%s%.*s", separator, length, text);
+        column += (int)strlen(separator) + length;
+        separator = " ";
+        text += length;
+        text += strspn(text, " ");
+    }
+    fputc('\n', file);
+}
+
+/* " (1 to 256, default 1)" and the like, from what is parsed against. A default of 0 is one that is
+ * worked out later: the option's text says how. */
+static void help_limits(const struct cli_option *option, const void *values, char *text,
+                        size_t text_bytes)
+{
+    const char *member = (const char *)values + option->offset;
+    text[0] = '\0';
+    if (option->kind == CLI_CHOICE) {
+        snprintf(text, text_bytes, " (default %s)",
+                 option->choices[*(const uint32_t *)(const void *)member]);
+    } else if (kinds[option->kind].units) {
+        uint64_t number = 0;
+        if (option->bytes == sizeof(uint32_t))
+            number = *(const uint32_t *)(const void *)member;
+        else
+            number = *(const uint64_t *)(const void *)member;
+        char min[CLI_NUMBER_TEXT_BYTES];
+        char max[CLI_NUMBER_TEXT_BYTES];
+        char usual[CLI_NUMBER_TEXT_BYTES];
+        cli_format(option->kind, option->min, min);
+        cli_format(option->kind, option->max, max);
+        cli_format(option->kind, number, usual);
+        snprintf(text, text_bytes, " (%s to %s%s%s)", min, max, number ? ", default " : "",
+                 number ? usual : "");
+    }
+}
+
+static void help_option(FILE *file, const struct cli_option *option, const void *values)
+{
+    const char *value = option->value ? option->value : kinds[option->kind].value;
+    int column = fprintf(file, "  --%s%s%s", option->name, value ? " " : "", value ? value : "");
+    if (column >= HELP_COLUMN - 1) {
+        fputc('\n', file);
+        column = 0;
+    }
+    fprintf(file, "%*s", HELP_COLUMN - column, "");
+    char limits[128];
+    char text[1024];
+    help_limits(option, values, limits, sizeof(limits));
+    snprintf(text, sizeof(text), "%s%s", option->help, limits);
+    help_wrap(file, HELP_COLUMN, text);
+}
+
+void cli_help(FILE *file, const struct cli_command *command, const void *values)
+{
+    fprintf(file, "Usage: millrace %s %s [OPTION]...\n\n%s\n\nOptions:\n", command->name,
+            command->words, command->about);
+    for (size_t i = 0; i < command->option_count; i++)
+        help_option(file, &command->options[i], values);
+    fprintf(file, "  %-*s%s\n", HELP_COLUMN - 2, "--help", "print this and exit");
+}
+
+/* ---- messages ------------------------------------------------------------------------------ */
+
+/* What stands for the byte at the start of `text` where a terminal is not to be shown it; 0: it is,
+ * and so are the *bytes of its character. */
+static char stand_in(const char *text, size_t count, size_t *bytes)
+{
+    size_t shown = utf8_shown_bytes(text, count);
+    *bytes = shown > 0 ? shown : 1;
+    if (shown > 0)
+        return '\0';
+    return *text == '\n' || *text == '\t' ? ' ' : '?';
+}
+
+/* But for `kept`. */
+static void shown_print(FILE *file, const char *text, size_t count, const char *kept)
+{
+    for (size_t i = 0, bytes; i < count; i += bytes) {
+        char instead = stand_in(text + i, count - i, &bytes);
+        if (instead == '\0' || (text[i] != '\0' && strchr(kept, text[i])))
+            fwrite(text + i, 1, bytes, file);
+        else
+            fputc(instead, file);
+    }
+}
+
+void cli_print(FILE *file, const char *text)
+{
+    shown_print(file, text, strlen(text), "");
+}
+
+void cli_print_lines(FILE *file, const char *text, size_t count)
+{
+    shown_print(file, text, count, "\n");
+    if (count > 0 && text[count - 1] != '\n')
+        fputc('\n', file);
+}
+
+void cli_print_value(FILE *file, const char *text, size_t count)
+{
+    shown_print(file, text, count, "\n\t");
+}
+
+void cli_fail(const char *format, ...)
+{
+    char line[MESSAGE_LINE_BYTES] = "millrace: ";
+    size_t start = strlen(line);
+    size_t room = sizeof(line) - start - 1; /* for the newline */
+    va_list arguments;
+    va_start(arguments, format);
+    int count = vsnprintf(line + start, room, format, arguments);
+    va_end(arguments);
+    size_t end = strlen(line);
+    for (size_t i = start, bytes; i < end; i += bytes) {
+        char instead = stand_in(line + i, end - i, &bytes);
+        if (instead != '\0')
+            line[i] = instead;
+    }
+    if (count >= 0 && (size_t)count >= room)
+        memcpy(line + end - 3, "...", 3);
+    line[end] = '\n';
+    line[end + 1] = '\0';
+    fputs(line, stderr);
+}
+
+size_t cli_distance(const char *word, const char *name)
+{
+    size_t word_bytes = strnlen(word, WORD_BYTES_MAX);
+    size_t name_bytes = strnlen(name, WORD_BYTES_MAX);
+    if (word_bytes > 0 && word_bytes < name_bytes && strncmp(word, name, word_bytes) == 0)
+        return 1;
+    /* Row i of the table: the distances of the first i bytes of `word` from each start of `name`;
+     * the two rows above it are all that is needed. */
+    size_t rows[3][WORD_BYTES_MAX + 1];
+    for (size_t k = 0; k <= name_bytes; k++)
+        rows[0][k] = k;
+    for (size_t i = 1; i <= word_bytes; i++) {
+        size_t *row = rows[i % 3];
+        const size_t *above = rows[(i - 1) % 3];
+        const size_t *above_two = rows[(i + 1) % 3];
+        row[0] = i;
+        for (size_t k = 1; k <= name_bytes; k++) {
+            size_t best = above[k - 1] + (word[i - 1] == name[k - 1] ? 0 : 1);
+            if (above[k] + 1 < best)
+                best = above[k] + 1;
+            if (row[k - 1] + 1 < best)
+                best = row[k - 1] + 1;
+            bool swapped =
+                i > 1 && k > 1 && word[i - 1] == name[k - 2] && word[i - 2] == name[k - 1];
+            if (swapped && above_two[k - 2] + 1 < best)
+                best = above_two[k - 2] + 1;
+            row[k] = best;
+        }
+    }
+    return rows[word_bytes % 3][name_bytes];
+}
+
+const char *cli_nearest(const char *word, const char *const *names)
+{
+    const char *nearest = names[0];
+    mr_assert(nearest != NULL);
+    for (size_t i = 1; names[i]; i++)
+        if (cli_distance(word, names[i]) < cli_distance(word, nearest))
+            nearest = names[i];
+    return nearest;
+}
+
+/* `word` may go on with "=value". */
+static const char *option_nearest(const struct cli_command *command, const char *word)
+{
+    char name[WORD_BYTES_MAX];
+    snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
+    const char *nearest = "help";
+    for (size_t i = 0; i < command->option_count; i++)
+        if (cli_distance(name, command->options[i].name) < cli_distance(name, nearest))
+            nearest = command->options[i].name;
+    return nearest;
+}

@@ -1,0 +1,508 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * config.c - what `millrace serve` was told, checked and complete; constant while it runs.
+ */
+#include "dispatcher/config/config.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "dispatcher/api/origin.h"
+#include "dispatcher/config/refuse.h"
+
+#define TAG_BYTES_MAX 129u
+#define PORT_TEXT_BYTES_MAX 5u
+#define HOST_BYTES_MAX 64u
+
+static int pipeline_set_source(struct pipeline_config *out, const char *rest,
+                               char reason[CLI_REASON_BYTES]);
+static int pipeline_set_pointer(struct pipeline_config *out, const char *text, size_t bytes,
+                                char reason[CLI_REASON_BYTES]);
+static int origins_check(const struct config *config, char reason[CLI_REASON_BYTES]);
+static int auth_check(const struct config *config, char reason[CLI_REASON_BYTES]);
+static int runs_derive(struct config *config, char reason[CLI_REASON_BYTES]);
+static int input_check(const struct config *config, char reason[CLI_REASON_BYTES]);
+static int conns_derive(struct config *config, uint64_t fd_count_max,
+                        char reason[CLI_REASON_BYTES]);
+
+uint32_t config_place_count(const struct config *config)
+{
+    return config->worker_count + config->recycle_overlap;
+}
+
+static int no_memory(char reason[CLI_REASON_BYTES])
+{
+    snprintf(reason, CLI_REASON_BYTES, "no memory");
+    return -ENOMEM;
+}
+
+void config_init(struct config *config)
+{
+    *config = (struct config){
+        .worker_count = 1,
+        .concurrency = 1,
+        .request_ring_bytes = REQUEST_RING_BYTES,
+        .reply_ring_bytes = REPLY_RING_BYTES,
+        .window_bytes = RUN_WINDOW_BYTES,
+        .queue_count_max = RUN_QUEUE_COUNT_MAX,
+        .input_bytes_max = INPUT_BYTES_DEFAULT,
+        .output_bytes_max = OUTPUT_BYTES_DEFAULT,
+        .body_bytes_max = HTTP_BODY_BYTES_MAX,
+        .head_timeout_ms = HTTP_HEAD_TIMEOUT_MS,
+        .idle_timeout_ms = HTTP_IDLE_TIMEOUT_MS,
+        .stall_timeout_ms = RUN_STALL_TIMEOUT_MS,
+        .keepalive_ms = RUN_KEEPALIVE_MS,
+        .stop_timeout_ms = STOP_TIMEOUT_MS,
+        .queue_timeout_ms = RUN_QUEUE_TIMEOUT_MS,
+        .progress_timeout_ms = RUN_PROGRESS_TIMEOUT_MS,
+        .quarantine_after = WORKER_QUARANTINE_AFTER,
+        .quarantine_retry_ms = WORKER_BACKOFF_MS_MAX,
+        .cancel_grace_ms = RUN_CANCEL_GRACE_MS,
+        .start_timeout_ms = WORKER_START_TIMEOUT_MS,
+        .pipeline_error_status = 200,
+        .log_level = LEVEL_INFO,
+    };
+}
+
+int config_add_pipeline(struct config *config, const char *argument, char reason[CLI_REASON_BYTES])
+{
+    if (config->pipeline_count == PIPELINE_COUNT_MAX)
+        return refuse(reason, "%u pipelines at most", PIPELINE_COUNT_MAX);
+    struct pipeline_config pipeline;
+    int rc = pipeline_config_parse(&pipeline, argument, reason);
+    if (rc < 0)
+        return rc;
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        if (strcmp(config->pipelines[i].pointer, pipeline.pointer) == 0) {
+            snprintf(reason, CLI_REASON_BYTES,
+                     "two pipelines are %s: put another POINTER= before one of them",
+                     pipeline.pointer);
+            pipeline_config_finish(&pipeline);
+            return -EINVAL;
+        }
+    }
+    config->pipelines[config->pipeline_count++] = pipeline;
+    return 0;
+}
+
+int config_complete(struct config *config, uint64_t fd_count_max, char reason[CLI_REASON_BYTES])
+{
+    int rc = 0;
+    if (config->listen_count == 0)
+        rc = config_add_listen(config, LISTEN_DEFAULT, reason);
+    if (rc == 0)
+        rc = auth_check(config, reason);
+    if (rc == 0)
+        rc = runs_derive(config, reason);
+    if (rc == 0)
+        rc = input_check(config, reason);
+    if (rc == 0)
+        rc = conns_derive(config, fd_count_max, reason);
+    return rc;
+}
+
+void config_finish(struct config *config)
+{
+    for (uint32_t i = 0; i < config->pipeline_count; i++)
+        pipeline_config_finish(&config->pipelines[i]);
+    for (uint32_t i = 0; i < config->listen_count; i++)
+        free(config->listen[i]);
+    free(config->worker_path);
+    free(config->python_path);
+    free(config->python_folder);
+    tokens_finish(&config->tokens);
+    *config = (struct config){0};
+}
+
+/* ---- pipelines ----------------------------------------------------------------------------- */
+
+int pipeline_config_parse(struct pipeline_config *out, const char *argument,
+                          char reason[CLI_REASON_BYTES])
+{
+    struct pipeline_config pipeline = {0};
+    /* A pointer has no '=', a path may have some: the first one ends the pointer. */
+    const char *equals = strchr(argument, '=');
+    int rc = pipeline_set_source(&pipeline, equals ? equals + 1 : argument, reason);
+    if (rc == 0)
+        rc = pipeline_set_pointer(&pipeline, argument, equals ? (size_t)(equals - argument) : 0,
+                                  reason);
+    if (rc < 0) {
+        pipeline_config_finish(&pipeline);
+        return rc;
+    }
+    char hash[TOKEN_HASH_BYTES];
+    token_hash(pipeline.pointer, strlen(pipeline.pointer), hash);
+    snprintf(pipeline.id, sizeof(pipeline.id), "pipeline_%.32s", hash);
+    *out = pipeline;
+    return 0;
+}
+
+void pipeline_config_finish(struct pipeline_config *pipeline)
+{
+    free(pipeline->pointer);
+    free(pipeline->source);
+    free(pipeline->name);
+    free(pipeline->confine);
+    *pipeline = (struct pipeline_config){0};
+}
+
+static bool is_alnum(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+}
+
+static bool is_name(const char *text)
+{
+    if (*text == '\0' || (*text >= '0' && *text <= '9'))
+        return false;
+    while (is_alnum(*text) || *text == '_')
+        text++;
+    return *text == '\0';
+}
+
+bool pipeline_config_is_python(const struct pipeline_config *pipeline)
+{
+    return pipeline->kind != SOURCE_SHARED_OBJECT;
+}
+
+/* package.module, which is not taken for a file: no slash, and each part a name. */
+static bool is_module(const char *source)
+{
+    bool starts = true;
+    for (; *source != '\0'; source++) {
+        bool is_digit = *source >= '0' && *source <= '9';
+        if (*source == '.' ? starts
+                           : (!is_alnum(*source) && *source != '_') || (starts && is_digit))
+            return false;
+        starts = *source == '.';
+    }
+    return !starts;
+}
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t bytes = strlen(text);
+    return bytes > strlen(end) && strcmp(text + bytes - strlen(end), end) == 0;
+}
+
+/* A shared object may have any name; one that Python could import needs NAME and no .so. */
+static enum source_kind source_kind_of(const char *source, bool has_name)
+{
+    if (ends_with(source, ".py"))
+        return SOURCE_PYTHON_FILE;
+    if (has_name && !ends_with(source, ".so") && is_module(source))
+        return SOURCE_PYTHON_MODULE;
+    return SOURCE_SHARED_OBJECT;
+}
+
+/* SOURCE[:NAME]. What follows the last colon is a name unless it has a slash. */
+static int pipeline_set_source(struct pipeline_config *out, const char *rest,
+                               char reason[CLI_REASON_BYTES])
+{
+    const char *colon = strrchr(rest, ':');
+    if (colon && strchr(colon, '/'))
+        colon = NULL;
+    int source_bytes = (int)(colon ? (size_t)(colon - rest) : strlen(rest));
+    if (source_bytes == 0)
+        return refuse(reason, "no source in '%s': it is [POINTER=]SOURCE[:NAME]", rest);
+    if (colon && !is_name(colon + 1))
+        return refuse(reason, "'%s' is not the name of a pipeline (letters, digits and _)",
+                      colon + 1);
+    char *source = strndup(rest, (size_t)source_bytes);
+    if (!source)
+        return no_memory(reason);
+    out->source = source;
+    out->kind = source_kind_of(source, colon != NULL);
+    /* dlopen() would look for a path without a slash in the library folders. */
+    if (out->kind != SOURCE_PYTHON_MODULE && !strchr(source, '/')) {
+        int rc = asprintf(&out->source, "./%s", source);
+        free(source);
+        if (rc == -1) {
+            out->source = NULL;
+            return no_memory(reason);
+        }
+    }
+    if (colon && !(out->name = strdup(colon + 1)))
+        return no_memory(reason);
+    return 0;
+}
+
+/* The pointer that was said, in `bytes` of `text`, or with none local/NAME:v1. */
+static int pipeline_set_pointer(struct pipeline_config *out, const char *text, size_t bytes,
+                                char reason[CLI_REASON_BYTES])
+{
+    bool is_default = bytes == 0 && text[0] != '=';
+    if (is_default) {
+        const char *slash = strrchr(out->source, '/');
+        const char *file = slash ? slash + 1 : out->source;
+        const char *dot = strrchr(file, '.');
+        const char *stem = out->name ? out->name : file;
+        int stem_bytes = (int)(!out->name && dot ? (size_t)(dot - file) : strlen(stem));
+        char *pointer;
+        if (asprintf(&pointer, "local/%.*s:v1", stem_bytes, stem) != -1)
+            out->pointer = pointer;
+    } else {
+        out->pointer = strndup(text, bytes);
+    }
+    if (!out->pointer)
+        return no_memory(reason);
+    if (pointer_is_valid(out->pointer, strlen(out->pointer)))
+        return 0;
+    if (is_default)
+        return refuse(reason, "'%s' makes no pointer: put one like me/words:v1= before it", text);
+    return refuse(reason, "'%s' is not a pointer like me/words:v1", out->pointer);
+}
+
+static bool is_pointer_name(const char *text, size_t bytes)
+{
+    if (bytes < 2 || !is_alnum(text[0]) || !is_alnum(text[bytes - 1]))
+        return false;
+    for (size_t i = 0; i < bytes; i++)
+        if (!is_alnum(text[i]) && text[i] != '-' && text[i] != '.' && text[i] != '_' &&
+            text[i] != '/')
+            return false;
+    return true;
+}
+
+static bool is_pointer_tag(const char *text, size_t bytes)
+{
+    if (bytes == 0 || bytes > TAG_BYTES_MAX || !is_alnum(text[0]) || !is_alnum(text[bytes - 1]))
+        return false;
+    for (size_t i = 0; i < bytes; i++)
+        if (!is_alnum(text[i]) && text[i] != '-' && text[i] != '.' && text[i] != '_')
+            return false;
+    return true;
+}
+
+bool pointer_is_valid(const char *pointer, size_t bytes)
+{
+    const char *colon = memchr(pointer, ':', bytes);
+    if (!colon || bytes > POINTER_BYTES_MAX)
+        return false;
+    size_t name_bytes = (size_t)(colon - pointer);
+    return is_pointer_name(pointer, name_bytes) &&
+           is_pointer_tag(colon + 1, bytes - name_bytes - 1);
+}
+
+int pipeline_config_check_source(const struct pipeline_config *pipeline,
+                                 char reason[CLI_REASON_BYTES])
+{
+    struct stat file;
+    int error = 0;
+    if (pipeline->kind == SOURCE_PYTHON_MODULE)
+        return 0; /* where it is, only its interpreter knows */
+    if (stat(pipeline->source, &file) == -1)
+        error = errno;
+    else if (S_ISDIR(file.st_mode))
+        error = EISDIR;
+    else if (!S_ISREG(file.st_mode))
+        error = ENOEXEC;
+    else if (faccessat(AT_FDCWD, pipeline->source, R_OK, AT_EACCESS) == -1)
+        error = errno;
+    if (error == 0)
+        return 0;
+    snprintf(reason, CLI_REASON_BYTES, "%s: %s", pipeline->source,
+             error == ENOEXEC ? "Not a regular file" : strerror(error));
+    return -error;
+}
+
+/* ---- addresses ----------------------------------------------------------------------------- */
+
+/* Splits "HOST:PORT" and gives the host without brackets. */
+static int listen_split(const char *text, char host[HOST_BYTES_MAX], const char **port,
+                        char reason[CLI_REASON_BYTES])
+{
+    const char *colon = strrchr(text, ':');
+    bool is_port = colon && colon[1] != '\0' &&
+                   strspn(colon + 1, "0123456789") == strlen(colon + 1) &&
+                   strlen(colon + 1) <= PORT_TEXT_BYTES_MAX && strtol(colon + 1, NULL, 10) <= 65535;
+    if (!is_port)
+        return refuse(reason, "'%s' is not ADDRESS:PORT, like 127.0.0.1:8080 or [::1]:8080", text);
+    size_t bytes = (size_t)(colon - text);
+    bool is_bracketed = bytes >= 2 && text[0] == '[' && text[bytes - 1] == ']';
+    if (!is_bracketed && memchr(text, ':', bytes))
+        return refuse(reason, "'%s' needs brackets around its address, like [::1]:8080", text);
+    if (is_bracketed) {
+        text++;
+        bytes -= 2;
+    }
+    if (bytes >= HOST_BYTES_MAX)
+        return refuse(reason, "'%.*s' is not an address", (int)bytes, text);
+    memcpy(host, text, bytes);
+    host[bytes] = '\0';
+    *port = colon + 1;
+    return 0;
+}
+
+int config_add_listen(struct config *config, const char *text, char reason[CLI_REASON_BYTES])
+{
+    if (config->listen_count == LISTEN_COUNT_MAX)
+        return refuse(reason, "%u addresses to listen on at most", LISTEN_COUNT_MAX);
+    char host[HOST_BYTES_MAX];
+    const char *port;
+    int rc = listen_split(text, host, &port, reason);
+    if (rc < 0)
+        return rc;
+    bool is_localhost = strcmp(host, "localhost") == 0;
+    char *address;
+    int count = !is_localhost && text[0] != ':'
+                    ? asprintf(&address, "%s", text)
+                    : asprintf(&address, "%s:%s", is_localhost ? "127.0.0.1" : "0.0.0.0", port);
+    if (count == -1)
+        return no_memory(reason);
+    struct sockaddr_storage unused;
+    socklen_t bytes;
+    rc = listen_address_parse(address, &unused, &bytes, reason);
+    if (rc < 0) {
+        free(address);
+        return rc;
+    }
+    config->listen[config->listen_count++] = address;
+    return 0;
+}
+
+int listen_address_parse(const char *text, struct sockaddr_storage *out, socklen_t *bytes,
+                         char reason[CLI_REASON_BYTES])
+{
+    char host[HOST_BYTES_MAX];
+    const char *port;
+    int rc = listen_split(text, host, &port, reason);
+    if (rc < 0)
+        return rc;
+    struct addrinfo hints = {
+        .ai_family = text[0] == '[' ? AF_INET6 : AF_INET,
+        .ai_socktype = SOCK_STREAM,
+        .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
+    };
+    struct addrinfo *found;
+    /* NULL would mean the loopback addresses, "" is an error: both are not what is meant by none.
+     */
+    if (getaddrinfo(host, port, &hints, &found) != 0)
+        return refuse(reason, "'%s' is not an address: give numbers, like 127.0.0.1 or [::1]",
+                      host);
+    mr_assert(found->ai_addrlen <= sizeof(*out));
+    *out = (struct sockaddr_storage){0};
+    memcpy(out, found->ai_addr, found->ai_addrlen);
+    *bytes = found->ai_addrlen;
+    freeaddrinfo(found);
+    return 0;
+}
+
+bool listen_address_is_loopback(const struct sockaddr_storage *address)
+{
+    if (address->ss_family == AF_INET) {
+        struct sockaddr_in in;
+        memcpy(&in, address, sizeof(in));
+        return ntohl(in.sin_addr.s_addr) >> 24 == 127;
+    }
+    struct sockaddr_in6 in6;
+    memcpy(&in6, address, sizeof(in6));
+    bool is_mapped = IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr);
+    return IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr) || (is_mapped && in6.sin6_addr.s6_addr[12] == 127);
+}
+
+/* ---- what concerns several options --------------------------------------------------------- */
+
+static int origins_check(const struct config *config, char reason[CLI_REASON_BYTES])
+{
+    const struct cli_list *hosts = &config->allow_hosts, *origins = &config->allow_origins;
+    if (config->tokens.count > 0 && hosts->count + origins->count > 0)
+        return refuse(reason,
+                      "--allow-host and --allow-origin are for servers without tokens: with "
+                      "--token-file it is the token that counts");
+    for (uint32_t i = 0; i < hosts->count; i++)
+        if (!origin_host_is_valid(hosts->items[i]))
+            return refuse(reason,
+                          "--allow-host %s: not the name of a host, like box.example; "
+                          "without a port",
+                          hosts->items[i]);
+    for (uint32_t i = 0; i < origins->count; i++)
+        if (!origin_is_valid(origins->items[i]))
+            return refuse(reason,
+                          "--allow-origin %s: not an origin, like https://box.example:8443 or "
+                          "null",
+                          origins->items[i]);
+    return 0;
+}
+
+/* Without tokens only this machine may reach the server, unless that is said to be meant. */
+static int auth_check(const struct config *config, char reason[CLI_REASON_BYTES])
+{
+    if (config->no_auth && config->tokens.count > 0)
+        return refuse(reason, "--no-auth and --token-file contradict each other");
+    if (config->tokens_share && config->tokens.count == 0)
+        return refuse(reason, "--tokens-share is for tokens, and there is no --token-file");
+    int rc = origins_check(config, reason);
+    if (rc < 0 || config->no_auth || config->tokens.count > 0)
+        return rc;
+    for (uint32_t i = 0; i < config->listen_count; i++) {
+        struct sockaddr_storage address;
+        socklen_t bytes;
+        rc = listen_address_parse(config->listen[i], &address, &bytes, reason);
+        if (rc < 0)
+            return rc;
+        if (!listen_address_is_loopback(&address))
+            return refuse(reason,
+                          "--listen %s can be reached from other machines: give --token-file FILE "
+                          "('millrace token new NAME' makes a line of it) or say --no-auth",
+                          config->listen[i]);
+    }
+    return 0;
+}
+
+static int runs_derive(struct config *config, char reason[CLI_REASON_BYTES])
+{
+    uint64_t running = (uint64_t)config->worker_count * config->concurrency;
+    uint64_t queued = (uint64_t)config->pipeline_count * config->queue_count_max;
+    if (config->queue_total_max > 0 && config->queue_total_max < queued)
+        queued = config->queue_total_max;
+    /* One more each: a run that is being refused is a run, too. */
+    uint64_t total = config->pipeline_count * (running + 1) + queued;
+    if (total > RUN_COUNT_MAX)
+        return refuse(reason,
+                      "%u x (--workers %u x --concurrency %u + --queue %u) are %llu runs at once, "
+                      "at most %u",
+                      config->pipeline_count, config->worker_count, config->concurrency,
+                      config->queue_count_max, (unsigned long long)total, RUN_COUNT_MAX);
+    config->run_count_max = (uint32_t)total;
+    while (config->request_ring_bytes < config->concurrency * REQUEST_RING_BYTES_PER_SLOT)
+        config->request_ring_bytes *= 2;
+    return 0;
+}
+
+static int input_check(const struct config *config, char reason[CLI_REASON_BYTES])
+{
+    if (config->input_bytes_max >= config->body_bytes_max)
+        return 0;
+    return refuse(reason, "--input-memory %llu is less than one body of --body-limit %u",
+                  (unsigned long long)config->input_bytes_max, config->body_bytes_max);
+}
+
+static int conns_derive(struct config *config, uint64_t fd_count_max, char reason[CLI_REASON_BYTES])
+{
+    uint64_t worker_count = (uint64_t)config->pipeline_count * config_place_count(config);
+    uint64_t needed = FD_COUNT_RESERVED + worker_count * FD_COUNT_PER_WORKER;
+    uint64_t wanted = config->conn_count_max ? config->conn_count_max : 1;
+    if (needed + wanted > fd_count_max)
+        return refuse(reason,
+                      "%llu workers and %llu connections need %llu descriptors, the limit is %llu "
+                      "(ulimit -Hn, LimitNOFILE=)",
+                      (unsigned long long)worker_count, (unsigned long long)wanted,
+                      (unsigned long long)(needed + wanted), (unsigned long long)fd_count_max);
+    if (config->conn_count_max == 0) {
+        uint64_t left = fd_count_max - needed;
+        config->conn_count_max = left < CONN_COUNT_DEFAULT ? (uint32_t)left : CONN_COUNT_DEFAULT;
+    }
+    uint64_t spare = fd_count_max - needed - config->conn_count_max + BODY_FILE_COUNT_MIN;
+    config->body_file_count_max =
+        spare < BODY_FILE_COUNT_MAX ? (uint32_t)spare : BODY_FILE_COUNT_MAX;
+    return 0;
+}

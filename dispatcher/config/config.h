@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * config.h - what `millrace serve` was told, checked and complete; constant while it runs.
+ *
+ * Every function that refuses something returns -EINVAL (or what it says) and one line for people
+ * in `reason`, without a newline.
+ */
+#ifndef DISPATCHER_CONFIG_H
+#define DISPATCHER_CONFIG_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+#include "dispatcher/config/cli.h"
+#include "dispatcher/config/confinement.h"
+#include "dispatcher/reactor/log.h"
+#include "dispatcher/config/own_users.h"
+#include "dispatcher/config/tokens.h"
+#include "millrace/check.h"
+#include "millrace/limits.h"
+
+#define PIPELINE_COUNT_MAX 64u
+#define PIPELINE_ID_BYTES 42u /* "pipeline_" and 32 hex digits, and the NUL */
+#define LISTEN_COUNT_MAX 8u
+#define POINTER_BYTES_MAX 255u
+#define RUN_COUNT_MAX (1u << 20) /* run_count_max of any configuration */
+
+/* Defaults of options whose other bounds are in limits.h. */
+#define LISTEN_DEFAULT "127.0.0.1:8080"
+#define CONN_COUNT_DEFAULT 16384u /* or what the descriptor limit leaves, if that is less */
+#define INPUT_BYTES_DEFAULT (UINT64_C(256) * 1024 * 1024)
+#define OUTPUT_BYTES_DEFAULT (UINT64_C(512) * 1024 * 1024)
+#define STOP_TIMEOUT_MS 30000u
+
+/* Descriptors that are not connections: of each worker (segment, doorbells, socket, pidfd, pipes,
+ * and the pipes of the process before), and of the process (io_uring, listeners, signals, the
+ * spawner's socket, files opened in passing). */
+#define FD_COUNT_PER_WORKER 10u
+#define FD_COUNT_RESERVED 64u
+#define BODY_FILE_COUNT_MIN 16u /* of those that are reserved */
+#define BODY_FILE_COUNT_MAX 1024u
+
+/* What a pipeline is made of, which decides the program that executes it. */
+enum source_kind {
+    SOURCE_SHARED_OBJECT = 0,
+    SOURCE_PYTHON_FILE,   /* a path that ends with .py */
+    SOURCE_PYTHON_MODULE, /* package.module, found by the interpreter */
+    SOURCE_KIND_COUNT
+};
+
+/* One [POINTER=]SOURCE[:NAME] of the command line. Strings are owned by the config. */
+struct pipeline_config {
+    char *pointer; /* my_user/my_pipeline:v1 */
+    char id[PIPELINE_ID_BYTES];
+    enum source_kind kind;
+    char *source;                   /* a path, or a module's name */
+    char *name;                     /* of the pipeline inside it; NULL: the only one */
+    struct confinement confinement; /* what its workers give up, */
+    char *confine;                  /* as lines of millrace/confine.h */
+};
+
+enum metrics_access { METRICS_OPEN = 0, METRICS_TOKEN, METRICS_OFF, METRICS_ACCESS_COUNT };
+
+struct config {
+    struct pipeline_config pipelines[PIPELINE_COUNT_MAX];
+    uint32_t pipeline_count;
+    struct confinement_options confinement; /* of all of them */
+
+    struct own_users own_users;                     /* of workers that have users of their own */
+    char own_users_missing[OWN_USERS_REASON_BYTES]; /* why root can give them none; "": it can */
+
+    uint32_t worker_count; /* of each pipeline, --workers */
+    uint32_t concurrency;  /* runs a worker interleaves, --concurrency */
+    char *worker_path;     /* of the millrace-worker binary, --worker */
+    char *python_path;     /* of the interpreter; NULL: no pipeline needs it, --python */
+    char *python_folder;   /* of the millrace_worker package; likewise */
+    bool python_threads;   /* plain runs of Python have a thread each, --python-threads */
+    uint32_t request_ring_bytes;
+    uint32_t reply_ring_bytes;
+    uint32_t window_bytes; /* --window */
+
+    char *listen[LISTEN_COUNT_MAX]; /* "ADDR:PORT" or "[ADDR6]:PORT", --listen, repeatable */
+    uint32_t listen_count;
+    uint32_t conn_count_max;      /* --max-connections */
+    uint32_t conn_per_client_max; /* --max-connections-per-client; 0: no such limit */
+    uint32_t queue_count_max;     /* runs waiting for a worker, of each pipeline, --queue */
+    uint32_t run_count_max;       /* runs known at once, running and queued; derived */
+    uint32_t queue_total_max;  /* likewise, of all pipelines together, --queue-total; 0: that sum */
+    uint64_t input_bytes_max;  /* of requests that arrive or wait, --input-memory */
+    uint64_t output_bytes_max; /* all responses waiting to be sent, --output-memory */
+
+    uint32_t body_bytes_max;
+    uint32_t body_file_count_max; /* derived: descriptors for large bodies */
+    uint32_t head_timeout_ms;
+    uint32_t idle_timeout_ms;
+    uint32_t stall_timeout_ms; /* a client that reads nothing, --stall-timeout */
+    uint32_t keepalive_ms;     /* blank line after so much silence, 0 = never, --keepalive */
+    uint32_t stop_timeout_ms;  /* running runs after SIGTERM, --stop-timeout */
+    uint32_t queue_timeout_ms; /* a run may wait so long for a worker, --queue-timeout */
+    uint32_t
+        first_chunk_timeout_ms;   /* --first-chunk-timeout, 0 = no limit; likewise the next two */
+    uint32_t progress_timeout_ms; /* without a chunk or a sign of life, --progress-timeout */
+    uint32_t run_timeout_ms;      /* in all, --run-timeout; a request may ask for less */
+    uint32_t
+        recycle_run_count;  /* a worker is replaced after so many runs, --recycle-runs; 0: never */
+    bool recycle_overlap;   /* its successor starts first, --recycle-overlap */
+    uint64_t recycle_bytes; /* or when it is larger, --recycle-memory; 0: never */
+    uint32_t quarantine_after;    /* deaths in a row of each worker, --quarantine-after; 0: never */
+    uint32_t quarantine_retry_ms; /* at most so long between starts, --quarantine-retry */
+    uint32_t cancel_grace_ms;     /* a cancelled run may take so long to end, --cancel-grace */
+    uint32_t start_timeout_ms;    /* a worker may take so long to be ready, --start-timeout */
+    int pipeline_error_status;    /* 200, or what --pipeline-error-status said */
+    bool crash_traceback;         /* clients see a crash's backtrace, --crash-traceback */
+    bool keep_half_closed;        /* a client's FIN does not cancel its run, --keep-half-closed */
+    bool no_auth;
+    enum metrics_access metrics_access; /* who may GET /metrics, --metrics */
+    enum log_level log_level;           /* lines below it are not written, --log-level */
+
+    struct tokens tokens; /* empty: everyone may */
+    bool tokens_share;    /* runs of one are runs of all, --tokens-share */
+    /* What else than this machine's own pages may be meant where there are no tokens. */
+    struct cli_list allow_hosts, allow_origins; /* --allow-host, --allow-origin */
+};
+
+/* Every default; owns nothing yet. */
+void config_init(struct config *config);
+
+/* Adds one [POINTER=]SOURCE[:NAME]. -EINVAL: not of that form, a pointer twice, too many; -ENOMEM.
+ * Does not look at the file. */
+int config_add_pipeline(struct config *config, const char *argument,
+                        char reason[CLI_REASON_BYTES]) MUST_USE;
+
+/* Adds an address to listen on; "localhost" and "" (all addresses) become numbers. -EINVAL,
+ * -ENOMEM. */
+int config_add_listen(struct config *config, const char *text,
+                      char reason[CLI_REASON_BYTES]) MUST_USE;
+
+/* Checks what concerns several options at once and derives what was not said. `fd_count_max` is the
+ * limit on descriptors of this process. -EINVAL, -ENOMEM. */
+int config_complete(struct config *config, uint64_t fd_count_max,
+                    char reason[CLI_REASON_BYTES]) MUST_USE;
+
+void config_finish(struct config *config);
+
+/* Places of each pipeline for processes of workers: one more where one starts before another stops.
+ */
+uint32_t config_place_count(const struct config *config);
+
+/* One pipeline from its argument, for commands that take one; the strings are the caller's. Results
+ * as of config_add_pipeline(). */
+int pipeline_config_parse(struct pipeline_config *out, const char *argument,
+                          char reason[CLI_REASON_BYTES]) MUST_USE;
+void pipeline_config_finish(struct pipeline_config *pipeline);
+
+/* Whether a Python interpreter executes it, rather than millrace-worker. */
+bool pipeline_config_is_python(const struct pipeline_config *pipeline);
+
+/* Whether the source can be loaded as far as its file tells: -ENOENT, -EISDIR, -EACCES, -ENOEXEC
+ * (not a regular file), ..., with `reason`. */
+int pipeline_config_check_source(const struct pipeline_config *pipeline,
+                                 char reason[CLI_REASON_BYTES]) MUST_USE;
+
+/* True for NAME:TAG as docs/api.md, section 2, spells it, of POINTER_BYTES_MAX at most. */
+bool pointer_is_valid(const char *pointer, size_t bytes);
+
+/* "ADDR:PORT" as config_add_listen() stored it, for bind(). -EINVAL with `reason`. Never resolves a
+ * name, so never waits. */
+int listen_address_parse(const char *text, struct sockaddr_storage *out, socklen_t *bytes,
+                         char reason[CLI_REASON_BYTES]) MUST_USE;
+bool listen_address_is_loopback(const struct sockaddr_storage *address);
+
+#endif

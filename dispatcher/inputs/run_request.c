@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run_request.c - the envelope of a run, and its inputs against the pipeline's variables.
+ */
+#include "dispatcher/inputs/run_request.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dispatcher/inputs/input.h"
+
+static int check_flag(const cJSON *body, const char *name, bool *out, const char *parent,
+                      struct api_error *error);
+static int check_pipeline(struct run_request *request, const cJSON *body, struct api_error *error);
+static int check_inputs(const cJSON *body, struct api_error *error);
+static int check_input(const cJSON *item, size_t index, struct api_error *error);
+static int check_stream_options(struct run_request *request, const cJSON *body,
+                                struct api_error *error);
+static int check_count(const cJSON *inputs, const struct variables *variables,
+                       struct api_error *error);
+static int pack_input(struct input_packing *packing, const struct run_request *request,
+                      const struct variables *variables, size_t index, const cJSON *item,
+                      struct api_error *error);
+static int pack_absent(struct input_packing *packing, const struct input_variable *variable);
+
+/* ---- the envelope -------------------------------------------------------------------------- */
+
+int run_request_parse(struct run_request *out, const char *body, size_t bytes,
+                      struct api_error *error)
+{
+    struct run_request request = {0};
+    struct json_error wrong;
+    if (bytes == 0) {
+        api_error_invalid(error, "", "field required", "value_error.missing");
+        return -EINVAL;
+    }
+    int rc = json_in_parse(&request.document, body, bytes, &wrong);
+    if (rc == -EINVAL) {
+        char location[32] = "";
+        if (wrong.offset != JSON_OFFSET_NONE)
+            snprintf(location, sizeof(location), ",%zu", wrong.offset);
+        api_error_invalid(error, location, wrong.message, "value_error.jsondecode");
+    }
+    if (rc < 0)
+        return rc;
+
+    const cJSON *root = json_in_root(request.document);
+    if (!cJSON_IsObject(root)) {
+        api_error_invalid(error, "", "value is not a valid dict", "type_error.dict");
+        rc = -EINVAL;
+    }
+    if (rc == 0)
+        rc = check_pipeline(&request, root, error);
+    if (rc == 0)
+        rc = check_inputs(root, error);
+    if (rc == 0)
+        rc = check_flag(root, "async_run", &request.async_run, "", error);
+    if (rc == 0)
+        rc = check_flag(root, "wait_for_resources", &request.wait_for_resources, "", error);
+    if (rc == 0)
+        rc = check_stream_options(&request, root, error);
+    if (rc < 0) {
+        run_request_finish(&request);
+        return rc;
+    }
+    *out = request;
+    return 0;
+}
+
+void run_request_finish(struct run_request *request)
+{
+    json_in_destroy(request->document);
+    *request = (struct run_request){0};
+}
+
+/* The member `name`, or NULL when it is missing or null: most members may be either. */
+static const cJSON *member(const cJSON *object, const char *name)
+{
+    const cJSON *value = cJSON_GetObjectItemCaseSensitive(object, name);
+    return cJSON_IsNull(value) ? NULL : value;
+}
+
+static int check_pipeline(struct run_request *request, const cJSON *body, struct api_error *error)
+{
+    const cJSON *pipeline = member(body, "pipeline");
+    if (pipeline == NULL)
+        return 0;
+    if (!cJSON_IsString(pipeline)) {
+        api_error_invalid(error, ",\"pipeline\"", "str type expected", "type_error.str");
+        return -EINVAL;
+    }
+    if (json_in_string_bytes(request->document, pipeline) != strlen(pipeline->valuestring)) {
+        api_error_invalid(error, ",\"pipeline\"", "a name cannot hold \\u0000", "value_error");
+        return -EINVAL;
+    }
+    request->pipeline = pipeline->valuestring;
+    return 0;
+}
+
+/* A flag; false when it is missing or null. `parent` is the location of the object it is in. */
+static int check_flag(const cJSON *object, const char *name, bool *out, const char *parent,
+                      struct api_error *error)
+{
+    const cJSON *flag = member(object, name);
+    if (flag != NULL && !cJSON_IsBool(flag)) {
+        char location[64];
+        snprintf(location, sizeof(location), "%s,\"%s\"", parent, name);
+        api_error_invalid(error, location, "value could not be parsed to a boolean",
+                          "type_error.bool");
+        return -EINVAL;
+    }
+    *out = flag != NULL && cJSON_IsTrue(flag);
+    return 0;
+}
+
+static int check_stream_options(struct run_request *request, const cJSON *body,
+                                struct api_error *error)
+{
+    static const char location[] = ",\"stream_options\"";
+    const cJSON *options = member(body, "stream_options");
+    if (options == NULL)
+        return 0;
+    if (!cJSON_IsObject(options)) {
+        api_error_invalid(error, location, "value is not a valid dict", "type_error.dict");
+        return -EINVAL;
+    }
+    return check_flag(options, "final_line", &request->final_line, location, error);
+}
+
+static int check_inputs(const cJSON *body, struct api_error *error)
+{
+    static const char location[] = ",\"inputs\"";
+    const cJSON *inputs = cJSON_GetObjectItemCaseSensitive(body, "inputs");
+    if (inputs == NULL) {
+        api_error_invalid(error, location, "field required", "value_error.missing");
+        return -EINVAL;
+    }
+    if (cJSON_IsNull(inputs)) {
+        api_error_invalid(error, location, "none is not an allowed value",
+                          "type_error.none.not_allowed");
+        return -EINVAL;
+    }
+    if (!cJSON_IsArray(inputs)) {
+        api_error_invalid(error, location, "value is not a valid list", "type_error.list");
+        return -EINVAL;
+    }
+    size_t index = 0;
+    for (const cJSON *item = inputs->child; item != NULL; item = item->next) {
+        int rc = check_input(item, index++, error);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static bool is_type_word(const char *word)
+{
+    static const char *const words[] = {"integer", "string", "fp",  "dictionary", "boolean",
+                                        "none",    "array",  "pkl", "file",       "stream"};
+    for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
+        if (strcmp(word, words[i]) == 0)
+            return true;
+    }
+    return false;
+}
+
+static int check_input(const cJSON *item, size_t index, struct api_error *error)
+{
+    char location[64];
+    if (!cJSON_IsObject(item)) {
+        snprintf(location, sizeof(location), ",\"inputs\",%zu", index);
+        api_error_invalid(error, location, "value is not a valid dict", "type_error.dict");
+        return -EINVAL;
+    }
+    snprintf(location, sizeof(location), ",\"inputs\",%zu,\"type\"", index);
+    const cJSON *type = cJSON_GetObjectItemCaseSensitive(item, "type");
+    if (type == NULL) {
+        api_error_invalid(error, location, "field required", "value_error.missing");
+        return -EINVAL;
+    }
+    if (!cJSON_IsString(type) || !is_type_word(type->valuestring)) {
+        api_error_invalid(error, location,
+                          "value is not a valid enumeration member; permitted: 'integer', "
+                          "'string', 'fp', 'dictionary', 'boolean', 'none', 'array', 'pkl', "
+                          "'file', 'stream'",
+                          "type_error.enum");
+        return -EINVAL;
+    }
+    return 0;
+}
+
+/* ---- the inputs ---------------------------------------------------------------------------- */
+
+int run_request_pack(const struct run_request *request, const struct variables *variables,
+                     const char *run_id, uint8_t **payload, size_t *bytes, struct api_error *error)
+{
+    const cJSON *root = json_in_root(request->document);
+    const cJSON *inputs = cJSON_GetObjectItemCaseSensitive(root, "inputs");
+    struct input_packing packing;
+    int rc = check_count(inputs, variables, error);
+    if (rc < 0)
+        return rc;
+
+    input_packing_init(&packing);
+    size_t id_bytes = strlen(run_id);
+    rc = msgpack_pack_array(&packing.packer, 2);
+    if (rc == 0)
+        rc = msgpack_pack_str(&packing.packer, id_bytes);
+    if (rc == 0)
+        rc = msgpack_pack_str_body(&packing.packer, run_id, id_bytes);
+    if (rc == 0)
+        rc = msgpack_pack_array(&packing.packer, variables->input_count);
+    const cJSON *item = inputs->child;
+    for (size_t index = 0; index < variables->input_count && rc == 0; index++) {
+        rc = pack_input(&packing, request, variables, index, item, error);
+        item = item == NULL ? NULL : item->next;
+    }
+    if (rc == -EMSGSIZE) {
+        api_error_input(error, "the inputs are larger than %u bytes", VALUE_BYTES_MAX);
+        rc = -EINVAL;
+    }
+    if (rc == 0)
+        *payload = input_packing_take(&packing, bytes);
+    input_packing_finish(&packing);
+    return rc;
+}
+
+static bool may_be_left_out(const struct input_variable *variable)
+{
+    return variable->optional || variable->default_msgpack != NULL;
+}
+
+static int check_count(const cJSON *inputs, const struct variables *variables,
+                       struct api_error *error)
+{
+    size_t got = (size_t)cJSON_GetArraySize(inputs);
+    size_t most = variables->input_count;
+    size_t least = most;
+    while (least > 0 && may_be_left_out(&variables->inputs[least - 1]))
+        least--;
+    if (got >= least && got <= most)
+        return 0;
+    if (least == most)
+        api_error_input(error, "the pipeline takes %zu input%s, got %zu", most,
+                        most == 1 ? "" : "s", got);
+    else
+        api_error_input(error, "the pipeline takes %zu to %zu inputs, got %zu", least, most, got);
+    return -EINVAL;
+}
+
+/* How messages call an input: input 1 ("max_tokens"). */
+struct input_name {
+    char text[160];
+};
+
+static struct input_name input_name(const struct input_variable *variable, size_t index)
+{
+    struct input_name name;
+    if (variable->title == NULL)
+        snprintf(name.text, sizeof(name.text), "input %zu", index);
+    else
+        snprintf(name.text, sizeof(name.text), "input %zu (\"%.100s\")", index, variable->title);
+    return name;
+}
+
+/* Types that exist in the API and are not taken: say why rather than that the value does not fit.
+ */
+static int check_type_word(const cJSON *item, const struct input_variable *variable, size_t index,
+                           struct api_error *error)
+{
+    const char *word = cJSON_GetObjectItemCaseSensitive(item, "type")->valuestring;
+    const char *reason = NULL;
+    if (strcmp(word, "pkl") == 0)
+        reason = "a pickled object, which is not accepted: reading one can run any code";
+    else if (strcmp(word, "file") == 0)
+        reason = "a file, and files are not taken as inputs";
+    if (reason == NULL)
+        return 0;
+    api_error_input(error, "%s is %s", input_name(variable, index).text, reason);
+    return -EINVAL;
+}
+
+/* The value of `item` (NULL: it was left out) for the variable `index`. */
+static int pack_input(struct input_packing *packing, const struct run_request *request,
+                      const struct variables *variables, size_t index, const cJSON *item,
+                      struct api_error *error)
+{
+    const struct input_variable *variable = &variables->inputs[index];
+    const struct json_document *document = request->document;
+    if (item == NULL)
+        return pack_absent(packing, variable);
+    int rc = check_type_word(item, variable, index, error);
+    if (rc < 0)
+        return rc;
+    const cJSON *value = member(item, "value");
+    if (value == NULL && variable->optional)
+        return pack_absent(packing, variable);
+    if (value == NULL && variable->type == MR_NONE)
+        return msgpack_pack_nil(&packing->packer);
+    if (value == NULL || !input_fits(document, value, variable->type)) {
+        api_error_input(error, "%s must be %s%s, got %s", input_name(variable, index).text,
+                        input_type_phrase(variable->type),
+                        variable->optional && variable->type != MR_NONE ? " or null" : "",
+                        value == NULL ? "null" : input_value_phrase(document, value));
+        return -EINVAL;
+    }
+    rc = input_pack(packing, document, value);
+    if (rc == -ELOOP) {
+        api_error_input(error, "%s is nested deeper than %u containers",
+                        input_name(variable, index).text, INPUT_DEPTH_MAX);
+        return -EINVAL;
+    }
+    return rc;
+}
+
+/* What stands for an input that was left out, or null where that is allowed. */
+static int pack_absent(struct input_packing *packing, const struct input_variable *variable)
+{
+    if (variable->default_msgpack == NULL)
+        return msgpack_pack_nil(&packing->packer);
+    const char *bytes = (const char *)variable->default_msgpack;
+    return packing->packer.callback(packing->packer.data, bytes, variable->default_bytes);
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run_request.h - the JSON body of POST /v4/runs and /v4/runs/stream (docs/api.md, section 2).
+ *
+ * Two steps, since the pipeline is named inside the body: parse, then (pipeline known) pack the
+ * inputs as msgpack for the worker, checked against its variables.
+ */
+#ifndef DISPATCHER_RUN_REQUEST_H
+#define DISPATCHER_RUN_REQUEST_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dispatcher/inputs/api_error.h"
+#include "dispatcher/inputs/variables.h"
+#include "millrace/check.h"
+
+struct json_document;
+
+struct run_request {
+    struct json_document *document; /* owned */
+    const char *pipeline;           /* NULL when left out; memory of the document */
+    bool async_run;
+    bool wait_for_resources;
+    bool final_line; /* stream_options.final_line */
+};
+
+/* Parses and checks the envelope. Takes nothing over: `body` may go once it returned. 0, or -EINVAL
+ * with `error` filled (422), or -ENOMEM. */
+int run_request_parse(struct run_request *out, const char *body, size_t bytes,
+                      struct api_error *error) MUST_USE;
+
+/* The START payload msgpack [run_id, [input, ...]] in malloc'ed memory that the caller owns. 0, or
+ * -EINVAL with `error` filled (400 input_error, 422 for a wrong shape), or -ENOMEM. */
+int run_request_pack(const struct run_request *request, const struct variables *variables,
+                     const char *run_id, uint8_t **payload, size_t *bytes,
+                     struct api_error *error) MUST_USE;
+
+void run_request_finish(struct run_request *request);
+
+#endif

@@ -1,0 +1,35 @@
+/* SPDX-License-Identifier: MIT */
+/* buckets.c - times, counted by size. */
+#include "dispatcher/reactor/buckets.h"
+
+#include "millrace/check.h"
+
+#define US UINT64_C(1000)
+#define MS (1000 * US)
+#define S (1000 * MS)
+
+const struct bucket_scale bucket_scale_runs = {
+    .count = 16,
+    .bounds_ns = {1 * MS, 5 * MS, 10 * MS, 25 * MS, 50 * MS, 100 * MS, 250 * MS, 500 * MS, 1 * S,
+                  5 * S / 2, 5 * S, 10 * S, 30 * S, 60 * S, 300 * S, 600 * S},
+    .texts = {"0.001", "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0", "2.5", "5.0",
+              "10.0", "30.0", "60.0", "300.0", "600.0"},
+};
+
+const struct bucket_scale bucket_scale_passes = {
+    .count = 16,
+    .bounds_ns = {10 * US, 25 * US, 50 * US, 100 * US, 250 * US, 500 * US, 1 * MS, 5 * MS / 2,
+                  5 * MS, 10 * MS, 25 * MS, 50 * MS, 100 * MS, 250 * MS, 500 * MS, 1 * S},
+    .texts = {"0.00001", "0.000025", "0.00005", "0.0001", "0.00025", "0.0005", "0.001", "0.0025",
+              "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0"},
+};
+
+void buckets_add(struct buckets *buckets, const struct bucket_scale *scale, uint64_t value_ns)
+{
+    uint32_t i = 0;
+    mr_assert(scale->count <= BUCKET_BOUND_COUNT_MAX);
+    while (i < scale->count && value_ns > scale->bounds_ns[i])
+        i++;
+    buckets->counts[i]++;
+    buckets->sum_ns += value_ns;
+}

@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* metrics.c - the words of labels. */
+#include "dispatcher/runs/metrics.h"
+
+#include "dispatcher/inputs/error_type.h"
+#include "millrace/check.h"
+
+static const char *const refusal_names[REFUSAL_COUNT] = {
+    [REFUSAL_NONE] = "none",
+    [REFUSAL_QUEUE_FULL] = "queue_full",
+    [REFUSAL_QUEUE_TOTAL] = "queue_total",
+    [REFUSAL_NOT_READY] = "not_ready",
+    [REFUSAL_FAILED] = "failed",
+    [REFUSAL_QUARANTINED] = "quarantined",
+    [REFUSAL_DRAINING] = "draining",
+    [REFUSAL_INPUT] = "input",
+    [REFUSAL_TOO_MANY_RUNS] = "too_many_runs",
+    [REFUSAL_UNAUTHORIZED] = "unauthorized",
+    [REFUSAL_FORBIDDEN] = "forbidden",
+    [REFUSAL_NOT_FOUND] = "not_found",
+    [REFUSAL_BAD_REQUEST] = "bad_request",
+    [REFUSAL_TOO_LARGE] = "too_large",
+    [REFUSAL_TOO_SLOW] = "too_slow",
+    [REFUSAL_MEMORY] = "memory",
+    [REFUSAL_INPUT_MEMORY] = "input_memory",
+    [REFUSAL_READER] = "reader",
+    [REFUSAL_CONNECTIONS] = "connections",
+    [REFUSAL_CLIENT_CONNECTIONS] = "client_connections",
+};
+
+static const char *const cancel_names[CANCEL_REASON_COUNT] = {
+    [CANCEL_NONE] = "none",
+    [CANCEL_CLIENT_GONE] = "client_gone",
+    [CANCEL_REQUESTED] = "requested",
+    [CANCEL_DEADLINE] = "deadline",
+    [CANCEL_STALLED] = "client_stalled",
+    [CANCEL_DRAIN] = "draining",
+    [CANCEL_REFUSED] = "not_offered",
+    [CANCEL_BAD_VALUE] = "bad_value",
+};
+
+static const char *const deadline_names[DEADLINE_KIND_COUNT] = {
+    [DEADLINE_NONE] = "none",
+    [DEADLINE_QUEUE] = "queue_timeout",
+    [DEADLINE_FIRST_CHUNK] = "first_chunk_timeout",
+    [DEADLINE_PROGRESS] = "progress_timeout",
+    [DEADLINE_TOTAL] = "run_timeout",
+    [DEADLINE_KEEPALIVE] = "keepalive",
+    [DEADLINE_GRACE] = "cancel_grace",
+};
+
+const char *refusal_name(enum refusal refusal)
+{
+    return refusal < REFUSAL_COUNT ? refusal_names[refusal] : "?";
+}
+
+const char *run_end_name(unsigned end)
+{
+    mr_assert(end < RUN_END_COUNT);
+    return end == 0 ? "completed" : error_type_name((enum error_type)(end - 1));
+}
+
+const char *cancel_reason_name(enum cancel_reason reason)
+{
+    return reason < CANCEL_REASON_COUNT ? cancel_names[reason] : "?";
+}
+
+const char *deadline_kind_name(enum deadline_kind kind)
+{
+    return kind < DEADLINE_KIND_COUNT ? deadline_names[kind] : "?";
+}
+
+void metrics_count_response(struct metrics *metrics, int status)
+{
+    mr_assert(status >= RESPONSE_STATUS_MIN);
+    mr_assert(status < RESPONSE_STATUS_MIN + RESPONSE_STATUS_COUNT);
+    metrics->responses[status - RESPONSE_STATUS_MIN]++;
+}
+
+enum refusal refusal_of_status(int status)
+{
+    switch (status) {
+    case 401:
+        return REFUSAL_UNAUTHORIZED;
+    case 403:
+        return REFUSAL_FORBIDDEN;
+    case 404:
+        return REFUSAL_NOT_FOUND;
+    case 408:
+        return REFUSAL_TOO_SLOW;
+    case 413:
+    case 414:
+    case 431:
+        return REFUSAL_TOO_LARGE;
+    case 503:
+        return REFUSAL_MEMORY;
+    default:
+        return REFUSAL_BAD_REQUEST;
+    }
+}

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * metrics.h - what the server counts, for GET /metrics; counters only grow.
+ *
+ * The tally of a pipeline adds up at any moment: accepted runs are those that ended, one for each
+ * end, and those that are queued or active now.
+ */
+#ifndef DISPATCHER_METRICS_H
+#define DISPATCHER_METRICS_H
+
+#include <stdint.h>
+
+#include "dispatcher/reactor/buckets.h"
+#include "dispatcher/runs/deadline.h"
+#include "dispatcher/workers/worker_end.h"
+#include "millrace/protocol.h"
+
+/* Why something was not taken. */
+enum refusal {
+    REFUSAL_NONE = 0,
+    /* runs of a pipeline */
+    REFUSAL_QUEUE_FULL,
+    REFUSAL_QUEUE_TOTAL, /* the queues of all pipelines together */
+    REFUSAL_NOT_READY,   /* it still loads */
+    REFUSAL_FAILED,      /* it did not load or start */
+    REFUSAL_QUARANTINED,
+    REFUSAL_DRAINING, /* the server stops */
+    REFUSAL_INPUT,    /* wrong number or type of inputs */
+    REFUSAL_TOO_MANY_RUNS,
+    /* requests */
+    REFUSAL_UNAUTHORIZED,
+    REFUSAL_FORBIDDEN, /* from a web page, see origin.h */
+    REFUSAL_NOT_FOUND,
+    REFUSAL_BAD_REQUEST,
+    REFUSAL_TOO_LARGE,
+    REFUSAL_TOO_SLOW,
+    REFUSAL_MEMORY,       /* there is none for the request */
+    REFUSAL_INPUT_MEMORY, /* requests hold as much as they may: --input-memory */
+    REFUSAL_READER,       /* the process that reads large bodies could not, or not in time */
+    /* connections */
+    REFUSAL_CONNECTIONS,
+    REFUSAL_CLIENT_CONNECTIONS, /* from one address */
+    REFUSAL_COUNT
+};
+
+#define REFUSAL_OF_RUNS REFUSAL_TOO_MANY_RUNS /* the last of them */
+
+/* How a run ended: completed, or the type of its error. */
+#define RUN_END_COUNT (1 + ERROR_TYPE_COUNT)
+
+struct tally {
+    uint64_t accepted_count;
+    uint64_t ends[RUN_END_COUNT]; /* [0]: completed; [1 + type]: failed */
+    uint64_t active_count;        /* on a slot, and not answered to their end; this one shrinks */
+    /* Of the ends, those that somebody or something brought about. */
+    uint64_t cancels[CANCEL_REASON_COUNT];   /* but deadlines, which are here: */
+    uint64_t deadlines[DEADLINE_KIND_COUNT]; /* by their kind */
+    uint64_t refusals[REFUSAL_COUNT];
+    uint64_t
+        restarts[WORKER_END_COUNT]; /* processes that another one followed, by why they ended */
+    struct buckets wait;            /* from the acceptance to a slot */
+    struct buckets duration;        /* from the acceptance to the end */
+};
+
+#define RESPONSE_STATUS_MIN 100
+#define RESPONSE_STATUS_COUNT 500
+
+struct metrics {
+    uint64_t accepted_count, accept_failed_count, stall_count;
+    uint64_t request_count;
+    uint64_t refusals[REFUSAL_COUNT];          /* where no pipeline is concerned */
+    uint64_t responses[RESPONSE_STATUS_COUNT]; /* by status, from RESPONSE_STATUS_MIN on */
+    uint64_t record_count, line_count, byte_count, received_byte_count;
+    uint64_t send_count, pass_count, wait_count;
+    uint64_t worker_start_count, worker_exit_count, worker_killed_count;
+    uint64_t worker_pause_count;
+    uint64_t spawner_lost_count;
+    uint64_t reader_body_count, reader_lost_count;
+    struct buckets pass;     /* how long passes take */
+    struct buckets lateness; /* of the first timer of each pass that has one */
+};
+
+/* The words of labels: "queue_full", "completed", "client_gone", "queue_timeout". */
+const char *refusal_name(enum refusal refusal);
+const char *run_end_name(unsigned end);
+const char *cancel_reason_name(enum cancel_reason reason);
+const char *deadline_kind_name(enum deadline_kind kind);
+
+void metrics_count_response(struct metrics *metrics, int status);
+
+/* What a request is refused for that is answered with this status. */
+enum refusal refusal_of_status(int status);
+
+#endif

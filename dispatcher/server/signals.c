@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT */
+/* signals.c - blocked, then fatal in an orderly way, then read. */
+#include "dispatcher/server/signals.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* What somebody sends to a server that is to stop. */
+static const int stops[] = {SIGTERM, SIGINT, SIGHUP};
+
+/* Called by the loader when nothing else is ready, not even a sanitizer. */
+__attribute__((no_sanitize("address", "thread", "undefined"))) void signals_hold(void)
+{
+    uint64_t set = 0; /* the kernel's, of which signal 1 is the lowest bit */
+    for (unsigned i = 0; i < sizeof(stops) / sizeof(stops[0]); i++)
+        set |= UINT64_C(1) << (stops[i] - 1);
+    syscall(SYS_rt_sigprocmask, SIG_BLOCK, &set, NULL, sizeof(set));
+}
+
+static void on_early_stop(int number)
+{
+    (void)number;
+    _exit(0);
+}
+
+/* Where the soft limit is the hard one, the kernel kills without a word. */
+static void cpu_limit_part(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_CPU, &limit) == -1 || limit.rlim_max == RLIM_INFINITY ||
+        limit.rlim_max < 2 || limit.rlim_cur < limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max - 1 - limit.rlim_max / 16;
+    (void)setrlimit(RLIMIT_CPU, &limit);
+}
+
+void signals_begin(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < ARRAY_COUNT(stops); i++) {
+        struct sigaction former;
+        if (sigaction(stops[i], NULL, &former) == 0 && former.sa_handler == SIG_DFL)
+            sigaction(stops[i], &(struct sigaction){.sa_handler = on_early_stop}, NULL);
+        sigaddset(&set, stops[i]);
+    }
+    sigaction(SIGXFSZ, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+    cpu_limit_part();
+    sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
+int signals_open(void)
+{
+    sigset_t set;
+    sigemptyset(&set);
+    for (size_t i = 0; i < ARRAY_COUNT(stops); i++)
+        sigaddset(&set, stops[i]);
+    sigaddset(&set, SIGXCPU);
+    if (sigprocmask(SIG_BLOCK, &set, NULL) == -1)
+        return -errno;
+    sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
+    /* Without O_NONBLOCK: io_uring waits on it. */
+    int fd = signalfd(-1, &set, SFD_CLOEXEC);
+    return fd == -1 ? -errno : fd;
+}
+
+const char *signals_name(int number)
+{
+    static const struct {
+        int number;
+        const char *name;
+    } names[] = {
+        {SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"}, {SIGHUP, "SIGHUP"}, {SIGXCPU, "SIGXCPU"}};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (names[i].number == number)
+            return names[i].name;
+    return "?";
+}
