@@ -5,8 +5,8 @@
 #include <string.h>
 
 #include "dispatcher/cli/commands.h"
-#include "dispatcher/server/signals.h"
 #include "dispatcher/reader/reader.h"
+#include "dispatcher/server/signals.h"
 #include "dispatcher/workers/spawner.h"
 
 /* A server that is told to stop ends with 0, however early that comes: the loader calls this first

@@ -3,11 +3,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "build/version.h"
 #include "dispatcher/api/api.h"
+#include "dispatcher/http/response.h"
 #include "dispatcher/inputs/error_type.h"
 #include "dispatcher/server/loop.h"
-#include "dispatcher/http/response.h"
-#include "build/version.h"
 
 #define REASON_BYTES 512u
 

@@ -7,13 +7,13 @@
 #include <unistd.h>
 
 #include "dispatcher/api/api.h"
-#include "dispatcher/inputs/api_error.h"
-#include "dispatcher/config/owner.h"
 #include "dispatcher/api/line.h"
-#include "dispatcher/server/loop.h"
+#include "dispatcher/config/owner.h"
 #include "dispatcher/http/response.h"
+#include "dispatcher/inputs/api_error.h"
 #include "dispatcher/inputs/run_request.h"
 #include "dispatcher/reader/read_job.h"
+#include "dispatcher/server/loop.h"
 
 #define LIST_COUNT_MAX 100u
 

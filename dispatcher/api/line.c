@@ -6,11 +6,11 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "dispatcher/inputs/error_type.h"
-#include "dispatcher/text/json_out.h"
-#include "dispatcher/server/loop.h"
-#include "dispatcher/text/put.h"
 #include "dispatcher/http/response.h"
+#include "dispatcher/inputs/error_type.h"
+#include "dispatcher/server/loop.h"
+#include "dispatcher/text/json_out.h"
+#include "dispatcher/text/put.h"
 
 #define EVENT_HEAD "data: "
 #define LINE_TAIL "],\"error\":null}\n"

@@ -10,8 +10,8 @@
 #include "dispatcher/api/api.h"
 #include "dispatcher/api/origin.h"
 #include "dispatcher/config/owner.h"
-#include "dispatcher/server/loop.h"
 #include "dispatcher/http/response.h"
+#include "dispatcher/server/loop.h"
 
 #define GET ((1u << HTTP_GET) | (1u << HTTP_HEAD))
 #define POST (1u << HTTP_POST)

@@ -5,8 +5,8 @@
 #ifndef DISPATCHER_CLIENT_BODY_H
 #define DISPATCHER_CLIENT_BODY_H
 
-#include "dispatcher/config/cli.h"
 #include "dispatcher/cli/client.h"
+#include "dispatcher/config/cli.h"
 #include "dispatcher/text/text.h"
 #include "millrace/check.h"
 

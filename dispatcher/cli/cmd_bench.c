@@ -12,8 +12,8 @@
 #include <unistd.h>
 
 #include "dispatcher/cli/bench_run.h"
-#include "dispatcher/config/cli.h"
 #include "dispatcher/cli/client_body.h"
+#include "dispatcher/config/cli.h"
 #include "dispatcher/server/serve.h"
 #include "shm/clock.h"
 

@@ -14,10 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dispatcher/config/cli.h"
 #include "dispatcher/cli/client.h"
 #include "dispatcher/cli/client_body.h"
 #include "dispatcher/cli/client_lines.h"
+#include "dispatcher/config/cli.h"
 #include "dispatcher/config/config.h"
 #include "dispatcher/server/serve.h"
 

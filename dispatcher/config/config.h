@@ -15,9 +15,9 @@
 
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/confinement.h"
-#include "dispatcher/reactor/log.h"
 #include "dispatcher/config/own_users.h"
 #include "dispatcher/config/tokens.h"
+#include "dispatcher/reactor/log.h"
 #include "millrace/check.h"
 #include "millrace/limits.h"
 

@@ -11,8 +11,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dispatcher/config/refuse.h"
 #include "dispatcher/config/own_users.h"
+#include "dispatcher/config/refuse.h"
 
 static bool id_parse(const char *text, uint32_t *out)
 {

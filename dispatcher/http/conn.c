@@ -7,9 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dispatcher/server/loop.h"
-#include "dispatcher/reader/read_job.h"
 #include "dispatcher/http/response.h"
+#include "dispatcher/reader/read_job.h"
+#include "dispatcher/server/loop.h"
 
 #define LINGER_MS 2000u
 

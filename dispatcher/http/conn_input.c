@@ -5,11 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/api/routes.h"
 #include "dispatcher/http/body_file.h"
 #include "dispatcher/http/conn.h"
-#include "dispatcher/server/loop.h"
 #include "dispatcher/http/response.h"
-#include "dispatcher/api/routes.h"
+#include "dispatcher/server/loop.h"
 
 /* What a client may send ahead of the response it waits for: then it is not received any more, but
  * for what the kernel has taken from it before it hears of that. */

@@ -3,12 +3,12 @@
 #include "dispatcher/reactor/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
 #include <unistd.h>
-#include <poll.h>
 
 #include "dispatcher/text/utf8.h"
 #include "millrace/limits.h"

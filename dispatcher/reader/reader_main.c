@@ -19,9 +19,9 @@
 #include <unistd.h>
 
 #include "dispatcher/inputs/run_request.h"
+#include "dispatcher/reactor/child.h"
 #include "dispatcher/reader/reader.h"
 #include "dispatcher/reader/reader_confine.h"
-#include "dispatcher/reactor/child.h"
 #include "millrace/limits.h"
 #include "shm/descriptors.h"
 

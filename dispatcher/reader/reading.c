@@ -10,12 +10,12 @@
 #include <unistd.h>
 
 #include "dispatcher/api/api.h"
-#include "dispatcher/inputs/run_request.h"
-#include "dispatcher/http/response.h"
 #include "dispatcher/http/body_file.h"
 #include "dispatcher/http/conn.h"
-#include "dispatcher/server/loop.h"
+#include "dispatcher/http/response.h"
+#include "dispatcher/inputs/run_request.h"
 #include "dispatcher/reader/read_job.h"
+#include "dispatcher/server/loop.h"
 #include "shm/descriptors.h"
 
 /* A reader that ended is followed by another one so long after its start, at the soonest. */

@@ -11,12 +11,12 @@
 #include <stdint.h>
 
 #include "dispatcher/config/config.h"
+#include "dispatcher/inputs/variables.h"
 #include "dispatcher/runs/metrics.h"
 #include "dispatcher/runs/pipeline_fsm.h"
 #include "dispatcher/runs/pipeline_health.h"
 #include "dispatcher/runs/run.h"
 #include "dispatcher/runs/tickets.h"
-#include "dispatcher/inputs/variables.h"
 
 struct loop;
 struct worker;

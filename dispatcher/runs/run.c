@@ -8,11 +8,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dispatcher/inputs/error_type.h"
-#include "dispatcher/config/owner.h"
 #include "dispatcher/api/collected.h"
-#include "dispatcher/runs/deadline.h"
 #include "dispatcher/api/line.h"
+#include "dispatcher/config/owner.h"
+#include "dispatcher/inputs/error_type.h"
+#include "dispatcher/runs/deadline.h"
 #include "dispatcher/server/loop.h"
 #include "dispatcher/workers/output.h"
 #include "dispatcher/workers/recycle.h"

@@ -9,10 +9,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dispatcher/runs/metrics.h"
-#include "dispatcher/text/text.h"
 #include "dispatcher/reactor/timer.h"
+#include "dispatcher/runs/metrics.h"
 #include "dispatcher/runs/run_fsm.h"
+#include "dispatcher/text/text.h"
 #include "millrace/protocol.h"
 
 struct conn;

@@ -9,8 +9,8 @@
 #include <sys/socket.h>
 
 #include "dispatcher/inputs/error_type.h"
-#include "dispatcher/workers/failure.h"
 #include "dispatcher/server/loop.h"
+#include "dispatcher/workers/failure.h"
 #include "millrace/protocol.h"
 #include "shm/descriptors.h"
 

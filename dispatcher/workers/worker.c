@@ -8,17 +8,17 @@
 #include "dispatcher/workers/worker.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
-#include <fcntl.h>
 
-#include "dispatcher/workers/failure.h"
 #include "dispatcher/server/loop.h"
 #include "dispatcher/text/packed.h"
+#include "dispatcher/workers/failure.h"
 #include "millrace/protocol.h"
 #include "shm/descriptors.h"
 #include "shm/slot.h"

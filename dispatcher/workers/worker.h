@@ -11,10 +11,10 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-#include "dispatcher/workers/cgroup.h"
-#include "dispatcher/workers/crash.h"
 #include "dispatcher/reactor/timer.h"
 #include "dispatcher/runs/run.h"
+#include "dispatcher/workers/cgroup.h"
+#include "dispatcher/workers/crash.h"
 #include "dispatcher/workers/noise.h"
 #include "dispatcher/workers/unfinished.h"
 #include "dispatcher/workers/worker_end.h"

@@ -8,10 +8,10 @@
 #ifndef MILLRACE_CHECK_H
 #define MILLRACE_CHECK_H
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <signal.h>
 
 #define mr_assert(condition)                                                                       \
     ((condition) ? (void)0 : mr_assert_failed(#condition, __FILE__, __LINE__, __func__))

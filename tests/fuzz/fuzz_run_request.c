@@ -9,9 +9,9 @@
 #include <string.h>
 
 #include "dispatcher/inputs/input.h"
+#include "dispatcher/inputs/run_request.h"
 #include "dispatcher/text/json_scan.h"
 #include "dispatcher/text/packed.h"
-#include "dispatcher/inputs/run_request.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 

@@ -281,8 +281,8 @@ int clock_gettime(clockid_t clock, struct timespec *out)
     return 0;
 }
 
-#include "tests/unit/dispatcher/stage_spawner.h"
 #include "tests/unit/dispatcher/stage_reader.h"
+#include "tests/unit/dispatcher/stage_spawner.h"
 
 /* The supervisor signals the group and the process; both mean this one. */
 int kill(pid_t pid, int number)

@@ -13,8 +13,8 @@
 
 #include <sys/socket.h>
 
-#include "dispatcher/reader/reader.h"
 #include "dispatcher/reactor/child.h"
+#include "dispatcher/reader/reader.h"
 #include "shm/descriptors.h"
 
 #define STAGE_READER_PID 3000000

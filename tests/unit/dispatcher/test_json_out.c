@@ -4,20 +4,20 @@
  *
  * Every payload ends at an edge, and so does the room for the text, which is exactly the bound.
  */
+#include <errno.h>
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <errno.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
 #include <msgpack.h>
+#include <cmocka.h>
 
 #include "dispatcher/text/json_block.h"
 #include "dispatcher/text/json_out.h"

@@ -5,12 +5,12 @@
  * The text that comes back is read again and compared with the first, node by node: types, exact
  * numbers, every byte of strings and keys, order.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

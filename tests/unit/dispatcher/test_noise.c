@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dispatcher/workers/output.h"
 #include "shm/window.h"
 #include "tests/unit/dispatcher/stage_run.h"
-#include "dispatcher/workers/output.h"
 
 #include <cmocka.h>
 

@@ -10,8 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
-#include <cmocka.h>
 #include <msgpack.h>
+#include <cmocka.h>
 
 #include "dispatcher/text/packed.h"
 #include "tests/unit/dispatcher/edge.h"

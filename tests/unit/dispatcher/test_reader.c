@@ -4,13 +4,13 @@
  *
  * It is the test program itself, whose main() asks for its name first.
  */
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stddef.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <setjmp.h>
 #include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -24,8 +24,8 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/inputs/run_request.h"
 #include "dispatcher/http/body_file.h"
+#include "dispatcher/inputs/run_request.h"
 #include "dispatcher/reader/reader.h"
 #include "dispatcher/reader/reader_confine.h"
 #include "shm/descriptors.h"

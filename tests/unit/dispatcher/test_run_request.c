@@ -3,12 +3,12 @@
  * test_run_request.c - what a run request may say, what its inputs become, and each refusal's
  * words.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/text/json_scan.h"
 #include "dispatcher/inputs/run_request.h"
+#include "dispatcher/text/json_scan.h"
 #include "millrace/limits.h"
 #include "tests/unit/dispatcher/edge.h"
 

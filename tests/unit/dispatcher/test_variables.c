@@ -2,19 +2,19 @@
 /*
  * test_variables.c - what a HELLO may say, what comes of it, and what is refused.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <errno.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
 
-#include "dispatcher/text/json_scan.h"
 #include "dispatcher/inputs/variables.h"
+#include "dispatcher/text/json_scan.h"
 #include "tests/unit/dispatcher/edge.h"
 #include "tests/unit/dispatcher/hello.h"
 
