@@ -138,7 +138,8 @@ void api_status(struct loop *loop, struct conn *conn, const char *body, size_t b
              "{\"status\":\"%s\",\"version\":\"%s\",\"uptime_s\":%.3f,\"runs\":%u,"
              "\"connections\":%u,\"reason\":",
              why ? "unready" : "ok", MILLRACE_VERSION,
-             (double)(loop->now_ms - loop->started_ms) / 1000, loop->run_count, loop->conn_count);
+             (double)(loop->reactor.now_ms - loop->reactor.started_ms) / 1000, loop->run_count,
+             loop->conn_count);
     if (why)
         text_add_json(&text, why, strlen(why));
     else

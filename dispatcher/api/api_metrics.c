@@ -289,22 +289,22 @@ static void clients(const struct loop *loop, struct exposition *out)
 
 static void server(const struct loop *loop, struct exposition *out)
 {
-    const struct metrics *metrics = &loop->metrics;
     struct timespec cpu;
     char labels[LABELS_BYTES_MAX] = "";
     labels_add(labels, "version", MILLRACE_VERSION);
     exposition_family(out, "millrace_build_info", METRIC_GAUGE, "1; the version is the label.");
     exposition_sample(out, labels, 1);
-    counter(out, "millrace_passes", "Passes of the loop.", metrics->pass_count);
-    counter(out, "millrace_enters", "io_uring_enter system calls.", uring_enter_count(loop->uring));
+    counter(out, "millrace_passes", "Passes of the loop.", loop->reactor.pass_count);
+    counter(out, "millrace_enters", "io_uring_enter system calls.",
+            uring_enter_count(loop->reactor.uring));
     exposition_family(out, "millrace_loop_pass_seconds", METRIC_HISTOGRAM,
                       "Time a pass of the loop took, for which everything else waited.");
-    exposition_histogram(out, "", &metrics->pass, &bucket_scale_passes);
+    exposition_histogram(out, "", &loop->reactor.pass_times, &bucket_scale_passes);
     exposition_family(out, "millrace_timer_lateness_seconds", METRIC_HISTOGRAM,
                       "How late the first timer of a pass fired.");
-    exposition_histogram(out, "", &metrics->lateness, &bucket_scale_passes);
+    exposition_histogram(out, "", &loop->reactor.lateness, &bucket_scale_passes);
     counter(out, "millrace_log_lines_dropped", "Log lines that were lost.",
-            loop->log.dropped_total);
+            loop->reactor.log.dropped_total);
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
     exposition_family(out, "process_cpu_seconds", METRIC_COUNTER,
                       "Processor time of the server, without its workers.");
@@ -313,7 +313,9 @@ static void server(const struct loop *loop, struct exposition *out)
           recycle_resident_bytes(getpid()));
     exposition_family(out, "process_start_time_seconds", METRIC_GAUGE,
                       "When the server started, in Unix time.");
-    exposition_sample_real(out, "", loop->wall_s - (double)(loop->now_ms - loop->started_ms) / 1e3);
+    exposition_sample_real(out, "",
+                           loop->reactor.wall_s -
+                               (double)(loop->reactor.now_ms - loop->reactor.started_ms) / 1e3);
 }
 
 void api_metrics(struct loop *loop, struct conn *conn, const char *body, size_t bytes)

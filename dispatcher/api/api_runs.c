@@ -49,7 +49,7 @@ static void live_format(struct loop *loop, struct text *text, const struct run *
                                              : run->state == RUN_ACTIVE ? "running"
                                                                         : "failed",
                                     .created_at = run->created_at,
-                                    .updated_at = loop->wall_s,
+                                    .updated_at = loop->reactor.wall_s,
                                     .queue_position = queue_position(loop, run),
                                     .line_count = (int64_t)run->line_count});
 }
@@ -68,7 +68,7 @@ static void refuse(struct loop *loop, struct run *run, const struct run_failure 
     uint64_t *counts =
         failure->refusal <= REFUSAL_OF_RUNS ? tally->refusals : loop->metrics.refusals;
     counts[failure->refusal]++;
-    history_add(&loop->history, run, loop->wall_s, failure);
+    history_add(&loop->history, run, loop->reactor.wall_s, failure);
     line_fail(loop, run, failure);
     run_destroy(loop, run);
 }

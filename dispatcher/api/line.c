@@ -35,24 +35,24 @@ void line_prefix_init(struct loop *loop, struct run *run)
     PUT(&prefix, "{\"id\":\"");
     put_text(&prefix, run->id);
     PUT(&prefix, "\",\"created_at\":");
-    put_bytes(&prefix, loop->wall_text, WALL_TEXT_BYTES);
+    put_bytes(&prefix, loop->reactor.wall_text, WALL_TEXT_BYTES);
     PUT(&prefix, ",\"updated_at\":");
     run->updated_offset = (uint32_t)(prefix.at - run->prefix);
-    put_bytes(&prefix, loop->wall_text, WALL_TEXT_BYTES);
+    put_bytes(&prefix, loop->reactor.wall_text, WALL_TEXT_BYTES);
     PUT(&prefix, ",\"pipeline_id\":\"");
     put_text(&prefix, pipeline_of(loop, run)->config->id);
     PUT(&prefix, "\",\"state\":\"running\",\"queue_position\":null,\"inputs\":null,\"outputs\":[");
     run->prefix_count = (uint32_t)(prefix.at - run->prefix);
-    run->prefix_pass = loop->pass;
+    run->prefix_pass = loop->reactor.pass;
 }
 
 /* The time inside the prefix is set at most once a pass. */
 static void prefix_refresh(const struct loop *loop, struct run *run)
 {
-    if (run->prefix_pass == loop->pass)
+    if (run->prefix_pass == loop->reactor.pass)
         return;
-    memcpy(run->prefix + run->updated_offset, loop->wall_text, WALL_TEXT_BYTES);
-    run->prefix_pass = loop->pass;
+    memcpy(run->prefix + run->updated_offset, loop->reactor.wall_text, WALL_TEXT_BYTES);
+    run->prefix_pass = loop->reactor.pass;
 }
 
 static void stream_begin(struct loop *loop, struct run *run)
@@ -135,7 +135,7 @@ int line_write(struct loop *loop, struct run *run, const uint8_t *payload, size_
     out_charge(&conn->out, charge);
     conn_mark_dirty(loop, conn);
     run->line_count++;
-    run->last_line_ms = loop->now_ms;
+    run->last_line_ms = loop->reactor.now_ms;
     loop->metrics.line_count++;
     return 0;
 }
@@ -242,7 +242,7 @@ static void result_send(struct loop *loop, struct run *run)
                                  .pipeline_id = pipeline_of(loop, run)->config->id,
                                  .state = "completed",
                                  .created_at = run->created_at,
-                                 .updated_at = loop->wall_s,
+                                 .updated_at = loop->reactor.wall_s,
                                  .queue_position = -1,
                                  .line_count = -1,
                                  .outputs = &outputs};
@@ -305,7 +305,7 @@ static void last_line(struct loop *loop, struct run *run, const struct run_failu
                                  .pipeline_id = pipeline_of(loop, run)->config->id,
                                  .state = state,
                                  .created_at = run->created_at,
-                                 .updated_at = loop->wall_s,
+                                 .updated_at = loop->reactor.wall_s,
                                  .queue_position = -1,
                                  .line_count = run->final_line ? (int64_t)run->line_count : -1,
                                  .failure = failure};
@@ -386,5 +386,5 @@ void line_keepalive(struct loop *loop, struct run *run)
         stream_add(loop, conn_of(loop, run), ": keep-alive\n\n", 14);
     else
         stream_add(loop, conn_of(loop, run), "\n", 1);
-    run->last_line_ms = loop->now_ms;
+    run->last_line_ms = loop->reactor.now_ms;
 }

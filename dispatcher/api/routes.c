@@ -137,7 +137,7 @@ static void request_id_take(struct loop *loop, struct request *request,
             return;
         }
     }
-    identity_hex(&loop->identity, request->id);
+    identity_hex(&loop->reactor.identity, request->id);
 }
 
 /* X-Request-Timeout: seconds, like 30 or 2.5. False when it is something else. */

@@ -76,7 +76,7 @@ void conn_open(struct loop *loop, int fd)
     conn->client_index = client_index;
     conn->fd = fd;
     conn_enter(loop, conn, CONN_IDLE);
-    uring_recv(loop->uring, fd, (struct uring_ref){URING_RECV, index, generation});
+    uring_recv(loop->reactor.uring, fd, (struct uring_ref){URING_RECV, index, generation});
     conn->recv_queued = true;
 }
 
@@ -88,7 +88,7 @@ static struct uring_ref ref_of(const struct conn *conn, enum uring_op op)
 void conn_enter(struct loop *loop, struct conn *conn, enum conn_state state)
 {
     conn->state = state;
-    conn->phase_ms = loop->now_ms;
+    conn->phase_ms = loop->reactor.now_ms;
     conn_timer_update(loop, conn);
 }
 
@@ -126,12 +126,12 @@ void conn_timer_update(struct loop *loop, struct conn *conn)
 {
     uint64_t due = due_ms(loop, conn);
     if (due != UINT64_MAX && (conn->timer.position == 0 || due < conn->timer.due_ms))
-        timer_set(&loop->timers, &conn->timer, due);
+        timer_set(&loop->reactor.timers, &conn->timer, due);
 }
 
 void conn_on_timer(struct loop *loop, struct conn *conn)
 {
-    if (loop->now_ms < due_ms(loop, conn)) {
+    if (loop->reactor.now_ms < due_ms(loop, conn)) {
         conn_timer_update(loop, conn);
         return;
     }
@@ -150,7 +150,7 @@ void conn_on_timer(struct loop *loop, struct conn *conn)
         break;
     case CONN_RESPONDING:
         loop->metrics.stall_count++;
-        log_line(&loop->log, LEVEL_INFO, "client_stalled", "conn=%u waiting_bytes=%llu",
+        log_line(&loop->reactor.log, LEVEL_INFO, "client_stalled", "conn=%u waiting_bytes=%llu",
                  conn->index, (unsigned long long)conn->out.bytes);
         if (conn->has_run) {
             conn_detach_run(conn);
@@ -227,7 +227,7 @@ static void conn_free(struct loop *loop, struct conn *conn)
         return;
     out_clear(&loop->out, &conn->out);
     answer_left(loop, conn);
-    timer_clear(&loop->timers, &conn->timer);
+    timer_clear(&loop->reactor.timers, &conn->timer);
     conn_input_finish(loop, conn);
     close(conn->fd);
     conn->fd = -1;
@@ -239,7 +239,7 @@ static void conn_free(struct loop *loop, struct conn *conn)
     loop->conn_count--;
     /* A descriptor is free again: those who wait in the backlog need not wait for the timer. */
     if (loop->accept_timer.position != 0)
-        timer_set(&loop->timers, &loop->accept_timer, loop->now_ms);
+        timer_set(&loop->reactor.timers, &loop->accept_timer, loop->reactor.now_ms);
 }
 
 void conn_close(struct loop *loop, struct conn *conn)
@@ -259,11 +259,11 @@ void conn_close(struct loop *loop, struct conn *conn)
     if (!conn->is_unframed)
         shutdown(conn->fd, SHUT_RDWR);
     else if (conn->send_queued)
-        uring_cancel(loop->uring, ref_of(conn, URING_SEND));
+        uring_cancel(loop->reactor.uring, ref_of(conn, URING_SEND));
     if (conn->recv_queued)
-        uring_cancel(loop->uring, ref_of(conn, URING_RECV));
+        uring_cancel(loop->reactor.uring, ref_of(conn, URING_RECV));
     if (conn->gone_queued)
-        uring_cancel(loop->uring, ref_of(conn, URING_GONE));
+        uring_cancel(loop->reactor.uring, ref_of(conn, URING_GONE));
     conn_mark_dirty(loop, conn);
 }
 
@@ -288,10 +288,10 @@ static void recv_resume(struct loop *loop, struct conn *conn)
         return;
     conn->recv_paused = false;
     if (conn->gone_queued)
-        uring_cancel(loop->uring, ref_of(conn, URING_GONE));
+        uring_cancel(loop->reactor.uring, ref_of(conn, URING_GONE));
     if (conn->recv_queued)
         return; /* its end is on the way, and then it is queued again */
-    uring_recv(loop->uring, conn->fd, ref_of(conn, URING_RECV));
+    uring_recv(loop->reactor.uring, conn->fd, ref_of(conn, URING_RECV));
     conn->recv_queued = true;
 }
 
@@ -340,10 +340,10 @@ void conn_flush(struct loop *loop, struct conn *conn)
         return;
     }
     conn->message = (struct msghdr){.msg_iov = conn->vectors, .msg_iovlen = count};
-    uring_send(loop->uring, conn->fd, &conn->message,
+    uring_send(loop->reactor.uring, conn->fd, &conn->message,
                (struct uring_ref){URING_SEND, conn->index, conn->generation});
     conn->send_queued = true;
-    conn->sent_ms = loop->now_ms;
+    conn->sent_ms = loop->reactor.now_ms;
     loop->metrics.send_count++;
     conn_timer_update(loop, conn);
 }
@@ -364,7 +364,7 @@ void conn_on_send(struct loop *loop, const struct uring_event *event)
         conn_close(loop, conn);
         return;
     }
-    conn->sent_ms = loop->now_ms;
+    conn->sent_ms = loop->reactor.now_ms;
     if (event->result > 0)
         loop->metrics.byte_count += (uint64_t)event->result;
     if (charge > 0 && conn->has_run)

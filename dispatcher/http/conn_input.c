@@ -364,9 +364,9 @@ static void recv_pause(struct loop *loop, struct conn *conn)
     struct uring_ref gone = {URING_GONE, conn->index, conn->generation};
     conn->recv_paused = true;
     if (conn->recv_queued)
-        uring_cancel(loop->uring, recv);
+        uring_cancel(loop->reactor.uring, recv);
     if (!conn->gone_queued)
-        uring_poll_gone(loop->uring, conn->fd, gone);
+        uring_poll_gone(loop->reactor.uring, conn->fd, gone);
     conn->gone_queued = true;
 }
 
@@ -390,7 +390,7 @@ static void recv_again(struct loop *loop, struct conn *conn)
 {
     if (conn->recv_queued || conn->recv_paused || conn->client_eof || conn->state == CONN_CLOSING)
         return;
-    uring_recv(loop->uring, conn->fd,
+    uring_recv(loop->reactor.uring, conn->fd,
                (struct uring_ref){URING_RECV, conn->index, conn->generation});
     conn->recv_queued = true;
 }
@@ -403,11 +403,11 @@ void conn_on_recv(struct loop *loop, const struct uring_event *event)
     if (conn && event->result > 0) {
         mr_assert(event->has_buffer);
         loop->metrics.received_byte_count += (uint64_t)event->result;
-        conn_input_process(loop, conn, uring_buffer(loop->uring, event->buffer),
+        conn_input_process(loop, conn, uring_buffer(loop->reactor.uring, event->buffer),
                            (size_t)event->result);
     }
     if (event->has_buffer)
-        uring_buffer_return(loop->uring, event->buffer);
+        uring_buffer_return(loop->reactor.uring, event->buffer);
     if (!conn)
         return;
     if (conn->state == CONN_CLOSING) {

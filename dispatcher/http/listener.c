@@ -126,7 +126,7 @@ void listener_arm(struct loop *loop)
         struct listener *listener = &loop->listeners[i];
         if (listener->accept_queued || listener->fd < 0)
             continue;
-        uring_accept(loop->uring, listener->fd, (struct uring_ref){URING_ACCEPT, i, 0});
+        uring_accept(loop->reactor.uring, listener->fd, (struct uring_ref){URING_ACCEPT, i, 0});
         listener->accept_queued = true;
     }
 }
@@ -145,9 +145,10 @@ void listener_on_accept(struct loop *loop, const struct uring_event *event)
                event->result == -ENOMEM) {
         /* The connection stays in the backlog. Asking again at once would spin. */
         loop->metrics.accept_failed_count++;
-        log_line(&loop->log, LEVEL_WARNING, "accept_failed", "error=\"%s\" retry_ms=%u",
+        log_line(&loop->reactor.log, LEVEL_WARNING, "accept_failed", "error=\"%s\" retry_ms=%u",
                  strerror(-event->result), ACCEPT_RETRY_MS);
-        timer_set(&loop->timers, &loop->accept_timer, loop->now_ms + ACCEPT_RETRY_MS);
+        timer_set(&loop->reactor.timers, &loop->accept_timer,
+                  loop->reactor.now_ms + ACCEPT_RETRY_MS);
         return;
     }
     if (!event->more && loop->state == LOOP_SERVING)
@@ -156,10 +157,10 @@ void listener_on_accept(struct loop *loop, const struct uring_event *event)
 
 void listener_disarm(struct loop *loop)
 {
-    timer_clear(&loop->timers, &loop->accept_timer);
+    timer_clear(&loop->reactor.timers, &loop->accept_timer);
     for (uint32_t i = 0; i < loop->listener_count; i++) {
         if (loop->listeners[i].accept_queued)
-            uring_cancel(loop->uring, (struct uring_ref){URING_ACCEPT, i, 0});
+            uring_cancel(loop->reactor.uring, (struct uring_ref){URING_ACCEPT, i, 0});
         listener_close(&loop->listeners[i]);
     }
 }

@@ -70,7 +70,7 @@ static void head_begin(struct put *head, const struct loop *loop, const struct c
     PUT(head, " ");
     put_text(head, response_reason(status));
     PUT(head, "\r\nDate: ");
-    put_text(head, loop->date_text);
+    put_text(head, loop->reactor.date_text);
     PUT(head, "\r\nServer: millrace\r\nContent-Type: ");
     put_text(head, content_type);
     if (conn->request.id[0]) {
@@ -93,7 +93,7 @@ static bool append(struct loop *loop, struct conn *conn, const char *bytes, size
 {
     if (out_append(&loop->out, &conn->out, bytes, count, false) == 0)
         return true;
-    log_line(&loop->log, LEVEL_ERROR, "output_memory_exhausted", "conn=%u", conn->index);
+    log_line(&loop->reactor.log, LEVEL_ERROR, "output_memory_exhausted", "conn=%u", conn->index);
     conn_doom(loop, conn);
     return false;
 }
@@ -158,7 +158,7 @@ void response_refuse(struct loop *loop, struct conn *conn, int status, const cha
 {
     conn->request.keep_alive = false;
     if (conn->request.id[0] == '\0')
-        identity_hex(&loop->identity, conn->request.id);
+        identity_hex(&loop->reactor.identity, conn->request.id);
     response_detail(loop, conn, status, text);
 }
 
@@ -167,7 +167,7 @@ void response_overload(struct loop *loop, struct conn *conn)
     static const char body[] = "{\"detail\":\"No memory for this request now.\"}\n";
     conn->request.keep_alive = false;
     if (conn->request.id[0] == '\0')
-        identity_hex(&loop->identity, conn->request.id);
+        identity_hex(&loop->reactor.identity, conn->request.id);
     response_send(
         loop, conn,
         &(struct response){

@@ -5,11 +5,21 @@
 #include <errno.h>
 #include <stdlib.h>
 
-int timers_init(struct timers *timers, uint32_t count_max)
+int timers_reserve(struct timers *timers, uint32_t count)
 {
-    *timers = (struct timers){.count_max = count_max};
-    timers->heap = calloc((size_t)count_max + 1, sizeof(*timers->heap));
-    return timers->heap ? 0 : -ENOMEM;
+    size_t count_max = (size_t)timers->count_max + count;
+    struct timer **heap = realloc(timers->heap, (count_max + 1) * sizeof *heap);
+    if (!heap)
+        return -ENOMEM;
+    timers->heap = heap;
+    timers->count_max = (uint32_t)count_max;
+    return 0;
+}
+
+void timers_unreserve(struct timers *timers, uint32_t count)
+{
+    mr_assert(timers->count_max >= timers->count + count);
+    timers->count_max -= count;
 }
 
 void timers_finish(struct timers *timers)

@@ -20,15 +20,17 @@ struct timer {
     void *owner;
 };
 
-/* Owned by the loop; `heap` has room for every timer there can be. */
+/* Zero is empty. Owned by the reactor; `heap` has room for every timer there can be. */
 struct timers {
     struct timer **heap; /* heap[1..count] */
     uint32_t count;
     uint32_t count_max;
 };
 
-/* 0 or -ENOMEM. */
-int timers_init(struct timers *timers, uint32_t count_max) MUST_USE;
+/* Room for so many more timers, by whoever is about to own them; and when they are gone, none of
+ * them armed. 0 or -ENOMEM. */
+int timers_reserve(struct timers *timers, uint32_t count) MUST_USE;
+void timers_unreserve(struct timers *timers, uint32_t count);
 void timers_finish(struct timers *timers);
 
 /* Arms or moves a timer. */

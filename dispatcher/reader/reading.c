@@ -50,9 +50,9 @@ void reading_init(struct reading *reading)
 static void listen_to(struct loop *loop)
 {
     struct reading *reading = &loop->reading;
-    reading->opened_ms = loop->now_ms;
+    reading->opened_ms = loop->reactor.now_ms;
     reading->cannot_open = false;
-    uring_poll(loop->uring, reading->reader.socket, ref_of(reading));
+    uring_poll(loop->reactor.uring, reading->reader.socket, ref_of(reading));
 }
 
 void reading_start(struct loop *loop)
@@ -83,8 +83,8 @@ bool reading_takes(struct loop *loop, const struct conn *conn, const char *body,
     if (values > READ_INLINE_VALUE_COUNT_MAX)
         return true;
     uint64_t ns = bytes * NS_PER_BYTE + values * NS_PER_VALUE;
-    if (reading->inline_pass != loop->pass) {
-        reading->inline_pass = loop->pass;
+    if (reading->inline_pass != loop->reactor.pass) {
+        reading->inline_pass = loop->reactor.pass;
         reading->inline_ns = 0;
     }
     if (ns > READ_INLINE_SMALL_NS && reading->inline_ns + ns > READ_INLINE_PASS_NS_MAX)
@@ -155,8 +155,8 @@ static uint64_t due_of(const struct loop *loop, const struct conn *conn)
                                config->queue_timeout_ms};
     uint64_t due_ms = UINT64_MAX;
     for (size_t i = 0; i < ARRAY_COUNT(limits); i++)
-        if (limits[i] > 0 && loop->now_ms + limits[i] < due_ms)
-            due_ms = loop->now_ms + limits[i];
+        if (limits[i] > 0 && loop->reactor.now_ms + limits[i] < due_ms)
+            due_ms = loop->reactor.now_ms + limits[i];
     return due_ms;
 }
 
@@ -231,7 +231,7 @@ static int ask(struct loop *loop, enum read_kind kind, struct read_request reque
         return rc;
     reading->asked = kind;
     reading->was_put_off = false;
-    timer_set(&loop->timers, &reading->timer, loop->now_ms + READ_TIMEOUT_MS);
+    timer_set(&loop->reactor.timers, &reading->timer, loop->reactor.now_ms + READ_TIMEOUT_MS);
     return 0;
 }
 
@@ -285,10 +285,10 @@ static void ask_failed(struct loop *loop, struct conn *conn, int rc)
 static void put_off(struct loop *loop)
 {
     if (!loop->reading.was_put_off)
-        log_line(&loop->log, LEVEL_WARNING, "reader_put_off", "waiting=%u reason=\"%s\"",
+        log_line(&loop->reactor.log, LEVEL_WARNING, "reader_put_off", "waiting=%u reason=\"%s\"",
                  loop->reading.waiting_count, strerror(ETOOMANYREFS));
     loop->reading.was_put_off = true;
-    timer_set(&loop->timers, &loop->reading.timer, loop->now_ms + ASK_AGAIN_MS);
+    timer_set(&loop->reactor.timers, &loop->reading.timer, loop->reactor.now_ms + ASK_AGAIN_MS);
 }
 
 /* The reader has the body, and could not be asked to pack it. */
@@ -342,10 +342,10 @@ void reading_begin(struct loop *loop, struct conn *conn, const char *body, size_
     loop->metrics.reader_body_count++;
     *job = (struct read_job){.state = READ_JOB_WAITING,
                              .mode = mode,
-                             .created_at = loop->wall_s,
-                             .created_ms = loop->now_ms,
+                             .created_at = loop->reactor.wall_s,
+                             .created_ms = loop->reactor.now_ms,
                              .due_ms = due_of(loop, conn)};
-    rank_set(job, loop->now_ms, conn->payload_count);
+    rank_set(job, loop->reactor.now_ms, conn->payload_count);
     conn->read_job = job;
     enqueue(reading, conn);
     conn_timer_update(loop, conn);
@@ -454,7 +454,7 @@ static bool on_answer(struct loop *loop, const struct read_answer *answer)
     int fd = reading->pack_fd;
     reading->asked = READ_NONE;
     reading->pack_fd = -1;
-    timer_clear(&loop->timers, &reading->timer);
+    timer_clear(&loop->reactor.timers, &reading->timer);
     if (asked == READ_PACK && conn)
         on_packed(loop, conn, answer, &fd);
     else if (asked == READ_BODY && conn)
@@ -480,14 +480,14 @@ static void lost(struct loop *loop, const char *reason)
 {
     struct reading *reading = &loop->reading;
     struct conn *conn = reading->conn;
-    log_line(&loop->log, LEVEL_WARNING, "reader_lost", "pid=%d waiting=%u reason=\"%s\"",
+    log_line(&loop->reactor.log, LEVEL_WARNING, "reader_lost", "pid=%d waiting=%u reason=\"%s\"",
              (int)reading->reader.pid, reading->waiting_count, reason);
     loop->metrics.reader_lost_count++;
-    uring_cancel(loop->uring, ref_of(reading));
+    uring_cancel(loop->reactor.uring, ref_of(reading));
     reader_kill(&reading->reader);
     reading->asked = READ_NONE;
     descriptor_close(&reading->pack_fd);
-    timer_set(&loop->timers, &reading->timer, loop->now_ms + GONE_LOOK_MS);
+    timer_set(&loop->reactor.timers, &reading->timer, loop->reactor.now_ms + GONE_LOOK_MS);
     if (conn)
         job_refuse(loop, conn, 500, "the process that read it failed");
 }
@@ -501,13 +501,13 @@ static void reopen(struct loop *loop)
     }
     int rc = reader_open(&reading->reader, loop->config->body_bytes_max);
     if (rc < 0) {
-        log_line(&loop->log, LEVEL_ERROR, "reader_failed", "error=\"%s\"", strerror(-rc));
+        log_line(&loop->reactor.log, LEVEL_ERROR, "reader_failed", "error=\"%s\"", strerror(-rc));
         reading->cannot_open = true;
         all_refuse(loop, "the process that reads it cannot be started");
-        timer_set(&loop->timers, &reading->timer, loop->now_ms + REOPEN_FAILED_MS);
+        timer_set(&loop->reactor.timers, &reading->timer, loop->reactor.now_ms + REOPEN_FAILED_MS);
         return;
     }
-    log_line(&loop->log, LEVEL_INFO, "reader_start", "pid=%d", (int)reading->reader.pid);
+    log_line(&loop->reactor.log, LEVEL_INFO, "reader_start", "pid=%d", (int)reading->reader.pid);
     listen_to(loop);
     next_ask(loop);
 }
@@ -524,9 +524,9 @@ void reading_on_timer(struct loop *loop)
     else if (reader->state == READER_RUNNING)
         next_ask(loop);
     else if (reader->state == READER_ENDING && !reader_is_gone(reader))
-        timer_set(&loop->timers, &reading->timer, loop->now_ms + GONE_LOOK_MS);
-    else if (reader->state == READER_NONE && loop->now_ms < open_ms)
-        timer_set(&loop->timers, &reading->timer, open_ms);
+        timer_set(&loop->reactor.timers, &reading->timer, loop->reactor.now_ms + GONE_LOOK_MS);
+    else if (reader->state == READER_NONE && loop->reactor.now_ms < open_ms)
+        timer_set(&loop->reactor.timers, &reading->timer, open_ms);
     else if (reader->state == READER_NONE)
         reopen(loop);
 }
@@ -551,5 +551,5 @@ void reading_on_reader(struct loop *loop, const struct uring_event *event)
             return;
     }
     if (!event->more)
-        uring_poll(loop->uring, reading->reader.socket, event->ref);
+        uring_poll(loop->reactor.uring, reading->reader.socket, event->ref);
 }

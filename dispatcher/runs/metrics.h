@@ -71,13 +71,11 @@ struct metrics {
     uint64_t refusals[REFUSAL_COUNT];          /* where no pipeline is concerned */
     uint64_t responses[RESPONSE_STATUS_COUNT]; /* by status, from RESPONSE_STATUS_MIN on */
     uint64_t record_count, line_count, byte_count, received_byte_count;
-    uint64_t send_count, pass_count, wait_count;
+    uint64_t send_count;
     uint64_t worker_start_count, worker_exit_count, worker_killed_count;
     uint64_t worker_pause_count;
     uint64_t spawner_lost_count;
     uint64_t reader_body_count, reader_lost_count;
-    struct buckets pass;     /* how long passes take */
-    struct buckets lateness; /* of the first timer of each pass that has one */
 };
 
 /* The words of labels: "queue_full", "completed", "client_gone", "queue_timeout". */

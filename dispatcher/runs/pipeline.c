@@ -71,7 +71,7 @@ static struct worker *least_loaded(struct loop *loop, const struct pipeline *pip
 static void rooms_look(struct loop *loop, const struct pipeline *pipeline)
 {
     for (uint32_t i = 0; i < pipeline->worker_count; i++)
-        worker_look_for_room(loop_place(loop, pipeline, i), loop->now_ms);
+        worker_look_for_room(loop_place(loop, pipeline, i), loop->reactor.now_ms);
 }
 
 bool pipeline_has_slot(struct loop *loop, struct pipeline *pipeline)

@@ -49,7 +49,7 @@ static uint32_t next_try_s(const struct loop *loop, const struct pipeline *pipel
         if (worker->timer.due_ms < due_ms)
             due_ms = worker->timer.due_ms;
     }
-    uint64_t wait_ms = due_ms > loop->now_ms ? due_ms - loop->now_ms : 0;
+    uint64_t wait_ms = due_ms > loop->reactor.now_ms ? due_ms - loop->reactor.now_ms : 0;
     return 1 + (uint32_t)(wait_ms / 1000);
 }
 
@@ -148,7 +148,7 @@ static void queue_refuse(struct loop *loop, struct pipeline *pipeline)
 
 static void act_close(struct loop *loop, struct pipeline *pipeline)
 {
-    log_text(&loop->log, LEVEL_ERROR, "pipeline_quarantined", pipeline->failure,
+    log_text(&loop->reactor.log, LEVEL_ERROR, "pipeline_quarantined", pipeline->failure,
              strlen(pipeline->failure), "pipeline=%s deaths=%u queued=%u",
              pipeline->config->pointer, loop->config->quarantine_after, pipeline->queue_count);
     queue_refuse(loop, pipeline);
@@ -181,7 +181,7 @@ static void event_take(struct loop *loop, struct pipeline *pipeline, enum pipeli
         queue_refuse(loop, pipeline);
         break;
     case PIPELINE_ACT_RELEASE:
-        log_line(&loop->log, LEVEL_INFO, "pipeline_recovered", "pipeline=%s",
+        log_line(&loop->reactor.log, LEVEL_INFO, "pipeline_recovered", "pipeline=%s",
                  pipeline->config->pointer);
         act_open(pipeline);
         break;
@@ -239,7 +239,8 @@ static bool worker_is_hopeful(const struct loop *loop, const struct worker *work
     if (worker->state == WORKER_STOPPING || worker->state == WORKER_SPARE)
         return false;
     /* A proof by time is forgotten with the next death, one by a finished run is not. */
-    return after == 0 || worker->death_streak < after || proof_ms(loop, worker) <= loop->now_ms;
+    return after == 0 || worker->death_streak < after ||
+           proof_ms(loop, worker) <= loop->reactor.now_ms;
 }
 
 static bool has_hope(const struct loop *loop, const struct pipeline *pipeline)
@@ -270,8 +271,8 @@ void pipeline_on_timer(struct loop *loop, struct pipeline *pipeline)
         uint64_t due_ms = proof_ms(loop, loop_place(loop, pipeline, i));
         end_ms = due_ms < end_ms ? due_ms : end_ms;
     }
-    if (end_ms > loop->now_ms)
-        timer_set(&loop->timers, &pipeline->timer, end_ms);
+    if (end_ms > loop->reactor.now_ms)
+        timer_set(&loop->reactor.timers, &pipeline->timer, end_ms);
     else
         event_take(loop, pipeline, PIPELINE_EV_PROVED);
 }

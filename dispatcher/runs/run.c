@@ -34,7 +34,7 @@ static struct worker *worker_of(struct loop *loop, const struct run *run)
 void run_id_make(struct loop *loop, char id[RUN_ID_BYTES])
 {
     memcpy(id, "run_", 4);
-    identity_hex(&loop->identity, id + 4);
+    identity_hex(&loop->reactor.identity, id + 4);
 }
 
 struct run *run_create(struct loop *loop, struct pipeline *pipeline, struct conn *conn,
@@ -67,8 +67,8 @@ struct run *run_create(struct loop *loop, struct pipeline *pipeline, struct conn
     conn->run_index = index;
     conn->has_run = true;
     run_id_make(loop, run->id);
-    run->created_at = loop->wall_s;
-    run->created_ms = run->last_line_ms = loop->now_ms;
+    run->created_at = loop->reactor.wall_s;
+    run->created_ms = run->last_line_ms = loop->reactor.now_ms;
     run->timeout_ms = loop->config->run_timeout_ms;
     uint32_t asked_ms = conn->request.timeout_ms;
     if (asked_ms > 0 && (run->timeout_ms == 0 || asked_ms < run->timeout_ms))
@@ -151,7 +151,7 @@ void run_destroy(struct loop *loop, struct run *run)
 {
     mr_assert(run->state == RUN_FREE);
     detach_conn(loop, run);
-    timer_clear(&loop->timers, &run->timer);
+    timer_clear(&loop->reactor.timers, &run->timer);
     payload_drop(loop, run);
     collected_free(loop, run);
     run->id[0] = '\0';
@@ -196,7 +196,7 @@ static uint64_t alive_ms(struct loop *loop, const struct run *run)
     uint64_t stamp_ms = stamp_ns / CLOCK_NS_PER_MS;
     if (stamp_ns == run->former_stamp_ns || worker->is_corrupt)
         return 0;
-    if (stamp_ms <= loop->now_ms + RUN_LATER_MS_MAX + STAMP_SLACK_MS)
+    if (stamp_ms <= loop->reactor.now_ms + RUN_LATER_MS_MAX + STAMP_SLACK_MS)
         return stamp_ms;
     worker->is_corrupt = true;
     supervisor_event(loop, worker, WORKER_EV_MISBEHAVED,
@@ -224,9 +224,10 @@ static void timer_arm(struct loop *loop, struct run *run)
 {
     uint64_t due_ms;
     if (next_deadline(loop, run, &due_ms) == DEADLINE_NONE)
-        timer_clear(&loop->timers, &run->timer);
+        timer_clear(&loop->reactor.timers, &run->timer);
     else
-        timer_set(&loop->timers, &run->timer, due_ms > loop->now_ms ? due_ms : loop->now_ms + 1);
+        timer_set(&loop->reactor.timers, &run->timer,
+                  due_ms > loop->reactor.now_ms ? due_ms : loop->reactor.now_ms + 1);
 }
 
 /* Counts and keeps how the run ended. Once a run, where its client is answered. */
@@ -234,20 +235,21 @@ static void account(struct loop *loop, struct run *run, const struct run_failure
 {
     struct pipeline *pipeline = pipeline_of(loop, run);
     struct tally *tally = &pipeline->tally;
-    history_add(&loop->history, run, loop->wall_s, failure);
+    history_add(&loop->history, run, loop->reactor.wall_s, failure);
     tally->ends[failure ? 1 + failure->type : 0]++;
     if (failure && failure->reason == CANCEL_DEADLINE)
         tally->deadlines[failure->deadline]++;
     else if (failure && failure->reason != CANCEL_NONE)
         tally->cancels[failure->reason]++;
     buckets_add(&tally->duration, &bucket_scale_runs,
-                (loop->now_ms - run->created_ms) * CLOCK_NS_PER_MS);
-    log_line(
-        &loop->log, failure ? LEVEL_INFO : LEVEL_DEBUG, "run_end",
-        "run=%s pipeline=%s state=%s%s%s lines=%llu ms=%llu", run->id, pipeline->config->pointer,
-        failure ? (failure->state ? failure->state : "failed") : "completed",
-        failure ? " error=" : "", failure ? error_type_name(failure->type) : "",
-        (unsigned long long)run->line_count, (unsigned long long)(loop->now_ms - run->created_ms));
+                (loop->reactor.now_ms - run->created_ms) * CLOCK_NS_PER_MS);
+    log_line(&loop->reactor.log, failure ? LEVEL_INFO : LEVEL_DEBUG, "run_end",
+             "run=%s pipeline=%s state=%s%s%s lines=%llu ms=%llu", run->id,
+             pipeline->config->pointer,
+             failure ? (failure->state ? failure->state : "failed") : "completed",
+             failure ? " error=" : "", failure ? error_type_name(failure->type) : "",
+             (unsigned long long)run->line_count,
+             (unsigned long long)(loop->reactor.now_ms - run->created_ms));
 }
 
 static void act_fail(struct loop *loop, struct run *run, const struct run_failure *failure)
@@ -320,14 +322,14 @@ static void tell_worker(struct loop *loop, struct run *run, enum cancel_reason r
 {
     collected_free(loop, run); /* a worker may take long to let go */
     worker_tell_cancel(loop, worker_of(loop, run), run, (uint32_t)reason);
-    run->cancelled_ms = loop->now_ms;
+    run->cancelled_ms = loop->reactor.now_ms;
     timer_arm(loop, run);
 }
 
 static void release(struct loop *loop, struct run *run, const struct run_failure *failure)
 {
     struct worker *worker = worker_of(loop, run);
-    pipeline_note_service(pipeline_of(loop, run), loop->now_ms - run->started_ms);
+    pipeline_note_service(pipeline_of(loop, run), loop->reactor.now_ms - run->started_ms);
     worker_free_slot(loop, worker, run);
     run_destroy(loop, run);
     recycle_after_run(loop, worker, failure);
@@ -374,10 +376,10 @@ static void step(struct loop *loop, struct run *run, enum run_event event,
         timer_arm(loop, run);
         break;
     case RUN_ACT_OFFER:
-        run->started_ms = loop->now_ms;
+        run->started_ms = loop->reactor.now_ms;
         tally->active_count++;
         buckets_add(&tally->wait, &bucket_scale_runs,
-                    (loop->now_ms - run->created_ms) * CLOCK_NS_PER_MS);
+                    (loop->reactor.now_ms - run->created_ms) * CLOCK_NS_PER_MS);
         timer_arm(loop, run);
         break;
     case RUN_ACT_COMPLETE:
@@ -436,7 +438,7 @@ void run_assign(struct loop *loop, struct run *run)
 void run_chunk(struct loop *loop, struct run *run, const uint8_t *payload, size_t bytes)
 {
     struct run_step next = run_fsm_step(run->state, RUN_EV_CHUNK);
-    run->last_chunk_ms = loop->now_ms;
+    run->last_chunk_ms = loop->reactor.now_ms;
     if (next.action == RUN_ACT_LINE)
         line_now(loop, run, payload, bytes);
 }
@@ -563,7 +565,7 @@ void run_on_timer(struct loop *loop, struct run *run)
 {
     uint64_t due_ms;
     enum deadline_kind kind = next_deadline(loop, run, &due_ms);
-    if (kind == DEADLINE_NONE || loop->now_ms < due_ms) {
+    if (kind == DEADLINE_NONE || loop->reactor.now_ms < due_ms) {
         timer_arm(loop, run);
     } else if (kind == DEADLINE_GRACE) {
         step(loop, run, RUN_EV_GRACE_OVER, NULL);

@@ -23,8 +23,6 @@
 #define RECEIVED_PER_PASS_BYTES (512u * 1024) /* and what one reap has more */
 #define TIMERS_PER_PASS 4096u
 #define LOG_SETTLE_TRIES 50u
-#define URING_ENTRIES 4096u
-#define RECEIVE_BUFFER_COUNT 256u
 
 /* ---- making and ending --------------------------------------------------------------------- */
 
@@ -65,8 +63,9 @@ static int pools_init(struct loop *loop)
     loop->output_timer.kind = TIMER_OUTPUT;
     loop->spawner_timer.kind = TIMER_SPAWNER;
     loop->offer_timer.kind = TIMER_OFFER;
-    return timers_init(&loop->timers, config->conn_count_max + config->run_count_max +
-                                          3 * loop->worker_count + config->pipeline_count + 7);
+    return timers_reserve(&loop->reactor.timers, config->conn_count_max + config->run_count_max +
+                                                     3 * loop->worker_count +
+                                                     config->pipeline_count + 7);
 }
 
 static int workers_init(struct loop *loop)
@@ -137,8 +136,7 @@ int loop_init(struct loop *loop, const struct config *config)
     memset(loop, 0, sizeof(*loop));
     loop->config = config;
     loop->signal_fd = -1;
-    loop->date_s = -1; /* no time has been written yet */
-    log_init(&loop->log, STDERR_FILENO, (enum log_level)config->log_level);
+    reactor_init(&loop->reactor, STDERR_FILENO, (enum log_level)config->log_level);
     oom_watch_init(&loop->oom);
     spawner_init(&loop->spawner, config->own_users);
     loop->signal_fd = signals_open();
@@ -173,10 +171,7 @@ int loop_init(struct loop *loop, const struct config *config)
     }
     if (worker_memory_init(loop, reason) < 0)
         return memory_fail(reason);
-    rc = uring_create(&loop->uring,
-                      &(struct uring_options){.entries = URING_ENTRIES,
-                                              .receive_buffer_count = RECEIVE_BUFFER_COUNT,
-                                              .receive_buffer_bytes = RECEIVE_BUFFER_BYTES});
+    rc = reactor_open(&loop->reactor);
     if (rc < 0) {
         char text[400];
         uring_explain(rc, text, sizeof(text));
@@ -189,7 +184,7 @@ int loop_init(struct loop *loop, const struct config *config)
 void loop_finish(struct loop *loop)
 {
     /* First of all: nothing of ours belongs to the kernel afterwards. */
-    uring_destroy(loop->uring);
+    reactor_close(&loop->reactor);
     for (uint32_t i = 0; i < loop->listener_count; i++)
         listener_close(&loop->listeners[i]);
     for (uint32_t i = 0; loop->conns && i < loop->config->conn_count_max; i++) {
@@ -231,7 +226,7 @@ void loop_finish(struct loop *loop)
     history_finish(&loop->history);
     id_index_finish(&loop->run_index);
     clients_finish(&loop->clients);
-    timers_finish(&loop->timers);
+    reactor_finish(&loop->reactor);
     free(loop->conns);
     free(loop->runs);
     free(loop->newest);
@@ -304,12 +299,12 @@ static void on_timer(struct loop *loop, struct timer *timer)
 static void timers_run(struct loop *loop)
 {
     for (uint32_t i = 0; i < TIMERS_PER_PASS; i++) {
-        struct timer *timer = timers_take(&loop->timers, loop->now_ms);
+        struct timer *timer = timers_take(&loop->reactor.timers, loop->reactor.now_ms);
         if (!timer)
             return;
         if (i == 0)
-            buckets_add(&loop->metrics.lateness, &bucket_scale_passes,
-                        (loop->now_ms - timer->due_ms) * CLOCK_NS_PER_MS);
+            buckets_add(&loop->reactor.lateness, &bucket_scale_passes,
+                        (loop->reactor.now_ms - timer->due_ms) * CLOCK_NS_PER_MS);
         on_timer(loop, timer);
     }
 }
@@ -318,7 +313,7 @@ static void timers_run(struct loop *loop)
 
 static void signal_read(struct loop *loop)
 {
-    uring_read(loop->uring, loop->signal_fd, loop->signal_bytes, sizeof(loop->signal_bytes),
+    uring_read(loop->reactor.uring, loop->signal_fd, loop->signal_bytes, sizeof(loop->signal_bytes),
                (struct uring_ref){URING_SIGNAL, 0, 0});
 }
 
@@ -328,10 +323,10 @@ static void on_signal_info(struct loop *loop, const struct signalfd_siginfo *inf
 {
     bool is_limit = info->ssi_signo == SIGXCPU;
     if (is_limit && loop->state == LOOP_DRAINING)
-        timer_set(&loop->timers, &loop->stop_timer, loop->now_ms);
+        timer_set(&loop->reactor.timers, &loop->stop_timer, loop->reactor.now_ms);
     if (is_limit && loop->state != LOOP_SERVING)
         return;
-    log_line(&loop->log, is_limit ? LEVEL_ERROR : LEVEL_INFO, "signal",
+    log_line(&loop->reactor.log, is_limit ? LEVEL_ERROR : LEVEL_INFO, "signal",
              "signal=%u sender=%u name=%s%s", info->ssi_signo, info->ssi_pid,
              signals_name((int)info->ssi_signo),
              is_limit ? " reason=\"the limit on processor time (ulimit -t, LimitCPU=) is reached\""
@@ -360,7 +355,7 @@ static void on_bell(struct loop *loop, const struct uring_event *event)
         return;
     worker->bells_heard++;
     if (!event->more && !worker->is_paused)
-        uring_poll(loop->uring, worker->own_bell_fd, event->ref);
+        uring_poll(loop->reactor.uring, worker->own_bell_fd, event->ref);
 }
 
 static void on_event(struct loop *loop, const struct uring_event *event)
@@ -398,7 +393,7 @@ static void on_event(struct loop *loop, const struct uring_event *event)
         supervisor_on_output(loop, event);
         break;
     case URING_LOG:
-        log_written(&loop->log, event->result);
+        log_written(&loop->reactor.log, event->result);
         break;
     case URING_SIGNAL:
         on_signal(loop, event);
@@ -418,7 +413,7 @@ static bool events_handle(struct loop *loop)
     struct uring_event events[EVENTS_PER_REAP];
     uint64_t received = loop->metrics.received_byte_count;
     for (uint32_t i = 0; i < REAPS_PER_PASS; i++) {
-        uint32_t count = uring_reap(loop->uring, events, EVENTS_PER_REAP);
+        uint32_t count = uring_reap(loop->reactor.uring, events, EVENTS_PER_REAP);
         for (uint32_t k = 0; k < count; k++)
             on_event(loop, &events[k]);
         if (count < EVENTS_PER_REAP)
@@ -478,17 +473,18 @@ static void bells_disarm(struct loop *loop)
 static int loop_wait(struct loop *loop, bool busy)
 {
     if (busy)
-        return uring_wait(loop->uring, 0);
+        return uring_wait(loop->reactor.uring, 0);
     uint64_t timeout_ns = UINT64_MAX;
-    uint64_t next_ms = timers_next_ms(&loop->timers);
+    uint64_t next_ms = timers_next_ms(&loop->reactor.timers);
     if (next_ms != UINT64_MAX)
-        timeout_ns = next_ms > loop->now_ms ? (next_ms - loop->now_ms) * 1000000 : 0;
+        timeout_ns =
+            next_ms > loop->reactor.now_ms ? (next_ms - loop->reactor.now_ms) * 1000000 : 0;
     bells_arm(loop);
     if (news_wait(loop))
         timeout_ns = 0;
     else
-        loop->metrics.wait_count++;
-    int rc = uring_wait(loop->uring, timeout_ns);
+        loop->reactor.wait_count++;
+    int rc = uring_wait(loop->reactor.uring, timeout_ns);
     bells_disarm(loop);
     return rc;
 }
@@ -496,11 +492,11 @@ static int loop_wait(struct loop *loop, bool busy)
 static void log_write(struct loop *loop)
 {
     const char *bytes;
-    if (!log_waits(&loop->log))
+    if (!log_waits(&loop->reactor.log))
         return;
-    size_t count = log_take(&loop->log, &bytes);
+    size_t count = log_take(&loop->reactor.log, &bytes);
     if (count > 0)
-        uring_write(loop->uring, loop->log.fd, bytes, (uint32_t)count,
+        uring_write(loop->reactor.uring, loop->reactor.log.fd, bytes, (uint32_t)count,
                     (struct uring_ref){URING_LOG, 0, 0});
 }
 
@@ -527,9 +523,9 @@ static uint32_t hear(struct loop *loop, struct worker *worker)
 bool loop_pass(struct loop *loop)
 {
     uint32_t drained = 0, sent = 0;
-    loop->pass++;
-    loop->metrics.pass_count++;
-    loop_clocks_read(loop);
+    loop->reactor.pass++;
+    loop->reactor.pass_count++;
+    reactor_clocks_read(&loop->reactor);
     bool more = events_handle(loop);
     for (uint32_t i = 0; i < loop->worker_count; i++)
         if (worker_is_heard(&loop->workers[i]))
@@ -559,28 +555,29 @@ bool loop_pass(struct loop *loop)
 /* How long everything else had to wait for this pass. */
 static void pass_time(struct loop *loop)
 {
-    buckets_add(&loop->metrics.pass, &bucket_scale_passes, clock_now_ns() - loop->now_ns);
+    buckets_add(&loop->reactor.pass_times, &bucket_scale_passes,
+                clock_now_ns() - loop->reactor.now_ns);
 }
 
 /* The write of the log that is with the kernel ends before the rest is written directly. */
 static void log_settle(struct loop *loop)
 {
     struct uring_event events[EVENTS_PER_REAP];
-    for (uint32_t i = 0; i < LOG_SETTLE_TRIES && loop->log.write_in_flight; i++) {
-        if (uring_wait(loop->uring, 10 * 1000000) < 0)
+    for (uint32_t i = 0; i < LOG_SETTLE_TRIES && loop->reactor.log.write_in_flight; i++) {
+        if (uring_wait(loop->reactor.uring, 10 * 1000000) < 0)
             return;
-        uint32_t count = uring_reap(loop->uring, events, EVENTS_PER_REAP);
+        uint32_t count = uring_reap(loop->reactor.uring, events, EVENTS_PER_REAP);
         for (uint32_t k = 0; k < count; k++)
             if (events[k].ref.op == URING_LOG)
-                log_written(&loop->log, events[k].result);
+                log_written(&loop->reactor.log, events[k].result);
     }
 }
 
 void loop_run(struct loop *loop)
 {
     bool busy = true;
-    loop_clocks_read(loop);
-    loop->started_ms = loop->now_ms;
+    reactor_clocks_read(&loop->reactor);
+    loop->reactor.started_ms = loop->reactor.now_ms;
     signal_read(loop);
     listener_arm(loop);
     reading_start(loop);
@@ -588,7 +585,8 @@ void loop_run(struct loop *loop)
     while (loop->state != LOOP_STOPPED) {
         int rc = loop_wait(loop, busy);
         if (rc < 0) {
-            log_line(&loop->log, LEVEL_ERROR, "io_uring_failed", "error=\"%s\"", strerror(-rc));
+            log_line(&loop->reactor.log, LEVEL_ERROR, "io_uring_failed", "error=\"%s\"",
+                     strerror(-rc));
             loop->exit_code = EXIT_CODE_IO_URING;
             break;
         }

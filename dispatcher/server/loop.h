@@ -24,11 +24,8 @@
 #include "dispatcher/http/clients.h"
 #include "dispatcher/http/conn.h"
 #include "dispatcher/http/listener.h"
-#include "dispatcher/reactor/identity.h"
-#include "dispatcher/reactor/log.h"
 #include "dispatcher/reactor/out.h"
-#include "dispatcher/reactor/timer.h"
-#include "dispatcher/reactor/uring.h"
+#include "dispatcher/reactor/reactor.h"
 #include "dispatcher/reader/reading.h"
 #include "dispatcher/runs/history.h"
 #include "dispatcher/runs/id_index.h"
@@ -64,18 +61,13 @@ enum timer_kind {
     TIMER_KIND_COUNT
 };
 
-#define WALL_TEXT_BYTES 17u
-#define RECEIVE_BUFFER_BYTES 16384u
-
 struct loop {
     const struct config *config;
     enum loop_state state;
     int exit_code;
     bool start_is_said; /* the ready line was printed */
 
-    struct uring *uring;
-    struct timers timers;
-    struct log log;
+    struct reactor reactor;
     struct out_pool out;
     uint64_t input_bytes; /* held of requests: what has arrived of them, and runs that wait */
     /* Of those, and of the pool of `out`: held by connections that have shown no good token. */
@@ -84,15 +76,6 @@ struct loop {
     uint64_t collected_bytes;     /* held of results that are being collected */
     uint32_t body_file_count;     /* of large bodies and payloads, each with a descriptor */
     struct body_files body_files; /* of them, those that go */
-
-    uint64_t pass;
-    uint64_t now_ns;    /* CLOCK_MONOTONIC at the start of the pass */
-    uint64_t now_ms;    /* likewise */
-    double wall_s;      /* CLOCK_REALTIME, likewise */
-    char wall_text[32]; /* wall_s with microseconds, always WALL_TEXT_BYTES characters */
-    char date_text[32]; /* for the Date header, made once a second */
-    int64_t date_s;
-    uint64_t started_ms;
 
     struct listener listeners[LISTEN_COUNT_MAX];
     uint32_t listener_count;
@@ -129,7 +112,6 @@ struct loop {
     struct http_head head; /* of the request being parsed */
     uint8_t *record;       /* private copy of the record being handled */
 
-    struct identity identity;
     struct history history;
     struct metrics metrics;
     struct oom_watch oom;
@@ -149,9 +131,6 @@ bool loop_pass(struct loop *loop);
 /* No new runs; running ones finish within the limit, then they are cancelled. A second call stops
  * at once. */
 void loop_stop(struct loop *loop);
-
-/* loop_clocks.c: the time of this pass. */
-void loop_clocks_read(struct loop *loop);
 
 /* loop_start.c: prints the ready line once every worker is ready or failed, or gives up when no
  * pipeline can be loaded. */

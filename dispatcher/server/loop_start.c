@@ -24,7 +24,8 @@ static void ready_print(struct loop *loop, uint32_t failed_count)
     printf("\n");
     /* The end of the process says so once more, with its exit code. */
     if (fflush(stdout) == EOF)
-        log_line(&loop->log, LEVEL_ERROR, "ready_not_printed", "error=\"%s\"", strerror(errno));
+        log_line(&loop->reactor.log, LEVEL_ERROR, "ready_not_printed", "error=\"%s\"",
+                 strerror(errno));
 }
 
 /* There is nothing to serve, and the command line is to blame: say so and leave. */

@@ -36,14 +36,15 @@ static const struct run_failure not_started = {
 static void drain_begin(struct loop *loop)
 {
     loop->state = LOOP_DRAINING;
-    log_line(&loop->log, LEVEL_INFO, "draining", "runs=%u limit_ms=%u", loop->run_count,
+    log_line(&loop->reactor.log, LEVEL_INFO, "draining", "runs=%u limit_ms=%u", loop->run_count,
              loop->config->stop_timeout_ms);
     listener_disarm(loop);
     conn_close_idle(loop);
     for (uint32_t i = 0; i < loop->pipeline_count; i++)
         while (loop->pipelines[i].queue_first)
             run_cancel(loop, loop->pipelines[i].queue_first, &not_started);
-    timer_set(&loop->timers, &loop->stop_timer, loop->now_ms + loop->config->stop_timeout_ms);
+    timer_set(&loop->reactor.timers, &loop->stop_timer,
+              loop->reactor.now_ms + loop->config->stop_timeout_ms);
 }
 
 void loop_stop(struct loop *loop)
@@ -52,7 +53,7 @@ void loop_stop(struct loop *loop)
         drain_begin(loop);
         return;
     }
-    log_line(&loop->log, LEVEL_WARNING, "stopped_at_once", "runs=%u", loop->run_count);
+    log_line(&loop->reactor.log, LEVEL_WARNING, "stopped_at_once", "runs=%u", loop->run_count);
     supervisor_kill_all(loop);
     loop->exit_code = EXIT_CODE_STOPPED;
     loop->state = LOOP_STOPPED;
@@ -61,14 +62,14 @@ void loop_stop(struct loop *loop)
 void loop_on_stop_timer(struct loop *loop)
 {
     if (loop->state == LOOP_DRAINING) {
-        log_line(&loop->log, LEVEL_WARNING, "drain_over", "runs=%u", loop->run_count);
+        log_line(&loop->reactor.log, LEVEL_WARNING, "drain_over", "runs=%u", loop->run_count);
         for (uint32_t i = 0; i < loop->config->run_count_max; i++)
             if (loop->runs[i].state == RUN_ACTIVE)
                 run_cancel(loop, &loop->runs[i], &stopping);
         reading_stop(loop);
         loop->state = LOOP_STOPPING;
-        timer_set(&loop->timers, &loop->stop_timer,
-                  loop->now_ms + loop->config->cancel_grace_ms + LAST_BYTES_MS);
+        timer_set(&loop->reactor.timers, &loop->stop_timer,
+                  loop->reactor.now_ms + loop->config->cancel_grace_ms + LAST_BYTES_MS);
     } else {
         supervisor_kill_all(loop);
         loop->state = LOOP_STOPPED;
@@ -90,8 +91,8 @@ void loop_stop_check(struct loop *loop)
         return;
     if (loop->state == LOOP_DRAINING && loop->run_count == 0 && !answers_wait(loop)) {
         loop->state = LOOP_STOPPING;
-        timer_set(&loop->timers, &loop->stop_timer,
-                  loop->now_ms + loop->config->cancel_grace_ms + LAST_BYTES_MS);
+        timer_set(&loop->reactor.timers, &loop->stop_timer,
+                  loop->reactor.now_ms + loop->config->cancel_grace_ms + LAST_BYTES_MS);
     }
     if (loop->state == LOOP_STOPPING) {
         supervisor_stop_idle(loop);

@@ -30,14 +30,14 @@ int serve(const struct config *config)
     }
     int code = loop_init(loop, config);
     if (code == EXIT_CODE_OK) {
-        log_line(&loop->log, LEVEL_INFO, "listening", "address=%s io_uring=%s",
-                 loop->listeners[0].name, uring_features(loop->uring));
-        confinement_log(config, &loop->log);
-        cpu_limit_log(&loop->log);
+        log_line(&loop->reactor.log, LEVEL_INFO, "listening", "address=%s io_uring=%s",
+                 loop->listeners[0].name, uring_features(loop->reactor.uring));
+        confinement_log(config, &loop->reactor.log);
+        cpu_limit_log(&loop->reactor.log);
         loop_run(loop);
         code = loop->exit_code;
-        log_line(&loop->log, LEVEL_INFO, "stopped", "code=%d", code);
-        log_flush(&loop->log);
+        log_line(&loop->reactor.log, LEVEL_INFO, "stopped", "code=%d", code);
+        log_flush(&loop->reactor.log);
     }
     loop_finish(loop);
     free(loop);

@@ -66,9 +66,9 @@ static void traceback_log(struct loop *loop, const struct worker *worker, const 
     while (first < end) {
         const char *newline = memchr(first, '\n', (size_t)(end - first));
         const char *stop = newline ? newline : end;
-        log_text(&loop->log, LEVEL_ERROR, "pipeline_traceback", first, (size_t)(stop - first),
-                 "pipeline=%s worker=%u", pipeline_of(loop, worker)->config->pointer,
-                 worker->number);
+        log_text(&loop->reactor.log, LEVEL_ERROR, "pipeline_traceback", first,
+                 (size_t)(stop - first), "pipeline=%s worker=%u",
+                 pipeline_of(loop, worker)->config->pointer, worker->number);
         first = stop + 1;
     }
 }
@@ -89,9 +89,9 @@ static void on_failed(struct loop *loop, struct worker *worker, const uint8_t *b
     struct pipeline *pipeline = pipeline_of(loop, worker);
     worker->has_said_why = true;
     pipeline_note_failure(loop, pipeline, failure.type, failure.message, failure.message_count);
-    log_text(&loop->log, LEVEL_ERROR, "pipeline_failed", failure.message, failure.message_count,
-             "pipeline=%s worker=%u type=%s", pipeline->config->pointer, worker->number,
-             error_type_name(failure.type));
+    log_text(&loop->reactor.log, LEVEL_ERROR, "pipeline_failed", failure.message,
+             failure.message_count, "pipeline=%s worker=%u type=%s", pipeline->config->pointer,
+             worker->number, error_type_name(failure.type));
     if (failure.traceback) {
         pipeline_note_traceback(pipeline, failure.traceback, failure.traceback_count);
         traceback_log(loop, worker, failure.traceback, failure.traceback_count);

@@ -17,8 +17,8 @@ bool noise_add(struct noise *noise, uint64_t now_ms, uint32_t cost)
 
 void noise_timer_set(struct loop *loop)
 {
-    uint64_t window = loop->now_ms / NOISE_WINDOW_MS;
-    timer_set(&loop->timers, &loop->noise_timer, (window + 1) * NOISE_WINDOW_MS);
+    uint64_t window = loop->reactor.now_ms / NOISE_WINDOW_MS;
+    timer_set(&loop->reactor.timers, &loop->noise_timer, (window + 1) * NOISE_WINDOW_MS);
 }
 
 /* Once for each process. */
@@ -27,14 +27,14 @@ static void say(struct loop *loop, struct worker *worker)
     if (worker->is_noisy)
         return;
     worker->is_noisy = true;
-    log_line(&loop->log, LEVEL_WARNING, "worker_noisy", "pipeline=%s worker=%u pid=%d",
+    log_line(&loop->reactor.log, LEVEL_WARNING, "worker_noisy", "pipeline=%s worker=%u pid=%d",
              loop->pipelines[worker->pipeline_index].config->pointer, worker->number,
              (int)worker->pid);
 }
 
 void noise_of_worker(struct loop *loop, struct worker *worker, uint32_t cost)
 {
-    if (!noise_add(&worker->noise, loop->now_ms, cost) || worker->is_paused ||
+    if (!noise_add(&worker->noise, loop->reactor.now_ms, cost) || worker->is_paused ||
         !worker_has_process(worker))
         return;
     worker->is_paused = true;

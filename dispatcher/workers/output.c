@@ -20,7 +20,8 @@
 static void suppressed_say(struct loop *loop, struct worker *worker)
 {
     if (worker->log_suppressed > 0)
-        log_line(&loop->log, LEVEL_WARNING, "output_suppressed", "pipeline=%s worker=%u lines=%llu",
+        log_line(&loop->reactor.log, LEVEL_WARNING, "output_suppressed",
+                 "pipeline=%s worker=%u lines=%llu",
                  loop->pipelines[worker->pipeline_index].config->pointer, worker->number,
                  (unsigned long long)worker->log_suppressed);
     worker->log_suppressed = 0;
@@ -35,7 +36,7 @@ void supervisor_say_suppressed(struct loop *loop)
 void supervisor_log_output(struct loop *loop, struct worker *worker, enum log_level level,
                            const char *run_id, const char *stream, const char *text, size_t count)
 {
-    uint64_t second = loop->now_ms / 1000;
+    uint64_t second = loop->reactor.now_ms / 1000;
     if (second != worker->log_second) {
         suppressed_say(loop, worker);
         worker->log_second = second;
@@ -44,10 +45,11 @@ void supervisor_log_output(struct loop *loop, struct worker *worker, enum log_le
     if (worker->log_count++ >= OUTPUT_LINES_PER_S) {
         /* Also a worker that is silent from now on has its count in the log. */
         if (worker->log_suppressed++ == 0)
-            timer_set(&loop->timers, &loop->output_timer, loop->now_ms + 1000);
+            timer_set(&loop->reactor.timers, &loop->output_timer, loop->reactor.now_ms + 1000);
         return;
     }
-    log_text(&loop->log, level, "output", text, count, "pipeline=%s worker=%u%s%s stream=%s",
+    log_text(&loop->reactor.log, level, "output", text, count,
+             "pipeline=%s worker=%u%s%s stream=%s",
              loop->pipelines[worker->pipeline_index].config->pointer, worker->number,
              run_id ? " run=" : "", run_id ? run_id : "", stream);
 }
@@ -69,7 +71,8 @@ static struct uring_ref ref_of(const struct output *output, uint32_t which)
 static void pipe_read(struct loop *loop, struct output *output, uint32_t which)
 {
     struct output_pipe *pipe = &output->pipes[which];
-    uring_read(loop->uring, pipe->fd, pipe->bytes, sizeof(pipe->bytes), ref_of(output, which));
+    uring_read(loop->reactor.uring, pipe->fd, pipe->bytes, sizeof(pipe->bytes),
+               ref_of(output, which));
     pipe->read_queued = true;
     pipe->read_waits = false;
 }
@@ -79,7 +82,7 @@ static void pipe_read_paced(struct loop *loop, struct worker *worker, struct out
                             uint32_t which, uint32_t cost)
 {
     if (output->generation != worker->generation || !worker_has_process(worker) ||
-        !noise_add(&worker->printing, loop->now_ms, cost)) {
+        !noise_add(&worker->printing, loop->reactor.now_ms, cost)) {
         pipe_read(loop, output, which);
         return;
     }
@@ -118,16 +121,16 @@ void output_end(struct loop *loop, struct worker *worker)
     struct output *output = output_of(worker);
     reads_go_on(loop, output);
     if (output->busy_count > 0)
-        timer_set(&loop->timers, &output->timer, loop->now_ms + OUTPUT_GRACE_MS);
+        timer_set(&loop->reactor.timers, &output->timer, loop->reactor.now_ms + OUTPUT_GRACE_MS);
 }
 
 /* The reads come back, and then the pipes are closed. */
 static void give_up(struct loop *loop, struct output *output)
 {
-    timer_clear(&loop->timers, &output->timer);
+    timer_clear(&loop->reactor.timers, &output->timer);
     for (uint32_t i = 0; i < 2; i++)
         if (output->pipes[i].read_queued)
-            uring_cancel(loop->uring, ref_of(output, i));
+            uring_cancel(loop->reactor.uring, ref_of(output, i));
 }
 
 void supervisor_on_output_timer(struct loop *loop, struct output *output)
@@ -240,5 +243,5 @@ void supervisor_on_output(struct loop *loop, const struct uring_event *event)
     close(pipe->fd);
     pipe->fd = -1;
     if (--output->busy_count == 0)
-        timer_clear(&loop->timers, &output->timer);
+        timer_clear(&loop->reactor.timers, &output->timer);
 }

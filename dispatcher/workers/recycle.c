@@ -32,9 +32,9 @@ uint64_t recycle_resident_bytes(pid_t pid)
 static bool is_too_large(struct loop *loop, struct worker *worker)
 {
     uint64_t limit = loop->config->recycle_bytes;
-    if (limit == 0 || loop->now_ms < worker->memory_ms + MEMORY_LOOK_MS)
+    if (limit == 0 || loop->reactor.now_ms < worker->memory_ms + MEMORY_LOOK_MS)
         return false;
-    worker->memory_ms = loop->now_ms;
+    worker->memory_ms = loop->reactor.now_ms;
     return recycle_resident_bytes(worker->pid) > limit;
 }
 

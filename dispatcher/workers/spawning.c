@@ -25,7 +25,7 @@ void supervisor_hear_spawner(struct loop *loop)
 {
     struct spawner *spawner = &loop->spawner;
     if (spawner->state == SPAWNER_RUNNING)
-        uring_poll(loop->uring, spawner->socket, ref_of(spawner, URING_SPAWNER));
+        uring_poll(loop->reactor.uring, spawner->socket, ref_of(spawner, URING_SPAWNER));
 }
 
 bool supervisor_may_start(const struct loop *loop)
@@ -108,7 +108,7 @@ static void on_answer(struct loop *loop, const struct spawn_answer *answer)
     if (answer->kind == SPAWN_READY) {
         spawner->pidfd = pidfd;
         if (pidfd >= 0)
-            uring_poll(loop->uring, pidfd, ref_of(spawner, URING_SPAWNER_PIDFD));
+            uring_poll(loop->reactor.uring, pidfd, ref_of(spawner, URING_SPAWNER_PIDFD));
     } else if (answer->kind == SPAWN_FAILED) {
         char reason[160];
         struct worker *worker = asker(loop, answer);
@@ -151,11 +151,11 @@ void supervisor_spawner_lost(struct loop *loop, const char *reason)
     struct spawner *spawner = &loop->spawner;
     mr_assert(spawner->state == SPAWNER_RUNNING);
     supervisor_take_answers(loop);
-    log_line(&loop->log, LEVEL_WARNING, "spawner_lost", "pid=%d starts=%u reason=\"%s\"",
+    log_line(&loop->reactor.log, LEVEL_WARNING, "spawner_lost", "pid=%d starts=%u reason=\"%s\"",
              (int)spawner->pid, spawner->asked_count, reason);
     loop->metrics.spawner_lost_count++;
-    uring_cancel(loop->uring, ref_of(spawner, URING_SPAWNER));
-    uring_cancel(loop->uring, ref_of(spawner, URING_SPAWNER_PIDFD));
+    uring_cancel(loop->reactor.uring, ref_of(spawner, URING_SPAWNER));
+    uring_cancel(loop->reactor.uring, ref_of(spawner, URING_SPAWNER_PIDFD));
     spawner_kill(spawner);
     for (uint32_t i = 0; i < loop->worker_count; i++)
         if (loop->workers[i].state == WORKER_SPAWNING)
@@ -167,18 +167,19 @@ void supervisor_on_spawner_timer(struct loop *loop)
 {
     struct spawner *spawner = &loop->spawner;
     if (spawner->state == SPAWNER_ENDING && !spawner_is_gone(spawner, is_worker, loop)) {
-        timer_set(&loop->timers, &loop->spawner_timer, loop->now_ms + GONE_LOOK_MS);
+        timer_set(&loop->reactor.timers, &loop->spawner_timer, loop->reactor.now_ms + GONE_LOOK_MS);
         return;
     }
     if (spawner->state != SPAWNER_NONE || loop->state >= LOOP_STOPPING)
         return;
     int rc = spawner_open(spawner);
     if (rc < 0) {
-        log_line(&loop->log, LEVEL_ERROR, "spawner_failed", "error=\"%s\"", strerror(-rc));
-        timer_set(&loop->timers, &loop->spawner_timer, loop->now_ms + OPEN_RETRY_MS);
+        log_line(&loop->reactor.log, LEVEL_ERROR, "spawner_failed", "error=\"%s\"", strerror(-rc));
+        timer_set(&loop->reactor.timers, &loop->spawner_timer,
+                  loop->reactor.now_ms + OPEN_RETRY_MS);
         return;
     }
-    log_line(&loop->log, LEVEL_INFO, "spawner_start", "pid=%d", (int)spawner->pid);
+    log_line(&loop->reactor.log, LEVEL_INFO, "spawner_start", "pid=%d", (int)spawner->pid);
     supervisor_hear_spawner(loop);
 }
 
@@ -192,5 +193,5 @@ void supervisor_on_spawner(struct loop *loop, const struct uring_event *event)
     if (!supervisor_take_answers(loop) || is_over)
         supervisor_spawner_lost(loop, "it ended");
     else if (!event->more && event->result > 0)
-        uring_poll(loop->uring, is_pidfd ? spawner->pidfd : spawner->socket, event->ref);
+        uring_poll(loop->reactor.uring, is_pidfd ? spawner->pidfd : spawner->socket, event->ref);
 }

@@ -38,12 +38,13 @@ static void act_spawn(struct loop *loop, struct worker *worker)
 {
     worker->generation++;
     loop->metrics.worker_start_count++;
-    worker->started_ms = loop->now_ms;
+    worker->started_ms = loop->reactor.now_ms;
     worker->ready_ms = 0;
     worker->has_said_why = worker->was_short = false;
     int rc = worker_start(loop, worker);
     if (rc == 0) {
-        timer_set(&loop->timers, &worker->timer, loop->now_ms + WORKER_SPAWN_TIMEOUT_MS);
+        timer_set(&loop->reactor.timers, &worker->timer,
+                  loop->reactor.now_ms + WORKER_SPAWN_TIMEOUT_MS);
     } else if (rc == -EPIPE) {
         supervisor_event(loop, worker, WORKER_EV_SPAWNER_LOST, NULL);
     } else {
@@ -55,10 +56,11 @@ static void act_spawn(struct loop *loop, struct worker *worker)
 
 static void act_watch(struct loop *loop, struct worker *worker)
 {
-    log_line(&loop->log, LEVEL_DEBUG, "worker_start", "pipeline=%s worker=%u pid=%d",
+    log_line(&loop->reactor.log, LEVEL_DEBUG, "worker_start", "pipeline=%s worker=%u pid=%d",
              pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid);
     worker_watch(loop, worker);
-    timer_set(&loop->timers, &worker->timer, loop->now_ms + loop->config->start_timeout_ms);
+    timer_set(&loop->reactor.timers, &worker->timer,
+              loop->reactor.now_ms + loop->config->start_timeout_ms);
 }
 
 static void back_off(struct loop *loop, struct worker *worker)
@@ -68,15 +70,16 @@ static void back_off(struct loop *loop, struct worker *worker)
     if (wait_ms > loop->config->quarantine_retry_ms)
         wait_ms = loop->config->quarantine_retry_ms;
     worker->failure_streak++;
-    timer_set(&loop->timers, &worker->timer, loop->now_ms + wait_ms);
+    timer_set(&loop->reactor.timers, &worker->timer, loop->reactor.now_ms + wait_ms);
 }
 
 static void act_retry(struct loop *loop, struct worker *worker, const char *reason)
 {
     struct pipeline *pipeline = pipeline_of(loop, worker);
     worker_release(loop, worker);
-    log_line(&loop->log, LEVEL_ERROR, "worker_start_failed", "pipeline=%s worker=%u reason=\"%s\"",
-             pipeline->config->pointer, worker->number, reason);
+    log_line(&loop->reactor.log, LEVEL_ERROR, "worker_start_failed",
+             "pipeline=%s worker=%u reason=\"%s\"", pipeline->config->pointer, worker->number,
+             reason);
     pipeline->tally.restarts[WORKER_END_NOT_STARTED]++;
     if (!worker->was_short)
         pipeline_worker_died(loop, pipeline, worker, ERROR_STARTUP, reason);
@@ -122,7 +125,8 @@ static uint32_t reclaim(struct loop *loop, struct worker *worker, enum log_level
     for (uint32_t count; left > 0 && (count = worker_drain(loop, worker)) > 0;)
         left -= count < left ? count : left;
     uint32_t unfinished_count = worker->active_count;
-    log_line(&loop->log, level, "worker_exit", "pipeline=%s worker=%u runs=%u reason=\"%s\"",
+    log_line(&loop->reactor.log, level, "worker_exit",
+             "pipeline=%s worker=%u runs=%u reason=\"%s\"",
              pipeline_of(loop, worker)->config->pointer, worker->number, unfinished_count, reason);
     runs_end(loop, worker, reason);
     mr_assert(worker->active_count == 0);
@@ -157,7 +161,7 @@ static void act_replace(struct loop *loop, struct worker *worker, const char *re
         return;
     }
     pipeline_of(loop, worker)->tally.restarts[worker->end]++;
-    timer_set(&loop->timers, &worker->timer, loop->now_ms);
+    timer_set(&loop->reactor.timers, &worker->timer, loop->reactor.now_ms);
 }
 
 static void act_reclaim_last(struct loop *loop, struct worker *worker, const char *reason)
@@ -173,7 +177,7 @@ static void act_make_spare(struct loop *loop, struct worker *worker, const char 
         worker->end >= WORKER_END_RECYCLED_RUNS && worker->end <= WORKER_END_RECYCLED_DEVICE;
     uint32_t unfinished_count =
         reclaim(loop, worker, is_recycled ? LEVEL_INFO : LEVEL_WARNING, reason);
-    timer_clear(&loop->timers, &worker->timer);
+    timer_clear(&loop->reactor.timers, &worker->timer);
     successor->predecessor = worker->successor = WORKER_NONE;
     if (loop->state >= LOOP_STOPPING)
         return;
@@ -185,9 +189,10 @@ static void act_kill(struct loop *loop, struct worker *worker, const char *reaso
 {
     loop->metrics.worker_killed_count++;
     snprintf(worker->kill_reason, sizeof(worker->kill_reason), "%s", reason);
-    log_line(&loop->log, LEVEL_WARNING, "worker_kill", "pipeline=%s worker=%u pid=%d reason=\"%s\"",
+    log_line(&loop->reactor.log, LEVEL_WARNING, "worker_kill",
+             "pipeline=%s worker=%u pid=%d reason=\"%s\"",
              pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid, reason);
-    timer_clear(&loop->timers, &worker->timer);
+    timer_clear(&loop->reactor.timers, &worker->timer);
     /* Not reaped yet, so neither the process nor the group can be anyone else's. */
     kill(-worker->pid, SIGKILL);
     kill(worker->pid, SIGKILL);
@@ -206,7 +211,8 @@ static void stop_record_put(struct worker *worker)
 
 static void act_ask_stop(struct loop *loop, struct worker *worker)
 {
-    timer_set(&loop->timers, &worker->timer, loop->now_ms + loop->config->cancel_grace_ms);
+    timer_set(&loop->reactor.timers, &worker->timer,
+              loop->reactor.now_ms + loop->config->cancel_grace_ms);
     stop_record_put(worker);
 }
 
@@ -225,19 +231,21 @@ static void act_call(struct loop *loop, struct worker *worker, const char *reaso
 {
     struct worker *successor = supervisor_spare(loop, worker);
     mr_assert(successor != NULL);
-    log_line(&loop->log, LEVEL_INFO, "worker_replace", "pipeline=%s worker=%u pid=%d reason=\"%s\"",
+    log_line(&loop->reactor.log, LEVEL_INFO, "worker_replace",
+             "pipeline=%s worker=%u pid=%d reason=\"%s\"",
              pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid, reason);
     worker->successor = successor->index;
     successor->predecessor = worker->index;
     successor->number = worker->number;
     successor->restart_count = worker->restart_count;
     successor->failure_streak = successor->death_streak = 0;
-    timer_set(&loop->timers, &successor->timer, loop->now_ms);
+    timer_set(&loop->reactor.timers, &successor->timer, loop->reactor.now_ms);
 }
 
 static void act_retire(struct loop *loop, struct worker *worker, const char *reason)
 {
-    log_line(&loop->log, LEVEL_INFO, "worker_retire", "pipeline=%s worker=%u pid=%d reason=\"%s\"",
+    log_line(&loop->reactor.log, LEVEL_INFO, "worker_retire",
+             "pipeline=%s worker=%u pid=%d reason=\"%s\"",
              pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid, reason);
     stop_record_put(worker);
     if (worker->active_count == 0)
@@ -247,19 +255,20 @@ static void act_retire(struct loop *loop, struct worker *worker, const char *rea
 void supervisor_last_run_ended(struct loop *loop, struct worker *worker)
 {
     if (worker->state == WORKER_RETIRING)
-        timer_set(&loop->timers, &worker->timer, loop->now_ms + loop->config->cancel_grace_ms);
+        timer_set(&loop->reactor.timers, &worker->timer,
+                  loop->reactor.now_ms + loop->config->cancel_grace_ms);
 }
 
 static void act_serve(struct loop *loop, struct worker *worker)
 {
     struct pipeline *pipeline = pipeline_of(loop, worker);
-    timer_clear(&loop->timers, &worker->timer);
-    worker->ready_ms = loop->now_ms;
+    timer_clear(&loop->reactor.timers, &worker->timer);
+    worker->ready_ms = loop->reactor.now_ms;
     pipeline->cannot_load = false;
     pipeline_served(loop, pipeline);
-    log_line(&loop->log, LEVEL_INFO, "worker_ready", "pipeline=%s worker=%u pid=%d ms=%llu",
+    log_line(&loop->reactor.log, LEVEL_INFO, "worker_ready", "pipeline=%s worker=%u pid=%d ms=%llu",
              pipeline->config->pointer, worker->number, (int)worker->pid,
-             (unsigned long long)(loop->now_ms - worker->started_ms));
+             (unsigned long long)(loop->reactor.now_ms - worker->started_ms));
     if (worker->predecessor == WORKER_NONE)
         return;
     struct worker *predecessor = &loop->workers[worker->predecessor];
@@ -332,11 +341,11 @@ void supervisor_event(struct loop *loop, struct worker *worker, enum worker_even
 static void on_hang_up(struct loop *loop, struct worker *worker, const struct uring_event *event)
 {
     if (event->more)
-        uring_cancel(loop->uring, event->ref);
+        uring_cancel(loop->reactor.uring, event->ref);
     messages_read_rest(loop, worker);
     /* After a pause it is polled, and heard, once more. */
     if (worker_serves(worker) && worker->timer.position == 0)
-        timer_set(&loop->timers, &worker->timer, loop->now_ms + HANG_UP_GRACE_MS);
+        timer_set(&loop->reactor.timers, &worker->timer, loop->reactor.now_ms + HANG_UP_GRACE_MS);
 }
 
 void supervisor_on_socket(struct loop *loop, const struct uring_event *event)
@@ -356,9 +365,9 @@ void supervisor_on_socket(struct loop *loop, const struct uring_event *event)
         return; /* polled again when it is not */
     /* A poll that goes on tells of what comes, and a new one of what is there. */
     if (is_rest && event->more)
-        uring_cancel(loop->uring, ref_of(worker, URING_SOCKET));
+        uring_cancel(loop->reactor.uring, ref_of(worker, URING_SOCKET));
     if (is_rest || !event->more)
-        uring_poll(loop->uring, worker->socket, ref_of(worker, URING_SOCKET));
+        uring_poll(loop->reactor.uring, worker->socket, ref_of(worker, URING_SOCKET));
 }
 
 /* How it ended; it is reaped later. False: it still runs. */
@@ -386,7 +395,7 @@ void supervisor_on_pidfd(struct loop *loop, const struct uring_event *event)
     siginfo_t info = {0};
     if (!has_ended(worker, &info)) {
         if (!event->more)
-            uring_poll(loop->uring, worker->pidfd, ref_of(worker, URING_PIDFD));
+            uring_poll(loop->reactor.uring, worker->pidfd, ref_of(worker, URING_PIDFD));
         return;
     }
     /* FAILED may have come just before; and who is killed for what it said must not be reaped yet.
@@ -423,7 +432,7 @@ static void start_or_wait(struct loop *loop, struct worker *worker)
     if (supervisor_may_start(loop) && output_has_room(loop, worker))
         supervisor_event(loop, worker, WORKER_EV_START, NULL);
     else
-        timer_set(&loop->timers, &worker->timer, loop->now_ms + SPAWNER_WAIT_MS);
+        timer_set(&loop->reactor.timers, &worker->timer, loop->reactor.now_ms + SPAWNER_WAIT_MS);
 }
 
 void supervisor_on_timer(struct loop *loop, struct worker *worker)

@@ -51,12 +51,13 @@ void worker_look_for_room(struct worker *worker, uint64_t now_ms)
 static int put_off(struct loop *loop, struct worker *worker)
 {
     if (worker->full_until_ms == 0)
-        log_line(&loop->log, LEVEL_WARNING, "offer_put_off", "pipeline=%s worker=%u reason=\"%s\"",
+        log_line(&loop->reactor.log, LEVEL_WARNING, "offer_put_off",
+                 "pipeline=%s worker=%u reason=\"%s\"",
                  loop->pipelines[worker->pipeline_index].config->pointer, worker->number,
                  strerror(ETOOMANYREFS));
     worker->is_full = true;
-    worker->full_until_ms = loop->now_ms + OFFER_RETRY_MS;
-    timer_set(&loop->timers, &loop->offer_timer, worker->full_until_ms);
+    worker->full_until_ms = loop->reactor.now_ms + OFFER_RETRY_MS;
+    timer_set(&loop->reactor.timers, &loop->offer_timer, worker->full_until_ms);
     return -EAGAIN;
 }
 

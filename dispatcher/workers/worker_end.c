@@ -60,7 +60,7 @@ static void signal_describe(const struct crash_report *crash, int number, bool d
 static void crash_log(struct loop *loop, const struct worker *worker)
 {
     const struct crash_report *crash = &worker->crash;
-    log_text(&loop->log, LEVEL_ERROR, "worker_crash", crash->text, crash->text_count,
+    log_text(&loop->reactor.log, LEVEL_ERROR, "worker_crash", crash->text, crash->text_count,
              "pipeline=%s worker=%u pid=%d signal=%d address=0x%llx sender=%u",
              loop->pipelines[worker->pipeline_index].config->pointer, worker->number,
              (int)worker->pid, crash->number, (unsigned long long)crash->address, crash->sender);

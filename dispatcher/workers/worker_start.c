@@ -172,23 +172,23 @@ void worker_watch(struct loop *loop, struct worker *worker)
     worker->crash = (struct crash_report){0};
     worker->run_count = 0;
     slots_reset(loop, worker);
-    uring_poll(loop->uring, worker->pidfd, ref_of(worker, URING_PIDFD));
-    uring_poll(loop->uring, worker->socket, ref_of(worker, URING_SOCKET));
-    uring_poll(loop->uring, worker->own_bell_fd, ref_of(worker, URING_BELL));
+    uring_poll(loop->reactor.uring, worker->pidfd, ref_of(worker, URING_PIDFD));
+    uring_poll(loop->reactor.uring, worker->socket, ref_of(worker, URING_SOCKET));
+    uring_poll(loop->reactor.uring, worker->own_bell_fd, ref_of(worker, URING_BELL));
     output_begin(loop, worker);
 }
 
 void worker_unwatch(struct loop *loop, struct worker *worker)
 {
-    uring_cancel(loop->uring, ref_of(worker, URING_SOCKET));
-    uring_cancel(loop->uring, ref_of(worker, URING_BELL));
+    uring_cancel(loop->reactor.uring, ref_of(worker, URING_SOCKET));
+    uring_cancel(loop->reactor.uring, ref_of(worker, URING_BELL));
 }
 
 /* The eventfd is never read: a new poll tells at once of a bell that ever rang. */
 void worker_rewatch(struct loop *loop, struct worker *worker)
 {
-    uring_poll(loop->uring, worker->socket, ref_of(worker, URING_SOCKET));
-    uring_poll(loop->uring, worker->own_bell_fd, ref_of(worker, URING_BELL));
+    uring_poll(loop->reactor.uring, worker->socket, ref_of(worker, URING_SOCKET));
+    uring_poll(loop->reactor.uring, worker->own_bell_fd, ref_of(worker, URING_BELL));
 }
 
 /* With the socket goes what the worker has sent and nobody has read. The spawner has its last
@@ -205,9 +205,9 @@ static void socket_close(struct loop *loop, struct worker *worker)
 void worker_release(struct loop *loop, struct worker *worker)
 {
     if (worker->pid > 0) {
-        uring_cancel(loop->uring, ref_of(worker, URING_SOCKET));
-        uring_cancel(loop->uring, ref_of(worker, URING_PIDFD));
-        uring_cancel(loop->uring, ref_of(worker, URING_BELL));
+        uring_cancel(loop->reactor.uring, ref_of(worker, URING_SOCKET));
+        uring_cancel(loop->reactor.uring, ref_of(worker, URING_PIDFD));
+        uring_cancel(loop->reactor.uring, ref_of(worker, URING_BELL));
         output_end(loop, worker);
     } else {
         output_close(output_of(worker));

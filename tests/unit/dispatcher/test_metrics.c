@@ -101,7 +101,7 @@ static void the_fill_of_a_ring_is_that_of_its_last_drain(void **state)
 static void a_timer_that_fires_late_is_seen(void **state)
 {
     (void)state;
-    const struct buckets *lateness = &stage.loop->metrics.lateness;
+    const struct buckets *lateness = &stage.loop->reactor.lateness;
     stage_connect();
     uint64_t before_ns = lateness->sum_ns;
     stage_later(stage.config.idle_timeout_ms + 300);

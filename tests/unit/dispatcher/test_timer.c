@@ -21,7 +21,7 @@ static struct timers timers;
 static int heap_make(void **state)
 {
     (void)state;
-    return timers_init(&timers, TIMER_COUNT);
+    return timers_reserve(&timers, TIMER_COUNT);
 }
 
 static int heap_remove(void **state)

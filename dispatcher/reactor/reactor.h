@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reactor.h - what every part of the server waits with and tells the time by: the ring of
+ * operations, timers, the log, the clocks of a pass, random ids.
+ *
+ * It knows nobody: an operation that is done and a timer that fires carry a number, what they are
+ * for, which the server's tables turn into a call (dispatcher/server/handlers.c).
+ */
+#ifndef DISPATCHER_REACTOR_H
+#define DISPATCHER_REACTOR_H
+
+#include <stdint.h>
+
+#include "dispatcher/reactor/buckets.h"
+#include "dispatcher/reactor/identity.h"
+#include "dispatcher/reactor/log.h"
+#include "dispatcher/reactor/timer.h"
+#include "dispatcher/reactor/uring.h"
+#include "millrace/check.h"
+
+#define WALL_TEXT_BYTES 17u
+#define RECEIVE_BUFFER_BYTES 16384u
+
+/* Owned by the server; whoever waits for something has a pointer to it. */
+struct reactor {
+    struct uring *uring; /* NULL until reactor_open() */
+    struct timers timers;
+    struct log log;
+    struct identity identity;
+
+    uint64_t pass;      /* number of this pass, from 1 */
+    uint64_t now_ns;    /* CLOCK_MONOTONIC at the start of the pass */
+    uint64_t now_ms;    /* the same moment */
+    double wall_s;      /* the same moment, CLOCK_REALTIME */
+    char wall_text[32]; /* wall_s with microseconds, always WALL_TEXT_BYTES characters */
+    char date_text[32]; /* for the Date header, made once a second */
+    int64_t date_s;
+    uint64_t started_ms;
+
+    /* Counted for GET /metrics. */
+    uint64_t pass_count, wait_count;
+    struct buckets pass_times; /* how long passes take */
+    struct buckets lateness;   /* of the first timer of each pass that has one */
+};
+
+/* No time was read yet, and nothing is open. Log lines go to `log_fd`. */
+void reactor_init(struct reactor *reactor, int log_fd, enum log_level log_level);
+
+/* Makes the ring. 0, or -errno, which uring_explain() explains. */
+int reactor_open(struct reactor *reactor) MUST_USE;
+
+/* Nothing belongs to the kernel afterwards. */
+void reactor_close(struct reactor *reactor);
+
+/* The rest; after all owners of timers are gone. */
+void reactor_finish(struct reactor *reactor);
+
+/* The time of this pass. */
+void reactor_clocks_read(struct reactor *reactor);
+
+#endif
