@@ -88,13 +88,13 @@ static void refusals(const struct loop *loop, struct exposition *out)
     exposition_family(out, "millrace_refusals", METRIC_COUNTER,
                       "What was not taken, by cause: runs of a pipeline, requests, connections.");
     for (uint32_t i = 0; i < loop->pipeline_count; i++)
-        for (enum refusal refusal = REFUSAL_NONE + 1; refusal <= REFUSAL_OF_RUNS; refusal++)
+        for (enum refusal refusal = REFUSAL_NONE + 1; refusal < REFUSAL_COUNT; refusal++)
             sample_of(out, &loop->pipelines[i], "cause", refusal_name(refusal),
                       loop->pipelines[i].tally.refusals[refusal]);
-    for (enum refusal refusal = REFUSAL_OF_RUNS + 1; refusal < REFUSAL_COUNT; refusal++) {
+    for (enum request_refusal i = REQUEST_REFUSAL_NONE + 1; i < REQUEST_REFUSAL_COUNT; i++) {
         char labels[LABELS_BYTES_MAX] = "";
-        labels_add(labels, "cause", refusal_name(refusal));
-        exposition_sample(out, labels, loop->metrics.refusals[refusal]);
+        labels_add(labels, "cause", request_refusal_name(i));
+        exposition_sample(out, labels, loop->metrics.refusals[i]);
     }
 }
 
@@ -251,7 +251,8 @@ static void clients(const struct loop *loop, struct exposition *out)
     gauge(out, "millrace_connections", "Open connections.", loop->conn_count);
     counter(out, "millrace_connections_accepted", "Accepted connections.", metrics->accepted_count);
     counter(out, "millrace_connections_refused", "Connections above a limit.",
-            metrics->refusals[REFUSAL_CONNECTIONS] + metrics->refusals[REFUSAL_CLIENT_CONNECTIONS]);
+            metrics->refusals[REQUEST_REFUSAL_CONNECTIONS] +
+                metrics->refusals[REQUEST_REFUSAL_CLIENT_CONNECTIONS]);
     counter(out, "millrace_accept_failures", "Failed accepts, as for lack of descriptors.",
             metrics->accept_failed_count);
     counter(out, "millrace_client_stalls", "Connections closed since their client read nothing.",

@@ -23,7 +23,7 @@ static void detail_send(struct loop *loop, struct conn *conn, int status, const 
     char body[sizeof(((struct api_error *)0)->detail) + 32];
     int count = snprintf(body, sizeof(body), "{\"detail\":%s}\n", json);
     mr_assert(count > 0 && (size_t)count < sizeof(body));
-    loop->metrics.refusals[refusal_of_status(status)]++;
+    loop->metrics.refusals[request_refusal_of_status(status)]++;
     response_send(loop, conn,
                   &(struct response){.status = status, .body = body, .body_bytes = (size_t)count});
 }
@@ -61,13 +61,11 @@ static void live_send(struct loop *loop, struct conn *conn, const struct run *ru
     response_text(loop, conn, 200, NULL, &text);
 }
 
-/* Answers a run that is not admitted. */
+/* Answers a run that is not admitted; counted by the caller where its failure names no refusal. */
 static void refuse(struct loop *loop, struct run *run, const struct run_failure *failure)
 {
-    struct tally *tally = &loop->pipelines[run->pipeline_index].tally;
-    uint64_t *counts =
-        failure->refusal <= REFUSAL_OF_RUNS ? tally->refusals : loop->metrics.refusals;
-    counts[failure->refusal]++;
+    if (failure->refusal != REFUSAL_NONE)
+        loop->pipelines[run->pipeline_index].tally.refusals[failure->refusal]++;
     history_add(&loop->history, run, loop->reactor.wall_s, failure);
     line_fail(loop, run, failure);
     run_destroy(loop, run);
@@ -125,7 +123,6 @@ static const struct run_failure no_room = {
     .state = "no_resources_available",
     .message = "there is no memory left for requests that wait",
     .message_count = sizeof("there is no memory left for requests that wait") - 1,
-    .refusal = REFUSAL_INPUT_MEMORY,
 };
 
 /* What a run that waits holds must fit; the body it was made of is about to go. One that gets a
@@ -175,6 +172,7 @@ static void run_begin(struct loop *loop, struct conn *conn, struct run *run, boo
 {
     struct pipeline *pipeline = &loop->pipelines[run->pipeline_index];
     if (rc == 0 && !may_wait(loop, conn, pipeline)) {
+        loop->metrics.refusals[REQUEST_REFUSAL_INPUT_MEMORY]++;
         refuse(loop, run, &no_room);
     } else if (rc == 0) {
         run_admit_and_answer(loop, conn, run, is_async);

@@ -81,7 +81,7 @@ static void method_refuse(struct loop *loop, struct conn *conn, unsigned allowed
 {
     static const char body[] = "{\"detail\":\"Method Not Allowed\"}\n";
     char headers[64];
-    loop->metrics.refusals[REFUSAL_BAD_REQUEST]++;
+    loop->metrics.refusals[REQUEST_REFUSAL_BAD_REQUEST]++;
     snprintf(headers, sizeof(headers), "Allow: %s%s%s\r\n", allowed & GET ? "GET, HEAD" : "",
              allowed & POST ? (allowed & GET ? ", POST" : "POST") : "",
              allowed & DELETE ? (allowed & (GET | POST) ? ", DELETE" : "DELETE") : "");
@@ -101,7 +101,7 @@ static void caller_refuse(struct loop *loop, struct conn *conn, const struct htt
         response_detail(loop, conn, 403, origin_refusal(loop->config, head));
         return;
     }
-    loop->metrics.refusals[REFUSAL_UNAUTHORIZED]++;
+    loop->metrics.refusals[REQUEST_REFUSAL_UNAUTHORIZED]++;
     response_send(loop, conn,
                   &(struct response){.status = 401,
                                      .headers = "WWW-Authenticate: Bearer\r\n",

@@ -30,7 +30,8 @@ static const char too_many_of_client[] = "HTTP/1.1 429 Too Many Requests\r\n"
                                          "Connection: close\r\n\r\n" TOO_MANY_OF_CLIENT;
 
 /* Nothing is kept for it, so what a full socket would not take is lost with it. */
-static void refuse(struct loop *loop, int fd, enum refusal refusal, const char *text, size_t count)
+static void refuse(struct loop *loop, int fd, enum request_refusal refusal, const char *text,
+                   size_t count)
 {
     loop->metrics.refusals[refusal]++;
     ssize_t sent = send(fd, text, count, MSG_DONTWAIT | MSG_NOSIGNAL);
@@ -56,11 +57,11 @@ void conn_open(struct loop *loop, int fd)
     struct conn *conn = loop->conn_free;
     uint32_t client_index;
     if (!conn) {
-        refuse(loop, fd, REFUSAL_CONNECTIONS, too_many, sizeof(too_many) - 1);
+        refuse(loop, fd, REQUEST_REFUSAL_CONNECTIONS, too_many, sizeof(too_many) - 1);
         return;
     }
     if (!client_enter(loop, fd, &client_index)) {
-        refuse(loop, fd, REFUSAL_CLIENT_CONNECTIONS, too_many_of_client,
+        refuse(loop, fd, REQUEST_REFUSAL_CLIENT_CONNECTIONS, too_many_of_client,
                sizeof(too_many_of_client) - 1);
         return;
     }

@@ -129,7 +129,8 @@ static void overload(struct loop *loop, struct conn *conn, int rc)
 {
     mr_assert(rc == -ENOMEM || rc == -ENOBUFS);
     input_free(loop, conn);
-    loop->metrics.refusals[rc == -ENOBUFS ? REFUSAL_INPUT_MEMORY : REFUSAL_MEMORY]++;
+    loop->metrics
+        .refusals[rc == -ENOBUFS ? REQUEST_REFUSAL_INPUT_MEMORY : REQUEST_REFUSAL_MEMORY]++;
     conn->input_lost = true;
     if (conn->state == CONN_RESPONDING) {
         conn->request.keep_alive = false;

@@ -118,7 +118,7 @@ void response_send(struct loop *loop, struct conn *conn, const struct response *
         put_text(&head, response->headers);
     PUT(&head, "\r\n");
     if (!conn_answer_fits(loop, conn, (size_t)(head.at - text) + response->body_bytes)) {
-        loop->metrics.refusals[REFUSAL_MEMORY]++;
+        loop->metrics.refusals[REQUEST_REFUSAL_MEMORY]++;
         conn_doom(loop, conn);
         return;
     }
@@ -149,7 +149,7 @@ void response_detail(struct loop *loop, struct conn *conn, int status, const cha
     char body[512];
     int count = snprintf(body, sizeof(body), "{\"detail\":\"%s\"}\n", text);
     mr_assert(count > 0 && (size_t)count < sizeof(body));
-    loop->metrics.refusals[refusal_of_status(status)]++;
+    loop->metrics.refusals[request_refusal_of_status(status)]++;
     response_send(loop, conn,
                   &(struct response){.status = status, .body = body, .body_bytes = (size_t)count});
 }

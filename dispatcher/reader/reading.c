@@ -184,7 +184,7 @@ static void job_refuse(struct loop *loop, struct conn *conn, int status, const c
         snprintf(body, sizeof(body), "{\"detail\":\"The request was not read: %s.\"}\n", reason);
     mr_assert(count > 0 && (size_t)count < sizeof(body));
     job_end(loop, conn);
-    loop->metrics.refusals[REFUSAL_READER]++;
+    loop->metrics.refusals[REQUEST_REFUSAL_READER]++;
     response_send(loop, conn,
                   &(struct response){.status = status,
                                      .body = body,
@@ -335,7 +335,8 @@ void reading_begin(struct loop *loop, struct conn *conn, const char *body, size_
         rc = conn_payload_keep(loop, conn, body, bytes);
     if (rc < 0) {
         free(job);
-        loop->metrics.refusals[rc == -ENOBUFS ? REFUSAL_INPUT_MEMORY : REFUSAL_MEMORY]++;
+        loop->metrics
+            .refusals[rc == -ENOBUFS ? REQUEST_REFUSAL_INPUT_MEMORY : REQUEST_REFUSAL_MEMORY]++;
         response_overload(loop, conn);
         return;
     }

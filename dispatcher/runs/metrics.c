@@ -15,17 +15,6 @@ static const char *const refusal_names[REFUSAL_COUNT] = {
     [REFUSAL_DRAINING] = "draining",
     [REFUSAL_INPUT] = "input",
     [REFUSAL_TOO_MANY_RUNS] = "too_many_runs",
-    [REFUSAL_UNAUTHORIZED] = "unauthorized",
-    [REFUSAL_FORBIDDEN] = "forbidden",
-    [REFUSAL_NOT_FOUND] = "not_found",
-    [REFUSAL_BAD_REQUEST] = "bad_request",
-    [REFUSAL_TOO_LARGE] = "too_large",
-    [REFUSAL_TOO_SLOW] = "too_slow",
-    [REFUSAL_MEMORY] = "memory",
-    [REFUSAL_INPUT_MEMORY] = "input_memory",
-    [REFUSAL_READER] = "reader",
-    [REFUSAL_CONNECTIONS] = "connections",
-    [REFUSAL_CLIENT_CONNECTIONS] = "client_connections",
 };
 
 static const char *const cancel_names[CANCEL_REASON_COUNT] = {
@@ -75,26 +64,4 @@ void metrics_count_response(struct metrics *metrics, int status)
     mr_assert(status >= RESPONSE_STATUS_MIN);
     mr_assert(status < RESPONSE_STATUS_MIN + RESPONSE_STATUS_COUNT);
     metrics->responses[status - RESPONSE_STATUS_MIN]++;
-}
-
-enum refusal refusal_of_status(int status)
-{
-    switch (status) {
-    case 401:
-        return REFUSAL_UNAUTHORIZED;
-    case 403:
-        return REFUSAL_FORBIDDEN;
-    case 404:
-        return REFUSAL_NOT_FOUND;
-    case 408:
-        return REFUSAL_TOO_SLOW;
-    case 413:
-    case 414:
-    case 431:
-        return REFUSAL_TOO_LARGE;
-    case 503:
-        return REFUSAL_MEMORY;
-    default:
-        return REFUSAL_BAD_REQUEST;
-    }
 }

@@ -10,15 +10,15 @@
 
 #include <stdint.h>
 
+#include "dispatcher/http/request_refusal.h"
 #include "dispatcher/reactor/buckets.h"
 #include "dispatcher/runs/deadline.h"
 #include "dispatcher/workers/worker_end.h"
 #include "millrace/protocol.h"
 
-/* Why something was not taken. */
+/* Why a run was not taken. */
 enum refusal {
     REFUSAL_NONE = 0,
-    /* runs of a pipeline */
     REFUSAL_QUEUE_FULL,
     REFUSAL_QUEUE_TOTAL, /* the queues of all pipelines together */
     REFUSAL_NOT_READY,   /* it still loads */
@@ -27,23 +27,8 @@ enum refusal {
     REFUSAL_DRAINING, /* the server stops */
     REFUSAL_INPUT,    /* wrong number or type of inputs */
     REFUSAL_TOO_MANY_RUNS,
-    /* requests */
-    REFUSAL_UNAUTHORIZED,
-    REFUSAL_FORBIDDEN, /* from a web page, see origin.h */
-    REFUSAL_NOT_FOUND,
-    REFUSAL_BAD_REQUEST,
-    REFUSAL_TOO_LARGE,
-    REFUSAL_TOO_SLOW,
-    REFUSAL_MEMORY,       /* there is none for the request */
-    REFUSAL_INPUT_MEMORY, /* requests hold as much as they may: --input-memory */
-    REFUSAL_READER,       /* the process that reads large bodies could not, or not in time */
-    /* connections */
-    REFUSAL_CONNECTIONS,
-    REFUSAL_CLIENT_CONNECTIONS, /* from one address */
     REFUSAL_COUNT
 };
-
-#define REFUSAL_OF_RUNS REFUSAL_TOO_MANY_RUNS /* the last of them */
 
 /* How a run ended: completed, or the type of its error. */
 #define RUN_END_COUNT (1 + ERROR_TYPE_COUNT)
@@ -68,7 +53,7 @@ struct tally {
 struct metrics {
     uint64_t accepted_count, accept_failed_count, stall_count;
     uint64_t request_count;
-    uint64_t refusals[REFUSAL_COUNT];          /* where no pipeline is concerned */
+    uint64_t refusals[REQUEST_REFUSAL_COUNT];  /* where no pipeline is concerned */
     uint64_t responses[RESPONSE_STATUS_COUNT]; /* by status, from RESPONSE_STATUS_MIN on */
     uint64_t record_count, line_count, byte_count, received_byte_count;
     uint64_t send_count;
@@ -85,8 +70,5 @@ const char *cancel_reason_name(enum cancel_reason reason);
 const char *deadline_kind_name(enum deadline_kind kind);
 
 void metrics_count_response(struct metrics *metrics, int status);
-
-/* What a request is refused for that is answered with this status. */
-enum refusal refusal_of_status(int status);
 
 #endif

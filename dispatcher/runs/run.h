@@ -88,7 +88,7 @@ struct run_failure {
     size_t traceback_count;
     enum cancel_reason reason;   /* for the worker, when it is told */
     enum deadline_kind deadline; /* of CANCEL_DEADLINE: which */
-    enum refusal refusal;        /* of a run that was not taken: why */
+    enum refusal refusal;        /* why its pipeline did not take the run */
 };
 
 /* A new id. */

@@ -132,6 +132,12 @@ static void everything_has_a_word_of_its_own(void **state)
     for (unsigned i = 0; i < REFUSAL_COUNT; i++)
         for (unsigned k = 0; k < i; k++)
             assert_string_not_equal(refusal_name(i), refusal_name(k));
+    for (unsigned i = REQUEST_REFUSAL_NONE + 1; i < REQUEST_REFUSAL_COUNT; i++) {
+        for (unsigned k = REQUEST_REFUSAL_NONE; k < i; k++)
+            assert_string_not_equal(request_refusal_name(i), request_refusal_name(k));
+        for (unsigned k = 0; k < REFUSAL_COUNT; k++)
+            assert_string_not_equal(request_refusal_name(i), refusal_name(k));
+    }
     for (unsigned i = 0; i < RUN_END_COUNT; i++)
         for (unsigned k = 0; k < i; k++)
             assert_string_not_equal(run_end_name(i), run_end_name(k));
@@ -139,6 +145,7 @@ static void everything_has_a_word_of_its_own(void **state)
         for (unsigned k = 1; k < DEADLINE_KIND_COUNT; k++)
             assert_string_not_equal(cancel_reason_name(i), deadline_kind_name(k));
     assert_string_equal(refusal_name(REFUSAL_COUNT), "?");
+    assert_string_equal(request_refusal_name(REQUEST_REFUSAL_COUNT), "?");
     assert_string_equal(cancel_reason_name(CANCEL_REASON_COUNT), "?");
     assert_string_equal(deadline_kind_name(DEADLINE_KIND_COUNT), "?");
 }

@@ -32,7 +32,12 @@ static struct pipeline *pipeline(void)
 
 static uint64_t refused(enum refusal refusal)
 {
-    return stage.loop->metrics.refusals[refusal] + pipeline()->tally.refusals[refusal];
+    return pipeline()->tally.refusals[refusal];
+}
+
+static uint64_t request_refused(enum request_refusal refusal)
+{
+    return stage.loop->metrics.refusals[refusal];
 }
 
 static uint32_t ask(void)
@@ -79,7 +84,7 @@ static void who_needs_more_memory_than_is_left_is_refused_and_nobody_else(void *
     assert_true(stage.loop->input_bytes >= 30000);
     uint32_t second = upload_begin(30001, 20000);
     expect_overload(second);
-    assert_int_equal(refused(REFUSAL_INPUT_MEMORY), 1);
+    assert_int_equal(request_refused(REQUEST_REFUSAL_INPUT_MEMORY), 1);
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1); /* came whole, needs none */
     stage_run_end(&run);
     assert_int_equal(answer_to(run.client)->status, 200);
@@ -94,7 +99,7 @@ static void room_grows_only_as_far_as_there_is_some(void **state)
     (void)state;
     stage.config.input_bytes_max = 20000;
     upload_begin(20001, 20000); /* doubled, it would need 32 KiB */
-    assert_int_equal(refused(REFUSAL_INPUT_MEMORY), 0);
+    assert_int_equal(request_refused(REQUEST_REFUSAL_INPUT_MEMORY), 0);
     assert_int_equal(stage.loop->input_bytes, 20000);
 }
 
@@ -130,7 +135,7 @@ static void what_is_sent_ahead_is_lost_before_what_is_being_answered(void **stat
     stage_settle();
     stage_say_bytes(run.client, ahead, sizeof(ahead));
     stage_say_bytes(run.client, ahead, sizeof(ahead));
-    assert_int_equal(refused(REFUSAL_INPUT_MEMORY), 1);
+    assert_int_equal(request_refused(REQUEST_REFUSAL_INPUT_MEMORY), 1);
     assert_int_equal(stage.loop->input_bytes, 0);
     assert_true(stage.loop->conns[run.client].recv_paused);
     stage_run_number(&run);
@@ -170,7 +175,7 @@ static void runs_that_wait_hold_memory_and_those_with_a_slot_do_not(void **state
     assert_non_null(strstr(answer.head_text, "\r\nRetry-After: 1\r\n"));
     assert_non_null(strstr(answer.lines[0], "\"state\":\"no_resources_available\""));
     assert_non_null(strstr(answer.lines[0], "no memory left for requests that wait"));
-    assert_int_equal(refused(REFUSAL_INPUT_MEMORY), 1);
+    assert_int_equal(request_refused(REQUEST_REFUSAL_INPUT_MEMORY), 1);
     assert_int_equal(pipeline()->tally.accepted_count, 4);
     stage_hang_up(second);
     stage_settle();

@@ -162,11 +162,11 @@ static void slow_heads_and_bodies_of_strangers_share_a_part_of_the_memory(void *
     uint32_t late = head_begin(LONG_HEAD, 8000);
     assert_int_equal(answer_to(late)->status, 503);
     assert_non_null(strstr(answer.head_text, "\r\nRetry-After: 1\r\n"));
-    assert_int_equal(stage.loop->metrics.refusals[REFUSAL_INPUT_MEMORY], 1);
+    assert_int_equal(stage.loop->metrics.refusals[REQUEST_REFUSAL_INPUT_MEMORY], 1);
     late = stage_connect();
     say(late, "GET /livez HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\n12345678");
     assert_int_equal(answer_to(late)->status, 503);
-    assert_int_equal(stage.loop->metrics.refusals[REFUSAL_INPUT_MEMORY], 2);
+    assert_int_equal(stage.loop->metrics.refusals[REQUEST_REFUSAL_INPUT_MEMORY], 2);
     stage_say_bytes(clients[2], filler, 100);
     assert_int_equal(answer_to(clients[2])->status, 503);
     assert_int_equal(stage.loop->stranger_input_bytes, 2 * 8192);
@@ -279,7 +279,7 @@ static void answers_that_strangers_do_not_read_are_a_part_of_the_memory(void **s
         say(clients[i], i % 2 ? LIVEZ : RUNS);
     }
     assert_int_equal(stage.loop->stranger_output_bytes, 8 * OUT_BLOCK_BYTES);
-    assert_int_equal(stage.loop->metrics.refusals[REFUSAL_MEMORY], 1);
+    assert_int_equal(stage.loop->metrics.refusals[REQUEST_REFUSAL_MEMORY], 1);
     say(known, GOOD_LIVEZ); /* what is left is for who may call */
     assert_int_equal(stage.loop->stranger_output_bytes, 8 * OUT_BLOCK_BYTES);
     stage_settle();
