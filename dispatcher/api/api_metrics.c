@@ -266,7 +266,7 @@ static void clients(const struct loop *loop, struct exposition *out)
     counter(out, "millrace_records", "Records taken from workers.", metrics->record_count);
     counter(out, "millrace_lines", "Result lines written.", metrics->line_count);
     gauge(out, "millrace_input_memory_bytes", "Memory that holds requests that arrive or wait.",
-          loop->input_bytes);
+          loop->input.bytes);
     gauge(out, "millrace_input_memory_limit_bytes", "What that may be: --input-memory.",
           loop->config->input_bytes_max);
     gauge(out, "millrace_input_memory_unauthorized_bytes",

@@ -129,7 +129,7 @@ static const struct run_failure no_room = {
  * slot at once holds nothing. */
 static bool may_wait(struct loop *loop, const struct conn *conn, struct pipeline *pipeline)
 {
-    return loop->input_bytes - conn->payload_room <= loop->config->input_bytes_max ||
+    return loop->input.bytes - conn->body.kept.room <= loop->input.bytes_max ||
            pipeline_has_slot(loop, pipeline);
 }
 

@@ -17,6 +17,7 @@
 
 #include "dispatcher/api/origin.h"
 #include "dispatcher/config/refuse.h"
+#include "dispatcher/reactor/input_memory.h"
 
 #define TAG_BYTES_MAX 129u
 #define PORT_TEXT_BYTES_MAX 5u
@@ -503,6 +504,6 @@ static int conns_derive(struct config *config, uint64_t fd_count_max, char reaso
     }
     uint64_t spare = fd_count_max - needed - config->conn_count_max + BODY_FILE_COUNT_MIN;
     config->body_file_count_max =
-        spare < BODY_FILE_COUNT_MAX ? (uint32_t)spare : BODY_FILE_COUNT_MAX;
+        spare < INPUT_FILE_COUNT_MAX ? (uint32_t)spare : INPUT_FILE_COUNT_MAX;
     return 0;
 }

@@ -40,7 +40,6 @@
 #define FD_COUNT_PER_WORKER 10u
 #define FD_COUNT_RESERVED 64u
 #define BODY_FILE_COUNT_MIN 16u /* of those that are reserved */
-#define BODY_FILE_COUNT_MAX 1024u
 
 /* What a pipeline is made of, which decides the program that executes it. */
 enum source_kind {

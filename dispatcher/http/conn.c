@@ -313,7 +313,7 @@ static void conn_next(struct loop *loop, struct conn *conn)
         conn_enter(loop, conn, CONN_LINGERING);
     } else {
         conn_enter(loop, conn, CONN_IDLE);
-        if (conn->input_count > 0)
+        if (conn->input.bytes > 0)
             conn_input_process(loop, conn, NULL, 0);
         if (conn->client_eof)
             conn_input_end(loop, conn);

@@ -15,6 +15,7 @@
 
 #include "dispatcher/http/http_body.h"
 #include "dispatcher/http/http_parse.h"
+#include "dispatcher/reactor/body.h"
 #include "dispatcher/reactor/out.h"
 #include "dispatcher/reactor/timer.h"
 #include "dispatcher/reactor/uring.h"
@@ -80,13 +81,9 @@ struct conn {
     struct conn *next;  /* dirty list, or free list */
 
     struct http_scan scan;
-    struct http_body body;
-    char *input; /* received, not yet understood; malloc'ed while there is some */
-    uint32_t input_count, input_room;
-    char *payload; /* the body so far; or, of a large one: */
-    int body_fd;
-    bool has_body_file;
-    uint32_t payload_count, payload_room;
+    struct http_body framing;
+    struct input_buffer input; /* received, not yet understood */
+    struct body body;          /* so far */
     /* Its part of what strangers hold. */
     uint32_t stranger_input_bytes, stranger_output_bytes;
     struct read_job *read_job; /* the body is with the reader, or waits for it; owned; NULL: no */
@@ -154,17 +151,6 @@ void conn_input_end(struct loop *loop, struct conn *conn);
 
 /* Gives back what waits of the connection's input. */
 void conn_input_finish(struct loop *loop, struct conn *conn);
-
-/* The body is complete, and not in the connection's own memory: it is kept there. 0, -ENOMEM or
- * -ENOBUFS. */
-int conn_payload_keep(struct loop *loop, struct conn *conn, const char *bytes,
-                      size_t count) MUST_USE;
-
-/* Gives the body back. */
-void conn_payload_free(struct loop *loop, struct conn *conn);
-
-/* Whether so much more may be held of requests: of all connections, and of runs that wait. */
-bool conn_input_fits(const struct loop *loop, uint64_t bytes);
 
 /* Arms the connection's timer for its present state. */
 void conn_timer_update(struct loop *loop, struct conn *conn);

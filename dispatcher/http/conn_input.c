@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "dispatcher/api/routes.h"
-#include "dispatcher/http/body_file.h"
 #include "dispatcher/http/conn.h"
 #include "dispatcher/http/response.h"
 #include "dispatcher/server/loop.h"
@@ -18,61 +17,15 @@
  * a request that needs no token, and no body. */
 #define STRANGER_BYTES_MAX HTTP_HEAD_BYTES_MAX
 
-bool conn_input_fits(const struct loop *loop, uint64_t bytes)
-{
-    return loop->input_bytes + bytes <= loop->config->input_bytes_max;
-}
-
-/* Makes room for `more` bytes behind `count`. 0, -ENOMEM, or -ENOBUFS: all requests together hold
- * as much as they may. */
-static int room_make(struct loop *loop, char **bytes, uint32_t *room, uint32_t count, size_t more,
-                     size_t limit)
-{
-    size_t needed = count + more;
-    if (needed <= *room)
-        return 0;
-    size_t size = *room > 0 ? *room : 1024;
-    while (size < needed)
-        size *= 2;
-    if (needed > limit)
-        size = needed;
-    else if (size > limit || !conn_input_fits(loop, size - *room))
-        size = size > limit && conn_input_fits(loop, limit - *room) ? limit : needed;
-    if (!conn_input_fits(loop, size - *room))
-        return -ENOBUFS;
-    char *grown = realloc(*bytes, size);
-    if (!grown)
-        return -ENOMEM;
-    loop->input_bytes += size - *room;
-    *bytes = grown;
-    *room = (uint32_t)size;
-    return 0;
-}
-
-static void room_free(struct loop *loop, char **bytes, uint32_t *count, uint32_t *room)
-{
-    mr_assert(loop->input_bytes >= *room);
-    loop->input_bytes -= *room;
-    free(*bytes);
-    *bytes = NULL;
-    *count = *room = 0;
-}
-
-static void payload_free(struct loop *loop, struct conn *conn)
-{
-    body_file_drop(loop, conn);
-    room_free(loop, &conn->payload, &conn->payload_count, &conn->payload_room);
-}
-
 static void input_free(struct loop *loop, struct conn *conn)
 {
-    room_free(loop, &conn->input, &conn->input_count, &conn->input_room);
+    input_buffer_free(&conn->input, &loop->input);
 }
 
 /* Brings what strangers hold up to date with what this connection does. */
 static void strangers_count(struct loop *loop, struct conn *conn)
 {
-    const uint32_t held = conn->is_known ? 0 : conn->input_room + conn->payload_room;
+    const uint32_t held = conn->is_known ? 0 : conn->input.room + conn->body.kept.room;
     loop->stranger_input_bytes += held;
     loop->stranger_input_bytes -= conn->stranger_input_bytes;
     conn->stranger_input_bytes = held;
@@ -82,43 +35,25 @@ static void strangers_count(struct loop *loop, struct conn *conn)
 static bool stranger_fits(const struct loop *loop, const struct conn *conn, size_t bytes)
 {
     return conn->is_known ||
-           loop->stranger_input_bytes + bytes <= loop->config->input_bytes_max / STRANGER_SHARE;
-}
-
-void conn_payload_free(struct loop *loop, struct conn *conn)
-{
-    payload_free(loop, conn);
+           loop->stranger_input_bytes + bytes <= loop->input.bytes_max / STRANGER_SHARE;
 }
 
 void conn_input_finish(struct loop *loop, struct conn *conn)
 {
-    payload_free(loop, conn);
+    body_drop(&conn->body, &loop->input);
     input_free(loop, conn);
     strangers_count(loop, conn);
 }
 
-static int payload_append(struct loop *loop, struct conn *conn, struct http_text data)
+static int body_keep(struct loop *loop, struct conn *conn, struct http_text data)
 {
-    if (conn->has_body_file || conn->payload_count + data.count > BODY_MEMORY_BYTES_MAX)
-        return body_file_append(loop, conn, data.bytes, data.count);
-    int rc = room_make(loop, &conn->payload, &conn->payload_room, conn->payload_count, data.count,
+    return body_append(&conn->body, &loop->input, data.bytes, data.count,
                        loop->config->body_bytes_max);
-    if (rc < 0)
-        return rc;
-    memcpy(conn->payload + conn->payload_count, data.bytes, data.count);
-    conn->payload_count += (uint32_t)data.count;
-    return 0;
-}
-
-int conn_payload_keep(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
-{
-    mr_assert(conn->payload_count == 0);
-    return payload_append(loop, conn, (struct http_text){bytes, count});
 }
 
 static void refuse(struct loop *loop, struct conn *conn, int status, const char *reason)
 {
-    payload_free(loop, conn);
+    body_drop(&conn->body, &loop->input);
     conn_enter(loop, conn, CONN_RESPONDING);
     response_refuse(loop, conn, status, reason);
 }
@@ -136,7 +71,7 @@ static void overload(struct loop *loop, struct conn *conn, int rc)
         conn->request.keep_alive = false;
         return;
     }
-    payload_free(loop, conn);
+    body_drop(&conn->body, &loop->input);
     conn_enter(loop, conn, CONN_RESPONDING);
     response_overload(loop, conn);
 }
@@ -148,7 +83,7 @@ static void dispatch(struct loop *loop, struct conn *conn, struct http_text body
     conn_enter(loop, conn, CONN_RESPONDING);
     conn->request.route->handle(loop, conn, body.bytes, body.count);
     if (!conn->read_job)
-        payload_free(loop, conn);
+        body_drop(&conn->body, &loop->input);
 }
 
 /* Takes what there is of a body. A body that came whole in one piece is handed on without a copy.
@@ -161,7 +96,8 @@ static size_t body_step(struct loop *loop, struct conn *conn, const char *bytes,
         struct http_text data;
         size_t consumed = 0;
         const char *reason = NULL;
-        int rc = http_body_feed(&conn->body, bytes + used, count - used, &consumed, &data, &reason);
+        int rc =
+            http_body_feed(&conn->framing, bytes + used, count - used, &consumed, &data, &reason);
         if (rc < 0) {
             refuse(loop, conn, -rc, reason);
             return count;
@@ -172,16 +108,17 @@ static size_t body_step(struct loop *loop, struct conn *conn, const char *bytes,
             if (conn->client_eof && used == count)
                 conn->request.keep_alive = false; /* it is the last one */
             dispatch(loop, conn,
-                     direct.bytes ? direct
-                                  : (struct http_text){conn->payload, conn->payload_count});
+                     direct.bytes
+                         ? direct
+                         : (struct http_text){conn->body.kept.data, conn->body.kept.bytes});
             return used;
         }
-        int kept = direct.bytes ? payload_append(loop, conn, direct) : 0;
+        int kept = direct.bytes ? body_keep(loop, conn, direct) : 0;
         direct = (struct http_text){0};
-        if (rc == HTTP_BODY_DATA && conn->payload_count == 0)
+        if (rc == HTTP_BODY_DATA && conn->body.kept.bytes == 0)
             direct = data;
         else if (rc == HTTP_BODY_DATA && kept == 0)
-            kept = payload_append(loop, conn, data);
+            kept = body_keep(loop, conn, data);
         if (kept < 0) {
             overload(loop, conn, kept);
             return count;
@@ -218,7 +155,7 @@ static size_t head_step(struct loop *loop, struct conn *conn, const char *bytes,
     conn_enter(loop, conn, CONN_RESPONDING);
     if (!routes_begin(loop, conn, head))
         return (size_t)used;
-    int rc = http_body_init(&conn->body, head, body_bytes_max(loop, conn), &reason);
+    int rc = http_body_init(&conn->framing, head, body_bytes_max(loop, conn), &reason);
     if (rc < 0) {
         refuse(loop, conn, -rc, reason);
         return count;
@@ -239,13 +176,13 @@ static size_t head_step(struct loop *loop, struct conn *conn, const char *bytes,
     return (size_t)used + body_step(loop, conn, bytes + used, count - (size_t)used);
 }
 
-/* Room for `more` bytes behind the first `count`. 0 or what room_make() says. */
+/* Room for `more` bytes behind the first `count`. 0 or what input_buffer_reserve() says. */
 static int input_make_room(struct loop *loop, struct conn *conn, uint32_t count, size_t more)
 {
     if (!stranger_fits(loop, conn, more))
         return -ENOBUFS;
-    return room_make(loop, &conn->input, &conn->input_room, count, more,
-                     INPUT_BYTES_MAX + RECEIVE_BUFFER_BYTES);
+    return input_buffer_reserve(&conn->input, &loop->input, count, more,
+                                INPUT_BYTES_MAX + RECEIVE_BUFFER_BYTES);
 }
 
 /* Whether the connection ends with the answer that is being made, so that nobody will look at the
@@ -263,7 +200,7 @@ static void surplus_drop(struct loop *loop, struct conn *conn)
     conn->input_lost = true;
 }
 
-/* Keeps what could not be used yet. `bytes` may lie in conn->input itself. */
+/* Keeps what could not be used yet. `bytes` may lie in conn->input.data itself. */
 static void input_keep(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
 {
     if (count == 0) {
@@ -274,44 +211,45 @@ static void input_keep(struct loop *loop, struct conn *conn, const char *bytes, 
         surplus_drop(loop, conn);
         return;
     }
-    if (conn->input && bytes >= conn->input && bytes < conn->input + conn->input_room) {
-        memmove(conn->input, bytes, count);
+    if (conn->input.data && bytes >= conn->input.data &&
+        bytes < conn->input.data + conn->input.room) {
+        memmove(conn->input.data, bytes, count);
     } else {
         int rc = input_make_room(loop, conn, 0, count);
         if (rc < 0) {
             overload(loop, conn, rc);
             return;
         }
-        memcpy(conn->input, bytes, count);
+        memcpy(conn->input.data, bytes, count);
     }
-    conn->input_count = (uint32_t)count;
+    conn->input.bytes = (uint32_t)count;
 }
 
-/* Puts what has come behind what waits. 0 or what room_make() says. */
+/* Puts what has come behind what waits. 0 or what input_buffer_reserve() says. */
 static int input_append(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
 {
-    int rc = input_make_room(loop, conn, conn->input_count, count);
+    int rc = input_make_room(loop, conn, conn->input.bytes, count);
     if (rc < 0)
         return rc;
-    memcpy(conn->input + conn->input_count, bytes, count);
-    conn->input_count += (uint32_t)count;
+    memcpy(conn->input.data + conn->input.bytes, bytes, count);
+    conn->input.bytes += (uint32_t)count;
     return 0;
 }
 
 static void input_process(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
 {
-    if (is_surplus(conn, conn->input_count + count)) {
+    if (is_surplus(conn, conn->input.bytes + count)) {
         surplus_drop(loop, conn);
         return;
     }
-    if (conn->input_count > 0) {
+    if (conn->input.bytes > 0) {
         int rc = count > 0 ? input_append(loop, conn, bytes, count) : 0;
         if (rc < 0) {
             overload(loop, conn, rc);
             return;
         }
-        bytes = conn->input;
-        count = conn->input_count;
+        bytes = conn->input.data;
+        count = conn->input.bytes;
     } else if (conn->state == CONN_BODY && !stranger_fits(loop, conn, count)) {
         overload(loop, conn, -ENOBUFS);
         return;
@@ -353,7 +291,7 @@ void conn_input_end(struct loop *loop, struct conn *conn)
         return;
     }
     conn->client_eof = true;
-    if (conn->input_count == 0)
+    if (conn->input.bytes == 0)
         conn->request.keep_alive = false;
 }
 
@@ -421,7 +359,7 @@ void conn_on_recv(struct loop *loop, const struct uring_event *event)
              event->result != -EINTR && event->result != -EAGAIN)
         conn_close(loop, conn);
     else if (conn->state == CONN_RESPONDING && !conn->recv_paused &&
-             (conn->input_count + RECEIVE_BUFFER_BYTES > INPUT_BYTES_MAX || conn->input_lost))
+             (conn->input.bytes + RECEIVE_BUFFER_BYTES > INPUT_BYTES_MAX || conn->input_lost))
         recv_pause(loop, conn);
     recv_again(loop, conn);
 }

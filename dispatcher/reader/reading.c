@@ -10,10 +10,10 @@
 #include <unistd.h>
 
 #include "dispatcher/api/api.h"
-#include "dispatcher/http/body_file.h"
 #include "dispatcher/http/conn.h"
 #include "dispatcher/http/response.h"
 #include "dispatcher/inputs/run_request.h"
+#include "dispatcher/reactor/body.h"
 #include "dispatcher/reader/read_job.h"
 #include "dispatcher/server/loop.h"
 #include "shm/descriptors.h"
@@ -75,7 +75,7 @@ static uint32_t values_estimate(const char *body, size_t bytes)
 bool reading_takes(struct loop *loop, const struct conn *conn, const char *body, size_t bytes)
 {
     struct reading *reading = &loop->reading;
-    if (conn->has_body_file || bytes > READ_INLINE_BYTES_MAX)
+    if (conn->body.is_file || bytes > READ_INLINE_BYTES_MAX)
         return true;
     if (bytes <= READ_INLINE_TINY_BYTES)
         return false;
@@ -174,7 +174,7 @@ static void job_end(struct loop *loop, struct conn *conn)
         reading->conn = NULL;
     free(conn->read_job);
     conn->read_job = NULL;
-    conn_payload_free(loop, conn);
+    body_drop(&conn->body, &loop->input);
 }
 
 static void job_refuse(struct loop *loop, struct conn *conn, int status, const char *reason)
@@ -240,21 +240,21 @@ static int ask(struct loop *loop, enum read_kind kind, struct read_request reque
 static int body_ask(struct loop *loop, struct conn *conn)
 {
     struct reading *reading = &loop->reading;
-    struct read_request request = {.bytes = conn->payload_count};
-    int fd = conn->body_fd, rc = 0;
-    if (!conn->has_body_file) {
+    struct read_request request = {.bytes = conn->body.kept.bytes};
+    int fd = conn->body.fd, rc = 0;
+    if (!conn->body.is_file) {
         fd = memfd_create("millrace-body", MFD_CLOEXEC);
         if (fd == -1)
             return -errno;
-        rc = body_file_write(fd, conn->payload, conn->payload_count);
+        rc = body_write(fd, conn->body.kept.data, conn->body.kept.bytes);
     }
     reading->number++;
     if (rc == 0)
         rc = ask(loop, READ_BODY, request, NULL, 0, fd);
-    if (!conn->has_body_file)
+    if (!conn->body.is_file)
         close(fd);
     else if (rc == 0)
-        body_file_hand_over(loop, conn);
+        body_hand_over(&conn->body, &loop->input);
     return rc;
 }
 
@@ -331,8 +331,8 @@ void reading_begin(struct loop *loop, struct conn *conn, const char *body, size_
     struct reading *reading = &loop->reading;
     struct read_job *job = calloc(1, sizeof(*job));
     int rc = job ? 0 : -ENOMEM;
-    if (rc == 0 && conn->payload_count == 0)
-        rc = conn_payload_keep(loop, conn, body, bytes);
+    if (rc == 0 && conn->body.kept.bytes == 0)
+        rc = body_append(&conn->body, &loop->input, body, bytes, loop->config->body_bytes_max);
     if (rc < 0) {
         free(job);
         loop->metrics
@@ -346,7 +346,7 @@ void reading_begin(struct loop *loop, struct conn *conn, const char *body, size_
                              .created_at = loop->reactor.wall_s,
                              .created_ms = loop->reactor.now_ms,
                              .due_ms = due_of(loop, conn)};
-    rank_set(job, loop->reactor.now_ms, conn->payload_count);
+    rank_set(job, loop->reactor.now_ms, conn->body.kept.bytes);
     conn->read_job = job;
     enqueue(reading, conn);
     conn_timer_update(loop, conn);
@@ -429,7 +429,7 @@ static void on_packed(struct loop *loop, struct conn *conn, const struct read_an
         read_answer_error(answer, &error);
     if (rc == 0 && payload.bytes <= READ_COPY_BYTES_MAX)
         rc = payload_copy(*fd, payload.bytes, &payload.memory);
-    else if (rc == 0 && loop->body_file_count >= loop->config->body_file_count_max)
+    else if (rc == 0 && !input_memory_fits_file(&loop->input))
         rc = -ENOMEM;
     else if (rc == 0)
         payload.fd = *fd, *fd = -1;
@@ -461,8 +461,8 @@ static bool on_answer(struct loop *loop, const struct read_answer *answer)
     else if (asked == READ_BODY && conn)
         on_body(loop, conn, answer);
     if (fd >= 0 && !conn) { /* it may be large */
-        loop->body_file_count++;
-        body_files_add(loop, &(struct body_file){.fd = fd, .is_sealed = true});
+        input_memory_take_file(&loop->input);
+        input_memory_drop(&loop->input, &(struct input_file){.fd = fd, .is_sealed = true});
         fd = -1;
     }
     descriptor_close(&fd);

@@ -106,7 +106,7 @@ void run_payload_take(struct loop *loop, struct run *run, uint8_t *payload, size
     mr_assert(!run->payload);
     run->payload = payload;
     run->payload_bytes = bytes;
-    loop->input_bytes += bytes;
+    input_memory_take(&loop->input, bytes);
 }
 
 void run_payload_take_file(struct loop *loop, struct run *run, int fd, size_t bytes)
@@ -115,23 +115,22 @@ void run_payload_take_file(struct loop *loop, struct run *run, int fd, size_t by
     run->payload_fd = fd;
     run->has_payload_file = true;
     run->payload_bytes = bytes;
-    loop->input_bytes += bytes;
-    loop->body_file_count++;
+    input_memory_take(&loop->input, bytes);
+    input_memory_take_file(&loop->input);
 }
 
 void run_payload_free(struct loop *loop, struct run *run)
 {
     if (!run->payload && !run->has_payload_file)
         return;
-    mr_assert(loop->input_bytes >= run->payload_bytes);
-    loop->input_bytes -= run->payload_bytes;
+    input_memory_give(&loop->input, run->payload_bytes);
     free(run->payload);
     run->payload = NULL;
     if (!run->has_payload_file)
         return;
     close(run->payload_fd);
     run->has_payload_file = false;
-    loop->body_file_count--;
+    input_memory_give_file(&loop->input);
 }
 
 /* No worker has it, so its memory goes with it. */
@@ -142,9 +141,9 @@ static void payload_drop(struct loop *loop, struct run *run)
         return;
     }
     run->has_payload_file = false;
-    body_files_add(loop, &(struct body_file){.fd = run->payload_fd,
-                                             .is_sealed = true,
-                                             .counted_bytes = run->payload_bytes});
+    input_memory_drop(&loop->input, &(struct input_file){.fd = run->payload_fd,
+                                                         .is_sealed = true,
+                                                         .counted_bytes = run->payload_bytes});
 }
 
 void run_destroy(struct loop *loop, struct run *run)

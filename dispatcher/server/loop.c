@@ -136,6 +136,7 @@ int loop_init(struct loop *loop, const struct config *config)
     memset(loop, 0, sizeof(*loop));
     loop->config = config;
     loop->signal_fd = -1;
+    input_memory_init(&loop->input, config->input_bytes_max, config->body_file_count_max);
     reactor_init(&loop->reactor, STDERR_FILENO, (enum log_level)config->log_level);
     oom_watch_init(&loop->oom);
     spawner_init(&loop->spawner, config->own_users);
@@ -191,11 +192,9 @@ void loop_finish(struct loop *loop)
         struct conn *conn = &loop->conns[i];
         if (conn->fd >= 0)
             close(conn->fd);
-        free(conn->input);
-        free(conn->payload);
+        free(conn->input.data);
+        body_finish(&conn->body);
         free(conn->read_job);
-        if (conn->has_body_file)
-            close(conn->body_fd);
     }
     for (uint32_t i = 0; loop->runs && i < loop->config->run_count_max; i++)
         if (loop->runs[i].id[0] != '\0') {
@@ -215,7 +214,7 @@ void loop_finish(struct loop *loop)
     }
     spawner_close(&loop->spawner);
     reader_close(&loop->reading.reader);
-    body_files_finish(&loop->body_files);
+    input_memory_finish(&loop->input);
     descriptor_close(&loop->reading.pack_fd);
     for (uint32_t i = 0; i < loop->pipeline_count; i++) {
         variables_finish(&loop->pipelines[i].variables);
@@ -544,8 +543,8 @@ bool loop_pass(struct loop *loop)
         conn_flush(loop, conn);
         sent++;
     }
-    if (loop->body_files.count > 0)
-        more |= body_files_free(loop);
+    if (loop->input.going_count > 0)
+        more |= input_memory_sweep(&loop->input);
     for (uint32_t i = 0; i < loop->worker_count; i++)
         worker_ring(&loop->workers[i]);
     log_write(loop);

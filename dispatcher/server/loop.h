@@ -20,10 +20,10 @@
 #include <stdio.h>
 
 #include "dispatcher/config/config.h"
-#include "dispatcher/http/body_file.h"
 #include "dispatcher/http/clients.h"
 #include "dispatcher/http/conn.h"
 #include "dispatcher/http/listener.h"
+#include "dispatcher/reactor/input_memory.h"
 #include "dispatcher/reactor/out.h"
 #include "dispatcher/reactor/reactor.h"
 #include "dispatcher/reader/reading.h"
@@ -69,13 +69,11 @@ struct loop {
 
     struct reactor reactor;
     struct out_pool out;
-    uint64_t input_bytes; /* held of requests: what has arrived of them, and runs that wait */
-    /* Of those, and of the pool of `out`: held by connections that have shown no good token. */
+    struct input_memory input; /* what has arrived of requests, and runs that wait */
+    /* Of its bytes, and of the pool of `out`: held by connections that have shown no good token. */
     uint64_t stranger_input_bytes, stranger_output_bytes;
-    uint64_t unfinished_bytes;    /* held for values of which only fragments have come */
-    uint64_t collected_bytes;     /* held of results that are being collected */
-    uint32_t body_file_count;     /* of large bodies and payloads, each with a descriptor */
-    struct body_files body_files; /* of them, those that go */
+    uint64_t unfinished_bytes; /* held for values of which only fragments have come */
+    uint64_t collected_bytes;  /* held of results that are being collected */
 
     struct listener listeners[LISTEN_COUNT_MAX];
     uint32_t listener_count;

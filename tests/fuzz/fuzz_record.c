@@ -442,9 +442,9 @@ static void bounds_check(void)
     mr_assert(loop->out.block_count <= loop->out.block_count_max);
     mr_assert(loop->unfinished_bytes <= unfinished_share(loop));
     mr_assert(loop->collected_bytes == loop->pipelines[0].collected_bytes);
-    mr_assert(loop->input_bytes <= loop->config->input_bytes_max);
+    mr_assert(loop->input.bytes <= loop->config->input_bytes_max);
     if (loop->run_count == 0 && loop->conn_count == 0)
-        mr_assert(loop->input_bytes == 0);
+        mr_assert(loop->input.bytes == 0);
     mr_assert(loop->run_count <= loop->config->run_count_max);
     uint64_t ended = 0;
     for (unsigned i = 0; i < RUN_END_COUNT; i++)

@@ -5,7 +5,7 @@
 #ifndef TESTS_DISPATCHER_STAGE_READING_H
 #define TESTS_DISPATCHER_STAGE_READING_H
 
-#include "dispatcher/http/body_file.h"
+#include "dispatcher/reactor/body.h"
 #include "tests/unit/dispatcher/stage_run.h"
 
 #define PIECE_BYTES 4000u
@@ -74,8 +74,8 @@ static inline void expect_answer(uint32_t client, int status, const char *words)
 static inline void expect_nothing_held(void)
 {
     stage_settle();
-    assert_int_equal(stage.loop->input_bytes, 0);
-    assert_int_equal(stage.loop->body_file_count, 0);
+    assert_int_equal(stage.loop->input.bytes, 0);
+    assert_int_equal(stage.loop->input.file_count, 0);
     assert_int_equal(reading()->waiting_count, 0);
     assert_int_equal(reading()->pack_fd, -1);
     assert_null(reading()->conn);

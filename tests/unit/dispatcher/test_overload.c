@@ -79,9 +79,9 @@ static void expect_overload(uint32_t client)
 static void who_needs_more_memory_than_is_left_is_refused_and_nobody_else(void **state)
 {
     (void)state;
-    stage.config.input_bytes_max = 40000;
+    stage.loop->input.bytes_max = 40000;
     uint32_t first = upload_begin(30001, 30000);
-    assert_true(stage.loop->input_bytes >= 30000);
+    assert_true(stage.loop->input.bytes >= 30000);
     uint32_t second = upload_begin(30001, 20000);
     expect_overload(second);
     assert_int_equal(request_refused(REQUEST_REFUSAL_INPUT_MEMORY), 1);
@@ -91,16 +91,16 @@ static void who_needs_more_memory_than_is_left_is_refused_and_nobody_else(void *
     assert_int_equal(stage.clients[first].count, 0);
     stage_say_bytes(first, "]", 1);
     assert_int_equal(answer_to(first)->status, 422); /* it was read to its end */
-    assert_int_equal(stage.loop->input_bytes, 0);
+    assert_int_equal(stage.loop->input.bytes, 0);
 }
 
 static void room_grows_only_as_far_as_there_is_some(void **state)
 {
     (void)state;
-    stage.config.input_bytes_max = 20000;
+    stage.loop->input.bytes_max = 20000;
     upload_begin(20001, 20000); /* doubled, it would need 32 KiB */
     assert_int_equal(request_refused(REQUEST_REFUSAL_INPUT_MEMORY), 0);
-    assert_int_equal(stage.loop->input_bytes, 20000);
+    assert_int_equal(stage.loop->input.bytes, 20000);
 }
 
 static void a_part_of_a_head_that_cannot_be_kept_is_refused(void **state)
@@ -109,17 +109,17 @@ static void a_part_of_a_head_that_cannot_be_kept_is_refused(void **state)
     char head[3000] = "GET /livez HTTP/1.1\r\nHost: a\r\nX-Long: ";
     size_t count = strlen(head);
     memset(head + count, 'x', sizeof(head) - count);
-    stage.config.input_bytes_max = 5000;
+    stage.loop->input.bytes_max = 5000;
     upload_begin(4097, 4096);
     uint32_t client = stage_connect();
     stage_say_bytes(client, head, sizeof(head));
     expect_overload(client);
     client = stage_connect();
     stage_say_bytes(client, head, 100);
-    assert_int_equal(stage.loop->input_bytes, 4096 + 100);
+    assert_int_equal(stage.loop->input.bytes, 4096 + 100);
     stage_say_bytes(client, head + 100, sizeof(head) - 100);
     expect_overload(client);
-    assert_int_equal(stage.loop->input_bytes, 4096);
+    assert_int_equal(stage.loop->input.bytes, 4096);
 }
 
 /* The run that is being answered goes on; the request behind it is lost with the connection. */
@@ -129,14 +129,14 @@ static void what_is_sent_ahead_is_lost_before_what_is_being_answered(void **stat
     char ahead[PIECE_BYTES];
     memset(ahead, 'x', sizeof(ahead));
     memcpy(ahead, "GET /", 5);
-    stage.config.input_bytes_max = 5000;
+    stage.loop->input.bytes_max = 5000;
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
     stage_run_number(&run);
     stage_settle();
     stage_say_bytes(run.client, ahead, sizeof(ahead));
     stage_say_bytes(run.client, ahead, sizeof(ahead));
     assert_int_equal(request_refused(REQUEST_REFUSAL_INPUT_MEMORY), 1);
-    assert_int_equal(stage.loop->input_bytes, 0);
+    assert_int_equal(stage.loop->input.bytes, 0);
     assert_true(stage.loop->conns[run.client].recv_paused);
     stage_run_number(&run);
     stage_run_end(&run);
@@ -150,11 +150,11 @@ static void memory_comes_back_when_a_client_leaves(void **state)
 {
     (void)state;
     uint32_t client = upload_begin(50000, 30000);
-    assert_true(stage.loop->input_bytes >= 30000);
+    assert_true(stage.loop->input.bytes >= 30000);
     stage_hang_up(client);
     stage_settle();
     assert_true(stage_is_closed(client));
-    assert_int_equal(stage.loop->input_bytes, 0);
+    assert_int_equal(stage.loop->input.bytes, 0);
 }
 
 static void runs_that_wait_hold_memory_and_those_with_a_slot_do_not(void **state)
@@ -163,13 +163,13 @@ static void runs_that_wait_hold_memory_and_those_with_a_slot_do_not(void **state
     struct stage_run runs[2];
     for (int i = 0; i < 2; i++)
         runs[i] = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
-    assert_int_equal(stage.loop->input_bytes, 0);
+    assert_int_equal(stage.loop->input.bytes, 0);
     ask();
-    uint64_t each = stage.loop->input_bytes;
+    uint64_t each = stage.loop->input.bytes;
     assert_true(each > RUN_ID_BYTES);
-    stage.config.input_bytes_max = 3 * each - 1;
+    stage.loop->input.bytes_max = 3 * each - 1;
     uint32_t second = ask();
-    assert_int_equal(stage.loop->input_bytes, 2 * each);
+    assert_int_equal(stage.loop->input.bytes, 2 * each);
     uint32_t third = ask();
     assert_int_equal(answer_to(third)->status, 503);
     assert_non_null(strstr(answer.head_text, "\r\nRetry-After: 1\r\n"));
@@ -179,17 +179,17 @@ static void runs_that_wait_hold_memory_and_those_with_a_slot_do_not(void **state
     assert_int_equal(pipeline()->tally.accepted_count, 4);
     stage_hang_up(second);
     stage_settle();
-    assert_int_equal(stage.loop->input_bytes, each);
+    assert_int_equal(stage.loop->input.bytes, each);
     for (int i = 0; i < 2; i++)
         stage_run_end(&runs[i]);
     stage_settle();
-    assert_int_equal(stage.loop->input_bytes, 0);
+    assert_int_equal(stage.loop->input.bytes, 0);
 }
 
 static void who_gets_a_slot_at_once_needs_no_memory_to_wait(void **state)
 {
     (void)state;
-    stage.config.input_bytes_max = 4096;
+    stage.loop->input.bytes_max = 4096;
     upload_begin(4097, 4096);
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
     stage_run_end(&run);

@@ -24,8 +24,8 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/http/body_file.h"
 #include "dispatcher/inputs/run_request.h"
+#include "dispatcher/reactor/body.h"
 #include "dispatcher/reader/reader.h"
 #include "dispatcher/reader/reader_confine.h"
 #include "shm/descriptors.h"
@@ -80,7 +80,7 @@ static struct read_answer next_answer(void)
 static struct read_answer ask_body(const char *body, size_t bytes)
 {
     int fd = memfd_create("body", MFD_CLOEXEC);
-    assert_int_equal(body_file_write(fd, body, bytes), 0);
+    assert_int_equal(body_write(fd, body, bytes), 0);
     struct read_request request = {
         .magic = READ_MAGIC, .kind = READ_BODY, .number = ++number, .bytes = bytes};
     assert_int_equal(reader_ask(&reader, &request, NULL, 0, fd), 0);

@@ -27,7 +27,7 @@ static void a_body_of_many_values_goes_to_the_reader_and_then_its_run_starts(voi
     (void)state;
     struct stage_run run = {.client = upload_many()};
     expect_body(MANY_BYTES);
-    assert_true(stage.loop->input_bytes >= MANY_BYTES);
+    assert_true(stage.loop->input.bytes >= MANY_BYTES);
     serve(40);
     assert_memory_equal(asked.run_id, "run_", 4);
     assert_true(stage_run_take(&run));
@@ -69,8 +69,8 @@ static void a_large_body_is_a_file_and_its_payload_is_handed_on_as_one(void **st
     size_t count = BODY_MEMORY_BYTES_MAX + 10000;
     struct stage_run run = {.client = upload(STREAM_PATH, "", count, ' ')};
     expect_body(count);
-    assert_true(stage.loop->input_bytes >= count);
-    assert_int_equal(stage.loop->body_file_count, 0); /* the reader has it alone */
+    assert_true(stage.loop->input.bytes >= count);
+    assert_int_equal(stage.loop->input.file_count, 0); /* the reader has it alone */
     serve(READ_COPY_BYTES_MAX + 1);
     struct stage_worker *worker = &stage.workers[0];
     struct record start;
@@ -272,15 +272,15 @@ static void the_memory_of_a_large_body_is_freed_a_part_in_each_pass(void **state
     (void)state;
     const size_t count = 5 * 1024 * 1024;
     uint32_t client = upload_part(count + 1, count);
-    uint64_t held = stage.loop->input_bytes;
+    uint64_t held = stage.loop->input.bytes;
     assert_true(held >= count);
-    assert_int_equal(stage.loop->body_file_count, 1);
+    assert_int_equal(stage.loop->input.file_count, 1);
     stage_hang_up(client);
-    for (int passes = 0; stage.loop->input_bytes > 0; passes++) {
-        uint64_t before = stage.loop->input_bytes;
+    for (int passes = 0; stage.loop->input.bytes > 0; passes++) {
+        uint64_t before = stage.loop->input.bytes;
         bool more = loop_pass(stage.loop);
-        assert_true(more || stage.loop->body_file_count == 0);
-        assert_in_range(before - stage.loop->input_bytes, 0, count / 2);
+        assert_true(more || stage.loop->input.file_count == 0);
+        assert_in_range(before - stage.loop->input.bytes, 0, count / 2);
         assert_true(passes < 10);
     }
     expect_nothing_held();
@@ -296,8 +296,8 @@ static void a_run_that_waited_with_a_file_lets_go_of_it(void **state)
     uint32_t client = upload_many();
     expect_body(MANY_BYTES);
     serve(READ_COPY_BYTES_MAX + 1);
-    assert_int_equal(stage.loop->input_bytes, READ_COPY_BYTES_MAX + 1);
-    assert_int_equal(stage.loop->body_file_count, 1);
+    assert_int_equal(stage.loop->input.bytes, READ_COPY_BYTES_MAX + 1);
+    assert_int_equal(stage.loop->input.file_count, 1);
     stage_hang_up(client);
     expect_nothing_held();
     for (int i = 0; i < 2; i++)
@@ -363,7 +363,7 @@ static void without_a_reader_large_bodies_are_refused_and_small_ones_served(void
 static void more_files_than_there_may_be_are_refused(void **state)
 {
     (void)state;
-    stage.config.body_file_count_max = 0;
+    stage.loop->input.file_count_max = 0;
     char text[PIECE_BYTES];
     uint32_t client = stage_connect();
     snprintf(text, sizeof(text), "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %u\r\n\r\n",

@@ -110,14 +110,14 @@ static void who_shows_no_token_is_answered_once_and_nothing_more_is_held(void **
     (void)state;
     uint32_t client = stage_connect();
     say(client, RUNS RUNS RUNS);
-    assert_int_equal(stage.loop->input_bytes, 0);
+    assert_int_equal(stage.loop->input.bytes, 0);
     assert_true(conn_of(client)->recv_paused);
     stage_settle();
     assert_int_equal(count_of(client, "HTTP/1.1 401 "), 1);
     assert_int_equal(count_of(client, "\r\nConnection: close\r\n"), 1);
     assert_int_equal(conn_of(client)->state, CONN_LINGERING);
     stage_say_bytes(client, filler, sizeof(filler)); /* read away */
-    assert_int_equal(stage.loop->input_bytes, 0);
+    assert_int_equal(stage.loop->input.bytes, 0);
     expect_served();
 }
 
@@ -127,7 +127,7 @@ static void a_body_behind_a_bad_token_is_neither_asked_for_nor_held(void **state
     uint32_t client = stage_connect();
     say(client, "POST " STREAM_PATH " HTTP/1.1\r\n" HOST "Authorization: Bearer b\r\n"
                 "Expect: 100-continue\r\nContent-Length: 16000000\r\n\r\n{");
-    assert_int_equal(stage.loop->input_bytes, 0);
+    assert_int_equal(stage.loop->input.bytes, 0);
     assert_true(conn_of(client)->recv_paused);
     assert_int_equal(answer_to(client)->status, 401);
     assert_int_equal(count_of(client, "HTTP/1.1 "), 1);
@@ -146,19 +146,19 @@ static void a_large_body_of_a_request_that_needs_no_token_needs_one(void **state
     stage_say_bytes(client, filler, sizeof(filler));
     assert_int_equal(conn_of(client)->state, CONN_BODY);
     assert_int_equal(stage.loop->stranger_input_bytes, 0);
-    assert_true(stage.loop->input_bytes >= sizeof(filler));
+    assert_true(stage.loop->input.bytes >= sizeof(filler));
 }
 
 static void slow_heads_and_bodies_of_strangers_share_a_part_of_the_memory(void **state)
 {
     (void)state;
     uint32_t clients[3];
-    stage.config.input_bytes_max = 3 * 8192 * STRANGER_SHARE;
+    stage.loop->input.bytes_max = 3 * 8192 * STRANGER_SHARE;
     for (int i = 0; i < 2; i++)
         clients[i] = head_begin(LONG_HEAD, 8000);
     clients[2] = head_begin("GET /livez HTTP/1.1\r\n" HOST "Content-Length: 9000\r\n\r\n", 8000);
     assert_int_equal(stage.loop->stranger_input_bytes, 3 * 8192);
-    assert_int_equal(stage.loop->stranger_input_bytes, stage.loop->input_bytes);
+    assert_int_equal(stage.loop->stranger_input_bytes, stage.loop->input.bytes);
     uint32_t late = head_begin(LONG_HEAD, 8000);
     assert_int_equal(answer_to(late)->status, 503);
     assert_non_null(strstr(answer.head_text, "\r\nRetry-After: 1\r\n"));
@@ -176,14 +176,14 @@ static void slow_heads_and_bodies_of_strangers_share_a_part_of_the_memory(void *
     for (int i = 0; i < 2; i++)
         leave(clients[i]);
     assert_int_equal(stage.loop->stranger_input_bytes, 0);
-    assert_int_equal(stage.loop->input_bytes, 0);
+    assert_int_equal(stage.loop->input.bytes, 0);
 }
 
 static void who_has_shown_a_token_is_no_stranger_with_the_next_request(void **state)
 {
     (void)state;
     uint32_t known = stage_connect();
-    stage.config.input_bytes_max = 8192 * STRANGER_SHARE;
+    stage.loop->input.bytes_max = 8192 * STRANGER_SHARE;
     say(known, GOOD_LIVEZ);
     stage_settle();
     assert_int_equal(count_of(known, "HTTP/1.1 200 "), 1);
@@ -214,7 +214,7 @@ static void a_stranger_who_sends_more_than_a_head_ahead_is_answered_for_the_last
     assert_false(conn_of(client)->recv_paused);
     stage_say_bytes(client, filler, 1000);
     assert_true(conn_of(client)->recv_paused);
-    assert_int_equal(stage.loop->input_bytes, 0);
+    assert_int_equal(stage.loop->input.bytes, 0);
     stage_settle();
     assert_int_equal(count_of(client, "HTTP/1.1 200 "), 1);
     assert_int_equal(conn_of(client)->state, CONN_LINGERING);
@@ -225,7 +225,7 @@ static void a_request_that_is_said_to_be_the_last_is(void **state)
     (void)state;
     uint32_t client = stage_connect();
     say(client, "GET /livez HTTP/1.1\r\n" HOST GOOD "Connection: close\r\n\r\n" LIVEZ);
-    assert_int_equal(stage.loop->input_bytes, 0);
+    assert_int_equal(stage.loop->input.bytes, 0);
     assert_true(conn_of(client)->recv_paused);
     stage_settle();
     assert_int_equal(count_of(client, "HTTP/1.1 200 "), 1);
@@ -248,7 +248,7 @@ static void what_is_counted_is_what_is_held(void **state)
                                          .has_buffer = true});
     loop_pass(stage.loop);
     assert_true(conn_of(run.client)->recv_paused);
-    assert_int_equal(stage.loop->input_bytes, 40 * sizeof(filler));
+    assert_int_equal(stage.loop->input.bytes, 40 * sizeof(filler));
     leave(run.client);
 }
 
@@ -263,7 +263,7 @@ static void nobody_is_received_once_the_next_receive_may_be_too_much(void **stat
     for (; !conn_of(run.client)->recv_paused; sent += 1000)
         stage_say_bytes(run.client, filler, 1000);
     assert_true(sent + RECEIVE_BUFFER_BYTES > 64 * 1024 && sent <= 64 * 1024);
-    assert_int_equal(stage.loop->input_bytes, 64 * 1024);
+    assert_int_equal(stage.loop->input.bytes, 64 * 1024);
     leave(run.client);
 }
 
