@@ -63,7 +63,7 @@ void api_pipelines_list(struct loop *loop, struct conn *conn, const char *body, 
         pipeline_format(loop, &text, &loop->pipelines[i]);
     }
     text_add(&text, "],\"total\":%u}\n", loop->pipeline_count);
-    response_text(loop, conn, 200, NULL, &text);
+    response_text(&loop->front, conn, 200, NULL, &text);
 }
 
 void api_pipeline_get(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
@@ -77,7 +77,7 @@ void api_pipeline_get(struct loop *loop, struct conn *conn, const char *body, si
     } else {
         text_add(&text, "{\"detail\":{\"message\":\"Pipeline not found\"}}\n");
     }
-    response_text(loop, conn, pipeline ? 200 : 404, NULL, &text);
+    response_text(&loop->front, conn, pipeline ? 200 : 404, NULL, &text);
 }
 
 void api_token_validate(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
@@ -85,7 +85,7 @@ void api_token_validate(struct loop *loop, struct conn *conn, const char *body, 
     (void)body, (void)bytes;
     struct text text = {0};
     text_add(&text, "{\"valid\":true}\n");
-    response_text(loop, conn, 200, NULL, &text);
+    response_text(&loop->front, conn, 200, NULL, &text);
 }
 
 /* ---- health -------------------------------------------------------------------------------- */
@@ -95,7 +95,7 @@ void api_livez(struct loop *loop, struct conn *conn, const char *body, size_t by
     (void)body, (void)bytes;
     struct text text = {0};
     text_add(&text, "ok\n");
-    response_text(loop, conn, 200, "text/plain; charset=utf-8", &text);
+    response_text(&loop->front, conn, 200, "text/plain; charset=utf-8", &text);
 }
 
 /* The first reason not to send traffic here; NULL: ready. What user code said of its failure is
@@ -125,7 +125,7 @@ void api_readyz(struct loop *loop, struct conn *conn, const char *body, size_t b
     struct text text = {0};
     const char *why = unready_reason(loop, &conn->request, reason, sizeof(reason));
     text_add(&text, "%s\n", why ? why : "ok");
-    response_text(loop, conn, why ? 503 : 200, "text/plain; charset=utf-8", &text);
+    response_text(&loop->front, conn, why ? 503 : 200, "text/plain; charset=utf-8", &text);
 }
 
 void api_status(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
@@ -139,7 +139,7 @@ void api_status(struct loop *loop, struct conn *conn, const char *body, size_t b
              "\"connections\":%u,\"reason\":",
              why ? "unready" : "ok", MILLRACE_VERSION,
              (double)(loop->reactor.now_ms - loop->reactor.started_ms) / 1000, loop->run_count,
-             loop->conn_count);
+             loop->front.conn_count);
     if (why)
         text_add_json(&text, why, strlen(why));
     else
@@ -149,7 +149,7 @@ void api_status(struct loop *loop, struct conn *conn, const char *body, size_t b
         text_add(&text, "%s{\"pointer\":\"%s\",\"state\":\"%s\"}", i > 0 ? "," : "",
                  loop->pipelines[i].config->pointer, pipeline_state_name(loop->pipelines[i].state));
     text_add(&text, "]}\n");
-    response_text(loop, conn, 200, NULL, &text);
+    response_text(&loop->front, conn, 200, NULL, &text);
 }
 
 /* The SDK's word for what a pipeline is. */
@@ -187,5 +187,5 @@ void api_container_state(struct loop *loop, struct conn *conn, const char *body,
     else
         text_add(&text, "null");
     text_add(&text, ",\"current_run\":null}\n");
-    response_text(loop, conn, 200, NULL, &text);
+    response_text(&loop->front, conn, 200, NULL, &text);
 }

@@ -94,7 +94,7 @@ static void refusals(const struct loop *loop, struct exposition *out)
     for (enum request_refusal i = REQUEST_REFUSAL_NONE + 1; i < REQUEST_REFUSAL_COUNT; i++) {
         char labels[LABELS_BYTES_MAX] = "";
         labels_add(labels, "cause", request_refusal_name(i));
-        exposition_sample(out, labels, loop->metrics.refusals[i]);
+        exposition_sample(out, labels, loop->front.counts.refusals[i]);
     }
 }
 
@@ -236,33 +236,35 @@ static void responses(const struct loop *loop, struct exposition *out)
                       "Responses by status; that of a stream is said before its end.");
     for (int i = 0; i < RESPONSE_STATUS_COUNT; i++) {
         char labels[LABELS_BYTES_MAX], status[16];
-        if (loop->metrics.responses[i] == 0)
+        if (loop->front.counts.responses[i] == 0)
             continue;
         labels[0] = '\0';
         snprintf(status, sizeof(status), "%d", RESPONSE_STATUS_MIN + i);
         labels_add(labels, "status", status);
-        exposition_sample(out, labels, loop->metrics.responses[i]);
+        exposition_sample(out, labels, loop->front.counts.responses[i]);
     }
 }
 
 static void clients(const struct loop *loop, struct exposition *out)
 {
+    const struct front_counts *counts = &loop->front.counts;
     const struct metrics *metrics = &loop->metrics;
-    gauge(out, "millrace_connections", "Open connections.", loop->conn_count);
-    counter(out, "millrace_connections_accepted", "Accepted connections.", metrics->accepted_count);
+    gauge(out, "millrace_connections", "Open connections.", loop->front.conn_count);
+    counter(out, "millrace_connections_accepted", "Accepted connections.", counts->accepted_count);
     counter(out, "millrace_connections_refused", "Connections above a limit.",
-            metrics->refusals[REQUEST_REFUSAL_CONNECTIONS] +
-                metrics->refusals[REQUEST_REFUSAL_CLIENT_CONNECTIONS]);
+            counts->refusals[REQUEST_REFUSAL_CONNECTIONS] +
+                counts->refusals[REQUEST_REFUSAL_CLIENT_CONNECTIONS]);
     counter(out, "millrace_accept_failures", "Failed accepts, as for lack of descriptors.",
-            metrics->accept_failed_count);
+            counts->accept_failed_count);
     counter(out, "millrace_client_stalls", "Connections closed since their client read nothing.",
-            metrics->stall_count);
-    counter(out, "millrace_requests", "Requests handled.", metrics->request_count);
+            counts->stall_count);
+    counter(out, "millrace_requests", "Requests handled.", counts->request_count);
     responses(loop, out);
     counter(out, "millrace_received_bytes", "Bytes received from clients.",
-            metrics->received_byte_count);
-    counter(out, "millrace_sent_bytes", "Bytes the kernel took for clients.", metrics->byte_count);
-    counter(out, "millrace_sends", "Sends submitted.", metrics->send_count);
+            counts->received_byte_count);
+    counter(out, "millrace_sent_bytes", "Bytes the kernel took for clients.",
+            counts->sent_byte_count);
+    counter(out, "millrace_sends", "Sends submitted.", counts->send_count);
     counter(out, "millrace_records", "Records taken from workers.", metrics->record_count);
     counter(out, "millrace_lines", "Result lines written.", metrics->line_count);
     gauge(out, "millrace_input_memory_bytes", "Memory that holds requests that arrive or wait.",
@@ -271,7 +273,7 @@ static void clients(const struct loop *loop, struct exposition *out)
           loop->config->input_bytes_max);
     gauge(out, "millrace_input_memory_unauthorized_bytes",
           "Of that, held by connections that have shown no good token.",
-          loop->stranger_input_bytes);
+          loop->front.stranger_input_bytes);
     counter(out, "millrace_reader_bodies", "Large bodies given to the process that reads them.",
             metrics->reader_body_count);
     gauge(out, "millrace_reader_waiting", "Large bodies that wait to be read.",
@@ -279,11 +281,11 @@ static void clients(const struct loop *loop, struct exposition *out)
     counter(out, "millrace_reader_losses", "Processes that read large bodies, replaced.",
             metrics->reader_lost_count);
     gauge(out, "millrace_output_memory_bytes", "Memory that holds output for clients.",
-          out_pool_used_bytes(&loop->out) + loop->unfinished_bytes + loop->collected_bytes);
+          out_pool_used_bytes(&loop->front.out) + loop->unfinished_bytes + loop->collected_bytes);
     gauge(out, "millrace_output_memory_limit_bytes", "What that may be: --output-memory.",
           loop->config->output_bytes_max);
     gauge(out, "millrace_output_memory_unauthorized_bytes",
-          "Of that, answers to requests without a good token.", loop->stranger_output_bytes);
+          "Of that, answers to requests without a good token.", loop->front.stranger_output_bytes);
 }
 
 /* ---- the loop and the process -------------------------------------------------------------- */
@@ -328,7 +330,7 @@ void api_metrics(struct loop *loop, struct conn *conn, const char *body, size_t 
     clients(loop, &out);
     server(loop, &out);
     exposition_end(&out);
-    response_text(loop, conn, 200,
+    response_text(&loop->front, conn, 200,
                   out.is_open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
                               : "text/plain; version=0.0.4; charset=utf-8",
                   &out.text);

@@ -23,14 +23,14 @@ static void detail_send(struct loop *loop, struct conn *conn, int status, const 
     char body[sizeof(((struct api_error *)0)->detail) + 32];
     int count = snprintf(body, sizeof(body), "{\"detail\":%s}\n", json);
     mr_assert(count > 0 && (size_t)count < sizeof(body));
-    loop->metrics.refusals[request_refusal_of_status(status)]++;
-    response_send(loop, conn,
+    front_count_refusal(&loop->front, request_refusal_of_status(status));
+    response_send(&loop->front, conn,
                   &(struct response){.status = status, .body = body, .body_bytes = (size_t)count});
 }
 
 static void out_of_memory(struct loop *loop, struct conn *conn)
 {
-    response_detail(loop, conn, 503, "Out of memory.");
+    response_detail(&loop->front, conn, 503, "Out of memory.");
 }
 
 static long queue_position(const struct loop *loop, const struct run *run)
@@ -58,7 +58,7 @@ static void live_send(struct loop *loop, struct conn *conn, const struct run *ru
 {
     struct text text = {0};
     live_format(loop, &text, run);
-    response_text(loop, conn, 200, NULL, &text);
+    response_text(&loop->front, conn, 200, NULL, &text);
 }
 
 /* Answers a run that is not admitted; counted by the caller where its failure names no refusal. */
@@ -140,7 +140,7 @@ static struct run *run_make(struct loop *loop, struct conn *conn, struct pipelin
     struct run *run = run_create(loop, pipeline, conn, mode);
     if (!run) {
         pipeline->tally.refusals[REFUSAL_TOO_MANY_RUNS]++;
-        response_send(loop, conn,
+        response_send(&loop->front, conn,
                       &(struct response){.status = 503,
                                          .body = "{\"detail\":\"Too many runs.\"}\n",
                                          .body_bytes = 28,
@@ -172,7 +172,7 @@ static void run_begin(struct loop *loop, struct conn *conn, struct run *run, boo
 {
     struct pipeline *pipeline = &loop->pipelines[run->pipeline_index];
     if (rc == 0 && !may_wait(loop, conn, pipeline)) {
-        loop->metrics.refusals[REQUEST_REFUSAL_INPUT_MEMORY]++;
+        front_count_refusal(&loop->front, REQUEST_REFUSAL_INPUT_MEMORY);
         refuse(loop, run, &no_room);
     } else if (rc == 0) {
         run_admit_and_answer(loop, conn, run, is_async);
@@ -307,7 +307,7 @@ static void past_send(struct loop *loop, struct conn *conn, const char *id)
     }
     struct text text = {0};
     past_format(loop, &text, entry, true);
-    response_text(loop, conn, 200, NULL, &text);
+    response_text(&loop->front, conn, 200, NULL, &text);
 }
 
 void api_run_get(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
@@ -359,5 +359,5 @@ void api_runs_list(struct loop *loop, struct conn *conn, const char *body, size_
         text.count--;
     }
     text_add(&text, "],\"total\":%u,\"limit\":%u}\n", count, LIST_COUNT_MAX);
-    response_text(loop, conn, 200, NULL, &text);
+    response_text(&loop->front, conn, 200, NULL, &text);
 }

@@ -36,7 +36,7 @@ static int limits_check(struct loop *loop, const struct pipeline *pipeline)
     if (pipeline->collected_bytes > unfinished_share(loop))
         return -EDQUOT;
     /* All of it could be answered now, and leaves to other answers what lines do. */
-    return out_pool_allows(&loop->out, loop->collected_bytes) ? 0 : -ENOMEM;
+    return out_pool_allows(&loop->front.out, loop->collected_bytes) ? 0 : -ENOMEM;
 }
 
 /* Only a run that grows is refused: the others may have what they have. */

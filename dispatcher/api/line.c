@@ -24,7 +24,7 @@ static struct pipeline *pipeline_of(struct loop *loop, const struct run *run)
 static struct conn *conn_of(struct loop *loop, const struct run *run)
 {
     mr_assert(run->conn_attached);
-    return &loop->conns[run->conn_index];
+    return &loop->front.conns[run->conn_index];
 }
 
 void line_prefix_init(struct loop *loop, struct run *run)
@@ -60,7 +60,7 @@ static void stream_begin(struct loop *loop, struct run *run)
     if (run->head_sent)
         return;
     run->head_sent = true;
-    response_stream_head(loop, conn_of(loop, run),
+    response_stream_head(&loop->front, conn_of(loop, run),
                          run->mode == RUN_MODE_EVENTS ? "text/event-stream"
                                                       : "application/x-ndjson");
 }
@@ -91,23 +91,23 @@ static int line_write_long(struct loop *loop, struct run *run, struct conn *conn
                            const uint8_t *payload, size_t bytes)
 {
     uint32_t output_count = pipeline_of(loop, run)->variables.output_count;
-    char *out = out_long_open(&loop->out, line_bound(run, bytes, output_count));
+    char *out = out_long_open(&loop->front.out, line_bound(run, bytes, output_count));
     if (!out)
         return -ENOMEM;
     int64_t count = line_make(run, output_count, payload, bytes, out);
     if (count < 0)
         return (int)count;
-    if (!out_pool_allows(&loop->out, (uint64_t)count))
+    if (!out_pool_allows(&loop->front.out, (uint64_t)count))
         return -ENOMEM;
     stream_begin(loop, run);
-    return out_long_commit(&loop->out, &conn->out, (size_t)count, conn->request.minor == 1);
+    return out_long_commit(&loop->front.out, &conn->out, (size_t)count, conn->request.minor == 1);
 }
 
 static int line_write_short(struct loop *loop, struct run *run, struct conn *conn,
                             const uint8_t *payload, size_t bytes, uint32_t bound)
 {
     uint32_t output_count = pipeline_of(loop, run)->variables.output_count;
-    char *out = out_reserve(&loop->out, &conn->out, bound, conn->request.minor == 1);
+    char *out = out_reserve(&loop->front.out, &conn->out, bound, conn->request.minor == 1);
     if (!out)
         return -ENOMEM;
     int64_t count = line_make(run, output_count, payload, bytes, out);
@@ -124,7 +124,7 @@ int line_write(struct loop *loop, struct run *run, const uint8_t *payload, size_
     size_t bound = line_bound(run, bytes, pipeline_of(loop, run)->variables.output_count);
     /* A long line is looked at again when its length is known: it has at least the value's bytes.
      */
-    if (!out_pool_allows(&loop->out, bound <= OUT_LINE_BYTES_MAX ? bound : bytes))
+    if (!out_pool_allows(&loop->front.out, bound <= OUT_LINE_BYTES_MAX ? bound : bytes))
         return -ENOMEM;
     prefix_refresh(loop, run);
     int rc = run->head_sent && bound <= OUT_LINE_BYTES_MAX
@@ -133,7 +133,7 @@ int line_write(struct loop *loop, struct run *run, const uint8_t *payload, size_
     if (rc < 0)
         return rc;
     out_charge(&conn->out, charge);
-    conn_mark_dirty(loop, conn);
+    conn_mark_dirty(&loop->front, conn);
     run->line_count++;
     run->last_line_ms = loop->reactor.now_ms;
     loop->metrics.line_count++;
@@ -249,10 +249,10 @@ static void result_send(struct loop *loop, struct run *run)
     line_format(&body, &result);
     struct conn *conn = conn_of(loop, run);
     if (body.failed || outputs.failed)
-        response_detail(loop, conn, 503, "Out of memory.");
+        response_detail(&loop->front, conn, 503, "Out of memory.");
     else
         response_send(
-            loop, conn,
+            &loop->front, conn,
             &(struct response){.status = 200, .body = body.bytes, .body_bytes = body.count});
     text_finish(&outputs);
     text_finish(&body);
@@ -315,9 +315,9 @@ static void last_line(struct loop *loop, struct run *run, const struct run_failu
 /* Adds text to a stream that has begun; a connection without room for it is cut. */
 static void stream_add(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
 {
-    if (out_append(&loop->out, &conn->out, bytes, count, conn->request.minor == 1) < 0)
-        conn_doom(loop, conn);
-    conn_mark_dirty(loop, conn);
+    if (out_append(&loop->front.out, &conn->out, bytes, count, conn->request.minor == 1) < 0)
+        conn_doom(&loop->front, conn);
+    conn_mark_dirty(&loop->front, conn);
 }
 
 static void stream_finish(struct loop *loop, struct run *run, const struct run_failure *failure)
@@ -335,11 +335,11 @@ static void stream_finish(struct loop *loop, struct run *run, const struct run_f
     if (events)
         text_add(&text, EVENT_HEAD "[DONE]\n\n");
     if (text.failed)
-        conn_doom(loop, conn);
+        conn_doom(&loop->front, conn);
     else if (text.count > 0)
         stream_add(loop, conn, text.bytes, text.count);
     text_finish(&text);
-    response_stream_end(loop, conn, failure ? "failed" : "completed", run->line_count);
+    response_stream_end(&loop->front, conn, failure ? "failed" : "completed", run->line_count);
 }
 
 void line_complete(struct loop *loop, struct run *run)
@@ -364,9 +364,9 @@ void line_fail(struct loop *loop, struct run *run, const struct run_failure *fai
     struct text body = {0};
     last_line(loop, run, failure, &body);
     if (body.failed)
-        response_detail(loop, conn, 503, "Out of memory.");
+        response_detail(&loop->front, conn, 503, "Out of memory.");
     else
-        response_send(loop, conn,
+        response_send(&loop->front, conn,
                       &(struct response){.status = failure->status,
                                          .content_type = run->mode == RUN_MODE_LINES
                                                              ? "application/x-ndjson"

@@ -81,12 +81,12 @@ static void method_refuse(struct loop *loop, struct conn *conn, unsigned allowed
 {
     static const char body[] = "{\"detail\":\"Method Not Allowed\"}\n";
     char headers[64];
-    loop->metrics.refusals[REQUEST_REFUSAL_BAD_REQUEST]++;
+    front_count_refusal(&loop->front, REQUEST_REFUSAL_BAD_REQUEST);
     snprintf(headers, sizeof(headers), "Allow: %s%s%s\r\n", allowed & GET ? "GET, HEAD" : "",
              allowed & POST ? (allowed & GET ? ", POST" : "POST") : "",
              allowed & DELETE ? (allowed & (GET | POST) ? ", DELETE" : "DELETE") : "");
     response_send(
-        loop, conn,
+        &loop->front, conn,
         &(struct response){
             .status = 405, .headers = headers, .body = body, .body_bytes = sizeof(body) - 1});
 }
@@ -98,11 +98,11 @@ static void caller_refuse(struct loop *loop, struct conn *conn, const struct htt
     static const char body[] = "{\"detail\":{\"message\":\"Not authenticated.\"}}\n";
     conn->request.keep_alive = false;
     if (loop->config->tokens.count == 0) {
-        response_detail(loop, conn, 403, origin_refusal(loop->config, head));
+        response_detail(&loop->front, conn, 403, origin_refusal(loop->config, head));
         return;
     }
-    loop->metrics.refusals[REQUEST_REFUSAL_UNAUTHORIZED]++;
-    response_send(loop, conn,
+    front_count_refusal(&loop->front, REQUEST_REFUSAL_UNAUTHORIZED);
+    response_send(&loop->front, conn,
                   &(struct response){.status = 401,
                                      .headers = "WWW-Authenticate: Bearer\r\n",
                                      .body = body,
@@ -194,17 +194,18 @@ bool routes_begin(struct loop *loop, struct conn *conn, const struct http_head *
     if (request->has_body)
         request->keep_alive = false; /* an answer now would leave the body unread */
     if (!request->route && allowed == 0)
-        response_detail(loop, conn, 404, "Not Found");
+        response_detail(&loop->front, conn, 404, "Not Found");
     else if (!request->route)
         method_refuse(loop, conn, allowed);
     else if (route_needs_token(loop, request->route) && !request->is_trusted)
         caller_refuse(loop, conn, head);
     else if (!argument_take(request, head->path))
-        response_detail(loop, conn, 404, "Not Found");
+        response_detail(&loop->front, conn, 404, "Not Found");
     else if (!timeout_take(request, head))
-        response_detail(loop, conn, 400, "X-Request-Timeout must be seconds, from 0.001 to 86400.");
+        response_detail(&loop->front, conn, 400,
+                        "X-Request-Timeout must be seconds, from 0.001 to 86400.");
     else if (head->content_encoded)
-        response_detail(loop, conn, 415, "Content-Encoding is not supported.");
+        response_detail(&loop->front, conn, 415, "Content-Encoding is not supported.");
     else {
         request->keep_alive = keep_alive;
         return true;
@@ -247,5 +248,5 @@ void api_index(struct loop *loop, struct conn *conn, const char *body, size_t by
         comma = ",";
     }
     text_add(&text, "]}\n");
-    response_text(loop, conn, 200, NULL, &text);
+    response_text(&loop->front, conn, 200, NULL, &text);
 }

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dispatcher/http/front.h"
 #include "dispatcher/http/response.h"
 #include "dispatcher/reader/read_job.h"
 #include "dispatcher/server/loop.h"
@@ -30,44 +31,44 @@ static const char too_many_of_client[] = "HTTP/1.1 429 Too Many Requests\r\n"
                                          "Connection: close\r\n\r\n" TOO_MANY_OF_CLIENT;
 
 /* Nothing is kept for it, so what a full socket would not take is lost with it. */
-static void refuse(struct loop *loop, int fd, enum request_refusal refusal, const char *text,
+static void refuse(struct front *front, int fd, enum request_refusal refusal, const char *text,
                    size_t count)
 {
-    loop->metrics.refusals[refusal]++;
+    front_count_refusal(front, refusal);
     ssize_t sent = send(fd, text, count, MSG_DONTWAIT | MSG_NOSIGNAL);
     (void)sent;
     close(fd);
 }
 
 /* False: its client has as many as it may. */
-static bool client_enter(struct loop *loop, int fd, uint32_t *client_index)
+static bool client_enter(struct front *front, int fd, uint32_t *client_index)
 {
     struct sockaddr_storage address;
     socklen_t bytes = sizeof(address);
     *client_index = CLIENT_NONE;
-    if (loop->config->conn_per_client_max == 0 ||
+    if (front->config->conn_per_client_max == 0 ||
         getpeername(fd, (struct sockaddr *)&address, &bytes) == -1)
         return true; /* the one, or it has left already */
-    *client_index = clients_enter(&loop->clients, &address, loop->config->conn_per_client_max);
+    *client_index = clients_enter(&front->clients, &address, front->config->conn_per_client_max);
     return *client_index != CLIENT_NONE;
 }
 
-void conn_open(struct loop *loop, int fd)
+void conn_open(struct front *front, int fd)
 {
-    struct conn *conn = loop->conn_free;
+    struct conn *conn = front->free;
     uint32_t client_index;
     if (!conn) {
-        refuse(loop, fd, REQUEST_REFUSAL_CONNECTIONS, too_many, sizeof(too_many) - 1);
+        refuse(front, fd, REQUEST_REFUSAL_CONNECTIONS, too_many, sizeof(too_many) - 1);
         return;
     }
-    if (!client_enter(loop, fd, &client_index)) {
-        refuse(loop, fd, REQUEST_REFUSAL_CLIENT_CONNECTIONS, too_many_of_client,
+    if (!client_enter(front, fd, &client_index)) {
+        refuse(front, fd, REQUEST_REFUSAL_CLIENT_CONNECTIONS, too_many_of_client,
                sizeof(too_many_of_client) - 1);
         return;
     }
-    loop->conn_free = conn->next;
-    loop->conn_count++;
-    loop->metrics.accepted_count++;
+    front->free = conn->next;
+    front->conn_count++;
+    front->counts.accepted_count++;
     uint32_t index = conn->index, generation = conn->generation + 1;
     struct timer timer = conn->timer;
     memset(conn, 0, sizeof(*conn));
@@ -76,8 +77,8 @@ void conn_open(struct loop *loop, int fd)
     conn->timer = timer;
     conn->client_index = client_index;
     conn->fd = fd;
-    conn_enter(loop, conn, CONN_IDLE);
-    uring_recv(loop->reactor.uring, fd, (struct uring_ref){URING_RECV, index, generation});
+    conn_enter(front, conn, CONN_IDLE);
+    uring_recv(front->reactor->uring, fd, (struct uring_ref){URING_RECV, index, generation});
     conn->recv_queued = true;
 }
 
@@ -86,17 +87,17 @@ static struct uring_ref ref_of(const struct conn *conn, enum uring_op op)
     return (struct uring_ref){op, conn->index, conn->generation};
 }
 
-void conn_enter(struct loop *loop, struct conn *conn, enum conn_state state)
+void conn_enter(struct front *front, struct conn *conn, enum conn_state state)
 {
     conn->state = state;
-    conn->phase_ms = loop->reactor.now_ms;
-    conn_timer_update(loop, conn);
+    conn->phase_ms = front->reactor->now_ms;
+    conn_timer_update(front, conn);
 }
 
 /* When the present state ends by itself; UINT64_MAX: never. */
-static uint64_t due_ms(const struct loop *loop, const struct conn *conn)
+static uint64_t due_ms(const struct front *front, const struct conn *conn)
 {
-    const struct config *config = loop->config;
+    const struct config *config = front->config;
     switch (conn->state) {
     case CONN_IDLE:
         return conn->phase_ms + config->idle_timeout_ms;
@@ -123,45 +124,45 @@ static uint64_t due_ms(const struct loop *loop, const struct conn *conn)
 
 /* Lazy: a timer that fires too early looks again, so states may change without touching the heap.
  */
-void conn_timer_update(struct loop *loop, struct conn *conn)
+void conn_timer_update(struct front *front, struct conn *conn)
 {
-    uint64_t due = due_ms(loop, conn);
+    uint64_t due = due_ms(front, conn);
     if (due != UINT64_MAX && (conn->timer.position == 0 || due < conn->timer.due_ms))
-        timer_set(&loop->reactor.timers, &conn->timer, due);
+        timer_set(&front->reactor->timers, &conn->timer, due);
 }
 
-void conn_on_timer(struct loop *loop, struct conn *conn)
+void conn_on_timer(struct front *front, struct conn *conn)
 {
-    if (loop->reactor.now_ms < due_ms(loop, conn)) {
-        conn_timer_update(loop, conn);
+    if (front->reactor->now_ms < due_ms(front, conn)) {
+        conn_timer_update(front, conn);
         return;
     }
     if (conn->read_job) {
-        reading_expire(loop, conn);
+        reading_expire(front->loop, conn);
         return;
     }
     switch (conn->state) {
     case CONN_HEAD:
-        conn_enter(loop, conn, CONN_RESPONDING);
-        response_refuse(loop, conn, 408, "The request head did not arrive in time.");
+        conn_enter(front, conn, CONN_RESPONDING);
+        response_refuse(front, conn, 408, "The request head did not arrive in time.");
         break;
     case CONN_BODY:
-        conn_enter(loop, conn, CONN_RESPONDING);
-        response_refuse(loop, conn, 408, "The request body arrives too slowly.");
+        conn_enter(front, conn, CONN_RESPONDING);
+        response_refuse(front, conn, 408, "The request body arrives too slowly.");
         break;
     case CONN_RESPONDING:
-        loop->metrics.stall_count++;
-        log_line(&loop->reactor.log, LEVEL_INFO, "client_stalled", "conn=%u waiting_bytes=%llu",
+        front->counts.stall_count++;
+        log_line(&front->reactor->log, LEVEL_INFO, "client_stalled", "conn=%u waiting_bytes=%llu",
                  conn->index, (unsigned long long)conn->out.bytes);
         if (conn->has_run) {
             conn_detach_run(conn);
-            run_client_stalled(loop, &loop->runs[conn->run_index]);
+            run_client_stalled(front->loop, &front->loop->runs[conn->run_index]);
         }
-        conn_close(loop, conn);
+        conn_close(front, conn);
         break;
     case CONN_IDLE:
     case CONN_LINGERING:
-        conn_close(loop, conn);
+        conn_close(front, conn);
         break;
     case CONN_FREE:
     case CONN_CLOSING:
@@ -170,30 +171,30 @@ void conn_on_timer(struct loop *loop, struct conn *conn)
     }
 }
 
-void conn_mark_dirty(struct loop *loop, struct conn *conn)
+void conn_mark_dirty(struct front *front, struct conn *conn)
 {
     if (conn->is_dirty)
         return;
     conn->is_dirty = true;
     conn->next = NULL;
-    if (loop->dirty)
-        loop->dirty_last->next = conn;
+    if (front->dirty)
+        front->dirty_last->next = conn;
     else
-        loop->dirty = conn;
-    loop->dirty_last = conn;
+        front->dirty = conn;
+    front->dirty_last = conn;
 }
 
-void conn_doom(struct loop *loop, struct conn *conn)
+void conn_doom(struct front *front, struct conn *conn)
 {
     conn->is_doomed = true;
-    conn_mark_dirty(loop, conn);
+    conn_mark_dirty(front, conn);
 }
 
-void conn_response_done(struct loop *loop, struct conn *conn)
+void conn_response_done(struct front *front, struct conn *conn)
 {
     mr_assert(conn->state == CONN_RESPONDING || conn->state == CONN_CLOSING);
     conn->response_done = true;
-    conn_mark_dirty(loop, conn);
+    conn_mark_dirty(front, conn);
 }
 
 void conn_detach_run(struct conn *conn)
@@ -201,71 +202,71 @@ void conn_detach_run(struct conn *conn)
     conn->has_run = false;
 }
 
-bool conn_answer_fits(struct loop *loop, struct conn *conn, size_t bytes)
+bool conn_answer_fits(struct front *front, struct conn *conn, size_t bytes)
 {
     if (conn->request.is_trusted)
         return true;
     uint64_t cost = (bytes / OUT_BLOCK_ROOM + 1) * OUT_BLOCK_BYTES;
-    uint64_t held = loop->stranger_output_bytes + cost;
+    uint64_t held = front->stranger_output_bytes + cost;
     /* The only one may be larger than the share of a small pool. */
-    if (loop->stranger_output_bytes > 0 && held > loop->config->output_bytes_max / STRANGER_SHARE)
+    if (front->stranger_output_bytes > 0 && held > front->config->output_bytes_max / STRANGER_SHARE)
         return false;
-    loop->stranger_output_bytes = held;
+    front->stranger_output_bytes = held;
     conn->stranger_output_bytes += (uint32_t)cost;
     return true;
 }
 
-static void answer_left(struct loop *loop, struct conn *conn)
+static void answer_left(struct front *front, struct conn *conn)
 {
-    mr_assert(loop->stranger_output_bytes >= conn->stranger_output_bytes);
-    loop->stranger_output_bytes -= conn->stranger_output_bytes;
+    mr_assert(front->stranger_output_bytes >= conn->stranger_output_bytes);
+    front->stranger_output_bytes -= conn->stranger_output_bytes;
     conn->stranger_output_bytes = 0;
 }
 
-static void conn_free(struct loop *loop, struct conn *conn)
+static void conn_free(struct front *front, struct conn *conn)
 {
     if (conn->recv_queued || conn->send_queued || conn->gone_queued || conn->is_dirty)
         return;
-    out_clear(&loop->out, &conn->out);
-    answer_left(loop, conn);
-    timer_clear(&loop->reactor.timers, &conn->timer);
-    conn_input_finish(loop, conn);
+    out_clear(&front->out, &conn->out);
+    answer_left(front, conn);
+    timer_clear(&front->reactor->timers, &conn->timer);
+    conn_input_finish(front, conn);
     close(conn->fd);
     conn->fd = -1;
     if (conn->client_index != CLIENT_NONE)
-        clients_leave(&loop->clients, conn->client_index);
+        clients_leave(&front->clients, conn->client_index);
     conn->state = CONN_FREE;
-    conn->next = loop->conn_free;
-    loop->conn_free = conn;
-    loop->conn_count--;
+    conn->next = front->free;
+    front->free = conn;
+    front->conn_count--;
     /* A descriptor is free again: those who wait in the backlog need not wait for the timer. */
-    if (loop->accept_timer.position != 0)
-        timer_set(&loop->reactor.timers, &loop->accept_timer, loop->reactor.now_ms);
+    if (front->accept_timer.position != 0)
+        timer_set(&front->reactor->timers, &front->accept_timer, front->reactor->now_ms);
 }
 
-void conn_close(struct loop *loop, struct conn *conn)
+void conn_close(struct front *front, struct conn *conn)
 {
     if (conn->state == CONN_CLOSING)
         return;
-    conn_enter(loop, conn, CONN_CLOSING);
+    conn_enter(front, conn, CONN_CLOSING);
     if (conn->read_job)
-        reading_drop(loop, conn);
+        reading_drop(front->loop, conn);
     if (conn->has_run) {
-        struct run *run = &loop->runs[conn->run_index];
+        struct run *run = &front->loop->runs[conn->run_index];
         conn_detach_run(conn);
-        run_client_gone(loop, run);
+        run_client_gone(front->loop, run);
     }
     /* All operations come back soon after. A FIN would look like the end of an unframed response.
      */
     if (!conn->is_unframed)
         shutdown(conn->fd, SHUT_RDWR);
     else if (conn->send_queued)
-        uring_cancel(loop->reactor.uring, ref_of(conn, URING_SEND));
+        uring_cancel(front->reactor->uring, ref_of(conn, URING_SEND));
     if (conn->recv_queued)
-        uring_cancel(loop->reactor.uring, ref_of(conn, URING_RECV));
+        uring_cancel(front->reactor->uring, ref_of(conn, URING_RECV));
     if (conn->gone_queued)
-        uring_cancel(loop->reactor.uring, ref_of(conn, URING_GONE));
-    conn_mark_dirty(loop, conn);
+        uring_cancel(front->reactor->uring, ref_of(conn, URING_GONE));
+    conn_mark_dirty(front, conn);
 }
 
 /* With this, close() sends RST in place of FIN. */
@@ -283,53 +284,53 @@ void conn_unframed(struct conn *conn)
 
 /* Everything but a connection that is still being answered waits for bytes: for the rest of a head
  * or a body, for the next request, or for the end of what is read away. */
-static void recv_resume(struct loop *loop, struct conn *conn)
+static void recv_resume(struct front *front, struct conn *conn)
 {
     if (!conn->recv_paused || conn->state == CONN_RESPONDING || conn->state == CONN_CLOSING)
         return;
     conn->recv_paused = false;
     if (conn->gone_queued)
-        uring_cancel(loop->reactor.uring, ref_of(conn, URING_GONE));
+        uring_cancel(front->reactor->uring, ref_of(conn, URING_GONE));
     if (conn->recv_queued)
         return; /* its end is on the way, and then it is queued again */
-    uring_recv(loop->reactor.uring, conn->fd, ref_of(conn, URING_RECV));
+    uring_recv(front->reactor->uring, conn->fd, ref_of(conn, URING_RECV));
     conn->recv_queued = true;
 }
 
 /* The response has left; what comes next? */
-static void conn_next(struct loop *loop, struct conn *conn)
+static void conn_next(struct front *front, struct conn *conn)
 {
     conn->response_done = false;
     mr_assert(!conn->has_run);
-    answer_left(loop, conn);
+    answer_left(front, conn);
     if (conn->is_unframed)
         resets_at_close(conn, false);
     conn->is_unframed = false;
     if (conn->client_eof && !conn->request.keep_alive) {
-        conn_close(loop, conn);
+        conn_close(front, conn);
     } else if (!conn->request.keep_alive) {
-        conn_input_finish(loop, conn); /* what followed is never looked at */
+        conn_input_finish(front, conn); /* what followed is never looked at */
         shutdown(conn->fd, SHUT_WR);
-        conn_enter(loop, conn, CONN_LINGERING);
+        conn_enter(front, conn, CONN_LINGERING);
     } else {
-        conn_enter(loop, conn, CONN_IDLE);
+        conn_enter(front, conn, CONN_IDLE);
         if (conn->input.bytes > 0)
-            conn_input_process(loop, conn, NULL, 0);
+            conn_input_process(front, conn, NULL, 0);
         if (conn->client_eof)
-            conn_input_end(loop, conn);
+            conn_input_end(front, conn);
     }
-    recv_resume(loop, conn);
+    recv_resume(front, conn);
 }
 
-void conn_flush(struct loop *loop, struct conn *conn)
+void conn_flush(struct front *front, struct conn *conn)
 {
     conn->is_dirty = false;
     if (conn->state == CONN_CLOSING) {
-        conn_free(loop, conn);
+        conn_free(front, conn);
         return;
     }
     if (conn->is_doomed) {
-        conn_close(loop, conn); /* dirty again, and freed at its next turn */
+        conn_close(front, conn); /* dirty again, and freed at its next turn */
         return;
     }
     if (conn->send_queued)
@@ -337,48 +338,39 @@ void conn_flush(struct loop *loop, struct conn *conn)
     uint32_t count = out_lend(&conn->out, conn->vectors, OUT_IOVEC_COUNT_MAX);
     if (count == 0) {
         if (conn->response_done)
-            conn_next(loop, conn);
+            conn_next(front, conn);
         return;
     }
     conn->message = (struct msghdr){.msg_iov = conn->vectors, .msg_iovlen = count};
-    uring_send(loop->reactor.uring, conn->fd, &conn->message,
+    uring_send(front->reactor->uring, conn->fd, &conn->message,
                (struct uring_ref){URING_SEND, conn->index, conn->generation});
     conn->send_queued = true;
-    conn->sent_ms = loop->reactor.now_ms;
-    loop->metrics.send_count++;
-    conn_timer_update(loop, conn);
+    conn->sent_ms = front->reactor->now_ms;
+    front->counts.send_count++;
+    conn_timer_update(front, conn);
 }
 
-void conn_on_send(struct loop *loop, const struct uring_event *event)
+void conn_on_send(struct front *front, const struct uring_event *event)
 {
-    struct conn *conn = loop_conn(loop, event->ref);
+    struct conn *conn = front_conn(front, event->ref);
     if (!conn)
         return;
     conn->send_queued = false;
     uint64_t charge =
-        out_sent(&loop->out, &conn->out, event->result > 0 ? (size_t)event->result : 0);
+        out_sent(&front->out, &conn->out, event->result > 0 ? (size_t)event->result : 0);
     if (conn->state == CONN_CLOSING) {
-        conn_free(loop, conn);
+        conn_free(front, conn);
         return;
     }
     if (event->result < 0 && event->result != -EINTR && event->result != -EAGAIN) {
-        conn_close(loop, conn);
+        conn_close(front, conn);
         return;
     }
-    conn->sent_ms = loop->reactor.now_ms;
+    conn->sent_ms = front->reactor->now_ms;
     if (event->result > 0)
-        loop->metrics.byte_count += (uint64_t)event->result;
+        front->counts.sent_byte_count += (uint64_t)event->result;
     if (charge > 0 && conn->has_run)
-        run_delivered(loop, &loop->runs[conn->run_index], charge);
+        run_delivered(front->loop, &front->loop->runs[conn->run_index], charge);
     if (!out_is_empty(&conn->out) || conn->response_done)
-        conn_mark_dirty(loop, conn);
-}
-
-void conn_close_idle(struct loop *loop)
-{
-    for (uint32_t i = 0; i < loop->config->conn_count_max; i++) {
-        struct conn *conn = &loop->conns[i];
-        if (conn->state == CONN_IDLE || conn->state == CONN_HEAD)
-            conn_close(loop, conn);
-    }
+        conn_mark_dirty(front, conn);
 }

@@ -20,7 +20,7 @@
 #include "dispatcher/reactor/timer.h"
 #include "dispatcher/reactor/uring.h"
 
-struct loop;
+struct front;
 struct read_job;
 struct route;
 
@@ -66,7 +66,7 @@ struct conn {
     uint32_t index;
     uint32_t generation;
     enum conn_state state;
-    uint32_t client_index; /* in loop->clients, or CLIENT_NONE */
+    uint32_t client_index; /* in front->clients, or CLIENT_NONE */
     bool recv_queued;      /* with the kernel */
     bool send_queued;   /* with the kernel, and so are `message`, `vectors` and the lent blocks */
     bool gone_queued;   /* with the kernel: it watches whether the client goes */
@@ -103,57 +103,54 @@ struct conn {
 };
 
 /* Takes over an accepted socket; refuses it with 503 when there are too many. */
-void conn_open(struct loop *loop, int fd);
+void conn_open(struct front *front, int fd);
 
 /* Completions. */
-void conn_on_recv(struct loop *loop, const struct uring_event *event);
-void conn_on_send(struct loop *loop, const struct uring_event *event);
-void conn_on_gone(struct loop *loop, const struct uring_event *event);
-void conn_on_timer(struct loop *loop, struct conn *conn);
+void conn_on_recv(struct front *front, const struct uring_event *event);
+void conn_on_send(struct front *front, const struct uring_event *event);
+void conn_on_gone(struct front *front, const struct uring_event *event);
+void conn_on_timer(struct front *front, struct conn *conn);
 
 /* Has something to send; it leaves at the end of the pass. */
-void conn_mark_dirty(struct loop *loop, struct conn *conn);
+void conn_mark_dirty(struct front *front, struct conn *conn);
 
 /* The end of the pass: hands what waits to the kernel, or closes what is doomed. */
-void conn_flush(struct loop *loop, struct conn *conn);
+void conn_flush(struct front *front, struct conn *conn);
 
 /* The response being made has no framing, so its end must be told from a cut in another way: until
  * it is complete, whatever ends the connection resets it, also the death of this process. */
 void conn_unframed(struct conn *conn);
 
 /* The response is complete in `out`; the next request follows when it has been sent. */
-void conn_response_done(struct loop *loop, struct conn *conn);
+void conn_response_done(struct front *front, struct conn *conn);
 
 /* The response cannot go on: the connection is closed at the end of the pass, which a client can
  * tell from a complete answer. Safe in the middle of anything. */
-void conn_doom(struct loop *loop, struct conn *conn);
+void conn_doom(struct front *front, struct conn *conn);
 
 /* Ends the connection: a run that is being answered is told that its client is gone. The memory
  * stays until the kernel gave its operations back. */
-void conn_close(struct loop *loop, struct conn *conn);
-
-/* Closes connections that wait for a request, so that a draining server can end. */
-void conn_close_idle(struct loop *loop);
+void conn_close(struct front *front, struct conn *conn);
 
 /* Whether a stranger may have an answer of so many bytes, which count until it has left; always for
  * others. */
-bool conn_answer_fits(struct loop *loop, struct conn *conn, size_t bytes);
+bool conn_answer_fits(struct front *front, struct conn *conn, size_t bytes);
 
 /* The run was answered or gave up on its connection. */
 void conn_detach_run(struct conn *conn);
 
 /* conn_input.c: understands what has arrived, as far as the present state allows. */
-void conn_input_process(struct loop *loop, struct conn *conn, const char *bytes, size_t count);
+void conn_input_process(struct front *front, struct conn *conn, const char *bytes, size_t count);
 
 /* The client sends no more: what it has sent is answered, and nothing that would take long is
  * begun. */
-void conn_input_end(struct loop *loop, struct conn *conn);
+void conn_input_end(struct front *front, struct conn *conn);
 
 /* Gives back what waits of the connection's input. */
-void conn_input_finish(struct loop *loop, struct conn *conn);
+void conn_input_finish(struct front *front, struct conn *conn);
 
 /* Arms the connection's timer for its present state. */
-void conn_timer_update(struct loop *loop, struct conn *conn);
-void conn_enter(struct loop *loop, struct conn *conn, enum conn_state state);
+void conn_timer_update(struct front *front, struct conn *conn);
+void conn_enter(struct front *front, struct conn *conn, enum conn_state state);
 
 #endif

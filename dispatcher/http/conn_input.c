@@ -7,6 +7,7 @@
 
 #include "dispatcher/api/routes.h"
 #include "dispatcher/http/conn.h"
+#include "dispatcher/http/front.h"
 #include "dispatcher/http/response.h"
 #include "dispatcher/server/loop.h"
 
@@ -17,78 +18,78 @@
  * a request that needs no token, and no body. */
 #define STRANGER_BYTES_MAX HTTP_HEAD_BYTES_MAX
 
-static void input_free(struct loop *loop, struct conn *conn)
+static void input_free(struct front *front, struct conn *conn)
 {
-    input_buffer_free(&conn->input, &loop->input);
+    input_buffer_free(&conn->input, front->input);
 }
 
 /* Brings what strangers hold up to date with what this connection does. */
-static void strangers_count(struct loop *loop, struct conn *conn)
+static void strangers_count(struct front *front, struct conn *conn)
 {
     const uint32_t held = conn->is_known ? 0 : conn->input.room + conn->body.kept.room;
-    loop->stranger_input_bytes += held;
-    loop->stranger_input_bytes -= conn->stranger_input_bytes;
+    front->stranger_input_bytes += held;
+    front->stranger_input_bytes -= conn->stranger_input_bytes;
     conn->stranger_input_bytes = held;
 }
 
 /* Whether so much more of this connection may be held, as far as it is a stranger. */
-static bool stranger_fits(const struct loop *loop, const struct conn *conn, size_t bytes)
+static bool stranger_fits(const struct front *front, const struct conn *conn, size_t bytes)
 {
     return conn->is_known ||
-           loop->stranger_input_bytes + bytes <= loop->input.bytes_max / STRANGER_SHARE;
+           front->stranger_input_bytes + bytes <= front->input->bytes_max / STRANGER_SHARE;
 }
 
-void conn_input_finish(struct loop *loop, struct conn *conn)
+void conn_input_finish(struct front *front, struct conn *conn)
 {
-    body_drop(&conn->body, &loop->input);
-    input_free(loop, conn);
-    strangers_count(loop, conn);
+    body_drop(&conn->body, front->input);
+    input_free(front, conn);
+    strangers_count(front, conn);
 }
 
-static int body_keep(struct loop *loop, struct conn *conn, struct http_text data)
+static int body_keep(struct front *front, struct conn *conn, struct http_text data)
 {
-    return body_append(&conn->body, &loop->input, data.bytes, data.count,
-                       loop->config->body_bytes_max);
+    return body_append(&conn->body, front->input, data.bytes, data.count,
+                       front->config->body_bytes_max);
 }
 
-static void refuse(struct loop *loop, struct conn *conn, int status, const char *reason)
+static void refuse(struct front *front, struct conn *conn, int status, const char *reason)
 {
-    body_drop(&conn->body, &loop->input);
-    conn_enter(loop, conn, CONN_RESPONDING);
-    response_refuse(loop, conn, status, reason);
+    body_drop(&conn->body, front->input);
+    conn_enter(front, conn, CONN_RESPONDING);
+    response_refuse(front, conn, status, reason);
 }
 
 /* There is no memory for more of the request that arrives. What is being answered goes on: then it
  * is the next request that is lost, and with it the connection, once the answer is complete. */
-static void overload(struct loop *loop, struct conn *conn, int rc)
+static void overload(struct front *front, struct conn *conn, int rc)
 {
     mr_assert(rc == -ENOMEM || rc == -ENOBUFS);
-    input_free(loop, conn);
-    loop->metrics
-        .refusals[rc == -ENOBUFS ? REQUEST_REFUSAL_INPUT_MEMORY : REQUEST_REFUSAL_MEMORY]++;
+    input_free(front, conn);
+    front_count_refusal(front,
+                        rc == -ENOBUFS ? REQUEST_REFUSAL_INPUT_MEMORY : REQUEST_REFUSAL_MEMORY);
     conn->input_lost = true;
     if (conn->state == CONN_RESPONDING) {
         conn->request.keep_alive = false;
         return;
     }
-    body_drop(&conn->body, &loop->input);
-    conn_enter(loop, conn, CONN_RESPONDING);
-    response_overload(loop, conn);
+    body_drop(&conn->body, front->input);
+    conn_enter(front, conn, CONN_RESPONDING);
+    response_overload(front, conn);
 }
 
 /* A request is complete: its handler answers, now or later. */
-static void dispatch(struct loop *loop, struct conn *conn, struct http_text body)
+static void dispatch(struct front *front, struct conn *conn, struct http_text body)
 {
-    loop->metrics.request_count++;
-    conn_enter(loop, conn, CONN_RESPONDING);
-    conn->request.route->handle(loop, conn, body.bytes, body.count);
+    front->counts.request_count++;
+    conn_enter(front, conn, CONN_RESPONDING);
+    conn->request.route->handle(front->loop, conn, body.bytes, body.count);
     if (!conn->read_job)
-        body_drop(&conn->body, &loop->input);
+        body_drop(&conn->body, front->input);
 }
 
 /* Takes what there is of a body. A body that came whole in one piece is handed on without a copy.
  */
-static size_t body_step(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
+static size_t body_step(struct front *front, struct conn *conn, const char *bytes, size_t count)
 {
     struct http_text direct = {0};
     size_t used = 0;
@@ -99,7 +100,7 @@ static size_t body_step(struct loop *loop, struct conn *conn, const char *bytes,
         int rc =
             http_body_feed(&conn->framing, bytes + used, count - used, &consumed, &data, &reason);
         if (rc < 0) {
-            refuse(loop, conn, -rc, reason);
+            refuse(front, conn, -rc, reason);
             return count;
         }
         used += consumed;
@@ -107,20 +108,20 @@ static size_t body_step(struct loop *loop, struct conn *conn, const char *bytes,
         if (rc == HTTP_BODY_COMPLETE) {
             if (conn->client_eof && used == count)
                 conn->request.keep_alive = false; /* it is the last one */
-            dispatch(loop, conn,
+            dispatch(front, conn,
                      direct.bytes
                          ? direct
                          : (struct http_text){conn->body.kept.data, conn->body.kept.bytes});
             return used;
         }
-        int kept = direct.bytes ? body_keep(loop, conn, direct) : 0;
+        int kept = direct.bytes ? body_keep(front, conn, direct) : 0;
         direct = (struct http_text){0};
         if (rc == HTTP_BODY_DATA && conn->body.kept.bytes == 0)
             direct = data;
         else if (rc == HTTP_BODY_DATA && kept == 0)
-            kept = body_keep(loop, conn, data);
+            kept = body_keep(front, conn, data);
         if (kept < 0) {
-            overload(loop, conn, kept);
+            overload(front, conn, kept);
             return count;
         }
         if (rc == HTTP_BODY_MORE)
@@ -128,60 +129,60 @@ static size_t body_step(struct loop *loop, struct conn *conn, const char *bytes,
     }
 }
 
-static uint32_t body_bytes_max(const struct loop *loop, const struct conn *conn)
+static uint32_t body_bytes_max(const struct front *front, const struct conn *conn)
 {
-    const uint32_t limit = loop->config->body_bytes_max;
+    const uint32_t limit = front->config->body_bytes_max;
     return conn->is_known || limit < STRANGER_BYTES_MAX ? limit : STRANGER_BYTES_MAX;
 }
 
 /* Takes a head when all of it is there. Returns the bytes used; 0: more is needed. */
-static size_t head_step(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
+static size_t head_step(struct front *front, struct conn *conn, const char *bytes, size_t count)
 {
     const char *reason = NULL;
-    struct http_head *head = &loop->head;
+    struct http_head *head = &front->head;
     int used = http_parse_head(&conn->scan, bytes, count, head, &reason);
     /* Nothing of the last request is left, also for a head that never comes to its end. */
     conn->request = (struct request){.minor = 1};
     if (used == 0) {
         if (conn->state == CONN_IDLE)
-            conn_enter(loop, conn, CONN_HEAD);
+            conn_enter(front, conn, CONN_HEAD);
         return 0;
     }
     memset(&conn->scan, 0, sizeof(conn->scan));
     if (used < 0) {
-        refuse(loop, conn, -used, reason);
+        refuse(front, conn, -used, reason);
         return count;
     }
-    conn_enter(loop, conn, CONN_RESPONDING);
-    if (!routes_begin(loop, conn, head))
+    conn_enter(front, conn, CONN_RESPONDING);
+    if (!routes_begin(front->loop, conn, head))
         return (size_t)used;
-    int rc = http_body_init(&conn->framing, head, body_bytes_max(loop, conn), &reason);
+    int rc = http_body_init(&conn->framing, head, body_bytes_max(front, conn), &reason);
     if (rc < 0) {
-        refuse(loop, conn, -rc, reason);
+        refuse(front, conn, -rc, reason);
         return count;
     }
     conn->body_bytes = 0;
-    conn_enter(loop, conn, CONN_BODY);
-    if (conn->request.has_body && !stranger_fits(loop, conn, count - (size_t)used)) {
-        overload(loop, conn, -ENOBUFS);
+    conn_enter(front, conn, CONN_BODY);
+    if (conn->request.has_body && !stranger_fits(front, conn, count - (size_t)used)) {
+        overload(front, conn, -ENOBUFS);
         return count;
     }
     if (head->expect_continue && (size_t)used == count) {
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-        if (out_append(&loop->out, &conn->out, go_on, sizeof(go_on) - 1, false) == 0)
-            conn_mark_dirty(loop, conn);
+        if (out_append(&front->out, &conn->out, go_on, sizeof(go_on) - 1, false) == 0)
+            conn_mark_dirty(front, conn);
         else
-            conn_doom(loop, conn);
+            conn_doom(front, conn);
     }
-    return (size_t)used + body_step(loop, conn, bytes + used, count - (size_t)used);
+    return (size_t)used + body_step(front, conn, bytes + used, count - (size_t)used);
 }
 
 /* Room for `more` bytes behind the first `count`. 0 or what input_buffer_reserve() says. */
-static int input_make_room(struct loop *loop, struct conn *conn, uint32_t count, size_t more)
+static int input_make_room(struct front *front, struct conn *conn, uint32_t count, size_t more)
 {
-    if (!stranger_fits(loop, conn, more))
+    if (!stranger_fits(front, conn, more))
         return -ENOBUFS;
-    return input_buffer_reserve(&conn->input, &loop->input, count, more,
+    return input_buffer_reserve(&conn->input, front->input, count, more,
                                 INPUT_BYTES_MAX + RECEIVE_BUFFER_BYTES);
 }
 
@@ -193,31 +194,31 @@ static bool is_surplus(const struct conn *conn, size_t count)
     return conn->state == CONN_RESPONDING && (!conn->request.keep_alive || is_too_much);
 }
 
-static void surplus_drop(struct loop *loop, struct conn *conn)
+static void surplus_drop(struct front *front, struct conn *conn)
 {
-    input_free(loop, conn);
+    input_free(front, conn);
     conn->request.keep_alive = false;
     conn->input_lost = true;
 }
 
 /* Keeps what could not be used yet. `bytes` may lie in conn->input.data itself. */
-static void input_keep(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
+static void input_keep(struct front *front, struct conn *conn, const char *bytes, size_t count)
 {
     if (count == 0) {
-        input_free(loop, conn);
+        input_free(front, conn);
         return;
     }
     if (is_surplus(conn, count)) {
-        surplus_drop(loop, conn);
+        surplus_drop(front, conn);
         return;
     }
     if (conn->input.data && bytes >= conn->input.data &&
         bytes < conn->input.data + conn->input.room) {
         memmove(conn->input.data, bytes, count);
     } else {
-        int rc = input_make_room(loop, conn, 0, count);
+        int rc = input_make_room(front, conn, 0, count);
         if (rc < 0) {
-            overload(loop, conn, rc);
+            overload(front, conn, rc);
             return;
         }
         memcpy(conn->input.data, bytes, count);
@@ -226,9 +227,9 @@ static void input_keep(struct loop *loop, struct conn *conn, const char *bytes, 
 }
 
 /* Puts what has come behind what waits. 0 or what input_buffer_reserve() says. */
-static int input_append(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
+static int input_append(struct front *front, struct conn *conn, const char *bytes, size_t count)
 {
-    int rc = input_make_room(loop, conn, conn->input.bytes, count);
+    int rc = input_make_room(front, conn, conn->input.bytes, count);
     if (rc < 0)
         return rc;
     memcpy(conn->input.data + conn->input.bytes, bytes, count);
@@ -236,58 +237,58 @@ static int input_append(struct loop *loop, struct conn *conn, const char *bytes,
     return 0;
 }
 
-static void input_process(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
+static void input_process(struct front *front, struct conn *conn, const char *bytes, size_t count)
 {
     if (is_surplus(conn, conn->input.bytes + count)) {
-        surplus_drop(loop, conn);
+        surplus_drop(front, conn);
         return;
     }
     if (conn->input.bytes > 0) {
-        int rc = count > 0 ? input_append(loop, conn, bytes, count) : 0;
+        int rc = count > 0 ? input_append(front, conn, bytes, count) : 0;
         if (rc < 0) {
-            overload(loop, conn, rc);
+            overload(front, conn, rc);
             return;
         }
         bytes = conn->input.data;
         count = conn->input.bytes;
-    } else if (conn->state == CONN_BODY && !stranger_fits(loop, conn, count)) {
-        overload(loop, conn, -ENOBUFS);
+    } else if (conn->state == CONN_BODY && !stranger_fits(front, conn, count)) {
+        overload(front, conn, -ENOBUFS);
         return;
     }
     /* Bounded: each turn uses bytes, or ends. */
     while (count > 0) {
         size_t used = 0;
         if (conn->state == CONN_IDLE || conn->state == CONN_HEAD)
-            used = head_step(loop, conn, bytes, count);
+            used = head_step(front, conn, bytes, count);
         else if (conn->state == CONN_BODY)
-            used = body_step(loop, conn, bytes, count);
+            used = body_step(front, conn, bytes, count);
         if (used == 0)
             break;
         bytes += used;
         count -= used;
     }
-    input_keep(loop, conn, bytes, count);
+    input_keep(front, conn, bytes, count);
 }
 
-void conn_input_process(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
+void conn_input_process(struct front *front, struct conn *conn, const char *bytes, size_t count)
 {
     if (conn->state == CONN_LINGERING || conn->state == CONN_CLOSING || conn->input_lost)
         return;
-    input_process(loop, conn, bytes, count);
-    strangers_count(loop, conn);
+    input_process(front, conn, bytes, count);
+    strangers_count(front, conn);
 }
 
 /* A run whose client sends no more looks like one whose client has left. */
-static bool is_left(const struct loop *loop, const struct conn *conn)
+static bool is_left(const struct front *front, const struct conn *conn)
 {
     return conn->state != CONN_RESPONDING ||
-           (!conn->response_done && !loop->config->keep_half_closed);
+           (!conn->response_done && !front->config->keep_half_closed);
 }
 
-void conn_input_end(struct loop *loop, struct conn *conn)
+void conn_input_end(struct front *front, struct conn *conn)
 {
-    if (is_left(loop, conn)) {
-        conn_close(loop, conn);
+    if (is_left(front, conn)) {
+        conn_close(front, conn);
         return;
     }
     conn->client_eof = true;
@@ -297,69 +298,69 @@ void conn_input_end(struct loop *loop, struct conn *conn)
 
 /* While nothing is received, the end of the connection would be seen by a send that fails, and of a
  * run that says nothing not at all. */
-static void recv_pause(struct loop *loop, struct conn *conn)
+static void recv_pause(struct front *front, struct conn *conn)
 {
     struct uring_ref recv = {URING_RECV, conn->index, conn->generation};
     struct uring_ref gone = {URING_GONE, conn->index, conn->generation};
     conn->recv_paused = true;
     if (conn->recv_queued)
-        uring_cancel(loop->reactor.uring, recv);
+        uring_cancel(front->reactor->uring, recv);
     if (!conn->gone_queued)
-        uring_poll_gone(loop->reactor.uring, conn->fd, gone);
+        uring_poll_gone(front->reactor->uring, conn->fd, gone);
     conn->gone_queued = true;
 }
 
-void conn_on_gone(struct loop *loop, const struct uring_event *event)
+void conn_on_gone(struct front *front, const struct uring_event *event)
 {
-    struct conn *conn = loop_conn(loop, event->ref);
+    struct conn *conn = front_conn(front, event->ref);
     if (!conn)
         return;
     conn->gone_queued = false;
     if (conn->state == CONN_CLOSING)
-        conn_mark_dirty(loop, conn); /* to be freed at the end of the pass */
+        conn_mark_dirty(front, conn); /* to be freed at the end of the pass */
     else if (!conn->recv_paused)
         return; /* what is received says it, in its turn */
     else if (event->result < 0)
-        recv_pause(loop, conn); /* it was cancelled, and is wanted again */
-    else if (event->result & (POLLHUP | POLLERR) || is_left(loop, conn))
-        conn_close(loop, conn);
+        recv_pause(front, conn); /* it was cancelled, and is wanted again */
+    else if (event->result & (POLLHUP | POLLERR) || is_left(front, conn))
+        conn_close(front, conn);
 }
 
-static void recv_again(struct loop *loop, struct conn *conn)
+static void recv_again(struct front *front, struct conn *conn)
 {
     if (conn->recv_queued || conn->recv_paused || conn->client_eof || conn->state == CONN_CLOSING)
         return;
-    uring_recv(loop->reactor.uring, conn->fd,
+    uring_recv(front->reactor->uring, conn->fd,
                (struct uring_ref){URING_RECV, conn->index, conn->generation});
     conn->recv_queued = true;
 }
 
-void conn_on_recv(struct loop *loop, const struct uring_event *event)
+void conn_on_recv(struct front *front, const struct uring_event *event)
 {
-    struct conn *conn = loop_conn(loop, event->ref);
+    struct conn *conn = front_conn(front, event->ref);
     if (conn && !event->more)
         conn->recv_queued = false;
     if (conn && event->result > 0) {
         mr_assert(event->has_buffer);
-        loop->metrics.received_byte_count += (uint64_t)event->result;
-        conn_input_process(loop, conn, uring_buffer(loop->reactor.uring, event->buffer),
+        front->counts.received_byte_count += (uint64_t)event->result;
+        conn_input_process(front, conn, uring_buffer(front->reactor->uring, event->buffer),
                            (size_t)event->result);
     }
     if (event->has_buffer)
-        uring_buffer_return(loop->reactor.uring, event->buffer);
+        uring_buffer_return(front->reactor->uring, event->buffer);
     if (!conn)
         return;
     if (conn->state == CONN_CLOSING) {
-        conn_mark_dirty(loop, conn); /* to be freed at the end of the pass */
+        conn_mark_dirty(front, conn); /* to be freed at the end of the pass */
         return;
     }
     if (event->result == 0)
-        conn_input_end(loop, conn);
+        conn_input_end(front, conn);
     else if (event->result < 0 && event->result != -ENOBUFS && event->result != -ECANCELED &&
              event->result != -EINTR && event->result != -EAGAIN)
-        conn_close(loop, conn);
+        conn_close(front, conn);
     else if (conn->state == CONN_RESPONDING && !conn->recv_paused &&
              (conn->input.bytes + RECEIVE_BUFFER_BYTES > INPUT_BYTES_MAX || conn->input_lost))
-        recv_pause(loop, conn);
-    recv_again(loop, conn);
+        recv_pause(front, conn);
+    recv_again(front, conn);
 }

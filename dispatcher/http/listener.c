@@ -12,7 +12,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "dispatcher/server/loop.h"
+#include "dispatcher/http/front.h"
 
 #define ACCEPT_RETRY_MS 50u
 /* A server that was killed may keep its address for a moment: the kernel ends its io_uring, which
@@ -120,47 +120,50 @@ void listener_close(struct listener *listener)
     listener->fd = -1;
 }
 
-void listener_arm(struct loop *loop)
+void listener_arm(struct front *front)
 {
-    for (uint32_t i = 0; i < loop->listener_count; i++) {
-        struct listener *listener = &loop->listeners[i];
+    for (uint32_t i = 0; i < front->listener_count; i++) {
+        struct listener *listener = &front->listeners[i];
         if (listener->accept_queued || listener->fd < 0)
             continue;
-        uring_accept(loop->reactor.uring, listener->fd, (struct uring_ref){URING_ACCEPT, i, 0});
+        uring_accept(front->reactor->uring, listener->fd, (struct uring_ref){URING_ACCEPT, i, 0});
         listener->accept_queued = true;
     }
 }
 
-void listener_on_accept(struct loop *loop, const struct uring_event *event)
+void listener_on_accept(struct front *front, const struct uring_event *event)
 {
-    struct listener *listener = &loop->listeners[event->ref.index];
+    struct listener *listener = &front->listeners[event->ref.index];
     if (!event->more)
         listener->accept_queued = false;
     if (event->result >= 0) {
-        if (loop->state == LOOP_STOPPED)
-            close(event->result);
-        else
-            conn_open(loop, event->result);
+        conn_open(front, event->result);
     } else if (event->result == -EMFILE || event->result == -ENFILE || event->result == -ENOBUFS ||
                event->result == -ENOMEM) {
         /* The connection stays in the backlog. Asking again at once would spin. */
-        loop->metrics.accept_failed_count++;
-        log_line(&loop->reactor.log, LEVEL_WARNING, "accept_failed", "error=\"%s\" retry_ms=%u",
+        front->counts.accept_failed_count++;
+        log_line(&front->reactor->log, LEVEL_WARNING, "accept_failed", "error=\"%s\" retry_ms=%u",
                  strerror(-event->result), ACCEPT_RETRY_MS);
-        timer_set(&loop->reactor.timers, &loop->accept_timer,
-                  loop->reactor.now_ms + ACCEPT_RETRY_MS);
+        timer_set(&front->reactor->timers, &front->accept_timer,
+                  front->reactor->now_ms + ACCEPT_RETRY_MS);
         return;
     }
-    if (!event->more && loop->state == LOOP_SERVING)
-        listener_arm(loop);
+    if (!event->more)
+        listener_on_timer(front);
 }
 
-void listener_disarm(struct loop *loop)
+void listener_on_timer(struct front *front)
 {
-    timer_clear(&loop->reactor.timers, &loop->accept_timer);
-    for (uint32_t i = 0; i < loop->listener_count; i++) {
-        if (loop->listeners[i].accept_queued)
-            uring_cancel(loop->reactor.uring, (struct uring_ref){URING_ACCEPT, i, 0});
-        listener_close(&loop->listeners[i]);
+    if (!front->is_draining)
+        listener_arm(front);
+}
+
+void listener_disarm(struct front *front)
+{
+    timer_clear(&front->reactor->timers, &front->accept_timer);
+    for (uint32_t i = 0; i < front->listener_count; i++) {
+        if (front->listeners[i].accept_queued)
+            uring_cancel(front->reactor->uring, (struct uring_ref){URING_ACCEPT, i, 0});
+        listener_close(&front->listeners[i]);
     }
 }

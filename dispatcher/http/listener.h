@@ -11,7 +11,7 @@
 #include "dispatcher/reactor/uring.h"
 #include "millrace/check.h"
 
-struct loop;
+struct front;
 
 struct listener {
     int fd;
@@ -25,10 +25,13 @@ int listener_open(struct listener *out, const char *address, char *reason,
 void listener_close(struct listener *listener);
 
 /* Queues the multishot accept of every listener that has none. */
-void listener_arm(struct loop *loop);
-void listener_on_accept(struct loop *loop, const struct uring_event *event);
+void listener_arm(struct front *front);
+
+/* Likewise when an accept has ended, or failed some time ago, unless the server drains. */
+void listener_on_timer(struct front *front);
+void listener_on_accept(struct front *front, const struct uring_event *event);
 
 /* Stops accepting. */
-void listener_disarm(struct loop *loop);
+void listener_disarm(struct front *front);
 
 #endif

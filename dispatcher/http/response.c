@@ -6,8 +6,9 @@
 #include <string.h>
 
 #include "dispatcher/http/conn.h"
-#include "dispatcher/server/loop.h"
+#include "dispatcher/http/front.h"
 #include "dispatcher/text/put.h"
+#include "dispatcher/text/text.h"
 
 #define HEAD_BYTES_MAX 2048u
 
@@ -62,7 +63,7 @@ const char *response_reason(int status)
     }
 }
 
-static void head_begin(struct put *head, const struct loop *loop, const struct conn *conn,
+static void head_begin(struct put *head, const struct front *front, const struct conn *conn,
                        int status, const char *content_type)
 {
     PUT(head, "HTTP/1.1 ");
@@ -70,7 +71,7 @@ static void head_begin(struct put *head, const struct loop *loop, const struct c
     PUT(head, " ");
     put_text(head, response_reason(status));
     PUT(head, "\r\nDate: ");
-    put_text(head, loop->reactor.date_text);
+    put_text(head, front->reactor->date_text);
     PUT(head, "\r\nServer: millrace\r\nContent-Type: ");
     put_text(head, content_type);
     if (conn->request.id[0]) {
@@ -87,25 +88,32 @@ static void head_begin(struct put *head, const struct loop *loop, const struct c
         PUT(head, "\r\n");
 }
 
+static void response_count(struct front *front, int status)
+{
+    mr_assert(status >= RESPONSE_STATUS_MIN);
+    mr_assert(status < RESPONSE_STATUS_MIN + RESPONSE_STATUS_COUNT);
+    front->counts.responses[status - RESPONSE_STATUS_MIN]++;
+}
+
 /* Memory for responses is bounded; a connection that finds none is closed, which its client can
  * tell from an answer. */
-static bool append(struct loop *loop, struct conn *conn, const char *bytes, size_t count)
+static bool append(struct front *front, struct conn *conn, const char *bytes, size_t count)
 {
-    if (out_append(&loop->out, &conn->out, bytes, count, false) == 0)
+    if (out_append(&front->out, &conn->out, bytes, count, false) == 0)
         return true;
-    log_line(&loop->reactor.log, LEVEL_ERROR, "output_memory_exhausted", "conn=%u", conn->index);
-    conn_doom(loop, conn);
+    log_line(&front->reactor->log, LEVEL_ERROR, "output_memory_exhausted", "conn=%u", conn->index);
+    conn_doom(front, conn);
     return false;
 }
 
-void response_send(struct loop *loop, struct conn *conn, const struct response *response)
+void response_send(struct front *front, struct conn *conn, const struct response *response)
 {
     char text[HEAD_BYTES_MAX];
     struct put head = PUT_INTO(text);
-    if (loop->state != LOOP_SERVING)
+    if (front->is_draining)
         conn->request.keep_alive = false;
-    metrics_count_response(&loop->metrics, response->status);
-    head_begin(&head, loop, conn, response->status,
+    response_count(front, response->status);
+    head_begin(&head, front, conn, response->status,
                response->content_type ? response->content_type : "application/json");
     PUT(&head, "Content-Length: ");
     put_number(&head, response->body_bytes);
@@ -117,26 +125,26 @@ void response_send(struct loop *loop, struct conn *conn, const struct response *
     if (response->headers)
         put_text(&head, response->headers);
     PUT(&head, "\r\n");
-    if (!conn_answer_fits(loop, conn, (size_t)(head.at - text) + response->body_bytes)) {
-        loop->metrics.refusals[REQUEST_REFUSAL_MEMORY]++;
-        conn_doom(loop, conn);
+    if (!conn_answer_fits(front, conn, (size_t)(head.at - text) + response->body_bytes)) {
+        front_count_refusal(front, REQUEST_REFUSAL_MEMORY);
+        conn_doom(front, conn);
         return;
     }
-    if (!append(loop, conn, text, (size_t)(head.at - text)))
+    if (!append(front, conn, text, (size_t)(head.at - text)))
         return;
     if (conn->request.method != HTTP_HEAD &&
-        !append(loop, conn, response->body, response->body_bytes))
+        !append(front, conn, response->body, response->body_bytes))
         return;
-    conn_response_done(loop, conn);
+    conn_response_done(front, conn);
 }
 
-void response_text(struct loop *loop, struct conn *conn, int status, const char *content_type,
+void response_text(struct front *front, struct conn *conn, int status, const char *content_type,
                    struct text *text)
 {
     if (text->failed)
-        response_detail(loop, conn, 503, "Out of memory.");
+        response_detail(front, conn, 503, "Out of memory.");
     else
-        response_send(loop, conn,
+        response_send(front, conn,
                       &(struct response){.status = status,
                                          .content_type = content_type,
                                          .body = text->bytes,
@@ -144,44 +152,44 @@ void response_text(struct loop *loop, struct conn *conn, int status, const char 
     text_finish(text);
 }
 
-void response_detail(struct loop *loop, struct conn *conn, int status, const char *text)
+void response_detail(struct front *front, struct conn *conn, int status, const char *text)
 {
     char body[512];
     int count = snprintf(body, sizeof(body), "{\"detail\":\"%s\"}\n", text);
     mr_assert(count > 0 && (size_t)count < sizeof(body));
-    loop->metrics.refusals[request_refusal_of_status(status)]++;
-    response_send(loop, conn,
+    front_count_refusal(front, request_refusal_of_status(status));
+    response_send(front, conn,
                   &(struct response){.status = status, .body = body, .body_bytes = (size_t)count});
 }
 
-void response_refuse(struct loop *loop, struct conn *conn, int status, const char *text)
+void response_refuse(struct front *front, struct conn *conn, int status, const char *text)
 {
     conn->request.keep_alive = false;
     if (conn->request.id[0] == '\0')
-        identity_hex(&loop->reactor.identity, conn->request.id);
-    response_detail(loop, conn, status, text);
+        identity_hex(&front->reactor->identity, conn->request.id);
+    response_detail(front, conn, status, text);
 }
 
-void response_overload(struct loop *loop, struct conn *conn)
+void response_overload(struct front *front, struct conn *conn)
 {
     static const char body[] = "{\"detail\":\"No memory for this request now.\"}\n";
     conn->request.keep_alive = false;
     if (conn->request.id[0] == '\0')
-        identity_hex(&loop->reactor.identity, conn->request.id);
+        identity_hex(&front->reactor->identity, conn->request.id);
     response_send(
-        loop, conn,
+        front, conn,
         &(struct response){
             .status = 503, .body = body, .body_bytes = sizeof(body) - 1, .retry_after_s = 1});
 }
 
-void response_stream_head(struct loop *loop, struct conn *conn, const char *content_type)
+void response_stream_head(struct front *front, struct conn *conn, const char *content_type)
 {
     char text[HEAD_BYTES_MAX];
     struct put head = PUT_INTO(text);
-    if (conn->request.minor == 0 || loop->state != LOOP_SERVING)
+    if (conn->request.minor == 0 || front->is_draining)
         conn->request.keep_alive = false;
-    metrics_count_response(&loop->metrics, 200);
-    head_begin(&head, loop, conn, 200, content_type);
+    response_count(front, 200);
+    head_begin(&head, front, conn, 200, content_type);
     PUT(&head, "X-Accel-Buffering: no\r\nCache-Control: no-store\r\n");
     if (conn->request.minor == 1)
         PUT(&head, "Transfer-Encoding: chunked\r\n"
@@ -189,10 +197,10 @@ void response_stream_head(struct loop *loop, struct conn *conn, const char *cont
     else
         conn_unframed(conn);
     PUT(&head, "\r\n");
-    append(loop, conn, text, (size_t)(head.at - text));
+    append(front, conn, text, (size_t)(head.at - text));
 }
 
-void response_stream_end(struct loop *loop, struct conn *conn, const char *run_state,
+void response_stream_end(struct front *front, struct conn *conn, const char *run_state,
                          uint64_t line_count)
 {
     char text[128];
@@ -203,8 +211,8 @@ void response_stream_end(struct loop *loop, struct conn *conn, const char *run_s
         PUT(&end, "\r\nMillrace-Run-Lines: ");
         put_number(&end, line_count);
         PUT(&end, "\r\n\r\n");
-        if (!append(loop, conn, text, (size_t)(end.at - text)))
+        if (!append(front, conn, text, (size_t)(end.at - text)))
             return;
     }
-    conn_response_done(loop, conn);
+    conn_response_done(front, conn);
 }

@@ -10,7 +10,7 @@
 #include <stdint.h>
 
 struct conn;
-struct loop;
+struct front;
 struct text;
 
 struct response {
@@ -24,26 +24,26 @@ struct response {
 
 /* A whole answer with Content-Length (its body left out for HEAD). Keep-alive goes on unless the
  * connection must close. */
-void response_send(struct loop *loop, struct conn *conn, const struct response *response);
+void response_send(struct front *front, struct conn *conn, const struct response *response);
 
 /* An answer whose body is `text`, which is given back; 503 when memory for it failed. */
-void response_text(struct loop *loop, struct conn *conn, int status, const char *content_type,
+void response_text(struct front *front, struct conn *conn, int status, const char *content_type,
                    struct text *text);
 
 /* {"detail":"text"}\n; text needs no escaping. Counted as a refusal. */
-void response_detail(struct loop *loop, struct conn *conn, int status, const char *text);
+void response_detail(struct front *front, struct conn *conn, int status, const char *text);
 
 /* Likewise for a request whose framing is lost: closes afterwards. */
-void response_refuse(struct loop *loop, struct conn *conn, int status, const char *text);
+void response_refuse(struct front *front, struct conn *conn, int status, const char *text);
 
 /* Likewise 503 for a request that there is no memory for; to be counted by the caller. */
-void response_overload(struct loop *loop, struct conn *conn);
+void response_overload(struct front *front, struct conn *conn);
 
 /* The head of a stream: chunked with HTTP/1.1, ended by close with HTTP/1.0. */
-void response_stream_head(struct loop *loop, struct conn *conn, const char *content_type);
+void response_stream_head(struct front *front, struct conn *conn, const char *content_type);
 
 /* The end of a stream: the terminal chunk and its trailers. */
-void response_stream_end(struct loop *loop, struct conn *conn, const char *run_state,
+void response_stream_end(struct front *front, struct conn *conn, const char *run_state,
                          uint64_t line_count);
 
 const char *response_reason(int status);

@@ -13,10 +13,27 @@
 
 #include "millrace/check.h"
 
+/* What a timer is for. */
+enum timer_kind {
+    TIMER_CONN = 0,
+    TIMER_RUN,
+    TIMER_WORKER,
+    TIMER_PIPELINE,
+    TIMER_LISTENER,
+    TIMER_STOP,
+    TIMER_OUTPUT,
+    TIMER_SPAWNER,
+    TIMER_OFFER,
+    TIMER_LAST_OUTPUT,
+    TIMER_READER,
+    TIMER_NOISE,
+    TIMER_KIND_COUNT
+};
+
 struct timer {
     uint64_t due_ms;
     uint32_t position; /* in the heap, from 1; 0 = not armed */
-    uint32_t kind;     /* the owner's: what the timer is for */
+    enum timer_kind kind;
     void *owner;
 };
 

@@ -184,8 +184,8 @@ static void job_refuse(struct loop *loop, struct conn *conn, int status, const c
         snprintf(body, sizeof(body), "{\"detail\":\"The request was not read: %s.\"}\n", reason);
     mr_assert(count > 0 && (size_t)count < sizeof(body));
     job_end(loop, conn);
-    loop->metrics.refusals[REQUEST_REFUSAL_READER]++;
-    response_send(loop, conn,
+    front_count_refusal(&loop->front, REQUEST_REFUSAL_READER);
+    response_send(&loop->front, conn,
                   &(struct response){.status = status,
                                      .body = body,
                                      .body_bytes = (size_t)count,
@@ -335,9 +335,9 @@ void reading_begin(struct loop *loop, struct conn *conn, const char *body, size_
         rc = body_append(&conn->body, &loop->input, body, bytes, loop->config->body_bytes_max);
     if (rc < 0) {
         free(job);
-        loop->metrics
-            .refusals[rc == -ENOBUFS ? REQUEST_REFUSAL_INPUT_MEMORY : REQUEST_REFUSAL_MEMORY]++;
-        response_overload(loop, conn);
+        front_count_refusal(&loop->front,
+                            rc == -ENOBUFS ? REQUEST_REFUSAL_INPUT_MEMORY : REQUEST_REFUSAL_MEMORY);
+        response_overload(&loop->front, conn);
         return;
     }
     loop->metrics.reader_body_count++;
@@ -349,7 +349,7 @@ void reading_begin(struct loop *loop, struct conn *conn, const char *body, size_
     rank_set(job, loop->reactor.now_ms, conn->body.kept.bytes);
     conn->read_job = job;
     enqueue(reading, conn);
-    conn_timer_update(loop, conn);
+    conn_timer_update(&loop->front, conn);
     if (loop->state >= LOOP_STOPPING)
         job_refuse(loop, conn, 503, stopping);
     else if (reading->cannot_open)

@@ -58,10 +58,3 @@ const char *deadline_kind_name(enum deadline_kind kind)
 {
     return kind < DEADLINE_KIND_COUNT ? deadline_names[kind] : "?";
 }
-
-void metrics_count_response(struct metrics *metrics, int status)
-{
-    mr_assert(status >= RESPONSE_STATUS_MIN);
-    mr_assert(status < RESPONSE_STATUS_MIN + RESPONSE_STATUS_COUNT);
-    metrics->responses[status - RESPONSE_STATUS_MIN]++;
-}

@@ -10,7 +10,6 @@
 
 #include <stdint.h>
 
-#include "dispatcher/http/request_refusal.h"
 #include "dispatcher/reactor/buckets.h"
 #include "dispatcher/runs/deadline.h"
 #include "dispatcher/workers/worker_end.h"
@@ -47,16 +46,8 @@ struct tally {
     struct buckets duration;        /* from the acceptance to the end */
 };
 
-#define RESPONSE_STATUS_MIN 100
-#define RESPONSE_STATUS_COUNT 500
-
 struct metrics {
-    uint64_t accepted_count, accept_failed_count, stall_count;
-    uint64_t request_count;
-    uint64_t refusals[REQUEST_REFUSAL_COUNT];  /* where no pipeline is concerned */
-    uint64_t responses[RESPONSE_STATUS_COUNT]; /* by status, from RESPONSE_STATUS_MIN on */
-    uint64_t record_count, line_count, byte_count, received_byte_count;
-    uint64_t send_count;
+    uint64_t record_count, line_count;
     uint64_t worker_start_count, worker_exit_count, worker_killed_count;
     uint64_t worker_pause_count;
     uint64_t spawner_lost_count;
@@ -68,7 +59,5 @@ const char *refusal_name(enum refusal refusal);
 const char *run_end_name(unsigned end);
 const char *cancel_reason_name(enum cancel_reason reason);
 const char *deadline_kind_name(enum deadline_kind kind);
-
-void metrics_count_response(struct metrics *metrics, int status);
 
 #endif

@@ -82,7 +82,7 @@ static void detach_conn(struct loop *loop, struct run *run)
     if (!run->conn_attached)
         return;
     run->conn_attached = false;
-    conn_detach_run(&loop->conns[run->conn_index]);
+    conn_detach_run(&loop->front.conns[run->conn_index]);
 }
 
 void run_backdate(struct loop *loop, struct run *run, const char id[RUN_ID_BYTES],
@@ -256,7 +256,7 @@ static void act_fail(struct loop *loop, struct run *run, const struct run_failur
     mr_assert(failure);
     account(loop, run, failure);
     if (run->conn_attached) {
-        struct conn *conn = &loop->conns[run->conn_index];
+        struct conn *conn = &loop->front.conns[run->conn_index];
         bool alive = conn->state == CONN_RESPONDING;
         /* The connection is free for its next request once the answer is complete. */
         if (alive)

@@ -29,43 +29,29 @@
 static int pools_init(struct loop *loop)
 {
     const struct config *config = loop->config;
-    loop->conns = calloc(config->conn_count_max, sizeof(*loop->conns));
     loop->runs = calloc(config->run_count_max, sizeof(*loop->runs));
     loop->newest = calloc(owner_count(config), sizeof(struct run *));
     loop->worker_count = config->pipeline_count * config_place_count(config);
     loop->workers = calloc(loop->worker_count, sizeof(*loop->workers));
     uint32_t record_bytes = config->reply_ring_bytes / 4;
     loop->record = malloc(record_bytes > MESSAGE_BYTES_MAX ? record_bytes : MESSAGE_BYTES_MAX);
-    if (!loop->conns || !loop->runs || !loop->newest || !loop->workers || !loop->record ||
-        (config->conn_per_client_max > 0 &&
-         clients_init(&loop->clients, config->conn_count_max) < 0) ||
+    if (!loop->runs || !loop->newest || !loop->workers || !loop->record ||
         id_index_init(&loop->run_index, config->run_count_max) < 0 ||
-        history_init(&loop->history, owner_count(config)) < 0 ||
-        out_pool_init(&loop->out, config->output_bytes_max) < 0)
+        history_init(&loop->history, owner_count(config)) < 0)
         return -ENOMEM;
-    for (uint32_t i = config->conn_count_max; i-- > 0;) {
-        struct conn *conn = &loop->conns[i];
-        *conn = (struct conn){.fd = -1,
-                              .index = i,
-                              .next = loop->conn_free,
-                              .timer = {.kind = TIMER_CONN, .owner = conn}};
-        loop->conn_free = conn;
-    }
     for (uint32_t i = config->run_count_max; i-- > 0;) {
         struct run *run = &loop->runs[i];
         *run = (struct run){
             .index = i, .next = loop->run_free, .timer = {.kind = TIMER_RUN, .owner = run}};
         loop->run_free = run;
     }
-    loop->accept_timer.kind = TIMER_LISTENER;
     loop->stop_timer.kind = TIMER_STOP;
     loop->noise_timer.kind = TIMER_NOISE;
     loop->output_timer.kind = TIMER_OUTPUT;
     loop->spawner_timer.kind = TIMER_SPAWNER;
     loop->offer_timer.kind = TIMER_OFFER;
-    return timers_reserve(&loop->reactor.timers, config->conn_count_max + config->run_count_max +
-                                                     3 * loop->worker_count +
-                                                     config->pipeline_count + 7);
+    return timers_reserve(&loop->reactor.timers, config->run_count_max + 3 * loop->worker_count +
+                                                     config->pipeline_count + 6);
 }
 
 static int workers_init(struct loop *loop)
@@ -111,16 +97,22 @@ static int workers_init(struct loop *loop)
     return 0;
 }
 
-static int listeners_init(struct loop *loop)
+static int memory_lacks(const struct config *config)
 {
-    for (uint32_t i = 0; i < loop->config->listen_count; i++) {
-        char reason[200];
-        if (listener_open(&loop->listeners[i], loop->config->listen[i], reason, sizeof(reason)) <
-            0) {
-            fprintf(stderr, "millrace: cannot listen on %s\n", reason);
-            return EXIT_CODE_LISTEN;
-        }
-        loop->listener_count++;
+    fprintf(stderr, "millrace: not enough memory for %u connections and %u runs (ulimit -v)\n",
+            config->conn_count_max, config->run_count_max);
+    return EXIT_CODE_FAILED;
+}
+
+static int front_open(struct loop *loop)
+{
+    char reason[200];
+    if (front_init(&loop->front, loop->config, &loop->reactor, &loop->input) < 0)
+        return memory_lacks(loop->config);
+    loop->front.loop = loop;
+    if (front_listen(&loop->front, reason, sizeof(reason)) < 0) {
+        fprintf(stderr, "millrace: cannot listen on %s\n", reason);
+        return EXIT_CODE_LISTEN;
     }
     return 0;
 }
@@ -162,14 +154,11 @@ int loop_init(struct loop *loop, const struct config *config)
                 strerror(-rc));
         return EXIT_CODE_FAILED;
     }
-    rc = listeners_init(loop);
+    rc = front_open(loop);
     if (rc != 0)
         return rc;
-    if (pools_init(loop) < 0 || workers_init(loop) < 0) {
-        fprintf(stderr, "millrace: not enough memory for %u connections and %u runs (ulimit -v)\n",
-                config->conn_count_max, config->run_count_max);
-        return EXIT_CODE_FAILED;
-    }
+    if (pools_init(loop) < 0 || workers_init(loop) < 0)
+        return memory_lacks(config);
     if (worker_memory_init(loop, reason) < 0)
         return memory_fail(reason);
     rc = reactor_open(&loop->reactor);
@@ -186,16 +175,9 @@ void loop_finish(struct loop *loop)
 {
     /* First of all: nothing of ours belongs to the kernel afterwards. */
     reactor_close(&loop->reactor);
-    for (uint32_t i = 0; i < loop->listener_count; i++)
-        listener_close(&loop->listeners[i]);
-    for (uint32_t i = 0; loop->conns && i < loop->config->conn_count_max; i++) {
-        struct conn *conn = &loop->conns[i];
-        if (conn->fd >= 0)
-            close(conn->fd);
-        free(conn->input.data);
-        body_finish(&conn->body);
-        free(conn->read_job);
-    }
+    for (uint32_t i = 0; loop->front.conns && i < loop->config->conn_count_max; i++)
+        free(loop->front.conns[i].read_job);
+    front_finish(&loop->front);
     for (uint32_t i = 0; loop->runs && i < loop->config->run_count_max; i++)
         if (loop->runs[i].id[0] != '\0') {
             loop->runs[i].state = RUN_FREE;
@@ -221,25 +203,15 @@ void loop_finish(struct loop *loop)
         free(loop->pipelines[i].traceback);
         tickets_finish(&loop->pipelines[i].tickets);
     }
-    out_pool_finish(&loop->out);
     history_finish(&loop->history);
     id_index_finish(&loop->run_index);
-    clients_finish(&loop->clients);
     reactor_finish(&loop->reactor);
-    free(loop->conns);
     free(loop->runs);
     free(loop->newest);
     free(loop->workers);
     free(loop->record);
     if (loop->signal_fd >= 0)
         close(loop->signal_fd);
-}
-
-struct conn *loop_conn(struct loop *loop, struct uring_ref ref)
-{
-    mr_assert(ref.index < loop->config->conn_count_max);
-    struct conn *conn = &loop->conns[ref.index];
-    return conn->generation == ref.generation && conn->state != CONN_FREE ? conn : NULL;
 }
 
 struct worker *loop_worker(struct loop *loop, struct uring_ref ref)
@@ -253,9 +225,9 @@ struct worker *loop_worker(struct loop *loop, struct uring_ref ref)
 
 static void on_timer(struct loop *loop, struct timer *timer)
 {
-    switch ((enum timer_kind)timer->kind) {
+    switch (timer->kind) {
     case TIMER_CONN:
-        conn_on_timer(loop, timer->owner);
+        conn_on_timer(&loop->front, timer->owner);
         break;
     case TIMER_RUN:
         run_on_timer(loop, timer->owner);
@@ -267,8 +239,7 @@ static void on_timer(struct loop *loop, struct timer *timer)
         pipeline_on_timer(loop, timer->owner);
         break;
     case TIMER_LISTENER:
-        if (loop->state == LOOP_SERVING)
-            listener_arm(loop);
+        listener_on_timer(&loop->front);
         break;
     case TIMER_STOP:
         loop_on_stop_timer(loop);
@@ -361,16 +332,16 @@ static void on_event(struct loop *loop, const struct uring_event *event)
 {
     switch (event->ref.op) {
     case URING_ACCEPT:
-        listener_on_accept(loop, event);
+        listener_on_accept(&loop->front, event);
         break;
     case URING_RECV:
-        conn_on_recv(loop, event);
+        conn_on_recv(&loop->front, event);
         break;
     case URING_SEND:
-        conn_on_send(loop, event);
+        conn_on_send(&loop->front, event);
         break;
     case URING_GONE:
-        conn_on_gone(loop, event);
+        conn_on_gone(&loop->front, event);
         break;
     case URING_BELL:
         on_bell(loop, event);
@@ -410,14 +381,14 @@ static void on_event(struct loop *loop, const struct uring_event *event)
 static bool events_handle(struct loop *loop)
 {
     struct uring_event events[EVENTS_PER_REAP];
-    uint64_t received = loop->metrics.received_byte_count;
+    uint64_t received = loop->front.counts.received_byte_count;
     for (uint32_t i = 0; i < REAPS_PER_PASS; i++) {
         uint32_t count = uring_reap(loop->reactor.uring, events, EVENTS_PER_REAP);
         for (uint32_t k = 0; k < count; k++)
             on_event(loop, &events[k]);
         if (count < EVENTS_PER_REAP)
             return false;
-        if (loop->metrics.received_byte_count - received >= RECEIVED_PER_PASS_BYTES)
+        if (loop->front.counts.received_byte_count - received >= RECEIVED_PER_PASS_BYTES)
             break;
     }
     return true;
@@ -521,7 +492,7 @@ static uint32_t hear(struct loop *loop, struct worker *worker)
 
 bool loop_pass(struct loop *loop)
 {
-    uint32_t drained = 0, sent = 0;
+    uint32_t drained = 0, sent;
     loop->reactor.pass++;
     loop->reactor.pass_count++;
     reactor_clocks_read(&loop->reactor);
@@ -537,12 +508,7 @@ bool loop_pass(struct loop *loop)
         loop_start_check(loop);
     if (loop->state != LOOP_SERVING)
         loop_stop_check(loop);
-    while (loop->dirty) {
-        struct conn *conn = loop->dirty;
-        loop->dirty = conn->next;
-        conn_flush(loop, conn);
-        sent++;
-    }
+    sent = front_flush(&loop->front);
     if (loop->input.going_count > 0)
         more |= input_memory_sweep(&loop->input);
     for (uint32_t i = 0; i < loop->worker_count; i++)
@@ -578,7 +544,7 @@ void loop_run(struct loop *loop)
     reactor_clocks_read(&loop->reactor);
     loop->reactor.started_ms = loop->reactor.now_ms;
     signal_read(loop);
-    listener_arm(loop);
+    listener_arm(&loop->front);
     reading_start(loop);
     supervisor_start(loop);
     while (loop->state != LOOP_STOPPED) {

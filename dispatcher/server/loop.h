@@ -20,11 +20,8 @@
 #include <stdio.h>
 
 #include "dispatcher/config/config.h"
-#include "dispatcher/http/clients.h"
-#include "dispatcher/http/conn.h"
-#include "dispatcher/http/listener.h"
+#include "dispatcher/http/front.h"
 #include "dispatcher/reactor/input_memory.h"
-#include "dispatcher/reactor/out.h"
 #include "dispatcher/reactor/reactor.h"
 #include "dispatcher/reader/reading.h"
 #include "dispatcher/runs/history.h"
@@ -45,22 +42,6 @@ enum loop_state {
     LOOP_STATE_COUNT
 };
 
-enum timer_kind {
-    TIMER_CONN = 0,
-    TIMER_RUN,
-    TIMER_WORKER,
-    TIMER_PIPELINE,
-    TIMER_LISTENER,
-    TIMER_STOP,
-    TIMER_OUTPUT,
-    TIMER_SPAWNER,
-    TIMER_OFFER,
-    TIMER_LAST_OUTPUT,
-    TIMER_READER,
-    TIMER_NOISE,
-    TIMER_KIND_COUNT
-};
-
 struct loop {
     const struct config *config;
     enum loop_state state;
@@ -68,23 +49,11 @@ struct loop {
     bool start_is_said; /* the ready line was printed */
 
     struct reactor reactor;
-    struct out_pool out;
     struct input_memory input; /* what has arrived of requests, and runs that wait */
-    /* Of its bytes, and of the pool of `out`: held by connections that have shown no good token. */
-    uint64_t stranger_input_bytes, stranger_output_bytes;
     uint64_t unfinished_bytes; /* held for values of which only fragments have come */
     uint64_t collected_bytes;  /* held of results that are being collected */
 
-    struct listener listeners[LISTEN_COUNT_MAX];
-    uint32_t listener_count;
-    struct timer accept_timer; /* after EMFILE */
-
-    struct conn *conns; /* conn_count_max of them */
-    struct conn *conn_free;
-    uint32_t conn_count;
-    struct clients clients; /* empty unless their connections are limited */
-    /* To flush at the end of the pass, the one that waits longest first. */
-    struct conn *dirty, *dirty_last;
+    struct front front;
 
     struct run *runs; /* run_count_max of them */
     struct run *run_free;
@@ -107,8 +76,7 @@ struct loop {
     struct timer noise_timer;  /* workers are paused */
     struct timer output_timer; /* lines of user code were left out of the log */
 
-    struct http_head head; /* of the request being parsed */
-    uint8_t *record;       /* private copy of the record being handled */
+    uint8_t *record; /* private copy of the record being handled */
 
     struct history history;
     struct metrics metrics;
@@ -139,7 +107,6 @@ void loop_on_stop_timer(struct loop *loop);
 void loop_stop_check(struct loop *loop);
 
 /* Lookups by reference; NULL when the generation moved on. */
-struct conn *loop_conn(struct loop *loop, struct uring_ref ref);
 struct worker *loop_worker(struct loop *loop, struct uring_ref ref);
 
 /* One of the pipeline's worker_count places, a spare one included. */

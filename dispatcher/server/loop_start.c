@@ -17,7 +17,7 @@ static bool is_settled(const struct loop *loop, const struct pipeline *pipeline)
 /* The one line that scripts wait for. */
 static void ready_print(struct loop *loop, uint32_t failed_count)
 {
-    printf("millrace: ready on http://%s (%u pipelines, %u workers)", loop->listeners[0].name,
+    printf("millrace: ready on http://%s (%u pipelines, %u workers)", loop->front.listeners[0].name,
            loop->pipeline_count, loop->pipeline_count * loop->config->worker_count);
     if (failed_count > 0)
         printf("; %u of the pipelines failed, see the log", failed_count);

@@ -38,8 +38,7 @@ static void drain_begin(struct loop *loop)
     loop->state = LOOP_DRAINING;
     log_line(&loop->reactor.log, LEVEL_INFO, "draining", "runs=%u limit_ms=%u", loop->run_count,
              loop->config->stop_timeout_ms);
-    listener_disarm(loop);
-    conn_close_idle(loop);
+    front_drain(&loop->front);
     for (uint32_t i = 0; i < loop->pipeline_count; i++)
         while (loop->pipelines[i].queue_first)
             run_cancel(loop, loop->pipelines[i].queue_first, &not_started);
@@ -76,27 +75,18 @@ void loop_on_stop_timer(struct loop *loop)
     }
 }
 
-static bool answers_wait(const struct loop *loop)
-{
-    for (uint32_t i = 0; loop->conn_count > 0 && i < loop->config->conn_count_max; i++)
-        if (loop->conns[i].state == CONN_RESPONDING || loop->conns[i].state == CONN_BODY ||
-            loop->conns[i].state == CONN_HEAD)
-            return true;
-    return false;
-}
-
 void loop_stop_check(struct loop *loop)
 {
     if (loop->state == LOOP_SERVING || loop->state == LOOP_STOPPED)
         return;
-    if (loop->state == LOOP_DRAINING && loop->run_count == 0 && !answers_wait(loop)) {
+    if (loop->state == LOOP_DRAINING && loop->run_count == 0 && !front_is_answering(&loop->front)) {
         loop->state = LOOP_STOPPING;
         timer_set(&loop->reactor.timers, &loop->stop_timer,
                   loop->reactor.now_ms + loop->config->cancel_grace_ms + LAST_BYTES_MS);
     }
     if (loop->state == LOOP_STOPPING) {
         supervisor_stop_idle(loop);
-        if (supervisor_live_count(loop) == 0 && !answers_wait(loop))
+        if (supervisor_live_count(loop) == 0 && !front_is_answering(&loop->front))
             loop->state = LOOP_STOPPED;
     }
 }

@@ -31,7 +31,7 @@ int serve(const struct config *config)
     int code = loop_init(loop, config);
     if (code == EXIT_CODE_OK) {
         log_line(&loop->reactor.log, LEVEL_INFO, "listening", "address=%s io_uring=%s",
-                 loop->listeners[0].name, uring_features(loop->reactor.uring));
+                 loop->front.listeners[0].name, uring_features(loop->reactor.uring));
         confinement_log(config, &loop->reactor.log);
         cpu_limit_log(&loop->reactor.log);
         loop_run(loop);

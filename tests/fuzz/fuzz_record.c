@@ -90,9 +90,9 @@ static void client_check(uint32_t index)
 
 static bool client_connect(uint32_t *index)
 {
-    if (!stage.loop->conn_free)
+    if (!stage.loop->front.free)
         return false;
-    client_check(stage.loop->conn_free->index);
+    client_check(stage.loop->front.free->index);
     *index = stage_connect();
     return true;
 }
@@ -177,7 +177,7 @@ static void honest_begin(void)
     mr_assert(stage_request(HONEST, &start)); /* the least loaded of the two by now */
     mr_assert(slot_move(&stage.workers[HONEST].segment.slots[start.slot], start.generation,
                         SLOT_OFFERED, SLOT_RUNNING));
-    honest.conn_generation = stage.loop->conns[honest.client].generation;
+    honest.conn_generation = stage.loop->front.conns[honest.client].generation;
     honest.next = (struct record){.slot = start.slot, .generation = start.generation};
     honest.chunk_count = 0;
     honest.ended = false;
@@ -210,7 +210,7 @@ static void honest_check(void)
     if (play.disturbed)
         return;
     mr_assert(stage.workers[HONEST].kill_count == 0);
-    mr_assert(stage.loop->conns[honest.client].generation == honest.conn_generation);
+    mr_assert(stage.loop->front.conns[honest.client].generation == honest.conn_generation);
     answer_of(&answer, honest.client);
     mr_assert(answer.complete);
     mr_assert(answer.line_count == honest.chunk_count + 1); /* and the status line */
@@ -371,7 +371,7 @@ static void operate_exit(void)
 /* Output memory becomes scarce, or plenty again. */
 static void operate_memory(void)
 {
-    struct out_pool *pool = &stage.loop->out;
+    struct out_pool *pool = &stage.loop->front.out;
     uint8_t keep = take_byte();
     play.disturbed = true;
     while (play.stolen) {
@@ -439,11 +439,11 @@ static void bounds_check(void)
 {
     const struct loop *loop = stage.loop;
     const struct tally *tally = &loop->pipelines[0].tally;
-    mr_assert(loop->out.block_count <= loop->out.block_count_max);
+    mr_assert(loop->front.out.block_count <= loop->front.out.block_count_max);
     mr_assert(loop->unfinished_bytes <= unfinished_share(loop));
     mr_assert(loop->collected_bytes == loop->pipelines[0].collected_bytes);
     mr_assert(loop->input.bytes <= loop->config->input_bytes_max);
-    if (loop->run_count == 0 && loop->conn_count == 0)
+    if (loop->run_count == 0 && loop->front.conn_count == 0)
         mr_assert(loop->input.bytes == 0);
     mr_assert(loop->run_count <= loop->config->run_count_max);
     uint64_t ended = 0;
@@ -478,10 +478,10 @@ static void end(void)
     stage_settle();
     bounds_check();
     mr_assert(stage.loop->run_count == 0);
-    mr_assert(stage.loop->conn_count == 0);
+    mr_assert(stage.loop->front.conn_count == 0);
     mr_assert(stage.loop->unfinished_bytes == 0);
     mr_assert(stage.loop->collected_bytes == 0);
-    mr_assert(stage.loop->out.free_count == stage.loop->out.block_count);
+    mr_assert(stage.loop->front.out.free_count == stage.loop->front.out.block_count);
     for (uint32_t i = 0; i < STAGE_CLIENT_COUNT_MAX; i++)
         client_check(i);
 }

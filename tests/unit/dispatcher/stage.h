@@ -396,13 +396,21 @@ static inline void stage_exit(uint32_t index, int code, int status)
 
 /* ---- the clients ---- */
 
+/* A pass, after which everything is as it should be. */
+static inline bool stage_loop_pass(void)
+{
+    bool more = loop_pass(stage.loop);
+    front_check(&stage.loop->front);
+    return more;
+}
+
 static inline uint32_t stage_connect(void)
 {
-    uint32_t index = stage.loop->conn_free->index;
+    uint32_t index = stage.loop->front.free->index;
     struct stage_client *client = &stage.clients[index];
     free(client->bytes);
     *client = (struct stage_client){0};
-    conn_open(stage.loop, open("/dev/null", O_RDWR | O_CLOEXEC));
+    conn_open(&stage.loop->front, open("/dev/null", O_RDWR | O_CLOEXEC));
     return index;
 }
 
@@ -415,7 +423,7 @@ static inline void stage_say_bytes(uint32_t index, const char *bytes, size_t cou
     memcpy(stage.receive, bytes, count);
     stage_event((struct uring_event){
         .ref = client->recv, .result = (int32_t)count, .more = true, .has_buffer = true});
-    loop_pass(stage.loop);
+    stage_loop_pass();
 }
 
 /* POST with this JSON body; `minor` of the version. */
@@ -469,21 +477,21 @@ static inline void stage_hang_up(uint32_t index)
 
 static inline bool stage_is_closed(uint32_t index)
 {
-    return stage.loop->conns[index].state == CONN_FREE;
+    return stage.loop->front.conns[index].state == CONN_FREE;
 }
 
 /* ---- the whole ---- */
 
 static inline void stage_pass(void)
 {
-    loop_pass(stage.loop);
+    stage_loop_pass();
 }
 
 /* Passes, every send taken in full, until nothing moves; bounded. */
 static inline void stage_settle(void)
 {
     for (uint32_t i = 0; i < 10000; i++) {
-        bool moved = loop_pass(stage.loop) || stage.event_count > 0;
+        bool moved = stage_loop_pass() || stage.event_count > 0;
         for (uint32_t k = 0; k < STAGE_CLIENT_COUNT_MAX; k++) {
             size_t bytes = stage_sending_bytes(k);
             if (bytes > 0)
@@ -499,9 +507,9 @@ static inline void stage_settle(void)
 static inline void stage_later(uint64_t ms)
 {
     stage.now_ns += ms * 1000000;
-    loop_pass(stage.loop);
+    stage_loop_pass();
     if (stage.answer_count > 0 && !stage.spawner_is_silent)
-        loop_pass(stage.loop);
+        stage_loop_pass();
 }
 
 static inline uint32_t stage_or(uint32_t value, uint32_t otherwise)

@@ -185,7 +185,7 @@ static void what_clients_do_not_read_leaves_less_to_collect(void **state)
     stage_close();
     stage_open(&(struct stage_options){.reply_ring_bytes = 65536, .output_bytes_max = 1u << 20});
     struct stage_run run = begin_plain();
-    struct out_pool *pool = &stage.loop->out;
+    struct out_pool *pool = &stage.loop->front.out;
     put_values(&run, 1);
     uint64_t taken = pool->block_count_max - 2;
     pool->extent_cost += taken;

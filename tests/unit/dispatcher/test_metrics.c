@@ -111,7 +111,7 @@ static void a_timer_that_fires_late_is_seen(void **state)
 static void responses_are_counted_by_status(void **state)
 {
     (void)state;
-    const uint64_t *responses = stage.loop->metrics.responses;
+    const uint64_t *responses = stage.loop->front.counts.responses;
     uint32_t client = stage_connect();
     stage_say(client, "/nowhere", "", 1);
     stage_settle();

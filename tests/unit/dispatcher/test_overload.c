@@ -37,7 +37,7 @@ static uint64_t refused(enum refusal refusal)
 
 static uint64_t request_refused(enum request_refusal refusal)
 {
-    return stage.loop->metrics.refusals[refusal];
+    return stage.loop->front.counts.refusals[refusal];
 }
 
 static uint32_t ask(void)
@@ -57,7 +57,7 @@ static uint32_t upload_begin(size_t count, size_t sent)
     assert_true(head > 0);
     stage_say_bytes(client, text, (size_t)head);
     memset(text, ' ', sizeof(text));
-    for (size_t part; sent > 0 && !stage.loop->conns[client].recv_paused; sent -= part) {
+    for (size_t part; sent > 0 && !stage.loop->front.conns[client].recv_paused; sent -= part) {
         part = sent < sizeof(text) ? sent : sizeof(text);
         stage_say_bytes(client, text, part);
     }
@@ -137,13 +137,13 @@ static void what_is_sent_ahead_is_lost_before_what_is_being_answered(void **stat
     stage_say_bytes(run.client, ahead, sizeof(ahead));
     assert_int_equal(request_refused(REQUEST_REFUSAL_INPUT_MEMORY), 1);
     assert_int_equal(stage.loop->input.bytes, 0);
-    assert_true(stage.loop->conns[run.client].recv_paused);
+    assert_true(stage.loop->front.conns[run.client].recv_paused);
     stage_run_number(&run);
     stage_run_end(&run);
     answer_to(run.client);
     assert_true(answer.complete);
     assert_int_equal(answer.line_count, 2);
-    assert_int_equal(stage.loop->conns[run.client].state, CONN_LINGERING);
+    assert_int_equal(stage.loop->front.conns[run.client].state, CONN_LINGERING);
 }
 
 static void memory_comes_back_when_a_client_leaves(void **state)
@@ -201,17 +201,17 @@ static void what_clients_send_at_once_is_taken_a_part_in_each_pass(void **state)
     (void)state;
     const uint32_t count = 192, bytes = sizeof(stage.receive);
     uint32_t client = upload_begin(count * bytes + 1, 0);
-    uint64_t before = stage.loop->metrics.received_byte_count;
+    uint64_t before = stage.loop->front.counts.received_byte_count;
     for (uint32_t i = 0; i < count; i++)
         stage_event((struct uring_event){.ref = stage.clients[client].recv,
                                          .result = (int32_t)bytes,
                                          .more = true,
                                          .has_buffer = true});
-    assert_true(loop_pass(stage.loop)); /* there is more to do at once */
-    uint64_t taken = stage.loop->metrics.received_byte_count - before;
+    assert_true(stage_loop_pass()); /* there is more to do at once */
+    uint64_t taken = stage.loop->front.counts.received_byte_count - before;
     assert_in_range(taken, 256 * 1024, 640 * 1024);
-    loop_pass(stage.loop);
-    assert_int_equal(stage.loop->metrics.received_byte_count - before, count * bytes);
+    stage_loop_pass();
+    assert_int_equal(stage.loop->front.counts.received_byte_count - before, count * bytes);
 }
 
 /* ---- queues ---- */

@@ -52,7 +52,7 @@ static void what_the_loop_reads_in_one_pass_is_bounded(void **state)
 {
     (void)state;
     char body[10000];
-    const struct conn *conn = &stage.loop->conns[stage_connect()];
+    const struct conn *conn = &stage.loop->front.conns[stage_connect()];
     memset(body, ',', sizeof(body));
     uint32_t count = 0;
     while (!reading_takes(stage.loop, conn, body, 4000))
@@ -278,7 +278,7 @@ static void the_memory_of_a_large_body_is_freed_a_part_in_each_pass(void **state
     stage_hang_up(client);
     for (int passes = 0; stage.loop->input.bytes > 0; passes++) {
         uint64_t before = stage.loop->input.bytes;
-        bool more = loop_pass(stage.loop);
+        bool more = stage_loop_pass();
         assert_true(more || stage.loop->input.file_count == 0);
         assert_in_range(before - stage.loop->input.bytes, 0, count / 2);
         assert_true(passes < 10);
@@ -370,7 +370,7 @@ static void more_files_than_there_may_be_are_refused(void **state)
              STREAM_PATH, BODY_MEMORY_BYTES_MAX + 1);
     stage_say_bytes(client, text, strlen(text));
     memset(text, ' ', sizeof(text));
-    for (size_t i = 0; i <= BODY_MEMORY_BYTES_MAX && !stage.loop->conns[client].input_lost;
+    for (size_t i = 0; i <= BODY_MEMORY_BYTES_MAX && !stage.loop->front.conns[client].input_lost;
          i += sizeof(text))
         stage_say_bytes(client, text, sizeof(text));
     expect_answer(client, 503, "No memory for this request now.");

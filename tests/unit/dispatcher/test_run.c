@@ -402,7 +402,7 @@ static void more_runs_than_there_can_be_are_refused(void **state)
 /* Takes all output memory away; what there was. */
 static struct out_pool memory_take(void)
 {
-    struct out_pool *pool = &stage.loop->out, before = *pool;
+    struct out_pool *pool = &stage.loop->front.out, before = *pool;
     pool->free = NULL;
     pool->free_count = 0;
     pool->block_count_max = pool->block_count;
@@ -425,7 +425,7 @@ static void without_memory_for_an_answer_its_connection_is_closed(void **state)
         assert_true(stage_is_closed(run.client));
         assert_int_equal(stage.clients[run.client].count, 0);
         assert_int_equal(stage.loop->run_count, 0);
-        stage.loop->out = before;
+        stage.loop->front.out = before;
     }
 }
 
@@ -442,7 +442,7 @@ static void without_memory_for_a_keep_alive_its_run_is_cancelled(void **state)
     stage_run_end(&run);
     stage_settle();
     assert_int_equal(stage.loop->run_count, 0);
-    stage.loop->out = before;
+    stage.loop->front.out = before;
 }
 
 #define RUN_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)

@@ -1,0 +1,155 @@
+/* SPDX-License-Identifier: MIT */
+/* front.c - making and ending the front, and what is done to all its connections. */
+#include "dispatcher/http/front.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+int front_init(struct front *front, const struct config *config, struct reactor *reactor,
+               struct input_memory *input)
+{
+    *front = (struct front){.config = config, .reactor = reactor, .input = input};
+    front->accept_timer.kind = TIMER_LISTENER;
+    front->conns = calloc(config->conn_count_max, sizeof *front->conns);
+    if (!front->conns || out_pool_init(&front->out, config->output_bytes_max) < 0 ||
+        (config->conn_per_client_max > 0 &&
+         clients_init(&front->clients, config->conn_count_max) < 0))
+        return -ENOMEM;
+    for (uint32_t i = config->conn_count_max; i-- > 0;) {
+        struct conn *conn = &front->conns[i];
+        *conn = (struct conn){.fd = -1,
+                              .index = i,
+                              .next = front->free,
+                              .timer = {.kind = TIMER_CONN, .owner = conn}};
+        front->free = conn;
+    }
+    return timers_reserve(&reactor->timers, config->conn_count_max + 1);
+}
+
+void front_finish(struct front *front)
+{
+    for (uint32_t i = 0; i < front->listener_count; i++)
+        listener_close(&front->listeners[i]);
+    for (uint32_t i = 0; front->conns && i < front->config->conn_count_max; i++) {
+        struct conn *conn = &front->conns[i];
+        if (conn->fd >= 0)
+            close(conn->fd);
+        free(conn->input.data);
+        body_finish(&conn->body);
+    }
+    clients_finish(&front->clients);
+    out_pool_finish(&front->out);
+    free(front->conns);
+    front->conns = front->free = front->dirty = NULL;
+}
+
+int front_listen(struct front *front, char *reason, size_t reason_bytes)
+{
+    for (uint32_t i = 0; i < front->config->listen_count; i++) {
+        int rc =
+            listener_open(&front->listeners[i], front->config->listen[i], reason, reason_bytes);
+        if (rc < 0)
+            return rc;
+        front->listener_count++;
+    }
+    return 0;
+}
+
+void front_drain(struct front *front)
+{
+    front->is_draining = true;
+    listener_disarm(front);
+    for (uint32_t i = 0; i < front->config->conn_count_max; i++) {
+        struct conn *conn = &front->conns[i];
+        if (conn->state == CONN_IDLE || conn->state == CONN_HEAD)
+            conn_close(front, conn);
+    }
+}
+
+bool front_is_answering(const struct front *front)
+{
+    for (uint32_t i = 0; front->conn_count > 0 && i < front->config->conn_count_max; i++)
+        if (front->conns[i].state == CONN_RESPONDING || front->conns[i].state == CONN_BODY ||
+            front->conns[i].state == CONN_HEAD)
+            return true;
+    return false;
+}
+
+uint32_t front_flush(struct front *front)
+{
+    uint32_t count = 0;
+    while (front->dirty) {
+        struct conn *conn = front->dirty;
+        front->dirty = conn->next;
+        conn_flush(front, conn);
+        count++;
+    }
+    return count;
+}
+
+struct conn *front_conn(struct front *front, struct uring_ref ref)
+{
+    mr_assert(ref.index < front->config->conn_count_max);
+    struct conn *conn = &front->conns[ref.index];
+    return conn->generation == ref.generation && conn->state != CONN_FREE ? conn : NULL;
+}
+
+void front_count_refusal(struct front *front, enum request_refusal refusal)
+{
+    front->counts.refusals[refusal]++;
+}
+
+/* ---- what must hold ------------------------------------------------------------------------- */
+
+static void front_check_conn(const struct conn *conn)
+{
+    if (conn->state == CONN_FREE) {
+        mr_assert(conn->fd == -1);
+        mr_assert(!conn->recv_queued && !conn->send_queued && !conn->gone_queued);
+        mr_assert(!conn->is_dirty);
+        mr_assert(conn->timer.position == 0);
+        mr_assert(out_is_empty(&conn->out));
+        mr_assert(conn->input.room == 0 && conn->body.kept.room == 0);
+        mr_assert(conn->stranger_input_bytes == 0 && conn->stranger_output_bytes == 0);
+    } else {
+        mr_assert(conn->fd >= 0);
+        mr_assert(conn->input.bytes <= conn->input.room);
+        mr_assert(conn->body.kept.bytes <= conn->body.kept.room);
+    }
+}
+
+static void front_check_lists(const struct front *front, uint32_t dirty_count)
+{
+    uint32_t free_count = 0;
+    for (const struct conn *conn = front->free; conn; conn = conn->next) {
+        mr_assert(conn->state == CONN_FREE);
+        mr_assert(free_count++ < front->config->conn_count_max);
+    }
+    mr_assert(free_count + front->conn_count == front->config->conn_count_max);
+    for (const struct conn *conn = front->dirty; conn; conn = conn->next) {
+        mr_assert(conn->is_dirty);
+        mr_assert(dirty_count-- > 0);
+    }
+    mr_assert(dirty_count == 0);
+}
+
+void front_check(const struct front *front)
+{
+    uint32_t count = 0, dirty_count = 0;
+    uint64_t input = 0, stranger_input = 0, stranger_output = 0;
+    for (uint32_t i = 0; i < front->config->conn_count_max; i++) {
+        const struct conn *conn = &front->conns[i];
+        front_check_conn(conn);
+        count += conn->state != CONN_FREE;
+        dirty_count += conn->is_dirty;
+        input += conn->input.room + conn->body.kept.room;
+        stranger_input += conn->stranger_input_bytes;
+        stranger_output += conn->stranger_output_bytes;
+    }
+    mr_assert(count == front->conn_count);
+    mr_assert(input <= front->input->bytes);
+    mr_assert(stranger_input == front->stranger_input_bytes);
+    mr_assert(stranger_output == front->stranger_output_bytes);
+    front_check_lists(front, dirty_count);
+}
