@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * api.h - the handlers behind the routes; the contract is docs/api.md.
+ * api.h - what clients may ask for, and how it is answered: the state of this room and the handlers
+ * behind its routes; the contract is docs/api.md.
  *
- * Each answers its request now, or (runs) starts what will. `body` lives only during the call.
+ * It implements exchange_ops for connections, sink_ops for runs (formats/) and reading_ops for
+ * large bodies. A handler answers its request now, or (runs) starts what will; `body` lives only
+ * during the call.
  */
 #ifndef DISPATCHER_API_H
 #define DISPATCHER_API_H
@@ -12,33 +15,42 @@
 #include <stdint.h>
 
 #include "dispatcher/api/routes.h"
+#include "dispatcher/config/config.h"
+#include "dispatcher/http/front.h"
+#include "dispatcher/reactor/reactor.h"
+#include "dispatcher/runs/runs.h"
 
-struct api_error;
-struct run_request;
+struct answer;
+struct answer_slab;
 
-/* Of START: in memory of the heap, or in a sealed file. */
-struct run_payload {
-    uint8_t *memory; /* NULL: it is */
-    int fd;
-    size_t bytes;
+/* Owned by the server. */
+struct api {
+    const struct config *config;
+    struct reactor *reactor;
+    struct front *front;
+    struct runs *runs;
+    struct fleet *fleet;
+    struct reading *reading;
+    struct input_memory *input;
+
+    struct answer_slab *answer_slabs; /* owned */
+    struct answer *free_answer;
+    uint64_t collected_bytes; /* held of results that are being collected */
+    uint64_t line_count;      /* lines of streams, for GET /metrics */
 };
 
-/* api_runs.c: the two steps of a run whose body was read elsewhere (dispatcher/reader). */
+/* {"detail":<json>}, counted as a refusal. */
+void api_detail(struct api *api, struct conn *conn, int status, const char *json);
 
-/* The envelope is `request`, which has no document, or why there is none: what run_request_parse()
- * says. True: its inputs are to be packed, for the run and the pipeline that are now in the
- * connection's read_job; false: it is answered. */
-bool api_run_read(struct loop *loop, struct conn *conn, const struct run_request *request, int rc,
-                  const struct api_error *error);
+/* The run as it is now. */
+void api_run_show(struct api *api, struct conn *conn, const struct run *run);
 
-/* They are packed, or what run_request_pack() says; takes the payload over and answers, or starts
- * the run that will. */
-void api_run_packed(struct loop *loop, struct conn *conn, const struct run_payload *payload, int rc,
-                    const struct api_error *error);
-
-/* api_runs.c */
+/* api_run_start.c */
 route_fn api_run_stream; /* POST /v4/runs/stream */
 route_fn api_run_result; /* POST /v4/runs */
+extern const struct reading_ops api_reading_ops;
+
+/* api_runs.c */
 route_fn api_runs_list;  /* GET /v4/runs */
 route_fn api_run_get;    /* GET /v4/runs/{id} */
 route_fn api_run_delete; /* DELETE /v4/runs/{id} */

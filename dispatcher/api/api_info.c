@@ -7,19 +7,19 @@
 #include "dispatcher/api/api.h"
 #include "dispatcher/http/response.h"
 #include "dispatcher/inputs/error_type.h"
-#include "dispatcher/server/loop.h"
+#include "dispatcher/runs/runs.h"
 
 #define REASON_BYTES 512u
 
 /* ---- pipelines ----------------------------------------------------------------------------- */
 
-static void pipeline_format(struct loop *loop, struct text *text, const struct pipeline *pipeline)
+static void pipeline_format(struct text *text, const struct pipeline *pipeline)
 {
     const struct pipeline_config *config = pipeline->config;
     text_add(text, "{\"id\":\"%s\",\"pointer\":\"%s\",\"state\":\"%s\",\"name\":", config->id,
              config->pointer, pipeline_state_name(pipeline->state));
-    if (pipeline->is_known)
-        text_add_json(text, pipeline->variables.name, strlen(pipeline->variables.name));
+    if (pipeline->pool->is_known)
+        text_add_json(text, pipeline->pool->variables.name, strlen(pipeline->pool->variables.name));
     else
         text_add(text, "null");
     text_add(text, ",\"error\":");
@@ -32,8 +32,8 @@ static void pipeline_format(struct loop *loop, struct text *text, const struct p
     }
     const char *separator = "";
     text_add(text, ",\"queued\":%u,\"workers\":[", pipeline->queue_count);
-    for (uint32_t i = 0; i < pipeline->worker_count; i++) {
-        const struct worker *worker = loop_place(loop, pipeline, i);
+    for (uint32_t i = 0; i < pipeline->pool->place_count; i++) {
+        const struct worker *worker = pipeline->pool->places[i];
         if (worker->state == WORKER_SPARE)
             continue;
         text_add(text,
@@ -43,74 +43,75 @@ static void pipeline_format(struct loop *loop, struct text *text, const struct p
         separator = ",";
     }
     text_add(text, "]");
-    if (pipeline->is_known) {
+    if (pipeline->pool->is_known) {
         /* The variables are an object: its members go on in ours. */
         text_add(text, ",");
-        text_add_bytes(text, pipeline->variables.json + 1, strlen(pipeline->variables.json) - 1);
+        text_add_bytes(text, pipeline->pool->variables.json + 1,
+                       strlen(pipeline->pool->variables.json) - 1);
     } else {
         text_add(text, ",\"input_variables\":null,\"output_variables\":null}");
     }
 }
 
-void api_pipelines_list(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
+void api_pipelines_list(struct api *api, struct conn *conn, const char *body, size_t bytes)
 {
     (void)body, (void)bytes;
     struct text text = {0};
     text_add(&text, "{\"data\":[");
-    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
         if (i > 0)
             text_add(&text, ",");
-        pipeline_format(loop, &text, &loop->pipelines[i]);
+        pipeline_format(&text, api->runs->pipelines[i]);
     }
-    text_add(&text, "],\"total\":%u}\n", loop->pipeline_count);
-    response_text(&loop->front, conn, 200, NULL, &text);
+    text_add(&text, "],\"total\":%u}\n", api->runs->pipeline_count);
+    response_text(api->front, conn, 200, NULL, &text);
 }
 
-void api_pipeline_get(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
+void api_pipeline_get(struct api *api, struct conn *conn, const char *body, size_t bytes)
 {
     (void)body, (void)bytes;
     struct text text = {0};
-    const struct pipeline *pipeline = pipeline_find(loop, conn->request.argument);
+    const struct pipeline *pipeline = runs_find_pipeline(api->runs, conn->request.argument);
     if (pipeline) {
-        pipeline_format(loop, &text, pipeline);
+        pipeline_format(&text, pipeline);
         text_add(&text, "\n");
     } else {
         text_add(&text, "{\"detail\":{\"message\":\"Pipeline not found\"}}\n");
     }
-    response_text(&loop->front, conn, pipeline ? 200 : 404, NULL, &text);
+    response_text(api->front, conn, pipeline ? 200 : 404, NULL, &text);
 }
 
-void api_token_validate(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
+void api_token_validate(struct api *api, struct conn *conn, const char *body, size_t bytes)
 {
     (void)body, (void)bytes;
     struct text text = {0};
     text_add(&text, "{\"valid\":true}\n");
-    response_text(&loop->front, conn, 200, NULL, &text);
+    response_text(api->front, conn, 200, NULL, &text);
 }
 
 /* ---- health -------------------------------------------------------------------------------- */
 
-void api_livez(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
+void api_livez(struct api *api, struct conn *conn, const char *body, size_t bytes)
 {
     (void)body, (void)bytes;
     struct text text = {0};
     text_add(&text, "ok\n");
-    response_text(&loop->front, conn, 200, "text/plain; charset=utf-8", &text);
+    response_text(api->front, conn, 200, "text/plain; charset=utf-8", &text);
 }
 
 /* The first reason not to send traffic here; NULL: ready. What user code said of its failure is
  * for those who may call it. */
-static const char *unready_reason(const struct loop *loop, const struct request *request,
-                                  char *text, size_t text_bytes)
+static const char *unready_reason(const struct api *api, const struct request *request, char *text,
+                                  size_t text_bytes)
 {
-    if (loop->state != LOOP_SERVING)
+    if (api->runs->is_draining)
         return "the server is stopping";
-    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
-        const struct pipeline *pipeline = &loop->pipelines[i];
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
+        const struct pipeline *pipeline = api->runs->pipelines[i];
         if (pipeline->state == PIPELINE_READY)
             continue;
         bool is_told = request->is_trusted && pipeline->failure[0] != '\0';
-        snprintf(text, text_bytes, "pipeline %s is not ready (%s)%s%s", pipeline->config->pointer,
+        snprintf(text, text_bytes, "pipeline %s is not ready (%s)%s%.480s", pipeline->config->pointer,
                  pipeline_state_name(pipeline->state), is_told ? ": " : "",
                  is_told ? pipeline->failure : "");
         return text;
@@ -118,38 +119,39 @@ static const char *unready_reason(const struct loop *loop, const struct request 
     return NULL;
 }
 
-void api_readyz(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
+void api_readyz(struct api *api, struct conn *conn, const char *body, size_t bytes)
 {
     (void)body, (void)bytes;
     char reason[REASON_BYTES];
     struct text text = {0};
-    const char *why = unready_reason(loop, &conn->request, reason, sizeof(reason));
+    const char *why = unready_reason(api, &conn->request, reason, sizeof(reason));
     text_add(&text, "%s\n", why ? why : "ok");
-    response_text(&loop->front, conn, why ? 503 : 200, "text/plain; charset=utf-8", &text);
+    response_text(api->front, conn, why ? 503 : 200, "text/plain; charset=utf-8", &text);
 }
 
-void api_status(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
+void api_status(struct api *api, struct conn *conn, const char *body, size_t bytes)
 {
     (void)body, (void)bytes;
     char reason[REASON_BYTES];
     struct text text = {0};
-    const char *why = unready_reason(loop, &conn->request, reason, sizeof(reason));
+    const char *why = unready_reason(api, &conn->request, reason, sizeof(reason));
     text_add(&text,
              "{\"status\":\"%s\",\"version\":\"%s\",\"uptime_s\":%.3f,\"runs\":%u,"
              "\"connections\":%u,\"reason\":",
              why ? "unready" : "ok", MILLRACE_VERSION,
-             (double)(loop->reactor.now_ms - loop->reactor.started_ms) / 1000, loop->run_count,
-             loop->front.conn_count);
+             (double)(api->reactor->now_ms - api->reactor->started_ms) / 1000, api->runs->count,
+             api->front->conn_count);
     if (why)
         text_add_json(&text, why, strlen(why));
     else
         text_add(&text, "null");
     text_add(&text, ",\"pipelines\":[");
-    for (uint32_t i = 0; i < loop->pipeline_count; i++)
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++)
         text_add(&text, "%s{\"pointer\":\"%s\",\"state\":\"%s\"}", i > 0 ? "," : "",
-                 loop->pipelines[i].config->pointer, pipeline_state_name(loop->pipelines[i].state));
+                 api->runs->pipelines[i]->config->pointer,
+                 pipeline_state_name(api->runs->pipelines[i]->state));
     text_add(&text, "]}\n");
-    response_text(&loop->front, conn, 200, NULL, &text);
+    response_text(api->front, conn, 200, NULL, &text);
 }
 
 /* The SDK's word for what a pipeline is. */
@@ -171,21 +173,21 @@ static const char *container_word(const struct pipeline *pipeline)
 }
 
 /* What the SDK asks of a container: its state in one word, the last one's that is not loaded. */
-void api_container_state(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
+void api_container_state(struct api *api, struct conn *conn, const char *body, size_t bytes)
 {
     (void)body, (void)bytes;
     char reason[REASON_BYTES];
     struct text text = {0};
-    const char *why = unready_reason(loop, &conn->request, reason, sizeof(reason));
+    const char *why = unready_reason(api, &conn->request, reason, sizeof(reason));
     const char *state = "loaded";
-    for (uint32_t i = 0; i < loop->pipeline_count && why; i++)
-        if (loop->pipelines[i].state != PIPELINE_READY)
-            state = container_word(&loop->pipelines[i]);
+    for (uint32_t i = 0; i < api->runs->pipeline_count && why; i++)
+        if (api->runs->pipelines[i]->state != PIPELINE_READY)
+            state = container_word(api->runs->pipelines[i]);
     text_add(&text, "{\"state\":\"%s\",\"message\":", state);
     if (why)
         text_add_json(&text, why, strlen(why));
     else
         text_add(&text, "null");
     text_add(&text, ",\"current_run\":null}\n");
-    response_text(&loop->front, conn, 200, NULL, &text);
+    response_text(api->front, conn, 200, NULL, &text);
 }

@@ -13,7 +13,8 @@
 #include "dispatcher/api/api.h"
 #include "dispatcher/api/exposition.h"
 #include "dispatcher/http/response.h"
-#include "dispatcher/server/loop.h"
+#include "dispatcher/reader/reading.h"
+#include "dispatcher/runs/runs.h"
 #include "dispatcher/workers/recycle.h"
 
 static void counter(struct exposition *out, const char *name, const char *help, uint64_t value)
@@ -46,33 +47,33 @@ static void sample_of(struct exposition *out, const struct pipeline *pipeline, c
 
 /* ---- runs ---------------------------------------------------------------------------------- */
 
-static void runs_accepted(const struct loop *loop, struct exposition *out)
+static void runs_accepted(const struct api *api, struct exposition *out)
 {
     char labels[LABELS_BYTES_MAX];
     exposition_family(out, "millrace_runs_accepted", METRIC_COUNTER,
                       "Runs that were taken: each is queued, active, or has ended.");
-    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
-        labels_of(labels, &loop->pipelines[i]);
-        exposition_sample(out, labels, loop->pipelines[i].tally.accepted_count);
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
+        labels_of(labels, api->runs->pipelines[i]);
+        exposition_sample(out, labels, api->runs->pipelines[i]->tally.accepted_count);
     }
 }
 
-static void runs_ended(const struct loop *loop, struct exposition *out)
+static void runs_ended(const struct api *api, struct exposition *out)
 {
     exposition_family(out, "millrace_runs_ended", METRIC_COUNTER,
                       "Runs that ended, by end: completed, or the type of the error.");
-    for (uint32_t i = 0; i < loop->pipeline_count; i++)
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++)
         for (unsigned end = 0; end < RUN_END_COUNT; end++)
-            sample_of(out, &loop->pipelines[i], "end", run_end_name(end),
-                      loop->pipelines[i].tally.ends[end]);
+            sample_of(out, api->runs->pipelines[i], "end", run_end_name(end),
+                      api->runs->pipelines[i]->tally.ends[end]);
 }
 
-static void runs_cancelled(const struct loop *loop, struct exposition *out)
+static void runs_cancelled(const struct api *api, struct exposition *out)
 {
     exposition_family(out, "millrace_runs_cancelled", METRIC_COUNTER,
                       "Of the runs that ended, those that were cancelled, by cause.");
-    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
-        const struct pipeline *pipeline = &loop->pipelines[i];
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
+        const struct pipeline *pipeline = api->runs->pipelines[i];
         for (enum cancel_reason reason = CANCEL_NONE + 1; reason < CANCEL_REASON_COUNT; reason++)
             if (reason != CANCEL_DEADLINE)
                 sample_of(out, pipeline, "cause", cancel_reason_name(reason),
@@ -83,30 +84,30 @@ static void runs_cancelled(const struct loop *loop, struct exposition *out)
     }
 }
 
-static void refusals(const struct loop *loop, struct exposition *out)
+static void refusals(const struct api *api, struct exposition *out)
 {
     exposition_family(out, "millrace_refusals", METRIC_COUNTER,
                       "What was not taken, by cause: runs of a pipeline, requests, connections.");
-    for (uint32_t i = 0; i < loop->pipeline_count; i++)
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++)
         for (enum refusal refusal = REFUSAL_NONE + 1; refusal < REFUSAL_COUNT; refusal++)
-            sample_of(out, &loop->pipelines[i], "cause", refusal_name(refusal),
-                      loop->pipelines[i].tally.refusals[refusal]);
+            sample_of(out, api->runs->pipelines[i], "cause", refusal_name(refusal),
+                      api->runs->pipelines[i]->tally.refusals[refusal]);
     for (enum request_refusal i = REQUEST_REFUSAL_NONE + 1; i < REQUEST_REFUSAL_COUNT; i++) {
         char labels[LABELS_BYTES_MAX] = "";
         labels_add(labels, "cause", request_refusal_name(i));
-        exposition_sample(out, labels, loop->front.counts.refusals[i]);
+        exposition_sample(out, labels, api->front->counts.refusals[i]);
     }
 }
 
 /* One gauge of each pipeline. */
-static void pipeline_gauge(const struct loop *loop, struct exposition *out, const char *name,
+static void pipeline_gauge(const struct api *api, struct exposition *out, const char *name,
                            const char *help, uint64_t (*value)(const struct pipeline *))
 {
     char labels[LABELS_BYTES_MAX];
     exposition_family(out, name, METRIC_GAUGE, help);
-    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
-        labels_of(labels, &loop->pipelines[i]);
-        exposition_sample(out, labels, value(&loop->pipelines[i]));
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
+        labels_of(labels, api->runs->pipelines[i]);
+        exposition_sample(out, labels, value(api->runs->pipelines[i]));
     }
 }
 
@@ -120,136 +121,132 @@ static uint64_t active_count(const struct pipeline *pipeline)
     return pipeline->tally.active_count;
 }
 
-static void run_times(const struct loop *loop, struct exposition *out)
+static void run_times(const struct api *api, struct exposition *out)
 {
     char labels[LABELS_BYTES_MAX];
     exposition_family(out, "millrace_run_wait_seconds", METRIC_HISTOGRAM,
                       "Time a run waited until a worker had a slot for it.");
-    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
-        labels_of(labels, &loop->pipelines[i]);
-        exposition_histogram(out, labels, &loop->pipelines[i].tally.wait, &bucket_scale_runs);
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
+        labels_of(labels, api->runs->pipelines[i]);
+        exposition_histogram(out, labels, &api->runs->pipelines[i]->tally.wait, &bucket_scale_runs);
     }
     exposition_family(out, "millrace_run_duration_seconds", METRIC_HISTOGRAM,
                       "Time from a run's acceptance to its end, waiting included.");
-    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
-        labels_of(labels, &loop->pipelines[i]);
-        exposition_histogram(out, labels, &loop->pipelines[i].tally.duration, &bucket_scale_runs);
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
+        labels_of(labels, api->runs->pipelines[i]);
+        exposition_histogram(out, labels, &api->runs->pipelines[i]->tally.duration,
+                             &bucket_scale_runs);
     }
 }
 
-static void runs(const struct loop *loop, struct exposition *out)
+static void runs(const struct api *api, struct exposition *out)
 {
-    runs_accepted(loop, out);
-    runs_ended(loop, out);
-    runs_cancelled(loop, out);
-    refusals(loop, out);
-    pipeline_gauge(loop, out, "millrace_queue_depth", "Runs that wait for a slot.", queue_depth);
-    pipeline_gauge(loop, out, "millrace_runs_active",
+    runs_accepted(api, out);
+    runs_ended(api, out);
+    runs_cancelled(api, out);
+    refusals(api, out);
+    pipeline_gauge(api, out, "millrace_queue_depth", "Runs that wait for a slot.", queue_depth);
+    pipeline_gauge(api, out, "millrace_runs_active",
                    "Runs on a slot whose clients wait for their end.", active_count);
     gauge(out, "millrace_runs", "Runs queued, active, or cancelled and not gone yet.",
-          loop->run_count);
-    run_times(loop, out);
+          api->runs->count);
+    run_times(api, out);
 }
 
 /* ---- pipelines and workers ----------------------------------------------------------------- */
 
-static void pipeline_states(const struct loop *loop, struct exposition *out)
+static void pipeline_states(const struct api *api, struct exposition *out)
 {
     exposition_family(out, "millrace_pipeline_state", METRIC_GAUGE,
                       "1 for the state the pipeline is in.");
-    for (uint32_t i = 0; i < loop->pipeline_count; i++)
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++)
         for (enum pipeline_state state = 0; state < PIPELINE_STATE_COUNT; state++)
-            sample_of(out, &loop->pipelines[i], "state", pipeline_state_name(state),
-                      loop->pipelines[i].state == state);
+            sample_of(out, api->runs->pipelines[i], "state", pipeline_state_name(state),
+                      api->runs->pipelines[i]->state == state);
 }
 
-static void worker_states(const struct loop *loop, struct exposition *out)
+static void worker_states(const struct api *api, struct exposition *out)
 {
     exposition_family(out, "millrace_workers", METRIC_GAUGE, "Workers by state.");
-    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
-        const struct pipeline *pipeline = &loop->pipelines[i];
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
+        const struct pipeline *pipeline = api->runs->pipelines[i];
         uint64_t counts[WORKER_STATE_COUNT] = {0};
-        for (uint32_t k = 0; k < pipeline->worker_count; k++)
-            counts[loop_place(loop, pipeline, k)->state]++;
+        for (uint32_t k = 0; k < pipeline->pool->place_count; k++)
+            counts[pipeline->pool->places[k]->state]++;
         for (enum worker_state state = 0; state < WORKER_STATE_COUNT; state++)
             sample_of(out, pipeline, "state", worker_state_name(state), counts[state]);
     }
 }
 
-static void worker_restarts(const struct loop *loop, struct exposition *out)
+static void worker_restarts(const struct api *api, struct exposition *out)
 {
     /* STOPPED is the last cause: nothing follows. */
     exposition_family(out, "millrace_worker_restarts", METRIC_COUNTER,
                       "Worker processes that ended and were followed by another, by cause.");
-    for (uint32_t i = 0; i < loop->pipeline_count; i++)
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++)
         for (enum worker_end end = 0; end < WORKER_END_STOPPED; end++)
-            sample_of(out, &loop->pipelines[i], "cause", worker_end_name(end),
-                      loop->pipelines[i].tally.restarts[end]);
+            sample_of(out, api->runs->pipelines[i], "cause", worker_end_name(end),
+                      api->runs->pipelines[i]->pool->restarts[end]);
 }
 
-static void ring_fills(const struct loop *loop, struct exposition *out)
+static void ring_fills(const struct api *api, struct exposition *out)
 {
     exposition_family(out, "millrace_ring_used_bytes", METRIC_GAUGE,
                       "Bytes in a worker's reply ring when it was last drained.");
-    for (uint32_t i = 0; i < loop->worker_count; i++) {
-        const struct worker *worker = &loop->workers[i];
+    for (uint32_t i = 0; i < api->fleet->worker_count; i++) {
+        const struct worker *worker = api->fleet->workers[i];
         char number[16];
         /* Of two that have one number, the one that serves. */
-        if (worker->state == WORKER_SPARE || worker->predecessor != WORKER_NONE)
+        if (!worker || worker->state == WORKER_SPARE || worker->predecessor)
             continue;
         snprintf(number, sizeof(number), "%u", worker->number);
-        sample_of(out, &loop->pipelines[worker->pipeline_index], "worker", number,
-                  worker->ring_used_bytes);
+        sample_of(out, worker->pool->owner, "worker", number, worker->ring_used_bytes);
     }
     gauge(out, "millrace_ring_size_bytes", "Size of each worker's reply ring.",
-          loop->config->reply_ring_bytes);
+          api->config->options.reply_ring_bytes);
 }
 
-static void workers(const struct loop *loop, struct exposition *out)
+static void workers(const struct api *api, struct exposition *out)
 {
-    const struct metrics *metrics = &loop->metrics;
+    const struct fleet *fleet = api->fleet;
     uint64_t bells = 0;
-    for (uint32_t i = 0; i < loop->worker_count; i++)
-        bells += loop->workers[i].bell_count;
-    pipeline_states(loop, out);
-    worker_states(loop, out);
-    worker_restarts(loop, out);
-    ring_fills(loop, out);
-    counter(out, "millrace_worker_starts", "Worker processes started.",
-            metrics->worker_start_count);
-    counter(out, "millrace_worker_exits", "Worker processes that ended.",
-            metrics->worker_exit_count);
-    counter(out, "millrace_worker_kills", "Workers ended by the server.",
-            metrics->worker_killed_count);
+    for (uint32_t i = 0; i < fleet->worker_count; i++)
+        bells += fleet->workers[i] ? fleet->workers[i]->bell_count : 0;
+    pipeline_states(api, out);
+    worker_states(api, out);
+    worker_restarts(api, out);
+    ring_fills(api, out);
+    counter(out, "millrace_worker_starts", "Worker processes started.", fleet->start_count);
+    counter(out, "millrace_worker_exits", "Worker processes that ended.", fleet->exit_count);
+    counter(out, "millrace_worker_kills", "Workers ended by the server.", fleet->killed_count);
     counter(out, "millrace_worker_pauses", "Times that a worker was not heard for a moment.",
-            metrics->worker_pause_count);
+            fleet->pause_count);
     counter(out, "millrace_spawner_losses", "Processes that start workers, replaced.",
-            metrics->spawner_lost_count);
+            fleet->spawner_lost_count);
     counter(out, "millrace_doorbells", "Wake-ups written to workers.", bells);
 }
 
 /* ---- clients ------------------------------------------------------------------------------- */
 
-static void responses(const struct loop *loop, struct exposition *out)
+static void responses(const struct api *api, struct exposition *out)
 {
     exposition_family(out, "millrace_responses", METRIC_COUNTER,
                       "Responses by status; that of a stream is said before its end.");
     for (int i = 0; i < RESPONSE_STATUS_COUNT; i++) {
         char labels[LABELS_BYTES_MAX], status[16];
-        if (loop->front.counts.responses[i] == 0)
+        if (api->front->counts.responses[i] == 0)
             continue;
         labels[0] = '\0';
         snprintf(status, sizeof(status), "%d", RESPONSE_STATUS_MIN + i);
         labels_add(labels, "status", status);
-        exposition_sample(out, labels, loop->front.counts.responses[i]);
+        exposition_sample(out, labels, api->front->counts.responses[i]);
     }
 }
 
-static void clients(const struct loop *loop, struct exposition *out)
+static void clients(const struct api *api, struct exposition *out)
 {
-    const struct front_counts *counts = &loop->front.counts;
-    const struct metrics *metrics = &loop->metrics;
-    gauge(out, "millrace_connections", "Open connections.", loop->front.conn_count);
+    const struct front_counts *counts = &api->front->counts;
+    gauge(out, "millrace_connections", "Open connections.", api->front->conn_count);
     counter(out, "millrace_connections_accepted", "Accepted connections.", counts->accepted_count);
     counter(out, "millrace_connections_refused", "Connections above a limit.",
             counts->refusals[REQUEST_REFUSAL_CONNECTIONS] +
@@ -259,55 +256,56 @@ static void clients(const struct loop *loop, struct exposition *out)
     counter(out, "millrace_client_stalls", "Connections closed since their client read nothing.",
             counts->stall_count);
     counter(out, "millrace_requests", "Requests handled.", counts->request_count);
-    responses(loop, out);
+    responses(api, out);
     counter(out, "millrace_received_bytes", "Bytes received from clients.",
             counts->received_byte_count);
     counter(out, "millrace_sent_bytes", "Bytes the kernel took for clients.",
             counts->sent_byte_count);
     counter(out, "millrace_sends", "Sends submitted.", counts->send_count);
-    counter(out, "millrace_records", "Records taken from workers.", metrics->record_count);
-    counter(out, "millrace_lines", "Result lines written.", metrics->line_count);
+    counter(out, "millrace_records", "Records taken from workers.", api->fleet->record_count);
+    counter(out, "millrace_lines", "Result lines written.", api->line_count);
     gauge(out, "millrace_input_memory_bytes", "Memory that holds requests that arrive or wait.",
-          loop->input.bytes);
+          api->input->bytes);
     gauge(out, "millrace_input_memory_limit_bytes", "What that may be: --input-memory.",
-          loop->config->input_bytes_max);
+          api->config->input_bytes_max);
     gauge(out, "millrace_input_memory_unauthorized_bytes",
           "Of that, held by connections that have shown no good token.",
-          loop->front.stranger_input_bytes);
+          api->front->stranger_input_bytes);
     counter(out, "millrace_reader_bodies", "Large bodies given to the process that reads them.",
-            metrics->reader_body_count);
+            api->reading->body_count);
     gauge(out, "millrace_reader_waiting", "Large bodies that wait to be read.",
-          loop->reading.waiting_count);
+          api->reading->waiting_count);
     counter(out, "millrace_reader_losses", "Processes that read large bodies, replaced.",
-            metrics->reader_lost_count);
+            api->reading->lost_count);
     gauge(out, "millrace_output_memory_bytes", "Memory that holds output for clients.",
-          out_pool_used_bytes(&loop->front.out) + loop->unfinished_bytes + loop->collected_bytes);
+          out_pool_used_bytes(&api->front->out) + fleet_unfinished_bytes(api->fleet) +
+              api->collected_bytes);
     gauge(out, "millrace_output_memory_limit_bytes", "What that may be: --output-memory.",
-          loop->config->output_bytes_max);
+          api->config->output_bytes_max);
     gauge(out, "millrace_output_memory_unauthorized_bytes",
-          "Of that, answers to requests without a good token.", loop->front.stranger_output_bytes);
+          "Of that, answers to requests without a good token.", api->front->stranger_output_bytes);
 }
 
 /* ---- the loop and the process -------------------------------------------------------------- */
 
-static void server(const struct loop *loop, struct exposition *out)
+static void server(const struct api *api, struct exposition *out)
 {
     struct timespec cpu;
     char labels[LABELS_BYTES_MAX] = "";
     labels_add(labels, "version", MILLRACE_VERSION);
     exposition_family(out, "millrace_build_info", METRIC_GAUGE, "1; the version is the label.");
     exposition_sample(out, labels, 1);
-    counter(out, "millrace_passes", "Passes of the loop.", loop->reactor.pass_count);
+    counter(out, "millrace_passes", "Passes of the loop.", api->reactor->pass_count);
     counter(out, "millrace_enters", "io_uring_enter system calls.",
-            uring_enter_count(loop->reactor.uring));
+            uring_enter_count(api->reactor->uring));
     exposition_family(out, "millrace_loop_pass_seconds", METRIC_HISTOGRAM,
                       "Time a pass of the loop took, for which everything else waited.");
-    exposition_histogram(out, "", &loop->reactor.pass_times, &bucket_scale_passes);
+    exposition_histogram(out, "", &api->reactor->pass_times, &bucket_scale_passes);
     exposition_family(out, "millrace_timer_lateness_seconds", METRIC_HISTOGRAM,
                       "How late the first timer of a pass fired.");
-    exposition_histogram(out, "", &loop->reactor.lateness, &bucket_scale_passes);
+    exposition_histogram(out, "", &api->reactor->lateness, &bucket_scale_passes);
     counter(out, "millrace_log_lines_dropped", "Log lines that were lost.",
-            loop->reactor.log.dropped_total);
+            api->reactor->log.dropped_total);
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
     exposition_family(out, "process_cpu_seconds", METRIC_COUNTER,
                       "Processor time of the server, without its workers.");
@@ -317,20 +315,20 @@ static void server(const struct loop *loop, struct exposition *out)
     exposition_family(out, "process_start_time_seconds", METRIC_GAUGE,
                       "When the server started, in Unix time.");
     exposition_sample_real(out, "",
-                           loop->reactor.wall_s -
-                               (double)(loop->reactor.now_ms - loop->reactor.started_ms) / 1e3);
+                           api->reactor->wall_s -
+                               (double)(api->reactor->now_ms - api->reactor->started_ms) / 1e3);
 }
 
-void api_metrics(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
+void api_metrics(struct api *api, struct conn *conn, const char *body, size_t bytes)
 {
     (void)body, (void)bytes;
     struct exposition out = {.is_open = conn->request.wants_openmetrics};
-    runs(loop, &out);
-    workers(loop, &out);
-    clients(loop, &out);
-    server(loop, &out);
+    runs(api, &out);
+    workers(api, &out);
+    clients(api, &out);
+    server(api, &out);
     exposition_end(&out);
-    response_text(&loop->front, conn, 200,
+    response_text(api->front, conn, 200,
                   out.is_open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
                               : "text/plain; version=0.0.4; charset=utf-8",
                   &out.text);

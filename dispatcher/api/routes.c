@@ -11,7 +11,7 @@
 #include "dispatcher/api/origin.h"
 #include "dispatcher/config/owner.h"
 #include "dispatcher/http/response.h"
-#include "dispatcher/server/loop.h"
+#include "dispatcher/runs/runs.h"
 
 #define GET ((1u << HTTP_GET) | (1u << HTTP_HEAD))
 #define POST (1u << HTTP_POST)
@@ -47,13 +47,13 @@ static bool path_matches(const struct route *route, struct http_text path, bool 
     return path.count > count && memcmp(path.bytes, route->path, count) == 0;
 }
 
-static bool route_is_off(const struct loop *loop, const struct route *route)
+static bool route_is_off(const struct api *api, const struct route *route)
 {
-    return route->handle == api_metrics && loop->config->metrics_access == METRICS_OFF;
+    return route->handle == api_metrics && api->config->metrics_access == METRICS_OFF;
 }
 
 /* The route for path and method. `allowed` collects the methods the path has. */
-static const struct route *route_find(const struct loop *loop, struct http_text path,
+static const struct route *route_find(const struct api *api, struct http_text path,
                                       enum http_method method, unsigned *allowed)
 {
     *allowed = 0;
@@ -61,7 +61,7 @@ static const struct route *route_find(const struct loop *loop, struct http_text 
         for (size_t i = 0; i < ARRAY_COUNT(routes); i++) {
             bool exact;
             if (!path_matches(&routes[i], path, &exact) || (want_exact && !exact) ||
-                route_is_off(loop, &routes[i]))
+                route_is_off(api, &routes[i]))
                 continue;
             *allowed |= routes[i].methods;
             if (routes[i].methods & (1u << method))
@@ -71,38 +71,38 @@ static const struct route *route_find(const struct loop *loop, struct http_text 
     return NULL;
 }
 
-static bool route_needs_token(const struct loop *loop, const struct route *route)
+static bool route_needs_token(const struct api *api, const struct route *route)
 {
     return route->needs_token ||
-           (route->handle == api_metrics && loop->config->metrics_access == METRICS_TOKEN);
+           (route->handle == api_metrics && api->config->metrics_access == METRICS_TOKEN);
 }
 
-static void method_refuse(struct loop *loop, struct conn *conn, unsigned allowed)
+static void method_refuse(struct api *api, struct conn *conn, unsigned allowed)
 {
     static const char body[] = "{\"detail\":\"Method Not Allowed\"}\n";
     char headers[64];
-    front_count_refusal(&loop->front, REQUEST_REFUSAL_BAD_REQUEST);
+    front_count_refusal(api->front, REQUEST_REFUSAL_BAD_REQUEST);
     snprintf(headers, sizeof(headers), "Allow: %s%s%s\r\n", allowed & GET ? "GET, HEAD" : "",
              allowed & POST ? (allowed & GET ? ", POST" : "POST") : "",
              allowed & DELETE ? (allowed & (GET | POST) ? ", DELETE" : "DELETE") : "");
     response_send(
-        &loop->front, conn,
+        api->front, conn,
         &(struct response){
             .status = 405, .headers = headers, .body = body, .body_bytes = sizeof(body) - 1});
 }
 
 /* Without a good token, or without any from where none may call. Nothing more is taken from such a
  * client: it would be for the same answer. */
-static void caller_refuse(struct loop *loop, struct conn *conn, const struct http_head *head)
+static void caller_refuse(struct api *api, struct conn *conn, const struct http_head *head)
 {
     static const char body[] = "{\"detail\":{\"message\":\"Not authenticated.\"}}\n";
     conn->request.keep_alive = false;
-    if (loop->config->tokens.count == 0) {
-        response_detail(&loop->front, conn, 403, origin_refusal(loop->config, head));
+    if (api->config->tokens.count == 0) {
+        response_detail(api->front, conn, 403, origin_refusal(api->config, head));
         return;
     }
-    front_count_refusal(&loop->front, REQUEST_REFUSAL_UNAUTHORIZED);
-    response_send(&loop->front, conn,
+    front_count_refusal(api->front, REQUEST_REFUSAL_UNAUTHORIZED);
+    response_send(api->front, conn,
                   &(struct response){.status = 401,
                                      .headers = "WWW-Authenticate: Bearer\r\n",
                                      .body = body,
@@ -110,21 +110,20 @@ static void caller_refuse(struct loop *loop, struct conn *conn, const struct htt
 }
 
 /* Who calls, and whether he may. */
-static void caller_take(const struct loop *loop, struct request *request,
+static void caller_take(const struct api *api, struct request *request,
                         const struct http_head *head)
 {
-    const struct tokens *tokens = &loop->config->tokens;
+    const struct tokens *tokens = &api->config->tokens;
     const struct token_entry *entry = NULL;
     struct http_text token;
     if (tokens->count > 0 && http_head_bearer(head, &token))
         entry = tokens_find(tokens, token.bytes, token.count);
-    request->owner = owner_of(loop->config, entry);
-    request->is_trusted = entry || (tokens->count == 0 && !origin_refusal(loop->config, head));
+    request->owner = owner_of(api->config, entry);
+    request->is_trusted = entry || (tokens->count == 0 && !origin_refusal(api->config, head));
 }
 
 /* A client's own id is echoed when it is short and harmless, else one is made. */
-static void request_id_take(struct loop *loop, struct request *request,
-                            const struct http_head *head)
+static void request_id_take(struct api *api, struct request *request, const struct http_head *head)
 {
     const struct http_header *header = http_head_find(head, "x-request-id");
     if (header && header->value.count > 0 && header->value.count <= REQUEST_ID_BYTES_MAX) {
@@ -137,7 +136,7 @@ static void request_id_take(struct loop *loop, struct request *request,
             return;
         }
     }
-    identity_hex(&loop->reactor.identity, request->id);
+    identity_hex(&api->reactor->identity, request->id);
 }
 
 /* X-Request-Timeout: seconds, like 30 or 2.5. False when it is something else. */
@@ -176,7 +175,7 @@ static bool argument_take(struct request *request, struct http_text path)
     return true;
 }
 
-bool routes_begin(struct loop *loop, struct conn *conn, const struct http_head *head)
+bool routes_begin(struct api *api, struct conn *conn, const struct http_head *head)
 {
     struct request *request = &conn->request;
     unsigned allowed;
@@ -186,26 +185,26 @@ bool routes_begin(struct loop *loop, struct conn *conn, const struct http_head *
     request->has_body = head->chunked || (head->has_length && head->content_length > 0);
     request->wants_events = http_head_accepts(head, "text/event-stream");
     request->wants_openmetrics = http_head_accepts(head, "application/openmetrics-text");
-    caller_take(loop, request, head);
+    caller_take(api, request, head);
     conn->is_known = request->is_trusted;
-    request_id_take(loop, request, head);
-    request->route = route_find(loop, head->path, head->method, &allowed);
+    request_id_take(api, request, head);
+    request->route = route_find(api, head->path, head->method, &allowed);
     bool keep_alive = request->keep_alive;
     if (request->has_body)
         request->keep_alive = false; /* an answer now would leave the body unread */
     if (!request->route && allowed == 0)
-        response_detail(&loop->front, conn, 404, "Not Found");
+        response_detail(api->front, conn, 404, "Not Found");
     else if (!request->route)
-        method_refuse(loop, conn, allowed);
-    else if (route_needs_token(loop, request->route) && !request->is_trusted)
-        caller_refuse(loop, conn, head);
+        method_refuse(api, conn, allowed);
+    else if (route_needs_token(api, request->route) && !request->is_trusted)
+        caller_refuse(api, conn, head);
     else if (!argument_take(request, head->path))
-        response_detail(&loop->front, conn, 404, "Not Found");
+        response_detail(api->front, conn, 404, "Not Found");
     else if (!timeout_take(request, head))
-        response_detail(&loop->front, conn, 400,
+        response_detail(api->front, conn, 400,
                         "X-Request-Timeout must be seconds, from 0.001 to 86400.");
     else if (head->content_encoded)
-        response_detail(&loop->front, conn, 415, "Content-Encoding is not supported.");
+        response_detail(api->front, conn, 415, "Content-Encoding is not supported.");
     else {
         request->keep_alive = keep_alive;
         return true;
@@ -228,7 +227,7 @@ static void methods_format(struct text *text, unsigned methods)
 }
 
 /* What this is and where to go on, for people who try the address. */
-void api_index(struct loop *loop, struct conn *conn, const char *body, size_t bytes)
+void api_index(struct api *api, struct conn *conn, const char *body, size_t bytes)
 {
     (void)body, (void)bytes;
     struct text text = {0};
@@ -237,16 +236,15 @@ void api_index(struct loop *loop, struct conn *conn, const char *body, size_t by
     for (size_t i = 0; i < ARRAY_COUNT(routes); i++) {
         const struct route *route = &routes[i];
         bool has_argument = route->path[1] && route->path[strlen(route->path) - 1] == '/';
-        if (route_is_off(loop, route))
+        if (route_is_off(api, route))
             continue;
         text_add(&text, "%s{\"path\":\"%s%s\",\"methods\":[", comma, route->path,
                  has_argument ? "{id}" : "");
         methods_format(&text, route->methods);
         text_add(&text, "],\"token\":%s}",
-                 loop->config->tokens.count > 0 && route_needs_token(loop, route) ? "true"
-                                                                                  : "false");
+                 api->config->tokens.count > 0 && route_needs_token(api, route) ? "true" : "false");
         comma = ",";
     }
     text_add(&text, "]}\n");
-    response_text(&loop->front, conn, 200, NULL, &text);
+    response_text(api->front, conn, 200, NULL, &text);
 }

@@ -10,9 +10,9 @@
 
 struct conn;
 struct http_head;
-struct loop;
+struct api;
 
-typedef void route_fn(struct loop *loop, struct conn *conn, const char *body, size_t bytes);
+typedef void route_fn(struct api *api, struct conn *conn, const char *body, size_t bytes);
 
 struct route {
     const char *path; /* all of it; with a trailing '/', what follows is the argument */
@@ -23,6 +23,6 @@ struct route {
 
 /* Understands a head: fills conn->request. True when a body may follow and the handler is to be
  * called with it; false when it was answered already (404, 405, 401, ...). */
-bool routes_begin(struct loop *loop, struct conn *conn, const struct http_head *head);
+bool routes_begin(struct api *api, struct conn *conn, const struct http_head *head);
 
 #endif

@@ -65,18 +65,18 @@ static const struct cli_option options[] = {
      .help = "without tokens: web pages from there may send requests, like https://box.example"},
     {"metrics", "WHO", CLI_CHOICE, MEMBER(metrics), .choices = metrics_accesses,
      .help = "who may GET /metrics: open for all who can connect, token, or off for nobody"},
-    {"workers", NULL, CLI_NUMBER, MEMBER(config.worker_count), .min = 1, .max = WORKER_COUNT_MAX,
-     .help = "worker processes of each pipeline"},
-    {"concurrency", NULL, CLI_NUMBER, MEMBER(config.concurrency), .min = 1, .max = SLOT_COUNT_MAX,
-     .help = "runs that one worker interleaves"},
-    {"queue", NULL, CLI_NUMBER, MEMBER(config.queue_count_max), .min = 0, .max = RUN_COUNT_MAX,
-     .help = "runs of each pipeline that may wait for a worker"},
+    {"workers", NULL, CLI_NUMBER, MEMBER(config.options.worker_count), .min = 1,
+     .max = WORKER_COUNT_MAX, .help = "worker processes of each pipeline"},
+    {"concurrency", NULL, CLI_NUMBER, MEMBER(config.options.concurrency), .min = 1,
+     .max = SLOT_COUNT_MAX, .help = "runs that one worker interleaves"},
+    {"queue", NULL, CLI_NUMBER, MEMBER(config.options.queue_count_max), .min = 0,
+     .max = RUN_COUNT_MAX, .help = "runs of each pipeline that may wait for a worker"},
     {"queue-total", NULL, CLI_NUMBER, MEMBER(config.queue_total_max), .min = 0,
      .max = RUN_COUNT_MAX,
      .help = "runs of all pipelines together that may wait, 0 for as many as --queue lets each"},
-    {"window", NULL, CLI_SIZE, MEMBER(config.window_bytes), .min = 1024, .max = 1u << 30,
+    {"window", NULL, CLI_SIZE, MEMBER(config.options.window_bytes), .min = 1024, .max = 1u << 30,
      .help = "bytes of a run's chunks that may wait for its client"},
-    {"ring", NULL, CLI_SIZE_POWER, MEMBER(config.reply_ring_bytes), .min = RING_BYTES_MIN,
+    {"ring", NULL, CLI_SIZE_POWER, MEMBER(config.options.reply_ring_bytes), .min = RING_BYTES_MIN,
      .max = RING_BYTES_MAX, .help = "reply ring of each worker, a power of two"},
     {"max-connections", NULL, CLI_NUMBER, MEMBER(config.conn_count_max), .min = 1,
      .max = CONN_COUNT_MAX,
@@ -100,36 +100,38 @@ static const struct cli_option options[] = {
      .help = "a blank line after so much silence of a stream, 0 for never"},
     {"stop-timeout", NULL, CLI_DURATION, MEMBER(config.stop_timeout_ms), .min = 0, .max = DAY_MS,
      .help = "after SIGTERM running runs may finish"},
-    {"queue-timeout", NULL, CLI_DURATION, MEMBER(config.queue_timeout_ms), .min = 0, .max = DAY_MS,
-     .help = "a run may wait so long for a worker, 0 for ever"},
-    {"first-chunk-timeout", NULL, CLI_DURATION, MEMBER(config.first_chunk_timeout_ms), .min = 0,
-     .max = DAY_MS, .help = "a run's first chunk comes in this time, 0 for no limit"},
-    {"progress-timeout", NULL, CLI_DURATION, MEMBER(config.progress_timeout_ms), .min = 0,
+    {"queue-timeout", NULL, CLI_DURATION, MEMBER(config.options.queue_timeout_ms), .min = 0,
+     .max = DAY_MS, .help = "a run may wait so long for a worker, 0 for ever"},
+    {"first-chunk-timeout", NULL, CLI_DURATION, MEMBER(config.options.first_chunk_timeout_ms),
+     .min = 0, .max = DAY_MS, .help = "a run's first chunk comes in this time, 0 for no limit"},
+    {"progress-timeout", NULL, CLI_DURATION, MEMBER(config.options.progress_timeout_ms), .min = 0,
      .max = DAY_MS,
      .help = "a run that shows no sign of life for so long is cancelled, 0 for no limit"},
-    {"run-timeout", NULL, CLI_DURATION, MEMBER(config.run_timeout_ms), .min = 0, .max = DAY_MS,
+    {"run-timeout", NULL, CLI_DURATION, MEMBER(config.options.run_timeout_ms), .min = 0,
+     .max = DAY_MS,
      .help = "a run takes so long at most, waiting included, 0 for no limit; X-Request-Timeout: "
              "SECONDS of a request can only shorten it"},
-    {"quarantine-after", NULL, CLI_NUMBER, MEMBER(config.quarantine_after), .min = 0, .max = 1000,
+    {"quarantine-after", NULL, CLI_NUMBER, MEMBER(config.options.quarantine_after), .min = 0,
+     .max = 1000,
      .help =
          "refuse runs of a pipeline once each of its workers died so many times in a row without "
          "finishing a run, 0 for never"},
-    {"quarantine-retry", NULL, CLI_DURATION, MEMBER(config.quarantine_retry_ms), .min = 100,
+    {"quarantine-retry", NULL, CLI_DURATION, MEMBER(config.options.quarantine_retry_ms), .min = 100,
      .max = DAY_MS,
      .help = "wait at most so long before a worker that died is started again; one that is ready "
              "for so long ends the quarantine"},
-    {"cancel-grace", NULL, CLI_DURATION, MEMBER(config.cancel_grace_ms), .min = 0, .max = HOUR_MS,
-     .help = "a cancelled run ends in this time, or its worker is killed"},
-    {"recycle-runs", NULL, CLI_NUMBER, MEMBER(config.recycle_run_count), .min = 0,
+    {"cancel-grace", NULL, CLI_DURATION, MEMBER(config.options.cancel_grace_ms), .min = 0,
+     .max = HOUR_MS, .help = "a cancelled run ends in this time, or its worker is killed"},
+    {"recycle-runs", NULL, CLI_NUMBER, MEMBER(config.options.recycle_run_count), .min = 0,
      .max = UINT32_MAX, .help = "replace a worker after so many runs, 0 for never"},
-    {"recycle-memory", NULL, CLI_SIZE, MEMBER(config.recycle_bytes), .min = 0,
+    {"recycle-memory", NULL, CLI_SIZE, MEMBER(config.options.recycle_bytes), .min = 0,
      .max = UINT64_C(1) << 50,
      .help = "replace a worker that is larger than this after a run, 0 for never"},
-    {"recycle-overlap", NULL, CLI_FLAG, MEMBER(config.recycle_overlap),
+    {"recycle-overlap", NULL, CLI_FLAG, MEMBER(config.options.recycle_overlap),
      .help =
          "start a worker's successor before it stops, where its device and memory hold both; not "
          "after an error of its device"},
-    {"start-timeout", NULL, CLI_DURATION, MEMBER(config.start_timeout_ms), .min = 100,
+    {"start-timeout", NULL, CLI_DURATION, MEMBER(config.options.start_timeout_ms), .min = 100,
      .max = DAY_MS, .help = "a worker is ready in this time, or it is killed"},
     {"pipeline-error-status", "STATUS", CLI_CHOICE, MEMBER(error_status), .choices = error_statuses,
      .help = "HTTP status of a run that failed before its first output, 200 or 500"},
@@ -188,7 +190,7 @@ static const struct cli_option options[] = {
      .help =
          "the interpreter of Python pipelines, a virtualenv's for example; if not said, python3 "
          "in PATH"},
-    {"python-threads", NULL, CLI_FLAG, MEMBER(config.python_threads),
+    {"python-threads", NULL, CLI_FLAG, MEMBER(config.options.python_threads),
      .help =
          "each run of a plain Python pipeline has a thread of its own, --concurrency of them at "
          "once in a worker"},
@@ -271,12 +273,13 @@ static int usage_fill(struct serve_values *values, const struct cli_words *words
         if (rc < 0)
             return fail(rc, reason);
     }
-    if (config->python_threads && python_count_of(config) == 0) {
+    if (config->options.python_threads && python_count_of(config) == 0) {
         snprintf(reason, sizeof(reason),
                  "--python-threads is for Python pipelines, and none is served");
         return fail(-EINVAL, reason);
     }
-    if (config->recycle_overlap && config->recycle_run_count == 0 && config->recycle_bytes == 0) {
+    if (config->options.recycle_overlap && config->options.recycle_run_count == 0 &&
+        config->options.recycle_bytes == 0) {
         snprintf(reason, sizeof(reason),
                  "--recycle-overlap says how workers are replaced; --recycle-runs or "
                  "--recycle-memory says when, and neither is there");
@@ -330,11 +333,11 @@ static uint64_t fd_limit_raise(void)
 static int file_limit_check(const struct config *config, char reason[CLI_REASON_BYTES])
 {
     struct rlimit limit;
-    uint64_t needed =
-        segment_bytes(&(struct segment_options){.slot_count = config->concurrency,
-                                                .request_ring_bytes = config->request_ring_bytes,
-                                                .reply_ring_bytes = config->reply_ring_bytes,
-                                                .window_bytes = config->window_bytes});
+    uint64_t needed = segment_bytes(
+        &(struct segment_options){.slot_count = config->options.concurrency,
+                                  .request_ring_bytes = config->options.request_ring_bytes,
+                                  .reply_ring_bytes = config->options.reply_ring_bytes,
+                                  .window_bytes = config->options.window_bytes});
     if (getrlimit(RLIMIT_FSIZE, &limit) == -1 || needed <= limit.rlim_cur)
         return 0;
     return refuse(reason,

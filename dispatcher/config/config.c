@@ -36,7 +36,12 @@ static int conns_derive(struct config *config, uint64_t fd_count_max,
 
 uint32_t config_place_count(const struct config *config)
 {
-    return config->worker_count + config->recycle_overlap;
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        const struct pipeline_options *options = &config->pipelines[i].options;
+        count += options->worker_count + options->recycle_overlap;
+    }
+    return count;
 }
 
 static int no_memory(char reason[CLI_REASON_BYTES])
@@ -48,12 +53,21 @@ static int no_memory(char reason[CLI_REASON_BYTES])
 void config_init(struct config *config)
 {
     *config = (struct config){
-        .worker_count = 1,
-        .concurrency = 1,
-        .request_ring_bytes = REQUEST_RING_BYTES,
-        .reply_ring_bytes = REPLY_RING_BYTES,
-        .window_bytes = RUN_WINDOW_BYTES,
-        .queue_count_max = RUN_QUEUE_COUNT_MAX,
+        .options =
+            {
+                .worker_count = 1,
+                .concurrency = 1,
+                .request_ring_bytes = REQUEST_RING_BYTES,
+                .reply_ring_bytes = REPLY_RING_BYTES,
+                .window_bytes = RUN_WINDOW_BYTES,
+                .queue_count_max = RUN_QUEUE_COUNT_MAX,
+                .queue_timeout_ms = RUN_QUEUE_TIMEOUT_MS,
+                .progress_timeout_ms = RUN_PROGRESS_TIMEOUT_MS,
+                .quarantine_after = WORKER_QUARANTINE_AFTER,
+                .quarantine_retry_ms = WORKER_BACKOFF_MS_MAX,
+                .cancel_grace_ms = RUN_CANCEL_GRACE_MS,
+                .start_timeout_ms = WORKER_START_TIMEOUT_MS,
+            },
         .input_bytes_max = INPUT_BYTES_DEFAULT,
         .output_bytes_max = OUTPUT_BYTES_DEFAULT,
         .body_bytes_max = HTTP_BODY_BYTES_MAX,
@@ -62,12 +76,6 @@ void config_init(struct config *config)
         .stall_timeout_ms = RUN_STALL_TIMEOUT_MS,
         .keepalive_ms = RUN_KEEPALIVE_MS,
         .stop_timeout_ms = STOP_TIMEOUT_MS,
-        .queue_timeout_ms = RUN_QUEUE_TIMEOUT_MS,
-        .progress_timeout_ms = RUN_PROGRESS_TIMEOUT_MS,
-        .quarantine_after = WORKER_QUARANTINE_AFTER,
-        .quarantine_retry_ms = WORKER_BACKOFF_MS_MAX,
-        .cancel_grace_ms = RUN_CANCEL_GRACE_MS,
-        .start_timeout_ms = WORKER_START_TIMEOUT_MS,
         .pipeline_error_status = 200,
         .log_level = LEVEL_INFO,
     };
@@ -90,6 +98,7 @@ int config_add_pipeline(struct config *config, const char *argument, char reason
             return -EINVAL;
         }
     }
+    pipeline.options = config->options;
     config->pipelines[config->pipeline_count++] = pipeline;
     return 0;
 }
@@ -459,23 +468,40 @@ static int auth_check(const struct config *config, char reason[CLI_REASON_BYTES]
     return 0;
 }
 
-static int runs_derive(struct config *config, char reason[CLI_REASON_BYTES])
+/* Runs there can be at once. */
+static uint64_t runs_count(const struct config *config)
 {
-    uint64_t running = (uint64_t)config->worker_count * config->concurrency;
-    uint64_t queued = (uint64_t)config->pipeline_count * config->queue_count_max;
+    uint64_t running = 0, queued = 0;
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        const struct pipeline_options *options = &config->pipelines[i].options;
+        /* One more: a run that is being refused is a run, too. */
+        running += (uint64_t)options->worker_count * options->concurrency + 1;
+        queued += options->queue_count_max;
+    }
     if (config->queue_total_max > 0 && config->queue_total_max < queued)
         queued = config->queue_total_max;
-    /* One more each: a run that is being refused is a run, too. */
-    uint64_t total = config->pipeline_count * (running + 1) + queued;
+    return running + queued;
+}
+
+static void rings_derive(struct pipeline_options *options)
+{
+    while (options->request_ring_bytes < options->concurrency * REQUEST_RING_BYTES_PER_SLOT)
+        options->request_ring_bytes *= 2;
+}
+
+static int runs_derive(struct config *config, char reason[CLI_REASON_BYTES])
+{
+    const struct pipeline_options *options = &config->options;
+    for (uint32_t i = 0; i < config->pipeline_count; i++)
+        rings_derive(&config->pipelines[i].options);
+    uint64_t total = runs_count(config);
     if (total > RUN_COUNT_MAX)
         return refuse(reason,
                       "%u x (--workers %u x --concurrency %u + --queue %u) are %llu runs at once, "
                       "at most %u",
-                      config->pipeline_count, config->worker_count, config->concurrency,
-                      config->queue_count_max, (unsigned long long)total, RUN_COUNT_MAX);
+                      config->pipeline_count, options->worker_count, options->concurrency,
+                      options->queue_count_max, (unsigned long long)total, RUN_COUNT_MAX);
     config->run_count_max = (uint32_t)total;
-    while (config->request_ring_bytes < config->concurrency * REQUEST_RING_BYTES_PER_SLOT)
-        config->request_ring_bytes *= 2;
     return 0;
 }
 
@@ -489,7 +515,7 @@ static int input_check(const struct config *config, char reason[CLI_REASON_BYTES
 
 static int conns_derive(struct config *config, uint64_t fd_count_max, char reason[CLI_REASON_BYTES])
 {
-    uint64_t worker_count = (uint64_t)config->pipeline_count * config_place_count(config);
+    uint64_t worker_count = config_place_count(config);
     uint64_t needed = FD_COUNT_RESERVED + worker_count * FD_COUNT_PER_WORKER;
     uint64_t wanted = config->conn_count_max ? config->conn_count_max : 1;
     if (needed + wanted > fd_count_max)

@@ -49,13 +49,38 @@ enum source_kind {
     SOURCE_KIND_COUNT
 };
 
+/* How the workers of a pipeline are run, and what its runs may. */
+struct pipeline_options {
+    uint32_t worker_count; /* --workers */
+    uint32_t concurrency;  /* runs a worker interleaves, --concurrency */
+    bool python_threads;   /* plain runs of Python have a thread each, --python-threads */
+    uint32_t request_ring_bytes;
+    uint32_t reply_ring_bytes;
+    uint32_t window_bytes; /* --window */
+
+    uint32_t queue_count_max;        /* runs waiting for a worker, --queue */
+    uint32_t queue_timeout_ms;       /* a run may wait so long for a worker, --queue-timeout */
+    uint32_t first_chunk_timeout_ms; /* --first-chunk-timeout; 0: no limit, also the next two */
+    uint32_t progress_timeout_ms;    /* without a chunk or a sign of life, --progress-timeout */
+    uint32_t run_timeout_ms;         /* in all, --run-timeout; a request may ask for less */
+    uint32_t cancel_grace_ms;        /* a cancelled run may take so long to end, --cancel-grace */
+
+    uint32_t start_timeout_ms;    /* a worker may take so long to be ready, --start-timeout */
+    uint32_t recycle_run_count;   /* it is replaced after so many runs, --recycle-runs; 0: never */
+    bool recycle_overlap;         /* its successor starts first, --recycle-overlap */
+    uint64_t recycle_bytes;       /* or when it is larger, --recycle-memory; 0: never */
+    uint32_t quarantine_after;    /* deaths in a row of each worker, --quarantine-after; 0: never */
+    uint32_t quarantine_retry_ms; /* at most so long between starts, --quarantine-retry */
+};
+
 /* One [POINTER=]SOURCE[:NAME] of the command line. Strings are owned by the config. */
 struct pipeline_config {
     char *pointer; /* my_user/my_pipeline:v1 */
     char id[PIPELINE_ID_BYTES];
     enum source_kind kind;
-    char *source;                   /* a path, or a module's name */
-    char *name;                     /* of the pipeline inside it; NULL: the only one */
+    char *source; /* a path, or a module's name */
+    char *name;   /* of the pipeline inside it; NULL: the only one */
+    struct pipeline_options options;
     struct confinement confinement; /* what its workers give up, */
     char *confine;                  /* as lines of millrace/confine.h */
 };
@@ -70,21 +95,15 @@ struct config {
     struct own_users own_users;                     /* of workers that have users of their own */
     char own_users_missing[OWN_USERS_REASON_BYTES]; /* why root can give them none; "": it can */
 
-    uint32_t worker_count; /* of each pipeline, --workers */
-    uint32_t concurrency;  /* runs a worker interleaves, --concurrency */
-    char *worker_path;     /* of the millrace-worker binary, --worker */
-    char *python_path;     /* of the interpreter; NULL: no pipeline needs it, --python */
-    char *python_folder;   /* of the millrace_worker package; likewise */
-    bool python_threads;   /* plain runs of Python have a thread each, --python-threads */
-    uint32_t request_ring_bytes;
-    uint32_t reply_ring_bytes;
-    uint32_t window_bytes; /* --window */
+    struct pipeline_options options; /* of each pipeline that does not say otherwise */
+    char *worker_path;               /* of the millrace-worker binary, --worker */
+    char *python_path;               /* of the interpreter; NULL: no pipeline needs it, --python */
+    char *python_folder;             /* of the millrace_worker package; likewise */
 
     char *listen[LISTEN_COUNT_MAX]; /* "ADDR:PORT" or "[ADDR6]:PORT", --listen, repeatable */
     uint32_t listen_count;
     uint32_t conn_count_max;      /* --max-connections */
     uint32_t conn_per_client_max; /* --max-connections-per-client; 0: no such limit */
-    uint32_t queue_count_max;     /* runs waiting for a worker, of each pipeline, --queue */
     uint32_t run_count_max;       /* runs known at once, running and queued; derived */
     uint32_t queue_total_max;  /* likewise, of all pipelines together, --queue-total; 0: that sum */
     uint64_t input_bytes_max;  /* of requests that arrive or wait, --input-memory */
@@ -97,22 +116,9 @@ struct config {
     uint32_t stall_timeout_ms; /* a client that reads nothing, --stall-timeout */
     uint32_t keepalive_ms;     /* blank line after so much silence, 0 = never, --keepalive */
     uint32_t stop_timeout_ms;  /* running runs after SIGTERM, --stop-timeout */
-    uint32_t queue_timeout_ms; /* a run may wait so long for a worker, --queue-timeout */
-    uint32_t
-        first_chunk_timeout_ms;   /* --first-chunk-timeout, 0 = no limit; likewise the next two */
-    uint32_t progress_timeout_ms; /* without a chunk or a sign of life, --progress-timeout */
-    uint32_t run_timeout_ms;      /* in all, --run-timeout; a request may ask for less */
-    uint32_t
-        recycle_run_count;  /* a worker is replaced after so many runs, --recycle-runs; 0: never */
-    bool recycle_overlap;   /* its successor starts first, --recycle-overlap */
-    uint64_t recycle_bytes; /* or when it is larger, --recycle-memory; 0: never */
-    uint32_t quarantine_after;    /* deaths in a row of each worker, --quarantine-after; 0: never */
-    uint32_t quarantine_retry_ms; /* at most so long between starts, --quarantine-retry */
-    uint32_t cancel_grace_ms;     /* a cancelled run may take so long to end, --cancel-grace */
-    uint32_t start_timeout_ms;    /* a worker may take so long to be ready, --start-timeout */
-    int pipeline_error_status;    /* 200, or what --pipeline-error-status said */
-    bool crash_traceback;         /* clients see a crash's backtrace, --crash-traceback */
-    bool keep_half_closed;        /* a client's FIN does not cancel its run, --keep-half-closed */
+    int pipeline_error_status; /* 200, or what --pipeline-error-status said */
+    bool crash_traceback;      /* clients see a crash's backtrace, --crash-traceback */
+    bool keep_half_closed;     /* a client's FIN does not cancel its run, --keep-half-closed */
     bool no_auth;
     enum metrics_access metrics_access; /* who may GET /metrics, --metrics */
     enum log_level log_level;           /* lines below it are not written, --log-level */
@@ -143,8 +149,8 @@ int config_complete(struct config *config, uint64_t fd_count_max,
 
 void config_finish(struct config *config);
 
-/* Places of each pipeline for processes of workers: one more where one starts before another stops.
- */
+/* Places for processes of workers, of all pipelines: one more of each where one starts before
+ * another stops. */
 uint32_t config_place_count(const struct config *config);
 
 /* One pipeline from its argument, for commands that take one; the strings are the caller's. Results

@@ -74,7 +74,7 @@ static void nproc_print(FILE *file, const struct config *config,
         most = machine;
     uint64_t share = most == RLIM_INFINITY ? most : most - most / 4;
     if (confinement->owner == OWNER_EACH && share != RLIM_INFINITY && config) {
-        share /= config->pipeline_count * config_place_count(config);
+        share /= config_place_count(config);
         share = share < WORKER_NPROC_MIN ? WORKER_NPROC_MIN : share;
     }
     if (confinement->nproc_max != 0)

@@ -73,7 +73,7 @@ int worker_owner_check(uid_t uid, const struct pipeline_config *pipeline, const 
 /* One for each place of each pipeline. Where there can be none and nobody asked, all stay root. */
 static int users_choose(struct config *config, bool is_asked, char reason[CLI_REASON_BYTES])
 {
-    uint32_t count = config->pipeline_count * config_place_count(config);
+    uint32_t count = config_place_count(config);
     char why[OWN_USERS_REASON_BYTES];
     int rc = own_users_choose(&config->own_users, count, why);
     if (rc == 0)

@@ -7,10 +7,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dispatcher/api/exchange.h"
 #include "dispatcher/http/front.h"
 #include "dispatcher/http/response.h"
-#include "dispatcher/reader/read_job.h"
-#include "dispatcher/server/loop.h"
 
 #define LINGER_MS 2000u
 
@@ -72,6 +71,7 @@ void conn_open(struct front *front, int fd)
     uint32_t index = conn->index, generation = conn->generation + 1;
     struct timer timer = conn->timer;
     memset(conn, 0, sizeof(*conn));
+    conn->answer_due_ms = UINT64_MAX;
     conn->index = index;
     conn->generation = generation;
     conn->timer = timer;
@@ -109,8 +109,8 @@ static uint64_t due_ms(const struct front *front, const struct conn *conn)
         return conn->phase_ms + HTTP_BODY_GRACE_MS + paid_ms;
     }
     case CONN_RESPONDING:
-        if (conn->read_job)
-            return conn->read_job->due_ms;
+        if (conn->answer_due_ms != UINT64_MAX)
+            return conn->answer_due_ms;
         return conn->send_queued ? conn->sent_ms + config->stall_timeout_ms : UINT64_MAX;
     case CONN_LINGERING:
         return conn->phase_ms + LINGER_MS;
@@ -137,8 +137,8 @@ void conn_on_timer(struct front *front, struct conn *conn)
         conn_timer_update(front, conn);
         return;
     }
-    if (conn->read_job) {
-        reading_expire(front->loop, conn);
+    if (conn->answer_due_ms != UINT64_MAX) {
+        api_conn_expired(front->api, conn);
         return;
     }
     switch (conn->state) {
@@ -154,10 +154,7 @@ void conn_on_timer(struct front *front, struct conn *conn)
         front->counts.stall_count++;
         log_line(&front->reactor->log, LEVEL_INFO, "client_stalled", "conn=%u waiting_bytes=%llu",
                  conn->index, (unsigned long long)conn->out.bytes);
-        if (conn->has_run) {
-            conn_detach_run(conn);
-            run_client_stalled(front->loop, &front->loop->runs[conn->run_index]);
-        }
+        api_conn_gone(front->api, conn, true);
         conn_close(front, conn);
         break;
     case CONN_IDLE:
@@ -197,9 +194,10 @@ void conn_response_done(struct front *front, struct conn *conn)
     conn_mark_dirty(front, conn);
 }
 
-void conn_detach_run(struct conn *conn)
+void conn_set_due(struct front *front, struct conn *conn, uint64_t due_ms)
 {
-    conn->has_run = false;
+    conn->answer_due_ms = due_ms;
+    conn_timer_update(front, conn);
 }
 
 bool conn_answer_fits(struct front *front, struct conn *conn, size_t bytes)
@@ -249,13 +247,7 @@ void conn_close(struct front *front, struct conn *conn)
     if (conn->state == CONN_CLOSING)
         return;
     conn_enter(front, conn, CONN_CLOSING);
-    if (conn->read_job)
-        reading_drop(front->loop, conn);
-    if (conn->has_run) {
-        struct run *run = &front->loop->runs[conn->run_index];
-        conn_detach_run(conn);
-        run_client_gone(front->loop, run);
-    }
+    api_conn_gone(front->api, conn, false);
     /* All operations come back soon after. A FIN would look like the end of an unframed response.
      */
     if (!conn->is_unframed)
@@ -301,7 +293,7 @@ static void recv_resume(struct front *front, struct conn *conn)
 static void conn_next(struct front *front, struct conn *conn)
 {
     conn->response_done = false;
-    mr_assert(!conn->has_run);
+    mr_assert(!conn->pending);
     answer_left(front, conn);
     if (conn->is_unframed)
         resets_at_close(conn, false);
@@ -369,8 +361,8 @@ void conn_on_send(struct front *front, const struct uring_event *event)
     conn->sent_ms = front->reactor->now_ms;
     if (event->result > 0)
         front->counts.sent_byte_count += (uint64_t)event->result;
-    if (charge > 0 && conn->has_run)
-        run_delivered(front->loop, &front->loop->runs[conn->run_index], charge);
+    if (charge > 0 && conn->pending)
+        api_conn_sent(front->api, conn, charge);
     if (!out_is_empty(&conn->out) || conn->response_done)
         conn_mark_dirty(front, conn);
 }

@@ -21,7 +21,6 @@
 #include "dispatcher/reactor/uring.h"
 
 struct front;
-struct read_job;
 struct route;
 
 enum conn_state {
@@ -86,11 +85,11 @@ struct conn {
     struct body body;          /* so far */
     /* Its part of what strangers hold. */
     uint32_t stranger_input_bytes, stranger_output_bytes;
-    struct read_job *read_job; /* the body is with the reader, or waits for it; owned; NULL: no */
+    bool body_is_lent; /* who answers has it, and drops it */
 
     struct request request;
-    uint32_t run_index; /* the run being answered */
-    bool has_run;
+    void *pending;          /* of whoever makes the answer; NULL: nobody does */
+    uint64_t answer_due_ms; /* when he is told that it is late; UINT64_MAX: never */
 
     struct out_queue out;
     struct msghdr message;
@@ -136,8 +135,8 @@ void conn_close(struct front *front, struct conn *conn);
  * others. */
 bool conn_answer_fits(struct front *front, struct conn *conn, size_t bytes);
 
-/* The run was answered or gave up on its connection. */
-void conn_detach_run(struct conn *conn);
+/* Who makes the answer is told when it is not there by then; UINT64_MAX: he is not. */
+void conn_set_due(struct front *front, struct conn *conn, uint64_t due_ms);
 
 /* conn_input.c: understands what has arrived, as far as the present state allows. */
 void conn_input_process(struct front *front, struct conn *conn, const char *bytes, size_t count);

@@ -9,7 +9,6 @@
 #include "dispatcher/http/conn.h"
 #include "dispatcher/http/front.h"
 #include "dispatcher/http/response.h"
-#include "dispatcher/server/loop.h"
 
 /* What a client may send ahead of the response it waits for: then it is not received any more, but
  * for what the kernel has taken from it before it hears of that. */
@@ -82,8 +81,10 @@ static void dispatch(struct front *front, struct conn *conn, struct http_text bo
 {
     front->counts.request_count++;
     conn_enter(front, conn, CONN_RESPONDING);
-    conn->request.route->handle(front->loop, conn, body.bytes, body.count);
-    if (!conn->read_job)
+    conn->body_is_lent = false;
+    conn->answer_due_ms = UINT64_MAX;
+    conn->request.route->handle(front->api, conn, body.bytes, body.count);
+    if (!conn->body_is_lent)
         body_drop(&conn->body, front->input);
 }
 
@@ -154,7 +155,7 @@ static size_t head_step(struct front *front, struct conn *conn, const char *byte
         return count;
     }
     conn_enter(front, conn, CONN_RESPONDING);
-    if (!routes_begin(front->loop, conn, head))
+    if (!routes_begin(front->api, conn, head))
         return (size_t)used;
     int rc = http_body_init(&conn->framing, head, body_bytes_max(front, conn), &reason);
     if (rc < 0) {

@@ -39,7 +39,7 @@ struct front {
     const struct config *config;
     struct reactor *reactor;
     struct input_memory *input;
-    struct loop *loop; /* who answers */
+    struct api *api; /* who answers */
     struct out_pool out;
     /* Of the bytes of `input`, and of the pool `out`: held by connections that have shown no good
      * token. */

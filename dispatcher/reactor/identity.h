@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #define IDENTITY_HEX_BYTES 33u /* 32 digits and the NUL */
+#define RUN_ID_BYTES 37u       /* "run_", 32 digits and the NUL */
 
 /* Owned by the loop; zero is empty. Bytes are wiped as they are used. */
 struct identity {

@@ -13,7 +13,7 @@
 
 #include "millrace/check.h"
 
-/* What a timer is for. */
+/* What a timer is for: a number here, a call in the server's table (server/handlers.c). */
 enum timer_kind {
     TIMER_CONN = 0,
     TIMER_RUN,
@@ -22,9 +22,9 @@ enum timer_kind {
     TIMER_LISTENER,
     TIMER_STOP,
     TIMER_OUTPUT,
+    TIMER_OUTPUT_END,
     TIMER_SPAWNER,
     TIMER_OFFER,
-    TIMER_LAST_OUTPUT,
     TIMER_READER,
     TIMER_NOISE,
     TIMER_KIND_COUNT

@@ -9,13 +9,9 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "dispatcher/api/api.h"
-#include "dispatcher/http/conn.h"
-#include "dispatcher/http/response.h"
 #include "dispatcher/inputs/run_request.h"
 #include "dispatcher/reactor/body.h"
 #include "dispatcher/reader/read_job.h"
-#include "dispatcher/server/loop.h"
 #include "shm/descriptors.h"
 
 /* A reader that ended is followed by another one so long after its start, at the soonest. */
@@ -34,57 +30,67 @@
 
 static const char stopping[] = "the server is stopping";
 
-static void next_ask(struct loop *loop);
+static void reading_next_ask(struct reading *reading);
 
-static struct uring_ref ref_of(const struct reading *reading)
+static struct uring_ref reading_ref(const struct reading *reading)
 {
     return (struct uring_ref){URING_READER, 0, reading->reader.generation};
 }
 
-void reading_init(struct reading *reading)
+int reading_init(struct reading *reading, const struct reading_options *options)
 {
-    *reading = (struct reading){.pack_fd = -1, .timer = {.kind = TIMER_READER}};
+    *reading = (struct reading){.config = options->config,
+                                .reactor = options->reactor,
+                                .input = options->input,
+                                .ops = options->ops,
+                                .pack_fd = -1,
+                                .timer = {.kind = TIMER_READER}};
     reader_init(&reading->reader);
+    return timers_reserve(&reading->reactor->timers, 1);
 }
 
-static void listen_to(struct loop *loop)
+void reading_finish(struct reading *reading)
 {
-    struct reading *reading = &loop->reading;
-    reading->opened_ms = loop->reactor.now_ms;
+    reader_close(&reading->reader);
+    descriptor_close(&reading->pack_fd);
+}
+
+static void reading_listen_to(struct reading *reading)
+{
+    reading->opened_ms = reading->reactor->now_ms;
     reading->cannot_open = false;
-    uring_poll(loop->reactor.uring, reading->reader.socket, ref_of(reading));
+    uring_poll(reading->reactor->uring, reading->reader.socket, reading_ref(reading));
 }
 
-void reading_start(struct loop *loop)
+void reading_start(struct reading *reading)
 {
-    if (loop->reading.reader.state == READER_RUNNING)
-        listen_to(loop);
+    if (reading->reader.state == READER_RUNNING)
+        reading_listen_to(reading);
 }
 
 /* ---- which bodies ------------------------------------------------------------------------- */
 
 /* Values are told apart by these, and so are words of a text: an estimate from above. */
-static uint32_t values_estimate(const char *body, size_t bytes)
+static uint32_t reading_values_estimate(const char *data, size_t bytes)
 {
     uint32_t count = 1;
     for (size_t i = 0; i < bytes; i++)
-        count += (uint32_t)(body[i] == ',') + (uint32_t)((body[i] & 0xdf) == '[');
+        count += (uint32_t)(data[i] == ',') + (uint32_t)((data[i] & 0xdf) == '[');
     return count;
 }
 
-bool reading_takes(struct loop *loop, const struct conn *conn, const char *body, size_t bytes)
+bool reading_takes(struct reading *reading, const struct body *body, const char *data, size_t bytes)
 {
-    struct reading *reading = &loop->reading;
-    if (conn->body.is_file || bytes > READ_INLINE_BYTES_MAX)
+    if (body->is_file || bytes > READ_INLINE_BYTES_MAX)
         return true;
     if (bytes <= READ_INLINE_TINY_BYTES)
         return false;
-    uint32_t values = values_estimate(body, bytes);
+    uint32_t values = reading_values_estimate(data, bytes);
     if (values > READ_INLINE_VALUE_COUNT_MAX)
         return true;
     uint64_t ns = bytes * NS_PER_BYTE + values * NS_PER_VALUE;
-    if (reading->inline_pass != loop->reactor.pass) {
-        reading->inline_pass = loop->reactor.pass;
+    if (reading->inline_pass != reading->reactor->pass) {
+        reading->inline_pass = reading->reactor->pass;
         reading->inline_ns = 0;
     }
     if (ns > READ_INLINE_SMALL_NS && reading->inline_ns + ns > READ_INLINE_PASS_NS_MAX)
@@ -95,28 +101,26 @@ bool reading_takes(struct loop *loop, const struct conn *conn, const char *body,
 
 /* ---- who waits ---------------------------------------------------------------------------- */
 
-static void enqueue(struct reading *reading, struct conn *conn)
+static void reading_enqueue(struct reading *reading, struct read_job *job)
 {
-    struct read_job *job = conn->read_job;
     job->next = NULL;
     job->previous = reading->last[job->level];
     if (job->previous)
-        job->previous->read_job->next = conn;
+        job->previous->next = job;
     else
-        reading->first[job->level] = conn;
-    reading->last[job->level] = conn;
+        reading->first[job->level] = job;
+    reading->last[job->level] = job;
     reading->waiting_count++;
 }
 
-static void dequeue(struct reading *reading, struct conn *conn)
+static void reading_dequeue(struct reading *reading, struct read_job *job)
 {
-    struct read_job *job = conn->read_job;
     if (job->previous)
-        job->previous->read_job->next = job->next;
+        job->previous->next = job->next;
     else
         reading->first[job->level] = job->next;
     if (job->next)
-        job->next->read_job->previous = job->previous;
+        job->next->previous = job->previous;
     else
         reading->last[job->level] = job->previous;
     job->next = job->previous = NULL;
@@ -125,19 +129,19 @@ static void dequeue(struct reading *reading, struct conn *conn)
 }
 
 /* At a level the one that came first. */
-static struct conn *best_waiting(const struct reading *reading)
+static struct read_job *reading_best_waiting(const struct reading *reading)
 {
-    struct conn *best = NULL;
+    struct read_job *best = NULL;
     for (uint32_t i = 0; i < READ_LEVEL_COUNT; i++) {
-        struct conn *first = reading->first[i];
-        if (first && (!best || first->read_job->rank_ms < best->read_job->rank_ms))
+        struct read_job *first = reading->first[i];
+        if (first && (!best || first->rank_ms < best->rank_ms))
             best = first;
     }
     return best;
 }
 
 /* A body's size as time that it came later. */
-static void rank_set(struct read_job *job, uint64_t now_ms, uint64_t bytes)
+static void reading_rank_set(struct read_job *job, uint64_t now_ms, uint64_t bytes)
 {
     static const struct {
         uint64_t bytes, ms;
@@ -148,81 +152,67 @@ static void rank_set(struct read_job *job, uint64_t now_ms, uint64_t bytes)
     job->rank_ms = now_ms + levels[job->level].ms;
 }
 
-static uint64_t due_of(const struct loop *loop, const struct conn *conn)
+static uint64_t reading_due_of(const struct reading *reading, uint32_t timeout_ms)
 {
-    const struct config *config = loop->config;
-    const uint32_t limits[] = {conn->request.timeout_ms, config->run_timeout_ms,
-                               config->queue_timeout_ms};
-    uint64_t due_ms = UINT64_MAX;
+    const struct pipeline_options *options = &reading->config->options;
+    const uint32_t limits[] = {timeout_ms, options->run_timeout_ms, options->queue_timeout_ms};
+    uint64_t now_ms = reading->reactor->now_ms, due_ms = UINT64_MAX;
     for (size_t i = 0; i < ARRAY_COUNT(limits); i++)
-        if (limits[i] > 0 && loop->reactor.now_ms + limits[i] < due_ms)
-            due_ms = loop->reactor.now_ms + limits[i];
+        if (limits[i] > 0 && now_ms + limits[i] < due_ms)
+            due_ms = now_ms + limits[i];
     return due_ms;
 }
 
 /* ---- how it ends -------------------------------------------------------------------------- */
 
-/* It is the connection's own again, which has been or is about to be answered. */
-static void job_end(struct loop *loop, struct conn *conn)
+/* The reader has nothing to do with it any more. */
+static void reading_job_end(struct reading *reading, struct read_job *job)
 {
-    struct reading *reading = &loop->reading;
-    if (!conn->read_job)
-        return; /* the answer closed the connection */
-    if (conn->read_job->state == READ_JOB_WAITING)
-        dequeue(reading, conn);
-    else if (reading->conn == conn)
-        reading->conn = NULL;
-    free(conn->read_job);
-    conn->read_job = NULL;
-    body_drop(&conn->body, &loop->input);
+    if (job->state == READ_JOB_WAITING)
+        reading_dequeue(reading, job);
+    else if (reading->job == job)
+        reading->job = NULL;
+    job->state = READ_JOB_NONE;
+    body_drop(job->body, reading->input);
 }
 
-static void job_refuse(struct loop *loop, struct conn *conn, int status, const char *reason)
+static void reading_job_refuse(struct reading *reading, struct read_job *job, int status,
+                               const char *reason)
 {
-    char body[256];
-    int count =
-        snprintf(body, sizeof(body), "{\"detail\":\"The request was not read: %s.\"}\n", reason);
-    mr_assert(count > 0 && (size_t)count < sizeof(body));
-    job_end(loop, conn);
-    front_count_refusal(&loop->front, REQUEST_REFUSAL_READER);
-    response_send(&loop->front, conn,
-                  &(struct response){.status = status,
-                                     .body = body,
-                                     .body_bytes = (size_t)count,
-                                     .retry_after_s = status == 503 ? 1 : 0});
+    reading_job_end(reading, job);
+    reading->ops->refused(job, status, reason);
 }
 
-void reading_drop(struct loop *loop, struct conn *conn)
+void reading_drop(struct reading *reading, struct read_job *job)
 {
-    job_end(loop, conn);
+    reading_job_end(reading, job);
 }
 
-void reading_expire(struct loop *loop, struct conn *conn)
+void reading_expire(struct reading *reading, struct read_job *job)
 {
-    job_refuse(loop, conn, 504, "its time was over before");
+    reading_job_refuse(reading, job, 504, "its time was over before");
 }
 
 /* All that wait, and the one that the reader has. */
-static void all_refuse(struct loop *loop, const char *reason)
+static void reading_all_refuse(struct reading *reading, const char *reason)
 {
-    struct conn *conn;
-    if (loop->reading.conn)
-        job_refuse(loop, loop->reading.conn, 503, reason);
-    while ((conn = best_waiting(&loop->reading)) != NULL)
-        job_refuse(loop, conn, 503, reason);
+    struct read_job *job;
+    if (reading->job)
+        reading_job_refuse(reading, reading->job, 503, reason);
+    while ((job = reading_best_waiting(reading)) != NULL)
+        reading_job_refuse(reading, job, 503, reason);
 }
 
-void reading_stop(struct loop *loop)
+void reading_stop(struct reading *reading)
 {
-    all_refuse(loop, stopping);
+    reading_all_refuse(reading, stopping);
 }
 
 /* ---- asking ------------------------------------------------------------------------------- */
 
-static int ask(struct loop *loop, enum read_kind kind, struct read_request request,
-               const void *rest, size_t bytes, int fd)
+static int reading_ask(struct reading *reading, enum read_kind kind, struct read_request request,
+                       const void *rest, size_t bytes, int fd)
 {
-    struct reading *reading = &loop->reading;
     request.magic = READ_MAGIC;
     request.kind = kind;
     request.number = reading->number;
@@ -231,157 +221,145 @@ static int ask(struct loop *loop, enum read_kind kind, struct read_request reque
         return rc;
     reading->asked = kind;
     reading->was_put_off = false;
-    timer_set(&loop->reactor.timers, &reading->timer, loop->reactor.now_ms + READ_TIMEOUT_MS);
+    timer_set(&reading->reactor->timers, &reading->timer,
+              reading->reactor->now_ms + READ_TIMEOUT_MS);
     return 0;
 }
 
 /* Gives the body to the reader, which has it alone then: what its memory takes to be freed is not
  * the loop's time. */
-static int body_ask(struct loop *loop, struct conn *conn)
+static int reading_body_ask(struct reading *reading, struct read_job *job)
 {
-    struct reading *reading = &loop->reading;
-    struct read_request request = {.bytes = conn->body.kept.bytes};
-    int fd = conn->body.fd, rc = 0;
-    if (!conn->body.is_file) {
+    struct read_request request = {.bytes = job->body->kept.bytes};
+    int fd = job->body->fd, rc = 0;
+    if (!job->body->is_file) {
         fd = memfd_create("millrace-body", MFD_CLOEXEC);
         if (fd == -1)
             return -errno;
-        rc = body_write(fd, conn->body.kept.data, conn->body.kept.bytes);
+        rc = body_write(fd, job->body->kept.data, job->body->kept.bytes);
     }
     reading->number++;
     if (rc == 0)
-        rc = ask(loop, READ_BODY, request, NULL, 0, fd);
-    if (!conn->body.is_file)
+        rc = reading_ask(reading, READ_BODY, request, NULL, 0, fd);
+    if (!job->body->is_file)
         close(fd);
     else if (rc == 0)
-        body_hand_over(&conn->body, &loop->input);
+        body_hand_over(job->body, reading->input);
     return rc;
 }
 
-static int pack_ask(struct loop *loop, struct conn *conn)
+static int reading_pack_ask(struct reading *reading, struct read_job *job)
 {
-    struct reading *reading = &loop->reading;
-    const struct variables *variables = &loop->pipelines[conn->read_job->pipeline_index].variables;
+    const struct variables *variables = job->variables;
     struct read_request request = {.bytes = variables->hello_bytes};
-    memcpy(request.run_id, conn->read_job->run_id, RUN_ID_BYTES);
+    memcpy(request.run_id, job->birth.id, RUN_ID_BYTES);
     reading->pack_fd = memfd_create("millrace-request", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (reading->pack_fd == -1)
         return -errno;
-    return ask(loop, READ_PACK, request, variables->hello, variables->hello_bytes,
-               reading->pack_fd);
+    return reading_ask(reading, READ_PACK, request, variables->hello, variables->hello_bytes,
+                       reading->pack_fd);
 }
 
 /* What a reader cannot be asked for: the world's refusal, of this request alone. */
-static void ask_failed(struct loop *loop, struct conn *conn, int rc)
+static void reading_ask_failed(struct reading *reading, struct read_job *job, int rc)
 {
     char reason[128];
     snprintf(reason, sizeof(reason), "the process that reads it cannot be asked (%s)",
              strerror(-rc));
-    job_refuse(loop, conn, 503, reason);
+    reading_job_refuse(reading, job, 503, reason);
 }
 
 /* Too many descriptors of this user are on their way through sockets, whoever sends them: that is
  * over some time. */
-static void put_off(struct loop *loop)
+static void reading_put_off(struct reading *reading)
 {
-    if (!loop->reading.was_put_off)
-        log_line(&loop->reactor.log, LEVEL_WARNING, "reader_put_off", "waiting=%u reason=\"%s\"",
-                 loop->reading.waiting_count, strerror(ETOOMANYREFS));
-    loop->reading.was_put_off = true;
-    timer_set(&loop->reactor.timers, &loop->reading.timer, loop->reactor.now_ms + ASK_AGAIN_MS);
+    if (!reading->was_put_off)
+        log_line(&reading->reactor->log, LEVEL_WARNING, "reader_put_off",
+                 "waiting=%u reason=\"%s\"", reading->waiting_count, strerror(ETOOMANYREFS));
+    reading->was_put_off = true;
+    timer_set(&reading->reactor->timers, &reading->timer, reading->reactor->now_ms + ASK_AGAIN_MS);
 }
 
 /* The reader has the body, and could not be asked to pack it. */
-static bool is_put_off(const struct reading *reading)
+static bool reading_is_put_off(const struct reading *reading)
 {
-    return reading->asked == READ_NONE && reading->conn &&
-           reading->conn->read_job->state == READ_JOB_PACKING;
+    return reading->asked == READ_NONE && reading->job && reading->job->state == READ_JOB_PACKING;
 }
 
-static void lost(struct loop *loop, const char *reason);
+static void reading_lost(struct reading *reading, const char *reason);
 
-static void next_ask(struct loop *loop)
+static void reading_next_ask(struct reading *reading)
 {
-    struct reading *reading = &loop->reading;
-    struct conn *conn;
-    if (is_put_off(reading))
+    struct read_job *job;
+    if (reading_is_put_off(reading))
         return;
     /* Bounded: each turn ends a job, or is the last. */
     while (reading->asked == READ_NONE && reading->reader.state == READER_RUNNING &&
-           (conn = best_waiting(reading)) != NULL) {
-        int rc = body_ask(loop, conn);
+           (job = reading_best_waiting(reading)) != NULL) {
+        int rc = reading_body_ask(reading, job);
         if (rc == -EPIPE) {
-            lost(loop, "it ended");
+            reading_lost(reading, "it ended");
         } else if (rc == -ETOOMANYREFS) {
-            put_off(loop);
+            reading_put_off(reading);
             return;
         } else if (rc < 0) {
-            ask_failed(loop, conn, rc);
+            reading_ask_failed(reading, job, rc);
         } else {
-            dequeue(reading, conn);
-            conn->read_job->state = READ_JOB_PARSING;
-            reading->conn = conn;
+            reading_dequeue(reading, job);
+            job->state = READ_JOB_PARSING;
+            reading->job = job;
         }
     }
 }
 
-void reading_begin(struct loop *loop, struct conn *conn, const char *body, size_t bytes,
-                   enum run_mode mode)
+int reading_begin(struct reading *reading, struct read_job *job, const char *data, size_t bytes)
 {
-    struct reading *reading = &loop->reading;
-    struct read_job *job = calloc(1, sizeof(*job));
-    int rc = job ? 0 : -ENOMEM;
-    if (rc == 0 && conn->body.kept.bytes == 0)
-        rc = body_append(&conn->body, &loop->input, body, bytes, loop->config->body_bytes_max);
-    if (rc < 0) {
-        free(job);
-        front_count_refusal(&loop->front,
-                            rc == -ENOBUFS ? REQUEST_REFUSAL_INPUT_MEMORY : REQUEST_REFUSAL_MEMORY);
-        response_overload(&loop->front, conn);
-        return;
-    }
-    loop->metrics.reader_body_count++;
-    *job = (struct read_job){.state = READ_JOB_WAITING,
-                             .mode = mode,
-                             .created_at = loop->reactor.wall_s,
-                             .created_ms = loop->reactor.now_ms,
-                             .due_ms = due_of(loop, conn)};
-    rank_set(job, loop->reactor.now_ms, conn->body.kept.bytes);
-    conn->read_job = job;
-    enqueue(reading, conn);
-    conn_timer_update(&loop->front, conn);
-    if (loop->state >= LOOP_STOPPING)
-        job_refuse(loop, conn, 503, stopping);
+    struct body *body = job->body;
+    int rc = body->kept.bytes > 0
+                 ? 0
+                 : body_append(body, reading->input, data, bytes, reading->config->body_bytes_max);
+    if (rc < 0)
+        return rc;
+    reading->body_count++;
+    job->state = READ_JOB_WAITING;
+    job->level = 0;
+    job->due_ms = reading_due_of(reading, job->timeout_ms);
+    reading_rank_set(job, reading->reactor->now_ms, body->kept.bytes);
+    reading_enqueue(reading, job);
+    if (reading->is_stopping)
+        reading_job_refuse(reading, job, 503, stopping);
     else if (reading->cannot_open)
-        job_refuse(loop, conn, 503, "the process that reads it cannot be started");
+        reading_job_refuse(reading, job, 503, "the process that reads it cannot be started");
     else
-        next_ask(loop);
+        reading_next_ask(reading);
+    return 0;
 }
 
 /* ---- answers ------------------------------------------------------------------------------ */
 
-static void pack_begin(struct loop *loop, struct conn *conn)
+static void reading_pack_begin(struct reading *reading, struct read_job *job)
 {
-    int rc = pack_ask(loop, conn);
+    int rc = reading_pack_ask(reading, job);
     if (rc == -EPIPE) {
-        lost(loop, "it ended");
+        reading_lost(reading, "it ended");
     } else if (rc < 0) {
-        descriptor_close(&loop->reading.pack_fd);
+        descriptor_close(&reading->pack_fd);
         if (rc == -ETOOMANYREFS)
-            put_off(loop);
+            reading_put_off(reading);
         else
-            ask_failed(loop, conn, rc);
+            reading_ask_failed(reading, job, rc);
     }
 }
 
 /* What was put off. Where that fails for good, the next one's turn has come. */
-static void pack_again(struct loop *loop)
+static void reading_pack_again(struct reading *reading)
 {
-    pack_begin(loop, loop->reading.conn);
-    next_ask(loop);
+    reading_pack_begin(reading, reading->job);
+    reading_next_ask(reading);
 }
 
-static void on_body(struct loop *loop, struct conn *conn, const struct read_answer *answer)
+static void reading_on_body(struct reading *reading, struct read_job *job,
+                            const struct read_answer *answer)
 {
     struct api_error error = {0};
     struct run_request request = {.async_run = answer->async_run,
@@ -391,16 +369,20 @@ static void on_body(struct loop *loop, struct conn *conn, const struct read_answ
         request.pipeline = answer->pipeline;
     if (answer->result == -EINVAL)
         read_answer_error(answer, &error);
-    if (!api_run_read(loop, conn, &request, answer->result, &error)) {
-        job_end(loop, conn);
+    /* Its owner may give it back when it is answered. */
+    struct body *body = job->body;
+    reading->job = NULL;
+    if (!reading->ops->parsed(job, &request, answer->result, &error)) {
+        body_drop(body, reading->input);
         return;
     }
-    conn->read_job->state = READ_JOB_PACKING;
-    pack_begin(loop, conn);
+    reading->job = job;
+    job->state = READ_JOB_PACKING;
+    reading_pack_begin(reading, job);
 }
 
 /* The whole payload of a checked size, as memory. */
-static int payload_copy(int fd, size_t bytes, uint8_t **out)
+static int reading_payload_copy(int fd, size_t bytes, uint8_t **out)
 {
     uint8_t *payload = malloc(bytes);
     if (!payload)
@@ -419,28 +401,30 @@ static int payload_copy(int fd, size_t bytes, uint8_t **out)
     return 0;
 }
 
-static void on_packed(struct loop *loop, struct conn *conn, const struct read_answer *answer,
-                      int *fd)
+static void reading_on_packed(struct reading *reading, struct read_job *job,
+                              const struct read_answer *answer, int *fd)
 {
     struct api_error error = {0};
-    struct run_payload payload = {.bytes = answer->bytes, .fd = -1};
+    struct read_payload payload = {.bytes = answer->bytes, .fd = -1};
     int rc = answer->result;
     if (rc == -EINVAL)
         read_answer_error(answer, &error);
     if (rc == 0 && payload.bytes <= READ_COPY_BYTES_MAX)
-        rc = payload_copy(*fd, payload.bytes, &payload.memory);
-    else if (rc == 0 && !input_memory_fits_file(&loop->input))
+        rc = reading_payload_copy(*fd, payload.bytes, &payload.memory);
+    else if (rc == 0 && !input_memory_fits_file(reading->input))
         rc = -ENOMEM;
     else if (rc == 0)
         payload.fd = *fd, *fd = -1;
-    api_run_packed(loop, conn, &payload, rc, &error);
-    job_end(loop, conn);
+    struct body *body = job->body;
+    reading->job = NULL;
+    job->state = READ_JOB_NONE;
+    reading->ops->packed(job, &payload, rc, &error);
+    body_drop(body, reading->input);
 }
 
 /* False: the reader has been given up. */
-static bool on_answer(struct loop *loop, const struct read_answer *answer)
+static bool reading_on_answer(struct reading *reading, const struct read_answer *answer)
 {
-    struct reading *reading = &loop->reading;
     enum read_kind asked = reading->asked;
     const char *wrong = asked == READ_NONE ? "it answers what was not asked"
                                            : read_answer_check(answer, asked, reading->number);
@@ -448,93 +432,94 @@ static bool on_answer(struct loop *loop, const struct read_answer *answer)
         !read_file_is_sealed(reading->pack_fd, answer->bytes))
         wrong = "what it packed can still be changed, or has another size";
     if (wrong) {
-        lost(loop, wrong);
+        reading_lost(reading, wrong);
         return false;
     }
-    struct conn *conn = reading->conn;
+    struct read_job *job = reading->job;
     int fd = reading->pack_fd;
     reading->asked = READ_NONE;
     reading->pack_fd = -1;
-    timer_clear(&loop->reactor.timers, &reading->timer);
-    if (asked == READ_PACK && conn)
-        on_packed(loop, conn, answer, &fd);
-    else if (asked == READ_BODY && conn)
-        on_body(loop, conn, answer);
-    if (fd >= 0 && !conn) { /* it may be large */
-        input_memory_take_file(&loop->input);
-        input_memory_drop(&loop->input, &(struct input_file){.fd = fd, .is_sealed = true});
+    timer_clear(&reading->reactor->timers, &reading->timer);
+    if (asked == READ_PACK && job)
+        reading_on_packed(reading, job, answer, &fd);
+    else if (asked == READ_BODY && job)
+        reading_on_body(reading, job, answer);
+    if (fd >= 0 && !job) { /* it may be large */
+        input_memory_take_file(reading->input);
+        input_memory_drop(reading->input, &(struct input_file){.fd = fd, .is_sealed = true});
         fd = -1;
     }
     descriptor_close(&fd);
     /* It holds a body that nobody wants. */
     if (asked == READ_BODY && answer->result == 0 && reading->asked == READ_NONE &&
-        !is_put_off(reading) && reading->reader.state == READER_RUNNING &&
-        ask(loop, READ_DROP, (struct read_request){0}, NULL, 0, -1) < 0)
-        lost(loop, "it ended");
-    next_ask(loop);
+        !reading_is_put_off(reading) && reading->reader.state == READER_RUNNING &&
+        reading_ask(reading, READ_DROP, (struct read_request){0}, NULL, 0, -1) < 0)
+        reading_lost(reading, "it ended");
+    reading_next_ask(reading);
     return reading->reader.state == READER_RUNNING;
 }
 
 /* ---- its end ------------------------------------------------------------------------------ */
 
-static void lost(struct loop *loop, const char *reason)
+static void reading_lost(struct reading *reading, const char *reason)
 {
-    struct reading *reading = &loop->reading;
-    struct conn *conn = reading->conn;
-    log_line(&loop->reactor.log, LEVEL_WARNING, "reader_lost", "pid=%d waiting=%u reason=\"%s\"",
-             (int)reading->reader.pid, reading->waiting_count, reason);
-    loop->metrics.reader_lost_count++;
-    uring_cancel(loop->reactor.uring, ref_of(reading));
+    struct read_job *job = reading->job;
+    log_line(&reading->reactor->log, LEVEL_WARNING, "reader_lost",
+             "pid=%d waiting=%u reason=\"%s\"", (int)reading->reader.pid, reading->waiting_count,
+             reason);
+    reading->lost_count++;
+    uring_cancel(reading->reactor->uring, reading_ref(reading));
     reader_kill(&reading->reader);
     reading->asked = READ_NONE;
     descriptor_close(&reading->pack_fd);
-    timer_set(&loop->reactor.timers, &reading->timer, loop->reactor.now_ms + GONE_LOOK_MS);
-    if (conn)
-        job_refuse(loop, conn, 500, "the process that read it failed");
+    timer_set(&reading->reactor->timers, &reading->timer, reading->reactor->now_ms + GONE_LOOK_MS);
+    if (job)
+        reading_job_refuse(reading, job, 500, "the process that read it failed");
 }
 
-static void reopen(struct loop *loop)
+static void reading_reopen(struct reading *reading)
 {
-    struct reading *reading = &loop->reading;
-    if (loop->state >= LOOP_STOPPING) {
-        all_refuse(loop, stopping);
+    if (reading->is_stopping) {
+        reading_all_refuse(reading, stopping);
         return;
     }
-    int rc = reader_open(&reading->reader, loop->config->body_bytes_max);
+    int rc = reader_open(&reading->reader, reading->config->body_bytes_max);
     if (rc < 0) {
-        log_line(&loop->reactor.log, LEVEL_ERROR, "reader_failed", "error=\"%s\"", strerror(-rc));
+        log_line(&reading->reactor->log, LEVEL_ERROR, "reader_failed", "error=\"%s\"",
+                 strerror(-rc));
         reading->cannot_open = true;
-        all_refuse(loop, "the process that reads it cannot be started");
-        timer_set(&loop->reactor.timers, &reading->timer, loop->reactor.now_ms + REOPEN_FAILED_MS);
+        reading_all_refuse(reading, "the process that reads it cannot be started");
+        timer_set(&reading->reactor->timers, &reading->timer,
+                  reading->reactor->now_ms + REOPEN_FAILED_MS);
         return;
     }
-    log_line(&loop->reactor.log, LEVEL_INFO, "reader_start", "pid=%d", (int)reading->reader.pid);
-    listen_to(loop);
-    next_ask(loop);
+    log_line(&reading->reactor->log, LEVEL_INFO, "reader_start", "pid=%d",
+             (int)reading->reader.pid);
+    reading_listen_to(reading);
+    reading_next_ask(reading);
 }
 
-void reading_on_timer(struct loop *loop)
+void reading_on_timer(struct reading *reading)
 {
-    struct reading *reading = &loop->reading;
     struct reader *reader = &reading->reader;
     uint64_t open_ms = reading->opened_ms + REOPEN_MS;
     if (reader->state == READER_RUNNING && reading->asked != READ_NONE)
-        lost(loop, "it did not answer in time");
-    else if (is_put_off(reading))
-        pack_again(loop);
+        reading_lost(reading, "it did not answer in time");
+    else if (reading_is_put_off(reading))
+        reading_pack_again(reading);
     else if (reader->state == READER_RUNNING)
-        next_ask(loop);
+        reading_next_ask(reading);
     else if (reader->state == READER_ENDING && !reader_is_gone(reader))
-        timer_set(&loop->reactor.timers, &reading->timer, loop->reactor.now_ms + GONE_LOOK_MS);
-    else if (reader->state == READER_NONE && loop->reactor.now_ms < open_ms)
-        timer_set(&loop->reactor.timers, &reading->timer, open_ms);
+        timer_set(&reading->reactor->timers, &reading->timer,
+                  reading->reactor->now_ms + GONE_LOOK_MS);
+    else if (reader->state == READER_NONE && reading->reactor->now_ms < open_ms)
+        timer_set(&reading->reactor->timers, &reading->timer, open_ms);
     else if (reader->state == READER_NONE)
-        reopen(loop);
+        reading_reopen(reading);
 }
 
-void reading_on_reader(struct loop *loop, const struct uring_event *event)
+void reading_on_reader(struct reading *reading, const struct uring_event *event)
 {
-    struct reading *reading = &loop->reading;
     struct read_answer answer;
     if (reading->reader.state != READER_RUNNING || event->result <= 0 ||
         event->ref.generation != reading->reader.generation)
@@ -545,12 +530,12 @@ void reading_on_reader(struct loop *loop, const struct uring_event *event)
         if (rc == 0)
             break;
         if (rc < 0) {
-            lost(loop, rc == -EPIPE ? "it ended" : "it sent what is no answer");
+            reading_lost(reading, rc == -EPIPE ? "it ended" : "it sent what is no answer");
             return;
         }
-        if (!on_answer(loop, &answer))
+        if (!reading_on_answer(reading, &answer))
             return;
     }
     if (!event->more)
-        uring_poll(loop->reactor.uring, reading->reader.socket, event->ref);
+        uring_poll(reading->reactor->uring, reading->reader.socket, event->ref);
 }

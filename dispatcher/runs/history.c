@@ -114,30 +114,26 @@ static void link_newest(struct history *history, struct history_entry *entry)
     owner->count++;
 }
 
-void history_add(struct history *history, const struct run *run, double now,
-                 const struct run_failure *failure)
+void history_add(struct history *history, const struct history_end *end)
 {
-    mr_assert(run->owner < history->owner_count);
-    struct history_entry *entry = place_find(history, run->owner);
-    *entry = (struct history_entry){.owner = run->owner,
-                                    .pipeline_index = run->pipeline_index,
-                                    .created_at = run->created_at,
-                                    .updated_at = now,
-                                    .line_count = run->line_count,
-                                    .state = "completed"};
-    memcpy(entry->id, run->id, sizeof(entry->id));
+    mr_assert(end->owner < history->owner_count);
+    struct history_entry *entry = place_find(history, end->owner);
+    size_t bytes = end->message_bytes;
+    if (bytes > HISTORY_MESSAGE_BYTES - 1)
+        bytes = HISTORY_MESSAGE_BYTES - 1;
+    *entry = (struct history_entry){.owner = end->owner,
+                                    .created_at = end->created_at,
+                                    .updated_at = end->updated_at,
+                                    .line_count = end->line_count,
+                                    .failed = end->failed,
+                                    .type = end->type,
+                                    .state = end->state};
+    memcpy(entry->id, end->id, sizeof entry->id);
+    memcpy(entry->pipeline_id, end->pipeline_id, sizeof entry->pipeline_id);
+    memcpy(entry->message, end->message, bytes);
+    entry->message[bytes] = '\0';
     id_index_add(&history->index, entry->id, place_of(history, entry));
     link_newest(history, entry);
-    if (!failure)
-        return;
-    size_t count = failure->message_count;
-    if (count > HISTORY_MESSAGE_BYTES - 1)
-        count = HISTORY_MESSAGE_BYTES - 1;
-    entry->failed = true;
-    entry->type = failure->type;
-    entry->state = failure->state ? failure->state : "failed";
-    memcpy(entry->message, failure->message, count);
-    entry->message[count] = '\0';
 }
 
 void history_keep(struct history *history, uint32_t owner_index, struct text *outputs)

@@ -12,10 +12,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dispatcher/config/config.h"
+#include "dispatcher/reactor/identity.h"
 #include "dispatcher/runs/id_index.h"
-#include "dispatcher/runs/run.h"
 #include "dispatcher/text/text.h"
 #include "millrace/check.h"
+#include "millrace/protocol.h"
 
 #define HISTORY_COUNT 1024u
 #define HISTORY_MESSAGE_BYTES 256u
@@ -24,7 +26,7 @@ struct history_entry {
     char id[RUN_ID_BYTES];
     uint32_t owner;
     uint32_t newer, older; /* of the same owner, or ID_NONE */
-    uint32_t pipeline_index;
+    char pipeline_id[PIPELINE_ID_BYTES];
     double created_at, updated_at;
     uint64_t line_count;
     bool failed;
@@ -32,6 +34,19 @@ struct history_entry {
     const char *state;
     char message[HISTORY_MESSAGE_BYTES];
     struct text outputs; /* JSON text of an asynchronous run's outputs; empty: none are kept */
+};
+
+/* How a run ended; texts are borrowed. */
+struct history_end {
+    const char *id, *pipeline_id;
+    uint32_t owner;
+    double created_at, updated_at;
+    uint64_t line_count;
+    bool failed;
+    enum error_type type; /* of one that failed */
+    const char *state;    /* a constant */
+    const char *message;
+    size_t message_bytes;
 };
 
 /* Of each owner: ends of a list, which are places among the entries or ID_NONE. */
@@ -55,9 +70,8 @@ struct history {
 int history_init(struct history *history, uint32_t owner_count) MUST_USE;
 void history_finish(struct history *history);
 
-/* Keeps how a run ended; `failure` NULL: completed. */
-void history_add(struct history *history, const struct run *run, double now,
-                 const struct run_failure *failure);
+/* Keeps how a run ended. */
+void history_add(struct history *history, const struct history_end *end);
 
 /* Gives the owner's newest entry its outputs, which are taken over. */
 void history_keep(struct history *history, uint32_t owner, struct text *outputs);

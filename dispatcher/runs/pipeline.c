@@ -7,10 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/server/loop.h"
+#include "dispatcher/runs/runs.h"
+#include "dispatcher/workers/pool.h"
 
 /* Where the numbers end and the oldest is still out, all draw again. */
-static uint64_t ticket_draw(struct pipeline *pipeline)
+static uint64_t pipeline_draw_ticket(struct pipeline *pipeline)
 {
     struct tickets *tickets = &pipeline->tickets;
     if (pipeline->queue_first && tickets_are_used_up(tickets, pipeline->queue_first->ticket)) {
@@ -28,7 +29,7 @@ uint32_t pipeline_queue_position(const struct pipeline *pipeline, const struct r
 
 void pipeline_enqueue(struct pipeline *pipeline, struct run *run)
 {
-    run->ticket = ticket_draw(pipeline);
+    run->ticket = pipeline_draw_ticket(pipeline);
     run->next = NULL;
     run->previous = pipeline->queue_last;
     if (pipeline->queue_last)
@@ -56,11 +57,12 @@ void pipeline_dequeue(struct pipeline *pipeline, struct run *run)
 }
 
 /* The ready worker with the most free slots; NULL: none has one. */
-static struct worker *least_loaded(struct loop *loop, const struct pipeline *pipeline)
+static struct worker *pipeline_least_loaded(const struct pipeline *pipeline)
 {
+    const struct worker_pool *pool = pipeline->pool;
     struct worker *best = NULL;
-    for (uint32_t i = 0; i < pipeline->worker_count; i++) {
-        struct worker *worker = loop_place(loop, pipeline, i);
+    for (uint32_t i = 0; i < pool->place_count; i++) {
+        struct worker *worker = pool->places[i];
         uint32_t free_count = worker_free_count(worker);
         if (free_count > 0 && (!best || free_count > worker_free_count(best)))
             best = worker;
@@ -68,38 +70,42 @@ static struct worker *least_loaded(struct loop *loop, const struct pipeline *pip
     return best;
 }
 
-static void rooms_look(struct loop *loop, const struct pipeline *pipeline)
+static void pipeline_look_for_rooms(const struct runs *runs, const struct pipeline *pipeline)
 {
-    for (uint32_t i = 0; i < pipeline->worker_count; i++)
-        worker_look_for_room(loop_place(loop, pipeline, i), loop->reactor.now_ms);
+    for (uint32_t i = 0; i < pipeline->pool->place_count; i++)
+        worker_look_for_room(pipeline->pool->places[i], runs->reactor->now_ms);
 }
 
-bool pipeline_has_slot(struct loop *loop, struct pipeline *pipeline)
+bool pipeline_has_slot(struct runs *runs, struct pipeline *pipeline)
 {
-    rooms_look(loop, pipeline);
-    return least_loaded(loop, pipeline) != NULL;
+    pipeline_look_for_rooms(runs, pipeline);
+    return pipeline_least_loaded(pipeline) != NULL;
 }
 
-uint32_t pipelines_queue_count(const struct loop *loop)
+static struct worker_offer pipeline_offer(struct run *run)
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < loop->pipeline_count; i++)
-        count += loop->pipelines[i].queue_count;
-    return count;
+    return (struct worker_offer){.run = run,
+                                 .run_id = run->id,
+                                 .payload = run->payload,
+                                 .payload_fd = run->has_payload_file ? run->payload_fd : -1,
+                                 .payload_bytes = run->payload_bytes};
 }
 
-void pipeline_schedule(struct loop *loop, struct pipeline *pipeline)
+void pipeline_schedule(struct runs *runs, struct pipeline *pipeline)
 {
-    rooms_look(loop, pipeline);
+    pipeline_look_for_rooms(runs, pipeline);
     /* Bounded by the slots: each turn takes one, or ends a run, or leaves out a worker. */
     while (pipeline->queue_first) {
-        struct worker *worker = least_loaded(loop, pipeline);
+        struct worker *worker = pipeline_least_loaded(pipeline);
         if (!worker)
             return;
         struct run *run = pipeline->queue_first;
-        int rc = worker_offer(loop, worker, run);
+        struct worker_offer offer = pipeline_offer(run);
+        int rc = worker_offer(worker, &offer, &run->slot_index);
         if (rc == 0) {
-            run_assign(loop, run);
+            run->worker = worker;
+            run_payload_free(runs, run);
+            run_assign(runs, run);
             continue;
         }
         if (rc == -EAGAIN)
@@ -107,7 +113,7 @@ void pipeline_schedule(struct loop *loop, struct pipeline *pipeline)
         char message[128];
         int count = snprintf(message, sizeof(message),
                              "the request cannot be given to a worker: %s", strerror(-rc));
-        run_cancel(loop, run,
+        run_cancel(runs, run,
                    &(struct run_failure){.type = rc == -ENOMEM ? ERROR_OOM : ERROR_UNKNOWN,
                                          .status = 503,
                                          .retry_after_s = 1,
@@ -117,35 +123,16 @@ void pipeline_schedule(struct loop *loop, struct pipeline *pipeline)
     }
 }
 
-bool pipeline_can_offer(struct loop *loop, struct pipeline *pipeline)
+bool pipeline_can_offer(struct runs *runs, struct pipeline *pipeline)
 {
     if (!pipeline->queue_first)
         return false;
-    rooms_look(loop, pipeline);
-    struct worker *worker = least_loaded(loop, pipeline);
+    pipeline_look_for_rooms(runs, pipeline);
+    struct worker *worker = pipeline_least_loaded(pipeline);
     if (!worker)
         return false;
-    const struct run *run = pipeline->queue_first;
-    bool is_blob = worker_takes_as_blob(worker, run);
-    return ring_claimable(&worker->requests) >= (is_blob ? 1 : run->payload_bytes);
-}
-
-struct pipeline *pipeline_find(struct loop *loop, const char *name)
-{
-    for (uint32_t i = 0; i < loop->pipeline_count; i++) {
-        struct pipeline *pipeline = &loop->pipelines[i];
-        if (strcmp(pipeline->config->pointer, name) == 0 || strcmp(pipeline->config->id, name) == 0)
-            return pipeline;
-    }
-    return NULL;
-}
-
-uint32_t pipeline_ready_count(const struct loop *loop, const struct pipeline *pipeline)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < pipeline->worker_count; i++)
-        count += worker_serves(loop_place(loop, pipeline, i));
-    return count;
+    struct worker_offer offer = pipeline_offer(pipeline->queue_first);
+    return worker_has_room_for(worker, &offer);
 }
 
 void pipeline_note_service(struct pipeline *pipeline, uint64_t took_ms)
@@ -156,10 +143,11 @@ void pipeline_note_service(struct pipeline *pipeline, uint64_t took_ms)
 }
 
 /* Slots become free, all together, so many a second; the queue and one more need that many. */
-uint32_t pipeline_retry_after_s(const struct loop *loop, const struct pipeline *pipeline)
+uint32_t pipeline_retry_after_s(const struct pipeline *pipeline)
 {
-    uint32_t ready_count = pipeline_ready_count(loop, pipeline);
-    double slot_count = (double)(ready_count > 0 ? ready_count : 1) * loop->config->concurrency;
+    uint32_t ready_count = pool_ready_count(pipeline->pool);
+    double slot_count =
+        (double)(ready_count > 0 ? ready_count : 1) * pipeline->config->options.concurrency;
     double wait_s = pipeline->service_ms * (pipeline->queue_count + 1) / slot_count / 1000;
     if (wait_s < 1)
         return 1;

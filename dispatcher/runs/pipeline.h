@@ -11,25 +11,22 @@
 #include <stdint.h>
 
 #include "dispatcher/config/config.h"
-#include "dispatcher/inputs/variables.h"
-#include "dispatcher/runs/metrics.h"
 #include "dispatcher/runs/pipeline_fsm.h"
-#include "dispatcher/runs/pipeline_health.h"
 #include "dispatcher/runs/run.h"
+#include "dispatcher/runs/tally.h"
 #include "dispatcher/runs/tickets.h"
 
-struct loop;
-struct worker;
+struct runs;
+struct worker_pool;
 
 #define SERVICE_COUNT_MAX 16u
 
+/* Owned by the runs. */
 struct pipeline {
-    const struct pipeline_config *config;
-    uint32_t index;
-    uint32_t worker_first, worker_count; /* places in loop->workers, a spare one included */
-    struct variables variables;
-    bool is_known;    /* variables were learnt from a HELLO */
-    bool cannot_load; /* its source is not what it should be; trying again is of little use */
+    const struct pipeline_config *config; /* of the generation it was made from */
+    struct worker_pool *pool;             /* its workers; the fleet's */
+    bool is_leaving;                      /* it was removed: what it has ends, and then it goes */
+    uint32_t user_count; /* who refers to it: runs, and requests that are being read */
     enum pipeline_state state;
     struct timer timer; /* of a trial */
 
@@ -44,8 +41,7 @@ struct pipeline {
     char *traceback;                             /* that came with it; owned; NULL: none */
     size_t traceback_count;
 
-    uint64_t unfinished_bytes; /* that its workers hold, of loop->unfinished_bytes */
-    uint64_t collected_bytes;  /* that its runs hold, of loop->collected_bytes */
+    uint64_t collected_bytes; /* that results of its runs hold before they are whole */
 
     double service_ms;      /* moving average of a run's time on a slot, however it ended */
     uint32_t service_count; /* of runs in it, up to SERVICE_COUNT_MAX */
@@ -53,10 +49,10 @@ struct pipeline {
 };
 
 /* "queued first" runs go to the least loaded ready worker while there are free slots. */
-void pipeline_schedule(struct loop *loop, struct pipeline *pipeline);
+void pipeline_schedule(struct runs *runs, struct pipeline *pipeline);
 
 /* A run waits although a slot is free and its request now fits the worker's ring. */
-bool pipeline_can_offer(struct loop *loop, struct pipeline *pipeline);
+bool pipeline_can_offer(struct runs *runs, struct pipeline *pipeline);
 
 void pipeline_enqueue(struct pipeline *pipeline, struct run *run);
 void pipeline_dequeue(struct pipeline *pipeline, struct run *run);
@@ -64,21 +60,13 @@ void pipeline_dequeue(struct pipeline *pipeline, struct run *run);
 /* How many runs in the queue are before this one, which is in it. */
 uint32_t pipeline_queue_position(const struct pipeline *pipeline, const struct run *run);
 
-/* By id or pointer; NULL when there is none. */
-struct pipeline *pipeline_find(struct loop *loop, const char *name);
-
-uint32_t pipeline_ready_count(const struct loop *loop, const struct pipeline *pipeline);
-
 /* A run gave its slot back after this time. */
 void pipeline_note_service(struct pipeline *pipeline, uint64_t took_ms);
 
 /* Seconds after which a place in the queue may be free, from the measured service time: 1 .. 60. */
-uint32_t pipeline_retry_after_s(const struct loop *loop, const struct pipeline *pipeline);
+uint32_t pipeline_retry_after_s(const struct pipeline *pipeline);
 
 /* A run would not have to wait. */
-bool pipeline_has_slot(struct loop *loop, struct pipeline *pipeline);
-
-/* Runs that wait, of all pipelines. */
-uint32_t pipelines_queue_count(const struct loop *loop);
+bool pipeline_has_slot(struct runs *runs, struct pipeline *pipeline);
 
 #endif

@@ -6,7 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/server/loop.h"
+#include "dispatcher/runs/run.h"
+#include "dispatcher/runs/runs.h"
+#include "dispatcher/workers/pool.h"
 
 #define STOPPING_RETRY_AFTER_S 5u
 
@@ -37,11 +39,11 @@ static bool refuse_failed(struct run_failure *out, enum refusal refusal, int sta
 }
 
 /* Seconds until the next process of the pipeline starts; 1 when one is about to be ready. */
-static uint32_t next_try_s(const struct loop *loop, const struct pipeline *pipeline)
+static uint32_t next_try_s(const struct runs *runs, const struct pipeline *pipeline)
 {
     uint64_t due_ms = UINT64_MAX;
-    for (uint32_t i = 0; i < pipeline->worker_count; i++) {
-        const struct worker *worker = loop_place(loop, pipeline, i);
+    for (uint32_t i = 0; i < pipeline->pool->place_count; i++) {
+        const struct worker *worker = pipeline->pool->places[i];
         if (worker->state == WORKER_SPARE)
             continue;
         if (worker->state != WORKER_EMPTY || worker->timer.position == 0)
@@ -49,50 +51,50 @@ static uint32_t next_try_s(const struct loop *loop, const struct pipeline *pipel
         if (worker->timer.due_ms < due_ms)
             due_ms = worker->timer.due_ms;
     }
-    uint64_t wait_ms = due_ms > loop->reactor.now_ms ? due_ms - loop->reactor.now_ms : 0;
+    uint64_t wait_ms = due_ms > runs->reactor->now_ms ? due_ms - runs->reactor->now_ms : 0;
     return 1 + (uint32_t)(wait_ms / 1000);
 }
 
-static bool refuse_quarantined(struct loop *loop, struct pipeline *pipeline,
+static bool refuse_quarantined(struct runs *runs, struct pipeline *pipeline,
                                struct run_failure *out)
 {
     snprintf(pipeline->refusal, sizeof(pipeline->refusal),
              "the pipeline is quarantined: each of its workers died %u times in a row without "
              "finishing a run; the last time: %s",
-             loop->config->quarantine_after, pipeline->failure);
-    return refuse_failed(out, REFUSAL_QUARANTINED, 503, next_try_s(loop, pipeline), pipeline,
+             pipeline->config->options.quarantine_after, pipeline->failure);
+    return refuse_failed(out, REFUSAL_QUARANTINED, 503, next_try_s(runs, pipeline), pipeline,
                          pipeline->refusal);
 }
 
-static bool refuse_full(struct loop *loop, struct pipeline *pipeline, struct run_failure *out)
+static bool refuse_full(struct runs *runs, struct pipeline *pipeline, struct run_failure *out)
 {
-    uint32_t total_max = loop->config->queue_total_max;
-    bool is_full = pipeline->queue_count >= loop->config->queue_count_max;
-    if (!is_full && (total_max == 0 || pipelines_queue_count(loop) < total_max))
+    uint32_t total_max = runs->config->queue_total_max;
+    bool is_full = pipeline->queue_count >= pipeline->config->options.queue_count_max;
+    if (!is_full && (total_max == 0 || runs_queue_count(runs) < total_max))
         return false;
     /* Whether a worker has room is its own word, and no room for this run: one that comes for such
      * a slot and stays in the queue is the last. */
-    bool may_have_slot = pipeline->queue_count <= loop->config->queue_count_max;
-    return !(may_have_slot && pipeline_has_slot(loop, pipeline)) &&
+    bool may_have_slot = pipeline->queue_count <= pipeline->config->options.queue_count_max;
+    return !(may_have_slot && pipeline_has_slot(runs, pipeline)) &&
            refuse(out, is_full ? REFUSAL_QUEUE_FULL : REFUSAL_QUEUE_TOTAL, 429, ERROR_UNKNOWN,
-                  pipeline_retry_after_s(loop, pipeline),
+                  pipeline_retry_after_s(pipeline),
                   is_full ? "the queue of this pipeline is full"
                           : "the queues of all pipelines together are full");
 }
 
-static bool has_runs(const struct loop *loop, const struct pipeline *pipeline)
+static bool has_runs(const struct pipeline *pipeline)
 {
     if (pipeline->queue_count > 0)
         return true;
-    for (uint32_t i = 0; i < pipeline->worker_count; i++)
-        if (loop_place(loop, pipeline, i)->active_count > 0)
+    for (uint32_t i = 0; i < pipeline->pool->place_count; i++)
+        if (pipeline->pool->places[i]->active_count > 0)
             return true;
     return false;
 }
 
-bool pipeline_refuses(struct loop *loop, struct pipeline *pipeline, struct run_failure *failure)
+bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, struct run_failure *failure)
 {
-    if (loop->state != LOOP_SERVING)
+    if (runs->is_draining)
         return refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, STOPPING_RETRY_AFTER_S,
                       "the server is stopping");
     switch (pipeline->state) {
@@ -102,17 +104,17 @@ bool pipeline_refuses(struct loop *loop, struct pipeline *pipeline, struct run_f
     case PIPELINE_FAILED:
         return refuse_failed(failure, REFUSAL_FAILED, 500, 0, pipeline, pipeline->failure);
     case PIPELINE_QUARANTINED:
-        return refuse_quarantined(loop, pipeline, failure);
+        return refuse_quarantined(runs, pipeline, failure);
     case PIPELINE_TRIAL:
-        if (has_runs(loop, pipeline))
-            return refuse_quarantined(loop, pipeline, failure);
-        return refuse_full(loop, pipeline, failure);
+        if (has_runs(pipeline))
+            return refuse_quarantined(runs, pipeline, failure);
+        return refuse_full(runs, pipeline, failure);
     case PIPELINE_READY:
     case PIPELINE_RESTARTING:
     case PIPELINE_STATE_COUNT:
         break;
     }
-    return refuse_full(loop, pipeline, failure);
+    return refuse_full(runs, pipeline, failure);
 }
 
 static void failure_keep(struct pipeline *pipeline, enum error_type type, const char *text,
@@ -138,20 +140,21 @@ void pipeline_note_traceback(struct pipeline *pipeline, const char *text, size_t
 /* ---- actions ------------------------------------------------------------------------------- */
 
 /* Nobody who waits may wait for a worker that will not come. */
-static void queue_refuse(struct loop *loop, struct pipeline *pipeline)
+static void queue_refuse(struct runs *runs, struct pipeline *pipeline)
 {
     struct run_failure failure;
-    refuse_quarantined(loop, pipeline, &failure);
+    refuse_quarantined(runs, pipeline, &failure);
     while (pipeline->queue_first)
-        run_worker_lost(loop, pipeline->queue_first, &failure);
+        run_worker_lost(runs, pipeline->queue_first, &failure);
 }
 
-static void act_close(struct loop *loop, struct pipeline *pipeline)
+static void act_close(struct runs *runs, struct pipeline *pipeline)
 {
-    log_text(&loop->reactor.log, LEVEL_ERROR, "pipeline_quarantined", pipeline->failure,
+    log_text(&runs->reactor->log, LEVEL_ERROR, "pipeline_quarantined", pipeline->failure,
              strlen(pipeline->failure), "pipeline=%s deaths=%u queued=%u",
-             pipeline->config->pointer, loop->config->quarantine_after, pipeline->queue_count);
-    queue_refuse(loop, pipeline);
+             pipeline->config->pointer, pipeline->config->options.quarantine_after,
+             pipeline->queue_count);
+    queue_refuse(runs, pipeline);
 }
 
 static void act_open(struct pipeline *pipeline)
@@ -159,7 +162,7 @@ static void act_open(struct pipeline *pipeline)
     pipeline->failure[0] = '\0';
 }
 
-static void event_take(struct loop *loop, struct pipeline *pipeline, enum pipeline_event event)
+static void event_take(struct runs *runs, struct pipeline *pipeline, enum pipeline_event event)
 {
     struct pipeline_step step = pipeline_fsm_step(pipeline->state, event);
     pipeline->state = step.next;
@@ -168,20 +171,20 @@ static void event_take(struct loop *loop, struct pipeline *pipeline, enum pipeli
         act_open(pipeline);
         break;
     case PIPELINE_ACT_CLOSE:
-        act_close(loop, pipeline);
+        act_close(runs, pipeline);
         break;
     case PIPELINE_ACT_DOUBT:
-        act_close(loop, pipeline);
-        pipeline_on_timer(loop, pipeline);
+        act_close(runs, pipeline);
+        pipeline_on_timer(runs, pipeline);
         break;
     case PIPELINE_ACT_TRY:
-        pipeline_on_timer(loop, pipeline);
+        pipeline_on_timer(runs, pipeline);
         break;
     case PIPELINE_ACT_REFUSE:
-        queue_refuse(loop, pipeline);
+        queue_refuse(runs, pipeline);
         break;
     case PIPELINE_ACT_RELEASE:
-        log_line(&loop->reactor.log, LEVEL_INFO, "pipeline_recovered", "pipeline=%s",
+        log_line(&runs->reactor->log, LEVEL_INFO, "pipeline_recovered", "pipeline=%s",
                  pipeline->config->pointer);
         act_open(pipeline);
         break;
@@ -195,26 +198,26 @@ static void event_take(struct loop *loop, struct pipeline *pipeline, enum pipeli
 
 /* ---- events -------------------------------------------------------------------------------- */
 
-void pipeline_note_failure(struct loop *loop, struct pipeline *pipeline, enum error_type type,
+void pipeline_note_failure(struct runs *runs, struct pipeline *pipeline, enum error_type type,
                            const char *text, size_t count)
 {
     failure_keep(pipeline, type, text, count);
-    event_take(loop, pipeline, PIPELINE_EV_FAILED);
+    event_take(runs, pipeline, PIPELINE_EV_FAILED);
 }
 
-void pipeline_served(struct loop *loop, struct pipeline *pipeline)
+void pipeline_served(struct runs *runs, struct pipeline *pipeline)
 {
-    event_take(loop, pipeline, PIPELINE_EV_SERVED);
+    event_take(runs, pipeline, PIPELINE_EV_SERVED);
 }
 
-void pipeline_run_finished(struct loop *loop, struct pipeline *pipeline, struct worker *worker)
+void pipeline_run_finished(struct runs *runs, struct pipeline *pipeline, struct worker *worker)
 {
     worker->failure_streak = worker->death_streak = 0;
     if (pipeline->state != PIPELINE_READY)
-        event_take(loop, pipeline, PIPELINE_EV_PROVED);
+        event_take(runs, pipeline, PIPELINE_EV_PROVED);
 }
 
-void pipeline_worker_died(struct loop *loop, struct pipeline *pipeline, struct worker *worker,
+void pipeline_worker_died(struct runs *runs, struct pipeline *pipeline, struct worker *worker,
                           enum error_type type, const char *reason)
 {
     bool was_never_ready =
@@ -223,56 +226,56 @@ void pipeline_worker_died(struct loop *loop, struct pipeline *pipeline, struct w
     if (!worker->has_said_why || !was_never_ready)
         worker->death_streak++;
     if (!worker->has_said_why)
-        pipeline_note_failure(loop, pipeline, type, reason, strlen(reason));
+        pipeline_note_failure(runs, pipeline, type, reason, strlen(reason));
 }
 
 /* When the worker has proved itself by nothing but being ready; never: it is not ready. */
-static uint64_t proof_ms(const struct loop *loop, const struct worker *worker)
+static uint64_t proof_ms(const struct worker *worker)
 {
-    return worker_serves(worker) ? worker->ready_ms + loop->config->quarantine_retry_ms
-                                 : UINT64_MAX;
+    return worker_serves(worker)
+               ? worker->ready_ms + worker->pool->config->options.quarantine_retry_ms
+               : UINT64_MAX;
 }
 
-static bool worker_is_hopeful(const struct loop *loop, const struct worker *worker)
+static bool worker_is_hopeful(const struct runs *runs, const struct worker *worker)
 {
-    uint32_t after = loop->config->quarantine_after;
+    uint32_t after = worker->pool->config->options.quarantine_after;
     if (worker->state == WORKER_STOPPING || worker->state == WORKER_SPARE)
         return false;
     /* A proof by time is forgotten with the next death, one by a finished run is not. */
-    return after == 0 || worker->death_streak < after ||
-           proof_ms(loop, worker) <= loop->reactor.now_ms;
+    return after == 0 || worker->death_streak < after || proof_ms(worker) <= runs->reactor->now_ms;
 }
 
-static bool has_hope(const struct loop *loop, const struct pipeline *pipeline)
+static bool has_hope(const struct runs *runs, const struct pipeline *pipeline)
 {
-    for (uint32_t i = 0; i < pipeline->worker_count; i++)
-        if (worker_is_hopeful(loop, loop_place(loop, pipeline, i)))
+    for (uint32_t i = 0; i < pipeline->pool->place_count; i++)
+        if (worker_is_hopeful(runs, pipeline->pool->places[i]))
             return true;
     return false;
 }
 
-void pipeline_review(struct loop *loop, struct pipeline *pipeline)
+void pipeline_review(struct runs *runs, struct pipeline *pipeline)
 {
-    if (loop->state >= LOOP_STOPPING)
+    if (runs->is_stopping)
         return; /* workers go because they are told to */
-    bool is_hopeful = has_hope(loop, pipeline);
-    if (pipeline_ready_count(loop, pipeline) == 0)
-        event_take(loop, pipeline, is_hopeful ? PIPELINE_EV_LOST : PIPELINE_EV_GIVEN_UP);
+    bool is_hopeful = has_hope(runs, pipeline);
+    if (pool_ready_count(pipeline->pool) == 0)
+        event_take(runs, pipeline, is_hopeful ? PIPELINE_EV_LOST : PIPELINE_EV_GIVEN_UP);
     else if (!is_hopeful)
-        event_take(loop, pipeline, PIPELINE_EV_DOUBTED);
+        event_take(runs, pipeline, PIPELINE_EV_DOUBTED);
 }
 
-void pipeline_on_timer(struct loop *loop, struct pipeline *pipeline)
+void pipeline_on_timer(struct runs *runs, struct pipeline *pipeline)
 {
     uint64_t end_ms = UINT64_MAX;
     if (pipeline->state != PIPELINE_TRIAL)
         return;
-    for (uint32_t i = 0; i < pipeline->worker_count; i++) {
-        uint64_t due_ms = proof_ms(loop, loop_place(loop, pipeline, i));
+    for (uint32_t i = 0; i < pipeline->pool->place_count; i++) {
+        uint64_t due_ms = proof_ms(pipeline->pool->places[i]);
         end_ms = due_ms < end_ms ? due_ms : end_ms;
     }
-    if (end_ms > loop->reactor.now_ms)
-        timer_set(&loop->reactor.timers, &pipeline->timer, end_ms);
+    if (end_ms > runs->reactor->now_ms)
+        timer_set(&runs->reactor->timers, &pipeline->timer, end_ms);
     else
-        event_take(loop, pipeline, PIPELINE_EV_PROVED);
+        event_take(runs, pipeline, PIPELINE_EV_PROVED);
 }

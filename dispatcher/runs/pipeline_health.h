@@ -12,35 +12,35 @@
 
 #include "millrace/protocol.h"
 
-struct loop;
+struct runs;
 struct pipeline;
 struct run_failure;
 struct worker;
 
 /* A worker is ready. */
-void pipeline_served(struct loop *loop, struct pipeline *pipeline);
+void pipeline_served(struct runs *runs, struct pipeline *pipeline);
 
 /* A worker brought a run to its end, well or not: it works. */
-void pipeline_run_finished(struct loop *loop, struct pipeline *pipeline, struct worker *worker);
+void pipeline_run_finished(struct runs *runs, struct pipeline *pipeline, struct worker *worker);
 
 /* A worker died, or did not load or start; `reason` is for clients, unless it has said one itself.
  */
-void pipeline_worker_died(struct loop *loop, struct pipeline *pipeline, struct worker *worker,
+void pipeline_worker_died(struct runs *runs, struct pipeline *pipeline, struct worker *worker,
                           enum error_type type, const char *reason);
 
 /* Looks at all workers together, after anything happened to one of them. */
-void pipeline_review(struct loop *loop, struct pipeline *pipeline);
+void pipeline_review(struct runs *runs, struct pipeline *pipeline);
 
 /* The time of a trial may be over. */
-void pipeline_on_timer(struct loop *loop, struct pipeline *pipeline);
+void pipeline_on_timer(struct runs *runs, struct pipeline *pipeline);
 
 /* Why a run could not start now, as what its client is told; false when it could or may wait. The
  * texts live until the pipeline's next event. */
-bool pipeline_refuses(struct loop *loop, struct pipeline *pipeline, struct run_failure *failure);
+bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, struct run_failure *failure);
 
 /* Keeps why a worker did not load, start or live, for clients; cut to the room there is. The
  * traceback of an earlier failure goes. */
-void pipeline_note_failure(struct loop *loop, struct pipeline *pipeline, enum error_type type,
+void pipeline_note_failure(struct runs *runs, struct pipeline *pipeline, enum error_type type,
                            const char *text, size_t count);
 
 /* Adds a copy of where that was; without memory it is left out. */

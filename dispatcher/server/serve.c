@@ -9,7 +9,7 @@
 
 #include <sodium.h>
 
-#include "dispatcher/server/loop.h"
+#include "dispatcher/server/server.h"
 
 /* A server that lives for long is ended by it one day. */
 static void cpu_limit_log(struct log *log)
@@ -22,24 +22,24 @@ static void cpu_limit_log(struct log *log)
 
 int serve(const struct config *config)
 {
-    struct loop *loop = calloc(1, sizeof(*loop));
-    if (!loop || sodium_init() < 0) {
+    struct server *server = calloc(1, sizeof *server);
+    if (!server || sodium_init() < 0) {
         fprintf(stderr, "millrace: not enough memory to start\n");
-        free(loop);
+        free(server);
         return EXIT_CODE_FAILED;
     }
-    int code = loop_init(loop, config);
+    int code = server_init(server, config);
     if (code == EXIT_CODE_OK) {
-        log_line(&loop->reactor.log, LEVEL_INFO, "listening", "address=%s io_uring=%s",
-                 loop->front.listeners[0].name, uring_features(loop->reactor.uring));
-        confinement_log(config, &loop->reactor.log);
-        cpu_limit_log(&loop->reactor.log);
-        loop_run(loop);
-        code = loop->exit_code;
-        log_line(&loop->reactor.log, LEVEL_INFO, "stopped", "code=%d", code);
-        log_flush(&loop->reactor.log);
+        log_line(&server->reactor.log, LEVEL_INFO, "listening", "address=%s io_uring=%s",
+                 server->front.listeners[0].name, uring_features(server->reactor.uring));
+        confinement_log(config, &server->reactor.log);
+        cpu_limit_log(&server->reactor.log);
+        server_run(server);
+        code = server->exit_code;
+        log_line(&server->reactor.log, LEVEL_INFO, "stopped", "code=%d", code);
+        log_flush(&server->reactor.log);
     }
-    loop_finish(loop);
-    free(loop);
+    server_finish(server);
+    free(server);
     return code;
 }

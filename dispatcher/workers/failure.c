@@ -20,22 +20,22 @@ static size_t text_cut(const struct packed_item *text, size_t limit)
     return text->u.count < limit ? text->u.count : limit;
 }
 
-bool failure_read(const uint8_t *bytes, size_t count, struct run_failure *out)
+bool failure_read(const uint8_t *data, size_t bytes, struct worker_failure *out)
 {
-    const uint8_t *end = bytes + count;
+    const uint8_t *end = data + bytes;
     struct packed_item list = {0}, type = {0}, message = {0}, traceback = {0};
-    const uint8_t *at = item_read(bytes, end, PACKED_ARRAY, &list);
+    const uint8_t *at = item_read(data, end, PACKED_ARRAY, &list);
     at = item_read(at, end, PACKED_NATURAL, &type);
     at = item_read(at, end, PACKED_STRING, &message);
     if (!at || list.u.count != 3 || type.u.natural >= ERROR_TYPE_COUNT ||
         !packed_read(at, end, &traceback))
         return false;
-    out->type = (enum error_type)type.u.natural;
+    *out = (struct worker_failure){.type = (enum error_type)type.u.natural};
     out->message = (const char *)message.text;
-    out->message_count = text_cut(&message, ERROR_MESSAGE_BYTES_MAX);
+    out->message_bytes = text_cut(&message, ERROR_MESSAGE_BYTES_MAX);
     if (traceback.kind == PACKED_STRING) {
         out->traceback = (const char *)traceback.text;
-        out->traceback_count = text_cut(&traceback, ERROR_TRACEBACK_BYTES_MAX);
+        out->traceback_bytes = text_cut(&traceback, ERROR_TRACEBACK_BYTES_MAX);
     }
     return true;
 }

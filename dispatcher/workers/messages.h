@@ -7,14 +7,20 @@
 
 #include <stdbool.h>
 
-struct loop;
+#include "dispatcher/workers/worker_fsm.h"
+
+struct fleet;
 struct worker;
 
-/* Takes what waits on the worker's socket, a bounded number of messages. True: there may be more,
- * which no event will tell of. Uses loop->record. */
-bool messages_read(struct loop *loop, struct worker *worker);
+/* What became of a worker, or what it said: an event, and one phrase for the log and, where runs
+ * are lost, for clients. The phrase lives until the worker says something else. */
+struct worker_said {
+    enum worker_event event;
+    const char *reason;
+};
 
-/* Takes all of it, since the other end is closed; bounded by what a socket holds. */
-void messages_read_rest(struct loop *loop, struct worker *worker);
+/* Takes the next message from the worker's socket; its process is there. False: none is there, or
+ * the other end is closed. Uses fleet->record. */
+bool message_take(struct fleet *fleet, struct worker *worker, struct worker_said *out);
 
 #endif

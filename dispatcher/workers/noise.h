@@ -13,9 +13,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct loop;
-struct worker;
-
 #define NOISE_WINDOW_MS 100u
 /* Of a window, in microseconds: a twentieth of a core; and as much again for what is printed. */
 #define NOISE_MAX 5000u
@@ -36,14 +33,5 @@ struct noise {
 
 /* True: there is enough for this window. */
 bool noise_add(struct noise *noise, uint64_t now_ms, uint32_t cost);
-
-/* Counts; and pauses the worker when it is enough. */
-void noise_of_worker(struct loop *loop, struct worker *worker, uint32_t cost);
-
-/* It is paused already, but something else of it has to wait, too. */
-void noise_timer_set(struct loop *loop);
-
-/* Those that are paused are heard again. */
-void noise_on_timer(struct loop *loop);
 
 #endif

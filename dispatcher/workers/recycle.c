@@ -7,7 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "dispatcher/server/loop.h"
+#include "dispatcher/workers/fleet.h"
+#include "dispatcher/workers/pool.h"
 
 /* /proc is read at most so often for one worker. */
 #define MEMORY_LOOK_MS 200u
@@ -29,45 +30,41 @@ uint64_t recycle_resident_bytes(pid_t pid)
     return strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-static bool is_too_large(struct loop *loop, struct worker *worker)
+static bool recycle_is_too_large(const struct fleet *fleet, struct worker *worker)
 {
-    uint64_t limit = loop->config->recycle_bytes;
-    if (limit == 0 || loop->reactor.now_ms < worker->memory_ms + MEMORY_LOOK_MS)
+    uint64_t limit = worker->pool->config->options.recycle_bytes;
+    uint64_t now_ms = fleet->reactor->now_ms;
+    if (limit == 0 || now_ms < worker->memory_ms + MEMORY_LOOK_MS)
         return false;
-    worker->memory_ms = loop->reactor.now_ms;
+    worker->memory_ms = now_ms;
     return recycle_resident_bytes(worker->pid) > limit;
 }
 
-static void retire(struct loop *loop, struct worker *worker, enum worker_end end,
-                   const char *reason)
+bool recycle_is_due(struct fleet *fleet, struct worker *worker, bool device_is_broken,
+                    struct worker_said *out)
 {
-    worker->end = end;
-    supervisor_event(loop, worker, WORKER_EV_RETIRE, reason);
-}
-
-/* Where its successor may start beside it, it serves until that is ready. There is one place for
- * that: while it is taken, the next run asks again. */
-static void hand_over(struct loop *loop, struct worker *worker, enum worker_end end,
-                      const char *reason)
-{
-    if (!loop->config->recycle_overlap) {
-        retire(loop, worker, end, reason);
-    } else if (worker->state == WORKER_READY && supervisor_spare(loop, worker)) {
-        worker->end = end;
-        supervisor_event(loop, worker, WORKER_EV_HAND_OVER, reason);
-    }
-}
-
-void recycle_after_run(struct loop *loop, struct worker *worker, const struct run_failure *failure)
-{
-    uint32_t run_count_max = loop->config->recycle_run_count;
-    worker->run_count++;
+    const struct pipeline_options *options = &worker->pool->config->options;
     if (!worker_serves(worker))
-        return;
-    if (failure && (failure->type == ERROR_CUDA || failure->type == ERROR_CUDA_OOM))
-        retire(loop, worker, WORKER_END_RECYCLED_DEVICE, "its device is in an unknown state");
-    else if (run_count_max > 0 && worker->run_count >= run_count_max)
-        hand_over(loop, worker, WORKER_END_RECYCLED_RUNS, "it ran as many runs as it may");
-    else if (is_too_large(loop, worker))
-        hand_over(loop, worker, WORKER_END_RECYCLED_MEMORY, "it grew above its memory limit");
+        return false;
+    if (device_is_broken) {
+        worker->end = WORKER_END_RECYCLED_DEVICE;
+        *out = (struct worker_said){WORKER_EV_RETIRE, "its device is in an unknown state"};
+        return true;
+    }
+    enum worker_end end = WORKER_END_RECYCLED_RUNS;
+    const char *reason = "it ran as many runs as it may";
+    if (options->recycle_run_count == 0 || worker->run_count < options->recycle_run_count) {
+        end = WORKER_END_RECYCLED_MEMORY;
+        reason = "it grew above its memory limit";
+        if (!recycle_is_too_large(fleet, worker))
+            return false;
+    }
+    /* Where its successor may start beside it, it serves until that is ready. There is one place
+     * for that: while it is taken, the next run asks again. */
+    bool is_overlap = options->recycle_overlap;
+    if (is_overlap && (worker->state != WORKER_READY || !pool_spare(worker->pool)))
+        return false;
+    worker->end = end;
+    *out = (struct worker_said){is_overlap ? WORKER_EV_HAND_OVER : WORKER_EV_RETIRE, reason};
+    return true;
 }

@@ -5,15 +5,20 @@
 #ifndef DISPATCHER_RECYCLE_H
 #define DISPATCHER_RECYCLE_H
 
-#include "dispatcher/workers/worker.h"
-#include "millrace/protocol.h"
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
-struct run_failure;
+#include "dispatcher/workers/messages.h"
 
-/* A run of this worker has ended (`failure` NULL: completed): retires the worker when that was the
- * last one of --recycle-runs, when it is larger than --recycle-memory, or when its device is
- * broken. */
-void recycle_after_run(struct loop *loop, struct worker *worker, const struct run_failure *failure);
+struct fleet;
+struct worker;
+
+/* A run of this worker has ended, and was counted: whether the worker is to be retired, since that
+ * was the last one of --recycle-runs, it is larger than --recycle-memory, or its device is broken.
+ * Sets worker->end then. */
+bool recycle_is_due(struct fleet *fleet, struct worker *worker, bool device_is_broken,
+                    struct worker_said *out);
 
 /* Bytes of resident memory of a process, from /proc; 0 when it cannot be read. */
 uint64_t recycle_resident_bytes(pid_t pid);

@@ -9,22 +9,27 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-struct loop;
+struct fleet;
+struct uring_event;
 struct worker;
 
 /* Hears a spawner that was just opened. */
-void supervisor_hear_spawner(struct loop *loop);
+void spawning_hear(struct fleet *fleet);
 
 /* Whether a start can be asked for now. While there is no spawner and none is coming it can, and
  * fails with the reason. */
-bool supervisor_may_start(const struct loop *loop);
+bool spawning_may_start(const struct fleet *fleet);
 
 /* All answers that are there. False: no more will come. */
-bool supervisor_take_answers(struct loop *loop);
+bool spawning_take_answers(struct fleet *fleet);
 
 /* Its answers are taken, it is killed if it lives, starts that are not answered are asked for
  * again, and a new one is opened when it is gone. */
-void supervisor_spawner_lost(struct loop *loop, const char *reason);
+void spawning_lost(struct fleet *fleet, const char *reason);
+
+/* A completion; or another spawner may be opened. */
+void spawning_on_spawner(struct fleet *fleet, const struct uring_event *event);
+void spawning_on_timer(struct fleet *fleet);
 
 /* Which limit it may be that lets no process be started with `error` (-errno); "" when none. */
 const char *start_error_hint(int error);

@@ -10,10 +10,15 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "dispatcher/server/loop.h"
+#include "dispatcher/workers/drain.h"
+#include "dispatcher/workers/fleet.h"
 #include "dispatcher/workers/messages.h"
 #include "dispatcher/workers/output.h"
+#include "dispatcher/workers/pause.h"
+#include "dispatcher/workers/pool.h"
+#include "dispatcher/workers/recycle.h"
 #include "dispatcher/workers/spawning.h"
+#include "dispatcher/workers/worker_exit.h"
 #include "dispatcher/workers/worker_start.h"
 #include "millrace/protocol.h"
 
@@ -21,178 +26,175 @@
 #define HANG_UP_GRACE_MS 500u
 /* Before the spawner is asked once more whether it can be asked. */
 #define SPAWNER_WAIT_MS 10u
-
-static struct pipeline *pipeline_of(struct loop *loop, const struct worker *worker)
-{
-    return &loop->pipelines[worker->pipeline_index];
-}
-
-static struct uring_ref ref_of(const struct worker *worker, enum uring_op op)
-{
-    return (struct uring_ref){op, worker->index, worker->generation};
-}
+#define MESSAGES_PER_EVENT 16u
+#define BATCHES_PER_SOCKET 64u /* the smallest packets of the largest usual buffer */
 
 /* ---- starting ------------------------------------------------------------------------------ */
 
-static void act_spawn(struct loop *loop, struct worker *worker)
+static void act_spawn(struct fleet *fleet, struct worker *worker)
 {
     worker->generation++;
-    loop->metrics.worker_start_count++;
-    worker->started_ms = loop->reactor.now_ms;
+    fleet->start_count++;
+    worker->started_ms = fleet->reactor->now_ms;
     worker->ready_ms = 0;
     worker->has_said_why = worker->was_short = false;
-    int rc = worker_start(loop, worker);
+    int rc = worker_start(fleet, worker);
     if (rc == 0) {
-        timer_set(&loop->reactor.timers, &worker->timer,
-                  loop->reactor.now_ms + WORKER_SPAWN_TIMEOUT_MS);
+        timer_set(&fleet->reactor->timers, &worker->timer,
+                  fleet->reactor->now_ms + WORKER_SPAWN_TIMEOUT_MS);
     } else if (rc == -EPIPE) {
-        supervisor_event(loop, worker, WORKER_EV_SPAWNER_LOST, NULL);
+        supervisor_event(fleet, worker, WORKER_EV_SPAWNER_LOST, NULL);
     } else {
         char reason[160];
         start_error_note(worker, rc, reason, sizeof(reason));
-        supervisor_event(loop, worker, WORKER_EV_START_FAILED, reason);
+        supervisor_event(fleet, worker, WORKER_EV_START_FAILED, reason);
     }
 }
 
-static void act_watch(struct loop *loop, struct worker *worker)
+static void act_watch(struct fleet *fleet, struct worker *worker)
 {
-    log_line(&loop->reactor.log, LEVEL_DEBUG, "worker_start", "pipeline=%s worker=%u pid=%d",
-             pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid);
-    worker_watch(loop, worker);
-    timer_set(&loop->reactor.timers, &worker->timer,
-              loop->reactor.now_ms + loop->config->start_timeout_ms);
+    log_line(&fleet->reactor->log, LEVEL_DEBUG, "worker_start", "pipeline=%s worker=%u pid=%d",
+             worker->pool->config->pointer, worker->number, (int)worker->pid);
+    worker_watch(fleet, worker);
+    timer_set(&fleet->reactor->timers, &worker->timer,
+              fleet->reactor->now_ms + worker->pool->config->options.start_timeout_ms);
 }
 
-static void back_off(struct loop *loop, struct worker *worker)
+/* Nothing follows it in its place. */
+static bool supervisor_is_last(const struct fleet *fleet, const struct worker *worker)
 {
+    return fleet->is_stopping || worker->is_surplus;
+}
+
+static void supervisor_back_off(struct fleet *fleet, struct worker *worker)
+{
+    if (supervisor_is_last(fleet, worker))
+        return;
     uint32_t shift = worker->failure_streak < 16 ? worker->failure_streak : 16;
     uint64_t wait_ms = (uint64_t)WORKER_BACKOFF_MS_MIN << shift;
-    if (wait_ms > loop->config->quarantine_retry_ms)
-        wait_ms = loop->config->quarantine_retry_ms;
+    if (wait_ms > worker->pool->config->options.quarantine_retry_ms)
+        wait_ms = worker->pool->config->options.quarantine_retry_ms;
     worker->failure_streak++;
-    timer_set(&loop->reactor.timers, &worker->timer, loop->reactor.now_ms + wait_ms);
+    timer_set(&fleet->reactor->timers, &worker->timer, fleet->reactor->now_ms + wait_ms);
 }
 
-static void act_retry(struct loop *loop, struct worker *worker, const char *reason)
+static void act_retry(struct fleet *fleet, struct worker *worker, const char *reason)
 {
-    struct pipeline *pipeline = pipeline_of(loop, worker);
-    worker_release(loop, worker);
-    log_line(&loop->reactor.log, LEVEL_ERROR, "worker_start_failed",
-             "pipeline=%s worker=%u reason=\"%s\"", pipeline->config->pointer, worker->number,
+    worker_release(fleet, worker);
+    log_line(&fleet->reactor->log, LEVEL_ERROR, "worker_start_failed",
+             "pipeline=%s worker=%u reason=\"%s\"", worker->pool->config->pointer, worker->number,
              reason);
-    pipeline->tally.restarts[WORKER_END_NOT_STARTED]++;
+    worker->pool->restarts[WORKER_END_NOT_STARTED]++;
     if (!worker->was_short)
-        pipeline_worker_died(loop, pipeline, worker, ERROR_STARTUP, reason);
-    back_off(loop, worker);
+        fleet->ops->died(fleet->owner, worker, ERROR_STARTUP, reason);
+    supervisor_back_off(fleet, worker);
 }
 
 /* It is nobody's failure. */
-static void act_ask_again(struct loop *loop, struct worker *worker)
+static void act_ask_again(struct fleet *fleet, struct worker *worker)
 {
-    worker_release(loop, worker);
-    pipeline_of(loop, worker)->tally.restarts[WORKER_END_NOT_STARTED]++;
-    back_off(loop, worker);
+    worker_release(fleet, worker);
+    worker->pool->restarts[WORKER_END_NOT_STARTED]++;
+    supervisor_back_off(fleet, worker);
 }
 
 /* ---- ends ---------------------------------------------------------------------------------- */
 
 /* All runs that were on the worker, also those whose client was answered before. */
-static void runs_end(struct loop *loop, struct worker *worker, const char *reason)
+static void supervisor_lose_runs(struct fleet *fleet, struct worker *worker, const char *reason)
 {
-    struct run_failure failure = {.type = worker->was_oom ? ERROR_OOM : ERROR_PIPELINE,
-                                  .status = loop->config->pipeline_error_status,
-                                  .message = reason,
-                                  .message_count = strlen(reason)};
+    struct worker_failure failure = {.type = worker->was_oom ? ERROR_OOM : ERROR_PIPELINE,
+                                     .message = reason,
+                                     .message_bytes = strlen(reason)};
     /* Clients see the frames of a Python exception; those of a crash are no more secret. */
-    bool is_shown = loop->config->crash_traceback ||
-                    pipeline_config_is_python(pipeline_of(loop, worker)->config);
+    bool is_shown =
+        fleet->config->crash_traceback || pipeline_config_is_python(worker->pool->config);
     if (is_shown && worker->crash.text_count > 0) {
         failure.traceback = worker->crash.text;
-        failure.traceback_count = worker->crash.text_count;
+        failure.traceback_bytes = worker->crash.text_count;
     }
-    for (uint32_t i = 0; i < loop->config->concurrency; i++)
-        if (worker->slots[i].run_index != UINT32_MAX)
-            run_worker_lost(loop, &loop->runs[worker->slots[i].run_index], &failure);
+    for (uint32_t i = 0; i < worker->concurrency; i++)
+        if (worker->slots[i].run)
+            fleet->ops->lost(fleet->owner, worker->slots[i].run, &failure);
 }
 
 /* The process is gone: what it committed is still delivered, then everything is given back. Returns
  * how many runs it left unfinished. */
-static uint32_t reclaim(struct loop *loop, struct worker *worker, enum log_level level,
-                        const char *reason)
+static uint32_t supervisor_reclaim(struct fleet *fleet, struct worker *worker, enum log_level level,
+                                   const char *reason)
 {
-    /* No more than fits the ring: a process that outlived the worker may go on writing. */
-    uint32_t left = loop->config->reply_ring_bytes / (uint32_t)sizeof(struct record);
-    for (uint32_t count; left > 0 && (count = worker_drain(loop, worker)) > 0;)
-        left -= count < left ? count : left;
+    drain_rest(fleet, worker);
     uint32_t unfinished_count = worker->active_count;
-    log_line(&loop->reactor.log, level, "worker_exit",
-             "pipeline=%s worker=%u runs=%u reason=\"%s\"",
-             pipeline_of(loop, worker)->config->pointer, worker->number, unfinished_count, reason);
-    runs_end(loop, worker, reason);
+    log_line(&fleet->reactor->log, level, "worker_exit",
+             "pipeline=%s worker=%u runs=%u reason=\"%s\"", worker->pool->config->pointer,
+             worker->number, unfinished_count, reason);
+    supervisor_lose_runs(fleet, worker, reason);
     mr_assert(worker->active_count == 0);
-    worker_release(loop, worker);
+    worker_release(fleet, worker);
     return unfinished_count;
 }
 
 /* It failed: another one after a pause, and nobody waits for what may not come. */
-static void restart_later(struct loop *loop, struct worker *worker, const char *reason)
+static void supervisor_restart_later(struct fleet *fleet, struct worker *worker, const char *reason)
 {
-    struct pipeline *pipeline = pipeline_of(loop, worker);
     worker->restart_count++;
-    pipeline->tally.restarts[worker->end]++;
-    pipeline_worker_died(loop, pipeline, worker,
-                         worker->ready_ms > 0 ? ERROR_PIPELINE : ERROR_STARTUP, reason);
-    back_off(loop, worker);
+    worker->pool->restarts[worker->end]++;
+    fleet->ops->died(fleet->owner, worker, worker->ready_ms > 0 ? ERROR_PIPELINE : ERROR_STARTUP,
+                     reason);
+    supervisor_back_off(fleet, worker);
 }
 
-static void act_reclaim(struct loop *loop, struct worker *worker, const char *reason)
+static void act_reclaim(struct fleet *fleet, struct worker *worker, const char *reason)
 {
-    reclaim(loop, worker, LEVEL_WARNING, reason);
-    if (loop->state < LOOP_STOPPING)
-        restart_later(loop, worker, reason);
+    supervisor_reclaim(fleet, worker, LEVEL_WARNING, reason);
+    if (!supervisor_is_last(fleet, worker))
+        supervisor_restart_later(fleet, worker, reason);
 }
 
 /* It went as it was asked to, unless it left runs behind. */
-static void act_replace(struct loop *loop, struct worker *worker, const char *reason)
+static void act_replace(struct fleet *fleet, struct worker *worker, const char *reason)
 {
-    if (reclaim(loop, worker, LEVEL_INFO, reason) > 0) {
+    if (supervisor_reclaim(fleet, worker, LEVEL_INFO, reason) > 0) {
         worker->end = WORKER_END_EXITED;
-        restart_later(loop, worker, reason);
+        supervisor_restart_later(fleet, worker, reason);
         return;
     }
-    pipeline_of(loop, worker)->tally.restarts[worker->end]++;
-    timer_set(&loop->reactor.timers, &worker->timer, loop->reactor.now_ms);
+    if (supervisor_is_last(fleet, worker))
+        return;
+    worker->pool->restarts[worker->end]++;
+    timer_set(&fleet->reactor->timers, &worker->timer, fleet->reactor->now_ms);
 }
 
-static void act_reclaim_last(struct loop *loop, struct worker *worker, const char *reason)
+static void act_reclaim_last(struct fleet *fleet, struct worker *worker, const char *reason)
 {
-    reclaim(loop, worker, LEVEL_INFO, reason);
+    supervisor_reclaim(fleet, worker, LEVEL_INFO, reason);
 }
 
 /* Its successor, which has its number, goes on in another place. */
-static void act_make_spare(struct loop *loop, struct worker *worker, const char *reason)
+static void act_make_spare(struct fleet *fleet, struct worker *worker, const char *reason)
 {
-    struct worker *successor = &loop->workers[worker->successor];
+    struct worker *successor = worker->successor;
     bool is_recycled =
         worker->end >= WORKER_END_RECYCLED_RUNS && worker->end <= WORKER_END_RECYCLED_DEVICE;
     uint32_t unfinished_count =
-        reclaim(loop, worker, is_recycled ? LEVEL_INFO : LEVEL_WARNING, reason);
-    timer_clear(&loop->reactor.timers, &worker->timer);
-    successor->predecessor = worker->successor = WORKER_NONE;
-    if (loop->state >= LOOP_STOPPING)
+        supervisor_reclaim(fleet, worker, is_recycled ? LEVEL_INFO : LEVEL_WARNING, reason);
+    timer_clear(&fleet->reactor->timers, &worker->timer);
+    successor->predecessor = worker->successor = NULL;
+    worker->is_surplus = worker->pool->worker_count == 0;
+    if (fleet->is_stopping)
         return;
-    pipeline_of(loop, worker)->tally.restarts[worker->end]++;
+    worker->pool->restarts[worker->end]++;
     successor->restart_count += !is_recycled || unfinished_count > 0;
 }
 
-static void act_kill(struct loop *loop, struct worker *worker, const char *reason)
+static void act_kill(struct fleet *fleet, struct worker *worker, const char *reason)
 {
-    loop->metrics.worker_killed_count++;
+    fleet->killed_count++;
     snprintf(worker->kill_reason, sizeof(worker->kill_reason), "%s", reason);
-    log_line(&loop->reactor.log, LEVEL_WARNING, "worker_kill",
-             "pipeline=%s worker=%u pid=%d reason=\"%s\"",
-             pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid, reason);
-    timer_clear(&loop->reactor.timers, &worker->timer);
+    log_line(&fleet->reactor->log, LEVEL_WARNING, "worker_kill",
+             "pipeline=%s worker=%u pid=%d reason=\"%s\"", worker->pool->config->pointer,
+             worker->number, (int)worker->pid, reason);
+    timer_clear(&fleet->reactor->timers, &worker->timer);
     /* Not reaped yet, so neither the process nor the group can be anyone else's. */
     kill(-worker->pid, SIGKILL);
     kill(worker->pid, SIGKILL);
@@ -200,7 +202,7 @@ static void act_kill(struct loop *loop, struct worker *worker, const char *reaso
 
 /* Without room for the record, which a ring with one place for each slot always has, the grace
  * timer or the next run's end finds it. */
-static void stop_record_put(struct worker *worker)
+static void supervisor_put_stop(struct worker *worker)
 {
     void *room;
     if (ring_claim(&worker->requests, 0, &room) < 0)
@@ -209,74 +211,54 @@ static void stop_record_put(struct worker *worker)
     worker->news |= DOORBELL_WORK;
 }
 
-static void act_ask_stop(struct loop *loop, struct worker *worker)
+static void act_ask_stop(struct fleet *fleet, struct worker *worker)
 {
-    timer_set(&loop->reactor.timers, &worker->timer,
-              loop->reactor.now_ms + loop->config->cancel_grace_ms);
-    stop_record_put(worker);
+    timer_set(&fleet->reactor->timers, &worker->timer,
+              fleet->reactor->now_ms + worker->pool->config->options.cancel_grace_ms);
+    supervisor_put_stop(worker);
 }
 
-struct worker *supervisor_spare(struct loop *loop, const struct worker *worker)
+static void act_call(struct fleet *fleet, struct worker *worker, const char *reason)
 {
-    const struct pipeline *pipeline = pipeline_of(loop, worker);
-    for (uint32_t i = 0; i < pipeline->worker_count; i++) {
-        struct worker *place = loop_place(loop, pipeline, i);
-        if (place->state == WORKER_SPARE && place->predecessor == WORKER_NONE)
-            return place;
-    }
-    return NULL;
-}
-
-static void act_call(struct loop *loop, struct worker *worker, const char *reason)
-{
-    struct worker *successor = supervisor_spare(loop, worker);
+    struct worker *successor = pool_spare(worker->pool);
     mr_assert(successor != NULL);
-    log_line(&loop->reactor.log, LEVEL_INFO, "worker_replace",
-             "pipeline=%s worker=%u pid=%d reason=\"%s\"",
-             pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid, reason);
-    worker->successor = successor->index;
-    successor->predecessor = worker->index;
+    log_line(&fleet->reactor->log, LEVEL_INFO, "worker_replace",
+             "pipeline=%s worker=%u pid=%d reason=\"%s\"", worker->pool->config->pointer,
+             worker->number, (int)worker->pid, reason);
+    worker->successor = successor;
+    successor->predecessor = worker;
+    successor->is_surplus = worker->is_surplus;
     successor->number = worker->number;
     successor->restart_count = worker->restart_count;
     successor->failure_streak = successor->death_streak = 0;
-    timer_set(&loop->reactor.timers, &successor->timer, loop->reactor.now_ms);
+    timer_set(&fleet->reactor->timers, &successor->timer, fleet->reactor->now_ms);
 }
 
-static void act_retire(struct loop *loop, struct worker *worker, const char *reason)
+static void act_retire(struct fleet *fleet, struct worker *worker, const char *reason)
 {
-    log_line(&loop->reactor.log, LEVEL_INFO, "worker_retire",
-             "pipeline=%s worker=%u pid=%d reason=\"%s\"",
-             pipeline_of(loop, worker)->config->pointer, worker->number, (int)worker->pid, reason);
-    stop_record_put(worker);
+    log_line(&fleet->reactor->log, LEVEL_INFO, "worker_retire",
+             "pipeline=%s worker=%u pid=%d reason=\"%s\"", worker->pool->config->pointer,
+             worker->number, (int)worker->pid, reason);
+    supervisor_put_stop(worker);
     if (worker->active_count == 0)
-        supervisor_last_run_ended(loop, worker);
+        worker_grace_begin(worker);
 }
 
-void supervisor_last_run_ended(struct loop *loop, struct worker *worker)
+static void act_serve(struct fleet *fleet, struct worker *worker)
 {
-    if (worker->state == WORKER_RETIRING)
-        timer_set(&loop->reactor.timers, &worker->timer,
-                  loop->reactor.now_ms + loop->config->cancel_grace_ms);
+    timer_clear(&fleet->reactor->timers, &worker->timer);
+    worker->ready_ms = fleet->reactor->now_ms;
+    worker->pool->cannot_load = false;
+    fleet->ops->ready(fleet->owner, worker->pool);
+    log_line(&fleet->reactor->log, LEVEL_INFO, "worker_ready",
+             "pipeline=%s worker=%u pid=%d ms=%llu", worker->pool->config->pointer, worker->number,
+             (int)worker->pid, (unsigned long long)(fleet->reactor->now_ms - worker->started_ms));
+    struct worker *predecessor = worker->predecessor;
+    if (predecessor && predecessor->state == WORKER_OUTGOING)
+        supervisor_event(fleet, predecessor, WORKER_EV_RELIEVED, "its successor is ready");
 }
 
-static void act_serve(struct loop *loop, struct worker *worker)
-{
-    struct pipeline *pipeline = pipeline_of(loop, worker);
-    timer_clear(&loop->reactor.timers, &worker->timer);
-    worker->ready_ms = loop->reactor.now_ms;
-    pipeline->cannot_load = false;
-    pipeline_served(loop, pipeline);
-    log_line(&loop->reactor.log, LEVEL_INFO, "worker_ready", "pipeline=%s worker=%u pid=%d ms=%llu",
-             pipeline->config->pointer, worker->number, (int)worker->pid,
-             (unsigned long long)(loop->reactor.now_ms - worker->started_ms));
-    if (worker->predecessor == WORKER_NONE)
-        return;
-    struct worker *predecessor = &loop->workers[worker->predecessor];
-    if (predecessor->state == WORKER_OUTGOING)
-        supervisor_event(loop, predecessor, WORKER_EV_RELIEVED, "its successor is ready");
-}
-
-void supervisor_event(struct loop *loop, struct worker *worker, enum worker_event event,
+void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_event event,
                       const char *reason)
 {
     enum worker_state state = worker->state;
@@ -284,94 +266,116 @@ void supervisor_event(struct loop *loop, struct worker *worker, enum worker_even
     worker->state = step.next;
     switch (step.action) {
     case WORKER_ACT_SPAWN:
-        act_spawn(loop, worker);
+        act_spawn(fleet, worker);
         break;
     case WORKER_ACT_WATCH:
-        act_watch(loop, worker);
+        act_watch(fleet, worker);
         break;
     case WORKER_ACT_RETRY:
-        act_retry(loop, worker, reason);
+        act_retry(fleet, worker, reason);
         break;
     case WORKER_ACT_ASK_AGAIN:
-        act_ask_again(loop, worker);
+        act_ask_again(fleet, worker);
         break;
     case WORKER_ACT_SERVE:
-        act_serve(loop, worker);
+        act_serve(fleet, worker);
         break;
     case WORKER_ACT_KILL:
         worker->end = worker_end_of_kill(state, event);
-        act_kill(loop, worker, reason);
+        act_kill(fleet, worker, reason);
         break;
     case WORKER_ACT_CALL:
-        act_call(loop, worker, reason);
+        act_call(fleet, worker, reason);
         break;
     case WORKER_ACT_MAKE_SPARE:
-        act_make_spare(loop, worker, reason);
+        act_make_spare(fleet, worker, reason);
         break;
     case WORKER_ACT_RETIRE:
-        act_retire(loop, worker, reason);
+        act_retire(fleet, worker, reason);
         break;
     case WORKER_ACT_ASK_STOP:
-        act_ask_stop(loop, worker);
+        act_ask_stop(fleet, worker);
         break;
     case WORKER_ACT_RECLAIM:
-        act_reclaim(loop, worker, reason);
+        act_reclaim(fleet, worker, reason);
         break;
     case WORKER_ACT_REPLACE:
-        act_replace(loop, worker, reason);
+        act_replace(fleet, worker, reason);
         break;
     case WORKER_ACT_RECLAIM_LAST:
-        act_reclaim_last(loop, worker, reason);
+        act_reclaim_last(fleet, worker, reason);
         break;
-    case WORKER_ACT_LEARN:        /* on_hello() did it */
-    case WORKER_ACT_NOTE_FAILURE: /* on_failed() did it */
+    case WORKER_ACT_LEARN:        /* message_take() did it */
+    case WORKER_ACT_NOTE_FAILURE: /* likewise */
     case WORKER_ACT_NONE:
         break;
     case WORKER_ACT_INVALID:
     case WORKER_ACT_COUNT:
-        mr_unreachable("unreachable");
+        mr_unreachable("an action of worker_fsm");
     }
-    pipeline_review(loop, pipeline_of(loop, worker));
+    fleet->ops->changed(fleet->owner, worker->pool);
 }
 
 /* ---- completions and timers -------------------------------------------------------------------
  */
 
-/* Once: whoever shuts his end again and again wakes us each time. */
-static void on_hang_up(struct loop *loop, struct worker *worker, const struct uring_event *event)
+/* Takes what waits on the worker's socket, a bounded number of messages. True: there may be more,
+ * which no event will tell of. */
+static bool supervisor_read(struct fleet *fleet, struct worker *worker)
 {
-    if (event->more)
-        uring_cancel(loop->reactor.uring, event->ref);
-    messages_read_rest(loop, worker);
-    /* After a pause it is polled, and heard, once more. */
-    if (worker_serves(worker) && worker->timer.position == 0)
-        timer_set(&loop->reactor.timers, &worker->timer, loop->reactor.now_ms + HANG_UP_GRACE_MS);
+    struct worker_said said;
+    for (uint32_t i = 0; i < MESSAGES_PER_EVENT; i++) {
+        if (!worker_has_process(worker) || !message_take(fleet, worker, &said))
+            return false;
+        supervisor_event(fleet, worker, said.event, said.reason);
+    }
+    return true;
 }
 
-void supervisor_on_socket(struct loop *loop, const struct uring_event *event)
+/* Takes all of it, since the other end is closed; bounded by what a socket holds. */
+static void supervisor_read_rest(struct fleet *fleet, struct worker *worker)
 {
-    struct worker *worker = loop_worker(loop, event->ref);
+    for (uint32_t i = 0; i < BATCHES_PER_SOCKET && supervisor_read(fleet, worker); i++)
+        continue;
+}
+
+/* Once: whoever shuts his end again and again wakes us each time. */
+static void supervisor_hang_up(struct fleet *fleet, struct worker *worker,
+                               const struct uring_event *event)
+{
+    if (event->more)
+        uring_cancel(fleet->reactor->uring, event->ref);
+    supervisor_read_rest(fleet, worker);
+    /* After a pause it is polled, and heard, once more. */
+    if (worker_serves(worker) && worker->timer.position == 0)
+        timer_set(&fleet->reactor->timers, &worker->timer,
+                  fleet->reactor->now_ms + HANG_UP_GRACE_MS);
+}
+
+void supervisor_on_socket(struct fleet *fleet, const struct uring_event *event)
+{
+    struct worker *worker = fleet_worker(fleet, event->ref);
     if (!worker || !worker_has_process(worker) || event->result < 0)
         return;
     if (event->result & (POLLHUP | POLLERR)) {
-        on_hang_up(loop, worker, event);
+        supervisor_hang_up(fleet, worker, event);
         return;
     }
-    bool is_rest = messages_read(loop, worker);
+    bool is_rest = supervisor_read(fleet, worker);
     if (!worker_has_process(worker))
         return;
-    noise_of_worker(loop, worker, is_rest ? NOISE_PACKETS : NOISE_PACKET);
+    pause_count(fleet, worker, is_rest ? NOISE_PACKETS : NOISE_PACKET);
     if (worker->is_paused)
         return; /* polled again when it is not */
     /* A poll that goes on tells of what comes, and a new one of what is there. */
     if (is_rest && event->more)
-        uring_cancel(loop->reactor.uring, ref_of(worker, URING_SOCKET));
+        uring_cancel(fleet->reactor->uring, fleet_ref(worker, URING_SOCKET));
     if (is_rest || !event->more)
-        uring_poll(loop->reactor.uring, worker->socket, ref_of(worker, URING_SOCKET));
+        uring_poll(fleet->reactor->uring, worker->socket, fleet_ref(worker, URING_SOCKET));
 }
 
 /* How it ended; it is reaped later. False: it still runs. */
-static bool has_ended(const struct worker *worker, siginfo_t *info)
+static bool supervisor_has_ended(const struct worker *worker, siginfo_t *info)
 {
     return waitid(P_PIDFD, (id_t)worker->pidfd, info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
            info->si_pid != 0;
@@ -379,7 +383,7 @@ static bool has_ended(const struct worker *worker, siginfo_t *info)
 
 /* What it started and left in its group, which may hold the device or the ends of its channels,
  * goes with it: until it is reaped, the number of the group is nobody else's. */
-static void reap(const struct worker *worker)
+static void supervisor_reap(const struct worker *worker)
 {
     kill(-worker->pid, SIGKILL);
     if (worker->group)
@@ -387,78 +391,79 @@ static void reap(const struct worker *worker)
     waitid(P_PIDFD, (id_t)worker->pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
 }
 
-void supervisor_on_pidfd(struct loop *loop, const struct uring_event *event)
+void supervisor_on_pidfd(struct fleet *fleet, const struct uring_event *event)
 {
-    struct worker *worker = loop_worker(loop, event->ref);
+    struct worker *worker = fleet_worker(fleet, event->ref);
     if (!worker || !worker_has_process(worker))
         return;
     siginfo_t info = {0};
-    if (!has_ended(worker, &info)) {
+    if (!supervisor_has_ended(worker, &info)) {
         if (!event->more)
-            uring_poll(loop->reactor.uring, worker->pidfd, ref_of(worker, URING_PIDFD));
+            uring_poll(fleet->reactor->uring, worker->pidfd, fleet_ref(worker, URING_PIDFD));
         return;
     }
     /* FAILED may have come just before; and who is killed for what it said must not be reaped yet.
      */
-    messages_read_rest(loop, worker);
-    reap(worker);
-    loop->metrics.worker_exit_count++;
+    supervisor_read_rest(fleet, worker);
+    supervisor_reap(worker);
+    fleet->exit_count++;
     if (info.si_code == CLD_EXITED && info.si_status == WORKER_EXIT_LOAD)
-        pipeline_of(loop, worker)->cannot_load = true;
+        worker->pool->cannot_load = true;
     if (worker->state == WORKER_STARTING)
-        supervisor_take_answers(loop); /* why it could not become the worker: likewise */
+        spawning_take_answers(fleet); /* why it could not become the worker: likewise */
     char reason[256];
     if (worker->exec_error != 0 && worker->state == WORKER_STARTING) {
         start_error_note(worker, -worker->exec_error, reason, sizeof(reason));
-        supervisor_event(loop, worker, WORKER_EV_START_FAILED, reason);
+        supervisor_event(fleet, worker, WORKER_EV_START_FAILED, reason);
         return;
     }
-    worker_end_describe(loop, worker, &info, reason, sizeof(reason));
+    worker_exit_describe(fleet, worker, &info, reason, sizeof(reason));
     if (worker->state == WORKER_STARTING && info.si_code == CLD_EXITED &&
         info.si_status == WORKER_EXIT_SHORT) {
         worker->was_short = true;
-        supervisor_event(loop, worker, WORKER_EV_START_FAILED, reason);
+        supervisor_event(fleet, worker, WORKER_EV_START_FAILED, reason);
         return;
     }
     bool is_orderly = info.si_code == CLD_EXITED && info.si_status == 0;
     enum worker_event event_of_end = is_orderly ? WORKER_EV_EXIT : WORKER_EV_DIED;
-    if (worker->successor != WORKER_NONE)
+    if (worker->successor)
         event_of_end = WORKER_EV_GONE;
-    supervisor_event(loop, worker, event_of_end, reason);
+    supervisor_event(fleet, worker, event_of_end, reason);
 }
 
-static void start_or_wait(struct loop *loop, struct worker *worker)
+static void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker)
 {
-    if (supervisor_may_start(loop) && output_has_room(loop, worker))
-        supervisor_event(loop, worker, WORKER_EV_START, NULL);
+    if (spawning_may_start(fleet) && output_has_room(fleet, worker))
+        supervisor_event(fleet, worker, WORKER_EV_START, NULL);
     else
-        timer_set(&loop->reactor.timers, &worker->timer, loop->reactor.now_ms + SPAWNER_WAIT_MS);
+        timer_set(&fleet->reactor->timers, &worker->timer,
+                  fleet->reactor->now_ms + SPAWNER_WAIT_MS);
 }
 
-void supervisor_on_timer(struct loop *loop, struct worker *worker)
+void supervisor_on_timer(struct fleet *fleet, struct worker *worker)
 {
     switch (worker->state) {
     case WORKER_EMPTY:
     case WORKER_SPARE:
-        if (loop->state < LOOP_STOPPING)
-            start_or_wait(loop, worker);
+        if (!fleet->is_stopping)
+            supervisor_start_or_wait(fleet, worker);
         break;
     case WORKER_SPAWNING:
-        supervisor_take_answers(loop);
+        spawning_take_answers(fleet);
         if (worker->state == WORKER_SPAWNING)
-            supervisor_spawner_lost(loop, "it did not answer in time");
+            spawning_lost(fleet, "it did not answer in time");
         break;
     case WORKER_STARTING:
     case WORKER_LOADED:
-        supervisor_event(loop, worker, WORKER_EV_TIMEOUT, "it was not ready in time");
+        supervisor_event(fleet, worker, WORKER_EV_TIMEOUT, "it was not ready in time");
         break;
     case WORKER_RETIRING:
     case WORKER_STOPPING:
-        supervisor_event(loop, worker, WORKER_EV_TIMEOUT, "it did not stop in time");
+        supervisor_event(fleet, worker, WORKER_EV_TIMEOUT, "it did not stop in time");
         break;
     case WORKER_READY: /* nothing else sets it then */
     case WORKER_OUTGOING:
-        supervisor_event(loop, worker, WORKER_EV_MISBEHAVED, "it closed its socket");
+        supervisor_event(fleet, worker, WORKER_EV_MISBEHAVED, "it closed its socket");
         break;
     case WORKER_DYING:
     case WORKER_STATE_COUNT:
@@ -468,47 +473,85 @@ void supervisor_on_timer(struct loop *loop, struct worker *worker)
 
 /* ---- the whole ----------------------------------------------------------------------------- */
 
-void supervisor_start(struct loop *loop)
+void supervisor_run_over(struct fleet *fleet, struct worker *worker, bool device_is_broken)
 {
-    supervisor_hear_spawner(loop);
-    for (uint32_t i = 0; i < loop->worker_count; i++)
-        if (loop->workers[i].state != WORKER_SPARE)
-            start_or_wait(loop, &loop->workers[i]);
+    struct worker_said said;
+    worker->run_count++;
+    if (recycle_is_due(fleet, worker, device_is_broken, &said))
+        supervisor_event(fleet, worker, said.event, said.reason);
 }
 
-void supervisor_stop_idle(struct loop *loop)
+void supervisor_judge(struct fleet *fleet)
 {
-    for (uint32_t i = 0; i < loop->worker_count; i++)
-        if (loop->workers[i].active_count == 0)
-            supervisor_event(loop, &loop->workers[i], WORKER_EV_STOP, "the server is stopping");
+    fleet->has_suspects = false;
+    for (uint32_t i = 0; i < fleet->worker_count; i++) {
+        struct worker *worker = fleet->workers[i];
+        if (!worker || !worker->wrong)
+            continue;
+        const char *reason = worker->wrong;
+        worker->wrong = NULL;
+        supervisor_event(fleet, worker, WORKER_EV_MISBEHAVED, reason);
+    }
 }
 
-void supervisor_kill_all(struct loop *loop)
+void supervisor_start(struct fleet *fleet)
 {
-    for (uint32_t i = 0; i < loop->worker_count; i++)
-        if (loop->workers[i].pid > 0 && loop->workers[i].state != WORKER_DYING)
-            supervisor_event(loop, &loop->workers[i], WORKER_EV_MISBEHAVED,
-                             "the server is stopping");
+    spawning_hear(fleet);
+    for (uint32_t i = 0; i < fleet->pool_count; i++)
+        supervisor_resize(fleet, fleet->pools[i]);
 }
 
-static bool is_vacant(const struct worker *worker)
+/* A place that is not wanted: who has runs finishes them, whoever has none goes at once. */
+static void supervisor_let_go(struct fleet *fleet, struct worker *worker)
 {
-    return worker->state == WORKER_EMPTY || worker->state == WORKER_SPARE;
+    bool has_runs = worker_serves(worker) && worker->active_count > 0;
+    enum worker_event event = has_runs ? WORKER_EV_RETIRE : WORKER_EV_STOP;
+    if (worker->state == WORKER_EMPTY || worker->state == WORKER_SPARE)
+        timer_clear(&fleet->reactor->timers, &worker->timer);
+    else if (worker->state != WORKER_RETIRING)
+        supervisor_event(fleet, worker, event, "the pipeline has fewer workers");
 }
 
-uint32_t supervisor_live_count(const struct loop *loop)
+void supervisor_resize(struct fleet *fleet, struct worker_pool *pool)
+{
+    for (uint32_t i = 0; i < pool->place_count; i++) {
+        struct worker *worker = pool->places[i];
+        if (worker->is_surplus)
+            supervisor_let_go(fleet, worker);
+        else if (worker->state == WORKER_EMPTY && worker->timer.position == 0)
+            supervisor_start_or_wait(fleet, worker);
+    }
+    fleet->is_shrinking = true;
+}
+
+void supervisor_trim(struct fleet *fleet)
+{
+    bool is_shrinking = false;
+    for (uint32_t i = 0; i < fleet->pool_count; i++)
+        is_shrinking |= pool_trim(fleet->pools[i]);
+    fleet->is_shrinking = is_shrinking;
+}
+
+void supervisor_stop_idle(struct fleet *fleet)
+{
+    for (uint32_t i = 0; i < fleet->worker_count; i++)
+        if (fleet->workers[i] && fleet->workers[i]->active_count == 0)
+            supervisor_event(fleet, fleet->workers[i], WORKER_EV_STOP, "the server is stopping");
+}
+
+void supervisor_kill_all(struct fleet *fleet)
+{
+    for (uint32_t i = 0; i < fleet->worker_count; i++) {
+        struct worker *worker = fleet->workers[i];
+        if (worker && worker->pid > 0 && worker->state != WORKER_DYING)
+            supervisor_event(fleet, worker, WORKER_EV_MISBEHAVED, "the server is stopping");
+    }
+}
+
+uint32_t supervisor_live_count(const struct fleet *fleet)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < loop->worker_count; i++)
-        count += !is_vacant(&loop->workers[i]) || output_is_read(&loop->workers[i]);
+    for (uint32_t i = 0; i < fleet->worker_count; i++)
+        count += fleet->workers[i] && !pool_place_is_vacant(fleet->workers[i]);
     return count;
-}
-
-void supervisor_abandon(struct worker *worker)
-{
-    if (worker->pid > 0)
-        waitid(P_PIDFD, (id_t)worker->pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
-    worker_channels_close(worker);
-    for (uint32_t i = 0; worker->outputs && i < 2; i++)
-        output_close(&worker->outputs[i]);
 }

@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/server/loop.h"
 #include "millrace/limits.h"
+#include "millrace/protocol.h"
 
 /* A worker with runs keeps so much for the next value: a pair of values in a usual window. */
 #define KEEP_BYTES (4u * 1024 * 1024)
@@ -16,54 +16,42 @@
 /* Message, traceback and what is packed around them. */
 #define ERROR_BYTES_MAX (ERROR_MESSAGE_BYTES_MAX + ERROR_TRACEBACK_BYTES_MAX + 64u)
 
-static struct pipeline *pipeline_of(struct loop *loop, const struct worker *worker)
+uint64_t unfinished_share_max(uint64_t output_bytes_max, uint32_t pipeline_count)
 {
-    return &loop->pipelines[worker->pipeline_index];
-}
-
-/* Equal parts, but none is so small that a value of the largest size could never pass. */
-uint64_t unfinished_share(const struct loop *loop)
-{
-    uint64_t all = loop->config->output_bytes_max;
-    uint64_t one = all < VALUE_BYTES_MAX ? all : VALUE_BYTES_MAX;
-    uint64_t part = all / loop->pipeline_count;
+    uint64_t one = output_bytes_max < VALUE_BYTES_MAX ? output_bytes_max : VALUE_BYTES_MAX;
+    uint64_t part = output_bytes_max / pipeline_count;
     return part > one ? part : one;
 }
 
-static void room_count(struct loop *loop, struct worker *worker, size_t room)
+static void unfinished_count(struct unfinished *value, struct unfinished_share *share, size_t room)
 {
-    struct unfinished *value = &worker->unfinished;
-    pipeline_of(loop, worker)->unfinished_bytes += room - value->room;
-    loop->unfinished_bytes += room - value->room;
+    share->bytes += room - value->room;
     value->room = room;
 }
 
-static int room_make(struct loop *loop, struct worker *worker, size_t needed)
+static int unfinished_grow(struct unfinished *value, struct unfinished_share *share, size_t needed)
 {
-    struct unfinished *value = &worker->unfinished;
     if (needed == 0)
         needed = 1; /* a value without a byte has a place, too, and is found to be none there */
     if (needed <= value->room)
         return 0;
-    uint64_t others = pipeline_of(loop, worker)->unfinished_bytes - value->room;
-    uint64_t share = unfinished_share(loop);
+    uint64_t others = share->bytes - value->room;
     size_t room = needed + needed / 8 + GROWTH_BYTES_MIN;
-    if (others + room > share)
+    if (others + room > share->bytes_max)
         room = needed;
-    if (others + room > share)
+    if (others + room > share->bytes_max)
         return -ENOBUFS;
     uint8_t *grown = realloc(value->bytes, room);
     if (!grown)
         return -ENOMEM;
     value->bytes = grown;
-    room_count(loop, worker, room);
+    unfinished_count(value, share, room);
     return 0;
 }
 
-int unfinished_add(struct loop *loop, struct worker *worker, const struct record *record,
-                   const void *payload)
+int unfinished_add(struct unfinished *value, struct unfinished_share *share,
+                   const struct record *record, const void *payload)
 {
-    struct unfinished *value = &worker->unfinished;
     if (value->slot == UNFINISHED_NONE) {
         value->slot = record->slot;
         value->kind = record->kind;
@@ -73,7 +61,7 @@ int unfinished_add(struct loop *loop, struct worker *worker, const struct record
     size_t needed = value->count + record->bytes;
     if (needed > (value->kind == RECORD_ERROR ? ERROR_BYTES_MAX : VALUE_BYTES_MAX))
         return -EFBIG;
-    int rc = room_make(loop, worker, needed);
+    int rc = unfinished_grow(value, share, needed);
     if (rc < 0)
         return rc;
     if (record->bytes > 0)
@@ -82,23 +70,22 @@ int unfinished_add(struct loop *loop, struct worker *worker, const struct record
     return 0;
 }
 
-void unfinished_end(struct worker *worker)
+void unfinished_end(struct unfinished *value)
 {
-    worker->unfinished.slot = UNFINISHED_NONE;
+    value->slot = UNFINISHED_NONE;
 }
 
-void unfinished_trim(struct loop *loop, struct worker *worker)
+void unfinished_trim(struct unfinished *value, struct unfinished_share *share, bool is_idle)
 {
-    if (worker->active_count == 0 || worker->unfinished.room > KEEP_BYTES)
-        unfinished_free(loop, worker);
+    if (is_idle || value->room > KEEP_BYTES)
+        unfinished_free(value, share);
 }
 
-void unfinished_free(struct loop *loop, struct worker *worker)
+void unfinished_free(struct unfinished *value, struct unfinished_share *share)
 {
-    struct unfinished *value = &worker->unfinished;
     if (value->slot != UNFINISHED_NONE || value->room == 0)
         return;
     free(value->bytes);
     value->bytes = NULL;
-    room_count(loop, worker, 0);
+    unfinished_count(value, share, 0);
 }

@@ -2,17 +2,19 @@
 /*
  * worker.h - one worker's place: its process, its segment, its slots.
  *
- * worker.c moves runs and records; supervisor.c starts, watches and ends the process.
+ * worker.c gives it runs and takes them back; drain.c hears what it says of them; supervisor.c
+ * starts, watches and ends the process.
  */
 #ifndef DISPATCHER_WORKER_H
 #define DISPATCHER_WORKER_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "dispatcher/reactor/identity.h"
 #include "dispatcher/reactor/timer.h"
-#include "dispatcher/runs/run.h"
 #include "dispatcher/workers/cgroup.h"
 #include "dispatcher/workers/crash.h"
 #include "dispatcher/workers/noise.h"
@@ -25,14 +27,20 @@
 #include "shm/ring.h"
 #include "shm/segment.h"
 
-struct loop;
-struct pipeline;
-struct run;
+struct fleet;
+struct run; /* whatever it is to those who offered it: only handed back */
+struct worker_pool;
 
 /* The dispatcher's own record of a slot; the shared words are never believed. */
 struct worker_slot {
     uint32_t generation;
-    uint32_t run_index; /* UINT32_MAX: free */
+    struct run *run;          /* NULL: free */
+    const char *run_id;       /* of it; owned by the run */
+    bool is_cancelled;        /* the worker was told to stop it */
+    uint32_t sequence;        /* of the run's next record */
+    uint64_t charged;         /* charge received from the worker */
+    uint64_t delivered;       /* of which somebody took */
+    uint64_t former_stamp_ns; /* in the slot before the worker knew of the run: of another one */
 };
 
 /* A pipe of the worker's stdout or stderr, read a piece at a time. */
@@ -50,19 +58,19 @@ struct output_pipe {
 /* What one process prints, read to its end also when the next process is there already. */
 struct output {
     struct output_pipe pipes[2]; /* stdout and stderr */
-    uint32_t worker_index;
+    struct worker *worker;
     uint32_t generation; /* of the process */
     uint32_t busy_count; /* of the pipes that are not at their end */
     struct timer timer;  /* it has ended: who holds its pipes is not waited for any longer */
 };
 
 struct worker {
-    uint32_t index;      /* in loop->workers */
-    uint32_t number;     /* within its pipeline, from 0 */
-    uint32_t generation; /* of the process in this place */
-    uint32_t pipeline_index;
+    struct worker_pool *pool; /* the workers of its pipeline */
+    uint32_t index;           /* in the fleet: for references */
+    uint32_t number;          /* within its pipeline, from 0 */
+    uint32_t generation;      /* of the process in this place */
     enum worker_state state;
-    uint32_t successor, predecessor; /* while one starts beside the other; else WORKER_NONE */
+    struct worker *successor, *predecessor; /* while one starts beside the other; else NULL */
 
     pid_t pid;
     int pidfd;                 /* while SPAWNING: only holds the place of one */
@@ -72,6 +80,7 @@ struct worker {
     int bell_fd;               /* the worker sleeps on this eventfd */
     int own_bell_fd;           /* the loop polls this one */
     char kill_reason[160];     /* while DYING */
+    char said_reason[200];     /* what was wrong with what it said last */
     struct crash_report crash; /* of the process that ended last */
     enum worker_end end;       /* likewise: why; or why it is about to */
     bool was_oom;              /* likewise: the kernel killed it for memory */
@@ -87,14 +96,18 @@ struct worker {
     uint32_t bells_heard;     /* since it was heard last */
     uint32_t noise_records;   /* likewise: of no use to a run */
     struct noise noise, printing;
-    bool is_paused;  /* until noise_on_timer(): nothing of it is heard */
-    bool is_noisy;   /* it was paused, and that was said */
-    bool is_corrupt; /* its records are not read any more */
+    bool is_paused;    /* until pause_on_timer(): nothing of it is heard */
+    bool is_noisy;     /* it was paused, and that was said */
+    bool is_corrupt;   /* its records are not read any more */
+    bool is_surplus;   /* the pool wants fewer: nothing follows it in this place */
+    const char *wrong; /* what it did that it is about to be killed for; NULL: nothing */
     struct unfinished unfinished;
     bool is_full;           /* its request ring or socket had no room for a run, until */
     uint64_t full_head;     /* the head of the ring is no longer this one, */
     uint64_t full_until_ms; /* or until this time; 0: there is none */
 
+    uint32_t concurrency;      /* of its pipeline, as it was when the place was made */
+    uint32_t window_bytes;     /* the same */
     struct worker_slot *slots; /* concurrency of them; owned */
     uint32_t *free_slots;      /* a stack of indexes; owned */
     uint32_t free_count;
@@ -117,7 +130,14 @@ struct worker {
     uint64_t ring_used_bytes; /* of the reply ring, when it was drained last */
 };
 
-#define WORKER_NONE UINT32_MAX
+/* What a run asks of a worker. Borrowed, but that `payload_fd` is sent on. */
+struct worker_offer {
+    struct run *run;
+    const char *run_id; /* lives as long as the run has the slot */
+    const uint8_t *payload;
+    int payload_fd; /* a sealed file that holds the payload; -1: it is in memory */
+    size_t payload_bytes;
+};
 
 /* Whether a process is in this place, dead or alive. */
 static inline bool worker_has_process(const struct worker *worker)
@@ -131,32 +151,56 @@ static inline bool worker_serves(const struct worker *worker)
     return worker->state == WORKER_READY || worker->state == WORKER_OUTGOING;
 }
 
+/* Whether what it writes is looked at. */
+static inline bool worker_is_heard(const struct worker *worker)
+{
+    return worker->pid > 0 && !worker->is_corrupt && !worker->is_paused;
+}
+
 /* A worker without room for a run is asked again once it took some of what it has. */
 void worker_look_for_room(struct worker *worker, uint64_t now_ms);
 
 /* Free slots of a worker that takes runs and has room for one; 0 otherwise. */
 uint32_t worker_free_count(const struct worker *worker);
 
-/* The run's request goes beside the ring, which gets only a header. */
-bool worker_takes_as_blob(const struct worker *worker, const struct run *run);
+/* Whether the worker's request ring has room for this payload. */
+bool worker_has_room_for(struct worker *worker, const struct worker_offer *offer);
 
-/* Puts the run's START into the ring. 0, or -EAGAIN: no room now, -errno. Takes a slot on success.
- */
-int worker_offer(struct loop *loop, struct worker *worker, struct run *run) MUST_USE;
+/* Puts the run's START into the ring and sets `*slot_index`, the slot it takes. 0, or -EAGAIN: no
+ * room now, or the ring is corrupt; -errno. */
+int worker_offer(struct worker *worker, const struct worker_offer *offer,
+                 uint32_t *slot_index) MUST_USE;
 
-/* Asks the worker to stop the run. */
-void worker_tell_cancel(struct loop *loop, struct worker *worker, struct run *run, uint32_t reason);
+/* Asks the worker to stop the run in this slot. */
+void worker_tell_cancel(struct worker *worker, uint32_t slot_index, uint32_t reason);
 
-/* Nobody waits for the rest of the run's value any more. */
-void worker_forget_value(struct loop *loop, struct worker *worker, const struct run *run);
+/* The run in this slot is over: the slot may be used again. */
+void worker_free_slot(struct worker *worker, uint32_t slot_index);
 
-/* The run is over: its slot may be used again. */
-void worker_free_slot(struct loop *loop, struct worker *worker, struct run *run);
+/* Somebody took output of this charge: the run's window opens again. */
+void worker_deliver(struct worker *worker, uint32_t slot_index, uint64_t charge);
 
-/* Takes records in a bounded batch. Returns how many. */
-uint32_t worker_drain(struct loop *loop, struct worker *worker);
+/* Whether all that the run's window lets it send waits to be taken. */
+static inline bool worker_waits_for_reader(const struct worker *worker, uint32_t slot_index)
+{
+    return worker->slots[slot_index].charged > worker->slots[slot_index].delivered;
+}
+
+/* When the worker's runtime last worked on the run, or until when it has nothing to do, in
+ * CLOCK_MONOTONIC ms; 0: unknown. A word out of the future costs the worker its life. */
+uint64_t worker_last_progress_ms(struct worker *worker, uint32_t slot_index, uint64_t now_ms);
+
+/* What it wrote cannot be: nothing of it is read any more, and it is killed soon. `reason` is a
+ * constant. */
+void worker_distrust(struct worker *worker, const char *reason);
+
+/* Its last run ended, or none was left: one that retires has its grace to exit from now on. */
+void worker_grace_begin(struct worker *worker);
 
 /* Wakes the worker if something was published and it sleeps. */
 void worker_ring(struct worker *worker);
+
+/* Every invariant of the place. */
+void worker_check(const struct worker *worker);
 
 #endif

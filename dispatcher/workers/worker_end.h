@@ -1,17 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * worker_end.h - why a worker's process ended: one word for the tally, one phrase for people.
+ * worker_end.h - why a worker's process ended, in one word.
  */
 #ifndef DISPATCHER_WORKER_END_H
 #define DISPATCHER_WORKER_END_H
 
-#include <signal.h>
-#include <stddef.h>
-
 #include "dispatcher/workers/worker_fsm.h"
-
-struct loop;
-struct worker;
 
 enum worker_end {
     WORKER_END_CRASHED = 0,     /* a signal that the server did not send */
@@ -32,10 +26,6 @@ enum worker_end {
 
 /* Why a worker is killed that got `event` in `state`. */
 enum worker_end worker_end_of_kill(enum worker_state state, enum worker_event event);
-
-/* Sets worker->end for the process that was just reaped, and the phrase; a crash is logged. */
-void worker_end_describe(struct loop *loop, struct worker *worker, const siginfo_t *info,
-                         char *text, size_t text_bytes);
 
 /* "crashed" ... as the metrics have it. */
 const char *worker_end_name(enum worker_end end);

@@ -8,21 +8,16 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "dispatcher/server/loop.h"
+#include "dispatcher/workers/fleet.h"
 #include "dispatcher/workers/output.h"
 #include "shm/descriptors.h"
 
-static struct uring_ref ref_of(const struct worker *worker, enum uring_op op)
-{
-    return (struct uring_ref){op, worker->index, worker->generation};
-}
-
 /* The ends of the channels that the child gets; closed here once they are on their way. */
-struct child_ends {
+struct start_ends {
     int bell, socket, stdout_fd, stderr_fd;
 };
 
-static void child_ends_close(struct child_ends *ends)
+static void start_ends_close(struct start_ends *ends)
 {
     descriptor_close(&ends->bell);
     descriptor_close(&ends->socket);
@@ -30,7 +25,7 @@ static void child_ends_close(struct child_ends *ends)
     descriptor_close(&ends->stderr_fd);
 }
 
-static int pipe_open(int *read_end, int *write_end, int flags)
+static int start_pipe_open(int *read_end, int *write_end, int flags)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC | flags) == -1)
@@ -40,12 +35,12 @@ static int pipe_open(int *read_end, int *write_end, int flags)
     return 0;
 }
 
-static int channels_open(struct worker *worker, struct child_ends *ends)
+static int start_channels_open(struct worker *worker, struct start_ends *ends)
 {
     int pair[2];
     /* We write to the worker's bell, so our end has flags of its own: it never blocks, whatever the
      * worker does to its end. The flags of an eventfd would be the worker's to change. */
-    int rc = pipe_open(&ends->bell, &worker->bell_fd, O_NONBLOCK);
+    int rc = start_pipe_open(&ends->bell, &worker->bell_fd, O_NONBLOCK);
     if (rc < 0)
         return rc;
     worker->own_bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -58,9 +53,9 @@ static int channels_open(struct worker *worker, struct child_ends *ends)
     descriptors_refuse(worker->socket);
     worker->takes_descriptors = !descriptors_are_refusable(worker->socket);
     struct output *output = output_of(worker);
-    rc = pipe_open(&output->pipes[0].fd, &ends->stdout_fd, 0);
+    rc = start_pipe_open(&output->pipes[0].fd, &ends->stdout_fd, 0);
     if (rc == 0)
-        rc = pipe_open(&output->pipes[1].fd, &ends->stderr_fd, 0);
+        rc = start_pipe_open(&output->pipes[1].fd, &ends->stderr_fd, 0);
     return rc;
 }
 
@@ -76,93 +71,96 @@ void worker_channels_close(struct worker *worker)
     worker->segment.fd = -1;
 }
 
-static void slots_reset(struct loop *loop, struct worker *worker)
+static void start_slots_reset(struct worker *worker)
 {
-    uint32_t count = loop->config->concurrency;
+    uint32_t count = worker->concurrency;
     worker->free_count = count;
     worker->active_count = 0;
     for (uint32_t i = 0; i < count; i++) {
-        worker->slots[i].run_index = UINT32_MAX;
+        worker->slots[i].run = NULL;
+        worker->slots[i].run_id = NULL;
         worker->free_slots[i] = count - 1 - i;
     }
 }
 
-static uid_t own_user_of(const struct config *config, const struct pipeline_config *pipeline,
-                         const struct worker *worker)
+static uid_t start_own_user(const struct config *config, const struct pipeline_config *pipeline,
+                            const struct worker *worker)
 {
     return pipeline->confinement.owner == OWNER_EACH ? config->own_users.first + worker->index : 0;
 }
 
-static int process_ask(struct loop *loop, const struct worker *worker,
-                       const struct child_ends *ends)
+static int start_process_ask(struct fleet *fleet, const struct worker *worker,
+                             const struct start_ends *ends)
 {
-    const struct config *config = loop->config;
-    const struct pipeline_config *source = loop->pipelines[worker->pipeline_index].config;
+    const struct config *config = fleet->config;
+    const struct pipeline_config *source = worker->pool->config;
     bool is_python = pipeline_config_is_python(source);
-    return spawner_ask(
-        &loop->spawner,
-        &(struct worker_spawn_options){.worker_path = config->worker_path,
-                                       .confine = source->confine,
-                                       .cgroup = worker->group ? worker->group->path : NULL,
-                                       .own_user = own_user_of(config, source, worker),
-                                       .strict = source->confinement.seccomp == SECCOMP_STRICT,
-                                       .python_path = is_python ? config->python_path : NULL,
-                                       .python_folder = is_python ? config->python_folder : NULL,
-                                       .python_threads = is_python && config->python_threads,
-                                       .source = source->source,
-                                       .name = source->name,
-                                       .pointer = source->pointer,
-                                       .index = worker->number,
-                                       .segment_fd = worker->segment.fd,
-                                       .worker_bell_fd = ends->bell,
-                                       .dispatcher_bell_fd = worker->own_bell_fd,
-                                       .socket_fd = ends->socket,
-                                       .stdout_fd = ends->stdout_fd,
-                                       .stderr_fd = ends->stderr_fd},
-        worker->index, worker->generation);
+    return spawner_ask(&fleet->spawner,
+                       &(struct worker_spawn_options){
+                           .worker_path = config->worker_path,
+                           .confine = source->confine,
+                           .cgroup = worker->group ? worker->group->path : NULL,
+                           .own_user = start_own_user(config, source, worker),
+                           .strict = source->confinement.seccomp == SECCOMP_STRICT,
+                           .python_path = is_python ? config->python_path : NULL,
+                           .python_folder = is_python ? config->python_folder : NULL,
+                           .python_threads = is_python && source->options.python_threads,
+                           .source = source->source,
+                           .name = source->name,
+                           .pointer = source->pointer,
+                           .index = worker->number,
+                           .segment_fd = worker->segment.fd,
+                           .worker_bell_fd = ends->bell,
+                           .dispatcher_bell_fd = worker->own_bell_fd,
+                           .socket_fd = ends->socket,
+                           .stdout_fd = ends->stdout_fd,
+                           .stderr_fd = ends->stderr_fd},
+                       worker->index, worker->generation);
 }
 
-static int process_prepare(struct loop *loop, struct worker *worker, struct child_ends *ends)
+static int start_process_prepare(struct fleet *fleet, struct worker *worker,
+                                 struct start_ends *ends)
 {
-    const struct config *config = loop->config;
+    const struct pipeline_options *options = &worker->pool->config->options;
     int rc =
         segment_create(&worker->segment,
-                       &(struct segment_options){.slot_count = config->concurrency,
-                                                 .request_ring_bytes = config->request_ring_bytes,
-                                                 .reply_ring_bytes = config->reply_ring_bytes,
-                                                 .window_bytes = config->window_bytes});
+                       &(struct segment_options){.slot_count = worker->concurrency,
+                                                 .request_ring_bytes = options->request_ring_bytes,
+                                                 .reply_ring_bytes = options->reply_ring_bytes,
+                                                 .window_bytes = worker->window_bytes});
     if (rc < 0) {
         worker->segment.fd = -1;
         return rc;
     }
     /* These read where our ends of the rings are: before there is a worker that could write there.
      */
-    ring_tx_init(&worker->requests, worker->segment.request_ring, config->request_ring_bytes);
-    ring_rx_init(&worker->replies, worker->segment.reply_ring, config->reply_ring_bytes);
-    rc = channels_open(worker, ends);
+    ring_tx_init(&worker->requests, worker->segment.request_ring, options->request_ring_bytes);
+    ring_rx_init(&worker->replies, worker->segment.reply_ring, options->reply_ring_bytes);
+    rc = start_channels_open(worker, ends);
     if (rc < 0)
         return rc;
     /* Holds the place of the pidfd, so that there is a descriptor for it when it comes. */
     worker->pidfd = fcntl(worker->own_bell_fd, F_DUPFD_CLOEXEC, 0);
     if (worker->pidfd == -1)
         return -errno;
-    return process_ask(loop, worker, ends);
+    return start_process_ask(fleet, worker, ends);
 }
 
-int worker_start(struct loop *loop, struct worker *worker)
+int worker_start(struct fleet *fleet, struct worker *worker)
 {
-    struct child_ends ends = {-1, -1, -1, -1};
-    int rc = process_prepare(loop, worker, &ends);
-    child_ends_close(&ends);
+    struct start_ends ends = {-1, -1, -1, -1};
+    int rc = start_process_prepare(fleet, worker, &ends);
+    start_ends_close(&ends);
     return rc;
 }
 
-void worker_watch(struct loop *loop, struct worker *worker)
+void worker_watch(struct fleet *fleet, struct worker *worker)
 {
     struct segment *segment = &worker->segment;
     worker->bell = (struct doorbell){&segment->header->worker_bell, worker->bell_fd};
     worker->own_bell = (struct doorbell){&segment->header->dispatcher_bell, worker->own_bell_fd};
     worker->is_corrupt = worker->is_full = false;
+    worker->wrong = NULL;
     worker->full_until_ms = 0;
     worker->was_oom = false;
     worker->is_paused = worker->is_noisy = false;
@@ -171,53 +169,54 @@ void worker_watch(struct loop *loop, struct worker *worker)
     worker->news = 0;
     worker->crash = (struct crash_report){0};
     worker->run_count = 0;
-    slots_reset(loop, worker);
-    uring_poll(loop->reactor.uring, worker->pidfd, ref_of(worker, URING_PIDFD));
-    uring_poll(loop->reactor.uring, worker->socket, ref_of(worker, URING_SOCKET));
-    uring_poll(loop->reactor.uring, worker->own_bell_fd, ref_of(worker, URING_BELL));
-    output_begin(loop, worker);
+    start_slots_reset(worker);
+    uring_poll(fleet->reactor->uring, worker->pidfd, fleet_ref(worker, URING_PIDFD));
+    uring_poll(fleet->reactor->uring, worker->socket, fleet_ref(worker, URING_SOCKET));
+    uring_poll(fleet->reactor->uring, worker->own_bell_fd, fleet_ref(worker, URING_BELL));
+    output_begin(fleet, worker);
 }
 
-void worker_unwatch(struct loop *loop, struct worker *worker)
+void worker_unwatch(struct fleet *fleet, struct worker *worker)
 {
-    uring_cancel(loop->reactor.uring, ref_of(worker, URING_SOCKET));
-    uring_cancel(loop->reactor.uring, ref_of(worker, URING_BELL));
+    uring_cancel(fleet->reactor->uring, fleet_ref(worker, URING_SOCKET));
+    uring_cancel(fleet->reactor->uring, fleet_ref(worker, URING_BELL));
 }
 
 /* The eventfd is never read: a new poll tells at once of a bell that ever rang. */
-void worker_rewatch(struct loop *loop, struct worker *worker)
+void worker_rewatch(struct fleet *fleet, struct worker *worker)
 {
-    uring_poll(loop->reactor.uring, worker->socket, ref_of(worker, URING_SOCKET));
-    uring_poll(loop->reactor.uring, worker->own_bell_fd, ref_of(worker, URING_BELL));
+    uring_poll(fleet->reactor->uring, worker->socket, fleet_ref(worker, URING_SOCKET));
+    uring_poll(fleet->reactor->uring, worker->own_bell_fd, fleet_ref(worker, URING_BELL));
 }
 
 /* With the socket goes what the worker has sent and nobody has read. The spawner has its last
  * descriptor, if there is one. */
-static void socket_close(struct loop *loop, struct worker *worker)
+static void start_socket_close(struct fleet *fleet, struct worker *worker)
 {
     if (worker->socket >= 0 && worker->takes_descriptors) {
-        int rc = spawner_let_close(&loop->spawner, worker->socket);
+        int rc = spawner_let_close(&fleet->spawner, worker->socket);
         (void)rc; /* without a spawner it is ours to close */
     }
     descriptor_close(&worker->socket);
 }
 
-void worker_release(struct loop *loop, struct worker *worker)
+void worker_release(struct fleet *fleet, struct worker *worker)
 {
     if (worker->pid > 0) {
-        uring_cancel(loop->reactor.uring, ref_of(worker, URING_SOCKET));
-        uring_cancel(loop->reactor.uring, ref_of(worker, URING_PIDFD));
-        uring_cancel(loop->reactor.uring, ref_of(worker, URING_BELL));
-        output_end(loop, worker);
+        uring_cancel(fleet->reactor->uring, fleet_ref(worker, URING_SOCKET));
+        uring_cancel(fleet->reactor->uring, fleet_ref(worker, URING_PIDFD));
+        uring_cancel(fleet->reactor->uring, fleet_ref(worker, URING_BELL));
+        output_end(fleet, worker);
     } else {
         output_close(output_of(worker));
     }
-    socket_close(loop, worker);
+    start_socket_close(fleet, worker);
     worker_channels_close(worker);
-    unfinished_end(worker);
-    unfinished_free(loop, worker);
+    unfinished_end(&worker->unfinished);
+    unfinished_free(&worker->unfinished, &worker->pool->unfinished);
     worker->pid = 0;
     worker->is_paused = false;
+    worker->wrong = NULL;
     worker->exec_error = 0;
     worker->kill_reason[0] = '\0';
 }

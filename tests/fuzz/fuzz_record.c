@@ -48,7 +48,7 @@ static struct {
     bool ended;
 } honest;
 
-static struct answer answer;
+static struct client_answer answer;
 
 /* ---- the input ---- */
 
@@ -90,9 +90,9 @@ static void client_check(uint32_t index)
 
 static bool client_connect(uint32_t *index)
 {
-    if (!stage.loop->front.free)
+    if (!stage.server->front.free)
         return false;
-    client_check(stage.loop->front.free->index);
+    client_check(stage.server->front.free->index);
     *index = stage_connect();
     return true;
 }
@@ -131,13 +131,15 @@ static void operate_again(void)
 
 static void operate_cancel(void)
 {
-    uint32_t run = take_byte() % stage.config.run_count_max, index;
+    uint32_t run = take_byte() % stage.server->runs.count_max, index;
     char text[128];
-    if (stage.loop->runs[run].state == RUN_FREE || !client_connect(&index))
+    const struct run *one = runs_at(&stage.server->runs, run);
+    if (one->state == RUN_FREE || !client_connect(&index))
         return;
-    play.disturbed |= stage.loop->runs[run].conn_index == honest.client;
-    int count = snprintf(text, sizeof(text), "DELETE /v4/runs/%s HTTP/1.1\r\nHost: a\r\n\r\n",
-                         stage.loop->runs[run].id);
+    play.disturbed |= one->sink && answer_of(one->sink)->conn &&
+                      answer_of(one->sink)->conn->index == honest.client;
+    int count =
+        snprintf(text, sizeof(text), "DELETE /v4/runs/%s HTTP/1.1\r\nHost: a\r\n\r\n", one->id);
     stage_say_bytes(index, text, (size_t)count);
 }
 
@@ -177,7 +179,7 @@ static void honest_begin(void)
     mr_assert(stage_request(HONEST, &start)); /* the least loaded of the two by now */
     mr_assert(slot_move(&stage.workers[HONEST].segment.slots[start.slot], start.generation,
                         SLOT_OFFERED, SLOT_RUNNING));
-    honest.conn_generation = stage.loop->front.conns[honest.client].generation;
+    honest.conn_generation = stage.server->front.conns[honest.client].generation;
     honest.next = (struct record){.slot = start.slot, .generation = start.generation};
     honest.chunk_count = 0;
     honest.ended = false;
@@ -210,8 +212,8 @@ static void honest_check(void)
     if (play.disturbed)
         return;
     mr_assert(stage.workers[HONEST].kill_count == 0);
-    mr_assert(stage.loop->front.conns[honest.client].generation == honest.conn_generation);
-    answer_of(&answer, honest.client);
+    mr_assert(stage.server->front.conns[honest.client].generation == honest.conn_generation);
+    client_answer_of(&answer, honest.client);
     mr_assert(answer.complete);
     mr_assert(answer.line_count == honest.chunk_count + 1); /* and the status line */
     for (uint32_t i = 0; i < honest.chunk_count; i++) {
@@ -228,12 +230,11 @@ static void honest_check(void)
 /* The header its next honest record would have; false: the slot holds no run. */
 static bool proper_header(uint32_t slot, struct record *out)
 {
-    const struct worker_slot *own = &stage.loop->workers[HOSTILE].slots[slot];
-    if (own->run_index == UINT32_MAX)
+    const struct worker_slot *own = &stage.server->fleet.workers[HOSTILE]->slots[slot];
+    if (!own->run)
         return false;
-    *out = (struct record){.slot = (uint16_t)slot,
-                           .generation = own->generation,
-                           .sequence = stage.loop->runs[own->run_index].sequence};
+    *out = (struct record){
+        .slot = (uint16_t)slot, .generation = own->generation, .sequence = own->sequence};
     return true;
 }
 
@@ -284,7 +285,7 @@ static void operate_record(void)
     struct record record;
     uint8_t what = take_byte();
     if (!stage.workers[HOSTILE].lives ||
-        !proper_header(what / 16 % stage.config.concurrency, &record))
+        !proper_header(what / 16 % stage.config.options.concurrency, &record))
         return;
     static const uint8_t kinds[] = {RECORD_CHUNK, RECORD_CHUNK, RECORD_END, RECORD_ERROR};
     record.kind = kinds[what % 4];
@@ -371,7 +372,7 @@ static void operate_exit(void)
 /* Output memory becomes scarce, or plenty again. */
 static void operate_memory(void)
 {
-    struct out_pool *pool = &stage.loop->front.out;
+    struct out_pool *pool = &stage.server->front.out;
     uint8_t keep = take_byte();
     play.disturbed = true;
     while (play.stolen) {
@@ -402,9 +403,9 @@ static void operate_later(void)
 
 static void operate_stop(void)
 {
-    if (stage.loop->state != LOOP_STOPPED && take_byte() == 0) {
+    if (stage.server->state != SERVER_STOPPED && take_byte() == 0) {
         play.disturbed = true;
-        loop_stop(stage.loop);
+        server_stop(stage.server);
         stage_pass();
     }
 }
@@ -424,9 +425,9 @@ static void workers_go_on(void)
 {
     struct record ignored;
     const void *payload;
-    for (uint32_t i = 0; i < stage.loop->worker_count; i++) {
+    for (uint32_t i = 0; i < stage.server->fleet.worker_count; i++) {
         struct stage_worker *worker = &stage.workers[i];
-        if (worker->lives && stage.loop->workers[i].state == WORKER_STARTING) {
+        if (worker->lives && stage.server->fleet.workers[i]->state == WORKER_STARTING) {
             stage_hello(i);
             stage_pass();
         }
@@ -437,22 +438,23 @@ static void workers_go_on(void)
 
 static void bounds_check(void)
 {
-    const struct loop *loop = stage.loop;
-    const struct tally *tally = &loop->pipelines[0].tally;
-    mr_assert(loop->front.out.block_count <= loop->front.out.block_count_max);
-    mr_assert(loop->unfinished_bytes <= unfinished_share(loop));
-    mr_assert(loop->collected_bytes == loop->pipelines[0].collected_bytes);
-    mr_assert(loop->input.bytes <= loop->config->input_bytes_max);
-    if (loop->run_count == 0 && loop->front.conn_count == 0)
-        mr_assert(loop->input.bytes == 0);
-    mr_assert(loop->run_count <= loop->config->run_count_max);
+    const struct server *server = stage.server;
+    const struct tally *tally = &server->runs.pipelines[0]->tally;
+    mr_assert(server->front.out.block_count <= server->front.out.block_count_max);
+    mr_assert(fleet_unfinished_bytes(&server->fleet) <=
+              server->fleet.pools[0]->unfinished.bytes_max);
+    mr_assert(server->api.collected_bytes == server->runs.pipelines[0]->collected_bytes);
+    mr_assert(server->input.bytes <= server->config->input_bytes_max);
+    if (server->runs.count == 0 && server->front.conn_count == 0)
+        mr_assert(server->input.bytes == 0);
+    mr_assert(server->runs.count <= server->config->run_count_max);
     uint64_t ended = 0;
     for (unsigned i = 0; i < RUN_END_COUNT; i++)
         ended += tally->ends[i];
     mr_assert(tally->accepted_count ==
-              ended + loop->pipelines[0].queue_count + tally->active_count);
+              ended + server->runs.pipelines[0]->queue_count + tally->active_count);
     /* Runs that are being cancelled were counted and still are there. */
-    mr_assert(tally->active_count + loop->pipelines[0].queue_count <= loop->run_count);
+    mr_assert(tally->active_count + server->runs.pipelines[0]->queue_count <= server->runs.count);
 }
 
 /* Everyone goes home. */
@@ -470,18 +472,18 @@ static void end(void)
         stage_hang_up(i);
     }
     stage_settle();
-    for (uint32_t i = 0; i < stage.loop->worker_count; i++)
+    for (uint32_t i = 0; i < stage.server->fleet.worker_count; i++)
         if (stage.workers[i].lives)
             stage_exit(i, CLD_KILLED, SIGKILL);
     stage_settle();
     stage_later(4000000); /* whoever waits in a queue has waited too long */
     stage_settle();
     bounds_check();
-    mr_assert(stage.loop->run_count == 0);
-    mr_assert(stage.loop->front.conn_count == 0);
-    mr_assert(stage.loop->unfinished_bytes == 0);
-    mr_assert(stage.loop->collected_bytes == 0);
-    mr_assert(stage.loop->front.out.free_count == stage.loop->front.out.block_count);
+    mr_assert(stage.server->runs.count == 0);
+    mr_assert(stage.server->front.conn_count == 0);
+    mr_assert(fleet_unfinished_bytes(&stage.server->fleet) == 0);
+    mr_assert(stage.server->api.collected_bytes == 0);
+    mr_assert(stage.server->front.out.free_count == stage.server->front.out.block_count);
     for (uint32_t i = 0; i < STAGE_CLIENT_COUNT_MAX; i++)
         client_check(i);
 }

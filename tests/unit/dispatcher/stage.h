@@ -28,8 +28,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "dispatcher/server/loop.h"
+#include "dispatcher/api/answer.h"
+#include "dispatcher/runs/pipeline_health.h"
+#include "dispatcher/server/server.h"
+#include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/spawner.h"
+#include "dispatcher/workers/supervisor.h"
 #include "millrace/protocol.h"
 #include "shm/slot.h"
 #include "tests/unit/dispatcher/hello.h"
@@ -74,7 +78,7 @@ struct stage_worker {
 
 static struct stage {
     struct config config;
-    struct loop *loop;
+    struct server *server;
     uint64_t now_ns; /* CLOCK_MONOTONIC; 0: the stage is closed, and time is the real one */
     struct uring_event events[STAGE_EVENT_COUNT_MAX];
     uint32_t event_first, event_count;
@@ -296,7 +300,7 @@ int kill(pid_t pid, int number)
     mr_assert(index >= 0 && index < (pid_t)STAGE_WORKER_COUNT_MAX);
     mr_assert(!stage.workers[index].is_reaped);
     stage.workers[index].kill_count += pid < 0 && stage.workers[index].lives;
-    stage.workers[index].stray_kill_count += stage.loop->workers[index].pid == 0;
+    stage.workers[index].stray_kill_count += stage.server->fleet.workers[index]->pid == 0;
     return 0;
 }
 
@@ -308,8 +312,8 @@ int waitid(idtype_t type, id_t id, siginfo_t *info, int flags)
     }
     mr_assert(type == P_PIDFD);
     mr_assert(flags & WNOHANG);
-    for (uint32_t i = 0; i < stage.loop->worker_count; i++)
-        if ((int)id == stage.loop->workers[i].pidfd) {
+    for (uint32_t i = 0; i < stage.server->fleet.worker_count; i++)
+        if ((int)id == stage.server->fleet.workers[i]->pidfd) {
             *info = stage.workers[i].exit;
             stage.workers[i].is_reaped |= info->si_pid != 0 && !(flags & WNOWAIT);
         }
@@ -399,18 +403,18 @@ static inline void stage_exit(uint32_t index, int code, int status)
 /* A pass, after which everything is as it should be. */
 static inline bool stage_loop_pass(void)
 {
-    bool more = loop_pass(stage.loop);
-    front_check(&stage.loop->front);
+    bool more = server_pass(stage.server);
+    server_check(stage.server);
     return more;
 }
 
 static inline uint32_t stage_connect(void)
 {
-    uint32_t index = stage.loop->front.free->index;
+    uint32_t index = stage.server->front.free->index;
     struct stage_client *client = &stage.clients[index];
     free(client->bytes);
     *client = (struct stage_client){0};
-    conn_open(&stage.loop->front, open("/dev/null", O_RDWR | O_CLOEXEC));
+    conn_open(&stage.server->front, open("/dev/null", O_RDWR | O_CLOEXEC));
     return index;
 }
 
@@ -477,7 +481,7 @@ static inline void stage_hang_up(uint32_t index)
 
 static inline bool stage_is_closed(uint32_t index)
 {
-    return stage.loop->front.conns[index].state == CONN_FREE;
+    return stage.server->front.conns[index].state == CONN_FREE;
 }
 
 /* ---- the whole ---- */
@@ -524,20 +528,21 @@ static inline void stage_configure(const struct stage_options *options)
     config_init(config);
     mr_assert(config_add_pipeline(config, "me/numbers:v1=numbers.so", reason) == 0);
     snprintf(config->pipelines[0].id, PIPELINE_ID_BYTES, "pipeline_%032d", 1);
-    config->worker_count = stage_or(options->worker_count, 1);
-    config->concurrency = stage_or(options->concurrency, 1);
-    config->queue_count_max = stage_or(options->queue_count_max, 8);
-    config->window_bytes = stage_or(options->window_bytes, config->window_bytes);
-    config->request_ring_bytes = RING_BYTES_MIN;
-    config->reply_ring_bytes = stage_or(options->reply_ring_bytes, RING_BYTES_MIN);
+    config->options.worker_count = stage_or(options->worker_count, 1);
+    config->options.concurrency = stage_or(options->concurrency, 1);
+    config->options.queue_count_max = stage_or(options->queue_count_max, 8);
+    config->options.window_bytes = stage_or(options->window_bytes, config->options.window_bytes);
+    config->options.request_ring_bytes = RING_BYTES_MIN;
+    config->options.reply_ring_bytes = stage_or(options->reply_ring_bytes, RING_BYTES_MIN);
     config->conn_count_max = STAGE_CLIENT_COUNT_MAX;
     config->body_file_count_max = BODY_FILE_COUNT_MIN;
-    config->run_count_max =
-        config->worker_count * config->concurrency + config->queue_count_max + 1;
+    config->run_count_max = config->options.worker_count * config->options.concurrency +
+                            config->options.queue_count_max + 1;
     config->output_bytes_max = options->output_bytes_max > 0 ? options->output_bytes_max : 8u << 20;
     config->log_level = LEVEL_DEBUG;
+    config->options.recycle_overlap = options->recycle_overlap;
+    config->pipelines[0].options = config->options;
     config->no_auth = true; /* tests write any Host */
-    config->recycle_overlap = options->recycle_overlap;
     mr_assert(config_place_count(config) <= STAGE_WORKER_COUNT_MAX);
 }
 
@@ -550,17 +555,17 @@ static inline void stage_open(const struct stage_options *options)
     for (uint32_t i = 0; i < STAGE_WORKER_COUNT_MAX; i++)
         stage.workers[i].pidfd = stage.workers[i].socket = -1;
     stage_configure(options);
-    stage.loop = calloc(1, sizeof(*stage.loop));
-    mr_assert(stage.loop);
+    stage.server = calloc(1, sizeof(*stage.server));
+    mr_assert(stage.server);
     sigprocmask(SIG_SETMASK, NULL, &mask);
-    mr_assert(loop_init(stage.loop, &stage.config) == 0);
+    mr_assert(server_init(stage.server, &stage.config) == 0);
     sigprocmask(SIG_SETMASK, &mask, NULL);
-    stage.loop->start_is_said = true;
+    stage.server->start_is_said = true;
     stage_pass();
-    reading_start(stage.loop);
-    supervisor_start(stage.loop);
+    reading_start(&stage.server->reading);
+    supervisor_start(&stage.server->fleet);
     stage_pass();
-    for (uint32_t i = 0; i < stage.config.worker_count && !options->no_hello; i++)
+    for (uint32_t i = 0; i < stage.config.options.worker_count && !options->no_hello; i++)
         stage_hello(i);
     stage_pass();
 }
@@ -571,9 +576,9 @@ static inline void stage_close(void)
         if (stage.workers[i].lives)
             stage_exit(i, CLD_KILLED, SIGKILL);
     stage.reader_is_gone = true;
-    loop_finish(stage.loop);
+    server_finish(stage.server);
     descriptor_close(&stage.reader_socket);
-    free(stage.loop);
+    free(stage.server);
     config_finish(&stage.config);
     for (uint32_t i = 0; i < STAGE_CLIENT_COUNT_MAX; i++)
         free(stage.clients[i].bytes);

@@ -13,7 +13,7 @@
 
 #define ANSWER_LINE_COUNT_MAX 4096u
 
-struct answer {
+struct client_answer {
     unsigned status;
     bool is_framed;
     bool complete;     /* the head, and the body to its end as its framing says */
@@ -25,14 +25,14 @@ struct answer {
     char head_text[4096];
 };
 
-static inline void answer_finish(struct answer *answer)
+static inline void answer_finish(struct client_answer *answer)
 {
     free(answer->body);
     answer->body = NULL;
 }
 
 /* Reads the body out of its framing; true when it is complete. */
-static inline bool answer_body(struct answer *answer, const struct http_response *response,
+static inline bool answer_body(struct client_answer *answer, const struct http_response *response,
                                const char *bytes, size_t count)
 {
     const struct http_head framing = {.chunked = response->chunked,
@@ -60,7 +60,7 @@ static inline bool answer_body(struct answer *answer, const struct http_response
 }
 
 /* Every line that is there must be JSON, but those of an event stream that say so themselves. */
-static inline void answer_line(struct answer *answer, char *line, size_t count)
+static inline void answer_line(struct client_answer *answer, char *line, size_t count)
 {
     struct json_error error;
     line[count] = '\0';
@@ -77,7 +77,7 @@ static inline void answer_line(struct answer *answer, char *line, size_t count)
     answer->lines[answer->line_count++ % ANSWER_LINE_COUNT_MAX] = json;
 }
 
-static inline void answer_lines(struct answer *answer)
+static inline void answer_lines(struct client_answer *answer)
 {
     char *line = answer->body, *end;
     while ((end = memchr(line, '\n', answer->body_count - (size_t)(line - answer->body))) != NULL) {
@@ -90,7 +90,8 @@ static inline void answer_lines(struct answer *answer)
 
 /* Takes apart the first answer in `bytes`. A body that is not framed ends where the bytes end, if
  * the server `closed`. Anything no client should have to read ends the process. */
-static inline void answer_read(struct answer *answer, const char *bytes, size_t count, bool closed)
+static inline void answer_read(struct client_answer *answer, const char *bytes, size_t count,
+                               bool closed)
 {
     struct http_scan scan;
     struct http_response response;
@@ -123,7 +124,7 @@ static inline void answer_read(struct answer *answer, const char *bytes, size_t 
 }
 
 /* The first answer of a client, so far. */
-static inline void answer_of(struct answer *answer, uint32_t client)
+static inline void client_answer_of(struct client_answer *answer, uint32_t client)
 {
     answer_read(answer, stage.clients[client].bytes, stage.clients[client].count,
                 stage_is_closed(client));

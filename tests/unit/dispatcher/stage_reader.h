@@ -50,7 +50,7 @@ static inline void stage_reader_says(const void *bytes, size_t count)
 {
     mr_assert(send(stage.reader_socket, bytes, count, MSG_NOSIGNAL) == (ssize_t)count);
     stage_event((struct uring_event){.ref = stage.on_reader, .result = POLLIN, .more = true});
-    loop_pass(stage.loop);
+    server_pass(stage.server);
 }
 
 /* It is gone, by itself or since it was killed; what it had said is still there. */
@@ -58,10 +58,10 @@ static inline void stage_reader_gone(void)
 {
     descriptor_close(&stage.reader_socket);
     stage.reader_is_gone = true;
-    if (stage.loop->reading.reader.state == READER_RUNNING)
+    if (stage.server->reading.reader.state == READER_RUNNING)
         stage_event(
             (struct uring_event){.ref = stage.on_reader, .result = POLLIN | POLLHUP, .more = true});
-    loop_pass(stage.loop);
+    server_pass(stage.server);
 }
 
 #endif

@@ -23,7 +23,7 @@ static inline int scene_open(void **state)
 
 static inline struct reading *reading(void)
 {
-    return &stage.loop->reading;
+    return &stage.server->reading;
 }
 
 /* ---- the clients ---- */
@@ -74,11 +74,11 @@ static inline void expect_answer(uint32_t client, int status, const char *words)
 static inline void expect_nothing_held(void)
 {
     stage_settle();
-    assert_int_equal(stage.loop->input.bytes, 0);
-    assert_int_equal(stage.loop->input.file_count, 0);
+    assert_int_equal(stage.server->input.bytes, 0);
+    assert_int_equal(stage.server->input.file_count, 0);
     assert_int_equal(reading()->waiting_count, 0);
     assert_int_equal(reading()->pack_fd, -1);
-    assert_null(reading()->conn);
+    assert_null(reading()->job);
 }
 
 /* ---- the reader ---- */

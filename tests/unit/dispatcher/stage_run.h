@@ -29,9 +29,15 @@ static inline struct slot_shared *stage_run_slot(const struct stage_run *run)
 /* The dispatcher's own, while it has a slot. */
 static inline struct run *stage_run_of(const struct stage_run *run)
 {
-    uint32_t index = stage.loop->workers[run->worker].slots[run->next.slot].run_index;
-    mr_assert(index != UINT32_MAX);
-    return &stage.loop->runs[index];
+    struct run *found = stage.server->fleet.workers[run->worker]->slots[run->next.slot].run;
+    mr_assert(found);
+    return found;
+}
+
+/* The client that waits for it. */
+static inline uint32_t stage_client_of(const struct run *run)
+{
+    return answer_of(run->sink)->conn->index;
 }
 
 /* Why the worker is to stop it; 0: it is not. */
@@ -44,7 +50,7 @@ static inline uint32_t stage_run_reason(const struct stage_run *run)
 static inline bool stage_run_take(struct stage_run *run)
 {
     struct record start;
-    for (run->worker = 0; run->worker < stage.loop->worker_count; run->worker++) {
+    for (run->worker = 0; run->worker < stage.server->fleet.worker_count; run->worker++) {
         if (!stage.workers[run->worker].lives || !stage_request(run->worker, &start))
             continue;
         mr_assert(start.kind == RECORD_START);
@@ -87,14 +93,14 @@ static inline void stage_run_end(struct stage_run *run)
 }
 
 /* The answer that a test looks at; scene_close() gives its memory back. */
-static struct answer answer;
+static struct client_answer answer;
 
 /* What a client has got when nothing moves any more. */
-static inline const struct answer *answer_to(uint32_t client)
+static inline const struct client_answer *answer_to(uint32_t client)
 {
     stage_settle();
     answer_finish(&answer);
-    answer_of(&answer, client);
+    client_answer_of(&answer, client);
     return &answer;
 }
 

@@ -41,8 +41,9 @@ static void put_values(struct stage_run *run, unsigned count)
 
 static uint64_t held_bytes(void)
 {
-    assert_int_equal(stage.loop->pipelines[0].collected_bytes, stage.loop->collected_bytes);
-    return stage.loop->collected_bytes;
+    assert_int_equal(stage.server->runs.pipelines[0]->collected_bytes,
+                     stage.server->api.collected_bytes);
+    return stage.server->api.collected_bytes;
 }
 
 static void what_a_plain_run_holds_is_counted_as_it_grows_and_back_when_it_ends(void **state)
@@ -87,13 +88,13 @@ static bool end_plain(struct stage_run *run, enum plain_end end)
         stage_run_put(run, RECORD_CHUNK, 0, "\x91\xa1\xff", 3);
         break;
     case PLAIN_CANCELLED:
-        run_cancel(stage.loop, stage_run_of(run), &asked);
+        run_cancel(&stage.server->runs, stage_run_of(run), &asked);
         break;
     case PLAIN_CLIENT_GONE:
         stage_hang_up(run->client);
         break;
     case PLAIN_TOO_LATE:
-        stage_later(stage.config.run_timeout_ms);
+        stage_later(stage.config.pipelines[0].options.run_timeout_ms);
         break;
     case PLAIN_TOO_LARGE:
         put_values(run, 1);
@@ -120,14 +121,14 @@ static void it_is_given_back_at_every_other_end_before_the_worker_lets_go(void *
     for (enum plain_end end = 0; end < PLAIN_END_COUNT; end++) {
         stage_close();
         scene_open(state);
-        stage.config.run_timeout_ms = 4000;
+        stage.config.pipelines[0].options.run_timeout_ms = 4000;
         stage.config.body_bytes_max = 4 * VALUE_BYTES;
         struct stage_run run = begin_plain();
         put_values(&run, 3);
         assert_true(held_bytes() >= 3 * VALUE_BYTES);
         bool lingers = end_plain(&run, end);
         assert_int_equal(held_bytes(), 0);
-        assert_int_equal(stage.loop->run_count, lingers);
+        assert_int_equal(stage.server->runs.count, lingers);
         if (lingers)
             put_values(&run, 1); /* it was on its way */
         assert_int_equal(held_bytes(), 0);
@@ -135,7 +136,7 @@ static void it_is_given_back_at_every_other_end_before_the_worker_lets_go(void *
             stage_run_end(&run);
         stage_settle();
         assert_int_equal(held_bytes(), 0);
-        assert_int_equal(stage.loop->run_count, 0);
+        assert_int_equal(stage.server->runs.count, 0);
     }
 }
 
@@ -148,7 +149,7 @@ static void the_outputs_of_an_asynchronous_run_are_the_historys_when_it_ends(voi
     stage_run_end(&run);
     stage_settle();
     assert_int_equal(held_bytes(), 0);
-    assert_true(stage.loop->history.output_bytes > 3 * VALUE_BYTES);
+    assert_true(stage.server->runs.history.output_bytes > 3 * VALUE_BYTES);
 }
 
 static void the_plain_run_that_needs_more_than_there_is_fails_and_others_go_on(void **state)
@@ -185,7 +186,7 @@ static void what_clients_do_not_read_leaves_less_to_collect(void **state)
     stage_close();
     stage_open(&(struct stage_options){.reply_ring_bytes = 65536, .output_bytes_max = 1u << 20});
     struct stage_run run = begin_plain();
-    struct out_pool *pool = &stage.loop->front.out;
+    struct out_pool *pool = &stage.server->front.out;
     put_values(&run, 1);
     uint64_t taken = pool->block_count_max - 2;
     pool->extent_cost += taken;
@@ -203,15 +204,15 @@ static void a_pipeline_collects_no_more_than_its_share(void **state)
     stage_open(&(struct stage_options){.reply_ring_bytes = 65536,
                                        .output_bytes_max = 4 * (uint64_t)VALUE_BYTES_MAX});
     struct stage_run run = begin_plain();
-    stage.loop->pipeline_count = 2; /* for its share */
-    stage.loop->pipelines[0].collected_bytes = unfinished_share(stage.loop) - 2 * VALUE_BYTES;
-    stage.loop->collected_bytes = stage.loop->pipelines[0].collected_bytes;
+    stage.server->fleet.pools[0]->unfinished.bytes_max /= 2; /* as if there were another one */
+    stage.server->runs.pipelines[0]->collected_bytes =
+        stage.server->fleet.pools[0]->unfinished.bytes_max - 2 * VALUE_BYTES;
+    stage.server->api.collected_bytes = stage.server->runs.pipelines[0]->collected_bytes;
     put_values(&run, 1);
     assert_int_equal(stage_run_reason(&run), CANCEL_NONE);
     put_values(&run, 1);
     assert_int_equal(stage_run_reason(&run), CANCEL_BAD_VALUE);
     assert_non_null(strstr(answer_to(run.client)->lines[0], "all of its share"));
-    stage.loop->pipeline_count = 1;
 }
 
 #define COLLECTED_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)

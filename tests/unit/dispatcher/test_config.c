@@ -294,6 +294,8 @@ static int complete(uint64_t fd_count_max)
 {
     if (config.pipeline_count == 0)
         assert_int_equal(config_add_pipeline(&config, "words.so", reason), 0);
+    for (uint32_t i = 0; i < config.pipeline_count; i++)
+        config.pipelines[i].options = config.options;
     return config_complete(&config, fd_count_max, reason);
 }
 
@@ -311,7 +313,7 @@ static void all_queues_together_may_be_less_than_their_sum(void **state)
 {
     (void)state;
     assert_int_equal(config_add_pipeline(&config, "a/b:v1=words.so", reason), 0);
-    config.queue_count_max = 100;
+    config.options.queue_count_max = 100;
     config.queue_total_max = 150;
     assert_int_equal(config_add_pipeline(&config, "words.so", reason), 0);
     assert_int_equal(complete(1 << 20), 0);
@@ -336,7 +338,7 @@ static void one_body_must_fit_the_memory_of_all(void **state)
 static void connections_are_what_the_descriptor_limit_leaves(void **state)
 {
     (void)state;
-    config.worker_count = 2;
+    config.options.worker_count = 2;
     assert_int_equal(complete(1024), 0);
     assert_int_equal(config.conn_count_max, 1024 - 64 - 2 * 10);
 }
@@ -356,12 +358,12 @@ static void more_connections_than_descriptors_are_refused(void **state)
 static void more_runs_than_can_be_told_apart_are_refused(void **state)
 {
     (void)state;
-    config.worker_count = WORKER_COUNT_MAX;
-    config.concurrency = SLOT_COUNT_MAX - 1;
-    config.queue_count_max = WORKER_COUNT_MAX - 1;
+    config.options.worker_count = WORKER_COUNT_MAX;
+    config.options.concurrency = SLOT_COUNT_MAX - 1;
+    config.options.queue_count_max = WORKER_COUNT_MAX - 1;
     assert_int_equal(complete(1 << 20), 0);
     assert_int_equal(config.run_count_max, RUN_COUNT_MAX);
-    config.queue_count_max = WORKER_COUNT_MAX;
+    config.options.queue_count_max = WORKER_COUNT_MAX;
     assert_int_equal(complete(1 << 20), -EINVAL);
     assert_non_null(strstr(reason, "1048577 runs at once, at most 1048576"));
 }
@@ -369,12 +371,12 @@ static void more_runs_than_can_be_told_apart_are_refused(void **state)
 static void a_request_ring_has_room_for_every_slot(void **state)
 {
     (void)state;
-    config.concurrency = 512;
+    config.options.concurrency = 512;
     assert_int_equal(complete(1 << 20), 0);
-    assert_int_equal(config.request_ring_bytes, REQUEST_RING_BYTES);
-    config.concurrency = 2500;
+    assert_int_equal(config.pipelines[0].options.request_ring_bytes, REQUEST_RING_BYTES);
+    config.options.concurrency = 2500;
     assert_int_equal(complete(1 << 20), 0);
-    assert_int_equal(config.request_ring_bytes, 2u << 20);
+    assert_int_equal(config.pipelines[0].options.request_ring_bytes, 2u << 20);
 }
 
 static void without_tokens_only_loopback_addresses_may_be_listened_on(void **state)

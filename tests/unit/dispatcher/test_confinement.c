@@ -338,12 +338,12 @@ static void workers_with_users_of_their_own_share_the_threads(void **state)
 {
     (void)state;
     kernel.threads = 16384;
-    config.worker_count = 2;
+    config.pipelines[0].options.worker_count = config.pipelines[1].options.worker_count = 2;
     assert_int_equal(confinement_parse(&config, reason), 0);
     text_has(0, "nproc=12288:12288", true);
     config.pipelines[0].confinement.owner = OWNER_EACH;
     text_has(0, "nproc=3072:3072", true);
-    config.worker_count = 20;
+    config.pipelines[0].options.worker_count = config.pipelines[1].options.worker_count = 20;
     text_has(0, "nproc=1024:1024", true); /* not less, or nothing would work */
 }
 

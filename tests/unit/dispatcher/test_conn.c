@@ -87,7 +87,7 @@ static void a_body_cut_by_the_half_close_is_not(void **state)
                                   " HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n" RUN_BODY);
     assert_int_equal(count_of(client, "HTTP/1.1 200 OK"), 1);
     assert_true(stage_is_closed(client));
-    assert_int_equal(stage.loop->run_count, 0);
+    assert_int_equal(stage.server->runs.count, 0);
 }
 
 /* A client that closed its sending side is taken for one that left, as ever. */
@@ -134,7 +134,8 @@ static struct stage_run run_ahead(void)
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
     stage_run_number(&run);
     stage_settle();
-    for (size_t sent = 0; !stage.loop->front.conns[run.client].recv_paused; sent += sizeof(more)) {
+    for (size_t sent = 0; !stage.server->front.conns[run.client].recv_paused;
+         sent += sizeof(more)) {
         assert_true(sent + sizeof(more) <= AHEAD_BYTES_MAX);
         stage_say_bytes(run.client, more, sizeof(more));
     }
@@ -177,7 +178,7 @@ static void who_is_received_again_is_not_watched(void **state)
     struct stage_run run = run_ahead();
     stage_run_end(&run);
     stage_settle();
-    struct conn *conn = &stage.loop->front.conns[run.client];
+    struct conn *conn = &stage.server->front.conns[run.client];
     assert_int_equal(stage.clients[run.client].gone.op, URING_NONE);
     assert_false(conn->gone_queued);
     assert_false(conn->recv_paused);
@@ -194,7 +195,7 @@ static struct stage_run run_unframed(void)
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 0);
     stage_run_number(&run);
     stage_settle();
-    assert_true(stage.loop->front.conns[run.client].is_unframed);
+    assert_true(stage.server->front.conns[run.client].is_unframed);
     return run;
 }
 
@@ -217,8 +218,8 @@ static void what_is_complete_ends_in_an_orderly_way(void **state)
     struct stage_run run = run_unframed();
     stage_run_end(&run);
     stage_settle();
-    assert_false(stage.loop->front.conns[run.client].is_unframed);
-    assert_int_equal(stage.loop->front.conns[run.client].state, CONN_LINGERING);
+    assert_false(stage.server->front.conns[run.client].is_unframed);
+    assert_int_equal(stage.server->front.conns[run.client].state, CONN_LINGERING);
 }
 
 #define CONN_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)

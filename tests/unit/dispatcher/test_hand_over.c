@@ -20,13 +20,13 @@ static int scene_open(void **state)
 {
     (void)state;
     stage_open(&(struct stage_options){.worker_count = 2, .recycle_overlap = true});
-    stage.config.recycle_run_count = 2;
+    stage.config.pipelines[0].options.recycle_run_count = 2;
     return 0;
 }
 
 static struct worker *worker(uint32_t index)
 {
-    return &stage.loop->workers[index];
+    return stage.server->fleet.workers[index];
 }
 
 static void run_one_on(uint32_t index)
@@ -39,7 +39,7 @@ static void run_one_on(uint32_t index)
     assert_int_equal(run.worker, index);
     stage_run_end(&run);
     stage_settle();
-    answer_of(&answer, run.client);
+    client_answer_of(&answer, run.client);
     assert_true(answer.complete);
     answer_finish(&answer);
     if (first.worker == index)
@@ -63,9 +63,9 @@ static void wear_out(void)
 static void the_spare_place_waits(void **state)
 {
     (void)state;
-    assert_int_equal(stage.loop->worker_count, 3);
+    assert_int_equal(stage.server->fleet.worker_count, 3);
     assert_int_equal(worker(2)->state, WORKER_SPARE);
-    assert_int_equal(pipeline_ready_count(stage.loop, &stage.loop->pipelines[0]), 2);
+    assert_int_equal(pool_ready_count(stage.server->runs.pipelines[0]->pool), 2);
     stage_later(WORKER_BACKOFF_MS_MAX);
     assert_int_equal(worker(2)->state, WORKER_SPARE);
     assert_int_equal(stage.spawn_count, 2);
@@ -93,7 +93,7 @@ static void a_worn_out_worker_serves_until_its_successor_is_ready(void **state)
     assert_int_equal(worker(0)->state, WORKER_SPARE);
     stage_later(WORKER_BACKOFF_MS_MAX);
     assert_int_equal(stage.spawn_count, 3);
-    assert_int_equal(stage.loop->pipelines[0].tally.restarts[WORKER_END_RECYCLED_RUNS], 1);
+    assert_int_equal(stage.server->runs.pipelines[0]->pool->restarts[WORKER_END_RECYCLED_RUNS], 1);
     assert_int_equal(worker(2)->restart_count, 0);
 }
 
@@ -111,7 +111,7 @@ static void the_spare_place_goes_round(void **state)
     assert_int_equal(worker(2)->state, WORKER_OUTGOING);
     assert_int_equal(worker(0)->state, WORKER_STARTING);
     assert_int_equal(worker(0)->number, 0);
-    assert_int_equal(worker(0)->predecessor, 2);
+    assert_ptr_equal(worker(0)->predecessor, worker(2));
 }
 
 static void one_is_replaced_at_a_time(void **state)
@@ -156,14 +156,14 @@ static void an_old_one_that_dies_leaves_its_number_to_its_successor(void **state
     stage_exit(0, CLD_KILLED, SIGSEGV);
     stage_settle();
     assert_int_equal(worker(0)->state, WORKER_SPARE);
-    assert_int_equal(worker(2)->predecessor, WORKER_NONE);
+    assert_null(worker(2)->predecessor);
     assert_int_equal(worker(2)->restart_count, 1);
-    assert_int_equal(stage.loop->pipelines[0].tally.restarts[WORKER_END_CRASHED], 1);
+    assert_int_equal(stage.server->runs.pipelines[0]->pool->restarts[WORKER_END_CRASHED], 1);
     stage_later(WORKER_BACKOFF_MS_MAX);
     assert_int_equal(stage.spawn_count, 3); /* two, and the successor: no fourth */
     stage_hello(2);
     stage_settle();
-    assert_int_equal(pipeline_ready_count(stage.loop, &stage.loop->pipelines[0]), 2);
+    assert_int_equal(pool_ready_count(stage.server->runs.pipelines[0]->pool), 2);
 }
 
 static void garbage_ends_an_old_one_like_any_other(void **state)
@@ -194,8 +194,7 @@ static void a_device_that_breaks_meanwhile_ends_its_worker(void **state)
 {
     (void)state;
     wear_out();
-    struct run_failure failure = {.type = ERROR_CUDA};
-    recycle_after_run(stage.loop, worker(0), &failure);
+    supervisor_run_over(&stage.server->fleet, worker(0), true);
     assert_int_equal(worker(0)->state, WORKER_RETIRING);
     stage_exit(0, CLD_EXITED, 0);
     stage_settle();
@@ -207,7 +206,7 @@ static void a_stopping_server_ends_both(void **state)
 {
     (void)state;
     wear_out();
-    loop_stop(stage.loop);
+    server_stop(stage.server);
     stage_settle();
     assert_int_equal(worker(0)->state, WORKER_STOPPING);
     assert_int_equal(worker(2)->state, WORKER_DYING);
@@ -215,7 +214,7 @@ static void a_stopping_server_ends_both(void **state)
     stage_exit(1, CLD_EXITED, 0);
     stage_exit(2, CLD_KILLED, SIGKILL);
     stage_settle();
-    assert_int_equal(stage.loop->state, LOOP_STOPPED);
+    assert_int_equal(stage.server->state, SERVER_STOPPED);
     assert_int_equal(stage.spawn_count, 3);
 }
 

@@ -29,11 +29,20 @@ static int history_remove(void **state)
     return 0;
 }
 
-static struct run run_numbered(unsigned number)
+/* A run that completed; its id lives until the next but one. */
+static struct history_end run_numbered(unsigned number)
 {
-    struct run run = {.pipeline_index = 3, .created_at = 100.5, .line_count = number};
-    snprintf(run.id, sizeof(run.id), "run_%032u", number);
-    return run;
+    static char ids[2][RUN_ID_BYTES];
+    static unsigned calls;
+    char *id = ids[calls++ % 2];
+    snprintf(id, RUN_ID_BYTES, "run_%032u", number);
+    return (struct history_end){.id = id,
+                                .pipeline_id = "pipeline_00000000000000000000000000000003",
+                                .created_at = 100.5,
+                                .updated_at = 1,
+                                .line_count = number,
+                                .state = "completed",
+                                .message = ""};
 }
 
 /* Entry number `age` from the newest of owner 0, or NULL. */
@@ -47,9 +56,9 @@ static const struct history_entry *at(unsigned age)
 
 static void add_of(uint32_t owner, unsigned number)
 {
-    struct run run = run_numbered(number);
+    struct history_end run = run_numbered(number);
     run.owner = owner;
-    history_add(&history, &run, 1, NULL);
+    history_add(&history, &run);
 }
 
 static void keep_of(uint32_t owner, size_t bytes)
@@ -81,12 +90,13 @@ static void an_empty_history_finds_nothing(void **state)
 static void a_completed_run_is_kept_as_it_ended(void **state)
 {
     (void)state;
-    struct run run = run_numbered(7);
-    history_add(&history, &run, 200.25, NULL);
+    struct history_end run = run_numbered(7);
+    run.updated_at = 200.25;
+    history_add(&history, &run);
     const struct history_entry *entry = history_find(&history, 0, run.id);
     assert_ptr_equal(entry, at(0));
     assert_string_equal(entry->id, run.id);
-    assert_int_equal(entry->pipeline_index, 3);
+    assert_string_equal(entry->pipeline_id, "pipeline_00000000000000000000000000000003");
     assert_true(entry->created_at == 100.5 && entry->updated_at == 200.25);
     assert_int_equal(entry->line_count, 7);
     assert_false(entry->failed);
@@ -97,15 +107,19 @@ static void a_completed_run_is_kept_as_it_ended(void **state)
 static void a_failed_run_keeps_its_type_state_and_message(void **state)
 {
     (void)state;
-    struct run run = run_numbered(1);
-    struct run_failure failure = {.type = ERROR_OOM, .message = "no memory", .message_count = 9};
-    history_add(&history, &run, 1, &failure);
+    struct history_end run = run_numbered(1);
+    run.failed = true;
+    run.type = ERROR_OOM;
+    run.state = "failed";
+    run.message = "no memory";
+    run.message_bytes = 9;
+    history_add(&history, &run);
     assert_true(at(0)->failed);
     assert_int_equal(at(0)->type, ERROR_OOM);
     assert_string_equal(at(0)->state, "failed");
     assert_string_equal(at(0)->message, "no memory");
-    failure.state = "no_resources_available";
-    history_add(&history, &run, 1, &failure);
+    run.state = "no_resources_available";
+    history_add(&history, &run);
     assert_string_equal(at(0)->state, "no_resources_available");
 }
 
@@ -113,12 +127,13 @@ static void a_long_message_is_cut(void **state)
 {
     (void)state;
     char message[HISTORY_MESSAGE_BYTES * 2];
-    struct run run = run_numbered(1);
+    struct history_end run = run_numbered(1);
     memset(message, 'm', sizeof(message));
-    struct run_failure failure = {.message = message};
     for (size_t count = HISTORY_MESSAGE_BYTES - 2; count <= sizeof(message); count++) {
-        failure.message_count = count;
-        history_add(&history, &run, 1, &failure);
+        run.failed = true;
+        run.message = message;
+        run.message_bytes = count;
+        history_add(&history, &run);
         size_t kept = strlen(at(0)->message);
         assert_int_equal(kept,
                          count < HISTORY_MESSAGE_BYTES - 1 ? count : HISTORY_MESSAGE_BYTES - 1);
@@ -130,15 +145,16 @@ static void the_newest_runs_are_kept_and_the_oldest_forgotten(void **state)
     (void)state;
     const unsigned total = HISTORY_COUNT * 2 + 10;
     for (unsigned i = 0; i < total; i++) {
-        struct run run = run_numbered(i);
-        history_add(&history, &run, i, NULL);
+        struct history_end run = run_numbered(i);
+        run.updated_at = i;
+        history_add(&history, &run);
     }
     const struct history_entry *entry = at(0);
     for (unsigned age = 0; age < HISTORY_COUNT; age++, entry = history_older(&history, entry))
         assert_int_equal(entry->line_count, total - 1 - age);
     assert_null(entry);
-    struct run oldest = run_numbered(total - HISTORY_COUNT);
-    struct run forgotten = run_numbered(total - HISTORY_COUNT - 1);
+    struct history_end oldest = run_numbered(total - HISTORY_COUNT);
+    struct history_end forgotten = run_numbered(total - HISTORY_COUNT - 1);
     assert_non_null(history_find(&history, 0, oldest.id));
     assert_null(history_find(&history, 0, forgotten.id));
 }
@@ -146,9 +162,9 @@ static void the_newest_runs_are_kept_and_the_oldest_forgotten(void **state)
 static void a_run_is_found_for_its_owner_alone(void **state)
 {
     (void)state;
-    struct run run = run_numbered(1);
+    struct history_end run = run_numbered(1);
     run.owner = 2;
-    history_add(&history, &run, 1, NULL);
+    history_add(&history, &run);
     assert_null(history_find(&history, 0, run.id));
     assert_null(history_find(&history, 3, run.id));
     assert_ptr_equal(history_find(&history, 2, run.id), history_newest(&history, 2));

@@ -12,7 +12,6 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/api/line.h"
 #include "tests/unit/shm/ring_memory.h"
 
 #define FINAL_LINE_BODY "{\"inputs\":[],\"stream_options\":{\"final_line\":true}}"
@@ -59,7 +58,7 @@ static void put_why(struct stage_run *run)
 }
 
 /* Everything that is under way arrives; the answer so far. */
-static const struct answer *read_answer(const struct stage_run *run)
+static const struct client_answer *read_answer(const struct stage_run *run)
 {
     return answer_to(run->client);
 }
@@ -87,7 +86,7 @@ static void a_line_has_every_field_in_its_place(void **state)
 {
     (void)state;
     struct stage_run run = begin(STREAM_PATH);
-    const char *id = stage.loop->runs[stage.loop->workers[0].slots[run.next.slot].run_index].id;
+    const char *id = stage_run_of(&run)->id;
     char expected[64];
     double created = 0, updated = 0;
     int tail = 0;

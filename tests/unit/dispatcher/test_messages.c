@@ -23,7 +23,7 @@ static int scene_open(void **state)
 
 static struct worker *worker(void)
 {
-    return &stage.loop->workers[0];
+    return stage.server->fleet.workers[0];
 }
 
 static void expect_killed(const char *why)
@@ -161,8 +161,9 @@ static void more_messages_than_a_batch_are_read_to_the_last(void **state)
         assert_int_equal(stage.workers[0].poll_count, i < 2 ? 2 + i : 3);
     }
     char byte;
-    assert_int_equal(recv(stage.loop->workers[0].socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT), -1);
-    assert_string_equal(stage.loop->pipelines[0].failure, "wh0");
+    assert_int_equal(
+        recv(stage.server->fleet.workers[0]->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT), -1);
+    assert_string_equal(stage.server->runs.pipelines[0]->failure, "wh0");
     expect_killed("it said again why it failed");
 }
 
@@ -175,7 +176,7 @@ static void what_was_said_before_the_end_is_read_to_the_last(void **state)
     stage.event_count = 0; /* only the end is told of */
     stage_exit(0, CLD_EXITED, WORKER_EXIT_STARTUP);
     stage_settle();
-    assert_string_equal(stage.loop->pipelines[0].failure, "why");
+    assert_string_equal(stage.server->runs.pipelines[0]->failure, "why");
     assert_int_equal(worker()->end, WORKER_END_CORRUPT);
     assert_true(stage.workers[0].is_reaped); /* after it was killed, or the stage had ended this */
 }

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/runs/metrics.h"
+#include "dispatcher/runs/tally.h"
 #include "tests/unit/shm/ring_memory.h"
 
 static int scene_open(void **state)
@@ -22,7 +22,7 @@ static int scene_open(void **state)
 
 static const struct tally *tally(void)
 {
-    return &stage.loop->pipelines[0].tally;
+    return &stage.server->runs.pipelines[0]->tally;
 }
 
 static void expect_tally(uint64_t accepted, uint64_t active, uint64_t completed, uint64_t failed)
@@ -34,7 +34,8 @@ static void expect_tally(uint64_t accepted, uint64_t active, uint64_t completed,
     assert_int_equal(tally()->active_count, active);
     assert_int_equal(tally()->ends[0], completed);
     assert_int_equal(ended, failed);
-    assert_int_equal(accepted, active + completed + failed + stage.loop->pipelines[0].queue_count);
+    assert_int_equal(accepted,
+                     active + completed + failed + stage.server->runs.pipelines[0]->queue_count);
 }
 
 static void the_tally_adds_up_at_each_step_of_a_run(void **state)
@@ -71,7 +72,7 @@ static void the_tally_adds_up_at_each_step_of_a_run(void **state)
 static void a_deadline_is_counted_by_its_kind(void **state)
 {
     (void)state;
-    stage.config.first_chunk_timeout_ms = 1000;
+    stage.config.pipelines[0].options.first_chunk_timeout_ms = 1000;
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
     stage_later(1000);
     stage_settle();
@@ -85,7 +86,7 @@ static void a_deadline_is_counted_by_its_kind(void **state)
 static void the_fill_of_a_ring_is_that_of_its_last_drain(void **state)
 {
     (void)state;
-    const struct worker *worker = &stage.loop->workers[0];
+    const struct worker *worker = stage.server->fleet.workers[0];
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
     assert_int_equal(worker->ring_used_bytes, 0);
     for (int i = 0; i < 3; i++)
@@ -101,7 +102,7 @@ static void the_fill_of_a_ring_is_that_of_its_last_drain(void **state)
 static void a_timer_that_fires_late_is_seen(void **state)
 {
     (void)state;
-    const struct buckets *lateness = &stage.loop->reactor.lateness;
+    const struct buckets *lateness = &stage.server->reactor.lateness;
     stage_connect();
     uint64_t before_ns = lateness->sum_ns;
     stage_later(stage.config.idle_timeout_ms + 300);
@@ -111,7 +112,7 @@ static void a_timer_that_fires_late_is_seen(void **state)
 static void responses_are_counted_by_status(void **state)
 {
     (void)state;
-    const uint64_t *responses = stage.loop->front.counts.responses;
+    const uint64_t *responses = stage.server->front.counts.responses;
     uint32_t client = stage_connect();
     stage_say(client, "/nowhere", "", 1);
     stage_settle();

@@ -26,7 +26,7 @@ static int scene_open(void **state)
 
 static struct worker *worker_of(const struct stage_run *run)
 {
-    return &stage.loop->workers[run->worker];
+    return stage.server->fleet.workers[run->worker];
 }
 
 /* Its bell rings, and the loop has a pass. */
@@ -53,7 +53,7 @@ static void bells_for_nothing_pause_their_worker_and_no_other(void **state)
     struct stage_run other = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
     assert_int_not_equal(run.worker, other.worker);
     ring_until_paused(&run);
-    assert_int_equal(stage.loop->metrics.worker_pause_count, 1);
+    assert_int_equal(stage.server->fleet.pause_count, 1);
     stage_run_number(&run);
     stage_run_number(&other);
     assert_int_equal(answer_to(other.client)->line_count, 1);
@@ -78,7 +78,7 @@ static void a_worker_that_is_paused_is_polled_again_and_may_be_again(void **stat
         assert_int_equal(stage.workers[run.worker].poll_count, before + 1); /* its socket, too */
         assert_int_equal(stage.workers[run.worker].on_bell.op, URING_BELL);
     }
-    assert_int_equal(stage.loop->metrics.worker_pause_count, 3);
+    assert_int_equal(stage.server->fleet.pause_count, 3);
 }
 
 static void a_bell_for_each_record_never_pauses(void **state)
@@ -90,7 +90,7 @@ static void a_bell_for_each_record_never_pauses(void **state)
         ring(&run, 1);
         stage_settle();
     }
-    assert_int_equal(stage.loop->metrics.worker_pause_count, 0);
+    assert_int_equal(stage.server->fleet.pause_count, 0);
     assert_int_equal(answer_to(run.client)->line_count, 5000);
 }
 
@@ -112,7 +112,7 @@ static void log_records_pause_their_worker_and_what_is_behind_them_still_comes(v
     stage_run_number(&run);
     stage_settle();
     assert_true(worker_of(&run)->is_paused);
-    uint64_t first = stage.loop->metrics.record_count;
+    uint64_t first = stage.server->fleet.record_count;
     assert_in_range(first, NOISE_MAX, NOISE_MAX + 2048);
     for (uint32_t windows = 0; worker_of(&run)->is_paused; windows++) {
         assert_true(windows < 4);
@@ -142,7 +142,8 @@ static void records_of_a_cancelled_run_and_crumbs_of_a_value_pause_their_worker(
     stage_hang_up(run.client);
     stage_settle();
     /* An honest worker may have filled its window. */
-    const uint64_t honest = WINDOW_PAIR_MAX * (uint64_t)stage.config.window_bytes /
+    const uint64_t honest = WINDOW_PAIR_MAX *
+                            (uint64_t)stage.config.pipelines[0].options.window_bytes /
                             (CHUNK_CHARGE_BYTES + sizeof(number_chunk));
     for (uint64_t i = 0; i < honest; i++) {
         stage_run_number(&run);
@@ -160,7 +161,7 @@ static void records_of_a_cancelled_run_and_crumbs_of_a_value_pause_their_worker(
         stage_run_put(&other, RECORD_CHUNK, RECORD_MORE, NULL, 0);
     stage_settle();
     assert_true(worker_of(&other)->is_paused);
-    assert_int_equal(stage.loop->metrics.worker_pause_count, 2);
+    assert_int_equal(stage.server->fleet.pause_count, 2);
 }
 
 static void a_paused_worker_that_ends_is_replaced_and_its_last_records_come(void **state)
@@ -206,7 +207,7 @@ static void what_is_printed_is_read_no_faster_than_its_share_and_goes_on(void **
         stage_later(NOISE_WINDOW_MS);
         assert_true(stdout_of(&run)->read_queued);
     }
-    assert_int_equal(stage.loop->metrics.worker_pause_count, 0);
+    assert_int_equal(stage.server->fleet.pause_count, 0);
 }
 
 static void what_was_printed_last_is_read_at_once_when_its_process_has_ended(void **state)

@@ -27,7 +27,7 @@ static int scene_open(void **state)
 
 static struct pipeline *pipeline(void)
 {
-    return &stage.loop->pipelines[0];
+    return stage.server->runs.pipelines[0];
 }
 
 static uint64_t refused(enum refusal refusal)
@@ -37,7 +37,7 @@ static uint64_t refused(enum refusal refusal)
 
 static uint64_t request_refused(enum request_refusal refusal)
 {
-    return stage.loop->front.counts.refusals[refusal];
+    return stage.server->front.counts.refusals[refusal];
 }
 
 static uint32_t ask(void)
@@ -57,7 +57,7 @@ static uint32_t upload_begin(size_t count, size_t sent)
     assert_true(head > 0);
     stage_say_bytes(client, text, (size_t)head);
     memset(text, ' ', sizeof(text));
-    for (size_t part; sent > 0 && !stage.loop->front.conns[client].recv_paused; sent -= part) {
+    for (size_t part; sent > 0 && !stage.server->front.conns[client].recv_paused; sent -= part) {
         part = sent < sizeof(text) ? sent : sizeof(text);
         stage_say_bytes(client, text, part);
     }
@@ -79,9 +79,9 @@ static void expect_overload(uint32_t client)
 static void who_needs_more_memory_than_is_left_is_refused_and_nobody_else(void **state)
 {
     (void)state;
-    stage.loop->input.bytes_max = 40000;
+    stage.server->input.bytes_max = 40000;
     uint32_t first = upload_begin(30001, 30000);
-    assert_true(stage.loop->input.bytes >= 30000);
+    assert_true(stage.server->input.bytes >= 30000);
     uint32_t second = upload_begin(30001, 20000);
     expect_overload(second);
     assert_int_equal(request_refused(REQUEST_REFUSAL_INPUT_MEMORY), 1);
@@ -91,16 +91,16 @@ static void who_needs_more_memory_than_is_left_is_refused_and_nobody_else(void *
     assert_int_equal(stage.clients[first].count, 0);
     stage_say_bytes(first, "]", 1);
     assert_int_equal(answer_to(first)->status, 422); /* it was read to its end */
-    assert_int_equal(stage.loop->input.bytes, 0);
+    assert_int_equal(stage.server->input.bytes, 0);
 }
 
 static void room_grows_only_as_far_as_there_is_some(void **state)
 {
     (void)state;
-    stage.loop->input.bytes_max = 20000;
+    stage.server->input.bytes_max = 20000;
     upload_begin(20001, 20000); /* doubled, it would need 32 KiB */
     assert_int_equal(request_refused(REQUEST_REFUSAL_INPUT_MEMORY), 0);
-    assert_int_equal(stage.loop->input.bytes, 20000);
+    assert_int_equal(stage.server->input.bytes, 20000);
 }
 
 static void a_part_of_a_head_that_cannot_be_kept_is_refused(void **state)
@@ -109,17 +109,17 @@ static void a_part_of_a_head_that_cannot_be_kept_is_refused(void **state)
     char head[3000] = "GET /livez HTTP/1.1\r\nHost: a\r\nX-Long: ";
     size_t count = strlen(head);
     memset(head + count, 'x', sizeof(head) - count);
-    stage.loop->input.bytes_max = 5000;
+    stage.server->input.bytes_max = 5000;
     upload_begin(4097, 4096);
     uint32_t client = stage_connect();
     stage_say_bytes(client, head, sizeof(head));
     expect_overload(client);
     client = stage_connect();
     stage_say_bytes(client, head, 100);
-    assert_int_equal(stage.loop->input.bytes, 4096 + 100);
+    assert_int_equal(stage.server->input.bytes, 4096 + 100);
     stage_say_bytes(client, head + 100, sizeof(head) - 100);
     expect_overload(client);
-    assert_int_equal(stage.loop->input.bytes, 4096);
+    assert_int_equal(stage.server->input.bytes, 4096);
 }
 
 /* The run that is being answered goes on; the request behind it is lost with the connection. */
@@ -129,32 +129,32 @@ static void what_is_sent_ahead_is_lost_before_what_is_being_answered(void **stat
     char ahead[PIECE_BYTES];
     memset(ahead, 'x', sizeof(ahead));
     memcpy(ahead, "GET /", 5);
-    stage.loop->input.bytes_max = 5000;
+    stage.server->input.bytes_max = 5000;
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
     stage_run_number(&run);
     stage_settle();
     stage_say_bytes(run.client, ahead, sizeof(ahead));
     stage_say_bytes(run.client, ahead, sizeof(ahead));
     assert_int_equal(request_refused(REQUEST_REFUSAL_INPUT_MEMORY), 1);
-    assert_int_equal(stage.loop->input.bytes, 0);
-    assert_true(stage.loop->front.conns[run.client].recv_paused);
+    assert_int_equal(stage.server->input.bytes, 0);
+    assert_true(stage.server->front.conns[run.client].recv_paused);
     stage_run_number(&run);
     stage_run_end(&run);
     answer_to(run.client);
     assert_true(answer.complete);
     assert_int_equal(answer.line_count, 2);
-    assert_int_equal(stage.loop->front.conns[run.client].state, CONN_LINGERING);
+    assert_int_equal(stage.server->front.conns[run.client].state, CONN_LINGERING);
 }
 
 static void memory_comes_back_when_a_client_leaves(void **state)
 {
     (void)state;
     uint32_t client = upload_begin(50000, 30000);
-    assert_true(stage.loop->input.bytes >= 30000);
+    assert_true(stage.server->input.bytes >= 30000);
     stage_hang_up(client);
     stage_settle();
     assert_true(stage_is_closed(client));
-    assert_int_equal(stage.loop->input.bytes, 0);
+    assert_int_equal(stage.server->input.bytes, 0);
 }
 
 static void runs_that_wait_hold_memory_and_those_with_a_slot_do_not(void **state)
@@ -163,13 +163,13 @@ static void runs_that_wait_hold_memory_and_those_with_a_slot_do_not(void **state
     struct stage_run runs[2];
     for (int i = 0; i < 2; i++)
         runs[i] = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
-    assert_int_equal(stage.loop->input.bytes, 0);
+    assert_int_equal(stage.server->input.bytes, 0);
     ask();
-    uint64_t each = stage.loop->input.bytes;
+    uint64_t each = stage.server->input.bytes;
     assert_true(each > RUN_ID_BYTES);
-    stage.loop->input.bytes_max = 3 * each - 1;
+    stage.server->input.bytes_max = 3 * each - 1;
     uint32_t second = ask();
-    assert_int_equal(stage.loop->input.bytes, 2 * each);
+    assert_int_equal(stage.server->input.bytes, 2 * each);
     uint32_t third = ask();
     assert_int_equal(answer_to(third)->status, 503);
     assert_non_null(strstr(answer.head_text, "\r\nRetry-After: 1\r\n"));
@@ -179,17 +179,17 @@ static void runs_that_wait_hold_memory_and_those_with_a_slot_do_not(void **state
     assert_int_equal(pipeline()->tally.accepted_count, 4);
     stage_hang_up(second);
     stage_settle();
-    assert_int_equal(stage.loop->input.bytes, each);
+    assert_int_equal(stage.server->input.bytes, each);
     for (int i = 0; i < 2; i++)
         stage_run_end(&runs[i]);
     stage_settle();
-    assert_int_equal(stage.loop->input.bytes, 0);
+    assert_int_equal(stage.server->input.bytes, 0);
 }
 
 static void who_gets_a_slot_at_once_needs_no_memory_to_wait(void **state)
 {
     (void)state;
-    stage.loop->input.bytes_max = 4096;
+    stage.server->input.bytes_max = 4096;
     upload_begin(4097, 4096);
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
     stage_run_end(&run);
@@ -201,17 +201,17 @@ static void what_clients_send_at_once_is_taken_a_part_in_each_pass(void **state)
     (void)state;
     const uint32_t count = 192, bytes = sizeof(stage.receive);
     uint32_t client = upload_begin(count * bytes + 1, 0);
-    uint64_t before = stage.loop->front.counts.received_byte_count;
+    uint64_t before = stage.server->front.counts.received_byte_count;
     for (uint32_t i = 0; i < count; i++)
         stage_event((struct uring_event){.ref = stage.clients[client].recv,
                                          .result = (int32_t)bytes,
                                          .more = true,
                                          .has_buffer = true});
     assert_true(stage_loop_pass()); /* there is more to do at once */
-    uint64_t taken = stage.loop->front.counts.received_byte_count - before;
+    uint64_t taken = stage.server->front.counts.received_byte_count - before;
     assert_in_range(taken, 256 * 1024, 640 * 1024);
     stage_loop_pass();
-    assert_int_equal(stage.loop->front.counts.received_byte_count - before, count * bytes);
+    assert_int_equal(stage.server->front.counts.received_byte_count - before, count * bytes);
 }
 
 /* ---- queues ---- */
@@ -247,10 +247,10 @@ static void serve_one(uint64_t ms)
 static void a_worker_that_makes_too_little_room_makes_no_queue_longer(void **state)
 {
     (void)state;
-    struct ring_tx *requests = &stage.loop->workers[0].requests;
+    struct ring_tx *requests = &stage.server->fleet.workers[0]->requests;
     uint32_t client = 0;
     void *room;
-    stage.config.queue_count_max = 1;
+    stage.config.pipelines[0].options.queue_count_max = 1;
     while (ring_claim(requests, 0, &room) == 0)
         ring_commit(requests, &(struct record){.kind = RECORD_STOP});
     for (uint32_t i = 0; i < 3; i++) {
@@ -266,14 +266,14 @@ static void a_worker_that_makes_too_little_room_makes_no_queue_longer(void **sta
 static void the_first_runs_are_the_measure(void **state)
 {
     (void)state;
-    assert_int_equal(pipeline_retry_after_s(stage.loop, pipeline()), 1);
+    assert_int_equal(pipeline_retry_after_s(pipeline()), 1);
     serve_one(10000);
-    assert_int_equal(pipeline_retry_after_s(stage.loop, pipeline()), 5); /* two slots */
+    assert_int_equal(pipeline_retry_after_s(pipeline()), 5); /* two slots */
     serve_one(30000);
-    assert_int_equal(pipeline_retry_after_s(stage.loop, pipeline()), 10);
+    assert_int_equal(pipeline_retry_after_s(pipeline()), 10);
     for (int i = 0; i < 200; i++)
         serve_one(1000);
-    assert_int_equal(pipeline_retry_after_s(stage.loop, pipeline()), 1);
+    assert_int_equal(pipeline_retry_after_s(pipeline()), 1);
 }
 
 static void runs_that_fail_are_measured_too(void **state)
@@ -283,7 +283,7 @@ static void runs_that_fail_are_measured_too(void **state)
     stage_later(10000);
     stage_run_put(&run, RECORD_ERROR, 0, "\x93\x04\xa3why\xc0", 7);
     stage_settle();
-    assert_int_equal(pipeline_retry_after_s(stage.loop, pipeline()), 5);
+    assert_int_equal(pipeline_retry_after_s(pipeline()), 5);
 }
 
 static void only_workers_that_serve_are_counted_on(void **state)
@@ -292,10 +292,10 @@ static void only_workers_that_serve_are_counted_on(void **state)
     stage_close();
     stage_open(&(struct stage_options){.worker_count = 2});
     serve_one(10000);
-    assert_int_equal(pipeline_retry_after_s(stage.loop, pipeline()), 5);
+    assert_int_equal(pipeline_retry_after_s(pipeline()), 5);
     stage_exit(1, CLD_KILLED, SIGKILL);
     stage_settle();
-    assert_int_equal(pipeline_retry_after_s(stage.loop, pipeline()), 10);
+    assert_int_equal(pipeline_retry_after_s(pipeline()), 10);
 }
 
 #define OVERLOAD_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)

@@ -27,7 +27,7 @@ static int scene_open(void **state)
 
 static struct pipeline *pipeline(void)
 {
-    return &stage.loop->pipelines[0];
+    return stage.server->runs.pipelines[0];
 }
 
 static uint32_t ask(void)
@@ -65,8 +65,8 @@ static void runs_go_to_the_worker_with_the_most_free_slots(void **state)
     (void)state;
     for (uint32_t i = 0; i < 4; i++) {
         ask();
-        assert_int_equal(stage.loop->workers[0].active_count, (i + 2) / 2);
-        assert_int_equal(stage.loop->workers[1].active_count, (i + 1) / 2);
+        assert_int_equal(stage.server->fleet.workers[0]->active_count, (i + 2) / 2);
+        assert_int_equal(stage.server->fleet.workers[1]->active_count, (i + 1) / 2);
     }
     assert_int_equal(waiting_count(0), 2);
     assert_int_equal(waiting_count(1), 2);
@@ -87,9 +87,9 @@ static void who_finds_no_slot_waits_and_is_served_in_order(void **state)
         stage_pass();
         struct stage_run next = {0};
         assert_true(stage_run_take(&next));
-        const struct worker *worker = &stage.loop->workers[next.worker];
-        const struct run *run = &stage.loop->runs[worker->slots[next.next.slot].run_index];
-        assert_int_equal(run->conn_index, waiting[i]);
+        const struct worker *worker = stage.server->fleet.workers[next.worker];
+        const struct run *run = worker->slots[next.next.slot].run;
+        assert_int_equal(stage_client_of(run), waiting[i]);
         assert_int_equal(pipeline()->queue_count, 2 - i);
     }
 }
@@ -112,7 +112,7 @@ static void a_client_that_leaves_the_queue_leaves_a_whole_queue(void **state)
     assert_int_equal(pipeline()->queue_count, 2);
     stage_hang_up(waiting[0]);
     stage_settle();
-    assert_int_equal(pipeline()->queue_first->conn_index, last);
+    assert_int_equal(stage_client_of(pipeline()->queue_first), last);
     assert_ptr_equal(pipeline()->queue_first, pipeline()->queue_last);
     stage_run_end(&runs[0]);
     stage_pass();
@@ -146,11 +146,11 @@ static void the_time_to_come_again_is_measured(void **state)
 static void without_a_queue_a_free_slot_is_still_given(void **state)
 {
     (void)state;
-    stage.config.queue_count_max = 0;
+    stage.config.pipelines[0].options.queue_count_max = 0;
     for (int i = 0; i < 4; i++)
         ask();
-    assert_int_equal(stage.loop->workers[0].active_count, 2);
-    assert_int_equal(stage.loop->workers[1].active_count, 2);
+    assert_int_equal(stage.server->fleet.workers[0]->active_count, 2);
+    assert_int_equal(stage.server->fleet.workers[1]->active_count, 2);
     expect_refusal(ask(), 429, "Retry-After: 1\r\n", "no_resources_available", "queue");
 }
 
@@ -257,7 +257,7 @@ static void who_comes_back_in_quarantine_gets_one_run_at_a_time_to_prove_itself(
     assert_int_equal(pipeline()->state, PIPELINE_READY);
     for (int i = 0; i < 4; i++)
         ask();
-    assert_int_equal(stage.loop->workers[0].active_count, 2);
+    assert_int_equal(stage.server->fleet.workers[0]->active_count, 2);
     assert_int_equal(pipeline()->queue_count, 2);
 }
 
@@ -271,7 +271,7 @@ static void a_run_that_fails_by_the_workers_own_word_proves_it_too(void **state)
     stage_run_put(&run, RECORD_ERROR, 0, "\x93\x04\xa3why\xc0", 7);
     stage_settle();
     assert_int_equal(pipeline()->state, PIPELINE_READY);
-    assert_int_equal(stage.loop->workers[0].death_streak, 0);
+    assert_int_equal(stage.server->fleet.workers[0]->death_streak, 0);
 }
 
 static void a_trial_that_goes_wrong_is_over(void **state)
@@ -291,7 +291,7 @@ static void a_trial_that_goes_wrong_is_over(void **state)
 static void a_worker_that_is_only_ready_ends_the_quarantine_until_the_next_death(void **state)
 {
     (void)state;
-    stage.config.quarantine_retry_ms = 20000;
+    stage.config.pipelines[0].options.quarantine_retry_ms = 20000;
     die(0, 4);
     die(1, 4);
     revive(0);
@@ -313,7 +313,7 @@ static void a_worker_that_is_only_ready_ends_the_quarantine_until_the_next_death
 static void the_time_of_a_trial_is_that_of_one_worker(void **state)
 {
     (void)state;
-    stage.config.quarantine_retry_ms = 20000;
+    stage.config.pipelines[0].options.quarantine_retry_ms = 20000;
     die(0, 4);
     die(1, 4);
     revive(0);
@@ -381,7 +381,7 @@ static void without_a_quarantine_who_waits_goes_on_waiting(void **state)
     (void)state;
     stage_close();
     stage_open(&(struct stage_options){.queue_count_max = 3});
-    stage.config.quarantine_after = 0;
+    stage.config.pipelines[0].options.quarantine_after = 0;
     die(0, 10);
     assert_int_equal(pipeline()->state, PIPELINE_RESTARTING);
     ask();
@@ -458,14 +458,14 @@ static void a_worker_with_a_broken_request_ring_costs_no_run(void **state)
     (void)state;
     atomic_store(&stage.workers[0].segment.request_ring->head, 12345);
     /* So full that the next claim looks at the head. */
-    ring_tx_init(&stage.loop->workers[0].requests, stage.workers[0].segment.request_ring,
+    ring_tx_init(&stage.server->fleet.workers[0]->requests, stage.workers[0].segment.request_ring,
                  RING_BYTES_MIN);
     uint32_t clients[3];
     for (int i = 0; i < 3; i++)
         clients[i] = ask();
     stage_settle();
     assert_int_equal(stage.workers[0].kill_count, 1);
-    assert_int_equal(stage.loop->workers[1].active_count, 2);
+    assert_int_equal(stage.server->fleet.workers[1]->active_count, 2);
     assert_int_equal(pipeline()->queue_count, 1);
     for (int i = 0; i < 3; i++)
         assert_int_equal(stage.clients[clients[i]].count, 0);
@@ -475,18 +475,19 @@ static void a_worker_with_a_broken_request_ring_costs_no_run(void **state)
 static void a_worker_without_room_is_left_out_until_it_has_some(void **state)
 {
     (void)state;
-    struct worker *full = &stage.loop->workers[0];
+    struct worker *full = stage.server->fleet.workers[0];
     void *room;
     while (ring_claim(&full->requests, 256, &room) == 0)
         ring_commit(&full->requests, &(struct record){.kind = RECORD_STOP, .bytes = 256});
     for (int i = 0; i < 3; i++)
         ask();
     stage_settle();
-    assert_int_equal(stage.loop->workers[1].active_count, 2);
+    assert_int_equal(stage.server->fleet.workers[1]->active_count, 2);
     assert_int_equal(pipeline()->queue_count, 1);
-    assert_false(pipeline_can_offer(stage.loop, pipeline())); /* nothing to stay awake for */
+    assert_false(
+        pipeline_can_offer(&stage.server->runs, pipeline())); /* nothing to stay awake for */
     atomic_store(&full->requests.shared->head, atomic_load(&full->requests.shared->tail));
-    assert_true(pipeline_can_offer(stage.loop, pipeline()));
+    assert_true(pipeline_can_offer(&stage.server->runs, pipeline()));
     stage_settle();
     assert_int_equal(full->active_count, 1);
     assert_int_equal(pipeline()->queue_count, 0);
@@ -499,7 +500,7 @@ static void a_stopping_server_refuses_what_waits_and_what_comes(void **state)
     stage_say_bytes(late, "POST", 4); /* idle ones are closed */
     for (int i = 0; i < 6; i++)
         clients[i] = ask();
-    loop_stop(stage.loop);
+    server_stop(stage.server);
     stage_settle();
     assert_int_equal(pipeline()->queue_count, 0);
     for (int i = 4; i < 6; i++)
@@ -512,7 +513,7 @@ static void a_stopping_server_refuses_what_waits_and_what_comes(void **state)
 static void a_run_waits_so_long_and_no_longer(void **state)
 {
     (void)state;
-    stage.config.queue_timeout_ms = 5000;
+    stage.config.pipelines[0].options.queue_timeout_ms = 5000;
     stage.config.keepalive_ms = 0;
     for (int i = 0; i < 4; i++)
         ask();
@@ -528,11 +529,12 @@ static void a_run_waits_so_long_and_no_longer(void **state)
 static void a_pipeline_is_found_by_its_pointer_and_its_id(void **state)
 {
     (void)state;
-    assert_ptr_equal(pipeline_find(stage.loop, "me/numbers:v1"), pipeline());
-    assert_ptr_equal(pipeline_find(stage.loop, "pipeline_00000000000000000000000000000001"),
-                     pipeline());
-    assert_null(pipeline_find(stage.loop, "me/numbers"));
-    assert_null(pipeline_find(stage.loop, ""));
+    assert_ptr_equal(runs_find_pipeline(&stage.server->runs, "me/numbers:v1"), pipeline());
+    assert_ptr_equal(
+        runs_find_pipeline(&stage.server->runs, "pipeline_00000000000000000000000000000001"),
+        pipeline());
+    assert_null(runs_find_pipeline(&stage.server->runs, "me/numbers"));
+    assert_null(runs_find_pipeline(&stage.server->runs, ""));
 }
 
 #define PIPELINE_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)

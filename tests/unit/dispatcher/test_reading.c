@@ -27,7 +27,7 @@ static void a_body_of_many_values_goes_to_the_reader_and_then_its_run_starts(voi
     (void)state;
     struct stage_run run = {.client = upload_many()};
     expect_body(MANY_BYTES);
-    assert_true(stage.loop->input.bytes >= MANY_BYTES);
+    assert_true(stage.server->input.bytes >= MANY_BYTES);
     serve(40);
     assert_memory_equal(asked.run_id, "run_", 4);
     assert_true(stage_run_take(&run));
@@ -52,15 +52,16 @@ static void what_the_loop_reads_in_one_pass_is_bounded(void **state)
 {
     (void)state;
     char body[10000];
-    const struct conn *conn = &stage.loop->front.conns[stage_connect()];
+    const struct conn *conn = &stage.server->front.conns[stage_connect()];
     memset(body, ',', sizeof(body));
     uint32_t count = 0;
-    while (!reading_takes(stage.loop, conn, body, 4000))
+    while (!reading_takes(&stage.server->reading, &conn->body, body, 4000))
         count++;
     assert_true(count >= 2 && count <= 4);
-    assert_false(reading_takes(stage.loop, conn, body, 40)); /* takes next to no time */
+    assert_false(
+        reading_takes(&stage.server->reading, &conn->body, body, 40)); /* takes next to no time */
     stage_pass();
-    assert_false(reading_takes(stage.loop, conn, body, 4000));
+    assert_false(reading_takes(&stage.server->reading, &conn->body, body, 4000));
 }
 
 static void a_large_body_is_a_file_and_its_payload_is_handed_on_as_one(void **state)
@@ -69,8 +70,8 @@ static void a_large_body_is_a_file_and_its_payload_is_handed_on_as_one(void **st
     size_t count = BODY_MEMORY_BYTES_MAX + 10000;
     struct stage_run run = {.client = upload(STREAM_PATH, "", count, ' ')};
     expect_body(count);
-    assert_true(stage.loop->input.bytes >= count);
-    assert_int_equal(stage.loop->input.file_count, 0); /* the reader has it alone */
+    assert_true(stage.server->input.bytes >= count);
+    assert_int_equal(stage.server->input.file_count, 0); /* the reader has it alone */
     serve(READ_COPY_BYTES_MAX + 1);
     struct stage_worker *worker = &stage.workers[0];
     struct record start;
@@ -181,7 +182,7 @@ static void a_run_that_would_be_refused_is_not_packed(void **state)
     (void)state;
     uint32_t client = upload_many();
     expect_body(MANY_BYTES);
-    loop_stop(stage.loop);
+    server_stop(stage.server);
     say(answer_of_kind(READ_BODY));
     expect_asked(READ_DROP);
     expect_answer(client, 503, "the server is stopping");
@@ -226,7 +227,7 @@ static void who_leaves_while_the_body_is_read_is_forgotten_with_it(void **state)
     close(fd);
     say(answer_of_kind(READ_PACK));
     expect_nothing_held();
-    assert_int_equal(stage.loop->run_count, 0);
+    assert_int_equal(stage.server->runs.count, 0);
     assert_int_equal(stage.reader_kill_count, 0);
 }
 
@@ -258,7 +259,7 @@ static void those_that_wait_are_answered_when_the_server_stops(void **state)
     (void)state;
     stage.config.stop_timeout_ms = 5000;
     uint32_t clients[] = {upload_many(), upload_many()};
-    loop_stop(stage.loop);
+    server_stop(stage.server);
     stage_later(stage.config.stop_timeout_ms + 1);
     for (size_t i = 0; i < ARRAY_COUNT(clients); i++)
         expect_answer(clients[i], 503, "the server is stopping");
@@ -272,15 +273,15 @@ static void the_memory_of_a_large_body_is_freed_a_part_in_each_pass(void **state
     (void)state;
     const size_t count = 5 * 1024 * 1024;
     uint32_t client = upload_part(count + 1, count);
-    uint64_t held = stage.loop->input.bytes;
+    uint64_t held = stage.server->input.bytes;
     assert_true(held >= count);
-    assert_int_equal(stage.loop->input.file_count, 1);
+    assert_int_equal(stage.server->input.file_count, 1);
     stage_hang_up(client);
-    for (int passes = 0; stage.loop->input.bytes > 0; passes++) {
-        uint64_t before = stage.loop->input.bytes;
+    for (int passes = 0; stage.server->input.bytes > 0; passes++) {
+        uint64_t before = stage.server->input.bytes;
         bool more = stage_loop_pass();
-        assert_true(more || stage.loop->input.file_count == 0);
-        assert_in_range(before - stage.loop->input.bytes, 0, count / 2);
+        assert_true(more || stage.server->input.file_count == 0);
+        assert_in_range(before - stage.server->input.bytes, 0, count / 2);
         assert_true(passes < 10);
     }
     expect_nothing_held();
@@ -296,8 +297,8 @@ static void a_run_that_waited_with_a_file_lets_go_of_it(void **state)
     uint32_t client = upload_many();
     expect_body(MANY_BYTES);
     serve(READ_COPY_BYTES_MAX + 1);
-    assert_int_equal(stage.loop->input.bytes, READ_COPY_BYTES_MAX + 1);
-    assert_int_equal(stage.loop->input.file_count, 1);
+    assert_int_equal(stage.server->input.bytes, READ_COPY_BYTES_MAX + 1);
+    assert_int_equal(stage.server->input.file_count, 1);
     stage_hang_up(client);
     expect_nothing_held();
     for (int i = 0; i < 2; i++)
@@ -311,7 +312,7 @@ static void expect_replaced(void)
     stage_reader_gone();
     stage_later(100);
     assert_int_equal(stage.reader_count, 2);
-    assert_int_equal(stage.loop->metrics.reader_lost_count, 1);
+    assert_int_equal(stage.server->reading.lost_count, 1);
 }
 
 static void a_reader_that_ends_fails_the_body_it_had_and_no_other(void **state)
@@ -363,14 +364,14 @@ static void without_a_reader_large_bodies_are_refused_and_small_ones_served(void
 static void more_files_than_there_may_be_are_refused(void **state)
 {
     (void)state;
-    stage.loop->input.file_count_max = 0;
+    stage.server->input.file_count_max = 0;
     char text[PIECE_BYTES];
     uint32_t client = stage_connect();
     snprintf(text, sizeof(text), "POST %s HTTP/1.1\r\nHost: a\r\nContent-Length: %u\r\n\r\n",
              STREAM_PATH, BODY_MEMORY_BYTES_MAX + 1);
     stage_say_bytes(client, text, strlen(text));
     memset(text, ' ', sizeof(text));
-    for (size_t i = 0; i <= BODY_MEMORY_BYTES_MAX && !stage.loop->front.conns[client].input_lost;
+    for (size_t i = 0; i <= BODY_MEMORY_BYTES_MAX && !stage.server->front.conns[client].input_lost;
          i += sizeof(text))
         stage_say_bytes(client, text, sizeof(text));
     expect_answer(client, 503, "No memory for this request now.");

@@ -188,7 +188,7 @@ static void no_lie_about_a_payload_is_believed(void **state)
     expect_pack_lie(100, F_SEAL_SHRINK | F_SEAL_WRITE | F_SEAL_SEAL, 100);
     expect_pack_lie(100, F_SEAL_GROW | F_SEAL_WRITE | F_SEAL_SEAL, 100);
     expect_pack_lie(100, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE, 100);
-    assert_int_equal(stage.loop->metrics.reader_lost_count, 9);
+    assert_int_equal(stage.server->reading.lost_count, 9);
 }
 
 /* ---- by chance ---- */

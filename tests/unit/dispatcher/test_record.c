@@ -27,10 +27,10 @@ static struct stage_run begin(void)
     return stage_run_begin(STREAM_PATH, RUN_BODY, 1);
 }
 
-static const struct answer *read_answer(const struct stage_run *play)
+static const struct client_answer *read_answer(const struct stage_run *play)
 {
     answer_finish(&answer);
-    answer_of(&answer, play->client);
+    client_answer_of(&answer, play->client);
     return &answer;
 }
 
@@ -353,7 +353,7 @@ static void a_value_that_cannot_be_sent_ends_its_run_and_not_the_worker(void **s
     assert_int_equal(stage.workers[play.worker].kill_count, 0);
     stage_run_put(&play, RECORD_END, 0, NULL, 0);
     stage_settle();
-    assert_int_equal(stage.loop->run_count, 0);
+    assert_int_equal(stage.server->runs.count, 0);
 }
 
 /* Again, with a ring in which large fragments have room. */
@@ -393,7 +393,7 @@ static void fragments_of_two_values_at_once_cost_the_worker_its_life(void **stat
     put_fragments(&play, RECORD_CHUNK, 2, 100);
     put_fragments(&other, RECORD_CHUNK, 1, 100);
     assert_int_equal(stage.workers[0].kill_count, 1);
-    assert_string_equal(stage.loop->workers[0].kill_reason,
+    assert_string_equal(stage.server->fleet.workers[0]->kill_reason,
                         "it sent another record inside a value");
 }
 
@@ -428,7 +428,7 @@ static void a_value_of_empty_fragments_costs_the_worker_its_life(void **state)
     struct stage_run play = begin();
     stage_run_put(&play, RECORD_CHUNK, RECORD_MORE, NULL, 0);
     stage_pass();
-    assert_non_null(stage.loop->workers[play.worker].unfinished.bytes);
+    assert_non_null(stage.server->fleet.workers[play.worker]->unfinished.bytes);
     stage_run_put(&play, RECORD_CHUNK, 0, NULL, 0);
     expect_killed(&play, "it sent a chunk that is not msgpack");
 }
@@ -440,13 +440,14 @@ static void an_unfinished_value_is_counted_as_it_is_held_and_given_back_in_the_e
     struct stage_run play = begin();
     for (uint32_t i = 1; i <= 100; i++) {
         put_fragments(&play, RECORD_CHUNK, 1, 8000);
-        assert_in_range(stage.loop->unfinished_bytes, i * 8000, i * 9000 + 4096);
-        assert_int_equal(stage.loop->pipelines[0].unfinished_bytes, stage.loop->unfinished_bytes);
+        assert_in_range(fleet_unfinished_bytes(&stage.server->fleet), i * 8000, i * 9000 + 4096);
+        assert_int_equal(stage.server->runs.pipelines[0]->pool->unfinished.bytes,
+                         fleet_unfinished_bytes(&stage.server->fleet));
     }
     stage_exit(play.worker, CLD_KILLED, SIGKILL);
     stage_settle();
-    assert_int_equal(stage.loop->unfinished_bytes, 0);
-    assert_int_equal(stage.loop->pipelines[0].unfinished_bytes, 0);
+    assert_int_equal(fleet_unfinished_bytes(&stage.server->fleet), 0);
+    assert_int_equal(stage.server->runs.pipelines[0]->pool->unfinished.bytes, 0);
 }
 
 static void a_run_cancelled_inside_a_value_holds_nothing_and_others_may_send_theirs(void **state)
@@ -457,9 +458,9 @@ static void a_run_cancelled_inside_a_value_holds_nothing_and_others_may_send_the
     put_fragments(&play, RECORD_CHUNK, 3, 8000);
     stage_hang_up(play.client);
     stage_settle();
-    assert_int_equal(stage.loop->unfinished_bytes, 0);
+    assert_int_equal(fleet_unfinished_bytes(&stage.server->fleet), 0);
     put_fragments(&play, RECORD_CHUNK, 3, 8000); /* made before the worker saw it */
-    assert_int_equal(stage.loop->unfinished_bytes, 0);
+    assert_int_equal(fleet_unfinished_bytes(&stage.server->fleet), 0);
     stage_run_put(&other, RECORD_CHUNK, RECORD_MORE, number_chunk, 1);
     stage_run_put(&other, RECORD_CHUNK, 0, number_chunk + 1, 1);
     stage_settle();
@@ -480,7 +481,7 @@ fragments_beyond_what_may_follow_cost_the_worker_its_life_and_one_value_passes_a
     assert_int_equal(stage.workers[other.worker].kill_count, 0); /* within 16 windows */
     put_fragments(&other, RECORD_CHUNK, 1, 8000);
     assert_int_equal(stage.workers[other.worker].kill_count, 1);
-    assert_string_equal(stage.loop->workers[other.worker].kill_reason,
+    assert_string_equal(stage.server->fleet.workers[other.worker]->kill_reason,
                         "it sent more than its window allows");
 }
 
@@ -501,7 +502,7 @@ a_value_beyond_its_pipelines_share_fails_its_run_and_the_share_is_the_pipelines_
     (void)state;
     open_wide((struct stage_options){.worker_count = 2, .output_bytes_max = 1u << 20});
     struct stage_run play = begin(), other = begin();
-    assert_int_equal(unfinished_share(stage.loop), 1u << 20);
+    assert_int_equal(stage.server->fleet.pools[0]->unfinished.bytes_max, 1u << 20);
     put_fragments(&play, RECORD_CHUNK, 100, 8000);
     put_fragments(&other, RECORD_CHUNK, 30, 8000);
     stage_settle();
@@ -509,21 +510,15 @@ a_value_beyond_its_pipelines_share_fails_its_run_and_the_share_is_the_pipelines_
     assert_true(answer.complete);
     assert_non_null(strstr(answer.lines[0], "\"oom\""));
     assert_non_null(strstr(answer.lines[0], "all of its share of --output-memory"));
-    assert_in_range(stage.loop->unfinished_bytes, 100 * 8000, 1u << 20);
+    assert_in_range(fleet_unfinished_bytes(&stage.server->fleet), 100 * 8000, 1u << 20);
     assert_int_equal(stage.workers[other.worker].kill_count, 0);
     /* What another pipeline may hold is not less for it. */
     for (uint32_t i = 1; i < 20; i++) {
-        stage.loop->pipeline_count = i;
-        assert_int_equal(unfinished_share(stage.loop), 1u << 20);
+        assert_int_equal(unfinished_share_max(1u << 20, i), 1u << 20);
     }
-    stage.config.output_bytes_max = UINT64_C(1) << 30;
-    for (uint32_t i = 1; i < 20; i++) {
-        stage.loop->pipeline_count = i;
-        assert_int_equal(unfinished_share(stage.loop),
+    for (uint32_t i = 1; i < 20; i++)
+        assert_int_equal(unfinished_share_max(UINT64_C(1) << 30, i),
                          i < 16 ? (UINT64_C(1) << 30) / i : VALUE_BYTES_MAX);
-    }
-    stage.config.output_bytes_max = 1u << 20;
-    stage.loop->pipeline_count = 1;
 }
 
 static void what_a_dead_worker_had_committed_still_arrives(void **state)
@@ -538,7 +533,7 @@ static void what_a_dead_worker_had_committed_still_arrives(void **state)
     assert_int_equal(answer.line_count, 3);
     assert_non_null(strstr(answer.lines[0], NUMBER_OUTPUTS));
     assert_non_null(strstr(answer.lines[2], "SIGSEGV"));
-    assert_int_equal(stage.loop->run_count, 0);
+    assert_int_equal(stage.server->runs.count, 0);
 }
 
 static void a_run_that_a_dead_worker_had_ended_is_complete(void **state)

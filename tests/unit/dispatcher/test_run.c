@@ -50,9 +50,9 @@ static void a_client_that_leaves_cancels_its_run_and_nothing_is_written(void **s
     stage_run_number(&run); /* made before the worker saw it */
     stage_run_end(&run);
     stage_settle();
-    assert_int_equal(stage.loop->run_count, 0);
-    assert_int_equal(stage.loop->workers[0].free_count, 2);
-    assert_int_equal(stage.loop->pipelines[0].tally.cancels[CANCEL_CLIENT_GONE], 1);
+    assert_int_equal(stage.server->runs.count, 0);
+    assert_int_equal(stage.server->fleet.workers[0]->free_count, 2);
+    assert_int_equal(stage.server->runs.pipelines[0]->tally.cancels[CANCEL_CLIENT_GONE], 1);
     assert_int_equal(stage.workers[0].kill_count, 0);
 }
 
@@ -114,7 +114,7 @@ static void a_run_that_nobody_looked_at_yet_never_starts(void **state)
     struct record end = {.kind = RECORD_END, .slot = start.slot, .generation = start.generation};
     assert_true(stage_put(0, end, NULL));
     stage_settle();
-    assert_int_equal(stage.loop->run_count, 0);
+    assert_int_equal(stage.server->runs.count, 0);
 }
 
 static void cancelling_twice_is_cancelling_once(void **state)
@@ -130,10 +130,10 @@ static void cancelling_twice_is_cancelling_once(void **state)
     assert_int_equal(stage_run_reason(&run), CANCEL_REQUESTED);
     stage_run_end(&run);
     stage_settle();
-    assert_int_equal(stage.loop->run_count, 0);
+    assert_int_equal(stage.server->runs.count, 0);
     uint64_t cancelled = 0;
     for (int i = 0; i < CANCEL_REASON_COUNT; i++)
-        cancelled += stage.loop->pipelines[0].tally.cancels[i];
+        cancelled += stage.server->runs.pipelines[0]->tally.cancels[i];
     assert_int_equal(cancelled, 1);
 }
 
@@ -145,7 +145,7 @@ static void a_run_that_does_not_let_go_costs_its_worker_and_the_others_on_it(voi
     stage_settle();
     stage_hang_up(stuck.client);
     stage_settle();
-    stage_later(stage.config.cancel_grace_ms - 1);
+    stage_later(stage.config.pipelines[0].options.cancel_grace_ms - 1);
     assert_int_equal(stage.workers[0].kill_count, 0);
     stage_later(1);
     assert_int_equal(stage.workers[0].kill_count, 1);
@@ -156,7 +156,7 @@ static void a_run_that_does_not_let_go_costs_its_worker_and_the_others_on_it(voi
     assert_true(answer.complete);
     assert_int_equal(answer.line_count, 2);
     assert_non_null(strstr(answer.lines[1], "did not end within the grace time"));
-    assert_int_equal(stage.loop->run_count, 0);
+    assert_int_equal(stage.server->runs.count, 0);
 }
 
 static void an_error_after_a_cancellation_only_frees_the_slot(void **state)
@@ -168,7 +168,7 @@ static void an_error_after_a_cancellation_only_frees_the_slot(void **state)
     stage_run_put(&run, RECORD_ERROR, 0, "\x93\x04\xa1x\xc0", 5);
     stage_settle();
     assert_int_equal(stage.clients[run.client].count, count);
-    assert_int_equal(stage.loop->run_count, 0);
+    assert_int_equal(stage.server->runs.count, 0);
 }
 
 static void a_worker_that_dies_while_it_cancels_only_frees_the_slot(void **state)
@@ -180,13 +180,13 @@ static void a_worker_that_dies_while_it_cancels_only_frees_the_slot(void **state
     stage_exit(0, CLD_KILLED, SIGSEGV);
     stage_settle();
     assert_int_equal(stage.clients[run.client].count, count);
-    assert_int_equal(stage.loop->run_count, 0);
+    assert_int_equal(stage.server->runs.count, 0);
 }
 
 static void a_limit_on_the_first_chunk_ends_the_run(void **state)
 {
     (void)state;
-    stage.config.first_chunk_timeout_ms = 3000;
+    stage.config.pipelines[0].options.first_chunk_timeout_ms = 3000;
     stage.config.keepalive_ms = 0;
     struct stage_run slow = begin(), quick = begin();
     stage_run_number(&quick);
@@ -202,7 +202,7 @@ static void a_limit_on_the_first_chunk_ends_the_run(void **state)
 static void a_run_without_progress_is_ended_and_one_with_progress_is_not(void **state)
 {
     (void)state;
-    stage.config.progress_timeout_ms = 3000;
+    stage.config.pipelines[0].options.progress_timeout_ms = 3000;
     struct stage_run still = begin(), busy = begin();
     for (int i = 0; i < 3; i++) {
         stage_run_number(&busy);
@@ -217,7 +217,7 @@ static void a_run_without_progress_is_ended_and_one_with_progress_is_not(void **
 /* A run whose worker said "nothing before then" so long ago. */
 static struct stage_run begin_stamped(uint64_t stamp_ns)
 {
-    stage.config.progress_timeout_ms = 1000;
+    stage.config.pipelines[0].options.progress_timeout_ms = 1000;
     struct stage_run run = begin();
     slot_progress(stage_run_slot(&run), stamp_ns);
     stage_later(1000);
@@ -254,17 +254,17 @@ a_stamp_out_of_the_future_ends_the_run_in_time_and_costs_the_worker_its_life(voi
         assert_int_equal(answer.status, 504);
         assert_non_null(strstr(answer.lines[0], "the run made no progress for 1 s"));
         assert_int_equal(stage.workers[0].kill_count, 1);
-        assert_non_null(strstr(stage.loop->workers[0].kill_reason, "out of the future"));
+        assert_non_null(strstr(stage.server->fleet.workers[0]->kill_reason, "out of the future"));
         stage_exit(0, CLD_KILLED, SIGKILL);
         stage_settle();
-        assert_int_equal(stage.loop->run_count, 0);
+        assert_int_equal(stage.server->runs.count, 0);
     }
 }
 
 static void the_stamp_of_a_slots_former_run_is_not_the_next_ones(void **state)
 {
     (void)state;
-    stage.config.progress_timeout_ms = 1000;
+    stage.config.pipelines[0].options.progress_timeout_ms = 1000;
     struct stage_run run = begin();
     slot_progress(stage_run_slot(&run), stage.now_ns + UINT64_C(1800) * 1000000000);
     stage_run_end(&run);
@@ -278,7 +278,7 @@ static void the_stamp_of_a_slots_former_run_is_not_the_next_ones(void **state)
 static void a_run_may_take_so_long_in_all(void **state)
 {
     (void)state;
-    stage.config.run_timeout_ms = 4000;
+    stage.config.pipelines[0].options.run_timeout_ms = 4000;
     struct stage_run run = begin();
     for (int i = 0; i < 4; i++) {
         assert_int_equal(stage_run_reason(&run), CANCEL_NONE);
@@ -304,7 +304,7 @@ static void a_slot_is_used_again_under_another_generation(void **state)
         struct slot_view view = slot_load(stage_run_slot(&run));
         assert_int_equal(view.state, SLOT_FREE);
     }
-    assert_int_equal(stage.loop->workers[0].free_count, 2);
+    assert_int_equal(stage.server->fleet.workers[0]->free_count, 2);
 }
 
 static void only_the_slot_that_was_freed_is_given_again(void **state)
@@ -330,14 +330,14 @@ static void a_run_is_found_while_it_lives_and_kept_when_it_is_over(void **state)
     char id[RUN_ID_BYTES];
     struct stage_run run = begin();
     memcpy(id, stage_run_of(&run)->id, sizeof(id));
-    assert_ptr_equal(run_find(stage.loop, 0, id), stage_run_of(&run));
-    assert_null(run_find(stage.loop, 0, "run_00000000000000000000000000000000"));
-    assert_null(run_find(stage.loop, 0, ""));
+    assert_ptr_equal(run_find(&stage.server->runs, 0, id), stage_run_of(&run));
+    assert_null(run_find(&stage.server->runs, 0, "run_00000000000000000000000000000000"));
+    assert_null(run_find(&stage.server->runs, 0, ""));
     stage_run_number(&run);
     stage_run_end(&run);
     stage_settle();
-    assert_null(run_find(stage.loop, 0, id));
-    const struct history_entry *entry = history_find(&stage.loop->history, 0, id);
+    assert_null(run_find(&stage.server->runs, 0, id));
+    const struct history_entry *entry = history_find(&stage.server->runs.history, 0, id);
     assert_non_null(entry);
     assert_int_equal(entry->line_count, 1);
     assert_false(entry->failed);
@@ -357,10 +357,11 @@ static void live_runs_are_listed_newest_first_and_others_are_not(void **state)
     for (int i = 0; i < 4; i++) {
         waiting[i] = stage_connect();
         stage_say(waiting[i], STREAM_PATH, RUN_BODY, 1);
-        expected[2 + i] = stage.loop->newest[0];
-        assert_int_equal(pipeline_queue_position(&stage.loop->pipelines[0], expected[2 + i]), i);
+        expected[2 + i] = stage.server->runs.newest[0];
+        assert_int_equal(pipeline_queue_position(stage.server->runs.pipelines[0], expected[2 + i]),
+                         i);
     }
-    const struct run *at = stage.loop->newest[0];
+    const struct run *at = stage.server->runs.newest[0];
     for (int i = 6; i-- > 0; at = at->older)
         assert_ptr_equal(at, expected[i]);
     assert_null(at);
@@ -368,17 +369,17 @@ static void live_runs_are_listed_newest_first_and_others_are_not(void **state)
     stage_hang_up(active[1].client); /* being cancelled: answered, and still on its slot */
     stage_settle();
     assert_int_equal(expected[1]->state, RUN_CANCELLING);
-    assert_null(run_find(stage.loop, 0, expected[1]->id));
+    assert_null(run_find(&stage.server->runs, 0, expected[1]->id));
     const struct run *left[] = {expected[5], expected[4], expected[2], expected[0]};
-    at = stage.loop->newest[0];
+    at = stage.server->runs.newest[0];
     for (size_t i = 0; i < ARRAY_COUNT(left); i++, at = at->older)
         assert_ptr_equal(at, left[i]);
     assert_null(at);
-    assert_int_equal(pipeline_queue_position(&stage.loop->pipelines[0], expected[2]), 0);
-    assert_int_equal(pipeline_queue_position(&stage.loop->pipelines[0], expected[4]), 1);
-    assert_int_equal(pipeline_queue_position(&stage.loop->pipelines[0], expected[5]), 2);
+    assert_int_equal(pipeline_queue_position(stage.server->runs.pipelines[0], expected[2]), 0);
+    assert_int_equal(pipeline_queue_position(stage.server->runs.pipelines[0], expected[4]), 1);
+    assert_int_equal(pipeline_queue_position(stage.server->runs.pipelines[0], expected[5]), 2);
     for (size_t i = 0; i < ARRAY_COUNT(left); i++)
-        assert_ptr_equal(run_find(stage.loop, 0, left[i]->id), left[i]);
+        assert_ptr_equal(run_find(&stage.server->runs, 0, left[i]->id), left[i]);
 }
 
 static void more_runs_than_there_can_be_are_refused(void **state)
@@ -396,13 +397,13 @@ static void more_runs_than_there_can_be_are_refused(void **state)
     for (uint32_t i = 0; i < STAGE_CLIENT_COUNT_MAX; i++)
         refused += stage.clients[clients[i]].count > 0;
     assert_int_equal(refused, STAGE_CLIENT_COUNT_MAX - 3);
-    assert_int_equal(stage.loop->run_count, 3);
+    assert_int_equal(stage.server->runs.count, 3);
 }
 
 /* Takes all output memory away; what there was. */
 static struct out_pool memory_take(void)
 {
-    struct out_pool *pool = &stage.loop->front.out, before = *pool;
+    struct out_pool *pool = &stage.server->front.out, before = *pool;
     pool->free = NULL;
     pool->free_count = 0;
     pool->block_count_max = pool->block_count;
@@ -424,8 +425,8 @@ static void without_memory_for_an_answer_its_connection_is_closed(void **state)
         stage_settle();
         assert_true(stage_is_closed(run.client));
         assert_int_equal(stage.clients[run.client].count, 0);
-        assert_int_equal(stage.loop->run_count, 0);
-        stage.loop->front.out = before;
+        assert_int_equal(stage.server->runs.count, 0);
+        stage.server->front.out = before;
     }
 }
 
@@ -441,8 +442,8 @@ static void without_memory_for_a_keep_alive_its_run_is_cancelled(void **state)
     assert_true(stage_run_reason(&run) != CANCEL_NONE);
     stage_run_end(&run);
     stage_settle();
-    assert_int_equal(stage.loop->run_count, 0);
-    stage.loop->front.out = before;
+    assert_int_equal(stage.server->runs.count, 0);
+    stage.server->front.out = before;
 }
 
 #define RUN_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)

@@ -24,7 +24,7 @@ static int scene_open(void **state)
 
 static struct worker *worker(uint32_t index)
 {
-    return &stage.loop->workers[index];
+    return stage.server->fleet.workers[index];
 }
 
 /* Worker 0 dies, and its successor is asked for. */
@@ -48,11 +48,11 @@ static void the_loop_goes_on_while_a_process_is_made(void **state)
     (void)state;
     ask_silent();
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
-    assert_int_equal(stage.loop->runs[0].worker_index, 1);
+    assert_int_equal(runs_at(&stage.server->runs, 0)->worker->index, 1);
     stage_run_number(&run);
     stage_run_end(&run);
     stage_settle();
-    answer_of(&answer, run.client);
+    client_answer_of(&answer, run.client);
     assert_true(answer.complete);
     stage_spawner_speaks();
     stage_settle();
@@ -69,7 +69,7 @@ static void a_run_that_waits_for_the_only_worker_is_served_when_there_is_one(voi
     ask_silent();
     uint32_t client = stage_connect();
     stage_say(client, STREAM_PATH, RUN_BODY, 1);
-    assert_int_equal(stage.loop->pipelines[0].queue_count, 1);
+    assert_int_equal(stage.server->runs.pipelines[0]->queue_count, 1);
     stage_spawner_speaks();
     stage_settle();
     stage_hello(0);
@@ -87,9 +87,9 @@ static void a_spawner_that_ends_is_replaced_and_the_start_is_asked_for_again(voi
     stage_settle();
     assert_int_equal(worker(0)->state, WORKER_EMPTY);
     assert_int_equal(stage.spawner_count, 2);
-    assert_int_equal(stage.loop->metrics.spawner_lost_count, 1);
+    assert_int_equal(stage.server->fleet.spawner_lost_count, 1);
     /* It is nobody's failure: what clients are told is what ended the worker. */
-    assert_non_null(strstr(stage.loop->pipelines[0].failure, "SIGSEGV"));
+    assert_non_null(strstr(stage.server->runs.pipelines[0]->failure, "SIGSEGV"));
     assert_int_equal(worker(0)->segment.fd, -1);
     assert_int_equal(worker(0)->pidfd, -1);
     stage_later(2 * WORKER_BACKOFF_MS_MIN);
@@ -179,7 +179,7 @@ static void a_program_that_cannot_be_executed_is_a_start_that_failed(void **stat
     stage_exit(0, CLD_EXITED, 127);
     stage_settle();
     assert_int_equal(worker(0)->state, WORKER_EMPTY);
-    assert_string_equal(stage.loop->pipelines[0].failure,
+    assert_string_equal(stage.server->runs.pipelines[0]->failure,
                         "the worker process cannot be started: Exec format error");
     assert_int_equal(worker(0)->exec_error, 0);
     stage_later(2 * WORKER_BACKOFF_MS_MIN);
@@ -196,7 +196,7 @@ static void the_exit_of_such_a_process_may_be_seen_first(void **state)
     stage.on_spawner = hidden;
     stage_exit(0, CLD_EXITED, 127);
     stage_settle();
-    assert_string_equal(stage.loop->pipelines[0].failure,
+    assert_string_equal(stage.server->runs.pipelines[0]->failure,
                         "the worker process cannot be started: No such file or directory");
 }
 
@@ -206,7 +206,7 @@ static void one_that_is_given_up_before_its_exit_is_seen_is_no_start_that_failed
     ask();
     stage_answer(SPAWN_EXEC_FAILED, 0, worker(0)->generation, ENOENT);
     stage_settle();
-    loop_stop(stage.loop);
+    server_stop(stage.server);
     stage_settle();
     assert_int_equal(worker(0)->state, WORKER_DYING);
     stage_exit(0, CLD_EXITED, 127);
@@ -231,32 +231,32 @@ static void a_stopping_server_waits_for_the_answer_and_ends_the_process(void **s
 {
     (void)state;
     ask_silent();
-    loop_stop(stage.loop);
+    server_stop(stage.server);
     stage_settle();
     struct record record;
     assert_true(stage_request(1, &record));
     stage_exit(1, CLD_EXITED, 0);
     stage_settle();
-    assert_int_equal(stage.loop->state, LOOP_STOPPING);
+    assert_int_equal(stage.server->state, SERVER_STOPPING);
     stage_spawner_speaks();
     stage_settle();
     assert_int_equal(worker(0)->state, WORKER_DYING);
     stage_exit(0, CLD_KILLED, SIGKILL);
     stage_settle();
-    assert_int_equal(stage.loop->state, LOOP_STOPPED);
-    assert_int_equal(stage.loop->exit_code, 0);
+    assert_int_equal(stage.server->state, SERVER_STOPPED);
+    assert_int_equal(stage.server->exit_code, 0);
 }
 
 static void a_stopping_server_needs_no_new_spawner(void **state)
 {
     (void)state;
     ask_silent();
-    loop_stop(stage.loop);
+    server_stop(stage.server);
     stage_settle();
     stage_exit(1, CLD_EXITED, 0);
     stage_spawner_dies();
     stage_settle();
-    assert_int_equal(stage.loop->state, LOOP_STOPPED);
+    assert_int_equal(stage.server->state, SERVER_STOPPED);
     assert_int_equal(stage.spawner_count, 1);
 }
 
@@ -269,7 +269,7 @@ static void fail_to_start(int error)
     for (uint32_t i = 0; i < 2; i++)
         stage_exit(i, CLD_KILLED, SIGSEGV);
     stage_settle();
-    for (uint32_t i = 0; i < 2 * stage.config.quarantine_after; i++)
+    for (uint32_t i = 0; i < 2 * stage.config.pipelines[0].options.quarantine_after; i++)
         stage_later(WORKER_BACKOFF_MS_MAX);
 }
 
@@ -278,17 +278,17 @@ static void a_shortage_of_what_all_share_is_nobodys_failure(void **state)
     static const int shortages[] = {EAGAIN, ETOOMANYREFS, EMFILE, ENFILE, ENOMEM};
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(shortages); i++) {
-        uint64_t before = stage.loop->pipelines[0].tally.restarts[WORKER_END_NOT_STARTED];
+        uint64_t before = stage.server->runs.pipelines[0]->pool->restarts[WORKER_END_NOT_STARTED];
         fail_to_start(shortages[i]);
-        assert_int_equal(stage.loop->pipelines[0].state, PIPELINE_RESTARTING);
-        assert_true(stage.loop->pipelines[0].tally.restarts[WORKER_END_NOT_STARTED] >=
-                    before + 2 * stage.config.quarantine_after);
+        assert_int_equal(stage.server->runs.pipelines[0]->state, PIPELINE_RESTARTING);
+        assert_true(stage.server->runs.pipelines[0]->pool->restarts[WORKER_END_NOT_STARTED] >=
+                    before + 2 * stage.config.pipelines[0].options.quarantine_after);
         stage.spawn_error = 0;
         stage_later(WORKER_BACKOFF_MS_MAX);
         for (uint32_t k = 0; k < 2; k++)
             stage_hello(k);
         stage_settle();
-        assert_int_equal(stage.loop->pipelines[0].state, PIPELINE_READY);
+        assert_int_equal(stage.server->runs.pipelines[0]->state, PIPELINE_READY);
         struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
         stage_run_end(&run);
         stage_settle();
@@ -300,7 +300,7 @@ static void another_reason_for_no_process_is_the_pipelines(void **state)
 {
     (void)state;
     fail_to_start(ENOEXEC);
-    assert_int_equal(stage.loop->pipelines[0].state, PIPELINE_QUARANTINED);
+    assert_int_equal(stage.server->runs.pipelines[0]->state, PIPELINE_QUARANTINED);
 }
 
 static void a_worker_that_finds_no_processes_left_is_no_failure_either(void **state)
@@ -309,13 +309,13 @@ static void a_worker_that_finds_no_processes_left_is_no_failure_either(void **st
     stage_exit(1, CLD_KILLED, SIGSEGV);
     stage_exit(0, CLD_KILLED, SIGSEGV);
     stage_settle();
-    for (uint32_t i = 0; i < 2 * stage.config.quarantine_after; i++) {
+    for (uint32_t i = 0; i < 2 * stage.config.pipelines[0].options.quarantine_after; i++) {
         stage_later(WORKER_BACKOFF_MS_MAX);
         for (uint32_t k = 0; k < 2; k++)
             stage_exit(k, CLD_EXITED, WORKER_EXIT_SHORT);
         stage_settle();
     }
-    assert_int_equal(stage.loop->pipelines[0].state, PIPELINE_RESTARTING);
+    assert_int_equal(stage.server->runs.pipelines[0]->state, PIPELINE_RESTARTING);
 }
 
 int main(void)

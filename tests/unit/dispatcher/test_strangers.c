@@ -60,7 +60,7 @@ static unsigned count_of(uint32_t client, const char *text)
 
 static struct conn *conn_of(uint32_t client)
 {
-    return &stage.loop->front.conns[client];
+    return &stage.server->front.conns[client];
 }
 
 /* A new client, of whose head there is so much, and no end of it. */
@@ -110,14 +110,14 @@ static void who_shows_no_token_is_answered_once_and_nothing_more_is_held(void **
     (void)state;
     uint32_t client = stage_connect();
     say(client, RUNS RUNS RUNS);
-    assert_int_equal(stage.loop->input.bytes, 0);
+    assert_int_equal(stage.server->input.bytes, 0);
     assert_true(conn_of(client)->recv_paused);
     stage_settle();
     assert_int_equal(count_of(client, "HTTP/1.1 401 "), 1);
     assert_int_equal(count_of(client, "\r\nConnection: close\r\n"), 1);
     assert_int_equal(conn_of(client)->state, CONN_LINGERING);
     stage_say_bytes(client, filler, sizeof(filler)); /* read away */
-    assert_int_equal(stage.loop->input.bytes, 0);
+    assert_int_equal(stage.server->input.bytes, 0);
     expect_served();
 }
 
@@ -127,7 +127,7 @@ static void a_body_behind_a_bad_token_is_neither_asked_for_nor_held(void **state
     uint32_t client = stage_connect();
     say(client, "POST " STREAM_PATH " HTTP/1.1\r\n" HOST "Authorization: Bearer b\r\n"
                 "Expect: 100-continue\r\nContent-Length: 16000000\r\n\r\n{");
-    assert_int_equal(stage.loop->input.bytes, 0);
+    assert_int_equal(stage.server->input.bytes, 0);
     assert_true(conn_of(client)->recv_paused);
     assert_int_equal(answer_to(client)->status, 401);
     assert_int_equal(count_of(client, "HTTP/1.1 "), 1);
@@ -145,45 +145,45 @@ static void a_large_body_of_a_request_that_needs_no_token_needs_one(void **state
     say(client, "GET /livez HTTP/1.1\r\n" HOST GOOD "Content-Length: 16385\r\n\r\n");
     stage_say_bytes(client, filler, sizeof(filler));
     assert_int_equal(conn_of(client)->state, CONN_BODY);
-    assert_int_equal(stage.loop->front.stranger_input_bytes, 0);
-    assert_true(stage.loop->input.bytes >= sizeof(filler));
+    assert_int_equal(stage.server->front.stranger_input_bytes, 0);
+    assert_true(stage.server->input.bytes >= sizeof(filler));
 }
 
 static void slow_heads_and_bodies_of_strangers_share_a_part_of_the_memory(void **state)
 {
     (void)state;
     uint32_t clients[3];
-    stage.loop->input.bytes_max = 3 * 8192 * STRANGER_SHARE;
+    stage.server->input.bytes_max = 3 * 8192 * STRANGER_SHARE;
     for (int i = 0; i < 2; i++)
         clients[i] = head_begin(LONG_HEAD, 8000);
     clients[2] = head_begin("GET /livez HTTP/1.1\r\n" HOST "Content-Length: 9000\r\n\r\n", 8000);
-    assert_int_equal(stage.loop->front.stranger_input_bytes, 3 * 8192);
-    assert_int_equal(stage.loop->front.stranger_input_bytes, stage.loop->input.bytes);
+    assert_int_equal(stage.server->front.stranger_input_bytes, 3 * 8192);
+    assert_int_equal(stage.server->front.stranger_input_bytes, stage.server->input.bytes);
     uint32_t late = head_begin(LONG_HEAD, 8000);
     assert_int_equal(answer_to(late)->status, 503);
     assert_non_null(strstr(answer.head_text, "\r\nRetry-After: 1\r\n"));
-    assert_int_equal(stage.loop->front.counts.refusals[REQUEST_REFUSAL_INPUT_MEMORY], 1);
+    assert_int_equal(stage.server->front.counts.refusals[REQUEST_REFUSAL_INPUT_MEMORY], 1);
     late = stage_connect();
     say(late, "GET /livez HTTP/1.1\r\n" HOST "Content-Length: 9\r\n\r\n12345678");
     assert_int_equal(answer_to(late)->status, 503);
-    assert_int_equal(stage.loop->front.counts.refusals[REQUEST_REFUSAL_INPUT_MEMORY], 2);
+    assert_int_equal(stage.server->front.counts.refusals[REQUEST_REFUSAL_INPUT_MEMORY], 2);
     stage_say_bytes(clients[2], filler, 100);
     assert_int_equal(answer_to(clients[2])->status, 503);
-    assert_int_equal(stage.loop->front.stranger_input_bytes, 2 * 8192);
+    assert_int_equal(stage.server->front.stranger_input_bytes, 2 * 8192);
     /* Whoever may call is served meanwhile, and a head that comes in one piece needs no room. */
     stage_say_bytes(clients[0], filler, 192);
     expect_served();
     for (int i = 0; i < 2; i++)
         leave(clients[i]);
-    assert_int_equal(stage.loop->front.stranger_input_bytes, 0);
-    assert_int_equal(stage.loop->input.bytes, 0);
+    assert_int_equal(stage.server->front.stranger_input_bytes, 0);
+    assert_int_equal(stage.server->input.bytes, 0);
 }
 
 static void who_has_shown_a_token_is_no_stranger_with_the_next_request(void **state)
 {
     (void)state;
     uint32_t known = stage_connect();
-    stage.loop->input.bytes_max = 8192 * STRANGER_SHARE;
+    stage.server->input.bytes_max = 8192 * STRANGER_SHARE;
     say(known, GOOD_LIVEZ);
     stage_settle();
     assert_int_equal(count_of(known, "HTTP/1.1 200 "), 1);
@@ -192,7 +192,7 @@ static void who_has_shown_a_token_is_no_stranger_with_the_next_request(void **st
     for (int i = 0; i < 3; i++)
         stage_say_bytes(known, filler, sizeof(filler));
     assert_int_equal(conn_of(known)->state, CONN_HEAD);
-    assert_int_equal(stage.loop->front.stranger_input_bytes, 8192);
+    assert_int_equal(stage.server->front.stranger_input_bytes, 8192);
     say(known, "\r\n\r\n"); /* without a token it is one again */
     stage_settle();
     assert_int_equal(count_of(known, "HTTP/1.1 200 "), 2);
@@ -208,13 +208,13 @@ static void a_stranger_who_sends_more_than_a_head_ahead_is_answered_for_the_last
     uint32_t client = stage_connect();
     say(client, LIVEZ);
     say(client, LIVEZ); /* the first is not sent yet */
-    assert_int_equal(stage.loop->front.stranger_input_bytes, 1024);
+    assert_int_equal(stage.server->front.stranger_input_bytes, 1024);
     for (int i = 0; i < 4 && !conn_of(client)->recv_paused; i++)
         stage_say_bytes(client, filler, sizeof(filler));
     assert_false(conn_of(client)->recv_paused);
     stage_say_bytes(client, filler, 1000);
     assert_true(conn_of(client)->recv_paused);
-    assert_int_equal(stage.loop->input.bytes, 0);
+    assert_int_equal(stage.server->input.bytes, 0);
     stage_settle();
     assert_int_equal(count_of(client, "HTTP/1.1 200 "), 1);
     assert_int_equal(conn_of(client)->state, CONN_LINGERING);
@@ -225,7 +225,7 @@ static void a_request_that_is_said_to_be_the_last_is(void **state)
     (void)state;
     uint32_t client = stage_connect();
     say(client, "GET /livez HTTP/1.1\r\n" HOST GOOD "Connection: close\r\n\r\n" LIVEZ);
-    assert_int_equal(stage.loop->input.bytes, 0);
+    assert_int_equal(stage.server->input.bytes, 0);
     assert_true(conn_of(client)->recv_paused);
     stage_settle();
     assert_int_equal(count_of(client, "HTTP/1.1 200 "), 1);
@@ -248,7 +248,7 @@ static void what_is_counted_is_what_is_held(void **state)
                                          .has_buffer = true});
     stage_loop_pass();
     assert_true(conn_of(run.client)->recv_paused);
-    assert_int_equal(stage.loop->input.bytes, 40 * sizeof(filler));
+    assert_int_equal(stage.server->input.bytes, 40 * sizeof(filler));
     leave(run.client);
 }
 
@@ -263,7 +263,7 @@ static void nobody_is_received_once_the_next_receive_may_be_too_much(void **stat
     for (; !conn_of(run.client)->recv_paused; sent += 1000)
         stage_say_bytes(run.client, filler, 1000);
     assert_true(sent + RECEIVE_BUFFER_BYTES > 64 * 1024 && sent <= 64 * 1024);
-    assert_int_equal(stage.loop->input.bytes, 64 * 1024);
+    assert_int_equal(stage.server->input.bytes, 64 * 1024);
     leave(run.client);
 }
 
@@ -278,17 +278,17 @@ static void answers_that_strangers_do_not_read_are_a_part_of_the_memory(void **s
         clients[i] = stage_connect();
         say(clients[i], i % 2 ? LIVEZ : RUNS);
     }
-    assert_int_equal(stage.loop->front.stranger_output_bytes, 8 * OUT_BLOCK_BYTES);
-    assert_int_equal(stage.loop->front.counts.refusals[REQUEST_REFUSAL_MEMORY], 1);
+    assert_int_equal(stage.server->front.stranger_output_bytes, 8 * OUT_BLOCK_BYTES);
+    assert_int_equal(stage.server->front.counts.refusals[REQUEST_REFUSAL_MEMORY], 1);
     say(known, GOOD_LIVEZ); /* what is left is for who may call */
-    assert_int_equal(stage.loop->front.stranger_output_bytes, 8 * OUT_BLOCK_BYTES);
+    assert_int_equal(stage.server->front.stranger_output_bytes, 8 * OUT_BLOCK_BYTES);
     stage_settle();
     assert_true(stage_is_closed(clients[8]));
     assert_int_equal(stage.clients[clients[8]].count, 0);
     assert_int_equal(count_of(known, "HTTP/1.1 200 "), 1);
     for (int i = 0; i < 8; i++)
         assert_int_equal(count_of(clients[i], i % 2 ? "HTTP/1.1 200 " : "HTTP/1.1 401 "), 1);
-    assert_int_equal(stage.loop->front.stranger_output_bytes, 0);
+    assert_int_equal(stage.server->front.stranger_output_bytes, 0);
     expect_served();
 }
 
@@ -297,13 +297,13 @@ static void memory_of_an_answer_comes_back_when_its_client_leaves(void **state)
     (void)state;
     uint32_t client = stage_connect();
     say(client, LIVEZ);
-    assert_int_equal(stage.loop->front.stranger_output_bytes, OUT_BLOCK_BYTES);
+    assert_int_equal(stage.server->front.stranger_output_bytes, OUT_BLOCK_BYTES);
     stage_sent(client, -ECONNRESET);
     stage_settle();
     stage_complete(&stage.clients[client].recv, -ECONNRESET);
     stage_settle();
     assert_true(stage_is_closed(client));
-    assert_int_equal(stage.loop->front.stranger_output_bytes, 0);
+    assert_int_equal(stage.server->front.stranger_output_bytes, 0);
 }
 
 #define STRANGER_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)

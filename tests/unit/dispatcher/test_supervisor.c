@@ -31,7 +31,7 @@ static int scene_open_starting(void **state)
 
 static struct worker *worker(void)
 {
-    return &stage.loop->workers[0];
+    return stage.server->fleet.workers[0];
 }
 
 static void die(void)
@@ -120,7 +120,7 @@ static void a_new_process_finds_a_new_segment(void **state)
     stage_run_number(&again);
     stage_run_end(&again);
     stage_settle();
-    answer_of(&answer, again.client);
+    client_answer_of(&answer, again.client);
     assert_true(answer.complete);
     assert_int_equal(answer.line_count, 1);
 }
@@ -128,7 +128,7 @@ static void a_new_process_finds_a_new_segment(void **state)
 static void who_is_not_ready_in_time_is_killed(void **state)
 {
     (void)state;
-    stage_later(stage.config.start_timeout_ms - 1);
+    stage_later(stage.config.pipelines[0].options.start_timeout_ms - 1);
     assert_int_equal(stage.workers[0].kill_count, 0);
     stage_later(1);
     expect_killed("it was not ready in time");
@@ -148,7 +148,7 @@ static void who_is_loaded_but_never_ready_is_killed(void **state)
     assert_int_equal(send(process->socket, packet, (size_t)hello, MSG_DONTWAIT), hello);
     stage_settle();
     assert_int_equal(worker()->state, WORKER_LOADED);
-    stage_later(stage.config.start_timeout_ms);
+    stage_later(stage.config.pipelines[0].options.start_timeout_ms);
     expect_killed("it was not ready in time");
 }
 
@@ -172,10 +172,10 @@ static void who_says_why_it_cannot_start_is_left_to_exit_by_itself(void **state)
     stage_pass();
     assert_int_equal(worker()->state, WORKER_STARTING);
     assert_int_equal(stage.workers[0].kill_count, 0);
-    assert_string_equal(stage.loop->pipelines[0].failure, "why");
+    assert_string_equal(stage.server->runs.pipelines[0]->failure, "why");
     stage_exit(0, CLD_EXITED, WORKER_EXIT_STARTUP);
     stage_settle();
-    assert_string_equal(stage.loop->pipelines[0].failure, "why");
+    assert_string_equal(stage.server->runs.pipelines[0]->failure, "why");
     expect_start_after(WORKER_BACKOFF_MS_MIN);
 }
 
@@ -204,7 +204,7 @@ static void clients_are_told_how_the_process_ended(void **state)
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
     stage_exit(0, CLD_EXITED, 3);
     stage_settle();
-    answer_of(&answer, run.client);
+    client_answer_of(&answer, run.client);
     assert_non_null(strstr(answer.lines[0], "the worker process exited with code 3"));
 }
 
@@ -212,7 +212,7 @@ static void a_worker_that_served_long_is_replaced_at_once(void **state)
 {
     (void)state;
     struct record record;
-    stage.config.recycle_run_count = 2;
+    stage.config.pipelines[0].options.recycle_run_count = 2;
     for (int i = 0; i < 2; i++) {
         struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
         stage_run_end(&run);
@@ -236,12 +236,12 @@ static void a_worker_that_served_long_is_replaced_at_once(void **state)
 static void a_worker_that_retires_and_does_not_go_is_killed(void **state)
 {
     (void)state;
-    stage.config.recycle_run_count = 1;
+    stage.config.pipelines[0].options.recycle_run_count = 1;
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
     stage_run_end(&run);
     stage_settle();
     assert_int_equal(worker()->state, WORKER_RETIRING);
-    stage_later(stage.config.cancel_grace_ms - 1);
+    stage_later(stage.config.pipelines[0].options.cancel_grace_ms - 1);
     assert_int_equal(stage.workers[0].kill_count, 0);
     stage_later(1);
     expect_killed("it did not stop in time");
@@ -249,7 +249,7 @@ static void a_worker_that_retires_and_does_not_go_is_killed(void **state)
 
 static void retire(void)
 {
-    stage.config.recycle_run_count = 1;
+    stage.config.pipelines[0].options.recycle_run_count = 1;
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
     stage_run_end(&run);
     stage_settle();
@@ -313,24 +313,24 @@ static void a_stopping_server_hears_the_last_words(void **state)
 {
     (void)state;
     stage.pipes_are_held = true;
-    loop_stop(stage.loop);
+    server_stop(stage.server);
     stage_settle();
     stage_exit(0, CLD_EXITED, 0);
     stage_settle();
-    assert_int_equal(stage.loop->state, LOOP_STOPPING);
+    assert_int_equal(stage.server->state, SERVER_STOPPING);
     stage_later(200);
     stage_settle();
-    assert_int_equal(stage.loop->state, LOOP_STOPPED);
+    assert_int_equal(stage.server->state, SERVER_STOPPED);
 }
 
 static void a_worker_that_leaves_its_runs_behind_did_not_retire(void **state)
 {
     (void)state;
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
-    supervisor_event(stage.loop, worker(), WORKER_EV_RETIRE, "a test");
+    supervisor_event(&stage.server->fleet, worker(), WORKER_EV_RETIRE, "a test");
     stage_exit(0, CLD_EXITED, 0);
     stage_settle();
-    answer_of(&answer, run.client);
+    client_answer_of(&answer, run.client);
     assert_non_null(strstr(answer.lines[0], "the worker process exited with code 0"));
     assert_int_equal(worker()->end, WORKER_END_EXITED);
     assert_int_equal(worker()->restart_count, 1);
@@ -366,7 +366,7 @@ static void follow(int code, int status)
 static void every_end_is_counted_under_its_cause(void **state)
 {
     (void)state;
-    const uint64_t *counts = stage.loop->pipelines[0].tally.restarts;
+    const uint64_t *counts = stage.server->runs.pipelines[0]->pool->restarts;
     uint64_t expected[WORKER_END_COUNT] = {0};
     follow(CLD_KILLED, SIGSEGV);
     expected[WORKER_END_CRASHED]++;
@@ -377,7 +377,7 @@ static void every_end_is_counted_under_its_cause(void **state)
     follow(CLD_EXITED, 0);
     expected[WORKER_END_RECYCLED_RUNS]++;
     retire();
-    stage_later(stage.config.cancel_grace_ms);
+    stage_later(stage.config.pipelines[0].options.cancel_grace_ms);
     follow(CLD_KILLED, SIGKILL);
     expected[WORKER_END_STOP_TIMEOUT]++;
     stage_message(0, MESSAGE_KIND_COUNT, NULL, 0);
@@ -387,7 +387,7 @@ static void every_end_is_counted_under_its_cause(void **state)
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
     stage_hang_up(run.client);
     stage_settle();
-    stage_later(stage.config.cancel_grace_ms);
+    stage_later(stage.config.pipelines[0].options.cancel_grace_ms);
     expect_killed("did not end within the grace time");
     follow(CLD_KILLED, SIGKILL);
     expected[WORKER_END_HUNG]++;
@@ -395,7 +395,7 @@ static void every_end_is_counted_under_its_cause(void **state)
     stage_settle();
     stage_later(WORKER_BACKOFF_MS_MAX); /* this one is never ready */
     expected[WORKER_END_CRASHED]++;
-    stage_later(stage.config.start_timeout_ms);
+    stage_later(stage.config.pipelines[0].options.start_timeout_ms);
     follow(CLD_KILLED, SIGKILL);
     expected[WORKER_END_START_TIMEOUT]++;
     stage_exit(0, CLD_KILLED, SIGABRT);
@@ -427,8 +427,8 @@ static void kill_count_write(const struct cgroup *group, unsigned count)
 
 static void expect_failure(const char *why)
 {
-    if (!strstr(stage.loop->pipelines[0].failure, why))
-        fail_msg("failed, but for \"%s\"", stage.loop->pipelines[0].failure);
+    if (!strstr(stage.server->runs.pipelines[0]->failure, why))
+        fail_msg("failed, but for \"%s\"", stage.server->runs.pipelines[0]->failure);
 }
 
 static void a_worker_over_its_limit_of_memory_is_told_from_others(void **state)
@@ -439,7 +439,7 @@ static void a_worker_over_its_limit_of_memory_is_told_from_others(void **state)
     group->bytes_max = 5u << 20;
     snprintf(group->kills.path, sizeof(group->kills.path), "/tmp/test_supervisor.%d", getpid());
     worker()->group = group; /* the loop's now */
-    const uint64_t *counts = stage.loop->pipelines[0].tally.restarts;
+    const uint64_t *counts = stage.server->runs.pipelines[0]->pool->restarts;
     kill_count_write(group, 1);
     stage_exit(0, CLD_KILLED, SIGKILL);
     stage_settle();
@@ -480,24 +480,24 @@ static void a_stopping_server_lets_runs_finish_and_then_asks_the_worker_to_go(vo
     (void)state;
     struct record record;
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
-    loop_stop(stage.loop);
+    server_stop(stage.server);
     stage_settle();
-    assert_int_equal(stage.loop->state, LOOP_DRAINING);
+    assert_int_equal(stage.server->state, SERVER_DRAINING);
     assert_false(stage_request(0, &record));
     stage_run_number(&run);
     stage_run_end(&run);
     stage_settle();
-    answer_of(&answer, run.client);
+    client_answer_of(&answer, run.client);
     assert_true(answer.complete);
     stage_hang_up(run.client);
     stage_settle();
-    assert_int_equal(stage.loop->state, LOOP_STOPPING);
+    assert_int_equal(stage.server->state, SERVER_STOPPING);
     assert_true(stage_request(0, &record));
     assert_int_equal(record.kind, RECORD_STOP);
     stage_exit(0, CLD_EXITED, 0);
     stage_settle();
-    assert_int_equal(stage.loop->state, LOOP_STOPPED);
-    assert_int_equal(stage.loop->exit_code, 0);
+    assert_int_equal(stage.server->state, SERVER_STOPPED);
+    assert_int_equal(stage.server->exit_code, 0);
 }
 
 static void a_run_that_is_left_when_the_time_to_stop_is_over_is_told_so(void **state)
@@ -505,11 +505,11 @@ static void a_run_that_is_left_when_the_time_to_stop_is_over_is_told_so(void **s
     (void)state;
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
     stage_run_number(&run);
-    loop_stop(stage.loop);
+    server_stop(stage.server);
     stage_settle();
     stage_later(stage.config.stop_timeout_ms);
     stage_settle();
-    answer_of(&answer, run.client);
+    client_answer_of(&answer, run.client);
     assert_true(answer.complete);
     assert_non_null(strstr(answer.lines[answer.line_count - 1], "the server is stopping"));
     assert_int_equal(slot_cancel_reason(stage_run_slot(&run), run.next.generation), CANCEL_DRAIN);
@@ -518,14 +518,14 @@ static void a_run_that_is_left_when_the_time_to_stop_is_over_is_told_so(void **s
 static void a_worker_that_does_not_stop_is_killed(void **state)
 {
     (void)state;
-    loop_stop(stage.loop);
+    server_stop(stage.server);
     stage_settle();
     assert_int_equal(worker()->state, WORKER_STOPPING);
-    stage_later(stage.config.cancel_grace_ms);
+    stage_later(stage.config.pipelines[0].options.cancel_grace_ms);
     expect_killed("it did not stop in time");
     stage_exit(0, CLD_KILLED, SIGKILL);
     stage_settle();
-    assert_int_equal(stage.loop->state, LOOP_STOPPED);
+    assert_int_equal(stage.server->state, SERVER_STOPPED);
 }
 
 static void a_second_signal_kills_and_leaves(void **state)
@@ -533,11 +533,11 @@ static void a_second_signal_kills_and_leaves(void **state)
     (void)state;
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
     (void)run;
-    loop_stop(stage.loop);
-    loop_stop(stage.loop);
+    server_stop(stage.server);
+    server_stop(stage.server);
     assert_int_equal(stage.workers[0].kill_count, 1);
-    assert_int_equal(stage.loop->state, LOOP_STOPPED);
-    assert_int_not_equal(stage.loop->exit_code, 0);
+    assert_int_equal(stage.server->state, SERVER_STOPPED);
+    assert_int_not_equal(stage.server->exit_code, 0);
 }
 
 #define READY_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)

@@ -371,7 +371,7 @@ static void make_connection_states(struct text *out)
 
 static void make_server_states(struct text *out)
 {
-    machine_words(out, "dispatcher/server/loop.h", "state", "loop_state", "LOOP_");
+    machine_words(out, "dispatcher/server/server.h", "state", "server_state", "SERVER_");
 }
 
 static const struct block {
@@ -485,7 +485,7 @@ static void drawings_by_hand_name_the_states_there_are(void **state)
 {
     (void)state;
     drawing_check("connection drawing", "dispatcher/http/conn.h", "conn_state", "CONN_");
-    drawing_check("server drawing", "dispatcher/server/loop.h", "loop_state", "LOOP_");
+    drawing_check("server drawing", "dispatcher/server/server.h", "server_state", "SERVER_");
 }
 
 int main(void)

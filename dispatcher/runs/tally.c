@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* metrics.c - the words of labels. */
-#include "dispatcher/runs/metrics.h"
+/* tally.c - the words of labels. */
+#include "dispatcher/runs/tally.h"
 
 #include "dispatcher/inputs/error_type.h"
 #include "millrace/check.h"

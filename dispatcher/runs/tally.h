@@ -1,18 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * metrics.h - what the server counts, for GET /metrics; counters only grow.
+ * tally.h - what is counted of the runs of a pipeline, for GET /metrics; counters only grow.
  *
  * The tally of a pipeline adds up at any moment: accepted runs are those that ended, one for each
  * end, and those that are queued or active now.
  */
-#ifndef DISPATCHER_METRICS_H
-#define DISPATCHER_METRICS_H
+#ifndef DISPATCHER_TALLY_H
+#define DISPATCHER_TALLY_H
 
 #include <stdint.h>
 
 #include "dispatcher/reactor/buckets.h"
 #include "dispatcher/runs/deadline.h"
-#include "dispatcher/workers/worker_end.h"
 #include "millrace/protocol.h"
 
 /* Why a run was not taken. */
@@ -40,10 +39,8 @@ struct tally {
     uint64_t cancels[CANCEL_REASON_COUNT];   /* but deadlines, which are here: */
     uint64_t deadlines[DEADLINE_KIND_COUNT]; /* by their kind */
     uint64_t refusals[REFUSAL_COUNT];
-    uint64_t
-        restarts[WORKER_END_COUNT]; /* processes that another one followed, by why they ended */
-    struct buckets wait;            /* from the acceptance to a slot */
-    struct buckets duration;        /* from the acceptance to the end */
+    struct buckets wait;     /* from the acceptance to a slot */
+    struct buckets duration; /* from the acceptance to the end */
 };
 
 struct metrics {

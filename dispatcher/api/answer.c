@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: MIT */
+/* answer.c - the pool of answers. */
+#include "dispatcher/api/answer.h"
+
+#include <stdlib.h>
+
+#include "dispatcher/api/api.h"
+#include "dispatcher/api/formats/format.h"
+#include "dispatcher/http/response.h"
+#include "dispatcher/runs/pipeline.h"
+
+#define ANSWER_SLAB_COUNT 64u
+
+struct answer_slab {
+    struct answer_slab *next;
+    struct answer items[ANSWER_SLAB_COUNT];
+};
+
+static struct answer *answer_new(struct api *api)
+{
+    if (api->free_answer)
+        return api->free_answer;
+    struct answer_slab *slab = calloc(1, sizeof *slab);
+    if (!slab)
+        return NULL;
+    slab->next = api->answer_slabs;
+    api->answer_slabs = slab;
+    for (uint32_t i = ANSWER_SLAB_COUNT; i-- > 0;) {
+        slab->items[i].next = api->free_answer;
+        api->free_answer = &slab->items[i];
+    }
+    return api->free_answer;
+}
+
+struct answer *answer_take(struct api *api, struct conn *conn, const struct format *format)
+{
+    struct answer *answer = answer_new(api);
+    if (!answer)
+        return NULL;
+    mr_assert(!conn->pending);
+    api->free_answer = answer->next;
+    *answer = (struct answer){.sink.ops = format->sink, .api = api, .conn = conn, .format = format};
+    conn->pending = answer;
+    return answer;
+}
+
+void answer_forget_pipeline(struct answer *answer)
+{
+    if (answer->pipeline)
+        answer->pipeline->user_count--;
+    answer->pipeline = NULL;
+}
+
+void answer_let_go(struct answer *answer)
+{
+    if (answer->conn)
+        answer->conn->pending = NULL;
+    answer->conn = NULL;
+}
+
+void answer_give(struct answer *answer)
+{
+    struct api *api = answer->api;
+    answer_let_go(answer);
+    mr_assert(!answer->collected);
+    mr_assert(!answer->pipeline);
+    answer->next = api->free_answer;
+    api->free_answer = answer;
+}
+
+void answer_failure(struct answer *answer, const struct run_failure *failure,
+                    const char *content_type, struct text *body)
+{
+    struct front *front = answer->api->front;
+    if (body->failed)
+        response_detail(front, answer->conn, 503, "Out of memory.");
+    else
+        response_send(front, answer->conn,
+                      &(struct response){.status = failure->status,
+                                         .content_type = content_type,
+                                         .body = body->bytes,
+                                         .body_bytes = body->count,
+                                         .retry_after_s = failure->retry_after_s});
+    text_finish(body);
+}
+
+bool answer_is_heard(const struct answer *answer)
+{
+    return answer->conn && answer->conn->state == CONN_RESPONDING;
+}
+
+void answers_finish(struct api *api)
+{
+    while (api->answer_slabs) {
+        struct answer_slab *slab = api->answer_slabs;
+        api->answer_slabs = slab->next;
+        free(slab);
+    }
+    api->free_answer = NULL;
+}

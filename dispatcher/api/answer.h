@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * answer.h - the answer to a request for a run, while it is being made: what a connection, the
+ * reader and the run's sink have in common.
+ *
+ * It begins when the body of the request is complete and ends with the response; one whose client
+ * does not wait (async_run) loses its connection and ends with its run.
+ */
+#ifndef DISPATCHER_ANSWER_H
+#define DISPATCHER_ANSWER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dispatcher/http/conn.h"
+#include "dispatcher/reader/read_job.h"
+#include "dispatcher/runs/run.h"
+#include "dispatcher/runs/sink.h"
+#include "dispatcher/text/text.h"
+
+struct api;
+struct format;
+struct pipeline;
+struct stream_words;
+
+#define ANSWER_PREFIX_BYTES_MAX 288u
+
+struct answer {
+    struct sink sink; /* first: the run tells it */
+    struct api *api;
+    struct conn *conn; /* NULL: nobody waits */
+    struct run *run;   /* NULL: there is none yet, or it was told the end */
+    const struct format *format;
+    bool final_line; /* asked for a status line at the end */
+    bool head_sent;  /* the response has begun; its status is said */
+    bool is_async;   /* nobody will wait for the run */
+
+    /* While there is no run yet, since the reader reads the body. */
+    struct read_job job;
+    struct pipeline *pipeline; /* of the run there will be; NULL: unknown */
+
+    uint32_t output_count;
+
+    /* Of a stream: the constant part of its lines. */
+    const struct stream_words *words;
+    uint32_t tail_bytes;
+    uint64_t prefix_pass; /* the pass whose time `prefix` shows */
+    uint32_t prefix_bytes;
+    uint32_t updated_offset; /* of the time inside prefix */
+    char prefix[ANSWER_PREFIX_BYTES_MAX];
+
+    /* Of a result: what has come of each output. */
+    struct text *collected;   /* owned */
+    uint64_t collected_bytes; /* that they hold */
+
+    struct answer *next; /* free list */
+};
+
+/* One for this connection, which waits for it; NULL: no memory. */
+struct answer *answer_take(struct api *api, struct conn *conn, const struct format *format);
+
+/* It is made, or nobody wants it: given back, and its connection knows it no more. */
+void answer_give(struct answer *answer);
+
+/* The pipeline that its body was read for need not wait for the run there will be. */
+void answer_forget_pipeline(struct answer *answer);
+
+/* Nobody waits for it any more, and its run goes on. */
+void answer_let_go(struct answer *answer);
+
+/* Of a sink that is an answer's. */
+static inline struct answer *answer_of(struct sink *sink)
+{
+    return (struct answer *)sink;
+}
+
+/* Answers with the failure's status and this body, which is given back; `content_type` NULL: JSON.
+ */
+void answer_failure(struct answer *answer, const struct run_failure *failure,
+                    const char *content_type, struct text *body);
+
+/* Whether there is somebody who can still be told something. */
+bool answer_is_heard(const struct answer *answer);
+
+/* All there ever were. */
+void answers_finish(struct api *api);
+
+#endif

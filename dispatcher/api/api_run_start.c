@@ -1,0 +1,344 @@
+/* SPDX-License-Identifier: MIT */
+/* api_run_start.c - the handlers of /v4/runs that start runs, and what the reader says of bodies.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dispatcher/api/answer.h"
+#include "dispatcher/api/api.h"
+#include "dispatcher/api/formats/format.h"
+#include "dispatcher/http/response.h"
+#include "dispatcher/inputs/api_error.h"
+#include "dispatcher/inputs/run_request.h"
+#include "dispatcher/reader/reading.h"
+#include "dispatcher/runs/pipeline_health.h"
+#include "dispatcher/runs/runs.h"
+
+static void start(struct api *api, struct conn *conn, const char *body, size_t bytes,
+                  const struct format *format);
+
+void api_run_stream(struct api *api, struct conn *conn, const char *body, size_t bytes)
+{
+    start(api, conn, body, bytes, conn->request.wants_events ? &format_events : &format_ndjson);
+}
+
+void api_run_result(struct api *api, struct conn *conn, const char *body, size_t bytes)
+{
+    start(api, conn, body, bytes, &format_result);
+}
+
+void api_detail(struct api *api, struct conn *conn, int status, const char *json)
+{
+    char body[sizeof((struct api_error *)0)->detail + 32];
+    int count = snprintf(body, sizeof body, "{\"detail\":%s}\n", json);
+    mr_assert(count > 0 && (size_t)count < sizeof body);
+    front_count_refusal(api->front, request_refusal_of_status(status));
+    response_send(api->front, conn,
+                  &(struct response){.status = status, .body = body, .body_bytes = (size_t)count});
+}
+
+/* ---- refusals ------------------------------------------------------------------------------ */
+
+static void start_without_memory(struct api *api, struct conn *conn)
+{
+    response_detail(api->front, conn, 503, "Out of memory.");
+}
+
+/* Answers a run that is not admitted; counted by the caller where its failure names no refusal. */
+static void start_refuse_run(struct api *api, struct run *run, const struct run_failure *failure)
+{
+    struct sink *sink = run->sink;
+    if (failure->refusal != REFUSAL_NONE)
+        run->pipeline->tally.refusals[failure->refusal]++;
+    run_keep(api->runs, run, failure);
+    run->sink = NULL;
+    sink->ops->finish(sink, run, failure);
+    run_destroy(api->runs, run);
+}
+
+static void start_refuse_input(struct api *api, struct run *run, const struct api_error *error)
+{
+    struct conn *conn = answer_of(run->sink)->conn;
+    if (!error->is_result) {
+        run_destroy(api->runs, run);
+        api_detail(api, conn, error->status, error->detail);
+        return;
+    }
+    start_refuse_run(api, run,
+                     &(struct run_failure){.type = error->type,
+                                           .status = error->status,
+                                           .refusal = REFUSAL_INPUT,
+                                           .message = error->message,
+                                           .message_count = strlen(error->message)});
+}
+
+static const struct run_failure no_room = {
+    .type = ERROR_UNKNOWN,
+    .status = 503,
+    .retry_after_s = 1,
+    .state = "no_resources_available",
+    .message = "there is no memory left for requests that wait",
+    .message_count = sizeof "there is no memory left for requests that wait" - 1,
+};
+
+/* ---- steps --------------------------------------------------------------------------------- */
+
+/* The pipeline a request means; answers and returns NULL when there is none. */
+static struct pipeline *start_choose_pipeline(struct api *api, struct conn *conn,
+                                              const struct run_request *request)
+{
+    struct pipeline *pipeline = NULL;
+    if (request->pipeline)
+        pipeline = runs_find_pipeline(api->runs, request->pipeline);
+    else if (api->runs->pipeline_count == 1)
+        pipeline = api->runs->pipelines[0];
+    else
+        api_detail(api, conn, 422,
+                   "[{\"loc\":[\"body\",\"pipeline\"],\"msg\":\"field required\","
+                   "\"type\":\"value_error.missing\"}]");
+    if (request->pipeline && !pipeline)
+        api_detail(api, conn, 404, "{\"message\":\"Pipeline not found\"}");
+    return pipeline;
+}
+
+/* The pipeline of a request that was parsed, or not; NULL: it is answered. */
+static struct pipeline *start_accept(struct answer *answer, const struct run_request *request,
+                                     int rc, const struct api_error *error)
+{
+    struct api *api = answer->api;
+    struct conn *conn = answer->conn;
+    if (rc == -EINVAL)
+        api_detail(api, conn, error->status, error->detail);
+    else if (rc < 0)
+        start_without_memory(api, conn);
+    else if (request->async_run && !answer->format->may_be_asynchronous)
+        api_detail(api, conn, 422,
+                   "[{\"loc\":[\"body\",\"async_run\"],\"msg\":\"a stream cannot be asynchronous; "
+                   "use /v4/runs\",\"type\":\"value_error\"}]");
+    else
+        return start_choose_pipeline(api, conn, request);
+    return NULL;
+}
+
+/* A run, whether it may be taken or not, which has the answer for its sink; NULL: it is answered
+ * that there is none. */
+static struct run *start_make_run(struct answer *answer, struct pipeline *pipeline,
+                                  const struct run_birth *birth)
+{
+    struct api *api = answer->api;
+    struct conn *conn = answer->conn;
+    struct run *run =
+        run_create(api->runs, &(struct run_options){.pipeline = pipeline,
+                                                    .sink = &answer->sink,
+                                                    .owner = conn->request.owner,
+                                                    .timeout_ms = conn->request.timeout_ms,
+                                                    .birth = birth});
+    if (run) {
+        answer->run = run;
+        return run;
+    }
+    answer_give(answer);
+    pipeline->tally.refusals[REFUSAL_TOO_MANY_RUNS]++;
+    response_send(api->front, conn,
+                  &(struct response){.status = 503,
+                                     .body = "{\"detail\":\"Too many runs.\"}\n",
+                                     .body_bytes = 28,
+                                     .retry_after_s = 1});
+    return NULL;
+}
+
+/* A run that may be taken; NULL: it is answered why there is none. */
+static struct run *start_prepare_run(struct answer *answer, struct pipeline *pipeline,
+                                     const struct run_birth *birth)
+{
+    struct api *api = answer->api;
+    struct run_failure failure;
+    struct run *run = start_make_run(answer, pipeline, birth);
+    if (!run || !pipeline_refuses(api->runs, pipeline, &failure))
+        return run;
+    start_refuse_run(api, run, &failure);
+    return NULL;
+}
+
+/* What a run that waits holds must fit; the body it was made of is about to go. One that gets a
+ * slot at once holds nothing. */
+static bool start_may_wait(struct api *api, const struct conn *conn, struct pipeline *pipeline)
+{
+    return api->input->bytes - conn->body.kept.room <= api->input->bytes_max ||
+           pipeline_has_slot(api->runs, pipeline);
+}
+
+/* An asynchronous run is answered as what it is now, before it can end. */
+static void start_admit(struct api *api, struct conn *conn, struct run *run, bool is_async)
+{
+    if (is_async)
+        answer_let_go(answer_of(run->sink));
+    run_admit(api->runs, run);
+    if (is_async)
+        api_run_show(api, conn, run);
+}
+
+/* Its inputs are packed and taken over, or why they are not: admits it, or answers. */
+static void start_finish(struct api *api, struct conn *conn, struct run *run, bool is_async, int rc,
+                         const struct api_error *error)
+{
+    struct pipeline *pipeline = run->pipeline;
+    if (rc == 0 && !start_may_wait(api, conn, pipeline)) {
+        front_count_refusal(api->front, REQUEST_REFUSAL_INPUT_MEMORY);
+        start_refuse_run(api, run, &no_room);
+    } else if (rc == 0) {
+        start_admit(api, conn, run, is_async);
+        pipeline_schedule(api->runs, pipeline);
+    } else if (rc == -EINVAL) {
+        start_refuse_input(api, run, error);
+    } else {
+        run_destroy(api->runs, run);
+        start_without_memory(api, conn);
+    }
+}
+
+/* The whole body is here, and small. */
+static void start_now(struct answer *answer, const char *body, size_t bytes)
+{
+    struct api *api = answer->api;
+    struct conn *conn = answer->conn;
+    struct run_request request = {0};
+    struct api_error error;
+    int rc = run_request_parse(&request, body, bytes, &error);
+    struct pipeline *pipeline = start_accept(answer, &request, rc, &error);
+    if (!pipeline)
+        answer_give(answer);
+    else
+        answer->final_line = request.final_line;
+    struct run *run = pipeline ? start_prepare_run(answer, pipeline, NULL) : NULL;
+    if (run) {
+        uint8_t *payload;
+        rc = run_request_pack(&request, &pipeline->pool->variables, run->id, &payload, &bytes,
+                              &error);
+        if (rc == 0)
+            run_payload_take(api->runs, run, payload, bytes);
+        start_finish(api, conn, run, request.async_run, rc, &error);
+    }
+    run_request_finish(&request);
+}
+
+/* The body is the reader's to read. */
+static void start_later(struct answer *answer, const char *body, size_t bytes)
+{
+    struct api *api = answer->api;
+    struct conn *conn = answer->conn;
+    answer->job = (struct read_job){.body = &conn->body, .timeout_ms = conn->request.timeout_ms};
+    run_birth_now(api->runs, &answer->job.birth);
+    conn->body_is_lent = true;
+    int rc = reading_begin(api->reading, &answer->job, body, bytes);
+    if (rc < 0) {
+        conn->body_is_lent = false;
+        answer_give(answer);
+        front_count_refusal(api->front,
+                            rc == -ENOBUFS ? REQUEST_REFUSAL_INPUT_MEMORY : REQUEST_REFUSAL_MEMORY);
+        response_overload(api->front, conn);
+        return;
+    }
+    if (conn->pending == answer && answer->job.state != READ_JOB_NONE)
+        conn_set_due(api->front, conn, answer->job.due_ms);
+}
+
+static void start(struct api *api, struct conn *conn, const char *body, size_t bytes,
+                  const struct format *format)
+{
+    struct answer *answer = answer_take(api, conn, format);
+    if (!answer)
+        start_without_memory(api, conn);
+    else if (reading_takes(api->reading, &conn->body, body, bytes))
+        start_later(answer, body, bytes);
+    else
+        start_now(answer, body, bytes);
+}
+
+/* ---- what the reader says ------------------------------------------------------------------ */
+
+/* The answer whose body was read. */
+static struct answer *answer_of_job(struct read_job *job)
+{
+    return (struct answer *)((char *)job - offsetof(struct answer, job));
+}
+
+static bool on_parsed(struct read_job *job, const struct run_request *request, int rc,
+                      const struct api_error *error)
+{
+    struct answer *answer = answer_of_job(job);
+    struct api *api = answer->api;
+    struct pipeline *pipeline = start_accept(answer, request, rc, error);
+    if (!pipeline) {
+        answer_give(answer);
+        return false;
+    }
+    answer->final_line = request->final_line;
+    /* What is refused anyway need not be packed. It is asked once: a worker may make room
+     * meanwhile. */
+    struct run_failure failure;
+    bool is_refused = pipeline_refuses(api->runs, pipeline, &failure);
+    if (api->runs->free && !is_refused) {
+        answer->is_async = request->async_run;
+        answer->pipeline = pipeline;
+        pipeline->user_count++;
+        job->variables = &pipeline->pool->variables;
+        return true;
+    }
+    struct run *run = start_make_run(answer, pipeline, &job->birth);
+    if (run)
+        start_refuse_run(api, run, &failure);
+    return false;
+}
+
+static void on_packed(struct read_job *job, const struct read_payload *payload, int rc,
+                      const struct api_error *error)
+{
+    struct answer *answer = answer_of_job(job);
+    struct api *api = answer->api;
+    struct conn *conn = answer->conn;
+    bool is_async = answer->is_async;
+    struct pipeline *pipeline = answer->pipeline;
+    conn_set_due(api->front, conn, UINT64_MAX);
+    answer_forget_pipeline(answer); /* nothing frees it within a pass */
+    struct run *run = start_prepare_run(answer, pipeline, &job->birth);
+    if (run && rc == 0 && payload->memory)
+        run_payload_take(api->runs, run, payload->memory, payload->bytes);
+    else if (run && rc == 0)
+        run_payload_take_file(api->runs, run, payload->fd, payload->bytes);
+    else if (payload->memory)
+        free(payload->memory);
+    else if (payload->fd >= 0)
+        close(payload->fd);
+    if (run)
+        start_finish(api, conn, run, is_async, rc, error);
+}
+
+static void on_refused(struct read_job *job, int status, const char *reason)
+{
+    struct answer *answer = answer_of_job(job);
+    struct api *api = answer->api;
+    struct conn *conn = answer->conn;
+    char body[256];
+    int count =
+        snprintf(body, sizeof body, "{\"detail\":\"The request was not read: %s.\"}\n", reason);
+    mr_assert(count > 0 && (size_t)count < sizeof body);
+    answer_forget_pipeline(answer);
+    answer_give(answer);
+    conn_set_due(api->front, conn, UINT64_MAX);
+    front_count_refusal(api->front, REQUEST_REFUSAL_READER);
+    response_send(api->front, conn,
+                  &(struct response){.status = status,
+                                     .body = body,
+                                     .body_bytes = (size_t)count,
+                                     .retry_after_s = status == 503 ? 1 : 0});
+}
+
+const struct reading_ops api_reading_ops = {
+    .parsed = on_parsed,
+    .packed = on_packed,
+    .refused = on_refused,
+};

@@ -1,0 +1,252 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * result.c - the one result of a plain run: its values are collected, and told at its end.
+ *
+ * What is collected counts against --output-memory together with output that waits for clients, and
+ * what runs of one pipeline collect within its share, from the value that made it grow until the
+ * client is answered.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/api/answer.h"
+#include "dispatcher/api/api.h"
+#include "dispatcher/api/formats/format.h"
+#include "dispatcher/api/formats/run_text.h"
+#include "dispatcher/http/response.h"
+#include "dispatcher/runs/runs.h"
+#include "dispatcher/text/json_out.h"
+#include "millrace/protocol.h"
+
+/* A text keeps so much room, and a quarter of what it has, for the next values. */
+#define COLLECT_SLACK_BYTES 1024u
+
+/* The count of a msgpack array and the bytes of its header; 0 when it is none. */
+static size_t result_array_header(const uint8_t *payload, size_t bytes, size_t *count)
+{
+    if (bytes >= 1 && (payload[0] & 0xf0) == 0x90) {
+        *count = payload[0] & 0x0f;
+        return 1;
+    }
+    if (bytes >= 3 && payload[0] == 0xdc) {
+        *count = ((size_t)payload[1] << 8) | payload[2];
+        return 3;
+    }
+    return 0;
+}
+
+/* Streams become arrays, item by item; of a plain output the first value counts. */
+static int result_collect_one(struct text *text, bool is_stream, bool is_first, const uint8_t *data,
+                              size_t bytes, size_t *consumed)
+{
+    const char *type;
+    char *room = text_reserve(text, json_out_bound(bytes, 1));
+    if (!room)
+        return -ENOMEM;
+    size_t head = is_stream && !is_first ? 1 : 0;
+    int64_t written = json_out_value(data, bytes, consumed, &type, room + head);
+    if (written < 0)
+        return (int)written;
+    if (is_stream) {
+        if (head)
+            room[0] = ',';
+        text->count += (size_t)written + head;
+    } else if (is_first) {
+        char value_head[48];
+        int n = snprintf(value_head, sizeof value_head, "{\"type\":\"%s\",\"value\":", type);
+        mr_assert(n > 0);
+        memmove(room + n, room, (size_t)written);
+        memcpy(room, value_head, (size_t)n);
+        text->count += (size_t)n + (size_t)written;
+        text_add(text, ",\"file\":null}");
+    }
+    return 0;
+}
+
+/* ---- what is held ---------------------------------------------------------------------------- */
+
+static void result_count(struct answer *answer, struct pipeline *pipeline, uint64_t bytes)
+{
+    struct api *api = answer->api;
+    mr_assert(pipeline->collected_bytes >= answer->collected_bytes);
+    mr_assert(api->collected_bytes >= pipeline->collected_bytes);
+    pipeline->collected_bytes = pipeline->collected_bytes - answer->collected_bytes + bytes;
+    api->collected_bytes = api->collected_bytes - answer->collected_bytes + bytes;
+    answer->collected_bytes = bytes;
+}
+
+static uint64_t result_rooms(const struct answer *answer)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < answer->output_count; i++)
+        bytes += answer->collected[i].room;
+    return bytes;
+}
+
+static int result_check_limits(const struct api *api, const struct pipeline *pipeline)
+{
+    if (pipeline->collected_bytes > pipeline->pool->unfinished.bytes_max)
+        return -EDQUOT;
+    /* All of it could be answered now, and leaves to other answers what lines do. */
+    return out_pool_allows(&api->front->out, api->collected_bytes) ? 0 : -ENOMEM;
+}
+
+/* Counts what the texts hold now. 0; -EDQUOT: the pipeline has more than its share; -ENOMEM:
+ * --output-memory is used up. They are counted in either case: the run has to end. Only one that
+ * grows is refused: the others may have what they have. */
+static int result_account(struct answer *answer, struct pipeline *pipeline)
+{
+    uint64_t before = answer->collected_bytes;
+    result_count(answer, pipeline, result_rooms(answer));
+    if (answer->collected_bytes <= before || result_check_limits(answer->api, pipeline) == 0)
+        return 0;
+    /* It may do without room for what comes next. */
+    for (uint32_t i = 0; i < answer->output_count; i++)
+        text_trim(&answer->collected[i], 0);
+    result_count(answer, pipeline, result_rooms(answer));
+    return result_check_limits(answer->api, pipeline);
+}
+
+static void result_free(struct answer *answer, struct pipeline *pipeline)
+{
+    if (!answer->collected)
+        return;
+    result_count(answer, pipeline, 0);
+    for (uint32_t i = 0; i < answer->output_count; i++)
+        text_finish(&answer->collected[i]);
+    free(answer->collected);
+    answer->collected = NULL;
+}
+
+/* ---- the sink ------------------------------------------------------------------------------ */
+
+/* Without memory for them the first value says so. */
+static void result_begin(struct sink *sink, const struct run *run)
+{
+    struct answer *answer = answer_of(sink);
+    answer->output_count = run->pipeline->pool->variables.output_count;
+    answer->collected = calloc(answer->output_count + 1, sizeof *answer->collected);
+}
+
+static int result_collect(struct answer *answer, const struct variables *variables,
+                          const uint8_t *data, size_t bytes)
+{
+    size_t count = 0, total = 0;
+    size_t offset = result_array_header(data, bytes, &count);
+    if (offset == 0 || count != answer->output_count)
+        return -EBADMSG;
+    for (size_t i = 0; i < count; i++) {
+        size_t consumed = 0;
+        if (json_out_is_exhausted(data + offset, bytes - offset)) {
+            offset += CHUNK_EXHAUSTED_BYTES;
+            continue;
+        }
+        struct text *collected = &answer->collected[i];
+        int rc =
+            result_collect_one(collected, variables->outputs[i].type == MR_STREAM,
+                               collected->count == 0, data + offset, bytes - offset, &consumed);
+        if (rc < 0)
+            return rc;
+        /* There was room for the longest text that the value could have become. */
+        text_trim(collected, collected->count / 4 + COLLECT_SLACK_BYTES);
+        offset += consumed;
+        total += collected->count;
+    }
+    if (offset != bytes)
+        return -EBADMSG;
+    return total > answer->api->config->body_bytes_max ? -EFBIG : 0;
+}
+
+static int result_value(struct sink *sink, struct run *run, const uint8_t *data, size_t bytes,
+                        uint64_t charge)
+{
+    struct answer *answer = answer_of(sink);
+    if (!answer->collected)
+        return -ENOMEM;
+    int rc = result_collect(answer, &run->pipeline->pool->variables, data, bytes);
+    int account_rc = result_account(answer, run->pipeline);
+    run_delivered(run, charge);
+    return rc < 0 ? rc : account_rc;
+}
+
+/* What was collected, as the JSON text of "outputs". */
+static void result_outputs(const struct answer *answer, const struct variables *variables,
+                           struct text *outputs)
+{
+    text_add(outputs, "[");
+    for (uint32_t i = 0; i < answer->output_count; i++) {
+        const struct text *value = &answer->collected[i];
+        bool is_stream = variables->outputs[i].type == MR_STREAM;
+        text_add(outputs, "%s%s", i > 0 ? "," : "",
+                 is_stream ? "{\"type\":\"array\",\"value\":[" : "");
+        text_add_bytes(outputs, value->bytes, value->count);
+        if (is_stream)
+            text_add(outputs, "],\"file\":null}");
+        else if (value->count == 0)
+            text_add(outputs, "{\"type\":\"none\",\"value\":null,\"file\":null}");
+    }
+    text_add(outputs, "]");
+}
+
+/* Nobody waits: it can be asked for. */
+static void result_keep(const struct answer *answer, const struct run *run, struct text *outputs)
+{
+    if (outputs->failed)
+        text_finish(outputs); /* the run is known as completed, without them */
+    else
+        history_keep(&answer->api->runs->history, run->owner, outputs);
+}
+
+static void result_complete(struct answer *answer, const struct run *run)
+{
+    struct text outputs = {0}, body = {0};
+    if (answer->collected)
+        result_outputs(answer, &run->pipeline->pool->variables, &outputs);
+    outputs.failed |= !answer->collected;
+    if (!answer->conn) {
+        result_keep(answer, run, &outputs);
+        return;
+    }
+    run_text_end(&body, run, NULL, answer->api->reactor->wall_s, -1, &outputs);
+    body.failed |= outputs.failed;
+    response_text(answer->api->front, answer->conn, 200, NULL, &body);
+    text_finish(&outputs);
+}
+
+static void result_fail(struct answer *answer, const struct run *run,
+                        const struct run_failure *failure)
+{
+    struct text body = {0};
+    int64_t line_count = answer->final_line ? (int64_t)run->value_count : -1;
+    run_text_end(&body, run, failure, answer->api->reactor->wall_s, line_count, NULL);
+    answer_failure(answer, failure, NULL, &body);
+}
+
+static void result_finish(struct sink *sink, struct run *run, const struct run_failure *failure)
+{
+    struct answer *answer = answer_of(sink);
+    if (!failure && (!answer->conn || answer_is_heard(answer)))
+        result_complete(answer, run);
+    else if (failure && answer_is_heard(answer))
+        result_fail(answer, run, failure);
+    result_free(answer, run->pipeline);
+    answer_give(answer);
+}
+
+static void result_drop(struct sink *sink, struct run *run)
+{
+    struct answer *answer = answer_of(sink);
+    result_free(answer, run->pipeline);
+    answer_give(answer);
+}
+
+static const struct sink_ops result_sink = {
+    .begin = result_begin,
+    .value = result_value,
+    .finish = result_finish,
+    .drop = result_drop,
+};
+
+const struct format format_result = {.sink = &result_sink, .may_be_asynchronous = true};

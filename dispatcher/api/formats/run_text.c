@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+/* run_text.c - runs as JSON text. */
+#include "dispatcher/api/formats/run_text.h"
+
+#include "dispatcher/inputs/error_type.h"
+#include "dispatcher/runs/pipeline.h"
+
+void run_text_format(struct text *text, const struct run_text *run)
+{
+    const struct run_failure *failure = run->failure;
+    text_add(text,
+             "{\"id\":\"%s\",\"created_at\":%.6f,\"updated_at\":%.6f,\"pipeline_id\":\"%s\","
+             "\"state\":\"%s\",\"queue_position\":",
+             run->id, run->created_at, run->updated_at, run->pipeline_id, run->state);
+    if (run->queue_position >= 0)
+        text_add(text, "%ld", run->queue_position);
+    else
+        text_add(text, "null");
+    text_add(text, ",\"inputs\":null,\"outputs\":");
+    if (run->outputs && !run->outputs->failed)
+        text_add_bytes(text, run->outputs->bytes, run->outputs->count);
+    else
+        text_add(text, "null");
+    if (failure) {
+        text_add(text, ",\"error\":{\"type\":\"%s\",\"message\":", error_type_name(failure->type));
+        text_add_json(text, failure->message, failure->message_count);
+        text_add(text, ",\"traceback\":");
+        if (failure->traceback)
+            text_add_json(text, failure->traceback, failure->traceback_count);
+        else
+            text_add(text, "null");
+        text_add(text, "}");
+    } else {
+        text_add(text, ",\"error\":null");
+    }
+    if (run->line_count >= 0)
+        text_add(text, ",\"lines\":%lld", (long long)run->line_count);
+    text_add(text, "}\n");
+}
+
+void run_text_end(struct text *text, const struct run *run, const struct run_failure *failure,
+                  double now, int64_t line_count, const struct text *outputs)
+{
+    run_text_format(text, &(struct run_text){.id = run->id,
+                                             .pipeline_id = run->pipeline->config->id,
+                                             .state = run_failure_state(failure),
+                                             .created_at = run->created_at,
+                                             .updated_at = now,
+                                             .queue_position = -1,
+                                             .line_count = line_count,
+                                             .outputs = outputs,
+                                             .failure = failure});
+}

@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * run_text.h - a run as JSON text, as all formats and the lists of runs show it (docs/api.md,
+ * section 3).
+ */
+#ifndef DISPATCHER_RUN_TEXT_H
+#define DISPATCHER_RUN_TEXT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dispatcher/runs/run.h"
+#include "dispatcher/text/text.h"
+
+struct run_text {
+    const char *id, *pipeline_id, *state;
+    double created_at, updated_at;
+    long queue_position;               /* -1: null */
+    int64_t line_count;                /* -1: not said */
+    const struct text *outputs;        /* JSON text of the array; NULL: null */
+    const struct run_failure *failure; /* NULL: no error */
+};
+
+/* Adds the run as a line, newline included. */
+void run_text_format(struct text *text, const struct run_text *run);
+
+/* Adds how this run ended now; `failure` NULL: completed. `line_count` as above. */
+void run_text_end(struct text *text, const struct run *run, const struct run_failure *failure,
+                  double now, int64_t line_count, const struct text *outputs);
+
+#endif

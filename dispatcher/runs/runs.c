@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: MIT */
+/* runs.c - the room is made and given back; pipelines come and go. */
+#include "dispatcher/runs/runs.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/config/owner.h"
+#include "dispatcher/workers/pool.h"
+#include "dispatcher/workers/supervisor.h"
+
+static int runs_reserve(struct runs *runs, uint64_t count_max);
+static void runs_free_pipeline(struct runs *runs, struct pipeline *pipeline);
+
+int runs_init(struct runs *runs, const struct runs_options *options)
+{
+    const struct config *config = options->config;
+    *runs = (struct runs){.config = config,
+                          .reactor = options->reactor,
+                          .fleet = options->fleet,
+                          .input = options->input};
+    runs->newest = calloc(owner_count(config), sizeof(struct run *));
+    if (!runs->newest || history_init(&runs->history, owner_count(config)) < 0)
+        return -ENOMEM;
+    return 0;
+}
+
+void runs_finish(struct runs *runs)
+{
+    for (uint32_t i = 0; i < runs->slab_count * RUN_SLAB_COUNT; i++) {
+        struct run *run = runs_at(runs, i);
+        if (run->id[0] == '\0')
+            continue;
+        run->state = RUN_FREE; /* the loop is over: no table is asked any more */
+        run_destroy(runs, run);
+    }
+    while (runs->pipeline_count > 0)
+        runs_free_pipeline(runs, runs->pipelines[runs->pipeline_count - 1]);
+    history_finish(&runs->history);
+    id_index_finish(&runs->index);
+    for (uint32_t i = 0; i < runs->slab_count; i++)
+        free(runs->slabs[i]);
+    free(runs->slabs);
+    free(runs->newest);
+    free(runs->pipelines);
+}
+
+/* ---- pipelines ----------------------------------------------------------------------------- */
+
+/* Runs there can be at once of all pipelines and `options`, with `worker_count` workers more of the
+ * latter. One more each, since a run that is being refused is a run, too. */
+static uint64_t runs_needed(const struct runs *runs, const struct pipeline_options *options,
+                            uint64_t worker_count)
+{
+    uint64_t total_max = runs->config->queue_total_max;
+    uint64_t running = worker_count * options->concurrency + 1, queued = options->queue_count_max;
+    for (uint32_t i = 0; i < runs->pipeline_count; i++) {
+        const struct pipeline *pipeline = runs->pipelines[i];
+        running += pipeline->pool->worker_count * pipeline->config->options.concurrency + 1;
+        queued += pipeline->config->options.queue_count_max;
+    }
+    return running + (total_max > 0 && total_max < queued ? total_max : queued);
+}
+
+int runs_add_pipeline(struct runs *runs, const struct pipeline_config *config,
+                      struct pipeline **out, char reason[RUNS_REASON_BYTES])
+{
+    int rc = -ENOMEM;
+    struct timers *timers = &runs->reactor->timers;
+    snprintf(reason, RUNS_REASON_BYTES, "not enough memory");
+    struct pipeline **pipelines =
+        realloc(runs->pipelines, (runs->pipeline_count + 1) * sizeof *runs->pipelines);
+    if (!pipelines)
+        return -ENOMEM;
+    runs->pipelines = pipelines;
+    struct pipeline *pipeline = calloc(1, sizeof *pipeline);
+    if (!pipeline)
+        return -ENOMEM;
+    pipeline->config = config;
+    pipeline->timer = (struct timer){.kind = TIMER_PIPELINE, .owner = pipeline};
+    if (timers_reserve(timers, 1) < 0)
+        goto free_pipeline;
+    /* One more may stand in a full queue for a moment: it has a slot. */
+    if (tickets_init(&pipeline->tickets, config->options.queue_count_max + 1) < 0 ||
+        runs_reserve(runs, runs_needed(runs, &config->options, config->options.worker_count)) < 0)
+        goto unreserve;
+    rc = pool_create(runs->fleet, config, pipeline, &pipeline->pool, reason);
+    if (rc < 0)
+        goto unreserve;
+    runs->pipelines[runs->pipeline_count++] = pipeline;
+    *out = pipeline;
+    return 0;
+
+unreserve:
+    tickets_finish(&pipeline->tickets);
+    timers_unreserve(timers, 1);
+free_pipeline:
+    free(pipeline);
+    return rc;
+}
+
+static const struct run_failure runs_removed = {
+    .type = ERROR_UNKNOWN,
+    .status = 503,
+    .retry_after_s = 1,
+    .state = "no_resources_available",
+    .message = "the pipeline was removed",
+    .message_count = sizeof "the pipeline was removed" - 1,
+    .reason = CANCEL_DRAIN,
+};
+
+int runs_remove_pipeline(struct runs *runs, struct pipeline *pipeline)
+{
+    char reason[CGROUP_REASON_BYTES];
+    pipeline->is_leaving = true;
+    while (pipeline->queue_first)
+        run_cancel(runs, pipeline->queue_first, &runs_removed);
+    int rc = pool_resize(pipeline->pool, 0, reason);
+    supervisor_resize(runs->fleet, pipeline->pool);
+    return rc;
+}
+
+void runs_sweep(struct runs *runs)
+{
+    for (uint32_t i = runs->pipeline_count; i-- > 0;) {
+        struct pipeline *pipeline = runs->pipelines[i];
+        if (pipeline->is_leaving && pipeline->user_count == 0 && pipeline->pool->place_count == 0)
+            runs_free_pipeline(runs, pipeline);
+    }
+}
+
+int runs_resize_pipeline(struct runs *runs, struct pipeline *pipeline, uint32_t worker_count,
+                         char reason[RUNS_REASON_BYTES])
+{
+    uint32_t before = pipeline->pool->worker_count;
+    uint64_t more = worker_count > before ? worker_count - before : 0;
+    snprintf(reason, RUNS_REASON_BYTES, "not enough memory");
+    if (runs_reserve(runs, runs_needed(runs, &pipeline->config->options, more)) < 0)
+        return -ENOMEM;
+    int rc = pool_resize(pipeline->pool, worker_count, reason);
+    supervisor_resize(runs->fleet, pipeline->pool);
+    return rc;
+}
+
+struct pipeline *runs_find_pipeline(const struct runs *runs, const char *name)
+{
+    for (uint32_t i = 0; i < runs->pipeline_count; i++) {
+        const struct pipeline_config *config = runs->pipelines[i]->config;
+        if (runs->pipelines[i]->is_leaving)
+            continue;
+        if (strcmp(config->pointer, name) == 0 || strcmp(config->id, name) == 0)
+            return runs->pipelines[i];
+    }
+    return NULL;
+}
+
+static void runs_free_pipeline(struct runs *runs, struct pipeline *pipeline)
+{
+    uint32_t at = 0;
+    while (runs->pipelines[at] != pipeline)
+        at++;
+    memmove(&runs->pipelines[at], &runs->pipelines[at + 1],
+            (--runs->pipeline_count - at) * sizeof runs->pipelines[0]);
+    timer_clear(&runs->reactor->timers, &pipeline->timer);
+    timers_unreserve(&runs->reactor->timers, 1);
+    pool_destroy(pipeline->pool);
+    tickets_finish(&pipeline->tickets);
+    free(pipeline->traceback);
+    free(pipeline);
+}
+
+/* ---- in a pass ----------------------------------------------------------------------------- */
+
+void runs_schedule(struct runs *runs)
+{
+    for (uint32_t i = 0; i < runs->pipeline_count; i++)
+        if (runs->pipelines[i]->queue_first)
+            pipeline_schedule(runs, runs->pipelines[i]);
+}
+
+bool runs_can_offer(struct runs *runs)
+{
+    for (uint32_t i = 0; i < runs->pipeline_count; i++)
+        if (pipeline_can_offer(runs, runs->pipelines[i]))
+            return true;
+    return false;
+}
+
+uint32_t runs_queue_count(const struct runs *runs)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < runs->pipeline_count; i++)
+        count += runs->pipelines[i]->queue_count;
+    return count;
+}
+
+void runs_cancel_queued(struct runs *runs, const struct run_failure *failure)
+{
+    for (uint32_t i = 0; i < runs->pipeline_count; i++)
+        while (runs->pipelines[i]->queue_first)
+            run_cancel(runs, runs->pipelines[i]->queue_first, failure);
+}
+
+void runs_cancel_active(struct runs *runs, const struct run_failure *failure)
+{
+    for (uint32_t i = 0; i < runs->slab_count * RUN_SLAB_COUNT; i++)
+        if (runs_at(runs, i)->state == RUN_ACTIVE)
+            run_cancel(runs, runs_at(runs, i), failure);
+}
+
+uint32_t runs_cancel_grace_ms(const struct runs *runs)
+{
+    uint32_t grace_ms = runs->config->options.cancel_grace_ms;
+    for (uint32_t i = 0; i < runs->pipeline_count; i++)
+        if (runs->pipelines[i]->config->options.cancel_grace_ms > grace_ms)
+            grace_ms = runs->pipelines[i]->config->options.cancel_grace_ms;
+    return grace_ms;
+}
+
+void runs_check(const struct runs *runs)
+{
+    uint32_t count = 0, queued = 0;
+    for (uint32_t i = 0; i < runs->slab_count * RUN_SLAB_COUNT; i++) {
+        const struct run *run = runs_at(runs, i);
+        mr_assert(run->index == i);
+        count += run->id[0] != '\0';
+        queued += run->state == RUN_QUEUED;
+        mr_assert(run->state != RUN_ACTIVE || run->sink);
+        mr_assert(run->state == RUN_FREE || run->pipeline);
+        mr_assert(run->state != RUN_ACTIVE || run->worker->slots[run->slot_index].run == run);
+    }
+    mr_assert(count == runs->count);
+    mr_assert(queued == runs_queue_count(runs));
+    for (uint32_t i = 0; i < runs->pipeline_count; i++)
+        pool_check(runs->pipelines[i]->pool);
+}
+
+/* ---- the pool of runs ---------------------------------------------------------------------- */
+
+/* The index by ids for so many runs, with all in it that were in the last one. */
+static int runs_index(struct runs *runs, uint32_t place_count)
+{
+    struct id_index index;
+    if (id_index_init(&index, place_count) < 0)
+        return -ENOMEM;
+    for (uint32_t i = 0; i < runs->slab_count * RUN_SLAB_COUNT; i++) {
+        const struct run *run = runs_at(runs, i);
+        if (run->state == RUN_QUEUED || run->state == RUN_ACTIVE)
+            id_index_add(&index, run->id, i);
+    }
+    id_index_finish(&runs->index);
+    runs->index = index;
+    return 0;
+}
+
+static int runs_add_slab(struct runs *runs)
+{
+    uint32_t at = runs->slab_count;
+    struct run **slabs = realloc(runs->slabs, (at + 1) * sizeof *slabs);
+    if (!slabs)
+        return -ENOMEM;
+    runs->slabs = slabs;
+    slabs[at] = calloc(RUN_SLAB_COUNT, sizeof *slabs[at]);
+    if (!slabs[at])
+        return -ENOMEM;
+    if (timers_reserve(&runs->reactor->timers, RUN_SLAB_COUNT) < 0) {
+        free(slabs[at]);
+        return -ENOMEM;
+    }
+    runs->slab_count++;
+    return 0;
+}
+
+/* Those of the slabs that may be used: as many as were asked for, no more. */
+static void runs_release(struct runs *runs, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = to; i-- > from;) {
+        struct run *run = runs_at(runs, i);
+        run->next = runs->free;
+        runs->free = run;
+    }
+}
+
+/* Room for so many runs at once. What a pipeline leaves behind is kept for the next one. */
+static int runs_reserve(struct runs *runs, uint64_t count_max)
+{
+    if (count_max <= runs->count_max)
+        return 0;
+    if (count_max > RUN_COUNT_MAX)
+        return -ENOMEM;
+    uint32_t slab_count = runs->slab_count;
+    while ((uint64_t)runs->slab_count * RUN_SLAB_COUNT < count_max) {
+        uint32_t first = runs->slab_count * RUN_SLAB_COUNT;
+        if (runs_add_slab(runs) < 0)
+            return -ENOMEM;
+        for (uint32_t i = 0; i < RUN_SLAB_COUNT; i++) {
+            struct run *run = runs_at(runs, first + i);
+            run->index = first + i;
+            run->timer = (struct timer){.kind = TIMER_RUN, .owner = run};
+        }
+    }
+    if (runs->slab_count > slab_count || !runs->index.buckets) {
+        int rc = runs_index(runs, runs->slab_count * RUN_SLAB_COUNT);
+        if (rc < 0)
+            return rc;
+    }
+    runs_release(runs, runs->count_max, (uint32_t)count_max);
+    runs->count_max = (uint32_t)count_max;
+    return 0;
+}

@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * runs.h - all runs and the pipelines they belong to: the state of this room.
+ *
+ * It gives runs to workers (workers/), hears of them through fleet_ops, which it implements, and
+ * tells where their output goes through sink_ops.
+ */
+#ifndef DISPATCHER_RUNS_H
+#define DISPATCHER_RUNS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dispatcher/config/config.h"
+#include "dispatcher/reactor/input_memory.h"
+#include "dispatcher/reactor/reactor.h"
+#include "dispatcher/runs/history.h"
+#include "dispatcher/runs/id_index.h"
+#include "dispatcher/runs/pipeline.h"
+#include "dispatcher/runs/run.h"
+#include "dispatcher/workers/cgroup.h"
+#include "dispatcher/workers/fleet.h"
+#include "millrace/check.h"
+
+#define RUN_SLAB_COUNT 256u
+
+/* Owned by the server. */
+struct runs {
+    const struct config *config;
+    struct reactor *reactor;
+    struct fleet *fleet;
+    struct input_memory *input; /* what runs that wait hold is counted there */
+
+    struct run **slabs; /* slab_count of RUN_SLAB_COUNT runs; owned */
+    uint32_t slab_count;
+    struct run *free;
+    uint32_t count;        /* in use */
+    uint32_t count_max;    /* there may be so many */
+    struct run **newest;   /* of each owner, of those that are queued or active; owned */
+    struct id_index index; /* of them */
+
+    struct pipeline **pipelines; /* pipeline_count of them; owned */
+    uint32_t pipeline_count;
+    struct history history;
+
+    bool is_draining; /* no new runs */
+    bool is_stopping; /* workers go because they are told to */
+};
+
+/* The run of this index, which there is. */
+static inline struct run *runs_at(const struct runs *runs, uint32_t index)
+{
+    return &runs->slabs[index / RUN_SLAB_COUNT][index % RUN_SLAB_COUNT];
+}
+
+#define RUNS_REASON_BYTES CGROUP_REASON_BYTES
+
+/* What it works with; all borrowed for as long as the runs live. */
+struct runs_options {
+    const struct config *config;
+    struct reactor *reactor;
+    struct fleet *fleet;
+    struct input_memory *input;
+};
+
+/* No pipelines yet. 0 or -ENOMEM; runs_finish() in either case. */
+int runs_init(struct runs *runs, const struct runs_options *options) MUST_USE;
+
+/* Gives everything back, the pools of workers too; nothing may be with the kernel any more. */
+void runs_finish(struct runs *runs);
+
+/* ---- pipelines ----------------------------------------------------------------------------- */
+
+/* A pipeline with workers as its configuration says, which lives as long as it and is borrowed;
+ * they are to be started (supervisor_start(), or runs_resize_pipeline()). 0, or -errno as of
+ * pool_create(), with one line in `reason`. */
+int runs_add_pipeline(struct runs *runs, const struct pipeline_config *config,
+                      struct pipeline **out, char reason[RUNS_REASON_BYTES]) MUST_USE;
+
+/* No run is taken for it any more, those that wait are refused, running ones finish; then its
+ * workers go, and runs_sweep() frees it. 0 or -errno: its workers stay. */
+int runs_remove_pipeline(struct runs *runs, struct pipeline *pipeline);
+
+/* Frees pipelines that were removed and have neither runs nor workers any more; once a pass while
+ * there are such. */
+void runs_sweep(struct runs *runs);
+
+/* As many workers as this from now on; new ones are started, surplus ones finish their runs. */
+int runs_resize_pipeline(struct runs *runs, struct pipeline *pipeline, uint32_t worker_count,
+                         char reason[RUNS_REASON_BYTES]) MUST_USE;
+
+/* By id or pointer; NULL when there is none. */
+struct pipeline *runs_find_pipeline(const struct runs *runs, const char *name);
+
+/* ---- in a pass ----------------------------------------------------------------------------- */
+
+/* Queued runs get free slots. */
+void runs_schedule(struct runs *runs);
+
+/* Whether one that waits could be offered now. */
+bool runs_can_offer(struct runs *runs);
+
+/* Runs that wait, of all pipelines. */
+uint32_t runs_queue_count(const struct runs *runs);
+
+/* For the end of the server. */
+void runs_cancel_queued(struct runs *runs, const struct run_failure *failure);
+void runs_cancel_active(struct runs *runs, const struct run_failure *failure);
+
+/* The longest time that any pipeline gives a cancelled run to end. */
+uint32_t runs_cancel_grace_ms(const struct runs *runs);
+
+/* Every invariant, also of the pools of workers. */
+void runs_check(const struct runs *runs);
+
+#endif

@@ -1,0 +1,222 @@
+/* SPDX-License-Identifier: MIT */
+/* handlers.c - who is called when something is done, and when a timer fires: two tables. */
+#include <string.h>
+#include <sys/signalfd.h>
+
+#include "dispatcher/http/conn.h"
+#include "dispatcher/http/listener.h"
+#include "dispatcher/runs/pipeline_health.h"
+#include "dispatcher/server/serve.h"
+#include "dispatcher/server/server.h"
+#include "dispatcher/server/signals.h"
+#include "dispatcher/workers/output.h"
+#include "dispatcher/workers/pause.h"
+#include "dispatcher/workers/spawning.h"
+#include "dispatcher/workers/supervisor.h"
+#include "dispatcher/workers/workers.h"
+
+/* ---- completions --------------------------------------------------------------------------- */
+
+static void on_accept(struct server *server, const struct uring_event *event)
+{
+    listener_on_accept(&server->front, event);
+}
+
+static void on_recv(struct server *server, const struct uring_event *event)
+{
+    conn_on_recv(&server->front, event);
+}
+
+static void on_send(struct server *server, const struct uring_event *event)
+{
+    conn_on_send(&server->front, event);
+}
+
+static void on_gone(struct server *server, const struct uring_event *event)
+{
+    conn_on_gone(&server->front, event);
+}
+
+static void on_bell(struct server *server, const struct uring_event *event)
+{
+    workers_on_bell(&server->fleet, event);
+}
+
+static void on_pidfd(struct server *server, const struct uring_event *event)
+{
+    supervisor_on_pidfd(&server->fleet, event);
+}
+
+static void on_socket(struct server *server, const struct uring_event *event)
+{
+    supervisor_on_socket(&server->fleet, event);
+}
+
+static void on_spawner(struct server *server, const struct uring_event *event)
+{
+    spawning_on_spawner(&server->fleet, event);
+}
+
+static void on_reader(struct server *server, const struct uring_event *event)
+{
+    reading_on_reader(&server->reading, event);
+}
+
+static void on_output(struct server *server, const struct uring_event *event)
+{
+    output_on_read(&server->fleet, event);
+}
+
+static void on_log(struct server *server, const struct uring_event *event)
+{
+    log_written(&server->reactor.log, event->result);
+}
+
+static void on_cancel(struct server *server, const struct uring_event *event)
+{
+    (void)server, (void)event; /* the operation that was cancelled says so itself */
+}
+
+static void on_signal(struct server *server, const struct uring_event *event);
+
+typedef void event_fn(struct server *server, const struct uring_event *event);
+
+static event_fn *const events[URING_OP_COUNT] = {
+    [URING_ACCEPT] = on_accept, [URING_RECV] = on_recv,          [URING_SEND] = on_send,
+    [URING_GONE] = on_gone,     [URING_BELL] = on_bell,          [URING_PIDFD] = on_pidfd,
+    [URING_SOCKET] = on_socket, [URING_SPAWNER] = on_spawner,    [URING_SPAWNER_PIDFD] = on_spawner,
+    [URING_READER] = on_reader, [URING_OUTPUT_PIPE] = on_output, [URING_LOG] = on_log,
+    [URING_SIGNAL] = on_signal, [URING_CANCEL] = on_cancel,
+};
+
+void server_on_event(struct server *server, const struct uring_event *event)
+{
+    mr_assert(event->ref.op < URING_OP_COUNT);
+    mr_assert(events[event->ref.op]);
+    events[event->ref.op](server, event);
+}
+
+/* ---- timers -------------------------------------------------------------------------------- */
+
+static void on_conn_timer(struct server *server, struct timer *timer)
+{
+    conn_on_timer(&server->front, timer->owner);
+}
+
+static void on_run_timer(struct server *server, struct timer *timer)
+{
+    run_on_timer(&server->runs, timer->owner);
+}
+
+static void on_worker_timer(struct server *server, struct timer *timer)
+{
+    supervisor_on_timer(&server->fleet, timer->owner);
+}
+
+static void on_pipeline_timer(struct server *server, struct timer *timer)
+{
+    pipeline_on_timer(&server->runs, timer->owner);
+}
+
+static void on_listener_timer(struct server *server, struct timer *timer)
+{
+    (void)timer;
+    if (server->state == SERVER_SERVING)
+        listener_arm(&server->front);
+}
+
+static void on_stop_timer(struct server *server, struct timer *timer)
+{
+    (void)timer;
+    server_on_stop_timer(server);
+}
+
+static void on_output_timer(struct server *server, struct timer *timer)
+{
+    (void)timer;
+    output_log_suppressed(&server->fleet);
+}
+
+static void on_output_end_timer(struct server *server, struct timer *timer)
+{
+    output_on_timer(&server->fleet, timer->owner);
+}
+
+static void on_spawner_timer(struct server *server, struct timer *timer)
+{
+    (void)timer;
+    spawning_on_timer(&server->fleet);
+}
+
+static void on_offer_timer(struct server *server, struct timer *timer)
+{
+    (void)server, (void)timer; /* the loop is awake, and looks who may be offered a run */
+}
+
+static void on_reader_timer(struct server *server, struct timer *timer)
+{
+    (void)timer;
+    reading_on_timer(&server->reading);
+}
+
+static void on_noise_timer(struct server *server, struct timer *timer)
+{
+    (void)timer;
+    pause_on_timer(&server->fleet);
+}
+
+typedef void timer_fn(struct server *server, struct timer *timer);
+
+static timer_fn *const timers[TIMER_KIND_COUNT] = {
+    [TIMER_CONN] = on_conn_timer,         [TIMER_RUN] = on_run_timer,
+    [TIMER_WORKER] = on_worker_timer,     [TIMER_PIPELINE] = on_pipeline_timer,
+    [TIMER_LISTENER] = on_listener_timer, [TIMER_STOP] = on_stop_timer,
+    [TIMER_OUTPUT] = on_output_timer,     [TIMER_OUTPUT_END] = on_output_end_timer,
+    [TIMER_SPAWNER] = on_spawner_timer,   [TIMER_OFFER] = on_offer_timer,
+    [TIMER_READER] = on_reader_timer,     [TIMER_NOISE] = on_noise_timer,
+};
+
+void server_on_timer(struct server *server, struct timer *timer)
+{
+    mr_assert(timer->kind < TIMER_KIND_COUNT);
+    mr_assert(timers[timer->kind]);
+    timers[timer->kind](server, timer);
+}
+
+/* ---- signals ------------------------------------------------------------------------------- */
+
+void server_read_signal(struct server *server)
+{
+    uring_read(server->reactor.uring, server->signal_fd, server->signal_bytes,
+               sizeof server->signal_bytes, (struct uring_ref){URING_SIGNAL, 0, 0});
+}
+
+/* SIGXCPU comes again after each second of processor time until the hard limit kills: runs have one
+ * to end, and are cancelled then. */
+static void signal_take(struct server *server, const struct signalfd_siginfo *info)
+{
+    bool is_limit = info->ssi_signo == SIGXCPU;
+    if (is_limit && server->state == SERVER_DRAINING)
+        timer_set(&server->reactor.timers, &server->stop_timer, server->reactor.now_ms);
+    if (is_limit && server->state != SERVER_SERVING)
+        return;
+    log_line(&server->reactor.log, is_limit ? LEVEL_ERROR : LEVEL_INFO, "signal",
+             "signal=%u sender=%u name=%s%s", info->ssi_signo, info->ssi_pid,
+             signals_name((int)info->ssi_signo),
+             is_limit ? " reason=\"the limit on processor time (ulimit -t, LimitCPU=) is reached\""
+                      : "");
+    if (is_limit)
+        server->exit_code = EXIT_CODE_FAILED;
+    server_stop(server);
+}
+
+static void on_signal(struct server *server, const struct uring_event *event)
+{
+    if (event->result >= (int32_t)sizeof(struct signalfd_siginfo)) {
+        struct signalfd_siginfo info;
+        memcpy(&info, server->signal_bytes, sizeof info);
+        signal_take(server, &info);
+    }
+    if (server->state != SERVER_STOPPED)
+        server_read_signal(server);
+}

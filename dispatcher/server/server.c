@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* server.c - the parts of a server are made, wired, run and given back. */
+#include "dispatcher/server/server.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dispatcher/api/answer.h"
+#include "dispatcher/http/listener.h"
+#include "dispatcher/runs/worker_events.h"
+#include "dispatcher/server/serve.h"
+#include "dispatcher/server/signals.h"
+#include "dispatcher/workers/output.h"
+#include "dispatcher/workers/pool.h"
+#include "dispatcher/workers/spawning.h"
+#include "dispatcher/workers/supervisor.h"
+#include "dispatcher/workers/workers.h"
+#include "shm/clock.h"
+
+#define LOG_SETTLE_TRIES 50u
+#define LOG_SETTLE_EVENTS 64u
+
+static int memory_lacks(const struct config *config)
+{
+    fprintf(stderr, "millrace: not enough memory for %u connections and %u runs (ulimit -v)\n",
+            config->conn_count_max, config->run_count_max);
+    return EXIT_CODE_FAILED;
+}
+
+static int process_lacks(const char *what, int rc)
+{
+    fprintf(stderr, "millrace: the process that %s cannot be started: %s%s\n", what, strerror(-rc),
+            start_error_hint(rc));
+    return EXIT_CODE_FAILED;
+}
+
+/* Each part has what it works with, and whom it tells. */
+static int parts_init(struct server *server)
+{
+    const struct config *config = server->config;
+    struct reactor *reactor = &server->reactor;
+    input_memory_init(&server->input, config->input_bytes_max, config->body_file_count_max);
+    server->stop_timer.kind = TIMER_STOP;
+    server->api = (struct api){.config = config,
+                               .reactor = reactor,
+                               .front = &server->front,
+                               .runs = &server->runs,
+                               .fleet = &server->fleet,
+                               .reading = &server->reading,
+                               .input = &server->input};
+    if (timers_reserve(&reactor->timers, 1) < 0 ||
+        workers_init(&server->fleet, &(struct fleet_options){.config = config,
+                                                             .reactor = reactor,
+                                                             .ops = &runs_fleet_ops,
+                                                             .owner = &server->runs}) < 0 ||
+        runs_init(&server->runs, &(struct runs_options){.config = config,
+                                                        .reactor = reactor,
+                                                        .fleet = &server->fleet,
+                                                        .input = &server->input}) < 0 ||
+        reading_init(&server->reading, &(struct reading_options){.config = config,
+                                                                 .reactor = reactor,
+                                                                 .input = &server->input,
+                                                                 .ops = &api_reading_ops}) < 0)
+        return memory_lacks(config);
+    return 0;
+}
+
+/* Before there is anything that they should not have: listeners, a ring, clients. */
+static int helpers_open(struct server *server)
+{
+    char reason[CGROUP_REASON_BYTES];
+    if (pool_groups_prepare(&server->fleet, reason) < 0) {
+        fprintf(stderr, "millrace: --worker-memory: %s\n", reason);
+        return EXIT_CODE_USAGE;
+    }
+    int rc = spawner_open(&server->fleet.spawner);
+    if (rc < 0)
+        return process_lacks("starts workers", rc);
+    rc = reader_open(&server->reading.reader, server->config->body_bytes_max);
+    return rc < 0 ? process_lacks("reads large bodies", rc) : 0;
+}
+
+static int front_open(struct server *server)
+{
+    char reason[200];
+    if (front_init(&server->front, server->config, &server->reactor, &server->input) < 0)
+        return memory_lacks(server->config);
+    server->front.api = &server->api;
+    if (front_listen(&server->front, reason, sizeof reason) < 0) {
+        fprintf(stderr, "millrace: cannot listen on %s\n", reason);
+        return EXIT_CODE_LISTEN;
+    }
+    return 0;
+}
+
+static int pipelines_add(struct server *server)
+{
+    const struct config *config = server->config;
+    char reason[RUNS_REASON_BYTES];
+    struct pipeline *pipeline;
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        int rc = runs_add_pipeline(&server->runs, &config->pipelines[i], &pipeline, reason);
+        if (rc == -ENOMEM)
+            return memory_lacks(config);
+        if (rc < 0) {
+            fprintf(stderr, "millrace: --worker-memory: %s\n", reason);
+            return EXIT_CODE_USAGE;
+        }
+    }
+    return 0;
+}
+
+int server_init(struct server *server, const struct config *config)
+{
+    *server = (struct server){.config = config, .signal_fd = -1};
+    reactor_init(&server->reactor, STDERR_FILENO, config->log_level);
+    int rc = parts_init(server);
+    if (rc != 0)
+        return rc;
+    server->signal_fd = signals_open();
+    if (server->signal_fd < 0) {
+        fprintf(stderr, "millrace: signals cannot be watched: %s\n", strerror(-server->signal_fd));
+        return EXIT_CODE_FAILED;
+    }
+    rc = helpers_open(server);
+    if (rc == 0)
+        rc = front_open(server);
+    if (rc == 0)
+        rc = pipelines_add(server);
+    if (rc != 0)
+        return rc;
+    rc = reactor_open(&server->reactor);
+    if (rc < 0) {
+        char text[400];
+        uring_explain(rc, text, sizeof text);
+        fprintf(stderr, "millrace: %s\n", text);
+        return EXIT_CODE_IO_URING;
+    }
+    return 0;
+}
+
+void server_finish(struct server *server)
+{
+    /* First of all: nothing of ours belongs to the kernel afterwards. */
+    reactor_close(&server->reactor);
+    runs_finish(&server->runs);
+    workers_finish(&server->fleet);
+    reading_finish(&server->reading);
+    answers_finish(&server->api);
+    front_finish(&server->front);
+    input_memory_finish(&server->input);
+    reactor_finish(&server->reactor);
+    if (server->signal_fd >= 0)
+        close(server->signal_fd);
+}
+
+/* The write of the log that is with the kernel ends before the rest is written directly. */
+static void log_settle(struct reactor *reactor)
+{
+    struct uring_event events[LOG_SETTLE_EVENTS];
+    for (uint32_t i = 0; i < LOG_SETTLE_TRIES && reactor->log.write_in_flight; i++) {
+        if (uring_wait(reactor->uring, 10 * CLOCK_NS_PER_MS) < 0)
+            return;
+        uint32_t count = uring_reap(reactor->uring, events, LOG_SETTLE_EVENTS);
+        for (uint32_t k = 0; k < count; k++)
+            if (events[k].ref.op == URING_LOG)
+                log_written(&reactor->log, events[k].result);
+    }
+}
+
+void server_run(struct server *server)
+{
+    struct reactor *reactor = &server->reactor;
+    bool is_busy = true;
+    reactor_clocks_read(reactor);
+    reactor->started_ms = reactor->now_ms;
+    server_read_signal(server);
+    listener_arm(&server->front);
+    reading_start(&server->reading);
+    supervisor_start(&server->fleet);
+    while (server->state != SERVER_STOPPED) {
+        int rc = server_wait(server, is_busy);
+        if (rc < 0) {
+            log_line(&reactor->log, LEVEL_ERROR, "io_uring_failed", "error=\"%s\"", strerror(-rc));
+            server->exit_code = EXIT_CODE_IO_URING;
+            break;
+        }
+        is_busy = server_pass(server);
+        /* How long everything else had to wait for this pass. */
+        buckets_add(&reactor->pass_times, &bucket_scale_passes, clock_now_ns() - reactor->now_ns);
+    }
+    output_log_suppressed(&server->fleet);
+    log_settle(reactor);
+}
+
+void server_check(const struct server *server)
+{
+    front_check(&server->front);
+    runs_check(&server->runs);
+    mr_assert(server->front.is_draining == (server->state >= SERVER_DRAINING));
+    mr_assert(server->runs.is_draining == (server->state >= SERVER_DRAINING));
+    mr_assert(server->fleet.is_stopping == (server->state >= SERVER_STOPPING));
+}

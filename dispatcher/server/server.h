@@ -1,0 +1,98 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * server.h - the running server: it owns every other part, wires them, and drives them in passes.
+ *
+ * A pass, in this order, each step bounded (pass.c):
+ *
+ *     wait       io_uring_enter: submits what the last pass queued, reaps what is done
+ *     events     completions, by kind (handlers.c): accepted, received, sent, woken, exited
+ *     drain      records of every worker's reply ring become lines
+ *     schedule   queued runs get free slots
+ *     timers     deadlines that passed, by kind (handlers.c)
+ *     flush      one send for each connection that has something and none in flight
+ *     wake       workers for which something was published and who sleep
+ */
+#ifndef DISPATCHER_SERVER_H
+#define DISPATCHER_SERVER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dispatcher/api/api.h"
+#include "dispatcher/config/config.h"
+#include "dispatcher/http/front.h"
+#include "dispatcher/reactor/input_memory.h"
+#include "dispatcher/reactor/reactor.h"
+#include "dispatcher/reader/reading.h"
+#include "dispatcher/runs/runs.h"
+#include "dispatcher/workers/fleet.h"
+#include "millrace/check.h"
+
+enum server_state {
+    SERVER_SERVING = 0,
+    SERVER_DRAINING, /* no new runs; running ones may finish until the stop timer fires */
+    SERVER_STOPPING, /* all runs were cancelled; workers are going */
+    SERVER_STOPPED,
+    SERVER_STATE_COUNT
+};
+
+struct server {
+    const struct config *config;
+    enum server_state state;
+    int exit_code;
+    bool start_is_said; /* the ready line was printed */
+
+    struct reactor reactor;
+    struct input_memory input; /* what has arrived of requests, and runs that wait */
+    struct front front;
+    struct fleet fleet;
+    struct runs runs;
+    struct reading reading; /* of large bodies */
+    struct api api;
+
+    int signal_fd;
+    uint8_t signal_bytes[128];
+    struct timer stop_timer;
+};
+
+/* Everything but the processes of workers. 0 or an exit code, after one line on stderr;
+ * server_finish() in either case. */
+int server_init(struct server *server, const struct config *config) MUST_USE;
+void server_finish(struct server *server);
+
+/* Runs until the server is stopped. */
+void server_run(struct server *server);
+
+/* pass.c: waits for something to do, unless there is more to do at once. 0 or -errno. */
+int server_wait(struct server *server, bool is_busy) MUST_USE;
+
+/* pass.c: one pass without the wait: all that there is to do now. True when there is more to do at
+ * once. */
+bool server_pass(struct server *server);
+
+/* handlers.c: a completion, or a timer that fired, to those it is for. */
+void server_on_event(struct server *server, const struct uring_event *event);
+void server_on_timer(struct server *server, struct timer *timer);
+
+/* handlers.c: reads the next signal. */
+void server_read_signal(struct server *server);
+
+/* start.c: prints the ready line once every worker is ready or failed, or gives up when no pipeline
+ * can be loaded. */
+void server_check_start(struct server *server);
+
+/* stop.c: no new runs; running ones finish within the limit, then they are cancelled. A second call
+ * stops at once. */
+void server_stop(struct server *server);
+
+/* stop.c: kills all workers; the loop ends with this pass. */
+void server_end(struct server *server);
+
+/* stop.c: the steps of stopping. */
+void server_on_stop_timer(struct server *server);
+void server_check_stop(struct server *server);
+
+/* For tests: what must always hold between passes, of every part. Aborts. */
+void server_check(const struct server *server);
+
+#endif

@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * stop.c - how a server ends: SERVING -> DRAINING -> STOPPING -> STOPPED.
+ *
+ *   DRAINING   nothing new; running runs may finish within the limit
+ *   STOPPING   runs that are left were cancelled; workers are asked to stop
+ *   STOPPED    no worker lives, all answers have left (or their time is over)
+ */
+#include <string.h>
+
+#include "dispatcher/server/serve.h"
+#include "dispatcher/server/server.h"
+#include "dispatcher/workers/supervisor.h"
+
+/* After the runs were cancelled: the grace of the workers, and a second for the last bytes. */
+#define LAST_BYTES_MS 1000u
+
+static const struct run_failure stopping = {
+    .type = ERROR_UNKNOWN,
+    .status = 503,
+    .retry_after_s = 5,
+    .message = "cancelled: the server is stopping",
+    .message_count = sizeof("cancelled: the server is stopping") - 1,
+    .reason = CANCEL_DRAIN,
+};
+
+static const struct run_failure not_started = {
+    .type = ERROR_UNKNOWN,
+    .status = 503,
+    .retry_after_s = 5,
+    .state = "no_resources_available",
+    .message = "the server is stopping",
+    .message_count = sizeof("the server is stopping") - 1,
+    .reason = CANCEL_DRAIN,
+};
+
+/* The parts that look at it are told. */
+static void stop_enter(struct server *server, enum server_state state)
+{
+    server->state = state;
+    server->front.is_draining = server->runs.is_draining = state >= SERVER_DRAINING;
+    server->fleet.is_stopping = server->runs.is_stopping = server->reading.is_stopping =
+        state >= SERVER_STOPPING;
+}
+
+static void stop_drain(struct server *server)
+{
+    struct reactor *reactor = &server->reactor;
+    log_line(&reactor->log, LEVEL_INFO, "draining", "runs=%u limit_ms=%u", server->runs.count,
+             server->config->stop_timeout_ms);
+    stop_enter(server, SERVER_DRAINING);
+    front_drain(&server->front);
+    runs_cancel_queued(&server->runs, &not_started);
+    timer_set(&reactor->timers, &server->stop_timer,
+              reactor->now_ms + server->config->stop_timeout_ms);
+}
+
+/* Workers go, and the last bytes leave. */
+static void stop_workers(struct server *server)
+{
+    struct reactor *reactor = &server->reactor;
+    stop_enter(server, SERVER_STOPPING);
+    timer_set(&reactor->timers, &server->stop_timer,
+              reactor->now_ms + runs_cancel_grace_ms(&server->runs) + LAST_BYTES_MS);
+}
+
+void server_end(struct server *server)
+{
+    supervisor_kill_all(&server->fleet);
+    stop_enter(server, SERVER_STOPPED);
+}
+
+void server_stop(struct server *server)
+{
+    if (server->state == SERVER_SERVING) {
+        stop_drain(server);
+        return;
+    }
+    log_line(&server->reactor.log, LEVEL_WARNING, "stopped_at_once", "runs=%u", server->runs.count);
+    server->exit_code = EXIT_CODE_STOPPED;
+    server_end(server);
+}
+
+void server_on_stop_timer(struct server *server)
+{
+    if (server->state != SERVER_DRAINING) {
+        server_end(server);
+        return;
+    }
+    log_line(&server->reactor.log, LEVEL_WARNING, "drain_over", "runs=%u", server->runs.count);
+    runs_cancel_active(&server->runs, &stopping);
+    reading_stop(&server->reading);
+    stop_workers(server);
+}
+
+void server_check_stop(struct server *server)
+{
+    bool is_answering = front_is_answering(&server->front);
+    if (server->state == SERVER_DRAINING && server->runs.count == 0 && !is_answering)
+        stop_workers(server);
+    if (server->state != SERVER_STOPPING)
+        return;
+    supervisor_stop_idle(&server->fleet);
+    if (supervisor_live_count(&server->fleet) == 0 && !is_answering)
+        stop_enter(server, SERVER_STOPPED);
+}

@@ -1,0 +1,113 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * fleet.h - all workers of the server, by pipeline: the state of this room, and what it tells.
+ *
+ * A pool has the workers of one pipeline, as many as its configuration says; pools come and go
+ * while the server runs (pool.h). What becomes of runs and pipelines is not known here: that is
+ * told to whoever owns them, through fleet_ops.
+ */
+#ifndef DISPATCHER_FLEET_H
+#define DISPATCHER_FLEET_H
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dispatcher/config/config.h"
+#include "dispatcher/inputs/variables.h"
+#include "dispatcher/reactor/reactor.h"
+#include "dispatcher/workers/failure.h"
+#include "dispatcher/workers/oom.h"
+#include "dispatcher/workers/spawner.h"
+#include "dispatcher/workers/worker.h"
+
+/* Told upwards, in the middle of a pass. Texts and values live only during the call. `owner` is the
+ * fleet's, a pool's own owner is pool->owner. */
+struct fleet_ops {
+    /* A worker takes runs. */
+    void (*ready)(void *owner, struct worker_pool *pool);
+    /* One does not load or start, and says why. */
+    void (*failed)(void *owner, struct worker_pool *pool, const struct worker_failure *failure);
+    /* A process ended, or none could be made; `reason` is one phrase for people. */
+    void (*died)(void *owner, struct worker *worker, enum error_type type, const char *reason);
+    /* A worker brought a run to its end, well or not. */
+    void (*proved)(void *owner, struct worker *worker);
+    /* Something happened to a worker: after each event. */
+    void (*changed)(void *owner, struct worker_pool *pool);
+
+    /* A whole value of a run that is not cancelled: msgpack, unchecked. */
+    void (*value)(void *owner, struct run *run, const uint8_t *data, size_t bytes);
+    /* One that could not be taken: -ENOBUFS, the pool's share of memory is used up; -ENOMEM. */
+    void (*value_lost)(void *owner, struct run *run, int error);
+    /* The run ended; `failure` NULL: completed. Its slot is to be given back. */
+    void (*ended)(void *owner, struct run *run, const struct worker_failure *failure);
+    /* Its worker is gone; likewise. */
+    void (*lost)(void *owner, struct run *run, const struct worker_failure *failure);
+};
+
+/* The workers of one pipeline. Owned by the fleet. */
+struct worker_pool {
+    struct fleet *fleet;
+    void *owner;                          /* the pipeline */
+    const struct pipeline_config *config; /* of its pipeline; lives as long as the pool */
+    uint32_t index;                       /* of all pools ever made */
+    struct worker **places;               /* a spare one included; owned */
+    uint32_t place_count;
+    uint32_t worker_count;      /* how many of them are wanted, but for a spare one */
+    uint32_t made_place_count;  /* ever, for the names of groups */
+    struct variables variables; /* of its inputs and outputs, once a HELLO told them */
+    bool is_known;              /* they are */
+    bool cannot_load; /* its source is not what it should be; trying again is of little use */
+    struct unfinished_share unfinished;  /* what its workers hold of values that are not whole */
+    uint64_t restarts[WORKER_END_COUNT]; /* processes that another one followed, by their ends */
+};
+
+/* Owned by the server. */
+struct fleet {
+    const struct config *config;
+    struct reactor *reactor;
+    const struct fleet_ops *ops;
+    void *owner;
+
+    struct worker_pool **pools; /* pool_count of them; owned */
+    uint32_t pool_count, made_pool_count;
+    struct worker **workers; /* by index; worker_count of them, NULL where there is none; owned */
+    uint32_t worker_count;
+    uint32_t generation_max; /* of any worker that was given back */
+
+    struct spawner spawner; /* starts their processes */
+    struct timer spawner_timer;
+    struct timer offer_timer;  /* a run that could not be offered may be now */
+    struct timer noise_timer;  /* workers are paused */
+    struct timer output_timer; /* lines of user code were left out of the log */
+    uint8_t *record;           /* private copy of the record or message being handled; owned */
+    uint32_t record_bytes;
+    struct oom_watch oom;
+    char group_folder[PATH_MAX]; /* above the control groups of workers; "": none is limited */
+    bool is_stopping;            /* nothing that ends is replaced */
+    bool has_suspects;           /* a worker was distrusted, and is to be killed */
+    bool is_shrinking;           /* places may be vacant that are not wanted any more */
+
+    /* Counted for GET /metrics. */
+    uint64_t record_count;
+    uint64_t start_count, exit_count, killed_count, pause_count;
+    uint64_t spawner_lost_count;
+};
+
+/* The worker that a completion is for; NULL when another process is in its place. */
+struct worker *fleet_worker(const struct fleet *fleet, struct uring_ref ref);
+
+/* For references to the worker's process. */
+static inline struct uring_ref fleet_ref(const struct worker *worker, enum uring_op op)
+{
+    return (struct uring_ref){op, worker->index, worker->generation};
+}
+
+/* Something has to wait until the window of noise (noise.h) is over. */
+void fleet_noise_timer_set(struct fleet *fleet);
+
+/* Bytes held for values of which only fragments have come. */
+uint64_t fleet_unfinished_bytes(const struct fleet *fleet);
+
+#endif

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/* pool.c - places for workers are made and given back. */
+#include "dispatcher/workers/pool.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "dispatcher/workers/output.h"
+#include "dispatcher/workers/worker_start.h"
+#include "millrace/protocol.h"
+
+#define TIMERS_PER_PLACE 3u /* its own, and those of two outputs */
+
+static int pool_place_add(struct worker_pool *pool, bool is_spare,
+                          char reason[CGROUP_REASON_BYTES]);
+static void pool_place_remove(struct worker_pool *pool, uint32_t place);
+static void pool_share(struct fleet *fleet);
+static int pool_record_fit(struct fleet *fleet, uint32_t ring_bytes);
+
+int pool_groups_prepare(struct fleet *fleet, char reason[CGROUP_REASON_BYTES])
+{
+    const struct config *config = fleet->config;
+    uint32_t limited = 0;
+    for (uint32_t i = 0; i < config->pipeline_count; i++)
+        limited += config->pipelines[i].confinement.memory_bytes_max > 0;
+    if (limited == 0)
+        return 0;
+    int rc = cgroup_find(fleet->group_folder, reason);
+    return rc < 0 ? rc : cgroup_prepare(fleet->group_folder, reason);
+}
+
+int pool_create(struct fleet *fleet, const struct pipeline_config *config, void *owner,
+                struct worker_pool **out, char reason[CGROUP_REASON_BYTES])
+{
+    struct worker_pool *pool = calloc(1, sizeof *pool);
+    struct worker_pool **pools =
+        realloc(fleet->pools, (fleet->pool_count + 1) * sizeof *fleet->pools);
+    if (pools)
+        fleet->pools = pools;
+    if (!pool || !pools) {
+        free(pool);
+        snprintf(reason, CGROUP_REASON_BYTES, "not enough memory");
+        return -ENOMEM;
+    }
+    if (pool_record_fit(fleet, config->options.reply_ring_bytes) < 0) {
+        free(pool);
+        snprintf(reason, CGROUP_REASON_BYTES, "not enough memory");
+        return -ENOMEM;
+    }
+    *pool = (struct worker_pool){
+        .fleet = fleet, .owner = owner, .config = config, .index = fleet->made_pool_count++};
+    fleet->pools[fleet->pool_count++] = pool;
+    pool_share(fleet);
+    int rc = pool_resize(pool, config->options.worker_count, reason);
+    if (rc == 0 && config->options.recycle_overlap)
+        rc = pool_place_add(pool, true, reason);
+    if (rc < 0)
+        pool_destroy(pool);
+    else
+        *out = pool;
+    return rc;
+}
+
+void pool_destroy(struct worker_pool *pool)
+{
+    struct fleet *fleet = pool->fleet;
+    uint32_t at = 0;
+    while (pool->place_count > 0)
+        pool_place_remove(pool, pool->place_count - 1);
+    while (fleet->pools[at] != pool)
+        at++;
+    memmove(&fleet->pools[at], &fleet->pools[at + 1],
+            (--fleet->pool_count - at) * sizeof fleet->pools[0]);
+    if (fleet->pool_count > 0)
+        pool_share(fleet);
+    variables_finish(&pool->variables);
+    free(pool->places);
+    free(pool);
+}
+
+int pool_resize(struct worker_pool *pool, uint32_t worker_count, char reason[CGROUP_REASON_BYTES])
+{
+    while (pool->worker_count < worker_count) {
+        int rc = pool_place_add(pool, false, reason);
+        if (rc < 0)
+            return rc;
+        pool->worker_count++;
+    }
+    /* A number is in two places while one worker takes over from another. */
+    for (uint32_t i = pool->place_count; i-- > 0;) {
+        struct worker *worker = pool->places[i];
+        if (worker->number >= worker_count && (worker->state != WORKER_SPARE || worker_count == 0))
+            worker->is_surplus = true;
+    }
+    pool->worker_count = worker_count;
+    return 0;
+}
+
+bool pool_trim(struct worker_pool *pool)
+{
+    bool is_left = false;
+    for (uint32_t i = pool->place_count; i-- > 0;) {
+        if (!pool->places[i]->is_surplus)
+            continue;
+        if (pool_place_is_vacant(pool->places[i]) && !pool->places[i]->predecessor)
+            pool_place_remove(pool, i);
+        else
+            is_left = true;
+    }
+    return is_left;
+}
+
+struct worker *pool_spare(const struct worker_pool *pool)
+{
+    for (uint32_t i = 0; i < pool->place_count; i++)
+        if (pool->places[i]->state == WORKER_SPARE && !pool->places[i]->predecessor)
+            return pool->places[i];
+    return NULL;
+}
+
+uint32_t pool_ready_count(const struct worker_pool *pool)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < pool->place_count; i++)
+        count += worker_serves(pool->places[i]);
+    return count;
+}
+
+bool pool_place_is_vacant(const struct worker *worker)
+{
+    return (worker->state == WORKER_EMPTY || worker->state == WORKER_SPARE) &&
+           !output_is_read(worker);
+}
+
+void pool_check(const struct worker_pool *pool)
+{
+    uint64_t unfinished_bytes = 0;
+    for (uint32_t i = 0; i < pool->place_count; i++) {
+        const struct worker *worker = pool->places[i];
+        mr_assert(worker->pool == pool);
+        worker_check(worker);
+        unfinished_bytes += worker->unfinished.room;
+    }
+    mr_assert(unfinished_bytes == pool->unfinished.bytes);
+}
+
+/* ---- places --------------------------------------------------------------------------------- */
+
+/* What each pipeline may hold of values that are not whole depends on how many there are. */
+static void pool_share(struct fleet *fleet)
+{
+    uint64_t bytes_max = unfinished_share_max(fleet->config->output_bytes_max, fleet->pool_count);
+    for (uint32_t i = 0; i < fleet->pool_count; i++)
+        fleet->pools[i]->unfinished.bytes_max = bytes_max;
+}
+
+/* Room for the copy of a record, which is at most a quarter of a ring, or of a message. */
+static int pool_record_fit(struct fleet *fleet, uint32_t ring_bytes)
+{
+    uint32_t bytes = ring_bytes / 4 > MESSAGE_BYTES_MAX ? ring_bytes / 4 : MESSAGE_BYTES_MAX;
+    if (bytes <= fleet->record_bytes)
+        return 0;
+    uint8_t *record = realloc(fleet->record, bytes);
+    if (!record)
+        return -ENOMEM;
+    fleet->record = record;
+    fleet->record_bytes = bytes;
+    return 0;
+}
+
+/* A free index of the fleet, or -ENOMEM. */
+static int64_t pool_index_take(struct fleet *fleet)
+{
+    for (uint32_t i = 0; i < fleet->worker_count; i++)
+        if (!fleet->workers[i])
+            return i;
+    struct worker **workers =
+        realloc(fleet->workers, (fleet->worker_count + 1) * sizeof *fleet->workers);
+    if (!workers)
+        return -ENOMEM;
+    fleet->workers = workers;
+    fleet->workers[fleet->worker_count] = NULL;
+    return fleet->worker_count++;
+}
+
+static void pool_worker_free(struct worker *worker)
+{
+    cgroup_destroy(worker->group);
+    free(worker->slots);
+    free(worker->free_slots);
+    free(worker->outputs);
+    free(worker);
+}
+
+static struct worker *pool_worker_make(struct worker_pool *pool, uint32_t index, bool is_spare)
+{
+    const struct pipeline_options *options = &pool->config->options;
+    struct worker *worker = calloc(1, sizeof *worker);
+    if (!worker)
+        return NULL;
+    *worker = (struct worker){.pool = pool,
+                              .index = index,
+                              .generation = pool->fleet->generation_max,
+                              .number = is_spare ? options->worker_count : pool->worker_count,
+                              .state = is_spare ? WORKER_SPARE : WORKER_EMPTY,
+                              .pidfd = -1,
+                              .socket = -1,
+                              .bell_fd = -1,
+                              .own_bell_fd = -1,
+                              .segment.fd = -1,
+                              .unfinished.slot = UNFINISHED_NONE,
+                              .concurrency = options->concurrency,
+                              .window_bytes = options->window_bytes,
+                              .timer = {.kind = TIMER_WORKER, .owner = worker}};
+    worker->slots = calloc(options->concurrency, sizeof *worker->slots);
+    worker->free_slots = calloc(options->concurrency, sizeof *worker->free_slots);
+    worker->outputs = calloc(2, sizeof *worker->outputs);
+    if (!worker->slots || !worker->free_slots || !worker->outputs) {
+        pool_worker_free(worker);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        struct output *output = &worker->outputs[i];
+        output->worker = worker;
+        output->pipes[0].fd = output->pipes[1].fd = -1;
+        output->timer = (struct timer){.kind = TIMER_OUTPUT_END, .owner = output};
+    }
+    return worker;
+}
+
+static int pool_group_make(struct worker *worker, char reason[CGROUP_REASON_BYTES])
+{
+    struct worker_pool *pool = worker->pool;
+    uint64_t bytes_max = pool->config->confinement.memory_bytes_max;
+    char name[64];
+    snprintf(name, sizeof name, "millrace-%d-%u-%u", (int)getpid(), pool->index,
+             pool->made_place_count++);
+    return bytes_max == 0
+               ? 0
+               : cgroup_create(&worker->group, pool->fleet->group_folder, name, bytes_max, reason);
+}
+
+static int pool_place_add(struct worker_pool *pool, bool is_spare, char reason[CGROUP_REASON_BYTES])
+{
+    struct fleet *fleet = pool->fleet;
+    struct timers *timers = &fleet->reactor->timers;
+    snprintf(reason, CGROUP_REASON_BYTES, "not enough memory");
+    struct worker **places = realloc(pool->places, (pool->place_count + 1) * sizeof *pool->places);
+    if (!places)
+        return -ENOMEM;
+    pool->places = places;
+    int64_t index = pool_index_take(fleet);
+    if (index < 0)
+        return -ENOMEM;
+    if (pool->config->confinement.owner == OWNER_EACH && index >= fleet->config->own_users.count) {
+        snprintf(reason, CGROUP_REASON_BYTES, "there are only %u users for workers",
+                 fleet->config->own_users.count);
+        return -ENOSPC;
+    }
+    if (timers_reserve(timers, TIMERS_PER_PLACE) < 0)
+        return -ENOMEM;
+    struct worker *worker = pool_worker_make(pool, (uint32_t)index, is_spare);
+    int rc = worker ? pool_group_make(worker, reason) : -ENOMEM;
+    if (rc < 0) {
+        if (worker)
+            pool_worker_free(worker);
+        timers_unreserve(timers, TIMERS_PER_PLACE);
+        return rc;
+    }
+    fleet->workers[index] = worker;
+    pool->places[pool->place_count++] = worker;
+    return 0;
+}
+
+static void pool_place_remove(struct worker_pool *pool, uint32_t place)
+{
+    struct worker *worker = pool->places[place];
+    struct fleet *fleet = pool->fleet;
+    timer_clear(&fleet->reactor->timers, &worker->timer);
+    unfinished_end(&worker->unfinished);
+    unfinished_free(&worker->unfinished, &pool->unfinished);
+    for (uint32_t i = 0; i < 2; i++)
+        timer_clear(&fleet->reactor->timers, &worker->outputs[i].timer);
+    /* A completion for what was there is not for what comes there. */
+    if (worker->generation > fleet->generation_max)
+        fleet->generation_max = worker->generation;
+    fleet->workers[worker->index] = NULL;
+    memmove(&pool->places[place], &pool->places[place + 1],
+            (--pool->place_count - place) * sizeof pool->places[0]);
+    timers_unreserve(&fleet->reactor->timers, TIMERS_PER_PLACE);
+    pool_worker_free(worker);
+}

@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pool.h - the workers of one pipeline: how many there are, and how that changes.
+ *
+ * Pools are made and resized while the server runs. A place that is not wanted any more takes no
+ * new runs, finishes those it has, and is given back when its process is gone (supervisor.c).
+ */
+#ifndef DISPATCHER_POOL_H
+#define DISPATCHER_POOL_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dispatcher/workers/cgroup.h"
+#include "dispatcher/workers/fleet.h"
+#include "millrace/check.h"
+
+/* When one of these pipelines limits its workers' memory, moves this process into a group of its
+ * own: before it has children, which would be left behind. 0, or -errno with one line in
+ * `reason`. */
+int pool_groups_prepare(struct fleet *fleet, char reason[CGROUP_REASON_BYTES]) MUST_USE;
+
+/* A pool with the places that `config` asks for, none of them started. `config` and `owner` are
+ * borrowed and live as long as the pool. 0, -ENOMEM, -ENOSPC: there are no more users for workers
+ * (--worker-user own), or -errno of a control group; with one line in `reason`. */
+int pool_create(struct fleet *fleet, const struct pipeline_config *config, void *owner,
+                struct worker_pool **out, char reason[CGROUP_REASON_BYTES]) MUST_USE;
+
+/* Of a pool whose places are all vacant. */
+void pool_destroy(struct worker_pool *pool);
+
+/* Adds places until there are as many as `worker_count` wants, or marks the surplus, the youngest
+ * first. New ones are not started, surplus ones not asked to go: supervisor_resize() does it.
+ * Results as of pool_create(). */
+int pool_resize(struct worker_pool *pool, uint32_t worker_count,
+                char reason[CGROUP_REASON_BYTES]) MUST_USE;
+
+/* Gives the places back that are not wanted and whose processes are gone. True: others are left
+ * whose processes are not. */
+bool pool_trim(struct worker_pool *pool);
+
+/* The place in which a successor can start beside a worker; NULL: there is none now. */
+struct worker *pool_spare(const struct worker_pool *pool);
+
+/* How many take runs. */
+uint32_t pool_ready_count(const struct worker_pool *pool);
+
+/* Nothing is in the place, and nothing of what was there is read any more. */
+bool pool_place_is_vacant(const struct worker *worker);
+
+/* Every invariant of the pool and its places. */
+void pool_check(const struct worker_pool *pool);
+
+#endif
