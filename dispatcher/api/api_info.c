@@ -111,9 +111,9 @@ static const char *unready_reason(const struct api *api, const struct request *r
         if (pipeline->state == PIPELINE_READY)
             continue;
         bool is_told = request->is_trusted && pipeline->failure[0] != '\0';
-        snprintf(text, text_bytes, "pipeline %s is not ready (%s)%s%.480s", pipeline->config->pointer,
-                 pipeline_state_name(pipeline->state), is_told ? ": " : "",
-                 is_told ? pipeline->failure : "");
+        snprintf(text, text_bytes, "pipeline %s is not ready (%s)%s%.480s",
+                 pipeline->config->pointer, pipeline_state_name(pipeline->state),
+                 is_told ? ": " : "", is_told ? pipeline->failure : "");
         return text;
     }
     return NULL;

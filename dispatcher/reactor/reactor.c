@@ -44,8 +44,8 @@ void reactor_finish(struct reactor *reactor)
 static void wall_seconds_write(struct reactor *reactor, int64_t seconds)
 {
     char text[24];
-    int count = snprintf(text, sizeof(text), "%10lld", (long long)seconds);
-    mr_assert(count == WALL_TEXT_BYTES - 7);
+    int count = snprintf(text, sizeof(text), "%10lld.", (long long)seconds);
+    mr_assert(count == WALL_TEXT_BYTES - 6);
     memcpy(reactor->wall_text, text, (size_t)count);
 }
 
@@ -60,10 +60,7 @@ void reactor_clocks_read(struct reactor *reactor)
     /* Cut to microseconds like the text, or what is printed of one could be after the other. */
     long microseconds = now.tv_nsec / 1000;
     reactor->wall_s = (double)now.tv_sec + (double)microseconds / 1e6;
-    struct put text = {reactor->wall_text + WALL_TEXT_BYTES - 7,
-                       reactor->wall_text + WALL_TEXT_BYTES};
-    PUT(&text, ".");
-    put_digits(&text, (uint64_t)microseconds, 6);
+    put_six_digits(reactor->wall_text + WALL_TEXT_BYTES - 6, (uint32_t)microseconds);
     if (now.tv_sec != reactor->date_s) {
         struct tm date;
         reactor->date_s = now.tv_sec;

@@ -27,8 +27,9 @@ uint32_t pipeline_queue_position(const struct pipeline *pipeline, const struct r
     return tickets_before(&pipeline->tickets, pipeline->queue_first->ticket, run->ticket);
 }
 
-void pipeline_enqueue(struct pipeline *pipeline, struct run *run)
+void pipeline_enqueue(struct runs *runs, struct run *run)
 {
+    struct pipeline *pipeline = run->pipeline;
     run->ticket = pipeline_draw_ticket(pipeline);
     run->next = NULL;
     run->previous = pipeline->queue_last;
@@ -38,10 +39,12 @@ void pipeline_enqueue(struct pipeline *pipeline, struct run *run)
         pipeline->queue_first = run;
     pipeline->queue_last = run;
     pipeline->queue_count++;
+    runs->queue_count++;
 }
 
-void pipeline_dequeue(struct pipeline *pipeline, struct run *run)
+void pipeline_dequeue(struct runs *runs, struct run *run)
 {
+    struct pipeline *pipeline = run->pipeline;
     mr_assert(pipeline->queue_count > 0);
     tickets_return(&pipeline->tickets, run->ticket);
     if (run->previous)
@@ -54,6 +57,7 @@ void pipeline_dequeue(struct pipeline *pipeline, struct run *run)
         pipeline->queue_last = run->previous;
     run->next = run->previous = NULL;
     pipeline->queue_count--;
+    runs->queue_count--;
 }
 
 /* The ready worker with the most free slots; NULL: none has one. */

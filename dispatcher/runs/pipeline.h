@@ -54,8 +54,8 @@ void pipeline_schedule(struct runs *runs, struct pipeline *pipeline);
 /* A run waits although a slot is free and its request now fits the worker's ring. */
 bool pipeline_can_offer(struct runs *runs, struct pipeline *pipeline);
 
-void pipeline_enqueue(struct pipeline *pipeline, struct run *run);
-void pipeline_dequeue(struct pipeline *pipeline, struct run *run);
+void pipeline_enqueue(struct runs *runs, struct run *run);
+void pipeline_dequeue(struct runs *runs, struct run *run);
 
 /* How many runs in the queue are before this one, which is in it. */
 uint32_t pipeline_queue_position(const struct pipeline *pipeline, const struct run *run);

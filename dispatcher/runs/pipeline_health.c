@@ -70,7 +70,7 @@ static bool refuse_full(struct runs *runs, struct pipeline *pipeline, struct run
 {
     uint32_t total_max = runs->config->queue_total_max;
     bool is_full = pipeline->queue_count >= pipeline->config->options.queue_count_max;
-    if (!is_full && (total_max == 0 || runs_queue_count(runs) < total_max))
+    if (!is_full && (total_max == 0 || runs->queue_count < total_max))
         return false;
     /* Whether a worker has room is its own word, and no room for this run: one that comes for such
      * a slot and stays in the queue is the last. */

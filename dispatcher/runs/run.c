@@ -254,12 +254,6 @@ void run_value_lost(struct runs *runs, struct run *run, int error)
                                      .reason = CANCEL_BAD_VALUE});
 }
 
-void run_delivered(struct run *run, uint64_t charge)
-{
-    if (run->worker)
-        worker_deliver(run->worker, run->slot_index, charge);
-}
-
 void run_on_timer(struct runs *runs, struct run *run)
 {
     uint64_t due_ms;
@@ -462,7 +456,7 @@ static void run_move(struct runs *runs, struct run *run, enum run_state next)
     enum run_state from = run->state;
     run->state = next;
     if (from == RUN_QUEUED && next != RUN_QUEUED)
-        pipeline_dequeue(run->pipeline, run);
+        pipeline_dequeue(runs, run);
     if (!run_is_live(from) && run_is_live(next))
         run_list(runs, run);
     else if (run_is_live(from) && !run_is_live(next))
@@ -479,7 +473,7 @@ static void run_step(struct runs *runs, struct run *run, enum run_event event,
     run_move(runs, run, step.next);
     switch (step.action) {
     case RUN_ACT_QUEUE:
-        pipeline_enqueue(run->pipeline, run);
+        pipeline_enqueue(runs, run);
         run_timer_arm(runs, run);
         break;
     case RUN_ACT_OFFER:

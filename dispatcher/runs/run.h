@@ -14,6 +14,7 @@
 #include "dispatcher/runs/run_fsm.h"
 #include "dispatcher/runs/sink.h"
 #include "dispatcher/runs/tally.h"
+#include "dispatcher/workers/worker.h"
 #include "millrace/check.h"
 #include "millrace/protocol.h"
 
@@ -120,7 +121,11 @@ const char *run_failure_state(const struct run_failure *failure);
 void run_keep(struct runs *runs, const struct run *run, const struct run_failure *failure);
 
 /* Output of this charge has left. */
-void run_delivered(struct run *run, uint64_t charge);
+static inline void run_delivered(struct run *run, uint64_t charge)
+{
+    if (run->worker)
+        worker_deliver(run->worker, run->slot_index, charge);
+}
 
 /* The run of this owner with this id that is queued or active, or NULL. */
 struct run *run_find(const struct runs *runs, uint32_t owner, const char *id);

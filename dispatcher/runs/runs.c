@@ -188,14 +188,6 @@ bool runs_can_offer(struct runs *runs)
     return false;
 }
 
-uint32_t runs_queue_count(const struct runs *runs)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < runs->pipeline_count; i++)
-        count += runs->pipelines[i]->queue_count;
-    return count;
-}
-
 void runs_cancel_queued(struct runs *runs, const struct run_failure *failure)
 {
     for (uint32_t i = 0; i < runs->pipeline_count; i++)
@@ -232,9 +224,12 @@ void runs_check(const struct runs *runs)
         mr_assert(run->state != RUN_ACTIVE || run->worker->slots[run->slot_index].run == run);
     }
     mr_assert(count == runs->count);
-    mr_assert(queued == runs_queue_count(runs));
-    for (uint32_t i = 0; i < runs->pipeline_count; i++)
+    mr_assert(queued == runs->queue_count);
+    for (uint32_t i = 0; i < runs->pipeline_count; i++) {
+        queued -= runs->pipelines[i]->queue_count;
         pool_check(runs->pipelines[i]->pool);
+    }
+    mr_assert(queued == 0);
 }
 
 /* ---- the pool of runs ---------------------------------------------------------------------- */

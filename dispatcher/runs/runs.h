@@ -41,6 +41,7 @@ struct runs {
 
     struct pipeline **pipelines; /* pipeline_count of them; owned */
     uint32_t pipeline_count;
+    uint32_t queue_count; /* runs that wait, of all of them */
     struct history history;
 
     bool is_draining; /* no new runs */
@@ -99,9 +100,6 @@ void runs_schedule(struct runs *runs);
 
 /* Whether one that waits could be offered now. */
 bool runs_can_offer(struct runs *runs);
-
-/* Runs that wait, of all pipelines. */
-uint32_t runs_queue_count(const struct runs *runs);
 
 /* For the end of the server. */
 void runs_cancel_queued(struct runs *runs, const struct run_failure *failure);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* pass.c - one pass of the loop, and the wait before it. */
 #include "dispatcher/server/server.h"
+#include "dispatcher/workers/drain.h"
 #include "dispatcher/workers/supervisor.h"
 #include "dispatcher/workers/workers.h"
 #include "shm/clock.h"
@@ -13,7 +14,7 @@
 /* Room in a request ring matters only to a run that waits for it. */
 static uint32_t pass_bell_interests(const struct server *server)
 {
-    return runs_queue_count(&server->runs) > 0 ? DOORBELL_WORK | DOORBELL_SPACE : DOORBELL_WORK;
+    return server->runs.queue_count > 0 ? DOORBELL_WORK | DOORBELL_SPACE : DOORBELL_WORK;
 }
 
 /* Submits what the last pass queued, and sleeps unless there is more to do at once. The sleeper's
@@ -28,7 +29,8 @@ int server_wait(struct server *server, bool is_busy)
     if (next_ms != UINT64_MAX)
         timeout_ns = next_ms > reactor->now_ms ? (next_ms - reactor->now_ms) * CLOCK_NS_PER_MS : 0;
     workers_arm(&server->fleet, pass_bell_interests(server));
-    if (workers_have_news(&server->fleet) || runs_can_offer(&server->runs))
+    if (workers_have_news(&server->fleet) ||
+        (server->runs.queue_count > 0 && runs_can_offer(&server->runs)))
         timeout_ns = 0;
     else
         reactor->wait_count++;
@@ -101,8 +103,9 @@ bool server_pass(struct server *server)
     server->reactor.pass_count++;
     reactor_clocks_read(&server->reactor);
     bool is_more = pass_events(server);
-    uint32_t drained = workers_drain(&server->fleet);
-    runs_schedule(&server->runs);
+    uint32_t drained = drain_all(&server->fleet);
+    if (server->runs.queue_count > 0)
+        runs_schedule(&server->runs);
     pass_timers(server);
     pass_rest(server);
     uint32_t sent = front_flush(&server->front);

@@ -42,13 +42,16 @@ static inline void put_number(struct put *put, uint64_t number)
     put_bytes(put, text, (size_t)(json_number_natural(text, number) - text));
 }
 
-/* The last `width` decimal digits, with leading zeros. */
-static inline void put_digits(struct put *put, uint64_t number, size_t width)
+/* A number below a million as six decimal digits, two at a time: 103 / 1024 is a tenth of all that
+ * are below 100. */
+static inline void put_six_digits(char *at, uint32_t number)
 {
-    mr_assert(width <= (size_t)(put->end - put->at));
-    for (size_t i = width; i-- > 0; number /= 10)
-        put->at[i] = (char)('0' + number % 10);
-    put->at += width;
+    const uint32_t pairs[] = {number / 10000, number / 100 % 100, number % 100};
+    for (uint32_t i = 0; i < 3; i++) {
+        uint32_t tens = pairs[i] * 103 >> 10;
+        at[2 * i] = (char)('0' + tens);
+        at[2 * i + 1] = (char)('0' + pairs[i] - 10 * tens);
+    }
 }
 
 #endif

@@ -13,6 +13,7 @@
 #include "dispatcher/workers/failure.h"
 #include "dispatcher/workers/fleet.h"
 #include "dispatcher/workers/output.h"
+#include "dispatcher/workers/pause.h"
 #include "millrace/protocol.h"
 #include "shm/window.h"
 
@@ -23,10 +24,26 @@
 
 static const char *drain_record(struct fleet *fleet, struct worker *worker,
                                 const struct record *record, const void *payload);
+static uint32_t drain(struct fleet *fleet, struct worker *worker);
+
+uint32_t drain_all(struct fleet *fleet)
+{
+    uint32_t total = 0;
+    for (uint32_t i = 0; i < fleet->worker_count; i++) {
+        struct worker *worker = fleet->workers[i];
+        if (!worker || !worker_is_heard(worker))
+            continue;
+        uint32_t count = drain(fleet, worker);
+        total += count;
+        if ((worker->bells_heard | worker->noise_records) != 0)
+            pause_count_bells(fleet, worker, count);
+    }
+    return total;
+}
 
 /* A batch grows with the runs, so that each connection gets more than one line at a time; and it
  * takes half of what their windows hold, so that the worker makes lines while others are sent. */
-uint32_t drain(struct fleet *fleet, struct worker *worker)
+static uint32_t drain(struct fleet *fleet, struct worker *worker)
 {
     uint32_t batch = DRAIN_BATCH_PER_RUN * worker->active_count;
     if (batch < DRAIN_BATCH_MIN)

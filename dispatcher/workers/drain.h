@@ -10,8 +10,8 @@
 struct fleet;
 struct worker;
 
-/* Takes records in a bounded batch. Returns how many. */
-uint32_t drain(struct fleet *fleet, struct worker *worker);
+/* Takes records of all workers that are heard, of each a bounded batch. Returns how many. */
+uint32_t drain_all(struct fleet *fleet);
 
 /* What is left of a process that has ended, no more than fits its ring. */
 void drain_rest(struct fleet *fleet, struct worker *worker);

@@ -50,15 +50,6 @@ void worker_distrust(struct worker *worker, const char *reason)
     worker->pool->fleet->has_suspects = true;
 }
 
-void worker_ring(struct worker *worker)
-{
-    if (worker->news == 0)
-        return;
-    if (doorbell_ring(&worker->bell, worker->news))
-        worker->bell_count++;
-    worker->news = 0;
-}
-
 /* ---- offering a run ------------------------------------------------------------------------ */
 
 /* Fills a sealed memfd with the payload. Returns the descriptor or -errno. */

@@ -198,7 +198,14 @@ void worker_distrust(struct worker *worker, const char *reason);
 void worker_grace_begin(struct worker *worker);
 
 /* Wakes the worker if something was published and it sleeps. */
-void worker_ring(struct worker *worker);
+static inline void worker_ring(struct worker *worker)
+{
+    if (worker->news == 0)
+        return;
+    if (doorbell_ring(&worker->bell, worker->news))
+        worker->bell_count++;
+    worker->news = 0;
+}
 
 /* Every invariant of the place. */
 void worker_check(const struct worker *worker);

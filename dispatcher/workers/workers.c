@@ -6,9 +6,7 @@
 #include <stdlib.h>
 #include <sys/wait.h>
 
-#include "dispatcher/workers/drain.h"
 #include "dispatcher/workers/output.h"
-#include "dispatcher/workers/pause.h"
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/worker_start.h"
 
@@ -62,21 +60,6 @@ void workers_on_bell(struct fleet *fleet, const struct uring_event *event)
     worker->bells_heard++;
     if (!event->more && !worker->is_paused)
         uring_poll(fleet->reactor->uring, worker->own_bell_fd, event->ref);
-}
-
-uint32_t workers_drain(struct fleet *fleet)
-{
-    uint32_t total = 0;
-    for (uint32_t i = 0; i < fleet->worker_count; i++) {
-        struct worker *worker = fleet->workers[i];
-        if (!worker || !worker_is_heard(worker))
-            continue;
-        uint32_t count = drain(fleet, worker);
-        total += count;
-        if ((worker->bells_heard | worker->noise_records) != 0)
-            pause_count_bells(fleet, worker, count);
-    }
-    return total;
 }
 
 void workers_ring(struct fleet *fleet)

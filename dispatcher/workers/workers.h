@@ -32,9 +32,6 @@ void workers_finish(struct fleet *fleet);
 /* A worker rang. */
 void workers_on_bell(struct fleet *fleet, const struct uring_event *event);
 
-/* Takes records of all workers, in bounded batches. Returns how many. */
-uint32_t workers_drain(struct fleet *fleet);
-
 /* Wakes workers for whom something was published and who sleep. */
 void workers_ring(struct fleet *fleet);
 

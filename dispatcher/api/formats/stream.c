@@ -64,13 +64,13 @@ static int64_t stream_make_line(const struct answer *answer, const uint8_t *data
     if (count < 0)
         return count;
     count += answer->prefix_bytes;
-    memcpy(out + count, answer->words->line_tail, answer->tail_bytes);
+    memcpy(out + count, answer->words->line_tail, STREAM_TAIL_ROOM);
     return count + answer->tail_bytes;
 }
 
 static size_t stream_bound(const struct answer *answer, size_t bytes)
 {
-    return answer->prefix_bytes + json_out_bound(bytes, answer->output_count) + answer->tail_bytes;
+    return answer->prefix_bytes + json_out_bound(bytes, answer->output_count) + STREAM_TAIL_ROOM;
 }
 
 /* A line that may not fit a block, or whose head must wait until the value proved good. */
@@ -153,17 +153,24 @@ static void stream_last_line(const struct answer *answer, const struct run *run,
     run_text_end(text, run, failure, answer->api->reactor->wall_s, line_count, NULL);
 }
 
+static void stream_add_word(struct text *text, const char *word)
+{
+    if (*word != '\0')
+        text_add_bytes(text, word, strlen(word));
+}
+
 static void stream_end(struct answer *answer, const struct run *run,
                        const struct run_failure *failure)
 {
     const struct stream_words *words = answer->words;
     struct text text = {0};
     if (failure || answer->final_line) {
-        text_add(&text, "%s%s", failure ? words->failure_head : "", words->line_head);
+        stream_add_word(&text, failure ? words->failure_head : "");
+        stream_add_word(&text, words->line_head);
         stream_last_line(answer, run, failure, &text);
-        text_add(&text, "%s", words->line_end);
+        stream_add_word(&text, words->line_end);
     }
-    text_add(&text, "%s", words->end);
+    stream_add_word(&text, words->end);
     if (text.failed)
         conn_doom(answer->api->front, answer->conn);
     else if (text.count > 0)

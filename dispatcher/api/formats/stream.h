@@ -15,19 +15,21 @@
 #include "dispatcher/api/answer.h"
 #include "millrace/check.h"
 
+/* Copied whole to the end of each line, wherever the text in it ends. */
+#define STREAM_TAIL_ROOM 24u
 #define STREAM_LINE_TAIL "],\"error\":null}\n"
 
 /* In what formats of this kind differ. */
 struct stream_words {
     const char *content_type;
-    const char *line_head;    /* before the JSON of a line */
-    const char *line_tail;    /* from the end of its outputs on */
-    const char *keepalive;    /* between lines */
-    const char *failure_head; /* before the last line of a run that failed */
-    const char *line_end;     /* after a last line and its newline */
-    const char *end;          /* after all lines */
-    const char *failure_type; /* content type of a failure without a stream; NULL: JSON */
-    bool begins_failed;       /* a failure with status 200 is told in a stream */
+    const char *line_head;            /* before the JSON of a line */
+    char line_tail[STREAM_TAIL_ROOM]; /* from the end of its outputs on */
+    const char *keepalive;            /* between lines */
+    const char *failure_head;         /* before the last line of a run that failed */
+    const char *line_end;             /* after a last line and its newline */
+    const char *end;                  /* after all lines */
+    const char *failure_type;         /* content type of a failure without a stream; NULL: JSON */
+    bool begins_failed;               /* a failure with status 200 is told in a stream */
 };
 
 /* The functions of their sinks. */

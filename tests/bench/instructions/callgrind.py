@@ -59,7 +59,7 @@ def profile(subject, number, folder):
     environment = dict(os.environ)
     if subject.program == "dispatcher":
         # What plays the kernel and the worker is not counted.
-        command = [*VALGRIND, "--toggle-collect=loop_pass", f"--callgrind-out-file={file}", *command]
+        command = [*VALGRIND, "--toggle-collect=server_pass", f"--callgrind-out-file={file}", *command]
     else:
         # What plays the dispatcher runs as it is; the worker it starts is counted.
         environment["BUILD"] = folder
