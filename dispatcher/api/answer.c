@@ -54,7 +54,7 @@ void answer_forget_pipeline(struct answer *answer)
 void answer_let_go(struct answer *answer)
 {
     if (answer->conn)
-        answer->conn->pending = NULL;
+        conn_detach(answer->conn);
     answer->conn = NULL;
 }
 
@@ -94,6 +94,8 @@ void answers_finish(struct api *api)
     while (api->answer_slabs) {
         struct answer_slab *slab = api->answer_slabs;
         api->answer_slabs = slab->next;
+        for (uint32_t i = 0; i < ANSWER_SLAB_COUNT; i++)
+            body_finish(&slab->items[i].job.body);
         free(slab);
     }
     api->free_answer = NULL;

@@ -10,6 +10,7 @@
 #include "dispatcher/api/answer.h"
 #include "dispatcher/api/api.h"
 #include "dispatcher/api/formats/format.h"
+#include "dispatcher/http/collector.h"
 #include "dispatcher/http/response.h"
 #include "dispatcher/inputs/api_error.h"
 #include "dispatcher/inputs/run_request.h"
@@ -165,9 +166,9 @@ static struct run *start_prepare_run(struct answer *answer, struct pipeline *pip
 
 /* What a run that waits holds must fit; the body it was made of is about to go. One that gets a
  * slot at once holds nothing. */
-static bool start_may_wait(struct api *api, const struct conn *conn, struct pipeline *pipeline)
+static bool start_may_wait(struct api *api, uint32_t body_room, struct pipeline *pipeline)
 {
-    return api->input->bytes - conn->body.kept.room <= api->input->bytes_max ||
+    return api->input->bytes - body_room <= api->input->bytes_max ||
            pipeline_has_slot(api->runs, pipeline);
 }
 
@@ -182,11 +183,11 @@ static void start_admit(struct api *api, struct conn *conn, struct run *run, boo
 }
 
 /* Its inputs are packed and taken over, or why they are not: admits it, or answers. */
-static void start_finish(struct api *api, struct conn *conn, struct run *run, bool is_async, int rc,
-                         const struct api_error *error)
+static void start_finish(struct api *api, struct conn *conn, struct run *run, bool is_async,
+                         uint32_t body_room, int rc, const struct api_error *error)
 {
     struct pipeline *pipeline = run->pipeline;
-    if (rc == 0 && !start_may_wait(api, conn, pipeline)) {
+    if (rc == 0 && !start_may_wait(api, body_room, pipeline)) {
         front_count_refusal(api->front, REQUEST_REFUSAL_INPUT_MEMORY);
         start_refuse_run(api, run, &no_room);
     } else if (rc == 0) {
@@ -220,7 +221,7 @@ static void start_now(struct answer *answer, const char *body, size_t bytes)
                               &error);
         if (rc == 0)
             run_payload_take(api->runs, run, payload, bytes);
-        start_finish(api, conn, run, request.async_run, rc, &error);
+        start_finish(api, conn, run, request.async_run, conn->body.kept.room, rc, &error);
     }
     run_request_finish(&request);
 }
@@ -230,18 +231,17 @@ static void start_later(struct answer *answer, const char *body, size_t bytes)
 {
     struct api *api = answer->api;
     struct conn *conn = answer->conn;
-    answer->job = (struct read_job){.body = &conn->body, .timeout_ms = conn->request.timeout_ms};
+    answer->job = (struct read_job){.timeout_ms = conn->request.timeout_ms};
     run_birth_now(api->runs, &answer->job.birth);
-    conn->body_is_lent = true;
-    int rc = reading_begin(api->reading, &answer->job, body, bytes);
+    int rc = collector_move(api->front, conn, (struct http_text){body, bytes}, &answer->job.body);
     if (rc < 0) {
-        conn->body_is_lent = false;
         answer_give(answer);
         front_count_refusal(api->front,
                             rc == -ENOBUFS ? REQUEST_REFUSAL_INPUT_MEMORY : REQUEST_REFUSAL_MEMORY);
         response_overload(api->front, conn);
         return;
     }
+    reading_begin(api->reading, &answer->job);
     if (conn->pending == answer && answer->job.state != READ_JOB_NONE)
         conn_set_due(api->front, conn, answer->job.due_ms);
 }
@@ -302,7 +302,8 @@ static void on_packed(struct read_job *job, const struct read_payload *payload, 
     struct conn *conn = answer->conn;
     bool is_async = answer->is_async;
     struct pipeline *pipeline = answer->pipeline;
-    conn_set_due(api->front, conn, UINT64_MAX);
+    conn_detach(conn); /* its time was the reader's */
+    conn->pending = answer;
     answer_forget_pipeline(answer); /* nothing frees it within a pass */
     struct run *run = start_prepare_run(answer, pipeline, &job->birth);
     if (run && rc == 0 && payload->memory)
@@ -314,7 +315,7 @@ static void on_packed(struct read_job *job, const struct read_payload *payload, 
     else if (payload->fd >= 0)
         close(payload->fd);
     if (run)
-        start_finish(api, conn, run, is_async, rc, error);
+        start_finish(api, conn, run, is_async, payload->body_room, rc, error);
 }
 
 static void on_refused(struct read_job *job, int status, const char *reason)
@@ -328,7 +329,6 @@ static void on_refused(struct read_job *job, int status, const char *reason)
     mr_assert(count > 0 && (size_t)count < sizeof body);
     answer_forget_pipeline(answer);
     answer_give(answer);
-    conn_set_due(api->front, conn, UINT64_MAX);
     front_count_refusal(api->front, REQUEST_REFUSAL_READER);
     response_send(api->front, conn,
                   &(struct response){.status = status,

@@ -1,39 +1,67 @@
 /* SPDX-License-Identifier: MIT */
-/* exchange.c - answers and their connections. */
+/* exchange.c - exchange_ops for handlers and answers. */
 #include "dispatcher/api/exchange.h"
 
 #include "dispatcher/api/answer.h"
 #include "dispatcher/api/api.h"
+#include "dispatcher/http/collector.h"
 #include "dispatcher/reader/reading.h"
 
-void api_conn_gone(struct api *api, struct conn *conn, bool is_stalled)
+static bool on_head(void *owner, struct conn *conn, const struct http_head *head)
 {
+    return routes_begin(owner, conn, head);
+}
+
+/* All handlers take whole bodies. */
+static int on_body(void *owner, struct conn *conn, struct http_text span, bool is_last)
+{
+    struct api *api = owner;
+    struct http_text whole;
+    int rc = collector_take(api->front, conn, span, is_last, &whole);
+    if (rc < 0 || !is_last)
+        return rc;
+    conn_answer_begin(api->front, conn);
+    conn->request.route->handle(api, conn, whole.bytes, whole.count);
+    collector_drop(api->front, conn);
+    return 0;
+}
+
+static void on_sent(void *owner, struct conn *conn, uint64_t charge)
+{
+    const struct answer *answer = conn->pending;
+    (void)owner;
+    if (answer->run)
+        run_delivered(answer->run, charge);
+}
+
+static void on_expired(void *owner, struct conn *conn)
+{
+    struct api *api = owner;
     struct answer *answer = conn->pending;
-    if (!answer)
-        return;
+    mr_assert(!answer->run); /* a run has a timer of its own */
+    reading_expire(api->reading, &answer->job);
+}
+
+static void on_gone(void *owner, struct conn *conn, enum exchange_end end)
+{
+    struct api *api = owner;
+    struct answer *answer = conn->pending;
     answer_let_go(answer);
     if (!answer->run) {
         reading_drop(api->reading, &answer->job);
         answer_forget_pipeline(answer);
         answer_give(answer);
-    } else if (is_stalled) {
+    } else if (end == EXCHANGE_STALLED) {
         run_client_stalled(api->runs, answer->run);
     } else {
         run_client_gone(api->runs, answer->run);
     }
 }
 
-void api_conn_sent(struct api *api, struct conn *conn, uint64_t charge)
-{
-    const struct answer *answer = conn->pending;
-    (void)api;
-    if (answer && answer->run)
-        run_delivered(answer->run, charge);
-}
-
-void api_conn_expired(struct api *api, struct conn *conn)
-{
-    struct answer *answer = conn->pending;
-    if (answer && !answer->run)
-        reading_expire(api->reading, &answer->job);
-}
+const struct exchange_ops api_exchange_ops = {
+    .head = on_head,
+    .body = on_body,
+    .sent = on_sent,
+    .expired = on_expired,
+    .gone = on_gone,
+};

@@ -7,7 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dispatcher/api/exchange.h"
 #include "dispatcher/http/front.h"
 #include "dispatcher/http/response.h"
 
@@ -71,7 +70,6 @@ void conn_open(struct front *front, int fd)
     uint32_t index = conn->index, generation = conn->generation + 1;
     struct timer timer = conn->timer;
     memset(conn, 0, sizeof(*conn));
-    conn->answer_due_ms = UINT64_MAX;
     conn->index = index;
     conn->generation = generation;
     conn->timer = timer;
@@ -109,8 +107,8 @@ static uint64_t due_ms(const struct front *front, const struct conn *conn)
         return conn->phase_ms + HTTP_BODY_GRACE_MS + paid_ms;
     }
     case CONN_RESPONDING:
-        if (conn->answer_due_ms != UINT64_MAX)
-            return conn->answer_due_ms;
+        if (conn->due_ms != 0)
+            return conn->due_ms;
         return conn->send_queued ? conn->sent_ms + config->stall_timeout_ms : UINT64_MAX;
     case CONN_LINGERING:
         return conn->phase_ms + LINGER_MS;
@@ -137,10 +135,6 @@ void conn_on_timer(struct front *front, struct conn *conn)
         conn_timer_update(front, conn);
         return;
     }
-    if (conn->answer_due_ms != UINT64_MAX) {
-        api_conn_expired(front->api, conn);
-        return;
-    }
     switch (conn->state) {
     case CONN_HEAD:
         conn_enter(front, conn, CONN_RESPONDING);
@@ -151,10 +145,14 @@ void conn_on_timer(struct front *front, struct conn *conn)
         response_refuse(front, conn, 408, "The request body arrives too slowly.");
         break;
     case CONN_RESPONDING:
+        if (conn->due_ms != 0) {
+            front->ops->expired(front->owner, conn);
+            break;
+        }
         front->counts.stall_count++;
         log_line(&front->reactor->log, LEVEL_INFO, "client_stalled", "conn=%u waiting_bytes=%llu",
                  conn->index, (unsigned long long)conn->out.bytes);
-        api_conn_gone(front->api, conn, true);
+        conn_abandon(front, conn, EXCHANGE_STALLED);
         conn_close(front, conn);
         break;
     case CONN_IDLE:
@@ -194,10 +192,34 @@ void conn_response_done(struct front *front, struct conn *conn)
     conn_mark_dirty(front, conn);
 }
 
+void conn_answer_begin(struct front *front, struct conn *conn)
+{
+    mr_assert(conn->state == CONN_BODY);
+    front->counts.request_count++;
+    if (!http_body_is_complete(&conn->framing))
+        conn->request.keep_alive = false; /* what follows is not looked at */
+    conn_enter(front, conn, CONN_RESPONDING);
+}
+
 void conn_set_due(struct front *front, struct conn *conn, uint64_t due_ms)
 {
-    conn->answer_due_ms = due_ms;
+    mr_assert(conn->pending && due_ms != 0);
+    conn->due_ms = due_ms;
     conn_timer_update(front, conn);
+}
+
+void conn_detach(struct conn *conn)
+{
+    conn->pending = NULL;
+    conn->due_ms = 0;
+}
+
+void conn_abandon(struct front *front, struct conn *conn, enum exchange_end end)
+{
+    if (!conn->pending)
+        return;
+    front->ops->gone(front->owner, conn, end);
+    mr_assert(!conn->pending);
 }
 
 bool conn_answer_fits(struct front *front, struct conn *conn, size_t bytes)
@@ -247,7 +269,7 @@ void conn_close(struct front *front, struct conn *conn)
     if (conn->state == CONN_CLOSING)
         return;
     conn_enter(front, conn, CONN_CLOSING);
-    api_conn_gone(front->api, conn, false);
+    conn_abandon(front, conn, EXCHANGE_LEFT);
     /* All operations come back soon after. A FIN would look like the end of an unframed response.
      */
     if (!conn->is_unframed)
@@ -362,7 +384,7 @@ void conn_on_send(struct front *front, const struct uring_event *event)
     if (event->result > 0)
         front->counts.sent_byte_count += (uint64_t)event->result;
     if (charge > 0 && conn->pending)
-        api_conn_sent(front->api, conn, charge);
+        front->ops->sent(front->owner, conn, charge);
     if (!out_is_empty(&conn->out) || conn->response_done)
         conn_mark_dirty(front, conn);
 }

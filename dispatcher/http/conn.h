@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "dispatcher/http/exchange.h"
 #include "dispatcher/http/http_body.h"
 #include "dispatcher/http/http_parse.h"
 #include "dispatcher/reactor/body.h"
@@ -85,11 +86,10 @@ struct conn {
     struct body body;          /* so far */
     /* Its part of what strangers hold. */
     uint32_t stranger_input_bytes, stranger_output_bytes;
-    bool body_is_lent; /* who answers has it, and drops it */
 
     struct request request;
-    void *pending;          /* of whoever makes the answer; NULL: nobody does */
-    uint64_t answer_due_ms; /* when he is told that it is late; UINT64_MAX: never */
+    void *pending;   /* of the exchange: whoever answers later; NULL: nobody */
+    uint64_t due_ms; /* when it says that the answer has to come; 0: it does not say */
 
     struct out_queue out;
     struct msghdr message;
@@ -127,7 +127,7 @@ void conn_response_done(struct front *front, struct conn *conn);
  * tell from a complete answer. Safe in the middle of anything. */
 void conn_doom(struct front *front, struct conn *conn);
 
-/* Ends the connection: a run that is being answered is told that its client is gone. The memory
+/* Ends the connection: whoever is pending is told that its client is gone. The memory
  * stays until the kernel gave its operations back. */
 void conn_close(struct front *front, struct conn *conn);
 
@@ -135,8 +135,18 @@ void conn_close(struct front *front, struct conn *conn);
  * others. */
 bool conn_answer_fits(struct front *front, struct conn *conn, size_t bytes);
 
-/* Who makes the answer is told when it is not there by then; UINT64_MAX: he is not. */
+/* Its request is complete, or its answer does not wait for that: it is being answered. */
+void conn_answer_begin(struct front *front, struct conn *conn);
+
+/* Whoever is pending wants to be told when the answer has not come by then; UINT64_MAX: never, also
+ * when the client reads nothing. */
 void conn_set_due(struct front *front, struct conn *conn, uint64_t due_ms);
+
+/* Nobody is pending any more: it is answered, or will not be. */
+void conn_detach(struct conn *conn);
+
+/* Whoever is pending is told so. */
+void conn_abandon(struct front *front, struct conn *conn, enum exchange_end end);
 
 /* conn_input.c: understands what has arrived, as far as the present state allows. */
 void conn_input_process(struct front *front, struct conn *conn, const char *bytes, size_t count);

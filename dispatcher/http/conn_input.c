@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/api/routes.h"
+#include "dispatcher/http/collector.h"
 #include "dispatcher/http/conn.h"
 #include "dispatcher/http/front.h"
 #include "dispatcher/http/response.h"
@@ -40,20 +40,15 @@ static bool stranger_fits(const struct front *front, const struct conn *conn, si
 
 void conn_input_finish(struct front *front, struct conn *conn)
 {
-    body_drop(&conn->body, front->input);
+    collector_drop(front, conn);
     input_free(front, conn);
     strangers_count(front, conn);
 }
 
-static int body_keep(struct front *front, struct conn *conn, struct http_text data)
-{
-    return body_append(&conn->body, front->input, data.bytes, data.count,
-                       front->config->body_bytes_max);
-}
-
 static void refuse(struct front *front, struct conn *conn, int status, const char *reason)
 {
-    body_drop(&conn->body, front->input);
+    conn_abandon(front, conn, EXCHANGE_REFUSED);
+    collector_drop(front, conn);
     conn_enter(front, conn, CONN_RESPONDING);
     response_refuse(front, conn, status, reason);
 }
@@ -71,35 +66,32 @@ static void overload(struct front *front, struct conn *conn, int rc)
         conn->request.keep_alive = false;
         return;
     }
-    body_drop(&conn->body, front->input);
+    conn_abandon(front, conn, EXCHANGE_REFUSED);
+    collector_drop(front, conn);
     conn_enter(front, conn, CONN_RESPONDING);
     response_overload(front, conn);
 }
 
-/* A request is complete: its handler answers, now or later. */
-static void dispatch(struct front *front, struct conn *conn, struct http_text body)
+/* False: the rest of the body is not taken. */
+static bool body_give(struct front *front, struct conn *conn, struct http_text span, bool is_last)
 {
-    front->counts.request_count++;
-    conn_enter(front, conn, CONN_RESPONDING);
-    conn->body_is_lent = false;
-    conn->answer_due_ms = UINT64_MAX;
-    conn->request.route->handle(front->api, conn, body.bytes, body.count);
-    if (!conn->body_is_lent)
-        body_drop(&conn->body, front->input);
+    int rc = front->ops->body(front->owner, conn, span, is_last);
+    if (rc < 0)
+        overload(front, conn, rc);
+    return conn->state == CONN_BODY;
 }
 
-/* Takes what there is of a body. A body that came whole in one piece is handed on without a copy.
- */
+/* Takes what there is of a body. A span is given when it is known whether it is the last one. */
 static size_t body_step(struct front *front, struct conn *conn, const char *bytes, size_t count)
 {
-    struct http_text direct = {0};
+    struct http_text span = {0};
     size_t used = 0;
     for (;;) {
-        struct http_text data;
+        struct http_text next;
         size_t consumed = 0;
         const char *reason = NULL;
         int rc =
-            http_body_feed(&conn->framing, bytes + used, count - used, &consumed, &data, &reason);
+            http_body_feed(&conn->framing, bytes + used, count - used, &consumed, &next, &reason);
         if (rc < 0) {
             refuse(front, conn, -rc, reason);
             return count;
@@ -109,22 +101,12 @@ static size_t body_step(struct front *front, struct conn *conn, const char *byte
         if (rc == HTTP_BODY_COMPLETE) {
             if (conn->client_eof && used == count)
                 conn->request.keep_alive = false; /* it is the last one */
-            dispatch(front, conn,
-                     direct.bytes
-                         ? direct
-                         : (struct http_text){conn->body.kept.data, conn->body.kept.bytes});
+            body_give(front, conn, span, true);
             return used;
         }
-        int kept = direct.bytes ? body_keep(front, conn, direct) : 0;
-        direct = (struct http_text){0};
-        if (rc == HTTP_BODY_DATA && conn->body.kept.bytes == 0)
-            direct = data;
-        else if (rc == HTTP_BODY_DATA && kept == 0)
-            kept = body_keep(front, conn, data);
-        if (kept < 0) {
-            overload(front, conn, kept);
+        if (span.count > 0 && !body_give(front, conn, span, false))
             return count;
-        }
+        span = rc == HTTP_BODY_DATA ? next : (struct http_text){0};
         if (rc == HTTP_BODY_MORE)
             return used;
     }
@@ -155,7 +137,9 @@ static size_t head_step(struct front *front, struct conn *conn, const char *byte
         return count;
     }
     conn_enter(front, conn, CONN_RESPONDING);
-    if (!routes_begin(front->api, conn, head))
+    const bool is_wanted = front->ops->head(front->owner, conn, head);
+    conn->is_known = conn->request.is_trusted;
+    if (!is_wanted)
         return (size_t)used;
     int rc = http_body_init(&conn->framing, head, body_bytes_max(front, conn), &reason);
     if (rc < 0) {

@@ -6,10 +6,14 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-int front_init(struct front *front, const struct config *config, struct reactor *reactor,
-               struct input_memory *input)
+int front_init(struct front *front, const struct front_options *options)
 {
-    *front = (struct front){.config = config, .reactor = reactor, .input = input};
+    const struct config *config = options->config;
+    *front = (struct front){.config = config,
+                            .reactor = options->reactor,
+                            .input = options->input,
+                            .ops = options->ops,
+                            .owner = options->owner};
     front->accept_timer.kind = TIMER_LISTENER;
     front->conns = calloc(config->conn_count_max, sizeof *front->conns);
     if (!front->conns || out_pool_init(&front->out, config->output_bytes_max) < 0 ||
@@ -24,7 +28,7 @@ int front_init(struct front *front, const struct config *config, struct reactor 
                               .timer = {.kind = TIMER_CONN, .owner = conn}};
         front->free = conn;
     }
-    return timers_reserve(&reactor->timers, config->conn_count_max + 1);
+    return timers_reserve(&front->reactor->timers, config->conn_count_max + 1);
 }
 
 void front_finish(struct front *front)
@@ -109,6 +113,7 @@ static void front_check_conn(const struct conn *conn)
         mr_assert(!conn->recv_queued && !conn->send_queued && !conn->gone_queued);
         mr_assert(!conn->is_dirty);
         mr_assert(conn->timer.position == 0);
+        mr_assert(!conn->pending);
         mr_assert(out_is_empty(&conn->out));
         mr_assert(conn->input.room == 0 && conn->body.kept.room == 0);
         mr_assert(conn->stranger_input_bytes == 0 && conn->stranger_output_bytes == 0);
@@ -116,6 +121,8 @@ static void front_check_conn(const struct conn *conn)
         mr_assert(conn->fd >= 0);
         mr_assert(conn->input.bytes <= conn->input.room);
         mr_assert(conn->body.kept.bytes <= conn->body.kept.room);
+        mr_assert(!conn->pending || conn->state == CONN_BODY || conn->state == CONN_RESPONDING);
+        mr_assert(conn->pending || conn->due_ms == 0);
     }
 }
 

@@ -13,6 +13,7 @@
 #include "dispatcher/config/config.h"
 #include "dispatcher/http/clients.h"
 #include "dispatcher/http/conn.h"
+#include "dispatcher/http/exchange.h"
 #include "dispatcher/http/http_parse.h"
 #include "dispatcher/http/listener.h"
 #include "dispatcher/http/request_refusal.h"
@@ -39,7 +40,8 @@ struct front {
     const struct config *config;
     struct reactor *reactor;
     struct input_memory *input;
-    struct api *api; /* who answers */
+    const struct exchange_ops *ops; /* who answers, */
+    void *owner;                    /* and with what */
     struct out_pool out;
     /* Of the bytes of `input`, and of the pool `out`: held by connections that have shown no good
      * token. */
@@ -62,9 +64,16 @@ struct front {
     struct front_counts counts;
 };
 
+struct front_options {
+    const struct config *config;
+    struct reactor *reactor;
+    struct input_memory *input;
+    const struct exchange_ops *ops;
+    void *owner; /* theirs */
+};
+
 /* Takes memory for all connections there can be. 0 or -ENOMEM; front_finish() in any case. */
-int front_init(struct front *front, const struct config *config, struct reactor *reactor,
-               struct input_memory *input) MUST_USE;
+int front_init(struct front *front, const struct front_options *options) MUST_USE;
 
 /* Ends it all. Nothing of it belongs to the kernel any more, and nothing counts its input. A front
  * that is all zero is fine. */

@@ -195,3 +195,8 @@ static void body_data(struct http_body *body, const char *bytes, size_t count,
     if (body->left == 0)
         body->state = body->state == BODY_DATA ? BODY_DATA_CR : BODY_COMPLETE;
 }
+
+bool http_body_is_complete(const struct http_body *body)
+{
+    return body->state == BODY_COMPLETE;
+}

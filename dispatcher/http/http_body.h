@@ -13,6 +13,7 @@
 #ifndef DISPATCHER_HTTP_BODY_H
 #define DISPATCHER_HTTP_BODY_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -48,5 +49,8 @@ int http_body_init(struct http_body *body, const struct http_head *head, uint64_
  * unless it is HTTP_BODY_DATA. A complete body stays complete and consumes nothing. */
 int http_body_feed(struct http_body *body, const char *bytes, size_t count, size_t *consumed,
                    struct http_text *data, const char **reason) MUST_USE;
+
+/* Whether that has said so. */
+bool http_body_is_complete(const struct http_body *body);
 
 #endif

@@ -7,9 +7,9 @@
 
 #include <stdint.h>
 
+#include "dispatcher/reactor/body.h"
 #include "dispatcher/runs/run.h"
 
-struct body;
 struct variables;
 
 enum read_job_state {
@@ -28,7 +28,7 @@ struct read_job {
     uint64_t rank_ms; /* who is asked first */
     uint64_t due_ms;  /* when it is refused without having been read; UINT64_MAX: never */
 
-    struct body *body;      /* what is to be read; borrowed */
+    struct body body;       /* what is to be read; owned */
     uint32_t timeout_ms;    /* that was asked for; 0: none was */
     struct run_birth birth; /* of the run it becomes, which began when the body was complete */
     const struct variables *variables; /* of its pipeline, from PACKING on; borrowed */

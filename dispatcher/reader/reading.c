@@ -173,7 +173,7 @@ static void reading_job_end(struct reading *reading, struct read_job *job)
     else if (reading->job == job)
         reading->job = NULL;
     job->state = READ_JOB_NONE;
-    body_drop(job->body, reading->input);
+    body_drop(&job->body, reading->input);
 }
 
 static void reading_job_refuse(struct reading *reading, struct read_job *job, int status,
@@ -230,21 +230,21 @@ static int reading_ask(struct reading *reading, enum read_kind kind, struct read
  * the loop's time. */
 static int reading_body_ask(struct reading *reading, struct read_job *job)
 {
-    struct read_request request = {.bytes = job->body->kept.bytes};
-    int fd = job->body->fd, rc = 0;
-    if (!job->body->is_file) {
+    struct read_request request = {.bytes = job->body.kept.bytes};
+    int fd = job->body.fd, rc = 0;
+    if (!job->body.is_file) {
         fd = memfd_create("millrace-body", MFD_CLOEXEC);
         if (fd == -1)
             return -errno;
-        rc = body_write(fd, job->body->kept.data, job->body->kept.bytes);
+        rc = body_write(fd, job->body.kept.data, job->body.kept.bytes);
     }
     reading->number++;
     if (rc == 0)
         rc = reading_ask(reading, READ_BODY, request, NULL, 0, fd);
-    if (!job->body->is_file)
+    if (!job->body.is_file)
         close(fd);
     else if (rc == 0)
-        body_hand_over(job->body, reading->input);
+        body_hand_over(&job->body, reading->input);
     return rc;
 }
 
@@ -312,19 +312,13 @@ static void reading_next_ask(struct reading *reading)
     }
 }
 
-int reading_begin(struct reading *reading, struct read_job *job, const char *data, size_t bytes)
+void reading_begin(struct reading *reading, struct read_job *job)
 {
-    struct body *body = job->body;
-    int rc = body->kept.bytes > 0
-                 ? 0
-                 : body_append(body, reading->input, data, bytes, reading->config->body_bytes_max);
-    if (rc < 0)
-        return rc;
     reading->body_count++;
     job->state = READ_JOB_WAITING;
     job->level = 0;
     job->due_ms = reading_due_of(reading, job->timeout_ms);
-    reading_rank_set(job, reading->reactor->now_ms, body->kept.bytes);
+    reading_rank_set(job, reading->reactor->now_ms, job->body.kept.bytes);
     reading_enqueue(reading, job);
     if (reading->is_stopping)
         reading_job_refuse(reading, job, 503, stopping);
@@ -332,7 +326,6 @@ int reading_begin(struct reading *reading, struct read_job *job, const char *dat
         reading_job_refuse(reading, job, 503, "the process that reads it cannot be started");
     else
         reading_next_ask(reading);
-    return 0;
 }
 
 /* ---- answers ------------------------------------------------------------------------------ */
@@ -370,13 +363,15 @@ static void reading_on_body(struct reading *reading, struct read_job *job,
     if (answer->result == -EINVAL)
         read_answer_error(answer, &error);
     /* Its owner may give it back when it is answered. */
-    struct body *body = job->body;
+    struct body body = job->body;
+    job->body = (struct body){0};
     reading->job = NULL;
     if (!reading->ops->parsed(job, &request, answer->result, &error)) {
-        body_drop(body, reading->input);
+        body_drop(&body, reading->input);
         return;
     }
     reading->job = job;
+    job->body = body;
     job->state = READ_JOB_PACKING;
     reading_pack_begin(reading, job);
 }
@@ -415,11 +410,13 @@ static void reading_on_packed(struct reading *reading, struct read_job *job,
         rc = -ENOMEM;
     else if (rc == 0)
         payload.fd = *fd, *fd = -1;
-    struct body *body = job->body;
+    struct body body = job->body;
+    job->body = (struct body){0};
     reading->job = NULL;
     job->state = READ_JOB_NONE;
+    payload.body_room = body.kept.room;
     reading->ops->packed(job, &payload, rc, &error);
-    body_drop(body, reading->input);
+    body_drop(&body, reading->input);
 }
 
 /* False: the reader has been given up. */

@@ -41,6 +41,8 @@ struct read_payload {
     uint8_t *memory; /* NULL: it is in the file */
     int fd;
     size_t bytes;
+    uint32_t
+        body_room; /* what the body still holds of the memory for requests; it is about to go */
 };
 
 /* Told to whoever began the job. After `packed` and `refused`, and after `parsed` said false, the
@@ -103,10 +105,8 @@ bool reading_takes(struct reading *reading, const struct body *body, const char 
                    size_t bytes);
 
 /* The job, whose body, timeout and birth are set, waits from now on, and its due_ms is set;
- * reading_ops tell what becomes of it, perhaps already here. 0, or as body_append(): nothing was
- * begun. */
-int reading_begin(struct reading *reading, struct read_job *job, const char *data,
-                  size_t bytes) MUST_USE;
+ * reading_ops tell what becomes of it, perhaps already here. */
+void reading_begin(struct reading *reading, struct read_job *job);
 
 /* Nobody waits for it any more. */
 void reading_drop(struct reading *reading, struct read_job *job);

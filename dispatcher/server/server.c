@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "dispatcher/api/answer.h"
+#include "dispatcher/api/exchange.h"
 #include "dispatcher/http/listener.h"
 #include "dispatcher/runs/worker_events.h"
 #include "dispatcher/server/serve.h"
@@ -86,9 +87,12 @@ static int helpers_open(struct server *server)
 static int front_open(struct server *server)
 {
     char reason[200];
-    if (front_init(&server->front, server->config, &server->reactor, &server->input) < 0)
+    if (front_init(&server->front, &(struct front_options){.config = server->config,
+                                                           .reactor = &server->reactor,
+                                                           .input = &server->input,
+                                                           .ops = &api_exchange_ops,
+                                                           .owner = &server->api}) < 0)
         return memory_lacks(server->config);
-    server->front.api = &server->api;
     if (front_listen(&server->front, reason, sizeof reason) < 0) {
         fprintf(stderr, "millrace: cannot listen on %s\n", reason);
         return EXIT_CODE_LISTEN;
