@@ -28,7 +28,10 @@ int front_init(struct front *front, const struct front_options *options)
                               .timer = {.kind = TIMER_CONN, .owner = conn}};
         front->free = conn;
     }
-    return timers_reserve(&front->reactor->timers, config->conn_count_max + 1);
+    int rc = timers_reserve(&front->reactor->timers, config->conn_count_max + 1);
+    if (rc == 0)
+        front->timer_count = config->conn_count_max + 1;
+    return rc;
 }
 
 void front_finish(struct front *front)
@@ -37,11 +40,17 @@ void front_finish(struct front *front)
         listener_close(&front->listeners[i]);
     for (uint32_t i = 0; front->conns && i < front->config->conn_count_max; i++) {
         struct conn *conn = &front->conns[i];
+        timer_clear(&front->reactor->timers, &conn->timer);
         if (conn->fd >= 0)
             close(conn->fd);
         free(conn->input.data);
         body_finish(&conn->body);
     }
+    if (front->timer_count > 0) {
+        timer_clear(&front->reactor->timers, &front->accept_timer);
+        timers_unreserve(&front->reactor->timers, front->timer_count);
+    }
+    front->timer_count = 0;
     clients_finish(&front->clients);
     out_pool_finish(&front->out);
     free(front->conns);

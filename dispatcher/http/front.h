@@ -50,6 +50,7 @@ struct front {
     struct listener listeners[LISTEN_COUNT_MAX];
     uint32_t listener_count;
     struct timer accept_timer; /* after EMFILE */
+    uint32_t timer_count;      /* reserved: this one, and one of each connection */
 
     struct conn *conns; /* conn_count_max of them */
     struct conn *free;
