@@ -6,8 +6,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define HOST_NAME_BYTES_MAX 253u /* of any name in DNS */
-
 static const char host_refused[] =
     "The Host of this request is neither an IP address nor localhost. Where no token is asked for, "
     "other names are refused, since a web page can make its name lead here. millrace serve allows "
@@ -102,30 +100,4 @@ const char *origin_refusal(const struct config *config, const struct http_head *
     if (!host_is_fine(config, head->host))
         return host_refused;
     return page_is_fine(config, head) ? NULL : page_refused;
-}
-
-static bool is_host(const char *text, size_t bytes)
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-    for (size_t i = 0; i < bytes; i++)
-        if (!strchr(letters, text[i]) && !strchr("-._", text[i]))
-            return false;
-    return bytes > 0 && bytes <= HOST_NAME_BYTES_MAX && text[bytes - 1] != '.';
-}
-
-bool origin_host_is_valid(const char *host)
-{
-    return is_host(host, strlen(host));
-}
-
-/* SCHEME://HOST[:PORT], or the one word that browsers have for pages without one. */
-bool origin_is_valid(const char *origin)
-{
-    const char *slashes = strstr(origin, "://");
-    if (strcmp(origin, "null") == 0)
-        return true;
-    if (!slashes || slashes == origin || strlen(origin) > 2 * HOST_NAME_BYTES_MAX)
-        return false;
-    const char *host = slashes + 3;
-    return host[0] != '\0' && host[strcspn(host, "/?# \t*@")] == '\0';
 }

@@ -18,9 +18,4 @@
  * NULL. Where there are tokens, or --no-auth lets everyone in and names nobody, all are. */
 const char *origin_refusal(const struct config *config, const struct http_head *head);
 
-/* Of --allow-host and --allow-origin: true when it is the name of a host, or an origin as browsers
- * write it. */
-bool origin_host_is_valid(const char *host);
-bool origin_is_valid(const char *origin);
-
 #endif

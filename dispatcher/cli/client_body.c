@@ -9,7 +9,7 @@
 #include "dispatcher/cli/client_inputs.h"
 #include "dispatcher/cli/client_lines.h"
 #include "dispatcher/config/config.h"
-#include "dispatcher/server/serve.h"
+#include "dispatcher/config/exit_code.h"
 
 #define DESCRIPTION_BYTES_MAX (4u * 1024 * 1024)
 

@@ -14,7 +14,7 @@
 #include "dispatcher/cli/bench_run.h"
 #include "dispatcher/cli/client_body.h"
 #include "dispatcher/config/cli.h"
-#include "dispatcher/server/serve.h"
+#include "dispatcher/config/exit_code.h"
 #include "shm/clock.h"
 
 #define CONN_COUNT_MAX 100000u

@@ -20,9 +20,9 @@
 
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/config.h"
+#include "dispatcher/config/exit_code.h"
 #include "dispatcher/config/worker_owner.h"
 #include "dispatcher/inputs/variables.h"
-#include "dispatcher/server/serve.h"
 #include "dispatcher/text/json_out.h"
 #include "dispatcher/text/packed.h"
 #include "dispatcher/workers/crash.h"

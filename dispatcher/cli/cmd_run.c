@@ -19,7 +19,7 @@
 #include "dispatcher/cli/client_lines.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/config.h"
-#include "dispatcher/server/serve.h"
+#include "dispatcher/config/exit_code.h"
 
 struct run_values {
     const char *url;

@@ -9,8 +9,8 @@
 #include <string.h>
 
 #include "dispatcher/config/cli.h"
+#include "dispatcher/config/exit_code.h"
 #include "dispatcher/config/tokens.h"
-#include "dispatcher/server/serve.h"
 
 struct token_values {
     const char *file;

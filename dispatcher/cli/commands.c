@@ -12,7 +12,7 @@
 
 #include "build/version.h"
 #include "dispatcher/config/cli.h"
-#include "dispatcher/server/serve.h"
+#include "dispatcher/config/exit_code.h"
 
 static const struct {
     const char *name;

@@ -9,8 +9,8 @@
 #include <string.h>
 #include <strings.h>
 
+#include "dispatcher/config/exit_code.h"
 #include "dispatcher/config/refuse.h"
-#include "dispatcher/server/serve.h"
 #include "dispatcher/text/utf8.h"
 
 #define MESSAGE_LINE_BYTES 2048u

@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "dispatcher/api/origin.h"
+#include "dispatcher/config/host_name.h"
 #include "dispatcher/config/refuse.h"
 #include "dispatcher/reactor/input_memory.h"
 
@@ -429,13 +429,13 @@ static int origins_check(const struct config *config, char reason[CLI_REASON_BYT
                       "--allow-host and --allow-origin are for servers without tokens: with "
                       "--token-file it is the token that counts");
     for (uint32_t i = 0; i < hosts->count; i++)
-        if (!origin_host_is_valid(hosts->items[i]))
+        if (!host_name_is_valid(hosts->items[i]))
             return refuse(reason,
                           "--allow-host %s: not the name of a host, like box.example; "
                           "without a port",
                           hosts->items[i]);
     for (uint32_t i = 0; i < origins->count; i++)
-        if (!origin_is_valid(origins->items[i]))
+        if (!host_origin_is_valid(origins->items[i]))
             return refuse(reason,
                           "--allow-origin %s: not an origin, like https://box.example:8443 or "
                           "null",

@@ -7,11 +7,11 @@
 #include <limits.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
-
-#include "dispatcher/workers/worker_spawn.h"
 
 /* This program's own file. Its link in /proc is right also when the file was replaced meanwhile,
  * but under valgrind it is valgrind's. */
@@ -51,6 +51,41 @@ static int attributes_fill(posix_spawnattr_t *attributes)
     return rc;
 }
 
+/* Names that children are given, workers among them, as they stand; a final '*' stands for any
+ * rest. Those of the sanitizers have a meaning in the builds made for tests only. */
+static const char *const passed_on[] = {
+    "PATH",         "HOME",         "LANG",         "LC_*",          "TZ",     "LD_LIBRARY_PATH",
+    "CUDA_*",       "NVIDIA_*",     "OMP_*",        "PYTHON*",       "TMPDIR", "VIRTUAL_ENV",
+    "ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS",
+};
+
+static bool child_environment_passes(const char *variable)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(passed_on); i++) {
+        size_t length = strlen(passed_on[i]);
+        if (passed_on[i][length - 1] == '*') {
+            if (strncmp(variable, passed_on[i], length - 1) == 0)
+                return true;
+        } else if (strncmp(variable, passed_on[i], length) == 0 && variable[length] == '=') {
+            return true;
+        }
+    }
+    return false;
+}
+
+char **child_environment_create(void)
+{
+    size_t count = 0;
+    while (environ && environ[count])
+        count++;
+    char **environment = calloc(count + 1, sizeof(*environment));
+    size_t kept = 0;
+    for (size_t i = 0; environment && i < count; i++)
+        if (child_environment_passes(environ[i]))
+            environment[kept++] = environ[i];
+    return environment;
+}
+
 int child_start(pid_t *pid, const char *name, const char *word, int socket)
 {
     char first[32], parent[24], last[32], path[PATH_MAX];
@@ -61,7 +96,7 @@ int child_start(pid_t *pid, const char *name, const char *word, int socket)
     snprintf(parent, sizeof(parent), "%ld", (long)getpid());
     posix_spawn_file_actions_t actions;
     posix_spawnattr_t attributes;
-    char **environment = worker_environment_create();
+    char **environment = child_environment_create();
     if (!environment)
         return -ENOMEM;
     int rc = -posix_spawn_file_actions_init(&actions);

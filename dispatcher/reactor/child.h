@@ -18,4 +18,8 @@
  * session of its own, and waits until it is exec'ed. 0 or -errno. */
 int child_start(pid_t *pid, const char *name, const char *word, int socket) MUST_USE;
 
+/* Those of our own variables that workers have, too; a list the caller frees, of strings that are
+ * not its own. NULL: no memory. */
+char **child_environment_create(void);
+
 #endif

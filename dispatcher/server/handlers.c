@@ -3,10 +3,10 @@
 #include <string.h>
 #include <sys/signalfd.h>
 
+#include "dispatcher/config/exit_code.h"
 #include "dispatcher/http/conn.h"
 #include "dispatcher/http/listener.h"
 #include "dispatcher/runs/pipeline_health.h"
-#include "dispatcher/server/serve.h"
 #include "dispatcher/server/server.h"
 #include "dispatcher/server/signals.h"
 #include "dispatcher/workers/output.h"

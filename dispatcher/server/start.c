@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "dispatcher/config/cli.h"
-#include "dispatcher/server/serve.h"
+#include "dispatcher/config/exit_code.h"
 #include "dispatcher/server/server.h"
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/supervisor.h"

@@ -8,7 +8,7 @@
  */
 #include <string.h>
 
-#include "dispatcher/server/serve.h"
+#include "dispatcher/config/exit_code.h"
 #include "dispatcher/server/server.h"
 #include "dispatcher/workers/supervisor.h"
 

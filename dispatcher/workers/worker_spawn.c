@@ -15,8 +15,6 @@
 
 #define PYTHON_PATH "PYTHONPATH"
 
-extern char **environ;
-
 static int python_path_create(const char *folder, char **variable);
 
 static void argument_add(struct worker_command *command, const char *text)
@@ -89,41 +87,6 @@ static int python_path_create(const char *folder, char **variable)
     int bytes = asprintf(variable, PYTHON_PATH "=%s%s%s", is_given ? given : "",
                          is_given ? ":" : "", folder);
     return bytes == -1 ? -ENOMEM : 0;
-}
-
-/* Names a worker is given, as they stand; a final '*' stands for any rest. Those of the sanitizers
- * have a meaning in the builds made for tests only. */
-static const char *const passed_on[] = {
-    "PATH",         "HOME",         "LANG",         "LC_*",          "TZ",     "LD_LIBRARY_PATH",
-    "CUDA_*",       "NVIDIA_*",     "OMP_*",        "PYTHON*",       "TMPDIR", "VIRTUAL_ENV",
-    "ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS",
-};
-
-static bool environment_passes(const char *variable)
-{
-    for (size_t i = 0; i < ARRAY_COUNT(passed_on); i++) {
-        size_t length = strlen(passed_on[i]);
-        if (passed_on[i][length - 1] == '*') {
-            if (strncmp(variable, passed_on[i], length - 1) == 0)
-                return true;
-        } else if (strncmp(variable, passed_on[i], length) == 0 && variable[length] == '=') {
-            return true;
-        }
-    }
-    return false;
-}
-
-char **worker_environment_create(void)
-{
-    size_t count = 0;
-    while (environ && environ[count])
-        count++;
-    char **environment = calloc(count + 1, sizeof(*environment));
-    size_t kept = 0;
-    for (size_t i = 0; environment && i < count; i++)
-        if (environment_passes(environ[i]))
-            environment[kept++] = environ[i];
-    return environment;
 }
 
 /* ---- where it is --------------------------------------------------------------------------- */

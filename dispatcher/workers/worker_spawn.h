@@ -59,10 +59,6 @@ int worker_command_init(struct worker_command *command,
                         const struct worker_spawn_options *options) MUST_USE;
 void worker_command_finish(struct worker_command *command);
 
-/* Those of our own variables that workers have, too; a list the caller frees, of strings that are
- * not its own. NULL: no memory. */
-char **worker_environment_create(void);
-
 /* Where the worker program is: `given`, or if that is NULL millrace-worker beside this program, or
  * in ../libexec/millrace seen from there. 0 with a path that the caller frees, or -errno with one
  * line in `reason`. */

@@ -63,7 +63,7 @@ def test_every_command_is_in_the_first_page_and_has_one_of_its_own():
 
 
 def test_the_exit_codes_of_the_page_are_those_of_the_source():
-    with open(os.path.join(TOP, "dispatcher/server/serve.h"), encoding="utf-8") as file:
+    with open(os.path.join(TOP, "dispatcher/config/exit_code.h"), encoding="utf-8") as file:
         codes = re.findall(r"EXIT_CODE_\w+ = (\d+)", file.read())
     section = page("millrace.1").split(".Sh EXIT STATUS")[1].split(".Sh")[0]
     assert re.findall(r"^\.It (\d+)", section, flags=re.MULTILINE) == codes

@@ -6,8 +6,8 @@
  *     dispatcher paced N       N chunks of one stream, each in a pass of its own
  *     dispatcher requests N    N requests on one kept connection, answered by one line each
  *
- * Meant to run under callgrind with --toggle-collect=server_pass: then only the loop is counted, and
- * not what plays client and worker here. Two runs of different N give the cost of one.
+ * Meant to run under callgrind with --toggle-collect=server_pass: then only the loop is counted,
+ * and not what plays client and worker here. Two runs of different N give the cost of one.
  */
 #include <stdlib.h>
 #include <string.h>

@@ -3,6 +3,7 @@
  * test_origin.c - which requests are those of a web page, told by the fields of a browser.
  */
 #include "dispatcher/api/origin.h"
+#include "dispatcher/config/host_name.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -175,13 +176,13 @@ static void options_are_names_and_origins_in_full(void **state)
                                              "http://a/", "http://a b", "http://u@a", "*",
                                              "://a",      "http://*",   "NULL"};
     for (size_t i = 0; i < ARRAY_COUNT(hosts); i++)
-        assert_true(origin_host_is_valid(hosts[i]));
+        assert_true(host_name_is_valid(hosts[i]));
     for (size_t i = 0; i < ARRAY_COUNT(no_hosts); i++)
-        assert_false(origin_host_is_valid(no_hosts[i]));
+        assert_false(host_name_is_valid(no_hosts[i]));
     for (size_t i = 0; i < ARRAY_COUNT(origins); i++)
-        assert_true(origin_is_valid(origins[i]));
+        assert_true(host_origin_is_valid(origins[i]));
     for (size_t i = 0; i < ARRAY_COUNT(no_origins); i++)
-        assert_false(origin_is_valid(no_origins[i]));
+        assert_false(host_origin_is_valid(no_origins[i]));
 }
 
 #define ORIGIN_TEST(name) cmocka_unit_test_setup(name, config_make)
