@@ -2,6 +2,7 @@
 """The authoring package `pipeline`, without any server: streams, and what is asynchronous."""
 
 import asyncio
+import typing
 
 import pytest
 
@@ -25,6 +26,34 @@ def test_a_stream_of_a_generator_that_was_not_called_says_so():
         yield "a"
 
     assert "write Stream(words(...))" in refusal(Stream, words, error=TypeError)
+
+
+def test_an_annotation_may_say_what_the_items_of_a_stream_are():
+    @pipe
+    def words(text: str) -> Stream[str]:
+        yield from text.split()
+
+    @pipe
+    def count(text: str) -> "typing.Tuple[int, Stream[int]]":
+        return len(text), Stream(iter([len(text)]))
+
+    with Pipeline() as builder:
+        text = Variable(str)
+        builder.output(words(text), count(text))
+    graph = builder.get_pipeline()
+    assert [variable.type_word for variable in graph.output_variables] == ["stream", "integer", "stream"]
+    letters, length, lengths = graph.run("a bc")
+    assert isinstance(letters, Stream) and list(letters) == ["a", "bc"]
+    assert length == 4 and list(lengths) == [4]
+
+
+def test_a_pipe_that_is_annotated_with_an_iterator_is_a_stream():
+    def words(text: str) -> typing.Iterator[str]:
+        yield from text.split()
+
+    graph = graph_of(str, words)
+    assert [variable.type_word for variable in graph.output_variables] == ["stream"]
+    assert list(graph.run("a bc")[0]) == ["a", "bc"]
 
 
 def test_a_stream_ends_by_end_or_by_close():

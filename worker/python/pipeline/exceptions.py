@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """exceptions - what goes wrong with a graph and with the inputs of a run."""
 
+from __future__ import annotations
 
 class GraphError(TypeError):
     """A pipeline is put together in a way that cannot work; said while it is built."""
@@ -12,6 +13,6 @@ class InputError(ValueError):
 
     error_type = "input_error"
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         # What repr() says is the message that clients read.
         return str(self)

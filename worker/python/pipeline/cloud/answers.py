@@ -9,10 +9,20 @@ when its framing says so: when the last chunk or as many bytes as announced have
 connection proves nothing.
 """
 
+from __future__ import annotations
+
 import json
+from typing import TYPE_CHECKING, Any
 
 from pipeline.cloud.errors import ApiError, ConnectionBroken, NoResourcesAvailable
 from pipeline.cloud.results import RunResult
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    Fields = dict[str, str]
+    # Bytes of the body, in order.
+    Pieces = list[bytes]
 
 HEAD_BYTES_MAX = 64 * 1024
 SIZE_LINE_BYTES_MAX = 4 * 1024
@@ -24,31 +34,33 @@ class Malformed(ConnectionBroken):
 
 
 class Answer:
-    """One answer to a request that was no HEAD."""
+    """One answer to a request that was no HEAD. `status` is 0 until the head has come; names of headers and
+    trailers are in lower case."""
 
-    def __init__(self):
-        self.status = None
-        self.headers = {}
-        self.trailers = {}
+    def __init__(self) -> None:
+        self.status = 0
+        self.headers: Fields = {}
+        self.trailers: Fields = {}
         self.is_whole = False
         self._bytes = b""
         self._at = 0
         self._left = 0
-        self._step = self._in_head
+        self._step: Callable[[Pieces], bool] = self._in_head
 
-    def feed(self, data):
-        """Takes bytes of the connection; returns those of the body that are in them."""
+    def feed(self, data: bytes) -> bytes:
+        """Takes bytes of the connection; returns those of the body that are in them. Malformed when they are
+        no HTTP."""
         self._bytes = self._bytes[self._at:] + data
         self._at = 0
-        pieces = []
+        pieces: Pieces = []
         while self._step(pieces):
             pass
         return b"".join(pieces)
 
-    def end(self):
+    def end(self) -> None:
         """The connection has ended: ConnectionBroken unless all had been said."""
         if not self.is_whole:
-            if self.status is None:
+            if self.status == 0:
                 what = "an answer began" if not self._bytes else "the answer's head was whole"
             else:
                 what = "the answer was whole"
@@ -56,7 +68,7 @@ class Answer:
 
     # ---- steps: each says whether it got anywhere -------------------------------------------------
 
-    def _take_line(self, bytes_max):
+    def _take_line(self, bytes_max: int) -> bytes | None:
         """The next line, or None while it has no end."""
         end = self._bytes.find(b"\n", self._at)
         if (end if end >= 0 else len(self._bytes)) - self._at > bytes_max:
@@ -67,7 +79,7 @@ class Answer:
         self._at = end + 1
         return line[:-1] if line.endswith(b"\r") else line
 
-    def _take_fields(self):
+    def _take_fields(self) -> Fields | None:
         """The head's or the trailer's fields, or None while they have no end."""
         end = self._bytes.find(b"\r\n\r\n", self._at)
         if self._bytes.startswith(b"\r\n", self._at):
@@ -82,13 +94,13 @@ class Answer:
         pairs = (line.partition(":") for line in lines)
         return {name.strip().lower(): value.strip() for name, _, value in pairs}
 
-    def _in_head(self, _pieces):
+    def _in_head(self, _pieces: Pieces) -> bool:
         start = self._at
         if self._bytes and not (self._bytes.startswith(b"HTTP/1.") or b"HTTP/1.".startswith(self._bytes)):
             raise Malformed(f"the answer is no HTTP: {self._bytes[:40]!r}")
         line = self._take_line(HEAD_BYTES_MAX)
         fields = None if line is None else self._take_fields()
-        if fields is None:
+        if line is None or fields is None:
             self._at = start
             return False
         words = line.split(None, 2)
@@ -101,7 +113,7 @@ class Answer:
         self._choose_body()
         return True
 
-    def _choose_body(self):
+    def _choose_body(self) -> None:
         length = self.headers.get("content-length")
         if self.headers.get("transfer-encoding", "").lower() == "chunked":
             self._step = self._in_size
@@ -115,32 +127,32 @@ class Answer:
         else:
             raise Malformed(f"the answer is no HTTP: a length of {length[:40]!r}")
 
-    def _finish(self):
+    def _finish(self) -> None:
         self.is_whole = True
         self._step = self._in_nothing
 
-    def _in_nothing(self, _pieces):
+    def _in_nothing(self, _pieces: Pieces) -> bool:
         return False
 
-    def _in_endless(self, pieces):
+    def _in_endless(self, pieces: Pieces) -> bool:
         # Neither length nor chunks: nobody can tell whether all of it came. end() will say so.
         pieces.append(self._bytes[self._at:])
         self._at = len(self._bytes)
         return False
 
-    def _take_body(self, pieces):
+    def _take_body(self, pieces: Pieces) -> None:
         piece = self._bytes[self._at:self._at + self._left]
         self._at += len(piece)
         self._left -= len(piece)
         pieces.append(piece)
 
-    def _in_length(self, pieces):
+    def _in_length(self, pieces: Pieces) -> bool:
         self._take_body(pieces)
         if self._left == 0:
             self._finish()
         return False
 
-    def _in_size(self, _pieces):
+    def _in_size(self, _pieces: Pieces) -> bool:
         line = self._take_line(SIZE_LINE_BYTES_MAX)
         if line is None:
             return False
@@ -151,7 +163,7 @@ class Answer:
         self._step = self._in_chunk if self._left else self._in_trailer
         return True
 
-    def _in_chunk(self, pieces):
+    def _in_chunk(self, pieces: Pieces) -> bool:
         self._take_body(pieces)
         if self._left > 0 or len(self._bytes) - self._at < 2:
             return False
@@ -161,7 +173,7 @@ class Answer:
         self._step = self._in_size
         return True
 
-    def _in_trailer(self, _pieces):
+    def _in_trailer(self, _pieces: Pieces) -> bool:
         fields = self._take_fields()
         if fields is None:
             return False
@@ -173,17 +185,18 @@ class Answer:
 class ResultReader:
     """The results in an answer. `raises_refusals`: a run that was refused is NoResourcesAvailable."""
 
-    def __init__(self, raises_refusals=True):
+    def __init__(self, raises_refusals: bool = True) -> None:
         self.answer = Answer()
         self.raises_refusals = raises_refusals
         self.line_count = 0
-        self._rest = []  # of a line without an end; of anything but a 200 all there is
+        self._rest: Pieces = []  # of a line without an end; of anything but a 200 all there is
 
     @property
-    def is_done(self):
+    def is_done(self) -> bool:
+        """Whether the answer has come to its end."""
         return self.answer.is_whole
 
-    def feed(self, data):
+    def feed(self, data: bytes) -> Iterator[RunResult]:
         """Takes bytes of the connection, b"" at its end; gives the results in them, in order, and raises
         what is not one."""
         body = self.answer.feed(data)
@@ -196,7 +209,7 @@ class ResultReader:
         if self.answer.is_whole:
             yield from self._take_end()
 
-    def _take_lines(self, body):
+    def _take_lines(self, body: bytes) -> Iterator[RunResult]:
         *lines, rest = body.split(b"\n")
         if lines:
             lines[0] = b"".join([*self._rest, lines[0]])
@@ -206,7 +219,7 @@ class ResultReader:
             if line.strip():
                 yield self._result(line)
 
-    def _take_end(self):
+    def _take_end(self) -> Iterator[RunResult]:
         rest = b"".join(self._rest)
         self._rest.clear()
         if rest.strip():
@@ -215,13 +228,13 @@ class ResultReader:
             raise ApiError(self.answer.status, "nothing more")
         self._check_count()
 
-    def _check_count(self):
+    def _check_count(self) -> None:
         """The server counts, too: lines with outputs, not that of a failure."""
         said = self.answer.trailers.get("millrace-run-lines", "")
         if said.isdigit() and int(said) != self.line_count:
             raise ConnectionBroken(f"{self.line_count} lines came, of {said}")
 
-    def _result(self, text):
+    def _result(self, text: bytes) -> RunResult:
         status = self.answer.status
         try:
             said = json.loads(text)
@@ -237,7 +250,7 @@ class ResultReader:
         return result
 
 
-def refusal(status, text, said):
+def refusal(status: int, text: bytes, said: Any) -> ApiError:
     """Of an answer that is no result: its `detail`, else as much of it as a person wants to read."""
     detail = said.get("detail") if isinstance(said, dict) else None
     if detail is None:
@@ -245,12 +258,13 @@ def refusal(status, text, said):
     return ApiError(status, text_of_detail(detail), detail)
 
 
-def text_of_detail(detail):
+def text_of_detail(detail: Any) -> str:
     """"..." or {"message":"..."} or [{"loc":[...],"msg":"..."}]"""
     if isinstance(detail, str):
         return detail
-    if isinstance(detail, dict) and isinstance(detail.get("message"), str):
-        return detail["message"]
+    message = detail.get("message") if isinstance(detail, dict) else None
+    if isinstance(message, str):
+        return message
     if isinstance(detail, list) and detail and all(isinstance(one, dict) for one in detail):
         return "; ".join(f"{'.'.join(map(str, one.get('loc', ())))}: {one.get('msg')}" for one in detail)
     return json.dumps(detail)

@@ -4,14 +4,35 @@
 Redirects are not followed: a token is for the server that it was given for.
 """
 
+from __future__ import annotations
+
 import asyncio
 import os
 import socket
 import ssl
 import urllib.parse
+from typing import TYPE_CHECKING
 
 from pipeline.cloud.answers import ResultReader
 from pipeline.cloud.errors import ConnectionBroken
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncGenerator, Awaitable, Generator
+    from typing import TypeVar
+
+    from typing_extensions import TypedDict
+
+    from pipeline.cloud.results import RunResult
+
+    Given = TypeVar("Given")
+
+    class Where(TypedDict, total=False):
+        """What every call of the client takes by name."""
+
+        url: str | None
+        token: str | None
+        timeout_s: float | None
+        ssl_context: ssl.SSLContext | None
 
 DEFAULT_URL = "http://127.0.0.1:8080"
 RECEIVE_BYTES = 256 * 1024
@@ -19,9 +40,11 @@ USER_AGENT = "millrace-pipeline/0.1.0"
 
 
 class Endpoint:
-    """Where requests go, and as whom."""
+    """Where requests go, and as whom. `timeout_s` is the longest silence in seconds, None for any.
+    ValueError for a URL that is none."""
 
-    def __init__(self, url=None, token=None, timeout_s=None, ssl_context=None):
+    def __init__(self, url: str | None = None, token: str | None = None, timeout_s: float | None = None,
+                 ssl_context: ssl.SSLContext | None = None) -> None:
         url = url or os.environ.get("PIPELINE_API_URL") or DEFAULT_URL
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
@@ -35,14 +58,14 @@ class Endpoint:
         self.timeout_s = timeout_s
         self.ssl_context = ssl_context
 
-    def context(self):
+    def context(self) -> ssl.SSLContext | None:
         """How to encrypt; None: not at all."""
         if not self.is_tls:
             return None
         return self.ssl_context or ssl.create_default_context()
 
-    def request(self, method, path, body=None):
-        """The bytes of a request."""
+    def request(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        """The bytes of a request. ValueError when the URL or the token cannot be in one."""
         fields = [f"{method} {self.prefix}{path} HTTP/1.1", f"Host: {self.authority}",
                   f"User-Agent: {USER_AGENT}", "Accept: application/json", "Connection: close"]
         if self.token:
@@ -53,10 +76,11 @@ class Endpoint:
             raise ValueError("neither the URL nor the token may have line breaks in it")
         return ("\r\n".join(fields) + "\r\n\r\n").encode("latin-1") + (body or b"")
 
-    def overdue(self):
+    def overdue(self) -> TimeoutError:
+        """What to raise when nothing came within `timeout_s`."""
         return TimeoutError(f"no sign of life from {self.authority} in {self.timeout_s} s")
 
-    def failure(self, error):
+    def failure(self, error: OSError) -> OSError:
         """What a failure to receive means. One without a number is no failure of the system: time is up."""
         if isinstance(error, (socket.timeout, TimeoutError)) and error.errno is None:
             return self.overdue()
@@ -65,7 +89,8 @@ class Endpoint:
 
 # ---- synchronous ---------------------------------------------------------------------------------
 
-def exchange(endpoint, request, raises_refusals=True):
+def exchange(endpoint: Endpoint, request: bytes,
+             raises_refusals: bool = True) -> Generator[RunResult, None, None]:
     """The results as they come. Closing this generator closes the connection, which ends the run."""
     reader = ResultReader(raises_refusals)
     try:
@@ -82,7 +107,8 @@ def exchange(endpoint, request, raises_refusals=True):
         connection.close()
 
 
-def connect(endpoint):
+def connect(endpoint: Endpoint) -> socket.socket:
+    """A connection, encrypted where that was asked for. OSError when there is none to be had."""
     connection = socket.create_connection((endpoint.host, endpoint.port), endpoint.timeout_s)
     try:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -95,14 +121,16 @@ def connect(endpoint):
         raise
 
 
-def send(connection, request):
+def send(connection: socket.socket, request: bytes) -> None:
+    """All of the request, or as much of it as the server wants."""
     try:
         connection.sendall(request)
     except ConnectionError:
         pass  # a server that refuses the half of a request has answered: that is read next
 
 
-def receive(connection, endpoint):
+def receive(connection: socket.socket, endpoint: Endpoint) -> bytes:
+    """What came next; b"" at the end. TimeoutError or ConnectionBroken."""
     try:
         return connection.recv(RECEIVE_BYTES)
     except OSError as error:
@@ -111,7 +139,8 @@ def receive(connection, endpoint):
 
 # ---- asynchronous --------------------------------------------------------------------------------
 
-async def exchange_async(endpoint, request, raises_refusals=True):
+async def exchange_async(endpoint: Endpoint, request: bytes,
+                         raises_refusals: bool = True) -> AsyncGenerator[RunResult, None]:
     """Likewise, as an asynchronous generator."""
     reader = ResultReader(raises_refusals)
     source, sink = await bounded(endpoint, asyncio.open_connection(
@@ -127,14 +156,16 @@ async def exchange_async(endpoint, request, raises_refusals=True):
         sink.transport.abort()
 
 
-async def receive_async(source, endpoint):
+async def receive_async(source: asyncio.StreamReader, endpoint: Endpoint) -> bytes:
+    """As receive()."""
     try:
         return await bounded(endpoint, source.read(RECEIVE_BYTES))
     except OSError as error:
         raise endpoint.failure(error) from error
 
 
-async def bounded(endpoint, awaitable):
+async def bounded(endpoint: Endpoint, awaitable: Awaitable[Given]) -> Given:
+    """What the awaitable gives. TimeoutError when that takes longer than `timeout_s`."""
     if endpoint.timeout_s is None:
         return await awaitable
     try:

@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """builder - `with Pipeline() as builder:`, inside of which calls describe a graph instead of running."""
 
+from __future__ import annotations
+
 import inspect
+from typing import TYPE_CHECKING, Any
 
 from pipeline.exceptions import GraphError
 from pipeline.objects import building
@@ -9,31 +12,38 @@ from pipeline.objects.graph import Graph, Step
 from pipeline.objects.types import Mismatch, fit
 from pipeline.objects.variables import Variable
 
+if TYPE_CHECKING:
+    import contextvars
+
+    from pipeline.objects.pipes import PipeKind
+
 
 class Pipeline:
-    """Gathers inputs, steps and outputs."""
+    """Gathers inputs, steps and outputs. What cannot work is a GraphError, where it is written."""
 
-    def __init__(self):
-        self.inputs = []
-        self.steps = []
-        self.outputs = []
-        self.known = set()
-        self._tokens = []
+    def __init__(self) -> None:
+        self.inputs: list[Variable[Any]] = []
+        self.steps: list[Step] = []
+        self.outputs: list[Variable[Any]] = []
+        self.known: set[Variable[Any]] = set()
+        self._tokens: list[contextvars.Token[Pipeline | None]] = []
 
-    def __enter__(self):
+    def __enter__(self) -> Pipeline:
         self._tokens.append(building.enter(self))
         return self
 
-    def __exit__(self, *_):
+    def __exit__(self, *_: object) -> None:
         building.leave(self._tokens.pop())
 
     # ---- what calls inside of the `with` do --------------------------------------------------------
 
-    def add_input(self, variable):
+    def add_input(self, variable: Variable[Any]) -> None:
+        """What Variable() does."""
         self.inputs.append(variable)
         self.known.add(variable)
 
-    def add_step(self, kind, arguments, named_arguments):
+    def add_step(self, kind: PipeKind, arguments: tuple[Any, ...],
+                 named_arguments: dict[str, Any]) -> Variable[Any] | tuple[Variable[Any], ...]:
         """A call of a pipe. Returns its variable, or a tuple of them."""
         self.check_call(kind, arguments, named_arguments)
         hints, is_tuple = kind.result_hints()
@@ -48,13 +58,16 @@ class Pipeline:
         self.known.update(results)
         return tuple(results) if is_tuple else results[0]
 
-    def check_call(self, kind, arguments, named_arguments):
+    def check_call(self, kind: PipeKind, arguments: tuple[Any, ...],
+                   named_arguments: dict[str, Any]) -> None:
+        """GraphError unless the function can be called so."""
         try:
             inspect.signature(kind.function).bind(*arguments, **named_arguments)
         except TypeError as error:
             raise GraphError(f"pipe {kind.name} ({kind.place}) is called wrongly: {error}") from None
 
-    def check_argument(self, step, variable):
+    def check_argument(self, step: Step, variable: Variable[Any]) -> None:
+        """GraphError unless the variable is there when the step runs."""
         if variable not in self.known:
             raise GraphError(f"pipe {step.kind.name} is given a variable of another pipeline")
         if step.kind.on_startup and not any(variable in other.results for other in self.steps
@@ -62,8 +75,9 @@ class Pipeline:
             raise GraphError(f"pipe {step.kind.name} ({step.kind.place}) runs at startup: it can be given "
                              "constants and results of other startup pipes, and nothing of a run")
 
-    def output(self, *variables):
-        """What a run returns, in order. A tuple of variables counts as all of them."""
+    def output(self, *variables: object) -> None:
+        """What a run returns, in order. A tuple of variables counts as all of them. To a type checker the
+        result of a pipe is what the pipe returns, so that any object will do here."""
         for variable in variables:
             if isinstance(variable, tuple):
                 self.output(*variable)
@@ -76,15 +90,16 @@ class Pipeline:
 
     # ---- the end -----------------------------------------------------------------------------------
 
-    def get_pipeline(self):
-        """The graph, which can run and be served."""
+    def get_pipeline(self) -> Graph:
+        """The graph, which can run and be served. GraphError when it has no output."""
         if not self.outputs:
             raise GraphError("the pipeline has no output: builder.output(variable) makes one")
         for number, variable in enumerate(self.inputs):
             self.check_default(number, variable)
         return Graph(self.inputs, self.steps, self.outputs)
 
-    def check_default(self, number, variable):
+    def check_default(self, number: int, variable: Variable[Any]) -> None:
+        """GraphError unless the default of input `number`, from 0, is of its type."""
         if variable.default is None:
             return
         try:

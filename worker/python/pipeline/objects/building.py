@@ -1,20 +1,27 @@
 # SPDX-License-Identifier: MIT
 """building - which graph is being built: what the `with Pipeline() as builder:` around a line says."""
 
+from __future__ import annotations
+
 import contextvars
+from typing import TYPE_CHECKING
 
-_builder = contextvars.ContextVar("pipeline_builder", default=None)
+if TYPE_CHECKING:
+    from pipeline.objects.builder import Pipeline
+
+_builder: contextvars.ContextVar[Pipeline | None] = contextvars.ContextVar("pipeline_builder", default=None)
 
 
-def current():
+def current() -> Pipeline | None:
     """The innermost builder, or None outside of any."""
     return _builder.get()
 
 
-def enter(builder):
+def enter(builder: Pipeline) -> contextvars.Token[Pipeline | None]:
     """Returns what leave() needs."""
     return _builder.set(builder)
 
 
-def leave(token):
+def leave(token: contextvars.Token[Pipeline | None]) -> None:
+    """The builder around the one that enter() gave the token for is the innermost again."""
     _builder.reset(token)

@@ -4,21 +4,63 @@
 Of a plain Variable all of it is for people to read; of a field of an InputSchema the limits hold.
 """
 
+from __future__ import annotations
+
 import decimal
 import fractions
 import math
+from typing import TYPE_CHECKING, Any
 
 from pipeline.objects.types import Mismatch
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from typing_extensions import TypedDict
+
+    class FieldDetails(TypedDict, total=False):
+        """What may be said of an InputField by name, besides its default."""
+
+        title: str | None
+        description: str | None
+        examples: Any
+        optional: bool
+        gt: float | None
+        ge: float | None
+        lt: float | None
+        le: float | None
+        multiple_of: float | None
+        allow_inf_nan: bool | None
+        max_digits: int | None
+        decimal_places: int | None
+        min_length: int | None
+        max_length: int | None
+        choices: Iterable[Any] | None
+
+    class VariableDetails(FieldDetails, total=False):
+        """Likewise of a Variable."""
+
+        default: Any
+
+    # Variables and fields are written where a value of their type belongs: as an argument of a pipe, as
+    # what a field is assigned. Something that has Any among its bases fits there, to a type checker.
+    StandIn = Any
+else:
+    StandIn = object
 
 NOT_SAID = ...
 
 
-class Details:
+class Details(StandIn):  # type: ignore[misc]  # see StandIn
     """Nothing here is required; None means "not said", and so does `default=...`."""
 
-    def __init__(self, *, default=NOT_SAID, title=None, description=None, examples=None, optional=False,
-                 gt=None, ge=None, lt=None, le=None, multiple_of=None, allow_inf_nan=None, max_digits=None,
-                 decimal_places=None, min_length=None, max_length=None, choices=None):
+    def __init__(self, *, default: Any = NOT_SAID, title: str | None = None, description: str | None = None,
+                 examples: Any = None, optional: bool = False, gt: float | None = None,
+                 ge: float | None = None, lt: float | None = None, le: float | None = None,
+                 multiple_of: float | None = None, allow_inf_nan: bool | None = None,
+                 max_digits: int | None = None, decimal_places: int | None = None,
+                 min_length: int | None = None, max_length: int | None = None,
+                 choices: Iterable[Any] | None = None) -> None:
         self.default = default
         self.title = title
         self.description = description
@@ -36,7 +78,7 @@ class Details:
         self.max_length = max_length
         self.choices = None if choices is None else list(choices)
 
-    def check(self, value):
+    def check(self, value: Any) -> None:
         """Raises Mismatch where the value is outside of the limits."""
         if isinstance(value, (int, float)):
             self.check_number(value)
@@ -46,7 +88,7 @@ class Details:
             raise Mismatch("unexpected value; permitted: " + ", ".join(map(repr, self.choices)),
                            "value_error.const")
 
-    def check_number(self, value):
+    def check_number(self, value: float) -> None:
         # Written so that NaN, which compares to nothing, is within no limit.
         if self.gt is not None and not value > self.gt:
             raise limit("greater than", "number.not_gt", self.gt)
@@ -64,10 +106,11 @@ class Details:
         if math.isfinite(value):
             self.check_digits(value)
 
-    def check_digits(self, value):
+    def check_digits(self, value: float) -> None:
         if self.max_digits is None and self.decimal_places is None:
             return
         _, digits, exponent = decimal.Decimal(repr(value + 0)).normalize().as_tuple()
+        assert isinstance(exponent, int)  # the value is finite
         places = max(0, -exponent)
         if self.max_digits is not None and max(len(digits) + max(0, exponent), places) > self.max_digits:
             raise Mismatch(f"ensure that there are no more than {self.max_digits} digits in total",
@@ -76,7 +119,7 @@ class Details:
             raise Mismatch(f"ensure that there are no more than {self.decimal_places} decimal places",
                            f"value_error.decimal.max_places; decimal_places={self.decimal_places}")
 
-    def check_length(self, value):
+    def check_length(self, value: str | list[Any] | tuple[Any, ...] | dict[Any, Any]) -> None:
         unit, family = ("characters", "any_str") if isinstance(value, str) else ("items", "list")
         if self.min_length is not None and len(value) < self.min_length:
             raise Mismatch(f"ensure this value has at least {self.min_length} {unit}",
@@ -86,11 +129,12 @@ class Details:
                            f"value_error.{family}.max_length; limit_value={self.max_length}")
 
 
-def limit(relation, code, bound):
+def limit(relation: str, code: str, bound: float) -> Mismatch:
+    """What to raise where a number is not on the right side of the bound."""
     return Mismatch(f"ensure this value is {relation} {bound}", f"value_error.{code}; limit_value={bound}")
 
 
-def is_multiple(value, unit):
+def is_multiple(value: float, unit: float) -> bool:
     """In decimal, as people write numbers: 0.3 is a multiple of 0.1."""
     if not math.isfinite(value) or unit == 0:
         return False

@@ -7,9 +7,12 @@ A run is a generator that yields what has to be awaited. Without asynchronous pi
 run() is an ordinary call; with one, run() returns a coroutine.
 """
 
+from __future__ import annotations
+
 import asyncio
 import inspect
 import threading
+from typing import TYPE_CHECKING, Any
 
 from pipeline.exceptions import InputError
 from pipeline.objects.file import File
@@ -18,31 +21,42 @@ from pipeline.objects.stream import Stream, is_iterator
 from pipeline.objects.types import class_of
 from pipeline.objects.variables import Variable
 
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
+
+    from pipeline.objects.pipes import PipeKind
+
+    Values = dict[Variable[Any], Any]
+    # Yields what has to be awaited, is sent what came of it, returns the outputs.
+    Performance = Generator[Awaitable[Any], Any, list[Any]]
+
 __all__ = ["File", "Graph", "InputField", "InputSchema", "Stream", "Variable"]
 
 
 class Graph:
     """What builder.get_pipeline() returns."""
 
-    def __init__(self, inputs, steps, outputs):
+    def __init__(self, inputs: Iterable[Variable[Any]], steps: Sequence[Step],
+                 outputs: Iterable[Variable[Any]]) -> None:
         self.input_variables = list(inputs)
         self.output_variables = list(outputs)
         self._startup_steps = [step for step in steps if step.kind.on_startup]
         self._steps = self._startup_steps + [step for step in steps if not step.kind.on_startup]
         self.is_async = any(is_asynchronous(step.kind.function) for step in steps)
 
-    def startup(self):
-        """Runs the startup pipes, once in a process. An awaitable if one of them is asynchronous."""
+    def startup(self) -> Any:
+        """Runs the startup pipes, once in a process. An awaitable if one of them is asynchronous. Raises
+        what they raise."""
         is_async = any(is_asynchronous(step.kind.function) for step in self._startup_steps)
         return perform(self._perform(self._startup_steps, {}, []), is_async)
 
-    def run(self, *inputs):
+    def run(self, *inputs: Any) -> Any:
         """The list of outputs; an awaitable of it if any pipe is asynchronous. Wrong inputs are an
-        InputError, at once."""
+        InputError, at once. Raises what the pipes raise."""
         values = dict(zip(self.input_variables, self._take(inputs)))
         return perform(self._perform(self._steps, values, self.output_variables), self.is_async)
 
-    def _take(self, inputs):
+    def _take(self, inputs: tuple[Any, ...]) -> list[Any]:
         most = len(self.input_variables)
         least = max((index for index, variable in enumerate(self.input_variables, 1) if variable.is_required),
                     default=0)
@@ -53,7 +67,8 @@ class Graph:
         return [variable.take(value, number)
                 for number, (variable, value) in enumerate(zip(self.input_variables, inputs))]
 
-    def _perform(self, steps, values, outputs):
+    def _perform(self, steps: list[Step], values: Values,
+                 outputs: list[Variable[Any]]) -> Performance:
         try:
             for step in steps:
                 result = step.call(values)
@@ -69,7 +84,8 @@ class Graph:
 class Step:
     """One call of a pipe."""
 
-    def __init__(self, kind, arguments, named_arguments, results, is_tuple):
+    def __init__(self, kind: PipeKind, arguments: tuple[Any, ...], named_arguments: dict[str, Any],
+                 results: list[Variable[Any]], is_tuple: bool) -> None:
         self.kind = kind
         self.arguments = arguments
         self.named_arguments = named_arguments
@@ -77,12 +93,12 @@ class Step:
         self.is_tuple = is_tuple
         self.once = self.find_once() if kind.run_once or kind.on_startup else None
 
-    def variables(self):
+    def variables(self) -> list[Variable[Any]]:
         """Those that the call is given."""
         given = [*self.arguments, *self.named_arguments.values()]
         return [argument for argument in given if isinstance(argument, Variable)]
 
-    def find_once(self):
+    def find_once(self) -> Once:
         """Calls of one pipe with the same constants, such as one entity, share their result, in all
         graphs of the process."""
         given = [*self.arguments, *sorted(self.named_arguments.items())]
@@ -91,21 +107,22 @@ class Step:
         # The constants are kept, lest an id be given again.
         return self.kind.once.setdefault(key, (Once(), constants))[0]
 
-    def call(self, values):
+    def call(self, values: Values) -> Any:
         """The result, or an awaitable of it."""
         return self.once.get(lambda: self.call_now(values)) if self.once else self.call_now(values)
 
-    def call_now(self, values):
+    def call_now(self, values: Values) -> Any:
         arguments = [values[one] if isinstance(one, Variable) else one for one in self.arguments]
         named = {name: values[one] if isinstance(one, Variable) else one
                  for name, one in self.named_arguments.items()}
         return self.kind.function(*arguments, **named)
 
-    def keep(self, result, values):
+    def keep(self, result: Any, values: Values) -> None:
+        """Stores what the call gave for the variables that it is. TypeError when it is something else."""
         for variable, one in zip(self.results, self.several(result) if self.is_tuple else [result]):
             values[variable] = self.as_stream(one) if class_of(variable.type_class) is Stream else one
 
-    def several(self, result):
+    def several(self, result: Any) -> Sequence[Any]:
         count = len(self.results)
         if not isinstance(result, (tuple, list)):
             raise TypeError(f"pipe {self.kind.name} returned {type(result).__name__}, where its annotation "
@@ -115,7 +132,7 @@ class Step:
                             f"says {count}")
         return result
 
-    def as_stream(self, result):
+    def as_stream(self, result: Any) -> Any:
         """An iterator is as good as a Stream of it."""
         if hasattr(result, "iterable"):
             return result
@@ -128,13 +145,13 @@ class Step:
 class Once:
     """The result of a call that happens once. One that fails is made again the next time."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.lock = threading.RLock()
         self.is_done = False
-        self.result = None
-        self.task = None
+        self.result: Any = None
+        self.task: asyncio.Future[Any] | None = None
 
-    def get(self, call):
+    def get(self, call: Callable[[], Any]) -> Any:
         """The result, or an awaitable of it."""
         if self.is_done:
             return self.result
@@ -150,24 +167,24 @@ class Once:
             self.is_done = True
             return result
 
-    async def wait(self, awaitable):
+    async def wait(self, awaitable: Awaitable[Any]) -> Any:
         # A run that is cancelled here leaves the call to those who wait for it, too.
         self.task = asyncio.ensure_future(awaitable)
         self.task.add_done_callback(self.on_done)
         return await asyncio.shield(self.task)
 
-    def on_done(self, task):
+    def on_done(self, task: asyncio.Future[Any]) -> None:
         self.task = None
         if not task.cancelled() and task.exception() is None:
             self.result = task.result()
             self.is_done = True
 
 
-def is_asynchronous(function):
+def is_asynchronous(function: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(function)
 
 
-def perform(steps, is_async):
+def perform(steps: Performance, is_async: bool) -> Any:
     """The generator's result; or a coroutine of it, where it has something to wait for."""
     if is_async:
         return drive(steps)
@@ -178,7 +195,7 @@ def perform(steps, is_async):
     return drive(steps, first)
 
 
-async def drive(steps, awaitable=None):
+async def drive(steps: Performance, awaitable: Awaitable[Any] | None = None) -> Any:
     try:
         if awaitable is None:
             awaitable = next(steps)
@@ -193,7 +210,7 @@ async def drive(steps, awaitable=None):
         return end.value
 
 
-def end_streams(values):
+def end_streams(values: Values) -> None:
     """What a failed run has begun and nobody will read."""
     for value in values.values():
         if isinstance(value, Stream) and hasattr(value.iterable, "__next__"):

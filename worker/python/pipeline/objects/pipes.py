@@ -5,35 +5,50 @@ While a graph is being built, calling a pipe adds a step to it and returns varia
 it is the function that it was.
 """
 
+from __future__ import annotations
+
 import functools
 import inspect
 import typing
+from typing import TYPE_CHECKING, Any, overload
 
 from pipeline.exceptions import GraphError
 from pipeline.objects import building
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from pipeline.objects.graph import Once
+    from pipeline.objects.types import Hint
+
+    # The decorators give back what they were given: a pipe has the function's own signature.
+    Function = typing.TypeVar("Function", bound=Callable[..., Any])
+    Kind = typing.TypeVar("Kind", bound=type)
 
 
 class PipeKind:
     """What is known of a function that was made a pipe."""
 
-    def __init__(self, function, run_once, on_startup):
+    def __init__(self, function: Callable[..., Any], run_once: bool, on_startup: bool) -> None:
         self.function = function
         self.run_once = run_once
         self.on_startup = on_startup
         # The results of calls that happen once in a process: see graph.Once.
-        self.once = {}
+        self.once: dict[tuple[int, ...], tuple[Once, list[Any]]] = {}
 
     @property
-    def name(self):
+    def name(self) -> str:
+        """As errors name it."""
         return getattr(self.function, "__qualname__", None) or repr(self.function)
 
     @property
-    def place(self):
+    def place(self) -> str:
+        """File and line."""
         code = getattr(inspect.unwrap(self.function), "__code__", None)
         return f"{code.co_filename}:{code.co_firstlineno}" if code else "an unknown place"
 
-    def result_hint(self):
-        """The return annotation, as a type."""
+    def result_hint(self) -> Hint:
+        """The return annotation, as a type. GraphError when there is none, or it has no meaning."""
         annotations = getattr(self.function, "__annotations__", {})
         if "return" not in annotations:
             raise GraphError(f"pipe {self.name} ({self.place}) needs a return annotation to be a step of a "
@@ -41,7 +56,7 @@ class PipeKind:
         hint = annotations["return"]
         return self.evaluated(hint) if isinstance(hint, str) else hint
 
-    def evaluated(self, text):
+    def evaluated(self, text: str) -> Hint:
         """A text that stands for a type, as after `from __future__ import annotations`."""
         scope = getattr(inspect.unwrap(self.function), "__globals__", {})
         try:
@@ -50,7 +65,7 @@ class PipeKind:
             raise GraphError(f"the return annotation {text!r} of pipe {self.name} ({self.place}) has no "
                              f"meaning here: {error}") from error
 
-    def result_hints(self):
+    def result_hints(self) -> tuple[list[Hint], bool]:
         """(hints, is_tuple): one for each variable that a call gives."""
         hint = self.result_hint()
         arguments = typing.get_args(hint)
@@ -62,13 +77,24 @@ class PipeKind:
 class _Annotated:
     """Something with one annotation, for typing.get_type_hints()."""
 
-    def __init__(self, text):
+    def __init__(self, text: str) -> None:
         self.__annotations__ = {"return": text}
 
 
-def pipe(function=None, *, run_once=False, on_startup=False):
+@overload
+def pipe(function: Function, *, run_once: bool = ..., on_startup: bool = ...) -> Function:
+    ...
+
+
+@overload
+def pipe(function: None = ..., *, run_once: bool = ...,
+         on_startup: bool = ...) -> Callable[[Function], Function]:
+    ...
+
+
+def pipe(function: Any = None, *, run_once: bool = False, on_startup: bool = False) -> Any:
     """Makes a function a pipe. `run_once`: its first result serves every run of the process.
-    `on_startup`: it runs before the first run, once."""
+    `on_startup`: it runs before the first run, once. GraphError for what is no function."""
     if function is None:
         return functools.partial(pipe, run_once=run_once, on_startup=on_startup)
     if not callable(function):
@@ -76,7 +102,7 @@ def pipe(function=None, *, run_once=False, on_startup=False):
     kind = PipeKind(function, run_once, on_startup)
 
     @functools.wraps(function)
-    def call(*arguments, **named_arguments):
+    def call(*arguments: Any, **named_arguments: Any) -> Any:
         builder = building.current()
         if builder is None:
             return function(*arguments, **named_arguments)
@@ -85,12 +111,22 @@ def pipe(function=None, *, run_once=False, on_startup=False):
     return call
 
 
-def entity(kind=None):
+@overload
+def entity(kind: Kind) -> Kind:
+    ...
+
+
+@overload
+def entity(kind: None = ...) -> Callable[[Kind], Kind]:
+    ...
+
+
+def entity(kind: Any = None) -> Any:
     """Marks a class with pipes for methods: its instances, made while a graph is built, live as long as
-    the process, and what pipes store in them stays for later runs."""
+    the process, and what pipes store in them stays for later runs. GraphError for what is no class."""
     if kind is None:
         return entity
     if not isinstance(kind, type):
         raise GraphError(f"@entity is for classes; {kind!r} is none")
-    kind.is_pipeline_entity = True
+    setattr(kind, "is_pipeline_entity", True)
     return kind

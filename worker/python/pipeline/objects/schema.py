@@ -1,23 +1,35 @@
 # SPDX-License-Identifier: MIT
 """schema - an input that is a dictionary with known fields, whose types and limits are enforced."""
 
+from __future__ import annotations
+
 import copy
 import typing
+from typing import TYPE_CHECKING, Any
 
 from pipeline.exceptions import GraphError
 from pipeline.objects.details import NOT_SAID, Details
 from pipeline.objects.types import Mismatch, SchemaError, class_of, fit, split_optional, word_of
 
+if TYPE_CHECKING:
+    from typing_extensions import Unpack, dataclass_transform
+
+    from pipeline.objects.details import FieldDetails
+    from pipeline.objects.types import Hint, Mistake
+else:
+    def dataclass_transform(**_):
+        return lambda kind: kind
+
 
 class InputField(Details):
     """One field: class Options(InputSchema): n: int = InputField(default=1, ge=0, le=10)"""
 
-    def __init__(self, default=NOT_SAID, **details):
+    def __init__(self, default: Any = NOT_SAID, **details: Unpack[FieldDetails]) -> None:
         super().__init__(default=default, **details)
-        self.name = None
-        self.hint = None
+        self.name = ""
+        self.hint: Hint = None
 
-    def bind(self, name, hint):
+    def bind(self, name: str, hint: Hint) -> InputField:
         """A copy that knows what it is a field of; one InputField may be shared by several."""
         bound = copy.copy(self)
         bound.name = name
@@ -29,17 +41,20 @@ class InputField(Details):
         return bound
 
     @property
-    def is_required(self):
+    def is_required(self) -> bool:
+        """Whether a dictionary without it is wrong."""
         return self.default is NOT_SAID and not self.optional
 
     @property
-    def type_word(self):
+    def type_word(self) -> str | None:
+        """As Variable.type_word."""
         return word_of(self.hint)
 
-    def default_value(self):
+    def default_value(self) -> Any:
+        """A copy of the default, so that nothing an instance does to it reaches the next one."""
         return None if self.default is NOT_SAID else copy.deepcopy(self.default)
 
-    def take(self, value):
+    def take(self, value: Any) -> Any:
         """The value as the field has it, or Mismatch."""
         value = fit(value, self.hint, is_deep=True)
         if value is None:
@@ -50,20 +65,25 @@ class InputField(Details):
         return value
 
 
-def as_float(value):
+def as_float(value: float) -> float:
+    """Mismatch for an integer beyond what a float holds."""
     try:
         return float(value)
     except OverflowError:
         raise Mismatch("value is not a valid float", "type_error.float") from None
 
 
+@dataclass_transform(kw_only_default=True, field_specifiers=(InputField, ))
 class InputSchema:
     """Derive from it and annotate fields. An instance has them as attributes, so what is not a field's
-    name has an underscore."""
+    name has an underscore. Values that do not fit are a SchemaError, a ValueError that tells of all."""
 
-    def __init__(self, /, **values):
+    if TYPE_CHECKING:
+        _fields: typing.ClassVar[dict[str, InputField]]
+
+    def __init__(self, /, **values: Any) -> None:
         fields = type(self)._schema_fields()
-        errors = []
+        errors: list[Mistake] = []
         for name, field in fields.items():
             if name in values:
                 self._take(field, values[name], errors)
@@ -76,7 +96,7 @@ class InputSchema:
         if errors:
             raise SchemaError(type(self).__name__, errors)
 
-    def _take(self, field, value, errors):
+    def _take(self, field: InputField, value: Any, errors: list[Mistake]) -> None:
         try:
             setattr(self, field.name, field.take(value))
         except Mismatch as mismatch:
@@ -86,34 +106,37 @@ class InputSchema:
                        for location, message, code in inner.errors]
 
     @classmethod
-    def _schema_fields(cls):
+    def _schema_fields(cls) -> dict[str, InputField]:
         """The fields by their names, in order, those of base classes first."""
         if "_fields" not in cls.__dict__:
             cls._fields = find_fields(cls)
         return cls._fields
 
     @classmethod
-    def _from_dictionary(cls, values):
+    def _from_dictionary(cls, values: dict[Any, Any]) -> InputSchema:
         """An instance, or SchemaError."""
         odd = [key for key in values if not isinstance(key, str)]
         if odd:
-            raise SchemaError(cls.__name__, [((key,), "keys must be strings", "type_error.str") for key in odd])
+            raise SchemaError(cls.__name__, [((key,), "keys must be strings", "type_error.str")
+                                             for key in odd])
         return cls(**values)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
+        """The fields by their names, as JSON has them."""
         return {name: plain(getattr(self, name)) for name in type(self)._schema_fields()}
 
-    def __eq__(self, other):
-        return type(self) is type(other) and self.to_dict() == other.to_dict()
+    def __eq__(self, other: object) -> bool:
+        return (isinstance(other, InputSchema) and type(self) is type(other)
+                and self.to_dict() == other.to_dict())
 
-    __hash__ = None
+    __hash__ = None  # type: ignore[assignment]  # as dataclasses do: it can change
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         values = ", ".join(f"{name}={getattr(self, name)!r}" for name in type(self)._schema_fields())
         return f"{type(self).__name__}({values})"
 
 
-def plain(value):
+def plain(value: Any) -> Any:
     """What JSON has in place of the value."""
     if isinstance(value, InputSchema):
         return value.to_dict()
@@ -124,7 +147,8 @@ def plain(value):
     return value
 
 
-def find_fields(schema):
+def find_fields(schema: type[InputSchema]) -> dict[str, InputField]:
+    """What the annotations of the class and its bases say. GraphError when one has no meaning."""
     try:
         hints = typing.get_type_hints(schema)
     except (NameError, TypeError, SyntaxError) as error:

@@ -5,25 +5,39 @@ The rules are those of the API: an integer does for a float, a boolean for an in
 nothing else does for anything else. None does only where it is said: Optional[int], int | None.
 """
 
+from __future__ import annotations
+
 import collections.abc
 import enum
+import sys
 import typing
+from typing import Any
 
 from pipeline.objects.stream import Stream
 
-try:
-    from types import UnionType  # X | Y, since Python 3.10
-except ImportError:
+if sys.version_info >= (3, 10):
+    from types import UnionType  # X | Y
+else:
     UnionType = None
 
-NONE = type(None)
-ANYTHING = (typing.Any, object)
+if typing.TYPE_CHECKING:
+    # What an annotation says: a class, or something that typing makes of classes.
+    Hint = Any
+    # The way to a value inside of another: names of fields, keys, indices.
+    Location = tuple[object, ...]
+    # A mistake: where, what a person is told, its code.
+    Mistake = tuple[Location, str, str]
+
+NONE: type = type(None)
+ANYTHING = (Any, object)
 
 # The order matters where classes derive from each other: a bool is an int.
-WORDS = ((bool, "boolean"), (int, "integer"), (float, "fp"), (str, "string"), (bytes, "string"),
-         (list, "array"), (tuple, "array"), (dict, "dictionary"), (NONE, "none"))
-PHRASES = {bool: "a boolean", int: "an integer", float: "a float", str: "a string", list: "an array",
-           tuple: "an array", dict: "a dictionary", NONE: "null"}
+WORDS: tuple[tuple[type, str], ...] = (
+    (bool, "boolean"), (int, "integer"), (float, "fp"), (str, "string"), (bytes, "string"),
+    (list, "array"), (tuple, "array"), (dict, "dictionary"), (NONE, "none"))
+PHRASES: dict[type, str] = {
+    bool: "a boolean", int: "an integer", float: "a float", str: "a string", list: "an array",
+    tuple: "an array", dict: "a dictionary", NONE: "null"}
 STREAMS = (Stream, collections.abc.Iterator, collections.abc.AsyncIterator)
 
 
@@ -31,19 +45,20 @@ class Mismatch(Exception):
     """A value does not do. `code` names the kind of mistake; `location` is the way to it, inside the
     value."""
 
-    def __init__(self, message, code, location=()):
+    def __init__(self, message: str, code: str, location: Location = ()) -> None:
         super().__init__(message)
         self.code = code
         self.location = tuple(location)
 
-    def within(self, step):
+    def within(self, step: object) -> Mismatch:
+        """The same, of a value around this one, which is reached in it by `step`."""
         return Mismatch(str(self), self.code, (step, *self.location))
 
 
 class SchemaError(ValueError):
     """Values that an InputSchema does not take. `errors` is a list of (location, message, code)."""
 
-    def __init__(self, name, errors):
+    def __init__(self, name: str, errors: list[Mistake]) -> None:
         self.name = name
         self.errors = errors
         count = f"{len(errors)} validation error{'s' if len(errors) > 1 else ''}"
@@ -51,17 +66,18 @@ class SchemaError(ValueError):
                  for location, message, code in errors]
         super().__init__("\n".join([f"{count} for {name}", *lines]))
 
-    def within(self, step):
+    def within(self, step: object) -> SchemaError:
+        """The same, of a value around this one, which is reached in it by `step`."""
         return SchemaError(self.name, [((step, *location), message, code)
                                        for location, message, code in self.errors])
 
 
-def is_union(hint):
+def is_union(hint: Hint) -> bool:
     origin = typing.get_origin(hint)
     return origin is typing.Union or (UnionType is not None and origin is UnionType)
 
 
-def split_optional(hint):
+def split_optional(hint: Hint) -> tuple[Hint, bool]:
     """The hint without None, and whether None was in it."""
     if hint is None:
         return NONE, True
@@ -71,14 +87,14 @@ def split_optional(hint):
     return (rest[0] if len(rest) == 1 else typing.Union[rest]), len(rest) < len(typing.get_args(hint))
 
 
-def class_of(hint):
+def class_of(hint: Hint) -> type | None:
     """The class behind the hint; None when there is none, or more than one."""
     hint, _ = split_optional(hint)
     origin = typing.get_origin(hint) or hint
     return origin if isinstance(origin, type) and origin is not object else None
 
 
-def word_of(hint):
+def word_of(hint: Hint) -> str | None:
     """The API's word for the hint; None when it can be several, or is none that JSON has."""
     plain, _ = split_optional(hint)
     if typing.get_origin(plain) is typing.Literal:
@@ -98,23 +114,24 @@ def word_of(hint):
     return next((word for known, word in WORDS if issubclass(kind, known)), None)
 
 
-def name_of(hint):
+def name_of(hint: Hint) -> str:
     """The hint as a person would write it."""
-    return getattr(hint, "__name__", None) if isinstance(hint, type) and typing.get_origin(hint) is None \
+    return hint.__name__ if isinstance(hint, type) and typing.get_origin(hint) is None \
         else str(hint).replace("typing.", "")
 
 
-def phrase_of(value):
+def phrase_of(value: object) -> str:
     """"a string", "an integer": what a value is, for messages."""
     kind = type(value)
     return PHRASES.get(kind) or f"a value of type {kind.__name__}"
 
 
-def is_schema(kind):
+def is_schema(kind: object) -> bool:
+    """Whether it is an InputSchema's class; told by what it can do, as schema.py needs this file."""
     return isinstance(kind, type) and hasattr(kind, "_from_dictionary")
 
 
-def fit(value, hint, is_deep):
+def fit(value: Any, hint: Hint, is_deep: bool) -> Any:
     """`value` as the hint wants it, or Mismatch. What lies inside containers is looked at when `is_deep`;
     a dictionary for an InputSchema becomes an instance of it."""
     plain, is_optional = split_optional(hint)
@@ -134,7 +151,7 @@ def fit(value, hint, is_deep):
     return fit_class(value, kind, typing.get_args(plain) if is_deep else (), is_deep)
 
 
-def fit_union(value, hints, is_deep):
+def fit_union(value: Any, hints: tuple[Hint, ...], is_deep: bool) -> Any:
     # As it is for one of them is better than converted for an earlier one.
     for hint in sorted(hints, key=lambda hint: type(value) is not class_of(hint)):
         try:
@@ -145,13 +162,13 @@ def fit_union(value, hints, is_deep):
     raise Mismatch(f"value is neither {names}", "type_error.union")
 
 
-def fit_literal(value, choices):
+def fit_literal(value: Any, choices: tuple[Any, ...]) -> Any:
     if not any(value == one and type(value) is type(one) for one in choices):
         raise Mismatch("unexpected value; permitted: " + ", ".join(map(repr, choices)), "value_error.const")
     return value
 
 
-def fit_class(value, kind, arguments, is_deep):
+def fit_class(value: Any, kind: Any, arguments: tuple[Hint, ...], is_deep: bool) -> Any:
     if is_schema(kind):
         if isinstance(value, kind):
             return value
@@ -173,7 +190,7 @@ def fit_class(value, kind, arguments, is_deep):
                                           "type_error.arbitrary_type")))
 
 
-WRONG_KIND = {
+WRONG_KIND: dict[type, tuple[str, str]] = {
     str: ("str type expected", "type_error.str"),
     int: ("value is not a valid integer", "type_error.integer"),
     float: ("value is not a valid float", "type_error.float"),
@@ -184,7 +201,7 @@ WRONG_KIND = {
 }
 
 
-def fit_enum(value, kind):
+def fit_enum(value: Any, kind: type[enum.Enum]) -> enum.Enum:
     if isinstance(value, kind):
         return value
     try:
@@ -195,11 +212,11 @@ def fit_enum(value, kind):
                        "type_error.enum") from None
 
 
-def fit_items(value, kind, arguments, is_deep):
+def fit_items(value: Any, kind: type, arguments: tuple[Hint, ...], is_deep: bool) -> Any:
     if not arguments:
         return value
     if kind is not tuple or (len(arguments) == 2 and arguments[1] is Ellipsis):
-        hints = [arguments[0]] * len(value)
+        hints = arguments[:1] * len(value)
     elif len(arguments) != len(value):
         raise Mismatch(f"wrong tuple length {len(value)}, expected {len(arguments)}",
                        "value_error.tuple.length")
@@ -208,14 +225,14 @@ def fit_items(value, kind, arguments, is_deep):
     return [fit_within(index, item, hint, is_deep) for index, (item, hint) in enumerate(zip(value, hints))]
 
 
-def fit_members(value, arguments, is_deep):
+def fit_members(value: dict[Any, Any], arguments: tuple[Hint, ...], is_deep: bool) -> dict[Any, Any]:
     if len(arguments) != 2:
         return value
     return {fit_within(key, key, arguments[0], is_deep): fit_within(key, item, arguments[1], is_deep)
             for key, item in value.items()}
 
 
-def fit_within(step, value, hint, is_deep):
+def fit_within(step: object, value: Any, hint: Hint, is_deep: bool) -> Any:
     try:
         return fit(value, hint, is_deep)
     except (Mismatch, SchemaError) as error:

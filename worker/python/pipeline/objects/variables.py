@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """variables - the values that flow through a graph: inputs, and results of pipes."""
 
+from __future__ import annotations
+
 import copy
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from pipeline.exceptions import GraphError, InputError
 from pipeline.objects import building
@@ -9,20 +12,39 @@ from pipeline.objects.details import NOT_SAID, Details
 from pipeline.objects.schema import plain
 from pipeline.objects.types import Mismatch, SchemaError, fit, name_of, phrase_of, split_optional, word_of
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from typing_extensions import Unpack
+
+    from pipeline.objects.details import VariableDetails
+    from pipeline.objects.types import Hint
+
 EXPECTED = {"string": "a string", "integer": "an integer", "fp": "a float", "boolean": "a boolean",
             "none": "null", "array": "an array", "dictionary": "a dictionary"}
 REPR_CHARACTERS_MAX = 80
 
+Value = TypeVar("Value")
 
-class Variable(Details):
-    """An input, made inside `with Pipeline() as builder:`. Only its type is enforced; for limits that
-    hold see InputSchema."""
 
-    def __init__(self, type_class, **details):
+class Variable(Details, Generic[Value]):
+    """An input, made inside `with Pipeline() as builder:`; GraphError anywhere else. Only its type is
+    enforced; for limits that hold see InputSchema."""
+
+    @overload
+    def __init__(self, type_class: type[Value], **details: Unpack[VariableDetails]) -> None:
+        ...
+
+    # What is no class, such as Optional[int].
+    @overload
+    def __init__(self: Variable[Any], type_class: object, **details: Unpack[VariableDetails]) -> None:
+        ...
+
+    def __init__(self, type_class: Hint, **details: Unpack[VariableDetails]) -> None:
         if details.get("default", NOT_SAID) is None:
             details["default"] = NOT_SAID
         super().__init__(**details)
-        self.type_class = type_class
+        self.type_class: Hint = type_class
         self.is_input = True
         self.optional = bool(self.optional) or split_optional(type_class)[1]
         builder = building.current()
@@ -34,7 +56,7 @@ class Variable(Details):
         self.default = None if self.default is NOT_SAID else plain(self.default)
 
     @classmethod
-    def of_result(cls, hint):
+    def of_result(cls, hint: Hint) -> Variable[Any]:
         """The result of a pipe."""
         variable = cls.__new__(cls)
         Details.__init__(variable, default=None)
@@ -43,16 +65,17 @@ class Variable(Details):
         return variable
 
     @property
-    def type_word(self):
+    def type_word(self) -> str | None:
         """string, integer, fp, boolean, none, array, dictionary or stream; None when it can be several."""
         return word_of(self.type_class)
 
     @property
-    def is_required(self):
+    def is_required(self) -> bool:
+        """Whether a run that leaves it out is wrong."""
         return self.real_default is NOT_SAID and not self.optional
 
-    def take(self, value, number):
-        """The value that pipes see, or InputError."""
+    def take(self, value: Any, number: int) -> Any:
+        """The value that pipes see, or InputError, which names the input by its number, from 0."""
         if value is None and self.real_default is not NOT_SAID:
             return copy.deepcopy(self.real_default)
         if value is None and self.optional:
@@ -65,21 +88,23 @@ class Variable(Details):
         except Mismatch as mismatch:
             raise InputError(f"{name} {self.complaint(value, mismatch)}") from None
 
-    def complaint(self, value, mismatch):
+    def complaint(self, value: object, mismatch: Mismatch) -> str:
+        """What is wrong with the value, after the input's name."""
         got = f"got {phrase_of(value)}"
         if mismatch.code.startswith("value_error"):
             return f"has a wrong value, {shown(value)}: {mismatch}"
-        return f"must be {EXPECTED.get(self.type_word) or name_of(self.type_class)}, {got}"
+        return f"must be {EXPECTED.get(self.type_word or '') or name_of(self.type_class)}, {got}"
 
-    def __iter__(self):
+    def __iter__(self) -> Iterator[Any]:
         raise GraphError("this result is one variable; a pipe with several results says so in its "
                          "annotation: -> Tuple[str, int]")
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         title = f", title={self.title!r}" if self.title else ""
         return f"Variable({name_of(self.type_class)}{title})"
 
 
-def shown(value):
+def shown(value: object) -> str:
+    """repr() of the value, its beginning where that is long."""
     text = repr(value)
     return text if len(text) <= REPR_CHARACTERS_MAX else text[:REPR_CHARACTERS_MAX] + "..."
