@@ -7,15 +7,17 @@ Pipelines need nothing from here. Those that work for long without yielding may 
     millrace_worker.run_id()      "run_...", or "" outside any run
 """
 
+from __future__ import annotations
+
 from millrace_worker import _current
 
 
-def cancelled():
+def cancelled() -> bool:
     """True when the run whose code calls this was cancelled. Also a sign of life: a run that asks is
     not taken for one that hangs."""
     return _current.cancelled()
 
 
-def run_id():
+def run_id() -> str:
     """The id that clients see of the run whose code calls this; "" outside any run."""
     return _current.run_id()

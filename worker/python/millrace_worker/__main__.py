@@ -6,11 +6,14 @@
 Started by millrace serve alone. What goes wrong before READY is said in a FAILED message.
 """
 
+from __future__ import annotations
+
 import argparse
 import faulthandler
 import os
 import signal
 import sys
+from typing import Any, NoReturn
 
 from millrace_worker import _failure, _host, _log, _ring, _source, _variables
 
@@ -22,7 +25,7 @@ EXIT_STARTUP = 73
 TRACE_SIGNAL = signal.SIGRTMAX
 
 
-def parse_arguments():
+def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="millrace_worker", description="Started by millrace serve.")
     parser.add_argument("--source", required=True)
     parser.add_argument("--name")
@@ -34,7 +37,7 @@ def parse_arguments():
     return parser.parse_args()
 
 
-def step_back_in_path():
+def step_back_in_path() -> None:
     """What PYTHONPATH put before the site-packages goes behind them: a `pipeline` that the user has
     installed is the one that is meant."""
     own = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
@@ -42,14 +45,15 @@ def step_back_in_path():
     sys.path[:] = others + [own]
 
 
-def report_crashes():
+def report_crashes() -> None:
     """A crash's report has the Python frames too: the handler of fatal signals raises this one."""
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     faulthandler.register(TRACE_SIGNAL, file=writing, all_threads=False, chain=False)
     _ring.crash_ask(TRACE_SIGNAL, reading)
 
 
-def fail(code, exception):
+def fail(code: int, exception: BaseException) -> NoReturn:
+    """Says in a FAILED message why there will be no READY, and ends the process."""
     _log.flush_all()
     kind, message, traceback = _failure.describe(exception)
     # Whatever the kind of the exception, what failed is the start.
@@ -58,8 +62,8 @@ def fail(code, exception):
     _ring.fail(code, (kind, message, traceback))
 
 
-def load(arguments):
-    """The graph, after HELLO was sent."""
+def load(arguments: argparse.Namespace) -> tuple[Any, list[str]]:
+    """The graph, and the words of its outputs, after HELLO was sent."""
     try:
         name, graph = _source.load(arguments.source, arguments.name)
         inputs, outputs = _variables.describe(graph)
@@ -69,14 +73,14 @@ def load(arguments):
         fail(EXIT_LOAD, exception)
 
 
-def start_up(host):
+def start_up(host: _host.Host) -> None:
     try:
         host.start_up()
     except BaseException as exception:
         fail(EXIT_STARTUP, exception)
 
 
-def main():
+def main() -> None:
     arguments = parse_arguments()
     _ring.attach(arguments.index, arguments.strict)
     # For code that chooses a device by it; os.environ does not see what C code has set.

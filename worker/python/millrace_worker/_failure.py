@@ -1,9 +1,19 @@
 # SPDX-License-Identifier: MIT
 """_failure - what clients are told of an exception: one of the API's nine types, repr(), traceback."""
 
+from __future__ import annotations
+
 import importlib
 import os
 import traceback
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types import TracebackType
+    from typing import Optional
+
+    # One of the numbers below, repr(), traceback: what the extension sends.
+    Description = tuple[int, bytes, Optional[bytes]]
 
 # enum error_type of include/millrace/protocol.h
 INPUT, CUDA_OOM, CUDA, OOM, PIPELINE, STARTUP, LOADING, TIMEOUT, UNKNOWN = range(9)
@@ -20,20 +30,22 @@ OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 class Unsendable(Exception):
     """A value that JSON cannot hold; the text says which."""
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return str(self)
 
 
-def describe(exception):
+def describe(exception: BaseException) -> Description:
     """(type, message, traceback or None), the texts as bytes. Raises nothing but MemoryError."""
-    return kind_of(exception), encode(message_of(exception)), encode(traceback_of(exception))
+    kind, message, lines = kind_of(exception), message_of(exception), traceback_of(exception)
+    return kind, encode(message), None if lines is None else encode(lines)
 
 
-def encode(text):
-    return None if text is None else text.encode("utf-8", "backslashreplace")
+def encode(text: str) -> bytes:
+    return text.encode("utf-8", "backslashreplace")
 
 
-def kind_of(exception):
+def kind_of(exception: BaseException) -> int:
+    """One of the nine types."""
     word = getattr(exception, "error_type", None)  # an exception may say what clients are told of it
     if isinstance(word, str) and word in WORDS:
         return WORDS.index(word)
@@ -50,35 +62,35 @@ def kind_of(exception):
     return PIPELINE
 
 
-def text_of(exception):
+def text_of(exception: BaseException) -> str:
     try:
         return str(exception)
     except Exception:  # user code
         return ""
 
 
-def message_of(exception):
+def message_of(exception: BaseException) -> str:
     try:
         return repr(exception)
     except Exception as second:  # user code
         return f"{type(exception).__name__} (its repr() raised {type(second).__name__})"
 
 
-def without_own_frames(frames):
+def without_own_frames(frames: TracebackType | None) -> TracebackType | None:
     """The traceback from where user code begins; None when it has no frame of it."""
     while frames is not None and is_own(frames):
         frames = frames.tb_next
     return frames
 
 
-def is_own(frames):
+def is_own(frames: TracebackType) -> bool:
     """Ours, or of the import of the user's module."""
     file = frames.tb_frame.f_code.co_filename
     return (os.path.abspath(file).startswith(OWN_FOLDER) or file.startswith("<frozen importlib")
             or file == importlib.__file__)
 
 
-def traceback_of(exception):
+def traceback_of(exception: BaseException) -> str | None:
     frames = without_own_frames(exception.__traceback__)
     if frames is None and exception.__cause__ is None and exception.__context__ is None:
         if not isinstance(exception, SyntaxError):

@@ -7,11 +7,20 @@ event loop; where plain runs were asked to have threads, each is driven by its o
 first driven run on, the event loop is what the process sleeps in.
 """
 
+from __future__ import annotations
+
 import asyncio
 import inspect
 import sys
+from typing import TYPE_CHECKING, Any
 
 from millrace_worker import _current, _failure, _log, _ring, _streams, _threads
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from millrace_worker._failure import Description
+    from millrace_worker._streams import Output
 
 # Lines that a run sends before other tasks have a turn, when nothing in it waits.
 LINES_PER_TURN = 32
@@ -23,58 +32,62 @@ SWITCH_INTERVAL_S = 0.0005
 class Driven:
     """A run that a task drives."""
 
-    def __init__(self, loop):
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop = loop
-        self.task = None
-        self.window = None  # a future while a line waits for the window
+        self.task: asyncio.Task[None] = None  # type: ignore[assignment]  # until there is one
+        self.window: asyncio.Future[None] | None = None  # while a line waits for the window
 
-    def cancel(self):
+    def cancel(self) -> None:
         # Behind the task's first step: one that is cancelled before it would never end its run.
         self.loop.call_soon(self.task.cancel)
 
-    def resume(self):
+    def resume(self) -> None:
         if self.window is not None and not self.window.done():
             self.window.set_result(None)
 
-    def finish(self):
+    def finish(self) -> None:
         # Its own last step, or the end of memory: then nobody else ends the task.
         if self.task is not asyncio.current_task(self.loop):
             self.cancel()
 
 
 class Host:
-    def __init__(self, graph, output_count, has_threads):
+    """A graph and its runs, each by its key: the extension's number for it."""
+
+    def __init__(self, graph: Any, output_count: int, has_threads: bool) -> None:
         self.graph = graph
         self.output_count = output_count
         self.has_threads = has_threads
-        self.loop = None
-        self.driven = {}
-        self.timer = None
+        # event_loop() makes it, before anything else uses it.
+        self.loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]
+        self.driven: dict[int, Driven | _threads.Threaded] = {}
+        self.timer: asyncio.TimerHandle | None = None
         self.is_over = False
 
     # ---- life --------------------------------------------------------------------------------------
 
-    def start_up(self):
+    def start_up(self) -> None:
         """Runs the startup hooks of the graph, once."""
         hook = getattr(self.graph, "_startup", None) or getattr(self.graph, "startup", None)
         result = hook() if callable(hook) else None
         if inspect.isawaitable(result):
             self.event_loop().run_until_complete(result)
 
-    def serve(self):
+    def serve(self) -> None:
+        """Says READY, and executes runs until the dispatcher ends it."""
         if self.has_threads:
             self.event_loop()
             sys.setswitchinterval(SWITCH_INTERVAL_S)
         if not _ring.serve(self):
             self.serve_turns()
 
-    def event_loop(self):
+    def event_loop(self) -> asyncio.AbstractEventLoop:
         if self.loop is None:
             self.loop = asyncio.new_event_loop()
             asyncio.set_event_loop(self.loop)
         return self.loop
 
-    def serve_turns(self):
+    def serve_turns(self) -> None:
         loop = self.event_loop()
         loop.add_reader(_ring.fileno(), self.turn)
         loop.call_soon(self.turn)
@@ -86,7 +99,7 @@ class Host:
         loop.remove_reader(_ring.fileno())
         loop.run_until_complete(loop.shutdown_asyncgens())
 
-    def turn(self):
+    def turn(self) -> None:
         if self.timer is not None:
             self.timer.cancel()
             self.timer = None
@@ -99,20 +112,23 @@ class Host:
 
     # ---- callbacks of plain runs -------------------------------------------------------------------
 
-    def start(self, key, run_id, inputs):
+    def start(self, key: int, run_id: str, inputs: list[Any]) -> list[Output] | None:
+        """The outputs, which the extension steps; None of a run that is driven here."""
         if self.has_threads:
-            self.driven[key] = _threads.Threaded(self, key, inputs)
-            self.driven[key].begin(run_id)
+            run = self.driven[key] = _threads.Threaded(self, key, inputs)
+            run.begin(run_id)
             return None
         outputs = self.graph.run(*inputs)
         if inspect.isawaitable(outputs):
-            return self.drive(key, outputs)
+            self.drive(key, outputs)
+            return None
         opened = self.open(outputs)
         if any(_streams.is_asynchronous(iterator) for iterator, _ in opened):
-            return self.drive(key, opened)
+            self.drive(key, opened)
+            return None
         return opened
 
-    def open(self, outputs):
+    def open(self, outputs: Any) -> list[Output]:
         """(iterator, owner) for each output that is a stream, (None, value) for any other."""
         if not isinstance(outputs, (list, tuple)):
             raise TypeError(f"run() of the pipeline returned {type(outputs).__name__}, not a list of outputs")
@@ -122,21 +138,21 @@ class Host:
             raise TypeError(f"the pipeline has {self.output_count} outputs, this run returned {len(opened)}")
         return opened
 
-    def close(self, iterator, owner):
+    def close(self, iterator: Any, owner: Any) -> None:
         _streams.close(iterator, owner)
 
-    def finish(self, key):
+    def finish(self, key: int) -> None:
         run = self.driven.pop(key, None)
         if run is not None:
             run.finish()
         _log.flush(key)
 
-    def describe(self, exception):
+    def describe(self, exception: BaseException) -> Description:
         return _failure.describe(exception)
 
     # ---- driven runs -------------------------------------------------------------------------------
 
-    def drive(self, key, outputs):
+    def drive(self, key: int, outputs: Any) -> None:
         run = self.driven[key] = Driven(self.event_loop())
         token = _current.run_key.set(key)
         try:
@@ -144,15 +160,16 @@ class Host:
         finally:
             _current.run_key.reset(token)
 
-    def take_over(self, key, outputs):
+    def take_over(self, key: int, outputs: Any) -> None:
         """Drives what a run's thread found to be asynchronous."""
-        is_cancelled = self.driven[key].is_over
+        run = self.driven[key]
+        is_cancelled = isinstance(run, _threads.Threaded) and run.is_over
         self.drive(key, outputs)
         if is_cancelled:
             self.cancel(key)
 
-    async def drive_to_end(self, key, run, outputs):
-        opened = []
+    async def drive_to_end(self, key: int, run: Driven, outputs: Any) -> None:
+        opened: list[Output] = []
         failure = None
         try:
             if inspect.isawaitable(outputs):
@@ -164,9 +181,10 @@ class Host:
         await _streams.close_all_asynchronously(opened)
         _ring.end(key, failure)
 
-    async def send_lines(self, key, run, opened):
+    async def send_lines(self, key: int, run: Driven, opened: list[Output]) -> None:
         """As worker/line.c: an item of each live stream, until a line has none."""
-        streams = [_streams.Source(iterator) if iterator is not None else None for iterator, _ in opened]
+        streams: list[Any] = [_streams.Source(iterator) if iterator is not None else None
+                              for iterator, _ in opened]
         values = [value for _, value in opened]
         live = [index for index, stream in enumerate(streams) if stream is not None]
         if not live:
@@ -194,20 +212,20 @@ class Host:
             if line_count % LINES_PER_TURN == 0:
                 await asyncio.sleep(0)
 
-    async def after(self, sent, run):
+    async def after(self, sent: bool | str, run: Driven) -> None:
         """What follows a line that was not sent at once: it waits for the window, or is no line."""
         if sent is not False:
             raise _failure.Unsendable(sent)
         run.window = self.loop.create_future()
         await run.window
 
-    async def send_line(self, key, run, values):
+    async def send_line(self, key: int, run: Driven, values: Sequence[Any]) -> None:
         sent = _ring.line(key, tuple(values))
         if sent is not True:
             await self.after(sent, run)
 
-    def cancel(self, key):
+    def cancel(self, key: int) -> None:
         self.driven[key].cancel()
 
-    def resume(self, key):
+    def resume(self, key: int) -> None:
         self.driven[key].resume()

@@ -6,13 +6,22 @@ complete one as a LOG record. What bypasses them - C code, child processes, os.w
 inherited pipes, whose lines the dispatcher tags with the worker, and with the run where a worker has one at a time.
 """
 
+from __future__ import annotations
+
 import io
 import logging
 import os
 import sys
 import threading
+from typing import TYPE_CHECKING, Any
 
 from millrace_worker import _current, _ring
+
+if TYPE_CHECKING:
+    from typing import Optional
+
+    # Of a run; None for no run.
+    Key = Optional[int]
 
 DEBUG, INFO, WARNING, ERROR = range(4)
 
@@ -22,13 +31,13 @@ LINE_CHARACTERS_MAX = 64 * 1024
 main_thread = threading.get_ident()
 
 
-def tag():
+def tag() -> Key:
     """The run whose code is calling: its key; None for none."""
     key = _current.run_key.get()
     return key if key is not None else _ring.current()
 
 
-def send(level, text, key, fd):
+def send(level: int, text: str, key: Key, fd: int) -> None:
     """One line. Where the ring is not ours to wait for, a full one makes it go to the pipe."""
     line = text.encode("utf-8", "backslashreplace")
     if not _ring.log(level, line, key, threading.get_ident() == main_thread):
@@ -47,15 +56,15 @@ class Writer(io.TextIOBase):
     line_buffering = True
     mode = "w"
 
-    def __init__(self, fd, level, name):
+    def __init__(self, fd: int, level: int, name: str) -> None:
         super().__init__()
         self.fd = fd
         self.level = level
         self.name = name
         self.buffer = io.FileIO(fd, "w", closefd=False)
-        self.partial = {}
+        self.partial: dict[Key, str] = {}
 
-    def write(self, text):
+    def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         key = tag()
@@ -71,25 +80,25 @@ class Writer(io.TextIOBase):
             self.partial[key] = rest
         return len(text)
 
-    def end(self, key):
+    def end(self, key: Key) -> None:
         """Sends what has no end yet."""
         rest = self.partial.pop(key, "")
         if rest:
             send(self.level, rest, key, self.fd)
 
-    def writable(self):
+    def writable(self) -> bool:
         return True
 
-    def isatty(self):
+    def isatty(self) -> bool:
         return False
 
-    def fileno(self):
+    def fileno(self) -> int:
         return self.fd
 
-    def reconfigure(self, **_):
+    def reconfigure(self, **_: Any) -> None:
         """Nothing of a text file's configuration applies here."""
 
-    def close(self):
+    def close(self) -> None:
         """Stays open, as the process's output does."""
 
 
@@ -98,7 +107,7 @@ class Handler(logging.Handler):
 
     levels = ((logging.ERROR, ERROR), (logging.WARNING, WARNING), (logging.INFO, INFO))
 
-    def emit(self, record):
+    def emit(self, record: logging.LogRecord) -> None:
         try:
             level = next((ours for theirs, ours in self.levels if record.levelno >= theirs), DEBUG)
             text = self.format(record)
@@ -108,24 +117,26 @@ class Handler(logging.Handler):
             self.handleError(record)
 
 
-writers = []
+writers: list[Writer] = []
 
 
-def capture():
-    sys.stdout = Writer(1, INFO, "<stdout>")
-    sys.stderr = Writer(2, WARNING, "<stderr>")
-    writers[:] = sys.stdout, sys.stderr
+def capture() -> None:
+    """From now on all that is printed is a log line of its run."""
+    writers[:] = Writer(1, INFO, "<stdout>"), Writer(2, WARNING, "<stderr>")
+    sys.stdout, sys.stderr = writers  # type: ignore[assignment]  # they do what is asked of a TextIO
     handler = Handler(logging.WARNING)
     handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
-    logging.lastResort = handler
+    logging.lastResort = handler  # type: ignore[assignment]  # any Handler will do
 
 
-def flush(key):
+def flush(key: Key) -> None:
+    """Sends what a run printed without an end of the line."""
     for writer in writers:
         writer.end(key)
 
 
-def flush_all():
+def flush_all() -> None:
+    """Likewise of all runs."""
     for writer in writers:
         for key in list(writer.partial):
             writer.end(key)

@@ -1,21 +1,28 @@
 # SPDX-License-Identifier: MIT
 """_source - finds the pipeline that was named: FILE.py:NAME or PACKAGE.MODULE:NAME."""
 
+from __future__ import annotations
+
 import importlib
 import importlib.util
 import os
 import sys
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 
 class SourceError(Exception):
     """The source has no such pipeline."""
 
-    def __repr__(self):
+    def __repr__(self) -> str:
         return str(self)
 
 
-def load(source, name):
-    """Imports the source. Returns the pipeline's name and graph."""
+def load(source: str, name: str | None) -> tuple[str, Any]:
+    """Imports the source. Returns the pipeline's name and graph. SourceError when there is no such, or
+    what the import raises."""
     module = import_file(source) if source.endswith(".py") else importlib.import_module(source)
     if name is None:
         name = only_name(module, source)
@@ -28,29 +35,30 @@ def load(source, name):
     return name, graph
 
 
-def import_file(path):
+def import_file(path: str) -> ModuleType:
     """As python runs a file: its folder is where it finds its neighbours. In sys.modules under its own
     name, so that classes of it can be pickled."""
     folder, file = os.path.split(os.path.abspath(path))
     sys.path.insert(0, folder)
     name = file[:-len(".py")]
     spec = importlib.util.spec_from_file_location(name, os.path.join(folder, file))
+    assert spec is not None and spec.loader is not None  # as the name ends with .py
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
     return module
 
 
-def is_graph(value):
+def is_graph(value: object) -> bool:
     return (callable(getattr(value, "run", None)) and not isinstance(value, type)
             and (hasattr(value, "input_variables") or hasattr(value, "variables")))
 
 
-def names_of(module):
+def names_of(module: ModuleType) -> list[str]:
     return [name for name, value in vars(module).items() if is_graph(value)]
 
 
-def only_name(module, source):
+def only_name(module: ModuleType, source: str) -> str:
     names = names_of(module)
     if len(names) == 1:
         return names[0]
@@ -59,11 +67,11 @@ def only_name(module, source):
     raise SourceError(f"{source}: it has several pipelines, say which: {', '.join(names)}")
 
 
-def found_instead(module):
+def found_instead(module: ModuleType) -> str:
     names = names_of(module)
     return f": it has {', '.join(names)}" if names else ", nor any other"
 
 
-def describe(value):
+def describe(value: object) -> str:
     kind = type(value).__name__
     return f"{'an' if kind[:1].lower() in 'aeiou' else 'a'} {kind}"

@@ -6,33 +6,43 @@ the thread of the event loop, a line at a time; the next item is asked for when 
 that blocks delays no other, and the rings have one writer.
 """
 
+from __future__ import annotations
+
 import contextvars
 import inspect
 import threading
+from typing import TYPE_CHECKING, Any
 
 from millrace_worker import _current, _failure, _ring, _streams
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from millrace_worker._failure import Description
+    from millrace_worker._host import Host
+    from millrace_worker._streams import Output
 
 
 class Threaded:
     """A run, its thread and its side of the event loop."""
 
-    def __init__(self, host, key, inputs):
+    def __init__(self, host: Host, key: int, inputs: list[Any]) -> None:
         self.host = host
         self.key = key
         self.inputs = inputs
         self.is_over = False   # nothing more is sent
         self.has_line = False  # the thread waits for an answer; the event loop's alone
-        self.refusal = None    # why the line cannot be sent
+        self.refusal: str | None = None  # why the line cannot be sent
         self.gate = threading.Semaphore(0)
 
-    def begin(self, run_id):
+    def begin(self, run_id: str) -> None:
         context = contextvars.copy_context()
         context.run(_current.run_key.set, self.key)
         threading.Thread(target=context.run, args=(self.work, ), name=run_id, daemon=True).start()
 
     # ---- on the thread of the event loop -----------------------------------------------------------
 
-    def offer(self, values):
+    def offer(self, values: tuple[Any, ...]) -> None:
         self.has_line = True
         sent = True if self.is_over else _ring.line(self.key, values)
         if sent is False:
@@ -41,25 +51,25 @@ class Threaded:
             self.refusal = sent
         self.answer()
 
-    def answer(self):
+    def answer(self) -> None:
         if self.has_line:
             self.has_line = False
             self.gate.release()
 
-    def cancel(self):
+    def cancel(self) -> None:
         self.is_over = True
         self.answer()
 
-    def resume(self):
+    def resume(self) -> None:
         self.answer()
 
-    def finish(self):
+    def finish(self) -> None:
         self.is_over = True
         self.answer()
 
     # ---- on the thread of the run ------------------------------------------------------------------
 
-    def work(self):
+    def work(self) -> None:
         try:
             outputs = self.call()
             if not self.is_plain(outputs):
@@ -72,16 +82,17 @@ class Threaded:
         del self.inputs
         self.post(_ring.end, self.key, failure)
 
-    def call(self):
+    def call(self) -> Any:
         """What run() gives: a list of outputs as open() makes it, or an awaitable."""
         outputs = self.host.graph.run(*self.inputs)
         _ring.check()
         return outputs if inspect.isawaitable(outputs) else self.host.open(outputs)
 
-    def is_plain(self, outputs):
-        return isinstance(outputs, list) and not any(_streams.is_asynchronous(iterator) for iterator, _ in outputs)
+    def is_plain(self, outputs: Any) -> bool:
+        return isinstance(outputs, list) and not any(_streams.is_asynchronous(iterator)
+                                                     for iterator, _ in outputs)
 
-    def work_off(self, opened):
+    def work_off(self, opened: list[Output]) -> Description | None:
         """All lines, and the end of every stream. The failure, or None."""
         failure = None
         try:
@@ -92,7 +103,7 @@ class Threaded:
         _streams.close_all(opened)
         return failure
 
-    def send_lines(self, opened):
+    def send_lines(self, opened: list[Output]) -> None:
         """As worker/line.c: an item of each live stream, until a line has none."""
         values = [value for _, value in opened]
         live = [index for index, (iterator, _) in enumerate(opened) if iterator is not None]
@@ -107,12 +118,13 @@ class Threaded:
             if live:
                 self.send(values)
 
-    def send(self, values):
+    def send(self, values: Sequence[Any]) -> None:
         """Returns when the line was sent, or the run is over."""
         self.post(self.offer, tuple(values))
         self.gate.acquire()
         if self.refusal is not None:
             raise _failure.Unsendable(self.refusal)
 
-    def post(self, function, *arguments):
+    def post(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Has it called on the thread of the event loop."""
         self.host.loop.call_soon_threadsafe(function, *arguments)

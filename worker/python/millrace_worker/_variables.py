@@ -5,18 +5,23 @@ Two kinds of graph are understood: one with `input_variables` and `output_variab
 a `type_word`; and that of the original package, with `variables`, `outputs` and Python types.
 """
 
+from __future__ import annotations
+
 import json
 import typing
+from typing import Any
 
 WORDS = ("string", "integer", "fp", "boolean", "none", "array", "dictionary", "stream")
-WORD_OF_TYPE = {str: "string", int: "integer", float: "fp", bool: "boolean", type(None): "none",
-                list: "array", tuple: "array", dict: "dictionary"}
+WORD_OF_TYPE: dict[type, str] = {
+    str: "string", int: "integer", float: "fp", bool: "boolean", type(None): "none",
+    list: "array", tuple: "array", dict: "dictionary"}
 NUMBERS = ("gt", "ge", "lt", "le", "multiple_of")
 LENGTHS = ("min_length", "max_length")
 
 
-def describe(graph):
-    """Two lists: a dict for each input, a type's word for each output."""
+def describe(graph: Any) -> tuple[list[dict[str, Any]], list[str]]:
+    """Two lists: a dict for each input, a type's word for each output. TypeError for a graph without an
+    output, or with an input that JSON does not have."""
     inputs, outputs = variables_of(graph)
     if not outputs:
         raise TypeError("the pipeline has no output: builder.output(...) makes one")
@@ -24,7 +29,7 @@ def describe(graph):
             [output_word(variable) for variable in outputs])
 
 
-def variables_of(graph):
+def variables_of(graph: Any) -> tuple[list[Any], list[Any]]:
     inputs = getattr(graph, "input_variables", None)
     if inputs is None:
         inputs = [variable for variable in graph.variables if getattr(variable, "is_input", False)]
@@ -34,7 +39,7 @@ def variables_of(graph):
     return list(inputs), list(outputs or ())
 
 
-def word_of(variable):
+def word_of(variable: Any) -> str | None:
     """The word of a variable's type; None when it has none."""
     word = getattr(variable, "type_word", None)
     if word is not None:
@@ -51,12 +56,13 @@ def word_of(variable):
         next((word for known, word in WORD_OF_TYPE.items() if issubclass(kind, known)), None)
 
 
-def output_word(variable):
+def output_word(variable: Any) -> str:
     # An output that is not said to be anything may turn out to be a stream.
     return word_of(variable) or "stream"
 
 
-def describe_input(number, variable):
+def describe_input(number: int, variable: Any) -> dict[str, Any]:
+    """What HELLO says of an input; errors name it by its number, from 1."""
     word = word_of(variable)
     if word is None or word == "stream":
         kind = getattr(variable, "type_word", None) or getattr(variable, "type_class", None)
@@ -77,15 +83,15 @@ def describe_input(number, variable):
     return result
 
 
-def list_of(choices):
+def list_of(choices: Any) -> list[Any] | None:
     return None if choices is None else list(choices)
 
 
-def plain_text(text):
+def plain_text(text: str) -> str:
     return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
 
 
-def json_text(value):
+def json_text(value: Any) -> str | None:
     """JSON of a value that JSON can hold; None for any other, which is not shown then."""
     if value is None:
         return None
@@ -95,7 +101,7 @@ def json_text(value):
         return None
 
 
-def number_text(value):
+def number_text(value: Any) -> str | None:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
     return json_text(value)
