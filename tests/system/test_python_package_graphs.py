@@ -11,6 +11,7 @@ import typing
 
 import pytest
 
+import pipeline
 from graphs import echo, graph_of, refusal
 from pipeline import File, Pipeline, Variable, entity, pipe
 from pipeline.exceptions import GraphError
@@ -25,6 +26,9 @@ def test_the_names_of_the_contract_are_where_it_says():
     for name in ("Stream", "Variable", "InputField", "InputSchema", "File"):
         assert hasattr(names, name)
     assert names.Variable is Variable and names.File is File
+    for name in ("Pipeline", "pipe", "entity", "Variable", "File", "Stream", "Graph", "InputError", "GraphError"):
+        assert name in pipeline.__all__ and hasattr(pipeline, name)
+    assert pipeline.GraphError is GraphError
 
 
 def test_a_pipe_outside_of_a_builder_is_the_function_that_it_was():

@@ -19,7 +19,7 @@
 pipeline.cloud has the client.
 """
 
-from pipeline.exceptions import InputError
+from pipeline.exceptions import GraphError, InputError
 from pipeline.objects.builder import Pipeline
 from pipeline.objects.file import File
 from pipeline.objects.graph import Graph
@@ -28,6 +28,6 @@ from pipeline.objects.schema import InputField, InputSchema
 from pipeline.objects.stream import Stream
 from pipeline.objects.variables import Variable
 
-__all__ = ["File", "Graph", "InputError", "InputField", "InputSchema", "Pipeline", "Stream", "Variable",
-           "entity", "pipe"]
+__all__ = ["File", "Graph", "GraphError", "InputError", "InputField", "InputSchema", "Pipeline", "Stream",
+           "Variable", "entity", "pipe"]
 __version__ = "0.1.0"
