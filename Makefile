@@ -128,7 +128,7 @@ build/examples/%.so: docs/examples/%.c include/millrace/pipeline.h
 # code, and without sanitizers, which would have to be in the interpreter too.
 PYTHON_INCLUDE := $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))' 2>/dev/null)
 PYTHON_FILES   := $(filter-out %.c %.h,$(patsubst worker/python/%,$(B)/python/%, \
-	$(shell find worker/python/millrace_worker worker/python/pipeline -name '*.py' -o -name py.typed 2>/dev/null)))
+	$(shell find worker/python/millrace_worker worker/python/pipeline -name '*.py' -o -name '*.pyi' -o -name py.typed 2>/dev/null)))
 RING_SOURCES   := $(filter-out worker/main.c worker/options.c worker/api.c worker/host_so.c worker/graph_run.c \
 	worker/confine.c worker/isolation.c worker/rlimits.c worker/user.c, \
 	$(wildcard shm/*.c worker/*.c)) $(wildcard worker/python/*.c)

@@ -37,6 +37,13 @@ def test_install_writes_binaries_header_pkg_config_file_and_manual(installed):
         assert (prefix / f"share/man/man{page[-1]}" / page).exists()
 
 
+def test_install_ships_the_types_of_the_packages_for_python(installed):
+    packages = installed / "opt/millrace/lib/millrace/python"
+    for package in ("pipeline", "millrace_worker"):
+        assert (packages / package / "py.typed").exists()
+    assert (packages / "millrace_worker/_ring.pyi").exists()
+
+
 def test_an_installed_server_finds_its_worker_for_python(installed):
     if not os.path.exists(os.path.join(TOP, "build", VARIANT, "python/millrace_worker/_ring.abi3.so")):
         pytest.skip("the extension was not built: python3-dev is missing")

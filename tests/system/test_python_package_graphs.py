@@ -299,6 +299,7 @@ def test_pip_installs_it_without_a_compiler_and_without_an_index(tmp_path):
                     "--no-deps", "--no-compile", "--target", str(tmp_path / "site"), str(tmp_path / "source")],
                    check=True, timeout=60 * SLOWNESS, env={**os.environ, "HOME": str(tmp_path)})
     assert sorted(os.listdir(tmp_path / "site")) == ["millrace_pipeline-0.1.0.dist-info", "pipeline"]
+    assert (tmp_path / "site/pipeline/py.typed").exists()
     code = "import pipeline.cloud.runs as runs; print(runs.__file__)"
     result = subprocess.run(["/usr/bin/python3", "-c", code], check=True, capture_output=True, text=True,
                             env={**os.environ, "PYTHONPATH": str(tmp_path / "site")}, timeout=30, cwd=tmp_path)
