@@ -106,6 +106,45 @@ def test_a_lint_finds_what_it_is_for(lint, name, text, reason, tmp_path):
     assert reason in result.stdout
 
 
+# What breaks types, and what the lint says: a file, a text in it, another, words of the finding.
+WORSE_TYPES = [
+    ("worker/python/pipeline/objects/file.py", "def name(self) -> str:", "def name(self):",
+     "Function is missing a return type annotation"),
+    ("worker/python/pipeline/objects/building.py", "from typing import TYPE_CHECKING",
+     "from typing import TYPE_CHECKING, ParamSpec", 'Module "typing" has no attribute "ParamSpec"'),
+    ("worker/python/pipeline/objects/pipes.py", "on_startup: bool = ...) -> Function:",
+     "on_startup: bool = ...) -> Any:", "mypy does not say: def (text: builtins.str, pause_s: builtins.float =)"),
+    ("worker/python/pipeline/objects/stream.py", "SupportsNext[Item] | SupportsAnext[Item]", "Any",
+     "mypy does not say: arg-type"),
+    ("tests/types/mistakes.py", "  # wrong: operator\n", "\n", "mypy says: operator"),
+    ("docs/examples/python/schema.py", "settings.seed", "settings.sead", 'has no attribute "sead"'),
+]
+
+
+@pytest.fixture(scope="module")
+def typed(tmp_path_factory):
+    """A copy of what the lint of types looks at, which it has passed, and its cache."""
+    if shutil.which("mypy") is None:
+        pytest.skip("mypy is missing: make check installs it")
+    top = tmp_path_factory.mktemp("typed")
+    for folder in ("worker/python", "tests/types", "docs/examples/python"):
+        shutil.copytree(os.path.join(TOP, folder), top / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    result = run([os.path.join(TOP, "tests/lint/types")], cwd=top)
+    assert result.returncode == 0, result.stdout + result.stderr
+    return top
+
+
+@pytest.mark.parametrize("name,text,worse,finding", WORSE_TYPES)
+def test_the_lint_of_types_finds_what_it_is_for(name, text, worse, finding, typed, tmp_path):
+    top = shutil.copytree(typed, tmp_path / "worse")
+    source = (top / name).read_text()
+    assert text in source
+    (top / name).write_text(source.replace(text, worse))
+    result = run([os.path.join(TOP, "tests/lint/types")], cwd=top)
+    assert result.returncode == 1
+    assert finding in result.stdout
+
+
 def test_lints_pass_over_comments_and_strings(tmp_path):
     (tmp_path / "shm").mkdir()
     (tmp_path / "shm/ring.c").write_text(
