@@ -516,11 +516,13 @@ def test_a_server_with_nothing_that_loads_says_where_it_broke_and_ends(start):
     server = start(f"me/broken:v1={BROKEN}:x", wait=False)
     assert server.wait_exit() == 4
     assert any("worker_broken.py\", line 4, in <module>" in line for line in server.log)
+    assert any("worker_exit" in line and "exited with code 72" in line for line in server.log)
 
 
 def test_a_startup_hook_that_fails_is_said(start):
     server = start(*served("plain", "never_started"))
     server.wait_log(r"pipeline_failed .*RuntimeError\('no weights'\)")
+    server.wait_log(r"worker_exit .*exited with code 73")
     response = server.run(pointer("never_started"))
     assert response.status == 500
     assert response.json()["error"]["type"] == "startup_error"

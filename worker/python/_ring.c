@@ -353,7 +353,10 @@ PyMODINIT_FUNC PyInit__ring(void)
 {
     PyObject *module = PyModule_Create(&ring_module);
     PyObject *exhausted = PyObject_CallFunctionObjArgs((PyObject *)&PyBaseObject_Type, NULL);
-    if (!module || !exhausted || PyModule_AddObject(module, "EXHAUSTED", exhausted) != 0) {
+    if (!module || !exhausted ||
+        PyModule_AddIntConstant(module, "EXIT_LOAD", WORKER_EXIT_LOAD) != 0 ||
+        PyModule_AddIntConstant(module, "EXIT_STARTUP", WORKER_EXIT_STARTUP) != 0 ||
+        PyModule_AddObject(module, "EXHAUSTED", exhausted) != 0) {
         Py_XDECREF(exhausted);
         Py_XDECREF(module);
         return NULL;

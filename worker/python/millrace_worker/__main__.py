@@ -17,10 +17,6 @@ from typing import Any, NoReturn
 
 from millrace_worker import _failure, _host, _log, _ring, _source, _variables
 
-# Exit codes that the dispatcher knows (include/millrace/protocol.h).
-EXIT_LOAD = 72
-EXIT_STARTUP = 73
-
 # Nobody else uses the last one.
 TRACE_SIGNAL = signal.SIGRTMAX
 
@@ -70,14 +66,14 @@ def load(arguments: argparse.Namespace) -> tuple[Any, list[str]]:
         _ring.hello(name, inputs, outputs)
         return graph, outputs
     except BaseException as exception:  # SystemExit too: whatever the module does, it did not load
-        fail(EXIT_LOAD, exception)
+        fail(_ring.EXIT_LOAD, exception)
 
 
 def start_up(host: _host.Host) -> None:
     try:
         host.start_up()
     except BaseException as exception:
-        fail(EXIT_STARTUP, exception)
+        fail(_ring.EXIT_STARTUP, exception)
 
 
 def main() -> None:

@@ -11,6 +11,10 @@ from millrace_worker._failure import Description
 # Stands for the value of a stream that has no more, among those of a line.
 EXHAUSTED: object
 
+# Exit codes of protocol.h, for fail().
+EXIT_LOAD: int
+EXIT_STARTUP: int
+
 class Callbacks(Protocol):
     """What the extension calls: _host.Host."""
 
