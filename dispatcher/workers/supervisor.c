@@ -34,6 +34,7 @@
 static void act_spawn(struct fleet *fleet, struct worker *worker)
 {
     worker->generation++;
+    worker->failure_streak++; /* until it finishes a run */
     fleet->start_count++;
     worker->started_ms = fleet->reactor->now_ms;
     worker->ready_ms = 0;
@@ -66,16 +67,29 @@ static bool supervisor_is_last(const struct fleet *fleet, const struct worker *w
     return fleet->is_stopping || worker->is_surplus;
 }
 
+static uint64_t supervisor_pause_ms(const struct worker *worker)
+{
+    uint32_t shift = worker->failure_streak - 1 < 16 ? worker->failure_streak - 1 : 16;
+    uint64_t ms = (uint64_t)WORKER_BACKOFF_MS_MIN << shift;
+    uint64_t ms_max = worker->pool->config->options.quarantine_retry_ms;
+    return ms < ms_max ? ms : ms_max;
+}
+
+/* A process that had finished a run is followed at once. What follows it has to do the same and to
+ * reach the age of the shortest pause, which ends the row: a pipeline may crash in every second run
+ * and must not make the machine do nothing but start processes. This pass sends the last lines of
+ * the runs that died; making the next process would delay them. */
 static void supervisor_back_off(struct fleet *fleet, struct worker *worker)
 {
     if (supervisor_is_last(fleet, worker))
         return;
-    uint32_t shift = worker->failure_streak < 16 ? worker->failure_streak : 16;
-    uint64_t wait_ms = (uint64_t)WORKER_BACKOFF_MS_MIN << shift;
-    if (wait_ms > worker->pool->config->options.quarantine_retry_ms)
-        wait_ms = worker->pool->config->options.quarantine_retry_ms;
-    worker->failure_streak++;
-    timer_set(&fleet->reactor->timers, &worker->timer, fleet->reactor->now_ms + wait_ms);
+    uint64_t now_ms = fleet->reactor->now_ms, due_ms = now_ms + 1;
+    if (worker->failure_streak > 0)
+        due_ms = now_ms + supervisor_pause_ms(worker);
+    else if (due_ms < worker->row_end_ms)
+        due_ms = worker->row_end_ms;
+    worker->row_end_ms = due_ms + WORKER_BACKOFF_MS_MIN;
+    timer_set(&fleet->reactor->timers, &worker->timer, due_ms);
 }
 
 static void act_retry(struct fleet *fleet, struct worker *worker, const char *reason)
@@ -134,7 +148,7 @@ static uint32_t supervisor_reclaim(struct fleet *fleet, struct worker *worker, e
     return unfinished_count;
 }
 
-/* It failed: another one after a pause, and nobody waits for what may not come. */
+/* It failed: another one follows, and nobody waits for what may not come. */
 static void supervisor_restart_later(struct fleet *fleet, struct worker *worker, const char *reason)
 {
     worker->restart_count++;

@@ -120,6 +120,7 @@ struct worker {
     uint64_t ready_ms;       /* when this process was; 0: it is not yet */
     uint32_t failure_streak; /* starts in a row without a finished run: for the back-off */
     uint32_t death_streak;   /* deaths in a row, likewise: for the quarantine */
+    uint64_t row_end_ms;     /* a death before this time follows in a row: for the back-off */
     uint64_t restart_count;
     uint64_t run_count;  /* ended on this process */
     uint64_t memory_ms;  /* when its size was looked at */

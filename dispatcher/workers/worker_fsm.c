@@ -85,7 +85,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_RETIRE]       = {WORKER_RETIRING, WORKER_ACT_NONE},
         [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_ASK_STOP},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_REPLACE},
-        /* Not what it was asked to do: the next one may crash like it, so there is a pause. */
+        /* Not what it was asked to do: it has died like any other. */
         [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
         [WORKER_EV_GONE]         = {WORKER_SPARE,    WORKER_ACT_MAKE_SPARE},
     },

@@ -57,7 +57,7 @@ enum worker_action {
     WORKER_ACT_CALL,         /* the spare place becomes its successor */
     WORKER_ACT_RETIRE,       /* STOP record; it may take its time with its runs */
     WORKER_ACT_ASK_STOP,     /* STOP record, arm the grace timer */
-    WORKER_ACT_RECLAIM,      /* drain its ring, end its runs, free all; then arm the back-off */
+    WORKER_ACT_RECLAIM,      /* drain its ring, end its runs, free all; arm the back-off, if any */
     WORKER_ACT_REPLACE,      /* likewise, but the next process starts at once */
     WORKER_ACT_RECLAIM_LAST, /* likewise, but nothing follows: the server stops */
     WORKER_ACT_MAKE_SPARE,   /* likewise, but its successor is elsewhere: this is the spare place */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A worker may die at any instruction, hang or write garbage: only its own runs notice."""
 
+import datetime
 import os
 import signal
 import time
@@ -14,6 +15,7 @@ NUMBERS = "local/numbers:v1"
 MISBEHAVE = "local/misbehave:v1"
 SERVED = (example("numbers.so"), example("misbehave.so"))
 GRACE_MS = 300
+PAUSE_MS = 50
 
 
 @pytest.fixture(scope="module")
@@ -54,6 +56,12 @@ def split_failure(lines):
     assert last["state"] == "failed"
     assert last["outputs"] is None
     return chunks, last["error"]
+
+
+def stamps_ms(server, mark, event):
+    """When the log says that it happened, each time."""
+    return [datetime.datetime.fromisoformat(line.split()[0][:-1]).replace(tzinfo=datetime.timezone.utc).timestamp() * 1000
+            for line in server.log_since(mark, f" {event} ")]
 
 
 def assert_counts_up(lines, count=None):
@@ -194,6 +202,36 @@ def test_chunks_before_a_crash_arrive_and_the_error_line_names_it(healthy, how, 
     assert reason in error["message"]
     if k > 0:
         assert stream.trailers == {"Millrace-Run-State": "failed", "Millrace-Run-Lines": str(k)}
+
+
+def test_a_worker_that_had_finished_a_run_is_replaced_without_a_pause(start):
+    server = start(example("numbers.so"), options=["--log-level", "debug"])
+    server.wait_log(" worker_ready ")
+    mark = server.log_mark()
+    for _ in range(5):
+        since = server.log_mark()
+        pid = server.workers(NUMBERS)[0]["pid"]
+        assert len(server.lines(NUMBERS, 2, "x", 30)) == 2  # it is older than the pause then
+        os.kill(pid, signal.SIGKILL)
+        server.wait_worker(NUMBERS, 0, pid, since)
+    exits, starts = (stamps_ms(server, mark, f"worker_{event}") for event in ("exit", "start"))
+    assert len(exits) == len(starts) == 5
+    # The machine may be busy, but not each time.
+    assert min(began - ended for ended, began in zip(exits, starts)) < 0.8 * PAUSE_MS
+
+
+def test_a_worker_that_crashes_in_every_second_run_is_started_once_in_a_pause(start):
+    server = start(example("misbehave.so"), options=["--log-level", "debug"])
+    server.wait_log(" worker_ready ")
+    mark, began = server.log_mark(), time.time()
+    count = 8
+    for _ in range(count):
+        assert len(server.lines(MISBEHAVE, "nan", 1, 0)) == 2
+        assert server.lines(MISBEHAVE, "crash", 1, 0)[-1]["state"] == "failed"
+    assert len(server.lines(MISBEHAVE, "nan", 1, 0)) == 2
+    wait_until(lambda: len(stamps_ms(server, mark, "worker_start")) == count)
+    # The first one follows at once, the others in turn; the log rounds down.
+    assert stamps_ms(server, mark, "worker_start")[-1] - began * 1000 > (count - 1) * PAUSE_MS - 1
 
 
 def test_a_run_waits_for_the_successor_of_a_crashed_worker(start):
