@@ -23,6 +23,7 @@
 #include "worker/message.h"
 #include "worker/options.h"
 #include "worker/process.h"
+#include "worker/strict.h"
 #include "worker/worker.h"
 
 /* A command line that only a person could have written. */
@@ -93,7 +94,9 @@ int main(int argc, char **argv)
                                             .text = options.confine});
     if (options.program)
         confine_exec(options.program);
-    process_prepare(options.index, options.is_strict);
+    process_prepare(options.index);
+    if (options.is_strict)
+        strict_enter();
     main_attach();
     if (host_so_load(&host, &worker, options.source, options.name) != 0)
         main_fail(WORKER_EXIT_LOAD);

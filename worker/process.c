@@ -14,29 +14,16 @@
 
 #include "millrace/protocol.h"
 #include "worker/leave.h"
-#include "worker/syscall_filter.h"
 
 static void process_reset_signals(void);
 static void process_keep_descriptors(void);
 static void process_show_index(uint32_t index);
-static void process_be_alone(void);
 
-void process_prepare(uint32_t index, bool is_strict)
+void process_prepare(uint32_t index)
 {
     process_keep_descriptors();
     process_reset_signals();
     process_show_index(index);
-    if (is_strict)
-        process_be_alone();
-}
-
-/* Behind the exec of an interpreter, which this would deny. */
-static void process_be_alone(void)
-{
-    char reason[128];
-    const struct syscall_filter filter = {.denies_growth = true};
-    if (syscall_filter_enter(&filter, reason, sizeof reason) != 0)
-        leave(WORKER_EXIT_CONFINE, "the worker cannot be confined: %s", reason);
 }
 
 /* One that died before the kernel knew is noticed by the second look. */

@@ -6,7 +6,6 @@
 #ifndef WORKER_PROCESS_H
 #define WORKER_PROCESS_H
 
-#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -17,7 +16,7 @@
 void process_follow_parent(pid_t parent);
 
 /* Before the process serves: no descriptors but its own, signals as they should be, a name; or
- * leaves. A strict one can from here on start no program, no process, and open no socket. */
-void process_prepare(uint32_t index, bool is_strict);
+ * leaves. */
+void process_prepare(uint32_t index);
 
 #endif

@@ -19,6 +19,7 @@
 #include "worker/leave.h"
 #include "worker/message.h"
 #include "worker/process.h"
+#include "worker/strict.h"
 
 /* User code may use it until the last instruction of the process. */
 static struct host_py host;
@@ -52,7 +53,9 @@ static PyObject *ring_attach(PyObject *module, PyObject *arguments)
     char reason[256];
     if (!PyArg_ParseTuple(arguments, "Ip", &index, &is_strict))
         return NULL;
-    process_prepare(index, is_strict);
+    process_prepare(index);
+    if (is_strict)
+        strict_enter();
     struct worker *worker = &host.worker;
     if (attachment_init(&worker->attachment, reason, sizeof reason) != 0)
         leave(WORKER_EXIT_ATTACH, "%s", reason);
