@@ -47,6 +47,7 @@ LIBS_worker     := -lmsgpackc -lseccomp -ldl
 # ---- files -------------------------------------------------------------------------------------
 
 objects  = $(patsubst %.c,$(B)/%.o,$(wildcard $(1)))
+pic_objects = $(patsubst %.c,$(B)/pic/%.o,$(wildcard $(1)))
 programs = $(patsubst %.c,$(B)/%,$(wildcard $(1)))
 # Of some programs those that T=name picks.
 picked   = $(if $(T),$(foreach program,$(1),$(if $(findstring $(T),$(program)),$(program))),$(1))
@@ -78,15 +79,15 @@ $(B)/millrace: $(B)/dispatcher/main.o $(B)/dispatcher.a $(B)/shm.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_dispatcher)
 
-$(B)/millrace-worker: $(B)/worker/main.o $(B)/worker.a $(B)/shm.a
+$(B)/millrace-worker: $(B)/worker/native/main.o $(B)/worker.a $(B)/shm.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_worker)
 
 # An area is an archive of all its objects but main.o, so that each program takes what it needs.
 $(B)/shm.a:        $(call objects,shm/*.c)
 $(B)/dispatcher.a: $(filter-out %/main.o,$(call objects,dispatcher/*.c dispatcher/*/*.c dispatcher/*/*/*.c))
-$(B)/worker.a:     $(filter-out %/main.o,$(call objects,worker/*.c))
-$(AREAS):
+$(B)/worker.a:     $(filter-out %/main.o,$(call objects,worker/engine/*.c worker/confine/*.c worker/native/*.c))
+$(AREAS) $(B)/pic/worker.a:
 	@mkdir -p $(@D)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
 
@@ -129,9 +130,6 @@ build/examples/%.so: docs/examples/%.c include/millrace/pipeline.h
 PYTHON_INCLUDE := $(shell $(PYTHON) -c 'import sysconfig; print(sysconfig.get_path("include"))' 2>/dev/null)
 PYTHON_FILES   := $(filter-out %.c %.h,$(patsubst worker/python/%,$(B)/python/%, \
 	$(shell find worker/python/millrace_worker worker/python/pipeline -name '*.py' -o -name '*.pyi' -o -name py.typed 2>/dev/null)))
-RING_SOURCES   := $(filter-out worker/main.c worker/options.c worker/api.c worker/host_so.c worker/graph_run.c \
-	worker/confine.c worker/isolation.c worker/rlimits.c worker/user.c, \
-	$(wildcard shm/*.c worker/*.c)) $(wildcard worker/python/*.c)
 RING           := $(B)/python/millrace_worker/_ring.abi3.so
 FLAGS_ring     := $(BASE) -O2 -D_FORTIFY_SOURCE=2 -fPIC -fvisibility=hidden -isystem $(PYTHON_INCLUDE) $(CFLAGS)
 
@@ -145,7 +143,9 @@ python:
 	@echo "  SKIP  $(RING): no Python.h for $(PYTHON) ('make deps' installs python3-dev)"
 endif
 
-$(RING): $(patsubst %.c,$(B)/pic/%.o,$(RING_SOURCES))
+# Of the archive it takes what it needs: the interpreter is confined before it starts.
+$(B)/pic/worker.a: $(call pic_objects,shm/*.c worker/engine/*.c worker/confine/*.c)
+$(RING): $(call pic_objects,worker/python/*.c) $(B)/pic/worker.a
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"
 	$(Q)$(CC) -shared -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--exclude-libs,ALL $(LDFLAGS) -o $@ $^ -lmsgpackc -lseccomp

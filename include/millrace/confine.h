@@ -20,7 +20,7 @@
  *           others                       that look into other processes,
  *           network                      and sockets but local ones
  *  restrict reading                      files but those of the lines read= and write=, and what
- *                                        every worker needs (worker/isolation.c),
+ *                                        every worker needs (worker/confine/isolation.c),
  *           writing                      likewise of write=,
  *           connecting                   TCP but to the ports of connect=
  *  read     path                         and all below; what is not there is not allowed either

@@ -15,11 +15,11 @@
 #include "millrace/protocol.h"
 #include "shm/clock.h"
 #include "shm/slot.h"
-#include "worker/crash.h"
-#include "worker/leave.h"
-#include "worker/message.h"
-#include "worker/process.h"
-#include "worker/strict.h"
+#include "worker/confine/strict.h"
+#include "worker/engine/crash.h"
+#include "worker/engine/leave.h"
+#include "worker/engine/message.h"
+#include "worker/engine/process.h"
 
 /* User code may use it until the last instruction of the process. */
 static struct host_py host;

@@ -17,12 +17,12 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "worker/buffer.h"
-#include "worker/graph.h"
-#include "worker/host.h"
-#include "worker/loop.h"
-#include "worker/object.h"
-#include "worker/worker.h"
+#include "worker/engine/buffer.h"
+#include "worker/engine/graph.h"
+#include "worker/engine/host.h"
+#include "worker/engine/loop.h"
+#include "worker/engine/object.h"
+#include "worker/engine/worker.h"
 
 /* The Python host. One in the process. */
 struct host_py {

@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "worker/hello.h"
+#include "worker/engine/hello.h"
 
 /* The texts of one input at a time, as bytes objects that live until the graph has copied them. */
 #define HELLO_TEXT_COUNT_MAX 16u

@@ -17,7 +17,7 @@
 #include <unistd.h>
 
 #include "millrace/protocol.h"
-#include "worker/leave.h"
+#include "worker/engine/leave.h"
 
 /* One output that is an iterator. Memory of the run. */
 struct py_stream {

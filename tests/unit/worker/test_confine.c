@@ -2,7 +2,7 @@
 /*
  * test_confine.c - what a worker is told to give up is understood wholly, or not at all.
  */
-#include "worker/confine.h"
+#include "worker/confine/confine.h"
 
 #include <errno.h>
 #include <setjmp.h>

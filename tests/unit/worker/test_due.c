@@ -2,7 +2,7 @@
 /*
  * test_due.c - the heap of waiting runs behaves like a sorted list, whatever is added and removed.
  */
-#include "worker/due.h"
+#include "worker/engine/due.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
 /*
  * test_failure.c - the failure at hand: what replaces it, what is cut, where it happened.
  */
-#include "worker/failure.h"
+#include "worker/engine/failure.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
  * test_line.c - outputs in lock-step: repeats, exhaustion, half-built lines, and who is closed
  * when.
  */
-#include "worker/line.h"
+#include "worker/engine/line.h"
 
 #include <errno.h>
 #include <setjmp.h>

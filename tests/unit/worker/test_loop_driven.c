@@ -4,7 +4,7 @@
  *
  * Both ends of the segment are in this process; the host is a script.
  */
-#include "worker/loop.h"
+#include "worker/engine/loop.h"
 
 #include <msgpack.h>
 #include <setjmp.h>

@@ -2,7 +2,7 @@
 /*
  * test_object.c - msgpack becomes trees: strings end in NUL where they lie, odd input is refused.
  */
-#include "worker/object.h"
+#include "worker/engine/object.h"
 
 #include <errno.h>
 #include <msgpack.h>

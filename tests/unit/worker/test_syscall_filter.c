@@ -6,7 +6,7 @@
  * A filter is for good, so each test enters its own in a child process. There the dispatcher is the
  * parent, which is this program.
  */
-#include "worker/syscall_filter.h"
+#include "worker/confine/syscall_filter.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -2,7 +2,7 @@
 /*
  * test_value.c - what value.c packs is what msgpack-c packs, and nothing unfinished passes.
  */
-#include "worker/value.h"
+#include "worker/engine/value.h"
 
 #include <errno.h>
 #include <math.h>

@@ -1,0 +1,179 @@
+/* SPDX-License-Identifier: MIT */
+/* confine.c - the steps of confinement, in the one order that works. */
+#include "worker/confine/confine.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <unistd.h>
+
+#include "millrace/protocol.h"
+#include "shm/descriptors.h"
+#include "worker/engine/failure.h"
+#include "worker/engine/leave.h"
+#include "worker/engine/message.h"
+#include "worker/engine/process.h"
+
+#define REASON_BYTES 512u
+/* In thousandths of the memory there is. */
+#define OOM_SCORE 500
+
+/* The dispatcher hears why, and so do the clients of the pipeline. */
+__attribute__((format(printf, 1, 2))) static _Noreturn void confine_fail(const char *format, ...)
+{
+    static struct failure failure;
+    va_list arguments;
+    va_start(arguments, format);
+    failure_vset(&failure, ERROR_STARTUP, format, arguments);
+    va_end(arguments);
+    if (message_send_failed(WORKER_FD_SOCKET, &failure) != 0)
+        leave(WORKER_EXIT_CONFINE, "%s", failure.text);
+    _exit(WORKER_EXIT_CONFINE);
+}
+
+/* Keeping out of other processes is nobody's wish: where the kernel cannot do it, docs/faults.md
+ * says what is left. */
+static bool isolation_is_asked(const struct isolation *isolation)
+{
+    return isolation->restricts_reading || isolation->restricts_writing ||
+           isolation->restricts_connecting;
+}
+
+static bool deny_parse(struct syscall_filter *out, const char *what)
+{
+    bool *denies = NULL;
+    if (strcmp(what, "machine") == 0)
+        denies = &out->denies_machine;
+    else if (strcmp(what, "others") == 0)
+        denies = &out->denies_others;
+    else if (strcmp(what, "network") == 0)
+        denies = &out->denies_network;
+    return denies && (*denies = true);
+}
+
+static bool line_parse(struct confine *out, const char *key, const char *value)
+{
+    if (strcmp(key, "deny") == 0)
+        return deny_parse(&out->filter, value);
+    return rlimits_parse(&out->limits, key, value) || user_parse(&out->user, key, value) ||
+           isolation_parse(&out->isolation, key, value);
+}
+
+int confine_parse(struct confine *out, char *text, char *reason, size_t reason_bytes)
+{
+    *out = (struct confine){0};
+    while (*text != '\0') {
+        char *line = text;
+        char *end = strchr(line, '\n');
+        char *equals = strchr(line, '=');
+        if (!end || !equals || equals > end) {
+            snprintf(reason, reason_bytes, "'%.100s' is not KEY=VALUE and a newline", line);
+            return -EINVAL;
+        }
+        *end = *equals = '\0';
+        if (!line_parse(out, line, equals + 1)) {
+            snprintf(reason, reason_bytes, "'%.100s=%.100s' is not understood", line, equals + 1);
+            return -EINVAL;
+        }
+        text = end + 1;
+    }
+    const struct user *user = &out->user;
+    if (user->has_uid == user->has_gid && user->has_uid == (user->group_count > 0))
+        return 0;
+    snprintf(reason, reason_bytes, "uid, gid and groups belong together");
+    return -EINVAL;
+}
+
+/* First of all, so that everything counts. Whoever started us does not have to wait until we are
+ * there, nor we for him. */
+static int cgroup_join(const char *folder)
+{
+    char path[PATH_MAX];
+    if (snprintf(path, sizeof path, "%s/cgroup.procs", folder) >= (int)sizeof path)
+        return -ENAMETOOLONG;
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd == -1)
+        return -errno;
+    int rc = write(fd, "0", 1) == -1 ? -errno : 0;
+    close(fd);
+    return rc;
+}
+
+/* Whom the kernel kills when memory is short: a worker that costs its own runs, never the server
+ * that would cost everybody's, unless that one alone holds half of the memory. Where it cannot be
+ * said, the kernel chooses by size. */
+static void oom_score_raise(void)
+{
+    char text[16] = "";
+    int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
+    if (fd == -1)
+        return;
+    if (read(fd, text, sizeof text - 1) > 0 && strtol(text, NULL, 10) < OOM_SCORE) {
+        int count = snprintf(text, sizeof text, "%d", OOM_SCORE);
+        if (pwrite(fd, text, (size_t)count, 0) == -1)
+            text[0] = '\0';
+    }
+    close(fd);
+}
+
+/* Limits, files and processes of others; then the user, who may not do that any more. */
+static void rights_give_up(struct confine *confine)
+{
+    char reason[REASON_BYTES];
+    if (rlimits_enter(&confine->limits, reason, sizeof reason) != 0)
+        confine_fail("the worker cannot be confined: %s", reason);
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+        confine_fail("the worker cannot be confined: PR_SET_NO_NEW_PRIVS: %s", strerror(errno));
+    /* Who may make namespaces of users writes the maps of its children's there. */
+    confine->isolation.guards_proc = confine->filter.denies_machine;
+    bool is_isolated = isolation_enter(&confine->isolation, reason, sizeof reason) == 0;
+    if (!is_isolated && isolation_is_asked(&confine->isolation))
+        confine_fail("the worker cannot be confined: %s", reason);
+    if (user_become(&confine->user, reason, sizeof reason) != 0)
+        confine_fail("the worker cannot be confined: %s", reason);
+    struct syscall_filter *filter = &confine->filter;
+    filter->denies_others |= filter->denies_machine && !is_isolated;
+    filter->denies_lingering |=
+        filter->denies_machine && !descriptors_are_refusable(WORKER_FD_SOCKET);
+    filter->denies_modes |=
+        confine->isolation.restricts_writing && confine->isolation.write_count == 0;
+    filter->denies_signals |=
+        filter->denies_others || (filter->denies_machine && !isolation_keeps_signals());
+    filter->denies_detours |= confine->isolation.restricts_connecting;
+}
+
+void confine_enter(const struct confine_options *options)
+{
+    static struct confine confine;
+    char reason[REASON_BYTES];
+    process_follow_parent(options->parent);
+    int rc = options->cgroup ? cgroup_join(options->cgroup) : 0;
+    if (rc < 0)
+        confine_fail("the worker cannot be confined: control group %s: %s", options->cgroup,
+                     strerror(-rc));
+    oom_score_raise();
+    if (options->text && confine_parse(&confine, options->text, reason, sizeof reason) != 0)
+        confine_fail("the worker cannot be confined: --confine: %s", reason);
+    if (options->own_user != 0) {
+        user_clear(options->own_user);
+        confine.user = user_own(options->own_user);
+    }
+    rights_give_up(&confine);
+    process_follow_parent(options->parent); /* a process that changes its user forgets that */
+    /* Last, since it denies what the steps before may need. */
+    if (syscall_filter_enter(&confine.filter, reason, sizeof reason) != 0)
+        confine_fail("the worker cannot be confined: %s", reason);
+}
+
+_Noreturn void confine_exec(char **program)
+{
+    execv(program[0], program);
+    if (errno == EAGAIN) /* who changed to a user with too many threads is told so only here */
+        leave(WORKER_EXIT_SHORT, "cannot execute %s: %s", program[0], strerror(errno));
+    confine_fail("cannot execute %s: %s", program[0], strerror(errno));
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * hello.h - HELLO: what this worker serves, for the dispatcher and its clients.
+ */
+#ifndef WORKER_HELLO_H
+#define WORKER_HELLO_H
+
+#include <stdint.h>
+
+#include "millrace/check.h"
+#include "worker/engine/graph.h"
+
+/* Sends HELLO (docs/protocol.md). 0 or -errno; -EMSGSIZE when the metadata is too long. */
+int hello_send(int socket, const struct mr_builder *graph, const char *name,
+               uint32_t concurrency) MUST_USE;
+
+#endif

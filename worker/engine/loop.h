@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * loop.h - the worker's life after it is ready: take requests, step runs in turn, sleep.
+ */
+#ifndef WORKER_LOOP_H
+#define WORKER_LOOP_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "millrace/check.h"
+#include "worker/engine/due.h"
+#include "worker/engine/host.h"
+#include "worker/engine/run.h"
+#include "worker/engine/worker.h"
+
+/* Slots in the order in which they are stepped; each is in it once at most. */
+struct loop_queue {
+    uint32_t *slots; /* owned; slot_count of them */
+    uint32_t first;
+    uint32_t count;
+};
+
+struct loop {
+    struct worker *worker; /* borrowed */
+    struct host *host;     /* borrowed */
+    uint32_t slot_count;
+    uint32_t window_bytes;
+    struct run *runs; /* owned; slot_count of them */
+    struct loop_queue ready;
+    struct due due;
+    uint32_t *active; /* owned; the slots whose run is not NONE, in any order */
+    uint32_t active_count;
+    uint32_t window_count; /* of them, those in RUN_WINDOW */
+    uint32_t watch_next;   /* index into active: which waiting run is looked at next */
+    uint64_t cancels_seen; /* the segment's count when all waiting runs were looked at */
+    uint64_t due_ns;       /* when runs were looked for whose time has come */
+    uint64_t burst_ns;     /* when the run that is stepped had its turn */
+    uint64_t others_tail;  /* of the reply ring, behind the last line of a run that was not due */
+    bool steps_due;        /* the run being stepped was */
+    bool holds_due; /* runs are due that wait until the dispatcher has read what is in the ring */
+    bool is_stopping;
+    bool has_driven; /* a run was started that its host drives */
+};
+
+/* 0 or -ENOMEM. */
+int loop_init(struct loop *loop, struct worker *worker, struct host *host) MUST_USE;
+void loop_finish(struct loop *loop);
+
+/* Runs until a STOP record came and the last run ended, or until a run was started that its host
+ * drives: the host goes on with loop_turn() then. */
+void loop_run(struct loop *loop);
+
+/* The same for a host that sleeps itself, until the attachment's epoll is readable or `due_ns` has
+ * passed (0: at once; CLOCK_NEVER: no time). Never waits. False when loop_run() would end. */
+bool loop_turn(struct loop *loop, uint64_t *due_ns);
+
+/* One line of a driven run that waits for nothing: open, write the outputs array, then send or
+ * abort. Log lines and failures are of this run meanwhile. */
+struct mr_value *loop_open_line(struct loop *loop, struct run *run);
+void loop_abort_line(struct loop *loop);
+
+/* True when it was sent; false when it is kept until the window is open: host->resume() follows. */
+bool loop_send_line(struct loop *loop, struct run *run);
+
+/* Ends a driven run: as cancelled if it was, else with the worker's failure, if one is set. */
+void loop_end_driven(struct loop *loop, struct run *run);
+
+#endif

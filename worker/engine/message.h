@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * message.h - the worker's messages on its socketpair (protocol.h).
+ */
+#ifndef WORKER_MESSAGE_H
+#define WORKER_MESSAGE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "millrace/check.h"
+#include "millrace/protocol.h"
+#include "worker/engine/failure.h"
+
+/* Sends one message. Waits while the socket is full. 0 or -errno. */
+int message_send(int socket, enum message_kind kind, const void *body, size_t bytes) MUST_USE;
+
+/* Sends FAILED with what the failure says. */
+int message_send_failed(int socket, const struct failure *failure) MUST_USE;
+
+/* Takes BLOB messages, which come before their START records and in the same order, until the one
+ * of this slot and generation; others are of runs that never were. On success *fd is a descriptor
+ * that the caller owns and *bytes the size of the payload in it. 0, or -EPROTO: there is none. */
+int message_receive_blob(int socket, uint32_t slot, uint32_t generation, int *fd,
+                         uint64_t *bytes) MUST_USE;
+
+#endif

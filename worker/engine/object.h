@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * object.h - msgpack from the dispatcher becomes the trees that pipelines read.
+ */
+#ifndef WORKER_OBJECT_H
+#define WORKER_OBJECT_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "millrace/check.h"
+#include "millrace/pipeline.h"
+#include "worker/engine/arena.h"
+
+/* Unpacks one msgpack object of exactly `count` bytes. Strings stay where they are: each gets its
+ * NUL in place of the byte behind it, so `bytes` must be writable, have room for one byte more, and
+ * live as long as the tree, which is taken from `arena`. 0, or
+ *   -EBADMSG  not one msgpack object, an extension, or a key that is no string
+ *   -ELOOP    nested deeper than msgpack-c's unpacker goes
+ *   -ENOMEM */
+int object_unpack(struct arena *arena, uint8_t *bytes, size_t count,
+                  const struct mr_object **out) MUST_USE;
+
+/* May `object` be given where the graph declares `type`? Integers do for floats, booleans for
+ * integers. */
+bool object_fits(const struct mr_object *object, enum mr_type type);
+
+/* "a string", "an integer": for messages. */
+const char *object_type_name(enum mr_type type);
+
+/* "string", "integer", ... "stream": the words of the API, and of HELLO. */
+const char *object_type_word(enum mr_type type);
+
+#endif

@@ -1,0 +1,318 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * reply.c - claims, commits, and what to do when a value does not fit.
+ */
+#include "worker/engine/reply.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "shm/clock.h"
+#include "worker/engine/leave.h"
+
+/* What a chunk starts with; larger ones grow their claim. */
+#define REPLY_CLAIM_BYTES 512u
+/* Memory for large values that an idle worker keeps. */
+#define REPLY_SCRATCH_KEEP_BYTES (256u * 1024)
+/* Around a log line: array head, level, string head. */
+#define REPLY_LOG_HEAD_BYTES 8u
+/* Around an error's message and traceback: array head, type, string heads, nil. */
+#define REPLY_ERROR_HEAD_BYTES 16u
+
+static int reply_grow(struct mr_value *value, size_t bytes);
+
+void reply_init(struct reply *reply, struct attachment *attachment, struct failure *failure)
+{
+    *reply = (struct reply){
+        .attachment = attachment,
+        .payload_max = ring_payload_max(attachment->reply.capacity),
+        .value = {.failure = failure, .grow = reply_grow, .owner = reply},
+    };
+    reply->claim_bytes =
+        REPLY_CLAIM_BYTES < reply->payload_max ? REPLY_CLAIM_BYTES : reply->payload_max;
+}
+
+void reply_finish(struct reply *reply)
+{
+    buffer_finish(&reply->scratch);
+}
+
+/* ---- the ring ------------------------------------------------------------------------------ */
+
+/* Claims `bytes`, sleeping while the ring is full. */
+static void *reply_claim(struct reply *reply, uint32_t bytes)
+{
+    struct attachment *attachment = reply->attachment;
+    for (;;) {
+        void *payload;
+        int rc = ring_claim(&attachment->reply, bytes, &payload);
+        if (rc == 0)
+            return payload;
+        if (rc != -EAGAIN)
+            leave(WORKER_EXIT_PROTOCOL, "the reply ring is corrupt: claim of %u bytes: %s", bytes,
+                  strerror(-rc));
+        reply->wait_count++;
+        doorbell_arm(&attachment->bell, DOORBELL_SPACE);
+        rc = ring_claim(&attachment->reply, bytes, &payload);
+        if (rc == -EAGAIN && attachment_sleep(attachment, CLOCK_NEVER) != 0)
+            leave(WORKER_EXIT_ORPHAN, "the dispatcher vanished");
+        doorbell_disarm(&attachment->bell);
+        if (rc == 0)
+            return payload;
+    }
+}
+
+static void reply_publish(struct reply *reply, const struct record *meta)
+{
+    ring_commit(&reply->attachment->reply, meta);
+    doorbell_ring(&reply->attachment->dispatcher_bell, DOORBELL_WORK);
+}
+
+static struct record reply_meta(const struct reply_run *run, enum record_kind kind, size_t bytes)
+{
+    return (struct record){
+        .bytes = (uint32_t)bytes,
+        .slot = run->slot,
+        .kind = (uint8_t)kind,
+        .generation = run->generation,
+        .sequence = run->sequence,
+    };
+}
+
+/* Sends bytes that lie elsewhere, in as many records as it takes. */
+static void reply_send(struct reply *reply, struct reply_run *run, enum record_kind kind,
+                       const uint8_t *bytes, size_t count)
+{
+    do {
+        size_t part = count < reply->payload_max ? count : reply->payload_max;
+        void *payload = reply_claim(reply, (uint32_t)part);
+        memcpy(payload, bytes, part);
+        struct record meta = reply_meta(run, kind, part);
+        if (part < count)
+            meta.flags = RECORD_MORE;
+        run->sequence++;
+        reply_publish(reply, &meta);
+        bytes += part;
+        count -= part;
+    } while (count > 0);
+}
+
+/* ---- chunks -------------------------------------------------------------------------------- */
+
+struct mr_value *reply_open(struct reply *reply)
+{
+    mr_assert(!reply->is_open);
+    uint8_t *payload = reply_claim(reply, reply->claim_bytes);
+    value_start(&reply->value, payload, reply->claim_bytes);
+    reply->is_open = true;
+    reply->is_claimed = true;
+    return &reply->value;
+}
+
+size_t reply_open_bytes(const struct reply *reply)
+{
+    mr_assert(reply->is_open);
+    return (size_t)(reply->value.at - reply->value.begin);
+}
+
+/* Moves what is written so far out of the ring, with room for `bytes` more. The claim is given back
+ * only when that went well. */
+static int reply_spill(struct reply *reply, size_t bytes)
+{
+    struct mr_value *value = &reply->value;
+    size_t used = reply_open_bytes(reply);
+    int rc = buffer_reserve(&reply->scratch, used + bytes);
+    if (rc != 0)
+        return rc;
+    if (reply->is_claimed) {
+        memcpy(reply->scratch.bytes, value->begin, used);
+        ring_abort(&reply->attachment->reply);
+        reply->is_claimed = false;
+    }
+    value->begin = reply->scratch.bytes;
+    value->at = value->begin + used;
+    value->end = value->begin + reply->scratch.capacity;
+    return 0;
+}
+
+/* The grow of a chunk's value: a larger claim, else scratch. */
+static int reply_grow(struct mr_value *value, size_t bytes)
+{
+    struct reply *reply = value->owner;
+    size_t used = reply_open_bytes(reply);
+    size_t wanted = used + bytes;
+    if (wanted > VALUE_BYTES_MAX)
+        return -E2BIG;
+    if (!reply->is_claimed || wanted > reply->payload_max)
+        return reply_spill(reply, bytes);
+
+    size_t generous = 2 * wanted < reply->payload_max ? 2 * wanted : reply->payload_max;
+    void *payload;
+    if (ring_extend(&reply->attachment->reply, (uint32_t)used, (uint32_t)generous, &payload) != 0)
+        return reply_spill(reply, bytes); /* user code is not made to wait for room */
+    value->begin = payload;
+    value->at = value->begin + used;
+    value->end = value->begin + generous;
+    return 0;
+}
+
+void reply_commit_chunk(struct reply *reply, struct reply_run *run)
+{
+    size_t bytes = reply_open_bytes(reply);
+    reply->is_open = false;
+    if (!reply->is_claimed) {
+        reply_send(reply, run, RECORD_CHUNK, reply->scratch.bytes, bytes);
+        return;
+    }
+    reply->is_claimed = false;
+    struct record meta = reply_meta(run, RECORD_CHUNK, bytes);
+    run->sequence++;
+    reply_publish(reply, &meta);
+}
+
+void reply_abort(struct reply *reply)
+{
+    mr_assert(reply->is_open);
+    if (reply->is_claimed)
+        ring_abort(&reply->attachment->reply);
+    reply->is_open = false;
+    reply->is_claimed = false;
+}
+
+int reply_stash(struct reply *reply, struct buffer *stash)
+{
+    size_t bytes = reply_open_bytes(reply);
+    if (!reply->is_claimed) {
+        /* A large value changes hands without a copy. */
+        struct buffer scratch = reply->scratch;
+        reply->scratch = *stash;
+        *stash = scratch;
+        reply->is_open = false;
+        stash->used = bytes;
+        return 0;
+    }
+    int rc = buffer_reserve(stash, bytes);
+    if (rc == 0) {
+        memcpy(stash->bytes, reply->value.begin, bytes);
+        stash->used = bytes;
+    }
+    reply_abort(reply);
+    return rc;
+}
+
+int reply_unstash(struct reply *reply, struct buffer *stash)
+{
+    struct mr_value *value = reply_open(reply);
+    size_t bytes = stash->used;
+    if (bytes > reply->payload_max) {
+        /* Too large for the ring: the stash becomes the scratch. */
+        ring_abort(&reply->attachment->reply);
+        reply->is_claimed = false;
+        struct buffer scratch = reply->scratch;
+        reply->scratch = *stash;
+        *stash = scratch;
+        value_start(value, reply->scratch.bytes, reply->scratch.capacity);
+        value->at = value->begin + bytes;
+    } else {
+        int rc = value_raw(value, stash->bytes, bytes);
+        if (rc != 0) {
+            reply_abort(reply);
+            return rc;
+        }
+    }
+    stash->used = 0;
+    return 0;
+}
+
+/* ---- ends, errors, log lines --------------------------------------------------------------- */
+
+void reply_end(struct reply *reply, struct reply_run *run)
+{
+    mr_assert(!reply->is_open);
+    const uint8_t nothing[1] = {0};
+    reply_send(reply, run, RECORD_END, nothing, 0);
+}
+
+/* Packs a text with a length of 16 bits; limits.h bounds them far below. */
+static size_t reply_pack_text(uint8_t *out, const char *text, size_t bytes)
+{
+    out[0] = 0xda;
+    out[1] = (uint8_t)(bytes >> 8);
+    out[2] = (uint8_t)bytes;
+    memcpy(out + 3, text, bytes);
+    return 3 + bytes;
+}
+
+void reply_error(struct reply *reply, struct reply_run *run, const struct failure *failure)
+{
+    mr_assert(!reply->is_open);
+    uint8_t packed[REPLY_ERROR_HEAD_BYTES + ERROR_MESSAGE_BYTES_MAX];
+    uint8_t *out = packed;
+    size_t wanted = REPLY_ERROR_HEAD_BYTES + failure->bytes + failure->traceback_bytes;
+    bool has_traceback = failure->traceback && buffer_reserve(&reply->scratch, wanted) == 0;
+    if (has_traceback)
+        out = reply->scratch.bytes;
+    size_t at = 0;
+    out[at++] = 0x93; /* array of three */
+    out[at++] = (uint8_t)failure->type;
+    at += reply_pack_text(out + at, failure->text, failure->bytes);
+    if (has_traceback)
+        at += reply_pack_text(out + at, failure->traceback, failure->traceback_bytes);
+    else
+        out[at++] = 0xc0; /* nil */
+    reply_send(reply, run, RECORD_ERROR, out, at);
+}
+
+/* Publishes one log line in a claim that has room for it. */
+static void reply_commit_log(struct reply *reply, const struct reply_run *run, uint8_t *payload,
+                             enum mr_log_level level, const char *text, size_t bytes)
+{
+    const struct reply_run nobody = {.slot = 0};
+    payload[0] = 0x92; /* array of two */
+    payload[1] = (uint8_t)level;
+    size_t packed = 2 + reply_pack_text(payload + 2, text, bytes);
+    struct record meta = reply_meta(run ? run : &nobody, RECORD_LOG, packed);
+    meta.sequence = 0; /* log lines have no place in the sequence */
+    reply_publish(reply, &meta);
+}
+
+/* Bytes of text that one record takes. */
+static size_t reply_log_room(const struct reply *reply)
+{
+    size_t room = reply->payload_max - REPLY_LOG_HEAD_BYTES;
+    return room < LOG_TEXT_BYTES_MAX ? room : LOG_TEXT_BYTES_MAX;
+}
+
+void reply_log(struct reply *reply, enum mr_log_level level, const char *text, size_t bytes)
+{
+    /* The ring has one claim at a time. Without memory to move the chunk to, the line is lost. */
+    if (reply->is_claimed && reply_spill(reply, REPLY_CLAIM_BYTES) != 0)
+        return;
+    do {
+        size_t part = failure_cut(text, bytes, reply_log_room(reply));
+        uint8_t *payload = reply_claim(reply, (uint32_t)(part + REPLY_LOG_HEAD_BYTES));
+        reply_commit_log(reply, reply->current, payload, level, text, part);
+        text += part;
+        bytes -= part;
+    } while (bytes > 0);
+}
+
+bool reply_try_log(struct reply *reply, const struct reply_run *run, enum mr_log_level level,
+                   const char *text, size_t bytes)
+{
+    if (reply->is_claimed && reply_spill(reply, REPLY_CLAIM_BYTES) != 0)
+        return false;
+    size_t part = failure_cut(text, bytes, reply_log_room(reply));
+    void *payload;
+    if (ring_claim(&reply->attachment->reply, (uint32_t)(part + REPLY_LOG_HEAD_BYTES), &payload) !=
+        0)
+        return false;
+    reply_commit_log(reply, run, payload, level, text, part);
+    return true;
+}
+
+void reply_trim(struct reply *reply)
+{
+    mr_assert(!reply->is_open);
+    buffer_trim(&reply->scratch, REPLY_SCRATCH_KEEP_BYTES);
+}

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * api.c - glue between the table of pipeline.h and the modules that do the work.
+ */
+#include "worker/native/api.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "shm/clock.h"
+#include "shm/slot.h"
+#include "worker/engine/graph.h"
+#include "worker/engine/leave.h"
+#include "worker/engine/log_capture.h"
+#include "worker/engine/value.h"
+#include "worker/native/graph_run.h"
+
+/* mr_cancelled(), mr_run_id() and mr_log() take no handle, so that helpers of a pipeline can call
+ * them from anywhere: this is what they look at. */
+static struct worker *api_worker;
+
+/* enum mr_error and enum error_type are the same words; one is public, one travels. */
+_Static_assert((int)MR_ERROR_INPUT == (int)ERROR_INPUT, "error words");
+_Static_assert((int)MR_ERROR_PIPELINE == (int)ERROR_PIPELINE, "error words");
+_Static_assert((int)MR_ERROR_UNKNOWN == (int)ERROR_UNKNOWN, "error words");
+_Static_assert((int)MR_ERROR_UNKNOWN + 1 == (int)ERROR_TYPE_COUNT, "error words");
+
+static size_t api_arg_count(struct mr_call *call)
+{
+    return call->argument_count;
+}
+
+static const struct mr_object *api_arg(struct mr_call *call, size_t index)
+{
+    if (index >= call->argument_count) {
+        fprintf(stderr, "mr_arg: argument %zu of %zu\n", index, call->argument_count);
+        abort();
+    }
+    return call->arguments[index];
+}
+
+static void *api_call_state(struct mr_call *call)
+{
+    return call->graph->state;
+}
+
+static struct mr_value *api_call_return(struct mr_call *call)
+{
+    return &call->value;
+}
+
+__attribute__((format(printf, 3, 0))) static int
+api_call_vfail(struct mr_call *call, enum mr_error error, const char *format, va_list arguments)
+{
+    failure_vset(call->failure, (enum error_type)error, format, arguments);
+    return -ECANCELED;
+}
+
+static int api_value_later_at_ns(struct mr_value *value, uint64_t monotonic_ns)
+{
+    if (value->status != 0)
+        return value->status;
+    value->is_later = true;
+    value->due_ns = monotonic_ns;
+    return MR_LATER;
+}
+
+static int api_value_later_ms(struct mr_value *value, uint64_t ms)
+{
+    uint64_t now_ns = clock_now_ns();
+    uint64_t ms_max = (CLOCK_NEVER - now_ns) / CLOCK_NS_PER_MS - 1;
+    return api_value_later_at_ns(value, now_ns + (ms < ms_max ? ms : ms_max) * CLOCK_NS_PER_MS);
+}
+
+__attribute__((format(printf, 3, 0))) static int
+api_value_vfail(struct mr_value *value, enum mr_error error, const char *format, va_list arguments)
+{
+    failure_vset(value->failure, (enum error_type)error, format, arguments);
+    if (value->status == 0)
+        value->status = -ECANCELED;
+    return value->status;
+}
+
+static bool api_cancelled(void)
+{
+    const struct run *run = api_worker->current;
+    if (!run)
+        return false;
+    /* Who asks is alive. */
+    slot_progress(run->slot, clock_coarse_ns());
+    return slot_cancel_reason(run->slot, run->reply.generation) != 0;
+}
+
+static const char *api_run_id(void)
+{
+    return api_worker->current ? api_worker->current->id : "";
+}
+
+__attribute__((format(printf, 2, 0))) static void api_vlog(enum mr_log_level level,
+                                                           const char *format, va_list arguments)
+{
+    char text[LOG_TEXT_BYTES_MAX + 2];
+    int error = errno;
+    int wanted = vsnprintf(text, sizeof text - 1, format, arguments);
+    if (wanted >= 0) {
+        size_t bytes = failure_cut(text, (size_t)wanted, LOG_TEXT_BYTES_MAX);
+        if (log_capture_is_here()) {
+            bool is_known = level >= MR_LOG_DEBUG && level <= MR_LOG_ERROR;
+            reply_log(&api_worker->reply, is_known ? level : MR_LOG_INFO, text, bytes);
+        } else {
+            text[bytes++] = '\n';
+            ssize_t written = write(STDERR_FILENO, text, bytes);
+            (void)written; /* a log line that cannot be written has nowhere else to go */
+        }
+    }
+    errno = error;
+}
+
+static const struct mr_api table = {
+    .version = MR_API_VERSION,
+    .bytes = sizeof(struct mr_api),
+
+    .builder_input = graph_input,
+    .builder_pipe = graph_pipe,
+    .builder_output = graph_output,
+    .builder_on_startup = graph_on_startup,
+    .builder_state = graph_state,
+
+    .arg_count = api_arg_count,
+    .arg = api_arg,
+    .call_state = api_call_state,
+    .call_return = api_call_return,
+    .return_stream = call_return_stream,
+    .call_vfail = api_call_vfail,
+
+    .value_none = value_none,
+    .value_boolean = value_boolean,
+    .value_integer = value_integer,
+    .value_natural = value_natural,
+    .value_fp = value_fp,
+    .value_string = value_string,
+    .value_vstringf = value_vstringf,
+    .value_bytes = value_bytes,
+    .value_array = value_array,
+    .value_dictionary = value_dictionary,
+    .value_object = value_object,
+    .value_later_ms = api_value_later_ms,
+    .value_later_at_ns = api_value_later_at_ns,
+    .value_vfail = api_value_vfail,
+
+    .cancelled = api_cancelled,
+    .run_id = api_run_id,
+    .vlog = api_vlog,
+};
+
+const struct mr_api *api_table(struct worker *worker)
+{
+    mr_assert(!api_worker);
+    api_worker = worker;
+    return &table;
+}

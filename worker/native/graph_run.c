@@ -1,0 +1,275 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * graph_run.c - pipes in order; each result is kept as what it is needed for: packed for an output,
+ * unpacked for an argument, or an iterator.
+ */
+#include "worker/native/graph_run.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "worker/engine/object.h"
+
+/* What a variable holds in one run. */
+struct graph_result {
+    const struct mr_object *object; /* set when it is an argument, and for inputs */
+    const uint8_t *packed;          /* set when it is a plain output */
+    size_t packed_bytes;
+    bool has_iterator;
+    struct mr_iterator iterator;
+    const char *name; /* of the pipe */
+};
+
+/* One execution, while it lasts. All memory is the run's. */
+struct graph_execution {
+    const struct mr_builder *graph;
+    struct run *run;
+    struct buffer *scratch;
+    struct failure *failure;
+    struct graph_result *results; /* one for each variable */
+};
+
+static int graph_take_inputs(struct graph_execution *execution);
+static int graph_run_pipe(struct graph_execution *execution, const struct graph_pipe *pipe);
+static int graph_keep(struct graph_execution *execution, mr_variable variable,
+                      struct mr_value *value);
+static int graph_start_line(struct graph_execution *execution);
+static void graph_close(struct graph_execution *execution);
+
+int graph_run(const struct mr_builder *graph, struct run *run, struct buffer *scratch,
+              struct failure *failure)
+{
+    struct graph_execution execution = {
+        .graph = graph,
+        .run = run,
+        .scratch = scratch,
+        .failure = failure,
+        .results = arena_take(&run->arena, graph->variable_count * sizeof(struct graph_result)),
+    };
+    if (!execution.results) {
+        failure_set(failure, ERROR_OOM, "out of memory");
+        return -ENOMEM;
+    }
+    int rc = graph_take_inputs(&execution);
+    for (uint32_t i = 0; rc == 0 && i < graph->pipe_count; i++)
+        rc = graph_run_pipe(&execution, &graph->pipes[i]);
+    if (rc == 0)
+        rc = graph_start_line(&execution);
+    if (rc != 0)
+        graph_close(&execution);
+    return rc;
+}
+
+/* The dispatcher checked them already; pipes rely on it, so it is checked here, too. */
+static int graph_take_inputs(struct graph_execution *execution)
+{
+    const struct mr_builder *graph = execution->graph;
+    const struct run *run = execution->run;
+    if (run->input_count != graph->input_count) {
+        failure_set(execution->failure, ERROR_INPUT, "%zu inputs came, the pipeline has %u",
+                    run->input_count, graph->input_count);
+        return -EINVAL;
+    }
+    for (uint32_t i = 0; i < graph->input_count; i++) {
+        const struct mr_object *input = &run->inputs[i];
+        mr_variable variable = graph->input_variables[i];
+        const struct graph_variable *declared = &graph->variables[variable];
+        if (!object_fits(input, declared->type) &&
+            !(declared->is_optional && input->type == MR_NONE)) {
+            failure_set(execution->failure, ERROR_INPUT, "input %u is %s, it should be %s", i,
+                        object_type_name(input->type), object_type_name(declared->type));
+            return -EINVAL;
+        }
+        execution->results[variable].object = input;
+        if (declared->output_count == 0)
+            continue;
+        struct mr_value value;
+        value_start_in_buffer(&value, execution->scratch, execution->failure);
+        int rc = value_object(&value, input);
+        if (rc > 0)
+            rc = graph_keep(execution, variable, &value);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+int call_return_stream(struct mr_call *call, const struct mr_iterator *iterator)
+{
+    if (call->has_iterator || !iterator->next) {
+        failure_set(call->failure, ERROR_PIPELINE, "mr_return_stream() was called %s",
+                    call->has_iterator ? "twice" : "without a next()");
+        if (iterator->close)
+            iterator->close(iterator->state);
+        return -EINVAL;
+    }
+    call->has_iterator = true;
+    call->iterator = *iterator;
+    return MR_ITEM;
+}
+
+/* Did the pipe answer with what the graph declares? 0, or a failure that is set. */
+static int graph_check_answer(const struct mr_call *call, enum mr_type type,
+                              struct failure *failure)
+{
+    const struct mr_value *value = &call->value;
+    if (type == MR_STREAM) {
+        if (call->has_iterator && value->at == value->begin)
+            return 0;
+        failure_set(failure, ERROR_PIPELINE,
+                    call->has_iterator ? "it returned a stream and a value"
+                                       : "it returned no stream, which the graph declares");
+        return -EINVAL;
+    }
+    if (call->has_iterator) {
+        failure_set(failure, ERROR_PIPELINE, "it returned a stream, the graph declares %s",
+                    object_type_name(type));
+        return -EINVAL;
+    }
+    struct mr_object written = {.type = value_packed_type(*value->begin)};
+    if (written.type == MR_NONE || object_fits(&written, type))
+        return 0;
+    failure_set(failure, ERROR_PIPELINE, "it returned %s, the graph declares %s",
+                object_type_name(written.type), object_type_name(type));
+    return -EINVAL;
+}
+
+/* What a pipe's return value, its value and its failure come to. */
+static int graph_check_call(struct mr_call *call, int rc, enum mr_type type)
+{
+    struct failure *failure = call->failure;
+    if (rc < 0)
+        return rc;
+    if (failure->is_set)
+        return -EINVAL;
+    if (rc == MR_LATER) {
+        failure_set(failure, ERROR_PIPELINE, "it returned MR_LATER, which only next() may");
+        return -EINVAL;
+    }
+    if (!call->has_iterator && type != MR_STREAM) {
+        rc = value_check(&call->value);
+        if (rc != 0)
+            return rc;
+    }
+    return graph_check_answer(call, type, failure);
+}
+
+static int graph_run_pipe(struct graph_execution *execution, const struct graph_pipe *pipe)
+{
+    const struct mr_object *arguments[GRAPH_VARIABLE_COUNT_MAX];
+    for (uint32_t i = 0; i < pipe->argument_count; i++)
+        arguments[i] = execution->results[pipe->arguments[i]].object;
+    struct mr_call call = {
+        .graph = execution->graph,
+        .arguments = arguments,
+        .argument_count = pipe->argument_count,
+        .failure = execution->failure,
+    };
+    value_start_in_buffer(&call.value, execution->scratch, execution->failure);
+
+    enum mr_type type = execution->graph->variables[pipe->result].type;
+    int rc = graph_check_call(&call, pipe->function(&call), type);
+    struct graph_result *result = &execution->results[pipe->result];
+    result->name = pipe->name;
+    result->has_iterator = call.has_iterator;
+    result->iterator = call.iterator;
+    if (rc != 0) {
+        failure_explain(execution->failure, "pipe", pipe->name, rc);
+        return rc;
+    }
+    return type == MR_STREAM ? 0 : graph_keep(execution, pipe->result, &call.value);
+}
+
+static uint8_t *graph_copy_packed(struct graph_execution *execution, const struct mr_value *value,
+                                  size_t bytes)
+{
+    uint8_t *copy = arena_take(&execution->run->arena, bytes + 1);
+    if (copy)
+        memcpy(copy, value->begin, bytes);
+    else
+        failure_set(execution->failure, ERROR_OOM, "out of memory for a value of %zu bytes", bytes);
+    return copy;
+}
+
+/* Keeps a packed result. Unpacking writes into the text, so each use has a copy of its own. */
+static int graph_keep(struct graph_execution *execution, mr_variable variable,
+                      struct mr_value *value)
+{
+    const struct graph_variable *declared = &execution->graph->variables[variable];
+    struct graph_result *result = &execution->results[variable];
+    size_t bytes = (size_t)(value->at - value->begin);
+    if (declared->output_count > 0) {
+        result->packed = graph_copy_packed(execution, value, bytes);
+        if (!result->packed)
+            return -ENOMEM;
+        result->packed_bytes = bytes;
+    }
+    if (!declared->is_argument || result->object)
+        return 0;
+    uint8_t *copy = graph_copy_packed(execution, value, bytes);
+    if (!copy)
+        return -ENOMEM;
+    int rc = object_unpack(&execution->run->arena, copy, bytes, &result->object);
+    if (rc != 0)
+        failure_set(execution->failure, ERROR_PIPELINE, "the result of pipe %s cannot be read: %s",
+                    result->name, strerror(-rc));
+    return rc;
+}
+
+static int graph_start_line(struct graph_execution *execution)
+{
+    const struct mr_builder *graph = execution->graph;
+    struct line_output *outputs =
+        arena_take(&execution->run->arena, graph->output_count * sizeof *outputs);
+    if (!outputs) {
+        failure_set(execution->failure, ERROR_OOM, "out of memory");
+        return -ENOMEM;
+    }
+    for (uint32_t i = 0; i < graph->output_count; i++) {
+        const struct graph_result *result = &execution->results[graph->outputs[i]];
+        outputs[i] = (struct line_output){
+            .iterator = result->iterator,
+            .is_stream = result->has_iterator,
+            .is_open = result->has_iterator,
+            .name = result->name,
+            .packed = result->packed,
+            .packed_bytes = result->packed_bytes,
+        };
+    }
+    line_start(&execution->run->line, outputs, graph->output_count);
+    return 0;
+}
+
+static void graph_close(struct graph_execution *execution)
+{
+    for (uint32_t i = 0; i < execution->graph->variable_count; i++) {
+        struct graph_result *result = &execution->results[i];
+        if (result->has_iterator && result->iterator.close)
+            result->iterator.close(result->iterator.state);
+    }
+}
+
+int graph_start_up(const struct mr_builder *graph, struct failure *failure)
+{
+    for (uint32_t i = 0; i < graph->startup_count; i++) {
+        struct mr_call call = {.graph = graph, .failure = failure};
+        struct buffer nothing = {.bytes = NULL};
+        value_start_in_buffer(&call.value, &nothing, failure);
+        call.value.remaining = 0; /* a hook has no result: writing one is a failure */
+        int rc = graph->startups[i](&call);
+        buffer_finish(&nothing);
+        if (rc >= 0 && failure->is_set)
+            rc = -EINVAL;
+        if (call.has_iterator && call.iterator.close)
+            call.iterator.close(call.iterator.state);
+        if (rc >= 0)
+            continue;
+        char number[16];
+        snprintf(number, sizeof number, "%u", i + 1);
+        failure_explain(failure, "startup hook", number, rc);
+        failure->type = ERROR_STARTUP;
+        return rc;
+    }
+    return 0;
+}

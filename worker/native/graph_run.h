@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * graph_run.h - executes a graph's pipes for one run, and its startup hooks.
+ */
+#ifndef WORKER_GRAPH_RUN_H
+#define WORKER_GRAPH_RUN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "millrace/check.h"
+#include "millrace/pipeline.h"
+#include "worker/engine/buffer.h"
+#include "worker/engine/failure.h"
+#include "worker/engine/graph.h"
+#include "worker/engine/run.h"
+
+/* One call of one pipe or startup hook; lives while it runs. */
+struct mr_call {
+    const struct mr_builder *graph;
+    const struct mr_object *const *arguments;
+    size_t argument_count;
+    struct failure *failure;
+    bool has_iterator;
+    struct mr_iterator iterator;
+    struct mr_value value;
+};
+
+/* Answers a call with an iterator; a second one is closed and a failure. */
+int call_return_stream(struct mr_call *call, const struct mr_iterator *iterator);
+
+/* Checks the inputs, runs the pipes in order and starts the run's line. `scratch` is for results.
+ * 0, or a negative number with `failure` set and every iterator closed. */
+int graph_run(const struct mr_builder *graph, struct run *run, struct buffer *scratch,
+              struct failure *failure) MUST_USE;
+
+/* Runs the startup hooks. Results as above. */
+int graph_start_up(const struct mr_builder *graph, struct failure *failure) MUST_USE;
+
+#endif

@@ -1,0 +1,110 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * main.c - millrace-worker: executes one pipeline for one dispatcher.
+ *
+ *   options -> confine -> process -> attach -> load -> HELLO -> start up -> READY -> loop -> exit
+ *
+ * With -- PROGRAM it becomes that one once it is confined: the interpreter of a Python pipeline.
+ *
+ * Started by millrace serve alone. What goes wrong before HELLO is said in a FAILED message when
+ * there is a socket to say it on, else on stderr; the exit code tells the kind (protocol.h).
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "millrace/protocol.h"
+#include "worker/confine/confine.h"
+#include "worker/confine/strict.h"
+#include "worker/engine/crash.h"
+#include "worker/engine/hello.h"
+#include "worker/engine/leave.h"
+#include "worker/engine/log_capture.h"
+#include "worker/engine/loop.h"
+#include "worker/engine/message.h"
+#include "worker/engine/process.h"
+#include "worker/engine/worker.h"
+#include "worker/native/host_so.h"
+#include "worker/native/options.h"
+
+/* A command line that only a person could have written. */
+#define MAIN_EXIT_USAGE 64
+
+/* Pipeline code may use these until the last instruction of the process. */
+static struct worker worker;
+static struct host_so host;
+
+static void main_attach(void)
+{
+    char reason[256];
+    if (attachment_init(&worker.attachment, reason, sizeof reason) != 0)
+        leave(WORKER_EXIT_ATTACH, "%s", reason);
+    failure_clear(&worker.failure);
+    reply_init(&worker.reply, &worker.attachment, &worker.failure);
+    crash_watch(&worker.attachment.segment.header->crash);
+    if (log_capture_start(&worker.reply) != 0)
+        leave(WORKER_EXIT_ATTACH, "out of memory");
+}
+
+/* Sends FAILED and leaves; where the dispatcher is gone too, that is said. */
+static _Noreturn void main_fail(enum worker_exit code)
+{
+    log_capture_flush();
+    int rc = message_send_failed(worker.attachment.socket, &worker.failure);
+    if (rc != 0)
+        leave(code, "%s (not sent: %s)", worker.failure.text, strerror(-rc));
+    _Exit((int)code);
+}
+
+static void main_say_hello(void)
+{
+    int rc = hello_send(worker.attachment.socket, &host.graph, host.name,
+                        worker.attachment.segment.options.slot_count);
+    if (rc == -EMSGSIZE) {
+        failure_set(&worker.failure, ERROR_STARTUP,
+                    "titles, descriptions and choices of pipeline %s are too long together",
+                    host.name);
+        main_fail(WORKER_EXIT_LOAD);
+    }
+    if (rc != 0)
+        leave(WORKER_EXIT_ORPHAN, "HELLO was not sent: %s", strerror(-rc));
+}
+
+static void main_serve(void)
+{
+    if (host_so_start_up(&host) != 0)
+        main_fail(WORKER_EXIT_STARTUP);
+    struct loop loop;
+    if (loop_init(&loop, &worker, &host.host) != 0)
+        leave(WORKER_EXIT_ATTACH, "out of memory");
+    int rc = message_send(worker.attachment.socket, MESSAGE_READY, NULL, 0);
+    if (rc != 0)
+        leave(WORKER_EXIT_ORPHAN, "READY was not sent: %s", strerror(-rc));
+    loop_run(&loop);
+    loop_finish(&loop);
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    if (options_parse(&options, argc, argv) != 0)
+        return MAIN_EXIT_USAGE;
+    confine_enter(&(struct confine_options){.parent = options.parent,
+                                            .cgroup = options.cgroup,
+                                            .own_user = options.own_user,
+                                            .text = options.confine});
+    if (options.program)
+        confine_exec(options.program);
+    process_prepare(options.index);
+    if (options.is_strict)
+        strict_enter();
+    main_attach();
+    if (host_so_load(&host, &worker, options.source, options.name) != 0)
+        main_fail(WORKER_EXIT_LOAD);
+    main_say_hello();
+    if (!options.is_check)
+        main_serve();
+    host_so_finish(&host);
+    log_capture_flush();
+    reply_finish(&worker.reply);
+    return WORKER_EXIT_OK;
+}
