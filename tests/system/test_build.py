@@ -81,12 +81,12 @@ def test_an_example_compiles_with_nothing_but_the_installed_header(installed, tm
 # What each lint must find: the lint, a file, its text, and words of the reason.
 BAD_SOURCES = [
     ("layers", "shm/ring.c", '#include "dispatcher/reactor/log.h"\n', 'shm/ring.c:1: "dispatcher/reactor/log.h"'),
-    ("layers", "worker/engine/loop.c", '#include "dispatcher/reactor/log.h"\n', "worker/engine/loop.c:1:"),
-    ("layers", "worker/engine/loop.c", '#include "worker/confine/strict.h"\n', "is not for worker/engine,"),
+    ("layers", "worker/engine/engine.c", '#include "dispatcher/reactor/log.h"\n', "worker/engine/engine.c:1:"),
+    ("layers", "worker/engine/engine.c", '#include "worker/confine/strict.h"\n', "is not for worker/engine,"),
     ("layers", "worker/confine/user.c", '#include "worker/native/options.h"\n', "is not for worker/confine,"),
     ("layers", "worker/native/main.c", '#include "worker/python/_ring.h"\n', "is not for worker/native,"),
-    ("layers", "worker/stray.c", '#include "worker/engine/loop.h"\n', "worker, which sees nothing"),
-    ("layers", "dispatcher/http/conn.c", '\n#include "worker/engine/loop.h"\n', "dispatcher/http/conn.c:2:"),
+    ("layers", "worker/stray.c", '#include "worker/engine/engine.h"\n', "worker, which sees nothing"),
+    ("layers", "dispatcher/http/conn.c", '\n#include "worker/engine/engine.h"\n', "dispatcher/http/conn.c:2:"),
     ("layers", "dispatcher/http/conn.c", '#include "dispatcher/runs/run.h"\n', "is not for dispatcher/http,"),
     ("layers", "dispatcher/runs/run.c", '#include "dispatcher/http/conn.h"\n', "is not for dispatcher/runs,"),
     ("layers", "dispatcher/http/conn.c", "#include <liburing.h>\n", "wrapped by dispatcher/reactor/uring"),

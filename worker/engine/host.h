@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * host.h - what the loop asks of whatever executes pipelines.
+ * host.h - what the engine asks of whatever executes pipelines.
  *
  * A host turns a run's inputs into its outputs, each a plain value or an iterator; stepping those,
- * the window, cancellation and the end are the loop's. The shared-object host is host_so.h.
+ * the window, cancellation and the end are the engine's. The shared-object host is host_so.h.
  *
  * A host with an event loop of its own may keep a run instead (HOST_DRIVEN): it makes the run's
- * lines itself whenever it likes (loop_open_line() ...), and the loop tells it when the run is
+ * lines itself whenever it likes (engine_open_line() ...), and the engine tells it when the run is
  * cancelled and when its window is open again.
  */
 #ifndef WORKER_HOST_H

@@ -34,12 +34,12 @@ enum run_state {
     RUN_STATE_COUNT
 };
 
-/* Owned by the loop, one for each slot; its memory is obtained when the run starts. */
+/* Owned by the engine, one for each slot; its memory is obtained when the run starts. */
 struct run {
     struct reply_run reply;
     enum run_state state;
     struct slot_shared *slot; /* borrowed, in the segment */
-    uint32_t active_index;    /* among the loop's active runs */
+    uint32_t active_index;    /* among the engine's active runs */
     bool is_driven;           /* by its host */
     bool is_cancel_told;      /* ... which knows that it is cancelled */
     uint64_t line_count;      /* ... and has sent so many lines */

@@ -11,7 +11,7 @@
 #include "worker/engine/host.h"
 
 struct host_so {
-    struct host host;      /* first: the loop's view of it */
+    struct host host;      /* first: the engine's view of it */
     struct worker *worker; /* borrowed */
     const char *name;      /* of the pipeline; memory of the shared object */
     struct buffer scratch;

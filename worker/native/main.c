@@ -2,7 +2,7 @@
 /*
  * main.c - millrace-worker: executes one pipeline for one dispatcher.
  *
- *   options -> confine -> process -> attach -> load -> HELLO -> start up -> READY -> loop -> exit
+ *   options -> confine -> process -> attach -> load -> HELLO -> start up -> READY -> engine -> exit
  *
  * With -- PROGRAM it becomes that one once it is confined: the interpreter of a Python pipeline.
  *
@@ -16,10 +16,10 @@
 #include "worker/confine/confine.h"
 #include "worker/confine/strict.h"
 #include "worker/engine/crash.h"
+#include "worker/engine/engine.h"
 #include "worker/engine/hello.h"
 #include "worker/engine/leave.h"
 #include "worker/engine/log_capture.h"
-#include "worker/engine/loop.h"
 #include "worker/engine/message.h"
 #include "worker/engine/process.h"
 #include "worker/engine/worker.h"
@@ -73,14 +73,14 @@ static void main_serve(void)
 {
     if (host_so_start_up(&host) != 0)
         main_fail(WORKER_EXIT_STARTUP);
-    struct loop loop;
-    if (loop_init(&loop, &worker, &host.host) != 0)
+    struct engine engine;
+    if (engine_init(&engine, &worker, &host.host) != 0)
         leave(WORKER_EXIT_ATTACH, "out of memory");
     int rc = message_send(worker.attachment.socket, MESSAGE_READY, NULL, 0);
     if (rc != 0)
         leave(WORKER_EXIT_ORPHAN, "READY was not sent: %s", strerror(-rc));
-    loop_run(&loop);
-    loop_finish(&loop);
+    engine_run(&engine);
+    engine_finish(&engine);
 }
 
 int main(int argc, char **argv)

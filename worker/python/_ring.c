@@ -118,14 +118,14 @@ static PyObject *ring_serve(PyObject *module, PyObject *callbacks)
     Py_INCREF(callbacks);
     Py_XDECREF(host.callbacks);
     host.callbacks = callbacks;
-    if (loop_init(&host.loop, &host.worker, &host.host) != 0)
+    if (engine_init(&host.engine, &host.worker, &host.host) != 0)
         return PyErr_NoMemory();
     host.is_serving = true;
     int rc = message_send(host.worker.attachment.socket, MESSAGE_READY, NULL, 0);
     if (rc != 0)
         leave(WORKER_EXIT_ORPHAN, "READY was not sent: %s", strerror(-rc));
-    loop_run(&host.loop);
-    return PyBool_FromLong(!host.loop.has_driven);
+    engine_run(&host.engine);
+    return PyBool_FromLong(!host.engine.has_driven);
 }
 
 /* ---- turns --------------------------------------------------------------------------------- */
@@ -139,7 +139,7 @@ static PyObject *ring_turn(PyObject *module, PyObject *nothing)
     uint64_t due_ns;
     host_py_check_process(&host);
     host.is_turning = true;
-    if (!loop_turn(&host.loop, &due_ns))
+    if (!engine_turn(&host.engine, &due_ns))
         return ring_none();
     if (due_ns == CLOCK_NEVER)
         return PyFloat_FromDouble(-1.0);
@@ -212,7 +212,7 @@ static PyObject *ring_end(PyObject *module, PyObject *arguments)
     if (description != Py_None && !host_py_set_failure(&host, description))
         return NULL;
     uint64_t wait_count = host.worker.reply.wait_count;
-    loop_end_driven(&host.loop, run);
+    engine_end_driven(&host.engine, run);
     ring_check_bell(wait_count);
     return ring_none();
 }
@@ -229,8 +229,8 @@ static const struct reply_run *ring_run_of(PyObject *key)
     }
     if (host.worker.current)
         return &host.worker.current->reply;
-    if (host.is_serving && host.loop.active_count == 1)
-        return &host.loop.runs[host.loop.active[0]].reply;
+    if (host.is_serving && host.engine.active_count == 1)
+        return &host.engine.runs[host.engine.active[0]].reply;
     return NULL;
 }
 

@@ -18,18 +18,18 @@
 #include <stdint.h>
 
 #include "worker/engine/buffer.h"
+#include "worker/engine/engine.h"
 #include "worker/engine/graph.h"
 #include "worker/engine/host.h"
-#include "worker/engine/loop.h"
 #include "worker/engine/object.h"
 #include "worker/engine/worker.h"
 
 /* The Python host. One in the process. */
 struct host_py {
-    struct host host;     /* first: the loop's view of it */
+    struct host host;     /* first: the engine's view of it */
     struct worker worker; /* our end of everything shared */
-    struct loop loop;
-    bool is_serving;     /* the loop is made */
+    struct engine engine;
+    bool is_serving;     /* the engine is made */
     bool is_turning;     /* an event loop of Python's sleeps, not we */
     bool is_child;       /* this is a forked copy, which must say nothing */
     PyObject *callbacks; /* the object whose methods execute pipelines; owned */

@@ -70,9 +70,9 @@ uint64_t host_py_key(const struct reply_run *run)
 struct run *host_py_find(struct host_py *host, uint64_t key)
 {
     uint64_t slot = key & ((1u << KEY_SLOT_BITS) - 1);
-    if (!host->is_serving || slot >= host->loop.slot_count)
+    if (!host->is_serving || slot >= host->engine.slot_count)
         return NULL;
-    struct run *run = &host->loop.runs[slot];
+    struct run *run = &host->engine.runs[slot];
     return run->slot && host_py_key(&run->reply) == key ? run : NULL;
 }
 
@@ -298,7 +298,7 @@ static void host_py_resume(struct host *base, struct run *run)
 int host_py_send_line(struct host_py *host, struct run *run, PyObject *values)
 {
     Py_ssize_t count = PyTuple_Size(values);
-    struct mr_value *value = loop_open_line(&host->loop, run);
+    struct mr_value *value = engine_open_line(&host->engine, run);
     int rc = value_outputs(value, (uint32_t)count);
     for (Py_ssize_t i = 0; rc >= 0 && i < count; i++) {
         PyObject *item = PyTuple_GetItem(values, i);
@@ -307,9 +307,9 @@ int host_py_send_line(struct host_py *host, struct run *run, PyObject *values)
                                      : pack_object(value, item, "chunk", run->line_count + 1);
     }
     if (rc < 0) {
-        loop_abort_line(&host->loop);
+        engine_abort_line(&host->engine);
         return rc;
     }
     run->line_count++;
-    return loop_send_line(&host->loop, run);
+    return engine_send_line(&host->engine, run);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * loop.h - the worker's life after it is ready: take requests, step runs in turn, sleep.
+ * engine.h - the worker's life after it is ready: take requests, step runs in turn, sleep.
  */
-#ifndef WORKER_LOOP_H
-#define WORKER_LOOP_H
+#ifndef WORKER_ENGINE_H
+#define WORKER_ENGINE_H
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -15,19 +15,19 @@
 #include "worker/engine/worker.h"
 
 /* Slots in the order in which they are stepped; each is in it once at most. */
-struct loop_queue {
+struct engine_queue {
     uint32_t *slots; /* owned; slot_count of them */
     uint32_t first;
     uint32_t count;
 };
 
-struct loop {
+struct engine {
     struct worker *worker; /* borrowed */
     struct host *host;     /* borrowed */
     uint32_t slot_count;
     uint32_t window_bytes;
     struct run *runs; /* owned; slot_count of them */
-    struct loop_queue ready;
+    struct engine_queue ready;
     struct due due;
     uint32_t *active; /* owned; the slots whose run is not NONE, in any order */
     uint32_t active_count;
@@ -44,26 +44,26 @@ struct loop {
 };
 
 /* 0 or -ENOMEM. */
-int loop_init(struct loop *loop, struct worker *worker, struct host *host) MUST_USE;
-void loop_finish(struct loop *loop);
+int engine_init(struct engine *engine, struct worker *worker, struct host *host) MUST_USE;
+void engine_finish(struct engine *engine);
 
 /* Runs until a STOP record came and the last run ended, or until a run was started that its host
- * drives: the host goes on with loop_turn() then. */
-void loop_run(struct loop *loop);
+ * drives: the host goes on with engine_turn() then. */
+void engine_run(struct engine *engine);
 
 /* The same for a host that sleeps itself, until the attachment's epoll is readable or `due_ns` has
- * passed (0: at once; CLOCK_NEVER: no time). Never waits. False when loop_run() would end. */
-bool loop_turn(struct loop *loop, uint64_t *due_ns);
+ * passed (0: at once; CLOCK_NEVER: no time). Never waits. False when engine_run() would end. */
+bool engine_turn(struct engine *engine, uint64_t *due_ns);
 
 /* One line of a driven run that waits for nothing: open, write the outputs array, then send or
  * abort. Log lines and failures are of this run meanwhile. */
-struct mr_value *loop_open_line(struct loop *loop, struct run *run);
-void loop_abort_line(struct loop *loop);
+struct mr_value *engine_open_line(struct engine *engine, struct run *run);
+void engine_abort_line(struct engine *engine);
 
 /* True when it was sent; false when it is kept until the window is open: host->resume() follows. */
-bool loop_send_line(struct loop *loop, struct run *run);
+bool engine_send_line(struct engine *engine, struct run *run);
 
 /* Ends a driven run: as cancelled if it was, else with the worker's failure, if one is set. */
-void loop_end_driven(struct loop *loop, struct run *run);
+void engine_end_driven(struct engine *engine, struct run *run);
 
 #endif

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_loop_driven.c - runs that a host drives itself: lines, window, cancellation, end.
+ * test_engine_driven.c - runs that a host drives itself: lines, window, cancellation, end.
  *
  * Both ends of the segment are in this process; the host is a script.
  */
-#include "worker/engine/loop.h"
+#include "worker/engine/engine.h"
 
 #include <msgpack.h>
 #include <setjmp.h>
@@ -28,7 +28,7 @@ struct fixture {
     int start_count, finish_count, cancel_count, resume_count;
     struct run *run;
     struct worker worker;
-    struct loop loop;
+    struct engine engine;
     int socket;
     struct ring_tx requests;
     struct ring_rx replies;
@@ -97,13 +97,13 @@ static void start(struct fixture *f)
     watch(attachment->epoll, attachment->socket);
     failure_clear(&f->worker.failure);
     reply_init(&f->worker.reply, attachment, &f->worker.failure);
-    assert_int_equal(loop_init(&f->loop, &f->worker, &f->host), 0);
+    assert_int_equal(engine_init(&f->engine, &f->worker, &f->host), 0);
 }
 
 static void finish(struct fixture *f)
 {
     struct attachment *attachment = &f->worker.attachment;
-    loop_finish(&f->loop);
+    engine_finish(&f->engine);
     reply_finish(&f->worker.reply);
     close(attachment->bell.eventfd);
     close(attachment->dispatcher_bell.eventfd);
@@ -127,31 +127,31 @@ static void send_request(struct fixture *f, enum record_kind kind, const char *p
                                                .generation = kind == RECORD_START ? 5 : 0});
 }
 
-/* A run is driven; the loop has come back for it. */
+/* A run is driven; the engine has come back for it. */
 static void start_run(struct fixture *f)
 {
     start(f);
     send_request(f, RECORD_START, "\x92\xa1r\x90", 4);
-    loop_run(&f->loop);
+    engine_run(&f->engine);
     assert_int_equal(f->start_count, 1);
-    assert_true(f->loop.has_driven);
+    assert_true(f->engine.has_driven);
     assert_int_equal(f->run->state, RUN_DRIVEN);
 }
 
 static bool turn(struct fixture *f, uint64_t *due_ns)
 {
     *due_ns = 4711;
-    return loop_turn(&f->loop, due_ns);
+    return engine_turn(&f->engine, due_ns);
 }
 
 static bool send_line(struct fixture *f, int64_t number)
 {
-    struct mr_value *value = loop_open_line(&f->loop, f->run);
+    struct mr_value *value = engine_open_line(&f->engine, f->run);
     assert_ptr_equal(f->worker.current, f->run);
     assert_int_equal(value_outputs(value, 1), 0);
     value_expect(value);
     assert_int_equal(value_integer(value, number), MR_ITEM);
-    bool is_sent = loop_send_line(&f->loop, f->run);
+    bool is_sent = engine_send_line(&f->engine, f->run);
     assert_null(f->worker.current);
     return is_sent;
 }
@@ -192,7 +192,7 @@ static void a_driven_run_makes_its_lines_and_its_end(void **state)
     assert_true(send_line(&f, 2));
     expect_chunk(&f, 1);
     expect_chunk(&f, 2);
-    loop_end_driven(&f.loop, f.run);
+    engine_end_driven(&f.engine, f.run);
     assert_int_equal(next_kind(&f, &payload), RECORD_END);
     assert_int_equal(f.finish_count, 1);
     assert_int_equal(f.run->state, RUN_NONE);
@@ -230,12 +230,12 @@ static void a_line_that_is_given_up_leaves_nothing(void **state)
     struct fixture f;
     const char *payload;
     start_run(&f);
-    assert_int_equal(value_outputs(loop_open_line(&f.loop, f.run), 1), 0);
-    loop_abort_line(&f.loop);
+    assert_int_equal(value_outputs(engine_open_line(&f.engine, f.run), 1), 0);
+    engine_abort_line(&f.engine);
     assert_null(f.worker.current);
     failure_set(&f.worker.failure, ERROR_INPUT, "wrong");
     failure_set_traceback(&f.worker.failure, "there", 5);
-    loop_end_driven(&f.loop, f.run);
+    engine_end_driven(&f.engine, f.run);
     assert_int_equal(next_kind(&f, &payload), RECORD_ERROR);
     const char expected[] = "\x93\x00\xda\x00\x05wrong\xda\x00\x05there";
     assert_memory_equal(payload, expected, sizeof expected - 1);
@@ -261,7 +261,7 @@ static void a_cancellation_is_told_once_and_is_the_end_whatever_the_host_says(vo
         assert_true(turn(&f, &due_ns));
     assert_int_equal(f.cancel_count, 1);
     assert_int_equal(f.run->state, RUN_DRIVEN);
-    loop_end_driven(&f.loop, f.run);
+    engine_end_driven(&f.engine, f.run);
     assert_int_equal(next_kind(&f, &payload), RECORD_ERROR);
     assert_non_null(strstr(payload + 5, "cancelled: on request"));
     finish(&f);
@@ -280,7 +280,7 @@ static void a_cancellation_drops_the_line_that_waits(void **state)
     assert_true(turn(&f, &due_ns));
     assert_int_equal(f.cancel_count, 1);
     assert_int_equal(f.resume_count, 0);
-    loop_end_driven(&f.loop, f.run);
+    engine_end_driven(&f.engine, f.run);
     expect_chunk(&f, 1);
     expect_chunk(&f, 2);
     assert_int_equal(next_kind(&f, &payload), RECORD_ERROR);
@@ -296,7 +296,7 @@ static void turns_end_with_the_last_run_after_a_stop(void **state)
     send_request(&f, RECORD_STOP, "", 0);
     assert_true(turn(&f, &due_ns));
     assert_true(turn(&f, &due_ns));
-    loop_end_driven(&f.loop, f.run);
+    engine_end_driven(&f.engine, f.run);
     assert_false(turn(&f, &due_ns));
     finish(&f);
 }
@@ -316,7 +316,7 @@ static void a_turn_leaves_the_doorbell_armed_for_what_is_waited_for(void **state
     assert_true(doorbell_ring(&f.worker_bell, DOORBELL_WINDOW));
     slot_deliver(&f.worker.attachment.segment.slots[1], WINDOW_BYTES);
     assert_true(turn(&f, &due_ns));
-    loop_end_driven(&f.loop, f.run);
+    engine_end_driven(&f.engine, f.run);
     finish(&f);
 }
 

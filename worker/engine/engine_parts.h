@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * engine_parts.h - what the files of the engine ask of each other.
+ */
+#ifndef WORKER_ENGINE_PARTS_H
+#define WORKER_ENGINE_PARTS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "worker/engine/engine.h"
+
+/* Takes what came through the request ring, a bounded number of records. */
+void engine_take_requests(struct engine *engine);
+
+/* Makes ready the runs whose time has come, or holds them. */
+void engine_take_due(struct engine *engine);
+
+/* Looks whether waiting runs were cancelled or may send again, at most `count_max` of them; at none
+ * while no run waits for its window and no cancel came since all were looked at. */
+void engine_watch(struct engine *engine, uint32_t count_max);
+
+/* True when nothing is unread but what due runs made, and that is enough. A head that is nonsense
+ * is for the next claim to find. */
+bool engine_is_ahead(const struct engine *engine);
+
+/* Gives each run that is ready by now its turn. Behind the first `other_count` are those that were
+ * due. */
+void engine_step_ready(struct engine *engine, uint32_t other_count);
+
+/* Sends the complete line that is open, or sets it aside until the window allows it. */
+void engine_offer(struct engine *engine, struct run *run);
+
+/* Tells the host of a driven run, once, which ends it; nothing more of it is sent. */
+void engine_tell_cancel(struct engine *engine, struct run *run);
+
+/* Ends a run that is not driven as cancelled for `reason`; with the worker's failure; or with that
+ * one (NULL: it is complete): closes the iterators, gives memory and slot back, and sends the run's
+ * last record. */
+void engine_cancel(struct engine *engine, struct run *run, uint32_t reason);
+void engine_fail(struct engine *engine, struct run *run);
+void engine_end(struct engine *engine, struct run *run, const struct failure *failure);
+
+/* Puts the run behind those that are ready. Part of every line, hence inline. */
+static inline void engine_make_ready(struct engine *engine, struct run *run)
+{
+    struct engine_queue *ready = &engine->ready;
+    mr_assert(ready->count < engine->slot_count);
+    uint32_t place = ready->first + ready->count;
+    if (place >= engine->slot_count)
+        place -= engine->slot_count;
+    ready->slots[place] = run->reply.slot;
+    ready->count++;
+    if (run->state == RUN_WINDOW)
+        engine->window_count--;
+    run->state = RUN_READY;
+}
+
+#endif

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * engine_ready.c - which waiting runs are ready again.
+ *
+ * Runs that waited for a time make what is to be fresh. When many are due at once they are stepped
+ * a few at a time, and the next ones when the dispatcher has read what those made: a line made
+ * earlier would only lie in the ring and be old when it leaves.
+ */
+#include "shm/clock.h"
+#include "worker/engine/engine_parts.h"
+
+/* Runs whose time has come that are stepped in one pass, and bytes of theirs that may wait to be
+ * read before more of them are; while other runs fill the ring, neither. */
+#define ENGINE_DUE_COUNT_MAX 16u
+#define ENGINE_AHEAD_BYTES 2048u
+
+static bool engine_others_are_unread(const struct engine *engine);
+
+/* The runs that are ready by now fill the ring, and so do those that wait for their window but were
+ * read only half: then nobody is held, or all could be for ever. */
+void engine_take_due(struct engine *engine)
+{
+    engine->holds_due = false;
+    if (engine->due.count == 0)
+        return;
+    engine->due_ns = clock_now_ns();
+    if (due_earliest_ns(&engine->due) > engine->due_ns)
+        return;
+    bool is_alone = engine->ready.count == 0 && !engine_others_are_unread(engine);
+    if (is_alone && engine_is_ahead(engine)) {
+        engine->holds_due = true;
+        return;
+    }
+    uint32_t count_max = is_alone ? ENGINE_DUE_COUNT_MAX : engine->slot_count;
+    for (uint32_t i = 0; i < count_max && due_earliest_ns(&engine->due) <= engine->due_ns; i++)
+        engine_make_ready(engine, &engine->runs[due_take(&engine->due)]);
+}
+
+void engine_watch(struct engine *engine, uint32_t count_max)
+{
+    uint64_t cancels = slot_cancel_count(&engine->worker->attachment.segment.header->cancel_count);
+    uint32_t waiting = engine->active_count - engine->ready.count;
+    if (waiting == 0)
+        return;
+    if (engine->window_count == 0 && cancels == engine->cancels_seen)
+        return;
+    if (count_max >= waiting)
+        engine->cancels_seen = cancels;
+    for (uint32_t i = 0; i < engine->active_count && count_max > 0; i++) {
+        if (engine->watch_next >= engine->active_count)
+            engine->watch_next = 0;
+        struct run *run = &engine->runs[engine->active[engine->watch_next++]];
+        if (run->state == RUN_READY)
+            continue;
+        count_max--;
+        bool is_cancelled = slot_cancel_reason(run->slot, run->reply.generation) != 0;
+        if (run->is_cancel_told)
+            continue;
+        if (run->state == RUN_LATER && is_cancelled)
+            due_remove(&engine->due, run->reply.slot);
+        else if (run->state == RUN_WINDOW
+                     ? !is_cancelled && !run_may_step(run, engine->window_bytes)
+                     : !is_cancelled)
+            continue;
+        engine_make_ready(engine, run);
+    }
+}
+
+bool engine_is_ahead(const struct engine *engine)
+{
+    const struct ring_tx *reply = &engine->worker->attachment.reply;
+    uint64_t unread = ring_unread_bytes(reply);
+    return unread >= ENGINE_AHEAD_BYTES && unread <= reply->capacity &&
+           !engine_others_are_unread(engine);
+}
+
+/* True while a line is unread that was made by a run which was not due. */
+static bool engine_others_are_unread(const struct engine *engine)
+{
+    const struct ring_tx *reply = &engine->worker->attachment.reply;
+    return ring_unread_bytes(reply) > reply->tail - engine->others_tail;
+}
