@@ -14,7 +14,7 @@
 
 #include "millrace/protocol.h"
 #include "shm/descriptors.h"
-#include "worker/engine/failure.h"
+#include "worker/engine/error.h"
 #include "worker/engine/leave.h"
 #include "worker/engine/message.h"
 #include "worker/engine/process.h"
@@ -26,13 +26,13 @@
 /* The dispatcher hears why, and so do the clients of the pipeline. */
 __attribute__((format(printf, 1, 2))) static _Noreturn void confine_fail(const char *format, ...)
 {
-    static struct failure failure;
+    static struct error error;
     va_list arguments;
     va_start(arguments, format);
-    failure_vset(&failure, ERROR_STARTUP, format, arguments);
+    error_vset(&error, ERROR_STARTUP, format, arguments);
     va_end(arguments);
-    if (message_send_failed(WORKER_FD_SOCKET, &failure) != 0)
-        leave(WORKER_EXIT_CONFINE, "%s", failure.text);
+    if (message_send_failed(WORKER_FD_SOCKET, &error) != 0)
+        leave(WORKER_EXIT_CONFINE, "%s", error.text);
     _exit(WORKER_EXIT_CONFINE);
 }
 

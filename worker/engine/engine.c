@@ -24,19 +24,19 @@ static uint32_t engine_interests(const struct engine *engine);
 static uint64_t engine_sleep_until_ns(const struct engine *engine);
 static void engine_sleep(struct engine *engine);
 
-int engine_init(struct engine *engine, struct worker *worker, struct host *host)
+int engine_init(struct engine *engine, struct context *context, struct host *host)
 {
-    uint32_t slot_count = worker->attachment.segment.options.slot_count;
+    uint32_t slot_count = context->attachment.segment.options.slot_count;
     *engine = (struct engine){
-        .worker = worker,
+        .context = context,
         .host = host,
         .slot_count = slot_count,
-        .window_bytes = worker->attachment.segment.options.window_bytes,
-        .runs = calloc(slot_count, sizeof *engine->runs),
+        .window_bytes = context->attachment.segment.options.window_bytes,
+        .jobs = calloc(slot_count, sizeof *engine->jobs),
         .ready = {.slots = calloc(slot_count, sizeof *engine->ready.slots)},
         .active = calloc(slot_count, sizeof *engine->active),
     };
-    if (!engine->runs || !engine->ready.slots || !engine->active ||
+    if (!engine->jobs || !engine->ready.slots || !engine->active ||
         due_init(&engine->due, slot_count) != 0) {
         engine_finish(engine);
         return -ENOMEM;
@@ -46,16 +46,16 @@ int engine_init(struct engine *engine, struct worker *worker, struct host *host)
 
 void engine_finish(struct engine *engine)
 {
-    for (uint32_t i = 0; engine->runs && i < engine->slot_count; i++) {
-        if (engine->runs[i].state != RUN_NONE)
-            run_finish(&engine->runs[i]);
-        buffer_finish(&engine->runs[i].stash);
+    for (uint32_t i = 0; engine->jobs && i < engine->slot_count; i++) {
+        if (engine->jobs[i].state != JOB_NONE)
+            job_finish(&engine->jobs[i]);
+        buffer_finish(&engine->jobs[i].stash);
     }
-    free(engine->runs);
+    free(engine->jobs);
     free(engine->ready.slots);
     free(engine->active);
     due_finish(&engine->due);
-    *engine = (struct engine){.worker = NULL};
+    *engine = (struct engine){.context = NULL};
 }
 
 void engine_run(struct engine *engine)
@@ -69,7 +69,7 @@ void engine_run(struct engine *engine)
 
 bool engine_turn(struct engine *engine, uint64_t *due_ns)
 {
-    struct attachment *attachment = &engine->worker->attachment;
+    struct attachment *attachment = &engine->context->attachment;
     engine->has_driven = false; /* known to the host, which is here */
     doorbell_disarm(&attachment->bell);
     if (attachment_poll(attachment) != 0)
@@ -81,7 +81,7 @@ bool engine_turn(struct engine *engine, uint64_t *due_ns)
     }
     if (engine->is_stopping && engine->active_count == 0)
         return false;
-    reply_trim(&engine->worker->reply);
+    reply_trim(&engine->context->reply);
     doorbell_arm(&attachment->bell, engine_interests(engine));
     engine_watch(engine, engine->active_count);
     *due_ns = engine_sleep_until_ns(engine);
@@ -113,7 +113,7 @@ static uint32_t engine_interests(const struct engine *engine)
 /* 0: there is something to do. Asked when the bell is armed. */
 static uint64_t engine_sleep_until_ns(const struct engine *engine)
 {
-    if (engine->ready.count > 0 || !ring_is_empty(&engine->worker->attachment.request))
+    if (engine->ready.count > 0 || !ring_is_empty(&engine->context->attachment.request))
         return 0;
     if (engine->holds_due)
         return engine_is_ahead(engine) ? CLOCK_NEVER : 0;
@@ -123,8 +123,8 @@ static uint64_t engine_sleep_until_ns(const struct engine *engine)
 /* The sleeper's loop of doorbell.h: arm, look at everything again, sleep, disarm. */
 static void engine_sleep(struct engine *engine)
 {
-    struct attachment *attachment = &engine->worker->attachment;
-    reply_trim(&engine->worker->reply);
+    struct attachment *attachment = &engine->context->attachment;
+    reply_trim(&engine->context->reply);
     doorbell_arm(&attachment->bell, engine_interests(engine));
     engine_watch(engine, engine->active_count);
     uint64_t until_ns = engine_sleep_until_ns(engine);

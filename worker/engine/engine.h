@@ -9,10 +9,10 @@
 #include <stdint.h>
 
 #include "millrace/check.h"
+#include "worker/engine/context.h"
 #include "worker/engine/due.h"
 #include "worker/engine/host.h"
-#include "worker/engine/run.h"
-#include "worker/engine/worker.h"
+#include "worker/engine/job.h"
 
 /* Slots in the order in which they are stepped; each is in it once at most. */
 struct engine_queue {
@@ -22,16 +22,16 @@ struct engine_queue {
 };
 
 struct engine {
-    struct worker *worker; /* borrowed */
-    struct host *host;     /* borrowed */
+    struct context *context; /* borrowed */
+    struct host *host;       /* borrowed */
     uint32_t slot_count;
     uint32_t window_bytes;
-    struct run *runs; /* owned; slot_count of them */
+    struct job *jobs; /* owned; slot_count of them */
     struct engine_queue ready;
     struct due due;
     uint32_t *active; /* owned; the slots whose run is not NONE, in any order */
     uint32_t active_count;
-    uint32_t window_count; /* of them, those in RUN_WINDOW */
+    uint32_t window_count; /* of them, those in JOB_WINDOW */
     uint32_t watch_next;   /* index into active: which waiting run is looked at next */
     uint64_t cancels_seen; /* the segment's count when all waiting runs were looked at */
     uint64_t due_ns;       /* when runs were looked for whose time has come */
@@ -44,7 +44,7 @@ struct engine {
 };
 
 /* 0 or -ENOMEM. */
-int engine_init(struct engine *engine, struct worker *worker, struct host *host) MUST_USE;
+int engine_init(struct engine *engine, struct context *context, struct host *host) MUST_USE;
 void engine_finish(struct engine *engine);
 
 /* Runs until a STOP record came and the last run ended, or until a run was started that its host
@@ -57,13 +57,13 @@ bool engine_turn(struct engine *engine, uint64_t *due_ns);
 
 /* One line of a driven run that waits for nothing: open, write the outputs array, then send or
  * abort. Log lines and failures are of this run meanwhile. */
-struct mr_value *engine_open_line(struct engine *engine, struct run *run);
+struct mr_value *engine_open_line(struct engine *engine, struct job *job);
 void engine_abort_line(struct engine *engine);
 
 /* True when it was sent; false when it is kept until the window is open: host->resume() follows. */
-bool engine_send_line(struct engine *engine, struct run *run);
+bool engine_send_line(struct engine *engine, struct job *job);
 
-/* Ends a driven run: as cancelled if it was, else with the worker's failure, if one is set. */
-void engine_end_driven(struct engine *engine, struct run *run);
+/* Ends a driven run: as cancelled if it was, else with the worker's error, if one is set. */
+void engine_end_driven(struct engine *engine, struct job *job);
 
 #endif

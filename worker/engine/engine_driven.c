@@ -5,47 +5,47 @@
 #include "shm/clock.h"
 #include "worker/engine/engine_parts.h"
 
-struct mr_value *engine_open_line(struct engine *engine, struct run *run)
+struct mr_value *engine_open_line(struct engine *engine, struct job *job)
 {
-    mr_assert(run->state == RUN_DRIVEN);
-    slot_progress(run->slot, clock_coarse_ns());
-    worker_enter(engine->worker, run);
-    return reply_open(&engine->worker->reply);
+    mr_assert(job->state == JOB_DRIVEN);
+    slot_progress(job->slot, clock_coarse_ns());
+    context_enter(engine->context, job);
+    return reply_open(&engine->context->reply);
 }
 
 void engine_abort_line(struct engine *engine)
 {
-    reply_abort(&engine->worker->reply);
-    worker_enter(engine->worker, NULL);
+    reply_abort(&engine->context->reply);
+    context_enter(engine->context, NULL);
 }
 
-bool engine_send_line(struct engine *engine, struct run *run)
+bool engine_send_line(struct engine *engine, struct job *job)
 {
-    engine_offer(engine, run);
-    worker_enter(engine->worker, NULL);
-    return run->state == RUN_DRIVEN;
+    engine_offer(engine, job);
+    context_enter(engine->context, NULL);
+    return job->state == JOB_DRIVEN;
 }
 
-void engine_tell_cancel(struct engine *engine, struct run *run)
+void engine_tell_cancel(struct engine *engine, struct job *job)
 {
-    run->is_cancel_told = true;
-    run->is_line_waiting = false;
-    run->stash.used = 0;
-    run->state = RUN_DRIVEN;
-    engine->host->cancel(engine->host, run);
+    job->is_cancel_told = true;
+    job->is_line_waiting = false;
+    job->stash.used = 0;
+    job->state = JOB_DRIVEN;
+    engine->host->cancel(engine->host, job);
 }
 
-void engine_end_driven(struct engine *engine, struct run *run)
+void engine_end_driven(struct engine *engine, struct job *job)
 {
-    mr_assert(run->state == RUN_DRIVEN);
-    const struct failure *failure = &engine->worker->failure;
-    uint32_t reason = slot_cancel_reason(run->slot, run->reply.generation);
-    worker_enter(engine->worker, run);
+    mr_assert(job->state == JOB_DRIVEN);
+    const struct error *error = &engine->context->error;
+    uint32_t reason = slot_cancel_reason(job->slot, job->reply.generation);
+    context_enter(engine->context, job);
     if (reason != CANCEL_NONE)
-        engine_cancel(engine, run, reason);
-    else if (failure->is_set)
-        engine_fail(engine, run);
+        engine_cancel(engine, job, reason);
+    else if (error->is_set)
+        engine_fail(engine, job);
     else
-        engine_end(engine, run, NULL);
-    worker_enter(engine->worker, NULL);
+        engine_end(engine, job, NULL);
+    context_enter(engine->context, NULL);
 }

@@ -16,38 +16,38 @@ static const char *const cancel_texts[CANCEL_REASON_COUNT] = {
     [CANCEL_BAD_VALUE] = "a value could not be sent",
 };
 
-void engine_cancel(struct engine *engine, struct run *run, uint32_t reason)
+void engine_cancel(struct engine *engine, struct job *job, uint32_t reason)
 {
     const char *text = reason < CANCEL_REASON_COUNT ? cancel_texts[reason] : NULL;
     if (!text)
         text = "reason unknown";
-    failure_set(&engine->worker->failure, ERROR_UNKNOWN, "cancelled: %s", text);
-    engine_fail(engine, run);
+    error_set(&engine->context->error, ERROR_UNKNOWN, "cancelled: %s", text);
+    engine_fail(engine, job);
 }
 
-void engine_fail(struct engine *engine, struct run *run)
+void engine_fail(struct engine *engine, struct job *job)
 {
-    engine_end(engine, run, &engine->worker->failure);
-    failure_clear(&engine->worker->failure);
+    engine_end(engine, job, &engine->context->error);
+    error_clear(&engine->context->error);
 }
 
-void engine_end(struct engine *engine, struct run *run, const struct failure *failure)
+void engine_end(struct engine *engine, struct job *job, const struct error *error)
 {
-    struct reply *reply = &engine->worker->reply;
-    line_close(&run->line);
+    struct reply *reply = &engine->context->reply;
+    lockstep_close(&job->lockstep);
     if (engine->host->finish)
-        engine->host->finish(engine->host, run);
+        engine->host->finish(engine->host, job);
     log_capture_flush();
 
     uint32_t last = engine->active[--engine->active_count];
-    engine->active[run->active_index] = last;
-    engine->runs[last].active_index = run->active_index;
-    if (!slot_move(run->slot, run->reply.generation, SLOT_RUNNING, SLOT_ENDED))
+    engine->active[job->active_index] = last;
+    engine->jobs[last].active_index = job->active_index;
+    if (!slot_move(job->slot, job->reply.generation, SLOT_RUNNING, SLOT_ENDED))
         leave(WORKER_EXIT_PROTOCOL, "slot %u is not running: its word was overwritten",
-              run->reply.slot);
-    if (failure)
-        reply_error(reply, &run->reply, failure);
+              job->reply.slot);
+    if (error)
+        reply_error(reply, &job->reply, error);
     else
-        reply_end(reply, &run->reply);
-    run_finish(run);
+        reply_end(reply, &job->reply);
+    job_finish(job);
 }

@@ -29,31 +29,31 @@ bool engine_is_ahead(const struct engine *engine);
 void engine_step_ready(struct engine *engine, uint32_t other_count);
 
 /* Sends the complete line that is open, or sets it aside until the window allows it. */
-void engine_offer(struct engine *engine, struct run *run);
+void engine_offer(struct engine *engine, struct job *job);
 
 /* Tells the host of a driven run, once, which ends it; nothing more of it is sent. */
-void engine_tell_cancel(struct engine *engine, struct run *run);
+void engine_tell_cancel(struct engine *engine, struct job *job);
 
-/* Ends a run that is not driven as cancelled for `reason`; with the worker's failure; or with that
+/* Ends a run that is not driven as cancelled for `reason`; with the worker's error; or with that
  * one (NULL: it is complete): closes the iterators, gives memory and slot back, and sends the run's
  * last record. */
-void engine_cancel(struct engine *engine, struct run *run, uint32_t reason);
-void engine_fail(struct engine *engine, struct run *run);
-void engine_end(struct engine *engine, struct run *run, const struct failure *failure);
+void engine_cancel(struct engine *engine, struct job *job, uint32_t reason);
+void engine_fail(struct engine *engine, struct job *job);
+void engine_end(struct engine *engine, struct job *job, const struct error *error);
 
 /* Puts the run behind those that are ready. Part of every line, hence inline. */
-static inline void engine_make_ready(struct engine *engine, struct run *run)
+static inline void engine_make_ready(struct engine *engine, struct job *job)
 {
     struct engine_queue *ready = &engine->ready;
     mr_assert(ready->count < engine->slot_count);
     uint32_t place = ready->first + ready->count;
     if (place >= engine->slot_count)
         place -= engine->slot_count;
-    ready->slots[place] = run->reply.slot;
+    ready->slots[place] = job->reply.slot;
     ready->count++;
-    if (run->state == RUN_WINDOW)
+    if (job->state == JOB_WINDOW)
         engine->window_count--;
-    run->state = RUN_READY;
+    job->state = JOB_READY;
 }
 
 #endif

@@ -33,12 +33,12 @@ void engine_take_due(struct engine *engine)
     }
     uint32_t count_max = is_alone ? ENGINE_DUE_COUNT_MAX : engine->slot_count;
     for (uint32_t i = 0; i < count_max && due_earliest_ns(&engine->due) <= engine->due_ns; i++)
-        engine_make_ready(engine, &engine->runs[due_take(&engine->due)]);
+        engine_make_ready(engine, &engine->jobs[due_take(&engine->due)]);
 }
 
 void engine_watch(struct engine *engine, uint32_t count_max)
 {
-    uint64_t cancels = slot_cancel_count(&engine->worker->attachment.segment.header->cancel_count);
+    uint64_t cancels = slot_cancel_count(&engine->context->attachment.segment.header->cancel_count);
     uint32_t waiting = engine->active_count - engine->ready.count;
     if (waiting == 0)
         return;
@@ -49,26 +49,26 @@ void engine_watch(struct engine *engine, uint32_t count_max)
     for (uint32_t i = 0; i < engine->active_count && count_max > 0; i++) {
         if (engine->watch_next >= engine->active_count)
             engine->watch_next = 0;
-        struct run *run = &engine->runs[engine->active[engine->watch_next++]];
-        if (run->state == RUN_READY)
+        struct job *job = &engine->jobs[engine->active[engine->watch_next++]];
+        if (job->state == JOB_READY)
             continue;
         count_max--;
-        bool is_cancelled = slot_cancel_reason(run->slot, run->reply.generation) != 0;
-        if (run->is_cancel_told)
+        bool is_cancelled = slot_cancel_reason(job->slot, job->reply.generation) != 0;
+        if (job->is_cancel_told)
             continue;
-        if (run->state == RUN_LATER && is_cancelled)
-            due_remove(&engine->due, run->reply.slot);
-        else if (run->state == RUN_WINDOW
-                     ? !is_cancelled && !run_may_step(run, engine->window_bytes)
+        if (job->state == JOB_LATER && is_cancelled)
+            due_remove(&engine->due, job->reply.slot);
+        else if (job->state == JOB_WINDOW
+                     ? !is_cancelled && !job_may_step(job, engine->window_bytes)
                      : !is_cancelled)
             continue;
-        engine_make_ready(engine, run);
+        engine_make_ready(engine, job);
     }
 }
 
 bool engine_is_ahead(const struct engine *engine)
 {
-    const struct ring_tx *reply = &engine->worker->attachment.reply;
+    const struct ring_tx *reply = &engine->context->attachment.reply;
     uint64_t unread = ring_unread_bytes(reply);
     return unread >= ENGINE_AHEAD_BYTES && unread <= reply->capacity &&
            !engine_others_are_unread(engine);
@@ -77,6 +77,6 @@ bool engine_is_ahead(const struct engine *engine)
 /* True while a line is unread that was made by a run which was not due. */
 static bool engine_others_are_unread(const struct engine *engine)
 {
-    const struct ring_tx *reply = &engine->worker->attachment.reply;
+    const struct ring_tx *reply = &engine->context->attachment.reply;
     return ring_unread_bytes(reply) > reply->tail - engine->others_tail;
 }

@@ -8,7 +8,7 @@
 #include "shm/clock.h"
 #include "worker/engine/engine_parts.h"
 #include "worker/engine/leave.h"
-#include "worker/engine/request.h"
+#include "worker/engine/start.h"
 
 /* START records taken in one pass; each calls pipes. */
 #define ENGINE_REQUEST_COUNT_MAX 8u
@@ -19,7 +19,7 @@ static void engine_take_start(struct engine *engine, const struct record *meta,
 
 void engine_take_requests(struct engine *engine)
 {
-    struct attachment *attachment = &engine->worker->attachment;
+    struct attachment *attachment = &engine->context->attachment;
     for (uint32_t i = 0; i < ENGINE_REQUEST_COUNT_MAX; i++) {
         struct record meta;
         const void *payload;
@@ -40,51 +40,51 @@ void engine_take_requests(struct engine *engine)
 static void engine_take_stop(struct engine *engine)
 {
     engine->is_stopping = true;
-    ring_release(&engine->worker->attachment.request);
+    ring_release(&engine->context->attachment.request);
 }
 
 /* Copies the request, gives its bytes back, and starts the run unless it was revoked meanwhile. */
 static void engine_take_start(struct engine *engine, const struct record *meta, const void *payload)
 {
-    struct worker *worker = engine->worker;
-    if (meta->slot >= engine->slot_count || engine->runs[meta->slot].state != RUN_NONE)
+    struct context *context = engine->context;
+    if (meta->slot >= engine->slot_count || engine->jobs[meta->slot].state != JOB_NONE)
         leave(WORKER_EXIT_PROTOCOL, "a START record for slot %u, which is not free", meta->slot);
-    struct run *run = &engine->runs[meta->slot];
-    struct slot_shared *slot = &worker->attachment.segment.slots[meta->slot];
-    run_init(run, slot, meta->slot, meta->generation);
+    struct job *job = &engine->jobs[meta->slot];
+    struct slot_shared *slot = &context->attachment.segment.slots[meta->slot];
+    job_init(job, slot, meta->slot, meta->generation);
 
-    struct request request;
-    int rc = request_take(&request, run, meta, payload, worker->attachment.socket);
+    struct start start;
+    int rc = start_take(&start, job, meta, payload, context->attachment.socket);
     if (rc == -EPROTO)
         leave(WORKER_EXIT_PROTOCOL, "the blob of a START record did not come");
-    if (ring_release(&worker->attachment.request))
-        doorbell_ring(&worker->attachment.dispatcher_bell, DOORBELL_SPACE);
+    if (ring_release(&context->attachment.request))
+        doorbell_ring(&context->attachment.dispatcher_bell, DOORBELL_SPACE);
 
-    if (!slot_move(slot, run->reply.generation, SLOT_OFFERED, SLOT_RUNNING)) {
-        if (!slot_move(slot, run->reply.generation, SLOT_REVOKED, SLOT_ENDED))
+    if (!slot_move(slot, job->reply.generation, SLOT_OFFERED, SLOT_RUNNING)) {
+        if (!slot_move(slot, job->reply.generation, SLOT_REVOKED, SLOT_ENDED))
             leave(WORKER_EXIT_PROTOCOL, "slot %u was not offered", meta->slot);
-        reply_end(&worker->reply, &run->reply);
-        run_finish(run);
+        reply_end(&context->reply, &job->reply);
+        job_finish(job);
         return;
     }
-    run->active_index = engine->active_count;
-    engine->active[engine->active_count++] = run->reply.slot;
+    job->active_index = engine->active_count;
+    engine->active[engine->active_count++] = job->reply.slot;
     slot_progress(slot, clock_coarse_ns());
-    worker_enter(worker, run);
+    context_enter(context, job);
     if (rc == 0)
-        rc = request_read(&request, run);
+        rc = start_read(&start, job);
     if (rc != 0)
-        request_explain(&worker->failure, rc);
+        start_explain(&context->error, rc);
     else
-        rc = engine->host->start(engine->host, run);
+        rc = engine->host->start(engine->host, job);
     if (rc == HOST_DRIVEN) {
-        run->is_driven = true;
-        run->state = RUN_DRIVEN;
+        job->is_driven = true;
+        job->state = JOB_DRIVEN;
         engine->has_driven = true;
     } else if (rc == HOST_STARTED) {
-        engine_make_ready(engine, run);
+        engine_make_ready(engine, job);
     } else {
-        engine_fail(engine, run);
+        engine_fail(engine, job);
     }
-    worker_enter(worker, NULL);
+    context_enter(context, NULL);
 }

@@ -15,12 +15,12 @@
 #define ENGINE_BURST_BYTES (128u * 1024)
 #define ENGINE_BURST_NS 30000u
 
-static struct run *engine_next_ready(struct engine *engine);
-static void engine_burst(struct engine *engine, struct run *run);
-static void engine_step(struct engine *engine, struct run *run);
-static void engine_step_line(struct engine *engine, struct run *run);
-static void engine_wait_later(struct engine *engine, struct run *run);
-static void engine_wait_window(struct engine *engine, struct run *run);
+static struct job *engine_next_ready(struct engine *engine);
+static void engine_burst(struct engine *engine, struct job *job);
+static void engine_step(struct engine *engine, struct job *job);
+static void engine_step_line(struct engine *engine, struct job *job);
+static void engine_wait_later(struct engine *engine, struct job *job);
+static void engine_wait_window(struct engine *engine, struct job *job);
 
 void engine_step_ready(struct engine *engine, uint32_t other_count)
 {
@@ -28,60 +28,60 @@ void engine_step_ready(struct engine *engine, uint32_t other_count)
     uint32_t count = engine->ready.count;
     uint64_t stamp_ns = count > 0 ? clock_coarse_ns() : 0;
     for (uint32_t i = 0; i < count; i++) {
-        struct run *run = engine_next_ready(engine);
+        struct job *job = engine_next_ready(engine);
         engine->steps_due = i >= other_count;
-        slot_progress(run->slot, stamp_ns);
-        worker_enter(engine->worker, run);
-        engine_burst(engine, run);
-        worker_enter(engine->worker, NULL);
+        slot_progress(job->slot, stamp_ns);
+        context_enter(engine->context, job);
+        engine_burst(engine, job);
+        context_enter(engine->context, NULL);
     }
     engine->steps_due = false;
 }
 
-void engine_offer(struct engine *engine, struct run *run)
+void engine_offer(struct engine *engine, struct job *job)
 {
-    struct reply *reply = &engine->worker->reply;
+    struct reply *reply = &engine->context->reply;
     size_t bytes = reply_open_bytes(reply);
-    if (run_window_allows(run, engine->window_bytes, bytes)) {
-        run_charge(run, bytes);
-        reply_commit_chunk(reply, &run->reply);
+    if (job_window_allows(job, engine->window_bytes, bytes)) {
+        job_charge(job, bytes);
+        reply_commit_chunk(reply, &job->reply);
         if (!engine->steps_due)
             engine->others_tail = reply->attachment->reply.tail;
-        if (run->is_driven)
-            run->state = RUN_DRIVEN;
+        if (job->is_driven)
+            job->state = JOB_DRIVEN;
         else
-            engine_make_ready(engine, run);
+            engine_make_ready(engine, job);
         return;
     }
-    if (reply_stash(reply, &run->stash) != 0) {
-        failure_set(&engine->worker->failure, ERROR_OOM, "out of memory for a chunk");
-        engine_fail(engine, run);
+    if (reply_stash(reply, &job->stash) != 0) {
+        error_set(&engine->context->error, ERROR_OOM, "out of memory for a chunk");
+        engine_fail(engine, job);
         return;
     }
-    run->is_line_waiting = true;
-    engine_wait_window(engine, run);
+    job->is_line_waiting = true;
+    engine_wait_window(engine, job);
 }
 
-static struct run *engine_next_ready(struct engine *engine)
+static struct job *engine_next_ready(struct engine *engine)
 {
     struct engine_queue *ready = &engine->ready;
     mr_assert(ready->count > 0);
-    struct run *run = &engine->runs[ready->slots[ready->first]];
+    struct job *job = &engine->jobs[ready->slots[ready->first]];
     ready->first = ready->first + 1 == engine->slot_count ? 0 : ready->first + 1;
     ready->count--;
-    return run;
+    return job;
 }
 
 /* Takes the run out of the ready queue when it is the one that was put there last. */
-static bool engine_take_back(struct engine *engine, const struct run *run)
+static bool engine_take_back(struct engine *engine, const struct job *job)
 {
     struct engine_queue *ready = &engine->ready;
-    if (run->state != RUN_READY || ready->count == 0)
+    if (job->state != JOB_READY || ready->count == 0)
         return false;
     uint32_t place = ready->first + ready->count - 1;
     if (place >= engine->slot_count)
         place -= engine->slot_count;
-    if (ready->slots[place] != run->reply.slot)
+    if (ready->slots[place] != job->reply.slot)
         return false;
     ready->count--;
     return true;
@@ -95,98 +95,96 @@ static bool engine_looks_at_clock(uint32_t step_count)
 }
 
 /* Steps of one run, until it waits, is over, or has had its share. */
-static void engine_burst(struct engine *engine, struct run *run)
+static void engine_burst(struct engine *engine, struct job *job)
 {
     uint64_t start_ns = engine->burst_ns = clock_now_ns();
-    uint64_t charged_max = run->charged + ENGINE_BURST_BYTES;
+    uint64_t charged_max = job->charged + ENGINE_BURST_BYTES;
     for (uint32_t step_count = 1;; step_count++) {
-        engine_step(engine, run);
-        if (run->state != RUN_READY || run->charged >= charged_max)
+        engine_step(engine, job);
+        if (job->state != JOB_READY || job->charged >= charged_max)
             return;
         if (engine_looks_at_clock(step_count) && clock_now_ns() - start_ns >= ENGINE_BURST_NS)
             return;
-        if (!engine_take_back(engine, run))
+        if (!engine_take_back(engine, job))
             return;
     }
 }
 
 /* One step of one run, which afterwards is READY, waits, or is over. */
-static void engine_step(struct engine *engine, struct run *run)
+static void engine_step(struct engine *engine, struct job *job)
 {
-    uint32_t reason = slot_cancel_reason(run->slot, run->reply.generation);
+    uint32_t reason = slot_cancel_reason(job->slot, job->reply.generation);
     if (reason != CANCEL_NONE) {
-        if (run->is_driven)
-            engine_tell_cancel(engine, run);
+        if (job->is_driven)
+            engine_tell_cancel(engine, job);
         else
-            engine_cancel(engine, run, reason);
+            engine_cancel(engine, job, reason);
         return;
     }
-    if (!run_may_step(run, engine->window_bytes)) {
-        engine_wait_window(engine, run);
+    if (!job_may_step(job, engine->window_bytes)) {
+        engine_wait_window(engine, job);
         return;
     }
-    struct reply *reply = &engine->worker->reply;
-    if (run->stash.used == 0) {
+    struct reply *reply = &engine->context->reply;
+    if (job->stash.used == 0) {
         reply_open(reply);
-    } else if (reply_unstash(reply, &run->stash) != 0) {
-        failure_set(&engine->worker->failure, ERROR_OOM, "out of memory for a chunk");
-        engine_fail(engine, run);
+    } else if (reply_unstash(reply, &job->stash) != 0) {
+        error_set(&engine->context->error, ERROR_OOM, "out of memory for a chunk");
+        engine_fail(engine, job);
         return;
     }
-    if (run->is_line_waiting) {
-        run->is_line_waiting = false;
-        engine_offer(engine, run);
-        if (run->state == RUN_DRIVEN)
-            engine->host->resume(engine->host, run);
+    if (job->is_line_waiting) {
+        job->is_line_waiting = false;
+        engine_offer(engine, job);
+        if (job->state == JOB_DRIVEN)
+            engine->host->resume(engine->host, job);
         return;
     }
-    engine_step_line(engine, run);
+    engine_step_line(engine, job);
 }
 
-static void engine_step_line(struct engine *engine, struct run *run)
+static void engine_step_line(struct engine *engine, struct job *job)
 {
-    struct reply *reply = &engine->worker->reply;
-    switch (line_step(&run->line, &reply->value)) {
-    case LINE_ITEM:
-        engine_offer(engine, run);
+    struct reply *reply = &engine->context->reply;
+    switch (lockstep_step(&job->lockstep, &reply->value)) {
+    case LOCKSTEP_ITEM:
+        engine_offer(engine, job);
         break;
-    case LINE_LATER:
-        engine_wait_later(engine, run);
+    case LOCKSTEP_LATER:
+        engine_wait_later(engine, job);
         break;
-    case LINE_END:
+    case LOCKSTEP_END:
         reply_abort(reply);
-        engine_end(engine, run, NULL);
+        engine_end(engine, job, NULL);
         break;
-    case LINE_FAILED:
+    case LOCKSTEP_FAILED:
         reply_abort(reply);
-        engine_fail(engine, run);
+        engine_fail(engine, job);
         break;
     }
 }
 
 /* Keeps what the line's other streams gave. */
-static void engine_wait_later(struct engine *engine, struct run *run)
+static void engine_wait_later(struct engine *engine, struct job *job)
 {
-    uint64_t due_ns = engine->worker->reply.value.due_ns;
+    uint64_t due_ns = engine->context->reply.value.due_ns;
     uint64_t due_ns_max = engine->burst_ns + RUN_LATER_MS_MAX * CLOCK_NS_PER_MS;
     if (due_ns > due_ns_max)
         due_ns = due_ns_max;
-    if (reply_stash(&engine->worker->reply, &run->stash) != 0) {
-        failure_set(&engine->worker->failure, ERROR_OOM, "out of memory for a chunk");
-        engine_fail(engine, run);
+    if (reply_stash(&engine->context->reply, &job->stash) != 0) {
+        error_set(&engine->context->error, ERROR_OOM, "out of memory for a chunk");
+        engine_fail(engine, job);
         return;
     }
     /* Until then silence is what the pipeline asked for, and no sign of a hang. */
-    slot_progress(run->slot, due_ns);
-    run->state = RUN_LATER;
+    slot_progress(job->slot, due_ns);
+    job->state = JOB_LATER;
     /* Who asks for a time that has passed comes behind all who are late by now. */
-    due_add(&engine->due, run->reply.slot, due_ns > engine->due_ns ? due_ns : engine->due_ns);
+    due_add(&engine->due, job->reply.slot, due_ns > engine->due_ns ? due_ns : engine->due_ns);
 }
 
-static void engine_wait_window(struct engine *engine, struct run *run)
+static void engine_wait_window(struct engine *engine, struct job *job)
 {
     engine->window_count++;
-    run->state = RUN_WINDOW;
+    job->state = JOB_WINDOW;
 }
-
-/* ---- driven runs --------------------------------------------------------------------------- */

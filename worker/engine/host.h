@@ -12,7 +12,7 @@
 #ifndef WORKER_HOST_H
 #define WORKER_HOST_H
 
-#include "worker/engine/worker.h"
+#include "worker/engine/context.h"
 
 enum host_result {
     HOST_STARTED = 0, /* the run's line was started */
@@ -20,17 +20,17 @@ enum host_result {
 };
 
 struct host {
-    /* Executes the pipes of `run`. An enum host_result, or a negative number with the worker's
-     * failure set and no iterator left open. */
-    int (*start)(struct host *host, struct run *run);
+    /* Executes the pipes of `job`. An enum host_result, or a negative number with the worker's
+     * error set and no iterator left open. */
+    int (*start)(struct host *host, struct job *job);
 
     /* The run is over, its iterators are closed: what was kept for it goes. May be NULL. */
-    void (*finish)(struct host *host, struct run *run);
+    void (*finish)(struct host *host, struct job *job);
 
     /* Of driven runs only. The run is to end soon (said once); and: the line that waited for the
      * window is sent. Neither may end the run before it returns. */
-    void (*cancel)(struct host *host, struct run *run);
-    void (*resume)(struct host *host, struct run *run);
+    void (*cancel)(struct host *host, struct job *job);
+    void (*resume)(struct host *host, struct job *job);
 };
 
 #endif

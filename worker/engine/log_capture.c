@@ -87,9 +87,9 @@ static ssize_t log_capture_write(void *cookie, const char *text, size_t bytes)
 /* Text of another run than the one gathered so far ends that line. */
 static void log_capture_retag(struct log_capture *capture)
 {
-    const struct reply_run *run = capture_reply->current;
-    uint32_t slot = run ? run->slot : 0;
-    uint32_t generation = run ? run->generation : 0;
+    const struct reply_job *job = capture_reply->current;
+    uint32_t slot = job ? job->slot : 0;
+    uint32_t generation = job ? job->generation : 0;
     if (capture->bytes > 0 && (capture->slot != slot || capture->generation != generation))
         log_capture_send(capture);
     capture->slot = slot;
@@ -122,7 +122,7 @@ static void log_capture_gather(struct log_capture *capture, const char *text, si
 static void log_capture_split(struct log_capture *capture)
 {
     char rest[sizeof capture->text];
-    size_t cut = failure_cut(capture->text, capture->bytes, LOG_TEXT_BYTES_MAX);
+    size_t cut = error_cut(capture->text, capture->bytes, LOG_TEXT_BYTES_MAX);
     size_t kept = capture->bytes - cut;
     memcpy(rest, capture->text + cut, kept);
     capture->bytes = cut;
@@ -134,11 +134,11 @@ static void log_capture_split(struct log_capture *capture)
 /* The tag of the text is that of the run that printed it, which the retag above made current. */
 static void log_capture_send(struct log_capture *capture)
 {
-    const struct reply_run printer = {
+    const struct reply_job printer = {
         .slot = (uint16_t)capture->slot,
         .generation = capture->generation,
     };
-    const struct reply_run *current = capture_reply->current;
+    const struct reply_job *current = capture_reply->current;
     size_t bytes = capture->bytes;
     capture->bytes = 0;
     capture_reply->current = &printer;

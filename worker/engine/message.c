@@ -43,17 +43,17 @@ int message_send(int socket, enum message_kind kind, const void *body, size_t by
     return sent == -1 ? -errno : 0;
 }
 
-int message_send_failed(int socket, const struct failure *failure)
+int message_send_failed(int socket, const struct error *error)
 {
     msgpack_sbuffer body;
     msgpack_sbuffer_init(&body);
     msgpack_packer packer;
     msgpack_packer_init(&packer, &body, msgpack_sbuffer_write);
     msgpack_pack_array(&packer, 3);
-    msgpack_pack_uint32(&packer, failure->type);
-    msgpack_pack_str_with_body(&packer, failure->text, failure->bytes);
-    if (failure->traceback)
-        msgpack_pack_str_with_body(&packer, failure->traceback, failure->traceback_bytes);
+    msgpack_pack_uint32(&packer, error->type);
+    msgpack_pack_str_with_body(&packer, error->text, error->bytes);
+    if (error->traceback)
+        msgpack_pack_str_with_body(&packer, error->traceback, error->traceback_bytes);
     else
         msgpack_pack_nil(&packer);
     int rc = message_send(socket, MESSAGE_FAILED, body.data, body.size);

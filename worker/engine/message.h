@@ -10,13 +10,13 @@
 
 #include "millrace/check.h"
 #include "millrace/protocol.h"
-#include "worker/engine/failure.h"
+#include "worker/engine/error.h"
 
 /* Sends one message. Waits while the socket is full. 0 or -errno. */
 int message_send(int socket, enum message_kind kind, const void *body, size_t bytes) MUST_USE;
 
 /* Sends FAILED with what the failure says. */
-int message_send_failed(int socket, const struct failure *failure) MUST_USE;
+int message_send_failed(int socket, const struct error *error) MUST_USE;
 
 /* Takes BLOB messages, which come before their START records and in the same order, until the one
  * of this slot and generation; others are of runs that never were. On success *fd is a descriptor

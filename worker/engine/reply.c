@@ -21,12 +21,12 @@
 
 static int reply_grow(struct mr_value *value, size_t bytes);
 
-void reply_init(struct reply *reply, struct attachment *attachment, struct failure *failure)
+void reply_init(struct reply *reply, struct attachment *attachment, struct error *error)
 {
     *reply = (struct reply){
         .attachment = attachment,
         .payload_max = ring_payload_max(attachment->reply.capacity),
-        .value = {.failure = failure, .grow = reply_grow, .owner = reply},
+        .value = {.error = error, .grow = reply_grow, .owner = reply},
     };
     reply->claim_bytes =
         REPLY_CLAIM_BYTES < reply->payload_max ? REPLY_CLAIM_BYTES : reply->payload_max;
@@ -68,29 +68,29 @@ static void reply_publish(struct reply *reply, const struct record *meta)
     doorbell_ring(&reply->attachment->dispatcher_bell, DOORBELL_WORK);
 }
 
-static struct record reply_meta(const struct reply_run *run, enum record_kind kind, size_t bytes)
+static struct record reply_meta(const struct reply_job *job, enum record_kind kind, size_t bytes)
 {
     return (struct record){
         .bytes = (uint32_t)bytes,
-        .slot = run->slot,
+        .slot = job->slot,
         .kind = (uint8_t)kind,
-        .generation = run->generation,
-        .sequence = run->sequence,
+        .generation = job->generation,
+        .sequence = job->sequence,
     };
 }
 
 /* Sends bytes that lie elsewhere, in as many records as it takes. */
-static void reply_send(struct reply *reply, struct reply_run *run, enum record_kind kind,
+static void reply_send(struct reply *reply, struct reply_job *job, enum record_kind kind,
                        const uint8_t *bytes, size_t count)
 {
     do {
         size_t part = count < reply->payload_max ? count : reply->payload_max;
         void *payload = reply_claim(reply, (uint32_t)part);
         memcpy(payload, bytes, part);
-        struct record meta = reply_meta(run, kind, part);
+        struct record meta = reply_meta(job, kind, part);
         if (part < count)
             meta.flags = RECORD_MORE;
-        run->sequence++;
+        job->sequence++;
         reply_publish(reply, &meta);
         bytes += part;
         count -= part;
@@ -156,17 +156,17 @@ static int reply_grow(struct mr_value *value, size_t bytes)
     return 0;
 }
 
-void reply_commit_chunk(struct reply *reply, struct reply_run *run)
+void reply_commit_chunk(struct reply *reply, struct reply_job *job)
 {
     size_t bytes = reply_open_bytes(reply);
     reply->is_open = false;
     if (!reply->is_claimed) {
-        reply_send(reply, run, RECORD_CHUNK, reply->scratch.bytes, bytes);
+        reply_send(reply, job, RECORD_CHUNK, reply->scratch.bytes, bytes);
         return;
     }
     reply->is_claimed = false;
-    struct record meta = reply_meta(run, RECORD_CHUNK, bytes);
-    run->sequence++;
+    struct record meta = reply_meta(job, RECORD_CHUNK, bytes);
+    job->sequence++;
     reply_publish(reply, &meta);
 }
 
@@ -226,11 +226,11 @@ int reply_unstash(struct reply *reply, struct buffer *stash)
 
 /* ---- ends, errors, log lines --------------------------------------------------------------- */
 
-void reply_end(struct reply *reply, struct reply_run *run)
+void reply_end(struct reply *reply, struct reply_job *job)
 {
     mr_assert(!reply->is_open);
     const uint8_t nothing[1] = {0};
-    reply_send(reply, run, RECORD_END, nothing, 0);
+    reply_send(reply, job, RECORD_END, nothing, 0);
 }
 
 /* Packs a text with a length of 16 bits; limits.h bounds them far below. */
@@ -243,35 +243,35 @@ static size_t reply_pack_text(uint8_t *out, const char *text, size_t bytes)
     return 3 + bytes;
 }
 
-void reply_error(struct reply *reply, struct reply_run *run, const struct failure *failure)
+void reply_error(struct reply *reply, struct reply_job *job, const struct error *error)
 {
     mr_assert(!reply->is_open);
     uint8_t packed[REPLY_ERROR_HEAD_BYTES + ERROR_MESSAGE_BYTES_MAX];
     uint8_t *out = packed;
-    size_t wanted = REPLY_ERROR_HEAD_BYTES + failure->bytes + failure->traceback_bytes;
-    bool has_traceback = failure->traceback && buffer_reserve(&reply->scratch, wanted) == 0;
+    size_t wanted = REPLY_ERROR_HEAD_BYTES + error->bytes + error->traceback_bytes;
+    bool has_traceback = error->traceback && buffer_reserve(&reply->scratch, wanted) == 0;
     if (has_traceback)
         out = reply->scratch.bytes;
     size_t at = 0;
     out[at++] = 0x93; /* array of three */
-    out[at++] = (uint8_t)failure->type;
-    at += reply_pack_text(out + at, failure->text, failure->bytes);
+    out[at++] = (uint8_t)error->type;
+    at += reply_pack_text(out + at, error->text, error->bytes);
     if (has_traceback)
-        at += reply_pack_text(out + at, failure->traceback, failure->traceback_bytes);
+        at += reply_pack_text(out + at, error->traceback, error->traceback_bytes);
     else
         out[at++] = 0xc0; /* nil */
-    reply_send(reply, run, RECORD_ERROR, out, at);
+    reply_send(reply, job, RECORD_ERROR, out, at);
 }
 
 /* Publishes one log line in a claim that has room for it. */
-static void reply_commit_log(struct reply *reply, const struct reply_run *run, uint8_t *payload,
+static void reply_commit_log(struct reply *reply, const struct reply_job *job, uint8_t *payload,
                              enum mr_log_level level, const char *text, size_t bytes)
 {
-    const struct reply_run nobody = {.slot = 0};
+    const struct reply_job nobody = {.slot = 0};
     payload[0] = 0x92; /* array of two */
     payload[1] = (uint8_t)level;
     size_t packed = 2 + reply_pack_text(payload + 2, text, bytes);
-    struct record meta = reply_meta(run ? run : &nobody, RECORD_LOG, packed);
+    struct record meta = reply_meta(job ? job : &nobody, RECORD_LOG, packed);
     meta.sequence = 0; /* log lines have no place in the sequence */
     reply_publish(reply, &meta);
 }
@@ -289,7 +289,7 @@ void reply_log(struct reply *reply, enum mr_log_level level, const char *text, s
     if (reply->is_claimed && reply_spill(reply, REPLY_CLAIM_BYTES) != 0)
         return;
     do {
-        size_t part = failure_cut(text, bytes, reply_log_room(reply));
+        size_t part = error_cut(text, bytes, reply_log_room(reply));
         uint8_t *payload = reply_claim(reply, (uint32_t)(part + REPLY_LOG_HEAD_BYTES));
         reply_commit_log(reply, reply->current, payload, level, text, part);
         text += part;
@@ -297,17 +297,17 @@ void reply_log(struct reply *reply, enum mr_log_level level, const char *text, s
     } while (bytes > 0);
 }
 
-bool reply_try_log(struct reply *reply, const struct reply_run *run, enum mr_log_level level,
+bool reply_try_log(struct reply *reply, const struct reply_job *job, enum mr_log_level level,
                    const char *text, size_t bytes)
 {
     if (reply->is_claimed && reply_spill(reply, REPLY_CLAIM_BYTES) != 0)
         return false;
-    size_t part = failure_cut(text, bytes, reply_log_room(reply));
+    size_t part = error_cut(text, bytes, reply_log_room(reply));
     void *payload;
     if (ring_claim(&reply->attachment->reply, (uint32_t)(part + REPLY_LOG_HEAD_BYTES), &payload) !=
         0)
         return false;
-    reply_commit_log(reply, run, payload, level, text, part);
+    reply_commit_log(reply, job, payload, level, text, part);
     return true;
 }
 

@@ -23,13 +23,13 @@
 
 #include "millrace/check.h"
 #include "millrace/protocol.h"
-#include "worker/engine/attach.h"
+#include "worker/engine/attachment.h"
 #include "worker/engine/buffer.h"
-#include "worker/engine/failure.h"
+#include "worker/engine/error.h"
 #include "worker/engine/value.h"
 
 /* Whose records these are. */
-struct reply_run {
+struct reply_job {
     uint16_t slot;
     uint32_t generation;
     uint32_t sequence; /* of the next record */
@@ -37,7 +37,7 @@ struct reply_run {
 
 struct reply {
     struct attachment *attachment;   /* borrowed */
-    const struct reply_run *current; /* the run that is stepped; NULL outside any run; borrowed */
+    const struct reply_job *current; /* the run that is stepped; NULL outside any run; borrowed */
     uint32_t payload_max;
     uint32_t claim_bytes; /* what a chunk starts with */
     bool is_open;         /* a chunk is being written */
@@ -47,7 +47,7 @@ struct reply {
     uint64_t wait_count; /* how often it was waited for room, which leaves the doorbell disarmed */
 };
 
-void reply_init(struct reply *reply, struct attachment *attachment, struct failure *failure);
+void reply_init(struct reply *reply, struct attachment *attachment, struct error *error);
 void reply_finish(struct reply *reply);
 
 /* Starts a chunk; waits while the ring is full. */
@@ -57,7 +57,7 @@ struct mr_value *reply_open(struct reply *reply);
 size_t reply_open_bytes(const struct reply *reply);
 
 /* Publishes the open chunk, as one record or as fragments, and rings. */
-void reply_commit_chunk(struct reply *reply, struct reply_run *run);
+void reply_commit_chunk(struct reply *reply, struct reply_job *job);
 
 /* Moves the open chunk into `stash` instead. 0, or -ENOMEM (the chunk is gone). */
 int reply_stash(struct reply *reply, struct buffer *stash) MUST_USE;
@@ -68,15 +68,15 @@ int reply_unstash(struct reply *reply, struct buffer *stash) MUST_USE;
 void reply_abort(struct reply *reply);
 
 /* END and ERROR, which are the last records of a run. No chunk may be open. */
-void reply_end(struct reply *reply, struct reply_run *run);
-void reply_error(struct reply *reply, struct reply_run *run, const struct failure *failure);
+void reply_end(struct reply *reply, struct reply_job *job);
+void reply_error(struct reply *reply, struct reply_job *job, const struct error *error);
 
 /* One line of the log, for the current run. Longer lines become several. */
 void reply_log(struct reply *reply, enum mr_log_level level, const char *text, size_t bytes);
 
 /* The same for code that must not wait, and for a run that is said (NULL: none): false when there
  * is no room for a whole line now. */
-bool reply_try_log(struct reply *reply, const struct reply_run *run, enum mr_log_level level,
+bool reply_try_log(struct reply *reply, const struct reply_job *job, enum mr_log_level level,
                    const char *text, size_t bytes) MUST_USE;
 
 /* Gives back memory that only large values needed. Call before sleeping. */

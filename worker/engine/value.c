@@ -69,9 +69,9 @@ void value_start(struct mr_value *value, uint8_t *begin, size_t bytes)
     value_expect(value);
 }
 
-void value_start_in_buffer(struct mr_value *value, struct buffer *buffer, struct failure *failure)
+void value_start_in_buffer(struct mr_value *value, struct buffer *buffer, struct error *error)
 {
-    value->failure = failure;
+    value->error = error;
     value->grow = grow_buffer;
     value->owner = buffer;
     value_start(value, buffer->bytes, buffer->capacity);
@@ -113,7 +113,7 @@ value_fail(struct mr_value *value, int status, enum error_type type, const char 
     if (value->status == 0) {
         va_list arguments;
         va_start(arguments, format);
-        failure_vset(value->failure, type, format, arguments);
+        error_vset(value->error, type, format, arguments);
         va_end(arguments);
         value->status = status;
     }

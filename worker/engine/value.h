@@ -21,7 +21,7 @@
 #include "millrace/limits.h"
 #include "millrace/pipeline.h"
 #include "worker/engine/buffer.h"
-#include "worker/engine/failure.h"
+#include "worker/engine/error.h"
 
 /* Containers inside one value; the outputs array around it is one of VALUE_DEPTH_MAX. */
 #define VALUE_CONTAINER_DEPTH_MAX (VALUE_DEPTH_MAX - 1)
@@ -43,7 +43,7 @@ struct mr_value {
     int status;         /* 0, or the failure that sticks */
     bool is_later;      /* mr_later_ms() was called; due_ns says until when */
     uint64_t due_ns;
-    struct failure *failure;
+    struct error *error;
     /* Makes room for `bytes` more behind `at`. 0, -E2BIG or -ENOMEM. */
     int (*grow)(struct mr_value *value, size_t bytes);
     void *owner; /* for grow */
@@ -54,7 +54,7 @@ struct mr_value {
 void value_start(struct mr_value *value, uint8_t *begin, size_t bytes);
 
 /* Starts a value that grows in `buffer` (which is the owner). */
-void value_start_in_buffer(struct mr_value *value, struct buffer *buffer, struct failure *failure);
+void value_start_in_buffer(struct mr_value *value, struct buffer *buffer, struct error *error);
 
 /* From now on exactly one value is wanted. */
 void value_expect(struct mr_value *value);

@@ -19,7 +19,7 @@
 
 /* mr_cancelled(), mr_run_id() and mr_log() take no handle, so that helpers of a pipeline can call
  * them from anywhere: this is what they look at. */
-static struct worker *api_worker;
+static struct context *api_context;
 
 /* enum mr_error and enum error_type are the same words; one is public, one travels. */
 _Static_assert((int)MR_ERROR_INPUT == (int)ERROR_INPUT, "error words");
@@ -54,7 +54,7 @@ static struct mr_value *api_call_return(struct mr_call *call)
 __attribute__((format(printf, 3, 0))) static int
 api_call_vfail(struct mr_call *call, enum mr_error error, const char *format, va_list arguments)
 {
-    failure_vset(call->failure, (enum error_type)error, format, arguments);
+    error_vset(call->error, (enum error_type)error, format, arguments);
     return -ECANCELED;
 }
 
@@ -77,7 +77,7 @@ static int api_value_later_ms(struct mr_value *value, uint64_t ms)
 __attribute__((format(printf, 3, 0))) static int
 api_value_vfail(struct mr_value *value, enum mr_error error, const char *format, va_list arguments)
 {
-    failure_vset(value->failure, (enum error_type)error, format, arguments);
+    error_vset(value->error, (enum error_type)error, format, arguments);
     if (value->status == 0)
         value->status = -ECANCELED;
     return value->status;
@@ -85,17 +85,17 @@ api_value_vfail(struct mr_value *value, enum mr_error error, const char *format,
 
 static bool api_cancelled(void)
 {
-    const struct run *run = api_worker->current;
-    if (!run)
+    const struct job *job = api_context->current;
+    if (!job)
         return false;
     /* Who asks is alive. */
-    slot_progress(run->slot, clock_coarse_ns());
-    return slot_cancel_reason(run->slot, run->reply.generation) != 0;
+    slot_progress(job->slot, clock_coarse_ns());
+    return slot_cancel_reason(job->slot, job->reply.generation) != 0;
 }
 
 static const char *api_run_id(void)
 {
-    return api_worker->current ? api_worker->current->id : "";
+    return api_context->current ? api_context->current->id : "";
 }
 
 __attribute__((format(printf, 2, 0))) static void api_vlog(enum mr_log_level level,
@@ -105,10 +105,10 @@ __attribute__((format(printf, 2, 0))) static void api_vlog(enum mr_log_level lev
     int error = errno;
     int wanted = vsnprintf(text, sizeof text - 1, format, arguments);
     if (wanted >= 0) {
-        size_t bytes = failure_cut(text, (size_t)wanted, LOG_TEXT_BYTES_MAX);
+        size_t bytes = error_cut(text, (size_t)wanted, LOG_TEXT_BYTES_MAX);
         if (log_capture_is_here()) {
             bool is_known = level >= MR_LOG_DEBUG && level <= MR_LOG_ERROR;
-            reply_log(&api_worker->reply, is_known ? level : MR_LOG_INFO, text, bytes);
+            reply_log(&api_context->reply, is_known ? level : MR_LOG_INFO, text, bytes);
         } else {
             text[bytes++] = '\n';
             ssize_t written = write(STDERR_FILENO, text, bytes);
@@ -155,9 +155,9 @@ static const struct mr_api table = {
     .vlog = api_vlog,
 };
 
-const struct mr_api *api_table(struct worker *worker)
+const struct mr_api *api_table(struct context *context)
 {
-    mr_assert(!api_worker);
-    api_worker = worker;
+    mr_assert(!api_context);
+    api_context = context;
     return &table;
 }

@@ -7,10 +7,10 @@
 
 #include "millrace/check.h"
 #include "millrace/pipeline.h"
-#include "worker/engine/worker.h"
+#include "worker/engine/context.h"
 
 /* The table; functions of it that have no handle to go by work on `worker`, which must outlive all
  * pipeline code. To be called once. */
-const struct mr_api *api_table(struct worker *worker);
+const struct mr_api *api_table(struct context *context);
 
 #endif

@@ -24,9 +24,9 @@ struct graph_result {
 /* One execution, while it lasts. All memory is the run's. */
 struct graph_execution {
     const struct mr_builder *graph;
-    struct run *run;
+    struct job *job;
     struct buffer *scratch;
-    struct failure *failure;
+    struct error *error;
     struct graph_result *results; /* one for each variable */
 };
 
@@ -37,18 +37,18 @@ static int graph_keep(struct graph_execution *execution, mr_variable variable,
 static int graph_start_line(struct graph_execution *execution);
 static void graph_close(struct graph_execution *execution);
 
-int graph_run(const struct mr_builder *graph, struct run *run, struct buffer *scratch,
-              struct failure *failure)
+int graph_run(const struct mr_builder *graph, struct job *job, struct buffer *scratch,
+              struct error *error)
 {
     struct graph_execution execution = {
         .graph = graph,
-        .run = run,
+        .job = job,
         .scratch = scratch,
-        .failure = failure,
-        .results = arena_take(&run->arena, graph->variable_count * sizeof(struct graph_result)),
+        .error = error,
+        .results = arena_take(&job->arena, graph->variable_count * sizeof(struct graph_result)),
     };
     if (!execution.results) {
-        failure_set(failure, ERROR_OOM, "out of memory");
+        error_set(error, ERROR_OOM, "out of memory");
         return -ENOMEM;
     }
     int rc = graph_take_inputs(&execution);
@@ -65,27 +65,27 @@ int graph_run(const struct mr_builder *graph, struct run *run, struct buffer *sc
 static int graph_take_inputs(struct graph_execution *execution)
 {
     const struct mr_builder *graph = execution->graph;
-    const struct run *run = execution->run;
-    if (run->input_count != graph->input_count) {
-        failure_set(execution->failure, ERROR_INPUT, "%zu inputs came, the pipeline has %u",
-                    run->input_count, graph->input_count);
+    const struct job *job = execution->job;
+    if (job->input_count != graph->input_count) {
+        error_set(execution->error, ERROR_INPUT, "%zu inputs came, the pipeline has %u",
+                  job->input_count, graph->input_count);
         return -EINVAL;
     }
     for (uint32_t i = 0; i < graph->input_count; i++) {
-        const struct mr_object *input = &run->inputs[i];
+        const struct mr_object *input = &job->inputs[i];
         mr_variable variable = graph->input_variables[i];
         const struct graph_variable *declared = &graph->variables[variable];
         if (!object_fits(input, declared->type) &&
             !(declared->is_optional && input->type == MR_NONE)) {
-            failure_set(execution->failure, ERROR_INPUT, "input %u is %s, it should be %s", i,
-                        object_type_name(input->type), object_type_name(declared->type));
+            error_set(execution->error, ERROR_INPUT, "input %u is %s, it should be %s", i,
+                      object_type_name(input->type), object_type_name(declared->type));
             return -EINVAL;
         }
         execution->results[variable].object = input;
         if (declared->output_count == 0)
             continue;
         struct mr_value value;
-        value_start_in_buffer(&value, execution->scratch, execution->failure);
+        value_start_in_buffer(&value, execution->scratch, execution->error);
         int rc = value_object(&value, input);
         if (rc > 0)
             rc = graph_keep(execution, variable, &value);
@@ -98,8 +98,8 @@ static int graph_take_inputs(struct graph_execution *execution)
 int call_return_stream(struct mr_call *call, const struct mr_iterator *iterator)
 {
     if (call->has_iterator || !iterator->next) {
-        failure_set(call->failure, ERROR_PIPELINE, "mr_return_stream() was called %s",
-                    call->has_iterator ? "twice" : "without a next()");
+        error_set(call->error, ERROR_PIPELINE, "mr_return_stream() was called %s",
+                  call->has_iterator ? "twice" : "without a next()");
         if (iterator->close)
             iterator->close(iterator->state);
         return -EINVAL;
@@ -110,41 +110,40 @@ int call_return_stream(struct mr_call *call, const struct mr_iterator *iterator)
 }
 
 /* Did the pipe answer with what the graph declares? 0, or a failure that is set. */
-static int graph_check_answer(const struct mr_call *call, enum mr_type type,
-                              struct failure *failure)
+static int graph_check_answer(const struct mr_call *call, enum mr_type type, struct error *error)
 {
     const struct mr_value *value = &call->value;
     if (type == MR_STREAM) {
         if (call->has_iterator && value->at == value->begin)
             return 0;
-        failure_set(failure, ERROR_PIPELINE,
-                    call->has_iterator ? "it returned a stream and a value"
-                                       : "it returned no stream, which the graph declares");
+        error_set(error, ERROR_PIPELINE,
+                  call->has_iterator ? "it returned a stream and a value"
+                                     : "it returned no stream, which the graph declares");
         return -EINVAL;
     }
     if (call->has_iterator) {
-        failure_set(failure, ERROR_PIPELINE, "it returned a stream, the graph declares %s",
-                    object_type_name(type));
+        error_set(error, ERROR_PIPELINE, "it returned a stream, the graph declares %s",
+                  object_type_name(type));
         return -EINVAL;
     }
     struct mr_object written = {.type = value_packed_type(*value->begin)};
     if (written.type == MR_NONE || object_fits(&written, type))
         return 0;
-    failure_set(failure, ERROR_PIPELINE, "it returned %s, the graph declares %s",
-                object_type_name(written.type), object_type_name(type));
+    error_set(error, ERROR_PIPELINE, "it returned %s, the graph declares %s",
+              object_type_name(written.type), object_type_name(type));
     return -EINVAL;
 }
 
 /* What a pipe's return value, its value and its failure come to. */
 static int graph_check_call(struct mr_call *call, int rc, enum mr_type type)
 {
-    struct failure *failure = call->failure;
+    struct error *error = call->error;
     if (rc < 0)
         return rc;
-    if (failure->is_set)
+    if (error->is_set)
         return -EINVAL;
     if (rc == MR_LATER) {
-        failure_set(failure, ERROR_PIPELINE, "it returned MR_LATER, which only next() may");
+        error_set(error, ERROR_PIPELINE, "it returned MR_LATER, which only next() may");
         return -EINVAL;
     }
     if (!call->has_iterator && type != MR_STREAM) {
@@ -152,7 +151,7 @@ static int graph_check_call(struct mr_call *call, int rc, enum mr_type type)
         if (rc != 0)
             return rc;
     }
-    return graph_check_answer(call, type, failure);
+    return graph_check_answer(call, type, error);
 }
 
 static int graph_run_pipe(struct graph_execution *execution, const struct graph_pipe *pipe)
@@ -164,9 +163,9 @@ static int graph_run_pipe(struct graph_execution *execution, const struct graph_
         .graph = execution->graph,
         .arguments = arguments,
         .argument_count = pipe->argument_count,
-        .failure = execution->failure,
+        .error = execution->error,
     };
-    value_start_in_buffer(&call.value, execution->scratch, execution->failure);
+    value_start_in_buffer(&call.value, execution->scratch, execution->error);
 
     enum mr_type type = execution->graph->variables[pipe->result].type;
     int rc = graph_check_call(&call, pipe->function(&call), type);
@@ -175,7 +174,7 @@ static int graph_run_pipe(struct graph_execution *execution, const struct graph_
     result->has_iterator = call.has_iterator;
     result->iterator = call.iterator;
     if (rc != 0) {
-        failure_explain(execution->failure, "pipe", pipe->name, rc);
+        error_explain(execution->error, "pipe", pipe->name, rc);
         return rc;
     }
     return type == MR_STREAM ? 0 : graph_keep(execution, pipe->result, &call.value);
@@ -184,11 +183,11 @@ static int graph_run_pipe(struct graph_execution *execution, const struct graph_
 static uint8_t *graph_copy_packed(struct graph_execution *execution, const struct mr_value *value,
                                   size_t bytes)
 {
-    uint8_t *copy = arena_take(&execution->run->arena, bytes + 1);
+    uint8_t *copy = arena_take(&execution->job->arena, bytes + 1);
     if (copy)
         memcpy(copy, value->begin, bytes);
     else
-        failure_set(execution->failure, ERROR_OOM, "out of memory for a value of %zu bytes", bytes);
+        error_set(execution->error, ERROR_OOM, "out of memory for a value of %zu bytes", bytes);
     return copy;
 }
 
@@ -210,25 +209,25 @@ static int graph_keep(struct graph_execution *execution, mr_variable variable,
     uint8_t *copy = graph_copy_packed(execution, value, bytes);
     if (!copy)
         return -ENOMEM;
-    int rc = object_unpack(&execution->run->arena, copy, bytes, &result->object);
+    int rc = object_unpack(&execution->job->arena, copy, bytes, &result->object);
     if (rc != 0)
-        failure_set(execution->failure, ERROR_PIPELINE, "the result of pipe %s cannot be read: %s",
-                    result->name, strerror(-rc));
+        error_set(execution->error, ERROR_PIPELINE, "the result of pipe %s cannot be read: %s",
+                  result->name, strerror(-rc));
     return rc;
 }
 
 static int graph_start_line(struct graph_execution *execution)
 {
     const struct mr_builder *graph = execution->graph;
-    struct line_output *outputs =
-        arena_take(&execution->run->arena, graph->output_count * sizeof *outputs);
+    struct lockstep_output *outputs =
+        arena_take(&execution->job->arena, graph->output_count * sizeof *outputs);
     if (!outputs) {
-        failure_set(execution->failure, ERROR_OOM, "out of memory");
+        error_set(execution->error, ERROR_OOM, "out of memory");
         return -ENOMEM;
     }
     for (uint32_t i = 0; i < graph->output_count; i++) {
         const struct graph_result *result = &execution->results[graph->outputs[i]];
-        outputs[i] = (struct line_output){
+        outputs[i] = (struct lockstep_output){
             .iterator = result->iterator,
             .is_stream = result->has_iterator,
             .is_open = result->has_iterator,
@@ -237,7 +236,7 @@ static int graph_start_line(struct graph_execution *execution)
             .packed_bytes = result->packed_bytes,
         };
     }
-    line_start(&execution->run->line, outputs, graph->output_count);
+    lockstep_start(&execution->job->lockstep, outputs, graph->output_count);
     return 0;
 }
 
@@ -250,16 +249,16 @@ static void graph_close(struct graph_execution *execution)
     }
 }
 
-int graph_start_up(const struct mr_builder *graph, struct failure *failure)
+int graph_start_up(const struct mr_builder *graph, struct error *error)
 {
     for (uint32_t i = 0; i < graph->startup_count; i++) {
-        struct mr_call call = {.graph = graph, .failure = failure};
+        struct mr_call call = {.graph = graph, .error = error};
         struct buffer nothing = {.bytes = NULL};
-        value_start_in_buffer(&call.value, &nothing, failure);
+        value_start_in_buffer(&call.value, &nothing, error);
         call.value.remaining = 0; /* a hook has no result: writing one is a failure */
         int rc = graph->startups[i](&call);
         buffer_finish(&nothing);
-        if (rc >= 0 && failure->is_set)
+        if (rc >= 0 && error->is_set)
             rc = -EINVAL;
         if (call.has_iterator && call.iterator.close)
             call.iterator.close(call.iterator.state);
@@ -267,8 +266,8 @@ int graph_start_up(const struct mr_builder *graph, struct failure *failure)
             continue;
         char number[16];
         snprintf(number, sizeof number, "%u", i + 1);
-        failure_explain(failure, "startup hook", number, rc);
-        failure->type = ERROR_STARTUP;
+        error_explain(error, "startup hook", number, rc);
+        error->type = ERROR_STARTUP;
         return rc;
     }
     return 0;

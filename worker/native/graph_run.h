@@ -11,16 +11,16 @@
 #include "millrace/check.h"
 #include "millrace/pipeline.h"
 #include "worker/engine/buffer.h"
-#include "worker/engine/failure.h"
+#include "worker/engine/error.h"
 #include "worker/engine/graph.h"
-#include "worker/engine/run.h"
+#include "worker/engine/job.h"
 
 /* One call of one pipe or startup hook; lives while it runs. */
 struct mr_call {
     const struct mr_builder *graph;
     const struct mr_object *const *arguments;
     size_t argument_count;
-    struct failure *failure;
+    struct error *error;
     bool has_iterator;
     struct mr_iterator iterator;
     struct mr_value value;
@@ -31,10 +31,10 @@ int call_return_stream(struct mr_call *call, const struct mr_iterator *iterator)
 
 /* Checks the inputs, runs the pipes in order and starts the run's line. `scratch` is for results.
  * 0, or a negative number with `failure` set and every iterator closed. */
-int graph_run(const struct mr_builder *graph, struct run *run, struct buffer *scratch,
-              struct failure *failure) MUST_USE;
+int graph_run(const struct mr_builder *graph, struct job *job, struct buffer *scratch,
+              struct error *error) MUST_USE;
 
 /* Runs the startup hooks. Results as above. */
-int graph_start_up(const struct mr_builder *graph, struct failure *failure) MUST_USE;
+int graph_start_up(const struct mr_builder *graph, struct error *error) MUST_USE;
 
 #endif

@@ -19,69 +19,69 @@
 /* Memory for large results that an idle worker keeps. */
 #define HOST_SCRATCH_KEEP_BYTES (256u * 1024)
 
-static const struct mr_export *host_so_open(const char *path, struct failure *failure);
+static const struct mr_export *host_so_open(const char *path, struct error *error);
 static const struct mr_export *host_so_find(const struct mr_export *exports, const char *path,
-                                            const char *name, struct failure *failure);
+                                            const char *name, struct error *error);
 static int host_so_check_version(const struct mr_export *export, const char *path,
-                                 struct failure *failure);
-static int host_so_start(struct host *host, struct run *run);
+                                 struct error *error);
+static int host_so_start(struct host *host, struct job *job);
 
-__attribute__((format(printf, 2, 3))) static int host_so_refuse(struct failure *failure,
+__attribute__((format(printf, 2, 3))) static int host_so_refuse(struct error *error,
                                                                 const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    failure_vset(failure, ERROR_STARTUP, format, arguments);
+    error_vset(error, ERROR_STARTUP, format, arguments);
     va_end(arguments);
     return -EINVAL;
 }
 
-int host_so_load(struct host_so *out, struct worker *worker, const char *path, const char *name)
+int host_so_load(struct host_so *out, struct context *context, const char *path, const char *name)
 {
-    struct failure *failure = &worker->failure;
-    *out = (struct host_so){.host = {.start = host_so_start}, .worker = worker};
-    const struct mr_export *exports = host_so_open(path, failure);
+    struct error *error = &context->error;
+    *out = (struct host_so){.host = {.start = host_so_start}, .context = context};
+    const struct mr_export *exports = host_so_open(path, error);
     if (!exports)
         return -EINVAL;
-    const struct mr_export *export = host_so_find(exports, path, name, failure);
+    const struct mr_export *export = host_so_find(exports, path, name, error);
     if (!export)
         return -EINVAL;
-    int rc = host_so_check_version(export, path, failure);
+    int rc = host_so_check_version(export, path, error);
     if (rc != 0)
         return rc;
 
     out->name = export->name;
-    *export->api = api_table(worker);
+    *export->api = api_table(context);
     export->define(&out->graph);
     const char *mistake = graph_check(&out->graph);
     if (mistake)
-        return host_so_refuse(failure, "%s: pipeline %s: %s", path, export->name, mistake);
+        return host_so_refuse(error, "%s: pipeline %s: %s", path, export->name, mistake);
     return 0;
 }
 
 /* Opens the object and takes its list of pipelines. */
-static const struct mr_export *host_so_open(const char *path, struct failure *failure)
+static const struct mr_export *host_so_open(const char *path, struct error *error)
 {
     struct stat status;
     if (stat(path, &status) == -1) {
-        host_so_refuse(failure, "%s: %s", path, strerror(errno));
+        host_so_refuse(error, "%s: %s", path, strerror(errno));
         return NULL;
     }
     if (!S_ISREG(status.st_mode)) {
-        host_so_refuse(failure, "%s: not a file", path);
+        host_so_refuse(error, "%s: not a file", path);
         return NULL;
     }
     /* A name without a slash would be searched in the system's directories. */
     char local[4096];
     int bytes = snprintf(local, sizeof local, "%s%s", strchr(path, '/') ? "" : "./", path);
     if (bytes < 0 || (size_t)bytes >= sizeof local) {
-        host_so_refuse(failure, "the path of the shared object is too long");
+        host_so_refuse(error, "the path of the shared object is too long");
         return NULL;
     }
     void *object = dlopen(local, RTLD_NOW | RTLD_LOCAL);
     if (!object) {
         const char *reason = dlerror();
-        host_so_refuse(failure, "cannot load the shared object: %s", reason ? reason : path);
+        host_so_refuse(error, "cannot load the shared object: %s", reason ? reason : path);
         return NULL;
     }
     union {
@@ -90,7 +90,7 @@ static const struct mr_export *host_so_open(const char *path, struct failure *fa
     } list = {.symbol = dlsym(object, "mr_pipeline_exports")};
     const struct mr_export *exports = list.symbol ? list.function() : NULL;
     if (!exports)
-        host_so_refuse(failure, "%s: not a millrace pipeline: it has no MR_PIPELINE(name) { ... }",
+        host_so_refuse(error, "%s: not a millrace pipeline: it has no MR_PIPELINE(name) { ... }",
                        path);
     return exports;
 }
@@ -108,7 +108,7 @@ static void host_so_list(const struct mr_export *exports, char *out, size_t room
 }
 
 static const struct mr_export *host_so_find(const struct mr_export *exports, const char *path,
-                                            const char *name, struct failure *failure)
+                                            const char *name, struct error *error)
 {
     const struct mr_export *export = exports;
     for (uint32_t i = 0; name && export && i < HOST_EXPORT_COUNT_MAX; i++) {
@@ -121,22 +121,22 @@ static const struct mr_export *host_so_find(const struct mr_export *exports, con
     char names[1024];
     host_so_list(exports, names, sizeof names);
     if (name)
-        host_so_refuse(failure, "%s: no pipeline %s: it has %s", path, name, names);
+        host_so_refuse(error, "%s: no pipeline %s: it has %s", path, name, names);
     else
-        host_so_refuse(failure, "%s: it has several pipelines, say which: %s", path, names);
+        host_so_refuse(error, "%s: it has several pipelines, say which: %s", path, names);
     return NULL;
 }
 
 static int host_so_check_version(const struct mr_export *export, const char *path,
-                                 struct failure *failure)
+                                 struct error *error)
 {
     if (export->version != MR_API_VERSION)
-        return host_so_refuse(failure,
+        return host_so_refuse(error,
                               "%s: compiled for version %u of the pipeline API, this worker has %u",
                               path, export->version, MR_API_VERSION);
     if (export->api_bytes > sizeof(struct mr_api))
         return host_so_refuse(
-            failure,
+            error,
             "%s: compiled with a newer pipeline.h (a table of %u bytes, this worker has %zu)", path,
             export->api_bytes, sizeof(struct mr_api));
     return 0;
@@ -144,13 +144,13 @@ static int host_so_check_version(const struct mr_export *export, const char *pat
 
 int host_so_start_up(struct host_so *host)
 {
-    return graph_start_up(&host->graph, &host->worker->failure);
+    return graph_start_up(&host->graph, &host->context->error);
 }
 
-static int host_so_start(struct host *host, struct run *run)
+static int host_so_start(struct host *host, struct job *job)
 {
     struct host_so *self = (struct host_so *)(void *)host; /* host is its first member */
-    int rc = graph_run(&self->graph, run, &self->scratch, &self->worker->failure);
+    int rc = graph_run(&self->graph, job, &self->scratch, &self->context->error);
     buffer_trim(&self->scratch, HOST_SCRATCH_KEEP_BYTES);
     return rc;
 }

@@ -11,16 +11,16 @@
 #include "worker/engine/host.h"
 
 struct host_so {
-    struct host host;      /* first: the engine's view of it */
-    struct worker *worker; /* borrowed */
-    const char *name;      /* of the pipeline; memory of the shared object */
+    struct host host;        /* first: the engine's view of it */
+    struct context *context; /* borrowed */
+    const char *name;        /* of the pipeline; memory of the shared object */
     struct buffer scratch;
     struct mr_builder graph;
 };
 
 /* Loads the shared object at `path`, finds the pipeline `name` (NULL: the only one), and builds its
  * graph. The object stays loaded. 0, or -EINVAL with the worker's failure saying why. */
-int host_so_load(struct host_so *out, struct worker *worker, const char *path,
+int host_so_load(struct host_so *out, struct context *context, const char *path,
                  const char *name) MUST_USE;
 
 /* Runs the startup hooks. 0, or a negative number with the worker's failure set. */

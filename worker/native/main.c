@@ -15,14 +15,14 @@
 #include "millrace/protocol.h"
 #include "worker/confine/confine.h"
 #include "worker/confine/strict.h"
-#include "worker/engine/crash.h"
+#include "worker/engine/context.h"
 #include "worker/engine/engine.h"
+#include "worker/engine/fatal_signal.h"
 #include "worker/engine/hello.h"
 #include "worker/engine/leave.h"
 #include "worker/engine/log_capture.h"
 #include "worker/engine/message.h"
 #include "worker/engine/process.h"
-#include "worker/engine/worker.h"
 #include "worker/native/host_so.h"
 #include "worker/native/options.h"
 
@@ -30,18 +30,18 @@
 #define MAIN_EXIT_USAGE 64
 
 /* Pipeline code may use these until the last instruction of the process. */
-static struct worker worker;
+static struct context context;
 static struct host_so host;
 
 static void main_attach(void)
 {
     char reason[256];
-    if (attachment_init(&worker.attachment, reason, sizeof reason) != 0)
+    if (attachment_init(&context.attachment, reason, sizeof reason) != 0)
         leave(WORKER_EXIT_ATTACH, "%s", reason);
-    failure_clear(&worker.failure);
-    reply_init(&worker.reply, &worker.attachment, &worker.failure);
-    crash_watch(&worker.attachment.segment.header->crash);
-    if (log_capture_start(&worker.reply) != 0)
+    error_clear(&context.error);
+    reply_init(&context.reply, &context.attachment, &context.error);
+    fatal_signal_watch(&context.attachment.segment.header->crash);
+    if (log_capture_start(&context.reply) != 0)
         leave(WORKER_EXIT_ATTACH, "out of memory");
 }
 
@@ -49,20 +49,20 @@ static void main_attach(void)
 static _Noreturn void main_fail(enum worker_exit code)
 {
     log_capture_flush();
-    int rc = message_send_failed(worker.attachment.socket, &worker.failure);
+    int rc = message_send_failed(context.attachment.socket, &context.error);
     if (rc != 0)
-        leave(code, "%s (not sent: %s)", worker.failure.text, strerror(-rc));
+        leave(code, "%s (not sent: %s)", context.error.text, strerror(-rc));
     _Exit((int)code);
 }
 
 static void main_say_hello(void)
 {
-    int rc = hello_send(worker.attachment.socket, &host.graph, host.name,
-                        worker.attachment.segment.options.slot_count);
+    int rc = hello_send(context.attachment.socket, &host.graph, host.name,
+                        context.attachment.segment.options.slot_count);
     if (rc == -EMSGSIZE) {
-        failure_set(&worker.failure, ERROR_STARTUP,
-                    "titles, descriptions and choices of pipeline %s are too long together",
-                    host.name);
+        error_set(&context.error, ERROR_STARTUP,
+                  "titles, descriptions and choices of pipeline %s are too long together",
+                  host.name);
         main_fail(WORKER_EXIT_LOAD);
     }
     if (rc != 0)
@@ -74,9 +74,9 @@ static void main_serve(void)
     if (host_so_start_up(&host) != 0)
         main_fail(WORKER_EXIT_STARTUP);
     struct engine engine;
-    if (engine_init(&engine, &worker, &host.host) != 0)
+    if (engine_init(&engine, &context, &host.host) != 0)
         leave(WORKER_EXIT_ATTACH, "out of memory");
-    int rc = message_send(worker.attachment.socket, MESSAGE_READY, NULL, 0);
+    int rc = message_send(context.attachment.socket, MESSAGE_READY, NULL, 0);
     if (rc != 0)
         leave(WORKER_EXIT_ORPHAN, "READY was not sent: %s", strerror(-rc));
     engine_run(&engine);
@@ -98,13 +98,13 @@ int main(int argc, char **argv)
     if (options.is_strict)
         strict_enter();
     main_attach();
-    if (host_so_load(&host, &worker, options.source, options.name) != 0)
+    if (host_so_load(&host, &context, options.source, options.name) != 0)
         main_fail(WORKER_EXIT_LOAD);
     main_say_hello();
     if (!options.is_check)
         main_serve();
     host_so_finish(&host);
     log_capture_flush();
-    reply_finish(&worker.reply);
+    reply_finish(&context.reply);
     return WORKER_EXIT_OK;
 }

@@ -16,7 +16,7 @@
 #include "shm/clock.h"
 #include "shm/slot.h"
 #include "worker/confine/strict.h"
-#include "worker/engine/crash.h"
+#include "worker/engine/fatal_signal.h"
 #include "worker/engine/leave.h"
 #include "worker/engine/message.h"
 #include "worker/engine/process.h"
@@ -56,30 +56,30 @@ static PyObject *ring_attach(PyObject *module, PyObject *arguments)
     process_prepare(index);
     if (is_strict)
         strict_enter();
-    struct worker *worker = &host.worker;
-    if (attachment_init(&worker->attachment, reason, sizeof reason) != 0)
+    struct context *context = &host.context;
+    if (attachment_init(&context->attachment, reason, sizeof reason) != 0)
         leave(WORKER_EXIT_ATTACH, "%s", reason);
-    if (attachment_add_wake(&worker->attachment) != 0)
+    if (attachment_add_wake(&context->attachment) != 0)
         leave(WORKER_EXIT_ATTACH, "eventfd: %s", strerror(errno));
-    worker->attachment.lock = (struct attachment_lock){ring_give_lock_back, ring_take_lock};
-    failure_clear(&worker->failure);
-    reply_init(&worker->reply, &worker->attachment, &worker->failure);
+    context->attachment.lock = (struct attachment_lock){ring_give_lock_back, ring_take_lock};
+    error_clear(&context->error);
+    reply_init(&context->reply, &context->attachment, &context->error);
     host_py_init(&host);
-    crash_watch(&worker->attachment.segment.header->crash);
+    fatal_signal_watch(&context->attachment.segment.header->crash);
     /* What C code prints leaves at the end of its line, not when 4096 bytes have gathered. */
     setvbuf(stdout, NULL, _IOLBF, 0);
     return ring_none();
 }
 
-/* crash_ask(number, fd) of crash.h */
-static PyObject *ring_crash_ask(PyObject *module, PyObject *arguments)
+/* fatal_signal_ask(number, fd) of fatal_signal.h */
+static PyObject *ring_fatal_signal_ask(PyObject *module, PyObject *arguments)
 {
     (void)module;
     int number;
     int fd;
     if (!PyArg_ParseTuple(arguments, "ii", &number, &fd))
         return NULL;
-    crash_ask(number, fd);
+    fatal_signal_ask(number, fd);
     return ring_none();
 }
 
@@ -103,11 +103,11 @@ static PyObject *ring_fail(PyObject *module, PyObject *arguments)
     int code;
     PyObject *description;
     if (!PyArg_ParseTuple(arguments, "iO!", &code, &PyTuple_Type, &description) ||
-        !host_py_set_failure(&host, description))
+        !host_py_set_error(&host, description))
         return NULL;
-    int rc = message_send_failed(host.worker.attachment.socket, &host.worker.failure);
+    int rc = message_send_failed(host.context.attachment.socket, &host.context.error);
     if (rc != 0)
-        leave((enum worker_exit)code, "%s (not sent: %s)", host.worker.failure.text, strerror(-rc));
+        leave((enum worker_exit)code, "%s (not sent: %s)", host.context.error.text, strerror(-rc));
     _exit(code);
 }
 
@@ -118,10 +118,10 @@ static PyObject *ring_serve(PyObject *module, PyObject *callbacks)
     Py_INCREF(callbacks);
     Py_XDECREF(host.callbacks);
     host.callbacks = callbacks;
-    if (engine_init(&host.engine, &host.worker, &host.host) != 0)
+    if (engine_init(&host.engine, &host.context, &host.host) != 0)
         return PyErr_NoMemory();
     host.is_serving = true;
-    int rc = message_send(host.worker.attachment.socket, MESSAGE_READY, NULL, 0);
+    int rc = message_send(host.context.attachment.socket, MESSAGE_READY, NULL, 0);
     if (rc != 0)
         leave(WORKER_EXIT_ORPHAN, "READY was not sent: %s", strerror(-rc));
     engine_run(&host.engine);
@@ -152,13 +152,13 @@ static PyObject *ring_turn(PyObject *module, PyObject *nothing)
 static void ring_make_turn_due(void)
 {
     if (host.is_turning)
-        attachment_wake(&host.worker.attachment);
+        attachment_wake(&host.context.attachment);
 }
 
 /* Waiting for room in the ring leaves the doorbell disarmed. */
 static void ring_check_bell(uint64_t wait_count)
 {
-    if (host.worker.reply.wait_count != wait_count)
+    if (host.context.reply.wait_count != wait_count)
         ring_make_turn_due();
 }
 
@@ -166,7 +166,7 @@ static PyObject *ring_fileno(PyObject *module, PyObject *nothing)
 {
     (void)module;
     (void)nothing;
-    return PyLong_FromLong(host.worker.attachment.epoll);
+    return PyLong_FromLong(host.context.attachment.epoll);
 }
 
 /* line(key, values): True when it was sent, False when resume() will follow, or a text that says
@@ -179,21 +179,21 @@ static PyObject *ring_line(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "KO!", &key, &PyTuple_Type, &values))
         return NULL;
     host_py_check_process(&host);
-    struct run *run = host_py_find(&host, key);
-    if (!run || !run->is_driven || run->state != RUN_DRIVEN || run->is_cancel_told) {
+    struct job *job = host_py_find(&host, key);
+    if (!job || !job->is_driven || job->state != JOB_DRIVEN || job->is_cancel_told) {
         PyErr_SetString(PyExc_RuntimeError, "the run is over, or waits");
         return NULL;
     }
-    uint64_t wait_count = host.worker.reply.wait_count;
-    int rc = host_py_send_line(&host, run, values);
+    uint64_t wait_count = host.context.reply.wait_count;
+    int rc = host_py_send_line(&host, job, values);
     ring_check_bell(wait_count);
     if (rc == 0)
         ring_make_turn_due(); /* now a window is waited for, too */
     if (rc >= 0)
         return PyBool_FromLong(rc);
-    PyObject *text = PyUnicode_DecodeUTF8(host.worker.failure.text,
-                                          (Py_ssize_t)host.worker.failure.bytes, "replace");
-    failure_clear(&host.worker.failure);
+    PyObject *text = PyUnicode_DecodeUTF8(host.context.error.text,
+                                          (Py_ssize_t)host.context.error.bytes, "replace");
+    error_clear(&host.context.error);
     return text;
 }
 
@@ -206,13 +206,13 @@ static PyObject *ring_end(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "KO", &key, &description))
         return NULL;
     host_py_check_process(&host);
-    struct run *run = host_py_find(&host, key);
-    if (!run || !run->is_driven || run->state != RUN_DRIVEN)
+    struct job *job = host_py_find(&host, key);
+    if (!job || !job->is_driven || job->state != JOB_DRIVEN)
         return ring_none(); /* over already */
-    if (description != Py_None && !host_py_set_failure(&host, description))
+    if (description != Py_None && !host_py_set_error(&host, description))
         return NULL;
-    uint64_t wait_count = host.worker.reply.wait_count;
-    engine_end_driven(&host.engine, run);
+    uint64_t wait_count = host.context.reply.wait_count;
+    engine_end_driven(&host.engine, job);
     ring_check_bell(wait_count);
     return ring_none();
 }
@@ -220,17 +220,17 @@ static PyObject *ring_end(PyObject *module, PyObject *arguments)
 /* ---- for user code and its log ------------------------------------------------------------- */
 
 /* The run of a key, or the one that is stepped, or the only one there is. */
-static const struct reply_run *ring_run_of(PyObject *key)
+static const struct reply_job *ring_run_of(PyObject *key)
 {
     if (key != Py_None) {
-        const struct run *run = host_py_find(&host, PyLong_AsUnsignedLongLong(key));
+        const struct job *job = host_py_find(&host, PyLong_AsUnsignedLongLong(key));
         PyErr_Clear();
-        return run ? &run->reply : NULL;
+        return job ? &job->reply : NULL;
     }
-    if (host.worker.current)
-        return &host.worker.current->reply;
+    if (host.context.current)
+        return &host.context.current->reply;
     if (host.is_serving && host.engine.active_count == 1)
-        return &host.engine.runs[host.engine.active[0]].reply;
+        return &host.engine.jobs[host.engine.active[0]].reply;
     return NULL;
 }
 
@@ -245,16 +245,16 @@ static PyObject *ring_log(PyObject *module, PyObject *arguments)
     int may_wait;
     if (!PyArg_ParseTuple(arguments, "iy#Op", &level, &text, &bytes, &key, &may_wait))
         return NULL;
-    if (host.is_child || !host.worker.attachment.segment.header)
+    if (host.is_child || !host.context.attachment.segment.header)
         Py_RETURN_FALSE;
-    struct reply *reply = &host.worker.reply;
-    const struct reply_run *run = ring_run_of(key);
+    struct reply *reply = &host.context.reply;
+    const struct reply_job *job = ring_run_of(key);
     if (!may_wait)
         return PyBool_FromLong(
-            reply_try_log(reply, run, (enum mr_log_level)level, text, (size_t)bytes));
-    const struct reply_run *current = reply->current;
+            reply_try_log(reply, job, (enum mr_log_level)level, text, (size_t)bytes));
+    const struct reply_job *current = reply->current;
     uint64_t wait_count = reply->wait_count;
-    reply->current = run;
+    reply->current = job;
     reply_log(reply, (enum mr_log_level)level, text, (size_t)bytes);
     reply->current = current;
     ring_check_bell(wait_count);
@@ -266,36 +266,36 @@ static PyObject *ring_current(PyObject *module, PyObject *nothing)
 {
     (void)module;
     (void)nothing;
-    if (!host.worker.current)
+    if (!host.context.current)
         return ring_none();
-    return PyLong_FromUnsignedLongLong(host_py_key(&host.worker.current->reply));
+    return PyLong_FromUnsignedLongLong(host_py_key(&host.context.current->reply));
 }
 
 /* The run asked about: that of the key, else the one that is stepped. */
-static const struct run *ring_asked(PyObject *key)
+static const struct job *ring_asked(PyObject *key)
 {
     if (key == Py_None)
-        return host.worker.current;
-    const struct run *run = host_py_find(&host, PyLong_AsUnsignedLongLong(key));
+        return host.context.current;
+    const struct job *job = host_py_find(&host, PyLong_AsUnsignedLongLong(key));
     PyErr_Clear();
-    return run;
+    return job;
 }
 
 static PyObject *ring_cancelled(PyObject *module, PyObject *key)
 {
     (void)module;
-    const struct run *run = host.is_child ? NULL : ring_asked(key);
-    if (!run)
+    const struct job *job = host.is_child ? NULL : ring_asked(key);
+    if (!job)
         Py_RETURN_FALSE;
-    slot_progress(run->slot, clock_coarse_ns()); /* who asks is alive */
-    return PyBool_FromLong(slot_cancel_reason(run->slot, run->reply.generation) != 0);
+    slot_progress(job->slot, clock_coarse_ns()); /* who asks is alive */
+    return PyBool_FromLong(slot_cancel_reason(job->slot, job->reply.generation) != 0);
 }
 
 static PyObject *ring_run_id(PyObject *module, PyObject *key)
 {
     (void)module;
-    const struct run *run = ring_asked(key);
-    return PyUnicode_FromString(run ? run->id : "");
+    const struct job *job = ring_asked(key);
+    return PyUnicode_FromString(job ? job->id : "");
 }
 
 /* check(): a forked child that came back from user code ends. */
@@ -312,11 +312,11 @@ static PyObject *ring_forget(PyObject *module, PyObject *nothing)
 {
     (void)module;
     (void)nothing;
-    if (!host.is_child && host.worker.attachment.segment.header) {
+    if (!host.is_child && host.context.attachment.segment.header) {
         for (int fd = WORKER_FD_SEGMENT; fd < WORKER_FD_COUNT; fd++)
             close(fd);
-        close(host.worker.attachment.epoll);
-        close(host.worker.attachment.wake);
+        close(host.context.attachment.epoll);
+        close(host.context.attachment.wake);
         host.is_child = true;
     }
     return ring_none();
@@ -325,7 +325,7 @@ static PyObject *ring_forget(PyObject *module, PyObject *nothing)
 /* ---- the module ---------------------------------------------------------------------------- */
 
 static PyMethodDef ring_methods[] = {
-    {"crash_ask", ring_crash_ask, METH_VARARGS, NULL},
+    {"fatal_signal_ask", ring_fatal_signal_ask, METH_VARARGS, NULL},
     {"attach", ring_attach, METH_VARARGS, NULL},
     {"hello", ring_hello, METH_VARARGS, NULL},
     {"fail", ring_fail, METH_VARARGS, NULL},

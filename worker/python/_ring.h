@@ -18,16 +18,16 @@
 #include <stdint.h>
 
 #include "worker/engine/buffer.h"
+#include "worker/engine/context.h"
 #include "worker/engine/engine.h"
 #include "worker/engine/graph.h"
 #include "worker/engine/host.h"
 #include "worker/engine/object.h"
-#include "worker/engine/worker.h"
 
 /* The Python host. One in the process. */
 struct host_py {
-    struct host host;     /* first: the engine's view of it */
-    struct worker worker; /* our end of everything shared */
+    struct host host;       /* first: the engine's view of it */
+    struct context context; /* our end of everything shared */
     struct engine engine;
     bool is_serving;     /* the engine is made */
     bool is_turning;     /* an event loop of Python's sleeps, not we */
@@ -58,17 +58,17 @@ void host_py_fail(struct host_py *host);
 
 /* Sets the worker's failure from what describe() of the callbacks gave for an exception: (type,
  * message, traceback or None). False with a Python exception when it is something else. */
-bool host_py_set_failure(struct host_py *host, PyObject *description) MUST_USE;
+bool host_py_set_error(struct host_py *host, PyObject *description) MUST_USE;
 
 /* The number that names a run to Python: of its slot and generation. */
-uint64_t host_py_key(const struct reply_run *run);
+uint64_t host_py_key(const struct reply_job *job);
 
 /* The run of a key; NULL when another is in its place. */
-struct run *host_py_find(struct host_py *host, uint64_t key);
+struct job *host_py_find(struct host_py *host, uint64_t key);
 
 /* Packs and sends one line of a driven run: `values` is a tuple with an item for each output. 1:
  * sent, 0: waits for the window, negative: the failure is set and the run has still to be ended. */
-int host_py_send_line(struct host_py *host, struct run *run, PyObject *values) MUST_USE;
+int host_py_send_line(struct host_py *host, struct job *job, PyObject *values) MUST_USE;
 
 /* A forked copy of the worker that comes back into it ends here. */
 void host_py_check_process(const struct host_py *host);

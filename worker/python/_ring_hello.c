@@ -126,8 +126,8 @@ int hello_send_py(struct host_py *host, PyObject *name, PyObject *inputs, PyObje
     if (!graph)
         PyErr_NoMemory();
     if (text && graph && hello_fill(graph, inputs, outputs) == 0) {
-        rc = hello_send(host->worker.attachment.socket, graph, PyBytes_AsString(text),
-                        host->worker.attachment.segment.options.slot_count);
+        rc = hello_send(host->context.attachment.socket, graph, PyBytes_AsString(text),
+                        host->context.attachment.segment.options.slot_count);
         if (rc == -EMSGSIZE)
             PyErr_SetString(PyExc_ValueError,
                             "titles, descriptions and choices are too long together");

@@ -30,11 +30,11 @@ struct py_stream {
 /* Memory for large results that an idle worker keeps. */
 #define HOST_SCRATCH_KEEP_BYTES (256u * 1024)
 
-static int host_py_start(struct host *host, struct run *run);
-static void host_py_finish(struct host *host, struct run *run);
-static void host_py_cancel(struct host *host, struct run *run);
-static void host_py_resume(struct host *host, struct run *run);
-static int host_py_take_outputs(struct host_py *host, struct run *run, PyObject *outputs);
+static int host_py_start(struct host *host, struct job *job);
+static void host_py_finish(struct host *host, struct job *job);
+static void host_py_cancel(struct host *host, struct job *job);
+static void host_py_resume(struct host *host, struct job *job);
+static int host_py_take_outputs(struct host_py *host, struct job *job, PyObject *outputs);
 
 static struct host_py *host_py_of(struct host *host)
 {
@@ -62,23 +62,23 @@ void host_py_check_process(const struct host_py *host)
 
 #define KEY_SLOT_BITS 16u
 
-uint64_t host_py_key(const struct reply_run *run)
+uint64_t host_py_key(const struct reply_job *job)
 {
-    return (uint64_t)run->generation << KEY_SLOT_BITS | run->slot;
+    return (uint64_t)job->generation << KEY_SLOT_BITS | job->slot;
 }
 
-struct run *host_py_find(struct host_py *host, uint64_t key)
+struct job *host_py_find(struct host_py *host, uint64_t key)
 {
     uint64_t slot = key & ((1u << KEY_SLOT_BITS) - 1);
     if (!host->is_serving || slot >= host->engine.slot_count)
         return NULL;
-    struct run *run = &host->engine.runs[slot];
-    return run->slot && host_py_key(&run->reply) == key ? run : NULL;
+    struct job *job = &host->engine.jobs[slot];
+    return job->slot && host_py_key(&job->reply) == key ? job : NULL;
 }
 
 /* ---- failures ------------------------------------------------------------------------------ */
 
-bool host_py_set_failure(struct host_py *host, PyObject *description)
+bool host_py_set_error(struct host_py *host, PyObject *description)
 {
     int type;
     const char *message;
@@ -86,8 +86,8 @@ bool host_py_set_failure(struct host_py *host, PyObject *description)
     PyObject *traceback;
     if (!PyArg_ParseTuple(description, "iy#O", &type, &message, &message_bytes, &traceback))
         return false;
-    struct failure *failure = &host->worker.failure;
-    failure_set(failure, (enum error_type)type, "%.*s", (int)message_bytes, message);
+    struct error *error = &host->context.error;
+    error_set(error, (enum error_type)type, "%.*s", (int)message_bytes, message);
     if (traceback == Py_None)
         return true;
     char *text;
@@ -97,7 +97,7 @@ bool host_py_set_failure(struct host_py *host, PyObject *description)
     Py_INCREF(traceback);
     Py_XDECREF(host->traceback);
     host->traceback = traceback;
-    failure_set_traceback(failure, text, (size_t)bytes);
+    error_set_traceback(error, text, (size_t)bytes);
     return true;
 }
 
@@ -113,9 +113,9 @@ void host_py_fail(struct host_py *host)
         PyException_SetTraceback(exception, traceback);
     PyObject *description =
         exception ? PyObject_CallMethod(host->callbacks, "describe", "O", exception) : NULL;
-    if (!description || !host_py_set_failure(host, description)) {
+    if (!description || !host_py_set_error(host, description)) {
         PyErr_Clear();
-        failure_set(&host->worker.failure, ERROR_PIPELINE, "an exception that cannot be described");
+        error_set(&host->context.error, ERROR_PIPELINE, "an exception that cannot be described");
     }
     Py_XDECREF(description);
     Py_XDECREF(type);
@@ -124,10 +124,10 @@ void host_py_fail(struct host_py *host)
 }
 
 /* Calls a callback whose result nobody needs. It should not raise; what it raises is printed. */
-static void host_py_tell(struct host_py *host, const char *name, const struct run *run)
+static void host_py_tell(struct host_py *host, const char *name, const struct job *job)
 {
     PyObject *result = PyObject_CallMethod(host->callbacks, name, "K",
-                                           (unsigned long long)host_py_key(&run->reply));
+                                           (unsigned long long)host_py_key(&job->reply));
     if (!result)
         PyErr_WriteUnraisable(host->callbacks);
     Py_XDECREF(result);
@@ -167,11 +167,11 @@ static void stream_close(void *state)
 
 /* ---- starting ------------------------------------------------------------------------------ */
 
-static PyObject *host_py_inputs(const struct run *run)
+static PyObject *host_py_inputs(const struct job *job)
 {
-    PyObject *inputs = PyTuple_New((Py_ssize_t)run->input_count);
-    for (size_t i = 0; inputs && i < run->input_count; i++) {
-        PyObject *input = unpack_object(&run->inputs[i]);
+    PyObject *inputs = PyTuple_New((Py_ssize_t)job->input_count);
+    for (size_t i = 0; inputs && i < job->input_count; i++) {
+        PyObject *input = unpack_object(&job->inputs[i]);
         /* Takes the item, also when it fails. */
         if (!input || PyTuple_SetItem(inputs, (Py_ssize_t)i, input) != 0)
             Py_CLEAR(inputs);
@@ -179,13 +179,13 @@ static PyObject *host_py_inputs(const struct run *run)
     return inputs;
 }
 
-static int host_py_start(struct host *base, struct run *run)
+static int host_py_start(struct host *base, struct job *job)
 {
     struct host_py *host = host_py_of(base);
-    PyObject *inputs = host_py_inputs(run);
+    PyObject *inputs = host_py_inputs(job);
     PyObject *outputs =
         inputs ? PyObject_CallMethod(host->callbacks, "start", "KsO",
-                                     (unsigned long long)host_py_key(&run->reply), run->id, inputs)
+                                     (unsigned long long)host_py_key(&job->reply), job->id, inputs)
                : NULL;
     Py_XDECREF(inputs);
     host_py_check_process(host);
@@ -193,45 +193,44 @@ static int host_py_start(struct host *base, struct run *run)
         host_py_fail(host);
         return -ECANCELED;
     }
-    int rc = outputs == Py_None ? HOST_DRIVEN : host_py_take_outputs(host, run, outputs);
+    int rc = outputs == Py_None ? HOST_DRIVEN : host_py_take_outputs(host, job, outputs);
     Py_DECREF(outputs);
     buffer_trim(&host->scratch, HOST_SCRATCH_KEEP_BYTES);
     return rc;
 }
 
 /* Packs a plain output, which every line repeats. */
-static int host_py_keep(struct host_py *host, struct run *run, PyObject *object, uint32_t index,
-                        struct line_output *out)
+static int host_py_keep(struct host_py *host, struct job *job, PyObject *object, uint32_t index,
+                        struct lockstep_output *out)
 {
     struct mr_value value;
-    value_start_in_buffer(&value, &host->scratch, &host->worker.failure);
+    value_start_in_buffer(&value, &host->scratch, &host->context.error);
     int rc = pack_object(&value, object, "output", (uint64_t)index + 1);
     if (rc < 0)
         return rc;
     size_t bytes = (size_t)(value.at - value.begin);
-    uint8_t *copy = arena_take(&run->arena, bytes);
+    uint8_t *copy = arena_take(&job->arena, bytes);
     if (!copy) {
-        failure_set(&host->worker.failure, ERROR_OOM, "out of memory for a value of %zu bytes",
-                    bytes);
+        error_set(&host->context.error, ERROR_OOM, "out of memory for a value of %zu bytes", bytes);
         return -ENOMEM;
     }
     memcpy(copy, value.begin, bytes);
-    *out = (struct line_output){.packed = copy, .packed_bytes = bytes};
+    *out = (struct lockstep_output){.packed = copy, .packed_bytes = bytes};
     return 0;
 }
 
-static int host_py_open(struct host_py *host, struct run *run, PyObject *iterator, PyObject *owner,
-                        struct line_output *out)
+static int host_py_open(struct host_py *host, struct job *job, PyObject *iterator, PyObject *owner,
+                        struct lockstep_output *out)
 {
-    struct py_stream *stream = arena_take(&run->arena, sizeof *stream);
+    struct py_stream *stream = arena_take(&job->arena, sizeof *stream);
     if (!stream) {
-        failure_set(&host->worker.failure, ERROR_OOM, "out of memory");
+        error_set(&host->context.error, ERROR_OOM, "out of memory");
         return -ENOMEM;
     }
     Py_INCREF(iterator);
     Py_INCREF(owner);
     *stream = (struct py_stream){.host = host, .iterator = iterator, .owner = owner};
-    *out = (struct line_output){
+    *out = (struct lockstep_output){
         .iterator = {.state = stream, .next = stream_next, .close = stream_close},
         .is_stream = true,
         .is_open = true,
@@ -239,8 +238,8 @@ static int host_py_open(struct host_py *host, struct run *run, PyObject *iterato
     return 0;
 }
 
-static int host_py_take_output(struct host_py *host, struct run *run, PyObject *outputs,
-                               uint32_t index, struct line_output *out)
+static int host_py_take_output(struct host_py *host, struct job *job, PyObject *outputs,
+                               uint32_t index, struct lockstep_output *out)
 {
     PyObject *pair = PyList_GetItem(outputs, (Py_ssize_t)index);
     PyObject *iterator;
@@ -250,66 +249,66 @@ static int host_py_take_output(struct host_py *host, struct run *run, PyObject *
         return -EINVAL;
     }
     if (iterator == Py_None)
-        return host_py_keep(host, run, object, index, out);
-    return host_py_open(host, run, iterator, object, out);
+        return host_py_keep(host, job, object, index, out);
+    return host_py_open(host, job, iterator, object, out);
 }
 
 /* All iterators are opened, or none is left open. */
-static int host_py_take_outputs(struct host_py *host, struct run *run, PyObject *outputs)
+static int host_py_take_outputs(struct host_py *host, struct job *job, PyObject *outputs)
 {
     Py_ssize_t size = PyList_Size(outputs);
     if (size <= 0 || size > OUTPUT_COUNT_MAX) {
         PyErr_Clear();
-        failure_set(&host->worker.failure, ERROR_PIPELINE, "the run has no outputs, or too many");
+        error_set(&host->context.error, ERROR_PIPELINE, "the run has no outputs, or too many");
         return -EINVAL;
     }
     uint32_t count = (uint32_t)size;
-    struct line_output *taken = arena_take(&run->arena, count * sizeof *taken);
+    struct lockstep_output *taken = arena_take(&job->arena, count * sizeof *taken);
     int rc = taken ? 0 : -ENOMEM;
     if (!taken)
-        failure_set(&host->worker.failure, ERROR_OOM, "out of memory");
+        error_set(&host->context.error, ERROR_OOM, "out of memory");
     for (uint32_t i = 0; rc == 0 && i < count; i++)
-        rc = host_py_take_output(host, run, outputs, i, &taken[i]);
+        rc = host_py_take_output(host, job, outputs, i, &taken[i]);
     for (uint32_t i = 0; rc != 0 && taken && i < count; i++)
         if (taken[i].is_open)
             stream_close(taken[i].iterator.state);
     if (rc == 0)
-        line_start(&run->line, taken, count);
+        lockstep_start(&job->lockstep, taken, count);
     return rc;
 }
 
-static void host_py_finish(struct host *base, struct run *run)
+static void host_py_finish(struct host *base, struct job *job)
 {
-    host_py_tell(host_py_of(base), "finish", run);
+    host_py_tell(host_py_of(base), "finish", job);
 }
 
 /* ---- driven runs --------------------------------------------------------------------------- */
 
-static void host_py_cancel(struct host *base, struct run *run)
+static void host_py_cancel(struct host *base, struct job *job)
 {
-    host_py_tell(host_py_of(base), "cancel", run);
+    host_py_tell(host_py_of(base), "cancel", job);
 }
 
-static void host_py_resume(struct host *base, struct run *run)
+static void host_py_resume(struct host *base, struct job *job)
 {
-    host_py_tell(host_py_of(base), "resume", run);
+    host_py_tell(host_py_of(base), "resume", job);
 }
 
-int host_py_send_line(struct host_py *host, struct run *run, PyObject *values)
+int host_py_send_line(struct host_py *host, struct job *job, PyObject *values)
 {
     Py_ssize_t count = PyTuple_Size(values);
-    struct mr_value *value = engine_open_line(&host->engine, run);
+    struct mr_value *value = engine_open_line(&host->engine, job);
     int rc = value_outputs(value, (uint32_t)count);
     for (Py_ssize_t i = 0; rc >= 0 && i < count; i++) {
         PyObject *item = PyTuple_GetItem(values, i);
         value_expect(value);
         rc = item == host->exhausted ? value_exhausted(value)
-                                     : pack_object(value, item, "chunk", run->line_count + 1);
+                                     : pack_object(value, item, "chunk", job->line_count + 1);
     }
     if (rc < 0) {
         engine_abort_line(&host->engine);
         return rc;
     }
-    run->line_count++;
-    return engine_send_line(&host->engine, run);
+    job->line_count++;
+    return engine_send_line(&host->engine, job);
 }

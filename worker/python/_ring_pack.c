@@ -46,11 +46,11 @@ static int pack_refuse(struct mr_value *value, PyObject *object, const struct pa
     PyErr_Clear();
     type_name(place->object, whole);
     type_name(object, part);
-    failure_set(value->failure, ERROR_PIPELINE,
-                "TypeError: %s %llu of type %s cannot be sent as JSON%s%s%s%s", place->what,
-                (unsigned long long)place->number, whole,
-                is_part ? ": it holds a value of type " : "", is_part ? part : "", *why ? ": " : "",
-                why);
+    error_set(value->error, ERROR_PIPELINE,
+              "TypeError: %s %llu of type %s cannot be sent as JSON%s%s%s%s", place->what,
+              (unsigned long long)place->number, whole,
+              is_part ? ": it holds a value of type " : "", is_part ? part : "", *why ? ": " : "",
+              why);
     value->status = -EINVAL;
     return -EINVAL;
 }
@@ -58,13 +58,13 @@ static int pack_refuse(struct mr_value *value, PyObject *object, const struct pa
 /* The failures of value.c say what is wrong, not where. */
 static int pack_explain(struct mr_value *value, int rc, const struct pack_place *place)
 {
-    struct failure *failure = value->failure;
-    if (rc > 0 || strncmp(failure->text, "TypeError: ", strlen("TypeError: ")) == 0)
+    struct error *error = value->error;
+    if (rc > 0 || strncmp(error->text, "TypeError: ", strlen("TypeError: ")) == 0)
         return rc;
     char text[256];
-    snprintf(text, sizeof text, "%.*s", (int)(sizeof text - 1), failure->text);
-    failure_set(failure, failure->type, "ValueError: %s %llu: %s", place->what,
-                (unsigned long long)place->number, text);
+    snprintf(text, sizeof text, "%.*s", (int)(sizeof text - 1), error->text);
+    error_set(error, error->type, "ValueError: %s %llu: %s", place->what,
+              (unsigned long long)place->number, text);
     return rc;
 }
 

@@ -26,8 +26,8 @@
 struct fixture {
     struct host host; /* first */
     int start_count, finish_count, cancel_count, resume_count;
-    struct run *run;
-    struct worker worker;
+    struct job *job;
+    struct context context;
     struct engine engine;
     int socket;
     struct ring_tx requests;
@@ -35,29 +35,29 @@ struct fixture {
     struct doorbell worker_bell;
 };
 
-static int host_start(struct host *host, struct run *run)
+static int host_start(struct host *host, struct job *job)
 {
     struct fixture *f = (struct fixture *)(void *)host;
     f->start_count++;
-    f->run = run;
+    f->job = job;
     return HOST_DRIVEN;
 }
 
-static void host_finish(struct host *host, struct run *run)
+static void host_finish(struct host *host, struct job *job)
 {
-    (void)run;
+    (void)job;
     ((struct fixture *)(void *)host)->finish_count++;
 }
 
-static void host_cancel(struct host *host, struct run *run)
+static void host_cancel(struct host *host, struct job *job)
 {
-    (void)run;
+    (void)job;
     ((struct fixture *)(void *)host)->cancel_count++;
 }
 
-static void host_resume(struct host *host, struct run *run)
+static void host_resume(struct host *host, struct job *job)
 {
-    (void)run;
+    (void)job;
     ((struct fixture *)(void *)host)->resume_count++;
 }
 
@@ -73,7 +73,7 @@ static void start(struct fixture *f)
                                    .finish = host_finish,
                                    .cancel = host_cancel,
                                    .resume = host_resume}};
-    struct attachment *attachment = &f->worker.attachment;
+    struct attachment *attachment = &f->context.attachment;
     const struct segment_options options = {.slot_count = 2,
                                             .request_ring_bytes = RING_BYTES_MIN,
                                             .reply_ring_bytes = RING_BYTES_MIN,
@@ -95,16 +95,16 @@ static void start(struct fixture *f)
     attachment->epoll = epoll_create1(0);
     watch(attachment->epoll, attachment->bell.eventfd);
     watch(attachment->epoll, attachment->socket);
-    failure_clear(&f->worker.failure);
-    reply_init(&f->worker.reply, attachment, &f->worker.failure);
-    assert_int_equal(engine_init(&f->engine, &f->worker, &f->host), 0);
+    error_clear(&f->context.error);
+    reply_init(&f->context.reply, attachment, &f->context.error);
+    assert_int_equal(engine_init(&f->engine, &f->context, &f->host), 0);
 }
 
 static void finish(struct fixture *f)
 {
-    struct attachment *attachment = &f->worker.attachment;
+    struct attachment *attachment = &f->context.attachment;
     engine_finish(&f->engine);
-    reply_finish(&f->worker.reply);
+    reply_finish(&f->context.reply);
     close(attachment->bell.eventfd);
     close(attachment->dispatcher_bell.eventfd);
     close(attachment->socket);
@@ -120,7 +120,7 @@ static void send_request(struct fixture *f, enum record_kind kind, const char *p
     assert_int_equal(ring_claim(&f->requests, (uint32_t)bytes, &room), 0);
     memcpy(room, payload, bytes);
     if (kind == RECORD_START)
-        slot_offer(&f->worker.attachment.segment.slots[1], 5);
+        slot_offer(&f->context.attachment.segment.slots[1], 5);
     ring_commit(&f->requests, &(struct record){.kind = (uint8_t)kind,
                                                .bytes = (uint32_t)bytes,
                                                .slot = kind == RECORD_START ? 1 : 0,
@@ -135,7 +135,7 @@ static void start_run(struct fixture *f)
     engine_run(&f->engine);
     assert_int_equal(f->start_count, 1);
     assert_true(f->engine.has_driven);
-    assert_int_equal(f->run->state, RUN_DRIVEN);
+    assert_int_equal(f->job->state, JOB_DRIVEN);
 }
 
 static bool turn(struct fixture *f, uint64_t *due_ns)
@@ -146,13 +146,13 @@ static bool turn(struct fixture *f, uint64_t *due_ns)
 
 static bool send_line(struct fixture *f, int64_t number)
 {
-    struct mr_value *value = engine_open_line(&f->engine, f->run);
-    assert_ptr_equal(f->worker.current, f->run);
+    struct mr_value *value = engine_open_line(&f->engine, f->job);
+    assert_ptr_equal(f->context.current, f->job);
     assert_int_equal(value_outputs(value, 1), 0);
     value_expect(value);
     assert_int_equal(value_integer(value, number), MR_ITEM);
-    bool is_sent = engine_send_line(&f->engine, f->run);
-    assert_null(f->worker.current);
+    bool is_sent = engine_send_line(&f->engine, f->job);
+    assert_null(f->context.current);
     return is_sent;
 }
 
@@ -192,11 +192,11 @@ static void a_driven_run_makes_its_lines_and_its_end(void **state)
     assert_true(send_line(&f, 2));
     expect_chunk(&f, 1);
     expect_chunk(&f, 2);
-    engine_end_driven(&f.engine, f.run);
+    engine_end_driven(&f.engine, f.job);
     assert_int_equal(next_kind(&f, &payload), RECORD_END);
     assert_int_equal(f.finish_count, 1);
-    assert_int_equal(f.run->state, RUN_NONE);
-    assert_int_equal(slot_load(&f.worker.attachment.segment.slots[1]).state, SLOT_ENDED);
+    assert_int_equal(f.job->state, JOB_NONE);
+    assert_int_equal(slot_load(&f.context.attachment.segment.slots[1]).state, SLOT_ENDED);
     finish(&f);
 }
 
@@ -215,7 +215,7 @@ static void a_line_beyond_the_window_is_kept_and_the_host_resumed(void **state)
     expect_chunk(&f, 1);
     expect_chunk(&f, 2);
     assert_int_equal(next_kind(&f, &payload), -1);
-    slot_deliver(&f.worker.attachment.segment.slots[1], WINDOW_BYTES);
+    slot_deliver(&f.context.attachment.segment.slots[1], WINDOW_BYTES);
     assert_true(turn(&f, &due_ns));
     assert_int_equal(f.resume_count, 1);
     expect_chunk(&f, 3);
@@ -230,22 +230,22 @@ static void a_line_that_is_given_up_leaves_nothing(void **state)
     struct fixture f;
     const char *payload;
     start_run(&f);
-    assert_int_equal(value_outputs(engine_open_line(&f.engine, f.run), 1), 0);
+    assert_int_equal(value_outputs(engine_open_line(&f.engine, f.job), 1), 0);
     engine_abort_line(&f.engine);
-    assert_null(f.worker.current);
-    failure_set(&f.worker.failure, ERROR_INPUT, "wrong");
-    failure_set_traceback(&f.worker.failure, "there", 5);
-    engine_end_driven(&f.engine, f.run);
+    assert_null(f.context.current);
+    error_set(&f.context.error, ERROR_INPUT, "wrong");
+    error_set_traceback(&f.context.error, "there", 5);
+    engine_end_driven(&f.engine, f.job);
     assert_int_equal(next_kind(&f, &payload), RECORD_ERROR);
     const char expected[] = "\x93\x00\xda\x00\x05wrong\xda\x00\x05there";
     assert_memory_equal(payload, expected, sizeof expected - 1);
-    assert_false(f.worker.failure.is_set);
+    assert_false(f.context.error.is_set);
     finish(&f);
 }
 
 static void cancel(struct fixture *f, uint32_t reason)
 {
-    struct segment *segment = &f->worker.attachment.segment;
+    struct segment *segment = &f->context.attachment.segment;
     slot_cancel(&segment->slots[1], &segment->header->cancel_count, 5, reason);
 }
 
@@ -260,8 +260,8 @@ static void a_cancellation_is_told_once_and_is_the_end_whatever_the_host_says(vo
     for (int i = 0; i < 3; i++)
         assert_true(turn(&f, &due_ns));
     assert_int_equal(f.cancel_count, 1);
-    assert_int_equal(f.run->state, RUN_DRIVEN);
-    engine_end_driven(&f.engine, f.run);
+    assert_int_equal(f.job->state, JOB_DRIVEN);
+    engine_end_driven(&f.engine, f.job);
     assert_int_equal(next_kind(&f, &payload), RECORD_ERROR);
     assert_non_null(strstr(payload + 5, "cancelled: on request"));
     finish(&f);
@@ -280,7 +280,7 @@ static void a_cancellation_drops_the_line_that_waits(void **state)
     assert_true(turn(&f, &due_ns));
     assert_int_equal(f.cancel_count, 1);
     assert_int_equal(f.resume_count, 0);
-    engine_end_driven(&f.engine, f.run);
+    engine_end_driven(&f.engine, f.job);
     expect_chunk(&f, 1);
     expect_chunk(&f, 2);
     assert_int_equal(next_kind(&f, &payload), RECORD_ERROR);
@@ -296,7 +296,7 @@ static void turns_end_with_the_last_run_after_a_stop(void **state)
     send_request(&f, RECORD_STOP, "", 0);
     assert_true(turn(&f, &due_ns));
     assert_true(turn(&f, &due_ns));
-    engine_end_driven(&f.engine, f.run);
+    engine_end_driven(&f.engine, f.job);
     assert_false(turn(&f, &due_ns));
     finish(&f);
 }
@@ -314,9 +314,9 @@ static void a_turn_leaves_the_doorbell_armed_for_what_is_waited_for(void **state
         assert_int_equal(send_line(&f, i), i < 3);
     assert_true(turn(&f, &due_ns));
     assert_true(doorbell_ring(&f.worker_bell, DOORBELL_WINDOW));
-    slot_deliver(&f.worker.attachment.segment.slots[1], WINDOW_BYTES);
+    slot_deliver(&f.context.attachment.segment.slots[1], WINDOW_BYTES);
     assert_true(turn(&f, &due_ns));
-    engine_end_driven(&f.engine, f.run);
+    engine_end_driven(&f.engine, f.job);
     finish(&f);
 }
 

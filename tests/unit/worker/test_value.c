@@ -14,7 +14,7 @@
 #include <cmocka.h>
 
 struct fixture {
-    struct failure failure;
+    struct error error;
     struct buffer buffer;
     struct mr_value value;
     msgpack_sbuffer expected;
@@ -24,8 +24,8 @@ struct fixture {
 static int set_up(void **state)
 {
     struct fixture *f = calloc(1, sizeof *f);
-    failure_clear(&f->failure);
-    value_start_in_buffer(&f->value, &f->buffer, &f->failure);
+    error_clear(&f->error);
+    value_start_in_buffer(&f->value, &f->buffer, &f->error);
     msgpack_sbuffer_init(&f->expected);
     msgpack_packer_init(&f->packer, &f->expected, msgpack_sbuffer_write);
     *state = f;
@@ -49,20 +49,20 @@ static void expect_same(struct fixture *f)
     assert_int_equal(bytes, f->expected.size);
     assert_memory_equal(f->value.begin, f->expected.data, bytes);
     msgpack_sbuffer_clear(&f->expected);
-    value_start_in_buffer(&f->value, &f->buffer, &f->failure);
+    value_start_in_buffer(&f->value, &f->buffer, &f->error);
 }
 
 static void expect_failure(struct fixture *f, int status, const char *words)
 {
     assert_int_equal(value_check(&f->value), status);
-    assert_true(f->failure.is_set);
-    if (!strstr(f->failure.text, words))
-        fail_msg("expected %s, got %s", words, f->failure.text);
+    assert_true(f->error.is_set);
+    if (!strstr(f->error.text, words))
+        fail_msg("expected %s, got %s", words, f->error.text);
     /* The first failure sticks. */
     assert_int_equal(value_none(&f->value), status);
     assert_int_equal(value_string(&f->value, "", 0), status);
     assert_int_equal(value_array(&f->value, 0), status);
-    assert_non_null(strstr(f->failure.text, words));
+    assert_non_null(strstr(f->error.text, words));
 }
 
 static void integers_take_their_shortest_form(void **state)
@@ -129,7 +129,7 @@ static void formatted_texts_grow_what_they_need(void **state)
         memset(text, 'y', lengths[i]);
         text[lengths[i]] = '\0';
         buffer_finish(&f->buffer); /* starts from nothing each time */
-        value_start_in_buffer(&f->value, &f->buffer, &f->failure);
+        value_start_in_buffer(&f->value, &f->buffer, &f->error);
         assert_int_equal(stringf(&f->value, "%s", text), MR_ITEM);
         msgpack_pack_str_with_body(&f->packer, text, lengths[i]);
         expect_same(f);
@@ -207,7 +207,7 @@ static void a_missing_pair_is_counted(void **state)
     value_string(&f->value, "k", 1);
     value_none(&f->value);
     expect_failure(f, -EINVAL, "a dictionary announced 2 pairs and 1 came");
-    assert_null(strstr(f->failure.text, "key"));
+    assert_null(strstr(f->error.text, "key"));
 }
 
 static void a_key_without_its_value_is_named(void **state)
@@ -304,7 +304,7 @@ static void the_type_of_a_packed_value_is_in_its_first_byte(void **state)
     for (int64_t i = -40000; i < 70000; i += 17) {
         value_integer(&f->value, i);
         assert_int_equal(value_packed_type(*f->value.begin), MR_INTEGER);
-        value_start_in_buffer(&f->value, &f->buffer, &f->failure);
+        value_start_in_buffer(&f->value, &f->buffer, &f->error);
     }
     const uint8_t firsts[] = {0xc0, 0xc2, 0xc3, 0xca, 0xcb, 0xa0, 0xbf, 0xd9, 0xdb, 0xc4,
                               0xc6, 0x90, 0x9f, 0xdc, 0xdd, 0x80, 0x8f, 0xde, 0xdf};
@@ -323,16 +323,16 @@ static void a_failure_that_is_too_long_says_that_it_is_cut(void **state)
     for (int i = 0; i < 3000; i++)
         memcpy(text + 3 * i, "\xe2\x82\xac", 3);
     text[9000] = '\0';
-    failure_set(&f->failure, ERROR_INPUT, "%s", text);
+    error_set(&f->error, ERROR_INPUT, "%s", text);
     free(text);
-    assert_true(f->failure.bytes < ERROR_MESSAGE_BYTES_MAX);
-    assert_int_equal(strlen(f->failure.text), f->failure.bytes);
-    const char *mark = strstr(f->failure.text, " ... (cut)");
+    assert_true(f->error.bytes < ERROR_MESSAGE_BYTES_MAX);
+    assert_int_equal(strlen(f->error.text), f->error.bytes);
+    const char *mark = strstr(f->error.text, " ... (cut)");
     assert_non_null(mark);
-    assert_int_equal((mark - f->failure.text) % 3, 0); /* between characters */
-    failure_explain(&f->failure, "pipe", "p", -1);
-    assert_memory_equal(f->failure.text, "pipe p: \xe2\x82\xac", 11);
-    assert_true(f->failure.bytes < ERROR_MESSAGE_BYTES_MAX);
+    assert_int_equal((mark - f->error.text) % 3, 0); /* between characters */
+    error_explain(&f->error, "pipe", "p", -1);
+    assert_memory_equal(f->error.text, "pipe p: \xe2\x82\xac", 11);
+    assert_true(f->error.bytes < ERROR_MESSAGE_BYTES_MAX);
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)

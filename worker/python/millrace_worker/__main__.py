@@ -45,7 +45,7 @@ def report_crashes() -> None:
     """A crash's report has the Python frames too: the handler of fatal signals raises this one."""
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     faulthandler.register(TRACE_SIGNAL, file=writing, all_threads=False, chain=False)
-    _ring.crash_ask(TRACE_SIGNAL, reading)
+    _ring.fatal_signal_ask(TRACE_SIGNAL, reading)
 
 
 def fail(code: int, exception: BaseException) -> NoReturn:

@@ -182,7 +182,7 @@ class Host:
         _ring.end(key, failure)
 
     async def send_lines(self, key: int, run: Driven, opened: list[Output]) -> None:
-        """As worker/engine/line.c: an item of each live stream, until a line has none."""
+        """As worker/engine/lockstep.c: an item of each live stream, until a line has none."""
         streams: list[Any] = [_streams.Source(iterator) if iterator is not None else None
                               for iterator, _ in opened]
         values = [value for _, value in opened]

@@ -104,7 +104,7 @@ class Threaded:
         return failure
 
     def send_lines(self, opened: list[Output]) -> None:
-        """As worker/engine/line.c: an item of each live stream, until a line has none."""
+        """As worker/engine/lockstep.c: an item of each live stream, until a line has none."""
         values = [value for _, value in opened]
         live = [index for index, (iterator, _) in enumerate(opened) if iterator is not None]
         if not live:

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * attach.c - checks what was inherited before anything is believed.
+ * attachment.c - checks what was inherited before anything is believed.
  */
-#include "worker/engine/attach.h"
+#include "worker/engine/attachment.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +18,7 @@
 #include "millrace/protocol.h"
 #include "shm/clock.h"
 
-#define ATTACH_EVENT_COUNT_MAX 4
+#define ATTACHMENT_EVENT_COUNT_MAX 4
 
 static int attachment_check_bell(int fd, const char *whose, char *reason, size_t reason_bytes);
 static int attachment_check_socket(int fd, char *reason, size_t reason_bytes);
@@ -153,20 +153,20 @@ int attachment_poll(struct attachment *attachment)
 
 /* epoll_wait() with a timeout in nanoseconds. Seccomp profiles and tools that are older than Linux
  * 5.11 do not know the call for it; then it takes two. */
-static int attachment_epoll(int epoll, struct epoll_event events[ATTACH_EVENT_COUNT_MAX],
+static int attachment_epoll(int epoll, struct epoll_event events[ATTACHMENT_EVENT_COUNT_MAX],
                             const struct timespec *timeout)
 {
-    int count = epoll_pwait2(epoll, events, ATTACH_EVENT_COUNT_MAX, timeout, NULL);
+    int count = epoll_pwait2(epoll, events, ATTACHMENT_EVENT_COUNT_MAX, timeout, NULL);
     if (count != -1 || (errno != ENOSYS && errno != EPERM))
         return count;
     struct pollfd ready = {.fd = epoll, .events = POLLIN};
     count = ppoll(&ready, 1, timeout, NULL);
-    return count <= 0 ? count : epoll_wait(epoll, events, ATTACH_EVENT_COUNT_MAX, 0);
+    return count <= 0 ? count : epoll_wait(epoll, events, ATTACHMENT_EVENT_COUNT_MAX, 0);
 }
 
 static int attachment_wait(struct attachment *attachment, const struct timespec *timeout)
 {
-    struct epoll_event events[ATTACH_EVENT_COUNT_MAX];
+    struct epoll_event events[ATTACHMENT_EVENT_COUNT_MAX];
     int count = attachment_epoll(attachment->epoll, events, timeout);
     if (count == -1) {
         mr_assert(errno == EINTR);

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * failure.h - why the run at hand (or the start of the worker) failed: one of the API's error types
+ * error.h - why the run at hand (or the start of the worker) failed: one of the API's error types
  * and a text.
  *
  * One for each worker, reused: whoever calls user code clears it before, and reads it after a
  * negative result.
  */
-#ifndef WORKER_FAILURE_H
-#define WORKER_FAILURE_H
+#ifndef WORKER_ERROR_H
+#define WORKER_ERROR_H
 
 #include <stdarg.h>
 #include <stdbool.h>
@@ -17,7 +17,7 @@
 #include "millrace/limits.h"
 #include "millrace/protocol.h"
 
-struct failure {
+struct error {
     bool is_set;
     enum error_type type;
     size_t bytes; /* of text, without its NUL */
@@ -26,23 +26,23 @@ struct failure {
     size_t traceback_bytes;
 };
 
-void failure_clear(struct failure *failure);
+void error_clear(struct error *error);
 
 /* Replaces what was there. Text longer than the limit is cut at a character and says so. */
-__attribute__((format(printf, 3, 4))) void
-failure_set(struct failure *failure, enum error_type type, const char *format, ...);
-__attribute__((format(printf, 3, 0))) void
-failure_vset(struct failure *failure, enum error_type type, const char *format, va_list arguments);
+__attribute__((format(printf, 3, 4))) void error_set(struct error *error, enum error_type type,
+                                                     const char *format, ...);
+__attribute__((format(printf, 3, 0))) void error_vset(struct error *error, enum error_type type,
+                                                      const char *format, va_list arguments);
 
 /* Adds where it happened to what was set; longer text loses its start, since the last call is what
  * matters. `text` is borrowed. */
-void failure_set_traceback(struct failure *failure, const char *text, size_t bytes);
+void error_set_traceback(struct error *error, const char *text, size_t bytes);
 
 /* Makes the failure of `what` ("pipe") called `name` complete: where user code returned `result`
  * without a word, says that it did; then puts "what name: " in front. */
-void failure_explain(struct failure *failure, const char *what, const char *name, int result);
+void error_explain(struct error *error, const char *what, const char *name, int result);
 
 /* The longest start of `bytes` bytes of text that fits into `room` and ends at a character. */
-size_t failure_cut(const char *text, size_t bytes, size_t room);
+size_t error_cut(const char *text, size_t bytes, size_t room);
 
 #endif

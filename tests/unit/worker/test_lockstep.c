@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_line.c - outputs in lock-step: repeats, exhaustion, half-built lines, and who is closed
+ * test_lockstep.c - outputs in lock-step: repeats, exhaustion, half-built lines, and who is closed
  * when.
  */
-#include "worker/engine/line.h"
+#include "worker/engine/lockstep.h"
 
 #include <errno.h>
 #include <setjmp.h>
@@ -47,17 +47,17 @@ static void script_close(void *state)
 }
 
 struct fixture {
-    struct failure failure;
+    struct error error;
     struct buffer buffer;
     struct mr_value value;
-    struct line_output outputs[3];
+    struct lockstep_output outputs[3];
     struct script scripts[2];
-    struct line line;
+    struct lockstep lockstep;
 };
 
-static struct line_output stream_of(struct script *script)
+static struct lockstep_output stream_of(struct script *script)
 {
-    return (struct line_output){
+    return (struct lockstep_output){
         .iterator = {script, script_next, script_close},
         .is_stream = true,
         .is_open = true,
@@ -69,17 +69,17 @@ static struct line_output stream_of(struct script *script)
 static void start(struct fixture *f, const char *first, const char *second)
 {
     *f = (struct fixture){.scripts = {{.at = first}, {.at = second}}};
-    failure_clear(&f->failure);
+    error_clear(&f->error);
     f->outputs[0] = stream_of(&f->scripts[0]);
-    f->outputs[1] = (struct line_output){.packed = (const uint8_t *)"\xa1s", .packed_bytes = 2};
+    f->outputs[1] = (struct lockstep_output){.packed = (const uint8_t *)"\xa1s", .packed_bytes = 2};
     f->outputs[2] = stream_of(&f->scripts[1]);
-    line_start(&f->line, f->outputs, 3);
-    value_start_in_buffer(&f->value, &f->buffer, &f->failure);
+    lockstep_start(&f->lockstep, f->outputs, 3);
+    value_start_in_buffer(&f->value, &f->buffer, &f->error);
 }
 
 static void finish(struct fixture *f)
 {
-    line_close(&f->line);
+    lockstep_close(&f->lockstep);
     assert_int_equal(f->scripts[0].close_count, 1);
     assert_int_equal(f->scripts[1].close_count, 1);
     buffer_finish(&f->buffer);
@@ -88,10 +88,10 @@ static void finish(struct fixture *f)
 /* The next step completes a line of these bytes: an array of three. */
 static void expect_line(struct fixture *f, const char *bytes, size_t count)
 {
-    assert_int_equal(line_step(&f->line, &f->value), LINE_ITEM);
+    assert_int_equal(lockstep_step(&f->lockstep, &f->value), LOCKSTEP_ITEM);
     assert_int_equal(f->value.at - f->value.begin, count);
     assert_memory_equal(f->value.begin, bytes, count);
-    value_start_in_buffer(&f->value, &f->buffer, &f->failure);
+    value_start_in_buffer(&f->value, &f->buffer, &f->error);
 }
 
 static void streams_advance_together_and_the_last_line_is_not_sent(void **state)
@@ -105,8 +105,8 @@ static void streams_advance_together_and_the_last_line_is_not_sent(void **state)
     assert_int_equal(f.scripts[1].close_count, 1); /* when it was exhausted */
     assert_int_equal(f.scripts[0].close_count, 0);
     expect_line(&f, "\x93\x04\xa1s" CHUNK_EXHAUSTED, 7);
-    assert_int_equal(line_step(&f.line, &f.value), LINE_END);
-    assert_int_equal(line_step(&f.line, &f.value), LINE_END);
+    assert_int_equal(lockstep_step(&f.lockstep, &f.value), LOCKSTEP_END);
+    assert_int_equal(lockstep_step(&f.lockstep, &f.value), LOCKSTEP_END);
     assert_int_equal(f.scripts[0].next_count, 5);
     assert_int_equal(f.scripts[1].next_count, 3); /* not asked again after its end */
     finish(&f);
@@ -117,7 +117,7 @@ static void streams_that_are_empty_give_no_line(void **state)
     (void)state;
     struct fixture f;
     start(&f, "e", "e");
-    assert_int_equal(line_step(&f.line, &f.value), LINE_END);
+    assert_int_equal(lockstep_step(&f.lockstep, &f.value), LOCKSTEP_END);
     finish(&f);
 }
 
@@ -126,15 +126,15 @@ static void a_half_built_line_goes_on_where_it_stopped(void **state)
     (void)state;
     struct fixture f;
     start(&f, "l1e", "ll2e");
-    assert_int_equal(line_step(&f.line, &f.value), LINE_LATER); /* the first stream */
+    assert_int_equal(lockstep_step(&f.lockstep, &f.value), LOCKSTEP_LATER); /* the first stream */
     assert_int_equal(f.value.due_ns, 77);
     assert_int_equal(f.value.at - f.value.begin, 1);
-    assert_int_equal(line_step(&f.line, &f.value), LINE_LATER); /* the second */
+    assert_int_equal(lockstep_step(&f.lockstep, &f.value), LOCKSTEP_LATER); /* the second */
     assert_int_equal(f.value.at - f.value.begin, 4);
-    assert_int_equal(line_step(&f.line, &f.value), LINE_LATER);
+    assert_int_equal(lockstep_step(&f.lockstep, &f.value), LOCKSTEP_LATER);
     assert_int_equal(f.scripts[0].next_count, 2); /* its item is kept, it is not asked again */
     expect_line(&f, "\x93\x01\xa1s\x02", 5);
-    assert_int_equal(line_step(&f.line, &f.value), LINE_END);
+    assert_int_equal(lockstep_step(&f.lockstep, &f.value), LOCKSTEP_END);
     finish(&f);
 }
 
@@ -143,9 +143,9 @@ static void a_failure_names_its_pipe_and_closes_once(void **state)
     (void)state;
     struct fixture f;
     start(&f, "1", "x");
-    assert_int_equal(line_step(&f.line, &f.value), LINE_FAILED);
-    assert_string_equal(f.failure.text, "pipe scripted returned -1 (Operation not permitted)");
-    line_close(&f.line);
+    assert_int_equal(lockstep_step(&f.lockstep, &f.value), LOCKSTEP_FAILED);
+    assert_string_equal(f.error.text, "pipe scripted returned -1 (Operation not permitted)");
+    lockstep_close(&f.lockstep);
     finish(&f);
 }
 
@@ -155,10 +155,10 @@ static void a_failure_of_an_output_without_a_name_stays_as_it_is(void **state)
     struct fixture f;
     start(&f, "1", "x");
     f.outputs[2].name = NULL;
-    failure_set(&f.failure, ERROR_PIPELINE, "ValueError('as it is')");
-    assert_int_equal(line_step(&f.line, &f.value), LINE_FAILED);
-    assert_string_equal(f.failure.text, "ValueError('as it is')");
-    line_close(&f.line);
+    error_set(&f.error, ERROR_PIPELINE, "ValueError('as it is')");
+    assert_int_equal(lockstep_step(&f.lockstep, &f.value), LOCKSTEP_FAILED);
+    assert_string_equal(f.error.text, "ValueError('as it is')");
+    lockstep_close(&f.lockstep);
     finish(&f);
 }
 
@@ -167,10 +167,10 @@ static void without_a_stream_there_is_one_line(void **state)
     (void)state;
     struct fixture f;
     start(&f, "", "");
-    line_start(&f.line, &f.outputs[1], 1);
+    lockstep_start(&f.lockstep, &f.outputs[1], 1);
     expect_line(&f, "\x91\xa1s", 3);
-    assert_int_equal(line_step(&f.line, &f.value), LINE_END);
-    line_start(&f.line, f.outputs, 3);
+    assert_int_equal(lockstep_step(&f.lockstep, &f.value), LOCKSTEP_END);
+    lockstep_start(&f.lockstep, f.outputs, 3);
     finish(&f);
 }
 

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * attach.h - the worker's end of everything it shares with the dispatcher.
+ * attachment.h - the worker's end of everything it shares with the dispatcher.
  */
-#ifndef WORKER_ATTACH_H
-#define WORKER_ATTACH_H
+#ifndef WORKER_ATTACHMENT_H
+#define WORKER_ATTACHMENT_H
 
 #include <stddef.h>
 #include <stdint.h>

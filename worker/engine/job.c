@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * job.c - a job's memory and its window.
+ */
+#include "worker/engine/job.h"
+
+#include "millrace/protocol.h"
+#include "shm/window.h"
+
+/* A stash that small stays with the slot. */
+#define JOB_STASH_KEEP_BYTES 4096u
+
+void job_init(struct job *job, struct slot_shared *slot, uint16_t index, uint32_t generation)
+{
+    mr_assert(job->state == JOB_NONE);
+    struct buffer stash = job->stash;
+    *job = (struct job){
+        .reply = {.slot = index, .generation = generation},
+        .slot = slot,
+        .stash = stash,
+        .id = "",
+    };
+}
+
+void job_finish(struct job *job)
+{
+    arena_finish(&job->arena);
+    buffer_trim(&job->stash, JOB_STASH_KEEP_BYTES);
+    job->inputs = NULL;
+    job->input_count = 0;
+    job->id = "";
+    job->state = JOB_NONE;
+}
+
+bool job_window_allows(struct job *job, uint32_t window_bytes, size_t bytes)
+{
+    uint64_t charge = bytes + CHUNK_CHARGE_BYTES;
+    if (window_allows(job->charged - job->delivered_seen, charge, window_bytes))
+        return true;
+    job->delivered_seen = slot_delivered(job->slot);
+    return window_allows(job->charged - job->delivered_seen, charge, window_bytes);
+}
+
+bool job_may_step(struct job *job, uint32_t window_bytes)
+{
+    if (job->is_line_waiting)
+        return job_window_allows(job, window_bytes, job->stash.used);
+    return job_window_allows(job, window_bytes, 0) ||
+           job_window_allows(job, window_bytes, job->last_bytes);
+}
+
+void job_charge(struct job *job, size_t bytes)
+{
+    job->charged += bytes + CHUNK_CHARGE_BYTES;
+    job->last_bytes = bytes;
+}
