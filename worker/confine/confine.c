@@ -23,6 +23,68 @@
 /* In thousandths of the memory there is. */
 #define OOM_SCORE 500
 
+__attribute__((format(printf, 1, 2))) static _Noreturn void confine_fail(const char *format, ...);
+static bool confine_parse_line(struct confine *out, const char *key, const char *value);
+static int confine_join_cgroup(const char *folder);
+static void confine_raise_oom_score(void);
+static void confine_give_rights_up(struct confine *confine);
+
+int confine_parse(struct confine *out, char *text, char *reason, size_t reason_bytes)
+{
+    *out = (struct confine){0};
+    while (*text != '\0') {
+        char *line = text;
+        char *end = strchr(line, '\n');
+        char *equals = strchr(line, '=');
+        if (!end || !equals || equals > end) {
+            snprintf(reason, reason_bytes, "'%.100s' is not KEY=VALUE and a newline", line);
+            return -EINVAL;
+        }
+        *end = *equals = '\0';
+        if (!confine_parse_line(out, line, equals + 1)) {
+            snprintf(reason, reason_bytes, "'%.100s=%.100s' is not understood", line, equals + 1);
+            return -EINVAL;
+        }
+        text = end + 1;
+    }
+    const struct user *user = &out->user;
+    if (user->has_uid == user->has_gid && user->has_uid == (user->group_count > 0))
+        return 0;
+    snprintf(reason, reason_bytes, "uid, gid and groups belong together");
+    return -EINVAL;
+}
+
+void confine_enter(const struct confine_options *options)
+{
+    static struct confine confine;
+    char reason[REASON_BYTES];
+    process_follow_parent(options->parent);
+    int rc = options->cgroup ? confine_join_cgroup(options->cgroup) : 0;
+    if (rc < 0)
+        confine_fail("the worker cannot be confined: control group %s: %s", options->cgroup,
+                     strerror(-rc));
+    confine_raise_oom_score();
+    if (options->text && confine_parse(&confine, options->text, reason, sizeof reason) != 0)
+        confine_fail("the worker cannot be confined: --confine: %s", reason);
+    if (options->own_user != 0) {
+        user_clear(options->own_user);
+        confine.user = user_own(options->own_user);
+    }
+    confine_give_rights_up(&confine);
+    process_follow_parent(options->parent); /* a process that changes its user forgets that */
+    /* Last, since it denies what the steps before may need. */
+    if (syscall_filter_enter(&confine.filter, reason, sizeof reason) != 0)
+        confine_fail("the worker cannot be confined: %s", reason);
+}
+
+_Noreturn void confine_exec(char **program)
+{
+    execv(program[0], program);
+    if (errno == EAGAIN) /* who changed to a user with too many threads is told so only here */
+        leave(WORKER_EXIT_SHORT, "cannot execute %s: %s", program[0], strerror(errno));
+    confine_fail("cannot execute %s: %s", program[0], strerror(errno));
+}
+
 /* The dispatcher hears why, and so do the clients of the pipeline. */
 __attribute__((format(printf, 1, 2))) static _Noreturn void confine_fail(const char *format, ...)
 {
@@ -38,13 +100,13 @@ __attribute__((format(printf, 1, 2))) static _Noreturn void confine_fail(const c
 
 /* Keeping out of other processes is nobody's wish: where the kernel cannot do it, docs/faults.md
  * says what is left. */
-static bool isolation_is_asked(const struct isolation *isolation)
+static bool confine_asks_isolation(const struct isolation *isolation)
 {
     return isolation->restricts_reading || isolation->restricts_writing ||
            isolation->restricts_connecting;
 }
 
-static bool deny_parse(struct syscall_filter *out, const char *what)
+static bool confine_parse_deny(struct syscall_filter *out, const char *what)
 {
     bool *denies = NULL;
     if (strcmp(what, "machine") == 0)
@@ -56,42 +118,17 @@ static bool deny_parse(struct syscall_filter *out, const char *what)
     return denies && (*denies = true);
 }
 
-static bool line_parse(struct confine *out, const char *key, const char *value)
+static bool confine_parse_line(struct confine *out, const char *key, const char *value)
 {
     if (strcmp(key, "deny") == 0)
-        return deny_parse(&out->filter, value);
+        return confine_parse_deny(&out->filter, value);
     return rlimits_parse(&out->limits, key, value) || user_parse(&out->user, key, value) ||
            isolation_parse(&out->isolation, key, value);
 }
 
-int confine_parse(struct confine *out, char *text, char *reason, size_t reason_bytes)
-{
-    *out = (struct confine){0};
-    while (*text != '\0') {
-        char *line = text;
-        char *end = strchr(line, '\n');
-        char *equals = strchr(line, '=');
-        if (!end || !equals || equals > end) {
-            snprintf(reason, reason_bytes, "'%.100s' is not KEY=VALUE and a newline", line);
-            return -EINVAL;
-        }
-        *end = *equals = '\0';
-        if (!line_parse(out, line, equals + 1)) {
-            snprintf(reason, reason_bytes, "'%.100s=%.100s' is not understood", line, equals + 1);
-            return -EINVAL;
-        }
-        text = end + 1;
-    }
-    const struct user *user = &out->user;
-    if (user->has_uid == user->has_gid && user->has_uid == (user->group_count > 0))
-        return 0;
-    snprintf(reason, reason_bytes, "uid, gid and groups belong together");
-    return -EINVAL;
-}
-
 /* First of all, so that everything counts. Whoever started us does not have to wait until we are
  * there, nor we for him. */
-static int cgroup_join(const char *folder)
+static int confine_join_cgroup(const char *folder)
 {
     char path[PATH_MAX];
     if (snprintf(path, sizeof path, "%s/cgroup.procs", folder) >= (int)sizeof path)
@@ -107,7 +144,7 @@ static int cgroup_join(const char *folder)
 /* Whom the kernel kills when memory is short: a worker that costs its own runs, never the server
  * that would cost everybody's, unless that one alone holds half of the memory. Where it cannot be
  * said, the kernel chooses by size. */
-static void oom_score_raise(void)
+static void confine_raise_oom_score(void)
 {
     char text[16] = "";
     int fd = open("/proc/self/oom_score_adj", O_RDWR | O_CLOEXEC);
@@ -122,7 +159,7 @@ static void oom_score_raise(void)
 }
 
 /* Limits, files and processes of others; then the user, who may not do that any more. */
-static void rights_give_up(struct confine *confine)
+static void confine_give_rights_up(struct confine *confine)
 {
     char reason[REASON_BYTES];
     if (rlimits_enter(&confine->limits, reason, sizeof reason) != 0)
@@ -132,7 +169,7 @@ static void rights_give_up(struct confine *confine)
     /* Who may make namespaces of users writes the maps of its children's there. */
     confine->isolation.guards_proc = confine->filter.denies_machine;
     bool is_isolated = isolation_enter(&confine->isolation, reason, sizeof reason) == 0;
-    if (!is_isolated && isolation_is_asked(&confine->isolation))
+    if (!is_isolated && confine_asks_isolation(&confine->isolation))
         confine_fail("the worker cannot be confined: %s", reason);
     if (user_become(&confine->user, reason, sizeof reason) != 0)
         confine_fail("the worker cannot be confined: %s", reason);
@@ -145,35 +182,4 @@ static void rights_give_up(struct confine *confine)
     filter->denies_signals |=
         filter->denies_others || (filter->denies_machine && !isolation_keeps_signals());
     filter->denies_detours |= confine->isolation.restricts_connecting;
-}
-
-void confine_enter(const struct confine_options *options)
-{
-    static struct confine confine;
-    char reason[REASON_BYTES];
-    process_follow_parent(options->parent);
-    int rc = options->cgroup ? cgroup_join(options->cgroup) : 0;
-    if (rc < 0)
-        confine_fail("the worker cannot be confined: control group %s: %s", options->cgroup,
-                     strerror(-rc));
-    oom_score_raise();
-    if (options->text && confine_parse(&confine, options->text, reason, sizeof reason) != 0)
-        confine_fail("the worker cannot be confined: --confine: %s", reason);
-    if (options->own_user != 0) {
-        user_clear(options->own_user);
-        confine.user = user_own(options->own_user);
-    }
-    rights_give_up(&confine);
-    process_follow_parent(options->parent); /* a process that changes its user forgets that */
-    /* Last, since it denies what the steps before may need. */
-    if (syscall_filter_enter(&confine.filter, reason, sizeof reason) != 0)
-        confine_fail("the worker cannot be confined: %s", reason);
-}
-
-_Noreturn void confine_exec(char **program)
-{
-    execv(program[0], program);
-    if (errno == EAGAIN) /* who changed to a user with too many threads is told so only here */
-        leave(WORKER_EXIT_SHORT, "cannot execute %s: %s", program[0], strerror(errno));
-    confine_fail("cannot execute %s: %s", program[0], strerror(errno));
 }

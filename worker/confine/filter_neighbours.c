@@ -53,19 +53,19 @@ static const int blind_signal_calls[] = {SCMP_SYS(tkill), SCMP_SYS(pidfd_send_si
 static const uint32_t signal_commands[] = {F_SETOWN, F_SETOWN_EX, F_SETSIG};
 static const uint32_t signal_requests[] = {FIOSETOWN, SIOCSPGRP};
 
-static uint32_t dispatcher_number(void)
+static uint32_t neighbours_dispatcher_number(void)
 {
     return (uint32_t)getppid();
 }
 
 /* It leads the session of all workers. */
-static uint32_t spawner_number(void)
+static uint32_t neighbours_spawner_number(void)
 {
     return (uint32_t)getsid(0);
 }
 
 /* Every process but this one, by 0 or by its number. */
-static int others_deny(scmp_filter_ctx context, const struct call *call)
+static int neighbours_deny_others(scmp_filter_ctx context, const struct call *call)
 {
     uint32_t own = (uint32_t)getpid();
     int rc = rules_deny_if(context, call->number, call->argument, SCMP_CMP_GT, own);
@@ -73,9 +73,9 @@ static int others_deny(scmp_filter_ctx context, const struct call *call)
 }
 
 /* A number is 0 when its process is outside of this namespace, where nobody here reaches it. */
-static int server_deny(scmp_filter_ctx context, int call, unsigned argument)
+static int neighbours_deny_server(scmp_filter_ctx context, int call, unsigned argument)
 {
-    const uint32_t numbers[] = {dispatcher_number(), spawner_number()};
+    const uint32_t numbers[] = {neighbours_dispatcher_number(), neighbours_spawner_number()};
     int rc = 0;
     for (size_t i = 0; i < ARRAY_COUNT(numbers) && rc == 0; i++)
         if (numbers[i] != 0)
@@ -87,7 +87,7 @@ int neighbours_deny_settings(scmp_filter_ctx context)
 {
     int rc = 0;
     for (size_t i = 0; i < ARRAY_COUNT(settings) && rc == 0; i++)
-        rc = others_deny(context, &settings[i]);
+        rc = neighbours_deny_others(context, &settings[i]);
     /* Of groups and users: the one that the caller is in has others in it. */
     if (rc == 0)
         rc = rules_deny_if(context, SCMP_SYS(setpriority), 0, SCMP_CMP_NE, PRIO_PROCESS);
@@ -95,10 +95,10 @@ int neighbours_deny_settings(scmp_filter_ctx context)
         rc = rules_deny_if(context, SCMP_SYS(ioprio_set), 0, SCMP_CMP_NE, IOPRIO_WHO_PROCESS);
     /* Libraries of threads bind each of theirs. */
     if (rc == 0)
-        rc = server_deny(context, SCMP_SYS(sched_setaffinity), 0);
+        rc = neighbours_deny_server(context, SCMP_SYS(sched_setaffinity), 0);
     /* The group that the spawner is in, where children wait that are not yet workers. */
-    if (rc == 0 && spawner_number() != 0)
-        rc = rules_deny_number(context, SCMP_SYS(setpgid), 1, spawner_number());
+    if (rc == 0 && neighbours_spawner_number() != 0)
+        rc = rules_deny_number(context, SCMP_SYS(setpgid), 1, neighbours_spawner_number());
     return rc;
 }
 
@@ -108,14 +108,14 @@ int neighbours_deny_looks(scmp_filter_ctx context)
     static const struct call moving = {SCMP_SYS(move_pages), 0};
     int rc = rules_deny_calls(context, looks, ARRAY_COUNT(looks));
     if (rc == 0)
-        rc = others_deny(context, &binding);
-    return rc < 0 ? rc : others_deny(context, &moving);
+        rc = neighbours_deny_others(context, &binding);
+    return rc < 0 ? rc : neighbours_deny_others(context, &moving);
 }
 
 /* -1 is everybody. The group of the dispatcher may be that of a shell's job. */
-static int groups_deny(scmp_filter_ctx context)
+static int neighbours_deny_groups(scmp_filter_ctx context)
 {
-    const int64_t groups[] = {1, getpgid(getppid()), spawner_number()};
+    const int64_t groups[] = {1, getpgid(getppid()), neighbours_spawner_number()};
     int rc = 0;
     for (size_t i = 0; i < ARRAY_COUNT(groups) && rc == 0; i++)
         if (groups[i] > 0)
@@ -127,9 +127,9 @@ int neighbours_deny_signals(scmp_filter_ctx context)
 {
     int rc = rules_deny_calls(context, blind_signal_calls, ARRAY_COUNT(blind_signal_calls));
     for (size_t i = 0; i < ARRAY_COUNT(signal_calls) && rc == 0; i++)
-        rc = server_deny(context, signal_calls[i], 0);
+        rc = neighbours_deny_server(context, signal_calls[i], 0);
     if (rc == 0)
-        rc = groups_deny(context);
+        rc = neighbours_deny_groups(context);
     for (size_t i = 0; i < ARRAY_COUNT(signal_commands) && rc == 0; i++)
         rc = rules_deny_number(context, SCMP_SYS(fcntl), 1, signal_commands[i]);
     for (size_t i = 0; i < ARRAY_COUNT(signal_requests) && rc == 0; i++)

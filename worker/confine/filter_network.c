@@ -20,8 +20,8 @@ static const struct {
 } sends[] = {{SCMP_SYS(sendto), 3}, {SCMP_SYS(sendmsg), 2}, {SCMP_SYS(sendmmsg), 3}};
 
 /* Numbers that are not in a short list, which ascends. */
-static int unlisted_deny(scmp_filter_ctx context, int call, unsigned argument,
-                         const uint32_t *listed, size_t count)
+static int network_deny_unlisted(scmp_filter_ctx context, int call, unsigned argument,
+                                 const uint32_t *listed, size_t count)
 {
     uint32_t next = 0;
     int rc = 0;
@@ -44,15 +44,15 @@ int network_deny(scmp_filter_ctx context)
  * (MPTCP), and nothing else that has ports (SCTP, DCCP, UDP-Lite), sees all of them (raw), or asks
  * the kernel about them (netlink, but for addresses and routes, which resolving names needs). The
  * rule for protocols and types holds for local and netlink sockets, too, which have no others. */
-static int sockets_deny(scmp_filter_ctx context)
+static int network_deny_sockets(scmp_filter_ctx context)
 {
     static const uint32_t families[] = {AF_UNIX, AF_INET, AF_INET6, AF_NETLINK};
     static const uint32_t protocols[] = {0, IPPROTO_TCP, IPPROTO_UDP};
     static const uint8_t types[] = {SOCK_RDM, SOCK_SEQPACKET, SOCK_DCCP, SOCK_PACKET, SOCK_RAW};
     static const uint32_t inet[] = {AF_INET, AF_INET6};
-    int rc = unlisted_deny(context, SCMP_SYS(socket), 0, families, ARRAY_COUNT(families));
+    int rc = network_deny_unlisted(context, SCMP_SYS(socket), 0, families, ARRAY_COUNT(families));
     if (rc == 0)
-        rc = unlisted_deny(context, SCMP_SYS(socket), 2, protocols, ARRAY_COUNT(protocols));
+        rc = network_deny_unlisted(context, SCMP_SYS(socket), 2, protocols, ARRAY_COUNT(protocols));
     for (size_t i = 0; i < ARRAY_COUNT(inet) * ARRAY_COUNT(types) && rc == 0; i++) {
         /* The upper bits of a type are flags. */
         const struct scmp_arg_cmp both[] = {
@@ -76,7 +76,7 @@ int network_deny_detours(scmp_filter_ctx context)
     if (rc == 0)
         rc = rules_deny_calls(context, listening, ARRAY_COUNT(listening));
     if (rc == 0)
-        rc = sockets_deny(context);
+        rc = network_deny_sockets(context);
     for (size_t i = 0; i < ARRAY_COUNT(sends) && rc == 0; i++)
         rc = rules_deny_bits(context, sends[i].number, sends[i].flags, MSG_FASTOPEN);
     return rc;

@@ -5,8 +5,8 @@
 #include <errno.h>
 
 /* When all of so many comparisons hold, each of another argument. */
-static int rule_add(scmp_filter_ctx context, int call, unsigned count,
-                    const struct scmp_arg_cmp *comparisons)
+static int rules_add(scmp_filter_ctx context, int call, unsigned count,
+                     const struct scmp_arg_cmp *comparisons)
 {
     int rc = seccomp_rule_add_array(context, SCMP_ACT_ERRNO(EPERM), call, count, comparisons);
     return rc == -EEXIST ? 0 : rc;
@@ -16,20 +16,20 @@ int rules_deny_calls(scmp_filter_ctx context, const int *calls, size_t count)
 {
     int rc = 0;
     for (size_t i = 0; i < count && rc == 0; i++)
-        rc = rule_add(context, calls[i], 0, NULL);
+        rc = rules_add(context, calls[i], 0, NULL);
     return rc;
 }
 
 int rules_deny_pair(scmp_filter_ctx context, int call, const struct scmp_arg_cmp pair[2])
 {
-    return rule_add(context, call, 2, pair);
+    return rules_add(context, call, 2, pair);
 }
 
 int rules_deny_if(scmp_filter_ctx context, int call, unsigned argument,
                   enum scmp_compare comparison, uint64_t number)
 {
-    return rule_add(context, call, 1,
-                    &(struct scmp_arg_cmp){.arg = argument, .op = comparison, .datum_a = number});
+    return rules_add(context, call, 1,
+                     &(struct scmp_arg_cmp){.arg = argument, .op = comparison, .datum_a = number});
 }
 
 int rules_deny_masked(scmp_filter_ctx context, int call, unsigned argument, uint64_t mask,
@@ -37,7 +37,7 @@ int rules_deny_masked(scmp_filter_ctx context, int call, unsigned argument, uint
 {
     const struct scmp_arg_cmp masked = {
         .arg = argument, .op = SCMP_CMP_MASKED_EQ, .datum_a = mask, .datum_b = number};
-    return rule_add(context, call, 1, &masked);
+    return rules_add(context, call, 1, &masked);
 }
 
 int rules_deny_number(scmp_filter_ctx context, int call, unsigned argument, uint32_t number)

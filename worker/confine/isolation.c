@@ -64,33 +64,23 @@ static const char *const usual_devices[] = {
     "/dev/shm",  "/dev/dri",  "/dev/kfd",  "/dev/nvidia*",
 };
 
-static bool path_add(const char **paths, size_t *count, const char *path)
-{
-    if (*count == CONFINE_PATH_COUNT_MAX || *path == '\0')
-        return false;
-    paths[(*count)++] = path;
-    return true;
-}
-
-static bool port_add(struct isolation *out, const char *text)
-{
-    char *end;
-    unsigned long number = strtoul(text, &end, 10);
-    if (*text < '0' || *text > '9' || *end != '\0' || number == 0 || number > UINT16_MAX ||
-        out->port_count == CONFINE_PORT_COUNT_MAX)
-        return false;
-    out->ports[out->port_count++] = (uint16_t)number;
-    return true;
-}
+static bool isolation_add_path(const char **paths, size_t *count, const char *path);
+static bool isolation_add_port(struct isolation *out, const char *text);
+static int isolation_allow_files(int ruleset, const struct isolation *isolation, uint64_t handled);
+static int isolation_allow_ports(int ruleset, const struct isolation *isolation);
+static long isolation_version_needed(const struct isolation *isolation);
+static struct ruleset_attributes isolation_attributes(const struct isolation *isolation,
+                                                      long version);
+static long isolation_landlock_version(void);
 
 bool isolation_parse(struct isolation *out, const char *key, const char *text)
 {
     if (strcmp(key, "read") == 0)
-        return path_add(out->reads, &out->read_count, text);
+        return isolation_add_path(out->reads, &out->read_count, text);
     if (strcmp(key, "write") == 0)
-        return path_add(out->writes, &out->write_count, text);
+        return isolation_add_path(out->writes, &out->write_count, text);
     if (strcmp(key, "connect") == 0)
-        return port_add(out, text);
+        return isolation_add_port(out, text);
     if (strcmp(key, "restrict") != 0)
         return false;
     bool *restricts = NULL;
@@ -103,8 +93,58 @@ bool isolation_parse(struct isolation *out, const char *key, const char *text)
     return restricts && (*restricts = true);
 }
 
+bool isolation_keeps_signals(void)
+{
+    return isolation_landlock_version() >= VERSION_SCOPE;
+}
+
+int isolation_enter(const struct isolation *isolation, char *reason, size_t reason_bytes)
+{
+    long version = isolation_landlock_version();
+    if (version < isolation_version_needed(isolation)) {
+        snprintf(reason, reason_bytes, "Landlock: this kernel has version %ld, needed is %ld",
+                 version == -1 ? 0 : version, isolation_version_needed(isolation));
+        return -EOPNOTSUPP;
+    }
+    struct ruleset_attributes attributes = isolation_attributes(isolation, version);
+    int rc = 0;
+    int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof attributes, 0);
+    if (ruleset == -1)
+        rc = -errno;
+    if (rc == 0)
+        rc = isolation_allow_files(ruleset, isolation, attributes.files);
+    if (rc == 0)
+        rc = isolation_allow_ports(ruleset, isolation);
+    if (rc == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) == -1)
+        rc = -errno;
+    if (ruleset != -1)
+        close(ruleset);
+    if (rc < 0)
+        snprintf(reason, reason_bytes, "Landlock: %s", strerror(-rc));
+    return rc;
+}
+
+static bool isolation_add_path(const char **paths, size_t *count, const char *path)
+{
+    if (*count == CONFINE_PATH_COUNT_MAX || *path == '\0')
+        return false;
+    paths[(*count)++] = path;
+    return true;
+}
+
+static bool isolation_add_port(struct isolation *out, const char *text)
+{
+    char *end;
+    unsigned long number = strtoul(text, &end, 10);
+    if (*text < '0' || *text > '9' || *end != '\0' || number == 0 || number > UINT16_MAX ||
+        out->port_count == CONFINE_PORT_COUNT_MAX)
+        return false;
+    out->ports[out->port_count++] = (uint16_t)number;
+    return true;
+}
+
 /* Allows what is at `path` and below. What cannot be reached, the worker could not use either. */
-static int path_allow(int ruleset, const char *path, uint64_t access)
+static int isolation_allow_path(int ruleset, const char *path, uint64_t access)
 {
     struct stat file;
     int fd = open(path, O_PATH | O_CLOEXEC);
@@ -121,15 +161,16 @@ static int path_allow(int ruleset, const char *path, uint64_t access)
     return rc;
 }
 
-static int paths_allow(int ruleset, const char *const *paths, size_t count, uint64_t access)
+static int isolation_allow_paths(int ruleset, const char *const *paths, size_t count,
+                                 uint64_t access)
 {
     int rc = 0;
     for (size_t i = 0; i < count && rc == 0; i++)
-        rc = path_allow(ruleset, paths[i], access);
+        rc = isolation_allow_path(ruleset, paths[i], access);
     return rc;
 }
 
-static int devices_allow(int ruleset, uint64_t access)
+static int isolation_allow_devices(int ruleset, uint64_t access)
 {
     glob_t found = {0};
     int rc = 0;
@@ -137,13 +178,13 @@ static int devices_allow(int ruleset, uint64_t access)
         if (glob(usual_devices[i], i > 0 ? GLOB_APPEND : 0, NULL, &found) == GLOB_NOSPACE)
             rc = -ENOMEM;
     for (size_t i = 0; i < found.gl_pathc && rc == 0; i++)
-        rc = path_allow(ruleset, found.gl_pathv[i], access);
+        rc = isolation_allow_path(ruleset, found.gl_pathv[i], access);
     globfree(&found);
     return rc;
 }
 
 /* Folders of the kernel's own files. */
-static bool is_kernels(const char *name)
+static bool isolation_is_kernels(const char *name)
 {
     return strcmp(name, "proc") == 0 || strcmp(name, "sys") == 0;
 }
@@ -153,49 +194,50 @@ static bool is_kernels(const char *name)
  * those of control groups in /sys, which do where the server was given its group: one word there
  * stops or ends all that are in it. Rules can only allow, so everything below / but these is
  * allowed, and of /proc what is our own. Where / cannot be read, all stays allowed. */
-static int writes_allow(int ruleset, bool guards_proc)
+static int isolation_allow_writes(int ruleset, bool guards_proc)
 {
     char path[1 + NAME_MAX + 1];
     struct dirent *entry;
     DIR *root = guards_proc ? opendir("/") : NULL;
     if (!root)
-        return path_allow(ruleset, "/", LANDLOCK_ACCESS_FS_WRITE_FILE);
-    int rc = path_allow(ruleset, "/proc/self", LANDLOCK_ACCESS_FS_WRITE_FILE);
+        return isolation_allow_path(ruleset, "/", LANDLOCK_ACCESS_FS_WRITE_FILE);
+    int rc = isolation_allow_path(ruleset, "/proc/self", LANDLOCK_ACCESS_FS_WRITE_FILE);
     while (rc == 0 && (entry = readdir(root)) != NULL) {
         const char *name = entry->d_name;
-        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || is_kernels(name))
+        if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || isolation_is_kernels(name))
             continue;
-        snprintf(path, sizeof(path), "/%s", name);
-        rc = path_allow(ruleset, path, LANDLOCK_ACCESS_FS_WRITE_FILE);
+        snprintf(path, sizeof path, "/%s", name);
+        rc = isolation_allow_path(ruleset, path, LANDLOCK_ACCESS_FS_WRITE_FILE);
     }
     closedir(root);
     return rc;
 }
 
-static int files_allow(int ruleset, const struct isolation *isolation, uint64_t handled)
+static int isolation_allow_files(int ruleset, const struct isolation *isolation, uint64_t handled)
 {
     /* Moving files between folders is denied in every domain that does not speak of it: so it is
      * restricted, and allowed below /. Files that are not to be moved are kept from it by what
      * making and removing them takes. */
-    int rc = path_allow(ruleset, "/", LANDLOCK_ACCESS_FS_REFER);
+    int rc = isolation_allow_path(ruleset, "/", LANDLOCK_ACCESS_FS_REFER);
     uint64_t reading = isolation->restricts_reading ? handled & READING : 0;
     uint64_t writing = isolation->restricts_writing ? handled & WRITING : 0;
     if (rc == 0 && !isolation->restricts_writing)
-        rc = writes_allow(ruleset, isolation->guards_proc);
+        rc = isolation_allow_writes(ruleset, isolation->guards_proc);
     if (rc == 0 && reading != 0) {
-        rc = paths_allow(ruleset, usual_reads, ARRAY_COUNT(usual_reads), reading);
+        rc = isolation_allow_paths(ruleset, usual_reads, ARRAY_COUNT(usual_reads), reading);
         if (rc == 0)
-            rc = paths_allow(ruleset, isolation->reads, isolation->read_count, reading);
+            rc = isolation_allow_paths(ruleset, isolation->reads, isolation->read_count, reading);
     }
     if (rc == 0 && (reading | writing) != 0) {
-        rc = devices_allow(ruleset, reading | writing);
+        rc = isolation_allow_devices(ruleset, reading | writing);
         if (rc == 0)
-            rc = paths_allow(ruleset, isolation->writes, isolation->write_count, reading | writing);
+            rc = isolation_allow_paths(ruleset, isolation->writes, isolation->write_count,
+                                       reading | writing);
     }
     return rc;
 }
 
-static int ports_allow(int ruleset, const struct isolation *isolation)
+static int isolation_allow_ports(int ruleset, const struct isolation *isolation)
 {
     for (size_t i = 0; i < isolation->port_count && isolation->restricts_connecting; i++) {
         struct port_attributes rule = {ACCESS_NET_CONNECT, isolation->ports[i]};
@@ -205,7 +247,7 @@ static int ports_allow(int ruleset, const struct isolation *isolation)
     return 0;
 }
 
-static long version_needed(const struct isolation *isolation)
+static long isolation_version_needed(const struct isolation *isolation)
 {
     if (isolation->restricts_connecting)
         return VERSION_NETWORK;
@@ -213,7 +255,8 @@ static long version_needed(const struct isolation *isolation)
     return isolation->restricts_writing ? VERSION_TRUNCATE : VERSION_ANY;
 }
 
-static struct ruleset_attributes attributes_of(const struct isolation *isolation, long version)
+static struct ruleset_attributes isolation_attributes(const struct isolation *isolation,
+                                                      long version)
 {
     struct ruleset_attributes attributes = {.files = LANDLOCK_ACCESS_FS_REFER |
                                                      LANDLOCK_ACCESS_FS_WRITE_FILE};
@@ -229,38 +272,7 @@ static struct ruleset_attributes attributes_of(const struct isolation *isolation
 }
 
 /* -1: there is none. */
-static long landlock_version(void)
+static long isolation_landlock_version(void)
 {
     return syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
-}
-
-bool isolation_keeps_signals(void)
-{
-    return landlock_version() >= VERSION_SCOPE;
-}
-
-int isolation_enter(const struct isolation *isolation, char *reason, size_t reason_bytes)
-{
-    long version = landlock_version();
-    if (version < version_needed(isolation)) {
-        snprintf(reason, reason_bytes, "Landlock: this kernel has version %ld, needed is %ld",
-                 version == -1 ? 0 : version, version_needed(isolation));
-        return -EOPNOTSUPP;
-    }
-    struct ruleset_attributes attributes = attributes_of(isolation, version);
-    int rc = 0;
-    int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attributes, sizeof(attributes), 0);
-    if (ruleset == -1)
-        rc = -errno;
-    if (rc == 0)
-        rc = files_allow(ruleset, isolation, attributes.files);
-    if (rc == 0)
-        rc = ports_allow(ruleset, isolation);
-    if (rc == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) == -1)
-        rc = -errno;
-    if (ruleset != -1)
-        close(ruleset);
-    if (rc < 0)
-        snprintf(reason, reason_bytes, "Landlock: %s", strerror(-rc));
-    return rc;
 }

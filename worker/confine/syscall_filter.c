@@ -116,18 +116,40 @@ static const int growth_calls[] = {
     SCMP_SYS(io_uring_enter), SCMP_SYS(io_uring_register),
 };
 
+static int syscall_filter_add_rules(scmp_filter_ctx context, const struct syscall_filter *filter);
+static int syscall_filter_set_attributes(scmp_filter_ctx context);
+
+int syscall_filter_enter(const struct syscall_filter *filter, char *reason, size_t reason_bytes)
+{
+    if (!filter->denies_machine && !filter->denies_others && !filter->denies_lingering &&
+        !filter->denies_signals && !filter->denies_modes && !filter->denies_network &&
+        !filter->denies_detours && !filter->denies_growth)
+        return 0;
+    scmp_filter_ctx context = seccomp_init(SCMP_ACT_ALLOW);
+    int rc = context ? syscall_filter_set_attributes(context) : -ENOMEM;
+    if (rc == 0)
+        rc = syscall_filter_add_rules(context, filter);
+    if (rc == 0)
+        rc = seccomp_load(context);
+    if (context)
+        seccomp_release(context);
+    if (rc < 0)
+        snprintf(reason, reason_bytes, "the filter of system calls: %s", strerror(-rc));
+    return rc;
+}
+
 /* clone3() has its flags in memory, where a filter cannot look. A C library that is told that there
  * is no such call takes clone(). */
-static int clone3_hide(scmp_filter_ctx context)
+static int syscall_filter_hide_clone3(scmp_filter_ctx context)
 {
     int rc = seccomp_rule_add(context, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0);
     return rc == -EEXIST ? 0 : rc;
 }
 
 /* CLONE_PARENT gives the dispatcher children that it does not know of. */
-static int clones_deny(scmp_filter_ctx context)
+static int syscall_filter_deny_clones(scmp_filter_ctx context)
 {
-    int rc = clone3_hide(context);
+    int rc = syscall_filter_hide_clone3(context);
     if (rc == 0)
         rc = rules_deny_bits(context, SCMP_SYS(unshare), 0, namespace_flags);
     return rc < 0 ? rc
@@ -136,11 +158,11 @@ static int clones_deny(scmp_filter_ctx context)
 
 /* Whoever opens a file that another process has a lease on waits for as long as the kernel gives
  * that one to let go (45 s). */
-static int machine_deny(scmp_filter_ctx context)
+static int syscall_filter_deny_machine(scmp_filter_ctx context)
 {
     int rc = rules_deny_calls(context, machine_calls, ARRAY_COUNT(machine_calls));
     if (rc == 0)
-        rc = clones_deny(context);
+        rc = syscall_filter_deny_clones(context);
     if (rc == 0)
         rc = rules_deny_number(context, SCMP_SYS(fcntl), 1, F_SETLEASE);
     return rc < 0 ? rc : neighbours_deny_settings(context);
@@ -148,7 +170,7 @@ static int machine_deny(scmp_filter_ctx context)
 
 /* Whoever closes such a socket waits until the other end has read all of it, for as long as it
  * says: also whoever closes it for the server, if it was sent to it. */
-static int lingering_deny(scmp_filter_ctx context)
+static int syscall_filter_deny_lingering(scmp_filter_ctx context)
 {
     const struct scmp_arg_cmp both[] = {{1, SCMP_CMP_MASKED_EQ, UINT32_MAX, SOL_SOCKET},
                                         {2, SCMP_CMP_MASKED_EQ, UINT32_MAX, SO_LINGER}};
@@ -157,7 +179,7 @@ static int lingering_deny(scmp_filter_ctx context)
 
 /* Of local ones that are connected for good there may be pairs. The others send to any address; a
  * raw one is one of them under another name. */
-static int unconnected_deny(scmp_filter_ctx context)
+static int syscall_filter_deny_unconnected(scmp_filter_ctx context)
 {
     static const uint8_t types[] = {SOCK_DGRAM, SOCK_RAW};
     int rc = rules_deny_if(context, SCMP_SYS(socketpair), 0, SCMP_CMP_NE, AF_UNIX);
@@ -167,35 +189,35 @@ static int unconnected_deny(scmp_filter_ctx context)
     return rc;
 }
 
-static int growth_deny(scmp_filter_ctx context)
+static int syscall_filter_deny_growth(scmp_filter_ctx context)
 {
     int rc = rules_deny_calls(context, growth_calls, ARRAY_COUNT(growth_calls));
     if (rc == 0)
-        rc = clone3_hide(context);
+        rc = syscall_filter_hide_clone3(context);
     if (rc == 0)
         rc = rules_deny_masked(context, SCMP_SYS(clone), 0, CLONE_THREAD, 0);
-    return rc < 0 ? rc : unconnected_deny(context);
+    return rc < 0 ? rc : syscall_filter_deny_unconnected(context);
 }
 
-static int modes_deny(scmp_filter_ctx context)
+static int syscall_filter_deny_modes(scmp_filter_ctx context)
 {
     return rules_deny_calls(context, mode_calls, ARRAY_COUNT(mode_calls));
 }
 
-static int rules_add(scmp_filter_ctx context, const struct syscall_filter *filter)
+static int syscall_filter_add_rules(scmp_filter_ctx context, const struct syscall_filter *filter)
 {
     const struct {
         bool is_wanted;
         int (*add)(scmp_filter_ctx context);
     } groups[] = {
-        {filter->denies_machine, machine_deny},
+        {filter->denies_machine, syscall_filter_deny_machine},
         {filter->denies_others, neighbours_deny_looks},
-        {filter->denies_lingering, lingering_deny},
+        {filter->denies_lingering, syscall_filter_deny_lingering},
         {filter->denies_signals, neighbours_deny_signals},
-        {filter->denies_modes, modes_deny},
+        {filter->denies_modes, syscall_filter_deny_modes},
         {filter->denies_network, network_deny},
         {filter->denies_detours, network_deny_detours},
-        {filter->denies_growth, growth_deny},
+        {filter->denies_growth, syscall_filter_deny_growth},
     };
     int rc = 0;
     for (size_t i = 0; i < ARRAY_COUNT(groups) && rc == 0; i++)
@@ -207,31 +229,12 @@ static int rules_add(scmp_filter_ctx context, const struct syscall_filter *filte
 /* Calls of another architecture's numbers (32-bit programs) are all denied. All threads: whoever
  * loaded an interpreter may have started some. And the processor's guesses past this filter are no
  * secret of ours, so it costs none of the store bypass. */
-static int attributes_set(scmp_filter_ctx context)
+static int syscall_filter_set_attributes(scmp_filter_ctx context)
 {
     int rc = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ERRNO(ENOSYS));
     if (rc == 0)
         rc = seccomp_attr_set(context, SCMP_FLTATR_CTL_TSYNC, 1);
     if (rc == 0)
         rc = seccomp_attr_set(context, SCMP_FLTATR_CTL_SSB, 1);
-    return rc;
-}
-
-int syscall_filter_enter(const struct syscall_filter *filter, char *reason, size_t reason_bytes)
-{
-    if (!filter->denies_machine && !filter->denies_others && !filter->denies_lingering &&
-        !filter->denies_signals && !filter->denies_modes && !filter->denies_network &&
-        !filter->denies_detours && !filter->denies_growth)
-        return 0;
-    scmp_filter_ctx context = seccomp_init(SCMP_ACT_ALLOW);
-    int rc = context ? attributes_set(context) : -ENOMEM;
-    if (rc == 0)
-        rc = rules_add(context, filter);
-    if (rc == 0)
-        rc = seccomp_load(context);
-    if (context)
-        seccomp_release(context);
-    if (rc < 0)
-        snprintf(reason, reason_bytes, "the filter of system calls: %s", strerror(-rc));
     return rc;
 }

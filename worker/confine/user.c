@@ -16,41 +16,20 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* An id that ends at `end`, or at the end of the text. The last number means "none" to the kernel.
- */
-static bool id_parse(const char *text, char end, uint32_t *out, const char **rest)
-{
-    char *stop;
-    errno = 0;
-    unsigned long long number = strtoull(text, &stop, 10);
-    bool is_sound = *text >= '0' && *text <= '9' && errno == 0 && (*stop == '\0' || *stop == end) &&
-                    number < UINT32_MAX;
-    if (is_sound) {
-        *out = (uint32_t)number;
-        *rest = *stop == '\0' ? stop : stop + 1;
-    }
-    return is_sound;
-}
-
-static bool groups_parse(struct user *out, const char *text)
-{
-    size_t count = 0;
-    while (*text != '\0' && count < CONFINE_GROUP_COUNT_MAX)
-        if (!id_parse(text, ',', &out->groups[count++], &text))
-            return false;
-    out->group_count = count;
-    return count > 0 && *text == '\0';
-}
+static bool user_parse_id(const char *text, char end, uint32_t *out, const char **rest);
+static bool user_parse_groups(struct user *out, const char *text);
+static void user_give_output(const struct user *user);
+static const char *user_find_remainder(const struct user *user);
 
 bool user_parse(struct user *out, const char *key, const char *text)
 {
     const char *rest;
     if (strcmp(key, "uid") == 0)
-        return out->has_uid = id_parse(text, '\0', &out->uid, &rest) && out->uid != 0;
+        return out->has_uid = user_parse_id(text, '\0', &out->uid, &rest) && out->uid != 0;
     if (strcmp(key, "gid") == 0)
-        return out->has_gid = id_parse(text, '\0', &out->gid, &rest);
+        return out->has_gid = user_parse_id(text, '\0', &out->gid, &rest);
     if (strcmp(key, "groups") == 0)
-        return groups_parse(out, text);
+        return user_parse_groups(out, text);
     if (strcmp(key, "home") != 0)
         return false;
     out->home = text;
@@ -81,56 +60,11 @@ void user_clear(uid_t uid)
         continue;
 }
 
-/* What opens /dev/stdout or /dev/stderr opens these again, and then asks whose they are. */
-static void output_give(const struct user *user)
-{
-    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
-        struct stat file;
-        if (fstat(fd, &file) == 0 && S_ISFIFO(file.st_mode) &&
-            fchown(fd, user->uid, user->gid) == -1)
-            continue; /* then it cannot open them, as before */
-    }
-}
-
-static bool has_capabilities(void)
-{
-    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
-    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
-    if (syscall(SYS_capget, &header, data) == -1)
-        return true;
-    for (size_t i = 0; i < ARRAY_COUNT(data); i++)
-        if ((data[i].effective | data[i].permitted | data[i].inheritable) != 0)
-            return true;
-    return false;
-}
-
-/* NULL, or what is left of the user before. */
-static const char *remainder_find(const struct user *user)
-{
-    uid_t uids[3];
-    gid_t gids[3];
-    gid_t groups[CONFINE_GROUP_COUNT_MAX];
-    if (getresuid(&uids[0], &uids[1], &uids[2]) == -1 ||
-        getresgid(&gids[0], &gids[1], &gids[2]) == -1)
-        return "its identity";
-    for (int i = 0; i < 3; i++) {
-        if (uids[i] != user->uid)
-            return "its user";
-        if (gids[i] != user->gid)
-            return "its group";
-    }
-    if (getgroups(CONFINE_GROUP_COUNT_MAX, groups) != (int)user->group_count)
-        return "its supplementary groups";
-    if (setresuid((uid_t)-1, 0, (uid_t)-1) != -1)
-        return "a way back to root";
-    return has_capabilities() ? "its capabilities" : NULL;
-}
-
 int user_become(const struct user *user, char *reason, size_t reason_bytes)
 {
     if (!user->has_uid)
         return 0;
-    output_give(user);
+    user_give_output(user);
     const char *step = NULL;
     if (setgroups(user->group_count, user->groups) == -1)
         step = "setgroups";
@@ -150,9 +84,80 @@ int user_become(const struct user *user, char *reason, size_t reason_bytes)
                  strerror(-rc));
         return rc;
     }
-    const char *remainder = remainder_find(user);
+    const char *remainder = user_find_remainder(user);
     if (!remainder)
         return 0;
     snprintf(reason, reason_bytes, "it became user %u, and kept %s", user->uid, remainder);
     return -EPERM;
+}
+
+/* An id that ends at `end`, or at the end of the text. The last number means "none" to the kernel.
+ */
+static bool user_parse_id(const char *text, char end, uint32_t *out, const char **rest)
+{
+    char *stop;
+    errno = 0;
+    unsigned long long number = strtoull(text, &stop, 10);
+    bool is_sound = *text >= '0' && *text <= '9' && errno == 0 && (*stop == '\0' || *stop == end) &&
+                    number < UINT32_MAX;
+    if (is_sound) {
+        *out = (uint32_t)number;
+        *rest = *stop == '\0' ? stop : stop + 1;
+    }
+    return is_sound;
+}
+
+static bool user_parse_groups(struct user *out, const char *text)
+{
+    size_t count = 0;
+    while (*text != '\0' && count < CONFINE_GROUP_COUNT_MAX)
+        if (!user_parse_id(text, ',', &out->groups[count++], &text))
+            return false;
+    out->group_count = count;
+    return count > 0 && *text == '\0';
+}
+
+/* What opens /dev/stdout or /dev/stderr opens these again, and then asks whose they are. */
+static void user_give_output(const struct user *user)
+{
+    for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++) {
+        struct stat file;
+        if (fstat(fd, &file) == 0 && S_ISFIFO(file.st_mode) &&
+            fchown(fd, user->uid, user->gid) == -1)
+            continue; /* then it cannot open them, as before */
+    }
+}
+
+static bool user_has_capabilities(void)
+{
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+    if (syscall(SYS_capget, &header, data) == -1)
+        return true;
+    for (size_t i = 0; i < ARRAY_COUNT(data); i++)
+        if ((data[i].effective | data[i].permitted | data[i].inheritable) != 0)
+            return true;
+    return false;
+}
+
+/* NULL, or what is left of the user before. */
+static const char *user_find_remainder(const struct user *user)
+{
+    uid_t uids[3];
+    gid_t gids[3];
+    gid_t groups[CONFINE_GROUP_COUNT_MAX];
+    if (getresuid(&uids[0], &uids[1], &uids[2]) == -1 ||
+        getresgid(&gids[0], &gids[1], &gids[2]) == -1)
+        return "its identity";
+    for (int i = 0; i < 3; i++) {
+        if (uids[i] != user->uid)
+            return "its user";
+        if (gids[i] != user->gid)
+            return "its group";
+    }
+    if (getgroups(CONFINE_GROUP_COUNT_MAX, groups) != (int)user->group_count)
+        return "its supplementary groups";
+    if (setresuid((uid_t)-1, 0, (uid_t)-1) != -1)
+        return "a way back to root";
+    return user_has_capabilities() ? "its capabilities" : NULL;
 }

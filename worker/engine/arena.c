@@ -8,7 +8,7 @@
 
 struct arena_block {
     struct arena_block *next;
-    alignas(max_align_t) unsigned char bytes[];
+    alignas(max_align_t) unsigned char data[];
 };
 
 void *arena_take(struct arena *arena, size_t bytes)
@@ -18,7 +18,7 @@ void *arena_take(struct arena *arena, size_t bytes)
         return NULL;
     block->next = arena->blocks;
     arena->blocks = block;
-    return block->bytes;
+    return block->data;
 }
 
 void arena_finish(struct arena *arena)

@@ -17,10 +17,10 @@ int buffer_reserve(struct buffer *buffer, size_t capacity)
         grown = capacity;
     if (grown < BUFFER_BYTES_MIN)
         grown = BUFFER_BYTES_MIN;
-    uint8_t *bytes = realloc(buffer->bytes, grown);
-    if (!bytes)
+    uint8_t *data = realloc(buffer->data, grown);
+    if (!data)
         return -ENOMEM;
-    buffer->bytes = bytes;
+    buffer->data = data;
     buffer->capacity = grown;
     return 0;
 }
@@ -34,6 +34,6 @@ void buffer_trim(struct buffer *buffer, size_t keep)
 
 void buffer_finish(struct buffer *buffer)
 {
-    free(buffer->bytes);
-    *buffer = (struct buffer){.bytes = NULL};
+    free(buffer->data);
+    *buffer = (struct buffer){.data = NULL};
 }

@@ -12,7 +12,7 @@
 
 /* Owned by whoever embeds it; zero is empty. */
 struct buffer {
-    uint8_t *bytes;
+    uint8_t *data;
     size_t used; /* what the owner says is in it */
     size_t capacity;
 };

@@ -30,6 +30,30 @@ static int fatal_signal_ask_fd;
 /* A stack of its own: the usual one may have overflowed. */
 static uint8_t fatal_signal_stack[FATAL_SIGNAL_STACK_BYTES];
 
+static void fatal_signal_on_signal(int number, siginfo_t *info, void *context);
+
+void fatal_signal_watch(struct crash_shared *report)
+{
+    static const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP};
+    fatal_signal_report = report;
+    void *frame;
+    backtrace(&frame, 1); /* loads what it needs now, while memory can be had */
+    const stack_t stack = {.ss_sp = fatal_signal_stack, .ss_size = sizeof fatal_signal_stack};
+    sigaltstack(&stack, NULL);
+    struct sigaction action = {.sa_sigaction = fatal_signal_on_signal,
+                               .sa_flags =
+                                   (int)(SA_SIGINFO | SA_ONSTACK | SA_RESETHAND | SA_NODEFER)};
+    sigemptyset(&action.sa_mask);
+    for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
+        sigaction(numbers[i], &action, NULL);
+}
+
+void fatal_signal_ask(int number, int fd)
+{
+    fatal_signal_ask_fd = fd;
+    fatal_signal_ask_number = number;
+}
+
 static void fatal_signal_add(const char *text)
 {
     while (*text != '\0' && fatal_signal_report->text_bytes < CRASH_TEXT_BYTES)
@@ -106,26 +130,4 @@ static void fatal_signal_on_signal(int number, siginfo_t *info, void *context)
     if (fatal_signal_ask_number != 0)
         fatal_signal_add_answer();
     raise(number);
-}
-
-void fatal_signal_watch(struct crash_shared *report)
-{
-    static const int numbers[] = {SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGABRT, SIGTRAP};
-    fatal_signal_report = report;
-    void *frame;
-    backtrace(&frame, 1); /* loads what it needs now, while memory can be had */
-    const stack_t stack = {.ss_sp = fatal_signal_stack, .ss_size = sizeof fatal_signal_stack};
-    sigaltstack(&stack, NULL);
-    struct sigaction action = {.sa_sigaction = fatal_signal_on_signal,
-                               .sa_flags =
-                                   (int)(SA_SIGINFO | SA_ONSTACK | SA_RESETHAND | SA_NODEFER)};
-    sigemptyset(&action.sa_mask);
-    for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
-        sigaction(numbers[i], &action, NULL);
-}
-
-void fatal_signal_ask(int number, int fd)
-{
-    fatal_signal_ask_fd = fd;
-    fatal_signal_ask_number = number;
 }

@@ -18,6 +18,42 @@ struct hello_text {
     const char *text;
 };
 
+static void hello_pack_text(msgpack_packer *packer, const char *text);
+static void hello_pack_input(msgpack_packer *packer, const struct mr_input_options *input);
+
+int hello_send(int socket, const struct mr_builder *graph, const char *name, uint32_t concurrency)
+{
+    msgpack_sbuffer body;
+    msgpack_sbuffer_init(&body);
+    msgpack_packer packer;
+    msgpack_packer_init(&packer, &body, msgpack_sbuffer_write);
+
+    msgpack_pack_map(&packer, 6);
+    hello_pack_text(&packer, "protocol");
+    msgpack_pack_uint32(&packer, PROTOCOL_VERSION);
+    hello_pack_text(&packer, "pid");
+    msgpack_pack_uint32(&packer, (uint32_t)getpid());
+    hello_pack_text(&packer, "name");
+    hello_pack_text(&packer, name);
+    hello_pack_text(&packer, "concurrency");
+    msgpack_pack_uint32(&packer, concurrency);
+    hello_pack_text(&packer, "inputs");
+    msgpack_pack_array(&packer, graph->input_count);
+    for (uint32_t i = 0; i < graph->input_count; i++)
+        hello_pack_input(&packer, &graph->inputs[i]);
+    hello_pack_text(&packer, "outputs");
+    msgpack_pack_array(&packer, graph->output_count);
+    for (uint32_t i = 0; i < graph->output_count; i++) {
+        msgpack_pack_map(&packer, 1);
+        hello_pack_text(&packer, "type");
+        hello_pack_text(&packer, object_type_word(graph->variables[graph->outputs[i]].type));
+    }
+
+    int rc = message_send(socket, MESSAGE_HELLO, body.data, body.size);
+    msgpack_sbuffer_destroy(&body);
+    return rc;
+}
+
 static void hello_pack_text(msgpack_packer *packer, const char *text)
 {
     msgpack_pack_str_with_body(packer, text, strlen(text));
@@ -63,37 +99,4 @@ static void hello_pack_input(msgpack_packer *packer, const struct mr_input_optio
         hello_pack_text(packer, "max_length");
         msgpack_pack_uint64(packer, input->max_length);
     }
-}
-
-int hello_send(int socket, const struct mr_builder *graph, const char *name, uint32_t concurrency)
-{
-    msgpack_sbuffer body;
-    msgpack_sbuffer_init(&body);
-    msgpack_packer packer;
-    msgpack_packer_init(&packer, &body, msgpack_sbuffer_write);
-
-    msgpack_pack_map(&packer, 6);
-    hello_pack_text(&packer, "protocol");
-    msgpack_pack_uint32(&packer, PROTOCOL_VERSION);
-    hello_pack_text(&packer, "pid");
-    msgpack_pack_uint32(&packer, (uint32_t)getpid());
-    hello_pack_text(&packer, "name");
-    hello_pack_text(&packer, name);
-    hello_pack_text(&packer, "concurrency");
-    msgpack_pack_uint32(&packer, concurrency);
-    hello_pack_text(&packer, "inputs");
-    msgpack_pack_array(&packer, graph->input_count);
-    for (uint32_t i = 0; i < graph->input_count; i++)
-        hello_pack_input(&packer, &graph->inputs[i]);
-    hello_pack_text(&packer, "outputs");
-    msgpack_pack_array(&packer, graph->output_count);
-    for (uint32_t i = 0; i < graph->output_count; i++) {
-        msgpack_pack_map(&packer, 1);
-        hello_pack_text(&packer, "type");
-        hello_pack_text(&packer, object_type_word(graph->variables[graph->outputs[i]].type));
-    }
-
-    int rc = message_send(socket, MESSAGE_HELLO, body.data, body.size);
-    msgpack_sbuffer_destroy(&body);
-    return rc;
 }

@@ -18,15 +18,15 @@ static size_t object_tree_bytes(const msgpack_object *source);
 static void object_copy_one(struct object_copy *copy, const msgpack_object *source,
                             struct mr_object *out);
 
-int object_unpack(struct arena *arena, uint8_t *bytes, size_t count, const struct mr_object **out)
+int object_unpack(struct arena *arena, uint8_t *data, size_t bytes, const struct mr_object **out)
 {
     msgpack_unpacked unpacked;
     msgpack_unpacked_init(&unpacked);
     size_t offset = 0;
     int rc;
-    switch (msgpack_unpack_next(&unpacked, (const char *)bytes, count, &offset)) {
+    switch (msgpack_unpack_next(&unpacked, (const char *)data, bytes, &offset)) {
     case MSGPACK_UNPACK_SUCCESS:
-        rc = offset == count ? 0 : -EBADMSG;
+        rc = offset == bytes ? 0 : -EBADMSG;
         break;
     case MSGPACK_UNPACK_NOMEM_ERROR: /* what it says when its stack is full */
         rc = -ELOOP;
@@ -46,7 +46,7 @@ int object_unpack(struct arena *arena, uint8_t *bytes, size_t count, const struc
         rc = -ENOMEM;
         goto destroy_unpacked;
     }
-    struct object_copy copy = {.next = (unsigned char *)(root + 1), .text = bytes};
+    struct object_copy copy = {.next = (unsigned char *)(root + 1), .text = data};
     object_copy_one(&copy, &unpacked.data, root);
     rc = copy.status;
     if (rc == 0)

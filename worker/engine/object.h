@@ -18,7 +18,7 @@
  *   -EBADMSG  not one msgpack object, an extension, or a key that is no string
  *   -ELOOP    nested deeper than msgpack-c's unpacker goes
  *   -ENOMEM */
-int object_unpack(struct arena *arena, uint8_t *bytes, size_t count,
+int object_unpack(struct arena *arena, uint8_t *data, size_t bytes,
                   const struct mr_object **out) MUST_USE;
 
 /* May `object` be given where the graph declares `type`? Integers do for floats, booleans for

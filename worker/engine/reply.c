@@ -81,20 +81,20 @@ static struct record reply_meta(const struct reply_job *job, enum record_kind ki
 
 /* Sends bytes that lie elsewhere, in as many records as it takes. */
 static void reply_send(struct reply *reply, struct reply_job *job, enum record_kind kind,
-                       const uint8_t *bytes, size_t count)
+                       const uint8_t *data, size_t bytes)
 {
     do {
-        size_t part = count < reply->payload_max ? count : reply->payload_max;
+        size_t part = bytes < reply->payload_max ? bytes : reply->payload_max;
         void *payload = reply_claim(reply, (uint32_t)part);
-        memcpy(payload, bytes, part);
+        memcpy(payload, data, part);
         struct record meta = reply_meta(job, kind, part);
-        if (part < count)
+        if (part < bytes)
             meta.flags = RECORD_MORE;
         job->sequence++;
         reply_publish(reply, &meta);
-        bytes += part;
-        count -= part;
-    } while (count > 0);
+        data += part;
+        bytes -= part;
+    } while (bytes > 0);
 }
 
 /* ---- chunks -------------------------------------------------------------------------------- */
@@ -125,11 +125,11 @@ static int reply_spill(struct reply *reply, size_t bytes)
     if (rc != 0)
         return rc;
     if (reply->is_claimed) {
-        memcpy(reply->scratch.bytes, value->begin, used);
+        memcpy(reply->scratch.data, value->begin, used);
         ring_abort(&reply->attachment->reply);
         reply->is_claimed = false;
     }
-    value->begin = reply->scratch.bytes;
+    value->begin = reply->scratch.data;
     value->at = value->begin + used;
     value->end = value->begin + reply->scratch.capacity;
     return 0;
@@ -161,7 +161,7 @@ void reply_commit_chunk(struct reply *reply, struct reply_job *job)
     size_t bytes = reply_open_bytes(reply);
     reply->is_open = false;
     if (!reply->is_claimed) {
-        reply_send(reply, job, RECORD_CHUNK, reply->scratch.bytes, bytes);
+        reply_send(reply, job, RECORD_CHUNK, reply->scratch.data, bytes);
         return;
     }
     reply->is_claimed = false;
@@ -193,7 +193,7 @@ int reply_stash(struct reply *reply, struct buffer *stash)
     }
     int rc = buffer_reserve(stash, bytes);
     if (rc == 0) {
-        memcpy(stash->bytes, reply->value.begin, bytes);
+        memcpy(stash->data, reply->value.begin, bytes);
         stash->used = bytes;
     }
     reply_abort(reply);
@@ -211,10 +211,10 @@ int reply_unstash(struct reply *reply, struct buffer *stash)
         struct buffer scratch = reply->scratch;
         reply->scratch = *stash;
         *stash = scratch;
-        value_start(value, reply->scratch.bytes, reply->scratch.capacity);
+        value_start(value, reply->scratch.data, reply->scratch.capacity);
         value->at = value->begin + bytes;
     } else {
-        int rc = value_raw(value, stash->bytes, bytes);
+        int rc = value_raw(value, stash->data, bytes);
         if (rc != 0) {
             reply_abort(reply);
             return rc;
@@ -251,7 +251,7 @@ void reply_error(struct reply *reply, struct reply_job *job, const struct error 
     size_t wanted = REPLY_ERROR_HEAD_BYTES + error->bytes + error->traceback_bytes;
     bool has_traceback = error->traceback && buffer_reserve(&reply->scratch, wanted) == 0;
     if (has_traceback)
-        out = reply->scratch.bytes;
+        out = reply->scratch.data;
     size_t at = 0;
     out[at++] = 0x93; /* array of three */
     out[at++] = (uint8_t)error->type;

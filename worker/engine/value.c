@@ -58,7 +58,7 @@ static const struct value_codes bytes_codes = {0, 0, CODE_BIN8, CODE_BIN16, CODE
 static const struct value_codes array_codes = {CODE_FIXARRAY, 15, 0, CODE_ARRAY16, CODE_ARRAY32};
 static const struct value_codes map_codes = {CODE_FIXMAP, 15, 0, CODE_MAP16, CODE_MAP32};
 
-static int grow_buffer(struct mr_value *value, size_t bytes);
+static int value_grow_buffer(struct mr_value *value, size_t bytes);
 
 void value_start(struct mr_value *value, uint8_t *begin, size_t bytes)
 {
@@ -72,9 +72,9 @@ void value_start(struct mr_value *value, uint8_t *begin, size_t bytes)
 void value_start_in_buffer(struct mr_value *value, struct buffer *buffer, struct error *error)
 {
     value->error = error;
-    value->grow = grow_buffer;
+    value->grow = value_grow_buffer;
     value->owner = buffer;
-    value_start(value, buffer->bytes, buffer->capacity);
+    value_start(value, buffer->data, buffer->capacity);
 }
 
 void value_expect(struct mr_value *value)
@@ -90,7 +90,7 @@ bool value_is_untouched(const struct mr_value *value)
     return value->depth == 0 && value->remaining == 1;
 }
 
-static int grow_buffer(struct mr_value *value, size_t bytes)
+static int value_grow_buffer(struct mr_value *value, size_t bytes)
 {
     struct buffer *buffer = value->owner;
     size_t used = (size_t)(value->at - value->begin);
@@ -99,9 +99,9 @@ static int grow_buffer(struct mr_value *value, size_t bytes)
     int rc = buffer_reserve(buffer, used + bytes);
     if (rc != 0)
         return rc;
-    value->begin = buffer->bytes;
-    value->at = buffer->bytes + used;
-    value->end = buffer->bytes + buffer->capacity;
+    value->begin = buffer->data;
+    value->at = buffer->data + used;
+    value->end = buffer->data + buffer->capacity;
     return 0;
 }
 
@@ -200,12 +200,12 @@ static inline int value_done(struct mr_value *value)
 
 /* ---- writing ------------------------------------------------------------------------------- */
 
-static inline void put_8(struct mr_value *value, uint8_t byte)
+static inline void value_put_8(struct mr_value *value, uint8_t byte)
 {
     *value->at++ = byte;
 }
 
-static inline void put_16(struct mr_value *value, uint8_t code, uint16_t number)
+static inline void value_put_16(struct mr_value *value, uint8_t code, uint16_t number)
 {
     uint16_t big = __builtin_bswap16(number);
     value->at[0] = code;
@@ -213,7 +213,7 @@ static inline void put_16(struct mr_value *value, uint8_t code, uint16_t number)
     value->at += 1 + sizeof big;
 }
 
-static inline void put_32(struct mr_value *value, uint8_t code, uint32_t number)
+static inline void value_put_32(struct mr_value *value, uint8_t code, uint32_t number)
 {
     uint32_t big = __builtin_bswap32(number);
     value->at[0] = code;
@@ -221,7 +221,7 @@ static inline void put_32(struct mr_value *value, uint8_t code, uint32_t number)
     value->at += 1 + sizeof big;
 }
 
-static inline void put_64(struct mr_value *value, uint8_t code, uint64_t number)
+static inline void value_put_64(struct mr_value *value, uint8_t code, uint64_t number)
 {
     uint64_t big = __builtin_bswap64(number);
     value->at[0] = code;
@@ -229,63 +229,64 @@ static inline void put_64(struct mr_value *value, uint8_t code, uint64_t number)
     value->at += 1 + sizeof big;
 }
 
-static inline void put_natural(struct mr_value *value, uint64_t natural)
+static inline void value_put_natural(struct mr_value *value, uint64_t natural)
 {
     if (natural < 0x80)
-        put_8(value, (uint8_t)natural);
+        value_put_8(value, (uint8_t)natural);
     else if (natural <= UINT8_MAX) {
-        put_8(value, CODE_UINT8);
-        put_8(value, (uint8_t)natural);
+        value_put_8(value, CODE_UINT8);
+        value_put_8(value, (uint8_t)natural);
     } else if (natural <= UINT16_MAX)
-        put_16(value, CODE_UINT16, (uint16_t)natural);
+        value_put_16(value, CODE_UINT16, (uint16_t)natural);
     else if (natural <= UINT32_MAX)
-        put_32(value, CODE_UINT32, (uint32_t)natural);
+        value_put_32(value, CODE_UINT32, (uint32_t)natural);
     else
-        put_64(value, CODE_UINT64, natural);
+        value_put_64(value, CODE_UINT64, natural);
 }
 
-static inline void put_negative(struct mr_value *value, int64_t integer)
+static inline void value_put_negative(struct mr_value *value, int64_t integer)
 {
     if (integer >= -32)
-        put_8(value, (uint8_t)integer);
+        value_put_8(value, (uint8_t)integer);
     else if (integer >= INT8_MIN) {
-        put_8(value, CODE_INT8);
-        put_8(value, (uint8_t)integer);
+        value_put_8(value, CODE_INT8);
+        value_put_8(value, (uint8_t)integer);
     } else if (integer >= INT16_MIN)
-        put_16(value, CODE_INT16, (uint16_t)integer);
+        value_put_16(value, CODE_INT16, (uint16_t)integer);
     else if (integer >= INT32_MIN)
-        put_32(value, CODE_INT32, (uint32_t)integer);
+        value_put_32(value, CODE_INT32, (uint32_t)integer);
     else
-        put_64(value, CODE_INT64, (uint64_t)integer);
+        value_put_64(value, CODE_INT64, (uint64_t)integer);
 }
 
-static inline void put_length(struct mr_value *value, const struct value_codes *codes, size_t count)
+static inline void value_put_length(struct mr_value *value, const struct value_codes *codes,
+                                    size_t count)
 {
     if (codes->fix && count <= codes->fix_max)
-        put_8(value, (uint8_t)(codes->fix | count));
+        value_put_8(value, (uint8_t)(codes->fix | count));
     else if (codes->eight && count <= UINT8_MAX) {
-        put_8(value, codes->eight);
-        put_8(value, (uint8_t)count);
+        value_put_8(value, codes->eight);
+        value_put_8(value, (uint8_t)count);
     } else if (count <= UINT16_MAX)
-        put_16(value, codes->sixteen, (uint16_t)count);
+        value_put_16(value, codes->sixteen, (uint16_t)count);
     else
-        put_32(value, codes->thirtytwo, (uint32_t)count);
+        value_put_32(value, codes->thirtytwo, (uint32_t)count);
 }
 
 int value_outputs(struct mr_value *value, uint32_t count)
 {
     int rc = value_room(value, VALUE_HEAD_BYTES_MAX);
     if (rc == 0)
-        put_length(value, &array_codes, count);
+        value_put_length(value, &array_codes, count);
     return rc;
 }
 
-int value_raw(struct mr_value *value, const uint8_t *bytes, size_t count)
+int value_raw(struct mr_value *value, const uint8_t *data, size_t bytes)
 {
-    int rc = value_room(value, count);
-    if (rc == 0 && count > 0) {
-        memcpy(value->at, bytes, count);
-        value->at += count;
+    int rc = value_room(value, bytes);
+    if (rc == 0 && bytes > 0) {
+        memcpy(value->at, data, bytes);
+        value->at += bytes;
     }
     return rc;
 }
@@ -295,7 +296,7 @@ int value_none(struct mr_value *value)
     int rc = value_begin(value, false, VALUE_HEAD_BYTES_MAX);
     if (rc != 0)
         return rc;
-    put_8(value, CODE_NIL);
+    value_put_8(value, CODE_NIL);
     return value_done(value);
 }
 
@@ -309,7 +310,7 @@ int value_boolean(struct mr_value *value, bool boolean)
     int rc = value_begin(value, false, VALUE_HEAD_BYTES_MAX);
     if (rc != 0)
         return rc;
-    put_8(value, boolean ? CODE_TRUE : CODE_FALSE);
+    value_put_8(value, boolean ? CODE_TRUE : CODE_FALSE);
     return value_done(value);
 }
 
@@ -319,9 +320,9 @@ int value_integer(struct mr_value *value, int64_t integer)
     if (rc != 0)
         return rc;
     if (integer >= 0)
-        put_natural(value, (uint64_t)integer);
+        value_put_natural(value, (uint64_t)integer);
     else
-        put_negative(value, integer);
+        value_put_negative(value, integer);
     return value_done(value);
 }
 
@@ -330,7 +331,7 @@ int value_natural(struct mr_value *value, uint64_t natural)
     int rc = value_begin(value, false, VALUE_HEAD_BYTES_MAX);
     if (rc != 0)
         return rc;
-    put_natural(value, natural);
+    value_put_natural(value, natural);
     return value_done(value);
 }
 
@@ -341,33 +342,33 @@ int value_fp(struct mr_value *value, double fp)
         return rc;
     uint64_t bits;
     memcpy(&bits, &fp, sizeof bits);
-    put_64(value, CODE_FLOAT64, bits);
+    value_put_64(value, CODE_FLOAT64, bits);
     return value_done(value);
 }
 
 static inline int value_text(struct mr_value *value, const struct value_codes *codes,
-                             bool is_string, const void *bytes, size_t count)
+                             bool is_string, const void *data, size_t bytes)
 {
     /* A length that no room can hold is refused before it is added to. */
-    size_t wanted = count > VALUE_BYTES_MAX ? SIZE_MAX : count + VALUE_HEAD_BYTES_MAX;
+    size_t wanted = bytes > VALUE_BYTES_MAX ? SIZE_MAX : bytes + VALUE_HEAD_BYTES_MAX;
     int rc = value_begin(value, is_string, wanted);
     if (rc != 0)
         return rc;
-    put_length(value, codes, count);
-    if (count > 0)
-        memcpy(value->at, bytes, count);
-    value->at += count;
+    value_put_length(value, codes, bytes);
+    if (bytes > 0)
+        memcpy(value->at, data, bytes);
+    value->at += bytes;
     return value_done(value);
 }
 
-int value_string(struct mr_value *value, const char *bytes, size_t count)
+int value_string(struct mr_value *value, const char *text, size_t bytes)
 {
-    return value_text(value, &string_codes, true, bytes, count);
+    return value_text(value, &string_codes, true, text, bytes);
 }
 
-int value_bytes(struct mr_value *value, const void *bytes, size_t count)
+int value_bytes(struct mr_value *value, const void *data, size_t bytes)
 {
-    return value_text(value, &bytes_codes, false, bytes, count);
+    return value_text(value, &bytes_codes, false, data, bytes);
 }
 
 int value_vstringf(struct mr_value *value, const char *format, va_list arguments)
@@ -392,7 +393,7 @@ int value_vstringf(struct mr_value *value, const char *format, va_list arguments
     if (wanted < 0)
         return value_fail(value, -EINVAL, ERROR_PIPELINE, "a format of a string value is invalid");
     const uint8_t *text = value->at + VALUE_HEAD_BYTES_MAX;
-    put_length(value, &string_codes, (size_t)wanted);
+    value_put_length(value, &string_codes, (size_t)wanted);
     memmove(value->at, text, (size_t)wanted);
     value->at += wanted;
     return value_done(value);
@@ -412,7 +413,7 @@ static int value_open(struct mr_value *value, const struct value_codes *codes, s
         return value_fail(value, -ELOOP, ERROR_PIPELINE,
                           "the value is nested deeper than %u arrays and dictionaries",
                           VALUE_CONTAINER_DEPTH_MAX);
-    put_length(value, codes, count);
+    value_put_length(value, codes, count);
     if (count == 0)
         return value_done(value);
     value->frames[value->depth++] = (struct value_frame){

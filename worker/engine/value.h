@@ -69,7 +69,7 @@ bool value_is_untouched(const struct mr_value *value);
 int value_outputs(struct mr_value *value, uint32_t count) MUST_USE;
 
 /* Appends msgpack as it is; not counted. */
-int value_raw(struct mr_value *value, const uint8_t *bytes, size_t count) MUST_USE;
+int value_raw(struct mr_value *value, const uint8_t *data, size_t bytes) MUST_USE;
 
 /* The type of a packed value, by its first byte. */
 enum mr_type value_packed_type(uint8_t first);
@@ -81,10 +81,10 @@ int value_boolean(struct mr_value *value, bool boolean);
 int value_integer(struct mr_value *value, int64_t integer);
 int value_natural(struct mr_value *value, uint64_t natural);
 int value_fp(struct mr_value *value, double fp);
-int value_string(struct mr_value *value, const char *bytes, size_t count);
+int value_string(struct mr_value *value, const char *text, size_t bytes);
 __attribute__((format(printf, 2, 0))) int value_vstringf(struct mr_value *value, const char *format,
                                                          va_list arguments);
-int value_bytes(struct mr_value *value, const void *bytes, size_t count);
+int value_bytes(struct mr_value *value, const void *data, size_t bytes);
 int value_array(struct mr_value *value, size_t count);
 int value_dictionary(struct mr_value *value, size_t count);
 int value_object(struct mr_value *value, const struct mr_object *object);

@@ -30,12 +30,12 @@ struct graph_execution {
     struct graph_result *results; /* one for each variable */
 };
 
-static int graph_take_inputs(struct graph_execution *execution);
+static int graph_run_take_inputs(struct graph_execution *execution);
 static int graph_run_pipe(struct graph_execution *execution, const struct graph_pipe *pipe);
-static int graph_keep(struct graph_execution *execution, mr_variable variable,
-                      struct mr_value *value);
-static int graph_start_line(struct graph_execution *execution);
-static void graph_close(struct graph_execution *execution);
+static int graph_run_keep(struct graph_execution *execution, mr_variable variable,
+                          struct mr_value *value);
+static int graph_run_start_line(struct graph_execution *execution);
+static void graph_run_close(struct graph_execution *execution);
 
 int graph_run(const struct mr_builder *graph, struct job *job, struct buffer *scratch,
               struct error *error)
@@ -51,18 +51,18 @@ int graph_run(const struct mr_builder *graph, struct job *job, struct buffer *sc
         error_set(error, ERROR_OOM, "out of memory");
         return -ENOMEM;
     }
-    int rc = graph_take_inputs(&execution);
+    int rc = graph_run_take_inputs(&execution);
     for (uint32_t i = 0; rc == 0 && i < graph->pipe_count; i++)
         rc = graph_run_pipe(&execution, &graph->pipes[i]);
     if (rc == 0)
-        rc = graph_start_line(&execution);
+        rc = graph_run_start_line(&execution);
     if (rc != 0)
-        graph_close(&execution);
+        graph_run_close(&execution);
     return rc;
 }
 
 /* The dispatcher checked them already; pipes rely on it, so it is checked here, too. */
-static int graph_take_inputs(struct graph_execution *execution)
+static int graph_run_take_inputs(struct graph_execution *execution)
 {
     const struct mr_builder *graph = execution->graph;
     const struct job *job = execution->job;
@@ -88,7 +88,7 @@ static int graph_take_inputs(struct graph_execution *execution)
         value_start_in_buffer(&value, execution->scratch, execution->error);
         int rc = value_object(&value, input);
         if (rc > 0)
-            rc = graph_keep(execution, variable, &value);
+            rc = graph_run_keep(execution, variable, &value);
         if (rc < 0)
             return rc;
     }
@@ -110,7 +110,8 @@ int call_return_stream(struct mr_call *call, const struct mr_iterator *iterator)
 }
 
 /* Did the pipe answer with what the graph declares? 0, or a failure that is set. */
-static int graph_check_answer(const struct mr_call *call, enum mr_type type, struct error *error)
+static int graph_run_check_answer(const struct mr_call *call, enum mr_type type,
+                                  struct error *error)
 {
     const struct mr_value *value = &call->value;
     if (type == MR_STREAM) {
@@ -135,7 +136,7 @@ static int graph_check_answer(const struct mr_call *call, enum mr_type type, str
 }
 
 /* What a pipe's return value, its value and its failure come to. */
-static int graph_check_call(struct mr_call *call, int rc, enum mr_type type)
+static int graph_run_check_call(struct mr_call *call, int rc, enum mr_type type)
 {
     struct error *error = call->error;
     if (rc < 0)
@@ -151,7 +152,7 @@ static int graph_check_call(struct mr_call *call, int rc, enum mr_type type)
         if (rc != 0)
             return rc;
     }
-    return graph_check_answer(call, type, error);
+    return graph_run_check_answer(call, type, error);
 }
 
 static int graph_run_pipe(struct graph_execution *execution, const struct graph_pipe *pipe)
@@ -168,7 +169,7 @@ static int graph_run_pipe(struct graph_execution *execution, const struct graph_
     value_start_in_buffer(&call.value, execution->scratch, execution->error);
 
     enum mr_type type = execution->graph->variables[pipe->result].type;
-    int rc = graph_check_call(&call, pipe->function(&call), type);
+    int rc = graph_run_check_call(&call, pipe->function(&call), type);
     struct graph_result *result = &execution->results[pipe->result];
     result->name = pipe->name;
     result->has_iterator = call.has_iterator;
@@ -177,11 +178,11 @@ static int graph_run_pipe(struct graph_execution *execution, const struct graph_
         error_explain(execution->error, "pipe", pipe->name, rc);
         return rc;
     }
-    return type == MR_STREAM ? 0 : graph_keep(execution, pipe->result, &call.value);
+    return type == MR_STREAM ? 0 : graph_run_keep(execution, pipe->result, &call.value);
 }
 
-static uint8_t *graph_copy_packed(struct graph_execution *execution, const struct mr_value *value,
-                                  size_t bytes)
+static uint8_t *graph_run_copy_packed(struct graph_execution *execution,
+                                      const struct mr_value *value, size_t bytes)
 {
     uint8_t *copy = arena_take(&execution->job->arena, bytes + 1);
     if (copy)
@@ -192,21 +193,21 @@ static uint8_t *graph_copy_packed(struct graph_execution *execution, const struc
 }
 
 /* Keeps a packed result. Unpacking writes into the text, so each use has a copy of its own. */
-static int graph_keep(struct graph_execution *execution, mr_variable variable,
-                      struct mr_value *value)
+static int graph_run_keep(struct graph_execution *execution, mr_variable variable,
+                          struct mr_value *value)
 {
     const struct graph_variable *declared = &execution->graph->variables[variable];
     struct graph_result *result = &execution->results[variable];
     size_t bytes = (size_t)(value->at - value->begin);
     if (declared->output_count > 0) {
-        result->packed = graph_copy_packed(execution, value, bytes);
+        result->packed = graph_run_copy_packed(execution, value, bytes);
         if (!result->packed)
             return -ENOMEM;
         result->packed_bytes = bytes;
     }
     if (!declared->is_argument || result->object)
         return 0;
-    uint8_t *copy = graph_copy_packed(execution, value, bytes);
+    uint8_t *copy = graph_run_copy_packed(execution, value, bytes);
     if (!copy)
         return -ENOMEM;
     int rc = object_unpack(&execution->job->arena, copy, bytes, &result->object);
@@ -216,7 +217,7 @@ static int graph_keep(struct graph_execution *execution, mr_variable variable,
     return rc;
 }
 
-static int graph_start_line(struct graph_execution *execution)
+static int graph_run_start_line(struct graph_execution *execution)
 {
     const struct mr_builder *graph = execution->graph;
     struct lockstep_output *outputs =
@@ -240,7 +241,7 @@ static int graph_start_line(struct graph_execution *execution)
     return 0;
 }
 
-static void graph_close(struct graph_execution *execution)
+static void graph_run_close(struct graph_execution *execution)
 {
     for (uint32_t i = 0; i < execution->graph->variable_count; i++) {
         struct graph_result *result = &execution->results[i];
@@ -253,7 +254,7 @@ int graph_start_up(const struct mr_builder *graph, struct error *error)
 {
     for (uint32_t i = 0; i < graph->startup_count; i++) {
         struct mr_call call = {.graph = graph, .error = error};
-        struct buffer nothing = {.bytes = NULL};
+        struct buffer nothing = {.data = NULL};
         value_start_in_buffer(&call.value, &nothing, error);
         call.value.remaining = 0; /* a hook has no result: writing one is a failure */
         int rc = graph->startups[i](&call);

@@ -23,17 +23,7 @@ static const struct option known[] = {
     {NULL, 0, NULL, 0},
 };
 
-/* A whole number up to `max`. */
-static bool options_number(const char *text, long max, long *out)
-{
-    char *end;
-    errno = 0;
-    long number = strtol(text, &end, 10);
-    if (errno != 0 || end == text || *end != '\0' || number < 0 || number > max)
-        return false;
-    *out = number;
-    return true;
-}
+static bool options_number(const char *text, long max, long *out);
 
 int options_parse(struct options *out, int argc, char **argv)
 {
@@ -93,4 +83,16 @@ int options_parse(struct options *out, int argc, char **argv)
     }
     *out = options;
     return 0;
+}
+
+/* A whole number up to `max`. */
+static bool options_number(const char *text, long max, long *out)
+{
+    char *end;
+    errno = 0;
+    long number = strtol(text, &end, 10);
+    if (errno != 0 || end == text || *end != '\0' || number < 0 || number > max)
+        return false;
+    *out = number;
+    return true;
 }

@@ -135,7 +135,7 @@ static void host_py_tell(struct host_py *host, const char *name, const struct jo
 
 /* ---- streams ------------------------------------------------------------------------------- */
 
-static int stream_next(void *state, struct mr_value *value)
+static int host_py_stream_next(void *state, struct mr_value *value)
 {
     struct py_stream *stream = state;
     PyObject *item = PyIter_Next(stream->iterator);
@@ -151,7 +151,7 @@ static int stream_next(void *state, struct mr_value *value)
     return rc;
 }
 
-static void stream_close(void *state)
+static void host_py_stream_close(void *state)
 {
     struct py_stream *stream = state;
     struct host_py *host = stream->host;
@@ -231,7 +231,7 @@ static int host_py_open(struct host_py *host, struct job *job, PyObject *iterato
     Py_INCREF(owner);
     *stream = (struct py_stream){.host = host, .iterator = iterator, .owner = owner};
     *out = (struct lockstep_output){
-        .iterator = {.state = stream, .next = stream_next, .close = stream_close},
+        .iterator = {.state = stream, .next = host_py_stream_next, .close = host_py_stream_close},
         .is_stream = true,
         .is_open = true,
     };
@@ -271,7 +271,7 @@ static int host_py_take_outputs(struct host_py *host, struct job *job, PyObject 
         rc = host_py_take_output(host, job, outputs, i, &taken[i]);
     for (uint32_t i = 0; rc != 0 && taken && i < count; i++)
         if (taken[i].is_open)
-            stream_close(taken[i].iterator.state);
+            host_py_stream_close(taken[i].iterator.state);
     if (rc == 0)
         lockstep_start(&job->lockstep, taken, count);
     return rc;

@@ -25,7 +25,7 @@ static int pack_other(struct mr_value *value, PyObject *object, const struct pac
 /* ---- failures ------------------------------------------------------------------------------ */
 
 /* The name of an object's type. Leaves no exception. */
-static void type_name(PyObject *object, char name[TYPE_NAME_BYTES])
+static void pack_type_name(PyObject *object, char name[TYPE_NAME_BYTES])
 {
     snprintf(name, TYPE_NAME_BYTES, "?");
     PyObject *text = PyObject_GetAttrString((PyObject *)Py_TYPE(object), "__name__");
@@ -44,8 +44,8 @@ static int pack_refuse(struct mr_value *value, PyObject *object, const struct pa
     char part[TYPE_NAME_BYTES];
     bool is_part = object != place->object;
     PyErr_Clear();
-    type_name(place->object, whole);
-    type_name(object, part);
+    pack_type_name(place->object, whole);
+    pack_type_name(object, part);
     error_set(value->error, ERROR_PIPELINE,
               "TypeError: %s %llu of type %s cannot be sent as JSON%s%s%s%s", place->what,
               (unsigned long long)place->number, whole,
