@@ -4,8 +4,6 @@
  */
 #include "worker/engine/hello.h"
 
-#include <msgpack.h>
-#include <stdbool.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -18,48 +16,49 @@ struct hello_text {
     const char *text;
 };
 
-static void hello_pack_text(msgpack_packer *packer, const char *text);
-static void hello_pack_input(msgpack_packer *packer, const struct mr_input_options *input);
+static void hello_pack(struct mr_value *value, const struct mr_builder *graph, const char *name,
+                       uint32_t concurrency);
+static void hello_pack_input(struct mr_value *value, const struct mr_input_options *input);
+static void hello_pack_text(struct mr_value *value, const char *text);
 
 int hello_send(int socket, const struct mr_builder *graph, const char *name, uint32_t concurrency)
 {
-    msgpack_sbuffer body;
-    msgpack_sbuffer_init(&body);
-    msgpack_packer packer;
-    msgpack_packer_init(&packer, &body, msgpack_sbuffer_write);
-
-    msgpack_pack_map(&packer, 6);
-    hello_pack_text(&packer, "protocol");
-    msgpack_pack_uint32(&packer, PROTOCOL_VERSION);
-    hello_pack_text(&packer, "pid");
-    msgpack_pack_uint32(&packer, (uint32_t)getpid());
-    hello_pack_text(&packer, "name");
-    hello_pack_text(&packer, name);
-    hello_pack_text(&packer, "concurrency");
-    msgpack_pack_uint32(&packer, concurrency);
-    hello_pack_text(&packer, "inputs");
-    msgpack_pack_array(&packer, graph->input_count);
-    for (uint32_t i = 0; i < graph->input_count; i++)
-        hello_pack_input(&packer, &graph->inputs[i]);
-    hello_pack_text(&packer, "outputs");
-    msgpack_pack_array(&packer, graph->output_count);
-    for (uint32_t i = 0; i < graph->output_count; i++) {
-        msgpack_pack_map(&packer, 1);
-        hello_pack_text(&packer, "type");
-        hello_pack_text(&packer, object_type_word(graph->variables[graph->outputs[i]].type));
-    }
-
-    int rc = message_send(socket, MESSAGE_HELLO, body.data, body.size);
-    msgpack_sbuffer_destroy(&body);
+    struct buffer body = {.data = NULL};
+    struct mr_value value;
+    value_start_in_buffer(&value, &body, NULL);
+    hello_pack(&value, graph, name, concurrency);
+    int rc = message_send_value(socket, MESSAGE_HELLO, &value);
+    buffer_finish(&body);
     return rc;
 }
 
-static void hello_pack_text(msgpack_packer *packer, const char *text)
+/* A failure sticks to the value, so nothing is asked in between. */
+static void hello_pack(struct mr_value *value, const struct mr_builder *graph, const char *name,
+                       uint32_t concurrency)
 {
-    msgpack_pack_str_with_body(packer, text, strlen(text));
+    value_dictionary(value, 6);
+    hello_pack_text(value, "protocol");
+    value_natural(value, PROTOCOL_VERSION);
+    hello_pack_text(value, "pid");
+    value_natural(value, (uint64_t)getpid());
+    hello_pack_text(value, "name");
+    hello_pack_text(value, name);
+    hello_pack_text(value, "concurrency");
+    value_natural(value, concurrency);
+    hello_pack_text(value, "inputs");
+    value_array(value, graph->input_count);
+    for (uint32_t i = 0; i < graph->input_count; i++)
+        hello_pack_input(value, &graph->inputs[i]);
+    hello_pack_text(value, "outputs");
+    value_array(value, graph->output_count);
+    for (uint32_t i = 0; i < graph->output_count; i++) {
+        value_dictionary(value, 1);
+        hello_pack_text(value, "type");
+        hello_pack_text(value, object_type_word(graph->variables[graph->outputs[i]].type));
+    }
 }
 
-static void hello_pack_input(msgpack_packer *packer, const struct mr_input_options *input)
+static void hello_pack_input(struct mr_value *value, const struct mr_input_options *input)
 {
     const struct hello_text texts[] = {
         {"title", input->title},
@@ -77,26 +76,28 @@ static void hello_pack_input(msgpack_packer *packer, const struct mr_input_optio
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
         said += texts[i].text != NULL;
 
-    msgpack_pack_map(packer, 2 + said);
-    hello_pack_text(packer, "type");
-    hello_pack_text(packer, object_type_word(input->type));
-    hello_pack_text(packer, "optional");
-    if (input->optional)
-        msgpack_pack_true(packer);
-    else
-        msgpack_pack_false(packer);
+    value_dictionary(value, 2 + said);
+    hello_pack_text(value, "type");
+    hello_pack_text(value, object_type_word(input->type));
+    hello_pack_text(value, "optional");
+    value_boolean(value, input->optional);
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
         if (!texts[i].text)
             continue;
-        hello_pack_text(packer, texts[i].key);
-        hello_pack_text(packer, texts[i].text);
+        hello_pack_text(value, texts[i].key);
+        hello_pack_text(value, texts[i].text);
     }
     if (input->min_length > 0) {
-        hello_pack_text(packer, "min_length");
-        msgpack_pack_uint64(packer, input->min_length);
+        hello_pack_text(value, "min_length");
+        value_natural(value, input->min_length);
     }
     if (input->max_length > 0) {
-        hello_pack_text(packer, "max_length");
-        msgpack_pack_uint64(packer, input->max_length);
+        hello_pack_text(value, "max_length");
+        value_natural(value, input->max_length);
     }
+}
+
+static void hello_pack_text(struct mr_value *value, const char *text)
+{
+    value_string(value, text, strlen(text));
 }

@@ -5,7 +5,6 @@
 #include "worker/engine/message.h"
 
 #include <errno.h>
-#include <msgpack.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -43,21 +42,23 @@ int message_send(int socket, enum message_kind kind, const void *body, size_t by
     return sent == -1 ? -errno : 0;
 }
 
+int message_send_value(int socket, enum message_kind kind, struct mr_value *value)
+{
+    if (value->status == -E2BIG)
+        return -EMSGSIZE;
+    int rc = value_check(value);
+    return rc != 0 ? rc
+                   : message_send(socket, kind, value->begin, (size_t)(value->at - value->begin));
+}
+
 int message_send_failed(int socket, const struct error *error)
 {
-    msgpack_sbuffer body;
-    msgpack_sbuffer_init(&body);
-    msgpack_packer packer;
-    msgpack_packer_init(&packer, &body, msgpack_sbuffer_write);
-    msgpack_pack_array(&packer, 3);
-    msgpack_pack_uint32(&packer, error->type);
-    msgpack_pack_str_with_body(&packer, error->text, error->bytes);
-    if (error->traceback)
-        msgpack_pack_str_with_body(&packer, error->traceback, error->traceback_bytes);
-    else
-        msgpack_pack_nil(&packer);
-    int rc = message_send(socket, MESSAGE_FAILED, body.data, body.size);
-    msgpack_sbuffer_destroy(&body);
+    struct buffer body = {.data = NULL};
+    struct mr_value value;
+    value_start_in_buffer(&value, &body, NULL);
+    value_error(&value, error, error->traceback != NULL);
+    int rc = message_send_value(socket, MESSAGE_FAILED, &value);
+    buffer_finish(&body);
     return rc;
 }
 

@@ -11,11 +11,15 @@
 #include "millrace/check.h"
 #include "millrace/protocol.h"
 #include "worker/engine/error.h"
+#include "worker/engine/value.h"
 
 /* Sends one message. Waits while the socket is full. 0 or -errno. */
 int message_send(int socket, enum message_kind kind, const void *body, size_t bytes) MUST_USE;
 
-/* Sends FAILED with what the failure says. */
+/* Sends one whose body is a complete value. 0 or -errno; -EMSGSIZE when it is too long. */
+int message_send_value(int socket, enum message_kind kind, struct mr_value *value) MUST_USE;
+
+/* Sends FAILED with what the error says. */
 int message_send_failed(int socket, const struct error *error) MUST_USE;
 
 /* Takes BLOB messages, which come before their START records and in the same order, until the one

@@ -12,7 +12,7 @@
 #include "millrace/pipeline.h"
 #include "worker/engine/arena.h"
 
-/* Unpacks one msgpack object of exactly `count` bytes. Strings stay where they are: each gets its
+/* Unpacks one msgpack object of exactly `bytes` bytes. Strings stay where they are: each gets its
  * NUL in place of the byte behind it, so `bytes` must be writable, have room for one byte more, and
  * live as long as the tree, which is taken from `arena`. 0, or
  *   -EBADMSG  not one msgpack object, an extension, or a key that is no string

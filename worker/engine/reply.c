@@ -14,10 +14,8 @@
 #define REPLY_CLAIM_BYTES 512u
 /* Memory for large values that an idle worker keeps. */
 #define REPLY_SCRATCH_KEEP_BYTES (256u * 1024)
-/* Around a log line: array head, level, string head. */
-#define REPLY_LOG_HEAD_BYTES 8u
-/* Around an error's message and traceback: array head, type, string heads, nil. */
-#define REPLY_ERROR_HEAD_BYTES 16u
+/* Room for the heads of an error's or a log line's objects: an array of three at most. */
+#define REPLY_HEADS_BYTES (4 * VALUE_HEAD_BYTES_MAX)
 
 static int reply_grow(struct mr_value *value, size_t bytes);
 
@@ -233,45 +231,36 @@ void reply_end(struct reply *reply, struct reply_job *job)
     reply_send(reply, job, RECORD_END, nothing, 0);
 }
 
-/* Packs a text with a length of 16 bits; limits.h bounds them far below. */
-static size_t reply_pack_text(uint8_t *out, const char *text, size_t bytes)
-{
-    out[0] = 0xda;
-    out[1] = (uint8_t)(bytes >> 8);
-    out[2] = (uint8_t)bytes;
-    memcpy(out + 3, text, bytes);
-    return 3 + bytes;
-}
-
 void reply_error(struct reply *reply, struct reply_job *job, const struct error *error)
 {
     mr_assert(!reply->is_open);
-    uint8_t packed[REPLY_ERROR_HEAD_BYTES + ERROR_MESSAGE_BYTES_MAX];
-    uint8_t *out = packed;
-    size_t wanted = REPLY_ERROR_HEAD_BYTES + error->bytes + error->traceback_bytes;
-    bool has_traceback = error->traceback && buffer_reserve(&reply->scratch, wanted) == 0;
+    uint8_t packed[REPLY_HEADS_BYTES + ERROR_MESSAGE_BYTES_MAX];
+    struct buffer *scratch = &reply->scratch;
+    size_t wanted = REPLY_HEADS_BYTES + error->bytes + error->traceback_bytes;
+    bool has_traceback = error->traceback && buffer_reserve(scratch, wanted) == 0;
+    struct mr_value value;
     if (has_traceback)
-        out = reply->scratch.data;
-    size_t at = 0;
-    out[at++] = 0x93; /* array of three */
-    out[at++] = (uint8_t)error->type;
-    at += reply_pack_text(out + at, error->text, error->bytes);
-    if (has_traceback)
-        at += reply_pack_text(out + at, error->traceback, error->traceback_bytes);
+        value_start_in_memory(&value, scratch->data, scratch->capacity);
     else
-        out[at++] = 0xc0; /* nil */
-    reply_send(reply, job, RECORD_ERROR, out, at);
+        value_start_in_memory(&value, packed, sizeof packed);
+    value_error(&value, error, has_traceback);
+    mr_assert(value.status == 0);
+    reply_send(reply, job, RECORD_ERROR, value.begin, (size_t)(value.at - value.begin));
 }
 
 /* Publishes one log line in a claim that has room for it. */
 static void reply_commit_log(struct reply *reply, const struct reply_job *job, uint8_t *payload,
                              enum mr_log_level level, const char *text, size_t bytes)
 {
-    const struct reply_job nobody = {.slot = 0};
-    payload[0] = 0x92; /* array of two */
-    payload[1] = (uint8_t)level;
-    size_t packed = 2 + reply_pack_text(payload + 2, text, bytes);
-    struct record meta = reply_meta(job ? job : &nobody, RECORD_LOG, packed);
+    const struct reply_job none = {.slot = 0};
+    struct mr_value value;
+    value_start_in_memory(&value, payload, bytes + REPLY_HEADS_BYTES);
+    value_array(&value, 2);
+    value_natural(&value, level);
+    value_string(&value, text, bytes);
+    mr_assert(value.status == 0);
+    struct record meta =
+        reply_meta(job ? job : &none, RECORD_LOG, (size_t)(value.at - value.begin));
     meta.sequence = 0; /* log lines have no place in the sequence */
     reply_publish(reply, &meta);
 }
@@ -279,7 +268,7 @@ static void reply_commit_log(struct reply *reply, const struct reply_job *job, u
 /* Bytes of text that one record takes. */
 static size_t reply_log_room(const struct reply *reply)
 {
-    size_t room = reply->payload_max - REPLY_LOG_HEAD_BYTES;
+    size_t room = reply->payload_max - REPLY_HEADS_BYTES;
     return room < LOG_TEXT_BYTES_MAX ? room : LOG_TEXT_BYTES_MAX;
 }
 
@@ -290,7 +279,7 @@ void reply_log(struct reply *reply, enum mr_log_level level, const char *text, s
         return;
     do {
         size_t part = error_cut(text, bytes, reply_log_room(reply));
-        uint8_t *payload = reply_claim(reply, (uint32_t)(part + REPLY_LOG_HEAD_BYTES));
+        uint8_t *payload = reply_claim(reply, (uint32_t)(part + REPLY_HEADS_BYTES));
         reply_commit_log(reply, reply->current, payload, level, text, part);
         text += part;
         bytes -= part;
@@ -304,8 +293,7 @@ bool reply_try_log(struct reply *reply, const struct reply_job *job, enum mr_log
         return false;
     size_t part = error_cut(text, bytes, reply_log_room(reply));
     void *payload;
-    if (ring_claim(&reply->attachment->reply, (uint32_t)(part + REPLY_LOG_HEAD_BYTES), &payload) !=
-        0)
+    if (ring_claim(&reply->attachment->reply, (uint32_t)(part + REPLY_HEADS_BYTES), &payload) != 0)
         return false;
     reply_commit_log(reply, job, payload, level, text, part);
     return true;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * value.c - msgpack by hand, since this is the chunk path.
+ * value.c - writes msgpack, for all of a worker; by hand, since this is the chunk path.
  */
 #include "worker/engine/value.h"
 
@@ -9,9 +9,6 @@
 #include <string.h>
 
 #include "millrace/protocol.h"
-
-/* The longest head of a msgpack object: type byte and eight bytes. */
-#define VALUE_HEAD_BYTES_MAX 9u
 
 /* First bytes of msgpack objects. */
 enum value_code {
@@ -59,6 +56,7 @@ static const struct value_codes array_codes = {CODE_FIXARRAY, 15, 0, CODE_ARRAY1
 static const struct value_codes map_codes = {CODE_FIXMAP, 15, 0, CODE_MAP16, CODE_MAP32};
 
 static int value_grow_buffer(struct mr_value *value, size_t bytes);
+static int value_grow_nowhere(struct mr_value *value, size_t bytes);
 
 void value_start(struct mr_value *value, uint8_t *begin, size_t bytes)
 {
@@ -75,6 +73,13 @@ void value_start_in_buffer(struct mr_value *value, struct buffer *buffer, struct
     value->grow = value_grow_buffer;
     value->owner = buffer;
     value_start(value, buffer->data, buffer->capacity);
+}
+
+void value_start_in_memory(struct mr_value *value, uint8_t *memory, size_t bytes)
+{
+    value->error = NULL;
+    value->grow = value_grow_nowhere;
+    value_start(value, memory, bytes);
 }
 
 void value_expect(struct mr_value *value)
@@ -105,6 +110,13 @@ static int value_grow_buffer(struct mr_value *value, size_t bytes)
     return 0;
 }
 
+static int value_grow_nowhere(struct mr_value *value, size_t bytes)
+{
+    (void)value;
+    (void)bytes;
+    return -E2BIG;
+}
+
 /* ---- failures ------------------------------------------------------------------------------ */
 
 __attribute__((format(printf, 4, 5), cold)) static int
@@ -113,7 +125,8 @@ value_fail(struct mr_value *value, int status, enum error_type type, const char 
     if (value->status == 0) {
         va_list arguments;
         va_start(arguments, format);
-        error_vset(value->error, type, format, arguments);
+        if (value->error)
+            error_vset(value->error, type, format, arguments);
         va_end(arguments);
         value->status = status;
     }
@@ -471,6 +484,16 @@ int value_object(struct mr_value *value, const struct mr_object *object)
     }
     return value_fail(value, -EINVAL, ERROR_PIPELINE, "an object has no valid type (%d)",
                       (int)object->type);
+}
+
+int value_error(struct mr_value *value, const struct error *error, bool has_traceback)
+{
+    value_array(value, 3);
+    value_natural(value, error->type);
+    value_string(value, error->text, error->bytes);
+    if (has_traceback)
+        return value_string(value, error->traceback, error->traceback_bytes);
+    return value_none(value);
 }
 
 enum mr_type value_packed_type(uint8_t first)

@@ -5,9 +5,10 @@
  *   begin                    at                  end
  *   | outputs array, values .. | free             |      grow() moves all three when it is full
  *
- * The chunk path: each call checks the room, writes, and counts. What an array or a dictionary
- * announced is counted down, so what is written is always one well-formed msgpack object or a
- * failure. The first failure sticks: every later call returns it.
+ * Everything that a worker sends is packed here. The chunk path: each call checks the room, writes,
+ * and counts. What an array or a dictionary announced is counted down, so what is written is always
+ * one well-formed msgpack object or a failure. The first failure sticks: every later call returns
+ * it.
  */
 #ifndef WORKER_VALUE_H
 #define WORKER_VALUE_H
@@ -23,6 +24,8 @@
 #include "worker/engine/buffer.h"
 #include "worker/engine/error.h"
 
+/* The longest head of a msgpack object: type byte and eight bytes. */
+#define VALUE_HEAD_BYTES_MAX 9u
 /* Containers inside one value; the outputs array around it is one of VALUE_DEPTH_MAX. */
 #define VALUE_CONTAINER_DEPTH_MAX (VALUE_DEPTH_MAX - 1)
 
@@ -43,7 +46,7 @@ struct mr_value {
     int status;         /* 0, or the failure that sticks */
     bool is_later;      /* mr_later_ms() was called; due_ns says until when */
     uint64_t due_ns;
-    struct error *error;
+    struct error *error; /* NULL: what goes wrong is known by the result alone */
     /* Makes room for `bytes` more behind `at`. 0, -E2BIG or -ENOMEM. */
     int (*grow)(struct mr_value *value, size_t bytes);
     void *owner; /* for grow */
@@ -55,6 +58,9 @@ void value_start(struct mr_value *value, uint8_t *begin, size_t bytes);
 
 /* Starts a value that grows in `buffer` (which is the owner). */
 void value_start_in_buffer(struct mr_value *value, struct buffer *buffer, struct error *error);
+
+/* Starts a value in memory that does not grow. */
+void value_start_in_memory(struct mr_value *value, uint8_t *memory, size_t bytes);
 
 /* From now on exactly one value is wanted. */
 void value_expect(struct mr_value *value);
@@ -70,6 +76,9 @@ int value_outputs(struct mr_value *value, uint32_t count) MUST_USE;
 
 /* Appends msgpack as it is; not counted. */
 int value_raw(struct mr_value *value, const uint8_t *data, size_t bytes) MUST_USE;
+
+/* An error as ERROR and FAILED carry it: type, text, and traceback or nil. MR_ITEM or a failure. */
+int value_error(struct mr_value *value, const struct error *error, bool has_traceback);
 
 /* The type of a packed value, by its first byte. */
 enum mr_type value_packed_type(uint8_t first);

@@ -65,6 +65,39 @@ static void expect_failure(struct fixture *f, int status, const char *words)
     assert_non_null(strstr(f->error.text, words));
 }
 
+static void an_error_is_its_type_its_text_and_its_traceback_or_nil(void **state)
+{
+    struct fixture *f = *state;
+    error_set(&f->error, ERROR_INPUT, "wrong");
+    error_set_traceback(&f->error, "there", 5);
+    for (int has_traceback = 0; has_traceback <= 1; has_traceback++) {
+        assert_int_equal(value_error(&f->value, &f->error, has_traceback), MR_ITEM);
+        msgpack_pack_array(&f->packer, 3);
+        msgpack_pack_int(&f->packer, ERROR_INPUT);
+        msgpack_pack_str_with_body(&f->packer, "wrong", 5);
+        if (has_traceback)
+            msgpack_pack_str_with_body(&f->packer, "there", 5);
+        else
+            msgpack_pack_nil(&f->packer);
+        expect_same(f);
+    }
+}
+
+static void memory_that_does_not_grow_ends_a_value_and_nothing_is_said(void **state)
+{
+    (void)state;
+    uint8_t memory[2 * VALUE_HEAD_BYTES_MAX];
+    struct mr_value value;
+    value_start_in_memory(&value, memory, sizeof memory);
+    assert_int_equal(value_array(&value, 2), MR_ITEM);
+    assert_int_equal(value_string(&value, "12345678", 8), MR_ITEM);
+    assert_int_equal(value_check(&value), -EINVAL); /* an item is missing */
+    value_start_in_memory(&value, memory, sizeof memory);
+    assert_int_equal(value_string(&value, "1234567890", 10), -E2BIG);
+    assert_int_equal(value_none(&value), -E2BIG);
+    assert_ptr_equal(value.at, memory);
+}
+
 static void integers_take_their_shortest_form(void **state)
 {
     struct fixture *f = *state;
@@ -340,6 +373,8 @@ static void a_failure_that_is_too_long_says_that_it_is_cut(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(an_error_is_its_type_its_text_and_its_traceback_or_nil),
+        TEST(memory_that_does_not_grow_ends_a_value_and_nothing_is_said),
         TEST(integers_take_their_shortest_form),
         TEST(doubles_keep_every_bit),
         TEST(texts_of_every_length_have_the_right_head),
