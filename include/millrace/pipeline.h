@@ -43,6 +43,8 @@ extern "C" {
  */
 #define MR_API_VERSION 1u
 
+/* The types are called what they are called on the wire, and so are the functions: an fp is a
+ * double, a natural is an unsigned integer, a dictionary is a map with strings for keys. */
 enum mr_type {
     MR_STRING = 0,
     MR_INTEGER,
@@ -375,7 +377,10 @@ static inline int mr_fail(struct mr_call *call, enum mr_error error, const char 
 /* ---- writing a value ----------------------------------------------------------------------- */
 
 /* Each writes one value and returns MR_ITEM, or a failure to hand on (the value is too large, or
- * the values do not match what an enclosing array or dictionary announced). */
+ * the values do not match what an enclosing array or dictionary announced).
+ *
+ * A failure sticks: every later call on the same value returns it again and writes nothing. So only
+ * the last call's result needs to be looked at, and returned. */
 static inline int mr_value_none(struct mr_value *value)
 {
     return mr_api_->value_none(value);
