@@ -11,7 +11,6 @@
  * A real pipeline would compute between two words. This one only waits, and says so with
  * mr_later_ms(), so that one worker can serve many of its streams at once.
  */
-#include <stdlib.h>
 #include <string.h>
 
 #include <millrace/pipeline.h>
@@ -19,9 +18,9 @@
 #define PACE_MS 100
 
 struct words {
-    char *text; /* a copy that strtok_r cuts up */
     char *rest;
-    char *word; /* the next one, while its time has not come; NULL: not looked for yet */
+    char *word;  /* the next one, while its time has not come; NULL: not looked for yet */
+    char text[]; /* a copy that strtok_r cuts up */
 };
 
 static int words_next(void *state, struct mr_value *out)
@@ -36,30 +35,15 @@ static int words_next(void *state, struct mr_value *out)
     return mr_value_stringf(out, "%s ", word);
 }
 
-static void words_close(void *state)
-{
-    struct words *words = state;
-    free(words->text);
-    free(words);
-}
-
 static int streamer(struct mr_call *call)
 {
-    struct words *words = calloc(1, sizeof *words);
+    const char *text = mr_arg_string(call, 0);
+    size_t bytes = strlen(text) + 1;
+    struct words *words = mr_alloc(call, sizeof *words + bytes);
     if (!words)
-        return mr_fail(call, MR_ERROR_OOM, "out of memory");
-    words->text = strdup(mr_arg_string(call, 0));
-    words->rest = words->text;
-    if (!words->text) {
-        free(words);
-        return mr_fail(call, MR_ERROR_OOM, "out of memory");
-    }
-    const struct mr_iterator iterator = {
-        .state = words,
-        .next = words_next,
-        .close = words_close,
-    };
-    return mr_return_stream(call, &iterator);
+        return -1; /* mr_alloc() has said why */
+    words->rest = memcpy(words->text, text, bytes);
+    return mr_return_stream(call, &(struct mr_iterator){.state = words, .next = words_next});
 }
 
 MR_PIPELINE(my_pipeline)

@@ -62,6 +62,8 @@
 /* A run that has nothing yet is asked again after this at the latest: so far into the future may a
  * stamp of its progress be. */
 #define RUN_LATER_MS_MAX 3600000u
+/* What pipes of one run may take with mr_alloc(). */
+#define RUN_ALLOC_BYTES_MAX (64u * 1024 * 1024)
 #define HISTORY_OUTPUT_BYTES_MAX                                                                   \
     (64u * 1024 * 1024) /* of asynchronous runs, until newer ones come */
 #define RUN_QUEUE_COUNT_MAX 1024u

@@ -198,6 +198,8 @@ struct mr_api {
     bool (*cancelled)(void);
     const char *(*run_id)(void);
     void (*vlog)(enum mr_log_level, const char *format, va_list);
+
+    void *(*call_alloc)(struct mr_call *, size_t bytes);
 };
 
 /* What a shared object exports: a list of its pipelines, behind one symbol. */
@@ -349,6 +351,16 @@ static inline const struct mr_object *mr_object_get(const struct mr_object *obje
 static inline void *mr_state(struct mr_call *call)
 {
     return mr_api_->call_state(call);
+}
+
+/* Memory of the run, zeroed and aligned for any type. It is freed when the run has ended and its
+ * iterators are closed, so a state that lies in it needs no close(). A run can take 64 MiB of it.
+ *
+ * NULL when there is none left, or when a startup hook asks, which has no run. The call has failed
+ * then and knows why: return any negative number. */
+static inline void *mr_alloc(struct mr_call *call, size_t bytes)
+{
+    return mr_api_->call_alloc(call, bytes);
 }
 
 /* Where a pipe writes its one plain result: return mr_value_integer(mr_return(call), 5). */

@@ -11,6 +11,8 @@ struct arena_block {
     alignas(max_align_t) unsigned char data[];
 };
 
+_Static_assert(sizeof(struct arena_block) == ARENA_HEAD_BYTES, "what a piece takes is known");
+
 void *arena_take(struct arena *arena, size_t bytes)
 {
     struct arena_block *block = calloc(1, sizeof *block + bytes);

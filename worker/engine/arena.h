@@ -11,6 +11,9 @@
 
 #include "millrace/check.h"
 
+/* What a piece of memory takes besides itself. */
+#define ARENA_HEAD_BYTES 16u
+
 struct arena_block;
 
 /* Zero is empty. */

@@ -4,6 +4,7 @@
  */
 #include "worker/engine/job.h"
 
+#include "millrace/limits.h"
 #include "millrace/protocol.h"
 #include "shm/window.h"
 
@@ -20,6 +21,15 @@ void job_init(struct job *job, struct slot_shared *slot, uint16_t index, uint32_
         .stash = stash,
         .id = "",
     };
+}
+
+void *job_alloc(struct job *job, size_t bytes)
+{
+    size_t left = RUN_ALLOC_BYTES_MAX - job->alloc_bytes;
+    if (left < ARENA_HEAD_BYTES || bytes > left - ARENA_HEAD_BYTES)
+        return NULL;
+    job->alloc_bytes += ARENA_HEAD_BYTES + bytes;
+    return arena_take(&job->arena, bytes);
 }
 
 void job_finish(struct job *job)

@@ -50,6 +50,7 @@ struct job {
     size_t last_bytes;       /* of the chunk before */
     struct lockstep lockstep;
     struct arena arena;
+    size_t alloc_bytes;             /* of it, what pipes took with mr_alloc() */
     const char *id;                 /* memory of the arena */
     const struct mr_object *inputs; /* likewise */
     size_t input_count;
@@ -57,6 +58,9 @@ struct job {
 
 /* Takes the slot's place for `generation`. */
 void job_init(struct job *job, struct slot_shared *slot, uint16_t index, uint32_t generation);
+
+/* Memory of the run for its pipes. NULL: there is none, or they have taken RUN_ALLOC_BYTES_MAX. */
+void *job_alloc(struct job *job, size_t bytes) MUST_USE;
 
 /* Gives back all memory of the run; the iterators are closed already. */
 void job_finish(struct job *job);

@@ -58,6 +58,18 @@ api_call_vfail(struct mr_call *call, enum mr_error error, const char *format, va
     return -ECANCELED;
 }
 
+static void *api_call_alloc(struct mr_call *call, size_t bytes)
+{
+    void *memory = call->job ? job_alloc(call->job, bytes) : NULL;
+    if (!memory && !call->job)
+        error_set(call->error, ERROR_PIPELINE, "mr_alloc() in a startup hook, which has no run");
+    else if (!memory)
+        error_set(call->error, ERROR_OOM,
+                  "out of memory: mr_alloc() of %zu bytes, a run has %u in all", bytes,
+                  RUN_ALLOC_BYTES_MAX);
+    return memory;
+}
+
 static int api_value_later_at_ns(struct mr_value *value, uint64_t monotonic_ns)
 {
     if (value->status != 0)
@@ -153,6 +165,8 @@ static const struct mr_api table = {
     .cancelled = api_cancelled,
     .run_id = api_run_id,
     .vlog = api_vlog,
+
+    .call_alloc = api_call_alloc,
 };
 
 const struct mr_api *api_table(struct context *context)

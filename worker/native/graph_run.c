@@ -162,6 +162,7 @@ static int graph_run_pipe(struct graph_execution *execution, const struct graph_
         arguments[i] = execution->results[pipe->arguments[i]].object;
     struct mr_call call = {
         .graph = execution->graph,
+        .job = execution->job,
         .arguments = arguments,
         .argument_count = pipe->argument_count,
         .error = execution->error,

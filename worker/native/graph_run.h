@@ -18,6 +18,7 @@
 /* One call of one pipe or startup hook; lives while it runs. */
 struct mr_call {
     const struct mr_builder *graph;
+    struct job *job; /* NULL: a startup hook */
     const struct mr_object *const *arguments;
     size_t argument_count;
     struct error *error;
