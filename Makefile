@@ -63,6 +63,7 @@ BENCHES  := $(call programs,tests/bench/*.c)
 REFERENCE := $(B)/tests/bench/reference/reference
 COUNTED  := $(call programs,tests/bench/instructions/*.c)
 LOADS    := $(patsubst tests/bench/pipelines/%.c,build/bench/%.so,$(wildcard tests/bench/pipelines/*.c))
+PUBLIC   := include/millrace/pipeline.h include/millrace/pipeline_table.h
 FUZZERS  := $(call programs,tests/fuzz/fuzz_*.c)
 
 # ---- building ----------------------------------------------------------------------------------
@@ -111,7 +112,7 @@ build/version.h: FORCE
 
 # Example pipelines see what their authors see: the public header alone.
 EXAMPLE_PACKAGES_transcribe := pocketsphinx
-build/examples/%.so: docs/examples/%.c include/millrace/pipeline.h
+build/examples/%.so: docs/examples/%.c $(PUBLIC)
 	@mkdir -p $(@D)
 	$(Q)packages="$(EXAMPLE_PACKAGES_$*)"; \
 	if [ -n "$$packages" ] && ! pkg-config --exists $$packages; then \
@@ -195,7 +196,7 @@ $(B)/tests/bench/instructions/worker: %: %.o $(B)/worker.a $(B)/shm.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_worker) $(LIBS_test)
 
-build/bench/%.so: tests/bench/pipelines/%.c include/millrace/pipeline.h
+build/bench/%.so: tests/bench/pipelines/%.c $(PUBLIC)
 	@mkdir -p $(@D)
 	@echo "  CC    $@"
 	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Iinclude -shared \
@@ -325,8 +326,8 @@ deps: ## install the Debian packages that are missing
 install: all ## binaries, header, pkg-config file, man pages, examples; DESTDIR= PREFIX=/usr/local
 	install -D -m 755 $(B)/millrace $(DESTDIR)$(PREFIX)/bin/millrace
 	install -D -m 755 $(B)/millrace-worker $(DESTDIR)$(PREFIX)/libexec/millrace/millrace-worker
-	install -D -m 644 include/millrace/pipeline.h $(DESTDIR)$(PREFIX)/include/millrace/pipeline.h
-	install -d $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/python
+	install -d $(DESTDIR)$(PREFIX)/include/millrace $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/python
+	install -m 644 $(PUBLIC) $(DESTDIR)$(PREFIX)/include/millrace/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' deploy/millrace.pc.in \
 		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/millrace.pc
 	install -m 644 docs/examples/*.c $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/

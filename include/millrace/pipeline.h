@@ -83,9 +83,12 @@ struct mr_builder; /* the graph being built; valid inside MR_PIPELINE */
 struct mr_call;    /* one call of one pipe; valid until the pipe returns */
 struct mr_value;   /* one value being written, straight into shared memory */
 
-/* A handle of the graph: an input, or the result of a pipe. Negative: the call that should have
- * made it failed, and the pipeline will not load; there is nothing to check. */
-typedef int mr_variable;
+/* A handle of the graph: an input, or the result of a pipe. Where the call that should have made it
+ * failed the pipeline will not load; there is nothing to check. A struct, so that no type word,
+ * which is an int, can be passed for one; its member is not for you. */
+typedef struct mr_variable {
+    int index_;
+} mr_variable;
 
 /* ---- input values, read only --------------------------------------------------------------- */
 
@@ -160,70 +163,9 @@ struct mr_input_options {
     size_t max_length MR_UNSAID_;
 };
 
-/* ---- the function table (use the functions below it) --------------------------------------- */
+#include <millrace/pipeline_table.h>
 
-struct mr_api {
-    uint32_t version; /* MR_API_VERSION of the worker */
-    uint32_t bytes;   /* sizeof(struct mr_api) of the worker */
-
-    mr_variable (*builder_input)(struct mr_builder *, const struct mr_input_options *);
-    mr_variable (*builder_pipe)(struct mr_builder *, mr_pipe_fn *, const char *name,
-                                const int *type_and_inputs, size_t count);
-    void (*builder_output)(struct mr_builder *, mr_variable);
-    void (*builder_on_startup)(struct mr_builder *, mr_pipe_fn *);
-    void (*builder_state)(struct mr_builder *, void *state, void (*destroy)(void *state));
-
-    size_t (*arg_count)(struct mr_call *);
-    const struct mr_object *(*arg)(struct mr_call *, size_t index);
-    void *(*call_state)(struct mr_call *);
-    struct mr_value *(*call_return)(struct mr_call *);
-    int (*return_stream)(struct mr_call *, const struct mr_iterator *);
-    int (*call_vfail)(struct mr_call *, enum mr_error, const char *format, va_list);
-
-    int (*value_none)(struct mr_value *);
-    int (*value_boolean)(struct mr_value *, bool);
-    int (*value_integer)(struct mr_value *, int64_t);
-    int (*value_natural)(struct mr_value *, uint64_t);
-    int (*value_fp)(struct mr_value *, double);
-    int (*value_string)(struct mr_value *, const char *bytes, size_t count);
-    int (*value_vstringf)(struct mr_value *, const char *format, va_list);
-    int (*value_bytes)(struct mr_value *, const void *bytes, size_t count);
-    int (*value_array)(struct mr_value *, size_t count);
-    int (*value_dictionary)(struct mr_value *, size_t count);
-    int (*value_object)(struct mr_value *, const struct mr_object *);
-    int (*value_later_ms)(struct mr_value *, uint64_t ms);
-    int (*value_later_at_ns)(struct mr_value *, uint64_t monotonic_ns);
-    int (*value_vfail)(struct mr_value *, enum mr_error, const char *format, va_list);
-
-    bool (*cancelled)(void);
-    const char *(*run_id)(void);
-    void (*vlog)(enum mr_log_level, const char *format, va_list);
-
-    void *(*call_alloc)(struct mr_call *, size_t bytes);
-};
-
-/* What a shared object exports: a list of its pipelines, behind one symbol. */
-struct mr_export {
-    uint32_t version;   /* MR_API_VERSION it was compiled with */
-    uint32_t api_bytes; /* sizeof(struct mr_api) it was compiled with */
-    const char *name;
-    void (*define)(struct mr_builder *);
-    const struct mr_api **api; /* where the worker puts its table */
-    const struct mr_export *next;
-};
-
-#define MR_HIDDEN_ __attribute__((weak, visibility("hidden")))
 #define MR_PRINTF_(text, first) __attribute__((format(printf, text, first)))
-
-/* One of each for the whole shared object, however many sources include this header. */
-MR_HIDDEN_ const struct mr_api *mr_api_ = NULL;
-MR_HIDDEN_ struct mr_export *mr_exports_ = NULL;
-
-__attribute__((weak, visibility("default"))) const struct mr_export *mr_pipeline_exports(void);
-const struct mr_export *mr_pipeline_exports(void)
-{
-    return mr_exports_;
-}
 
 /* Defines the pipeline `NAME`; its body builds the graph on `builder` and runs once, at load. */
 #define MR_PIPELINE(NAME)                                                                          \
@@ -250,15 +192,27 @@ const struct mr_export *mr_pipeline_exports(void)
     mr_api_->builder_input(builder, &(const struct mr_input_options){.type = __VA_ARGS__})
 #endif
 
-/* Adds a pipe: mr_pipe(builder, function, TYPE, input...). Inputs are variables that exist already;
- * the result can be an input of later pipes (unless it is a stream) and an output. */
+/* Adds a pipe: mr_pipe(builder, function, TYPE, input...). Inputs are variables that exist already,
+ * 64 at most; the result can be an input of later pipes (unless it is a stream) and an output. */
 #ifdef __cplusplus
-#define mr_pipe(builder, function, ...) mr_pipe_(builder, function, #function, {__VA_ARGS__})
+#define mr_pipe(builder, function, ...) mr_pipe_(builder, function, #function, __VA_ARGS__)
 #else
 #define mr_pipe(builder, function, ...)                                                            \
-    mr_api_->builder_pipe(builder, function, #function, (const int[]){__VA_ARGS__},                \
-                          sizeof((const int[]){__VA_ARGS__}) / sizeof(int))
+    mr_api_->builder_pipe(builder, function, #function,                                            \
+                          (const int[]){MR_WORDS_(MR_COUNT_(__VA_ARGS__), __VA_ARGS__, )},         \
+                          1 + MR_COUNT_(__VA_ARGS__))
 #endif
+
+/* What the table takes of a type and of a variable, and the compiler of nothing else. */
+static inline int mr_type_(enum mr_type type)
+{
+    return (int)type;
+}
+
+static inline int mr_index_(mr_variable variable)
+{
+    return variable.index_;
+}
 
 /* Makes a variable an output. With several, every line carries one value of each: streams advance
  * together, a plain value is repeated, an exhausted stream gives none. */
@@ -513,8 +467,6 @@ static inline void mr_log(enum mr_log_level level, const char *format, ...)
 #ifdef __cplusplus
 } /* extern "C" */
 
-#include <initializer_list>
-
 static inline mr_variable mr_input(struct mr_builder *builder, enum mr_type type,
                                    mr_input_options options = {})
 {
@@ -522,11 +474,12 @@ static inline mr_variable mr_input(struct mr_builder *builder, enum mr_type type
     return mr_api_->builder_input(builder, &options);
 }
 
+template <typename... Inputs>
 static inline mr_variable mr_pipe_(struct mr_builder *builder, mr_pipe_fn *function,
-                                   const char *name, std::initializer_list<int> type_and_inputs)
+                                   const char *name, enum mr_type type, Inputs... inputs)
 {
-    return mr_api_->builder_pipe(builder, function, name, type_and_inputs.begin(),
-                                 type_and_inputs.size());
+    const int words[] = {mr_type_(type), mr_index_(inputs)...};
+    return mr_api_->builder_pipe(builder, function, name, words, sizeof(words) / sizeof(int));
 }
 #endif
 

@@ -20,7 +20,7 @@ __attribute__((format(printf, 2, 3))) static mr_variable graph_mistake(struct mr
         vsnprintf(graph->mistake, sizeof graph->mistake, format, arguments);
         va_end(arguments);
     }
-    return -1;
+    return (mr_variable){-1};
 }
 
 /* An owned copy, or NULL where nothing was said. */
@@ -34,17 +34,17 @@ static const char *graph_copy(struct mr_builder *graph, const char *text)
     return copy;
 }
 
-static bool graph_has_variable(const struct mr_builder *graph, mr_variable variable)
+static bool graph_has_variable(const struct mr_builder *graph, int variable)
 {
     return variable >= 0 && (uint32_t)variable < graph->variable_count;
 }
 
-static mr_variable graph_add_variable(struct mr_builder *graph, enum mr_type type, bool is_optional)
+static int graph_add_variable(struct mr_builder *graph, enum mr_type type, bool is_optional)
 {
     mr_assert(graph->variable_count < GRAPH_VARIABLE_COUNT_MAX);
     graph->variables[graph->variable_count] =
         (struct graph_variable){.type = type, .is_optional = is_optional};
-    return (mr_variable)graph->variable_count++;
+    return (int)graph->variable_count++;
 }
 
 mr_variable graph_input(struct mr_builder *graph, const struct mr_input_options *options)
@@ -70,13 +70,13 @@ mr_variable graph_input(struct mr_builder *graph, const struct mr_input_options 
         .max_length = options->max_length,
         .optional = options->optional,
     };
-    mr_variable variable = graph_add_variable(graph, options->type, options->optional);
+    int variable = graph_add_variable(graph, options->type, options->optional);
     graph->input_variables[graph->input_count++] = variable;
-    return variable;
+    return (mr_variable){variable};
 }
 
 static bool graph_argument_is_sound(struct mr_builder *graph, const char *name, size_t index,
-                                    mr_variable variable)
+                                    int variable)
 {
     if (!graph_has_variable(graph, variable)) {
         graph_mistake(graph, "argument %zu of pipe %s is no variable of this graph", index, name);
@@ -99,7 +99,7 @@ mr_variable graph_pipe(struct mr_builder *graph, mr_pipe_fn *function, const cha
         return graph_mistake(graph, "pipe %s has no function or no type", name);
     for (size_t i = 1; i < count; i++) {
         if (!graph_argument_is_sound(graph, name, i - 1, type_and_inputs[i]))
-            return -1;
+            return (mr_variable){-1};
     }
     struct graph_pipe *pipe = &graph->pipes[graph->pipe_count];
     pipe->arguments = calloc(count, sizeof *pipe->arguments);
@@ -117,7 +117,7 @@ mr_variable graph_pipe(struct mr_builder *graph, mr_pipe_fn *function, const cha
     }
     graph->pipe_count++;
     pipe->result = graph_add_variable(graph, (enum mr_type)type_and_inputs[0], false);
-    return pipe->result;
+    return (mr_variable){pipe->result};
 }
 
 void graph_output(struct mr_builder *graph, mr_variable variable)
@@ -126,12 +126,12 @@ void graph_output(struct mr_builder *graph, mr_variable variable)
         graph_mistake(graph, "it has more than %u outputs", OUTPUT_COUNT_MAX);
         return;
     }
-    if (!graph_has_variable(graph, variable)) {
+    if (!graph_has_variable(graph, variable.index_)) {
         graph_mistake(graph, "output %u is no variable of this graph", graph->output_count);
         return;
     }
-    graph->variables[variable].output_count++;
-    graph->outputs[graph->output_count++] = variable;
+    graph->variables[variable.index_].output_count++;
+    graph->outputs[graph->output_count++] = variable.index_;
 }
 
 void graph_on_startup(struct mr_builder *graph, mr_pipe_fn *hook)

@@ -32,9 +32,9 @@ struct graph_variable {
 struct graph_pipe {
     mr_pipe_fn *function;
     char *name; /* owned */
-    mr_variable result;
+    int result; /* variables are known by their index */
     uint32_t argument_count;
-    mr_variable *arguments; /* owned */
+    int *arguments; /* owned */
 };
 
 struct mr_builder {
@@ -45,16 +45,16 @@ struct mr_builder {
     uint32_t startup_count;
     struct graph_variable variables[GRAPH_VARIABLE_COUNT_MAX];
     struct mr_input_options inputs[INPUT_COUNT_MAX]; /* texts owned */
-    mr_variable input_variables[INPUT_COUNT_MAX];
+    int input_variables[INPUT_COUNT_MAX];
     struct graph_pipe pipes[GRAPH_PIPE_COUNT_MAX];
-    mr_variable outputs[OUTPUT_COUNT_MAX];
+    int outputs[OUTPUT_COUNT_MAX];
     mr_pipe_fn *startups[GRAPH_STARTUP_COUNT_MAX];
     void *state;
     void (*destroy)(void *state);
     char mistake[256]; /* the first one; "" while there is none */
 };
 
-/* The functions behind the table of pipeline.h. A variable, or -1 after a mistake. */
+/* The functions behind the table of pipeline.h. A variable, or one of index -1 after a mistake. */
 mr_variable graph_input(struct mr_builder *graph, const struct mr_input_options *options);
 mr_variable graph_pipe(struct mr_builder *graph, mr_pipe_fn *function, const char *name,
                        const int *type_and_inputs, size_t count);

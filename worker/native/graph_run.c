@@ -32,8 +32,7 @@ struct graph_execution {
 
 static int graph_run_take_inputs(struct graph_execution *execution);
 static int graph_run_pipe(struct graph_execution *execution, const struct graph_pipe *pipe);
-static int graph_run_keep(struct graph_execution *execution, mr_variable variable,
-                          struct mr_value *value);
+static int graph_run_keep(struct graph_execution *execution, int variable, struct mr_value *value);
 static int graph_run_start_line(struct graph_execution *execution);
 static void graph_run_close(struct graph_execution *execution);
 
@@ -73,7 +72,7 @@ static int graph_run_take_inputs(struct graph_execution *execution)
     }
     for (uint32_t i = 0; i < graph->input_count; i++) {
         const struct mr_object *input = &job->inputs[i];
-        mr_variable variable = graph->input_variables[i];
+        int variable = graph->input_variables[i];
         const struct graph_variable *declared = &graph->variables[variable];
         if (!object_fits(input, declared->type) &&
             !(declared->is_optional && input->type == MR_NONE)) {
@@ -194,8 +193,7 @@ static uint8_t *graph_run_copy_packed(struct graph_execution *execution,
 }
 
 /* Keeps a packed result. Unpacking writes into the text, so each use has a copy of its own. */
-static int graph_run_keep(struct graph_execution *execution, mr_variable variable,
-                          struct mr_value *value)
+static int graph_run_keep(struct graph_execution *execution, int variable, struct mr_value *value)
 {
     const struct graph_variable *declared = &execution->graph->variables[variable];
     struct graph_result *result = &execution->results[variable];

@@ -9,12 +9,11 @@
 
 #define FIXTURES "tests/unit/worker/fixtures/"
 
-/* Runs a compiler on a fixture; returns where the shared object is. */
-static inline const char *compile(const char *compiler, const char *fixture,
-                                  const char *const *flags, const char *object)
+/* Runs a compiler on a fixture; returns its exit status. The object's path is left in `path`. */
+static inline int compile_status(const char *compiler, const char *fixture,
+                                 const char *const *flags, const char *object, char *path)
 {
-    static char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/tests/unit/worker/%s", harness_folder("BUILD", "build/release"),
+    snprintf(path, PATH_MAX, "%s/tests/unit/worker/%s", harness_folder("BUILD", "build/release"),
              object);
     const char *arguments[24] = {compiler,  "-shared", "-fPIC",      "-Iinclude", "-Wall",
                                  "-Wextra", "-Werror", "-Wpedantic", "-o",        path};
@@ -30,7 +29,15 @@ static inline const char *compile(const char *compiler, const char *fixture,
     assert_int_equal(posix_spawnp(&pid, compiler, NULL, NULL, vector, environ), 0);
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
-    assert_int_equal(status, 0);
+    return status;
+}
+
+/* Where the shared object is. */
+static inline const char *compile(const char *compiler, const char *fixture,
+                                  const char *const *flags, const char *object)
+{
+    static char path[PATH_MAX];
+    assert_int_equal(compile_status(compiler, fixture, flags, object, path), 0);
     return path;
 }
 

@@ -94,6 +94,64 @@ static void an_older_and_smaller_table_is_served(void **state)
     harness_stop(&h);
 }
 
+static void an_object_as_the_first_header_made_it_is_served(void **state)
+{
+    (void)state;
+    const char *const none[] = {NULL};
+    struct harness h;
+    harness_start(&h, &(struct harness_options){
+                          .source = compile("cc", FIXTURES "first_table.c", none, "first.so")});
+    harness_expect_ready(&h);
+    harness_run_text(&h, 0, "back");
+    harness_expect_chunk(&h, 0, 0, "[[\"back\", \"back\"]]");
+    harness_expect_end(&h, 0, 1);
+    harness_stop(&h);
+}
+
+/* Without an error on stderr that a reader of the log would take for one. */
+static int mixed_up_status(const char *compiler, const char *standard, char mistake)
+{
+    char define[] = "-DMISTAKE=0";
+    char path[PATH_MAX];
+    define[sizeof define - 2] = mistake;
+    const bool is_c = strcmp(compiler, "cc") == 0;
+    const char *const flags[] = {define, standard, "-x", is_c ? "c" : "c++", "-w", NULL};
+    int saved = dup(2);
+    int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    dup2(nowhere, 2);
+    int status = compile_status(compiler, FIXTURES "mixed_up.c", flags, "mixed_up.so", path);
+    dup2(saved, 2);
+    close(saved);
+    close(nowhere);
+    return status;
+}
+
+static void a_type_word_is_no_variable_and_no_variable_a_type_word(void **state)
+{
+    (void)state;
+    static const char *const compilers[][2] = {
+        {"cc", "-std=c11"}, {"c++", "-std=c++11"}, {"c++", "-std=c++20"}};
+    for (size_t i = 0; i < ARRAY_COUNT(compilers); i++) {
+        assert_int_equal(mixed_up_status(compilers[i][0], compilers[i][1], '0'), 0);
+        for (char mistake = '1'; mistake <= '5'; mistake++)
+            if (mixed_up_status(compilers[i][0], compilers[i][1], mistake) == 0)
+                fail_msg("%s compiles mistake %c", compilers[i][1], mistake);
+    }
+}
+
+static void a_pipe_takes_as_many_variables_as_there_are_inputs(void **state)
+{
+    (void)state;
+    struct harness h;
+    harness_start(
+        &h, &(struct harness_options){.source = compile_graphs(), .name = "sixty_four_arguments"});
+    harness_expect_ready(&h);
+    harness_run_text(&h, 0, "x");
+    harness_expect_chunk(&h, 0, 0, "[64]");
+    harness_expect_end(&h, 0, 1);
+    harness_stop(&h);
+}
+
 static void each_mistake_in_a_graph_is_named(void **state)
 {
     (void)state;
@@ -265,6 +323,9 @@ int main(void)
         cmocka_unit_test(a_pipeline_that_is_not_there_is_answered_with_those_that_are),
         cmocka_unit_test(another_version_of_the_header_is_refused),
         cmocka_unit_test(an_older_and_smaller_table_is_served),
+        cmocka_unit_test(an_object_as_the_first_header_made_it_is_served),
+        cmocka_unit_test(a_type_word_is_no_variable_and_no_variable_a_type_word),
+        cmocka_unit_test(a_pipe_takes_as_many_variables_as_there_are_inputs),
         cmocka_unit_test(each_mistake_in_a_graph_is_named),
         cmocka_unit_test(a_startup_hook_that_fails_is_a_startup_error),
         cmocka_unit_test(hello_says_all_that_the_graph_says),
