@@ -21,9 +21,10 @@
  *     cc -shared -fPIC greet.c -o greet.so $(pkg-config --cflags millrace)
  *     millrace serve me/greeter:v1=greet.so:greeter
  *
- * Everything here is called from the one thread in which millrace calls you. Runs are interleaved
- * on that thread when the server was started with --concurrency above 1: an iterator that has
- * nothing yet says so with mr_later_ms() instead of sleeping.
+ * Everything here is called from the one thread in which millrace calls you, but for mr_wake(),
+ * mr_waker_hold(), mr_waker_release() and, without a run, mr_log(). Runs are interleaved on that
+ * thread when the server was started with --concurrency above 1: an iterator that has nothing yet
+ * says so with mr_later_ms(), mr_later() or mr_later_poll() instead of sleeping.
  *
  * Text is UTF-8. A chunk whose text is not ends the run with an error that says so.
  */
@@ -61,7 +62,7 @@ enum mr_type {
 enum mr_result {
     MR_END = 0,  /* the iterator is exhausted */
     MR_ITEM = 1, /* one value was written */
-    MR_LATER = 2 /* nothing yet; mr_later_ms() or mr_later_at_ns() said when to ask again */
+    MR_LATER = 2 /* pending: nothing yet; an mr_later function said when to ask again */
 };
 
 /* The kinds of failure clients can be told; see docs/protocol.md for the words they see. */
@@ -82,6 +83,7 @@ enum mr_log_level { MR_LOG_DEBUG = 0, MR_LOG_INFO, MR_LOG_WARNING, MR_LOG_ERROR 
 struct mr_builder; /* the graph being built; valid inside MR_PIPELINE */
 struct mr_call;    /* one call of one pipe; valid until the pipe returns */
 struct mr_value;   /* one value being written, straight into shared memory */
+struct mr_waker;   /* what other threads wake a run with */
 
 /* A handle of the graph: an input, or the result of a pipe. Where the call that should have made it
  * failed the pipeline will not load; there is nothing to check. A struct, so that no type word,
@@ -422,10 +424,27 @@ static inline int mr_later_ms(struct mr_value *value, uint64_t ms)
     return mr_api_->value_later_ms(value, ms);
 }
 
-/* Likewise, at a time of CLOCK_MONOTONIC: for a pace that does not drift. */
+/* The same, at a time of CLOCK_MONOTONIC: for a pace that does not drift. */
 static inline int mr_later_at_ns(struct mr_value *value, uint64_t monotonic_ns)
 {
     return mr_api_->value_later_at_ns(value, monotonic_ns);
+}
+
+/* "Nothing until I am woken": next() is called again after the next mr_wake() of the run, and after
+ * an hour at the latest. How long that may take is not said, so the server's --progress-timeout
+ * (10 min) ends a run that nobody wakes. */
+static inline int mr_later(struct mr_value *value)
+{
+    return mr_api_->value_later(value);
+}
+
+/* "Nothing until this descriptor is ready": next() is called again when `fd` is ready for `events`,
+ * which are those of poll(2), or has an error or a hang-up; in `ms` at the latest. The descriptor
+ * stays open until next() or close() is called; one run at a time can wait for it. Other than
+ * sockets, pipes, eventfds, timerfds and devices, files cannot be waited for: the run fails. */
+static inline int mr_later_poll(struct mr_value *value, int fd, short events, uint64_t ms)
+{
+    return mr_api_->value_later_poll(value, fd, events, ms);
 }
 
 /* Fails the run from next(): return mr_value_fail(out, MR_ERROR_CUDA, "..."). */
@@ -438,6 +457,40 @@ static inline int mr_value_fail(struct mr_value *value, enum mr_error error, con
     int result = mr_api_->value_vfail(value, error, format, arguments);
     va_end(arguments);
     return result;
+}
+
+/* ---- other threads ------------------------------------------------------------------------- */
+
+/* What another thread, or a callback of a device, wakes a run with when it has something for it.
+ * All wakers of a run are the same one, counted: each that mr_waker_get() and mr_waker_hold() give
+ * is released once, by whatever thread, during the run or long after it.
+ *
+ * Woken is the run, not next(): an iterator that answered with any mr_later function is asked again
+ * at once. Whatever was written before mr_wake() is seen by that call of next(). No wake is lost:
+ * one that comes before the answer counts, too. Several may come to one; so next() looks whether
+ * there really is something. Waking a run that has ended does nothing.
+ *
+ * mr_waker_get() is for pipes: NULL means that the call has failed and knows why. The others may be
+ * called from any thread, and mr_wake() from a signal handler, too. */
+static inline struct mr_waker *mr_waker_get(struct mr_call *call)
+{
+    return mr_api_->waker_get(call);
+}
+
+static inline struct mr_waker *mr_waker_hold(struct mr_waker *waker)
+{
+    return mr_api_->waker_hold(waker);
+}
+
+/* NULL is fine. */
+static inline void mr_waker_release(struct mr_waker *waker)
+{
+    mr_api_->waker_release(waker);
+}
+
+static inline void mr_wake(struct mr_waker *waker)
+{
+    mr_api_->waker_wake(waker);
 }
 
 /* ---- the run at hand ----------------------------------------------------------------------- */

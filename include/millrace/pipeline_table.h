@@ -48,6 +48,13 @@ struct mr_api {
     void (*vlog)(enum mr_log_level, const char *format, va_list);
 
     void *(*call_alloc)(struct mr_call *, size_t bytes);
+
+    struct mr_waker *(*waker_get)(struct mr_call *);
+    struct mr_waker *(*waker_hold)(struct mr_waker *);
+    void (*waker_release)(struct mr_waker *);
+    void (*waker_wake)(struct mr_waker *);
+    int (*value_later)(struct mr_value *);
+    int (*value_later_poll)(struct mr_value *, int fd, short events, uint64_t ms);
 };
 
 /* What a shared object exports: a list of its pipelines, behind one symbol. */

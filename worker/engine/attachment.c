@@ -19,11 +19,15 @@
 #include "shm/clock.h"
 
 #define ATTACHMENT_EVENT_COUNT_MAX 4
+/* What epoll says of slots: this and more. Of our own descriptors it says their number. */
+#define ATTACHMENT_SLOT_FIRST (UINT64_C(1) << 32)
 
 static int attachment_check_bell(int fd, const char *whose, char *reason, size_t reason_bytes);
 static int attachment_check_socket(int fd, char *reason, size_t reason_bytes);
-static int attachment_watch(struct attachment *attachment);
+static int attachment_open_epoll(struct attachment *attachment);
 static int attachment_wait(struct attachment *attachment, const struct timespec *timeout);
+static void attachment_add_ready(struct attachment *attachment, uint32_t slot);
+static void attachment_remove_ready(struct attachment *attachment, uint32_t slot);
 static void attachment_empty_bell(struct attachment *attachment);
 
 int attachment_init(struct attachment *out, char *reason, size_t reason_bytes)
@@ -62,7 +66,7 @@ int attachment_init(struct attachment *out, char *reason, size_t reason_bytes)
         snprintf(reason, reason_bytes, "madvise of the segment: %s", strerror(-rc));
         goto detach_segment;
     }
-    rc = attachment_watch(&attached);
+    rc = attachment_open_epoll(&attached);
     if (rc != 0) {
         snprintf(reason, reason_bytes, "epoll: %s", strerror(-rc));
         goto detach_segment;
@@ -108,15 +112,15 @@ static int attachment_check_socket(int fd, char *reason, size_t reason_bytes)
 }
 
 /* Edge-triggered: waiting messages do not wake again. */
-static int attachment_watch(struct attachment *attachment)
+static int attachment_open_epoll(struct attachment *attachment)
 {
     int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll == -1)
         return -errno;
-    struct epoll_event bell = {.events = EPOLLIN | EPOLLET, .data.fd = WORKER_FD_BELL};
+    struct epoll_event bell = {.events = EPOLLIN | EPOLLET, .data.u64 = WORKER_FD_BELL};
     struct epoll_event socket = {
         .events = EPOLLIN | EPOLLRDHUP | EPOLLET,
-        .data.fd = WORKER_FD_SOCKET,
+        .data.u64 = WORKER_FD_SOCKET,
     };
     if (epoll_ctl(epoll, EPOLL_CTL_ADD, WORKER_FD_BELL, &bell) == -1 ||
         epoll_ctl(epoll, EPOLL_CTL_ADD, WORKER_FD_SOCKET, &socket) == -1) {
@@ -167,16 +171,19 @@ static int attachment_epoll(int epoll, struct epoll_event events[ATTACHMENT_EVEN
 static int attachment_wait(struct attachment *attachment, const struct timespec *timeout)
 {
     struct epoll_event events[ATTACHMENT_EVENT_COUNT_MAX];
+    attachment->look_count++;
     int count = attachment_epoll(attachment->epoll, events, timeout);
     if (count == -1) {
         mr_assert(errno == EINTR);
         return 0;
     }
     for (int i = 0; i < count; i++) {
-        if (events[i].data.fd == attachment->bell.eventfd)
+        uint64_t which = events[i].data.u64;
+        if (which >= ATTACHMENT_SLOT_FIRST)
+            attachment_add_ready(attachment, (uint32_t)(which - ATTACHMENT_SLOT_FIRST));
+        if (which == (uint64_t)attachment->bell.eventfd)
             attachment_empty_bell(attachment);
-        if (events[i].data.fd == WORKER_FD_SOCKET &&
-            events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
+        if (which == WORKER_FD_SOCKET && events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
             return -EPIPE;
     }
     return 0;
@@ -195,7 +202,7 @@ int attachment_add_wake(struct attachment *attachment)
     int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     if (fd == -1)
         return -errno;
-    struct epoll_event wake = {.events = EPOLLIN | EPOLLET, .data.fd = fd};
+    struct epoll_event wake = {.events = EPOLLIN | EPOLLET, .data.u64 = (uint64_t)fd};
     if (epoll_ctl(attachment->epoll, EPOLL_CTL_ADD, fd, &wake) == -1) {
         int rc = -errno;
         close(fd);
@@ -210,4 +217,50 @@ void attachment_wake(struct attachment *attachment)
     const uint64_t one = 1;
     ssize_t written = write(attachment->wake, &one, sizeof one);
     mr_assert(written == (ssize_t)sizeof one || errno == EAGAIN);
+}
+
+int attachment_watch(struct attachment *attachment, int fd, uint32_t events, uint32_t slot)
+{
+    struct epoll_event watch = {
+        .events = (events & (EPOLLIN | EPOLLPRI | EPOLLOUT | EPOLLRDHUP)) | EPOLLONESHOT,
+        .data.u64 = ATTACHMENT_SLOT_FIRST + slot,
+    };
+    mr_assert(slot < SLOT_COUNT_MAX);
+    return epoll_ctl(attachment->epoll, EPOLL_CTL_ADD, fd, &watch) == -1 ? -errno : 0;
+}
+
+void attachment_unwatch(struct attachment *attachment, int fd, uint32_t slot)
+{
+    epoll_ctl(attachment->epoll, EPOLL_CTL_DEL, fd, NULL); /* user code may have closed it */
+    attachment_remove_ready(attachment, slot);
+}
+
+bool attachment_take_ready(struct attachment *attachment, uint32_t *slot)
+{
+    for (uint32_t i = 0; attachment->ready_count > 0 && i < ARRAY_COUNT(attachment->ready); i++) {
+        if (attachment->ready[i] == 0)
+            continue;
+        *slot = i * 64 + (uint32_t)__builtin_ctzll(attachment->ready[i]);
+        attachment_remove_ready(attachment, *slot);
+        return true;
+    }
+    return false;
+}
+
+static void attachment_add_ready(struct attachment *attachment, uint32_t slot)
+{
+    uint64_t bit = UINT64_C(1) << slot % 64;
+    if (attachment->ready[slot / 64] & bit)
+        return;
+    attachment->ready[slot / 64] |= bit;
+    attachment->ready_count++;
+}
+
+static void attachment_remove_ready(struct attachment *attachment, uint32_t slot)
+{
+    uint64_t bit = UINT64_C(1) << slot % 64;
+    if (!(attachment->ready[slot / 64] & bit))
+        return;
+    attachment->ready[slot / 64] &= ~bit;
+    attachment->ready_count--;
 }

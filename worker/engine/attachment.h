@@ -5,10 +5,12 @@
 #ifndef WORKER_ATTACHMENT_H
 #define WORKER_ATTACHMENT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "millrace/check.h"
+#include "millrace/limits.h"
 #include "shm/doorbell.h"
 #include "shm/ring.h"
 #include "shm/segment.h"
@@ -30,6 +32,9 @@ struct attachment {
     int socket;
     int epoll;
     int wake; /* eventfd to end our own sleep with; -1 unless attachment_add_wake() made it */
+    uint64_t ready[SLOT_COUNT_MAX / 64]; /* of each slot a bit: its descriptor is ready */
+    uint32_t ready_count;
+    uint64_t look_count;         /* how often it was asked what is ready */
     struct attachment_lock lock; /* set by the host, if at all */
 };
 
@@ -46,9 +51,19 @@ int attachment_sleep(struct attachment *attachment, uint64_t due_ns) MUST_USE;
  */
 int attachment_poll(struct attachment *attachment) MUST_USE;
 
-/* For a host that sleeps elsewhere, on `epoll`: attachment_wake() makes that readable. 0 or -errno.
- */
+/* Something else that ends a sleep: attachment_wake(), from any thread, makes `epoll` readable. 0
+ * or -errno. */
 int attachment_add_wake(struct attachment *attachment) MUST_USE;
 void attachment_wake(struct attachment *attachment);
+
+/* From now on a sleep ends also when `fd` is ready for `events` (of poll(2)), once: the slot is
+ * taken then. 0, or -errno: -EEXIST, it is watched for another slot; -EPERM, it cannot be waited
+ * for. */
+int attachment_watch(struct attachment *attachment, int fd, uint32_t events,
+                     uint32_t slot) MUST_USE;
+void attachment_unwatch(struct attachment *attachment, int fd, uint32_t slot);
+
+/* A slot whose descriptor became ready in a sleep or a poll since. False: none did. */
+bool attachment_take_ready(struct attachment *attachment, uint32_t *slot) MUST_USE;
 
 #endif

@@ -10,13 +10,15 @@
 #include "worker/engine/error.h"
 #include "worker/engine/job.h"
 #include "worker/engine/reply.h"
+#include "worker/engine/waker.h"
 
 /* One in the process, owned by main(). */
 struct context {
     struct attachment attachment;
     struct reply reply;
     struct error error;
-    struct job *current; /* the run whose code is called; NULL outside any run */
+    struct waker_queue woken; /* runs whose wakers were woken */
+    struct job *current;      /* the run whose code is called; NULL outside any run */
 };
 
 /* From here on log lines, failures and mr_cancelled() are of this run (NULL: of none). */

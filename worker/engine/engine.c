@@ -92,6 +92,7 @@ static void engine_pass(struct engine *engine)
 {
     engine_take_requests(engine);
     engine_watch(engine, ENGINE_WATCH_COUNT_MAX);
+    engine_take_woken(engine);
     uint32_t other_count = engine->ready.count;
     engine_take_due(engine);
     engine_step_ready(engine, other_count);
@@ -113,7 +114,10 @@ static uint32_t engine_interests(const struct engine *engine)
 /* 0: there is something to do. Asked when the bell is armed. */
 static uint64_t engine_sleep_until_ns(const struct engine *engine)
 {
-    if (engine->ready.count > 0 || !ring_is_empty(&engine->context->attachment.request))
+    struct attachment *attachment = &engine->context->attachment;
+    if (engine->ready.count > 0 || !ring_is_empty(&attachment->request))
+        return 0;
+    if (attachment->ready_count > 0 || !waker_queue_is_empty(&engine->context->woken))
         return 0;
     if (engine->holds_due)
         return engine_is_ahead(engine) ? CLOCK_NEVER : 0;

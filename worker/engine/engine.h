@@ -31,13 +31,15 @@ struct engine {
     struct due due;
     uint32_t *active; /* owned; the slots whose run is not NONE, in any order */
     uint32_t active_count;
-    uint32_t window_count; /* of them, those in JOB_WINDOW */
-    uint32_t watch_next;   /* index into active: which waiting run is looked at next */
-    uint64_t cancels_seen; /* the segment's count when all waiting runs were looked at */
-    uint64_t due_ns;       /* when runs were looked for whose time has come */
-    uint64_t burst_ns;     /* when the run that is stepped had its turn */
-    uint64_t others_tail;  /* of the reply ring, behind the last line of a run that was not due */
-    bool steps_due;        /* the run being stepped was */
+    uint32_t window_count;  /* of them, those in JOB_WINDOW */
+    uint32_t watched_count; /* of them, those that wait for a descriptor, too */
+    uint32_t watch_next;    /* index into active: which waiting run is looked at next */
+    uint64_t looks_seen;    /* of the attachment, when ready descriptors were taken */
+    uint64_t cancels_seen;  /* the segment's count when all waiting runs were looked at */
+    uint64_t due_ns;        /* when runs were looked for whose time has come */
+    uint64_t burst_ns;      /* when the run that is stepped had its turn */
+    uint64_t others_tail;   /* of the reply ring, behind the last line of a run that was not due */
+    bool steps_due;         /* the run being stepped was */
     bool holds_due; /* runs are due that wait until the dispatcher has read what is in the ring */
     bool is_stopping;
     bool has_driven; /* a run was started that its host drives */

@@ -16,6 +16,9 @@ void engine_take_requests(struct engine *engine);
 /* Makes ready the runs whose time has come, or holds them. */
 void engine_take_due(struct engine *engine);
 
+/* Makes ready the runs that were woken, and those whose descriptor is ready. */
+void engine_take_woken(struct engine *engine);
+
 /* Looks whether waiting runs were cancelled or may send again, at most `count_max` of them; at none
  * while no run waits for its window and no cancel came since all were looked at. */
 void engine_watch(struct engine *engine, uint32_t count_max);

@@ -8,12 +8,15 @@
  */
 #include "shm/clock.h"
 #include "worker/engine/engine_parts.h"
+#include "worker/engine/leave.h"
 
 /* Runs whose time has come that are stepped in one pass, and bytes of theirs that may wait to be
  * read before more of them are; while other runs fill the ring, neither. */
 #define ENGINE_DUE_COUNT_MAX 16u
 #define ENGINE_AHEAD_BYTES 2048u
 
+static void engine_take_descriptors(struct engine *engine);
+static void engine_end_wait(struct engine *engine, struct job *job);
 static bool engine_others_are_unread(const struct engine *engine);
 
 /* The runs that are ready by now fill the ring, and so do those that wait for their window but were
@@ -33,7 +36,7 @@ void engine_take_due(struct engine *engine)
     }
     uint32_t count_max = is_alone ? ENGINE_DUE_COUNT_MAX : engine->slot_count;
     for (uint32_t i = 0; i < count_max && due_earliest_ns(&engine->due) <= engine->due_ns; i++)
-        engine_make_ready(engine, &engine->jobs[due_take(&engine->due)]);
+        engine_end_wait(engine, &engine->jobs[due_take(&engine->due)]);
 }
 
 void engine_watch(struct engine *engine, uint32_t count_max)
@@ -56,14 +59,58 @@ void engine_watch(struct engine *engine, uint32_t count_max)
         bool is_cancelled = slot_cancel_reason(job->slot, job->reply.generation) != 0;
         if (job->is_cancel_told)
             continue;
-        if (job->state == JOB_LATER && is_cancelled)
-            due_remove(&engine->due, job->reply.slot);
-        else if (job->state == JOB_WINDOW
-                     ? !is_cancelled && !job_may_step(job, engine->window_bytes)
-                     : !is_cancelled)
+        if (job->state == JOB_LATER && is_cancelled) {
+            engine_end_wait(engine, job);
+            continue;
+        }
+        if (job->state == JOB_WINDOW ? !is_cancelled && !job_may_step(job, engine->window_bytes)
+                                     : !is_cancelled)
             continue;
         engine_make_ready(engine, job);
     }
+}
+
+void engine_take_woken(struct engine *engine)
+{
+    struct waker_queue *woken = &engine->context->woken;
+    if (engine->watched_count > 0)
+        engine_take_descriptors(engine);
+    if (waker_queue_is_empty(woken))
+        return;
+    struct mr_waker *list = waker_queue_take(woken);
+    uint16_t slot;
+    uint32_t generation;
+    /* Who does not wait is asked again anyway, and who has ended is nobody. */
+    while (waker_next(&list, &slot, &generation)) {
+        struct job *job = &engine->jobs[slot];
+        if (job->state == JOB_LATER && job->reply.generation == generation)
+            engine_end_wait(engine, job);
+    }
+}
+
+/* A worker that does not sleep is not told of them: it looks, once a pass. */
+static void engine_take_descriptors(struct engine *engine)
+{
+    struct attachment *attachment = &engine->context->attachment;
+    if (attachment->look_count == engine->looks_seen && attachment_poll(attachment) != 0)
+        leave(WORKER_EXIT_ORPHAN, "the dispatcher vanished");
+    engine->looks_seen = attachment->look_count;
+    uint32_t slot;
+    while (attachment_take_ready(attachment, &slot))
+        engine_end_wait(engine, &engine->jobs[slot]);
+}
+
+/* A LATER run is ready, whatever it was that it waited for. */
+static void engine_end_wait(struct engine *engine, struct job *job)
+{
+    mr_assert(job->state == JOB_LATER);
+    due_remove(&engine->due, job->reply.slot);
+    if (job->watched_fd != -1) {
+        attachment_unwatch(&engine->context->attachment, job->watched_fd, job->reply.slot);
+        job->watched_fd = -1;
+        engine->watched_count--;
+    }
+    engine_make_ready(engine, job);
 }
 
 bool engine_is_ahead(const struct engine *engine)

@@ -7,6 +7,9 @@
  * several in a row, so that its lines lie together in the ring: the dispatcher then writes to one
  * connection for a while, and sends it few large blocks instead of many small ones.
  */
+#include <errno.h>
+#include <string.h>
+
 #include "millrace/limits.h"
 #include "shm/clock.h"
 #include "worker/engine/engine_parts.h"
@@ -20,6 +23,8 @@ static void engine_burst(struct engine *engine, struct job *job);
 static void engine_step(struct engine *engine, struct job *job);
 static void engine_step_line(struct engine *engine, struct job *job);
 static void engine_wait_later(struct engine *engine, struct job *job);
+static bool engine_watch_descriptor(struct engine *engine, struct job *job,
+                                    const struct mr_value *value);
 static void engine_wait_window(struct engine *engine, struct job *job);
 
 void engine_step_ready(struct engine *engine, uint32_t other_count)
@@ -167,8 +172,10 @@ static void engine_step_line(struct engine *engine, struct job *job)
 /* Keeps what the line's other streams gave. */
 static void engine_wait_later(struct engine *engine, struct job *job)
 {
-    uint64_t due_ns = engine->context->reply.value.due_ns;
+    const struct mr_value *value = &engine->context->reply.value;
+    uint64_t due_ns = value->due_ns;
     uint64_t due_ns_max = engine->burst_ns + RUN_LATER_MS_MAX * CLOCK_NS_PER_MS;
+    bool has_time = due_ns != CLOCK_NEVER;
     if (due_ns > due_ns_max)
         due_ns = due_ns_max;
     if (reply_stash(&engine->context->reply, &job->stash) != 0) {
@@ -176,11 +183,36 @@ static void engine_wait_later(struct engine *engine, struct job *job)
         engine_fail(engine, job);
         return;
     }
-    /* Until then silence is what the pipeline asked for, and no sign of a hang. */
-    slot_progress(job->slot, due_ns);
+    if (value->later_fd != -1 && !engine_watch_descriptor(engine, job, value)) {
+        engine_fail(engine, job);
+        return;
+    }
+    /* Until then silence is what the pipeline asked for, and no sign of a hang. Who waits to be
+     * woken has not said how long that may take. */
+    if (has_time)
+        slot_progress(job->slot, due_ns);
     job->state = JOB_LATER;
     /* Who asks for a time that has passed comes behind all who are late by now. */
     due_add(&engine->due, job->reply.slot, due_ns > engine->due_ns ? due_ns : engine->due_ns);
+}
+
+/* False: it cannot be watched, and the failure says why. */
+static bool engine_watch_descriptor(struct engine *engine, struct job *job,
+                                    const struct mr_value *value)
+{
+    int rc = attachment_watch(&engine->context->attachment, value->later_fd, value->later_events,
+                              job->reply.slot);
+    if (rc == 0) {
+        job->watched_fd = value->later_fd;
+        engine->watched_count++;
+        return true;
+    }
+    const struct lockstep *lockstep = &job->lockstep;
+    struct error *error = &engine->context->error;
+    error_set(error, ERROR_PIPELINE, "descriptor %d cannot be waited for: %s", value->later_fd,
+              rc == -EEXIST ? "another run waits for it" : strerror(-rc));
+    error_explain(error, "pipe", lockstep->outputs[lockstep->position].name, rc);
+    return false;
 }
 
 static void engine_wait_window(struct engine *engine, struct job *job)

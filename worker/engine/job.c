@@ -7,6 +7,7 @@
 #include "millrace/limits.h"
 #include "millrace/protocol.h"
 #include "shm/window.h"
+#include "worker/engine/waker.h"
 
 /* A stash that small stays with the slot. */
 #define JOB_STASH_KEEP_BYTES 4096u
@@ -20,6 +21,7 @@ void job_init(struct job *job, struct slot_shared *slot, uint16_t index, uint32_
         .slot = slot,
         .stash = stash,
         .id = "",
+        .watched_fd = -1,
     };
 }
 
@@ -35,6 +37,8 @@ void *job_alloc(struct job *job, size_t bytes)
 void job_finish(struct job *job)
 {
     arena_finish(&job->arena);
+    waker_release(job->waker);
+    job->waker = NULL;
     buffer_trim(&job->stash, JOB_STASH_KEEP_BYTES);
     job->inputs = NULL;
     job->input_count = 0;

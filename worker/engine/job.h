@@ -2,13 +2,13 @@
 /*
  * job.h - a run as the worker that executes it has it: its place, its memory, its window.
  *
- *   NONE ---START---> READY <---due, window, cancelled---> LATER | WINDOW
+ *   NONE ---START---> READY <---due, woken, window, cancelled---> LATER | WINDOW
  *     ^                 |
  *     +-- END, ERROR ---+
  *
- * READY runs are stepped in turn. LATER and WINDOW runs are not: the first wait for a time, the
- * second for their client to take what was sent. A run that its host drives is DRIVEN in place of
- * READY and LATER.
+ * READY runs are stepped in turn. LATER and WINDOW runs are not: the first wait for a time, a
+ * descriptor or to be woken, the second for their client to take what was sent. A run that its host
+ * drives is DRIVEN in place of READY and LATER.
  */
 #ifndef WORKER_JOB_H
 #define WORKER_JOB_H
@@ -48,6 +48,8 @@ struct job {
     uint64_t charged;        /* flow control (protocol.h) */
     uint64_t delivered_seen; /* the dispatcher's count, as last loaded */
     size_t last_bytes;       /* of the chunk before */
+    int watched_fd;          /* what a LATER run waits for besides its time; -1: nothing */
+    struct mr_waker *waker;  /* held; NULL until a pipe asks for one */
     struct lockstep lockstep;
     struct arena arena;
     size_t alloc_bytes;             /* of it, what pipes took with mr_alloc() */

@@ -44,8 +44,10 @@ struct mr_value {
     uint32_t depth;     /* open containers */
     bool is_dictionary; /* the innermost one is */
     int status;         /* 0, or the failure that sticks */
-    bool is_later;      /* mr_later_ms() was called; due_ns says until when */
-    uint64_t due_ns;
+    bool is_later;      /* mr_later() or its like was called; the next three say until when */
+    uint64_t due_ns;    /* CLOCK_NEVER: until it is woken */
+    int later_fd;       /* -1: none */
+    uint32_t later_events;
     struct error *error; /* NULL: what goes wrong is known by the result alone */
     /* Makes room for `bytes` more behind `at`. 0, -E2BIG or -ENOMEM. */
     int (*grow)(struct mr_value *value, size_t bytes);

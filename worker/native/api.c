@@ -5,6 +5,7 @@
 #include "worker/native/api.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +16,7 @@
 #include "worker/engine/leave.h"
 #include "worker/engine/log_capture.h"
 #include "worker/engine/value.h"
+#include "worker/engine/waker.h"
 #include "worker/native/graph_run.h"
 
 /* mr_cancelled(), mr_run_id() and mr_log() take no handle, so that helpers of a pipeline can call
@@ -70,20 +72,62 @@ static void *api_call_alloc(struct mr_call *call, size_t bytes)
     return memory;
 }
 
-static int api_value_later_at_ns(struct mr_value *value, uint64_t monotonic_ns)
+static struct mr_waker *api_waker_get(struct mr_call *call)
+{
+    struct job *job = call->job;
+    if (!job) {
+        error_set(call->error, ERROR_PIPELINE,
+                  "mr_waker_get() in a startup hook, which has no run");
+        return NULL;
+    }
+    int rc = job->waker ? 0
+                        : waker_create(&job->waker, &api_context->woken, &api_context->attachment,
+                                       job->reply.slot, job->reply.generation);
+    if (rc != 0) {
+        error_set(call->error, rc == -ENOMEM ? ERROR_OOM : ERROR_PIPELINE,
+                  "no waker can be had: %s", strerror(-rc));
+        return NULL;
+    }
+    return waker_hold(job->waker);
+}
+
+static int api_later(struct mr_value *value, uint64_t due_ns, int fd, uint32_t events)
 {
     if (value->status != 0)
         return value->status;
     value->is_later = true;
-    value->due_ns = monotonic_ns;
+    value->due_ns = due_ns;
+    value->later_fd = fd;
+    value->later_events = events;
     return MR_LATER;
+}
+
+static int api_value_later(struct mr_value *value)
+{
+    return api_later(value, CLOCK_NEVER, -1, 0);
+}
+
+static int api_value_later_at_ns(struct mr_value *value, uint64_t monotonic_ns)
+{
+    return api_later(value, monotonic_ns < CLOCK_NEVER ? monotonic_ns : CLOCK_NEVER - 1, -1, 0);
+}
+
+static uint64_t api_in_ms(uint64_t ms)
+{
+    uint64_t now_ns = clock_now_ns();
+    uint64_t ms_max = (CLOCK_NEVER - now_ns) / CLOCK_NS_PER_MS - 1;
+    return now_ns + (ms < ms_max ? ms : ms_max) * CLOCK_NS_PER_MS;
 }
 
 static int api_value_later_ms(struct mr_value *value, uint64_t ms)
 {
-    uint64_t now_ns = clock_now_ns();
-    uint64_t ms_max = (CLOCK_NEVER - now_ns) / CLOCK_NS_PER_MS - 1;
-    return api_value_later_at_ns(value, now_ns + (ms < ms_max ? ms : ms_max) * CLOCK_NS_PER_MS);
+    return api_later(value, api_in_ms(ms), -1, 0);
+}
+
+/* A negative descriptor is none, and epoll says so. */
+static int api_value_later_poll(struct mr_value *value, int fd, short events, uint64_t ms)
+{
+    return api_later(value, api_in_ms(ms), fd < 0 ? INT_MAX : fd, (uint32_t)(uint16_t)events);
 }
 
 __attribute__((format(printf, 3, 0))) static int
@@ -167,6 +211,13 @@ static const struct mr_api table = {
     .vlog = api_vlog,
 
     .call_alloc = api_call_alloc,
+
+    .waker_get = api_waker_get,
+    .waker_hold = waker_hold,
+    .waker_release = waker_release,
+    .waker_wake = waker_wake,
+    .value_later = api_value_later,
+    .value_later_poll = api_value_later_poll,
 };
 
 const struct mr_api *api_table(struct context *context)

@@ -1,0 +1,291 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * woken.h - an engine in this process, for tests of runs that wait to be woken.
+ *
+ * Both ends of the segment are here. The host makes runs of one stream each, whose next() is the
+ * test's; other threads wake them. The engine sleeps as the worker's does.
+ */
+#ifndef TESTS_WORKER_WOKEN_H
+#define TESTS_WORKER_WOKEN_H
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "millrace/limits.h"
+#include "millrace/protocol.h"
+#include "shm/clock.h"
+#include "shm/slot.h"
+#include "worker/engine/engine.h"
+
+#define SLOT_COUNT 8u
+#define RING_BYTES (1u << 20)
+#define WAIT_MS 20000
+
+struct fixture;
+
+/* Until the stream of slot 1 was asked twice, this one has always an item, or is always due. */
+enum restless { RESTLESS_NOT = 0, RESTLESS_ITEMS, RESTLESS_DUE };
+
+/* The stream of the run in one slot. */
+struct stream {
+    struct fixture *f;
+    struct mr_waker *waker;
+    _Atomic uint32_t item_count; /* there are so many; more when a thread says so */
+    _Atomic bool is_over;
+    uint32_t sent_count;
+    uint32_t next_count; /* how often next() was called */
+    uint32_t close_count;
+    int fd; /* waited for; -1: none */
+    uint64_t due_ms;
+    bool wakes_itself; /* within next(), once */
+    bool is_over_when_asked_again;
+    const int *cargo; /* looked at when it is asked again; not atomic */
+    int seen;
+    enum restless restless;
+};
+
+struct fixture {
+    struct host host; /* first */
+    struct context context;
+    struct engine engine;
+    struct stream streams[SLOT_COUNT];
+    struct lockstep_output outputs[SLOT_COUNT];
+    uint32_t generations[SLOT_COUNT];
+    int socket;
+    struct ring_tx requests;
+    struct ring_rx replies;
+    uint32_t chunk_counts[SLOT_COUNT];
+    uint32_t end_count, error_count;
+    char error[512];
+};
+
+static inline int later(struct mr_value *value, uint64_t due_ns, int fd)
+{
+    value->is_later = true;
+    value->due_ns = due_ns;
+    value->later_fd = fd;
+    value->later_events = POLLIN;
+    return MR_LATER;
+}
+
+static inline int stream_next(void *state, struct mr_value *out)
+{
+    struct stream *stream = state;
+    stream->next_count++;
+    if (stream->cargo && stream->next_count == 2)
+        stream->seen = *stream->cargo;
+    if (stream->is_over_when_asked_again && stream->next_count == 2)
+        return MR_END;
+    if (stream->restless != RESTLESS_NOT && stream->f->streams[1].next_count == 2)
+        return MR_END;
+    if (stream->restless != RESTLESS_NOT)
+        return stream->restless == RESTLESS_DUE ? later(out, clock_now_ns(), -1) : value_none(out);
+    if (stream->wakes_itself) {
+        stream->wakes_itself = false;
+        waker_wake(stream->waker);
+        stream->item_count++;
+        return later(out, CLOCK_NEVER, -1);
+    }
+    if (stream->sent_count < stream->item_count)
+        return value_natural(out, stream->sent_count++);
+    if (stream->is_over)
+        return MR_END;
+    uint64_t due_ns = CLOCK_NEVER;
+    if (stream->due_ms > 0)
+        due_ns = clock_now_ns() + stream->due_ms * CLOCK_NS_PER_MS;
+    stream->due_ms = 0;
+    return later(out, due_ns, stream->fd);
+}
+
+static inline void stream_close(void *state)
+{
+    ((struct stream *)state)->close_count++;
+}
+
+static inline int host_start(struct host *host, struct job *job)
+{
+    struct fixture *f = (struct fixture *)(void *)host;
+    uint16_t slot = job->reply.slot;
+    struct stream *stream = &f->streams[slot];
+    assert_int_equal(waker_create(&job->waker, &f->context.woken, &f->context.attachment, slot,
+                                  job->reply.generation),
+                     0);
+    stream->waker = waker_hold(job->waker);
+    f->outputs[slot] = (struct lockstep_output){.iterator = {stream, stream_next, stream_close},
+                                                .is_stream = true,
+                                                .is_open = true,
+                                                .name = "stream"};
+    lockstep_start(&job->lockstep, &f->outputs[slot], 1);
+    return HOST_STARTED;
+}
+
+static inline void watch(int epoll, int fd)
+{
+    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.u64 = (uint64_t)fd};
+    assert_int_equal(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), 0);
+}
+
+static inline void start(struct fixture *f)
+{
+    memset(f, 0, sizeof *f);
+    f->host.start = host_start;
+    struct attachment *attachment = &f->context.attachment;
+    const struct segment_options options = {.slot_count = SLOT_COUNT,
+                                            .request_ring_bytes = RING_BYTES,
+                                            .reply_ring_bytes = RING_BYTES,
+                                            .window_bytes = 1u << 20};
+    assert_int_equal(segment_create(&attachment->segment, &options), 0);
+    struct segment *segment = &attachment->segment;
+    ring_rx_init(&attachment->request, segment->request_ring, RING_BYTES);
+    ring_tx_init(&attachment->reply, segment->reply_ring, RING_BYTES);
+    ring_tx_init(&f->requests, segment->request_ring, RING_BYTES);
+    ring_rx_init(&f->replies, segment->reply_ring, RING_BYTES);
+    attachment->bell = (struct doorbell){&segment->header->worker_bell, eventfd(0, EFD_NONBLOCK)};
+    attachment->dispatcher_bell =
+        (struct doorbell){&segment->header->dispatcher_bell, eventfd(0, EFD_NONBLOCK)};
+    int pair[2];
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
+    attachment->socket = pair[0];
+    f->socket = pair[1];
+    attachment->wake = -1;
+    attachment->epoll = epoll_create1(EPOLL_CLOEXEC);
+    watch(attachment->epoll, attachment->bell.eventfd);
+    error_clear(&f->context.error);
+    reply_init(&f->context.reply, attachment, &f->context.error);
+    assert_int_equal(engine_init(&f->engine, &f->context, &f->host), 0);
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+        f->streams[slot] = (struct stream){.f = f, .fd = -1};
+}
+
+static inline void finish(struct fixture *f)
+{
+    struct attachment *attachment = &f->context.attachment;
+    for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
+        waker_release(f->streams[slot].waker);
+    engine_finish(&f->engine);
+    reply_finish(&f->context.reply);
+    close(attachment->bell.eventfd);
+    close(attachment->dispatcher_bell.eventfd);
+    close(attachment->socket);
+    if (attachment->wake != -1)
+        close(attachment->wake);
+    close(attachment->epoll);
+    close(f->socket);
+    segment_detach(&attachment->segment);
+}
+
+/* ---- the dispatcher's part ----------------------------------------------------------------- */
+
+static inline void offer(struct fixture *f, uint16_t slot)
+{
+    static const char request[] = "\x92\xa3run\x90";
+    void *room;
+    uint32_t generation = ++f->generations[slot];
+    assert_int_equal(ring_claim(&f->requests, sizeof request - 1, &room), 0);
+    memcpy(room, request, sizeof request - 1);
+    slot_offer(&f->context.attachment.segment.slots[slot], generation);
+    ring_commit(&f->requests, &(struct record){.kind = RECORD_START,
+                                               .bytes = sizeof request - 1,
+                                               .slot = slot,
+                                               .generation = generation});
+}
+
+static inline void stop(struct fixture *f)
+{
+    void *room;
+    assert_int_equal(ring_claim(&f->requests, 0, &room), 0);
+    ring_commit(&f->requests, &(struct record){.kind = RECORD_STOP});
+}
+
+/* Takes what the engine sent; runs that ended give their slot back. */
+static inline void take_replies(struct fixture *f)
+{
+    struct record meta;
+    const void *payload;
+    while (ring_peek(&f->replies, &meta, &payload) > 0) {
+        struct slot_shared *slot = &f->context.attachment.segment.slots[meta.slot];
+        assert_int_equal(meta.generation, f->generations[meta.slot]);
+        if (meta.kind == RECORD_CHUNK) {
+            f->chunk_counts[meta.slot]++;
+            slot_deliver(slot, UINT64_MAX / 2);
+        } else if (meta.kind == RECORD_END || meta.kind == RECORD_ERROR) {
+            f->end_count += meta.kind == RECORD_END;
+            f->error_count += meta.kind == RECORD_ERROR;
+            size_t bytes = meta.bytes < sizeof f->error - 1 ? meta.bytes : sizeof f->error - 1;
+            memcpy(f->error, payload, bytes);
+            f->error[bytes] = '\0';
+            slot_free(slot, meta.generation);
+        }
+        ring_release(&f->replies);
+    }
+}
+
+/* A turn of the engine, and what it sent. Milliseconds until the next one; -1: no time. */
+static inline int turn(struct fixture *f)
+{
+    uint64_t due_ns;
+    assert_true(engine_turn(&f->engine, &due_ns));
+    take_replies(f);
+    if (due_ns == 0)
+        return 0;
+    uint64_t now_ns = clock_now_ns();
+    if (due_ns == CLOCK_NEVER || due_ns > now_ns + 3000 * CLOCK_NS_PER_S)
+        return -1;
+    return due_ns <= now_ns ? 0 : (int)((due_ns - now_ns) / CLOCK_NS_PER_MS) + 1;
+}
+
+/* Turns until there is nothing to do now. */
+static inline void settle(struct fixture *f)
+{
+    for (int i = 0; i < 100; i++)
+        if (turn(f) != 0)
+            return;
+    fail_msg("the engine does not come to rest");
+}
+
+/* Sleeps as the engine would, as it is a turn's end; then the turns that are due. */
+static inline void sleep_and_turn(struct fixture *f, int ms)
+{
+    struct pollfd epoll = {.fd = f->context.attachment.epoll, .events = POLLIN};
+    assert_int_not_equal(poll(&epoll, 1, ms), -1);
+    settle(f);
+}
+
+static inline bool is_readable(const struct fixture *f)
+{
+    struct pollfd epoll = {.fd = f->context.attachment.epoll, .events = POLLIN};
+    return poll(&epoll, 1, 0) == 1;
+}
+
+static inline void *wake_elsewhere(void *waker)
+{
+    waker_wake(waker);
+    return NULL;
+}
+
+static inline void wake_from_a_thread(struct mr_waker *waker)
+{
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, wake_elsewhere, waker), 0);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+}
+
+static inline void end_run(struct fixture *f, uint16_t slot)
+{
+    f->streams[slot].is_over = true;
+    waker_wake(f->streams[slot].waker);
+    settle(f);
+}
+
+#endif
