@@ -13,20 +13,6 @@ static uint64_t slot_word(uint32_t generation, uint32_t low)
     return ((uint64_t)generation << 8) | low;
 }
 
-struct slot_view slot_load(struct slot_shared *slot)
-{
-    /* A3: sees what was written before the state; pairs with R3 in slot_move and slot_store. */
-    uint64_t word = atomic_load_explicit(&slot->word, memory_order_acquire);
-    uint64_t state = word & 0xff;
-    struct slot_view view = {
-        .generation = (uint32_t)(word >> 8),
-        .state = SLOT_STATE_COUNT,
-    };
-    if (state < SLOT_STATE_COUNT && word >> 40 == 0)
-        view.state = (enum slot_state)state;
-    return view;
-}
-
 bool slot_move(struct slot_shared *slot, uint32_t generation, enum slot_state from,
                enum slot_state to)
 {
@@ -35,14 +21,14 @@ bool slot_move(struct slot_shared *slot, uint32_t generation, enum slot_state fr
     uint64_t expected = slot_word(generation, from);
     uint64_t desired = slot_word(generation, to);
     /* R3: publishes what was written before the state, and as A3 sees what came with the old one;
-     * pairs with A3 in slot_load and with itself. relaxed on failure: nothing was learned. */
+     * pairs with itself and with R3 in slot_store. relaxed on failure: nothing was learned. */
     return atomic_compare_exchange_strong_explicit(&slot->word, &expected, desired,
                                                    memory_order_acq_rel, memory_order_relaxed);
 }
 
 static void slot_store(struct slot_shared *slot, uint32_t generation, enum slot_state state)
 {
-    /* R3: publishes what was written before the state; pairs with A3 in slot_load, slot_move. */
+    /* R3: publishes what was written before the state; pairs with A3 in slot_move. */
     atomic_store_explicit(&slot->word, slot_word(generation, state), memory_order_release);
 }
 

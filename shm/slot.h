@@ -11,14 +11,6 @@
 #include "millrace/check.h"
 #include "millrace/layout.h"
 
-/* What one load of the word says. `state` is SLOT_STATE_COUNT when the word is nonsense. */
-struct slot_view {
-    uint32_t generation;
-    enum slot_state state;
-};
-
-struct slot_view slot_load(struct slot_shared *slot);
-
 /* Moves the slot of `generation` from one state to another by CAS (R3). False when the word was
  * anything else: the other side was faster, or wrote garbage. */
 bool slot_move(struct slot_shared *slot, uint32_t generation, enum slot_state from,

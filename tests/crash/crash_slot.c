@@ -8,6 +8,7 @@
 #include "shm/ring.h"
 #include "shm/slot.h"
 #include "tests/unit/shm/ring_memory.h"
+#include "tests/unit/shm/slot_view.h"
 
 #define CAPACITY RING_BYTES_MIN
 #define OLD 6u /* the generation that ended */

@@ -14,6 +14,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/shm/ring_memory.h"
+#include "tests/unit/shm/slot_view.h"
 
 static int scene_open(void **state)
 {

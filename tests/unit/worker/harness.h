@@ -37,6 +37,7 @@
 #include "shm/ring.h"
 #include "shm/segment.h"
 #include "shm/slot.h"
+#include "tests/unit/shm/slot_view.h"
 
 #define HARNESS_WAIT_MS 20000
 #define HARNESS_LOG_COUNT_MAX 4096u

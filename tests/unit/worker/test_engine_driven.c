@@ -19,6 +19,7 @@
 #include "millrace/protocol.h"
 #include "shm/clock.h"
 #include "shm/slot.h"
+#include "tests/unit/shm/slot_view.h"
 
 /* Two chunks of one number fit, a third does not. */
 #define WINDOW_BYTES (2 * (CHUNK_CHARGE_BYTES + 2))
