@@ -58,6 +58,7 @@ AREAS    := $(B)/shm.a $(B)/dispatcher.a $(B)/worker.a
 
 UNITS    := $(call programs,tests/unit/*/test_*.c)
 RINGS    := $(call programs,tests/model/*.c tests/stress/*.c)
+EXPLORERS := $(if $(filter release,$(VARIANT)),$(call programs,tests/explore/explore_*.c))
 CRASHERS := $(call programs,tests/crash/*.c)
 BENCHES  := $(call programs,tests/bench/*.c)
 REFERENCE := $(B)/tests/bench/reference/reference
@@ -164,7 +165,7 @@ $(B)/python/%: worker/python/%
 
 LIBS_test := -lcmocka -lpthread -lm
 
-programs: $(UNITS) $(RINGS) $(FUZZERS) $(REFERENCE) $(COUNTED) $(LOADS)
+programs: $(UNITS) $(RINGS) $(EXPLORERS) $(FUZZERS) $(REFERENCE) $(COUNTED) $(LOADS)
 
 $(B)/tests/unit/shm/%: $(B)/tests/unit/shm/%.o $(B)/shm.a
 	@echo "  LINK  $@"
@@ -179,6 +180,23 @@ $(B)/tests/unit/worker/%: $(B)/tests/unit/worker/%.o $(B)/worker.a $(B)/shm.a | 
 $(RINGS) $(CRASHERS): $(B)/tests/%: $(B)/tests/%.o $(B)/shm.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_test)
+
+# What is explored is compiled for ThreadSanitizer and linked with the explorer instead, which hears
+# of each access. The explorer jumps from stack to stack, which _FORTIFY_SOURCE takes for a mistake.
+EXPLORER := $(filter-out $(B)/tests/explore/explore_%,$(call objects,tests/explore/*.c))
+LINK_explored := -Wl,--wrap=write,--wrap=memcpy
+$(B)/explored/%.o: FLAGS := $(BASE) -O1 -fsanitize=thread $(if $(IS_GCC),-Wno-tsan)
+$(B)/explored/%.o: %.c | build/version.h
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	$(Q)$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
+$(EXPLORER): FLAGS := $(BASE) -O2
+$(B)/explored/shm.a: $(patsubst %.c,$(B)/explored/%.o,$(wildcard shm/*.c))
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+$(EXPLORERS): $(B)/tests/%: $(B)/explored/tests/%.o $(EXPLORER) $(B)/explored/shm.a
+	@echo "  LINK  $@"
+	$(Q)$(CC) -Wl,--as-needed $(LINK_explored) $(LDFLAGS) -o $@ $^ $(LIBS_test)
+
 $(BENCHES): $(B)/tests/%: $(B)/tests/%.o $(B)/dispatcher.a $(B)/shm.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_dispatcher) -lpthread
@@ -219,7 +237,7 @@ $(FUZZERS): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/dispatcher.a $(B)/worker
 # Targets that install packages first build in a second make, so that this one needs only make itself.
 .PHONY: test asan tsan valgrind fuzz check mutants crash faults garbage hostile soak bench bench-counts demo serve deps install clean help
 
-test: ## unit, model, stress, fuzz replay, system tests; T=ring picks by name
+test: ## unit, model, stress, explored, fuzz replay, system tests; T=ring picks by name
 	@deploy/deps build demo test
 	@$(MAKE) run-tests
 
@@ -232,7 +250,7 @@ tsan: ## unit, model and stress tests under ThreadSanitizer
 	@$(MAKE) VARIANT=tsan run-programs
 
 .PHONY: run-programs
-run-tests: all $(call picked,$(UNITS) $(RINGS) $(FUZZERS)) | $(REFERENCE) $(COUNTED) $(LOADS)
+run-tests: all $(call picked,$(UNITS) $(RINGS) $(EXPLORERS) $(FUZZERS)) | $(REFERENCE) $(COUNTED) $(LOADS)
 	@BUILD=$(B) tests/run --system tests/system --system tests/hostile $(if $(T),--only '$(T)') $(filter-out all,$^)
 run-programs: $(call picked,$(UNITS) $(RINGS))
 	@BUILD=$(B) tests/run $(if $(T),--only '$(T)') $^

@@ -9,7 +9,8 @@
  *
  * Sequentially consistent fences are totally ordered: whichever comes second, the look behind it
  * sees the store before the other. Release and acquire promise nothing of the kind, and a processor
- * with a store buffer (x86 too) loses wake-ups with them; tests/stress/stress_doorbell.c shows it.
+ * with a store buffer (x86 too) loses wake-ups with them; tests/explore/explore_doorbell.c shows
+ * how.
  */
 #include "shm/doorbell.h"
 
