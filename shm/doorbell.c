@@ -30,8 +30,8 @@ bool doorbell_ring(struct doorbell *bell, uint32_t news)
     atomic_store_explicit(&bell->shared->asleep, 0, memory_order_relaxed);
     const uint64_t one = 1;
     ssize_t written = write(bell->eventfd, &one, sizeof one);
-    /* What is full (EAGAIN) wakes as well as one write more; who has gone (EPIPE) needs no waking.
-     */
+    /* What is full (EAGAIN) wakes as well as one write more; who has gone (EPIPE) needs no
+     * waking. */
     mr_assert(written == (ssize_t)sizeof one || errno == EAGAIN || errno == EPIPE);
     return true;
 }

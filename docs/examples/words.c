@@ -5,8 +5,8 @@
  *     cc -shared -fPIC words.c -o words.so $(pkg-config --cflags millrace)
  *     millrace serve my_user/my_pipeline:v1=words.so:my_pipeline
  *     curl -N http://127.0.0.1:8080/v4/runs/stream -H 'Content-Type: application/json' \
- *          -d '{"pipeline":"my_user/my_pipeline:v1","inputs":[{"type":"string","value":"hello
- * there"}]}'
+ *          -d '{"pipeline":"my_user/my_pipeline:v1",
+ *               "inputs":[{"type":"string","value":"hello there"}]}'
  *
  * A real pipeline would compute between two words. This one only waits, and says so with
  * mr_later_ms(), so that one worker can serve many of its streams at once.

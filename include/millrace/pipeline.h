@@ -40,8 +40,8 @@
 extern "C" {
 #endif
 
-/* A change that old shared objects cannot live with raises the version; additions grow the table.
- */
+/* A change that old shared objects cannot live with raises the version; additions grow the
+ * table. */
 #define MR_API_VERSION 1u
 
 /* The types are called what they are called on the wire, and so are the functions: an fp is a

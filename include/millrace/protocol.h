@@ -104,9 +104,10 @@ enum error_type {
  *  HELLO   worker -> dispatcher  msgpack map, see docs/protocol.md: the pipeline's variables
  *  READY   worker -> dispatcher  none: startup hooks are done, requests may come
  *  FAILED  worker -> dispatcher  msgpack [enum error_type, message, traceback or nil]: it did not
- * load or start; the worker exits after it BLOB    dispatcher -> worker  uint64 bytes of the
- * request, and one SCM_RIGHTS descriptor: a sealed memfd; slot and generation as in the START
- * record that follows
+ *                                load or start; the worker exits after it
+ *  BLOB    dispatcher -> worker  uint64 bytes of the request, and one SCM_RIGHTS descriptor: a
+ *                                sealed memfd; slot and generation as in the START record that
+ *                                follows
  */
 enum message_kind {
     MESSAGE_HELLO = 1,

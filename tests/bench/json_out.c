@@ -33,8 +33,7 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* ---- the two ways ------------------------------------------------------------------------------
- */
+/* ---- the two ways ---------------------------------------------------------------------------- */
 
 static size_t convert_once(const struct sample *sample)
 {
@@ -103,8 +102,7 @@ static size_t convert_with_trees(const struct sample *sample)
     return bytes;
 }
 
-/* ---- measuring ---------------------------------------------------------------------------------
- */
+/* ---- measuring ------------------------------------------------------------------------------- */
 
 static double best_ns(convert_fn *convert, const struct sample *sample)
 {
@@ -139,8 +137,7 @@ static void report(struct sample *sample)
     msgpack_sbuffer_destroy(&sample->payload);
 }
 
-/* ---- the chunks --------------------------------------------------------------------------------
- */
+/* ---- the chunks ------------------------------------------------------------------------------ */
 
 static void begin(struct sample *sample, msgpack_packer *packer, const char *name)
 {

@@ -84,8 +84,7 @@ static void explore(void (*begin)(void *), void (*worker)(void *), void (*dispat
     assert_int_equal(result.finding, expected);
 }
 
-/* ---- records -----------------------------------------------------------------------------------
- */
+/* ---- records --------------------------------------------------------------------------------- */
 
 static void ring_begin(void *argument)
 {
@@ -197,8 +196,7 @@ static void a_reader_that_also_wakes_by_itself_is_woken_again(void **state)
     explore(ring_begin, worker_sends_two, dispatcher_with_a_timer_takes_two, EXPLORER_NOTHING);
 }
 
-/* ---- room --------------------------------------------------------------------------------------
- */
+/* ---- room ------------------------------------------------------------------------------------ */
 
 static void full_ring_begin(void *argument)
 {
@@ -260,8 +258,7 @@ static void room_wakes_the_writer_of_a_full_ring(void **state)
             EXPLORER_NOTHING);
 }
 
-/* ---- words of a slot ---------------------------------------------------------------------------
- */
+/* ---- words of a slot ------------------------------------------------------------------------- */
 
 /* Its window is used up: it waits until so much is delivered, or it is cancelled. */
 static void wait_in_slot(struct world *world, uint32_t interests, bool for_cancel)
@@ -322,8 +319,7 @@ static void a_cancel_wakes_who_does_not_wait_for_his_window(void **state)
     explore(NULL, worker_waits_for_a_cancel, dispatcher_delivers_and_cancels, EXPLORER_NOTHING);
 }
 
-/* ---- both at once ------------------------------------------------------------------------------
- */
+/* ---- both at once ---------------------------------------------------------------------------- */
 
 static void dispatcher_gives_room_and_waits(void *argument)
 {
@@ -349,8 +345,7 @@ static void each_wakes_the_other(void **state)
             EXPLORER_NOTHING);
 }
 
-/* ---- those who do not keep to the order ---------------------------------------------------------
- */
+/* ---- those who do not keep to the order ------------------------------------------------------ */
 
 static void dispatcher_does_not_look_again(void *argument)
 {

@@ -82,8 +82,7 @@ static void explore(void (*begin)(void *), void (*dispatcher)(void *), void (*wo
     assert_true(seen_count < result.run_count);
 }
 
-/* ---- ring --------------------------------------------------------------------------------------
- */
+/* ---- ring ------------------------------------------------------------------------------------ */
 
 static void ring_begin(void *argument)
 {
@@ -202,8 +201,7 @@ static void nothing_is_overwritten_before_it_was_read(void **state)
     explore(full_ring_begin, dispatcher_releases_a_full_ring, worker_writes_where_there_is_room);
 }
 
-/* ---- slot --------------------------------------------------------------------------------------
- */
+/* ---- slot ------------------------------------------------------------------------------------ */
 
 static void offered_begin(void *argument)
 {

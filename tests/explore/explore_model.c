@@ -203,8 +203,7 @@ static void what_was_released_stays_so_across_an_exchange(void **state)
                      EXPLORER_RACE);
 }
 
-/* ---- words -------------------------------------------------------------------------------------
- */
+/* ---- words ----------------------------------------------------------------------------------- */
 
 static void store_1_then_2(void *argument)
 {
@@ -330,8 +329,7 @@ static void two_readers_may_disagree_unless_they_have_seq_cst_fences(void **stat
     assert_false(was_seen(3));
 }
 
-/* ---- bells --------------------------------------------------------------------------------------
- */
+/* ---- bells ----------------------------------------------------------------------------------- */
 
 static void write_data_and_bell(void *argument)
 {
@@ -370,8 +368,7 @@ static void a_sleep_that_nobody_ends_is_found(void **state)
     assert_non_null(strstr(result.text, "wake-up lost: s sleeps"));
 }
 
-/* ---- bounds -------------------------------------------------------------------------------------
- */
+/* ---- bounds ---------------------------------------------------------------------------------- */
 
 static void load_for_ever(void *argument)
 {

@@ -75,8 +75,7 @@ static struct explorer {
     size_t point_room;
 } explorer = {.current = NOBODY};
 
-/* ---- decisions --------------------------------------------------------------------------------
- */
+/* ---- decisions ------------------------------------------------------------------------------- */
 
 static uint32_t explorer_decide(uint32_t count)
 {
@@ -103,8 +102,7 @@ static bool explorer_next_path(void)
     return false;
 }
 
-/* ---- known points -----------------------------------------------------------------------------
- */
+/* ---- known points ---------------------------------------------------------------------------- */
 
 static void explorer_points_put(uint64_t *points, size_t room, uint64_t hash)
 {
@@ -153,8 +151,7 @@ static uint64_t explorer_hash(void)
     return hash;
 }
 
-/* ---- what went wrong --------------------------------------------------------------------------
- */
+/* ---- what went wrong ------------------------------------------------------------------------- */
 
 __attribute__((format(printf, 1, 2))) static void explorer_say(const char *format, ...)
 {
@@ -221,8 +218,7 @@ static void explorer_find(enum explorer_finding finding)
         explorer_say_step(&explorer.steps[i]);
 }
 
-/* ---- sides ------------------------------------------------------------------------------------
- */
+/* ---- sides ----------------------------------------------------------------------------------- */
 
 bool explorer_is_exploring(void)
 {
@@ -352,8 +348,7 @@ void explorer_plain(const void *address, size_t bytes, bool is_write)
         side->history = weak_mix(side->history, ((const uint8_t *)address)[i]);
 }
 
-/* ---- for sides --------------------------------------------------------------------------------
- */
+/* ---- for sides ------------------------------------------------------------------------------- */
 
 int explorer_bell(uint32_t number)
 {
@@ -402,8 +397,7 @@ void explorer_expect_that(bool holds, const char *text)
         explorer_stop_for_good();
 }
 
-/* ---- runs -------------------------------------------------------------------------------------
- */
+/* ---- runs ------------------------------------------------------------------------------------ */
 
 static void explorer_run_begin(void)
 {

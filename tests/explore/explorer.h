@@ -70,8 +70,8 @@ void explorer_print(const struct explorer_result *result);
 
 /* ---- for a side, and for end() --------------------------------------------------------------- */
 
-/* The descriptor of bell 0 or 1: write() to it counts, explorer_sleep() waits until somebody has.
- */
+/* The descriptor of bell 0 or 1: write() to it counts, explorer_sleep() waits until somebody
+ * has. */
 int explorer_bell(uint32_t number);
 void explorer_sleep(int bell);
 

@@ -39,8 +39,7 @@ void __tsan_atomic_signal_fence(int order)
     (void)order;
 }
 
-/* ---- plain accesses ---------------------------------------------------------------------------
- */
+/* ---- plain accesses -------------------------------------------------------------------------- */
 
 #define PLAIN(name, bytes, is_write)                                                               \
     void name(void *address);                                                                      \
@@ -89,8 +88,7 @@ void *__wrap_memcpy(void *target, const void *source, size_t bytes)
     return __real_memcpy(target, source, bytes);
 }
 
-/* ---- atomic ones ------------------------------------------------------------------------------
- */
+/* ---- atomic ones ----------------------------------------------------------------------------- */
 
 #define ATOMIC(bits)                                                                               \
     uint##bits##_t __tsan_atomic##bits##_load(_Atomic uint##bits##_t *address, int order);         \
@@ -156,8 +154,7 @@ void __tsan_atomic_thread_fence(int order)
         explorer_fence(order);
 }
 
-/* ---- bells ------------------------------------------------------------------------------------
- */
+/* ---- bells ----------------------------------------------------------------------------------- */
 
 ssize_t __real_write(int fd, const void *bytes, size_t count);
 ssize_t __wrap_write(int fd, const void *bytes, size_t count);

@@ -55,8 +55,8 @@ struct source {
     bool (*go_on)(struct server *server, struct client *client);
     /* The client goes in the middle of its answer. */
     void (*leave)(struct server *server, struct client *client);
-    /* Once a pass, `has_input` when `fd` has become readable. True: it wants the next one at once.
-     */
+    /* Once a pass, `has_input` when `fd` has become readable. True: it wants the next one at
+     * once. */
     bool (*pass)(struct server *server, bool has_input);
     int fd; /* watched besides the clients; -1: none */
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* evil_floods.c - more of everything that the dispatcher reads, and processes that do not go away.
- */
+/* evil_floods.c - more of everything that the dispatcher reads, and processes that do not go
+ * away. */
 #include "evil.h"
 
 #include <fcntl.h>

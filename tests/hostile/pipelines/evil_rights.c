@@ -11,8 +11,8 @@
 
 #include <millrace/protocol.h>
 
-/* In a packet without a byte; what was sent is closed here, so that its last holder is the socket.
- */
+/* In a packet without a byte; what was sent is closed here, so that its last holder is the
+ * socket. */
 static int descriptor_pass(int fd)
 {
     union {

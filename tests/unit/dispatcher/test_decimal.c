@@ -190,8 +190,7 @@ static void random_doubles_give_the_shortest_digits(void **state)
     }
 }
 
-/* ---- layout -----------------------------------------------------------------------------------
- */
+/* ---- layout ---------------------------------------------------------------------------------- */
 
 static void assert_fp(double value, const char *expected)
 {

@@ -61,8 +61,7 @@ static void assert_refused(const char *text, size_t offset, const char *words)
     assert_refused_bytes(text, strlen(text), offset, words);
 }
 
-/* ---- the grammar ------------------------------------------------------------------------------
- */
+/* ---- the grammar ----------------------------------------------------------------------------- */
 
 static void json_is_accepted(void **state)
 {
@@ -285,8 +284,7 @@ static void the_number_of_values_is_bounded(void **state)
     free(text);
 }
 
-/* ---- numbers ----------------------------------------------------------------------------------
- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 static struct json_number number(const char *text)
 {
@@ -388,8 +386,7 @@ static void numbers_find_their_nodes_wherever_they_stand(void **state)
     json_in_destroy(document);
 }
 
-/* ---- strings ----------------------------------------------------------------------------------
- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 static void assert_string(const char *json, const char *expected, size_t bytes)
 {
@@ -416,8 +413,7 @@ static void strings_keep_every_byte_beyond_a_nul(void **state)
     assert_string("\"\"", "", 0);
 }
 
-/* ---- keys -------------------------------------------------------------------------------------
- */
+/* ---- keys ------------------------------------------------------------------------------------ */
 
 static void assert_double_key(const char *text, const char *key)
 {
@@ -461,8 +457,7 @@ static void a_hundred_thousand_keys_are_compared_in_bounded_time(void **state)
     free(text);
 }
 
-/* ---- memory -----------------------------------------------------------------------------------
- */
+/* ---- memory ---------------------------------------------------------------------------------- */
 
 static int allocations_left;
 

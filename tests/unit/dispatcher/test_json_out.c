@@ -25,8 +25,7 @@
 #include "millrace/protocol.h"
 #include "tests/unit/dispatcher/edge.h"
 
-/* ---- a payload being packed -------------------------------------------------------------------
- */
+/* ---- a payload being packed ------------------------------------------------------------------ */
 
 struct payload {
     msgpack_sbuffer buffer;
@@ -50,8 +49,7 @@ static void pack_text(struct payload *payload, const char *text, size_t count)
     msgpack_pack_str_body(&payload->packer, text, count);
 }
 
-/* ---- results ----------------------------------------------------------------------------------
- */
+/* ---- results --------------------------------------------------------------------------------- */
 
 /* The JSON of `count` bytes of msgpack with as many outputs, in memory the caller frees; the result
  * of json_out_outputs() in *result. */
@@ -116,8 +114,7 @@ static void assert_string(const char *text, size_t count, const char *expected)
     free(output);
 }
 
-/* ---- types ------------------------------------------------------------------------------------
- */
+/* ---- types ----------------------------------------------------------------------------------- */
 
 static void every_type_has_its_word(void **state)
 {
@@ -216,8 +213,7 @@ static void numbers_json_cannot_write_are_null_of_type_fp(void **state)
     }
 }
 
-/* ---- strings ----------------------------------------------------------------------------------
- */
+/* ---- strings --------------------------------------------------------------------------------- */
 
 static void every_ascii_character_is_escaped_or_plain(void **state)
 {
@@ -331,8 +327,7 @@ static void ten_megabytes_arrive_whole(void **state)
     free(text);
 }
 
-/* ---- refusals ---------------------------------------------------------------------------------
- */
+/* ---- refusals -------------------------------------------------------------------------------- */
 
 static void text_that_is_not_utf8_is_refused(void **state)
 {
@@ -430,8 +425,7 @@ static void every_truncation_is_refused_within_its_bytes(void **state)
     payload_finish(&payload);
 }
 
-/* ---- one value, and messages ------------------------------------------------------------------
- */
+/* ---- one value, and messages ----------------------------------------------------------------- */
 
 static void one_value_says_how_far_it_went_and_what_it_is(void **state)
 {

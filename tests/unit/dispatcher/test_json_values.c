@@ -232,8 +232,7 @@ static void thirty_containers_are_what_msgpack_c_unpacks(void **state)
     json_in_destroy(document);
 }
 
-/* ---- random values ----------------------------------------------------------------------------
- */
+/* ---- random values --------------------------------------------------------------------------- */
 
 struct maker {
     uint64_t state;

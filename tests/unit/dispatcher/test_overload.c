@@ -242,8 +242,7 @@ static void serve_one(uint64_t ms)
 }
 
 /* Its word is that there is room: a place of its ring, each time a run comes, and too little for
- * one.
- */
+ * one. */
 static void a_worker_that_makes_too_little_room_makes_no_queue_longer(void **state)
 {
     (void)state;

@@ -41,8 +41,7 @@ static struct run_request parsed(const char *body)
     return request;
 }
 
-/* ---- the envelope -----------------------------------------------------------------------------
- */
+/* ---- the envelope ---------------------------------------------------------------------------- */
 
 static void the_envelope_of_a_plain_request_is_read(void **state)
 {
@@ -208,8 +207,7 @@ static void every_word_for_types_is_known(void **state)
     }
 }
 
-/* ---- inputs -----------------------------------------------------------------------------------
- */
+/* ---- inputs ---------------------------------------------------------------------------------- */
 
 /* The payload without [run id, and the array's header, which are checked here. */
 static struct edge packed(const char *inputs, const struct variables *variables)

@@ -76,8 +76,7 @@ static void input_with(struct hello *hello, const char *type, const char *key, c
     add_stream_output(hello);
 }
 
-/* ---- accepted ---------------------------------------------------------------------------------
- */
+/* ---- accepted -------------------------------------------------------------------------------- */
 
 static void a_pipeline_is_described_as_the_api_shows_it(void **state)
 {
@@ -260,8 +259,7 @@ static void variables_are_equal_when_clients_could_not_tell_them_apart(void **st
     variables_finish(&other);
 }
 
-/* ---- refused ----------------------------------------------------------------------------------
- */
+/* ---- refused --------------------------------------------------------------------------------- */
 
 static void fields_of_the_wrong_kind_are_refused_by_name(void **state)
 {

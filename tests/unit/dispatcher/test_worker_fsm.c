@@ -66,8 +66,8 @@ static bool can_happen(enum worker_state state, enum worker_event event)
     case WORKER_EV_EXIT:
     case WORKER_EV_DIED:
         return now->process && !now->replaced;
-    case WORKER_EV_GONE: /* of one that serves no more it is not in the state whether it is replaced
-                          */
+    case WORKER_EV_GONE: /* of one that serves no more it is not in the state whether it is
+                          * replaced */
         return now->process && (now->replaced || now->asked || now->killed);
     case WORKER_EV_HAND_OVER:
         return now->serves && !now->replaced;

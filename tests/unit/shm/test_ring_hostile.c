@@ -436,8 +436,8 @@ static void a_consumer_bears_any_content(void **state)
     ring_memory_unmap(shared, CAPACITY);
 }
 
-/* A process that writes over the whole ring, headers and positions above all, until it is killed.
- */
+/* A process that writes over the whole ring, headers and positions above all, until it is
+ * killed. */
 static pid_t scribbler_start(struct ring_shared *shared)
 {
     pid_t pid = fork();

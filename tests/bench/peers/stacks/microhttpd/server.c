@@ -53,8 +53,7 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* ---- waiting ----------------------------------------------------------------------------------
- */
+/* ---- waiting --------------------------------------------------------------------------------- */
 
 struct due {
     uint64_t at_ns;
@@ -121,8 +120,7 @@ static void *resume_when_due(void *unused)
     return NULL;
 }
 
-/* ---- lines ------------------------------------------------------------------------------------
- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 static char *put(char *out, const char *bytes, size_t count)
 {
@@ -198,8 +196,7 @@ static ssize_t lines_fill(void *state, uint64_t position, char *out, size_t room
     return at - out;
 }
 
-/* ---- requests ---------------------------------------------------------------------------------
- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 /* As it is, or encoded already. */
 static char *text_make(size_t count, bool is_encoded)
