@@ -34,8 +34,7 @@ static void span_take(struct bench_plan *plan, struct bench_conn *conn, struct h
     conn->last_line_ns = now_ns;
 }
 
-/* ---- ends -------------------------------------------------------------------------------------
- */
+/* ---- ends ------------------------------------------------------------------------------------ */
 
 static void conn_enter(struct bench_plan *plan, struct bench_conn *conn,
                        enum bench_conn_state state)
@@ -89,8 +88,7 @@ void bench_conn_abandon(struct bench_plan *plan, struct bench_conn *conn)
     conn_drop(plan, conn);
 }
 
-/* ---- requests ---------------------------------------------------------------------------------
- */
+/* ---- requests -------------------------------------------------------------------------------- */
 
 static void watch(struct bench_plan *plan, struct bench_conn *conn, int operation, uint32_t events)
 {
@@ -159,8 +157,7 @@ bool bench_conn_next(struct bench_plan *plan, struct bench_conn *conn, uint64_t 
     return true;
 }
 
-/* ---- answers ----------------------------------------------------------------------------------
- */
+/* ---- answers --------------------------------------------------------------------------------- */
 
 static void body_take(struct bench_plan *plan, struct bench_conn *conn, const char *bytes,
                       size_t count, uint64_t now_ns)

@@ -15,8 +15,7 @@ void bench_lines_begin(struct bench_lines *lines)
     lines->is_wrong = lines->is_failure = false;
 }
 
-/* ---- numbers ----------------------------------------------------------------------------------
- */
+/* ---- numbers --------------------------------------------------------------------------------- */
 
 #define EACH_BYTE UINT64_C(0x0101010101010101)
 
@@ -96,8 +95,7 @@ static void numbers_take(struct bench_lines *lines, const char *line, size_t cou
         histogram_add(latency, now_ns - number);
 }
 
-/* ---- lines ------------------------------------------------------------------------------------
- */
+/* ---- lines ----------------------------------------------------------------------------------- */
 
 /* Lines that are no results: blank ones, and what server-sent events add. */
 static bool line_counts(const struct bench_look *look, const char *line, size_t count)
@@ -107,8 +105,8 @@ static bool line_counts(const struct bench_look *look, const char *line, size_t 
     return count > 6 && memcmp(line, "data: ", 6) == 0 && line[6] == '{';
 }
 
-/* Does a whole line say that the run failed? Most end in a way that says at once that they do not.
- */
+/* Does a whole line say that the run failed? Most end in a way that says at once that they do
+ * not. */
 static bool line_is_failure(const char *line, size_t count)
 {
     static const char no_error[] = "\"error\":null}";

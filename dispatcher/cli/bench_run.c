@@ -46,8 +46,7 @@ static double cpu_seconds_used(void)
            (double)(usage.ru_utime.tv_usec + usage.ru_stime.tv_usec) / 1e6;
 }
 
-/* ---- idle connections -------------------------------------------------------------------------
- */
+/* ---- idle connections ------------------------------------------------------------------------ */
 
 /* Ports of one source address are few, so a loopback target gets many sources. */
 static void source_bind(const struct bench_plan *plan, int fd, uint32_t index)
@@ -96,8 +95,7 @@ static void idle_close(struct bench_loop *loop)
     }
 }
 
-/* ---- the loop ---------------------------------------------------------------------------------
- */
+/* ---- the loop -------------------------------------------------------------------------------- */
 
 /* When a client begins: one in each of so many equal parts of the ramp, and there at a time that
  * depends on its index alone, so that every run is the same and none is in step with a period of
@@ -112,8 +110,8 @@ static uint64_t client_begin_ns(const struct bench_loop *loop, uint32_t index)
     return loop->begin_ns + (uint64_t)((index + share) * step_ns);
 }
 
-/* Not all at once: a server's backlog is short, and a connection that finds it full waits a second.
- */
+/* Not all at once: a server's backlog is short, and a connection that finds it full waits a
+ * second. */
 static void clients_start(struct bench_loop *loop, uint64_t now_ns)
 {
     const struct bench_shape *shape = loop->shape;

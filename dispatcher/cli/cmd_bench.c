@@ -92,8 +92,7 @@ static const struct cli_command command = {
     .word_count_max = 1 + (int)INPUT_COUNT_MAX,
 };
 
-/* ---- before -----------------------------------------------------------------------------------
- */
+/* ---- before ---------------------------------------------------------------------------------- */
 
 /* http://HOST:PORT without anything behind it. */
 static bool url_split(const char *url, char *host, size_t host_bytes, char *port, size_t port_bytes)
@@ -203,8 +202,7 @@ static int request_make(const struct bench_values *values, const struct cli_word
     return exit_code;
 }
 
-/* ---- the run ----------------------------------------------------------------------------------
- */
+/* ---- the run --------------------------------------------------------------------------------- */
 
 static int load(const struct bench_values *values, struct bench_plan *plan)
 {

@@ -393,8 +393,8 @@ int listen_address_parse(const char *text, struct sockaddr_storage *out, socklen
         .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
     };
     struct addrinfo *found;
-    /* NULL would mean the loopback addresses, "" is an error: both are not what is meant by none.
-     */
+    /* NULL would mean the loopback addresses, "" is an error: both are not what is meant by
+     * none. */
     if (getaddrinfo(host, port, &hints, &found) != 0)
         return refuse(reason, "'%s' is not an address: give numbers, like 127.0.0.1 or [::1]",
                       host);

@@ -38,8 +38,8 @@ bool own_users_have(const struct own_users *users, uid_t uid);
 
 /* Whether a user of that number and group can open all of these for reading and, if they are
  * folders, look into them. 0, or -EACCES with one line in `reason` that names the first that it
- * cannot, or -errno: it could not be tried. Starts a process for it, so there must be one thread.
- */
+ * cannot, or -errno: it could not be tried. Starts a process for it, so there must be one
+ * thread. */
 int own_users_can_read(uid_t uid, const char *const *paths, size_t count,
                        char reason[OWN_USERS_REASON_BYTES]) MUST_USE;
 

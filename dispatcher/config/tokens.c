@@ -66,8 +66,7 @@ const struct token_entry *tokens_find(const struct tokens *tokens, const char *t
     uint8_t hash[crypto_hash_sha256_BYTES];
     crypto_hash_sha256(hash, (const unsigned char *)token, count);
     /* Every entry is compared and the match, of which there is one at most, is kept without a
-     * branch.
-     */
+     * branch. */
     size_t found = 0;
     for (size_t i = 0; i < tokens->count; i++) {
         size_t equal = sodium_memcmp(hash, tokens->entries[i].hash, sizeof(hash)) == 0;

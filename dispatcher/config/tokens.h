@@ -3,8 +3,8 @@
  * tokens.h - who may call: the token file, and the comparison in constant time.
  *
  * The file holds `name:sha256-of-token` a line (64 hex digits), blank lines and lines that begin
- * with
- * '#'. Only hashes are ever in memory; neither tokens nor hashes are logged or given to a worker.
+ * with '#'. Only hashes are ever in memory; neither tokens nor hashes are logged or given to a
+ * worker.
  */
 #ifndef DISPATCHER_TOKENS_H
 #define DISPATCHER_TOKENS_H

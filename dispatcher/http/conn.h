@@ -30,9 +30,8 @@ enum conn_state {
     CONN_HEAD,       /* part of a head has arrived */
     CONN_BODY,       /* the head is understood, the body arrives */
     CONN_RESPONDING, /* the response is being made or sent */
-    CONN_LINGERING, /* answered for the last time; input is read away so that no RST eats the answer
-                     */
-    CONN_CLOSING,   /* shut down; waits for the kernel to give its operations back */
+    CONN_LINGERING,  /* answered; input is read away so that no RST eats what was sent */
+    CONN_CLOSING,    /* shut down; waits for the kernel to give its operations back */
     CONN_STATE_COUNT
 };
 
@@ -57,8 +56,8 @@ struct request {
 
 /* Connections whose last request showed no good token, or that have made none yet, are strangers:
  * whoever reaches the port can have as many as there are. The bytes of them all are at most this
- * part of the memory for requests, and of that for responses; the rest is for those who may call.
- */
+ * part of the memory for requests, and of that for responses; the rest is for those who may
+ * call. */
 #define STRANGER_SHARE 8u
 
 struct conn {

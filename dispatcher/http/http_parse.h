@@ -75,8 +75,8 @@ bool http_head_accepts(const struct http_head *head, const char *lower_case_type
  * visible ASCII without spaces, or when the field is repeated. */
 bool http_head_bearer(const struct http_head *head, struct http_text *token);
 
-/* The value of the first `name=value` of a query, still percent-encoded. False when it is absent.
- */
+/* The value of the first `name=value` of a query, still percent-encoded. False when it is
+ * absent. */
 bool http_query_find(struct http_text query, const char *name, struct http_text *value);
 
 /* Writes `text` with its percent escapes resolved to `out`, which has room for text.count bytes.

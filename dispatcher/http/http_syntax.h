@@ -58,8 +58,8 @@ void http_scan_init_trailers(struct http_scan *scan);
  * there are `field_count` of them. */
 void http_header_next(struct http_text *rest, struct http_header *out);
 
-/* The next field of this name after `previous`, or the first after NULL; NULL when there is none.
- */
+/* The next field of this name after `previous`, or the first after NULL; NULL when there is
+ * none. */
 const struct http_header *http_header_find(const struct http_header *headers, uint32_t count,
                                            const struct http_header *previous,
                                            const char *lower_case_name);

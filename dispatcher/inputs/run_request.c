@@ -264,8 +264,8 @@ static struct input_name input_name(const struct input_variable *variable, size_
     return name;
 }
 
-/* Types that exist in the API and are not taken: say why rather than that the value does not fit.
- */
+/* Types that exist in the API and are not taken: say why rather than that the value does not
+ * fit. */
 static int check_type_word(const cJSON *item, const struct input_variable *variable, size_t index,
                            struct api_error *error)
 {

@@ -14,9 +14,11 @@
  *                       and only when the pipeline says so:
  *                         title description                  str
  *                         examples default choices           str holding JSON text; choices: an
- * array gt ge lt le multiple_of            str holding the text of a JSON number min_length
- * max_length              uint outputs      array  of 1 to OUTPUT_COUNT_MAX maps: type         str
- * as above, or stream
+ *                                                            array
+ *                         gt ge lt le multiple_of            str holding the text of a JSON number
+ *                         min_length max_length              uint
+ *   outputs      array  of 1 to OUTPUT_COUNT_MAX maps:
+ *                         type         str   as above, or stream
  *
  * Strings are UTF-8 without NULs. Keys that are not listed are passed over.
  */

@@ -73,8 +73,8 @@ void uring_accept(struct uring *uring, int fd, struct uring_ref ref); /* multish
 void uring_recv(struct uring *uring, int fd, struct uring_ref ref); /* multishot, provided buffer */
 void uring_send(struct uring *uring, int fd, const struct msghdr *message, struct uring_ref ref);
 void uring_poll(struct uring *uring, int fd, struct uring_ref ref); /* POLLIN, multishot */
-/* Once: the other end of a socket sends no more, or all of it is over; POLLRDHUP, POLLHUP, POLLERR.
- */
+/* Once: the other end of a socket sends no more, or all of it is over; POLLRDHUP, POLLHUP,
+ * POLLERR. */
 void uring_poll_gone(struct uring *uring, int fd, struct uring_ref ref);
 void uring_read(struct uring *uring, int fd, void *bytes, uint32_t count, struct uring_ref ref);
 void uring_write(struct uring *uring, int fd, const void *bytes, uint32_t count,

@@ -38,8 +38,8 @@ struct reader {
 /* Nothing is open, nothing runs. */
 void reader_init(struct reader *reader);
 
-/* Starts the process, for bodies of at most so many bytes; waits until it is exec'ed. 0 or -errno.
- */
+/* Starts the process, for bodies of at most so many bytes; waits until it is exec'ed. 0 or
+ * -errno. */
 int reader_open(struct reader *reader, uint64_t body_bytes_max) MUST_USE;
 
 /* Sends a request with a file (-1: none), which stays the caller's, and `bytes` behind it. 0 or

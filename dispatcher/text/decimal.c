@@ -104,8 +104,8 @@ struct decimal decimal_shortest(double value)
     bool is_subnormal = biased == 0;
     uint64_t c = is_subnormal ? fraction : fraction | HIDDEN_BIT;
     int q = (is_subnormal ? 1 : biased) - EXPONENT_BIAS;
-    /* Below a power of two the doubles are twice as dense, so that half of the interval is halved.
-     */
+    /* Below a power of two the doubles are twice as dense, so that half of the interval is
+     * halved. */
     bool is_uneven = fraction == 0 && biased > 1;
     int k = is_uneven ? log10_of_three_quarters(q) : log10_of_power_of_two(q);
 

@@ -171,8 +171,8 @@ static int compare_keys(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-/* The work stays bounded: n log n comparisons, and all keys together are no longer than the text.
- */
+/* The work stays bounded: n log n comparisons, and all keys together are no longer than the
+ * text. */
 static int check_sorted_keys(const cJSON *object, size_t count, struct json_error *error)
 {
     const char **keys = calloc(count, sizeof(*keys));

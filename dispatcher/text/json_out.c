@@ -160,8 +160,8 @@ size_t json_out_text(const char *text, size_t count, char *out, size_t room)
 }
 
 /* A container being written: items still to come, keys counted like values, and what follows the
- * next one of them. In a map that is a colon and a comma in turn, and the colon follows the keys.
- */
+ * next one of them. In a map that is a colon and a comma in turn, and the colon follows the
+ * keys. */
 struct level {
     uint64_t left;
     char separator;
@@ -180,8 +180,8 @@ static inline bool level_wants_key(struct level level)
     return level.separator == ':';
 }
 
-/* One value, however nested. Returns 0, *in and *out moved past it, or what json_out_value() does.
- */
+/* One value, however nested. Returns 0, *in and *out moved past it, or what json_out_value()
+ * does. */
 static int write_value(const uint8_t **in, const uint8_t *end, char **out)
 {
     struct level parents[VALUE_DEPTH_MAX];

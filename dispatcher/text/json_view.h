@@ -29,8 +29,8 @@ int json_view_parse(struct json_view *out, const char *text, size_t bytes,
 /* The value of an object's key, which is plain ASCII. False: it has none, or is no object. */
 bool json_view_member(const struct json_view *object, const char *key, struct json_view *out);
 
-/* The next item of an array: begin with `item` zero. False: there are no more, or it is no array.
- */
+/* The next item of an array: begin with `item` zero. False: there are no more, or it is no
+ * array. */
 bool json_view_next(const struct json_view *array, struct json_view *item);
 
 bool json_view_is_string(const struct json_view *view);

@@ -24,8 +24,8 @@ void text_add_bytes(struct text *text, const char *bytes, size_t count);
 /* Adds a JSON string with its quotes; invalid UTF-8 is replaced. */
 void text_add_json(struct text *text, const char *string, size_t count);
 
-/* Room for `bytes` behind what is there; NULL when there is none. Add to `count` what was written.
- */
+/* Room for `bytes` behind what is there; NULL when there is none. Add to `count` what was
+ * written. */
 char *text_reserve(struct text *text, size_t bytes);
 
 /* Gives back what room there is beyond `slack` bytes behind the text. */
@@ -33,8 +33,8 @@ void text_trim(struct text *text, size_t slack);
 
 void text_finish(struct text *text);
 
-/* A NUL-terminated copy in malloc'ed memory, of bytes that need not be terminated; NULL: no memory.
- */
+/* A NUL-terminated copy in malloc'ed memory, of bytes that need not be terminated; NULL: no
+ * memory. */
 char *text_duplicate(const char *bytes, size_t count) MUST_USE;
 
 #endif

@@ -41,8 +41,8 @@ static const char *word_next(const char *at, size_t *bytes)
     return *bytes > 0 ? at : NULL;
 }
 
-/* Words of a line of mountinfo, which is "ID PARENT DEVICE ROOT POINT OPTIONS [FIELD...] - TYPE".
- */
+/* Words of a line of mountinfo, which is "ID PARENT DEVICE ROOT POINT OPTIONS [FIELD...] -
+ * TYPE". */
 struct mount {
     const char *root, *point;
     size_t root_bytes, point_bytes;

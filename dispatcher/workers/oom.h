@@ -25,8 +25,8 @@ void oom_watch_init(struct oom_watch *watch);
 /* True: the count has grown since the last look. */
 bool oom_watch_look(struct oom_watch *watch);
 
-/* Where /proc/self/cgroup, whose text this is, says that kills are counted; false: it does not say.
- */
+/* Where /proc/self/cgroup, whose text this is, says that kills are counted; false: it does not
+ * say. */
 bool oom_path(const char *cgroups, char *path, size_t path_bytes);
 
 #endif

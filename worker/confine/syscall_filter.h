@@ -26,8 +26,8 @@ struct syscall_filter {
     bool denies_growth;    /* other programs, processes and sockets; an exec is one of them */
 };
 
-/* Puts it in force for all threads; needs no_new_privs. 0, or -errno with a sentence in `reason`.
- */
+/* Puts it in force for all threads; needs no_new_privs. 0, or -errno with a sentence in
+ * `reason`. */
 int syscall_filter_enter(const struct syscall_filter *filter, char *reason,
                          size_t reason_bytes) MUST_USE;
 

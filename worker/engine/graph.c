@@ -141,8 +141,8 @@ void graph_on_startup(struct mr_builder *graph, mr_pipe_fn *hook)
                       GRAPH_STARTUP_COUNT_MAX);
         return;
     }
-    /* cppcheck-suppress AssignmentAddressToInteger ; it takes the typedef of a function for an int
-     */
+    /* cppcheck-suppress AssignmentAddressToInteger ; it takes the typedef of a function for an
+     * int */
     graph->startups[graph->startup_count++] = hook;
 }
 

@@ -24,8 +24,8 @@ struct log_capture {
     char text[LOG_TEXT_BYTES_MAX + 1]; /* one more, to see whether the line goes on */
 };
 
-/* The streams outlive every function that could own them, and their callbacks come from anywhere.
- */
+/* The streams outlive every function that could own them, and their callbacks come from
+ * anywhere. */
 static struct log_capture captures[2] = {
     {.fd = STDOUT_FILENO, .level = MR_LOG_INFO},
     {.fd = STDERR_FILENO, .level = MR_LOG_WARNING},
