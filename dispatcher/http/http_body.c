@@ -116,7 +116,7 @@ static int body_framing(struct http_body *body, unsigned char byte, const char *
     case BODY_STATE_COUNT:
         break;
     }
-    abort(); /* http_body_feed() sends no other state here */
+    mr_unreachable("http_body_feed() sends no other state here");
 }
 
 static int body_size(struct http_body *body, unsigned char byte, const char **reason)

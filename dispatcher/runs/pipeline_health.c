@@ -192,7 +192,7 @@ static void event_take(struct runs *runs, struct pipeline *pipeline, enum pipeli
         break;
     case PIPELINE_ACT_INVALID:
     case PIPELINE_ACT_COUNT:
-        mr_unreachable("unreachable");
+        mr_unreachable("pipeline_fsm_step() gave an action that is none");
     }
 }
 

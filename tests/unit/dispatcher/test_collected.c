@@ -109,7 +109,7 @@ static bool end_plain(struct stage_run *run, enum plain_end end)
         stage_exit(0, CLD_KILLED, SIGKILL);
         break;
     case PLAIN_END_COUNT:
-        mr_unreachable("unreachable");
+        mr_unreachable("the count of the ways a run can end is none of them");
     }
     stage_settle();
     return end != PLAIN_ERROR && end != PLAIN_WORKER_LOST && end != PLAIN_CHUNK_BROKEN;
