@@ -37,8 +37,6 @@ struct segment_plan {
     uint64_t total_bytes;
 };
 
-static char attach_reason[160] = "no attach has failed";
-
 static uint64_t segment_page_up(uint64_t bytes)
 {
     return (bytes + SEGMENT_PAGE_BYTES - 1) & ~(uint64_t)(SEGMENT_PAGE_BYTES - 1);
@@ -151,37 +149,35 @@ close_fd:
     return rc;
 }
 
-const char *segment_attach_reason(void)
-{
-    return attach_reason;
-}
-
-/* Keeps the sentence and hands on the result. */
-__attribute__((format(printf, 2, 3))) static int segment_refuse(int rc, const char *format, ...)
+/* Writes the sentence and hands on the result. `reason` has SEGMENT_REASON_BYTES. */
+__attribute__((format(printf, 3, 4))) static int segment_refuse(char *reason, int rc,
+                                                                const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    vsnprintf(attach_reason, sizeof attach_reason, format, arguments);
+    vsnprintf(reason, SEGMENT_REASON_BYTES, format, arguments);
     va_end(arguments);
     return rc;
 }
 
 /* Checks the descriptor itself: a memfd, sealed, large enough for a header. */
-static int segment_check_fd(int fd, uint64_t *total_bytes)
+static int segment_check_fd(int fd, char *reason, uint64_t *total_bytes)
 {
     int seals = fcntl(fd, F_GET_SEALS);
     if (seals == -1)
-        return segment_refuse(-EBADF, "descriptor %d is not a memfd", fd);
+        return segment_refuse(reason, -EBADF, "descriptor %d is not a memfd", fd);
     if ((seals & SEGMENT_SEALS) != SEGMENT_SEALS)
-        return segment_refuse(-EPERM, "the memfd is not sealed (seals 0x%x)", (unsigned)seals);
+        return segment_refuse(reason, -EPERM, "the memfd is not sealed (seals 0x%x)",
+                              (unsigned)seals);
 
     struct stat status;
     if (fstat(fd, &status) == -1) {
         int rc = -errno;
-        return segment_refuse(rc, "fstat: %s", strerror(-rc));
+        return segment_refuse(reason, rc, "fstat: %s", strerror(-rc));
     }
     if (status.st_size < (off_t)sizeof(struct segment_header))
-        return segment_refuse(-EINVAL, "the memfd has %" PRId64 " bytes, less than a header",
+        return segment_refuse(reason, -EINVAL,
+                              "the memfd has %" PRId64 " bytes, less than a header",
                               (int64_t)status.st_size);
     *total_bytes = (uint64_t)status.st_size;
     return 0;
@@ -189,17 +185,19 @@ static int segment_check_fd(int fd, uint64_t *total_bytes)
 
 /* Checks a private copy of the header against the size of the memfd and against itself. */
 static int segment_check_header(const struct segment_header *header, uint64_t total_bytes,
-                                struct segment_options *options, struct segment_plan *plan)
+                                char *reason, struct segment_options *options,
+                                struct segment_plan *plan)
 {
     if (header->magic != SEGMENT_MAGIC)
-        return segment_refuse(-EINVAL, "magic is 0x%016" PRIx64, header->magic);
+        return segment_refuse(reason, -EINVAL, "magic is 0x%016" PRIx64, header->magic);
     if (header->layout_version != LAYOUT_VERSION)
-        return segment_refuse(-EPROTO, "layout version is %" PRIu32 ", this program speaks %u",
+        return segment_refuse(reason, -EPROTO,
+                              "layout version is %" PRIu32 ", this program speaks %u",
                               header->layout_version, LAYOUT_VERSION);
     if (header->header_bytes != sizeof *header)
-        return segment_refuse(-EINVAL, "header_bytes is %" PRIu32, header->header_bytes);
+        return segment_refuse(reason, -EINVAL, "header_bytes is %" PRIu32, header->header_bytes);
     if (header->total_bytes != total_bytes)
-        return segment_refuse(-EINVAL, "total_bytes is %" PRIu64 ", the memfd has %" PRIu64,
+        return segment_refuse(reason, -EINVAL, "total_bytes is %" PRIu64 ", the memfd has %" PRIu64,
                               header->total_bytes, total_bytes);
 
     *options = (struct segment_options){
@@ -209,48 +207,50 @@ static int segment_check_header(const struct segment_header *header, uint64_t to
         .window_bytes = header->window_bytes,
     };
     if (!segment_plan(options, plan))
-        return segment_refuse(-EINVAL,
+        return segment_refuse(reason, -EINVAL,
                               "slot_count %" PRIu32 ", request_ring_bytes %" PRIu32
                               ", reply_ring_bytes %" PRIu32 " or window_bytes %" PRIu32
                               " is out of bounds",
                               header->slot_count, header->request_ring_bytes,
                               header->reply_ring_bytes, header->window_bytes);
     if (plan->total_bytes != total_bytes)
-        return segment_refuse(-EINVAL, "the sizes add up to %" PRIu64 " bytes, not %" PRIu64,
+        return segment_refuse(reason, -EINVAL,
+                              "the sizes add up to %" PRIu64 " bytes, not %" PRIu64,
                               plan->total_bytes, total_bytes);
     if (header->slots_offset != plan->slots_offset)
-        return segment_refuse(-EINVAL, "slots_offset is %" PRIu64, header->slots_offset);
+        return segment_refuse(reason, -EINVAL, "slots_offset is %" PRIu64, header->slots_offset);
     if (header->request_ring_offset != plan->request_ring_offset)
-        return segment_refuse(-EINVAL, "request_ring_offset is %" PRIu64,
+        return segment_refuse(reason, -EINVAL, "request_ring_offset is %" PRIu64,
                               header->request_ring_offset);
     if (header->reply_ring_offset != plan->reply_ring_offset)
-        return segment_refuse(-EINVAL, "reply_ring_offset is %" PRIu64, header->reply_ring_offset);
+        return segment_refuse(reason, -EINVAL, "reply_ring_offset is %" PRIu64,
+                              header->reply_ring_offset);
     return 0;
 }
 
 /* Checks the control words that the creator wrote into each ring. */
-static int segment_check_rings(const struct segment *segment)
+static int segment_check_rings(const struct segment *segment, char *reason)
 {
     if (segment->request_ring->capacity != segment->options.request_ring_bytes)
-        return segment_refuse(-EINVAL, "the request ring's capacity is %" PRIu32,
+        return segment_refuse(reason, -EINVAL, "the request ring's capacity is %" PRIu32,
                               segment->request_ring->capacity);
     if (segment->reply_ring->capacity != segment->options.reply_ring_bytes)
-        return segment_refuse(-EINVAL, "the reply ring's capacity is %" PRIu32,
+        return segment_refuse(reason, -EINVAL, "the reply ring's capacity is %" PRIu32,
                               segment->reply_ring->capacity);
     return 0;
 }
 
-int segment_attach(struct segment *out, int fd)
+int segment_attach(struct segment *out, int fd, char reason[static SEGMENT_REASON_BYTES])
 {
     uint64_t total_bytes = 0;
-    int rc = segment_check_fd(fd, &total_bytes);
+    int rc = segment_check_fd(fd, reason, &total_bytes);
     if (rc != 0)
         return rc;
 
     void *base = mmap(NULL, total_bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, fd, 0);
     if (base == MAP_FAILED) {
         rc = -errno;
-        return segment_refuse(rc, "mmap: %s", strerror(-rc));
+        return segment_refuse(reason, rc, "mmap: %s", strerror(-rc));
     }
 
     struct segment_header header;
@@ -258,11 +258,11 @@ int segment_attach(struct segment *out, int fd)
     struct segment_plan plan;
     struct segment segment;
     memcpy(&header, base, offsetof(struct segment_header, worker_bell));
-    rc = segment_check_header(&header, total_bytes, &options, &plan);
+    rc = segment_check_header(&header, total_bytes, reason, &options, &plan);
     if (rc != 0)
         goto unmap;
     segment_view(&segment, fd, base, &options, &plan);
-    rc = segment_check_rings(&segment);
+    rc = segment_check_rings(&segment, reason);
     if (rc != 0)
         goto unmap;
     *out = segment;

@@ -12,6 +12,8 @@
 #include "shm/doorbell.h"
 #include "shm/ring.h"
 
+#define SEGMENT_REASON_BYTES 160u
+
 /* What a segment is made of. All sizes are bytes; rings are powers of two. */
 struct segment_options {
     uint32_t slot_count;
@@ -42,12 +44,10 @@ int segment_create(struct segment *out, const struct segment_options *options) M
  *   -EBADF    `fd` is not a memfd (nothing was inherited)
  *   -EPERM    it is not sealed
  *   -EPROTO   another layout version
- *   -EINVAL   magic, sizes or offsets are wrong; segment_attach_reason() says which
- *   -errno    mmap failed */
-int segment_attach(struct segment *out, int fd) MUST_USE;
-
-/* One sentence on the last failed segment_attach() of this process, for the log. */
-const char *segment_attach_reason(void);
+ *   -EINVAL   magic, sizes or offsets are wrong
+ *   -errno    mmap failed
+ * Where it fails, `reason` says in one sentence why, for the log. */
+int segment_attach(struct segment *out, int fd, char reason[static SEGMENT_REASON_BYTES]) MUST_USE;
 
 /* Unmaps and closes. Safe on a segment that is { .fd = -1 }. */
 void segment_detach(struct segment *segment);

@@ -103,7 +103,8 @@ static void attach(void *argument)
     struct world *world = argument;
     struct segment segment;
     stepper_stage(&world->stepper, STAGE_ATTACH);
-    mr_assert(segment_attach(&segment, world->segment.fd) == 0);
+    char reason[SEGMENT_REASON_BYTES];
+    mr_assert(segment_attach(&segment, world->segment.fd, reason) == 0);
     stepper_stage(&world->stepper, STAGE_OVER);
 }
 
@@ -113,7 +114,8 @@ static void expect_untouched_segment(void *argument)
     struct world *world = argument;
     struct segment seen;
     assert_memory_equal(world->segment.header, world->before, world->segment.total_bytes);
-    assert_int_equal(segment_attach(&seen, dup(world->segment.fd)), 0);
+    char reason[SEGMENT_REASON_BYTES];
+    assert_int_equal(segment_attach(&seen, dup(world->segment.fd), reason), 0);
     segment_detach(&seen);
 }
 
@@ -190,7 +192,8 @@ static void expect_whole_segment_without_its_maker(void *argument)
     struct ring_rx rx;
     struct record meta;
     const void *payload;
-    assert_int_equal(segment_attach(&world->segment, receive_fd(world->sockets[1])), 0);
+    char reason[SEGMENT_REASON_BYTES];
+    assert_int_equal(segment_attach(&world->segment, receive_fd(world->sockets[1]), reason), 0);
     ring_rx_init(&rx, world->segment.request_ring, RING_BYTES_MIN);
     int rc = ring_peek(&rx, &meta, &payload);
     assert_true(rc >= 0);

@@ -94,7 +94,8 @@ int spawner_ask(struct spawner *spawner, const struct worker_spawn_options *opti
     worker->socket = fcntl(options->socket_fd, F_DUPFD_CLOEXEC, 0);
     mr_assert(worker->pidfd >= 0 && worker->socket >= 0);
     int fd = fcntl(options->segment_fd, F_DUPFD_CLOEXEC, 0);
-    mr_assert(segment_attach(&worker->segment, fd) == 0);
+    char reason[SEGMENT_REASON_BYTES];
+    mr_assert(segment_attach(&worker->segment, fd, reason) == 0);
     const struct segment *segment = &worker->segment;
     ring_tx_init(&worker->replies, segment->reply_ring, segment->options.reply_ring_bytes);
     ring_rx_init(&worker->requests, segment->request_ring, segment->options.request_ring_bytes);

@@ -39,7 +39,8 @@ static void both_ends_see_the_same_constants(void **state)
     (void)state;
     struct segment made = segment_new();
     struct segment seen;
-    assert_int_equal(segment_attach(&seen, dup(made.fd)), 0);
+    char reason[SEGMENT_REASON_BYTES];
+    assert_int_equal(segment_attach(&seen, dup(made.fd), reason), 0);
     assert_int_equal(seen.total_bytes, made.total_bytes);
     assert_memory_equal(&seen.options, &options_small, sizeof options_small);
     assert_int_equal(seen.header->magic, SEGMENT_MAGIC);
@@ -82,7 +83,8 @@ static void the_rings_work_from_end_to_end(void **state)
     (void)state;
     struct segment made = segment_new();
     struct segment seen;
-    assert_int_equal(segment_attach(&seen, dup(made.fd)), 0);
+    char reason[SEGMENT_REASON_BYTES];
+    assert_int_equal(segment_attach(&seen, dup(made.fd), reason), 0);
     struct ring_tx tx;
     struct ring_rx rx;
     ring_tx_init(&tx, seen.reply_ring, seen.options.reply_ring_bytes);
@@ -215,10 +217,11 @@ static void no_address_space_left_is_reported_and_leaves_no_descriptor(void **st
 static void expect_refusal(int fd, int rc, const char *reason)
 {
     struct segment segment = {.fd = -7};
-    assert_int_equal(segment_attach(&segment, fd), rc);
+    char said[SEGMENT_REASON_BYTES] = "";
+    assert_int_equal(segment_attach(&segment, fd, said), rc);
     assert_int_equal(segment.fd, -7);
-    if (strstr(segment_attach_reason(), reason) == NULL)
-        fail_msg("\"%s\" is not in \"%s\"", reason, segment_attach_reason());
+    if (strstr(said, reason) == NULL)
+        fail_msg("\"%s\" is not in \"%s\"", reason, said);
 }
 
 static void what_is_no_memfd_is_refused(void **state)
@@ -311,7 +314,8 @@ static void every_constant_has_its_own_refusal(void **state)
     WRONG(made.reply_ring->capacity, 4096, -EINVAL, "the reply ring's capacity is 4096");
 #undef WRONG
     struct segment seen;
-    assert_int_equal(segment_attach(&seen, dup(made.fd)), 0);
+    char reason[SEGMENT_REASON_BYTES];
+    assert_int_equal(segment_attach(&seen, dup(made.fd), reason), 0);
     segment_detach(&seen);
     segment_detach(&made);
 }
