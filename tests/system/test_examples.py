@@ -1,0 +1,118 @@
+# SPDX-License-Identifier: MIT
+"""What the examples say at their top, done as it stands there: the server is started with their `serve`
+line, and a shell runs their `curl` line. Only the port is another one."""
+
+import glob
+import json
+import os
+import re
+import shlex
+import subprocess
+
+import pytest
+
+import server as servers
+from server import EXAMPLES, SLOWNESS, TOP
+
+PORT = "127.0.0.1:8080"
+CURL_TIMEOUT_S = 30 * SLOWNESS
+HAS_PYTHON = os.path.exists(os.path.join(servers.BUILD, "python/millrace_worker/_ring.abi3.so"))
+SOURCES = sorted(os.path.relpath(path, TOP) for pattern in ("*.c", "python/*.py", "*.md", "python/*.md")
+                 for path in glob.glob(os.path.join(TOP, "docs/examples", pattern)))
+WORDS = [["hello "], ["there "]]
+LETTERS = "Hello there"
+
+
+def numbers(lines):
+    return [(value["i"], value["chunk"], set(value)) for value, in lines] == [
+        (i, "x", {"i", "t_ns", "chunk"}) for i in range(5)]
+
+
+def spelled(lines):
+    """Words beside letters, and a dictionary that is the same on each line."""
+    words = [*LETTERS.split(), *[None] * (len(LETTERS) - 2)]
+    return [line[:2] for line in lines] == list(map(list, zip(words, LETTERS))) and all(
+        line[2:] == lines[0][2:] and isinstance(line[2], dict) for line in lines)
+
+
+# What must come: the values of each line, or a function that says whether they are right.
+ANSWERS = {
+    "docs/examples/README.md": WORDS,
+    "docs/examples/echo.c": [[1], [[True, None, "x"]]],
+    "docs/examples/misbehave.c": [[0], [1], [2]],  # and an error line
+    "docs/examples/numbers.c": numbers,
+    "docs/examples/python/README.md": WORDS,
+    "docs/examples/python/async_words.py": WORDS,
+    "docs/examples/python/flood.py": numbers,
+    "docs/examples/python/model.py": lambda lines: len(lines) == 40 and all(len(letter) == 1 for letter, in lines),
+    "docs/examples/python/schema.py":
+        lambda lines: len(lines) == 4 and {word for word, in lines} <= {"to", "be", "or", "not"},
+    "docs/examples/python/several_outputs.py": spelled,
+    "docs/examples/several.c": spelled,
+    "docs/examples/transcribe.c": lambda lines: lines[-1] == [{"final": "go forward ten meters"}],
+    "docs/examples/words.c": WORDS,
+}
+# How those end that fail, as they are there to do.
+ERRORS = {"docs/examples/misbehave.c": "SIGSEGV"}
+
+# The file that users have, byte for byte: it has no comment. README.md beside it has its line.
+SILENT = {"docs/examples/python/my_module.py"}
+
+
+def commands(source):
+    """Its `serve` and its `curl` line, without what makes them a comment; a line that ends with a
+    backslash, or inside quotes, goes on."""
+    with open(os.path.join(TOP, source), encoding="utf-8") as file:
+        lines = [re.sub(r"^ \* ?", "", line.rstrip("\n")) for line in file]
+    found = {}
+    for word in ("millrace serve ", "curl "):
+        starts = [number for number, line in enumerate(lines) if re.match(r"\s*(\S*/)?" + word, line)]
+        if starts:
+            found[word.split()[-1]] = whole_command(lines, starts[0])
+    return found
+
+
+def whole_command(lines, number):
+    command = lines[number]
+    while command.endswith("\\") or command.count("'") % 2:
+        number += 1
+        command += "\n" + lines[number]
+    return command.strip()
+
+
+def put_where_it_is_named(served, folder):
+    """The file of a `serve` line, by its path there: one of build/examples or of the sources."""
+    path = served.partition("=")[2] or served
+    path = path.partition(":")[0]
+    kind = EXAMPLES if path.endswith(".so") else os.path.join(TOP, "docs/examples/python")
+    target = os.path.join(kind, os.path.basename(path))
+    if not os.path.exists(target):
+        pytest.skip(f"{path} was not built: what it needs is missing")
+    os.makedirs(folder / os.path.dirname(path), exist_ok=True)
+    os.symlink(target, folder / path)
+
+
+@pytest.mark.parametrize("source", sorted(ANSWERS))
+def test_the_curl_line_of_an_example_gets_what_the_example_says(source, tmp_path):
+    if "/python/" in source and not HAS_PYTHON:
+        pytest.skip("the extension was not built: python3-dev is missing")
+    told = commands(source)
+    assert set(told) == {"serve", "curl"}
+    assert told["curl"].count(PORT) == 1
+    arguments = shlex.split(told["serve"])[2:]
+    put_where_it_is_named(arguments[0], tmp_path)
+    with servers.Server(tmp_path, arguments, "--python", "/usr/bin/python3").wait_ready() as server:
+        done = subprocess.run(["sh", "-c", told["curl"].replace(PORT, server.address)], check=True, capture_output=True,
+                              timeout=CURL_TIMEOUT_S, text=True)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    if source in ERRORS:
+        assert ERRORS[source] in lines.pop()["error"]["message"]
+    assert [line["error"] for line in lines] == [None] * len(lines)
+    values = [[output["value"] for output in line["outputs"]] for line in lines]
+    answer = ANSWERS[source]
+    assert answer(values) if callable(answer) else values == answer
+
+
+def test_every_example_says_how_it_is_tried():
+    assert set(ANSWERS) | SILENT == set(SOURCES)
+    assert not any(commands(source) for source in SILENT)
