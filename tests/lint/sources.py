@@ -6,6 +6,7 @@ import re
 
 PRODUCT = ("include/", "shm/", "worker/", "dispatcher/")
 FOLDERS = PRODUCT + ("tests/", "docs/", "deploy/")
+COMMENT = re.compile(r"/\*.*?\*/", re.DOTALL)
 BLANKED = re.compile(r'/\*.*?\*/|//[^\n]*|"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'', re.DOTALL)
 
 
