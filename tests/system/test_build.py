@@ -93,6 +93,12 @@ BAD_SOURCES = [
     ("layers", "docs/examples/x.c", '#include "shm/ring.h"\n', "docs/examples/x.c:1:"),
     ("lengths", "shm/ring.c", "int f(void)\n{\n" + "    f();\n" * 79 + "}\n", "function has 81 lines"),
     ("lengths", "shm/ring.c", "\n" * 601, "file has 601 lines"),
+    ("lengths", "shm/ring.c", f"/* {'a' * 95} */\n", "ring.c:1: the comment's line has 101 columns"),
+    ("lengths", "shm/ring.c", "/* A comment that begins here.\n */\n", "ring.c:2: the comment ends alone"),
+    ("names", "docs/memory.md", "\n`ring_claims()`\n", "memory.md:2: `ring_claims()`: no source has this function"),
+    ("names", "docs/memory.md", "`ring_claims`\n", "memory.md:1: `ring_claims`: no source has this name"),
+    ("names", "docs/memory.md", "`shm/rings.c`\n", "memory.md:1: `shm/rings.c`: there is no such file"),
+    ("names", "README.md", "`layout.c`\n", "README.md:1: `layout.c`: there is no such file"),
     ("words", "shm/ring.c", "/* SPDX-License-Identifier: MIT */\nint a = atoi(b);\n", "ring.c:2: atoi"),
     ("words", "shm/ring.c", "/* SPDX-License-Identifier: MIT */\n/* TO" "DO */\n", "finish it"),
     ("words", "shm/ring.c", "/* SPDX-License-Identifier: MIT */\nvolatile int a;\n", "atomics"),
@@ -156,6 +162,16 @@ def test_lints_pass_over_comments_and_strings(tmp_path):
     (tmp_path / "shm/ring.c").write_text(
         "/* SPDX-License-Identifier: MIT */\n/* not atoi(x) */\nconst char *a = \"strcpy(b)\";\n")
     assert run([os.path.join(TOP, "tests/lint/words")], cwd=tmp_path).returncode == 0
+
+
+def test_names_that_documents_use_are_found_where_they_are(tmp_path):
+    (tmp_path / "shm").mkdir()
+    (tmp_path / "shm/ring.c").write_text('int ring_claim(void)\n{\n    return name("millrace_rings");\n}\n')
+    (tmp_path / "README.md").write_text(
+        "`ring_claim()` `ring_claim` `millrace_rings_total` `ring.c` `shm/ring.c` `shm/*.{c,c}` `shm/` `AREA/ring.c`\n"
+        "```\n`ring_claims()`\n```\n")
+    result = run([os.path.join(TOP, "tests/lint/names")], cwd=tmp_path)
+    assert result.returncode == 0, result.stdout
 
 
 # What the runner makes of a program: its body, the last line, the exit status.
