@@ -29,7 +29,7 @@ bool doorbell_ring(struct doorbell *bell, uint32_t news)
     /* One write a sleep. relaxed: should the sleeper miss this, it gets one write too many. */
     atomic_store_explicit(&bell->shared->asleep, 0, memory_order_relaxed);
     const uint64_t one = 1;
-    ssize_t written = write(bell->eventfd, &one, sizeof one);
+    ssize_t written = write(bell->fd, &one, sizeof one);
     /* What is full (EAGAIN) wakes as well as one write more; who has gone (EPIPE) needs no
      * waking. */
     mr_assert(written == (ssize_t)sizeof one || errno == EAGAIN || errno == EPIPE);
@@ -46,6 +46,6 @@ void doorbell_arm(struct doorbell *bell, uint32_t interests)
 
 void doorbell_disarm(struct doorbell *bell)
 {
-    /* relaxed: a waker that misses this writes the eventfd once for nothing. */
+    /* relaxed: a waker that misses this writes once for nothing. */
     atomic_store_explicit(&bell->shared->asleep, 0, memory_order_relaxed);
 }

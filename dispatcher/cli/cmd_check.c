@@ -153,8 +153,8 @@ static int check_pipeline(const struct pipeline_config *pipeline, const struct c
     struct check check = {
         .source = pipeline->source,
         .segment = {.fd = -1},
-        .worker_bell = {.eventfd = -1},
-        .own_bell = {.eventfd = -1},
+        .worker_bell = {.fd = -1},
+        .own_bell = {.fd = -1},
         .socket = -1,
         .worker_socket = -1,
         .pidfd = -1,
@@ -211,7 +211,7 @@ static int check_start(struct check *check, const struct pipeline_config *pipeli
         (struct doorbell){&header->worker_bell, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
     check->own_bell =
         (struct doorbell){&header->dispatcher_bell, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-    if (check->worker_bell.eventfd == -1 || check->own_bell.eventfd == -1 ||
+    if (check->worker_bell.fd == -1 || check->own_bell.fd == -1 ||
         socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1)
         return -errno;
     check->socket = pair[0];
@@ -224,8 +224,8 @@ static int check_start(struct check *check, const struct pipeline_config *pipeli
     worker.pointer = pipeline->pointer;
     worker.check = true;
     worker.segment_fd = check->segment.fd;
-    worker.worker_bell_fd = check->worker_bell.eventfd;
-    worker.dispatcher_bell_fd = check->own_bell.eventfd;
+    worker.worker_bell_fd = check->worker_bell.fd;
+    worker.dispatcher_bell_fd = check->own_bell.fd;
     worker.socket_fd = check->worker_socket;
     worker.stdout_fd = STDERR_FILENO;
     worker.stderr_fd = STDERR_FILENO;
@@ -265,7 +265,7 @@ static void check_watch(struct check *check, uint32_t timeout_ms)
     struct pollfd fds[] = {
         {.events = POLLIN},
         {.fd = check->socket, .events = POLLIN},
-        {.fd = check->own_bell.eventfd, .events = POLLIN},
+        {.fd = check->own_bell.fd, .events = POLLIN},
         {.fd = check->spawner.socket, .events = POLLIN},
     };
     while (!check->is_failed && check->start_error == 0) {
@@ -333,8 +333,8 @@ static void check_finish(struct check *check)
 {
     mr_assert(check->pid == 0);
     spawner_close(&check->spawner);
-    int fds[] = {check->pidfd, check->socket, check->worker_socket, check->worker_bell.eventfd,
-                 check->own_bell.eventfd};
+    int fds[] = {check->pidfd, check->socket, check->worker_socket, check->worker_bell.fd,
+                 check->own_bell.fd};
     for (size_t i = 0; i < ARRAY_COUNT(fds); i++)
         descriptor_close(&fds[i]);
     segment_detach(&check->segment);

@@ -40,7 +40,7 @@
  *
  *  offset  size  field   writer           reader  order / meaning
  *       0     4  asleep  sleeper; waker   both    S1<->S2: DOORBELL_ bits the sleeper waits for;
- *                                                0 = awake. Then write the eventfd after publishing
+ *                                                0 = awake. Else ring after publishing
  *       4   124  -                                one writer's line, and its neighbour
  */
 enum doorbell_news {

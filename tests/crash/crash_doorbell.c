@@ -28,15 +28,15 @@ static void *world_new(void)
     struct world *world = guarded_map(sizeof *world);
     world->ring = ring_memory_map(CAPACITY, 0);
     world->bell.shared = &world->bell_shared;
-    world->bell.eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
-    assert_int_not_equal(world->bell.eventfd, -1);
+    world->bell.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    assert_int_not_equal(world->bell.fd, -1);
     return world;
 }
 
 static void world_drop(void *argument)
 {
     struct world *world = argument;
-    close(world->bell.eventfd);
+    close(world->bell.fd);
     ring_memory_unmap(world->ring, CAPACITY);
     guarded_unmap(world, sizeof *world);
 }
@@ -51,7 +51,7 @@ static uint32_t asleep_of(struct world *world)
 static uint64_t rings_of(struct world *world)
 {
     uint64_t count;
-    if (read(world->bell.eventfd, &count, sizeof count) == (ssize_t)sizeof count)
+    if (read(world->bell.fd, &count, sizeof count) == (ssize_t)sizeof count)
         return count;
     assert_int_equal(errno, EAGAIN);
     return 0;
@@ -139,7 +139,7 @@ static void go_to_sleep(void *argument)
     struct world *world = argument;
     struct ring_rx rx;
     ring_rx_init(&rx, world->ring, CAPACITY);
-    struct pollfd poll_fd = {.fd = world->bell.eventfd, .events = POLLIN};
+    struct pollfd poll_fd = {.fd = world->bell.fd, .events = POLLIN};
 
     stepper_stage(&world->stepper, STAGE_ARM);
     doorbell_arm(&world->bell, DOORBELL_ANY);

@@ -54,12 +54,12 @@ static struct ring_shared *replies_of(struct world *world)
 
 static struct doorbell worker_bell(struct world *world)
 {
-    return (struct doorbell){.shared = &world->worker_bell, .eventfd = explorer_bell(0)};
+    return (struct doorbell){.shared = &world->worker_bell, .fd = explorer_bell(0)};
 }
 
 static struct doorbell dispatcher_bell(struct world *world)
 {
-    return (struct doorbell){.shared = &world->dispatcher_bell, .eventfd = explorer_bell(1)};
+    return (struct doorbell){.shared = &world->dispatcher_bell, .fd = explorer_bell(1)};
 }
 
 static void explore(void (*begin)(void *), void (*worker)(void *), void (*dispatcher)(void *),
@@ -156,7 +156,7 @@ static void take_records(struct world *world, uint32_t count, uint32_t self_wake
             if (self_wakes > 0 && explorer_choose(2) == 1)
                 self_wakes--;
             else
-                explorer_sleep(bell.eventfd);
+                explorer_sleep(bell.fd);
         }
         doorbell_disarm(&bell);
         taken = drain(&rx, taken);
@@ -220,7 +220,7 @@ static void *claim_or_sleep(struct doorbell *bell, struct ring_tx *tx, uint32_t 
         doorbell_arm(bell, DOORBELL_SPACE);
         rc = ring_claim(tx, bytes, &payload);
         if (rc == -EAGAIN)
-            explorer_sleep(bell->eventfd);
+            explorer_sleep(bell->fd);
         doorbell_disarm(bell);
         if (rc == 0)
             return payload;
@@ -270,7 +270,7 @@ static void wait_in_slot(struct world *world, uint32_t interests, bool for_cance
             break;
         doorbell_arm(&bell, interests);
         if (slot_cancel_count(&world->cancel_count) == 0 && slot_delivered(&world->slot) < wanted)
-            explorer_sleep(bell.eventfd);
+            explorer_sleep(bell.fd);
         doorbell_disarm(&bell);
     }
     if (for_cancel)
@@ -333,7 +333,7 @@ static void dispatcher_gives_room_and_waits(void *argument)
         doorbell_ring(&bell, DOORBELL_SPACE);
         doorbell_arm(&own, DOORBELL_WORK);
         if (taken <= RECORDS_IN_FULL_RING && ring_is_empty(&rx))
-            explorer_sleep(own.eventfd);
+            explorer_sleep(own.fd);
         doorbell_disarm(&own);
     }
 }
@@ -355,7 +355,7 @@ static void dispatcher_does_not_look_again(void *argument)
     ring_rx_init(&rx, replies_of(world), CAPACITY);
     while (drain(&rx, 0) == 0) {
         doorbell_arm(&bell, DOORBELL_WORK);
-        explorer_sleep(bell.eventfd);
+        explorer_sleep(bell.fd);
         doorbell_disarm(&bell);
     }
 }
@@ -370,7 +370,7 @@ static void dispatcher_looks_before_it_arms(void *argument)
         bool is_empty = ring_is_empty(&rx);
         doorbell_arm(&bell, DOORBELL_WORK);
         if (is_empty)
-            explorer_sleep(bell.eventfd);
+            explorer_sleep(bell.fd);
         doorbell_disarm(&bell);
     }
 }

@@ -57,8 +57,8 @@ struct side {
 static struct side side_of(const struct link *link, int number)
 {
     struct side side = {
-        .own = {.shared = &link->bells[number], .eventfd = link->eventfds[number]},
-        .peer = {.shared = &link->bells[1 - number], .eventfd = link->eventfds[1 - number]},
+        .own = {.shared = &link->bells[number], .fd = link->eventfds[number]},
+        .peer = {.shared = &link->bells[1 - number], .fd = link->eventfds[1 - number]},
         .seed = (uint64_t)number + 1,
         .looks_long = link->looks_long,
     };
@@ -92,7 +92,7 @@ static bool take_record(struct side *side, uint32_t *sequence)
 /* Sleeps until the eventfd is written. */
 static void sleep_on_bell(struct side *side, uint32_t sequence)
 {
-    struct pollfd poll_fd = {.fd = side->own.eventfd, .events = POLLIN};
+    struct pollfd poll_fd = {.fd = side->own.fd, .events = POLLIN};
     side->sleeps++;
     /* A peer that is merely slow gets a second bound between its publishing and its ringing. */
     if (poll(&poll_fd, 1, SLEEP_BOUND_MS) == 0 && !ring_is_empty(&side->rx) &&
@@ -101,7 +101,7 @@ static void sleep_on_bell(struct side *side, uint32_t sequence)
         abort();
     }
     uint64_t count;
-    mr_assert(read(side->own.eventfd, &count, sizeof count) > 0 || errno == EAGAIN);
+    mr_assert(read(side->own.fd, &count, sizeof count) > 0 || errno == EAGAIN);
 }
 
 /* The sleeper's loop of doorbell.h. Returns the number that came: the expected one, or LAST. */

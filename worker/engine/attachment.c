@@ -182,7 +182,7 @@ static int attachment_wait(struct attachment *attachment, const struct timespec 
         uint64_t which = events[i].data.u64;
         if (which >= ATTACHMENT_SLOT_FIRST)
             attachment_add_ready(attachment, (uint32_t)(which - ATTACHMENT_SLOT_FIRST));
-        if (which == (uint64_t)attachment->bell.eventfd)
+        if (which == (uint64_t)attachment->bell.fd)
             attachment_empty_bell(attachment);
         if (which == WORKER_FD_SOCKET && events[i].events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
             return -EPIPE;
@@ -194,7 +194,7 @@ static int attachment_wait(struct attachment *attachment, const struct timespec 
 static void attachment_empty_bell(struct attachment *attachment)
 {
     char rings[512];
-    while (read(attachment->bell.eventfd, rings, sizeof rings) == (ssize_t)sizeof rings)
+    while (read(attachment->bell.fd, rings, sizeof rings) == (ssize_t)sizeof rings)
         continue;
 }
 

@@ -24,15 +24,15 @@ static int bell_new(void **state)
 {
     struct bell *made = calloc(1, sizeof *made);
     made->bell.shared = &made->shared;
-    made->bell.eventfd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    made->bell.fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
     *state = made;
-    return made->bell.eventfd == -1 ? -1 : 0;
+    return made->bell.fd == -1 ? -1 : 0;
 }
 
 static int bell_drop(void **state)
 {
     struct bell *made = *state;
-    close(made->bell.eventfd);
+    close(made->bell.fd);
     free(made);
     return 0;
 }
@@ -41,7 +41,7 @@ static int bell_drop(void **state)
 static uint64_t count_of(struct bell *made)
 {
     uint64_t count;
-    if (read(made->bell.eventfd, &count, sizeof count) == (ssize_t)sizeof count)
+    if (read(made->bell.fd, &count, sizeof count) == (ssize_t)sizeof count)
         return count;
     assert_int_equal(errno, EAGAIN);
     return 0;
@@ -100,7 +100,7 @@ static void a_counter_at_its_top_neither_blocks_nor_fails(void **state)
 {
     struct bell *made = *state;
     const uint64_t top = UINT64_MAX - 1;
-    assert_int_equal(write(made->bell.eventfd, &top, sizeof top), sizeof top);
+    assert_int_equal(write(made->bell.fd, &top, sizeof top), sizeof top);
     doorbell_arm(&made->bell, DOORBELL_ANY);
     assert_true(doorbell_ring(&made->bell, DOORBELL_ANY));
     assert_int_equal(count_of(made), top);

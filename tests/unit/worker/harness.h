@@ -399,13 +399,13 @@ static inline struct harness_record harness_next_within(struct harness *h, int m
         if (now_ns >= end_ns)
             return (struct harness_record){.payload = calloc(1, 1)};
         doorbell_arm(&h->bell, DOORBELL_ANY);
-        struct pollfd bell = {.fd = h->bell.eventfd, .events = POLLIN};
+        struct pollfd bell = {.fd = h->bell.fd, .events = POLLIN};
         int timeout_ms = (int)((end_ns - now_ns) / 1000000u) + 1;
         if (ring_is_empty(&h->reply))
             poll(&bell, 1, timeout_ms < 100 ? timeout_ms : 100);
         doorbell_disarm(&h->bell);
         uint64_t count;
-        ssize_t cleared = read(h->bell.eventfd, &count, sizeof count);
+        ssize_t cleared = read(h->bell.fd, &count, sizeof count);
         (void)cleared;
     }
 }
@@ -529,8 +529,8 @@ static inline void harness_finish(struct harness *h)
     }
     close(h->socket);
     close(h->output);
-    close(h->bell.eventfd);
-    close(h->worker_bell.eventfd);
+    close(h->bell.fd);
+    close(h->worker_bell.fd);
     segment_detach(&h->segment);
     free(h->logs);
 }

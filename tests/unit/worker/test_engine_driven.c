@@ -94,7 +94,7 @@ static void start(struct fixture *f)
     attachment->socket = pair[0];
     f->socket = pair[1];
     attachment->epoll = epoll_create1(0);
-    watch(attachment->epoll, attachment->bell.eventfd);
+    watch(attachment->epoll, attachment->bell.fd);
     watch(attachment->epoll, attachment->socket);
     error_clear(&f->context.error);
     reply_init(&f->context.reply, attachment, &f->context.error);
@@ -106,8 +106,8 @@ static void finish(struct fixture *f)
     struct attachment *attachment = &f->context.attachment;
     engine_finish(&f->engine);
     reply_finish(&f->context.reply);
-    close(attachment->bell.eventfd);
-    close(attachment->dispatcher_bell.eventfd);
+    close(attachment->bell.fd);
+    close(attachment->dispatcher_bell.fd);
     close(attachment->socket);
     close(attachment->epoll);
     close(f->socket);

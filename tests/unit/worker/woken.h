@@ -160,7 +160,7 @@ static inline void start(struct fixture *f)
     f->socket = pair[1];
     attachment->wake = -1;
     attachment->epoll = epoll_create1(EPOLL_CLOEXEC);
-    watch(attachment->epoll, attachment->bell.eventfd);
+    watch(attachment->epoll, attachment->bell.fd);
     error_clear(&f->context.error);
     reply_init(&f->context.reply, attachment, &f->context.error);
     assert_int_equal(engine_init(&f->engine, &f->context, &f->host), 0);
@@ -175,8 +175,8 @@ static inline void finish(struct fixture *f)
         waker_release(f->streams[slot].waker);
     engine_finish(&f->engine);
     reply_finish(&f->context.reply);
-    close(attachment->bell.eventfd);
-    close(attachment->dispatcher_bell.eventfd);
+    close(attachment->bell.fd);
+    close(attachment->dispatcher_bell.fd);
     close(attachment->socket);
     if (attachment->wake != -1)
         close(attachment->wake);
