@@ -185,6 +185,8 @@ $(RINGS) $(CRASHERS): $(B)/tests/%: $(B)/tests/%.o $(B)/shm.a
 # of each access. The explorer jumps from stack to stack, which _FORTIFY_SOURCE takes for a mistake.
 EXPLORER := $(filter-out $(B)/tests/explore/explore_%,$(call objects,tests/explore/*.c))
 LINK_explored := -Wl,--wrap=write,--wrap=memcpy
+# A worker's own clock and sleep (explore_worker.c).
+LINK_explored += -Wl,--wrap=clock_gettime,--wrap=attachment_sleep,--wrap=attachment_poll
 $(B)/explored/%.o: FLAGS := $(BASE) -O1 -fsanitize=thread $(if $(IS_GCC),-Wno-tsan)
 $(B)/explored/%.o: %.c | build/version.h
 	@mkdir -p $(@D)
@@ -193,9 +195,10 @@ $(B)/explored/%.o: %.c | build/version.h
 $(EXPLORER): FLAGS := $(BASE) -O2
 $(B)/explored/shm.a: $(patsubst %.c,$(B)/explored/%.o,$(wildcard shm/*.c))
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
-$(EXPLORERS): $(B)/tests/%: $(B)/explored/tests/%.o $(EXPLORER) $(B)/explored/shm.a
+$(EXPLORERS): $(B)/tests/%: $(B)/explored/tests/%.o $(EXPLORER) $(B)/explored/shm.a $(B)/worker.a
 	@echo "  LINK  $@"
-	$(Q)$(CC) -Wl,--as-needed $(LINK_explored) $(LDFLAGS) -o $@ $^ $(LIBS_test)
+	$(Q)$(CC) -Wl,--as-needed $(LINK_explored) $(LDFLAGS) -o $@ $(filter %.o,$^) \
+		-Wl,--start-group $(filter %.a,$^) -Wl,--end-group $(LIBS_worker) $(LIBS_test)
 
 $(BENCHES): $(B)/tests/%: $(B)/tests/%.o $(B)/dispatcher.a $(B)/shm.a
 	@echo "  LINK  $@"

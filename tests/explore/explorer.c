@@ -30,6 +30,7 @@ enum step_kind {
     STEP_FENCE,
     STEP_RING,
     STEP_WAKE,
+    STEP_POLL,
     STEP_CHOICE
 };
 
@@ -205,6 +206,9 @@ static void explorer_say_step(const struct step *step)
     case STEP_WAKE:
         explorer_say("woken by bell %llu\n", bits);
         break;
+    case STEP_POLL:
+        explorer_say("looks at its bell, which was written %llu times\n", bits);
+        break;
     case STEP_CHOICE:
         explorer_say("takes way %llu\n", bits);
         break;
@@ -377,6 +381,18 @@ void explorer_sleep(int fd)
     weak_bell_read(&explorer.memory, explorer.current, side->bell);
     explorer_step_done((struct step){.kind = STEP_WAKE, .bits = side->bell});
     side->bell = NOBODY;
+}
+
+void explorer_poll(int fd)
+{
+    mr_assert(explorer_is_exploring());
+    mr_assert(fd >= BELL_BASE);
+    explorer_stop();
+    uint32_t bell = (uint32_t)(fd - BELL_BASE);
+    uint32_t count = explorer.memory.bells[bell].count;
+    if (count > 0)
+        weak_bell_read(&explorer.memory, explorer.current, bell);
+    explorer_step_done((struct step){.kind = STEP_POLL, .bits = count});
 }
 
 uint32_t explorer_choose(uint32_t count)

@@ -70,10 +70,11 @@ void explorer_print(const struct explorer_result *result);
 
 /* ---- for a side, and for end() --------------------------------------------------------------- */
 
-/* The descriptor of bell 0 or 1: write() to it counts, explorer_sleep() waits until somebody
- * has. */
+/* The descriptor of bell 0 or 1: write() to it counts. explorer_sleep() waits until somebody has
+ * written, explorer_poll() does not; both empty it. */
 int explorer_bell(uint32_t number);
 void explorer_sleep(int bell);
+void explorer_poll(int bell);
 
 /* Either: 0 to `count` - 1. For what a side may do or not do, such as waking by itself. */
 uint32_t explorer_choose(uint32_t count);

@@ -27,7 +27,7 @@
 #define WEAK_VALUE_MAX 24u
 #define WEAK_BELL_MAX 2u
 #define WEAK_CELL_BYTES 8u
-#define WEAK_CELL_MAX 1024u
+#define WEAK_CELL_MAX 2048u
 
 /* By the word: which of its values. By the side: up to where its plain accesses are known. */
 struct weak_view {
