@@ -26,7 +26,8 @@ bool doorbell_ring(struct doorbell *bell, uint32_t news)
     if ((atomic_load_explicit(&bell->shared->asleep, memory_order_relaxed) & news) == 0)
         return false;
 
-    /* One write a sleep. relaxed: should the sleeper miss this, it gets one write too many. */
+    /* One write a sleep. relaxed: the write is behind it, and whom that wakes sees this before
+     * arming again; a sleeper that goes on by itself gets one write too many. */
     atomic_store_explicit(&bell->shared->asleep, 0, memory_order_relaxed);
     const uint64_t one = 1;
     ssize_t written = write(bell->fd, &one, sizeof one);
