@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""What the examples say at their top, done as it stands there: the server is started with their `serve`
-line, and a shell runs their `curl` line. Only the port is another one."""
+"""What the examples and the first page say, done as it stands there: the server is started with their
+`serve` line, and a shell runs their `curl` line. Only the port is another one."""
 
 import glob
 import json
@@ -15,6 +15,7 @@ import server as servers
 from server import EXAMPLES, SLOWNESS, TOP
 
 PORT = "127.0.0.1:8080"
+FLAGS = "$(pkg-config --cflags millrace)"  # of what is installed
 CURL_TIMEOUT_S = 30 * SLOWNESS
 HAS_PYTHON = os.path.exists(os.path.join(servers.BUILD, "python/millrace_worker/_ring.abi3.so"))
 SOURCES = sorted(os.path.relpath(path, TOP) for pattern in ("*.c", "python/*.py", "*.md", "python/*.md")
@@ -111,6 +112,31 @@ def test_the_curl_line_of_an_example_gets_what_the_example_says(source, tmp_path
     values = [[output["value"] for output in line["outputs"]] for line in lines]
     answer = ANSWERS[source]
     assert answer(values) if callable(answer) else values == answer
+
+
+@pytest.mark.parametrize("language", ["c", "python"])
+def test_the_curl_line_of_the_first_page_greets(language, tmp_path):
+    """It has one for its pipeline in C; that in Python has the same name."""
+    if language == "python" and not HAS_PYTHON:
+        pytest.skip("the extension was not built: python3-dev is missing")
+    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as file:
+        page = file.read()
+    code = re.search(rf"^```{language}\n(.*?)^```", page, re.MULTILINE | re.DOTALL).group(1)
+    source = tmp_path / ("greet.c" if language == "c" else "greet.py")
+    source.write_text(code)
+    if language == "c":
+        compiled = re.search(r"^cc .*?(?=  +#|$)", page, re.MULTILINE).group()
+        assert FLAGS in compiled
+        subprocess.run(["sh", "-c", compiled.replace(FLAGS, f"-I{TOP}/include")], check=True, cwd=tmp_path)
+    ending = "so" if language == "c" else "py"
+    served = re.search(rf"^millrace serve (\S*greet\.{ending}.*)$", page, re.MULTILINE).group(1)
+    curl = commands("README.md")["curl"]
+    assert curl.count(PORT) == 1
+    with servers.Server(tmp_path, shlex.split(served), "--python", "/usr/bin/python3").wait_ready() as server:
+        done = subprocess.run(["sh", "-c", curl.replace(PORT, server.address)], check=True, capture_output=True,
+                              timeout=CURL_TIMEOUT_S, text=True)
+    line, = map(json.loads, done.stdout.splitlines())
+    assert line["outputs"] == [{"type": "string", "value": "hello you", "file": None}]
 
 
 def test_every_example_says_how_it_is_tried():
