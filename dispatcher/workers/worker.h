@@ -77,7 +77,7 @@ struct worker {
     int exec_error;            /* the process could not become the worker; 0: it could */
     int socket;                /* our end of the socketpair */
     bool takes_descriptors;    /* it cannot refuse those that the worker sends */
-    int bell_fd;               /* the worker sleeps on this eventfd */
+    int bell_fd;               /* the worker sleeps on this doorbell */
     int own_bell_fd;           /* the loop polls this one */
     char kill_reason[160];     /* while DYING */
     char said_reason[200];     /* what was wrong with what it said last */
