@@ -26,7 +26,7 @@ UPPER = ("dispatcher+upper", "sibling+upper")
 Call = collections.namedtuple("Call", "name server sibling itself means")
 
 LANDLOCK = "Landlock"
-SIGNALS = "Landlock from Linux 6.12 on, before seccomp (the server only); users"
+SIGNALS = "signals"
 FILTER = "seccomp"
 KERNEL = "the kernel"
 STRICT = (ALLOWED, REFUSED, ALLOWED)
@@ -165,7 +165,7 @@ Limit = collections.namedtuple("Limit", "name most means")
 LIMITS = [
     Limit("take-flight", 1000, "a hard limit of descriptors below the server's"),
     Limit("take-processes", 300, "a hard limit of threads below the server's"),
-    Limit("take-threads", 1000, "likewise"),
+    Limit("take-threads", 1000, "a hard limit of threads below the server's"),
     Limit("take-inotify", 5000, "the server has none"),
     Limit("take-inotify-watches", 20000, "the server has none"),
     Limit("take-epoll-watches", 20000, "the server has none"),
@@ -210,27 +210,32 @@ def fits(answer, expected):
 
 def markdown():
     """The tables of docs/faults.md, by the names of their markers."""
-    calls = [f"| `{call.name}` | {text_of(call.server)} | {text_of(call.sibling)} | {text_of(call.itself)} | {call.means} |"
-             for call in CALLS]
-    files = [f"| `{prefix}{entry.name}` | {'write' if entry.mode == 'w' else 'read'} | {text_of(entry.server)} | "
-             f"{text_of(entry.itself)} | {entry.means} |"
+    calls = [(call.name, (text_of(call.server), text_of(call.sibling), text_of(call.itself), call.means)) for call in CALLS]
+    files = [(prefix + entry.name, ("write" if entry.mode == "w" else "read", text_of(entry.server), text_of(entry.itself),
+                                    entry.means))
              for prefix, entries in (("", FILES), ("task/TID/", THREAD_FILES)) for entry in entries]
-    machine = [f"| `{entry.name}` | {text_of((entry.default, entry.hardened, entry.users))} | {entry.means} |" for entry in MACHINE]
-    machine += [f"| `{name}` of another worker's | {text_of((entry.default, entry.hardened, entry.users))} | {entry.means} |"
-                for entry in OBJECTS for name in entry.attacks]
-    sockets = [f"| `{entry.name}` | {entry.connect} | {entry.none} | {entry.strict} |" for entry in SOCKETS]
+    machine = [(entry.name, (text_of((entry.default, entry.hardened, entry.users)), entry.means)) for entry in MACHINE]
+    objects = [(name, (text_of((entry.default, entry.hardened, entry.users)), entry.means))
+               for entry in OBJECTS for name in entry.attacks]
+    sockets = [(entry.name, (entry.connect, entry.none, entry.strict)) for entry in SOCKETS]
+    limits = [(entry.name, (entry.means,)) for entry in LIMITS]
     return {
         "calls": table("call", "dispatcher, spawner", "another worker", "itself", "refused by", rows=calls),
         "files": table("file in /proc/PID", "to", "dispatcher, spawner, another worker", "itself", "refused by", rows=files),
         "machine": table("attack", "told", "by", rows=machine),
+        "objects": table("attack", "told", "by", rows=objects),
         "sockets": table("way", "`--allow-connect` of another port", "`--network none`", "`--seccomp strict`", rows=sockets),
-        "limits": table("what is taken", "why nobody else notices",
-                        rows=[f"| `{entry.name}` | {entry.means} |" for entry in LIMITS]),
+        "limits": table("what is taken", "why nobody else notices", rows=limits),
     }
 
 
 def table(*heads, rows):
-    return "\n".join(["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads), *rows])
+    """One line for all names of which the same is said, at the place of the first."""
+    names_by_cells = {}
+    for name, cells in rows:
+        names_by_cells.setdefault(cells, []).append(f"`{name}`")
+    lines = [f"| {', '.join(names)} | {' | '.join(cells)} |" for cells, names in names_by_cells.items()]
+    return "\n".join(["| " + " | ".join(heads) + " |", "|" + "---|" * len(heads), *lines])
 
 
 def text_of(words):
