@@ -34,8 +34,8 @@ int attachment_init(struct attachment *out, char *reason, size_t reason_bytes)
 {
     struct attachment attached = {
         .segment = {.fd = -1},
-        .bell = {.eventfd = WORKER_FD_BELL},
-        .dispatcher_bell = {.eventfd = WORKER_FD_DISPATCHER_BELL},
+        .bell = {.fd = WORKER_FD_BELL},
+        .dispatcher_bell = {.fd = WORKER_FD_DISPATCHER_BELL},
         .socket = WORKER_FD_SOCKET,
         .epoll = -1,
         .wake = -1,

@@ -95,15 +95,15 @@ static size_t enum_read(const char *path, const char *name, const char *prefix, 
     return count;
 }
 
-static void words_table(struct text *out, const char *what, const struct word *words, size_t count)
+static void words_list(struct text *out, const char *what, const struct word *words, size_t count)
 {
-    text_add(out, "| %s | |\n|---|---|\n", what);
+    text_add(out, "%s:\n\n", what);
     for (size_t i = 0; i < count; i++)
-        text_add(out, "| %s |%s%s |\n", words[i].name, words[i].meaning[0] ? " " : "",
+        text_add(out, "* *%s*%s%s\n", words[i].name, words[i].meaning[0] ? ": " : "",
                  words[i].meaning);
 }
 
-/* ---- the tables of transitions ---- */
+/* ---- the transitions ---- */
 
 /* A machine as text, so that both are drawn by the same code. */
 struct machine {
@@ -190,7 +190,10 @@ static const char *node(const struct machine *machine, unsigned state)
     return state == 0 && !machine->is_endless ? "[*]" : machine->state_name(state);
 }
 
-/* One arrow for each pair of states and action, with all events that take it. */
+/*
+ * One arrow for each pair of states and action, with all events that take it; what stays in its
+ * state is one, too. So a pair that cannot happen is one without an arrow.
+ */
 static void diagram(struct text *out, const struct machine *machine)
 {
     text_add(out, "```mermaid\nstateDiagram-v2\n");
@@ -200,7 +203,7 @@ static void diagram(struct text *out, const struct machine *machine)
         for (unsigned event = 0; event < machine->event_count; event++) {
             unsigned next, other;
             const char *action = machine->cell(state, event, &next);
-            bool drawn = !action || next == state;
+            bool drawn = !action;
             for (unsigned i = 0; i < event && !drawn; i++) {
                 const char *same = machine->cell(state, i, &other);
                 drawn = same && other == next && strcmp(same, action) == 0;
@@ -219,38 +222,12 @@ static void diagram(struct text *out, const struct machine *machine)
     text_add(out, "```\n");
 }
 
-/* Every cell: the action and, where it changes, the next state. */
-static void table(struct text *out, const struct machine *machine)
-{
-    text_add(out, "| |");
-    for (unsigned state = 0; state < machine->state_count; state++)
-        text_add(out, " %s |", machine->state_name(state));
-    text_add(out, "\n|---|");
-    for (unsigned state = 0; state < machine->state_count; state++)
-        text_add(out, "---|");
-    text_add(out, "\n");
-    for (unsigned event = 0; event < machine->event_count; event++) {
-        text_add(out, "| **%s** |", machine->event_name(event));
-        for (unsigned state = 0; state < machine->state_count; state++) {
-            unsigned next;
-            const char *action = machine->cell(state, event, &next);
-            if (!action)
-                text_add(out, " |");
-            else if (next == state)
-                text_add(out, " %s |", action);
-            else
-                text_add(out, " %s → *%s* |", action, machine->state_name(next));
-        }
-        text_add(out, "\n");
-    }
-}
-
-/* The names the tables print and the comments of the header. */
+/* The names that the drawings print and the comments of the header. */
 static void machine_words(struct text *out, const char *path, const char *what, const char *name,
                           const char *prefix)
 {
     struct word words[WORD_COUNT_MAX];
-    words_table(out, what, words, enum_read(path, name, prefix, words));
+    words_list(out, what, words, enum_read(path, name, prefix, words));
 }
 
 /* ---- slots: the arrows of layout.h ---- */
@@ -288,7 +265,7 @@ static void slot_arrows(struct text *out, const char *head, const char *format_i
 
 static void make_run_states(struct text *out)
 {
-    machine_words(out, "dispatcher/runs/run_fsm.h", "state", "run_state", "RUN_");
+    machine_words(out, "dispatcher/runs/run_fsm.h", "States", "run_state", "RUN_");
 }
 
 static void make_run_diagram(struct text *out)
@@ -296,21 +273,16 @@ static void make_run_diagram(struct text *out)
     diagram(out, &run_machine);
 }
 
-static void make_run_table(struct text *out)
-{
-    table(out, &run_machine);
-}
-
 static void make_run_words(struct text *out)
 {
-    machine_words(out, "dispatcher/runs/run_fsm.h", "event", "run_event", "RUN_EV_");
+    machine_words(out, "dispatcher/runs/run_fsm.h", "Events", "run_event", "RUN_EV_");
     text_add(out, "\n");
-    machine_words(out, "dispatcher/runs/run_fsm.h", "action", "run_action", "RUN_ACT_");
+    machine_words(out, "dispatcher/runs/run_fsm.h", "Actions", "run_action", "RUN_ACT_");
 }
 
 static void make_worker_states(struct text *out)
 {
-    machine_words(out, "dispatcher/workers/worker_fsm.h", "state", "worker_state", "WORKER_");
+    machine_words(out, "dispatcher/workers/worker_fsm.h", "States", "worker_state", "WORKER_");
 }
 
 static void make_worker_diagram(struct text *out)
@@ -318,21 +290,17 @@ static void make_worker_diagram(struct text *out)
     diagram(out, &worker_machine);
 }
 
-static void make_worker_table(struct text *out)
-{
-    table(out, &worker_machine);
-}
-
 static void make_worker_words(struct text *out)
 {
-    machine_words(out, "dispatcher/workers/worker_fsm.h", "event", "worker_event", "WORKER_EV_");
+    machine_words(out, "dispatcher/workers/worker_fsm.h", "Events", "worker_event", "WORKER_EV_");
     text_add(out, "\n");
-    machine_words(out, "dispatcher/workers/worker_fsm.h", "action", "worker_action", "WORKER_ACT_");
+    machine_words(out, "dispatcher/workers/worker_fsm.h", "Actions", "worker_action",
+                  "WORKER_ACT_");
 }
 
 static void make_pipeline_states(struct text *out)
 {
-    machine_words(out, "dispatcher/runs/pipeline_fsm.h", "state", "pipeline_state", "PIPELINE_");
+    machine_words(out, "dispatcher/runs/pipeline_fsm.h", "States", "pipeline_state", "PIPELINE_");
 }
 
 static void make_pipeline_diagram(struct text *out)
@@ -340,17 +308,12 @@ static void make_pipeline_diagram(struct text *out)
     diagram(out, &pipeline_machine);
 }
 
-static void make_pipeline_table(struct text *out)
-{
-    table(out, &pipeline_machine);
-}
-
 static void make_pipeline_words(struct text *out)
 {
     const char *path = "dispatcher/runs/pipeline_fsm.h";
-    machine_words(out, path, "event", "pipeline_event", "PIPELINE_EV_");
+    machine_words(out, path, "Events", "pipeline_event", "PIPELINE_EV_");
     text_add(out, "\n");
-    machine_words(out, path, "action", "pipeline_action", "PIPELINE_ACT_");
+    machine_words(out, path, "Actions", "pipeline_action", "PIPELINE_ACT_");
 }
 
 static void make_slot_diagram(struct text *out)
@@ -366,12 +329,12 @@ static void make_slot_table(struct text *out)
 
 static void make_connection_states(struct text *out)
 {
-    machine_words(out, "dispatcher/http/conn.h", "state", "conn_state", "CONN_");
+    machine_words(out, "dispatcher/http/conn.h", "States", "conn_state", "CONN_");
 }
 
 static void make_server_states(struct text *out)
 {
-    machine_words(out, "dispatcher/server/server.h", "state", "server_state", "SERVER_");
+    machine_words(out, "dispatcher/loop/loop.h", "States", "loop_state", "LOOP_");
 }
 
 static const struct block {
@@ -380,15 +343,12 @@ static const struct block {
 } blocks[] = {
     {"run states", make_run_states},
     {"run diagram", make_run_diagram},
-    {"run table", make_run_table},
     {"run words", make_run_words},
     {"worker states", make_worker_states},
     {"worker diagram", make_worker_diagram},
-    {"worker table", make_worker_table},
     {"worker words", make_worker_words},
     {"pipeline states", make_pipeline_states},
     {"pipeline diagram", make_pipeline_diagram},
-    {"pipeline table", make_pipeline_table},
     {"pipeline words", make_pipeline_words},
     {"slot diagram", make_slot_diagram},
     {"slot table", make_slot_table},
