@@ -52,31 +52,31 @@ def test_leave(server, figure, how, phase):
         leave(held.stream.connection, how)
         if phase == "queued":
             wait_until(lambda: server.pipeline(FAULTS)["queued"] == 0)
-            text = "free"
+            text = "place free"
         elif phase == "starting":
             wait_until(lambda: server.pipeline(FAULTS)["queued"] == 0)
             held.release()
             wait_until(lambda: worker(server)["state"] == "ready")
             pid = worker(server)["pid"]
-            text = "free"
+            text = "place free and worker ready"
         elif phase == "finishing":
             if how == "half-close":
                 # Its run is over; what is left is still sent to those who read.
                 assert len(list(held.stream)) == FINISHED_COUNT
-            text = "gone"
+            text = "nothing left"
         else:
             told = first_run_of(server, mark, r"told t_ns=(\d+)") - began
             assert told < 0.1 * SLOWNESS
-            text = f"told {told * 1000:.2f} ms, free"
+            text = f"worker told after {told * 1000:.2f} ms, slot free"
             wait_until(lambda: is_idle(server))
         if phase != "finishing":
-            text += f" {(time.monotonic() - began) * 1000:.1f} ms"
+            text += f" after {(time.monotonic() - began) * 1000:.1f} ms"
         held.release()
         if phase != "queued":
             held.stream.close()
         wait_until(held.is_over, what="nothing of it left")
         if phase == "finishing":
-            text += f" {(time.monotonic() - began) * 1000:.1f} ms"
+            text += f" after {(time.monotonic() - began) * 1000:.1f} ms"
     ends = server.log_since(held.mark, r" run_end ")
     runs = [re.search(r"run=(\w+)", line)[1] for line in ends]
     assert len(runs) == len(set(runs)) == (2 if phase == "queued" else 1), ends
@@ -108,7 +108,7 @@ def test_stall(server, figure, how, phase):
     end = server.wait_log(r" run_end run=\w+ .* state=(\w+)", mark)[1]
     assert end == ("failed" if phase == "streaming" else "completed")
     wait_until(lambda: is_idle(server, NUMBERS) and server.metric("millrace_runs") == 0)
-    figure(f"{took * 1000:.0f} ms of {STALL_S * 1000:.0f}")
+    figure(f"let go after {took * 1000:.0f} ms of a limit of {STALL_S * 1000:.0f} ms")
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -120,7 +120,7 @@ def test_delete(server, figure, phase):
             server.ask("DELETE", f"/v4/runs/{run_id}")
             assert len(list(held.stream)) == FINISHED_COUNT
             assert server.get(f"/v4/runs/{run_id}").json()["state"] == "completed"
-            figure("completed")
+            figure("completed all the same")
             return
         [run_id] = [run["id"] for run in server.get("/v4/runs").json()["data"]
                     if run["state"] == ("running" if phase in ("first", "streaming") else "queued")]
@@ -134,7 +134,7 @@ def test_delete(server, figure, phase):
         held.release()
         wait_until(lambda: worker(server)["state"] == "ready")
     wait_until(held.is_over)
-    figure(f"error {took * 1000:.1f} ms")
+    figure(f"error line after {took * 1000:.1f} ms")
 
 
 @pytest.mark.parametrize("phase", PHASES)
@@ -154,7 +154,7 @@ def test_deadline(server, figure, phase):
         held.release()
         wait_until(lambda: worker(server)["state"] == "ready")
     wait_until(held.is_over)
-    figure("completed" if phase == "finishing" else f"{took * 1000:.0f} ms of 300")
+    figure("completed" if phase == "finishing" else f"error line after {took * 1000:.0f} ms of a limit of 300 ms")
 
 
 def test_leaving_in_the_middle_of_the_body_makes_no_run(server, figure):

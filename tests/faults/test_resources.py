@@ -95,7 +95,7 @@ def test_descriptors(crowded, figure, phase):
         if phase == "starting":
             finish(held)
         assert server.get("/livez").status == 200
-        figure(f"{len(waiting)} too many, served {(time.monotonic() - began) * 1000:.0f} ms after")
+        figure(f"{len(waiting)} clients too many; served {(time.monotonic() - began) * 1000:.0f} ms after they left")
     wait_until(lambda: server.metric("millrace_connections") == 1)
 
 
@@ -145,7 +145,7 @@ def test_memory(server, figure, phase):
                 finish(held)
         if phase == "starting":
             finish(held)
-        figure(f"{len(refused)} of {BODIES} refused, {took * 1000:.0f} ms")
+        figure(f"of {BODIES} bodies that arrive {len(refused)} refused with 503 or closed in {took * 1000:.0f} ms")
     assert len(server.lines(FAULTS, "none", "first", COUNT)) == COUNT
 
 
@@ -178,7 +178,7 @@ def test_disk(mute, figure, phase):
     lost = mute.metric("millrace_log_lines_dropped_total")
     # As many as there were, not one more for each that could not be said.
     assert 2 <= lost < 50
-    figure(f"complete {took * 1000:.0f} ms, {lost:.0f} lost")
+    figure(f"run complete after {took * 1000:.0f} ms, {lost:.0f} lines lost")
 
 
 @pytest.fixture
@@ -216,7 +216,7 @@ def test_clock(jumpy, figure, phase, seconds):
             assert abs(moved - seconds) < 60
         assert took < 2 * SLOWNESS
     assert server.get("/v4/runs").status == 200
-    figure(f"complete {took * 1000:.0f} ms")
+    figure(f"run complete {took * 1000:.0f} ms after a jump of {seconds} s")
     assert not [line for line in server.log if re.search(r"error=timeout|client_stalled|worker_kill", line)]
 
 

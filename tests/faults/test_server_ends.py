@@ -47,7 +47,8 @@ def test_sigterm(server, figure, phase):
             assert lines[-1]["state"] == "no_resources_available"
             assert held.stream.response.status == 503
         assert server.wait_exit() == 0
-        figure(f"answered {told * 1000:.1f} ms, gone {(time.monotonic() - began) * 1000:.0f} ms")
+        figure(f"client answered after {told * 1000:.1f} ms, server gone after "
+               f"{(time.monotonic() - began) * 1000:.0f} ms")
     assert not any(process_exists(pid) for pid in pids)
 
 
@@ -74,7 +75,7 @@ def test_sigkill(server, start, built, figure, phase):
             lines = wire.Stream(connection, wire.run_body(FAULTS, ["none", "first", COUNT])).all()
         assert [wire.output_of(line) for line in lines] == list(range(COUNT))
         assert worker(successor)["active"] == 0
-    figure(f"gone {gone * 1000:.0f} ms, next ready {ready * 1000:.0f} ms")
+    figure(f"no worker left after {gone * 1000:.0f} ms, the next server ready after {ready * 1000:.0f} ms")
 
 
 def test_sigkill_takes_what_workers_started_with_it(server, figure):

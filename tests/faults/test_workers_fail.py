@@ -130,10 +130,10 @@ def test_worker(server, figure, fault, phase):
         assert_caused(error, fault)
     limit_s = PROGRESS_S + 0.3 if fault in ENDS_BY_LIMIT or error["type"] == "timeout" else 0.5
     assert now - began < limit_s * SLOWNESS + (1 if fault == "memory" else 0)
-    text = f"error {(now - began) * 1000:.1f} ms"
+    text = f"error line after {(now - began) * 1000:.1f} ms"
     if fault != "memory":  # its worker lives on
         server.wait_worker(FAULTS, 0, pid, mark)
-        text += f", successor {replaced_after_ms(server, mark):.0f} ms"
+        text += f", a new worker ready {replaced_after_ms(server, mark):.0f} ms after the old one's end"
     assert_serves_again(server)
     figure(text)
 
@@ -154,7 +154,7 @@ def test_worker_while_queued(server, figure, fault):
         assert chunks == list(range(COUNT))
         assert error is None
     assert now - began < 3 * SLOWNESS
-    figure(f"complete {(now - began) * 1000:.0f} ms")
+    figure(f"waiting run complete after {(now - began) * 1000:.0f} ms")
     assert_serves_again(server)
 
 
@@ -179,7 +179,7 @@ def test_worker_while_starting(server, figure, fault):
         assert error is None
         assert chunks == list(range(COUNT))
     assert now - began < (START_S + 2) * SLOWNESS
-    figure(f"complete {(now - began) * 1000:.0f} ms")
+    figure(f"waiting run over after {(now - began) * 1000:.0f} ms")
     if fault == "SIGKILL":
         killer.join()
     wait_until(lambda: worker(server)["state"] == "ready")
