@@ -5,7 +5,7 @@
 #ifndef DISPATCHER_EXIT_CODE_H
 #define DISPATCHER_EXIT_CODE_H
 
-/* Exit codes of `millrace`, listed in docs/operations.md and millrace(1). */
+/* Exit codes of `millrace`, listed in millrace(1). */
 enum exit_code {
     EXIT_CODE_OK = 0,
     EXIT_CODE_FAILED = 1,   /* a run failed (millrace run), or an error without a code of its own */
