@@ -273,11 +273,9 @@ static void make_run_diagram(struct text *out)
     diagram(out, &run_machine);
 }
 
-static void make_run_words(struct text *out)
+static void make_run_events(struct text *out)
 {
     machine_words(out, "dispatcher/runs/run_fsm.h", "Events", "run_event", "RUN_EV_");
-    text_add(out, "\n");
-    machine_words(out, "dispatcher/runs/run_fsm.h", "Actions", "run_action", "RUN_ACT_");
 }
 
 static void make_worker_states(struct text *out)
@@ -290,12 +288,9 @@ static void make_worker_diagram(struct text *out)
     diagram(out, &worker_machine);
 }
 
-static void make_worker_words(struct text *out)
+static void make_worker_events(struct text *out)
 {
     machine_words(out, "dispatcher/workers/worker_fsm.h", "Events", "worker_event", "WORKER_EV_");
-    text_add(out, "\n");
-    machine_words(out, "dispatcher/workers/worker_fsm.h", "Actions", "worker_action",
-                  "WORKER_ACT_");
 }
 
 static void make_pipeline_states(struct text *out)
@@ -308,12 +303,10 @@ static void make_pipeline_diagram(struct text *out)
     diagram(out, &pipeline_machine);
 }
 
-static void make_pipeline_words(struct text *out)
+static void make_pipeline_events(struct text *out)
 {
-    const char *path = "dispatcher/runs/pipeline_fsm.h";
-    machine_words(out, path, "Events", "pipeline_event", "PIPELINE_EV_");
-    text_add(out, "\n");
-    machine_words(out, path, "Actions", "pipeline_action", "PIPELINE_ACT_");
+    machine_words(out, "dispatcher/runs/pipeline_fsm.h", "Events", "pipeline_event",
+                  "PIPELINE_EV_");
 }
 
 static void make_slot_diagram(struct text *out)
@@ -341,18 +334,12 @@ static const struct block {
     const char *name;
     void (*make)(struct text *out);
 } blocks[] = {
-    {"run states", make_run_states},
-    {"run diagram", make_run_diagram},
-    {"run words", make_run_words},
-    {"worker states", make_worker_states},
-    {"worker diagram", make_worker_diagram},
-    {"worker words", make_worker_words},
-    {"pipeline states", make_pipeline_states},
-    {"pipeline diagram", make_pipeline_diagram},
-    {"pipeline words", make_pipeline_words},
-    {"slot diagram", make_slot_diagram},
-    {"slot table", make_slot_table},
-    {"connection states", make_connection_states},
+    {"run states", make_run_states},           {"run diagram", make_run_diagram},
+    {"run events", make_run_events},           {"worker states", make_worker_states},
+    {"worker diagram", make_worker_diagram},   {"worker events", make_worker_events},
+    {"pipeline states", make_pipeline_states}, {"pipeline diagram", make_pipeline_diagram},
+    {"pipeline events", make_pipeline_events}, {"slot diagram", make_slot_diagram},
+    {"slot table", make_slot_table},           {"connection states", make_connection_states},
     {"server states", make_server_states},
 };
 
