@@ -61,7 +61,7 @@ class Meanwhile:
 
     def __str__(self):
         times = sorted(self.times_s)
-        return (f"{len(times)} runs of the other client, p99 {times[int(len(times) * 0.99)] * 1000:.1f} ms, "
+        return (f"{len(times)} other runs, p99 {times[int(len(times) * 0.99)] * 1000:.1f} ms, "
                 f"worst {times[-1] * 1000:.1f} ms")
 
 
@@ -104,4 +104,4 @@ def test_a_flood_of_connections(start, figure):
     assert answers == [b"HTTP/1.1 503 Service Unavailable"] * (CONNECTIONS - places + 1)
     wait_until(lambda: connection_count(server) == 1, what="no connection left")
     assert len(server.lines(NUMBERS, 3, "x", 0)) == 3
-    figure(f"{len(answers)} told 503, and the stream inside complete")
+    figure(f"{len(answers)} told 503")

@@ -51,7 +51,7 @@ def test_killed(server, figure):
     assert_serves(server)
     assert not process_exists(old)
     assert server.metric("millrace_spawner_losses_total") == 1
-    figure(f"the next one started {took * 1000:.0f} ms after it was killed")
+    figure(f"the next one started after {took * 1000:.0f} ms")
 
 
 def test_killed_with_a_worker(server, figure):
@@ -63,7 +63,7 @@ def test_killed_with_a_worker(server, figure):
     os.kill(spawner, signal.SIGKILL)
     server.wait_log(f" worker_exit pipeline={FAULTS} ", mark)
     assert_serves(server)
-    figure(f"the run that waited was complete after {(time.monotonic() - began) * 1000:.0f} ms")
+    figure(f"complete after {(time.monotonic() - began) * 1000:.0f} ms")
 
 
 @pytest.mark.bounded(60)
@@ -87,7 +87,7 @@ def test_hanging(server, figure):
     server.wait_worker(FAULTS, 0, pid, mark)
     assert_serves(server)
     assert not process_exists(spawner)
-    figure(f"given up after {took:.1f} s; the slowest of the other runs meanwhile took {slowest * 1000:.1f} ms")
+    figure(f"given up after {took:.1f} s; slowest other run {slowest * 1000:.1f} ms")
 
 
 def test_stopped_server_leaves_none(server):
