@@ -274,7 +274,7 @@ fuzz: ## libFuzzer on every target, SECONDS_PER_TARGET=30 each
 fuzz-run: $(FUZZERS)
 	@tests/fuzz/run $(SECONDS_PER_TARGET) $(FUZZERS)
 
-check: build/version.h ## format, layers, headers, lengths, banned words, names in docs, types, cppcheck, clang-tidy
+check: build/version.h ## format, layers, headers, lengths, banned words, documents, names in them, types, cppcheck, clang-tidy
 	@deploy/deps build demo check
 	@tests/lint/run
 

@@ -104,6 +104,9 @@ BAD_SOURCES = [
     ("words", "shm/ring.c", "/* SPDX-License-Identifier: MIT */\nvolatile int a;\n", "atomics"),
     ("words", "shm/ring.c", "int a;\n", "first line says"),
     ("words", "shm/util.c", "/* SPDX-License-Identifier: MIT */\n", "name says nothing"),
+    ("documents", "docs/x.md", "| " + "a" * 200 + "\n" + "a " * 61 + "\n", "docs/x.md:2: the line has 122 columns"),
+    ("documents", "docs/x.md", "# A heading\n[a](#a-heading) [b](#another)\n", "docs/x.md:2: #another: there is no such heading"),
+    ("documents", "docs/x.md", "[a](x.md)\n[b](../y.md)\n", "docs/x.md:2: ../y.md: there is no such file"),
     ("headers", "shm/ring.h", "size_t a;\n", "shm/ring.h:1: does not compile alone"),
 ]
 

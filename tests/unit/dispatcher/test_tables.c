@@ -327,7 +327,7 @@ static void make_connection_states(struct text *out)
 
 static void make_server_states(struct text *out)
 {
-    machine_words(out, "dispatcher/loop/loop.h", "States", "loop_state", "LOOP_");
+    machine_words(out, "dispatcher/server/server.h", "States", "server_state", "SERVER_");
 }
 
 static const struct block {
