@@ -74,8 +74,8 @@ static inline struct answer *answer_of(struct sink *sink)
     return (struct answer *)sink;
 }
 
-/* Answers with the failure's status and this body, which is given back; `content_type` NULL: JSON.
- */
+/* Answers with the failure's status and this body, which is given back; `content_type` NULL:
+ * JSON. */
 void answer_failure(struct answer *answer, const struct run_failure *failure,
                     const char *content_type, struct text *body);
 

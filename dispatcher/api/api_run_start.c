@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* api_run_start.c - the handlers of /v4/runs that start runs, and what the reader says of bodies.
- */
+/* api_run_start.c - the handlers of /v4/runs that start runs, and what the reader says of
+ * bodies. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

@@ -120,8 +120,8 @@ static uint64_t due_ms(const struct front *front, const struct conn *conn)
     return UINT64_MAX;
 }
 
-/* Lazy: a timer that fires too early looks again, so states may change without touching the heap.
- */
+/* Lazy: a timer that fires too early looks again, so states may change without touching the
+ * heap. */
 void conn_timer_update(struct front *front, struct conn *conn)
 {
     uint64_t due = due_ms(front, conn);
@@ -270,8 +270,8 @@ void conn_close(struct front *front, struct conn *conn)
         return;
     conn_enter(front, conn, CONN_CLOSING);
     conn_abandon(front, conn, EXCHANGE_LEFT);
-    /* All operations come back soon after. A FIN would look like the end of an unframed response.
-     */
+    /* All operations come back soon after. A FIN would look like the end of an unframed
+     * response. */
     if (!conn->is_unframed)
         shutdown(conn->fd, SHUT_RDWR);
     else if (conn->send_queued)

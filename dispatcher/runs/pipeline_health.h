@@ -23,8 +23,8 @@ void pipeline_served(struct runs *runs, struct pipeline *pipeline);
 /* A worker brought a run to its end, well or not: it works. */
 void pipeline_run_finished(struct runs *runs, struct pipeline *pipeline, struct worker *worker);
 
-/* A worker died, or did not load or start; `reason` is for clients, unless it has said one itself.
- */
+/* A worker died, or did not load or start; `reason` is for clients, unless it has said one
+ * itself. */
 void pipeline_worker_died(struct runs *runs, struct pipeline *pipeline, struct worker *worker,
                           enum error_type type, const char *reason);
 

@@ -159,8 +159,8 @@ void output_close(struct output *output)
 
 /* ---- lines --------------------------------------------------------------------------------- */
 
-/* The one run of a worker that has one: what its process writes to descriptor 1 or 2 is this run's.
- */
+/* The one run of a worker that has one: what its process writes to descriptor 1 or 2 is this
+ * run's. */
 static const char *output_only_run_id(const struct worker *worker, const struct output *output)
 {
     if (worker->concurrency != 1 || worker->active_count != 1 ||

@@ -330,8 +330,8 @@ void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_ev
     fleet->ops->changed(fleet->owner, worker->pool);
 }
 
-/* ---- completions and timers -------------------------------------------------------------------
- */
+/* ---- completions and timers
+ * ------------------------------------------------------------------- */
 
 /* Takes what waits on the worker's socket, a bounded number of messages. True: there may be more,
  * which no event will tell of. */
@@ -416,8 +416,8 @@ void supervisor_on_pidfd(struct fleet *fleet, const struct uring_event *event)
             uring_poll(fleet->reactor->uring, worker->pidfd, fleet_ref(worker, URING_PIDFD));
         return;
     }
-    /* FAILED may have come just before; and who is killed for what it said must not be reaped yet.
-     */
+    /* FAILED may have come just before; and who is killed for what it said must not be reaped
+     * yet. */
     supervisor_read_rest(fleet, worker);
     supervisor_reap(worker);
     fleet->exit_count++;

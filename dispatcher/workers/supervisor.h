@@ -21,8 +21,8 @@ void supervisor_resize(struct fleet *fleet, struct worker_pool *pool);
 /* While fleet->is_shrinking, outside of events: gives back places that have become vacant. */
 void supervisor_trim(struct fleet *fleet);
 
-/* One event of the table. `reason` is one phrase for the log and, where runs are lost, for clients.
- */
+/* One event of the table. `reason` is one phrase for the log and, where runs are lost, for
+ * clients. */
 void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_event event,
                       const char *reason);
 

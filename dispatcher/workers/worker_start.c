@@ -132,8 +132,8 @@ static int start_process_prepare(struct fleet *fleet, struct worker *worker,
         worker->segment.fd = -1;
         return rc;
     }
-    /* These read where our ends of the rings are: before there is a worker that could write there.
-     */
+    /* These read where our ends of the rings are: before there is a worker that could write
+     * there. */
     ring_tx_init(&worker->requests, worker->segment.request_ring, options->request_ring_bytes);
     ring_rx_init(&worker->replies, worker->segment.reply_ring, options->reply_ring_bytes);
     rc = start_channels_open(worker, ends);

@@ -7,7 +7,7 @@
  * stands still, and where the worker would sleep it sleeps on a bell of the explorer's. A
  * dispatcher is played.
  */
-#include "worker/loop.h"
+#include "worker/engine/engine.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -82,37 +82,37 @@ int __wrap_attachment_poll(struct attachment *attachment)
 
 static struct {
     struct host host; /* first */
-    struct worker worker;
-    struct loop loop;
-    struct run *run;
+    struct context context;
+    struct engine engine;
+    struct job *job;
     uint32_t cancel_count;
     uint32_t resume_count;
 } side;
 
-static int host_start(struct host *host, struct run *run)
+static int host_start(struct host *host, struct job *job)
 {
     (void)host;
-    side.run = run;
+    side.job = job;
     return HOST_DRIVEN;
 }
 
-static void host_finish(struct host *host, struct run *run)
+static void host_finish(struct host *host, struct job *job)
 {
     (void)host;
-    (void)run;
+    (void)job;
 }
 
-static void host_cancel(struct host *host, struct run *run)
+static void host_cancel(struct host *host, struct job *job)
 {
     (void)host;
-    (void)run;
+    (void)job;
     side.cancel_count++;
 }
 
-static void host_resume(struct host *host, struct run *run)
+static void host_resume(struct host *host, struct job *job)
 {
     (void)host;
-    (void)run;
+    (void)job;
     side.resume_count++;
 }
 
@@ -120,12 +120,12 @@ static void host_resume(struct host *host, struct run *run)
 static void worker_begin(void *argument)
 {
     struct world *world = argument;
-    if (side.loop.worker)
-        loop_finish(&side.loop);
+    if (side.engine.context)
+        engine_finish(&side.engine);
     memset(&side, 0, sizeof side);
     side.host = (struct host){
         .start = host_start, .finish = host_finish, .cancel = host_cancel, .resume = host_resume};
-    struct attachment *attachment = &side.worker.attachment;
+    struct attachment *attachment = &side.context.attachment;
     attachment->segment = (struct segment){
         .fd = -1,
         .options = {.slot_count = 1,
@@ -144,8 +144,8 @@ static void worker_begin(void *argument)
     attachment->bell = (struct doorbell){&world->header.worker_bell, explorer_bell(0)};
     attachment->dispatcher_bell =
         (struct doorbell){&world->header.dispatcher_bell, explorer_bell(1)};
-    reply_init(&side.worker.reply, attachment, &side.worker.failure);
-    mr_assert(loop_init(&side.loop, &side.worker, &side.host) == 0);
+    reply_init(&side.context.reply, attachment, &side.context.error);
+    mr_assert(engine_init(&side.engine, &side.context, &side.host) == 0);
 }
 
 /* ---- the dispatcher -------------------------------------------------------------------------- */
@@ -198,12 +198,12 @@ static void explore(void (*begin)(void *), void (*worker)(void *), void (*dispat
     assert_true(result.whole_count > 1);
 }
 
-/* ---- requests: loop_run() -------------------------------------------------------------------- */
+/* ---- requests: engine_run() -------------------------------------------------------------------- */
 
 static void worker_runs(void *argument)
 {
     (void)argument;
-    loop_run(&side.loop);
+    engine_run(&side.engine);
 }
 
 static void dispatcher_stops_it(void *argument)
@@ -224,7 +224,7 @@ static void full_begin(void *argument)
 {
     worker_begin(argument);
     static const char zeros[CAPACITY];
-    struct ring_tx *tx = &side.worker.attachment.reply;
+    struct ring_tx *tx = &side.context.attachment.reply;
     for (uint32_t i = 0; i < RECORDS_IN_FULL_RING; i++)
         commit(tx, RECORD_CHUNK, zeros, ring_payload_max(CAPACITY));
 }
@@ -232,8 +232,8 @@ static void full_begin(void *argument)
 static void worker_ends_a_run(void *argument)
 {
     (void)argument;
-    struct reply_run run = {.generation = GENERATION};
-    reply_end(&side.worker.reply, &run);
+    struct reply_job job = {.generation = GENERATION};
+    reply_end(&side.context.reply, &job);
 }
 
 /* Takes one record after the other, and sleeps when there is none, as the dispatcher does. */
@@ -265,7 +265,7 @@ static void room_wakes_a_worker_whose_ring_is_full(void **state)
     explore(full_begin, worker_ends_a_run, dispatcher_reads_until_the_end);
 }
 
-/* ---- a run that waits: loop_turn() ----------------------------------------------------------- */
+/* ---- a run that waits: engine_turn() ----------------------------------------------------------- */
 
 /* It has begun, and its host drives it. */
 static void run_begin(void *argument)
@@ -274,8 +274,8 @@ static void run_begin(void *argument)
     worker_begin(world);
     slot_offer(&world->slot, GENERATION);
     send_request(world, RECORD_START, "\x92\xa1r\x90", 4);
-    loop_run(&side.loop);
-    mr_assert(side.run && side.run->state == RUN_DRIVEN);
+    engine_run(&side.engine);
+    mr_assert(side.job && side.job->state == JOB_DRIVEN);
 }
 
 /* The third line does not fit into its window. */
@@ -283,11 +283,11 @@ static void window_begin(void *argument)
 {
     run_begin(argument);
     for (int64_t i = 0; i < 3; i++) {
-        struct mr_value *value = loop_open_line(&side.loop, side.run);
+        struct mr_value *value = engine_open_line(&side.engine, side.job);
         mr_assert(value_outputs(value, 1) == 0);
         value_expect(value);
         mr_assert(value_integer(value, i) == MR_ITEM);
-        mr_assert(loop_send_line(&side.loop, side.run) == (i < 2));
+        mr_assert(engine_send_line(&side.engine, side.job) == (i < 2));
     }
 }
 
@@ -297,7 +297,7 @@ static void worker_takes_turns(void *argument)
     (void)argument;
     for (;;) {
         uint64_t due_ns;
-        explorer_expect(loop_turn(&side.loop, &due_ns));
+        explorer_expect(engine_turn(&side.engine, &due_ns));
         if (side.cancel_count + side.resume_count > 0)
             break;
         if (due_ns == CLOCK_NEVER)

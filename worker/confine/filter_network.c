@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* filter_network.c - sockets that workers do not get, and ways to a port that Landlock overlooks.
- */
+/* filter_network.c - sockets that workers do not get, and ways to a port that Landlock
+ * overlooks. */
 #include "worker/confine/filter_rules.h"
 
 #include <netinet/in.h>

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* isolation.c - the rules of a worker's Landlock domain, and what every worker needs of the files.
- */
+/* isolation.c - the rules of a worker's Landlock domain, and what every worker needs of the
+ * files. */
 #include "worker/confine/isolation.h"
 
 #include <dirent.h>

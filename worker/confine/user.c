@@ -91,8 +91,8 @@ int user_become(const struct user *user, char *reason, size_t reason_bytes)
     return -EPERM;
 }
 
-/* An id that ends at `end`, or at the end of the text. The last number means "none" to the kernel.
- */
+/* An id that ends at `end`, or at the end of the text. The last number means "none" to the
+ * kernel. */
 static bool user_parse_id(const char *text, char end, uint32_t *out, const char **rest)
 {
     char *stop;

@@ -47,8 +47,8 @@ int attachment_init(struct attachment *out, char *reason, size_t reason_bytes) M
  * -EPIPE when the dispatcher vanished. */
 int attachment_sleep(struct attachment *attachment, uint64_t due_ns) MUST_USE;
 
-/* For a host that sleeps itself until `epoll` is readable: takes what made it so. Results as above.
- */
+/* For a host that sleeps itself until `epoll` is readable: takes what made it so. Results as
+ * above. */
 int attachment_poll(struct attachment *attachment) MUST_USE;
 
 /* Something else that ends a sleep: attachment_wake(), from any thread, makes `epoll` readable. 0

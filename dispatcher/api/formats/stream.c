@@ -54,8 +54,8 @@ static void stream_send_head(struct answer *answer)
     response_stream_head(answer->api->front, answer->conn, answer->words->content_type);
 }
 
-/* One line into `out`, which has room for stream_bound(). Returns its bytes or what json_out says.
- */
+/* One line into `out`, which has room for stream_bound(). Returns its bytes or what json_out
+ * says. */
 static int64_t stream_make_line(const struct answer *answer, const uint8_t *data, size_t bytes,
                                 char *out)
 {
@@ -111,8 +111,8 @@ int stream_value(struct sink *sink, struct run *run, const uint8_t *data, size_t
     struct api *api = answer->api;
     size_t bound = stream_bound(answer, bytes);
     (void)run;
-    /* A long line is looked at again when its length is known: it has at least the value's bytes.
-     */
+    /* A long line is looked at again when its length is known: it has at least the value's
+     * bytes. */
     if (!out_pool_allows(&api->front->out, bound <= OUT_LINE_BYTES_MAX ? bound : bytes))
         return -ENOMEM;
     stream_refresh(answer);
