@@ -18,8 +18,8 @@
 #define SLOW_HEAD_BYTES 4096u
 #define BODY_BYTES_MAX (INT64_MAX / 16)
 
-static void span_take(struct bench_plan *plan, struct bench_conn *conn, struct http_text data,
-                      uint64_t now_ns)
+static void conn_span_take(struct bench_plan *plan, struct bench_conn *conn, struct http_text data,
+                           uint64_t now_ns)
 {
     struct bench_stats *stats = &plan->stats;
     uint64_t before = conn->lines.count;
@@ -57,7 +57,7 @@ static void conn_drop(struct bench_plan *plan, struct bench_conn *conn)
     conn_enter(plan, conn, BENCH_IDLE);
 }
 
-static void answer_is_whole(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns)
+static void conn_answer_is_whole(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns)
 {
     struct bench_stats *stats = &plan->stats;
     histogram_add(&stats->total, now_ns - conn->begin_ns);
@@ -74,7 +74,7 @@ static void answer_is_whole(struct bench_plan *plan, struct bench_conn *conn, ui
     bench_conn_next(plan, conn, now_ns);
 }
 
-static void answer_is_cut(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns)
+static void conn_answer_is_cut(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns)
 {
     plan->stats.truncated_count++;
     conn_drop(plan, conn);
@@ -90,14 +90,15 @@ void bench_conn_abandon(struct bench_plan *plan, struct bench_conn *conn)
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
-static void watch(struct bench_plan *plan, struct bench_conn *conn, int operation, uint32_t events)
+static void conn_watch(struct bench_plan *plan, struct bench_conn *conn, int operation,
+                       uint32_t events)
 {
     struct epoll_event event = {.events = events, .data.ptr = conn};
     int rc = epoll_ctl(plan->epoll, operation, conn->fd, &event);
     mr_assert(rc == 0);
 }
 
-static bool connect_begin(struct bench_plan *plan, struct bench_conn *conn)
+static bool conn_connect_begin(struct bench_plan *plan, struct bench_conn *conn)
 {
     int on = 1;
     conn->fd = socket(plan->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -110,11 +111,11 @@ static bool connect_begin(struct bench_plan *plan, struct bench_conn *conn)
         return false;
     }
     conn_enter(plan, conn, BENCH_CONNECTING);
-    watch(plan, conn, EPOLL_CTL_ADD, EPOLLIN | EPOLLOUT);
+    conn_watch(plan, conn, EPOLL_CTL_ADD, EPOLLIN | EPOLLOUT);
     return true;
 }
 
-static void request_send(struct bench_plan *plan, struct bench_conn *conn)
+static void conn_request_send(struct bench_plan *plan, struct bench_conn *conn)
 {
     while (conn->sent < plan->request_bytes) {
         ssize_t sent = send(conn->fd, plan->request + conn->sent, plan->request_bytes - conn->sent,
@@ -122,14 +123,14 @@ static void request_send(struct bench_plan *plan, struct bench_conn *conn)
         if (sent == -1 && errno == EAGAIN)
             return;
         if (sent <= 0) {
-            answer_is_cut(plan, conn, clock_now_ns());
+            conn_answer_is_cut(plan, conn, clock_now_ns());
             return;
         }
         conn->sent += (size_t)sent;
     }
     conn_enter(plan, conn, BENCH_HEAD);
     http_scan_init_response(&conn->scan);
-    watch(plan, conn, EPOLL_CTL_MOD, EPOLLIN);
+    conn_watch(plan, conn, EPOLL_CTL_MOD, EPOLLIN);
 }
 
 bool bench_conn_next(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns)
@@ -146,21 +147,21 @@ bool bench_conn_next(struct bench_plan *plan, struct bench_conn *conn, uint64_t 
     conn->has_error = false;
     conn->begin_ns = now_ns;
     if (conn->fd == -1) {
-        if (!connect_begin(plan, conn)) {
+        if (!conn_connect_begin(plan, conn)) {
             stats->refused_count++;
             return false;
         }
         return true;
     }
     conn_enter(plan, conn, BENCH_SENDING);
-    watch(plan, conn, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
+    conn_watch(plan, conn, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
     return true;
 }
 
 /* ---- answers --------------------------------------------------------------------------------- */
 
-static void body_take(struct bench_plan *plan, struct bench_conn *conn, const char *bytes,
-                      size_t count, uint64_t now_ns)
+static void conn_body_take(struct bench_plan *plan, struct bench_conn *conn, const char *bytes,
+                           size_t count, uint64_t now_ns)
 {
     for (;;) {
         struct http_text data;
@@ -168,13 +169,13 @@ static void body_take(struct bench_plan *plan, struct bench_conn *conn, const ch
         const char *reason;
         int rc = http_body_feed(&conn->body, bytes, count, &used, &data, &reason);
         if (rc < 0) {
-            answer_is_cut(plan, conn, now_ns);
+            conn_answer_is_cut(plan, conn, now_ns);
             return;
         }
         bytes += used;
         count -= used;
         if (rc == HTTP_BODY_DATA)
-            span_take(plan, conn, data, now_ns);
+            conn_span_take(plan, conn, data, now_ns);
         if (conn->is_leaver && conn->lines.count >= plan->leave_after) {
             plan->stats.left_count++;
             conn_drop(plan, conn);
@@ -184,13 +185,13 @@ static void body_take(struct bench_plan *plan, struct bench_conn *conn, const ch
         if (rc == HTTP_BODY_MORE)
             return;
         if (rc == HTTP_BODY_COMPLETE) {
-            answer_is_whole(plan, conn, now_ns);
+            conn_answer_is_whole(plan, conn, now_ns);
             return;
         }
     }
 }
 
-static bool head_keep(struct bench_conn *conn, const char *bytes, size_t count)
+static bool conn_head_keep(struct bench_conn *conn, const char *bytes, size_t count)
 {
     char *grown = realloc(conn->head, conn->head_count + count);
     if (!grown)
@@ -201,14 +202,14 @@ static bool head_keep(struct bench_conn *conn, const char *bytes, size_t count)
     return true;
 }
 
-static void head_take(struct bench_plan *plan, struct bench_conn *conn, const char *bytes,
-                      size_t count, uint64_t now_ns)
+static void conn_head_take(struct bench_plan *plan, struct bench_conn *conn, const char *bytes,
+                           size_t count, uint64_t now_ns)
 {
     const char *reason;
     char *whole = NULL;
     if (conn->head_count > 0) {
-        if (!head_keep(conn, bytes, count)) {
-            answer_is_cut(plan, conn, now_ns);
+        if (!conn_head_keep(conn, bytes, count)) {
+            conn_answer_is_cut(plan, conn, now_ns);
             return;
         }
         whole = conn->head;
@@ -217,12 +218,12 @@ static void head_take(struct bench_plan *plan, struct bench_conn *conn, const ch
     }
     struct http_response *response = &plan->response;
     int used = http_parse_response_head(&conn->scan, bytes, count, response, &reason);
-    if (used == 0 && (whole || head_keep(conn, bytes, count)))
+    if (used == 0 && (whole || conn_head_keep(conn, bytes, count)))
         return;
     conn->head = NULL;
     conn->head_count = 0;
     if (used <= 0) {
-        answer_is_cut(plan, conn, now_ns);
+        conn_answer_is_cut(plan, conn, now_ns);
     } else {
         conn_enter(plan, conn, BENCH_BODY);
         conn->keeps = response->keep_alive;
@@ -236,15 +237,15 @@ static void head_take(struct bench_plan *plan, struct bench_conn *conn, const ch
         mr_assert(rc == 0);
         conn->slow_ns = now_ns;
         if (conn->is_slow)
-            watch(plan, conn, EPOLL_CTL_MOD, 0);
+            conn_watch(plan, conn, EPOLL_CTL_MOD, 0);
         if (!conn->is_slow || plan->slow_bytes_per_s > 0)
-            body_take(plan, conn, bytes + used, count - (size_t)used, now_ns);
+            conn_body_take(plan, conn, bytes + used, count - (size_t)used, now_ns);
     }
     free(whole);
 }
 
 /* Reads at most so much. Returns true when there may be more to read at once. */
-static bool read_some(struct bench_plan *plan, struct bench_conn *conn, size_t bytes_max)
+static bool conn_read_some(struct bench_plan *plan, struct bench_conn *conn, size_t bytes_max)
 {
     ssize_t count = recv(conn->fd, plan->read_buffer, bytes_max, 0);
     if (count == -1 && (errno == EAGAIN || errno == EINTR))
@@ -252,31 +253,31 @@ static bool read_some(struct bench_plan *plan, struct bench_conn *conn, size_t b
     uint64_t now_ns = clock_now_ns();
     if (count == 0 && conn->state == BENCH_BODY && conn->is_until_close) {
         conn->keeps = false;
-        answer_is_whole(plan, conn, now_ns);
+        conn_answer_is_whole(plan, conn, now_ns);
         return false;
     }
     if (count <= 0) {
-        answer_is_cut(plan, conn, now_ns);
+        conn_answer_is_cut(plan, conn, now_ns);
         return false;
     }
     plan->stats.byte_count += (uint64_t)count;
     if (conn->state == BENCH_HEAD)
-        head_take(plan, conn, plan->read_buffer, (size_t)count, now_ns);
+        conn_head_take(plan, conn, plan->read_buffer, (size_t)count, now_ns);
     else
-        body_take(plan, conn, plan->read_buffer, (size_t)count, now_ns);
+        conn_body_take(plan, conn, plan->read_buffer, (size_t)count, now_ns);
     return (size_t)count == bytes_max && conn->state == BENCH_BODY;
 }
 
 /* Each client has its turn, and takes enough in it to be worth the call that woke us. A slow one is
  * woken in its body only by the end of its connection. */
-static void read_turn(struct bench_plan *plan, struct bench_conn *conn)
+static void conn_read_turn(struct bench_plan *plan, struct bench_conn *conn)
 {
     if (conn->is_slow) {
-        read_some(plan, conn, conn->state == BENCH_HEAD ? SLOW_HEAD_BYTES : BENCH_READ_BYTES);
+        conn_read_some(plan, conn, conn->state == BENCH_HEAD ? SLOW_HEAD_BYTES : BENCH_READ_BYTES);
         return;
     }
     for (int i = 0; i < READS_PER_TURN; i++)
-        if (!read_some(plan, conn, BENCH_READ_BYTES))
+        if (!conn_read_some(plan, conn, BENCH_READ_BYTES))
             return;
 }
 
@@ -289,10 +290,10 @@ void bench_conn_read_slowly(struct bench_plan *plan, struct bench_conn *conn, ui
     if (bytes == 0)
         return;
     conn->slow_ns = now_ns;
-    read_some(plan, conn, bytes < BENCH_READ_BYTES ? (size_t)bytes : BENCH_READ_BYTES);
+    conn_read_some(plan, conn, bytes < BENCH_READ_BYTES ? (size_t)bytes : BENCH_READ_BYTES);
 }
 
-static void connect_end(struct bench_plan *plan, struct bench_conn *conn)
+static void conn_connect_end(struct bench_plan *plan, struct bench_conn *conn)
 {
     int error = 0;
     socklen_t bytes = sizeof(error);
@@ -303,21 +304,21 @@ static void connect_end(struct bench_plan *plan, struct bench_conn *conn)
         return;
     }
     conn_enter(plan, conn, BENCH_SENDING);
-    request_send(plan, conn);
+    conn_request_send(plan, conn);
 }
 
 void bench_conn_ready(struct bench_plan *plan, struct bench_conn *conn)
 {
     switch (conn->state) {
     case BENCH_CONNECTING:
-        connect_end(plan, conn);
+        conn_connect_end(plan, conn);
         break;
     case BENCH_SENDING:
-        request_send(plan, conn);
+        conn_request_send(plan, conn);
         break;
     case BENCH_HEAD:
     case BENCH_BODY:
-        read_turn(plan, conn);
+        conn_read_turn(plan, conn);
         break;
     case BENCH_IDLE:
     case BENCH_STATE_COUNT:

@@ -21,7 +21,7 @@ void bench_lines_begin(struct bench_lines *lines)
 
 /* The digits that the eight bytes of `word` begin with, the first byte lowest: how many they are,
  * and what they come to. */
-static inline unsigned digits_read(uint64_t word, uint64_t *value)
+static inline unsigned lines_digits_read(uint64_t word, uint64_t *value)
 {
     uint64_t digits = word ^ (EACH_BYTE * '0');
     /* A byte that is no digit is 10 or more by now. Its carry can mark only bytes above it. */
@@ -39,7 +39,7 @@ static inline unsigned digits_read(uint64_t word, uint64_t *value)
 }
 
 /* Reads the number at an offset; returns the offset behind it, or 0 when there is none. */
-static inline size_t number_read(const char *line, size_t count, size_t at, uint64_t *out)
+static inline size_t lines_number_read(const char *line, size_t count, size_t at, uint64_t *out)
 {
     static const uint64_t powers_of_ten[] = {1,      10,      100,      1000,     10000,
                                              100000, 1000000, 10000000, 100000000};
@@ -47,7 +47,7 @@ static inline size_t number_read(const char *line, size_t count, size_t at, uint
     size_t first = at;
     while (at + sizeof(word) <= count) {
         memcpy(&word, line + at, sizeof(word));
-        unsigned digit_count = digits_read(le64toh(word), &value);
+        unsigned digit_count = lines_digits_read(le64toh(word), &value);
         if (digit_count == 0)
             break;
         number = number * powers_of_ten[digit_count] + value;
@@ -64,7 +64,7 @@ static inline size_t number_read(const char *line, size_t count, size_t at, uint
 /* The offset behind a key: where it was in the line before, or wherever it is; 0 without it.
  * Inlined, so that the comparison is one of constant length. */
 static inline __attribute__((always_inline)) size_t
-value_find(const char *line, size_t count, size_t guess, const char *key, size_t key_count)
+lines_value_find(const char *line, size_t count, size_t guess, const char *key, size_t key_count)
 {
     if (guess >= key_count && guess <= count &&
         memcmp(line + guess - key_count, key, key_count) == 0)
@@ -73,17 +73,18 @@ value_find(const char *line, size_t count, size_t guess, const char *key, size_t
     return found ? (size_t)(found - line) + key_count : 0;
 }
 
-#define VALUE_FIND(line, count, guess, key) value_find(line, count, guess, key, sizeof(key) - 1)
+#define VALUE_FIND(line, count, guess, key)                                                        \
+    lines_value_find(line, count, guess, key, sizeof(key) - 1)
 
-static void numbers_take(struct bench_lines *lines, const char *line, size_t count, uint64_t now_ns,
-                         struct histogram *latency)
+static void lines_numbers_take(struct bench_lines *lines, const char *line, size_t count,
+                               uint64_t now_ns, struct histogram *latency)
 {
     uint64_t number;
     size_t behind = 0;
     size_t at = VALUE_FIND(line, count, lines->number_offset, NUMBER_KEY);
     if (at > 0) {
         lines->number_offset = (uint32_t)at;
-        behind = number_read(line, count, at, &number);
+        behind = lines_number_read(line, count, at, &number);
         if (behind == 0 || number != lines->count - 1)
             lines->is_wrong = true;
     }
@@ -91,14 +92,14 @@ static void numbers_take(struct bench_lines *lines, const char *line, size_t cou
     if (at == 0)
         return;
     lines->time_distance = at > behind ? (uint32_t)(at - behind) : 0;
-    if (number_read(line, count, at, &number) > 0 && now_ns > number)
+    if (lines_number_read(line, count, at, &number) > 0 && now_ns > number)
         histogram_add(latency, now_ns - number);
 }
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
 /* Lines that are no results: blank ones, and what server-sent events add. */
-static bool line_counts(const struct bench_look *look, const char *line, size_t count)
+static bool lines_counts(const struct bench_look *look, const char *line, size_t count)
 {
     if (!look->is_events)
         return count > 0;
@@ -107,7 +108,7 @@ static bool line_counts(const struct bench_look *look, const char *line, size_t 
 
 /* Does a whole line say that the run failed? Most end in a way that says at once that they do
  * not. */
-static bool line_is_failure(const char *line, size_t count)
+static bool lines_is_failure(const char *line, size_t count)
 {
     static const char no_error[] = "\"error\":null}";
     static const char mark[] = "\"outputs\":null,\"error\":{";
@@ -118,7 +119,7 @@ static bool line_is_failure(const char *line, size_t count)
     return memmem(line, looked_at, mark, sizeof(mark) - 1) != NULL;
 }
 
-static void line_keep(struct bench_lines *lines, const char *bytes, size_t count)
+static void lines_keep(struct bench_lines *lines, const char *bytes, size_t count)
 {
     if (lines->kept_count < BENCH_LOOK_BYTES_MAX) {
         size_t room = BENCH_LOOK_BYTES_MAX - (size_t)lines->kept_count;
@@ -136,25 +137,25 @@ void bench_lines_take(const struct bench_look *look, struct bench_lines *lines, 
         const char *line = bytes;
         size_t line_count = (size_t)(newline - bytes);
         if (lines->kept_count > 0) {
-            line_keep(lines, bytes, line_count);
+            lines_keep(lines, bytes, line_count);
             line = lines->kept;
             line_count = lines->kept_count < BENCH_LOOK_BYTES_MAX ? (size_t)lines->kept_count
                                                                   : BENCH_LOOK_BYTES_MAX;
             lines->kept_count = 0;
         }
-        if (!line_counts(look, line, line_count))
+        if (!lines_counts(look, line, line_count))
             continue;
         lines->count++;
         last = line;
         last_count = line_count;
         if (look->wants_numbers)
-            numbers_take(lines, line,
-                         line_count < BENCH_LOOK_BYTES_MAX ? line_count : BENCH_LOOK_BYTES_MAX,
-                         now_ns, latency);
+            lines_numbers_take(
+                lines, line, line_count < BENCH_LOOK_BYTES_MAX ? line_count : BENCH_LOOK_BYTES_MAX,
+                now_ns, latency);
     }
     if (last)
-        lines->is_failure = line_is_failure(last, last_count);
+        lines->is_failure = lines_is_failure(last, last_count);
     /* After the last line was looked at, which may lie in `kept`. */
     if (bytes < end)
-        line_keep(lines, bytes, (size_t)(end - bytes));
+        lines_keep(lines, bytes, (size_t)(end - bytes));
 }

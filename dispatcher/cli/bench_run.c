@@ -38,7 +38,7 @@ struct bench_loop {
     double cpu_seconds;
 };
 
-static double cpu_seconds_used(void)
+static double bench_run_cpu_seconds_used(void)
 {
     struct rusage usage;
     getrusage(RUSAGE_SELF, &usage);
@@ -49,7 +49,7 @@ static double cpu_seconds_used(void)
 /* ---- idle connections ------------------------------------------------------------------------ */
 
 /* Ports of one source address are few, so a loopback target gets many sources. */
-static void source_bind(const struct bench_plan *plan, int fd, uint32_t index)
+static void bench_run_source_bind(const struct bench_plan *plan, int fd, uint32_t index)
 {
     int on = 1;
     struct sockaddr_in source = {.sin_family = AF_INET};
@@ -63,7 +63,7 @@ static void source_bind(const struct bench_plan *plan, int fd, uint32_t index)
 }
 
 /* As many as can be had. */
-static void idle_open(struct bench_loop *loop)
+static void bench_run_idle_open(struct bench_loop *loop)
 {
     const struct bench_plan *plan = loop->plan;
     const struct timeval timeout = {.tv_sec = IDLE_CONNECT_TIMEOUT_S};
@@ -72,7 +72,7 @@ static void idle_open(struct bench_loop *loop)
         int fd = socket(plan->address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
         if (fd == -1)
             return;
-        source_bind(plan, fd, i);
+        bench_run_source_bind(plan, fd, i);
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
         if (connect(fd, (const struct sockaddr *)&plan->address, plan->address_bytes) == -1) {
             close(fd);
@@ -83,7 +83,7 @@ static void idle_open(struct bench_loop *loop)
     }
 }
 
-static void idle_close(struct bench_loop *loop)
+static void bench_run_idle_close(struct bench_loop *loop)
 {
     char byte;
     struct bench_stats *stats = &loop->plan->stats;
@@ -100,7 +100,7 @@ static void idle_close(struct bench_loop *loop)
 /* When a client begins: one in each of so many equal parts of the ramp, and there at a time that
  * depends on its index alone, so that every run is the same and none is in step with a period of
  * the server's. The mixing is the one of SplitMix64 (Steele, Lea, Flood 2014). */
-static uint64_t client_begin_ns(const struct bench_loop *loop, uint32_t index)
+static uint64_t bench_run_client_begin_ns(const struct bench_loop *loop, uint32_t index)
 {
     uint64_t mixed = (index + UINT64_C(1)) * UINT64_C(0x9e3779b97f4a7c15);
     mixed = (mixed ^ (mixed >> 30)) * UINT64_C(0xbf58476d1ce4e5b9);
@@ -112,12 +112,12 @@ static uint64_t client_begin_ns(const struct bench_loop *loop, uint32_t index)
 
 /* Not all at once: a server's backlog is short, and a connection that finds it full waits a
  * second. */
-static void clients_start(struct bench_loop *loop, uint64_t now_ns)
+static void bench_run_clients_start(struct bench_loop *loop, uint64_t now_ns)
 {
     const struct bench_shape *shape = loop->shape;
     while (loop->started_count < loop->wanted_count &&
            loop->plan->connecting_count < CONNECTING_COUNT_MAX &&
-           now_ns >= client_begin_ns(loop, loop->started_count)) {
+           now_ns >= bench_run_client_begin_ns(loop, loop->started_count)) {
         uint32_t i = loop->started_count++;
         struct bench_conn *conn = &loop->conns[i];
         conn->fd = -1;
@@ -130,11 +130,12 @@ static void clients_start(struct bench_loop *loop, uint64_t now_ns)
 }
 
 /* Waits for sockets, until the next client begins at most. */
-static int events_wait(const struct bench_loop *loop, struct epoll_event *events, uint64_t now_ns)
+static int bench_run_events_wait(const struct bench_loop *loop, struct epoll_event *events,
+                                 uint64_t now_ns)
 {
     uint64_t wait_ns = TICK_MS * CLOCK_NS_PER_MS;
     if (loop->started_count < loop->wanted_count) {
-        uint64_t begin_ns = client_begin_ns(loop, loop->started_count);
+        uint64_t begin_ns = bench_run_client_begin_ns(loop, loop->started_count);
         uint64_t left_ns = begin_ns > now_ns ? begin_ns - now_ns : 0;
         /* One that is due and has not begun waits for connections being made. */
         if (left_ns > 0 && left_ns < wait_ns)
@@ -144,7 +145,7 @@ static int events_wait(const struct bench_loop *loop, struct epoll_event *events
     return epoll_pwait2(loop->plan->epoll, events, EVENTS_PER_WAIT, &timeout, NULL);
 }
 
-static bool is_under_way(const struct bench_loop *loop, uint64_t now_ns)
+static bool bench_run_is_under_way(const struct bench_loop *loop, uint64_t now_ns)
 {
     if (now_ns - loop->begin_ns >= loop->shape->duration_ns)
         return false;
@@ -152,7 +153,7 @@ static bool is_under_way(const struct bench_loop *loop, uint64_t now_ns)
            loop->shape->connections == 0;
 }
 
-static void warmup_end(struct bench_loop *loop, uint64_t now_ns)
+static void bench_run_warmup_end(struct bench_loop *loop, uint64_t now_ns)
 {
     struct bench_stats *stats = &loop->plan->stats;
     if (loop->warm_ns > 0 || now_ns - loop->begin_ns < loop->shape->warmup_ns)
@@ -163,11 +164,11 @@ static void warmup_end(struct bench_loop *loop, uint64_t now_ns)
                                   .idle_count = stats->idle_count,
                                   .refused_count = stats->refused_count};
     loop->warm_ns = now_ns;
-    loop->cpu_seconds = cpu_seconds_used();
+    loop->cpu_seconds = bench_run_cpu_seconds_used();
     loop->progress_line_count = 0;
 }
 
-static void progress_show(struct bench_loop *loop, uint64_t now_ns)
+static void bench_run_progress_show(struct bench_loop *loop, uint64_t now_ns)
 {
     const struct bench_stats *stats = &loop->plan->stats;
     uint64_t elapsed_ns = now_ns - loop->progress_ns;
@@ -184,22 +185,22 @@ static void progress_show(struct bench_loop *loop, uint64_t now_ns)
     loop->progress_line_count = stats->line_count;
 }
 
-static void loop_run(struct bench_loop *loop)
+static void bench_run_loop_run(struct bench_loop *loop)
 {
     struct epoll_event events[EVENTS_PER_WAIT];
     struct bench_plan *plan = loop->plan;
     uint64_t now_ns = clock_now_ns(), slow_ns = now_ns;
     loop->begin_ns = loop->progress_ns = now_ns;
-    warmup_end(loop, now_ns);
-    clients_start(loop, now_ns);
-    while (is_under_way(loop, now_ns)) {
-        int count = events_wait(loop, events, now_ns);
+    bench_run_warmup_end(loop, now_ns);
+    bench_run_clients_start(loop, now_ns);
+    while (bench_run_is_under_way(loop, now_ns)) {
+        int count = bench_run_events_wait(loop, events, now_ns);
         for (int i = 0; i < count; i++)
             bench_conn_ready(plan, events[i].data.ptr);
         now_ns = clock_now_ns();
-        clients_start(loop, now_ns);
-        warmup_end(loop, now_ns);
-        progress_show(loop, now_ns);
+        bench_run_clients_start(loop, now_ns);
+        bench_run_warmup_end(loop, now_ns);
+        bench_run_progress_show(loop, now_ns);
         if (now_ns - slow_ns < TICK_MS * CLOCK_NS_PER_MS)
             continue;
         slow_ns = now_ns;
@@ -207,7 +208,7 @@ static void loop_run(struct bench_loop *loop)
             bench_conn_read_slowly(plan, &loop->conns[i], now_ns);
     }
     plan->stats.seconds = (double)(now_ns - loop->warm_ns) / 1e9;
-    plan->stats.cpu_seconds = cpu_seconds_used() - loop->cpu_seconds;
+    plan->stats.cpu_seconds = bench_run_cpu_seconds_used() - loop->cpu_seconds;
     plan->is_over = true;
     for (uint32_t i = 0; i < loop->started_count; i++)
         bench_conn_abandon(plan, &loop->conns[i]);
@@ -217,7 +218,7 @@ static void loop_run(struct bench_loop *loop)
 
 /* The limit, raised as far as it goes, less what is not for idle connections; negative errno when
  * not even the clients fit. */
-static int64_t descriptors_get(const struct bench_shape *shape)
+static int64_t bench_run_descriptors_get(const struct bench_shape *shape)
 {
     struct rlimit limit;
     uint64_t taken = (uint64_t)shape->connections + DESCRIPTOR_COUNT_OTHER;
@@ -233,7 +234,7 @@ static int64_t descriptors_get(const struct bench_shape *shape)
 int bench_run(struct bench_plan *plan, const struct bench_shape *shape)
 {
     int rc = 0;
-    int64_t left = descriptors_get(shape);
+    int64_t left = bench_run_descriptors_get(shape);
     if (left < 0)
         return (int)left;
     /* One more of each, so that none of them is empty. */
@@ -251,9 +252,9 @@ int bench_run(struct bench_plan *plan, const struct bench_shape *shape)
     } else if (plan->epoll == -1) {
         rc = -EMFILE;
     } else {
-        idle_open(&loop);
-        loop_run(&loop);
-        idle_close(&loop);
+        bench_run_idle_open(&loop);
+        bench_run_loop_run(&loop);
+        bench_run_idle_close(&loop);
     }
     if (plan->epoll != -1)
         close(plan->epoll);

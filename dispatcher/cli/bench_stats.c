@@ -7,7 +7,7 @@
 
 #include "millrace/check.h"
 
-static uint32_t bucket_of(uint64_t value)
+static uint32_t stats_bucket_of(uint64_t value)
 {
     if (value < HISTOGRAM_STEPS)
         return (uint32_t)value;
@@ -18,7 +18,7 @@ static uint32_t bucket_of(uint64_t value)
 }
 
 /* The largest value of a bucket. */
-static uint64_t bucket_top(uint32_t bucket)
+static uint64_t stats_bucket_top(uint32_t bucket)
 {
     if (bucket < HISTOGRAM_STEPS)
         return bucket;
@@ -30,7 +30,7 @@ static uint64_t bucket_top(uint32_t bucket)
 void histogram_add(struct histogram *histogram, uint64_t value)
 {
     histogram->count++;
-    histogram->buckets[bucket_of(value)]++;
+    histogram->buckets[stats_bucket_of(value)]++;
     if (value > histogram->max)
         histogram->max = value;
 }
@@ -42,7 +42,7 @@ uint64_t histogram_quantile(const struct histogram *histogram, double share)
     for (uint32_t i = 0; i < HISTOGRAM_BUCKETS; i++) {
         seen += histogram->buckets[i];
         if (seen > wanted)
-            return bucket_top(i) < histogram->max ? bucket_top(i) : histogram->max;
+            return stats_bucket_top(i) < histogram->max ? stats_bucket_top(i) : histogram->max;
     }
     return histogram->max;
 }
@@ -57,12 +57,12 @@ static const struct {
     {"latency", "one way, from t_ns", offsetof(struct bench_stats, latency)},
 };
 
-static const struct histogram *times_at(const struct bench_stats *stats, size_t i)
+static const struct histogram *stats_times_at(const struct bench_stats *stats, size_t i)
 {
     return (const struct histogram *)(const void *)((const char *)stats + times[i].offset);
 }
 
-static double per_second(const struct bench_stats *stats, uint64_t count)
+static double stats_per_second(const struct bench_stats *stats, uint64_t count)
 {
     return stats->seconds > 0 ? (double)count / stats->seconds : 0;
 }
@@ -71,11 +71,11 @@ void bench_stats_print(FILE *file, const struct bench_stats *stats)
 {
     fprintf(file, "%-30s %12.3f s\n", "time", stats->seconds);
     fprintf(file, "%-30s %12" PRIu64 "   %14.0f /s\n", "requests", stats->request_count,
-            per_second(stats, stats->complete_count + stats->failed_count));
+            stats_per_second(stats, stats->complete_count + stats->failed_count));
     fprintf(file, "%-30s %12" PRIu64 "   %14.0f /s\n", "lines", stats->line_count,
-            per_second(stats, stats->line_count));
+            stats_per_second(stats, stats->line_count));
     fprintf(file, "%-30s %12" PRIu64 "   %14.0f /s\n", "bytes", stats->byte_count,
-            per_second(stats, stats->byte_count));
+            stats_per_second(stats, stats->byte_count));
     fprintf(file,
             "%-30s %" PRIu64 " complete, %" PRIu64 " failed, %" PRIu64 " truncated, %" PRIu64
             " wrong, %" PRIu64 " left, %" PRIu64 " refused\n",
@@ -89,7 +89,7 @@ void bench_stats_print(FILE *file, const struct bench_stats *stats)
             stats->cpu_seconds > 0 ? (double)stats->line_count / stats->cpu_seconds : 0);
     fprintf(file, "%-30s %12s %12s %12s %12s\n", "times in us", "p50", "p90", "p99", "max");
     for (size_t i = 0; i < ARRAY_COUNT(times); i++) {
-        const struct histogram *time = times_at(stats, i);
+        const struct histogram *time = stats_times_at(stats, i);
         if (time->count > 0)
             fprintf(file, "%-30s %12.1f %12.1f %12.1f %12.1f\n", times[i].label,
                     (double)histogram_quantile(time, 0.5) / 1e3,
@@ -111,7 +111,7 @@ void bench_stats_print_json(FILE *file, const struct bench_stats *stats)
             stats->line_count, stats->byte_count, stats->warmup_line_count, stats->idle_count,
             stats->idle_closed_count, stats->cpu_seconds);
     for (size_t i = 0; i < ARRAY_COUNT(times); i++) {
-        const struct histogram *time = times_at(stats, i);
+        const struct histogram *time = stats_times_at(stats, i);
         fprintf(file,
                 ",\"%s_ns\":{\"count\":%" PRIu64 ",\"p50\":%" PRIu64 ",\"p90\":%" PRIu64
                 ",\"p99\":%" PRIu64 ",\"max\":%" PRIu64 "}",

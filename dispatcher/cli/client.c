@@ -69,10 +69,10 @@ struct exchange {
 static bool client_prepare(struct client *client, const struct client_options *options);
 static size_t on_header(char *line, size_t size, size_t count, void *context);
 static size_t on_body(char *bytes, size_t size, size_t count, void *context);
-static int result_of(CURLcode code, const struct exchange *exchange);
+static int client_result_of(CURLcode code, const struct exchange *exchange);
 
 /* Stays loaded. */
-static bool library_load(char reason[CLIENT_REASON_BYTES])
+static bool client_library_load(char reason[CLIENT_REASON_BYTES])
 {
     void *library = lib.easy_init ? NULL : dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
     for (size_t i = 0; library && i < ARRAY_COUNT(functions); i++) {
@@ -90,7 +90,7 @@ static bool library_load(char reason[CLIENT_REASON_BYTES])
 
 struct client *client_create(const struct client_options *options, char reason[CLIENT_REASON_BYTES])
 {
-    if (!library_load(reason))
+    if (!client_library_load(reason))
         return NULL;
     snprintf(reason, CLIENT_REASON_BYTES, "no memory");
     struct client *client = calloc(1, sizeof(*client));
@@ -113,7 +113,7 @@ void client_destroy(struct client *client)
     lib.global_cleanup();
 }
 
-static bool header_add(struct client *client, const char *line)
+static bool client_header_add(struct client *client, const char *line)
 {
     struct curl_slist *longer = lib.slist_append(client->headers, line);
     if (longer)
@@ -121,12 +121,12 @@ static bool header_add(struct client *client, const char *line)
     return longer != NULL;
 }
 
-static bool token_add(struct client *client, const char *token)
+static bool client_token_add(struct client *client, const char *token)
 {
     char *line;
     if (asprintf(&line, "Authorization: Bearer %s", token) == -1)
         return false;
-    bool done = header_add(client, line);
+    bool done = client_header_add(client, line);
     free(line);
     return done;
 }
@@ -138,8 +138,9 @@ static bool client_prepare(struct client *client, const struct client_options *o
         url_bytes--;
     client->url = strndup(options->url, url_bytes);
     client->curl = lib.easy_init();
-    if (!client->url || !client->curl || !header_add(client, "Content-Type: application/json") ||
-        (options->token && !token_add(client, options->token)))
+    if (!client->url || !client->curl ||
+        !client_header_add(client, "Content-Type: application/json") ||
+        (options->token && !client_token_add(client, options->token)))
         return false;
     CURL *curl = client->curl;
     return lib.easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
@@ -154,8 +155,8 @@ static bool client_prepare(struct client *client, const struct client_options *o
 }
 
 /* The error buffer says more than the code; libcurl keeps the pointer until it is taken back. */
-static void reason_fill(struct client *client, const char *url, CURLcode code, const char *detail,
-                        char reason[CLIENT_REASON_BYTES])
+static void client_reason_fill(struct client *client, const char *url, CURLcode code,
+                               const char *detail, char reason[CLIENT_REASON_BYTES])
 {
     lib.easy_setopt(client->curl, CURLOPT_ERRORBUFFER, NULL);
     snprintf(reason, CLIENT_REASON_BYTES, "%.200s: %s", url,
@@ -189,8 +190,8 @@ int client_request(struct client *client, const char *path, const char *body, si
     CURLcode code = lib.easy_setopt(curl, CURLOPT_URL, url);
     if (code == CURLE_OK)
         code = lib.easy_perform(curl);
-    int rc = result_of(code, &exchange);
-    reason_fill(client, client->url, code, detail, reason);
+    int rc = client_result_of(code, &exchange);
+    client_reason_fill(client, client->url, code, detail, reason);
     if (rc == -EPIPE && code == CURLE_OK)
         snprintf(reason, CLIENT_REASON_BYTES,
                  "%.200s: the connection was closed and nothing says that this was all",
@@ -200,7 +201,7 @@ int client_request(struct client *client, const char *path, const char *body, si
     return rc;
 }
 
-static int result_of(CURLcode code, const struct exchange *exchange)
+static int client_result_of(CURLcode code, const struct exchange *exchange)
 {
     if (exchange->is_unwanted)
         return -ECANCELED;
@@ -231,8 +232,8 @@ static int result_of(CURLcode code, const struct exchange *exchange)
 }
 
 /* The value of `line` when it is the header `name`; NULL otherwise. Blanks are skipped. */
-static const char *header_value(const char *line, size_t bytes, const char *name,
-                                size_t *value_bytes)
+static const char *client_header_value(const char *line, size_t bytes, const char *name,
+                                       size_t *value_bytes)
 {
     size_t name_bytes = strlen(name);
     if (bytes <= name_bytes || line[name_bytes] != ':' || strncasecmp(line, name, name_bytes) != 0)
@@ -257,15 +258,15 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
     if (bytes >= 5 && memcmp(line, "HTTP/", 5) == 0) {
         /* A status line: of the answer, or of the one after a 100. HTTP/2 frames have an end. */
         exchange->has_end = line[5] > '1';
-    } else if ((value = header_value(line, bytes, "Transfer-Encoding", &value_bytes))) {
+    } else if ((value = client_header_value(line, bytes, "Transfer-Encoding", &value_bytes))) {
         if (value_bytes >= 7 && strncasecmp(value + value_bytes - 7, "chunked", 7) == 0)
             exchange->has_end = true;
-    } else if (header_value(line, bytes, "Content-Length", &value_bytes)) {
+    } else if (client_header_value(line, bytes, "Content-Length", &value_bytes)) {
         exchange->has_end = true;
-    } else if ((value = header_value(line, bytes, "Millrace-Run-State", &value_bytes))) {
+    } else if ((value = client_header_value(line, bytes, "Millrace-Run-State", &value_bytes))) {
         if (value_bytes < CLIENT_STATE_BYTES)
             memcpy(exchange->answer.run_state, value, value_bytes);
-    } else if ((value = header_value(line, bytes, "Millrace-Run-Lines", &value_bytes))) {
+    } else if ((value = client_header_value(line, bytes, "Millrace-Run-Lines", &value_bytes))) {
         char digits[24] = "";
         if (value_bytes > 0 && value_bytes < sizeof(digits)) {
             memcpy(digits, value, value_bytes);

@@ -46,8 +46,8 @@ static bool on_description(void *context, long status, const char *bytes, size_t
     return !text->failed && text->count <= DESCRIPTION_BYTES_MAX;
 }
 
-static int description_get(struct client *client, const char *command, const char *pointer,
-                           struct text *answer)
+static int body_description_get(struct client *client, const char *command, const char *pointer,
+                                struct text *answer)
 {
     char path[POINTER_BYTES_MAX + 32];
     char reason[CLIENT_REASON_BYTES];
@@ -101,7 +101,7 @@ int client_body_make(struct client *client, const char *command, const struct cl
                      struct text *body)
 {
     struct text description = {0};
-    int exit_code = description_get(client, command, words->items[0], &description);
+    int exit_code = body_description_get(client, command, words->items[0], &description);
     if (exit_code == EXIT_CODE_OK)
         exit_code = body_format(command, &description, words, body);
     text_finish(&description);

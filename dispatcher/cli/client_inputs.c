@@ -23,9 +23,9 @@ struct input {
     char *reason;
 };
 
-static void input_type(struct input *input, const struct json_view *variables);
-static int input_load(const struct input *input, struct text *out);
-static int input_add(const struct input *input, const struct text *value, struct text *body);
+static void inputs_type(struct input *input, const struct json_view *variables);
+static int inputs_load(const struct input *input, struct text *out);
+static int inputs_add(const struct input *input, const struct text *value, struct text *body);
 
 int client_inputs_format(struct text *body, const char *pointer, const struct json_view *variables,
                          char *const *words, int count, char reason[INPUT_REASON_BYTES])
@@ -38,13 +38,13 @@ int client_inputs_format(struct text *body, const char *pointer, const struct js
     for (int i = 0; i < count; i++) {
         has_more = has_more && json_view_next(variables, &variable);
         struct input input = {.index = i, .word = words[i], .reason = reason};
-        input_type(&input, has_more ? &variable : NULL);
+        inputs_type(&input, has_more ? &variable : NULL);
         struct text value = {0};
-        int rc = input_load(&input, &value);
+        int rc = inputs_load(&input, &value);
         if (rc == 0 && i > 0)
             text_add(body, ",");
         if (rc == 0)
-            rc = input_add(&input, &value, body);
+            rc = inputs_add(&input, &value, body);
         text_finish(&value);
         if (rc < 0)
             return rc;
@@ -55,7 +55,7 @@ int client_inputs_format(struct text *body, const char *pointer, const struct js
     return body->failed ? -ENOMEM : 0;
 }
 
-static void input_type(struct input *input, const struct json_view *variable)
+static void inputs_type(struct input *input, const struct json_view *variable)
 {
     struct json_view type;
     snprintf(input->type, sizeof(input->type), "string");
@@ -66,7 +66,7 @@ static void input_type(struct input *input, const struct json_view *variable)
 
 /* ---- where the text of a value is ---------------------------------------------------------- */
 
-static int file_read(int fd, struct text *out)
+static int inputs_file_read(int fd, struct text *out)
 {
     for (;;) {
         char *room = text_reserve(out, READ_BYTES);
@@ -83,7 +83,7 @@ static int file_read(int fd, struct text *out)
     }
 }
 
-static int input_load(const struct input *input, struct text *out)
+static int inputs_load(const struct input *input, struct text *out)
 {
     const char *word = input->word;
     if (word[0] != '@' || word[1] == '@') {
@@ -93,7 +93,7 @@ static int input_load(const struct input *input, struct text *out)
     }
     bool is_stdin = strcmp(word, "@-") == 0;
     int fd = is_stdin ? STDIN_FILENO : open(word + 1, O_RDONLY | O_CLOEXEC);
-    int rc = fd == -1 ? -errno : file_read(fd, out);
+    int rc = fd == -1 ? -errno : inputs_file_read(fd, out);
     if (fd != -1 && !is_stdin)
         close(fd);
     if (rc < 0)
@@ -104,7 +104,7 @@ static int input_load(const struct input *input, struct text *out)
 
 /* ---- what it is in the request ------------------------------------------------------------- */
 
-static int input_add_json(const struct input *input, const struct text *value, struct text *body)
+static int inputs_add_json(const struct input *input, const struct text *value, struct text *body)
 {
     struct json_view view;
     struct json_error error;
@@ -118,14 +118,14 @@ static int input_add_json(const struct input *input, const struct text *value, s
     return rc;
 }
 
-static int input_add(const struct input *input, const struct text *value, struct text *body)
+static int inputs_add(const struct input *input, const struct text *value, struct text *body)
 {
     text_add(body, "{\"type\":");
     text_add_json(body, input->type, strlen(input->type));
     text_add(body, ",\"value\":");
     int rc = 0;
     if (strcmp(input->type, "string") != 0) {
-        rc = input_add_json(input, value, body);
+        rc = inputs_add_json(input, value, body);
     } else if (!utf8_is_valid(value->bytes ? value->bytes : "", value->count)) {
         snprintf(input->reason, INPUT_REASON_BYTES, "input %d: the text is not UTF-8",
                  input->index + 1);

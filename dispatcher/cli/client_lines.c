@@ -11,10 +11,11 @@
 #include "dispatcher/config/cli.h"
 #include "dispatcher/text/json_view.h"
 
-static void line_take(struct client_lines *lines, long status);
-static void error_say(struct client_lines *lines, const struct json_view *error);
-static void detail_say(struct client_lines *lines, long status, const struct json_view *detail);
-static void outputs_print(struct client_lines *lines, const struct json_view *outputs);
+static void lines_take(struct client_lines *lines, long status);
+static void lines_error_say(struct client_lines *lines, const struct json_view *error);
+static void lines_detail_say(struct client_lines *lines, long status,
+                             const struct json_view *detail);
+static void lines_outputs_print(struct client_lines *lines, const struct json_view *outputs);
 
 bool client_lines_take(struct client_lines *lines, long status, const char *bytes, size_t count)
 {
@@ -27,7 +28,7 @@ bool client_lines_take(struct client_lines *lines, long status, const char *byte
             lines->end = LINES_UNREADABLE;
         }
         if (newline)
-            line_take(lines, status);
+            lines_take(lines, status);
         part += newline ? 1 : 0;
         bytes += part;
         count -= part;
@@ -38,11 +39,11 @@ bool client_lines_take(struct client_lines *lines, long status, const char *byte
 void client_lines_finish(struct client_lines *lines, long status, bool is_whole)
 {
     if (is_whole && lines->end == LINES_OPEN)
-        line_take(lines, status);
+        lines_take(lines, status);
     text_finish(&lines->line);
 }
 
-static bool is_blank(const struct text *line)
+static bool lines_is_blank(const struct text *line)
 {
     for (size_t i = 0; i < line->count; i++)
         if (line->bytes[i] != ' ' && line->bytes[i] != '\r' && line->bytes[i] != '\t')
@@ -50,7 +51,7 @@ static bool is_blank(const struct text *line)
     return true;
 }
 
-static void line_read(struct client_lines *lines, long status)
+static void lines_read(struct client_lines *lines, long status)
 {
     struct json_view line, part;
     struct json_error error = {.message = "no object"};
@@ -65,15 +66,15 @@ static void line_read(struct client_lines *lines, long status)
         return;
     }
     if (json_view_member(&line, "error", &part) && !json_view_is_null(&part))
-        error_say(lines, &part);
+        lines_error_say(lines, &part);
     else if (json_view_member(&line, "detail", &part))
-        detail_say(lines, status, &part);
+        lines_detail_say(lines, status, &part);
     if (json_view_member(&line, "outputs", &part) && !json_view_is_null(&part))
-        outputs_print(lines, &part);
+        lines_outputs_print(lines, &part);
 }
 
 /* A file or another program gets every byte. */
-static void bytes_print(const struct client_lines *lines, const char *bytes, size_t count)
+static void lines_bytes_print(const struct client_lines *lines, const char *bytes, size_t count)
 {
     if (lines->is_terminal)
         cli_print_value(lines->out, bytes, count);
@@ -82,14 +83,14 @@ static void bytes_print(const struct client_lines *lines, const char *bytes, siz
 }
 
 /* Blank lines say that the server is alive, and nothing else. */
-static void line_take(struct client_lines *lines, long status)
+static void lines_take(struct client_lines *lines, long status)
 {
-    if (!is_blank(&lines->line)) {
+    if (!lines_is_blank(&lines->line)) {
         if (lines->is_json) {
-            bytes_print(lines, lines->line.bytes, lines->line.count);
+            lines_bytes_print(lines, lines->line.bytes, lines->line.count);
             fputc('\n', lines->out);
         }
-        line_read(lines, status);
+        lines_read(lines, status);
         if (fflush(lines->out) == EOF && lines->end == LINES_OPEN) {
             cli_fail("run: cannot write to stdout: %s", strerror(errno));
             lines->end = LINES_NO_OUTPUT;
@@ -101,7 +102,7 @@ static void line_take(struct client_lines *lines, long status)
 /* ---- what went wrong ----------------------------------------------------------------------- */
 
 /* Adds a string's characters, and of anything else its JSON. */
-static void value_add(const struct json_view *value, struct text *out)
+static void lines_value_add(const struct json_view *value, struct text *out)
 {
     if (json_view_is_string(value))
         json_view_string(value, out);
@@ -110,22 +111,23 @@ static void value_add(const struct json_view *value, struct text *out)
 }
 
 /* A member as text that ends in a NUL; NULL when there is none. The caller finishes `text`. */
-static const char *member_text(const struct json_view *object, const char *key, struct text *text)
+static const char *lines_member_text(const struct json_view *object, const char *key,
+                                     struct text *text)
 {
     struct json_view value;
     if (!json_view_member(object, key, &value) || json_view_is_null(&value))
         return NULL;
-    value_add(&value, text);
+    lines_value_add(&value, text);
     text_add_bytes(text, "", 1);
     return text->failed ? NULL : text->bytes;
 }
 
-static void error_say(struct client_lines *lines, const struct json_view *error)
+static void lines_error_say(struct client_lines *lines, const struct json_view *error)
 {
     struct text type = {0}, message = {0}, traceback = {0};
-    const char *type_text = member_text(error, "type", &type);
-    const char *message_text = member_text(error, "message", &message);
-    const char *traceback_text = member_text(error, "traceback", &traceback);
+    const char *type_text = lines_member_text(error, "type", &type);
+    const char *message_text = lines_member_text(error, "message", &message);
+    const char *traceback_text = lines_member_text(error, "traceback", &traceback);
     cli_fail("run: %s: %s", type_text ? type_text : "unknown", message_text ? message_text : "");
     if (traceback_text)
         cli_print_lines(stderr, traceback_text, strlen(traceback_text));
@@ -136,15 +138,16 @@ static void error_say(struct client_lines *lines, const struct json_view *error)
 }
 
 /* "..." or {"message":"..."} or [{"loc":[...],"msg":"..."}] */
-static void detail_say(struct client_lines *lines, long status, const struct json_view *detail)
+static void lines_detail_say(struct client_lines *lines, long status,
+                             const struct json_view *detail)
 {
     struct text text = {0};
     struct json_view item = {0};
-    const char *message = member_text(detail, "message", &text);
+    const char *message = lines_member_text(detail, "message", &text);
     if (!message && json_view_next(detail, &item))
-        message = member_text(&item, "msg", &text);
+        message = lines_member_text(&item, "msg", &text);
     if (!message) {
-        value_add(detail, &text);
+        lines_value_add(detail, &text);
         text_add_bytes(&text, "", 1);
         message = text.failed ? "" : text.bytes;
     }
@@ -156,7 +159,7 @@ static void detail_say(struct client_lines *lines, long status, const struct jso
 /* ---- values -------------------------------------------------------------------------------- */
 
 /* Values of one line are apart by tabs; strings are their characters, everything else is JSON. */
-static void outputs_print(struct client_lines *lines, const struct json_view *outputs)
+static void lines_outputs_print(struct client_lines *lines, const struct json_view *outputs)
 {
     struct json_view output = {0};
     bool is_first = true;
@@ -167,12 +170,12 @@ static void outputs_print(struct client_lines *lines, const struct json_view *ou
         struct json_view value;
         struct text text = {0};
         if (json_view_member(&output, "value", &value))
-            value_add(&value, &text);
+            lines_value_add(&value, &text);
         if (!is_first)
             fputc('\t', lines->out);
         is_first = false;
         if (text.count > 0)
-            bytes_print(lines, text.bytes, text.count);
+            lines_bytes_print(lines, text.bytes, text.count);
         text_finish(&text);
     }
     fputc('\n', lines->out);

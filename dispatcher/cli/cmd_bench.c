@@ -95,7 +95,8 @@ static const struct cli_command command = {
 /* ---- before ---------------------------------------------------------------------------------- */
 
 /* http://HOST:PORT without anything behind it. */
-static bool url_split(const char *url, char *host, size_t host_bytes, char *port, size_t port_bytes)
+static bool bench_url_split(const char *url, char *host, size_t host_bytes, char *port,
+                            size_t port_bytes)
 {
     if (strncmp(url, URL_SCHEME, strlen(URL_SCHEME)) != 0)
         return false;
@@ -118,7 +119,7 @@ static bool url_split(const char *url, char *host, size_t host_bytes, char *port
     return true;
 }
 
-static bool is_loopback(const struct sockaddr *address)
+static bool bench_is_loopback(const struct sockaddr *address)
 {
     if (address->sa_family == AF_INET) {
         const struct sockaddr_in *in = (const struct sockaddr_in *)(const void *)address;
@@ -128,12 +129,12 @@ static bool is_loopback(const struct sockaddr *address)
     return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
 }
 
-static int address_find(struct bench_plan *plan, const struct bench_values *values)
+static int bench_address_find(struct bench_plan *plan, const struct bench_values *values)
 {
     char host[256], port[8];
     struct addrinfo *info;
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
-    if (!url_split(values->url, host, sizeof(host), port, sizeof(port))) {
+    if (!bench_url_split(values->url, host, sizeof(host), port, sizeof(port))) {
         cli_fail("bench: '%s' is not http://HOST:PORT", values->url);
         return EXIT_CODE_USAGE;
     }
@@ -145,15 +146,15 @@ static int address_find(struct bench_plan *plan, const struct bench_values *valu
     memcpy(&plan->address, info->ai_addr, info->ai_addrlen);
     plan->address_bytes = info->ai_addrlen;
     freeaddrinfo(info);
-    if (!values->remote && !is_loopback((const struct sockaddr *)&plan->address)) {
+    if (!values->remote && !bench_is_loopback((const struct sockaddr *)&plan->address)) {
         cli_fail("bench: %s is not this machine: load on other machines needs --remote", host);
         return EXIT_CODE_USAGE;
     }
     return EXIT_CODE_OK;
 }
 
-static int body_find(const struct bench_values *values, const struct cli_words *words,
-                     struct text *body)
+static int bench_body_find(const struct bench_values *values, const struct cli_words *words,
+                           struct text *body)
 {
     if (values->body) {
         text_add_bytes(body, values->body, strlen(values->body));
@@ -178,11 +179,11 @@ static int body_find(const struct bench_values *values, const struct cli_words *
     return exit_code;
 }
 
-static int request_make(const struct bench_values *values, const struct cli_words *words,
-                        struct text *request)
+static int bench_request_make(const struct bench_values *values, const struct cli_words *words,
+                              struct text *request)
 {
     struct text body = {0};
-    int exit_code = body_find(values, words, &body);
+    int exit_code = bench_body_find(values, words, &body);
     const char *host = values->url + strlen(URL_SCHEME);
     text_add(request,
              "POST %s HTTP/1.1\r\nHost: %.*s\r\nContent-Type: application/json\r\n"
@@ -204,7 +205,7 @@ static int request_make(const struct bench_values *values, const struct cli_word
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
-static int load(const struct bench_values *values, struct bench_plan *plan)
+static int bench_load(const struct bench_values *values, struct bench_plan *plan)
 {
     const struct bench_shape shape = {
         .connections = values->connections,
@@ -226,7 +227,7 @@ static int load(const struct bench_values *values, struct bench_plan *plan)
     return EXIT_CODE_OK;
 }
 
-static int report(const struct bench_values *values, const struct bench_stats *stats)
+static int bench_report(const struct bench_values *values, const struct bench_stats *stats)
 {
     if (values->json)
         bench_stats_print_json(stdout, stats);
@@ -256,9 +257,9 @@ int cmd_bench(int argc, char **argv)
         cli_fail("bench: no memory");
         return EXIT_CODE_FAILED;
     }
-    exit_code = address_find(plan, &values);
+    exit_code = bench_address_find(plan, &values);
     if (exit_code == EXIT_CODE_OK)
-        exit_code = request_make(&values, &words, &request);
+        exit_code = bench_request_make(&values, &words, &request);
     if (exit_code == EXIT_CODE_OK) {
         plan->request = request.bytes;
         plan->request_bytes = request.count;
@@ -268,10 +269,10 @@ int cmd_bench(int argc, char **argv)
         plan->keep_alive = !values.close;
         plan->slow_bytes_per_s = values.slow_rate;
         plan->look = (struct bench_look){.is_events = values.events, .wants_numbers = values.check};
-        exit_code = load(&values, plan);
+        exit_code = bench_load(&values, plan);
     }
     if (exit_code == EXIT_CODE_OK)
-        exit_code = report(&values, &plan->stats);
+        exit_code = bench_report(&values, &plan->stats);
     text_finish(&request);
     free(plan);
     return exit_code;

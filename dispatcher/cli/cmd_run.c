@@ -60,7 +60,7 @@ static int run_stream(struct client *client, const struct run_values *values,
                       const struct text *body);
 
 /* "pipeline_" and 32 hex digits. */
-static bool is_id(const char *text)
+static bool run_is_id(const char *text)
 {
     size_t prefix_bytes = strlen("pipeline_");
     return strncmp(text, "pipeline_", prefix_bytes) == 0 &&
@@ -79,7 +79,7 @@ int cmd_run(int argc, char **argv)
     if (!client_defaults(command.name, &values.url, &values.token))
         return EXIT_CODE_USAGE;
     const char *pointer = words.items[0];
-    if (!pointer_is_valid(pointer, strlen(pointer)) && !is_id(pointer)) {
+    if (!pointer_is_valid(pointer, strlen(pointer)) && !run_is_id(pointer)) {
         cli_fail("run: '%s' is not a pointer like me/words:v1", pointer);
         return EXIT_CODE_USAGE;
     }
@@ -121,7 +121,7 @@ static bool on_lines(void *context, long status, const char *bytes, size_t count
 }
 
 /* Whether an answer that came to its end is the whole of a run that completed. */
-static bool answer_is_good(const struct client_lines *lines, const struct client_answer *answer)
+static bool run_answer_is_good(const struct client_lines *lines, const struct client_answer *answer)
 {
     if (answer->status != 200) {
         cli_fail("run: the server answered with status %ld", answer->status);
@@ -153,5 +153,5 @@ static int run_stream(struct client *client, const struct run_values *values,
         return EXIT_CODE_FAILED;
     if (rc < 0)
         return client_failed(command.name, rc, reason);
-    return answer_is_good(&lines, &answer) ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+    return run_answer_is_good(&lines, &answer) ? EXIT_CODE_OK : EXIT_CODE_FAILED;
 }

@@ -212,13 +212,13 @@ static const struct cli_command command = {
 };
 
 static int serve_values(struct serve_values *values, const struct cli_words *words);
-static int usage_fill(struct serve_values *values, const struct cli_words *words);
-static int tokens_fill(struct serve_values *values);
-static int limits_fill(struct config *config);
-static uint32_t python_count_of(const struct config *config);
-static int sources_check(const struct config *config);
-static int worker_fill(struct serve_values *values);
-static int confinement_fill(struct config *config);
+static int serve_usage_fill(struct serve_values *values, const struct cli_words *words);
+static int serve_tokens_fill(struct serve_values *values);
+static int serve_limits_fill(struct config *config);
+static uint32_t serve_python_count_of(const struct config *config);
+static int serve_sources_check(const struct config *config);
+static int serve_worker_fill(struct serve_values *values);
+static int serve_confinement_fill(struct config *config);
 
 int cmd_serve(int argc, char **argv)
 {
@@ -242,64 +242,64 @@ int cmd_serve(int argc, char **argv)
 /* What can be told from the command line alone is told first, then what the files say. */
 static int serve_values(struct serve_values *values, const struct cli_words *words)
 {
-    int exit_code = usage_fill(values, words);
+    int exit_code = serve_usage_fill(values, words);
     if (exit_code == EXIT_CODE_OK)
-        exit_code = tokens_fill(values);
+        exit_code = serve_tokens_fill(values);
     if (exit_code == EXIT_CODE_OK)
-        exit_code = limits_fill(&values->config);
+        exit_code = serve_limits_fill(&values->config);
     if (exit_code == EXIT_CODE_OK)
-        exit_code = sources_check(&values->config);
+        exit_code = serve_sources_check(&values->config);
     if (exit_code == EXIT_CODE_OK)
-        exit_code = worker_fill(values);
+        exit_code = serve_worker_fill(values);
     if (exit_code == EXIT_CODE_OK)
-        exit_code = confinement_fill(&values->config);
+        exit_code = serve_confinement_fill(&values->config);
     if (exit_code == EXIT_CODE_OK)
         exit_code = serve(&values->config);
     return exit_code;
 }
 
-static int fail(int rc, const char *reason)
+static int serve_fail(int rc, const char *reason)
 {
     cli_fail("serve: %s", reason);
     return rc == -ENOMEM ? EXIT_CODE_FAILED : EXIT_CODE_USAGE;
 }
 
-static int usage_fill(struct serve_values *values, const struct cli_words *words)
+static int serve_usage_fill(struct serve_values *values, const struct cli_words *words)
 {
     struct config *config = &values->config;
     char reason[CLI_REASON_BYTES];
     for (int i = 0; i < words->count; i++) {
         int rc = config_add_pipeline(config, words->items[i], reason);
         if (rc < 0)
-            return fail(rc, reason);
+            return serve_fail(rc, reason);
     }
-    if (config->options.python_threads && python_count_of(config) == 0) {
+    if (config->options.python_threads && serve_python_count_of(config) == 0) {
         snprintf(reason, sizeof(reason),
                  "--python-threads is for Python pipelines, and none is served");
-        return fail(-EINVAL, reason);
+        return serve_fail(-EINVAL, reason);
     }
     if (config->options.recycle_overlap && config->options.recycle_run_count == 0 &&
         config->options.recycle_bytes == 0) {
         snprintf(reason, sizeof(reason),
                  "--recycle-overlap says how workers are replaced; --recycle-runs or "
                  "--recycle-memory says when, and neither is there");
-        return fail(-EINVAL, reason);
+        return serve_fail(-EINVAL, reason);
     }
     for (uint32_t i = 0; i < values->listen.count; i++) {
         int rc = config_add_listen(config, values->listen.items[i], reason);
         if (rc < 0)
-            return fail(rc, reason);
+            return serve_fail(rc, reason);
     }
     int rc = confinement_parse(config, reason);
     if (rc < 0)
-        return fail(rc, reason);
+        return serve_fail(rc, reason);
     config->log_level = (enum log_level)values->log_level;
     config->metrics_access = (enum metrics_access)values->metrics;
     config->pipeline_error_status = values->error_status == 0 ? 200 : 500;
     return EXIT_CODE_OK;
 }
 
-static int tokens_fill(struct serve_values *values)
+static int serve_tokens_fill(struct serve_values *values)
 {
     const char *path = values->token_file;
     if (!path)
@@ -318,7 +318,7 @@ static int tokens_fill(struct serve_values *values)
 }
 
 /* Raises the limit on descriptors as far as it goes; what it is then bounds the connections. */
-static uint64_t fd_limit_raise(void)
+static uint64_t serve_fd_limit_raise(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
@@ -330,7 +330,7 @@ static uint64_t fd_limit_raise(void)
 }
 
 /* What a worker shares with the server is a file to the kernel, though one in memory. */
-static int file_limit_check(const struct config *config, char reason[CLI_REASON_BYTES])
+static int serve_file_limit_check(const struct config *config, char reason[CLI_REASON_BYTES])
 {
     struct rlimit limit;
     uint64_t needed = segment_bytes(
@@ -346,16 +346,16 @@ static int file_limit_check(const struct config *config, char reason[CLI_REASON_
                   (unsigned long long)limit.rlim_cur, (unsigned long long)needed);
 }
 
-static int limits_fill(struct config *config)
+static int serve_limits_fill(struct config *config)
 {
     char reason[CLI_REASON_BYTES];
-    int rc = config_complete(config, fd_limit_raise(), reason);
+    int rc = config_complete(config, serve_fd_limit_raise(), reason);
     if (rc == 0)
-        rc = file_limit_check(config, reason);
-    return rc < 0 ? fail(rc, reason) : EXIT_CODE_OK;
+        rc = serve_file_limit_check(config, reason);
+    return rc < 0 ? serve_fail(rc, reason) : EXIT_CODE_OK;
 }
 
-static int sources_check(const struct config *config)
+static int serve_sources_check(const struct config *config)
 {
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
         char reason[CLI_REASON_BYTES];
@@ -367,7 +367,7 @@ static int sources_check(const struct config *config)
     return EXIT_CODE_OK;
 }
 
-static uint32_t python_count_of(const struct config *config)
+static uint32_t serve_python_count_of(const struct config *config)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < config->pipeline_count; i++)
@@ -375,11 +375,11 @@ static uint32_t python_count_of(const struct config *config)
     return count;
 }
 
-static int worker_fill(struct serve_values *values)
+static int serve_worker_fill(struct serve_values *values)
 {
     struct config *config = &values->config;
     char reason[WORKER_REASON_BYTES];
-    uint32_t python_count = python_count_of(config);
+    uint32_t python_count = serve_python_count_of(config);
     int rc = worker_find(values->worker, &config->worker_path, reason);
     if (rc == 0 && python_count > 0)
         rc = worker_find_python(values->python, &config->python_path, &config->python_folder,
@@ -390,7 +390,7 @@ static int worker_fill(struct serve_values *values)
     return EXIT_CODE_WORKER;
 }
 
-static int confinement_fill(struct config *config)
+static int serve_confinement_fill(struct config *config)
 {
     char reason[CLI_REASON_BYTES];
     int rc = worker_owners_decide(config, reason);
@@ -398,5 +398,5 @@ static int confinement_fill(struct config *config)
         struct pipeline_config *pipeline = &config->pipelines[i];
         rc = confinement_write(config, pipeline, &pipeline->confine, reason);
     }
-    return rc < 0 ? fail(rc, reason) : EXIT_CODE_OK;
+    return rc < 0 ? serve_fail(rc, reason) : EXIT_CODE_OK;
 }

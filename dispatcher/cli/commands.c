@@ -30,8 +30,8 @@ static const struct {
 static const char *const words[] = {"serve", "check",     "run",    "bench", "token",
                                     "help",  "--version", "--help", NULL};
 
-static void help_print(void);
-static int command_run(int argc, char **argv);
+static void commands_help_print(void);
+static int commands_command_run(int argc, char **argv);
 
 int commands_run(int argc, char **argv)
 {
@@ -39,7 +39,7 @@ int commands_run(int argc, char **argv)
     struct sigaction usual = {.sa_handler = SIG_DFL};
     sigaction(SIGCHLD, &usual, NULL);
 
-    int exit_code = command_run(argc - 1, argv + 1);
+    int exit_code = commands_command_run(argc - 1, argv + 1);
     errno = 0; /* what could not be written earlier is not tried again */
     if ((fflush(stdout) == EOF || ferror(stdout)) && exit_code == EXIT_CODE_OK) {
         cli_fail("cannot write to stdout: %s", errno != 0 ? strerror(errno) : "a line was lost");
@@ -48,7 +48,7 @@ int commands_run(int argc, char **argv)
     return exit_code;
 }
 
-static int command_run(int argc, char **argv)
+static int commands_command_run(int argc, char **argv)
 {
     if (argc <= 0) {
         cli_fail("no command: serve, check, run, bench, token (millrace --help)");
@@ -57,7 +57,7 @@ static int command_run(int argc, char **argv)
     const char *word = argv[0];
     bool asks_help = strcmp(word, "help") == 0;
     if ((asks_help && argc == 1) || strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
-        help_print();
+        commands_help_print();
         return EXIT_CODE_OK;
     }
     if (strcmp(word, "--version") == 0) {
@@ -77,7 +77,7 @@ static int command_run(int argc, char **argv)
     return EXIT_CODE_USAGE;
 }
 
-static void help_print(void)
+static void commands_help_print(void)
 {
     printf("Usage: millrace COMMAND ...\n\n"
            "Serves pipelines, native code that turns inputs into a stream of outputs.\n\n"

@@ -42,13 +42,13 @@ static const struct {
     [CLI_CHOICE] = {"WORD", NULL, NULL},
 };
 
-static int option_take(const struct cli_command *command, int argc, char **argv, int *at,
-                       void *values, char reason[CLI_REASON_BYTES]);
-static const struct cli_option *option_find(const struct cli_command *command, const char *name,
-                                            size_t bytes);
-static const char *option_nearest(const struct cli_command *command, const char *word);
-static int words_check(const struct cli_command *command, const struct cli_words *words,
-                       char reason[CLI_REASON_BYTES]);
+static int cli_option_take(const struct cli_command *command, int argc, char **argv, int *at,
+                           void *values, char reason[CLI_REASON_BYTES]);
+static const struct cli_option *cli_option_find(const struct cli_command *command, const char *name,
+                                                size_t bytes);
+static const char *cli_option_nearest(const struct cli_command *command, const char *word);
+static int cli_words_check(const struct cli_command *command, const struct cli_words *words,
+                           char reason[CLI_REASON_BYTES]);
 
 bool cli_begin(const struct cli_command *command, int argc, char **argv, void *values,
                struct cli_words *words, int *exit_code)
@@ -67,7 +67,7 @@ bool cli_begin(const struct cli_command *command, int argc, char **argv, void *v
     return false;
 }
 
-static bool is_option(const char *word)
+static bool cli_is_option(const char *word)
 {
     bool is_negative_number =
         word[0] == '-' && (word[1] == '.' || (word[1] >= '0' && word[1] <= '9'));
@@ -76,7 +76,7 @@ static bool is_option(const char *word)
 
 /* Whether help is asked for is looked at first: the help text shows the defaults, not what the rest
  * of the command line says. */
-static bool help_is_asked(int argc, char **argv)
+static bool cli_help_is_asked(int argc, char **argv)
 {
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
         if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
@@ -87,22 +87,22 @@ static bool help_is_asked(int argc, char **argv)
 int cli_parse(const struct cli_command *command, int argc, char **argv, void *values,
               struct cli_words *words, char reason[CLI_REASON_BYTES])
 {
-    if (help_is_asked(argc, argv))
+    if (cli_help_is_asked(argc, argv))
         return 1;
     struct cli_words found = {.items = argv};
     bool options_end = false;
     for (int i = 0; i < argc; i++) {
-        if (options_end || !is_option(argv[i])) {
+        if (options_end || !cli_is_option(argv[i])) {
             found.items[found.count++] = argv[i];
         } else if (strcmp(argv[i], "--") == 0) {
             options_end = true;
         } else {
-            int rc = option_take(command, argc, argv, &i, values, reason);
+            int rc = cli_option_take(command, argc, argv, &i, values, reason);
             if (rc < 0)
                 return rc;
         }
     }
-    int rc = words_check(command, &found, reason);
+    int rc = cli_words_check(command, &found, reason);
     if (rc < 0)
         return rc;
     *words = found;
@@ -110,17 +110,17 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, void *va
 }
 
 /* Takes the option at argv[*at], and the value after it when it needs one. */
-static int option_take(const struct cli_command *command, int argc, char **argv, int *at,
-                       void *values, char reason[CLI_REASON_BYTES])
+static int cli_option_take(const struct cli_command *command, int argc, char **argv, int *at,
+                           void *values, char reason[CLI_REASON_BYTES])
 {
     const char *word = argv[*at];
     const char *name = word + (word[1] == '-' ? 2 : 1);
     size_t bytes = strcspn(name, "=");
     const char *text = name[bytes] == '=' ? name + bytes + 1 : NULL;
-    const struct cli_option *option = word[1] == '-' ? option_find(command, name, bytes) : NULL;
+    const struct cli_option *option = word[1] == '-' ? cli_option_find(command, name, bytes) : NULL;
     if (!option)
         return refuse(reason, "unknown option %.*s (nearest: --%s)", (int)(name + bytes - word),
-                      word, option_nearest(command, name));
+                      word, cli_option_nearest(command, name));
     if (option->kind == CLI_FLAG) {
         if (text)
             return refuse(reason, "--%s takes no value", option->name);
@@ -134,8 +134,8 @@ static int option_take(const struct cli_command *command, int argc, char **argv,
     return cli_set(option, text, values, reason);
 }
 
-static const struct cli_option *option_find(const struct cli_command *command, const char *name,
-                                            size_t bytes)
+static const struct cli_option *cli_option_find(const struct cli_command *command, const char *name,
+                                                size_t bytes)
 {
     for (size_t i = 0; i < command->option_count; i++) {
         const char *known = command->options[i].name;
@@ -145,8 +145,8 @@ static const struct cli_option *option_find(const struct cli_command *command, c
     return NULL;
 }
 
-static int words_check(const struct cli_command *command, const struct cli_words *words,
-                       char reason[CLI_REASON_BYTES])
+static int cli_words_check(const struct cli_command *command, const struct cli_words *words,
+                           char reason[CLI_REASON_BYTES])
 {
     if (words->count < command->word_count_min)
         return refuse(reason, "not enough arguments, it is: millrace %s %s", command->name,
@@ -160,7 +160,7 @@ static int words_check(const struct cli_command *command, const struct cli_words
 /* ---- values -------------------------------------------------------------------------------- */
 
 /* Digits and a unit's name. -EINVAL: not that; -ERANGE: more than 64 bits. */
-static int number_parse(const char *text, const struct unit *units, uint64_t *out)
+static int cli_number_parse(const char *text, const struct unit *units, uint64_t *out)
 {
     uint64_t number = 0;
     const char *end = text;
@@ -180,15 +180,15 @@ static int number_parse(const char *text, const struct unit *units, uint64_t *ou
     return -EINVAL;
 }
 
-static int number_set(const struct cli_option *option, const char *text, void *member,
-                      char reason[CLI_REASON_BYTES])
+static int cli_number_set(const struct cli_option *option, const char *text, void *member,
+                          char reason[CLI_REASON_BYTES])
 {
     char min[CLI_NUMBER_TEXT_BYTES];
     char max[CLI_NUMBER_TEXT_BYTES];
     cli_format(option->kind, option->min, min);
     cli_format(option->kind, option->max, max);
     uint64_t number;
-    int rc = number_parse(text, kinds[option->kind].units, &number);
+    int rc = cli_number_parse(text, kinds[option->kind].units, &number);
     if (rc == -EINVAL)
         return refuse(reason, "--%s %s is not %s (%s to %s)", option->name, text,
                       kinds[option->kind].example, min, max);
@@ -206,8 +206,8 @@ static int number_set(const struct cli_option *option, const char *text, void *m
     return 0;
 }
 
-static int choice_set(const struct cli_option *option, const char *text, void *member,
-                      char reason[CLI_REASON_BYTES])
+static int cli_choice_set(const struct cli_option *option, const char *text, void *member,
+                          char reason[CLI_REASON_BYTES])
 {
     char known[128];
     size_t filled = 0;
@@ -250,13 +250,13 @@ int cli_set(const struct cli_option *option, const char *text, void *values,
     case CLI_SIZE:
     case CLI_SIZE_POWER:
     case CLI_DURATION:
-        return number_set(option, text, member, reason);
+        return cli_number_set(option, text, member, reason);
     case CLI_CHOICE:
     case CLI_KIND_COUNT:
         break;
     }
     mr_assert(option->kind == CLI_CHOICE);
-    return choice_set(option, text, member, reason);
+    return cli_choice_set(option, text, member, reason);
 }
 
 void cli_format(enum cli_kind kind, uint64_t number, char text[CLI_NUMBER_TEXT_BYTES])
@@ -275,7 +275,7 @@ void cli_format(enum cli_kind kind, uint64_t number, char text[CLI_NUMBER_TEXT_B
 #define HELP_WIDTH 80
 
 /* Prints words up to the right margin; further lines begin at HELP_COLUMN. */
-static void help_wrap(FILE *file, int column, const char *text)
+static void cli_help_wrap(FILE *file, int column, const char *text)
 {
     const char *separator = "";
     while (*text != '\0') {
@@ -296,8 +296,8 @@ static void help_wrap(FILE *file, int column, const char *text)
 
 /* " (1 to 256, default 1)" and the like, from what is parsed against. A default of 0 is one that is
  * worked out later: the option's text says how. */
-static void help_limits(const struct cli_option *option, const void *values, char *text,
-                        size_t text_bytes)
+static void cli_help_limits(const struct cli_option *option, const void *values, char *text,
+                            size_t text_bytes)
 {
     const char *member = (const char *)values + option->offset;
     text[0] = '\0';
@@ -321,7 +321,7 @@ static void help_limits(const struct cli_option *option, const void *values, cha
     }
 }
 
-static void help_option(FILE *file, const struct cli_option *option, const void *values)
+static void cli_help_option(FILE *file, const struct cli_option *option, const void *values)
 {
     const char *value = option->value ? option->value : kinds[option->kind].value;
     int column = fprintf(file, "  --%s%s%s", option->name, value ? " " : "", value ? value : "");
@@ -332,9 +332,9 @@ static void help_option(FILE *file, const struct cli_option *option, const void 
     fprintf(file, "%*s", HELP_COLUMN - column, "");
     char limits[128];
     char text[1024];
-    help_limits(option, values, limits, sizeof(limits));
+    cli_help_limits(option, values, limits, sizeof(limits));
     snprintf(text, sizeof(text), "%s%s", option->help, limits);
-    help_wrap(file, HELP_COLUMN, text);
+    cli_help_wrap(file, HELP_COLUMN, text);
 }
 
 void cli_help(FILE *file, const struct cli_command *command, const void *values)
@@ -342,7 +342,7 @@ void cli_help(FILE *file, const struct cli_command *command, const void *values)
     fprintf(file, "Usage: millrace %s %s [OPTION]...\n\n%s\n\nOptions:\n", command->name,
             command->words, command->about);
     for (size_t i = 0; i < command->option_count; i++)
-        help_option(file, &command->options[i], values);
+        cli_help_option(file, &command->options[i], values);
     fprintf(file, "  %-*s%s\n", HELP_COLUMN - 2, "--help", "print this and exit");
 }
 
@@ -350,7 +350,7 @@ void cli_help(FILE *file, const struct cli_command *command, const void *values)
 
 /* What stands for the byte at the start of `text` where a terminal is not to be shown it; 0: it is,
  * and so are the *bytes of its character. */
-static char stand_in(const char *text, size_t count, size_t *bytes)
+static char cli_stand_in(const char *text, size_t count, size_t *bytes)
 {
     size_t shown = utf8_shown_bytes(text, count);
     *bytes = shown > 0 ? shown : 1;
@@ -360,10 +360,10 @@ static char stand_in(const char *text, size_t count, size_t *bytes)
 }
 
 /* But for `kept`. */
-static void shown_print(FILE *file, const char *text, size_t count, const char *kept)
+static void cli_shown_print(FILE *file, const char *text, size_t count, const char *kept)
 {
     for (size_t i = 0, bytes; i < count; i += bytes) {
-        char instead = stand_in(text + i, count - i, &bytes);
+        char instead = cli_stand_in(text + i, count - i, &bytes);
         if (instead == '\0' || (text[i] != '\0' && strchr(kept, text[i])))
             fwrite(text + i, 1, bytes, file);
         else
@@ -373,19 +373,19 @@ static void shown_print(FILE *file, const char *text, size_t count, const char *
 
 void cli_print(FILE *file, const char *text)
 {
-    shown_print(file, text, strlen(text), "");
+    cli_shown_print(file, text, strlen(text), "");
 }
 
 void cli_print_lines(FILE *file, const char *text, size_t count)
 {
-    shown_print(file, text, count, "\n");
+    cli_shown_print(file, text, count, "\n");
     if (count > 0 && text[count - 1] != '\n')
         fputc('\n', file);
 }
 
 void cli_print_value(FILE *file, const char *text, size_t count)
 {
-    shown_print(file, text, count, "\n\t");
+    cli_shown_print(file, text, count, "\n\t");
 }
 
 void cli_fail(const char *format, ...)
@@ -399,7 +399,7 @@ void cli_fail(const char *format, ...)
     va_end(arguments);
     size_t end = strlen(line);
     for (size_t i = start, bytes; i < end; i += bytes) {
-        char instead = stand_in(line + i, end - i, &bytes);
+        char instead = cli_stand_in(line + i, end - i, &bytes);
         if (instead != '\0')
             line[i] = instead;
     }
@@ -453,7 +453,7 @@ const char *cli_nearest(const char *word, const char *const *names)
 }
 
 /* `word` may go on with "=value". */
-static const char *option_nearest(const struct cli_command *command, const char *word)
+static const char *cli_option_nearest(const struct cli_command *command, const char *word)
 {
     char name[WORD_BYTES_MAX];
     snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);

@@ -23,16 +23,16 @@
 #define PORT_TEXT_BYTES_MAX 5u
 #define HOST_BYTES_MAX 64u
 
-static int pipeline_set_source(struct pipeline_config *out, const char *rest,
+static int config_pipeline_set_source(struct pipeline_config *out, const char *rest,
+                                      char reason[CLI_REASON_BYTES]);
+static int config_pipeline_set_pointer(struct pipeline_config *out, const char *text, size_t bytes,
+                                       char reason[CLI_REASON_BYTES]);
+static int config_origins_check(const struct config *config, char reason[CLI_REASON_BYTES]);
+static int config_auth_check(const struct config *config, char reason[CLI_REASON_BYTES]);
+static int config_runs_derive(struct config *config, char reason[CLI_REASON_BYTES]);
+static int config_input_check(const struct config *config, char reason[CLI_REASON_BYTES]);
+static int config_conns_derive(struct config *config, uint64_t fd_count_max,
                                char reason[CLI_REASON_BYTES]);
-static int pipeline_set_pointer(struct pipeline_config *out, const char *text, size_t bytes,
-                                char reason[CLI_REASON_BYTES]);
-static int origins_check(const struct config *config, char reason[CLI_REASON_BYTES]);
-static int auth_check(const struct config *config, char reason[CLI_REASON_BYTES]);
-static int runs_derive(struct config *config, char reason[CLI_REASON_BYTES]);
-static int input_check(const struct config *config, char reason[CLI_REASON_BYTES]);
-static int conns_derive(struct config *config, uint64_t fd_count_max,
-                        char reason[CLI_REASON_BYTES]);
 
 uint32_t config_place_count(const struct config *config)
 {
@@ -44,7 +44,7 @@ uint32_t config_place_count(const struct config *config)
     return count;
 }
 
-static int no_memory(char reason[CLI_REASON_BYTES])
+static int config_no_memory(char reason[CLI_REASON_BYTES])
 {
     snprintf(reason, CLI_REASON_BYTES, "no memory");
     return -ENOMEM;
@@ -109,13 +109,13 @@ int config_complete(struct config *config, uint64_t fd_count_max, char reason[CL
     if (config->listen_count == 0)
         rc = config_add_listen(config, LISTEN_DEFAULT, reason);
     if (rc == 0)
-        rc = auth_check(config, reason);
+        rc = config_auth_check(config, reason);
     if (rc == 0)
-        rc = runs_derive(config, reason);
+        rc = config_runs_derive(config, reason);
     if (rc == 0)
-        rc = input_check(config, reason);
+        rc = config_input_check(config, reason);
     if (rc == 0)
-        rc = conns_derive(config, fd_count_max, reason);
+        rc = config_conns_derive(config, fd_count_max, reason);
     return rc;
 }
 
@@ -140,10 +140,10 @@ int pipeline_config_parse(struct pipeline_config *out, const char *argument,
     struct pipeline_config pipeline = {0};
     /* A pointer has no '=', a path may have some: the first one ends the pointer. */
     const char *equals = strchr(argument, '=');
-    int rc = pipeline_set_source(&pipeline, equals ? equals + 1 : argument, reason);
+    int rc = config_pipeline_set_source(&pipeline, equals ? equals + 1 : argument, reason);
     if (rc == 0)
-        rc = pipeline_set_pointer(&pipeline, argument, equals ? (size_t)(equals - argument) : 0,
-                                  reason);
+        rc = config_pipeline_set_pointer(&pipeline, argument,
+                                         equals ? (size_t)(equals - argument) : 0, reason);
     if (rc < 0) {
         pipeline_config_finish(&pipeline);
         return rc;
@@ -164,16 +164,16 @@ void pipeline_config_finish(struct pipeline_config *pipeline)
     *pipeline = (struct pipeline_config){0};
 }
 
-static bool is_alnum(char c)
+static bool config_is_alnum(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-static bool is_name(const char *text)
+static bool config_is_name(const char *text)
 {
     if (*text == '\0' || (*text >= '0' && *text <= '9'))
         return false;
-    while (is_alnum(*text) || *text == '_')
+    while (config_is_alnum(*text) || *text == '_')
         text++;
     return *text == '\0';
 }
@@ -184,38 +184,38 @@ bool pipeline_config_is_python(const struct pipeline_config *pipeline)
 }
 
 /* package.module, which is not taken for a file: no slash, and each part a name. */
-static bool is_module(const char *source)
+static bool config_is_module(const char *source)
 {
     bool starts = true;
     for (; *source != '\0'; source++) {
         bool is_digit = *source >= '0' && *source <= '9';
         if (*source == '.' ? starts
-                           : (!is_alnum(*source) && *source != '_') || (starts && is_digit))
+                           : (!config_is_alnum(*source) && *source != '_') || (starts && is_digit))
             return false;
         starts = *source == '.';
     }
     return !starts;
 }
 
-static bool ends_with(const char *text, const char *end)
+static bool config_ends_with(const char *text, const char *end)
 {
     size_t bytes = strlen(text);
     return bytes > strlen(end) && strcmp(text + bytes - strlen(end), end) == 0;
 }
 
 /* A shared object may have any name; one that Python could import needs NAME and no .so. */
-static enum source_kind source_kind_of(const char *source, bool has_name)
+static enum source_kind config_source_kind_of(const char *source, bool has_name)
 {
-    if (ends_with(source, ".py"))
+    if (config_ends_with(source, ".py"))
         return SOURCE_PYTHON_FILE;
-    if (has_name && !ends_with(source, ".so") && is_module(source))
+    if (has_name && !config_ends_with(source, ".so") && config_is_module(source))
         return SOURCE_PYTHON_MODULE;
     return SOURCE_SHARED_OBJECT;
 }
 
 /* SOURCE[:NAME]. What follows the last colon is a name unless it has a slash. */
-static int pipeline_set_source(struct pipeline_config *out, const char *rest,
-                               char reason[CLI_REASON_BYTES])
+static int config_pipeline_set_source(struct pipeline_config *out, const char *rest,
+                                      char reason[CLI_REASON_BYTES])
 {
     const char *colon = strrchr(rest, ':');
     if (colon && strchr(colon, '/'))
@@ -223,31 +223,31 @@ static int pipeline_set_source(struct pipeline_config *out, const char *rest,
     int source_bytes = (int)(colon ? (size_t)(colon - rest) : strlen(rest));
     if (source_bytes == 0)
         return refuse(reason, "no source in '%s': it is [POINTER=]SOURCE[:NAME]", rest);
-    if (colon && !is_name(colon + 1))
+    if (colon && !config_is_name(colon + 1))
         return refuse(reason, "'%s' is not the name of a pipeline (letters, digits and _)",
                       colon + 1);
     char *source = strndup(rest, (size_t)source_bytes);
     if (!source)
-        return no_memory(reason);
+        return config_no_memory(reason);
     out->source = source;
-    out->kind = source_kind_of(source, colon != NULL);
+    out->kind = config_source_kind_of(source, colon != NULL);
     /* dlopen() would look for a path without a slash in the library folders. */
     if (out->kind != SOURCE_PYTHON_MODULE && !strchr(source, '/')) {
         int rc = asprintf(&out->source, "./%s", source);
         free(source);
         if (rc == -1) {
             out->source = NULL;
-            return no_memory(reason);
+            return config_no_memory(reason);
         }
     }
     if (colon && !(out->name = strdup(colon + 1)))
-        return no_memory(reason);
+        return config_no_memory(reason);
     return 0;
 }
 
 /* The pointer that was said, in `bytes` of `text`, or with none local/NAME:v1. */
-static int pipeline_set_pointer(struct pipeline_config *out, const char *text, size_t bytes,
-                                char reason[CLI_REASON_BYTES])
+static int config_pipeline_set_pointer(struct pipeline_config *out, const char *text, size_t bytes,
+                                       char reason[CLI_REASON_BYTES])
 {
     bool is_default = bytes == 0 && text[0] != '=';
     if (is_default) {
@@ -263,7 +263,7 @@ static int pipeline_set_pointer(struct pipeline_config *out, const char *text, s
         out->pointer = strndup(text, bytes);
     }
     if (!out->pointer)
-        return no_memory(reason);
+        return config_no_memory(reason);
     if (pointer_is_valid(out->pointer, strlen(out->pointer)))
         return 0;
     if (is_default)
@@ -271,23 +271,24 @@ static int pipeline_set_pointer(struct pipeline_config *out, const char *text, s
     return refuse(reason, "'%s' is not a pointer like me/words:v1", out->pointer);
 }
 
-static bool is_pointer_name(const char *text, size_t bytes)
+static bool config_is_pointer_name(const char *text, size_t bytes)
 {
-    if (bytes < 2 || !is_alnum(text[0]) || !is_alnum(text[bytes - 1]))
+    if (bytes < 2 || !config_is_alnum(text[0]) || !config_is_alnum(text[bytes - 1]))
         return false;
     for (size_t i = 0; i < bytes; i++)
-        if (!is_alnum(text[i]) && text[i] != '-' && text[i] != '.' && text[i] != '_' &&
+        if (!config_is_alnum(text[i]) && text[i] != '-' && text[i] != '.' && text[i] != '_' &&
             text[i] != '/')
             return false;
     return true;
 }
 
-static bool is_pointer_tag(const char *text, size_t bytes)
+static bool config_is_pointer_tag(const char *text, size_t bytes)
 {
-    if (bytes == 0 || bytes > TAG_BYTES_MAX || !is_alnum(text[0]) || !is_alnum(text[bytes - 1]))
+    if (bytes == 0 || bytes > TAG_BYTES_MAX || !config_is_alnum(text[0]) ||
+        !config_is_alnum(text[bytes - 1]))
         return false;
     for (size_t i = 0; i < bytes; i++)
-        if (!is_alnum(text[i]) && text[i] != '-' && text[i] != '.' && text[i] != '_')
+        if (!config_is_alnum(text[i]) && text[i] != '-' && text[i] != '.' && text[i] != '_')
             return false;
     return true;
 }
@@ -298,8 +299,8 @@ bool pointer_is_valid(const char *pointer, size_t bytes)
     if (!colon || bytes > POINTER_BYTES_MAX)
         return false;
     size_t name_bytes = (size_t)(colon - pointer);
-    return is_pointer_name(pointer, name_bytes) &&
-           is_pointer_tag(colon + 1, bytes - name_bytes - 1);
+    return config_is_pointer_name(pointer, name_bytes) &&
+           config_is_pointer_tag(colon + 1, bytes - name_bytes - 1);
 }
 
 int pipeline_config_check_source(const struct pipeline_config *pipeline,
@@ -327,8 +328,8 @@ int pipeline_config_check_source(const struct pipeline_config *pipeline,
 /* ---- addresses ----------------------------------------------------------------------------- */
 
 /* Splits "HOST:PORT" and gives the host without brackets. */
-static int listen_split(const char *text, char host[HOST_BYTES_MAX], const char **port,
-                        char reason[CLI_REASON_BYTES])
+static int config_listen_split(const char *text, char host[HOST_BYTES_MAX], const char **port,
+                               char reason[CLI_REASON_BYTES])
 {
     const char *colon = strrchr(text, ':');
     bool is_port = colon && colon[1] != '\0' &&
@@ -358,7 +359,7 @@ int config_add_listen(struct config *config, const char *text, char reason[CLI_R
         return refuse(reason, "%u addresses to listen on at most", LISTEN_COUNT_MAX);
     char host[HOST_BYTES_MAX];
     const char *port;
-    int rc = listen_split(text, host, &port, reason);
+    int rc = config_listen_split(text, host, &port, reason);
     if (rc < 0)
         return rc;
     bool is_localhost = strcmp(host, "localhost") == 0;
@@ -367,7 +368,7 @@ int config_add_listen(struct config *config, const char *text, char reason[CLI_R
                     ? asprintf(&address, "%s", text)
                     : asprintf(&address, "%s:%s", is_localhost ? "127.0.0.1" : "0.0.0.0", port);
     if (count == -1)
-        return no_memory(reason);
+        return config_no_memory(reason);
     struct sockaddr_storage unused;
     socklen_t bytes;
     rc = listen_address_parse(address, &unused, &bytes, reason);
@@ -384,7 +385,7 @@ int listen_address_parse(const char *text, struct sockaddr_storage *out, socklen
 {
     char host[HOST_BYTES_MAX];
     const char *port;
-    int rc = listen_split(text, host, &port, reason);
+    int rc = config_listen_split(text, host, &port, reason);
     if (rc < 0)
         return rc;
     struct addrinfo hints = {
@@ -421,7 +422,7 @@ bool listen_address_is_loopback(const struct sockaddr_storage *address)
 
 /* ---- what concerns several options --------------------------------------------------------- */
 
-static int origins_check(const struct config *config, char reason[CLI_REASON_BYTES])
+static int config_origins_check(const struct config *config, char reason[CLI_REASON_BYTES])
 {
     const struct cli_list *hosts = &config->allow_hosts, *origins = &config->allow_origins;
     if (config->tokens.count > 0 && hosts->count + origins->count > 0)
@@ -444,13 +445,13 @@ static int origins_check(const struct config *config, char reason[CLI_REASON_BYT
 }
 
 /* Without tokens only this machine may reach the server, unless that is said to be meant. */
-static int auth_check(const struct config *config, char reason[CLI_REASON_BYTES])
+static int config_auth_check(const struct config *config, char reason[CLI_REASON_BYTES])
 {
     if (config->no_auth && config->tokens.count > 0)
         return refuse(reason, "--no-auth and --token-file contradict each other");
     if (config->tokens_share && config->tokens.count == 0)
         return refuse(reason, "--tokens-share is for tokens, and there is no --token-file");
-    int rc = origins_check(config, reason);
+    int rc = config_origins_check(config, reason);
     if (rc < 0 || config->no_auth || config->tokens.count > 0)
         return rc;
     for (uint32_t i = 0; i < config->listen_count; i++) {
@@ -469,7 +470,7 @@ static int auth_check(const struct config *config, char reason[CLI_REASON_BYTES]
 }
 
 /* Runs there can be at once. */
-static uint64_t runs_count(const struct config *config)
+static uint64_t config_runs_count(const struct config *config)
 {
     uint64_t running = 0, queued = 0;
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
@@ -483,18 +484,18 @@ static uint64_t runs_count(const struct config *config)
     return running + queued;
 }
 
-static void rings_derive(struct pipeline_options *options)
+static void config_rings_derive(struct pipeline_options *options)
 {
     while (options->request_ring_bytes < options->concurrency * REQUEST_RING_BYTES_PER_SLOT)
         options->request_ring_bytes *= 2;
 }
 
-static int runs_derive(struct config *config, char reason[CLI_REASON_BYTES])
+static int config_runs_derive(struct config *config, char reason[CLI_REASON_BYTES])
 {
     const struct pipeline_options *options = &config->options;
     for (uint32_t i = 0; i < config->pipeline_count; i++)
-        rings_derive(&config->pipelines[i].options);
-    uint64_t total = runs_count(config);
+        config_rings_derive(&config->pipelines[i].options);
+    uint64_t total = config_runs_count(config);
     if (total > RUN_COUNT_MAX)
         return refuse(reason,
                       "%u x (--workers %u x --concurrency %u + --queue %u) are %llu runs at once, "
@@ -505,7 +506,7 @@ static int runs_derive(struct config *config, char reason[CLI_REASON_BYTES])
     return 0;
 }
 
-static int input_check(const struct config *config, char reason[CLI_REASON_BYTES])
+static int config_input_check(const struct config *config, char reason[CLI_REASON_BYTES])
 {
     if (config->input_bytes_max >= config->body_bytes_max)
         return 0;
@@ -513,7 +514,8 @@ static int input_check(const struct config *config, char reason[CLI_REASON_BYTES
                   (unsigned long long)config->input_bytes_max, config->body_bytes_max);
 }
 
-static int conns_derive(struct config *config, uint64_t fd_count_max, char reason[CLI_REASON_BYTES])
+static int config_conns_derive(struct config *config, uint64_t fd_count_max,
+                               char reason[CLI_REASON_BYTES])
 {
     uint64_t worker_count = config_place_count(config);
     uint64_t needed = FD_COUNT_RESERVED + worker_count * FD_COUNT_PER_WORKER;

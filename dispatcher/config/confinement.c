@@ -55,7 +55,7 @@ static const struct {
 
 /* Bytes of the pointer that an item begins with; 0: it is for all pipelines. A path may have a '=',
  * too, but no pointer before it. */
-static size_t pointer_bytes(const char *item)
+static size_t confinement_pointer_bytes(const char *item)
 {
     const char *equals = strchr(item, '=');
     size_t bytes = equals ? (size_t)(equals - item) : 0;
@@ -64,15 +64,15 @@ static size_t pointer_bytes(const char *item)
 
 const char *confinement_value(const char *item, const char *pointer)
 {
-    size_t bytes = pointer_bytes(item);
+    size_t bytes = confinement_pointer_bytes(item);
     if (bytes == 0)
         return item;
     bool is_meant = strlen(pointer) == bytes && strncmp(item, pointer, bytes) == 0;
     return is_meant ? item + bytes + 1 : NULL;
 }
 
-static int pointers_check(const struct config *config, const char *option,
-                          const struct cli_list *list, char reason[CLI_REASON_BYTES])
+static int confinement_pointers_check(const struct config *config, const char *option,
+                                      const struct cli_list *list, char reason[CLI_REASON_BYTES])
 {
     for (uint32_t i = 0; i < list->count; i++) {
         uint32_t k = 0;
@@ -81,14 +81,14 @@ static int pointers_check(const struct config *config, const char *option,
             k++;
         if (k == config->pipeline_count)
             return refuse(reason, "--%s %s: no pipeline %.*s is served", option, list->items[i],
-                          (int)pointer_bytes(list->items[i]), list->items[i]);
+                          (int)confinement_pointer_bytes(list->items[i]), list->items[i]);
     }
     return 0;
 }
 
 /* Items with a pointer come after those without, in whatever order they were said. */
-static int list_parse(struct pipeline_config *pipeline, const struct cli_list *list,
-                      const struct cli_option *value, char reason[CLI_REASON_BYTES])
+static int confinement_list_parse(struct pipeline_config *pipeline, const struct cli_list *list,
+                                  const struct cli_option *value, char reason[CLI_REASON_BYTES])
 {
     for (int has_pointer = 0; has_pointer < 2; has_pointer++) {
         for (uint32_t i = 0; i < list->count; i++) {
@@ -104,7 +104,7 @@ static int list_parse(struct pipeline_config *pipeline, const struct cli_list *l
 }
 
 /* These stay lists, which are read when everything else is known. */
-static int access_check(const struct config *config, char reason[CLI_REASON_BYTES])
+static int confinement_access_check(const struct config *config, char reason[CLI_REASON_BYTES])
 {
     static const struct cli_option port = {.name = "allow-connect",
                                            .kind = CLI_NUMBER,
@@ -112,14 +112,14 @@ static int access_check(const struct config *config, char reason[CLI_REASON_BYTE
                                            .min = 1,
                                            .max = UINT16_MAX};
     const struct confinement_options *options = &config->confinement;
-    int rc = pointers_check(config, "allow-read", &options->reads, reason);
+    int rc = confinement_pointers_check(config, "allow-read", &options->reads, reason);
     if (rc == 0)
-        rc = pointers_check(config, "allow-write", &options->writes, reason);
+        rc = confinement_pointers_check(config, "allow-write", &options->writes, reason);
     if (rc == 0)
-        rc = pointers_check(config, "allow-connect", &options->connects, reason);
+        rc = confinement_pointers_check(config, "allow-connect", &options->connects, reason);
     for (uint32_t i = 0; i < options->connects.count && rc == 0; i++) {
         const char *item = options->connects.items[i];
-        size_t bytes = pointer_bytes(item);
+        size_t bytes = confinement_pointer_bytes(item);
         char why[CLI_REASON_BYTES];
         uint32_t number;
         if (cli_set(&port, bytes > 0 ? item + bytes + 1 : item, &number, why) < 0)
@@ -132,18 +132,18 @@ int confinement_parse(struct config *config, char reason[CLI_REASON_BYTES])
 {
     for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
         const void *list = (const char *)&config->confinement + kinds[i].list;
-        int rc = pointers_check(config, kinds[i].value.name, list, reason);
+        int rc = confinement_pointers_check(config, kinds[i].value.name, list, reason);
         for (uint32_t k = 0; k < config->pipeline_count && rc == 0; k++)
-            rc = list_parse(&config->pipelines[k], list, &kinds[i].value, reason);
+            rc = confinement_list_parse(&config->pipelines[k], list, &kinds[i].value, reason);
         if (rc < 0)
             return rc;
     }
-    return access_check(config, reason);
+    return confinement_access_check(config, reason);
 }
 
 /* ---- as text ------------------------------------------------------------------------------- */
 
-static int user_print(FILE *file, const char *text, char reason[CLI_REASON_BYTES])
+static int confinement_user_print(FILE *file, const char *text, char reason[CLI_REASON_BYTES])
 {
     struct worker_user user;
     char why[CLI_REASON_BYTES];
@@ -156,23 +156,24 @@ static int user_print(FILE *file, const char *text, char reason[CLI_REASON_BYTES
 }
 
 /* Whether there are filters at all; a container may keep them from us. */
-static bool has_filters(void)
+static bool confinement_has_filters(void)
 {
     uint32_t action = SECCOMP_RET_ERRNO;
     return syscall(SYS_seccomp, SECCOMP_GET_ACTION_AVAIL, 0, &action) == 0;
 }
 
-static int filter_print(FILE *file, const struct confinement *confinement, bool connects,
-                        char reason[CLI_REASON_BYTES])
+static int confinement_filter_print(FILE *file, const struct confinement *confinement,
+                                    bool connects, char reason[CLI_REASON_BYTES])
 {
     bool has_default = confinement->seccomp == SECCOMP_DEFAULT;
     bool is_strict = confinement->seccomp == SECCOMP_STRICT;
-    if (!has_filters() && (is_strict || connects || confinement->network == NETWORK_NONE))
+    if (!confinement_has_filters() &&
+        (is_strict || connects || confinement->network == NETWORK_NONE))
         return refuse(reason, "--%s: this kernel, or this container, has no seccomp filters",
                       is_strict  ? "seccomp strict"
                       : connects ? "allow-connect"
                                  : "network none");
-    if (is_strict || (has_default && has_filters()))
+    if (is_strict || (has_default && confinement_has_filters()))
         fputs("deny=machine\n", file);
     if (is_strict)
         fputs("deny=others\n", file);
@@ -181,7 +182,7 @@ static int filter_print(FILE *file, const struct confinement *confinement, bool 
     return 0;
 }
 
-static bool is_restricted(const struct cli_list *list, const char *pointer)
+static bool confinement_is_restricted(const struct cli_list *list, const char *pointer)
 {
     for (uint32_t i = 0; i < list->count; i++)
         if (confinement_value(list->items[i], pointer))
@@ -189,17 +190,20 @@ static bool is_restricted(const struct cli_list *list, const char *pointer)
     return false;
 }
 
-static int lines_print(FILE *file, const struct config *config,
-                       const struct pipeline_config *pipeline, char reason[CLI_REASON_BYTES])
+static int confinement_lines_print(FILE *file, const struct config *config,
+                                   const struct pipeline_config *pipeline,
+                                   char reason[CLI_REASON_BYTES])
 {
     const struct confinement *confinement = &pipeline->confinement;
     worker_limits_print(config, confinement, file);
-    int rc =
-        confinement->owner == OWNER_NAMED ? user_print(file, confinement->user_text, reason) : 0;
+    int rc = confinement->owner == OWNER_NAMED
+                 ? confinement_user_print(file, confinement->user_text, reason)
+                 : 0;
     if (rc == 0)
-        rc = filter_print(file, confinement,
-                          config && is_restricted(&config->confinement.connects, pipeline->pointer),
-                          reason);
+        rc = confinement_filter_print(
+            file, confinement,
+            config && confinement_is_restricted(&config->confinement.connects, pipeline->pointer),
+            reason);
     if (rc == 0 && config)
         rc = worker_access_print(config, pipeline, file, reason);
     return rc;
@@ -214,7 +218,7 @@ int confinement_write(const struct config *config, const struct pipeline_config 
     if (rc < 0)
         return rc;
     FILE *file = open_memstream(&lines, &bytes);
-    rc = file ? lines_print(file, config, pipeline, reason) : -ENOMEM;
+    rc = file ? confinement_lines_print(file, config, pipeline, reason) : -ENOMEM;
     bool is_lost = !file || ferror(file);
     if ((file && fclose(file) != 0) || is_lost) {
         snprintf(reason, CLI_REASON_BYTES, "no memory");
@@ -231,12 +235,12 @@ int confinement_write(const struct config *config, const struct pipeline_config 
 
 /* ---- what is said about it ----------------------------------------------------------------- */
 
-static const char *access_text(const struct cli_list *list, const char *pointer)
+static const char *confinement_access_text(const struct cli_list *list, const char *pointer)
 {
-    return is_restricted(list, pointer) ? "restricted" : "all";
+    return confinement_is_restricted(list, pointer) ? "restricted" : "all";
 }
 
-static const char *user_texts(const struct confinement *confinement)
+static const char *confinement_user_texts(const struct confinement *confinement)
 {
     static const char *const texts[] = {
         [OWNER_SERVER] = "-", [OWNER_EACH] = "own", [OWNER_NAMED] = NULL};
@@ -259,13 +263,16 @@ void confinement_log(const struct config *config, struct log *log)
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
         const struct confinement *confinement = &config->pipelines[i].confinement;
         const char *pointer = config->pipelines[i].pointer;
-        bool has_none = confinement->seccomp == SECCOMP_DEFAULT && !has_filters();
+        bool has_none = confinement->seccomp == SECCOMP_DEFAULT && !confinement_has_filters();
         log_line(log, LEVEL_INFO, "confined",
                  "pipeline=%s seccomp=%s network=%s read=%s write=%s connect=%s user=%s "
                  "memory_mib=%llu",
                  pointer, has_none ? "none" : seccomp_words[confinement->seccomp],
-                 network_words[confinement->network], access_text(&options->reads, pointer),
-                 access_text(&options->writes, pointer), access_text(&options->connects, pointer),
-                 user_texts(confinement), (unsigned long long)confinement->memory_bytes_max >> 20);
+                 network_words[confinement->network],
+                 confinement_access_text(&options->reads, pointer),
+                 confinement_access_text(&options->writes, pointer),
+                 confinement_access_text(&options->connects, pointer),
+                 confinement_user_texts(confinement),
+                 (unsigned long long)confinement->memory_bytes_max >> 20);
     }
 }

@@ -71,7 +71,7 @@ bool process_user(pid_t pid, uid_t *out)
     return is_found && process_lives(state, thread_count);
 }
 
-static bool is_in_use(const struct own_users *range)
+static bool users_is_in_use(const struct own_users *range)
 {
     bool is_found = false;
     DIR *folder = opendir("/proc");
@@ -87,7 +87,7 @@ static bool is_in_use(const struct own_users *range)
 }
 
 /* Whether one line of the namespace's map has all of the range. */
-static bool is_mapped(const char *path, const struct own_users *range)
+static bool users_is_mapped(const char *path, const struct own_users *range)
 {
     FILE *file = fopen(path, "re");
     unsigned long long first, outside, count;
@@ -99,10 +99,10 @@ static bool is_mapped(const char *path, const struct own_users *range)
     return is_found;
 }
 
-static bool is_free(const struct own_users *range)
+static bool users_is_free(const struct own_users *range)
 {
-    return is_mapped("/proc/self/uid_map", range) && is_mapped("/proc/self/gid_map", range) &&
-           !is_in_use(range);
+    return users_is_mapped("/proc/self/uid_map", range) &&
+           users_is_mapped("/proc/self/gid_map", range) && !users_is_in_use(range);
 }
 
 int own_users_choose(struct own_users *out, uint32_t count, char reason[OWN_USERS_REASON_BYTES])
@@ -121,7 +121,7 @@ int own_users_choose(struct own_users *out, uint32_t count, char reason[OWN_USER
                 break;
             struct own_users range = {homes[i].first + number % (homes[i].count / slice) * slice,
                                       count};
-            if (is_free(&range)) {
+            if (users_is_free(&range)) {
                 *out = range;
                 return 0;
             }

@@ -26,7 +26,7 @@ struct token_line {
     size_t number; /* from 1 */
 };
 
-static int file_read(int fd, char **text, size_t *bytes, char *reason, size_t reason_bytes);
+static int tokens_file_read(int fd, char **text, size_t *bytes, char *reason, size_t reason_bytes);
 static int tokens_parse(struct tokens *out, const char *text, size_t bytes, char *reason,
                         size_t reason_bytes);
 static int tokens_add(struct tokens *tokens, const struct token_line *line, char *reason,
@@ -41,7 +41,7 @@ int tokens_load(struct tokens *out, const char *path, char *reason, size_t reaso
         return -errno;
     char *text = NULL;
     size_t bytes = 0;
-    int rc = file_read(fd, &text, &bytes, reason, reason_bytes);
+    int rc = tokens_file_read(fd, &text, &bytes, reason, reason_bytes);
     close(fd);
     if (rc < 0)
         return rc;
@@ -83,7 +83,7 @@ void tokens_finish(struct tokens *tokens)
     *tokens = (struct tokens){0};
 }
 
-static bool token_name_is_valid_bytes(const char *name, size_t bytes)
+static bool tokens_name_is_valid_bytes(const char *name, size_t bytes)
 {
     if (bytes == 0 || bytes > TOKEN_NAME_BYTES_MAX)
         return false;
@@ -98,7 +98,7 @@ static bool token_name_is_valid_bytes(const char *name, size_t bytes)
 
 bool token_name_is_valid(const char *name)
 {
-    return token_name_is_valid_bytes(name, strlen(name));
+    return tokens_name_is_valid_bytes(name, strlen(name));
 }
 
 int token_create(char token[TOKEN_BYTES], char hash[TOKEN_HASH_BYTES])
@@ -142,7 +142,7 @@ static int tokens_append_locked(int fd, const char *name, const char *hash, char
 {
     char *text = NULL;
     size_t bytes = 0;
-    int rc = file_read(fd, &text, &bytes, reason, reason_bytes);
+    int rc = tokens_file_read(fd, &text, &bytes, reason, reason_bytes);
     if (rc < 0)
         return rc;
     bool ends_in_line = bytes == 0 || text[bytes - 1] == '\n';
@@ -171,7 +171,7 @@ static int tokens_append_locked(int fd, const char *name, const char *hash, char
 }
 
 /* The whole file in malloc'ed memory that the caller owns. */
-static int file_read(int fd, char **text, size_t *bytes, char *reason, size_t reason_bytes)
+static int tokens_file_read(int fd, char **text, size_t *bytes, char *reason, size_t reason_bytes)
 {
     char *memory = malloc(TOKEN_FILE_BYTES_MAX + 1);
     if (!memory)
@@ -220,7 +220,8 @@ static int tokens_parse(struct tokens *out, const char *text, size_t bytes, char
     return 0;
 }
 
-static bool hash_parse(uint8_t hash[crypto_hash_sha256_BYTES], const char *text, size_t bytes)
+static bool tokens_hash_parse(uint8_t hash[crypto_hash_sha256_BYTES], const char *text,
+                              size_t bytes)
 {
     size_t parsed;
     return bytes == TOKEN_HASH_BYTES - 1 &&
@@ -240,12 +241,12 @@ static int tokens_add(struct tokens *tokens, const struct token_line *line, char
     const char *wrong = NULL;
     if (!colon)
         wrong = "it is not NAME:SHA256";
-    else if (!token_name_is_valid_bytes(line->text, name_bytes))
+    else if (!tokens_name_is_valid_bytes(line->text, name_bytes))
         wrong = "the name is not 1 to 64 letters, digits and ._@-";
     else if (value_bytes >= strlen(TOKEN_PREFIX) &&
              memcmp(value, TOKEN_PREFIX, strlen(TOKEN_PREFIX)) == 0)
         wrong = "this is a token, the file holds its SHA-256 in hex";
-    else if (!hash_parse(entry.hash, value, value_bytes))
+    else if (!tokens_hash_parse(entry.hash, value, value_bytes))
         wrong = "after the colon there are not 64 hex digits";
     else if (tokens->count == TOKEN_COUNT_MAX)
         wrong = "too many tokens, at most 1024";

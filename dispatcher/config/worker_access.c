@@ -37,20 +37,20 @@ long worker_access_version(void)
 }
 
 /* A line is one line, whatever the name of a file. */
-static void line_print(FILE *file, const char *key, const char *value, size_t bytes)
+static void access_line_print(FILE *file, const char *key, const char *value, size_t bytes)
 {
     if (bytes > 0 && !memchr(value, '\n', bytes))
         fprintf(file, "%s=%.*s\n", key, (int)bytes, value);
 }
 
-static void text_print(FILE *file, const char *key, const char *value)
+static void access_text_print(FILE *file, const char *key, const char *value)
 {
-    line_print(file, key, value, strlen(value));
+    access_line_print(file, key, value, strlen(value));
 }
 
 /* Prints the items that concern the pipeline. 1 when there are any, 0, or -EINVAL. */
-static int items_print(const struct access_kind *kind, const struct cli_list *list,
-                       const char *pointer, FILE *file, char reason[CLI_REASON_BYTES])
+static int access_items_print(const struct access_kind *kind, const struct cli_list *list,
+                              const char *pointer, FILE *file, char reason[CLI_REASON_BYTES])
 {
     bool is_restricted = false;
     for (uint32_t i = 0; i < list->count; i++) {
@@ -61,61 +61,61 @@ static int items_print(const struct access_kind *kind, const struct cli_list *li
             return refuse(reason, "--%s needs Landlock version %ld (Linux %s), this kernel has %ld",
                           kind->option, kind->version, kind->kernel, worker_access_version());
         if (!is_restricted)
-            text_print(file, "restrict", kind->restricts);
+            access_text_print(file, "restrict", kind->restricts);
         is_restricted = true;
         if (strcmp(value, "none") == 0)
             continue;
         if (kind->is_path && (access(value, F_OK) == -1 || strchr(value, '\n')))
             return refuse(reason, "--%s %s: %s", kind->option, value,
                           strchr(value, '\n') ? "a line ends in it" : strerror(errno));
-        text_print(file, kind->key, value);
+        access_text_print(file, kind->key, value);
     }
     return is_restricted;
 }
 
 /* Of a list like PATH's; an empty one is the folder of the server, which is not meant. */
-static void folders_print(FILE *file, const char *variable)
+static void access_folders_print(FILE *file, const char *variable)
 {
     const char *folders = getenv(variable);
     while (folders && *folders != '\0') {
         size_t bytes = strcspn(folders, ":");
-        line_print(file, "read", folders, bytes);
+        access_line_print(file, "read", folders, bytes);
         folders += bytes + (folders[bytes] == ':');
     }
 }
 
 /* The folder so many levels above what has this path, unless that is the root of all files. */
-static void folder_print(FILE *file, const char *path, int levels)
+static void access_folder_print(FILE *file, const char *path, int levels)
 {
     size_t bytes = strlen(path);
     while (levels > 0 && bytes > 0)
         levels -= path[--bytes] == '/';
-    line_print(file, "read", path, bytes);
+    access_line_print(file, "read", path, bytes);
 }
 
 /* What is needed to load the pipeline: of Python the modules beside it, and the prefix of the
  * interpreter, which is a link to that of another in a virtualenv. */
-static void needs_print(const struct config *config, const struct pipeline_config *pipeline,
-                        FILE *file)
+static void access_needs_print(const struct config *config, const struct pipeline_config *pipeline,
+                               FILE *file)
 {
-    folders_print(file, "LD_LIBRARY_PATH");
+    access_folders_print(file, "LD_LIBRARY_PATH");
     if (!pipeline_config_is_python(pipeline)) {
-        text_print(file, "read", pipeline->source);
+        access_text_print(file, "read", pipeline->source);
         return;
     }
     if (pipeline->kind == SOURCE_PYTHON_MODULE)
-        text_print(file, "read", ".");
+        access_text_print(file, "read", ".");
     else
-        folder_print(file, pipeline->source, 1);
+        access_folder_print(file, pipeline->source, 1);
     if (pipeline->kind == SOURCE_PYTHON_FILE)
-        text_print(file, "read", pipeline->source);
-    folders_print(file, "PYTHONPATH");
-    text_print(file, "read", config->python_folder);
-    text_print(file, "read", config->python_path);
-    folder_print(file, config->python_path, 2);
+        access_text_print(file, "read", pipeline->source);
+    access_folders_print(file, "PYTHONPATH");
+    access_text_print(file, "read", config->python_folder);
+    access_text_print(file, "read", config->python_path);
+    access_folder_print(file, config->python_path, 2);
     char *real = realpath(config->python_path, NULL);
     if (real)
-        folder_print(file, real, 2);
+        access_folder_print(file, real, 2);
     free(real);
 }
 
@@ -126,11 +126,11 @@ int worker_access_print(const struct config *config, const struct pipeline_confi
     const struct cli_list *lists[ACCESS_COUNT] = {&options->reads, &options->writes,
                                                   &options->connects};
     for (int i = 0; i < ACCESS_COUNT; i++) {
-        int rc = items_print(&kinds[i], lists[i], pipeline->pointer, file, reason);
+        int rc = access_items_print(&kinds[i], lists[i], pipeline->pointer, file, reason);
         if (rc < 0)
             return rc;
         if (rc > 0 && i == ACCESS_READ)
-            needs_print(config, pipeline, file);
+            access_needs_print(config, pipeline, file);
     }
     return 0;
 }

@@ -26,12 +26,12 @@ int worker_limits_check(const struct confinement *confinement, char reason[CLI_R
     return 0;
 }
 
-static void limit_print(FILE *file, const char *key, uint64_t soft, uint64_t hard)
+static void limits_print(FILE *file, const char *key, uint64_t soft, uint64_t hard)
 {
     fprintf(file, "%s=%llu:%llu\n", key, (unsigned long long)soft, (unsigned long long)hard);
 }
 
-static uint64_t hard_limit(__rlimit_resource_t resource)
+static uint64_t limits_hard_limit(__rlimit_resource_t resource)
 {
     struct rlimit own = {.rlim_max = RLIM_INFINITY};
     getrlimit(resource, &own);
@@ -41,18 +41,18 @@ static uint64_t hard_limit(__rlimit_resource_t resource)
 /* The server's own limit was raised for its clients' sake, and is not for its workers. What they
  * send through sockets is counted for the whole user, and compared with the limit of who sends
  * more: half of it stays the server's, which sends descriptors to each worker that starts. */
-static void nofile_print(FILE *file, uint32_t nofile_max)
+static void limits_nofile_print(FILE *file, uint32_t nofile_max)
 {
-    uint64_t half = hard_limit(RLIMIT_NOFILE) / 2;
+    uint64_t half = limits_hard_limit(RLIMIT_NOFILE) / 2;
     uint64_t hard = half < WORKER_NOFILE_HARD ? half : WORKER_NOFILE_HARD;
     uint64_t soft = hard < WORKER_NOFILE_SOFT ? hard : WORKER_NOFILE_SOFT;
     if (nofile_max != 0)
         soft = hard = nofile_max;
-    limit_print(file, "nofile", soft, hard);
+    limits_print(file, "nofile", soft, hard);
 }
 
 /* Half of the threads that the kernel can have, which is what init starts with; 0: not known. */
-static uint64_t machine_threads(void)
+static uint64_t limits_machine_threads(void)
 {
     unsigned long long count = 0;
     FILE *file = fopen("/proc/sys/kernel/threads-max", "re");
@@ -65,11 +65,11 @@ static uint64_t machine_threads(void)
 
 /* Threads are counted for the whole user, too, and a quarter of them stays the server's. Workers
  * with users of their own are counted each for itself, so they share the rest. */
-static void nproc_print(FILE *file, const struct config *config,
-                        const struct confinement *confinement)
+static void limits_nproc_print(FILE *file, const struct config *config,
+                               const struct confinement *confinement)
 {
-    uint64_t most = hard_limit(RLIMIT_NPROC);
-    uint64_t machine = machine_threads();
+    uint64_t most = limits_hard_limit(RLIMIT_NPROC);
+    uint64_t machine = limits_machine_threads();
     if (machine != 0 && machine < most)
         most = machine;
     uint64_t share = most == RLIM_INFINITY ? most : most - most / 4;
@@ -80,26 +80,26 @@ static void nproc_print(FILE *file, const struct config *config,
     if (confinement->nproc_max != 0)
         share = confinement->nproc_max;
     if (share != RLIM_INFINITY)
-        limit_print(file, "nproc", share, share);
+        limits_print(file, "nproc", share, share);
 }
 
 /* Likewise counted for the user. */
-static void sigpending_print(FILE *file)
+static void limits_sigpending_print(FILE *file)
 {
-    uint64_t own = hard_limit(RLIMIT_SIGPENDING);
+    uint64_t own = limits_hard_limit(RLIMIT_SIGPENDING);
     if (own != RLIM_INFINITY)
-        limit_print(file, "sigpending", own / 2, own / 2);
+        limits_print(file, "sigpending", own / 2, own / 2);
 }
 
 void worker_limits_print(const struct config *config, const struct confinement *confinement,
                          FILE *file)
 {
-    nofile_print(file, confinement->nofile_max);
+    limits_nofile_print(file, confinement->nofile_max);
     if (confinement->core != CORE_FILES_INHERIT)
         fputs(confinement->core == CORE_FILES_NONE ? "core=0:0\n" : "core=unlimited:unlimited\n",
               file);
     if (confinement->data_bytes_max != 0)
-        limit_print(file, "data", confinement->data_bytes_max, confinement->data_bytes_max);
-    nproc_print(file, config, confinement);
-    sigpending_print(file);
+        limits_print(file, "data", confinement->data_bytes_max, confinement->data_bytes_max);
+    limits_nproc_print(file, config, confinement);
+    limits_sigpending_print(file);
 }

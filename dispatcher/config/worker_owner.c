@@ -11,7 +11,7 @@
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/refuse.h"
 
-static bool is_word(const char *text, const char *word)
+static bool owner_is_word(const char *text, const char *word)
 {
     return text && strcmp(text, word) == 0;
 }
@@ -21,18 +21,18 @@ static int owner_find(struct confinement *confinement, char reason[CLI_REASON_BY
 {
     const char *text = confinement->user_text;
     bool is_root = geteuid() == 0;
-    if (is_word(text, "root") && !is_root)
+    if (owner_is_word(text, "root") && !is_root)
         return refuse(reason, "--worker-user root: the server is not");
-    if (is_word(text, "own") || (!text && is_root))
+    if (owner_is_word(text, "own") || (!text && is_root))
         confinement->owner = OWNER_EACH;
     else
-        confinement->owner = text && !is_word(text, "root") ? OWNER_NAMED : OWNER_SERVER;
+        confinement->owner = text && !owner_is_word(text, "root") ? OWNER_NAMED : OWNER_SERVER;
     return 0;
 }
 
 /* Of the file, or of the folder that a module is found from, without following links: the worker
  * goes the same way. And whole, since it may be a folder far above that is closed. */
-static char *path_of(const struct pipeline_config *pipeline)
+static char *owner_path_of(const struct pipeline_config *pipeline)
 {
     bool is_module = pipeline->kind == SOURCE_PYTHON_MODULE;
     const char *source = pipeline->source;
@@ -53,7 +53,7 @@ int worker_owner_check(uid_t uid, const struct pipeline_config *pipeline, const 
                        const char *python_folder, char reason[CLI_REASON_BYTES])
 {
     bool is_python = pipeline_config_is_python(pipeline);
-    char *source = path_of(pipeline);
+    char *source = owner_path_of(pipeline);
     if (!source)
         return refuse(reason, "%s: %s", pipeline->source, strerror(errno));
     const char *paths[] = {source, python_path, python_folder};
@@ -71,7 +71,7 @@ int worker_owner_check(uid_t uid, const struct pipeline_config *pipeline, const 
 }
 
 /* One for each place of each pipeline. Where there can be none and nobody asked, all stay root. */
-static int users_choose(struct config *config, bool is_asked, char reason[CLI_REASON_BYTES])
+static int owner_users_choose(struct config *config, bool is_asked, char reason[CLI_REASON_BYTES])
 {
     uint32_t count = config_place_count(config);
     char why[OWN_USERS_REASON_BYTES];
@@ -95,10 +95,10 @@ int worker_owners_decide(struct config *config, char reason[CLI_REASON_BYTES])
         struct confinement *confinement = &config->pipelines[i].confinement;
         rc = owner_find(confinement, reason);
         is_wanted |= confinement->owner == OWNER_EACH;
-        is_asked |= is_word(confinement->user_text, "own");
+        is_asked |= owner_is_word(confinement->user_text, "own");
     }
     if (rc == 0 && is_wanted)
-        rc = users_choose(config, is_asked, reason);
+        rc = owner_users_choose(config, is_asked, reason);
     for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++) {
         const struct pipeline_config *pipeline = &config->pipelines[i];
         if (pipeline->confinement.owner == OWNER_EACH)

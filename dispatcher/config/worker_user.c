@@ -14,7 +14,7 @@
 #include "dispatcher/config/own_users.h"
 #include "dispatcher/config/refuse.h"
 
-static bool id_parse(const char *text, uint32_t *out)
+static bool user_id_parse(const char *text, uint32_t *out)
 {
     char *end;
     errno = 0;
@@ -30,20 +30,20 @@ static const struct passwd *user_entry(const char *name)
 {
     uint32_t uid;
     const struct passwd *entry = getpwnam(name);
-    return !entry && id_parse(name, &uid) ? getpwuid(uid) : entry;
+    return !entry && user_id_parse(name, &uid) ? getpwuid(uid) : entry;
 }
 
-static bool group_find(const char *name, gid_t *out)
+static bool user_group_find(const char *name, gid_t *out)
 {
     const struct group *entry = getgrnam(name);
     if (!entry)
-        return id_parse(name, out);
+        return user_id_parse(name, out);
     *out = entry->gr_gid;
     return true;
 }
 
 /* Its files are often open to it: group 0 is half of root. */
-static bool has_group_of_root(const struct worker_user *user)
+static bool user_has_group_of_root(const struct worker_user *user)
 {
     for (int i = 0; i < user->group_count; i++)
         if (user->groups[i] == 0)
@@ -55,14 +55,14 @@ static int user_fill(struct worker_user *out, const char *name, const char *grou
                      char reason[CLI_REASON_BYTES])
 {
     const struct passwd *entry = user_entry(name);
-    if (!entry && (!id_parse(name, &out->uid) || !group))
+    if (!entry && (!user_id_parse(name, &out->uid) || !group))
         return refuse(reason, "there is no user %s%s", name,
-                      id_parse(name, &out->uid) ? ", so its group must be said" : "");
+                      user_id_parse(name, &out->uid) ? ", so its group must be said" : "");
     if (entry) {
         out->uid = entry->pw_uid;
         out->gid = entry->pw_gid;
     }
-    if (group && !group_find(group, &out->gid))
+    if (group && !user_group_find(group, &out->gid))
         return refuse(reason, "there is no group %s", group);
     if (out->uid == 0)
         return refuse(reason, "that is root");
@@ -73,7 +73,7 @@ static int user_fill(struct worker_user *out, const char *name, const char *grou
     } else if (getgrouplist(entry->pw_name, out->gid, out->groups, &out->group_count) == -1) {
         return refuse(reason, "%s has more than %d groups", name, CONFINE_GROUP_COUNT_MAX);
     }
-    if (has_group_of_root(out))
+    if (user_has_group_of_root(out))
         return refuse(reason, "%s",
                       out->gid == 0 ? "its group is root's (group 0)"
                                     : "it is in root's group (group 0)");

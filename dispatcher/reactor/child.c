@@ -15,7 +15,7 @@
 
 /* This program's own file. Its link in /proc is right also when the file was replaced meanwhile,
  * but under valgrind it is valgrind's. */
-static void program_path(char path[PATH_MAX])
+static void child_program_path(char path[PATH_MAX])
 {
     ssize_t bytes = readlink("/proc/self/exe", path, PATH_MAX - 1);
     path[bytes > 0 ? bytes : 0] = '\0';
@@ -23,7 +23,7 @@ static void program_path(char path[PATH_MAX])
         snprintf(path, PATH_MAX, "/proc/self/exe");
 }
 
-static int actions_fill(posix_spawn_file_actions_t *actions, int socket)
+static int child_actions_fill(posix_spawn_file_actions_t *actions, int socket)
 {
     int rc = -posix_spawn_file_actions_addopen(actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
     if (rc == 0)
@@ -38,7 +38,7 @@ static int actions_fill(posix_spawn_file_actions_t *actions, int socket)
 
 /* Signals of the terminal or of a service manager are for the server alone, so all are blocked; a
  * session of its own tells its workers from everything else. */
-static int attributes_fill(posix_spawnattr_t *attributes)
+static int child_attributes_fill(posix_spawnattr_t *attributes)
 {
     sigset_t all;
     sigfillset(&all);
@@ -90,7 +90,7 @@ int child_start(pid_t *pid, const char *name, const char *word, int socket)
 {
     char first[32], parent[24], last[32], path[PATH_MAX];
     char *arguments[] = {first, parent, last, NULL};
-    program_path(path);
+    child_program_path(path);
     snprintf(first, sizeof(first), "%s", name);
     snprintf(last, sizeof(last), "%s", word);
     snprintf(parent, sizeof(parent), "%ld", (long)getpid());
@@ -105,9 +105,9 @@ int child_start(pid_t *pid, const char *name, const char *word, int socket)
     rc = -posix_spawnattr_init(&attributes);
     if (rc < 0)
         goto destroy_actions;
-    rc = actions_fill(&actions, socket);
+    rc = child_actions_fill(&actions, socket);
     if (rc == 0)
-        rc = attributes_fill(&attributes);
+        rc = child_attributes_fill(&attributes);
     if (rc == 0)
         rc = -posix_spawn(pid, path, &actions, &attributes, arguments, environment);
     posix_spawnattr_destroy(&attributes);

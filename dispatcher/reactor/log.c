@@ -30,7 +30,7 @@ void log_init(struct log *log, int fd, enum log_level level)
 }
 
 /* "2026-01-31T12:00:00.123Z info event " */
-static size_t head_format(char *line, size_t room, enum log_level level, const char *event)
+static size_t log_head_format(char *line, size_t room, enum log_level level, const char *event)
 {
     struct timespec now;
     struct tm date;
@@ -43,7 +43,7 @@ static size_t head_format(char *line, size_t room, enum log_level level, const c
     return (size_t)count;
 }
 
-static void append(struct log *log, const char *line, size_t count)
+static void log_append(struct log *log, const char *line, size_t count)
 {
     if (log->count + count > LOG_BUFFER_BYTES) {
         log->dropped_count++;
@@ -54,7 +54,7 @@ static void append(struct log *log, const char *line, size_t count)
     log->count += (uint32_t)count;
 }
 
-static size_t clamp(int formatted, size_t room)
+static size_t log_clamp(int formatted, size_t room)
 {
     if (formatted < 0)
         return 0;
@@ -63,7 +63,7 @@ static size_t clamp(int formatted, size_t room)
 
 /* A value may hold what a worker said, as the reason of its end does: one event stays one line, and
  * a terminal that shows it is told nothing. */
-static void controls_replace(char *bytes, size_t count)
+static void log_controls_replace(char *bytes, size_t count)
 {
     for (size_t i = 0; i < count;) {
         size_t shown = utf8_shown_bytes(bytes + i, count - i);
@@ -78,21 +78,21 @@ void log_line(struct log *log, enum log_level level, const char *event, const ch
     if (level < log->level)
         return;
     char line[LOG_LINE_BYTES_MAX];
-    size_t count = head_format(line, sizeof(line), level, event);
+    size_t count = log_head_format(line, sizeof(line), level, event);
     size_t values = count;
     va_list arguments;
     va_start(arguments, format);
-    count += clamp(vsnprintf(line + count, sizeof(line) - count, format, arguments),
-                   sizeof(line) - count);
+    count += log_clamp(vsnprintf(line + count, sizeof(line) - count, format, arguments),
+                       sizeof(line) - count);
     va_end(arguments);
-    controls_replace(line + values, count - values);
+    log_controls_replace(line + values, count - values);
     line[count++] = '\n';
-    append(log, line, count);
+    log_append(log, line, count);
 }
 
 /* Quotes text so that one event stays one line, whatever a pipeline printed. Of a character that is
  * not shown each byte is escaped: what follows its first one is none by itself. */
-static size_t text_quote(char *out, size_t room, const char *text, size_t count)
+static size_t log_text_quote(char *out, size_t room, const char *text, size_t count)
 {
     size_t n = 0, shown;
     out[n++] = '"';
@@ -123,22 +123,22 @@ void log_text(struct log *log, enum log_level level, const char *event, const ch
         return;
     char line[LOG_LINE_BYTES_MAX];
     size_t room = sizeof(line) - 2; /* "\n" and a blank */
-    size_t count = head_format(line, room, level, event);
+    size_t count = log_head_format(line, room, level, event);
     va_list arguments;
     va_start(arguments, format);
-    count += clamp(vsnprintf(line + count, room - count, format, arguments), room - count);
+    count += log_clamp(vsnprintf(line + count, room - count, format, arguments), room - count);
     va_end(arguments);
     if (text_count > LOG_TEXT_BYTES_MAX)
         text_count = LOG_TEXT_BYTES_MAX;
     if (count + 16 < room) {
         count += (size_t)snprintf(line + count, room - count, " text=");
-        count += text_quote(line + count, room - count, text, text_count);
+        count += log_text_quote(line + count, room - count, text, text_count);
     }
     line[count++] = '\n';
-    append(log, line, count);
+    log_append(log, line, count);
 }
 
-static void swap_halves(struct log *log)
+static void log_swap_halves(struct log *log)
 {
     log->sending_offset = 0;
     log->sending_count = log->count;
@@ -151,14 +151,14 @@ size_t log_take(struct log *log, const char **bytes)
     if (log->write_in_flight)
         return 0;
     if (log->sending_offset == log->sending_count) {
-        swap_halves(log);
+        log_swap_halves(log);
         /* The other half has room again: first of all it says what was lost. */
         if (log->dropped_count > 0 && !log->is_failing) {
             uint64_t dropped = log->dropped_count;
             log->dropped_count = 0;
             log_line(log, LEVEL_WARNING, "log_dropped", "lines=%llu", (unsigned long long)dropped);
             if (log->sending_count == 0)
-                swap_halves(log);
+                log_swap_halves(log);
         }
     }
     *bytes = log->bytes[log->filling ^ 1] + log->sending_offset;

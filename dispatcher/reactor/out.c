@@ -32,7 +32,7 @@ void out_pool_finish(struct out_pool *pool)
     *pool = (struct out_pool){0};
 }
 
-static bool pool_grow(struct out_pool *pool)
+static bool out_pool_grow(struct out_pool *pool)
 {
     if (pool->block_count + pool->extent_cost >= pool->block_count_max)
         return false;
@@ -51,20 +51,20 @@ static bool pool_grow(struct out_pool *pool)
     return true;
 }
 
-static uint64_t pool_used(const struct out_pool *pool)
+static uint64_t out_pool_used(const struct out_pool *pool)
 {
     return pool->block_count - pool->free_count + pool->extent_cost;
 }
 
 uint64_t out_pool_used_bytes(const struct out_pool *pool)
 {
-    return pool_used(pool) * OUT_BLOCK_BYTES;
+    return out_pool_used(pool) * OUT_BLOCK_BYTES;
 }
 
 /* Blocks that may still be taken, whether they exist already or not. */
-static uint64_t pool_left(const struct out_pool *pool)
+static uint64_t out_pool_left(const struct out_pool *pool)
 {
-    uint64_t used = pool_used(pool);
+    uint64_t used = out_pool_used(pool);
     mr_assert(used <= pool->block_count_max);
     return pool->block_count_max - used;
 }
@@ -72,21 +72,21 @@ static uint64_t pool_left(const struct out_pool *pool)
 bool out_pool_allows(const struct out_pool *pool, uint64_t bytes)
 {
     uint64_t blocks = bytes / OUT_LINE_BYTES_MAX + 2;
-    return pool_left(pool) >= blocks + pool->kept_back_count;
+    return out_pool_left(pool) >= blocks + pool->kept_back_count;
 }
 
 bool out_pool_has_room(struct out_pool *pool, uint64_t bytes)
 {
     uint64_t blocks = bytes / OUT_LINE_BYTES_MAX + 2;
-    if (pool_left(pool) < blocks)
+    if (out_pool_left(pool) < blocks)
         return false;
     while (pool->free_count < blocks)
-        if (!pool_grow(pool))
+        if (!out_pool_grow(pool))
             return false;
     return true;
 }
 
-static void block_put(struct out_pool *pool, struct out_block *block)
+static void out_block_put(struct out_pool *pool, struct out_block *block)
 {
     if (block->extent) {
         pool->extent_cost -= block->cost;
@@ -97,7 +97,8 @@ static void block_put(struct out_pool *pool, struct out_block *block)
     pool->free_count++;
 }
 
-static struct out_block *block_append(struct out_pool *pool, struct out_queue *queue, bool chunked)
+static struct out_block *out_block_append(struct out_pool *pool, struct out_queue *queue,
+                                          bool chunked)
 {
     struct out_block *block = pool->free;
     mr_assert(block);
@@ -119,7 +120,7 @@ static struct out_block *block_append(struct out_pool *pool, struct out_queue *q
     return block;
 }
 
-static uint32_t block_room(const struct out_block *block)
+static uint32_t out_block_room(const struct out_block *block)
 {
     if (block->extent)
         return 0;
@@ -128,7 +129,7 @@ static uint32_t block_room(const struct out_block *block)
 }
 
 /* Writes the size line in front of a chunk and the line end behind it. */
-static void block_seal(struct out_queue *queue, struct out_block *block)
+static void out_block_seal(struct out_queue *queue, struct out_block *block)
 {
     if (!block->chunked)
         return;
@@ -148,48 +149,49 @@ static void block_seal(struct out_queue *queue, struct out_block *block)
     block->chunked = false;
 }
 
-static bool block_is_empty(const struct out_block *block)
+static bool out_block_is_empty(const struct out_block *block)
 {
     return block->end == (block->chunked ? OUT_CHUNK_HEAD_BYTES : block->start);
 }
 
 /* The block new bytes go to. A chunk that was lent is sealed, hence no longer `chunked`; plain
  * bytes may follow in a lent block, since the kernel only reads what was lent. */
-static struct out_block *block_for(struct out_pool *pool, struct out_queue *queue, uint32_t bytes,
-                                   bool chunked)
+static struct out_block *out_block_for(struct out_pool *pool, struct out_queue *queue,
+                                       uint32_t bytes, bool chunked)
 {
     struct out_block *last = queue->last;
-    if (last && last->chunked == chunked && block_room(last) >= bytes)
+    if (last && last->chunked == chunked && out_block_room(last) >= bytes)
         return last;
-    if (last && last->chunked && !chunked && !block_is_empty(last) && block_room(last) >= bytes) {
+    if (last && last->chunked && !chunked && !out_block_is_empty(last) &&
+        out_block_room(last) >= bytes) {
         /* The end of a stream: the chunk is closed, plain bytes follow in the same block. */
-        block_seal(queue, last);
+        out_block_seal(queue, last);
         return last;
     }
-    if (last && block_is_empty(last)) {
+    if (last && out_block_is_empty(last)) {
         /* Reserved for a line that was not written after all. */
         last->chunked = chunked;
         last->start = last->end = chunked ? OUT_CHUNK_HEAD_BYTES : 0;
         return last;
     }
-    if (pool_left(pool) == 0 || (!pool->free && !pool_grow(pool)))
+    if (out_pool_left(pool) == 0 || (!pool->free && !out_pool_grow(pool)))
         return NULL;
     if (last)
-        block_seal(queue, last);
-    return block_append(pool, queue, chunked);
+        out_block_seal(queue, last);
+    return out_block_append(pool, queue, chunked);
 }
 
 char *out_reserve(struct out_pool *pool, struct out_queue *queue, uint32_t bytes, bool chunked)
 {
     mr_assert(bytes <= OUT_LINE_BYTES_MAX);
-    struct out_block *block = block_for(pool, queue, bytes, chunked);
+    struct out_block *block = out_block_for(pool, queue, bytes, chunked);
     return block ? block->bytes + block->end : NULL;
 }
 
 void out_commit(struct out_queue *queue, uint32_t bytes)
 {
     mr_assert(queue->last);
-    mr_assert(bytes <= block_room(queue->last));
+    mr_assert(bytes <= out_block_room(queue->last));
     queue->last->end += bytes;
     queue->bytes += bytes;
 }
@@ -202,7 +204,7 @@ int out_append(struct out_pool *pool, struct out_queue *queue, const char *bytes
     while (count > 0) {
         char *room = out_reserve(pool, queue, 1, chunked);
         mr_assert(room);
-        uint32_t part = block_room(queue->last);
+        uint32_t part = out_block_room(queue->last);
         if (part > count)
             part = (uint32_t)count;
         memcpy(room, bytes, part);
@@ -234,13 +236,13 @@ int out_long_commit(struct out_pool *pool, struct out_queue *queue, size_t count
     uint64_t end = OUT_LONG_HEAD_BYTES + count;
     uint64_t cost = (end + OUT_CHUNK_TAIL_BYTES) / OUT_BLOCK_BYTES + 1;
     mr_assert(end < UINT32_MAX);
-    if (pool_left(pool) <= cost || (!pool->free && !pool_grow(pool)))
+    if (out_pool_left(pool) <= cost || (!pool->free && !out_pool_grow(pool)))
         return -ENOMEM;
     struct out_block *block = queue->last;
-    if (!block || !block_is_empty(block)) {
+    if (!block || !out_block_is_empty(block)) {
         if (block)
-            block_seal(queue, block);
-        block = block_append(pool, queue, chunked);
+            out_block_seal(queue, block);
+        block = out_block_append(pool, queue, chunked);
     }
     block->extent = extent;
     block->bytes = extent->bytes;
@@ -265,9 +267,9 @@ uint32_t out_lend(struct out_queue *queue, struct iovec *vectors, uint32_t count
     mr_assert(queue->lent_count == 0);
     uint32_t count = 0;
     for (struct out_block *block = queue->first; block && count < count_max; block = block->next) {
-        if (block_is_empty(block))
+        if (out_block_is_empty(block))
             break; /* reserved, nothing written yet */
-        block_seal(queue, block);
+        out_block_seal(queue, block);
         vectors[count++] = (struct iovec){.iov_base = block->bytes + block->start,
                                           .iov_len = block->end - block->start};
     }
@@ -293,7 +295,7 @@ uint64_t out_sent(struct out_pool *pool, struct out_queue *queue, size_t sent)
         queue->first = block->next;
         if (!queue->first)
             queue->last = NULL;
-        block_put(pool, block);
+        out_block_put(pool, block);
     }
     return charge;
 }
@@ -304,7 +306,7 @@ void out_clear(struct out_pool *pool, struct out_queue *queue)
     while (queue->first) {
         struct out_block *block = queue->first;
         queue->first = block->next;
-        block_put(pool, block);
+        out_block_put(pool, block);
     }
     *queue = (struct out_queue){0};
 }

@@ -41,7 +41,7 @@ void reactor_finish(struct reactor *reactor)
 
 /* Ten places, whatever the clock says: the text has one length until the year 2286, and before 2001
  * blanks in front, which JSON allows where it refuses zeros. */
-static void wall_seconds_write(struct reactor *reactor, int64_t seconds)
+static void reactor_wall_seconds_write(struct reactor *reactor, int64_t seconds)
 {
     char text[24];
     int count = snprintf(text, sizeof(text), "%10lld.", (long long)seconds);
@@ -64,7 +64,7 @@ void reactor_clocks_read(struct reactor *reactor)
     if (now.tv_sec != reactor->date_s) {
         struct tm date;
         reactor->date_s = now.tv_sec;
-        wall_seconds_write(reactor, now.tv_sec);
+        reactor_wall_seconds_write(reactor, now.tv_sec);
         gmtime_r(&now.tv_sec, &date);
         strftime(reactor->date_text, sizeof(reactor->date_text), "%a, %d %b %Y %H:%M:%S GMT",
                  &date);

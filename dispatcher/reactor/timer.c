@@ -28,22 +28,22 @@ void timers_finish(struct timers *timers)
     *timers = (struct timers){0};
 }
 
-static void place(struct timers *timers, uint32_t position, struct timer *timer)
+static void timer_place(struct timers *timers, uint32_t position, struct timer *timer)
 {
     timers->heap[position] = timer;
     timer->position = position;
 }
 
-static void sift_up(struct timers *timers, uint32_t position, struct timer *timer)
+static void timer_sift_up(struct timers *timers, uint32_t position, struct timer *timer)
 {
     while (position > 1 && timers->heap[position / 2]->due_ms > timer->due_ms) {
-        place(timers, position, timers->heap[position / 2]);
+        timer_place(timers, position, timers->heap[position / 2]);
         position /= 2;
     }
-    place(timers, position, timer);
+    timer_place(timers, position, timer);
 }
 
-static void sift_down(struct timers *timers, uint32_t position, struct timer *timer)
+static void timer_sift_down(struct timers *timers, uint32_t position, struct timer *timer)
 {
     for (;;) {
         uint32_t child = position * 2;
@@ -53,10 +53,10 @@ static void sift_down(struct timers *timers, uint32_t position, struct timer *ti
             child++;
         if (timers->heap[child]->due_ms >= timer->due_ms)
             break;
-        place(timers, position, timers->heap[child]);
+        timer_place(timers, position, timers->heap[child]);
         position = child;
     }
-    place(timers, position, timer);
+    timer_place(timers, position, timer);
 }
 
 void timer_set(struct timers *timers, struct timer *timer, uint64_t due_ms)
@@ -65,16 +65,16 @@ void timer_set(struct timers *timers, struct timer *timer, uint64_t due_ms)
         mr_assert(timers->count < timers->count_max);
         timers->count++;
         timer->due_ms = due_ms;
-        sift_up(timers, timers->count, timer);
+        timer_sift_up(timers, timers->count, timer);
         return;
     }
     mr_assert(timers->heap[timer->position] == timer);
     bool earlier = due_ms < timer->due_ms;
     timer->due_ms = due_ms;
     if (earlier)
-        sift_up(timers, timer->position, timer);
+        timer_sift_up(timers, timer->position, timer);
     else
-        sift_down(timers, timer->position, timer);
+        timer_sift_down(timers, timer->position, timer);
 }
 
 void timer_clear(struct timers *timers, struct timer *timer)
@@ -88,9 +88,9 @@ void timer_clear(struct timers *timers, struct timer *timer)
     if (last == timer)
         return;
     if (position > 1 && timers->heap[position / 2]->due_ms > last->due_ms)
-        sift_up(timers, position, last);
+        timer_sift_up(timers, position, last);
     else
-        sift_down(timers, position, last);
+        timer_sift_down(timers, position, last);
 }
 
 struct timer *timers_take(struct timers *timers, uint64_t now_ms)

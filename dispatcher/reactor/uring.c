@@ -24,20 +24,20 @@ struct uring {
     unsigned setup_flags;
 };
 
-static uint64_t ref_pack(struct uring_ref ref)
+static uint64_t uring_ref_pack(struct uring_ref ref)
 {
     mr_assert(ref.index < (1u << 24));
     return ((uint64_t)ref.generation << 32) | ((uint64_t)ref.index << 8) | (uint64_t)ref.op;
 }
 
-static struct uring_ref ref_unpack(uint64_t data)
+static struct uring_ref uring_ref_unpack(uint64_t data)
 {
     return (struct uring_ref){.op = (enum uring_op)(data & 0xff),
                               .index = (uint32_t)(data >> 8) & 0xffffffu,
                               .generation = (uint32_t)(data >> 32)};
 }
 
-static int buffers_create(struct uring *uring)
+static int uring_buffers_create(struct uring *uring)
 {
     uint32_t count = uring->options.receive_buffer_count;
     uint32_t bytes = uring->options.receive_buffer_bytes;
@@ -89,7 +89,7 @@ int uring_create(struct uring **out, const struct uring_options *options)
     }
     if (rc < 0)
         goto free_uring;
-    rc = buffers_create(uring);
+    rc = uring_buffers_create(uring);
     if (rc < 0)
         goto exit_ring;
     *out = uring;
@@ -119,7 +119,7 @@ void uring_destroy(struct uring *uring)
 }
 
 /* kernel.io_uring_disabled, since Linux 6.6: 0 everyone, 1 a group or CAP_SYS_ADMIN, 2 nobody. */
-static int sysctl_disabled(void)
+static int uring_sysctl_disabled(void)
 {
     char text[8] = {0};
     int fd = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
@@ -134,7 +134,7 @@ void uring_explain(int error, char *text, size_t text_bytes)
 {
     struct utsname system = {.release = "?"};
     uname(&system);
-    int disabled = sysctl_disabled();
+    int disabled = uring_sysctl_disabled();
     if (error == -EPERM && disabled > 0)
         snprintf(text, text_bytes,
                  "io_uring is switched off: kernel.io_uring_disabled=%d; run "
@@ -166,7 +166,7 @@ const char *uring_features(const struct uring *uring)
 }
 
 /* A full submission queue is handed over early; the kernel always takes at least one entry. */
-static struct io_uring_sqe *sqe_get(struct uring *uring, struct uring_ref ref)
+static struct io_uring_sqe *uring_sqe_get(struct uring *uring, struct uring_ref ref)
 {
     struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
     for (int i = 0; !sqe && i < 1000; i++) {
@@ -176,7 +176,7 @@ static struct io_uring_sqe *sqe_get(struct uring *uring, struct uring_ref ref)
     }
     mr_assert(sqe);
     /* The io_uring_prep_ helpers leave user_data as it is. */
-    sqe->user_data = ref_pack(ref);
+    sqe->user_data = uring_ref_pack(ref);
     return sqe;
 }
 
@@ -184,13 +184,13 @@ static struct io_uring_sqe *sqe_get(struct uring *uring, struct uring_ref ref)
  * io_uring answers EAGAIN instead of waiting on its own. The loop itself never waits either way. */
 void uring_accept(struct uring *uring, int fd, struct uring_ref ref)
 {
-    struct io_uring_sqe *sqe = sqe_get(uring, ref);
+    struct io_uring_sqe *sqe = uring_sqe_get(uring, ref);
     io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
 }
 
 void uring_recv(struct uring *uring, int fd, struct uring_ref ref)
 {
-    struct io_uring_sqe *sqe = sqe_get(uring, ref);
+    struct io_uring_sqe *sqe = uring_sqe_get(uring, ref);
     io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = RECEIVE_GROUP;
@@ -198,40 +198,40 @@ void uring_recv(struct uring *uring, int fd, struct uring_ref ref)
 
 void uring_send(struct uring *uring, int fd, const struct msghdr *message, struct uring_ref ref)
 {
-    struct io_uring_sqe *sqe = sqe_get(uring, ref);
+    struct io_uring_sqe *sqe = uring_sqe_get(uring, ref);
     io_uring_prep_sendmsg(sqe, fd, message, MSG_NOSIGNAL);
 }
 
 void uring_poll(struct uring *uring, int fd, struct uring_ref ref)
 {
-    struct io_uring_sqe *sqe = sqe_get(uring, ref);
+    struct io_uring_sqe *sqe = uring_sqe_get(uring, ref);
     io_uring_prep_poll_multishot(sqe, fd, POLLIN);
 }
 
 void uring_poll_gone(struct uring *uring, int fd, struct uring_ref ref)
 {
-    struct io_uring_sqe *sqe = sqe_get(uring, ref);
+    struct io_uring_sqe *sqe = uring_sqe_get(uring, ref);
     io_uring_prep_poll_add(sqe, fd, POLLRDHUP);
 }
 
 void uring_read(struct uring *uring, int fd, void *bytes, uint32_t count, struct uring_ref ref)
 {
-    struct io_uring_sqe *sqe = sqe_get(uring, ref);
+    struct io_uring_sqe *sqe = uring_sqe_get(uring, ref);
     io_uring_prep_read(sqe, fd, bytes, count, (uint64_t)-1);
 }
 
 void uring_write(struct uring *uring, int fd, const void *bytes, uint32_t count,
                  struct uring_ref ref)
 {
-    struct io_uring_sqe *sqe = sqe_get(uring, ref);
+    struct io_uring_sqe *sqe = uring_sqe_get(uring, ref);
     io_uring_prep_write(sqe, fd, bytes, count, (uint64_t)-1);
 }
 
 void uring_cancel(struct uring *uring, struct uring_ref ref)
 {
     struct uring_ref own = {.op = URING_CANCEL};
-    struct io_uring_sqe *sqe = sqe_get(uring, own);
-    io_uring_prep_cancel64(sqe, ref_pack(ref), 0);
+    struct io_uring_sqe *sqe = uring_sqe_get(uring, own);
+    io_uring_prep_cancel64(sqe, uring_ref_pack(ref), 0);
 }
 
 int uring_wait(struct uring *uring, uint64_t timeout_ns)
@@ -263,7 +263,7 @@ uint32_t uring_reap(struct uring *uring, struct uring_event *events, uint32_t co
         if (n == count)
             break;
         events[n++] = (struct uring_event){
-            .ref = ref_unpack(cqe->user_data),
+            .ref = uring_ref_unpack(cqe->user_data),
             .result = cqe->res,
             .more = (cqe->flags & IORING_CQE_F_MORE) != 0,
             .has_buffer = (cqe->flags & IORING_CQE_F_BUFFER) != 0,

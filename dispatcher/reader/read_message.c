@@ -12,13 +12,13 @@
 #include "dispatcher/text/json_scan.h"
 #include "millrace/limits.h"
 
-static bool is_text(const char *text, size_t room)
+static bool message_is_text(const char *text, size_t room)
 {
     return memchr(text, '\0', room) != NULL;
 }
 
 /* It stands in an answer as it is, so it is JSON and has no line end. */
-static bool is_json(const char *text)
+static bool message_is_json(const char *text)
 {
     struct json_tokens tokens = {0};
     struct json_error error;
@@ -31,31 +31,32 @@ static bool is_json(const char *text)
     return fits;
 }
 
-static const char *error_check(const struct read_answer *answer)
+static const char *message_error_check(const struct read_answer *answer)
 {
-    if (!is_text(answer->message, sizeof(answer->message)) ||
-        !is_text(answer->detail, sizeof(answer->detail)))
+    if (!message_is_text(answer->message, sizeof(answer->message)) ||
+        !message_is_text(answer->detail, sizeof(answer->detail)))
         return "its error is not a text";
     if (answer->is_result)
         return answer->status == 400 && answer->type == ERROR_INPUT ? NULL
                                                                     : "its error is no input error";
     if (answer->status != 422 || answer->type != ERROR_INPUT)
         return "its refusal has another status than 422";
-    return is_json(answer->detail) ? NULL : "its refusal is not JSON";
+    return message_is_json(answer->detail) ? NULL : "its refusal is not JSON";
 }
 
-static bool is_flag(uint8_t flag)
+static bool message_is_flag(uint8_t flag)
 {
     return flag <= 1;
 }
 
-static const char *body_check(const struct read_answer *answer)
+static const char *message_body_check(const struct read_answer *answer)
 {
-    if (!is_flag(answer->has_pipeline) || !is_flag(answer->async_run) ||
-        !is_flag(answer->wait_for_resources) || !is_flag(answer->final_line))
+    if (!message_is_flag(answer->has_pipeline) || !message_is_flag(answer->async_run) ||
+        !message_is_flag(answer->wait_for_resources) || !message_is_flag(answer->final_line))
         return "a flag of it is neither 0 nor 1";
-    return is_text(answer->pipeline, sizeof(answer->pipeline)) ? NULL
-                                                               : "its pipeline is not a text";
+    return message_is_text(answer->pipeline, sizeof(answer->pipeline))
+               ? NULL
+               : "its pipeline is not a text";
 }
 
 const char *read_answer_check(const struct read_answer *answer, enum read_kind kind,
@@ -63,16 +64,16 @@ const char *read_answer_check(const struct read_answer *answer, enum read_kind k
 {
     if (answer->magic != READ_MAGIC || answer->kind != (uint32_t)kind || answer->number != number)
         return "it answers what was not asked";
-    if (!is_flag(answer->is_result))
+    if (!message_is_flag(answer->is_result))
         return "a flag of it is neither 0 nor 1";
     if (answer->result == -EINVAL)
-        return error_check(answer);
+        return message_error_check(answer);
     if (answer->result == -ENOMEM)
         return NULL;
     if (answer->result != 0)
         return "its result is unknown";
     if (kind == READ_BODY)
-        return body_check(answer);
+        return message_body_check(answer);
     return answer->bytes > 0 && answer->bytes <= VALUE_BYTES_MAX
                ? NULL
                : "it packed too little or too much";

@@ -22,7 +22,7 @@ void reader_init(struct reader *reader)
     *reader = (struct reader){.socket = -1};
 }
 
-static int process_start(pid_t *pid, int socket, uint64_t body_bytes_max)
+static int reader_process_start(pid_t *pid, int socket, uint64_t body_bytes_max)
 {
     char word[24];
     snprintf(word, sizeof(word), "%llu", (unsigned long long)body_bytes_max);
@@ -36,7 +36,7 @@ int reader_open(struct reader *reader, uint64_t body_bytes_max)
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1)
         return -errno;
     descriptors_refuse(pair[0]);
-    int rc = process_start(&reader->pid, pair[1], body_bytes_max);
+    int rc = reader_process_start(&reader->pid, pair[1], body_bytes_max);
     close(pair[1]);
     if (rc < 0) {
         close(pair[0]);

@@ -45,7 +45,7 @@ static const uint16_t calls[] = {
 };
 
 /* Of a root server: to be parsed by root is no right of a stranger's body. */
-static bool user_leave(void)
+static bool confine_user_leave(void)
 {
     if (geteuid() != 0)
         return true;
@@ -55,7 +55,7 @@ static bool user_leave(void)
     return setresuid(NOBODY, NOBODY, NOBODY) == 0 || errno == EINVAL;
 }
 
-static bool limit_set(unsigned resource, rlim_t value)
+static bool confine_limit_set(unsigned resource, rlim_t value)
 {
     struct rlimit limit;
     if (getrlimit((__rlimit_resource_t)resource, &limit) == -1)
@@ -68,7 +68,7 @@ static bool limit_set(unsigned resource, rlim_t value)
 
 /* What there is already, which under a sanitizer is much, and what a body may take: its tree, its
  * strings, the packing that doubles its buffer. */
-static rlim_t memory_of(uint64_t body_bytes_max)
+static rlim_t confine_memory_of(uint64_t body_bytes_max)
 {
     unsigned long pages = 0;
     FILE *file = fopen("/proc/self/statm", "re");
@@ -80,16 +80,17 @@ static rlim_t memory_of(uint64_t body_bytes_max)
            MEMORY_PER_BYTE * body_bytes_max;
 }
 
-static bool limits_set(uint64_t body_bytes_max)
+static bool confine_limits_set(uint64_t body_bytes_max)
 {
-    return limit_set(RLIMIT_DATA, memory_of(body_bytes_max)) && limit_set(RLIMIT_CORE, 0) &&
-           limit_set(RLIMIT_NPROC, 0) && limit_set(RLIMIT_NOFILE, FD_COUNT_MAX) &&
-           limit_set(RLIMIT_MEMLOCK, 0) && limit_set(RLIMIT_FSIZE, VALUE_BYTES_MAX);
+    return confine_limit_set(RLIMIT_DATA, confine_memory_of(body_bytes_max)) &&
+           confine_limit_set(RLIMIT_CORE, 0) && confine_limit_set(RLIMIT_NPROC, 0) &&
+           confine_limit_set(RLIMIT_NOFILE, FD_COUNT_MAX) && confine_limit_set(RLIMIT_MEMLOCK, 0) &&
+           confine_limit_set(RLIMIT_FSIZE, VALUE_BYTES_MAX);
 }
 
 /* Whatever is not in the list fails with EPERM, which no library takes for its end. fcntl() seals a
  * file, and no more: with others of its commands, a descriptor can be told to send a signal. */
-static bool calls_limit(void)
+static bool confine_calls_limit(void)
 {
     enum { HEAD_COUNT = 7, TAIL_COUNT = 2, CALL_COUNT = sizeof(calls) / sizeof(calls[0]) };
     struct sock_filter filter[HEAD_COUNT + CALL_COUNT + TAIL_COUNT] = {
@@ -115,11 +116,11 @@ static bool calls_limit(void)
 bool reader_confine(pid_t parent, uint64_t body_bytes_max)
 {
     prctl(PR_SET_NAME, "mr-reader");
-    if (!user_leave() || !limits_set(body_bytes_max) ||
+    if (!confine_user_leave() || !confine_limits_set(body_bytes_max) ||
         prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
         return false;
     /* After the change of user, which takes both back. */
     if (prctl(PR_SET_DUMPABLE, 0) == -1 || prctl(PR_SET_PDEATHSIG, SIGKILL) == -1)
         return false;
-    return getppid() == parent && calls_limit();
+    return getppid() == parent && confine_calls_limit();
 }

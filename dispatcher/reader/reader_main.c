@@ -37,7 +37,7 @@ struct body {
     struct run_request request;
 };
 
-static void body_forget(struct body *body)
+static void reader_main_body_forget(struct body *body)
 {
     if (body->number == 0)
         return;
@@ -49,7 +49,7 @@ static void body_forget(struct body *body)
 
 /* ---- the two steps ------------------------------------------------------------------------- */
 
-static int body_parse(struct body *body, int fd, struct api_error *error)
+static int reader_main_body_parse(struct body *body, int fd, struct api_error *error)
 {
     void *text = mmap(NULL, body->bytes, PROT_READ, MAP_SHARED, fd, 0);
     if (text == MAP_FAILED)
@@ -59,13 +59,13 @@ static int body_parse(struct body *body, int fd, struct api_error *error)
     return rc;
 }
 
-static void body_read(struct body *body, const struct read_request *request, int fd,
-                      struct read_answer *answer)
+static void reader_main_body_read(struct body *body, const struct read_request *request, int fd,
+                                  struct read_answer *answer)
 {
     struct api_error error;
-    body_forget(body);
+    reader_main_body_forget(body);
     body->bytes = request->bytes;
-    answer->result = body_parse(body, fd, &error);
+    answer->result = reader_main_body_parse(body, fd, &error);
     if (answer->result == -EINVAL)
         read_answer_put_error(answer, &error);
     if (answer->result < 0)
@@ -80,7 +80,7 @@ static void body_read(struct body *body, const struct read_request *request, int
         strncpy(answer->pipeline, envelope->pipeline, sizeof(answer->pipeline) - 1);
 }
 
-static int payload_write(int fd, const uint8_t *payload, size_t bytes)
+static int reader_main_payload_write(int fd, const uint8_t *payload, size_t bytes)
 {
     for (size_t done = 0; done < bytes;) {
         ssize_t written = write(fd, payload + done, bytes - done);
@@ -94,8 +94,8 @@ static int payload_write(int fd, const uint8_t *payload, size_t bytes)
     return fcntl(fd, F_ADD_SEALS, seals) == -1 ? -ENOMEM : 0;
 }
 
-static int body_pack(const struct body *body, const struct read_request *request,
-                     const uint8_t *hello, int fd, struct read_answer *answer)
+static int reader_main_body_pack(const struct body *body, const struct read_request *request,
+                                 const uint8_t *hello, int fd, struct read_answer *answer)
 {
     struct variables variables;
     struct api_error error;
@@ -107,7 +107,7 @@ static int body_pack(const struct body *body, const struct read_request *request
     int rc =
         run_request_pack(&body->request, &variables, request->run_id, &payload, &bytes, &error);
     if (rc == 0) {
-        rc = payload_write(fd, payload, bytes);
+        rc = reader_main_payload_write(fd, payload, bytes);
         free(payload);
         answer->bytes = bytes;
     } else if (rc == -EINVAL) {
@@ -126,7 +126,7 @@ struct question {
 };
 
 /* The server is trusted; what cannot be is our mistake. False: there is no server any more. */
-static bool question_receive(int socket, struct question *question)
+static bool reader_main_question_receive(int socket, struct question *question)
 {
     struct iovec parts[] = {{&question->header, sizeof(question->header)},
                             {question->hello, sizeof(question->hello)}};
@@ -145,23 +145,23 @@ static bool question_receive(int socket, struct question *question)
 }
 
 /* False: it has no answer. */
-static bool question_answer(struct body *body, const struct question *question,
-                            struct read_answer *answer)
+static bool reader_main_question_answer(struct body *body, const struct question *question,
+                                        struct read_answer *answer)
 {
     const struct read_request *header = &question->header;
     *answer = (struct read_answer){
         .magic = READ_MAGIC, .kind = header->kind, .number = header->number, .result = -ENOMEM};
     if (header->kind == READ_DROP) {
-        body_forget(body);
+        reader_main_body_forget(body);
         return false;
     }
     if (question->fd == -1)
         return true; /* its descriptor did not come here */
     if (header->kind == READ_BODY) {
-        body_read(body, header, question->fd, answer);
+        reader_main_body_read(body, header, question->fd, answer);
     } else {
         mr_assert(header->kind == READ_PACK && header->number == body->number);
-        answer->result = body_pack(body, header, question->hello, question->fd, answer);
+        answer->result = reader_main_body_pack(body, header, question->hello, question->fd, answer);
     }
     return true;
 }
@@ -173,13 +173,13 @@ int reader_main(int argc, char **argv)
     struct body body = {0};
     if (argc != 3 || !reader_confine((pid_t)strtol(argv[1], NULL, 10), strtoull(argv[2], NULL, 10)))
         return EXIT_NOT_EXECUTED;
-    while (question_receive(CHILD_FD_SOCKET, &question)) {
-        bool is_asked = question_answer(&body, &question, &answer);
+    while (reader_main_question_receive(CHILD_FD_SOCKET, &question)) {
+        bool is_asked = reader_main_question_answer(&body, &question, &answer);
         descriptor_close(&question.fd);
         if (is_asked && send(CHILD_FD_SOCKET, &answer, sizeof(answer), MSG_NOSIGNAL) == -1)
             break;
         if (is_asked && answer.kind == READ_PACK)
-            body_forget(&body); /* after the answer: nobody waits for it */
+            reader_main_body_forget(&body); /* after the answer: nobody waits for it */
     }
     _exit(EXIT_SUCCESS); /* what there is goes with it; nothing is left to be done */
 }

@@ -193,7 +193,7 @@ void server_read_signal(struct server *server)
 
 /* SIGXCPU comes again after each second of processor time until the hard limit kills: runs have one
  * to end, and are cancelled then. */
-static void signal_take(struct server *server, const struct signalfd_siginfo *info)
+static void handlers_signal_take(struct server *server, const struct signalfd_siginfo *info)
 {
     bool is_limit = info->ssi_signo == SIGXCPU;
     if (is_limit && server->state == SERVER_DRAINING)
@@ -215,7 +215,7 @@ static void on_signal(struct server *server, const struct uring_event *event)
     if (event->result >= (int32_t)sizeof(struct signalfd_siginfo)) {
         struct signalfd_siginfo info;
         memcpy(&info, server->signal_bytes, sizeof info);
-        signal_take(server, &info);
+        handlers_signal_take(server, &info);
     }
     if (server->state != SERVER_STOPPED)
         server_read_signal(server);

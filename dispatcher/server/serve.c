@@ -12,7 +12,7 @@
 #include "dispatcher/server/server.h"
 
 /* A server that lives for long is ended by it one day. */
-static void cpu_limit_log(struct log *log)
+static void serve_cpu_limit_log(struct log *log)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
@@ -33,7 +33,7 @@ int serve(const struct config *config)
         log_line(&server->reactor.log, LEVEL_INFO, "listening", "address=%s io_uring=%s",
                  server->front.listeners[0].name, uring_features(server->reactor.uring));
         confinement_log(config, &server->reactor.log);
-        cpu_limit_log(&server->reactor.log);
+        serve_cpu_limit_log(&server->reactor.log);
         server_run(server);
         code = server->exit_code;
         log_line(&server->reactor.log, LEVEL_INFO, "stopped", "code=%d", code);

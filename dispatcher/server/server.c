@@ -24,14 +24,14 @@
 #define LOG_SETTLE_TRIES 50u
 #define LOG_SETTLE_EVENTS 64u
 
-static int memory_lacks(const struct config *config)
+static int server_memory_lacks(const struct config *config)
 {
     fprintf(stderr, "millrace: not enough memory for %u connections and %u runs (ulimit -v)\n",
             config->conn_count_max, config->run_count_max);
     return EXIT_CODE_FAILED;
 }
 
-static int process_lacks(const char *what, int rc)
+static int server_process_lacks(const char *what, int rc)
 {
     fprintf(stderr, "millrace: the process that %s cannot be started: %s%s\n", what, strerror(-rc),
             start_error_hint(rc));
@@ -39,7 +39,7 @@ static int process_lacks(const char *what, int rc)
 }
 
 /* Each part has what it works with, and whom it tells. */
-static int parts_init(struct server *server)
+static int server_parts_init(struct server *server)
 {
     const struct config *config = server->config;
     struct reactor *reactor = &server->reactor;
@@ -65,12 +65,12 @@ static int parts_init(struct server *server)
                                                                  .reactor = reactor,
                                                                  .input = &server->input,
                                                                  .ops = &api_reading_ops}) < 0)
-        return memory_lacks(config);
+        return server_memory_lacks(config);
     return 0;
 }
 
 /* Before there is anything that they should not have: listeners, a ring, clients. */
-static int helpers_open(struct server *server)
+static int server_helpers_open(struct server *server)
 {
     char reason[CGROUP_REASON_BYTES];
     if (pool_groups_prepare(&server->fleet, reason) < 0) {
@@ -79,12 +79,12 @@ static int helpers_open(struct server *server)
     }
     int rc = spawner_open(&server->fleet.spawner);
     if (rc < 0)
-        return process_lacks("starts workers", rc);
+        return server_process_lacks("starts workers", rc);
     rc = reader_open(&server->reading.reader, server->config->body_bytes_max);
-    return rc < 0 ? process_lacks("reads large bodies", rc) : 0;
+    return rc < 0 ? server_process_lacks("reads large bodies", rc) : 0;
 }
 
-static int front_open(struct server *server)
+static int server_front_open(struct server *server)
 {
     char reason[200];
     if (front_init(&server->front, &(struct front_options){.config = server->config,
@@ -92,7 +92,7 @@ static int front_open(struct server *server)
                                                            .input = &server->input,
                                                            .ops = &api_exchange_ops,
                                                            .owner = &server->api}) < 0)
-        return memory_lacks(server->config);
+        return server_memory_lacks(server->config);
     if (front_listen(&server->front, reason, sizeof reason) < 0) {
         fprintf(stderr, "millrace: cannot listen on %s\n", reason);
         return EXIT_CODE_LISTEN;
@@ -100,7 +100,7 @@ static int front_open(struct server *server)
     return 0;
 }
 
-static int pipelines_add(struct server *server)
+static int server_pipelines_add(struct server *server)
 {
     const struct config *config = server->config;
     char reason[RUNS_REASON_BYTES];
@@ -108,7 +108,7 @@ static int pipelines_add(struct server *server)
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
         int rc = runs_add_pipeline(&server->runs, &config->pipelines[i], &pipeline, reason);
         if (rc == -ENOMEM)
-            return memory_lacks(config);
+            return server_memory_lacks(config);
         if (rc < 0) {
             fprintf(stderr, "millrace: --worker-memory: %s\n", reason);
             return EXIT_CODE_USAGE;
@@ -121,7 +121,7 @@ int server_init(struct server *server, const struct config *config)
 {
     *server = (struct server){.config = config, .signal_fd = -1};
     reactor_init(&server->reactor, STDERR_FILENO, config->log_level);
-    int rc = parts_init(server);
+    int rc = server_parts_init(server);
     if (rc != 0)
         return rc;
     server->signal_fd = signals_open();
@@ -129,11 +129,11 @@ int server_init(struct server *server, const struct config *config)
         fprintf(stderr, "millrace: signals cannot be watched: %s\n", strerror(-server->signal_fd));
         return EXIT_CODE_FAILED;
     }
-    rc = helpers_open(server);
+    rc = server_helpers_open(server);
     if (rc == 0)
-        rc = front_open(server);
+        rc = server_front_open(server);
     if (rc == 0)
-        rc = pipelines_add(server);
+        rc = server_pipelines_add(server);
     if (rc != 0)
         return rc;
     rc = reactor_open(&server->reactor);
@@ -162,7 +162,7 @@ void server_finish(struct server *server)
 }
 
 /* The write of the log that is with the kernel ends before the rest is written directly. */
-static void log_settle(struct reactor *reactor)
+static void server_log_settle(struct reactor *reactor)
 {
     struct uring_event events[LOG_SETTLE_EVENTS];
     for (uint32_t i = 0; i < LOG_SETTLE_TRIES && reactor->log.write_in_flight; i++) {
@@ -197,7 +197,7 @@ void server_run(struct server *server)
         buckets_add(&reactor->pass_times, &bucket_scale_passes, clock_now_ns() - reactor->now_ns);
     }
     output_log_suppressed(&server->fleet);
-    log_settle(reactor);
+    server_log_settle(reactor);
 }
 
 void server_check(const struct server *server)

@@ -30,7 +30,7 @@ static void on_early_stop(int number)
 }
 
 /* Where the soft limit is the hard one, the kernel kills without a word. */
-static void cpu_limit_part(void)
+static void signals_cpu_limit_part(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_CPU, &limit) == -1 || limit.rlim_max == RLIM_INFINITY ||
@@ -51,7 +51,7 @@ void signals_begin(void)
         sigaddset(&set, stops[i]);
     }
     sigaction(SIGXFSZ, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
-    cpu_limit_part();
+    signals_cpu_limit_part();
     sigprocmask(SIG_UNBLOCK, &set, NULL);
 }
 

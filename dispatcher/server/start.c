@@ -10,14 +10,14 @@
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/supervisor.h"
 
-static bool is_settled(const struct pipeline *pipeline)
+static bool start_is_settled(const struct pipeline *pipeline)
 {
     return pipeline->failure[0] != '\0' ||
            pool_ready_count(pipeline->pool) == pipeline->pool->worker_count;
 }
 
 /* The one line that scripts wait for. */
-static void ready_print(struct server *server, uint32_t failed_count)
+static void start_ready_print(struct server *server, uint32_t failed_count)
 {
     uint32_t worker_count = 0;
     for (uint32_t i = 0; i < server->runs.pipeline_count; i++)
@@ -34,7 +34,7 @@ static void ready_print(struct server *server, uint32_t failed_count)
 }
 
 /* There is nothing to serve, and the command line is to blame: say so and leave. */
-static void give_up(struct server *server)
+static void start_give_up(struct server *server)
 {
     for (uint32_t i = 0; i < server->runs.pipeline_count; i++) {
         const struct pipeline *pipeline = server->runs.pipelines[i];
@@ -52,13 +52,13 @@ void server_check_start(struct server *server)
     uint32_t failed_count = 0, unloadable_count = 0;
     for (uint32_t i = 0; i < server->runs.pipeline_count; i++) {
         const struct pipeline *pipeline = server->runs.pipelines[i];
-        if (!is_settled(pipeline))
+        if (!start_is_settled(pipeline))
             return;
         failed_count += pipeline->failure[0] != '\0';
         unloadable_count += pipeline->pool->cannot_load;
     }
     if (unloadable_count == server->runs.pipeline_count) {
-        give_up(server);
+        start_give_up(server);
         return;
     }
     /* FAILED is heard before the exit that says whether it could not load. */
@@ -66,5 +66,5 @@ void server_check_start(struct server *server)
         if (server->fleet.workers[i] && server->fleet.workers[i]->state == WORKER_STARTING)
             return;
     server->start_is_said = true;
-    ready_print(server, failed_count);
+    start_ready_print(server, failed_count);
 }

@@ -25,24 +25,24 @@
 #define EXPONENT_SPECIAL 0x7ff
 
 /* floor(log10(2^q)), floor(log10(3/4 * 2^q)) and floor(log2(10^e)), exact for every double. */
-static int log10_of_power_of_two(int q)
+static int decimal_log10_of_power_of_two(int q)
 {
     return (q * 1262611) >> 22;
 }
 
-static int log10_of_three_quarters(int q)
+static int decimal_log10_of_three_quarters(int q)
 {
     return (q * 1262611 - 524031) >> 22;
 }
 
-static int log2_of_power_of_ten(int e)
+static int decimal_log2_of_power_of_ten(int e)
 {
     return (e * 1741647) >> 19;
 }
 
 /* value * power / 2^128, rounded to odd. The power is less than one unit too large, which can reach
  * only the lowest bit of the middle word: 1 there still means that nothing was lost. */
-static uint64_t scale(struct decimal_power power, uint64_t value)
+static uint64_t decimal_scale(struct decimal_power power, uint64_t value)
 {
     __extension__ typedef unsigned __int128 wide;
     wide low = (wide)power.low * value;
@@ -51,7 +51,7 @@ static uint64_t scale(struct decimal_power power, uint64_t value)
 }
 
 /* Takes the zeros off the end, at most sixteen. */
-static struct decimal trimmed(uint64_t digits, int exponent)
+static struct decimal decimal_trimmed(uint64_t digits, int exponent)
 {
     while (digits % 100000000 == 0) {
         digits /= 100000000;
@@ -74,22 +74,23 @@ static struct decimal trimmed(uint64_t digits, int exponent)
 
 /* Chooses between the multiples of 10^k and 10^(k+1) around the middle; all in quarters of 10^k. An
  * end belongs to the interval when c is even, since ties go to even. */
-static struct decimal choose(uint64_t low, uint64_t middle, uint64_t high, bool is_odd, int k)
+static struct decimal decimal_choose(uint64_t low, uint64_t middle, uint64_t high, bool is_odd,
+                                     int k)
 {
     uint64_t below = middle / 4;
     uint64_t tens = below / 10;
     bool tens_fit = low + is_odd <= 40 * tens && tens > 0;
     bool next_tens_fit = 40 * (tens + 1) + is_odd <= high;
     if (tens_fit != next_tens_fit)
-        return trimmed(tens_fit ? tens : tens + 1, k + 1);
+        return decimal_trimmed(tens_fit ? tens : tens + 1, k + 1);
 
     bool below_fits = low + is_odd <= 4 * below && below > 0;
     bool above_fits = 4 * (below + 1) + is_odd <= high;
     if (below_fits != above_fits)
-        return trimmed(below_fits ? below : below + 1, k);
+        return decimal_trimmed(below_fits ? below : below + 1, k);
     uint64_t half = 4 * below + 2;
     bool is_above = middle > half || (middle == half && below % 2 == 1);
-    return trimmed(is_above ? below + 1 : below, k);
+    return decimal_trimmed(is_above ? below + 1 : below, k);
 }
 
 struct decimal decimal_shortest(double value)
@@ -107,14 +108,14 @@ struct decimal decimal_shortest(double value)
     /* Below a power of two the doubles are twice as dense, so that half of the interval is
      * halved. */
     bool is_uneven = fraction == 0 && biased > 1;
-    int k = is_uneven ? log10_of_three_quarters(q) : log10_of_power_of_two(q);
+    int k = is_uneven ? decimal_log10_of_three_quarters(q) : decimal_log10_of_power_of_two(q);
 
     mr_assert(-k >= DECIMAL_POWER_MIN);
     mr_assert(-k <= DECIMAL_POWER_MAX);
     struct decimal_power power = decimal_powers[-k - DECIMAL_POWER_MIN];
-    int shift = q + log2_of_power_of_ten(-k) + 1;
-    uint64_t low = scale(power, (4 * c - (is_uneven ? 1 : 2)) << shift);
-    uint64_t middle = scale(power, (4 * c) << shift);
-    uint64_t high = scale(power, (4 * c + 2) << shift);
-    return choose(low, middle, high, c % 2 == 1, k);
+    int shift = q + decimal_log2_of_power_of_ten(-k) + 1;
+    uint64_t low = decimal_scale(power, (4 * c - (is_uneven ? 1 : 2)) << shift);
+    uint64_t middle = decimal_scale(power, (4 * c) << shift);
+    uint64_t high = decimal_scale(power, (4 * c + 2) << shift);
+    return decimal_choose(low, middle, high, c % 2 == 1, k);
 }

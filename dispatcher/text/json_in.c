@@ -21,12 +21,13 @@ struct json_document {
     struct json_tokens tokens;
 };
 
-static int tie(struct json_document *document, struct json_error *error);
-static const struct json_token *token_of(const struct json_document *document, const cJSON *node);
-static int check_node(const struct json_document *document, const cJSON *node,
-                      struct json_error *error);
-static int check_keys(const cJSON *object, struct json_error *error);
-static int fail_double_key(const char *key, struct json_error *error);
+static int json_in_tie(struct json_document *document, struct json_error *error);
+static const struct json_token *json_in_token_of(const struct json_document *document,
+                                                 const cJSON *node);
+static int json_in_check_node(const struct json_document *document, const cJSON *node,
+                              struct json_error *error);
+static int json_in_check_keys(const cJSON *object, struct json_error *error);
+static int json_in_fail_double_key(const char *key, struct json_error *error);
 
 int json_in_parse(struct json_document **out, const char *text, size_t bytes,
                   struct json_error *error)
@@ -43,7 +44,7 @@ int json_in_parse(struct json_document **out, const char *text, size_t bytes,
         rc = -ENOMEM;
         goto destroy_document;
     }
-    rc = tie(document, error);
+    rc = json_in_tie(document, error);
     if (rc < 0)
         goto destroy_document;
     *out = document;
@@ -71,7 +72,7 @@ const cJSON *json_in_root(const struct json_document *document)
 struct json_number json_in_number(const struct json_document *document, const cJSON *node)
 {
     mr_assert(cJSON_IsNumber(node));
-    const struct json_token *token = token_of(document, node);
+    const struct json_token *token = json_in_token_of(document, node);
     struct json_number number = {.kind = (enum json_token_kind)token->kind};
     switch (number.kind) {
     case JSON_TOKEN_INTEGER:
@@ -95,7 +96,7 @@ size_t json_in_string_bytes(const struct json_document *document, const cJSON *n
     mr_assert(cJSON_IsString(node));
     if (node->valueint == TOKEN_NONE)
         return strlen(node->valuestring);
-    return token_of(document, node)->u.bytes;
+    return json_in_token_of(document, node)->u.bytes;
 }
 
 const cJSON *json_walk_next(struct json_walk *walk, const cJSON *node)
@@ -113,7 +114,7 @@ const cJSON *json_walk_next(struct json_walk *walk, const cJSON *node)
     return NULL;
 }
 
-static int tie(struct json_document *document, struct json_error *error)
+static int json_in_tie(struct json_document *document, struct json_error *error)
 {
     const struct json_tokens *tokens = &document->tokens;
     struct json_walk walk = {0};
@@ -123,7 +124,7 @@ static int tie(struct json_document *document, struct json_error *error)
         bool is_tied =
             token_index < tokens->count && tokens->items[token_index].value_index == value_index;
         node->valueint = is_tied ? (int)token_index++ : TOKEN_NONE;
-        int rc = check_node(document, node, error);
+        int rc = json_in_check_node(document, node, error);
         if (rc < 0)
             return rc;
         /* The walk is written for readers; the nodes are ours. */
@@ -134,7 +135,8 @@ static int tie(struct json_document *document, struct json_error *error)
 }
 
 /* The token a node was tied to; only numbers and strings have one. */
-static const struct json_token *token_of(const struct json_document *document, const cJSON *node)
+static const struct json_token *json_in_token_of(const struct json_document *document,
+                                                 const cJSON *node)
 {
     mr_assert(node->valueint >= 0);
     mr_assert((size_t)node->valueint < document->tokens.count);
@@ -142,16 +144,16 @@ static const struct json_token *token_of(const struct json_document *document, c
 }
 
 /* What the scan could not see: doubles that overflow, keys that occur twice. */
-static int check_node(const struct json_document *document, const cJSON *node,
-                      struct json_error *error)
+static int json_in_check_node(const struct json_document *document, const cJSON *node,
+                              struct json_error *error)
 {
     if (cJSON_IsObject(node))
-        return check_keys(node, error);
+        return json_in_check_keys(node, error);
     if (!cJSON_IsNumber(node)) {
         mr_assert(node->valueint == TOKEN_NONE || cJSON_IsString(node));
         return 0;
     }
-    const struct json_token *token = token_of(document, node);
+    const struct json_token *token = json_in_token_of(document, node);
     mr_assert(token->kind != JSON_TOKEN_NUL_STRING);
     if (token->kind == JSON_TOKEN_FP && !isfinite(node->valuedouble)) {
         error->offset = token->u.offset;
@@ -166,14 +168,14 @@ static int check_node(const struct json_document *document, const cJSON *node,
 /* So few keys are compared each with each. */
 #define KEYS_COMPARED_MAX 8
 
-static int compare_keys(const void *a, const void *b)
+static int json_in_compare_keys(const void *a, const void *b)
 {
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
 /* The work stays bounded: n log n comparisons, and all keys together are no longer than the
  * text. */
-static int check_sorted_keys(const cJSON *object, size_t count, struct json_error *error)
+static int json_in_check_sorted_keys(const cJSON *object, size_t count, struct json_error *error)
 {
     const char **keys = calloc(count, sizeof(*keys));
     if (keys == NULL)
@@ -181,33 +183,33 @@ static int check_sorted_keys(const cJSON *object, size_t count, struct json_erro
     size_t index = 0;
     for (const cJSON *item = object->child; item != NULL; item = item->next)
         keys[index++] = item->string;
-    qsort(keys, count, sizeof(*keys), compare_keys);
+    qsort(keys, count, sizeof(*keys), json_in_compare_keys);
     int rc = 0;
     for (size_t i = 1; i < count && rc == 0; i++) {
         if (strcmp(keys[i - 1], keys[i]) == 0)
-            rc = fail_double_key(keys[i], error);
+            rc = json_in_fail_double_key(keys[i], error);
     }
     free(keys);
     return rc;
 }
 
-static int check_keys(const cJSON *object, struct json_error *error)
+static int json_in_check_keys(const cJSON *object, struct json_error *error)
 {
     size_t count = 0;
     for (const cJSON *item = object->child; item != NULL; item = item->next)
         count++;
     if (count > KEYS_COMPARED_MAX)
-        return check_sorted_keys(object, count, error);
+        return json_in_check_sorted_keys(object, count, error);
     for (const cJSON *item = object->child; item != NULL; item = item->next) {
         for (const cJSON *other = item->next; other != NULL; other = other->next) {
             if (strcmp(item->string, other->string) == 0)
-                return fail_double_key(item->string, error);
+                return json_in_fail_double_key(item->string, error);
         }
     }
     return 0;
 }
 
-static int fail_double_key(const char *key, struct json_error *error)
+static int json_in_fail_double_key(const char *key, struct json_error *error)
 {
     error->offset = JSON_OFFSET_NONE;
     snprintf(error->message, sizeof(error->message),

@@ -46,7 +46,7 @@ static const uint64_t powers_of_ten[] = {
 };
 
 /* Decimal digits of `value`; 1 for 0. log10(2) is close to 1233/4096, one too few at most. */
-static unsigned digit_count(uint64_t value)
+static unsigned number_digit_count(uint64_t value)
 {
     unsigned bits = 64 - (unsigned)__builtin_clzll(value | 1);
     unsigned guess = bits * 1233 >> 12;
@@ -54,7 +54,7 @@ static unsigned digit_count(uint64_t value)
 }
 
 /* Writes exactly `count` digits, with leading zeros. */
-static void write_digits(char *out, uint64_t value, unsigned count)
+static void number_write_digits(char *out, uint64_t value, unsigned count)
 {
     while (count >= 2) {
         count -= 2;
@@ -68,7 +68,7 @@ static void write_digits(char *out, uint64_t value, unsigned count)
 /* The eight decimal digits of `value`, below 10^8, one a byte, the first lowest: halved three
  * times, all parts of a word at once. The factors are 2^20/100 and 2^10/10, rounded up, and exact
  * for dividends of four and two digits. */
-static uint64_t eight_digits(uint32_t value)
+static uint64_t number_eight_digits(uint32_t value)
 {
     uint64_t fours = value / 10000 | (uint64_t)(value % 10000) << 32;
     uint64_t hundreds = (fours * 10486 >> 20) & UINT64_C(0x0000007f0000007f);
@@ -81,9 +81,9 @@ static uint64_t eight_digits(uint32_t value)
 #define EIGHT_DIGITS UINT64_C(100000000)
 
 /* Below 10^8, without leading zeros. */
-static char *write_first(char *out, uint32_t value)
+static char *number_write_first(char *out, uint32_t value)
 {
-    uint64_t digits = eight_digits(value);
+    uint64_t digits = number_eight_digits(value);
     /* The last digit counts, also when it is 0. */
     unsigned zeros = (unsigned)__builtin_ctzll(digits | UINT64_C(1) << 56) / 8;
     uint64_t text = htole64((digits | ASCII_ZEROS) >> (8 * zeros));
@@ -92,9 +92,9 @@ static char *write_first(char *out, uint32_t value)
 }
 
 /* Below 10^8, all eight of them. */
-static char *write_next(char *out, uint32_t value)
+static char *number_write_next(char *out, uint32_t value)
 {
-    uint64_t text = htole64(eight_digits(value) | ASCII_ZEROS);
+    uint64_t text = htole64(number_eight_digits(value) | ASCII_ZEROS);
     memcpy(out, &text, sizeof(text));
     return out + 8;
 }
@@ -102,13 +102,13 @@ static char *write_next(char *out, uint32_t value)
 char *json_number_natural(char *out, uint64_t value)
 {
     if (value < EIGHT_DIGITS)
-        return write_first(out, (uint32_t)value);
+        return number_write_first(out, (uint32_t)value);
     uint64_t high = value / EIGHT_DIGITS;
     uint32_t low = (uint32_t)(value % EIGHT_DIGITS);
     if (high < EIGHT_DIGITS)
-        return write_next(write_first(out, (uint32_t)high), low);
-    out = write_first(out, (uint32_t)(high / EIGHT_DIGITS));
-    return write_next(write_next(out, (uint32_t)(high % EIGHT_DIGITS)), low);
+        return number_write_next(number_write_first(out, (uint32_t)high), low);
+    out = number_write_first(out, (uint32_t)(high / EIGHT_DIGITS));
+    return number_write_next(number_write_next(out, (uint32_t)(high % EIGHT_DIGITS)), low);
 }
 
 char *json_number_integer(char *out, int64_t value)
@@ -120,11 +120,11 @@ char *json_number_integer(char *out, int64_t value)
 }
 
 /* Text of digits * 10^exponent, where `count` digits are given, as Python's repr() lays it out. */
-static char *write_decimal(char *out, uint64_t digits, unsigned count, int exponent)
+static char *number_write_decimal(char *out, uint64_t digits, unsigned count, int exponent)
 {
     int point = (int)count + exponent; /* where the point stands, counted from the first digit */
     if (point > 16 || point <= -4) {
-        write_digits(out + 1, digits, count);
+        number_write_digits(out + 1, digits, count);
         out[0] = out[1];
         out[1] = '.';
         out += count == 1 ? 1 : count + 1;
@@ -132,23 +132,23 @@ static char *write_decimal(char *out, uint64_t digits, unsigned count, int expon
         *out++ = point > 0 ? '+' : '-';
         unsigned power = (unsigned)abs(point - 1);
         unsigned power_digits = power < 100 ? 2 : 3;
-        write_digits(out, power, power_digits);
+        number_write_digits(out, power, power_digits);
         return out + power_digits;
     }
     if (point <= 0) {
         memcpy(out, "0.000", 5);
         out += 2 - point;
-        write_digits(out, digits, count);
+        number_write_digits(out, digits, count);
         return out + count;
     }
     unsigned whole = (unsigned)point;
     if (whole < count) {
-        write_digits(out + 1, digits, count);
+        number_write_digits(out + 1, digits, count);
         memmove(out, out + 1, whole);
         out[whole] = '.';
         return out + count + 1;
     }
-    write_digits(out, digits, count);
+    number_write_digits(out, digits, count);
     memset(out + count, '0', whole - count);
     memcpy(out + whole, ".0", 2);
     return out + whole + 2;
@@ -171,5 +171,6 @@ char *json_number_fp(char *out, double value)
         return out + 2;
     }
     struct decimal decimal = decimal_shortest(value);
-    return write_decimal(out, decimal.digits, digit_count(decimal.digits), decimal.exponent);
+    return number_write_decimal(out, decimal.digits, number_digit_count(decimal.digits),
+                                decimal.exponent);
 }

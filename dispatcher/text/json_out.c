@@ -45,14 +45,15 @@ struct output_kind {
     size_t bytes;
 };
 
-static int write_value(const uint8_t **in, const uint8_t *end, char **out);
-static char *write_scalar(char *out, const struct packed_item *item, const uint8_t *end);
-static inline char *write_text(char *out, const uint8_t *in, size_t count, const uint8_t *end);
-static char *write_string(char *out, const uint8_t *in, size_t left, const uint8_t *end);
-static size_t copy_clean(char *out, const uint8_t *in, size_t left, const uint8_t *end);
-static size_t copy_utf8(char *out, const uint8_t *in, size_t left);
-static char *write_escape(char *out, uint8_t byte);
-static size_t write_character(char *out, const uint8_t *in, size_t left, size_t *used);
+static int json_out_write_value(const uint8_t **in, const uint8_t *end, char **out);
+static char *json_out_write_scalar(char *out, const struct packed_item *item, const uint8_t *end);
+static inline char *json_out_write_text(char *out, const uint8_t *in, size_t count,
+                                        const uint8_t *end);
+static char *json_out_write_string(char *out, const uint8_t *in, size_t left, const uint8_t *end);
+static size_t json_out_copy_clean(char *out, const uint8_t *in, size_t left, const uint8_t *end);
+static size_t json_out_copy_utf8(char *out, const uint8_t *in, size_t left);
+static char *json_out_write_escape(char *out, uint8_t byte);
+static size_t json_out_write_character(char *out, const uint8_t *in, size_t left, size_t *used);
 
 size_t json_out_bound(size_t bytes, size_t output_count)
 {
@@ -68,7 +69,7 @@ static const struct output_kind output_kinds[PACKED_KIND_COUNT] = {
 };
 
 /* What the value at `in` is; NULL when that cannot be read. */
-static const struct output_kind *output_kind_of(const uint8_t *in, const uint8_t *end)
+static const struct output_kind *json_out_output_kind_of(const uint8_t *in, const uint8_t *end)
 {
     struct packed_item item;
     if (packed_read(in, end, &item) == NULL)
@@ -100,12 +101,12 @@ int64_t json_out_outputs(const uint8_t *payload, size_t bytes, size_t output_cou
             text = WRITE_LITERAL(text, "{\"type\":\"none\",\"value\":null,\"file\":null}");
             continue;
         }
-        const struct output_kind *kind = output_kind_of(in, end);
+        const struct output_kind *kind = json_out_output_kind_of(in, end);
         if (kind == NULL)
             return -EBADMSG;
         memcpy(text, kind->prefix, sizeof(kind->prefix));
         text += kind->bytes;
-        int rc = write_value(&in, end, &text);
+        int rc = json_out_write_value(&in, end, &text);
         if (rc < 0)
             return rc;
         text = WRITE_LITERAL(text, ",\"file\":null}");
@@ -119,10 +120,10 @@ int64_t json_out_value(const uint8_t *bytes, size_t count, size_t *consumed, con
     const uint8_t *in = bytes;
     const uint8_t *end = bytes + count;
     char *text = out;
-    const struct output_kind *kind = output_kind_of(in, end);
+    const struct output_kind *kind = json_out_output_kind_of(in, end);
     if (kind == NULL)
         return -EBADMSG;
-    int rc = write_value(&in, end, &text);
+    int rc = json_out_write_value(&in, end, &text);
     if (rc < 0)
         return rc;
     *consumed = (size_t)(in - bytes);
@@ -143,7 +144,7 @@ size_t json_out_text(const char *text, size_t count, char *out, size_t room)
     while (count > 0) {
         char character[8];
         size_t used;
-        size_t bytes = write_character(character, in, count, &used);
+        size_t bytes = json_out_write_character(character, in, count, &used);
         if (written + bytes + 1 > room) {
             memcpy(out + cut, ellipsis, ellipsis_bytes);
             return cut + ellipsis_bytes;
@@ -168,21 +169,21 @@ struct level {
     char alternation; /* what turns one separator into the other */
 };
 
-static inline struct level level_of(const struct packed_item *container)
+static inline struct level json_out_level_of(const struct packed_item *container)
 {
     if (container->kind == PACKED_MAP)
         return (struct level){2 * (uint64_t)container->u.count, ':', ':' ^ ','};
     return (struct level){container->u.count, ',', 0};
 }
 
-static inline bool level_wants_key(struct level level)
+static inline bool json_out_level_wants_key(struct level level)
 {
     return level.separator == ':';
 }
 
 /* One value, however nested. Returns 0, *in and *out moved past it, or what json_out_value()
  * does. */
-static int write_value(const uint8_t **in, const uint8_t *end, char **out)
+static int json_out_write_value(const uint8_t **in, const uint8_t *end, char **out)
 {
     struct level parents[VALUE_DEPTH_MAX];
     struct level here = {.left = 1, .separator = ','};
@@ -192,17 +193,17 @@ static int write_value(const uint8_t **in, const uint8_t *end, char **out)
     for (;;) {
         struct packed_item item;
         next = packed_read(next, end, &item);
-        if (next == NULL || (level_wants_key(here) && item.kind != PACKED_STRING))
+        if (next == NULL || (json_out_level_wants_key(here) && item.kind != PACKED_STRING))
             return -EBADMSG;
         if (item.kind < PACKED_ARRAY) {
-            text = write_scalar(text, &item, end);
+            text = json_out_write_scalar(text, &item, end);
             if (text == NULL)
                 return -EILSEQ;
         } else {
             if (depth == VALUE_DEPTH_MAX)
                 return -ELOOP;
             parents[depth++] = here;
-            here = level_of(&item);
+            here = json_out_level_of(&item);
             *text++ = here.alternation ? '{' : '[';
             if (here.left > 0)
                 continue;  /* its first item follows without a separator */
@@ -223,7 +224,7 @@ static int write_value(const uint8_t **in, const uint8_t *end, char **out)
 }
 
 /* Everything that is no container; NULL when it is text that is not UTF-8. */
-static char *write_scalar(char *out, const struct packed_item *item, const uint8_t *end)
+static char *json_out_write_scalar(char *out, const struct packed_item *item, const uint8_t *end)
 {
     mr_assert(item->kind < PACKED_ARRAY);
     switch (item->kind) {
@@ -239,7 +240,7 @@ static char *write_scalar(char *out, const struct packed_item *item, const uint8
         return json_number_fp(out, item->u.fp);
     case PACKED_STRING:
     case PACKED_BINARY:
-        return write_text(out, item->text, item->u.count, end);
+        return json_out_write_text(out, item->text, item->u.count, end);
     case PACKED_ARRAY:
     case PACKED_MAP:
     case PACKED_KIND_COUNT:
@@ -250,7 +251,8 @@ static char *write_scalar(char *out, const struct packed_item *item, const uint8
 
 /* The text as a JSON string; NULL when it is not UTF-8. Most are keys and words, which one block
  * holds. */
-static inline char *write_text(char *out, const uint8_t *in, size_t count, const uint8_t *end)
+static inline char *json_out_write_text(char *out, const uint8_t *in, size_t count,
+                                        const uint8_t *end)
 {
     if (count <= JSON_BLOCK_BYTES && end - in >= (ptrdiff_t)JSON_BLOCK_BYTES &&
         json_block_copy(in, out + 1) >= count) {
@@ -258,27 +260,27 @@ static inline char *write_text(char *out, const uint8_t *in, size_t count, const
         out[count + 1] = '"';
         return out + count + 2;
     }
-    return write_string(out, in, count, end);
+    return json_out_write_string(out, in, count, end);
 }
 
 /* The same for any text. */
-static char *write_string(char *out, const uint8_t *in, size_t left, const uint8_t *end)
+static char *json_out_write_string(char *out, const uint8_t *in, size_t left, const uint8_t *end)
 {
     *out++ = '"';
     for (;;) {
-        size_t clean = copy_clean(out, in, left, end);
+        size_t clean = json_out_copy_clean(out, in, left, end);
         in += clean;
         out += clean;
         left -= clean;
         if (left == 0)
             break;
         if (*in < 0x80) {
-            out = write_escape(out, *in);
+            out = json_out_write_escape(out, *in);
             in++;
             left--;
             continue;
         }
-        size_t done = copy_utf8(out, in, left);
+        size_t done = json_out_copy_utf8(out, in, left);
         if (done == 0)
             return NULL;
         in += done;
@@ -291,7 +293,7 @@ static char *write_string(char *out, const uint8_t *in, size_t left, const uint8
 
 /* Copies text that is not ASCII, which mostly goes on so: up to the next ASCII byte. Returns how
  * much it was, 0 when it is not UTF-8. */
-static size_t copy_utf8(char *out, const uint8_t *in, size_t left)
+static size_t json_out_copy_utf8(char *out, const uint8_t *in, size_t left)
 {
     size_t done = 0;
     while (left - done >= sizeof(uint32_t)) {
@@ -317,7 +319,7 @@ static size_t copy_utf8(char *out, const uint8_t *in, size_t left)
 
 /* Copies text up to the first byte that needs more than that, and returns how much it was. `end` is
  * where reading must stop. What is beyond, up to a block, may have been written too. */
-static size_t copy_clean(char *out, const uint8_t *in, size_t left, const uint8_t *end)
+static size_t json_out_copy_clean(char *out, const uint8_t *in, size_t left, const uint8_t *end)
 {
     size_t done = 0;
     /* The step is a constant, so that the next load need not wait for this block's answer. */
@@ -346,7 +348,7 @@ static const char escape_letters[256] = {
     ['\r'] = 'r', ['"'] = '"',  ['\\'] = '\\',
 };
 
-static char *write_escape(char *out, uint8_t byte)
+static char *json_out_write_escape(char *out, uint8_t byte)
 {
     static const char hex[] = "0123456789abcdef";
     char letter = escape_letters[byte];
@@ -363,14 +365,14 @@ static char *write_escape(char *out, uint8_t byte)
 
 /* One character of a message as JSON, at most UTF8_SEQUENCE_BYTES_MAX + 2 bytes; *used is what it
  * took of the text. */
-static size_t write_character(char *out, const uint8_t *in, size_t left, size_t *used)
+static size_t json_out_write_character(char *out, const uint8_t *in, size_t left, size_t *used)
 {
     size_t sequence = utf8_sequence(in, left);
     *used = sequence == 0 ? 1 : sequence;
     if (sequence == 0)
         return (size_t)(WRITE_LITERAL(out, "\xef\xbf\xbd") - out);
     if (*in < 0x20 || *in == '"' || *in == '\\')
-        return (size_t)(write_escape(out, *in) - out);
+        return (size_t)(json_out_write_escape(out, *in) - out);
     memcpy(out, in, sequence);
     return sequence;
 }

@@ -44,8 +44,8 @@ static int scan_integer(struct scan *scan, const uint8_t *start);
 static int scan_string_value(struct scan *scan);
 static int scan_string(struct scan *scan, size_t *bytes, bool *has_nul);
 static int scan_escape(struct scan *scan, size_t *bytes, bool *has_nul);
-static int add_token(struct scan *scan, struct json_token token);
-static int fail(struct scan *scan, const uint8_t *at, const char *message);
+static int scan_add_token(struct scan *scan, struct json_token token);
+static int scan_fail(struct scan *scan, const uint8_t *at, const char *message);
 
 int json_scan(const char *text, size_t bytes, struct json_tokens *tokens, struct json_error *error)
 {
@@ -53,7 +53,7 @@ int json_scan(const char *text, size_t bytes, struct json_tokens *tokens, struct
     struct scan scan = {
         .start = start, .in = start, .end = start + bytes, .tokens = tokens, .error = error};
     if (bytes >= 3 && memcmp(text, "\xef\xbb\xbf", 3) == 0)
-        return fail(&scan, start, "a byte order mark has no place in JSON");
+        return scan_fail(&scan, start, "a byte order mark has no place in JSON");
     int rc;
     do {
         rc = scan_value(&scan);
@@ -72,7 +72,7 @@ void json_tokens_finish(struct json_tokens *tokens)
 /* ---- the grammar --------------------------------------------------------------------------- */
 
 /* The byte at hand after white space; 0 at the end of the text (a NUL is no JSON anywhere). */
-static uint8_t peek(struct scan *scan)
+static uint8_t scan_peek(struct scan *scan)
 {
     while (scan->in < scan->end) {
         uint8_t c = *scan->in;
@@ -83,7 +83,7 @@ static uint8_t peek(struct scan *scan)
     return 0;
 }
 
-static bool in_object(const struct scan *scan)
+static bool scan_in_object(const struct scan *scan)
 {
     size_t index = scan->depth - 1;
     return (scan->is_object[index / 64] >> index % 64 & 1) != 0;
@@ -94,9 +94,9 @@ static int scan_value(struct scan *scan)
 {
     int rc;
     do {
-        uint8_t c = peek(scan);
+        uint8_t c = scan_peek(scan);
         if (scan->value_count == JSON_VALUE_COUNT_MAX)
-            return fail(scan, scan->in, "there are too many values");
+            return scan_fail(scan, scan->in, "there are too many values");
         switch (c) {
         case '{':
         case '[':
@@ -127,7 +127,7 @@ static int scan_value(struct scan *scan)
 static int scan_open(struct scan *scan, bool is_object)
 {
     if (scan->depth == JSON_DEPTH_MAX)
-        return fail(scan, scan->in, "it is nested too deeply");
+        return scan_fail(scan, scan->in, "it is nested too deeply");
     uint64_t bit = UINT64_C(1) << scan->depth % 64;
     if (is_object)
         scan->is_object[scan->depth / 64] |= bit;
@@ -135,7 +135,7 @@ static int scan_open(struct scan *scan, bool is_object)
         scan->is_object[scan->depth / 64] &= ~bit;
     scan->depth++;
     scan->in++;
-    if (peek(scan) == (is_object ? '}' : ']')) {
+    if (scan_peek(scan) == (is_object ? '}' : ']')) {
         scan->in++;
         scan->depth--;
         return 0;
@@ -150,11 +150,12 @@ static int scan_open(struct scan *scan, bool is_object)
 static int scan_after(struct scan *scan)
 {
     for (;;) {
-        uint8_t c = peek(scan);
+        uint8_t c = scan_peek(scan);
         if (scan->depth == 0)
-            return scan->in == scan->end ? STEP_END
-                                         : fail(scan, scan->in, "text follows after the value");
-        bool is_object = in_object(scan);
+            return scan->in == scan->end
+                       ? STEP_END
+                       : scan_fail(scan, scan->in, "text follows after the value");
+        bool is_object = scan_in_object(scan);
         if (c == ',') {
             scan->in++;
             if (!is_object)
@@ -163,8 +164,8 @@ static int scan_after(struct scan *scan)
             return rc == 0 ? STEP_VALUE : rc;
         }
         if (c != (is_object ? '}' : ']'))
-            return fail(scan, scan->in,
-                        is_object ? "',' or '}' was expected" : "',' or ']' was expected");
+            return scan_fail(scan, scan->in,
+                             is_object ? "',' or '}' was expected" : "',' or ']' was expected");
         scan->in++;
         scan->depth--;
     }
@@ -174,16 +175,16 @@ static int scan_key(struct scan *scan)
 {
     size_t bytes;
     bool has_nul = false;
-    if (peek(scan) != '"')
-        return fail(scan, scan->in, "a key in double quotes was expected");
+    if (scan_peek(scan) != '"')
+        return scan_fail(scan, scan->in, "a key in double quotes was expected");
     const uint8_t *start = scan->in;
     int rc = scan_string(scan, &bytes, &has_nul);
     if (rc < 0)
         return rc;
     if (has_nul && scan->tokens != NULL)
-        return fail(scan, start, "a key cannot hold \\u0000");
-    if (peek(scan) != ':')
-        return fail(scan, scan->in, "':' was expected");
+        return scan_fail(scan, start, "a key cannot hold \\u0000");
+    if (scan_peek(scan) != ':')
+        return scan_fail(scan, scan->in, "':' was expected");
     scan->in++;
     return 0;
 }
@@ -192,14 +193,14 @@ static int scan_literal(struct scan *scan, const char *word)
 {
     size_t bytes = strlen(word);
     if ((size_t)(scan->end - scan->in) < bytes || memcmp(scan->in, word, bytes) != 0)
-        return fail(scan, scan->in, "a value was expected");
+        return scan_fail(scan, scan->in, "a value was expected");
     scan->in += bytes;
     return 0;
 }
 
 /* ---- numbers ------------------------------------------------------------------------------- */
 
-static bool is_digit(const struct scan *scan)
+static bool scan_is_digit(const struct scan *scan)
 {
     return scan->in < scan->end && *scan->in >= '0' && *scan->in <= '9';
 }
@@ -207,14 +208,14 @@ static bool is_digit(const struct scan *scan)
 /* At least one digit. */
 static int scan_digits(struct scan *scan)
 {
-    if (!is_digit(scan))
-        return fail(scan, scan->in, "a digit was expected");
-    while (is_digit(scan))
+    if (!scan_is_digit(scan))
+        return scan_fail(scan, scan->in, "a digit was expected");
+    while (scan_is_digit(scan))
         scan->in++;
     return 0;
 }
 
-static bool skip(struct scan *scan, char a, char b)
+static bool scan_skip(struct scan *scan, char a, char b)
 {
     if (scan->in == scan->end || (*scan->in != (uint8_t)a && *scan->in != (uint8_t)b))
         return false;
@@ -225,24 +226,24 @@ static bool skip(struct scan *scan, char a, char b)
 static int scan_number(struct scan *scan)
 {
     const uint8_t *start = scan->in;
-    if (!skip(scan, '-', '-') && !is_digit(scan))
-        return fail(scan, start, "a value was expected");
+    if (!scan_skip(scan, '-', '-') && !scan_is_digit(scan))
+        return scan_fail(scan, start, "a value was expected");
     const uint8_t *digits = scan->in;
     int rc = scan_digits(scan);
     if (rc < 0)
         return rc;
     if (*digits == '0' && scan->in - digits > 1)
-        return fail(scan, digits, "a number cannot begin with 0 and go on");
+        return scan_fail(scan, digits, "a number cannot begin with 0 and go on");
     bool is_integer = true;
-    if (skip(scan, '.', '.')) {
+    if (scan_skip(scan, '.', '.')) {
         is_integer = false;
         rc = scan_digits(scan);
         if (rc < 0)
             return rc;
     }
-    if (skip(scan, 'e', 'E')) {
+    if (scan_skip(scan, 'e', 'E')) {
         is_integer = false;
-        skip(scan, '+', '-');
+        scan_skip(scan, '+', '-');
         rc = scan_digits(scan);
         if (rc < 0)
             return rc;
@@ -252,9 +253,9 @@ static int scan_number(struct scan *scan)
     if (is_integer)
         return scan_integer(scan, start);
     if (scan->in - start > NUMBER_BYTES_MAX)
-        return fail(scan, start, "a number is longer than 63 characters");
-    return add_token(scan, (struct json_token){.kind = JSON_TOKEN_FP,
-                                               .u.offset = (size_t)(start - scan->start)});
+        return scan_fail(scan, start, "a number is longer than 63 characters");
+    return scan_add_token(scan, (struct json_token){.kind = JSON_TOKEN_FP,
+                                                    .u.offset = (size_t)(start - scan->start)});
 }
 
 /* The integer from `start` up to here, exactly or not at all. */
@@ -266,12 +267,12 @@ static int scan_integer(struct scan *scan, const uint8_t *start)
     for (const uint8_t *in = start + is_negative; in < scan->in; in++) {
         if (__builtin_mul_overflow(magnitude, 10, &magnitude) ||
             __builtin_add_overflow(magnitude, (uint64_t)(*in - '0'), &magnitude))
-            return fail(scan, start, message);
+            return scan_fail(scan, start, message);
     }
     struct json_token token = {.kind = JSON_TOKEN_INTEGER};
     if (is_negative) {
         if (magnitude > (uint64_t)INT64_MAX + 1)
-            return fail(scan, start, message);
+            return scan_fail(scan, start, message);
         token.u.integer = (int64_t)(0 - magnitude);
     } else if (magnitude > INT64_MAX) {
         token.kind = JSON_TOKEN_NATURAL;
@@ -279,7 +280,7 @@ static int scan_integer(struct scan *scan, const uint8_t *start)
     } else {
         token.u.integer = (int64_t)magnitude;
     }
-    return add_token(scan, token);
+    return scan_add_token(scan, token);
 }
 
 /* ---- strings ------------------------------------------------------------------------------- */
@@ -291,11 +292,12 @@ static int scan_string_value(struct scan *scan)
     int rc = scan_string(scan, &bytes, &has_nul);
     if (rc < 0 || !has_nul || scan->tokens == NULL)
         return rc;
-    return add_token(scan, (struct json_token){.kind = JSON_TOKEN_NUL_STRING, .u.bytes = bytes});
+    return scan_add_token(scan,
+                          (struct json_token){.kind = JSON_TOKEN_NUL_STRING, .u.bytes = bytes});
 }
 
 /* Passes over printable ASCII but quotes and backslashes, a word at a time. */
-static size_t skip_plain(struct scan *scan)
+static size_t scan_skip_plain(struct scan *scan)
 {
     const uint8_t *start = scan->in;
     while (scan->end - scan->in >= (ptrdiff_t)sizeof(uint64_t)) {
@@ -315,9 +317,9 @@ static int scan_string(struct scan *scan, size_t *bytes, bool *has_nul)
     size_t decoded = 0;
     const uint8_t *open = scan->in++;
     for (;;) {
-        decoded += skip_plain(scan);
+        decoded += scan_skip_plain(scan);
         if (scan->in == scan->end)
-            return fail(scan, open, "a string is not closed");
+            return scan_fail(scan, open, "a string is not closed");
         uint8_t c = *scan->in;
         if (c == '"') {
             scan->in++;
@@ -331,16 +333,16 @@ static int scan_string(struct scan *scan, size_t *bytes, bool *has_nul)
             continue;
         }
         if (c < 0x20)
-            return fail(scan, scan->in, "a control character in a string must be escaped");
+            return scan_fail(scan, scan->in, "a control character in a string must be escaped");
         size_t sequence = utf8_sequence(scan->in, (size_t)(scan->end - scan->in));
         if (sequence == 0)
-            return fail(scan, scan->in, "the text is not UTF-8");
+            return scan_fail(scan, scan->in, "the text is not UTF-8");
         scan->in += sequence;
         decoded += sequence;
     }
 }
 
-static int hex_value(uint8_t c)
+static int scan_hex_value(uint8_t c)
 {
     if (c >= '0' && c <= '9')
         return c - '0';
@@ -349,13 +351,13 @@ static int hex_value(uint8_t c)
 }
 
 /* The UTF-16 unit of the \uXXXX at `in`; -1 when it is none. */
-static int32_t unit_at(const struct scan *scan, const uint8_t *in)
+static int32_t scan_unit_at(const struct scan *scan, const uint8_t *in)
 {
     if (scan->end - in < 6 || in[0] != '\\' || in[1] != 'u')
         return -1;
     int32_t unit = 0;
     for (size_t i = 2; i < 6; i++) {
-        int digit = hex_value(in[i]);
+        int digit = scan_hex_value(in[i]);
         if (digit < 0)
             return -1;
         unit = unit << 4 | digit;
@@ -369,21 +371,21 @@ static int scan_escape(struct scan *scan, size_t *bytes, bool *has_nul)
     const uint8_t *start = scan->in;
     if (scan->end - start >= 2 && start[1] != 'u') {
         if (start[1] == 0 || strchr("\"\\/bfnrt", start[1]) == NULL)
-            return fail(scan, start, "an escape is not one of JSON's");
+            return scan_fail(scan, start, "an escape is not one of JSON's");
         scan->in += 2;
         *bytes += 1;
         return 0;
     }
-    int32_t unit = unit_at(scan, start);
+    int32_t unit = scan_unit_at(scan, start);
     if (unit < 0)
-        return fail(scan, start, "an escape is not one of JSON's");
+        return scan_fail(scan, start, "an escape is not one of JSON's");
     if (unit >= 0xdc00 && unit <= 0xdfff)
-        return fail(scan, start, "half of a surrogate pair stands alone");
+        return scan_fail(scan, start, "half of a surrogate pair stands alone");
     scan->in += 6;
     if (unit >= 0xd800 && unit <= 0xdbff) {
-        int32_t second = unit_at(scan, scan->in);
+        int32_t second = scan_unit_at(scan, scan->in);
         if (second < 0xdc00 || second > 0xdfff)
-            return fail(scan, start, "half of a surrogate pair stands alone");
+            return scan_fail(scan, start, "half of a surrogate pair stands alone");
         scan->in += 6;
         *bytes += 4;
         return 0;
@@ -396,7 +398,7 @@ static int scan_escape(struct scan *scan, size_t *bytes, bool *has_nul)
 
 /* ---- what is found ------------------------------------------------------------------------- */
 
-static int add_token(struct scan *scan, struct json_token token)
+static int scan_add_token(struct scan *scan, struct json_token token)
 {
     struct json_tokens *tokens = scan->tokens;
     if (tokens->count == tokens->room) {
@@ -412,7 +414,7 @@ static int add_token(struct scan *scan, struct json_token token)
     return 0;
 }
 
-static int fail(struct scan *scan, const uint8_t *at, const char *message)
+static int scan_fail(struct scan *scan, const uint8_t *at, const char *message)
 {
     scan->error->offset = (size_t)(at - scan->start);
     snprintf(scan->error->message, sizeof(scan->error->message), "%s", message);

@@ -9,18 +9,18 @@
 
 #define BLANKS " \t\r\n"
 
-static const char *skip_blanks(const char *at, const char *end);
-static const char *skip_string(const char *at);
-static const char *skip_value(const char *at, const char *end);
-static const char *add_escape(const char *at, struct text *out);
+static const char *view_skip_blanks(const char *at, const char *end);
+static const char *view_skip_string(const char *at);
+static const char *view_skip_value(const char *at, const char *end);
+static const char *view_add_escape(const char *at, struct text *out);
 
 int json_view_parse(struct json_view *out, const char *text, size_t bytes, struct json_error *error)
 {
     int rc = json_scan(text, bytes, NULL, error);
     if (rc < 0)
         return rc;
-    const char *start = skip_blanks(text, text + bytes);
-    *out = (struct json_view){start, (size_t)(skip_value(start, text + bytes) - start)};
+    const char *start = view_skip_blanks(text, text + bytes);
+    *out = (struct json_view){start, (size_t)(view_skip_value(start, text + bytes) - start)};
     return 0;
 }
 
@@ -31,19 +31,19 @@ bool json_view_member(const struct json_view *object, const char *key, struct js
     const char *end = object->text + object->bytes;
     size_t key_bytes = strlen(key);
     /* At each turn: at a key, or at the closing brace. */
-    const char *at = skip_blanks(object->text + 1, end);
+    const char *at = view_skip_blanks(object->text + 1, end);
     while (*at == '"') {
-        const char *key_end = skip_string(at);
+        const char *key_end = view_skip_string(at);
         bool is_it = (size_t)(key_end - at) == key_bytes + 2 && memcmp(at + 1, key, key_bytes) == 0;
-        const char *value = skip_blanks(skip_blanks(key_end, end) + 1, end);
-        const char *value_end = skip_value(value, end);
+        const char *value = view_skip_blanks(view_skip_blanks(key_end, end) + 1, end);
+        const char *value_end = view_skip_value(value, end);
         if (is_it) {
             *out = (struct json_view){value, (size_t)(value_end - value)};
             return true;
         }
-        at = skip_blanks(value_end, end);
+        at = view_skip_blanks(value_end, end);
         if (*at == ',')
-            at = skip_blanks(at + 1, end);
+            at = view_skip_blanks(at + 1, end);
     }
     return false;
 }
@@ -54,12 +54,12 @@ bool json_view_next(const struct json_view *array, struct json_view *item)
         return false;
     const char *end = array->text + array->bytes;
     /* After the bracket, or after the item before and its comma. */
-    const char *at = skip_blanks(item->text ? item->text + item->bytes : array->text + 1, end);
+    const char *at = view_skip_blanks(item->text ? item->text + item->bytes : array->text + 1, end);
     if (item->text && *at == ',')
-        at = skip_blanks(at + 1, end);
+        at = view_skip_blanks(at + 1, end);
     if (*at == ']')
         return false;
-    *item = (struct json_view){at, (size_t)(skip_value(at, end) - at)};
+    *item = (struct json_view){at, (size_t)(view_skip_value(at, end) - at)};
     return true;
 }
 
@@ -82,20 +82,20 @@ void json_view_string(const struct json_view *string, struct text *out)
         if (!escape)
             escape = end;
         text_add_bytes(out, at, (size_t)(escape - at));
-        at = escape < end ? add_escape(escape, out) : end;
+        at = escape < end ? view_add_escape(escape, out) : end;
     }
 }
 
 /* ---- steps over text that json_scan() accepted --------------------------------------------- */
 
-static const char *skip_blanks(const char *at, const char *end)
+static const char *view_skip_blanks(const char *at, const char *end)
 {
     while (at < end && memchr(BLANKS, *at, sizeof(BLANKS) - 1))
         at++;
     return at;
 }
 
-static const char *skip_string(const char *at)
+static const char *view_skip_string(const char *at)
 {
     for (at++; *at != '"'; at++)
         if (*at == '\\')
@@ -104,12 +104,12 @@ static const char *skip_string(const char *at)
 }
 
 /* Over a container by counting brackets outside strings: which kind they are was checked. */
-static const char *skip_value(const char *at, const char *end)
+static const char *view_skip_value(const char *at, const char *end)
 {
     size_t depth = 0;
     do {
         if (*at == '"') {
-            at = skip_string(at);
+            at = view_skip_string(at);
         } else if (*at == '{' || *at == '[') {
             depth++;
             at++;
@@ -128,7 +128,7 @@ static const char *skip_value(const char *at, const char *end)
 
 /* ---- escapes ------------------------------------------------------------------------------- */
 
-static uint32_t hex4(const char *at)
+static uint32_t view_hex4(const char *at)
 {
     uint32_t value = 0;
     for (int i = 0; i < 4; i++) {
@@ -139,7 +139,7 @@ static uint32_t hex4(const char *at)
     return value;
 }
 
-static void add_utf8(uint32_t c, struct text *out)
+static void view_add_utf8(uint32_t c, struct text *out)
 {
     char bytes[4];
     size_t count = 0;
@@ -161,7 +161,7 @@ static void add_utf8(uint32_t c, struct text *out)
 }
 
 /* The escape at the backslash `at`; returns the position after it. */
-static const char *add_escape(const char *at, struct text *out)
+static const char *view_add_escape(const char *at, struct text *out)
 {
     static const char letters[] = "\"\\/bfnrt";
     static const char meanings[] = "\"\\/\b\f\n\r\t";
@@ -171,16 +171,16 @@ static const char *add_escape(const char *at, struct text *out)
         text_add_bytes(out, &meanings[letter - letters], 1);
         return at + 2;
     }
-    uint32_t c = hex4(at + 2);
+    uint32_t c = view_hex4(at + 2);
     at += 6;
     bool is_high = c >= 0xd800 && c < 0xdc00;
     if (is_high && at[0] == '\\' && at[1] == 'u') {
-        uint32_t low = hex4(at + 2);
+        uint32_t low = view_hex4(at + 2);
         if (low >= 0xdc00 && low < 0xe000) {
-            add_utf8(0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00), out);
+            view_add_utf8(0x10000 + ((c - 0xd800) << 10) + (low - 0xdc00), out);
             return at + 6;
         }
     }
-    add_utf8(c >= 0xd800 && c < 0xe000 ? 0xfffd : c, out);
+    view_add_utf8(c >= 0xd800 && c < 0xe000 ? 0xfffd : c, out);
     return at;
 }

@@ -44,15 +44,15 @@ static inline const uint8_t *packed_take(const uint8_t *in, const uint8_t *end, 
     return in + bytes;
 }
 
-static inline const uint8_t *take_natural(const uint8_t *in, const uint8_t *end, size_t bytes,
-                                          struct packed_item *item)
+static inline const uint8_t *packed_take_natural(const uint8_t *in, const uint8_t *end,
+                                                 size_t bytes, struct packed_item *item)
 {
     item->kind = PACKED_NATURAL;
     return packed_take(in, end, bytes, &item->u.natural);
 }
 
-static inline const uint8_t *take_signed(const uint8_t *in, const uint8_t *end, size_t bytes,
-                                         struct packed_item *item)
+static inline const uint8_t *packed_take_signed(const uint8_t *in, const uint8_t *end, size_t bytes,
+                                                struct packed_item *item)
 {
     uint64_t bits;
     in = packed_take(in, end, bytes, &bits);
@@ -61,8 +61,8 @@ static inline const uint8_t *take_signed(const uint8_t *in, const uint8_t *end, 
     return in;
 }
 
-static inline const uint8_t *take_fp(const uint8_t *in, const uint8_t *end, size_t bytes,
-                                     struct packed_item *item)
+static inline const uint8_t *packed_take_fp(const uint8_t *in, const uint8_t *end, size_t bytes,
+                                            struct packed_item *item)
 {
     uint64_t bits;
     in = packed_take(in, end, bytes, &bits);
@@ -73,16 +73,17 @@ static inline const uint8_t *take_fp(const uint8_t *in, const uint8_t *end, size
     return in;
 }
 
-static inline const uint8_t *take_text(const uint8_t *in, const uint8_t *end, size_t bytes,
-                                       enum packed_kind kind, struct packed_item *item)
+static inline const uint8_t *packed_take_text(const uint8_t *in, const uint8_t *end, size_t bytes,
+                                              enum packed_kind kind, struct packed_item *item)
 {
     uint64_t count;
     in = packed_take(in, end, bytes, &count);
     return in ? packed_text(in, end, kind, (uint32_t)count, item) : NULL;
 }
 
-static inline const uint8_t *take_container(const uint8_t *in, const uint8_t *end, size_t bytes,
-                                            enum packed_kind kind, struct packed_item *item)
+static inline const uint8_t *packed_take_container(const uint8_t *in, const uint8_t *end,
+                                                   size_t bytes, enum packed_kind kind,
+                                                   struct packed_item *item)
 {
     uint64_t count;
     in = packed_take(in, end, bytes, &count);
@@ -103,45 +104,45 @@ const uint8_t *packed_read_long(const uint8_t *in, const uint8_t *end, struct pa
         item->u.boolean = lead == 0xc3;
         return in;
     case 0xc4:
-        return take_text(in, end, 1, PACKED_BINARY, item);
+        return packed_take_text(in, end, 1, PACKED_BINARY, item);
     case 0xc5:
-        return take_text(in, end, 2, PACKED_BINARY, item);
+        return packed_take_text(in, end, 2, PACKED_BINARY, item);
     case 0xc6:
-        return take_text(in, end, 4, PACKED_BINARY, item);
+        return packed_take_text(in, end, 4, PACKED_BINARY, item);
     case 0xca:
-        return take_fp(in, end, 4, item);
+        return packed_take_fp(in, end, 4, item);
     case 0xcb:
-        return take_fp(in, end, 8, item);
+        return packed_take_fp(in, end, 8, item);
     case 0xcc:
-        return take_natural(in, end, 1, item);
+        return packed_take_natural(in, end, 1, item);
     case 0xcd:
-        return take_natural(in, end, 2, item);
+        return packed_take_natural(in, end, 2, item);
     case 0xce:
-        return take_natural(in, end, 4, item);
+        return packed_take_natural(in, end, 4, item);
     case 0xcf:
-        return take_natural(in, end, 8, item);
+        return packed_take_natural(in, end, 8, item);
     case 0xd0:
-        return take_signed(in, end, 1, item);
+        return packed_take_signed(in, end, 1, item);
     case 0xd1:
-        return take_signed(in, end, 2, item);
+        return packed_take_signed(in, end, 2, item);
     case 0xd2:
-        return take_signed(in, end, 4, item);
+        return packed_take_signed(in, end, 4, item);
     case 0xd3:
-        return take_signed(in, end, 8, item);
+        return packed_take_signed(in, end, 8, item);
     case 0xd9:
-        return take_text(in, end, 1, PACKED_STRING, item);
+        return packed_take_text(in, end, 1, PACKED_STRING, item);
     case 0xda:
-        return take_text(in, end, 2, PACKED_STRING, item);
+        return packed_take_text(in, end, 2, PACKED_STRING, item);
     case 0xdb:
-        return take_text(in, end, 4, PACKED_STRING, item);
+        return packed_take_text(in, end, 4, PACKED_STRING, item);
     case 0xdc:
-        return take_container(in, end, 2, PACKED_ARRAY, item);
+        return packed_take_container(in, end, 2, PACKED_ARRAY, item);
     case 0xdd:
-        return take_container(in, end, 4, PACKED_ARRAY, item);
+        return packed_take_container(in, end, 4, PACKED_ARRAY, item);
     case 0xde:
-        return take_container(in, end, 2, PACKED_MAP, item);
+        return packed_take_container(in, end, 2, PACKED_MAP, item);
     case 0xdf:
-        return take_container(in, end, 4, PACKED_MAP, item);
+        return packed_take_container(in, end, 4, PACKED_MAP, item);
     default: /* the byte that is never used, and extension types */
         return NULL;
     }

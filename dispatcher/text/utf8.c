@@ -9,7 +9,7 @@
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 
 /* U+2028, U+2029, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069: e2 80 .. and e2 81 .. */
-static bool is_mark_of_direction_or_line(const uint8_t *three)
+static bool utf8_is_mark_of_direction_or_line(const uint8_t *three)
 {
     uint8_t last = three[2];
     if (three[0] != 0xe2)
@@ -30,7 +30,7 @@ size_t utf8_shown_bytes(const char *text, size_t count)
         bool is_arabic_mark = bytes[0] == 0xd8 && bytes[1] == 0x9c; /* U+061C */
         return is_c1 || is_arabic_mark ? 0 : 2;
     }
-    return sequence == 3 && is_mark_of_direction_or_line(bytes) ? 0 : sequence;
+    return sequence == 3 && utf8_is_mark_of_direction_or_line(bytes) ? 0 : sequence;
 }
 
 size_t utf8_valid_bytes(const char *text, size_t count)

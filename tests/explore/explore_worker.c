@@ -198,7 +198,7 @@ static void explore(void (*begin)(void *), void (*worker)(void *), void (*dispat
     assert_true(result.whole_count > 1);
 }
 
-/* ---- requests: engine_run() -------------------------------------------------------------------- */
+/* ---- requests: engine_run() ------------------------------------------------------------------ */
 
 static void worker_runs(void *argument)
 {
@@ -265,7 +265,7 @@ static void room_wakes_a_worker_whose_ring_is_full(void **state)
     explore(full_begin, worker_ends_a_run, dispatcher_reads_until_the_end);
 }
 
-/* ---- a run that waits: engine_turn() ----------------------------------------------------------- */
+/* ---- a run that waits: engine_turn() --------------------------------------------------------- */
 
 /* It has begun, and its host drives it. */
 static void run_begin(void *argument)
