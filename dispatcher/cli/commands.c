@@ -61,7 +61,7 @@ static int commands_command_run(int argc, char **argv)
         return EXIT_CODE_OK;
     }
     if (strcmp(word, "--version") == 0) {
-        printf("millrace %s\n", MILLRACE_VERSION);
+        printf("millrace %s, for pipelines in C, C++ and Python\n", MILLRACE_VERSION);
         return EXIT_CODE_OK;
     }
     /* `millrace help serve` is `millrace serve --help`. */
@@ -80,7 +80,8 @@ static int commands_command_run(int argc, char **argv)
 static void commands_help_print(void)
 {
     printf("Usage: millrace COMMAND ...\n\n"
-           "Serves pipelines, native code that turns inputs into a stream of outputs.\n\n"
+           "Serves pipelines, code in C, C++ or Python that turns inputs into a stream of\n"
+           "outputs.\n\n"
            "Commands:\n");
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
         printf("  %-10s%s\n", commands[i].name, commands[i].about);

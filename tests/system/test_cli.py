@@ -53,7 +53,7 @@ def says(result, code, line):
 
 
 def test_version_and_help_go_to_stdout():
-    assert re.fullmatch(r"millrace \d+\.\d+\.\d+\n", millrace("--version").stdout)
+    assert re.fullmatch(r"millrace \d+\.\d+\.\d+, for pipelines in C, C\+\+ and Python\n", millrace("--version").stdout)
     for arguments in (["--help"], ["-h"], ["help"]):
         result = millrace(*arguments)
         assert (result.returncode, result.stderr) == (OK, "")

@@ -86,8 +86,9 @@ static void main_serve(void)
 int main(int argc, char **argv)
 {
     struct options options;
-    if (options_parse(&options, argc, argv) != 0)
-        return MAIN_EXIT_USAGE;
+    int rc = options_parse(&options, argc, argv);
+    if (rc != 0)
+        return rc > 0 ? WORKER_EXIT_OK : MAIN_EXIT_USAGE;
     confine_enter(&(struct confine_options){.parent = options.parent,
                                             .cgroup = options.cgroup,
                                             .own_user = options.own_user,

@@ -9,6 +9,31 @@
 #include <limits.h>
 #include <stdio.h>
 
+#include "build/version.h"
+
+static const char options_help[] =
+    "Usage: millrace-worker --parent PID [OPTION]... --source PATH\n"
+    "       millrace-worker --parent PID [OPTION]... -- PROGRAM [WORD]...\n\n"
+    "Executes one pipeline; started by millrace serve and millrace check, not by hand. A\n"
+    "pipeline in C or C++ is a shared object, PATH, that it loads. For one in Python it\n"
+    "gives up what the pipeline is not to have and becomes PROGRAM, the interpreter, in\n"
+    "which the package millrace_worker does the rest.\n\n"
+    "Options:\n"
+    "  --parent PID       the process that started it, with which it dies\n"
+    "  --confine LINES    what it gives up, in the words of millrace/confine.h\n"
+    "  --cgroup FOLDER    the control group that it joins\n"
+    "  --own-user UID     the user that it becomes, whose only process it is\n"
+    "  --source PATH      the shared object\n"
+    "  --name NAME        of the pipeline in it; if not said, the only one\n"
+    "  --pointer POINTER  what clients call the pipeline\n"
+    "  --index N          of this worker among those of the pipeline\n"
+    "  --strict           start no programs and processes, open no sockets\n"
+    "  --check            load the pipeline, say what its variables are, exit\n"
+    "  --version          print the version and exit\n"
+    "  --help             print this and exit\n\n"
+    "Of them the two kinds have --parent, --confine, --cgroup and --own-user in common;\n"
+    "millrace-serve(1) has what they mean to who serves pipelines.\n";
+
 static const struct option known[] = {
     {"source", required_argument, NULL, 's'},
     {"name", required_argument, NULL, 'n'},
@@ -20,6 +45,8 @@ static const struct option known[] = {
     {"own-user", required_argument, NULL, 'u'},
     {"strict", no_argument, NULL, 'S'},
     {"check", no_argument, NULL, 'c'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'v'},
     {NULL, 0, NULL, 0},
 };
 
@@ -66,6 +93,12 @@ int options_parse(struct options *out, int argc, char **argv)
         case 'c':
             options.is_check = true;
             break;
+        case 'h':
+            fputs(options_help, stdout);
+            return 1;
+        case 'v':
+            printf("millrace-worker %s, for pipelines in C, C++ and Python\n", MILLRACE_VERSION);
+            return 1;
         default:
             is_sound = false;
             break;
@@ -74,11 +107,7 @@ int options_parse(struct options *out, int argc, char **argv)
     if (optind < argc)
         options.program = argv + optind;
     if (!is_sound || (options.program == NULL) == (options.source == NULL) || options.parent == 0) {
-        fprintf(stderr,
-                "millrace-worker is started by millrace serve; its options are --parent "
-                "PID [--confine LINES] [--cgroup FOLDER] [--own-user UID] and --source PATH "
-                "[--name NAME] "
-                "[--pointer POINTER] [--index N] [--strict] [--check], or -- PROGRAM [WORD...]\n");
+        fprintf(stderr, "millrace-worker is started by millrace serve; --help lists its options\n");
         return -EINVAL;
     }
     *out = options;

@@ -25,8 +25,8 @@ struct options {
     bool is_check;       /* load, say HELLO, exit */
 };
 
-/* With a program only what confines it is said. 0, or -EINVAL with a sentence on stderr. The
- * texts stay where they are in argv. */
+/* With a program only what confines it is said. 0; 1 when --help or --version was answered; or
+ * -EINVAL with a sentence on stderr. The texts stay where they are in argv. */
 int options_parse(struct options *out, int argc, char **argv) MUST_USE;
 
 #endif

@@ -4,6 +4,7 @@
  *
  * Pipelines that are wrong are compiled here, by the compiler that authors use.
  */
+#include "build/version.h"
 #include "tests/unit/worker/compiler.h"
 #include "tests/unit/worker/harness.h"
 
@@ -288,6 +289,35 @@ static void a_hand_that_starts_a_worker_is_told_what_it_is(void **state)
     assert_int_equal(WEXITSTATUS(pclose(pipe)), 64);
 }
 
+/* What it prints, and that it exits as if all were well. */
+static void read_worker(const char *option, char *out, size_t room)
+{
+    char command[PATH_MAX];
+    snprintf(command, sizeof command, "%s/millrace-worker %s",
+             harness_folder("BUILD", "build/release"), option);
+    FILE *pipe = popen(command, "r");
+    assert_non_null(pipe);
+    size_t bytes = fread(out, 1, room - 1, pipe);
+    out[bytes] = '\0';
+    assert_int_equal(WEXITSTATUS(pclose(pipe)), 0);
+}
+
+static void help_and_version_speak_of_both_kinds_of_pipelines(void **state)
+{
+    (void)state;
+    char text[4096];
+    read_worker("--version", text, sizeof text);
+    assert_string_equal(text, "millrace-worker " MILLRACE_VERSION
+                              ", for pipelines in C, C++ and Python\n");
+    read_worker("--help", text, sizeof text);
+    static const char *const options[] = {"--parent", "--confine", "--cgroup",   "--own-user",
+                                          "--source", "--name",    "--pointer",  "--index",
+                                          "--strict", "--check",   "-- PROGRAM", "Python"};
+    for (size_t i = 0; i < ARRAY_COUNT(options); i++)
+        if (!strstr(text, options[i]))
+            fail_msg("%s is not in the help", options[i]);
+}
+
 /* Starts a worker with the wrong things at descriptors 3 to 6; expects the one line it says. */
 static void expect_line(const char *redirections, const char *parent, const char *words, int code)
 {
@@ -332,6 +362,7 @@ int main(void)
         cmocka_unit_test(a_check_does_not_start_the_pipeline),
         cmocka_unit_test(the_header_works_in_every_cpp_standard),
         cmocka_unit_test(a_hand_that_starts_a_worker_is_told_what_it_is),
+        cmocka_unit_test(help_and_version_speak_of_both_kinds_of_pipelines),
         cmocka_unit_test(what_is_not_inherited_is_said_in_one_line),
     };
     alarm(120);

@@ -15,7 +15,7 @@ class Peer(PeerBase):
     paths = {"own": servers.Server.path}
 
     def version(self):
-        return f"{machine.output(client.MILLRACE, '--version')}, {machine.output(servers.PYTHON, '-V')}"
+        return f"{(machine.output(client.MILLRACE, '--version') or '').split(',')[0]}, {machine.output(servers.PYTHON, '-V')}"
 
     def commands(self, setup):
         pipeline = f"bench/lines:v1={servers.LINES_PYTHON}:{'paced' if setup.scenario.is_paced else 'plain'}"
