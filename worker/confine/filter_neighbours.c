@@ -53,35 +53,10 @@ static const int blind_signal_calls[] = {SCMP_SYS(tkill), SCMP_SYS(pidfd_send_si
 static const uint32_t signal_commands[] = {F_SETOWN, F_SETOWN_EX, F_SETSIG};
 static const uint32_t signal_requests[] = {FIOSETOWN, SIOCSPGRP};
 
-static uint32_t neighbours_dispatcher_number(void)
-{
-    return (uint32_t)getppid();
-}
-
-/* It leads the session of all workers. */
-static uint32_t neighbours_spawner_number(void)
-{
-    return (uint32_t)getsid(0);
-}
-
-/* Every process but this one, by 0 or by its number. */
-static int neighbours_deny_others(scmp_filter_ctx context, const struct call *call)
-{
-    uint32_t own = (uint32_t)getpid();
-    int rc = rules_deny_if(context, call->number, call->argument, SCMP_CMP_GT, own);
-    return rc < 0 ? rc : rules_deny_range(context, call->number, call->argument, 1, own - 1);
-}
-
-/* A number is 0 when its process is outside of this namespace, where nobody here reaches it. */
-static int neighbours_deny_server(scmp_filter_ctx context, int call, unsigned argument)
-{
-    const uint32_t numbers[] = {neighbours_dispatcher_number(), neighbours_spawner_number()};
-    int rc = 0;
-    for (size_t i = 0; i < ARRAY_COUNT(numbers) && rc == 0; i++)
-        if (numbers[i] != 0)
-            rc = rules_deny_number(context, call, argument, numbers[i]);
-    return rc;
-}
+static uint32_t neighbours_spawner_number(void);
+static int neighbours_deny_others(scmp_filter_ctx context, const struct call *call);
+static int neighbours_deny_server(scmp_filter_ctx context, int call, unsigned argument);
+static int neighbours_deny_groups(scmp_filter_ctx context);
 
 int neighbours_deny_settings(scmp_filter_ctx context)
 {
@@ -112,17 +87,6 @@ int neighbours_deny_looks(scmp_filter_ctx context)
     return rc < 0 ? rc : neighbours_deny_others(context, &moving);
 }
 
-/* -1 is everybody. The group of the dispatcher may be that of a shell's job. */
-static int neighbours_deny_groups(scmp_filter_ctx context)
-{
-    const int64_t groups[] = {1, getpgid(getppid()), neighbours_spawner_number()};
-    int rc = 0;
-    for (size_t i = 0; i < ARRAY_COUNT(groups) && rc == 0; i++)
-        if (groups[i] > 0)
-            rc = rules_deny_number(context, SCMP_SYS(kill), 0, (uint32_t)-groups[i]);
-    return rc;
-}
-
 int neighbours_deny_signals(scmp_filter_ctx context)
 {
     int rc = rules_deny_calls(context, blind_signal_calls, ARRAY_COUNT(blind_signal_calls));
@@ -134,5 +98,46 @@ int neighbours_deny_signals(scmp_filter_ctx context)
         rc = rules_deny_number(context, SCMP_SYS(fcntl), 1, signal_commands[i]);
     for (size_t i = 0; i < ARRAY_COUNT(signal_requests) && rc == 0; i++)
         rc = rules_deny_number(context, SCMP_SYS(ioctl), 1, signal_requests[i]);
+    return rc;
+}
+
+static uint32_t neighbours_dispatcher_number(void)
+{
+    return (uint32_t)getppid();
+}
+
+/* It leads the session of all workers. */
+static uint32_t neighbours_spawner_number(void)
+{
+    return (uint32_t)getsid(0);
+}
+
+/* Every process but this one, by 0 or by its number. */
+static int neighbours_deny_others(scmp_filter_ctx context, const struct call *call)
+{
+    uint32_t own = (uint32_t)getpid();
+    int rc = rules_deny_if(context, call->number, call->argument, SCMP_CMP_GT, own);
+    return rc < 0 ? rc : rules_deny_range(context, call->number, call->argument, 1, own - 1);
+}
+
+/* A number is 0 when its process is outside of this namespace, where nobody here reaches it. */
+static int neighbours_deny_server(scmp_filter_ctx context, int call, unsigned argument)
+{
+    const uint32_t numbers[] = {neighbours_dispatcher_number(), neighbours_spawner_number()};
+    int rc = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(numbers) && rc == 0; i++)
+        if (numbers[i] != 0)
+            rc = rules_deny_number(context, call, argument, numbers[i]);
+    return rc;
+}
+
+/* -1 is everybody. The group of the dispatcher may be that of a shell's job. */
+static int neighbours_deny_groups(scmp_filter_ctx context)
+{
+    const int64_t groups[] = {1, getpgid(getppid()), neighbours_spawner_number()};
+    int rc = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(groups) && rc == 0; i++)
+        if (groups[i] > 0)
+            rc = rules_deny_number(context, SCMP_SYS(kill), 0, (uint32_t)-groups[i]);
     return rc;
 }

@@ -19,6 +19,30 @@ static const struct {
     unsigned flags;
 } sends[] = {{SCMP_SYS(sendto), 3}, {SCMP_SYS(sendmsg), 2}, {SCMP_SYS(sendmmsg), 3}};
 
+static int network_deny_sockets(scmp_filter_ctx context);
+
+/* Whatever is not exactly the number of local sockets, in all 64 bits of the register. */
+int network_deny(scmp_filter_ctx context)
+{
+    int rc = rules_deny_calls(context, ring_calls, ARRAY_COUNT(ring_calls));
+    if (rc == 0)
+        rc = rules_deny_if(context, SCMP_SYS(socket), 0, SCMP_CMP_NE, AF_UNIX);
+    return rc < 0 ? rc : rules_deny_if(context, SCMP_SYS(socketpair), 0, SCMP_CMP_NE, AF_UNIX);
+}
+
+int network_deny_detours(scmp_filter_ctx context)
+{
+    static const int listening[] = {SCMP_SYS(listen)}; /* finds a port by itself, without bind() */
+    int rc = rules_deny_calls(context, ring_calls, ARRAY_COUNT(ring_calls));
+    if (rc == 0)
+        rc = rules_deny_calls(context, listening, ARRAY_COUNT(listening));
+    if (rc == 0)
+        rc = network_deny_sockets(context);
+    for (size_t i = 0; i < ARRAY_COUNT(sends) && rc == 0; i++)
+        rc = rules_deny_bits(context, sends[i].number, sends[i].flags, MSG_FASTOPEN);
+    return rc;
+}
+
 /* Numbers that are not in a short list, which ascends. */
 static int network_deny_unlisted(scmp_filter_ctx context, int call, unsigned argument,
                                  const uint32_t *listed, size_t count)
@@ -29,15 +53,6 @@ static int network_deny_unlisted(scmp_filter_ctx context, int call, unsigned arg
         if (listed[i] > next)
             rc = rules_deny_range(context, call, argument, next, listed[i] - 1);
     return rc < 0 ? rc : rules_deny_range(context, call, argument, next, UINT32_MAX);
-}
-
-/* Whatever is not exactly the number of local sockets, in all 64 bits of the register. */
-int network_deny(scmp_filter_ctx context)
-{
-    int rc = rules_deny_calls(context, ring_calls, ARRAY_COUNT(ring_calls));
-    if (rc == 0)
-        rc = rules_deny_if(context, SCMP_SYS(socket), 0, SCMP_CMP_NE, AF_UNIX);
-    return rc < 0 ? rc : rules_deny_if(context, SCMP_SYS(socketpair), 0, SCMP_CMP_NE, AF_UNIX);
 }
 
 /* Of the internet: TCP and UDP by their own names, nothing that speaks TCP under another one
@@ -67,17 +82,4 @@ static int network_deny_sockets(scmp_filter_ctx context)
         rc = rules_deny_pair(context, SCMP_SYS(socket), both);
     }
     return rc < 0 ? rc : rules_deny_if(context, SCMP_SYS(socketpair), 0, SCMP_CMP_NE, AF_UNIX);
-}
-
-int network_deny_detours(scmp_filter_ctx context)
-{
-    static const int listening[] = {SCMP_SYS(listen)}; /* finds a port by itself, without bind() */
-    int rc = rules_deny_calls(context, ring_calls, ARRAY_COUNT(ring_calls));
-    if (rc == 0)
-        rc = rules_deny_calls(context, listening, ARRAY_COUNT(listening));
-    if (rc == 0)
-        rc = network_deny_sockets(context);
-    for (size_t i = 0; i < ARRAY_COUNT(sends) && rc == 0; i++)
-        rc = rules_deny_bits(context, sends[i].number, sends[i].flags, MSG_FASTOPEN);
-    return rc;
 }

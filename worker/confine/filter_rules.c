@@ -4,13 +4,8 @@
 
 #include <errno.h>
 
-/* When all of so many comparisons hold, each of another argument. */
 static int rules_add(scmp_filter_ctx context, int call, unsigned count,
-                     const struct scmp_arg_cmp *comparisons)
-{
-    int rc = seccomp_rule_add_array(context, SCMP_ACT_ERRNO(EPERM), call, count, comparisons);
-    return rc == -EEXIST ? 0 : rc;
-}
+                     const struct scmp_arg_cmp *comparisons);
 
 int rules_deny_calls(scmp_filter_ctx context, const int *calls, size_t count)
 {
@@ -67,4 +62,12 @@ int rules_deny_range(scmp_filter_ctx context, int call, unsigned argument, uint3
         rc = rules_deny_masked(context, call, argument, UINT32_MAX & ~(size - 1), at);
     }
     return rc;
+}
+
+/* When all of so many comparisons hold, each of another argument. */
+static int rules_add(scmp_filter_ctx context, int call, unsigned count,
+                     const struct scmp_arg_cmp *comparisons)
+{
+    int rc = seccomp_rule_add_array(context, SCMP_ACT_ERRNO(EPERM), call, count, comparisons);
+    return rc == -EEXIST ? 0 : rc;
 }

@@ -10,42 +10,14 @@
 
 #include "worker/engine/object.h"
 
-/* Remembers the first mistake; later ones mostly follow from it. */
 __attribute__((format(printf, 2, 3))) static mr_variable graph_mistake(struct mr_builder *graph,
-                                                                       const char *format, ...)
-{
-    if (graph->mistake[0] == '\0') {
-        va_list arguments;
-        va_start(arguments, format);
-        vsnprintf(graph->mistake, sizeof graph->mistake, format, arguments);
-        va_end(arguments);
-    }
-    return (mr_variable){-1};
-}
-
-/* An owned copy, or NULL where nothing was said. */
-static const char *graph_copy(struct mr_builder *graph, const char *text)
-{
-    if (!text)
-        return NULL;
-    const char *copy = strdup(text);
-    if (!copy)
-        graph_mistake(graph, "out of memory");
-    return copy;
-}
-
-static bool graph_has_variable(const struct mr_builder *graph, int variable)
-{
-    return variable >= 0 && (uint32_t)variable < graph->variable_count;
-}
-
-static int graph_add_variable(struct mr_builder *graph, enum mr_type type, bool is_optional)
-{
-    mr_assert(graph->variable_count < GRAPH_VARIABLE_COUNT_MAX);
-    graph->variables[graph->variable_count] =
-        (struct graph_variable){.type = type, .is_optional = is_optional};
-    return (int)graph->variable_count++;
-}
+                                                                       const char *format, ...);
+static const char *graph_copy(struct mr_builder *graph, const char *text);
+static bool graph_has_variable(const struct mr_builder *graph, int variable);
+static int graph_add_variable(struct mr_builder *graph, enum mr_type type, bool is_optional);
+static bool graph_argument_is_sound(struct mr_builder *graph, const char *name, size_t index,
+                                    int variable);
+static void graph_free_text(const char *text);
 
 mr_variable graph_input(struct mr_builder *graph, const struct mr_input_options *options)
 {
@@ -73,21 +45,6 @@ mr_variable graph_input(struct mr_builder *graph, const struct mr_input_options 
     int variable = graph_add_variable(graph, options->type, options->optional);
     graph->input_variables[graph->input_count++] = variable;
     return (mr_variable){variable};
-}
-
-static bool graph_argument_is_sound(struct mr_builder *graph, const char *name, size_t index,
-                                    int variable)
-{
-    if (!graph_has_variable(graph, variable)) {
-        graph_mistake(graph, "argument %zu of pipe %s is no variable of this graph", index, name);
-        return false;
-    }
-    if (graph->variables[variable].type == MR_STREAM) {
-        graph_mistake(graph, "argument %zu of pipe %s is a stream, which only an output can be",
-                      index, name);
-        return false;
-    }
-    return true;
 }
 
 mr_variable graph_pipe(struct mr_builder *graph, mr_pipe_fn *function, const char *name,
@@ -166,16 +123,6 @@ const char *graph_check(struct mr_builder *graph)
     return graph->mistake[0] == '\0' ? NULL : graph->mistake;
 }
 
-/* free() takes a pointer to what may be written; the texts are ours, and const to all others. */
-static void graph_free_text(const char *text)
-{
-    union {
-        const char *shown;
-        void *owned;
-    } pointer = {.shown = text};
-    free(pointer.owned);
-}
-
 void graph_finish(struct mr_builder *graph)
 {
     if (graph->destroy)
@@ -200,4 +147,66 @@ void graph_finish(struct mr_builder *graph)
     graph->destroy = NULL;
     graph->input_count = 0;
     graph->pipe_count = 0;
+}
+
+/* Remembers the first mistake; later ones mostly follow from it. */
+__attribute__((format(printf, 2, 3))) static mr_variable graph_mistake(struct mr_builder *graph,
+                                                                       const char *format, ...)
+{
+    if (graph->mistake[0] == '\0') {
+        va_list arguments;
+        va_start(arguments, format);
+        vsnprintf(graph->mistake, sizeof graph->mistake, format, arguments);
+        va_end(arguments);
+    }
+    return (mr_variable){-1};
+}
+
+/* An owned copy, or NULL where nothing was said. */
+static const char *graph_copy(struct mr_builder *graph, const char *text)
+{
+    if (!text)
+        return NULL;
+    const char *copy = strdup(text);
+    if (!copy)
+        graph_mistake(graph, "out of memory");
+    return copy;
+}
+
+static bool graph_has_variable(const struct mr_builder *graph, int variable)
+{
+    return variable >= 0 && (uint32_t)variable < graph->variable_count;
+}
+
+static int graph_add_variable(struct mr_builder *graph, enum mr_type type, bool is_optional)
+{
+    mr_assert(graph->variable_count < GRAPH_VARIABLE_COUNT_MAX);
+    graph->variables[graph->variable_count] =
+        (struct graph_variable){.type = type, .is_optional = is_optional};
+    return (int)graph->variable_count++;
+}
+
+static bool graph_argument_is_sound(struct mr_builder *graph, const char *name, size_t index,
+                                    int variable)
+{
+    if (!graph_has_variable(graph, variable)) {
+        graph_mistake(graph, "argument %zu of pipe %s is no variable of this graph", index, name);
+        return false;
+    }
+    if (graph->variables[variable].type == MR_STREAM) {
+        graph_mistake(graph, "argument %zu of pipe %s is a stream, which only an output can be",
+                      index, name);
+        return false;
+    }
+    return true;
+}
+
+/* free() takes a pointer to what may be written; the texts are ours, and const to all others. */
+static void graph_free_text(const char *text)
+{
+    union {
+        const char *shown;
+        void *owned;
+    } pointer = {.shown = text};
+    free(pointer.owned);
 }

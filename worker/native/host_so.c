@@ -27,14 +27,7 @@ static int host_so_check_version(const struct mr_export *export, const char *pat
 static int host_so_start(struct host *host, struct job *job);
 
 __attribute__((format(printf, 2, 3))) static int host_so_refuse(struct error *error,
-                                                                const char *format, ...)
-{
-    va_list arguments;
-    va_start(arguments, format);
-    error_vset(error, ERROR_STARTUP, format, arguments);
-    va_end(arguments);
-    return -EINVAL;
-}
+                                                                const char *format, ...);
 
 int host_so_load(struct host_so *out, struct context *context, const char *path, const char *name)
 {
@@ -57,6 +50,27 @@ int host_so_load(struct host_so *out, struct context *context, const char *path,
     if (mistake)
         return host_so_refuse(error, "%s: pipeline %s: %s", path, export->name, mistake);
     return 0;
+}
+
+int host_so_start_up(struct host_so *host)
+{
+    return graph_start_up(&host->graph, &host->context->error);
+}
+
+void host_so_finish(struct host_so *host)
+{
+    graph_finish(&host->graph);
+    buffer_finish(&host->scratch);
+}
+
+__attribute__((format(printf, 2, 3))) static int host_so_refuse(struct error *error,
+                                                                const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    error_vset(error, ERROR_STARTUP, format, arguments);
+    va_end(arguments);
+    return -EINVAL;
 }
 
 /* Opens the object and takes its list of pipelines. */
@@ -142,21 +156,10 @@ static int host_so_check_version(const struct mr_export *export, const char *pat
     return 0;
 }
 
-int host_so_start_up(struct host_so *host)
-{
-    return graph_start_up(&host->graph, &host->context->error);
-}
-
 static int host_so_start(struct host *host, struct job *job)
 {
     struct host_so *self = (struct host_so *)(void *)host; /* host is its first member */
     int rc = graph_run(&self->graph, job, &self->scratch, &self->context->error);
     buffer_trim(&self->scratch, HOST_SCRATCH_KEEP_BYTES);
     return rc;
-}
-
-void host_so_finish(struct host_so *host)
-{
-    graph_finish(&host->graph);
-    buffer_finish(&host->scratch);
 }
