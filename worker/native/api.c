@@ -5,7 +5,6 @@
 #include "worker/native/api.h"
 
 #include <errno.h>
-#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -124,10 +123,15 @@ static int api_value_later_ms(struct mr_value *value, uint64_t ms)
     return api_later(value, api_in_ms(ms), -1, 0);
 }
 
-/* A negative descriptor is none, and epoll says so. */
+/* What open(2) said when it failed is no descriptor. Others the engine looks at. */
 static int api_value_later_poll(struct mr_value *value, int fd, short events, uint64_t ms)
 {
-    return api_later(value, api_in_ms(ms), fd < 0 ? INT_MAX : fd, (uint32_t)(uint16_t)events);
+    if (fd < 0 && value->status == 0) {
+        error_set(value->error, ERROR_PIPELINE, "descriptor %d cannot be waited for: %s", fd,
+                  strerror(EBADF));
+        value->status = -EBADF;
+    }
+    return api_later(value, api_in_ms(ms), fd, (uint32_t)(uint16_t)events);
 }
 
 __attribute__((format(printf, 3, 0))) static int

@@ -147,6 +147,24 @@ static void a_startup_hook_has_no_run_that_could_be_woken(void **state)
     harness_finish(&h);
 }
 
+static void what_is_no_descriptor_fails_the_run(void **state)
+{
+    (void)state;
+    const char *const none[] = {NULL};
+    struct harness h;
+    harness_start(&h, &(struct harness_options){
+                          .source = compile("cc", FIXTURES "alloc.c", none, "alloc_wake.so"),
+                          .name = "waiting_for_nothing"});
+    harness_expect_ready(&h);
+    for (int i = 0; i < 2; i++) {
+        run_of(&h, 0, 1);
+        harness_expect_error(&h, 0, ERROR_PIPELINE,
+                             "pipe wait_for_nothing: descriptor -1 cannot be waited for: Bad file "
+                             "descriptor");
+    }
+    harness_stop(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -155,6 +173,7 @@ int main(void)
         cmocka_unit_test(a_run_that_is_cancelled_is_closed_while_its_thread_works),
         cmocka_unit_test(descriptors_of_eight_runs_wake_each_its_own),
         cmocka_unit_test(who_waits_for_a_descriptor_sleeps),
+        cmocka_unit_test(what_is_no_descriptor_fails_the_run),
         cmocka_unit_test(a_startup_hook_has_no_run_that_could_be_woken),
     };
     alarm(120);
