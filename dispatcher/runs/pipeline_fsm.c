@@ -2,7 +2,7 @@
 /* pipeline_fsm.c - the pipeline table. */
 #include "dispatcher/runs/pipeline_fsm.h"
 
-#include "millrace/check.h"
+#include "dispatcher/reactor/fsm.h"
 
 /* clang-format off */
 static const struct pipeline_step steps[PIPELINE_STATE_COUNT][PIPELINE_EV_COUNT] = {
@@ -75,35 +75,4 @@ static const char *const action_names[PIPELINE_ACT_COUNT] = {
     [PIPELINE_ACT_REFUSE] = "refuse",   [PIPELINE_ACT_RELEASE] = "release",
 };
 
-struct pipeline_step pipeline_fsm_cell(enum pipeline_state state, enum pipeline_event event)
-{
-    mr_assert(state < PIPELINE_STATE_COUNT);
-    mr_assert(event < PIPELINE_EV_COUNT);
-    return steps[state][event];
-}
-
-struct pipeline_step pipeline_fsm_step(enum pipeline_state state, enum pipeline_event event)
-{
-    struct pipeline_step step = pipeline_fsm_cell(state, event);
-    if (step.action == PIPELINE_ACT_INVALID) {
-        fprintf(stderr, "millrace: pipeline table: no step for %s in %s\n", event_names[event],
-                state_names[state]);
-        abort();
-    }
-    return step;
-}
-
-const char *pipeline_state_name(enum pipeline_state state)
-{
-    return state < PIPELINE_STATE_COUNT ? state_names[state] : "?";
-}
-
-const char *pipeline_event_name(enum pipeline_event event)
-{
-    return event < PIPELINE_EV_COUNT ? event_names[event] : "?";
-}
-
-const char *pipeline_action_name(enum pipeline_action action)
-{
-    return action < PIPELINE_ACT_COUNT ? action_names[action] : "?";
-}
+FSM_DEFINE(pipeline, PIPELINE)

@@ -2,7 +2,7 @@
 /* run_fsm.c - the run table. */
 #include "dispatcher/runs/run_fsm.h"
 
-#include "millrace/check.h"
+#include "dispatcher/reactor/fsm.h"
 
 /* clang-format off */
 static const struct run_step steps[RUN_STATE_COUNT][RUN_EV_COUNT] = {
@@ -71,35 +71,4 @@ static const char *const action_names[RUN_ACT_COUNT] = {
     [RUN_ACT_KILL_WORKER] = "kill_worker",
 };
 
-struct run_step run_fsm_cell(enum run_state state, enum run_event event)
-{
-    mr_assert(state < RUN_STATE_COUNT);
-    mr_assert(event < RUN_EV_COUNT);
-    return steps[state][event];
-}
-
-struct run_step run_fsm_step(enum run_state state, enum run_event event)
-{
-    struct run_step step = run_fsm_cell(state, event);
-    if (step.action == RUN_ACT_INVALID) {
-        fprintf(stderr, "millrace: run table: no step for %s in %s\n", event_names[event],
-                state_names[state]);
-        abort();
-    }
-    return step;
-}
-
-const char *run_state_name(enum run_state state)
-{
-    return state < RUN_STATE_COUNT ? state_names[state] : "?";
-}
-
-const char *run_event_name(enum run_event event)
-{
-    return event < RUN_EV_COUNT ? event_names[event] : "?";
-}
-
-const char *run_action_name(enum run_action action)
-{
-    return action < RUN_ACT_COUNT ? action_names[action] : "?";
-}
+FSM_DEFINE(run, RUN)

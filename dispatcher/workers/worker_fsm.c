@@ -2,7 +2,7 @@
 /* worker_fsm.c - the worker table. */
 #include "dispatcher/workers/worker_fsm.h"
 
-#include "millrace/check.h"
+#include "dispatcher/reactor/fsm.h"
 
 /* clang-format off */
 static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
@@ -165,35 +165,4 @@ static const char *const action_names[WORKER_ACT_COUNT] = {
     [WORKER_ACT_MAKE_SPARE] = "make_spare",
 };
 
-struct worker_step worker_fsm_cell(enum worker_state state, enum worker_event event)
-{
-    mr_assert(state < WORKER_STATE_COUNT);
-    mr_assert(event < WORKER_EV_COUNT);
-    return steps[state][event];
-}
-
-struct worker_step worker_fsm_step(enum worker_state state, enum worker_event event)
-{
-    struct worker_step step = worker_fsm_cell(state, event);
-    if (step.action == WORKER_ACT_INVALID) {
-        fprintf(stderr, "millrace: worker table: no step for %s in %s\n", event_names[event],
-                state_names[state]);
-        abort();
-    }
-    return step;
-}
-
-const char *worker_state_name(enum worker_state state)
-{
-    return state < WORKER_STATE_COUNT ? state_names[state] : "?";
-}
-
-const char *worker_event_name(enum worker_event event)
-{
-    return event < WORKER_EV_COUNT ? event_names[event] : "?";
-}
-
-const char *worker_action_name(enum worker_action action)
-{
-    return action < WORKER_ACT_COUNT ? action_names[action] : "?";
-}
+FSM_DEFINE(worker, WORKER)
