@@ -351,16 +351,6 @@ const struct http_header *http_head_find(const struct http_head *head, const cha
     return find_after(head, NULL, lower_case_name);
 }
 
-bool http_head_lists(const struct http_head *head, const char *lower_case_name,
-                     const char *lower_case_token)
-{
-    const struct http_header *header = NULL;
-    while ((header = find_after(head, header, lower_case_name)))
-        if (http_list_has(header->value, lower_case_token))
-            return true;
-    return false;
-}
-
 bool http_head_accepts(const struct http_head *head, const char *lower_case_type)
 {
     const struct http_header *header = NULL;
@@ -409,23 +399,6 @@ static const struct http_header *find_after(const struct http_head *head,
                                             const char *lower_case_name)
 {
     return http_header_find(head->headers, head->header_count, previous, lower_case_name);
-}
-
-bool http_query_find(struct http_text query, const char *name, struct http_text *value)
-{
-    const size_t name_bytes = strlen(name);
-    while (query.count) {
-        const char *end = memchr(query.bytes, '&', query.count);
-        const size_t bytes = end ? (size_t)(end - query.bytes) : query.count;
-        if (bytes > name_bytes && query.bytes[name_bytes] == '=' &&
-            memcmp(query.bytes, name, name_bytes) == 0) {
-            *value = (struct http_text){query.bytes + name_bytes + 1, bytes - name_bytes - 1};
-            return true;
-        }
-        query.bytes += end ? bytes + 1 : bytes;
-        query.count -= end ? bytes + 1 : bytes;
-    }
-    return false;
 }
 
 int64_t http_percent_decode(struct http_text text, char *out)

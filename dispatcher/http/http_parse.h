@@ -63,10 +63,6 @@ int http_parse_head(struct http_scan *scan, const char *bytes, size_t count, str
 /* The first field of this name, or NULL. */
 const struct http_header *http_head_find(const struct http_head *head, const char *lower_case_name);
 
-/* Does any field of this name list this token (Connection, Accept-Encoding, ...)? */
-bool http_head_lists(const struct http_head *head, const char *lower_case_name,
-                     const char *lower_case_token);
-
 /* Does an Accept field name this media type itself, whatever its parameters? Wildcards and q are
  * not considered: this is for clients that ask for a format, not for negotiation. */
 bool http_head_accepts(const struct http_head *head, const char *lower_case_type);
@@ -74,10 +70,6 @@ bool http_head_accepts(const struct http_head *head, const char *lower_case_type
 /* The credentials of "Authorization: Bearer ...". False when there are none, when they are not
  * visible ASCII without spaces, or when the field is repeated. */
 bool http_head_bearer(const struct http_head *head, struct http_text *token);
-
-/* The value of the first `name=value` of a query, still percent-encoded. False when it is
- * absent. */
-bool http_query_find(struct http_text query, const char *name, struct http_text *value);
 
 /* Writes `text` with its percent escapes resolved to `out`, which has room for text.count bytes.
  * Returns the bytes written, or -EINVAL for a malformed escape or one of a control byte. */

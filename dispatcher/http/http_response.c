@@ -67,9 +67,3 @@ static int judge_fields(struct http_response *out, const char **reason)
     out->keep_alive = !close && (out->minor == 1 || keep_alive);
     return 0;
 }
-
-const struct http_header *http_response_find(const struct http_response *response,
-                                             const char *lower_case_name)
-{
-    return http_header_find(response->headers, response->header_count, NULL, lower_case_name);
-}

@@ -34,8 +34,4 @@ struct http_response {
 int http_parse_response_head(struct http_scan *scan, const char *bytes, size_t count,
                              struct http_response *out, const char **reason) MUST_USE;
 
-/* The first field of this name, or NULL. */
-const struct http_header *http_response_find(const struct http_response *response,
-                                             const char *lower_case_name);
-
 #endif

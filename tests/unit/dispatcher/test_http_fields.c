@@ -56,18 +56,6 @@ static void a_list_gives_each_element_trimmed_and_empty_ones_too(void **state)
     assert_false(http_list_next(&nothing, &element));
 }
 
-static void a_token_is_found_in_the_lists_of_all_fields_of_a_name(void **state)
-{
-    (void)state;
-    const struct http_head *head =
-        head_with("Accept-Encoding: br\r\nX: zstd\r\naccept-encoding: deflate , GZIP\r\n");
-    assert_true(http_head_lists(head, "accept-encoding", "br"));
-    assert_true(http_head_lists(head, "accept-encoding", "gzip"));
-    assert_false(http_head_lists(head, "accept-encoding", "zstd"));
-    assert_false(http_head_lists(head, "accept-encoding", "gzi"));
-    assert_false(http_head_lists(head, "accept", "br"));
-}
-
 static void a_media_type_is_accepted_when_it_is_named(void **state)
 {
     static const struct {
@@ -144,25 +132,6 @@ static void numbers_are_digits_and_fit_63_bits(void **state)
     assert_int_equal(number, 0);
 }
 
-static void a_query_gives_the_value_of_a_name(void **state)
-{
-    struct http_text value;
-    (void)state;
-    const struct http_text query = text_of("limit=20&a=&limit=30&b&xlimit=1&c=d=e&");
-    assert_true(http_query_find(query, "limit", &value));
-    assert_text(value, "20");
-    assert_true(http_query_find(query, "a", &value));
-    assert_text(value, "");
-    assert_true(http_query_find(query, "c", &value));
-    assert_text(value, "d=e");
-    assert_false(http_query_find(query, "b", &value));
-    assert_false(http_query_find(query, "imit", &value));
-    assert_false(http_query_find((struct http_text){0}, "limit", &value));
-    const char *at_edge = ways_copy(&piece_bytes, "x&limit", 7);
-    assert_false(http_query_find((struct http_text){at_edge, 7}, "limit", &value));
-    assert_false(http_query_find((struct http_text){at_edge, 7}, "limits", &value));
-}
-
 static void percent_escapes_are_resolved_and_malformed_ones_refused(void **state)
 {
     static const char *const wrong[] = {"%",    "a%2", "%2",  "%g0", "%0g",
@@ -187,11 +156,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(texts_compare_byte_for_byte_or_without_case),
         cmocka_unit_test(a_list_gives_each_element_trimmed_and_empty_ones_too),
-        cmocka_unit_test(a_token_is_found_in_the_lists_of_all_fields_of_a_name),
         cmocka_unit_test(a_media_type_is_accepted_when_it_is_named),
         cmocka_unit_test(a_bearer_token_is_taken_only_when_there_is_exactly_one),
         cmocka_unit_test(numbers_are_digits_and_fit_63_bits),
-        cmocka_unit_test(a_query_gives_the_value_of_a_name),
         cmocka_unit_test(percent_escapes_are_resolved_and_malformed_ones_refused),
     };
     return cmocka_run_group_tests(tests, ways_setup, ways_teardown);
