@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * utf8.c - how much of a text is well-formed.
+ * utf8.c - whether a text is well-formed, and what of it can be shown.
  */
 #include "dispatcher/text/utf8.h"
 
@@ -33,7 +33,7 @@ size_t utf8_shown_bytes(const char *text, size_t count)
     return sequence == 3 && utf8_is_mark_of_direction_or_line(bytes) ? 0 : sequence;
 }
 
-size_t utf8_valid_bytes(const char *text, size_t count)
+bool utf8_is_valid(const char *text, size_t count)
 {
     const uint8_t *bytes = (const uint8_t *)text;
     size_t offset = 0;
@@ -48,8 +48,8 @@ size_t utf8_valid_bytes(const char *text, size_t count)
         }
         size_t sequence = utf8_sequence(bytes + offset, count - offset);
         if (sequence == 0)
-            break;
+            return false;
         offset += sequence;
     }
-    return offset;
+    return true;
 }

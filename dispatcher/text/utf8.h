@@ -53,13 +53,8 @@ static inline size_t utf8_word_sequence(uint32_t word)
     return 0;
 }
 
-/* Bytes at the start of `text` that are well-formed; `count` when all of it is. */
-size_t utf8_valid_bytes(const char *text, size_t count);
-
-static inline bool utf8_is_valid(const char *text, size_t count)
-{
-    return utf8_valid_bytes(text, count) == count;
-}
+/* Whether all of `text` is well-formed. */
+bool utf8_is_valid(const char *text, size_t count);
 
 /* Bytes of the character at the start of `text`, 1 to 4, when it can be shown to somebody who reads
  * it on a terminal or in an editor and is to see all there is: 0 when its first byte is ill-formed,
