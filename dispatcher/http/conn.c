@@ -14,8 +14,8 @@
 
 #define TOO_MANY "{\"detail\":\"Too many connections.\"}\n"
 #define TOO_MANY_OF_CLIENT "{\"detail\":\"Too many connections from one address.\"}\n"
-_Static_assert(sizeof(TOO_MANY) - 1 == 35, "its Content-Length");
-_Static_assert(sizeof(TOO_MANY_OF_CLIENT) - 1 == 52, "its Content-Length");
+_Static_assert(sizeof TOO_MANY - 1 == 35, "its Content-Length");
+_Static_assert(sizeof TOO_MANY_OF_CLIENT - 1 == 52, "its Content-Length");
 
 static const char too_many[] = "HTTP/1.1 503 Service Unavailable\r\n"
                                "Content-Type: application/json\r\n"
@@ -28,72 +28,52 @@ static const char too_many_of_client[] = "HTTP/1.1 429 Too Many Requests\r\n"
                                          "Retry-After: 1\r\n"
                                          "Connection: close\r\n\r\n" TOO_MANY_OF_CLIENT;
 
-/* Nothing is kept for it, so what a full socket would not take is lost with it. */
-static void refuse(struct front *front, int fd, enum request_refusal refusal, const char *text,
-                   size_t count)
-{
-    front_count_refusal(front, refusal);
-    ssize_t sent = send(fd, text, count, MSG_DONTWAIT | MSG_NOSIGNAL);
-    (void)sent;
-    close(fd);
-}
-
-/* False: its client has as many as it may. */
-static bool client_enter(struct front *front, int fd, uint32_t *client_index)
-{
-    struct sockaddr_storage address;
-    socklen_t bytes = sizeof(address);
-    *client_index = CLIENT_NONE;
-    if (front->config->conn_per_client_max == 0 ||
-        getpeername(fd, (struct sockaddr *)&address, &bytes) == -1)
-        return true; /* the one, or it has left already */
-    *client_index = clients_enter(&front->clients, &address, front->config->conn_per_client_max);
-    return *client_index != CLIENT_NONE;
-}
+static struct uring_ref conn_ref(const struct conn *conn, enum uring_op op);
+static bool conn_enter_client(struct front *front, int fd, uint32_t *client_index);
+static void conn_turn_away(struct front *front, int fd, enum request_refusal refusal,
+                           const char *text, size_t bytes);
+static void conn_act(struct front *front, struct conn *conn, enum conn_action action);
 
 void conn_open(struct front *front, int fd)
 {
     struct conn *conn = front->free;
     uint32_t client_index;
     if (!conn) {
-        refuse(front, fd, REQUEST_REFUSAL_CONNECTIONS, too_many, sizeof(too_many) - 1);
+        conn_turn_away(front, fd, REQUEST_REFUSAL_CONNECTIONS, too_many, sizeof too_many - 1);
         return;
     }
-    if (!client_enter(front, fd, &client_index)) {
-        refuse(front, fd, REQUEST_REFUSAL_CLIENT_CONNECTIONS, too_many_of_client,
-               sizeof(too_many_of_client) - 1);
+    if (!conn_enter_client(front, fd, &client_index)) {
+        conn_turn_away(front, fd, REQUEST_REFUSAL_CLIENT_CONNECTIONS, too_many_of_client,
+                       sizeof too_many_of_client - 1);
         return;
     }
     front->free = conn->next;
     front->conn_count++;
     front->counts.accepted_count++;
-    uint32_t index = conn->index, generation = conn->generation + 1;
-    struct timer timer = conn->timer;
-    memset(conn, 0, sizeof(*conn));
-    conn->index = index;
-    conn->generation = generation;
-    conn->timer = timer;
-    conn->client_index = client_index;
-    conn->fd = fd;
-    conn_enter(front, conn, CONN_IDLE);
-    uring_recv(front->reactor->uring, fd, (struct uring_ref){URING_RECV, index, generation});
-    conn->recv_queued = true;
+    *conn = (struct conn){.index = conn->index,
+                          .generation = conn->generation + 1,
+                          .timer = conn->timer,
+                          .client_index = client_index,
+                          .fd = fd};
+    conn_event(front, conn, CONN_EV_ACCEPTED);
 }
 
-static struct uring_ref ref_of(const struct conn *conn, enum uring_op op)
+void conn_event(struct front *front, struct conn *conn, enum conn_event event)
 {
-    return (struct uring_ref){op, conn->index, conn->generation};
+    const struct conn_step step = conn_fsm_step(conn->state, event);
+    if (step.next != conn->state) {
+        conn->state = step.next;
+        conn->phase_ms = front->reactor->now_ms;
+        conn_update_timer(front, conn);
+    }
+    if (step.action != CONN_ACT_NONE)
+        conn_act(front, conn, step.action);
 }
 
-void conn_enter(struct front *front, struct conn *conn, enum conn_state state)
-{
-    conn->state = state;
-    conn->phase_ms = front->reactor->now_ms;
-    conn_timer_update(front, conn);
-}
+/* ---- time ---------------------------------------------------------------------------------- */
 
 /* When the present state ends by itself; UINT64_MAX: never. */
-static uint64_t due_ms(const struct front *front, const struct conn *conn)
+static uint64_t conn_due_ms(const struct front *front, const struct conn *conn)
 {
     const struct config *config = front->config;
     switch (conn->state) {
@@ -109,62 +89,40 @@ static uint64_t due_ms(const struct front *front, const struct conn *conn)
     case CONN_RESPONDING:
         if (conn->due_ms != 0)
             return conn->due_ms;
-        return conn->send_queued ? conn->sent_ms + config->stall_timeout_ms : UINT64_MAX;
+        break;
     case CONN_LINGERING:
         return conn->phase_ms + LINGER_MS;
     case CONN_FREE:
+    case CONN_DOOMED:
     case CONN_CLOSING:
+        return UINT64_MAX;
+    case CONN_SENDING:
     case CONN_STATE_COUNT:
         break;
     }
-    return UINT64_MAX;
+    return conn->kernel & CONN_OP_SEND ? conn->sent_ms + config->stall_timeout_ms : UINT64_MAX;
 }
 
-/* Lazy: a timer that fires too early looks again, so states may change without touching the
- * heap. */
-void conn_timer_update(struct front *front, struct conn *conn)
+/* Lazy: a timer that fires too early looks again, so states may change without touching the heap.
+ */
+void conn_update_timer(struct front *front, struct conn *conn)
 {
-    uint64_t due = due_ms(front, conn);
-    if (due != UINT64_MAX && (conn->timer.position == 0 || due < conn->timer.due_ms))
-        timer_set(&front->reactor->timers, &conn->timer, due);
+    uint64_t due_ms = conn_due_ms(front, conn);
+    if (due_ms != UINT64_MAX && (conn->timer.position == 0 || due_ms < conn->timer.due_ms))
+        timer_set(&front->reactor->timers, &conn->timer, due_ms);
 }
 
 void conn_on_timer(struct front *front, struct conn *conn)
 {
-    if (front->reactor->now_ms < due_ms(front, conn)) {
-        conn_timer_update(front, conn);
-        return;
-    }
-    switch (conn->state) {
-    case CONN_HEAD:
-        conn_enter(front, conn, CONN_RESPONDING);
-        response_refuse(front, conn, 408, "The request head did not arrive in time.");
-        break;
-    case CONN_BODY:
-        conn_enter(front, conn, CONN_RESPONDING);
-        response_refuse(front, conn, 408, "The request body arrives too slowly.");
-        break;
-    case CONN_RESPONDING:
-        if (conn->due_ms != 0) {
-            front->ops->expired(front->owner, conn);
-            break;
-        }
-        front->counts.stall_count++;
-        log_line(&front->reactor->log, LEVEL_INFO, "client_stalled", "conn=%u waiting_bytes=%llu",
-                 conn->index, (unsigned long long)conn->out.bytes);
-        conn_abandon(front, conn, EXCHANGE_STALLED);
-        conn_close(front, conn);
-        break;
-    case CONN_IDLE:
-    case CONN_LINGERING:
-        conn_close(front, conn);
-        break;
-    case CONN_FREE:
-    case CONN_CLOSING:
-    case CONN_STATE_COUNT:
-        break;
-    }
+    if (front->reactor->now_ms < conn_due_ms(front, conn))
+        conn_update_timer(front, conn);
+    else if (conn->state == CONN_RESPONDING && conn->due_ms != 0)
+        conn_event(front, conn, CONN_EV_DUE);
+    else
+        conn_event(front, conn, CONN_EV_TIME_OVER);
 }
+
+/* ---- who answers --------------------------------------------------------------------------- */
 
 void conn_mark_dirty(struct front *front, struct conn *conn)
 {
@@ -181,31 +139,24 @@ void conn_mark_dirty(struct front *front, struct conn *conn)
 
 void conn_doom(struct front *front, struct conn *conn)
 {
-    conn->is_doomed = true;
-    conn_mark_dirty(front, conn);
+    conn_event(front, conn, CONN_EV_DOOMED);
 }
 
 void conn_response_done(struct front *front, struct conn *conn)
 {
-    mr_assert(conn->state == CONN_RESPONDING || conn->state == CONN_CLOSING);
-    conn->response_done = true;
-    conn_mark_dirty(front, conn);
+    conn_event(front, conn, CONN_EV_ANSWERED);
 }
 
 void conn_answer_begin(struct front *front, struct conn *conn)
 {
-    mr_assert(conn->state == CONN_BODY);
-    front->counts.request_count++;
-    if (!http_body_is_complete(&conn->framing))
-        conn->request.keep_alive = false; /* what follows is not looked at */
-    conn_enter(front, conn, CONN_RESPONDING);
+    conn_event(front, conn, CONN_EV_TAKEN);
 }
 
 void conn_set_due(struct front *front, struct conn *conn, uint64_t due_ms)
 {
     mr_assert(conn->pending && due_ms != 0);
     conn->due_ms = due_ms;
-    conn_timer_update(front, conn);
+    conn_update_timer(front, conn);
 }
 
 void conn_detach(struct conn *conn)
@@ -214,12 +165,25 @@ void conn_detach(struct conn *conn)
     conn->due_ms = 0;
 }
 
-void conn_abandon(struct front *front, struct conn *conn, enum exchange_end end)
+static void conn_abandon(struct front *front, struct conn *conn, enum exchange_end end)
 {
     if (!conn->pending)
         return;
     front->ops->gone(front->owner, conn, end);
     mr_assert(!conn->pending);
+}
+
+/* With this, close() sends RST in place of FIN. */
+static void conn_reset_at_close(const struct conn *conn, bool does)
+{
+    struct linger linger = {.l_onoff = does, .l_linger = 0};
+    setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
+}
+
+void conn_unframed(struct conn *conn)
+{
+    conn->is_unframed = true;
+    conn_reset_at_close(conn, true);
 }
 
 bool conn_answer_fits(struct front *front, struct conn *conn, size_t bytes)
@@ -236,26 +200,199 @@ bool conn_answer_fits(struct front *front, struct conn *conn, size_t bytes)
     return true;
 }
 
-static void answer_left(struct front *front, struct conn *conn)
+/* ---- sending ------------------------------------------------------------------------------- */
+
+static void conn_give_output(struct front *front, struct conn *conn)
 {
     mr_assert(front->stranger_output_bytes >= conn->stranger_output_bytes);
     front->stranger_output_bytes -= conn->stranger_output_bytes;
     conn->stranger_output_bytes = 0;
 }
 
-static void conn_free(struct front *front, struct conn *conn)
+/* The response has left; what comes next? */
+static void conn_next(struct front *front, struct conn *conn)
 {
-    if (conn->recv_queued || conn->send_queued || conn->gone_queued || conn->is_dirty)
+    mr_assert(!conn->pending);
+    conn_give_output(front, conn);
+    if (conn->is_unframed)
+        conn_reset_at_close(conn, false);
+    conn->is_unframed = false;
+    if (conn->request.keep_alive)
+        conn_event(front, conn, CONN_EV_SENT);
+    else
+        conn_event(front, conn, conn->client_eof ? CONN_EV_LEFT : CONN_EV_SENT_LAST);
+}
+
+/* It is free when nobody holds it any more. */
+static void conn_return(struct front *front, struct conn *conn)
+{
+    if (conn->kernel == 0 && !conn->is_dirty)
+        conn_event(front, conn, CONN_EV_RETURNED);
+}
+
+void conn_flush(struct front *front, struct conn *conn)
+{
+    conn->is_dirty = false;
+    if (conn->state == CONN_CLOSING) {
+        conn_return(front, conn);
         return;
+    }
+    if (conn->state == CONN_DOOMED) {
+        conn_event(front, conn, CONN_EV_LEFT); /* dirty again, and freed at its next turn */
+        return;
+    }
+    if (conn->kernel & CONN_OP_SEND)
+        return;
+    uint32_t count = out_lend(&conn->out, conn->vectors, OUT_IOVEC_COUNT_MAX);
+    if (count == 0) {
+        if (conn->state == CONN_SENDING)
+            conn_next(front, conn);
+        return;
+    }
+    conn->message = (struct msghdr){.msg_iov = conn->vectors, .msg_iovlen = count};
+    uring_send(front->reactor->uring, conn->fd, &conn->message, conn_ref(conn, URING_SEND));
+    conn->kernel |= CONN_OP_SEND;
+    conn->sent_ms = front->reactor->now_ms;
+    front->counts.send_count++;
+    conn_update_timer(front, conn);
+}
+
+void conn_on_send(struct front *front, const struct uring_event *event)
+{
+    struct conn *conn = front_conn(front, event->ref);
+    if (!conn)
+        return;
+    conn->kernel &= (uint8_t)~CONN_OP_SEND;
+    uint64_t charge =
+        out_sent(&front->out, &conn->out, event->result > 0 ? (size_t)event->result : 0);
+    if (conn->state == CONN_CLOSING) {
+        conn_return(front, conn);
+        return;
+    }
+    if (event->result < 0 && event->result != -EINTR && event->result != -EAGAIN) {
+        conn_event(front, conn, CONN_EV_LEFT);
+        return;
+    }
+    conn->sent_ms = front->reactor->now_ms;
+    if (event->result > 0)
+        front->counts.sent_byte_count += (uint64_t)event->result;
+    if (charge > 0 && conn->pending)
+        front->ops->sent(front->owner, conn, charge);
+    if (!out_is_empty(&conn->out) || conn->state == CONN_SENDING)
+        conn_mark_dirty(front, conn);
+}
+
+/* ---- receiving ----------------------------------------------------------------------------- */
+
+static struct uring_ref conn_ref(const struct conn *conn, enum uring_op op)
+{
+    return (struct uring_ref){op, conn->index, conn->generation};
+}
+
+void conn_receive(struct front *front, struct conn *conn)
+{
+    uring_recv(front->reactor->uring, conn->fd, conn_ref(conn, URING_RECV));
+    conn->kernel |= CONN_OP_RECV;
+}
+
+void conn_pause(struct front *front, struct conn *conn)
+{
+    conn->recv_paused = true;
+    if (conn->kernel & CONN_OP_RECV)
+        uring_cancel(front->reactor->uring, conn_ref(conn, URING_RECV));
+    if (!(conn->kernel & CONN_OP_GONE))
+        uring_poll_gone(front->reactor->uring, conn->fd, conn_ref(conn, URING_GONE));
+    conn->kernel |= CONN_OP_GONE;
+}
+
+/* Everything but a connection that is still being answered waits for bytes: for the rest of a head
+ * or a body, for the next request, or for the end of what is read away. */
+static void conn_resume(struct front *front, struct conn *conn)
+{
+    if (!conn->recv_paused || conn_is_answered(conn) || conn->state == CONN_DOOMED ||
+        conn->state == CONN_CLOSING)
+        return;
+    conn->recv_paused = false;
+    if (conn->kernel & CONN_OP_GONE)
+        uring_cancel(front->reactor->uring, conn_ref(conn, URING_GONE));
+    if (!(conn->kernel & CONN_OP_RECV))
+        conn_receive(front, conn);
+    /* Else its end is on the way, and then it is queued again. */
+}
+
+/* ---- actions of the table -------------------------------------------------------------------- */
+
+static void act_forget_body(struct front *front, struct conn *conn)
+{
+    conn_abandon(front, conn, EXCHANGE_REFUSED);
+    body_drop(&conn->body, front->input);
+}
+
+static void act_count_request(struct front *front, struct conn *conn)
+{
+    front->counts.request_count++;
+    if (!http_body_is_complete(&conn->framing))
+        conn->request.keep_alive = false; /* what follows is not looked at */
+}
+
+static void act_next(struct front *front, struct conn *conn)
+{
+    if (conn->input.bytes > 0)
+        conn_input_process(front, conn, NULL, 0);
+    if (conn->client_eof)
+        conn_input_end(front, conn);
+    conn_resume(front, conn);
+}
+
+static void act_linger(struct front *front, struct conn *conn)
+{
+    conn_input_finish(front, conn); /* what followed is never looked at */
+    shutdown(conn->fd, SHUT_WR);
+    conn_resume(front, conn);
+}
+
+static void act_note_end(struct conn *conn)
+{
+    conn->client_eof = true;
+    if (conn->input.bytes == 0)
+        conn->request.keep_alive = false;
+}
+
+static void act_shut(struct front *front, struct conn *conn)
+{
+    conn_abandon(front, conn, EXCHANGE_LEFT);
+    /* All operations come back soon after. A FIN would look like the end of an unframed response.
+     */
+    if (!conn->is_unframed)
+        shutdown(conn->fd, SHUT_RDWR);
+    else if (conn->kernel & CONN_OP_SEND)
+        uring_cancel(front->reactor->uring, conn_ref(conn, URING_SEND));
+    if (conn->kernel & CONN_OP_RECV)
+        uring_cancel(front->reactor->uring, conn_ref(conn, URING_RECV));
+    if (conn->kernel & CONN_OP_GONE)
+        uring_cancel(front->reactor->uring, conn_ref(conn, URING_GONE));
+    conn_mark_dirty(front, conn);
+}
+
+static void act_stall(struct front *front, struct conn *conn)
+{
+    front->counts.stall_count++;
+    log_line(&front->reactor->log, LEVEL_INFO, "client_stalled", "conn=%u waiting_bytes=%llu",
+             conn->index, (unsigned long long)conn->out.bytes);
+    conn_abandon(front, conn, EXCHANGE_STALLED);
+    act_shut(front, conn);
+}
+
+static void act_release(struct front *front, struct conn *conn)
+{
     out_clear(&front->out, &conn->out);
-    answer_left(front, conn);
+    conn_give_output(front, conn);
     timer_clear(&front->reactor->timers, &conn->timer);
     conn_input_finish(front, conn);
     close(conn->fd);
     conn->fd = -1;
     if (conn->client_index != CLIENT_NONE)
         clients_leave(&front->clients, conn->client_index);
-    conn->state = CONN_FREE;
     conn->next = front->free;
     front->free = conn;
     front->conn_count--;
@@ -264,127 +401,82 @@ static void conn_free(struct front *front, struct conn *conn)
         timer_set(&front->reactor->timers, &front->accept_timer, front->reactor->now_ms);
 }
 
-void conn_close(struct front *front, struct conn *conn)
+static void conn_act(struct front *front, struct conn *conn, enum conn_action action)
 {
-    if (conn->state == CONN_CLOSING)
-        return;
-    conn_enter(front, conn, CONN_CLOSING);
-    conn_abandon(front, conn, EXCHANGE_LEFT);
-    /* All operations come back soon after. A FIN would look like the end of an unframed
-     * response. */
-    if (!conn->is_unframed)
-        shutdown(conn->fd, SHUT_RDWR);
-    else if (conn->send_queued)
-        uring_cancel(front->reactor->uring, ref_of(conn, URING_SEND));
-    if (conn->recv_queued)
-        uring_cancel(front->reactor->uring, ref_of(conn, URING_RECV));
-    if (conn->gone_queued)
-        uring_cancel(front->reactor->uring, ref_of(conn, URING_GONE));
-    conn_mark_dirty(front, conn);
-}
-
-/* With this, close() sends RST in place of FIN. */
-static void resets_at_close(const struct conn *conn, bool does)
-{
-    struct linger linger = {.l_onoff = does, .l_linger = 0};
-    setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof(linger));
-}
-
-void conn_unframed(struct conn *conn)
-{
-    conn->is_unframed = true;
-    resets_at_close(conn, true);
-}
-
-/* Everything but a connection that is still being answered waits for bytes: for the rest of a head
- * or a body, for the next request, or for the end of what is read away. */
-static void recv_resume(struct front *front, struct conn *conn)
-{
-    if (!conn->recv_paused || conn->state == CONN_RESPONDING || conn->state == CONN_CLOSING)
-        return;
-    conn->recv_paused = false;
-    if (conn->gone_queued)
-        uring_cancel(front->reactor->uring, ref_of(conn, URING_GONE));
-    if (conn->recv_queued)
-        return; /* its end is on the way, and then it is queued again */
-    uring_recv(front->reactor->uring, conn->fd, ref_of(conn, URING_RECV));
-    conn->recv_queued = true;
-}
-
-/* The response has left; what comes next? */
-static void conn_next(struct front *front, struct conn *conn)
-{
-    conn->response_done = false;
-    mr_assert(!conn->pending);
-    answer_left(front, conn);
-    if (conn->is_unframed)
-        resets_at_close(conn, false);
-    conn->is_unframed = false;
-    if (conn->client_eof && !conn->request.keep_alive) {
-        conn_close(front, conn);
-    } else if (!conn->request.keep_alive) {
-        conn_input_finish(front, conn); /* what followed is never looked at */
-        shutdown(conn->fd, SHUT_WR);
-        conn_enter(front, conn, CONN_LINGERING);
-    } else {
-        conn_enter(front, conn, CONN_IDLE);
-        if (conn->input.bytes > 0)
-            conn_input_process(front, conn, NULL, 0);
-        if (conn->client_eof)
-            conn_input_end(front, conn);
-    }
-    recv_resume(front, conn);
-}
-
-void conn_flush(struct front *front, struct conn *conn)
-{
-    conn->is_dirty = false;
-    if (conn->state == CONN_CLOSING) {
-        conn_free(front, conn);
-        return;
-    }
-    if (conn->is_doomed) {
-        conn_close(front, conn); /* dirty again, and freed at its next turn */
-        return;
-    }
-    if (conn->send_queued)
-        return;
-    uint32_t count = out_lend(&conn->out, conn->vectors, OUT_IOVEC_COUNT_MAX);
-    if (count == 0) {
-        if (conn->response_done)
-            conn_next(front, conn);
-        return;
-    }
-    conn->message = (struct msghdr){.msg_iov = conn->vectors, .msg_iovlen = count};
-    uring_send(front->reactor->uring, conn->fd, &conn->message,
-               (struct uring_ref){URING_SEND, conn->index, conn->generation});
-    conn->send_queued = true;
-    conn->sent_ms = front->reactor->now_ms;
-    front->counts.send_count++;
-    conn_timer_update(front, conn);
-}
-
-void conn_on_send(struct front *front, const struct uring_event *event)
-{
-    struct conn *conn = front_conn(front, event->ref);
-    if (!conn)
-        return;
-    conn->send_queued = false;
-    uint64_t charge =
-        out_sent(&front->out, &conn->out, event->result > 0 ? (size_t)event->result : 0);
-    if (conn->state == CONN_CLOSING) {
-        conn_free(front, conn);
-        return;
-    }
-    if (event->result < 0 && event->result != -EINTR && event->result != -EAGAIN) {
-        conn_close(front, conn);
-        return;
-    }
-    conn->sent_ms = front->reactor->now_ms;
-    if (event->result > 0)
-        front->counts.sent_byte_count += (uint64_t)event->result;
-    if (charge > 0 && conn->pending)
-        front->ops->sent(front->owner, conn, charge);
-    if (!out_is_empty(&conn->out) || conn->response_done)
+    switch (action) {
+    case CONN_ACT_NONE:
+        break;
+    case CONN_ACT_RECEIVE:
+        conn_receive(front, conn);
+        break;
+    case CONN_ACT_COUNT_REQUEST:
+        act_count_request(front, conn);
+        break;
+    case CONN_ACT_FORGET_BODY:
+        act_forget_body(front, conn);
+        break;
+    case CONN_ACT_REFUSE_HEAD:
+        response_refuse(front, conn, 408, "The request head did not arrive in time.");
+        break;
+    case CONN_ACT_REFUSE_BODY:
+        act_forget_body(front, conn);
+        response_refuse(front, conn, 408, "The request body arrives too slowly.");
+        break;
+    case CONN_ACT_NEXT:
+        act_next(front, conn);
+        break;
+    case CONN_ACT_LINGER:
+        act_linger(front, conn);
+        break;
+    case CONN_ACT_NOTE_END:
+        act_note_end(conn);
+        break;
+    case CONN_ACT_EXPIRE:
+        front->ops->expired(front->owner, conn);
+        break;
+    case CONN_ACT_STALL:
+        act_stall(front, conn);
+        break;
+    case CONN_ACT_FLUSH:
         conn_mark_dirty(front, conn);
+        break;
+    case CONN_ACT_SHUT:
+        act_shut(front, conn);
+        break;
+    case CONN_ACT_RELEASE:
+        act_release(front, conn);
+        break;
+    case CONN_ACT_PARSE_HEAD: /* of input, which conn_input_process() has */
+    case CONN_ACT_PARSE_BODY:
+    case CONN_ACT_KEEP:
+    case CONN_ACT_IGNORE:
+    case CONN_ACT_INVALID:
+    case CONN_ACT_COUNT:
+        mr_unreachable("an action of input, or none");
+    }
+}
+
+/* ---- who may come ---------------------------------------------------------------------------- */
+
+/* Nothing is kept for it, so what a full socket would not take is lost with it. */
+static void conn_turn_away(struct front *front, int fd, enum request_refusal refusal,
+                           const char *text, size_t bytes)
+{
+    front_count_refusal(front, refusal);
+    ssize_t sent = send(fd, text, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
+    (void)sent;
+    close(fd);
+}
+
+/* False: its client has as many as it may. */
+static bool conn_enter_client(struct front *front, int fd, uint32_t *client_index)
+{
+    struct sockaddr_storage address;
+    socklen_t bytes = sizeof address;
+    *client_index = CLIENT_NONE;
+    if (front->config->conn_per_client_max == 0 ||
+        getpeername(fd, (struct sockaddr *)&address, &bytes) == -1)
+        return true; /* the one, or it has left already */
+    *client_index = clients_enter(&front->clients, &address, front->config->conn_per_client_max);
+    return *client_index != CLIENT_NONE;
 }

@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/socket.h>
 
+#include "dispatcher/http/conn_fsm.h"
 #include "dispatcher/http/exchange.h"
 #include "dispatcher/http/http_body.h"
 #include "dispatcher/http/http_parse.h"
@@ -24,15 +25,11 @@
 struct front;
 struct route;
 
-enum conn_state {
-    CONN_FREE = 0,
-    CONN_IDLE,       /* between requests */
-    CONN_HEAD,       /* part of a head has arrived */
-    CONN_BODY,       /* the head is understood, the body arrives */
-    CONN_RESPONDING, /* the response is being made or sent */
-    CONN_LINGERING,  /* answered; input is read away so that no RST eats what was sent */
-    CONN_CLOSING,    /* shut down; waits for the kernel to give its operations back */
-    CONN_STATE_COUNT
+/* What is with the kernel, as a mask. */
+enum conn_op {
+    CONN_OP_RECV = 1,
+    CONN_OP_SEND = 2, /* and so are `message`, `vectors` and the lent blocks */
+    CONN_OP_GONE = 4, /* it watches whether the client goes */
 };
 
 #define REQUEST_ID_BYTES_MAX 128u
@@ -56,8 +53,8 @@ struct request {
 
 /* Connections whose last request showed no good token, or that have made none yet, are strangers:
  * whoever reaches the port can have as many as there are. The bytes of them all are at most this
- * part of the memory for requests, and of that for responses; the rest is for those who may
- * call. */
+ * part of the memory for requests, and of that for responses; the rest is for those who may call.
+ */
 #define STRANGER_SHARE 8u
 
 struct conn {
@@ -66,18 +63,14 @@ struct conn {
     uint32_t generation;
     enum conn_state state;
     uint32_t client_index; /* in front->clients, or CLIENT_NONE */
-    bool recv_queued;      /* with the kernel */
-    bool send_queued;   /* with the kernel, and so are `message`, `vectors` and the lent blocks */
-    bool gone_queued;   /* with the kernel: it watches whether the client goes */
-    bool recv_paused;   /* the client sends more than may wait */
-    bool input_lost;    /* there was no memory for a request: what follows it is thrown away */
-    bool client_eof;    /* it sends no more; what it has sent is still answered */
-    bool is_known;      /* no stranger */
-    bool is_unframed;   /* nothing but the end of the connection ends the response */
-    bool is_dirty;      /* on the loop's list of connections to flush */
-    bool is_doomed;     /* to be closed at the end of the pass */
-    bool response_done; /* everything of the response is in `out` */
-    struct conn *next;  /* dirty list, or free list */
+    uint8_t kernel;        /* enum conn_op */
+    bool recv_paused;      /* the client sends more than may wait */
+    bool input_lost;   /* what follows is thrown away: it was too much, or there was no memory */
+    bool client_eof;   /* it sends no more; what it has sent is still answered */
+    bool is_known;     /* no stranger */
+    bool is_unframed;  /* nothing but the end of the connection ends the response */
+    bool is_dirty;     /* on the front's list of connections to flush */
+    struct conn *next; /* dirty list, or free list */
 
     struct http_scan scan;
     struct http_body framing;
@@ -126,10 +119,6 @@ void conn_response_done(struct front *front, struct conn *conn);
  * tell from a complete answer. Safe in the middle of anything. */
 void conn_doom(struct front *front, struct conn *conn);
 
-/* Ends the connection: whoever is pending is told that its client is gone. The memory
- * stays until the kernel gave its operations back. */
-void conn_close(struct front *front, struct conn *conn);
-
 /* Whether a stranger may have an answer of so many bytes, which count until it has left; always for
  * others. */
 bool conn_answer_fits(struct front *front, struct conn *conn, size_t bytes);
@@ -144,8 +133,30 @@ void conn_set_due(struct front *front, struct conn *conn, uint64_t due_ms);
 /* Nobody is pending any more: it is answered, or will not be. */
 void conn_detach(struct conn *conn);
 
-/* Whoever is pending is told so. */
-void conn_abandon(struct front *front, struct conn *conn, enum exchange_end end);
+/* Whether its request is being answered: nothing of the next one is looked at. */
+static inline bool conn_is_answered(const struct conn *conn)
+{
+    return conn->state == CONN_RESPONDING || conn->state == CONN_SENDING;
+}
+
+/* Whether its input is thrown away: nothing but its end follows. */
+static inline bool conn_is_ending(const struct conn *conn)
+{
+    return conn->state == CONN_LINGERING || conn->state == CONN_DOOMED ||
+           conn->state == CONN_CLOSING;
+}
+
+/* ---- between the files of a connection ------------------------------------------------------ */
+
+/* Takes one step of the table and does what it says; not for CONN_EV_INPUT. */
+void conn_event(struct front *front, struct conn *conn, enum conn_event event);
+
+/* Arms the timer for the present state. */
+void conn_update_timer(struct front *front, struct conn *conn);
+
+/* Receives; and stops to do so until the answer has left, but hears when the client goes. */
+void conn_receive(struct front *front, struct conn *conn);
+void conn_pause(struct front *front, struct conn *conn);
 
 /* conn_input.c: understands what has arrived, as far as the present state allows. */
 void conn_input_process(struct front *front, struct conn *conn, const char *bytes, size_t count);
@@ -156,9 +167,5 @@ void conn_input_end(struct front *front, struct conn *conn);
 
 /* Gives back what waits of the connection's input. */
 void conn_input_finish(struct front *front, struct conn *conn);
-
-/* Arms the connection's timer for its present state. */
-void conn_timer_update(struct front *front, struct conn *conn);
-void conn_enter(struct front *front, struct conn *conn, enum conn_state state);
 
 #endif

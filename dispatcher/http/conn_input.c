@@ -47,9 +47,7 @@ void conn_input_finish(struct front *front, struct conn *conn)
 
 static void refuse(struct front *front, struct conn *conn, int status, const char *reason)
 {
-    conn_abandon(front, conn, EXCHANGE_REFUSED);
-    collector_drop(front, conn);
-    conn_enter(front, conn, CONN_RESPONDING);
+    conn_event(front, conn, CONN_EV_REFUSED);
     response_refuse(front, conn, status, reason);
 }
 
@@ -62,13 +60,11 @@ static void overload(struct front *front, struct conn *conn, int rc)
     front_count_refusal(front,
                         rc == -ENOBUFS ? REQUEST_REFUSAL_INPUT_MEMORY : REQUEST_REFUSAL_MEMORY);
     conn->input_lost = true;
-    if (conn->state == CONN_RESPONDING) {
+    if (conn_is_answered(conn)) {
         conn->request.keep_alive = false;
         return;
     }
-    conn_abandon(front, conn, EXCHANGE_REFUSED);
-    collector_drop(front, conn);
-    conn_enter(front, conn, CONN_RESPONDING);
+    conn_event(front, conn, CONN_EV_REFUSED);
     response_overload(front, conn);
 }
 
@@ -127,8 +123,7 @@ static size_t head_step(struct front *front, struct conn *conn, const char *byte
     /* Nothing of the last request is left, also for a head that never comes to its end. */
     conn->request = (struct request){.minor = 1};
     if (used == 0) {
-        if (conn->state == CONN_IDLE)
-            conn_enter(front, conn, CONN_HEAD);
+        conn_event(front, conn, CONN_EV_HEAD_PART);
         return 0;
     }
     memset(&conn->scan, 0, sizeof(conn->scan));
@@ -136,7 +131,7 @@ static size_t head_step(struct front *front, struct conn *conn, const char *byte
         refuse(front, conn, -used, reason);
         return count;
     }
-    conn_enter(front, conn, CONN_RESPONDING);
+    conn_event(front, conn, CONN_EV_HEAD);
     const bool is_wanted = front->ops->head(front->owner, conn, head);
     conn->is_known = conn->request.is_trusted;
     if (!is_wanted)
@@ -147,17 +142,18 @@ static size_t head_step(struct front *front, struct conn *conn, const char *byte
         return count;
     }
     conn->body_bytes = 0;
-    conn_enter(front, conn, CONN_BODY);
+    conn_event(front, conn, CONN_EV_WANTED);
     if (conn->request.has_body && !stranger_fits(front, conn, count - (size_t)used)) {
         overload(front, conn, -ENOBUFS);
         return count;
     }
     if (head->expect_continue && (size_t)used == count) {
         static const char go_on[] = "HTTP/1.1 100 Continue\r\n\r\n";
-        if (out_append(&front->out, &conn->out, go_on, sizeof(go_on) - 1, false) == 0)
-            conn_mark_dirty(front, conn);
-        else
+        if (out_append(&front->out, &conn->out, go_on, sizeof go_on - 1, false) < 0) {
             conn_doom(front, conn);
+            return count;
+        }
+        conn_mark_dirty(front, conn);
     }
     return (size_t)used + body_step(front, conn, bytes + used, count - (size_t)used);
 }
@@ -176,7 +172,7 @@ static int input_make_room(struct front *front, struct conn *conn, uint32_t coun
 static bool is_surplus(const struct conn *conn, size_t count)
 {
     const bool is_too_much = !conn->is_known && count > STRANGER_BYTES_MAX;
-    return conn->state == CONN_RESPONDING && (!conn->request.keep_alive || is_too_much);
+    return conn_is_answered(conn) && (!conn->request.keep_alive || is_too_much);
 }
 
 static void surplus_drop(struct front *front, struct conn *conn)
@@ -241,23 +237,23 @@ static void input_process(struct front *front, struct conn *conn, const char *by
         return;
     }
     /* Bounded: each turn uses bytes, or ends. */
-    while (count > 0) {
-        size_t used = 0;
-        if (conn->state == CONN_IDLE || conn->state == CONN_HEAD)
+    enum conn_action action = CONN_ACT_KEEP;
+    for (size_t used = 1; count > 0 && used > 0; bytes += used, count -= used) {
+        action = conn_fsm_step(conn->state, CONN_EV_INPUT).action;
+        used = 0;
+        if (action == CONN_ACT_PARSE_HEAD)
             used = head_step(front, conn, bytes, count);
-        else if (conn->state == CONN_BODY)
+        else if (action == CONN_ACT_PARSE_BODY)
             used = body_step(front, conn, bytes, count);
-        if (used == 0)
-            break;
-        bytes += used;
-        count -= used;
     }
+    if (action == CONN_ACT_IGNORE)
+        count = 0;
     input_keep(front, conn, bytes, count);
 }
 
 void conn_input_process(struct front *front, struct conn *conn, const char *bytes, size_t count)
 {
-    if (conn->state == CONN_LINGERING || conn->state == CONN_CLOSING || conn->input_lost)
+    if (conn->input_lost || conn_is_ending(conn))
         return;
     input_process(front, conn, bytes, count);
     strangers_count(front, conn);
@@ -266,33 +262,13 @@ void conn_input_process(struct front *front, struct conn *conn, const char *byte
 /* A run whose client sends no more looks like one whose client has left. */
 static bool is_left(const struct front *front, const struct conn *conn)
 {
-    return conn->state != CONN_RESPONDING ||
-           (!conn->response_done && !front->config->keep_half_closed);
+    return conn->state != CONN_SENDING &&
+           (conn->state != CONN_RESPONDING || !front->config->keep_half_closed);
 }
 
 void conn_input_end(struct front *front, struct conn *conn)
 {
-    if (is_left(front, conn)) {
-        conn_close(front, conn);
-        return;
-    }
-    conn->client_eof = true;
-    if (conn->input.bytes == 0)
-        conn->request.keep_alive = false;
-}
-
-/* While nothing is received, the end of the connection would be seen by a send that fails, and of a
- * run that says nothing not at all. */
-static void recv_pause(struct front *front, struct conn *conn)
-{
-    struct uring_ref recv = {URING_RECV, conn->index, conn->generation};
-    struct uring_ref gone = {URING_GONE, conn->index, conn->generation};
-    conn->recv_paused = true;
-    if (conn->recv_queued)
-        uring_cancel(front->reactor->uring, recv);
-    if (!conn->gone_queued)
-        uring_poll_gone(front->reactor->uring, conn->fd, gone);
-    conn->gone_queued = true;
+    conn_event(front, conn, is_left(front, conn) ? CONN_EV_LEFT : CONN_EV_ENDED);
 }
 
 void conn_on_gone(struct front *front, const struct uring_event *event)
@@ -300,31 +276,29 @@ void conn_on_gone(struct front *front, const struct uring_event *event)
     struct conn *conn = front_conn(front, event->ref);
     if (!conn)
         return;
-    conn->gone_queued = false;
+    conn->kernel &= (uint8_t)~CONN_OP_GONE;
     if (conn->state == CONN_CLOSING)
         conn_mark_dirty(front, conn); /* to be freed at the end of the pass */
     else if (!conn->recv_paused)
         return; /* what is received says it, in its turn */
     else if (event->result < 0)
-        recv_pause(front, conn); /* it was cancelled, and is wanted again */
+        conn_pause(front, conn); /* it was cancelled, and is wanted again */
     else if (event->result & (POLLHUP | POLLERR) || is_left(front, conn))
-        conn_close(front, conn);
+        conn_event(front, conn, CONN_EV_LEFT);
 }
 
 static void recv_again(struct front *front, struct conn *conn)
 {
-    if (conn->recv_queued || conn->recv_paused || conn->client_eof || conn->state == CONN_CLOSING)
-        return;
-    uring_recv(front->reactor->uring, conn->fd,
-               (struct uring_ref){URING_RECV, conn->index, conn->generation});
-    conn->recv_queued = true;
+    if (!(conn->kernel & CONN_OP_RECV) && !conn->recv_paused && !conn->client_eof &&
+        conn->state != CONN_CLOSING)
+        conn_receive(front, conn);
 }
 
 void conn_on_recv(struct front *front, const struct uring_event *event)
 {
     struct conn *conn = front_conn(front, event->ref);
     if (conn && !event->more)
-        conn->recv_queued = false;
+        conn->kernel &= (uint8_t)~CONN_OP_RECV;
     if (conn && event->result > 0) {
         mr_assert(event->has_buffer);
         front->counts.received_byte_count += (uint64_t)event->result;
@@ -343,9 +317,9 @@ void conn_on_recv(struct front *front, const struct uring_event *event)
         conn_input_end(front, conn);
     else if (event->result < 0 && event->result != -ENOBUFS && event->result != -ECANCELED &&
              event->result != -EINTR && event->result != -EAGAIN)
-        conn_close(front, conn);
-    else if (conn->state == CONN_RESPONDING && !conn->recv_paused &&
+        conn_event(front, conn, CONN_EV_LEFT);
+    else if (conn_is_answered(conn) && !conn->recv_paused &&
              (conn->input.bytes + RECEIVE_BUFFER_BYTES > INPUT_BYTES_MAX || conn->input_lost))
-        recv_pause(front, conn);
+        conn_pause(front, conn);
     recv_again(front, conn);
 }

@@ -76,16 +76,18 @@ void front_drain(struct front *front)
     for (uint32_t i = 0; i < front->config->conn_count_max; i++) {
         struct conn *conn = &front->conns[i];
         if (conn->state == CONN_IDLE || conn->state == CONN_HEAD)
-            conn_close(front, conn);
+            conn_event(front, conn, CONN_EV_LEFT);
     }
 }
 
 bool front_is_answering(const struct front *front)
 {
-    for (uint32_t i = 0; front->conn_count > 0 && i < front->config->conn_count_max; i++)
-        if (front->conns[i].state == CONN_RESPONDING || front->conns[i].state == CONN_BODY ||
-            front->conns[i].state == CONN_HEAD)
+    for (uint32_t i = 0; front->conn_count > 0 && i < front->config->conn_count_max; i++) {
+        const struct conn *conn = &front->conns[i];
+        if (conn->state == CONN_HEAD || conn->state == CONN_BODY || conn_is_answered(conn) ||
+            conn->state == CONN_DOOMED)
             return true;
+    }
     return false;
 }
 
@@ -119,7 +121,7 @@ static void front_check_conn(const struct conn *conn)
 {
     if (conn->state == CONN_FREE) {
         mr_assert(conn->fd == -1);
-        mr_assert(!conn->recv_queued && !conn->send_queued && !conn->gone_queued);
+        mr_assert(conn->kernel == 0);
         mr_assert(!conn->is_dirty);
         mr_assert(conn->timer.position == 0);
         mr_assert(!conn->pending);
@@ -131,6 +133,7 @@ static void front_check_conn(const struct conn *conn)
         mr_assert(conn->input.bytes <= conn->input.room);
         mr_assert(conn->body.kept.bytes <= conn->body.kept.room);
         mr_assert(!conn->pending || conn->state == CONN_BODY || conn->state == CONN_RESPONDING);
+        mr_assert(conn->state != CONN_DOOMED); /* closed at the end of the pass */
         mr_assert(conn->pending || conn->due_ms == 0);
     }
 }

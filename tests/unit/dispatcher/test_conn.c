@@ -180,7 +180,7 @@ static void who_is_received_again_is_not_watched(void **state)
     stage_settle();
     struct conn *conn = &stage.server->front.conns[run.client];
     assert_int_equal(stage.clients[run.client].gone.op, URING_NONE);
-    assert_false(conn->gone_queued);
+    assert_false(conn->kernel & CONN_OP_GONE);
     assert_false(conn->recv_paused);
     assert_int_equal(stage.clients[run.client].recv.op, URING_RECV);
     stage_hang_up(run.client);

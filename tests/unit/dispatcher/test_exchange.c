@@ -246,6 +246,17 @@ static void a_broken_body_is_answered_by_the_front(void **state)
     assert_int_equal(stream.gone_count, 1);
 }
 
+static void a_body_that_is_too_slow_is_answered_by_the_front(void **state)
+{
+    (void)state;
+    uint32_t client = stage_connect();
+    say(client, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabcd");
+    stage_later(HTTP_BODY_GRACE_MS + 1000);
+    expect_status(client, "HTTP/1.1 408 ");
+    assert_int_equal(stream.gone_count, 1);
+    assert_int_equal(stream.end, EXCHANGE_REFUSED);
+}
+
 static void a_client_that_leaves_in_its_body_is_told_of_once(void **state)
 {
     (void)state;
@@ -309,6 +320,7 @@ int main(void)
         EXCHANGE_TEST(an_answer_before_the_body_ends_it_and_the_connection),
         EXCHANGE_TEST(a_span_without_memory_is_answered_by_the_front),
         EXCHANGE_TEST(a_broken_body_is_answered_by_the_front),
+        EXCHANGE_TEST(a_body_that_is_too_slow_is_answered_by_the_front),
         EXCHANGE_TEST(a_client_that_leaves_in_its_body_is_told_of_once),
         EXCHANGE_TEST(what_has_left_is_told_by_its_charge_and_a_stall_as_one),
         EXCHANGE_TEST(an_answer_that_is_due_is_asked_for),

@@ -68,8 +68,8 @@ static uint32_t head_begin(const char *start, size_t count)
 {
     uint32_t client = stage_connect();
     say(client, start);
-    for (size_t part, sent = strlen(start);
-         sent < count && conn_of(client)->state != CONN_RESPONDING; sent += part) {
+    for (size_t part, sent = strlen(start); sent < count && !conn_is_answered(conn_of(client));
+         sent += part) {
         part = count - sent < sizeof(filler) ? count - sent : sizeof(filler);
         stage_say_bytes(client, filler, part);
     }

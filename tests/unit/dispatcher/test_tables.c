@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "dispatcher/http/conn_fsm.h"
 #include "dispatcher/runs/pipeline_fsm.h"
 #include "dispatcher/runs/run_fsm.h"
 #include "dispatcher/text/text.h"
@@ -167,6 +168,23 @@ static const char *pipeline_cell_text(unsigned state, unsigned event, unsigned *
     return step.action == PIPELINE_ACT_INVALID ? NULL : pipeline_action_name(step.action);
 }
 
+static const char *conn_state_text(unsigned state)
+{
+    return conn_state_name((enum conn_state)state);
+}
+
+static const char *conn_event_text(unsigned event)
+{
+    return conn_event_name((enum conn_event)event);
+}
+
+static const char *conn_cell_text(unsigned state, unsigned event, unsigned *next)
+{
+    struct conn_step step = conn_fsm_cell((enum conn_state)state, (enum conn_event)event);
+    *next = step.next;
+    return step.action == CONN_ACT_INVALID ? NULL : conn_action_name(step.action);
+}
+
 static const struct machine run_machine = {.state_count = RUN_STATE_COUNT,
                                            .event_count = RUN_EV_COUNT,
                                            .state_name = run_state_text,
@@ -183,6 +201,12 @@ static const struct machine pipeline_machine = {.state_count = PIPELINE_STATE_CO
                                                 .event_name = pipeline_event_text,
                                                 .cell = pipeline_cell_text,
                                                 .is_endless = true};
+
+static const struct machine conn_machine = {.state_count = CONN_STATE_COUNT,
+                                            .event_count = CONN_EV_COUNT,
+                                            .state_name = conn_state_text,
+                                            .event_name = conn_event_text,
+                                            .cell = conn_cell_text};
 
 /* State 0 is where a life begins and ends; one without an end only begins there. */
 static const char *node(const struct machine *machine, unsigned state)
@@ -322,7 +346,17 @@ static void make_slot_table(struct text *out)
 
 static void make_connection_states(struct text *out)
 {
-    machine_words(out, "dispatcher/http/conn.h", "States", "conn_state", "CONN_");
+    machine_words(out, "dispatcher/http/conn_fsm.h", "States", "conn_state", "CONN_");
+}
+
+static void make_connection_diagram(struct text *out)
+{
+    diagram(out, &conn_machine);
+}
+
+static void make_connection_events(struct text *out)
+{
+    machine_words(out, "dispatcher/http/conn_fsm.h", "Events", "conn_event", "CONN_EV_");
 }
 
 static void make_server_states(struct text *out)
@@ -334,12 +368,20 @@ static const struct block {
     const char *name;
     void (*make)(struct text *out);
 } blocks[] = {
-    {"run states", make_run_states},           {"run diagram", make_run_diagram},
-    {"run events", make_run_events},           {"worker states", make_worker_states},
-    {"worker diagram", make_worker_diagram},   {"worker events", make_worker_events},
-    {"pipeline states", make_pipeline_states}, {"pipeline diagram", make_pipeline_diagram},
-    {"pipeline events", make_pipeline_events}, {"slot diagram", make_slot_diagram},
-    {"slot table", make_slot_table},           {"connection states", make_connection_states},
+    {"run states", make_run_states},
+    {"run diagram", make_run_diagram},
+    {"run events", make_run_events},
+    {"worker states", make_worker_states},
+    {"worker diagram", make_worker_diagram},
+    {"worker events", make_worker_events},
+    {"pipeline states", make_pipeline_states},
+    {"pipeline diagram", make_pipeline_diagram},
+    {"pipeline events", make_pipeline_events},
+    {"slot diagram", make_slot_diagram},
+    {"slot table", make_slot_table},
+    {"connection states", make_connection_states},
+    {"connection diagram", make_connection_diagram},
+    {"connection events", make_connection_events},
     {"server states", make_server_states},
 };
 
@@ -431,7 +473,6 @@ static void drawing_check(const char *name, const char *path, const char *enum_n
 static void drawings_by_hand_name_the_states_there_are(void **state)
 {
     (void)state;
-    drawing_check("connection drawing", "dispatcher/http/conn.h", "conn_state", "CONN_");
     drawing_check("server drawing", "dispatcher/server/server.h", "server_state", "SERVER_");
 }
 
