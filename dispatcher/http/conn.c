@@ -103,8 +103,8 @@ static uint64_t conn_due_ms(const struct front *front, const struct conn *conn)
     return conn->kernel & CONN_OP_SEND ? conn->sent_ms + config->stall_timeout_ms : UINT64_MAX;
 }
 
-/* Lazy: a timer that fires too early looks again, so states may change without touching the heap.
- */
+/* Lazy: a timer that fires too early looks again, so states may change without touching the
+ * heap. */
 void conn_update_timer(struct front *front, struct conn *conn)
 {
     uint64_t due_ms = conn_due_ms(front, conn);
@@ -361,8 +361,8 @@ static void act_note_end(struct conn *conn)
 static void act_shut(struct front *front, struct conn *conn)
 {
     conn_abandon(front, conn, EXCHANGE_LEFT);
-    /* All operations come back soon after. A FIN would look like the end of an unframed response.
-     */
+    /* All operations come back soon after. A FIN would look like the end of an unframed
+     * response. */
     if (!conn->is_unframed)
         shutdown(conn->fd, SHUT_RDWR);
     else if (conn->kernel & CONN_OP_SEND)

@@ -53,8 +53,8 @@ struct request {
 
 /* Connections whose last request showed no good token, or that have made none yet, are strangers:
  * whoever reaches the port can have as many as there are. The bytes of them all are at most this
- * part of the memory for requests, and of that for responses; the rest is for those who may call.
- */
+ * part of the memory for requests, and of that for responses; the rest is for those who may
+ * call. */
 #define STRANGER_SHARE 8u
 
 struct conn {

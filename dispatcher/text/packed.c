@@ -148,6 +148,14 @@ const uint8_t *packed_read_long(const uint8_t *in, const uint8_t *end, struct pa
     }
 }
 
+const uint8_t *packed_read_kind(const uint8_t *in, const uint8_t *end, enum packed_kind kind,
+                                struct packed_item *item)
+{
+    if (in)
+        in = packed_read(in, end, item);
+    return in && item->kind == kind ? in : NULL;
+}
+
 bool packed_is_sound(const uint8_t *bytes, size_t count, size_t depth_max)
 {
     uint64_t left[PACKED_DEPTH_MAX + 1]; /* items still to come in each open container */

@@ -118,6 +118,11 @@ static inline const uint8_t *packed_read(const uint8_t *in, const uint8_t *end,
     return packed_read_long(in, end, item);
 }
 
+/* The same for an item of one kind: NULL also when it is of another, or `in` is NULL, so that
+ * several can be read in a row and looked at once. */
+const uint8_t *packed_read_kind(const uint8_t *in, const uint8_t *end, enum packed_kind kind,
+                                struct packed_item *item);
+
 /* True when `bytes` are exactly one well-formed item with everything in it, nested at most
  * `depth_max` containers deep: then msgpack-c, which reserves memory for whatever count it reads,
  * may see it. `depth_max` is at most PACKED_DEPTH_MAX. */

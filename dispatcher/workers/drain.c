@@ -9,7 +9,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "dispatcher/text/packed.h"
 #include "dispatcher/workers/failure.h"
 #include "dispatcher/workers/fleet.h"
 #include "dispatcher/workers/output.h"
@@ -56,7 +55,7 @@ static uint32_t drain(struct fleet *fleet, struct worker *worker)
     while (count < batch && charge <= charge_max && !wrong && !worker->is_corrupt) {
         struct record record;
         const void *payload;
-        int rc = ring_peek(&worker->replies, &record, &payload);
+        int rc = ring_peek(&worker->channel.replies, &record, &payload);
         if (rc == 0)
             break;
         if (rc < 0) {
@@ -69,12 +68,12 @@ static uint32_t drain(struct fleet *fleet, struct worker *worker)
     }
     if (wrong)
         worker_distrust(worker, wrong);
-    worker->ring_used_bytes = worker->replies.tail_seen - worker->replies.head;
+    worker->ring_used_bytes = worker->channel.replies.tail_seen - worker->channel.replies.head;
     if (count == 0)
         return 0;
     worker->record_count += count;
     fleet->record_count += count;
-    if (ring_release(&worker->replies))
+    if (ring_release(&worker->channel.replies))
         worker->news |= DOORBELL_SPACE;
     return count;
 }
@@ -113,22 +112,16 @@ static void drain_error(struct fleet *fleet, struct worker *worker, struct run *
     fleet->ops->ended(fleet->owner, run, &failure);
 }
 
-static void drain_log(struct fleet *fleet, struct worker *worker, const struct record *record,
-                      const uint8_t *data)
+/* Rare, and the path of a chunk is shorter without it. */
+static __attribute__((noinline)) void drain_log(struct fleet *fleet, struct worker *worker,
+                                                const struct record *record, const uint8_t *data)
 {
-    const uint8_t *end = data + record->bytes;
-    struct packed_item list, level, text;
-    const uint8_t *at = packed_read(data, end, &list);
-    if (at && list.kind == PACKED_ARRAY && list.u.count == 2)
-        at = packed_read(at, end, &level);
-    else
-        return;
-    if (!at || level.kind != PACKED_NATURAL || level.u.natural >= LEVEL_COUNT ||
-        !packed_read(at, end, &text) || text.kind != PACKED_STRING)
+    struct channel_log log;
+    if (!channel_log_read(data, record->bytes, &log))
         return;
     const struct worker_slot *slot = drain_slot_of(worker, record);
-    output_log(fleet, worker, (enum log_level)level.u.natural, slot ? slot->run_id : NULL, "log",
-               (const char *)text.text, text.u.count);
+    output_log(fleet, worker, log.level, slot ? slot->run_id : NULL, "log", log.text,
+               log.text_bytes);
 }
 
 /* With a count of delivered bytes that is never older than the worker's. */

@@ -3,16 +3,12 @@
 #include "dispatcher/workers/messages.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
 #include <string.h>
-#include <sys/ioctl.h>
-#include <sys/socket.h>
 
 #include "dispatcher/inputs/error_type.h"
 #include "dispatcher/workers/failure.h"
 #include "dispatcher/workers/fleet.h"
 #include "millrace/protocol.h"
-#include "shm/descriptors.h"
 
 #define TRACEBACK_LINE_COUNT_MAX 50u
 
@@ -21,26 +17,17 @@ static struct worker_said message_wrong(const char *reason)
     return (struct worker_said){WORKER_EV_MISBEHAVED, reason};
 }
 
-/* Whether more than empty packets is there: what recv() says of one is what it says of the end. */
-static bool message_bytes_wait(const struct worker *worker)
-{
-    int bytes = 0;
-    return ioctl(worker->socket, SIOCINQ, &bytes) == 0 && bytes > 0;
-}
-
 static struct worker_said message_understand(struct fleet *fleet, struct worker *worker,
-                                             const uint8_t *data, size_t bytes);
+                                             const struct channel_message *message);
 
 bool message_take(struct fleet *fleet, struct worker *worker, struct worker_said *out)
 {
-    if (worker->takes_descriptors && descriptors_wait(worker->socket)) {
-        *out = message_wrong("it sent descriptors");
-        return true;
-    }
-    ssize_t count = recv(worker->socket, fleet->record, MESSAGE_BYTES_MAX, MSG_DONTWAIT);
-    if (count == -1 || (count == 0 && !message_bytes_wait(worker)))
-        return false; /* nothing there, or closed: the pidfd says the rest */
-    *out = message_understand(fleet, worker, fleet->record, (size_t)count);
+    struct channel_message message;
+    const char *wrong;
+    int rc = channel_take(&worker->channel, fleet->record, &message, &wrong);
+    if (rc == 0)
+        return false;
+    *out = rc < 0 ? message_wrong(wrong) : message_understand(fleet, worker, &message);
     return true;
 }
 
@@ -110,26 +97,11 @@ static struct worker_said message_failed(struct fleet *fleet, struct worker *wor
 }
 
 static struct worker_said message_understand(struct fleet *fleet, struct worker *worker,
-                                             const uint8_t *data, size_t bytes)
+                                             const struct channel_message *message)
 {
-    struct message header;
-    if (bytes < sizeof header)
-        return message_wrong("it sent a message cut short");
-    memcpy(&header, data, sizeof header);
-    const uint8_t *body = data + sizeof header;
-    size_t body_bytes = bytes - sizeof header;
-    if (header.magic != MESSAGE_MAGIC || header.version != PROTOCOL_VERSION ||
-        header.bytes != body_bytes)
-        return message_wrong("it speaks another version of the protocol: millrace and the worker "
-                             "are not of one build");
-    switch (header.kind) {
-    case MESSAGE_HELLO:
-        return message_hello(worker, body, body_bytes);
-    case MESSAGE_READY:
-        return (struct worker_said){WORKER_EV_READY, "it said READY out of turn"};
-    case MESSAGE_FAILED:
-        return message_failed(fleet, worker, body, body_bytes);
-    default:
-        return message_wrong("it sent an unknown message");
-    }
+    if (message->kind == MESSAGE_HELLO)
+        return message_hello(worker, message->body, message->body_bytes);
+    if (message->kind == MESSAGE_FAILED)
+        return message_failed(fleet, worker, message->body, message->body_bytes);
+    return (struct worker_said){WORKER_EV_READY, "it said READY out of turn"};
 }

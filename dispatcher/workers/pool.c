@@ -207,14 +207,11 @@ static struct worker *pool_worker_make(struct worker_pool *pool, uint32_t index,
                               .number = is_spare ? options->worker_count : pool->worker_count,
                               .state = is_spare ? WORKER_SPARE : WORKER_EMPTY,
                               .pidfd = -1,
-                              .socket = -1,
-                              .bell_fd = -1,
-                              .own_bell_fd = -1,
-                              .segment.fd = -1,
                               .unfinished.slot = UNFINISHED_NONE,
                               .concurrency = options->concurrency,
                               .window_bytes = options->window_bytes,
                               .timer = {.kind = TIMER_WORKER, .owner = worker}};
+    channel_init(&worker->channel);
     worker->slots = calloc(options->concurrency, sizeof *worker->slots);
     worker->free_slots = calloc(options->concurrency, sizeof *worker->free_slots);
     worker->outputs = calloc(2, sizeof *worker->outputs);

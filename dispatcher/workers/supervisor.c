@@ -219,9 +219,9 @@ static void act_kill(struct fleet *fleet, struct worker *worker, const char *rea
 static void supervisor_put_stop(struct worker *worker)
 {
     void *room;
-    if (ring_claim(&worker->requests, 0, &room) < 0)
+    if (ring_claim(&worker->channel.requests, 0, &room) < 0)
         return;
-    ring_commit(&worker->requests, &(struct record){.kind = RECORD_STOP});
+    ring_commit(&worker->channel.requests, &(struct record){.kind = RECORD_STOP});
     worker->news |= DOORBELL_WORK;
 }
 
@@ -385,7 +385,7 @@ void supervisor_on_socket(struct fleet *fleet, const struct uring_event *event)
     if (is_rest && event->more)
         uring_cancel(fleet->reactor->uring, fleet_ref(worker, URING_SOCKET));
     if (is_rest || !event->more)
-        uring_poll(fleet->reactor->uring, worker->socket, fleet_ref(worker, URING_SOCKET));
+        uring_poll(fleet->reactor->uring, worker->channel.socket, fleet_ref(worker, URING_SOCKET));
 }
 
 /* How it ended; it is reaped later. False: it still runs. */

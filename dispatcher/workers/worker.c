@@ -37,7 +37,7 @@ void worker_look_for_room(struct worker *worker, uint64_t now_ms)
         return;
     if (worker->full_until_ms != 0)
         worker->is_full = now_ms < worker->full_until_ms;
-    else if (ring_head(&worker->requests) != worker->full_head)
+    else if (ring_head(&worker->channel.requests) != worker->full_head)
         worker->is_full = false;
 }
 
@@ -90,8 +90,8 @@ static int blob_send(const struct worker *worker, int fd, uint64_t bytes, uint32
                              .slot = slot,
                              .generation = generation};
     struct iovec parts[] = {{&header, sizeof header}, {&bytes, sizeof bytes}};
-    return descriptors_send(worker->socket, &(struct packet){parts, ARRAY_COUNT(parts), &fd, 1},
-                            MSG_DONTWAIT);
+    return descriptors_send(worker->channel.socket,
+                            &(struct packet){parts, ARRAY_COUNT(parts), &fd, 1}, MSG_DONTWAIT);
 }
 
 static int blob_give(const struct worker *worker, const struct worker_offer *offer, uint32_t slot,
@@ -127,13 +127,13 @@ static int offer_put_off(struct worker *worker)
 static bool offer_is_blob(const struct worker *worker, const struct worker_offer *offer)
 {
     return offer->payload_fd >= 0 ||
-           offer->payload_bytes > ring_payload_max(worker->requests.capacity);
+           offer->payload_bytes > ring_payload_max(worker->channel.requests.capacity);
 }
 
 bool worker_has_room_for(struct worker *worker, const struct worker_offer *offer)
 {
     size_t needed = offer_is_blob(worker, offer) ? 1 : offer->payload_bytes;
-    return ring_claimable(&worker->requests) >= needed;
+    return ring_claimable(&worker->channel.requests) >= needed;
 }
 
 int worker_offer(struct worker *worker, const struct worker_offer *offer, uint32_t *slot_index)
@@ -146,8 +146,9 @@ int worker_offer(struct worker *worker, const struct worker_offer *offer, uint32
     if (generation == 0)
         generation = 1;
     void *room;
-    worker->full_head = ring_head(&worker->requests); /* before the look at what room there is */
-    int rc = ring_claim(&worker->requests, bytes, &room);
+    worker->full_head =
+        ring_head(&worker->channel.requests); /* before the look at what room there is */
+    int rc = ring_claim(&worker->channel.requests, bytes, &room);
     worker->is_full = rc == -EAGAIN;
     if (rc == -EPROTO) {
         worker_distrust(worker, "its request ring is corrupt");
@@ -158,7 +159,7 @@ int worker_offer(struct worker *worker, const struct worker_offer *offer, uint32
     if (is_blob) {
         rc = blob_give(worker, offer, index, generation);
         if (rc < 0) {
-            ring_abort(&worker->requests);
+            ring_abort(&worker->channel.requests);
             if (rc == -ETOOMANYREFS)
                 return offer_put_off(worker);
             /* A worker that has just died: the pidfd says the rest. */
@@ -168,17 +169,17 @@ int worker_offer(struct worker *worker, const struct worker_offer *offer, uint32
     } else {
         memcpy(room, offer->payload, bytes);
     }
-    struct slot_shared *shared = &worker->segment.slots[index];
+    struct slot_shared *shared = &worker->channel.segment.slots[index];
     worker->slots[index] = (struct worker_slot){.generation = generation,
                                                 .run = offer->run,
                                                 .run_id = offer->run_id,
                                                 .former_stamp_ns = slot_last_progress(shared)};
     slot_offer(shared, generation);
-    ring_commit(&worker->requests, &(struct record){.bytes = bytes,
-                                                    .slot = (uint16_t)index,
-                                                    .kind = RECORD_START,
-                                                    .flags = is_blob ? RECORD_BLOB : 0,
-                                                    .generation = generation});
+    ring_commit(&worker->channel.requests, &(struct record){.bytes = bytes,
+                                                            .slot = (uint16_t)index,
+                                                            .kind = RECORD_START,
+                                                            .flags = is_blob ? RECORD_BLOB : 0,
+                                                            .generation = generation});
     worker->full_until_ms = 0;
     worker->news |= DOORBELL_WORK;
     worker->free_count--;
@@ -199,14 +200,14 @@ static void worker_forget_value(struct worker *worker, uint32_t slot_index)
 
 void worker_tell_cancel(struct worker *worker, uint32_t slot_index, uint32_t reason)
 {
-    struct slot_shared *shared = &worker->segment.slots[slot_index];
+    struct slot_shared *shared = &worker->channel.segment.slots[slot_index];
     struct worker_slot *slot = &worker->slots[slot_index];
     slot->is_cancelled = true;
     /* A run that was not looked at yet never starts; else the worker sees the word at its next
      * step. */
     bool revoked = slot_move(shared, slot->generation, SLOT_OFFERED, SLOT_REVOKED);
     (void)revoked;
-    slot_cancel(shared, &worker->segment.header->cancel_count, slot->generation, reason);
+    slot_cancel(shared, &worker->channel.segment.header->cancel_count, slot->generation, reason);
     worker_forget_value(worker, slot_index);
     worker->news |= DOORBELL_WORK;
 }
@@ -218,7 +219,7 @@ void worker_free_slot(struct worker *worker, uint32_t slot_index)
     slot->run = NULL;
     slot->run_id = NULL;
     worker_forget_value(worker, slot_index);
-    slot_free(&worker->segment.slots[slot_index], slot->generation);
+    slot_free(&worker->channel.segment.slots[slot_index], slot->generation);
     worker->free_slots[worker->free_count++] = slot_index;
     if (--worker->active_count == 0)
         worker_grace_begin(worker);
@@ -238,7 +239,7 @@ void worker_deliver(struct worker *worker, uint32_t slot_index, uint64_t charge)
     slot->delivered += charge;
     if (slot->is_cancelled)
         return;
-    slot_deliver(&worker->segment.slots[slot_index], slot->delivered);
+    slot_deliver(&worker->channel.segment.slots[slot_index], slot->delivered);
     worker->news |= DOORBELL_WINDOW;
 }
 
@@ -247,7 +248,7 @@ void worker_deliver(struct worker *worker, uint32_t slot_index, uint64_t charge)
  * have nothing to do. No honest worker says more. */
 uint64_t worker_last_progress_ms(struct worker *worker, uint32_t slot_index, uint64_t now_ms)
 {
-    uint64_t stamp_ns = slot_last_progress(&worker->segment.slots[slot_index]);
+    uint64_t stamp_ns = slot_last_progress(&worker->channel.segment.slots[slot_index]);
     uint64_t stamp_ms = stamp_ns / CLOCK_NS_PER_MS;
     if (stamp_ns == worker->slots[slot_index].former_stamp_ns || worker->is_corrupt)
         return 0;

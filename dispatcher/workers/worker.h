@@ -16,6 +16,7 @@
 #include "dispatcher/reactor/identity.h"
 #include "dispatcher/reactor/timer.h"
 #include "dispatcher/workers/cgroup.h"
+#include "dispatcher/workers/channel.h"
 #include "dispatcher/workers/crash.h"
 #include "dispatcher/workers/noise.h"
 #include "dispatcher/workers/unfinished.h"
@@ -24,8 +25,6 @@
 #include "millrace/check.h"
 #include "millrace/limits.h"
 #include "shm/doorbell.h"
-#include "shm/ring.h"
-#include "shm/segment.h"
 
 struct fleet;
 struct run; /* whatever it is to those who offered it: only handed back */
@@ -75,10 +74,6 @@ struct worker {
     pid_t pid;
     int pidfd;                 /* while SPAWNING: only holds the place of one */
     int exec_error;            /* the process could not become the worker; 0: it could */
-    int socket;                /* our end of the socketpair */
-    bool takes_descriptors;    /* it cannot refuse those that the worker sends */
-    int bell_fd;               /* the worker sleeps on this doorbell */
-    int own_bell_fd;           /* the loop polls this one */
     char kill_reason[160];     /* while DYING */
     char said_reason[200];     /* what was wrong with what it said last */
     struct crash_report crash; /* of the process that ended last */
@@ -87,14 +82,10 @@ struct worker {
     bool has_said_why;         /* it does not load or start: FAILED */
     bool was_short;            /* likewise: of what its user or the machine has no more */
     struct cgroup *group;      /* owned; NULL: its memory has no limit */
-    struct segment segment;
-    struct ring_tx requests;
-    struct ring_rx replies;
-    struct doorbell bell;     /* to wake the worker */
-    struct doorbell own_bell; /* to say that we sleep */
-    uint32_t news;            /* DOORBELL_ bits: what was published in this pass */
-    uint32_t bells_heard;     /* since it was heard last */
-    uint32_t noise_records;   /* likewise: of no use to a run */
+    struct channel channel;    /* to the process; none in an empty place */
+    uint32_t news;             /* DOORBELL_ bits: what was published in this pass */
+    uint32_t bells_heard;      /* since it was heard last */
+    uint32_t noise_records;    /* likewise: of no use to a run */
     struct noise noise, printing;
     bool is_paused;    /* until pause_on_timer(): nothing of it is heard */
     bool is_noisy;     /* it was paused, and that was said */
@@ -203,7 +194,7 @@ static inline void worker_ring(struct worker *worker)
 {
     if (worker->news == 0)
         return;
-    if (doorbell_ring(&worker->bell, worker->news))
+    if (doorbell_ring(&worker->channel.bell, worker->news))
         worker->bell_count++;
     worker->news = 0;
 }

@@ -77,7 +77,7 @@ void worker_exit_describe(struct fleet *fleet, struct worker *worker, const sigi
                  "the worker process was killed by signal 9 (SIGKILL): the kernel's OOM killer");
         return;
     }
-    crash_read(&worker->crash, &worker->segment.header->crash, info->si_status);
+    crash_read(&worker->crash, &worker->channel.segment.header->crash, info->si_status);
     exit_describe_signal(&worker->crash, info->si_status, info->si_code == CLD_DUMPED, text,
                          text_bytes);
     if (worker->crash.number != 0)

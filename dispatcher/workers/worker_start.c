@@ -1,74 +1,51 @@
 /* SPDX-License-Identifier: MIT */
-/* worker_start.c - a segment, channels, and a request for a process on the other ends of them. */
+/* worker_start.c - a channel, pipes, and a request for a process on the other ends of them. */
 #include "dispatcher/workers/worker_start.h"
 
 #include <errno.h>
 #include <fcntl.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
 #include "dispatcher/workers/fleet.h"
 #include "dispatcher/workers/output.h"
 #include "shm/descriptors.h"
 
-/* The ends of the channels that the child gets; closed here once they are on their way. */
+/* What the child gets beside its channel's segment and our bell; closed here once it is on its
+ * way. */
 struct start_ends {
-    int bell, socket, stdout_fd, stderr_fd;
+    struct channel_ends channel;
+    int stdout_fd, stderr_fd;
 };
 
 static void start_ends_close(struct start_ends *ends)
 {
-    descriptor_close(&ends->bell);
-    descriptor_close(&ends->socket);
+    channel_ends_close(&ends->channel);
     descriptor_close(&ends->stdout_fd);
     descriptor_close(&ends->stderr_fd);
 }
 
-static int start_pipe_open(int *read_end, int *write_end, int flags)
+static int start_pipe_open(int *read_end, int *write_end)
 {
     int ends[2];
-    if (pipe2(ends, O_CLOEXEC | flags) == -1)
+    if (pipe2(ends, O_CLOEXEC) == -1)
         return -errno;
     *read_end = ends[0];
     *write_end = ends[1];
     return 0;
 }
 
-static int start_channels_open(struct worker *worker, struct start_ends *ends)
+static int start_output_open(struct worker *worker, struct start_ends *ends)
 {
-    int pair[2];
-    /* We write to the worker's bell, so our end has flags of its own: it never blocks, whatever the
-     * worker does to its end. The flags of an eventfd would be the worker's to change. */
-    int rc = start_pipe_open(&ends->bell, &worker->bell_fd, O_NONBLOCK);
-    if (rc < 0)
-        return rc;
-    worker->own_bell_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    if (worker->own_bell_fd == -1)
-        return -errno;
-    if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1)
-        return -errno;
-    worker->socket = pair[0];
-    ends->socket = pair[1];
-    descriptors_refuse(worker->socket);
-    worker->takes_descriptors = !descriptors_are_refusable(worker->socket);
     struct output *output = output_of(worker);
-    rc = start_pipe_open(&output->pipes[0].fd, &ends->stdout_fd, 0);
-    if (rc == 0)
-        rc = start_pipe_open(&output->pipes[1].fd, &ends->stderr_fd, 0);
-    return rc;
+    int rc = start_pipe_open(&output->pipes[0].fd, &ends->stdout_fd);
+    return rc < 0 ? rc : start_pipe_open(&output->pipes[1].fd, &ends->stderr_fd);
 }
 
-void worker_channels_close(struct worker *worker)
+void worker_channel_close(struct worker *worker)
 {
     worker->news = 0; /* the bell goes with the segment, and so does its ring */
     worker->is_full = false;
-    descriptor_close(&worker->bell_fd);
-    descriptor_close(&worker->own_bell_fd);
-    descriptor_close(&worker->socket);
     descriptor_close(&worker->pidfd);
-    segment_detach(&worker->segment);
-    worker->segment.fd = -1;
+    channel_close(&worker->channel);
 }
 
 static void start_slots_reset(struct worker *worker)
@@ -109,10 +86,10 @@ static int start_process_ask(struct fleet *fleet, const struct worker *worker,
                            .name = source->name,
                            .pointer = source->pointer,
                            .index = worker->number,
-                           .segment_fd = worker->segment.fd,
-                           .worker_bell_fd = ends->bell,
-                           .dispatcher_bell_fd = worker->own_bell_fd,
-                           .socket_fd = ends->socket,
+                           .segment_fd = worker->channel.segment.fd,
+                           .worker_bell_fd = ends->channel.bell,
+                           .dispatcher_bell_fd = worker->channel.own_bell.fd,
+                           .socket_fd = ends->channel.socket,
                            .stdout_fd = ends->stdout_fd,
                            .stderr_fd = ends->stderr_fd},
                        worker->index, worker->generation);
@@ -123,24 +100,17 @@ static int start_process_prepare(struct fleet *fleet, struct worker *worker,
 {
     const struct pipeline_options *options = &worker->pool->config->options;
     int rc =
-        segment_create(&worker->segment,
-                       &(struct segment_options){.slot_count = worker->concurrency,
-                                                 .request_ring_bytes = options->request_ring_bytes,
-                                                 .reply_ring_bytes = options->reply_ring_bytes,
-                                                 .window_bytes = worker->window_bytes});
-    if (rc < 0) {
-        worker->segment.fd = -1;
-        return rc;
-    }
-    /* These read where our ends of the rings are: before there is a worker that could write
-     * there. */
-    ring_tx_init(&worker->requests, worker->segment.request_ring, options->request_ring_bytes);
-    ring_rx_init(&worker->replies, worker->segment.reply_ring, options->reply_ring_bytes);
-    rc = start_channels_open(worker, ends);
+        channel_open(&worker->channel, &ends->channel,
+                     &(struct segment_options){.slot_count = worker->concurrency,
+                                               .request_ring_bytes = options->request_ring_bytes,
+                                               .reply_ring_bytes = options->reply_ring_bytes,
+                                               .window_bytes = worker->window_bytes});
+    if (rc == 0)
+        rc = start_output_open(worker, ends);
     if (rc < 0)
         return rc;
     /* Holds the place of the pidfd, so that there is a descriptor for it when it comes. */
-    worker->pidfd = fcntl(worker->own_bell_fd, F_DUPFD_CLOEXEC, 0);
+    worker->pidfd = fcntl(worker->channel.own_bell.fd, F_DUPFD_CLOEXEC, 0);
     if (worker->pidfd == -1)
         return -errno;
     return start_process_ask(fleet, worker, ends);
@@ -148,7 +118,7 @@ static int start_process_prepare(struct fleet *fleet, struct worker *worker,
 
 int worker_start(struct fleet *fleet, struct worker *worker)
 {
-    struct start_ends ends = {-1, -1, -1, -1};
+    struct start_ends ends = {{-1, -1}, -1, -1};
     int rc = start_process_prepare(fleet, worker, &ends);
     start_ends_close(&ends);
     return rc;
@@ -156,9 +126,6 @@ int worker_start(struct fleet *fleet, struct worker *worker)
 
 void worker_watch(struct fleet *fleet, struct worker *worker)
 {
-    struct segment *segment = &worker->segment;
-    worker->bell = (struct doorbell){&segment->header->worker_bell, worker->bell_fd};
-    worker->own_bell = (struct doorbell){&segment->header->dispatcher_bell, worker->own_bell_fd};
     worker->is_corrupt = worker->is_full = false;
     worker->wrong = NULL;
     worker->full_until_ms = 0;
@@ -171,8 +138,9 @@ void worker_watch(struct fleet *fleet, struct worker *worker)
     worker->run_count = 0;
     start_slots_reset(worker);
     uring_poll(fleet->reactor->uring, worker->pidfd, fleet_ref(worker, URING_PIDFD));
-    uring_poll(fleet->reactor->uring, worker->socket, fleet_ref(worker, URING_SOCKET));
-    uring_poll(fleet->reactor->uring, worker->own_bell_fd, fleet_ref(worker, URING_BELL));
+    uring_poll(fleet->reactor->uring, worker->channel.socket, fleet_ref(worker, URING_SOCKET));
+    uring_poll(fleet->reactor->uring, worker->channel.own_bell.fd,
+               fleet_ref(worker, URING_BELL));
     output_begin(fleet, worker);
 }
 
@@ -185,19 +153,20 @@ void worker_unwatch(struct fleet *fleet, struct worker *worker)
 /* The eventfd is never read: a new poll tells at once of a bell that ever rang. */
 void worker_rewatch(struct fleet *fleet, struct worker *worker)
 {
-    uring_poll(fleet->reactor->uring, worker->socket, fleet_ref(worker, URING_SOCKET));
-    uring_poll(fleet->reactor->uring, worker->own_bell_fd, fleet_ref(worker, URING_BELL));
+    uring_poll(fleet->reactor->uring, worker->channel.socket, fleet_ref(worker, URING_SOCKET));
+    uring_poll(fleet->reactor->uring, worker->channel.own_bell.fd,
+               fleet_ref(worker, URING_BELL));
 }
 
 /* With the socket goes what the worker has sent and nobody has read. The spawner has its last
  * descriptor, if there is one. */
 static void start_socket_close(struct fleet *fleet, struct worker *worker)
 {
-    if (worker->socket >= 0 && worker->takes_descriptors) {
-        int rc = spawner_let_close(&fleet->spawner, worker->socket);
+    if (worker->channel.socket >= 0 && worker->channel.takes_descriptors) {
+        int rc = spawner_let_close(&fleet->spawner, worker->channel.socket);
         (void)rc; /* without a spawner it is ours to close */
     }
-    descriptor_close(&worker->socket);
+    descriptor_close(&worker->channel.socket);
 }
 
 void worker_release(struct fleet *fleet, struct worker *worker)
@@ -211,7 +180,7 @@ void worker_release(struct fleet *fleet, struct worker *worker)
         output_close(output_of(worker));
     }
     start_socket_close(fleet, worker);
-    worker_channels_close(worker);
+    worker_channel_close(worker);
     unfinished_end(&worker->unfinished);
     unfinished_free(&worker->unfinished, &worker->pool->unfinished);
     worker->pid = 0;

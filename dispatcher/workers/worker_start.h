@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * worker_start.h - a process in a worker's place, and the channels to it.
+ * worker_start.h - a process in a worker's place, and the channel to it.
  */
 #ifndef DISPATCHER_WORKER_START_H
 #define DISPATCHER_WORKER_START_H
@@ -8,8 +8,8 @@
 #include "dispatcher/workers/worker.h"
 #include "millrace/check.h"
 
-/* Makes the segment and the channels, and asks the spawner for a process on them. 0, or -errno;
- * either way worker_release() gives back what there is. */
+/* Opens the channel and the pipes of the output, and asks the spawner for a process on them. 0, or
+ * -errno; either way worker_release() gives back what there is. */
 int worker_start(struct fleet *fleet, struct worker *worker) MUST_USE;
 
 /* There is a process, worker->pid and worker->pidfd: from now on it is heard. */
@@ -24,6 +24,6 @@ void worker_rewatch(struct fleet *fleet, struct worker *worker);
 void worker_release(struct fleet *fleet, struct worker *worker);
 
 /* Closes what the dispatcher holds of the process, but for the pipes of its output. */
-void worker_channels_close(struct worker *worker);
+void worker_channel_close(struct worker *worker);
 
 #endif

@@ -31,7 +31,7 @@ static void workers_abandon(struct worker *worker)
 {
     if (worker->pid > 0)
         waitid(P_PIDFD, (id_t)worker->pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
-    worker_channels_close(worker);
+    worker_channel_close(worker);
     for (uint32_t i = 0; i < 2; i++)
         output_close(&worker->outputs[i]);
 }
@@ -59,7 +59,7 @@ void workers_on_bell(struct fleet *fleet, const struct uring_event *event)
         return;
     worker->bells_heard++;
     if (!event->more && !worker->is_paused)
-        uring_poll(fleet->reactor->uring, worker->own_bell_fd, event->ref);
+        uring_poll(fleet->reactor->uring, worker->channel.own_bell.fd, event->ref);
 }
 
 void workers_ring(struct fleet *fleet)
@@ -73,21 +73,21 @@ void workers_arm(struct fleet *fleet, uint32_t interests)
 {
     for (uint32_t i = 0; i < fleet->worker_count; i++)
         if (fleet->workers[i] && worker_is_heard(fleet->workers[i]))
-            doorbell_arm(&fleet->workers[i]->own_bell, interests);
+            doorbell_arm(&fleet->workers[i]->channel.own_bell, interests);
 }
 
 void workers_disarm(struct fleet *fleet)
 {
     for (uint32_t i = 0; i < fleet->worker_count; i++)
         if (fleet->workers[i] && worker_is_heard(fleet->workers[i]))
-            doorbell_disarm(&fleet->workers[i]->own_bell);
+            doorbell_disarm(&fleet->workers[i]->channel.own_bell);
 }
 
 bool workers_have_news(const struct fleet *fleet)
 {
     for (uint32_t i = 0; i < fleet->worker_count; i++)
         if (fleet->workers[i] && worker_is_heard(fleet->workers[i]) &&
-            !ring_is_empty(&fleet->workers[i]->replies))
+            !ring_is_empty(&fleet->workers[i]->channel.replies))
             return true;
     return false;
 }

@@ -120,8 +120,9 @@ static void descriptors_cost_the_worker_its_life_and_are_not_taken(void **state)
     struct iovec part = {&byte, 1};
     (void)state;
     assert_int_equal(pipe(ends), 0);
-    (void)setsockopt(worker()->socket, SOL_SOCKET, 83 /* SO_PASSRIGHTS */, &yes, sizeof(yes));
-    worker()->takes_descriptors = true;
+    (void)setsockopt(worker()->channel.socket, SOL_SOCKET, 83 /* SO_PASSRIGHTS */, &yes,
+                     sizeof(yes));
+    worker()->channel.takes_descriptors = true;
     fds[0] = ends[1];
     assert_int_equal(
         descriptors_send(stage.workers[0].socket, &(struct packet){&part, 1, fds, 1}, 0), 0);
@@ -162,7 +163,8 @@ static void more_messages_than_a_batch_are_read_to_the_last(void **state)
     }
     char byte;
     assert_int_equal(
-        recv(stage.server->fleet.workers[0]->socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT), -1);
+        recv(stage.server->fleet.workers[0]->channel.socket, &byte, 1, MSG_PEEK | MSG_DONTWAIT),
+        -1);
     assert_string_equal(stage.server->runs.pipelines[0]->failure, "wh0");
     expect_killed("it said again why it failed");
 }

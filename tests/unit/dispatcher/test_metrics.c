@@ -91,7 +91,7 @@ static void the_fill_of_a_ring_is_that_of_its_last_drain(void **state)
     assert_int_equal(worker->ring_used_bytes, 0);
     for (int i = 0; i < 3; i++)
         stage_run_number(&run);
-    uint64_t used = stage.workers[0].replies.tail - worker->replies.head;
+    uint64_t used = stage.workers[0].replies.tail - worker->channel.replies.head;
     stage_pass();
     assert_int_equal(worker->ring_used_bytes, used);
     assert_true(used >= 3 * sizeof(number_chunk));

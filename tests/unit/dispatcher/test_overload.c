@@ -246,7 +246,7 @@ static void serve_one(uint64_t ms)
 static void a_worker_that_makes_too_little_room_makes_no_queue_longer(void **state)
 {
     (void)state;
-    struct ring_tx *requests = &stage.server->fleet.workers[0]->requests;
+    struct ring_tx *requests = &stage.server->fleet.workers[0]->channel.requests;
     uint32_t client = 0;
     void *room;
     stage.config.pipelines[0].options.queue_count_max = 1;

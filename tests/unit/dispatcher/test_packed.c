@@ -132,6 +132,24 @@ static void depth_is_counted_in_containers(void **state)
     }
 }
 
+static void items_of_wanted_kinds_are_read_in_a_row(void **state)
+{
+    static const uint8_t data[] = "\x92\x07\xa1x";
+    const uint8_t *end = data + 4;
+    struct packed_item list, number, text;
+    (void)state;
+    const uint8_t *at = packed_read_kind(data, end, PACKED_ARRAY, &list);
+    at = packed_read_kind(at, end, PACKED_NATURAL, &number);
+    at = packed_read_kind(at, end, PACKED_STRING, &text);
+    assert_ptr_equal(at, end);
+    assert_int_equal(number.u.natural, 7);
+    assert_null(packed_read_kind(at, end, PACKED_STRING, &text));
+
+    at = packed_read_kind(data, end, PACKED_MAP, &list);
+    assert_null(at);
+    assert_null(packed_read_kind(at, end, PACKED_NATURAL, &number));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -141,6 +159,7 @@ int main(void)
         cmocka_unit_test(floats_of_both_widths_are_read),
         cmocka_unit_test(whole_objects_are_sound_and_others_are_not),
         cmocka_unit_test(depth_is_counted_in_containers),
+        cmocka_unit_test(items_of_wanted_kinds_are_read_in_a_row),
     };
     alarm(30);
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -458,8 +458,8 @@ static void a_worker_with_a_broken_request_ring_costs_no_run(void **state)
     (void)state;
     atomic_store(&stage.workers[0].segment.request_ring->head, 12345);
     /* So full that the next claim looks at the head. */
-    ring_tx_init(&stage.server->fleet.workers[0]->requests, stage.workers[0].segment.request_ring,
-                 RING_BYTES_MIN);
+    ring_tx_init(&stage.server->fleet.workers[0]->channel.requests,
+                 stage.workers[0].segment.request_ring, RING_BYTES_MIN);
     uint32_t clients[3];
     for (int i = 0; i < 3; i++)
         clients[i] = ask();
@@ -477,8 +477,8 @@ static void a_worker_without_room_is_left_out_until_it_has_some(void **state)
     (void)state;
     struct worker *full = stage.server->fleet.workers[0];
     void *room;
-    while (ring_claim(&full->requests, 256, &room) == 0)
-        ring_commit(&full->requests, &(struct record){.kind = RECORD_STOP, .bytes = 256});
+    while (ring_claim(&full->channel.requests, 256, &room) == 0)
+        ring_commit(&full->channel.requests, &(struct record){.kind = RECORD_STOP, .bytes = 256});
     for (int i = 0; i < 3; i++)
         ask();
     stage_settle();
@@ -486,7 +486,8 @@ static void a_worker_without_room_is_left_out_until_it_has_some(void **state)
     assert_int_equal(pipeline()->queue_count, 1);
     assert_false(
         pipeline_can_offer(&stage.server->runs, pipeline())); /* nothing to stay awake for */
-    atomic_store(&full->requests.shared->head, atomic_load(&full->requests.shared->tail));
+    atomic_store(&full->channel.requests.shared->head,
+                 atomic_load(&full->channel.requests.shared->tail));
     assert_true(pipeline_can_offer(&stage.server->runs, pipeline()));
     stage_settle();
     assert_int_equal(full->active_count, 1);

@@ -90,7 +90,7 @@ static void a_spawner_that_ends_is_replaced_and_the_start_is_asked_for_again(voi
     assert_int_equal(stage.server->fleet.spawner_lost_count, 1);
     /* It is nobody's failure: what clients are told is what ended the worker. */
     assert_non_null(strstr(stage.server->runs.pipelines[0]->failure, "SIGSEGV"));
-    assert_int_equal(worker(0)->segment.fd, -1);
+    assert_int_equal(worker(0)->channel.segment.fd, -1);
     assert_int_equal(worker(0)->pidfd, -1);
     stage_later(2 * WORKER_BACKOFF_MS_MIN);
     assert_int_equal(stage.spawn_count, before + 1);

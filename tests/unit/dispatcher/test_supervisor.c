@@ -97,8 +97,8 @@ static void a_process_that_cannot_be_started_is_tried_again(void **state)
     die();
     stage_later(WORKER_BACKOFF_MS_MIN);
     assert_int_equal(worker()->state, WORKER_EMPTY);
-    assert_int_equal(worker()->segment.fd, -1);
-    assert_int_equal(worker()->socket, -1);
+    assert_int_equal(worker()->channel.segment.fd, -1);
+    assert_int_equal(worker()->channel.socket, -1);
     stage.spawn_error = 0;
     expect_start_after(2 * WORKER_BACKOFF_MS_MIN);
     stage_hello(0);
@@ -141,11 +141,12 @@ static void who_is_loaded_but_never_ready_is_killed(void **state)
     stage_hello(0);
     struct stage_worker *process = &stage.workers[0];
     char packet[512];
-    assert_true(recv(worker()->socket, packet, sizeof(packet), MSG_DONTWAIT | MSG_PEEK) > 0);
+    assert_true(recv(worker()->channel.socket, packet, sizeof(packet), MSG_DONTWAIT | MSG_PEEK) >
+                0);
     /* HELLO alone: what follows is taken out of the socket. */
-    ssize_t hello = recv(worker()->socket, packet, sizeof(packet), MSG_DONTWAIT);
+    ssize_t hello = recv(worker()->channel.socket, packet, sizeof(packet), MSG_DONTWAIT);
     char ready[64];
-    assert_true(recv(worker()->socket, ready, sizeof(ready), MSG_DONTWAIT) > 0);
+    assert_true(recv(worker()->channel.socket, ready, sizeof(ready), MSG_DONTWAIT) > 0);
     assert_int_equal(send(process->socket, packet, (size_t)hello, MSG_DONTWAIT), hello);
     stage_settle();
     assert_int_equal(worker()->state, WORKER_LOADED);
