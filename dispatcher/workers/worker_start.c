@@ -139,8 +139,7 @@ void worker_watch(struct fleet *fleet, struct worker *worker)
     start_slots_reset(worker);
     uring_poll(fleet->reactor->uring, worker->pidfd, fleet_ref(worker, URING_PIDFD));
     uring_poll(fleet->reactor->uring, worker->channel.socket, fleet_ref(worker, URING_SOCKET));
-    uring_poll(fleet->reactor->uring, worker->channel.own_bell.fd,
-               fleet_ref(worker, URING_BELL));
+    uring_poll(fleet->reactor->uring, worker->channel.own_bell.fd, fleet_ref(worker, URING_BELL));
     output_begin(fleet, worker);
 }
 
@@ -154,8 +153,7 @@ void worker_unwatch(struct fleet *fleet, struct worker *worker)
 void worker_rewatch(struct fleet *fleet, struct worker *worker)
 {
     uring_poll(fleet->reactor->uring, worker->channel.socket, fleet_ref(worker, URING_SOCKET));
-    uring_poll(fleet->reactor->uring, worker->channel.own_bell.fd,
-               fleet_ref(worker, URING_BELL));
+    uring_poll(fleet->reactor->uring, worker->channel.own_bell.fd, fleet_ref(worker, URING_BELL));
 }
 
 /* With the socket goes what the worker has sent and nobody has read. The spawner has its last

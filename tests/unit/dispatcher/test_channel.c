@@ -139,10 +139,12 @@ static void the_worker_maps_the_segment_and_finds_a_record(void **state)
     struct record record;
     const void *payload;
     void *room;
+    char reason[SEGMENT_REASON_BYTES];
     assert_int_equal(ring_claim(&channel.requests, 4, &room), 0);
     memcpy(room, "word", 4);
     ring_commit(&channel.requests, &(struct record){.kind = RECORD_START, .bytes = 4});
-    assert_int_equal(segment_attach(&segment, fcntl(channel.segment.fd, F_DUPFD_CLOEXEC, 0)), 0);
+    int fd = fcntl(channel.segment.fd, F_DUPFD_CLOEXEC, 0);
+    assert_int_equal(segment_attach(&segment, fd, reason), 0);
     ring_rx_init(&requests, segment.request_ring, RING_BYTES_MIN);
     assert_int_equal(ring_peek(&requests, &record, &payload), 1);
     assert_memory_equal(payload, "word", 4);
