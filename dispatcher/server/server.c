@@ -120,6 +120,7 @@ static int server_pipelines_add(struct server *server)
 int server_init(struct server *server, const struct config *config)
 {
     *server = (struct server){.config = config, .signal_fd = -1};
+    server_check_handlers();
     reactor_init(&server->reactor, STDERR_FILENO, config->log_level);
     int rc = server_parts_init(server);
     if (rc != 0)

@@ -74,6 +74,9 @@ bool server_pass(struct server *server);
 void server_on_event(struct server *server, const struct uring_event *event);
 void server_on_timer(struct server *server, struct timer *timer);
 
+/* handlers.c: asserts that there is somebody to call for each kind of both, once at the start. */
+void server_check_handlers(void);
+
 /* handlers.c: reads the next signal. */
 void server_read_signal(struct server *server);
 

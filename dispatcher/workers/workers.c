@@ -64,9 +64,11 @@ void workers_on_bell(struct fleet *fleet, const struct uring_event *event)
 
 void workers_ring(struct fleet *fleet)
 {
-    for (uint32_t i = 0; i < fleet->worker_count; i++)
-        if (fleet->workers[i])
-            worker_ring(fleet->workers[i]);
+    for (uint32_t i = 0; i < fleet->worker_count; i++) {
+        struct worker *worker = fleet->workers[i];
+        if (worker)
+            worker_ring(worker);
+    }
 }
 
 void workers_arm(struct fleet *fleet, uint32_t interests)
