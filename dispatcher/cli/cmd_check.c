@@ -13,8 +13,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,18 +22,18 @@
 #include "dispatcher/config/worker_owner.h"
 #include "dispatcher/inputs/variables.h"
 #include "dispatcher/text/json_out.h"
-#include "dispatcher/text/packed.h"
+#include "dispatcher/workers/channel.h"
 #include "dispatcher/workers/crash.h"
+#include "dispatcher/workers/failure.h"
 #include "dispatcher/workers/spawner.h"
 #include "millrace/protocol.h"
 #include "shm/clock.h"
 #include "shm/descriptors.h"
-#include "shm/segment.h"
 
 #define CHECK_TIMEOUT_MS 60000u
 #define CHECK_RING_BYTES (64u * 1024) /* of log lines, nothing else comes */
 #define MESSAGE_COUNT_MAX 16u         /* looked at in one pass */
-#define LOG_COUNT_MAX 1024u           /* likewise */
+#define LOG_COUNT_MAX (CHECK_RING_BYTES / sizeof(struct record)) /* likewise: all there can be */
 
 struct check_values {
     bool json;
@@ -70,10 +68,8 @@ static const struct cli_command command = {
 /* One worker being watched. Owns all of it; descriptors are -1 when there are none. */
 struct check {
     const char *source;
-    struct segment segment;
-    struct ring_rx replies;
-    struct doorbell worker_bell, own_bell;
-    int socket, worker_socket;
+    struct channel channel;
+    struct channel_ends ends; /* kept, so that only a message makes our socket readable */
     struct spawner spawner;
     pid_t pid; /* 0: none yet, or waited for */
     int pidfd;
@@ -90,9 +86,9 @@ static int check_start(struct check *check, const struct pipeline_config *pipeli
 static void check_watch(struct check *check, uint32_t timeout_ms);
 static void check_end(struct check *check);
 static void check_finish(struct check *check);
-static void read_messages(struct check *check);
-static void read_log(struct check *check);
-static void variables_print(const struct check *check);
+static void check_read_messages(struct check *check);
+static void check_read_log(struct check *check);
+static void check_print(const struct check *check);
 
 int cmd_check(int argc, char **argv)
 {
@@ -152,13 +148,10 @@ static int check_pipeline(const struct pipeline_config *pipeline, const struct c
     }
     struct check check = {
         .source = pipeline->source,
-        .segment = {.fd = -1},
-        .worker_bell = {.fd = -1},
-        .own_bell = {.fd = -1},
-        .socket = -1,
-        .worker_socket = -1,
+        .ends = {-1, -1},
         .pidfd = -1,
     };
+    channel_init(&check.channel);
     struct own_users users = check_user(pipeline, python_path, python_folder);
     spawner_init(&check.spawner, users);
     int exit_code = EXIT_CODE_PIPELINE;
@@ -180,7 +173,7 @@ static int check_pipeline(const struct pipeline_config *pipeline, const struct c
         if (values->json)
             printf("%s\n", check.variables.json);
         else
-            variables_print(&check);
+            check_print(&check);
         exit_code = EXIT_CODE_OK;
     }
     check_finish(&check);
@@ -196,50 +189,36 @@ static int check_pipeline(const struct pipeline_config *pipeline, const struct c
 static int check_start(struct check *check, const struct pipeline_config *pipeline,
                        const struct worker_spawn_options *programs)
 {
-    int pair[2];
-    int rc = segment_create(&check->segment,
-                            &(struct segment_options){.slot_count = 1,
-                                                      .request_ring_bytes = RING_BYTES_MIN,
-                                                      .reply_ring_bytes = CHECK_RING_BYTES,
-                                                      .window_bytes = RUN_WINDOW_BYTES});
-    if (rc < 0) {
-        check->segment.fd = -1;
+    int rc = channel_open(&check->channel, &check->ends,
+                          &(struct segment_options){.slot_count = 1,
+                                                    .request_ring_bytes = RING_BYTES_MIN,
+                                                    .reply_ring_bytes = CHECK_RING_BYTES,
+                                                    .window_bytes = RUN_WINDOW_BYTES});
+    if (rc < 0)
         return rc;
-    }
-    struct segment_header *header = check->segment.header;
-    check->worker_bell =
-        (struct doorbell){&header->worker_bell, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-    check->own_bell =
-        (struct doorbell){&header->dispatcher_bell, eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
-    if (check->worker_bell.fd == -1 || check->own_bell.fd == -1 ||
-        socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1)
-        return -errno;
-    check->socket = pair[0];
-    check->worker_socket = pair[1];
-    ring_rx_init(&check->replies, check->segment.reply_ring, CHECK_RING_BYTES);
     /* What it prints is passed on, and nothing of it can be taken for our own output. */
     struct worker_spawn_options worker = *programs;
     worker.source = pipeline->source;
     worker.name = pipeline->name;
     worker.pointer = pipeline->pointer;
     worker.check = true;
-    worker.segment_fd = check->segment.fd;
-    worker.worker_bell_fd = check->worker_bell.fd;
-    worker.dispatcher_bell_fd = check->own_bell.fd;
-    worker.socket_fd = check->worker_socket;
+    worker.segment_fd = check->channel.segment.fd;
+    worker.worker_bell_fd = check->ends.bell;
+    worker.dispatcher_bell_fd = check->channel.own_bell.fd;
+    worker.socket_fd = check->ends.socket;
     worker.stdout_fd = STDERR_FILENO;
     worker.stderr_fd = STDERR_FILENO;
     rc = spawner_open(&check->spawner);
     return rc < 0 ? rc : spawner_ask(&check->spawner, &worker, 0, 0);
 }
 
-static uint64_t now_ms(void)
+static uint64_t check_now_ms(void)
 {
     return clock_now_ns() / CLOCK_NS_PER_MS;
 }
 
 /* What the spawner says of the worker; a spawner that says nothing any more has not started it. */
-static void read_answers(struct check *check)
+static void check_read_answers(struct check *check)
 {
     struct spawn_answer answer;
     int rc;
@@ -261,25 +240,26 @@ static void read_answers(struct check *check)
 /* Hears the worker until it is gone, which is made sure of. */
 static void check_watch(struct check *check, uint32_t timeout_ms)
 {
-    uint64_t due_ms = now_ms() + timeout_ms;
+    uint64_t due_ms = check_now_ms() + timeout_ms;
     struct pollfd fds[] = {
         {.events = POLLIN},
-        {.fd = check->socket, .events = POLLIN},
-        {.fd = check->own_bell.fd, .events = POLLIN},
+        {.fd = check->channel.socket, .events = POLLIN},
+        {.fd = check->channel.own_bell.fd, .events = POLLIN},
         {.fd = check->spawner.socket, .events = POLLIN},
     };
     while (!check->is_failed && check->start_error == 0) {
-        read_messages(check);
-        read_log(check);
-        read_answers(check);
+        check_read_messages(check);
+        check_read_log(check);
+        check_read_answers(check);
         fds[0].fd = check->pidfd; /* -1 is left out */
-        doorbell_arm(&check->own_bell, DOORBELL_ANY);
-        uint64_t now = now_ms();
-        int wait_ms = ring_is_empty(&check->replies) && now < due_ms ? (int)(due_ms - now) : 0;
+        doorbell_arm(&check->channel.own_bell, DOORBELL_ANY);
+        uint64_t now = check_now_ms();
+        int wait_ms =
+            ring_is_empty(&check->channel.replies) && now < due_ms ? (int)(due_ms - now) : 0;
         int count = poll(fds, ARRAY_COUNT(fds), wait_ms);
-        doorbell_disarm(&check->own_bell);
+        doorbell_disarm(&check->channel.own_bell);
         uint64_t rings;
-        if (count > 0 && fds[2].revents != 0 && read(fds[2].fd, &rings, sizeof(rings)) == -1)
+        if (count > 0 && fds[2].revents != 0 && read(fds[2].fd, &rings, sizeof rings) == -1)
             mr_assert(errno == EAGAIN);
         if (count > 0 && fds[0].revents != 0)
             break;
@@ -293,10 +273,10 @@ static void check_watch(struct check *check, uint32_t timeout_ms)
 }
 
 /* The signal, and the frames in which it came, innermost first. */
-static void crash_say(const struct check *check, int number)
+static void check_say_crash(const struct check *check, int number)
 {
     struct crash_report report;
-    crash_read(&report, &check->segment.header->crash, number);
+    crash_read(&report, &check->channel.segment.header->crash, number);
     const char *name = sigabbrev_np(number);
     cli_fail("check: %s: the worker was killed by SIG%s (%s) %s", check->source, name ? name : "?",
              strsignal(number), check->is_known ? "after it was loaded" : "while it loaded");
@@ -313,14 +293,14 @@ static void check_end(struct check *check)
     }
     while (check->pid > 0 && waitid(P_PID, (id_t)check->pid, &info, WEXITED) == -1)
         mr_assert(errno == EINTR);
-    read_answers(check);
+    check_read_answers(check);
     check->pid = 0;
-    read_messages(check);
-    read_log(check);
+    check_read_messages(check);
+    check_read_log(check);
     if (check->is_failed || check->start_error != 0)
         return;
     if (info.si_code != CLD_EXITED)
-        crash_say(check, info.si_status);
+        check_say_crash(check, info.si_status);
     else if (info.si_status != WORKER_EXIT_OK || !check->is_known)
         cli_fail("check: %s: the worker exited with code %d %s", check->source, info.si_status,
                  check->is_known ? "after it was loaded" : "before it was loaded");
@@ -333,114 +313,107 @@ static void check_finish(struct check *check)
 {
     mr_assert(check->pid == 0);
     spawner_close(&check->spawner);
-    int fds[] = {check->pidfd, check->socket, check->worker_socket, check->worker_bell.fd,
-                 check->own_bell.fd};
-    for (size_t i = 0; i < ARRAY_COUNT(fds); i++)
-        descriptor_close(&fds[i]);
-    segment_detach(&check->segment);
+    descriptor_close(&check->pidfd);
+    channel_ends_close(&check->ends);
+    channel_close(&check->channel);
     variables_finish(&check->variables);
 }
 
 /* ---- what it says -------------------------------------------------------------------------- */
 
-static void fail_misbehaved(struct check *check, const char *how)
+/* One reason is enough. */
+static void check_misbehaved(struct check *check, const char *wrong)
 {
-    cli_fail("check: %s: the worker %s", check->source, how);
+    if (!check->is_failed)
+        cli_fail("check: %s: the worker misbehaved: %s", check->source, wrong);
     check->is_failed = true;
 }
 
-/* [type, message, traceback or nil] */
-static void on_failed(struct check *check, const uint8_t *body, size_t bytes)
-{
-    struct packed_item list, type, message, traceback;
-    const uint8_t *end = body + bytes;
-    const uint8_t *at = packed_read(body, end, &list);
-    if (at && list.kind == PACKED_ARRAY && list.u.count == 3)
-        at = packed_read(at, end, &type);
-    else
-        at = NULL;
-    if (at)
-        at = packed_read(at, end, &message);
-    if (at)
-        at = packed_read(at, end, &traceback);
-    if (!at || message.kind != PACKED_STRING) {
-        fail_misbehaved(check, "sent a failure that cannot be read");
-        return;
-    }
-    cli_fail("check: %s does not load: %.*s", check->source, (int)message.u.count,
-             (const char *)message.text);
-    if (traceback.kind == PACKED_STRING)
-        cli_print_lines(stderr, (const char *)traceback.text, traceback.u.count);
-    check->is_failed = true;
-}
-
-static void on_message(struct check *check, const struct message *header, const uint8_t *body)
+static void check_hello(struct check *check, const struct channel_message *message)
 {
     char reason[200];
-    if (header->kind == MESSAGE_FAILED) {
-        on_failed(check, body, header->bytes);
-    } else if (header->kind != MESSAGE_HELLO || check->is_known) {
-        fail_misbehaved(check, "sent a message that nobody waits for");
-    } else if (variables_parse(&check->variables, body, header->bytes, reason, sizeof(reason)) <
-               0) {
-        fail_misbehaved(check, reason);
-    } else {
-        check->is_known = true;
+    if (check->is_known) {
+        check_misbehaved(check, "it said HELLO out of turn");
+        return;
     }
+    int rc = variables_parse(&check->variables, message->body, message->body_bytes, reason,
+                             sizeof reason);
+    check->is_known = rc == 0;
+    if (rc < 0)
+        check_misbehaved(check, rc == -ENOMEM ? "no memory for its variables" : reason);
 }
 
-static void read_messages(struct check *check)
+static void check_failed(struct check *check, const struct channel_message *message)
 {
-    static uint8_t packet[MESSAGE_BYTES_MAX];
+    struct worker_failure failure;
+    if (!failure_read(message->body, message->body_bytes, &failure)) {
+        check_misbehaved(check, "it sent a failure that cannot be read");
+        return;
+    }
+    cli_fail("check: %s does not load: %.*s", check->source, (int)failure.message_bytes,
+             failure.message);
+    if (failure.traceback)
+        cli_print_lines(stderr, failure.traceback, failure.traceback_bytes);
+    check->is_failed = true;
+}
+
+static void check_read_messages(struct check *check)
+{
+    static uint8_t buffer[MESSAGE_BYTES_MAX];
     for (unsigned i = 0; i < MESSAGE_COUNT_MAX && !check->is_failed; i++) {
-        ssize_t bytes = recv(check->socket, packet, sizeof(packet), MSG_DONTWAIT | MSG_TRUNC);
-        if (bytes == -1)
+        struct channel_message message;
+        const char *wrong;
+        int rc = channel_take(&check->channel, buffer, &message, &wrong);
+        if (rc == 0)
             return;
-        struct message header;
-        if (bytes < (ssize_t)sizeof(header) || bytes > (ssize_t)sizeof(packet)) {
-            fail_misbehaved(check, "sent a message of no known size");
-            return;
-        }
-        memcpy(&header, packet, sizeof(header));
-        if (header.magic != MESSAGE_MAGIC || header.version != PROTOCOL_VERSION ||
-            header.bytes != (size_t)bytes - sizeof(header))
-            fail_misbehaved(check, "speaks another protocol: it is of another version");
+        if (rc < 0)
+            check_misbehaved(check, wrong);
+        else if (message.kind == MESSAGE_HELLO)
+            check_hello(check, &message);
+        else if (message.kind == MESSAGE_FAILED)
+            check_failed(check, &message);
         else
-            on_message(check, &header, packet + sizeof(header));
+            check_misbehaved(check, "it said READY out of turn");
     }
 }
 
-/* Log lines, which are what the pipeline prints while it is loaded, go to stderr. */
-static void read_log(struct check *check)
+/* What the pipeline logs while it is loaded goes to stderr, whatever its level. Returns what is
+ * wrong with a record, or NULL. */
+static const char *check_log(const struct record *record, const void *payload)
 {
     static uint8_t copy[CHECK_RING_BYTES];
-    for (unsigned i = 0; i < LOG_COUNT_MAX; i++) {
+    struct channel_log log;
+    if (record->kind != RECORD_LOG)
+        return "it sent a record of no run";
+    mr_assert(record->bytes <= sizeof copy);
+    memcpy(copy, payload, record->bytes);
+    if (channel_log_read(copy, record->bytes, &log))
+        cli_print_lines(stderr, log.text, log.text_bytes);
+    return NULL;
+}
+
+/* Also of one that has failed: what it logged before may say more. */
+static void check_read_log(struct check *check)
+{
+    struct channel *channel = &check->channel;
+    const char *wrong = NULL;
+    for (size_t i = 0; i < LOG_COUNT_MAX && !wrong; i++) {
         struct record record;
         const void *payload;
-        int rc = ring_peek(&check->replies, &record, &payload);
-        if (rc < 0)
-            fail_misbehaved(check, "destroyed its ring");
-        if (rc != 1)
+        int rc = ring_peek(&channel->replies, &record, &payload);
+        if (rc == 0)
             break;
-        mr_assert(record.bytes <= sizeof(copy));
-        memcpy(copy, payload, record.bytes);
-        struct packed_item list, level, text;
-        const uint8_t *end = copy + record.bytes;
-        const uint8_t *at = packed_read(copy, end, &list);
-        if (at)
-            at = packed_read(at, end, &level);
-        if (at)
-            at = packed_read(at, end, &text);
-        if (record.kind == RECORD_LOG && at && text.kind == PACKED_STRING)
-            cli_print_lines(stderr, (const char *)text.text, text.u.count);
+        wrong = rc < 0 ? "its reply ring is corrupt" : check_log(&record, payload);
     }
-    if (ring_release(&check->replies))
-        doorbell_ring(&check->worker_bell, DOORBELL_ANY);
+    if (wrong)
+        check_misbehaved(check, wrong);
+    if (ring_release(&channel->replies))
+        doorbell_ring(&channel->bell, DOORBELL_ANY);
 }
 
 /* ---- the table ----------------------------------------------------------------------------- */
 
-static void default_print(const struct input_variable *input)
+static void check_print_default(const struct input_variable *input)
 {
     char *text = malloc(json_out_bound(input->default_bytes, 1));
     size_t consumed;
@@ -452,7 +425,7 @@ static void default_print(const struct input_variable *input)
     free(text);
 }
 
-static void variables_print(const struct check *check)
+static void check_print(const struct check *check)
 {
     const struct variables *variables = &check->variables;
     cli_print(stdout, check->source);
@@ -465,7 +438,7 @@ static void variables_print(const struct check *check)
                input->optional ? "optional" : "");
         cli_print(stdout, input->title ? input->title : "");
         if (input->default_msgpack)
-            default_print(input);
+            check_print_default(input);
         printf("\n");
     }
     for (uint32_t i = 0; i < variables->output_count; i++)
