@@ -91,7 +91,7 @@ def test_the_events_of_the_log_are_those_of_the_source():
 
 
 def test_the_variables_of_the_page_are_those_that_workers_get():
-    with open(os.path.join(TOP, "dispatcher/workers/worker_spawn.c"), encoding="utf-8") as file:
+    with open(os.path.join(TOP, "dispatcher/reactor/child.c"), encoding="utf-8") as file:
         table = file.read().split("passed_on[] = {")[1].split("};")[0]
     section = page("millrace.1").split(".Sh ENVIRONMENT")[1].split(".Sh")[0]
     described = re.findall(r"[A-Z][A-Z_]+\*?", " ".join(re.findall(r"^\.Ev (.*)", section, flags=re.MULTILINE)))
