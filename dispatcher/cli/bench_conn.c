@@ -18,6 +18,14 @@
 #define SLOW_HEAD_BYTES 4096u
 #define BODY_BYTES_MAX (INT64_MAX / 16)
 
+static void conn_drop(struct bench_plan *plan, struct bench_conn *conn);
+static void conn_watch(struct bench_plan *plan, struct bench_conn *conn, int operation,
+                       uint32_t events);
+static bool conn_connect_begin(struct bench_plan *plan, struct bench_conn *conn);
+static bool conn_read_some(struct bench_plan *plan, struct bench_conn *conn, size_t bytes_max);
+static void conn_read_turn(struct bench_plan *plan, struct bench_conn *conn);
+static void conn_connect_end(struct bench_plan *plan, struct bench_conn *conn);
+
 static void conn_span_take(struct bench_plan *plan, struct bench_conn *conn, struct http_text data,
                            uint64_t now_ns)
 {
@@ -35,6 +43,13 @@ static void conn_span_take(struct bench_plan *plan, struct bench_conn *conn, str
 }
 
 /* ---- ends ------------------------------------------------------------------------------------ */
+
+void bench_conn_abandon(struct bench_plan *plan, struct bench_conn *conn)
+{
+    if (conn->state != BENCH_IDLE)
+        plan->stats.left_count++;
+    conn_drop(plan, conn);
+}
 
 static void conn_enter(struct bench_plan *plan, struct bench_conn *conn,
                        enum bench_conn_state state)
@@ -81,14 +96,32 @@ static void conn_answer_is_cut(struct bench_plan *plan, struct bench_conn *conn,
     bench_conn_next(plan, conn, now_ns);
 }
 
-void bench_conn_abandon(struct bench_plan *plan, struct bench_conn *conn)
-{
-    if (conn->state != BENCH_IDLE)
-        plan->stats.left_count++;
-    conn_drop(plan, conn);
-}
-
 /* ---- requests -------------------------------------------------------------------------------- */
+
+bool bench_conn_next(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns)
+{
+    struct bench_stats *stats = &plan->stats;
+    if (plan->is_over ||
+        (plan->request_count_max > 0 && stats->request_count >= plan->request_count_max)) {
+        conn_drop(plan, conn);
+        return false;
+    }
+    stats->request_count++;
+    conn->sent = 0;
+    bench_lines_begin(&conn->lines);
+    conn->has_error = false;
+    conn->begin_ns = now_ns;
+    if (conn->fd == -1) {
+        if (!conn_connect_begin(plan, conn)) {
+            stats->refused_count++;
+            return false;
+        }
+        return true;
+    }
+    conn_enter(plan, conn, BENCH_SENDING);
+    conn_watch(plan, conn, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
+    return true;
+}
 
 static void conn_watch(struct bench_plan *plan, struct bench_conn *conn, int operation,
                        uint32_t events)
@@ -133,32 +166,38 @@ static void conn_request_send(struct bench_plan *plan, struct bench_conn *conn)
     conn_watch(plan, conn, EPOLL_CTL_MOD, EPOLLIN);
 }
 
-bool bench_conn_next(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns)
+/* ---- answers --------------------------------------------------------------------------------- */
+
+void bench_conn_read_slowly(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns)
 {
-    struct bench_stats *stats = &plan->stats;
-    if (plan->is_over ||
-        (plan->request_count_max > 0 && stats->request_count >= plan->request_count_max)) {
-        conn_drop(plan, conn);
-        return false;
-    }
-    stats->request_count++;
-    conn->sent = 0;
-    bench_lines_begin(&conn->lines);
-    conn->has_error = false;
-    conn->begin_ns = now_ns;
-    if (conn->fd == -1) {
-        if (!conn_connect_begin(plan, conn)) {
-            stats->refused_count++;
-            return false;
-        }
-        return true;
-    }
-    conn_enter(plan, conn, BENCH_SENDING);
-    conn_watch(plan, conn, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
-    return true;
+    if (conn->state != BENCH_BODY || plan->slow_bytes_per_s == 0)
+        return;
+    uint64_t bytes =
+        (now_ns - conn->slow_ns) / 1000 * plan->slow_bytes_per_s / (CLOCK_NS_PER_S / 1000);
+    if (bytes == 0)
+        return;
+    conn->slow_ns = now_ns;
+    conn_read_some(plan, conn, bytes < BENCH_READ_BYTES ? (size_t)bytes : BENCH_READ_BYTES);
 }
 
-/* ---- answers --------------------------------------------------------------------------------- */
+void bench_conn_ready(struct bench_plan *plan, struct bench_conn *conn)
+{
+    switch (conn->state) {
+    case BENCH_CONNECTING:
+        conn_connect_end(plan, conn);
+        break;
+    case BENCH_SENDING:
+        conn_request_send(plan, conn);
+        break;
+    case BENCH_HEAD:
+    case BENCH_BODY:
+        conn_read_turn(plan, conn);
+        break;
+    case BENCH_IDLE:
+    case BENCH_STATE_COUNT:
+        break;
+    }
+}
 
 static void conn_body_take(struct bench_plan *plan, struct bench_conn *conn, const char *bytes,
                            size_t count, uint64_t now_ns)
@@ -281,18 +320,6 @@ static void conn_read_turn(struct bench_plan *plan, struct bench_conn *conn)
             return;
 }
 
-void bench_conn_read_slowly(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns)
-{
-    if (conn->state != BENCH_BODY || plan->slow_bytes_per_s == 0)
-        return;
-    uint64_t bytes =
-        (now_ns - conn->slow_ns) / 1000 * plan->slow_bytes_per_s / (CLOCK_NS_PER_S / 1000);
-    if (bytes == 0)
-        return;
-    conn->slow_ns = now_ns;
-    conn_read_some(plan, conn, bytes < BENCH_READ_BYTES ? (size_t)bytes : BENCH_READ_BYTES);
-}
-
 static void conn_connect_end(struct bench_plan *plan, struct bench_conn *conn)
 {
     int error = 0;
@@ -305,23 +332,4 @@ static void conn_connect_end(struct bench_plan *plan, struct bench_conn *conn)
     }
     conn_enter(plan, conn, BENCH_SENDING);
     conn_request_send(plan, conn);
-}
-
-void bench_conn_ready(struct bench_plan *plan, struct bench_conn *conn)
-{
-    switch (conn->state) {
-    case BENCH_CONNECTING:
-        conn_connect_end(plan, conn);
-        break;
-    case BENCH_SENDING:
-        conn_request_send(plan, conn);
-        break;
-    case BENCH_HEAD:
-    case BENCH_BODY:
-        conn_read_turn(plan, conn);
-        break;
-    case BENCH_IDLE:
-    case BENCH_STATE_COUNT:
-        break;
-    }
 }

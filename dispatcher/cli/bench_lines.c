@@ -8,6 +8,10 @@
 #define NUMBER_KEY "\"i\":"
 #define TIME_KEY "\"t_ns\":"
 
+static bool lines_counts(const struct bench_look *look, const char *line, size_t count);
+static bool lines_is_failure(const char *line, size_t count);
+static void lines_keep(struct bench_lines *lines, const char *bytes, size_t count);
+
 void bench_lines_begin(struct bench_lines *lines)
 {
     lines->count = 0;
@@ -98,36 +102,6 @@ static void lines_numbers_take(struct bench_lines *lines, const char *line, size
 
 /* ---- lines ----------------------------------------------------------------------------------- */
 
-/* Lines that are no results: blank ones, and what server-sent events add. */
-static bool lines_counts(const struct bench_look *look, const char *line, size_t count)
-{
-    if (!look->is_events)
-        return count > 0;
-    return count > 6 && memcmp(line, "data: ", 6) == 0 && line[6] == '{';
-}
-
-/* Does a whole line say that the run failed? Most end in a way that says at once that they do
- * not. */
-static bool lines_is_failure(const char *line, size_t count)
-{
-    static const char no_error[] = "\"error\":null}";
-    static const char mark[] = "\"outputs\":null,\"error\":{";
-    if (count >= sizeof(no_error) &&
-        memcmp(line + count - (sizeof(no_error) - 1), no_error, sizeof(no_error) - 1) == 0)
-        return false;
-    size_t looked_at = count < BENCH_LOOK_BYTES_MAX ? count : BENCH_LOOK_BYTES_MAX;
-    return memmem(line, looked_at, mark, sizeof(mark) - 1) != NULL;
-}
-
-static void lines_keep(struct bench_lines *lines, const char *bytes, size_t count)
-{
-    if (lines->kept_count < BENCH_LOOK_BYTES_MAX) {
-        size_t room = BENCH_LOOK_BYTES_MAX - (size_t)lines->kept_count;
-        memcpy(lines->kept + lines->kept_count, bytes, count < room ? count : room);
-    }
-    lines->kept_count += count;
-}
-
 void bench_lines_take(const struct bench_look *look, struct bench_lines *lines, const char *bytes,
                       size_t count, uint64_t now_ns, struct histogram *latency)
 {
@@ -158,4 +132,34 @@ void bench_lines_take(const struct bench_look *look, struct bench_lines *lines, 
     /* After the last line was looked at, which may lie in `kept`. */
     if (bytes < end)
         lines_keep(lines, bytes, (size_t)(end - bytes));
+}
+
+/* Lines that are no results: blank ones, and what server-sent events add. */
+static bool lines_counts(const struct bench_look *look, const char *line, size_t count)
+{
+    if (!look->is_events)
+        return count > 0;
+    return count > 6 && memcmp(line, "data: ", 6) == 0 && line[6] == '{';
+}
+
+/* Does a whole line say that the run failed? Most end in a way that says at once that they do
+ * not. */
+static bool lines_is_failure(const char *line, size_t count)
+{
+    static const char no_error[] = "\"error\":null}";
+    static const char mark[] = "\"outputs\":null,\"error\":{";
+    if (count >= sizeof(no_error) &&
+        memcmp(line + count - (sizeof(no_error) - 1), no_error, sizeof(no_error) - 1) == 0)
+        return false;
+    size_t looked_at = count < BENCH_LOOK_BYTES_MAX ? count : BENCH_LOOK_BYTES_MAX;
+    return memmem(line, looked_at, mark, sizeof(mark) - 1) != NULL;
+}
+
+static void lines_keep(struct bench_lines *lines, const char *bytes, size_t count)
+{
+    if (lines->kept_count < BENCH_LOOK_BYTES_MAX) {
+        size_t room = BENCH_LOOK_BYTES_MAX - (size_t)lines->kept_count;
+        memcpy(lines->kept + lines->kept_count, bytes, count < room ? count : room);
+    }
+    lines->kept_count += count;
 }

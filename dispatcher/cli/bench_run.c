@@ -38,6 +38,9 @@ struct bench_loop {
     double cpu_seconds;
 };
 
+static void bench_run_loop_run(struct bench_loop *loop);
+static int64_t bench_run_descriptors_get(const struct bench_shape *shape);
+
 static double bench_run_cpu_seconds_used(void)
 {
     struct rusage usage;
@@ -96,6 +99,40 @@ static void bench_run_idle_close(struct bench_loop *loop)
 }
 
 /* ---- the loop -------------------------------------------------------------------------------- */
+
+int bench_run(struct bench_plan *plan, const struct bench_shape *shape)
+{
+    int rc = 0;
+    int64_t left = bench_run_descriptors_get(shape);
+    if (left < 0)
+        return (int)left;
+    /* One more of each, so that none of them is empty. */
+    struct bench_loop loop = {.plan = plan,
+                              .shape = shape,
+                              .wanted_count = shape->connections,
+                              .idle_count_max = left < shape->idle ? (uint32_t)left : shape->idle,
+                              .conns = calloc(shape->connections + 1, sizeof(*loop.conns)),
+                              .kept = calloc(shape->connections + 1, BENCH_LOOK_BYTES_MAX),
+                              .idle = calloc(shape->idle + 1, sizeof(*loop.idle))};
+    plan->read_buffer = malloc(BENCH_READ_BYTES);
+    plan->epoll = epoll_create1(EPOLL_CLOEXEC);
+    if (!loop.conns || !loop.kept || !loop.idle || !plan->read_buffer) {
+        rc = -ENOMEM;
+    } else if (plan->epoll == -1) {
+        rc = -EMFILE;
+    } else {
+        bench_run_idle_open(&loop);
+        bench_run_loop_run(&loop);
+        bench_run_idle_close(&loop);
+    }
+    if (plan->epoll != -1)
+        close(plan->epoll);
+    free(plan->read_buffer);
+    free(loop.idle);
+    free(loop.kept);
+    free(loop.conns);
+    return rc;
+}
 
 /* When a client begins: one in each of so many equal parts of the ramp, and there at a time that
  * depends on its index alone, so that every run is the same and none is in step with a period of
@@ -229,38 +266,4 @@ static int64_t bench_run_descriptors_get(const struct bench_shape *shape)
         return -errno;
     uint64_t count = limit.rlim_max < UINT32_MAX ? limit.rlim_max : UINT32_MAX;
     return count >= taken ? (int64_t)(count - taken) : -EMFILE;
-}
-
-int bench_run(struct bench_plan *plan, const struct bench_shape *shape)
-{
-    int rc = 0;
-    int64_t left = bench_run_descriptors_get(shape);
-    if (left < 0)
-        return (int)left;
-    /* One more of each, so that none of them is empty. */
-    struct bench_loop loop = {.plan = plan,
-                              .shape = shape,
-                              .wanted_count = shape->connections,
-                              .idle_count_max = left < shape->idle ? (uint32_t)left : shape->idle,
-                              .conns = calloc(shape->connections + 1, sizeof(*loop.conns)),
-                              .kept = calloc(shape->connections + 1, BENCH_LOOK_BYTES_MAX),
-                              .idle = calloc(shape->idle + 1, sizeof(*loop.idle))};
-    plan->read_buffer = malloc(BENCH_READ_BYTES);
-    plan->epoll = epoll_create1(EPOLL_CLOEXEC);
-    if (!loop.conns || !loop.kept || !loop.idle || !plan->read_buffer) {
-        rc = -ENOMEM;
-    } else if (plan->epoll == -1) {
-        rc = -EMFILE;
-    } else {
-        bench_run_idle_open(&loop);
-        bench_run_loop_run(&loop);
-        bench_run_idle_close(&loop);
-    }
-    if (plan->epoll != -1)
-        close(plan->epoll);
-    free(plan->read_buffer);
-    free(loop.idle);
-    free(loop.kept);
-    free(loop.conns);
-    return rc;
 }

@@ -71,22 +71,9 @@ static size_t on_header(char *line, size_t size, size_t count, void *context);
 static size_t on_body(char *bytes, size_t size, size_t count, void *context);
 static int client_result_of(CURLcode code, const struct exchange *exchange);
 
-/* Stays loaded. */
-static bool client_library_load(char reason[CLIENT_REASON_BYTES])
-{
-    void *library = lib.easy_init ? NULL : dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    for (size_t i = 0; library && i < ARRAY_COUNT(functions); i++) {
-        void *function = dlsym(library, functions[i].name);
-        if (!function)
-            break;
-        memcpy((char *)&lib + functions[i].offset, &function, sizeof(function));
-    }
-    if (!lib.easy_init || !lib.easy_getinfo) { /* the last one in the list */
-        snprintf(reason, CLIENT_REASON_BYTES, "cannot load libcurl: %s", dlerror());
-        return false;
-    }
-    return true;
-}
+static bool client_library_load(char reason[CLIENT_REASON_BYTES]);
+static void client_reason_fill(struct client *client, const char *url, CURLcode code,
+                               const char *detail, char reason[CLIENT_REASON_BYTES]);
 
 struct client *client_create(const struct client_options *options, char reason[CLIENT_REASON_BYTES])
 {
@@ -111,6 +98,61 @@ void client_destroy(struct client *client)
     free(client->url);
     free(client);
     lib.global_cleanup();
+}
+
+int client_request(struct client *client, const char *path, const char *body, size_t body_bytes,
+                   client_consumer *consumer, void *context, struct client_answer *answer,
+                   char reason[CLIENT_REASON_BYTES])
+{
+    CURL *curl = client->curl;
+    struct exchange exchange = {.curl = curl,
+                                .consumer = consumer,
+                                .context = context,
+                                .answer = {.run_line_count = UINT64_MAX}};
+    char *url;
+    if (asprintf(&url, "%s%s", client->url, path) == -1) {
+        snprintf(reason, CLIENT_REASON_BYTES, "no memory");
+        return -EIO;
+    }
+    char detail[CURL_ERROR_SIZE] = "";
+    lib.easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
+    lib.easy_setopt(curl, CURLOPT_HEADERDATA, &exchange);
+    lib.easy_setopt(curl, CURLOPT_WRITEDATA, &exchange);
+    lib.easy_setopt(curl, CURLOPT_HTTPGET, 1L);
+    if (body) {
+        lib.easy_setopt(curl, CURLOPT_POST, 1L);
+        lib.easy_setopt(curl, CURLOPT_POSTFIELDS, body);
+        lib.easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body_bytes);
+    }
+    CURLcode code = lib.easy_setopt(curl, CURLOPT_URL, url);
+    if (code == CURLE_OK)
+        code = lib.easy_perform(curl);
+    int rc = client_result_of(code, &exchange);
+    client_reason_fill(client, client->url, code, detail, reason);
+    if (rc == -EPIPE && code == CURLE_OK)
+        snprintf(reason, CLIENT_REASON_BYTES,
+                 "%.200s: the connection was closed and nothing says that this was all",
+                 client->url);
+    free(url);
+    *answer = exchange.answer;
+    return rc;
+}
+
+/* Stays loaded. */
+static bool client_library_load(char reason[CLIENT_REASON_BYTES])
+{
+    void *library = lib.easy_init ? NULL : dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    for (size_t i = 0; library && i < ARRAY_COUNT(functions); i++) {
+        void *function = dlsym(library, functions[i].name);
+        if (!function)
+            break;
+        memcpy((char *)&lib + functions[i].offset, &function, sizeof(function));
+    }
+    if (!lib.easy_init || !lib.easy_getinfo) { /* the last one in the list */
+        snprintf(reason, CLIENT_REASON_BYTES, "cannot load libcurl: %s", dlerror());
+        return false;
+    }
+    return true;
 }
 
 static bool client_header_add(struct client *client, const char *line)
@@ -161,44 +203,6 @@ static void client_reason_fill(struct client *client, const char *url, CURLcode 
     lib.easy_setopt(client->curl, CURLOPT_ERRORBUFFER, NULL);
     snprintf(reason, CLIENT_REASON_BYTES, "%.200s: %s", url,
              detail[0] != '\0' ? detail : lib.easy_strerror(code));
-}
-
-int client_request(struct client *client, const char *path, const char *body, size_t body_bytes,
-                   client_consumer *consumer, void *context, struct client_answer *answer,
-                   char reason[CLIENT_REASON_BYTES])
-{
-    CURL *curl = client->curl;
-    struct exchange exchange = {.curl = curl,
-                                .consumer = consumer,
-                                .context = context,
-                                .answer = {.run_line_count = UINT64_MAX}};
-    char *url;
-    if (asprintf(&url, "%s%s", client->url, path) == -1) {
-        snprintf(reason, CLIENT_REASON_BYTES, "no memory");
-        return -EIO;
-    }
-    char detail[CURL_ERROR_SIZE] = "";
-    lib.easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
-    lib.easy_setopt(curl, CURLOPT_HEADERDATA, &exchange);
-    lib.easy_setopt(curl, CURLOPT_WRITEDATA, &exchange);
-    lib.easy_setopt(curl, CURLOPT_HTTPGET, 1L);
-    if (body) {
-        lib.easy_setopt(curl, CURLOPT_POST, 1L);
-        lib.easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-        lib.easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body_bytes);
-    }
-    CURLcode code = lib.easy_setopt(curl, CURLOPT_URL, url);
-    if (code == CURLE_OK)
-        code = lib.easy_perform(curl);
-    int rc = client_result_of(code, &exchange);
-    client_reason_fill(client, client->url, code, detail, reason);
-    if (rc == -EPIPE && code == CURLE_OK)
-        snprintf(reason, CLIENT_REASON_BYTES,
-                 "%.200s: the connection was closed and nothing says that this was all",
-                 client->url);
-    free(url);
-    *answer = exchange.answer;
-    return rc;
 }
 
 static int client_result_of(CURLcode code, const struct exchange *exchange)

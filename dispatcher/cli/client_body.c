@@ -13,6 +13,11 @@
 
 #define DESCRIPTION_BYTES_MAX (4u * 1024 * 1024)
 
+static int body_description_get(struct client *client, const char *command, const char *pointer,
+                                struct text *answer);
+static int body_format(const char *command, const struct text *description,
+                       const struct cli_words *words, struct text *body);
+
 bool client_defaults(const char *command, const char **url, const char **token)
 {
     const char *usual_url = getenv("PIPELINE_API_URL");
@@ -36,6 +41,17 @@ int client_failed(const char *command, int rc, const char *reason)
     if (rc == -EINVAL)
         return EXIT_CODE_USAGE;
     return rc == -ECONNREFUSED ? EXIT_CODE_CONNECT : EXIT_CODE_FAILED;
+}
+
+int client_body_make(struct client *client, const char *command, const struct cli_words *words,
+                     struct text *body)
+{
+    struct text description = {0};
+    int exit_code = body_description_get(client, command, words->items[0], &description);
+    if (exit_code == EXIT_CODE_OK)
+        exit_code = body_format(command, &description, words, body);
+    text_finish(&description);
+    return exit_code;
 }
 
 static bool on_description(void *context, long status, const char *bytes, size_t count)
@@ -95,15 +111,4 @@ static int body_format(const char *command, const struct text *description,
     if (rc < 0)
         cli_fail("%s: %s", command, reason);
     return rc == 0 ? EXIT_CODE_OK : rc == -EINVAL ? EXIT_CODE_USAGE : EXIT_CODE_FAILED;
-}
-
-int client_body_make(struct client *client, const char *command, const struct cli_words *words,
-                     struct text *body)
-{
-    struct text description = {0};
-    int exit_code = body_description_get(client, command, words->items[0], &description);
-    if (exit_code == EXIT_CODE_OK)
-        exit_code = body_format(command, &description, words, body);
-    text_finish(&description);
-    return exit_code;
 }

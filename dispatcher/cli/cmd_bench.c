@@ -92,6 +92,9 @@ static const struct cli_command command = {
     .word_count_max = 1 + (int)INPUT_COUNT_MAX,
 };
 
+static int bench_load(const struct bench_values *values, struct bench_plan *plan);
+static int bench_report(const struct bench_values *values, const struct bench_stats *stats);
+
 /* ---- before ---------------------------------------------------------------------------------- */
 
 /* http://HOST:PORT without anything behind it. */
@@ -205,6 +208,42 @@ static int bench_request_make(const struct bench_values *values, const struct cl
 
 /* ---- the run --------------------------------------------------------------------------------- */
 
+int cmd_bench(int argc, char **argv)
+{
+    struct bench_values values = {.connections = 1, .duration_ms = 60000, .leave_after = 1};
+    struct cli_words words;
+    struct text request = {0};
+    int exit_code;
+    if (!cli_begin(&command, argc, argv, &values, &words, &exit_code))
+        return exit_code;
+    if (!client_defaults(command.name, &values.url, &values.token))
+        return EXIT_CODE_USAGE;
+    struct bench_plan *plan = calloc(1, sizeof(*plan));
+    if (!plan) {
+        cli_fail("bench: no memory");
+        return EXIT_CODE_FAILED;
+    }
+    exit_code = bench_address_find(plan, &values);
+    if (exit_code == EXIT_CODE_OK)
+        exit_code = bench_request_make(&values, &words, &request);
+    if (exit_code == EXIT_CODE_OK) {
+        plan->request = request.bytes;
+        plan->request_bytes = request.count;
+        plan->request_count_max = values.requests;
+        plan->lines_wanted = values.lines;
+        plan->leave_after = values.leave_after;
+        plan->keep_alive = !values.close;
+        plan->slow_bytes_per_s = values.slow_rate;
+        plan->look = (struct bench_look){.is_events = values.events, .wants_numbers = values.check};
+        exit_code = bench_load(&values, plan);
+    }
+    if (exit_code == EXIT_CODE_OK)
+        exit_code = bench_report(&values, &plan->stats);
+    text_finish(&request);
+    free(plan);
+    return exit_code;
+}
+
 static int bench_load(const struct bench_values *values, struct bench_plan *plan)
 {
     const struct bench_shape shape = {
@@ -240,40 +279,4 @@ static int bench_report(const struct bench_values *values, const struct bench_st
         return EXIT_CODE_CONNECT;
     }
     return bad == 0 && stats->refused_count == 0 ? EXIT_CODE_OK : EXIT_CODE_FAILED;
-}
-
-int cmd_bench(int argc, char **argv)
-{
-    struct bench_values values = {.connections = 1, .duration_ms = 60000, .leave_after = 1};
-    struct cli_words words;
-    struct text request = {0};
-    int exit_code;
-    if (!cli_begin(&command, argc, argv, &values, &words, &exit_code))
-        return exit_code;
-    if (!client_defaults(command.name, &values.url, &values.token))
-        return EXIT_CODE_USAGE;
-    struct bench_plan *plan = calloc(1, sizeof(*plan));
-    if (!plan) {
-        cli_fail("bench: no memory");
-        return EXIT_CODE_FAILED;
-    }
-    exit_code = bench_address_find(plan, &values);
-    if (exit_code == EXIT_CODE_OK)
-        exit_code = bench_request_make(&values, &words, &request);
-    if (exit_code == EXIT_CODE_OK) {
-        plan->request = request.bytes;
-        plan->request_bytes = request.count;
-        plan->request_count_max = values.requests;
-        plan->lines_wanted = values.lines;
-        plan->leave_after = values.leave_after;
-        plan->keep_alive = !values.close;
-        plan->slow_bytes_per_s = values.slow_rate;
-        plan->look = (struct bench_look){.is_events = values.events, .wants_numbers = values.check};
-        exit_code = bench_load(&values, plan);
-    }
-    if (exit_code == EXIT_CODE_OK)
-        exit_code = bench_report(&values, &plan->stats);
-    text_finish(&request);
-    free(plan);
-    return exit_code;
 }

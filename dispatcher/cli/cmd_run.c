@@ -59,15 +59,7 @@ static int run_described(struct client *client, const struct run_values *values,
 static int run_stream(struct client *client, const struct run_values *values,
                       const struct text *body);
 
-/* "pipeline_" and 32 hex digits. */
-static bool run_is_id(const char *text)
-{
-    size_t prefix_bytes = strlen("pipeline_");
-    return strncmp(text, "pipeline_", prefix_bytes) == 0 &&
-           strspn(text + prefix_bytes, "0123456789abcdef") ==
-               PIPELINE_ID_BYTES - 1 - prefix_bytes &&
-           strlen(text) == PIPELINE_ID_BYTES - 1;
-}
+static bool run_is_id(const char *text);
 
 int cmd_run(int argc, char **argv)
 {
@@ -84,6 +76,16 @@ int cmd_run(int argc, char **argv)
         return EXIT_CODE_USAGE;
     }
     return run_pipeline(&values, &words);
+}
+
+/* "pipeline_" and 32 hex digits. */
+static bool run_is_id(const char *text)
+{
+    size_t prefix_bytes = strlen("pipeline_");
+    return strncmp(text, "pipeline_", prefix_bytes) == 0 &&
+           strspn(text + prefix_bytes, "0123456789abcdef") ==
+               PIPELINE_ID_BYTES - 1 - prefix_bytes &&
+           strlen(text) == PIPELINE_ID_BYTES - 1;
 }
 
 static int run_pipeline(const struct run_values *values, const struct cli_words *words)

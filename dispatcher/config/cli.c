@@ -50,6 +50,15 @@ static const char *cli_option_nearest(const struct cli_command *command, const c
 static int cli_words_check(const struct cli_command *command, const struct cli_words *words,
                            char reason[CLI_REASON_BYTES]);
 
+static bool cli_is_option(const char *word);
+static bool cli_help_is_asked(int argc, char **argv);
+static int cli_number_set(const struct cli_option *option, const char *text, void *member,
+                          char reason[CLI_REASON_BYTES]);
+static int cli_choice_set(const struct cli_option *option, const char *text, void *member,
+                          char reason[CLI_REASON_BYTES]);
+static void cli_shown_print(FILE *file, const char *text, size_t count, const char *kept);
+static char cli_stand_in(const char *text, size_t count, size_t *bytes);
+
 bool cli_begin(const struct cli_command *command, int argc, char **argv, void *values,
                struct cli_words *words, int *exit_code)
 {
@@ -64,23 +73,6 @@ bool cli_begin(const struct cli_command *command, int argc, char **argv, void *v
         cli_fail("%s: %s", command->name, reason);
         *exit_code = EXIT_CODE_USAGE;
     }
-    return false;
-}
-
-static bool cli_is_option(const char *word)
-{
-    bool is_negative_number =
-        word[0] == '-' && (word[1] == '.' || (word[1] >= '0' && word[1] <= '9'));
-    return word[0] == '-' && word[1] != '\0' && !is_negative_number;
-}
-
-/* Whether help is asked for is looked at first: the help text shows the defaults, not what the rest
- * of the command line says. */
-static bool cli_help_is_asked(int argc, char **argv)
-{
-    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
-        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
-            return true;
     return false;
 }
 
@@ -107,6 +99,23 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, void *va
         return rc;
     *words = found;
     return 0;
+}
+
+static bool cli_is_option(const char *word)
+{
+    bool is_negative_number =
+        word[0] == '-' && (word[1] == '.' || (word[1] >= '0' && word[1] <= '9'));
+    return word[0] == '-' && word[1] != '\0' && !is_negative_number;
+}
+
+/* Whether help is asked for is looked at first: the help text shows the defaults, not what the rest
+ * of the command line says. */
+static bool cli_help_is_asked(int argc, char **argv)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)
+            return true;
+    return false;
 }
 
 /* Takes the option at argv[*at], and the value after it when it needs one. */
@@ -158,6 +167,51 @@ static int cli_words_check(const struct cli_command *command, const struct cli_w
 }
 
 /* ---- values -------------------------------------------------------------------------------- */
+
+int cli_set(const struct cli_option *option, const char *text, void *values,
+            char reason[CLI_REASON_BYTES])
+{
+    void *member = (char *)values + option->offset;
+    switch (option->kind) {
+    case CLI_FLAG:
+        *(bool *)member = true;
+        return 0;
+    case CLI_TEXT:
+        if (*text == '\0')
+            return refuse(reason, "--%s needs a value that is not empty", option->name);
+        *(const char **)member = text;
+        return 0;
+    case CLI_LIST: {
+        struct cli_list *list = member;
+        mr_assert(option->max <= CLI_LIST_COUNT_MAX);
+        if (list->count == option->max)
+            return refuse(reason, "--%s can be given %u times at most", option->name,
+                          (unsigned)option->max);
+        list->items[list->count++] = text;
+        return 0;
+    }
+    case CLI_NUMBER:
+    case CLI_SIZE:
+    case CLI_SIZE_POWER:
+    case CLI_DURATION:
+        return cli_number_set(option, text, member, reason);
+    case CLI_CHOICE:
+    case CLI_KIND_COUNT:
+        break;
+    }
+    mr_assert(option->kind == CLI_CHOICE);
+    return cli_choice_set(option, text, member, reason);
+}
+
+void cli_format(enum cli_kind kind, uint64_t number, char text[CLI_NUMBER_TEXT_BYTES])
+{
+    const struct unit *unit = kinds[kind].units;
+    mr_assert(unit != NULL);
+    while (unit[1].name && (number == 0 || number % unit->factor != 0))
+        unit++;
+    snprintf(text, CLI_NUMBER_TEXT_BYTES, "%llu%s", (unsigned long long)(number / unit->factor),
+             number == 0 ? "" : unit->name);
+}
 
 /* Digits and a unit's name. -EINVAL: not that; -ERANGE: more than 64 bits. */
 static int cli_number_parse(const char *text, const struct unit *units, uint64_t *out)
@@ -224,54 +278,10 @@ static int cli_choice_set(const struct cli_option *option, const char *text, voi
     return refuse(reason, "--%s %s is none of %s", option->name, text, known);
 }
 
-int cli_set(const struct cli_option *option, const char *text, void *values,
-            char reason[CLI_REASON_BYTES])
-{
-    void *member = (char *)values + option->offset;
-    switch (option->kind) {
-    case CLI_FLAG:
-        *(bool *)member = true;
-        return 0;
-    case CLI_TEXT:
-        if (*text == '\0')
-            return refuse(reason, "--%s needs a value that is not empty", option->name);
-        *(const char **)member = text;
-        return 0;
-    case CLI_LIST: {
-        struct cli_list *list = member;
-        mr_assert(option->max <= CLI_LIST_COUNT_MAX);
-        if (list->count == option->max)
-            return refuse(reason, "--%s can be given %u times at most", option->name,
-                          (unsigned)option->max);
-        list->items[list->count++] = text;
-        return 0;
-    }
-    case CLI_NUMBER:
-    case CLI_SIZE:
-    case CLI_SIZE_POWER:
-    case CLI_DURATION:
-        return cli_number_set(option, text, member, reason);
-    case CLI_CHOICE:
-    case CLI_KIND_COUNT:
-        break;
-    }
-    mr_assert(option->kind == CLI_CHOICE);
-    return cli_choice_set(option, text, member, reason);
-}
-
-void cli_format(enum cli_kind kind, uint64_t number, char text[CLI_NUMBER_TEXT_BYTES])
-{
-    const struct unit *unit = kinds[kind].units;
-    mr_assert(unit != NULL);
-    while (unit[1].name && (number == 0 || number % unit->factor != 0))
-        unit++;
-    snprintf(text, CLI_NUMBER_TEXT_BYTES, "%llu%s", (unsigned long long)(number / unit->factor),
-             number == 0 ? "" : unit->name);
-}
-
 /* ---- help ---------------------------------------------------------------------------------- */
 
 #define HELP_COLUMN 28
+
 #define HELP_WIDTH 80
 
 /* Prints words up to the right margin; further lines begin at HELP_COLUMN. */
@@ -347,29 +357,6 @@ void cli_help(FILE *file, const struct cli_command *command, const void *values)
 }
 
 /* ---- messages ------------------------------------------------------------------------------ */
-
-/* What stands for the byte at the start of `text` where a terminal is not to be shown it; 0: it is,
- * and so are the *bytes of its character. */
-static char cli_stand_in(const char *text, size_t count, size_t *bytes)
-{
-    size_t shown = utf8_shown_bytes(text, count);
-    *bytes = shown > 0 ? shown : 1;
-    if (shown > 0)
-        return '\0';
-    return *text == '\n' || *text == '\t' ? ' ' : '?';
-}
-
-/* But for `kept`. */
-static void cli_shown_print(FILE *file, const char *text, size_t count, const char *kept)
-{
-    for (size_t i = 0, bytes; i < count; i += bytes) {
-        char instead = cli_stand_in(text + i, count - i, &bytes);
-        if (instead == '\0' || (text[i] != '\0' && strchr(kept, text[i])))
-            fwrite(text + i, 1, bytes, file);
-        else
-            fputc(instead, file);
-    }
-}
 
 void cli_print(FILE *file, const char *text)
 {
@@ -450,6 +437,29 @@ const char *cli_nearest(const char *word, const char *const *names)
         if (cli_distance(word, names[i]) < cli_distance(word, nearest))
             nearest = names[i];
     return nearest;
+}
+
+/* What stands for the byte at the start of `text` where a terminal is not to be shown it; 0: it is,
+ * and so are the *bytes of its character. */
+static char cli_stand_in(const char *text, size_t count, size_t *bytes)
+{
+    size_t shown = utf8_shown_bytes(text, count);
+    *bytes = shown > 0 ? shown : 1;
+    if (shown > 0)
+        return '\0';
+    return *text == '\n' || *text == '\t' ? ' ' : '?';
+}
+
+/* But for `kept`. */
+static void cli_shown_print(FILE *file, const char *text, size_t count, const char *kept)
+{
+    for (size_t i = 0, bytes; i < count; i += bytes) {
+        char instead = cli_stand_in(text + i, count - i, &bytes);
+        if (instead == '\0' || (text[i] != '\0' && strchr(kept, text[i])))
+            fwrite(text + i, 1, bytes, file);
+        else
+            fputc(instead, file);
+    }
 }
 
 /* `word` may go on with "=value". */

@@ -34,6 +34,11 @@ static int config_input_check(const struct config *config, char reason[CLI_REASO
 static int config_conns_derive(struct config *config, uint64_t fd_count_max,
                                char reason[CLI_REASON_BYTES]);
 
+static bool config_is_pointer_name(const char *text, size_t bytes);
+static bool config_is_pointer_tag(const char *text, size_t bytes);
+static int config_listen_split(const char *text, char host[HOST_BYTES_MAX], const char **port,
+                               char reason[CLI_REASON_BYTES]);
+
 uint32_t config_place_count(const struct config *config)
 {
     uint32_t count = 0;
@@ -42,12 +47,6 @@ uint32_t config_place_count(const struct config *config)
         count += options->worker_count + options->recycle_overlap;
     }
     return count;
-}
-
-static int config_no_memory(char reason[CLI_REASON_BYTES])
-{
-    snprintf(reason, CLI_REASON_BYTES, "no memory");
-    return -ENOMEM;
 }
 
 void config_init(struct config *config)
@@ -132,6 +131,12 @@ void config_finish(struct config *config)
     *config = (struct config){0};
 }
 
+static int config_no_memory(char reason[CLI_REASON_BYTES])
+{
+    snprintf(reason, CLI_REASON_BYTES, "no memory");
+    return -ENOMEM;
+}
+
 /* ---- pipelines ----------------------------------------------------------------------------- */
 
 int pipeline_config_parse(struct pipeline_config *out, const char *argument,
@@ -164,6 +169,43 @@ void pipeline_config_finish(struct pipeline_config *pipeline)
     *pipeline = (struct pipeline_config){0};
 }
 
+bool pipeline_config_is_python(const struct pipeline_config *pipeline)
+{
+    return pipeline->kind != SOURCE_SHARED_OBJECT;
+}
+
+bool pointer_is_valid(const char *pointer, size_t bytes)
+{
+    const char *colon = memchr(pointer, ':', bytes);
+    if (!colon || bytes > POINTER_BYTES_MAX)
+        return false;
+    size_t name_bytes = (size_t)(colon - pointer);
+    return config_is_pointer_name(pointer, name_bytes) &&
+           config_is_pointer_tag(colon + 1, bytes - name_bytes - 1);
+}
+
+int pipeline_config_check_source(const struct pipeline_config *pipeline,
+                                 char reason[CLI_REASON_BYTES])
+{
+    struct stat file;
+    int error = 0;
+    if (pipeline->kind == SOURCE_PYTHON_MODULE)
+        return 0; /* where it is, only its interpreter knows */
+    if (stat(pipeline->source, &file) == -1)
+        error = errno;
+    else if (S_ISDIR(file.st_mode))
+        error = EISDIR;
+    else if (!S_ISREG(file.st_mode))
+        error = ENOEXEC;
+    else if (faccessat(AT_FDCWD, pipeline->source, R_OK, AT_EACCESS) == -1)
+        error = errno;
+    if (error == 0)
+        return 0;
+    snprintf(reason, CLI_REASON_BYTES, "%s: %s", pipeline->source,
+             error == ENOEXEC ? "Not a regular file" : strerror(error));
+    return -error;
+}
+
 static bool config_is_alnum(char c)
 {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
@@ -176,11 +218,6 @@ static bool config_is_name(const char *text)
     while (config_is_alnum(*text) || *text == '_')
         text++;
     return *text == '\0';
-}
-
-bool pipeline_config_is_python(const struct pipeline_config *pipeline)
-{
-    return pipeline->kind != SOURCE_SHARED_OBJECT;
 }
 
 /* package.module, which is not taken for a file: no slash, and each part a name. */
@@ -293,65 +330,7 @@ static bool config_is_pointer_tag(const char *text, size_t bytes)
     return true;
 }
 
-bool pointer_is_valid(const char *pointer, size_t bytes)
-{
-    const char *colon = memchr(pointer, ':', bytes);
-    if (!colon || bytes > POINTER_BYTES_MAX)
-        return false;
-    size_t name_bytes = (size_t)(colon - pointer);
-    return config_is_pointer_name(pointer, name_bytes) &&
-           config_is_pointer_tag(colon + 1, bytes - name_bytes - 1);
-}
-
-int pipeline_config_check_source(const struct pipeline_config *pipeline,
-                                 char reason[CLI_REASON_BYTES])
-{
-    struct stat file;
-    int error = 0;
-    if (pipeline->kind == SOURCE_PYTHON_MODULE)
-        return 0; /* where it is, only its interpreter knows */
-    if (stat(pipeline->source, &file) == -1)
-        error = errno;
-    else if (S_ISDIR(file.st_mode))
-        error = EISDIR;
-    else if (!S_ISREG(file.st_mode))
-        error = ENOEXEC;
-    else if (faccessat(AT_FDCWD, pipeline->source, R_OK, AT_EACCESS) == -1)
-        error = errno;
-    if (error == 0)
-        return 0;
-    snprintf(reason, CLI_REASON_BYTES, "%s: %s", pipeline->source,
-             error == ENOEXEC ? "Not a regular file" : strerror(error));
-    return -error;
-}
-
 /* ---- addresses ----------------------------------------------------------------------------- */
-
-/* Splits "HOST:PORT" and gives the host without brackets. */
-static int config_listen_split(const char *text, char host[HOST_BYTES_MAX], const char **port,
-                               char reason[CLI_REASON_BYTES])
-{
-    const char *colon = strrchr(text, ':');
-    bool is_port = colon && colon[1] != '\0' &&
-                   strspn(colon + 1, "0123456789") == strlen(colon + 1) &&
-                   strlen(colon + 1) <= PORT_TEXT_BYTES_MAX && strtol(colon + 1, NULL, 10) <= 65535;
-    if (!is_port)
-        return refuse(reason, "'%s' is not ADDRESS:PORT, like 127.0.0.1:8080 or [::1]:8080", text);
-    size_t bytes = (size_t)(colon - text);
-    bool is_bracketed = bytes >= 2 && text[0] == '[' && text[bytes - 1] == ']';
-    if (!is_bracketed && memchr(text, ':', bytes))
-        return refuse(reason, "'%s' needs brackets around its address, like [::1]:8080", text);
-    if (is_bracketed) {
-        text++;
-        bytes -= 2;
-    }
-    if (bytes >= HOST_BYTES_MAX)
-        return refuse(reason, "'%.*s' is not an address", (int)bytes, text);
-    memcpy(host, text, bytes);
-    host[bytes] = '\0';
-    *port = colon + 1;
-    return 0;
-}
 
 int config_add_listen(struct config *config, const char *text, char reason[CLI_REASON_BYTES])
 {
@@ -418,6 +397,32 @@ bool listen_address_is_loopback(const struct sockaddr_storage *address)
     memcpy(&in6, address, sizeof(in6));
     bool is_mapped = IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr);
     return IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr) || (is_mapped && in6.sin6_addr.s6_addr[12] == 127);
+}
+
+/* Splits "HOST:PORT" and gives the host without brackets. */
+static int config_listen_split(const char *text, char host[HOST_BYTES_MAX], const char **port,
+                               char reason[CLI_REASON_BYTES])
+{
+    const char *colon = strrchr(text, ':');
+    bool is_port = colon && colon[1] != '\0' &&
+                   strspn(colon + 1, "0123456789") == strlen(colon + 1) &&
+                   strlen(colon + 1) <= PORT_TEXT_BYTES_MAX && strtol(colon + 1, NULL, 10) <= 65535;
+    if (!is_port)
+        return refuse(reason, "'%s' is not ADDRESS:PORT, like 127.0.0.1:8080 or [::1]:8080", text);
+    size_t bytes = (size_t)(colon - text);
+    bool is_bracketed = bytes >= 2 && text[0] == '[' && text[bytes - 1] == ']';
+    if (!is_bracketed && memchr(text, ':', bytes))
+        return refuse(reason, "'%s' needs brackets around its address, like [::1]:8080", text);
+    if (is_bracketed) {
+        text++;
+        bytes -= 2;
+    }
+    if (bytes >= HOST_BYTES_MAX)
+        return refuse(reason, "'%.*s' is not an address", (int)bytes, text);
+    memcpy(host, text, bytes);
+    host[bytes] = '\0';
+    *port = colon + 1;
+    return 0;
 }
 
 /* ---- what concerns several options --------------------------------------------------------- */

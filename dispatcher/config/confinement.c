@@ -53,14 +53,17 @@ static const struct {
      {"network", NULL, CLI_CHOICE, MEMBER(network), .choices = network_words}},
 };
 
-/* Bytes of the pointer that an item begins with; 0: it is for all pipelines. A path may have a '=',
- * too, but no pointer before it. */
-static size_t confinement_pointer_bytes(const char *item)
-{
-    const char *equals = strchr(item, '=');
-    size_t bytes = equals ? (size_t)(equals - item) : 0;
-    return bytes > 0 && pointer_is_valid(item, bytes) ? bytes : 0;
-}
+static size_t confinement_pointer_bytes(const char *item);
+static int confinement_pointers_check(const struct config *config, const char *option,
+                                      const struct cli_list *list, char reason[CLI_REASON_BYTES]);
+static int confinement_list_parse(struct pipeline_config *pipeline, const struct cli_list *list,
+                                  const struct cli_option *value, char reason[CLI_REASON_BYTES]);
+static int confinement_access_check(const struct config *config, char reason[CLI_REASON_BYTES]);
+static int confinement_lines_print(FILE *file, const struct config *config,
+                                   const struct pipeline_config *pipeline,
+                                   char reason[CLI_REASON_BYTES]);
+static const char *confinement_access_text(const struct cli_list *list, const char *pointer);
+static const char *confinement_user_texts(const struct confinement *confinement);
 
 const char *confinement_value(const char *item, const char *pointer)
 {
@@ -69,6 +72,28 @@ const char *confinement_value(const char *item, const char *pointer)
         return item;
     bool is_meant = strlen(pointer) == bytes && strncmp(item, pointer, bytes) == 0;
     return is_meant ? item + bytes + 1 : NULL;
+}
+
+int confinement_parse(struct config *config, char reason[CLI_REASON_BYTES])
+{
+    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
+        const void *list = (const char *)&config->confinement + kinds[i].list;
+        int rc = confinement_pointers_check(config, kinds[i].value.name, list, reason);
+        for (uint32_t k = 0; k < config->pipeline_count && rc == 0; k++)
+            rc = confinement_list_parse(&config->pipelines[k], list, &kinds[i].value, reason);
+        if (rc < 0)
+            return rc;
+    }
+    return confinement_access_check(config, reason);
+}
+
+/* Bytes of the pointer that an item begins with; 0: it is for all pipelines. A path may have a '=',
+ * too, but no pointer before it. */
+static size_t confinement_pointer_bytes(const char *item)
+{
+    const char *equals = strchr(item, '=');
+    size_t bytes = equals ? (size_t)(equals - item) : 0;
+    return bytes > 0 && pointer_is_valid(item, bytes) ? bytes : 0;
 }
 
 static int confinement_pointers_check(const struct config *config, const char *option,
@@ -128,20 +153,31 @@ static int confinement_access_check(const struct config *config, char reason[CLI
     return rc;
 }
 
-int confinement_parse(struct config *config, char reason[CLI_REASON_BYTES])
-{
-    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
-        const void *list = (const char *)&config->confinement + kinds[i].list;
-        int rc = confinement_pointers_check(config, kinds[i].value.name, list, reason);
-        for (uint32_t k = 0; k < config->pipeline_count && rc == 0; k++)
-            rc = confinement_list_parse(&config->pipelines[k], list, &kinds[i].value, reason);
-        if (rc < 0)
-            return rc;
-    }
-    return confinement_access_check(config, reason);
-}
-
 /* ---- as text ------------------------------------------------------------------------------- */
+
+int confinement_write(const struct config *config, const struct pipeline_config *pipeline,
+                      char **text, char reason[CLI_REASON_BYTES])
+{
+    char *lines = NULL;
+    size_t bytes;
+    int rc = worker_limits_check(&pipeline->confinement, reason);
+    if (rc < 0)
+        return rc;
+    FILE *file = open_memstream(&lines, &bytes);
+    rc = file ? confinement_lines_print(file, config, pipeline, reason) : -ENOMEM;
+    bool is_lost = !file || ferror(file);
+    if ((file && fclose(file) != 0) || is_lost) {
+        snprintf(reason, CLI_REASON_BYTES, "no memory");
+        rc = -ENOMEM;
+    }
+    if (rc == 0 && bytes >= CONFINE_TEXT_BYTES_MAX)
+        rc = refuse(reason, "what its workers give up is too long to be told them");
+    if (rc < 0)
+        free(lines);
+    else
+        *text = lines;
+    return rc;
+}
 
 static int confinement_user_print(FILE *file, const char *text, char reason[CLI_REASON_BYTES])
 {
@@ -209,44 +245,7 @@ static int confinement_lines_print(FILE *file, const struct config *config,
     return rc;
 }
 
-int confinement_write(const struct config *config, const struct pipeline_config *pipeline,
-                      char **text, char reason[CLI_REASON_BYTES])
-{
-    char *lines = NULL;
-    size_t bytes;
-    int rc = worker_limits_check(&pipeline->confinement, reason);
-    if (rc < 0)
-        return rc;
-    FILE *file = open_memstream(&lines, &bytes);
-    rc = file ? confinement_lines_print(file, config, pipeline, reason) : -ENOMEM;
-    bool is_lost = !file || ferror(file);
-    if ((file && fclose(file) != 0) || is_lost) {
-        snprintf(reason, CLI_REASON_BYTES, "no memory");
-        rc = -ENOMEM;
-    }
-    if (rc == 0 && bytes >= CONFINE_TEXT_BYTES_MAX)
-        rc = refuse(reason, "what its workers give up is too long to be told them");
-    if (rc < 0)
-        free(lines);
-    else
-        *text = lines;
-    return rc;
-}
-
 /* ---- what is said about it ----------------------------------------------------------------- */
-
-static const char *confinement_access_text(const struct cli_list *list, const char *pointer)
-{
-    return confinement_is_restricted(list, pointer) ? "restricted" : "all";
-}
-
-static const char *confinement_user_texts(const struct confinement *confinement)
-{
-    static const char *const texts[] = {
-        [OWNER_SERVER] = "-", [OWNER_EACH] = "own", [OWNER_NAMED] = NULL};
-    const char *text = texts[confinement->owner];
-    return text ? text : confinement->user_text;
-}
 
 void confinement_log(const struct config *config, struct log *log)
 {
@@ -275,4 +274,17 @@ void confinement_log(const struct config *config, struct log *log)
                  confinement_user_texts(confinement),
                  (unsigned long long)confinement->memory_bytes_max >> 20);
     }
+}
+
+static const char *confinement_access_text(const struct cli_list *list, const char *pointer)
+{
+    return confinement_is_restricted(list, pointer) ? "restricted" : "all";
+}
+
+static const char *confinement_user_texts(const struct confinement *confinement)
+{
+    static const char *const texts[] = {
+        [OWNER_SERVER] = "-", [OWNER_EACH] = "own", [OWNER_NAMED] = NULL};
+    const char *text = texts[confinement->owner];
+    return text ? text : confinement->user_text;
 }

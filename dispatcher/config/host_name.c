@@ -7,14 +7,7 @@
 
 #define HOST_NAME_BYTES_MAX 253u /* of any name in DNS */
 
-static bool host_name_is(const char *text, size_t bytes)
-{
-    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
-    for (size_t i = 0; i < bytes; i++)
-        if (!strchr(letters, text[i]) && !strchr("-._", text[i]))
-            return false;
-    return bytes > 0 && bytes <= HOST_NAME_BYTES_MAX && text[bytes - 1] != '.';
-}
+static bool host_name_is(const char *text, size_t bytes);
 
 bool host_name_is_valid(const char *host)
 {
@@ -31,4 +24,13 @@ bool host_origin_is_valid(const char *origin)
         return false;
     const char *host = slashes + 3;
     return host[0] != '\0' && host[strcspn(host, "/?# \t*@")] == '\0';
+}
+
+static bool host_name_is(const char *text, size_t bytes)
+{
+    static const char letters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789";
+    for (size_t i = 0; i < bytes; i++)
+        if (!strchr(letters, text[i]) && !strchr("-._", text[i]))
+            return false;
+    return bytes > 0 && bytes <= HOST_NAME_BYTES_MAX && text[bytes - 1] != '.';
 }

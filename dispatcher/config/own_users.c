@@ -28,6 +28,9 @@ static const struct own_users homes[] = {
     {61184, 65520 - 61184},
 };
 
+static bool users_is_free(const struct own_users *range);
+static _Noreturn void try_as(uid_t uid, const char *const *paths, size_t count);
+
 bool own_users_may_change(void)
 {
     static const int needed[] = {CAP_SETUID, CAP_SETGID, CAP_KILL};
@@ -71,6 +74,34 @@ bool process_user(pid_t pid, uid_t *out)
     return is_found && process_lives(state, thread_count);
 }
 
+int own_users_choose(struct own_users *out, uint32_t count, char reason[OWN_USERS_REASON_BYTES])
+{
+    mr_assert(count > 0);
+    if (!own_users_may_change()) {
+        snprintf(reason, OWN_USERS_REASON_BYTES,
+                 "only root can do that, with CAP_SETUID, CAP_SETGID and CAP_KILL");
+        return -EINVAL;
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(homes) && count <= SLICE_COUNT; i++) {
+        uint32_t slice = homes[i].count < SLICE_COUNT ? homes[i].count : SLICE_COUNT;
+        for (uint32_t k = 0; k < TRIES_MAX && count <= slice; k++) {
+            uint32_t number;
+            if (getrandom(&number, sizeof(number), 0) != sizeof(number))
+                break;
+            struct own_users range = {homes[i].first + number % (homes[i].count / slice) * slice,
+                                      count};
+            if (users_is_free(&range)) {
+                *out = range;
+                return 0;
+            }
+        }
+    }
+    snprintf(reason, OWN_USERS_REASON_BYTES,
+             "no %u numbers of users are free: this namespace of users has %u to %u not", count,
+             homes[0].first, homes[0].first + homes[0].count - 1);
+    return -EINVAL;
+}
+
 static bool users_is_in_use(const struct own_users *range)
 {
     bool is_found = false;
@@ -105,51 +136,7 @@ static bool users_is_free(const struct own_users *range)
            users_is_mapped("/proc/self/gid_map", range) && !users_is_in_use(range);
 }
 
-int own_users_choose(struct own_users *out, uint32_t count, char reason[OWN_USERS_REASON_BYTES])
-{
-    mr_assert(count > 0);
-    if (!own_users_may_change()) {
-        snprintf(reason, OWN_USERS_REASON_BYTES,
-                 "only root can do that, with CAP_SETUID, CAP_SETGID and CAP_KILL");
-        return -EINVAL;
-    }
-    for (size_t i = 0; i < ARRAY_COUNT(homes) && count <= SLICE_COUNT; i++) {
-        uint32_t slice = homes[i].count < SLICE_COUNT ? homes[i].count : SLICE_COUNT;
-        for (uint32_t k = 0; k < TRIES_MAX && count <= slice; k++) {
-            uint32_t number;
-            if (getrandom(&number, sizeof(number), 0) != sizeof(number))
-                break;
-            struct own_users range = {homes[i].first + number % (homes[i].count / slice) * slice,
-                                      count};
-            if (users_is_free(&range)) {
-                *out = range;
-                return 0;
-            }
-        }
-    }
-    snprintf(reason, OWN_USERS_REASON_BYTES,
-             "no %u numbers of users are free: this namespace of users has %u to %u not", count,
-             homes[0].first, homes[0].first + homes[0].count - 1);
-    return -EINVAL;
-}
-
 /* ---- what such a user can read ------------------------------------------------------------- */
-
-/* In a process of its own: which of the paths it cannot read, counted from 1; 0 for none. */
-static _Noreturn void try_as(uid_t uid, const char *const *paths, size_t count)
-{
-    gid_t gid = uid;
-    if (setgroups(1, &gid) == -1 || setresgid(gid, gid, gid) == -1 ||
-        setresuid(uid, uid, uid) == -1)
-        _exit(UINT8_MAX);
-    for (size_t i = 0; i < count; i++) {
-        struct stat file;
-        bool is_folder = stat(paths[i], &file) == 0 && S_ISDIR(file.st_mode);
-        if (access(paths[i], is_folder ? R_OK | X_OK : R_OK) == -1)
-            _exit((int)i + 1);
-    }
-    _exit(0);
-}
 
 int own_users_can_read(uid_t uid, const char *const *paths, size_t count,
                        char reason[OWN_USERS_REASON_BYTES])
@@ -168,4 +155,20 @@ int own_users_can_read(uid_t uid, const char *const *paths, size_t count,
         return 0;
     snprintf(reason, OWN_USERS_REASON_BYTES, "%.200s", paths[WEXITSTATUS(status) - 1]);
     return -EACCES;
+}
+
+/* In a process of its own: which of the paths it cannot read, counted from 1; 0 for none. */
+static _Noreturn void try_as(uid_t uid, const char *const *paths, size_t count)
+{
+    gid_t gid = uid;
+    if (setgroups(1, &gid) == -1 || setresgid(gid, gid, gid) == -1 ||
+        setresuid(uid, uid, uid) == -1)
+        _exit(UINT8_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct stat file;
+        bool is_folder = stat(paths[i], &file) == 0 && S_ISDIR(file.st_mode);
+        if (access(paths[i], is_folder ? R_OK | X_OK : R_OK) == -1)
+            _exit((int)i + 1);
+    }
+    _exit(0);
 }

@@ -34,6 +34,8 @@ static int tokens_add(struct tokens *tokens, const struct token_line *line, char
 static int tokens_append_locked(int fd, const char *name, const char *hash, char *reason,
                                 size_t reason_bytes);
 
+static bool tokens_name_is_valid_bytes(const char *name, size_t bytes);
+
 int tokens_load(struct tokens *out, const char *path, char *reason, size_t reason_bytes)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -83,19 +85,6 @@ void tokens_finish(struct tokens *tokens)
     *tokens = (struct tokens){0};
 }
 
-static bool tokens_name_is_valid_bytes(const char *name, size_t bytes)
-{
-    if (bytes == 0 || bytes > TOKEN_NAME_BYTES_MAX)
-        return false;
-    for (size_t i = 0; i < bytes; i++) {
-        char c = name[i];
-        bool is_word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-        if (!is_word && c != '.' && c != '_' && c != '@' && c != '-')
-            return false;
-    }
-    return true;
-}
-
 bool token_name_is_valid(const char *name)
 {
     return tokens_name_is_valid_bytes(name, strlen(name));
@@ -135,6 +124,19 @@ int tokens_append(const char *path, const char *name, const char *hash, char *re
         rc = tokens_append_locked(fd, name, hash, reason, reason_bytes);
     close(fd);
     return rc;
+}
+
+static bool tokens_name_is_valid_bytes(const char *name, size_t bytes)
+{
+    if (bytes == 0 || bytes > TOKEN_NAME_BYTES_MAX)
+        return false;
+    for (size_t i = 0; i < bytes; i++) {
+        char c = name[i];
+        bool is_word = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+        if (!is_word && c != '.' && c != '_' && c != '@' && c != '-')
+            return false;
+    }
+    return true;
 }
 
 static int tokens_append_locked(int fd, const char *name, const char *hash, char *reason,

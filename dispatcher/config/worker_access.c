@@ -30,10 +30,31 @@ static const struct access_kind kinds[ACCESS_COUNT] = {
     [ACCESS_CONNECT] = {"allow-connect", "connecting", "connect", 4, "6.7", false},
 };
 
+static int access_items_print(const struct access_kind *kind, const struct cli_list *list,
+                              const char *pointer, FILE *file, char reason[CLI_REASON_BYTES]);
+static void access_needs_print(const struct config *config, const struct pipeline_config *pipeline,
+                               FILE *file);
+
 long worker_access_version(void)
 {
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     return version == -1 ? 0 : version;
+}
+
+int worker_access_print(const struct config *config, const struct pipeline_config *pipeline,
+                        FILE *file, char reason[CLI_REASON_BYTES])
+{
+    const struct confinement_options *options = &config->confinement;
+    const struct cli_list *lists[ACCESS_COUNT] = {&options->reads, &options->writes,
+                                                  &options->connects};
+    for (int i = 0; i < ACCESS_COUNT; i++) {
+        int rc = access_items_print(&kinds[i], lists[i], pipeline->pointer, file, reason);
+        if (rc < 0)
+            return rc;
+        if (rc > 0 && i == ACCESS_READ)
+            access_needs_print(config, pipeline, file);
+    }
+    return 0;
 }
 
 /* A line is one line, whatever the name of a file. */
@@ -117,20 +138,4 @@ static void access_needs_print(const struct config *config, const struct pipelin
     if (real)
         access_folder_print(file, real, 2);
     free(real);
-}
-
-int worker_access_print(const struct config *config, const struct pipeline_config *pipeline,
-                        FILE *file, char reason[CLI_REASON_BYTES])
-{
-    const struct confinement_options *options = &config->confinement;
-    const struct cli_list *lists[ACCESS_COUNT] = {&options->reads, &options->writes,
-                                                  &options->connects};
-    for (int i = 0; i < ACCESS_COUNT; i++) {
-        int rc = access_items_print(&kinds[i], lists[i], pipeline->pointer, file, reason);
-        if (rc < 0)
-            return rc;
-        if (rc > 0 && i == ACCESS_READ)
-            access_needs_print(config, pipeline, file);
-    }
-    return 0;
 }

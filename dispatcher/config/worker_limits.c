@@ -10,6 +10,12 @@
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/refuse.h"
 
+static void limits_print(FILE *file, const char *key, uint64_t soft, uint64_t hard);
+static void limits_nofile_print(FILE *file, uint32_t nofile_max);
+static void limits_nproc_print(FILE *file, const struct config *config,
+                               const struct confinement *confinement);
+static void limits_sigpending_print(FILE *file);
+
 int worker_limits_check(const struct confinement *confinement, char reason[CLI_REASON_BYTES])
 {
     struct rlimit nofile, core;
@@ -24,6 +30,19 @@ int worker_limits_check(const struct confinement *confinement, char reason[CLI_R
         return refuse(reason, "--worker-core unlimited: the hard limit of the server is 0 "
                               "(ulimit -Hc, LimitCORE=)");
     return 0;
+}
+
+void worker_limits_print(const struct config *config, const struct confinement *confinement,
+                         FILE *file)
+{
+    limits_nofile_print(file, confinement->nofile_max);
+    if (confinement->core != CORE_FILES_INHERIT)
+        fputs(confinement->core == CORE_FILES_NONE ? "core=0:0\n" : "core=unlimited:unlimited\n",
+              file);
+    if (confinement->data_bytes_max != 0)
+        limits_print(file, "data", confinement->data_bytes_max, confinement->data_bytes_max);
+    limits_nproc_print(file, config, confinement);
+    limits_sigpending_print(file);
 }
 
 static void limits_print(FILE *file, const char *key, uint64_t soft, uint64_t hard)
@@ -89,17 +108,4 @@ static void limits_sigpending_print(FILE *file)
     uint64_t own = limits_hard_limit(RLIMIT_SIGPENDING);
     if (own != RLIM_INFINITY)
         limits_print(file, "sigpending", own / 2, own / 2);
-}
-
-void worker_limits_print(const struct config *config, const struct confinement *confinement,
-                         FILE *file)
-{
-    limits_nofile_print(file, confinement->nofile_max);
-    if (confinement->core != CORE_FILES_INHERIT)
-        fputs(confinement->core == CORE_FILES_NONE ? "core=0:0\n" : "core=unlimited:unlimited\n",
-              file);
-    if (confinement->data_bytes_max != 0)
-        limits_print(file, "data", confinement->data_bytes_max, confinement->data_bytes_max);
-    limits_nproc_print(file, config, confinement);
-    limits_sigpending_print(file);
 }

@@ -11,6 +11,53 @@
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/refuse.h"
 
+static char *owner_path_of(const struct pipeline_config *pipeline);
+static bool owner_is_word(const char *text, const char *word);
+static int owner_find(struct confinement *confinement, char reason[CLI_REASON_BYTES]);
+static int owner_users_choose(struct config *config, bool is_asked, char reason[CLI_REASON_BYTES]);
+
+int worker_owner_check(uid_t uid, const struct pipeline_config *pipeline, const char *python_path,
+                       const char *python_folder, char reason[CLI_REASON_BYTES])
+{
+    bool is_python = pipeline_config_is_python(pipeline);
+    char *source = owner_path_of(pipeline);
+    if (!source)
+        return refuse(reason, "%s: %s", pipeline->source, strerror(errno));
+    const char *paths[] = {source, python_path, python_folder};
+    char why[OWN_USERS_REASON_BYTES];
+    int rc = own_users_can_read(uid, paths, is_python ? ARRAY_COUNT(paths) : 1, why);
+    free(source);
+    if (rc == -EACCES)
+        return refuse(
+            reason,
+            "workers have users of their own, and user %u cannot read %.200s: open it and "
+            "the folders above it to everybody (chmod o+rX)%s, or say --worker-user NAME of "
+            "a user who can, or --worker-user root, which keeps workers from the server no more",
+            uid, why, is_python && strcmp(why, python_path) == 0 ? ", say another --python" : "");
+    return rc < 0 ? refuse(reason, "workers have users of their own: %.200s", why) : 0;
+}
+
+int worker_owners_decide(struct config *config, char reason[CLI_REASON_BYTES])
+{
+    bool is_wanted = false, is_asked = false;
+    int rc = 0;
+    for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++) {
+        struct confinement *confinement = &config->pipelines[i].confinement;
+        rc = owner_find(confinement, reason);
+        is_wanted |= confinement->owner == OWNER_EACH;
+        is_asked |= owner_is_word(confinement->user_text, "own");
+    }
+    if (rc == 0 && is_wanted)
+        rc = owner_users_choose(config, is_asked, reason);
+    for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++) {
+        const struct pipeline_config *pipeline = &config->pipelines[i];
+        if (pipeline->confinement.owner == OWNER_EACH)
+            rc = worker_owner_check(config->own_users.first, pipeline, config->python_path,
+                                    config->python_folder, reason);
+    }
+    return rc;
+}
+
 static bool owner_is_word(const char *text, const char *word)
 {
     return text && strcmp(text, word) == 0;
@@ -49,27 +96,6 @@ static char *owner_path_of(const struct pipeline_config *pipeline)
     return path;
 }
 
-int worker_owner_check(uid_t uid, const struct pipeline_config *pipeline, const char *python_path,
-                       const char *python_folder, char reason[CLI_REASON_BYTES])
-{
-    bool is_python = pipeline_config_is_python(pipeline);
-    char *source = owner_path_of(pipeline);
-    if (!source)
-        return refuse(reason, "%s: %s", pipeline->source, strerror(errno));
-    const char *paths[] = {source, python_path, python_folder};
-    char why[OWN_USERS_REASON_BYTES];
-    int rc = own_users_can_read(uid, paths, is_python ? ARRAY_COUNT(paths) : 1, why);
-    free(source);
-    if (rc == -EACCES)
-        return refuse(
-            reason,
-            "workers have users of their own, and user %u cannot read %.200s: open it and "
-            "the folders above it to everybody (chmod o+rX)%s, or say --worker-user NAME of "
-            "a user who can, or --worker-user root, which keeps workers from the server no more",
-            uid, why, is_python && strcmp(why, python_path) == 0 ? ", say another --python" : "");
-    return rc < 0 ? refuse(reason, "workers have users of their own: %.200s", why) : 0;
-}
-
 /* One for each place of each pipeline. Where there can be none and nobody asked, all stay root. */
 static int owner_users_choose(struct config *config, bool is_asked, char reason[CLI_REASON_BYTES])
 {
@@ -85,25 +111,4 @@ static int owner_users_choose(struct config *config, bool is_asked, char reason[
         if (config->pipelines[i].confinement.owner == OWNER_EACH)
             config->pipelines[i].confinement.owner = OWNER_SERVER;
     return 0;
-}
-
-int worker_owners_decide(struct config *config, char reason[CLI_REASON_BYTES])
-{
-    bool is_wanted = false, is_asked = false;
-    int rc = 0;
-    for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++) {
-        struct confinement *confinement = &config->pipelines[i].confinement;
-        rc = owner_find(confinement, reason);
-        is_wanted |= confinement->owner == OWNER_EACH;
-        is_asked |= owner_is_word(confinement->user_text, "own");
-    }
-    if (rc == 0 && is_wanted)
-        rc = owner_users_choose(config, is_asked, reason);
-    for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++) {
-        const struct pipeline_config *pipeline = &config->pipelines[i];
-        if (pipeline->confinement.owner == OWNER_EACH)
-            rc = worker_owner_check(config->own_users.first, pipeline, config->python_path,
-                                    config->python_folder, reason);
-    }
-    return rc;
 }

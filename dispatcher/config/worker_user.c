@@ -14,6 +14,42 @@
 #include "dispatcher/config/own_users.h"
 #include "dispatcher/config/refuse.h"
 
+static int user_fill(struct worker_user *out, const char *name, const char *group,
+                     char reason[CLI_REASON_BYTES]);
+
+int worker_user_find(struct worker_user *out, const char *text, char reason[CLI_REASON_BYTES])
+{
+    if (!own_users_may_change())
+        return refuse(reason, "only root can do that, with CAP_SETUID, CAP_SETGID and CAP_KILL");
+    struct worker_user user = {0};
+    char name[256];
+    const char *colon = strchr(text, ':');
+    int bytes = snprintf(name, sizeof(name), "%.*s",
+                         (int)(colon ? (size_t)(colon - text) : strlen(text)), text);
+    if (bytes <= 0 || (size_t)bytes >= sizeof(name) || (colon && colon[1] == '\0'))
+        return refuse(reason, "it is NAME or NAME:GROUP");
+    int rc = user_fill(&user, name, colon ? colon + 1 : NULL, reason);
+    if (rc == 0)
+        *out = user;
+    return rc;
+}
+
+void worker_user_finish(struct worker_user *user)
+{
+    free(user->home);
+    *user = (struct worker_user){0};
+}
+
+void worker_user_print(const struct worker_user *user, FILE *file)
+{
+    fprintf(file, "uid=%u\ngid=%u\ngroups=", user->uid, user->gid);
+    for (int i = 0; i < user->group_count; i++)
+        fprintf(file, "%s%u", i > 0 ? "," : "", user->groups[i]);
+    fputc('\n', file);
+    if (user->home)
+        fprintf(file, "home=%s\n", user->home);
+}
+
 static bool user_id_parse(const char *text, uint32_t *out)
 {
     char *end;
@@ -80,37 +116,4 @@ static int user_fill(struct worker_user *out, const char *name, const char *grou
     if (entry && !strchr(entry->pw_dir, '\n') && !(out->home = strdup(entry->pw_dir)))
         return refuse(reason, "no memory");
     return 0;
-}
-
-int worker_user_find(struct worker_user *out, const char *text, char reason[CLI_REASON_BYTES])
-{
-    if (!own_users_may_change())
-        return refuse(reason, "only root can do that, with CAP_SETUID, CAP_SETGID and CAP_KILL");
-    struct worker_user user = {0};
-    char name[256];
-    const char *colon = strchr(text, ':');
-    int bytes = snprintf(name, sizeof(name), "%.*s",
-                         (int)(colon ? (size_t)(colon - text) : strlen(text)), text);
-    if (bytes <= 0 || (size_t)bytes >= sizeof(name) || (colon && colon[1] == '\0'))
-        return refuse(reason, "it is NAME or NAME:GROUP");
-    int rc = user_fill(&user, name, colon ? colon + 1 : NULL, reason);
-    if (rc == 0)
-        *out = user;
-    return rc;
-}
-
-void worker_user_finish(struct worker_user *user)
-{
-    free(user->home);
-    *user = (struct worker_user){0};
-}
-
-void worker_user_print(const struct worker_user *user, FILE *file)
-{
-    fprintf(file, "uid=%u\ngid=%u\ngroups=", user->uid, user->gid);
-    for (int i = 0; i < user->group_count; i++)
-        fprintf(file, "%s%u", i > 0 ? "," : "", user->groups[i]);
-    fputc('\n', file);
-    if (user->home)
-        fprintf(file, "home=%s\n", user->home);
 }

@@ -86,14 +86,6 @@ uint8_t *input_packing_take(struct input_packing *packing, size_t *bytes)
     return (uint8_t *)msgpack_sbuffer_release(&packing->buffer);
 }
 
-static int write_bounded(void *data, const char *bytes, size_t count)
-{
-    msgpack_sbuffer *buffer = data;
-    if (count > VALUE_BYTES_MAX - buffer->size)
-        return -EMSGSIZE;
-    return msgpack_sbuffer_write(buffer, bytes, count) == 0 ? 0 : -ENOMEM;
-}
-
 int input_pack(struct input_packing *packing, const struct json_document *document,
                const cJSON *value)
 {
@@ -112,6 +104,14 @@ int input_pack(struct input_packing *packing, const struct json_document *docume
             return rc;
     }
     return 0;
+}
+
+static int write_bounded(void *data, const char *bytes, size_t count)
+{
+    msgpack_sbuffer *buffer = data;
+    if (count > VALUE_BYTES_MAX - buffer->size)
+        return -EMSGSIZE;
+    return msgpack_sbuffer_write(buffer, bytes, count) == 0 ? 0 : -ENOMEM;
 }
 
 /* A scalar, or the header of a container. */

@@ -22,55 +22,18 @@ static const char *const level_names[LEVEL_COUNT] = {
     [LEVEL_ERROR] = "error",
 };
 
+static size_t log_head_format(char *line, size_t room, enum log_level level, const char *event);
+static void log_append(struct log *log, const char *line, size_t count);
+static size_t log_clamp(int formatted, size_t room);
+static void log_controls_replace(char *bytes, size_t count);
+static size_t log_text_quote(char *out, size_t room, const char *text, size_t count);
+static void log_swap_halves(struct log *log);
+
 void log_init(struct log *log, int fd, enum log_level level)
 {
     memset(log, 0, sizeof(*log));
     log->fd = fd;
     log->level = level;
-}
-
-/* "2026-01-31T12:00:00.123Z info event " */
-static size_t log_head_format(char *line, size_t room, enum log_level level, const char *event)
-{
-    struct timespec now;
-    struct tm date;
-    clock_gettime(CLOCK_REALTIME, &now);
-    gmtime_r(&now.tv_sec, &date);
-    int count =
-        snprintf(line, room, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %s %s ", date.tm_year + 1900,
-                 date.tm_mon + 1, date.tm_mday, date.tm_hour, date.tm_min, date.tm_sec,
-                 now.tv_nsec / 1000000, level_names[level], event);
-    return (size_t)count;
-}
-
-static void log_append(struct log *log, const char *line, size_t count)
-{
-    if (log->count + count > LOG_BUFFER_BYTES) {
-        log->dropped_count++;
-        log->dropped_total++;
-        return;
-    }
-    memcpy(log->bytes[log->filling] + log->count, line, count);
-    log->count += (uint32_t)count;
-}
-
-static size_t log_clamp(int formatted, size_t room)
-{
-    if (formatted < 0)
-        return 0;
-    return (size_t)formatted < room ? (size_t)formatted : room - 1;
-}
-
-/* A value may hold what a worker said, as the reason of its end does: one event stays one line, and
- * a terminal that shows it is told nothing. */
-static void log_controls_replace(char *bytes, size_t count)
-{
-    for (size_t i = 0; i < count;) {
-        size_t shown = utf8_shown_bytes(bytes + i, count - i);
-        if (shown == 0)
-            bytes[i] = '?';
-        i += shown > 0 ? shown : 1;
-    }
 }
 
 void log_line(struct log *log, enum log_level level, const char *event, const char *format, ...)
@@ -88,32 +51,6 @@ void log_line(struct log *log, enum log_level level, const char *event, const ch
     log_controls_replace(line + values, count - values);
     line[count++] = '\n';
     log_append(log, line, count);
-}
-
-/* Quotes text so that one event stays one line, whatever a pipeline printed. Of a character that is
- * not shown each byte is escaped: what follows its first one is none by itself. */
-static size_t log_text_quote(char *out, size_t room, const char *text, size_t count)
-{
-    size_t n = 0, shown;
-    out[n++] = '"';
-    for (size_t i = 0; i < count && n + 8 < room; i += shown > 0 ? shown : 1) {
-        unsigned char c = (unsigned char)text[i];
-        shown = utf8_shown_bytes(text + i, count - i);
-        if (c == '"' || c == '\\') {
-            out[n++] = '\\';
-            out[n++] = (char)c;
-        } else if (c == '\n') {
-            out[n++] = '\\';
-            out[n++] = 'n';
-        } else if (shown == 0) {
-            n += (size_t)snprintf(out + n, 5, "\\x%02x", c);
-        } else {
-            memcpy(out + n, text + i, shown);
-            n += shown;
-        }
-    }
-    out[n++] = '"';
-    return n;
 }
 
 void log_text(struct log *log, enum log_level level, const char *event, const char *text,
@@ -136,14 +73,6 @@ void log_text(struct log *log, enum log_level level, const char *event, const ch
     }
     line[count++] = '\n';
     log_append(log, line, count);
-}
-
-static void log_swap_halves(struct log *log)
-{
-    log->sending_offset = 0;
-    log->sending_count = log->count;
-    log->count = 0;
-    log->filling ^= 1;
 }
 
 size_t log_take(struct log *log, const char **bytes)
@@ -200,4 +129,82 @@ void log_flush(struct log *log)
         ssize_t written = write(log->fd, bytes, count < 4096 ? count : 4096);
         log_written(log, written == -1 ? -errno : (int32_t)written);
     }
+}
+
+/* "2026-01-31T12:00:00.123Z info event " */
+static size_t log_head_format(char *line, size_t room, enum log_level level, const char *event)
+{
+    struct timespec now;
+    struct tm date;
+    clock_gettime(CLOCK_REALTIME, &now);
+    gmtime_r(&now.tv_sec, &date);
+    int count =
+        snprintf(line, room, "%04d-%02d-%02dT%02d:%02d:%02d.%03ldZ %s %s ", date.tm_year + 1900,
+                 date.tm_mon + 1, date.tm_mday, date.tm_hour, date.tm_min, date.tm_sec,
+                 now.tv_nsec / 1000000, level_names[level], event);
+    return (size_t)count;
+}
+
+static void log_append(struct log *log, const char *line, size_t count)
+{
+    if (log->count + count > LOG_BUFFER_BYTES) {
+        log->dropped_count++;
+        log->dropped_total++;
+        return;
+    }
+    memcpy(log->bytes[log->filling] + log->count, line, count);
+    log->count += (uint32_t)count;
+}
+
+static size_t log_clamp(int formatted, size_t room)
+{
+    if (formatted < 0)
+        return 0;
+    return (size_t)formatted < room ? (size_t)formatted : room - 1;
+}
+
+/* A value may hold what a worker said, as the reason of its end does: one event stays one line, and
+ * a terminal that shows it is told nothing. */
+static void log_controls_replace(char *bytes, size_t count)
+{
+    for (size_t i = 0; i < count;) {
+        size_t shown = utf8_shown_bytes(bytes + i, count - i);
+        if (shown == 0)
+            bytes[i] = '?';
+        i += shown > 0 ? shown : 1;
+    }
+}
+
+/* Quotes text so that one event stays one line, whatever a pipeline printed. Of a character that is
+ * not shown each byte is escaped: what follows its first one is none by itself. */
+static size_t log_text_quote(char *out, size_t room, const char *text, size_t count)
+{
+    size_t n = 0, shown;
+    out[n++] = '"';
+    for (size_t i = 0; i < count && n + 8 < room; i += shown > 0 ? shown : 1) {
+        unsigned char c = (unsigned char)text[i];
+        shown = utf8_shown_bytes(text + i, count - i);
+        if (c == '"' || c == '\\') {
+            out[n++] = '\\';
+            out[n++] = (char)c;
+        } else if (c == '\n') {
+            out[n++] = '\\';
+            out[n++] = 'n';
+        } else if (shown == 0) {
+            n += (size_t)snprintf(out + n, 5, "\\x%02x", c);
+        } else {
+            memcpy(out + n, text + i, shown);
+            n += shown;
+        }
+    }
+    out[n++] = '"';
+    return n;
+}
+
+static void log_swap_halves(struct log *log)
+{
+    log->sending_offset = 0;
+    log->sending_count = log->count;
+    log->count = 0;
+    log->filling ^= 1;
 }

@@ -10,6 +10,18 @@
 #define OUT_SLAB_BYTES (64u * OUT_BLOCK_BYTES)
 #define OUT_SLAB_BLOCK_COUNT (OUT_SLAB_BYTES / OUT_BLOCK_BYTES)
 
+static uint64_t out_pool_used(const struct out_pool *pool);
+static uint64_t out_pool_left(const struct out_pool *pool);
+static bool out_pool_grow(struct out_pool *pool);
+static struct out_block *out_block_for(struct out_pool *pool, struct out_queue *queue,
+                                       uint32_t bytes, bool chunked);
+static uint32_t out_block_room(const struct out_block *block);
+static struct out_block *out_block_append(struct out_pool *pool, struct out_queue *queue,
+                                          bool chunked);
+static void out_block_seal(struct out_queue *queue, struct out_block *block);
+static bool out_block_is_empty(const struct out_block *block);
+static void out_block_put(struct out_pool *pool, struct out_block *block);
+
 int out_pool_init(struct out_pool *pool, uint64_t bytes_max)
 {
     size_t slab_count_max = (size_t)((bytes_max + OUT_SLAB_BYTES - 1) / OUT_SLAB_BYTES);
@@ -32,41 +44,9 @@ void out_pool_finish(struct out_pool *pool)
     *pool = (struct out_pool){0};
 }
 
-static bool out_pool_grow(struct out_pool *pool)
-{
-    if (pool->block_count + pool->extent_cost >= pool->block_count_max)
-        return false;
-    char *slab =
-        mmap(NULL, OUT_SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (slab == MAP_FAILED)
-        return false;
-    pool->slabs[pool->slab_count++] = slab;
-    for (uint32_t i = 0; i < OUT_SLAB_BLOCK_COUNT; i++) {
-        struct out_block *block = (struct out_block *)(void *)(slab + i * OUT_BLOCK_BYTES);
-        block->next = pool->free;
-        pool->free = block;
-    }
-    pool->free_count += OUT_SLAB_BLOCK_COUNT;
-    pool->block_count += OUT_SLAB_BLOCK_COUNT;
-    return true;
-}
-
-static uint64_t out_pool_used(const struct out_pool *pool)
-{
-    return pool->block_count - pool->free_count + pool->extent_cost;
-}
-
 uint64_t out_pool_used_bytes(const struct out_pool *pool)
 {
     return out_pool_used(pool) * OUT_BLOCK_BYTES;
-}
-
-/* Blocks that may still be taken, whether they exist already or not. */
-static uint64_t out_pool_left(const struct out_pool *pool)
-{
-    uint64_t used = out_pool_used(pool);
-    mr_assert(used <= pool->block_count_max);
-    return pool->block_count_max - used;
 }
 
 bool out_pool_allows(const struct out_pool *pool, uint64_t bytes)
@@ -84,101 +64,6 @@ bool out_pool_has_room(struct out_pool *pool, uint64_t bytes)
         if (!out_pool_grow(pool))
             return false;
     return true;
-}
-
-static void out_block_put(struct out_pool *pool, struct out_block *block)
-{
-    if (block->extent) {
-        pool->extent_cost -= block->cost;
-        extent_put(&pool->extents, block->extent, block->end);
-    }
-    block->next = pool->free;
-    pool->free = block;
-    pool->free_count++;
-}
-
-static struct out_block *out_block_append(struct out_pool *pool, struct out_queue *queue,
-                                          bool chunked)
-{
-    struct out_block *block = pool->free;
-    mr_assert(block);
-    pool->free = block->next;
-    pool->free_count--;
-    uint32_t start = chunked ? OUT_CHUNK_HEAD_BYTES : 0;
-    block->next = NULL;
-    block->charge = 0;
-    block->extent = NULL;
-    block->bytes = block->room;
-    block->start = start;
-    block->end = start;
-    block->chunked = chunked;
-    if (queue->last)
-        queue->last->next = block;
-    else
-        queue->first = block;
-    queue->last = block;
-    return block;
-}
-
-static uint32_t out_block_room(const struct out_block *block)
-{
-    if (block->extent)
-        return 0;
-    uint32_t limit = OUT_BLOCK_ROOM - (block->chunked ? OUT_CHUNK_TAIL_BYTES : 0);
-    return limit - block->end;
-}
-
-/* Writes the size line in front of a chunk and the line end behind it. */
-static void out_block_seal(struct out_queue *queue, struct out_block *block)
-{
-    if (!block->chunked)
-        return;
-    mr_assert(block->start == (block->extent ? OUT_LONG_HEAD_BYTES : OUT_CHUNK_HEAD_BYTES));
-    mr_assert(block->end > block->start);
-    uint32_t size = block->end - block->start;
-    char *bytes = block->bytes;
-    uint32_t position = block->start;
-    bytes[--position] = '\n';
-    bytes[--position] = '\r';
-    for (; size > 0; size >>= 4)
-        bytes[--position] = "0123456789abcdef"[size & 15];
-    bytes[block->end++] = '\r';
-    bytes[block->end++] = '\n';
-    queue->bytes += block->start - position + OUT_CHUNK_TAIL_BYTES;
-    block->start = position;
-    block->chunked = false;
-}
-
-static bool out_block_is_empty(const struct out_block *block)
-{
-    return block->end == (block->chunked ? OUT_CHUNK_HEAD_BYTES : block->start);
-}
-
-/* The block new bytes go to. A chunk that was lent is sealed, hence no longer `chunked`; plain
- * bytes may follow in a lent block, since the kernel only reads what was lent. */
-static struct out_block *out_block_for(struct out_pool *pool, struct out_queue *queue,
-                                       uint32_t bytes, bool chunked)
-{
-    struct out_block *last = queue->last;
-    if (last && last->chunked == chunked && out_block_room(last) >= bytes)
-        return last;
-    if (last && last->chunked && !chunked && !out_block_is_empty(last) &&
-        out_block_room(last) >= bytes) {
-        /* The end of a stream: the chunk is closed, plain bytes follow in the same block. */
-        out_block_seal(queue, last);
-        return last;
-    }
-    if (last && out_block_is_empty(last)) {
-        /* Reserved for a line that was not written after all. */
-        last->chunked = chunked;
-        last->start = last->end = chunked ? OUT_CHUNK_HEAD_BYTES : 0;
-        return last;
-    }
-    if (out_pool_left(pool) == 0 || (!pool->free && !out_pool_grow(pool)))
-        return NULL;
-    if (last)
-        out_block_seal(queue, last);
-    return out_block_append(pool, queue, chunked);
 }
 
 char *out_reserve(struct out_pool *pool, struct out_queue *queue, uint32_t bytes, bool chunked)
@@ -309,4 +194,131 @@ void out_clear(struct out_pool *pool, struct out_queue *queue)
         out_block_put(pool, block);
     }
     *queue = (struct out_queue){0};
+}
+
+static bool out_pool_grow(struct out_pool *pool)
+{
+    if (pool->block_count + pool->extent_cost >= pool->block_count_max)
+        return false;
+    char *slab =
+        mmap(NULL, OUT_SLAB_BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (slab == MAP_FAILED)
+        return false;
+    pool->slabs[pool->slab_count++] = slab;
+    for (uint32_t i = 0; i < OUT_SLAB_BLOCK_COUNT; i++) {
+        struct out_block *block = (struct out_block *)(void *)(slab + i * OUT_BLOCK_BYTES);
+        block->next = pool->free;
+        pool->free = block;
+    }
+    pool->free_count += OUT_SLAB_BLOCK_COUNT;
+    pool->block_count += OUT_SLAB_BLOCK_COUNT;
+    return true;
+}
+
+static uint64_t out_pool_used(const struct out_pool *pool)
+{
+    return pool->block_count - pool->free_count + pool->extent_cost;
+}
+
+/* Blocks that may still be taken, whether they exist already or not. */
+static uint64_t out_pool_left(const struct out_pool *pool)
+{
+    uint64_t used = out_pool_used(pool);
+    mr_assert(used <= pool->block_count_max);
+    return pool->block_count_max - used;
+}
+
+static void out_block_put(struct out_pool *pool, struct out_block *block)
+{
+    if (block->extent) {
+        pool->extent_cost -= block->cost;
+        extent_put(&pool->extents, block->extent, block->end);
+    }
+    block->next = pool->free;
+    pool->free = block;
+    pool->free_count++;
+}
+
+static struct out_block *out_block_append(struct out_pool *pool, struct out_queue *queue,
+                                          bool chunked)
+{
+    struct out_block *block = pool->free;
+    mr_assert(block);
+    pool->free = block->next;
+    pool->free_count--;
+    uint32_t start = chunked ? OUT_CHUNK_HEAD_BYTES : 0;
+    block->next = NULL;
+    block->charge = 0;
+    block->extent = NULL;
+    block->bytes = block->room;
+    block->start = start;
+    block->end = start;
+    block->chunked = chunked;
+    if (queue->last)
+        queue->last->next = block;
+    else
+        queue->first = block;
+    queue->last = block;
+    return block;
+}
+
+static uint32_t out_block_room(const struct out_block *block)
+{
+    if (block->extent)
+        return 0;
+    uint32_t limit = OUT_BLOCK_ROOM - (block->chunked ? OUT_CHUNK_TAIL_BYTES : 0);
+    return limit - block->end;
+}
+
+/* Writes the size line in front of a chunk and the line end behind it. */
+static void out_block_seal(struct out_queue *queue, struct out_block *block)
+{
+    if (!block->chunked)
+        return;
+    mr_assert(block->start == (block->extent ? OUT_LONG_HEAD_BYTES : OUT_CHUNK_HEAD_BYTES));
+    mr_assert(block->end > block->start);
+    uint32_t size = block->end - block->start;
+    char *bytes = block->bytes;
+    uint32_t position = block->start;
+    bytes[--position] = '\n';
+    bytes[--position] = '\r';
+    for (; size > 0; size >>= 4)
+        bytes[--position] = "0123456789abcdef"[size & 15];
+    bytes[block->end++] = '\r';
+    bytes[block->end++] = '\n';
+    queue->bytes += block->start - position + OUT_CHUNK_TAIL_BYTES;
+    block->start = position;
+    block->chunked = false;
+}
+
+static bool out_block_is_empty(const struct out_block *block)
+{
+    return block->end == (block->chunked ? OUT_CHUNK_HEAD_BYTES : block->start);
+}
+
+/* The block new bytes go to. A chunk that was lent is sealed, hence no longer `chunked`; plain
+ * bytes may follow in a lent block, since the kernel only reads what was lent. */
+static struct out_block *out_block_for(struct out_pool *pool, struct out_queue *queue,
+                                       uint32_t bytes, bool chunked)
+{
+    struct out_block *last = queue->last;
+    if (last && last->chunked == chunked && out_block_room(last) >= bytes)
+        return last;
+    if (last && last->chunked && !chunked && !out_block_is_empty(last) &&
+        out_block_room(last) >= bytes) {
+        /* The end of a stream: the chunk is closed, plain bytes follow in the same block. */
+        out_block_seal(queue, last);
+        return last;
+    }
+    if (last && out_block_is_empty(last)) {
+        /* Reserved for a line that was not written after all. */
+        last->chunked = chunked;
+        last->start = last->end = chunked ? OUT_CHUNK_HEAD_BYTES : 0;
+        return last;
+    }
+    if (out_pool_left(pool) == 0 || (!pool->free && !out_pool_grow(pool)))
+        return NULL;
+    if (last)
+        out_block_seal(queue, last);
+    return out_block_append(pool, queue, chunked);
 }

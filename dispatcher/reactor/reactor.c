@@ -12,6 +12,8 @@
 #define URING_ENTRIES 4096u
 #define RECEIVE_BUFFER_COUNT 256u
 
+static void reactor_wall_seconds_write(struct reactor *reactor, int64_t seconds);
+
 void reactor_init(struct reactor *reactor, int log_fd, enum log_level log_level)
 {
     *reactor = (struct reactor){.date_s = -1};
@@ -39,16 +41,6 @@ void reactor_finish(struct reactor *reactor)
 
 /* ---- the time ------------------------------------------------------------------------------- */
 
-/* Ten places, whatever the clock says: the text has one length until the year 2286, and before 2001
- * blanks in front, which JSON allows where it refuses zeros. */
-static void reactor_wall_seconds_write(struct reactor *reactor, int64_t seconds)
-{
-    char text[24];
-    int count = snprintf(text, sizeof(text), "%10lld.", (long long)seconds);
-    mr_assert(count == WALL_TEXT_BYTES - 6);
-    memcpy(reactor->wall_text, text, (size_t)count);
-}
-
 void reactor_clocks_read(struct reactor *reactor)
 {
     struct timespec now;
@@ -69,4 +61,14 @@ void reactor_clocks_read(struct reactor *reactor)
         strftime(reactor->date_text, sizeof(reactor->date_text), "%a, %d %b %Y %H:%M:%S GMT",
                  &date);
     }
+}
+
+/* Ten places, whatever the clock says: the text has one length until the year 2286, and before 2001
+ * blanks in front, which JSON allows where it refuses zeros. */
+static void reactor_wall_seconds_write(struct reactor *reactor, int64_t seconds)
+{
+    char text[24];
+    int count = snprintf(text, sizeof(text), "%10lld.", (long long)seconds);
+    mr_assert(count == WALL_TEXT_BYTES - 6);
+    memcpy(reactor->wall_text, text, (size_t)count);
 }

@@ -5,6 +5,9 @@
 #include <errno.h>
 #include <stdlib.h>
 
+static void timer_sift_up(struct timers *timers, uint32_t position, struct timer *timer);
+static void timer_sift_down(struct timers *timers, uint32_t position, struct timer *timer);
+
 int timers_reserve(struct timers *timers, uint32_t count)
 {
     size_t count_max = (size_t)timers->count_max + count;
@@ -26,37 +29,6 @@ void timers_finish(struct timers *timers)
 {
     free(timers->heap);
     *timers = (struct timers){0};
-}
-
-static void timer_place(struct timers *timers, uint32_t position, struct timer *timer)
-{
-    timers->heap[position] = timer;
-    timer->position = position;
-}
-
-static void timer_sift_up(struct timers *timers, uint32_t position, struct timer *timer)
-{
-    while (position > 1 && timers->heap[position / 2]->due_ms > timer->due_ms) {
-        timer_place(timers, position, timers->heap[position / 2]);
-        position /= 2;
-    }
-    timer_place(timers, position, timer);
-}
-
-static void timer_sift_down(struct timers *timers, uint32_t position, struct timer *timer)
-{
-    for (;;) {
-        uint32_t child = position * 2;
-        if (child > timers->count)
-            break;
-        if (child < timers->count && timers->heap[child + 1]->due_ms < timers->heap[child]->due_ms)
-            child++;
-        if (timers->heap[child]->due_ms >= timer->due_ms)
-            break;
-        timer_place(timers, position, timers->heap[child]);
-        position = child;
-    }
-    timer_place(timers, position, timer);
 }
 
 void timer_set(struct timers *timers, struct timer *timer, uint64_t due_ms)
@@ -105,4 +77,35 @@ struct timer *timers_take(struct timers *timers, uint64_t now_ms)
 uint64_t timers_next_ms(const struct timers *timers)
 {
     return timers->count > 0 ? timers->heap[1]->due_ms : UINT64_MAX;
+}
+
+static void timer_place(struct timers *timers, uint32_t position, struct timer *timer)
+{
+    timers->heap[position] = timer;
+    timer->position = position;
+}
+
+static void timer_sift_up(struct timers *timers, uint32_t position, struct timer *timer)
+{
+    while (position > 1 && timers->heap[position / 2]->due_ms > timer->due_ms) {
+        timer_place(timers, position, timers->heap[position / 2]);
+        position /= 2;
+    }
+    timer_place(timers, position, timer);
+}
+
+static void timer_sift_down(struct timers *timers, uint32_t position, struct timer *timer)
+{
+    for (;;) {
+        uint32_t child = position * 2;
+        if (child > timers->count)
+            break;
+        if (child < timers->count && timers->heap[child + 1]->due_ms < timers->heap[child]->due_ms)
+            child++;
+        if (timers->heap[child]->due_ms >= timer->due_ms)
+            break;
+        timer_place(timers, position, timers->heap[child]);
+        position = child;
+    }
+    timer_place(timers, position, timer);
 }

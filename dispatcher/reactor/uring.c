@@ -24,48 +24,11 @@ struct uring {
     unsigned setup_flags;
 };
 
-static uint64_t uring_ref_pack(struct uring_ref ref)
-{
-    mr_assert(ref.index < (1u << 24));
-    return ((uint64_t)ref.generation << 32) | ((uint64_t)ref.index << 8) | (uint64_t)ref.op;
-}
-
-static struct uring_ref uring_ref_unpack(uint64_t data)
-{
-    return (struct uring_ref){.op = (enum uring_op)(data & 0xff),
-                              .index = (uint32_t)(data >> 8) & 0xffffffu,
-                              .generation = (uint32_t)(data >> 32)};
-}
-
-static int uring_buffers_create(struct uring *uring)
-{
-    uint32_t count = uring->options.receive_buffer_count;
-    uint32_t bytes = uring->options.receive_buffer_bytes;
-    size_t ring_bytes = count * sizeof(struct io_uring_buf);
-    void *ring = mmap(NULL, ring_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (ring == MAP_FAILED)
-        return -errno;
-    void *memory = mmap(NULL, (size_t)count * bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED) {
-        int rc = -errno;
-        munmap(ring, ring_bytes);
-        return rc;
-    }
-    uring->buffers = ring;
-    uring->buffer_bytes = memory;
-    struct io_uring_buf_reg registration = {
-        .ring_addr = (uint64_t)(uintptr_t)ring, .ring_entries = count, .bgid = RECEIVE_GROUP};
-    int rc = io_uring_register_buf_ring(&uring->ring, &registration, 0);
-    if (rc < 0)
-        return rc;
-    io_uring_buf_ring_init(uring->buffers);
-    for (uint32_t i = 0; i < count; i++)
-        io_uring_buf_ring_add(uring->buffers, uring->buffer_bytes + (size_t)i * bytes, bytes,
-                              (unsigned short)i, io_uring_buf_ring_mask(count), (int)i);
-    io_uring_buf_ring_advance(uring->buffers, (int)count);
-    return 0;
-}
+static int uring_buffers_create(struct uring *uring);
+static int uring_sysctl_disabled(void);
+static struct io_uring_sqe *uring_sqe_get(struct uring *uring, struct uring_ref ref);
+static uint64_t uring_ref_pack(struct uring_ref ref);
+static struct uring_ref uring_ref_unpack(uint64_t data);
 
 int uring_create(struct uring **out, const struct uring_options *options)
 {
@@ -118,18 +81,6 @@ void uring_destroy(struct uring *uring)
     free(uring);
 }
 
-/* kernel.io_uring_disabled, since Linux 6.6: 0 everyone, 1 a group or CAP_SYS_ADMIN, 2 nobody. */
-static int uring_sysctl_disabled(void)
-{
-    char text[8] = {0};
-    int fd = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
-    if (fd == -1)
-        return 0;
-    ssize_t count = read(fd, text, sizeof(text) - 1);
-    close(fd);
-    return count > 0 ? text[0] - '0' : 0;
-}
-
 void uring_explain(int error, char *text, size_t text_bytes)
 {
     struct utsname system = {.release = "?"};
@@ -163,21 +114,6 @@ const char *uring_features(const struct uring *uring)
     if (uring->setup_flags & IORING_SETUP_DEFER_TASKRUN)
         return "single_issuer,defer_taskrun";
     return uring->setup_flags & IORING_SETUP_COOP_TASKRUN ? "coop_taskrun" : "none";
-}
-
-/* A full submission queue is handed over early; the kernel always takes at least one entry. */
-static struct io_uring_sqe *uring_sqe_get(struct uring *uring, struct uring_ref ref)
-{
-    struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
-    for (int i = 0; !sqe && i < 1000; i++) {
-        uring->enter_count++;
-        io_uring_submit(&uring->ring);
-        sqe = io_uring_get_sqe(&uring->ring);
-    }
-    mr_assert(sqe);
-    /* The io_uring_prep_ helpers leave user_data as it is. */
-    sqe->user_data = uring_ref_pack(ref);
-    return sqe;
 }
 
 /* Descriptors given to accept, recv, send, read and write are blocking ones: with O_NONBLOCK
@@ -293,4 +229,74 @@ void uring_buffer_return(struct uring *uring, uint16_t buffer)
 uint64_t uring_enter_count(const struct uring *uring)
 {
     return uring->enter_count;
+}
+
+static uint64_t uring_ref_pack(struct uring_ref ref)
+{
+    mr_assert(ref.index < (1u << 24));
+    return ((uint64_t)ref.generation << 32) | ((uint64_t)ref.index << 8) | (uint64_t)ref.op;
+}
+
+static struct uring_ref uring_ref_unpack(uint64_t data)
+{
+    return (struct uring_ref){.op = (enum uring_op)(data & 0xff),
+                              .index = (uint32_t)(data >> 8) & 0xffffffu,
+                              .generation = (uint32_t)(data >> 32)};
+}
+
+static int uring_buffers_create(struct uring *uring)
+{
+    uint32_t count = uring->options.receive_buffer_count;
+    uint32_t bytes = uring->options.receive_buffer_bytes;
+    size_t ring_bytes = count * sizeof(struct io_uring_buf);
+    void *ring = mmap(NULL, ring_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (ring == MAP_FAILED)
+        return -errno;
+    void *memory = mmap(NULL, (size_t)count * bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) {
+        int rc = -errno;
+        munmap(ring, ring_bytes);
+        return rc;
+    }
+    uring->buffers = ring;
+    uring->buffer_bytes = memory;
+    struct io_uring_buf_reg registration = {
+        .ring_addr = (uint64_t)(uintptr_t)ring, .ring_entries = count, .bgid = RECEIVE_GROUP};
+    int rc = io_uring_register_buf_ring(&uring->ring, &registration, 0);
+    if (rc < 0)
+        return rc;
+    io_uring_buf_ring_init(uring->buffers);
+    for (uint32_t i = 0; i < count; i++)
+        io_uring_buf_ring_add(uring->buffers, uring->buffer_bytes + (size_t)i * bytes, bytes,
+                              (unsigned short)i, io_uring_buf_ring_mask(count), (int)i);
+    io_uring_buf_ring_advance(uring->buffers, (int)count);
+    return 0;
+}
+
+/* kernel.io_uring_disabled, since Linux 6.6: 0 everyone, 1 a group or CAP_SYS_ADMIN, 2 nobody. */
+static int uring_sysctl_disabled(void)
+{
+    char text[8] = {0};
+    int fd = open("/proc/sys/kernel/io_uring_disabled", O_RDONLY | O_CLOEXEC);
+    if (fd == -1)
+        return 0;
+    ssize_t count = read(fd, text, sizeof(text) - 1);
+    close(fd);
+    return count > 0 ? text[0] - '0' : 0;
+}
+
+/* A full submission queue is handed over early; the kernel always takes at least one entry. */
+static struct io_uring_sqe *uring_sqe_get(struct uring *uring, struct uring_ref ref)
+{
+    struct io_uring_sqe *sqe = io_uring_get_sqe(&uring->ring);
+    for (int i = 0; !sqe && i < 1000; i++) {
+        uring->enter_count++;
+        io_uring_submit(&uring->ring);
+        sqe = io_uring_get_sqe(&uring->ring);
+    }
+    mr_assert(sqe);
+    /* The io_uring_prep_ helpers leave user_data as it is. */
+    sqe->user_data = uring_ref_pack(ref);
+    return sqe;
 }

@@ -12,52 +12,9 @@
 #include "dispatcher/text/json_scan.h"
 #include "millrace/limits.h"
 
-static bool message_is_text(const char *text, size_t room)
-{
-    return memchr(text, '\0', room) != NULL;
-}
-
-/* It stands in an answer as it is, so it is JSON and has no line end. */
-static bool message_is_json(const char *text)
-{
-    struct json_tokens tokens = {0};
-    struct json_error error;
-    size_t count = strlen(text);
-    for (size_t i = 0; i < count; i++)
-        if ((unsigned char)text[i] < ' ')
-            return false;
-    bool fits = json_scan(text, count, &tokens, &error) == 0;
-    json_tokens_finish(&tokens);
-    return fits;
-}
-
-static const char *message_error_check(const struct read_answer *answer)
-{
-    if (!message_is_text(answer->message, sizeof(answer->message)) ||
-        !message_is_text(answer->detail, sizeof(answer->detail)))
-        return "its error is not a text";
-    if (answer->is_result)
-        return answer->status == 400 && answer->type == ERROR_INPUT ? NULL
-                                                                    : "its error is no input error";
-    if (answer->status != 422 || answer->type != ERROR_INPUT)
-        return "its refusal has another status than 422";
-    return message_is_json(answer->detail) ? NULL : "its refusal is not JSON";
-}
-
-static bool message_is_flag(uint8_t flag)
-{
-    return flag <= 1;
-}
-
-static const char *message_body_check(const struct read_answer *answer)
-{
-    if (!message_is_flag(answer->has_pipeline) || !message_is_flag(answer->async_run) ||
-        !message_is_flag(answer->wait_for_resources) || !message_is_flag(answer->final_line))
-        return "a flag of it is neither 0 nor 1";
-    return message_is_text(answer->pipeline, sizeof(answer->pipeline))
-               ? NULL
-               : "its pipeline is not a text";
-}
+static const char *message_error_check(const struct read_answer *answer);
+static bool message_is_flag(uint8_t flag);
+static const char *message_body_check(const struct read_answer *answer);
 
 const char *read_answer_check(const struct read_answer *answer, enum read_kind kind,
                               uint64_t number)
@@ -104,4 +61,51 @@ bool read_file_is_sealed(int fd, uint64_t bytes)
     int seals = fcntl(fd, F_GET_SEALS);
     return seals != -1 && (seals & wanted) == wanted && fstat(fd, &file) == 0 &&
            file.st_size == (off_t)bytes;
+}
+
+static bool message_is_text(const char *text, size_t room)
+{
+    return memchr(text, '\0', room) != NULL;
+}
+
+/* It stands in an answer as it is, so it is JSON and has no line end. */
+static bool message_is_json(const char *text)
+{
+    struct json_tokens tokens = {0};
+    struct json_error error;
+    size_t count = strlen(text);
+    for (size_t i = 0; i < count; i++)
+        if ((unsigned char)text[i] < ' ')
+            return false;
+    bool fits = json_scan(text, count, &tokens, &error) == 0;
+    json_tokens_finish(&tokens);
+    return fits;
+}
+
+static const char *message_error_check(const struct read_answer *answer)
+{
+    if (!message_is_text(answer->message, sizeof(answer->message)) ||
+        !message_is_text(answer->detail, sizeof(answer->detail)))
+        return "its error is not a text";
+    if (answer->is_result)
+        return answer->status == 400 && answer->type == ERROR_INPUT ? NULL
+                                                                    : "its error is no input error";
+    if (answer->status != 422 || answer->type != ERROR_INPUT)
+        return "its refusal has another status than 422";
+    return message_is_json(answer->detail) ? NULL : "its refusal is not JSON";
+}
+
+static bool message_is_flag(uint8_t flag)
+{
+    return flag <= 1;
+}
+
+static const char *message_body_check(const struct read_answer *answer)
+{
+    if (!message_is_flag(answer->has_pipeline) || !message_is_flag(answer->async_run) ||
+        !message_is_flag(answer->wait_for_resources) || !message_is_flag(answer->final_line))
+        return "a flag of it is neither 0 nor 1";
+    return message_is_text(answer->pipeline, sizeof(answer->pipeline))
+               ? NULL
+               : "its pipeline is not a text";
 }

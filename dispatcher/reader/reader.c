@@ -17,16 +17,11 @@
 #define CLOSE_TRIES 500
 #define CLOSE_TRY_MS 2
 
+static int reader_process_start(pid_t *pid, int socket, uint64_t body_bytes_max);
+
 void reader_init(struct reader *reader)
 {
     *reader = (struct reader){.socket = -1};
-}
-
-static int reader_process_start(pid_t *pid, int socket, uint64_t body_bytes_max)
-{
-    char word[24];
-    snprintf(word, sizeof(word), "%llu", (unsigned long long)body_bytes_max);
-    return child_start(pid, READER_NAME, word, socket);
 }
 
 int reader_open(struct reader *reader, uint64_t body_bytes_max)
@@ -104,4 +99,11 @@ void reader_close(struct reader *reader)
             poll(NULL, 0, CLOSE_TRY_MS);
     if (reader->state == READER_ENDING)
         kill(reader->pid, SIGKILL);
+}
+
+static int reader_process_start(pid_t *pid, int socket, uint64_t body_bytes_max)
+{
+    char word[24];
+    snprintf(word, sizeof(word), "%llu", (unsigned long long)body_bytes_max);
+    return child_start(pid, READER_NAME, word, socket);
 }

@@ -44,6 +44,22 @@ static const uint16_t calls[] = {
     SYS_fstat,    SYS_clock_gettime, SYS_sched_yield,  SYS_restart_syscall, SYS_sysinfo,
 };
 
+static bool confine_user_leave(void);
+static bool confine_limits_set(uint64_t body_bytes_max);
+static bool confine_calls_limit(void);
+
+bool reader_confine(pid_t parent, uint64_t body_bytes_max)
+{
+    prctl(PR_SET_NAME, "mr-reader");
+    if (!confine_user_leave() || !confine_limits_set(body_bytes_max) ||
+        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
+        return false;
+    /* After the change of user, which takes both back. */
+    if (prctl(PR_SET_DUMPABLE, 0) == -1 || prctl(PR_SET_PDEATHSIG, SIGKILL) == -1)
+        return false;
+    return getppid() == parent && confine_calls_limit();
+}
+
 /* Of a root server: to be parsed by root is no right of a stranger's body. */
 static bool confine_user_leave(void)
 {
@@ -111,16 +127,4 @@ static bool confine_calls_limit(void)
         (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
     struct sock_fprog program = {sizeof(filter) / sizeof(filter[0]), filter};
     return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) == 0 || errno == EINVAL;
-}
-
-bool reader_confine(pid_t parent, uint64_t body_bytes_max)
-{
-    prctl(PR_SET_NAME, "mr-reader");
-    if (!confine_user_leave() || !confine_limits_set(body_bytes_max) ||
-        prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
-        return false;
-    /* After the change of user, which takes both back. */
-    if (prctl(PR_SET_DUMPABLE, 0) == -1 || prctl(PR_SET_PDEATHSIG, SIGKILL) == -1)
-        return false;
-    return getppid() == parent && confine_calls_limit();
 }

@@ -32,10 +32,14 @@ static const char stopping[] = "the server is stopping";
 
 static void reading_next_ask(struct reading *reading);
 
-static struct uring_ref reading_ref(const struct reading *reading)
-{
-    return (struct uring_ref){URING_READER, 0, reading->reader.generation};
-}
+static void reading_listen_to(struct reading *reading);
+static uint32_t reading_values_estimate(const char *data, size_t bytes);
+static void reading_job_end(struct reading *reading, struct read_job *job);
+static void reading_job_refuse(struct reading *reading, struct read_job *job, int status,
+                               const char *reason);
+static void reading_all_refuse(struct reading *reading, const char *reason);
+static void reading_lost(struct reading *reading, const char *reason);
+static void reading_reopen(struct reading *reading);
 
 int reading_init(struct reading *reading, const struct reading_options *options)
 {
@@ -55,6 +59,17 @@ void reading_finish(struct reading *reading)
     descriptor_close(&reading->pack_fd);
 }
 
+void reading_start(struct reading *reading)
+{
+    if (reading->reader.state == READER_RUNNING)
+        reading_listen_to(reading);
+}
+
+static struct uring_ref reading_ref(const struct reading *reading)
+{
+    return (struct uring_ref){URING_READER, 0, reading->reader.generation};
+}
+
 static void reading_listen_to(struct reading *reading)
 {
     reading->opened_ms = reading->reactor->now_ms;
@@ -62,22 +77,7 @@ static void reading_listen_to(struct reading *reading)
     uring_poll(reading->reactor->uring, reading->reader.socket, reading_ref(reading));
 }
 
-void reading_start(struct reading *reading)
-{
-    if (reading->reader.state == READER_RUNNING)
-        reading_listen_to(reading);
-}
-
 /* ---- which bodies ------------------------------------------------------------------------- */
-
-/* Values are told apart by these, and so are words of a text: an estimate from above. */
-static uint32_t reading_values_estimate(const char *data, size_t bytes)
-{
-    uint32_t count = 1;
-    for (size_t i = 0; i < bytes; i++)
-        count += (uint32_t)(data[i] == ',') + (uint32_t)((data[i] & 0xdf) == '[');
-    return count;
-}
 
 bool reading_takes(struct reading *reading, const struct body *body, const char *data, size_t bytes)
 {
@@ -97,6 +97,15 @@ bool reading_takes(struct reading *reading, const struct body *body, const char 
         return true;
     reading->inline_ns += ns;
     return false;
+}
+
+/* Values are told apart by these, and so are words of a text: an estimate from above. */
+static uint32_t reading_values_estimate(const char *data, size_t bytes)
+{
+    uint32_t count = 1;
+    for (size_t i = 0; i < bytes; i++)
+        count += (uint32_t)(data[i] == ',') + (uint32_t)((data[i] & 0xdf) == '[');
+    return count;
 }
 
 /* ---- who waits ---------------------------------------------------------------------------- */
@@ -165,6 +174,21 @@ static uint64_t reading_due_of(const struct reading *reading, uint32_t timeout_m
 
 /* ---- how it ends -------------------------------------------------------------------------- */
 
+void reading_drop(struct reading *reading, struct read_job *job)
+{
+    reading_job_end(reading, job);
+}
+
+void reading_expire(struct reading *reading, struct read_job *job)
+{
+    reading_job_refuse(reading, job, 504, "its time was over before");
+}
+
+void reading_stop(struct reading *reading)
+{
+    reading_all_refuse(reading, stopping);
+}
+
 /* The reader has nothing to do with it any more. */
 static void reading_job_end(struct reading *reading, struct read_job *job)
 {
@@ -183,16 +207,6 @@ static void reading_job_refuse(struct reading *reading, struct read_job *job, in
     reading->ops->refused(job, status, reason);
 }
 
-void reading_drop(struct reading *reading, struct read_job *job)
-{
-    reading_job_end(reading, job);
-}
-
-void reading_expire(struct reading *reading, struct read_job *job)
-{
-    reading_job_refuse(reading, job, 504, "its time was over before");
-}
-
 /* All that wait, and the one that the reader has. */
 static void reading_all_refuse(struct reading *reading, const char *reason)
 {
@@ -201,11 +215,6 @@ static void reading_all_refuse(struct reading *reading, const char *reason)
         reading_job_refuse(reading, reading->job, 503, reason);
     while ((job = reading_best_waiting(reading)) != NULL)
         reading_job_refuse(reading, job, 503, reason);
-}
-
-void reading_stop(struct reading *reading)
-{
-    reading_all_refuse(reading, stopping);
 }
 
 /* ---- asking ------------------------------------------------------------------------------- */
@@ -458,44 +467,6 @@ static bool reading_on_answer(struct reading *reading, const struct read_answer 
 
 /* ---- its end ------------------------------------------------------------------------------ */
 
-static void reading_lost(struct reading *reading, const char *reason)
-{
-    struct read_job *job = reading->job;
-    log_line(&reading->reactor->log, LEVEL_WARNING, "reader_lost",
-             "pid=%d waiting=%u reason=\"%s\"", (int)reading->reader.pid, reading->waiting_count,
-             reason);
-    reading->lost_count++;
-    uring_cancel(reading->reactor->uring, reading_ref(reading));
-    reader_kill(&reading->reader);
-    reading->asked = READ_NONE;
-    descriptor_close(&reading->pack_fd);
-    timer_set(&reading->reactor->timers, &reading->timer, reading->reactor->now_ms + GONE_LOOK_MS);
-    if (job)
-        reading_job_refuse(reading, job, 500, "the process that read it failed");
-}
-
-static void reading_reopen(struct reading *reading)
-{
-    if (reading->is_stopping) {
-        reading_all_refuse(reading, stopping);
-        return;
-    }
-    int rc = reader_open(&reading->reader, reading->config->body_bytes_max);
-    if (rc < 0) {
-        log_line(&reading->reactor->log, LEVEL_ERROR, "reader_failed", "error=\"%s\"",
-                 strerror(-rc));
-        reading->cannot_open = true;
-        reading_all_refuse(reading, "the process that reads it cannot be started");
-        timer_set(&reading->reactor->timers, &reading->timer,
-                  reading->reactor->now_ms + REOPEN_FAILED_MS);
-        return;
-    }
-    log_line(&reading->reactor->log, LEVEL_INFO, "reader_start", "pid=%d",
-             (int)reading->reader.pid);
-    reading_listen_to(reading);
-    reading_next_ask(reading);
-}
-
 void reading_on_timer(struct reading *reading)
 {
     struct reader *reader = &reading->reader;
@@ -535,4 +506,42 @@ void reading_on_reader(struct reading *reading, const struct uring_event *event)
     }
     if (!event->more)
         uring_poll(reading->reactor->uring, reading->reader.socket, event->ref);
+}
+
+static void reading_lost(struct reading *reading, const char *reason)
+{
+    struct read_job *job = reading->job;
+    log_line(&reading->reactor->log, LEVEL_WARNING, "reader_lost",
+             "pid=%d waiting=%u reason=\"%s\"", (int)reading->reader.pid, reading->waiting_count,
+             reason);
+    reading->lost_count++;
+    uring_cancel(reading->reactor->uring, reading_ref(reading));
+    reader_kill(&reading->reader);
+    reading->asked = READ_NONE;
+    descriptor_close(&reading->pack_fd);
+    timer_set(&reading->reactor->timers, &reading->timer, reading->reactor->now_ms + GONE_LOOK_MS);
+    if (job)
+        reading_job_refuse(reading, job, 500, "the process that read it failed");
+}
+
+static void reading_reopen(struct reading *reading)
+{
+    if (reading->is_stopping) {
+        reading_all_refuse(reading, stopping);
+        return;
+    }
+    int rc = reader_open(&reading->reader, reading->config->body_bytes_max);
+    if (rc < 0) {
+        log_line(&reading->reactor->log, LEVEL_ERROR, "reader_failed", "error=\"%s\"",
+                 strerror(-rc));
+        reading->cannot_open = true;
+        reading_all_refuse(reading, "the process that reads it cannot be started");
+        timer_set(&reading->reactor->timers, &reading->timer,
+                  reading->reactor->now_ms + REOPEN_FAILED_MS);
+        return;
+    }
+    log_line(&reading->reactor->log, LEVEL_INFO, "reader_start", "pid=%d",
+             (int)reading->reader.pid);
+    reading_listen_to(reading);
+    reading_next_ask(reading);
 }

@@ -11,11 +11,11 @@
 #define RECEIVED_PER_PASS_BYTES (512u * 1024) /* and what one reap has more */
 #define TIMERS_PER_PASS 4096u
 
-/* Room in a request ring matters only to a run that waits for it. */
-static uint32_t pass_bell_interests(const struct server *server)
-{
-    return server->runs.queue_count > 0 ? DOORBELL_WORK | DOORBELL_SPACE : DOORBELL_WORK;
-}
+static uint32_t pass_bell_interests(const struct server *server);
+static bool pass_events(struct server *server);
+static void pass_timers(struct server *server);
+static void pass_log(struct reactor *reactor);
+static void pass_rest(struct server *server);
 
 /* Submits what the last pass queued, and sleeps unless there is more to do at once. The sleeper's
  * protocol of shm/doorbell.h. */
@@ -37,6 +37,31 @@ int server_wait(struct server *server, bool is_busy)
     int rc = uring_wait(reactor->uring, timeout_ns);
     workers_disarm(&server->fleet);
     return rc;
+}
+
+bool server_pass(struct server *server)
+{
+    server->reactor.pass++;
+    server->reactor.pass_count++;
+    reactor_clocks_read(&server->reactor);
+    bool is_more = pass_events(server);
+    uint32_t drained = drain_all(&server->fleet);
+    if (server->runs.queue_count > 0)
+        runs_schedule(&server->runs);
+    pass_timers(server);
+    pass_rest(server);
+    uint32_t sent = front_flush(&server->front);
+    if (server->input.going_count > 0)
+        is_more |= input_memory_sweep(&server->input);
+    workers_ring(&server->fleet);
+    pass_log(&server->reactor);
+    return is_more || drained > 0 || sent > 0;
+}
+
+/* Room in a request ring matters only to a run that waits for it. */
+static uint32_t pass_bell_interests(const struct server *server)
+{
+    return server->runs.queue_count > 0 ? DOORBELL_WORK | DOORBELL_SPACE : DOORBELL_WORK;
 }
 
 /* True: there may be more. Clients who send large bodies could fill all receive buffers each pass,
@@ -95,23 +120,4 @@ static void pass_rest(struct server *server)
         server_check_start(server);
     if (server->state != SERVER_SERVING)
         server_check_stop(server);
-}
-
-bool server_pass(struct server *server)
-{
-    server->reactor.pass++;
-    server->reactor.pass_count++;
-    reactor_clocks_read(&server->reactor);
-    bool is_more = pass_events(server);
-    uint32_t drained = drain_all(&server->fleet);
-    if (server->runs.queue_count > 0)
-        runs_schedule(&server->runs);
-    pass_timers(server);
-    pass_rest(server);
-    uint32_t sent = front_flush(&server->front);
-    if (server->input.going_count > 0)
-        is_more |= input_memory_sweep(&server->input);
-    workers_ring(&server->fleet);
-    pass_log(&server->reactor);
-    return is_more || drained > 0 || sent > 0;
 }

@@ -11,14 +11,7 @@
 
 #include "dispatcher/server/server.h"
 
-/* A server that lives for long is ended by it one day. */
-static void serve_cpu_limit_log(struct log *log)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-        log_line(log, LEVEL_WARNING, "cpu_limit", "seconds=%llu",
-                 (unsigned long long)limit.rlim_cur);
-}
+static void serve_cpu_limit_log(struct log *log);
 
 int serve(const struct config *config)
 {
@@ -42,4 +35,13 @@ int serve(const struct config *config)
     server_finish(server);
     free(server);
     return code;
+}
+
+/* A server that lives for long is ended by it one day. */
+static void serve_cpu_limit_log(struct log *log)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
+        log_line(log, LEVEL_WARNING, "cpu_limit", "seconds=%llu",
+                 (unsigned long long)limit.rlim_cur);
 }

@@ -24,6 +24,91 @@
 #define LOG_SETTLE_TRIES 50u
 #define LOG_SETTLE_EVENTS 64u
 
+static int server_parts_init(struct server *server);
+static int server_helpers_open(struct server *server);
+static int server_front_open(struct server *server);
+static int server_pipelines_add(struct server *server);
+static void server_log_settle(struct reactor *reactor);
+
+int server_init(struct server *server, const struct config *config)
+{
+    *server = (struct server){.config = config, .signal_fd = -1};
+    server_check_handlers();
+    reactor_init(&server->reactor, STDERR_FILENO, config->log_level);
+    int rc = server_parts_init(server);
+    if (rc != 0)
+        return rc;
+    server->signal_fd = signals_open();
+    if (server->signal_fd < 0) {
+        fprintf(stderr, "millrace: signals cannot be watched: %s\n", strerror(-server->signal_fd));
+        return EXIT_CODE_FAILED;
+    }
+    rc = server_helpers_open(server);
+    if (rc == 0)
+        rc = server_front_open(server);
+    if (rc == 0)
+        rc = server_pipelines_add(server);
+    if (rc != 0)
+        return rc;
+    rc = reactor_open(&server->reactor);
+    if (rc < 0) {
+        char text[400];
+        uring_explain(rc, text, sizeof text);
+        fprintf(stderr, "millrace: %s\n", text);
+        return EXIT_CODE_IO_URING;
+    }
+    return 0;
+}
+
+void server_finish(struct server *server)
+{
+    /* First of all: nothing of ours belongs to the kernel afterwards. */
+    reactor_close(&server->reactor);
+    runs_finish(&server->runs);
+    workers_finish(&server->fleet);
+    reading_finish(&server->reading);
+    answers_finish(&server->api);
+    front_finish(&server->front);
+    input_memory_finish(&server->input);
+    reactor_finish(&server->reactor);
+    if (server->signal_fd >= 0)
+        close(server->signal_fd);
+}
+
+void server_run(struct server *server)
+{
+    struct reactor *reactor = &server->reactor;
+    bool is_busy = true;
+    reactor_clocks_read(reactor);
+    reactor->started_ms = reactor->now_ms;
+    server_read_signal(server);
+    listener_arm(&server->front);
+    reading_start(&server->reading);
+    supervisor_start(&server->fleet);
+    while (server->state != SERVER_STOPPED) {
+        int rc = server_wait(server, is_busy);
+        if (rc < 0) {
+            log_line(&reactor->log, LEVEL_ERROR, "io_uring_failed", "error=\"%s\"", strerror(-rc));
+            server->exit_code = EXIT_CODE_IO_URING;
+            break;
+        }
+        is_busy = server_pass(server);
+        /* How long everything else had to wait for this pass. */
+        buckets_add(&reactor->pass_times, &bucket_scale_passes, clock_now_ns() - reactor->now_ns);
+    }
+    output_log_suppressed(&server->fleet);
+    server_log_settle(reactor);
+}
+
+void server_check(const struct server *server)
+{
+    front_check(&server->front);
+    runs_check(&server->runs);
+    mr_assert(server->front.is_draining == (server->state >= SERVER_DRAINING));
+    mr_assert(server->runs.is_draining == (server->state >= SERVER_DRAINING));
+    mr_assert(server->fleet.is_stopping == (server->state >= SERVER_STOPPING));
+}
+
 static int server_memory_lacks(const struct config *config)
 {
     fprintf(stderr, "millrace: not enough memory for %u connections and %u runs (ulimit -v)\n",
@@ -117,51 +202,6 @@ static int server_pipelines_add(struct server *server)
     return 0;
 }
 
-int server_init(struct server *server, const struct config *config)
-{
-    *server = (struct server){.config = config, .signal_fd = -1};
-    server_check_handlers();
-    reactor_init(&server->reactor, STDERR_FILENO, config->log_level);
-    int rc = server_parts_init(server);
-    if (rc != 0)
-        return rc;
-    server->signal_fd = signals_open();
-    if (server->signal_fd < 0) {
-        fprintf(stderr, "millrace: signals cannot be watched: %s\n", strerror(-server->signal_fd));
-        return EXIT_CODE_FAILED;
-    }
-    rc = server_helpers_open(server);
-    if (rc == 0)
-        rc = server_front_open(server);
-    if (rc == 0)
-        rc = server_pipelines_add(server);
-    if (rc != 0)
-        return rc;
-    rc = reactor_open(&server->reactor);
-    if (rc < 0) {
-        char text[400];
-        uring_explain(rc, text, sizeof text);
-        fprintf(stderr, "millrace: %s\n", text);
-        return EXIT_CODE_IO_URING;
-    }
-    return 0;
-}
-
-void server_finish(struct server *server)
-{
-    /* First of all: nothing of ours belongs to the kernel afterwards. */
-    reactor_close(&server->reactor);
-    runs_finish(&server->runs);
-    workers_finish(&server->fleet);
-    reading_finish(&server->reading);
-    answers_finish(&server->api);
-    front_finish(&server->front);
-    input_memory_finish(&server->input);
-    reactor_finish(&server->reactor);
-    if (server->signal_fd >= 0)
-        close(server->signal_fd);
-}
-
 /* The write of the log that is with the kernel ends before the rest is written directly. */
 static void server_log_settle(struct reactor *reactor)
 {
@@ -174,38 +214,4 @@ static void server_log_settle(struct reactor *reactor)
             if (events[k].ref.op == URING_LOG)
                 log_written(&reactor->log, events[k].result);
     }
-}
-
-void server_run(struct server *server)
-{
-    struct reactor *reactor = &server->reactor;
-    bool is_busy = true;
-    reactor_clocks_read(reactor);
-    reactor->started_ms = reactor->now_ms;
-    server_read_signal(server);
-    listener_arm(&server->front);
-    reading_start(&server->reading);
-    supervisor_start(&server->fleet);
-    while (server->state != SERVER_STOPPED) {
-        int rc = server_wait(server, is_busy);
-        if (rc < 0) {
-            log_line(&reactor->log, LEVEL_ERROR, "io_uring_failed", "error=\"%s\"", strerror(-rc));
-            server->exit_code = EXIT_CODE_IO_URING;
-            break;
-        }
-        is_busy = server_pass(server);
-        /* How long everything else had to wait for this pass. */
-        buckets_add(&reactor->pass_times, &bucket_scale_passes, clock_now_ns() - reactor->now_ns);
-    }
-    output_log_suppressed(&server->fleet);
-    server_log_settle(reactor);
-}
-
-void server_check(const struct server *server)
-{
-    front_check(&server->front);
-    runs_check(&server->runs);
-    mr_assert(server->front.is_draining == (server->state >= SERVER_DRAINING));
-    mr_assert(server->runs.is_draining == (server->state >= SERVER_DRAINING));
-    mr_assert(server->fleet.is_stopping == (server->state >= SERVER_STOPPING));
 }

@@ -14,6 +14,9 @@
 /* What somebody sends to a server that is to stop. */
 static const int stops[] = {SIGTERM, SIGINT, SIGHUP};
 
+static void on_early_stop(int number);
+static void signals_cpu_limit_part(void);
+
 /* Called by the loader when nothing else is ready, not even a sanitizer. */
 __attribute__((no_sanitize("address", "thread", "undefined"))) void signals_hold(void)
 {
@@ -21,23 +24,6 @@ __attribute__((no_sanitize("address", "thread", "undefined"))) void signals_hold
     for (unsigned i = 0; i < sizeof(stops) / sizeof(stops[0]); i++)
         set |= UINT64_C(1) << (stops[i] - 1);
     syscall(SYS_rt_sigprocmask, SIG_BLOCK, &set, NULL, sizeof(set));
-}
-
-static void on_early_stop(int number)
-{
-    (void)number;
-    _exit(0);
-}
-
-/* Where the soft limit is the hard one, the kernel kills without a word. */
-static void signals_cpu_limit_part(void)
-{
-    struct rlimit limit;
-    if (getrlimit(RLIMIT_CPU, &limit) == -1 || limit.rlim_max == RLIM_INFINITY ||
-        limit.rlim_max < 2 || limit.rlim_cur < limit.rlim_max)
-        return;
-    limit.rlim_cur = limit.rlim_max - 1 - limit.rlim_max / 16;
-    (void)setrlimit(RLIMIT_CPU, &limit);
 }
 
 void signals_begin(void)
@@ -81,4 +67,21 @@ const char *signals_name(int number)
         if (names[i].number == number)
             return names[i].name;
     return "?";
+}
+
+static void on_early_stop(int number)
+{
+    (void)number;
+    _exit(0);
+}
+
+/* Where the soft limit is the hard one, the kernel kills without a word. */
+static void signals_cpu_limit_part(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_CPU, &limit) == -1 || limit.rlim_max == RLIM_INFINITY ||
+        limit.rlim_max < 2 || limit.rlim_cur < limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max - 1 - limit.rlim_max / 16;
+    (void)setrlimit(RLIMIT_CPU, &limit);
 }

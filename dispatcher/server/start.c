@@ -10,6 +10,32 @@
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/supervisor.h"
 
+static bool start_is_settled(const struct pipeline *pipeline);
+static void start_ready_print(struct server *server, uint32_t failed_count);
+static void start_give_up(struct server *server);
+
+void server_check_start(struct server *server)
+{
+    uint32_t failed_count = 0, unloadable_count = 0;
+    for (uint32_t i = 0; i < server->runs.pipeline_count; i++) {
+        const struct pipeline *pipeline = server->runs.pipelines[i];
+        if (!start_is_settled(pipeline))
+            return;
+        failed_count += pipeline->failure[0] != '\0';
+        unloadable_count += pipeline->pool->cannot_load;
+    }
+    if (unloadable_count == server->runs.pipeline_count) {
+        start_give_up(server);
+        return;
+    }
+    /* FAILED is heard before the exit that says whether it could not load. */
+    for (uint32_t i = 0; i < server->fleet.worker_count; i++)
+        if (server->fleet.workers[i] && server->fleet.workers[i]->state == WORKER_STARTING)
+            return;
+    server->start_is_said = true;
+    start_ready_print(server, failed_count);
+}
+
 static bool start_is_settled(const struct pipeline *pipeline)
 {
     return pipeline->failure[0] != '\0' ||
@@ -45,26 +71,4 @@ static void start_give_up(struct server *server)
     supervisor_kill_all(&server->fleet);
     server->exit_code = EXIT_CODE_PIPELINE;
     server_end(server);
-}
-
-void server_check_start(struct server *server)
-{
-    uint32_t failed_count = 0, unloadable_count = 0;
-    for (uint32_t i = 0; i < server->runs.pipeline_count; i++) {
-        const struct pipeline *pipeline = server->runs.pipelines[i];
-        if (!start_is_settled(pipeline))
-            return;
-        failed_count += pipeline->failure[0] != '\0';
-        unloadable_count += pipeline->pool->cannot_load;
-    }
-    if (unloadable_count == server->runs.pipeline_count) {
-        start_give_up(server);
-        return;
-    }
-    /* FAILED is heard before the exit that says whether it could not load. */
-    for (uint32_t i = 0; i < server->fleet.worker_count; i++)
-        if (server->fleet.workers[i] && server->fleet.workers[i]->state == WORKER_STARTING)
-            return;
-    server->start_is_said = true;
-    start_ready_print(server, failed_count);
 }

@@ -34,35 +34,9 @@ static const struct run_failure not_started = {
     .reason = CANCEL_DRAIN,
 };
 
-/* The parts that look at it are told. */
-static void stop_enter(struct server *server, enum server_state state)
-{
-    server->state = state;
-    server->front.is_draining = server->runs.is_draining = state >= SERVER_DRAINING;
-    server->fleet.is_stopping = server->runs.is_stopping = server->reading.is_stopping =
-        state >= SERVER_STOPPING;
-}
-
-static void stop_drain(struct server *server)
-{
-    struct reactor *reactor = &server->reactor;
-    log_line(&reactor->log, LEVEL_INFO, "draining", "runs=%u limit_ms=%u", server->runs.count,
-             server->config->stop_timeout_ms);
-    stop_enter(server, SERVER_DRAINING);
-    front_drain(&server->front);
-    runs_cancel_queued(&server->runs, &not_started);
-    timer_set(&reactor->timers, &server->stop_timer,
-              reactor->now_ms + server->config->stop_timeout_ms);
-}
-
-/* Workers go, and the last bytes leave. */
-static void stop_workers(struct server *server)
-{
-    struct reactor *reactor = &server->reactor;
-    stop_enter(server, SERVER_STOPPING);
-    timer_set(&reactor->timers, &server->stop_timer,
-              reactor->now_ms + runs_cancel_grace_ms(&server->runs) + LAST_BYTES_MS);
-}
+static void stop_enter(struct server *server, enum server_state state);
+static void stop_drain(struct server *server);
+static void stop_workers(struct server *server);
 
 void server_end(struct server *server)
 {
@@ -103,4 +77,34 @@ void server_check_stop(struct server *server)
     supervisor_stop_idle(&server->fleet);
     if (supervisor_live_count(&server->fleet) == 0 && !is_answering)
         stop_enter(server, SERVER_STOPPED);
+}
+
+/* The parts that look at it are told. */
+static void stop_enter(struct server *server, enum server_state state)
+{
+    server->state = state;
+    server->front.is_draining = server->runs.is_draining = state >= SERVER_DRAINING;
+    server->fleet.is_stopping = server->runs.is_stopping = server->reading.is_stopping =
+        state >= SERVER_STOPPING;
+}
+
+static void stop_drain(struct server *server)
+{
+    struct reactor *reactor = &server->reactor;
+    log_line(&reactor->log, LEVEL_INFO, "draining", "runs=%u limit_ms=%u", server->runs.count,
+             server->config->stop_timeout_ms);
+    stop_enter(server, SERVER_DRAINING);
+    front_drain(&server->front);
+    runs_cancel_queued(&server->runs, &not_started);
+    timer_set(&reactor->timers, &server->stop_timer,
+              reactor->now_ms + server->config->stop_timeout_ms);
+}
+
+/* Workers go, and the last bytes leave. */
+static void stop_workers(struct server *server)
+{
+    struct reactor *reactor = &server->reactor;
+    stop_enter(server, SERVER_STOPPING);
+    timer_set(&reactor->timers, &server->stop_timer,
+              reactor->now_ms + runs_cancel_grace_ms(&server->runs) + LAST_BYTES_MS);
 }

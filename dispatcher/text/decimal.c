@@ -24,6 +24,40 @@
 #define EXPONENT_BIAS 1075 /* of c * 2^q with an integer c */
 #define EXPONENT_SPECIAL 0x7ff
 
+static int decimal_log10_of_power_of_two(int q);
+static int decimal_log10_of_three_quarters(int q);
+static int decimal_log2_of_power_of_ten(int e);
+static uint64_t decimal_scale(struct decimal_power power, uint64_t value);
+static struct decimal decimal_choose(uint64_t low, uint64_t middle, uint64_t high, bool is_odd,
+                                     int k);
+
+struct decimal decimal_shortest(double value)
+{
+    uint64_t bits;
+    memcpy(&bits, &value, sizeof(bits));
+    uint64_t fraction = bits & (HIDDEN_BIT - 1);
+    int biased = (int)(bits >> FRACTION_BITS);
+    mr_assert(bits != 0);
+    mr_assert(biased < EXPONENT_SPECIAL); /* neither negative nor infinite nor NaN */
+
+    bool is_subnormal = biased == 0;
+    uint64_t c = is_subnormal ? fraction : fraction | HIDDEN_BIT;
+    int q = (is_subnormal ? 1 : biased) - EXPONENT_BIAS;
+    /* Below a power of two the doubles are twice as dense, so that half of the interval is
+     * halved. */
+    bool is_uneven = fraction == 0 && biased > 1;
+    int k = is_uneven ? decimal_log10_of_three_quarters(q) : decimal_log10_of_power_of_two(q);
+
+    mr_assert(-k >= DECIMAL_POWER_MIN);
+    mr_assert(-k <= DECIMAL_POWER_MAX);
+    struct decimal_power power = decimal_powers[-k - DECIMAL_POWER_MIN];
+    int shift = q + decimal_log2_of_power_of_ten(-k) + 1;
+    uint64_t low = decimal_scale(power, (4 * c - (is_uneven ? 1 : 2)) << shift);
+    uint64_t middle = decimal_scale(power, (4 * c) << shift);
+    uint64_t high = decimal_scale(power, (4 * c + 2) << shift);
+    return decimal_choose(low, middle, high, c % 2 == 1, k);
+}
+
 /* floor(log10(2^q)), floor(log10(3/4 * 2^q)) and floor(log2(10^e)), exact for every double. */
 static int decimal_log10_of_power_of_two(int q)
 {
@@ -91,31 +125,4 @@ static struct decimal decimal_choose(uint64_t low, uint64_t middle, uint64_t hig
     uint64_t half = 4 * below + 2;
     bool is_above = middle > half || (middle == half && below % 2 == 1);
     return decimal_trimmed(is_above ? below + 1 : below, k);
-}
-
-struct decimal decimal_shortest(double value)
-{
-    uint64_t bits;
-    memcpy(&bits, &value, sizeof(bits));
-    uint64_t fraction = bits & (HIDDEN_BIT - 1);
-    int biased = (int)(bits >> FRACTION_BITS);
-    mr_assert(bits != 0);
-    mr_assert(biased < EXPONENT_SPECIAL); /* neither negative nor infinite nor NaN */
-
-    bool is_subnormal = biased == 0;
-    uint64_t c = is_subnormal ? fraction : fraction | HIDDEN_BIT;
-    int q = (is_subnormal ? 1 : biased) - EXPONENT_BIAS;
-    /* Below a power of two the doubles are twice as dense, so that half of the interval is
-     * halved. */
-    bool is_uneven = fraction == 0 && biased > 1;
-    int k = is_uneven ? decimal_log10_of_three_quarters(q) : decimal_log10_of_power_of_two(q);
-
-    mr_assert(-k >= DECIMAL_POWER_MIN);
-    mr_assert(-k <= DECIMAL_POWER_MAX);
-    struct decimal_power power = decimal_powers[-k - DECIMAL_POWER_MIN];
-    int shift = q + decimal_log2_of_power_of_ten(-k) + 1;
-    uint64_t low = decimal_scale(power, (4 * c - (is_uneven ? 1 : 2)) << shift);
-    uint64_t middle = decimal_scale(power, (4 * c) << shift);
-    uint64_t high = decimal_scale(power, (4 * c + 2) << shift);
-    return decimal_choose(low, middle, high, c % 2 == 1, k);
 }

@@ -6,89 +6,17 @@
 
 #include "millrace/check.h"
 
-static double packed_fp(uint64_t bits, size_t bytes)
-{
-    if (bytes == sizeof(double)) {
-        double wide;
-        memcpy(&wide, &bits, sizeof(wide));
-        return wide;
-    }
-    uint32_t half = (uint32_t)bits;
-    float narrow;
-    memcpy(&narrow, &half, sizeof(narrow));
-    return (double)narrow;
-}
-
-/* A signed number may well be positive: encoders are free to choose. */
-static void packed_signed(uint64_t bits, size_t bytes, struct packed_item *item)
-{
-    unsigned shift = 64 - 8 * (unsigned)bytes;
-    int64_t value = (int64_t)(bits << shift) >> shift;
-    if (value < 0) {
-        item->kind = PACKED_NEGATIVE;
-        item->u.negative = value;
-    } else {
-        item->kind = PACKED_NATURAL;
-        item->u.natural = (uint64_t)value;
-    }
-}
-
-/* The number behind a lead byte: its value, or a count. `bytes` is a constant where this is
- * inlined. NULL when it is cut short. */
-static inline const uint8_t *packed_take(const uint8_t *in, const uint8_t *end, size_t bytes,
-                                         uint64_t *bits)
-{
-    if ((size_t)(end - in) < bytes)
-        return NULL;
-    *bits = packed_number(in, bytes);
-    return in + bytes;
-}
-
 static inline const uint8_t *packed_take_natural(const uint8_t *in, const uint8_t *end,
-                                                 size_t bytes, struct packed_item *item)
-{
-    item->kind = PACKED_NATURAL;
-    return packed_take(in, end, bytes, &item->u.natural);
-}
-
+                                                 size_t bytes, struct packed_item *item);
 static inline const uint8_t *packed_take_signed(const uint8_t *in, const uint8_t *end, size_t bytes,
-                                                struct packed_item *item)
-{
-    uint64_t bits;
-    in = packed_take(in, end, bytes, &bits);
-    if (in)
-        packed_signed(bits, bytes, item);
-    return in;
-}
-
+                                                struct packed_item *item);
 static inline const uint8_t *packed_take_fp(const uint8_t *in, const uint8_t *end, size_t bytes,
-                                            struct packed_item *item)
-{
-    uint64_t bits;
-    in = packed_take(in, end, bytes, &bits);
-    if (in) {
-        item->kind = PACKED_FP;
-        item->u.fp = packed_fp(bits, bytes);
-    }
-    return in;
-}
-
+                                            struct packed_item *item);
 static inline const uint8_t *packed_take_text(const uint8_t *in, const uint8_t *end, size_t bytes,
-                                              enum packed_kind kind, struct packed_item *item)
-{
-    uint64_t count;
-    in = packed_take(in, end, bytes, &count);
-    return in ? packed_text(in, end, kind, (uint32_t)count, item) : NULL;
-}
-
+                                              enum packed_kind kind, struct packed_item *item);
 static inline const uint8_t *packed_take_container(const uint8_t *in, const uint8_t *end,
                                                    size_t bytes, enum packed_kind kind,
-                                                   struct packed_item *item)
-{
-    uint64_t count;
-    in = packed_take(in, end, bytes, &count);
-    return in ? packed_container(in, end, kind, (uint32_t)count, item) : NULL;
-}
+                                                   struct packed_item *item);
 
 const uint8_t *packed_read_long(const uint8_t *in, const uint8_t *end, struct packed_item *item)
 {
@@ -179,4 +107,88 @@ bool packed_is_sound(const uint8_t *bytes, size_t count, size_t depth_max)
             depth--;
     } while (left[depth] > 0);
     return in == end;
+}
+
+static double packed_fp(uint64_t bits, size_t bytes)
+{
+    if (bytes == sizeof(double)) {
+        double wide;
+        memcpy(&wide, &bits, sizeof(wide));
+        return wide;
+    }
+    uint32_t half = (uint32_t)bits;
+    float narrow;
+    memcpy(&narrow, &half, sizeof(narrow));
+    return (double)narrow;
+}
+
+/* A signed number may well be positive: encoders are free to choose. */
+static void packed_signed(uint64_t bits, size_t bytes, struct packed_item *item)
+{
+    unsigned shift = 64 - 8 * (unsigned)bytes;
+    int64_t value = (int64_t)(bits << shift) >> shift;
+    if (value < 0) {
+        item->kind = PACKED_NEGATIVE;
+        item->u.negative = value;
+    } else {
+        item->kind = PACKED_NATURAL;
+        item->u.natural = (uint64_t)value;
+    }
+}
+
+/* The number behind a lead byte: its value, or a count. `bytes` is a constant where this is
+ * inlined. NULL when it is cut short. */
+static inline const uint8_t *packed_take(const uint8_t *in, const uint8_t *end, size_t bytes,
+                                         uint64_t *bits)
+{
+    if ((size_t)(end - in) < bytes)
+        return NULL;
+    *bits = packed_number(in, bytes);
+    return in + bytes;
+}
+
+static inline const uint8_t *packed_take_natural(const uint8_t *in, const uint8_t *end,
+                                                 size_t bytes, struct packed_item *item)
+{
+    item->kind = PACKED_NATURAL;
+    return packed_take(in, end, bytes, &item->u.natural);
+}
+
+static inline const uint8_t *packed_take_signed(const uint8_t *in, const uint8_t *end, size_t bytes,
+                                                struct packed_item *item)
+{
+    uint64_t bits;
+    in = packed_take(in, end, bytes, &bits);
+    if (in)
+        packed_signed(bits, bytes, item);
+    return in;
+}
+
+static inline const uint8_t *packed_take_fp(const uint8_t *in, const uint8_t *end, size_t bytes,
+                                            struct packed_item *item)
+{
+    uint64_t bits;
+    in = packed_take(in, end, bytes, &bits);
+    if (in) {
+        item->kind = PACKED_FP;
+        item->u.fp = packed_fp(bits, bytes);
+    }
+    return in;
+}
+
+static inline const uint8_t *packed_take_text(const uint8_t *in, const uint8_t *end, size_t bytes,
+                                              enum packed_kind kind, struct packed_item *item)
+{
+    uint64_t count;
+    in = packed_take(in, end, bytes, &count);
+    return in ? packed_text(in, end, kind, (uint32_t)count, item) : NULL;
+}
+
+static inline const uint8_t *packed_take_container(const uint8_t *in, const uint8_t *end,
+                                                   size_t bytes, enum packed_kind kind,
+                                                   struct packed_item *item)
+{
+    uint64_t count;
+    in = packed_take(in, end, bytes, &count);
+    return in ? packed_container(in, end, kind, (uint32_t)count, item) : NULL;
 }

@@ -8,16 +8,7 @@
 
 #define HIGH_BITS UINT64_C(0x8080808080808080)
 
-/* U+2028, U+2029, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069: e2 80 .. and e2 81 .. */
-static bool utf8_is_mark_of_direction_or_line(const uint8_t *three)
-{
-    uint8_t last = three[2];
-    if (three[0] != 0xe2)
-        return false;
-    if (three[1] == 0x80)
-        return last == 0x8e || last == 0x8f || (last >= 0xa8 && last <= 0xae);
-    return three[1] == 0x81 && last >= 0xa6 && last <= 0xa9;
-}
+static bool utf8_is_mark_of_direction_or_line(const uint8_t *three);
 
 size_t utf8_shown_bytes(const char *text, size_t count)
 {
@@ -52,4 +43,15 @@ bool utf8_is_valid(const char *text, size_t count)
         offset += sequence;
     }
     return true;
+}
+
+/* U+2028, U+2029, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069: e2 80 .. and e2 81 .. */
+static bool utf8_is_mark_of_direction_or_line(const uint8_t *three)
+{
+    uint8_t last = three[2];
+    if (three[0] != 0xe2)
+        return false;
+    if (three[1] == 0x80)
+        return last == 0x8e || last == 0x8f || (last >= 0xa8 && last <= 0xae);
+    return three[1] == 0x81 && last >= 0xa6 && last <= 0xa9;
 }
