@@ -9,6 +9,7 @@
 
 #include "dispatcher/http/front.h"
 #include "dispatcher/http/response.h"
+#include "dispatcher/http/transport.h"
 
 #define LINGER_MS 2000u
 
@@ -30,21 +31,27 @@ static const char too_many_of_client[] = "HTTP/1.1 429 Too Many Requests\r\n"
 
 static struct uring_ref conn_ref(const struct conn *conn, enum uring_op op);
 static bool conn_enter_client(struct front *front, int fd, uint32_t *client_index);
-static void conn_turn_away(struct front *front, int fd, enum request_refusal refusal,
-                           const char *text, size_t bytes);
+static void conn_turn_away(struct front *front, int fd, const struct transport *transport,
+                           enum request_refusal refusal);
+static void conn_leave_client(struct front *front, uint32_t client_index);
 static void conn_act(struct front *front, struct conn *conn, enum conn_action action);
 
-void conn_open(struct front *front, int fd)
+void conn_open(struct front *front, int fd, const struct transport *transport)
 {
     struct conn *conn = front->free;
     uint32_t client_index;
+    void *state = NULL;
     if (!conn) {
-        conn_turn_away(front, fd, REQUEST_REFUSAL_CONNECTIONS, too_many, sizeof too_many - 1);
+        conn_turn_away(front, fd, transport, REQUEST_REFUSAL_CONNECTIONS);
         return;
     }
     if (!conn_enter_client(front, fd, &client_index)) {
-        conn_turn_away(front, fd, REQUEST_REFUSAL_CLIENT_CONNECTIONS, too_many_of_client,
-                       sizeof too_many_of_client - 1);
+        conn_turn_away(front, fd, transport, REQUEST_REFUSAL_CLIENT_CONNECTIONS);
+        return;
+    }
+    if (transport->open && transport->open(&state) < 0) {
+        conn_leave_client(front, client_index);
+        conn_turn_away(front, fd, transport, REQUEST_REFUSAL_MEMORY);
         return;
     }
     front->free = conn->next;
@@ -54,6 +61,8 @@ void conn_open(struct front *front, int fd)
                           .generation = conn->generation + 1,
                           .timer = conn->timer,
                           .client_index = client_index,
+                          .transport = transport,
+                          .transport_state = state,
                           .fd = fd};
     conn_event(front, conn, CONN_EV_ACCEPTED);
 }
@@ -250,7 +259,8 @@ void conn_flush(struct front *front, struct conn *conn)
         return;
     }
     conn->message = (struct msghdr){.msg_iov = conn->vectors, .msg_iovlen = count};
-    uring_send(front->reactor->uring, conn->fd, &conn->message, conn_ref(conn, URING_SEND));
+    conn->transport->send(front->reactor->uring, conn->fd, &conn->message,
+                          conn_ref(conn, URING_SEND), conn->transport_state);
     conn->kernel |= CONN_OP_SEND;
     conn->sent_ms = front->reactor->now_ms;
     front->counts.send_count++;
@@ -263,8 +273,10 @@ void conn_on_send(struct front *front, const struct uring_event *event)
     if (!conn)
         return;
     conn->kernel &= (uint8_t)~CONN_OP_SEND;
-    uint64_t charge =
-        out_sent(&front->out, &conn->out, event->result > 0 ? (size_t)event->result : 0);
+    size_t left = event->result > 0 ? (size_t)event->result : 0;
+    if (conn->transport->sent)
+        left = conn->transport->sent(left, conn->transport_state);
+    uint64_t charge = out_sent(&front->out, &conn->out, left);
     if (conn->state == CONN_CLOSING) {
         conn_return(front, conn);
         return;
@@ -291,7 +303,8 @@ static struct uring_ref conn_ref(const struct conn *conn, enum uring_op op)
 
 void conn_receive(struct front *front, struct conn *conn)
 {
-    uring_recv(front->reactor->uring, conn->fd, conn_ref(conn, URING_RECV));
+    conn->transport->recv(front->reactor->uring, conn->fd, conn_ref(conn, URING_RECV),
+                          conn->transport_state);
     conn->kernel |= CONN_OP_RECV;
 }
 
@@ -347,7 +360,7 @@ static void act_next(struct front *front, struct conn *conn)
 static void act_linger(struct front *front, struct conn *conn)
 {
     conn_input_finish(front, conn); /* what followed is never looked at */
-    shutdown(conn->fd, SHUT_WR);
+    conn->transport->shut(conn->fd, SHUT_WR, conn->transport_state);
     conn_resume(front, conn);
 }
 
@@ -364,7 +377,7 @@ static void act_shut(struct front *front, struct conn *conn)
     /* All operations come back soon after. A FIN would look like the end of an unframed
      * response. */
     if (!conn->is_unframed)
-        shutdown(conn->fd, SHUT_RDWR);
+        conn->transport->shut(conn->fd, SHUT_RDWR, conn->transport_state);
     else if (conn->kernel & CONN_OP_SEND)
         uring_cancel(front->reactor->uring, conn_ref(conn, URING_SEND));
     if (conn->kernel & CONN_OP_RECV)
@@ -389,10 +402,12 @@ static void act_release(struct front *front, struct conn *conn)
     conn_give_output(front, conn);
     timer_clear(&front->reactor->timers, &conn->timer);
     conn_input_finish(front, conn);
+    if (conn->transport->close)
+        conn->transport->close(conn->transport_state);
+    conn->transport_state = NULL;
     close(conn->fd);
     conn->fd = -1;
-    if (conn->client_index != CLIENT_NONE)
-        clients_leave(&front->clients, conn->client_index);
+    conn_leave_client(front, conn->client_index);
     conn->next = front->free;
     front->free = conn;
     front->conn_count--;
@@ -459,13 +474,21 @@ static void conn_act(struct front *front, struct conn *conn, enum conn_action ac
 /* ---- who may come ---------------------------------------------------------------------------- */
 
 /* Nothing is kept for it, so what a full socket would not take is lost with it. */
-static void conn_turn_away(struct front *front, int fd, enum request_refusal refusal,
-                           const char *text, size_t bytes)
+static void conn_turn_away(struct front *front, int fd, const struct transport *transport,
+                           enum request_refusal refusal)
 {
     front_count_refusal(front, refusal);
-    ssize_t sent = send(fd, text, bytes, MSG_DONTWAIT | MSG_NOSIGNAL);
-    (void)sent;
+    if (transport->turn_away && refusal == REQUEST_REFUSAL_CLIENT_CONNECTIONS)
+        transport->turn_away(fd, too_many_of_client, sizeof too_many_of_client - 1);
+    else if (transport->turn_away)
+        transport->turn_away(fd, too_many, sizeof too_many - 1);
     close(fd);
+}
+
+static void conn_leave_client(struct front *front, uint32_t client_index)
+{
+    if (client_index != CLIENT_NONE)
+        clients_leave(&front->clients, client_index);
 }
 
 /* False: its client has as many as it may. */

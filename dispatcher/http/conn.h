@@ -24,6 +24,7 @@
 
 struct front;
 struct route;
+struct transport;
 
 /* What is with the kernel, as a mask. */
 enum conn_op {
@@ -59,6 +60,8 @@ struct request {
 
 struct conn {
     int fd;
+    const struct transport *transport;
+    void *transport_state; /* owned */
     uint32_t index;
     uint32_t generation;
     enum conn_state state;
@@ -94,7 +97,7 @@ struct conn {
 };
 
 /* Takes over an accepted socket; refuses it with 503 when there are too many. */
-void conn_open(struct front *front, int fd);
+void conn_open(struct front *front, int fd, const struct transport *transport);
 
 /* Completions. */
 void conn_on_recv(struct front *front, const struct uring_event *event);

@@ -9,6 +9,7 @@
 #include "dispatcher/http/conn.h"
 #include "dispatcher/http/front.h"
 #include "dispatcher/http/response.h"
+#include "dispatcher/http/transport.h"
 
 /* What a client may send ahead of the response it waits for: then it is not received any more, but
  * for what the kernel has taken from it before it hears of that. */
@@ -294,16 +295,27 @@ static void recv_again(struct front *front, struct conn *conn)
         conn_receive(front, conn);
 }
 
+/* 0, or what the transport says of bytes that mean nothing. */
+static int conn_received(struct front *front, struct conn *conn, const char *data, size_t bytes)
+{
+    const struct transport *transport = conn->transport;
+    int rc = transport->received ? transport->received(&data, &bytes, conn->transport_state) : 0;
+    if (rc == 0 && bytes > 0)
+        conn_input_process(front, conn, data, bytes);
+    return rc;
+}
+
 void conn_on_recv(struct front *front, const struct uring_event *event)
 {
+    bool is_broken = false;
     struct conn *conn = front_conn(front, event->ref);
     if (conn && !event->more)
         conn->kernel &= (uint8_t)~CONN_OP_RECV;
     if (conn && event->result > 0) {
         mr_assert(event->has_buffer);
         front->counts.received_byte_count += (uint64_t)event->result;
-        conn_input_process(front, conn, uring_buffer(front->reactor->uring, event->buffer),
-                           (size_t)event->result);
+        is_broken = conn_received(front, conn, uring_buffer(front->reactor->uring, event->buffer),
+                                  (size_t)event->result) < 0;
     }
     if (event->has_buffer)
         uring_buffer_return(front->reactor->uring, event->buffer);
@@ -313,7 +325,9 @@ void conn_on_recv(struct front *front, const struct uring_event *event)
         conn_mark_dirty(front, conn); /* to be freed at the end of the pass */
         return;
     }
-    if (event->result == 0)
+    if (is_broken)
+        conn_event(front, conn, CONN_EV_LEFT);
+    else if (event->result == 0)
         conn_input_end(front, conn);
     else if (event->result < 0 && event->result != -ENOBUFS && event->result != -ECANCELED &&
              event->result != -EINTR && event->result != -EAGAIN)

@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "dispatcher/http/transport.h"
+
 int front_init(struct front *front, const struct front_options *options)
 {
     const struct config *config = options->config;
@@ -43,6 +45,8 @@ void front_finish(struct front *front)
         timer_clear(&front->reactor->timers, &conn->timer);
         if (conn->fd >= 0)
             close(conn->fd);
+        if (conn->transport_state)
+            conn->transport->close(conn->transport_state);
         free(conn->input.data);
         body_finish(&conn->body);
     }
@@ -124,7 +128,7 @@ static void front_check_conn(const struct conn *conn)
         mr_assert(conn->kernel == 0);
         mr_assert(!conn->is_dirty);
         mr_assert(conn->timer.position == 0);
-        mr_assert(!conn->pending);
+        mr_assert(!conn->pending && !conn->transport_state);
         mr_assert(out_is_empty(&conn->out));
         mr_assert(conn->input.room == 0 && conn->body.kept.room == 0);
         mr_assert(conn->stranger_input_bytes == 0 && conn->stranger_output_bytes == 0);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "dispatcher/http/front.h"
+#include "dispatcher/http/transport.h"
 
 #define ACCEPT_RETRY_MS 50u
 /* A server that was killed may keep its address for a moment: the kernel ends its io_uring, which
@@ -108,7 +109,7 @@ int listener_open(struct listener *out, const char *address, char *reason, size_
                  fd == -EADDRINUSE ? "; another server listens there, use --listen" : "");
         return fd;
     }
-    *out = (struct listener){.fd = fd};
+    *out = (struct listener){.fd = fd, .transport = &transport_plain};
     name_format(out);
     return 0;
 }
@@ -137,7 +138,7 @@ void listener_on_accept(struct front *front, const struct uring_event *event)
     if (!event->more)
         listener->accept_queued = false;
     if (event->result >= 0) {
-        conn_open(front, event->result);
+        conn_open(front, event->result, listener->transport);
     } else if (event->result == -EMFILE || event->result == -ENFILE || event->result == -ENOBUFS ||
                event->result == -ENOMEM) {
         /* The connection stays in the backlog. Asking again at once would spin. */

@@ -12,11 +12,13 @@
 #include "millrace/check.h"
 
 struct front;
+struct transport;
 
 struct listener {
     int fd;
     bool accept_queued;
-    char name[80]; /* "127.0.0.1:8080", with the port that was taken */
+    const struct transport *transport; /* of its connections */
+    char name[80];                     /* "127.0.0.1:8080", with the port that was taken */
 };
 
 /* Opens "ADDR:PORT" or "[ADDR6]:PORT". 0, or -EINVAL / -errno with `reason`. */

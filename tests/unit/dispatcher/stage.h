@@ -29,6 +29,7 @@
 #include <unistd.h>
 
 #include "dispatcher/api/answer.h"
+#include "dispatcher/http/transport.h"
 #include "dispatcher/runs/pipeline_health.h"
 #include "dispatcher/server/server.h"
 #include "dispatcher/workers/pool.h"
@@ -408,14 +409,19 @@ static inline bool stage_loop_pass(void)
     return more;
 }
 
-static inline uint32_t stage_connect(void)
+static inline uint32_t stage_connect_by(const struct transport *transport)
 {
     uint32_t index = stage.server->front.free->index;
     struct stage_client *client = &stage.clients[index];
     free(client->bytes);
     *client = (struct stage_client){0};
-    conn_open(&stage.server->front, open("/dev/null", O_RDWR | O_CLOEXEC));
+    conn_open(&stage.server->front, open("/dev/null", O_RDWR | O_CLOEXEC), transport);
     return index;
+}
+
+static inline uint32_t stage_connect(void)
+{
+    return stage_connect_by(&transport_plain);
 }
 
 /* Bytes from the client, as many as one receive can hold. */

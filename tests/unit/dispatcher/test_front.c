@@ -43,7 +43,7 @@ static int scene_close(void **state)
 
 static void connect_one(void)
 {
-    conn_open(&front, open("/dev/null", O_RDWR | O_CLOEXEC));
+    conn_open(&front, open("/dev/null", O_RDWR | O_CLOEXEC), &transport_plain);
 }
 
 static void its_end_leaves_no_timer_and_no_descriptor_behind(void **state)
