@@ -84,6 +84,19 @@ const uint8_t *packed_read_kind(const uint8_t *in, const uint8_t *end, enum pack
     return in && item->kind == kind ? in : NULL;
 }
 
+const uint8_t *packed_skip(const uint8_t *in, const uint8_t *end)
+{
+    for (uint64_t left = 1; in && left > 0; left--) {
+        struct packed_item item;
+        in = packed_read(in, end, &item);
+        if (in && item.kind == PACKED_ARRAY)
+            left += item.u.count;
+        else if (in && item.kind == PACKED_MAP)
+            left += 2 * (uint64_t)item.u.count;
+    }
+    return in;
+}
+
 bool packed_is_sound(const uint8_t *bytes, size_t count, size_t depth_max)
 {
     uint64_t left[PACKED_DEPTH_MAX + 1]; /* items still to come in each open container */

@@ -123,9 +123,13 @@ static inline const uint8_t *packed_read(const uint8_t *in, const uint8_t *end,
 const uint8_t *packed_read_kind(const uint8_t *in, const uint8_t *end, enum packed_kind kind,
                                 struct packed_item *item);
 
+/* The position after the item at `in` and everything in it, however deep; NULL when some of it is
+ * malformed or cut short. */
+const uint8_t *packed_skip(const uint8_t *in, const uint8_t *end);
+
 /* True when `bytes` are exactly one well-formed item with everything in it, nested at most
- * `depth_max` containers deep: then msgpack-c, which reserves memory for whatever count it reads,
- * may see it. `depth_max` is at most PACKED_DEPTH_MAX. */
+ * `depth_max` containers deep: then nothing that is read of it fails. `depth_max` is at most
+ * PACKED_DEPTH_MAX. */
 #define PACKED_DEPTH_MAX 32u
 bool packed_is_sound(const uint8_t *bytes, size_t count, size_t depth_max);
 

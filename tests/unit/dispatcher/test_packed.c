@@ -150,6 +150,25 @@ static void items_of_wanted_kinds_are_read_in_a_row(void **state)
     assert_null(packed_read_kind(at, end, PACKED_NATURAL, &number));
 }
 
+static void an_item_is_skipped_with_all_that_is_in_it(void **state)
+{
+    static const char data[] = "\x82\xa1\x61\x93\x01\x81\x02\x90\x03\xa1\x62\x80\x07";
+    const size_t item_bytes = sizeof data - 2; /* of the map; a number follows */
+    (void)state;
+    for (size_t bytes = 0; bytes < sizeof data; bytes++) {
+        struct edge edge = edge_copy(data, bytes);
+        const uint8_t *in = edge.bytes;
+        const uint8_t *after = packed_skip(in, in + bytes);
+        if (bytes < item_bytes)
+            assert_null(after);
+        else
+            assert_ptr_equal(after, in + item_bytes);
+        edge_destroy(&edge);
+    }
+    const uint8_t *malformed = (const uint8_t *)"\x92\x01\xc1";
+    assert_null(packed_skip(malformed, malformed + 3));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +179,7 @@ int main(void)
         cmocka_unit_test(whole_objects_are_sound_and_others_are_not),
         cmocka_unit_test(depth_is_counted_in_containers),
         cmocka_unit_test(items_of_wanted_kinds_are_read_in_a_row),
+        cmocka_unit_test(an_item_is_skipped_with_all_that_is_in_it),
     };
     alarm(30);
     return cmocka_run_group_tests(tests, NULL, NULL);

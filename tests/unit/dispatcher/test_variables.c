@@ -15,6 +15,7 @@
 
 #include "dispatcher/inputs/variables.h"
 #include "dispatcher/text/json_scan.h"
+#include "millrace/protocol.h"
 #include "tests/unit/dispatcher/edge.h"
 #include "tests/unit/dispatcher/hello.h"
 
@@ -242,6 +243,37 @@ static void the_largest_number_of_variables_is_accepted_and_one_more_refused(voi
     }
 }
 
+/* Keys may be of any kind. */
+static void the_first_value_of_a_key_counts_and_other_keys_are_passed_over(void **state)
+{
+    (void)state;
+    struct hello hello;
+    hello_init(&hello);
+    msgpack_pack_map(&hello.packer, 8);
+    msgpack_pack_array(&hello.packer, 2); /* a key */
+    hello_text(&hello, "protocol");
+    hello_text(&hello, "name");
+    msgpack_pack_map(&hello.packer, 1); /* and its value */
+    hello_word(&hello, "name", "inside");
+    msgpack_pack_nil(&hello.packer);
+    hello_text(&hello, "name");
+    msgpack_pack_bin(&hello.packer, 4);
+    msgpack_pack_bin_body(&hello.packer, "name", 4);
+    hello_text(&hello, "of a binary key");
+    hello_count(&hello, "protocol", PROTOCOL_VERSION);
+    hello_word(&hello, "name", "first");
+    hello_word(&hello, "name", "second");
+    hello_list(&hello, "inputs", 0);
+    hello_list(&hello, "outputs", 1);
+    msgpack_pack_map(&hello.packer, 2);
+    hello_word(&hello, "type", "fp");
+    hello_word(&hello, "type", "nothing");
+    struct variables variables = accepted(&hello);
+    assert_string_equal(variables.name, "first");
+    assert_int_equal(variables.outputs[0].type, MR_FP);
+    variables_finish(&variables);
+}
+
 static void variables_are_equal_when_clients_could_not_tell_them_apart(void **state)
 {
     (void)state;
@@ -409,6 +441,7 @@ int main(void)
         cmocka_unit_test(every_type_has_its_word),
         cmocka_unit_test(defaults_of_every_type_are_packed),
         cmocka_unit_test(the_largest_number_of_variables_is_accepted_and_one_more_refused),
+        cmocka_unit_test(the_first_value_of_a_key_counts_and_other_keys_are_passed_over),
         cmocka_unit_test(variables_are_equal_when_clients_could_not_tell_them_apart),
         cmocka_unit_test(fields_of_the_wrong_kind_are_refused_by_name),
         cmocka_unit_test(strings_with_a_nul_are_refused),
