@@ -196,8 +196,9 @@ static void ring_fills(const struct api *api, struct exposition *out)
     for (uint32_t i = 0; i < api->fleet->worker_count; i++) {
         const struct worker *worker = api->fleet->workers[i];
         char number[16];
-        /* Of two that have one number, the one that serves. */
-        if (!worker || worker->state == WORKER_SPARE || worker->predecessor)
+        /* Of two that have one number, the one that serves; of two pipelines with one pointer, the
+         * one that does not leave. */
+        if (!worker || worker->state == WORKER_SPARE || worker->predecessor || worker->is_surplus)
             continue;
         snprintf(number, sizeof(number), "%u", worker->number);
         sample_of(out, worker->pool->owner, "worker", number, worker->ring_used_bytes);
@@ -209,7 +210,7 @@ static void ring_fills(const struct api *api, struct exposition *out)
 static void workers(const struct api *api, struct exposition *out)
 {
     const struct fleet *fleet = api->fleet;
-    uint64_t bells = 0;
+    uint64_t bells = fleet->bell_count;
     for (uint32_t i = 0; i < fleet->worker_count; i++)
         bells += fleet->workers[i] ? fleet->workers[i]->bell_count : 0;
     pipeline_states(api, out);

@@ -14,7 +14,7 @@ int id_index_init(struct id_index *index, uint32_t place_count)
     uint32_t bucket_count = 1;
     while (bucket_count < place_count && bucket_count < UINT32_C(1) << 31)
         bucket_count *= 2;
-    *index = (struct id_index){.bucket_count = bucket_count};
+    *index = (struct id_index){.bucket_count = bucket_count, .place_count = place_count};
     index->buckets = malloc(bucket_count * sizeof(*index->buckets));
     index->next = calloc(place_count, sizeof(*index->next));
     if (!index->buckets || !index->next) {

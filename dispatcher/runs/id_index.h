@@ -20,6 +20,7 @@ struct id_index {
     uint32_t *buckets;
     uint32_t bucket_count; /* a power of two */
     uint32_t *next;        /* of each place, in its chain */
+    uint32_t place_count;
 };
 
 /* For places 0 .. place_count - 1. 0 or -ENOMEM. */

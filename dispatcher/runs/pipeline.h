@@ -26,6 +26,7 @@ struct pipeline {
     const struct pipeline_config *config; /* of the generation it was made from */
     struct worker_pool *pool;             /* its workers; the fleet's */
     bool is_leaving;                      /* it was removed: what it has ends, and then it goes */
+    struct pipeline *next;                /* of those */
     uint32_t user_count; /* who refers to it: runs, and requests that are being read */
     enum pipeline_state state;
     struct timer timer; /* of a trial */

@@ -44,7 +44,7 @@ static uint32_t next_try_s(const struct runs *runs, const struct pipeline *pipel
     uint64_t due_ms = UINT64_MAX;
     for (uint32_t i = 0; i < pipeline->pool->place_count; i++) {
         const struct worker *worker = pipeline->pool->places[i];
-        if (worker->state == WORKER_SPARE)
+        if (worker->state == WORKER_SPARE || worker->is_surplus)
             continue;
         if (worker->state != WORKER_EMPTY || worker->timer.position == 0)
             return 1;
@@ -97,6 +97,8 @@ bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, struct run_f
     if (runs->is_draining)
         return refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, STOPPING_RETRY_AFTER_S,
                       "the server is stopping");
+    if (pipeline->is_leaving)
+        return refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, 1, "the pipeline was removed");
     switch (pipeline->state) {
     case PIPELINE_LOADING:
         return refuse(failure, REFUSAL_NOT_READY, 503, ERROR_LOADING, 1,
@@ -242,6 +244,8 @@ static bool worker_is_hopeful(const struct runs *runs, const struct worker *work
     uint32_t after = worker->pool->config->options.quarantine_after;
     if (worker->state == WORKER_STOPPING || worker->state == WORKER_SPARE)
         return false;
+    if (worker->is_surplus && !worker_serves(worker))
+        return false; /* nothing follows it */
     /* A proof by time is forgotten with the next death, one by a finished run is not. */
     return after == 0 || worker->death_streak < after || proof_ms(worker) <= runs->reactor->now_ms;
 }
@@ -256,7 +260,7 @@ static bool has_hope(const struct runs *runs, const struct pipeline *pipeline)
 
 void pipeline_review(struct runs *runs, struct pipeline *pipeline)
 {
-    if (runs->is_stopping)
+    if (runs->is_stopping || pipeline->is_leaving)
         return; /* workers go because they are told to */
     bool is_hopeful = has_hope(runs, pipeline);
     if (pool_ready_count(pipeline->pool) == 0)
@@ -268,7 +272,7 @@ void pipeline_review(struct runs *runs, struct pipeline *pipeline)
 void pipeline_on_timer(struct runs *runs, struct pipeline *pipeline)
 {
     uint64_t end_ms = UINT64_MAX;
-    if (pipeline->state != PIPELINE_TRIAL)
+    if (pipeline->state != PIPELINE_TRIAL || pipeline->is_leaving)
         return;
     for (uint32_t i = 0; i < pipeline->pool->place_count; i++) {
         uint64_t due_ms = proof_ms(pipeline->pool->places[i]);

@@ -12,6 +12,7 @@
 #include "dispatcher/workers/supervisor.h"
 
 static int runs_reserve(struct runs *runs, uint64_t count_max);
+static void runs_unlist_pipeline(struct runs *runs, const struct pipeline *pipeline);
 static void runs_free_pipeline(struct runs *runs, struct pipeline *pipeline);
 
 int runs_init(struct runs *runs, const struct runs_options *options)
@@ -37,7 +38,12 @@ void runs_finish(struct runs *runs)
         run_destroy(runs, run);
     }
     while (runs->pipeline_count > 0)
-        runs_free_pipeline(runs, runs->pipelines[runs->pipeline_count - 1]);
+        runs_free_pipeline(runs, runs->pipelines[--runs->pipeline_count]);
+    while (runs->leaving) {
+        struct pipeline *pipeline = runs->leaving;
+        runs->leaving = pipeline->next;
+        runs_free_pipeline(runs, pipeline);
+    }
     history_finish(&runs->history);
     id_index_finish(&runs->index);
     for (uint32_t i = 0; i < runs->slab_count; i++)
@@ -49,18 +55,24 @@ void runs_finish(struct runs *runs)
 
 /* ---- pipelines ----------------------------------------------------------------------------- */
 
-/* Runs there can be at once of all pipelines and `options`, with `worker_count` workers more of the
- * latter. One more each, since a run that is being refused is a run, too. */
-static uint64_t runs_needed(const struct runs *runs, const struct pipeline_options *options,
-                            uint64_t worker_count)
+static uint64_t runs_of_places(const struct pipeline *pipeline)
+{
+    return (uint64_t)pipeline->pool->place_count * pipeline->config->options.concurrency;
+}
+
+/* Runs there can be at once of all pipelines, with `more` that can run and `more_queued` that can
+ * wait. One more each, since a run that is being refused is a run, too. Places that are about to go
+ * still have runs. */
+static uint64_t runs_needed(const struct runs *runs, uint64_t more, uint64_t more_queued)
 {
     uint64_t total_max = runs->config->queue_total_max;
-    uint64_t running = worker_count * options->concurrency + 1, queued = options->queue_count_max;
+    uint64_t running = more, queued = more_queued;
     for (uint32_t i = 0; i < runs->pipeline_count; i++) {
-        const struct pipeline *pipeline = runs->pipelines[i];
-        running += pipeline->pool->worker_count * pipeline->config->options.concurrency + 1;
-        queued += pipeline->config->options.queue_count_max;
+        running += runs_of_places(runs->pipelines[i]) + 1;
+        queued += runs->pipelines[i]->config->options.queue_count_max;
     }
+    for (const struct pipeline *leaving = runs->leaving; leaving; leaving = leaving->next)
+        running += runs_of_places(leaving) + 1;
     return running + (total_max > 0 && total_max < queued ? total_max : queued);
 }
 
@@ -80,11 +92,14 @@ int runs_add_pipeline(struct runs *runs, const struct pipeline_config *config,
         return -ENOMEM;
     pipeline->config = config;
     pipeline->timer = (struct timer){.kind = TIMER_PIPELINE, .owner = pipeline};
+    const struct pipeline_options *options = &config->options;
+    uint64_t place_count = (uint64_t)options->worker_count + options->recycle_overlap;
     if (timers_reserve(timers, 1) < 0)
         goto free_pipeline;
     /* One more may stand in a full queue for a moment: it has a slot. */
-    if (tickets_init(&pipeline->tickets, config->options.queue_count_max + 1) < 0 ||
-        runs_reserve(runs, runs_needed(runs, &config->options, config->options.worker_count)) < 0)
+    if (tickets_init(&pipeline->tickets, options->queue_count_max + 1) < 0 ||
+        runs_reserve(runs, runs_needed(runs, place_count * options->concurrency + 1,
+                                       options->queue_count_max)) < 0)
         goto unreserve;
     rc = pool_create(runs->fleet, config, pipeline, &pipeline->pool, reason);
     if (rc < 0)
@@ -111,36 +126,47 @@ static const struct run_failure runs_removed = {
     .reason = CANCEL_DRAIN,
 };
 
-int runs_remove_pipeline(struct runs *runs, struct pipeline *pipeline)
+void runs_remove_pipeline(struct runs *runs, struct pipeline *pipeline)
 {
-    char reason[CGROUP_REASON_BYTES];
+    char reason[RUNS_REASON_BYTES];
+    mr_assert(!pipeline->is_leaving);
+    runs_unlist_pipeline(runs, pipeline);
     pipeline->is_leaving = true;
+    pipeline->next = runs->leaving;
+    runs->leaving = pipeline;
     while (pipeline->queue_first)
         run_cancel(runs, pipeline->queue_first, &runs_removed);
     int rc = pool_resize(pipeline->pool, 0, reason);
+    mr_assert(rc == 0);
     supervisor_resize(runs->fleet, pipeline->pool);
-    return rc;
 }
 
 void runs_sweep(struct runs *runs)
 {
-    for (uint32_t i = runs->pipeline_count; i-- > 0;) {
-        struct pipeline *pipeline = runs->pipelines[i];
-        if (pipeline->is_leaving && pipeline->user_count == 0 && pipeline->pool->place_count == 0)
-            runs_free_pipeline(runs, pipeline);
+    for (struct pipeline **link = &runs->leaving; *link;) {
+        struct pipeline *pipeline = *link;
+        if (pipeline->user_count > 0 || pipeline->pool->place_count > 0) {
+            link = &pipeline->next;
+            continue;
+        }
+        *link = pipeline->next;
+        runs_free_pipeline(runs, pipeline);
     }
 }
 
 int runs_resize_pipeline(struct runs *runs, struct pipeline *pipeline, uint32_t worker_count,
                          char reason[RUNS_REASON_BYTES])
 {
+    mr_assert(worker_count > 0);
+    mr_assert(!pipeline->is_leaving);
     uint32_t before = pipeline->pool->worker_count;
     uint64_t more = worker_count > before ? worker_count - before : 0;
     snprintf(reason, RUNS_REASON_BYTES, "not enough memory");
-    if (runs_reserve(runs, runs_needed(runs, &pipeline->config->options, more)) < 0)
+    if (runs_reserve(runs, runs_needed(runs, more * pipeline->config->options.concurrency, 0)) < 0)
         return -ENOMEM;
     int rc = pool_resize(pipeline->pool, worker_count, reason);
-    supervisor_resize(runs->fleet, pipeline->pool);
+    if (rc == 0)
+        supervisor_resize(runs->fleet, pipeline->pool);
     return rc;
 }
 
@@ -148,21 +174,23 @@ struct pipeline *runs_find_pipeline(const struct runs *runs, const char *name)
 {
     for (uint32_t i = 0; i < runs->pipeline_count; i++) {
         const struct pipeline_config *config = runs->pipelines[i]->config;
-        if (runs->pipelines[i]->is_leaving)
-            continue;
         if (strcmp(config->pointer, name) == 0 || strcmp(config->id, name) == 0)
             return runs->pipelines[i];
     }
     return NULL;
 }
 
-static void runs_free_pipeline(struct runs *runs, struct pipeline *pipeline)
+static void runs_unlist_pipeline(struct runs *runs, const struct pipeline *pipeline)
 {
     uint32_t at = 0;
     while (runs->pipelines[at] != pipeline)
         at++;
     memmove(&runs->pipelines[at], &runs->pipelines[at + 1],
             (--runs->pipeline_count - at) * sizeof runs->pipelines[0]);
+}
+
+static void runs_free_pipeline(struct runs *runs, struct pipeline *pipeline)
+{
     timer_clear(&runs->reactor->timers, &pipeline->timer);
     timers_unreserve(&runs->reactor->timers, 1);
     pool_destroy(pipeline->pool);
@@ -208,7 +236,22 @@ uint32_t runs_cancel_grace_ms(const struct runs *runs)
     for (uint32_t i = 0; i < runs->pipeline_count; i++)
         if (runs->pipelines[i]->config->options.cancel_grace_ms > grace_ms)
             grace_ms = runs->pipelines[i]->config->options.cancel_grace_ms;
+    for (const struct pipeline *leaving = runs->leaving; leaving; leaving = leaving->next)
+        if (leaving->config->options.cancel_grace_ms > grace_ms)
+            grace_ms = leaving->config->options.cancel_grace_ms;
     return grace_ms;
+}
+
+static void runs_check_pipeline(const struct runs *runs, const struct pipeline *pipeline)
+{
+    uint32_t user_count = 0;
+    for (uint32_t i = 0; i < runs->slab_count * RUN_SLAB_COUNT; i++)
+        user_count += runs_at(runs, i)->id[0] != '\0' && runs_at(runs, i)->pipeline == pipeline;
+    mr_assert(pipeline->user_count >= user_count); /* others are with the reader */
+    mr_assert(pipeline->pool->owner == pipeline);
+    mr_assert(!pipeline->is_leaving == (pipeline->pool->worker_count > 0));
+    mr_assert(!pipeline->is_leaving || pipeline->queue_count == 0);
+    pool_check(pipeline->pool);
 }
 
 void runs_check(const struct runs *runs)
@@ -227,9 +270,11 @@ void runs_check(const struct runs *runs)
     mr_assert(queued == runs->queue_count);
     for (uint32_t i = 0; i < runs->pipeline_count; i++) {
         queued -= runs->pipelines[i]->queue_count;
-        pool_check(runs->pipelines[i]->pool);
+        runs_check_pipeline(runs, runs->pipelines[i]);
     }
     mr_assert(queued == 0);
+    for (const struct pipeline *leaving = runs->leaving; leaving; leaving = leaving->next)
+        runs_check_pipeline(runs, leaving);
 }
 
 /* ---- the pool of runs ---------------------------------------------------------------------- */
@@ -285,7 +330,6 @@ static int runs_reserve(struct runs *runs, uint64_t count_max)
         return 0;
     if (count_max > RUN_COUNT_MAX)
         return -ENOMEM;
-    uint32_t slab_count = runs->slab_count;
     while ((uint64_t)runs->slab_count * RUN_SLAB_COUNT < count_max) {
         uint32_t first = runs->slab_count * RUN_SLAB_COUNT;
         if (runs_add_slab(runs) < 0)
@@ -296,7 +340,7 @@ static int runs_reserve(struct runs *runs, uint64_t count_max)
             run->timer = (struct timer){.kind = TIMER_RUN, .owner = run};
         }
     }
-    if (runs->slab_count > slab_count || !runs->index.buckets) {
+    if (runs->index.place_count < runs->slab_count * RUN_SLAB_COUNT) {
         int rc = runs_index(runs, runs->slab_count * RUN_SLAB_COUNT);
         if (rc < 0)
             return rc;

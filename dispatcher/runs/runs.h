@@ -41,7 +41,8 @@ struct runs {
 
     struct pipeline **pipelines; /* pipeline_count of them; owned */
     uint32_t pipeline_count;
-    uint32_t queue_count; /* runs that wait, of all of them */
+    struct pipeline *leaving; /* those that were removed and are not gone yet; owned */
+    uint32_t queue_count;     /* runs that wait, of all of them */
     struct history history;
 
     bool is_draining; /* no new runs */
@@ -78,15 +79,17 @@ void runs_finish(struct runs *runs);
 int runs_add_pipeline(struct runs *runs, const struct pipeline_config *config,
                       struct pipeline **out, char reason[RUNS_REASON_BYTES]) MUST_USE;
 
-/* No run is taken for it any more, those that wait are refused, running ones finish; then its
- * workers go, and runs_sweep() frees it. 0 or -errno: its workers stay. */
-int runs_remove_pipeline(struct runs *runs, struct pipeline *pipeline);
+/* It is none of the pipelines any more, and another one may have its pointer. Runs that wait are
+ * refused, also those whose bodies are being read, running ones finish; then its workers go, and
+ * runs_sweep() frees it. */
+void runs_remove_pipeline(struct runs *runs, struct pipeline *pipeline);
 
-/* Frees pipelines that were removed and have neither runs nor workers any more; once a pass while
- * there are such. */
+/* While runs->leaving, once a pass and outside of events: frees pipelines that were removed and
+ * have neither runs nor workers any more. */
 void runs_sweep(struct runs *runs);
 
-/* As many workers as this from now on; new ones are started, surplus ones finish their runs. */
+/* As many workers as this, 1 or more, from now on; new ones are started, surplus ones finish their
+ * runs. 0, or -errno as of pool_create(): nothing has changed. */
 int runs_resize_pipeline(struct runs *runs, struct pipeline *pipeline, uint32_t worker_count,
                          char reason[RUNS_REASON_BYTES]) MUST_USE;
 

@@ -112,10 +112,10 @@ static void pass_rest(struct server *server)
 {
     if (server->fleet.has_suspects)
         supervisor_judge(&server->fleet);
-    if (server->fleet.is_shrinking) {
+    if (server->fleet.is_shrinking)
         supervisor_trim(&server->fleet);
+    if (server->runs.leaving)
         runs_sweep(&server->runs);
-    }
     if (!server->start_is_said)
         server_check_start(server);
     if (server->state != SERVER_SERVING)

@@ -24,7 +24,7 @@ void server_check_start(struct server *server)
         failed_count += pipeline->failure[0] != '\0';
         unloadable_count += pipeline->pool->cannot_load;
     }
-    if (unloadable_count == server->runs.pipeline_count) {
+    if (unloadable_count > 0 && unloadable_count == server->runs.pipeline_count) {
         start_give_up(server);
         return;
     }

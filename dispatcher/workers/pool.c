@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "dispatcher/workers/output.h"
@@ -14,7 +15,7 @@
 
 #define TIMERS_PER_PLACE 3u /* its own, and those of two outputs */
 
-static int pool_place_add(struct worker_pool *pool, bool is_spare,
+static int pool_place_add(struct worker_pool *pool, uint32_t number, enum worker_state state,
                           char reason[CGROUP_REASON_BYTES]);
 static void pool_place_remove(struct worker_pool *pool, uint32_t place);
 static void pool_share(struct fleet *fleet);
@@ -56,7 +57,7 @@ int pool_create(struct fleet *fleet, const struct pipeline_config *config, void 
     pool_share(fleet);
     int rc = pool_resize(pool, config->options.worker_count, reason);
     if (rc == 0 && config->options.recycle_overlap)
-        rc = pool_place_add(pool, true, reason);
+        rc = pool_place_add(pool, pool->worker_count, WORKER_SPARE, reason);
     if (rc < 0)
         pool_destroy(pool);
     else
@@ -81,21 +82,41 @@ void pool_destroy(struct worker_pool *pool)
     free(pool);
 }
 
+/* Nobody has called it: its number means nothing. One that was called and has not begun, because
+ * the spawner is busy, is as good as started, also when the worker it was called by is gone. */
+static bool pool_is_spare(const struct worker *worker)
+{
+    return worker->state == WORKER_SPARE && !worker->predecessor && worker->timer.position == 0;
+}
+
+static bool pool_has_number(const struct worker_pool *pool, uint32_t number)
+{
+    for (uint32_t i = 0; i < pool->place_count; i++)
+        if (pool->places[i]->number == number && !pool_is_spare(pool->places[i]))
+            return true;
+    return false;
+}
+
 int pool_resize(struct worker_pool *pool, uint32_t worker_count, char reason[CGROUP_REASON_BYTES])
 {
-    while (pool->worker_count < worker_count) {
-        int rc = pool_place_add(pool, false, reason);
-        if (rc < 0)
-            return rc;
-        pool->worker_count++;
-    }
-    /* A number is in two places while one worker takes over from another. */
-    for (uint32_t i = pool->place_count; i-- > 0;) {
-        struct worker *worker = pool->places[i];
-        if (worker->number >= worker_count && (worker->state != WORKER_SPARE || worker_count == 0))
-            worker->is_surplus = true;
+    int rc = 0;
+    uint32_t place_count = pool->place_count;
+    for (uint32_t number = 0; number < worker_count && rc == 0; number++)
+        if (!pool_has_number(pool, number))
+            rc = pool_place_add(pool, number, WORKER_EMPTY, reason);
+    if (rc < 0) {
+        while (pool->place_count > place_count)
+            pool_place_remove(pool, pool->place_count - 1);
+        return rc;
     }
     pool->worker_count = worker_count;
+    /* A number is in two places while one worker takes over from another: both are wanted, or
+     * neither is. Those that were not wanted, and have not gone yet, may be wanted again. */
+    for (uint32_t i = 0; i < pool->place_count; i++) {
+        struct worker *worker = pool->places[i];
+        if (worker_count == 0 || !pool_is_spare(worker))
+            worker->is_surplus = worker->number >= worker_count;
+    }
     return 0;
 }
 
@@ -116,7 +137,7 @@ bool pool_trim(struct worker_pool *pool)
 struct worker *pool_spare(const struct worker_pool *pool)
 {
     for (uint32_t i = 0; i < pool->place_count; i++)
-        if (pool->places[i]->state == WORKER_SPARE && !pool->places[i]->predecessor)
+        if (pool_is_spare(pool->places[i]) && !pool->places[i]->is_surplus)
             return pool->places[i];
     return NULL;
 }
@@ -138,12 +159,23 @@ bool pool_place_is_vacant(const struct worker *worker)
 void pool_check(const struct worker_pool *pool)
 {
     uint64_t unfinished_bytes = 0;
+    uint32_t number_count = 0, spare_count = 0;
     for (uint32_t i = 0; i < pool->place_count; i++) {
         const struct worker *worker = pool->places[i];
         mr_assert(worker->pool == pool);
         worker_check(worker);
         unfinished_bytes += worker->unfinished.room;
+        /* Of two that have one number, the younger one. */
+        number_count += !worker->is_surplus && !worker->successor && !pool_is_spare(worker);
+        spare_count += worker->successor || (!worker->is_surplus && pool_is_spare(worker));
+        mr_assert(pool_is_spare(worker) ||
+                  worker->is_surplus == (worker->number >= pool->worker_count));
+        mr_assert(!worker->successor || worker->successor->number == worker->number);
     }
+    for (uint32_t number = 0; number < pool->worker_count; number++)
+        mr_assert(pool_has_number(pool, number));
+    mr_assert(number_count == pool->worker_count);
+    mr_assert(pool->worker_count == 0 || spare_count == pool->config->options.recycle_overlap);
     mr_assert(unfinished_bytes == pool->unfinished.bytes);
 }
 
@@ -186,8 +218,14 @@ static int64_t pool_index_take(struct fleet *fleet)
     return fleet->worker_count++;
 }
 
+/* At the end of the server there may still be a process, and what belongs to it. */
 static void pool_worker_free(struct worker *worker)
 {
+    if (worker->pid > 0)
+        waitid(P_PIDFD, (id_t)worker->pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
+    worker_channel_close(worker);
+    for (uint32_t i = 0; worker->outputs && i < 2; i++)
+        output_close(&worker->outputs[i]);
     cgroup_destroy(worker->group);
     free(worker->slots);
     free(worker->free_slots);
@@ -195,7 +233,22 @@ static void pool_worker_free(struct worker *worker)
     free(worker);
 }
 
-static struct worker *pool_worker_make(struct worker_pool *pool, uint32_t index, bool is_spare)
+static int pool_worker_lists(struct worker *worker)
+{
+    worker->slots = calloc(worker->concurrency, sizeof *worker->slots);
+    worker->free_slots = calloc(worker->concurrency, sizeof *worker->free_slots);
+    worker->outputs = calloc(2, sizeof *worker->outputs);
+    for (uint32_t i = 0; worker->outputs && i < 2; i++) {
+        struct output *output = &worker->outputs[i];
+        output->worker = worker;
+        output->pipes[0].fd = output->pipes[1].fd = -1;
+        output->timer = (struct timer){.kind = TIMER_OUTPUT_END, .owner = output};
+    }
+    return worker->slots && worker->free_slots && worker->outputs ? 0 : -ENOMEM;
+}
+
+static struct worker *pool_worker_make(struct worker_pool *pool, uint32_t index, uint32_t number,
+                                       enum worker_state state)
 {
     const struct pipeline_options *options = &pool->config->options;
     struct worker *worker = calloc(1, sizeof *worker);
@@ -204,28 +257,18 @@ static struct worker *pool_worker_make(struct worker_pool *pool, uint32_t index,
     *worker = (struct worker){.pool = pool,
                               .index = index,
                               .generation = pool->fleet->generation_max,
-                              .number = is_spare ? options->worker_count : pool->worker_count,
-                              .state = is_spare ? WORKER_SPARE : WORKER_EMPTY,
+                              .number = number,
+                              .state = state,
                               .pidfd = -1,
                               .unfinished.slot = UNFINISHED_NONE,
                               .concurrency = options->concurrency,
                               .window_bytes = options->window_bytes,
                               .timer = {.kind = TIMER_WORKER, .owner = worker}};
     channel_init(&worker->channel);
-    worker->slots = calloc(options->concurrency, sizeof *worker->slots);
-    worker->free_slots = calloc(options->concurrency, sizeof *worker->free_slots);
-    worker->outputs = calloc(2, sizeof *worker->outputs);
-    if (!worker->slots || !worker->free_slots || !worker->outputs) {
-        pool_worker_free(worker);
-        return NULL;
-    }
-    for (uint32_t i = 0; i < 2; i++) {
-        struct output *output = &worker->outputs[i];
-        output->worker = worker;
-        output->pipes[0].fd = output->pipes[1].fd = -1;
-        output->timer = (struct timer){.kind = TIMER_OUTPUT_END, .owner = output};
-    }
-    return worker;
+    if (pool_worker_lists(worker) == 0)
+        return worker;
+    pool_worker_free(worker);
+    return NULL;
 }
 
 static int pool_group_make(struct worker *worker, char reason[CGROUP_REASON_BYTES])
@@ -240,7 +283,8 @@ static int pool_group_make(struct worker *worker, char reason[CGROUP_REASON_BYTE
                : cgroup_create(&worker->group, pool->fleet->group_folder, name, bytes_max, reason);
 }
 
-static int pool_place_add(struct worker_pool *pool, bool is_spare, char reason[CGROUP_REASON_BYTES])
+static int pool_place_add(struct worker_pool *pool, uint32_t number, enum worker_state state,
+                          char reason[CGROUP_REASON_BYTES])
 {
     struct fleet *fleet = pool->fleet;
     struct timers *timers = &fleet->reactor->timers;
@@ -259,7 +303,7 @@ static int pool_place_add(struct worker_pool *pool, bool is_spare, char reason[C
     }
     if (timers_reserve(timers, TIMERS_PER_PLACE) < 0)
         return -ENOMEM;
-    struct worker *worker = pool_worker_make(pool, (uint32_t)index, is_spare);
+    struct worker *worker = pool_worker_make(pool, (uint32_t)index, number, state);
     int rc = worker ? pool_group_make(worker, reason) : -ENOMEM;
     if (rc < 0) {
         if (worker)
@@ -284,6 +328,7 @@ static void pool_place_remove(struct worker_pool *pool, uint32_t place)
     /* A completion for what was there is not for what comes there. */
     if (worker->generation > fleet->generation_max)
         fleet->generation_max = worker->generation;
+    fleet->bell_count += worker->bell_count;
     fleet->workers[worker->index] = NULL;
     memmove(&pool->places[place], &pool->places[place + 1],
             (--pool->place_count - place) * sizeof pool->places[0]);

@@ -26,12 +26,15 @@ int pool_groups_prepare(struct fleet *fleet, char reason[CGROUP_REASON_BYTES]) M
 int pool_create(struct fleet *fleet, const struct pipeline_config *config, void *owner,
                 struct worker_pool **out, char reason[CGROUP_REASON_BYTES]) MUST_USE;
 
-/* Of a pool whose places are all vacant. */
+/* Of a pool whose places are all vacant, or after the loop: what is left of processes is given
+ * back, and nothing is waited for. */
 void pool_destroy(struct worker_pool *pool);
 
-/* Adds places until there are as many as `worker_count` wants, or marks the surplus, the youngest
- * first. New ones are not started, surplus ones not asked to go: supervisor_resize() does it.
- * Results as of pool_create(). */
+/* Workers 0 to `worker_count` - 1 are wanted from now on: places are added for those that have
+ * none, those of higher numbers are marked as surplus. One that was surplus and has not gone yet is
+ * wanted again, so there are never more places than were ever wanted at once. New ones are not
+ * started, surplus ones not asked to go: supervisor_resize() does it. Results as of pool_create();
+ * on error nothing has changed, and with fewer workers there is none. */
 int pool_resize(struct worker_pool *pool, uint32_t worker_count,
                 char reason[CGROUP_REASON_BYTES]) MUST_USE;
 

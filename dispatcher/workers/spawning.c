@@ -77,7 +77,7 @@ static struct worker *spawning_asker(struct fleet *fleet, const struct spawn_ans
 {
     mr_assert(answer->index < fleet->worker_count);
     struct worker *worker = fleet->workers[answer->index];
-    mr_assert(worker->state == WORKER_SPAWNING);
+    mr_assert(worker && worker->state == WORKER_SPAWNING);
     mr_assert(worker->generation == answer->generation);
     return worker;
 }
@@ -116,10 +116,11 @@ static void spawning_on_answer(struct fleet *fleet, const struct spawn_answer *a
         start_error_note(worker, -answer->error, reason, sizeof(reason));
         supervisor_event(fleet, worker, WORKER_EV_START_FAILED, reason);
     } else if (answer->kind == SPAWN_EXEC_FAILED) {
-        /* It exits now, which ends the start; unless it was killed meanwhile. */
+        /* It exits now, which ends the start; unless it was killed meanwhile, and its place may be
+         * gone with it. */
         mr_assert(answer->index < fleet->worker_count);
         struct worker *worker = fleet->workers[answer->index];
-        if (worker->state == WORKER_STARTING && worker->generation == answer->generation)
+        if (worker && worker->state == WORKER_STARTING && worker->generation == answer->generation)
             worker->exec_error = answer->error;
     }
 }

@@ -98,6 +98,8 @@ static void act_retry(struct fleet *fleet, struct worker *worker, const char *re
     log_line(&fleet->reactor->log, LEVEL_ERROR, "worker_start_failed",
              "pipeline=%s worker=%u reason=\"%s\"", worker->pool->config->pointer, worker->number,
              reason);
+    if (worker->is_surplus)
+        return; /* nobody needs to know */
     worker->pool->restarts[WORKER_END_NOT_STARTED]++;
     if (!worker->was_short)
         fleet->ops->died(fleet->owner, worker, ERROR_STARTUP, reason);
@@ -158,30 +160,39 @@ static void supervisor_restart_later(struct fleet *fleet, struct worker *worker,
     supervisor_back_off(fleet, worker);
 }
 
-static void act_reclaim(struct fleet *fleet, struct worker *worker, const char *reason)
+/* It went because it was to, which is no failure; or it was not wanted, and is again. */
+static void supervisor_restart_now(struct fleet *fleet, struct worker *worker)
 {
-    supervisor_reclaim(fleet, worker, LEVEL_WARNING, reason);
-    if (!supervisor_is_last(fleet, worker))
-        supervisor_restart_later(fleet, worker, reason);
-}
-
-/* It went as it was asked to, unless it left runs behind. */
-static void act_replace(struct fleet *fleet, struct worker *worker, const char *reason)
-{
-    if (supervisor_reclaim(fleet, worker, LEVEL_INFO, reason) > 0) {
-        worker->end = WORKER_END_EXITED;
-        supervisor_restart_later(fleet, worker, reason);
-        return;
-    }
     if (supervisor_is_last(fleet, worker))
         return;
     worker->pool->restarts[worker->end]++;
     timer_set(&fleet->reactor->timers, &worker->timer, fleet->reactor->now_ms);
 }
 
+static void act_reclaim(struct fleet *fleet, struct worker *worker, const char *reason)
+{
+    supervisor_reclaim(fleet, worker, LEVEL_WARNING, reason);
+    if (worker->end == WORKER_END_STOPPED)
+        supervisor_restart_now(fleet, worker);
+    else if (!supervisor_is_last(fleet, worker))
+        supervisor_restart_later(fleet, worker, reason);
+}
+
+/* It went as it was asked to, unless it left runs behind. */
+static void act_replace(struct fleet *fleet, struct worker *worker, const char *reason)
+{
+    if (supervisor_reclaim(fleet, worker, LEVEL_INFO, reason) == 0) {
+        supervisor_restart_now(fleet, worker);
+    } else if (!worker->is_surplus) {
+        worker->end = WORKER_END_EXITED;
+        supervisor_restart_later(fleet, worker, reason);
+    }
+}
+
 static void act_reclaim_last(struct fleet *fleet, struct worker *worker, const char *reason)
 {
     supervisor_reclaim(fleet, worker, LEVEL_INFO, reason);
+    supervisor_restart_now(fleet, worker);
 }
 
 /* Its successor, which has its number, goes on in another place. */
@@ -195,7 +206,7 @@ static void act_make_spare(struct fleet *fleet, struct worker *worker, const cha
     timer_clear(&fleet->reactor->timers, &worker->timer);
     successor->predecessor = worker->successor = NULL;
     worker->is_surplus = worker->pool->worker_count == 0;
-    if (fleet->is_stopping)
+    if (supervisor_is_last(fleet, successor))
         return;
     worker->pool->restarts[worker->end]++;
     successor->restart_count += !is_recycled || unfinished_count > 0;
@@ -330,8 +341,7 @@ void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_ev
     fleet->ops->changed(fleet->owner, worker->pool);
 }
 
-/* ---- completions and timers
- * ------------------------------------------------------------------- */
+/* ---- completions and timers ---------------------------------------------------------------- */
 
 /* Takes what waits on the worker's socket, a bounded number of messages. True: there may be more,
  * which no event will tell of. */
@@ -445,7 +455,7 @@ void supervisor_on_pidfd(struct fleet *fleet, const struct uring_event *event)
     supervisor_event(fleet, worker, event_of_end, reason);
 }
 
-static void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker)
+void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker)
 {
     if (spawning_may_start(fleet) && output_has_room(fleet, worker))
         supervisor_event(fleet, worker, WORKER_EV_START, NULL);
@@ -506,44 +516,6 @@ void supervisor_judge(struct fleet *fleet)
         worker->wrong = NULL;
         supervisor_event(fleet, worker, WORKER_EV_MISBEHAVED, reason);
     }
-}
-
-void supervisor_start(struct fleet *fleet)
-{
-    spawning_hear(fleet);
-    for (uint32_t i = 0; i < fleet->pool_count; i++)
-        supervisor_resize(fleet, fleet->pools[i]);
-}
-
-/* A place that is not wanted: who has runs finishes them, whoever has none goes at once. */
-static void supervisor_let_go(struct fleet *fleet, struct worker *worker)
-{
-    bool has_runs = worker_serves(worker) && worker->active_count > 0;
-    enum worker_event event = has_runs ? WORKER_EV_RETIRE : WORKER_EV_STOP;
-    if (worker->state == WORKER_EMPTY || worker->state == WORKER_SPARE)
-        timer_clear(&fleet->reactor->timers, &worker->timer);
-    else if (worker->state != WORKER_RETIRING)
-        supervisor_event(fleet, worker, event, "the pipeline has fewer workers");
-}
-
-void supervisor_resize(struct fleet *fleet, struct worker_pool *pool)
-{
-    for (uint32_t i = 0; i < pool->place_count; i++) {
-        struct worker *worker = pool->places[i];
-        if (worker->is_surplus)
-            supervisor_let_go(fleet, worker);
-        else if (worker->state == WORKER_EMPTY && worker->timer.position == 0)
-            supervisor_start_or_wait(fleet, worker);
-    }
-    fleet->is_shrinking = true;
-}
-
-void supervisor_trim(struct fleet *fleet)
-{
-    bool is_shrinking = false;
-    for (uint32_t i = 0; i < fleet->pool_count; i++)
-        is_shrinking |= pool_trim(fleet->pools[i]);
-    fleet->is_shrinking = is_shrinking;
 }
 
 void supervisor_stop_idle(struct fleet *fleet)

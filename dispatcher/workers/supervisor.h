@@ -12,19 +12,13 @@
 #include "dispatcher/reactor/uring.h"
 #include "dispatcher/workers/fleet.h"
 
-/* Starts all places that are wanted. */
-void supervisor_start(struct fleet *fleet);
-
-/* After pool_resize(): starts what is new, lets go what is not wanted any more. */
-void supervisor_resize(struct fleet *fleet, struct worker_pool *pool);
-
-/* While fleet->is_shrinking, outside of events: gives back places that have become vacant. */
-void supervisor_trim(struct fleet *fleet);
-
 /* One event of the table. `reason` is one phrase for the log and, where runs are lost, for
  * clients. */
 void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_event event,
                       const char *reason);
+
+/* Starts a process in this place, or has it tried again soon. */
+void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker);
 
 /* A run of the worker is over, and its slot given back: it may have served long enough. */
 void supervisor_run_over(struct fleet *fleet, struct worker *worker, bool device_is_broken);
@@ -43,5 +37,17 @@ void supervisor_kill_all(struct fleet *fleet);
 
 /* Places with a process, with one that was asked for, or with the last words of one. */
 uint32_t supervisor_live_count(const struct fleet *fleet);
+
+/* ---- supervisor_resize.c ------------------------------------------------------------------- */
+
+/* Starts all places that are wanted. */
+void supervisor_start(struct fleet *fleet);
+
+/* After pool_resize(): starts what is new, lets go what is not wanted any more. */
+void supervisor_resize(struct fleet *fleet, struct worker_pool *pool);
+
+/* While fleet->is_shrinking, once a pass and outside of events: lets those go that could not be
+ * told before, and gives back places that have become vacant. */
+void supervisor_trim(struct fleet *fleet);
 
 #endif

@@ -4,9 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/wait.h>
 
-#include "dispatcher/workers/output.h"
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/worker_start.h"
 
@@ -27,20 +25,8 @@ int workers_init(struct fleet *fleet, const struct fleet_options *options)
     return timers_reserve(&fleet->reactor->timers, FLEET_TIMER_COUNT);
 }
 
-static void workers_abandon(struct worker *worker)
-{
-    if (worker->pid > 0)
-        waitid(P_PIDFD, (id_t)worker->pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
-    worker_channel_close(worker);
-    for (uint32_t i = 0; i < 2; i++)
-        output_close(&worker->outputs[i]);
-}
-
 void workers_finish(struct fleet *fleet)
 {
-    for (uint32_t i = 0; i < fleet->worker_count; i++)
-        if (fleet->workers[i])
-            workers_abandon(fleet->workers[i]);
     while (fleet->pool_count > 0)
         pool_destroy(fleet->pools[fleet->pool_count - 1]);
     spawner_close(&fleet->spawner);

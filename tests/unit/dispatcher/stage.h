@@ -40,13 +40,13 @@
 #include "tests/unit/dispatcher/hello.h"
 
 #define STAGE_CLIENT_COUNT_MAX 16u
-#define STAGE_WORKER_COUNT_MAX 4u
+#define STAGE_WORKER_COUNT_MAX 8u
 #define STAGE_EVENT_COUNT_MAX 256u
 #define STAGE_RECEIVE_BYTES 4096u
 #define STAGE_PID 1000000 /* of worker 0; no real process is meant */
 
 struct stage_options {
-    uint32_t worker_count, concurrency; /* 0: 1 */
+    uint32_t pipeline_count, worker_count, concurrency; /* 0: 1 */
     uint32_t queue_count_max, window_bytes, reply_ring_bytes;
     uint64_t output_bytes_max;
     uint32_t plain_output_count; /* besides one stream */
@@ -314,7 +314,7 @@ int waitid(idtype_t type, id_t id, siginfo_t *info, int flags)
     mr_assert(type == P_PIDFD);
     mr_assert(flags & WNOHANG);
     for (uint32_t i = 0; i < stage.server->fleet.worker_count; i++)
-        if ((int)id == stage.server->fleet.workers[i]->pidfd) {
+        if (stage.server->fleet.workers[i] && (int)id == stage.server->fleet.workers[i]->pidfd) {
             *info = stage.workers[i].exit;
             stage.workers[i].is_reaped |= info->si_pid != 0 && !(flags & WNOWAIT);
         }
@@ -532,8 +532,13 @@ static inline void stage_configure(const struct stage_options *options)
     struct config *config = &stage.config;
     char reason[CLI_REASON_BYTES];
     config_init(config);
-    mr_assert(config_add_pipeline(config, "me/numbers:v1=numbers.so", reason) == 0);
-    snprintf(config->pipelines[0].id, PIPELINE_ID_BYTES, "pipeline_%032d", 1);
+    for (uint32_t i = 0; i < stage_or(options->pipeline_count, 1); i++) {
+        char argument[64];
+        snprintf(argument, sizeof argument, "me/%.*snumbers:v1=numbers.so", (int)i * 5,
+                 "more-more-more-");
+        mr_assert(config_add_pipeline(config, argument, reason) == 0);
+        snprintf(config->pipelines[i].id, PIPELINE_ID_BYTES, "pipeline_%032u", i + 1);
+    }
     config->options.worker_count = stage_or(options->worker_count, 1);
     config->options.concurrency = stage_or(options->concurrency, 1);
     config->options.queue_count_max = stage_or(options->queue_count_max, 8);
@@ -547,7 +552,8 @@ static inline void stage_configure(const struct stage_options *options)
     config->output_bytes_max = options->output_bytes_max > 0 ? options->output_bytes_max : 8u << 20;
     config->log_level = LEVEL_DEBUG;
     config->options.recycle_overlap = options->recycle_overlap;
-    config->pipelines[0].options = config->options;
+    for (uint32_t i = 0; i < config->pipeline_count; i++)
+        config->pipelines[i].options = config->options;
     config->no_auth = true; /* tests write any Host */
     mr_assert(config_place_count(config) <= STAGE_WORKER_COUNT_MAX);
 }
@@ -571,8 +577,9 @@ static inline void stage_open(const struct stage_options *options)
     reading_start(&stage.server->reading);
     supervisor_start(&stage.server->fleet);
     stage_pass();
-    for (uint32_t i = 0; i < stage.config.options.worker_count && !options->no_hello; i++)
-        stage_hello(i);
+    for (uint32_t i = 0; i < STAGE_WORKER_COUNT_MAX && !options->no_hello; i++)
+        if (stage.workers[i].lives)
+            stage_hello(i);
     stage_pass();
 }
 

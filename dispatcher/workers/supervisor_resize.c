@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* supervisor_resize.c - workers that are wanted are started, and those that are not go. */
+#include "dispatcher/workers/pool.h"
+#include "dispatcher/workers/spawning.h"
+#include "dispatcher/workers/supervisor.h"
+
+void supervisor_start(struct fleet *fleet)
+{
+    spawning_hear(fleet);
+    for (uint32_t i = 0; i < fleet->pool_count; i++)
+        supervisor_resize(fleet, fleet->pools[i]);
+}
+
+/* A place that is not wanted: who has runs finishes them, whoever has none goes at once. */
+static void supervisor_let_go(struct fleet *fleet, struct worker *worker)
+{
+    switch (worker->state) {
+    case WORKER_EMPTY:
+    case WORKER_SPARE:
+        timer_clear(&fleet->reactor->timers, &worker->timer);
+        break;
+    case WORKER_READY:
+        worker->end = WORKER_END_STOPPED; /* one that is OUTGOING has a reason already */
+        /* fall through */
+    case WORKER_STARTING:
+    case WORKER_LOADED:
+    case WORKER_OUTGOING:
+        supervisor_event(fleet, worker,
+                         worker->active_count > 0 ? WORKER_EV_RETIRE : WORKER_EV_STOP,
+                         "the pipeline has fewer workers");
+        break;
+    case WORKER_SPAWNING: /* there is nobody to tell before the answer, which comes soon */
+    case WORKER_RETIRING:
+    case WORKER_STOPPING:
+    case WORKER_DYING:
+    case WORKER_STATE_COUNT:
+        break;
+    }
+}
+
+/* Nobody starts it: it is new, or was surplus until now. */
+static bool supervisor_is_left(const struct worker *worker)
+{
+    bool is_called = worker->state == WORKER_SPARE && worker->predecessor;
+    return (is_called || worker->state == WORKER_EMPTY) && worker->timer.position == 0;
+}
+
+void supervisor_resize(struct fleet *fleet, struct worker_pool *pool)
+{
+    for (uint32_t i = 0; i < pool->place_count; i++) {
+        struct worker *worker = pool->places[i];
+        if (worker->is_surplus)
+            supervisor_let_go(fleet, worker);
+        else if (supervisor_is_left(worker) && !fleet->is_stopping)
+            supervisor_start_or_wait(fleet, worker);
+        fleet->is_shrinking |= worker->is_surplus;
+    }
+    fleet->ops->changed(fleet->owner, pool);
+}
+
+void supervisor_trim(struct fleet *fleet)
+{
+    bool is_shrinking = false;
+    for (uint32_t i = 0; i < fleet->pool_count; i++) {
+        struct worker_pool *pool = fleet->pools[i];
+        for (uint32_t k = 0; k < pool->place_count; k++)
+            if (pool->places[k]->is_surplus)
+                supervisor_let_go(fleet, pool->places[k]);
+        is_shrinking |= pool_trim(pool);
+    }
+    fleet->is_shrinking = is_shrinking;
+}
