@@ -296,7 +296,7 @@ static void server(const struct api *api, struct exposition *out)
     labels_add(labels, "version", MILLRACE_VERSION);
     exposition_family(out, "millrace_build_info", METRIC_GAUGE, "1; the version is the label.");
     exposition_sample(out, labels, 1);
-    counter(out, "millrace_passes", "Passes of the loop.", api->reactor->pass_count);
+    counter(out, "millrace_passes", "Passes of the loop.", api->reactor->pass);
     counter(out, "millrace_enters", "io_uring_enter system calls.",
             uring_enter_count(api->reactor->uring));
     exposition_family(out, "millrace_loop_pass_seconds", METRIC_HISTOGRAM,

@@ -9,6 +9,7 @@
 #ifndef DISPATCHER_REACTOR_H
 #define DISPATCHER_REACTOR_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dispatcher/reactor/buckets.h"
@@ -28,7 +29,7 @@ struct reactor {
     struct log log;
     struct identity identity;
 
-    uint64_t pass;      /* number of this pass, from 1 */
+    uint64_t pass;      /* number of this pass, from 1; counted for GET /metrics, too */
     uint64_t now_ns;    /* CLOCK_MONOTONIC at the start of the pass */
     uint64_t now_ms;    /* the same moment */
     double wall_s;      /* the same moment, CLOCK_REALTIME */
@@ -36,9 +37,10 @@ struct reactor {
     char date_text[32]; /* for the Date header, made once a second */
     int64_t date_s;
     uint64_t started_ms;
+    bool has_chores; /* something that is rare is to be done at the end of the pass */
 
     /* Counted for GET /metrics. */
-    uint64_t pass_count, wait_count;
+    uint64_t wait_count; /* passes that waited */
     struct buckets pass_times; /* how long passes take */
     struct buckets lateness;   /* of the first timer of each pass that has one */
 };

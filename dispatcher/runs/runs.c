@@ -134,6 +134,7 @@ void runs_remove_pipeline(struct runs *runs, struct pipeline *pipeline)
     pipeline->is_leaving = true;
     pipeline->next = runs->leaving;
     runs->leaving = pipeline;
+    runs->reactor->has_chores = true;
     while (pipeline->queue_first)
         run_cancel(runs, pipeline->queue_first, &runs_removed);
     int rc = pool_resize(pipeline->pool, 0, reason);

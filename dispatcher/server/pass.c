@@ -15,7 +15,7 @@ static uint32_t pass_bell_interests(const struct server *server);
 static bool pass_events(struct server *server);
 static void pass_timers(struct server *server);
 static void pass_log(struct reactor *reactor);
-static void pass_rest(struct server *server);
+static void pass_chores(struct server *server);
 
 /* Submits what the last pass queued, and sleeps unless there is more to do at once. The sleeper's
  * protocol of shm/doorbell.h. */
@@ -42,14 +42,14 @@ int server_wait(struct server *server, bool is_busy)
 bool server_pass(struct server *server)
 {
     server->reactor.pass++;
-    server->reactor.pass_count++;
     reactor_clocks_read(&server->reactor);
     bool is_more = pass_events(server);
     uint32_t drained = drain_all(&server->fleet);
     if (server->runs.queue_count > 0)
         runs_schedule(&server->runs);
     pass_timers(server);
-    pass_rest(server);
+    if (server->reactor.has_chores)
+        pass_chores(server);
     uint32_t sent = front_flush(&server->front);
     if (server->input.going_count > 0)
         is_more |= input_memory_sweep(&server->input);
@@ -108,7 +108,7 @@ static void pass_log(struct reactor *reactor)
 }
 
 /* What is rarely there to do. */
-static void pass_rest(struct server *server)
+static void pass_chores(struct server *server)
 {
     if (server->fleet.has_suspects)
         supervisor_judge(&server->fleet);
@@ -120,4 +120,6 @@ static void pass_rest(struct server *server)
         server_check_start(server);
     if (server->state != SERVER_SERVING)
         server_check_stop(server);
+    server->reactor.has_chores = !server->is_settled || server->fleet.has_suspects ||
+                                 server->fleet.is_shrinking || server->runs.leaving;
 }

@@ -50,6 +50,7 @@ int server_init(struct server *server, const struct config *config)
         rc = server_pipelines_add(server);
     if (rc != 0)
         return rc;
+    server->reactor.has_chores = true; /* the start is to be said */
     rc = reactor_open(&server->reactor);
     if (rc < 0) {
         char text[400];

@@ -32,7 +32,7 @@ void server_check_start(struct server *server)
     for (uint32_t i = 0; i < server->fleet.worker_count; i++)
         if (server->fleet.workers[i] && server->fleet.workers[i]->state == WORKER_STARTING)
             return;
-    server->start_is_said = true;
+    server->start_is_said = server->is_settled = true;
     start_ready_print(server, failed_count);
 }
 

@@ -83,6 +83,8 @@ void server_check_stop(struct server *server)
 static void stop_enter(struct server *server, enum server_state state)
 {
     server->state = state;
+    server->is_settled = false;
+    server->reactor.has_chores = true;
     server->front.is_draining = server->runs.is_draining = state >= SERVER_DRAINING;
     server->fleet.is_stopping = server->runs.is_stopping = server->reading.is_stopping =
         state >= SERVER_STOPPING;

@@ -55,6 +55,7 @@ void supervisor_resize(struct fleet *fleet, struct worker_pool *pool)
             supervisor_start_or_wait(fleet, worker);
         fleet->is_shrinking |= worker->is_surplus;
     }
+    fleet->reactor->has_chores |= fleet->is_shrinking;
     fleet->ops->changed(fleet->owner, pool);
 }
 

@@ -47,7 +47,7 @@ void worker_distrust(struct worker *worker, const char *reason)
     if (worker->wrong)
         return;
     worker->wrong = reason;
-    worker->pool->fleet->has_suspects = true;
+    worker->pool->fleet->has_suspects = worker->pool->fleet->reactor->has_chores = true;
 }
 
 /* ---- offering a run ------------------------------------------------------------------------ */

@@ -572,7 +572,7 @@ static inline void stage_open(const struct stage_options *options)
     sigprocmask(SIG_SETMASK, NULL, &mask);
     mr_assert(server_init(stage.server, &stage.config) == 0);
     sigprocmask(SIG_SETMASK, &mask, NULL);
-    stage.server->start_is_said = true;
+    stage.server->start_is_said = stage.server->is_settled = true;
     stage_pass();
     reading_start(&stage.server->reading);
     supervisor_start(&stage.server->fleet);
