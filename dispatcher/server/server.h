@@ -41,7 +41,7 @@ struct server {
     enum server_state state;
     int exit_code;
     bool start_is_said; /* the ready line was printed */
-    bool is_settled;    /* it was, and the server is serving: nothing is to be looked at in a pass */
+    bool is_settled;    /* it was, and the server is serving */
 
     struct reactor reactor;
     struct input_memory input; /* what has arrived of requests, and runs that wait */

@@ -33,7 +33,6 @@
 #include "dispatcher/runs/pipeline_health.h"
 #include "dispatcher/server/server.h"
 #include "dispatcher/workers/pool.h"
-#include "dispatcher/workers/spawner.h"
 #include "dispatcher/workers/supervisor.h"
 #include "millrace/protocol.h"
 #include "shm/slot.h"
