@@ -40,7 +40,7 @@ struct reactor {
     bool has_chores; /* something that is rare is to be done at the end of the pass */
 
     /* Counted for GET /metrics. */
-    uint64_t wait_count; /* passes that waited */
+    uint64_t wait_count;       /* passes that waited */
     struct buckets pass_times; /* how long passes take */
     struct buckets lateness;   /* of the first timer of each pass that has one */
 };
