@@ -18,13 +18,13 @@
  * a request that needs no token, and no body. */
 #define STRANGER_BYTES_MAX HTTP_HEAD_BYTES_MAX
 
-static void input_free(struct front *front, struct conn *conn)
+static void conn_input_free(struct front *front, struct conn *conn)
 {
     input_buffer_free(&conn->input, front->input);
 }
 
 /* Brings what strangers hold up to date with what this connection does. */
-static void strangers_count(struct front *front, struct conn *conn)
+static void conn_input_count(struct front *front, struct conn *conn)
 {
     const uint32_t held = conn->is_known ? 0 : conn->input.room + conn->body.kept.room;
     front->stranger_input_bytes += held;
@@ -33,7 +33,7 @@ static void strangers_count(struct front *front, struct conn *conn)
 }
 
 /* Whether so much more of this connection may be held, as far as it is a stranger. */
-static bool stranger_fits(const struct front *front, const struct conn *conn, size_t bytes)
+static bool conn_input_fits(const struct front *front, const struct conn *conn, size_t bytes)
 {
     return conn->is_known ||
            front->stranger_input_bytes + bytes <= front->input->bytes_max / STRANGER_SHARE;
@@ -42,11 +42,12 @@ static bool stranger_fits(const struct front *front, const struct conn *conn, si
 void conn_input_finish(struct front *front, struct conn *conn)
 {
     collector_drop(front, conn);
-    input_free(front, conn);
-    strangers_count(front, conn);
+    conn_input_free(front, conn);
+    conn_input_count(front, conn);
 }
 
-static void refuse(struct front *front, struct conn *conn, int status, const char *reason)
+static void conn_input_refuse(struct front *front, struct conn *conn, int status,
+                              const char *reason)
 {
     conn_event(front, conn, CONN_EV_REFUSED);
     response_refuse(front, conn, status, reason);
@@ -54,10 +55,10 @@ static void refuse(struct front *front, struct conn *conn, int status, const cha
 
 /* There is no memory for more of the request that arrives. What is being answered goes on: then it
  * is the next request that is lost, and with it the connection, once the answer is complete. */
-static void overload(struct front *front, struct conn *conn, int rc)
+static void conn_input_overload(struct front *front, struct conn *conn, int rc)
 {
     mr_assert(rc == -ENOMEM || rc == -ENOBUFS);
-    input_free(front, conn);
+    conn_input_free(front, conn);
     front_count_refusal(front,
                         rc == -ENOBUFS ? REQUEST_REFUSAL_INPUT_MEMORY : REQUEST_REFUSAL_MEMORY);
     conn->input_lost = true;
@@ -70,16 +71,18 @@ static void overload(struct front *front, struct conn *conn, int rc)
 }
 
 /* False: the rest of the body is not taken. */
-static bool body_give(struct front *front, struct conn *conn, struct http_text span, bool is_last)
+static bool conn_input_give(struct front *front, struct conn *conn, struct http_text span,
+                            bool is_last)
 {
     int rc = front->ops->body(front->owner, conn, span, is_last);
     if (rc < 0)
-        overload(front, conn, rc);
+        conn_input_overload(front, conn, rc);
     return conn->state == CONN_BODY;
 }
 
 /* Takes what there is of a body. A span is given when it is known whether it is the last one. */
-static size_t body_step(struct front *front, struct conn *conn, const char *bytes, size_t count)
+static size_t conn_input_step_body(struct front *front, struct conn *conn, const char *bytes,
+                                   size_t count)
 {
     struct http_text span = {0};
     size_t used = 0;
@@ -90,7 +93,7 @@ static size_t body_step(struct front *front, struct conn *conn, const char *byte
         int rc =
             http_body_feed(&conn->framing, bytes + used, count - used, &consumed, &next, &reason);
         if (rc < 0) {
-            refuse(front, conn, -rc, reason);
+            conn_input_refuse(front, conn, -rc, reason);
             return count;
         }
         used += consumed;
@@ -98,10 +101,10 @@ static size_t body_step(struct front *front, struct conn *conn, const char *byte
         if (rc == HTTP_BODY_COMPLETE) {
             if (conn->client_eof && used == count)
                 conn->request.keep_alive = false; /* it is the last one */
-            body_give(front, conn, span, true);
+            conn_input_give(front, conn, span, true);
             return used;
         }
-        if (span.count > 0 && !body_give(front, conn, span, false))
+        if (span.count > 0 && !conn_input_give(front, conn, span, false))
             return count;
         span = rc == HTTP_BODY_DATA ? next : (struct http_text){0};
         if (rc == HTTP_BODY_MORE)
@@ -109,14 +112,15 @@ static size_t body_step(struct front *front, struct conn *conn, const char *byte
     }
 }
 
-static uint32_t body_bytes_max(const struct front *front, const struct conn *conn)
+static uint32_t conn_input_body_max(const struct front *front, const struct conn *conn)
 {
     const uint32_t limit = front->config->body_bytes_max;
     return conn->is_known || limit < STRANGER_BYTES_MAX ? limit : STRANGER_BYTES_MAX;
 }
 
 /* Takes a head when all of it is there. Returns the bytes used; 0: more is needed. */
-static size_t head_step(struct front *front, struct conn *conn, const char *bytes, size_t count)
+static size_t conn_input_step_head(struct front *front, struct conn *conn, const char *bytes,
+                                   size_t count)
 {
     const char *reason = NULL;
     struct http_head *head = &front->head;
@@ -127,9 +131,9 @@ static size_t head_step(struct front *front, struct conn *conn, const char *byte
         conn_event(front, conn, CONN_EV_HEAD_PART);
         return 0;
     }
-    memset(&conn->scan, 0, sizeof(conn->scan));
+    memset(&conn->scan, 0, sizeof conn->scan);
     if (used < 0) {
-        refuse(front, conn, -used, reason);
+        conn_input_refuse(front, conn, -used, reason);
         return count;
     }
     conn_event(front, conn, CONN_EV_HEAD);
@@ -137,15 +141,15 @@ static size_t head_step(struct front *front, struct conn *conn, const char *byte
     conn->is_known = conn->request.is_trusted;
     if (!is_wanted)
         return (size_t)used;
-    int rc = http_body_init(&conn->framing, head, body_bytes_max(front, conn), &reason);
+    int rc = http_body_init(&conn->framing, head, conn_input_body_max(front, conn), &reason);
     if (rc < 0) {
-        refuse(front, conn, -rc, reason);
+        conn_input_refuse(front, conn, -rc, reason);
         return count;
     }
     conn->body_bytes = 0;
     conn_event(front, conn, CONN_EV_WANTED);
-    if (conn->request.has_body && !stranger_fits(front, conn, count - (size_t)used)) {
-        overload(front, conn, -ENOBUFS);
+    if (conn->request.has_body && !conn_input_fits(front, conn, count - (size_t)used)) {
+        conn_input_overload(front, conn, -ENOBUFS);
         return count;
     }
     if (head->expect_continue && (size_t)used == count) {
@@ -156,13 +160,13 @@ static size_t head_step(struct front *front, struct conn *conn, const char *byte
         }
         conn_mark_dirty(front, conn);
     }
-    return (size_t)used + body_step(front, conn, bytes + used, count - (size_t)used);
+    return (size_t)used + conn_input_step_body(front, conn, bytes + used, count - (size_t)used);
 }
 
 /* Room for `more` bytes behind the first `count`. 0 or what input_buffer_reserve() says. */
-static int input_make_room(struct front *front, struct conn *conn, uint32_t count, size_t more)
+static int conn_input_reserve(struct front *front, struct conn *conn, uint32_t count, size_t more)
 {
-    if (!stranger_fits(front, conn, more))
+    if (!conn_input_fits(front, conn, more))
         return -ENOBUFS;
     return input_buffer_reserve(&conn->input, front->input, count, more,
                                 INPUT_BYTES_MAX + RECEIVE_BUFFER_BYTES);
@@ -170,37 +174,37 @@ static int input_make_room(struct front *front, struct conn *conn, uint32_t coun
 
 /* Whether the connection ends with the answer that is being made, so that nobody will look at the
  * `count` bytes behind its request. */
-static bool is_surplus(const struct conn *conn, size_t count)
+static bool conn_input_is_surplus(const struct conn *conn, size_t count)
 {
     const bool is_too_much = !conn->is_known && count > STRANGER_BYTES_MAX;
     return conn_is_answered(conn) && (!conn->request.keep_alive || is_too_much);
 }
 
-static void surplus_drop(struct front *front, struct conn *conn)
+static void conn_input_drop_surplus(struct front *front, struct conn *conn)
 {
-    input_free(front, conn);
+    conn_input_free(front, conn);
     conn->request.keep_alive = false;
     conn->input_lost = true;
 }
 
 /* Keeps what could not be used yet. `bytes` may lie in conn->input.data itself. */
-static void input_keep(struct front *front, struct conn *conn, const char *bytes, size_t count)
+static void conn_input_keep(struct front *front, struct conn *conn, const char *bytes, size_t count)
 {
     if (count == 0) {
-        input_free(front, conn);
+        conn_input_free(front, conn);
         return;
     }
-    if (is_surplus(conn, count)) {
-        surplus_drop(front, conn);
+    if (conn_input_is_surplus(conn, count)) {
+        conn_input_drop_surplus(front, conn);
         return;
     }
     if (conn->input.data && bytes >= conn->input.data &&
         bytes < conn->input.data + conn->input.room) {
         memmove(conn->input.data, bytes, count);
     } else {
-        int rc = input_make_room(front, conn, 0, count);
+        int rc = conn_input_reserve(front, conn, 0, count);
         if (rc < 0) {
-            overload(front, conn, rc);
+            conn_input_overload(front, conn, rc);
             return;
         }
         memcpy(conn->input.data, bytes, count);
@@ -209,9 +213,10 @@ static void input_keep(struct front *front, struct conn *conn, const char *bytes
 }
 
 /* Puts what has come behind what waits. 0 or what input_buffer_reserve() says. */
-static int input_append(struct front *front, struct conn *conn, const char *bytes, size_t count)
+static int conn_input_append(struct front *front, struct conn *conn, const char *bytes,
+                             size_t count)
 {
-    int rc = input_make_room(front, conn, conn->input.bytes, count);
+    int rc = conn_input_reserve(front, conn, conn->input.bytes, count);
     if (rc < 0)
         return rc;
     memcpy(conn->input.data + conn->input.bytes, bytes, count);
@@ -219,22 +224,22 @@ static int input_append(struct front *front, struct conn *conn, const char *byte
     return 0;
 }
 
-static void input_process(struct front *front, struct conn *conn, const char *bytes, size_t count)
+static void conn_input_take(struct front *front, struct conn *conn, const char *bytes, size_t count)
 {
-    if (is_surplus(conn, conn->input.bytes + count)) {
-        surplus_drop(front, conn);
+    if (conn_input_is_surplus(conn, conn->input.bytes + count)) {
+        conn_input_drop_surplus(front, conn);
         return;
     }
     if (conn->input.bytes > 0) {
-        int rc = count > 0 ? input_append(front, conn, bytes, count) : 0;
+        int rc = count > 0 ? conn_input_append(front, conn, bytes, count) : 0;
         if (rc < 0) {
-            overload(front, conn, rc);
+            conn_input_overload(front, conn, rc);
             return;
         }
         bytes = conn->input.data;
         count = conn->input.bytes;
-    } else if (conn->state == CONN_BODY && !stranger_fits(front, conn, count)) {
-        overload(front, conn, -ENOBUFS);
+    } else if (conn->state == CONN_BODY && !conn_input_fits(front, conn, count)) {
+        conn_input_overload(front, conn, -ENOBUFS);
         return;
     }
     /* Bounded: each turn uses bytes, or ends. */
@@ -243,25 +248,25 @@ static void input_process(struct front *front, struct conn *conn, const char *by
         action = conn_fsm_step(conn->state, CONN_EV_INPUT).action;
         used = 0;
         if (action == CONN_ACT_PARSE_HEAD)
-            used = head_step(front, conn, bytes, count);
+            used = conn_input_step_head(front, conn, bytes, count);
         else if (action == CONN_ACT_PARSE_BODY)
-            used = body_step(front, conn, bytes, count);
+            used = conn_input_step_body(front, conn, bytes, count);
     }
     if (action == CONN_ACT_IGNORE)
         count = 0;
-    input_keep(front, conn, bytes, count);
+    conn_input_keep(front, conn, bytes, count);
 }
 
 void conn_input_process(struct front *front, struct conn *conn, const char *bytes, size_t count)
 {
     if (conn->input_lost || conn_is_ending(conn))
         return;
-    input_process(front, conn, bytes, count);
-    strangers_count(front, conn);
+    conn_input_take(front, conn, bytes, count);
+    conn_input_count(front, conn);
 }
 
 /* A run whose client sends no more looks like one whose client has left. */
-static bool is_left(const struct front *front, const struct conn *conn)
+static bool conn_is_left(const struct front *front, const struct conn *conn)
 {
     return conn->state != CONN_SENDING &&
            (conn->state != CONN_RESPONDING || !front->config->keep_half_closed);
@@ -269,7 +274,7 @@ static bool is_left(const struct front *front, const struct conn *conn)
 
 void conn_input_end(struct front *front, struct conn *conn)
 {
-    conn_event(front, conn, is_left(front, conn) ? CONN_EV_LEFT : CONN_EV_ENDED);
+    conn_event(front, conn, conn_is_left(front, conn) ? CONN_EV_LEFT : CONN_EV_ENDED);
 }
 
 void conn_on_gone(struct front *front, const struct uring_event *event)
@@ -284,11 +289,11 @@ void conn_on_gone(struct front *front, const struct uring_event *event)
         return; /* what is received says it, in its turn */
     else if (event->result < 0)
         conn_pause(front, conn); /* it was cancelled, and is wanted again */
-    else if (event->result & (POLLHUP | POLLERR) || is_left(front, conn))
+    else if (event->result & (POLLHUP | POLLERR) || conn_is_left(front, conn))
         conn_event(front, conn, CONN_EV_LEFT);
 }
 
-static void recv_again(struct front *front, struct conn *conn)
+static void conn_receive_again(struct front *front, struct conn *conn)
 {
     if (!(conn->kernel & CONN_OP_RECV) && !conn->recv_paused && !conn->client_eof &&
         conn->state != CONN_CLOSING)
@@ -335,5 +340,5 @@ void conn_on_recv(struct front *front, const struct uring_event *event)
     else if (conn_is_answered(conn) && !conn->recv_paused &&
              (conn->input.bytes + RECEIVE_BUFFER_BYTES > INPUT_BYTES_MAX || conn->input_lost))
         conn_pause(front, conn);
-    recv_again(front, conn);
+    conn_receive_again(front, conn);
 }

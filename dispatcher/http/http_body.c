@@ -30,15 +30,15 @@ enum http_body_state {
 /* 16 digits hold every 64-bit size; more can only be zeros in front, which nobody needs. */
 #define SIZE_DIGITS_MAX 16u
 
-static int body_framing(struct http_body *body, unsigned char byte, const char **reason);
-static int body_size(struct http_body *body, unsigned char byte, const char **reason);
-static int body_extension(struct http_body *body, unsigned char byte, const char **reason);
-static int body_expect(struct http_body *body, unsigned char byte, char expected,
-                       enum http_body_state next, const char **reason);
-static int body_trailers(struct http_body *body, const char *bytes, size_t count,
-                         const char **reason);
-static void body_data(struct http_body *body, const char *bytes, size_t count,
-                      struct http_text *data);
+static int http_body_framing(struct http_body *body, unsigned char byte, const char **reason);
+static int http_body_size(struct http_body *body, unsigned char byte, const char **reason);
+static int http_body_extension(struct http_body *body, unsigned char byte, const char **reason);
+static int http_body_expect(struct http_body *body, unsigned char byte, char expected,
+                            enum http_body_state next, const char **reason);
+static int http_body_trailers(struct http_body *body, const char *bytes, size_t count,
+                              const char **reason);
+static void http_body_data(struct http_body *body, const char *bytes, size_t count,
+                           struct http_text *data);
 
 int http_body_init(struct http_body *body, const struct http_head *head, uint64_t limit,
                    const char **reason)
@@ -67,14 +67,14 @@ int http_body_feed(struct http_body *body, const char *bytes, size_t count, size
     while (at < count && body->state != BODY_COMPLETE) {
         int rc;
         if (body->state == BODY_DATA || body->state == BODY_LENGTH) {
-            body_data(body, bytes + at, count - at, &span);
+            http_body_data(body, bytes + at, count - at, &span);
             at += span.count;
             break;
         }
         if (body->state == BODY_TRAILERS)
-            rc = body_trailers(body, bytes + at, count - at, reason);
+            rc = http_body_trailers(body, bytes + at, count - at, reason);
         else
-            rc = body_framing(body, (unsigned char)bytes[at], reason);
+            rc = http_body_framing(body, (unsigned char)bytes[at], reason);
         if (rc < 0) {
             body->state = BODY_REFUSED;
             return rc;
@@ -89,24 +89,24 @@ int http_body_feed(struct http_body *body, const char *bytes, size_t count, size
 }
 
 /* Takes one byte of what surrounds the data. Returns 1, or a negative status. */
-static int body_framing(struct http_body *body, unsigned char byte, const char **reason)
+static int http_body_framing(struct http_body *body, unsigned char byte, const char **reason)
 {
     switch ((enum http_body_state)body->state) {
     case BODY_SIZE:
-        return body_size(body, byte, reason);
+        return http_body_size(body, byte, reason);
     case BODY_EXTENSION:
-        return body_extension(body, byte, reason);
+        return http_body_extension(body, byte, reason);
     case BODY_SIZE_LF:
         if (body->left > 0)
-            return body_expect(body, byte, '\n', BODY_DATA, reason);
+            return http_body_expect(body, byte, '\n', BODY_DATA, reason);
         http_scan_init_trailers(&body->trailers);
-        return body_expect(body, byte, '\n', BODY_TRAILERS, reason);
+        return http_body_expect(body, byte, '\n', BODY_TRAILERS, reason);
     case BODY_DATA_CR:
-        return body_expect(body, byte, '\r', BODY_DATA_LF, reason);
+        return http_body_expect(body, byte, '\r', BODY_DATA_LF, reason);
     case BODY_DATA_LF:
         body->size_digits = 0;
         body->extension_bytes = 0;
-        return body_expect(body, byte, '\n', BODY_SIZE, reason);
+        return http_body_expect(body, byte, '\n', BODY_SIZE, reason);
     case BODY_REFUSED:
         return http_refuse(reason, -400, "the body was refused before");
     case BODY_LENGTH:
@@ -119,7 +119,7 @@ static int body_framing(struct http_body *body, unsigned char byte, const char *
     mr_unreachable("http_body_feed() sends no other state here");
 }
 
-static int body_size(struct http_body *body, unsigned char byte, const char **reason)
+static int http_body_size(struct http_body *body, unsigned char byte, const char **reason)
 {
     const int digit = http_hex_value((char)byte);
     if (digit >= 0) {
@@ -139,7 +139,7 @@ static int body_size(struct http_body *body, unsigned char byte, const char **re
 }
 
 /* Extensions mean nothing to us, but bytes that others could take for the end of the line do. */
-static int body_extension(struct http_body *body, unsigned char byte, const char **reason)
+static int http_body_extension(struct http_body *body, unsigned char byte, const char **reason)
 {
     if (byte == '\r') {
         body->state = BODY_SIZE_LF;
@@ -157,8 +157,8 @@ static int body_extension(struct http_body *body, unsigned char byte, const char
     return 1;
 }
 
-static int body_expect(struct http_body *body, unsigned char byte, char expected,
-                       enum http_body_state next, const char **reason)
+static int http_body_expect(struct http_body *body, unsigned char byte, char expected,
+                            enum http_body_state next, const char **reason)
 {
     if ((char)byte != expected)
         return http_refuse(reason, -400,
@@ -168,8 +168,8 @@ static int body_expect(struct http_body *body, unsigned char byte, char expected
 }
 
 /* Checked like any field, then forgotten. */
-static int body_trailers(struct http_body *body, const char *bytes, size_t count,
-                         const char **reason)
+static int http_body_trailers(struct http_body *body, const char *bytes, size_t count,
+                              const char **reason)
 {
     const size_t room = HTTP_TRAILER_BYTES_MAX - body->trailers.offset;
     const size_t offered = count < room ? count : room;
@@ -185,8 +185,8 @@ static int body_trailers(struct http_body *body, const char *bytes, size_t count
     return (int)offered;
 }
 
-static void body_data(struct http_body *body, const char *bytes, size_t count,
-                      struct http_text *data)
+static void http_body_data(struct http_body *body, const char *bytes, size_t count,
+                           struct http_text *data)
 {
     const size_t taken = count < body->left ? count : (size_t)body->left;
     *data = (struct http_text){bytes, taken};

@@ -18,35 +18,37 @@ struct head_facts {
     bool expects;
 };
 
-static int parse_whole_head(const struct http_scan *scan, struct http_text bytes,
-                            struct http_head *out, const char **reason);
-static void parse_request_line(const struct http_scan *scan, struct http_text bytes,
-                               struct http_head *out);
-static enum http_method find_method(struct http_text text);
-static int parse_target(struct http_head *out, const char **reason);
-static int parse_absolute_target(struct http_head *out, size_t scheme_bytes, const char **reason);
-static void split_query(struct http_head *out, struct http_text text);
-static bool is_authority(struct http_text text);
-static bool is_host_name(struct http_text text);
-static bool is_host_literal(struct http_text text);
-static int take_field(struct http_head *out, struct head_facts *facts,
-                      const struct http_header *header, const char **reason);
-static int take_host(struct http_head *out, struct head_facts *facts, struct http_text value,
-                     const char **reason);
-static int take_content_length(struct http_head *out, struct head_facts *facts,
-                               struct http_text value, const char **reason);
-static int take_transfer_encoding(struct http_head *out, struct head_facts *facts,
+static int http_parse_whole_head(const struct http_scan *scan, struct http_text bytes,
+                                 struct http_head *out, const char **reason);
+static void http_parse_request_line(const struct http_scan *scan, struct http_text bytes,
+                                    struct http_head *out);
+static enum http_method http_parse_method(struct http_text text);
+static int http_parse_target(struct http_head *out, const char **reason);
+static int http_parse_absolute_target(struct http_head *out, size_t scheme_bytes,
+                                      const char **reason);
+static void http_parse_split_query(struct http_head *out, struct http_text text);
+static bool http_parse_is_authority(struct http_text text);
+static bool http_parse_is_host_name(struct http_text text);
+static bool http_parse_is_host_literal(struct http_text text);
+static int http_parse_take_field(struct http_head *out, struct head_facts *facts,
+                                 const struct http_header *header, const char **reason);
+static int http_parse_take_host(struct http_head *out, struct head_facts *facts,
+                                struct http_text value, const char **reason);
+static int http_parse_take_content_length(struct http_head *out, struct head_facts *facts,
+                                          struct http_text value, const char **reason);
+static int http_parse_take_transfer_encoding(struct http_head *out, struct head_facts *facts,
+                                             struct http_text value, const char **reason);
+static int http_parse_take_connection(struct http_head *out, struct head_facts *facts,
+                                      struct http_text value, const char **reason);
+static int http_parse_take_expect(struct http_head *out, struct head_facts *facts,
                                   struct http_text value, const char **reason);
-static int take_connection(struct http_head *out, struct head_facts *facts, struct http_text value,
-                           const char **reason);
-static int take_expect(struct http_head *out, struct head_facts *facts, struct http_text value,
-                       const char **reason);
-static int take_content_encoding(struct http_head *out, struct head_facts *facts,
-                                 struct http_text value, const char **reason);
-static int judge_fields(struct http_head *out, const struct head_facts *facts, const char **reason);
-static const struct http_header *find_after(const struct http_head *head,
-                                            const struct http_header *previous,
-                                            const char *lower_case_name);
+static int http_parse_take_content_encoding(struct http_head *out, struct head_facts *facts,
+                                            struct http_text value, const char **reason);
+static int http_parse_judge_fields(struct http_head *out, const struct head_facts *facts,
+                                   const char **reason);
+static const struct http_header *http_parse_find_after(const struct http_head *head,
+                                                       const struct http_header *previous,
+                                                       const char *lower_case_name);
 
 int http_parse_head(struct http_scan *scan, const char *bytes, size_t count, struct http_head *out,
                     const char **reason)
@@ -57,17 +59,17 @@ int http_parse_head(struct http_scan *scan, const char *bytes, size_t count, str
     int rc = http_scan_feed(scan, bytes + seen, count - seen, reason);
     if (rc <= 0)
         return rc;
-    rc = parse_whole_head(scan, (struct http_text){bytes, scan->offset}, out, reason);
+    rc = http_parse_whole_head(scan, (struct http_text){bytes, scan->offset}, out, reason);
     return rc < 0 ? rc : (int)scan->offset;
 }
 
-static int parse_whole_head(const struct http_scan *scan, struct http_text bytes,
-                            struct http_head *out, const char **reason)
+static int http_parse_whole_head(const struct http_scan *scan, struct http_text bytes,
+                                 struct http_head *out, const char **reason)
 {
     struct head_facts facts = {0};
 
-    parse_request_line(scan, bytes, out);
-    int rc = parse_target(out, reason);
+    http_parse_request_line(scan, bytes, out);
+    int rc = http_parse_target(out, reason);
     if (rc < 0)
         return rc;
 
@@ -76,16 +78,16 @@ static int parse_whole_head(const struct http_scan *scan, struct http_text bytes
     for (out->header_count = 0; out->header_count < scan->field_count; out->header_count++) {
         struct http_header *header = &out->headers[out->header_count];
         http_header_next(&rest, header);
-        rc = take_field(out, &facts, header, reason);
+        rc = http_parse_take_field(out, &facts, header, reason);
         if (rc < 0)
             return rc;
     }
-    return judge_fields(out, &facts, reason);
+    return http_parse_judge_fields(out, &facts, reason);
 }
 
 /* Sets every field but the headers. When a head is whole, the scan's mark is at its version. */
-static void parse_request_line(const struct http_scan *scan, struct http_text bytes,
-                               struct http_head *out)
+static void http_parse_request_line(const struct http_scan *scan, struct http_text bytes,
+                                    struct http_head *out)
 {
     const char *method = bytes.bytes + strlen("\r\n") * scan->empty_lines;
     const char *version = bytes.bytes + scan->mark;
@@ -94,7 +96,7 @@ static void parse_request_line(const struct http_scan *scan, struct http_text by
     mr_assert(space + 1 < version - 1);
 
     const struct http_text method_text = {method, (size_t)(space - method)};
-    out->method = find_method(method_text);
+    out->method = http_parse_method(method_text);
     out->minor = version[strlen("HTTP/1.")] == '1';
     out->keep_alive = false;
     out->expect_continue = false;
@@ -110,7 +112,7 @@ static void parse_request_line(const struct http_scan *scan, struct http_text by
     out->header_count = 0;
 }
 
-static enum http_method find_method(struct http_text text)
+static enum http_method http_parse_method(struct http_text text)
 {
     /* clang-format off */
     static const char *const names[HTTP_METHOD_COUNT] = {
@@ -130,13 +132,13 @@ static enum http_method find_method(struct http_text text)
     return HTTP_METHOD_OTHER;
 }
 
-static int parse_target(struct http_head *out, const char **reason)
+static int http_parse_target(struct http_head *out, const char **reason)
 {
     static const char *const schemes[] = {"http://", "https://"};
     const struct http_text target = out->target;
 
     if (target.bytes[0] == '/') {
-        split_query(out, target);
+        http_parse_split_query(out, target);
         return 0;
     }
     if (out->method == HTTP_OPTIONS && http_text_equals(target, "*")) {
@@ -147,14 +149,15 @@ static int parse_target(struct http_head *out, const char **reason)
         const size_t bytes = strlen(schemes[i]);
         if (target.count >= bytes &&
             http_text_matches((struct http_text){target.bytes, bytes}, schemes[i]))
-            return parse_absolute_target(out, bytes, reason);
+            return http_parse_absolute_target(out, bytes, reason);
     }
     if (http_text_equals(out->method_text, "CONNECT"))
         return http_refuse(reason, -501, "CONNECT is for proxies, and this is none");
     return http_refuse(reason, -400, "the target is neither a path nor an http address");
 }
 
-static int parse_absolute_target(struct http_head *out, size_t scheme_bytes, const char **reason)
+static int http_parse_absolute_target(struct http_head *out, size_t scheme_bytes,
+                                      const char **reason)
 {
     const char *authority = out->target.bytes + scheme_bytes;
     const size_t count = out->target.count - scheme_bytes;
@@ -163,10 +166,10 @@ static int parse_absolute_target(struct http_head *out, size_t scheme_bytes, con
         host_bytes++;
 
     out->host = (struct http_text){authority, host_bytes};
-    if (!is_authority(out->host))
+    if (!http_parse_is_authority(out->host))
         return http_refuse(reason, -400, "the target's host is malformed");
 
-    split_query(out, (struct http_text){authority + host_bytes, count - host_bytes});
+    http_parse_split_query(out, (struct http_text){authority + host_bytes, count - host_bytes});
     if (out->path.count == 0) {
         /* RFC 9112, section 3.2.4: OPTIONS of an address without a path is OPTIONS *. */
         const bool is_asterisk = out->method == HTTP_OPTIONS && !out->query.bytes;
@@ -175,7 +178,7 @@ static int parse_absolute_target(struct http_head *out, size_t scheme_bytes, con
     return 0;
 }
 
-static void split_query(struct http_head *out, struct http_text text)
+static void http_parse_split_query(struct http_head *out, struct http_text text)
 {
     const char *mark = text.count ? memchr(text.bytes, '?', text.count) : NULL;
     if (!mark) {
@@ -188,7 +191,7 @@ static void split_query(struct http_head *out, struct http_text text)
 }
 
 /* host [":" port], RFC 3986, section 3.2; never with user information, and never empty. */
-static bool is_authority(struct http_text text)
+static bool http_parse_is_authority(struct http_text text)
 {
     const char *colon = text.count ? memrchr(text.bytes, ':', text.count) : NULL;
     const bool is_literal = text.count && text.bytes[0] == '[';
@@ -200,23 +203,23 @@ static bool is_authority(struct http_text text)
             return false;
         text.count = host_bytes;
     }
-    return is_literal ? is_host_literal(text) : is_host_name(text);
+    return is_literal ? http_parse_is_host_literal(text) : http_parse_is_host_name(text);
 }
 
-static bool is_host_name(struct http_text text)
+static bool http_parse_is_host_name(struct http_text text)
 {
     static const char marks[] = "-._~%!$&'()*+,;=";
     for (size_t i = 0; i < text.count; i++) {
         const char c = text.bytes[i];
         const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         const bool is_digit = c >= '0' && c <= '9';
-        if (!is_letter && !is_digit && !memchr(marks, c, sizeof(marks) - 1))
+        if (!is_letter && !is_digit && !memchr(marks, c, sizeof marks - 1))
             return false;
     }
     return text.count > 0;
 }
 
-static bool is_host_literal(struct http_text text)
+static bool http_parse_is_host_literal(struct http_text text)
 {
     if (text.count < 4 || text.bytes[0] != '[' || text.bytes[text.count - 1] != ']')
         return false;
@@ -229,8 +232,8 @@ static bool is_host_literal(struct http_text text)
 }
 
 /* Fields that change what the request is; all others are the caller's. */
-static int take_field(struct http_head *out, struct head_facts *facts,
-                      const struct http_header *header, const char **reason)
+static int http_parse_take_field(struct http_head *out, struct head_facts *facts,
+                                 const struct http_header *header, const char **reason)
 {
     static const struct {
         const char *name;
@@ -238,12 +241,12 @@ static int take_field(struct http_head *out, struct head_facts *facts,
         int (*take)(struct http_head *out, struct head_facts *facts, struct http_text value,
                     const char **reason);
     } fields[] = {
-        {"host", 4, take_host},
-        {"expect", 6, take_expect},
-        {"connection", 10, take_connection},
-        {"content-length", 14, take_content_length},
-        {"content-encoding", 16, take_content_encoding},
-        {"transfer-encoding", 17, take_transfer_encoding},
+        {"host", 4, http_parse_take_host},
+        {"expect", 6, http_parse_take_expect},
+        {"connection", 10, http_parse_take_connection},
+        {"content-length", 14, http_parse_take_content_length},
+        {"content-encoding", 16, http_parse_take_content_encoding},
+        {"transfer-encoding", 17, http_parse_take_transfer_encoding},
     };
     for (size_t i = 0; i < ARRAY_COUNT(fields); i++)
         if (header->name.count == fields[i].name_bytes &&
@@ -252,12 +255,12 @@ static int take_field(struct http_head *out, struct head_facts *facts,
     return 0;
 }
 
-static int take_host(struct http_head *out, struct head_facts *facts, struct http_text value,
-                     const char **reason)
+static int http_parse_take_host(struct http_head *out, struct head_facts *facts,
+                                struct http_text value, const char **reason)
 {
     if (facts->has_host)
         return http_refuse(reason, -400, "more than one Host field");
-    if (!is_authority(value))
+    if (!http_parse_is_authority(value))
         return http_refuse(reason, -400, "the Host field is malformed");
     facts->has_host = true;
     if (!out->host.bytes)
@@ -265,8 +268,8 @@ static int take_host(struct http_head *out, struct head_facts *facts, struct htt
     return 0;
 }
 
-static int take_content_length(struct http_head *out, struct head_facts *facts,
-                               struct http_text value, const char **reason)
+static int http_parse_take_content_length(struct http_head *out, struct head_facts *facts,
+                                          struct http_text value, const char **reason)
 {
     (void)facts;
     if (out->has_length)
@@ -279,8 +282,8 @@ static int take_content_length(struct http_head *out, struct head_facts *facts,
 
 /* RFC 9112, section 6.1, for a recipient that knows one coding. A second field goes on where the
  * first ended, and so after chunked. */
-static int take_transfer_encoding(struct http_head *out, struct head_facts *facts,
-                                  struct http_text value, const char **reason)
+static int http_parse_take_transfer_encoding(struct http_head *out, struct head_facts *facts,
+                                             struct http_text value, const char **reason)
 {
     (void)facts;
     bool is_known = true;
@@ -300,8 +303,8 @@ static int take_transfer_encoding(struct http_head *out, struct head_facts *fact
     return 0;
 }
 
-static int take_connection(struct http_head *out, struct head_facts *facts, struct http_text value,
-                           const char **reason)
+static int http_parse_take_connection(struct http_head *out, struct head_facts *facts,
+                                      struct http_text value, const char **reason)
 {
     (void)out;
     (void)reason;
@@ -310,8 +313,8 @@ static int take_connection(struct http_head *out, struct head_facts *facts, stru
     return 0;
 }
 
-static int take_expect(struct http_head *out, struct head_facts *facts, struct http_text value,
-                       const char **reason)
+static int http_parse_take_expect(struct http_head *out, struct head_facts *facts,
+                                  struct http_text value, const char **reason)
 {
     (void)out;
     if (!http_text_matches(value, "100-continue"))
@@ -320,8 +323,8 @@ static int take_expect(struct http_head *out, struct head_facts *facts, struct h
     return 0;
 }
 
-static int take_content_encoding(struct http_head *out, struct head_facts *facts,
-                                 struct http_text value, const char **reason)
+static int http_parse_take_content_encoding(struct http_head *out, struct head_facts *facts,
+                                            struct http_text value, const char **reason)
 {
     (void)facts;
     (void)reason;
@@ -330,7 +333,8 @@ static int take_content_encoding(struct http_head *out, struct head_facts *facts
     return 0;
 }
 
-static int judge_fields(struct http_head *out, const struct head_facts *facts, const char **reason)
+static int http_parse_judge_fields(struct http_head *out, const struct head_facts *facts,
+                                   const char **reason)
 {
     if (out->minor == 1 && !facts->has_host)
         return http_refuse(reason, -400, "HTTP/1.1 without a Host field");
@@ -348,13 +352,13 @@ static int judge_fields(struct http_head *out, const struct head_facts *facts, c
 
 const struct http_header *http_head_find(const struct http_head *head, const char *lower_case_name)
 {
-    return find_after(head, NULL, lower_case_name);
+    return http_parse_find_after(head, NULL, lower_case_name);
 }
 
 bool http_head_accepts(const struct http_head *head, const char *lower_case_type)
 {
     const struct http_header *header = NULL;
-    while ((header = find_after(head, header, "accept"))) {
+    while ((header = http_parse_find_after(head, header, "accept"))) {
         struct http_text rest = header->value, range;
         while (http_list_next(&rest, &range)) {
             size_t type_bytes = 0;
@@ -370,9 +374,9 @@ bool http_head_accepts(const struct http_head *head, const char *lower_case_type
 bool http_head_bearer(const struct http_head *head, struct http_text *token)
 {
     static const char scheme[] = "bearer";
-    const size_t scheme_bytes = sizeof(scheme) - 1;
+    const size_t scheme_bytes = sizeof scheme - 1;
     const struct http_header *header = http_head_find(head, "authorization");
-    if (!header || find_after(head, header, "authorization"))
+    if (!header || http_parse_find_after(head, header, "authorization"))
         return false;
 
     struct http_text rest = header->value;
@@ -394,9 +398,9 @@ bool http_head_bearer(const struct http_head *head, struct http_text *token)
     return true;
 }
 
-static const struct http_header *find_after(const struct http_head *head,
-                                            const struct http_header *previous,
-                                            const char *lower_case_name)
+static const struct http_header *http_parse_find_after(const struct http_head *head,
+                                                       const struct http_header *previous,
+                                                       const char *lower_case_name)
 {
     return http_header_find(head->headers, head->header_count, previous, lower_case_name);
 }

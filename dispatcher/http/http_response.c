@@ -6,9 +6,9 @@
 
 #include <string.h>
 
-static void split_head(const struct http_scan *scan, struct http_text bytes,
-                       struct http_response *out);
-static int judge_fields(struct http_response *out, const char **reason);
+static void http_response_split_head(const struct http_scan *scan, struct http_text bytes,
+                                     struct http_response *out);
+static int http_response_judge_fields(struct http_response *out, const char **reason);
 
 int http_parse_response_head(struct http_scan *scan, const char *bytes, size_t count,
                              struct http_response *out, const char **reason)
@@ -19,14 +19,14 @@ int http_parse_response_head(struct http_scan *scan, const char *bytes, size_t c
     int rc = http_scan_feed(scan, bytes + seen, count - seen, reason);
     if (rc <= 0)
         return rc;
-    split_head(scan, (struct http_text){bytes, scan->offset}, out);
-    rc = judge_fields(out, reason);
+    http_response_split_head(scan, (struct http_text){bytes, scan->offset}, out);
+    rc = http_response_judge_fields(out, reason);
     return rc < 0 ? rc : (int)scan->offset;
 }
 
 /* "HTTP/1.1 200 OK": the scan has seen to it that the digits are where they are. */
-static void split_head(const struct http_scan *scan, struct http_text bytes,
-                       struct http_response *out)
+static void http_response_split_head(const struct http_scan *scan, struct http_text bytes,
+                                     struct http_response *out)
 {
     const char *minor = bytes.bytes + strlen("HTTP/1.");
     const char *status = bytes.bytes + strlen("HTTP/1.1 ");
@@ -41,7 +41,7 @@ static void split_head(const struct http_scan *scan, struct http_text bytes,
         http_header_next(&rest, &out->headers[i]);
 }
 
-static int judge_fields(struct http_response *out, const char **reason)
+static int http_response_judge_fields(struct http_response *out, const char **reason)
 {
     bool close = false, keep_alive = false;
     out->chunked = false;

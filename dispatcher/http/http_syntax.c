@@ -20,9 +20,9 @@ enum http_scan_state {
     SCAN_METHOD,
     SCAN_TARGET_START,
     SCAN_TARGET,
-    SCAN_VERSION, /* letter by letter: scan_version() */
+    SCAN_VERSION, /* letter by letter: http_scan_version() */
     SCAN_VERSION_END,
-    SCAN_STATUS, /* letter by letter: scan_status() */
+    SCAN_STATUS, /* letter by letter: http_scan_status() */
     SCAN_STATUS_END,
     SCAN_LINE_LF,
     SCAN_FIELD,
@@ -47,14 +47,14 @@ enum byte_class {
     BYTE_CLASS_COUNT
 };
 
-static int scan_limits(const struct http_scan *scan, uint32_t offset, const char **reason);
-static int scan_step(struct http_scan *scan, uint32_t offset, unsigned char byte,
-                     const char **reason);
-static int scan_version(struct http_scan *scan, uint32_t index, unsigned char byte,
-                        const char **reason);
-static int scan_status(struct http_scan *scan, uint32_t index, unsigned char byte,
-                       const char **reason);
-static struct http_text text_trim(struct http_text text);
+static int http_scan_limits(const struct http_scan *scan, uint32_t offset, const char **reason);
+static int http_scan_step(struct http_scan *scan, uint32_t offset, unsigned char byte,
+                          const char **reason);
+static int http_scan_version(struct http_scan *scan, uint32_t index, unsigned char byte,
+                             const char **reason);
+static int http_scan_status(struct http_scan *scan, uint32_t index, unsigned char byte,
+                            const char **reason);
+static struct http_text http_text_trim(struct http_text text);
 
 /* clang-format off */
 #define C BYTE_CONTROL
@@ -184,9 +184,9 @@ int http_scan_feed(struct http_scan *scan, const char *bytes, size_t count, cons
         const unsigned run = scan_runs[scan->state];
         while (i < end && (run >> byte_classes[at[i]] & 1))
             i++;
-        int rc = scan_limits(scan, base + i, reason);
+        int rc = http_scan_limits(scan, base + i, reason);
         if (rc == 0 && i < end) {
-            rc = scan_step(scan, base + i, at[i], reason);
+            rc = http_scan_step(scan, base + i, at[i], reason);
             i++;
         }
         if (rc < 0) {
@@ -217,7 +217,7 @@ void http_scan_init_trailers(struct http_scan *scan)
 }
 
 /* The bounds of what a run of bytes can make long. */
-static int scan_limits(const struct http_scan *scan, uint32_t offset, const char **reason)
+static int http_scan_limits(const struct http_scan *scan, uint32_t offset, const char **reason)
 {
     if (scan->state == SCAN_METHOD && offset - scan->mark > HTTP_METHOD_BYTES_MAX)
         return http_refuse(reason, -501, "the method is longer than any known one");
@@ -227,13 +227,13 @@ static int scan_limits(const struct http_scan *scan, uint32_t offset, const char
 }
 
 /* Takes the one byte that a run does not cover. */
-static int scan_step(struct http_scan *scan, uint32_t offset, unsigned char byte,
-                     const char **reason)
+static int http_scan_step(struct http_scan *scan, uint32_t offset, unsigned char byte,
+                          const char **reason)
 {
     if (scan->state == SCAN_VERSION)
-        return scan_version(scan, offset - scan->mark, byte, reason);
+        return http_scan_version(scan, offset - scan->mark, byte, reason);
     if (scan->state == SCAN_STATUS)
-        return scan_status(scan, offset - scan->mark, byte, reason);
+        return http_scan_status(scan, offset - scan->mark, byte, reason);
 
     const uint8_t next = scan_steps[scan->state][byte_classes[byte]];
     if (next == 0)
@@ -251,8 +251,8 @@ static int scan_step(struct http_scan *scan, uint32_t offset, unsigned char byte
     return 0;
 }
 
-static int scan_version(struct http_scan *scan, uint32_t index, unsigned char byte,
-                        const char **reason)
+static int http_scan_version(struct http_scan *scan, uint32_t index, unsigned char byte,
+                             const char **reason)
 {
     static const char expected[] = "HTTP/1.";
     const uint32_t major = 5, minor = 7;
@@ -270,14 +270,14 @@ static int scan_version(struct http_scan *scan, uint32_t index, unsigned char by
 }
 
 /* "HTTP/1.1 200": what is in front of the status goes the way of a request's version. */
-static int scan_status(struct http_scan *scan, uint32_t index, unsigned char byte,
-                       const char **reason)
+static int http_scan_status(struct http_scan *scan, uint32_t index, unsigned char byte,
+                            const char **reason)
 {
     const uint32_t space = 8, first = 9, last = 11;
     const bool is_digit = byte >= '0' && byte <= '9';
 
     if (index < space) {
-        const int rc = scan_version(scan, index, byte, reason);
+        const int rc = http_scan_version(scan, index, byte, reason);
         scan->state = SCAN_STATUS;
         return rc;
     }
@@ -300,7 +300,7 @@ void http_header_next(struct http_text *rest, struct http_header *out)
     mr_assert(line_bytes < rest->count);
 
     out->name = (struct http_text){rest->bytes, name_bytes};
-    out->value = text_trim((struct http_text){colon + 1, (size_t)(cr - colon) - 1});
+    out->value = http_text_trim((struct http_text){colon + 1, (size_t)(cr - colon) - 1});
     rest->bytes += line_bytes;
     rest->count -= line_bytes;
 }
@@ -342,7 +342,7 @@ bool http_list_next(struct http_text *rest, struct http_text *element)
         return false;
     const char *comma = rest->count ? memchr(rest->bytes, ',', rest->count) : NULL;
     const size_t bytes = comma ? (size_t)(comma - rest->bytes) : rest->count;
-    *element = text_trim((struct http_text){rest->bytes, bytes});
+    *element = http_text_trim((struct http_text){rest->bytes, bytes});
     rest->bytes = comma ? comma + 1 : NULL;
     rest->count = comma ? rest->count - bytes - 1 : 0;
     return true;
@@ -386,7 +386,7 @@ int http_hex_value(char digit)
     return -1;
 }
 
-static struct http_text text_trim(struct http_text text)
+static struct http_text http_text_trim(struct http_text text)
 {
     while (text.count && (text.bytes[0] == ' ' || text.bytes[0] == '\t')) {
         text.bytes++;

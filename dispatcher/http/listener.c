@@ -23,7 +23,8 @@
 #define BACKLOG 4096
 
 /* Splits at the last colon; brackets around an IPv6 address are taken off. */
-static int address_split(const char *address, char *host, size_t host_bytes, const char **port)
+static int listener_split_address(const char *address, char *host, size_t host_bytes,
+                                  const char **port)
 {
     const char *colon = strrchr(address, ':');
     if (!colon || colon[1] == '\0')
@@ -42,31 +43,31 @@ static int address_split(const char *address, char *host, size_t host_bytes, con
     return 0;
 }
 
-static void name_format(struct listener *listener)
+static void listener_format_name(struct listener *listener)
 {
     struct sockaddr_storage bound = {0};
-    socklen_t bytes = sizeof(bound);
+    socklen_t bytes = sizeof bound;
     char host[64], port[8];
     if (getsockname(listener->fd, (struct sockaddr *)&bound, &bytes) == -1 ||
-        getnameinfo((struct sockaddr *)&bound, bytes, host, sizeof(host), port, sizeof(port),
+        getnameinfo((struct sockaddr *)&bound, bytes, host, sizeof host, port, sizeof port,
                     NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-        snprintf(listener->name, sizeof(listener->name), "?");
+        snprintf(listener->name, sizeof listener->name, "?");
     else
-        snprintf(listener->name, sizeof(listener->name),
+        snprintf(listener->name, sizeof listener->name,
                  bound.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
 }
 
-static int socket_listen(const struct addrinfo *info)
+static int listener_socket(const struct addrinfo *info)
 {
     int on = 1;
     int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC, info->ai_protocol);
     if (fd == -1)
         return -errno;
     /* Accepted sockets inherit TCP_NODELAY. */
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
     if (info->ai_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof(on));
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
     if (bind(fd, info->ai_addr, info->ai_addrlen) == -1 || listen(fd, BACKLOG) == -1) {
         int rc = -errno;
         close(fd);
@@ -76,12 +77,12 @@ static int socket_listen(const struct addrinfo *info)
 }
 
 /* Before there is a loop that must not wait. */
-static int socket_listen_patiently(const struct addrinfo *info)
+static int listener_socket_patiently(const struct addrinfo *info)
 {
-    int fd = socket_listen(info);
+    int fd = listener_socket(info);
     for (uint32_t i = 1; fd == -EADDRINUSE && i < LISTEN_TRY_COUNT; i++) {
         poll(NULL, 0, LISTEN_RETRY_MS);
-        fd = socket_listen(info);
+        fd = listener_socket(info);
     }
     return fd;
 }
@@ -92,7 +93,7 @@ int listener_open(struct listener *out, const char *address, char *reason, size_
     const char *port;
     struct addrinfo *info = NULL;
     struct addrinfo hints = {.ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
-    int rc = address_split(address, host, sizeof(host), &port);
+    int rc = listener_split_address(address, host, sizeof host, &port);
     if (rc < 0) {
         snprintf(reason, reason_bytes, "%s: not ADDRESS:PORT", address);
         return rc;
@@ -102,7 +103,7 @@ int listener_open(struct listener *out, const char *address, char *reason, size_
         snprintf(reason, reason_bytes, "%s: %s", address, gai_strerror(error));
         return -EINVAL;
     }
-    int fd = socket_listen_patiently(info);
+    int fd = listener_socket_patiently(info);
     freeaddrinfo(info);
     if (fd < 0) {
         snprintf(reason, reason_bytes, "%s: %s%s", address, strerror(-fd),
@@ -110,7 +111,7 @@ int listener_open(struct listener *out, const char *address, char *reason, size_
         return fd;
     }
     *out = (struct listener){.fd = fd, .transport = &transport_plain};
-    name_format(out);
+    listener_format_name(out);
     return 0;
 }
 

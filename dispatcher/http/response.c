@@ -63,8 +63,8 @@ const char *response_reason(int status)
     }
 }
 
-static void head_begin(struct put *head, const struct front *front, const struct conn *conn,
-                       int status, const char *content_type)
+static void response_begin_head(struct put *head, const struct front *front,
+                                const struct conn *conn, int status, const char *content_type)
 {
     PUT(head, "HTTP/1.1 ");
     put_number(head, (uint64_t)status);
@@ -97,7 +97,7 @@ static void response_count(struct front *front, int status)
 
 /* Memory for responses is bounded; a connection that finds none is closed, which its client can
  * tell from an answer. */
-static bool append(struct front *front, struct conn *conn, const char *bytes, size_t count)
+static bool response_append(struct front *front, struct conn *conn, const char *bytes, size_t count)
 {
     if (out_append(&front->out, &conn->out, bytes, count, false) == 0)
         return true;
@@ -113,8 +113,8 @@ void response_send(struct front *front, struct conn *conn, const struct response
     if (front->is_draining)
         conn->request.keep_alive = false;
     response_count(front, response->status);
-    head_begin(&head, front, conn, response->status,
-               response->content_type ? response->content_type : "application/json");
+    response_begin_head(&head, front, conn, response->status,
+                        response->content_type ? response->content_type : "application/json");
     PUT(&head, "Content-Length: ");
     put_number(&head, response->body_bytes);
     if (response->retry_after_s > 0) {
@@ -130,10 +130,10 @@ void response_send(struct front *front, struct conn *conn, const struct response
         conn_doom(front, conn);
         return;
     }
-    if (!append(front, conn, text, (size_t)(head.at - text)))
+    if (!response_append(front, conn, text, (size_t)(head.at - text)))
         return;
     if (conn->request.method != HTTP_HEAD &&
-        !append(front, conn, response->body, response->body_bytes))
+        !response_append(front, conn, response->body, response->body_bytes))
         return;
     conn_response_done(front, conn);
 }
@@ -155,8 +155,8 @@ void response_text(struct front *front, struct conn *conn, int status, const cha
 void response_detail(struct front *front, struct conn *conn, int status, const char *text)
 {
     char body[512];
-    int count = snprintf(body, sizeof(body), "{\"detail\":\"%s\"}\n", text);
-    mr_assert(count > 0 && (size_t)count < sizeof(body));
+    int count = snprintf(body, sizeof body, "{\"detail\":\"%s\"}\n", text);
+    mr_assert(count > 0 && (size_t)count < sizeof body);
     front_count_refusal(front, request_refusal_of_status(status));
     response_send(front, conn,
                   &(struct response){.status = status, .body = body, .body_bytes = (size_t)count});
@@ -179,7 +179,7 @@ void response_overload(struct front *front, struct conn *conn)
     response_send(
         front, conn,
         &(struct response){
-            .status = 503, .body = body, .body_bytes = sizeof(body) - 1, .retry_after_s = 1});
+            .status = 503, .body = body, .body_bytes = sizeof body - 1, .retry_after_s = 1});
 }
 
 void response_stream_head(struct front *front, struct conn *conn, const char *content_type)
@@ -189,7 +189,7 @@ void response_stream_head(struct front *front, struct conn *conn, const char *co
     if (conn->request.minor == 0 || front->is_draining)
         conn->request.keep_alive = false;
     response_count(front, 200);
-    head_begin(&head, front, conn, 200, content_type);
+    response_begin_head(&head, front, conn, 200, content_type);
     PUT(&head, "X-Accel-Buffering: no\r\nCache-Control: no-store\r\n");
     if (conn->request.minor == 1)
         PUT(&head, "Transfer-Encoding: chunked\r\n"
@@ -197,7 +197,7 @@ void response_stream_head(struct front *front, struct conn *conn, const char *co
     else
         conn_unframed(conn);
     PUT(&head, "\r\n");
-    append(front, conn, text, (size_t)(head.at - text));
+    response_append(front, conn, text, (size_t)(head.at - text));
 }
 
 void response_stream_end(struct front *front, struct conn *conn, const char *run_state,
@@ -211,7 +211,7 @@ void response_stream_end(struct front *front, struct conn *conn, const char *run
         PUT(&end, "\r\nMillrace-Run-Lines: ");
         put_number(&end, line_count);
         PUT(&end, "\r\n\r\n");
-        if (!append(front, conn, text, (size_t)(end.at - text)))
+        if (!response_append(front, conn, text, (size_t)(end.at - text)))
             return;
     }
     conn_response_done(front, conn);
