@@ -19,7 +19,7 @@ static const char page_refused[] =
 /* Names are the same in capitals. */
 static bool is_text(struct http_text text, const char *word)
 {
-    return text.count == strlen(word) && strncasecmp(text.bytes, word, text.count) == 0;
+    return text.bytes == strlen(word) && strncasecmp(text.data, word, text.bytes) == 0;
 }
 
 static bool is_listed(struct http_text text, const struct cli_list *list)
@@ -33,10 +33,10 @@ static bool is_listed(struct http_text text, const struct cli_list *list)
 /* Without the port; of an IPv6 address, what is in its brackets. */
 static struct http_text name_of(struct http_text host)
 {
-    const char *end = memrchr(host.bytes, host.bytes[0] == '[' ? ']' : ':', host.count);
-    if (host.bytes[0] == '[' && end)
-        return (struct http_text){host.bytes + 1, (size_t)(end - host.bytes) - 1};
-    return (struct http_text){host.bytes, end ? (size_t)(end - host.bytes) : host.count};
+    const char *end = memrchr(host.data, host.data[0] == '[' ? ']' : ':', host.bytes);
+    if (host.data[0] == '[' && end)
+        return (struct http_text){host.data + 1, (size_t)(end - host.data) - 1};
+    return (struct http_text){host.data, end ? (size_t)(end - host.data) : host.bytes};
 }
 
 /* In any of the forms that browsers take for one, so that it cannot be a name. */
@@ -45,22 +45,22 @@ static bool is_address(struct http_text name, bool is_bracketed)
     char text[INET6_ADDRSTRLEN];
     struct in6_addr in6;
     struct in_addr in;
-    if (name.count >= sizeof(text))
+    if (name.bytes >= sizeof(text))
         return false;
-    memcpy(text, name.bytes, name.count);
-    text[name.count] = '\0';
+    memcpy(text, name.data, name.bytes);
+    text[name.bytes] = '\0';
     return is_bracketed ? inet_pton(AF_INET6, text, &in6) == 1 : inet_aton(text, &in) != 0;
 }
 
 /* HTTP/1.0 need not say one, and browsers always do. */
 static bool host_is_fine(const struct config *config, struct http_text host)
 {
-    if (host.count == 0)
+    if (host.bytes == 0)
         return true;
-    const bool is_bracketed = host.bytes[0] == '[';
+    const bool is_bracketed = host.data[0] == '[';
     struct http_text name = name_of(host);
-    if (!is_bracketed && name.count > 1 && name.bytes[name.count - 1] == '.')
-        name.count--; /* the same name, written in full */
+    if (!is_bracketed && name.bytes > 1 && name.data[name.bytes - 1] == '.')
+        name.bytes--; /* the same name, written in full */
     return is_address(name, is_bracketed) || is_text(name, "localhost") ||
            is_listed(name, &config->allow_hosts);
 }
@@ -69,12 +69,12 @@ static bool host_is_fine(const struct config *config, struct http_text host)
  * off: the host is what a page cannot choose. */
 static bool is_of_host(struct http_text origin, struct http_text host)
 {
-    const char *slashes = memmem(origin.bytes, origin.count, "://", 3);
+    const char *slashes = memmem(origin.data, origin.bytes, "://", 3);
     if (!slashes)
         return false;
-    size_t scheme_bytes = (size_t)(slashes - origin.bytes) + 3;
-    return origin.count - scheme_bytes == host.count &&
-           strncasecmp(slashes + 3, host.bytes, host.count) == 0;
+    size_t scheme_bytes = (size_t)(slashes - origin.data) + 3;
+    return origin.bytes - scheme_bytes == host.bytes &&
+           strncasecmp(slashes + 3, host.data, host.bytes) == 0;
 }
 
 /* Sec-Fetch-Site comes to addresses of this machine and with TLS; older browsers, and others', send

@@ -41,10 +41,10 @@ static const struct route routes[] = {
 static bool path_matches(const struct route *route, struct http_text path, bool *exact)
 {
     size_t count = strlen(route->path);
-    *exact = path.count == count && memcmp(path.bytes, route->path, count) == 0;
+    *exact = path.bytes == count && memcmp(path.data, route->path, count) == 0;
     if (*exact || route->path[count - 1] != '/' || count == 1)
         return *exact;
-    return path.count > count && memcmp(path.bytes, route->path, count) == 0;
+    return path.bytes > count && memcmp(path.data, route->path, count) == 0;
 }
 
 static bool route_is_off(const struct api *api, const struct route *route)
@@ -117,7 +117,7 @@ static void caller_take(const struct api *api, struct request *request,
     const struct token_entry *entry = NULL;
     struct http_text token;
     if (tokens->count > 0 && http_head_bearer(head, &token))
-        entry = tokens_find(tokens, token.bytes, token.count);
+        entry = tokens_find(tokens, token.data, token.bytes);
     request->owner = owner_of(api->config, entry);
     request->is_trusted = entry || (tokens->count == 0 && !origin_refusal(api->config, head));
 }
@@ -126,13 +126,13 @@ static void caller_take(const struct api *api, struct request *request,
 static void request_id_take(struct api *api, struct request *request, const struct http_head *head)
 {
     const struct http_header *header = http_head_find(head, "x-request-id");
-    if (header && header->value.count > 0 && header->value.count <= REQUEST_ID_BYTES_MAX) {
+    if (header && header->value.bytes > 0 && header->value.bytes <= REQUEST_ID_BYTES_MAX) {
         bool fine = true;
-        for (size_t i = 0; i < header->value.count; i++)
-            fine = fine && header->value.bytes[i] > ' ' && header->value.bytes[i] < 0x7f;
+        for (size_t i = 0; i < header->value.bytes; i++)
+            fine = fine && header->value.data[i] > ' ' && header->value.data[i] < 0x7f;
         if (fine) {
-            memcpy(request->id, header->value.bytes, header->value.count);
-            request->id[header->value.count] = '\0';
+            memcpy(request->id, header->value.data, header->value.bytes);
+            request->id[header->value.bytes] = '\0';
             return;
         }
     }
@@ -146,11 +146,11 @@ static bool timeout_take(struct request *request, const struct http_head *head)
     if (!header)
         return true;
     char text[16];
-    if (header->value.count == 0 || header->value.count >= sizeof(text))
+    if (header->value.bytes == 0 || header->value.bytes >= sizeof(text))
         return false;
-    memcpy(text, header->value.bytes, header->value.count);
-    text[header->value.count] = '\0';
-    if (strspn(text, "0123456789.") != header->value.count)
+    memcpy(text, header->value.data, header->value.bytes);
+    text[header->value.bytes] = '\0';
+    if (strspn(text, "0123456789.") != header->value.bytes)
         return false;
     char *end;
     double seconds = strtod(text, &end);
@@ -163,10 +163,10 @@ static bool timeout_take(struct request *request, const struct http_head *head)
 static bool argument_take(struct request *request, struct http_text path)
 {
     size_t prefix = strlen(request->route->path);
-    if (path.count <= prefix)
+    if (path.bytes <= prefix)
         return true;
-    struct http_text rest = {path.bytes + prefix, path.count - prefix};
-    if (rest.count > REQUEST_ARGUMENT_BYTES_MAX)
+    struct http_text rest = {path.data + prefix, path.bytes - prefix};
+    if (rest.bytes > REQUEST_ARGUMENT_BYTES_MAX)
         return false;
     int64_t count = http_percent_decode(rest, request->argument);
     if (count < 0)

@@ -31,7 +31,7 @@ static void conn_span_take(struct bench_plan *plan, struct bench_conn *conn, str
 {
     struct bench_stats *stats = &plan->stats;
     uint64_t before = conn->lines.count;
-    bench_lines_take(&plan->look, &conn->lines, data.bytes, data.count, now_ns, &stats->latency);
+    bench_lines_take(&plan->look, &conn->lines, data.data, data.bytes, now_ns, &stats->latency);
     if (conn->lines.count == before)
         return;
     stats->line_count += conn->lines.count - before;

@@ -7,7 +7,7 @@
 
 static int collector_append(struct front *front, struct conn *conn, struct http_text span)
 {
-    return body_append(&conn->body, front->input, span.bytes, span.count,
+    return body_append(&conn->body, front->input, span.data, span.bytes,
                        front->config->body_bytes_max);
 }
 
@@ -18,7 +18,7 @@ int collector_take(struct front *front, struct conn *conn, struct http_text span
         *whole = span;
         return 0;
     }
-    int rc = span.count > 0 ? collector_append(front, conn, span) : 0;
+    int rc = span.bytes > 0 ? collector_append(front, conn, span) : 0;
     *whole = (struct http_text){conn->body.kept.data, conn->body.kept.bytes};
     return rc;
 }

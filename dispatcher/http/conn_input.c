@@ -104,7 +104,7 @@ static size_t conn_input_step_body(struct front *front, struct conn *conn, const
             conn_input_give(front, conn, span, true);
             return used;
         }
-        if (span.count > 0 && !conn_input_give(front, conn, span, false))
+        if (span.bytes > 0 && !conn_input_give(front, conn, span, false))
             return count;
         span = rc == HTTP_BODY_DATA ? next : (struct http_text){0};
         if (rc == HTTP_BODY_MORE)

@@ -68,7 +68,7 @@ int http_body_feed(struct http_body *body, const char *bytes, size_t count, size
         int rc;
         if (body->state == BODY_DATA || body->state == BODY_LENGTH) {
             http_body_data(body, bytes + at, count - at, &span);
-            at += span.count;
+            at += span.bytes;
             break;
         }
         if (body->state == BODY_TRAILERS)
@@ -83,7 +83,7 @@ int http_body_feed(struct http_body *body, const char *bytes, size_t count, size
     }
     *consumed = at;
     *data = span;
-    if (span.count)
+    if (span.bytes)
         return HTTP_BODY_DATA;
     return body->state == BODY_COMPLETE ? HTTP_BODY_COMPLETE : HTTP_BODY_MORE;
 }

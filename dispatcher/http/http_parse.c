@@ -18,9 +18,9 @@ struct head_facts {
     bool expects;
 };
 
-static int http_parse_whole_head(const struct http_scan *scan, struct http_text bytes,
+static int http_parse_whole_head(const struct http_scan *scan, struct http_text text,
                                  struct http_head *out, const char **reason);
-static void http_parse_request_line(const struct http_scan *scan, struct http_text bytes,
+static void http_parse_request_line(const struct http_scan *scan, struct http_text text,
                                     struct http_head *out);
 static enum http_method http_parse_method(struct http_text text);
 static int http_parse_target(struct http_head *out, const char **reason);
@@ -63,18 +63,18 @@ int http_parse_head(struct http_scan *scan, const char *bytes, size_t count, str
     return rc < 0 ? rc : (int)scan->offset;
 }
 
-static int http_parse_whole_head(const struct http_scan *scan, struct http_text bytes,
+static int http_parse_whole_head(const struct http_scan *scan, struct http_text text,
                                  struct http_head *out, const char **reason)
 {
     struct head_facts facts = {0};
 
-    http_parse_request_line(scan, bytes, out);
+    http_parse_request_line(scan, text, out);
     int rc = http_parse_target(out, reason);
     if (rc < 0)
         return rc;
 
     const size_t first_line_end = scan->mark + strlen("HTTP/1.1\r\n");
-    struct http_text rest = {bytes.bytes + first_line_end, bytes.count - first_line_end};
+    struct http_text rest = {text.data + first_line_end, text.bytes - first_line_end};
     for (out->header_count = 0; out->header_count < scan->field_count; out->header_count++) {
         struct http_header *header = &out->headers[out->header_count];
         http_header_next(&rest, header);
@@ -86,11 +86,11 @@ static int http_parse_whole_head(const struct http_scan *scan, struct http_text 
 }
 
 /* Sets every field but the headers. When a head is whole, the scan's mark is at its version. */
-static void http_parse_request_line(const struct http_scan *scan, struct http_text bytes,
+static void http_parse_request_line(const struct http_scan *scan, struct http_text text,
                                     struct http_head *out)
 {
-    const char *method = bytes.bytes + strlen("\r\n") * scan->empty_lines;
-    const char *version = bytes.bytes + scan->mark;
+    const char *method = text.data + strlen("\r\n") * scan->empty_lines;
+    const char *version = text.data + scan->mark;
     const char *space = memchr(method, ' ', (size_t)(version - method));
     mr_assert(space);
     mr_assert(space + 1 < version - 1);
@@ -137,7 +137,7 @@ static int http_parse_target(struct http_head *out, const char **reason)
     static const char *const schemes[] = {"http://", "https://"};
     const struct http_text target = out->target;
 
-    if (target.bytes[0] == '/') {
+    if (target.data[0] == '/') {
         http_parse_split_query(out, target);
         return 0;
     }
@@ -147,8 +147,8 @@ static int http_parse_target(struct http_head *out, const char **reason)
     }
     for (size_t i = 0; i < ARRAY_COUNT(schemes); i++) {
         const size_t bytes = strlen(schemes[i]);
-        if (target.count >= bytes &&
-            http_text_matches((struct http_text){target.bytes, bytes}, schemes[i]))
+        if (target.bytes >= bytes &&
+            http_text_matches((struct http_text){target.data, bytes}, schemes[i]))
             return http_parse_absolute_target(out, bytes, reason);
     }
     if (http_text_equals(out->method_text, "CONNECT"))
@@ -159,8 +159,8 @@ static int http_parse_target(struct http_head *out, const char **reason)
 static int http_parse_absolute_target(struct http_head *out, size_t scheme_bytes,
                                       const char **reason)
 {
-    const char *authority = out->target.bytes + scheme_bytes;
-    const size_t count = out->target.count - scheme_bytes;
+    const char *authority = out->target.data + scheme_bytes;
+    const size_t count = out->target.bytes - scheme_bytes;
     size_t host_bytes = 0;
     while (host_bytes < count && authority[host_bytes] != '/' && authority[host_bytes] != '?')
         host_bytes++;
@@ -170,9 +170,9 @@ static int http_parse_absolute_target(struct http_head *out, size_t scheme_bytes
         return http_refuse(reason, -400, "the target's host is malformed");
 
     http_parse_split_query(out, (struct http_text){authority + host_bytes, count - host_bytes});
-    if (out->path.count == 0) {
+    if (out->path.bytes == 0) {
         /* RFC 9112, section 3.2.4: OPTIONS of an address without a path is OPTIONS *. */
-        const bool is_asterisk = out->method == HTTP_OPTIONS && !out->query.bytes;
+        const bool is_asterisk = out->method == HTTP_OPTIONS && !out->query.data;
         out->path = (struct http_text){is_asterisk ? "*" : "/", 1};
     }
     return 0;
@@ -180,28 +180,28 @@ static int http_parse_absolute_target(struct http_head *out, size_t scheme_bytes
 
 static void http_parse_split_query(struct http_head *out, struct http_text text)
 {
-    const char *mark = text.count ? memchr(text.bytes, '?', text.count) : NULL;
+    const char *mark = text.bytes ? memchr(text.data, '?', text.bytes) : NULL;
     if (!mark) {
         out->path = text;
         return;
     }
-    const size_t path_bytes = (size_t)(mark - text.bytes);
-    out->path = (struct http_text){text.bytes, path_bytes};
-    out->query = (struct http_text){mark + 1, text.count - path_bytes - 1};
+    const size_t path_bytes = (size_t)(mark - text.data);
+    out->path = (struct http_text){text.data, path_bytes};
+    out->query = (struct http_text){mark + 1, text.bytes - path_bytes - 1};
 }
 
 /* host [":" port], RFC 3986, section 3.2; never with user information, and never empty. */
 static bool http_parse_is_authority(struct http_text text)
 {
-    const char *colon = text.count ? memrchr(text.bytes, ':', text.count) : NULL;
-    const bool is_literal = text.count && text.bytes[0] == '[';
-    if (colon && !(is_literal && text.bytes[text.count - 1] == ']')) {
-        const size_t host_bytes = (size_t)(colon - text.bytes);
-        const struct http_text port = {colon + 1, text.count - host_bytes - 1};
+    const char *colon = text.bytes ? memrchr(text.data, ':', text.bytes) : NULL;
+    const bool is_literal = text.bytes && text.data[0] == '[';
+    if (colon && !(is_literal && text.data[text.bytes - 1] == ']')) {
+        const size_t host_bytes = (size_t)(colon - text.data);
+        const struct http_text port = {colon + 1, text.bytes - host_bytes - 1};
         uint64_t number = 0;
-        if (port.count && (!http_text_number(port, &number) || number > UINT16_MAX))
+        if (port.bytes && (!http_text_number(port, &number) || number > UINT16_MAX))
             return false;
-        text.count = host_bytes;
+        text.bytes = host_bytes;
     }
     return is_literal ? http_parse_is_host_literal(text) : http_parse_is_host_name(text);
 }
@@ -209,22 +209,22 @@ static bool http_parse_is_authority(struct http_text text)
 static bool http_parse_is_host_name(struct http_text text)
 {
     static const char marks[] = "-._~%!$&'()*+,;=";
-    for (size_t i = 0; i < text.count; i++) {
-        const char c = text.bytes[i];
+    for (size_t i = 0; i < text.bytes; i++) {
+        const char c = text.data[i];
         const bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
         const bool is_digit = c >= '0' && c <= '9';
         if (!is_letter && !is_digit && !memchr(marks, c, sizeof marks - 1))
             return false;
     }
-    return text.count > 0;
+    return text.bytes > 0;
 }
 
 static bool http_parse_is_host_literal(struct http_text text)
 {
-    if (text.count < 4 || text.bytes[0] != '[' || text.bytes[text.count - 1] != ']')
+    if (text.bytes < 4 || text.data[0] != '[' || text.data[text.bytes - 1] != ']')
         return false;
-    for (size_t i = 1; i < text.count - 1; i++) {
-        const char c = text.bytes[i];
+    for (size_t i = 1; i < text.bytes - 1; i++) {
+        const char c = text.data[i];
         if (c != ':' && c != '.' && http_hex_value(c) < 0)
             return false;
     }
@@ -249,7 +249,7 @@ static int http_parse_take_field(struct http_head *out, struct head_facts *facts
         {"transfer-encoding", 17, http_parse_take_transfer_encoding},
     };
     for (size_t i = 0; i < ARRAY_COUNT(fields); i++)
-        if (header->name.count == fields[i].name_bytes &&
+        if (header->name.bytes == fields[i].name_bytes &&
             http_text_matches(header->name, fields[i].name))
             return fields[i].take(out, facts, header->value, reason);
     return 0;
@@ -263,7 +263,7 @@ static int http_parse_take_host(struct http_head *out, struct head_facts *facts,
     if (!http_parse_is_authority(value))
         return http_refuse(reason, -400, "the Host field is malformed");
     facts->has_host = true;
-    if (!out->host.bytes)
+    if (!out->host.data)
         out->host = value;
     return 0;
 }
@@ -291,7 +291,7 @@ static int http_parse_take_transfer_encoding(struct http_head *out, struct head_
     while (http_list_next(&value, &coding)) {
         if (out->chunked)
             return http_refuse(reason, -400, "chunked is not the last transfer coding");
-        if (coding.count == 0)
+        if (coding.bytes == 0)
             return http_refuse(reason, -400, "a transfer coding without a name");
         if (http_text_matches(coding, "chunked"))
             out->chunked = true;
@@ -362,9 +362,9 @@ bool http_head_accepts(const struct http_head *head, const char *lower_case_type
         struct http_text rest = header->value, range;
         while (http_list_next(&rest, &range)) {
             size_t type_bytes = 0;
-            while (type_bytes < range.count && !memchr("; \t", range.bytes[type_bytes], 3))
+            while (type_bytes < range.bytes && !memchr("; \t", range.data[type_bytes], 3))
                 type_bytes++;
-            if (http_text_matches((struct http_text){range.bytes, type_bytes}, lower_case_type))
+            if (http_text_matches((struct http_text){range.data, type_bytes}, lower_case_type))
                 return true;
         }
     }
@@ -380,17 +380,17 @@ bool http_head_bearer(const struct http_head *head, struct http_text *token)
         return false;
 
     struct http_text rest = header->value;
-    if (rest.count <= scheme_bytes || rest.bytes[scheme_bytes] != ' ' ||
-        !http_text_matches((struct http_text){rest.bytes, scheme_bytes}, scheme))
+    if (rest.bytes <= scheme_bytes || rest.data[scheme_bytes] != ' ' ||
+        !http_text_matches((struct http_text){rest.data, scheme_bytes}, scheme))
         return false;
-    rest.bytes += scheme_bytes;
-    rest.count -= scheme_bytes;
-    while (rest.count && rest.bytes[0] == ' ') {
-        rest.bytes++;
-        rest.count--;
+    rest.data += scheme_bytes;
+    rest.bytes -= scheme_bytes;
+    while (rest.bytes && rest.data[0] == ' ') {
+        rest.data++;
+        rest.bytes--;
     }
-    for (size_t i = 0; i < rest.count; i++) {
-        const unsigned char byte = (unsigned char)rest.bytes[i];
+    for (size_t i = 0; i < rest.bytes; i++) {
+        const unsigned char byte = (unsigned char)rest.data[i];
         if (byte <= ' ' || byte > '~')
             return false;
     }
@@ -408,13 +408,13 @@ static const struct http_header *http_parse_find_after(const struct http_head *h
 int64_t http_percent_decode(struct http_text text, char *out)
 {
     size_t written = 0;
-    for (size_t i = 0; i < text.count; i++) {
-        unsigned byte = (unsigned char)text.bytes[i];
+    for (size_t i = 0; i < text.bytes; i++) {
+        unsigned byte = (unsigned char)text.data[i];
         if (byte == '%') {
-            if (text.count - i < 3)
+            if (text.bytes - i < 3)
                 return -EINVAL;
-            const int high = http_hex_value(text.bytes[i + 1]);
-            const int low = http_hex_value(text.bytes[i + 2]);
+            const int high = http_hex_value(text.data[i + 1]);
+            const int low = http_hex_value(text.data[i + 2]);
             if (high < 0 || low < 0)
                 return -EINVAL;
             byte = (unsigned)(high * 16 + low);

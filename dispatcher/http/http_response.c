@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-static void http_response_split_head(const struct http_scan *scan, struct http_text bytes,
+static void http_response_split_head(const struct http_scan *scan, struct http_text text,
                                      struct http_response *out);
 static int http_response_judge_fields(struct http_response *out, const char **reason);
 
@@ -25,18 +25,18 @@ int http_parse_response_head(struct http_scan *scan, const char *bytes, size_t c
 }
 
 /* "HTTP/1.1 200 OK": the scan has seen to it that the digits are where they are. */
-static void http_response_split_head(const struct http_scan *scan, struct http_text bytes,
+static void http_response_split_head(const struct http_scan *scan, struct http_text text,
                                      struct http_response *out)
 {
-    const char *minor = bytes.bytes + strlen("HTTP/1.");
-    const char *status = bytes.bytes + strlen("HTTP/1.1 ");
-    const char *end = memchr(status, '\n', bytes.count - strlen("HTTP/1.1 "));
+    const char *minor = text.data + strlen("HTTP/1.");
+    const char *status = text.data + strlen("HTTP/1.1 ");
+    const char *end = memchr(status, '\n', text.bytes - strlen("HTTP/1.1 "));
     mr_assert(end);
 
     out->minor = *minor == '1';
     out->status = (unsigned)((status[0] - '0') * 100 + (status[1] - '0') * 10 + (status[2] - '0'));
     out->header_count = scan->field_count;
-    struct http_text rest = {end + 1, bytes.count - (size_t)(end + 1 - bytes.bytes)};
+    struct http_text rest = {end + 1, text.bytes - (size_t)(end + 1 - text.data)};
     for (uint32_t i = 0; i < out->header_count; i++)
         http_header_next(&rest, &out->headers[i]);
 }

@@ -291,18 +291,18 @@ static int http_scan_status(struct http_scan *scan, uint32_t index, unsigned cha
 
 void http_header_next(struct http_text *rest, struct http_header *out)
 {
-    const char *colon = memchr(rest->bytes, ':', rest->count);
+    const char *colon = memchr(rest->data, ':', rest->bytes);
     mr_assert(colon);
-    const size_t name_bytes = (size_t)(colon - rest->bytes);
-    const char *cr = memchr(colon, '\r', rest->count - name_bytes);
+    const size_t name_bytes = (size_t)(colon - rest->data);
+    const char *cr = memchr(colon, '\r', rest->bytes - name_bytes);
     mr_assert(cr);
-    const size_t line_bytes = (size_t)(cr - rest->bytes) + 2;
-    mr_assert(line_bytes < rest->count);
+    const size_t line_bytes = (size_t)(cr - rest->data) + 2;
+    mr_assert(line_bytes < rest->bytes);
 
-    out->name = (struct http_text){rest->bytes, name_bytes};
+    out->name = (struct http_text){rest->data, name_bytes};
     out->value = http_text_trim((struct http_text){colon + 1, (size_t)(cr - colon) - 1});
-    rest->bytes += line_bytes;
-    rest->count -= line_bytes;
+    rest->data += line_bytes;
+    rest->bytes -= line_bytes;
 }
 
 const struct http_header *http_header_find(const struct http_header *headers, uint32_t count,
@@ -319,16 +319,16 @@ const struct http_header *http_header_find(const struct http_header *headers, ui
 bool http_text_equals(struct http_text text, const char *expected)
 {
     /* memcmp takes no NULL, not even for no bytes. */
-    return strlen(expected) == text.count &&
-           (text.count == 0 || memcmp(text.bytes, expected, text.count) == 0);
+    return strlen(expected) == text.bytes &&
+           (text.bytes == 0 || memcmp(text.data, expected, text.bytes) == 0);
 }
 
 bool http_text_matches(struct http_text text, const char *lower_case)
 {
-    if (strlen(lower_case) != text.count)
+    if (strlen(lower_case) != text.bytes)
         return false;
-    for (size_t i = 0; i < text.count; i++) {
-        const char c = text.bytes[i];
+    for (size_t i = 0; i < text.bytes; i++) {
+        const char c = text.data[i];
         const char lower = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
         if (lower != lower_case[i])
             return false;
@@ -338,13 +338,13 @@ bool http_text_matches(struct http_text text, const char *lower_case)
 
 bool http_list_next(struct http_text *rest, struct http_text *element)
 {
-    if (!rest->bytes)
+    if (!rest->data)
         return false;
-    const char *comma = rest->count ? memchr(rest->bytes, ',', rest->count) : NULL;
-    const size_t bytes = comma ? (size_t)(comma - rest->bytes) : rest->count;
-    *element = http_text_trim((struct http_text){rest->bytes, bytes});
-    rest->bytes = comma ? comma + 1 : NULL;
-    rest->count = comma ? rest->count - bytes - 1 : 0;
+    const char *comma = rest->bytes ? memchr(rest->data, ',', rest->bytes) : NULL;
+    const size_t bytes = comma ? (size_t)(comma - rest->data) : rest->bytes;
+    *element = http_text_trim((struct http_text){rest->data, bytes});
+    rest->data = comma ? comma + 1 : NULL;
+    rest->bytes = comma ? rest->bytes - bytes - 1 : 0;
     return true;
 }
 
@@ -360,8 +360,8 @@ bool http_list_has(struct http_text list, const char *lower_case_token)
 bool http_text_number(struct http_text text, uint64_t *number)
 {
     uint64_t sum = 0;
-    for (size_t i = 0; i < text.count; i++) {
-        const char c = text.bytes[i];
+    for (size_t i = 0; i < text.bytes; i++) {
+        const char c = text.data[i];
         if (c < '0' || c > '9')
             return false;
         const uint64_t digit = (uint64_t)(c - '0');
@@ -369,7 +369,7 @@ bool http_text_number(struct http_text text, uint64_t *number)
             return false;
         sum = sum * 10 + digit;
     }
-    if (text.count == 0)
+    if (text.bytes == 0)
         return false;
     *number = sum;
     return true;
@@ -388,11 +388,11 @@ int http_hex_value(char digit)
 
 static struct http_text http_text_trim(struct http_text text)
 {
-    while (text.count && (text.bytes[0] == ' ' || text.bytes[0] == '\t')) {
-        text.bytes++;
-        text.count--;
+    while (text.bytes && (text.data[0] == ' ' || text.data[0] == '\t')) {
+        text.data++;
+        text.bytes--;
     }
-    while (text.count && (text.bytes[text.count - 1] == ' ' || text.bytes[text.count - 1] == '\t'))
-        text.count--;
+    while (text.bytes && (text.data[text.bytes - 1] == ' ' || text.data[text.bytes - 1] == '\t'))
+        text.bytes--;
     return text;
 }

@@ -17,8 +17,8 @@
 
 /* A span of the caller's bytes, not NUL-terminated. */
 struct http_text {
-    const char *bytes;
-    size_t count;
+    const char *data;
+    size_t bytes;
 };
 
 /* One field line; the value has no white space around it. */

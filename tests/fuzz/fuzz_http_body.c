@@ -43,13 +43,13 @@ static void feed_piece(struct http_body *body, struct decoded *out, const char *
         if (out->rc < 0)
             break;
         mr_assert(consumed <= count - fed);
-        mr_assert((out->rc == HTTP_BODY_DATA) == (data.count > 0));
-        mr_assert(data.count <= consumed);
-        if (data.count) {
-            mr_assert(data.bytes == copy + fed + consumed - data.count);
-            memcpy(out->bytes + out->count, data.bytes, data.count);
+        mr_assert((out->rc == HTTP_BODY_DATA) == (data.bytes > 0));
+        mr_assert(data.bytes <= consumed);
+        if (data.bytes) {
+            mr_assert(data.data == copy + fed + consumed - data.bytes);
+            memcpy(out->bytes + out->count, data.data, data.bytes);
         }
-        out->count += data.count;
+        out->count += data.bytes;
         out->consumed += consumed;
         fed += consumed;
     } while (out->rc == HTTP_BODY_DATA);

@@ -50,9 +50,9 @@ static char *parse_prefixes(struct outcome *out, const char *bytes, const size_t
 
 static void check_same_text(struct http_text a, struct http_text b)
 {
-    mr_assert(a.count == b.count);
-    mr_assert((a.bytes == NULL) == (b.bytes == NULL));
-    mr_assert(a.count == 0 || memcmp(a.bytes, b.bytes, a.count) == 0);
+    mr_assert(a.bytes == b.bytes);
+    mr_assert((a.data == NULL) == (b.data == NULL));
+    mr_assert(a.bytes == 0 || memcmp(a.data, b.data, a.bytes) == 0);
 }
 
 static void check_same_head(const struct http_head *a, const struct http_head *b)
@@ -90,10 +90,10 @@ static void check_refusal(const struct outcome *outcome)
 /* Every text lies in the head and holds no byte that could end a line elsewhere. */
 static void check_text(const struct outcome *outcome, struct http_text text)
 {
-    mr_assert(text.bytes >= outcome->bytes);
-    mr_assert(text.bytes + text.count <= outcome->bytes + outcome->rc);
-    for (size_t i = 0; i < text.count; i++)
-        mr_assert((unsigned char)text.bytes[i] >= ' ' || text.bytes[i] == '\t');
+    mr_assert(text.data >= outcome->bytes);
+    mr_assert(text.data + text.bytes <= outcome->bytes + outcome->rc);
+    for (size_t i = 0; i < text.bytes; i++)
+        mr_assert((unsigned char)text.data[i] >= ' ' || text.data[i] == '\t');
 }
 
 static void check_head(const struct outcome *outcome)
@@ -107,19 +107,19 @@ static void check_head(const struct outcome *outcome)
     mr_assert(!(head->chunked && head->has_length));
     mr_assert(!(head->chunked && head->minor == 0));
     mr_assert(head->has_length || head->content_length == 0);
-    mr_assert(head->host.count > 0 || head->minor == 0);
-    mr_assert(head->method_text.count > 0 && head->target.count > 0 && head->path.count > 0);
-    mr_assert(head->path.bytes[0] == '/' || head->method == HTTP_OPTIONS);
+    mr_assert(head->host.bytes > 0 || head->minor == 0);
+    mr_assert(head->method_text.bytes > 0 && head->target.bytes > 0 && head->path.bytes > 0);
+    mr_assert(head->path.data[0] == '/' || head->method == HTTP_OPTIONS);
     mr_assert(head->header_count <= HTTP_HEADER_COUNT_MAX);
 
     check_text(outcome, head->method_text);
     check_text(outcome, head->target);
-    if (head->query.bytes)
+    if (head->query.data)
         check_text(outcome, head->query);
-    if (head->host.bytes)
+    if (head->host.data)
         check_text(outcome, head->host);
     for (uint32_t i = 0; i < head->header_count; i++) {
-        mr_assert(head->headers[i].name.count > 0);
+        mr_assert(head->headers[i].name.bytes > 0);
         check_text(outcome, head->headers[i].name);
         check_text(outcome, head->headers[i].value);
     }
@@ -135,13 +135,13 @@ static void check_rewritten(const struct outcome *outcome)
     const char *reason;
 
     int at =
-        snprintf(text, sizeof(text), "%.*s %.*s HTTP/1.%u\r\n", (int)head->method_text.count,
-                 head->method_text.bytes, (int)head->target.count, head->target.bytes, head->minor);
+        snprintf(text, sizeof(text), "%.*s %.*s HTTP/1.%u\r\n", (int)head->method_text.bytes,
+                 head->method_text.data, (int)head->target.bytes, head->target.data, head->minor);
     for (uint32_t i = 0; i < head->header_count; i++) {
         const struct http_header *header = &head->headers[i];
         at +=
-            snprintf(text + at, sizeof(text) - (size_t)at, "%.*s:%.*s\r\n", (int)header->name.count,
-                     header->name.bytes, (int)header->value.count, header->value.bytes);
+            snprintf(text + at, sizeof(text) - (size_t)at, "%.*s:%.*s\r\n", (int)header->name.bytes,
+                     header->name.data, (int)header->value.bytes, header->value.data);
     }
     at += snprintf(text + at, sizeof(text) - (size_t)at, "\r\n");
     mr_assert(at <= outcome->rc);
@@ -167,10 +167,10 @@ static void check_questions(const struct outcome *outcome)
     static char decoded[HTTP_TARGET_BYTES_MAX];
 
     if (http_head_bearer(head, &found)) {
-        mr_assert(found.count > 0);
+        mr_assert(found.bytes > 0);
         check_text(outcome, found);
     }
-    mr_assert(http_percent_decode(head->path, decoded) <= (int64_t)head->path.count);
+    mr_assert(http_percent_decode(head->path, decoded) <= (int64_t)head->path.bytes);
     if (http_head_accepts(head, "text/event-stream"))
         mr_assert(http_head_find(head, "accept"));
     mr_assert(head->minor == 0 || head->keep_alive == !is_listed(head, "connection", "close"));

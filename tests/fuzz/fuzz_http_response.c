@@ -24,9 +24,9 @@ static void check_response(const struct http_response *response, const char *byt
     mr_assert(response->header_count <= HTTP_HEADER_COUNT_MAX);
     for (uint32_t i = 0; i < response->header_count; i++) {
         const struct http_header *header = &response->headers[i];
-        mr_assert(header->name.bytes > bytes && header->name.count > 0);
-        mr_assert(header->value.bytes > header->name.bytes + header->name.count);
-        mr_assert(header->value.bytes + header->value.count < bytes + head_bytes);
+        mr_assert(header->name.data > bytes && header->name.bytes > 0);
+        mr_assert(header->value.data > header->name.data + header->name.bytes);
+        mr_assert(header->value.data + header->value.bytes < bytes + head_bytes);
     }
 }
 

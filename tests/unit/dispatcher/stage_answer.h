@@ -49,9 +49,9 @@ static inline bool answer_body(struct client_answer *answer, const struct http_r
             fprintf(stderr, "an answer's body: %s\n", reason);
             abort();
         }
-        if (data.count > 0)
-            memcpy(answer->body + answer->body_count, data.bytes, data.count);
-        answer->body_count += data.count;
+        if (data.bytes > 0)
+            memcpy(answer->body + answer->body_count, data.data, data.bytes);
+        answer->body_count += data.bytes;
         answer->bytes += consumed;
         at += consumed;
         if (rc != HTTP_BODY_DATA)

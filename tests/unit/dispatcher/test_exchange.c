@@ -67,11 +67,11 @@ static int on_body(void *owner, struct conn *conn, struct http_text span, bool i
         answer(conn, 415);
         return 0;
     }
-    assert_true(stream.bytes + span.count <= sizeof(stream.text));
-    if (span.count > 0)
-        memcpy(stream.text + stream.bytes, span.bytes, span.count);
-    stream.bytes += span.count;
-    stream.spans[stream.span_count++] = span.count;
+    assert_true(stream.bytes + span.bytes <= sizeof(stream.text));
+    if (span.bytes > 0)
+        memcpy(stream.text + stream.bytes, span.data, span.bytes);
+    stream.bytes += span.bytes;
+    stream.spans[stream.span_count++] = span.bytes;
     stream.last_count += is_last;
     if (is_last)
         conn_answer_begin(&stage.server->front, conn);
@@ -191,17 +191,17 @@ static void a_body_in_one_piece_is_collected_without_a_copy(void **state)
     stream.collects = true;
     snprintf(text, sizeof(text), "%sabcd", head);
     say(client, text);
-    assert_ptr_equal(stream.whole.bytes, stage.receive + strlen(head));
-    assert_int_equal(stream.whole.count, 4);
+    assert_ptr_equal(stream.whole.data, stage.receive + strlen(head));
+    assert_int_equal(stream.whole.bytes, 4);
     answer(conn_of(client), 200);
     stage_settle();
     say(client, head);
     stage_say_bytes(client, "ab", 2);
     assert_int_equal(stage.server->input.bytes, conn_of(client)->body.kept.room);
     stage_say_bytes(client, "cd", 2);
-    assert_ptr_equal(stream.whole.bytes, conn_of(client)->body.kept.data);
-    assert_int_equal(stream.whole.count, 4);
-    assert_memory_equal(stream.whole.bytes, "abcd", 4);
+    assert_ptr_equal(stream.whole.data, conn_of(client)->body.kept.data);
+    assert_int_equal(stream.whole.bytes, 4);
+    assert_memory_equal(stream.whole.data, "abcd", 4);
     collector_drop(&stage.server->front, conn_of(client));
     answer(conn_of(client), 200);
 }

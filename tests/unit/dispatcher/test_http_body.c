@@ -50,14 +50,14 @@ static void feed_piece(struct http_body *body, struct decoded *out, const char *
         if (out->rc < 0)
             return;
         assert_in_range(consumed, 0, count - fed);
-        assert_int_equal(out->rc == HTTP_BODY_DATA, data.count > 0);
-        if (data.count) {
-            assert_true(data.bytes >= at + fed);
-            assert_true(data.bytes + data.count <= at + fed + consumed);
-            assert_in_range(out->count + data.count, 0, OUT_BYTES_MAX);
-            memcpy(out->bytes + out->count, data.bytes, data.count);
+        assert_int_equal(out->rc == HTTP_BODY_DATA, data.bytes > 0);
+        if (data.bytes) {
+            assert_true(data.data >= at + fed);
+            assert_true(data.data + data.bytes <= at + fed + consumed);
+            assert_in_range(out->count + data.bytes, 0, OUT_BYTES_MAX);
+            memcpy(out->bytes + out->count, data.data, data.bytes);
         }
-        out->count += data.count;
+        out->count += data.bytes;
         fed += consumed;
         out->consumed += consumed;
     } while (out->rc == HTTP_BODY_DATA);
@@ -76,10 +76,10 @@ static void decode_in_pieces(struct decoded *out, const struct http_head *head, 
     assert_int_equal(out->rc, 0);
     size_t fed = 0;
     for (size_t next = first; out->rc == HTTP_BODY_MORE; next = step) {
-        const size_t count = next < bytes.count - fed ? next : bytes.count - fed;
-        feed_piece(&body, out, bytes.bytes + fed, count);
+        const size_t count = next < bytes.bytes - fed ? next : bytes.bytes - fed;
+        feed_piece(&body, out, bytes.data + fed, count);
         fed += count;
-        if (fed == bytes.count)
+        if (fed == bytes.bytes)
             break;
     }
     /* What ended stays ended, what was refused stays refused. */
@@ -110,12 +110,12 @@ static void assert_same_decoded(const struct decoded *a, const struct decoded *b
 
 static int decode_all_ways(const struct http_head *head, uint64_t limit, struct http_text bytes)
 {
-    decode_in_pieces(&whole, head, limit, bytes, bytes.count, bytes.count);
+    decode_in_pieces(&whole, head, limit, bytes, bytes.bytes, bytes.bytes);
     decode_in_pieces(&pieces, head, limit, bytes, 0, 1);
     assert_same_decoded(&whole, &pieces);
-    const size_t stride = bytes.count < 1024 ? 1 : 61;
-    for (size_t cut = 0; cut <= bytes.count; cut += stride) {
-        decode_in_pieces(&pieces, head, limit, bytes, cut, bytes.count);
+    const size_t stride = bytes.bytes < 1024 ? 1 : 61;
+    for (size_t cut = 0; cut <= bytes.bytes; cut += stride) {
+        decode_in_pieces(&pieces, head, limit, bytes, cut, bytes.bytes);
         assert_same_decoded(&whole, &pieces);
     }
     return whole.rc;
@@ -253,19 +253,19 @@ static void wrong_framing_is_refused_at_its_first_wrong_byte(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(refusals); i++) {
         const struct refusal *refusal = &refusals[i];
         char bytes[256];
-        assert_true(refusal->before.count + refusal->wrong.count <= sizeof(bytes));
-        memcpy(bytes, refusal->before.bytes, refusal->before.count);
-        memcpy(bytes + refusal->before.count, refusal->wrong.bytes, refusal->wrong.count);
+        assert_true(refusal->before.bytes + refusal->wrong.bytes <= sizeof(bytes));
+        memcpy(bytes, refusal->before.data, refusal->before.bytes);
+        memcpy(bytes + refusal->before.bytes, refusal->wrong.data, refusal->wrong.bytes);
 
-        struct http_text text = {bytes, refusal->before.count};
+        struct http_text text = {bytes, refusal->before.bytes};
         const int before = decode_all_ways(&chunked_head, LIMIT, text);
-        text.count++;
+        text.bytes++;
         const int at = decode_all_ways(&chunked_head, LIMIT, text);
-        text.count = refusal->before.count + refusal->wrong.count;
+        text.bytes = refusal->before.bytes + refusal->wrong.bytes;
         const int all = decode_all_ways(&chunked_head, LIMIT, text);
         if (before != HTTP_BODY_MORE || at != -refusal->status || all != at)
             fail_msg("row %zu, \"%.*s\": %d before, %d at the byte, %d at the end", i,
-                     (int)refusal->before.count, bytes, before, at, all);
+                     (int)refusal->before.bytes, bytes, before, at, all);
         assert_true(strlen(whole.reason) > 10);
     }
 }
@@ -339,11 +339,11 @@ static void a_large_chunk_comes_as_the_spans_it_arrived_in(void **state)
     assert_int_equal(http_body_feed(&body, "1000000\r\nab", 11, &consumed, &data, &reason),
                      HTTP_BODY_DATA);
     assert_int_equal(consumed, 11);
-    assert_int_equal(data.count, 2);
+    assert_int_equal(data.bytes, 2);
     assert_int_equal(http_body_feed(&body, large, sizeof(large), &consumed, &data, &reason),
                      HTTP_BODY_DATA);
-    assert_ptr_equal(data.bytes, large);
-    assert_int_equal(data.count, sizeof(large));
+    assert_ptr_equal(data.data, large);
+    assert_int_equal(data.bytes, sizeof(large));
     assert_int_equal(http_body_feed(&body, large, 0, &consumed, &data, &reason), HTTP_BODY_MORE);
 }
 

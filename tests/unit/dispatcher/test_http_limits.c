@@ -40,35 +40,35 @@ static struct http_text head_with_fields(unsigned count)
 static void a_target_of_8_kib_is_accepted_and_one_byte_more_is_a_414(void **state)
 {
     (void)state;
-    struct http_text bytes = head_with_target(HTTP_TARGET_BYTES_MAX);
-    assert_int_equal(parse_all_ways(bytes), bytes.count);
-    assert_int_equal(whole.head.path.count, HTTP_TARGET_BYTES_MAX);
+    struct http_text head = head_with_target(HTTP_TARGET_BYTES_MAX);
+    assert_int_equal(parse_all_ways(head), head.bytes);
+    assert_int_equal(whole.head.path.bytes, HTTP_TARGET_BYTES_MAX);
 
-    bytes = head_with_target(HTTP_TARGET_BYTES_MAX + 1);
-    assert_int_equal(parse_all_ways(bytes), -414);
-    bytes.count = strlen("GET ") + HTTP_TARGET_BYTES_MAX;
-    assert_int_equal(parse_all_ways(bytes), 0);
-    bytes.count++;
-    assert_int_equal(parse_all_ways(bytes), -414);
+    head = head_with_target(HTTP_TARGET_BYTES_MAX + 1);
+    assert_int_equal(parse_all_ways(head), -414);
+    head.bytes = strlen("GET ") + HTTP_TARGET_BYTES_MAX;
+    assert_int_equal(parse_all_ways(head), 0);
+    head.bytes++;
+    assert_int_equal(parse_all_ways(head), -414);
 }
 
 static void a_head_of_16_kib_is_accepted_and_one_byte_more_is_a_431(void **state)
 {
     (void)state;
-    struct http_text bytes = head_of(HTTP_HEAD_BYTES_MAX);
-    assert_int_equal(parse_all_ways(bytes), bytes.count);
+    struct http_text head = head_of(HTTP_HEAD_BYTES_MAX);
+    assert_int_equal(parse_all_ways(head), head.bytes);
 
-    bytes = head_of(HTTP_HEAD_BYTES_MAX + 1);
-    assert_int_equal(parse_all_ways(bytes), -431);
-    bytes.count = HTTP_HEAD_BYTES_MAX - 1;
-    assert_int_equal(parse_all_ways(bytes), 0);
+    head = head_of(HTTP_HEAD_BYTES_MAX + 1);
+    assert_int_equal(parse_all_ways(head), -431);
+    head.bytes = HTTP_HEAD_BYTES_MAX - 1;
+    assert_int_equal(parse_all_ways(head), 0);
 }
 
 static void a_hundred_fields_are_accepted_and_one_more_is_a_431(void **state)
 {
     (void)state;
-    struct http_text bytes = head_with_fields(HTTP_HEADER_COUNT_MAX);
-    assert_int_equal(parse_all_ways(bytes), bytes.count);
+    struct http_text head = head_with_fields(HTTP_HEADER_COUNT_MAX);
+    assert_int_equal(parse_all_ways(head), head.bytes);
     assert_int_equal(whole.head.header_count, HTTP_HEADER_COUNT_MAX);
     assert_text(http_head_find(&whole.head, "x-99")->value, "99");
 

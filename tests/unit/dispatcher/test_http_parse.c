@@ -179,17 +179,17 @@ static void wrong_heads_are_refused_with_their_status_at_their_first_wrong_byte(
     for (size_t i = 0; i < ARRAY_COUNT(refusals); i++) {
         const struct refusal *refusal = &refusals[i];
         char bytes[1024];
-        assert_true(refusal->before.count + refusal->wrong.count <= sizeof(bytes));
-        memcpy(bytes, refusal->before.bytes, refusal->before.count);
-        memcpy(bytes + refusal->before.count, refusal->wrong.bytes, refusal->wrong.count);
+        assert_true(refusal->before.bytes + refusal->wrong.bytes <= sizeof(bytes));
+        memcpy(bytes, refusal->before.data, refusal->before.bytes);
+        memcpy(bytes + refusal->before.bytes, refusal->wrong.data, refusal->wrong.bytes);
 
-        const int before = parse_all_ways((struct http_text){bytes, refusal->before.count});
-        const int at = parse_all_ways((struct http_text){bytes, refusal->before.count + 1});
-        const size_t count = refusal->before.count + refusal->wrong.count;
+        const int before = parse_all_ways((struct http_text){bytes, refusal->before.bytes});
+        const int at = parse_all_ways((struct http_text){bytes, refusal->before.bytes + 1});
+        const size_t count = refusal->before.bytes + refusal->wrong.bytes;
         const int all = parse_all_ways((struct http_text){bytes, count});
         if (before != 0 || at != -refusal->status || all != at)
             fail_msg("row %zu, \"%.*s\": %d before, %d at the byte, %d at the end", i,
-                     (int)refusal->before.count, bytes, before, at, all);
+                     (int)refusal->before.bytes, bytes, before, at, all);
         assert_true(strlen(whole.reason) > 10);
     }
 }
@@ -268,7 +268,7 @@ static void assert_accepted(const struct acceptance *row, const struct http_head
     assert_int_equal(head->method, row->method);
     assert_text(head->path, row->path ? row->path : "/");
     assert_text(head->host, row->host ? row->host : "a");
-    assert_int_equal(head->query.bytes == NULL, row->query == NULL);
+    assert_int_equal(head->query.data == NULL, row->query == NULL);
     if (row->query)
         assert_text(head->query, row->query);
     assert_int_equal(head->minor, row->is_1_0 ? 0 : 1);
@@ -323,7 +323,7 @@ static void the_request_of_curl_is_taken_apart(void **state)
     assert_text(head->headers[1].name, "User-Agent");
     assert_text(head->headers[1].value, "curl/7.88.1");
     assert_ptr_equal(http_head_find(head, "user-agent"), &head->headers[1]);
-    assert_int_equal(http_head_find(head, "x-empty")->value.count, 0);
+    assert_int_equal(http_head_find(head, "x-empty")->value.bytes, 0);
     assert_text(http_head_find(head, "x-name")->value, "J\xc3\xbcrgen\tM.");
     assert_null(http_head_find(head, "user-agen"));
     assert_null(http_head_find(head, "user-agents"));
@@ -336,10 +336,10 @@ static void a_head_that_was_refused_stays_refused_even_when_what_follows_is_righ
         static const char right[] = GET "\r\n";
         struct http_scan scan = {0};
         char bytes[1024];
-        size_t count = refusals[i].before.count;
-        memcpy(bytes, refusals[i].before.bytes, count);
+        size_t count = refusals[i].before.bytes;
+        memcpy(bytes, refusals[i].before.data, count);
         assert_int_equal(http_parse_head(&scan, bytes, count, &whole.head, &whole.reason), 0);
-        bytes[count++] = refusals[i].wrong.bytes[0];
+        bytes[count++] = refusals[i].wrong.data[0];
         const int rc = http_parse_head(&scan, bytes, count, &whole.head, &whole.reason);
         assert_int_equal(rc, -refusals[i].status);
 

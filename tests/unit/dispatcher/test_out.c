@@ -454,8 +454,8 @@ static void reader_read(void)
         const char *reason = "";
         int rc = http_body_feed(&reader.body, at, count, &consumed, &data, &reason);
         assert_true(rc >= 0);
-        assert_memory_equal(data.bytes, model.content + reader.count, data.count);
-        reader.count += data.count;
+        assert_memory_equal(data.data, model.content + reader.count, data.bytes);
+        reader.count += data.bytes;
         reader.offset += consumed;
         if (rc == HTTP_BODY_COMPLETE ||
             http_body_feed(&reader.body, at, 0, &consumed, &data, &reason) == HTTP_BODY_COMPLETE)
