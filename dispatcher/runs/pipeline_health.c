@@ -272,7 +272,7 @@ void pipeline_review(struct runs *runs, struct pipeline *pipeline)
 void pipeline_on_timer(struct runs *runs, struct pipeline *pipeline)
 {
     uint64_t end_ms = UINT64_MAX;
-    if (pipeline->state != PIPELINE_TRIAL || pipeline->is_leaving)
+    if (pipeline->state != PIPELINE_TRIAL)
         return;
     for (uint32_t i = 0; i < pipeline->pool->place_count; i++) {
         uint64_t due_ms = proof_ms(pipeline->pool->places[i]);

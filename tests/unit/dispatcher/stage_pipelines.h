@@ -158,6 +158,24 @@ static inline void workers_settle(void)
     mr_assert(stage.now_ns == 0); /* they do not settle */
 }
 
+/* Makes a pipeline of this number in the configuration; its workers are started. */
+static inline struct pipeline *pipeline_add(uint32_t number)
+{
+    struct pipeline *added;
+    char reason[RUNS_REASON_BYTES];
+    int rc = runs_add_pipeline(runs(), &stage.config.pipelines[number], &added, reason);
+    mr_assert(rc == 0);
+    supervisor_resize(fleet(), added->pool);
+    server_check(stage.server);
+    return added;
+}
+
+static inline void pipeline_remove(struct pipeline *pipeline)
+{
+    runs_remove_pipeline(runs(), pipeline);
+    server_check(stage.server);
+}
+
 /* ---- scenes ---- */
 
 static uint32_t others; /* timers_of_others() */
