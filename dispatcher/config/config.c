@@ -128,6 +128,7 @@ void config_finish(struct config *config)
     free(config->python_path);
     free(config->python_folder);
     tokens_finish(&config->tokens);
+    free(config->holders);
     *config = (struct config){0};
 }
 

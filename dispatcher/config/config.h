@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * config.h - what `millrace serve` was told, checked and complete; constant while it runs.
+ * config.h - what `millrace serve` was told, checked and complete; constant while somebody holds on
+ * to it (config_hold.h).
  *
  * Every function that refuses something returns -EINVAL (or what it says) and one line for people
  * in `reason`, without a newline.
@@ -85,9 +86,13 @@ struct pipeline_config {
     char *confine;                  /* as lines of millrace/confine.h */
 };
 
+struct config_holders;
+
 enum metrics_access { METRICS_OPEN = 0, METRICS_TOKEN, METRICS_OFF, METRICS_ACCESS_COUNT };
 
 struct config {
+    struct config_holders *holders; /* config_hold.h; owned; NULL: it is still being made */
+
     struct pipeline_config pipelines[PIPELINE_COUNT_MAX];
     uint32_t pipeline_count;
     struct confinement_options confinement; /* of all of them */
@@ -147,6 +152,7 @@ int config_add_listen(struct config *config, const char *text,
 int config_complete(struct config *config, uint64_t fd_count_max,
                     char reason[CLI_REASON_BYTES]) MUST_USE;
 
+/* Nobody holds on to it any more. */
 void config_finish(struct config *config);
 
 /* Places for processes of workers, of all pipelines: one more of each where one starts before

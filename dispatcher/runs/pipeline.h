@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "dispatcher/config/config.h"
+#include "dispatcher/config/config_hold.h"
 #include "dispatcher/runs/pipeline_fsm.h"
 #include "dispatcher/runs/run.h"
 #include "dispatcher/runs/tally.h"
@@ -23,7 +24,8 @@ struct worker_pool;
 
 /* Owned by the runs. */
 struct pipeline {
-    const struct pipeline_config *config; /* of the generation it was made from */
+    const struct pipeline_config *config; /* of the configuration it was made from, */
+    struct config_hold hold;              /* which stays as long as it */
     struct worker_pool *pool;             /* its workers; the fleet's */
     bool is_leaving;                      /* it was removed: what it has ends, and then it goes */
     struct pipeline *next;                /* of those */

@@ -76,7 +76,7 @@ static uint64_t runs_needed(const struct runs *runs, uint64_t more, uint64_t mor
     return running + (total_max > 0 && total_max < queued ? total_max : queued);
 }
 
-int runs_add_pipeline(struct runs *runs, const struct pipeline_config *config,
+int runs_add_pipeline(struct runs *runs, const struct config *config, uint32_t number,
                       struct pipeline **out, char reason[RUNS_REASON_BYTES])
 {
     int rc = -ENOMEM;
@@ -90,9 +90,10 @@ int runs_add_pipeline(struct runs *runs, const struct pipeline_config *config,
     struct pipeline *pipeline = calloc(1, sizeof *pipeline);
     if (!pipeline)
         return -ENOMEM;
-    pipeline->config = config;
+    mr_assert(number < config->pipeline_count);
+    pipeline->config = &config->pipelines[number];
     pipeline->timer = (struct timer){.kind = TIMER_PIPELINE, .owner = pipeline};
-    const struct pipeline_options *options = &config->options;
+    const struct pipeline_options *options = &pipeline->config->options;
     uint64_t place_count = (uint64_t)options->worker_count + options->recycle_overlap;
     if (timers_reserve(timers, 1) < 0)
         goto free_pipeline;
@@ -101,9 +102,10 @@ int runs_add_pipeline(struct runs *runs, const struct pipeline_config *config,
         runs_reserve(runs, runs_needed(runs, place_count * options->concurrency + 1,
                                        options->queue_count_max)) < 0)
         goto unreserve;
-    rc = pool_create(runs->fleet, config, pipeline, &pipeline->pool, reason);
+    rc = pool_create(runs->fleet, pipeline->config, pipeline, &pipeline->pool, reason);
     if (rc < 0)
         goto unreserve;
+    config_hold(config, &pipeline->hold, "pipeline", pipeline->config->pointer);
     runs->pipelines[runs->pipeline_count++] = pipeline;
     *out = pipeline;
     return 0;
@@ -197,6 +199,7 @@ static void runs_free_pipeline(struct runs *runs, struct pipeline *pipeline)
     pool_destroy(pipeline->pool);
     tickets_finish(&pipeline->tickets);
     free(pipeline->traceback);
+    config_let_go(&pipeline->hold, &runs->reactor->log);
     free(pipeline);
 }
 

@@ -73,10 +73,10 @@ void runs_finish(struct runs *runs);
 
 /* ---- pipelines ----------------------------------------------------------------------------- */
 
-/* A pipeline with workers as its configuration says, which lives as long as it and is borrowed;
- * they are to be started (supervisor_start(), or runs_resize_pipeline()). 0, or -errno as of
- * pool_create(), with one line in `reason`. */
-int runs_add_pipeline(struct runs *runs, const struct pipeline_config *config,
+/* The pipeline of this number in a configuration, which it holds on to. Its workers are to be
+ * started (supervisor_start(), supervisor_resize()). 0, or -errno as of pool_create(), with one
+ * line in `reason`. */
+int runs_add_pipeline(struct runs *runs, const struct config *config, uint32_t number,
                       struct pipeline **out, char reason[RUNS_REASON_BYTES]) MUST_USE;
 
 /* It is none of the pipelines any more, and another one may have its pointer. Runs that wait are

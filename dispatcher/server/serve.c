@@ -13,26 +13,34 @@
 
 static void serve_cpu_limit_log(struct log *log);
 
-int serve(const struct config *config)
+static void serve_run(struct server *server)
 {
+    log_line(&server->reactor.log, LEVEL_INFO, "listening", "address=%s io_uring=%s",
+             server->front.listeners[0].name, uring_features(server->reactor.uring));
+    confinement_log(server->config, &server->reactor.log);
+    serve_cpu_limit_log(&server->reactor.log);
+    server_run(server);
+    log_line(&server->reactor.log, LEVEL_INFO, "stopped", "code=%d", server->exit_code);
+    log_flush(&server->reactor.log);
+}
+
+int serve(struct config *config)
+{
+    struct config_hold start; /* until the server holds it itself */
     struct server *server = calloc(1, sizeof *server);
-    if (!server || sodium_init() < 0) {
+    if (!server || sodium_init() < 0 || config_hand_over(config, 1, &start, "start") < 0) {
         fprintf(stderr, "millrace: not enough memory to start\n");
         free(server);
         return EXIT_CODE_FAILED;
     }
-    int code = server_init(server, config);
+    int code = server_init(server, start.config);
+    config_let_go(&start, NULL);
     if (code == EXIT_CODE_OK) {
-        log_line(&server->reactor.log, LEVEL_INFO, "listening", "address=%s io_uring=%s",
-                 server->front.listeners[0].name, uring_features(server->reactor.uring));
-        confinement_log(config, &server->reactor.log);
-        serve_cpu_limit_log(&server->reactor.log);
-        server_run(server);
+        serve_run(server);
         code = server->exit_code;
-        log_line(&server->reactor.log, LEVEL_INFO, "stopped", "code=%d", code);
-        log_flush(&server->reactor.log);
     }
     server_finish(server);
+    log_flush(&server->reactor.log);
     free(server);
     return code;
 }

@@ -10,7 +10,7 @@
 #include "millrace/check.h"
 
 /* Serves until it is stopped; returns an exit code. Prints the ready line on stdout, logs on
- * stderr. */
-int serve(const struct config *config) MUST_USE;
+ * stderr. The configuration is handed over, and empty afterwards. */
+int serve(struct config *config) MUST_USE;
 
 #endif

@@ -28,11 +28,13 @@ static int server_parts_init(struct server *server);
 static int server_helpers_open(struct server *server);
 static int server_front_open(struct server *server);
 static int server_pipelines_add(struct server *server);
+static void server_let_go(struct server *server);
 static void server_log_settle(struct reactor *reactor);
 
 int server_init(struct server *server, const struct config *config)
 {
     *server = (struct server){.config = config, .signal_fd = -1};
+    config_hold(config, &server->hold, "server", NULL);
     server_check_handlers();
     reactor_init(&server->reactor, STDERR_FILENO, config->log_level);
     int rc = server_parts_init(server);
@@ -71,6 +73,7 @@ void server_finish(struct server *server)
     answers_finish(&server->api);
     front_finish(&server->front);
     input_memory_finish(&server->input);
+    server_let_go(server);
     reactor_finish(&server->reactor);
     if (server->signal_fd >= 0)
         close(server->signal_fd);
@@ -192,7 +195,7 @@ static int server_pipelines_add(struct server *server)
     char reason[RUNS_REASON_BYTES];
     struct pipeline *pipeline;
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
-        int rc = runs_add_pipeline(&server->runs, &config->pipelines[i], &pipeline, reason);
+        int rc = runs_add_pipeline(&server->runs, config, i, &pipeline, reason);
         if (rc == -ENOMEM)
             return server_memory_lacks(config);
         if (rc < 0) {
@@ -201,6 +204,19 @@ static int server_pipelines_add(struct server *server)
         }
     }
     return 0;
+}
+
+/* Nobody else should be left. */
+static void server_let_go(struct server *server)
+{
+    char who[LOG_TEXT_BYTES_MAX / 2];
+    struct log *log = &server->reactor.log;
+    const struct config_holders *holders = server->config->holders;
+    if (holders->count > 1) {
+        config_holders_format(server->config, who, sizeof who);
+        log_line(log, LEVEL_DEBUG, "config_held", "number=%u holders=\"%s\"", holders->number, who);
+    }
+    config_let_go(&server->hold, log);
 }
 
 /* The write of the log that is with the kernel ends before the rest is written directly. */

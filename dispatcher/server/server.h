@@ -20,6 +20,7 @@
 
 #include "dispatcher/api/api.h"
 #include "dispatcher/config/config.h"
+#include "dispatcher/config/config_hold.h"
 #include "dispatcher/http/front.h"
 #include "dispatcher/reactor/input_memory.h"
 #include "dispatcher/reactor/reactor.h"
@@ -37,7 +38,8 @@ enum server_state {
 };
 
 struct server {
-    const struct config *config;
+    const struct config *config; /* which it holds on to */
+    struct config_hold hold;
     enum server_state state;
     int exit_code;
     bool start_is_said; /* the ready line was printed */
@@ -56,8 +58,8 @@ struct server {
     struct timer stop_timer;
 };
 
-/* Everything but the processes of workers. 0 or an exit code, after one line on stderr;
- * server_finish() in either case. */
+/* Everything but the processes of workers, with a configuration that can be held. 0 or an exit
+ * code, after one line on stderr; server_finish() in either case. */
 int server_init(struct server *server, const struct config *config) MUST_USE;
 void server_finish(struct server *server);
 

@@ -569,6 +569,7 @@ static inline void stage_open(const struct stage_options *options)
     stage.server = calloc(1, sizeof(*stage.server));
     mr_assert(stage.server);
     sigprocmask(SIG_SETMASK, NULL, &mask);
+    mr_assert(config_open(&stage.config, 1) == 0);
     mr_assert(server_init(stage.server, &stage.config) == 0);
     sigprocmask(SIG_SETMASK, &mask, NULL);
     stage.server->start_is_said = stage.server->is_settled = true;
@@ -591,6 +592,7 @@ static inline void stage_close(void)
     server_finish(stage.server);
     descriptor_close(&stage.reader_socket);
     free(stage.server);
+    mr_assert(stage.config.holders->count == 0);
     config_finish(&stage.config);
     for (uint32_t i = 0; i < STAGE_CLIENT_COUNT_MAX; i++)
         free(stage.clients[i].bytes);

@@ -163,7 +163,7 @@ static inline struct pipeline *pipeline_add(uint32_t number)
 {
     struct pipeline *added;
     char reason[RUNS_REASON_BYTES];
-    int rc = runs_add_pipeline(runs(), &stage.config.pipelines[number], &added, reason);
+    int rc = runs_add_pipeline(runs(), &stage.config, number, &added, reason);
     mr_assert(rc == 0);
     supervisor_resize(fleet(), added->pool);
     server_check(stage.server);

@@ -396,6 +396,50 @@ static void again_and_again_takes_no_more_than_once(void **state)
     assert_int_equal(runs()->slab_count, 1);
 }
 
+/* A configuration of its own, with the second pipeline under a pointer of its own. */
+static const struct config *next_config(struct config_hold *hold)
+{
+    struct config config;
+    char reason[CLI_REASON_BYTES];
+    config_init(&config);
+    config.options = stage.config.options;
+    mr_assert(config_add_pipeline(&config, "me/next:v1=numbers.so", reason) == 0);
+    mr_assert(config_hand_over(&config, 2, hold, "test") == 0);
+    return hold->config;
+}
+
+static void each_holds_on_to_the_configuration_that_it_was_made_from(void **state)
+{
+    (void)state;
+    char text[256], reason[RUNS_REASON_BYTES];
+    struct config_hold hold;
+    struct pipeline *added;
+    const struct config *next = next_config(&hold);
+    config_holders_format(&stage.config, text, sizeof text);
+    assert_string_equal(text, "server, pipeline me/numbers:v1, pipeline me/more-numbers:v1");
+    assert_int_equal(runs_add_pipeline(runs(), next, 0, &added, reason), 0);
+    supervisor_resize(fleet(), added->pool);
+    workers_settle();
+    pipeline_remove(pipeline(1));
+    workers_settle();
+    config_holders_format(&stage.config, text, sizeof text);
+    assert_string_equal(text, "server, pipeline me/numbers:v1");
+    config_holders_format(next, text, sizeof text);
+    assert_string_equal(text, "test, pipeline me/next:v1");
+    struct stage_run run =
+        stage_run_begin(STREAM_PATH, "{\"pipeline\":\"me/next:v1\",\"inputs\":[]}", 1);
+    pipeline_remove(added);
+    config_let_go(&hold, NULL);
+    workers_settle();
+    config_holders_format(next, text, sizeof text); /* its run goes on */
+    assert_string_equal(text, "pipeline me/next:v1");
+    stage_run_number(&run);
+    stage_run_end(&run);
+    workers_settle();
+    assert_non_null(strstr(answer_to(run.client)->body, NUMBER_OUTPUTS));
+    expect_left(1);
+}
+
 /* ---- what there is not enough of ------------------------------------------------------------ */
 
 static void expect_one_untouched(void)
@@ -420,7 +464,7 @@ static void without_memory_for_it_nothing_comes(void **state)
         char reason[RUNS_REASON_BYTES];
         mr_assert(count < 200);
         allocs_left = count++;
-        rc = runs_add_pipeline(runs(), &stage.config.pipelines[1], &added, reason);
+        rc = runs_add_pipeline(runs(), &stage.config, 1, &added, reason);
         allocs_left = UINT_MAX;
         if (rc == 0)
             supervisor_resize(fleet(), added->pool);
@@ -448,8 +492,7 @@ static void without_a_user_for_its_worker_it_does_not_come(void **state)
     workers_settle();
     stage.config.pipelines[1].confinement.owner = OWNER_EACH;
     stage.config.own_users = (struct own_users){.first = 70000, .count = 1};
-    assert_int_equal(runs_add_pipeline(runs(), &stage.config.pipelines[1], &added, reason),
-                     -ENOSPC);
+    assert_int_equal(runs_add_pipeline(runs(), &stage.config, 1, &added, reason), -ENOSPC);
     assert_string_equal(reason, "there are only 1 users for workers");
     expect_one_untouched();
     stage.config.own_users.count = 2;
@@ -535,6 +578,7 @@ int main(void)
         ON(both, what_counts_never_falls),
         ON(both, each_has_its_part_of_the_memory_for_values),
         ON(both, again_and_again_takes_no_more_than_once),
+        ON(both, each_holds_on_to_the_configuration_that_it_was_made_from),
         ON(both, without_memory_for_it_nothing_comes),
         ON(both, without_a_user_for_its_worker_it_does_not_come),
         ON(both, there_is_a_run_for_each_that_can_run_or_wait),
