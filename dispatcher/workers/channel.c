@@ -108,7 +108,7 @@ static bool channel_bytes_wait(const struct channel *channel)
 int channel_take(const struct channel *channel, uint8_t *buffer, struct channel_message *out,
                  const char **wrong)
 {
-    if (channel->takes_descriptors && descriptors_wait(channel->socket)) {
+    if (channel_is_stuck(channel)) {
         *wrong = "it sent descriptors";
         return -EBADMSG;
     }
@@ -120,6 +120,11 @@ int channel_take(const struct channel *channel, uint8_t *buffer, struct channel_
         return 1;
     *wrong = reason;
     return -EBADMSG;
+}
+
+bool channel_is_stuck(const struct channel *channel)
+{
+    return channel->takes_descriptors && descriptors_wait(channel->socket);
 }
 
 /* What is wrong with it, or NULL. `bytes` is what was sent, of which the limit is there. */

@@ -79,6 +79,9 @@ void channel_ends_close(struct channel_ends *ends);
 int channel_take(const struct channel *channel, uint8_t *buffer, struct channel_message *out,
                  const char **wrong) MUST_USE;
 
+/* Whether descriptors that the worker sent are next, and stay: nothing behind them can be taken. */
+bool channel_is_stuck(const struct channel *channel);
+
 /* Reads the payload of a LOG record, from a private copy. False: it is something else. */
 bool channel_log_read(const uint8_t *data, size_t bytes, struct channel_log *out);
 

@@ -352,6 +352,8 @@ static bool supervisor_read(struct fleet *fleet, struct worker *worker)
         if (!worker_has_process(worker) || !message_take(fleet, worker, &said))
             return false;
         supervisor_event(fleet, worker, said.event, said.reason);
+        if (said.event == WORKER_EV_MISBEHAVED && channel_is_stuck(&worker->channel))
+            return false;
     }
     return true;
 }

@@ -127,10 +127,12 @@ static void descriptors_cost_the_worker_its_life_and_are_not_taken(void **state)
     assert_int_equal(
         descriptors_send(stage.workers[0].socket, &(struct packet){&part, 1, fds, 1}, 0), 0);
     close(ends[1]);
+    const uint32_t poll_count = stage.workers[0].poll_count;
     stage_event(
         (struct uring_event){.ref = stage.workers[0].on_socket, .result = POLLIN, .more = true});
     stage_pass();
     expect_killed("it sent descriptors");
+    assert_int_equal(stage.workers[0].poll_count, poll_count); /* what stays must not wake us */
     stage_exit(0, CLD_KILLED, SIGKILL);
     stage_settle();
     assert_int_equal(stage.let_close_count, 1);
