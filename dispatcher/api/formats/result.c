@@ -166,9 +166,13 @@ static int result_value(struct sink *sink, struct run *run, const uint8_t *data,
     if (!answer->collected)
         return -ENOMEM;
     int rc = result_collect(answer, &run->pipeline->pool->variables, data, bytes);
+    bool is_collected = rc == 0 || rc == -EFBIG;
     int account_rc = result_account(answer, run->pipeline);
     run_delivered(run, charge);
-    return rc < 0 ? rc : account_rc;
+    if (rc == 0)
+        rc = account_rc;
+    run->value_count += is_collected && rc < 0; /* it was one too many */
+    return rc;
 }
 
 /* What was collected, as the JSON text of "outputs". */

@@ -180,6 +180,26 @@ static void the_plain_run_that_needs_more_than_there_is_fails_and_others_go_on(v
     assert_int_equal(held_bytes(), 0);
 }
 
+/* The last value is part of what the run had, and of what clients are told. */
+static void the_value_that_is_too_much_is_counted(void **state)
+{
+    (void)state;
+    stage.config.body_bytes_max = 4 * VALUE_BYTES;
+    struct stage_run large = begin_plain();
+    put_values(&large, 4);
+    answer_to(large.client);
+    assert_non_null(strstr(answer.lines[0], "chunk 4 cannot be sent: more output than one"));
+    assert_int_equal(stage_run_of(&large)->value_count, 4);
+    stage_run_end(&large);
+    struct stage_run broken = begin_plain();
+    put_values(&broken, 1);
+    stage_run_put(&broken, RECORD_CHUNK, 0, "\x91\xa1\xff", 3);
+    answer_to(broken.client);
+    assert_non_null(strstr(answer.lines[0], "chunk 1 cannot be sent: text that is not"));
+    assert_int_equal(stage_run_of(&broken)->value_count, 1);
+    stage_run_end(&broken);
+}
+
 static void what_clients_do_not_read_leaves_less_to_collect(void **state)
 {
     (void)state;
@@ -225,6 +245,7 @@ int main(void)
         COLLECTED_TEST(it_is_given_back_at_every_other_end_before_the_worker_lets_go),
         COLLECTED_TEST(the_outputs_of_an_asynchronous_run_are_the_historys_when_it_ends),
         COLLECTED_TEST(the_plain_run_that_needs_more_than_there_is_fails_and_others_go_on),
+        COLLECTED_TEST(the_value_that_is_too_much_is_counted),
         COLLECTED_TEST(what_clients_do_not_read_leaves_less_to_collect),
         COLLECTED_TEST(a_pipeline_collects_no_more_than_its_share),
     };
