@@ -16,21 +16,7 @@ struct answer_slab {
     struct answer items[ANSWER_SLAB_COUNT];
 };
 
-static struct answer *answer_new(struct api *api)
-{
-    if (api->free_answer)
-        return api->free_answer;
-    struct answer_slab *slab = calloc(1, sizeof *slab);
-    if (!slab)
-        return NULL;
-    slab->next = api->answer_slabs;
-    api->answer_slabs = slab;
-    for (uint32_t i = ANSWER_SLAB_COUNT; i-- > 0;) {
-        slab->items[i].next = api->free_answer;
-        api->free_answer = &slab->items[i];
-    }
-    return api->free_answer;
-}
+static struct answer *answer_new(struct api *api);
 
 struct answer *answer_take(struct api *api, struct conn *conn, const struct format *format)
 {
@@ -99,4 +85,20 @@ void answers_finish(struct api *api)
         free(slab);
     }
     api->free_answer = NULL;
+}
+
+static struct answer *answer_new(struct api *api)
+{
+    if (api->free_answer)
+        return api->free_answer;
+    struct answer_slab *slab = calloc(1, sizeof *slab);
+    if (!slab)
+        return NULL;
+    slab->next = api->answer_slabs;
+    api->answer_slabs = slab;
+    for (uint32_t i = ANSWER_SLAB_COUNT; i-- > 0;) {
+        slab->items[i].next = api->free_answer;
+        api->free_answer = &slab->items[i];
+    }
+    return api->free_answer;
 }

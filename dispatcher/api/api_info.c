@@ -11,9 +11,50 @@
 
 #define REASON_BYTES 512u
 
+static void info_pipeline_format(struct text *text, const struct pipeline *pipeline);
+static const char *info_unready_reason(const struct api *api, const struct request *request,
+                                       char *text, size_t text_bytes);
+static const char *info_container_word(const struct pipeline *pipeline);
+
 /* ---- pipelines ----------------------------------------------------------------------------- */
 
-static void pipeline_format(struct text *text, const struct pipeline *pipeline)
+void api_pipelines_list(struct api *api, struct conn *conn, const char *body, size_t bytes)
+{
+    (void)body, (void)bytes;
+    struct text text = {0};
+    text_add(&text, "{\"data\":[");
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
+        if (i > 0)
+            text_add(&text, ",");
+        info_pipeline_format(&text, api->runs->pipelines[i]);
+    }
+    text_add(&text, "],\"total\":%u}\n", api->runs->pipeline_count);
+    response_text(api->front, conn, 200, NULL, &text);
+}
+
+void api_pipeline_get(struct api *api, struct conn *conn, const char *body, size_t bytes)
+{
+    (void)body, (void)bytes;
+    struct text text = {0};
+    const struct pipeline *pipeline = runs_find_pipeline(api->runs, conn->request.argument);
+    if (pipeline) {
+        info_pipeline_format(&text, pipeline);
+        text_add(&text, "\n");
+    } else {
+        text_add(&text, "{\"detail\":{\"message\":\"Pipeline not found\"}}\n");
+    }
+    response_text(api->front, conn, pipeline ? 200 : 404, NULL, &text);
+}
+
+void api_token_validate(struct api *api, struct conn *conn, const char *body, size_t bytes)
+{
+    (void)body, (void)bytes;
+    struct text text = {0};
+    text_add(&text, "{\"valid\":true}\n");
+    response_text(api->front, conn, 200, NULL, &text);
+}
+
+static void info_pipeline_format(struct text *text, const struct pipeline *pipeline)
 {
     const struct pipeline_config *config = pipeline->config;
     text_add(text, "{\"id\":\"%s\",\"pointer\":\"%s\",\"state\":\"%s\",\"name\":", config->id,
@@ -53,42 +94,6 @@ static void pipeline_format(struct text *text, const struct pipeline *pipeline)
     }
 }
 
-void api_pipelines_list(struct api *api, struct conn *conn, const char *body, size_t bytes)
-{
-    (void)body, (void)bytes;
-    struct text text = {0};
-    text_add(&text, "{\"data\":[");
-    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
-        if (i > 0)
-            text_add(&text, ",");
-        pipeline_format(&text, api->runs->pipelines[i]);
-    }
-    text_add(&text, "],\"total\":%u}\n", api->runs->pipeline_count);
-    response_text(api->front, conn, 200, NULL, &text);
-}
-
-void api_pipeline_get(struct api *api, struct conn *conn, const char *body, size_t bytes)
-{
-    (void)body, (void)bytes;
-    struct text text = {0};
-    const struct pipeline *pipeline = runs_find_pipeline(api->runs, conn->request.argument);
-    if (pipeline) {
-        pipeline_format(&text, pipeline);
-        text_add(&text, "\n");
-    } else {
-        text_add(&text, "{\"detail\":{\"message\":\"Pipeline not found\"}}\n");
-    }
-    response_text(api->front, conn, pipeline ? 200 : 404, NULL, &text);
-}
-
-void api_token_validate(struct api *api, struct conn *conn, const char *body, size_t bytes)
-{
-    (void)body, (void)bytes;
-    struct text text = {0};
-    text_add(&text, "{\"valid\":true}\n");
-    response_text(api->front, conn, 200, NULL, &text);
-}
-
 /* ---- health -------------------------------------------------------------------------------- */
 
 void api_livez(struct api *api, struct conn *conn, const char *body, size_t bytes)
@@ -99,32 +104,12 @@ void api_livez(struct api *api, struct conn *conn, const char *body, size_t byte
     response_text(api->front, conn, 200, "text/plain; charset=utf-8", &text);
 }
 
-/* The first reason not to send traffic here; NULL: ready. What user code said of its failure is
- * for those who may call it. */
-static const char *unready_reason(const struct api *api, const struct request *request, char *text,
-                                  size_t text_bytes)
-{
-    if (api->runs->is_draining)
-        return "the server is stopping";
-    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
-        const struct pipeline *pipeline = api->runs->pipelines[i];
-        if (pipeline->state == PIPELINE_READY)
-            continue;
-        bool is_told = request->is_trusted && pipeline->failure[0] != '\0';
-        snprintf(text, text_bytes, "pipeline %s is not ready (%s)%s%.480s",
-                 pipeline->config->pointer, pipeline_state_name(pipeline->state),
-                 is_told ? ": " : "", is_told ? pipeline->failure : "");
-        return text;
-    }
-    return NULL;
-}
-
 void api_readyz(struct api *api, struct conn *conn, const char *body, size_t bytes)
 {
     (void)body, (void)bytes;
     char reason[REASON_BYTES];
     struct text text = {0};
-    const char *why = unready_reason(api, &conn->request, reason, sizeof(reason));
+    const char *why = info_unready_reason(api, &conn->request, reason, sizeof(reason));
     text_add(&text, "%s\n", why ? why : "ok");
     response_text(api->front, conn, why ? 503 : 200, "text/plain; charset=utf-8", &text);
 }
@@ -134,7 +119,7 @@ void api_status(struct api *api, struct conn *conn, const char *body, size_t byt
     (void)body, (void)bytes;
     char reason[REASON_BYTES];
     struct text text = {0};
-    const char *why = unready_reason(api, &conn->request, reason, sizeof(reason));
+    const char *why = info_unready_reason(api, &conn->request, reason, sizeof(reason));
     text_add(&text,
              "{\"status\":\"%s\",\"version\":\"%s\",\"uptime_s\":%.3f,\"runs\":%u,"
              "\"connections\":%u,\"reason\":",
@@ -154,8 +139,48 @@ void api_status(struct api *api, struct conn *conn, const char *body, size_t byt
     response_text(api->front, conn, 200, NULL, &text);
 }
 
+/* What the SDK asks of a container: its state in one word, the last one's that is not loaded. */
+void api_container_state(struct api *api, struct conn *conn, const char *body, size_t bytes)
+{
+    (void)body, (void)bytes;
+    char reason[REASON_BYTES];
+    struct text text = {0};
+    const char *why = info_unready_reason(api, &conn->request, reason, sizeof(reason));
+    const char *state = "loaded";
+    for (uint32_t i = 0; i < api->runs->pipeline_count && why; i++)
+        if (api->runs->pipelines[i]->state != PIPELINE_READY)
+            state = info_container_word(api->runs->pipelines[i]);
+    text_add(&text, "{\"state\":\"%s\",\"message\":", state);
+    if (why)
+        text_add_json(&text, why, strlen(why));
+    else
+        text_add(&text, "null");
+    text_add(&text, ",\"current_run\":null}\n");
+    response_text(api->front, conn, 200, NULL, &text);
+}
+
+/* The first reason not to send traffic here; NULL: ready. What user code said of its failure is
+ * for those who may call it. */
+static const char *info_unready_reason(const struct api *api, const struct request *request,
+                                       char *text, size_t text_bytes)
+{
+    if (api->runs->is_draining)
+        return "the server is stopping";
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
+        const struct pipeline *pipeline = api->runs->pipelines[i];
+        if (pipeline->state == PIPELINE_READY)
+            continue;
+        bool is_told = request->is_trusted && pipeline->failure[0] != '\0';
+        snprintf(text, text_bytes, "pipeline %s is not ready (%s)%s%.480s",
+                 pipeline->config->pointer, pipeline_state_name(pipeline->state),
+                 is_told ? ": " : "", is_told ? pipeline->failure : "");
+        return text;
+    }
+    return NULL;
+}
+
 /* The SDK's word for what a pipeline is. */
-static const char *container_word(const struct pipeline *pipeline)
+static const char *info_container_word(const struct pipeline *pipeline)
 {
     switch (pipeline->state) {
     case PIPELINE_LOADING:
@@ -170,24 +195,4 @@ static const char *container_word(const struct pipeline *pipeline)
         break;
     }
     return "loaded";
-}
-
-/* What the SDK asks of a container: its state in one word, the last one's that is not loaded. */
-void api_container_state(struct api *api, struct conn *conn, const char *body, size_t bytes)
-{
-    (void)body, (void)bytes;
-    char reason[REASON_BYTES];
-    struct text text = {0};
-    const char *why = unready_reason(api, &conn->request, reason, sizeof(reason));
-    const char *state = "loaded";
-    for (uint32_t i = 0; i < api->runs->pipeline_count && why; i++)
-        if (api->runs->pipelines[i]->state != PIPELINE_READY)
-            state = container_word(api->runs->pipelines[i]);
-    text_add(&text, "{\"state\":\"%s\",\"message\":", state);
-    if (why)
-        text_add_json(&text, why, strlen(why));
-    else
-        text_add(&text, "null");
-    text_add(&text, ",\"current_run\":null}\n");
-    response_text(api->front, conn, 200, NULL, &text);
 }

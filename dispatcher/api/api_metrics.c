@@ -17,58 +17,62 @@
 #include "dispatcher/runs/runs.h"
 #include "dispatcher/workers/recycle.h"
 
-static void counter(struct exposition *out, const char *name, const char *help, uint64_t value)
+static void metrics_server(const struct api *api, struct exposition *out);
+
+static void metrics_counter(struct exposition *out, const char *name, const char *help,
+                            uint64_t value)
 {
     exposition_family(out, name, METRIC_COUNTER, help);
     exposition_sample(out, "", value);
 }
 
-static void gauge(struct exposition *out, const char *name, const char *help, uint64_t value)
+static void metrics_gauge(struct exposition *out, const char *name, const char *help,
+                          uint64_t value)
 {
     exposition_family(out, name, METRIC_GAUGE, help);
     exposition_sample(out, "", value);
 }
 
-static void labels_of(char labels[LABELS_BYTES_MAX], const struct pipeline *pipeline)
+static void metrics_labels_of(char labels[LABELS_BYTES_MAX], const struct pipeline *pipeline)
 {
     labels[0] = '\0';
     labels_add(labels, "pipeline", pipeline->config->pointer);
 }
 
 /* A sample with the pipeline and one more label. */
-static void sample_of(struct exposition *out, const struct pipeline *pipeline, const char *name,
-                      const char *value, uint64_t count)
+static void metrics_sample_of(struct exposition *out, const struct pipeline *pipeline,
+                              const char *name, const char *value, uint64_t count)
 {
     char labels[LABELS_BYTES_MAX];
-    labels_of(labels, pipeline);
+    metrics_labels_of(labels, pipeline);
     labels_add(labels, name, value);
     exposition_sample(out, labels, count);
 }
 
 /* ---- runs ---------------------------------------------------------------------------------- */
 
-static void runs_accepted(const struct api *api, struct exposition *out)
+static void metrics_runs_accepted(const struct api *api, struct exposition *out)
 {
     char labels[LABELS_BYTES_MAX];
     exposition_family(out, "millrace_runs_accepted", METRIC_COUNTER,
                       "Runs that were taken: each is queued, active, or has ended.");
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
-        labels_of(labels, api->runs->pipelines[i]);
+        metrics_labels_of(labels, api->runs->pipelines[i]);
         exposition_sample(out, labels, api->runs->pipelines[i]->tally.accepted_count);
     }
 }
 
-static void runs_ended(const struct api *api, struct exposition *out)
+static void metrics_runs_ended(const struct api *api, struct exposition *out)
 {
     exposition_family(out, "millrace_runs_ended", METRIC_COUNTER,
                       "Runs that ended, by end: completed, or the type of the error.");
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++)
         for (unsigned end = 0; end < RUN_END_COUNT; end++)
-            sample_of(out, api->runs->pipelines[i], "end", run_end_name(end),
-                      api->runs->pipelines[i]->tally.ends[end]);
+            metrics_sample_of(out, api->runs->pipelines[i], "end", run_end_name(end),
+                              api->runs->pipelines[i]->tally.ends[end]);
 }
 
-static void runs_cancelled(const struct api *api, struct exposition *out)
+static void metrics_runs_cancelled(const struct api *api, struct exposition *out)
 {
     exposition_family(out, "millrace_runs_cancelled", METRIC_COUNTER,
                       "Of the runs that ended, those that were cancelled, by cause.");
@@ -76,22 +80,22 @@ static void runs_cancelled(const struct api *api, struct exposition *out)
         const struct pipeline *pipeline = api->runs->pipelines[i];
         for (enum cancel_reason reason = CANCEL_NONE + 1; reason < CANCEL_REASON_COUNT; reason++)
             if (reason != CANCEL_DEADLINE)
-                sample_of(out, pipeline, "cause", cancel_reason_name(reason),
-                          pipeline->tally.cancels[reason]);
+                metrics_sample_of(out, pipeline, "cause", cancel_reason_name(reason),
+                                  pipeline->tally.cancels[reason]);
         for (enum deadline_kind kind = DEADLINE_QUEUE; kind <= DEADLINE_TOTAL; kind++)
-            sample_of(out, pipeline, "cause", deadline_kind_name(kind),
-                      pipeline->tally.deadlines[kind]);
+            metrics_sample_of(out, pipeline, "cause", deadline_kind_name(kind),
+                              pipeline->tally.deadlines[kind]);
     }
 }
 
-static void refusals(const struct api *api, struct exposition *out)
+static void metrics_refusals(const struct api *api, struct exposition *out)
 {
     exposition_family(out, "millrace_refusals", METRIC_COUNTER,
                       "What was not taken, by cause: runs of a pipeline, requests, connections.");
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++)
         for (enum refusal refusal = REFUSAL_NONE + 1; refusal < REFUSAL_COUNT; refusal++)
-            sample_of(out, api->runs->pipelines[i], "cause", refusal_name(refusal),
-                      api->runs->pipelines[i]->tally.refusals[refusal]);
+            metrics_sample_of(out, api->runs->pipelines[i], "cause", refusal_name(refusal),
+                              api->runs->pipelines[i]->tally.refusals[refusal]);
     for (enum request_refusal i = REQUEST_REFUSAL_NONE + 1; i < REQUEST_REFUSAL_COUNT; i++) {
         char labels[LABELS_BYTES_MAX] = "";
         labels_add(labels, "cause", request_refusal_name(i));
@@ -100,72 +104,74 @@ static void refusals(const struct api *api, struct exposition *out)
 }
 
 /* One gauge of each pipeline. */
-static void pipeline_gauge(const struct api *api, struct exposition *out, const char *name,
-                           const char *help, uint64_t (*value)(const struct pipeline *))
+static void metrics_pipeline_gauge(const struct api *api, struct exposition *out, const char *name,
+                                   const char *help, uint64_t (*value)(const struct pipeline *))
 {
     char labels[LABELS_BYTES_MAX];
     exposition_family(out, name, METRIC_GAUGE, help);
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
-        labels_of(labels, api->runs->pipelines[i]);
+        metrics_labels_of(labels, api->runs->pipelines[i]);
         exposition_sample(out, labels, value(api->runs->pipelines[i]));
     }
 }
 
-static uint64_t queue_depth(const struct pipeline *pipeline)
+static uint64_t metrics_queue_depth(const struct pipeline *pipeline)
 {
     return pipeline->queue_count;
 }
 
-static uint64_t active_count(const struct pipeline *pipeline)
+static uint64_t metrics_active_count(const struct pipeline *pipeline)
 {
     return pipeline->tally.active_count;
 }
 
-static void run_times(const struct api *api, struct exposition *out)
+static void metrics_run_times(const struct api *api, struct exposition *out)
 {
     char labels[LABELS_BYTES_MAX];
     exposition_family(out, "millrace_run_wait_seconds", METRIC_HISTOGRAM,
                       "Time a run waited until a worker had a slot for it.");
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
-        labels_of(labels, api->runs->pipelines[i]);
+        metrics_labels_of(labels, api->runs->pipelines[i]);
         exposition_histogram(out, labels, &api->runs->pipelines[i]->tally.wait, &bucket_scale_runs);
     }
     exposition_family(out, "millrace_run_duration_seconds", METRIC_HISTOGRAM,
                       "Time from a run's acceptance to its end, waiting included.");
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
-        labels_of(labels, api->runs->pipelines[i]);
+        metrics_labels_of(labels, api->runs->pipelines[i]);
         exposition_histogram(out, labels, &api->runs->pipelines[i]->tally.duration,
                              &bucket_scale_runs);
     }
 }
 
-static void runs(const struct api *api, struct exposition *out)
+static void metrics_runs(const struct api *api, struct exposition *out)
 {
-    runs_accepted(api, out);
-    runs_ended(api, out);
-    runs_cancelled(api, out);
-    refusals(api, out);
-    pipeline_gauge(api, out, "millrace_queue_depth", "Runs that wait for a slot.", queue_depth);
-    pipeline_gauge(api, out, "millrace_runs_active",
-                   "Runs on a slot whose clients wait for their end.", active_count);
-    gauge(out, "millrace_runs", "Runs queued, active, or cancelled and not gone yet.",
-          api->runs->count);
-    run_times(api, out);
+    metrics_runs_accepted(api, out);
+    metrics_runs_ended(api, out);
+    metrics_runs_cancelled(api, out);
+    metrics_refusals(api, out);
+    metrics_pipeline_gauge(api, out, "millrace_queue_depth", "Runs that wait for a slot.",
+                           metrics_queue_depth);
+    metrics_pipeline_gauge(api, out, "millrace_runs_active",
+                           "Runs on a slot whose clients wait for their end.",
+                           metrics_active_count);
+    metrics_gauge(out, "millrace_runs", "Runs queued, active, or cancelled and not gone yet.",
+                  api->runs->count);
+    metrics_run_times(api, out);
 }
 
 /* ---- pipelines and workers ----------------------------------------------------------------- */
 
-static void pipeline_states(const struct api *api, struct exposition *out)
+static void metrics_pipeline_states(const struct api *api, struct exposition *out)
 {
     exposition_family(out, "millrace_pipeline_state", METRIC_GAUGE,
                       "1 for the state the pipeline is in.");
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++)
         for (enum pipeline_state state = 0; state < PIPELINE_STATE_COUNT; state++)
-            sample_of(out, api->runs->pipelines[i], "state", pipeline_state_name(state),
-                      api->runs->pipelines[i]->state == state);
+            metrics_sample_of(out, api->runs->pipelines[i], "state", pipeline_state_name(state),
+                              api->runs->pipelines[i]->state == state);
 }
 
-static void worker_states(const struct api *api, struct exposition *out)
+static void metrics_worker_states(const struct api *api, struct exposition *out)
 {
     exposition_family(out, "millrace_workers", METRIC_GAUGE, "Workers by state.");
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
@@ -174,22 +180,22 @@ static void worker_states(const struct api *api, struct exposition *out)
         for (uint32_t k = 0; k < pipeline->pool->place_count; k++)
             counts[pipeline->pool->places[k]->state]++;
         for (enum worker_state state = 0; state < WORKER_STATE_COUNT; state++)
-            sample_of(out, pipeline, "state", worker_state_name(state), counts[state]);
+            metrics_sample_of(out, pipeline, "state", worker_state_name(state), counts[state]);
     }
 }
 
-static void worker_restarts(const struct api *api, struct exposition *out)
+static void metrics_worker_restarts(const struct api *api, struct exposition *out)
 {
     /* STOPPED is the last cause: nothing follows. */
     exposition_family(out, "millrace_worker_restarts", METRIC_COUNTER,
                       "Worker processes that ended and were followed by another, by cause.");
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++)
         for (enum worker_end end = 0; end < WORKER_END_STOPPED; end++)
-            sample_of(out, api->runs->pipelines[i], "cause", worker_end_name(end),
-                      api->runs->pipelines[i]->pool->restarts[end]);
+            metrics_sample_of(out, api->runs->pipelines[i], "cause", worker_end_name(end),
+                              api->runs->pipelines[i]->pool->restarts[end]);
 }
 
-static void ring_fills(const struct api *api, struct exposition *out)
+static void metrics_ring_fills(const struct api *api, struct exposition *out)
 {
     exposition_family(out, "millrace_ring_used_bytes", METRIC_GAUGE,
                       "Bytes in a worker's reply ring when it was last drained.");
@@ -201,35 +207,37 @@ static void ring_fills(const struct api *api, struct exposition *out)
         if (!worker || worker->state == WORKER_SPARE || worker->predecessor || worker->is_surplus)
             continue;
         snprintf(number, sizeof(number), "%u", worker->number);
-        sample_of(out, worker->pool->owner, "worker", number, worker->ring_used_bytes);
+        metrics_sample_of(out, worker->pool->owner, "worker", number, worker->ring_used_bytes);
     }
-    gauge(out, "millrace_ring_size_bytes", "Size of each worker's reply ring.",
-          api->config->options.reply_ring_bytes);
+    metrics_gauge(out, "millrace_ring_size_bytes", "Size of each worker's reply ring.",
+                  api->config->options.reply_ring_bytes);
 }
 
-static void workers(const struct api *api, struct exposition *out)
+static void metrics_workers(const struct api *api, struct exposition *out)
 {
     const struct fleet *fleet = api->fleet;
     uint64_t bells = fleet->bell_count;
     for (uint32_t i = 0; i < fleet->worker_count; i++)
         bells += fleet->workers[i] ? fleet->workers[i]->bell_count : 0;
-    pipeline_states(api, out);
-    worker_states(api, out);
-    worker_restarts(api, out);
-    ring_fills(api, out);
-    counter(out, "millrace_worker_starts", "Worker processes started.", fleet->start_count);
-    counter(out, "millrace_worker_exits", "Worker processes that ended.", fleet->exit_count);
-    counter(out, "millrace_worker_kills", "Workers ended by the server.", fleet->killed_count);
-    counter(out, "millrace_worker_pauses", "Times that a worker was not heard for a moment.",
-            fleet->pause_count);
-    counter(out, "millrace_spawner_losses", "Processes that start workers, replaced.",
-            fleet->spawner_lost_count);
-    counter(out, "millrace_doorbells", "Wake-ups written to workers.", bells);
+    metrics_pipeline_states(api, out);
+    metrics_worker_states(api, out);
+    metrics_worker_restarts(api, out);
+    metrics_ring_fills(api, out);
+    metrics_counter(out, "millrace_worker_starts", "Worker processes started.", fleet->start_count);
+    metrics_counter(out, "millrace_worker_exits", "Worker processes that ended.",
+                    fleet->exit_count);
+    metrics_counter(out, "millrace_worker_kills", "Workers ended by the server.",
+                    fleet->killed_count);
+    metrics_counter(out, "millrace_worker_pauses",
+                    "Times that a worker was not heard for a moment.", fleet->pause_count);
+    metrics_counter(out, "millrace_spawner_losses", "Processes that start workers, replaced.",
+                    fleet->spawner_lost_count);
+    metrics_counter(out, "millrace_doorbells", "Wake-ups written to workers.", bells);
 }
 
 /* ---- clients ------------------------------------------------------------------------------- */
 
-static void responses(const struct api *api, struct exposition *out)
+static void metrics_responses(const struct api *api, struct exposition *out)
 {
     exposition_family(out, "millrace_responses", METRIC_COUNTER,
                       "Responses by status; that of a stream is said before its end.");
@@ -244,93 +252,96 @@ static void responses(const struct api *api, struct exposition *out)
     }
 }
 
-static void clients(const struct api *api, struct exposition *out)
+static void metrics_clients(const struct api *api, struct exposition *out)
 {
     const struct front_counts *counts = &api->front->counts;
-    gauge(out, "millrace_connections", "Open connections.", api->front->conn_count);
-    counter(out, "millrace_connections_accepted", "Accepted connections.", counts->accepted_count);
-    counter(out, "millrace_connections_refused", "Connections above a limit.",
-            counts->refusals[REQUEST_REFUSAL_CONNECTIONS] +
-                counts->refusals[REQUEST_REFUSAL_CLIENT_CONNECTIONS]);
-    counter(out, "millrace_accept_failures", "Failed accepts, as for lack of descriptors.",
-            counts->accept_failed_count);
-    counter(out, "millrace_client_stalls", "Connections closed since their client read nothing.",
-            counts->stall_count);
-    counter(out, "millrace_requests", "Requests handled.", counts->request_count);
-    responses(api, out);
-    counter(out, "millrace_received_bytes", "Bytes received from clients.",
-            counts->received_byte_count);
-    counter(out, "millrace_sent_bytes", "Bytes the kernel took for clients.",
-            counts->sent_byte_count);
-    counter(out, "millrace_sends", "Sends submitted.", counts->send_count);
-    counter(out, "millrace_records", "Records taken from workers.", api->fleet->record_count);
-    counter(out, "millrace_lines", "Result lines written.", api->line_count);
-    gauge(out, "millrace_input_memory_bytes", "Memory that holds requests that arrive or wait.",
-          api->input->bytes);
-    gauge(out, "millrace_input_memory_limit_bytes", "What that may be: --input-memory.",
-          api->config->input_bytes_max);
-    gauge(out, "millrace_input_memory_unauthorized_bytes",
-          "Of that, held by connections that have shown no good token.",
-          api->front->stranger_input_bytes);
-    counter(out, "millrace_reader_bodies", "Large bodies given to the process that reads them.",
-            api->reading->body_count);
-    gauge(out, "millrace_reader_waiting", "Large bodies that wait to be read.",
-          api->reading->waiting_count);
-    counter(out, "millrace_reader_losses", "Processes that read large bodies, replaced.",
-            api->reading->lost_count);
-    gauge(out, "millrace_output_memory_bytes", "Memory that holds output for clients.",
-          out_pool_used_bytes(&api->front->out) + fleet_unfinished_bytes(api->fleet) +
-              api->collected_bytes);
-    gauge(out, "millrace_output_memory_limit_bytes", "What that may be: --output-memory.",
-          api->config->output_bytes_max);
-    gauge(out, "millrace_output_memory_unauthorized_bytes",
-          "Of that, answers to requests without a good token.", api->front->stranger_output_bytes);
+    metrics_gauge(out, "millrace_connections", "Open connections.", api->front->conn_count);
+    metrics_counter(out, "millrace_connections_accepted", "Accepted connections.",
+                    counts->accepted_count);
+    metrics_counter(out, "millrace_connections_refused", "Connections above a limit.",
+                    counts->refusals[REQUEST_REFUSAL_CONNECTIONS] +
+                        counts->refusals[REQUEST_REFUSAL_CLIENT_CONNECTIONS]);
+    metrics_counter(out, "millrace_accept_failures", "Failed accepts, as for lack of descriptors.",
+                    counts->accept_failed_count);
+    metrics_counter(out, "millrace_client_stalls",
+                    "Connections closed since their client read nothing.", counts->stall_count);
+    metrics_counter(out, "millrace_requests", "Requests handled.", counts->request_count);
+    metrics_responses(api, out);
+    metrics_counter(out, "millrace_received_bytes", "Bytes received from clients.",
+                    counts->received_byte_count);
+    metrics_counter(out, "millrace_sent_bytes", "Bytes the kernel took for clients.",
+                    counts->sent_byte_count);
+    metrics_counter(out, "millrace_sends", "Sends submitted.", counts->send_count);
+    metrics_counter(out, "millrace_records", "Records taken from workers.",
+                    api->fleet->record_count);
+    metrics_counter(out, "millrace_lines", "Result lines written.", api->line_count);
+    metrics_gauge(out, "millrace_input_memory_bytes",
+                  "Memory that holds requests that arrive or wait.", api->input->bytes);
+    metrics_gauge(out, "millrace_input_memory_limit_bytes", "What that may be: --input-memory.",
+                  api->config->input_bytes_max);
+    metrics_gauge(out, "millrace_input_memory_unauthorized_bytes",
+                  "Of that, held by connections that have shown no good token.",
+                  api->front->stranger_input_bytes);
+    metrics_counter(out, "millrace_reader_bodies",
+                    "Large bodies given to the process that reads them.", api->reading->body_count);
+    metrics_gauge(out, "millrace_reader_waiting", "Large bodies that wait to be read.",
+                  api->reading->waiting_count);
+    metrics_counter(out, "millrace_reader_losses", "Processes that read large bodies, replaced.",
+                    api->reading->lost_count);
+    metrics_gauge(out, "millrace_output_memory_bytes", "Memory that holds output for clients.",
+                  out_pool_used_bytes(&api->front->out) + fleet_unfinished_bytes(api->fleet) +
+                      api->collected_bytes);
+    metrics_gauge(out, "millrace_output_memory_limit_bytes", "What that may be: --output-memory.",
+                  api->config->output_bytes_max);
+    metrics_gauge(out, "millrace_output_memory_unauthorized_bytes",
+                  "Of that, answers to requests without a good token.",
+                  api->front->stranger_output_bytes);
 }
 
 /* ---- the loop and the process -------------------------------------------------------------- */
 
-static void server(const struct api *api, struct exposition *out)
+void api_metrics(struct api *api, struct conn *conn, const char *body, size_t bytes)
+{
+    (void)body, (void)bytes;
+    struct exposition out = {.is_open = conn->request.wants_openmetrics};
+    metrics_runs(api, &out);
+    metrics_workers(api, &out);
+    metrics_clients(api, &out);
+    metrics_server(api, &out);
+    exposition_end(&out);
+    response_text(api->front, conn, 200,
+                  out.is_open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
+                              : "text/plain; version=0.0.4; charset=utf-8",
+                  &out.text);
+}
+
+static void metrics_server(const struct api *api, struct exposition *out)
 {
     struct timespec cpu;
     char labels[LABELS_BYTES_MAX] = "";
     labels_add(labels, "version", MILLRACE_VERSION);
     exposition_family(out, "millrace_build_info", METRIC_GAUGE, "1; the version is the label.");
     exposition_sample(out, labels, 1);
-    counter(out, "millrace_passes", "Passes of the loop.", api->reactor->pass);
-    counter(out, "millrace_enters", "io_uring_enter system calls.",
-            uring_enter_count(api->reactor->uring));
+    metrics_counter(out, "millrace_passes", "Passes of the loop.", api->reactor->pass);
+    metrics_counter(out, "millrace_enters", "io_uring_enter system calls.",
+                    uring_enter_count(api->reactor->uring));
     exposition_family(out, "millrace_loop_pass_seconds", METRIC_HISTOGRAM,
                       "Time a pass of the loop took, for which everything else waited.");
     exposition_histogram(out, "", &api->reactor->pass_times, &bucket_scale_passes);
     exposition_family(out, "millrace_timer_lateness_seconds", METRIC_HISTOGRAM,
                       "How late the first timer of a pass fired.");
     exposition_histogram(out, "", &api->reactor->lateness, &bucket_scale_passes);
-    counter(out, "millrace_log_lines_dropped", "Log lines that were lost.",
-            api->reactor->log.dropped_total);
+    metrics_counter(out, "millrace_log_lines_dropped", "Log lines that were lost.",
+                    api->reactor->log.dropped_total);
     clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &cpu);
     exposition_family(out, "process_cpu_seconds", METRIC_COUNTER,
                       "Processor time of the server, without its workers.");
     exposition_sample_real(out, "", (double)cpu.tv_sec + (double)cpu.tv_nsec / 1e9);
-    gauge(out, "process_resident_memory_bytes", "Resident memory of the server.",
-          recycle_resident_bytes(getpid()));
+    metrics_gauge(out, "process_resident_memory_bytes", "Resident memory of the server.",
+                  recycle_resident_bytes(getpid()));
     exposition_family(out, "process_start_time_seconds", METRIC_GAUGE,
                       "When the server started, in Unix time.");
     exposition_sample_real(out, "",
                            api->reactor->wall_s -
                                (double)(api->reactor->now_ms - api->reactor->started_ms) / 1e3);
-}
-
-void api_metrics(struct api *api, struct conn *conn, const char *body, size_t bytes)
-{
-    (void)body, (void)bytes;
-    struct exposition out = {.is_open = conn->request.wants_openmetrics};
-    runs(api, &out);
-    workers(api, &out);
-    clients(api, &out);
-    server(api, &out);
-    exposition_end(&out);
-    response_text(api->front, conn, 200,
-                  out.is_open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
-                              : "text/plain; version=0.0.4; charset=utf-8",
-                  &out.text);
 }

@@ -261,7 +261,7 @@ static void start(struct api *api, struct conn *conn, const char *body, size_t b
 /* ---- what the reader says ------------------------------------------------------------------ */
 
 /* The answer whose body was read. */
-static struct answer *answer_of_job(struct read_job *job)
+static struct answer *api_run_start_answer_of_job(struct read_job *job)
 {
     return (struct answer *)((char *)job - offsetof(struct answer, job));
 }
@@ -269,7 +269,7 @@ static struct answer *answer_of_job(struct read_job *job)
 static bool on_parsed(struct read_job *job, const struct run_request *request, int rc,
                       const struct api_error *error)
 {
-    struct answer *answer = answer_of_job(job);
+    struct answer *answer = api_run_start_answer_of_job(job);
     struct api *api = answer->api;
     struct pipeline *pipeline = start_accept(answer, request, rc, error);
     if (!pipeline) {
@@ -297,7 +297,7 @@ static bool on_parsed(struct read_job *job, const struct run_request *request, i
 static void on_packed(struct read_job *job, const struct read_payload *payload, int rc,
                       const struct api_error *error)
 {
-    struct answer *answer = answer_of_job(job);
+    struct answer *answer = api_run_start_answer_of_job(job);
     struct api *api = answer->api;
     struct conn *conn = answer->conn;
     bool is_async = answer->is_async;
@@ -320,7 +320,7 @@ static void on_packed(struct read_job *job, const struct read_payload *payload, 
 
 static void on_refused(struct read_job *job, int status, const char *reason)
 {
-    struct answer *answer = answer_of_job(job);
+    struct answer *answer = api_run_start_answer_of_job(job);
     struct api *api = answer->api;
     struct conn *conn = answer->conn;
     char body[256];

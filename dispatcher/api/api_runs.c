@@ -11,12 +11,24 @@
 
 #define LIST_COUNT_MAX 100u
 
-static long queue_position(const struct run *run)
+static void api_runs_live_format(struct api *api, struct text *text, const struct run *run);
+static void api_runs_past_send(struct api *api, struct conn *conn, const char *id);
+static void api_runs_past_format(struct text *text, const struct history_entry *entry,
+                                 bool with_outputs);
+
+void api_run_show(struct api *api, struct conn *conn, const struct run *run)
+{
+    struct text text = {0};
+    api_runs_live_format(api, &text, run);
+    response_text(api->front, conn, 200, NULL, &text);
+}
+
+static long api_runs_queue_position(const struct run *run)
 {
     return run->state == RUN_QUEUED ? (long)pipeline_queue_position(run->pipeline, run) : -1;
 }
 
-static void live_format(struct api *api, struct text *text, const struct run *run)
+static void api_runs_live_format(struct api *api, struct text *text, const struct run *run)
 {
     run_text_format(text, &(struct run_text){.id = run->id,
                                              .pipeline_id = run->pipeline->config->id,
@@ -25,54 +37,18 @@ static void live_format(struct api *api, struct text *text, const struct run *ru
                                                                                  : "failed",
                                              .created_at = run->created_at,
                                              .updated_at = api->reactor->wall_s,
-                                             .queue_position = queue_position(run),
+                                             .queue_position = api_runs_queue_position(run),
                                              .line_count = (int64_t)run->value_count});
 }
 
-void api_run_show(struct api *api, struct conn *conn, const struct run *run)
-{
-    struct text text = {0};
-    live_format(api, &text, run);
-    response_text(api->front, conn, 200, NULL, &text);
-}
-
 /* ---- looking up ---------------------------------------------------------------------------- */
-
-static void past_format(struct text *text, const struct history_entry *entry, bool with_outputs)
-{
-    struct run_failure failure = {
-        .type = entry->type, .message = entry->message, .message_count = strlen(entry->message)};
-    run_text_format(text, &(struct run_text){.id = entry->id,
-                                             .pipeline_id = entry->pipeline_id,
-                                             .state = entry->state,
-                                             .created_at = entry->created_at,
-                                             .updated_at = entry->updated_at,
-                                             .queue_position = -1,
-                                             .line_count = (int64_t)entry->line_count,
-                                             .outputs = with_outputs && entry->outputs.count > 0
-                                                            ? &entry->outputs
-                                                            : NULL,
-                                             .failure = entry->failed ? &failure : NULL});
-}
-
-static void past_send(struct api *api, struct conn *conn, const char *id)
-{
-    const struct history_entry *entry = history_find(&api->runs->history, conn->request.owner, id);
-    if (!entry) {
-        api_detail(api, conn, 404, "{\"message\":\"Run not found\"}");
-        return;
-    }
-    struct text text = {0};
-    past_format(&text, entry, true);
-    response_text(api->front, conn, 200, NULL, &text);
-}
 
 void api_run_get(struct api *api, struct conn *conn, const char *body, size_t bytes)
 {
     (void)body, (void)bytes;
     const struct run *run = run_find(api->runs, conn->request.owner, conn->request.argument);
     if (!run) {
-        past_send(api, conn, conn->request.argument);
+        api_runs_past_send(api, conn, conn->request.argument);
         return;
     }
     api_run_show(api, conn, run);
@@ -91,7 +67,7 @@ void api_run_delete(struct api *api, struct conn *conn, const char *body, size_t
                                          .message_count = sizeof(message) - 1,
                                          .reason = CANCEL_REQUESTED});
     /* Also for a run that had ended before: cancelling twice is no mistake. */
-    past_send(api, conn, conn->request.argument);
+    api_runs_past_send(api, conn, conn->request.argument);
 }
 
 void api_runs_list(struct api *api, struct conn *conn, const char *body, size_t bytes)
@@ -105,16 +81,46 @@ void api_runs_list(struct api *api, struct conn *conn, const char *body, size_t 
     for (; run && count < LIST_COUNT_MAX; run = run->older) {
         if (count++ > 0)
             text_add(&text, ",");
-        live_format(api, &text, run);
+        api_runs_live_format(api, &text, run);
         text.count--; /* the newline */
     }
     const struct history_entry *entry = history_newest(&api->runs->history, conn->request.owner);
     for (; entry && count < LIST_COUNT_MAX; entry = history_older(&api->runs->history, entry)) {
         if (count++ > 0)
             text_add(&text, ",");
-        past_format(&text, entry, false);
+        api_runs_past_format(&text, entry, false);
         text.count--;
     }
     text_add(&text, "],\"total\":%u,\"limit\":%u}\n", count, LIST_COUNT_MAX);
+    response_text(api->front, conn, 200, NULL, &text);
+}
+
+static void api_runs_past_format(struct text *text, const struct history_entry *entry,
+                                 bool with_outputs)
+{
+    struct run_failure failure = {
+        .type = entry->type, .message = entry->message, .message_count = strlen(entry->message)};
+    run_text_format(text, &(struct run_text){.id = entry->id,
+                                             .pipeline_id = entry->pipeline_id,
+                                             .state = entry->state,
+                                             .created_at = entry->created_at,
+                                             .updated_at = entry->updated_at,
+                                             .queue_position = -1,
+                                             .line_count = (int64_t)entry->line_count,
+                                             .outputs = with_outputs && entry->outputs.count > 0
+                                                            ? &entry->outputs
+                                                            : NULL,
+                                             .failure = entry->failed ? &failure : NULL});
+}
+
+static void api_runs_past_send(struct api *api, struct conn *conn, const char *id)
+{
+    const struct history_entry *entry = history_find(&api->runs->history, conn->request.owner, id);
+    if (!entry) {
+        api_detail(api, conn, 404, "{\"message\":\"Run not found\"}");
+        return;
+    }
+    struct text text = {0};
+    api_runs_past_format(&text, entry, true);
     response_text(api->front, conn, 200, NULL, &text);
 }

@@ -16,6 +16,11 @@ static const char *const kind_names[METRIC_KIND_COUNT] = {
     [METRIC_HISTOGRAM] = "histogram",
 };
 
+static void exposition_sample_number(struct exposition *out, const char *end, const char *labels,
+                                     uint64_t value);
+static void sample(struct exposition *out, const char *end, const char *labels, const char *value);
+static bool exposition_value_put(char labels[LABELS_BYTES_MAX], size_t *count, char c);
+
 void exposition_family(struct exposition *out, const char *name, enum metric_kind kind,
                        const char *help)
 {
@@ -28,53 +33,10 @@ void exposition_family(struct exposition *out, const char *name, enum metric_kin
              kind_names[kind]);
 }
 
-/* One line, written where it will be, and without a format: there may be thousands. */
-static struct put sample_begin(struct exposition *out, const char *end, const char *labels)
-{
-    char *room = text_reserve(&out->text, SAMPLE_BYTES_MAX);
-    struct put line = {room, room ? room + SAMPLE_BYTES_MAX : NULL};
-    if (!room)
-        return line;
-    put_text(&line, out->name);
-    put_text(&line, end);
-    if (labels[0]) {
-        PUT(&line, "{");
-        put_text(&line, labels);
-        PUT(&line, "}");
-    }
-    PUT(&line, " ");
-    return line;
-}
-
-static void sample_end(struct exposition *out, struct put *line)
-{
-    PUT(line, "\n");
-    out->text.count = (size_t)(line->at - out->text.bytes);
-}
-
-static void sample(struct exposition *out, const char *end, const char *labels, const char *value)
-{
-    struct put line = sample_begin(out, end, labels);
-    if (!line.at)
-        return;
-    put_text(&line, value);
-    sample_end(out, &line);
-}
-
-static void sample_number(struct exposition *out, const char *end, const char *labels,
-                          uint64_t value)
-{
-    struct put line = sample_begin(out, end, labels);
-    if (!line.at)
-        return;
-    put_number(&line, value);
-    sample_end(out, &line);
-}
-
 void exposition_sample(struct exposition *out, const char *labels, uint64_t value)
 {
     mr_assert(out->kind != METRIC_HISTOGRAM);
-    sample_number(out, out->kind == METRIC_COUNTER ? "_total" : "", labels, value);
+    exposition_sample_number(out, out->kind == METRIC_COUNTER ? "_total" : "", labels, value);
 }
 
 void exposition_sample_real(struct exposition *out, const char *labels, double value)
@@ -98,29 +60,17 @@ void exposition_histogram(struct exposition *out, const char *labels, const stru
         total += buckets->counts[i];
         bound[count] = '\0';
         labels_add(bound, "le", i < scale->count ? scale->texts[i] : "+Inf");
-        sample_number(out, "_bucket", bound, total);
+        exposition_sample_number(out, "_bucket", bound, total);
     }
     snprintf(text, sizeof(text), "%.9f", (double)buckets->sum_ns / 1e9);
     sample(out, "_sum", labels, text);
-    sample_number(out, "_count", labels, total);
+    exposition_sample_number(out, "_count", labels, total);
 }
 
 void exposition_end(struct exposition *out)
 {
     if (out->is_open)
         text_add(&out->text, "# EOF\n");
-}
-
-/* Appends one character, or as many as it takes to escape it; false: it does not fit. */
-static bool value_put(char labels[LABELS_BYTES_MAX], size_t *count, char c)
-{
-    bool is_special = c == '"' || c == '\\' || c == '\n';
-    if (*count + is_special + 1 >= LABELS_BYTES_MAX)
-        return false;
-    if (is_special)
-        labels[(*count)++] = '\\';
-    labels[(*count)++] = c == '\n' ? 'n' : c;
-    return true;
 }
 
 void labels_add(char labels[LABELS_BYTES_MAX], const char *name, const char *value)
@@ -136,9 +86,65 @@ void labels_add(char labels[LABELS_BYTES_MAX], const char *name, const char *val
         labels[count++] = '"';
     }
     for (; *value && fits; value++)
-        fits = value_put(labels, &count, *value);
+        fits = exposition_value_put(labels, &count, *value);
     fits = fits && count + 1 < LABELS_BYTES_MAX;
     if (fits)
         labels[count++] = '"';
     labels[fits ? count : before] = '\0'; /* no half of a label */
+}
+
+/* One line, written where it will be, and without a format: there may be thousands. */
+static struct put exposition_sample_begin(struct exposition *out, const char *end,
+                                          const char *labels)
+{
+    char *room = text_reserve(&out->text, SAMPLE_BYTES_MAX);
+    struct put line = {room, room ? room + SAMPLE_BYTES_MAX : NULL};
+    if (!room)
+        return line;
+    put_text(&line, out->name);
+    put_text(&line, end);
+    if (labels[0]) {
+        PUT(&line, "{");
+        put_text(&line, labels);
+        PUT(&line, "}");
+    }
+    PUT(&line, " ");
+    return line;
+}
+
+static void exposition_sample_end(struct exposition *out, struct put *line)
+{
+    PUT(line, "\n");
+    out->text.count = (size_t)(line->at - out->text.bytes);
+}
+
+static void sample(struct exposition *out, const char *end, const char *labels, const char *value)
+{
+    struct put line = exposition_sample_begin(out, end, labels);
+    if (!line.at)
+        return;
+    put_text(&line, value);
+    exposition_sample_end(out, &line);
+}
+
+static void exposition_sample_number(struct exposition *out, const char *end, const char *labels,
+                                     uint64_t value)
+{
+    struct put line = exposition_sample_begin(out, end, labels);
+    if (!line.at)
+        return;
+    put_number(&line, value);
+    exposition_sample_end(out, &line);
+}
+
+/* Appends one character, or as many as it takes to escape it; false: it does not fit. */
+static bool exposition_value_put(char labels[LABELS_BYTES_MAX], size_t *count, char c)
+{
+    bool is_special = c == '"' || c == '\\' || c == '\n';
+    if (*count + is_special + 1 >= LABELS_BYTES_MAX)
+        return false;
+    if (is_special)
+        labels[(*count)++] = '\\';
+    labels[(*count)++] = c == '\n' ? 'n' : c;
+    return true;
 }

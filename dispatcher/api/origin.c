@@ -16,22 +16,35 @@ static const char page_refused[] =
     "millrace serve allows it with --allow-origin ORIGIN, asks for tokens with --token-file FILE, "
     "and lets everyone in with --no-auth.";
 
+static bool origin_host_is_fine(const struct config *config, struct http_text host);
+static bool origin_page_is_fine(const struct config *config, const struct http_head *head);
+
+const char *origin_refusal(const struct config *config, const struct http_head *head)
+{
+    const bool names_some = config->allow_hosts.count > 0 || config->allow_origins.count > 0;
+    if (config->tokens.count > 0 || (config->no_auth && !names_some))
+        return NULL;
+    if (!origin_host_is_fine(config, head->host))
+        return host_refused;
+    return origin_page_is_fine(config, head) ? NULL : page_refused;
+}
+
 /* Names are the same in capitals. */
-static bool is_text(struct http_text text, const char *word)
+static bool origin_is_text(struct http_text text, const char *word)
 {
     return text.bytes == strlen(word) && strncasecmp(text.data, word, text.bytes) == 0;
 }
 
-static bool is_listed(struct http_text text, const struct cli_list *list)
+static bool origin_is_listed(struct http_text text, const struct cli_list *list)
 {
     for (uint32_t i = 0; i < list->count; i++)
-        if (is_text(text, list->items[i]))
+        if (origin_is_text(text, list->items[i]))
             return true;
     return false;
 }
 
 /* Without the port; of an IPv6 address, what is in its brackets. */
-static struct http_text name_of(struct http_text host)
+static struct http_text origin_name_of(struct http_text host)
 {
     const char *end = memrchr(host.data, host.data[0] == '[' ? ']' : ':', host.bytes);
     if (host.data[0] == '[' && end)
@@ -40,7 +53,7 @@ static struct http_text name_of(struct http_text host)
 }
 
 /* In any of the forms that browsers take for one, so that it cannot be a name. */
-static bool is_address(struct http_text name, bool is_bracketed)
+static bool origin_is_address(struct http_text name, bool is_bracketed)
 {
     char text[INET6_ADDRSTRLEN];
     struct in6_addr in6;
@@ -53,21 +66,21 @@ static bool is_address(struct http_text name, bool is_bracketed)
 }
 
 /* HTTP/1.0 need not say one, and browsers always do. */
-static bool host_is_fine(const struct config *config, struct http_text host)
+static bool origin_host_is_fine(const struct config *config, struct http_text host)
 {
     if (host.bytes == 0)
         return true;
     const bool is_bracketed = host.data[0] == '[';
-    struct http_text name = name_of(host);
+    struct http_text name = origin_name_of(host);
     if (!is_bracketed && name.bytes > 1 && name.data[name.bytes - 1] == '.')
         name.bytes--; /* the same name, written in full */
-    return is_address(name, is_bracketed) || is_text(name, "localhost") ||
-           is_listed(name, &config->allow_hosts);
+    return origin_is_address(name, is_bracketed) || origin_is_text(name, "localhost") ||
+           origin_is_listed(name, &config->allow_hosts);
 }
 
 /* "https://a:1" is the page of Host "a:1". Not the scheme, which a proxy in front may have taken
  * off: the host is what a page cannot choose. */
-static bool is_of_host(struct http_text origin, struct http_text host)
+static bool origin_is_of_host(struct http_text origin, struct http_text host)
 {
     const char *slashes = memmem(origin.data, origin.bytes, "://", 3);
     if (!slashes)
@@ -79,25 +92,15 @@ static bool is_of_host(struct http_text origin, struct http_text host)
 
 /* Sec-Fetch-Site comes to addresses of this machine and with TLS; older browsers, and others', send
  * Origin alone, and that only with what may change something. */
-static bool page_is_fine(const struct config *config, const struct http_head *head)
+static bool origin_page_is_fine(const struct config *config, const struct http_head *head)
 {
     const struct http_header *site = http_head_find(head, "sec-fetch-site");
     const struct http_header *origin = http_head_find(head, "origin");
-    if (origin && is_listed(origin->value, &config->allow_origins))
+    if (origin && origin_is_listed(origin->value, &config->allow_origins))
         return true;
     /* "none" is what no page has made: an address typed in, a bookmark. A "same-site" is another
      * port of this machine, or another name of a domain. */
     if (site)
-        return is_text(site->value, "same-origin") || is_text(site->value, "none");
-    return !origin || is_of_host(origin->value, head->host);
-}
-
-const char *origin_refusal(const struct config *config, const struct http_head *head)
-{
-    const bool names_some = config->allow_hosts.count > 0 || config->allow_origins.count > 0;
-    if (config->tokens.count > 0 || (config->no_auth && !names_some))
-        return NULL;
-    if (!host_is_fine(config, head->host))
-        return host_refused;
-    return page_is_fine(config, head) ? NULL : page_refused;
+        return origin_is_text(site->value, "same-origin") || origin_is_text(site->value, "none");
+    return !origin || origin_is_of_host(origin->value, head->host);
 }

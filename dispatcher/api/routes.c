@@ -38,7 +38,7 @@ static const struct route routes[] = {
 };
 /* clang-format on */
 
-static bool path_matches(const struct route *route, struct http_text path, bool *exact)
+static bool routes_path_matches(const struct route *route, struct http_text path, bool *exact)
 {
     size_t count = strlen(route->path);
     *exact = path.bytes == count && memcmp(path.data, route->path, count) == 0;
@@ -47,21 +47,21 @@ static bool path_matches(const struct route *route, struct http_text path, bool 
     return path.bytes > count && memcmp(path.data, route->path, count) == 0;
 }
 
-static bool route_is_off(const struct api *api, const struct route *route)
+static bool routes_is_off(const struct api *api, const struct route *route)
 {
     return route->handle == api_metrics && api->config->metrics_access == METRICS_OFF;
 }
 
 /* The route for path and method. `allowed` collects the methods the path has. */
-static const struct route *route_find(const struct api *api, struct http_text path,
-                                      enum http_method method, unsigned *allowed)
+static const struct route *routes_find(const struct api *api, struct http_text path,
+                                       enum http_method method, unsigned *allowed)
 {
     *allowed = 0;
     for (int want_exact = 1; want_exact >= 0 && *allowed == 0; want_exact--) {
         for (size_t i = 0; i < ARRAY_COUNT(routes); i++) {
             bool exact;
-            if (!path_matches(&routes[i], path, &exact) || (want_exact && !exact) ||
-                route_is_off(api, &routes[i]))
+            if (!routes_path_matches(&routes[i], path, &exact) || (want_exact && !exact) ||
+                routes_is_off(api, &routes[i]))
                 continue;
             *allowed |= routes[i].methods;
             if (routes[i].methods & (1u << method))
@@ -71,13 +71,13 @@ static const struct route *route_find(const struct api *api, struct http_text pa
     return NULL;
 }
 
-static bool route_needs_token(const struct api *api, const struct route *route)
+static bool routes_needs_token(const struct api *api, const struct route *route)
 {
     return route->needs_token ||
            (route->handle == api_metrics && api->config->metrics_access == METRICS_TOKEN);
 }
 
-static void method_refuse(struct api *api, struct conn *conn, unsigned allowed)
+static void routes_method_refuse(struct api *api, struct conn *conn, unsigned allowed)
 {
     static const char body[] = "{\"detail\":\"Method Not Allowed\"}\n";
     char headers[64];
@@ -93,7 +93,7 @@ static void method_refuse(struct api *api, struct conn *conn, unsigned allowed)
 
 /* Without a good token, or without any from where none may call. Nothing more is taken from such a
  * client: it would be for the same answer. */
-static void caller_refuse(struct api *api, struct conn *conn, const struct http_head *head)
+static void routes_caller_refuse(struct api *api, struct conn *conn, const struct http_head *head)
 {
     static const char body[] = "{\"detail\":{\"message\":\"Not authenticated.\"}}\n";
     conn->request.keep_alive = false;
@@ -110,8 +110,8 @@ static void caller_refuse(struct api *api, struct conn *conn, const struct http_
 }
 
 /* Who calls, and whether he may. */
-static void caller_take(const struct api *api, struct request *request,
-                        const struct http_head *head)
+static void routes_caller_take(const struct api *api, struct request *request,
+                               const struct http_head *head)
 {
     const struct tokens *tokens = &api->config->tokens;
     const struct token_entry *entry = NULL;
@@ -123,7 +123,8 @@ static void caller_take(const struct api *api, struct request *request,
 }
 
 /* A client's own id is echoed when it is short and harmless, else one is made. */
-static void request_id_take(struct api *api, struct request *request, const struct http_head *head)
+static void routes_request_id_take(struct api *api, struct request *request,
+                                   const struct http_head *head)
 {
     const struct http_header *header = http_head_find(head, "x-request-id");
     if (header && header->value.bytes > 0 && header->value.bytes <= REQUEST_ID_BYTES_MAX) {
@@ -140,7 +141,7 @@ static void request_id_take(struct api *api, struct request *request, const stru
 }
 
 /* X-Request-Timeout: seconds, like 30 or 2.5. False when it is something else. */
-static bool timeout_take(struct request *request, const struct http_head *head)
+static bool routes_timeout_take(struct request *request, const struct http_head *head)
 {
     const struct http_header *header = http_head_find(head, "x-request-timeout");
     if (!header)
@@ -160,7 +161,7 @@ static bool timeout_take(struct request *request, const struct http_head *head)
     return true;
 }
 
-static bool argument_take(struct request *request, struct http_text path)
+static bool routes_argument_take(struct request *request, struct http_text path)
 {
     size_t prefix = strlen(request->route->path);
     if (path.bytes <= prefix)
@@ -185,22 +186,22 @@ bool routes_begin(struct api *api, struct conn *conn, const struct http_head *he
     request->has_body = head->chunked || (head->has_length && head->content_length > 0);
     request->wants_events = http_head_accepts(head, "text/event-stream");
     request->wants_openmetrics = http_head_accepts(head, "application/openmetrics-text");
-    caller_take(api, request, head);
+    routes_caller_take(api, request, head);
     conn->is_known = request->is_trusted;
-    request_id_take(api, request, head);
-    request->route = route_find(api, head->path, head->method, &allowed);
+    routes_request_id_take(api, request, head);
+    request->route = routes_find(api, head->path, head->method, &allowed);
     bool keep_alive = request->keep_alive;
     if (request->has_body)
         request->keep_alive = false; /* an answer now would leave the body unread */
     if (!request->route && allowed == 0)
         response_detail(api->front, conn, 404, "Not Found");
     else if (!request->route)
-        method_refuse(api, conn, allowed);
-    else if (route_needs_token(api, request->route) && !request->is_trusted)
-        caller_refuse(api, conn, head);
-    else if (!argument_take(request, head->path))
+        routes_method_refuse(api, conn, allowed);
+    else if (routes_needs_token(api, request->route) && !request->is_trusted)
+        routes_caller_refuse(api, conn, head);
+    else if (!routes_argument_take(request, head->path))
         response_detail(api->front, conn, 404, "Not Found");
-    else if (!timeout_take(request, head))
+    else if (!routes_timeout_take(request, head))
         response_detail(api->front, conn, 400,
                         "X-Request-Timeout must be seconds, from 0.001 to 86400.");
     else if (head->content_encoded)
@@ -212,7 +213,7 @@ bool routes_begin(struct api *api, struct conn *conn, const struct http_head *he
     return false;
 }
 
-static void methods_format(struct text *text, unsigned methods)
+static void routes_methods_format(struct text *text, unsigned methods)
 {
     const char *comma = "";
     const struct {
@@ -236,13 +237,14 @@ void api_index(struct api *api, struct conn *conn, const char *body, size_t byte
     for (size_t i = 0; i < ARRAY_COUNT(routes); i++) {
         const struct route *route = &routes[i];
         bool has_argument = route->path[1] && route->path[strlen(route->path) - 1] == '/';
-        if (route_is_off(api, route))
+        if (routes_is_off(api, route))
             continue;
         text_add(&text, "%s{\"path\":\"%s%s\",\"methods\":[", comma, route->path,
                  has_argument ? "{id}" : "");
-        methods_format(&text, route->methods);
+        routes_methods_format(&text, route->methods);
         text_add(&text, "],\"token\":%s}",
-                 api->config->tokens.count > 0 && route_needs_token(api, route) ? "true" : "false");
+                 api->config->tokens.count > 0 && routes_needs_token(api, route) ? "true"
+                                                                                 : "false");
         comma = ",";
     }
     text_add(&text, "]}\n");

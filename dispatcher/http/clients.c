@@ -11,6 +11,9 @@
 
 _Static_assert(CLIENT_KEY_BYTES == crypto_shorthash_KEYBYTES, "the key of the hash");
 
+static void clients_key(const struct sockaddr_storage *address, uint8_t key[16]);
+static uint32_t *clients_bucket(struct clients *clients, const uint8_t key[16]);
+
 int clients_init(struct clients *clients, uint32_t conn_count_max)
 {
     uint32_t bucket_count = 1;
@@ -36,29 +39,6 @@ void clients_finish(struct clients *clients)
     free(clients->entries);
     free(clients->buckets);
     *clients = (struct clients){0};
-}
-
-/* All addresses as IPv6 ones, cut to what counts as one client. */
-static void clients_key(const struct sockaddr_storage *address, uint8_t key[16])
-{
-    memset(key, 0, 16);
-    if (address->ss_family == AF_INET) {
-        struct sockaddr_in in;
-        memcpy(&in, address, sizeof in);
-        key[10] = key[11] = 0xff;
-        memcpy(key + 12, &in.sin_addr, 4);
-    } else if (address->ss_family == AF_INET6) {
-        struct sockaddr_in6 in;
-        memcpy(&in, address, sizeof in);
-        memcpy(key, &in.sin6_addr, IN6_IS_ADDR_V4MAPPED(&in.sin6_addr) ? 16 : 8);
-    }
-}
-
-static uint32_t *clients_bucket(struct clients *clients, const uint8_t key[16])
-{
-    uint64_t hash;
-    crypto_shorthash((unsigned char *)&hash, key, 16, clients->key);
-    return &clients->buckets[hash & (clients->bucket_count - 1)];
 }
 
 uint32_t clients_enter(struct clients *clients, const struct sockaddr_storage *address,
@@ -99,4 +79,27 @@ void clients_leave(struct clients *clients, uint32_t index)
     *link = entry->next;
     entry->next = clients->free;
     clients->free = index;
+}
+
+/* All addresses as IPv6 ones, cut to what counts as one client. */
+static void clients_key(const struct sockaddr_storage *address, uint8_t key[16])
+{
+    memset(key, 0, 16);
+    if (address->ss_family == AF_INET) {
+        struct sockaddr_in in;
+        memcpy(&in, address, sizeof in);
+        key[10] = key[11] = 0xff;
+        memcpy(key + 12, &in.sin_addr, 4);
+    } else if (address->ss_family == AF_INET6) {
+        struct sockaddr_in6 in;
+        memcpy(&in, address, sizeof in);
+        memcpy(key, &in.sin6_addr, IN6_IS_ADDR_V4MAPPED(&in.sin6_addr) ? 16 : 8);
+    }
+}
+
+static uint32_t *clients_bucket(struct clients *clients, const uint8_t key[16])
+{
+    uint64_t hash;
+    crypto_shorthash((unsigned char *)&hash, key, 16, clients->key);
+    return &clients->buckets[hash & (clients->bucket_count - 1)];
 }

@@ -5,11 +5,7 @@
 #include "dispatcher/http/conn.h"
 #include "dispatcher/http/front.h"
 
-static int collector_append(struct front *front, struct conn *conn, struct http_text span)
-{
-    return body_append(&conn->body, front->input, span.data, span.bytes,
-                       front->config->body_bytes_max);
-}
+static int collector_append(struct front *front, struct conn *conn, struct http_text span);
 
 int collector_take(struct front *front, struct conn *conn, struct http_text span, bool is_last,
                    struct http_text *whole)
@@ -36,4 +32,10 @@ int collector_move(struct front *front, struct conn *conn, struct http_text whol
 void collector_drop(struct front *front, struct conn *conn)
 {
     body_drop(&conn->body, front->input);
+}
+
+static int collector_append(struct front *front, struct conn *conn, struct http_text span)
+{
+    return body_append(&conn->body, front->input, span.data, span.bytes,
+                       front->config->body_bytes_max);
 }

@@ -36,6 +36,11 @@ static void conn_turn_away(struct front *front, int fd, const struct transport *
 static void conn_leave_client(struct front *front, uint32_t client_index);
 static void conn_act(struct front *front, struct conn *conn, enum conn_action action);
 
+static uint64_t conn_due_ms(const struct front *front, const struct conn *conn);
+static void conn_reset_at_close(const struct conn *conn, bool does);
+static void conn_next(struct front *front, struct conn *conn);
+static void conn_return(struct front *front, struct conn *conn);
+
 void conn_open(struct front *front, int fd, const struct transport *transport)
 {
     struct conn *conn = front->free;
@@ -81,6 +86,25 @@ void conn_event(struct front *front, struct conn *conn, enum conn_event event)
 
 /* ---- time ---------------------------------------------------------------------------------- */
 
+/* Lazy: a timer that fires too early looks again, so states may change without touching the
+ * heap. */
+void conn_update_timer(struct front *front, struct conn *conn)
+{
+    uint64_t due_ms = conn_due_ms(front, conn);
+    if (due_ms != UINT64_MAX && (conn->timer.position == 0 || due_ms < conn->timer.due_ms))
+        timer_set(&front->reactor->timers, &conn->timer, due_ms);
+}
+
+void conn_on_timer(struct front *front, struct conn *conn)
+{
+    if (front->reactor->now_ms < conn_due_ms(front, conn))
+        conn_update_timer(front, conn);
+    else if (conn->state == CONN_RESPONDING && conn->due_ms != 0)
+        conn_event(front, conn, CONN_EV_DUE);
+    else
+        conn_event(front, conn, CONN_EV_TIME_OVER);
+}
+
 /* When the present state ends by itself; UINT64_MAX: never. */
 static uint64_t conn_due_ms(const struct front *front, const struct conn *conn)
 {
@@ -110,25 +134,6 @@ static uint64_t conn_due_ms(const struct front *front, const struct conn *conn)
         break;
     }
     return conn->kernel & CONN_OP_SEND ? conn->sent_ms + config->stall_timeout_ms : UINT64_MAX;
-}
-
-/* Lazy: a timer that fires too early looks again, so states may change without touching the
- * heap. */
-void conn_update_timer(struct front *front, struct conn *conn)
-{
-    uint64_t due_ms = conn_due_ms(front, conn);
-    if (due_ms != UINT64_MAX && (conn->timer.position == 0 || due_ms < conn->timer.due_ms))
-        timer_set(&front->reactor->timers, &conn->timer, due_ms);
-}
-
-void conn_on_timer(struct front *front, struct conn *conn)
-{
-    if (front->reactor->now_ms < conn_due_ms(front, conn))
-        conn_update_timer(front, conn);
-    else if (conn->state == CONN_RESPONDING && conn->due_ms != 0)
-        conn_event(front, conn, CONN_EV_DUE);
-    else
-        conn_event(front, conn, CONN_EV_TIME_OVER);
 }
 
 /* ---- who answers --------------------------------------------------------------------------- */
@@ -174,21 +179,6 @@ void conn_detach(struct conn *conn)
     conn->due_ms = 0;
 }
 
-static void conn_abandon(struct front *front, struct conn *conn, enum exchange_end end)
-{
-    if (!conn->pending)
-        return;
-    front->ops->gone(front->owner, conn, end);
-    mr_assert(!conn->pending);
-}
-
-/* With this, close() sends RST in place of FIN. */
-static void conn_reset_at_close(const struct conn *conn, bool does)
-{
-    struct linger linger = {.l_onoff = does, .l_linger = 0};
-    setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
-}
-
 void conn_unframed(struct conn *conn)
 {
     conn->is_unframed = true;
@@ -209,35 +199,22 @@ bool conn_answer_fits(struct front *front, struct conn *conn, size_t bytes)
     return true;
 }
 
-/* ---- sending ------------------------------------------------------------------------------- */
-
-static void conn_give_output(struct front *front, struct conn *conn)
+static void conn_abandon(struct front *front, struct conn *conn, enum exchange_end end)
 {
-    mr_assert(front->stranger_output_bytes >= conn->stranger_output_bytes);
-    front->stranger_output_bytes -= conn->stranger_output_bytes;
-    conn->stranger_output_bytes = 0;
-}
-
-/* The response has left; what comes next? */
-static void conn_next(struct front *front, struct conn *conn)
-{
+    if (!conn->pending)
+        return;
+    front->ops->gone(front->owner, conn, end);
     mr_assert(!conn->pending);
-    conn_give_output(front, conn);
-    if (conn->is_unframed)
-        conn_reset_at_close(conn, false);
-    conn->is_unframed = false;
-    if (conn->request.keep_alive)
-        conn_event(front, conn, CONN_EV_SENT);
-    else
-        conn_event(front, conn, conn->client_eof ? CONN_EV_LEFT : CONN_EV_SENT_LAST);
 }
 
-/* It is free when nobody holds it any more. */
-static void conn_return(struct front *front, struct conn *conn)
+/* With this, close() sends RST in place of FIN. */
+static void conn_reset_at_close(const struct conn *conn, bool does)
 {
-    if (conn->kernel == 0 && !conn->is_dirty)
-        conn_event(front, conn, CONN_EV_RETURNED);
+    struct linger linger = {.l_onoff = does, .l_linger = 0};
+    setsockopt(conn->fd, SOL_SOCKET, SO_LINGER, &linger, sizeof linger);
 }
+
+/* ---- sending ------------------------------------------------------------------------------- */
 
 void conn_flush(struct front *front, struct conn *conn)
 {
@@ -294,12 +271,35 @@ void conn_on_send(struct front *front, const struct uring_event *event)
         conn_mark_dirty(front, conn);
 }
 
-/* ---- receiving ----------------------------------------------------------------------------- */
-
-static struct uring_ref conn_ref(const struct conn *conn, enum uring_op op)
+static void conn_give_output(struct front *front, struct conn *conn)
 {
-    return (struct uring_ref){op, conn->index, conn->generation};
+    mr_assert(front->stranger_output_bytes >= conn->stranger_output_bytes);
+    front->stranger_output_bytes -= conn->stranger_output_bytes;
+    conn->stranger_output_bytes = 0;
 }
+
+/* The response has left; what comes next? */
+static void conn_next(struct front *front, struct conn *conn)
+{
+    mr_assert(!conn->pending);
+    conn_give_output(front, conn);
+    if (conn->is_unframed)
+        conn_reset_at_close(conn, false);
+    conn->is_unframed = false;
+    if (conn->request.keep_alive)
+        conn_event(front, conn, CONN_EV_SENT);
+    else
+        conn_event(front, conn, conn->client_eof ? CONN_EV_LEFT : CONN_EV_SENT_LAST);
+}
+
+/* It is free when nobody holds it any more. */
+static void conn_return(struct front *front, struct conn *conn)
+{
+    if (conn->kernel == 0 && !conn->is_dirty)
+        conn_event(front, conn, CONN_EV_RETURNED);
+}
+
+/* ---- receiving ----------------------------------------------------------------------------- */
 
 void conn_receive(struct front *front, struct conn *conn)
 {
@@ -316,6 +316,11 @@ void conn_pause(struct front *front, struct conn *conn)
     if (!(conn->kernel & CONN_OP_GONE))
         uring_poll_gone(front->reactor->uring, conn->fd, conn_ref(conn, URING_GONE));
     conn->kernel |= CONN_OP_GONE;
+}
+
+static struct uring_ref conn_ref(const struct conn *conn, enum uring_op op)
+{
+    return (struct uring_ref){op, conn->index, conn->generation};
 }
 
 /* Everything but a connection that is still being answered waits for bytes: for the rest of a head

@@ -18,6 +18,83 @@
  * a request that needs no token, and no body. */
 #define STRANGER_BYTES_MAX HTTP_HEAD_BYTES_MAX
 
+static void conn_input_free(struct front *front, struct conn *conn);
+static void conn_input_count(struct front *front, struct conn *conn);
+static void conn_input_take(struct front *front, struct conn *conn, const char *bytes,
+                            size_t count);
+static bool conn_is_left(const struct front *front, const struct conn *conn);
+static void conn_receive_again(struct front *front, struct conn *conn);
+static int conn_received(struct front *front, struct conn *conn, const char *data, size_t bytes);
+
+void conn_input_finish(struct front *front, struct conn *conn)
+{
+    collector_drop(front, conn);
+    conn_input_free(front, conn);
+    conn_input_count(front, conn);
+}
+
+void conn_input_process(struct front *front, struct conn *conn, const char *bytes, size_t count)
+{
+    if (conn->input_lost || conn_is_ending(conn))
+        return;
+    conn_input_take(front, conn, bytes, count);
+    conn_input_count(front, conn);
+}
+
+void conn_input_end(struct front *front, struct conn *conn)
+{
+    conn_event(front, conn, conn_is_left(front, conn) ? CONN_EV_LEFT : CONN_EV_ENDED);
+}
+
+void conn_on_gone(struct front *front, const struct uring_event *event)
+{
+    struct conn *conn = front_conn(front, event->ref);
+    if (!conn)
+        return;
+    conn->kernel &= (uint8_t)~CONN_OP_GONE;
+    if (conn->state == CONN_CLOSING)
+        conn_mark_dirty(front, conn); /* to be freed at the end of the pass */
+    else if (!conn->recv_paused)
+        return; /* what is received says it, in its turn */
+    else if (event->result < 0)
+        conn_pause(front, conn); /* it was cancelled, and is wanted again */
+    else if (event->result & (POLLHUP | POLLERR) || conn_is_left(front, conn))
+        conn_event(front, conn, CONN_EV_LEFT);
+}
+
+void conn_on_recv(struct front *front, const struct uring_event *event)
+{
+    bool is_broken = false;
+    struct conn *conn = front_conn(front, event->ref);
+    if (conn && !event->more)
+        conn->kernel &= (uint8_t)~CONN_OP_RECV;
+    if (conn && event->result > 0) {
+        mr_assert(event->has_buffer);
+        front->counts.received_byte_count += (uint64_t)event->result;
+        is_broken = conn_received(front, conn, uring_buffer(front->reactor->uring, event->buffer),
+                                  (size_t)event->result) < 0;
+    }
+    if (event->has_buffer)
+        uring_buffer_return(front->reactor->uring, event->buffer);
+    if (!conn)
+        return;
+    if (conn->state == CONN_CLOSING) {
+        conn_mark_dirty(front, conn); /* to be freed at the end of the pass */
+        return;
+    }
+    if (is_broken)
+        conn_event(front, conn, CONN_EV_LEFT);
+    else if (event->result == 0)
+        conn_input_end(front, conn);
+    else if (event->result < 0 && event->result != -ENOBUFS && event->result != -ECANCELED &&
+             event->result != -EINTR && event->result != -EAGAIN)
+        conn_event(front, conn, CONN_EV_LEFT);
+    else if (conn_is_answered(conn) && !conn->recv_paused &&
+             (conn->input.bytes + RECEIVE_BUFFER_BYTES > INPUT_BYTES_MAX || conn->input_lost))
+        conn_pause(front, conn);
+    conn_receive_again(front, conn);
+}
+
 static void conn_input_free(struct front *front, struct conn *conn)
 {
     input_buffer_free(&conn->input, front->input);
@@ -37,13 +114,6 @@ static bool conn_input_fits(const struct front *front, const struct conn *conn, 
 {
     return conn->is_known ||
            front->stranger_input_bytes + bytes <= front->input->bytes_max / STRANGER_SHARE;
-}
-
-void conn_input_finish(struct front *front, struct conn *conn)
-{
-    collector_drop(front, conn);
-    conn_input_free(front, conn);
-    conn_input_count(front, conn);
 }
 
 static void conn_input_refuse(struct front *front, struct conn *conn, int status,
@@ -257,40 +327,11 @@ static void conn_input_take(struct front *front, struct conn *conn, const char *
     conn_input_keep(front, conn, bytes, count);
 }
 
-void conn_input_process(struct front *front, struct conn *conn, const char *bytes, size_t count)
-{
-    if (conn->input_lost || conn_is_ending(conn))
-        return;
-    conn_input_take(front, conn, bytes, count);
-    conn_input_count(front, conn);
-}
-
 /* A run whose client sends no more looks like one whose client has left. */
 static bool conn_is_left(const struct front *front, const struct conn *conn)
 {
     return conn->state != CONN_SENDING &&
            (conn->state != CONN_RESPONDING || !front->config->keep_half_closed);
-}
-
-void conn_input_end(struct front *front, struct conn *conn)
-{
-    conn_event(front, conn, conn_is_left(front, conn) ? CONN_EV_LEFT : CONN_EV_ENDED);
-}
-
-void conn_on_gone(struct front *front, const struct uring_event *event)
-{
-    struct conn *conn = front_conn(front, event->ref);
-    if (!conn)
-        return;
-    conn->kernel &= (uint8_t)~CONN_OP_GONE;
-    if (conn->state == CONN_CLOSING)
-        conn_mark_dirty(front, conn); /* to be freed at the end of the pass */
-    else if (!conn->recv_paused)
-        return; /* what is received says it, in its turn */
-    else if (event->result < 0)
-        conn_pause(front, conn); /* it was cancelled, and is wanted again */
-    else if (event->result & (POLLHUP | POLLERR) || conn_is_left(front, conn))
-        conn_event(front, conn, CONN_EV_LEFT);
 }
 
 static void conn_receive_again(struct front *front, struct conn *conn)
@@ -308,37 +349,4 @@ static int conn_received(struct front *front, struct conn *conn, const char *dat
     if (rc == 0 && bytes > 0)
         conn_input_process(front, conn, data, bytes);
     return rc;
-}
-
-void conn_on_recv(struct front *front, const struct uring_event *event)
-{
-    bool is_broken = false;
-    struct conn *conn = front_conn(front, event->ref);
-    if (conn && !event->more)
-        conn->kernel &= (uint8_t)~CONN_OP_RECV;
-    if (conn && event->result > 0) {
-        mr_assert(event->has_buffer);
-        front->counts.received_byte_count += (uint64_t)event->result;
-        is_broken = conn_received(front, conn, uring_buffer(front->reactor->uring, event->buffer),
-                                  (size_t)event->result) < 0;
-    }
-    if (event->has_buffer)
-        uring_buffer_return(front->reactor->uring, event->buffer);
-    if (!conn)
-        return;
-    if (conn->state == CONN_CLOSING) {
-        conn_mark_dirty(front, conn); /* to be freed at the end of the pass */
-        return;
-    }
-    if (is_broken)
-        conn_event(front, conn, CONN_EV_LEFT);
-    else if (event->result == 0)
-        conn_input_end(front, conn);
-    else if (event->result < 0 && event->result != -ENOBUFS && event->result != -ECANCELED &&
-             event->result != -EINTR && event->result != -EAGAIN)
-        conn_event(front, conn, CONN_EV_LEFT);
-    else if (conn_is_answered(conn) && !conn->recv_paused &&
-             (conn->input.bytes + RECEIVE_BUFFER_BYTES > INPUT_BYTES_MAX || conn->input_lost))
-        conn_pause(front, conn);
-    conn_receive_again(front, conn);
 }

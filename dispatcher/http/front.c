@@ -8,6 +8,9 @@
 
 #include "dispatcher/http/transport.h"
 
+static void front_check_conn(const struct conn *conn);
+static void front_check_lists(const struct front *front, uint32_t dirty_count);
+
 int front_init(struct front *front, const struct front_options *options)
 {
     const struct config *config = options->config;
@@ -121,6 +124,26 @@ void front_count_refusal(struct front *front, enum request_refusal refusal)
 
 /* ---- what must hold ------------------------------------------------------------------------- */
 
+void front_check(const struct front *front)
+{
+    uint32_t count = 0, dirty_count = 0;
+    uint64_t input = 0, stranger_input = 0, stranger_output = 0;
+    for (uint32_t i = 0; i < front->config->conn_count_max; i++) {
+        const struct conn *conn = &front->conns[i];
+        front_check_conn(conn);
+        count += conn->state != CONN_FREE;
+        dirty_count += conn->is_dirty;
+        input += conn->input.room + conn->body.kept.room;
+        stranger_input += conn->stranger_input_bytes;
+        stranger_output += conn->stranger_output_bytes;
+    }
+    mr_assert(count == front->conn_count);
+    mr_assert(input <= front->input->bytes);
+    mr_assert(stranger_input == front->stranger_input_bytes);
+    mr_assert(stranger_output == front->stranger_output_bytes);
+    front_check_lists(front, dirty_count);
+}
+
 static void front_check_conn(const struct conn *conn)
 {
     if (conn->state == CONN_FREE) {
@@ -155,24 +178,4 @@ static void front_check_lists(const struct front *front, uint32_t dirty_count)
         mr_assert(dirty_count-- > 0);
     }
     mr_assert(dirty_count == 0);
-}
-
-void front_check(const struct front *front)
-{
-    uint32_t count = 0, dirty_count = 0;
-    uint64_t input = 0, stranger_input = 0, stranger_output = 0;
-    for (uint32_t i = 0; i < front->config->conn_count_max; i++) {
-        const struct conn *conn = &front->conns[i];
-        front_check_conn(conn);
-        count += conn->state != CONN_FREE;
-        dirty_count += conn->is_dirty;
-        input += conn->input.room + conn->body.kept.room;
-        stranger_input += conn->stranger_input_bytes;
-        stranger_output += conn->stranger_output_bytes;
-    }
-    mr_assert(count == front->conn_count);
-    mr_assert(input <= front->input->bytes);
-    mr_assert(stranger_input == front->stranger_input_bytes);
-    mr_assert(stranger_output == front->stranger_output_bytes);
-    front_check_lists(front, dirty_count);
 }

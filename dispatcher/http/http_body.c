@@ -88,6 +88,11 @@ int http_body_feed(struct http_body *body, const char *bytes, size_t count, size
     return body->state == BODY_COMPLETE ? HTTP_BODY_COMPLETE : HTTP_BODY_MORE;
 }
 
+bool http_body_is_complete(const struct http_body *body)
+{
+    return body->state == BODY_COMPLETE;
+}
+
 /* Takes one byte of what surrounds the data. Returns 1, or a negative status. */
 static int http_body_framing(struct http_body *body, unsigned char byte, const char **reason)
 {
@@ -194,9 +199,4 @@ static void http_body_data(struct http_body *body, const char *bytes, size_t cou
     body->room -= taken;
     if (body->left == 0)
         body->state = body->state == BODY_DATA ? BODY_DATA_CR : BODY_COMPLETE;
-}
-
-bool http_body_is_complete(const struct http_body *body)
-{
-    return body->state == BODY_COMPLETE;
 }

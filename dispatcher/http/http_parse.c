@@ -63,6 +63,76 @@ int http_parse_head(struct http_scan *scan, const char *bytes, size_t count, str
     return rc < 0 ? rc : (int)scan->offset;
 }
 
+const struct http_header *http_head_find(const struct http_head *head, const char *lower_case_name)
+{
+    return http_parse_find_after(head, NULL, lower_case_name);
+}
+
+bool http_head_accepts(const struct http_head *head, const char *lower_case_type)
+{
+    const struct http_header *header = NULL;
+    while ((header = http_parse_find_after(head, header, "accept"))) {
+        struct http_text rest = header->value, range;
+        while (http_list_next(&rest, &range)) {
+            size_t type_bytes = 0;
+            while (type_bytes < range.bytes && !memchr("; \t", range.data[type_bytes], 3))
+                type_bytes++;
+            if (http_text_matches((struct http_text){range.data, type_bytes}, lower_case_type))
+                return true;
+        }
+    }
+    return false;
+}
+
+bool http_head_bearer(const struct http_head *head, struct http_text *token)
+{
+    static const char scheme[] = "bearer";
+    const size_t scheme_bytes = sizeof scheme - 1;
+    const struct http_header *header = http_head_find(head, "authorization");
+    if (!header || http_parse_find_after(head, header, "authorization"))
+        return false;
+
+    struct http_text rest = header->value;
+    if (rest.bytes <= scheme_bytes || rest.data[scheme_bytes] != ' ' ||
+        !http_text_matches((struct http_text){rest.data, scheme_bytes}, scheme))
+        return false;
+    rest.data += scheme_bytes;
+    rest.bytes -= scheme_bytes;
+    while (rest.bytes && rest.data[0] == ' ') {
+        rest.data++;
+        rest.bytes--;
+    }
+    for (size_t i = 0; i < rest.bytes; i++) {
+        const unsigned char byte = (unsigned char)rest.data[i];
+        if (byte <= ' ' || byte > '~')
+            return false;
+    }
+    *token = rest;
+    return true;
+}
+
+int64_t http_percent_decode(struct http_text text, char *out)
+{
+    size_t written = 0;
+    for (size_t i = 0; i < text.bytes; i++) {
+        unsigned byte = (unsigned char)text.data[i];
+        if (byte == '%') {
+            if (text.bytes - i < 3)
+                return -EINVAL;
+            const int high = http_hex_value(text.data[i + 1]);
+            const int low = http_hex_value(text.data[i + 2]);
+            if (high < 0 || low < 0)
+                return -EINVAL;
+            byte = (unsigned)(high * 16 + low);
+            i += 2;
+        }
+        if (byte < ' ' || byte == 0x7f)
+            return -EINVAL;
+        out[written++] = (char)byte;
+    }
+    return (int64_t)written;
+}
+
 static int http_parse_whole_head(const struct http_scan *scan, struct http_text text,
                                  struct http_head *out, const char **reason)
 {
@@ -350,79 +420,9 @@ static int http_parse_judge_fields(struct http_head *out, const struct head_fact
     return 0;
 }
 
-const struct http_header *http_head_find(const struct http_head *head, const char *lower_case_name)
-{
-    return http_parse_find_after(head, NULL, lower_case_name);
-}
-
-bool http_head_accepts(const struct http_head *head, const char *lower_case_type)
-{
-    const struct http_header *header = NULL;
-    while ((header = http_parse_find_after(head, header, "accept"))) {
-        struct http_text rest = header->value, range;
-        while (http_list_next(&rest, &range)) {
-            size_t type_bytes = 0;
-            while (type_bytes < range.bytes && !memchr("; \t", range.data[type_bytes], 3))
-                type_bytes++;
-            if (http_text_matches((struct http_text){range.data, type_bytes}, lower_case_type))
-                return true;
-        }
-    }
-    return false;
-}
-
-bool http_head_bearer(const struct http_head *head, struct http_text *token)
-{
-    static const char scheme[] = "bearer";
-    const size_t scheme_bytes = sizeof scheme - 1;
-    const struct http_header *header = http_head_find(head, "authorization");
-    if (!header || http_parse_find_after(head, header, "authorization"))
-        return false;
-
-    struct http_text rest = header->value;
-    if (rest.bytes <= scheme_bytes || rest.data[scheme_bytes] != ' ' ||
-        !http_text_matches((struct http_text){rest.data, scheme_bytes}, scheme))
-        return false;
-    rest.data += scheme_bytes;
-    rest.bytes -= scheme_bytes;
-    while (rest.bytes && rest.data[0] == ' ') {
-        rest.data++;
-        rest.bytes--;
-    }
-    for (size_t i = 0; i < rest.bytes; i++) {
-        const unsigned char byte = (unsigned char)rest.data[i];
-        if (byte <= ' ' || byte > '~')
-            return false;
-    }
-    *token = rest;
-    return true;
-}
-
 static const struct http_header *http_parse_find_after(const struct http_head *head,
                                                        const struct http_header *previous,
                                                        const char *lower_case_name)
 {
     return http_header_find(head->headers, head->header_count, previous, lower_case_name);
-}
-
-int64_t http_percent_decode(struct http_text text, char *out)
-{
-    size_t written = 0;
-    for (size_t i = 0; i < text.bytes; i++) {
-        unsigned byte = (unsigned char)text.data[i];
-        if (byte == '%') {
-            if (text.bytes - i < 3)
-                return -EINVAL;
-            const int high = http_hex_value(text.data[i + 1]);
-            const int low = http_hex_value(text.data[i + 2]);
-            if (high < 0 || low < 0)
-                return -EINVAL;
-            byte = (unsigned)(high * 16 + low);
-            i += 2;
-        }
-        if (byte < ' ' || byte == 0x7f)
-            return -EINVAL;
-        out[written++] = (char)byte;
-    }
-    return (int64_t)written;
 }

@@ -216,79 +216,6 @@ void http_scan_init_trailers(struct http_scan *scan)
     *scan = (struct http_scan){.state = SCAN_FIELD};
 }
 
-/* The bounds of what a run of bytes can make long. */
-static int http_scan_limits(const struct http_scan *scan, uint32_t offset, const char **reason)
-{
-    if (scan->state == SCAN_METHOD && offset - scan->mark > HTTP_METHOD_BYTES_MAX)
-        return http_refuse(reason, -501, "the method is longer than any known one");
-    if (scan->state == SCAN_TARGET && offset - scan->mark > HTTP_TARGET_BYTES_MAX)
-        return http_refuse(reason, -414, "the target is longer than 8 KiB");
-    return 0;
-}
-
-/* Takes the one byte that a run does not cover. */
-static int http_scan_step(struct http_scan *scan, uint32_t offset, unsigned char byte,
-                          const char **reason)
-{
-    if (scan->state == SCAN_VERSION)
-        return http_scan_version(scan, offset - scan->mark, byte, reason);
-    if (scan->state == SCAN_STATUS)
-        return http_scan_status(scan, offset - scan->mark, byte, reason);
-
-    const uint8_t next = scan_steps[scan->state][byte_classes[byte]];
-    if (next == 0)
-        return http_refuse(reason, -400, scan_refusals[scan->state]);
-    scan->state = next;
-    if (next == SCAN_METHOD) {
-        scan->mark = offset;
-    } else if (next == SCAN_TARGET_START || next == SCAN_VERSION) {
-        scan->mark = offset + 1;
-    } else if (next == SCAN_EMPTY && ++scan->empty_lines > HTTP_EMPTY_LINE_COUNT_MAX) {
-        return http_refuse(reason, -400, "too many empty lines before the request");
-    } else if (next == SCAN_NAME && ++scan->field_count > HTTP_HEADER_COUNT_MAX) {
-        return http_refuse(reason, -431, "more than 100 fields");
-    }
-    return 0;
-}
-
-static int http_scan_version(struct http_scan *scan, uint32_t index, unsigned char byte,
-                             const char **reason)
-{
-    static const char expected[] = "HTTP/1.";
-    const uint32_t major = 5, minor = 7;
-    const bool is_digit = byte >= '0' && byte <= '9';
-
-    if (index < minor && byte == (unsigned char)expected[index])
-        return 0;
-    if (index == minor && (byte == '0' || byte == '1')) {
-        scan->state = SCAN_VERSION_END;
-        return 0;
-    }
-    if (is_digit && (index == major || index == minor))
-        return http_refuse(reason, -505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
-    return http_refuse(reason, -400, scan_refusals[scan->state]);
-}
-
-/* "HTTP/1.1 200": what is in front of the status goes the way of a request's version. */
-static int http_scan_status(struct http_scan *scan, uint32_t index, unsigned char byte,
-                            const char **reason)
-{
-    const uint32_t space = 8, first = 9, last = 11;
-    const bool is_digit = byte >= '0' && byte <= '9';
-
-    if (index < space) {
-        const int rc = http_scan_version(scan, index, byte, reason);
-        scan->state = SCAN_STATUS;
-        return rc;
-    }
-    if (index == space ? byte == ' ' : is_digit && !(index == first && byte == '0')) {
-        if (index == last)
-            scan->state = SCAN_STATUS_END;
-        return 0;
-    }
-    return http_refuse(reason, -400, scan_refusals[scan->state]);
-}
-
 void http_header_next(struct http_text *rest, struct http_header *out)
 {
     const char *colon = memchr(rest->data, ':', rest->bytes);
@@ -384,6 +311,79 @@ int http_hex_value(char digit)
     if (digit >= 'A' && digit <= 'F')
         return digit - 'A' + 10;
     return -1;
+}
+
+/* The bounds of what a run of bytes can make long. */
+static int http_scan_limits(const struct http_scan *scan, uint32_t offset, const char **reason)
+{
+    if (scan->state == SCAN_METHOD && offset - scan->mark > HTTP_METHOD_BYTES_MAX)
+        return http_refuse(reason, -501, "the method is longer than any known one");
+    if (scan->state == SCAN_TARGET && offset - scan->mark > HTTP_TARGET_BYTES_MAX)
+        return http_refuse(reason, -414, "the target is longer than 8 KiB");
+    return 0;
+}
+
+/* Takes the one byte that a run does not cover. */
+static int http_scan_step(struct http_scan *scan, uint32_t offset, unsigned char byte,
+                          const char **reason)
+{
+    if (scan->state == SCAN_VERSION)
+        return http_scan_version(scan, offset - scan->mark, byte, reason);
+    if (scan->state == SCAN_STATUS)
+        return http_scan_status(scan, offset - scan->mark, byte, reason);
+
+    const uint8_t next = scan_steps[scan->state][byte_classes[byte]];
+    if (next == 0)
+        return http_refuse(reason, -400, scan_refusals[scan->state]);
+    scan->state = next;
+    if (next == SCAN_METHOD) {
+        scan->mark = offset;
+    } else if (next == SCAN_TARGET_START || next == SCAN_VERSION) {
+        scan->mark = offset + 1;
+    } else if (next == SCAN_EMPTY && ++scan->empty_lines > HTTP_EMPTY_LINE_COUNT_MAX) {
+        return http_refuse(reason, -400, "too many empty lines before the request");
+    } else if (next == SCAN_NAME && ++scan->field_count > HTTP_HEADER_COUNT_MAX) {
+        return http_refuse(reason, -431, "more than 100 fields");
+    }
+    return 0;
+}
+
+static int http_scan_version(struct http_scan *scan, uint32_t index, unsigned char byte,
+                             const char **reason)
+{
+    static const char expected[] = "HTTP/1.";
+    const uint32_t major = 5, minor = 7;
+    const bool is_digit = byte >= '0' && byte <= '9';
+
+    if (index < minor && byte == (unsigned char)expected[index])
+        return 0;
+    if (index == minor && (byte == '0' || byte == '1')) {
+        scan->state = SCAN_VERSION_END;
+        return 0;
+    }
+    if (is_digit && (index == major || index == minor))
+        return http_refuse(reason, -505, "only HTTP/1.1 and HTTP/1.0 are spoken here");
+    return http_refuse(reason, -400, scan_refusals[scan->state]);
+}
+
+/* "HTTP/1.1 200": what is in front of the status goes the way of a request's version. */
+static int http_scan_status(struct http_scan *scan, uint32_t index, unsigned char byte,
+                            const char **reason)
+{
+    const uint32_t space = 8, first = 9, last = 11;
+    const bool is_digit = byte >= '0' && byte <= '9';
+
+    if (index < space) {
+        const int rc = http_scan_version(scan, index, byte, reason);
+        scan->state = SCAN_STATUS;
+        return rc;
+    }
+    if (index == space ? byte == ' ' : is_digit && !(index == first && byte == '0')) {
+        if (index == last)
+            scan->state = SCAN_STATUS_END;
+        return 0;
+    }
+    return http_refuse(reason, -400, scan_refusals[scan->state]);
 }
 
 static struct http_text http_text_trim(struct http_text text)

@@ -22,70 +22,10 @@
 #define LISTEN_RETRY_MS 50
 #define BACKLOG 4096
 
-/* Splits at the last colon; brackets around an IPv6 address are taken off. */
 static int listener_split_address(const char *address, char *host, size_t host_bytes,
-                                  const char **port)
-{
-    const char *colon = strrchr(address, ':');
-    if (!colon || colon[1] == '\0')
-        return -EINVAL;
-    const char *from = address;
-    size_t count = (size_t)(colon - address);
-    if (count >= 2 && from[0] == '[' && from[count - 1] == ']') {
-        from++;
-        count -= 2;
-    }
-    if (count >= host_bytes)
-        return -EINVAL;
-    memcpy(host, from, count);
-    host[count] = '\0';
-    *port = colon + 1;
-    return 0;
-}
-
-static void listener_format_name(struct listener *listener)
-{
-    struct sockaddr_storage bound = {0};
-    socklen_t bytes = sizeof bound;
-    char host[64], port[8];
-    if (getsockname(listener->fd, (struct sockaddr *)&bound, &bytes) == -1 ||
-        getnameinfo((struct sockaddr *)&bound, bytes, host, sizeof host, port, sizeof port,
-                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
-        snprintf(listener->name, sizeof listener->name, "?");
-    else
-        snprintf(listener->name, sizeof listener->name,
-                 bound.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
-}
-
-static int listener_socket(const struct addrinfo *info)
-{
-    int on = 1;
-    int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC, info->ai_protocol);
-    if (fd == -1)
-        return -errno;
-    /* Accepted sockets inherit TCP_NODELAY. */
-    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (info->ai_family == AF_INET6)
-        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
-    if (bind(fd, info->ai_addr, info->ai_addrlen) == -1 || listen(fd, BACKLOG) == -1) {
-        int rc = -errno;
-        close(fd);
-        return rc;
-    }
-    return fd;
-}
-
-/* Before there is a loop that must not wait. */
-static int listener_socket_patiently(const struct addrinfo *info)
-{
-    int fd = listener_socket(info);
-    for (uint32_t i = 1; fd == -EADDRINUSE && i < LISTEN_TRY_COUNT; i++) {
-        poll(NULL, 0, LISTEN_RETRY_MS);
-        fd = listener_socket(info);
-    }
-    return fd;
-}
+                                  const char **port);
+static void listener_format_name(struct listener *listener);
+static int listener_socket_patiently(const struct addrinfo *info);
 
 int listener_open(struct listener *out, const char *address, char *reason, size_t reason_bytes)
 {
@@ -168,4 +108,69 @@ void listener_disarm(struct front *front)
             uring_cancel(front->reactor->uring, (struct uring_ref){URING_ACCEPT, i, 0});
         listener_close(&front->listeners[i]);
     }
+}
+
+/* Splits at the last colon; brackets around an IPv6 address are taken off. */
+static int listener_split_address(const char *address, char *host, size_t host_bytes,
+                                  const char **port)
+{
+    const char *colon = strrchr(address, ':');
+    if (!colon || colon[1] == '\0')
+        return -EINVAL;
+    const char *from = address;
+    size_t count = (size_t)(colon - address);
+    if (count >= 2 && from[0] == '[' && from[count - 1] == ']') {
+        from++;
+        count -= 2;
+    }
+    if (count >= host_bytes)
+        return -EINVAL;
+    memcpy(host, from, count);
+    host[count] = '\0';
+    *port = colon + 1;
+    return 0;
+}
+
+static void listener_format_name(struct listener *listener)
+{
+    struct sockaddr_storage bound = {0};
+    socklen_t bytes = sizeof bound;
+    char host[64], port[8];
+    if (getsockname(listener->fd, (struct sockaddr *)&bound, &bytes) == -1 ||
+        getnameinfo((struct sockaddr *)&bound, bytes, host, sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) != 0)
+        snprintf(listener->name, sizeof listener->name, "?");
+    else
+        snprintf(listener->name, sizeof listener->name,
+                 bound.ss_family == AF_INET6 ? "[%s]:%s" : "%s:%s", host, port);
+}
+
+static int listener_socket(const struct addrinfo *info)
+{
+    int on = 1;
+    int fd = socket(info->ai_family, info->ai_socktype | SOCK_CLOEXEC, info->ai_protocol);
+    if (fd == -1)
+        return -errno;
+    /* Accepted sockets inherit TCP_NODELAY. */
+    setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
+    if (info->ai_family == AF_INET6)
+        setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &on, sizeof on);
+    if (bind(fd, info->ai_addr, info->ai_addrlen) == -1 || listen(fd, BACKLOG) == -1) {
+        int rc = -errno;
+        close(fd);
+        return rc;
+    }
+    return fd;
+}
+
+/* Before there is a loop that must not wait. */
+static int listener_socket_patiently(const struct addrinfo *info)
+{
+    int fd = listener_socket(info);
+    for (uint32_t i = 1; fd == -EADDRINUSE && i < LISTEN_TRY_COUNT; i++) {
+        poll(NULL, 0, LISTEN_RETRY_MS);
+        fd = listener_socket(info);
+    }
+    return fd;
 }

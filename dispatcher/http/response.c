@@ -12,6 +12,12 @@
 
 #define HEAD_BYTES_MAX 2048u
 
+static void response_begin_head(struct put *head, const struct front *front,
+                                const struct conn *conn, int status, const char *content_type);
+static void response_count(struct front *front, int status);
+static bool response_append(struct front *front, struct conn *conn, const char *bytes,
+                            size_t count);
+
 /* A switch and not a table: statuses are sparse, and the compiler sees a missing one. */
 const char *response_reason(int status)
 {
@@ -61,49 +67,6 @@ const char *response_reason(int status)
     default:
         return "Unknown";
     }
-}
-
-static void response_begin_head(struct put *head, const struct front *front,
-                                const struct conn *conn, int status, const char *content_type)
-{
-    PUT(head, "HTTP/1.1 ");
-    put_number(head, (uint64_t)status);
-    PUT(head, " ");
-    put_text(head, response_reason(status));
-    PUT(head, "\r\nDate: ");
-    put_text(head, front->reactor->date_text);
-    PUT(head, "\r\nServer: millrace\r\nContent-Type: ");
-    put_text(head, content_type);
-    if (conn->request.id[0]) {
-        PUT(head, "\r\nX-Request-Id: ");
-        put_text(head, conn->request.id);
-        PUT(head, "\r\nX-Correlation-Id: ");
-        put_text(head, conn->request.id);
-    }
-    if (!conn->request.keep_alive)
-        PUT(head, "\r\nConnection: close\r\n");
-    else if (conn->request.minor == 0)
-        PUT(head, "\r\nConnection: keep-alive\r\n");
-    else
-        PUT(head, "\r\n");
-}
-
-static void response_count(struct front *front, int status)
-{
-    mr_assert(status >= RESPONSE_STATUS_MIN);
-    mr_assert(status < RESPONSE_STATUS_MIN + RESPONSE_STATUS_COUNT);
-    front->counts.responses[status - RESPONSE_STATUS_MIN]++;
-}
-
-/* Memory for responses is bounded; a connection that finds none is closed, which its client can
- * tell from an answer. */
-static bool response_append(struct front *front, struct conn *conn, const char *bytes, size_t count)
-{
-    if (out_append(&front->out, &conn->out, bytes, count, false) == 0)
-        return true;
-    log_line(&front->reactor->log, LEVEL_ERROR, "output_memory_exhausted", "conn=%u", conn->index);
-    conn_doom(front, conn);
-    return false;
 }
 
 void response_send(struct front *front, struct conn *conn, const struct response *response)
@@ -215,4 +178,47 @@ void response_stream_end(struct front *front, struct conn *conn, const char *run
             return;
     }
     conn_response_done(front, conn);
+}
+
+static void response_begin_head(struct put *head, const struct front *front,
+                                const struct conn *conn, int status, const char *content_type)
+{
+    PUT(head, "HTTP/1.1 ");
+    put_number(head, (uint64_t)status);
+    PUT(head, " ");
+    put_text(head, response_reason(status));
+    PUT(head, "\r\nDate: ");
+    put_text(head, front->reactor->date_text);
+    PUT(head, "\r\nServer: millrace\r\nContent-Type: ");
+    put_text(head, content_type);
+    if (conn->request.id[0]) {
+        PUT(head, "\r\nX-Request-Id: ");
+        put_text(head, conn->request.id);
+        PUT(head, "\r\nX-Correlation-Id: ");
+        put_text(head, conn->request.id);
+    }
+    if (!conn->request.keep_alive)
+        PUT(head, "\r\nConnection: close\r\n");
+    else if (conn->request.minor == 0)
+        PUT(head, "\r\nConnection: keep-alive\r\n");
+    else
+        PUT(head, "\r\n");
+}
+
+static void response_count(struct front *front, int status)
+{
+    mr_assert(status >= RESPONSE_STATUS_MIN);
+    mr_assert(status < RESPONSE_STATUS_MIN + RESPONSE_STATUS_COUNT);
+    front->counts.responses[status - RESPONSE_STATUS_MIN]++;
+}
+
+/* Memory for responses is bounded; a connection that finds none is closed, which its client can
+ * tell from an answer. */
+static bool response_append(struct front *front, struct conn *conn, const char *bytes, size_t count)
+{
+    if (out_append(&front->out, &conn->out, bytes, count, false) == 0)
+        return true;
+    log_line(&front->reactor->log, LEVEL_ERROR, "output_memory_exhausted", "conn=%u", conn->index);
+    conn_doom(front, conn);
+    return false;
 }

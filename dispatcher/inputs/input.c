@@ -7,11 +7,11 @@
 #include <errno.h>
 #include <string.h>
 
-static int write_bounded(void *data, const char *bytes, size_t count);
-static int pack_node(msgpack_packer *packer, const struct json_document *document,
-                     const cJSON *node);
-static int pack_number(msgpack_packer *packer, struct json_number number);
-static int pack_text(msgpack_packer *packer, const char *text, size_t bytes);
+static int input_write_bounded(void *data, const char *bytes, size_t count);
+static int input_pack_node(msgpack_packer *packer, const struct json_document *document,
+                           const cJSON *node);
+static int input_pack_number(msgpack_packer *packer, struct json_number number);
+static int input_pack_text(msgpack_packer *packer, const char *text, size_t bytes);
 
 /* ---- types --------------------------------------------------------------------------------- */
 
@@ -72,7 +72,7 @@ const char *input_value_phrase(const struct json_document *document, const cJSON
 void input_packing_init(struct input_packing *packing)
 {
     msgpack_sbuffer_init(&packing->buffer);
-    msgpack_packer_init(&packing->packer, &packing->buffer, write_bounded);
+    msgpack_packer_init(&packing->packer, &packing->buffer, input_write_bounded);
 }
 
 void input_packing_finish(struct input_packing *packing)
@@ -97,16 +97,16 @@ int input_pack(struct input_packing *packing, const struct json_document *docume
             return -ELOOP;
         int rc = 0;
         if (walk.depth > 0 && cJSON_IsObject(walk.parents[walk.depth - 1]))
-            rc = pack_text(packer, node->string, strlen(node->string));
+            rc = input_pack_text(packer, node->string, strlen(node->string));
         if (rc == 0)
-            rc = pack_node(packer, document, node);
+            rc = input_pack_node(packer, document, node);
         if (rc < 0)
             return rc;
     }
     return 0;
 }
 
-static int write_bounded(void *data, const char *bytes, size_t count)
+static int input_write_bounded(void *data, const char *bytes, size_t count)
 {
     msgpack_sbuffer *buffer = data;
     if (count > VALUE_BYTES_MAX - buffer->size)
@@ -115,13 +115,13 @@ static int write_bounded(void *data, const char *bytes, size_t count)
 }
 
 /* A scalar, or the header of a container. */
-static int pack_node(msgpack_packer *packer, const struct json_document *document,
-                     const cJSON *node)
+static int input_pack_node(msgpack_packer *packer, const struct json_document *document,
+                           const cJSON *node)
 {
     if (cJSON_IsString(node))
-        return pack_text(packer, node->valuestring, json_in_string_bytes(document, node));
+        return input_pack_text(packer, node->valuestring, json_in_string_bytes(document, node));
     if (cJSON_IsNumber(node))
-        return pack_number(packer, json_in_number(document, node));
+        return input_pack_number(packer, json_in_number(document, node));
     if (cJSON_IsArray(node))
         return msgpack_pack_array(packer, (size_t)cJSON_GetArraySize(node));
     if (cJSON_IsObject(node))
@@ -132,7 +132,7 @@ static int pack_node(msgpack_packer *packer, const struct json_document *documen
     return msgpack_pack_nil(packer);
 }
 
-static int pack_number(msgpack_packer *packer, struct json_number number)
+static int input_pack_number(msgpack_packer *packer, struct json_number number)
 {
     switch (number.kind) {
     case JSON_TOKEN_INTEGER:
@@ -148,7 +148,7 @@ static int pack_number(msgpack_packer *packer, struct json_number number)
     return msgpack_pack_double(packer, number.u.fp);
 }
 
-static int pack_text(msgpack_packer *packer, const char *text, size_t bytes)
+static int input_pack_text(msgpack_packer *packer, const char *text, size_t bytes)
 {
     int rc = msgpack_pack_str(packer, bytes);
     return rc < 0 ? rc : msgpack_pack_str_body(packer, text, bytes);

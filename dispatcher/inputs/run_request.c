@@ -10,19 +10,21 @@
 
 #include "dispatcher/inputs/input.h"
 
-static int check_flag(const cJSON *body, const char *name, bool *out, const char *parent,
-                      struct api_error *error);
-static int check_pipeline(struct run_request *request, const cJSON *body, struct api_error *error);
-static int check_inputs(const cJSON *body, struct api_error *error);
-static int check_input(const cJSON *item, size_t index, struct api_error *error);
-static int check_stream_options(struct run_request *request, const cJSON *body,
-                                struct api_error *error);
-static int check_count(const cJSON *inputs, const struct variables *variables,
-                       struct api_error *error);
-static int pack_input(struct input_packing *packing, const struct run_request *request,
-                      const struct variables *variables, size_t index, const cJSON *item,
-                      struct api_error *error);
-static int pack_absent(struct input_packing *packing, const struct input_variable *variable);
+static int request_check_flag(const cJSON *body, const char *name, bool *out, const char *parent,
+                              struct api_error *error);
+static int request_check_pipeline(struct run_request *request, const cJSON *body,
+                                  struct api_error *error);
+static int request_check_inputs(const cJSON *body, struct api_error *error);
+static int request_check_input(const cJSON *item, size_t index, struct api_error *error);
+static int request_check_stream_options(struct run_request *request, const cJSON *body,
+                                        struct api_error *error);
+static int request_check_count(const cJSON *inputs, const struct variables *variables,
+                               struct api_error *error);
+static int request_pack_input(struct input_packing *packing, const struct run_request *request,
+                              const struct variables *variables, size_t index, const cJSON *item,
+                              struct api_error *error);
+static int request_pack_absent(struct input_packing *packing,
+                               const struct input_variable *variable);
 
 /* ---- the envelope -------------------------------------------------------------------------- */
 
@@ -51,15 +53,15 @@ int run_request_parse(struct run_request *out, const char *body, size_t bytes,
         rc = -EINVAL;
     }
     if (rc == 0)
-        rc = check_pipeline(&request, root, error);
+        rc = request_check_pipeline(&request, root, error);
     if (rc == 0)
-        rc = check_inputs(root, error);
+        rc = request_check_inputs(root, error);
     if (rc == 0)
-        rc = check_flag(root, "async_run", &request.async_run, "", error);
+        rc = request_check_flag(root, "async_run", &request.async_run, "", error);
     if (rc == 0)
-        rc = check_flag(root, "wait_for_resources", &request.wait_for_resources, "", error);
+        rc = request_check_flag(root, "wait_for_resources", &request.wait_for_resources, "", error);
     if (rc == 0)
-        rc = check_stream_options(&request, root, error);
+        rc = request_check_stream_options(&request, root, error);
     if (rc < 0) {
         run_request_finish(&request);
         return rc;
@@ -81,7 +83,8 @@ static const cJSON *member(const cJSON *object, const char *name)
     return cJSON_IsNull(value) ? NULL : value;
 }
 
-static int check_pipeline(struct run_request *request, const cJSON *body, struct api_error *error)
+static int request_check_pipeline(struct run_request *request, const cJSON *body,
+                                  struct api_error *error)
 {
     const cJSON *pipeline = member(body, "pipeline");
     if (pipeline == NULL)
@@ -99,8 +102,8 @@ static int check_pipeline(struct run_request *request, const cJSON *body, struct
 }
 
 /* A flag; false when it is missing or null. `parent` is the location of the object it is in. */
-static int check_flag(const cJSON *object, const char *name, bool *out, const char *parent,
-                      struct api_error *error)
+static int request_check_flag(const cJSON *object, const char *name, bool *out, const char *parent,
+                              struct api_error *error)
 {
     const cJSON *flag = member(object, name);
     if (flag != NULL && !cJSON_IsBool(flag)) {
@@ -114,8 +117,8 @@ static int check_flag(const cJSON *object, const char *name, bool *out, const ch
     return 0;
 }
 
-static int check_stream_options(struct run_request *request, const cJSON *body,
-                                struct api_error *error)
+static int request_check_stream_options(struct run_request *request, const cJSON *body,
+                                        struct api_error *error)
 {
     static const char location[] = ",\"stream_options\"";
     const cJSON *options = member(body, "stream_options");
@@ -125,10 +128,10 @@ static int check_stream_options(struct run_request *request, const cJSON *body,
         api_error_invalid(error, location, "value is not a valid dict", "type_error.dict");
         return -EINVAL;
     }
-    return check_flag(options, "final_line", &request->final_line, location, error);
+    return request_check_flag(options, "final_line", &request->final_line, location, error);
 }
 
-static int check_inputs(const cJSON *body, struct api_error *error)
+static int request_check_inputs(const cJSON *body, struct api_error *error)
 {
     static const char location[] = ",\"inputs\"";
     const cJSON *inputs = cJSON_GetObjectItemCaseSensitive(body, "inputs");
@@ -147,14 +150,14 @@ static int check_inputs(const cJSON *body, struct api_error *error)
     }
     size_t index = 0;
     for (const cJSON *item = inputs->child; item != NULL; item = item->next) {
-        int rc = check_input(item, index++, error);
+        int rc = request_check_input(item, index++, error);
         if (rc < 0)
             return rc;
     }
     return 0;
 }
 
-static bool is_type_word(const char *word)
+static bool request_is_type_word(const char *word)
 {
     static const char *const words[] = {"integer", "string", "fp",  "dictionary", "boolean",
                                         "none",    "array",  "pkl", "file",       "stream"};
@@ -165,7 +168,7 @@ static bool is_type_word(const char *word)
     return false;
 }
 
-static int check_input(const cJSON *item, size_t index, struct api_error *error)
+static int request_check_input(const cJSON *item, size_t index, struct api_error *error)
 {
     char location[64];
     if (!cJSON_IsObject(item)) {
@@ -179,7 +182,7 @@ static int check_input(const cJSON *item, size_t index, struct api_error *error)
         api_error_invalid(error, location, "field required", "value_error.missing");
         return -EINVAL;
     }
-    if (!cJSON_IsString(type) || !is_type_word(type->valuestring)) {
+    if (!cJSON_IsString(type) || !request_is_type_word(type->valuestring)) {
         api_error_invalid(error, location,
                           "value is not a valid enumeration member; permitted: 'integer', "
                           "'string', 'fp', 'dictionary', 'boolean', 'none', 'array', 'pkl', "
@@ -198,7 +201,7 @@ int run_request_pack(const struct run_request *request, const struct variables *
     const cJSON *root = json_in_root(request->document);
     const cJSON *inputs = cJSON_GetObjectItemCaseSensitive(root, "inputs");
     struct input_packing packing;
-    int rc = check_count(inputs, variables, error);
+    int rc = request_check_count(inputs, variables, error);
     if (rc < 0)
         return rc;
 
@@ -213,7 +216,7 @@ int run_request_pack(const struct run_request *request, const struct variables *
         rc = msgpack_pack_array(&packing.packer, variables->input_count);
     const cJSON *item = inputs->child;
     for (size_t index = 0; index < variables->input_count && rc == 0; index++) {
-        rc = pack_input(&packing, request, variables, index, item, error);
+        rc = request_pack_input(&packing, request, variables, index, item, error);
         item = item == NULL ? NULL : item->next;
     }
     if (rc == -EMSGSIZE) {
@@ -226,18 +229,18 @@ int run_request_pack(const struct run_request *request, const struct variables *
     return rc;
 }
 
-static bool may_be_left_out(const struct input_variable *variable)
+static bool request_may_be_left_out(const struct input_variable *variable)
 {
     return variable->optional || variable->default_msgpack != NULL;
 }
 
-static int check_count(const cJSON *inputs, const struct variables *variables,
-                       struct api_error *error)
+static int request_check_count(const cJSON *inputs, const struct variables *variables,
+                               struct api_error *error)
 {
     size_t got = (size_t)cJSON_GetArraySize(inputs);
     size_t most = variables->input_count;
     size_t least = most;
-    while (least > 0 && may_be_left_out(&variables->inputs[least - 1]))
+    while (least > 0 && request_may_be_left_out(&variables->inputs[least - 1]))
         least--;
     if (got >= least && got <= most)
         return 0;
@@ -254,7 +257,7 @@ struct input_name {
     char text[160];
 };
 
-static struct input_name input_name(const struct input_variable *variable, size_t index)
+static struct input_name request_input_name(const struct input_variable *variable, size_t index)
 {
     struct input_name name;
     if (variable->title == NULL)
@@ -266,8 +269,8 @@ static struct input_name input_name(const struct input_variable *variable, size_
 
 /* Types that exist in the API and are not taken: say why rather than that the value does not
  * fit. */
-static int check_type_word(const cJSON *item, const struct input_variable *variable, size_t index,
-                           struct api_error *error)
+static int request_check_type_word(const cJSON *item, const struct input_variable *variable,
+                                   size_t index, struct api_error *error)
 {
     const char *word = cJSON_GetObjectItemCaseSensitive(item, "type")->valuestring;
     const char *reason = NULL;
@@ -277,29 +280,29 @@ static int check_type_word(const cJSON *item, const struct input_variable *varia
         reason = "a file, and files are not taken as inputs";
     if (reason == NULL)
         return 0;
-    api_error_input(error, "%s is %s", input_name(variable, index).text, reason);
+    api_error_input(error, "%s is %s", request_input_name(variable, index).text, reason);
     return -EINVAL;
 }
 
 /* The value of `item` (NULL: it was left out) for the variable `index`. */
-static int pack_input(struct input_packing *packing, const struct run_request *request,
-                      const struct variables *variables, size_t index, const cJSON *item,
-                      struct api_error *error)
+static int request_pack_input(struct input_packing *packing, const struct run_request *request,
+                              const struct variables *variables, size_t index, const cJSON *item,
+                              struct api_error *error)
 {
     const struct input_variable *variable = &variables->inputs[index];
     const struct json_document *document = request->document;
     if (item == NULL)
-        return pack_absent(packing, variable);
-    int rc = check_type_word(item, variable, index, error);
+        return request_pack_absent(packing, variable);
+    int rc = request_check_type_word(item, variable, index, error);
     if (rc < 0)
         return rc;
     const cJSON *value = member(item, "value");
     if (value == NULL && variable->optional)
-        return pack_absent(packing, variable);
+        return request_pack_absent(packing, variable);
     if (value == NULL && variable->type == MR_NONE)
         return msgpack_pack_nil(&packing->packer);
     if (value == NULL || !input_fits(document, value, variable->type)) {
-        api_error_input(error, "%s must be %s%s, got %s", input_name(variable, index).text,
+        api_error_input(error, "%s must be %s%s, got %s", request_input_name(variable, index).text,
                         input_type_phrase(variable->type),
                         variable->optional && variable->type != MR_NONE ? " or null" : "",
                         value == NULL ? "null" : input_value_phrase(document, value));
@@ -308,14 +311,14 @@ static int pack_input(struct input_packing *packing, const struct run_request *r
     rc = input_pack(packing, document, value);
     if (rc == -ELOOP) {
         api_error_input(error, "%s is nested deeper than %u containers",
-                        input_name(variable, index).text, INPUT_DEPTH_MAX);
+                        request_input_name(variable, index).text, INPUT_DEPTH_MAX);
         return -EINVAL;
     }
     return rc;
 }
 
 /* What stands for an input that was left out, or null where that is allowed. */
-static int pack_absent(struct input_packing *packing, const struct input_variable *variable)
+static int request_pack_absent(struct input_packing *packing, const struct input_variable *variable)
 {
     if (variable->default_msgpack == NULL)
         return msgpack_pack_nil(&packing->packer);

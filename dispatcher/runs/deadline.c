@@ -11,19 +11,9 @@ struct earliest {
     uint64_t due_ms;
 };
 
-static void consider(struct earliest *earliest, enum deadline_kind kind, uint64_t from_ms,
-                     uint32_t limit_ms)
-{
-    if (limit_ms == 0 || from_ms + limit_ms >= earliest->due_ms)
-        return;
-    earliest->kind = kind;
-    earliest->due_ms = from_ms + limit_ms;
-}
-
-static uint64_t later(uint64_t a, uint64_t b)
-{
-    return a > b ? a : b;
-}
+static void deadline_consider(struct earliest *earliest, enum deadline_kind kind, uint64_t from_ms,
+                              uint32_t limit_ms);
+static uint64_t deadline_later(uint64_t a, uint64_t b);
 
 enum deadline_kind deadline_next(const struct deadline_view *view,
                                  const struct deadline_limits *limits, uint64_t *due_ms)
@@ -32,17 +22,19 @@ enum deadline_kind deadline_next(const struct deadline_view *view,
     if (view->state == RUN_CANCELLING) {
         earliest = (struct earliest){DEADLINE_GRACE, view->cancelled_ms + limits->grace_ms};
     } else if (view->state == RUN_QUEUED) {
-        consider(&earliest, DEADLINE_QUEUE, view->created_ms, limits->queue_ms);
+        deadline_consider(&earliest, DEADLINE_QUEUE, view->created_ms, limits->queue_ms);
     } else if (view->state == RUN_ACTIVE) {
-        uint64_t sign_ms = later(later(view->started_ms, view->last_chunk_ms), view->alive_ms);
+        uint64_t sign_ms =
+            deadline_later(deadline_later(view->started_ms, view->last_chunk_ms), view->alive_ms);
         if (view->last_chunk_ms == 0)
-            consider(&earliest, DEADLINE_FIRST_CHUNK, view->started_ms, limits->first_chunk_ms);
+            deadline_consider(&earliest, DEADLINE_FIRST_CHUNK, view->started_ms,
+                              limits->first_chunk_ms);
         if (!view->waits_for_client)
-            consider(&earliest, DEADLINE_PROGRESS, sign_ms, limits->progress_ms);
+            deadline_consider(&earliest, DEADLINE_PROGRESS, sign_ms, limits->progress_ms);
     }
     if (view->state == RUN_QUEUED || view->state == RUN_ACTIVE) {
-        consider(&earliest, DEADLINE_TOTAL, view->created_ms, limits->total_ms);
-        consider(&earliest, DEADLINE_KEEPALIVE, view->last_line_ms, limits->keepalive_ms);
+        deadline_consider(&earliest, DEADLINE_TOTAL, view->created_ms, limits->total_ms);
+        deadline_consider(&earliest, DEADLINE_KEEPALIVE, view->last_line_ms, limits->keepalive_ms);
     }
     *due_ms = earliest.due_ms;
     return earliest.kind;
@@ -75,4 +67,18 @@ void deadline_message(enum deadline_kind kind, const struct deadline_limits *lim
     case DEADLINE_KIND_COUNT:
         mr_unreachable("a limit clients are told of");
     }
+}
+
+static void deadline_consider(struct earliest *earliest, enum deadline_kind kind, uint64_t from_ms,
+                              uint32_t limit_ms)
+{
+    if (limit_ms == 0 || from_ms + limit_ms >= earliest->due_ms)
+        return;
+    earliest->kind = kind;
+    earliest->due_ms = from_ms + limit_ms;
+}
+
+static uint64_t deadline_later(uint64_t a, uint64_t b)
+{
+    return a > b ? a : b;
 }

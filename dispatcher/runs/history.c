@@ -8,6 +8,9 @@
 
 #include "millrace/limits.h"
 
+static struct history_entry *history_place_find(struct history *history, uint32_t adder);
+static void history_link_newest(struct history *history, struct history_entry *entry);
+
 int history_init(struct history *history, uint32_t owner_count)
 {
     *history = (struct history){.entries = calloc(HISTORY_COUNT, sizeof(*history->entries)),
@@ -30,20 +33,20 @@ void history_finish(struct history *history)
     *history = (struct history){0};
 }
 
-static uint32_t place_of(const struct history *history, const struct history_entry *entry)
+static uint32_t history_place_of(const struct history *history, const struct history_entry *entry)
 {
     return (uint32_t)(entry - history->entries);
 }
 
 /* ---- what has to go -------------------------------------------------------------------------- */
 
-static void outputs_drop(struct history *history, struct history_entry *entry)
+static void history_outputs_drop(struct history *history, struct history_entry *entry)
 {
     struct history_owner *owner = &history->owners[entry->owner];
     owner->output_bytes -= entry->outputs.count;
     history->output_bytes -= entry->outputs.count;
     text_finish(&entry->outputs);
-    if (owner->kept != place_of(history, entry))
+    if (owner->kept != history_place_of(history, entry))
         return;
     while (owner->kept != ID_NONE && history->entries[owner->kept].outputs.count == 0)
         owner->kept = history->entries[owner->kept].newer;
@@ -51,7 +54,7 @@ static void outputs_drop(struct history *history, struct history_entry *entry)
 
 /* Whose oldest entry makes room for one of `adder`: his who would have most of them, himself if
  * others have as many. When all places are taken, somebody has one. */
-static uint32_t longest(const struct history *history, uint32_t adder)
+static uint32_t history_longest(const struct history *history, uint32_t adder)
 {
     uint32_t longest = adder;
     for (uint32_t i = 0; i < history->owner_count; i++)
@@ -61,7 +64,7 @@ static uint32_t longest(const struct history *history, uint32_t adder)
 }
 
 /* Likewise whose outputs make room for `bytes` more of `adder`; ID_NONE: none are kept. */
-static uint32_t largest(const struct history *history, uint32_t adder, uint64_t bytes)
+static uint32_t history_largest(const struct history *history, uint32_t adder, uint64_t bytes)
 {
     uint32_t largest = ID_NONE;
     uint64_t most = 0;
@@ -76,11 +79,12 @@ static uint32_t largest(const struct history *history, uint32_t adder, uint64_t 
 }
 
 /* Takes the oldest entry off its owner's list. There is one. */
-static struct history_entry *oldest_take(struct history *history, struct history_owner *owner)
+static struct history_entry *history_oldest_take(struct history *history,
+                                                 struct history_owner *owner)
 {
     mr_assert(owner->oldest != ID_NONE);
     struct history_entry *entry = &history->entries[owner->oldest];
-    outputs_drop(history, entry);
+    history_outputs_drop(history, entry);
     id_index_remove(&history->index, entry->id, owner->oldest);
     owner->oldest = entry->newer;
     if (owner->oldest == ID_NONE)
@@ -93,31 +97,10 @@ static struct history_entry *oldest_take(struct history *history, struct history
 
 /* ---- what comes ------------------------------------------------------------------------------ */
 
-static struct history_entry *place_find(struct history *history, uint32_t adder)
-{
-    if (history->count < HISTORY_COUNT)
-        return &history->entries[history->count++];
-    return oldest_take(history, &history->owners[longest(history, adder)]);
-}
-
-static void link_newest(struct history *history, struct history_entry *entry)
-{
-    struct history_owner *owner = &history->owners[entry->owner];
-    uint32_t place = place_of(history, entry);
-    entry->newer = ID_NONE;
-    entry->older = owner->newest;
-    if (owner->newest == ID_NONE)
-        owner->oldest = place;
-    else
-        history->entries[owner->newest].newer = place;
-    owner->newest = place;
-    owner->count++;
-}
-
 void history_add(struct history *history, const struct history_end *end)
 {
     mr_assert(end->owner < history->owner_count);
-    struct history_entry *entry = place_find(history, end->owner);
+    struct history_entry *entry = history_place_find(history, end->owner);
     size_t bytes = end->message_bytes;
     if (bytes > HISTORY_MESSAGE_BYTES - 1)
         bytes = HISTORY_MESSAGE_BYTES - 1;
@@ -132,8 +115,8 @@ void history_add(struct history *history, const struct history_end *end)
     memcpy(entry->pipeline_id, end->pipeline_id, sizeof entry->pipeline_id);
     memcpy(entry->message, end->message, bytes);
     entry->message[bytes] = '\0';
-    id_index_add(&history->index, entry->id, place_of(history, entry));
-    link_newest(history, entry);
+    id_index_add(&history->index, entry->id, history_place_of(history, entry));
+    history_link_newest(history, entry);
 }
 
 void history_keep(struct history *history, uint32_t owner_index, struct text *outputs)
@@ -143,10 +126,10 @@ void history_keep(struct history *history, uint32_t owner_index, struct text *ou
     struct history_entry *entry = &history->entries[owner->newest];
     mr_assert(entry->outputs.count == 0);
     while (history->output_bytes + outputs->count > HISTORY_OUTPUT_BYTES_MAX) {
-        uint32_t from = largest(history, owner_index, outputs->count);
+        uint32_t from = history_largest(history, owner_index, outputs->count);
         if (from == ID_NONE)
             break; /* it is larger than all that may be kept, and the only one */
-        outputs_drop(history, &history->entries[history->owners[from].kept]);
+        history_outputs_drop(history, &history->entries[history->owners[from].kept]);
     }
     entry->outputs = *outputs;
     *outputs = (struct text){0};
@@ -154,6 +137,27 @@ void history_keep(struct history *history, uint32_t owner_index, struct text *ou
         owner->kept = owner->newest;
     owner->output_bytes += entry->outputs.count;
     history->output_bytes += entry->outputs.count;
+}
+
+static struct history_entry *history_place_find(struct history *history, uint32_t adder)
+{
+    if (history->count < HISTORY_COUNT)
+        return &history->entries[history->count++];
+    return history_oldest_take(history, &history->owners[history_longest(history, adder)]);
+}
+
+static void history_link_newest(struct history *history, struct history_entry *entry)
+{
+    struct history_owner *owner = &history->owners[entry->owner];
+    uint32_t place = history_place_of(history, entry);
+    entry->newer = ID_NONE;
+    entry->older = owner->newest;
+    if (owner->newest == ID_NONE)
+        owner->oldest = place;
+    else
+        history->entries[owner->newest].newer = place;
+    owner->newest = place;
+    owner->count++;
 }
 
 /* ---- looking up ------------------------------------------------------------------------------ */

@@ -10,17 +10,10 @@
 #include "dispatcher/runs/runs.h"
 #include "dispatcher/workers/pool.h"
 
-/* Where the numbers end and the oldest is still out, all draw again. */
-static uint64_t pipeline_draw_ticket(struct pipeline *pipeline)
-{
-    struct tickets *tickets = &pipeline->tickets;
-    if (pipeline->queue_first && tickets_are_used_up(tickets, pipeline->queue_first->ticket)) {
-        tickets_reset(tickets);
-        for (struct run *run = pipeline->queue_first; run; run = run->next)
-            run->ticket = tickets_draw(tickets);
-    }
-    return tickets_draw(tickets);
-}
+static uint64_t pipeline_draw_ticket(struct pipeline *pipeline);
+static struct worker *pipeline_least_loaded(const struct pipeline *pipeline);
+static void pipeline_look_for_rooms(const struct runs *runs, const struct pipeline *pipeline);
+static struct worker_offer pipeline_offer(struct run *run);
 
 uint32_t pipeline_queue_position(const struct pipeline *pipeline, const struct run *run)
 {
@@ -60,39 +53,10 @@ void pipeline_dequeue(struct runs *runs, struct run *run)
     runs->queue_count--;
 }
 
-/* The ready worker with the most free slots; NULL: none has one. */
-static struct worker *pipeline_least_loaded(const struct pipeline *pipeline)
-{
-    const struct worker_pool *pool = pipeline->pool;
-    struct worker *best = NULL;
-    for (uint32_t i = 0; i < pool->place_count; i++) {
-        struct worker *worker = pool->places[i];
-        uint32_t free_count = worker_free_count(worker);
-        if (free_count > 0 && (!best || free_count > worker_free_count(best)))
-            best = worker;
-    }
-    return best;
-}
-
-static void pipeline_look_for_rooms(const struct runs *runs, const struct pipeline *pipeline)
-{
-    for (uint32_t i = 0; i < pipeline->pool->place_count; i++)
-        worker_look_for_room(pipeline->pool->places[i], runs->reactor->now_ms);
-}
-
 bool pipeline_has_slot(struct runs *runs, struct pipeline *pipeline)
 {
     pipeline_look_for_rooms(runs, pipeline);
     return pipeline_least_loaded(pipeline) != NULL;
-}
-
-static struct worker_offer pipeline_offer(struct run *run)
-{
-    return (struct worker_offer){.run = run,
-                                 .run_id = run->id,
-                                 .payload = run->payload,
-                                 .payload_fd = run->has_payload_file ? run->payload_fd : -1,
-                                 .payload_bytes = run->payload_bytes};
 }
 
 void pipeline_schedule(struct runs *runs, struct pipeline *pipeline)
@@ -156,4 +120,45 @@ uint32_t pipeline_retry_after_s(const struct pipeline *pipeline)
     if (wait_s < 1)
         return 1;
     return wait_s > 60 ? 60 : (uint32_t)(wait_s + 0.999);
+}
+
+/* Where the numbers end and the oldest is still out, all draw again. */
+static uint64_t pipeline_draw_ticket(struct pipeline *pipeline)
+{
+    struct tickets *tickets = &pipeline->tickets;
+    if (pipeline->queue_first && tickets_are_used_up(tickets, pipeline->queue_first->ticket)) {
+        tickets_reset(tickets);
+        for (struct run *run = pipeline->queue_first; run; run = run->next)
+            run->ticket = tickets_draw(tickets);
+    }
+    return tickets_draw(tickets);
+}
+
+/* The ready worker with the most free slots; NULL: none has one. */
+static struct worker *pipeline_least_loaded(const struct pipeline *pipeline)
+{
+    const struct worker_pool *pool = pipeline->pool;
+    struct worker *best = NULL;
+    for (uint32_t i = 0; i < pool->place_count; i++) {
+        struct worker *worker = pool->places[i];
+        uint32_t free_count = worker_free_count(worker);
+        if (free_count > 0 && (!best || free_count > worker_free_count(best)))
+            best = worker;
+    }
+    return best;
+}
+
+static void pipeline_look_for_rooms(const struct runs *runs, const struct pipeline *pipeline)
+{
+    for (uint32_t i = 0; i < pipeline->pool->place_count; i++)
+        worker_look_for_room(pipeline->pool->places[i], runs->reactor->now_ms);
+}
+
+static struct worker_offer pipeline_offer(struct run *run)
+{
+    return (struct worker_offer){.run = run,
+                                 .run_id = run->id,
+                                 .payload = run->payload,
+                                 .payload_fd = run->has_payload_file ? run->payload_fd : -1,
+                                 .payload_bytes = run->payload_bytes};
 }

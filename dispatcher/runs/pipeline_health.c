@@ -12,10 +12,58 @@
 
 #define STOPPING_RETRY_AFTER_S 5u
 
+static bool health_refuse(struct run_failure *out, enum refusal refusal, int status,
+                          enum error_type type, uint32_t retry_after_s, const char *message);
+static bool health_refuse_failed(struct run_failure *out, enum refusal refusal, int status,
+                                 uint32_t retry_after_s, const struct pipeline *pipeline,
+                                 const char *message);
+static bool health_refuse_quarantined(struct runs *runs, struct pipeline *pipeline,
+                                      struct run_failure *out);
+static bool health_refuse_full(struct runs *runs, struct pipeline *pipeline,
+                               struct run_failure *out);
+static bool health_has_runs(const struct pipeline *pipeline);
+static bool health_may_recover(const struct runs *runs, const struct pipeline *pipeline);
+static uint64_t health_proof_ms(const struct worker *worker);
+
 /* ---- reasons ------------------------------------------------------------------------------- */
 
-static bool refuse(struct run_failure *out, enum refusal refusal, int status, enum error_type type,
-                   uint32_t retry_after_s, const char *message)
+bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, struct run_failure *failure)
+{
+    if (runs->is_draining)
+        return health_refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, STOPPING_RETRY_AFTER_S,
+                             "the server is stopping");
+    if (pipeline->is_leaving)
+        return health_refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, 1,
+                             "the pipeline was removed");
+    switch (pipeline->state) {
+    case PIPELINE_LOADING:
+        return health_refuse(failure, REFUSAL_NOT_READY, 503, ERROR_LOADING, 1,
+                             "the pipeline is still loading");
+    case PIPELINE_FAILED:
+        return health_refuse_failed(failure, REFUSAL_FAILED, 500, 0, pipeline, pipeline->failure);
+    case PIPELINE_QUARANTINED:
+        return health_refuse_quarantined(runs, pipeline, failure);
+    case PIPELINE_TRIAL:
+        if (health_has_runs(pipeline))
+            return health_refuse_quarantined(runs, pipeline, failure);
+        return health_refuse_full(runs, pipeline, failure);
+    case PIPELINE_READY:
+    case PIPELINE_RESTARTING:
+    case PIPELINE_STATE_COUNT:
+        break;
+    }
+    return health_refuse_full(runs, pipeline, failure);
+}
+
+void pipeline_note_traceback(struct pipeline *pipeline, const char *text, size_t count)
+{
+    mr_assert(!pipeline->traceback);
+    pipeline->traceback = text_duplicate(text, count);
+    pipeline->traceback_count = pipeline->traceback ? count : 0;
+}
+
+static bool health_refuse(struct run_failure *out, enum refusal refusal, int status,
+                          enum error_type type, uint32_t retry_after_s, const char *message)
 {
     *out = (struct run_failure){.type = type,
                                 .status = status,
@@ -28,18 +76,18 @@ static bool refuse(struct run_failure *out, enum refusal refusal, int status, en
 }
 
 /* The pipeline's own failure is the reason. */
-static bool refuse_failed(struct run_failure *out, enum refusal refusal, int status,
-                          uint32_t retry_after_s, const struct pipeline *pipeline,
-                          const char *message)
+static bool health_refuse_failed(struct run_failure *out, enum refusal refusal, int status,
+                                 uint32_t retry_after_s, const struct pipeline *pipeline,
+                                 const char *message)
 {
-    refuse(out, refusal, status, pipeline->failure_type, retry_after_s, message);
+    health_refuse(out, refusal, status, pipeline->failure_type, retry_after_s, message);
     out->traceback = pipeline->traceback;
     out->traceback_count = pipeline->traceback_count;
     return true;
 }
 
 /* Seconds until the next process of the pipeline starts; 1 when one is about to be ready. */
-static uint32_t next_try_s(const struct runs *runs, const struct pipeline *pipeline)
+static uint32_t health_next_try_s(const struct runs *runs, const struct pipeline *pipeline)
 {
     uint64_t due_ms = UINT64_MAX;
     for (uint32_t i = 0; i < pipeline->pool->place_count; i++) {
@@ -55,18 +103,19 @@ static uint32_t next_try_s(const struct runs *runs, const struct pipeline *pipel
     return 1 + (uint32_t)(wait_ms / 1000);
 }
 
-static bool refuse_quarantined(struct runs *runs, struct pipeline *pipeline,
-                               struct run_failure *out)
+static bool health_refuse_quarantined(struct runs *runs, struct pipeline *pipeline,
+                                      struct run_failure *out)
 {
     snprintf(pipeline->refusal, sizeof(pipeline->refusal),
              "the pipeline is quarantined: each of its workers died %u times in a row without "
              "finishing a run; the last time: %s",
              pipeline->config->options.quarantine_after, pipeline->failure);
-    return refuse_failed(out, REFUSAL_QUARANTINED, 503, next_try_s(runs, pipeline), pipeline,
-                         pipeline->refusal);
+    return health_refuse_failed(out, REFUSAL_QUARANTINED, 503, health_next_try_s(runs, pipeline),
+                                pipeline, pipeline->refusal);
 }
 
-static bool refuse_full(struct runs *runs, struct pipeline *pipeline, struct run_failure *out)
+static bool health_refuse_full(struct runs *runs, struct pipeline *pipeline,
+                               struct run_failure *out)
 {
     uint32_t total_max = runs->config->queue_total_max;
     bool is_full = pipeline->queue_count >= pipeline->config->options.queue_count_max;
@@ -76,13 +125,13 @@ static bool refuse_full(struct runs *runs, struct pipeline *pipeline, struct run
      * a slot and stays in the queue is the last. */
     bool may_have_slot = pipeline->queue_count <= pipeline->config->options.queue_count_max;
     return !(may_have_slot && pipeline_has_slot(runs, pipeline)) &&
-           refuse(out, is_full ? REFUSAL_QUEUE_FULL : REFUSAL_QUEUE_TOTAL, 429, ERROR_UNKNOWN,
-                  pipeline_retry_after_s(pipeline),
-                  is_full ? "the queue of this pipeline is full"
-                          : "the queues of all pipelines together are full");
+           health_refuse(out, is_full ? REFUSAL_QUEUE_FULL : REFUSAL_QUEUE_TOTAL, 429,
+                         ERROR_UNKNOWN, pipeline_retry_after_s(pipeline),
+                         is_full ? "the queue of this pipeline is full"
+                                 : "the queues of all pipelines together are full");
 }
 
-static bool has_runs(const struct pipeline *pipeline)
+static bool health_has_runs(const struct pipeline *pipeline)
 {
     if (pipeline->queue_count > 0)
         return true;
@@ -92,35 +141,8 @@ static bool has_runs(const struct pipeline *pipeline)
     return false;
 }
 
-bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, struct run_failure *failure)
-{
-    if (runs->is_draining)
-        return refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, STOPPING_RETRY_AFTER_S,
-                      "the server is stopping");
-    if (pipeline->is_leaving)
-        return refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, 1, "the pipeline was removed");
-    switch (pipeline->state) {
-    case PIPELINE_LOADING:
-        return refuse(failure, REFUSAL_NOT_READY, 503, ERROR_LOADING, 1,
-                      "the pipeline is still loading");
-    case PIPELINE_FAILED:
-        return refuse_failed(failure, REFUSAL_FAILED, 500, 0, pipeline, pipeline->failure);
-    case PIPELINE_QUARANTINED:
-        return refuse_quarantined(runs, pipeline, failure);
-    case PIPELINE_TRIAL:
-        if (has_runs(pipeline))
-            return refuse_quarantined(runs, pipeline, failure);
-        return refuse_full(runs, pipeline, failure);
-    case PIPELINE_READY:
-    case PIPELINE_RESTARTING:
-    case PIPELINE_STATE_COUNT:
-        break;
-    }
-    return refuse_full(runs, pipeline, failure);
-}
-
-static void failure_keep(struct pipeline *pipeline, enum error_type type, const char *text,
-                         size_t count)
+static void health_failure_keep(struct pipeline *pipeline, enum error_type type, const char *text,
+                                size_t count)
 {
     if (count > sizeof(pipeline->failure) - 1)
         count = sizeof(pipeline->failure) - 1;
@@ -132,20 +154,13 @@ static void failure_keep(struct pipeline *pipeline, enum error_type type, const 
     pipeline->traceback_count = 0;
 }
 
-void pipeline_note_traceback(struct pipeline *pipeline, const char *text, size_t count)
-{
-    mr_assert(!pipeline->traceback);
-    pipeline->traceback = text_duplicate(text, count);
-    pipeline->traceback_count = pipeline->traceback ? count : 0;
-}
-
 /* ---- actions ------------------------------------------------------------------------------- */
 
 /* Nobody who waits may wait for a worker that will not come. */
-static void queue_refuse(struct runs *runs, struct pipeline *pipeline)
+static void health_queue_refuse(struct runs *runs, struct pipeline *pipeline)
 {
     struct run_failure failure;
-    refuse_quarantined(runs, pipeline, &failure);
+    health_refuse_quarantined(runs, pipeline, &failure);
     while (pipeline->queue_first)
         run_worker_lost(runs, pipeline->queue_first, &failure);
 }
@@ -156,7 +171,7 @@ static void act_close(struct runs *runs, struct pipeline *pipeline)
              strlen(pipeline->failure), "pipeline=%s deaths=%u queued=%u",
              pipeline->config->pointer, pipeline->config->options.quarantine_after,
              pipeline->queue_count);
-    queue_refuse(runs, pipeline);
+    health_queue_refuse(runs, pipeline);
 }
 
 static void act_open(struct pipeline *pipeline)
@@ -164,7 +179,8 @@ static void act_open(struct pipeline *pipeline)
     pipeline->failure[0] = '\0';
 }
 
-static void event_take(struct runs *runs, struct pipeline *pipeline, enum pipeline_event event)
+static void health_event_take(struct runs *runs, struct pipeline *pipeline,
+                              enum pipeline_event event)
 {
     struct pipeline_step step = pipeline_fsm_step(pipeline->state, event);
     pipeline->state = step.next;
@@ -183,7 +199,7 @@ static void event_take(struct runs *runs, struct pipeline *pipeline, enum pipeli
         pipeline_on_timer(runs, pipeline);
         break;
     case PIPELINE_ACT_REFUSE:
-        queue_refuse(runs, pipeline);
+        health_queue_refuse(runs, pipeline);
         break;
     case PIPELINE_ACT_RELEASE:
         log_line(&runs->reactor->log, LEVEL_INFO, "pipeline_recovered", "pipeline=%s",
@@ -203,20 +219,20 @@ static void event_take(struct runs *runs, struct pipeline *pipeline, enum pipeli
 void pipeline_note_failure(struct runs *runs, struct pipeline *pipeline, enum error_type type,
                            const char *text, size_t count)
 {
-    failure_keep(pipeline, type, text, count);
-    event_take(runs, pipeline, PIPELINE_EV_FAILED);
+    health_failure_keep(pipeline, type, text, count);
+    health_event_take(runs, pipeline, PIPELINE_EV_FAILED);
 }
 
 void pipeline_served(struct runs *runs, struct pipeline *pipeline)
 {
-    event_take(runs, pipeline, PIPELINE_EV_SERVED);
+    health_event_take(runs, pipeline, PIPELINE_EV_SERVED);
 }
 
 void pipeline_run_finished(struct runs *runs, struct pipeline *pipeline, struct worker *worker)
 {
     worker->failure_streak = worker->death_streak = 0;
     if (pipeline->state != PIPELINE_READY)
-        event_take(runs, pipeline, PIPELINE_EV_PROVED);
+        health_event_take(runs, pipeline, PIPELINE_EV_PROVED);
 }
 
 void pipeline_worker_died(struct runs *runs, struct pipeline *pipeline, struct worker *worker,
@@ -231,42 +247,15 @@ void pipeline_worker_died(struct runs *runs, struct pipeline *pipeline, struct w
         pipeline_note_failure(runs, pipeline, type, reason, strlen(reason));
 }
 
-/* When the worker has proved itself by nothing but being ready; never: it is not ready. */
-static uint64_t proof_ms(const struct worker *worker)
-{
-    return worker_serves(worker)
-               ? worker->ready_ms + worker->pool->config->options.quarantine_retry_ms
-               : UINT64_MAX;
-}
-
-static bool worker_is_hopeful(const struct runs *runs, const struct worker *worker)
-{
-    uint32_t after = worker->pool->config->options.quarantine_after;
-    if (worker->state == WORKER_STOPPING || worker->state == WORKER_SPARE)
-        return false;
-    if (worker->is_surplus && !worker_serves(worker))
-        return false; /* nothing follows it */
-    /* A proof by time is forgotten with the next death, one by a finished run is not. */
-    return after == 0 || worker->death_streak < after || proof_ms(worker) <= runs->reactor->now_ms;
-}
-
-static bool has_hope(const struct runs *runs, const struct pipeline *pipeline)
-{
-    for (uint32_t i = 0; i < pipeline->pool->place_count; i++)
-        if (worker_is_hopeful(runs, pipeline->pool->places[i]))
-            return true;
-    return false;
-}
-
 void pipeline_review(struct runs *runs, struct pipeline *pipeline)
 {
     if (runs->is_stopping || pipeline->is_leaving)
         return; /* workers go because they are told to */
-    bool is_hopeful = has_hope(runs, pipeline);
+    bool may_recover = health_may_recover(runs, pipeline);
     if (pool_ready_count(pipeline->pool) == 0)
-        event_take(runs, pipeline, is_hopeful ? PIPELINE_EV_LOST : PIPELINE_EV_GIVEN_UP);
-    else if (!is_hopeful)
-        event_take(runs, pipeline, PIPELINE_EV_DOUBTED);
+        health_event_take(runs, pipeline, may_recover ? PIPELINE_EV_LOST : PIPELINE_EV_GIVEN_UP);
+    else if (!may_recover)
+        health_event_take(runs, pipeline, PIPELINE_EV_DOUBTED);
 }
 
 void pipeline_on_timer(struct runs *runs, struct pipeline *pipeline)
@@ -275,11 +264,39 @@ void pipeline_on_timer(struct runs *runs, struct pipeline *pipeline)
     if (pipeline->state != PIPELINE_TRIAL)
         return;
     for (uint32_t i = 0; i < pipeline->pool->place_count; i++) {
-        uint64_t due_ms = proof_ms(pipeline->pool->places[i]);
+        uint64_t due_ms = health_proof_ms(pipeline->pool->places[i]);
         end_ms = due_ms < end_ms ? due_ms : end_ms;
     }
     if (end_ms > runs->reactor->now_ms)
         timer_set(&runs->reactor->timers, &pipeline->timer, end_ms);
     else
-        event_take(runs, pipeline, PIPELINE_EV_PROVED);
+        health_event_take(runs, pipeline, PIPELINE_EV_PROVED);
+}
+
+/* When the worker has proved itself by nothing but being ready; never: it is not ready. */
+static uint64_t health_proof_ms(const struct worker *worker)
+{
+    return worker_serves(worker)
+               ? worker->ready_ms + worker->pool->config->options.quarantine_retry_ms
+               : UINT64_MAX;
+}
+
+static bool health_worker_may_recover(const struct runs *runs, const struct worker *worker)
+{
+    uint32_t after = worker->pool->config->options.quarantine_after;
+    if (worker->state == WORKER_STOPPING || worker->state == WORKER_SPARE)
+        return false;
+    if (worker->is_surplus && !worker_serves(worker))
+        return false; /* nothing follows it */
+    /* A proof by time is forgotten with the next death, one by a finished run is not. */
+    return after == 0 || worker->death_streak < after ||
+           health_proof_ms(worker) <= runs->reactor->now_ms;
+}
+
+static bool health_may_recover(const struct runs *runs, const struct pipeline *pipeline)
+{
+    for (uint32_t i = 0; i < pipeline->pool->place_count; i++)
+        if (health_worker_may_recover(runs, pipeline->pool->places[i]))
+            return true;
+    return false;
 }

@@ -21,6 +21,9 @@ static void run_deadline_passed(struct runs *runs, struct run *run, enum deadlin
 static enum deadline_kind run_next_deadline(struct runs *runs, const struct run *run,
                                             uint64_t *due_ms);
 
+static void run_payload_drop(struct runs *runs, struct run *run);
+static void run_drop_sink(struct run *run);
+
 /* ---- the pool ------------------------------------------------------------------------------ */
 
 void run_birth_now(struct runs *runs, struct run_birth *out)
@@ -97,28 +100,6 @@ void run_payload_free(struct runs *runs, struct run *run)
     input_memory_give_file(runs->input);
 }
 
-/* No worker has it, so its memory goes with it. */
-static void run_payload_drop(struct runs *runs, struct run *run)
-{
-    if (!run->has_payload_file) {
-        run_payload_free(runs, run);
-        return;
-    }
-    run->has_payload_file = false;
-    input_memory_drop(runs->input, &(struct input_file){.fd = run->payload_fd,
-                                                        .is_sealed = true,
-                                                        .counted_bytes = run->payload_bytes});
-}
-
-/* Nobody waits any more. */
-static void run_drop_sink(struct run *run)
-{
-    struct sink *sink = run->sink;
-    run->sink = NULL;
-    if (sink)
-        sink->ops->drop(sink, run);
-}
-
 void run_destroy(struct runs *runs, struct run *run)
 {
     mr_assert(run->state == RUN_FREE);
@@ -142,6 +123,28 @@ struct run *run_find(const struct runs *runs, uint32_t owner, const char *id)
             return run;
     }
     return NULL;
+}
+
+/* No worker has it, so its memory goes with it. */
+static void run_payload_drop(struct runs *runs, struct run *run)
+{
+    if (!run->has_payload_file) {
+        run_payload_free(runs, run);
+        return;
+    }
+    run->has_payload_file = false;
+    input_memory_drop(runs->input, &(struct input_file){.fd = run->payload_fd,
+                                                        .is_sealed = true,
+                                                        .counted_bytes = run->payload_bytes});
+}
+
+/* Nobody waits any more. */
+static void run_drop_sink(struct run *run)
+{
+    struct sink *sink = run->sink;
+    run->sink = NULL;
+    if (sink)
+        sink->ops->drop(sink, run);
 }
 
 /* ---- events -------------------------------------------------------------------------------- */
@@ -330,27 +333,6 @@ static void run_deadline_passed(struct runs *runs, struct run *run, enum deadlin
 
 /* ---- actions ------------------------------------------------------------------------------- */
 
-/* Counts and keeps how the run ended. Once a run, where its client is answered. */
-static void run_account(struct runs *runs, struct run *run, const struct run_failure *failure)
-{
-    struct pipeline *pipeline = run->pipeline;
-    struct reactor *reactor = runs->reactor;
-    struct tally *tally = &pipeline->tally;
-    uint64_t took_ms = reactor->now_ms - run->created_ms;
-    run_keep(runs, run, failure);
-    tally->ends[failure ? 1 + failure->type : 0]++;
-    if (failure && failure->reason == CANCEL_DEADLINE)
-        tally->deadlines[failure->deadline]++;
-    else if (failure && failure->reason != CANCEL_NONE)
-        tally->cancels[failure->reason]++;
-    buckets_add(&tally->duration, &bucket_scale_runs, took_ms * CLOCK_NS_PER_MS);
-    log_line(&reactor->log, failure ? LEVEL_INFO : LEVEL_DEBUG, "run_end",
-             "run=%s pipeline=%s state=%s%s%s lines=%llu ms=%llu", run->id,
-             pipeline->config->pointer, run_failure_state(failure), failure ? " error=" : "",
-             failure ? error_type_name(failure->type) : "", (unsigned long long)run->value_count,
-             (unsigned long long)took_ms);
-}
-
 void run_keep(struct runs *runs, const struct run *run, const struct run_failure *failure)
 {
     history_add(&runs->history,
@@ -372,6 +354,27 @@ const char *run_failure_state(const struct run_failure *failure)
     if (!failure)
         return "completed";
     return failure->state ? failure->state : "failed";
+}
+
+/* Counts and keeps how the run ended. Once a run, where its client is answered. */
+static void run_account(struct runs *runs, struct run *run, const struct run_failure *failure)
+{
+    struct pipeline *pipeline = run->pipeline;
+    struct reactor *reactor = runs->reactor;
+    struct tally *tally = &pipeline->tally;
+    uint64_t took_ms = reactor->now_ms - run->created_ms;
+    run_keep(runs, run, failure);
+    tally->ends[failure ? 1 + failure->type : 0]++;
+    if (failure && failure->reason == CANCEL_DEADLINE)
+        tally->deadlines[failure->deadline]++;
+    else if (failure && failure->reason != CANCEL_NONE)
+        tally->cancels[failure->reason]++;
+    buckets_add(&tally->duration, &bucket_scale_runs, took_ms * CLOCK_NS_PER_MS);
+    log_line(&reactor->log, failure ? LEVEL_INFO : LEVEL_DEBUG, "run_end",
+             "run=%s pipeline=%s state=%s%s%s lines=%llu ms=%llu", run->id,
+             pipeline->config->pointer, run_failure_state(failure), failure ? " error=" : "",
+             failure ? error_type_name(failure->type) : "", (unsigned long long)run->value_count,
+             (unsigned long long)took_ms);
 }
 
 /* The sink is told the end; it is not the run's any more. */

@@ -15,6 +15,8 @@ static int runs_reserve(struct runs *runs, uint64_t count_max);
 static void runs_unlist_pipeline(struct runs *runs, const struct pipeline *pipeline);
 static void runs_free_pipeline(struct runs *runs, struct pipeline *pipeline);
 
+static void runs_check_pipeline(const struct runs *runs, const struct pipeline *pipeline);
+
 int runs_init(struct runs *runs, const struct runs_options *options)
 {
     const struct config *config = options->config;
@@ -246,18 +248,6 @@ uint32_t runs_cancel_grace_ms(const struct runs *runs)
     return grace_ms;
 }
 
-static void runs_check_pipeline(const struct runs *runs, const struct pipeline *pipeline)
-{
-    uint32_t user_count = 0;
-    for (uint32_t i = 0; i < runs->slab_count * RUN_SLAB_COUNT; i++)
-        user_count += runs_at(runs, i)->id[0] != '\0' && runs_at(runs, i)->pipeline == pipeline;
-    mr_assert(pipeline->user_count >= user_count); /* others are with the reader */
-    mr_assert(pipeline->pool->owner == pipeline);
-    mr_assert(!pipeline->is_leaving == (pipeline->pool->worker_count > 0));
-    mr_assert(!pipeline->is_leaving || pipeline->queue_count == 0);
-    pool_check(pipeline->pool);
-}
-
 void runs_check(const struct runs *runs)
 {
     uint32_t count = 0, queued = 0;
@@ -279,6 +269,18 @@ void runs_check(const struct runs *runs)
     mr_assert(queued == 0);
     for (const struct pipeline *leaving = runs->leaving; leaving; leaving = leaving->next)
         runs_check_pipeline(runs, leaving);
+}
+
+static void runs_check_pipeline(const struct runs *runs, const struct pipeline *pipeline)
+{
+    uint32_t user_count = 0;
+    for (uint32_t i = 0; i < runs->slab_count * RUN_SLAB_COUNT; i++)
+        user_count += runs_at(runs, i)->id[0] != '\0' && runs_at(runs, i)->pipeline == pipeline;
+    mr_assert(pipeline->user_count >= user_count); /* others are with the reader */
+    mr_assert(pipeline->pool->owner == pipeline);
+    mr_assert(!pipeline->is_leaving == (pipeline->pool->worker_count > 0));
+    mr_assert(!pipeline->is_leaving || pipeline->queue_count == 0);
+    pool_check(pipeline->pool);
 }
 
 /* ---- the pool of runs ---------------------------------------------------------------------- */

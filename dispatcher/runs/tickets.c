@@ -8,6 +8,9 @@
 
 #define WORD_BITS 64u
 
+static uint64_t *tickets_word_of(const struct tickets *tickets, uint64_t number);
+static uint64_t tickets_bit_of(uint64_t number);
+
 int tickets_init(struct tickets *tickets, uint32_t count_max)
 {
     /* Twice as many, so that drawing again is rare. */
@@ -36,28 +39,18 @@ void tickets_reset(struct tickets *tickets)
     tickets->next = 0;
 }
 
-static uint64_t *word_of(const struct tickets *tickets, uint64_t number)
-{
-    return &tickets->words[number % tickets->bit_count / WORD_BITS];
-}
-
-static uint64_t bit_of(uint64_t number)
-{
-    return UINT64_C(1) << number % WORD_BITS;
-}
-
 uint64_t tickets_draw(struct tickets *tickets)
 {
     uint64_t number = tickets->next++;
-    mr_assert(!(*word_of(tickets, number) & bit_of(number)));
-    *word_of(tickets, number) |= bit_of(number);
+    mr_assert(!(*tickets_word_of(tickets, number) & tickets_bit_of(number)));
+    *tickets_word_of(tickets, number) |= tickets_bit_of(number);
     return number;
 }
 
 void tickets_return(struct tickets *tickets, uint64_t number)
 {
-    mr_assert(*word_of(tickets, number) & bit_of(number));
-    *word_of(tickets, number) &= ~bit_of(number);
+    mr_assert(*tickets_word_of(tickets, number) & tickets_bit_of(number));
+    *tickets_word_of(tickets, number) &= ~tickets_bit_of(number);
 }
 
 uint32_t tickets_before(const struct tickets *tickets, uint64_t oldest, uint64_t number)
@@ -66,7 +59,7 @@ uint32_t tickets_before(const struct tickets *tickets, uint64_t oldest, uint64_t
     mr_assert(number - oldest < tickets->bit_count);
     uint32_t count = 0;
     while (oldest < number) {
-        uint64_t word = *word_of(tickets, oldest) >> oldest % WORD_BITS;
+        uint64_t word = *tickets_word_of(tickets, oldest) >> oldest % WORD_BITS;
         uint64_t in_word = WORD_BITS - oldest % WORD_BITS;
         if (number - oldest < in_word) {
             in_word = number - oldest;
@@ -76,4 +69,14 @@ uint32_t tickets_before(const struct tickets *tickets, uint64_t oldest, uint64_t
         oldest += in_word;
     }
     return count;
+}
+
+static uint64_t *tickets_word_of(const struct tickets *tickets, uint64_t number)
+{
+    return &tickets->words[number % tickets->bit_count / WORD_BITS];
+}
+
+static uint64_t tickets_bit_of(uint64_t number)
+{
+    return UINT64_C(1) << number % WORD_BITS;
 }

@@ -44,7 +44,8 @@ static void on_value_lost(void *owner, struct run *run, int error)
     run_value_lost(owner, run, error);
 }
 
-static struct run_failure failure_of(const struct runs *runs, const struct worker_failure *failure)
+static struct run_failure events_failure_of(const struct runs *runs,
+                                            const struct worker_failure *failure)
 {
     return (struct run_failure){.type = failure->type,
                                 .status = runs->config->pipeline_error_status,
@@ -60,7 +61,7 @@ static void on_ended(void *owner, struct run *run, const struct worker_failure *
         run_end(owner, run);
         return;
     }
-    struct run_failure told = failure_of(owner, failure);
+    struct run_failure told = events_failure_of(owner, failure);
     if (failure->type == ERROR_INPUT)
         told.status = 400;
     run_error(owner, run, &told);
@@ -68,7 +69,7 @@ static void on_ended(void *owner, struct run *run, const struct worker_failure *
 
 static void on_lost(void *owner, struct run *run, const struct worker_failure *failure)
 {
-    struct run_failure told = failure_of(owner, failure);
+    struct run_failure told = events_failure_of(owner, failure);
     run_worker_lost(owner, run, &told);
 }
 

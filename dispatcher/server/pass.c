@@ -29,7 +29,7 @@ int server_wait(struct server *server, bool is_busy)
     if (next_ms != UINT64_MAX)
         timeout_ns = next_ms > reactor->now_ms ? (next_ms - reactor->now_ms) * CLOCK_NS_PER_MS : 0;
     workers_arm(&server->fleet, pass_bell_interests(server));
-    if (workers_have_news(&server->fleet) ||
+    if (workers_have_records(&server->fleet) ||
         (server->runs.queue_count > 0 && runs_can_offer(&server->runs)))
         timeout_ns = 0;
     else

@@ -19,6 +19,13 @@
 #define GROUP_NAME "millrace-"
 #define GROUP_NAME_BYTES 64u
 
+static int cgroup_value_write(const char *folder, const char *name, const char *value);
+static bool cgroup_has_word(const char *folder, const char *name, const char *word);
+static void cgroup_stale_remove(const char *folder);
+static int cgroup_server_move(const char *folder);
+static int cgroup_path_join(char path[PATH_MAX], const char *folder, const char *name);
+static int cgroup_limits_set(const struct cgroup *group);
+
 /* One line for people, and the result. */
 __attribute__((format(printf, 3, 4))) static int refuse(int rc, char reason[CGROUP_REASON_BYTES],
                                                         const char *format, ...)
@@ -33,7 +40,7 @@ __attribute__((format(printf, 3, 4))) static int refuse(int rc, char reason[CGRO
 /* ---- where it is --------------------------------------------------------------------------- */
 
 /* The next word of a line, and its length; NULL at the line's end. */
-static const char *word_next(const char *at, size_t *bytes)
+static const char *cgroup_word_next(const char *at, size_t *bytes)
 {
     at += *bytes;
     at += strspn(at, " ");
@@ -49,13 +56,13 @@ struct mount {
 };
 
 /* True: it is a mount of version 2. */
-static bool mount_parse(const char *line, struct mount *out)
+static bool cgroup_mount_parse(const char *line, struct mount *out)
 {
     size_t bytes = 0;
     const char *word = line;
     bool is_past_fields = false;
     *out = (struct mount){"", "", 0, 0};
-    for (int i = 0; (word = word_next(word, &bytes)) != NULL; i++) {
+    for (int i = 0; (word = cgroup_word_next(word, &bytes)) != NULL; i++) {
         if (is_past_fields)
             return bytes == strlen("cgroup2") && strncmp(word, "cgroup2", bytes) == 0;
         if (i == 3) {
@@ -70,7 +77,7 @@ static bool mount_parse(const char *line, struct mount *out)
     return false;
 }
 
-static const char *line_after(const char *line)
+static const char *cgroup_line_after(const char *line)
 {
     line += strcspn(line, "\n");
     return line + (*line == '\n');
@@ -79,14 +86,14 @@ static const char *line_after(const char *line)
 int cgroup_folder(const char *mounts, const char *groups, char folder[PATH_MAX])
 {
     while (*groups != '\0' && strncmp(groups, "0::", 3) != 0)
-        groups = line_after(groups);
+        groups = cgroup_line_after(groups);
     if (*groups == '\0')
         return -ENOENT;
     const char *group = groups + 3;
     size_t group_bytes = strcspn(group, "\n");
-    for (; *mounts != '\0'; mounts = line_after(mounts)) {
+    for (; *mounts != '\0'; mounts = cgroup_line_after(mounts)) {
         struct mount mount;
-        if (!mount_parse(mounts, &mount))
+        if (!cgroup_mount_parse(mounts, &mount))
             continue;
         /* What is mounted may be a group above ours, as in a container. */
         size_t above = mount.root_bytes == 1 ? 0 : mount.root_bytes;
@@ -102,7 +109,7 @@ int cgroup_folder(const char *mounts, const char *groups, char folder[PATH_MAX])
 }
 
 /* The file as text, cut at `room`; false: it cannot be read. */
-static bool file_read(const char *path, char *text, size_t room)
+static bool cgroup_file_read(const char *path, char *text, size_t room)
 {
     size_t filled = 0;
     int fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -120,8 +127,8 @@ int cgroup_find(char folder[PATH_MAX], char reason[CGROUP_REASON_BYTES])
 {
     static char mounts[FILE_BYTES_MAX];
     static char groups[FILE_BYTES_MAX];
-    if (!file_read("/proc/self/mountinfo", mounts, sizeof(mounts)) ||
-        !file_read("/proc/self/cgroup", groups, sizeof(groups)) ||
+    if (!cgroup_file_read("/proc/self/mountinfo", mounts, sizeof(mounts)) ||
+        !cgroup_file_read("/proc/self/cgroup", groups, sizeof(groups)) ||
         cgroup_folder(mounts, groups, folder) != 0)
         return refuse(-ENOENT, reason, "control groups of version 2 are not mounted");
     return 0;
@@ -129,85 +136,19 @@ int cgroup_find(char folder[PATH_MAX], char reason[CGROUP_REASON_BYTES])
 
 /* ---- what is in it ------------------------------------------------------------------------- */
 
-static int path_join(char path[PATH_MAX], const char *folder, const char *name)
-{
-    int bytes = snprintf(path, PATH_MAX, "%s/%s", folder, name);
-    return bytes < PATH_MAX ? 0 : -ENAMETOOLONG;
-}
-
-static int value_write(const char *folder, const char *name, const char *value)
-{
-    char path[PATH_MAX];
-    int rc = path_join(path, folder, name);
-    if (rc < 0)
-        return rc;
-    int fd = open(path, O_WRONLY | O_CLOEXEC);
-    if (fd == -1)
-        return -errno;
-    size_t bytes = strlen(value);
-    ssize_t count = write(fd, value, bytes);
-    rc = count == -1 ? -errno : (size_t)count == bytes ? 0 : -EIO;
-    close(fd);
-    return rc;
-}
-
-/* Whether the file is a list that has this word. */
-static bool has_word(const char *folder, const char *name, const char *word)
-{
-    char path[PATH_MAX];
-    char text[LINE_BYTES_MAX];
-    if (path_join(path, folder, name) < 0 || !file_read(path, text, sizeof(text)))
-        return false;
-    size_t bytes = 0;
-    for (const char *at = text; (at = word_next(at, &bytes)) != NULL;)
-        if (bytes == strlen(word) && strncmp(at, word, bytes) == 0)
-            return true;
-    return false;
-}
-
-/* Groups of servers that are no more; one that is not empty stays. */
-static void stale_remove(const char *folder)
-{
-    char path[PATH_MAX];
-    DIR *entries = opendir(folder);
-    const struct dirent *entry;
-    while (entries && (entry = readdir(entries)) != NULL) {
-        if (strncmp(entry->d_name, GROUP_NAME, strlen(GROUP_NAME)) != 0)
-            continue;
-        long pid = strtol(entry->d_name + strlen(GROUP_NAME), NULL, 10);
-        if (pid > 0 && kill((pid_t)pid, 0) == -1 && errno == ESRCH &&
-            path_join(path, folder, entry->d_name) == 0)
-            (void)rmdir(path);
-    }
-    if (entries)
-        closedir(entries);
-}
-
-/* Moves this process into a group of its own below the folder. */
-static int server_move(const char *folder)
-{
-    char own[PATH_MAX];
-    char name[GROUP_NAME_BYTES];
-    snprintf(name, sizeof(name), GROUP_NAME "%d", (int)getpid());
-    int rc = path_join(own, folder, name);
-    if (rc == 0 && mkdir(own, 0755) == -1 && errno != EEXIST)
-        rc = -errno;
-    return rc < 0 ? rc : value_write(own, "cgroup.procs", "0");
-}
-
 int cgroup_prepare(const char *folder, char reason[CGROUP_REASON_BYTES])
 {
     static const char advice[] =
         "Delegate=memory in its unit, or systemd-run --scope -p Delegate=yes";
-    if (!has_word(folder, "cgroup.controllers", "memory"))
+    if (!cgroup_has_word(folder, "cgroup.controllers", "memory"))
         return refuse(-ENOTSUP, reason, "the control group %.512s cannot limit memory (%s)", folder,
                       advice);
-    stale_remove(folder);
-    if (has_word(folder, "cgroup.subtree_control", "memory"))
+    cgroup_stale_remove(folder);
+    if (cgroup_has_word(folder, "cgroup.subtree_control", "memory"))
         return 0;
-    int rc = server_move(folder);
+    int rc = cgroup_server_move(folder);
     if (rc == 0)
-        rc = value_write(folder, "cgroup.subtree_control", "+memory");
+        rc = cgroup_value_write(folder, "cgroup.subtree_control", "+memory");
     if (rc == -EBUSY)
         return refuse(rc, reason, "the control group %.512s has other processes, too (%s)", folder,
                       advice);
@@ -217,19 +158,6 @@ int cgroup_prepare(const char *folder, char reason[CGROUP_REASON_BYTES])
     return 0;
 }
 
-static int limits_set(const struct cgroup *group)
-{
-    char number[32];
-    snprintf(number, sizeof(number), "%llu", (unsigned long long)group->bytes_max);
-    int rc = value_write(group->path, "memory.max", number);
-    if (rc == 0)
-        rc = value_write(group->path, "memory.oom.group", "1");
-    if (rc < 0)
-        return rc;
-    rc = value_write(group->path, "memory.swap.max", "0");
-    return rc == -ENOENT ? 0 : rc; /* a kernel without swap */
-}
-
 int cgroup_create(struct cgroup **out, const char *folder, const char *name, uint64_t bytes_max,
                   char reason[CGROUP_REASON_BYTES])
 {
@@ -237,13 +165,13 @@ int cgroup_create(struct cgroup **out, const char *folder, const char *name, uin
     if (!group)
         return refuse(-ENOMEM, reason, "no memory");
     group->bytes_max = bytes_max;
-    int rc = path_join(group->path, folder, name);
+    int rc = cgroup_path_join(group->path, folder, name);
     if (rc == 0)
-        rc = path_join(group->kills.path, group->path, "memory.events");
+        rc = cgroup_path_join(group->kills.path, group->path, "memory.events");
     if (rc == 0 && mkdir(group->path, 0755) == -1 && errno != EEXIST)
         rc = -errno;
     if (rc == 0)
-        rc = limits_set(group);
+        rc = cgroup_limits_set(group);
     if (rc < 0) {
         refuse(rc, reason, "the control group %.512s: %s", group->path, strerror(-rc));
         cgroup_destroy(group);
@@ -263,10 +191,89 @@ void cgroup_destroy(struct cgroup *group)
 
 void cgroup_kill(const struct cgroup *group)
 {
-    (void)value_write(group->path, "cgroup.kill", "1"); /* from Linux 5.14 on */
+    (void)cgroup_value_write(group->path, "cgroup.kill", "1"); /* from Linux 5.14 on */
 }
 
 bool cgroup_has_killed(struct cgroup *group)
 {
     return oom_watch_look(&group->kills);
+}
+
+static int cgroup_path_join(char path[PATH_MAX], const char *folder, const char *name)
+{
+    int bytes = snprintf(path, PATH_MAX, "%s/%s", folder, name);
+    return bytes < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+static int cgroup_value_write(const char *folder, const char *name, const char *value)
+{
+    char path[PATH_MAX];
+    int rc = cgroup_path_join(path, folder, name);
+    if (rc < 0)
+        return rc;
+    int fd = open(path, O_WRONLY | O_CLOEXEC);
+    if (fd == -1)
+        return -errno;
+    size_t bytes = strlen(value);
+    ssize_t count = write(fd, value, bytes);
+    rc = count == -1 ? -errno : (size_t)count == bytes ? 0 : -EIO;
+    close(fd);
+    return rc;
+}
+
+/* Whether the file is a list that has this word. */
+static bool cgroup_has_word(const char *folder, const char *name, const char *word)
+{
+    char path[PATH_MAX];
+    char text[LINE_BYTES_MAX];
+    if (cgroup_path_join(path, folder, name) < 0 || !cgroup_file_read(path, text, sizeof(text)))
+        return false;
+    size_t bytes = 0;
+    for (const char *at = text; (at = cgroup_word_next(at, &bytes)) != NULL;)
+        if (bytes == strlen(word) && strncmp(at, word, bytes) == 0)
+            return true;
+    return false;
+}
+
+/* Groups of servers that are no more; one that is not empty stays. */
+static void cgroup_stale_remove(const char *folder)
+{
+    char path[PATH_MAX];
+    DIR *entries = opendir(folder);
+    const struct dirent *entry;
+    while (entries && (entry = readdir(entries)) != NULL) {
+        if (strncmp(entry->d_name, GROUP_NAME, strlen(GROUP_NAME)) != 0)
+            continue;
+        long pid = strtol(entry->d_name + strlen(GROUP_NAME), NULL, 10);
+        if (pid > 0 && kill((pid_t)pid, 0) == -1 && errno == ESRCH &&
+            cgroup_path_join(path, folder, entry->d_name) == 0)
+            (void)rmdir(path);
+    }
+    if (entries)
+        closedir(entries);
+}
+
+/* Moves this process into a group of its own below the folder. */
+static int cgroup_server_move(const char *folder)
+{
+    char own[PATH_MAX];
+    char name[GROUP_NAME_BYTES];
+    snprintf(name, sizeof(name), GROUP_NAME "%d", (int)getpid());
+    int rc = cgroup_path_join(own, folder, name);
+    if (rc == 0 && mkdir(own, 0755) == -1 && errno != EEXIST)
+        rc = -errno;
+    return rc < 0 ? rc : cgroup_value_write(own, "cgroup.procs", "0");
+}
+
+static int cgroup_limits_set(const struct cgroup *group)
+{
+    char number[32];
+    snprintf(number, sizeof(number), "%llu", (unsigned long long)group->bytes_max);
+    int rc = cgroup_value_write(group->path, "memory.max", number);
+    if (rc == 0)
+        rc = cgroup_value_write(group->path, "memory.oom.group", "1");
+    if (rc < 0)
+        return rc;
+    rc = cgroup_value_write(group->path, "memory.swap.max", "0");
+    return rc == -ENOENT ? 0 : rc; /* a kernel without swap */
 }

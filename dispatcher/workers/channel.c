@@ -20,6 +20,8 @@ static int channel_socket_open(struct channel *channel, struct channel_ends *end
 static const char *channel_message_read(const uint8_t *data, size_t bytes,
                                         struct channel_message *out);
 
+static bool channel_bytes_wait(const struct channel *channel);
+
 void channel_init(struct channel *channel)
 {
     *channel = (struct channel){
@@ -98,13 +100,6 @@ static int channel_socket_open(struct channel *channel, struct channel_ends *end
 
 /* ---- what the worker says ------------------------------------------------------------------- */
 
-/* Whether more than empty packets is there: what recv() says of one is what it says of the end. */
-static bool channel_bytes_wait(const struct channel *channel)
-{
-    int bytes = 0;
-    return ioctl(channel->socket, SIOCINQ, &bytes) == 0 && bytes > 0;
-}
-
 int channel_take(const struct channel *channel, uint8_t *buffer, struct channel_message *out,
                  const char **wrong)
 {
@@ -125,6 +120,28 @@ int channel_take(const struct channel *channel, uint8_t *buffer, struct channel_
 bool channel_is_stuck(const struct channel *channel)
 {
     return channel->takes_descriptors && descriptors_wait(channel->socket);
+}
+
+bool channel_log_read(const uint8_t *data, size_t bytes, struct channel_log *out)
+{
+    const uint8_t *end = data + bytes;
+    struct packed_item list = {0}, level = {0}, text = {0};
+    const uint8_t *at = packed_read_kind(data, end, PACKED_ARRAY, &list);
+    at = packed_read_kind(at, end, PACKED_NATURAL, &level);
+    at = packed_read_kind(at, end, PACKED_STRING, &text);
+    if (!at || list.u.count != 2 || level.u.natural >= LEVEL_COUNT)
+        return false;
+    *out = (struct channel_log){.level = (enum log_level)level.u.natural,
+                                .text = (const char *)text.text,
+                                .text_bytes = text.u.count};
+    return true;
+}
+
+/* Whether more than empty packets is there: what recv() says of one is what it says of the end. */
+static bool channel_bytes_wait(const struct channel *channel)
+{
+    int bytes = 0;
+    return ioctl(channel->socket, SIOCINQ, &bytes) == 0 && bytes > 0;
 }
 
 /* What is wrong with it, or NULL. `bytes` is what was sent, of which the limit is there. */
@@ -148,19 +165,4 @@ static const char *channel_message_read(const uint8_t *data, size_t bytes,
                                     .body = data + sizeof header,
                                     .body_bytes = bytes - sizeof header};
     return NULL;
-}
-
-bool channel_log_read(const uint8_t *data, size_t bytes, struct channel_log *out)
-{
-    const uint8_t *end = data + bytes;
-    struct packed_item list = {0}, level = {0}, text = {0};
-    const uint8_t *at = packed_read_kind(data, end, PACKED_ARRAY, &list);
-    at = packed_read_kind(at, end, PACKED_NATURAL, &level);
-    at = packed_read_kind(at, end, PACKED_STRING, &text);
-    if (!at || list.u.count != 2 || level.u.natural >= LEVEL_COUNT)
-        return false;
-    *out = (struct channel_log){.level = (enum log_level)level.u.natural,
-                                .text = (const char *)text.text,
-                                .text_bytes = text.u.count};
-    return true;
 }

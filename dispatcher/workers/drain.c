@@ -40,6 +40,15 @@ uint32_t drain_all(struct fleet *fleet)
     return total;
 }
 
+void drain_rest(struct fleet *fleet, struct worker *worker)
+{
+    /* A process that outlived the worker may go on writing. */
+    uint32_t left =
+        worker->pool->config->options.reply_ring_bytes / (uint32_t)sizeof(struct record);
+    for (uint32_t count; left > 0 && (count = drain(fleet, worker)) > 0;)
+        left -= count < left ? count : left;
+}
+
 /* A batch grows with the runs, so that each connection gets more than one line at a time; and it
  * takes half of what their windows hold, so that the worker makes lines while others are sent. */
 static uint32_t drain(struct fleet *fleet, struct worker *worker)
@@ -74,17 +83,8 @@ static uint32_t drain(struct fleet *fleet, struct worker *worker)
     worker->record_count += count;
     fleet->record_count += count;
     if (ring_release(&worker->channel.replies))
-        worker->news |= DOORBELL_SPACE;
+        worker->pending_rings |= DOORBELL_SPACE;
     return count;
-}
-
-void drain_rest(struct fleet *fleet, struct worker *worker)
-{
-    /* A process that outlived the worker may go on writing. */
-    uint32_t left =
-        worker->pool->config->options.reply_ring_bytes / (uint32_t)sizeof(struct record);
-    for (uint32_t count; left > 0 && (count = drain(fleet, worker)) > 0;)
-        left -= count < left ? count : left;
 }
 
 /* ---- records ------------------------------------------------------------------------------- */

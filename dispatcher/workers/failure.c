@@ -5,10 +5,7 @@
 #include "dispatcher/text/packed.h"
 #include "millrace/limits.h"
 
-static size_t failure_text_cut(const struct packed_item *text, size_t limit)
-{
-    return text->u.count < limit ? text->u.count : limit;
-}
+static size_t failure_text_cut(const struct packed_item *text, size_t limit);
 
 bool failure_read(const uint8_t *data, size_t bytes, struct worker_failure *out)
 {
@@ -28,4 +25,9 @@ bool failure_read(const uint8_t *data, size_t bytes, struct worker_failure *out)
         out->traceback_bytes = failure_text_cut(&traceback, ERROR_TRACEBACK_BYTES_MAX);
     }
     return true;
+}
+
+static size_t failure_text_cut(const struct packed_item *text, size_t limit)
+{
+    return text->u.count < limit ? text->u.count : limit;
 }

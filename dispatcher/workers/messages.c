@@ -12,13 +12,13 @@
 
 #define TRACEBACK_LINE_COUNT_MAX 50u
 
-static struct worker_said message_wrong(const char *reason)
+static struct worker_said messages_wrong(const char *reason)
 {
     return (struct worker_said){WORKER_EV_MISBEHAVED, reason};
 }
 
-static struct worker_said message_understand(struct fleet *fleet, struct worker *worker,
-                                             const struct channel_message *message);
+static struct worker_said messages_understand(struct fleet *fleet, struct worker *worker,
+                                              const struct channel_message *message);
 
 bool message_take(struct fleet *fleet, struct worker *worker, struct worker_said *out)
 {
@@ -27,20 +27,20 @@ bool message_take(struct fleet *fleet, struct worker *worker, struct worker_said
     int rc = channel_take(&worker->channel, fleet->record, &message, &wrong);
     if (rc == 0)
         return false;
-    *out = rc < 0 ? message_wrong(wrong) : message_understand(fleet, worker, &message);
+    *out = rc < 0 ? messages_wrong(wrong) : messages_understand(fleet, worker, &message);
     return true;
 }
 
 /* ---- messages ------------------------------------------------------------------------------ */
 
-static struct worker_said message_hello(struct worker *worker, const uint8_t *body, size_t bytes)
+static struct worker_said messages_hello(struct worker *worker, const uint8_t *body, size_t bytes)
 {
     struct worker_pool *pool = worker->pool;
     struct variables variables = {0};
     int rc =
         variables_parse(&variables, body, bytes, worker->said_reason, sizeof worker->said_reason);
     if (rc < 0)
-        return message_wrong(rc == -ENOMEM ? "no memory for its variables" : worker->said_reason);
+        return messages_wrong(rc == -ENOMEM ? "no memory for its variables" : worker->said_reason);
     if (worker->state != WORKER_STARTING) {
         variables_finish(&variables);
     } else if (!pool->is_known) {
@@ -50,15 +50,15 @@ static struct worker_said message_hello(struct worker *worker, const uint8_t *bo
         bool is_same = variables_equal(&pool->variables, &variables);
         variables_finish(&variables);
         if (!is_same)
-            return message_wrong("its inputs or outputs are not those the pipeline had when the "
-                                 "server started: the source changed, restart the server");
+            return messages_wrong("its inputs or outputs are not those the pipeline had when the "
+                                  "server started: the source changed, restart the server");
     }
     return (struct worker_said){WORKER_EV_HELLO, "it said HELLO out of turn"};
 }
 
 /* A line of the log for each of its last lines. */
-static void message_log_traceback(struct fleet *fleet, const struct worker *worker,
-                                  const char *text, size_t count)
+static void messages_log_traceback(struct fleet *fleet, const struct worker *worker,
+                                   const char *text, size_t count)
 {
     const char *end = text + count;
     const char *first = end;
@@ -78,30 +78,30 @@ static void message_log_traceback(struct fleet *fleet, const struct worker *work
 }
 
 /* It did not load or start, and says why: once, then it exits. All of it is in the log. */
-static struct worker_said message_failed(struct fleet *fleet, struct worker *worker,
-                                         const uint8_t *body, size_t bytes)
+static struct worker_said messages_failed(struct fleet *fleet, struct worker *worker,
+                                          const uint8_t *body, size_t bytes)
 {
     struct worker_failure failure;
     if (worker->has_said_why)
-        return message_wrong("it said again why it failed");
+        return messages_wrong("it said again why it failed");
     if (!failure_read(body, bytes, &failure))
-        return message_wrong("it sent a failure that cannot be read");
+        return messages_wrong("it sent a failure that cannot be read");
     worker->has_said_why = true;
     fleet->ops->failed(fleet->owner, worker->pool, &failure);
     log_text(&fleet->reactor->log, LEVEL_ERROR, "pipeline_failed", failure.message,
              failure.message_bytes, "pipeline=%s worker=%u type=%s", worker->pool->config->pointer,
              worker->number, error_type_name(failure.type));
     if (failure.traceback)
-        message_log_traceback(fleet, worker, failure.traceback, failure.traceback_bytes);
+        messages_log_traceback(fleet, worker, failure.traceback, failure.traceback_bytes);
     return (struct worker_said){WORKER_EV_FAILED, "it said FAILED out of turn"};
 }
 
-static struct worker_said message_understand(struct fleet *fleet, struct worker *worker,
-                                             const struct channel_message *message)
+static struct worker_said messages_understand(struct fleet *fleet, struct worker *worker,
+                                              const struct channel_message *message)
 {
     if (message->kind == MESSAGE_HELLO)
-        return message_hello(worker, message->body, message->body_bytes);
+        return messages_hello(worker, message->body, message->body_bytes);
     if (message->kind == MESSAGE_FAILED)
-        return message_failed(fleet, worker, message->body, message->body_bytes);
+        return messages_failed(fleet, worker, message->body, message->body_bytes);
     return (struct worker_said){WORKER_EV_READY, "it said READY out of turn"};
 }

@@ -17,14 +17,14 @@
 /* What a process printed last is read for so long at most. */
 #define OUTPUT_GRACE_MS 200u
 
-static void output_log_suppressed_of(struct fleet *fleet, struct worker *worker)
-{
-    if (worker->log_suppressed > 0)
-        log_line(&fleet->reactor->log, LEVEL_WARNING, "output_suppressed",
-                 "pipeline=%s worker=%u lines=%llu", worker->pool->config->pointer, worker->number,
-                 (unsigned long long)worker->log_suppressed);
-    worker->log_suppressed = 0;
-}
+static void output_log_suppressed_of(struct fleet *fleet, struct worker *worker);
+static void output_read(struct fleet *fleet, struct output *output, uint32_t which);
+static void output_reads_go_on(struct fleet *fleet, struct output *output);
+static void output_give_up(struct fleet *fleet, struct output *output);
+static const char *output_only_run_id(const struct worker *worker, const struct output *output);
+static void output_line_end(struct fleet *fleet, struct output *output, uint32_t which);
+static uint32_t output_lines_take(struct fleet *fleet, struct output *output, uint32_t which,
+                                  size_t count);
 
 void output_log_suppressed(struct fleet *fleet)
 {
@@ -53,11 +53,72 @@ void output_log(struct fleet *fleet, struct worker *worker, enum log_level level
              run_id ? " run=" : "", run_id ? run_id : "", stream);
 }
 
+static void output_log_suppressed_of(struct fleet *fleet, struct worker *worker)
+{
+    if (worker->log_suppressed > 0)
+        log_line(&fleet->reactor->log, LEVEL_WARNING, "output_suppressed",
+                 "pipeline=%s worker=%u lines=%llu", worker->pool->config->pointer, worker->number,
+                 (unsigned long long)worker->log_suppressed);
+    worker->log_suppressed = 0;
+}
+
 /* ---- pipes --------------------------------------------------------------------------------- */
 
 struct output *output_of(struct worker *worker)
 {
     return &worker->outputs[worker->generation & 1];
+}
+
+void output_begin(struct fleet *fleet, struct worker *worker)
+{
+    struct output *output = output_of(worker);
+    mr_assert(output->busy_count == 0);
+    output->generation = worker->generation;
+    output->busy_count = 2;
+    for (uint32_t i = 0; i < 2; i++) {
+        output->pipes[i].line_count = 0;
+        output->pipes[i].owed_bytes = 0;
+        output->pipes[i].read_waits = false;
+        output_read(fleet, output, i);
+    }
+}
+
+void output_go_on(struct fleet *fleet, struct worker *worker)
+{
+    output_reads_go_on(fleet, output_of(worker));
+}
+
+void output_end(struct fleet *fleet, struct worker *worker)
+{
+    struct output *output = output_of(worker);
+    output_reads_go_on(fleet, output);
+    if (output->busy_count > 0)
+        timer_set(&fleet->reactor->timers, &output->timer,
+                  fleet->reactor->now_ms + OUTPUT_GRACE_MS);
+}
+
+void output_on_timer(struct fleet *fleet, struct output *output)
+{
+    output_give_up(fleet, output);
+}
+
+bool output_has_room(struct fleet *fleet, struct worker *worker)
+{
+    struct output *output = &worker->outputs[(worker->generation + 1) & 1];
+    if (output->busy_count > 0)
+        output_give_up(fleet, output);
+    return output->busy_count == 0;
+}
+
+bool output_is_read(const struct worker *worker)
+{
+    return worker->outputs[0].busy_count + worker->outputs[1].busy_count > 0;
+}
+
+void output_close(struct output *output)
+{
+    for (uint32_t i = 0; i < 2; i++)
+        descriptor_close(&output->pipes[i].fd);
 }
 
 /* The pipe's number and the output's travel in the lowest bits of the index. */
@@ -89,39 +150,11 @@ static void output_read_paced(struct fleet *fleet, struct worker *worker, struct
     fleet_noise_timer_set(fleet);
 }
 
-void output_begin(struct fleet *fleet, struct worker *worker)
-{
-    struct output *output = output_of(worker);
-    mr_assert(output->busy_count == 0);
-    output->generation = worker->generation;
-    output->busy_count = 2;
-    for (uint32_t i = 0; i < 2; i++) {
-        output->pipes[i].line_count = 0;
-        output->pipes[i].owed_bytes = 0;
-        output->pipes[i].read_waits = false;
-        output_read(fleet, output, i);
-    }
-}
-
 static void output_reads_go_on(struct fleet *fleet, struct output *output)
 {
     for (uint32_t i = 0; i < 2; i++)
         if (output->pipes[i].read_waits)
             output_read(fleet, output, i);
-}
-
-void output_go_on(struct fleet *fleet, struct worker *worker)
-{
-    output_reads_go_on(fleet, output_of(worker));
-}
-
-void output_end(struct fleet *fleet, struct worker *worker)
-{
-    struct output *output = output_of(worker);
-    output_reads_go_on(fleet, output);
-    if (output->busy_count > 0)
-        timer_set(&fleet->reactor->timers, &output->timer,
-                  fleet->reactor->now_ms + OUTPUT_GRACE_MS);
 }
 
 /* The reads come back, and then the pipes are closed. */
@@ -133,70 +166,7 @@ static void output_give_up(struct fleet *fleet, struct output *output)
             uring_cancel(fleet->reactor->uring, output_ref(output, i));
 }
 
-void output_on_timer(struct fleet *fleet, struct output *output)
-{
-    output_give_up(fleet, output);
-}
-
-bool output_has_room(struct fleet *fleet, struct worker *worker)
-{
-    struct output *output = &worker->outputs[(worker->generation + 1) & 1];
-    if (output->busy_count > 0)
-        output_give_up(fleet, output);
-    return output->busy_count == 0;
-}
-
-bool output_is_read(const struct worker *worker)
-{
-    return worker->outputs[0].busy_count + worker->outputs[1].busy_count > 0;
-}
-
-void output_close(struct output *output)
-{
-    for (uint32_t i = 0; i < 2; i++)
-        descriptor_close(&output->pipes[i].fd);
-}
-
 /* ---- lines --------------------------------------------------------------------------------- */
-
-/* The one run of a worker that has one: what its process writes to descriptor 1 or 2 is this
- * run's. */
-static const char *output_only_run_id(const struct worker *worker, const struct output *output)
-{
-    if (worker->concurrency != 1 || worker->active_count != 1 ||
-        output->generation != worker->generation)
-        return NULL;
-    return worker->slots[0].run_id;
-}
-
-static void output_line_end(struct fleet *fleet, struct output *output, uint32_t which)
-{
-    struct worker *worker = output->worker;
-    struct output_pipe *pipe = &output->pipes[which];
-    if (pipe->line_count > 0)
-        output_log(fleet, worker, LEVEL_INFO,
-                   pipe->owed_bytes > 0 ? pipe->owed_run_id : output_only_run_id(worker, output),
-                   which == 0 ? "stdout" : "stderr", pipe->line, pipe->line_count);
-    pipe->line_count = 0;
-}
-
-/* Returns how many lines there were. */
-static uint32_t output_lines_take(struct fleet *fleet, struct output *output, uint32_t which,
-                                  size_t count)
-{
-    uint32_t line_count = 0;
-    struct output_pipe *pipe = &output->pipes[which];
-    for (size_t i = 0; i < count; i++) {
-        bool is_end = pipe->bytes[i] == '\n';
-        if (!is_end)
-            pipe->line[pipe->line_count++] = pipe->bytes[i];
-        if (is_end || pipe->line_count == sizeof(pipe->line) || pipe->owed_bytes == 1)
-            line_count++, output_line_end(fleet, output, which);
-        if (pipe->owed_bytes > 0)
-            pipe->owed_bytes--;
-    }
-    return line_count;
-}
 
 /* What is there already is counted. Where that is more than one read brings, and the next run ends
  * before it is read, what both wrote is of the first. */
@@ -243,4 +213,43 @@ void output_on_read(struct fleet *fleet, const struct uring_event *event)
     pipe->fd = -1;
     if (--output->busy_count == 0)
         timer_clear(&fleet->reactor->timers, &output->timer);
+}
+
+/* The one run of a worker that has one: what its process writes to descriptor 1 or 2 is this
+ * run's. */
+static const char *output_only_run_id(const struct worker *worker, const struct output *output)
+{
+    if (worker->concurrency != 1 || worker->active_count != 1 ||
+        output->generation != worker->generation)
+        return NULL;
+    return worker->slots[0].run_id;
+}
+
+static void output_line_end(struct fleet *fleet, struct output *output, uint32_t which)
+{
+    struct worker *worker = output->worker;
+    struct output_pipe *pipe = &output->pipes[which];
+    if (pipe->line_count > 0)
+        output_log(fleet, worker, LEVEL_INFO,
+                   pipe->owed_bytes > 0 ? pipe->owed_run_id : output_only_run_id(worker, output),
+                   which == 0 ? "stdout" : "stderr", pipe->line, pipe->line_count);
+    pipe->line_count = 0;
+}
+
+/* Returns how many lines there were. */
+static uint32_t output_lines_take(struct fleet *fleet, struct output *output, uint32_t which,
+                                  size_t count)
+{
+    uint32_t line_count = 0;
+    struct output_pipe *pipe = &output->pipes[which];
+    for (size_t i = 0; i < count; i++) {
+        bool is_end = pipe->bytes[i] == '\n';
+        if (!is_end)
+            pipe->line[pipe->line_count++] = pipe->bytes[i];
+        if (is_end || pipe->line_count == sizeof(pipe->line) || pipe->owed_bytes == 1)
+            line_count++, output_line_end(fleet, output, which);
+        if (pipe->owed_bytes > 0)
+            pipe->owed_bytes--;
+    }
+    return line_count;
 }

@@ -6,15 +6,7 @@
 #include "dispatcher/workers/output.h"
 #include "dispatcher/workers/worker_start.h"
 
-/* Once for each process. */
-static void pause_log(struct fleet *fleet, struct worker *worker)
-{
-    if (worker->is_noisy)
-        return;
-    worker->is_noisy = true;
-    log_line(&fleet->reactor->log, LEVEL_WARNING, "worker_noisy", "pipeline=%s worker=%u pid=%d",
-             worker->pool->config->pointer, worker->number, (int)worker->pid);
-}
+static void pause_log(struct fleet *fleet, struct worker *worker);
 
 void pause_count(struct fleet *fleet, struct worker *worker, uint32_t cost)
 {
@@ -51,4 +43,14 @@ void pause_on_timer(struct fleet *fleet)
         worker->is_paused = false;
         worker_rewatch(fleet, worker);
     }
+}
+
+/* Once for each process. */
+static void pause_log(struct fleet *fleet, struct worker *worker)
+{
+    if (worker->is_noisy)
+        return;
+    worker->is_noisy = true;
+    log_line(&fleet->reactor->log, LEVEL_WARNING, "worker_noisy", "pipeline=%s worker=%u pid=%d",
+             worker->pool->config->pointer, worker->number, (int)worker->pid);
 }

@@ -21,6 +21,9 @@ static void pool_place_remove(struct worker_pool *pool, uint32_t place);
 static void pool_share(struct fleet *fleet);
 static int pool_record_fit(struct fleet *fleet, uint32_t ring_bytes);
 
+static bool pool_is_spare(const struct worker *worker);
+static bool pool_has_number(const struct worker_pool *pool, uint32_t number);
+
 int pool_groups_prepare(struct fleet *fleet, char reason[CGROUP_REASON_BYTES])
 {
     const struct config *config = fleet->config;
@@ -80,21 +83,6 @@ void pool_destroy(struct worker_pool *pool)
     variables_finish(&pool->variables);
     free(pool->places);
     free(pool);
-}
-
-/* Nobody has called it: its number means nothing. One that was called and has not begun, because
- * the spawner is busy, is as good as started, also when the worker it was called by is gone. */
-static bool pool_is_spare(const struct worker *worker)
-{
-    return worker->state == WORKER_SPARE && !worker->predecessor && worker->timer.position == 0;
-}
-
-static bool pool_has_number(const struct worker_pool *pool, uint32_t number)
-{
-    for (uint32_t i = 0; i < pool->place_count; i++)
-        if (pool->places[i]->number == number && !pool_is_spare(pool->places[i]))
-            return true;
-    return false;
 }
 
 int pool_resize(struct worker_pool *pool, uint32_t worker_count, char reason[CGROUP_REASON_BYTES])
@@ -177,6 +165,21 @@ void pool_check(const struct worker_pool *pool)
     mr_assert(number_count == pool->worker_count);
     mr_assert(pool->worker_count == 0 || spare_count == pool->config->options.recycle_overlap);
     mr_assert(unfinished_bytes == pool->unfinished.bytes);
+}
+
+/* Nobody has called it: its number means nothing. One that was called and has not begun, because
+ * the spawner is busy, is as good as started, also when the worker it was called by is gone. */
+static bool pool_is_spare(const struct worker *worker)
+{
+    return worker->state == WORKER_SPARE && !worker->predecessor && worker->timer.position == 0;
+}
+
+static bool pool_has_number(const struct worker_pool *pool, uint32_t number)
+{
+    for (uint32_t i = 0; i < pool->place_count; i++)
+        if (pool->places[i]->number == number && !pool_is_spare(pool->places[i]))
+            return true;
+    return false;
 }
 
 /* ---- places --------------------------------------------------------------------------------- */

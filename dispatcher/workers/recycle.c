@@ -13,6 +13,8 @@
 /* /proc is read at most so often for one worker. */
 #define MEMORY_LOOK_MS 200u
 
+static bool recycle_is_too_large(const struct fleet *fleet, struct worker *worker);
+
 uint64_t recycle_resident_bytes(pid_t pid)
 {
     char path[32], text[64];
@@ -28,16 +30,6 @@ uint64_t recycle_resident_bytes(pid_t pid)
     char *second;
     strtoull(text, &second, 10); /* the first number is the size of the address space */
     return strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
-}
-
-static bool recycle_is_too_large(const struct fleet *fleet, struct worker *worker)
-{
-    uint64_t limit = worker->pool->config->options.recycle_bytes;
-    uint64_t now_ms = fleet->reactor->now_ms;
-    if (limit == 0 || now_ms < worker->memory_ms + MEMORY_LOOK_MS)
-        return false;
-    worker->memory_ms = now_ms;
-    return recycle_resident_bytes(worker->pid) > limit;
 }
 
 bool recycle_is_due(struct fleet *fleet, struct worker *worker, bool device_is_broken,
@@ -67,4 +59,14 @@ bool recycle_is_due(struct fleet *fleet, struct worker *worker, bool device_is_b
     worker->end = end;
     *out = (struct worker_said){is_overlap ? WORKER_EV_HAND_OVER : WORKER_EV_RETIRE, reason};
     return true;
+}
+
+static bool recycle_is_too_large(const struct fleet *fleet, struct worker *worker)
+{
+    uint64_t limit = worker->pool->config->options.recycle_bytes;
+    uint64_t now_ms = fleet->reactor->now_ms;
+    if (limit == 0 || now_ms < worker->memory_ms + MEMORY_LOOK_MS)
+        return false;
+    worker->memory_ms = now_ms;
+    return recycle_resident_bytes(worker->pid) > limit;
 }

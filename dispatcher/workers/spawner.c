@@ -18,6 +18,12 @@
 #define CLOSE_TRIES 300
 #define CLOSE_TRY_MS 10
 
+static int spawner_process_start(pid_t *pid, int socket, const struct own_users *users);
+static int spawner_send_request(const struct spawner *spawner,
+                                const struct worker_spawn_options *options, struct iovec *parts,
+                                size_t part_count);
+static bool spawner_nobody(const void *context, pid_t pid);
+
 void spawner_init(struct spawner *spawner, struct own_users own_users)
 {
     *spawner = (struct spawner){.socket = -1, .pidfd = -1, .own_users = own_users};
@@ -25,20 +31,13 @@ void spawner_init(struct spawner *spawner, struct own_users own_users)
 
 /* ---- starting ------------------------------------------------------------------------------ */
 
-static int process_start(pid_t *pid, int socket, const struct own_users *users)
-{
-    char word[24];
-    snprintf(word, sizeof(word), "%u:%u", users->first, users->count);
-    return child_start(pid, SPAWNER_NAME, word, socket);
-}
-
 int spawner_open(struct spawner *spawner)
 {
     mr_assert(spawner->state == SPAWNER_NONE);
     int pair[2];
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair) == -1)
         return -errno;
-    int rc = process_start(&spawner->pid, pair[1], &spawner->own_users);
+    int rc = spawner_process_start(&spawner->pid, pair[1], &spawner->own_users);
     close(pair[1]);
     if (rc < 0) {
         close(pair[0]);
@@ -51,22 +50,14 @@ int spawner_open(struct spawner *spawner)
     return 0;
 }
 
-/* ---- asking -------------------------------------------------------------------------------- */
-
-static int send_request(const struct spawner *spawner, const struct worker_spawn_options *options,
-                        struct iovec *parts, size_t part_count)
+static int spawner_process_start(pid_t *pid, int socket, const struct own_users *users)
 {
-    int fds[SPAWN_FD_COUNT] = {
-        [SPAWN_FD_STDOUT] = options->stdout_fd,
-        [SPAWN_FD_STDERR] = options->stderr_fd,
-        [SPAWN_FD_SEGMENT] = options->segment_fd,
-        [SPAWN_FD_BELL] = options->worker_bell_fd,
-        [SPAWN_FD_DISPATCHER_BELL] = options->dispatcher_bell_fd,
-        [SPAWN_FD_SOCKET] = options->socket_fd,
-    };
-    return descriptors_send(spawner->socket,
-                            &(struct packet){parts, part_count, fds, SPAWN_FD_COUNT}, MSG_DONTWAIT);
+    char word[24];
+    snprintf(word, sizeof(word), "%u:%u", users->first, users->count);
+    return child_start(pid, SPAWNER_NAME, word, socket);
 }
+
+/* ---- asking -------------------------------------------------------------------------------- */
 
 int spawner_ask(struct spawner *spawner, const struct worker_spawn_options *options, uint32_t index,
                 uint32_t generation)
@@ -93,7 +84,8 @@ int spawner_ask(struct spawner *spawner, const struct worker_spawn_options *opti
         bytes += parts[1 + i].iov_len;
     }
     request.text_bytes = (uint32_t)bytes;
-    rc = bytes > SPAWN_TEXT_BYTES_MAX ? -E2BIG : send_request(spawner, options, parts, 1 + count);
+    rc = bytes > SPAWN_TEXT_BYTES_MAX ? -E2BIG
+                                      : spawner_send_request(spawner, options, parts, 1 + count);
     spawner->asked_count += rc == 0;
     worker_command_finish(&command);
     return rc;
@@ -106,6 +98,22 @@ int spawner_let_close(const struct spawner *spawner, int fd)
     if (spawner->state != SPAWNER_RUNNING)
         return -EPIPE;
     return descriptors_send(spawner->socket, &(struct packet){&part, 1, &fd, 1}, MSG_DONTWAIT);
+}
+
+static int spawner_send_request(const struct spawner *spawner,
+                                const struct worker_spawn_options *options, struct iovec *parts,
+                                size_t part_count)
+{
+    int fds[SPAWN_FD_COUNT] = {
+        [SPAWN_FD_STDOUT] = options->stdout_fd,
+        [SPAWN_FD_STDERR] = options->stderr_fd,
+        [SPAWN_FD_SEGMENT] = options->segment_fd,
+        [SPAWN_FD_BELL] = options->worker_bell_fd,
+        [SPAWN_FD_DISPATCHER_BELL] = options->dispatcher_bell_fd,
+        [SPAWN_FD_SOCKET] = options->socket_fd,
+    };
+    return descriptors_send(spawner->socket,
+                            &(struct packet){parts, part_count, fds, SPAWN_FD_COUNT}, MSG_DONTWAIT);
 }
 
 /* ---- hearing ------------------------------------------------------------------------------- */
@@ -165,12 +173,6 @@ bool spawner_is_gone(struct spawner *spawner, bool (*is_known)(const void *conte
     return true;
 }
 
-static bool nobody(const void *context, pid_t pid)
-{
-    (void)context, (void)pid;
-    return false;
-}
-
 void spawner_close(struct spawner *spawner)
 {
     if (spawner->state == SPAWNER_RUNNING) {
@@ -179,8 +181,14 @@ void spawner_close(struct spawner *spawner)
         spawner->state = SPAWNER_ENDING;
     }
     for (int i = 0; i < CLOSE_TRIES && spawner->state == SPAWNER_ENDING; i++)
-        if (!spawner_is_gone(spawner, nobody, NULL))
+        if (!spawner_is_gone(spawner, spawner_nobody, NULL))
             poll(NULL, 0, CLOSE_TRY_MS);
     if (spawner->state == SPAWNER_ENDING)
         kill(-spawner->pid, SIGKILL);
+}
+
+static bool spawner_nobody(const void *context, pid_t pid)
+{
+    (void)context, (void)pid;
+    return false;
 }

@@ -47,16 +47,18 @@ struct request {
     char *environment[VARIABLE_COUNT_MAX + 1];
 };
 
+static bool spawner_main_prepare(pid_t parent, int *socket, int *parent_pidfd);
+
 /* ---- what is said -------------------------------------------------------------------------- */
 
-static bool answer_send(int socket, struct spawn_answer answer, int pidfd)
+static bool spawner_main_answer_send(int socket, struct spawn_answer answer, int pidfd)
 {
     struct iovec part = {&answer, sizeof(answer)};
     return descriptors_send(socket, &(struct packet){&part, 1, &pidfd, pidfd >= 0}, 0) == 0;
 }
 
-static struct spawn_answer answer_to(const struct request *request, enum spawn_answer_kind kind,
-                                     pid_t pid, int error)
+static struct spawn_answer spawner_main_answer_to(const struct request *request,
+                                                  enum spawn_answer_kind kind, pid_t pid, int error)
 {
     return (struct spawn_answer){.magic = SPAWN_MAGIC,
                                  .kind = kind,
@@ -69,7 +71,7 @@ static struct spawn_answer answer_to(const struct request *request, enum spawn_a
 /* ---- what is asked ------------------------------------------------------------------------- */
 
 /* Finds the strings in the text; false: they are not what the header says. */
-static bool strings_find(struct request *request, size_t bytes)
+static bool spawner_main_strings_find(struct request *request, size_t bytes)
 {
     const struct spawn_request *header = &request->header;
     if (bytes == 0 || bytes != header->text_bytes || request->text[bytes - 1] != '\0')
@@ -84,7 +86,7 @@ static bool strings_find(struct request *request, size_t bytes)
            header->variable_count == count - 1 - header->argument_count;
 }
 
-static bool is_replaced(const char *variable, char *const *replaced, uint32_t count)
+static bool spawner_main_is_replaced(const char *variable, char *const *replaced, uint32_t count)
 {
     size_t name_bytes = strcspn(variable, "=") + 1;
     for (uint32_t i = 0; i < count; i++)
@@ -94,7 +96,7 @@ static bool is_replaced(const char *variable, char *const *replaced, uint32_t co
 }
 
 /* The two lists of execve(). Our own variables are those that every worker has. */
-static void lists_fill(struct request *request)
+static void spawner_main_lists_fill(struct request *request)
 {
     uint32_t argument_count = request->header.argument_count;
     uint32_t variable_count = request->header.variable_count;
@@ -105,12 +107,12 @@ static void lists_fill(struct request *request)
     for (uint32_t i = 0; i < variable_count; i++)
         request->environment[count++] = variables[i];
     for (size_t i = 0; environ && environ[i] && count < VARIABLE_COUNT_MAX; i++)
-        if (!is_replaced(environ[i], variables, variable_count))
+        if (!spawner_main_is_replaced(environ[i], variables, variable_count))
             request->environment[count++] = environ[i];
     request->environment[count] = NULL;
 }
 
-static void fds_close(struct request *request)
+static void spawner_main_fds_close(struct request *request)
 {
     for (size_t i = 0; i < SPAWN_FD_COUNT; i++)
         descriptor_close(&request->fds[i]);
@@ -119,7 +121,7 @@ static void fds_close(struct request *request)
 /* The next request: 1; REQUEST_CLOSE: no more than to close fds[0]; 0: there is no server any more;
  * -EMFILE: its descriptors did not all fit here; -EBADMSG. The descriptors that came are in
  * request->fds, else -1. */
-static int request_receive(int socket, struct request *request)
+static int spawner_main_request_receive(int socket, struct request *request)
 {
     struct iovec parts[] = {{&request->header, sizeof(request->header)},
                             {request->text, sizeof(request->text)}};
@@ -130,9 +132,9 @@ static int request_receive(int socket, struct request *request)
     if ((size_t)count == sizeof(request->header) && request->header.magic == SPAWN_CLOSE_MAGIC)
         return REQUEST_CLOSE;
     if ((size_t)count < sizeof(request->header) || request->header.magic != SPAWN_MAGIC ||
-        !strings_find(request, (size_t)count - sizeof(request->header)))
+        !spawner_main_strings_find(request, (size_t)count - sizeof(request->header)))
         return -EBADMSG;
-    lists_fill(request);
+    spawner_main_lists_fill(request);
     return request->fds[SPAWN_FD_COUNT - 1] >= 0 ? 1 : -EMFILE;
 }
 
@@ -140,7 +142,7 @@ static int request_receive(int socket, struct request *request)
 
 /* Every descriptor to its number. Lifted first: else one could overwrite another that is still to
  * be moved. */
-static int fds_place(const struct request *request)
+static int spawner_main_fds_place(const struct request *request)
 {
     static const int targets[SPAWN_FD_COUNT] = {
         [SPAWN_FD_STDOUT] = STDOUT_FILENO,
@@ -174,33 +176,36 @@ static _Noreturn void child_run(int socket, const struct request *request, const
     if (read(go[0], &byte, 1) != 1)
         _exit(EXIT_NOT_EXECUTED);
     /* A group of its own: what it starts is ended with it. */
-    int rc = setpgid(0, 0) == -1 ? -errno : fds_place(request);
+    int rc = setpgid(0, 0) == -1 ? -errno : spawner_main_fds_place(request);
     if (rc == 0) {
         sigprocmask(SIG_SETMASK, &none, NULL);
         execve(request->strings[0], request->arguments, request->environment);
         rc = -errno;
     }
-    answer_send(socket, answer_to(request, SPAWN_EXEC_FAILED, getpid(), -rc), -1);
+    spawner_main_answer_send(socket,
+                             spawner_main_answer_to(request, SPAWN_EXEC_FAILED, getpid(), -rc), -1);
     _exit(EXIT_NOT_EXECUTED);
 }
 
 /* The child is our sibling: the server waits for it, and is its parent in all that counts. Its
  * memory is a copy of the little that we have. */
-static pid_t child_create(int *pidfd)
+static pid_t spawner_main_child_create(int *pidfd)
 {
     return (pid_t)syscall(SYS_clone, CLONE_PARENT | CLONE_PIDFD | SIGCHLD, NULL, pidfd, NULL, NULL);
 }
 
-static int child_start(int socket, const struct request *request)
+static int spawner_main_child_start(int socket, const struct request *request)
 {
     int go[2], pidfd = -1;
     if (pipe2(go, O_CLOEXEC) == -1)
         return -errno;
-    pid_t pid = child_create(&pidfd);
+    pid_t pid = spawner_main_child_create(&pidfd);
     if (pid == 0)
         child_run(socket, request, go);
     int rc = pid == -1 ? -errno : 0;
-    if (rc == 0 && answer_send(socket, answer_to(request, SPAWN_STARTED, pid, 0), pidfd) &&
+    if (rc == 0 &&
+        spawner_main_answer_send(socket, spawner_main_answer_to(request, SPAWN_STARTED, pid, 0),
+                                 pidfd) &&
         write(go[1], "", 1) != 1)
         rc = -errno;
     descriptor_close(&pidfd);
@@ -215,12 +220,12 @@ static int child_start(int socket, const struct request *request)
 
 /* Closes what came, in a child: it may hold what a worker sent, which takes whoever closes it last
  * as long as it likes. The child's exit is that. */
-static void close_apart(struct request *request)
+static void spawner_main_close_apart(struct request *request)
 {
     char byte;
     int go[2];
     if (pipe2(go, O_CLOEXEC) == -1) {
-        fds_close(request);
+        spawner_main_fds_close(request);
         return;
     }
     pid_t pid = (pid_t)syscall(SYS_clone, 0, NULL, NULL, NULL, NULL);
@@ -231,7 +236,7 @@ static void close_apart(struct request *request)
         _exit(rc);
     }
     close(go[0]);
-    fds_close(request);
+    spawner_main_fds_close(request);
     close(go[1]);
     while (waitpid(-1, NULL, WNOHANG | __WALL) > 0) /* those before */
         continue;
@@ -240,7 +245,7 @@ static void close_apart(struct request *request)
 /* ---- what is left of the workers ----------------------------------------------------------- */
 
 /* Whether the process lives and is in our session. While we live, its number is nobody else's. */
-static bool is_in_session(pid_t pid)
+static bool spawner_main_is_in_session(pid_t pid)
 {
     char path[40], text[512];
     snprintf(path, sizeof(path), "/proc/%d/stat", (int)pid);
@@ -262,22 +267,22 @@ static bool is_in_session(pid_t pid)
 }
 
 /* In our session, or of a user that only workers have: one of those may have left the session. */
-static bool is_ours(pid_t pid, const struct own_users *users)
+static bool spawner_main_is_ours(pid_t pid, const struct own_users *users)
 {
     uid_t uid;
-    return is_in_session(pid) ||
+    return spawner_main_is_in_session(pid) ||
            (users->count > 0 && process_user(pid, &uid) && own_users_have(users, uid));
 }
 
 /* The pidfd is taken between two looks, so it is of the process that was looked at. */
-static bool kill_if_ours(pid_t pid, const struct own_users *users)
+static bool spawner_main_kill_if_ours(pid_t pid, const struct own_users *users)
 {
-    if (pid <= 0 || pid == getpid() || !is_ours(pid, users))
+    if (pid <= 0 || pid == getpid() || !spawner_main_is_ours(pid, users))
         return false;
     int pidfd = pidfd_open(pid, 0);
     if (pidfd == -1)
         return false;
-    bool is_still_ours = is_ours(pid, users);
+    bool is_still_ours = spawner_main_is_ours(pid, users);
     if (is_still_ours)
         pidfd_send_signal(pidfd, SIGKILL, NULL, 0);
     close(pidfd);
@@ -285,14 +290,14 @@ static bool kill_if_ours(pid_t pid, const struct own_users *users)
 }
 
 /* Again and again, since they may start others meanwhile; bounded. */
-static void workers_clean(const struct own_users *users)
+static void spawner_main_workers_clean(const struct own_users *users)
 {
     for (int i = 0; i < CLEAN_TRIES; i++) {
         uint32_t count = 0;
         DIR *folder = opendir("/proc");
         struct dirent *entry;
         while (folder && (entry = readdir(folder)) != NULL)
-            count += kill_if_ours((pid_t)strtol(entry->d_name, NULL, 10), users);
+            count += spawner_main_kill_if_ours((pid_t)strtol(entry->d_name, NULL, 10), users);
         if (folder)
             closedir(folder);
         if (count == 0)
@@ -303,8 +308,45 @@ static void workers_clean(const struct own_users *users)
 
 /* ---- the whole ----------------------------------------------------------------------------- */
 
+int spawner_main(int argc, char **argv)
+{
+    static struct request request;
+    int socket, parent_pidfd;
+    struct own_users users;
+    if (argc != 3 || sscanf(argv[2], "%u:%u", &users.first, &users.count) != 2 ||
+        getsid(0) != getpid() ||
+        !spawner_main_prepare((pid_t)strtol(argv[1], NULL, 10), &socket, &parent_pidfd))
+        return EXIT_NOT_EXECUTED;
+    struct pollfd fds[] = {{.fd = socket, .events = POLLIN},
+                           {.fd = parent_pidfd, .events = POLLIN}};
+    for (;;) {
+        if (poll(fds, ARRAY_COUNT(fds), -1) == -1 && errno != EINTR)
+            break;
+        if (fds[1].revents != 0)
+            break;
+        if (fds[0].revents == 0)
+            continue;
+        int rc = spawner_main_request_receive(socket, &request);
+        if (rc == 0)
+            break;
+        mr_assert(rc != -EBADMSG);
+        if (rc == REQUEST_CLOSE) {
+            spawner_main_close_apart(&request);
+            continue;
+        }
+        if (rc > 0)
+            rc = spawner_main_child_start(socket, &request);
+        spawner_main_fds_close(&request);
+        if (rc < 0)
+            spawner_main_answer_send(socket, spawner_main_answer_to(&request, SPAWN_FAILED, 0, -rc),
+                                     -1);
+    }
+    spawner_main_workers_clean(&users);
+    return 0;
+}
+
 /* False: the server has gone already. */
-static bool prepare(pid_t parent, int *socket, int *parent_pidfd)
+static bool spawner_main_prepare(pid_t parent, int *socket, int *parent_pidfd)
 {
     /* A spawner that somebody stopped goes on when the server is gone, and ends. */
     prctl(PR_SET_PDEATHSIG, SIGCONT);
@@ -319,42 +361,7 @@ static bool prepare(pid_t parent, int *socket, int *parent_pidfd)
     *parent_pidfd = pidfd_open(parent, 0);
     int own = pidfd_open(getpid(), 0);
     struct spawn_answer ready = {.magic = SPAWN_MAGIC, .kind = SPAWN_READY, .pid = getpid()};
-    bool is_sent = answer_send(*socket, ready, own);
+    bool is_sent = spawner_main_answer_send(*socket, ready, own);
     descriptor_close(&own);
     return is_sent;
-}
-
-int spawner_main(int argc, char **argv)
-{
-    static struct request request;
-    int socket, parent_pidfd;
-    struct own_users users;
-    if (argc != 3 || sscanf(argv[2], "%u:%u", &users.first, &users.count) != 2 ||
-        getsid(0) != getpid() || !prepare((pid_t)strtol(argv[1], NULL, 10), &socket, &parent_pidfd))
-        return EXIT_NOT_EXECUTED;
-    struct pollfd fds[] = {{.fd = socket, .events = POLLIN},
-                           {.fd = parent_pidfd, .events = POLLIN}};
-    for (;;) {
-        if (poll(fds, ARRAY_COUNT(fds), -1) == -1 && errno != EINTR)
-            break;
-        if (fds[1].revents != 0)
-            break;
-        if (fds[0].revents == 0)
-            continue;
-        int rc = request_receive(socket, &request);
-        if (rc == 0)
-            break;
-        mr_assert(rc != -EBADMSG);
-        if (rc == REQUEST_CLOSE) {
-            close_apart(&request);
-            continue;
-        }
-        if (rc > 0)
-            rc = child_start(socket, &request);
-        fds_close(&request);
-        if (rc < 0)
-            answer_send(socket, answer_to(&request, SPAWN_FAILED, 0, -rc), -1);
-    }
-    workers_clean(&users);
-    return 0;
 }

@@ -17,10 +17,10 @@
 #define GONE_LOOK_MS 10u
 #define OPEN_RETRY_MS 1000u
 
-static struct uring_ref spawning_ref(const struct spawner *spawner, enum uring_op op)
-{
-    return (struct uring_ref){op, 0, spawner->generation};
-}
+static struct uring_ref spawning_ref(const struct spawner *spawner, enum uring_op op);
+static bool spawning_is_shortage(int error);
+static void spawning_on_answer(struct fleet *fleet, const struct spawn_answer *answer);
+static bool spawning_is_worker(const void *context, pid_t pid);
 
 void spawning_hear(struct fleet *fleet)
 {
@@ -51,6 +51,18 @@ const char *start_error_hint(int error)
     }
 }
 
+void start_error_note(struct worker *worker, int error, char *text, size_t text_bytes)
+{
+    worker->was_short = spawning_is_shortage(error);
+    snprintf(text, text_bytes, "the worker process cannot be started: %s%s", strerror(-error),
+             start_error_hint(error));
+}
+
+static struct uring_ref spawning_ref(const struct spawner *spawner, enum uring_op op)
+{
+    return (struct uring_ref){op, 0, spawner->generation};
+}
+
 /* Descriptors, processes, memory; and descriptors on their way through sockets, which are counted
  * for the user, whoever sends them. */
 static bool spawning_is_shortage(int error)
@@ -62,14 +74,19 @@ static bool spawning_is_shortage(int error)
     return false;
 }
 
-void start_error_note(struct worker *worker, int error, char *text, size_t text_bytes)
-{
-    worker->was_short = spawning_is_shortage(error);
-    snprintf(text, text_bytes, "the worker process cannot be started: %s%s", strerror(-error),
-             start_error_hint(error));
-}
-
 /* ---- answers ------------------------------------------------------------------------------- */
+
+bool spawning_take_answers(struct fleet *fleet)
+{
+    /* Bounded by the starts that are asked for, each of which has two at most. */
+    for (;;) {
+        struct spawn_answer answer;
+        int rc = spawner_peek(&fleet->spawner, &answer);
+        if (rc <= 0)
+            return rc == 0;
+        spawning_on_answer(fleet, &answer);
+    }
+}
 
 /* The worker that waits for the answer. Nothing but an answer or the end of the spawner, after
  * which there are none, ends its waiting. */
@@ -125,28 +142,7 @@ static void spawning_on_answer(struct fleet *fleet, const struct spawn_answer *a
     }
 }
 
-bool spawning_take_answers(struct fleet *fleet)
-{
-    /* Bounded by the starts that are asked for, each of which has two at most. */
-    for (;;) {
-        struct spawn_answer answer;
-        int rc = spawner_peek(&fleet->spawner, &answer);
-        if (rc <= 0)
-            return rc == 0;
-        spawning_on_answer(fleet, &answer);
-    }
-}
-
 /* ---- its end ------------------------------------------------------------------------------- */
-
-static bool spawning_is_worker(const void *context, pid_t pid)
-{
-    const struct fleet *fleet = context;
-    for (uint32_t i = 0; i < fleet->worker_count; i++)
-        if (fleet->workers[i] && fleet->workers[i]->pid == pid)
-            return true;
-    return false;
-}
 
 void spawning_lost(struct fleet *fleet, const char *reason)
 {
@@ -198,4 +194,13 @@ void spawning_on_spawner(struct fleet *fleet, const struct uring_event *event)
         spawning_lost(fleet, "it ended");
     else if (!event->more && event->result > 0)
         uring_poll(fleet->reactor->uring, is_pidfd ? spawner->pidfd : spawner->socket, event->ref);
+}
+
+static bool spawning_is_worker(const void *context, pid_t pid)
+{
+    const struct fleet *fleet = context;
+    for (uint32_t i = 0; i < fleet->worker_count; i++)
+        if (fleet->workers[i] && fleet->workers[i]->pid == pid)
+            return true;
+    return false;
 }

@@ -233,7 +233,7 @@ static void supervisor_put_stop(struct worker *worker)
     if (ring_claim(&worker->channel.requests, 0, &room) < 0)
         return;
     ring_commit(&worker->channel.requests, &(struct record){.kind = RECORD_STOP});
-    worker->news |= DOORBELL_WORK;
+    worker->pending_rings |= DOORBELL_WORK;
 }
 
 static void act_ask_stop(struct fleet *fleet, struct worker *worker)

@@ -4,6 +4,9 @@
 #include "dispatcher/workers/spawning.h"
 #include "dispatcher/workers/supervisor.h"
 
+static void resize_let_go(struct fleet *fleet, struct worker *worker);
+static bool resize_is_left(const struct worker *worker);
+
 void supervisor_start(struct fleet *fleet)
 {
     spawning_hear(fleet);
@@ -11,8 +14,35 @@ void supervisor_start(struct fleet *fleet)
         supervisor_resize(fleet, fleet->pools[i]);
 }
 
+void supervisor_resize(struct fleet *fleet, struct worker_pool *pool)
+{
+    for (uint32_t i = 0; i < pool->place_count; i++) {
+        struct worker *worker = pool->places[i];
+        if (worker->is_surplus)
+            resize_let_go(fleet, worker);
+        else if (resize_is_left(worker) && !fleet->is_stopping)
+            supervisor_start_or_wait(fleet, worker);
+        fleet->is_shrinking |= worker->is_surplus;
+    }
+    fleet->reactor->has_chores |= fleet->is_shrinking;
+    fleet->ops->changed(fleet->owner, pool);
+}
+
+void supervisor_trim(struct fleet *fleet)
+{
+    bool is_shrinking = false;
+    for (uint32_t i = 0; i < fleet->pool_count; i++) {
+        struct worker_pool *pool = fleet->pools[i];
+        for (uint32_t k = 0; k < pool->place_count; k++)
+            if (pool->places[k]->is_surplus)
+                resize_let_go(fleet, pool->places[k]);
+        is_shrinking |= pool_trim(pool);
+    }
+    fleet->is_shrinking = is_shrinking;
+}
+
 /* A place that is not wanted: who has runs finishes them, whoever has none goes at once. */
-static void supervisor_let_go(struct fleet *fleet, struct worker *worker)
+static void resize_let_go(struct fleet *fleet, struct worker *worker)
 {
     switch (worker->state) {
     case WORKER_EMPTY:
@@ -39,35 +69,8 @@ static void supervisor_let_go(struct fleet *fleet, struct worker *worker)
 }
 
 /* Nobody starts it: it is new, or was surplus until now. */
-static bool supervisor_is_left(const struct worker *worker)
+static bool resize_is_left(const struct worker *worker)
 {
     bool is_called = worker->state == WORKER_SPARE && worker->predecessor;
     return (is_called || worker->state == WORKER_EMPTY) && worker->timer.position == 0;
-}
-
-void supervisor_resize(struct fleet *fleet, struct worker_pool *pool)
-{
-    for (uint32_t i = 0; i < pool->place_count; i++) {
-        struct worker *worker = pool->places[i];
-        if (worker->is_surplus)
-            supervisor_let_go(fleet, worker);
-        else if (supervisor_is_left(worker) && !fleet->is_stopping)
-            supervisor_start_or_wait(fleet, worker);
-        fleet->is_shrinking |= worker->is_surplus;
-    }
-    fleet->reactor->has_chores |= fleet->is_shrinking;
-    fleet->ops->changed(fleet->owner, pool);
-}
-
-void supervisor_trim(struct fleet *fleet)
-{
-    bool is_shrinking = false;
-    for (uint32_t i = 0; i < fleet->pool_count; i++) {
-        struct worker_pool *pool = fleet->pools[i];
-        for (uint32_t k = 0; k < pool->place_count; k++)
-            if (pool->places[k]->is_surplus)
-                supervisor_let_go(fleet, pool->places[k]);
-        is_shrinking |= pool_trim(pool);
-    }
-    fleet->is_shrinking = is_shrinking;
 }

@@ -16,37 +16,14 @@
 /* Message, traceback and what is packed around them. */
 #define ERROR_BYTES_MAX (ERROR_MESSAGE_BYTES_MAX + ERROR_TRACEBACK_BYTES_MAX + 64u)
 
+static int unfinished_grow(struct unfinished *value, struct unfinished_share *share, size_t needed);
+static void unfinished_count(struct unfinished *value, struct unfinished_share *share, size_t room);
+
 uint64_t unfinished_share_max(uint64_t output_bytes_max, uint32_t pipeline_count)
 {
     uint64_t one = output_bytes_max < VALUE_BYTES_MAX ? output_bytes_max : VALUE_BYTES_MAX;
     uint64_t part = output_bytes_max / pipeline_count;
     return part > one ? part : one;
-}
-
-static void unfinished_count(struct unfinished *value, struct unfinished_share *share, size_t room)
-{
-    share->bytes += room - value->room;
-    value->room = room;
-}
-
-static int unfinished_grow(struct unfinished *value, struct unfinished_share *share, size_t needed)
-{
-    if (needed == 0)
-        needed = 1; /* a value without a byte has a place, too, and is found to be none there */
-    if (needed <= value->room)
-        return 0;
-    uint64_t others = share->bytes - value->room;
-    size_t room = needed + needed / 8 + GROWTH_BYTES_MIN;
-    if (others + room > share->bytes_max)
-        room = needed;
-    if (others + room > share->bytes_max)
-        return -ENOBUFS;
-    uint8_t *grown = realloc(value->bytes, room);
-    if (!grown)
-        return -ENOMEM;
-    value->bytes = grown;
-    unfinished_count(value, share, room);
-    return 0;
 }
 
 int unfinished_add(struct unfinished *value, struct unfinished_share *share,
@@ -88,4 +65,30 @@ void unfinished_free(struct unfinished *value, struct unfinished_share *share)
     free(value->bytes);
     value->bytes = NULL;
     unfinished_count(value, share, 0);
+}
+
+static void unfinished_count(struct unfinished *value, struct unfinished_share *share, size_t room)
+{
+    share->bytes += room - value->room;
+    value->room = room;
+}
+
+static int unfinished_grow(struct unfinished *value, struct unfinished_share *share, size_t needed)
+{
+    if (needed == 0)
+        needed = 1; /* a value without a byte has a place, too, and is found to be none there */
+    if (needed <= value->room)
+        return 0;
+    uint64_t others = share->bytes - value->room;
+    size_t room = needed + needed / 8 + GROWTH_BYTES_MIN;
+    if (others + room > share->bytes_max)
+        room = needed;
+    if (others + room > share->bytes_max)
+        return -ENOBUFS;
+    uint8_t *grown = realloc(value->bytes, room);
+    if (!grown)
+        return -ENOMEM;
+    value->bytes = grown;
+    unfinished_count(value, share, room);
+    return 0;
 }

@@ -25,6 +25,12 @@
 /* Both clocks are one, the worker's looked at a little later than ours. */
 #define STAMP_SLACK_MS 10000u
 
+static bool worker_offer_is_blob(const struct worker *worker, const struct worker_offer *offer);
+static int worker_blob_give(const struct worker *worker, const struct worker_offer *offer,
+                            uint32_t slot, uint32_t generation);
+static int worker_offer_put_off(struct worker *worker);
+static void worker_forget_value(struct worker *worker, uint32_t slot_index);
+
 uint32_t worker_free_count(const struct worker *worker)
 {
     bool is_open = worker_serves(worker) && !worker->is_full && !worker->is_corrupt;
@@ -52,8 +58,66 @@ void worker_distrust(struct worker *worker, const char *reason)
 
 /* ---- offering a run ------------------------------------------------------------------------ */
 
+bool worker_has_room_for(struct worker *worker, const struct worker_offer *offer)
+{
+    size_t needed = worker_offer_is_blob(worker, offer) ? 1 : offer->payload_bytes;
+    return ring_claimable(&worker->channel.requests) >= needed;
+}
+
+int worker_offer(struct worker *worker, const struct worker_offer *offer, uint32_t *slot_index)
+{
+    mr_assert(worker->free_count > 0);
+    bool is_blob = worker_offer_is_blob(worker, offer);
+    uint32_t bytes = is_blob ? 0 : (uint32_t)offer->payload_bytes;
+    uint32_t index = worker->free_slots[worker->free_count - 1];
+    uint32_t generation = worker->slots[index].generation + 1;
+    if (generation == 0)
+        generation = 1;
+    void *room;
+    worker->full_head =
+        ring_head(&worker->channel.requests); /* before the look at what room there is */
+    int rc = ring_claim(&worker->channel.requests, bytes, &room);
+    worker->is_full = rc == -EAGAIN;
+    if (rc == -EPROTO) {
+        worker_distrust(worker, "its request ring is corrupt");
+        return -EAGAIN;
+    }
+    if (rc < 0)
+        return rc;
+    if (is_blob) {
+        rc = worker_blob_give(worker, offer, index, generation);
+        if (rc < 0) {
+            ring_abort(&worker->channel.requests);
+            if (rc == -ETOOMANYREFS)
+                return worker_offer_put_off(worker);
+            /* A worker that has just died: the pidfd says the rest. */
+            worker->is_full = rc == -EAGAIN || rc == -EPIPE || rc == -ECONNRESET;
+            return worker->is_full ? -EAGAIN : rc;
+        }
+    } else {
+        memcpy(room, offer->payload, bytes);
+    }
+    struct slot_shared *shared = &worker->channel.segment.slots[index];
+    worker->slots[index] = (struct worker_slot){.generation = generation,
+                                                .run = offer->run,
+                                                .run_id = offer->run_id,
+                                                .former_stamp_ns = slot_last_progress(shared)};
+    slot_offer(shared, generation);
+    ring_commit(&worker->channel.requests, &(struct record){.bytes = bytes,
+                                                            .slot = (uint16_t)index,
+                                                            .kind = RECORD_START,
+                                                            .flags = is_blob ? RECORD_BLOB : 0,
+                                                            .generation = generation});
+    worker->full_until_ms = 0;
+    worker->pending_rings |= DOORBELL_WORK;
+    worker->free_count--;
+    worker->active_count++;
+    *slot_index = index;
+    return 0;
+}
+
 /* Fills a sealed memfd with the payload. Returns the descriptor or -errno. */
-static int blob_create(const uint8_t *payload, size_t bytes)
+static int worker_blob_create(const uint8_t *payload, size_t bytes)
 {
     int rc;
     int fd = memfd_create("millrace-request", MFD_CLOEXEC | MFD_ALLOW_SEALING);
@@ -80,8 +144,8 @@ close_fd:
     return rc;
 }
 
-static int blob_send(const struct worker *worker, int fd, uint64_t bytes, uint32_t slot,
-                     uint32_t generation)
+static int worker_blob_send(const struct worker *worker, int fd, uint64_t bytes, uint32_t slot,
+                            uint32_t generation)
 {
     struct message header = {.magic = MESSAGE_MAGIC,
                              .version = PROTOCOL_VERSION,
@@ -94,22 +158,22 @@ static int blob_send(const struct worker *worker, int fd, uint64_t bytes, uint32
                             &(struct packet){parts, ARRAY_COUNT(parts), &fd, 1}, MSG_DONTWAIT);
 }
 
-static int blob_give(const struct worker *worker, const struct worker_offer *offer, uint32_t slot,
-                     uint32_t generation)
+static int worker_blob_give(const struct worker *worker, const struct worker_offer *offer,
+                            uint32_t slot, uint32_t generation)
 {
     if (offer->payload_fd >= 0)
-        return blob_send(worker, offer->payload_fd, offer->payload_bytes, slot, generation);
-    int fd = blob_create(offer->payload, offer->payload_bytes);
+        return worker_blob_send(worker, offer->payload_fd, offer->payload_bytes, slot, generation);
+    int fd = worker_blob_create(offer->payload, offer->payload_bytes);
     if (fd < 0)
         return fd;
-    int rc = blob_send(worker, fd, offer->payload_bytes, slot, generation);
+    int rc = worker_blob_send(worker, fd, offer->payload_bytes, slot, generation);
     close(fd);
     return rc;
 }
 
 /* Too many descriptors of this user are on their way through sockets, whoever sends them: the run
  * waits, and that is tried again. */
-static int offer_put_off(struct worker *worker)
+static int worker_offer_put_off(struct worker *worker)
 {
     struct fleet *fleet = worker->pool->fleet;
     struct reactor *reactor = fleet->reactor;
@@ -124,79 +188,13 @@ static int offer_put_off(struct worker *worker)
 }
 
 /* The request goes beside the ring, which gets only a header. */
-static bool offer_is_blob(const struct worker *worker, const struct worker_offer *offer)
+static bool worker_offer_is_blob(const struct worker *worker, const struct worker_offer *offer)
 {
     return offer->payload_fd >= 0 ||
            offer->payload_bytes > ring_payload_max(worker->channel.requests.capacity);
 }
 
-bool worker_has_room_for(struct worker *worker, const struct worker_offer *offer)
-{
-    size_t needed = offer_is_blob(worker, offer) ? 1 : offer->payload_bytes;
-    return ring_claimable(&worker->channel.requests) >= needed;
-}
-
-int worker_offer(struct worker *worker, const struct worker_offer *offer, uint32_t *slot_index)
-{
-    mr_assert(worker->free_count > 0);
-    bool is_blob = offer_is_blob(worker, offer);
-    uint32_t bytes = is_blob ? 0 : (uint32_t)offer->payload_bytes;
-    uint32_t index = worker->free_slots[worker->free_count - 1];
-    uint32_t generation = worker->slots[index].generation + 1;
-    if (generation == 0)
-        generation = 1;
-    void *room;
-    worker->full_head =
-        ring_head(&worker->channel.requests); /* before the look at what room there is */
-    int rc = ring_claim(&worker->channel.requests, bytes, &room);
-    worker->is_full = rc == -EAGAIN;
-    if (rc == -EPROTO) {
-        worker_distrust(worker, "its request ring is corrupt");
-        return -EAGAIN;
-    }
-    if (rc < 0)
-        return rc;
-    if (is_blob) {
-        rc = blob_give(worker, offer, index, generation);
-        if (rc < 0) {
-            ring_abort(&worker->channel.requests);
-            if (rc == -ETOOMANYREFS)
-                return offer_put_off(worker);
-            /* A worker that has just died: the pidfd says the rest. */
-            worker->is_full = rc == -EAGAIN || rc == -EPIPE || rc == -ECONNRESET;
-            return worker->is_full ? -EAGAIN : rc;
-        }
-    } else {
-        memcpy(room, offer->payload, bytes);
-    }
-    struct slot_shared *shared = &worker->channel.segment.slots[index];
-    worker->slots[index] = (struct worker_slot){.generation = generation,
-                                                .run = offer->run,
-                                                .run_id = offer->run_id,
-                                                .former_stamp_ns = slot_last_progress(shared)};
-    slot_offer(shared, generation);
-    ring_commit(&worker->channel.requests, &(struct record){.bytes = bytes,
-                                                            .slot = (uint16_t)index,
-                                                            .kind = RECORD_START,
-                                                            .flags = is_blob ? RECORD_BLOB : 0,
-                                                            .generation = generation});
-    worker->full_until_ms = 0;
-    worker->news |= DOORBELL_WORK;
-    worker->free_count--;
-    worker->active_count++;
-    *slot_index = index;
-    return 0;
-}
-
 /* ---- a run that has a slot ----------------------------------------------------------------- */
-
-/* Nobody waits for the rest of the run's value any more. */
-static void worker_forget_value(struct worker *worker, uint32_t slot_index)
-{
-    if (worker->unfinished.slot == slot_index)
-        unfinished_end(&worker->unfinished);
-    unfinished_free(&worker->unfinished, &worker->pool->unfinished);
-}
 
 void worker_tell_cancel(struct worker *worker, uint32_t slot_index, uint32_t reason)
 {
@@ -209,7 +207,7 @@ void worker_tell_cancel(struct worker *worker, uint32_t slot_index, uint32_t rea
     (void)revoked;
     slot_cancel(shared, &worker->channel.segment.header->cancel_count, slot->generation, reason);
     worker_forget_value(worker, slot_index);
-    worker->news |= DOORBELL_WORK;
+    worker->pending_rings |= DOORBELL_WORK;
 }
 
 void worker_free_slot(struct worker *worker, uint32_t slot_index)
@@ -240,7 +238,7 @@ void worker_deliver(struct worker *worker, uint32_t slot_index, uint64_t charge)
     if (slot->is_cancelled)
         return;
     slot_deliver(&worker->channel.segment.slots[slot_index], slot->delivered);
-    worker->news |= DOORBELL_WINDOW;
+    worker->pending_rings |= DOORBELL_WINDOW;
 }
 
 /* The worker's stamp of its last step, or of the moment until which the run has nothing to do. It
@@ -273,4 +271,12 @@ void worker_check(const struct worker *worker)
     mr_assert(!worker->successor || worker->successor->predecessor == worker);
     mr_assert(!worker->predecessor || worker->predecessor->successor == worker);
     mr_assert(worker->pool->fleet->workers[worker->index] == worker);
+}
+
+/* Nobody waits for the rest of the run's value any more. */
+static void worker_forget_value(struct worker *worker, uint32_t slot_index)
+{
+    if (worker->unfinished.slot == slot_index)
+        unfinished_end(&worker->unfinished);
+    unfinished_free(&worker->unfinished, &worker->pool->unfinished);
 }

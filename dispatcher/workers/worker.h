@@ -83,7 +83,7 @@ struct worker {
     bool was_short;            /* likewise: of what its user or the machine has no more */
     struct cgroup *group;      /* owned; NULL: its memory has no limit */
     struct channel channel;    /* to the process; none in an empty place */
-    uint32_t news;             /* DOORBELL_ bits: what was published in this pass */
+    uint32_t pending_rings;    /* DOORBELL_ bits: what was published in this pass */
     uint32_t bells_heard;      /* since it was heard last */
     uint32_t noise_records;    /* likewise: of no use to a run */
     struct noise noise, printing;
@@ -192,11 +192,11 @@ void worker_grace_begin(struct worker *worker);
 /* Wakes the worker if something was published and it sleeps. */
 static inline void worker_ring(struct worker *worker)
 {
-    if (worker->news == 0)
+    if (worker->pending_rings == 0)
         return;
-    if (doorbell_ring(&worker->channel.bell, worker->news))
+    if (doorbell_ring(&worker->channel.bell, worker->pending_rings))
         worker->bell_count++;
-    worker->news = 0;
+    worker->pending_rings = 0;
 }
 
 /* Every invariant of the place. */

@@ -7,6 +7,48 @@
 
 #include "dispatcher/workers/fleet.h"
 
+static void exit_describe_signal(const struct crash_report *crash, int number, bool dumped,
+                                 char *text, size_t text_bytes);
+static void exit_log_crash(struct fleet *fleet, const struct worker *worker);
+static enum worker_end exit_end_of(const struct worker *worker, const siginfo_t *info);
+
+void worker_exit_describe(struct fleet *fleet, struct worker *worker, const siginfo_t *info,
+                          char *text, size_t text_bytes)
+{
+    bool is_signal = info->si_code != CLD_EXITED;
+    bool is_kill = is_signal && info->si_status == SIGKILL;
+    /* Looked at whenever a process ends: what was counted is of this one, not of the next. */
+    bool is_over_limit = worker->group && cgroup_has_killed(worker->group) && is_kill;
+    if (worker->state == WORKER_DYING && !is_over_limit) {
+        snprintf(text, text_bytes, "the worker process was killed: %s", worker->kill_reason);
+        return;
+    }
+    /* Those that count for all have those of one worker in them. */
+    worker->was_oom = (is_kill && oom_watch_look(&fleet->oom)) || is_over_limit;
+    worker->end = exit_end_of(worker, info);
+    if (!is_signal) {
+        snprintf(text, text_bytes, "the worker process exited with code %d", info->si_status);
+        return;
+    }
+    if (is_over_limit) {
+        snprintf(text, text_bytes,
+                 "the worker process was killed by signal 9 (SIGKILL): it needed more than its "
+                 "limit of %llu MiB of memory",
+                 (unsigned long long)worker->group->bytes_max >> 20);
+        return;
+    }
+    if (worker->was_oom) {
+        snprintf(text, text_bytes,
+                 "the worker process was killed by signal 9 (SIGKILL): the kernel's OOM killer");
+        return;
+    }
+    crash_read(&worker->crash, &worker->channel.segment.header->crash, info->si_status);
+    exit_describe_signal(&worker->crash, info->si_status, info->si_code == CLD_DUMPED, text,
+                         text_bytes);
+    if (worker->crash.number != 0)
+        exit_log_crash(fleet, worker);
+}
+
 /* "killed by signal 11 (SIGSEGV) at address 0x0 in words.so+0x1139 words_next+0x9" */
 static void exit_describe_signal(const struct crash_report *crash, int number, bool dumped,
                                  char *text, size_t text_bytes)
@@ -45,41 +87,4 @@ static enum worker_end exit_end_of(const struct worker *worker, const siginfo_t 
     if (info->si_status == 0 && worker->state == WORKER_STOPPING)
         return WORKER_END_STOPPED;
     return worker->has_said_why ? WORKER_END_FAILED : WORKER_END_EXITED;
-}
-
-void worker_exit_describe(struct fleet *fleet, struct worker *worker, const siginfo_t *info,
-                          char *text, size_t text_bytes)
-{
-    bool is_signal = info->si_code != CLD_EXITED;
-    bool is_kill = is_signal && info->si_status == SIGKILL;
-    /* Looked at whenever a process ends: what was counted is of this one, not of the next. */
-    bool is_over_limit = worker->group && cgroup_has_killed(worker->group) && is_kill;
-    if (worker->state == WORKER_DYING && !is_over_limit) {
-        snprintf(text, text_bytes, "the worker process was killed: %s", worker->kill_reason);
-        return;
-    }
-    /* Those that count for all have those of one worker in them. */
-    worker->was_oom = (is_kill && oom_watch_look(&fleet->oom)) || is_over_limit;
-    worker->end = exit_end_of(worker, info);
-    if (!is_signal) {
-        snprintf(text, text_bytes, "the worker process exited with code %d", info->si_status);
-        return;
-    }
-    if (is_over_limit) {
-        snprintf(text, text_bytes,
-                 "the worker process was killed by signal 9 (SIGKILL): it needed more than its "
-                 "limit of %llu MiB of memory",
-                 (unsigned long long)worker->group->bytes_max >> 20);
-        return;
-    }
-    if (worker->was_oom) {
-        snprintf(text, text_bytes,
-                 "the worker process was killed by signal 9 (SIGKILL): the kernel's OOM killer");
-        return;
-    }
-    crash_read(&worker->crash, &worker->channel.segment.header->crash, info->si_status);
-    exit_describe_signal(&worker->crash, info->si_status, info->si_code == CLD_DUMPED, text,
-                         text_bytes);
-    if (worker->crash.number != 0)
-        exit_log_crash(fleet, worker);
 }

@@ -15,20 +15,10 @@
 
 #define PYTHON_PATH "PYTHONPATH"
 
-static int python_path_create(const char *folder, char **variable);
+static int spawn_python_path_create(const char *folder, char **variable);
 
-static void argument_add(struct worker_command *command, const char *text)
-{
-    mr_assert(command->variable_count == 0);
-    mr_assert(command->argument_count + 2 < ARRAY_COUNT(command->strings));
-    command->strings[1 + command->argument_count++] = text;
-}
-
-static void option_add(struct worker_command *command, const char *name, const char *value)
-{
-    argument_add(command, name);
-    argument_add(command, value);
-}
+static void spawn_argument_add(struct worker_command *command, const char *text);
+static void spawn_option_add(struct worker_command *command, const char *name, const char *value);
 
 int worker_command_init(struct worker_command *command, const struct worker_spawn_options *options)
 {
@@ -40,33 +30,34 @@ int worker_command_init(struct worker_command *command, const struct worker_spaw
     snprintf(command->index, sizeof(command->index), "%u", options->index);
     snprintf(command->parent, sizeof(command->parent), "%ld", (long)getpid());
     snprintf(command->own_user, sizeof(command->own_user), "%u", options->own_user);
-    argument_add(command, "millrace-worker");
+    spawn_argument_add(command, "millrace-worker");
     if (options->confine)
-        option_add(command, "--confine", options->confine);
+        spawn_option_add(command, "--confine", options->confine);
     if (options->cgroup)
-        option_add(command, "--cgroup", options->cgroup);
+        spawn_option_add(command, "--cgroup", options->cgroup);
     if (options->own_user != 0)
-        option_add(command, "--own-user", command->own_user);
-    option_add(command, "--parent", command->parent);
+        spawn_option_add(command, "--own-user", command->own_user);
+    spawn_option_add(command, "--parent", command->parent);
     if (options->python_path) {
-        argument_add(command, "--");
-        argument_add(command, options->python_path); /* tells the interpreter its virtualenv */
-        option_add(command, "-m", "millrace_worker");
+        spawn_argument_add(command, "--");
+        spawn_argument_add(command,
+                           options->python_path); /* tells the interpreter its virtualenv */
+        spawn_option_add(command, "-m", "millrace_worker");
     }
-    option_add(command, "--source", options->source);
+    spawn_option_add(command, "--source", options->source);
     if (options->name)
-        option_add(command, "--name", options->name);
-    option_add(command, "--pointer", options->pointer);
-    option_add(command, "--index", command->index);
+        spawn_option_add(command, "--name", options->name);
+    spawn_option_add(command, "--pointer", options->pointer);
+    spawn_option_add(command, "--index", command->index);
     if (options->python_threads)
-        argument_add(command, "--threads");
+        spawn_argument_add(command, "--threads");
     if (options->strict)
-        argument_add(command, "--strict");
+        spawn_argument_add(command, "--strict");
     if (options->check)
-        argument_add(command, "--check");
+        spawn_argument_add(command, "--check");
     if (!options->python_path)
         return 0;
-    int rc = python_path_create(options->python_folder, &command->python_path);
+    int rc = spawn_python_path_create(options->python_folder, &command->python_path);
     if (rc == 0)
         command->strings[1 + command->argument_count + command->variable_count++] =
             command->python_path;
@@ -79,8 +70,21 @@ void worker_command_finish(struct worker_command *command)
     command->python_path = NULL;
 }
 
+static void spawn_argument_add(struct worker_command *command, const char *text)
+{
+    mr_assert(command->variable_count == 0);
+    mr_assert(command->argument_count + 2 < ARRAY_COUNT(command->strings));
+    command->strings[1 + command->argument_count++] = text;
+}
+
+static void spawn_option_add(struct worker_command *command, const char *name, const char *value)
+{
+    spawn_argument_add(command, name);
+    spawn_argument_add(command, value);
+}
+
 /* PYTHONPATH=, with what is in it already first. */
-static int python_path_create(const char *folder, char **variable)
+static int spawn_python_path_create(const char *folder, char **variable)
 {
     const char *given = getenv(PYTHON_PATH);
     bool is_given = given && *given != '\0';
@@ -91,7 +95,7 @@ static int python_path_create(const char *folder, char **variable)
 
 /* ---- where it is --------------------------------------------------------------------------- */
 
-static int worker_check(const char *path)
+static int spawn_worker_check(const char *path)
 {
     struct stat file;
     if (stat(path, &file) == -1)
@@ -102,7 +106,7 @@ static int worker_check(const char *path)
 }
 
 /* The folder of this program, with its final slash; "" when /proc cannot tell. */
-static void program_folder(char folder[PATH_MAX])
+static void spawn_program_folder(char folder[PATH_MAX])
 {
     ssize_t bytes = readlink("/proc/self/exe", folder, PATH_MAX - 1);
     folder[bytes > 0 ? bytes : 0] = '\0';
@@ -113,15 +117,15 @@ static void program_folder(char folder[PATH_MAX])
 static const char *const worker_places[] = {"millrace-worker",
                                             "../libexec/millrace/millrace-worker"};
 
-static int worker_find_beside(char **path, char reason[WORKER_REASON_BYTES])
+static int spawn_worker_find_beside(char **path, char reason[WORKER_REASON_BYTES])
 {
     char folder[PATH_MAX];
-    program_folder(folder);
+    spawn_program_folder(folder);
     for (size_t i = 0; i < ARRAY_COUNT(worker_places); i++) {
         char *candidate;
         if (asprintf(&candidate, "%s%s", folder, worker_places[i]) == -1)
             return -ENOMEM;
-        if (worker_check(candidate) == 0) {
+        if (spawn_worker_check(candidate) == 0) {
             *path = candidate;
             return 0;
         }
@@ -137,8 +141,8 @@ int worker_find(const char *given, char **path, char reason[WORKER_REASON_BYTES]
 {
     snprintf(reason, WORKER_REASON_BYTES, "no memory");
     if (!given)
-        return worker_find_beside(path, reason);
-    int rc = worker_check(given);
+        return spawn_worker_find_beside(path, reason);
+    int rc = spawn_worker_check(given);
     if (rc < 0) {
         snprintf(reason, WORKER_REASON_BYTES, "cannot execute the worker %.512s: %s", given,
                  strerror(-rc));
@@ -156,7 +160,7 @@ int worker_find(const char *given, char **path, char reason[WORKER_REASON_BYTES]
 static const char *const python_places[] = {"python", "../lib/millrace/python"};
 
 /* The program a shell would start by this name. */
-static int python_look_up(const char *name, char **path)
+static int spawn_python_look_up(const char *name, char **path)
 {
     const char *folders = getenv("PATH");
     while (folders && *folders != '\0') {
@@ -164,7 +168,7 @@ static int python_look_up(const char *name, char **path)
         char *candidate;
         if (asprintf(&candidate, "%.*s/%s", (int)bytes, folders, name) == -1)
             return -ENOMEM;
-        if (bytes > 0 && worker_check(candidate) == 0) {
+        if (bytes > 0 && spawn_worker_check(candidate) == 0) {
             *path = candidate;
             return 0;
         }
@@ -174,10 +178,10 @@ static int python_look_up(const char *name, char **path)
     return -ENOENT;
 }
 
-static int python_find_folder(char **folder, char reason[WORKER_REASON_BYTES])
+static int spawn_python_find_folder(char **folder, char reason[WORKER_REASON_BYTES])
 {
     char own[PATH_MAX];
-    program_folder(own);
+    spawn_program_folder(own);
     for (size_t i = 0; i < ARRAY_COUNT(python_places); i++) {
         char *candidate;
         if (asprintf(&candidate, "%s%s/millrace_worker/_ring.abi3.so", own, python_places[i]) == -1)
@@ -200,7 +204,7 @@ int worker_find_python(const char *given, char **path, char **folder,
     const char *name = given ? given : "python3";
     char *found = NULL;
     snprintf(reason, WORKER_REASON_BYTES, "no memory");
-    int rc = strchr(name, '/') ? worker_check(name) : python_look_up(name, &found);
+    int rc = strchr(name, '/') ? spawn_worker_check(name) : spawn_python_look_up(name, &found);
     if (rc == -ENOMEM)
         return rc;
     if (rc < 0) {
@@ -210,7 +214,7 @@ int worker_find_python(const char *given, char **path, char **folder,
     }
     if (!found && !(found = strdup(name)))
         return -ENOMEM;
-    rc = python_find_folder(folder, reason);
+    rc = spawn_python_find_folder(folder, reason);
     if (rc < 0) {
         free(found);
         return rc;

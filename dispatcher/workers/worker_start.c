@@ -16,6 +16,81 @@ struct start_ends {
     int stdout_fd, stderr_fd;
 };
 
+static void start_ends_close(struct start_ends *ends);
+static int start_process_prepare(struct fleet *fleet, struct worker *worker,
+                                 struct start_ends *ends);
+static void start_slots_reset(struct worker *worker);
+static void start_socket_close(struct fleet *fleet, struct worker *worker);
+
+void worker_channel_close(struct worker *worker)
+{
+    worker->pending_rings = 0; /* the bell goes with the segment, and so does its ring */
+    worker->is_full = false;
+    descriptor_close(&worker->pidfd);
+    channel_close(&worker->channel);
+}
+
+int worker_start(struct fleet *fleet, struct worker *worker)
+{
+    struct start_ends ends = {{-1, -1}, -1, -1};
+    int rc = start_process_prepare(fleet, worker, &ends);
+    start_ends_close(&ends);
+    return rc;
+}
+
+void worker_watch(struct fleet *fleet, struct worker *worker)
+{
+    worker->is_corrupt = worker->is_full = false;
+    worker->wrong = NULL;
+    worker->full_until_ms = 0;
+    worker->was_oom = false;
+    worker->is_paused = worker->is_noisy = false;
+    worker->bells_heard = worker->noise_records = 0;
+    worker->noise = worker->printing = (struct noise){0};
+    worker->pending_rings = 0;
+    worker->crash = (struct crash_report){0};
+    worker->run_count = 0;
+    start_slots_reset(worker);
+    uring_poll(fleet->reactor->uring, worker->pidfd, fleet_ref(worker, URING_PIDFD));
+    uring_poll(fleet->reactor->uring, worker->channel.socket, fleet_ref(worker, URING_SOCKET));
+    uring_poll(fleet->reactor->uring, worker->channel.own_bell.fd, fleet_ref(worker, URING_BELL));
+    output_begin(fleet, worker);
+}
+
+void worker_unwatch(struct fleet *fleet, struct worker *worker)
+{
+    uring_cancel(fleet->reactor->uring, fleet_ref(worker, URING_SOCKET));
+    uring_cancel(fleet->reactor->uring, fleet_ref(worker, URING_BELL));
+}
+
+/* The eventfd is never read: a new poll tells at once of a bell that ever rang. */
+void worker_rewatch(struct fleet *fleet, struct worker *worker)
+{
+    uring_poll(fleet->reactor->uring, worker->channel.socket, fleet_ref(worker, URING_SOCKET));
+    uring_poll(fleet->reactor->uring, worker->channel.own_bell.fd, fleet_ref(worker, URING_BELL));
+}
+
+void worker_release(struct fleet *fleet, struct worker *worker)
+{
+    if (worker->pid > 0) {
+        uring_cancel(fleet->reactor->uring, fleet_ref(worker, URING_SOCKET));
+        uring_cancel(fleet->reactor->uring, fleet_ref(worker, URING_PIDFD));
+        uring_cancel(fleet->reactor->uring, fleet_ref(worker, URING_BELL));
+        output_end(fleet, worker);
+    } else {
+        output_close(output_of(worker));
+    }
+    start_socket_close(fleet, worker);
+    worker_channel_close(worker);
+    unfinished_end(&worker->unfinished);
+    unfinished_free(&worker->unfinished, &worker->pool->unfinished);
+    worker->pid = 0;
+    worker->is_paused = false;
+    worker->wrong = NULL;
+    worker->exec_error = 0;
+    worker->kill_reason[0] = '\0';
+}
+
 static void start_ends_close(struct start_ends *ends)
 {
     channel_ends_close(&ends->channel);
@@ -38,14 +113,6 @@ static int start_output_open(struct worker *worker, struct start_ends *ends)
     struct output *output = output_of(worker);
     int rc = start_pipe_open(&output->pipes[0].fd, &ends->stdout_fd);
     return rc < 0 ? rc : start_pipe_open(&output->pipes[1].fd, &ends->stderr_fd);
-}
-
-void worker_channel_close(struct worker *worker)
-{
-    worker->news = 0; /* the bell goes with the segment, and so does its ring */
-    worker->is_full = false;
-    descriptor_close(&worker->pidfd);
-    channel_close(&worker->channel);
 }
 
 static void start_slots_reset(struct worker *worker)
@@ -116,46 +183,6 @@ static int start_process_prepare(struct fleet *fleet, struct worker *worker,
     return start_process_ask(fleet, worker, ends);
 }
 
-int worker_start(struct fleet *fleet, struct worker *worker)
-{
-    struct start_ends ends = {{-1, -1}, -1, -1};
-    int rc = start_process_prepare(fleet, worker, &ends);
-    start_ends_close(&ends);
-    return rc;
-}
-
-void worker_watch(struct fleet *fleet, struct worker *worker)
-{
-    worker->is_corrupt = worker->is_full = false;
-    worker->wrong = NULL;
-    worker->full_until_ms = 0;
-    worker->was_oom = false;
-    worker->is_paused = worker->is_noisy = false;
-    worker->bells_heard = worker->noise_records = 0;
-    worker->noise = worker->printing = (struct noise){0};
-    worker->news = 0;
-    worker->crash = (struct crash_report){0};
-    worker->run_count = 0;
-    start_slots_reset(worker);
-    uring_poll(fleet->reactor->uring, worker->pidfd, fleet_ref(worker, URING_PIDFD));
-    uring_poll(fleet->reactor->uring, worker->channel.socket, fleet_ref(worker, URING_SOCKET));
-    uring_poll(fleet->reactor->uring, worker->channel.own_bell.fd, fleet_ref(worker, URING_BELL));
-    output_begin(fleet, worker);
-}
-
-void worker_unwatch(struct fleet *fleet, struct worker *worker)
-{
-    uring_cancel(fleet->reactor->uring, fleet_ref(worker, URING_SOCKET));
-    uring_cancel(fleet->reactor->uring, fleet_ref(worker, URING_BELL));
-}
-
-/* The eventfd is never read: a new poll tells at once of a bell that ever rang. */
-void worker_rewatch(struct fleet *fleet, struct worker *worker)
-{
-    uring_poll(fleet->reactor->uring, worker->channel.socket, fleet_ref(worker, URING_SOCKET));
-    uring_poll(fleet->reactor->uring, worker->channel.own_bell.fd, fleet_ref(worker, URING_BELL));
-}
-
 /* With the socket goes what the worker has sent and nobody has read. The spawner has its last
  * descriptor, if there is one. */
 static void start_socket_close(struct fleet *fleet, struct worker *worker)
@@ -165,25 +192,4 @@ static void start_socket_close(struct fleet *fleet, struct worker *worker)
         (void)rc; /* without a spawner it is ours to close */
     }
     descriptor_close(&worker->channel.socket);
-}
-
-void worker_release(struct fleet *fleet, struct worker *worker)
-{
-    if (worker->pid > 0) {
-        uring_cancel(fleet->reactor->uring, fleet_ref(worker, URING_SOCKET));
-        uring_cancel(fleet->reactor->uring, fleet_ref(worker, URING_PIDFD));
-        uring_cancel(fleet->reactor->uring, fleet_ref(worker, URING_BELL));
-        output_end(fleet, worker);
-    } else {
-        output_close(output_of(worker));
-    }
-    start_socket_close(fleet, worker);
-    worker_channel_close(worker);
-    unfinished_end(&worker->unfinished);
-    unfinished_free(&worker->unfinished, &worker->pool->unfinished);
-    worker->pid = 0;
-    worker->is_paused = false;
-    worker->wrong = NULL;
-    worker->exec_error = 0;
-    worker->kill_reason[0] = '\0';
 }

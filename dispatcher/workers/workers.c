@@ -71,7 +71,7 @@ void workers_disarm(struct fleet *fleet)
             doorbell_disarm(&fleet->workers[i]->channel.own_bell);
 }
 
-bool workers_have_news(const struct fleet *fleet)
+bool workers_have_records(const struct fleet *fleet)
 {
     for (uint32_t i = 0; i < fleet->worker_count; i++)
         if (fleet->workers[i] && worker_is_heard(fleet->workers[i]) &&

@@ -40,6 +40,6 @@ void workers_arm(struct fleet *fleet, uint32_t interests);
 void workers_disarm(struct fleet *fleet);
 
 /* The sleeper's second look: whether a worker published something before it saw us asleep. */
-bool workers_have_news(const struct fleet *fleet);
+bool workers_have_records(const struct fleet *fleet);
 
 #endif

@@ -13,6 +13,17 @@
 #include "dispatcher/text/put.h"
 #include "dispatcher/workers/fleet.h"
 
+static void stream_refresh(struct answer *answer);
+static size_t stream_bound(const struct answer *answer, size_t bytes);
+static int stream_write_long(struct answer *answer, const uint8_t *data, size_t bytes);
+static int stream_write_short(struct answer *answer, const uint8_t *data, size_t bytes,
+                              uint32_t bound);
+static void stream_add(struct answer *answer, const char *data, size_t bytes);
+static void stream_end(struct answer *answer, const struct run *run,
+                       const struct run_failure *failure);
+static void stream_refuse(struct answer *answer, const struct run *run,
+                          const struct run_failure *failure);
+
 void stream_begin(struct sink *sink, const struct run *run, const struct stream_words *words)
 {
     struct answer *answer = answer_of(sink);
@@ -34,6 +45,29 @@ void stream_begin(struct sink *sink, const struct run *run, const struct stream_
     PUT(&prefix, "\",\"state\":\"running\",\"queue_position\":null,\"inputs\":null,\"outputs\":[");
     answer->prefix_bytes = (uint32_t)(prefix.at - answer->prefix);
     answer->prefix_pass = reactor->pass;
+}
+
+int stream_value(struct sink *sink, struct run *run, const uint8_t *data, size_t bytes,
+                 uint64_t charge)
+{
+    struct answer *answer = answer_of(sink);
+    struct api *api = answer->api;
+    size_t bound = stream_bound(answer, bytes);
+    (void)run;
+    /* A long line is looked at again when its length is known: it has at least the value's
+     * bytes. */
+    if (!out_pool_allows(&api->front->out, bound <= OUT_LINE_BYTES_MAX ? bound : bytes))
+        return -ENOMEM;
+    stream_refresh(answer);
+    int rc = answer->head_sent && bound <= OUT_LINE_BYTES_MAX
+                 ? stream_write_short(answer, data, bytes, (uint32_t)bound)
+                 : stream_write_long(answer, data, bytes);
+    if (rc < 0)
+        return rc;
+    out_charge(&answer->conn->out, charge);
+    conn_mark_dirty(api->front, answer->conn);
+    api->line_count++;
+    return 0;
 }
 
 /* The time inside the prefix is set at most once a pass. */
@@ -104,30 +138,36 @@ static int stream_write_short(struct answer *answer, const uint8_t *data, size_t
     return 0;
 }
 
-int stream_value(struct sink *sink, struct run *run, const uint8_t *data, size_t bytes,
-                 uint64_t charge)
+/* ---- ends ---------------------------------------------------------------------------------- */
+
+void stream_keepalive(struct sink *sink, struct run *run)
 {
     struct answer *answer = answer_of(sink);
-    struct api *api = answer->api;
-    size_t bound = stream_bound(answer, bytes);
     (void)run;
-    /* A long line is looked at again when its length is known: it has at least the value's
-     * bytes. */
-    if (!out_pool_allows(&api->front->out, bound <= OUT_LINE_BYTES_MAX ? bound : bytes))
-        return -ENOMEM;
-    stream_refresh(answer);
-    int rc = answer->head_sent && bound <= OUT_LINE_BYTES_MAX
-                 ? stream_write_short(answer, data, bytes, (uint32_t)bound)
-                 : stream_write_long(answer, data, bytes);
-    if (rc < 0)
-        return rc;
-    out_charge(&answer->conn->out, charge);
-    conn_mark_dirty(api->front, answer->conn);
-    api->line_count++;
-    return 0;
+    stream_send_head(answer);
+    stream_add(answer, answer->words->keepalive, strlen(answer->words->keepalive));
 }
 
-/* ---- ends ---------------------------------------------------------------------------------- */
+void stream_finish(struct sink *sink, struct run *run, const struct run_failure *failure)
+{
+    struct answer *answer = answer_of(sink);
+    if (answer_is_heard(answer)) {
+        bool begins = !failure || (failure->status == 200 && answer->words->begins_failed);
+        if (begins)
+            stream_send_head(answer);
+        if (answer->head_sent)
+            stream_end(answer, run, failure);
+        else
+            stream_refuse(answer, run, failure);
+    }
+    answer_give(answer);
+}
+
+void stream_drop(struct sink *sink, struct run *run)
+{
+    (void)run;
+    answer_give(answer_of(sink));
+}
 
 /* Adds text to a stream that has begun; a connection without room for it is cut. */
 static void stream_add(struct answer *answer, const char *data, size_t bytes)
@@ -136,14 +176,6 @@ static void stream_add(struct answer *answer, const char *data, size_t bytes)
     if (out_append(&answer->api->front->out, &conn->out, data, bytes, conn->request.minor == 1) < 0)
         conn_doom(answer->api->front, conn);
     conn_mark_dirty(answer->api->front, conn);
-}
-
-void stream_keepalive(struct sink *sink, struct run *run)
-{
-    struct answer *answer = answer_of(sink);
-    (void)run;
-    stream_send_head(answer);
-    stream_add(answer, answer->words->keepalive, strlen(answer->words->keepalive));
 }
 
 static void stream_last_line(const struct answer *answer, const struct run *run,
@@ -187,25 +219,4 @@ static void stream_refuse(struct answer *answer, const struct run *run,
     struct text body = {0};
     stream_last_line(answer, run, failure, &body);
     answer_failure(answer, failure, answer->words->failure_type, &body);
-}
-
-void stream_finish(struct sink *sink, struct run *run, const struct run_failure *failure)
-{
-    struct answer *answer = answer_of(sink);
-    if (answer_is_heard(answer)) {
-        bool begins = !failure || (failure->status == 200 && answer->words->begins_failed);
-        if (begins)
-            stream_send_head(answer);
-        if (answer->head_sent)
-            stream_end(answer, run, failure);
-        else
-            stream_refuse(answer, run, failure);
-    }
-    answer_give(answer);
-}
-
-void stream_drop(struct sink *sink, struct run *run)
-{
-    (void)run;
-    answer_give(answer_of(sink));
 }
