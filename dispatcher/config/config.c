@@ -167,6 +167,7 @@ void pipeline_config_finish(struct pipeline_config *pipeline)
     free(pipeline->source);
     free(pipeline->name);
     free(pipeline->confine);
+    environment_finish(&pipeline->environment);
     *pipeline = (struct pipeline_config){0};
 }
 

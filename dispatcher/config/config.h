@@ -16,6 +16,7 @@
 
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/confinement.h"
+#include "dispatcher/config/environment.h"
 #include "dispatcher/config/own_users.h"
 #include "dispatcher/config/tokens.h"
 #include "dispatcher/reactor/log.h"
@@ -82,6 +83,7 @@ struct pipeline_config {
     char *source; /* a path, or a module's name */
     char *name;   /* of the pipeline inside it; NULL: the only one */
     struct pipeline_options options;
+    struct environment environment; /* variables that its workers have of their own */
     struct confinement confinement; /* what its workers give up, */
     char *confine;                  /* as lines of millrace/confine.h */
 };

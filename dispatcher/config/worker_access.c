@@ -95,9 +95,10 @@ static int access_items_print(const struct access_kind *kind, const struct cli_l
 }
 
 /* Of a list like PATH's; an empty one is the folder of the server, which is not meant. */
-static void access_folders_print(FILE *file, const char *variable)
+static void access_folders_print(const struct pipeline_config *pipeline, FILE *file,
+                                 const char *variable)
 {
-    const char *folders = getenv(variable);
+    const char *folders = environment_value(&pipeline->environment, variable);
     while (folders && *folders != '\0') {
         size_t bytes = strcspn(folders, ":");
         access_line_print(file, "read", folders, bytes);
@@ -119,7 +120,7 @@ static void access_folder_print(FILE *file, const char *path, int levels)
 static void access_needs_print(const struct config *config, const struct pipeline_config *pipeline,
                                FILE *file)
 {
-    access_folders_print(file, "LD_LIBRARY_PATH");
+    access_folders_print(pipeline, file, "LD_LIBRARY_PATH");
     if (!pipeline_config_is_python(pipeline)) {
         access_text_print(file, "read", pipeline->source);
         return;
@@ -130,7 +131,7 @@ static void access_needs_print(const struct config *config, const struct pipelin
         access_folder_print(file, pipeline->source, 1);
     if (pipeline->kind == SOURCE_PYTHON_FILE)
         access_text_print(file, "read", pipeline->source);
-    access_folders_print(file, "PYTHONPATH");
+    access_folders_print(pipeline, file, "PYTHONPATH");
     access_text_print(file, "read", config->python_folder);
     access_text_print(file, "read", config->python_path);
     access_folder_print(file, config->python_path, 2);

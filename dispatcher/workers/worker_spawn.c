@@ -15,9 +15,12 @@
 
 #define PYTHON_PATH "PYTHONPATH"
 
-static int spawn_python_path_create(const char *folder, char **variable);
+static int spawn_python_path_create(const struct environment *environment, const char *folder,
+                                    char **variable);
 
 static void spawn_argument_add(struct worker_command *command, const char *text);
+static int spawn_variables_add(struct worker_command *command,
+                               const struct worker_spawn_options *options);
 static void spawn_option_add(struct worker_command *command, const char *name, const char *value);
 
 int worker_command_init(struct worker_command *command, const struct worker_spawn_options *options)
@@ -55,13 +58,7 @@ int worker_command_init(struct worker_command *command, const struct worker_spaw
         spawn_argument_add(command, "--strict");
     if (options->check)
         spawn_argument_add(command, "--check");
-    if (!options->python_path)
-        return 0;
-    int rc = spawn_python_path_create(options->python_folder, &command->python_path);
-    if (rc == 0)
-        command->strings[1 + command->argument_count + command->variable_count++] =
-            command->python_path;
-    return rc;
+    return spawn_variables_add(command, options);
 }
 
 void worker_command_finish(struct worker_command *command)
@@ -77,6 +74,36 @@ static void spawn_argument_add(struct worker_command *command, const char *text)
     command->strings[1 + command->argument_count++] = text;
 }
 
+static void spawn_variable_add(struct worker_command *command, const char *text)
+{
+    uint32_t at = 1 + command->argument_count + command->variable_count++;
+    mr_assert(at < ARRAY_COUNT(command->strings));
+    command->strings[at] = text;
+}
+
+static bool spawn_variable_is(const char *item, const char *name)
+{
+    size_t bytes = strlen(name);
+    return strncmp(item, name, bytes) == 0 && item[bytes] == '=';
+}
+
+/* PYTHONPATH of a Python worker is made of what it is given. */
+static int spawn_variables_add(struct worker_command *command,
+                               const struct worker_spawn_options *options)
+{
+    static const struct environment none;
+    const struct environment *environment = options->environment ? options->environment : &none;
+    for (uint32_t i = 0; i < environment->count; i++)
+        if (!options->python_path || !spawn_variable_is(environment->items[i], PYTHON_PATH))
+            spawn_variable_add(command, environment->items[i]);
+    if (!options->python_path)
+        return 0;
+    int rc = spawn_python_path_create(environment, options->python_folder, &command->python_path);
+    if (rc == 0)
+        spawn_variable_add(command, command->python_path);
+    return rc;
+}
+
 static void spawn_option_add(struct worker_command *command, const char *name, const char *value)
 {
     spawn_argument_add(command, name);
@@ -84,9 +111,10 @@ static void spawn_option_add(struct worker_command *command, const char *name, c
 }
 
 /* PYTHONPATH=, with what is in it already first. */
-static int spawn_python_path_create(const char *folder, char **variable)
+static int spawn_python_path_create(const struct environment *environment, const char *folder,
+                                    char **variable)
 {
-    const char *given = getenv(PYTHON_PATH);
+    const char *given = environment_value(environment, PYTHON_PATH);
     bool is_given = given && *given != '\0';
     int bytes = asprintf(variable, PYTHON_PATH "=%s%s%s", is_given ? given : "",
                          is_given ? ":" : "", folder);

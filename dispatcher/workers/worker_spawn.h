@@ -5,10 +5,11 @@
  * A worker gets the descriptors of protocol.h (enum worker_fd) by their numbers, /dev/null as
  * stdin, nothing above, a process group of its own in the session of the spawner (spawner.h),
  * default signals, an empty signal mask, and an environment of the variables that native code and
- * Python need. Tokens and other clients' data cannot reach it: no memory is shared but the segment.
- * What only the child can do for itself (PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, all that confines
- * it) is done by millrace-worker first of all. For a Python pipeline it then becomes the
- * interpreter, which so has no instruction before that.
+ * Python need, and those of its pipeline (environment.h), which go before. Tokens and other
+ * clients' data cannot reach it: no memory is shared but the segment. What only the child can do
+ * for itself (PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS, all that confines it) is done by
+ * millrace-worker first of all. For a Python pipeline it then becomes the interpreter, which so has
+ * no instruction before that.
  */
 #ifndef DISPATCHER_WORKER_SPAWN_H
 #define DISPATCHER_WORKER_SPAWN_H
@@ -17,6 +18,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "dispatcher/config/environment.h"
 #include "dispatcher/workers/spawn_message.h"
 #include "millrace/check.h"
 
@@ -31,6 +33,7 @@ struct worker_spawn_options {
     const char *source;
     const char *name; /* of the pipeline inside the source; NULL: the only one */
     const char *pointer;
+    const struct environment *environment; /* before what is passed on; NULL: nothing */
     uint32_t index;
     bool python_threads; /* plain runs of a Python pipeline have a thread each */
     bool strict;         /* no programs, processes and sockets of its own */
@@ -54,7 +57,7 @@ struct worker_command {
     char *python_path; /* owned */
 };
 
-/* 0 or -ENOMEM. */
+/* 0 or -ENOMEM. The folder of a Python worker comes after what its PYTHONPATH has. */
 int worker_command_init(struct worker_command *command,
                         const struct worker_spawn_options *options) MUST_USE;
 void worker_command_finish(struct worker_command *command);

@@ -84,8 +84,9 @@ static struct stage {
     uint32_t send_count;
     struct stage_client clients[STAGE_CLIENT_COUNT_MAX];
     struct stage_worker workers[STAGE_WORKER_COUNT_MAX];
-    uint32_t spawn_count, spawn_error; /* the next start fails with this errno */
-    uint32_t let_close_count;          /* sockets that the spawner was given */
+    uint32_t spawn_count, spawn_error;     /* the next start fails with this errno */
+    const struct environment *environment; /* of the last one that was asked for */
+    uint32_t let_close_count;              /* sockets that the spawner was given */
     uint32_t spawner_count, spawner_kill_count, spawner_error; /* likewise, of a spawner */
     bool spawner_lives, spawner_is_silent, spawner_stays, pidfd_is_lost;
     bool pipes_are_held; /* by something that outlives the worker */

@@ -83,6 +83,7 @@ int spawner_ask(struct spawner *spawner, const struct worker_spawn_options *opti
     mr_assert(spawner->asked_count < SPAWNER_ASKED_COUNT_MAX);
     mr_assert(!worker->lives);
     spawner->asked_count++;
+    stage.environment = options->environment;
     if (stage.spawn_error) {
         stage_answer(SPAWN_FAILED, index, generation, (int)stage.spawn_error);
         return 0;

@@ -210,6 +210,20 @@ static void files_are_allowed_by_options_and_by_need(void **state)
     unsetenv("LD_LIBRARY_PATH");
 }
 
+static void the_folders_that_a_pipeline_has_for_itself_are_allowed(void **state)
+{
+    (void)state;
+    setenv("LD_LIBRARY_PATH", "/opt/ours", 1);
+    say(&config.confinement.reads, "none");
+    struct environment *environment = &config.pipelines[0].environment;
+    assert_int_equal(environment_add(environment, "LD_LIBRARY_PATH=/opt/its", reason), 0);
+    assert_int_equal(confinement_parse(&config, reason), 0);
+    text_has(0, "read=/opt/its", true);
+    text_has(0, "read=/opt/ours", false);
+    text_has(1, "read=/opt/ours", true);
+    unsetenv("LD_LIBRARY_PATH");
+}
+
 static void an_interpreter_is_allowed_with_what_it_is_a_link_to(void **state)
 {
     (void)state;
@@ -401,6 +415,7 @@ int main(void)
         CONFINEMENT_TEST(files_are_allowed_by_options_and_by_need),
         CONFINEMENT_TEST(without_filters_only_what_asks_for_them_is_refused),
         CONFINEMENT_TEST(what_this_landlock_cannot_restrict_is_refused),
+        CONFINEMENT_TEST(the_folders_that_a_pipeline_has_for_itself_are_allowed),
         CONFINEMENT_TEST(an_interpreter_is_allowed_with_what_it_is_a_link_to),
         CONFINEMENT_TEST(what_is_wrong_is_said_with_its_option),
         CONFINEMENT_TEST(a_user_is_looked_up_with_all_his_groups),

@@ -22,6 +22,7 @@ static void more_workers_are_started_and_take_runs(void **state)
     (void)state;
     resize(3);
     assert_int_equal(stage.spawn_count, 3);
+    assert_ptr_equal(stage.environment, &stage.config.pipelines[0].environment);
     workers_settle();
     expect_workers(3, 0);
     struct stage_run begun[6];

@@ -14,7 +14,7 @@
 
 #include "millrace/protocol.h"
 
-#define REPORT_BYTES_MAX 16384u
+#define REPORT_BYTES_MAX 65536u
 
 extern char **environ;
 
@@ -282,6 +282,96 @@ static void an_interpreter_is_told_the_package_and_where_it_is(void **state)
     close(fd);
 }
 
+static void environment_fill(struct environment *environment, const char *const *items)
+{
+    char reason[CLI_REASON_BYTES];
+    for (; *items; items++)
+        assert_int_equal(environment_add(environment, *items, reason), 0);
+}
+
+static void a_pipeline_has_variables_of_its_own_before_those_that_are_passed_on(void **state)
+{
+    (void)state;
+    int fd = named_fd("x");
+    struct environment environment = {0};
+    struct worker_spawn_options options = spawned_options(fd, -1);
+    options.environment = &environment;
+    setenv("LC_TIME", "C", 1);
+    setenv("LC_ALL", "C", 1);
+    begin_again();
+    environment_fill(&environment,
+                     (const char *const[]){"LC_TIME=de_DE=x", "LC=1", "MILLRACE_ANY=", NULL});
+    spawn(&options);
+    assert_true(says("variable LC_TIME=de_DE=x"));
+    assert_false(says("variable LC_TIME=C"));
+    assert_true(says("variable LC=1"));
+    assert_true(says("variable LC_ALL=C")); /* LC is another one */
+    assert_true(says("variable MILLRACE_ANY="));
+    assert_non_null(strstr(text, "\nvariable PATH="));
+    unsetenv("LC_TIME");
+    unsetenv("LC_ALL");
+    environment_finish(&environment);
+    spawn(&options);
+    assert_true(says("variable LC_TIME=C")); /* of the spawner, which has it still */
+    assert_null(strstr(text, "MILLRACE_ANY"));
+    close(fd);
+}
+
+static void the_python_path_of_a_pipeline_has_our_folder_too(void **state)
+{
+    (void)state;
+    int fd = named_fd("x");
+    struct environment environment = {0};
+    struct worker_spawn_options options = spawned_options(fd, -1);
+    options.environment = &environment;
+    options.python_path = "/opt/python3";
+    options.python_folder = "/opt/millrace";
+    setenv("PYTHONPATH", "/mine", 1);
+    environment_fill(&environment, (const char *const[]){"PYTHONPATH=/its:/own", "A=b", NULL});
+    spawn(&options);
+    unsetenv("PYTHONPATH");
+    assert_true(says("variable PYTHONPATH=/its:/own:/opt/millrace"));
+    assert_false(says("variable PYTHONPATH=/its:/own"));
+    assert_true(says("variable A=b"));
+    assert_null(strstr(text, "/mine"));
+    options.python_path = options.python_folder = NULL;
+    spawn(&options);
+    assert_true(says("variable PYTHONPATH=/its:/own"));
+    environment_finish(&environment);
+    close(fd);
+}
+
+/* With everything else that a worker can be told. */
+static void as_many_as_a_pipeline_may_have_arrive(void **state)
+{
+    (void)state;
+    char item[512], reason[CLI_REASON_BYTES];
+    int fd = named_fd("x");
+    struct environment environment = {0};
+    struct worker_spawn_options options = spawned_options(fd, -1);
+    for (uint32_t i = 0; i < ENVIRONMENT_COUNT_MAX; i++) {
+        /* 16 KiB in all, each with its NUL. */
+        snprintf(item, sizeof item, "V%02u=%0507u", i, i);
+        assert_int_equal(environment_add(&environment, item, reason), 0);
+    }
+    assert_int_equal(environment.bytes, ENVIRONMENT_BYTES_MAX);
+    options.environment = &environment;
+    options.python_path = "/opt/python3";
+    options.python_folder = "/opt/millrace";
+    options.python_threads = options.strict = options.check = true;
+    options.confine = "x 1\n";
+    options.cgroup = "/x";
+    options.own_user = 70000;
+    options.name = "words";
+    spawn(&options);
+    for (uint32_t i = 0; i < ENVIRONMENT_COUNT_MAX; i++) {
+        snprintf(item, sizeof item, "\nvariable V%02u=0", i);
+        assert_non_null(strstr(text, item));
+    }
+    environment_finish(&environment);
+    close(fd);
+}
+
 /* Makes an empty executable file; `path` is below a fresh folder. */
 static void make_program(const char *folder, const char *name)
 {
@@ -334,6 +424,9 @@ int main(int argc, char **argv)
         SPAWN_TEST(a_worker_is_told_what_to_load_and_whose_it_is),
         SPAWN_TEST(a_worker_is_told_what_to_give_up),
         SPAWN_TEST(a_name_and_check_are_passed_on),
+        SPAWN_TEST(a_pipeline_has_variables_of_its_own_before_those_that_are_passed_on),
+        SPAWN_TEST(the_python_path_of_a_pipeline_has_our_folder_too),
+        SPAWN_TEST(as_many_as_a_pipeline_may_have_arrive),
         SPAWN_TEST(an_interpreter_is_told_the_package_and_where_it_is),
         SPAWN_TEST(an_interpreter_is_looked_up_in_path_like_any_program),
     };
