@@ -11,18 +11,8 @@
 
 #include "dispatcher/server/server.h"
 
+static void serve_run(struct server *server);
 static void serve_cpu_limit_log(struct log *log);
-
-static void serve_run(struct server *server)
-{
-    log_line(&server->reactor.log, LEVEL_INFO, "listening", "address=%s io_uring=%s",
-             server->front.listeners[0].name, uring_features(server->reactor.uring));
-    confinement_log(server->config, &server->reactor.log);
-    serve_cpu_limit_log(&server->reactor.log);
-    server_run(server);
-    log_line(&server->reactor.log, LEVEL_INFO, "stopped", "code=%d", server->exit_code);
-    log_flush(&server->reactor.log);
-}
 
 int serve(struct config *config)
 {
@@ -43,6 +33,17 @@ int serve(struct config *config)
     log_flush(&server->reactor.log);
     free(server);
     return code;
+}
+
+static void serve_run(struct server *server)
+{
+    log_line(&server->reactor.log, LEVEL_INFO, "listening", "address=%s io_uring=%s",
+             server->front.listeners[0].name, uring_features(server->reactor.uring));
+    confinement_log(server->config, &server->reactor.log);
+    serve_cpu_limit_log(&server->reactor.log);
+    server_run(server);
+    log_line(&server->reactor.log, LEVEL_INFO, "stopped", "code=%d", server->exit_code);
+    log_flush(&server->reactor.log);
 }
 
 /* A server that lives for long is ended by it one day. */
