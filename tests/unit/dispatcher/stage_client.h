@@ -88,10 +88,15 @@ static inline void stage_sent(uint32_t index, ssize_t count)
     stage_complete(&client->send, (int32_t)count);
 }
 
-/* The client closes its side. */
+/* The client closes its side. Of a connection that is not received from the loop hears it by the
+ * poll for just that. */
 static inline void stage_hang_up(uint32_t index)
 {
-    stage_complete(&stage.clients[index].recv, 0);
+    struct stage_client *client = &stage.clients[index];
+    if (client->recv.op == URING_RECV)
+        stage_complete(&client->recv, 0);
+    else
+        stage_complete(&client->gone, POLLRDHUP);
 }
 
 static inline bool stage_is_closed(uint32_t index)
