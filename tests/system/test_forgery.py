@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import re
 import signal
 import time
 
@@ -56,8 +57,9 @@ def test_a_stamp_out_of_the_future_does_not_switch_the_progress_timeout_off(star
     with server.stream(FORGER, "stamp", 0) as stream:
         [first, last] = list(stream)
         assert wire.output_of(first) == 0
-        assert last["error"]["type"] == "timeout"
-        assert "made no progress for 0.5 s" in last["error"]["message"]
+        # The stamp is looked at when the time may be over; the death that it costs may be told first.
+        assert last["error"]["type"] in ("timeout", "pipeline_error")
+        assert re.search(r"made no progress for 0\.5 s|out of the future", last["error"]["message"])
     server.wait_log(r' worker_kill .*reason="its stamp of a run\'s progress is out of the future"')
 
 
