@@ -25,6 +25,7 @@ struct answer *answer_take(struct api *api, struct conn *conn, const struct form
         return NULL;
     mr_assert(!conn->pending);
     api->free_answer = answer->next;
+    api->answer_count++;
     *answer = (struct answer){.sink.ops = format->sink, .api = api, .conn = conn, .format = format};
     conn->pending = answer;
     return answer;
@@ -52,6 +53,8 @@ void answer_give(struct answer *answer)
     mr_assert(!answer->pipeline);
     answer->next = api->free_answer;
     api->free_answer = answer;
+    mr_assert(api->answer_count > 0);
+    api->answer_count--;
 }
 
 void answer_failure(struct answer *answer, const struct run_failure *failure,

@@ -35,6 +35,7 @@ struct api {
 
     struct answer_slab *answer_slabs; /* owned */
     struct answer *free_answer;
+    uint32_t answer_count;    /* in use */
     uint64_t collected_bytes; /* held of results that are being collected */
     uint64_t line_count;      /* lines of streams, for GET /metrics */
 };

@@ -482,6 +482,7 @@ static void end(void)
     mr_assert(stage.server->runs.count == 0);
     mr_assert(stage.server->front.conn_count == 0);
     mr_assert(fleet_unfinished_bytes(&stage.server->fleet) == 0);
+    mr_assert(stage.server->api.answer_count == 0);
     mr_assert(stage.server->api.collected_bytes == 0);
     mr_assert(stage.server->front.out.free_count == stage.server->front.out.block_count);
     for (uint32_t i = 0; i < STAGE_CLIENT_COUNT_MAX; i++)
