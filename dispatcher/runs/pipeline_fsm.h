@@ -4,6 +4,7 @@
  *
  * Its workers each have a table of their own (worker_fsm.h); here is only what follows from all of
  * them together: whether runs are taken, wait, or are refused, and with what reason.
+ * It is a circuit breaker: closed (READY), open (QUARANTINED), half-open (TRIAL).
  */
 #ifndef DISPATCHER_PIPELINE_FSM_H
 #define DISPATCHER_PIPELINE_FSM_H
