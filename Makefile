@@ -292,7 +292,7 @@ crash: ## kill a process at every step of every protocol
 	@$(MAKE) all $(CRASHERS)
 	@BUILD=$(B) tests/crash/run
 
-faults: ## the fault matrix of docs/faults.md, with its figures; T=name picks
+faults: ## the fault matrix of docs/internals/faults.md, with its figures; T=name picks
 	@deploy/deps build test faults
 	@$(MAKE) all
 	@BUILD=$(B) tests/faults/run $(if $(T),--only '$(T)')

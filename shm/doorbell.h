@@ -26,7 +26,7 @@
 #include "millrace/layout.h"
 
 /* One process's view of a doorbell. The descriptor is non-blocking and borrowed: an eventfd on the
- * way to the dispatcher, an end of a pipe on the way to a worker (docs/memory.md says why). */
+ * way to the dispatcher, an end of a pipe on the way to a worker (docs/internals/memory.md). */
 struct doorbell {
     struct doorbell_shared *shared;
     int fd;

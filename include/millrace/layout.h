@@ -17,7 +17,7 @@
  * Nothing here is a pointer, a descriptor, a size_t, a bool, an enum or a lock. The dispatcher
  * keeps private copies of all constants and never reads them back: a worker may overwrite any byte.
  *
- * The memory-order labels (R1, A1, ...) are explained in docs/memory.md.
+ * The memory-order labels (R1, A1, ...) are explained in docs/internals/memory.md.
  *
  * Layout versions, oldest first:
  *   1  first layout

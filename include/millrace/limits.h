@@ -2,8 +2,8 @@
 /*
  * limits.h - every bound of the program that is not an option, and the defaults of those that are.
  *
- * Sizes are bytes, times are milliseconds. "The laws" (docs/architecture.md): everything is
- * bounded; what does not fit is refused with a clear error, at once.
+ * Sizes are bytes, times are milliseconds. "The laws" (docs/internals/architecture.md): everything
+ * is bounded; what does not fit is refused with a clear error, at once.
  */
 #ifndef MILLRACE_LIMITS_H
 #define MILLRACE_LIMITS_H

@@ -65,7 +65,7 @@ enum mr_result {
     MR_LATER = 2 /* pending: nothing yet; an mr_later function said when to ask again */
 };
 
-/* The kinds of failure clients can be told; see docs/protocol.md for the words they see. */
+/* The kinds of failure clients can be told; docs/internals/protocol.md has the words they see. */
 enum mr_error {
     MR_ERROR_INPUT = 0,
     MR_ERROR_CUDA_OOM,

@@ -2,7 +2,7 @@
 /*
  * protocol.h - what dispatcher and worker say to each other: records, messages, descriptors.
  *
- * The prose is in docs/protocol.md. Payloads marked "msgpack" are one msgpack object.
+ * The prose is in docs/internals/protocol.md. Payloads marked "msgpack" are one msgpack object.
  */
 #ifndef MILLRACE_PROTOCOL_H
 #define MILLRACE_PROTOCOL_H
@@ -82,7 +82,7 @@ enum cancel_reason {
     CANCEL_REASON_COUNT
 };
 
-/* The nine words of the API, in the order of docs/protocol.md; any other is dropped by the SDK. */
+/* The nine words of the API, in the order of docs/internals/protocol.md; the SDK drops others. */
 enum error_type {
     ERROR_INPUT = 0,
     ERROR_CUDA_OOM,
@@ -101,7 +101,7 @@ enum error_type {
  * MESSAGE_BYTES_MAX.
  *
  *  kind    direction             body
- *  HELLO   worker -> dispatcher  msgpack map, see docs/protocol.md: the pipeline's variables
+ *  HELLO   worker -> dispatcher  msgpack map (docs/internals/protocol.md): the variables
  *  READY   worker -> dispatcher  none: startup hooks are done, requests may come
  *  FAILED  worker -> dispatcher  msgpack [enum error_type, message, traceback or nil]: it did not
  *                                load or start; the worker exits after it

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * crash_doorbell.c - the one who rings or the one who sleeps dies at any instruction
- * (docs/memory.md).
+ * (docs/internals/memory.md).
  */
 #include "tests/crash/stepper.h"
 

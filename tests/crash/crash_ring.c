@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * crash_ring.c - a producer or a consumer of a ring dies at any instruction (docs/memory.md).
+ * crash_ring.c - an end of a ring dies at any instruction (docs/internals/memory.md).
  */
 #include "tests/crash/stepper.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * crash_segment.c - the dispatcher dies while it makes a segment or with one shared, a worker while
- * it attaches (docs/memory.md).
+ * it attaches (docs/internals/memory.md).
  */
 #include "tests/crash/stepper.h"
 

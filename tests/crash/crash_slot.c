@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * crash_slot.c - the dispatcher or the worker dies at any instruction of a move of a slot
- * (docs/memory.md).
+ * (docs/internals/memory.md).
  */
 #include "tests/crash/stepper.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * explore_edges.c - each edge R/A of docs/memory.md carries what it is there for: plain bytes that
- * nothing else orders, in all runs of the explorer.
+ * explore_edges.c - each edge R/A of docs/internals/memory.md carries what it is there for: plain
+ * bytes that nothing else orders, in all runs of the explorer.
  *
  * Each side does its part once and looks once, so that no bell and no second look orders by itself
  * what the edge should.

@@ -38,7 +38,7 @@ def built(tmp_path_factory):
 
 @pytest.fixture
 def figure(request, capsys):
-    """figure("kill to error line 3.1 ms") is printed, and kept for docs/faults.md where FIGURES says so."""
+    """figure("kill to error line 3.1 ms") is printed, and kept for docs/internals/faults.md where FIGURES says so."""
     def note(text):
         with capsys.disabled():
             print(f"\n    {request.node.name}: {text}", end="", flush=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""matrix - the fault matrix of docs/faults.md: which test proves a cell, and where its cell is.
+"""matrix - the fault matrix of docs/internals/faults.md: which test proves a cell, and where its cell is.
 
 A table of it begins with `| phase | promised |`, followed by a column for each fault.
 """

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""attacks - what each attack is expected to be told, as data: the tests read it, and docs/faults.md is made of it.
+"""attacks - what each attack is expected to be told, as data: the tests read it, and docs/internals/faults.md is made of it.
 
 A cell is one word for all settings, or three: if nothing is said, hardened (`--seccomp strict --network none --allow-read none
 --allow-write none`), and with a user for each worker (`--worker-user`, or a server that is root's).
@@ -209,7 +209,7 @@ def fits(answer, expected):
 
 
 def markdown():
-    """The tables of docs/faults.md, by the names of their markers."""
+    """The tables of docs/internals/faults.md, by the names of their markers."""
     calls = [(call.name, (text_of(call.server), text_of(call.sibling), text_of(call.itself), call.means)) for call in CALLS]
     files = [(prefix + entry.name, ("write" if entry.mode == "w" else "read", text_of(entry.server), text_of(entry.itself),
                                     entry.means))

@@ -3,7 +3,7 @@
 
 In a flood of a million, counted by tests/bench/counts.py: heap allocations belong to runs, never to chunks;
 system calls and doorbell writes are shared by many chunks. Under callgrind, by tests/bench/instructions: no
-more instructions than docs/performance.md says. The figures themselves are printed by `make bench-counts`.
+more instructions than docs/internals/performance.md says. The figures themselves are printed by `make bench-counts`.
 """
 
 import os
@@ -21,7 +21,7 @@ import counts  # noqa: E402
 from client import Load  # noqa: E402
 
 FEW = 1000
-PAGE = os.path.join(servers.TOP, "docs/performance.md")
+PAGE = os.path.join(servers.TOP, "docs/internals/performance.md")
 GROWTH_MAX = 1.1  # runs of the same build differ by 2 % at most
 
 pytestmark = pytest.mark.skipif(servers.IS_SANITIZED, reason="sanitizers allocate and call for themselves")
@@ -59,9 +59,9 @@ def is_built_as_the_page_was():
 @pytest.mark.parametrize("subject", callgrind.SUBJECTS, ids=lambda subject: subject.name)
 def test_it_takes_no_more_instructions_than_the_page_says(subject):
     if not is_built_as_the_page_was():
-        pytest.skip("another compiler than that of docs/performance.md")
+        pytest.skip("another compiler than that of docs/internals/performance.md")
     said = re.search(rf"^\| {re.escape(subject.name)} +\| +([\d,]+) \|", page_text(), re.MULTILINE)[1]
     counted = callgrind.count(subject)
     top = ", ".join(f"{name} {count:.0f}" for name, count in list(counted.functions.items())[:10])
     assert counted.total <= GROWTH_MAX * int(said.replace(",", "")), \
-        f"more than `make bench-counts WRITE=1` put into docs/performance.md: {top}"
+        f"more than `make bench-counts WRITE=1` put into docs/internals/performance.md: {top}"

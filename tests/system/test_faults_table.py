@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""docs/faults.md: every cell of the fault matrix has a test that exists, and every fault test has its cell; what attacks
+"""docs/internals/faults.md: every cell of the fault matrix has a test that exists, and every fault test has its cell; what attacks
 are told is what their tests expect."""
 
 import os
@@ -23,7 +23,7 @@ import matrix  # noqa: E402
 
 @pytest.fixture(scope="module")
 def table():
-    with open(os.path.join(servers.TOP, "docs", "faults.md"), encoding="utf-8") as file:
+    with open(os.path.join(servers.TOP, "docs", "internals", "faults.md"), encoding="utf-8") as file:
         return file.read()
 
 

@@ -98,8 +98,8 @@ __attribute__((format(printf, 1, 2))) static _Noreturn void confine_fail(const c
     _exit(WORKER_EXIT_CONFINE);
 }
 
-/* Keeping out of other processes is nobody's wish: where the kernel cannot do it, docs/faults.md
- * says what is left. */
+/* Keeping out of other processes is nobody's wish: where the kernel cannot do it,
+ * docs/internals/faults.md says what is left. */
 static bool confine_asks_isolation(const struct isolation *isolation)
 {
     return isolation->restricts_reading || isolation->restricts_writing ||

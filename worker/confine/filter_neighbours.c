@@ -6,7 +6,7 @@
  * or processors, and Landlock has no say in that. So a filter looks at the number of the process:
  * 0 and its own are the caller, every other one may be anybody. A thread's number is not known
  * before there is the thread; where threads have business with a call on each other, only the
- * dispatcher and its spawner are kept from it (docs/faults.md has the table).
+ * dispatcher and its spawner are kept from it (docs/internals/faults.md has the table).
  */
 #include "worker/confine/filter_rules.h"
 

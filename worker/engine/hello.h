@@ -10,7 +10,7 @@
 #include "millrace/check.h"
 #include "worker/engine/graph.h"
 
-/* Sends HELLO (docs/protocol.md). 0 or -errno; -EMSGSIZE when the metadata is too long. */
+/* Sends HELLO (docs/internals/protocol.md). 0 or -errno; -EMSGSIZE when metadata is too long. */
 int hello_send(int socket, const struct mr_builder *graph, const char *name,
                uint32_t concurrency) MUST_USE;
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_tables.c - docs/lifecycle.md shows what the tables and headers say, or this test fails.
+ * test_tables.c - docs/internals/lifecycle.md says what tables and headers say, or this fails.
  *
  *     WRITE=1 build/release/tests/unit/dispatcher/test_tables      from the top of the repository
  *
@@ -26,7 +26,7 @@
 #include "dispatcher/workers/worker_fsm.h"
 #include "tests/unit/shm/ring_memory.h"
 
-#define PAGE "docs/lifecycle.md"
+#define PAGE "docs/internals/lifecycle.md"
 #define WORD_COUNT_MAX 32u
 
 /* ---- files ---- */
