@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "dispatcher/api/answer.h"
-#include "dispatcher/api/exchange.h"
+#include "dispatcher/api/api_exchange.h"
 #include "dispatcher/http/listener.h"
 #include "dispatcher/runs/worker_events.h"
 #include "dispatcher/server/serve.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * exchange.h - requests of connections become calls of handlers, and answers hear what becomes of
- * their connections.
+ * api_exchange.h - requests of connections become calls of handlers, and answers hear what becomes
+ * of their connections.
  */
 #ifndef DISPATCHER_API_EXCHANGE_H
 #define DISPATCHER_API_EXCHANGE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* exchange.c - exchange_ops for handlers and answers. */
-#include "dispatcher/api/exchange.h"
+/* api_exchange.c - exchange_ops for handlers and answers. */
+#include "dispatcher/api/api_exchange.h"
 
 #include "dispatcher/api/answer.h"
 #include "dispatcher/api/api.h"
