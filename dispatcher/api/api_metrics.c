@@ -55,7 +55,7 @@ static void metrics_runs_accepted(const struct api *api, struct exposition *out)
 {
     char labels[LABELS_BYTES_MAX];
     exposition_family(out, "millrace_runs_accepted", METRIC_COUNTER,
-                      "Runs that were taken: each is queued, active, or has ended.");
+                      "Runs that were taken: each is queued, active, cancelled, or has ended.");
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
         metrics_labels_of(labels, api->runs->pipelines[i]);
         exposition_sample(out, labels, api->runs->pipelines[i]->tally.accepted_count);
@@ -65,7 +65,7 @@ static void metrics_runs_accepted(const struct api *api, struct exposition *out)
 static void metrics_runs_ended(const struct api *api, struct exposition *out)
 {
     exposition_family(out, "millrace_runs_ended", METRIC_COUNTER,
-                      "Runs that ended, by end: completed, or the type of the error.");
+                      "Runs that completed, or failed with this type of error.");
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++)
         for (unsigned end = 0; end < RUN_END_COUNT; end++)
             metrics_sample_of(out, api->runs->pipelines[i], "end", run_end_name(end),
@@ -75,17 +75,22 @@ static void metrics_runs_ended(const struct api *api, struct exposition *out)
 static void metrics_runs_cancelled(const struct api *api, struct exposition *out)
 {
     exposition_family(out, "millrace_runs_cancelled", METRIC_COUNTER,
-                      "Of the runs that ended, those that were cancelled, by cause.");
-    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
-        const struct pipeline *pipeline = api->runs->pipelines[i];
+                      "Runs that were cancelled, by cause; these are in no other end.");
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++)
         for (enum cancel_reason reason = CANCEL_NONE + 1; reason < CANCEL_REASON_COUNT; reason++)
-            if (reason != CANCEL_DEADLINE)
-                metrics_sample_of(out, pipeline, "cause", cancel_reason_name(reason),
-                                  pipeline->tally.cancels[reason]);
+            if (cancel_reason_is_cancel(reason))
+                metrics_sample_of(out, api->runs->pipelines[i], "cause", cancel_reason_name(reason),
+                                  api->runs->pipelines[i]->tally.cancels[reason]);
+}
+
+static void metrics_run_timeouts(const struct api *api, struct exposition *out)
+{
+    exposition_family(out, "millrace_run_timeouts", METRIC_COUNTER,
+                      "Of the runs that ended with timeout, those that passed this limit.");
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++)
         for (enum deadline_kind kind = DEADLINE_QUEUE; kind <= DEADLINE_TOTAL; kind++)
-            metrics_sample_of(out, pipeline, "cause", deadline_kind_name(kind),
-                              pipeline->tally.deadlines[kind]);
-    }
+            metrics_sample_of(out, api->runs->pipelines[i], "limit", deadline_kind_name(kind),
+                              api->runs->pipelines[i]->tally.timeouts[kind]);
 }
 
 static void metrics_refusals(const struct api *api, struct exposition *out)
@@ -148,6 +153,7 @@ static void metrics_runs(const struct api *api, struct exposition *out)
     metrics_runs_accepted(api, out);
     metrics_runs_ended(api, out);
     metrics_runs_cancelled(api, out);
+    metrics_run_timeouts(api, out);
     metrics_refusals(api, out);
     metrics_pipeline_gauge(api, out, "millrace_queue_depth", "Runs that wait for a slot.",
                            metrics_queue_depth);

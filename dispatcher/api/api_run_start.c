@@ -16,6 +16,7 @@
 #include "dispatcher/inputs/run_request.h"
 #include "dispatcher/reader/reading.h"
 #include "dispatcher/runs/pipeline_health.h"
+#include "dispatcher/runs/run_end.h"
 #include "dispatcher/runs/runs.h"
 
 static void start(struct api *api, struct conn *conn, const char *body, size_t bytes,
@@ -48,13 +49,11 @@ static void start_without_memory(struct api *api, struct conn *conn)
     response_detail(api->front, conn, 503, "Out of memory.");
 }
 
-/* Answers a run that is not admitted; counted by the caller where its failure names no refusal. */
+/* Answers a run that is not admitted. */
 static void start_refuse_run(struct api *api, struct run *run, const struct run_failure *failure)
 {
     struct sink *sink = run->sink;
-    if (failure->refusal != REFUSAL_NONE)
-        run->pipeline->tally.refusals[failure->refusal]++;
-    run_keep(api->runs, run, failure);
+    run_end_refuse(api->runs, run, failure);
     run->sink = NULL;
     sink->ops->finish(sink, run, failure);
     run_destroy(api->runs, run);
@@ -81,6 +80,7 @@ static const struct run_failure no_room = {
     .status = 503,
     .retry_after_s = 1,
     .state = "no_resources_available",
+    .refusal = REFUSAL_INPUT_MEMORY,
     .message = "there is no memory left for requests that wait",
     .message_count = sizeof "there is no memory left for requests that wait" - 1,
 };
@@ -188,7 +188,6 @@ static void start_finish(struct api *api, struct conn *conn, struct run *run, bo
 {
     struct pipeline *pipeline = run->pipeline;
     if (rc == 0 && !start_may_wait(api, body_room, pipeline)) {
-        front_count_refusal(api->front, REQUEST_REFUSAL_INPUT_MEMORY);
         start_refuse_run(api, run, &no_room);
     } else if (rc == 0) {
         start_admit(api, conn, run, is_async);

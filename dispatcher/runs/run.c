@@ -9,7 +9,7 @@
 #include <unistd.h>
 
 #include "dispatcher/config/owner.h"
-#include "dispatcher/inputs/error_type.h"
+#include "dispatcher/runs/run_end.h"
 #include "dispatcher/runs/runs.h"
 #include "dispatcher/workers/supervisor.h"
 #include "shm/clock.h"
@@ -333,22 +333,6 @@ static void run_deadline_passed(struct runs *runs, struct run *run, enum deadlin
 
 /* ---- actions ------------------------------------------------------------------------------- */
 
-void run_keep(struct runs *runs, const struct run *run, const struct run_failure *failure)
-{
-    history_add(&runs->history,
-                &(struct history_end){.id = run->id,
-                                      .owner = run->owner,
-                                      .pipeline_id = run->pipeline->config->id,
-                                      .created_at = run->created_at,
-                                      .updated_at = runs->reactor->wall_s,
-                                      .line_count = run->value_count,
-                                      .failed = failure != NULL,
-                                      .type = failure ? failure->type : ERROR_UNKNOWN,
-                                      .state = run_failure_state(failure),
-                                      .message = failure ? failure->message : "",
-                                      .message_bytes = failure ? failure->message_count : 0});
-}
-
 const char *run_failure_state(const struct run_failure *failure)
 {
     if (!failure)
@@ -356,32 +340,11 @@ const char *run_failure_state(const struct run_failure *failure)
     return failure->state ? failure->state : "failed";
 }
 
-/* Counts and keeps how the run ended. Once a run, where its client is answered. */
-static void run_account(struct runs *runs, struct run *run, const struct run_failure *failure)
-{
-    struct pipeline *pipeline = run->pipeline;
-    struct reactor *reactor = runs->reactor;
-    struct tally *tally = &pipeline->tally;
-    uint64_t took_ms = reactor->now_ms - run->created_ms;
-    run_keep(runs, run, failure);
-    tally->ends[failure ? 1 + failure->type : 0]++;
-    if (failure && failure->reason == CANCEL_DEADLINE)
-        tally->deadlines[failure->deadline]++;
-    else if (failure && failure->reason != CANCEL_NONE)
-        tally->cancels[failure->reason]++;
-    buckets_add(&tally->duration, &bucket_scale_runs, took_ms * CLOCK_NS_PER_MS);
-    log_line(&reactor->log, failure ? LEVEL_INFO : LEVEL_DEBUG, "run_end",
-             "run=%s pipeline=%s state=%s%s%s lines=%llu ms=%llu", run->id,
-             pipeline->config->pointer, run_failure_state(failure), failure ? " error=" : "",
-             failure ? error_type_name(failure->type) : "", (unsigned long long)run->value_count,
-             (unsigned long long)took_ms);
-}
-
 /* The sink is told the end; it is not the run's any more. */
 static void run_finish_sink(struct runs *runs, struct run *run, const struct run_failure *failure)
 {
     struct sink *sink = run->sink;
-    run_account(runs, run, failure);
+    run_end_account(runs, run, failure);
     run->sink = NULL;
     if (sink)
         sink->ops->finish(sink, run, failure);
@@ -490,11 +453,11 @@ static void run_step(struct runs *runs, struct run *run, enum run_event event,
         act_fail(runs, run, failure, !was_queued);
         break;
     case RUN_ACT_DROP:
-        run_account(runs, run, failure);
+        run_end_account(runs, run, failure);
         run_destroy(runs, run);
         break;
     case RUN_ACT_TELL_WORKER:
-        run_account(runs, run, failure);
+        run_end_account(runs, run, failure);
         run_drop_sink(run);
         run_tell_worker(runs, run, failure->reason);
         break;

@@ -117,9 +117,6 @@ void run_value_lost(struct runs *runs, struct run *run, int error);
 /* "completed", "failed", or the failure's own word; NULL: completed. */
 const char *run_failure_state(const struct run_failure *failure);
 
-/* Keeps how it ended in the history; NULL: completed. */
-void run_keep(struct runs *runs, const struct run *run, const struct run_failure *failure);
-
 /* Output of this charge has left. */
 static inline void run_delivered(struct run *run, uint64_t charge)
 {

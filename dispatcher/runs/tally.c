@@ -14,6 +14,7 @@ static const char *const refusal_names[REFUSAL_COUNT] = {
     [REFUSAL_QUARANTINED] = "quarantined",
     [REFUSAL_DRAINING] = "draining",
     [REFUSAL_INPUT] = "input",
+    [REFUSAL_INPUT_MEMORY] = "waiting_memory",
     [REFUSAL_TOO_MANY_RUNS] = "too_many_runs",
 };
 
@@ -37,6 +38,12 @@ static const char *const deadline_names[DEADLINE_KIND_COUNT] = {
     [DEADLINE_KEEPALIVE] = "keepalive",
     [DEADLINE_GRACE] = "cancel_grace",
 };
+
+bool cancel_reason_is_cancel(enum cancel_reason reason)
+{
+    return reason == CANCEL_CLIENT_GONE || reason == CANCEL_STALLED || reason == CANCEL_REQUESTED ||
+           reason == CANCEL_DRAIN;
+}
 
 const char *refusal_name(enum refusal refusal)
 {

@@ -2,12 +2,14 @@
 /*
  * tally.h - what is counted of the runs of a pipeline, for GET /metrics; counters only grow.
  *
- * The tally of a pipeline adds up at any moment: accepted runs are those that ended, one for each
- * end, and those that are queued or active now.
+ * The tally of a pipeline adds up at any moment: accepted runs are those that ended (completed, or
+ * failed with the type of an error), those that were cancelled, and those that are queued or active
+ * now. Refused runs were never accepted.
  */
 #ifndef DISPATCHER_TALLY_H
 #define DISPATCHER_TALLY_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "dispatcher/reactor/buckets.h"
@@ -22,8 +24,9 @@ enum refusal {
     REFUSAL_NOT_READY,   /* it still loads */
     REFUSAL_FAILED,      /* it did not load or start */
     REFUSAL_QUARANTINED,
-    REFUSAL_DRAINING, /* the server stops */
-    REFUSAL_INPUT,    /* wrong number or type of inputs */
+    REFUSAL_DRAINING,     /* the server stops */
+    REFUSAL_INPUT,        /* wrong number or type of inputs */
+    REFUSAL_INPUT_MEMORY, /* it would have to wait, and there is no memory for that */
     REFUSAL_TOO_MANY_RUNS,
     REFUSAL_COUNT
 };
@@ -33,11 +36,10 @@ enum refusal {
 
 struct tally {
     uint64_t accepted_count;
-    uint64_t ends[RUN_END_COUNT]; /* [0]: completed; [1 + type]: failed */
-    uint64_t active_count;        /* on a slot, and not answered to their end; this one shrinks */
-    /* Of the ends, those that somebody or something brought about. */
-    uint64_t cancels[CANCEL_REASON_COUNT];   /* but deadlines, which are here: */
-    uint64_t deadlines[DEADLINE_KIND_COUNT]; /* by their kind */
+    uint64_t ends[RUN_END_COUNT];          /* [0]: completed; [1 + type]: failed */
+    uint64_t cancels[CANCEL_REASON_COUNT]; /* of the reasons that cancel_reason_is_cancel() */
+    uint64_t active_count; /* on a slot, and not answered to their end; this one shrinks */
+    uint64_t timeouts[DEADLINE_KIND_COUNT]; /* of the ends: which limit of the server it was */
     uint64_t refusals[REFUSAL_COUNT];
     struct buckets wait;     /* from the acceptance to a slot */
     struct buckets duration; /* from the acceptance to the end */
@@ -50,6 +52,9 @@ struct metrics {
     uint64_t spawner_lost_count;
     uint64_t reader_body_count, reader_lost_count;
 };
+
+/* Whether whoever a run was for did not want it any more; for all other reasons it failed. */
+bool cancel_reason_is_cancel(enum cancel_reason reason);
 
 /* The words of labels: "queue_full", "completed", "client_gone", "queue_timeout". */
 const char *refusal_name(enum refusal refusal);

@@ -81,7 +81,7 @@ def test_leave(server, figure, how, phase):
     runs = [re.search(r"run=(\w+)", line)[1] for line in ends]
     assert len(runs) == len(set(runs)) == (2 if phase == "queued" else 1), ends
     for line in ends:
-        assert ("state=completed" if phase == "finishing" else "state=failed error=unknown") in line
+        assert ("state=completed" if phase == "finishing" else "state=cancelled cause=client_gone") in line
     assert worker(server)["pid"] == pid
     assert len(server.lines(FAULTS, "none", "first", COUNT)) == COUNT
     figure(text)
@@ -106,7 +106,7 @@ def test_stall(server, figure, how, phase):
         took = time.monotonic() - began
         assert took > STALL_S * 0.9
     end = server.wait_log(r" run_end run=\w+ .* state=(\w+)", mark)[1]
-    assert end == ("failed" if phase == "streaming" else "completed")
+    assert end == ("cancelled" if phase == "streaming" else "completed")
     wait_until(lambda: is_idle(server, NUMBERS) and server.metric("millrace_runs") == 0)
     figure(f"let go after {took * 1000:.0f} ms of a limit of {STALL_S * 1000:.0f} ms")
 

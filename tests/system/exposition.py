@@ -112,13 +112,14 @@ def total(families, name, **labels):
 
 
 def check_tally(families):
-    """Of each pipeline: what was accepted has ended, once, or is queued or active."""
+    """Of each pipeline: what was accepted has ended, or was cancelled, or is queued or active."""
     accepted = families["millrace_runs_accepted"].samples
     for (_, labels), count in accepted.items():
         of = dict(labels)
         ended = total(families, "millrace_runs_ended", **of)
         now = total(families, "millrace_queue_depth", **of) + total(families, "millrace_runs_active", **of)
-        assert count == ended + now, (of, count, ended, now)
-        assert total(families, "millrace_runs_cancelled", **of) <= ended
-        assert total(families, "millrace_run_duration_seconds", **of) == ended
+        cancelled = total(families, "millrace_runs_cancelled", **of)
+        assert count == ended + cancelled + now, (of, count, ended, cancelled, now)
+        assert total(families, "millrace_run_timeouts", **of) <= total(families, "millrace_runs_ended", end="timeout", **of)
+        assert total(families, "millrace_run_duration_seconds", **of) == ended + cancelled
         assert total(families, "millrace_run_wait_seconds", **of) <= count

@@ -38,7 +38,7 @@ def test_a_client_that_leaves_cancels_its_run_and_the_iterator_is_closed(server,
     line = server.wait_log(r" output .* run=(run_\w+) .*quiet was closed, cancelled=(\d)", mark)
     assert line.groups() == (first["id"], "1")
     wait_until(lambda: is_free(server, QUIET))
-    assert "state=failed" in server.wait_run_end(first["id"], mark)
+    assert "state=cancelled cause=client_gone" in server.wait_run_end(first["id"], mark)
     past = server.get(f"/v4/runs/{first['id']}").json()
     assert past["state"] == "failed"
     assert past["error"]["message"] == "cancelled: the client went away"
@@ -160,7 +160,7 @@ def test_a_client_that_reads_nothing_for_the_stall_timeout_loses_its_run(start):
         stream = wire.Stream(connection, wire.run_body(NUMBERS, [100_000_000, "x" * 1000, 0]))
         first = stream.next()
         server.wait_log(" client_stalled ")
-        assert "state=failed" in server.wait_run_end(first["id"])
+        assert "state=cancelled cause=client_stalled" in server.wait_run_end(first["id"])
         wait_until(lambda: is_free(server, NUMBERS))
         # What had been sent can be read; there is no end that looks like one.
         with pytest.raises(wire.Closed):

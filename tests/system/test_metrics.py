@@ -95,10 +95,10 @@ def test_every_metric_is_documented_and_every_documented_metric_is_there(server)
 def test_every_cause_is_documented(server):
     with open(os.path.join(TOP, "docs/operations.md"), encoding="utf-8") as file:
         text = file.read()
-    for name in ("runs_cancelled", "refusals", "worker_restarts"):
+    for name in ("runs_cancelled", "run_timeouts", "refusals", "worker_restarts"):
         [row] = [line for line in text.splitlines() if line.startswith(f"| `millrace_{name}_total")]
         causes = {value for _, pairs in server.metrics()["millrace_" + name].samples
-                  for label, value in pairs if label == "cause"}
+                  for label, value in pairs if label in ("cause", "limit")}
         assert causes == set(re.findall(r"`([a-z_]+)`", row.split("|", 2)[2])), name
 
 
@@ -165,9 +165,12 @@ def test_cancels_are_counted_by_cause(server):
         wait_until(lambda: server.log_since(0, " client_stalled "))
         connection.close()
 
-    for cause, action in (("client_gone", leave), ("requested", delete), ("run_timeout", be_late),
-                          ("client_stalled", stall)):
+    failed = count(server, "runs_ended")
+    for cause, action in (("client_gone", leave), ("requested", delete), ("client_stalled", stall)):
         grows(server, "runs_cancelled", action, pipeline=NUMBERS, cause=cause)
+    assert count(server, "runs_ended") == failed, "a run that was cancelled is none that ended"
+    grows(server, "run_timeouts", be_late, pipeline=NUMBERS, limit="run_timeout")
+    grows(server, "runs_ended", be_late, pipeline=NUMBERS, end="timeout")
     assert count(server, "client_stalls") == 1
 
 

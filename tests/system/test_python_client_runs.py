@@ -220,7 +220,7 @@ def test_leaving_the_loop_ends_the_run(api):
     mark = api.log_mark()
     for result in stream_pipeline(WORDS, "word " * 200):
         break
-    assert "state=failed error=unknown" in api.wait_run_end(result.id, since=mark)
+    assert "state=cancelled cause=client_gone" in api.wait_run_end(result.id, since=mark)
 
 
 def test_leaving_an_asynchronous_loop_ends_the_run(api):
@@ -232,7 +232,7 @@ def test_leaving_an_asynchronous_loop_ends_the_run(api):
 
     result = asyncio.run(main())
     gc.collect()
-    assert "state=failed error=unknown" in api.wait_run_end(result.id, since=mark)
+    assert "state=cancelled cause=client_gone" in api.wait_run_end(result.id, since=mark)
 
 
 def test_closing_an_asynchronous_stream_ends_the_run_at_once(api):
@@ -245,14 +245,14 @@ def test_closing_an_asynchronous_stream_ends_the_run_at_once(api):
         # The loop goes on and the generator is held: nothing but aclose() can have ended it.
         return await asyncio.to_thread(api.wait_run_end, result.id, mark)
 
-    assert "state=failed error=unknown" in asyncio.run(main())
+    assert "state=cancelled cause=client_gone" in asyncio.run(main())
 
 
 def test_closing_a_stream_ends_the_run(api):
     mark = api.log_mark()
     with contextlib.closing(stream_pipeline(WORDS, "word " * 200)) as results:
         result = next(results)
-    assert "state=failed error=unknown" in api.wait_run_end(result.id, since=mark)
+    assert "state=cancelled cause=client_gone" in api.wait_run_end(result.id, since=mark)
 
 
 def test_a_progress_bar_may_be_put_around_a_stream(api):

@@ -25,17 +25,21 @@ static const struct tally *tally(void)
     return &stage.server->runs.pipelines[0]->tally;
 }
 
-static void expect_tally(uint64_t accepted, uint64_t active, uint64_t completed, uint64_t failed)
+static void expect_tally(uint64_t accepted, uint64_t active, uint64_t completed, uint64_t failed,
+                         uint64_t cancelled)
 {
-    uint64_t ended = 0;
+    uint64_t ended = 0, gone = 0;
     for (unsigned end = 1; end < RUN_END_COUNT; end++)
         ended += tally()->ends[end];
     assert_int_equal(tally()->accepted_count, accepted);
     assert_int_equal(tally()->active_count, active);
     assert_int_equal(tally()->ends[0], completed);
     assert_int_equal(ended, failed);
-    assert_int_equal(accepted,
-                     active + completed + failed + stage.server->runs.pipelines[0]->queue_count);
+    for (unsigned reason = 0; reason < CANCEL_REASON_COUNT; reason++)
+        gone += tally()->cancels[reason];
+    assert_int_equal(gone, cancelled);
+    assert_int_equal(accepted, active + completed + failed + cancelled +
+                                   stage.server->runs.pipelines[0]->queue_count);
 }
 
 static void the_tally_adds_up_at_each_step_of_a_run(void **state)
@@ -44,23 +48,23 @@ static void the_tally_adds_up_at_each_step_of_a_run(void **state)
     struct stage_run runs[2];
     for (unsigned i = 0; i < 2; i++) {
         runs[i] = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
-        expect_tally(i + 1, i + 1, 0, 0);
+        expect_tally(i + 1, i + 1, 0, 0, 0);
     }
     uint32_t waiting = stage_connect();
     stage_say(waiting, STREAM_PATH, RUN_BODY, 1);
-    expect_tally(3, 2, 0, 0);
+    expect_tally(3, 2, 0, 0, 0);
     stage_run_end(&runs[0]);
     stage_settle();
-    expect_tally(3, 2, 1, 0);      /* the one that waited is on its slot */
+    expect_tally(3, 2, 1, 0, 0);   /* the one that waited is on its slot */
     stage_hang_up(runs[1].client); /* has ended, although its worker does not know yet */
     stage_settle();
-    expect_tally(3, 1, 1, 1);
+    expect_tally(3, 1, 1, 0, 1); /* cancelled, which is no failure */
     stage_run_end(&runs[1]);
     stage_settle();
-    expect_tally(3, 1, 1, 1);
+    expect_tally(3, 1, 1, 0, 1);
     stage_exit(0, CLD_KILLED, SIGSEGV);
     stage_settle();
-    expect_tally(3, 0, 1, 2);
+    expect_tally(3, 0, 1, 1, 1);
     assert_int_equal(tally()->ends[1 + ERROR_PIPELINE], 1);
     assert_int_equal(tally()->cancels[CANCEL_CLIENT_GONE], 1);
     uint64_t count = 0;
@@ -76,7 +80,7 @@ static void a_deadline_is_counted_by_its_kind(void **state)
     struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
     stage_later(1000);
     stage_settle();
-    assert_int_equal(tally()->deadlines[DEADLINE_FIRST_CHUNK], 1);
+    assert_int_equal(tally()->timeouts[DEADLINE_FIRST_CHUNK], 1);
     assert_int_equal(tally()->cancels[CANCEL_DEADLINE], 0);
     assert_int_equal(tally()->ends[1 + ERROR_TIMEOUT], 1);
     stage_run_end(&run);

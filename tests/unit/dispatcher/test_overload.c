@@ -175,7 +175,7 @@ static void runs_that_wait_hold_memory_and_those_with_a_slot_do_not(void **state
     assert_non_null(strstr(answer.head_text, "\r\nRetry-After: 1\r\n"));
     assert_non_null(strstr(answer.lines[0], "\"state\":\"no_resources_available\""));
     assert_non_null(strstr(answer.lines[0], "no memory left for requests that wait"));
-    assert_int_equal(request_refused(REQUEST_REFUSAL_INPUT_MEMORY), 1);
+    assert_int_equal(refused(REFUSAL_INPUT_MEMORY), 1);
     assert_int_equal(pipeline()->tally.accepted_count, 4);
     stage_hang_up(second);
     stage_settle();
