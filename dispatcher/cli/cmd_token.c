@@ -33,8 +33,6 @@ static const struct cli_command command = {
     .word_count_max = 2,
 };
 
-static const char *const actions[] = {"new", NULL};
-
 static int token_new(const char *name, const char *file);
 
 int cmd_token(int argc, char **argv)
@@ -45,8 +43,7 @@ int cmd_token(int argc, char **argv)
     if (!cli_begin(&command, argc, argv, &values, &words, &exit_code))
         return exit_code;
     if (strcmp(words.items[0], "new") != 0) {
-        cli_fail("token: unknown action %s (nearest: %s)", words.items[0],
-                 cli_nearest(words.items[0], actions));
+        cli_fail("token: unknown action %s, it is: millrace token new NAME", words.items[0]);
         return EXIT_CODE_USAGE;
     }
     if (!token_name_is_valid(words.items[1])) {

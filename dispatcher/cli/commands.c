@@ -32,6 +32,7 @@ static const char *const words[] = {"serve", "check",     "run",    "bench", "to
 
 static void commands_help_print(void);
 static int commands_command_run(int argc, char **argv);
+static int commands_word_refuse(const char *word);
 
 int commands_run(int argc, char **argv)
 {
@@ -72,8 +73,17 @@ static int commands_command_run(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
         if (strcmp(commands[i].name, word) == 0)
             return asks_help ? commands[i].run(1, help_argv) : commands[i].run(argc - 1, argv + 1);
-    cli_fail("unknown %s %s (nearest: %s)", word[0] == '-' ? "option" : "command", word,
-             cli_nearest(word, words));
+    return commands_word_refuse(word);
+}
+
+static int commands_word_refuse(const char *word)
+{
+    const char *kind = word[0] == '-' ? "option" : "command";
+    const char *nearest = cli_nearest(word, words);
+    if (nearest)
+        cli_fail("unknown %s %s (nearest: %s)", kind, word, nearest);
+    else
+        cli_fail("unknown %s %s (millrace --help has them all)", kind, word);
     return EXIT_CODE_USAGE;
 }
 

@@ -14,7 +14,8 @@
 #include "dispatcher/text/utf8.h"
 
 #define MESSAGE_LINE_BYTES 2048u
-#define WORD_BYTES_MAX 64u /* of what is compared when looking for the nearest name */
+#define WORD_BYTES_MAX 64u    /* of what is compared when looking for the nearest name */
+#define OPTION_COUNT_MAX 128u /* of a command */
 
 struct unit {
     const char *name;
@@ -46,7 +47,8 @@ static int cli_option_take(const struct cli_command *command, int argc, char **a
                            void *values, char reason[CLI_REASON_BYTES]);
 static const struct cli_option *cli_option_find(const struct cli_command *command, const char *name,
                                                 size_t bytes);
-static const char *cli_option_nearest(const struct cli_command *command, const char *word);
+static int cli_option_refuse(const struct cli_command *command, const char *word, size_t bytes,
+                             char reason[CLI_REASON_BYTES]);
 static int cli_words_check(const struct cli_command *command, const struct cli_words *words,
                            char reason[CLI_REASON_BYTES]);
 
@@ -128,8 +130,7 @@ static int cli_option_take(const struct cli_command *command, int argc, char **a
     const char *text = name[bytes] == '=' ? name + bytes + 1 : NULL;
     const struct cli_option *option = word[1] == '-' ? cli_option_find(command, name, bytes) : NULL;
     if (!option)
-        return refuse(reason, "unknown option %.*s (nearest: --%s)", (int)(name + bytes - word),
-                      word, cli_option_nearest(command, name));
+        return cli_option_refuse(command, word, (size_t)(name + bytes - word), reason);
     if (option->kind == CLI_FLAG) {
         if (text)
             return refuse(reason, "--%s takes no value", option->name);
@@ -429,6 +430,13 @@ size_t cli_distance(const char *word, const char *name)
     return rows[word_bytes % 3][name_bytes];
 }
 
+bool cli_is_near(const char *word, const char *name)
+{
+    size_t bytes = strlen(word) > strlen(name) ? strlen(word) : strlen(name);
+    size_t distance = cli_distance(word, name);
+    return distance <= 1 || distance <= bytes / 3;
+}
+
 const char *cli_nearest(const char *word, const char *const *names)
 {
     const char *nearest = names[0];
@@ -436,7 +444,7 @@ const char *cli_nearest(const char *word, const char *const *names)
     for (size_t i = 1; names[i]; i++)
         if (cli_distance(word, names[i]) < cli_distance(word, nearest))
             nearest = names[i];
-    return nearest;
+    return cli_is_near(word, nearest) ? nearest : NULL;
 }
 
 /* What stands for the byte at the start of `text` where a terminal is not to be shown it; 0: it is,
@@ -462,14 +470,20 @@ static void cli_shown_print(FILE *file, const char *text, size_t count, const ch
     }
 }
 
-/* `word` may go on with "=value". */
-static const char *cli_option_nearest(const struct cli_command *command, const char *word)
+/* `bytes` of the word are its dashes and its name. */
+static int cli_option_refuse(const struct cli_command *command, const char *word, size_t bytes,
+                             char reason[CLI_REASON_BYTES])
 {
+    const char *names[OPTION_COUNT_MAX + 2] = {"help"};
     char name[WORD_BYTES_MAX];
-    snprintf(name, sizeof(name), "%.*s", (int)strcspn(word, "="), word);
-    const char *nearest = "help";
+    mr_assert(command->option_count <= OPTION_COUNT_MAX);
     for (size_t i = 0; i < command->option_count; i++)
-        if (cli_distance(name, command->options[i].name) < cli_distance(name, nearest))
-            nearest = command->options[i].name;
-    return nearest;
+        names[1 + i] = command->options[i].name;
+    size_t dashes = strspn(word, "-");
+    snprintf(name, sizeof(name), "%.*s", (int)(bytes - dashes), word + dashes);
+    const char *nearest = cli_nearest(name, names);
+    if (nearest)
+        return refuse(reason, "unknown option %.*s (nearest: --%s)", (int)bytes, word, nearest);
+    return refuse(reason, "unknown option %.*s (millrace %s --help has them all)", (int)bytes, word,
+                  command->name);
 }

@@ -97,7 +97,11 @@ void cli_print_value(FILE *file, const char *text, size_t count);
  * `word` that `name` begins with counts as one step. */
 size_t cli_distance(const char *word, const char *name);
 
-/* The name with the least distance to `word`; `names` ends with NULL and is not empty. */
+/* Whether one may have been meant by the other: one step away, or one for three letters. */
+bool cli_is_near(const char *word, const char *name);
+
+/* The name with the least distance to `word`, if it is near, or NULL; `names` ends with NULL and is
+ * not empty. */
 const char *cli_nearest(const char *word, const char *const *names);
 
 /* Sets the member of `values` that the option names to what `text` says (NULL: of a flag). -EINVAL

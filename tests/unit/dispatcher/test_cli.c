@@ -135,7 +135,21 @@ static void an_unknown_option_is_answered_with_the_nearest(void **state)
     refused("--lstn", NULL, "unknown option --lstn (nearest: --listen)");
     refused("--hepl", NULL, "unknown option --hepl (nearest: --help)");
     refused("-q", NULL, "unknown option -q (nearest: --quiet)");
-    refused("--=", NULL, "unknown option -- (nearest: --url)");
+}
+
+static void a_name_is_not_suggested_that_cannot_have_been_meant(void **state)
+{
+    (void)state;
+    refused("--config", "x", "unknown option --config (millrace test --help has them all)");
+    refused("--qqq=--quiet", NULL, "unknown option --qqq (millrace test --help has them all)");
+    refused("--=", NULL, "unknown option -- (millrace test --help has them all)");
+    const char *const names[] = {"serve", "run", NULL};
+    assert_null(cli_nearest("srv", names)); /* two steps of five letters */
+    assert_string_equal(cli_nearest("srve", names), "serve");
+    assert_null(cli_nearest("foo", names));
+    assert_null(cli_nearest("", names));
+    assert_string_equal(cli_nearest("rn", names), "run");
+    assert_string_equal(cli_nearest("r", names), "run"); /* begins with it */
 }
 
 static void a_missing_or_an_unwanted_value_is_said(void **state)
@@ -337,6 +351,7 @@ int main(void)
         cmocka_unit_test(two_dashes_end_the_options_and_negative_numbers_are_words),
         cmocka_unit_test(help_wins_over_everything_before_two_dashes),
         cmocka_unit_test(an_unknown_option_is_answered_with_the_nearest),
+        cmocka_unit_test(a_name_is_not_suggested_that_cannot_have_been_meant),
         cmocka_unit_test(a_missing_or_an_unwanted_value_is_said),
         cmocka_unit_test(numbers_are_decimal_and_in_range),
         cmocka_unit_test(sizes_have_binary_units),
