@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import importlib
 import os
+import sys
 import traceback
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Optional
 
     # One of the numbers below, repr(), traceback: what the extension sends.
@@ -76,26 +76,63 @@ def message_of(exception: BaseException) -> str:
         return f"{type(exception).__name__} (its repr() raised {type(second).__name__})"
 
 
-def without_own_frames(frames: TracebackType | None) -> TracebackType | None:
-    """The traceback from where user code begins; None when it has no frame of it."""
-    while frames is not None and is_own(frames):
-        frames = frames.tb_next
-    return frames
-
-
-def is_own(frames: TracebackType) -> bool:
-    """Ours, or of the import of the user's module."""
-    file = frames.tb_frame.f_code.co_filename
-    return (os.path.abspath(file).startswith(OWN_FOLDER) or file.startswith("<frozen importlib")
-            or file == importlib.__file__)
-
-
 def traceback_of(exception: BaseException) -> str | None:
-    frames = without_own_frames(exception.__traceback__)
-    if frames is None and exception.__cause__ is None and exception.__context__ is None:
-        if not isinstance(exception, SyntaxError):
-            return None
+    """As Python prints it, with the frames of user code alone. None where that says no more than the
+    message does: no such frame is in it, and no other exception."""
     try:
-        return "".join(traceback.format_exception(type(exception), exception, frames))
+        summary = traceback.TracebackException(type(exception), exception, exception.__traceback__)
+        if not leave_own_frames_out(summary) and is_told_by_message(exception, summary):
+            return None
+        return "".join(summary.format())
     except Exception:  # user code: a __str__ that raises
-        return "".join(traceback.format_tb(frames)) if frames else None
+        frames = [frame for frame in traceback.extract_tb(exception.__traceback__) if not is_own(frame.filename)]
+        return "".join(traceback.format_list(frames)) or None
+
+
+def leave_own_frames_out(summary: traceback.TracebackException) -> bool:
+    """Of all exceptions that are shown. Whether a frame is left."""
+    is_any_left = False
+    waiting = [summary]
+    while waiting:
+        one = waiting.pop()
+        waiting += shown_with(one)
+        one.stack[:] = [frame for frame in one.stack if not is_own(frame.filename)]
+        if one.stack:
+            is_any_left = True
+        elif hasattr(one, "exc_traceback"):  # Python 3.9, where this decides on the title above the frames
+            setattr(one, "exc_traceback", None)
+        else:
+            setattr(one, "stack", None)
+    return is_any_left
+
+
+def shown_with(summary: traceback.TracebackException) -> list[traceback.TracebackException]:
+    """Its cause, or what it came in the middle of; and of a group, what is in it."""
+    before = summary.__cause__
+    if before is None and not summary.__suppress_context__:
+        before = summary.__context__
+    parts: list[traceback.TracebackException] = getattr(summary, "exceptions", None) or []
+    return parts if before is None else [before, *parts]
+
+
+def is_told_by_message(exception: BaseException, summary: traceback.TracebackException) -> bool:
+    return not (isinstance(exception, SyntaxError) or getattr(exception, "__notes__", None) or shown_with(summary))
+
+
+def is_own(file: str) -> bool:
+    """Whether the frames of a file are left out: ours, those of the package that graphs are made with when
+    it is ours, and of imports."""
+    if file.startswith("<frozen importlib") or file == importlib.__file__:
+        return True
+    try:
+        return os.path.abspath(file).startswith(own_folders())
+    except OSError:  # there is no current folder any more
+        return False
+
+
+def own_folders() -> tuple[str, ...]:
+    """The original package has no such module, nor has anybody's who called theirs likewise."""
+    building = getattr(sys.modules.get("pipeline.objects.building"), "__file__", None)
+    if building is None:
+        return (OWN_FOLDER, )
+    return OWN_FOLDER, os.path.dirname(os.path.dirname(os.path.abspath(building))) + os.sep

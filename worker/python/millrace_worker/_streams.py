@@ -8,10 +8,9 @@ is an iterator, or is one itself (`__next__` or `__anext__`).
 from __future__ import annotations
 
 import sys
-import traceback
 from typing import TYPE_CHECKING, Any
 
-from millrace_worker import _ring
+from millrace_worker import _failure, _ring
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -60,9 +59,9 @@ def methods(value: Any) -> list[Callable[[], Any]]:
     return [method for method in (end, closes[0] or closes[1]) if method]
 
 
-def report(iterator: Any) -> None:
-    print(f"while {iterator!r} was closed:", file=sys.stderr)
-    traceback.print_exc()
+def report(iterator: Any, exception: BaseException) -> None:
+    lines = _failure.traceback_of(exception) or _failure.message_of(exception)
+    print(f"while {iterator!r} was closed:", lines.rstrip("\n"), sep="\n", file=sys.stderr)
 
 
 def close(iterator: Any, owner: Any) -> None:
@@ -70,8 +69,8 @@ def close(iterator: Any, owner: Any) -> None:
     for end in enders(iterator, owner):
         try:
             end()
-        except BaseException:  # of user code
-            report(iterator)
+        except BaseException as exception:  # of user code
+            report(iterator, exception)
 
 
 def close_all(opened: Sequence[Output]) -> None:
@@ -87,5 +86,5 @@ async def close_all_asynchronously(opened: Sequence[Output]) -> None:
                 result = end()
                 if hasattr(result, "__await__"):
                     await result
-            except BaseException:  # of user code
-                report(iterator)
+            except BaseException as exception:  # of user code
+                report(iterator, exception)
