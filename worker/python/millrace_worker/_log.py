@@ -4,10 +4,14 @@
 sys.stdout and sys.stderr are replaced by writers that gather lines, for each run its own, and send each
 complete one as a LOG record. What bypasses them - C code, child processes, os.write() - goes to the
 inherited pipes, whose lines the dispatcher tags with the worker, and with the run where a worker has one at a time.
+
+Whoever configures logging has its handlers write to these streams. While a handler is at work on a record,
+what its thread writes has the record's level, so that lines keep it in whatever format they are.
 """
 
 from __future__ import annotations
 
+import functools
 import io
 import logging
 import os
@@ -37,6 +41,31 @@ def tag() -> Key:
     return key if key is not None else _ring.current()
 
 
+class Emitted(threading.local):
+    """What the handler is at work on that calls us, in this thread."""
+
+    level: int | None = None
+
+
+emitted = Emitted()
+
+
+def level_of(number: int) -> int:
+    """Ours for one of the logging package."""
+    if number >= logging.ERROR:
+        return ERROR
+    if number >= logging.WARNING:
+        return WARNING
+    return INFO if number >= logging.INFO else DEBUG
+
+
+def level_of_message(text: str) -> int | None:
+    """loguru writes texts that carry their record, in handlers of its own."""
+    record = getattr(text, "record", None)
+    number = getattr(record.get("level"), "no", None) if isinstance(record, dict) else None
+    return level_of(number) if isinstance(number, int) else None
+
+
 def send(level: int, text: str, key: Key, fd: int) -> None:
     """One line. Where the ring is not ours to wait for, a full one makes it go to the pipe."""
     line = text.encode("utf-8", "backslashreplace")
@@ -62,29 +91,43 @@ class Writer(io.TextIOBase):
         self.level = level
         self.name = name
         self.buffer = io.FileIO(fd, "w", closefd=False)
-        self.partial: dict[Key, str] = {}
+        self.partial: dict[Key, tuple[int, str]] = {}
 
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
         key = tag()
-        whole = self.partial.pop(key, "") + text if self.partial else text
-        lines = whole.split("\n")
+        level = self.level_now(text)
+        lines = (self.taken(key, level) + text if self.partial else text).split("\n")
         rest = lines.pop()
         for line in lines:
-            send(self.level, line, key, self.fd)
+            send(level, line, key, self.fd)
         while len(rest) > LINE_CHARACTERS_MAX:
-            send(self.level, rest[:LINE_CHARACTERS_MAX], key, self.fd)
+            send(level, rest[:LINE_CHARACTERS_MAX], key, self.fd)
             rest = rest[LINE_CHARACTERS_MAX:]
         if rest:
-            self.partial[key] = rest
+            self.partial[key] = level, rest
         return len(text)
+
+    def level_now(self, text: str) -> int:
+        level = emitted.level
+        if level is None and type(text) is not str:
+            level = level_of_message(text)
+        return self.level if level is None else level
+
+    def taken(self, key: Key, level: int) -> str:
+        """What waits of the line at hand. At another level it is a line of its own, which is sent."""
+        former, rest = self.partial.pop(key, (level, ""))
+        if former == level:
+            return rest
+        send(former, rest, key, self.fd)
+        return ""
 
     def end(self, key: Key) -> None:
         """Sends what has no end yet."""
-        rest = self.partial.pop(key, "")
+        level, rest = self.partial.pop(key, (self.level, ""))
         if rest:
-            send(self.level, rest, key, self.fd)
+            send(level, rest, key, self.fd)
 
     def writable(self) -> bool:
         return True
@@ -105,16 +148,31 @@ class Writer(io.TextIOBase):
 class Handler(logging.Handler):
     """Takes what no handler of the user's takes: with its level, and with its run."""
 
-    levels = ((logging.ERROR, ERROR), (logging.WARNING, WARNING), (logging.INFO, INFO))
-
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            level = next((ours for theirs, ours in self.levels if record.levelno >= theirs), DEBUG)
+            level = level_of(record.levelno)
             text = self.format(record)
             for line in text.split("\n"):
                 send(level, line, tag(), 2)
         except Exception:  # as logging.Handler asks for: an error of the log is no error of the run
             self.handleError(record)
+
+
+def follow_records() -> None:
+    """From now on it is known at which level a handler is at work. Of any class: what matters is that it
+    writes where we see it. Records that nobody handles cost nothing."""
+    handle = logging.Handler.handle
+
+    @functools.wraps(handle)
+    def handle_at_level(self: logging.Handler, record: logging.LogRecord) -> Any:
+        outer = emitted.level
+        emitted.level = level_of(record.levelno)
+        try:
+            return handle(self, record)
+        finally:
+            emitted.level = outer
+
+    setattr(logging.Handler, "handle", handle_at_level)
 
 
 writers: list[Writer] = []
@@ -127,6 +185,7 @@ def capture() -> None:
     handler = Handler(logging.WARNING)
     handler.setFormatter(logging.Formatter("%(name)s: %(message)s"))
     logging.lastResort = handler  # type: ignore[assignment]  # any Handler will do
+    follow_records()
 
 
 def flush(key: Key) -> None:
