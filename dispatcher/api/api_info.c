@@ -5,13 +5,15 @@
 
 #include "build/version.h"
 #include "dispatcher/api/api.h"
+#include "dispatcher/api/formats/run_text.h"
 #include "dispatcher/http/response.h"
 #include "dispatcher/inputs/error_type.h"
 #include "dispatcher/runs/runs.h"
 
 #define REASON_BYTES 512u
 
-static void info_pipeline_format(struct text *text, const struct pipeline *pipeline);
+static void info_pipeline_format(const struct api *api, struct text *text,
+                                 const struct pipeline *pipeline);
 static const char *info_unready_reason(const struct api *api, const struct request *request,
                                        char *text, size_t text_bytes);
 static const char *info_container_word(const struct pipeline *pipeline);
@@ -26,7 +28,7 @@ void api_pipelines_list(struct api *api, struct conn *conn, const char *body, si
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
         if (i > 0)
             text_add(&text, ",");
-        info_pipeline_format(&text, api->runs->pipelines[i]);
+        info_pipeline_format(api, &text, api->runs->pipelines[i]);
     }
     text_add(&text, "],\"total\":%u}\n", api->runs->pipeline_count);
     response_text(api->front, conn, 200, NULL, &text);
@@ -38,7 +40,7 @@ void api_pipeline_get(struct api *api, struct conn *conn, const char *body, size
     struct text text = {0};
     const struct pipeline *pipeline = runs_find_pipeline(api->runs, conn->request.argument);
     if (pipeline) {
-        info_pipeline_format(&text, pipeline);
+        info_pipeline_format(api, &text, pipeline);
         text_add(&text, "\n");
     } else {
         text_add(&text, "{\"detail\":{\"message\":\"Pipeline not found\"}}\n");
@@ -54,7 +56,8 @@ void api_token_validate(struct api *api, struct conn *conn, const char *body, si
     response_text(api->front, conn, 200, NULL, &text);
 }
 
-static void info_pipeline_format(struct text *text, const struct pipeline *pipeline)
+static void info_pipeline_format(const struct api *api, struct text *text,
+                                 const struct pipeline *pipeline)
 {
     const struct pipeline_config *config = pipeline->config;
     text_add(text, "{\"id\":\"%s\",\"pointer\":\"%s\",\"state\":\"%s\",\"name\":", config->id,
@@ -67,7 +70,12 @@ static void info_pipeline_format(struct text *text, const struct pipeline *pipel
     if (pipeline->failure[0] != '\0') {
         text_add(text, "{\"type\":\"%s\",\"message\":", error_type_name(pipeline->failure_type));
         text_add_json(text, pipeline->failure, strlen(pipeline->failure));
-        text_add(text, ",\"traceback\":null}");
+        text_add(text, ",\"traceback\":");
+        if (pipeline->traceback && run_text_shows_tracebacks(api))
+            text_add_json(text, pipeline->traceback, pipeline->traceback_count);
+        else
+            text_add(text, "null");
+        text_add(text, "}");
     } else {
         text_add(text, "null");
     }

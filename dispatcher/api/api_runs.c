@@ -13,8 +13,8 @@
 
 static void api_runs_live_format(struct api *api, struct text *text, const struct run *run);
 static void api_runs_past_send(struct api *api, struct conn *conn, const char *id);
-static void api_runs_past_format(struct text *text, const struct history_entry *entry,
-                                 bool with_outputs);
+static void api_runs_past_format(const struct api *api, struct text *text,
+                                 const struct history_entry *entry, bool with_outputs);
 
 void api_run_show(struct api *api, struct conn *conn, const struct run *run)
 {
@@ -88,15 +88,15 @@ void api_runs_list(struct api *api, struct conn *conn, const char *body, size_t 
     for (; entry && count < LIST_COUNT_MAX; entry = history_older(&api->runs->history, entry)) {
         if (count++ > 0)
             text_add(&text, ",");
-        api_runs_past_format(&text, entry, false);
+        api_runs_past_format(api, &text, entry, false);
         text.count--;
     }
     text_add(&text, "],\"total\":%u,\"limit\":%u}\n", count, LIST_COUNT_MAX);
     response_text(api->front, conn, 200, NULL, &text);
 }
 
-static void api_runs_past_format(struct text *text, const struct history_entry *entry,
-                                 bool with_outputs)
+static void api_runs_past_format(const struct api *api, struct text *text,
+                                 const struct history_entry *entry, bool with_outputs)
 {
     struct run_failure failure = {
         .type = entry->type, .message = entry->message, .message_count = strlen(entry->message)};
@@ -110,7 +110,8 @@ static void api_runs_past_format(struct text *text, const struct history_entry *
                                              .outputs = with_outputs && entry->outputs.count > 0
                                                             ? &entry->outputs
                                                             : NULL,
-                                             .failure = entry->failed ? &failure : NULL});
+                                             .failure = entry->failed ? &failure : NULL,
+                                             .has_traceback = run_text_shows_tracebacks(api)});
 }
 
 static void api_runs_past_send(struct api *api, struct conn *conn, const char *id)
@@ -121,6 +122,6 @@ static void api_runs_past_send(struct api *api, struct conn *conn, const char *i
         return;
     }
     struct text text = {0};
-    api_runs_past_format(&text, entry, true);
+    api_runs_past_format(api, &text, entry, true);
     response_text(api->front, conn, 200, NULL, &text);
 }

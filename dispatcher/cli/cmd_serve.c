@@ -33,6 +33,8 @@ struct serve_values {
     uint32_t log_level;    /* an index into log_levels */
     uint32_t error_status; /* an index into error_statuses */
     uint32_t metrics;      /* an index into metrics_accesses */
+    uint32_t tracebacks;   /* an index into tracebacks_words */
+    bool crash_traceback;  /* the same as --tracebacks client */
 };
 
 /* In the order of enum log_level. */
@@ -44,6 +46,10 @@ static const char *const error_statuses[] = {"200", "500", NULL};
 /* In the order of enum metrics_access. */
 static const char *const metrics_accesses[] = {"open", "token", "off", NULL};
 _Static_assert(ARRAY_COUNT(metrics_accesses) == METRICS_ACCESS_COUNT + 1, "one word each");
+
+/* In the order of enum tracebacks. */
+static const char *const tracebacks_words[] = {"log", "client", "off", NULL};
+_Static_assert(ARRAY_COUNT(tracebacks_words) == TRACEBACKS_COUNT + 1, "one word each");
 
 #define MEMBER(member) CLI_MEMBER(struct serve_values, member)
 
@@ -135,8 +141,11 @@ static const struct cli_option options[] = {
      .max = DAY_MS, .help = "a worker is ready in this time, or it is killed"},
     {"pipeline-error-status", "STATUS", CLI_CHOICE, MEMBER(error_status), .choices = error_statuses,
      .help = "HTTP status of a run that failed before its first output, 200 or 500"},
-    {"crash-traceback", NULL, CLI_FLAG, MEMBER(config.crash_traceback),
-     .help = "show clients the backtrace of a crash, not only the log"},
+    {"tracebacks", "WHO", CLI_CHOICE, MEMBER(tracebacks), .choices = tracebacks_words,
+     .help = "who sees tracebacks of failed runs: log for the log alone, client for clients, too, "
+             "off for nobody"},
+    {"crash-traceback", NULL, CLI_FLAG, MEMBER(crash_traceback),
+     .help = "the same as --tracebacks client"},
     {"keep-half-closed", NULL, CLI_FLAG, MEMBER(config.keep_half_closed),
      .help = "a client that closed its sending side still reads: do not cancel its run"},
     {"worker-nofile", "[POINTER=]N", CLI_LIST, MEMBER(config.confinement.nofile),
@@ -293,9 +302,16 @@ static int serve_usage_fill(struct serve_values *values, const struct cli_words 
     int rc = confinement_parse(config, reason);
     if (rc < 0)
         return serve_fail(rc, reason);
+    if (values->crash_traceback && values->tracebacks == TRACEBACKS_OFF) {
+        snprintf(reason, sizeof(reason),
+                 "--crash-traceback is --tracebacks client, and --tracebacks off is there, too");
+        return serve_fail(-EINVAL, reason);
+    }
     config->log_level = (enum log_level)values->log_level;
     config->metrics_access = (enum metrics_access)values->metrics;
     config->pipeline_error_status = values->error_status == 0 ? 200 : 500;
+    config->tracebacks =
+        values->crash_traceback ? TRACEBACKS_CLIENT : (enum tracebacks)values->tracebacks;
     return EXIT_CODE_OK;
 }
 

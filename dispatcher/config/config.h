@@ -90,6 +90,9 @@ struct pipeline_config {
 
 struct config_holders;
 
+/* Who sees the tracebacks of failed runs and starts: the log; clients, too; nobody. */
+enum tracebacks { TRACEBACKS_LOG = 0, TRACEBACKS_CLIENT, TRACEBACKS_OFF, TRACEBACKS_COUNT };
+
 enum metrics_access { METRICS_OPEN = 0, METRICS_TOKEN, METRICS_OFF, METRICS_ACCESS_COUNT };
 
 struct config {
@@ -120,12 +123,12 @@ struct config {
     uint32_t body_file_count_max; /* derived: descriptors for large bodies */
     uint32_t head_timeout_ms;
     uint32_t idle_timeout_ms;
-    uint32_t stall_timeout_ms; /* a client that reads nothing, --stall-timeout */
-    uint32_t keepalive_ms;     /* blank line after so much silence, 0 = never, --keepalive */
-    uint32_t stop_timeout_ms;  /* running runs after SIGTERM, --stop-timeout */
-    int pipeline_error_status; /* 200, or what --pipeline-error-status said */
-    bool crash_traceback;      /* clients see a crash's backtrace, --crash-traceback */
-    bool keep_half_closed;     /* a client's FIN does not cancel its run, --keep-half-closed */
+    uint32_t stall_timeout_ms;  /* a client that reads nothing, --stall-timeout */
+    uint32_t keepalive_ms;      /* blank line after so much silence, 0 = never, --keepalive */
+    uint32_t stop_timeout_ms;   /* running runs after SIGTERM, --stop-timeout */
+    int pipeline_error_status;  /* 200, or what --pipeline-error-status said */
+    enum tracebacks tracebacks; /* also of crashes, --tracebacks */
+    bool keep_half_closed;      /* a client's FIN does not cancel its run, --keep-half-closed */
     bool no_auth;
     enum metrics_access metrics_access; /* who may GET /metrics, --metrics */
     enum log_level log_level;           /* lines below it are not written, --log-level */

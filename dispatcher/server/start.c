@@ -65,7 +65,7 @@ static void start_give_up(struct server *server)
     for (uint32_t i = 0; i < server->runs.pipeline_count; i++) {
         const struct pipeline *pipeline = server->runs.pipelines[i];
         cli_fail("%s does not load: %s", pipeline->config->pointer, pipeline->failure);
-        if (pipeline->traceback)
+        if (pipeline->traceback && server->config->tracebacks != TRACEBACKS_OFF)
             cli_print_lines(stderr, pipeline->traceback, strlen(pipeline->traceback));
     }
     supervisor_kill_all(&server->fleet);

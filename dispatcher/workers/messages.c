@@ -91,7 +91,7 @@ static struct worker_said messages_failed(struct fleet *fleet, struct worker *wo
     log_text(&fleet->reactor->log, LEVEL_ERROR, "pipeline_failed", failure.message,
              failure.message_bytes, "pipeline=%s worker=%u type=%s", worker->pool->config->pointer,
              worker->number, error_type_name(failure.type));
-    if (failure.traceback)
+    if (failure.traceback && fleet->config->tracebacks != TRACEBACKS_OFF)
         messages_log_traceback(fleet, worker, failure.traceback, failure.traceback_bytes);
     return (struct worker_said){WORKER_EV_FAILED, "it said FAILED out of turn"};
 }

@@ -122,10 +122,8 @@ static void supervisor_lose_runs(struct fleet *fleet, struct worker *worker, con
     struct worker_failure failure = {.type = worker->was_oom ? ERROR_OOM : ERROR_PIPELINE,
                                      .message = reason,
                                      .message_bytes = strlen(reason)};
-    /* Clients see the frames of a Python exception; those of a crash are no more secret. */
-    bool is_shown =
-        fleet->config->crash_traceback || pipeline_config_is_python(worker->pool->config);
-    if (is_shown && worker->crash.text_count > 0) {
+    /* The log has it already, once for all runs of the worker. */
+    if (fleet->config->tracebacks == TRACEBACKS_CLIENT && worker->crash.text_count > 0) {
         failure.traceback = worker->crash.text;
         failure.traceback_bytes = worker->crash.text_count;
     }

@@ -69,7 +69,8 @@ static void exit_describe_signal(const struct crash_report *crash, int number, b
 static void exit_log_crash(struct fleet *fleet, const struct worker *worker)
 {
     const struct crash_report *crash = &worker->crash;
-    log_text(&fleet->reactor->log, LEVEL_ERROR, "worker_crash", crash->text, crash->text_count,
+    size_t text_count = fleet->config->tracebacks != TRACEBACKS_OFF ? crash->text_count : 0;
+    log_text(&fleet->reactor->log, LEVEL_ERROR, "worker_crash", crash->text, text_count,
              "pipeline=%s worker=%u pid=%d signal=%d address=0x%llx sender=%u",
              worker->pool->config->pointer, worker->number, (int)worker->pid, crash->number,
              (unsigned long long)crash->address, crash->sender);

@@ -19,7 +19,7 @@ def server(start_shared):
     names = ("numbers", "values", "odd", "misbehave", "failing", "lockstep", "plain", "ended", "speak", "fork", "meeting",
              "hanging", "where", "ticks", "async_misbehave", "slow_to_begin", "original", "asking")
     return start_shared(*served(*names), options=["--concurrency", str(COUNT), "--python-threads", "--cancel-grace",
-                                                  "500ms"])
+                                                  "500ms", "--tracebacks", "client"])
 
 
 def wait_free(server, name):

@@ -36,14 +36,15 @@ def server(start_shared):
     names = ("numbers", "values", "odd", "misbehave", "failing", "lists_nothing", "not_a_list", "lockstep", "plain",
              "ended", "speak", "fork", "echo", "described", "started", "started_later", "original",
              "background", "environment", "prompt", "promptly_ended", "pool", "asking")
-    return start_shared(*served(*names), options=["--cancel-grace", f"{GRACE_MS}ms"])
+    return start_shared(*served(*names), options=["--cancel-grace", f"{GRACE_MS}ms", "--tracebacks", "client"])
 
 
 @pytest.fixture(scope="module")
 def concurrent(start_shared):
     return start_shared(*served("numbers", "ticks", "async_misbehave", "async_lockstep", "fat", "slow_to_begin",
                                 "asking_asynchronously"),
-                        options=["--concurrency", "4", "--cancel-grace", f"{GRACE_MS}ms"])
+                        options=["--concurrency", "4", "--cancel-grace", f"{GRACE_MS}ms", "--tracebacks",
+                                 "client"])
 
 
 def misbehaving(server):
@@ -499,7 +500,7 @@ def test_a_module_is_found_from_the_folder_of_the_server():
 
 
 def test_a_module_that_does_not_load_fails_its_runs_with_its_traceback(start):
-    server = start(*served("plain"), f"me/broken:v1={BROKEN}:x")
+    server = start(*served("plain"), f"me/broken:v1={BROKEN}:x", options=["--tracebacks", "client"])
     server.wait_log(r"pipeline_failed .*broken on purpose")
     server.wait_log(r'pipeline_traceback pipeline=me/broken:v1 worker=0 text="  File \\".*worker_broken.py')
     response = server.run("me/broken:v1")
@@ -520,7 +521,7 @@ def test_a_server_with_nothing_that_loads_says_where_it_broke_and_ends(start):
 
 
 def test_a_startup_hook_that_fails_is_said(start):
-    server = start(*served("plain", "never_started"))
+    server = start(*served("plain", "never_started"), options=["--tracebacks", "client"])
     server.wait_log(r"pipeline_failed .*RuntimeError\('no weights'\)")
     server.wait_log(r"worker_exit .*exited with code 73")
     response = server.run(pointer("never_started"))

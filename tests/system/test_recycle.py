@@ -113,13 +113,3 @@ def test_a_worker_whose_device_failed_is_replaced_and_the_other_serves_on(start)
     for _ in range(4):
         assert [wire.output_of(line) for line in server.lines(MISBEHAVE, "nan", 1, 0)] == [0, None]
     wait_until(lambda: len(server.log_since(0, f" worker_ready .* worker={index} ")) == 2)
-
-
-def test_where_a_crash_was_is_in_the_log_and_shown_to_clients_where_that_is_asked_for(start):
-    for options, is_shown in ((["--crash-traceback"], True), ([], False)):
-        server = start(example("misbehave.so"), options=options)
-        error = server.lines(MISBEHAVE, "crash", 1, 0)[-1]["error"]
-        assert "signal 11 (SIGSEGV)" in error["message"]
-        crash = server.wait_log(r' worker_crash .* signal=11 .*text="(.*)"')[1]
-        assert "misbehave.so" in crash
-        assert ("misbehave.so" in error["traceback"]) if is_shown else error["traceback"] is None

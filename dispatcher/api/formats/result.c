@@ -213,7 +213,7 @@ static void result_complete(struct answer *answer, const struct run *run)
         result_keep(answer, run, &outputs);
         return;
     }
-    run_text_end(&body, run, NULL, answer->api->reactor->wall_s, -1, &outputs);
+    run_text_end(&body, answer->api, run, NULL, -1, &outputs);
     body.failed |= outputs.failed;
     response_text(answer->api->front, answer->conn, 200, NULL, &body);
     text_finish(&outputs);
@@ -224,7 +224,7 @@ static void result_fail(struct answer *answer, const struct run *run,
 {
     struct text body = {0};
     int64_t line_count = answer->final_line ? (int64_t)run->value_count : -1;
-    run_text_end(&body, run, failure, answer->api->reactor->wall_s, line_count, NULL);
+    run_text_end(&body, answer->api, run, failure, line_count, NULL);
     answer_failure(answer, failure, NULL, &body);
 }
 

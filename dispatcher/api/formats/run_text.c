@@ -25,7 +25,7 @@ void run_text_format(struct text *text, const struct run_text *run)
         text_add(text, ",\"error\":{\"type\":\"%s\",\"message\":", error_type_name(failure->type));
         text_add_json(text, failure->message, failure->message_count);
         text_add(text, ",\"traceback\":");
-        if (failure->traceback)
+        if (failure->traceback && run->has_traceback)
             text_add_json(text, failure->traceback, failure->traceback_count);
         else
             text_add(text, "null");
@@ -38,16 +38,17 @@ void run_text_format(struct text *text, const struct run_text *run)
     text_add(text, "}\n");
 }
 
-void run_text_end(struct text *text, const struct run *run, const struct run_failure *failure,
-                  double now, int64_t line_count, const struct text *outputs)
+void run_text_end(struct text *text, const struct api *api, const struct run *run,
+                  const struct run_failure *failure, int64_t line_count, const struct text *outputs)
 {
     run_text_format(text, &(struct run_text){.id = run->id,
                                              .pipeline_id = run->pipeline->config->id,
                                              .state = run_failure_state(failure),
                                              .created_at = run->created_at,
-                                             .updated_at = now,
+                                             .updated_at = api->reactor->wall_s,
                                              .queue_position = -1,
                                              .line_count = line_count,
                                              .outputs = outputs,
-                                             .failure = failure});
+                                             .failure = failure,
+                                             .has_traceback = run_text_shows_tracebacks(api)});
 }

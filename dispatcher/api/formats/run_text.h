@@ -9,6 +9,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dispatcher/api/api.h"
+#include "dispatcher/config/config.h"
 #include "dispatcher/runs/run.h"
 #include "dispatcher/text/text.h"
 
@@ -19,13 +21,21 @@ struct run_text {
     int64_t line_count;                /* -1: not said */
     const struct text *outputs;        /* JSON text of the array; NULL: null */
     const struct run_failure *failure; /* NULL: no error */
+    bool has_traceback;                /* clients may see that of the failure */
 };
 
 /* Adds the run as a line, newline included. */
 void run_text_format(struct text *text, const struct run_text *run);
 
+/* Whether clients may see tracebacks. */
+static inline bool run_text_shows_tracebacks(const struct api *api)
+{
+    return api->config->tracebacks == TRACEBACKS_CLIENT;
+}
+
 /* Adds how this run ended now; `failure` NULL: completed. `line_count` as above. */
-void run_text_end(struct text *text, const struct run *run, const struct run_failure *failure,
-                  double now, int64_t line_count, const struct text *outputs);
+void run_text_end(struct text *text, const struct api *api, const struct run *run,
+                  const struct run_failure *failure, int64_t line_count,
+                  const struct text *outputs);
 
 #endif

@@ -182,7 +182,7 @@ static void stream_last_line(const struct answer *answer, const struct run *run,
                              const struct run_failure *failure, struct text *text)
 {
     int64_t line_count = answer->final_line ? (int64_t)run->value_count : -1;
-    run_text_end(text, run, failure, answer->api->reactor->wall_s, line_count, NULL);
+    run_text_end(text, answer->api, run, failure, line_count, NULL);
 }
 
 static void stream_add_word(struct text *text, const char *word)
