@@ -8,7 +8,9 @@ import pytest
 
 from server import BUILD
 
-SAYS = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pipelines", "configured.py")
+PIPELINES = os.path.join(os.path.dirname(os.path.abspath(__file__)), "pipelines")
+SAYS = os.path.join(PIPELINES, "configured.py")
+AUTHORED = os.path.join(PIPELINES, "authored.py")
 
 pytestmark = pytest.mark.skipif(
     not os.path.exists(os.path.join(BUILD, "python/millrace_worker/_ring.abi3.so")),
@@ -76,3 +78,13 @@ def test_texts_that_carry_their_record_have_its_level(said):
 def test_a_text_is_no_record_whatever_word_it_begins_with(said):
     assert said("print") == [("info", "ERROR: only a text")]
     assert {level for level, _ in said("warn")} == {"warning"}
+
+
+def test_a_pipe_that_returns_what_it_does_not_say_is_told_of_in_the_log_of_its_first_run(start):
+    server = start(f"me/mistyped:v1={AUTHORED}:mistyped")
+    first, *_ = [server.lines("me/mistyped:v1", "abc")[0] for _ in range(3)]
+    assert first["outputs"][0]["value"] == 3
+    server.wait_log(rf" warning output \S+ worker=0 run={first['id']} stream=\w+ text=\"pipeline: pipe length "
+                    r".*/authored\.py:\d+\) returned int, where its annotation says str")
+    server.stop()
+    assert len(server.log_since(0, "returned int")) == 1

@@ -46,6 +46,11 @@ def failing(how: str) -> Stream:
 
 
 @pipe
+def length(text: str) -> str:
+    return len(text)
+
+
+@pipe
 async def failing_asynchronously(text: str) -> Stream:
     raise ValueError(text)
 
@@ -72,6 +77,7 @@ def graph_of(kind, *pipes):
 settings = graph_of(Settings, of_settings)
 lists = graph_of(str, of_list)
 fails = graph_of(str, failing)
+mistyped = graph_of(str, length)
 fails_asynchronously = graph_of(str, failing_asynchronously)
 
 with Pipeline() as never_started_builder:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import inspect
+import logging
 from typing import TYPE_CHECKING, Any
 
 from pipeline.exceptions import GraphError
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
     import contextvars
 
     from pipeline.objects.pipes import PipeKind
+
+logger = logging.getLogger("pipeline")
 
 
 class Pipeline:
@@ -96,7 +99,17 @@ class Pipeline:
             raise GraphError("the pipeline has no output: builder.output(variable) makes one")
         for number, variable in enumerate(self.inputs):
             self.check_default(number, variable)
+        self.look_for_lost_pipes()
         return Graph(self.inputs, self.steps, self.outputs)
+
+    def look_for_lost_pipes(self) -> None:
+        """Says in the log which inputs are outputs and nothing else: so a function that is no pipe leaves
+        what it was given."""
+        used = {variable for step in self.steps for variable in step.variables()}
+        for number, variable in enumerate(self.outputs, 1):
+            if variable.is_input and variable not in used:
+                logger.warning("output %d is input %d itself, which is given to no pipe: is @pipe missing above a "
+                               "function?", number, self.inputs.index(variable) + 1)
 
     def check_default(self, number: int, variable: Variable[Any]) -> None:
         """GraphError unless the default of input `number`, from 0, is of its type."""

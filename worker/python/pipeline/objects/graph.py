@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from pipeline.exceptions import InputError
 from pipeline.objects.file import File
 from pipeline.objects.schema import InputField, InputSchema
 from pipeline.objects.stream import Stream, is_iterator
-from pipeline.objects.types import class_of
+from pipeline.objects.types import class_of, is_contrary, name_of
 from pipeline.objects.variables import Variable
 
 if TYPE_CHECKING:
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
     Values = dict[Variable[Any], Any]
     # Yields what has to be awaited, is sent what came of it, returns the outputs.
     Performance = Generator[Awaitable[Any], Any, list[Any]]
+
+logger = logging.getLogger("pipeline")
 
 __all__ = ["File", "Graph", "InputField", "InputSchema", "Stream", "Variable"]
 
@@ -121,6 +124,21 @@ class Step:
         """Stores what the call gave for the variables that it is. TypeError when it is something else."""
         for variable, one in zip(self.results, self.several(result) if self.is_tuple else [result]):
             values[variable] = self.as_stream(one) if class_of(variable.type_class) is Stream else one
+            if self.kind.doubt_count > 0:
+                self.compare(one, variable)
+
+    def compare(self, result: Any, variable: Variable[Any]) -> None:
+        """Says in the log, once for a pipe, that it returned what its annotation does not say. The result is
+        sent as it is. Of the first results alone."""
+        self.kind.doubt_count -= 1
+        try:
+            if is_contrary(result, variable.type_class):
+                self.kind.doubt_count = 0
+                logger.warning("pipe %s (%s) returned %s, where its annotation says %s: it is sent as it is, "
+                               "and this is said once", self.kind.name, self.kind.place,
+                               "None" if result is None else type(result).__name__, name_of(variable.type_class))
+        except Exception:  # an odd type of the user's, of which nothing is known then
+            self.kind.doubt_count = 0
 
     def several(self, result: Any) -> Sequence[Any]:
         count = len(self.results)

@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     Kind = typing.TypeVar("Kind", bound=type)
 
 
+# Of a pipe's results so many are compared with its annotation.
+DOUBT_COUNT = 100
+
+
 class PipeKind:
     """What is known of a function that was made a pipe."""
 
@@ -35,6 +39,8 @@ class PipeKind:
         self.on_startup = on_startup
         # The results of calls that happen once in a process: see graph.Once.
         self.once: dict[tuple[int, ...], tuple[Once, list[Any]]] = {}
+        # Results that are still to be compared with the annotation; none once that was said.
+        self.doubt_count = DOUBT_COUNT
 
     @property
     def name(self) -> str:

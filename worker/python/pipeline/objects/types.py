@@ -38,6 +38,8 @@ WORDS: tuple[tuple[type, str], ...] = (
 PHRASES: dict[type, str] = {
     bool: "a boolean", int: "an integer", float: "a float", str: "a string", list: "an array",
     tuple: "an array", dict: "a dictionary", NONE: "null"}
+# What does for another: an integer where a float is said.
+WIDER = {("integer", "fp"), ("boolean", "integer"), ("boolean", "fp")}
 STREAMS = (Stream, collections.abc.Iterator, collections.abc.AsyncIterator)
 
 
@@ -112,6 +114,18 @@ def word_of(hint: Hint) -> str | None:
     if kind is collections.abc.Sequence:
         return "array"
     return next((word for known, word in WORDS if issubclass(kind, known)), None)
+
+
+def is_contrary(value: object, hint: Hint) -> bool:
+    """Whether the value is one that JSON has, and not of the hint's kind. What cannot be told is not: other
+    types, hints with several, what is inside of containers."""
+    word = word_of(hint)
+    if word is None or word == "stream":
+        return False
+    if value is None:
+        return word != "none" and not split_optional(hint)[1]
+    given = word_of(type(value))
+    return given is not None and given != word and (given, word) not in WIDER
 
 
 def name_of(hint: Hint) -> str:
