@@ -213,7 +213,8 @@ static const struct cli_command command = {
         "Serves pipelines over HTTP, each in worker processes of its own. SOURCE is a shared\n"
         "object made with <millrace/pipeline.h>, or a Python file or module (a.py, package.a);\n"
         "NAME is the pipeline in it, which only a module needs if there are not several.\n"
-        "Clients call it by POINTER, like me/words:v1; if not said, local/NAME:v1.",
+        "Clients call it by POINTER, like me/words:v1; if not said, local/NAME:v1, or without a\n"
+        "NAME local/FILE:v1 (of a.py, local/a:v1).",
     .options = options,
     .option_count = ARRAY_COUNT(options),
     .word_count_min = 1,

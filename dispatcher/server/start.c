@@ -7,11 +7,18 @@
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
 #include "dispatcher/server/server.h"
+#include "dispatcher/text/utf8.h"
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/supervisor.h"
 
+/* The ready line names so many pipelines of either kind; the log has all. */
+#define NAMED_COUNT_MAX 10u
+#define REASON_BYTES_MAX 160
+
 static bool start_is_settled(const struct pipeline *pipeline);
+static bool start_has_failed(const struct pipeline *pipeline);
 static void start_ready_print(struct server *server, uint32_t failed_count);
+static void start_ready_log(struct server *server);
 static void start_give_up(struct server *server);
 
 void server_check_start(struct server *server)
@@ -21,7 +28,7 @@ void server_check_start(struct server *server)
         const struct pipeline *pipeline = server->runs.pipelines[i];
         if (!start_is_settled(pipeline))
             return;
-        failed_count += pipeline->failure[0] != '\0';
+        failed_count += start_has_failed(pipeline);
         unloadable_count += pipeline->pool->cannot_load;
     }
     if (unloadable_count > 0 && unloadable_count == server->runs.pipeline_count) {
@@ -33,13 +40,75 @@ void server_check_start(struct server *server)
         if (server->fleet.workers[i] && server->fleet.workers[i]->state == WORKER_STARTING)
             return;
     server->start_is_said = server->is_settled = true;
+    start_ready_log(server);
     start_ready_print(server, failed_count);
 }
 
 static bool start_is_settled(const struct pipeline *pipeline)
 {
-    return pipeline->failure[0] != '\0' ||
+    return start_has_failed(pipeline) ||
            pool_ready_count(pipeline->pool) == pipeline->pool->worker_count;
+}
+
+static bool start_has_failed(const struct pipeline *pipeline)
+{
+    return pipeline->failure[0] != '\0';
+}
+
+/* The first line of why it failed, as far as there is room for it. */
+static int start_reason_bytes(const struct pipeline *pipeline, int bytes_max)
+{
+    int bytes = (int)strcspn(pipeline->failure, "\n");
+    if (bytes > bytes_max)
+        for (bytes = bytes_max; bytes > 0; bytes--)
+            if (!utf8_is_continuation((uint8_t)pipeline->failure[bytes]))
+                break;
+    return bytes;
+}
+
+static void start_ready_log(struct server *server)
+{
+    struct log *log = &server->reactor.log;
+    for (uint32_t i = 0; i < server->runs.pipeline_count; i++) {
+        const struct pipeline *pipeline = server->runs.pipelines[i];
+        if (start_has_failed(pipeline))
+            log_text(log, LEVEL_ERROR, "pipeline_not_served", pipeline->failure,
+                     (size_t)start_reason_bytes(pipeline, ERROR_MESSAGE_BYTES_MAX),
+                     "pipeline=%s state=%s", pipeline->config->pointer,
+                     pipeline_state_name(pipeline->state));
+        else
+            log_line(log, LEVEL_INFO, "pipeline_served", "pipeline=%s workers=%u",
+                     pipeline->config->pointer, pipeline->pool->worker_count);
+    }
+}
+
+static void start_name_print(const struct pipeline *pipeline)
+{
+    uint32_t count = pipeline->pool->worker_count;
+    if (start_has_failed(pipeline)) {
+        char reason[REASON_BYTES_MAX + 1];
+        snprintf(reason, sizeof(reason), "%.*s", start_reason_bytes(pipeline, REASON_BYTES_MAX),
+                 pipeline->failure);
+        printf("%s (", pipeline->config->pointer);
+        cli_print(stdout, reason);
+        printf(")");
+    } else {
+        printf("%s (%u worker%s)", pipeline->config->pointer, count, count == 1 ? "" : "s");
+    }
+}
+
+static void start_names_print(const struct server *server, bool have_failed)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < server->runs.pipeline_count; i++) {
+        const struct pipeline *pipeline = server->runs.pipelines[i];
+        if (start_has_failed(pipeline) != have_failed || ++count > NAMED_COUNT_MAX)
+            continue;
+        printf("%s", count > 1 ? ", " : "");
+        start_name_print(pipeline);
+    }
+    if (count > NAMED_COUNT_MAX)
+        printf(" and %u more", count - NAMED_COUNT_MAX);
 }
 
 /* The one line that scripts wait for. */
@@ -50,8 +119,15 @@ static void start_ready_print(struct server *server, uint32_t failed_count)
         worker_count += server->runs.pipelines[i]->pool->worker_count;
     printf("millrace: ready on http://%s (%u pipelines, %u workers)",
            server->front.listeners[0].name, server->runs.pipeline_count, worker_count);
-    if (failed_count > 0)
-        printf("; %u of the pipelines failed, see the log", failed_count);
+    if (failed_count < server->runs.pipeline_count) {
+        printf("; serves ");
+        start_names_print(server, false);
+    }
+    if (failed_count > 0) {
+        printf("; %u of the pipelines failed: ", failed_count);
+        start_names_print(server, true);
+        printf("; see the log");
+    }
     printf("\n");
     /* The end of the process says so once more, with its exit code. */
     if (fflush(stdout) == EOF)
