@@ -244,12 +244,17 @@ $(FUZZERS): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/dispatcher.a $(B)/worker
 # Targets that install packages first build in a second make, so that this one needs only make itself.
 .PHONY: test asan tsan valgrind fuzz check mutants crash faults garbage hostile soak bench bench-counts demo serve deps install clean help
 
+# Any will do, and not every distribution has one as a package.
+BROWSER := command -v chromium >/dev/null || command -v google-chrome >/dev/null || deploy/deps -k browser
+
 test: ## unit, model, stress, explored, fuzz replay, system tests; T=ring picks by name
 	@deploy/deps build demo test
+	@$(BROWSER)
 	@$(MAKE) run-tests
 
 asan: ## the same tests under AddressSanitizer and UndefinedBehaviorSanitizer
 	@deploy/deps build demo test
+	@$(BROWSER)
 	@$(MAKE) VARIANT=asan run-tests
 
 tsan: ## unit, model and stress tests under ThreadSanitizer

@@ -29,6 +29,19 @@ const char *origin_refusal(const struct config *config, const struct http_head *
     return origin_page_is_fine(config, head) ? NULL : page_refused;
 }
 
+uint32_t origin_page(const struct config *config, const struct http_head *head)
+{
+    const struct http_header *origin =
+        config->cors.count > 0 ? http_head_find(head, "origin") : NULL;
+    return origin ? cors_find(&config->cors, origin->value.data, origin->value.bytes) : 0;
+}
+
+bool origin_is_preflight(const struct http_head *head)
+{
+    return head->method == HTTP_OPTIONS && http_head_find(head, "origin") &&
+           http_head_find(head, "access-control-request-method");
+}
+
 /* Names are the same in capitals. */
 static bool origin_is_text(struct http_text text, const char *word)
 {
@@ -97,6 +110,8 @@ static bool origin_page_is_fine(const struct config *config, const struct http_h
     const struct http_header *site = http_head_find(head, "sec-fetch-site");
     const struct http_header *origin = http_head_find(head, "origin");
     if (origin && origin_is_listed(origin->value, &config->allow_origins))
+        return true;
+    if (origin_page(config, head) > 0)
         return true;
     /* "none" is what no page has made: an address typed in, a bookmark. A "same-site" is another
      * port of this machine, or another name of a domain. */

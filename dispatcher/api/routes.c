@@ -109,6 +109,30 @@ static void routes_caller_refuse(struct api *api, struct conn *conn, const struc
                                      .body_bytes = sizeof(body) - 1});
 }
 
+/* Whatever the path: the answer to a request for a wrong one is to be read, too. Any header may be
+ * sent, of which those named first are for browsers that do not know the word for all; it never
+ * stands for Authorization. Browsers keep the answer for two hours at most. */
+static void routes_preflight_answer(struct api *api, struct conn *conn)
+{
+    if (conn->request.page == 0) {
+        response_detail(api->front, conn, 403,
+                        "Web pages of this origin may not call. millrace serve lets them with "
+                        "--cors-origin ORIGIN.");
+        return;
+    }
+    response_send(
+        api->front, conn,
+        &(struct response){
+            .status = 200,
+            .content_type = "text/plain",
+            .headers = "Access-Control-Allow-Methods: GET, HEAD, POST, DELETE\r\n"
+                       "Access-Control-Allow-Headers: Authorization, Content-Type, X-Request-Id, "
+                       "X-Request-Timeout, *\r\n"
+                       "Access-Control-Max-Age: 7200\r\n",
+            .body = "",
+        });
+}
+
 /* Who calls, and whether he may. */
 static void routes_caller_take(const struct api *api, struct request *request,
                                const struct http_head *head)
@@ -189,11 +213,14 @@ bool routes_begin(struct api *api, struct conn *conn, const struct http_head *he
     routes_caller_take(api, request, head);
     conn->is_known = request->is_trusted;
     routes_request_id_take(api, request, head);
+    request->page = origin_page(api->config, head);
     request->route = routes_find(api, head->path, head->method, &allowed);
     bool keep_alive = request->keep_alive;
     if (request->has_body)
         request->keep_alive = false; /* an answer now would leave the body unread */
-    if (!request->route && allowed == 0)
+    if (api->config->cors.count > 0 && origin_is_preflight(head))
+        routes_preflight_answer(api, conn);
+    else if (!request->route && allowed == 0)
         response_detail(api->front, conn, 404, "Not Found");
     else if (!request->route)
         routes_method_refuse(api, conn, allowed);

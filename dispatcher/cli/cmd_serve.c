@@ -69,6 +69,9 @@ static const struct cli_option options[] = {
      .help = "without tokens: requests may name this host, too, not only addresses and localhost"},
     {"allow-origin", "ORIGIN", CLI_LIST, MEMBER(config.allow_origins), .max = CLI_LIST_COUNT_MAX,
      .help = "without tokens: web pages from there may send requests, like https://box.example"},
+    {"cors-origin", "ORIGIN", CLI_LIST, MEMBER(config.cors_origins), .max = CORS_ORIGIN_COUNT_MAX,
+     .help = "web pages from there may call and read answers, like https://app.example; * for all, "
+             "with tokens"},
     {"metrics", "WHO", CLI_CHOICE, MEMBER(metrics), .choices = metrics_accesses,
      .help = "who may GET /metrics: open for all who can connect, token, or off for nobody"},
     {"workers", NULL, CLI_NUMBER, MEMBER(config.options.worker_count), .min = 1,

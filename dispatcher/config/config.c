@@ -29,6 +29,7 @@ static int config_pipeline_set_pointer(struct pipeline_config *out, const char *
                                        char reason[CLI_REASON_BYTES]);
 static int config_origins_check(const struct config *config, char reason[CLI_REASON_BYTES]);
 static int config_auth_check(const struct config *config, char reason[CLI_REASON_BYTES]);
+static int config_cors_make(struct config *config, char reason[CLI_REASON_BYTES]);
 static int config_runs_derive(struct config *config, char reason[CLI_REASON_BYTES]);
 static int config_input_check(const struct config *config, char reason[CLI_REASON_BYTES]);
 static int config_conns_derive(struct config *config, uint64_t fd_count_max,
@@ -110,6 +111,8 @@ int config_complete(struct config *config, uint64_t fd_count_max, char reason[CL
     if (rc == 0)
         rc = config_auth_check(config, reason);
     if (rc == 0)
+        rc = config_cors_make(config, reason);
+    if (rc == 0)
         rc = config_runs_derive(config, reason);
     if (rc == 0)
         rc = config_input_check(config, reason);
@@ -128,6 +131,7 @@ void config_finish(struct config *config)
     free(config->python_path);
     free(config->python_folder);
     tokens_finish(&config->tokens);
+    cors_finish(&config->cors);
     free(config->holders);
     *config = (struct config){0};
 }
@@ -474,6 +478,20 @@ static int config_auth_check(const struct config *config, char reason[CLI_REASON
                           config->listen[i]);
     }
     return 0;
+}
+
+/* Where no token is asked for, a page that may read answers needs nothing else to run pipelines. */
+static int config_cors_make(struct config *config, char reason[CLI_REASON_BYTES])
+{
+    cors_finish(&config->cors);
+    int rc = cors_init(&config->cors, &config->cors_origins, reason);
+    if (rc == 0 && cors_is_open(&config->cors) && !config->no_auth && config->tokens.count == 0)
+        return refuse(reason,
+                      "--cors-origin %s without tokens: every web page that is opened on this "
+                      "machine could run pipelines and read what they give. Name the origins, give "
+                      "--token-file FILE, or say --no-auth",
+                      config->cors.is_any ? CORS_ANY : "null");
+    return rc;
 }
 
 /* Runs there can be at once. */

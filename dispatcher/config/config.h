@@ -16,6 +16,7 @@
 
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/confinement.h"
+#include "dispatcher/config/cors.h"
 #include "dispatcher/config/environment.h"
 #include "dispatcher/config/own_users.h"
 #include "dispatcher/config/tokens.h"
@@ -137,6 +138,8 @@ struct config {
     bool tokens_share;    /* runs of one are runs of all, --tokens-share */
     /* What else than this machine's own pages may be meant where there are no tokens. */
     struct cli_list allow_hosts, allow_origins; /* --allow-host, --allow-origin */
+    struct cli_list cors_origins;               /* --cors-origin */
+    struct cors cors;                           /* made from them; owned */
 };
 
 /* Every default; owns nothing yet. */

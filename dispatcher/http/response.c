@@ -203,6 +203,8 @@ static void response_begin_head(struct put *head, const struct front *front,
         PUT(head, "\r\nConnection: keep-alive\r\n");
     else
         PUT(head, "\r\n");
+    if (front->config->cors.count > 0)
+        put_text(head, cors_lines(&front->config->cors, conn->request.page));
 }
 
 static void response_count(struct front *front, int status)
