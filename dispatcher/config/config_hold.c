@@ -69,7 +69,7 @@ void config_let_go(struct config_hold *hold, struct log *log)
     if (--holders->count > 0 || !holders->own)
         return;
     if (log)
-        log_line(log, LEVEL_DEBUG, "config_end", "number=%u", holders->number);
+        log_event(log, LEVEL_DEBUG, "config_end", LOG_NATURAL("number", holders->number));
     struct config *own = holders->own;
     config_finish(own);
     free(own);

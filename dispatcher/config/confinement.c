@@ -251,28 +251,28 @@ void confinement_log(const struct config *config, struct log *log)
 {
     const struct confinement_options *options = &config->confinement;
     if (worker_access_version() < WORKER_ACCESS_VERSION_MIN)
-        log_line(log, LEVEL_WARNING, "isolation_missing",
-                 "reason=\"this kernel has no Landlock: workers can look into each other\"");
+        log_event(
+            log, LEVEL_WARNING, "isolation_missing",
+            LOG_TEXT("reason", "this kernel has no Landlock: workers can look into each other"));
     if (config->own_users.count > 0)
-        log_line(log, LEVEL_INFO, "worker_users", "first=%u last=%u", config->own_users.first,
-                 config->own_users.first + config->own_users.count - 1);
+        log_event(log, LEVEL_INFO, "worker_users", LOG_NATURAL("first", config->own_users.first),
+                  LOG_NATURAL("last", config->own_users.first + config->own_users.count - 1));
     else if (config->own_users_missing[0] != '\0')
-        log_line(log, LEVEL_WARNING, "worker_users_missing",
-                 "reason=\"%s: workers are root, as the server is\"", config->own_users_missing);
+        log_event(log, LEVEL_WARNING, "worker_users_missing",
+                  LOG_TEXT("reason", config->own_users_missing),
+                  LOG_TEXT("result", "workers are root, as the server is"));
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
         const struct confinement *confinement = &config->pipelines[i].confinement;
         const char *pointer = config->pipelines[i].pointer;
         bool has_none = confinement->seccomp == SECCOMP_DEFAULT && !confinement_has_filters();
-        log_line(log, LEVEL_INFO, "confined",
-                 "pipeline=%s seccomp=%s network=%s read=%s write=%s connect=%s user=%s "
-                 "memory_mib=%llu",
-                 pointer, has_none ? "none" : seccomp_words[confinement->seccomp],
-                 network_words[confinement->network],
-                 confinement_access_text(&options->reads, pointer),
-                 confinement_access_text(&options->writes, pointer),
-                 confinement_access_text(&options->connects, pointer),
-                 confinement_user_texts(confinement),
-                 (unsigned long long)confinement->memory_bytes_max >> 20);
+        log_event(log, LEVEL_INFO, "confined", LOG_WORD("pipeline", pointer),
+                  LOG_WORD("seccomp", has_none ? "none" : seccomp_words[confinement->seccomp]),
+                  LOG_WORD("network", network_words[confinement->network]),
+                  LOG_WORD("read", confinement_access_text(&options->reads, pointer)),
+                  LOG_WORD("write", confinement_access_text(&options->writes, pointer)),
+                  LOG_WORD("connect", confinement_access_text(&options->connects, pointer)),
+                  LOG_WORD("user", confinement_user_texts(confinement)),
+                  LOG_NATURAL("memory_mib", confinement->memory_bytes_max >> 20));
     }
 }
 

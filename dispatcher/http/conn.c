@@ -395,8 +395,8 @@ static void act_shut(struct front *front, struct conn *conn)
 static void act_stall(struct front *front, struct conn *conn)
 {
     front->counts.stall_count++;
-    log_line(&front->reactor->log, LEVEL_INFO, "client_stalled", "conn=%u waiting_bytes=%llu",
-             conn->index, (unsigned long long)conn->out.bytes);
+    log_event(&front->reactor->log, LEVEL_INFO, "client_stalled", LOG_NATURAL("conn", conn->index),
+              LOG_NATURAL("waiting_bytes", conn->out.bytes));
     conn_abandon(front, conn, EXCHANGE_STALLED);
     act_shut(front, conn);
 }

@@ -84,8 +84,9 @@ void listener_on_accept(struct front *front, const struct uring_event *event)
                event->result == -ENOMEM) {
         /* The connection stays in the backlog. Asking again at once would spin. */
         front->counts.accept_failed_count++;
-        log_line(&front->reactor->log, LEVEL_WARNING, "accept_failed", "error=\"%s\" retry_ms=%u",
-                 strerror(-event->result), ACCEPT_RETRY_MS);
+        log_event(&front->reactor->log, LEVEL_WARNING, "accept_failed",
+                  LOG_TEXT("error", strerror(-event->result)),
+                  LOG_NATURAL("retry_ms", ACCEPT_RETRY_MS));
         timer_set(&front->reactor->timers, &front->accept_timer,
                   front->reactor->now_ms + ACCEPT_RETRY_MS);
         return;

@@ -220,7 +220,8 @@ static bool response_append(struct front *front, struct conn *conn, const char *
 {
     if (out_append(&front->out, &conn->out, bytes, count, false) == 0)
         return true;
-    log_line(&front->reactor->log, LEVEL_ERROR, "output_memory_exhausted", "conn=%u", conn->index);
+    log_event(&front->reactor->log, LEVEL_ERROR, "output_memory_exhausted",
+              LOG_NATURAL("conn", conn->index));
     conn_doom(front, conn);
     return false;
 }

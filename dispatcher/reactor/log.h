@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * log.h - one line an event on stderr: `time level event key=value ...`. Never waits.
+ * log.h - one line an event on stderr, as log_format.h makes it. Never waits.
  *
- * Lines are formatted into a bounded buffer and written by io_uring, one write in flight; what does
- * not fit is dropped and counted, and the count is logged when there is room again. A disk that is
- * full or a reader that is slow costs log lines, nothing else. Events are listed in
+ * Events are formatted into a bounded buffer and written by io_uring, one write in flight; what
+ * does not fit is dropped and counted, and the count is logged when there is room again. A disk
+ * that is full or a reader that is slow costs log lines, nothing else. Events are listed in
  * docs/operations.md.
  */
 #ifndef DISPATCHER_LOG_H
@@ -14,16 +14,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dispatcher/reactor/log_field.h"
+#include "dispatcher/reactor/log_format.h"
 #include "millrace/check.h"
 
-enum log_level { LEVEL_DEBUG = 0, LEVEL_INFO, LEVEL_WARNING, LEVEL_ERROR, LEVEL_COUNT };
-
-#define LOG_BUFFER_BYTES (64u * 1024)
+/* What a busy server says while a disk thinks. */
+#define LOG_BUFFER_BYTES (128u * 1024)
 
 /* Owned by the loop. Two halves: one is filled while the other is being written. */
 struct log {
     int fd;
     enum log_level level;
+    struct log_style style;
     bool write_in_flight;
     bool is_failing; /* the last write failed: no line about lost lines, which would be lost, too */
     uint64_t dropped_count;
@@ -36,15 +38,25 @@ struct log {
 
 void log_init(struct log *log, int fd, enum log_level level);
 
-/* Appends one line. `event` is a stable word; the format makes `key=value ...`. Values with blanks
- * are the caller's to quote, or go through log_text(). */
-void log_line(struct log *log, enum log_level level, const char *event, const char *format, ...)
-    __attribute__((format(printf, 4, 5)));
+/* Whether lines of this level are written. */
+static inline bool log_is_on(const struct log *log, enum log_level level)
+{
+    return level >= log->level;
+}
 
-/* Appends one line whose last value is arbitrary text: quoted, cut at LOG_TEXT_BYTES_MAX, and with
- * all that utf8_shown_bytes() does not show escaped. */
-void log_text(struct log *log, enum log_level level, const char *event, const char *text,
-              size_t count, const char *format, ...) __attribute__((format(printf, 6, 7)));
+/* Appends an event: log_event(log, LEVEL_INFO, "worker_ready", LOG_NATURAL("worker", 3), ...). The
+ * name is a stable word; fields are looked at only when the level is on. At most one is a block. */
+#define log_event(log, event_level, event_name, ...)                                               \
+    do {                                                                                           \
+        if (log_is_on((log), (event_level))) {                                                     \
+            const struct log_field log_fields_[] = {__VA_ARGS__};                                  \
+            log_add((log), &(struct log_event){(event_level), (event_name), log_fields_,           \
+                                               ARRAY_COUNT(log_fields_)});                         \
+        }                                                                                          \
+    } while (0)
+
+/* The same without a look at the level. */
+void log_add(struct log *log, const struct log_event *event);
 
 /* Whether log_take() may have something; every pass asks. */
 static inline bool log_waits(const struct log *log)

@@ -283,8 +283,9 @@ static void reading_ask_failed(struct reading *reading, struct read_job *job, in
 static void reading_put_off(struct reading *reading)
 {
     if (!reading->was_put_off)
-        log_line(&reading->reactor->log, LEVEL_WARNING, "reader_put_off",
-                 "waiting=%u reason=\"%s\"", reading->waiting_count, strerror(ETOOMANYREFS));
+        log_event(&reading->reactor->log, LEVEL_WARNING, "reader_put_off",
+                  LOG_NATURAL("waiting", reading->waiting_count),
+                  LOG_TEXT("reason", strerror(ETOOMANYREFS)));
     reading->was_put_off = true;
     timer_set(&reading->reactor->timers, &reading->timer, reading->reactor->now_ms + ASK_AGAIN_MS);
 }
@@ -511,9 +512,9 @@ void reading_on_reader(struct reading *reading, const struct uring_event *event)
 static void reading_lost(struct reading *reading, const char *reason)
 {
     struct read_job *job = reading->job;
-    log_line(&reading->reactor->log, LEVEL_WARNING, "reader_lost",
-             "pid=%d waiting=%u reason=\"%s\"", (int)reading->reader.pid, reading->waiting_count,
-             reason);
+    log_event(&reading->reactor->log, LEVEL_WARNING, "reader_lost",
+              LOG_INTEGER("pid", reading->reader.pid),
+              LOG_NATURAL("waiting", reading->waiting_count), LOG_TEXT("reason", reason));
     reading->lost_count++;
     uring_cancel(reading->reactor->uring, reading_ref(reading));
     reader_kill(&reading->reader);
@@ -532,16 +533,16 @@ static void reading_reopen(struct reading *reading)
     }
     int rc = reader_open(&reading->reader, reading->config->body_bytes_max);
     if (rc < 0) {
-        log_line(&reading->reactor->log, LEVEL_ERROR, "reader_failed", "error=\"%s\"",
-                 strerror(-rc));
+        log_event(&reading->reactor->log, LEVEL_ERROR, "reader_failed",
+                  LOG_TEXT("error", strerror(-rc)));
         reading->cannot_open = true;
         reading_all_refuse(reading, "the process that reads it cannot be started");
         timer_set(&reading->reactor->timers, &reading->timer,
                   reading->reactor->now_ms + REOPEN_FAILED_MS);
         return;
     }
-    log_line(&reading->reactor->log, LEVEL_INFO, "reader_start", "pid=%d",
-             (int)reading->reader.pid);
+    log_event(&reading->reactor->log, LEVEL_INFO, "reader_start",
+              LOG_INTEGER("pid", reading->reader.pid));
     reading_listen_to(reading);
     reading_next_ask(reading);
 }

@@ -167,10 +167,11 @@ static void health_queue_refuse(struct runs *runs, struct pipeline *pipeline)
 
 static void act_close(struct runs *runs, struct pipeline *pipeline)
 {
-    log_text(&runs->reactor->log, LEVEL_ERROR, "pipeline_quarantined", pipeline->failure,
-             strlen(pipeline->failure), "pipeline=%s deaths=%u queued=%u",
-             pipeline->config->pointer, pipeline->config->options.quarantine_after,
-             pipeline->queue_count);
+    log_event(&runs->reactor->log, LEVEL_ERROR, "pipeline_quarantined",
+              LOG_WORD("pipeline", pipeline->config->pointer),
+              LOG_NATURAL("deaths", pipeline->config->options.quarantine_after),
+              LOG_NATURAL("queued", pipeline->queue_count),
+              LOG_BYTES("text", pipeline->failure, strlen(pipeline->failure)));
     health_queue_refuse(runs, pipeline);
 }
 
@@ -202,8 +203,8 @@ static void health_event_take(struct runs *runs, struct pipeline *pipeline,
         health_queue_refuse(runs, pipeline);
         break;
     case PIPELINE_ACT_RELEASE:
-        log_line(&runs->reactor->log, LEVEL_INFO, "pipeline_recovered", "pipeline=%s",
-                 pipeline->config->pointer);
+        log_event(&runs->reactor->log, LEVEL_INFO, "pipeline_recovered",
+                  LOG_WORD("pipeline", pipeline->config->pointer));
         act_open(pipeline);
         break;
     case PIPELINE_ACT_NONE:

@@ -102,12 +102,11 @@ static const char *run_end_cause(enum run_end_kind kind, const struct run_failur
 static void run_end_log(struct runs *runs, const struct run *run, enum run_end_kind kind,
                         const struct run_failure *failure)
 {
-    const char *cause = run_end_cause(kind, failure);
-    log_line(&runs->reactor->log, failure ? LEVEL_INFO : LEVEL_DEBUG, "run_end",
-             "run=%s pipeline=%s state=%s%s%s%s%s lines=%llu ms=%llu", run->id,
-             run->pipeline->config->pointer, run_end_kind_name(kind),
-             kind == RUN_FAILED ? " error=" : "",
-             kind == RUN_FAILED ? error_type_name(failure->type) : "", cause ? " cause=" : "",
-             cause ? cause : "", (unsigned long long)run->value_count,
-             (unsigned long long)(runs->reactor->now_ms - run->created_ms));
+    log_event(&runs->reactor->log, failure ? LEVEL_INFO : LEVEL_DEBUG, "run_end",
+              LOG_WORD("run", run->id), LOG_WORD("pipeline", run->pipeline->config->pointer),
+              LOG_WORD("state", run_end_kind_name(kind)),
+              LOG_WORD("error", kind == RUN_FAILED ? error_type_name(failure->type) : NULL),
+              LOG_WORD("cause", run_end_cause(kind, failure)),
+              LOG_NATURAL("lines", run->value_count),
+              LOG_NATURAL("ms", runs->reactor->now_ms - run->created_ms));
 }

@@ -15,6 +15,8 @@
 #include "dispatcher/workers/supervisor.h"
 #include "dispatcher/workers/workers.h"
 
+#define CPU_LIMIT_REASON "the limit on processor time (ulimit -t, LimitCPU=) is reached"
+
 /* ---- completions --------------------------------------------------------------------------- */
 
 static void on_accept(struct server *server, const struct uring_event *event)
@@ -204,11 +206,10 @@ static void handlers_signal_take(struct server *server, const struct signalfd_si
         timer_set(&server->reactor.timers, &server->stop_timer, server->reactor.now_ms);
     if (is_limit && server->state != SERVER_SERVING)
         return;
-    log_line(&server->reactor.log, is_limit ? LEVEL_ERROR : LEVEL_INFO, "signal",
-             "signal=%u sender=%u name=%s%s", info->ssi_signo, info->ssi_pid,
-             signals_name((int)info->ssi_signo),
-             is_limit ? " reason=\"the limit on processor time (ulimit -t, LimitCPU=) is reached\""
-                      : "");
+    log_event(&server->reactor.log, is_limit ? LEVEL_ERROR : LEVEL_INFO, "signal",
+              LOG_NATURAL("signal", info->ssi_signo), LOG_NATURAL("sender", info->ssi_pid),
+              LOG_WORD("name", signals_name((int)info->ssi_signo)),
+              LOG_TEXT("reason", is_limit ? CPU_LIMIT_REASON : NULL));
     if (is_limit)
         server->exit_code = EXIT_CODE_FAILED;
     server_stop(server);

@@ -37,12 +37,13 @@ int serve(struct config *config)
 
 static void serve_run(struct server *server)
 {
-    log_line(&server->reactor.log, LEVEL_INFO, "listening", "address=%s io_uring=%s",
-             server->front.listeners[0].name, uring_features(server->reactor.uring));
+    log_event(&server->reactor.log, LEVEL_INFO, "listening",
+              LOG_WORD("address", server->front.listeners[0].name),
+              LOG_WORD("io_uring", uring_features(server->reactor.uring)));
     confinement_log(server->config, &server->reactor.log);
     serve_cpu_limit_log(&server->reactor.log);
     server_run(server);
-    log_line(&server->reactor.log, LEVEL_INFO, "stopped", "code=%d", server->exit_code);
+    log_event(&server->reactor.log, LEVEL_INFO, "stopped", LOG_INTEGER("code", server->exit_code));
     log_flush(&server->reactor.log);
 }
 
@@ -51,6 +52,5 @@ static void serve_cpu_limit_log(struct log *log)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_CPU, &limit) == 0 && limit.rlim_cur != RLIM_INFINITY)
-        log_line(log, LEVEL_WARNING, "cpu_limit", "seconds=%llu",
-                 (unsigned long long)limit.rlim_cur);
+        log_event(log, LEVEL_WARNING, "cpu_limit", LOG_NATURAL("seconds", limit.rlim_cur));
 }

@@ -92,7 +92,8 @@ void server_run(struct server *server)
     while (server->state != SERVER_STOPPED) {
         int rc = server_wait(server, is_busy);
         if (rc < 0) {
-            log_line(&reactor->log, LEVEL_ERROR, "io_uring_failed", "error=\"%s\"", strerror(-rc));
+            log_event(&reactor->log, LEVEL_ERROR, "io_uring_failed",
+                      LOG_TEXT("error", strerror(-rc)));
             server->exit_code = EXIT_CODE_IO_URING;
             break;
         }
@@ -214,7 +215,8 @@ static void server_let_go(struct server *server)
     const struct config_holders *holders = server->config->holders;
     if (holders->count > 1) {
         config_holders_format(server->config, who, sizeof who);
-        log_line(log, LEVEL_DEBUG, "config_held", "number=%u holders=\"%s\"", holders->number, who);
+        log_event(log, LEVEL_DEBUG, "config_held", LOG_NATURAL("number", holders->number),
+                  LOG_TEXT("holders", who));
     }
     config_let_go(&server->hold, log);
 }

@@ -72,13 +72,15 @@ static void start_ready_log(struct server *server)
     for (uint32_t i = 0; i < server->runs.pipeline_count; i++) {
         const struct pipeline *pipeline = server->runs.pipelines[i];
         if (start_has_failed(pipeline))
-            log_text(log, LEVEL_ERROR, "pipeline_not_served", pipeline->failure,
-                     (size_t)start_reason_bytes(pipeline, ERROR_MESSAGE_BYTES_MAX),
-                     "pipeline=%s state=%s", pipeline->config->pointer,
-                     pipeline_state_name(pipeline->state));
+            log_event(log, LEVEL_ERROR, "pipeline_not_served",
+                      LOG_WORD("pipeline", pipeline->config->pointer),
+                      LOG_WORD("state", pipeline_state_name(pipeline->state)),
+                      LOG_BYTES("text", pipeline->failure,
+                                (size_t)start_reason_bytes(pipeline, ERROR_MESSAGE_BYTES_MAX)));
         else
-            log_line(log, LEVEL_INFO, "pipeline_served", "pipeline=%s workers=%u",
-                     pipeline->config->pointer, pipeline->pool->worker_count);
+            log_event(log, LEVEL_INFO, "pipeline_served",
+                      LOG_WORD("pipeline", pipeline->config->pointer),
+                      LOG_NATURAL("workers", pipeline->pool->worker_count));
     }
 }
 
@@ -131,8 +133,8 @@ static void start_ready_print(struct server *server, uint32_t failed_count)
     printf("\n");
     /* The end of the process says so once more, with its exit code. */
     if (fflush(stdout) == EOF)
-        log_line(&server->reactor.log, LEVEL_ERROR, "ready_not_printed", "error=\"%s\"",
-                 strerror(errno));
+        log_event(&server->reactor.log, LEVEL_ERROR, "ready_not_printed",
+                  LOG_TEXT("error", strerror(errno)));
 }
 
 /* There is nothing to serve, and the command line is to blame: say so and leave. */

@@ -50,7 +50,8 @@ void server_stop(struct server *server)
         stop_drain(server);
         return;
     }
-    log_line(&server->reactor.log, LEVEL_WARNING, "stopped_at_once", "runs=%u", server->runs.count);
+    log_event(&server->reactor.log, LEVEL_WARNING, "stopped_at_once",
+              LOG_NATURAL("runs", server->runs.count));
     server->exit_code = EXIT_CODE_STOPPED;
     server_end(server);
 }
@@ -61,7 +62,8 @@ void server_on_stop_timer(struct server *server)
         server_end(server);
         return;
     }
-    log_line(&server->reactor.log, LEVEL_WARNING, "drain_over", "runs=%u", server->runs.count);
+    log_event(&server->reactor.log, LEVEL_WARNING, "drain_over",
+              LOG_NATURAL("runs", server->runs.count));
     runs_cancel_active(&server->runs, &stopping);
     reading_stop(&server->reading);
     stop_workers(server);
@@ -93,8 +95,8 @@ static void stop_enter(struct server *server, enum server_state state)
 static void stop_drain(struct server *server)
 {
     struct reactor *reactor = &server->reactor;
-    log_line(&reactor->log, LEVEL_INFO, "draining", "runs=%u limit_ms=%u", server->runs.count,
-             server->config->stop_timeout_ms);
+    log_event(&reactor->log, LEVEL_INFO, "draining", LOG_NATURAL("runs", server->runs.count),
+              LOG_NATURAL("limit_ms", server->config->stop_timeout_ms));
     stop_enter(server, SERVER_DRAINING);
     front_drain(&server->front);
     runs_cancel_queued(&server->runs, &not_started);

@@ -70,9 +70,10 @@ static void messages_log_traceback(struct fleet *fleet, const struct worker *wor
     while (first < end) {
         const char *newline = memchr(first, '\n', (size_t)(end - first));
         const char *stop = newline ? newline : end;
-        log_text(&fleet->reactor->log, LEVEL_ERROR, "pipeline_traceback", first,
-                 (size_t)(stop - first), "pipeline=%s worker=%u", worker->pool->config->pointer,
-                 worker->number);
+        log_event(&fleet->reactor->log, LEVEL_ERROR, "pipeline_traceback",
+                  LOG_WORD("pipeline", worker->pool->config->pointer),
+                  LOG_NATURAL("worker", worker->number),
+                  LOG_BYTES("text", first, (size_t)(stop - first)));
         first = stop + 1;
     }
 }
@@ -88,9 +89,11 @@ static struct worker_said messages_failed(struct fleet *fleet, struct worker *wo
         return messages_wrong("it sent a failure that cannot be read");
     worker->has_said_why = true;
     fleet->ops->failed(fleet->owner, worker->pool, &failure);
-    log_text(&fleet->reactor->log, LEVEL_ERROR, "pipeline_failed", failure.message,
-             failure.message_bytes, "pipeline=%s worker=%u type=%s", worker->pool->config->pointer,
-             worker->number, error_type_name(failure.type));
+    log_event(&fleet->reactor->log, LEVEL_ERROR, "pipeline_failed",
+              LOG_WORD("pipeline", worker->pool->config->pointer),
+              LOG_NATURAL("worker", worker->number),
+              LOG_WORD("type", error_type_name(failure.type)),
+              LOG_BYTES("text", failure.message, failure.message_bytes));
     if (failure.traceback && fleet->config->tracebacks != TRACEBACKS_OFF)
         messages_log_traceback(fleet, worker, failure.traceback, failure.traceback_bytes);
     return (struct worker_said){WORKER_EV_FAILED, "it said FAILED out of turn"};

@@ -48,17 +48,19 @@ void output_log(struct fleet *fleet, struct worker *worker, enum log_level level
             timer_set(&fleet->reactor->timers, &fleet->output_timer, fleet->reactor->now_ms + 1000);
         return;
     }
-    log_text(&fleet->reactor->log, level, "output", text, count,
-             "pipeline=%s worker=%u%s%s stream=%s", worker->pool->config->pointer, worker->number,
-             run_id ? " run=" : "", run_id ? run_id : "", stream);
+    log_event(&fleet->reactor->log, level, "output",
+              LOG_WORD("pipeline", worker->pool->config->pointer),
+              LOG_NATURAL("worker", worker->number), LOG_WORD("run", run_id),
+              LOG_WORD("stream", stream), LOG_BYTES("text", text, count));
 }
 
 static void output_log_suppressed_of(struct fleet *fleet, struct worker *worker)
 {
     if (worker->log_suppressed > 0)
-        log_line(&fleet->reactor->log, LEVEL_WARNING, "output_suppressed",
-                 "pipeline=%s worker=%u lines=%llu", worker->pool->config->pointer, worker->number,
-                 (unsigned long long)worker->log_suppressed);
+        log_event(&fleet->reactor->log, LEVEL_WARNING, "output_suppressed",
+                  LOG_WORD("pipeline", worker->pool->config->pointer),
+                  LOG_NATURAL("worker", worker->number),
+                  LOG_NATURAL("lines", worker->log_suppressed));
     worker->log_suppressed = 0;
 }
 

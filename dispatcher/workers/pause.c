@@ -51,6 +51,7 @@ static void pause_log(struct fleet *fleet, struct worker *worker)
     if (worker->is_noisy)
         return;
     worker->is_noisy = true;
-    log_line(&fleet->reactor->log, LEVEL_WARNING, "worker_noisy", "pipeline=%s worker=%u pid=%d",
-             worker->pool->config->pointer, worker->number, (int)worker->pid);
+    log_event(&fleet->reactor->log, LEVEL_WARNING, "worker_noisy",
+              LOG_WORD("pipeline", worker->pool->config->pointer),
+              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid));
 }

@@ -149,8 +149,8 @@ void spawning_lost(struct fleet *fleet, const char *reason)
     struct spawner *spawner = &fleet->spawner;
     mr_assert(spawner->state == SPAWNER_RUNNING);
     spawning_take_answers(fleet);
-    log_line(&fleet->reactor->log, LEVEL_WARNING, "spawner_lost", "pid=%d starts=%u reason=\"%s\"",
-             (int)spawner->pid, spawner->asked_count, reason);
+    log_event(&fleet->reactor->log, LEVEL_WARNING, "spawner_lost", LOG_INTEGER("pid", spawner->pid),
+              LOG_NATURAL("starts", spawner->asked_count), LOG_TEXT("reason", reason));
     fleet->spawner_lost_count++;
     uring_cancel(fleet->reactor->uring, spawning_ref(spawner, URING_SPAWNER));
     uring_cancel(fleet->reactor->uring, spawning_ref(spawner, URING_SPAWNER_PIDFD));
@@ -173,13 +173,13 @@ void spawning_on_timer(struct fleet *fleet)
         return;
     int rc = spawner_open(spawner);
     if (rc < 0) {
-        log_line(&fleet->reactor->log, LEVEL_ERROR, "spawner_failed", "error=\"%s\"",
-                 strerror(-rc));
+        log_event(&fleet->reactor->log, LEVEL_ERROR, "spawner_failed",
+                  LOG_TEXT("error", strerror(-rc)));
         timer_set(&fleet->reactor->timers, &fleet->spawner_timer,
                   fleet->reactor->now_ms + OPEN_RETRY_MS);
         return;
     }
-    log_line(&fleet->reactor->log, LEVEL_INFO, "spawner_start", "pid=%d", (int)spawner->pid);
+    log_event(&fleet->reactor->log, LEVEL_INFO, "spawner_start", LOG_INTEGER("pid", spawner->pid));
     spawning_hear(fleet);
 }
 

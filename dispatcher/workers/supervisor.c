@@ -54,8 +54,9 @@ static void act_spawn(struct fleet *fleet, struct worker *worker)
 
 static void act_watch(struct fleet *fleet, struct worker *worker)
 {
-    log_line(&fleet->reactor->log, LEVEL_DEBUG, "worker_start", "pipeline=%s worker=%u pid=%d",
-             worker->pool->config->pointer, worker->number, (int)worker->pid);
+    log_event(&fleet->reactor->log, LEVEL_DEBUG, "worker_start",
+              LOG_WORD("pipeline", worker->pool->config->pointer),
+              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid));
     worker_watch(fleet, worker);
     timer_set(&fleet->reactor->timers, &worker->timer,
               fleet->reactor->now_ms + worker->pool->config->options.start_timeout_ms);
@@ -95,9 +96,9 @@ static void supervisor_back_off(struct fleet *fleet, struct worker *worker)
 static void act_retry(struct fleet *fleet, struct worker *worker, const char *reason)
 {
     worker_release(fleet, worker);
-    log_line(&fleet->reactor->log, LEVEL_ERROR, "worker_start_failed",
-             "pipeline=%s worker=%u reason=\"%s\"", worker->pool->config->pointer, worker->number,
-             reason);
+    log_event(&fleet->reactor->log, LEVEL_ERROR, "worker_start_failed",
+              LOG_WORD("pipeline", worker->pool->config->pointer),
+              LOG_NATURAL("worker", worker->number), LOG_TEXT("reason", reason));
     if (worker->is_surplus)
         return; /* nobody needs to know */
     worker->pool->restarts[WORKER_END_NOT_STARTED]++;
@@ -139,9 +140,10 @@ static uint32_t supervisor_reclaim(struct fleet *fleet, struct worker *worker, e
 {
     drain_rest(fleet, worker);
     uint32_t unfinished_count = worker->active_count;
-    log_line(&fleet->reactor->log, level, "worker_exit",
-             "pipeline=%s worker=%u runs=%u reason=\"%s\"", worker->pool->config->pointer,
-             worker->number, unfinished_count, reason);
+    log_event(&fleet->reactor->log, level, "worker_exit",
+              LOG_WORD("pipeline", worker->pool->config->pointer),
+              LOG_NATURAL("worker", worker->number), LOG_NATURAL("runs", unfinished_count),
+              LOG_TEXT("reason", reason));
     supervisor_lose_runs(fleet, worker, reason);
     mr_assert(worker->active_count == 0);
     worker_release(fleet, worker);
@@ -214,9 +216,10 @@ static void act_kill(struct fleet *fleet, struct worker *worker, const char *rea
 {
     fleet->killed_count++;
     snprintf(worker->kill_reason, sizeof(worker->kill_reason), "%s", reason);
-    log_line(&fleet->reactor->log, LEVEL_WARNING, "worker_kill",
-             "pipeline=%s worker=%u pid=%d reason=\"%s\"", worker->pool->config->pointer,
-             worker->number, (int)worker->pid, reason);
+    log_event(&fleet->reactor->log, LEVEL_WARNING, "worker_kill",
+              LOG_WORD("pipeline", worker->pool->config->pointer),
+              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid),
+              LOG_TEXT("reason", reason));
     timer_clear(&fleet->reactor->timers, &worker->timer);
     /* Not reaped yet, so neither the process nor the group can be anyone else's. */
     kill(-worker->pid, SIGKILL);
@@ -245,9 +248,10 @@ static void act_call(struct fleet *fleet, struct worker *worker, const char *rea
 {
     struct worker *successor = pool_spare(worker->pool);
     mr_assert(successor != NULL);
-    log_line(&fleet->reactor->log, LEVEL_INFO, "worker_replace",
-             "pipeline=%s worker=%u pid=%d reason=\"%s\"", worker->pool->config->pointer,
-             worker->number, (int)worker->pid, reason);
+    log_event(&fleet->reactor->log, LEVEL_INFO, "worker_replace",
+              LOG_WORD("pipeline", worker->pool->config->pointer),
+              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid),
+              LOG_TEXT("reason", reason));
     worker->successor = successor;
     successor->predecessor = worker;
     successor->is_surplus = worker->is_surplus;
@@ -259,9 +263,10 @@ static void act_call(struct fleet *fleet, struct worker *worker, const char *rea
 
 static void act_retire(struct fleet *fleet, struct worker *worker, const char *reason)
 {
-    log_line(&fleet->reactor->log, LEVEL_INFO, "worker_retire",
-             "pipeline=%s worker=%u pid=%d reason=\"%s\"", worker->pool->config->pointer,
-             worker->number, (int)worker->pid, reason);
+    log_event(&fleet->reactor->log, LEVEL_INFO, "worker_retire",
+              LOG_WORD("pipeline", worker->pool->config->pointer),
+              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid),
+              LOG_TEXT("reason", reason));
     supervisor_put_stop(worker);
     if (worker->active_count == 0)
         worker_grace_begin(worker);
@@ -273,9 +278,10 @@ static void act_serve(struct fleet *fleet, struct worker *worker)
     worker->ready_ms = fleet->reactor->now_ms;
     worker->pool->cannot_load = false;
     fleet->ops->ready(fleet->owner, worker->pool);
-    log_line(&fleet->reactor->log, LEVEL_INFO, "worker_ready",
-             "pipeline=%s worker=%u pid=%d ms=%llu", worker->pool->config->pointer, worker->number,
-             (int)worker->pid, (unsigned long long)(fleet->reactor->now_ms - worker->started_ms));
+    log_event(&fleet->reactor->log, LEVEL_INFO, "worker_ready",
+              LOG_WORD("pipeline", worker->pool->config->pointer),
+              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid),
+              LOG_NATURAL("ms", fleet->reactor->now_ms - worker->started_ms));
     struct worker *predecessor = worker->predecessor;
     if (predecessor && predecessor->state == WORKER_OUTGOING)
         supervisor_event(fleet, predecessor, WORKER_EV_RELIEVED, "its successor is ready");

@@ -178,9 +178,10 @@ static int worker_offer_put_off(struct worker *worker)
     struct fleet *fleet = worker->pool->fleet;
     struct reactor *reactor = fleet->reactor;
     if (worker->full_until_ms == 0)
-        log_line(&reactor->log, LEVEL_WARNING, "offer_put_off",
-                 "pipeline=%s worker=%u reason=\"%s\"", worker->pool->config->pointer,
-                 worker->number, strerror(ETOOMANYREFS));
+        log_event(&reactor->log, LEVEL_WARNING, "offer_put_off",
+                  LOG_WORD("pipeline", worker->pool->config->pointer),
+                  LOG_NATURAL("worker", worker->number),
+                  LOG_TEXT("reason", strerror(ETOOMANYREFS)));
     worker->is_full = true;
     worker->full_until_ms = reactor->now_ms + OFFER_RETRY_MS;
     timer_set(&reactor->timers, &fleet->offer_timer, worker->full_until_ms);

@@ -70,10 +70,12 @@ static void exit_log_crash(struct fleet *fleet, const struct worker *worker)
 {
     const struct crash_report *crash = &worker->crash;
     size_t text_count = fleet->config->tracebacks != TRACEBACKS_OFF ? crash->text_count : 0;
-    log_text(&fleet->reactor->log, LEVEL_ERROR, "worker_crash", crash->text, text_count,
-             "pipeline=%s worker=%u pid=%d signal=%d address=0x%llx sender=%u",
-             worker->pool->config->pointer, worker->number, (int)worker->pid, crash->number,
-             (unsigned long long)crash->address, crash->sender);
+    log_event(&fleet->reactor->log, LEVEL_ERROR, "worker_crash",
+              LOG_WORD("pipeline", worker->pool->config->pointer),
+              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid),
+              LOG_INTEGER("signal", crash->number), LOG_HEX("address", crash->address),
+              LOG_NATURAL("sender", crash->sender),
+              LOG_BYTES("text", crash->text, text_count));
 }
 
 /* What became of a process that nobody killed. */

@@ -28,7 +28,9 @@
 /* Text a worker may send about one failure; longer text is cut and says so. */
 #define ERROR_MESSAGE_BYTES_MAX (4u * 1024)
 #define ERROR_TRACEBACK_BYTES_MAX (32u * 1024)
+/* In a line of the log: a text, and one of several lines. */
 #define LOG_TEXT_BYTES_MAX 1024u
+#define LOG_BLOCK_BYTES_MAX (8u * 1024)
 
 /* One message on a worker's socketpair. */
 #define MESSAGE_BYTES_MAX (64u * 1024)

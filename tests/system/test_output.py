@@ -131,7 +131,7 @@ def test_a_log_that_nobody_reads_does_not_stop_the_server(start):
     server = start(example("misbehave.so"), example("numbers.so"), options=["--log-level", "debug"], deaf=True)
     for _ in range(3):
         assert len(server.lines(MISBEHAVE, "flood_stdout", 1, 3000)) == 2
-    for _ in range(1500):
+    for _ in range(3000):
         server.run(NUMBERS, 0, "x", 0)
     assert server.metric("millrace_log_lines_dropped_total") > 0
     assert len(server.lines(NUMBERS, 1000, "x", 0)) == 1000

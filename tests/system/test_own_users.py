@@ -153,7 +153,7 @@ def test_where_root_has_no_users_to_give_workers_stay_root_and_that_is_said(star
     assert any("--worker-user own: no 1 numbers of users are free" in line for line in server.log)
     server = start(f"me/limit:v1={public}/confined.so:limit", command=["unshare", "--map-root-user"],
                    environment={}, default_user=True)
-    server.wait_log(r' warning worker_users_missing reason="no 1 numbers of users are free: .*: workers are root, ')
+    server.wait_log(r' warning worker_users_missing reason="no 1 numbers of users are free: .*" result="workers are root, ')
     assert wire.output_of(wire.check_line(server.run("me/limit:v1", 0).body))
 
 
