@@ -35,7 +35,7 @@ def pointer(name):
 def server(start_shared):
     names = ("numbers", "values", "odd", "misbehave", "failing", "lists_nothing", "not_a_list", "lockstep", "plain",
              "ended", "speak", "fork", "echo", "described", "started", "started_later", "original",
-             "background", "environment", "prompt", "promptly_ended", "pool", "asking")
+             "background", "environment", "prompt", "promptly_ended", "pool", "asking", "nested", "sets")
     return start_shared(*served(*names), options=["--cancel-grace", f"{GRACE_MS}ms", "--tracebacks", "client"])
 
 
@@ -64,6 +64,11 @@ def failure(lines):
     assert last["state"] == "failed"
     assert last["outputs"] is None
     return [values for values, in outputs(chunks)], last["error"]
+
+
+def lines_of(path):
+    with open(path, encoding="utf-8") as file:
+        return file.read().split("\n")
 
 
 # ---- values ----------------------------------------------------------------------------------------
@@ -105,7 +110,22 @@ def test_python_values_with_a_json_form_are_sent(server, name, value):
 def test_a_value_without_a_json_form_is_an_error_that_names_it(server, name, why):
     chunks, error = failure(server.lines(pointer("odd"), name))
     assert chunks == []
-    assert (error["type"], error["message"]) == ("pipeline_error", why)
+    assert error["type"] == "pipeline_error"
+    message, _, place = error["message"].rpartition(" (yielded at worker_graphs.py:")
+    assert message == why
+    assert lines_of(GRAPHS)[int(place.rstrip(")")) - 1].startswith("    yield {")
+
+
+def test_a_value_that_cannot_be_sent_is_told_with_the_line_of_the_innermost_generator(server):
+    _, error = failure(server.lines(pointer("nested")))
+    number = lines_of(GRAPHS).index("    yield {1, 2}") + 1
+    assert error["message"] == f"TypeError: chunk 1 of type set cannot be sent as JSON (yielded at worker_graphs.py:{number})"
+    assert error["traceback"] is None
+
+
+def test_a_value_of_an_iterator_that_is_no_generator_is_told_without_a_line(server):
+    _, error = failure(server.lines(pointer("sets")))
+    assert error["message"] == "TypeError: chunk 1 of type set cannot be sent as JSON"
 
 
 def test_bytes_that_are_no_text_are_an_error(server):
@@ -382,10 +402,10 @@ def test_a_client_that_leaves_closes_an_asynchronous_generator_in_its_task(concu
 
 @pytest.mark.parametrize("how, chunks, message", [
     ("raise", [1], "ValueError('boom')"), ("exit", [1], "SystemExit(3)"), ("start", [], "ValueError('never started')"),
-    ("set", [1], "TypeError: chunk 2 of type set cannot be sent as JSON")])
+    ("set", [1], "TypeError: chunk 2 of type set cannot be sent as JSON (yielded at worker_graphs.py:")])
 def test_an_asynchronous_failure_is_an_error_line(concurrent, how, chunks, message):
     sent, error = failure(concurrent.lines(pointer("async_misbehave"), how))
-    assert (sent, error["message"]) == (chunks, message)
+    assert (sent, error["message"][:len(message)]) == (chunks, message)
     assert "millrace_worker" not in (error["traceback"] or "")
 
 

@@ -69,6 +69,15 @@ void error_set(struct error *error, enum error_type type, const char *format, ..
     va_end(arguments);
 }
 
+void error_append(struct error *error, const char *text)
+{
+    size_t room = sizeof error->text - 1 - error->bytes;
+    size_t bytes = error_cut(text, strlen(text), room);
+    memcpy(error->text + error->bytes, text, bytes);
+    error->bytes += bytes;
+    error->text[error->bytes] = '\0';
+}
+
 void error_set_traceback(struct error *error, const char *text, size_t bytes)
 {
     size_t skipped = bytes > ERROR_TRACEBACK_BYTES_MAX ? bytes - ERROR_TRACEBACK_BYTES_MAX : 0;

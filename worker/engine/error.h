@@ -34,6 +34,9 @@ __attribute__((format(printf, 3, 4))) void error_set(struct error *error, enum e
 __attribute__((format(printf, 3, 0))) void error_vset(struct error *error, enum error_type type,
                                                       const char *format, va_list arguments);
 
+/* Puts more behind the text, as much as there is room for, cut at a character. */
+void error_append(struct error *error, const char *text);
+
 /* Adds where it happened to what was set; longer text loses its start, since the last call is what
  * matters. `text` is borrowed. */
 void error_set_traceback(struct error *error, const char *text, size_t bytes);

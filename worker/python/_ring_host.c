@@ -9,6 +9,7 @@
  *   finish(key)                the run is over
  *   cancel(key), resume(key)   of driven runs (host.h)
  *   describe(exception)     -> (type, message, traceback or None)
+ *   place(iterator)         -> what the message of a value that cannot be sent ends with
  */
 #include "worker/python/_ring.h"
 
@@ -135,6 +136,18 @@ static void host_py_tell(struct host_py *host, const char *name, const struct jo
 
 /* ---- streams ------------------------------------------------------------------------------- */
 
+/* Says where the generator stood that yielded what cannot be sent. */
+static void host_py_add_place(struct host_py *host, PyObject *iterator)
+{
+    PyObject *text = PyObject_CallMethod(host->callbacks, "place", "O", iterator);
+    PyObject *bytes = text ? PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace") : NULL;
+    if (bytes)
+        error_append(&host->context.error, PyBytes_AsString(bytes));
+    Py_XDECREF(bytes);
+    Py_XDECREF(text);
+    PyErr_Clear();
+}
+
 static int host_py_stream_next(void *state, struct mr_value *value)
 {
     struct py_stream *stream = state;
@@ -148,6 +161,8 @@ static int host_py_stream_next(void *state, struct mr_value *value)
     }
     int rc = pack_object(value, item, "chunk", ++stream->chunk_count);
     Py_DECREF(item);
+    if (rc < 0)
+        host_py_add_place(stream->host, stream->iterator);
     return rc;
 }
 

@@ -72,6 +72,18 @@ def odd(name):
            "class": Graph}[name]
 
 
+def inner():
+    yield {1, 2}
+
+
+def outer():
+    yield from inner()
+
+
+nested = Graph(lambda: [Stream(outer())], [])
+sets = Graph(lambda: [Stream(iter([{1}]))], [])
+
+
 class Index:
     def __index__(self):
         return 7

@@ -54,10 +54,26 @@ static void a_long_traceback_does_not_begin_inside_a_character(void **state)
     assert_int_equal(error.traceback[0], 'a');
 }
 
+static void what_is_put_behind_a_text_ends_where_the_text_may_not_be_longer(void **state)
+{
+    (void)state;
+    error_set(&error, ERROR_PIPELINE, "one");
+    error_append(&error, " (two)");
+    assert_string_equal(error.text, "one (two)");
+    assert_int_equal(error.bytes, 9);
+    memset(text, 'a', sizeof text);
+    error_set(&error, ERROR_PIPELINE, "%.*s", (int)sizeof error.text - 3, text);
+    error_append(&error, "b\xc3\xa9");
+    assert_int_equal(error.bytes, sizeof error.text - 2);
+    assert_int_equal(error.text[error.bytes - 1], 'b');
+    assert_int_equal(error.text[error.bytes], '\0');
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_traceback_stays_until_the_next_failure),
+        cmocka_unit_test(what_is_put_behind_a_text_ends_where_the_text_may_not_be_longer),
         cmocka_unit_test(a_long_traceback_loses_its_start),
         cmocka_unit_test(a_long_traceback_does_not_begin_inside_a_character),
     };

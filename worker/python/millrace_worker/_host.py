@@ -150,6 +150,9 @@ class Host:
     def describe(self, exception: BaseException) -> Description:
         return _failure.describe(exception)
 
+    def place(self, iterator: Any) -> str:
+        return _streams.place_of(iterator)
+
     # ---- driven runs -------------------------------------------------------------------------------
 
     def drive(self, key: int, outputs: Any) -> None:
@@ -207,22 +210,22 @@ class Host:
                 return
             sent = _ring.line(key, tuple(values))
             if sent is not True:
-                await self.after(sent, run)
+                await self.after(sent, run, opened)
             line_count += 1
             if line_count % LINES_PER_TURN == 0:
                 await asyncio.sleep(0)
 
-    async def after(self, sent: bool | str, run: Driven) -> None:
+    async def after(self, sent: bool | str, run: Driven, opened: Sequence[Output]) -> None:
         """What follows a line that was not sent at once: it waits for the window, or is no line."""
-        if sent is not False:
-            raise _failure.Unsendable(sent)
+        if isinstance(sent, str):
+            raise _failure.Unsendable(sent + _streams.place_among(opened))
         run.window = self.loop.create_future()
         await run.window
 
     async def send_line(self, key: int, run: Driven, values: Sequence[Any]) -> None:
         sent = _ring.line(key, tuple(values))
         if sent is not True:
-            await self.after(sent, run)
+            await self.after(sent, run, ())
 
     def cancel(self, key: int) -> None:
         self.driven[key].cancel()

@@ -7,6 +7,7 @@ is an iterator, or is one itself (`__next__` or `__anext__`).
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 
     # (iterator, owner) of an output that is a stream, (None, value) of any other.
     Output = tuple[Any, Any]
+
+# Generators that yield from each other are looked into so far.
+GENERATORS_MAX = 100
 
 
 def is_iterator(value: object) -> bool:
@@ -57,6 +61,29 @@ def methods(value: Any) -> list[Callable[[], Any]]:
     found = [getattr(value, name, None) for name in ("end", "close", "aclose")]
     end, *closes = [method if callable(method) else None for method in found]
     return [method for method in (end, closes[0] or closes[1]) if method]
+
+
+def place_of(iterator: Any) -> str:
+    """" (yielded at words.py:12)": where a generator stands, or the innermost one that it yields from; ""
+    of any other iterator. For the message of a value that cannot be sent."""
+    found = None
+    try:
+        for _ in range(GENERATORS_MAX):
+            frame = getattr(iterator, "gi_frame", None) or getattr(iterator, "ag_frame", None)
+            if frame is None:
+                break
+            found = frame
+            iterator = getattr(iterator, "gi_yieldfrom", None)
+        return f" (yielded at {os.path.basename(found.f_code.co_filename)}:{found.f_lineno})" if found else ""
+    except Exception:  # of user code: an iterator that only looks like a generator
+        return ""
+
+
+def place_among(opened: Sequence[Output]) -> str:
+    """The same of a line, of which it is not known whose value cannot be sent: "" when there are several
+    streams."""
+    iterators = [iterator for iterator, _ in opened if iterator is not None]
+    return place_of(iterators[0]) if len(iterators) == 1 else ""
 
 
 def report(iterator: Any, exception: BaseException) -> None:

@@ -108,7 +108,7 @@ class Threaded:
         values = [value for _, value in opened]
         live = [index for index, (iterator, _) in enumerate(opened) if iterator is not None]
         if not live:
-            self.send(values)
+            self.send(values, opened)
         while live and not self.is_over:
             for index in tuple(live):
                 values[index] = next(opened[index][0], _ring.EXHAUSTED)
@@ -116,14 +116,14 @@ class Threaded:
                     live.remove(index)
             _ring.check()
             if live:
-                self.send(values)
+                self.send(values, opened)
 
-    def send(self, values: Sequence[Any]) -> None:
+    def send(self, values: Sequence[Any], opened: Sequence[Output]) -> None:
         """Returns when the line was sent, or the run is over."""
         self.post(self.offer, tuple(values))
         self.gate.acquire()
         if self.refusal is not None:
-            raise _failure.Unsendable(self.refusal)
+            raise _failure.Unsendable(self.refusal + _streams.place_among(opened))
 
     def post(self, function: Callable[..., object], *arguments: Any) -> None:
         """Has it called on the thread of the event loop."""
