@@ -43,6 +43,10 @@ struct api {
 /* {"detail":<json>}, counted as a refusal. */
 void api_detail(struct api *api, struct conn *conn, int status, const char *json);
 
+/* api_missing.c: there is no pipeline of this name, which is the client's text; and which there
+ * are. */
+void api_pipeline_missing(struct api *api, struct conn *conn, const char *name);
+
 /* The run as it is now. */
 void api_run_show(struct api *api, struct conn *conn, const struct run *run);
 

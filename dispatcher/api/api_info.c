@@ -39,13 +39,13 @@ void api_pipeline_get(struct api *api, struct conn *conn, const char *body, size
     (void)body, (void)bytes;
     struct text text = {0};
     const struct pipeline *pipeline = runs_find_pipeline(api->runs, conn->request.argument);
-    if (pipeline) {
-        info_pipeline_format(api, &text, pipeline);
-        text_add(&text, "\n");
-    } else {
-        text_add(&text, "{\"detail\":{\"message\":\"Pipeline not found\"}}\n");
+    if (!pipeline) {
+        api_pipeline_missing(api, conn, conn->request.argument);
+        return;
     }
-    response_text(api->front, conn, pipeline ? 200 : 404, NULL, &text);
+    info_pipeline_format(api, &text, pipeline);
+    text_add(&text, "\n");
+    response_text(api->front, conn, 200, NULL, &text);
 }
 
 void api_token_validate(struct api *api, struct conn *conn, const char *body, size_t bytes)

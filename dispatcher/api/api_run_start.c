@@ -101,7 +101,7 @@ static struct pipeline *start_choose_pipeline(struct api *api, struct conn *conn
                    "[{\"loc\":[\"body\",\"pipeline\"],\"msg\":\"field required\","
                    "\"type\":\"value_error.missing\"}]");
     if (request->pipeline && !pipeline)
-        api_detail(api, conn, 404, "{\"message\":\"Pipeline not found\"}");
+        api_pipeline_missing(api, conn, request->pipeline);
     return pipeline;
 }
 

@@ -6,6 +6,7 @@
 #include "dispatcher/cli/client_lines.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dispatcher/config/cli.h"
@@ -137,6 +138,22 @@ static void lines_error_say(struct client_lines *lines, const struct json_view *
     text_finish(&traceback);
 }
 
+/* "; this server has me/a:v1, me/b:v1 and 3 more", of a 404 that says so. */
+static void lines_names_add(const struct json_view *detail, struct text *out)
+{
+    struct json_view list, item = {0}, total;
+    uint32_t count = 0;
+    if (!json_view_member(detail, "pipelines", &list))
+        return;
+    while (json_view_next(&list, &item)) {
+        text_add(out, "%s", count++ == 0 ? "; this server has " : ", ");
+        lines_value_add(&item, out);
+    }
+    long all = json_view_member(detail, "total", &total) ? strtol(total.text, NULL, 10) : 0;
+    if (count > 0 && all > (long)count)
+        text_add(out, " and %ld more", all - (long)count);
+}
+
 /* "..." or {"message":"..."} or [{"loc":[...],"msg":"..."}] */
 static void lines_detail_say(struct client_lines *lines, long status,
                              const struct json_view *detail)
@@ -151,8 +168,13 @@ static void lines_detail_say(struct client_lines *lines, long status,
         text_add_bytes(&text, "", 1);
         message = text.failed ? "" : text.bytes;
     }
-    cli_fail("run: the server answered with status %ld: %s", status, message);
+    struct text names = {0};
+    lines_names_add(detail, &names);
+    text_add_bytes(&names, "", 1);
+    cli_fail("run: the server answered with status %ld: %s%s", status, message,
+             names.failed ? "" : names.bytes);
     lines->is_failed = true;
+    text_finish(&names);
     text_finish(&text);
 }
 

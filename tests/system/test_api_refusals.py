@@ -66,7 +66,9 @@ def test_an_unknown_pipeline_is_a_404(server, pointer):
     for path in ("/v4/runs", "/v4/runs/stream"):
         answer = server.ask("POST", path, wire.run_body(pointer, []))
         assert answer.status == 404
-        assert answer.json() == {"detail": {"message": "Pipeline not found"}}
+        detail = answer.json()["detail"]
+        assert (answer.body.startswith(b'{"detail":{"message":"Pipeline not found",'), len(detail)) == (True, 3)
+        assert detail["total"] == len(server.get("/v4/pipelines").json()["data"])
 
 
 def test_wrong_inputs_are_one_result_line_on_both_routes(server):

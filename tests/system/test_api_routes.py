@@ -149,7 +149,7 @@ def test_pipelines_are_listed_and_found_by_pointer_id_and_escaped_pointer(server
     assert server.lines(pipeline["id"], 1, "by id", 0)[0]["pipeline_id"] == pipeline["id"]
     answer = server.get("/v4/pipelines/no/such:v1")
     assert answer.status == 404
-    assert answer.json() == {"detail": {"message": "Pipeline not found"}}
+    assert answer.json()["detail"]["message"] == "Pipeline not found"
 
 
 # ---- tokens ------------------------------------------------------------------------------------------

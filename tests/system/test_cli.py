@@ -435,7 +435,8 @@ def test_run_finds_a_pipeline_by_its_id(url):
 
 
 def test_run_says_what_the_server_refused(url):
-    says(run(url, "me/nothing:v1", "a"), FAILED, "the server answered with status 404: Pipeline not found")
+    says(run(url, "me/nothing:v1", "a"), FAILED, "the server answered with status 404: Pipeline not found; this server has "
+         "me/words:v1")
     says(run(url, "me/words:v1"), FAILED, "input_error: ")
 
 

@@ -149,7 +149,7 @@ def test_requests_that_are_refused_are_exceptions_with_status_and_text(api, stre
     with pytest.raises(ApiError) as caught:
         stream("nobody/nothing:v1", "x")
     assert caught.value.status == 404 and caught.value.text == "Pipeline not found"
-    assert caught.value.detail == {"message": "Pipeline not found"}
+    assert caught.value.detail["message"] == "Pipeline not found" and WORDS in caught.value.detail["pipelines"]
     with pytest.raises(ApiError) as caught:
         stream("not a pointer", "x")
     assert caught.value.status in (404, 422)

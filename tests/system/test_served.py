@@ -1,7 +1,10 @@
 # SPDX-License-Identifier: MIT
 """What a server serves is seen: when it is ready, and by clients who ask for something else."""
 
-from server import example
+import subprocess
+
+import wire
+from server import MILLRACE, bearer, example, make_tokens
 
 NUMBERS = example("numbers.so")
 ECHO = example("echo.so")
@@ -36,3 +39,43 @@ def test_a_reason_in_the_ready_line_is_one_short_line(start, tmp_path):
     reason = server.ready_line.split("me/long:v1 (")[1].split("), me/two")[0]
     assert reason.startswith("RuntimeError(") and "\x1b" not in reason
     assert reason.endswith("éé") and len(reason.encode()) < 200
+
+
+# ---- asking for something else ---------------------------------------------------------------------
+
+def asked_for(server, name, headers=None):
+    """What is said of a pipeline that is not there, which both kinds of route say alike."""
+    answers = [server.ask("POST", path, wire.run_body(name, []), headers) for path in ("/v4/runs", "/v4/runs/stream")]
+    answers.append(server.get("/v4/pipelines/" + name, headers))
+    assert [answer.status for answer in answers] == [404] * 3
+    assert answers[0].body == answers[1].body == answers[2].body
+    return answers[0].json()["detail"]
+
+
+def test_a_404_names_what_there_is_nearest_first(start):
+    server = start(f"me/alpha:v1={NUMBERS}", f"me/beta:v1={NUMBERS}", f"local/beta:v2={ECHO}")
+    names = ["me/beta:v1", "local/beta:v2", "me/alpha:v1"]
+    assert asked_for(server, "me/bet:v1") == {"message": "Pipeline not found", "pipelines": [
+        "me/beta:v1", "me/alpha:v1", "local/beta:v2"], "total": 3}
+    assert asked_for(server, "local/beta:v1")["pipelines"] == [names[1], names[0], names[2]]
+
+
+def test_a_404_names_ten_and_counts_all(start):
+    server = start(*[f"me/n{i}:v1={NUMBERS}" for i in range(12)])
+    detail = asked_for(server, "me/n11:v2")
+    assert (detail["pipelines"][0], len(detail["pipelines"]), detail["total"]) == ("me/n11:v1", 10, 12)
+    result = subprocess.run([MILLRACE, "run", "me/n11:v2", "--url", server.url], capture_output=True, text=True,
+                            check=False, timeout=30)
+    assert result.stderr.startswith("millrace: run: the server answered with status 404: Pipeline not found; this server "
+                                    "has me/n11:v1, ")
+    assert result.stderr.endswith(" and 2 more\n")
+
+
+def test_who_has_no_token_is_told_nothing_of_what_there_is(start, tmp_path):
+    token, = make_tokens(tmp_path / "tokens", "alice")
+    server = start(f"me/secret:v1={NUMBERS}", options=["--token-file", str(tmp_path / "tokens")])
+    for path in ("/v4/runs", "/v4/runs/stream"):
+        answer = server.ask("POST", path, wire.run_body("me/other:v1", []))
+        assert answer.status == 401 and b"secret" not in answer.body
+    assert b"secret" not in server.get("/v4/pipelines/me/other:v1").body
+    assert asked_for(server, "me/other:v1", bearer(token))["pipelines"] == ["me/secret:v1"]
