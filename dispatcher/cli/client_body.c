@@ -83,7 +83,7 @@ static int body_description_get(struct client *client, const char *command, cons
     if (end.status == 200)
         return EXIT_CODE_OK;
     /* What is wrong is said as it would be of a run. */
-    struct client_lines lines = {.out = stdout};
+    struct client_lines lines = {.command = command, .out = stdout};
     client_lines_take(&lines, end.status, answer->bytes ? answer->bytes : "", answer->count);
     client_lines_finish(&lines, end.status, true);
     if (!lines.is_failed && lines.end == LINES_OPEN)

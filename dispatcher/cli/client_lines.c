@@ -25,7 +25,7 @@ bool client_lines_take(struct client_lines *lines, long status, const char *byte
         size_t part = newline ? (size_t)(newline - bytes) : count;
         text_add_bytes(&lines->line, bytes, part);
         if (lines->line.failed || lines->line.count > LINE_BYTES_MAX) {
-            cli_fail("run: a line of the answer is too long");
+            cli_fail("%s: a line of the answer is too long", lines->command);
             lines->end = LINES_UNREADABLE;
         }
         if (newline)
@@ -59,10 +59,10 @@ static void lines_read(struct client_lines *lines, long status)
     int rc = json_view_parse(&line, lines->line.bytes, lines->line.count, &error);
     if (rc < 0 || line.text[0] != '{') {
         if (status == 200)
-            cli_fail("run: line %llu of the answer is no result: %s",
+            cli_fail("%s: line %llu of the answer is no result: %s", lines->command,
                      (unsigned long long)lines->output_count + 1, error.message);
         else
-            cli_fail("run: the server answered with status %ld", status);
+            cli_fail("%s: the server answered with status %ld", lines->command, status);
         lines->end = LINES_UNREADABLE;
         return;
     }
@@ -93,7 +93,7 @@ static void lines_take(struct client_lines *lines, long status)
         }
         lines_read(lines, status);
         if (fflush(lines->out) == EOF && lines->end == LINES_OPEN) {
-            cli_fail("run: cannot write to stdout: %s", strerror(errno));
+            cli_fail("%s: cannot write to stdout: %s", lines->command, strerror(errno));
             lines->end = LINES_NO_OUTPUT;
         }
     }
@@ -129,7 +129,8 @@ static void lines_error_say(struct client_lines *lines, const struct json_view *
     const char *type_text = lines_member_text(error, "type", &type);
     const char *message_text = lines_member_text(error, "message", &message);
     const char *traceback_text = lines_member_text(error, "traceback", &traceback);
-    cli_fail("run: %s: %s", type_text ? type_text : "unknown", message_text ? message_text : "");
+    cli_fail("%s: %s: %s", lines->command, type_text ? type_text : "unknown",
+             message_text ? message_text : "");
     if (traceback_text)
         cli_print_lines(stderr, traceback_text, strlen(traceback_text));
     lines->is_failed = true;
@@ -171,7 +172,7 @@ static void lines_detail_say(struct client_lines *lines, long status,
     struct text names = {0};
     lines_names_add(detail, &names);
     text_add_bytes(&names, "", 1);
-    cli_fail("run: the server answered with status %ld: %s%s", status, message,
+    cli_fail("%s: the server answered with status %ld: %s%s", lines->command, status, message,
              names.failed ? "" : names.bytes);
     lines->is_failed = true;
     text_finish(&names);

@@ -23,8 +23,9 @@ enum client_lines_end {
     LINES_NO_OUTPUT,  /* stdout takes no more; said on stderr */
 };
 
-/* Zero but for the first three is a fresh one. Owns its text. */
+/* Zero but for the first four is a fresh one. Owns its text. */
 struct client_lines {
+    const char *command; /* in whose name what goes wrong is said */
     FILE *out;
     bool is_terminal; /* which is not shown what could steer it */
     bool is_json;     /* lines as they come, else the values in them */

@@ -144,8 +144,10 @@ static bool run_answer_is_good(const struct client_lines *lines, const struct cl
 static int run_stream(struct client *client, const struct run_values *values,
                       const struct text *body)
 {
-    struct client_lines lines = {
-        .out = stdout, .is_terminal = isatty(STDOUT_FILENO) == 1, .is_json = values->json};
+    struct client_lines lines = {.command = command.name,
+                                 .out = stdout,
+                                 .is_terminal = isatty(STDOUT_FILENO) == 1,
+                                 .is_json = values->json};
     struct client_answer answer;
     char reason[CLIENT_REASON_BYTES];
     int rc = client_request(client, "/v4/runs/stream", body->bytes, body->count, on_lines, &lines,

@@ -74,8 +74,7 @@ static void exit_log_crash(struct fleet *fleet, const struct worker *worker)
               LOG_WORD("pipeline", worker->pool->config->pointer),
               LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid),
               LOG_INTEGER("signal", crash->number), LOG_HEX("address", crash->address),
-              LOG_NATURAL("sender", crash->sender),
-              LOG_BYTES("text", crash->text, text_count));
+              LOG_NATURAL("sender", crash->sender), LOG_BYTES("text", crash->text, text_count));
 }
 
 /* What became of a process that nobody killed. */

@@ -28,7 +28,7 @@ static char *print(bool is_json, size_t first, size_t second)
     size_t bytes;
     FILE *file = open_memstream(&text, &bytes);
     assert_non_null(file);
-    struct client_lines lines = {.out = file, .is_json = is_json};
+    struct client_lines lines = {.command = "run", .out = file, .is_json = is_json};
     size_t count = sizeof(answer) - 1;
     assert_true(client_lines_take(&lines, 200, answer, first));
     assert_true(client_lines_take(&lines, 200, answer + first, second - first));
@@ -74,7 +74,8 @@ static void a_terminal_is_not_shown_what_steers_it_and_everybody_else_gets_all_b
         char *text;
         size_t bytes;
         FILE *file = open_memstream(&text, &bytes);
-        struct client_lines lines = {.out = file, .is_terminal = is_terminal == 1};
+        struct client_lines lines = {
+            .command = "run", .out = file, .is_terminal = is_terminal == 1};
         assert_true(client_lines_take(&lines, 200, line, sizeof(line) - 1));
         client_lines_finish(&lines, 200, true);
         fclose(file);
