@@ -14,6 +14,7 @@ from server import BUILD, TOP
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 AUTHORED = os.path.join(HERE, "pipelines", "authored.py")
+SHOWN = ["--tracebacks", "client"]
 OWN = re.compile(r"millrace_worker|/pipeline/objects/|frozen|importlib/__init__")
 
 needs_worker = pytest.mark.skipif(
@@ -27,7 +28,7 @@ def served(*names):
 
 @pytest.fixture(scope="module")
 def server(start_shared):
-    return start_shared(*served("settings", "lists", "fails", "fails_asynchronously"))
+    return start_shared(*served("settings", "lists", "fails", "fails_asynchronously"), options=SHOWN)
 
 
 def error_of(server, name, value):
@@ -80,7 +81,7 @@ def test_what_is_raised_by_an_iterator_that_is_closed_is_in_the_log_without_our_
 
 @needs_worker
 def test_a_startup_that_fails_is_told_with_the_frame_of_the_pipe_alone(start):
-    server = start(*served("lists", "never_started"))
+    server = start(*served("lists", "never_started"), options=SHOWN)
     server.wait_log(r"pipeline_failed .*RuntimeError\('no weights'\)")
     error = server.run("me/never_started:v1", "x").json()["error"]
     assert (error["type"], functions(error["traceback"])) == ("startup_error", ["load"])
