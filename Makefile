@@ -242,7 +242,7 @@ $(FUZZERS): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/dispatcher.a $(B)/worker
 	$(Q)$(CC) $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_dispatcher) $(LIBS_worker)
 
 # Targets that install packages first build in a second make, so that this one needs only make itself.
-.PHONY: test asan tsan valgrind fuzz check mutants crash faults garbage hostile soak bench bench-counts demo serve deps install clean help
+.PHONY: test asan tsan valgrind fuzz check mutants crash faults garbage hostile soak bench bench-counts demo serve deps install uninstall clean help
 
 # Any will do, and not every distribution has one as a package.
 BROWSER := command -v chromium >/dev/null || command -v google-chrome >/dev/null || deploy/deps -k browser
@@ -353,7 +353,7 @@ serve: ## leave the demo's server running on 127.0.0.1:8080
 deps: ## install the Debian packages that are missing
 	@deploy/deps build demo
 
-install: all ## binaries, header, pkg-config file, man pages, examples; DESTDIR= PREFIX=/usr/local
+install: all ## binaries, header, pkg-config file, man pages, examples, unit; DESTDIR= PREFIX=/usr/local
 	install -D -m 755 $(B)/millrace $(DESTDIR)$(PREFIX)/bin/millrace
 	install -D -m 755 $(B)/millrace-worker $(DESTDIR)$(PREFIX)/libexec/millrace/millrace-worker
 	install -d $(DESTDIR)$(PREFIX)/include/millrace $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/python
@@ -371,6 +371,16 @@ install: all ## binaries, header, pkg-config file, man pages, examples; DESTDIR=
 		[ ! -e "$$page" ] || install -D -m 644 "$$page" \
 			"$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}" || exit 1; \
 	done
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
+	sed -e 's|@PREFIX@|$(PREFIX)|' deploy/systemd/millrace@.service.in \
+		>$(DESTDIR)$(PREFIX)/lib/systemd/system/millrace@.service
+
+uninstall: ## remove what make install wrote; DESTDIR= PREFIX=/usr/local
+	rm -f $(DESTDIR)$(PREFIX)/bin/millrace $(DESTDIR)$(PREFIX)/lib/pkgconfig/millrace.pc \
+		$(DESTDIR)$(PREFIX)/lib/systemd/system/millrace@.service \
+		$(patsubst docs/man/%,$(DESTDIR)$(PREFIX)/share/man/man*/%,$(wildcard docs/man/*))
+	rm -rf $(DESTDIR)$(PREFIX)/libexec/millrace $(DESTDIR)$(PREFIX)/include/millrace \
+		$(DESTDIR)$(PREFIX)/lib/millrace $(DESTDIR)$(PREFIX)/share/doc/millrace
 
 clean: ## remove build/
 	rm -rf build
