@@ -340,6 +340,11 @@ bench-counts: ## instructions, system calls, allocations of a chunk and of a req
 	@$(MAKE) all $(COUNTED) $(LOADS)
 	@BUILD=$(B) tests/bench/count $(if $(WRITE),--write)
 
+.PHONY: ten-minutes
+ten-minutes: ## docs/ten-minutes.md, typed in a fresh Debian; as root; FOLDER=/var/tmp/ten-minutes
+	@deploy/deps bare
+	@tests/ten_minutes/run --bare $(or $(FOLDER),/var/tmp/ten-minutes)
+
 demo: ## the main job: server, curl, words one by one, a transcript of a real recording
 	@deploy/deps build demo
 	@$(MAKE) all

@@ -8,9 +8,20 @@ import subprocess
 import pytest
 import yaml
 
-from server import TOP, example
+from server import IS_SANITIZED, TOP, example
 
 RULES = os.path.join(TOP, "deploy/prometheus/millrace.rules.yml")
+NO_NAMESPACES = 77
+
+
+@pytest.mark.bounded(240)
+@pytest.mark.skipif(IS_SANITIZED, reason="the page builds what is released")
+def test_the_ten_minutes_can_be_typed_as_they_are_written():
+    result = subprocess.run([os.path.join(TOP, "tests/ten_minutes/run"), "--here"], capture_output=True, text=True,
+                            timeout=230, check=False)
+    if result.returncode == NO_NAMESPACES:
+        pytest.skip(result.stdout.strip())
+    assert result.returncode == 0, result.stdout + result.stderr
 
 
 # ---- alerts ---------------------------------------------------------------------------------------------------
