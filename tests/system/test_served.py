@@ -26,6 +26,7 @@ def test_the_ready_line_and_the_log_name_what_is_served_and_what_failed(start, p
 def test_the_ready_line_names_ten_and_counts_the_others(start):
     server = start(*[f"me/n{i}:v1={NUMBERS}" for i in range(12)])
     assert server.ready_line.endswith(" me/n9:v1 (1 worker) and 2 more\n")
+    server.wait_log(r" pipeline_served pipeline=me/n11:v1 ")
     assert len(server.log_since(0, " pipeline_served ")) == 12
 
 
