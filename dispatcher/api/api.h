@@ -40,6 +40,9 @@ struct api {
     uint64_t line_count;      /* lines of streams, for GET /metrics */
 };
 
+/* What a list has at most, and if no limit is given. */
+#define LIST_COUNT_MAX 100u
+
 /* {"detail":<json>}, counted as a refusal. */
 void api_detail(struct api *api, struct conn *conn, int status, const char *json);
 

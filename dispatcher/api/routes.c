@@ -185,6 +185,30 @@ static bool routes_timeout_take(struct request *request, const struct http_head 
     return true;
 }
 
+/* ?limit= of a list: 1 to LIST_COUNT_MAX. What else a query has is not looked at. */
+static bool routes_limit_take(struct request *request, struct http_text query)
+{
+    static const char name[] = "limit=";
+    const char *at = query.data, *end = query.data + query.bytes;
+    while (at && at < end) {
+        const char *next = memchr(at, '&', (size_t)(end - at));
+        size_t bytes = (size_t)((next ? next : end) - at), skip = sizeof name - 1;
+        if (bytes >= skip && memcmp(at, name, skip) == 0) {
+            uint32_t count = 0;
+            bool fine = bytes > skip && bytes <= skip + 3;
+            for (size_t i = skip; fine && i < bytes; i++) {
+                fine = at[i] >= '0' && at[i] <= '9';
+                count = count * 10 + (uint32_t)(at[i] - '0');
+            }
+            if (!fine || count < 1 || count > LIST_COUNT_MAX)
+                return false;
+            request->list_count_max = count;
+        }
+        at = next ? next + 1 : NULL;
+    }
+    return true;
+}
+
 static bool routes_argument_take(struct request *request, struct http_text path)
 {
     size_t prefix = strlen(request->route->path);
@@ -231,6 +255,8 @@ bool routes_begin(struct api *api, struct conn *conn, const struct http_head *he
     else if (!routes_timeout_take(request, head))
         response_detail(api->front, conn, 400,
                         "X-Request-Timeout must be seconds, from 0.001 to 86400.");
+    else if (request->route->handle == api_runs_list && !routes_limit_take(request, head->query))
+        response_detail(api->front, conn, 400, "limit must be a number from 1 to 100.");
     else if (head->content_encoded)
         response_detail(api->front, conn, 415, "Content-Encoding is not supported.");
     else {

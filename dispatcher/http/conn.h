@@ -47,6 +47,7 @@ struct request {
     bool has_body;
     bool is_trusted;                               /* has a good token, or none is asked for */
     uint32_t timeout_ms;                           /* X-Request-Timeout; 0: not said */
+    uint32_t list_count_max;                       /* ?limit= of a list; 0: not said */
     uint32_t owner;                                /* of what it makes, see owner.h */
     uint32_t page;                                 /* that may read the answer, see cors.h */
     char id[REQUEST_ID_BYTES_MAX + 1];             /* X-Request-Id, echoed or made */

@@ -25,8 +25,10 @@ int history_init(struct history *history, uint32_t owner_count)
 
 void history_finish(struct history *history)
 {
-    for (uint32_t i = 0; i < history->count; i++)
+    for (uint32_t i = 0; i < history->count; i++) {
         text_finish(&history->entries[i].outputs);
+        free(history->entries[i].words);
+    }
     free(history->entries);
     free(history->owners);
     id_index_finish(&history->index);
@@ -85,6 +87,8 @@ static struct history_entry *history_oldest_take(struct history *history,
     mr_assert(owner->oldest != ID_NONE);
     struct history_entry *entry = &history->entries[owner->oldest];
     history_outputs_drop(history, entry);
+    free(entry->words);
+    entry->words = NULL;
     id_index_remove(&history->index, entry->id, owner->oldest);
     owner->oldest = entry->newer;
     if (owner->oldest == ID_NONE)
@@ -97,24 +101,49 @@ static struct history_entry *history_oldest_take(struct history *history,
 
 /* ---- what comes ------------------------------------------------------------------------------ */
 
+static void history_words_keep(struct history_entry *entry, const struct history_end *end)
+{
+    size_t message = end->message_bytes, traceback = end->traceback ? end->traceback_bytes : 0;
+    size_t skipped = 0;
+    if (message > HISTORY_MESSAGE_BYTES_MAX)
+        message = HISTORY_MESSAGE_BYTES_MAX;
+    if (traceback > HISTORY_TRACEBACK_BYTES_MAX)
+        skipped = traceback - HISTORY_TRACEBACK_BYTES_MAX; /* what failed is at its end */
+    /* Not in the middle of a character. */
+    while (skipped > 0 && skipped < traceback && (end->traceback[skipped] & 0xc0) == 0x80)
+        skipped++;
+    traceback -= skipped;
+    if (message + traceback == 0)
+        return;
+    entry->words = malloc(message + traceback);
+    if (!entry->words)
+        return;
+    memcpy(entry->words, end->message, message);
+    if (traceback > 0)
+        memcpy(entry->words + message, end->traceback + skipped, traceback);
+    entry->message_bytes = (uint32_t)message;
+    entry->traceback_bytes = (uint32_t)traceback;
+}
+
 void history_add(struct history *history, const struct history_end *end)
 {
     mr_assert(end->owner < history->owner_count);
     struct history_entry *entry = history_place_find(history, end->owner);
-    size_t bytes = end->message_bytes;
-    if (bytes > HISTORY_MESSAGE_BYTES - 1)
-        bytes = HISTORY_MESSAGE_BYTES - 1;
     *entry = (struct history_entry){.owner = end->owner,
                                     .created_at = end->created_at,
+                                    .started_at = end->started_at,
+                                    .first_chunk_at = end->first_chunk_at,
                                     .updated_at = end->updated_at,
                                     .line_count = end->line_count,
+                                    .worker = end->worker,
+                                    .offer_count = end->offer_count,
                                     .failed = end->failed,
                                     .type = end->type,
                                     .state = end->state};
     memcpy(entry->id, end->id, sizeof entry->id);
     memcpy(entry->pipeline_id, end->pipeline_id, sizeof entry->pipeline_id);
-    memcpy(entry->message, end->message, bytes);
-    entry->message[bytes] = '\0';
+    if (end->failed)
+        history_words_keep(entry, end);
     id_index_add(&history->index, entry->id, history_place_of(history, entry));
     history_link_newest(history, entry);
 }

@@ -70,6 +70,7 @@ void pipeline_schedule(struct runs *runs, struct pipeline *pipeline)
         struct run *run = pipeline->queue_first;
         struct worker_offer offer = pipeline_offer(run);
         int rc = worker_offer(worker, &offer, &run->slot_index);
+        run->offer_count++;
         if (rc == 0) {
             run->worker = worker;
             run_payload_free(runs, run);

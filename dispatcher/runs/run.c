@@ -114,6 +114,11 @@ void run_destroy(struct runs *runs, struct run *run)
     runs->count--;
 }
 
+uint32_t run_worker_number(const struct run *run)
+{
+    return run->worker ? run->worker->number : RUN_WORKER_NONE;
+}
+
 struct run *run_find(const struct runs *runs, uint32_t owner, const char *id)
 {
     for (uint32_t i = id_index_first(&runs->index, id); i != ID_NONE;
@@ -160,16 +165,27 @@ void run_assign(struct runs *runs, struct run *run)
     run_step(runs, run, RUN_EV_ASSIGN, NULL);
 }
 
+/* The first chunk of a pass that has some of this run: the others came at the same time. */
+static void run_note_chunk(const struct reactor *reactor, struct run *run)
+{
+    if (run->last_chunk_ns == 0) {
+        run->first_chunk_ms = reactor->now_ms;
+        run->first_chunk_at = reactor->wall_s;
+    }
+    run->last_chunk_ns = reactor->now_ns;
+    run->last_line_ms = reactor->now_ms;
+}
+
 void run_value(struct runs *runs, struct run *run, const uint8_t *data, size_t bytes)
 {
     struct run_step next = run_fsm_step(run->state, RUN_EV_CHUNK);
-    run->last_chunk_ms = runs->reactor->now_ms;
+    if (run->last_chunk_ns != runs->reactor->now_ns)
+        run_note_chunk(runs->reactor, run);
     if (next.action != RUN_ACT_LINE)
         return;
     int rc = run->sink->ops->value(run->sink, run, data, bytes, bytes + CHUNK_CHARGE_BYTES);
     if (rc == 0) {
         run->value_count++;
-        run->last_line_ms = runs->reactor->now_ms;
     } else if (rc == -EBADMSG) {
         worker_distrust(run->worker, "it sent a chunk that is not msgpack");
     } else {
@@ -296,7 +312,7 @@ static enum deadline_kind run_next_deadline(struct runs *runs, const struct run 
                                  .created_ms = run->created_ms,
                                  .started_ms = run->started_ms,
                                  .cancelled_ms = run->cancelled_ms,
-                                 .last_chunk_ms = run->last_chunk_ms,
+                                 .last_chunk_ms = run->last_chunk_ns / CLOCK_NS_PER_MS,
                                  .last_line_ms = run->last_line_ms};
     if (run->state == RUN_ACTIVE) {
         view.waits_for_client = worker_waits_for_reader(run->worker, run->slot_index);
@@ -400,6 +416,7 @@ static void act_offer(struct runs *runs, struct run *run)
     struct tally *tally = &run->pipeline->tally;
     uint64_t waited_ms = runs->reactor->now_ms - run->created_ms;
     run->started_ms = runs->reactor->now_ms;
+    run->started_at = runs->reactor->wall_s;
     tally->active_count++;
     buckets_add(&tally->wait, &bucket_scale_runs, waited_ms * CLOCK_NS_PER_MS);
     run_timer_arm(runs, run);

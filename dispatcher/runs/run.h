@@ -38,11 +38,13 @@ struct run {
     char id[RUN_ID_BYTES];
     char created_text[WALL_TEXT_BYTES]; /* created_at, with microseconds; not terminated */
     double created_at;                  /* Unix time, seconds */
-    uint64_t created_ms, started_ms, cancelled_ms; /* monotonic */
-    uint64_t last_chunk_ms;                        /* 0: none came */
-    uint64_t last_line_ms;                         /* its sink was told something */
-    uint32_t timeout_ms;                           /* in all; 0 = no limit */
-    uint64_t value_count;                          /* that its sink took */
+    double started_at, first_chunk_at;  /* likewise; 0: not yet */
+    uint64_t created_ms, started_ms, first_chunk_ms, cancelled_ms; /* monotonic; 0: not yet */
+    uint64_t last_chunk_ns;                                        /* monotonic; 0: none came */
+    uint64_t last_line_ms;                                         /* its sink was told something */
+    uint32_t timeout_ms;                                           /* in all; 0 = no limit */
+    uint64_t value_count;                                          /* that its sink took */
+    uint32_t offer_count; /* to workers; the last one took it, if it has started */
 
     uint8_t *payload;      /* of START, until it is offered; owned */
     bool has_payload_file; /* it is in a sealed file, and not in memory */
@@ -51,6 +53,8 @@ struct run {
 
     struct timer timer; /* the next limit, see deadline.h */
 };
+
+#define RUN_WORKER_NONE UINT32_MAX
 
 /* What a new run is made of. */
 struct run_options {
@@ -123,6 +127,9 @@ static inline void run_delivered(struct run *run, uint64_t charge)
     if (run->worker)
         worker_deliver(run->worker, run->slot_index, charge);
 }
+
+/* The number of its worker within its pipeline; RUN_WORKER_NONE: it has had none. */
+uint32_t run_worker_number(const struct run *run);
 
 /* The run of this owner with this id that is queued or active, or NULL. */
 struct run *run_find(const struct runs *runs, uint32_t owner, const char *id);

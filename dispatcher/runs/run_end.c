@@ -79,13 +79,19 @@ static void run_end_keep(struct runs *runs, const struct run *run,
                                       .owner = run->owner,
                                       .pipeline_id = run->pipeline->config->id,
                                       .created_at = run->created_at,
+                                      .started_at = run->started_at,
+                                      .first_chunk_at = run->first_chunk_at,
                                       .updated_at = runs->reactor->wall_s,
+                                      .worker = run_worker_number(run),
+                                      .offer_count = run->offer_count,
                                       .line_count = run->value_count,
                                       .failed = failure != NULL,
                                       .type = failure ? failure->type : ERROR_UNKNOWN,
                                       .state = run_failure_state(failure),
                                       .message = failure ? failure->message : "",
-                                      .message_bytes = failure ? failure->message_count : 0});
+                                      .message_bytes = failure ? failure->message_count : 0,
+                                      .traceback = failure ? failure->traceback : NULL,
+                                      .traceback_bytes = failure ? failure->traceback_count : 0});
 }
 
 /* Who or what ended it, or why it was refused; NULL: nothing but itself. */

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Runs by docs/api.md: the one result, looking up and cancelling, limits of their time."""
 
+import contextlib
 import json
 import time
 
@@ -129,6 +130,61 @@ def test_recent_runs_are_listed_newest_first_live_ones_before(server):
         assert [run["state"] for run in listed["data"]][:4] == ["running"] + ["completed"] * 3
     for run in listed["data"]:
         wire.check_line(json.dumps(run))
+
+
+def test_a_list_has_as_many_as_were_asked_for(server):
+    for _ in range(3):
+        server.lines(NUMBERS, 1, "x", 0)
+    newest = [run["id"] for run in server.get("/v4/runs").json()["data"]]
+    with server.stream(NUMBERS, 1000, "x", 50) as stream:
+        newest.insert(0, stream.next()["id"])
+        for query, limit in (("limit=2", 2), ("limit=1", 1), ("x=1&limit=003", 3), ("limit=100", 100), ("limits=2", 100)):
+            listed = server.get("/v4/runs?" + query).json()
+            assert (listed["limit"], listed["total"]) == (limit, min(limit, len(newest)))
+            assert [run["id"] for run in listed["data"]] == newest[:limit]
+
+
+@pytest.mark.parametrize("limit", ["0", "101", "1000", "", "-1", "1.5", "x", "1x", "%31", "4294967297"])
+def test_a_wrong_limit_of_a_list_is_a_400(server, limit):
+    answer = server.get("/v4/runs?limit=" + limit)
+    assert answer.status == 400
+    assert answer.json() == {"detail": "limit must be a number from 1 to 100."}
+
+
+def test_the_times_of_a_run_are_told_to_who_looks_it_up(server):
+    with server.stream(NUMBERS, 10, "x", 20) as stream:
+        line = stream.next()
+        assert not {"times", "worker", "attempt"} & set(line)
+        path = f"/v4/runs/{line['id']}"
+        live = server.get(path).json()
+        assert 0 < live["times"]["queued"] <= live["times"]["started"] <= live["times"]["first_chunk"]
+        assert live["times"]["ended"] is None
+        assert (live["worker"], live["attempt"]) == (0, 1)
+        rest = stream.all()
+        assert not {"times", "worker", "attempt"} & set(rest[-1])
+    past = server.get(path).json()
+    times = past["times"]
+    assert {name: times[name] for name in ("queued", "started", "first_chunk")} == \
+        {name: live["times"][name] for name in ("queued", "started", "first_chunk")}
+    assert times["queued"] == past["created_at"] and times["ended"] == past["updated_at"]
+    assert 0.15 < times["ended"] - times["first_chunk"] < 10 * SLOWNESS
+    [listed] = [run for run in server.get("/v4/runs").json()["data"] if run["id"] == past["id"]]
+    assert listed == past
+    assert "times" not in server.ask("DELETE", path).json()
+
+
+def test_a_run_that_waits_or_never_started_has_no_such_times(server):
+    with contextlib.ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(server.stream(NUMBERS, 1000, "x", 50)).next()
+        first = wire.result_of(server.run(NUMBERS, 1, "x", 0, async_run=True))
+        path = f"/v4/runs/{first['id']}"
+        assert "times" not in first
+        for ended in (False, True):
+            seen = server.get(path).json()
+            assert (seen["times"]["started"], seen["times"]["first_chunk"], seen["worker"]) == (None, None, None)
+            assert (seen["times"]["ended"] is not None, seen["attempt"]) == (ended, 0)
+            server.ask("DELETE", path)
 
 
 @pytest.mark.parametrize("run_id", ["run_" + "0" * 32, "run_", "x", "stream2", "%00", "a" * 300, "%zz"])

@@ -186,6 +186,18 @@ def test_a_long_message_is_cut_and_says_so(server):
     assert error["traceback"].endswith("xxx\n")
 
 
+@pytest.mark.parametrize("how", ["raise", "cause", "long"])
+def test_a_failed_run_is_remembered_with_its_message_and_traceback(server, how):
+    lines = server.lines(misbehaving(server), how)
+    told = lines[-1]["error"]
+    past = server.get(f"/v4/runs/{lines[0]['id']}").json()["error"]
+    assert (past["type"], past["message"]) == (told["type"], told["message"])
+    assert past["traceback"] == told["traceback"][-16384:]
+    assert len(past["message"]) > 3000 or how != "long"
+    # A list would be long with them.
+    assert server.get("/v4/runs?limit=1").json()["data"][0]["error"] == {**past, "traceback": None}
+
+
 def test_an_exception_before_the_first_chunk_is_the_only_line(server):
     chunks, error = failure(server.lines(pointer("odd"), "no such value"))
     assert (chunks, error["message"]) == ([], "KeyError('no such value')")

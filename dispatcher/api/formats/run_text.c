@@ -5,6 +5,30 @@
 #include "dispatcher/inputs/error_type.h"
 #include "dispatcher/runs/pipeline.h"
 
+static void run_text_time(struct text *text, const char *name, double at)
+{
+    if (at > 0)
+        text_add(text, "\"%s\":%.6f", name, at);
+    else
+        text_add(text, "\"%s\":null", name);
+}
+
+static void run_text_course(struct text *text, const struct run_course *course)
+{
+    text_add(text, ",\"times\":{");
+    run_text_time(text, "queued", course->queued);
+    text_add(text, ",");
+    run_text_time(text, "started", course->started);
+    text_add(text, ",");
+    run_text_time(text, "first_chunk", course->first_chunk);
+    text_add(text, ",");
+    run_text_time(text, "ended", course->ended);
+    if (course->worker == RUN_WORKER_NONE)
+        text_add(text, "},\"worker\":null,\"attempt\":%u", course->attempt);
+    else
+        text_add(text, "},\"worker\":%u,\"attempt\":%u", course->worker, course->attempt);
+}
+
 void run_text_format(struct text *text, const struct run_text *run)
 {
     const struct run_failure *failure = run->failure;
@@ -35,6 +59,8 @@ void run_text_format(struct text *text, const struct run_text *run)
     }
     if (run->line_count >= 0)
         text_add(text, ",\"lines\":%lld", (long long)run->line_count);
+    if (run->course)
+        run_text_course(text, run->course);
     text_add(text, "}\n");
 }
 

@@ -14,6 +14,13 @@
 #include "dispatcher/runs/run.h"
 #include "dispatcher/text/text.h"
 
+/* What only those are told who ask for a run that others made: in Unix seconds, 0: not yet. */
+struct run_course {
+    double queued, started, first_chunk, ended;
+    uint32_t worker; /* or RUN_WORKER_NONE */
+    uint32_t attempt;
+};
+
 struct run_text {
     const char *id, *pipeline_id, *state;
     double created_at, updated_at;
@@ -22,6 +29,7 @@ struct run_text {
     const struct text *outputs;        /* JSON text of the array; NULL: null */
     const struct run_failure *failure; /* NULL: no error */
     bool has_traceback;                /* clients may see that of the failure */
+    const struct run_course *course;   /* NULL: not said */
 };
 
 /* Adds the run as a line, newline included. */

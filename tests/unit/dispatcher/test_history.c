@@ -101,7 +101,7 @@ static void a_completed_run_is_kept_as_it_ended(void **state)
     assert_int_equal(entry->line_count, 7);
     assert_false(entry->failed);
     assert_string_equal(entry->state, "completed");
-    assert_string_equal(entry->message, "");
+    assert_null(entry->words);
 }
 
 static void a_failed_run_keeps_its_type_state_and_message(void **state)
@@ -117,26 +117,54 @@ static void a_failed_run_keeps_its_type_state_and_message(void **state)
     assert_true(at(0)->failed);
     assert_int_equal(at(0)->type, ERROR_OOM);
     assert_string_equal(at(0)->state, "failed");
-    assert_string_equal(at(0)->message, "no memory");
+    assert_int_equal(at(0)->message_bytes, 9);
+    assert_memory_equal(at(0)->words, "no memory", 9);
+    assert_int_equal(at(0)->traceback_bytes, 0);
     run.state = "no_resources_available";
     history_add(&history, &run);
     assert_string_equal(at(0)->state, "no_resources_available");
 }
 
-static void a_long_message_is_cut(void **state)
+static void a_failed_run_keeps_its_whole_message_and_traceback(void **state)
 {
     (void)state;
-    char message[HISTORY_MESSAGE_BYTES * 2];
+    char message[HISTORY_MESSAGE_BYTES_MAX + 2], traceback[HISTORY_TRACEBACK_BYTES_MAX + 2];
     struct history_end run = run_numbered(1);
-    memset(message, 'm', sizeof(message));
-    for (size_t count = HISTORY_MESSAGE_BYTES - 2; count <= sizeof(message); count++) {
-        run.failed = true;
-        run.message = message;
-        run.message_bytes = count;
+    run.failed = true;
+    run.message = message;
+    run.traceback = traceback;
+    memset(message, 'm', sizeof message);
+    for (size_t i = 0; i < sizeof traceback; i++)
+        traceback[i] = (char)('a' + i % 26);
+    for (size_t over = 0; over < 4; over++) {
+        run.message_bytes = HISTORY_MESSAGE_BYTES_MAX - 2 + over;
+        run.traceback_bytes = HISTORY_TRACEBACK_BYTES_MAX - 2 + over;
         history_add(&history, &run);
-        size_t kept = strlen(at(0)->message);
-        assert_int_equal(kept,
-                         count < HISTORY_MESSAGE_BYTES - 1 ? count : HISTORY_MESSAGE_BYTES - 1);
+        const struct history_entry *entry = at(0);
+        size_t cut = over > 2 ? over - 2 : 0;
+        assert_int_equal(entry->message_bytes, run.message_bytes - cut);
+        assert_int_equal(entry->traceback_bytes, run.traceback_bytes - cut);
+        assert_memory_equal(entry->words, message, entry->message_bytes);
+        assert_memory_equal(entry->words + entry->message_bytes, traceback + cut,
+                            entry->traceback_bytes);
+    }
+}
+
+static void a_traceback_is_cut_before_a_character(void **state)
+{
+    (void)state;
+    static const char euro[] = "\xe2\x82\xac";
+    char traceback[HISTORY_TRACEBACK_BYTES_MAX + 3];
+    struct history_end run = run_numbered(1);
+    run.failed = true;
+    run.traceback = traceback;
+    for (size_t i = 0; i < sizeof traceback; i++)
+        traceback[i] = euro[i % 3];
+    for (size_t bytes = sizeof traceback - 2; bytes <= sizeof traceback; bytes++) {
+        run.traceback_bytes = bytes;
+        history_add(&history, &run);
+        assert_int_equal(at(0)->traceback_bytes % 3, bytes % 3);
+        assert_memory_equal(at(0)->words, euro, 3);
     }
 }
 
@@ -271,7 +299,8 @@ int main(void)
         HISTORY_TEST(an_empty_history_finds_nothing),
         HISTORY_TEST(a_completed_run_is_kept_as_it_ended),
         HISTORY_TEST(a_failed_run_keeps_its_type_state_and_message),
-        HISTORY_TEST(a_long_message_is_cut),
+        HISTORY_TEST(a_failed_run_keeps_its_whole_message_and_traceback),
+        HISTORY_TEST(a_traceback_is_cut_before_a_character),
         HISTORY_TEST(the_newest_runs_are_kept_and_the_oldest_forgotten),
         HISTORY_TEST(a_run_is_found_for_its_owner_alone),
         HISTORY_TEST(who_has_most_makes_room_with_his_oldest),
