@@ -31,6 +31,7 @@ struct serve_values {
     const char *worker;
     const char *python;
     uint32_t log_level;    /* an index into log_levels */
+    uint32_t log_format;   /* an index into log_formats */
     uint32_t error_status; /* an index into error_statuses */
     uint32_t metrics;      /* an index into metrics_accesses */
     uint32_t tracebacks;   /* an index into tracebacks_words */
@@ -40,6 +41,10 @@ struct serve_values {
 /* In the order of enum log_level. */
 static const char *const log_levels[] = {"debug", "info", "warning", "error", NULL};
 _Static_assert(ARRAY_COUNT(log_levels) == LEVEL_COUNT + 1, "one word a level");
+
+/* In the order of enum log_format. */
+static const char *const log_formats[] = {"text", "json", "logfmt", NULL};
+_Static_assert(ARRAY_COUNT(log_formats) == LOG_FORMAT_COUNT + 1, "one word a format");
 
 static const char *const error_statuses[] = {"200", "500", NULL};
 
@@ -195,6 +200,8 @@ static const struct cli_option options[] = {
      .help = "workers make no other TCP connections than to this port, and take none"},
     {"log-level", NULL, CLI_CHOICE, MEMBER(log_level), .choices = log_levels,
      .help = "write lines of this level and above: debug, info, warning, error"},
+    {"log-format", NULL, CLI_CHOICE, MEMBER(log_format), .choices = log_formats,
+     .help = "how lines of the log look: text, json, logfmt"},
     {"worker", "PATH", CLI_TEXT, MEMBER(worker),
      .help = "the worker program; if not said, millrace-worker beside this program or in "
              "../libexec/millrace"},
@@ -312,6 +319,7 @@ static int serve_usage_fill(struct serve_values *values, const struct cli_words 
         return serve_fail(-EINVAL, reason);
     }
     config->log_level = (enum log_level)values->log_level;
+    config->log_format = (enum log_format)values->log_format;
     config->metrics_access = (enum metrics_access)values->metrics;
     config->pipeline_error_status = values->error_status == 0 ? 200 : 500;
     config->tracebacks =

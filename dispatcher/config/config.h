@@ -133,6 +133,7 @@ struct config {
     bool no_auth;
     enum metrics_access metrics_access; /* who may GET /metrics, --metrics */
     enum log_level log_level;           /* lines below it are not written, --log-level */
+    enum log_format log_format;         /* --log-format */
 
     struct tokens tokens; /* empty: everyone may */
     bool tokens_share;    /* runs of one are runs of all, --tokens-share */

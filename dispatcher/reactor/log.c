@@ -4,12 +4,16 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 _Static_assert(LOG_EVENT_BYTES_MAX <= LOG_BUFFER_BYTES, "an empty half takes any event");
 
+static bool log_is_journal(int fd);
 static void log_swap_halves(struct log *log);
 
 void log_init(struct log *log, int fd, enum log_level level)
@@ -17,6 +21,11 @@ void log_init(struct log *log, int fd, enum log_level level)
     memset(log, 0, sizeof(*log));
     log->fd = fd;
     log->level = level;
+}
+
+void log_style_set(struct log *log, enum log_format format)
+{
+    log->style = (struct log_style){.format = format, .is_journal = log_is_journal(log->fd)};
 }
 
 void log_add(struct log *log, const struct log_event *event)
@@ -84,6 +93,18 @@ void log_flush(struct log *log)
         ssize_t written = write(log->fd, bytes, count < 4096 ? count : 4096);
         log_written(log, written == -1 ? -errno : (int32_t)written);
     }
+}
+
+/* Who starts a service says what its stderr was, which it need not be any more: systemd.exec(5). */
+static bool log_is_journal(int fd)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    struct stat file;
+    char text[64];
+    if (!stream || fstat(fd, &file) == -1)
+        return false;
+    snprintf(text, sizeof text, "%ju:%ju", (uintmax_t)file.st_dev, (uintmax_t)file.st_ino);
+    return strcmp(stream, text) == 0;
 }
 
 static void log_swap_halves(struct log *log)

@@ -38,6 +38,10 @@ struct log {
 
 void log_init(struct log *log, int fd, enum log_level level);
 
+/* The format from now on. Where the descriptor is the journal's, lines begin with their
+ * priority. */
+void log_style_set(struct log *log, enum log_format format);
+
 /* Whether lines of this level are written. */
 static inline bool log_is_on(const struct log *log, enum log_level level)
 {

@@ -37,6 +37,7 @@ int server_init(struct server *server, const struct config *config)
     config_hold(config, &server->hold, "server", NULL);
     server_check_handlers();
     reactor_init(&server->reactor, STDERR_FILENO, config->log_level);
+    log_style_set(&server->reactor.log, config->log_format);
     int rc = server_parts_init(server);
     if (rc != 0)
         return rc;

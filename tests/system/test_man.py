@@ -86,7 +86,7 @@ def test_the_events_of_the_log_are_those_of_the_source():
     for path in glob.glob(os.path.join(TOP, "dispatcher/*/*.c")):
         with open(path, encoding="utf-8") as file:
             logged |= set(re.findall(r'\blog_event\([^"]*"([a-z_]+)"', file.read()))
-    table = re.findall(r"^\| (`.*?) \|", operations("\n## The log", "\n## "), flags=re.MULTILINE)
+    table = re.findall(r"^\| (`.*?) \|", operations("\n## The log", "\n### "), flags=re.MULTILINE)
     assert sorted(re.findall(r"`([a-z_]+)`", " ".join(table))) == sorted(logged)
 
 
