@@ -225,12 +225,38 @@ static void start_now(struct answer *answer, const char *body, size_t bytes)
     run_request_finish(&request);
 }
 
+/* The lesser of two limits, of which 0 is none. */
+static uint32_t start_lesser(uint32_t a_ms, uint32_t b_ms)
+{
+    return b_ms == 0 || (a_ms > 0 && a_ms < b_ms) ? a_ms : b_ms;
+}
+
+static uint32_t start_wait_ms(const struct pipeline *pipeline)
+{
+    const struct pipeline_options *options = &pipeline->config->options;
+    return start_lesser(options->run_timeout_ms, options->queue_timeout_ms);
+}
+
+/* Which pipeline a body is for only the body says: until then any that waits longest may be it. */
+static uint32_t start_wait_ms_max(const struct api *api)
+{
+    uint32_t most_ms = 0;
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
+        uint32_t wait_ms = start_wait_ms(api->runs->pipelines[i]);
+        if (wait_ms == 0)
+            return 0;
+        most_ms = wait_ms > most_ms ? wait_ms : most_ms;
+    }
+    return most_ms;
+}
+
 /* The body is the reader's to read. */
 static void start_later(struct answer *answer, const char *body, size_t bytes)
 {
     struct api *api = answer->api;
     struct conn *conn = answer->conn;
-    answer->job = (struct read_job){.timeout_ms = conn->request.timeout_ms};
+    answer->job = (struct read_job){
+        .timeout_ms = start_lesser(conn->request.timeout_ms, start_wait_ms_max(api))};
     run_birth_now(api->runs, &answer->job.birth);
     int rc = collector_move(api->front, conn, (struct http_text){body, bytes}, &answer->job.body);
     if (rc < 0) {
@@ -265,6 +291,17 @@ static struct answer *api_run_start_answer_of_job(struct read_job *job)
     return (struct answer *)((char *)job - offsetof(struct answer, job));
 }
 
+/* Now that its pipeline is known, so is how long it may wait. */
+static void start_hurry(struct answer *answer)
+{
+    struct read_job *job = &answer->job;
+    uint32_t wait_ms = start_wait_ms(answer->pipeline);
+    if (wait_ms == 0 || job->birth.created_ms + wait_ms >= job->due_ms)
+        return;
+    job->due_ms = job->birth.created_ms + wait_ms;
+    conn_set_due(answer->api->front, answer->conn, job->due_ms);
+}
+
 static bool on_parsed(struct read_job *job, const struct run_request *request, int rc,
                       const struct api_error *error)
 {
@@ -285,6 +322,7 @@ static bool on_parsed(struct read_job *job, const struct run_request *request, i
         answer->pipeline = pipeline;
         pipeline->user_count++;
         job->variables = &pipeline->pool->variables;
+        start_hurry(answer);
         return true;
     }
     struct run *run = start_make_run(answer, pipeline, &job->birth);

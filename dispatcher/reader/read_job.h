@@ -29,7 +29,7 @@ struct read_job {
     uint64_t due_ms;  /* when it is refused without having been read; UINT64_MAX: never */
 
     struct body body;       /* what is to be read; owned */
-    uint32_t timeout_ms;    /* that was asked for; 0: none was */
+    uint32_t timeout_ms;    /* it may wait so long; 0: for ever */
     struct run_birth birth; /* of the run it becomes, which began when the body was complete */
     const struct variables *variables; /* of its pipeline, from PACKING on; borrowed */
 };

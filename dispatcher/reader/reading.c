@@ -161,17 +161,6 @@ static void reading_rank_set(struct read_job *job, uint64_t now_ms, uint64_t byt
     job->rank_ms = now_ms + levels[job->level].ms;
 }
 
-static uint64_t reading_due_of(const struct reading *reading, uint32_t timeout_ms)
-{
-    const struct pipeline_options *options = &reading->config->options;
-    const uint32_t limits[] = {timeout_ms, options->run_timeout_ms, options->queue_timeout_ms};
-    uint64_t now_ms = reading->reactor->now_ms, due_ms = UINT64_MAX;
-    for (size_t i = 0; i < ARRAY_COUNT(limits); i++)
-        if (limits[i] > 0 && now_ms + limits[i] < due_ms)
-            due_ms = now_ms + limits[i];
-    return due_ms;
-}
-
 /* ---- how it ends -------------------------------------------------------------------------- */
 
 void reading_drop(struct reading *reading, struct read_job *job)
@@ -327,8 +316,9 @@ void reading_begin(struct reading *reading, struct read_job *job)
     reading->body_count++;
     job->state = READ_JOB_WAITING;
     job->level = 0;
-    job->due_ms = reading_due_of(reading, job->timeout_ms);
-    reading_rank_set(job, reading->reactor->now_ms, job->body.kept.bytes);
+    uint64_t now_ms = reading->reactor->now_ms;
+    job->due_ms = job->timeout_ms > 0 ? now_ms + job->timeout_ms : UINT64_MAX;
+    reading_rank_set(job, now_ms, job->body.kept.bytes);
     reading_enqueue(reading, job);
     if (reading->is_stopping)
         reading_job_refuse(reading, job, 503, stopping);

@@ -238,7 +238,7 @@ void runs_cancel_active(struct runs *runs, const struct run_failure *failure)
 
 uint32_t runs_cancel_grace_ms(const struct runs *runs)
 {
-    uint32_t grace_ms = runs->config->options.cancel_grace_ms;
+    uint32_t grace_ms = 0;
     for (uint32_t i = 0; i < runs->pipeline_count; i++)
         if (runs->pipelines[i]->config->options.cancel_grace_ms > grace_ms)
             grace_ms = runs->pipelines[i]->config->options.cancel_grace_ms;

@@ -243,6 +243,40 @@ static void a_request_whose_time_is_over_is_answered(void **state)
     expect_answer(client, 504, "its time was over before");
 }
 
+static void a_body_waits_as_long_as_a_run_of_its_pipeline_may(void **state)
+{
+    (void)state;
+    stage.config.pipelines[0].options.queue_timeout_ms = 3000;
+    stage.config.pipelines[0].options.run_timeout_ms = 2000;
+    upload_many();
+    expect_body(MANY_BYTES);
+    uint32_t client = upload_many();
+    stage_later(1999);
+    assert_int_equal(stage.clients[client].count, 0);
+    stage_later(2);
+    expect_answer(client, 504, "its time was over before");
+}
+
+/* Whose it is, only the body says. */
+static void until_its_pipeline_is_known_it_waits_as_long_as_any_may(void **state)
+{
+    stage_close();
+    stage_open(&(struct stage_options){.pipeline_count = 2, .queue_count_max = 8});
+    stage.config.pipelines[0].options.queue_timeout_ms = 60000;
+    stage.config.pipelines[1].options.queue_timeout_ms = 2000;
+    uint32_t client = upload_many();
+    expect_body(MANY_BYTES);
+    stage_later(5000);
+    assert_int_equal(stage.clients[client].count, 0);
+    struct read_answer parsed = answer_of_kind(READ_BODY);
+    parsed.has_pipeline = true;
+    snprintf(parsed.pipeline, sizeof parsed.pipeline, "%s", stage.config.pipelines[1].pointer);
+    say(parsed);
+    stage_later(1);
+    expect_answer(client, 504, "its time was over before");
+    (void)state;
+}
+
 static void the_time_of_a_run_begins_with_its_complete_body(void **state)
 {
     (void)state;
@@ -418,6 +452,8 @@ int main(void)
         READING_TEST(who_leaves_while_waiting_is_forgotten),
         READING_TEST(who_leaves_while_the_body_is_read_is_forgotten_with_it),
         READING_TEST(a_request_whose_time_is_over_is_answered),
+        READING_TEST(a_body_waits_as_long_as_a_run_of_its_pipeline_may),
+        READING_TEST(until_its_pipeline_is_known_it_waits_as_long_as_any_may),
         READING_TEST(the_time_of_a_run_begins_with_its_complete_body),
         READING_TEST(those_that_wait_are_answered_when_the_server_stops),
         READING_TEST(the_memory_of_a_large_body_is_freed_a_part_in_each_pass),
