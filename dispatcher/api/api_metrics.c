@@ -215,8 +215,13 @@ static void metrics_ring_fills(const struct api *api, struct exposition *out)
         snprintf(number, sizeof(number), "%u", worker->number);
         metrics_sample_of(out, worker->pool->owner, "worker", number, worker->ring_used_bytes);
     }
-    metrics_gauge(out, "millrace_ring_size_bytes", "Size of each worker's reply ring.",
-                  api->config->options.reply_ring_bytes);
+    exposition_family(out, "millrace_ring_size_bytes", METRIC_GAUGE,
+                      "Size of each worker's reply ring.");
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
+        char labels[LABELS_BYTES_MAX];
+        metrics_labels_of(labels, api->runs->pipelines[i]);
+        exposition_sample(out, labels, api->runs->pipelines[i]->config->options.reply_ring_bytes);
+    }
 }
 
 static void metrics_workers(const struct api *api, struct exposition *out)

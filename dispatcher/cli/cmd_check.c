@@ -79,8 +79,7 @@ struct check {
     bool is_failed; /* why it does not load was said */
 };
 
-static int check_pipeline(const struct pipeline_config *pipeline,
-                          const struct check_values *values);
+static int check_pipeline(struct pipeline_config *pipeline, const struct check_values *values);
 static int check_start(struct check *check, const struct pipeline_config *pipeline,
                        const struct worker_spawn_options *programs);
 static void check_watch(struct check *check, uint32_t timeout_ms);
@@ -115,31 +114,29 @@ int cmd_check(int argc, char **argv)
 
 /* A user for the worker alone, as `serve` gives one when it is root. What such a user cannot read
  * is loaded as root, and it is said that `serve` would not. */
-static struct own_users check_user(const struct pipeline_config *pipeline, const char *python_path,
-                                   const char *python_folder)
+static struct own_users check_user(const struct pipeline_config *pipeline)
 {
     struct own_users users;
     char why[OWN_USERS_REASON_BYTES], reason[CLI_REASON_BYTES];
     if (geteuid() != 0 || own_users_choose(&users, 1, why) < 0)
         return (struct own_users){0};
-    if (worker_owner_check(users.first, pipeline, python_path, python_folder, reason) == 0)
+    if (worker_owner_check(users.first, pipeline, reason) == 0)
         return users;
     cli_fail("check: loaded as root, which 'millrace serve' would not do: %s", reason);
     return (struct own_users){0};
 }
 
-static int check_pipeline(const struct pipeline_config *pipeline, const struct check_values *values)
+static int check_pipeline(struct pipeline_config *pipeline, const struct check_values *values)
 {
     char reason[WORKER_REASON_BYTES];
     char *worker_path = NULL;
-    char *python_path = NULL;
-    char *python_folder = NULL;
     char *confine = NULL;
     int rc = confinement_write(NULL, pipeline, &confine, reason);
     if (rc == 0)
         rc = worker_find(values->worker, &worker_path, reason);
     if (rc == 0 && pipeline_config_is_python(pipeline))
-        rc = worker_find_python(values->python, &python_path, &python_folder, reason);
+        rc = worker_find_python(values->python, &pipeline->python_path, &pipeline->python_folder,
+                                reason);
     if (rc < 0) {
         cli_fail("check: %s", reason);
         free(confine);
@@ -152,13 +149,13 @@ static int check_pipeline(const struct pipeline_config *pipeline, const struct c
         .pidfd = -1,
     };
     channel_init(&check.channel);
-    struct own_users users = check_user(pipeline, python_path, python_folder);
+    struct own_users users = check_user(pipeline);
     spawner_init(&check.spawner, users);
     int exit_code = EXIT_CODE_PIPELINE;
     rc = check_start(&check, pipeline,
                      &(struct worker_spawn_options){.worker_path = worker_path,
-                                                    .python_path = python_path,
-                                                    .python_folder = python_folder,
+                                                    .python_path = pipeline->python_path,
+                                                    .python_folder = pipeline->python_folder,
                                                     .confine = confine,
                                                     .own_user = users.first});
     if (rc == 0) {
@@ -179,8 +176,6 @@ static int check_pipeline(const struct pipeline_config *pipeline, const struct c
     check_finish(&check);
     free(confine);
     free(worker_path);
-    free(python_path);
-    free(python_folder);
     return exit_code;
 }
 

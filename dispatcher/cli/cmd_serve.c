@@ -13,6 +13,7 @@
 
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/config.h"
+#include "dispatcher/config/pipeline_options.h"
 #include "dispatcher/config/refuse.h"
 #include "dispatcher/config/worker_owner.h"
 #include "dispatcher/server/serve.h"
@@ -29,13 +30,13 @@ struct serve_values {
     struct cli_list listen;
     const char *token_file;
     const char *worker;
-    const char *python;
-    uint32_t log_level;    /* an index into log_levels */
-    uint32_t log_format;   /* an index into log_formats */
-    uint32_t error_status; /* an index into error_statuses */
-    uint32_t metrics;      /* an index into metrics_accesses */
-    uint32_t tracebacks;   /* an index into tracebacks_words */
-    bool crash_traceback;  /* the same as --tracebacks client */
+    struct pipeline_config usual; /* the defaults of options by pipeline */
+    uint32_t log_level;           /* an index into log_levels */
+    uint32_t log_format;          /* an index into log_formats */
+    uint32_t error_status;        /* an index into error_statuses */
+    uint32_t metrics;             /* an index into metrics_accesses */
+    uint32_t tracebacks;          /* an index into tracebacks_words */
+    bool crash_traceback;         /* the same as --tracebacks client */
 };
 
 /* In the order of enum log_level. */
@@ -57,6 +58,10 @@ static const char *const tracebacks_words[] = {"log", "client", "off", NULL};
 _Static_assert(ARRAY_COUNT(tracebacks_words) == TRACEBACKS_COUNT + 1, "one word each");
 
 #define MEMBER(member) CLI_MEMBER(struct serve_values, member)
+#define EACH(member) CLI_MEMBER(struct pipeline_config, member), .by_pipeline = true
+
+static int serve_say(void *values, const struct cli_option *option, const char *text,
+                     char reason[CLI_REASON_BYTES]);
 
 /* clang-format off: a table */
 static const struct cli_option options[] = {
@@ -79,18 +84,18 @@ static const struct cli_option options[] = {
              "with tokens"},
     {"metrics", "WHO", CLI_CHOICE, MEMBER(metrics), .choices = metrics_accesses,
      .help = "who may GET /metrics: open for all who can connect, token, or off for nobody"},
-    {"workers", NULL, CLI_NUMBER, MEMBER(config.options.worker_count), .min = 1,
-     .max = WORKER_COUNT_MAX, .help = "worker processes of each pipeline"},
-    {"concurrency", NULL, CLI_NUMBER, MEMBER(config.options.concurrency), .min = 1,
-     .max = SLOT_COUNT_MAX, .help = "runs that one worker interleaves"},
-    {"queue", NULL, CLI_NUMBER, MEMBER(config.options.queue_count_max), .min = 0,
-     .max = RUN_COUNT_MAX, .help = "runs of each pipeline that may wait for a worker"},
+    {"workers", NULL, CLI_NUMBER, EACH(options.worker_count), .min = 1, .max = WORKER_COUNT_MAX,
+     .help = "worker processes"},
+    {"concurrency", NULL, CLI_NUMBER, EACH(options.concurrency), .min = 1, .max = SLOT_COUNT_MAX,
+     .help = "runs that one worker interleaves"},
+    {"queue", NULL, CLI_NUMBER, EACH(options.queue_count_max), .min = 0, .max = RUN_COUNT_MAX,
+     .help = "runs that may wait for a worker"},
     {"queue-total", NULL, CLI_NUMBER, MEMBER(config.queue_total_max), .min = 0,
      .max = RUN_COUNT_MAX,
      .help = "runs of all pipelines together that may wait, 0 for as many as --queue lets each"},
-    {"window", NULL, CLI_SIZE, MEMBER(config.options.window_bytes), .min = 1024, .max = 1u << 30,
+    {"window", NULL, CLI_SIZE, EACH(options.window_bytes), .min = 1024, .max = 1u << 30,
      .help = "bytes of a run's chunks that may wait for its client"},
-    {"ring", NULL, CLI_SIZE_POWER, MEMBER(config.options.reply_ring_bytes), .min = RING_BYTES_MIN,
+    {"ring", NULL, CLI_SIZE_POWER, EACH(options.reply_ring_bytes), .min = RING_BYTES_MIN,
      .max = RING_BYTES_MAX, .help = "reply ring of each worker, a power of two"},
     {"max-connections", NULL, CLI_NUMBER, MEMBER(config.conn_count_max), .min = 1,
      .max = CONN_COUNT_MAX,
@@ -114,39 +119,37 @@ static const struct cli_option options[] = {
      .help = "a blank line after so much silence of a stream, 0 for never"},
     {"stop-timeout", NULL, CLI_DURATION, MEMBER(config.stop_timeout_ms), .min = 0, .max = DAY_MS,
      .help = "after SIGTERM running runs may finish"},
-    {"queue-timeout", NULL, CLI_DURATION, MEMBER(config.options.queue_timeout_ms), .min = 0,
-     .max = DAY_MS, .help = "a run may wait so long for a worker, 0 for ever"},
-    {"first-chunk-timeout", NULL, CLI_DURATION, MEMBER(config.options.first_chunk_timeout_ms),
-     .min = 0, .max = DAY_MS, .help = "a run's first chunk comes in this time, 0 for no limit"},
-    {"progress-timeout", NULL, CLI_DURATION, MEMBER(config.options.progress_timeout_ms), .min = 0,
+    {"queue-timeout", NULL, CLI_DURATION, EACH(options.queue_timeout_ms), .min = 0, .max = DAY_MS,
+     .help = "a run may wait so long for a worker, 0 for ever"},
+    {"first-chunk-timeout", NULL, CLI_DURATION, EACH(options.first_chunk_timeout_ms), .min = 0,
+     .max = DAY_MS, .help = "a run's first chunk comes in this time, 0 for no limit"},
+    {"progress-timeout", NULL, CLI_DURATION, EACH(options.progress_timeout_ms), .min = 0,
      .max = DAY_MS,
      .help = "a run that shows no sign of life for so long is cancelled, 0 for no limit"},
-    {"run-timeout", NULL, CLI_DURATION, MEMBER(config.options.run_timeout_ms), .min = 0,
-     .max = DAY_MS,
+    {"run-timeout", NULL, CLI_DURATION, EACH(options.run_timeout_ms), .min = 0, .max = DAY_MS,
      .help = "a run takes so long at most, waiting included, 0 for no limit; X-Request-Timeout: "
              "SECONDS of a request can only shorten it"},
-    {"quarantine-after", NULL, CLI_NUMBER, MEMBER(config.options.quarantine_after), .min = 0,
-     .max = 1000,
+    {"quarantine-after", NULL, CLI_NUMBER, EACH(options.quarantine_after), .min = 0, .max = 1000,
      .help =
          "refuse runs of a pipeline once each of its workers died so many times in a row without "
          "finishing a run, 0 for never"},
-    {"quarantine-retry", NULL, CLI_DURATION, MEMBER(config.options.quarantine_retry_ms), .min = 100,
+    {"quarantine-retry", NULL, CLI_DURATION, EACH(options.quarantine_retry_ms), .min = 100,
      .max = DAY_MS,
      .help = "wait at most so long before a worker that died is started again; one that is ready "
              "for so long ends the quarantine"},
-    {"cancel-grace", NULL, CLI_DURATION, MEMBER(config.options.cancel_grace_ms), .min = 0,
-     .max = HOUR_MS, .help = "a cancelled run ends in this time, or its worker is killed"},
-    {"recycle-runs", NULL, CLI_NUMBER, MEMBER(config.options.recycle_run_count), .min = 0,
-     .max = UINT32_MAX, .help = "replace a worker after so many runs, 0 for never"},
-    {"recycle-memory", NULL, CLI_SIZE, MEMBER(config.options.recycle_bytes), .min = 0,
+    {"cancel-grace", NULL, CLI_DURATION, EACH(options.cancel_grace_ms), .min = 0, .max = HOUR_MS,
+     .help = "a cancelled run ends in this time, or its worker is killed"},
+    {"recycle-runs", NULL, CLI_NUMBER, EACH(options.recycle_run_count), .min = 0, .max = UINT32_MAX,
+     .help = "replace a worker after so many runs, 0 for never"},
+    {"recycle-memory", NULL, CLI_SIZE, EACH(options.recycle_bytes), .min = 0,
      .max = UINT64_C(1) << 50,
      .help = "replace a worker that is larger than this after a run, 0 for never"},
-    {"recycle-overlap", NULL, CLI_FLAG, MEMBER(config.options.recycle_overlap),
+    {"recycle-overlap", NULL, CLI_FLAG, EACH(options.recycle_overlap),
      .help =
          "start a worker's successor before it stops, where its device and memory hold both; not "
          "after an error of its device"},
-    {"start-timeout", NULL, CLI_DURATION, MEMBER(config.options.start_timeout_ms), .min = 100,
-     .max = DAY_MS, .help = "a worker is ready in this time, or it is killed"},
+    {"start-timeout", NULL, CLI_DURATION, EACH(options.start_timeout_ms), .min = 100, .max = DAY_MS,
+     .help = "a worker is ready in this time, or it is killed"},
     {"pipeline-error-status", "STATUS", CLI_CHOICE, MEMBER(error_status), .choices = error_statuses,
      .help = "HTTP status of a run that failed before its first output, 200 or 500"},
     {"tracebacks", "WHO", CLI_CHOICE, MEMBER(tracebacks), .choices = tracebacks_words,
@@ -156,47 +159,38 @@ static const struct cli_option options[] = {
      .help = "the same as --tracebacks client"},
     {"keep-half-closed", NULL, CLI_FLAG, MEMBER(config.keep_half_closed),
      .help = "a client that closed its sending side still reads: do not cancel its run"},
-    {"worker-nofile", "[POINTER=]N", CLI_LIST, MEMBER(config.confinement.nofile),
-     .max = CLI_LIST_COUNT_MAX,
-     .help = "descriptors of each worker, 64 and more, of all pipelines or of one; if not said, "
-             "1024, and 524288 for workers that raise it"},
-    {"worker-core", "[POINTER=]WORD", CLI_LIST, MEMBER(config.confinement.core),
-     .max = CLI_LIST_COUNT_MAX,
-     .help = "core files of workers: inherit (if not said), 0 for none, unlimited"},
-    {"worker-memory", "[POINTER=]SIZE", CLI_LIST, MEMBER(config.confinement.memory),
-     .max = CLI_LIST_COUNT_MAX,
-     .help = "memory of each worker and all it starts, 16m and more: beyond that it is killed; the "
-             "server's control group must be delegated to it"},
-    {"worker-data", "[POINTER=]SIZE", CLI_LIST, MEMBER(config.confinement.data),
-     .max = CLI_LIST_COUNT_MAX,
-     .help = "private memory of each worker process, 16m and more: what it asks for beyond that "
-             "fails"},
-    {"worker-nproc", "[POINTER=]N", CLI_LIST, MEMBER(config.confinement.nproc),
-     .max = CLI_LIST_COUNT_MAX,
+    {"worker-nofile", NULL, CLI_NUMBER, EACH(confinement.nofile_max), .min = WORKER_NOFILE_MIN,
+     .max = WORKER_COUNT_LIMIT_MAX,
+     .help = "descriptors of each worker; if not said, 1024, and 524288 for workers that raise it"},
+    {"worker-core", NULL, CLI_CHOICE, EACH(confinement.core), .choices = core_words,
+     .help = "core files of workers: inherit the limit of the server, 0 for none, unlimited"},
+    {"worker-memory", NULL, CLI_SIZE, EACH(confinement.memory_bytes_max),
+     .min = WORKER_MEMORY_BYTES_MIN, .max = WORKER_MEMORY_BYTES_MAX,
+     .help = "memory of each worker and all it starts: beyond that it is killed; the server's "
+             "control group must be delegated to it"},
+    {"worker-data", NULL, CLI_SIZE, EACH(confinement.data_bytes_max),
+     .min = WORKER_MEMORY_BYTES_MIN, .max = WORKER_MEMORY_BYTES_MAX,
+     .help = "private memory of each worker process: what it asks for beyond that fails"},
+    {"worker-nproc", NULL, CLI_NUMBER, EACH(confinement.nproc_max), .min = 1,
+     .max = WORKER_COUNT_LIMIT_MAX,
      .help = "threads that the user of the workers may have on this machine; root is not bound"},
-    {"worker-user", "[POINTER=]NAME[:GROUP]", CLI_LIST, MEMBER(config.confinement.user),
-     .max = CLI_LIST_COUNT_MAX,
+    {"worker-user", "NAME[:GROUP]", CLI_TEXT, EACH(confinement.user_text),
      .help = "the user whom workers are to be, if the server is root: a name; own for one that no "
              "other worker has (if not said); root"},
-    {"seccomp", "[POINTER=]WORD", CLI_LIST, MEMBER(config.confinement.seccomp),
-     .max = CLI_LIST_COUNT_MAX,
+    {"seccomp", NULL, CLI_CHOICE, EACH(confinement.seccomp), .choices = seccomp_words,
      .help =
          "system calls denied to workers: default (if not said), those that change the machine; "
          "strict, also new programs, processes and sockets; off"},
-    {"network", "[POINTER=]WORD", CLI_LIST, MEMBER(config.confinement.network),
-     .max = CLI_LIST_COUNT_MAX,
-     .help = "sockets of workers: all (if not said), or none but local ones"},
-    {"allow-read", "[POINTER=]PATH", CLI_LIST, MEMBER(config.confinement.reads),
-     .max = CLI_LIST_COUNT_MAX,
+    {"network", NULL, CLI_CHOICE, EACH(confinement.network), .choices = network_words,
+     .help = "sockets of workers: all, or none but local ones"},
+    {"allow-read", "PATH", CLI_LIST, .by_pipeline = true,
      .help =
          "workers read no other files than what is below here, the system's and their own; none "
          "for nothing more"},
-    {"allow-write", "[POINTER=]PATH", CLI_LIST, MEMBER(config.confinement.writes),
-     .max = CLI_LIST_COUNT_MAX,
+    {"allow-write", "PATH", CLI_LIST, .by_pipeline = true,
      .help = "workers write no other files than what is below here, and read these; none for "
              "nothing"},
-    {"allow-connect", "[POINTER=]PORT", CLI_LIST, MEMBER(config.confinement.connects),
-     .max = CLI_LIST_COUNT_MAX,
+    {"allow-connect", "PORT", CLI_LIST, .by_pipeline = true,
      .help = "workers make no other TCP connections than to this port, and take none"},
     {"log-level", NULL, CLI_CHOICE, MEMBER(log_level), .choices = log_levels,
      .help = "write lines of this level and above: debug, info, warning, error"},
@@ -205,18 +199,18 @@ static const struct cli_option options[] = {
     {"worker", "PATH", CLI_TEXT, MEMBER(worker),
      .help = "the worker program; if not said, millrace-worker beside this program or in "
              "../libexec/millrace"},
-    {"python", "PATH", CLI_TEXT, MEMBER(python),
+    {"python", "PATH", CLI_TEXT, EACH(python),
      .help =
          "the interpreter of Python pipelines, a virtualenv's for example; if not said, python3 "
          "in PATH"},
-    {"python-threads", NULL, CLI_FLAG, MEMBER(config.options.python_threads),
+    {"python-threads", NULL, CLI_FLAG, EACH(options.python_threads),
      .help =
          "each run of a plain Python pipeline has a thread of its own, --concurrency of them at "
          "once in a worker"},
 };
 /* clang-format on */
 
-static const struct cli_command command = {
+const struct cli_command serve_command = {
     .name = "serve",
     .words = "[POINTER=]SOURCE[:NAME]...",
     .about =
@@ -224,18 +218,21 @@ static const struct cli_command command = {
         "object made with <millrace/pipeline.h>, or a Python file or module (a.py, package.a);\n"
         "NAME is the pipeline in it, which only a module needs if there are not several.\n"
         "Clients call it by POINTER, like me/words:v1; if not said, local/NAME:v1, or without a\n"
-        "NAME local/FILE:v1 (of a.py, local/a:v1).",
+        "NAME local/FILE:v1 (of a.py, local/a:v1).\n\n"
+        "Options with [POINTER=] are for all pipelines or, like --workers me/words:v1=8, for\n"
+        "one of them.",
     .options = options,
     .option_count = ARRAY_COUNT(options),
     .word_count_min = 1,
     .word_count_max = PIPELINE_COUNT_MAX,
+    .say = serve_say,
+    .usual = offsetof(struct serve_values, usual),
 };
 
 static int serve_values(struct serve_values *values, const struct cli_words *words);
 static int serve_usage_fill(struct serve_values *values, const struct cli_words *words);
 static int serve_tokens_fill(struct serve_values *values);
 static int serve_limits_fill(struct config *config);
-static uint32_t serve_python_count_of(const struct config *config);
 static int serve_sources_check(const struct config *config);
 static int serve_worker_fill(struct serve_values *values);
 static int serve_confinement_fill(struct config *config);
@@ -249,10 +246,11 @@ int cmd_serve(int argc, char **argv)
         return EXIT_CODE_FAILED;
     }
     config_init(&values->config);
+    values->usual.options = values->config.options;
     values->log_level = values->config.log_level;
     struct cli_words words;
     int exit_code;
-    if (cli_begin(&command, argc, argv, values, &words, &exit_code))
+    if (cli_begin(&serve_command, argc, argv, values, &words, &exit_code))
         exit_code = serve_values(values, &words);
     config_finish(&values->config);
     free(values);
@@ -293,24 +291,14 @@ static int serve_usage_fill(struct serve_values *values, const struct cli_words 
         if (rc < 0)
             return serve_fail(rc, reason);
     }
-    if (config->options.python_threads && serve_python_count_of(config) == 0) {
-        snprintf(reason, sizeof(reason),
-                 "--python-threads is for Python pipelines, and none is served");
-        return serve_fail(-EINVAL, reason);
-    }
-    if (config->options.recycle_overlap && config->options.recycle_run_count == 0 &&
-        config->options.recycle_bytes == 0) {
-        snprintf(reason, sizeof(reason),
-                 "--recycle-overlap says how workers are replaced; --recycle-runs or "
-                 "--recycle-memory says when, and neither is there");
-        return serve_fail(-EINVAL, reason);
-    }
     for (uint32_t i = 0; i < values->listen.count; i++) {
         int rc = config_add_listen(config, values->listen.items[i], reason);
         if (rc < 0)
             return serve_fail(rc, reason);
     }
-    int rc = confinement_parse(config, reason);
+    int rc = pipeline_options_fill(config, reason);
+    if (rc == 0)
+        rc = confinement_check(config, reason);
     if (rc < 0)
         return serve_fail(rc, reason);
     if (values->crash_traceback && values->tracebacks == TRACEBACKS_OFF) {
@@ -357,15 +345,23 @@ static uint64_t serve_fd_limit_raise(void)
     return limit.rlim_cur;
 }
 
+static uint64_t serve_segment_bytes(const struct pipeline_options *of)
+{
+    return segment_bytes(&(struct segment_options){.slot_count = of->concurrency,
+                                                   .request_ring_bytes = of->request_ring_bytes,
+                                                   .reply_ring_bytes = of->reply_ring_bytes,
+                                                   .window_bytes = of->window_bytes});
+}
+
 /* What a worker shares with the server is a file to the kernel, though one in memory. */
 static int serve_file_limit_check(const struct config *config, char reason[CLI_REASON_BYTES])
 {
     struct rlimit limit;
-    uint64_t needed = segment_bytes(
-        &(struct segment_options){.slot_count = config->options.concurrency,
-                                  .request_ring_bytes = config->options.request_ring_bytes,
-                                  .reply_ring_bytes = config->options.reply_ring_bytes,
-                                  .window_bytes = config->options.window_bytes});
+    uint64_t needed = 0;
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        uint64_t bytes = serve_segment_bytes(&config->pipelines[i].options);
+        needed = bytes > needed ? bytes : needed;
+    }
     if (getrlimit(RLIMIT_FSIZE, &limit) == -1 || needed <= limit.rlim_cur)
         return 0;
     return refuse(reason,
@@ -395,23 +391,43 @@ static int serve_sources_check(const struct config *config)
     return EXIT_CODE_OK;
 }
 
-static uint32_t serve_python_count_of(const struct config *config)
+static int serve_say(void *values, const struct cli_option *option, const char *text,
+                     char reason[CLI_REASON_BYTES])
 {
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < config->pipeline_count; i++)
-        count += pipeline_config_is_python(&config->pipelines[i]);
-    return count;
+    struct serve_values *serve_values = values;
+    return said_take(&serve_values->config.said, option, text, reason);
+}
+
+/* Each interpreter is looked for once. */
+static int serve_python_fill(struct config *config, uint32_t number,
+                             char reason[WORKER_REASON_BYTES])
+{
+    struct pipeline_config *pipeline = &config->pipelines[number];
+    if (!pipeline_config_is_python(pipeline))
+        return 0;
+    for (uint32_t i = 0; i < number; i++) {
+        const struct pipeline_config *other = &config->pipelines[i];
+        bool is_same = pipeline->python && other->python
+                           ? strcmp(pipeline->python, other->python) == 0
+                           : pipeline->python == other->python;
+        if (!other->python_path || !is_same)
+            continue;
+        snprintf(reason, WORKER_REASON_BYTES, "no memory");
+        pipeline->python_path = strdup(other->python_path);
+        pipeline->python_folder = strdup(other->python_folder);
+        return pipeline->python_path && pipeline->python_folder ? 0 : -ENOMEM;
+    }
+    return worker_find_python(pipeline->python, &pipeline->python_path, &pipeline->python_folder,
+                              reason);
 }
 
 static int serve_worker_fill(struct serve_values *values)
 {
     struct config *config = &values->config;
     char reason[WORKER_REASON_BYTES];
-    uint32_t python_count = serve_python_count_of(config);
     int rc = worker_find(values->worker, &config->worker_path, reason);
-    if (rc == 0 && python_count > 0)
-        rc = worker_find_python(values->python, &config->python_path, &config->python_folder,
-                                reason);
+    for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++)
+        rc = serve_python_fill(config, i, reason);
     if (rc == 0)
         return EXIT_CODE_OK;
     cli_fail("serve: %s", reason);

@@ -5,6 +5,11 @@
 #ifndef DISPATCHER_COMMANDS_H
 #define DISPATCHER_COMMANDS_H
 
+#include "dispatcher/config/cli.h"
+
+/* The table of all that can be said of a server and its pipelines. */
+extern const struct cli_command serve_command;
+
 /* What main() does: finds the command, runs it, and makes sure that what it printed has arrived.
  * Returns an exit code (serve.h). */
 int commands_run(int argc, char **argv);

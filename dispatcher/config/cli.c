@@ -131,17 +131,16 @@ static int cli_option_take(const struct cli_command *command, int argc, char **a
     const struct cli_option *option = word[1] == '-' ? cli_option_find(command, name, bytes) : NULL;
     if (!option)
         return cli_option_refuse(command, word, (size_t)(name + bytes - word), reason);
-    if (option->kind == CLI_FLAG) {
-        if (text)
-            return refuse(reason, "--%s takes no value", option->name);
-        return cli_set(option, NULL, values, reason);
-    }
-    if (!text && *at + 1 < argc && strncmp(argv[*at + 1], "--", 2) != 0)
+    bool is_flag = option->kind == CLI_FLAG;
+    if (is_flag && text && !option->by_pipeline)
+        return refuse(reason, "--%s takes no value", option->name);
+    if (!is_flag && !text && *at + 1 < argc && strncmp(argv[*at + 1], "--", 2) != 0)
         text = argv[++*at];
-    if (!text)
+    if (!is_flag && !text)
         return refuse(reason, "--%s needs a value (%s)", option->name,
                       option->value ? option->value : kinds[option->kind].value);
-    return cli_set(option, text, values, reason);
+    return option->by_pipeline ? command->say(values, option, text, reason)
+                               : cli_set(option, text, values, reason);
 }
 
 static const struct cli_option *cli_option_find(const struct cli_command *command, const char *name,
@@ -175,7 +174,9 @@ int cli_set(const struct cli_option *option, const char *text, void *values,
     void *member = (char *)values + option->offset;
     switch (option->kind) {
     case CLI_FLAG:
-        *(bool *)member = true;
+        *(bool *)member = !text || strcmp(text, "on") == 0;
+        if (text && !*(bool *)member && strcmp(text, "off") != 0)
+            return refuse(reason, "--%s %s is neither on nor off", option->name, text);
         return 0;
     case CLI_TEXT:
         if (*text == '\0')
@@ -313,8 +314,9 @@ static void cli_help_limits(const struct cli_option *option, const void *values,
     const char *member = (const char *)values + option->offset;
     text[0] = '\0';
     if (option->kind == CLI_CHOICE) {
-        snprintf(text, text_bytes, " (default %s)",
-                 option->choices[*(const uint32_t *)(const void *)member]);
+        const char *usual = option->choices[*(const uint32_t *)(const void *)member];
+        if (strcmp(usual, "default") != 0) /* a word that says it itself */
+            snprintf(text, text_bytes, " (default %s)", usual);
     } else if (kinds[option->kind].units) {
         uint64_t number = 0;
         if (option->bytes == sizeof(uint32_t))
@@ -335,7 +337,10 @@ static void cli_help_limits(const struct cli_option *option, const void *values,
 static void cli_help_option(FILE *file, const struct cli_option *option, const void *values)
 {
     const char *value = option->value ? option->value : kinds[option->kind].value;
-    int column = fprintf(file, "  --%s%s%s", option->name, value ? " " : "", value ? value : "");
+    const char *before = option->by_pipeline ? "[POINTER=]" : "";
+    int column =
+        value ? fprintf(file, "  --%s %s%s", option->name, before, value)
+              : fprintf(file, "  --%s%s", option->name, option->by_pipeline ? "[=POINTER]" : "");
     if (column >= HELP_COLUMN - 1) {
         fputc('\n', file);
         column = 0;
@@ -353,7 +358,9 @@ void cli_help(FILE *file, const struct cli_command *command, const void *values)
     fprintf(file, "Usage: millrace %s %s [OPTION]...\n\n%s\n\nOptions:\n", command->name,
             command->words, command->about);
     for (size_t i = 0; i < command->option_count; i++)
-        cli_help_option(file, &command->options[i], values);
+        cli_help_option(file, &command->options[i],
+                        command->options[i].by_pipeline ? (const char *)values + command->usual
+                                                        : values);
     fprintf(file, "  %-*s%s\n", HELP_COLUMN - 2, "--help", "print this and exit");
 }
 

@@ -47,6 +47,9 @@ struct cli_option {
     uint64_t min, max;          /* of numbers, both included; of a list, `max` is its length */
     const char *const *choices; /* NULL-terminated */
     const char *help;
+    /* It takes [POINTER=]VALUE: it may be said for one pipeline. Then it goes to the command's
+     * say(), and its member is one of a pipeline's values; a list needs none. */
+    bool by_pipeline;
 };
 
 #define CLI_MEMBER(type, member)                                                                   \
@@ -59,6 +62,11 @@ struct cli_command {
     const struct cli_option *options;
     size_t option_count;
     int word_count_min, word_count_max;
+    /* For options by pipeline: takes what is said (NULL: of a flag), and where in the values of the
+     * command those of a pipeline are that has the defaults. */
+    int (*say)(void *values, const struct cli_option *option, const char *text,
+               char reason[CLI_REASON_BYTES]);
+    size_t usual;
 };
 
 /* What is left of the command line without the options. Memory of argv, which is reordered. */
@@ -104,8 +112,8 @@ bool cli_is_near(const char *word, const char *name);
  * not empty. */
 const char *cli_nearest(const char *word, const char *const *names);
 
-/* Sets the member of `values` that the option names to what `text` says (NULL: of a flag). -EINVAL
- * with one line in `reason`. */
+/* Sets the member of `values` that the option names to what `text` says; of a flag NULL, "on" or
+ * "off". -EINVAL with one line in `reason`. */
 int cli_set(const struct cli_option *option, const char *text, void *values,
             char reason[CLI_REASON_BYTES]) MUST_USE;
 

@@ -16,10 +16,10 @@
 #include <unistd.h>
 
 #include "dispatcher/config/host_name.h"
+#include "dispatcher/config/pointer.h"
 #include "dispatcher/config/refuse.h"
 #include "dispatcher/reactor/input_memory.h"
 
-#define TAG_BYTES_MAX 129u
 #define PORT_TEXT_BYTES_MAX 5u
 #define HOST_BYTES_MAX 64u
 
@@ -35,8 +35,6 @@ static int config_input_check(const struct config *config, char reason[CLI_REASO
 static int config_conns_derive(struct config *config, uint64_t fd_count_max,
                                char reason[CLI_REASON_BYTES]);
 
-static bool config_is_pointer_name(const char *text, size_t bytes);
-static bool config_is_pointer_tag(const char *text, size_t bytes);
 static int config_listen_split(const char *text, char host[HOST_BYTES_MAX], const char **port,
                                char reason[CLI_REASON_BYTES]);
 
@@ -128,8 +126,7 @@ void config_finish(struct config *config)
     for (uint32_t i = 0; i < config->listen_count; i++)
         free(config->listen[i]);
     free(config->worker_path);
-    free(config->python_path);
-    free(config->python_folder);
+    said_finish(&config->said);
     tokens_finish(&config->tokens);
     cors_finish(&config->cors);
     free(config->holders);
@@ -170,6 +167,8 @@ void pipeline_config_finish(struct pipeline_config *pipeline)
     free(pipeline->pointer);
     free(pipeline->source);
     free(pipeline->name);
+    free(pipeline->python_path);
+    free(pipeline->python_folder);
     free(pipeline->confine);
     environment_finish(&pipeline->environment);
     *pipeline = (struct pipeline_config){0};
@@ -178,16 +177,6 @@ void pipeline_config_finish(struct pipeline_config *pipeline)
 bool pipeline_config_is_python(const struct pipeline_config *pipeline)
 {
     return pipeline->kind != SOURCE_SHARED_OBJECT;
-}
-
-bool pointer_is_valid(const char *pointer, size_t bytes)
-{
-    const char *colon = memchr(pointer, ':', bytes);
-    if (!colon || bytes > POINTER_BYTES_MAX)
-        return false;
-    size_t name_bytes = (size_t)(colon - pointer);
-    return config_is_pointer_name(pointer, name_bytes) &&
-           config_is_pointer_tag(colon + 1, bytes - name_bytes - 1);
 }
 
 int pipeline_config_check_source(const struct pipeline_config *pipeline,
@@ -312,28 +301,6 @@ static int config_pipeline_set_pointer(struct pipeline_config *out, const char *
     if (is_default)
         return refuse(reason, "'%s' makes no pointer: put one like me/words:v1= before it", text);
     return refuse(reason, "'%s' is not a pointer like me/words:v1", out->pointer);
-}
-
-static bool config_is_pointer_name(const char *text, size_t bytes)
-{
-    if (bytes < 2 || !config_is_alnum(text[0]) || !config_is_alnum(text[bytes - 1]))
-        return false;
-    for (size_t i = 0; i < bytes; i++)
-        if (!config_is_alnum(text[i]) && text[i] != '-' && text[i] != '.' && text[i] != '_' &&
-            text[i] != '/')
-            return false;
-    return true;
-}
-
-static bool config_is_pointer_tag(const char *text, size_t bytes)
-{
-    if (bytes == 0 || bytes > TAG_BYTES_MAX || !config_is_alnum(text[0]) ||
-        !config_is_alnum(text[bytes - 1]))
-        return false;
-    for (size_t i = 0; i < bytes; i++)
-        if (!config_is_alnum(text[i]) && text[i] != '-' && text[i] != '.' && text[i] != '_')
-            return false;
-    return true;
 }
 
 /* ---- addresses ----------------------------------------------------------------------------- */
@@ -517,16 +484,14 @@ static void config_rings_derive(struct pipeline_options *options)
 
 static int config_runs_derive(struct config *config, char reason[CLI_REASON_BYTES])
 {
-    const struct pipeline_options *options = &config->options;
     for (uint32_t i = 0; i < config->pipeline_count; i++)
         config_rings_derive(&config->pipelines[i].options);
     uint64_t total = config_runs_count(config);
     if (total > RUN_COUNT_MAX)
         return refuse(reason,
-                      "%u x (--workers %u x --concurrency %u + --queue %u) are %llu runs at once, "
-                      "at most %u",
-                      config->pipeline_count, options->worker_count, options->concurrency,
-                      options->queue_count_max, (unsigned long long)total, RUN_COUNT_MAX);
+                      "--workers x --concurrency + --queue of each pipeline are together %llu runs "
+                      "at once, at most %u",
+                      (unsigned long long)total, RUN_COUNT_MAX);
     config->run_count_max = (uint32_t)total;
     return 0;
 }

@@ -19,6 +19,8 @@
 #include "dispatcher/config/cors.h"
 #include "dispatcher/config/environment.h"
 #include "dispatcher/config/own_users.h"
+#include "dispatcher/config/pointer.h"
+#include "dispatcher/config/said.h"
 #include "dispatcher/config/tokens.h"
 #include "dispatcher/reactor/log.h"
 #include "millrace/check.h"
@@ -27,7 +29,6 @@
 #define PIPELINE_COUNT_MAX 64u
 #define PIPELINE_ID_BYTES 42u /* "pipeline_" and 32 hex digits, and the NUL */
 #define LISTEN_COUNT_MAX 8u
-#define POINTER_BYTES_MAX 255u
 #define RUN_COUNT_MAX (1u << 20) /* run_count_max of any configuration */
 
 /* Defaults of options whose other bounds are in limits.h. */
@@ -84,6 +85,10 @@ struct pipeline_config {
     char *source; /* a path, or a module's name */
     char *name;   /* of the pipeline inside it; NULL: the only one */
     struct pipeline_options options;
+    const char
+        *python;       /* the interpreter as it was said, --python; memory of argv; NULL: python3 */
+    char *python_path; /* where it is, once that was looked up; NULL: it is no Python pipeline */
+    char *python_folder;            /* of the millrace_worker package; likewise */
     struct environment environment; /* variables that its workers have of their own */
     struct confinement confinement; /* what its workers give up, */
     char *confine;                  /* as lines of millrace/confine.h */
@@ -101,15 +106,13 @@ struct config {
 
     struct pipeline_config pipelines[PIPELINE_COUNT_MAX];
     uint32_t pipeline_count;
-    struct confinement_options confinement; /* of all of them */
+    struct said said; /* of one of them, or all */
 
     struct own_users own_users;                     /* of workers that have users of their own */
     char own_users_missing[OWN_USERS_REASON_BYTES]; /* why root can give them none; "": it can */
 
-    struct pipeline_options options; /* of each pipeline that does not say otherwise */
+    struct pipeline_options options; /* of each pipeline of which nothing else is said */
     char *worker_path;               /* of the millrace-worker binary, --worker */
-    char *python_path;               /* of the interpreter; NULL: no pipeline needs it, --python */
-    char *python_folder;             /* of the millrace_worker package; likewise */
 
     char *listen[LISTEN_COUNT_MAX]; /* "ADDR:PORT" or "[ADDR6]:PORT", --listen, repeatable */
     uint32_t listen_count;
@@ -181,9 +184,6 @@ bool pipeline_config_is_python(const struct pipeline_config *pipeline);
  * (not a regular file), ..., with `reason`. */
 int pipeline_config_check_source(const struct pipeline_config *pipeline,
                                  char reason[CLI_REASON_BYTES]) MUST_USE;
-
-/* True for NAME:TAG as docs/api.md, section 2, spells it, of POINTER_BYTES_MAX at most. */
-bool pointer_is_valid(const char *pointer, size_t bytes);
 
 /* "ADDR:PORT" as config_add_listen() stored it, for bind(). -EINVAL with `reason`. Never resolves a
  * name, so never waits. */

@@ -1,9 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * confinement.h - what the workers of a pipeline give up, from the options that say so.
- *
- * Each of these options takes [POINTER=]VALUE: it concerns that pipeline, or without a pointer all.
- * For one value the option with the pipeline's pointer wins, and the last of several.
+ * confinement.h - what the workers of a pipeline give up, from the options that say so (said.h).
  */
 #ifndef DISPATCHER_CONFINEMENT_H
 #define DISPATCHER_CONFINEMENT_H
@@ -27,11 +24,8 @@ struct pipeline_config;
 #define WORKER_MEMORY_BYTES_MIN (UINT64_C(16) << 20)
 #define WORKER_MEMORY_BYTES_MAX (UINT64_C(1) << 50)
 
-/* What the command line says, item by item. */
-struct confinement_options {
-    struct cli_list nofile, core, data, memory, nproc, user, seccomp, network, reads, writes,
-        connects;
-};
+/* Words of options, in the order of the enumerations below. */
+extern const char *const core_words[], *const seccomp_words[], *const network_words[];
 
 enum core_files {
     CORE_FILES_INHERIT = 0, /* as the server's own limit is */
@@ -67,12 +61,9 @@ struct confinement {
     uint32_t owner;        /* enum worker_owner; confinement_write() decides it */
 };
 
-/* The VALUE of an item, [POINTER=]VALUE, that concerns this pipeline; NULL: it concerns another. */
-const char *confinement_value(const char *item, const char *pointer);
-
-/* Reads what config->confinement says into the pipelines. 0, or -EINVAL with one line in
- * `reason`. */
-int confinement_parse(struct config *config, char reason[CLI_REASON_BYTES]) MUST_USE;
+/* Whether what is said of lists can be: the paths are looked at later. 0, or -EINVAL with one line
+ * in `reason`. */
+int confinement_check(const struct config *config, char reason[CLI_REASON_BYTES]) MUST_USE;
 
 /* The lines for a worker's --confine, in memory that the caller frees. The paths of the interpreter
  * must be known; without a configuration nothing is restricted by paths and ports. 0, -ENOMEM, or

@@ -30,10 +30,9 @@ static const struct access_kind kinds[ACCESS_COUNT] = {
     [ACCESS_CONNECT] = {"allow-connect", "connecting", "connect", 4, "6.7", false},
 };
 
-static int access_items_print(const struct access_kind *kind, const struct cli_list *list,
+static int access_items_print(const struct access_kind *kind, const struct said *said,
                               const char *pointer, FILE *file, char reason[CLI_REASON_BYTES]);
-static void access_needs_print(const struct config *config, const struct pipeline_config *pipeline,
-                               FILE *file);
+static void access_needs_print(const struct pipeline_config *pipeline, FILE *file);
 
 long worker_access_version(void)
 {
@@ -44,15 +43,12 @@ long worker_access_version(void)
 int worker_access_print(const struct config *config, const struct pipeline_config *pipeline,
                         FILE *file, char reason[CLI_REASON_BYTES])
 {
-    const struct confinement_options *options = &config->confinement;
-    const struct cli_list *lists[ACCESS_COUNT] = {&options->reads, &options->writes,
-                                                  &options->connects};
     for (int i = 0; i < ACCESS_COUNT; i++) {
-        int rc = access_items_print(&kinds[i], lists[i], pipeline->pointer, file, reason);
+        int rc = access_items_print(&kinds[i], &config->said, pipeline->pointer, file, reason);
         if (rc < 0)
             return rc;
         if (rc > 0 && i == ACCESS_READ)
-            access_needs_print(config, pipeline, file);
+            access_needs_print(pipeline, file);
     }
     return 0;
 }
@@ -70,14 +66,14 @@ static void access_text_print(FILE *file, const char *key, const char *value)
 }
 
 /* Prints the items that concern the pipeline. 1 when there are any, 0, or -EINVAL. */
-static int access_items_print(const struct access_kind *kind, const struct cli_list *list,
+static int access_items_print(const struct access_kind *kind, const struct said *said,
                               const char *pointer, FILE *file, char reason[CLI_REASON_BYTES])
 {
     bool is_restricted = false;
-    for (uint32_t i = 0; i < list->count; i++) {
-        const char *value = confinement_value(list->items[i], pointer);
-        if (!value)
-            continue;
+    const struct saying *saying;
+    uint32_t at = 0;
+    while ((saying = said_next(said, kind->option, pointer, &at)) != NULL) {
+        const char *value = saying->value;
         if (worker_access_version() < kind->version)
             return refuse(reason, "--%s needs Landlock version %ld (Linux %s), this kernel has %ld",
                           kind->option, kind->version, kind->kernel, worker_access_version());
@@ -117,8 +113,7 @@ static void access_folder_print(FILE *file, const char *path, int levels)
 
 /* What is needed to load the pipeline: of Python the modules beside it, and the prefix of the
  * interpreter, which is a link to that of another in a virtualenv. */
-static void access_needs_print(const struct config *config, const struct pipeline_config *pipeline,
-                               FILE *file)
+static void access_needs_print(const struct pipeline_config *pipeline, FILE *file)
 {
     access_folders_print(pipeline, file, "LD_LIBRARY_PATH");
     if (!pipeline_config_is_python(pipeline)) {
@@ -132,10 +127,10 @@ static void access_needs_print(const struct config *config, const struct pipelin
     if (pipeline->kind == SOURCE_PYTHON_FILE)
         access_text_print(file, "read", pipeline->source);
     access_folders_print(pipeline, file, "PYTHONPATH");
-    access_text_print(file, "read", config->python_folder);
-    access_text_print(file, "read", config->python_path);
-    access_folder_print(file, config->python_path, 2);
-    char *real = realpath(config->python_path, NULL);
+    access_text_print(file, "read", pipeline->python_folder);
+    access_text_print(file, "read", pipeline->python_path);
+    access_folder_print(file, pipeline->python_path, 2);
+    char *real = realpath(pipeline->python_path, NULL);
     if (real)
         access_folder_print(file, real, 2);
     free(real);

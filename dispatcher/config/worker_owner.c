@@ -16,14 +16,14 @@ static bool owner_is_word(const char *text, const char *word);
 static int owner_find(struct confinement *confinement, char reason[CLI_REASON_BYTES]);
 static int owner_users_choose(struct config *config, bool is_asked, char reason[CLI_REASON_BYTES]);
 
-int worker_owner_check(uid_t uid, const struct pipeline_config *pipeline, const char *python_path,
-                       const char *python_folder, char reason[CLI_REASON_BYTES])
+int worker_owner_check(uid_t uid, const struct pipeline_config *pipeline,
+                       char reason[CLI_REASON_BYTES])
 {
     bool is_python = pipeline_config_is_python(pipeline);
     char *source = owner_path_of(pipeline);
     if (!source)
         return refuse(reason, "%s: %s", pipeline->source, strerror(errno));
-    const char *paths[] = {source, python_path, python_folder};
+    const char *paths[] = {source, pipeline->python_path, pipeline->python_folder};
     char why[OWN_USERS_REASON_BYTES];
     int rc = own_users_can_read(uid, paths, is_python ? ARRAY_COUNT(paths) : 1, why);
     free(source);
@@ -33,7 +33,8 @@ int worker_owner_check(uid_t uid, const struct pipeline_config *pipeline, const 
             "workers have users of their own, and user %u cannot read %.200s: open it and "
             "the folders above it to everybody (chmod o+rX)%s, or say --worker-user NAME of "
             "a user who can, or --worker-user root, which keeps workers from the server no more",
-            uid, why, is_python && strcmp(why, python_path) == 0 ? ", say another --python" : "");
+            uid, why,
+            is_python && strcmp(why, pipeline->python_path) == 0 ? ", say another --python" : "");
     return rc < 0 ? refuse(reason, "workers have users of their own: %.200s", why) : 0;
 }
 
@@ -52,8 +53,7 @@ int worker_owners_decide(struct config *config, char reason[CLI_REASON_BYTES])
     for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++) {
         const struct pipeline_config *pipeline = &config->pipelines[i];
         if (pipeline->confinement.owner == OWNER_EACH)
-            rc = worker_owner_check(config->own_users.first, pipeline, config->python_path,
-                                    config->python_folder, reason);
+            rc = worker_owner_check(config->own_users.first, pipeline, reason);
     }
     return rc;
 }

@@ -23,9 +23,9 @@ struct pipeline_config;
 int worker_owners_decide(struct config *config, char reason[CLI_REASON_BYTES]) MUST_USE;
 
 /* Whether this user, of a group of the same number, can read what its worker loads. 0, or -EINVAL
- * with one line in `reason` that names what it cannot. `python_path` and `python_folder` are NULL
- * for pipelines that need none. */
-int worker_owner_check(uid_t uid, const struct pipeline_config *pipeline, const char *python_path,
-                       const char *python_folder, char reason[CLI_REASON_BYTES]) MUST_USE;
+ * with one line in `reason` that names what it cannot. The interpreter of a Python pipeline must be
+ * known. */
+int worker_owner_check(uid_t uid, const struct pipeline_config *pipeline,
+                       char reason[CLI_REASON_BYTES]) MUST_USE;
 
 #endif

@@ -138,7 +138,6 @@ static int start_process_ask(struct fleet *fleet, const struct worker *worker,
 {
     const struct config *config = fleet->config;
     const struct pipeline_config *source = worker->pool->config;
-    bool is_python = pipeline_config_is_python(source);
     return spawner_ask(&fleet->spawner,
                        &(struct worker_spawn_options){
                            .worker_path = config->worker_path,
@@ -146,9 +145,9 @@ static int start_process_ask(struct fleet *fleet, const struct worker *worker,
                            .cgroup = worker->group ? worker->group->path : NULL,
                            .own_user = start_own_user(config, source, worker),
                            .strict = source->confinement.seccomp == SECCOMP_STRICT,
-                           .python_path = is_python ? config->python_path : NULL,
-                           .python_folder = is_python ? config->python_folder : NULL,
-                           .python_threads = is_python && source->options.python_threads,
+                           .python_path = source->python_path,
+                           .python_folder = source->python_folder,
+                           .python_threads = source->python_path && source->options.python_threads,
                            .source = source->source,
                            .name = source->name,
                            .pointer = source->pointer,

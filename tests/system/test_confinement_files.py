@@ -205,6 +205,6 @@ def test_what_cannot_be_allowed_is_said_at_the_start(pipelines):
 
     for option in ("--allow-read", "--allow-write"):
         assert serve(option, "/nowhere") == f"millrace: serve: {option} /nowhere: No such file or directory\n"
-        assert serve(option, "me/no:v1=/") == f"millrace: serve: {option} me/no:v1=/: no pipeline me/no:v1 is served\n"
+        assert serve(option, "me/no:v1=/") == f"millrace: serve: {option}: no pipeline me/no:v1 is served\n"
     assert serve("--allow-connect", "65536") \
         == "millrace: serve: --allow-connect 65536 is out of range, 1 to 65535\n"

@@ -41,8 +41,12 @@ static const struct cli_option options[] = {
      .help = "how much"},
 };
 
-static const struct cli_command command = {
-    "test", "WORD...", "Tests.", options, ARRAY_COUNT(options), 0, 3};
+static const struct cli_command command = {.name = "test",
+                                           .words = "WORD...",
+                                           .about = "Tests.",
+                                           .options = options,
+                                           .option_count = ARRAY_COUNT(options),
+                                           .word_count_max = 3};
 
 static struct values values;
 static struct cli_words words;
@@ -268,6 +272,77 @@ static void numbers_are_printed_as_they_would_be_written(void **state)
     }
 }
 
+/* ---- options by pipeline ------------------------------------------------------------------- */
+
+static struct {
+    const char *name, *text;
+} said[4];
+static uint32_t said_count;
+
+static int say(void *at, const struct cli_option *option, const char *text,
+               char why[CLI_REASON_BYTES])
+{
+    assert_ptr_equal(at, &values);
+    said[said_count].name = option->name;
+    said[said_count++].text = text;
+    snprintf(why, CLI_REASON_BYTES, "said enough");
+    return said_count == ARRAY_COUNT(said) ? -EINVAL : 0;
+}
+
+static const struct cli_option options_of_each[] = {
+    {"ring", NULL, CLI_SIZE_POWER, CLI_MEMBER(struct cli_list, count), .min = 4096, .max = 1 << 30,
+     .help = "bytes", .by_pipeline = true},
+    {"loud", NULL, CLI_FLAG, .by_pipeline = true, .help = "say more"},
+    {"path", "PATH", CLI_LIST, .by_pipeline = true, .help = "where"},
+    {"quiet", NULL, CLI_FLAG, CLI_MEMBER(struct values, quiet), .help = "say less"},
+};
+static const struct cli_command command_of_each = {.name = "each",
+                                                   .words = "",
+                                                   .about = "Each.",
+                                                   .options = options_of_each,
+                                                   .option_count = ARRAY_COUNT(options_of_each),
+                                                   .say = say,
+                                                   .usual = offsetof(struct values, listen)};
+
+static void options_by_pipeline_go_to_the_command_as_they_are(void **state)
+{
+    (void)state;
+    static char words_of_each[][16] = {"--ring", "a:b=1", "--loud", "--loud=c:d", "--path=x"};
+    char *argv[ARRAY_COUNT(words_of_each)];
+    for (size_t i = 0; i < ARRAY_COUNT(argv); i++)
+        argv[i] = words_of_each[i];
+    memset(&values, 0, sizeof(values));
+    assert_int_equal(cli_parse(&command_of_each, 4, argv, &values, &words, reason), 0);
+    assert_string_equal(said[0].name, "ring");
+    assert_string_equal(said[0].text, "a:b=1");
+    assert_string_equal(said[1].name, "loud");
+    assert_null(said[1].text);
+    assert_string_equal(said[2].text, "c:d");
+    assert_int_equal(cli_parse(&command_of_each, 1, argv + 4, &values, &words, reason), -EINVAL);
+    assert_string_equal(reason, "said enough");
+    assert_int_equal(cli_parse(&command_of_each, 1, argv, &values, &words, reason), -EINVAL);
+    assert_string_equal(reason, "--ring needs a value (SIZE)");
+}
+
+static void help_shows_what_may_be_said_for_one_pipeline(void **state)
+{
+    (void)state;
+    char *text;
+    size_t bytes;
+    FILE *file = open_memstream(&text, &bytes);
+    assert_non_null(file);
+    struct values defaults = {.listen.count = 8192};
+    cli_help(file, &command_of_each, &defaults);
+    fclose(file);
+    assert_non_null(strstr(text, "\n  --ring [POINTER=]SIZE     bytes (4k to 1g, default 8k)\n"
+                                 "  --loud[=POINTER]          say more\n"
+                                 "  --path [POINTER=]PATH     where\n"
+                                 "  --quiet                   say less\n"));
+    free(text);
+}
+
+/* ---- help ---------------------------------------------------------------------------------- */
+
 static void help_prints_the_table_with_its_limits_and_defaults(void **state)
 {
     (void)state;
@@ -360,6 +435,8 @@ int main(void)
         cmocka_unit_test(a_list_and_the_words_have_a_greatest_length),
         cmocka_unit_test(distance_counts_single_steps),
         cmocka_unit_test(numbers_are_printed_as_they_would_be_written),
+        cmocka_unit_test(options_by_pipeline_go_to_the_command_as_they_are),
+        cmocka_unit_test(help_shows_what_may_be_said_for_one_pipeline),
         cmocka_unit_test(help_prints_the_table_with_its_limits_and_defaults),
         cmocka_unit_test(a_message_is_one_line_whatever_is_in_it),
         cmocka_unit_test(foreign_text_keeps_to_its_lines),

@@ -20,7 +20,9 @@
 
 #include <cmocka.h>
 
+#include "dispatcher/cli/commands.h"
 #include "dispatcher/config/config.h"
+#include "dispatcher/config/pipeline_options.h"
 
 /*
  * What the kernel is asked is answered here: machines differ in it, and valgrind, which keeps the
@@ -114,9 +116,25 @@ static int drop(void **state)
     return 0;
 }
 
-static void say(struct cli_list *list, const char *item)
+static int take(const char *name, const char *text)
 {
-    list->items[list->count++] = item;
+    for (size_t i = 0; i < serve_command.option_count; i++)
+        if (strcmp(serve_command.options[i].name, name) == 0)
+            return said_take(&config.said, &serve_command.options[i], text, reason);
+    fail_msg("there is no --%s", name);
+    return -ENOENT;
+}
+
+static void say(const char *name, const char *text)
+{
+    assert_int_equal(take(name, text), 0);
+}
+
+/* What was said becomes the pipelines' own. */
+static int fill(void)
+{
+    int rc = pipeline_options_fill(&config, reason);
+    return rc < 0 ? rc : confinement_check(&config, reason);
 }
 
 static void text_is(uint32_t pipeline, const char *wanted)
@@ -133,19 +151,19 @@ static void text_is(uint32_t pipeline, const char *wanted)
 /* The filter of system calls comes last, and only where the kernel has some. */
 #define FILTER "deny=machine\n"
 
-static void is_refused(struct cli_list *list, const char *item, const char *why)
+static void is_refused(const char *name, const char *text, const char *why)
 {
-    list->items[0] = item;
-    list->count = 1;
-    assert_int_equal(confinement_parse(&config, reason), -EINVAL);
+    uint32_t count = config.said.count;
+    int rc = take(name, text);
+    assert_int_equal(rc == 0 ? fill() : rc, -EINVAL);
     assert_string_equal(reason, why);
-    list->count = 0;
+    config.said.count = count;
 }
 
 static void without_options_what_is_counted_for_a_user_is_shared(void **state)
 {
     (void)state;
-    assert_int_equal(confinement_parse(&config, reason), 0);
+    assert_int_equal(fill(), 0);
     text_is(0, LIMITS FILTER);
     kernel.descriptors = 100;
     text_is(1, "nofile=50:50\n" SHARES FILTER);
@@ -154,16 +172,15 @@ static void without_options_what_is_counted_for_a_user_is_shared(void **state)
 static void an_option_is_for_all_pipelines_or_for_the_one_it_names(void **state)
 {
     (void)state;
-    say(&config.confinement.nofile, "me/b:v1=70");
-    say(&config.confinement.nofile, "64");
-    say(&config.confinement.nofile, "65");
-    say(&config.confinement.core, "me/a:v1=0");
-    say(&config.confinement.core, "me/b:v1=inherit");
-    say(&config.confinement.core, "unlimited");
-    say(&config.confinement.data, "2g");
-    say(&config.confinement.nproc, "me/b:v1=3");
-    say(&config.confinement.nproc, "me/b:v1=4");
-    assert_int_equal(confinement_parse(&config, reason), 0);
+    say("worker-nofile", "me/b:v1=70");
+    say("worker-nofile", "64");
+    say("worker-nofile", "65");
+    say("worker-core", "me/a:v1=0");
+    say("worker-core", "me/b:v1=inherit");
+    say("worker-core", "unlimited");
+    say("worker-data", "2g");
+    say("worker-nproc", "me/b:v1=4");
+    assert_int_equal(fill(), 0);
     text_is(0, "nofile=65:65\ncore=0:0\ndata=2147483648:2147483648\n" SHARES FILTER);
     text_is(1, "nofile=70:70\ndata=2147483648:2147483648\nnproc=4:4\nsigpending=50:50\n" FILTER);
 }
@@ -171,19 +188,21 @@ static void an_option_is_for_all_pipelines_or_for_the_one_it_names(void **state)
 static void system_calls_are_denied_by_profile(void **state)
 {
     (void)state;
-    say(&config.confinement.seccomp, "off");
-    say(&config.confinement.seccomp, "me/b:v1=strict");
-    say(&config.confinement.network, "me/a:v1=none");
-    assert_int_equal(confinement_parse(&config, reason), 0);
+    say("seccomp", "off");
+    say("seccomp", "me/b:v1=strict");
+    say("network", "me/a:v1=none");
+    assert_int_equal(fill(), 0);
     text_is(0, LIMITS "deny=network\n");
     text_is(1, LIMITS "deny=machine\ndeny=others\n");
-    say(&config.confinement.seccomp, "me/b:v1=default");
-    say(&config.confinement.network, "none");
-    say(&config.confinement.network, "me/a:v1=all");
-    assert_int_equal(confinement_parse(&config, reason), 0);
+    said_finish(&config.said);
+    say("seccomp", "off");
+    say("seccomp", "me/b:v1=default");
+    say("network", "none");
+    say("network", "me/a:v1=all");
+    assert_int_equal(fill(), 0);
     text_is(0, LIMITS);
     text_is(1, LIMITS "deny=machine\ndeny=network\n");
-    is_refused(&config.confinement.network, "443", "--network 443 is none of all, none");
+    is_refused("network", "443", "--network 443 is none of all, none");
 }
 
 static void text_has(uint32_t pipeline, const char *line, bool is_wanted)
@@ -200,10 +219,10 @@ static void files_are_allowed_by_options_and_by_need(void **state)
 {
     (void)state;
     setenv("LD_LIBRARY_PATH", "/opt/one::/opt/two:", 1);
-    say(&config.confinement.reads, "me/a:v1=/etc");
-    say(&config.confinement.writes, "/tmp");
-    say(&config.confinement.writes, "me/b:v1=none");
-    assert_int_equal(confinement_parse(&config, reason), 0);
+    say("allow-read", "me/a:v1=/etc");
+    say("allow-write", "/tmp");
+    say("allow-write", "me/b:v1=none");
+    assert_int_equal(fill(), 0);
     text_is(0, LIMITS FILTER "restrict=reading\nread=/etc\nread=/opt/one\n"
                              "read=/opt/two\nread=./a.so\nrestrict=writing\nwrite=/tmp\n");
     text_is(1, LIMITS FILTER "restrict=writing\nwrite=/tmp\n");
@@ -214,10 +233,10 @@ static void the_folders_that_a_pipeline_has_for_itself_are_allowed(void **state)
 {
     (void)state;
     setenv("LD_LIBRARY_PATH", "/opt/ours", 1);
-    say(&config.confinement.reads, "none");
+    say("allow-read", "none");
     struct environment *environment = &config.pipelines[0].environment;
     assert_int_equal(environment_add(environment, "LD_LIBRARY_PATH=/opt/its", reason), 0);
-    assert_int_equal(confinement_parse(&config, reason), 0);
+    assert_int_equal(fill(), 0);
     text_has(0, "read=/opt/its", true);
     text_has(0, "read=/opt/ours", false);
     text_has(1, "read=/opt/ours", true);
@@ -236,12 +255,14 @@ static void an_interpreter_is_allowed_with_what_it_is_a_link_to(void **state)
     close(open(paths[2], O_CREAT | O_WRONLY | O_CLOEXEC, 0600));
     assert_int_equal(symlink(paths[2], paths[3]), 0);
     setenv("PYTHONPATH", "/mine\n:/yours", 1);
-    config.python_path = strdup(paths[3]);
-    config.python_folder = strdup("/lib/of/millrace");
-    say(&config.confinement.reads, "none");
+    say("allow-read", "none");
     assert_int_equal(config_add_pipeline(&config, "me/c:v1=/srv/app/c.py", reason), 0);
     assert_int_equal(config_add_pipeline(&config, "me/d:v1=package.d:graph", reason), 0);
-    assert_int_equal(confinement_parse(&config, reason), 0);
+    for (uint32_t i = 2; i < 4; i++) {
+        config.pipelines[i].python_path = strdup(paths[3]);
+        config.pipelines[i].python_folder = strdup("/lib/of/millrace");
+    }
+    assert_int_equal(fill(), 0);
     text_has(2, "read=/srv/app", true);
     text_has(3, "read=.", true);
     text_has(3, "read=/lib/of/millrace", true);
@@ -262,16 +283,14 @@ static void an_interpreter_is_allowed_with_what_it_is_a_link_to(void **state)
 static void what_is_wrong_is_said_with_its_option(void **state)
 {
     (void)state;
-    is_refused(&config.confinement.nofile, "63",
-               "--worker-nofile 63 is out of range, 64 to 1073741824");
-    is_refused(&config.confinement.nofile, "me/a:v1=x",
-               "--worker-nofile x is not a number (64 to 1073741824)");
-    is_refused(&config.confinement.nofile, "me/c:v1=64",
-               "--worker-nofile me/c:v1=64: no pipeline me/c:v1 is served");
-    is_refused(&config.confinement.core, "me=0",
-               "--worker-core me=0 is none of inherit, 0, unlimited");
-    is_refused(&config.confinement.data, "1m", "--worker-data 1m is out of range, 16m to 1048576g");
-    is_refused(&config.confinement.nproc, "0", "--worker-nproc 0 is out of range, 1 to 1073741824");
+    is_refused("worker-nofile", "63", "--worker-nofile 63 is out of range, 64 to 1073741824");
+    is_refused("worker-nofile", "me/a:v1=x",
+               "me/a:v1: --worker-nofile x is not a number (64 to 1073741824)");
+    is_refused("worker-nofile", "me/c:v1=64",
+               "--worker-nofile: no pipeline me/c:v1 is served (nearest: me/a:v1)");
+    is_refused("worker-core", "me=0", "--worker-core me=0 is none of inherit, 0, unlimited");
+    is_refused("worker-data", "1m", "--worker-data 1m is out of range, 16m to 1048576g");
+    is_refused("worker-nproc", "0", "--worker-nproc 0 is out of range, 1 to 1073741824");
 }
 
 static void a_user_is_looked_up_with_all_his_groups(void **state)
@@ -281,9 +300,9 @@ static void a_user_is_looked_up_with_all_his_groups(void **state)
         print_message("only root may change users\n");
         skip();
     }
-    say(&config.confinement.user, "4321:1234");
-    say(&config.confinement.user, "me/b:v1=daemon");
-    assert_int_equal(confinement_parse(&config, reason), 0);
+    say("worker-user", "4321:1234");
+    say("worker-user", "me/b:v1=daemon");
+    assert_int_equal(fill(), 0);
     config.pipelines[0].confinement.owner = config.pipelines[1].confinement.owner = OWNER_NAMED;
     text_is(0, LIMITS "uid=4321\ngid=1234\ngroups=1234\n" FILTER);
     text_is(1, LIMITS "uid=1\ngid=1\ngroups=1\nhome=/usr/sbin\n" FILTER);
@@ -292,7 +311,7 @@ static void a_user_is_looked_up_with_all_his_groups(void **state)
 static void writing_is_refused(uint32_t pipeline, const char *why)
 {
     char *text = NULL;
-    assert_int_equal(confinement_parse(&config, reason), 0);
+    assert_int_equal(fill(), 0);
     assert_int_equal(confinement_write(&config, &config.pipelines[pipeline], &text, reason),
                      -EINVAL);
     assert_null(text);
@@ -303,10 +322,10 @@ static void without_filters_only_what_asks_for_them_is_refused(void **state)
 {
     (void)state;
     kernel.has_filters = false;
-    assert_int_equal(confinement_parse(&config, reason), 0);
+    assert_int_equal(fill(), 0);
     text_is(0, LIMITS);
-    say(&config.confinement.seccomp, "me/a:v1=strict");
-    say(&config.confinement.network, "me/b:v1=none");
+    say("seccomp", "me/a:v1=strict");
+    say("network", "me/b:v1=none");
     writing_is_refused(0,
                        "--seccomp strict: this kernel, or this container, has no seccomp filters");
     writing_is_refused(1, "--network none: this kernel, or this container, has no seccomp filters");
@@ -315,8 +334,8 @@ static void without_filters_only_what_asks_for_them_is_refused(void **state)
 static void what_this_landlock_cannot_restrict_is_refused(void **state)
 {
     (void)state;
-    say(&config.confinement.connects, "me/a:v1=443");
-    say(&config.confinement.reads, "me/b:v1=none");
+    say("allow-connect", "me/a:v1=443");
+    say("allow-read", "me/b:v1=none");
     kernel.landlock_version = 3;
     writing_is_refused(0,
                        "--allow-connect needs Landlock version 4 (Linux 6.7), this kernel has 3");
@@ -338,9 +357,9 @@ static void user_is_refused(const char *user, const char *why)
 static void connections_are_restricted_only_where_there_are_filters(void **state)
 {
     (void)state;
-    say(&config.confinement.connects, "me/a:v1=443");
-    say(&config.confinement.seccomp, "off");
-    assert_int_equal(confinement_parse(&config, reason), 0);
+    say("allow-connect", "me/a:v1=443");
+    say("seccomp", "off");
+    assert_int_equal(fill(), 0);
     text_is(0, LIMITS "restrict=connecting\nconnect=443\n");
     kernel.has_filters = false;
     writing_is_refused(0,
@@ -353,7 +372,7 @@ static void workers_with_users_of_their_own_share_the_threads(void **state)
     (void)state;
     kernel.threads = 16384;
     config.pipelines[0].options.worker_count = config.pipelines[1].options.worker_count = 2;
-    assert_int_equal(confinement_parse(&config, reason), 0);
+    assert_int_equal(fill(), 0);
     text_has(0, "nproc=12288:12288", true);
     config.pipelines[0].confinement.owner = OWNER_EACH;
     text_has(0, "nproc=3072:3072", true);
@@ -398,7 +417,7 @@ static void a_user_who_cannot_be_is_refused(void **state)
 static void more_descriptors_than_the_server_has_are_refused(void **state)
 {
     (void)state;
-    say(&config.confinement.nofile, "me/b:v1=3001");
+    say("worker-nofile", "me/b:v1=3001");
     writing_is_refused(1, "--worker-nofile 3001 is more than the hard limit of the server, "
                           "3000 (ulimit -Hn, LimitNOFILE=)");
     config.pipelines[1].confinement.nofile_max = 3000;
