@@ -16,12 +16,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "dispatcher/cli/check_table.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/exit_code.h"
 #include "dispatcher/config/worker_owner.h"
 #include "dispatcher/inputs/variables.h"
-#include "dispatcher/text/json_out.h"
 #include "dispatcher/workers/channel.h"
 #include "dispatcher/workers/crash.h"
 #include "dispatcher/workers/failure.h"
@@ -87,7 +87,6 @@ static void check_end(struct check *check);
 static void check_finish(struct check *check);
 static void check_read_messages(struct check *check);
 static void check_read_log(struct check *check);
-static void check_print(const struct check *check);
 
 int cmd_check(int argc, char **argv)
 {
@@ -170,7 +169,7 @@ static int check_pipeline(struct pipeline_config *pipeline, const struct check_v
         if (values->json)
             printf("%s\n", check.variables.json);
         else
-            check_print(&check);
+            check_table_print(check.source, &check.variables);
         exit_code = EXIT_CODE_OK;
     }
     check_finish(&check);
@@ -404,38 +403,4 @@ static void check_read_log(struct check *check)
         check_misbehaved(check, wrong);
     if (ring_release(&channel->replies))
         doorbell_ring(&channel->bell, DOORBELL_ANY);
-}
-
-/* ---- the table ----------------------------------------------------------------------------- */
-
-static void check_print_default(const struct input_variable *input)
-{
-    char *text = malloc(json_out_bound(input->default_bytes, 1));
-    size_t consumed;
-    const char *type;
-    int64_t bytes =
-        text ? json_out_value(input->default_msgpack, input->default_bytes, &consumed, &type, text)
-             : 0;
-    printf("  default %.*s", bytes > 0 ? (int)bytes : 0, text ? text : "");
-    free(text);
-}
-
-static void check_print(const struct check *check)
-{
-    const struct variables *variables = &check->variables;
-    cli_print(stdout, check->source);
-    printf(": pipeline ");
-    cli_print(stdout, variables->name);
-    printf("\n");
-    for (uint32_t i = 0; i < variables->input_count; i++) {
-        const struct input_variable *input = &variables->inputs[i];
-        printf("  input %-3u %-11s%-9s", i + 1, variables_type_name(input->type),
-               input->optional ? "optional" : "");
-        cli_print(stdout, input->title ? input->title : "");
-        if (input->default_msgpack)
-            check_print_default(input);
-        printf("\n");
-    }
-    for (uint32_t i = 0; i < variables->output_count; i++)
-        printf("  output %-2u %s\n", i + 1, variables_type_name(variables->outputs[i].type));
 }

@@ -298,25 +298,34 @@ static int variables_read_default(struct reading *reading, const struct field *m
 
 static int variables_read_json_fields(struct reading *reading, const struct field *map)
 {
-    static const char *const keys[] = {"examples", "choices", "gt",          "ge",
-                                       "lt",       "le",      "multiple_of", NULL};
-    for (const char *const *key = keys; *key; key++) {
+    static const struct {
+        const char *key;
+        const char *phrase; /* NULL: anything */
+        cJSON_bool (*is_right)(const cJSON *);
+    } fields[] = {
+        {"examples", NULL, NULL},
+        {"choices", "an array", cJSON_IsArray},
+        {"gt", "a number", cJSON_IsNumber},
+        {"ge", "a number", cJSON_IsNumber},
+        {"lt", "a number", cJSON_IsNumber},
+        {"le", "a number", cJSON_IsNumber},
+        {"multiple_of", "a number", cJSON_IsNumber},
+        {"schema", "an object", cJSON_IsObject},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(fields); i++) {
+        const char *key = fields[i].key;
         struct json_document *document;
         struct slice text;
-        int rc = variables_read_json(reading, map, *key, &document, &text);
+        int rc = variables_read_json(reading, map, key, &document, &text);
         if (rc < 0)
             return rc;
         if (!document)
             continue;
-        const cJSON *root = json_in_root(document);
-        bool is_right = key == &keys[0]   ? true
-                        : key == &keys[1] ? cJSON_IsArray(root)
-                                          : cJSON_IsNumber(root);
+        bool is_right = !fields[i].is_right || fields[i].is_right(json_in_root(document));
         json_in_destroy(document);
         if (!is_right)
-            return variables_refuse(reading, "%s is not %s", *key,
-                                    key == &keys[1] ? "an array" : "a number");
-        fprintf(reading->json, ",\"%s\":", *key);
+            return variables_refuse(reading, "%s is not %s", key, fields[i].phrase);
+        fprintf(reading->json, ",\"%s\":", key);
         variables_write_json(reading->json, text);
     }
     return 0;

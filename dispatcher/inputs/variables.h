@@ -13,8 +13,8 @@
  *                         optional     bool  null is accepted; false when not said
  *                       and only when the pipeline says so:
  *                         title description                  str
- *                         examples default choices           str holding JSON text; choices: an
- *                                                            array
+ *                         examples default choices schema    str holding JSON text; choices: an
+ *                                                            array; schema: an object
  *                         gt ge lt le multiple_of            str holding the text of a JSON number
  *                         min_length max_length              uint
  *   outputs      array  of 1 to OUTPUT_COUNT_MAX maps:

@@ -26,26 +26,31 @@ int json_view_parse(struct json_view *out, const char *text, size_t bytes, struc
 
 bool json_view_member(const struct json_view *object, const char *key, struct json_view *out)
 {
+    struct json_view name = {0};
+    size_t key_bytes = strlen(key);
+    while (json_view_next_member(object, &name, out))
+        if (name.bytes == key_bytes + 2 && memcmp(name.text + 1, key, key_bytes) == 0)
+            return true;
+    return false;
+}
+
+bool json_view_next_member(const struct json_view *object, struct json_view *key,
+                           struct json_view *value)
+{
     if (object->text[0] != '{')
         return false;
     const char *end = object->text + object->bytes;
-    size_t key_bytes = strlen(key);
-    /* At each turn: at a key, or at the closing brace. */
-    const char *at = view_skip_blanks(object->text + 1, end);
-    while (*at == '"') {
-        const char *key_end = view_skip_string(at);
-        bool is_it = (size_t)(key_end - at) == key_bytes + 2 && memcmp(at + 1, key, key_bytes) == 0;
-        const char *value = view_skip_blanks(view_skip_blanks(key_end, end) + 1, end);
-        const char *value_end = view_skip_value(value, end);
-        if (is_it) {
-            *out = (struct json_view){value, (size_t)(value_end - value)};
-            return true;
-        }
-        at = view_skip_blanks(value_end, end);
-        if (*at == ',')
-            at = view_skip_blanks(at + 1, end);
-    }
-    return false;
+    /* After the brace, or after the member before and its comma. */
+    const char *at =
+        view_skip_blanks(key->text ? value->text + value->bytes : object->text + 1, end);
+    if (key->text && *at == ',')
+        at = view_skip_blanks(at + 1, end);
+    if (*at == '}')
+        return false;
+    *key = (struct json_view){at, (size_t)(view_skip_string(at) - at)};
+    at = view_skip_blanks(view_skip_blanks(at + key->bytes, end) + 1, end);
+    *value = (struct json_view){at, (size_t)(view_skip_value(at, end) - at)};
+    return true;
 }
 
 bool json_view_next(const struct json_view *array, struct json_view *item)

@@ -33,6 +33,10 @@ bool json_view_member(const struct json_view *object, const char *key, struct js
  * array. */
 bool json_view_next(const struct json_view *array, struct json_view *item);
 
+/* The next member of an object, its key as a string: begin with `key` zero. False: likewise. */
+bool json_view_next_member(const struct json_view *object, struct json_view *key,
+                           struct json_view *value);
+
 bool json_view_is_string(const struct json_view *view);
 bool json_view_is_null(const struct json_view *view);
 

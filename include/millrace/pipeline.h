@@ -216,6 +216,13 @@ static inline int mr_index_(mr_variable variable)
     return variable.index_;
 }
 
+/* Says what may be inside of an input, a dictionary mostly: JSON text of an object, which is a JSON
+ * Schema (2020-12). Clients can see it and make forms of it; like limits it is not enforced. */
+static inline void mr_input_schema(struct mr_builder *builder, mr_variable input, const char *json)
+{
+    mr_api_->builder_input_schema(builder, input, json);
+}
+
 /* Makes a variable an output. With several, every line carries one value of each: streams advance
  * together, a plain value is repeated, an exhausted stream gives none. */
 static inline void mr_output(struct mr_builder *builder, mr_variable variable)

@@ -55,6 +55,8 @@ struct mr_api {
     void (*waker_wake)(struct mr_waker *);
     int (*value_later)(struct mr_value *);
     int (*value_later_poll)(struct mr_value *, int fd, short events, uint64_t ms);
+
+    void (*builder_input_schema)(struct mr_builder *, mr_variable, const char *json);
 };
 
 /* What a shared object exports: a list of its pipelines, behind one symbol. */

@@ -33,3 +33,41 @@ def test_check_passes_on_lines_of_a_known_level_and_no_others(pipelines, lie, pr
     result = millrace("check", f"{pipelines('liar')}:{lie}")
     assert (result.returncode, result.stderr) == (OK, printed)
     assert f"pipeline {lie}\n" in result.stdout
+
+
+# ---- what is inside of inputs ----------------------------------------------------------------------
+
+def test_check_shows_limits_of_inputs_and_fields_of_schemas(pipelines):
+    result = millrace("check", f"{pipelines('schema')}:told")
+    assert result.returncode == OK, result.stderr
+    assert result.stdout.splitlines()[1:] == [
+        "  input 1   dictionary          settings",
+        "    field seed            integer               ge 0",
+        "    field place           dictionary optional ",
+        "      field x               fp                  ",
+        "  input 2   integer    optional steps  choices [1, 50]  ge 1  le 50  how many",
+        "  output 1  dictionary"]
+
+
+def test_a_schema_is_shown_by_the_server_as_it_is(start, pipelines):
+    server = start(f"me/told:v1={pipelines('schema')}:told")
+    settings, steps = server.pipeline("me/told:v1")["input_variables"]
+    assert settings["schema"]["required"] == ["seed"]
+    assert settings["schema"]["properties"]["place"]["properties"]["x"] == {"type": "number", "title": "\x1b[2J"}
+    assert "schema" not in steps and (steps["ge"], steps["le"]) == (1, 50)
+    # It is for people, as limits of inputs are: the type is enforced, and nothing else.
+    assert server.run("me/told:v1", {"seed": "no number"}, 5000).json()["outputs"][0]["value"] == {"seed": "no number"}
+
+
+@pytest.mark.parametrize("name, reason", [
+    ("not_json", "the worker misbehaved: inputs[0]: schema is not JSON"),
+    ("not_an_object", "the worker misbehaved: inputs[0]: schema is not an object"),
+    ("told_twice", "does not load: "),
+    ("of_a_result", "does not load: "),
+])
+def test_a_schema_that_is_none_is_refused(pipelines, name, reason):
+    result = millrace("check", f"{pipelines('schema')}:{name}")
+    assert result.returncode == PIPELINE
+    assert reason in result.stderr
+    assert name != "told_twice" or "input 1 has two schemas" in result.stderr
+    assert name != "of_a_result" or "a schema is of something that is no input of this graph" in result.stderr

@@ -47,6 +47,19 @@ mr_variable graph_input(struct mr_builder *graph, const struct mr_input_options 
     return (mr_variable){variable};
 }
 
+void graph_input_schema(struct mr_builder *graph, mr_variable input, const char *json)
+{
+    uint32_t at = 0;
+    while (at < graph->input_count && graph->input_variables[at] != input.index_)
+        at++;
+    if (at == graph->input_count)
+        graph_mistake(graph, "a schema is of something that is no input of this graph");
+    else if (graph->schemas[at])
+        graph_mistake(graph, "input %u has two schemas", at + 1);
+    else
+        graph->schemas[at] = graph_copy(graph, json);
+}
+
 mr_variable graph_pipe(struct mr_builder *graph, mr_pipe_fn *function, const char *name,
                        const int *type_and_inputs, size_t count)
 {
@@ -139,6 +152,7 @@ void graph_finish(struct mr_builder *graph)
         graph_free_text(input->le);
         graph_free_text(input->multiple_of);
         graph_free_text(input->choices);
+        graph_free_text(graph->schemas[i]);
     }
     for (uint32_t i = 0; i < graph->pipe_count; i++) {
         free(graph->pipes[i].arguments);

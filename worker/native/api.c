@@ -222,6 +222,8 @@ static const struct mr_api table = {
     .waker_wake = waker_wake,
     .value_later = api_value_later,
     .value_later_poll = api_value_later_poll,
+
+    .builder_input_schema = graph_input_schema,
 };
 
 const struct mr_api *api_table(struct context *context)

@@ -86,8 +86,12 @@ static int hello_add_input(struct mr_builder *graph, PyObject *input)
         .max_length = hello_number(input, "max_length", &is_sound),
         .optional = optional == Py_True,
     };
-    if (is_sound)
-        graph_input(graph, &options); /* graph_check() tells what is wrong */
+    const char *schema = hello_text(input, "schema", &texts, &is_sound);
+    if (is_sound) { /* graph_check() tells what is wrong */
+        mr_variable variable = graph_input(graph, &options);
+        if (schema && variable.index_ >= 0)
+            graph_input_schema(graph, variable, schema);
+    }
     for (size_t i = 0; i < texts.count; i++)
         Py_DECREF(texts.kept[i]);
     return is_sound ? 0 : -1;
@@ -130,7 +134,7 @@ int hello_send_py(struct host_py *host, PyObject *name, PyObject *inputs, PyObje
                         host->context.attachment.segment.options.slot_count);
         if (rc == -EMSGSIZE)
             PyErr_SetString(PyExc_ValueError,
-                            "titles, descriptions and choices are too long together");
+                            "titles, descriptions, choices and schemas are too long together");
         else if (rc != 0)
             PyErr_SetString(PyExc_OSError, strerror(-rc));
     }

@@ -100,6 +100,27 @@ static void items_come_one_after_the_other(void **state)
     assert_false(json_view_next(&view, &item));
 }
 
+static void members_come_one_after_the_other(void **state)
+{
+    (void)state;
+    struct json_view view = parse("{ \"a\" : 1,\"b\":{\"a\":[\"}\"]} , \"\\\"\":null }");
+    static const char *const members[][2] = {
+        {"\"a\"", "1"}, {"\"b\"", "{\"a\":[\"}\"]}"}, {"\"\\\"\"", "null"}};
+    struct json_view key = {0}, value;
+    for (size_t i = 0; i < ARRAY_COUNT(members); i++) {
+        assert_true(json_view_next_member(&view, &key, &value));
+        is(&key, members[i][0]);
+        is(&value, members[i][1]);
+    }
+    assert_false(json_view_next_member(&view, &key, &value));
+    static const char *const none[] = {"1", "[1]", "{}", "{ }"};
+    for (size_t i = 0; i < ARRAY_COUNT(none); i++) {
+        view = parse(none[i]);
+        key = (struct json_view){0};
+        assert_false(json_view_next_member(&view, &key, &value));
+    }
+}
+
 static void string_is(const char *text, const char *characters, size_t bytes)
 {
     struct json_view view = parse(text);
@@ -152,6 +173,7 @@ int main(void)
         cmocka_unit_test(a_member_is_found_by_its_key_at_its_own_level),
         cmocka_unit_test(only_objects_have_members_and_only_arrays_have_items),
         cmocka_unit_test(items_come_one_after_the_other),
+        cmocka_unit_test(members_come_one_after_the_other),
         cmocka_unit_test(escapes_of_a_string_are_resolved),
         cmocka_unit_test(nothing_is_read_past_the_end),
     };
