@@ -8,6 +8,7 @@ a `type_word`; and that of the original package, with `variables`, `outputs` and
 from __future__ import annotations
 
 import json
+import sys
 import typing
 from typing import Any
 
@@ -18,6 +19,9 @@ WORD_OF_TYPE: dict[type, str] = {
 NUMBERS = ("gt", "ge", "lt", "le", "multiple_of")
 LENGTHS = ("min_length", "max_length")
 
+# A HELLO has 64 KiB in all: schemas have so much of it together, and those that do not fit are left out.
+SCHEMA_BYTES_MAX = 32 * 1024
+
 
 def describe(graph: Any) -> tuple[list[dict[str, Any]], list[str]]:
     """Two lists: a dict for each input, a type's word for each output. TypeError for a graph without an
@@ -25,8 +29,9 @@ def describe(graph: Any) -> tuple[list[dict[str, Any]], list[str]]:
     inputs, outputs = variables_of(graph)
     if not outputs:
         raise TypeError("the pipeline has no output: builder.output(...) makes one")
-    return ([describe_input(number, variable) for number, variable in enumerate(inputs, 1)],
-            [output_word(variable) for variable in outputs])
+    described = [describe_input(number, variable) for number, variable in enumerate(inputs, 1)]
+    leave_large_schemas_out(described)
+    return described, [output_word(variable) for variable in outputs]
 
 
 def variables_of(graph: Any) -> tuple[list[Any], list[Any]]:
@@ -80,7 +85,22 @@ def describe_input(number: int, variable: Any) -> dict[str, Any]:
     for key in LENGTHS:
         length = getattr(variable, key, None)
         result[key] = length if isinstance(length, int) and length > 0 else None
+    schema = getattr(variable, "json_schema", None)
+    result["schema"] = json_text(schema()) if callable(schema) else None
     return result
+
+
+def leave_large_schemas_out(described: list[dict[str, Any]]) -> None:
+    room = SCHEMA_BYTES_MAX
+    for number, result in enumerate(described, 1):
+        if result["schema"] is None:
+            continue
+        if len(result["schema"]) > room:
+            print(f"input {number}: its schema is not shown, {len(result['schema'])} bytes are too many",
+                  file=sys.stderr)
+            result["schema"] = None
+        else:
+            room -= len(result["schema"])
 
 
 def list_of(choices: Any) -> list[Any] | None:

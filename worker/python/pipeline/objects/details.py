@@ -76,7 +76,7 @@ class Details(StandIn):  # type: ignore[misc]  # see StandIn
         self.decimal_places = decimal_places
         self.min_length = min_length
         self.max_length = max_length
-        self.choices = None if choices is None else list(choices)
+        self.choices = None if choices is None else listed(choices)
 
     def check(self, value: Any) -> None:
         """Raises Mismatch where the value is outside of the limits."""
@@ -127,6 +127,11 @@ class Details(StandIn):  # type: ignore[misc]  # see StandIn
         if self.max_length is not None and len(value) > self.max_length:
             raise Mismatch(f"ensure this value has at most {self.max_length} {unit}",
                            f"value_error.{family}.max_length; limit_value={self.max_length}")
+
+
+def listed(choices: Iterable[Any]) -> list[Any]:
+    """In their order; a set has none, and every worker has to say the same."""
+    return sorted(choices, key=repr) if isinstance(choices, (set, frozenset)) else list(choices)
 
 
 def limit(relation: str, code: str, bound: float) -> Mismatch:

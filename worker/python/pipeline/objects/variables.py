@@ -9,8 +9,19 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 from pipeline.exceptions import GraphError, InputError
 from pipeline.objects import building
 from pipeline.objects.details import NOT_SAID, Details
+from pipeline.objects.json_schema import schema_of
 from pipeline.objects.schema import plain
-from pipeline.objects.types import Mismatch, SchemaError, fit, name_of, phrase_of, split_optional, word_of
+from pipeline.objects.types import (
+    Mismatch,
+    SchemaError,
+    class_of,
+    fit,
+    is_schema,
+    name_of,
+    phrase_of,
+    split_optional,
+    word_of,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,6 +79,10 @@ class Variable(Details, Generic[Value]):
     def type_word(self) -> str | None:
         """string, integer, fp, boolean, none, array, dictionary or stream; None when it can be several."""
         return word_of(self.type_class)
+
+    def json_schema(self) -> dict[str, Any] | None:
+        """A JSON Schema of what an InputSchema enforces; None: it is of another type."""
+        return schema_of(self.type_class) if is_schema(class_of(self.type_class)) else None
 
     @property
     def is_required(self) -> bool:
