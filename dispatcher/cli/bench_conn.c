@@ -3,6 +3,7 @@
 #include "dispatcher/cli/bench_conn.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
@@ -47,7 +48,7 @@ static void conn_span_take(struct bench_plan *plan, struct bench_conn *conn, str
 void bench_conn_abandon(struct bench_plan *plan, struct bench_conn *conn)
 {
     if (conn->state != BENCH_IDLE)
-        plan->stats.left_count++;
+        plan->stats.unfinished_count++;
     conn_drop(plan, conn);
 }
 
@@ -76,48 +77,61 @@ static void conn_answer_is_whole(struct bench_plan *plan, struct bench_conn *con
 {
     struct bench_stats *stats = &plan->stats;
     histogram_add(&stats->total, now_ns - conn->begin_ns);
-    bool miscounted = plan->lines_wanted > 0 && conn->lines.count != plan->lines_wanted;
-    if (conn->has_error || conn->lines.is_failure)
+    const struct bench_lines *lines = &conn->lines;
+    bool miscounted = plan->lines_wanted > 0 && lines->count != plan->lines_wanted;
+    if (lines->status != 200 || lines->is_failure) {
         stats->failed_count++;
-    else if (miscounted || conn->lines.is_wrong)
+        bench_lines_end(&conn->lines);
+    } else if (miscounted || lines->is_wrong) {
         stats->wrong_count++;
-    else
+        bench_example_say(&stats->examples, BENCH_WRONG,
+                          "%" PRIu64 " lines where %" PRIu64 " were to come, the last one: %.*s",
+                          lines->count, plan->lines_wanted, (int)lines->last_count, lines->last);
+    } else {
         stats->complete_count++;
+    }
     if (!plan->keep_alive || !conn->keeps)
         conn_drop(plan, conn);
     conn_enter(plan, conn, BENCH_IDLE);
     bench_conn_next(plan, conn, now_ns);
 }
 
-static void conn_answer_is_cut(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns)
+/* `why`, or without one the server closed the connection. */
+static void conn_answer_is_cut(struct bench_plan *plan, struct bench_conn *conn, const char *why,
+                               uint64_t now_ns)
 {
     plan->stats.truncated_count++;
+    bench_example_say(&plan->stats.examples, BENCH_TRUNCATED, "%s, %s, after %" PRIu64 " lines",
+                      why ? why : "the connection was closed",
+                      conn->state == BENCH_BODY ? "in the body" : "before the body",
+                      conn->lines.count);
     conn_drop(plan, conn);
     bench_conn_next(plan, conn, now_ns);
+}
+
+static void conn_is_refused(struct bench_plan *plan, struct bench_conn *conn, int error)
+{
+    plan->stats.refused_count++;
+    bench_example_say(&plan->stats.examples, BENCH_REFUSED, "%s", strerror(error));
+    conn_drop(plan, conn);
 }
 
 /* ---- requests -------------------------------------------------------------------------------- */
 
 bool bench_conn_next(struct bench_plan *plan, struct bench_conn *conn, uint64_t now_ns)
 {
-    struct bench_stats *stats = &plan->stats;
     if (plan->is_over ||
-        (plan->request_count_max > 0 && stats->request_count >= plan->request_count_max)) {
+        (plan->request_count_max > 0 && plan->begun_count >= plan->request_count_max)) {
         conn_drop(plan, conn);
         return false;
     }
-    stats->request_count++;
+    plan->begun_count++;
+    plan->stats.request_count++;
     conn->sent = 0;
     bench_lines_begin(&conn->lines);
-    conn->has_error = false;
     conn->begin_ns = now_ns;
-    if (conn->fd == -1) {
-        if (!conn_connect_begin(plan, conn)) {
-            stats->refused_count++;
-            return false;
-        }
-        return true;
-    }
+    if (conn->fd == -1)
+        return conn_connect_begin(plan, conn);
     conn_enter(plan, conn, BENCH_SENDING);
     conn_watch(plan, conn, EPOLL_CTL_MOD, EPOLLIN | EPOLLOUT);
     return true;
@@ -135,12 +149,14 @@ static bool conn_connect_begin(struct bench_plan *plan, struct bench_conn *conn)
 {
     int on = 1;
     conn->fd = socket(plan->address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (conn->fd == -1)
+    if (conn->fd == -1) {
+        conn_is_refused(plan, conn, errno);
         return false;
+    }
     setsockopt(conn->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
     if (connect(conn->fd, (const struct sockaddr *)&plan->address, plan->address_bytes) == -1 &&
         errno != EINPROGRESS) {
-        conn_drop(plan, conn);
+        conn_is_refused(plan, conn, errno);
         return false;
     }
     conn_enter(plan, conn, BENCH_CONNECTING);
@@ -156,7 +172,7 @@ static void conn_request_send(struct bench_plan *plan, struct bench_conn *conn)
         if (sent == -1 && errno == EAGAIN)
             return;
         if (sent <= 0) {
-            conn_answer_is_cut(plan, conn, clock_now_ns());
+            conn_answer_is_cut(plan, conn, strerror(errno), clock_now_ns());
             return;
         }
         conn->sent += (size_t)sent;
@@ -208,7 +224,7 @@ static void conn_body_take(struct bench_plan *plan, struct bench_conn *conn, con
         const char *reason;
         int rc = http_body_feed(&conn->body, bytes, count, &used, &data, &reason);
         if (rc < 0) {
-            conn_answer_is_cut(plan, conn, now_ns);
+            conn_answer_is_cut(plan, conn, reason, now_ns);
             return;
         }
         bytes += used;
@@ -248,7 +264,7 @@ static void conn_head_take(struct bench_plan *plan, struct bench_conn *conn, con
     char *whole = NULL;
     if (conn->head_count > 0) {
         if (!conn_head_keep(conn, bytes, count)) {
-            conn_answer_is_cut(plan, conn, now_ns);
+            conn_answer_is_cut(plan, conn, strerror(ENOMEM), now_ns);
             return;
         }
         whole = conn->head;
@@ -262,11 +278,11 @@ static void conn_head_take(struct bench_plan *plan, struct bench_conn *conn, con
     conn->head = NULL;
     conn->head_count = 0;
     if (used <= 0) {
-        conn_answer_is_cut(plan, conn, now_ns);
+        conn_answer_is_cut(plan, conn, used < 0 ? reason : strerror(ENOMEM), now_ns);
     } else {
         conn_enter(plan, conn, BENCH_BODY);
         conn->keeps = response->keep_alive;
-        conn->has_error = response->status != 200;
+        conn->lines.status = response->status;
         plan->body_head.chunked = response->chunked;
         plan->body_head.has_length = response->has_length;
         conn->is_until_close = !response->chunked && !response->has_length;
@@ -296,7 +312,7 @@ static bool conn_read_some(struct bench_plan *plan, struct bench_conn *conn, siz
         return false;
     }
     if (count <= 0) {
-        conn_answer_is_cut(plan, conn, now_ns);
+        conn_answer_is_cut(plan, conn, count < 0 ? strerror(errno) : NULL, now_ns);
         return false;
     }
     plan->stats.byte_count += (uint64_t)count;
@@ -326,8 +342,7 @@ static void conn_connect_end(struct bench_plan *plan, struct bench_conn *conn)
     socklen_t bytes = sizeof(error);
     getsockopt(conn->fd, SOL_SOCKET, SO_ERROR, &error, &bytes);
     if (error != 0) {
-        plan->stats.refused_count++;
-        conn_drop(plan, conn);
+        conn_is_refused(plan, conn, error);
         return;
     }
     conn_enter(plan, conn, BENCH_SENDING);

@@ -26,6 +26,7 @@ struct bench_plan {
     const char *request; /* head and body */
     size_t request_bytes;
     uint64_t request_count_max; /* 0: as many as fit into the time */
+    uint64_t begun_count;       /* of them, also before the end of the warm-up */
     uint64_t lines_wanted;      /* of each answer; 0: any number */
     uint64_t leave_after;       /* a leaver closes after so many lines */
     uint64_t slow_bytes_per_s;  /* that slow clients read of a body; 0: nothing */
@@ -57,7 +58,6 @@ struct bench_conn {
     bool is_leaver;      /* closes after leave_after lines */
     bool keeps;          /* the server keeps the connection */
     bool is_until_close; /* the body ends with the connection */
-    bool has_error;      /* a status that is not 200 */
     size_t sent;
     struct http_scan scan;
     struct http_body body;

@@ -11,11 +11,16 @@
 static bool lines_counts(const struct bench_look *look, const char *line, size_t count);
 static bool lines_is_failure(const char *line, size_t count);
 static void lines_keep(struct bench_lines *lines, const char *bytes, size_t count);
+static void lines_example_take(const struct bench_lines *lines, const char *line, size_t count);
+static void lines_last_take(const struct bench_look *look, struct bench_lines *lines,
+                            const char *line, size_t count);
 
 void bench_lines_begin(struct bench_lines *lines)
 {
     lines->count = 0;
     lines->kept_count = 0;
+    lines->last_count = 0;
+    lines->status = 200;
     lines->is_wrong = lines->is_failure = false;
 }
 
@@ -89,8 +94,11 @@ static void lines_numbers_take(struct bench_lines *lines, const char *line, size
     if (at > 0) {
         lines->number_offset = (uint32_t)at;
         behind = lines_number_read(line, count, at, &number);
-        if (behind == 0 || number != lines->count - 1)
+        if (behind == 0 || number != lines->count - 1) {
             lines->is_wrong = true;
+            if (lines->examples)
+                bench_example_out_of_order(lines->examples, number, lines->count - 1, line, count);
+        }
     }
     at = VALUE_FIND(line, count, behind + lines->time_distance, TIME_KEY);
     if (at == 0)
@@ -122,16 +130,25 @@ void bench_lines_take(const struct bench_look *look, struct bench_lines *lines, 
         lines->count++;
         last = line;
         last_count = line_count;
+        if (lines->count == 1 && lines->status != 200)
+            lines_example_take(lines, line, line_count);
         if (look->wants_numbers)
             lines_numbers_take(
                 lines, line, line_count < BENCH_LOOK_BYTES_MAX ? line_count : BENCH_LOOK_BYTES_MAX,
                 now_ns, latency);
     }
     if (last)
-        lines->is_failure = lines_is_failure(last, last_count);
+        lines_last_take(look, lines, last, last_count);
     /* After the last line was looked at, which may lie in `kept`. */
     if (bytes < end)
         lines_keep(lines, bytes, (size_t)(end - bytes));
+}
+
+void bench_lines_end(const struct bench_lines *lines)
+{
+    const size_t count =
+        lines->kept_count < BENCH_LOOK_BYTES_MAX ? (size_t)lines->kept_count : BENCH_LOOK_BYTES_MAX;
+    lines_example_take(lines, lines->kept, count);
 }
 
 /* Lines that are no results: blank ones, and what server-sent events add. */
@@ -162,4 +179,24 @@ static void lines_keep(struct bench_lines *lines, const char *bytes, size_t coun
         memcpy(lines->kept + lines->kept_count, bytes, count < room ? count : room);
     }
     lines->kept_count += count;
+}
+
+/* Of a line that is too long only the beginning is there. */
+static void lines_example_take(const struct bench_lines *lines, const char *line, size_t count)
+{
+    if (lines->examples)
+        bench_example_failed(lines->examples, lines->status, line, count);
+}
+
+/* The last whole line so far. */
+static void lines_last_take(const struct bench_look *look, struct bench_lines *lines,
+                            const char *line, size_t count)
+{
+    lines->is_failure = lines_is_failure(line, count);
+    if (lines->is_failure)
+        lines_example_take(lines, line, count);
+    if (!look->wants_last)
+        return;
+    lines->last_count = count < BENCH_SHOWN_BYTES ? (uint32_t)count : BENCH_SHOWN_BYTES;
+    memcpy(lines->last, line, lines->last_count);
 }

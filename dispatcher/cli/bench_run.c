@@ -79,7 +79,7 @@ static void bench_run_idle_open(struct bench_loop *loop)
         setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &timeout, sizeof(timeout));
         if (connect(fd, (const struct sockaddr *)&plan->address, plan->address_bytes) == -1) {
             close(fd);
-            stats->refused_count++;
+            stats->idle_refused_count++;
             return;
         }
         loop->idle[stats->idle_count++] = fd;
@@ -158,6 +158,7 @@ static void bench_run_clients_start(struct bench_loop *loop, uint64_t now_ns)
         uint32_t i = loop->started_count++;
         struct bench_conn *conn = &loop->conns[i];
         conn->fd = -1;
+        conn->lines.examples = &loop->plan->stats.examples;
         conn->lines.kept = loop->kept + (size_t)i * BENCH_LOOK_BYTES_MAX;
         conn->is_slow = i < shape->slow;
         conn->is_leaver = i >= shape->slow && i - shape->slow < shape->leavers;
@@ -195,11 +196,18 @@ static void bench_run_warmup_end(struct bench_loop *loop, uint64_t now_ns)
     struct bench_stats *stats = &loop->plan->stats;
     if (loop->warm_ns > 0 || now_ns - loop->begin_ns < loop->shape->warmup_ns)
         return;
-    uint64_t request_count = stats->request_count;
+    const uint64_t answered = stats->complete_count + stats->failed_count + stats->truncated_count +
+                              stats->wrong_count + stats->left_count;
+    const uint64_t under_way = stats->request_count - answered; /* or refused, which counts */
+    char *refused = stats->examples.texts[BENCH_REFUSED];
+    char example[BENCH_EXAMPLE_BYTES];
+    memcpy(example, refused, sizeof(example));
     *stats = (struct bench_stats){.warmup_line_count = stats->line_count,
-                                  .request_count = request_count,
+                                  .request_count = under_way,
                                   .idle_count = stats->idle_count,
+                                  .idle_refused_count = stats->idle_refused_count,
                                   .refused_count = stats->refused_count};
+    memcpy(refused, example, sizeof(example));
     loop->warm_ns = now_ns;
     loop->cpu_seconds = bench_run_cpu_seconds_used();
     loop->progress_line_count = 0;

@@ -4,7 +4,10 @@
 
 #include <inttypes.h>
 #include <stddef.h>
+#include <string.h>
 
+#include "dispatcher/config/cli.h"
+#include "dispatcher/text/text.h"
 #include "millrace/check.h"
 
 static uint32_t stats_bucket_of(uint64_t value)
@@ -47,6 +50,10 @@ uint64_t histogram_quantile(const struct histogram *histogram, double share)
     return histogram->max;
 }
 
+/* In the order of enum bench_bad. */
+static const char *const example_names[] = {"failed", "truncated", "wrong", "refused"};
+_Static_assert(ARRAY_COUNT(example_names) == BENCH_BAD_COUNT, "one word a kind");
+
 static const struct {
     const char *name, *label;
     size_t offset;
@@ -67,20 +74,34 @@ static double stats_per_second(const struct bench_stats *stats, uint64_t count)
     return stats->seconds > 0 ? (double)count / stats->seconds : 0;
 }
 
+/* What came over the network may be anything, also what a terminal would obey. */
+static void stats_examples_print(FILE *file, const struct bench_examples *examples)
+{
+    for (size_t i = 0; i < BENCH_BAD_COUNT; i++) {
+        if (examples->texts[i][0] == '\0')
+            continue;
+        fprintf(file, "first %-24s ", example_names[i]);
+        cli_print(file, examples->texts[i]);
+        fputc('\n', file);
+    }
+}
+
 void bench_stats_print(FILE *file, const struct bench_stats *stats)
 {
     fprintf(file, "%-30s %12.3f s\n", "time", stats->seconds);
-    fprintf(file, "%-30s %12" PRIu64 "   %14.0f /s\n", "requests", stats->request_count,
-            stats_per_second(stats, stats->complete_count + stats->failed_count));
+    fprintf(file, "%-30s %12" PRIu64 "\n", "requests", stats->request_count);
+    fprintf(file, "%-30s %12" PRIu64 "   %14.0f /s\n", "complete", stats->complete_count,
+            stats_per_second(stats, stats->complete_count));
     fprintf(file, "%-30s %12" PRIu64 "   %14.0f /s\n", "lines", stats->line_count,
             stats_per_second(stats, stats->line_count));
     fprintf(file, "%-30s %12" PRIu64 "   %14.0f /s\n", "bytes", stats->byte_count,
             stats_per_second(stats, stats->byte_count));
     fprintf(file,
-            "%-30s %" PRIu64 " complete, %" PRIu64 " failed, %" PRIu64 " truncated, %" PRIu64
-            " wrong, %" PRIu64 " left, %" PRIu64 " refused\n",
-            "answers", stats->complete_count, stats->failed_count, stats->truncated_count,
-            stats->wrong_count, stats->left_count, stats->refused_count);
+            "%-30s %" PRIu64 " failed, %" PRIu64 " truncated, %" PRIu64 " wrong, %" PRIu64
+            " left, %" PRIu64 " unfinished, %" PRIu64 " refused\n",
+            "other answers", stats->failed_count, stats->truncated_count, stats->wrong_count,
+            stats->left_count, stats->unfinished_count, stats->refused_count);
+    stats_examples_print(file, &stats->examples);
     if (stats->idle_count > 0)
         fprintf(file, "%-30s %12" PRIu64 "   %" PRIu64 " closed by the server\n",
                 "idle connections", stats->idle_count, stats->idle_closed_count);
@@ -98,18 +119,34 @@ void bench_stats_print(FILE *file, const struct bench_stats *stats)
     }
 }
 
+static void stats_examples_print_json(FILE *file, const struct bench_examples *examples)
+{
+    struct text text = {0};
+    for (size_t i = 0; i < BENCH_BAD_COUNT; i++) {
+        const char *example = examples->texts[i];
+        text_add(&text, ",\"first_%s\":", example_names[i]);
+        if (example[0] == '\0')
+            text_add(&text, "null");
+        else
+            text_add_json(&text, example, strlen(example));
+    }
+    if (!text.failed)
+        fwrite(text.bytes, 1, text.count, file);
+    text_finish(&text);
+}
+
 void bench_stats_print_json(FILE *file, const struct bench_stats *stats)
 {
     fprintf(file,
             "{\"seconds\":%.6f,\"requests\":%" PRIu64 ",\"complete\":%" PRIu64
             ",\"failed\":%" PRIu64 ",\"truncated\":%" PRIu64 ",\"wrong\":%" PRIu64
-            ",\"left\":%" PRIu64 ",\"refused\":%" PRIu64 ",\"lines\":%" PRIu64 ",\"bytes\":%" PRIu64
-            ",\"warmup_lines\":%" PRIu64 ",\"idle\":%" PRIu64 ",\"idle_closed\":%" PRIu64
-            ",\"cpu_seconds\":%.6f",
+            ",\"left\":%" PRIu64 ",\"unfinished\":%" PRIu64 ",\"refused\":%" PRIu64
+            ",\"lines\":%" PRIu64 ",\"bytes\":%" PRIu64 ",\"warmup_lines\":%" PRIu64
+            ",\"idle\":%" PRIu64 ",\"idle_closed\":%" PRIu64 ",\"cpu_seconds\":%.6f",
             stats->seconds, stats->request_count, stats->complete_count, stats->failed_count,
-            stats->truncated_count, stats->wrong_count, stats->left_count, stats->refused_count,
-            stats->line_count, stats->byte_count, stats->warmup_line_count, stats->idle_count,
-            stats->idle_closed_count, stats->cpu_seconds);
+            stats->truncated_count, stats->wrong_count, stats->left_count, stats->unfinished_count,
+            stats->refused_count, stats->line_count, stats->byte_count, stats->warmup_line_count,
+            stats->idle_count, stats->idle_closed_count, stats->cpu_seconds);
     for (size_t i = 0; i < ARRAY_COUNT(times); i++) {
         const struct histogram *time = stats_times_at(stats, i);
         fprintf(file,
@@ -118,5 +155,6 @@ void bench_stats_print_json(FILE *file, const struct bench_stats *stats)
                 times[i].name, time->count, histogram_quantile(time, 0.5),
                 histogram_quantile(time, 0.9), histogram_quantile(time, 0.99), time->max);
     }
+    stats_examples_print_json(file, &stats->examples);
     fprintf(file, "}\n");
 }

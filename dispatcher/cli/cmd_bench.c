@@ -84,8 +84,10 @@ static const struct cli_command command = {
     .words = "[POINTER [INPUT]...]",
     .about =
         "Sends runs to a server from many connections at once, reads the streams, and says\n"
-        "how fast lines came and what was wrong. POINTER and INPUT are those of millrace run.\n"
-        "Exits with 1 when an answer failed, was cut or was wrong.",
+        "how fast lines came and what was wrong, with the first of each kind. POINTER and INPUT\n"
+        "are those of millrace run. An answer is complete, failed, truncated, wrong (--lines,\n"
+        "--check), left (--leavers), unfinished (--duration) or refused. Exits with 1 when one\n"
+        "failed or was truncated, wrong or refused.",
     .options = options,
     .option_count = ARRAY_COUNT(options),
     .word_count_min = 0,
@@ -234,7 +236,9 @@ int cmd_bench(int argc, char **argv)
         plan->leave_after = values.leave_after;
         plan->keep_alive = !values.close;
         plan->slow_bytes_per_s = values.slow_rate;
-        plan->look = (struct bench_look){.is_events = values.events, .wants_numbers = values.check};
+        plan->look = (struct bench_look){.is_events = values.events,
+                                         .wants_numbers = values.check,
+                                         .wants_last = values.lines > 0};
         exit_code = bench_load(&values, plan);
     }
     if (exit_code == EXIT_CODE_OK)
@@ -273,10 +277,12 @@ static int bench_report(const struct bench_values *values, const struct bench_st
     else
         bench_stats_print(stdout, stats);
     uint64_t bad = stats->failed_count + stats->truncated_count + stats->wrong_count;
-    if (bad == 0 && stats->complete_count + stats->left_count + stats->idle_count == 0 &&
-        stats->refused_count > 0) {
+    const uint64_t refused = stats->refused_count + stats->idle_refused_count;
+    const uint64_t connected =
+        stats->complete_count + stats->left_count + stats->unfinished_count + stats->idle_count;
+    if (bad + connected == 0 && refused > 0) {
         cli_fail("bench: no connection to %s could be made", values->url);
         return EXIT_CODE_CONNECT;
     }
-    return bad == 0 && stats->refused_count == 0 ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+    return bad + refused == 0 ? EXIT_CODE_OK : EXIT_CODE_FAILED;
 }

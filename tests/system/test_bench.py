@@ -4,6 +4,7 @@
 import json
 import os
 import pty
+import re
 import socket
 import subprocess
 import threading
@@ -11,7 +12,7 @@ import time
 
 import pytest
 
-from server import MILLRACE, SLOWNESS, example
+from server import MILLRACE, SLOWNESS, TOP, example
 
 NUMBERS = "local/numbers:v1"
 HEAD = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -23,6 +24,17 @@ def bench(url, *words, expect=0):
                             text=True, timeout=50 * SLOWNESS)
     assert result.returncode == expect, result.stderr
     return json.loads(result.stdout) if result.stdout.startswith("{") else result.stderr
+
+
+# What an answer is counted as; of bad ones the first is told.
+BAD = ["failed", "truncated", "wrong", "refused"]
+KINDS = ["complete", *BAD, "left", "unfinished"]
+
+
+def counts(figures):
+    """What is not zero of the counts. Each request is in one of them."""
+    assert figures["requests"] == sum(figures[kind] for kind in KINDS)
+    return {name: figures[name] for name in ("requests", *KINDS) if figures[name]}
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +103,8 @@ FAILED = line(0, error=b'{"type":"timeout","message":"","traceback":null}')
 def test_whole_answers_are_complete_and_their_lines_bytes_and_times_counted(server):
     figures = bench(server.url, NUMBERS, "100", "x", "1", "--connections", "20", "--requests", "40", "--lines", "100",
                     "--check")
-    assert {name: figures[name] for name in ("requests", "complete", "failed", "truncated", "wrong", "left", "lines")} \
-        == {"requests": 40, "complete": 40, "failed": 0, "truncated": 0, "wrong": 0, "left": 0, "lines": 4000}
+    assert counts(figures) == {"requests": 40, "complete": 40}
+    assert figures["lines"] == 4000 and not any(figures[f"first_{kind}"] for kind in BAD)
     assert figures["bytes"] > 4000 * 300
     assert figures["latency_ns"]["count"] == 4000
     assert figures["first_line_ns"]["count"] == figures["total_ns"]["count"] == 40
@@ -118,18 +130,31 @@ def test_server_sent_events_are_counted_like_lines(server):
 def test_leavers_leave_and_the_others_are_complete(server):
     figures = bench(server.url, NUMBERS, "300", "x", "1", "--connections", "10", "--requests", "10", "--leavers", "4",
                     "--leave-after", "5", "--lines", "300")
-    assert (figures["complete"], figures["left"], figures["truncated"]) == (6, 4, 0)
+    assert counts(figures) == {"requests": 10, "complete": 6, "left": 4}
+
+
+def test_answers_under_way_at_the_end_are_a_count_of_their_own(server):
+    figures = bench(server.url, NUMBERS, "1000000", "x", "1", "--connections", "5", "--duration", "500ms", "--leavers", "1",
+                    "--leave-after", "1000000")
+    assert counts(figures) == {"requests": 5, "unfinished": 5}
+
+
+def test_with_a_warm_up_each_request_is_counted_once_or_not_at_all(server):
+    figures = bench(server.url, NUMBERS, "1", "x", "1", "--connections", "8", "--warmup", "300ms", "--duration", "800ms",
+                    "--leavers", "2")
+    assert set(counts(figures)) <= {"requests", "complete", "left", "unfinished"}
+    assert figures["complete"] > 0 and figures["left"] > 0
 
 
 def test_slow_clients_read_at_their_rate_and_do_not_hold_up_the_end(server):
     flood = [NUMBERS, "1000000", "x", "0", "--connections", "2", "--requests", "2", "--slow", "2", "--duration", "1s"]
     nothing = bench(server.url, *flood)
     # Nobody but slow clients: there is nothing to wait for.
-    assert (nothing["left"], nothing["lines"], nothing["seconds"] < 1) == (2, 0, True)
+    assert (nothing["unfinished"], nothing["lines"], nothing["seconds"] < 1) == (2, 0, True)
     some = bench(server.url, NUMBERS, "4000", "x", "1", "--connections", "3", "--requests", "3", "--slow", "2",
                  "--slow-rate", "20k", "--duration", "1500ms")
     # One that reads what comes, less than 400 bytes each millisecond; and two that read 20 KiB a second.
-    assert some["left"] == 3
+    assert counts(some) == {"requests": 3, "unfinished": 3}
     most = (some["seconds"] + 0.1) * 1000 * 400 + 2 * (some["seconds"] * 20480 + 8192)
     assert 2 * 20480 < some["bytes"] < most
 
@@ -238,6 +263,77 @@ def test_a_connection_is_kept_when_the_server_keeps_it(canned):
     assert (figures["complete"], figures["refused"]) == (50, 0)
 
 
+# ---- the first of each kind ---------------------------------------------------------------------------
+
+
+def first(figures, kind):
+    """What is said of the first of this kind, the only one there was."""
+    assert [other for other in BAD if figures[f"first_{other}"]] == [kind]
+    return figures[f"first_{kind}"]
+
+
+ERROR = b'{"type":"pipeline_error","message":"it \\u00fcber\\nran","traceback":null}'
+
+
+@pytest.mark.parametrize("answer, said", [
+    (HEAD + chunk(line(0), line(0, error=ERROR)) + END, "status 200, pipeline_error: it über\nran"),
+    (HEAD + chunk(b'event: error', b'data: ' + line(0, error=ERROR), b'', b'data: [DONE]', b'') + END,
+     "status 200, pipeline_error: it über\nran"),
+    (b"HTTP/1.1 429 Too Many Requests\r\nContent-Length: %d\r\n\r\n%s\n" % (len(line(0, error=ERROR)) + 1, line(0, error=ERROR)),
+     "status 429, pipeline_error: it über\nran"),
+    (b'HTTP/1.1 401 Unauthorized\r\nContent-Length: 43\r\n\r\n{"detail":{"message":"Not authenticated."}}', "status 401, Not authenticated."),
+    (b'HTTP/1.1 404 Not Found\r\nContent-Length: 23\r\n\r\n{"detail":"Not Found"}\n', "status 404, Not Found"),
+    (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 16\r\n\r\n<html>\r\n<head>\r\n", "status 502, <html>"),
+    (b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n", "status 500"),
+])
+def test_the_first_error_is_told_with_its_status(canned, answer, said):
+    events = ["--events"] if b"event: " in answer else []
+    figures = bench(canned(answer, keep=True), "--body", "{}", "--requests", "3", *events, expect=1)
+    assert first(figures, "failed") == said
+
+
+@pytest.mark.parametrize("numbers, words, said", [
+    ((0, 2, 1), ["--check"], f"number 2 where 1 was to come: {line(2).decode()}"),
+    ((0, 1), ["--lines", "3"], f"2 lines where 3 were to come, the last one: {line(1).decode()}"),
+    ((), ["--lines", "3"], "0 lines where 3 were to come, the last one: "),
+    ((0, 1), ["--lines", "1"], f"2 lines where 1 were to come, the last one: {line(1).decode()}"),
+])
+def test_a_wrong_answer_is_shown_by_one_of_its_lines(canned, numbers, words, said):
+    url = canned(HEAD + (chunk(*map(line, numbers)) if numbers else b"") + END, keep=True)
+    assert first(bench(url, "--body", "{}", "--requests", "3", *words, expect=1), "wrong") == said
+
+
+@pytest.mark.parametrize("answer, said", [
+    (HEAD + chunk(line(0), line(1)), "the connection was closed, in the body, after 2 lines"),
+    (HEAD + b"x\r\n", "a chunk without a size, in the body, after 0 lines"),
+    (HEAD[:20], "the connection was closed, before the body, after 0 lines"),
+    (b"SSH-2.0-OpenSSH\r\n\r\n", ", before the body, after 0 lines"),
+])
+def test_a_truncated_answer_says_how_it_ended(canned, answer, said):
+    assert said in first(bench(canned(answer), "--body", "{}", "--requests", "2", expect=1), "truncated")
+
+
+def test_a_refused_connection_says_why():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    assert first(bench(url, "--body", "{}", "--requests", "1", expect=8), "refused") == "Connection refused"
+
+
+def test_the_table_has_the_words_of_the_page_and_obeys_no_answer(canned):
+    answer = HEAD + chunk(line(0, error=b'{"type":"x","message":"\\u001b[2J\\n","traceback":null}')) + END
+    result = subprocess.run([MILLRACE, "bench", "--url", canned(answer, keep=True), "--body", "{}", "--requests", "2"], check=False,
+                            capture_output=True, text=True, timeout=20)
+    rows = dict(re.split(r"  +", text, maxsplit=1) for text in result.stdout.splitlines() if "  " in text)
+    assert rows["requests"] == "2" and re.fullmatch(r"0 +0 /s", rows["complete"])
+    assert rows["other answers"] == "2 failed, 0 truncated, 0 wrong, 0 left, 0 unfinished, 0 refused"
+    assert rows["first failed"] == "status 200, x: ?[2J "
+    with open(os.path.join(TOP, "docs/man/millrace-bench.1"), encoding="utf-8") as file:
+        page = re.findall(r"^\.It ([a-z]+)$", file.read(), flags=re.MULTILINE)
+    help_ = subprocess.run([MILLRACE, "bench", "--help"], check=True, capture_output=True, text=True, timeout=20).stdout
+    assert sorted(page) == sorted(KINDS)
+    assert [word for word in KINDS if word not in help_] == []
+
+
 # ---- being used ---------------------------------------------------------------------------------------
 
 
@@ -253,6 +349,7 @@ def test_nobody_there_is_an_exit_code_of_its_own():
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
     bench(f"http://127.0.0.1:{port}", "--body", "{}", "--requests", "1", expect=8)
+    bench(f"http://127.0.0.1:{port}", "--connections", "0", "--idle", "2", "--duration", "100ms", expect=8)
 
 
 def test_progress_is_shown_on_a_terminal_and_nowhere_else(server):
