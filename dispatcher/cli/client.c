@@ -74,6 +74,7 @@ static int client_result_of(CURLcode code, const struct exchange *exchange);
 static bool client_library_load(char reason[CLIENT_REASON_BYTES]);
 static void client_reason_fill(struct client *client, const char *url, CURLcode code,
                                const char *detail, char reason[CLIENT_REASON_BYTES]);
+static const char *client_hint(struct client *client, CURLcode code);
 
 struct client *client_create(const struct client_options *options, char reason[CLIENT_REASON_BYTES])
 {
@@ -185,6 +186,8 @@ static bool client_prepare(struct client *client, const struct client_options *o
         (options->token && !client_token_add(client, options->token)))
         return false;
     CURL *curl = client->curl;
+    if (options->ca_file && lib.easy_setopt(curl, CURLOPT_CAINFO, options->ca_file) != CURLE_OK)
+        return false;
     return lib.easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            lib.easy_setopt(curl, CURLOPT_HTTPHEADER, client->headers) == CURLE_OK &&
            lib.easy_setopt(curl, CURLOPT_USERAGENT, "millrace/" MILLRACE_VERSION) == CURLE_OK &&
@@ -201,8 +204,20 @@ static void client_reason_fill(struct client *client, const char *url, CURLcode 
                                const char *detail, char reason[CLIENT_REASON_BYTES])
 {
     lib.easy_setopt(client->curl, CURLOPT_ERRORBUFFER, NULL);
-    snprintf(reason, CLIENT_REASON_BYTES, "%.200s: %s", url,
-             detail[0] != '\0' ? detail : lib.easy_strerror(code));
+    snprintf(reason, CLIENT_REASON_BYTES, "%.200s: %s%s", url,
+             detail[0] != '\0' ? detail : lib.easy_strerror(code), client_hint(client, code));
+}
+
+/* What a certificate lacks that nobody trusted has signed, in the words of OpenSSL. */
+static const char *client_hint(struct client *client, CURLcode code)
+{
+    enum { SELF_SIGNED = 18, SELF_SIGNED_IN_CHAIN = 19, NO_ISSUER = 20 };
+    long verified = 0;
+    lib.easy_getinfo(client->curl, CURLINFO_SSL_VERIFYRESULT, &verified);
+    if (code == CURLE_PEER_FAILED_VERIFICATION &&
+        (verified == SELF_SIGNED || verified == SELF_SIGNED_IN_CHAIN || verified == NO_ISSUER))
+        return "; --ca-file FILE says whose certificates are trusted";
+    return code == CURLE_SSL_CONNECT_ERROR ? "; is it a server of https?" : "";
 }
 
 static int client_result_of(CURLcode code, const struct exchange *exchange)
@@ -214,6 +229,7 @@ static int client_result_of(CURLcode code, const struct exchange *exchange)
     switch ((int)code) { /* the list of codes is libcurl's and grows */
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
+    case CURLE_SSL_CACERT_BADFILE:
         return -EINVAL;
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_RESOLVE_PROXY:

@@ -25,6 +25,7 @@ struct client_options {
     const char *url;     /* http://HOST:PORT, https://...; the routes are below it */
     const char *token;   /* NULL: none */
     uint32_t timeout_ms; /* of each request as a whole; 0: none */
+    const char *ca_file; /* who may sign the server's certificate; NULL: whom the system trusts */
 };
 
 struct client;
@@ -47,8 +48,8 @@ void client_destroy(struct client *client);
 
 /* One request; `body` NULL: GET, else POST of JSON. Returns when the answer has come to its end:
  *   0              and it was whole, whatever its status
- *   -EINVAL        the URL is none that can be used
- *   -ECONNREFUSED  nobody answers there
+ *   -EINVAL        the URL is none that can be used, or ca_file holds no certificates
+ *   -ECONNREFUSED  nobody answers there, or nobody who is known to be the server
  *   -ETIMEDOUT     the time is up
  *   -EPIPE         the answer was cut: neither a length nor a last chunk says that this was all
  *   -ECANCELED     the consumer wanted no more

@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <unistd.h>
 
 #include "dispatcher/cli/bench_run.h"
@@ -140,7 +141,10 @@ static int bench_address_find(struct bench_plan *plan, const struct bench_values
     struct addrinfo *info;
     const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
     if (!bench_url_split(values->url, host, sizeof(host), port, sizeof(port))) {
-        cli_fail("bench: '%s' is not http://HOST:PORT", values->url);
+        cli_fail("bench: '%s' is not http://HOST:PORT%s", values->url,
+                 strncasecmp(values->url, "https:", 6) == 0
+                     ? "; a tunnel makes it that of https, see man millrace-bench"
+                     : "");
         return EXIT_CODE_USAGE;
     }
     int error = getaddrinfo(host, port, &hints, &info);

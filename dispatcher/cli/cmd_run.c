@@ -24,6 +24,7 @@
 struct run_values {
     const char *url;
     const char *token;
+    const char *ca_file;
     uint32_t timeout_ms;
     bool json;
 };
@@ -33,6 +34,9 @@ static const struct cli_option options[] = {
      .help = "the server; if not said, PIPELINE_API_URL or " CLIENT_URL_DEFAULT},
     {"token", "TOKEN", CLI_TEXT, CLI_MEMBER(struct run_values, token),
      .help = "the token; if not said, PIPELINE_API_TOKEN, which other users cannot see"},
+    {"ca-file", "FILE", CLI_TEXT, CLI_MEMBER(struct run_values, ca_file),
+     .help = "certificates that sign the server's, for https; if not said, SSL_CERT_FILE or those "
+             "of the system"},
     {"timeout", NULL, CLI_DURATION, CLI_MEMBER(struct run_values, timeout_ms), .min = 1,
      .max = 24 * 3600000,
      .help = "the run takes so long at most; if not said, as long as it takes"},
@@ -60,6 +64,7 @@ static int run_stream(struct client *client, const struct run_values *values,
                       const struct text *body);
 
 static bool run_is_id(const char *text);
+static bool run_ca_file_take(struct run_values *values);
 
 int cmd_run(int argc, char **argv)
 {
@@ -75,7 +80,19 @@ int cmd_run(int argc, char **argv)
         cli_fail("run: '%s' is not a pointer like me/words:v1", pointer);
         return EXIT_CODE_USAGE;
     }
-    return run_pipeline(&values, &words);
+    return run_ca_file_take(&values) ? run_pipeline(&values, &words) : EXIT_CODE_USAGE;
+}
+
+/* The variable is the one that other clients of OpenSSL know; libcurl does not look at it. */
+static bool run_ca_file_take(struct run_values *values)
+{
+    const char *usual = getenv("SSL_CERT_FILE");
+    if (!values->ca_file && usual && *usual != '\0')
+        values->ca_file = usual;
+    if (!values->ca_file || access(values->ca_file, R_OK) == 0)
+        return true;
+    cli_fail("run: certificates in %s: %s", values->ca_file, strerror(errno));
+    return false;
 }
 
 /* "pipeline_" and 32 hex digits. */
@@ -91,10 +108,11 @@ static bool run_is_id(const char *text)
 static int run_pipeline(const struct run_values *values, const struct cli_words *words)
 {
     char reason[CLIENT_REASON_BYTES];
-    struct client *client = client_create(
-        &(struct client_options){
-            .url = values->url, .token = values->token, .timeout_ms = values->timeout_ms},
-        reason);
+    struct client *client = client_create(&(struct client_options){.url = values->url,
+                                                                   .token = values->token,
+                                                                   .timeout_ms = values->timeout_ms,
+                                                                   .ca_file = values->ca_file},
+                                          reason);
     if (!client) {
         cli_fail("run: %s", reason);
         return EXIT_CODE_FAILED;

@@ -13,9 +13,10 @@ import pytest
 
 
 @contextlib.contextmanager
-def nginx(folder, location, http=""):
-    """nginx with these directives for all locations, and these beside its one server; its URL. The port
-    is ours before it starts: it inherits the socket."""
+def nginx(folder, location, http="", tls=None):
+    """nginx with these directives for all locations, and these beside its one server; its URL. With `tls`
+    it speaks https by the certificate and key of these names, and HTTP/2 to whoever does. The port is
+    ours before it starts: it inherits the socket."""
     if not shutil.which("nginx"):
         pytest.fail("nginx is not installed (make test installs nginx-light)")
     user, group = pwd.getpwuid(os.geteuid()).pw_name, grp.getgrgid(os.getegid()).gr_name
@@ -23,10 +24,11 @@ def nginx(folder, location, http=""):
         port = listener.getsockname()[1]
         temporary = "".join(f"    {kind}_temp_path {folder}/{kind};\n"
                             for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        certificate = f"        ssl_certificate {tls[0]};\n        ssl_certificate_key {tls[1]};\n" if tls else ""
         (folder / "nginx.conf").write_text(
             f"daemon off;\nuser {user} {group};\npid {folder}/pid;\nevents {{}}\n"
             f"http {{\n    access_log off;\n{temporary}    {http}\n"
-            f"    server {{\n        listen 127.0.0.1:{port};\n"
+            f"    server {{\n        listen 127.0.0.1:{port}{' ssl http2' if tls else ''};\n{certificate}"
             f"        location / {{\n            {location}\n        }}\n    }}\n}}\n")
         with open(folder / "stderr", "wb") as stderr:
             process = subprocess.Popen(
@@ -34,7 +36,7 @@ def nginx(folder, location, http=""):
                 env=dict(os.environ, NGINX=f"{listener.fileno()};"), pass_fds=[listener.fileno()],
                 stdin=subprocess.DEVNULL, stderr=stderr)
     try:
-        yield f"http://127.0.0.1:{port}"
+        yield f"http{'s' if tls else ''}://127.0.0.1:{port}"
         assert process.poll() is None, (folder / "stderr").read_text()
     finally:
         process.terminate()

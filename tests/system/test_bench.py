@@ -341,6 +341,10 @@ def test_other_machines_need_a_word_more():
     assert "needs --remote" in bench("http://192.0.2.1:80", "--body", "{}", expect=2)
 
 
+def test_https_needs_a_tunnel_and_the_page_has_some():
+    assert "a tunnel makes it that of https, see man millrace-bench" in bench("https://127.0.0.1:1", "--body", "{}", expect=2)
+
+
 def test_a_pipeline_that_is_not_there_is_told_in_its_own_name(server):
     assert bench(server.url, "me/nothing:v1", expect=1).startswith("millrace: bench: the server answered with status 404")
 
