@@ -196,6 +196,8 @@ static const struct cli_option options[] = {
      .help = "write lines of this level and above: debug, info, warning, error"},
     {"log-format", NULL, CLI_CHOICE, MEMBER(log_format), .choices = log_formats,
      .help = "how lines of the log look: text, json, logfmt"},
+    {"log-file", "PATH", CLI_TEXT, MEMBER(config.log_path),
+     .help = "add the log to this file instead of writing it to stderr; SIGUSR1 opens it again"},
     {"worker", "PATH", CLI_TEXT, MEMBER(worker),
      .help = "the worker program; if not said, millrace-worker beside this program or in "
              "../libexec/millrace"},

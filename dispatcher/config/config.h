@@ -137,6 +137,7 @@ struct config {
     enum metrics_access metrics_access; /* who may GET /metrics, --metrics */
     enum log_level log_level;           /* lines below it are not written, --log-level */
     enum log_format log_format;         /* --log-format */
+    const char *log_path;               /* borrowed; NULL: the log goes to stderr, --log-file */
 
     struct tokens tokens; /* empty: everyone may */
     bool tokens_share;    /* runs of one are runs of all, --tokens-share */

@@ -68,7 +68,7 @@ void log_written(struct log *log, int32_t result)
     if (result >= 0) {
         log->sending_offset += (uint32_t)result;
         log->is_failing = false;
-    } else if (result != -EAGAIN && result != -EINTR) {
+    } else if (result != -EAGAIN && result != -EINTR && result != -ECANCELED) {
         /* ENOSPC, EPIPE, EIO: this batch is lost, the server goes on. */
         uint64_t lost = log_format_count(log->bytes[log->filling ^ 1] + log->sending_offset,
                                          log->sending_count - log->sending_offset);
@@ -78,6 +78,22 @@ void log_written(struct log *log, int32_t result)
         log->is_failing = true;
     }
     mr_assert(log->sending_offset <= log->sending_count);
+}
+
+void log_move(struct log *log, int fd)
+{
+    const char *batch = log->bytes[log->filling ^ 1];
+    mr_assert(!log->write_in_flight);
+    log->fd = fd;
+    log->is_failing = false;
+    if (!log_is_writing(log) || log->sending_offset == 0 || batch[log->sending_offset - 1] == '\n')
+        return;
+    const char *rest = batch + log->sending_offset;
+    const char *newline = memchr(rest, '\n', log->sending_count - log->sending_offset);
+    mr_assert(newline);
+    log->sending_offset += (uint32_t)(newline + 1 - rest);
+    log->dropped_count++;
+    log->dropped_total++;
 }
 
 void log_flush(struct log *log)

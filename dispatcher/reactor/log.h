@@ -68,8 +68,18 @@ static inline bool log_waits(const struct log *log)
     return log->count > 0 || log->sending_offset < log->sending_count || log->dropped_count > 0;
 }
 
+/* Whether part of a batch has still to be written. */
+static inline bool log_is_writing(const struct log *log)
+{
+    return log->sending_offset < log->sending_count;
+}
+
 /* What to write next, when no write is in flight; 0 bytes: nothing. */
 size_t log_take(struct log *log, const char **bytes);
+
+/* Goes on in another file, while no write is in flight; of a line that the former one has in part
+ * the rest is lost. */
+void log_move(struct log *log, int fd);
 
 /* A write ended with `result` bytes or -errno. */
 void log_written(struct log *log, int32_t result);

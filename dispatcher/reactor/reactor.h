@@ -15,6 +15,7 @@
 #include "dispatcher/reactor/buckets.h"
 #include "dispatcher/reactor/identity.h"
 #include "dispatcher/reactor/log.h"
+#include "dispatcher/reactor/log_file.h"
 #include "dispatcher/reactor/timer.h"
 #include "dispatcher/reactor/uring.h"
 #include "millrace/check.h"
@@ -27,6 +28,7 @@ struct reactor {
     struct uring *uring; /* NULL until reactor_open() */
     struct timers timers;
     struct log log;
+    struct log_file log_file; /* that it goes to */
     struct identity identity;
 
     uint64_t pass;      /* number of this pass, from 1; counted for GET /metrics, too */

@@ -163,6 +163,21 @@ void uring_write(struct uring *uring, int fd, const void *bytes, uint32_t count,
     io_uring_prep_write(sqe, fd, bytes, count, (uint64_t)-1);
 }
 
+void uring_open(struct uring *uring, const char *path, int flags, unsigned mode,
+                struct uring_ref ref)
+{
+    struct io_uring_sqe *sqe = uring_sqe_get(uring, ref);
+    io_uring_prep_openat(sqe, AT_FDCWD, path, flags, mode);
+    sqe->flags |= IOSQE_ASYNC;
+}
+
+void uring_close(struct uring *uring, int fd, struct uring_ref ref)
+{
+    struct io_uring_sqe *sqe = uring_sqe_get(uring, ref);
+    io_uring_prep_close(sqe, fd);
+    sqe->flags |= IOSQE_ASYNC;
+}
+
 void uring_cancel(struct uring *uring, struct uring_ref ref)
 {
     struct uring_ref own = {.op = URING_CANCEL};

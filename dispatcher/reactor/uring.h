@@ -31,6 +31,8 @@ enum uring_op {
     URING_READER,
     URING_OUTPUT_PIPE,
     URING_LOG,
+    URING_LOG_OPEN,
+    URING_LOG_CLOSE,
     URING_SIGNAL,
     URING_CANCEL,
     URING_OP_COUNT
@@ -79,6 +81,11 @@ void uring_poll_gone(struct uring *uring, int fd, struct uring_ref ref);
 void uring_read(struct uring *uring, int fd, void *bytes, uint32_t count, struct uring_ref ref);
 void uring_write(struct uring *uring, int fd, const void *bytes, uint32_t count,
                  struct uring_ref ref);
+
+/* open(2) and close(2); the path stays where it is until the completion. */
+void uring_open(struct uring *uring, const char *path, int flags, unsigned mode,
+                struct uring_ref ref);
+void uring_close(struct uring *uring, int fd, struct uring_ref ref);
 
 /* Ends the operation queued under `ref`; its own completion says -ECANCELED. */
 void uring_cancel(struct uring *uring, struct uring_ref ref);

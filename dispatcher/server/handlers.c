@@ -15,8 +15,6 @@
 #include "dispatcher/workers/supervisor.h"
 #include "dispatcher/workers/workers.h"
 
-#define CPU_LIMIT_REASON "the limit on processor time (ulimit -t, LimitCPU=) is reached"
-
 /* ---- completions --------------------------------------------------------------------------- */
 
 static void on_accept(struct server *server, const struct uring_event *event)
@@ -71,7 +69,20 @@ static void on_output(struct server *server, const struct uring_event *event)
 
 static void on_log(struct server *server, const struct uring_event *event)
 {
-    log_written(&server->reactor.log, event->result);
+    struct reactor *reactor = &server->reactor;
+    log_written(&reactor->log, event->result);
+    log_file_on_written(&reactor->log_file, &reactor->log, reactor->uring);
+}
+
+static void on_log_open(struct server *server, const struct uring_event *event)
+{
+    struct reactor *reactor = &server->reactor;
+    log_file_on_open(&reactor->log_file, &reactor->log, reactor->uring, event->result);
+}
+
+static void on_log_close(struct server *server, const struct uring_event *event)
+{
+    (void)server, (void)event; /* nothing can be done about a file that does not end well */
 }
 
 static void on_cancel(struct server *server, const struct uring_event *event)
@@ -84,11 +95,22 @@ static void on_signal(struct server *server, const struct uring_event *event);
 typedef void event_fn(struct server *server, const struct uring_event *event);
 
 static event_fn *const events[URING_OP_COUNT] = {
-    [URING_ACCEPT] = on_accept, [URING_RECV] = on_recv,          [URING_SEND] = on_send,
-    [URING_GONE] = on_gone,     [URING_BELL] = on_bell,          [URING_PIDFD] = on_pidfd,
-    [URING_SOCKET] = on_socket, [URING_SPAWNER] = on_spawner,    [URING_SPAWNER_PIDFD] = on_spawner,
-    [URING_READER] = on_reader, [URING_OUTPUT_PIPE] = on_output, [URING_LOG] = on_log,
-    [URING_SIGNAL] = on_signal, [URING_CANCEL] = on_cancel,
+    [URING_ACCEPT] = on_accept,
+    [URING_RECV] = on_recv,
+    [URING_SEND] = on_send,
+    [URING_GONE] = on_gone,
+    [URING_BELL] = on_bell,
+    [URING_PIDFD] = on_pidfd,
+    [URING_SOCKET] = on_socket,
+    [URING_SPAWNER] = on_spawner,
+    [URING_SPAWNER_PIDFD] = on_spawner,
+    [URING_READER] = on_reader,
+    [URING_OUTPUT_PIPE] = on_output,
+    [URING_LOG] = on_log,
+    [URING_LOG_OPEN] = on_log_open,
+    [URING_LOG_CLOSE] = on_log_close,
+    [URING_SIGNAL] = on_signal,
+    [URING_CANCEL] = on_cancel,
 };
 
 void server_on_event(struct server *server, const struct uring_event *event)
@@ -197,22 +219,50 @@ void server_read_signal(struct server *server)
                sizeof server->signal_bytes, (struct uring_ref){URING_SIGNAL, 0, 0});
 }
 
-/* SIGXCPU comes again after each second of processor time until the hard limit kills: runs have one
- * to end, and are cancelled then. */
+static void handlers_signal_log(struct server *server, enum log_level level,
+                                const struct signalfd_siginfo *info, const char *reason)
+{
+    const char *name;
+    signals_role(info->ssi_signo, &name);
+    log_event(&server->reactor.log, level, "signal", LOG_NATURAL("signal", info->ssi_signo),
+              LOG_NATURAL("sender", info->ssi_pid), LOG_WORD("name", name),
+              LOG_TEXT("reason", reason));
+}
+
+/* It comes again after each second of processor time until the hard limit kills: runs have one to
+ * end, and are cancelled then. */
+static void handlers_time_ends(struct server *server, const struct signalfd_siginfo *info)
+{
+    if (server->state == SERVER_DRAINING)
+        timer_set(&server->reactor.timers, &server->stop_timer, server->reactor.now_ms);
+    if (server->state != SERVER_SERVING)
+        return;
+    handlers_signal_log(server, LEVEL_ERROR, info,
+                        "the limit on processor time (ulimit -t, LimitCPU=) is reached");
+    server->exit_code = EXIT_CODE_FAILED;
+    server_stop(server);
+}
+
 static void handlers_signal_take(struct server *server, const struct signalfd_siginfo *info)
 {
-    bool is_limit = info->ssi_signo == SIGXCPU;
-    if (is_limit && server->state == SERVER_DRAINING)
-        timer_set(&server->reactor.timers, &server->stop_timer, server->reactor.now_ms);
-    if (is_limit && server->state != SERVER_SERVING)
-        return;
-    log_event(&server->reactor.log, is_limit ? LEVEL_ERROR : LEVEL_INFO, "signal",
-              LOG_NATURAL("signal", info->ssi_signo), LOG_NATURAL("sender", info->ssi_pid),
-              LOG_WORD("name", signals_name((int)info->ssi_signo)),
-              LOG_TEXT("reason", is_limit ? CPU_LIMIT_REASON : NULL));
-    if (is_limit)
-        server->exit_code = EXIT_CODE_FAILED;
-    server_stop(server);
+    struct reactor *reactor = &server->reactor;
+    const char *name;
+    switch (signals_role(info->ssi_signo, &name)) {
+    case SIGNAL_STOPS:
+        handlers_signal_log(server, LEVEL_INFO, info, NULL);
+        server_stop(server);
+        break;
+    case SIGNAL_ENDS_TIME:
+        handlers_time_ends(server, info);
+        break;
+    case SIGNAL_REOPENS:
+        handlers_signal_log(server, LEVEL_INFO, info,
+                            reactor->log_file.path ? NULL : "ignored: there is no --log-file");
+        log_file_reopen(&reactor->log_file, reactor->uring);
+        break;
+    case SIGNAL_ROLE_COUNT:
+        mr_unreachable("a signal without a role");
+    }
 }
 
 static void on_signal(struct server *server, const struct uring_event *event)

@@ -31,6 +31,7 @@ int serve(struct config *config)
     }
     server_finish(server);
     log_flush(&server->reactor.log);
+    log_file_finish(&server->reactor.log_file, &server->reactor.log);
     free(server);
     return code;
 }

@@ -24,6 +24,7 @@
 #define LOG_SETTLE_TRIES 50u
 #define LOG_SETTLE_EVENTS 64u
 
+static int server_log_open(struct server *server);
 static int server_parts_init(struct server *server);
 static int server_helpers_open(struct server *server);
 static int server_front_open(struct server *server);
@@ -37,8 +38,9 @@ int server_init(struct server *server, const struct config *config)
     config_hold(config, &server->hold, "server", NULL);
     server_check_handlers();
     reactor_init(&server->reactor, STDERR_FILENO, config->log_level);
-    log_style_set(&server->reactor.log, config->log_format);
-    int rc = server_parts_init(server);
+    int rc = server_log_open(server);
+    if (rc == 0)
+        rc = server_parts_init(server);
     if (rc != 0)
         return rc;
     server->signal_fd = signals_open();
@@ -113,6 +115,19 @@ void server_check(const struct server *server)
     mr_assert(server->front.is_draining == (server->state >= SERVER_DRAINING));
     mr_assert(server->runs.is_draining == (server->state >= SERVER_DRAINING));
     mr_assert(server->fleet.is_stopping == (server->state >= SERVER_STOPPING));
+}
+
+static int server_log_open(struct server *server)
+{
+    const struct config *config = server->config;
+    struct reactor *reactor = &server->reactor;
+    int rc =
+        config->log_path ? log_file_open(&reactor->log_file, &reactor->log, config->log_path) : 0;
+    log_style_set(&reactor->log, config->log_format);
+    if (rc == 0)
+        return 0;
+    fprintf(stderr, "millrace: --log-file %s: %s\n", config->log_path, strerror(-rc));
+    return EXIT_CODE_USAGE;
 }
 
 static int server_memory_lacks(const struct config *config)

@@ -11,8 +11,16 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What somebody sends to a server that is to stop. */
-static const int stops[] = {SIGTERM, SIGINT, SIGHUP};
+/* What a server takes, and for what. */
+static const struct signal_taken {
+    int number;
+    enum signal_role role;
+    const char *name;
+} taken[] = {
+    {SIGTERM, SIGNAL_STOPS, "SIGTERM"},   {SIGINT, SIGNAL_STOPS, "SIGINT"},
+    {SIGHUP, SIGNAL_STOPS, "SIGHUP"},     {SIGXCPU, SIGNAL_ENDS_TIME, "SIGXCPU"},
+    {SIGUSR1, SIGNAL_REOPENS, "SIGUSR1"},
+};
 
 static void on_early_stop(int number);
 static void signals_cpu_limit_part(void);
@@ -21,8 +29,9 @@ static void signals_cpu_limit_part(void);
 __attribute__((no_sanitize("address", "thread", "undefined"))) void signals_hold(void)
 {
     uint64_t set = 0; /* the kernel's, of which signal 1 is the lowest bit */
-    for (unsigned i = 0; i < sizeof(stops) / sizeof(stops[0]); i++)
-        set |= UINT64_C(1) << (stops[i] - 1);
+    for (unsigned i = 0; i < sizeof(taken) / sizeof(taken[0]); i++)
+        if (taken[i].role != SIGNAL_ENDS_TIME)
+            set |= UINT64_C(1) << (taken[i].number - 1);
     syscall(SYS_rt_sigprocmask, SIG_BLOCK, &set, NULL, sizeof(set));
 }
 
@@ -30,11 +39,14 @@ void signals_begin(void)
 {
     sigset_t set;
     sigemptyset(&set);
-    for (size_t i = 0; i < ARRAY_COUNT(stops); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(taken); i++) {
+        int number = taken[i].number;
         struct sigaction former;
-        if (sigaction(stops[i], NULL, &former) == 0 && former.sa_handler == SIG_DFL)
-            sigaction(stops[i], &(struct sigaction){.sa_handler = on_early_stop}, NULL);
-        sigaddset(&set, stops[i]);
+        if (taken[i].role != SIGNAL_STOPS)
+            continue;
+        if (sigaction(number, NULL, &former) == 0 && former.sa_handler == SIG_DFL)
+            sigaction(number, &(struct sigaction){.sa_handler = on_early_stop}, NULL);
+        sigaddset(&set, number);
     }
     sigaction(SIGXFSZ, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
     signals_cpu_limit_part();
@@ -45,9 +57,8 @@ int signals_open(void)
 {
     sigset_t set;
     sigemptyset(&set);
-    for (size_t i = 0; i < ARRAY_COUNT(stops); i++)
-        sigaddset(&set, stops[i]);
-    sigaddset(&set, SIGXCPU);
+    for (size_t i = 0; i < ARRAY_COUNT(taken); i++)
+        sigaddset(&set, taken[i].number);
     if (sigprocmask(SIG_BLOCK, &set, NULL) == -1)
         return -errno;
     sigaction(SIGPIPE, &(struct sigaction){.sa_handler = SIG_IGN}, NULL);
@@ -56,17 +67,14 @@ int signals_open(void)
     return fd == -1 ? -errno : fd;
 }
 
-const char *signals_name(int number)
+enum signal_role signals_role(uint32_t number, const char **name)
 {
-    static const struct {
-        int number;
-        const char *name;
-    } names[] = {
-        {SIGTERM, "SIGTERM"}, {SIGINT, "SIGINT"}, {SIGHUP, "SIGHUP"}, {SIGXCPU, "SIGXCPU"}};
-    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
-        if (names[i].number == number)
-            return names[i].name;
-    return "?";
+    size_t i = 0;
+    while (i < ARRAY_COUNT(taken) && (uint32_t)taken[i].number != number)
+        i++;
+    mr_assert(i < ARRAY_COUNT(taken)); /* no other one was asked for */
+    *name = taken[i].name;
+    return taken[i].role;
 }
 
 static void on_early_stop(int number)

@@ -244,6 +244,31 @@ static void a_short_write_is_continued_where_it_stopped(void **state)
     assert_ptr_equal(again, bytes + 10);
 }
 
+static void another_file_begins_with_a_whole_line(void **state)
+{
+    (void)state;
+    const char *bytes, *again;
+    log_event(log_, LEVEL_INFO, "one", LOG_NATURAL("a", 1));
+    log_event(log_, LEVEL_INFO, "two", LOG_NATURAL("a", 1));
+    size_t count = log_take(log_, &bytes);
+    log_written(log_, 10);
+    log_take(log_, &again);
+    log_written(log_, -ECANCELED);
+    log_move(log_, STDOUT_FILENO);
+    assert_int_equal(log_->fd, STDOUT_FILENO);
+    assert_int_equal(log_->dropped_total, 1);
+    size_t left = log_take(log_, &again);
+    assert_ptr_equal(again + left, bytes + count);
+    assert_memory_equal(again + 24, " info two a=1\n", 14);
+    log_written(log_, (int32_t)left);
+    assert_non_null(strstr(line_taken(), " log_dropped lines=1"));
+    /* Where a line had ended, nothing is lost. */
+    log_event(log_, LEVEL_INFO, "three", LOG_NATURAL("a", 1));
+    log_move(log_, STDERR_FILENO);
+    assert_int_equal(log_->dropped_total, 1);
+    assert_non_null(strstr(line_taken(), " info three "));
+}
+
 static void an_interrupted_write_is_repeated(void **state)
 {
     (void)state;
@@ -428,6 +453,7 @@ int main(void)
         LOG_TEST(a_text_is_cut_at_its_limit_and_keeps_its_quotes),
         LOG_TEST(nothing_is_taken_while_a_write_is_in_flight),
         LOG_TEST(a_short_write_is_continued_where_it_stopped),
+        LOG_TEST(another_file_begins_with_a_whole_line),
         LOG_TEST(an_interrupted_write_is_repeated),
         LOG_TEST(lines_for_which_there_is_no_room_are_counted_and_the_count_is_logged),
         LOG_TEST(a_full_disk_costs_the_batch_and_every_line_of_it_is_counted_once),
