@@ -346,15 +346,16 @@ ten-minutes: ## docs/ten-minutes.md, typed in a fresh Debian; as root; FOLDER=/v
 	@deploy/deps bare
 	@tests/ten_minutes/run --bare $(or $(FOLDER),/var/tmp/ten-minutes)
 
+# A signal to make reaches the shell of a recipe alone; so that shell becomes the script.
 demo: ## the main job: server, curl, words one by one, a transcript of a real recording
 	@deploy/deps build demo
 	@$(MAKE) all
-	@BUILD=$(B) deploy/demo demo
+	@exec env BUILD=$(B) deploy/demo demo
 
 serve: ## leave the demo's server running on 127.0.0.1:8080
 	@deploy/deps build demo
 	@$(MAKE) all
-	@BUILD=$(B) deploy/demo serve
+	@exec env BUILD=$(B) deploy/demo serve
 
 deps: ## install the Debian packages that are missing
 	@deploy/deps build demo

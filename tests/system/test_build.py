@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: MIT
 """The build's own promises: what is installed works, lints find what they are for, the runner counts."""
 
+import contextlib
 import os
 import shutil
+import signal
+import socket
 import subprocess
 
 import pytest
@@ -35,6 +38,41 @@ def test_install_writes_binaries_header_pkg_config_file_and_manual(installed):
     assert (prefix / "share/doc/millrace/examples/words.c").exists()
     for page in os.listdir(os.path.join(TOP, "docs/man")):
         assert (prefix / f"share/man/man{page[-1]}" / page).exists()
+
+
+def serving(port):
+    """The processes that serve there; of such a server, none is left."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        with contextlib.suppress(OSError):
+            with open(f"/proc/{pid}/cmdline", "rb") as file:
+                if f"127.0.0.1:{port}".encode() in file.read().split(b"\0"):
+                    found.append(int(pid))
+    return found
+
+
+def test_a_signal_to_the_make_of_make_serve_ends_its_server():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("MAKE", "MFLAGS"))}
+    with subprocess.Popen(["make", f"VARIANT={VARIANT}", "serve"], cwd=TOP, env={**environment, "PORT": str(port)},
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            seen = ""
+            while "Ctrl-C here stops the server" not in seen:
+                line = process.stdout.readline()
+                assert line, seen
+                seen += line
+            assert len(serving(port)) == 1
+            process.send_signal(signal.SIGTERM)
+            seen = process.stdout.read()
+            assert process.wait(60) != 0
+            assert "the server ended with status 0" in seen, seen
+            assert serving(port) == []
+        finally:
+            process.kill()
+            for pid in serving(port):
+                os.kill(pid, signal.SIGKILL)
 
 
 def test_install_ships_the_types_of_the_packages_for_python(installed):
