@@ -74,14 +74,24 @@ static void an_error_after_chunks_is_the_last_line(void **state)
     (void)state;
     static const uint8_t error[] = "\x93\x04\xa4"
                                    "oops\xa2tb";
-    struct stage_run play = begin();
-    stage_run_number(&play);
-    stage_run_put(&play, RECORD_ERROR, 0, error, sizeof(error) - 1);
-    stage_settle();
-    assert_true(read_answer(&play)->complete);
-    assert_int_equal(answer.line_count, 2);
-    assert_non_null(strstr(answer.lines[1], "\"error\":{\"type\":\"pipeline_error\",\"message\":"
-                                            "\"oops\",\"traceback\":\"tb\"}"));
+    static const struct {
+        enum tracebacks tracebacks;
+        const char *told;
+    } cases[] = {{TRACEBACKS_CLIENT, "\"tb\"}"}, {TRACEBACKS_LOG, "null}"}};
+    struct stage_run play;
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        stage.config.tracebacks = cases[i].tracebacks;
+        play = begin();
+        stage_run_number(&play);
+        stage_run_put(&play, RECORD_ERROR, 0, error, sizeof(error) - 1);
+        stage_settle();
+        assert_true(read_answer(&play)->complete);
+        assert_int_equal(answer.line_count, 2);
+        const char *told = strstr(answer.lines[1], "\"error\":{\"type\":\"pipeline_error\","
+                                                   "\"message\":\"oops\",\"traceback\":");
+        assert_non_null(told);
+        assert_non_null(strstr(told, cases[i].told));
+    }
     assert_int_equal(stage.workers[play.worker].kill_count, 0);
 }
 
