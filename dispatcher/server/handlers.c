@@ -260,6 +260,9 @@ static void handlers_signal_take(struct server *server, const struct signalfd_si
                             reactor->log_file.path ? NULL : "ignored: there is no --log-file");
         log_file_reopen(&reactor->log_file, reactor->uring);
         break;
+    case SIGNAL_NOTHING:
+        handlers_signal_log(server, LEVEL_INFO, info, "ignored");
+        break;
     case SIGNAL_ROLE_COUNT:
         mr_unreachable("a signal without a role");
     }

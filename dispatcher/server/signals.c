@@ -11,15 +11,20 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* What a server takes, and for what. */
+/* What a server takes, and for what. What is not here keeps its usual action: it is harmless anyway
+ * (SIGWINCH), stops and continues a job (SIGTSTP), or asks for a core (SIGABRT). */
 static const struct signal_taken {
     int number;
     enum signal_role role;
     const char *name;
 } taken[] = {
-    {SIGTERM, SIGNAL_STOPS, "SIGTERM"},   {SIGINT, SIGNAL_STOPS, "SIGINT"},
-    {SIGHUP, SIGNAL_STOPS, "SIGHUP"},     {SIGXCPU, SIGNAL_ENDS_TIME, "SIGXCPU"},
-    {SIGUSR1, SIGNAL_REOPENS, "SIGUSR1"},
+    {SIGTERM, SIGNAL_STOPS, "SIGTERM"},       {SIGINT, SIGNAL_STOPS, "SIGINT"},
+    {SIGQUIT, SIGNAL_STOPS, "SIGQUIT"},       {SIGHUP, SIGNAL_STOPS, "SIGHUP"},
+    {SIGXCPU, SIGNAL_ENDS_TIME, "SIGXCPU"},   {SIGUSR1, SIGNAL_REOPENS, "SIGUSR1"},
+    {SIGUSR2, SIGNAL_NOTHING, "SIGUSR2"},     {SIGALRM, SIGNAL_NOTHING, "SIGALRM"},
+    {SIGVTALRM, SIGNAL_NOTHING, "SIGVTALRM"}, {SIGPROF, SIGNAL_NOTHING, "SIGPROF"},
+    {SIGIO, SIGNAL_NOTHING, "SIGIO"},         {SIGPWR, SIGNAL_NOTHING, "SIGPWR"},
+    {SIGTTIN, SIGNAL_NOTHING, "SIGTTIN"},     {SIGTTOU, SIGNAL_NOTHING, "SIGTTOU"},
 };
 
 static void on_early_stop(int number);

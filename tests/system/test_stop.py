@@ -17,6 +17,11 @@ NUMBERS = "local/numbers:v1"
 MISBEHAVE = "local/misbehave:v1"
 QUIET = "test/quiet:v1"
 EXIT_STOPPED_AT_ONCE = 9
+STOPS = [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGHUP]
+# What other daemons take, and what ends or halts a program that says nothing of it.
+HARMLESS = [signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF, signal.SIGIO, signal.SIGPWR, signal.SIGTTIN,
+            signal.SIGTTOU]
+SILENT = [signal.SIGPIPE, signal.SIGWINCH, signal.SIGURG, signal.SIGCHLD, signal.SIGCONT, signal.SIGXFSZ]
 
 
 def worker_pids(server, *pointers):
@@ -38,7 +43,7 @@ def assert_refuses_connections(server):
     wait_until(is_refused, what="connections refused")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", STOPS)
 def test_an_idle_server_stops_at_once_with_0(start, number):
     server = start(example("numbers.so"), options=["--workers", "2"])
     pids = worker_pids(server, NUMBERS)
@@ -231,7 +236,7 @@ def left_behind_by(pid):
     return found
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+@pytest.mark.parametrize("number", STOPS)
 def test_a_stop_at_any_moment_of_the_start_ends_with_0_and_leaves_nothing(number):
     """From the first instruction that is not the loader's on."""
     for step in range(30):
@@ -243,6 +248,32 @@ def test_a_stop_at_any_moment_of_the_start_ends_with_0_and_leaves_nothing(number
             _, log = process.communicate(timeout=20 * SLOWNESS)
         assert process.returncode == 0, (step, log)
         wait_until(lambda: not left_behind_by(process.pid))
+
+
+def test_what_other_daemons_take_harmlessly_ends_nothing(start):
+    server = start(example("numbers.so"))
+    with server.stream(NUMBERS, 50, "x", 10) as stream:
+        stream.next()
+        for number in SILENT + HARMLESS:  # SIGCONT takes back what halts
+            server.signal(number)
+        for number in HARMLESS:
+            server.wait_log(rf' info signal signal={int(number)} sender=\d+ name=SIG\w+ reason="ignored"$')
+        assert len(list(stream)) == 49
+    assert len(server.log_since(0, " signal ")) == len(HARMLESS)
+
+
+def test_no_moment_of_the_start_is_too_early_for_a_harmless_signal():
+    """From the first instruction that is not the loader's on, also where nobody reads it yet."""
+    for step in range(20):
+        words = [MILLRACE, "serve", example("numbers.so"), "--listen", "127.0.0.1:0"]
+        with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+            wait_until(lambda: holds_signals(process.pid))
+            time.sleep(step / 1000 * SLOWNESS)
+            for number in HARMLESS + [signal.SIGUSR1, signal.SIGUSR2]:
+                process.send_signal(number)
+            assert process.stdout.readline().startswith(b"millrace: ready on "), step
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20 * SLOWNESS) == 0
 
 
 def test_the_limit_on_processor_time_ends_a_server_in_order_with_1_and_is_named(start):
