@@ -46,6 +46,7 @@ int spawner_open(struct spawner *spawner)
     spawner->socket = pair[0];
     spawner->generation++;
     spawner->asked_count = 0;
+    spawner->asked_bytes = 0;
     spawner->state = SPAWNER_RUNNING;
     return 0;
 }
@@ -64,7 +65,7 @@ int spawner_ask(struct spawner *spawner, const struct worker_spawn_options *opti
 {
     if (spawner->state != SPAWNER_RUNNING)
         return -EPIPE;
-    if (spawner->asked_count >= SPAWNER_ASKED_COUNT_MAX)
+    if (!spawner_may_ask(spawner))
         return -EAGAIN;
     struct worker_command command;
     int rc = worker_command_init(&command, options);
@@ -86,7 +87,10 @@ int spawner_ask(struct spawner *spawner, const struct worker_spawn_options *opti
     request.text_bytes = (uint32_t)bytes;
     rc = bytes > SPAWN_TEXT_BYTES_MAX ? -E2BIG
                                       : spawner_send_request(spawner, options, parts, 1 + count);
-    spawner->asked_count += rc == 0;
+    if (rc == 0) {
+        spawner->asked_bytes = spawner->asked_count > 0 ? spawner->asked_bytes + bytes : bytes;
+        spawner->asked_count++;
+    }
     worker_command_finish(&command);
     return rc;
 }

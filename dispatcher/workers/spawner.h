@@ -27,6 +27,10 @@
 /* Starts asked for and not answered yet, at most. */
 #define SPAWNER_ASKED_COUNT_MAX 32u
 
+/* When requests of so many bytes are on their way, all of them are answered first: the least usual
+ * buffer of a socket holds these and the longest one, as the kernel counts them. */
+#define SPAWNER_ASKED_BYTES_MAX (32u * 1024)
+
 enum spawner_state {
     SPAWNER_NONE = 0,
     SPAWNER_RUNNING, /* may be asked; also before it is READY */
@@ -43,6 +47,7 @@ struct spawner {
     int pidfd; /* from READY on */
     uint32_t generation;
     uint32_t asked_count;
+    size_t asked_bytes; /* since the last time that all was answered */
 };
 
 /* Nothing is open, nothing runs. The users are none but those of workers, if there are any. */
@@ -52,8 +57,16 @@ void spawner_init(struct spawner *spawner, struct own_users own_users);
  * -errno. SIGCHLD must not be ignored in this process. */
 int spawner_open(struct spawner *spawner) MUST_USE;
 
+/* Whether it can be asked now; one that does not run cannot. */
+static inline bool spawner_may_ask(const struct spawner *spawner)
+{
+    return spawner->state == SPAWNER_RUNNING &&
+           (spawner->asked_count == 0 || (spawner->asked_count < SPAWNER_ASKED_COUNT_MAX &&
+                                          spawner->asked_bytes <= SPAWNER_ASKED_BYTES_MAX));
+}
+
 /* Asks for a worker, whose answers will name `index` and `generation`. 0, or -errno: -EAGAIN when
- * too many are asked for already, -E2BIG, -EPIPE when the spawner is gone. Never waits. */
+ * too much is asked for already, -E2BIG, -EPIPE when the spawner is gone. Never waits. */
 int spawner_ask(struct spawner *spawner, const struct worker_spawn_options *options, uint32_t index,
                 uint32_t generation) MUST_USE;
 

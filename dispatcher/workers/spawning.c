@@ -32,9 +32,7 @@ void spawning_hear(struct fleet *fleet)
 bool spawning_may_start(const struct fleet *fleet)
 {
     const struct spawner *spawner = &fleet->spawner;
-    if (spawner->state == SPAWNER_RUNNING)
-        return spawner->asked_count < SPAWNER_ASKED_COUNT_MAX;
-    return spawner->state == SPAWNER_NONE;
+    return spawner_may_ask(spawner) || spawner->state == SPAWNER_NONE;
 }
 
 const char *start_error_hint(int error)

@@ -38,8 +38,10 @@ static void a_name_has_letters_digits_and_underscores(void **state)
     for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
         reason[0] = '\0';
         assert_int_equal(environment_add(&environment, bad[i], reason), -EINVAL);
-        assert_non_null(strstr(reason, "is not NAME=VALUE"));
+        assert_string_equal(reason, "it is not NAME=VALUE (a name has letters, digits and _)");
     }
+    assert_int_equal(environment_add(&environment, "MILLRACE_WORKER_INDEX=1", reason), -EINVAL);
+    assert_string_equal(reason, "names that begin with MILLRACE_ are the server's own");
     assert_int_equal(environment.count, ARRAY_COUNT(good));
     for (size_t i = 0; i < ARRAY_COUNT(good); i++)
         assert_string_equal(environment.items[i], good[i]);
@@ -56,6 +58,21 @@ static void a_name_is_given_once(void **state)
     assert_int_equal(environment.count, 3);
 }
 
+static void a_value_may_take_the_place_of_another(void **state)
+{
+    (void)state;
+    assert_int_equal(environment_add(&environment, "AB=1", reason), 0);
+    assert_int_equal(environment_set(&environment, "A=2", reason), 0);
+    assert_int_equal(environment_set(&environment, "AB=longer", reason), 0);
+    assert_int_equal(environment.count, 2);
+    assert_int_equal(environment.bytes, sizeof "AB=longer" + sizeof "A=2");
+    assert_string_equal(environment_own_value(&environment, "AB"), "longer");
+    assert_string_equal(environment_own_value(&environment, "A"), "2");
+    assert_null(environment_own_value(&environment, "B"));
+    assert_int_equal(environment_set(&environment, "A", reason), -EINVAL);
+    assert_string_equal(environment_own_value(&environment, "A"), "2");
+}
+
 static void there_are_bounds(void **state)
 {
     (void)state;
@@ -63,7 +80,7 @@ static void there_are_bounds(void **state)
     memset(item, 'x', sizeof item - 1);
     memcpy(item, "A=", 2);
     assert_int_equal(environment_add(&environment, item, reason), -EINVAL);
-    assert_string_equal(reason, "the variables of a pipeline have 16384 bytes at most");
+    assert_string_equal(reason, "the variables of a pipeline have 65536 bytes at most");
     item[ENVIRONMENT_BYTES_MAX - 1] = '\0';
     assert_int_equal(environment_add(&environment, item, reason), 0);
     assert_int_equal(environment_add(&environment, "B=", reason), -EINVAL);
@@ -73,7 +90,8 @@ static void there_are_bounds(void **state)
         int rc = environment_add(&environment, item, reason);
         assert_int_equal(rc, i < ENVIRONMENT_COUNT_MAX ? 0 : -EINVAL);
     }
-    assert_string_equal(reason, "32 variables of a pipeline at most");
+    assert_string_equal(reason, "128 variables of a pipeline at most");
+    assert_int_equal(environment_set(&environment, "V0=other", reason), 0);
 }
 
 static void its_own_value_is_before_ours(void **state)
@@ -112,6 +130,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         ENVIRONMENT_TEST(a_name_has_letters_digits_and_underscores),
         ENVIRONMENT_TEST(a_name_is_given_once),
+        ENVIRONMENT_TEST(a_value_may_take_the_place_of_another),
         ENVIRONMENT_TEST(there_are_bounds),
         ENVIRONMENT_TEST(its_own_value_is_before_ours),
         ENVIRONMENT_TEST(without_memory_nothing_is_added),

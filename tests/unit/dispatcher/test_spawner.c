@@ -210,6 +210,38 @@ static void no_more_is_asked_than_may_wait(void **state)
     assert_int_equal(spawner.asked_count, 0);
 }
 
+/* More than the socket holds at once. */
+static void long_requests_are_asked_one_after_the_other(void **state)
+{
+    (void)state;
+    char reason[CLI_REASON_BYTES];
+    struct environment environment = {0};
+    char *item = malloc(ENVIRONMENT_BYTES_MAX);
+    assert_non_null(item);
+    memset(item, 'x', ENVIRONMENT_BYTES_MAX);
+    memcpy(item, "A=", 2);
+    item[ENVIRONMENT_BYTES_MAX - 1] = '\0';
+    assert_int_equal(environment_add(&environment, item, reason), 0);
+    struct worker_spawn_options options = options_of("words.so", STDERR_FILENO);
+    assert_int_equal(spawner_ask(&spawner, &options, 0, 0), 0); /* a short one may be before it */
+    options.environment = &environment;
+    for (uint32_t i = 1; i < 6; i++) {
+        struct spawn_answer answer;
+        int pidfd;
+        assert_true(spawner_may_ask(&spawner));
+        assert_int_equal(spawner_ask(&spawner, &options, i, i), 0);
+        assert_false(spawner_may_ask(&spawner));
+        assert_int_equal(spawner_ask(&spawner, &options, i, i), -EAGAIN);
+        for (uint32_t k = i == 1 ? 0 : i; k <= i; k++) {
+            assert_int_equal(spawned_answer(&answer, &pidfd), 0);
+            assert_int_equal(answer.index, k);
+            spawned_reap(pidfd);
+        }
+    }
+    environment_finish(&environment);
+    free(item);
+}
+
 static void one_that_hangs_can_be_killed_and_replaced(void **state)
 {
     (void)state;
@@ -383,6 +415,7 @@ int main(int argc, char **argv)
         SPAWNER_TEST(what_takes_long_to_be_closed_delays_nobody),
         SPAWNER_TEST(what_cannot_be_asked_is_said_at_once),
         SPAWNER_TEST(no_more_is_asked_than_may_wait),
+        SPAWNER_TEST(long_requests_are_asked_one_after_the_other),
         SPAWNER_TEST(one_that_hangs_can_be_killed_and_replaced),
         SPAWNER_TEST(its_death_is_seen_behind_all_that_it_said),
         SPAWNER_TEST(a_child_that_was_not_told_of_ends_with_it),

@@ -14,7 +14,7 @@
 
 #include "millrace/protocol.h"
 
-#define REPORT_BYTES_MAX 65536u
+#define REPORT_BYTES_MAX (192u * 1024)
 
 extern char **environ;
 
@@ -207,7 +207,7 @@ static void only_listed_variables_reach_a_worker(void **state)
 {
     (void)state;
     setenv("PIPELINE_API_TOKEN", "mr_secret", 1);
-    setenv("MILLRACE_ANY", "1", 1);
+    setenv("MILL_ANY", "1", 1);
     setenv("LD_PRELOAD_NOT", "1", 1);
     setenv("HOMES", "1", 1);
     setenv("LC_TIME", "C", 1);
@@ -221,7 +221,7 @@ static void only_listed_variables_reach_a_worker(void **state)
     assert_true(says("variable CUDA_VISIBLE_DEVICES=1"));
     assert_true(says("variable PYTHONPATH=/opt"));
     assert_null(strstr(text, "mr_secret"));
-    assert_null(strstr(text, "MILLRACE_ANY"));
+    assert_null(strstr(text, "MILL_ANY"));
     assert_null(strstr(text, "HOMES"));
 }
 
@@ -300,20 +300,20 @@ static void a_pipeline_has_variables_of_its_own_before_those_that_are_passed_on(
     setenv("LC_ALL", "C", 1);
     begin_again();
     environment_fill(&environment,
-                     (const char *const[]){"LC_TIME=de_DE=x", "LC=1", "MILLRACE_ANY=", NULL});
+                     (const char *const[]){"LC_TIME=de_DE=x", "LC=1", "MILL_ANY=", NULL});
     spawn(&options);
     assert_true(says("variable LC_TIME=de_DE=x"));
     assert_false(says("variable LC_TIME=C"));
     assert_true(says("variable LC=1"));
     assert_true(says("variable LC_ALL=C")); /* LC is another one */
-    assert_true(says("variable MILLRACE_ANY="));
+    assert_true(says("variable MILL_ANY="));
     assert_non_null(strstr(text, "\nvariable PATH="));
     unsetenv("LC_TIME");
     unsetenv("LC_ALL");
     environment_finish(&environment);
     spawn(&options);
     assert_true(says("variable LC_TIME=C")); /* of the spawner, which has it still */
-    assert_null(strstr(text, "MILLRACE_ANY"));
+    assert_null(strstr(text, "MILL_ANY"));
     close(fd);
 }
 
@@ -350,8 +350,8 @@ static void as_many_as_a_pipeline_may_have_arrive(void **state)
     struct environment environment = {0};
     struct worker_spawn_options options = spawned_options(fd, -1);
     for (uint32_t i = 0; i < ENVIRONMENT_COUNT_MAX; i++) {
-        /* 16 KiB in all, each with its NUL. */
-        snprintf(item, sizeof item, "V%02u=%0507u", i, i);
+        /* 64 KiB in all, each with its NUL. */
+        snprintf(item, sizeof item, "V%03u=%0506u", i, i);
         assert_int_equal(environment_add(&environment, item, reason), 0);
     }
     assert_int_equal(environment.bytes, ENVIRONMENT_BYTES_MAX);
@@ -365,7 +365,7 @@ static void as_many_as_a_pipeline_may_have_arrive(void **state)
     options.name = "words";
     spawn(&options);
     for (uint32_t i = 0; i < ENVIRONMENT_COUNT_MAX; i++) {
-        snprintf(item, sizeof item, "\nvariable V%02u=0", i);
+        snprintf(item, sizeof item, "\nvariable V%03u=0", i);
         assert_non_null(strstr(text, item));
     }
     environment_finish(&environment);
