@@ -159,6 +159,11 @@ static const struct cli_option options[] = {
      .help = "the same as --tracebacks client"},
     {"keep-half-closed", NULL, CLI_FLAG, MEMBER(config.keep_half_closed),
      .help = "a client that closed its sending side still reads: do not cancel its run"},
+    {"env", "NAME[=VALUE]", CLI_LIST, .by_pipeline = true,
+     .help = "a variable for workers, besides those that all have; NAME alone passes on the "
+             "server's own; what is said here can be seen by all users of this machine"},
+    {"env-file", "FILE", CLI_LIST, .by_pipeline = true,
+     .help = "variables for workers: lines of NAME=VALUE as they stand, or of # and a comment"},
     {"worker-nofile", NULL, CLI_NUMBER, EACH(confinement.nofile_max), .min = WORKER_NOFILE_MIN,
      .max = WORKER_COUNT_LIMIT_MAX,
      .help = "descriptors of each worker; if not said, 1024, and 524288 for workers that raise it"},

@@ -121,6 +121,10 @@ static int confinement_lines_print(FILE *file, const struct config *config,
     int rc = confinement->owner == OWNER_NAMED
                  ? confinement_user_print(file, confinement->user_text, reason)
                  : 0;
+    /* What is said for the pipeline, not that of the user. */
+    if (rc == 0 && confinement->owner != OWNER_SERVER &&
+        environment_own_value(&pipeline->environment, "HOME"))
+        fputs("home=\n", file);
     if (rc == 0)
         rc = confinement_filter_print(
             file, confinement,

@@ -8,8 +8,8 @@
 
 struct config;
 
-/* When all pipelines are known. 0, or -EINVAL with one line in `reason`: there is no such pipeline,
- * or what is said does not go together. */
+/* When all pipelines are known; reads files of variables. 0, -ENOMEM, or -EINVAL with one line in
+ * `reason`: there is no such pipeline, or what is said does not go together. */
 int pipeline_options_fill(struct config *config, char reason[CLI_REASON_BYTES]) MUST_USE;
 
 #endif

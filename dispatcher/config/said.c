@@ -48,7 +48,7 @@ void said_finish(struct said *said)
     *said = (struct said){0};
 }
 
-static bool said_is_for(const struct saying *saying, const char *pointer)
+bool said_is_for(const struct saying *saying, const char *pointer)
 {
     return saying->pointer_bytes == 0 ||
            (strlen(pointer) == saying->pointer_bytes &&

@@ -49,6 +49,9 @@ int said_check(const struct said *said, const char *const *pointers,
 int said_apply(const struct said *said, const char *pointer, void *values,
                char reason[CLI_REASON_BYTES]) MUST_USE;
 
+/* Whether it is for the pipeline, alone or with all. */
+bool said_is_for(const struct saying *saying, const char *pointer);
+
 /* What is said of the option for the pipeline, one after the other as it was said, from *at on,
  * which begins with 0; NULL: that was all. */
 const struct saying *said_next(const struct said *said, const char *name, const char *pointer,

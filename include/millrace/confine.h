@@ -12,9 +12,12 @@
  *  data     SOFT:HARD                    private memory beyond that (RLIMIT_DATA)
  *  nproc    SOFT:HARD                    threads of its user beyond that many (RLIMIT_NPROC)
  *  sigpending SOFT:HARD                  signals and timers of its user that wait
- * (RLIMIT_SIGPENDING) uid      number                       its user, for good; gid      number its
- * group, groups   number,number...             and its supplementary groups, all three together
- *  home     path                         HOME in its environment
+ *                                        (RLIMIT_SIGPENDING)
+ *  uid      number                       its user, for good;
+ *  gid      number                       its group,
+ *  groups   number,number...             and its supplementary groups, all three together
+ *  home     path                         HOME in its environment; nothing: as it is, whatever user
+ *                                        it becomes
  *  deny     machine                      system calls (docs/operations.md has the lists) that
  *                                        change the machine or other processes' settings,
  *           others                       that look into other processes,

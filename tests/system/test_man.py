@@ -94,7 +94,10 @@ def test_the_variables_of_the_page_are_those_that_workers_get():
         table = file.read().split("passed_on[] = {")[1].split("};")[0]
     section = page("millrace.1").split(".Sh ENVIRONMENT")[1].split(".Sh")[0]
     described = re.findall(r"[A-Z][A-Z_]+\*?", " ".join(re.findall(r"^\.Ev (.*)", section, flags=re.MULTILINE)))
-    assert sorted(described) == sorted(re.findall(r'"(.*?)"', table) + ["MILLRACE_WORKER_INDEX"])
+    passed_on = sorted(re.findall(r'"(.*?)"', table))
+    assert sorted(described) == sorted(passed_on + ["MILLRACE_WORKER_INDEX"])
+    listed = operations("these variables, and no others:\n", "What else")
+    assert sorted(re.findall(r"`(.*?)`", listed)) == passed_on
 
 
 def test_every_function_of_the_header_is_in_its_page():

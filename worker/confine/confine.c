@@ -67,8 +67,11 @@ void confine_enter(const struct confine_options *options)
     if (options->text && confine_parse(&confine, options->text, reason, sizeof reason) != 0)
         confine_fail("the worker cannot be confined: --confine: %s", reason);
     if (options->own_user != 0) {
+        const char *home = confine.user.home;
         user_clear(options->own_user);
         confine.user = user_own(options->own_user);
+        if (home)
+            confine.user.home = home;
     }
     confine_give_rights_up(&confine);
     process_follow_parent(options->parent); /* a process that changes its user forgets that */

@@ -76,7 +76,7 @@ int user_become(const struct user *user, char *reason, size_t reason_bytes)
      * to root and writes no core file. We hold none: nothing but ourselves was loaded yet. */
     else if (prctl(PR_SET_DUMPABLE, 1) == -1)
         step = "PR_SET_DUMPABLE";
-    else if (user->home && setenv("HOME", user->home, 1) == -1)
+    else if (user->home && *user->home != '\0' && setenv("HOME", user->home, 1) == -1)
         step = "setenv";
     if (step) {
         int rc = -errno;

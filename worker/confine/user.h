@@ -18,7 +18,7 @@ struct user {
     gid_t gid;
     gid_t groups[CONFINE_GROUP_COUNT_MAX];
     size_t group_count;
-    const char *home; /* NULL: as it was */
+    const char *home; /* NULL: nothing was said; "": as it was */
 };
 
 /* Sets what `key` names. True: it is a key of these, and the text is sound. */

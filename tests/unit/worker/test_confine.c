@@ -58,6 +58,8 @@ static void a_user_comes_with_group_and_groups(void **state)
     assert_int_equal(confine.user.groups[0], 5);
     assert_int_equal(confine.user.groups[1], 0);
     assert_string_equal(confine.user.home, "/a=b c");
+    assert_int_equal(parse("home=/a\nhome=\n"), 0); /* the last one counts */
+    assert_string_equal(confine.user.home, "");
 }
 
 static void files_and_ports_gather(void **state)
