@@ -24,6 +24,8 @@
 
 /* A process that ends closes its socket first; one that only closes its socket is of no use. */
 #define HANG_UP_GRACE_MS 500u
+/* What a process that hangs has to say where; on a busy machine that is a few milliseconds. */
+#define LAST_WORDS_MS 500u
 /* Before the spawner is asked once more whether it can be asked. */
 #define SPAWNER_WAIT_MS 10u
 #define MESSAGES_PER_EVENT 16u
@@ -140,6 +142,7 @@ static uint32_t supervisor_reclaim(struct fleet *fleet, struct worker *worker, e
 {
     drain_rest(fleet, worker);
     uint32_t unfinished_count = worker->active_count;
+    timer_clear(&fleet->reactor->timers, &worker->timer);
     log_event(&fleet->reactor->log, level, "worker_exit",
               LOG_WORD("pipeline", worker->pool->config->pointer),
               LOG_NATURAL("worker", worker->number), LOG_NATURAL("runs", unfinished_count),
@@ -203,7 +206,6 @@ static void act_make_spare(struct fleet *fleet, struct worker *worker, const cha
         worker->end >= WORKER_END_RECYCLED_RUNS && worker->end <= WORKER_END_RECYCLED_DEVICE;
     uint32_t unfinished_count =
         supervisor_reclaim(fleet, worker, is_recycled ? LEVEL_INFO : LEVEL_WARNING, reason);
-    timer_clear(&fleet->reactor->timers, &worker->timer);
     successor->predecessor = worker->successor = NULL;
     worker->is_surplus = worker->pool->worker_count == 0;
     if (supervisor_is_last(fleet, successor))
@@ -212,7 +214,16 @@ static void act_make_spare(struct fleet *fleet, struct worker *worker, const cha
     successor->restart_count += !is_recycled || unfinished_count > 0;
 }
 
-static void act_kill(struct fleet *fleet, struct worker *worker, const char *reason)
+/* Not reaped yet, so neither the process nor the group can be anyone else's. */
+static void supervisor_kill(const struct worker *worker)
+{
+    kill(-worker->pid, SIGKILL);
+    kill(worker->pid, SIGKILL);
+}
+
+/* Who hangs is asked where, and kills itself when that is said. */
+static void act_kill(struct fleet *fleet, struct worker *worker, const char *reason,
+                     bool is_asked_where)
 {
     fleet->killed_count++;
     snprintf(worker->kill_reason, sizeof(worker->kill_reason), "%s", reason);
@@ -220,10 +231,15 @@ static void act_kill(struct fleet *fleet, struct worker *worker, const char *rea
               LOG_WORD("pipeline", worker->pool->config->pointer),
               LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid),
               LOG_TEXT("reason", reason));
+    worker->is_asked_where = is_asked_where;
+    if (is_asked_where) {
+        /* Who takes too long to answer is killed without an answer. */
+        kill(worker->pid, WORKER_SIGNAL_WHERE);
+        timer_set(&fleet->reactor->timers, &worker->timer, fleet->reactor->now_ms + LAST_WORDS_MS);
+        return;
+    }
     timer_clear(&fleet->reactor->timers, &worker->timer);
-    /* Not reaped yet, so neither the process nor the group can be anyone else's. */
-    kill(-worker->pid, SIGKILL);
-    kill(worker->pid, SIGKILL);
+    supervisor_kill(worker);
 }
 
 /* Without room for the record, which a ring with one place for each slot always has, the grace
@@ -311,7 +327,7 @@ void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_ev
         break;
     case WORKER_ACT_KILL:
         worker->end = worker_end_of_kill(state, event);
-        act_kill(fleet, worker, reason);
+        act_kill(fleet, worker, reason, event == WORKER_EV_HUNG || event == WORKER_EV_TIMEOUT);
         break;
     case WORKER_ACT_CALL:
         act_call(fleet, worker, reason);
@@ -496,6 +512,8 @@ void supervisor_on_timer(struct fleet *fleet, struct worker *worker)
         supervisor_event(fleet, worker, WORKER_EV_MISBEHAVED, "it closed its socket");
         break;
     case WORKER_DYING:
+        supervisor_kill(worker);
+        break;
     case WORKER_STATE_COUNT:
         break;
     }
@@ -535,8 +553,12 @@ void supervisor_kill_all(struct fleet *fleet)
 {
     for (uint32_t i = 0; i < fleet->worker_count; i++) {
         struct worker *worker = fleet->workers[i];
-        if (worker && worker->pid > 0 && worker->state != WORKER_DYING)
+        if (!worker || worker->pid <= 0)
+            continue;
+        if (worker->state != WORKER_DYING)
             supervisor_event(fleet, worker, WORKER_EV_MISBEHAVED, "the server is stopping");
+        else if (worker->is_asked_where)
+            supervisor_kill(worker);
     }
 }
 

@@ -75,6 +75,7 @@ struct worker {
     int pidfd;                 /* while SPAWNING: only holds the place of one */
     int exec_error;            /* the process could not become the worker; 0: it could */
     char kill_reason[160];     /* while DYING */
+    bool is_asked_where;       /* likewise: it was asked where it hangs */
     char said_reason[200];     /* what was wrong with what it said last */
     struct crash_report crash; /* of the process that ended last */
     enum worker_end end;       /* likewise: why; or why it is about to */

@@ -6,10 +6,12 @@
 #include <string.h>
 
 #include "dispatcher/workers/fleet.h"
+#include "millrace/protocol.h"
 
 static void exit_describe_signal(const struct crash_report *crash, int number, bool dumped,
                                  char *text, size_t text_bytes);
 static void exit_log_crash(struct fleet *fleet, const struct worker *worker);
+static void exit_log_where(struct fleet *fleet, struct worker *worker);
 static enum worker_end exit_end_of(const struct worker *worker, const siginfo_t *info);
 
 void worker_exit_describe(struct fleet *fleet, struct worker *worker, const siginfo_t *info,
@@ -21,6 +23,8 @@ void worker_exit_describe(struct fleet *fleet, struct worker *worker, const sigi
     bool is_over_limit = worker->group && cgroup_has_killed(worker->group) && is_kill;
     if (worker->state == WORKER_DYING && !is_over_limit) {
         snprintf(text, text_bytes, "the worker process was killed: %s", worker->kill_reason);
+        if (worker->is_asked_where)
+            exit_log_where(fleet, worker);
         return;
     }
     /* Those that count for all have those of one worker in them. */
@@ -75,6 +79,28 @@ static void exit_log_crash(struct fleet *fleet, const struct worker *worker)
               LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid),
               LOG_INTEGER("signal", crash->number), LOG_HEX("address", crash->address),
               LOG_NATURAL("sender", crash->sender), LOG_BYTES("text", crash->text, text_count));
+}
+
+/* The run that was told to end and did not, where there is one. */
+static const char *exit_hung_run_id(const struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->concurrency; i++)
+        if (worker->slots[i].run && worker->slots[i].is_cancelled)
+            return worker->slots[i].run_id;
+    return NULL;
+}
+
+static void exit_log_where(struct fleet *fleet, struct worker *worker)
+{
+    struct crash_report *crash = &worker->crash;
+    crash_read(crash, &worker->channel.segment.header->crash, WORKER_SIGNAL_WHERE);
+    if (crash->text_count == 0 || fleet->config->tracebacks == TRACEBACKS_OFF)
+        return;
+    log_event(&fleet->reactor->log, LEVEL_ERROR, "worker_hung",
+              LOG_WORD("pipeline", worker->pool->config->pointer),
+              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid),
+              LOG_WORD("run", exit_hung_run_id(worker)),
+              LOG_BLOCK("traceback", crash->text, crash->text_count));
 }
 
 /* What became of a process that nobody killed. */

@@ -49,6 +49,7 @@ void worker_watch(struct fleet *fleet, struct worker *worker)
     worker->noise = worker->printing = (struct noise){0};
     worker->pending_rings = 0;
     worker->crash = (struct crash_report){0};
+    worker->is_asked_where = false;
     worker->run_count = 0;
     start_slots_reset(worker);
     uring_poll(fleet->reactor->uring, worker->pidfd, fleet_ref(worker, URING_PIDFD));

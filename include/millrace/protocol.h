@@ -7,6 +7,7 @@
 #ifndef MILLRACE_PROTOCOL_H
 #define MILLRACE_PROTOCOL_H
 
+#include <signal.h>
 #include <stdint.h>
 
 #define PROTOCOL_VERSION 1u
@@ -128,6 +129,10 @@ struct message {
     uint32_t generation;
     uint32_t pad;
 };
+
+/* Sent to a worker that hangs, a moment before SIGKILL: it writes where it is to the crash report
+ * of its segment, and kills itself. */
+#define WORKER_SIGNAL_WHERE (SIGRTMAX - 1)
 
 /* Exit codes of a worker, part of what the log and the client's error say. */
 enum worker_exit {

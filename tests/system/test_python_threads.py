@@ -67,7 +67,8 @@ def test_a_run_that_hangs_delays_no_other_and_is_killed_with_the_worker(server):
         assert stream.next()["outputs"][0]["value"] == 1
 
 
-def test_a_generator_that_spins_is_killed_too(server):
+def test_a_generator_that_spins_is_killed_too_and_said_where(server):
+    mark = server.log_mark()
     stream = server.stream(misbehaving(server), "spin")
     stream.next()
     pid = server.workers(pointer("misbehave"))[0]["pid"]
@@ -76,6 +77,8 @@ def test_a_generator_that_spins_is_killed_too(server):
     wait_until(lambda: process_cpu_s(pid) > before_s + 0.1, what="a generator that spins")
     stream.close()
     wait_until(lambda: not process_exists(pid), what="the worker's end")
+    server.wait_log(rf" worker_hung .* pid={pid} ", mark)
+    server.wait_log(r'^ +File ".*/worker_graphs\.py", line \d+ in misbehave$', mark)
 
 
 def test_all_code_of_a_run_is_called_in_one_thread_and_context(server):

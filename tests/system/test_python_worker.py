@@ -2,6 +2,7 @@
 """The worker for Python: plain and asynchronous runs, values, failures, output, processes."""
 
 import glob
+import itertools
 import os
 import re
 import shutil
@@ -15,6 +16,7 @@ from server import BUILD, MILLRACE, SLOWNESS, process_exists, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 GRAPHS = os.path.join(HERE, "pipelines", "worker_graphs.py")
+HANGING = os.path.join(HERE, "pipelines", "worker_hanging.py")
 BROKEN = os.path.join(HERE, "pipelines", "worker_broken.py")
 GRACE_MS = 500
 
@@ -69,6 +71,13 @@ def failure(lines):
 def lines_of(path):
     with open(path, encoding="utf-8") as file:
         return file.read().split("\n")
+
+
+def hang_of(server, mark):
+    """What the log says of where a worker hangs; the event itself is there."""
+    lines = server.log_since(mark)
+    first = next(i for i, line in enumerate(lines) if " worker_hung " in line)
+    return "\n".join(itertools.takewhile(lambda line: line.startswith(" "), lines[first + 1:]))
 
 
 # ---- values ----------------------------------------------------------------------------------------
@@ -250,16 +259,36 @@ def test_a_crash_says_what_python_was_doing(server):
     assert "in misbehave" in server.wait_log(r" worker_crash .*", mark)[0]
 
 
-@pytest.mark.parametrize("how", ["spin", "hold"])
-def test_a_generator_that_spins_or_holds_the_lock_is_killed_after_the_grace(server, how):
+@pytest.mark.parametrize("how, line", [("spin", r"while True:|pass"), ("hold", r"ctypes\.PyDLL.*")])
+def test_a_generator_that_spins_or_holds_the_lock_is_killed_after_the_grace_and_said_where(server, how, line):
     mark = server.log_mark()
     stream = server.stream(misbehaving(server), how)
-    assert stream.next()["outputs"][0]["value"] == 1
+    first = stream.next()
+    assert first["outputs"][0]["value"] == 1
     pid = server.workers(pointer("misbehave"))[0]["pid"]
     # Closed before that, it would end as it should.
     server.wait_log('text="does not come back"', mark)
     stream.close()
     wait_until(lambda: not process_exists(pid), what="the worker's end")
+    server.wait_log(rf" error worker_hung pipeline={pointer('misbehave')} worker=0 pid={pid} run={first['id']}$", mark)
+    server.wait_log(rf" worker_exit pipeline={pointer('misbehave')} ", mark)
+    where = hang_of(server, mark)
+    number, = re.findall(r'^ +File ".*/worker_graphs\.py", line (\d+) in misbehave$', where, re.MULTILINE)
+    assert re.fullmatch(line, lines_of(GRAPHS)[int(number) - 1].partition("  #")[0].strip())
+    assert not re.search("millrace_worker|frozen", where)
+    # The frames of C code above it.
+    assert bool(re.search(r"^ +libc\.so", where, re.MULTILINE)) == (how == "hold")
+
+
+@pytest.mark.parametrize("source, frame", [
+    (HANGING, r'worker_hanging\.py", line \d+ in <module>'),
+    (f"{GRAPHS}:never_ready", r'worker_graphs\.py", line \d+ in hang_at_startup')])
+def test_a_worker_that_is_not_ready_in_time_is_said_where_it_was(start, source, frame):
+    """Where the machine is so slow that it hangs in our own imports, the next one does not."""
+    server = start(f"me/hangs:v1={source}", options=["--start-timeout", "3s"], wait=False)
+    server.wait_log(rf'^ +File ".*/{frame}$', timeout_s=45 * SLOWNESS)
+    server.wait_log(r" worker_hung pipeline=me/hangs:v1 worker=0 pid=\d+$")
+    server.wait_log(r" worker_exit .*not ready in time")
 
 
 def test_a_generator_that_ignores_its_close_fails_no_other_run(server):

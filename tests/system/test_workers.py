@@ -300,6 +300,8 @@ def test_a_hung_run_that_is_deleted_is_answered_at_once_and_its_worker_replaced(
         assert "cancelled" in error["message"]
         assert stream.trailers["Millrace-Run-State"] == "failed"
     healthy.wait_log(rf" worker_kill pipeline={MISBEHAVE} worker={victim['index']} .*grace time", mark)
+    healthy.wait_log(rf" error worker_hung pipeline={MISBEHAVE} .* pid={victim['pid']} run={first['id']}$", mark)
+    healthy.wait_log(r"^ +misbehave\.so\+0x", mark)
     healthy.wait_worker(MISBEHAVE, victim["index"], victim["pid"], mark)
     assert time.monotonic() - began >= GRACE_MS / 1000
     assert not process_exists(victim["pid"])

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "millrace/check.h"
+#include "millrace/protocol.h"
 
 #define FATAL_SIGNAL_FRAME_COUNT_MAX 32
 #define FATAL_SIGNAL_STACK_BYTES 65536
@@ -24,13 +25,22 @@
 /* With an interpreter's frames to say, too, few of the machine's are enough. */
 #define FATAL_SIGNAL_FRAME_COUNT_FEW 8
 
+#define FATAL_SIGNAL_FILE_COUNT_MAX 8u
+#define FATAL_SIGNAL_FILE_BYTES_MAX 512u
+
+/* As Python's faulthandler begins the line of a frame. */
+#define FATAL_SIGNAL_FRAME_START "  File \""
+
 static struct crash_shared *fatal_signal_report;
-static int fatal_signal_ask_number; /* 0: there is no interpreter */
-static int fatal_signal_ask_fd;
+static struct fatal_signal_interpreter fatal_signal_interpreter; /* number 0: there is none */
+static const void *fatal_signal_interpreter_base;                /* of its code; NULL: not known */
+static char fatal_signal_files[FATAL_SIGNAL_FILE_COUNT_MAX][FATAL_SIGNAL_FILE_BYTES_MAX];
+static uint32_t fatal_signal_file_count;
 /* A stack of its own: the usual one may have overflowed. */
 static uint8_t fatal_signal_stack[FATAL_SIGNAL_STACK_BYTES];
 
 static void fatal_signal_on_signal(int number, siginfo_t *info, void *context);
+static void fatal_signal_on_where(int number, siginfo_t *info, void *context);
 
 void fatal_signal_watch(struct crash_shared *report)
 {
@@ -46,12 +56,26 @@ void fatal_signal_watch(struct crash_shared *report)
     sigemptyset(&action.sa_mask);
     for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
         sigaction(numbers[i], &action, NULL);
+    action.sa_sigaction = fatal_signal_on_where;
+    sigaction(WORKER_SIGNAL_WHERE, &action, NULL);
 }
 
-void fatal_signal_ask(int number, int fd)
+void fatal_signal_ask(const struct fatal_signal_interpreter *interpreter)
 {
-    fatal_signal_ask_fd = fd;
-    fatal_signal_ask_number = number;
+    Dl_info info;
+    if (dladdr(interpreter->inside, &info) != 0)
+        fatal_signal_interpreter_base = info.dli_fbase;
+    fatal_signal_interpreter = *interpreter;
+}
+
+void fatal_signal_leave_out(const char *file)
+{
+    size_t bytes = strlen(file) + 1;
+    if (fatal_signal_file_count == FATAL_SIGNAL_FILE_COUNT_MAX || bytes == 1 ||
+        bytes > FATAL_SIGNAL_FILE_BYTES_MAX)
+        return;
+    memcpy(fatal_signal_files[fatal_signal_file_count], file, bytes);
+    fatal_signal_file_count++;
 }
 
 static void fatal_signal_add(const char *text)
@@ -99,13 +123,48 @@ static void fatal_signal_add_frame(const void *address)
     fatal_signal_add("\n");
 }
 
-static void fatal_signal_add_answer(void)
+static bool fatal_signal_is_left_out(const char *line, size_t bytes)
 {
-    raise(fatal_signal_ask_number); /* its handler has returned when this does */
-    char *room = fatal_signal_report->text + fatal_signal_report->text_bytes;
-    ssize_t bytes =
-        read(fatal_signal_ask_fd, room, CRASH_TEXT_BYTES - fatal_signal_report->text_bytes);
-    fatal_signal_report->text_bytes += bytes > 0 ? (uint32_t)bytes : 0;
+    size_t start = strlen(FATAL_SIGNAL_FRAME_START);
+    if (bytes < start || memcmp(line, FATAL_SIGNAL_FRAME_START, start) != 0)
+        return false;
+    for (uint32_t i = 0; i < fatal_signal_file_count; i++) {
+        size_t count = strlen(fatal_signal_files[i]);
+        if (bytes - start >= count && memcmp(line + start, fatal_signal_files[i], count) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* Moves the lines that stay together. */
+static uint32_t fatal_signal_pick(char *text, size_t bytes)
+{
+    size_t kept = 0;
+    for (size_t at = 0; at < bytes;) {
+        const char *newline = memchr(text + at, '\n', bytes - at);
+        size_t line = newline ? (size_t)(newline - text) + 1 - at : bytes - at;
+        if (!fatal_signal_is_left_out(text + at, line)) {
+            memmove(text + kept, text + at, line);
+            kept += line;
+        }
+        at += line;
+    }
+    return (uint32_t)kept;
+}
+
+/* A pipe holds what an interpreter says of all its threads; the report has less room, and what is
+ * left out makes more. */
+static void fatal_signal_add_answer(int number)
+{
+    raise(number); /* its handler has returned when this does */
+    for (;;) {
+        char *room = fatal_signal_report->text + fatal_signal_report->text_bytes;
+        ssize_t bytes = read(fatal_signal_interpreter.fd, room,
+                             CRASH_TEXT_BYTES - fatal_signal_report->text_bytes);
+        if (bytes <= 0)
+            return;
+        fatal_signal_report->text_bytes += fatal_signal_pick(room, (size_t)bytes);
+    }
 }
 
 /* SA_RESETHAND gave the default action back, so that the signal ends the process this time. */
@@ -113,6 +172,7 @@ static void fatal_signal_on_signal(int number, siginfo_t *info, void *context)
 {
     (void)context;
     void *frames[FATAL_SIGNAL_FRAME_COUNT_MAX];
+    bool has_interpreter = fatal_signal_interpreter.number != 0;
     fatal_signal_report->code = info->si_code;
     /* Positive codes are the kernel's; the others are kill(2), tgkill(2) and the like. */
     fatal_signal_report->address = info->si_code > 0 ? (uintptr_t)info->si_addr : 0;
@@ -122,12 +182,46 @@ static void fatal_signal_on_signal(int number, siginfo_t *info, void *context)
     fatal_signal_report->number = (uint32_t)number;
     int count = backtrace(frames, FATAL_SIGNAL_FRAME_COUNT_MAX);
     /* The first frame is this handler, the second the kernel's return from it. */
-    int last = fatal_signal_ask_number != 0 && count > FATAL_SIGNAL_FRAME_COUNT_FEW
+    int last = has_interpreter && count > FATAL_SIGNAL_FRAME_COUNT_FEW
                    ? FATAL_SIGNAL_FRAME_COUNT_FEW
                    : count;
     for (int i = 2; i < last; i++)
         fatal_signal_add_frame(frames[i]);
-    if (fatal_signal_ask_number != 0)
-        fatal_signal_add_answer();
+    if (has_interpreter)
+        fatal_signal_add_answer(fatal_signal_interpreter.number);
     raise(number);
+}
+
+/* Frames of the machine up to the first one of the interpreter: what its code does, it says. */
+static void fatal_signal_add_frames_above(void *const *frames, int count)
+{
+    for (int i = 0; i < count; i++) {
+        Dl_info info;
+        if (fatal_signal_interpreter_base && dladdr(frames[i], &info) != 0 &&
+            info.dli_fbase == fatal_signal_interpreter_base)
+            return;
+        fatal_signal_add_frame(frames[i]);
+    }
+}
+
+/* It runs in the first thread, unless that blocks signals. Where runs have threads of their own,
+ * the first one hangs in none. */
+static void fatal_signal_on_where(int number, siginfo_t *info, void *context)
+{
+    (void)info;
+    (void)context;
+    const struct fatal_signal_interpreter *interpreter = &fatal_signal_interpreter;
+    void *frames[FATAL_SIGNAL_FRAME_COUNT_MAX];
+    fatal_signal_report->code = 0;
+    fatal_signal_report->address = 0;
+    fatal_signal_report->sender = 0;
+    fatal_signal_report->text_bytes = 0;
+    fatal_signal_report->number = (uint32_t)number;
+    int count = backtrace(frames, FATAL_SIGNAL_FRAME_COUNT_MAX);
+    /* As above, two of them are of no interest. */
+    if (interpreter->number == interpreter->where_number && count > 2)
+        fatal_signal_add_frames_above(frames + 2, count - 2);
+    if (interpreter->number != 0)
+        fatal_signal_add_answer(interpreter->where_number);
+    raise(SIGKILL);
 }

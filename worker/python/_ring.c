@@ -71,15 +71,30 @@ static PyObject *ring_attach(PyObject *module, PyObject *arguments)
     return ring_none();
 }
 
-/* fatal_signal_ask(number, fd) of fatal_signal.h */
+/* fatal_signal_ask(number, where_number, fd) of fatal_signal.h */
 static PyObject *ring_fatal_signal_ask(PyObject *module, PyObject *arguments)
 {
     (void)module;
-    int number;
-    int fd;
-    if (!PyArg_ParseTuple(arguments, "ii", &number, &fd))
+    union {
+        PyObject *(*function)(void);
+        const void *address;
+    } inside = {.function = PyErr_Occurred};
+    struct fatal_signal_interpreter interpreter = {.inside = inside.address};
+    if (!PyArg_ParseTuple(arguments, "iii", &interpreter.number, &interpreter.where_number,
+                          &interpreter.fd))
         return NULL;
-    fatal_signal_ask(number, fd);
+    fatal_signal_ask(&interpreter);
+    return ring_none();
+}
+
+/* fatal_signal_leave_out(file) likewise */
+static PyObject *ring_fatal_signal_leave_out(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    const char *file;
+    if (!PyArg_ParseTuple(arguments, "y", &file))
+        return NULL;
+    fatal_signal_leave_out(file);
     return ring_none();
 }
 
@@ -326,6 +341,7 @@ static PyObject *ring_forget(PyObject *module, PyObject *nothing)
 
 static PyMethodDef ring_methods[] = {
     {"fatal_signal_ask", ring_fatal_signal_ask, METH_VARARGS, NULL},
+    {"fatal_signal_leave_out", ring_fatal_signal_leave_out, METH_VARARGS, NULL},
     {"attach", ring_attach, METH_VARARGS, NULL},
     {"hello", ring_hello, METH_VARARGS, NULL},
     {"fail", ring_fail, METH_VARARGS, NULL},

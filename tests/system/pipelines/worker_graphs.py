@@ -224,6 +224,13 @@ class PromptlyEnded(Ended):
 promptly_ended = Graph(lambda pause_ms: [Stream(PromptlyEnded(pause_ms))], ["integer"])
 
 
+def hang_at_startup():
+    time.sleep(3600)
+
+
+never_ready = Graph(lambda: [1], [], startup=hang_at_startup)
+
+
 barrier = threading.Barrier(2)
 
 

@@ -71,6 +71,7 @@ struct stage_worker {
     struct ring_rx requests;
     uint32_t kill_count;       /* of this process */
     uint32_t stray_kill_count; /* likewise, while the loop has not taken it over */
+    bool is_mute;              /* it does not say where it hangs */
     struct uring_ref on_pidfd, on_socket, on_bell, on_pipe[4];
     siginfo_t exit;
 };
@@ -118,18 +119,21 @@ int clock_gettime(clockid_t clock, struct timespec *out)
 #include "tests/unit/dispatcher/stage_reader.h"
 #include "tests/unit/dispatcher/stage_spawner.h"
 
-/* The supervisor signals the group and the process; both mean this one. */
+/* The supervisor signals the group and the process; both mean this one. Who is asked where it hangs
+ * kills itself. */
 int kill(pid_t pid, int number)
 {
     pid_t index = (pid < 0 ? -pid : pid) - STAGE_PID;
-    mr_assert(number == SIGKILL);
+    bool is_question = number == WORKER_SIGNAL_WHERE;
+    mr_assert(is_question ? pid > 0 : number == SIGKILL);
     if (pid == STAGE_READER_PID) {
         stage.reader_kill_count++;
         return 0;
     }
     mr_assert(index >= 0 && index < (pid_t)STAGE_WORKER_COUNT_MAX);
     mr_assert(!stage.workers[index].is_reaped);
-    stage.workers[index].kill_count += pid < 0 && stage.workers[index].lives;
+    stage.workers[index].kill_count +=
+        (is_question ? !stage.workers[index].is_mute : pid < 0) && stage.workers[index].lives;
     stage.workers[index].stray_kill_count += stage.server->fleet.workers[index]->pid == 0;
     return 0;
 }

@@ -11,14 +11,17 @@ from __future__ import annotations
 import argparse
 import faulthandler
 import os
+import runpy
 import signal
 import sys
 from typing import Any, NoReturn
 
 from millrace_worker import _failure, _host, _log, _ring, _source, _variables
 
-# Nobody else uses the last one.
+# Nobody else uses the last ones; that between these two is the dispatcher's, WORKER_SIGNAL_WHERE of
+# include/millrace/protocol.h.
 TRACE_SIGNAL = signal.SIGRTMAX
+TRACE_ALL_SIGNAL = signal.SIGRTMAX - 2
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -41,11 +44,20 @@ def step_back_in_path() -> None:
     sys.path[:] = others + [own]
 
 
-def report_crashes() -> None:
-    """A crash's report has the Python frames too: the handler of fatal signals raises this one."""
+def report_crashes(has_threads: bool) -> None:
+    """A crash's report has the Python frames too: the handler of fatal signals raises this one. So has that
+    of a worker that hangs; where runs have threads, the one that got the signal is not the one that hangs."""
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     faulthandler.register(TRACE_SIGNAL, file=writing, all_threads=False, chain=False)
-    _ring.fatal_signal_ask(TRACE_SIGNAL, reading)
+    faulthandler.register(TRACE_ALL_SIGNAL, file=writing, all_threads=True, chain=False)
+    _ring.fatal_signal_ask(TRACE_SIGNAL, TRACE_ALL_SIGNAL if has_threads else TRACE_SIGNAL, reading)
+    leave_out("<frozen importlib", "<frozen runpy", runpy.__file__, *_failure.own_folders())
+
+
+def leave_out(*files: str) -> None:
+    """Frames of these are in no report."""
+    for file in files:
+        _ring.fatal_signal_leave_out(os.fsencode(file))
 
 
 def fail(code: int, exception: BaseException) -> NoReturn:
@@ -63,6 +75,7 @@ def load(arguments: argparse.Namespace) -> tuple[Any, list[str]]:
     try:
         name, graph = _source.load(arguments.source, arguments.name)
         inputs, outputs = _variables.describe(graph)
+        leave_out(*_failure.own_folders()[1:])  # known by now
         _ring.hello(name, inputs, outputs)
         return graph, outputs
     except BaseException as exception:  # SystemExit too: whatever the module does, it did not load
@@ -84,7 +97,7 @@ def main() -> None:
     sys.argv = [arguments.source]
     # Signals end the process as they end any other; the dispatcher handles Ctrl-C on the terminal.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    report_crashes()
+    report_crashes(arguments.threads)
     os.register_at_fork(after_in_child=_ring.forget)
     step_back_in_path()
     _log.capture()
