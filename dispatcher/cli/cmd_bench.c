@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "dispatcher/cli/bench_run.h"
@@ -135,6 +137,20 @@ static bool bench_is_loopback(const struct sockaddr *address)
     return IN6_IS_ADDR_LOOPBACK(&in6->sin6_addr);
 }
 
+/* Whether somebody listens there. A name may have several addresses, as localhost has ::1 and
+ * 127.0.0.1, and a server only one of them. */
+static bool bench_answers(const struct addrinfo *info)
+{
+    const struct timeval patience = {.tv_sec = 5};
+    int fd = socket(info->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool answers = fd != -1 &&
+                   setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience)) == 0 &&
+                   connect(fd, info->ai_addr, info->ai_addrlen) == 0;
+    if (fd != -1)
+        close(fd);
+    return answers;
+}
+
 static int bench_address_find(struct bench_plan *plan, const struct bench_values *values)
 {
     char host[256], port[8];
@@ -152,8 +168,12 @@ static int bench_address_find(struct bench_plan *plan, const struct bench_values
         cli_fail("bench: %s: %s", host, gai_strerror(error));
         return EXIT_CODE_CONNECT;
     }
-    memcpy(&plan->address, info->ai_addr, info->ai_addrlen);
-    plan->address_bytes = info->ai_addrlen;
+    const struct addrinfo *chosen = info;
+    while (chosen->ai_next &&
+           !((values->remote || bench_is_loopback(chosen->ai_addr)) && bench_answers(chosen)))
+        chosen = chosen->ai_next;
+    memcpy(&plan->address, chosen->ai_addr, chosen->ai_addrlen);
+    plan->address_bytes = chosen->ai_addrlen;
     freeaddrinfo(info);
     if (!values->remote && !bench_is_loopback((const struct sockaddr *)&plan->address)) {
         cli_fail("bench: %s is not this machine: load on other machines needs --remote", host);

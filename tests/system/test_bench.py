@@ -374,3 +374,18 @@ def test_progress_is_shown_on_a_terminal_and_nowhere_else(server):
     os.close(ours)
     assert b" lines/s" in shown
     assert subprocess.run(words, check=True, capture_output=True, timeout=20).stderr == b""
+
+
+def test_of_the_addresses_of_a_name_one_is_taken_where_somebody_listens(server, tmp_path):
+    """A fresh Debian's localhost is ::1 first, and a server may listen on 127.0.0.1 alone."""
+    hosts = tmp_path / "hosts"
+    hosts.write_text("127.0.0.1 localhost\n::1 localhost\n")
+    private = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c",
+               f'mount --bind {hosts} /etc/hosts && exec "$@"', "sh"]
+    if subprocess.run([*private, "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("this kernel or container gives no namespace of mounts")
+    first = subprocess.run([*private, "getent", "ahosts", "localhost"], check=True, capture_output=True, text=True).stdout
+    assert first.startswith("::1 ")
+    result = subprocess.run([*private, MILLRACE, "bench", NUMBERS, "2", "x", "0", "--requests", "3", "--quiet",
+                             "--url", f"http://localhost:{server.port}"], check=False, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr
