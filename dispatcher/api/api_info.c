@@ -172,7 +172,7 @@ void api_container_state(struct api *api, struct conn *conn, const char *body, s
 static const char *info_unready_reason(const struct api *api, const struct request *request,
                                        char *text, size_t text_bytes)
 {
-    if (api->runs->is_draining)
+    if (api->runs->stop_is_announced)
         return "the server is stopping";
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
         const struct pipeline *pipeline = api->runs->pipelines[i];

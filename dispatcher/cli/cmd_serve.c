@@ -117,6 +117,8 @@ static const struct cli_option options[] = {
      .max = DAY_MS, .help = "a run is cancelled whose client reads nothing"},
     {"keepalive", NULL, CLI_DURATION, MEMBER(config.keepalive_ms), .min = 0, .max = HOUR_MS,
      .help = "a blank line after so much silence of a stream, 0 for never"},
+    {"drain-delay", NULL, CLI_DURATION, MEMBER(config.drain_delay_ms), .min = 0, .max = HOUR_MS,
+     .help = "after SIGTERM all goes on for so long but /readyz, which says 503"},
     {"stop-timeout", NULL, CLI_DURATION, MEMBER(config.stop_timeout_ms), .min = 0, .max = DAY_MS,
      .help = "after SIGTERM running runs may finish"},
     {"queue-timeout", NULL, CLI_DURATION, EACH(options.queue_timeout_ms), .min = 0, .max = DAY_MS,

@@ -129,6 +129,7 @@ struct config {
     uint32_t idle_timeout_ms;
     uint32_t stall_timeout_ms;  /* a client that reads nothing, --stall-timeout */
     uint32_t keepalive_ms;      /* blank line after so much silence, 0 = never, --keepalive */
+    uint32_t drain_delay_ms;    /* before the listeners close, --drain-delay */
     uint32_t stop_timeout_ms;   /* running runs after SIGTERM, --stop-timeout */
     int pipeline_error_status;  /* 200, or what --pipeline-error-status said */
     enum tracebacks tracebacks; /* also of crashes, --tracebacks */

@@ -45,8 +45,9 @@ struct runs {
     uint32_t queue_count;     /* runs that wait, of all of them */
     struct history history;
 
-    bool is_draining; /* no new runs */
-    bool is_stopping; /* workers go because they are told to */
+    bool stop_is_announced; /* others are told to go elsewhere; new runs are taken */
+    bool is_draining;       /* no new runs */
+    bool is_stopping;       /* workers go because they are told to */
 };
 
 /* The run of this index, which there is. */

@@ -143,7 +143,7 @@ static void on_pipeline_timer(struct server *server, struct timer *timer)
 static void on_listener_timer(struct server *server, struct timer *timer)
 {
     (void)timer;
-    if (server->state == SERVER_SERVING)
+    if (server->state < SERVER_DRAINING)
         listener_arm(&server->front);
 }
 
@@ -235,12 +235,14 @@ static void handlers_time_ends(struct server *server, const struct signalfd_sigi
 {
     if (server->state == SERVER_DRAINING)
         timer_set(&server->reactor.timers, &server->stop_timer, server->reactor.now_ms);
-    if (server->state != SERVER_SERVING)
+    if (server->state >= SERVER_DRAINING)
         return;
     handlers_signal_log(server, LEVEL_ERROR, info,
                         "the limit on processor time (ulimit -t, LimitCPU=) is reached");
     server->exit_code = EXIT_CODE_FAILED;
     server_stop(server);
+    if (server->state == SERVER_ANNOUNCING)
+        server_stop(server); /* there is no time for that */
 }
 
 static void handlers_signal_take(struct server *server, const struct signalfd_siginfo *info)

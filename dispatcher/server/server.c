@@ -114,6 +114,7 @@ void server_check(const struct server *server)
     runs_check(&server->runs);
     mr_assert(server->front.is_draining == (server->state >= SERVER_DRAINING));
     mr_assert(server->runs.is_draining == (server->state >= SERVER_DRAINING));
+    mr_assert(server->runs.stop_is_announced == (server->state >= SERVER_ANNOUNCING));
     mr_assert(server->fleet.is_stopping == (server->state >= SERVER_STOPPING));
 }
 

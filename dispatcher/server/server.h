@@ -31,8 +31,9 @@
 
 enum server_state {
     SERVER_SERVING = 0,
-    SERVER_DRAINING, /* no new runs; running ones may finish until the stop timer fires */
-    SERVER_STOPPING, /* all runs were cancelled; workers are going */
+    SERVER_ANNOUNCING, /* readyz says that it stops; all else goes on for --drain-delay */
+    SERVER_DRAINING,   /* no new runs; running ones may finish until the stop timer fires */
+    SERVER_STOPPING,   /* all runs were cancelled; workers are going */
     SERVER_STOPPED,
     SERVER_STATE_COUNT
 };

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * stop.c - how a server ends: SERVING -> DRAINING -> STOPPING -> STOPPED.
+ * stop.c - how a server ends: SERVING -> ANNOUNCING -> DRAINING -> STOPPING -> STOPPED.
  *
+ *   ANNOUNCING /readyz says 503, so that balancers send no more; all else goes on for a while
  *   DRAINING   nothing new; running runs may finish within the limit
  *   STOPPING   runs that are left were cancelled; workers are asked to stop
  *   STOPPED    no worker lives, all answers have left (or their time is over)
@@ -35,6 +36,7 @@ static const struct run_failure not_started = {
 };
 
 static void stop_enter(struct server *server, enum server_state state);
+static void stop_announce(struct server *server);
 static void stop_drain(struct server *server);
 static void stop_workers(struct server *server);
 
@@ -46,27 +48,48 @@ void server_end(struct server *server)
 
 void server_stop(struct server *server)
 {
-    if (server->state == SERVER_SERVING) {
+    switch (server->state) {
+    case SERVER_SERVING:
+        if (server->config->drain_delay_ms > 0)
+            stop_announce(server);
+        else
+            stop_drain(server);
+        break;
+    case SERVER_ANNOUNCING:
         stop_drain(server);
-        return;
+        break;
+    case SERVER_DRAINING:
+    case SERVER_STOPPING:
+    case SERVER_STOPPED:
+    case SERVER_STATE_COUNT:
+        log_event(&server->reactor.log, LEVEL_WARNING, "stopped_at_once",
+                  LOG_NATURAL("runs", server->runs.count));
+        server->exit_code = EXIT_CODE_STOPPED;
+        server_end(server);
+        break;
     }
-    log_event(&server->reactor.log, LEVEL_WARNING, "stopped_at_once",
-              LOG_NATURAL("runs", server->runs.count));
-    server->exit_code = EXIT_CODE_STOPPED;
-    server_end(server);
 }
 
 void server_on_stop_timer(struct server *server)
 {
-    if (server->state != SERVER_DRAINING) {
+    switch (server->state) {
+    case SERVER_ANNOUNCING:
+        stop_drain(server);
+        break;
+    case SERVER_DRAINING:
+        log_event(&server->reactor.log, LEVEL_WARNING, "drain_over",
+                  LOG_NATURAL("runs", server->runs.count));
+        runs_cancel_active(&server->runs, &stopping);
+        reading_stop(&server->reading);
+        stop_workers(server);
+        break;
+    case SERVER_SERVING:
+    case SERVER_STOPPING:
+    case SERVER_STOPPED:
+    case SERVER_STATE_COUNT:
         server_end(server);
-        return;
+        break;
     }
-    log_event(&server->reactor.log, LEVEL_WARNING, "drain_over",
-              LOG_NATURAL("runs", server->runs.count));
-    runs_cancel_active(&server->runs, &stopping);
-    reading_stop(&server->reading);
-    stop_workers(server);
 }
 
 void server_check_stop(struct server *server)
@@ -87,9 +110,21 @@ static void stop_enter(struct server *server, enum server_state state)
     server->state = state;
     server->is_settled = false;
     server->reactor.has_chores = true;
+    server->runs.stop_is_announced = state >= SERVER_ANNOUNCING;
     server->front.is_draining = server->runs.is_draining = state >= SERVER_DRAINING;
     server->fleet.is_stopping = server->runs.is_stopping = server->reading.is_stopping =
         state >= SERVER_STOPPING;
+}
+
+/* Who looks at /readyz sees it, and has time to go elsewhere before nobody listens. */
+static void stop_announce(struct server *server)
+{
+    struct reactor *reactor = &server->reactor;
+    uint32_t delay_ms = server->config->drain_delay_ms;
+    log_event(&reactor->log, LEVEL_INFO, "stop_announced", LOG_NATURAL("runs", server->runs.count),
+              LOG_NATURAL("delay_ms", delay_ms));
+    stop_enter(server, SERVER_ANNOUNCING);
+    timer_set(&reactor->timers, &server->stop_timer, reactor->now_ms + delay_ms);
 }
 
 static void stop_drain(struct server *server)

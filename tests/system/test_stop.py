@@ -208,6 +208,49 @@ def test_a_second_signal_stops_at_once_with_9(start, pipelines):
     server.wait_log(" stopped_at_once ")
 
 
+def test_before_it_drains_a_server_tells_balancers_and_goes_on(start):
+    delay_s = 1 * SLOWNESS
+    server = start(example("numbers.so"), options=["--concurrency", "4", "--drain-delay", f"{delay_s}s"])
+    with server.connect() as kept, server.stream(NUMBERS, 1_000_000, "x", 10) as stream:
+        stream.next()
+        began = time.monotonic()
+        server.signal(signal.SIGTERM)
+        server.wait_log(r" info stop_announced runs=1 delay_ms=\d+$")
+        ready = server.get("/readyz")
+        assert (ready.status, ready.body) == (503, b"the server is stopping\n")
+        assert server.get("/livez").status == 200
+        assert server.run(NUMBERS, 1, "x", 0).status == 200
+        kept.request("GET", "/readyz")
+        assert kept.response().status == 503
+        stream.next()
+        server.wait_log(" draining ")
+        assert delay_s <= time.monotonic() - began < delay_s + 2 * SLOWNESS
+        assert_refuses_connections(server)
+        stream.next()
+    assert server.wait_exit() == 0
+
+
+def test_a_second_signal_ends_the_delay_and_a_third_one_stops_at_once(start):
+    server = start(example("numbers.so"), options=["--drain-delay", "1h"])
+    with server.stream(NUMBERS, 1_000_000, "x", 10) as stream:
+        stream.next()
+        server.signal(signal.SIGTERM)
+        server.wait_log(" stop_announced ")
+        server.signal(signal.SIGTERM)
+        server.wait_log(" draining ")
+        assert_refuses_connections(server)
+        stream.next()
+        server.signal(signal.SIGTERM)
+        assert server.wait_exit() == EXIT_STOPPED_AT_ONCE
+
+
+def test_processor_time_that_runs_out_allows_no_delay(start):
+    server = start(example("numbers.so"), options=["--drain-delay", "1h"])
+    server.signal(signal.SIGXCPU)
+    assert server.wait_exit() == 1
+    assert server.log_since(0, " draining ")
+
+
 def test_a_server_that_loads_stops_at_once(start, pipelines):
     server = start(f"test/patient:v1={pipelines('startup')}:patient", wait=False).wait_listening()
     pids = worker_pids(server, "test/patient:v1")
