@@ -70,7 +70,7 @@ def test_times_of_runs_are_each_pipelines_own(start, options, ended):
             stream.close()
         assert other.next()["state"] == "running"
     for pointer, count in ((SMALL, 1), (LARGE, 0)):
-        assert sample(server, "millrace_runs_cancelled", pipeline=pointer, cause=ended) == count
+        assert sample(server, "millrace_run_timeouts", pipeline=pointer, limit=ended) == count
 
 
 def test_workers_are_replaced_by_the_word_for_their_pipeline(start):
