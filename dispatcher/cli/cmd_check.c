@@ -19,6 +19,7 @@
 #include "dispatcher/cli/check_table.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/config.h"
+#include "dispatcher/config/environment_said.h"
 #include "dispatcher/config/exit_code.h"
 #include "dispatcher/config/worker_owner.h"
 #include "dispatcher/inputs/variables.h"
@@ -40,6 +41,7 @@ struct check_values {
     uint32_t timeout_ms;
     const char *worker;
     const char *python;
+    struct cli_list env, env_files;
 };
 
 static const struct cli_option options[] = {
@@ -52,6 +54,10 @@ static const struct cli_option options[] = {
              "../libexec/millrace"},
     {"python", "PATH", CLI_TEXT, CLI_MEMBER(struct check_values, python),
      .help = "the interpreter of a Python pipeline; if not said, python3 in PATH"},
+    {"env", "NAME[=VALUE]", CLI_LIST, CLI_MEMBER(struct check_values, env),
+     .max = CLI_LIST_COUNT_MAX, .help = "a variable for the worker, as of serve"},
+    {"env-file", "FILE", CLI_LIST, CLI_MEMBER(struct check_values, env_files),
+     .max = CLI_LIST_COUNT_MAX, .help = "variables for the worker, as of serve"},
 };
 
 static const struct cli_command command = {
@@ -79,6 +85,8 @@ struct check {
     bool is_failed; /* why it does not load was said */
 };
 
+static int check_environment_fill(struct environment *environment,
+                                  const struct check_values *values, char reason[CLI_REASON_BYTES]);
 static int check_pipeline(struct pipeline_config *pipeline, const struct check_values *values);
 static int check_start(struct check *check, const struct pipeline_config *pipeline,
                        const struct worker_spawn_options *programs);
@@ -90,7 +98,7 @@ static void check_read_log(struct check *check);
 
 int cmd_check(int argc, char **argv)
 {
-    struct check_values values = {.timeout_ms = CHECK_TIMEOUT_MS};
+    static struct check_values values = {.timeout_ms = CHECK_TIMEOUT_MS}; /* large for a stack */
     struct cli_words words;
     int exit_code;
     if (!cli_begin(&command, argc, argv, &values, &words, &exit_code))
@@ -101,7 +109,10 @@ int cmd_check(int argc, char **argv)
         cli_fail("check: %s", reason);
         return EXIT_CODE_USAGE;
     }
-    if (pipeline_config_check_source(&pipeline, reason) < 0) {
+    if (check_environment_fill(&pipeline.environment, &values, reason) < 0) {
+        cli_fail("check: %s", reason);
+        exit_code = EXIT_CODE_USAGE;
+    } else if (pipeline_config_check_source(&pipeline, reason) < 0) {
         cli_fail("check: %s", reason);
         exit_code = EXIT_CODE_PIPELINE;
     } else {
@@ -109,6 +120,23 @@ int cmd_check(int argc, char **argv)
     }
     pipeline_config_finish(&pipeline);
     return exit_code;
+}
+
+/* Files first, so that words go before them. */
+static int check_environment_fill(struct environment *environment,
+                                  const struct check_values *values, char reason[CLI_REASON_BYTES])
+{
+    uint32_t file_count = values->env_files.count;
+    int rc = 0;
+    for (uint32_t i = 0; i < file_count + values->env.count && rc == 0; i++) {
+        struct environment own = {0};
+        rc = i < file_count ? environment_file_add(&own, values->env_files.items[i], reason)
+                            : environment_said_add(&own, values->env.items[i - file_count], reason);
+        if (rc == 0)
+            rc = environment_merge(environment, &own, reason);
+        environment_finish(&own);
+    }
+    return rc;
 }
 
 /* A user for the worker alone, as `serve` gives one when it is root. What such a user cannot read
@@ -156,6 +184,7 @@ static int check_pipeline(struct pipeline_config *pipeline, const struct check_v
                                                     .python_path = pipeline->python_path,
                                                     .python_folder = pipeline->python_folder,
                                                     .confine = confine,
+                                                    .environment = &pipeline->environment,
                                                     .own_user = users.first});
     if (rc == 0) {
         check_watch(&check, values->timeout_ms);

@@ -107,6 +107,15 @@ int environment_set(struct environment *environment, const char *item,
                            reason);
 }
 
+int environment_merge(struct environment *environment, const struct environment *other,
+                      char reason[CLI_REASON_BYTES])
+{
+    int rc = 0;
+    for (uint32_t i = 0; i < other->count && rc == 0; i++)
+        rc = environment_set(environment, other->items[i], reason);
+    return rc;
+}
+
 void environment_finish(struct environment *environment)
 {
     for (uint32_t i = 0; i < environment->count; i++)

@@ -36,6 +36,10 @@ int environment_add(struct environment *environment, const char *item,
 /* Likewise, and takes the place of the one of that name. */
 int environment_set(struct environment *environment, const char *item,
                     char reason[CLI_REASON_BYTES]) MUST_USE;
+
+/* Likewise with all that another one has. */
+int environment_merge(struct environment *environment, const struct environment *other,
+                      char reason[CLI_REASON_BYTES]) MUST_USE;
 void environment_finish(struct environment *environment);
 
 /* Bytes of the name that `item` begins with; 0: none. */

@@ -114,17 +114,15 @@ static int said_merge(struct config *config, const struct saying *saying,
     bool is_file = strcmp(saying->option->name, "env-file") == 0;
     int rc = is_file ? environment_file_add(&own, saying->value, reason)
                      : environment_said_add(&own, saying->value, reason);
-    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+    for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++) {
         struct pipeline_config *pipeline = &config->pipelines[i];
+        char why[CLI_REASON_BYTES];
         if (!said_is_for(saying, pipeline->pointer))
             continue;
-        for (uint32_t k = 0; k < own.count && rc == 0; k++) {
-            char why[CLI_REASON_BYTES];
-            rc = environment_set(&pipeline->environment, own.items[k], why);
-            if (rc < 0)
-                snprintf(reason, CLI_REASON_BYTES, "%s: --%s: %.500s", pipeline->pointer,
-                         saying->option->name, why);
-        }
+        rc = environment_merge(&pipeline->environment, &own, why);
+        if (rc < 0)
+            snprintf(reason, CLI_REASON_BYTES, "%s: --%s: %.500s", pipeline->pointer,
+                     saying->option->name, why);
     }
     environment_finish(&own);
     return rc;

@@ -125,6 +125,29 @@ def test_the_home_that_is_said_goes_before_that_of_the_user(start, public, user,
         assert confined.code("import os; answer = os.environ['HOME']") == (said or home)
 
 
+@needs_python
+def test_check_gives_them_too(tmp_path):
+    source, file = tmp_path / "needy.py", tmp_path / "file.env"
+    source.write_text("import os\n"
+                      "from pipeline import Pipeline, Variable, pipe\n"
+                      "@pipe\n"
+                      "def same(text: str) -> str:\n"
+                      "    return text\n"
+                      "with Pipeline() as builder:\n"
+                      "    text = Variable(str, title=os.environ['ONE'] + os.environ['TWO'])\n"
+                      "    builder.output(same(text))\n"
+                      "graph = builder.get_pipeline()\n")
+    file.write_text("ONE=from the file\nTWO= and a word\n")
+
+    def check(*options):
+        return subprocess.run([MILLRACE, "check", str(source), "--python", sys.executable, *options],
+                              capture_output=True, text=True, timeout=60 * SLOWNESS)
+
+    assert "KeyError" in check("--env", "TWO=").stderr
+    assert "from the file, and a word" in check("--env", "TWO=, and a word", "--env-file", str(file)).stdout
+    assert check("--env", "NOT_SET_ANYWHERE").returncode == 2
+
+
 @pytest.mark.parametrize("options, line", [
     (["--env", "NOT_SET_ANYWHERE"], "--env NOT_SET_ANYWHERE: this server has no such variable "
                                     "(NOT_SET_ANYWHERE= is an empty one)"),

@@ -69,6 +69,14 @@ static void a_value_may_take_the_place_of_another(void **state)
     assert_string_equal(environment_own_value(&environment, "AB"), "longer");
     assert_string_equal(environment_own_value(&environment, "A"), "2");
     assert_null(environment_own_value(&environment, "B"));
+    struct environment other = {0};
+    assert_int_equal(environment_add(&other, "C=3", reason), 0);
+    assert_int_equal(environment_add(&other, "A=merged", reason), 0);
+    assert_int_equal(environment_merge(&environment, &other, reason), 0);
+    environment_finish(&other);
+    assert_int_equal(environment.count, 3);
+    assert_string_equal(environment_own_value(&environment, "A"), "merged");
+    assert_int_equal(environment_set(&environment, "A=2", reason), 0);
     assert_int_equal(environment_set(&environment, "A", reason), -EINVAL);
     assert_string_equal(environment_own_value(&environment, "A"), "2");
 }
