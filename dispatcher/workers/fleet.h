@@ -19,6 +19,7 @@
 #include "dispatcher/reactor/reactor.h"
 #include "dispatcher/workers/failure.h"
 #include "dispatcher/workers/oom.h"
+#include "dispatcher/workers/repeats.h"
 #include "dispatcher/workers/spawner.h"
 #include "dispatcher/workers/worker.h"
 
@@ -59,6 +60,7 @@ struct worker_pool {
     struct variables variables; /* of its inputs and outputs, once a HELLO told them */
     bool is_known;              /* they are */
     bool cannot_load; /* its source is not what it should be; trying again is of little use */
+    struct repeats start_failures;       /* since one of its workers was ready: said once */
     struct unfinished_share unfinished;  /* what its workers hold of values that are not whole */
     uint64_t restarts[WORKER_END_COUNT]; /* processes that another one followed, by their ends */
 };

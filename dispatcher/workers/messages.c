@@ -78,7 +78,26 @@ static void messages_log_traceback(struct fleet *fleet, const struct worker *wor
     }
 }
 
-/* It did not load or start, and says why: once, then it exits. All of it is in the log. */
+/* All of it, unless it is what was said before. */
+static void messages_log_failure(struct fleet *fleet, struct worker *worker,
+                                 const struct worker_failure *failure)
+{
+    uint64_t count =
+        repeats_note(&worker->pool->start_failures, failure->message, failure->message_bytes,
+                     failure->traceback, failure->traceback_bytes);
+    worker->is_repeating = count > 0;
+    if (repeats_is_said(count))
+        log_event(&fleet->reactor->log, LEVEL_ERROR, "pipeline_failed",
+                  LOG_WORD("pipeline", worker->pool->config->pointer),
+                  LOG_NATURAL("worker", worker->number),
+                  LOG_WORD("type", error_type_name(failure->type)),
+                  count > 0 ? LOG_NATURAL("same_as_before", count) : LOG_NOTHING,
+                  LOG_BYTES("text", failure->message, failure->message_bytes));
+    if (count == 0 && failure->traceback && fleet->config->tracebacks != TRACEBACKS_OFF)
+        messages_log_traceback(fleet, worker, failure->traceback, failure->traceback_bytes);
+}
+
+/* It did not load or start, and says why: once, then it exits. */
 static struct worker_said messages_failed(struct fleet *fleet, struct worker *worker,
                                           const uint8_t *body, size_t bytes)
 {
@@ -89,13 +108,7 @@ static struct worker_said messages_failed(struct fleet *fleet, struct worker *wo
         return messages_wrong("it sent a failure that cannot be read");
     worker->has_said_why = true;
     fleet->ops->failed(fleet->owner, worker->pool, &failure);
-    log_event(&fleet->reactor->log, LEVEL_ERROR, "pipeline_failed",
-              LOG_WORD("pipeline", worker->pool->config->pointer),
-              LOG_NATURAL("worker", worker->number),
-              LOG_WORD("type", error_type_name(failure.type)),
-              LOG_BYTES("text", failure.message, failure.message_bytes));
-    if (failure.traceback && fleet->config->tracebacks != TRACEBACKS_OFF)
-        messages_log_traceback(fleet, worker, failure.traceback, failure.traceback_bytes);
+    messages_log_failure(fleet, worker, &failure);
     return (struct worker_said){WORKER_EV_FAILED, "it said FAILED out of turn"};
 }
 

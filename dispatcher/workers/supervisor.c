@@ -40,7 +40,7 @@ static void act_spawn(struct fleet *fleet, struct worker *worker)
     fleet->start_count++;
     worker->started_ms = fleet->reactor->now_ms;
     worker->ready_ms = 0;
-    worker->has_said_why = worker->was_short = false;
+    worker->has_said_why = worker->is_repeating = worker->was_short = false;
     int rc = worker_start(fleet, worker);
     if (rc == 0) {
         timer_set(&fleet->reactor->timers, &worker->timer,
@@ -98,9 +98,13 @@ static void supervisor_back_off(struct fleet *fleet, struct worker *worker)
 static void act_retry(struct fleet *fleet, struct worker *worker, const char *reason)
 {
     worker_release(fleet, worker);
-    log_event(&fleet->reactor->log, LEVEL_ERROR, "worker_start_failed",
-              LOG_WORD("pipeline", worker->pool->config->pointer),
-              LOG_NATURAL("worker", worker->number), LOG_TEXT("reason", reason));
+    uint64_t count = repeats_note(&worker->pool->start_failures, reason, strlen(reason), NULL, 0);
+    if (repeats_is_said(count))
+        log_event(&fleet->reactor->log, LEVEL_ERROR, "worker_start_failed",
+                  LOG_WORD("pipeline", worker->pool->config->pointer),
+                  LOG_NATURAL("worker", worker->number),
+                  count > 0 ? LOG_NATURAL("same_as_before", count) : LOG_NOTHING,
+                  LOG_TEXT("reason", reason));
     if (worker->is_surplus)
         return; /* nobody needs to know */
     worker->pool->restarts[WORKER_END_NOT_STARTED]++;
@@ -135,6 +139,22 @@ static void supervisor_lose_runs(struct fleet *fleet, struct worker *worker, con
             fleet->ops->lost(fleet->owner, worker->slots[i].run, &failure);
 }
 
+/* A process that was never ready and did not say why, or said what was said before. */
+static void supervisor_log_exit(struct fleet *fleet, struct worker *worker, enum log_level level,
+                                const char *reason)
+{
+    uint64_t count = 0;
+    if (worker->ready_ms == 0 && !worker->has_said_why && level == LEVEL_WARNING)
+        count = repeats_note(&worker->pool->start_failures, reason, strlen(reason), NULL, 0);
+    if (worker->is_repeating || !repeats_is_said(count))
+        level = LEVEL_DEBUG;
+    log_event(&fleet->reactor->log, level, "worker_exit",
+              LOG_WORD("pipeline", worker->pool->config->pointer),
+              LOG_NATURAL("worker", worker->number), LOG_NATURAL("runs", worker->active_count),
+              count > 0 ? LOG_NATURAL("same_as_before", count) : LOG_NOTHING,
+              LOG_TEXT("reason", reason));
+}
+
 /* The process is gone: what it committed is still delivered, then everything is given back. Returns
  * how many runs it left unfinished. */
 static uint32_t supervisor_reclaim(struct fleet *fleet, struct worker *worker, enum log_level level,
@@ -143,10 +163,7 @@ static uint32_t supervisor_reclaim(struct fleet *fleet, struct worker *worker, e
     drain_rest(fleet, worker);
     uint32_t unfinished_count = worker->active_count;
     timer_clear(&fleet->reactor->timers, &worker->timer);
-    log_event(&fleet->reactor->log, level, "worker_exit",
-              LOG_WORD("pipeline", worker->pool->config->pointer),
-              LOG_NATURAL("worker", worker->number), LOG_NATURAL("runs", unfinished_count),
-              LOG_TEXT("reason", reason));
+    supervisor_log_exit(fleet, worker, level, reason);
     supervisor_lose_runs(fleet, worker, reason);
     mr_assert(worker->active_count == 0);
     worker_release(fleet, worker);
@@ -292,7 +309,8 @@ static void act_serve(struct fleet *fleet, struct worker *worker)
 {
     timer_clear(&fleet->reactor->timers, &worker->timer);
     worker->ready_ms = fleet->reactor->now_ms;
-    worker->pool->cannot_load = false;
+    worker->pool->cannot_load = worker->is_repeating = false;
+    worker->pool->start_failures = (struct repeats){0};
     fleet->ops->ready(fleet->owner, worker->pool);
     log_event(&fleet->reactor->log, LEVEL_INFO, "worker_ready",
               LOG_WORD("pipeline", worker->pool->config->pointer),

@@ -49,7 +49,8 @@ void worker_exit_describe(struct fleet *fleet, struct worker *worker, const sigi
     crash_read(&worker->crash, &worker->channel.segment.header->crash, info->si_status);
     exit_describe_signal(&worker->crash, info->si_status, info->si_code == CLD_DUMPED, text,
                          text_bytes);
-    if (worker->crash.number != 0)
+    bool is_told = worker->ready_ms == 0 && repeats_has(&worker->pool->start_failures, text);
+    if (worker->crash.number != 0 && !is_told)
         exit_log_crash(fleet, worker);
 }
 

@@ -10,7 +10,7 @@ import sys
 import pytest
 
 from pipeline.objects.graph import Stream
-from server import BUILD, TOP
+from server import BUILD, SLOWNESS, TOP
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 AUTHORED = os.path.join(HERE, "pipelines", "authored.py")
@@ -87,6 +87,17 @@ def test_a_startup_that_fails_is_told_with_the_frame_of_the_pipe_alone(start):
     assert (error["type"], functions(error["traceback"])) == ("startup_error", ["load"])
     server.wait_log("pipeline_traceback .*RuntimeError: no weights")
     assert not any(OWN.search(line) for line in server.log_since(0, "pipeline_traceback"))
+
+
+@needs_worker
+def test_a_start_that_fails_again_and_again_is_in_the_log_whole_once(start):
+    server = start(*served("lists", "never_started"), options=["--workers", "2"])
+    server.wait_log(r"pipeline_failed .* same_as_before=8 text=\"RuntimeError\('no weights'\)\"$", timeout_s=40 * SLOWNESS)
+    told = [line for line in server.log_since(0) if "never_started" in line]
+    assert sum(" pipeline_failed " in line for line in told) == 5  # the first one, and 1, 2, 4, 8
+    assert sum("Traceback" in line for line in told) == 1
+    assert sum(" worker_exit " in line for line in told) == 1
+    assert len(told) < 20
 
 
 # ---- of any exception --------------------------------------------------------------------------------

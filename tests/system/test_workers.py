@@ -435,3 +435,13 @@ def test_no_name_appears_in_dev_shm(start):
     server = start(*SERVED)
     assert_counts_up(server.lines(NUMBERS, 10, "x", 0), 10)
     assert set(os.listdir("/dev/shm")) <= before
+
+
+@pytest.mark.parametrize("name, event, is_shown", [("broken", "pipeline_failed", False), ("crashing", "worker_exit", True)])
+def test_a_start_that_fails_again_and_again_is_whole_in_the_log_once(start, pipelines, name, event, is_shown):
+    server = start(f"test/fails:v1={pipelines('startup')}:{name}", example("numbers.so"))
+    server.wait_log(rf" {event} pipeline=test/fails:v1 .*same_as_before=8 ", timeout_s=40 * SLOWNESS)
+    told = [line.split()[2] for line in server.log_since(0, "pipeline=test/fails:v1 ")]
+    assert told.count(event) == 5  # the first one, and 1, 2, 4, 8
+    assert told.count("worker_exit") == (5 if is_shown else 1)
+    assert told.count("worker_crash") == is_shown
