@@ -260,10 +260,11 @@ struct input_name {
 static struct input_name request_input_name(const struct input_variable *variable, size_t index)
 {
     struct input_name name;
+    size_t number = index + 1; /* as people count */
     if (variable->title == NULL)
-        snprintf(name.text, sizeof(name.text), "input %zu", index);
+        snprintf(name.text, sizeof(name.text), "input %zu", number);
     else
-        snprintf(name.text, sizeof(name.text), "input %zu (\"%.100s\")", index, variable->title);
+        snprintf(name.text, sizeof(name.text), "input %zu (\"%.100s\")", number, variable->title);
     return name;
 }
 

@@ -29,7 +29,7 @@ struct reading {
     struct variables *variables;
     const uint8_t *end; /* of the body */
     FILE *json;         /* into variables->json */
-    const char *list;   /* "inputs" or "outputs", and which of them: for the reason */
+    const char *what;   /* "input" or "output", and which of them: for the reason */
     size_t index;
     char *reason;
     size_t reason_bytes;
@@ -130,9 +130,9 @@ const char *variables_type_name(enum mr_type type)
 static int variables_refuse(struct reading *reading, const char *format, ...)
 {
     int count = 0;
-    if (reading->list)
-        count = snprintf(reading->reason, reading->reason_bytes, "%s[%zu]: ", reading->list,
-                         reading->index);
+    if (reading->what)
+        count = snprintf(reading->reason, reading->reason_bytes, "%s %zu: ", reading->what,
+                         reading->index + 1);
     if (count >= 0 && (size_t)count < reading->reason_bytes) {
         va_list arguments;
         va_start(arguments, format);
@@ -373,12 +373,12 @@ static int variables_read_input(struct reading *reading, const struct field *map
 
 /* ---- the body ------------------------------------------------------------------------------ */
 
-/* The array of maps under `key`, and its name for the reason when one of them is wrong. */
+/* The array of maps under `key`. */
 static int variables_read_list(struct reading *reading, const struct field *body, const char *key,
                                size_t count_min, size_t count_max, struct field *out)
 {
     struct field element;
-    reading->list = NULL;
+    reading->what = NULL;
     if (!variables_find(reading, body, key, out) || out->item.kind != PACKED_ARRAY)
         return variables_refuse(reading, "%s is not an array", key);
     if (out->item.u.count < count_min || out->item.u.count > count_max)
@@ -390,7 +390,6 @@ static int variables_read_list(struct reading *reading, const struct field *body
         if (element.item.kind != PACKED_MAP)
             return variables_refuse(reading, "%s holds something that is not a map", key);
     }
-    reading->list = key;
     return 0;
 }
 
@@ -415,6 +414,7 @@ static int variables_read_inputs(struct reading *reading, const struct field *bo
         return rc;
     uint32_t count = list.item.u.count;
     const uint8_t *at = list.rest;
+    reading->what = "input";
     variables->inputs = calloc(count + 1, sizeof *variables->inputs);
     if (!variables->inputs)
         return -ENOMEM;
@@ -440,6 +440,7 @@ static int variables_read_outputs(struct reading *reading, const struct field *b
         return rc;
     uint32_t count = list.item.u.count;
     const uint8_t *at = list.rest;
+    reading->what = "output";
     variables->outputs = calloc(count, sizeof *variables->outputs);
     if (!variables->outputs)
         return -ENOMEM;

@@ -16,6 +16,7 @@
 
 static void run_step(struct runs *runs, struct run *run, enum run_event event,
                      const struct run_failure *failure);
+static void run_value_refuse(struct runs *runs, struct run *run, int error, uint64_t number);
 static void run_timer_arm(struct runs *runs, struct run *run);
 static void run_deadline_passed(struct runs *runs, struct run *run, enum deadline_kind kind);
 static enum deadline_kind run_next_deadline(struct runs *runs, const struct run *run,
@@ -189,7 +190,9 @@ void run_value(struct runs *runs, struct run *run, const uint8_t *data, size_t b
     } else if (rc == -EBADMSG) {
         worker_distrust(run->worker, "it sent a chunk that is not msgpack");
     } else {
-        run_value_lost(runs, run, rc);
+        uint64_t number = run->value_count + 1;
+        run->value_count += rc > 0;
+        run_value_refuse(runs, run, rc > 0 ? -rc : rc, number);
     }
 }
 
@@ -243,6 +246,12 @@ void run_cancel(struct runs *runs, struct run *run, const struct run_failure *fa
 
 void run_value_lost(struct runs *runs, struct run *run, int error)
 {
+    run_value_refuse(runs, run, error, run->value_count + 1);
+}
+
+/* `number` is the value's, from 1, as people count. */
+static void run_value_refuse(struct runs *runs, struct run *run, int error, uint64_t number)
+{
     const char *why = "the value is not what a pipeline can yield";
     enum error_type type = ERROR_PIPELINE;
     if (error == -EILSEQ)
@@ -263,7 +272,7 @@ void run_value_lost(struct runs *runs, struct run *run, int error)
         type = ERROR_OOM, why = "no memory left for the output of runs (--output-memory)";
     char message[200];
     int count = snprintf(message, sizeof(message), "chunk %llu cannot be sent: %s",
-                         (unsigned long long)run->value_count, why);
+                         (unsigned long long)number, why);
     mr_assert(count > 0);
     run_cancel(runs, run,
                &(struct run_failure){.type = type,

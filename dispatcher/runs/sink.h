@@ -27,8 +27,8 @@ struct sink_ops {
     /* A value, msgpack from a worker, unchecked; its bytes live only during the call. 0: taken, and
      * run_delivered() is called with `charge` when it has left. Else nothing of it was used:
      * -EBADMSG, it is not what a worker may send; -EILSEQ, -ELOOP, -EFBIG, -EDQUOT, -ENOMEM as
-     * run_value_lost() says. A sink that took it, and finds that it was one too many, counts it
-     * itself in run->value_count. */
+     * run_value_lost() says. A sink that took it, and finds that it was one too many, says so by
+     * the positive number: the value counts, and the run ends. */
     int (*value)(struct sink *sink, struct run *run, const uint8_t *data, size_t bytes,
                  uint64_t charge);
     /* NULL: such a sink needs none. */

@@ -60,8 +60,8 @@ def test_a_schema_is_shown_by_the_server_as_it_is(start, pipelines):
 
 
 @pytest.mark.parametrize("name, reason", [
-    ("not_json", "the worker misbehaved: inputs[0]: schema is not JSON"),
-    ("not_an_object", "the worker misbehaved: inputs[0]: schema is not an object"),
+    ("not_json", "the worker misbehaved: input 1: schema is not JSON"),
+    ("not_an_object", "the worker misbehaved: input 1: schema is not an object"),
     ("told_twice", "does not load: "),
     ("of_a_result", "does not load: "),
 ])

@@ -117,9 +117,9 @@ def test_without_a_token_none_is_sent(monkeypatch):
 
 
 @pytest.mark.parametrize("value, message", [
-    (b"bytes", "input 1 is of type bytes"), ({1, 2}, "input 1 is of type set"),
-    (File(path="x"), "files cannot be sent"), (float("nan"), "input 1 cannot be sent as JSON"),
-    ([object()], "input 1 cannot be sent as JSON")])
+    (b"bytes", "input 2 is of type bytes"), ({1, 2}, "input 2 is of type set"),
+    (File(path="x"), "files cannot be sent"), (float("nan"), "input 2 cannot be sent as JSON"),
+    ([object()], "input 2 cannot be sent as JSON")])
 def test_values_that_cannot_be_sent_are_refused_at_once(value, message):
     for call in (stream_pipeline, run_pipeline, pipelines.stream_pipeline_async):
         with pytest.raises((TypeError, ValueError), match=message):

@@ -140,7 +140,7 @@ def test_a_schema_is_filled_from_a_dictionary_and_its_limits_hold(api):
     assert values("ex/generate:v1", "a b c", {"stop_words": ["b"], "repetition": 1.9}) == [["a"], ["a"]]
     result, = stream_pipeline("ex/generate:v1", "a", {"max_tokens": 0, "mode": "loud"})
     assert result.state == "failed" and result.error.type == "input_error"
-    assert result.error.message.startswith('input 1 ("settings"): 2 validation errors for Settings\nmax_tokens\n')
+    assert result.error.message.startswith('input 2 ("settings"): 2 validation errors for Settings\nmax_tokens\n')
     assert "permitted: 'plain', 'shuffled', 'reversed'" in result.error.message
 
 

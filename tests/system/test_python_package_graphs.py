@@ -150,7 +150,7 @@ def test_mistakes_of_building_say_what_to_write():
         assert "Tuple" in refusal(list, fine(number), error=GraphError)
     assert "has no output" in refusal(builder.get_pipeline, error=GraphError)
     assert "with Pipeline()" in refusal(Variable, int, error=GraphError)
-    assert "default of input 0" in refusal(lambda: echo(int, default="x"), error=GraphError)
+    assert "default of input 1" in refusal(lambda: echo(int, default="x"), error=GraphError)
 
 
 def test_a_failed_build_does_not_leave_a_builder_behind():

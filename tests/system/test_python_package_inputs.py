@@ -29,12 +29,12 @@ def test_inputs_are_checked_against_the_types_of_their_variables(kind, good, bad
     for value in good:
         assert graph.run(value) == [value] and type(graph.run(value)[0]) is type(value)
     for value in bad:
-        assert f'input 0 ("it") {message}' in refusal(graph.run, value)
+        assert f'input 1 ("it") {message}' in refusal(graph.run, value)
 
 
 def test_messages_about_inputs_say_what_came_instead():
-    assert refusal(echo(int).run, "a") == "input 0 must be an integer, got a string"
-    assert refusal(echo(str, title="name").run, None) == 'input 0 ("name") must be a string, got null'
+    assert refusal(echo(int).run, "a") == "input 1 must be an integer, got a string"
+    assert refusal(echo(str, title="name").run, None) == 'input 1 ("name") must be a string, got null'
     assert refusal(echo(str).run) == "the pipeline takes 1 input, got 0"
     assert refusal(echo(str, optional=True).run, "a", "b") == "the pipeline takes 0 to 1 inputs, got 2"
     assert InputError("x").error_type == "input_error"
@@ -133,7 +133,7 @@ def test_a_dictionary_becomes_an_instance_before_the_pipe_sees_it():
 ])
 def test_limits_of_fields_are_enforced(values, field, message):
     said = refusal(echo(Options).run, values)
-    assert said.startswith("input 0: 1 validation error for Options\n")
+    assert said.startswith("input 1: 1 validation error for Options\n")
     assert f"\n{field}\n  {message}" in said
 
 

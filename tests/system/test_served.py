@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """What a server serves is seen: when it is ready, and by clients who ask for something else."""
 
+import re
 import subprocess
 
 import wire
@@ -80,3 +81,18 @@ def test_who_has_no_token_is_told_nothing_of_what_there_is(start, tmp_path):
         assert answer.status == 401 and b"secret" not in answer.body
     assert b"secret" not in server.get("/v4/pipelines/me/other:v1").body
     assert asked_for(server, "me/other:v1", bearer(token))["pipelines"] == ["me/secret:v1"]
+
+
+# ---- numbers ---------------------------------------------------------------------------------------
+
+def test_inputs_and_chunks_are_counted_from_one_by_all_who_name_them(start):
+    server = start(NUMBERS, example("misbehave.so"))
+    numbers = "local/numbers:v1"
+    shown = subprocess.run([MILLRACE, "check", NUMBERS], capture_output=True, text=True, check=True, timeout=30).stdout
+    title = server.pipeline(numbers)["input_variables"][0]["title"]
+    assert any(re.match(f"  input 1 .* {title}( |$)", line) for line in shown.splitlines())
+    told = subprocess.run([MILLRACE, "run", numbers, "two", "x", "0", "--url", server.url], capture_output=True, text=True,
+                          check=False, timeout=30).stderr
+    assert told.startswith("millrace: run: input 1: ")
+    assert server.run(numbers, "two", "x", 0).json()["error"]["message"].startswith(f'input 1 ("{title}") must be ')
+    assert server.lines("local/misbehave:v1", "invalid_utf8", 0, 0)[-1]["error"]["message"].startswith("chunk 1 cannot be sent: text ")

@@ -24,7 +24,7 @@ mr_variable graph_input(struct mr_builder *graph, const struct mr_input_options 
     if (graph->input_count == INPUT_COUNT_MAX)
         return graph_mistake(graph, "it has more than %u inputs", INPUT_COUNT_MAX);
     if ((unsigned)options->type >= MR_STREAM)
-        return graph_mistake(graph, "input %u is %s, which no input can be", graph->input_count,
+        return graph_mistake(graph, "input %u is %s, which no input can be", graph->input_count + 1,
                              object_type_name(options->type));
     graph->inputs[graph->input_count] = (struct mr_input_options){
         .type = options->type,
@@ -97,7 +97,7 @@ void graph_output(struct mr_builder *graph, mr_variable variable)
         return;
     }
     if (!graph_has_variable(graph, variable.index_)) {
-        graph_mistake(graph, "output %u is no variable of this graph", graph->output_count);
+        graph_mistake(graph, "output %u is no variable of this graph", graph->output_count + 1);
         return;
     }
     graph->variables[variable.index_].output_count++;
@@ -204,12 +204,13 @@ static bool graph_argument_is_sound(struct mr_builder *graph, const char *name, 
                                     int variable)
 {
     if (!graph_has_variable(graph, variable)) {
-        graph_mistake(graph, "argument %zu of pipe %s is no variable of this graph", index, name);
+        graph_mistake(graph, "argument %zu of pipe %s is no variable of this graph", index + 1,
+                      name);
         return false;
     }
     if (graph->variables[variable].type == MR_STREAM) {
         graph_mistake(graph, "argument %zu of pipe %s is a stream, which only an output can be",
-                      index, name);
+                      index + 1, name);
         return false;
     }
     return true;

@@ -36,7 +36,8 @@ static size_t api_arg_count(struct mr_call *call)
 static const struct mr_object *api_arg(struct mr_call *call, size_t index)
 {
     if (index >= call->argument_count) {
-        fprintf(stderr, "mr_arg: argument %zu of %zu\n", index, call->argument_count);
+        fprintf(stderr, "mr_arg: index %zu, and there are %zu arguments\n", index,
+                call->argument_count);
         abort();
     }
     return call->arguments[index];

@@ -76,7 +76,7 @@ static int graph_run_take_inputs(struct graph_execution *execution)
         const struct graph_variable *declared = &graph->variables[variable];
         if (!object_fits(input, declared->type) &&
             !(declared->is_optional && input->type == MR_NONE)) {
-            error_set(execution->error, ERROR_INPUT, "input %u is %s, it should be %s", i,
+            error_set(execution->error, ERROR_INPUT, "input %u is %s, it should be %s", i + 1,
                       object_type_name(input->type), object_type_name(declared->type));
             return -EINVAL;
         }

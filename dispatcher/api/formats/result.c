@@ -171,8 +171,7 @@ static int result_value(struct sink *sink, struct run *run, const uint8_t *data,
     run_delivered(run, charge);
     if (rc == 0)
         rc = account_rc;
-    run->value_count += is_collected && rc < 0; /* it was one too many */
-    return rc;
+    return is_collected ? -rc : rc; /* one that was taken, and not one too many, is 0 */
 }
 
 /* What was collected, as the JSON text of "outputs". */

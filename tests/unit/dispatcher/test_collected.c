@@ -195,7 +195,7 @@ static void the_value_that_is_too_much_is_counted(void **state)
     put_values(&broken, 1);
     stage_run_put(&broken, RECORD_CHUNK, 0, "\x91\xa1\xff", 3);
     answer_to(broken.client);
-    assert_non_null(strstr(answer.lines[0], "chunk 1 cannot be sent: text that is not"));
+    assert_non_null(strstr(answer.lines[0], "chunk 2 cannot be sent: text that is not"));
     assert_int_equal(stage_run_of(&broken)->value_count, 1);
     stage_run_end(&broken);
 }

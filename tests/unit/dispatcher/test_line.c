@@ -201,7 +201,7 @@ static void a_bad_first_value_is_told_with_the_status_of_an_error(void **state)
     put(&run, "\x91\xa1\xff", 3);
     assert_true(read_answer(&run)->complete);
     assert_int_equal(answer.status, 500);
-    expect_text(answer.lines[0], "chunk 0 cannot be sent: text that is not valid UTF-8");
+    expect_text(answer.lines[0], "chunk 1 cannot be sent: text that is not valid UTF-8");
 }
 
 static void hostile_words_of_an_error_stay_words(void **state)

@@ -295,7 +295,7 @@ static void values_fit_types_by_what_they_are(void **state)
             /* The word for the type is not what is looked at. */
             snprintf(inputs, sizeof(inputs), "[{\"type\":\"stream\",\"value\":%s}]",
                      values[i].json);
-            snprintf(message, sizeof(message), "input 0 must be %s, got %s", wanted[type],
+            snprintf(message, sizeof(message), "input 1 must be %s, got %s", wanted[type],
                      values[i].phrase);
             if (values[i].fits[type] == '-') {
                 assert_input_error(inputs, &variables, message);
@@ -335,13 +335,13 @@ static void messages_name_the_input_by_index_and_title(void **state)
     struct variables variables = variables_of(inputs, 2);
     assert_input_error(
         "[{\"type\":\"string\",\"value\":\"a\"},{\"type\":\"integer\",\"value\":\"5\"}]",
-        &variables, "input 1 (\"max_tokens\") must be an integer, got a string");
+        &variables, "input 2 (\"max_tokens\") must be an integer, got a string");
     inputs[1].optional = true;
     assert_input_error(
         "[{\"type\":\"string\",\"value\":\"a\"},{\"type\":\"integer\",\"value\":1.0}]", &variables,
-        "input 1 (\"max_tokens\") must be an integer or null, got a float");
+        "input 2 (\"max_tokens\") must be an integer or null, got a float");
     assert_input_error("[{\"type\":\"string\"},{\"type\":\"integer\",\"value\":1}]", &variables,
-                       "input 0 must be a string, got null");
+                       "input 1 must be a string, got null");
 }
 
 static void null_stands_for_the_default_where_it_is_allowed(void **state)
@@ -358,7 +358,7 @@ static void null_stands_for_the_default_where_it_is_allowed(void **state)
     assert_packed("[{\"type\":\"integer\",\"value\":7}]", &variables, "\x07", 1);
     input.optional = false;
     assert_input_error("[{\"type\":\"none\",\"value\":null}]", &variables,
-                       "input 0 must be an integer, got null");
+                       "input 1 must be an integer, got null");
 }
 
 static void the_number_of_inputs_must_be_the_pipelines(void **state)
@@ -405,10 +405,10 @@ static void pickles_and_files_are_refused_with_the_reason(void **state)
     struct variables variables = variables_of(&input, 1);
     assert_input_error(
         "[{\"type\":\"pkl\",\"value\":\"gASV\"}]", &variables,
-        "input 0 (\"object\") is a pickled object, which is not accepted: reading one "
+        "input 1 (\"object\") is a pickled object, which is not accepted: reading one "
         "can run any code");
     assert_input_error("[{\"type\":\"file\",\"value\":null,\"file_path\":\"a\"}]", &variables,
-                       "input 0 (\"object\") is a file, and files are not taken as inputs");
+                       "input 1 (\"object\") is a file, and files are not taken as inputs");
 }
 
 static void deep_values_are_refused(void **state)
@@ -427,7 +427,7 @@ static void deep_values_are_refused(void **state)
             assert_int_equal(edge.count, 30);
             edge_destroy(&edge);
         } else {
-            assert_input_error(inputs, &variables, "input 0 is nested deeper than 30 containers");
+            assert_input_error(inputs, &variables, "input 1 is nested deeper than 30 containers");
         }
     }
 }
@@ -476,7 +476,7 @@ static void long_titles_do_not_push_the_message_out(void **state)
     title[sizeof(title) - 1] = '\0';
     struct input_variable input = {.type = MR_STRING, .title = title};
     struct variables variables = variables_of(&input, 1);
-    snprintf(expected, sizeof(expected), "input 0 (\"%.100s\") must be a string, got an integer",
+    snprintf(expected, sizeof(expected), "input 1 (\"%.100s\") must be a string, got an integer",
              title);
     assert_input_error("[{\"type\":\"string\",\"value\":1}]", &variables, expected);
 }

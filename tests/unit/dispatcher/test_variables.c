@@ -302,10 +302,10 @@ static void fields_of_the_wrong_kind_are_refused_by_name(void **state)
         const char *value;
         const char *words;
     } cases[] = {
-        {"text", "title", "a", "inputs[0]: type is not one of the words"},
-        {"stream", "title", "a", "inputs[0]: an input cannot be a stream"},
-        {"string", "optional", "true", "inputs[0]: optional is not a boolean"},
-        {"string", "title", "\xff", "inputs[0]: title is not UTF-8"},
+        {"text", "title", "a", "input 1: type is not one of the words"},
+        {"stream", "title", "a", "input 1: an input cannot be a stream"},
+        {"string", "optional", "true", "input 1: optional is not a boolean"},
+        {"string", "title", "\xff", "input 1: title is not UTF-8"},
         {"string", "description", "\xed\xa0\x80", "description is not UTF-8"},
         {"string", "default", "abc", "default is not JSON"},
         {"string", "default", "", "default is not JSON"},
@@ -315,7 +315,7 @@ static void fields_of_the_wrong_kind_are_refused_by_name(void **state)
         {"integer", "default", "1e999", "default is not JSON: a number is too large"},
         {"string", "examples", "[1", "examples is not JSON"},
         {"string", "choices", "{}", "choices is not an array"},
-        {"dictionary", "schema", "[]", "inputs[0]: schema is not an object"},
+        {"dictionary", "schema", "[]", "input 1: schema is not an object"},
         {"dictionary", "schema", "{\"a\":1,\"a\":1}", "schema is not JSON"},
         {"dictionary", "schema", "{", "schema is not JSON"},
         {"integer", "gt", "\"5\"", "gt is not a number"},
@@ -408,7 +408,7 @@ static void bodies_of_the_wrong_shape_are_refused(void **state)
     hello_list(&hello, "inputs", 0);
     hello_list(&hello, "outputs", 1);
     msgpack_pack_map(&hello.packer, 0);
-    assert_refused(&hello, "outputs[0]: type is not one of the words");
+    assert_refused(&hello, "output 1: type is not one of the words");
 }
 
 static void announced_counts_reserve_no_memory(void **state)

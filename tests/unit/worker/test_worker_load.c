@@ -160,12 +160,12 @@ static void each_mistake_in_a_graph_is_named(void **state)
         const char *name, *words;
     } mistakes[] = {
         {"no_output", "pipeline no_output: it has no output"},
-        {"stream_as_argument", "argument 0 of pipe plain is a stream"},
+        {"stream_as_argument", "argument 1 of pipe plain is a stream"},
         {"stream_twice", "the stream of pipe stream is several outputs"},
         {"stream_unused", "the stream of pipe stream is no output"},
-        {"stream_input", "input 0 is a stream, which no input can be"},
-        {"foreign_argument", "argument 0 of pipe plain is no variable of this graph"},
-        {"foreign_output", "output 0 is no variable of this graph"},
+        {"stream_input", "input 1 is a stream, which no input can be"},
+        {"foreign_argument", "argument 1 of pipe plain is no variable of this graph"},
+        {"foreign_output", "output 1 is no variable of this graph"},
         {"no_type", "pipe plain has no function or no type"},
         {"too_many_inputs", "it has more than 64 inputs"},
         {"too_much_text", "too long together"},

@@ -197,7 +197,7 @@ static void inputs_that_do_not_fit_the_graph_are_input_errors(void **state)
     msgpack_pack_nil(&packer);
     msgpack_pack_int(&packer, 0);
     harness_run(&h, 0, &request);
-    harness_expect_error(&h, 0, ERROR_INPUT, "input 1 is none, it should be a string");
+    harness_expect_error(&h, 0, ERROR_INPUT, "input 2 is none, it should be a string");
     harness_stop(&h);
 }
 

@@ -22,13 +22,13 @@ def encode_run(pipeline: str, inputs: Iterable[Any], **options: Any) -> bytes:
     """The body of a request that runs a pipeline. TypeError or ValueError for what JSON does not have."""
     if not isinstance(pipeline, str):
         raise TypeError(f"a pipeline is named by text, such as my_user/my_pipeline:v1, not by {pipeline!r}")
-    items = [encode_input(number, value) for number, value in enumerate(inputs)]
+    items = [encode_input(number, value) for number, value in enumerate(inputs, 1)]
     request = {"pipeline": pipeline, "inputs": items, **options}
     return json.dumps(request, allow_nan=False).encode("ascii")
 
 
 def encode_input(number: int, value: Any) -> dict[str, Any]:
-    """An item of `inputs`; errors name it by its number, from 0."""
+    """An item of `inputs`; errors name it by its number, from 1."""
     word = next((word for kind, word in WORDS if isinstance(value, kind)), None)
     if word is None:
         what = "a File, and files cannot be sent" if isinstance(value, File) else \

@@ -97,7 +97,7 @@ class Pipeline:
         """The graph, which can run and be served. GraphError when it has no output."""
         if not self.outputs:
             raise GraphError("the pipeline has no output: builder.output(variable) makes one")
-        for number, variable in enumerate(self.inputs):
+        for number, variable in enumerate(self.inputs, 1):
             self.check_default(number, variable)
         self.look_for_lost_pipes()
         return Graph(self.inputs, self.steps, self.outputs)
@@ -112,7 +112,7 @@ class Pipeline:
                                "function?", number, self.inputs.index(variable) + 1)
 
     def check_default(self, number: int, variable: Variable[Any]) -> None:
-        """GraphError unless the default of input `number`, from 0, is of its type."""
+        """GraphError unless the default of input `number`, from 1, is of its type."""
         if variable.default is None:
             return
         try:

@@ -68,7 +68,7 @@ class Graph:
             count = f"{most} input{'s' if most != 1 else ''}" if least == most else f"{least} to {most} inputs"
             raise InputError(f"the pipeline takes {count}, got {len(inputs)}")
         return [variable.take(value, number)
-                for number, (variable, value) in enumerate(zip(self.input_variables, inputs))]
+                for number, (variable, value) in enumerate(zip(self.input_variables, inputs), 1)]
 
     def _perform(self, steps: list[Step], values: Values,
                  outputs: list[Variable[Any]]) -> Performance:

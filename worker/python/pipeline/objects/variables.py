@@ -90,7 +90,7 @@ class Variable(Details, Generic[Value]):
         return self.real_default is NOT_SAID and not self.optional
 
     def take(self, value: Any, number: int) -> Any:
-        """The value that pipes see, or InputError, which names the input by its number, from 0."""
+        """The value that pipes see, or InputError, which names the input by its number, from 1."""
         if value is None and self.real_default is not NOT_SAID:
             return copy.deepcopy(self.real_default)
         if value is None and self.optional:
