@@ -352,7 +352,7 @@ static void a_value_that_cannot_be_sent_ends_its_run_and_not_the_worker(void **s
     stage_settle();
     assert_true(read_answer(&play)->complete);
     assert_int_equal(answer.line_count, 2);
-    assert_non_null(strstr(answer.lines[1], "chunk 1 cannot be sent"));
+    assert_non_null(strstr(answer.lines[1], "chunk 2 cannot be sent"));
     struct slot_shared *slot = &stage.workers[play.worker].segment.slots[play.next.slot];
     assert_int_equal(slot_cancel_reason(slot, play.next.generation), CANCEL_BAD_VALUE);
     assert_int_equal(stage.workers[play.worker].kill_count, 0);
