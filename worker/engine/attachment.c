@@ -43,8 +43,8 @@ int attachment_init(struct attachment *out, char *reason, size_t reason_bytes)
     char refusal[SEGMENT_REASON_BYTES];
     int rc = segment_attach(&attached.segment, WORKER_FD_SEGMENT, refusal);
     if (rc != 0) {
-        snprintf(reason, reason_bytes, "cannot attach the segment at descriptor %d: %s",
-                 WORKER_FD_SEGMENT, refusal);
+        snprintf(reason, reason_bytes, "cannot attach the segment at descriptor %d: %s%s",
+                 WORKER_FD_SEGMENT, refusal, rc == -EPROTO ? "; " ATTACHMENT_UPGRADED : "");
         return rc;
     }
     rc = attachment_check_bell(WORKER_FD_BELL, "worker's", reason, reason_bytes);

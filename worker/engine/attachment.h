@@ -66,4 +66,7 @@ void attachment_unwatch(struct attachment *attachment, int fd, uint32_t slot);
 /* A slot whose descriptor became ready in a sleep or a poll since. False: none did. */
 bool attachment_take_ready(struct attachment *attachment, uint32_t *slot) MUST_USE;
 
+/* What helps where the dispatcher is another one than this worker was made with. */
+#define ATTACHMENT_UPGRADED "a server has to be restarted when its programs were replaced"
+
 #endif

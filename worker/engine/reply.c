@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "build/version.h"
 #include "shm/clock.h"
 #include "worker/engine/leave.h"
 
@@ -284,6 +285,14 @@ void reply_log(struct reply *reply, enum mr_log_level level, const char *text, s
         text += part;
         bytes -= part;
     } while (bytes > 0);
+}
+
+void reply_compare_builds(struct reply *reply)
+{
+    static const char text[] = "this worker is of another build than the server; " //
+        ATTACHMENT_UPGRADED;
+    if (reply->attachment->segment.header->build_id != BUILD_ID)
+        reply_log(reply, MR_LOG_WARNING, text, sizeof text - 1);
 }
 
 bool reply_try_log(struct reply *reply, const struct reply_job *job, enum mr_log_level level,

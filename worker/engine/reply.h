@@ -71,6 +71,10 @@ void reply_abort(struct reply *reply);
 void reply_end(struct reply *reply, struct reply_job *job);
 void reply_error(struct reply *reply, struct reply_job *job, const struct error *error);
 
+/* Says in the log when the dispatcher is of another build. Versions tell what cannot work together,
+ * and here they agree; that the rest differs is for whoever runs the server to mend. */
+void reply_compare_builds(struct reply *reply);
+
 /* One line of the log, for the current run. Longer lines become several. */
 void reply_log(struct reply *reply, enum mr_log_level level, const char *text, size_t bytes);
 

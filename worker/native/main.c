@@ -43,6 +43,7 @@ static void main_attach(void)
     fatal_signal_watch(&context.attachment.segment.header->crash);
     if (log_capture_start(&context.reply) != 0)
         leave(WORKER_EXIT_ATTACH, "out of memory");
+    reply_compare_builds(&context.reply);
 }
 
 /* Sends FAILED and leaves; where the dispatcher is gone too, that is said. */

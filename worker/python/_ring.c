@@ -66,6 +66,7 @@ static PyObject *ring_attach(PyObject *module, PyObject *arguments)
     reply_init(&context->reply, &context->attachment, &context->error);
     host_py_init(&host);
     fatal_signal_watch(&context->attachment.segment.header->crash);
+    reply_compare_builds(&context->reply);
     /* What C code prints leaves at the end of its line, not when 4096 bytes have gathered. */
     setvbuf(stdout, NULL, _IOLBF, 0);
     return ring_none();

@@ -65,6 +65,8 @@ struct harness_options {
     uint32_t window_bytes;
     uint32_t reply_ring_bytes;
     bool is_check;
+    uint32_t other_layout; /* the dispatcher's version is so much higher */
+    uint32_t other_build;  /* likewise */
 };
 
 struct harness {
@@ -166,6 +168,8 @@ static inline void harness_start(struct harness *h, const struct harness_options
     assert_int_equal(segment_create(&h->segment, &sizes), 0);
     ring_tx_init(&h->request, h->segment.request_ring, sizes.request_ring_bytes);
     ring_rx_init(&h->reply, h->segment.reply_ring, sizes.reply_ring_bytes);
+    h->segment.header->layout_version += options->other_layout;
+    h->segment.header->build_id += options->other_build;
     h->logs = calloc(HARNESS_LOG_COUNT_MAX, sizeof *h->logs);
 
     int bells[2] = {harness_lift(eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)),

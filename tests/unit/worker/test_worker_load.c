@@ -346,6 +346,36 @@ static void what_is_not_inherited_is_said_in_one_line(void **state)
                 "cannot attach the segment at descriptor 3: ", WORKER_EXIT_ATTACH);
 }
 
+static void another_build_than_the_dispatcher_is_said_and_served(void **state)
+{
+    (void)state;
+    for (uint32_t other = 0; other < 2; other++) {
+        struct harness h;
+        harness_start(&h, &(struct harness_options){.source = "words.so", .other_build = other});
+        harness_expect_ready(&h);
+        harness_run_text(&h, 0, "");
+        harness_expect_end(&h, 0, 0);
+        assert_int_equal(h.log_count, other);
+        if (other)
+            assert_string_equal(h.logs[0].text,
+                                "this worker is of another build than the server; a server has to "
+                                "be restarted when its programs were replaced");
+        harness_stop(&h);
+    }
+}
+
+static void another_layout_than_the_dispatchers_is_refused(void **state)
+{
+    (void)state;
+    struct harness h;
+    harness_start(&h, &(struct harness_options){.source = "words.so", .other_layout = 1});
+    harness_expect_exit(&h, WORKER_EXIT_ATTACH);
+    harness_read_output(&h);
+    assert_non_null(strstr(h.text, "layout version is "));
+    assert_non_null(strstr(h.text, "; a server has to be restarted when its programs"));
+    harness_finish(&h);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -364,6 +394,8 @@ int main(void)
         cmocka_unit_test(a_hand_that_starts_a_worker_is_told_what_it_is),
         cmocka_unit_test(help_and_version_speak_of_both_kinds_of_pipelines),
         cmocka_unit_test(what_is_not_inherited_is_said_in_one_line),
+        cmocka_unit_test(another_build_than_the_dispatcher_is_said_and_served),
+        cmocka_unit_test(another_layout_than_the_dispatchers_is_refused),
     };
     alarm(120);
     return cmocka_run_group_tests(tests, NULL, NULL);
