@@ -168,28 +168,31 @@ static bool request_is_type_word(const char *word)
     return false;
 }
 
-static int request_check_input(const cJSON *item, size_t index, struct api_error *error)
+/* A 422 about an input, or a part of it: `part` is its location within, or "". */
+static int request_refuse_input(size_t index, const char *part, const char *text, const char *type,
+                                struct api_error *error)
 {
     char location[64];
-    if (!cJSON_IsObject(item)) {
-        snprintf(location, sizeof(location), ",\"inputs\",%zu", index);
-        api_error_invalid(error, location, "value is not a valid dict", "type_error.dict");
-        return -EINVAL;
-    }
-    snprintf(location, sizeof(location), ",\"inputs\",%zu,\"type\"", index);
+    snprintf(location, sizeof(location), ",\"inputs\",%zu%s", index, part);
+    api_error_invalid(error, location, text, type);
+    return -EINVAL;
+}
+
+static int request_check_input(const cJSON *item, size_t index, struct api_error *error)
+{
+    if (!cJSON_IsObject(item))
+        return request_refuse_input(index, "", "value is not a valid dict", "type_error.dict",
+                                    error);
     const cJSON *type = cJSON_GetObjectItemCaseSensitive(item, "type");
-    if (type == NULL) {
-        api_error_invalid(error, location, "field required", "value_error.missing");
-        return -EINVAL;
-    }
-    if (!cJSON_IsString(type) || !request_is_type_word(type->valuestring)) {
-        api_error_invalid(error, location,
-                          "value is not a valid enumeration member; permitted: 'integer', "
-                          "'string', 'fp', 'dictionary', 'boolean', 'none', 'array', 'pkl', "
-                          "'file', 'stream'",
-                          "type_error.enum");
-        return -EINVAL;
-    }
+    if (type == NULL)
+        return request_refuse_input(index, ",\"type\"", "field required", "value_error.missing",
+                                    error);
+    if (!cJSON_IsString(type) || !request_is_type_word(type->valuestring))
+        return request_refuse_input(index, ",\"type\"",
+                                    "value is not a valid enumeration member; permitted: "
+                                    "'integer', 'string', 'fp', 'dictionary', 'boolean', 'none', "
+                                    "'array', 'pkl', 'file', 'stream'",
+                                    "type_error.enum", error);
     return 0;
 }
 
