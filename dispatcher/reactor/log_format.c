@@ -233,6 +233,10 @@ static bool log_is_plain(const char *word, size_t count)
 {
     size_t shown;
     for (size_t i = 0; i < count; i += shown) {
+        unsigned char c = (unsigned char)word[i];
+        shown = 1;
+        if ((c >= 'a' && c <= 'z') || (c >= '-' && c <= '9'))
+            continue;
         shown = log_shown(word + i, count - i);
         if (shown == 0 || word[i] == ' ' || word[i] == '"' || word[i] == '=' || word[i] == '\\')
             return false;
@@ -299,12 +303,33 @@ static void log_put_head(struct log_out *out, struct log_style *style, const str
     log_put(out, heads[style->format].end);
 }
 
-static void log_put_key(struct log_out *out, const char *key)
+static void log_put_key(struct log_out *out, const struct log_field *field)
 {
     bool is_json = out->style->format == LOG_FORMAT_JSON;
-    log_put(out, is_json ? ",\"" : " ");
-    log_put(out, key);
-    log_put(out, is_json ? "\":" : "=");
+    if (!log_has_room(out, field->key_bytes + 4))
+        return;
+    *out->at++ = is_json ? ',' : ' ';
+    if (is_json)
+        *out->at++ = '"';
+    memcpy(out->at, field->key, field->key_bytes);
+    out->at += field->key_bytes;
+    if (is_json)
+        *out->at++ = '"';
+    *out->at++ = is_json ? ':' : '=';
+}
+
+static bool log_put_name(struct log_out *out, const char *name, size_t count)
+{
+    bool is_json = out->style->format == LOG_FORMAT_JSON;
+    if (!log_has_room(out, count + 2))
+        return false;
+    if (is_json)
+        *out->at++ = '"';
+    memcpy(out->at, name, count);
+    out->at += count;
+    if (is_json)
+        *out->at++ = '"';
+    return true;
 }
 
 /* False: there is no room for it. */
@@ -320,6 +345,8 @@ static bool log_put_value(struct log_out *out, const struct log_field *field)
     case LOG_KIND_BOOLEAN:
         log_put(out, field->value.boolean ? "true" : "false");
         return !out->is_full;
+    case LOG_KIND_NAME:
+        return log_put_name(out, field->value.text, field->count);
     case LOG_KIND_WORD:
         return log_put_word(out, field->value.text, field->count);
     case LOG_KIND_TEXT:
@@ -340,7 +367,7 @@ static void log_put_field(struct log_out *out, const struct log_field *field)
     if (field->kind == LOG_KIND_NOTHING)
         return;
     out->is_full = false;
-    log_put_key(out, field->key);
+    log_put_key(out, field);
     if (out->is_full || !log_put_value(out, field))
         out->at = begin;
     out->is_full |= was_full;
@@ -410,7 +437,7 @@ static void log_put_blocks(struct log_out *out, const struct log_event *event)
             log_put_indented(out, kept.text, kept.count);
             continue;
         }
-        log_put_key(out, field->key);
+        log_put_key(out, field);
         log_put(out, "\"");
         log_put(out, kept.notice);
         log_put(out, kept.lost > 0 ? "\\n" : "");

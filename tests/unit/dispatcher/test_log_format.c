@@ -68,6 +68,18 @@ static void the_formats_are_these(void **state)
                         "\"late\":true,\"at\":\"0x1f\",\"reason\":\"so \\\"it\\\" is\"}\n");
 }
 
+static void a_name_is_written_like_a_word_that_needs_no_quotes(void **state)
+{
+    (void)state;
+    static const char name[] = "me/words:v1.a-b_c@d";
+    char expected[sizeof out_];
+    for (enum log_format kind = 0; kind < LOG_FORMAT_COUNT; kind++) {
+        snprintf(expected, sizeof expected, "%s", FORMATTED(kind, false, LOG_WORD("a", name)));
+        assert_string_equal(FORMATTED(kind, false, LOG_NAME("a", name)), expected);
+        assert_null(strstr(FORMATTED(kind, false, LOG_NAME("absent", NULL)), "absent"));
+    }
+}
+
 static void the_journal_is_told_the_priority_of_each_line_and_has_a_time_of_its_own(void **state)
 {
     (void)state;
@@ -255,6 +267,7 @@ int main(void)
     alarm(60);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_formats_are_these),
+        cmocka_unit_test(a_name_is_written_like_a_word_that_needs_no_quotes),
         cmocka_unit_test(the_journal_is_told_the_priority_of_each_line_and_has_a_time_of_its_own),
         cmocka_unit_test(a_block_is_indented_behind_the_line_or_one_value),
         cmocka_unit_test(of_a_block_that_is_too_long_the_end_is_kept_and_the_rest_counted),
