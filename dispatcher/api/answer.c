@@ -40,12 +40,14 @@ void answer_forget_pipeline(struct answer *answer)
 
 void answer_let_go(struct answer *answer)
 {
-    if (answer->conn)
+    if (answer->conn) {
+        answer->status = answer->conn->request.status;
         conn_detach(answer->conn);
+    }
     answer->conn = NULL;
 }
 
-void answer_give(struct answer *answer)
+int answer_give(struct answer *answer)
 {
     struct api *api = answer->api;
     answer_let_go(answer);
@@ -55,6 +57,7 @@ void answer_give(struct answer *answer)
     api->free_answer = answer;
     mr_assert(api->answer_count > 0);
     api->answer_count--;
+    return answer->status;
 }
 
 void answer_failure(struct answer *answer, const struct run_failure *failure,

@@ -34,6 +34,7 @@ struct answer {
     bool final_line; /* asked for a status line at the end */
     bool head_sent;  /* the response has begun; its status is said */
     bool is_async;   /* nobody will wait for the run */
+    int status;      /* what was said before its connection left it; 0: nothing */
 
     /* While there is no run yet, since the reader reads the body. */
     struct read_job job;
@@ -59,8 +60,9 @@ struct answer {
 /* One for this connection, which waits for it; NULL: no memory. */
 struct answer *answer_take(struct api *api, struct conn *conn, const struct format *format);
 
-/* It is made, or nobody wants it: given back, and its connection knows it no more. */
-void answer_give(struct answer *answer);
+/* It is made, or nobody wants it: given back, and its connection knows it no more. Returns the
+ * status that was said, 0: none. */
+int answer_give(struct answer *answer);
 
 /* The pipeline that its body was read for need not wait for the run there will be. */
 void answer_forget_pipeline(struct answer *answer);

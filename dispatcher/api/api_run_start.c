@@ -55,7 +55,8 @@ static void start_refuse_run(struct api *api, struct run *run, const struct run_
     struct sink *sink = run->sink;
     run_end_refuse(api->runs, run, failure);
     run->sink = NULL;
-    sink->ops->finish(sink, run, failure);
+    int status = sink->ops->finish(sink, run, failure);
+    run_end_log(api->runs, run, RUN_REFUSED, failure, status);
     run_destroy(api->runs, run);
 }
 
@@ -131,18 +132,21 @@ static struct run *start_make_run(struct answer *answer, struct pipeline *pipeli
 {
     struct api *api = answer->api;
     struct conn *conn = answer->conn;
+    const struct run_origin origin = {
+        .request_id = conn->request.id, .client = conn_client(conn), .token = conn->request.token};
     struct run *run =
         run_create(api->runs, &(struct run_options){.pipeline = pipeline,
                                                     .sink = &answer->sink,
                                                     .owner = conn->request.owner,
                                                     .timeout_ms = conn->request.timeout_ms,
-                                                    .birth = birth});
+                                                    .birth = birth,
+                                                    .origin = origin});
     if (run) {
         answer->run = run;
         return run;
     }
     answer_give(answer);
-    pipeline->tally.refusals[REFUSAL_TOO_MANY_RUNS]++;
+    run_end_refuse_none(api->runs, pipeline, &origin, 503);
     response_send(api->front, conn,
                   &(struct response){.status = 503,
                                      .body = "{\"detail\":\"Too many runs.\"}\n",
@@ -175,11 +179,14 @@ static bool start_may_wait(struct api *api, uint32_t body_room, struct pipeline 
 /* An asynchronous run is answered as what it is now, before it can end. */
 static void start_admit(struct api *api, struct conn *conn, struct run *run, bool is_async)
 {
+    struct answer *answer = answer_of(run->sink);
     if (is_async)
-        answer_let_go(answer_of(run->sink));
+        answer_let_go(answer);
     run_admit(api->runs, run);
-    if (is_async)
-        api_run_show(api, conn, run);
+    if (!is_async)
+        return;
+    api_run_show(api, conn, run);
+    answer->status = conn->request.status;
 }
 
 /* Its inputs are packed and taken over, or why they are not: admits it, or answers. */

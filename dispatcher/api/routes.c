@@ -142,6 +142,7 @@ static void routes_caller_take(const struct api *api, struct request *request,
     struct http_text token;
     if (tokens->count > 0 && http_head_bearer(head, &token))
         entry = tokens_find(tokens, token.data, token.bytes);
+    request->token = entry ? entry->name : NULL;
     request->owner = owner_of(api->config, entry);
     request->is_trusted = entry || (tokens->count == 0 && !origin_refusal(api->config, head));
 }

@@ -24,6 +24,7 @@
 #define HOUR_MS UINT64_C(3600000)
 #define DAY_MS (24 * HOUR_MS)
 #define CONN_COUNT_MAX 1000000u
+#define LOG_RUNS_N_MAX 1000000u
 
 struct serve_values {
     struct config config;
@@ -32,11 +33,12 @@ struct serve_values {
     const char *worker;
     struct pipeline_config usual; /* the defaults of options by pipeline */
     uint32_t log_level;           /* an index into log_levels */
-    uint32_t log_format;          /* an index into log_formats */
-    uint32_t error_status;        /* an index into error_statuses */
-    uint32_t metrics;             /* an index into metrics_accesses */
-    uint32_t tracebacks;          /* an index into tracebacks_words */
-    bool crash_traceback;         /* the same as --tracebacks client */
+    const char *log_runs;
+    uint32_t log_format;   /* an index into log_formats */
+    uint32_t error_status; /* an index into error_statuses */
+    uint32_t metrics;      /* an index into metrics_accesses */
+    uint32_t tracebacks;   /* an index into tracebacks_words */
+    bool crash_traceback;  /* the same as --tracebacks client */
 };
 
 /* In the order of enum log_level. */
@@ -201,6 +203,9 @@ static const struct cli_option options[] = {
      .help = "workers make no other TCP connections than to this port, and take none"},
     {"log-level", NULL, CLI_CHOICE, MEMBER(log_level), .choices = log_levels,
      .help = "write lines of this level and above: debug, info, warning, error"},
+    {"log-runs", "WHICH", CLI_TEXT, MEMBER(log_runs),
+     .help = "lines at the ends of runs: all (if not said), failed for all that did not complete, "
+             "off, or a number N for these and every Nth that completed"},
     {"log-format", NULL, CLI_CHOICE, MEMBER(log_format), .choices = log_formats,
      .help = "how lines of the log look: text, json, logfmt"},
     {"log-file", "PATH", CLI_TEXT, MEMBER(config.log_path),
@@ -291,6 +296,24 @@ static int serve_fail(int rc, const char *reason)
     return rc == -ENOMEM ? EXIT_CODE_FAILED : EXIT_CODE_USAGE;
 }
 
+/* False: it is no such word. */
+static bool serve_log_runs_read(const char *word, uint32_t *out)
+{
+    if (!word || strcmp(word, "all") == 0)
+        *out = LOG_RUNS_ALL;
+    else if (strcmp(word, "failed") == 0)
+        *out = LOG_RUNS_FAILED;
+    else if (strcmp(word, "off") == 0)
+        *out = LOG_RUNS_OFF;
+    else {
+        unsigned long number = strlen(word) <= 7 ? strtoul(word, NULL, 10) : 0;
+        if (strspn(word, "0123456789") != strlen(word) || number < 1 || number > LOG_RUNS_N_MAX)
+            return false;
+        *out = (uint32_t)number;
+    }
+    return true;
+}
+
 static int serve_usage_fill(struct serve_values *values, const struct cli_words *words)
 {
     struct config *config = &values->config;
@@ -317,6 +340,11 @@ static int serve_usage_fill(struct serve_values *values, const struct cli_words 
     }
     config->log_level = (enum log_level)values->log_level;
     config->log_format = (enum log_format)values->log_format;
+    if (!serve_log_runs_read(values->log_runs, &config->log_runs)) {
+        cli_fail("serve: --log-runs: '%.40s' is not all, failed, off or a number (1 to %u)",
+                 values->log_runs, LOG_RUNS_N_MAX);
+        return EXIT_CODE_USAGE;
+    }
     config->metrics_access = (enum metrics_access)values->metrics;
     config->pipeline_error_status = values->error_status == 0 ? 200 : 500;
     config->tracebacks =

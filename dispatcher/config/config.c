@@ -75,6 +75,7 @@ void config_init(struct config *config)
         .keepalive_ms = RUN_KEEPALIVE_MS,
         .stop_timeout_ms = STOP_TIMEOUT_MS,
         .pipeline_error_status = 200,
+        .log_runs = LOG_RUNS_ALL,
         .log_level = LEVEL_INFO,
     };
 }

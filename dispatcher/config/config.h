@@ -96,6 +96,12 @@ struct pipeline_config {
 
 struct config_holders;
 
+/* Which runs have a line at their end, --log-runs: all, all that did not complete, none; or these,
+ * and every Nth that completed. */
+#define LOG_RUNS_ALL 1u
+#define LOG_RUNS_FAILED 0u
+#define LOG_RUNS_OFF UINT32_MAX
+
 /* Who sees the tracebacks of failed runs and starts: the log; clients, too; nobody. */
 enum tracebacks { TRACEBACKS_LOG = 0, TRACEBACKS_CLIENT, TRACEBACKS_OFF, TRACEBACKS_COUNT };
 
@@ -136,6 +142,7 @@ struct config {
     bool keep_half_closed;      /* a client's FIN does not cancel its run, --keep-half-closed */
     bool no_auth;
     enum metrics_access metrics_access; /* who may GET /metrics, --metrics */
+    uint32_t log_runs;                  /* LOG_RUNS_*, or N */
     enum log_level log_level;           /* lines below it are not written, --log-level */
     enum log_format log_format;         /* --log-format */
     const char *log_path;               /* borrowed; NULL: the log goes to stderr, --log-file */

@@ -2,6 +2,7 @@
 /* conn.c - the life of a connection and its sending side; conn_input.c is the receiving side. */
 #include "dispatcher/http/conn.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,6 +71,22 @@ void conn_open(struct front *front, int fd, const struct transport *transport)
                           .transport_state = state,
                           .fd = fd};
     conn_event(front, conn, CONN_EV_ACCEPTED);
+}
+
+const char *conn_client(struct conn *conn)
+{
+    struct sockaddr_storage address;
+    socklen_t bytes = sizeof address;
+    if (conn->client[0] == '\0') {
+        const void *part = &((const struct sockaddr_in *)&address)->sin_addr;
+        if (getpeername(conn->fd, (struct sockaddr *)&address, &bytes) == -1)
+            address.ss_family = AF_UNSPEC;
+        if (address.ss_family == AF_INET6)
+            part = &((const struct sockaddr_in6 *)&address)->sin6_addr;
+        if (!inet_ntop(address.ss_family, part, conn->client, sizeof conn->client))
+            memcpy(conn->client, "?", 2);
+    }
+    return conn->client[0] == '?' ? NULL : conn->client;
 }
 
 void conn_event(struct front *front, struct conn *conn, enum conn_event event)

@@ -8,6 +8,7 @@
 #ifndef DISPATCHER_CONN_H
 #define DISPATCHER_CONN_H
 
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -49,6 +50,8 @@ struct request {
     uint32_t timeout_ms;                           /* X-Request-Timeout; 0: not said */
     uint32_t list_count_max;                       /* ?limit= of a list; 0: not said */
     uint32_t owner;                                /* of what it makes, see owner.h */
+    const char *token;                             /* the name of its token; NULL: none */
+    int status;                                    /* of the answer; 0: none is said yet */
     uint32_t page;                                 /* that may read the answer, see cors.h */
     char id[REQUEST_ID_BYTES_MAX + 1];             /* X-Request-Id, echoed or made */
     char argument[REQUEST_ARGUMENT_BYTES_MAX + 1]; /* what follows the route's prefix, decoded */
@@ -84,6 +87,8 @@ struct conn {
     /* Its part of what strangers hold. */
     uint32_t stranger_input_bytes, stranger_output_bytes;
 
+    char client[INET6_ADDRSTRLEN]; /* its address, once somebody asked; "?": it has none */
+
     struct request request;
     void *pending;   /* of the exchange: whoever answers later; NULL: nobody */
     uint64_t due_ms; /* when it says that the answer has to come; 0: it does not say */
@@ -100,6 +105,9 @@ struct conn {
 
 /* Takes over an accepted socket; refuses it with 503 when there are too many. */
 void conn_open(struct front *front, int fd, const struct transport *transport);
+
+/* The address of its client as text, without the port; NULL: it is not known any more. */
+const char *conn_client(struct conn *conn);
 
 /* Completions. */
 void conn_on_recv(struct front *front, const struct uring_event *event);

@@ -14,7 +14,7 @@
 
 static void response_begin_head(struct put *head, const struct front *front,
                                 const struct conn *conn, int status, const char *content_type);
-static void response_count(struct front *front, int status);
+static void response_count(struct front *front, struct conn *conn, int status);
 static bool response_append(struct front *front, struct conn *conn, const char *bytes,
                             size_t count);
 
@@ -75,7 +75,7 @@ void response_send(struct front *front, struct conn *conn, const struct response
     struct put head = PUT_INTO(text);
     if (front->is_draining)
         conn->request.keep_alive = false;
-    response_count(front, response->status);
+    response_count(front, conn, response->status);
     response_begin_head(&head, front, conn, response->status,
                         response->content_type ? response->content_type : "application/json");
     PUT(&head, "Content-Length: ");
@@ -151,7 +151,7 @@ void response_stream_head(struct front *front, struct conn *conn, const char *co
     struct put head = PUT_INTO(text);
     if (conn->request.minor == 0 || front->is_draining)
         conn->request.keep_alive = false;
-    response_count(front, 200);
+    response_count(front, conn, 200);
     response_begin_head(&head, front, conn, 200, content_type);
     PUT(&head, "X-Accel-Buffering: no\r\nCache-Control: no-store\r\n");
     if (conn->request.minor == 1)
@@ -207,8 +207,9 @@ static void response_begin_head(struct put *head, const struct front *front,
         put_text(head, cors_lines(&front->config->cors, conn->request.page));
 }
 
-static void response_count(struct front *front, int status)
+static void response_count(struct front *front, struct conn *conn, int status)
 {
+    conn->request.status = status;
     mr_assert(status >= RESPONSE_STATUS_MIN);
     mr_assert(status < RESPONSE_STATUS_MIN + RESPONSE_STATUS_COUNT);
     front->counts.responses[status - RESPONSE_STATUS_MIN]++;

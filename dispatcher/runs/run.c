@@ -23,7 +23,7 @@ static enum deadline_kind run_next_deadline(struct runs *runs, const struct run 
                                             uint64_t *due_ms);
 
 static void run_payload_drop(struct runs *runs, struct run *run);
-static void run_drop_sink(struct run *run);
+static int run_drop_sink(struct run *run);
 
 /* ---- the pool ------------------------------------------------------------------------------ */
 
@@ -34,6 +34,14 @@ void run_birth_now(struct runs *runs, struct run_birth *out)
     memcpy(out->created_text, runs->reactor->wall_text, WALL_TEXT_BYTES);
     out->created_at = runs->reactor->wall_s;
     out->created_ms = runs->reactor->now_ms;
+}
+
+static void run_text_take(char *out, size_t room, const char *text)
+{
+    size_t count = text ? strnlen(text, room - 1) : 0;
+    if (count > 0)
+        memcpy(out, text, count);
+    out[count] = '\0';
 }
 
 struct run *run_create(struct runs *runs, const struct run_options *options)
@@ -63,6 +71,9 @@ struct run *run_create(struct runs *runs, const struct run_options *options)
                         .last_line_ms = runs->reactor->now_ms,
                         .timeout_ms = timeout_ms};
     memcpy(run->id, birth.id, sizeof run->id);
+    run->token = options->origin.token;
+    run_text_take(run->request_id, sizeof run->request_id, options->origin.request_id);
+    run_text_take(run->client, sizeof run->client, options->origin.client);
     memcpy(run->created_text, birth.created_text, WALL_TEXT_BYTES);
     run->pipeline->user_count++;
     run->sink->ops->begin(run->sink, run);
@@ -120,6 +131,11 @@ uint32_t run_worker_number(const struct run *run)
     return run->worker ? run->worker->number : RUN_WORKER_NONE;
 }
 
+uint64_t run_value_bytes(const struct run *run)
+{
+    return run->worker ? worker_value_bytes(run->worker, run->slot_index, run->value_count) : 0;
+}
+
 struct run *run_find(const struct runs *runs, uint32_t owner, const char *id)
 {
     for (uint32_t i = id_index_first(&runs->index, id); i != ID_NONE;
@@ -145,12 +161,11 @@ static void run_payload_drop(struct runs *runs, struct run *run)
 }
 
 /* Nobody waits any more. */
-static void run_drop_sink(struct run *run)
+static int run_drop_sink(struct run *run)
 {
     struct sink *sink = run->sink;
     run->sink = NULL;
-    if (sink)
-        sink->ops->drop(sink, run);
+    return sink ? sink->ops->drop(sink, run) : 0;
 }
 
 /* ---- events -------------------------------------------------------------------------------- */
@@ -365,14 +380,22 @@ const char *run_failure_state(const struct run_failure *failure)
     return failure->state ? failure->state : "failed";
 }
 
+/* Its client is gone, or left alone: nobody is told the end. */
+static void run_abandon_sink(struct runs *runs, struct run *run, const struct run_failure *failure)
+{
+    run_end_account(runs, run, failure);
+    int status = run_drop_sink(run);
+    run_end_log(runs, run, run_end_kind_of(failure), failure, status);
+}
+
 /* The sink is told the end; it is not the run's any more. */
 static void run_finish_sink(struct runs *runs, struct run *run, const struct run_failure *failure)
 {
     struct sink *sink = run->sink;
     run_end_account(runs, run, failure);
     run->sink = NULL;
-    if (sink)
-        sink->ops->finish(sink, run, failure);
+    int status = sink ? sink->ops->finish(sink, run, failure) : 0;
+    run_end_log(runs, run, run_end_kind_of(failure), failure, status);
 }
 
 static bool run_is_live(enum run_state state)
@@ -479,12 +502,11 @@ static void run_step(struct runs *runs, struct run *run, enum run_event event,
         act_fail(runs, run, failure, !was_queued);
         break;
     case RUN_ACT_DROP:
-        run_end_account(runs, run, failure);
+        run_abandon_sink(runs, run, failure);
         run_destroy(runs, run);
         break;
     case RUN_ACT_TELL_WORKER:
-        run_end_account(runs, run, failure);
-        run_drop_sink(run);
+        run_abandon_sink(runs, run, failure);
         run_tell_worker(runs, run, failure->reason);
         break;
     case RUN_ACT_FAIL_AND_TELL_WORKER:

@@ -18,6 +18,9 @@
 #include "millrace/check.h"
 #include "millrace/protocol.h"
 
+#define RUN_REQUEST_BYTES 129u
+#define RUN_CLIENT_BYTES 46u
+
 struct pipeline;
 struct runs;
 struct worker;
@@ -36,6 +39,9 @@ struct run {
     struct run *older, *newer;   /* of its owner's, those that are queued or active */
 
     char id[RUN_ID_BYTES];
+    char request_id[RUN_REQUEST_BYTES]; /* "": none */
+    char client[RUN_CLIENT_BYTES];      /* "": not known */
+    const char *token;                  /* NULL: it came with none */
     char created_text[WALL_TEXT_BYTES]; /* created_at, with microseconds; not terminated */
     double created_at;                  /* Unix time, seconds */
     double started_at, first_chunk_at;  /* likewise; 0: not yet */
@@ -56,6 +62,13 @@ struct run {
 
 #define RUN_WORKER_NONE UINT32_MAX
 
+/* Whose a run is, for the log; texts are borrowed, NULL: not known. */
+struct run_origin {
+    const char *request_id; /* of which RUN_REQUEST_BYTES - 1 are kept */
+    const char *client;     /* its address; RUN_CLIENT_BYTES - 1 likewise */
+    const char *token;      /* its name; lives as long as the configuration */
+};
+
 /* What a new run is made of. */
 struct run_options {
     struct pipeline *pipeline;
@@ -64,6 +77,7 @@ struct run_options {
     uint32_t timeout_ms; /* that was asked for; 0: none was */
     /* As it was when its request was complete; NULL: that is now. */
     const struct run_birth *birth;
+    struct run_origin origin;
 };
 
 struct run_birth {
@@ -127,6 +141,9 @@ static inline void run_delivered(struct run *run, uint64_t charge)
     if (run->worker)
         worker_deliver(run->worker, run->slot_index, charge);
 }
+
+/* Bytes of the values that came of it, as its worker packed them. */
+uint64_t run_value_bytes(const struct run *run);
 
 /* The number of its worker within its pipeline; RUN_WORKER_NONE: it has had none. */
 uint32_t run_worker_number(const struct run *run);

@@ -17,8 +17,6 @@ static const char *const kind_names[RUN_END_KIND_COUNT] = {
 static void run_end_tally(struct tally *tally, const struct run_failure *failure);
 static void run_end_keep(struct runs *runs, const struct run *run,
                          const struct run_failure *failure);
-static void run_end_log(struct runs *runs, const struct run *run, enum run_end_kind kind,
-                        const struct run_failure *failure);
 
 const char *run_end_kind_name(enum run_end_kind kind)
 {
@@ -40,7 +38,6 @@ void run_end_account(struct runs *runs, const struct run *run, const struct run_
     run_end_keep(runs, run, failure);
     run_end_tally(tally, failure);
     buckets_add(&tally->duration, &bucket_scale_runs, took_ms * CLOCK_NS_PER_MS);
-    run_end_log(runs, run, run_end_kind_of(failure), failure);
 }
 
 void run_end_refuse(struct runs *runs, const struct run *run, const struct run_failure *failure)
@@ -48,7 +45,6 @@ void run_end_refuse(struct runs *runs, const struct run *run, const struct run_f
     mr_assert(failure->refusal != REFUSAL_NONE);
     run->pipeline->tally.refusals[failure->refusal]++;
     run_end_keep(runs, run, failure);
-    run_end_log(runs, run, RUN_REFUSED, failure);
 }
 
 static void run_end_tally(struct tally *tally, const struct run_failure *failure)
@@ -105,14 +101,79 @@ static const char *run_end_cause(enum run_end_kind kind, const struct run_failur
                                               : cancel_reason_name(failure->reason);
 }
 
-static void run_end_log(struct runs *runs, const struct run *run, enum run_end_kind kind,
-                        const struct run_failure *failure)
+/* Whether --log-runs asks for the line. */
+static bool run_end_is_logged(struct runs *runs, enum run_end_kind kind)
 {
-    log_event(&runs->reactor->log, failure ? LEVEL_INFO : LEVEL_DEBUG, "run_end",
-              LOG_WORD("run", run->id), LOG_WORD("pipeline", run->pipeline->config->pointer),
-              LOG_WORD("state", run_end_kind_name(kind)),
-              LOG_WORD("error", kind == RUN_FAILED ? error_type_name(failure->type) : NULL),
-              LOG_WORD("cause", run_end_cause(kind, failure)),
-              LOG_NATURAL("lines", run->value_count),
-              LOG_NATURAL("ms", runs->reactor->now_ms - run->created_ms));
+    const struct config *config = runs->config;
+    if (config->log_runs == LOG_RUNS_OFF)
+        return false;
+    if (kind != RUN_COMPLETED)
+        return true;
+    if (config->log_runs == LOG_RUNS_FAILED)
+        return false;
+    return runs->completed_count++ % config->log_runs == 0;
+}
+
+static struct log_field run_end_number(const char *key, uint64_t number, bool is_known)
+{
+    return is_known ? LOG_NATURAL(key, number) : LOG_NOTHING;
+}
+
+/* Names of tokens and addresses are plain words. */
+static struct log_field run_end_plain(const char *key, const char *name)
+{
+    return name && name[0] != '\0' ? LOG_NAME(key, name) : LOG_NOTHING;
+}
+
+/* Where it failed, in an event of its own: whoever wants lines alone asks for warnings. */
+static void run_end_log_traceback(struct runs *runs, const struct run *run,
+                                  const struct run_failure *failure)
+{
+    if (failure && failure->traceback && runs->config->tracebacks != TRACEBACKS_OFF)
+        log_event(&runs->reactor->log, LEVEL_INFO, "run_traceback", LOG_NAME("run", run->id),
+                  LOG_NAME("pipeline", run->pipeline->config->pointer),
+                  LOG_BLOCK("traceback", failure->traceback, failure->traceback_count));
+}
+
+void run_end_log(struct runs *runs, const struct run *run, enum run_end_kind kind,
+                 const struct run_failure *failure, int status)
+{
+    uint64_t now_ms = runs->reactor->now_ms;
+    uint64_t started_ms = run->started_ms > 0 ? run->started_ms : now_ms;
+    bool has_message = kind == RUN_FAILED || kind == RUN_REFUSED;
+    if (!run_end_is_logged(runs, kind))
+        return;
+    log_event(
+        &runs->reactor->log, kind == RUN_FAILED ? LEVEL_WARNING : LEVEL_INFO, "run_end",
+        LOG_NAME("run", run->id), LOG_NAME("pipeline", run->pipeline->config->pointer),
+        run_end_number("worker", run_worker_number(run), run->worker),
+        run_end_number("attempt", run->offer_count, run->offer_count > 1),
+        LOG_WORD("request", run->request_id[0] ? run->request_id : NULL),
+        run_end_plain("token", run->token), run_end_plain("client", run->client),
+        LOG_NAME("state", run_end_kind_name(kind)),
+        LOG_NAME("error", kind == RUN_FAILED ? error_type_name(failure->type) : NULL),
+        LOG_NAME("cause", run_end_cause(kind, failure)),
+        run_end_number("status", (uint64_t)status, status > 0),
+        LOG_NATURAL("lines", run->value_count), LOG_NATURAL("bytes", run_value_bytes(run)),
+        LOG_NATURAL("waited_ms", started_ms - run->created_ms),
+        run_end_number("first_ms", run->first_chunk_ms - run->created_ms, run->first_chunk_ms > 0),
+        LOG_NATURAL("ms", now_ms - run->created_ms),
+        LOG_BYTES("message", has_message ? failure->message : NULL,
+                  has_message ? failure->message_count : 0));
+    if (kind == RUN_FAILED)
+        run_end_log_traceback(runs, run, failure);
+}
+
+void run_end_refuse_none(struct runs *runs, struct pipeline *pipeline,
+                         const struct run_origin *origin, int status)
+{
+    pipeline->tally.refusals[REFUSAL_TOO_MANY_RUNS]++;
+    if (!run_end_is_logged(runs, RUN_REFUSED))
+        return;
+    log_event(
+        &runs->reactor->log, LEVEL_INFO, "run_end", LOG_NAME("pipeline", pipeline->config->pointer),
+        LOG_WORD("request", origin->request_id), run_end_plain("token", origin->token),
+        run_end_plain("client", origin->client), LOG_NAME("state", run_end_kind_name(RUN_REFUSED)),
+        LOG_NAME("cause", refusal_name(REFUSAL_TOO_MANY_RUNS)),
+        LOG_NATURAL("status", (uint64_t)status));
 }

@@ -45,6 +45,8 @@ struct runs {
     uint32_t queue_count;     /* runs that wait, of all of them */
     struct history history;
 
+    uint64_t completed_count; /* that --log-runs may have asked for, for every Nth */
+
     bool stop_is_announced; /* others are told to go elsewhere; new runs are taken */
     bool is_draining;       /* no new runs */
     bool is_stopping;       /* workers go because they are told to */

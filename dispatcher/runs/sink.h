@@ -33,9 +33,10 @@ struct sink_ops {
                  uint64_t charge);
     /* NULL: such a sink needs none. */
     void (*keepalive)(struct sink *sink, struct run *run);
-    /* `failure` NULL: completed. Its texts live only during the call. */
-    void (*finish)(struct sink *sink, struct run *run, const struct run_failure *failure);
-    void (*drop)(struct sink *sink, struct run *run);
+    /* `failure` NULL: completed. Its texts live only during the call. Both return the HTTP status
+     * that whoever waits was told, now or before; 0: none, or the sink knows no such thing. */
+    int (*finish)(struct sink *sink, struct run *run, const struct run_failure *failure);
+    int (*drop)(struct sink *sink, struct run *run);
 };
 
 /* The first member of what implements it, which owns it; a run borrows it until finish or drop. */

@@ -174,6 +174,16 @@ void worker_free_slot(struct worker *worker, uint32_t slot_index);
 /* Somebody took output of this charge: the run's window opens again. */
 void worker_deliver(struct worker *worker, uint32_t slot_index, uint64_t charge);
 
+/* Bytes of all values of the run so far, which were so many: what it was charged without what each
+ * costs besides. */
+static inline uint64_t worker_value_bytes(const struct worker *worker, uint32_t slot_index,
+                                          uint64_t value_count)
+{
+    uint64_t charged = worker->slots[slot_index].charged;
+    uint64_t besides = value_count * CHUNK_CHARGE_BYTES;
+    return charged > besides ? charged - besides : 0;
+}
+
 /* Whether all that the run's window lets it send waits to be taken. */
 static inline bool worker_waits_for_reader(const struct worker *worker, uint32_t slot_index)
 {

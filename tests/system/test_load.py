@@ -192,4 +192,4 @@ def test_log_and_answers_stay_apart_however_many_streams_there_are(start, load_c
     for answer in answers:
         assert len(lines_of(answer, 20)) == 20
         assert not re.search(rb" (info|debug) ", answer)
-    wait_until(lambda: len(server.log_since(0, r" run_end .* state=completed lines=20 ")) == 50)
+    wait_until(lambda: len(server.log_since(0, r" run_end .* state=completed status=200 lines=20 ")) == 50)

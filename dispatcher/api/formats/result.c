@@ -227,7 +227,7 @@ static void result_fail(struct answer *answer, const struct run *run,
     answer_failure(answer, failure, NULL, &body);
 }
 
-static void result_finish(struct sink *sink, struct run *run, const struct run_failure *failure)
+static int result_finish(struct sink *sink, struct run *run, const struct run_failure *failure)
 {
     struct answer *answer = answer_of(sink);
     if (!failure && (!answer->conn || answer_is_heard(answer)))
@@ -235,14 +235,14 @@ static void result_finish(struct sink *sink, struct run *run, const struct run_f
     else if (failure && answer_is_heard(answer))
         result_fail(answer, run, failure);
     result_free(answer, run->pipeline);
-    answer_give(answer);
+    return answer_give(answer);
 }
 
-static void result_drop(struct sink *sink, struct run *run)
+static int result_drop(struct sink *sink, struct run *run)
 {
     struct answer *answer = answer_of(sink);
     result_free(answer, run->pipeline);
-    answer_give(answer);
+    return answer_give(answer);
 }
 
 static const struct sink_ops result_sink = {

@@ -148,7 +148,7 @@ void stream_keepalive(struct sink *sink, struct run *run)
     stream_add(answer, answer->words->keepalive, strlen(answer->words->keepalive));
 }
 
-void stream_finish(struct sink *sink, struct run *run, const struct run_failure *failure)
+int stream_finish(struct sink *sink, struct run *run, const struct run_failure *failure)
 {
     struct answer *answer = answer_of(sink);
     if (answer_is_heard(answer)) {
@@ -160,13 +160,13 @@ void stream_finish(struct sink *sink, struct run *run, const struct run_failure 
         else
             stream_refuse(answer, run, failure);
     }
-    answer_give(answer);
+    return answer_give(answer);
 }
 
-void stream_drop(struct sink *sink, struct run *run)
+int stream_drop(struct sink *sink, struct run *run)
 {
     (void)run;
-    answer_give(answer_of(sink));
+    return answer_give(answer_of(sink));
 }
 
 /* Adds text to a stream that has begun; a connection without room for it is cut. */

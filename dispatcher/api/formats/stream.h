@@ -37,7 +37,7 @@ void stream_begin(struct sink *sink, const struct run *run, const struct stream_
 int stream_value(struct sink *sink, struct run *run, const uint8_t *data, size_t bytes,
                  uint64_t charge) MUST_USE;
 void stream_keepalive(struct sink *sink, struct run *run);
-void stream_finish(struct sink *sink, struct run *run, const struct run_failure *failure);
-void stream_drop(struct sink *sink, struct run *run);
+int stream_finish(struct sink *sink, struct run *run, const struct run_failure *failure);
+int stream_drop(struct sink *sink, struct run *run);
 
 #endif

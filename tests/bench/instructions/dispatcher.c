@@ -100,6 +100,7 @@ int main(int argc, char **argv)
     uint64_t count = strtoull(argv[2], NULL, 10);
     stage_open(&(struct stage_options){.no_hello = true, .reply_ring_bytes = 1u << 20});
     stage.server->reactor.log.level = LEVEL_INFO;
+    stage.is_measured = true;
     say_hello();
     if (strcmp(argv[1], "flood") == 0)
         stream(count, CHUNKS_PER_PASS);

@@ -79,7 +79,8 @@ struct stage_worker {
 static struct stage {
     struct config config;
     struct server *server;
-    uint64_t now_ns; /* CLOCK_MONOTONIC; 0: the stage is closed, and time is the real one */
+    bool is_measured; /* what plays the kernel does next to nothing */
+    uint64_t now_ns;  /* CLOCK_MONOTONIC; 0: the stage is closed, and time is the real one */
     struct uring_event events[STAGE_EVENT_COUNT_MAX];
     uint32_t event_first, event_count;
     uint32_t send_count;

@@ -130,7 +130,7 @@ void uring_write(struct uring *uring, int fd, const void *bytes, uint32_t count,
                  struct uring_ref ref)
 {
     (void)uring, (void)fd;
-    for (uint32_t i = 0; i < count; i++) {
+    for (uint32_t i = 0; i < count && !stage.is_measured; i++) {
         unsigned char c = ((const unsigned char *)bytes)[i];
         mr_assert(c == '\n' || (c >= 0x20 && c != 0x7f));
     }

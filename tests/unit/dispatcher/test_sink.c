@@ -64,22 +64,24 @@ static void journal_keepalive(struct sink *sink, struct run *run)
     note(sink, 'k');
 }
 
-static void journal_finish(struct sink *sink, struct run *run, const struct run_failure *failure)
+static int journal_finish(struct sink *sink, struct run *run, const struct run_failure *failure)
 {
     (void)run;
     note(sink, 'f');
     journal.failed = failure != NULL;
     if (!failure)
-        return;
+        return 299; /* a sink may know a status that no server says */
     journal.type = failure->type;
     snprintf(journal.message, sizeof journal.message, "%.*s", (int)failure->message_count,
              failure->message);
+    return 0;
 }
 
-static void journal_drop(struct sink *sink, struct run *run)
+static int journal_drop(struct sink *sink, struct run *run)
 {
     (void)run;
     note(sink, 'd');
+    return 0;
 }
 
 static const struct sink_ops journal_ops = {
