@@ -148,6 +148,22 @@ void history_add(struct history *history, const struct history_end *end)
     history_link_newest(history, entry);
 }
 
+void history_explain(struct history *history, uint32_t owner, const char *id, const char *traceback,
+                     size_t bytes)
+{
+    mr_assert(bytes <= HISTORY_TRACEBACK_BYTES_MAX);
+    const struct history_entry *found = history_find(history, owner, id);
+    if (!found || !found->failed || found->traceback_bytes > 0)
+        return;
+    struct history_entry *entry = &history->entries[found - history->entries];
+    char *words = realloc(entry->words, entry->message_bytes + bytes);
+    if (!words)
+        return;
+    memcpy(words + entry->message_bytes, traceback, bytes);
+    entry->words = words;
+    entry->traceback_bytes = (uint32_t)bytes;
+}
+
 void history_keep(struct history *history, uint32_t owner_index, struct text *outputs)
 {
     struct history_owner *owner = &history->owners[owner_index];

@@ -82,6 +82,11 @@ void history_finish(struct history *history);
 /* Keeps how a run ended; without memory for its words, without them. */
 void history_add(struct history *history, const struct history_end *end);
 
+/* Gives this run of the owner a traceback that became known after its end. Nothing is done where it
+ * is forgotten, did not fail or has one, nor without memory. */
+void history_explain(struct history *history, uint32_t owner, const char *id, const char *traceback,
+                     size_t bytes);
+
 /* Gives the owner's newest entry its outputs, which are taken over. */
 void history_keep(struct history *history, uint32_t owner, struct text *outputs);
 

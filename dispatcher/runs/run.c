@@ -223,6 +223,10 @@ void run_error(struct runs *runs, struct run *run, const struct run_failure *fai
 
 void run_worker_lost(struct runs *runs, struct run *run, const struct run_failure *failure)
 {
+    /* Its client was answered before. Whoever asks for the run sees where it hung. */
+    if (run->state == RUN_CANCELLING && failure->traceback)
+        history_explain(&runs->history, run->owner, run->id, failure->traceback,
+                        failure->traceback_count);
     run_step(runs, run, RUN_EV_WORKER_LOST, failure);
 }
 

@@ -134,9 +134,14 @@ static void supervisor_lose_runs(struct fleet *fleet, struct worker *worker, con
         failure.traceback = worker->crash.text;
         failure.traceback_bytes = worker->crash.text_count;
     }
-    for (uint32_t i = 0; i < worker->concurrency; i++)
+    /* A crash is not what ended a run that was cancelled before. */
+    const struct worker_failure silent = {
+        .type = failure.type, .message = failure.message, .message_bytes = failure.message_bytes};
+    for (uint32_t i = 0; i < worker->concurrency; i++) {
+        bool is_told = !worker->slots[i].is_cancelled || worker->is_asked_where;
         if (worker->slots[i].run)
-            fleet->ops->lost(fleet->owner, worker->slots[i].run, &failure);
+            fleet->ops->lost(fleet->owner, worker->slots[i].run, is_told ? &failure : &silent);
+    }
 }
 
 /* A process that was never ready and did not say why, or said what was said before. */

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import textwrap
 import time
 
 import pytest
@@ -273,6 +274,8 @@ def test_a_generator_that_spins_or_holds_the_lock_is_killed_after_the_grace_and_
     server.wait_log(rf" error worker_hung pipeline={pointer('misbehave')} worker=0 pid={pid} run={first['id']}$", mark)
     server.wait_log(rf" worker_exit pipeline={pointer('misbehave')} ", mark)
     where = hang_of(server, mark)
+    kept = server.get(f"/v4/runs/{first['id']}").json()["error"]["traceback"]
+    assert kept == textwrap.dedent(where) + "\n"
     number, = re.findall(r'^ +File ".*/worker_graphs\.py", line (\d+) in misbehave$', where, re.MULTILINE)
     assert re.fullmatch(line, lines_of(GRAPHS)[int(number) - 1].partition("  #")[0].strip())
     assert not re.search("millrace_worker|frozen", where)

@@ -150,6 +150,29 @@ static void a_failed_run_keeps_its_whole_message_and_traceback(void **state)
     }
 }
 
+static void a_traceback_may_come_later_and_replaces_none(void **state)
+{
+    (void)state;
+    struct history_end completed = run_numbered(1);
+    history_add(&history, &completed);
+    history_explain(&history, 0, completed.id, "late", 4);
+    assert_int_equal(at(0)->traceback_bytes, 0);
+    struct history_end run = run_numbered(2);
+    run.failed = true;
+    run.message = "why";
+    run.message_bytes = 3;
+    history_add(&history, &run);
+    history_explain(&history, 1, run.id, "late", 4);
+    history_explain(&history, 0, "run_x", "late", 4);
+    assert_int_equal(at(0)->traceback_bytes, 0);
+    for (int i = 0; i < 2; i++) {
+        history_explain(&history, 0, run.id, i == 0 ? "late" : "later", 4);
+        assert_int_equal(at(0)->message_bytes, 3);
+        assert_int_equal(at(0)->traceback_bytes, 4);
+        assert_memory_equal(at(0)->words, "whylate", 7);
+    }
+}
+
 static void a_traceback_is_cut_before_a_character(void **state)
 {
     (void)state;
@@ -300,6 +323,7 @@ int main(void)
         HISTORY_TEST(a_completed_run_is_kept_as_it_ended),
         HISTORY_TEST(a_failed_run_keeps_its_type_state_and_message),
         HISTORY_TEST(a_failed_run_keeps_its_whole_message_and_traceback),
+        HISTORY_TEST(a_traceback_may_come_later_and_replaces_none),
         HISTORY_TEST(a_traceback_is_cut_before_a_character),
         HISTORY_TEST(the_newest_runs_are_kept_and_the_oldest_forgotten),
         HISTORY_TEST(a_run_is_found_for_its_owner_alone),
