@@ -480,7 +480,7 @@ void supervisor_on_pidfd(struct fleet *fleet, const struct uring_event *event)
         worker->pool->cannot_load = true;
     if (worker->state == WORKER_STARTING)
         spawning_take_answers(fleet); /* why it could not become the worker: likewise */
-    char reason[256];
+    char reason[512];
     if (worker->exec_error != 0 && worker->state == WORKER_STARTING) {
         start_error_note(worker, -worker->exec_error, reason, sizeof(reason));
         supervisor_event(fleet, worker, WORKER_EV_START_FAILED, reason);

@@ -2,14 +2,15 @@
 /* worker_exit.c - what is known of a process that has ended, in words. */
 #include "dispatcher/workers/worker_exit.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "dispatcher/workers/fleet.h"
 #include "millrace/protocol.h"
 
-static void exit_describe_signal(const struct crash_report *crash, int number, bool dumped,
-                                 char *text, size_t text_bytes);
+static void exit_describe_signal(const struct worker *worker, int number, bool dumped, char *text,
+                                 size_t text_bytes);
 static void exit_log_crash(struct fleet *fleet, const struct worker *worker);
 static void exit_log_where(struct fleet *fleet, struct worker *worker);
 static enum worker_end exit_end_of(const struct worker *worker, const siginfo_t *info);
@@ -47,28 +48,76 @@ void worker_exit_describe(struct fleet *fleet, struct worker *worker, const sigi
         return;
     }
     crash_read(&worker->crash, &worker->channel.segment.header->crash, info->si_status);
-    exit_describe_signal(&worker->crash, info->si_status, info->si_code == CLD_DUMPED, text,
-                         text_bytes);
+    exit_describe_signal(worker, info->si_status, info->si_code == CLD_DUMPED, text, text_bytes);
     bool is_told = worker->ready_ms == 0 && repeats_has(&worker->pool->start_failures, text);
     if (worker->crash.number != 0 && !is_told)
         exit_log_crash(fleet, worker);
 }
 
-/* "killed by signal 11 (SIGSEGV) at address 0x0 in words.so+0x1139 words_next+0x9" */
-static void exit_describe_signal(const struct crash_report *crash, int number, bool dumped,
-                                 char *text, size_t text_bytes)
+/* A line of a crash report, without its end. */
+struct exit_line {
+    const char *text;
+    int bytes; /* 0: there is none */
+};
+
+/* The line that begins here; one without an end is none. */
+static struct exit_line exit_line_at(const struct crash_report *crash, size_t at)
 {
+    const char *text = crash->text + at;
+    const char *end = at < crash->text_count ? memchr(text, '\n', crash->text_count - at) : NULL;
+    return (struct exit_line){text, end ? (int)(end - text) : 0};
+}
+
+static bool exit_line_begins(struct exit_line line, const char *word, size_t bytes)
+{
+    return (size_t)line.bytes > bytes && memcmp(line.text, word, bytes) == 0;
+}
+
+/* The innermost frame of the pipeline's own object, from `first` on, which says more to its author
+ * than the library in which it ended; there may be none. */
+static struct exit_line exit_own_frame(const struct worker *worker, struct exit_line first)
+{
+    const char *source = worker->pool->config->source;
+    const char *slash = strrchr(source, '/');
+    const char *name = slash ? slash + 1 : source;
+    size_t bytes = strlen(name);
+    struct exit_line line = first;
+    while (line.bytes > 0) {
+        if (exit_line_begins(line, name, bytes) && line.text[bytes] == '+')
+            break;
+        line =
+            exit_line_at(&worker->crash, (size_t)(line.text - worker->crash.text + line.bytes + 1));
+    }
+    return line;
+}
+
+/* "killed by signal 11 (SIGSEGV) at address 0x0 in libc.so.6+0x9d0 from words.so+0x1139 next+0x9",
+ * "killed by signal 6 (SIGABRT) in words.so+0x1139 next+0x9: uncaught std::bad_alloc" */
+static void exit_describe_signal(const struct worker *worker, int number, bool dumped, char *text,
+                                 size_t text_bytes)
+{
+    const struct crash_report *crash = &worker->crash;
     char address[32] = "", sender[32] = "";
-    const char *end = memchr(crash->text, '\n', crash->text_count);
-    int frame_count = end ? (int)(end - crash->text) : 0;
+    struct exit_line why = exit_line_at(crash, 0), first = why;
+    if (exit_line_begins(why, CRASH_UNCAUGHT, sizeof CRASH_UNCAUGHT - 1))
+        first = exit_line_at(crash, (size_t)why.bytes + 1);
+    else
+        why.bytes = 0;
+    struct exit_line own = exit_own_frame(worker, first);
+    if (own.bytes > 0 && number == SIGABRT)
+        first = own; /* how libraries abort is the same each time */
+    if (own.text == first.text)
+        own.bytes = 0;
     if (crash->is_fault)
         snprintf(address, sizeof(address), " at address 0x%llx",
                  (unsigned long long)crash->address);
     if (crash->sender != 0)
         snprintf(sender, sizeof(sender), ", sent by process %u", crash->sender);
-    snprintf(text, text_bytes, "the worker process was killed by signal %d (SIG%s)%s%s%s%s%.*s",
-             number, sigabbrev_np(number), dumped ? ", core dumped" : "", sender, address,
-             frame_count > 0 ? " in " : "", frame_count, crash->text);
+    snprintf(text, text_bytes,
+             "the worker process was killed by signal %d (SIG%s)%s%s%s%s%.*s%s%.*s%s%.*s", number,
+             sigabbrev_np(number), dumped ? ", core dumped" : "", sender, address,
+             first.bytes > 0 ? " in " : "", first.bytes, first.text, own.bytes > 0 ? " from " : "",
+             own.bytes, own.text, why.bytes > 0 ? ": " : "", why.bytes, why.text);
 }
 
 static void exit_log_crash(struct fleet *fleet, const struct worker *worker)

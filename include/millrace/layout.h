@@ -24,6 +24,7 @@
  *   2  crash report in the header
  *   3  the sleep word says what its sleeper waits for
  *   4  count of cancel words in the header
+ *   5  the text of a crash report may begin with an exception
  */
 #ifndef MILLRACE_LAYOUT_H
 #define MILLRACE_LAYOUT_H
@@ -32,7 +33,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LAYOUT_VERSION 4u
+#define LAYOUT_VERSION 5u
 #define SEGMENT_MAGIC UINT64_C(0x454341524c4c494d) /* the bytes "MILLRACE" */
 
 /*
@@ -64,9 +65,11 @@ struct doorbell_shared {
  *       8     8  address     worker  dispatcher  si_addr of a fault, else 0
  *      16     4  text_bytes  worker  dispatcher  of text; checked like every length
  *      20     4  sender      worker  dispatcher  process that sent it; 0: the kernel, or itself
- *      24  2024  text        worker  dispatcher  a frame a line, innermost first
+ *      24  2024  text        worker  dispatcher  a frame a line, innermost first; before them, if
+ *                                                a C++ exception was it, a line with this word
  */
 #define CRASH_TEXT_BYTES 2024u
+#define CRASH_UNCAUGHT "uncaught "
 
 struct crash_shared {
     uint32_t number;

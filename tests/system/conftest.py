@@ -112,6 +112,13 @@ def compile_c(source, target, *options):
     return str(target)
 
 
+def compile_cpp(source, target, *options, standard="c++11"):
+    subprocess.run(["c++", "-std=" + standard, "-O2", "-g", "-Wall", "-Wextra", "-Wpedantic", "-Wshadow", "-Wconversion",
+                    "-Werror", "-I" + os.path.join(servers.TOP, "include"), "-o", target, source, *options],
+                   check=True, timeout=60)
+    return str(target)
+
+
 @contextlib.contextmanager
 def public_folder():
     """One that every user may read; those of pytest are root's alone."""
@@ -125,12 +132,16 @@ def public_folder():
 
 @pytest.fixture(scope="session")
 def pipelines():
-    """pipelines("shapes") is the shared object made of tests/system/pipelines/shapes.c."""
+    """pipelines("shapes") is the shared object made of tests/system/pipelines/shapes.c, or .cpp."""
     with public_folder() as folder:
         def built(name):
             target = os.path.join(folder, f"{name}.so")
             if not os.path.exists(target):
-                compile_c(os.path.join(HERE, "pipelines", f"{name}.c"), target, "-shared", "-fPIC")
+                source = os.path.join(HERE, "pipelines", name)
+                if os.path.exists(source + ".cpp"):
+                    compile_cpp(source + ".cpp", target, "-shared", "-fPIC")
+                else:
+                    compile_c(source + ".c", target, "-shared", "-fPIC")
             return target
 
         yield built

@@ -18,6 +18,7 @@
 
 #include "millrace/check.h"
 #include "millrace/protocol.h"
+#include "worker/engine/log_capture.h"
 
 #define FATAL_SIGNAL_FRAME_COUNT_MAX 32
 #define FATAL_SIGNAL_STACK_BYTES 65536
@@ -167,6 +168,16 @@ static void fatal_signal_add_answer(int number)
     }
 }
 
+/* The first line: why it aborted, if that was a C++ exception. */
+static void fatal_signal_add_uncaught(void)
+{
+    if (log_capture_uncaught()[0] == '\0')
+        return;
+    fatal_signal_add(CRASH_UNCAUGHT);
+    fatal_signal_add(log_capture_uncaught());
+    fatal_signal_add("\n");
+}
+
 /* SA_RESETHAND gave the default action back, so that the signal ends the process this time. */
 static void fatal_signal_on_signal(int number, siginfo_t *info, void *context)
 {
@@ -180,6 +191,8 @@ static void fatal_signal_on_signal(int number, siginfo_t *info, void *context)
     fatal_signal_report->sender = is_sent ? (uint32_t)info->si_pid : 0;
     fatal_signal_report->text_bytes = 0;
     fatal_signal_report->number = (uint32_t)number;
+    if (number == SIGABRT)
+        fatal_signal_add_uncaught();
     int count = backtrace(frames, FATAL_SIGNAL_FRAME_COUNT_MAX);
     /* The first frame is this handler, the second the kernel's return from it. */
     int last = has_interpreter && count > FATAL_SIGNAL_FRAME_COUNT_FEW

@@ -14,12 +14,17 @@
 
 #include "millrace/limits.h"
 
+#define UNCAUGHT_BYTES 256u
+#define UNCAUGHT_TYPE "terminate called after throwing an instance of '"
+#define UNCAUGHT_WHAT "  what():  "
+
 /* One of the two streams. */
 struct log_capture {
     int fd; /* the inherited pipe */
     enum mr_log_level level;
     uint32_t slot; /* whose text this is, when there is some */
     uint32_t generation;
+    bool is_rest;                      /* of a line whose beginning was sent */
     size_t bytes;                      /* gathered */
     char text[LOG_TEXT_BYTES_MAX + 1]; /* one more, to see whether the line goes on */
 };
@@ -30,6 +35,8 @@ static struct log_capture captures[2] = {
     {.fd = STDOUT_FILENO, .level = MR_LOG_INFO},
     {.fd = STDERR_FILENO, .level = MR_LOG_WARNING},
 };
+/* See log_capture_uncaught(). */
+static char capture_uncaught[UNCAUGHT_BYTES];
 static struct reply *capture_reply;
 static pid_t capture_pid;
 static _Thread_local bool is_capture_thread;
@@ -38,6 +45,7 @@ static ssize_t log_capture_write(void *cookie, const char *text, size_t bytes);
 static void log_capture_gather(struct log_capture *capture, const char *text, size_t bytes);
 static void log_capture_split(struct log_capture *capture);
 static void log_capture_send(struct log_capture *capture);
+static void log_capture_note(const char *line, size_t bytes);
 
 int log_capture_start(struct reply *reply)
 {
@@ -57,6 +65,11 @@ int log_capture_start(struct reply *reply)
     stdout = streams[0];
     stderr = streams[1];
     return 0;
+}
+
+const char *log_capture_uncaught(void)
+{
+    return capture_uncaught;
 }
 
 bool log_capture_is_here(void)
@@ -129,6 +142,7 @@ static void log_capture_split(struct log_capture *capture)
     log_capture_send(capture);
     memcpy(capture->text, rest, kept);
     capture->bytes = kept;
+    capture->is_rest = true;
 }
 
 /* The tag of the text is that of the run that printed it, which the retag above made current. */
@@ -140,8 +154,31 @@ static void log_capture_send(struct log_capture *capture)
     };
     const struct reply_job *current = capture_reply->current;
     size_t bytes = capture->bytes;
+    if (capture->fd == STDERR_FILENO && !capture->is_rest)
+        log_capture_note(capture->text, bytes);
+    capture->is_rest = false;
     capture->bytes = 0;
     capture_reply->current = &printer;
     reply_log(capture_reply, capture->level, capture->text, bytes);
     capture_reply->current = current;
+}
+
+static bool log_capture_begins(const char *line, size_t bytes, const char *words)
+{
+    return bytes >= strlen(words) && memcmp(line, words, strlen(words)) == 0;
+}
+
+/* The runtime says the type in one line, and in another one what() where there is one. */
+static void log_capture_note(const char *line, size_t bytes)
+{
+    const size_t type = sizeof UNCAUGHT_TYPE - 1, what = sizeof UNCAUGHT_WHAT - 1;
+    size_t known = strlen(capture_uncaught);
+    if (log_capture_begins(line, bytes, UNCAUGHT_TYPE) && bytes > type + 1)
+        snprintf(capture_uncaught, sizeof capture_uncaught, "%.*s", (int)(bytes - type - 1),
+                 line + type);
+    else if (log_capture_begins(line, bytes, UNCAUGHT_WHAT) && known > 0)
+        snprintf(capture_uncaught + known, sizeof capture_uncaught - known, ": %.*s",
+                 (int)(bytes - what), line + what);
+    else
+        capture_uncaught[0] = '\0';
 }

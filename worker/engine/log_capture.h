@@ -23,6 +23,10 @@ int log_capture_start(struct reply *reply) MUST_USE;
 /* Sends lines that did not end yet. Call when a run ends and before the process does. */
 void log_capture_flush(void);
 
+/* "std::runtime_error: no such word": what the C++ runtime has just said, as its last lines, of an
+ * exception that nobody caught; "" when it was something else. For a handler of signals. */
+const char *log_capture_uncaught(void);
+
 /* True in the process and thread that may write to the ring. */
 bool log_capture_is_here(void);
 
