@@ -122,6 +122,21 @@ def test_what_may_be_written_may_be_read(confined, tree):
     assert server.code(f"open({str(tree / 'other' / 'program')!r}, 'rb')") == "EACCES"
 
 
+@needs_python
+@needs_landlock(3)
+def test_temporary_files_are_where_tmpdir_says_and_the_options_allow(confined, tree):
+    """tempfile reads what it has written; where it may not, it goes on to other folders, the working one last."""
+    code = "import os, tempfile; tempfile.TemporaryFile().close(); answer = tempfile.gettempdir()"
+    for options, folder, answer in ((["--allow-read", str(tree / "mine")], "mine", str(tree / "mine")),
+                                    (["--allow-read", "none", "--allow-write", str(tree / "mine")], "mine", str(tree / "mine")),
+                                    (["--allow-read", "none"], "other", "ENOENT"),
+                                    (["--allow-write", "none"], "other", "ENOENT")):
+        server = confined(*options, environment={"PYTHONPATH": "", "TMPDIR": str(tree / folder)})
+        assert server.code(code) == answer
+    server = confined("--allow-read", "none", environment={"PYTHONPATH": ".", "TMPDIR": str(tree / "other")})
+    assert server.code(code.replace("answer = ", "answer = os.getcwd() == ")) == "True"
+
+
 @needs_landlock(3)
 def test_files_can_be_allowed_to_one_pipeline(confined, tree):
     server = confined("--allow-write", f"me/file:v1={tree / 'mine'}", "--allow-write", "me/code:v1=none")
