@@ -68,7 +68,7 @@ def test_systemd_has_nothing_to_say_of_the_unit(prefix, tmp_path):
 def test_the_unit_waits_longer_than_the_server_takes_to_stop(prefix):
     text = subprocess.run([MILLRACE, "serve", "--help"], capture_output=True, text=True, timeout=20, check=True).stdout
     text = " ".join(text.split())
-    bounds_s = [int(re.search(rf"--{name} TIME .*?default (\d+)s\)", text)[1]) for name in ("stop-timeout", "cancel-grace")]
+    bounds_s = [int(re.search(rf"--{name} \S*TIME .*?default (\d+)s\)", text)[1]) for name in ("stop-timeout", "cancel-grace")]
     assert int(options_of_unit(prefix)["TimeoutStopSec"]) > sum(bounds_s)
 
 
