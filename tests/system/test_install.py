@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+from confined import needs_python
 from server import MILLRACE, TOP, example
 
 VARIANT = os.path.basename(os.environ.get("BUILD", "build/release"))
@@ -87,3 +88,41 @@ def test_a_server_with_no_more_than_the_units_capabilities_gives_workers_their_u
     assert [line["outputs"][0]["value"] for line in server.lines("local/words:v1", "a b")] == ["a ", "b "]
     worker = server.workers("local/words:v1")[0]["pid"]
     assert os.stat(f"/proc/{worker}").st_uid != 0
+
+
+# ---- README.md ------------------------------------------------------------------------------------------------
+
+
+def readme(kind, word):
+    """The block of README.md of this kind that has this word."""
+    with open(os.path.join(TOP, "README.md"), encoding="utf-8") as file:
+        found, = [text for text in re.findall(rf"^```{kind}\n(.*?)^```$", file.read(), re.MULTILINE | re.DOTALL)
+                  if word in text]
+    return found
+
+
+def test_the_pipeline_of_the_readme_is_made_checked_and_served_by_its_commands(start, prefix, tmp_path):
+    (tmp_path / "greet.c").write_text(readme("c", "MR_PIPELINE"))
+    environment = dict(os.environ, PATH=f"{prefix}/bin:{os.environ['PATH']}",
+                       PKG_CONFIG_PATH=f"{prefix}/lib/pkgconfig")
+
+    def shell(commands):
+        result = subprocess.run(["bash", "-e", "-c", commands], cwd=tmp_path, env=environment, capture_output=True,
+                                text=True, timeout=50, check=False)
+        assert result.returncode == 0, result.stdout + result.stderr
+        return result.stdout
+
+    before, serve, after = re.split(r"^millrace serve (\S+) .*\n", readme("sh", "greet.so"), flags=re.MULTILINE)
+    assert "pipeline greeter" in shell(before)
+    pointer, source = serve.split("=")
+    server = start(f"{pointer}={tmp_path}/{source}")
+    lines = shell(after.replace("http://127.0.0.1:8080", server.url)).splitlines()
+    assert '"value":"hello you"' in lines[0] and '"state":"completed"' in lines[1]
+
+
+@needs_python
+def test_the_pipeline_in_python_of_the_readme_is_served(start, tmp_path):
+    (tmp_path / "greet.py").write_text(readme("python", "builder"))
+    pointer, source = re.search(r"serve (\S+)=(\S+)", readme("sh", "greet.py")).groups()
+    server = start(f"{pointer}={tmp_path}/{source}")
+    assert server.run(pointer, "you").json()["outputs"][0]["value"] == "hello you"
