@@ -53,6 +53,20 @@ def test_the_page_of_a_command_has_the_limits_and_defaults_that_its_help_has(com
             assert words in described[name], f"--{name}: the help says {words}"
 
 
+def test_what_may_be_said_for_one_pipeline_is_the_same_everywhere():
+    def of(options, form):
+        return sorted(name for name, text in options.items() if re.match(rf"{name}(?:{form})", text))
+
+    helped = of(help_options("serve"), r"\[=POINTER\]| \[POINTER=\]")
+    text = page("millrace-serve.1")
+    assert of(page_options(text), r" Ar \[POINTER=\]| Ns Op Cm = Ns Ar POINTER") == helped
+    given_up = page_options(text.split(".Ss What workers give up")[1].split(".Ss ")[0])
+    table = re.findall(r"^\| [a-z ]+ \| (`--.*) \|$", operations("\n### Options for one pipeline", "\n### "),
+                       flags=re.MULTILINE)
+    listed = re.findall(r"`--([a-z-]+)`", " ".join(table))
+    assert sorted([*listed, *given_up]) == helped
+
+
 def test_every_command_is_in_the_first_page_and_has_one_of_its_own():
     text = subprocess.run([MILLRACE, "--help"], check=True, capture_output=True, text=True, timeout=20).stdout
     commands = re.findall(r"^  (\w+) ", text, flags=re.MULTILINE)
