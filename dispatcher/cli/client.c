@@ -69,6 +69,7 @@ struct exchange {
 static bool client_prepare(struct client *client, const struct client_options *options);
 static size_t on_header(char *line, size_t size, size_t count, void *context);
 static size_t on_body(char *bytes, size_t size, size_t count, void *context);
+static void client_elsewhere_take(CURL *curl, const char *path, struct client_answer *answer);
 static int client_result_of(CURLcode code, const struct exchange *exchange);
 
 static bool client_library_load(char reason[CLIENT_REASON_BYTES]);
@@ -128,6 +129,7 @@ int client_request(struct client *client, const char *path, const char *body, si
     CURLcode code = lib.easy_setopt(curl, CURLOPT_URL, url);
     if (code == CURLE_OK)
         code = lib.easy_perform(curl);
+    client_elsewhere_take(curl, path, &exchange.answer);
     int rc = client_result_of(code, &exchange);
     client_reason_fill(client, client->url, code, detail, reason);
     if (rc == -EPIPE && code == CURLE_OK)
@@ -197,6 +199,18 @@ static bool client_prepare(struct client *client, const struct client_options *o
            lib.easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK &&
            lib.easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
            lib.easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK;
+}
+
+/* A redirect is not followed: the token is for the server that was said. */
+static void client_elsewhere_take(CURL *curl, const char *path, struct client_answer *answer)
+{
+    const char *url = NULL;
+    lib.easy_getinfo(curl, CURLINFO_REDIRECT_URL, &url);
+    size_t bytes = url ? strlen(url) : 0, path_bytes = strlen(path);
+    if (bytes > path_bytes && strcmp(url + bytes - path_bytes, path) == 0)
+        bytes -= path_bytes;
+    if (bytes < CLIENT_URL_BYTES && url)
+        memcpy(answer->elsewhere, url, bytes);
 }
 
 /* The error buffer says more than the code; libcurl keeps the pointer until it is taken back. */

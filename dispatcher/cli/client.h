@@ -18,6 +18,7 @@
 
 #define CLIENT_REASON_BYTES 512u
 #define CLIENT_STATE_BYTES 16u
+#define CLIENT_URL_BYTES 256u
 
 #define CLIENT_URL_DEFAULT "http://127.0.0.1:8080"
 
@@ -36,6 +37,8 @@ struct client_answer {
     /* The trailers that prove a stream complete; "" and UINT64_MAX when they did not come. */
     char run_state[CLIENT_STATE_BYTES];
     uint64_t run_line_count;
+    char elsewhere
+        [CLIENT_URL_BYTES]; /* where it says that the answer is; "": not said, or too long */
 };
 
 /* Takes a piece of the body of an answer with `status`. False: no more of it is wanted. */

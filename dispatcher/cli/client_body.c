@@ -82,6 +82,11 @@ static int body_description_get(struct client *client, const char *command, cons
         return client_failed(command, rc, reason);
     if (end.status == 200)
         return EXIT_CODE_OK;
+    if (end.elsewhere[0] != '\0') {
+        cli_fail("%s: the server answered with status %ld: it is at %s, which --url has to say",
+                 command, end.status, end.elsewhere);
+        return EXIT_CODE_FAILED;
+    }
     /* What is wrong is said as it would be of a run. */
     struct client_lines lines = {.command = command, .out = stdout};
     client_lines_take(&lines, end.status, answer->bytes ? answer->bytes : "", answer->count);

@@ -2,11 +2,13 @@
 """A page of another origin, in a real browser, calls the server where --cors-origin names it."""
 
 import json
+import os
+import re
 
 import pytest
 
 import browser
-from server import example, make_tokens
+from server import TOP, example, make_tokens
 
 NUMBERS = "local/numbers:v1"
 
@@ -81,6 +83,25 @@ def test_a_page_of_another_port_reads_a_stream_with_its_token_as_it_comes(start,
     assert report["nothing"] == [404, {"detail": {"message": "Run not found"}}]
     assert report["broken"] == [400, "input_error"]
     assert server.metric('millrace_refusals_total{cause="forbidden"}') == 0
+
+
+@pytest.mark.bounded(90)
+def test_the_lines_of_the_documentation_show_a_stream_as_it_comes(start, tmp_path, pages):
+    with open(os.path.join(TOP, "docs/operations.md"), encoding="utf-8") as file:
+        [text] = re.findall(r"^```js\n(.*?)^```$", file.read(), flags=re.MULTILINE | re.DOTALL)
+    [token] = make_tokens(tmp_path / "tokens", "page")
+    server = start(f"me/words:v1={example('words.so')}",
+                   options=["--token-file", str(tmp_path / "tokens"), "--cors-origin", pages.origin])
+    assert "https://box.example/v4/" in text
+    report = browser.report_of(pages, tmp_path, f"""
+      const token = {json.dumps(token)}, shown = [];
+      const show = (text) => shown.push([performance.now(), text]);
+      {text.replace("https://box.example", server.url)}
+      return {{shown}};
+    """)
+    times, pieces = zip(*report["shown"])
+    assert [json.loads(line)["outputs"][0]["value"] for line in "".join(pieces).splitlines()] == ["hello ", "there "]
+    assert times[-1] - times[0] > 50
 
 
 @pytest.mark.bounded(90)

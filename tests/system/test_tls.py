@@ -165,6 +165,13 @@ def test_trailers_are_looked_at_and_an_end_without_framing_is_none(certificates)
         assert text in result.stderr
 
 
+def test_a_server_that_is_elsewhere_is_not_followed_but_named(tmp_path, behind):
+    """Of http, proxies often say that it is https by now."""
+    _, token = behind
+    with nginx(tmp_path, "return 301 https://127.0.0.1:1$request_uri;") as url:
+        says(run(url, token, 1, "x", 0), FAILED, "status 301: it is at https://127.0.0.1:1, which --url has to say\n")
+
+
 def test_http_is_not_taken_for_https(behind):
     server, token = behind
     says(run(server.url.replace("http:", "https:"), token, 1, "x", 0), CONNECT, "; is it a server of https?")
