@@ -56,12 +56,6 @@ def block(kind):
     return found
 
 
-def block_of_shell(word):
-    """The block of commands that has this word."""
-    found, = [text for text in blocks("sh") if word in text]
-    return found
-
-
 def put(text, **changes):
     """The text with other words in place of some that it must have."""
     for old, new in changes.items():
@@ -144,17 +138,20 @@ class Haproxy(Proxy):
     def start(self, listener):
         (self.folder / "haproxy.cfg").write_text(put(block("haproxy"), **{
             "127.0.0.1:8081": self.old.address, "127.0.0.1:8082": self.new.address,
-            ":443 ssl": f"fd@{listener.fileno()} ssl", "/etc/haproxy/millrace.pem": f"{self.certificate}/both.pem",
-            "/run/haproxy/admin.sock": f"{self.folder}/admin"}))
+            ":443 ssl": f"fd@{listener.fileno()} ssl", "/etc/haproxy/millrace.pem": f"{self.certificate}/both.pem"}))
         command = ["haproxy", "-db", "-f", str(self.folder / "haproxy.cfg")]
         self.run([*command, "-c"], command, pass_fds=[listener.fileno()])
 
     def change_over(self):
-        words = re.search(r"^echo '(set server .*)' \|", block_of_shell("socat"), re.MULTILINE)[1]
-        with socket.socket(socket.AF_UNIX) as admin:
-            admin.connect(f"{self.folder}/admin")
-            admin.sendall(words.encode() + b"\n")
-            assert admin.recv(1000) == b"\n"
+        """Its checks do."""
+        self.old.signal(signal.SIGTERM)
+
+
+def stop_in_order(server):
+    """By one signal, which may have come already: a second one would stop it at once."""
+    if not server.log_since(0, " signal "):
+        server.signal(signal.SIGTERM)
+    assert server.wait_exit() == 0
 
 
 @pytest.fixture(params=[Nginx, Haproxy])
@@ -162,11 +159,16 @@ def proxy(request, start, certificate, tmp_path):
     program = request.param.__name__.lower()
     if not shutil.which(program):
         pytest.fail(f"{program} is not installed (make test installs it)")
-    servers = [start(example("numbers.so"), options=["--concurrency", "64", "--allow-host", "millrace"])
+    delay, = {text for text in re.findall(r"--drain-delay (\d+s)", text_of("docs/deploy.md"))}
+    servers = [start(example("numbers.so"), options=["--concurrency", "64", "--allow-host", "millrace", "--drain-delay", delay])
                for _ in range(2)]
     with request.param(tmp_path, certificate, *servers) as made:
         wait_until(lambda: made.stream(1)[0] == 200, what="the proxy")
         yield made
+    for server in servers:
+        if server.is_alive():
+            server.signal(signal.SIGTERM)  # the next one ends the delay
+            server.wait_log(" signal ")
 
 
 def test_streams_come_through_a_proxy_line_by_line_and_metrics_do_not(proxy):
@@ -204,8 +206,9 @@ def test_no_run_is_lost_while_the_proxy_changes_over_to_the_new_server(proxy):
         thread.start()
     wait_until(lambda: len(ends) >= 50, what="50 runs")
     proxy.change_over()
-    wait_until(lambda: proxy.new.metric(ENDED) >= 50, what="50 runs of the new server")
-    proxy.old.stop()
+    before_new = proxy.new.metric(ENDED)
+    wait_until(lambda: proxy.new.metric(ENDED) >= before_new + 50, what="50 runs of the new server")
+    stop_in_order(proxy.old)
     before = len(ends)
     wait_until(lambda: len(ends) >= before + 50, what="50 more runs")
     is_over.set()
@@ -316,8 +319,9 @@ def test_the_manifests_for_kubernetes_say_what_the_server_knows():
     for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
         assert f'"{container[probe]["httpGet"]["path"]}"' in routes
         assert container[probe]["httpGet"]["port"] == port["name"]
-    sleep_s = int(container["lifecycle"]["preStop"]["exec"]["command"][1])
-    assert pod["terminationGracePeriodSeconds"] > sleep_s + default_s("stop-timeout") + default_s("cancel-grace")
+    delay_s = int(re.search(r"--drain-delay=(\d+)s", " ".join(container["args"]))[1])
+    assert pod["terminationGracePeriodSeconds"] > delay_s + default_s("stop-timeout") + default_s("cancel-grace")
+    assert container["readinessProbe"]["periodSeconds"] * container["readinessProbe"]["failureThreshold"] < delay_s
     assert {mount["name"] for mount in container["volumeMounts"]} == {volume["name"] for volume in pod["volumes"]}
 
 
