@@ -53,7 +53,8 @@ programs = $(patsubst %.c,$(B)/%,$(wildcard $(1)))
 picked   = $(if $(T),$(foreach program,$(1),$(if $(findstring $(T),$(program)),$(program))),$(1))
 
 BINARIES := $(B)/millrace $(B)/millrace-worker
-EXAMPLES := $(patsubst docs/examples/%.c,build/examples/%.so,$(wildcard docs/examples/*.c))
+EXAMPLES := $(patsubst docs/examples/%.c,build/examples/%.so,$(wildcard docs/examples/*.c)) \
+            $(patsubst docs/examples/%.cpp,build/examples/%.so,$(wildcard docs/examples/*.cpp))
 AREAS    := $(B)/shm.a $(B)/dispatcher.a $(B)/worker.a
 
 UNITS    := $(call programs,tests/unit/*/test_*.c)
@@ -64,7 +65,7 @@ BENCHES  := $(call programs,tests/bench/*.c)
 REFERENCE := $(B)/tests/bench/reference/reference
 COUNTED  := $(call programs,tests/bench/instructions/*.c)
 LOADS    := $(patsubst tests/bench/pipelines/%.c,build/bench/%.so,$(wildcard tests/bench/pipelines/*.c))
-PUBLIC   := include/millrace/pipeline.h include/millrace/pipeline_table.h
+PUBLIC   := include/millrace/pipeline.h include/millrace/pipeline_table.h include/millrace/pipeline.hpp
 FUZZERS  := $(call programs,tests/fuzz/fuzz_*.c)
 
 # ---- building ----------------------------------------------------------------------------------
@@ -123,6 +124,16 @@ build/examples/%.so: docs/examples/%.c $(PUBLIC)
 	echo "  CC    $@"; \
 	$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Iinclude -shared \
 		-o $@ $< $$([ -z "$$packages" ] || pkg-config --cflags --libs $$packages) $(EXAMPLE_LIBS_$*)
+
+# In the oldest C++ that they may be in.
+build/examples/%.so: docs/examples/%.cpp $(PUBLIC)
+	@mkdir -p $(@D)
+	$(Q)if ! command -v $(CXX) >/dev/null; then \
+		echo "  SKIP  $@: there is no $(CXX) (Debian's g++ is one)"; \
+		exit 0; \
+	fi; \
+	echo "  CXX   $@"; \
+	$(CXX) -std=c++11 -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Wpedantic -Werror -Iinclude -shared -o $@ $<
 
 # ---- the worker for Python ---------------------------------------------------------------------
 
@@ -367,7 +378,7 @@ install: all ## binaries, header, pkg-config file, man pages, examples, unit; DE
 	install -m 644 $(PUBLIC) $(DESTDIR)$(PREFIX)/include/millrace/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' deploy/millrace.pc.in \
 		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/millrace.pc
-	install -m 644 docs/examples/*.c $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/
+	install -m 644 docs/examples/*.c docs/examples/*.cpp $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/
 	install -m 644 docs/examples/python/*.py docs/examples/python/README.md \
 		$(DESTDIR)$(PREFIX)/share/doc/millrace/examples/python/
 	for file in $(patsubst $(B)/python/%,%,$(PYTHON_FILES)); do \

@@ -18,7 +18,7 @@ PORT = "127.0.0.1:8080"
 FLAGS = "$(pkg-config --cflags millrace)"  # of what is installed
 CURL_TIMEOUT_S = 30 * SLOWNESS
 HAS_PYTHON = os.path.exists(os.path.join(servers.BUILD, "python/millrace_worker/_ring.abi3.so"))
-SOURCES = sorted(os.path.relpath(path, TOP) for pattern in ("*.c", "python/*.py", "python/*.md")
+SOURCES = sorted(os.path.relpath(path, TOP) for pattern in ("*.c", "*.cpp", "python/*.py", "python/*.md")
                  for path in glob.glob(os.path.join(TOP, "docs/examples", pattern)))
 WORDS = [["hello "], ["there "]]
 LETTERS = "Hello there"
@@ -39,6 +39,7 @@ def spelled(lines):
 # What must come: the values of each line, or a function that says whether they are right.
 ANSWERS = {
     "docs/examples/echo.c": [[1], [[True, None, "x"]]],
+    "docs/examples/matches.cpp": [["12"], ["11"]],
     "docs/examples/misbehave.c": [[0], [1], [2]],  # and an error line
     "docs/examples/numbers.c": numbers,
     "docs/examples/python/README.md": WORDS,
@@ -129,14 +130,15 @@ def test_the_curl_line_of_the_first_page_greets(language, tmp_path):
         assert FLAGS in compiled
         subprocess.run(["sh", "-c", compiled.replace(FLAGS, f"-I{TOP}/include")], check=True, cwd=tmp_path)
     ending = "so" if language == "c" else "py"
-    served = re.search(rf"^millrace serve (\S*greet\.{ending}.*)$", page, re.MULTILINE).group(1)
+    served = re.search(rf"^millrace serve (\S*greet\.{ending}.*?)(?=  +#|$)", page, re.MULTILINE).group(1)
     curl = commands("README.md")["curl"]
     assert curl.count(PORT) == 1
     with servers.Server(tmp_path, shlex.split(served), "--python", "/usr/bin/python3").wait_ready() as server:
         done = subprocess.run(["sh", "-c", curl.replace(PORT, server.address)], check=True, capture_output=True,
                               timeout=CURL_TIMEOUT_S, text=True)
-    line, = map(json.loads, done.stdout.splitlines())
+    line, final = map(json.loads, done.stdout.splitlines())
     assert line["outputs"] == [{"type": "string", "value": "hello you", "file": None}]
+    assert (final["outputs"], final["state"]) == (None, "completed")
 
 
 def test_every_example_says_how_it_is_tried():
