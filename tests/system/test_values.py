@@ -340,7 +340,7 @@ def test_a_value_that_does_not_fit_its_variable_is_a_400_that_names_it(server, i
         [line] = list(stream)
     assert line["state"] == "failed"
     assert line["error"]["type"] == "input_error"
-    assert line["error"]["message"].startswith(f"input {index} (")
+    assert line["error"]["message"].startswith(f"input {index + 1} (")
     assert line["error"]["message"].count(" must be ") == 1
 
 
