@@ -451,6 +451,8 @@ static void bounds_check(void)
     uint64_t ended = 0;
     for (unsigned i = 0; i < RUN_END_COUNT; i++)
         ended += tally->ends[i];
+    for (unsigned i = 0; i < CANCEL_REASON_COUNT; i++)
+        ended += tally->cancels[i];
     mr_assert(tally->accepted_count ==
               ended + server->runs.pipelines[0]->queue_count + tally->active_count);
     /* Runs that are being cancelled were counted and still are there. */
