@@ -40,7 +40,7 @@ static int config_listen_split(const char *text, char host[HOST_BYTES_MAX], cons
 
 uint32_t config_place_count(const struct config *config)
 {
-    uint32_t count = 0;
+    uint32_t count = RENEWAL_PLACE_COUNT;
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
         const struct pipeline_options *options = &config->pipelines[i].options;
         count += options->worker_count + options->recycle_overlap;
@@ -515,8 +515,9 @@ static int config_conns_derive(struct config *config, uint64_t fd_count_max,
         return refuse(reason,
                       "%llu workers and %llu connections need %llu descriptors, the limit is %llu "
                       "(ulimit -Hn, LimitNOFILE=)",
-                      (unsigned long long)worker_count, (unsigned long long)wanted,
-                      (unsigned long long)(needed + wanted), (unsigned long long)fd_count_max);
+                      (unsigned long long)worker_count - RENEWAL_PLACE_COUNT,
+                      (unsigned long long)wanted, (unsigned long long)(needed + wanted),
+                      (unsigned long long)fd_count_max);
     if (config->conn_count_max == 0) {
         uint64_t left = fd_count_max - needed;
         config->conn_count_max = left < CONN_COUNT_DEFAULT ? (uint32_t)left : CONN_COUNT_DEFAULT;

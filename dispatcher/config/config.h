@@ -43,6 +43,7 @@
  * spawner's socket, files opened in passing). */
 #define FD_COUNT_PER_WORKER 10u
 #define FD_COUNT_RESERVED 64u
+#define RENEWAL_PLACE_COUNT 1u  /* of the worker whose turn it is when all are replaced */
 #define BODY_FILE_COUNT_MIN 16u /* of those that are reserved */
 
 /* What a pipeline is made of, which decides the program that executes it. */
@@ -177,7 +178,7 @@ int config_complete(struct config *config, uint64_t fd_count_max,
 void config_finish(struct config *config);
 
 /* Places for processes of workers, of all pipelines: one more of each where one starts before
- * another stops. */
+ * another stops, and one for a renewal, which goes from pipeline to pipeline. */
 uint32_t config_place_count(const struct config *config);
 
 /* One pipeline from its argument, for commands that take one; the strings are the caller's. Results

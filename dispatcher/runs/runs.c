@@ -9,6 +9,7 @@
 
 #include "dispatcher/config/owner.h"
 #include "dispatcher/workers/pool.h"
+#include "dispatcher/workers/renewal.h"
 #include "dispatcher/workers/supervisor.h"
 
 static int runs_reserve(struct runs *runs, uint64_t count_max);
@@ -62,6 +63,16 @@ static uint64_t runs_of_places(const struct pipeline *pipeline)
     return (uint64_t)pipeline->pool->place_count * pipeline->config->options.concurrency;
 }
 
+/* Of the one place more that there is while all workers are replaced, whosever turn it is. */
+static uint64_t runs_of_renewal(const struct runs *runs)
+{
+    uint64_t most = 0;
+    for (uint32_t i = 0; i < runs->pipeline_count; i++)
+        if (runs->pipelines[i]->config->options.concurrency > most)
+            most = runs->pipelines[i]->config->options.concurrency;
+    return most;
+}
+
 /* Runs there can be at once of all pipelines, with `more` that can run and `more_queued` that can
  * wait. One more each, since a run that is being refused is a run, too. Places that are about to go
  * still have runs. */
@@ -69,6 +80,8 @@ static uint64_t runs_needed(const struct runs *runs, uint64_t more, uint64_t mor
 {
     uint64_t total_max = runs->config->queue_total_max;
     uint64_t running = more, queued = more_queued;
+    if (runs->fleet->renewal.is_on)
+        running += runs_of_renewal(runs);
     for (uint32_t i = 0; i < runs->pipeline_count; i++) {
         running += runs_of_places(runs->pipelines[i]) + 1;
         queued += runs->pipelines[i]->config->options.queue_count_max;
@@ -144,6 +157,15 @@ void runs_remove_pipeline(struct runs *runs, struct pipeline *pipeline)
     int rc = pool_resize(pipeline->pool, 0, reason);
     mr_assert(rc == 0);
     supervisor_resize(runs->fleet, pipeline->pool);
+}
+
+void runs_renew(struct runs *runs)
+{
+    if (runs_reserve(runs, runs_needed(runs, runs_of_renewal(runs), 0)) == 0)
+        renewal_begin(runs->fleet);
+    else
+        log_event(&runs->reactor->log, LEVEL_ERROR, "renewal_failed",
+                  LOG_TEXT("reason", "not enough memory for the runs of one more worker"));
 }
 
 void runs_sweep(struct runs *runs)

@@ -87,6 +87,9 @@ int runs_add_pipeline(struct runs *runs, const struct config *config, uint32_t n
  * runs_sweep() frees it. */
 void runs_remove_pipeline(struct runs *runs, struct pipeline *pipeline);
 
+/* All processes of workers are replaced, one after the other; the log says how that goes. */
+void runs_renew(struct runs *runs);
+
 /* While runs->leaving, once a pass and outside of events: frees pipelines that were removed and
  * have neither runs nor workers any more. */
 void runs_sweep(struct runs *runs);

@@ -262,6 +262,12 @@ static void handlers_signal_take(struct server *server, const struct signalfd_si
                             reactor->log_file.path ? NULL : "ignored: there is no --log-file");
         log_file_reopen(&reactor->log_file, reactor->uring);
         break;
+    case SIGNAL_RENEWS:
+        handlers_signal_log(server, LEVEL_INFO, info,
+                            server->state == SERVER_SERVING ? NULL : "ignored: the server stops");
+        if (server->state == SERVER_SERVING)
+            runs_renew(&server->runs);
+        break;
     case SIGNAL_NOTHING:
         handlers_signal_log(server, LEVEL_INFO, info, "ignored");
         break;

@@ -2,6 +2,7 @@
 /* pass.c - one pass of the loop, and the wait before it. */
 #include "dispatcher/server/server.h"
 #include "dispatcher/workers/drain.h"
+#include "dispatcher/workers/renewal.h"
 #include "dispatcher/workers/supervisor.h"
 #include "dispatcher/workers/workers.h"
 #include "shm/clock.h"
@@ -112,6 +113,8 @@ static void pass_chores(struct server *server)
 {
     if (server->fleet.has_suspects)
         supervisor_judge(&server->fleet);
+    if (server->fleet.renewal.is_on)
+        renewal_step(&server->fleet);
     if (server->fleet.is_shrinking)
         supervisor_trim(&server->fleet);
     if (server->runs.leaving)
@@ -121,5 +124,6 @@ static void pass_chores(struct server *server)
     if (server->state != SERVER_SERVING)
         server_check_stop(server);
     server->reactor.has_chores = !server->is_settled || server->fleet.has_suspects ||
-                                 server->fleet.is_shrinking || server->runs.leaving;
+                                 server->fleet.is_shrinking || server->fleet.renewal.is_on ||
+                                 server->runs.leaving;
 }

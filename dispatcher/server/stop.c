@@ -11,6 +11,7 @@
 
 #include "dispatcher/config/exit_code.h"
 #include "dispatcher/server/server.h"
+#include "dispatcher/workers/renewal.h"
 #include "dispatcher/workers/supervisor.h"
 
 /* After the runs were cancelled: the grace of the workers, and a second for the last bytes. */
@@ -110,6 +111,7 @@ static void stop_enter(struct server *server, enum server_state state)
     server->state = state;
     server->is_settled = false;
     server->reactor.has_chores = true;
+    renewal_stop(&server->fleet);
     server->runs.stop_is_announced = state >= SERVER_ANNOUNCING;
     server->front.is_draining = server->runs.is_draining = state >= SERVER_DRAINING;
     server->fleet.is_stopping = server->runs.is_stopping = server->reading.is_stopping =

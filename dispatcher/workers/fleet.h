@@ -56,6 +56,7 @@ struct worker_pool {
     struct worker **places;               /* a spare one included; owned */
     uint32_t place_count;
     uint32_t worker_count;      /* how many of them are wanted, but for a spare one */
+    bool has_extra;             /* a spare one that is there for a renewal only */
     uint32_t made_place_count;  /* ever, for the names of groups */
     struct variables variables; /* of its inputs and outputs, once a HELLO told them */
     bool is_known;              /* they are */
@@ -63,6 +64,16 @@ struct worker_pool {
     struct repeats start_failures;       /* since one of its workers was ready: said once */
     struct unfinished_share unfinished;  /* what its workers hold of values that are not whole */
     uint64_t restarts[WORKER_END_COUNT]; /* processes that another one followed, by their ends */
+};
+
+/* All workers are being replaced: renewal.h. Zero while they are not. */
+struct renewal {
+    bool is_on;
+    bool has_failed;          /* it ends without another word */
+    struct worker_pool *pool; /* whose turn it is; NULL: the next one's is to begin */
+    char failure[256];        /* of a successor, until it is dealt with; "": none */
+    uint32_t replaced_count;
+    uint64_t began_ms;
 };
 
 /* Owned by the server. */
@@ -87,6 +98,7 @@ struct fleet {
     uint8_t *record;           /* private copy of the record or message being handled; owned */
     uint32_t record_bytes;
     struct oom_watch oom;
+    struct renewal renewal;
     char group_folder[PATH_MAX]; /* above the control groups of workers; "": none is limited */
     bool is_stopping;            /* nothing that ends is replaced */
     bool has_suspects;           /* a worker was distrusted, and is to be killed */

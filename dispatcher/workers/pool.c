@@ -72,6 +72,8 @@ void pool_destroy(struct worker_pool *pool)
 {
     struct fleet *fleet = pool->fleet;
     uint32_t at = 0;
+    if (fleet->renewal.pool == pool)
+        fleet->renewal.pool = NULL;
     while (pool->place_count > 0)
         pool_place_remove(pool, pool->place_count - 1);
     while (fleet->pools[at] != pool)
@@ -130,6 +132,25 @@ struct worker *pool_spare(const struct worker_pool *pool)
     return NULL;
 }
 
+int pool_extra_add(struct worker_pool *pool, char reason[CGROUP_REASON_BYTES])
+{
+    mr_assert(!pool->has_extra);
+    int rc = pool_place_add(pool, pool->worker_count, WORKER_SPARE, reason);
+    pool->has_extra = rc == 0;
+    return rc;
+}
+
+bool pool_extra_remove(struct worker_pool *pool)
+{
+    for (uint32_t i = 0; i < pool->place_count && pool->has_extra; i++) {
+        if (!pool_is_spare(pool->places[i]) || !pool_place_is_vacant(pool->places[i]))
+            continue;
+        pool_place_remove(pool, i);
+        pool->has_extra = false;
+    }
+    return !pool->has_extra;
+}
+
 uint32_t pool_ready_count(const struct worker_pool *pool)
 {
     uint32_t count = 0;
@@ -163,7 +184,8 @@ void pool_check(const struct worker_pool *pool)
     for (uint32_t number = 0; number < pool->worker_count; number++)
         mr_assert(pool_has_number(pool, number));
     mr_assert(number_count == pool->worker_count);
-    mr_assert(pool->worker_count == 0 || spare_count == pool->config->options.recycle_overlap);
+    mr_assert(pool->worker_count == 0 ||
+              spare_count == (uint32_t)pool->config->options.recycle_overlap + pool->has_extra);
     mr_assert(unfinished_bytes == pool->unfinished.bytes);
 }
 

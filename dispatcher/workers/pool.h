@@ -45,6 +45,11 @@ bool pool_trim(struct worker_pool *pool);
 /* The place in which a successor can start beside a worker; NULL: there is none now. */
 struct worker *pool_spare(const struct worker_pool *pool);
 
+/* One more spare place, in a pool that has none; results as of pool_create(). It goes when nobody
+ * is in it, outside of events; false: it is in use. */
+int pool_extra_add(struct worker_pool *pool, char reason[CGROUP_REASON_BYTES]) MUST_USE;
+bool pool_extra_remove(struct worker_pool *pool);
+
 /* How many take runs. */
 uint32_t pool_ready_count(const struct worker_pool *pool);
 

@@ -43,6 +43,8 @@ bool recycle_is_due(struct fleet *fleet, struct worker *worker, bool device_is_b
         *out = (struct worker_said){WORKER_EV_RETIRE, "its device is in an unknown state"};
         return true;
     }
+    if (worker->state == WORKER_OUTGOING)
+        return false; /* it is being replaced */
     enum worker_end end = WORKER_END_RECYCLED_RUNS;
     const char *reason = "it ran as many runs as it may";
     if (options->recycle_run_count == 0 || worker->run_count < options->recycle_run_count) {
@@ -54,7 +56,7 @@ bool recycle_is_due(struct fleet *fleet, struct worker *worker, bool device_is_b
     /* Where its successor may start beside it, it serves until that is ready. There is one place
      * for that: while it is taken, the next run asks again. */
     bool is_overlap = options->recycle_overlap;
-    if (is_overlap && (worker->state != WORKER_READY || !pool_spare(worker->pool)))
+    if (is_overlap && !pool_spare(worker->pool))
         return false;
     worker->end = end;
     *out = (struct worker_said){is_overlap ? WORKER_EV_HAND_OVER : WORKER_EV_RETIRE, reason};

@@ -12,11 +12,13 @@
 
 #include "dispatcher/workers/drain.h"
 #include "dispatcher/workers/fleet.h"
+#include "dispatcher/workers/hand_over.h"
 #include "dispatcher/workers/messages.h"
 #include "dispatcher/workers/output.h"
 #include "dispatcher/workers/pause.h"
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/recycle.h"
+#include "dispatcher/workers/renewal.h"
 #include "dispatcher/workers/spawning.h"
 #include "dispatcher/workers/worker_exit.h"
 #include "dispatcher/workers/worker_start.h"
@@ -107,6 +109,7 @@ static void act_retry(struct fleet *fleet, struct worker *worker, const char *re
                   LOG_TEXT("reason", reason));
     if (worker->is_surplus)
         return; /* nobody needs to know */
+    renewal_note_failure(fleet, worker, reason);
     worker->pool->restarts[WORKER_END_NOT_STARTED]++;
     if (!worker->was_short)
         fleet->ops->died(fleet->owner, worker, ERROR_STARTUP, reason);
@@ -196,6 +199,7 @@ static void supervisor_restart_now(struct fleet *fleet, struct worker *worker)
 
 static void act_reclaim(struct fleet *fleet, struct worker *worker, const char *reason)
 {
+    renewal_note_failure(fleet, worker, reason);
     supervisor_reclaim(fleet, worker, LEVEL_WARNING, reason);
     if (worker->end == WORKER_END_STOPPED)
         supervisor_restart_now(fleet, worker);
@@ -224,8 +228,7 @@ static void act_reclaim_last(struct fleet *fleet, struct worker *worker, const c
 static void act_make_spare(struct fleet *fleet, struct worker *worker, const char *reason)
 {
     struct worker *successor = worker->successor;
-    bool is_recycled =
-        worker->end >= WORKER_END_RECYCLED_RUNS && worker->end <= WORKER_END_RECYCLED_DEVICE;
+    bool is_recycled = worker->end >= WORKER_END_RECYCLED_RUNS && worker->end <= WORKER_END_RENEWED;
     uint32_t unfinished_count =
         supervisor_reclaim(fleet, worker, is_recycled ? LEVEL_INFO : LEVEL_WARNING, reason);
     successor->predecessor = worker->successor = NULL;
@@ -282,23 +285,6 @@ static void act_ask_stop(struct fleet *fleet, struct worker *worker)
     supervisor_put_stop(worker);
 }
 
-static void act_call(struct fleet *fleet, struct worker *worker, const char *reason)
-{
-    struct worker *successor = pool_spare(worker->pool);
-    mr_assert(successor != NULL);
-    log_event(&fleet->reactor->log, LEVEL_INFO, "worker_replace",
-              LOG_WORD("pipeline", worker->pool->config->pointer),
-              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid),
-              LOG_TEXT("reason", reason));
-    worker->successor = successor;
-    successor->predecessor = worker;
-    successor->is_surplus = worker->is_surplus;
-    successor->number = worker->number;
-    successor->restart_count = worker->restart_count;
-    successor->failure_streak = successor->death_streak = 0;
-    timer_set(&fleet->reactor->timers, &successor->timer, fleet->reactor->now_ms);
-}
-
 static void act_retire(struct fleet *fleet, struct worker *worker, const char *reason)
 {
     log_event(&fleet->reactor->log, LEVEL_INFO, "worker_retire",
@@ -322,8 +308,10 @@ static void act_serve(struct fleet *fleet, struct worker *worker)
               LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid),
               LOG_NATURAL("ms", fleet->reactor->now_ms - worker->started_ms));
     struct worker *predecessor = worker->predecessor;
-    if (predecessor && predecessor->state == WORKER_OUTGOING)
+    if (predecessor && predecessor->state == WORKER_OUTGOING) {
+        renewal_note_success(fleet, predecessor);
         supervisor_event(fleet, predecessor, WORKER_EV_RELIEVED, "its successor is ready");
+    }
 }
 
 void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_event event,
@@ -353,7 +341,13 @@ void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_ev
         act_kill(fleet, worker, reason, event == WORKER_EV_HUNG || event == WORKER_EV_TIMEOUT);
         break;
     case WORKER_ACT_CALL:
-        act_call(fleet, worker, reason);
+        hand_over_call(fleet, worker, reason);
+        break;
+    case WORKER_ACT_KEEP:
+        hand_over_keep(fleet, worker);
+        break;
+    case WORKER_ACT_DISMISS:
+        hand_over_dismiss(fleet, worker);
         break;
     case WORKER_ACT_MAKE_SPARE:
         act_make_spare(fleet, worker, reason);

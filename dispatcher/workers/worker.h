@@ -92,6 +92,7 @@ struct worker {
     bool is_paused;    /* until pause_on_timer(): nothing of it is heard */
     bool is_noisy;     /* it was paused, and that was said */
     bool is_corrupt;   /* its records are not read any more */
+    bool is_stale;     /* the process is to be replaced: renewal.h */
     bool is_surplus;   /* the pool wants fewer: nothing follows it in this place */
     const char *wrong; /* what it did that it is about to be killed for; NULL: nothing */
     struct unfinished unfinished;

@@ -16,6 +16,7 @@ static const char *const names[WORKER_END_COUNT] = {
     [WORKER_END_RECYCLED_RUNS] = "recycled_runs",
     [WORKER_END_RECYCLED_MEMORY] = "recycled_memory",
     [WORKER_END_RECYCLED_DEVICE] = "recycled_device",
+    [WORKER_END_RENEWED] = "renewed",
     [WORKER_END_NOT_STARTED] = "not_started",
     [WORKER_END_STOPPED] = "stopped",
 };

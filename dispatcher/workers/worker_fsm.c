@@ -12,12 +12,14 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         /* Found in its ring, which is drained once more after its death. */
         [WORKER_EV_MISBEHAVED]   = {WORKER_EMPTY,    WORKER_ACT_NONE},
         [WORKER_EV_RETIRE]       = {WORKER_EMPTY,    WORKER_ACT_NONE},
+        [WORKER_EV_DISMISSED]    = {WORKER_SPARE,    WORKER_ACT_DISMISS},
     },
     [WORKER_SPARE] = {
         [WORKER_EV_START]        = {WORKER_SPAWNING, WORKER_ACT_SPAWN},
         [WORKER_EV_STOP]         = {WORKER_SPARE,    WORKER_ACT_NONE},
         [WORKER_EV_MISBEHAVED]   = {WORKER_SPARE,    WORKER_ACT_NONE},
         [WORKER_EV_RETIRE]       = {WORKER_SPARE,    WORKER_ACT_NONE},
+        [WORKER_EV_DISMISSED]    = {WORKER_SPARE,    WORKER_ACT_DISMISS},
     },
     [WORKER_SPAWNING] = {
         [WORKER_EV_STARTED]      = {WORKER_STARTING, WORKER_ACT_WATCH},
@@ -71,6 +73,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         /* Its device broke meanwhile: it must not wait for its successor. */
         [WORKER_EV_RETIRE]       = {WORKER_RETIRING, WORKER_ACT_RETIRE},
         [WORKER_EV_RELIEVED]     = {WORKER_RETIRING, WORKER_ACT_RETIRE},
+        [WORKER_EV_STAY]         = {WORKER_READY,    WORKER_ACT_KEEP},
         [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_ASK_STOP},
         [WORKER_EV_GONE]         = {WORKER_SPARE,    WORKER_ACT_MAKE_SPARE},
     },
@@ -139,6 +142,8 @@ static const char *const event_names[WORKER_EV_COUNT] = {
     [WORKER_EV_RETIRE] = "retire",
     [WORKER_EV_HAND_OVER] = "hand_over",
     [WORKER_EV_RELIEVED] = "relieved",
+    [WORKER_EV_STAY] = "stay",
+    [WORKER_EV_DISMISSED] = "dismissed",
     [WORKER_EV_STOP] = "stop",
     [WORKER_EV_EXIT] = "exit",
     [WORKER_EV_DIED] = "died",
@@ -157,6 +162,8 @@ static const char *const action_names[WORKER_ACT_COUNT] = {
     [WORKER_ACT_NOTE_FAILURE] = "note_failure",
     [WORKER_ACT_KILL] = "kill",
     [WORKER_ACT_CALL] = "call",
+    [WORKER_ACT_KEEP] = "keep",
+    [WORKER_ACT_DISMISS] = "dismiss",
     [WORKER_ACT_RETIRE] = "retire",
     [WORKER_ACT_ASK_STOP] = "ask_stop",
     [WORKER_ACT_RECLAIM] = "reclaim",

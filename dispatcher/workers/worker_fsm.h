@@ -36,6 +36,8 @@ enum worker_event {
     WORKER_EV_RETIRE,     /* it served long enough, grew too large, or broke its device */
     WORKER_EV_HAND_OVER,  /* likewise, and its device holds a successor beside it */
     WORKER_EV_RELIEVED,   /* its successor is ready */
+    WORKER_EV_STAY,       /* its successor did not start */
+    WORKER_EV_DISMISSED,  /* it did not start, and whom it was to follow stays */
     WORKER_EV_STOP,       /* the server drains */
     WORKER_EV_EXIT,       /* the pidfd fired: exit code 0 */
     WORKER_EV_DIED,       /* likewise: another code, or a signal */
@@ -55,6 +57,8 @@ enum worker_action {
     WORKER_ACT_NOTE_FAILURE, /* keep the reason for clients; it exits by itself */
     WORKER_ACT_KILL,         /* SIGKILL to its process group */
     WORKER_ACT_CALL,         /* the spare place becomes its successor */
+    WORKER_ACT_KEEP,         /* it has no successor any more, who is dismissed */
+    WORKER_ACT_DISMISS,      /* no back-off: the place is the spare one again */
     WORKER_ACT_RETIRE,       /* STOP record; it may take its time with its runs */
     WORKER_ACT_ASK_STOP,     /* STOP record, arm the grace timer */
     WORKER_ACT_RECLAIM,      /* drain its ring, end its runs, free all; arm the back-off, if any */

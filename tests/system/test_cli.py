@@ -156,7 +156,7 @@ def test_serve_refuses_an_overlap_of_what_never_happens():
 def test_serve_refuses_more_connections_than_descriptors():
     result = subprocess.run(["sh", "-c", 'ulimit -n 500; exec "$0" "$@"', MILLRACE, "serve", example("words.so"),
                              "--max-connections", "600"], capture_output=True, text=True, timeout=TIMEOUT_S)
-    says(result, USAGE, "600 connections need 674 descriptors, the limit is 500")
+    says(result, USAGE, "600 connections need 684 descriptors, the limit is 500")
 
 
 # ---- token -----------------------------------------------------------------------------------------

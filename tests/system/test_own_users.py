@@ -150,10 +150,10 @@ def test_where_root_has_no_users_to_give_workers_stay_root_and_that_is_said(star
     server = start(f"me/limit:v1={public}/confined.so:limit", options=["--worker-user", "me/limit:v1=own"],
                    command=["unshare", "--map-root-user"], wait=False)
     assert server.wait_exit() == 2
-    assert any("--worker-user own: no 1 numbers of users are free" in line for line in server.log)
+    assert any("--worker-user own: no 2 numbers of users are free" in line for line in server.log)
     server = start(f"me/limit:v1={public}/confined.so:limit", command=["unshare", "--map-root-user"],
                    environment={}, default_user=True)
-    server.wait_log(r' warning worker_users_missing reason="no 1 numbers of users are free: .*" result="workers are root, ')
+    server.wait_log(r' warning worker_users_missing reason="no 2 numbers of users are free: .*" result="workers are root, ')
     assert wire.output_of(wire.check_line(server.run("me/limit:v1", 0).body))
 
 

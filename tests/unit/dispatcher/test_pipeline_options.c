@@ -207,7 +207,7 @@ static void a_flag_takes_a_pointer_after_an_equals_sign(void **state)
     assert_false(B->options.recycle_overlap);
     assert_true(PYTHON->options.python_threads);
     assert_false(A->options.python_threads);
-    assert_int_equal(config_place_count(&config), 2 + 1 + 2);
+    assert_int_equal(config_place_count(&config), 2 + 1 + 2 + 1);
     is_refused("recycle-overlap", "yes", "--recycle-overlap yes is neither on nor off");
     is_refused("recycle-overlap", "me/b:v1=", "me/b:v1: --recycle-overlap  is neither on nor off");
     say("recycle-overlap", "me/b:v1");
@@ -261,7 +261,7 @@ static void what_all_together_need_is_the_sum_of_what_each_says(void **state)
     fill();
     assert_int_equal(config_complete(&config, 1 << 20, reason), 0);
     assert_int_equal(config.run_count_max, (1 + 0 + 1) + (5 * 2500 + 10 + 1) + (1 + 10 + 1));
-    assert_int_equal(config_place_count(&config), 1 + 6 + 1);
+    assert_int_equal(config_place_count(&config), 1 + 6 + 1 + 1);
     assert_int_equal(A->options.request_ring_bytes, REQUEST_RING_BYTES);
     assert_int_equal(B->options.request_ring_bytes, 2u << 20);
     assert_int_equal(config_complete(&config, 64 + 8 * 10, reason), -EINVAL);

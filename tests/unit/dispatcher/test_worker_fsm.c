@@ -21,7 +21,7 @@
 #include "tests/unit/dispatcher/aborts.h"
 #include "tests/unit/shm/ring_memory.h"
 
-#define STEP_COUNT 1000000u
+#define STEP_COUNT 4000000u
 #define PLACE_COUNT 16u
 
 struct place {
@@ -72,7 +72,10 @@ static bool can_happen(enum worker_state state, enum worker_event event)
     case WORKER_EV_HAND_OVER:
         return now->serves && !now->replaced;
     case WORKER_EV_RELIEVED:
+    case WORKER_EV_STAY:
         return now->replaced;
+    case WORKER_EV_DISMISSED:
+        return !now->process && !now->awaited;
     case WORKER_EV_TIMEOUT:
         return now->process && !now->serves && !now->killed;
     case WORKER_EV_HUNG: /* of a process that has runs, or had some when it was killed */
@@ -99,6 +102,10 @@ static struct place after(struct place now, enum worker_action action)
     case WORKER_ACT_CALL:
         now.replaced = true;
         break;
+    case WORKER_ACT_KEEP:
+        now.replaced = false;
+        break;
+    case WORKER_ACT_DISMISS:
     case WORKER_ACT_MAKE_SPARE:
         now = (struct place){.spare = true};
         break;
@@ -230,7 +237,7 @@ static void runs_come_only_after_hello_and_ready_in_this_order(void **state_)
                 continue;
             if (step.next == WORKER_LOADED)
                 assert_true(state == WORKER_STARTING && event == WORKER_EV_HELLO);
-            if (step.next == WORKER_READY)
+            if (step.next == WORKER_READY && event != WORKER_EV_STAY) /* of one that serves */
                 assert_true(state == WORKER_LOADED && event == WORKER_EV_READY);
         }
 }
@@ -260,6 +267,7 @@ static void a_worker_that_is_replaced_serves_until_it_is_relieved(void **state_)
     assert_int_equal(worker_fsm_step(WORKER_READY, WORKER_EV_HAND_OVER).next, WORKER_OUTGOING);
     assert_true(places[WORKER_OUTGOING].serves);
     assert_int_equal(worker_fsm_step(WORKER_OUTGOING, WORKER_EV_RELIEVED).next, WORKER_RETIRING);
+    assert_int_equal(worker_fsm_step(WORKER_OUTGOING, WORKER_EV_STAY).next, WORKER_READY);
     /* However it ends, its place is the spare one: its successor has its number. */
     for (enum worker_state state = 0; state < WORKER_STATE_COUNT; state++) {
         struct worker_step step = worker_fsm_cell(state, WORKER_EV_GONE);
@@ -337,7 +345,10 @@ static bool world_allows(const struct life *life, enum worker_event event)
     case WORKER_EV_HAND_OVER:
         return process && life->was_ready && life->asks + life->kills == 0 && !life->is_replaced;
     case WORKER_EV_RELIEVED:
+    case WORKER_EV_STAY:
         return process && life->is_replaced && life->asks + life->kills == 0;
+    case WORKER_EV_DISMISSED:
+        return !process && !awaited;
     case WORKER_EV_TIMEOUT:
         return process && life->kills == 0 && (!life->was_ready || life->asks > 0);
     case WORKER_EV_HUNG:
@@ -371,7 +382,7 @@ static void life_step(struct life *life, enum worker_event event)
     life->asks += step.action == WORKER_ACT_ASK_STOP || step.action == WORKER_ACT_RETIRE;
     life->was_ready |= step.action == WORKER_ACT_SERVE;
     life->is_replaced |= step.action == WORKER_ACT_CALL;
-    life->is_replaced &= step.action != WORKER_ACT_MAKE_SPARE;
+    life->is_replaced &= step.action != WORKER_ACT_MAKE_SPARE && step.action != WORKER_ACT_KEEP;
     life->state = step.next;
     assert_true(life->asked - life->answered <= 1);
     assert_true(life->started - life->reclaimed <= 1);
@@ -401,7 +412,8 @@ static void every_process_of_any_life_is_reclaimed_once(void **state_)
     }
     for (enum worker_state state = 0; state < WORKER_STATE_COUNT; state++)
         for (enum worker_event event = 0; event < WORKER_EV_COUNT; event++)
-            assert_int_equal(seen[state][event] > 0, can_happen(state, event));
+            if ((seen[state][event] > 0) != can_happen(state, event))
+                fail_msg("%s in %s", worker_event_name(event), worker_state_name(state));
 }
 
 int main(void)

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: MIT */
+/* renewal.c - pool after pool, and in each of them worker after worker. */
+#include "dispatcher/workers/renewal.h"
+
+#include <stdio.h>
+
+#include "dispatcher/workers/pool.h"
+#include "dispatcher/workers/supervisor.h"
+
+static bool renewal_mark(struct fleet *fleet, struct worker *worker);
+static bool renewal_move(struct fleet *fleet);
+static bool renewal_leave(struct fleet *fleet, struct worker_pool *pool);
+static struct worker_pool *renewal_next(const struct fleet *fleet);
+static bool renewal_is_owed(const struct worker_pool *pool);
+static void renewal_enter(struct fleet *fleet, struct worker_pool *pool);
+static void renewal_replace(struct fleet *fleet, struct worker_pool *pool);
+static bool renewal_undo(struct fleet *fleet, struct worker_pool *pool);
+static void renewal_fail(struct fleet *fleet);
+static void renewal_end(struct fleet *fleet);
+
+void renewal_begin(struct fleet *fleet)
+{
+    struct renewal *renewal = &fleet->renewal;
+    uint32_t stale_count = 0;
+    for (uint32_t i = 0; i < fleet->worker_count; i++)
+        stale_count += fleet->workers[i] && renewal_mark(fleet, fleet->workers[i]);
+    *renewal = (struct renewal){.is_on = true,
+                                .pool = renewal->pool, /* in the middle of its turn */
+                                .began_ms = fleet->reactor->now_ms};
+    fleet->reactor->has_chores = true;
+    log_event(&fleet->reactor->log, LEVEL_INFO, "renewal_begin",
+              LOG_NATURAL("workers", stale_count));
+}
+
+/* True: it is one of those whose turn will come. */
+static bool renewal_mark(struct fleet *fleet, struct worker *worker)
+{
+    worker->is_stale = worker->state != WORKER_EMPTY && worker->state != WORKER_SPARE;
+    if (worker->state == WORKER_EMPTY && worker->timer.position != 0)
+        timer_set(&fleet->reactor->timers, &worker->timer, fleet->reactor->now_ms);
+    return worker->is_stale && !worker->is_surplus;
+}
+
+void renewal_step(struct fleet *fleet)
+{
+    uint32_t move_count_max = 4 * (fleet->pool_count + 1);
+    for (uint32_t i = 0; i < move_count_max && fleet->renewal.is_on; i++)
+        if (!renewal_move(fleet))
+            return;
+}
+
+void renewal_stop(struct fleet *fleet)
+{
+    fleet->renewal.is_on = false;
+}
+
+void renewal_note_failure(struct fleet *fleet, const struct worker *worker, const char *reason)
+{
+    struct renewal *renewal = &fleet->renewal;
+    bool is_successor = worker->predecessor && !worker->is_surplus && worker->ready_ms == 0;
+    if (renewal->is_on && renewal->pool == worker->pool && is_successor)
+        snprintf(renewal->failure, sizeof renewal->failure, "%s", reason);
+}
+
+void renewal_note_success(struct fleet *fleet, const struct worker *predecessor)
+{
+    fleet->renewal.replaced_count += predecessor->end == WORKER_END_RENEWED;
+}
+
+/* False: what is to come next comes with an event. */
+static bool renewal_move(struct fleet *fleet)
+{
+    struct renewal *renewal = &fleet->renewal;
+    struct worker_pool *pool = renewal->pool;
+    if (pool && (pool->worker_count == 0 || !renewal_is_owed(pool)))
+        return renewal_leave(fleet, pool);
+    if (renewal->failure[0] != '\0') {
+        if (pool && !renewal_undo(fleet, pool))
+            return false;
+        renewal_fail(fleet);
+        return true;
+    }
+    if (pool) {
+        renewal_replace(fleet, pool);
+        return false;
+    }
+    pool = renewal_next(fleet);
+    if (pool)
+        renewal_enter(fleet, pool);
+    else
+        renewal_end(fleet);
+    return true;
+}
+
+/* Its turn is over, also when it is removed itself: then its places go without us. False: the last
+ * one that was replaced is not gone. */
+static bool renewal_leave(struct fleet *fleet, struct worker_pool *pool)
+{
+    if (pool->worker_count > 0 && !pool_extra_remove(pool))
+        return false;
+    fleet->renewal.pool = NULL;
+    fleet->renewal.failure[0] = '\0'; /* of nobody whose turn it was */
+    return true;
+}
+
+static struct worker_pool *renewal_next(const struct fleet *fleet)
+{
+    for (uint32_t i = 0; i < fleet->pool_count; i++)
+        if (renewal_is_owed(fleet->pools[i]))
+            return fleet->pools[i];
+    return NULL;
+}
+
+/* Whether a process that is to be replaced is left in it. */
+static bool renewal_is_owed(const struct worker_pool *pool)
+{
+    for (uint32_t i = 0; i < pool->place_count; i++)
+        if (pool->places[i]->is_stale && !pool->places[i]->is_surplus)
+            return true;
+    return false;
+}
+
+static void renewal_enter(struct fleet *fleet, struct worker_pool *pool)
+{
+    struct renewal *renewal = &fleet->renewal;
+    char reason[CGROUP_REASON_BYTES];
+    renewal->pool = pool;
+    if (!pool->config->options.recycle_overlap && pool_extra_add(pool, reason) < 0)
+        snprintf(renewal->failure, sizeof renewal->failure, "no place for a successor: %.200s",
+                 reason);
+}
+
+/* Those that start or go are waited for: who follows them is new. */
+static void renewal_replace(struct fleet *fleet, struct worker_pool *pool)
+{
+    struct worker *next = NULL;
+    for (uint32_t i = 0; i < pool->place_count; i++) {
+        struct worker *worker = pool->places[i];
+        if (worker->successor)
+            return;
+        if (!next && worker->is_stale && !worker->is_surplus && worker->state == WORKER_READY)
+            next = worker;
+    }
+    if (!next || !pool_spare(pool))
+        return;
+    next->end = WORKER_END_RENEWED;
+    supervisor_event(fleet, next, WORKER_EV_HAND_OVER, "all workers are renewed");
+}
+
+/* Who waits for a successor that did not start goes on without one. False: it is just being
+ * started again, and how that ends is waited for. */
+static bool renewal_undo(struct fleet *fleet, struct worker_pool *pool)
+{
+    for (uint32_t i = 0; i < pool->place_count; i++) {
+        struct worker *worker = pool->places[i];
+        struct worker *successor = worker->successor;
+        if (!successor || worker->state != WORKER_OUTGOING)
+            continue;
+        if (successor->state != WORKER_EMPTY && successor->state != WORKER_SPARE)
+            return false;
+        supervisor_event(fleet, worker, WORKER_EV_STAY, NULL);
+    }
+    return true;
+}
+
+/* Nothing more is replaced. What was replaced stays so: its successors serve. */
+static void renewal_fail(struct fleet *fleet)
+{
+    struct renewal *renewal = &fleet->renewal;
+    uint32_t left_count = 0;
+    for (uint32_t i = 0; i < fleet->worker_count; i++) {
+        struct worker *worker = fleet->workers[i];
+        if (!worker)
+            continue;
+        left_count += worker->is_stale && !worker->is_surplus;
+        worker->is_stale = false;
+    }
+    log_event(&fleet->reactor->log, LEVEL_ERROR, "renewal_failed",
+              LOG_WORD("pipeline", renewal->pool ? renewal->pool->config->pointer : NULL),
+              LOG_NATURAL("replaced", renewal->replaced_count), LOG_NATURAL("left", left_count),
+              LOG_TEXT("reason", renewal->failure));
+    renewal->failure[0] = '\0';
+    renewal->has_failed = true;
+}
+
+static void renewal_end(struct fleet *fleet)
+{
+    struct renewal *renewal = &fleet->renewal;
+    if (!renewal->has_failed)
+        log_event(&fleet->reactor->log, LEVEL_INFO, "renewal_end",
+                  LOG_NATURAL("replaced", renewal->replaced_count),
+                  LOG_NATURAL("ms", fleet->reactor->now_ms - renewal->began_ms));
+    renewal->is_on = false;
+}
