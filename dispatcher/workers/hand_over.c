@@ -34,6 +34,4 @@ void hand_over_keep(struct fleet *fleet, struct worker *worker)
 void hand_over_dismiss(struct fleet *fleet, struct worker *worker)
 {
     timer_clear(&fleet->reactor->timers, &worker->timer);
-    worker->failure_streak = worker->death_streak = 0;
-    worker->is_surplus = worker->pool->worker_count == 0;
 }

@@ -72,8 +72,6 @@ void pool_destroy(struct worker_pool *pool)
 {
     struct fleet *fleet = pool->fleet;
     uint32_t at = 0;
-    if (fleet->renewal.pool == pool)
-        fleet->renewal.pool = NULL;
     while (pool->place_count > 0)
         pool_place_remove(pool, pool->place_count - 1);
     while (fleet->pools[at] != pool)

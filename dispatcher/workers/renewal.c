@@ -14,7 +14,7 @@ static struct worker_pool *renewal_next(const struct fleet *fleet);
 static bool renewal_is_owed(const struct worker_pool *pool);
 static void renewal_enter(struct fleet *fleet, struct worker_pool *pool);
 static void renewal_replace(struct fleet *fleet, struct worker_pool *pool);
-static bool renewal_undo(struct fleet *fleet, struct worker_pool *pool);
+static void renewal_undo(struct fleet *fleet, const struct worker_pool *pool);
 static void renewal_fail(struct fleet *fleet);
 static void renewal_end(struct fleet *fleet);
 
@@ -57,7 +57,7 @@ void renewal_stop(struct fleet *fleet)
 void renewal_note_failure(struct fleet *fleet, const struct worker *worker, const char *reason)
 {
     struct renewal *renewal = &fleet->renewal;
-    bool is_successor = worker->predecessor && !worker->is_surplus && worker->ready_ms == 0;
+    bool is_successor = worker->predecessor && worker->ready_ms == 0;
     if (renewal->is_on && renewal->pool == worker->pool && is_successor)
         snprintf(renewal->failure, sizeof renewal->failure, "%s", reason);
 }
@@ -75,8 +75,6 @@ static bool renewal_move(struct fleet *fleet)
     if (pool && (pool->worker_count == 0 || !renewal_is_owed(pool)))
         return renewal_leave(fleet, pool);
     if (renewal->failure[0] != '\0') {
-        if (pool && !renewal_undo(fleet, pool))
-            return false;
         renewal_fail(fleet);
         return true;
     }
@@ -133,34 +131,21 @@ static void renewal_enter(struct fleet *fleet, struct worker_pool *pool)
 /* Those that start or go are waited for: who follows them is new. */
 static void renewal_replace(struct fleet *fleet, struct worker_pool *pool)
 {
-    struct worker *next = NULL;
-    for (uint32_t i = 0; i < pool->place_count; i++) {
+    for (uint32_t i = 0; i < pool->place_count && pool_spare(pool); i++) {
         struct worker *worker = pool->places[i];
-        if (worker->successor)
-            return;
-        if (!next && worker->is_stale && !worker->is_surplus && worker->state == WORKER_READY)
-            next = worker;
+        if (!worker->is_stale || worker->state != WORKER_READY)
+            continue;
+        worker->end = WORKER_END_RENEWED;
+        supervisor_event(fleet, worker, WORKER_EV_HAND_OVER, "all workers are renewed");
     }
-    if (!next || !pool_spare(pool))
-        return;
-    next->end = WORKER_END_RENEWED;
-    supervisor_event(fleet, next, WORKER_EV_HAND_OVER, "all workers are renewed");
 }
 
-/* Who waits for a successor that did not start goes on without one. False: it is just being
- * started again, and how that ends is waited for. */
-static bool renewal_undo(struct fleet *fleet, struct worker_pool *pool)
+/* Who waits for a successor that did not start goes on without one. */
+static void renewal_undo(struct fleet *fleet, const struct worker_pool *pool)
 {
-    for (uint32_t i = 0; i < pool->place_count; i++) {
-        struct worker *worker = pool->places[i];
-        struct worker *successor = worker->successor;
-        if (!successor || worker->state != WORKER_OUTGOING)
-            continue;
-        if (successor->state != WORKER_EMPTY && successor->state != WORKER_SPARE)
-            return false;
-        supervisor_event(fleet, worker, WORKER_EV_STAY, NULL);
-    }
-    return true;
+    for (uint32_t i = 0; i < pool->place_count; i++)
+        if (pool->places[i]->state == WORKER_OUTGOING)
+            supervisor_event(fleet, pool->places[i], WORKER_EV_STAY, NULL);
 }
 
 /* Nothing more is replaced. What was replaced stays so: its successors serve. */
@@ -168,6 +153,7 @@ static void renewal_fail(struct fleet *fleet)
 {
     struct renewal *renewal = &fleet->renewal;
     uint32_t left_count = 0;
+    renewal_undo(fleet, renewal->pool);
     for (uint32_t i = 0; i < fleet->worker_count; i++) {
         struct worker *worker = fleet->workers[i];
         if (!worker)
@@ -176,7 +162,7 @@ static void renewal_fail(struct fleet *fleet)
         worker->is_stale = false;
     }
     log_event(&fleet->reactor->log, LEVEL_ERROR, "renewal_failed",
-              LOG_WORD("pipeline", renewal->pool ? renewal->pool->config->pointer : NULL),
+              LOG_WORD("pipeline", renewal->pool->config->pointer),
               LOG_NATURAL("replaced", renewal->replaced_count), LOG_NATURAL("left", left_count),
               LOG_TEXT("reason", renewal->failure));
     renewal->failure[0] = '\0';

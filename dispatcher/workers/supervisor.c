@@ -181,6 +181,7 @@ static uint32_t supervisor_reclaim(struct fleet *fleet, struct worker *worker, e
 /* It failed: another one follows, and nobody waits for what may not come. */
 static void supervisor_restart_later(struct fleet *fleet, struct worker *worker, const char *reason)
 {
+    renewal_note_failure(fleet, worker, reason);
     worker->restart_count++;
     worker->pool->restarts[worker->end]++;
     fleet->ops->died(fleet->owner, worker, worker->ready_ms > 0 ? ERROR_PIPELINE : ERROR_STARTUP,
@@ -199,7 +200,6 @@ static void supervisor_restart_now(struct fleet *fleet, struct worker *worker)
 
 static void act_reclaim(struct fleet *fleet, struct worker *worker, const char *reason)
 {
-    renewal_note_failure(fleet, worker, reason);
     supervisor_reclaim(fleet, worker, LEVEL_WARNING, reason);
     if (worker->end == WORKER_END_STOPPED)
         supervisor_restart_now(fleet, worker);

@@ -182,6 +182,7 @@ static void one_that_is_being_replaced_anyway_is_waited_for(void **state)
     workers_settle();
     /* Its successor was there before, too. */
     expect_over(2);
+    assert_int_equal(fleet()->renewal.replaced_count, 2);
     assert_int_equal(stage.spawn_count, 2 + 1 + 2);
     expect_workers(2, 1);
 }
@@ -261,6 +262,22 @@ static void one_that_waits_to_be_started_again_is_started_at_once(void **state)
     assert_int_equal(worker(0)->state, WORKER_OUTGOING);
     workers_settle();
     expect_over(1);
+    assert_false(fleet()->renewal.has_failed);
+}
+
+/* Its last run was no reason to retire before its successor is ready. */
+static void one_that_is_worn_out_waits_for_its_successor_all_the_same(void **state)
+{
+    (void)state;
+    stage.config.pipelines[0].options.recycle_run_count = 1;
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    assert_int_equal(run.worker, 0);
+    renew();
+    stage_run_end(&run);
+    stage_settle();
+    expect_first_turn();
+    workers_settle();
+    expect_over(2);
 }
 
 /* ---- who does not start --------------------------------------------------------------------- */
@@ -489,19 +506,56 @@ static void a_pipeline_may_shrink_and_grow_meanwhile(void **state)
     }
 }
 
+/* Who is not wanted any more ends before it is ready: that is no failure, also when it is wanted
+ * again meanwhile. */
+static void a_successor_that_is_let_go_is_no_failure(void **state)
+{
+    for (uint32_t i = 0; i < 2; i++) {
+        stage_exit(0, CLD_KILLED, SIGSEGV);
+        stage_settle();
+        struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+        assert_int_equal(run.worker, 1);
+        stage_later(WORKER_BACKOFF_MS_MIN);
+        assert_int_equal(worker(0)->state, WORKER_STARTING); /* it is waited for */
+        renew();
+        assert_int_equal(worker(1)->state, WORKER_OUTGOING);
+        assert_int_equal(worker(2)->state, WORKER_STARTING);
+        resize(1);
+        if (i == 1)
+            resize(2);
+        assert_int_equal(worker(1)->state, WORKER_RETIRING);
+        workers_settle();
+        assert_true(fleet()->renewal.is_on);
+        stage_run_end(&run);
+        workers_settle();
+        expect_over(i + 1);
+        assert_false(fleet()->renewal.has_failed);
+        nobody_is_blamed();
+        expect_workers(i + 1, 0);
+        scene_close(state);
+        two_open(state);
+    }
+}
+
+/* Also for those of one that comes in another one's turn. */
 static void there_is_a_run_for_each_that_can_run_meanwhile(void **state)
 {
     (void)state;
-    uint32_t count_max = runs()->count_max;
+    const uint32_t queue = stage.config.options.queue_count_max;
+    struct pipeline_options *options = &stage.config.pipelines[1].options;
+    assert_int_equal(runs()->count_max, 2 * (1 + 1 + queue));
     renew();
-    assert_int_equal(runs()->count_max, count_max + 1);
-    renew();
+    assert_int_equal(runs()->count_max, 2 * (1 + 1 + queue) + 1);
     workers_settle();
     pipeline_remove(runs()->pipelines[1]);
     workers_settle();
     renew();
-    pipeline_add(1); /* its turn would need a run, too */
-    assert_true(runs()->count_max >= count_max + 1);
+    options->concurrency = 8;
+    pipeline_add(1);
+    assert_int_equal(runs()->count_max, (2 + 1 + queue) + (8 + 1 + queue) + 1);
+    workers_settle();
+    renew();
+    assert_int_equal(runs()->count_max, (1 + 1 + queue) + (8 + 1 + queue) + 8);
 }
 
 static void a_stopping_server_ends_all(void **state)
@@ -559,6 +613,7 @@ int main(void)
         ON(early, those_that_start_are_waited_for),
         ON(early, nobody_to_replace_is_no_trouble),
         ON(two, one_that_waits_to_be_started_again_is_started_at_once),
+        ON(two, one_that_is_worn_out_waits_for_its_successor_all_the_same),
         ON(two, one_whose_successor_ends_stays),
         ON(overlap, one_whose_successor_ends_stays),
         ON(two, one_whose_successor_is_never_ready_stays),
@@ -572,6 +627,7 @@ int main(void)
         ON(both, one_that_is_removed_after_its_successor_failed_is_no_failure),
         ON(both, one_that_comes_meanwhile_is_new),
         ON(two, a_pipeline_may_shrink_and_grow_meanwhile),
+        ON(two, a_successor_that_is_let_go_is_no_failure),
         ON(both, there_is_a_run_for_each_that_can_run_meanwhile),
         ON(two, a_stopping_server_ends_all),
         ON(two, a_server_that_stops_later_finishes_one_turn),
