@@ -187,11 +187,10 @@ void pool_check(const struct worker_pool *pool)
     mr_assert(unfinished_bytes == pool->unfinished.bytes);
 }
 
-/* Nobody has called it: its number means nothing. One that was called and has not begun, because
- * the spawner is busy, is as good as started, also when the worker it was called by is gone. */
+/* Nobody has called it: its number means nothing. */
 static bool pool_is_spare(const struct worker *worker)
 {
-    return worker->state == WORKER_SPARE && !worker->predecessor && worker->timer.position == 0;
+    return worker->state == WORKER_SPARE && !worker->predecessor;
 }
 
 static bool pool_has_number(const struct worker_pool *pool, uint32_t number)

@@ -232,6 +232,8 @@ static void act_make_spare(struct fleet *fleet, struct worker *worker, const cha
     uint32_t unfinished_count =
         supervisor_reclaim(fleet, worker, is_recycled ? LEVEL_INFO : LEVEL_WARNING, reason);
     successor->predecessor = worker->successor = NULL;
+    if (successor->state == WORKER_SPARE)
+        supervisor_event(fleet, successor, WORKER_EV_ORPHANED, NULL);
     worker->is_surplus = worker->pool->worker_count == 0;
     if (supervisor_is_last(fleet, successor))
         return;
@@ -367,6 +369,7 @@ void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_ev
     case WORKER_ACT_RECLAIM_LAST:
         act_reclaim_last(fleet, worker, reason);
         break;
+    case WORKER_ACT_INHERIT:      /* hand_over_call() did it */
     case WORKER_ACT_LEARN:        /* message_take() did it */
     case WORKER_ACT_NOTE_FAILURE: /* likewise */
     case WORKER_ACT_NONE:

@@ -38,6 +38,7 @@ enum worker_event {
     WORKER_EV_RELIEVED,   /* its successor is ready */
     WORKER_EV_STAY,       /* its successor did not start */
     WORKER_EV_DISMISSED,  /* it did not start, and whom it was to follow stays */
+    WORKER_EV_ORPHANED,   /* it was called, and whom it was to follow is gone before it began */
     WORKER_EV_STOP,       /* the server drains */
     WORKER_EV_EXIT,       /* the pidfd fired: exit code 0 */
     WORKER_EV_DIED,       /* likewise: another code, or a signal */
@@ -59,6 +60,7 @@ enum worker_action {
     WORKER_ACT_CALL,         /* the spare place becomes its successor */
     WORKER_ACT_KEEP,         /* it has no successor any more, who is dismissed */
     WORKER_ACT_DISMISS,      /* no back-off: the place is the spare one again */
+    WORKER_ACT_INHERIT,      /* its number is its own, and it starts like any other */
     WORKER_ACT_RETIRE,       /* STOP record; it may take its time with its runs */
     WORKER_ACT_ASK_STOP,     /* STOP record, arm the grace timer */
     WORKER_ACT_RECLAIM,      /* drain its ring, end its runs, free all; arm the back-off, if any */

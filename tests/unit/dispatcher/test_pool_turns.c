@@ -101,11 +101,27 @@ static void a_successor_whose_caller_is_gone_is_not_called_by_another(void **sta
     stage_exit(1, CLD_KILLED, SIGSEGV);
     stage_loop_pass();
     assert_int_equal(worker(1)->state, WORKER_SPARE);
-    assert_int_equal(worker(2)->state, WORKER_SPARE);
+    assert_int_equal(worker(2)->state, WORKER_EMPTY);
     assert_ptr_equal(pool_spare(pool()), worker(1));
     resize(1);
     stage.server->fleet.spawner.asked_count = 0;
     expect_one_and_a_spare();
+}
+
+static void a_successor_whose_caller_is_gone_may_be_wanted_again(void **state)
+{
+    (void)state;
+    wear_out_with_a_busy_spawner();
+    stage_exit(1, CLD_KILLED, SIGSEGV);
+    stage_loop_pass();
+    resize(1);
+    resize(2);
+    assert_int_equal(places_count(), 2 + 1);
+    stage.server->fleet.spawner.asked_count = 0;
+    stage_later(WORKER_BACKOFF_MS_MIN);
+    workers_settle();
+    nobody_is_blamed();
+    expect_workers(2, 1);
 }
 
 static void one_that_hands_over_may_be_wanted_again_with_its_successor(void **state)
@@ -202,7 +218,7 @@ static void ask_for_one(void)
 static void do_something(void)
 {
     uint32_t index = chance(STAGE_WORKER_COUNT_MAX);
-    switch (chance(8)) {
+    switch (chance(9)) {
     case 0:
         resize(1 + chance(4));
         break;
@@ -227,6 +243,9 @@ static void do_something(void)
     case 6:
         stage.pipes_are_held = chance(2);
         stage_later(chance(300));
+        break;
+    case 7:
+        runs_renew(runs());
         break;
     default:
         stage_settle();
@@ -256,6 +275,8 @@ static void up_and_down_again_and_again(void **state)
     assert_int_equal(runs()->count, 0);
     assert_int_equal(pool_ready_count(pool()), 2);
     assert_int_equal(places_count(), 2 + stage.config.options.recycle_overlap);
+    assert_false(fleet()->renewal.is_on);
+    assert_true(pool()->restarts[WORKER_END_RENEWED] > 100);
     assert_true(fds_count() <= fd_count + 12); /* of a spare that became a worker, none */
 }
 
@@ -269,6 +290,7 @@ int main(void)
         ON(overlap, a_successor_that_was_only_called_does_not_begin),
         ON(overlap, a_successor_that_was_only_called_begins_when_it_is_wanted_again),
         ON(overlap, a_successor_whose_caller_is_gone_is_not_called_by_another),
+        ON(overlap, a_successor_whose_caller_is_gone_may_be_wanted_again),
         ON(overlap, one_that_hands_over_may_be_wanted_again_with_its_successor),
         ON(two, what_is_said_late_is_not_for_who_has_the_place_now),
         ON(two, a_program_that_could_not_be_executed_may_have_lost_its_place),

@@ -76,6 +76,8 @@ static bool can_happen(enum worker_state state, enum worker_event event)
         return now->replaced;
     case WORKER_EV_DISMISSED:
         return !now->process && !now->awaited;
+    case WORKER_EV_ORPHANED:
+        return now->spare;
     case WORKER_EV_TIMEOUT:
         return now->process && !now->serves && !now->killed;
     case WORKER_EV_HUNG: /* of a process that has runs, or had some when it was killed */
@@ -104,6 +106,9 @@ static struct place after(struct place now, enum worker_action action)
         break;
     case WORKER_ACT_KEEP:
         now.replaced = false;
+        break;
+    case WORKER_ACT_INHERIT:
+        now.spare = false;
         break;
     case WORKER_ACT_DISMISS:
     case WORKER_ACT_MAKE_SPARE:
@@ -349,6 +354,8 @@ static bool world_allows(const struct life *life, enum worker_event event)
         return process && life->is_replaced && life->asks + life->kills == 0;
     case WORKER_EV_DISMISSED:
         return !process && !awaited;
+    case WORKER_EV_ORPHANED:
+        return life->state == WORKER_SPARE;
     case WORKER_EV_TIMEOUT:
         return process && life->kills == 0 && (!life->was_ready || life->asks > 0);
     case WORKER_EV_HUNG:
