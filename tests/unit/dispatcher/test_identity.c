@@ -7,6 +7,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -29,6 +30,21 @@ static void an_id_is_32_hex_digits(void **state)
         assert_int_equal(strspn(id, "0123456789abcdef"), 32);
         assert_int_equal(id[32], '\0');
         assert_int_equal(id[33], '#');
+    }
+}
+
+static void its_digits_are_those_of_the_random_bytes(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < 256; i++)
+        identity.bytes[i] = (uint8_t)i;
+    identity.left = 256;
+    for (unsigned first = 256; first > 0; first -= 16) {
+        char id[IDENTITY_HEX_BYTES], expected[IDENTITY_HEX_BYTES];
+        identity_hex(&identity, id);
+        for (unsigned k = 0; k < 16; k++)
+            snprintf(expected + 2 * k, 3, "%02x", first - 16 + k);
+        assert_string_equal(id, expected);
     }
 }
 
@@ -82,6 +98,7 @@ int main(void)
     alarm(60);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_id_is_32_hex_digits),
+        cmocka_unit_test(its_digits_are_those_of_the_random_bytes),
         cmocka_unit_test(no_two_ids_are_the_same),
         cmocka_unit_test(every_bit_of_an_id_is_sometimes_set_and_sometimes_not),
         cmocka_unit_test(what_was_used_is_wiped),
