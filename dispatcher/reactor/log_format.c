@@ -19,11 +19,22 @@
 /* The end of the year 9999. */
 #define SECOND_MAX 253402300799
 
-static const char *const level_names[LEVEL_COUNT] = {
-    [LEVEL_DEBUG] = "debug",
-    [LEVEL_INFO] = "info",
-    [LEVEL_WARNING] = "warning",
-    [LEVEL_ERROR] = "error",
+/* What is put into every line, with its length. */
+struct log_part {
+    const char *text;
+    size_t count;
+};
+
+#define PART(literal)                                                                              \
+    {                                                                                              \
+        literal, sizeof(literal) - 1                                                               \
+    }
+
+static const struct log_part level_names[LEVEL_COUNT] = {
+    [LEVEL_DEBUG] = PART("debug"),
+    [LEVEL_INFO] = PART("info"),
+    [LEVEL_WARNING] = PART("warning"),
+    [LEVEL_ERROR] = PART("error"),
 };
 
 /* sd-daemon(3) */
@@ -56,15 +67,20 @@ size_t log_format_event(struct log_style *style, const struct timespec *now,
         return 0;
     struct log_out line = {style, event->level, out, out + line_room - TAIL_BYTES, false};
     log_put_head(&line, style, now, event);
-    for (size_t i = 0; i < event->field_count; i++)
-        if (event->fields[i].kind != LOG_KIND_BLOCK)
+    bool has_block = false;
+    for (size_t i = 0; i < event->field_count; i++) {
+        if (event->fields[i].kind == LOG_KIND_BLOCK)
+            has_block = true;
+        else if (event->fields[i].kind != LOG_KIND_NOTHING)
             log_put_field(&line, &event->fields[i]);
+    }
     /* Another place has more room: there is enough for what is to be said of any event. */
     if (line.is_full && room < LOG_LINE_BYTES_MAX)
         return 0;
     line.end = out + room - TAIL_BYTES;
     line.is_full = false;
-    log_put_blocks(&line, event);
+    if (has_block)
+        log_put_blocks(&line, event);
     if (style->format == LOG_FORMAT_JSON)
         *line.at++ = '}';
     *line.at++ = '\n';
@@ -106,6 +122,11 @@ static void log_put_bytes(struct log_out *out, const char *bytes, size_t count)
 static void log_put(struct log_out *out, const char *text)
 {
     log_put_bytes(out, text, strlen(text));
+}
+
+static void log_put_part(struct log_out *out, const struct log_part *part)
+{
+    log_put_bytes(out, part->text, part->count);
 }
 
 static void log_put_number(struct log_out *out, const struct log_field *field)
@@ -228,15 +249,29 @@ static bool log_put_quoted(struct log_out *out, const char *text, size_t count)
     return true;
 }
 
+/* So many bytes in front, in eights, are small letters, digits and what is between - and 9. */
+static size_t log_plain_count(const char *word, size_t count)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        uint64_t bytes;
+        memcpy(&bytes, word + i, sizeof bytes);
+        /* The high bit of each byte in range. A sum carries only from one that is not ASCII, which
+         * is in neither. */
+        uint64_t digits = (bytes + (0x80 - '-') * ones) & ~(bytes + (0x7f - '9') * ones);
+        uint64_t letters = (bytes + (0x80 - 'a') * ones) & ~(bytes + (0x7f - 'z') * ones);
+        if ((((digits | letters) & ~bytes) & 0x80 * ones) != 0x80 * ones)
+            break;
+    }
+    return i;
+}
+
 /* Whether a reader of key=value would find the word's end, and nothing has to be escaped. */
 static bool log_is_plain(const char *word, size_t count)
 {
-    size_t shown;
-    for (size_t i = 0; i < count; i += shown) {
-        unsigned char c = (unsigned char)word[i];
-        shown = 1;
-        if ((c >= 'a' && c <= 'z') || (c >= '-' && c <= '9'))
-            continue;
+    size_t shown, first = log_plain_count(word, count);
+    for (size_t i = first; i < count; i += shown) {
         shown = log_shown(word + i, count - i);
         if (shown == 0 || word[i] == ' ' || word[i] == '"' || word[i] == '=' || word[i] == '\\')
             return false;
@@ -269,7 +304,7 @@ static void log_put_time(struct log_out *out, struct log_style *style, const str
         style->second = second;
         strftime(style->second_text, sizeof style->second_text, "%Y-%m-%dT%H:%M:%S.", &date);
     }
-    log_put(out, style->second_text);
+    log_put_bytes(out, style->second_text, sizeof "2026-01-31T12:00:00." - 1);
     log_put_bytes(out, rest, sizeof rest);
 }
 
@@ -283,24 +318,25 @@ static void log_put_head(struct log_out *out, struct log_style *style, const str
                          const struct log_event *event)
 {
     static const struct {
-        const char *time, *level, *event, *end;
+        struct log_part time, level, event, end;
     } heads[LOG_FORMAT_COUNT] = {
-        [LOG_FORMAT_TEXT] = {"", " ", " ", ""},
-        [LOG_FORMAT_JSON] = {"{\"time\":\"", "\",\"level\":\"", "\",\"event\":\"", "\""},
-        [LOG_FORMAT_LOGFMT] = {"time=", " level=", " event=", ""},
+        [LOG_FORMAT_TEXT] = {PART(""), PART(" "), PART(" "), PART("")},
+        [LOG_FORMAT_JSON] = {PART("{\"time\":\""), PART("\",\"level\":\""), PART("\",\"event\":\""),
+                             PART("\"")},
+        [LOG_FORMAT_LOGFMT] = {PART("time="), PART(" level="), PART(" event="), PART("")},
     };
     log_put_priority(out);
     /* The journal shows a time of its own before a text. */
     bool is_timed = style->format != LOG_FORMAT_TEXT || !style->is_journal;
-    log_put(out, heads[style->format].time);
+    log_put_part(out, &heads[style->format].time);
     if (is_timed) {
         log_put_time(out, style, now);
-        log_put(out, heads[style->format].level);
+        log_put_part(out, &heads[style->format].level);
     }
-    log_put(out, level_names[event->level]);
-    log_put(out, heads[style->format].event);
+    log_put_part(out, &level_names[event->level]);
+    log_put_part(out, &heads[style->format].event);
     log_put(out, event->name);
-    log_put(out, heads[style->format].end);
+    log_put_part(out, &heads[style->format].end);
 }
 
 static void log_put_key(struct log_out *out, const struct log_field *field)
@@ -364,8 +400,6 @@ static void log_put_field(struct log_out *out, const struct log_field *field)
 {
     char *begin = out->at;
     bool was_full = out->is_full;
-    if (field->kind == LOG_KIND_NOTHING)
-        return;
     out->is_full = false;
     log_put_key(out, field);
     if (out->is_full || !log_put_value(out, field))

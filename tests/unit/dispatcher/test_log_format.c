@@ -80,6 +80,23 @@ static void a_name_is_written_like_a_word_that_needs_no_quotes(void **state)
     }
 }
 
+/* Words are looked at eight bytes at a time, and short ones one by one. */
+static void a_byte_needs_quotes_wherever_in_a_word_it_is(void **state)
+{
+    (void)state;
+    for (unsigned byte = 1; byte < 256; byte++) {
+        char alone[] = {(char)byte, '\0'};
+        bool is_quoted = strstr(FORMATTED(LOG_FORMAT_LOGFMT, false, LOG_WORD("a", alone)), " a=\"");
+        for (size_t at = 0; at < 20; at++) {
+            char word[] = "az09-./me_A-Z:-9-az@";
+            word[at] = (char)byte;
+            const char *line = FORMATTED(LOG_FORMAT_LOGFMT, false, LOG_WORD("a", word));
+            assert_int_equal(is_quoted, strstr(line, " a=\"") != NULL);
+            assert_true(is_quoted || strstr(line, word));
+        }
+    }
+}
+
 static void the_journal_is_told_the_priority_of_each_line_and_has_a_time_of_its_own(void **state)
 {
     (void)state;
@@ -268,6 +285,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_formats_are_these),
         cmocka_unit_test(a_name_is_written_like_a_word_that_needs_no_quotes),
+        cmocka_unit_test(a_byte_needs_quotes_wherever_in_a_word_it_is),
         cmocka_unit_test(the_journal_is_told_the_priority_of_each_line_and_has_a_time_of_its_own),
         cmocka_unit_test(a_block_is_indented_behind_the_line_or_one_value),
         cmocka_unit_test(of_a_block_that_is_too_long_the_end_is_kept_and_the_rest_counted),
