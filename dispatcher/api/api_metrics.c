@@ -4,6 +4,7 @@
  *
  * docs/operations.md lists the families; a test compares that list with what is here.
  */
+#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 #include <time.h>
@@ -130,22 +131,35 @@ static uint64_t metrics_active_count(const struct pipeline *pipeline)
     return pipeline->tally.active_count;
 }
 
-static void metrics_run_times(const struct api *api, struct exposition *out)
+/* A histogram of each pipeline, which lies so many bytes into its tally. */
+static void metrics_histogram(const struct api *api, struct exposition *out, const char *name,
+                              const char *help, size_t offset, const struct bucket_scale *scale)
 {
     char labels[LABELS_BYTES_MAX];
-    exposition_family(out, "millrace_run_wait_seconds", METRIC_HISTOGRAM,
-                      "Time a run waited until a worker had a slot for it.");
+    exposition_family(out, name, METRIC_HISTOGRAM, help);
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
+        const struct tally *tally = &api->runs->pipelines[i]->tally;
         metrics_labels_of(labels, api->runs->pipelines[i]);
-        exposition_histogram(out, labels, &api->runs->pipelines[i]->tally.wait, &bucket_scale_runs);
+        exposition_histogram(out, labels,
+                             (const struct buckets *)(const void *)((const char *)tally + offset),
+                             scale);
     }
-    exposition_family(out, "millrace_run_duration_seconds", METRIC_HISTOGRAM,
-                      "Time from a run's acceptance to its end, waiting included.");
-    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
-        metrics_labels_of(labels, api->runs->pipelines[i]);
-        exposition_histogram(out, labels, &api->runs->pipelines[i]->tally.duration,
-                             &bucket_scale_runs);
-    }
+}
+
+static void metrics_run_times(const struct api *api, struct exposition *out)
+{
+    metrics_histogram(api, out, "millrace_run_wait_seconds",
+                      "Time a run waited until a worker had a slot for it.",
+                      offsetof(struct tally, wait), &bucket_scale_runs);
+    metrics_histogram(api, out, "millrace_run_first_chunk_seconds",
+                      "Time from a run's acceptance to its first chunk, waiting included.",
+                      offsetof(struct tally, first_chunk), &bucket_scale_runs);
+    metrics_histogram(api, out, "millrace_chunk_gap_seconds",
+                      "Time between a chunk and the one before it of the same run.",
+                      offsetof(struct tally, gap), &bucket_scale_gaps);
+    metrics_histogram(api, out, "millrace_run_duration_seconds",
+                      "Time from a run's acceptance to its end, waiting included.",
+                      offsetof(struct tally, duration), &bucket_scale_runs);
 }
 
 static void metrics_runs(const struct api *api, struct exposition *out)
@@ -201,24 +215,33 @@ static void metrics_worker_restarts(const struct api *api, struct exposition *ou
                               api->runs->pipelines[i]->pool->restarts[end]);
 }
 
+/* Labels of the worker of this index; false: it is shown by another one, or there is none. Of two
+ * that have one number, the one that serves; of two pipelines with one pointer, the one that does
+ * not leave. */
+static bool metrics_labels_of_worker(const struct api *api, uint32_t index,
+                                     char labels[LABELS_BYTES_MAX])
+{
+    const struct worker *worker = api->fleet->workers[index];
+    char number[16];
+    if (!worker || worker->state == WORKER_SPARE || worker->predecessor || worker->is_surplus)
+        return false;
+    snprintf(number, sizeof(number), "%u", worker->number);
+    metrics_labels_of(labels, worker->pool->owner);
+    labels_add(labels, "worker", number);
+    return true;
+}
+
 static void metrics_ring_fills(const struct api *api, struct exposition *out)
 {
+    char labels[LABELS_BYTES_MAX];
     exposition_family(out, "millrace_ring_used_bytes", METRIC_GAUGE,
                       "Bytes in a worker's reply ring when it was last drained.");
-    for (uint32_t i = 0; i < api->fleet->worker_count; i++) {
-        const struct worker *worker = api->fleet->workers[i];
-        char number[16];
-        /* Of two that have one number, the one that serves; of two pipelines with one pointer, the
-         * one that does not leave. */
-        if (!worker || worker->state == WORKER_SPARE || worker->predecessor || worker->is_surplus)
-            continue;
-        snprintf(number, sizeof(number), "%u", worker->number);
-        metrics_sample_of(out, worker->pool->owner, "worker", number, worker->ring_used_bytes);
-    }
+    for (uint32_t i = 0; i < api->fleet->worker_count; i++)
+        if (metrics_labels_of_worker(api, i, labels))
+            exposition_sample(out, labels, api->fleet->workers[i]->ring_used_bytes);
     exposition_family(out, "millrace_ring_size_bytes", METRIC_GAUGE,
                       "Size of each worker's reply ring.");
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
-        char labels[LABELS_BYTES_MAX];
         metrics_labels_of(labels, api->runs->pipelines[i]);
         exposition_sample(out, labels, api->runs->pipelines[i]->config->options.reply_ring_bytes);
     }

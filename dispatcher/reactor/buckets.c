@@ -24,6 +24,15 @@ const struct bucket_scale bucket_scale_passes = {
               "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1.0"},
 };
 
+const struct bucket_scale bucket_scale_gaps = {
+    .count = BUCKET_BOUND_COUNT_MAX,
+    .bounds_ns = {1 * MS, 2 * MS, 4 * MS, 8 * MS, 16 * MS, 32 * MS, 64 * MS, 128 * MS, 256 * MS,
+                  512 * MS, 1024 * MS, 2048 * MS, 4096 * MS, 8192 * MS, 16384 * MS, 32768 * MS,
+                  65536 * MS},
+    .texts = {"0.001", "0.002", "0.004", "0.008", "0.016", "0.032", "0.064", "0.128", "0.256",
+              "0.512", "1.024", "2.048", "4.096", "8.192", "16.384", "32.768", "65.536"},
+};
+
 void buckets_add(struct buckets *buckets, const struct bucket_scale *scale, uint64_t value_ns)
 {
     uint32_t i = 0;

@@ -7,7 +7,7 @@
 
 #include <stdint.h>
 
-#define BUCKET_BOUND_COUNT_MAX 16u
+#define BUCKET_BOUND_COUNT_MAX 17u
 
 /* Upper bounds, growing; `text` is each in seconds, as the metrics have it. */
 struct bucket_scale {
@@ -18,6 +18,7 @@ struct bucket_scale {
 
 extern const struct bucket_scale bucket_scale_runs;   /* 1 ms to 10 min */
 extern const struct bucket_scale bucket_scale_passes; /* 10 us to 1 s */
+extern const struct bucket_scale bucket_scale_gaps;   /* 1 ms to 65.5 s, each the double */
 
 /* Zero is empty. */
 struct buckets {
@@ -26,5 +27,14 @@ struct buckets {
 };
 
 void buckets_add(struct buckets *buckets, const struct bucket_scale *scale, uint64_t value_ns);
+
+/* The same with bucket_scale_gaps, for what is counted often: no walk. */
+static inline void buckets_add_gap(struct buckets *buckets, uint64_t value_ns)
+{
+    uint64_t ms = (value_ns + 999999) / 1000000;
+    uint32_t i = ms <= 1 ? 0 : 64 - (uint32_t)__builtin_clzll(ms - 1);
+    buckets->counts[i < BUCKET_BOUND_COUNT_MAX ? i : BUCKET_BOUND_COUNT_MAX]++;
+    buckets->sum_ns += value_ns;
+}
 
 #endif

@@ -181,33 +181,60 @@ void run_assign(struct runs *runs, struct run *run)
     run_step(runs, run, RUN_EV_ASSIGN, NULL);
 }
 
-/* The first chunk of a pass that has some of this run: the others came at the same time. */
-static void run_note_chunk(const struct reactor *reactor, struct run *run)
+/* Once a run, so out of the way of what is done for each value. */
+static __attribute__((noinline)) void run_note_first_value(const struct reactor *reactor,
+                                                           struct run *run)
 {
+    run->first_chunk_ms = reactor->now_ms;
+    run->first_chunk_at = reactor->wall_s;
+    buckets_add(&run->pipeline->tally.first_chunk, &bucket_scale_runs,
+                (reactor->now_ms - run->created_ms) * CLOCK_NS_PER_MS);
+}
+
+/* The first value of a pass that has some of this run: the others came at the same time. */
+static inline void run_note_value(const struct reactor *reactor, struct run *run)
+{
+    struct buckets *gaps = &run->pipeline->tally.gap;
+    uint64_t gap_count = run->value_count - 1;
     if (run->last_chunk_ns == 0) {
-        run->first_chunk_ms = reactor->now_ms;
-        run->first_chunk_at = reactor->wall_s;
+        run_note_first_value(reactor, run);
+    } else {
+        /* One before this value; those since the last time had nothing between them. */
+        gaps->counts[0] += gap_count - run->gap_count - 1;
+        buckets_add_gap(gaps, reactor->now_ns - run->last_chunk_ns);
+        run->gap_count = gap_count;
     }
     run->last_chunk_ns = reactor->now_ns;
     run->last_line_ms = reactor->now_ms;
 }
 
+static inline void run_count_value(const struct reactor *reactor, struct run *run)
+{
+    run->value_count++;
+    if (run->last_chunk_ns != reactor->now_ns)
+        run_note_value(reactor, run);
+}
+
+/* Its sink did not take it, or finds that it was one too many: the run ends. */
+static __attribute__((noinline)) void run_value_not_sent(struct runs *runs, struct run *run, int rc)
+{
+    uint64_t number = run->value_count + 1;
+    if (rc > 0)
+        run_count_value(runs->reactor, run);
+    run_value_refuse(runs, run, rc > 0 ? -rc : rc, number);
+}
+
 void run_value(struct runs *runs, struct run *run, const uint8_t *data, size_t bytes)
 {
-    struct run_step next = run_fsm_step(run->state, RUN_EV_CHUNK);
-    if (run->last_chunk_ns != runs->reactor->now_ns)
-        run_note_chunk(runs->reactor, run);
-    if (next.action != RUN_ACT_LINE)
+    if (run_fsm_step(run->state, RUN_EV_CHUNK).action != RUN_ACT_LINE)
         return;
     int rc = run->sink->ops->value(run->sink, run, data, bytes, bytes + CHUNK_CHARGE_BYTES);
     if (rc == 0) {
-        run->value_count++;
+        run_count_value(runs->reactor, run);
     } else if (rc == -EBADMSG) {
         worker_distrust(run->worker, "it sent a chunk that is not msgpack");
     } else {
-        uint64_t number = run->value_count + 1;
-        run->value_count += rc > 0;
-        run_value_refuse(runs, run, rc > 0 ? -rc : rc, number);
+        run_value_not_sent(runs, run, rc);
     }
 }
 

@@ -46,11 +46,12 @@ struct run {
     double created_at;                  /* Unix time, seconds */
     double started_at, first_chunk_at;  /* likewise; 0: not yet */
     uint64_t created_ms, started_ms, first_chunk_ms, cancelled_ms; /* monotonic; 0: not yet */
-    uint64_t last_chunk_ns;                                        /* monotonic; 0: none came */
-    uint64_t last_line_ms;                                         /* its sink was told something */
-    uint32_t timeout_ms;                                           /* in all; 0 = no limit */
-    uint64_t value_count;                                          /* that its sink took */
-    uint32_t offer_count; /* to workers; the last one took it, if it has started */
+    uint64_t gap_count;     /* that were counted of those between its values */
+    uint64_t last_chunk_ns; /* monotonic; 0: none came */
+    uint64_t last_line_ms;  /* its sink was told something */
+    uint32_t timeout_ms;    /* in all; 0 = no limit */
+    uint64_t value_count;   /* that its sink took */
+    uint32_t offer_count;   /* to workers; the last one took it, if it has started */
 
     uint8_t *payload;      /* of START, until it is offered; owned */
     bool has_payload_file; /* it is in a sealed file, and not in memory */

@@ -37,6 +37,8 @@ void run_end_account(struct runs *runs, const struct run *run, const struct run_
     uint64_t took_ms = runs->reactor->now_ms - run->created_ms;
     run_end_keep(runs, run, failure);
     run_end_tally(tally, failure);
+    if (run->value_count > run->gap_count + 1) /* the last ones came together */
+        tally->gap.counts[0] += run->value_count - run->gap_count - 1;
     buckets_add(&tally->duration, &bucket_scale_runs, took_ms * CLOCK_NS_PER_MS);
 }
 

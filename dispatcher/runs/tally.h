@@ -41,8 +41,10 @@ struct tally {
     uint64_t active_count; /* on a slot, and not answered to their end; this one shrinks */
     uint64_t timeouts[DEADLINE_KIND_COUNT]; /* of the ends: which limit of the server it was */
     uint64_t refusals[REFUSAL_COUNT];
-    struct buckets wait;     /* from the acceptance to a slot */
-    struct buckets duration; /* from the acceptance to the end */
+    struct buckets wait;        /* from the acceptance to a slot */
+    struct buckets first_chunk; /* from the acceptance to the first chunk */
+    struct buckets gap;         /* between chunks of a run, of bucket_scale_gaps */
+    struct buckets duration;    /* from the acceptance to the end */
 };
 
 struct metrics {

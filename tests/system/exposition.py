@@ -123,3 +123,5 @@ def check_tally(families):
         assert total(families, "millrace_run_timeouts", **of) <= total(families, "millrace_runs_ended", end="timeout", **of)
         assert total(families, "millrace_run_duration_seconds", **of) == ended + cancelled
         assert total(families, "millrace_run_wait_seconds", **of) <= count
+        assert total(families, "millrace_run_first_chunk_seconds", **of) <= total(
+            families, "millrace_run_wait_seconds", **of)

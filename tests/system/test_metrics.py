@@ -198,9 +198,31 @@ def test_times_are_counted(start):
     # The second one of each pair waited for the first one, which takes 180 ms at least.
     assert 0.3 < waits["_sum", of] < durations["_sum", of]
     assert waits["_bucket", (("le", "0.1"), *of)] == 2
+    firsts = families["millrace_run_first_chunk_seconds"].samples
+    assert firsts["_count", of] == 4 and waits["_sum", of] <= firsts["_sum", of] < durations["_sum", of]
+    assert firsts["_bucket", (("le", "0.1"), *of)] == 2
+    # Of the first ones only: the second ones have one chunk each.
+    gaps = families["millrace_chunk_gap_seconds"].samples
+    assert gaps["_count", of] == 18 and 0.2 < gaps["_sum", of] < durations["_sum", of]
     passes = families["millrace_loop_pass_seconds"].samples
     assert passes["_count", ()] >= count(server, "passes") / 2 > 0
     assert 0 < passes["_sum", ()] < 60
+
+
+def test_chunks_that_come_together_are_counted_each(start):
+    server = start(example("numbers.so"), example("misbehave.so"))
+    server.lines(NUMBERS, 5000, "x", 0)
+    server.lines(NUMBERS, 0, "x", 0)
+    server.lines(MISBEHAVE, "fail_errno", 0, 0)
+    server.lines(MISBEHAVE, "fail_errno", 3, 0)
+    families = server.metrics()
+    for pointer, gaps in ((NUMBERS, 4999), (MISBEHAVE, 2)):
+        assert exposition.total(families, "millrace_run_duration_seconds", pipeline=pointer) == 2
+        assert exposition.total(families, "millrace_run_first_chunk_seconds", pipeline=pointer) == 1
+        assert exposition.total(families, "millrace_chunk_gap_seconds", pipeline=pointer) == gaps
+
+
+# ---- in the middle of it --------------------------------------------------------------------------------------
 
 
 def kill(pid):

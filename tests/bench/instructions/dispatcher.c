@@ -16,6 +16,7 @@
 
 #define CHUNKS_PER_PASS 256u
 #define TEXT_BYTES 64u
+#define PASS_NS 20000
 #define BODY                                                                                       \
     "{\"inputs\":[{\"type\":\"integer\",\"value\":1},{\"type\":\"integer\",\"value\":64},"         \
     "{\"type\":\"integer\",\"value\":0}]}"
@@ -68,6 +69,7 @@ static void settle(uint32_t client)
 {
     stage_settle();
     stage.clients[client].count = 0;
+    stage.now_ns += PASS_NS; /* chunks of two passes come one after the other */
 }
 
 static void stream(uint64_t count, uint64_t chunks_per_pass)

@@ -25,6 +25,14 @@ static const struct tally *tally(void)
     return &stage.server->runs.pipelines[0]->tally;
 }
 
+static uint64_t count_of(const struct buckets *buckets)
+{
+    uint64_t count = 0;
+    for (unsigned i = 0; i <= BUCKET_BOUND_COUNT_MAX; i++)
+        count += buckets->counts[i];
+    return count;
+}
+
 static void expect_tally(uint64_t accepted, uint64_t active, uint64_t completed, uint64_t failed,
                          uint64_t cancelled)
 {
@@ -67,10 +75,68 @@ static void the_tally_adds_up_at_each_step_of_a_run(void **state)
     expect_tally(3, 0, 1, 1, 1);
     assert_int_equal(tally()->ends[1 + ERROR_PIPELINE], 1);
     assert_int_equal(tally()->cancels[CANCEL_CLIENT_GONE], 1);
-    uint64_t count = 0;
-    for (unsigned i = 0; i <= BUCKET_BOUND_COUNT_MAX; i++)
-        count += tally()->duration.counts[i];
-    assert_int_equal(count, 3);
+    assert_int_equal(count_of(&tally()->duration), 3);
+}
+
+static void numbers_come(struct stage_run *run, uint64_t later_ms, unsigned count)
+{
+    stage_later(later_ms);
+    for (unsigned i = 0; i < count; i++)
+        stage_run_number(run);
+    stage_pass();
+}
+
+static void chunks_are_counted_by_the_time_since_the_one_before(void **state)
+{
+    (void)state;
+    const struct buckets *first = &tally()->first_chunk, *gap = &tally()->gap;
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    numbers_come(&run, 30, 3);
+    assert_int_equal(count_of(first), 1);
+    assert_int_equal(first->counts[4], 1); /* above 25 ms, not above 50 */
+    assert_int_equal(first->sum_ns, 30000000);
+    numbers_come(&run, 3, 1);
+    assert_int_equal(gap->counts[0], 2); /* the three came together */
+    assert_int_equal(gap->counts[2], 1); /* above 2 ms, not above 4 */
+    assert_int_equal(gap->sum_ns, 3000000);
+    numbers_come(&run, 100, 2);
+    assert_int_equal(gap->counts[7], 1); /* above 64 ms, not above 128 */
+    stage_run_end(&run);
+    stage_settle();
+    assert_int_equal(gap->counts[0], 3);
+    assert_int_equal(count_of(gap), 5);
+    assert_int_equal(gap->sum_ns, 103000000);
+    assert_int_equal(count_of(first), 1);
+}
+
+static void what_comes_of_a_run_after_its_end_is_not_counted(void **state)
+{
+    (void)state;
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    stage_hang_up(run.client);
+    stage_settle();
+    numbers_come(&run, 5, 2);
+    stage_run_end(&run);
+    stage_settle();
+    assert_int_equal(count_of(&tally()->first_chunk), 0);
+    assert_int_equal(count_of(&tally()->gap), 0);
+    assert_int_equal(count_of(&tally()->duration), 1);
+}
+
+static void a_value_that_cannot_be_sent_is_no_chunk(void **state)
+{
+    (void)state;
+    static const uint8_t wrong[] = {0x91, 0xa1, 0xff}; /* text that is no UTF-8 */
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    numbers_come(&run, 5, 2);
+    stage_later(5);
+    stage_run_put(&run, RECORD_CHUNK, 0, wrong, sizeof wrong);
+    stage_settle();
+    assert_int_equal(count_of(&tally()->first_chunk), 1);
+    assert_int_equal(count_of(&tally()->gap), 1);
+    assert_int_equal(tally()->ends[1 + ERROR_PIPELINE], 1);
+    stage_run_end(&run);
+    stage_settle();
 }
 
 static void a_deadline_is_counted_by_its_kind(void **state)
@@ -162,6 +228,9 @@ int main(void)
     alarm(60);
     const struct CMUnitTest tests[] = {
         METRICS_TEST(the_tally_adds_up_at_each_step_of_a_run),
+        METRICS_TEST(chunks_are_counted_by_the_time_since_the_one_before),
+        METRICS_TEST(what_comes_of_a_run_after_its_end_is_not_counted),
+        METRICS_TEST(a_value_that_cannot_be_sent_is_no_chunk),
         METRICS_TEST(a_deadline_is_counted_by_its_kind),
         METRICS_TEST(the_fill_of_a_ring_is_that_of_its_last_drain),
         METRICS_TEST(a_timer_that_fires_late_is_seen),
