@@ -17,6 +17,7 @@
 #include "dispatcher/reader/reading.h"
 #include "dispatcher/runs/runs.h"
 #include "dispatcher/workers/recycle.h"
+#include "dispatcher/workers/usage.h"
 
 static void metrics_server(const struct api *api, struct exposition *out);
 
@@ -231,6 +232,26 @@ static bool metrics_labels_of_worker(const struct api *api, uint32_t index,
     return true;
 }
 
+/* Of processes of which something is known: a worker without one has no sample. */
+static void metrics_worker_usage(const struct api *api, struct exposition *out)
+{
+    char labels[LABELS_BYTES_MAX];
+    const struct worker_usage *usage;
+    usage_look(api->fleet);
+    exposition_family(out, "millrace_worker_resident_bytes", METRIC_GAUGE,
+                      "Resident memory of a worker's process.");
+    for (uint32_t i = 0; i < api->fleet->worker_count; i++)
+        if (metrics_labels_of_worker(api, i, labels) &&
+            (usage = usage_of(api->fleet->workers[i])) != NULL)
+            exposition_sample(out, labels, usage->resident_bytes);
+    exposition_family(out, "millrace_worker_cpu_seconds", METRIC_COUNTER,
+                      "Processor time that a worker's process has used.");
+    for (uint32_t i = 0; i < api->fleet->worker_count; i++)
+        if (metrics_labels_of_worker(api, i, labels) &&
+            (usage = usage_of(api->fleet->workers[i])) != NULL)
+            exposition_sample_real(out, labels, (double)usage->cpu_ns / 1e9);
+}
+
 static void metrics_ring_fills(const struct api *api, struct exposition *out)
 {
     char labels[LABELS_BYTES_MAX];
@@ -256,6 +277,7 @@ static void metrics_workers(const struct api *api, struct exposition *out)
     metrics_pipeline_states(api, out);
     metrics_worker_states(api, out);
     metrics_worker_restarts(api, out);
+    metrics_worker_usage(api, out);
     metrics_ring_fills(api, out);
     metrics_counter(out, "millrace_worker_starts", "Worker processes started.", fleet->start_count);
     metrics_counter(out, "millrace_worker_exits", "Worker processes that ended.",

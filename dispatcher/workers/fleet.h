@@ -88,6 +88,7 @@ struct fleet {
     struct worker **workers; /* by index; worker_count of them, NULL where there is none; owned */
     uint32_t worker_count;
     uint32_t generation_max; /* of any worker that was given back */
+    uint32_t usage_next;     /* the worker that was looked at last */
     uint64_t bell_count;     /* wake-ups that those were written */
 
     struct spawner spawner; /* starts their processes */

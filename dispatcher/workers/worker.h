@@ -63,6 +63,15 @@ struct output {
     struct timer timer;  /* it has ended: who holds its pipes is not waited for any longer */
 };
 
+/* What the process of this generation holds and has used; zero: nobody has looked. */
+struct worker_usage {
+    uint32_t generation;
+    bool is_known;
+    uint64_t looked_ms;
+    uint64_t resident_bytes;
+    uint64_t cpu_ns; /* of its threads, not of what it started */
+};
+
 struct worker {
     struct worker_pool *pool; /* the workers of its pipeline */
     uint32_t index;           /* in the fleet: for references */
@@ -123,6 +132,7 @@ struct worker {
     uint64_t log_suppressed;
     uint64_t record_count, bell_count;
     uint64_t ring_used_bytes; /* of the reply ring, when it was drained last */
+    struct worker_usage usage;
 };
 
 /* What a run asks of a worker. Borrowed, but that `payload_fd` is sent on. */

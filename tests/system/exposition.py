@@ -15,6 +15,8 @@ NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|\+Inf")
 PREFIXES = ("millrace_", "process_")
 UNITS = ("_seconds", "_bytes", "_ratio")
 NO_BASE_UNIT = re.compile(r"_(ms|us|ns|milliseconds|microseconds|kib|mib|kilobytes|percent)(_|$)")
+# While nobody was answered, or no worker has a process.
+EMPTY_AT_TIMES = ("millrace_responses", "millrace_worker_resident_bytes", "millrace_worker_cpu_seconds")
 UNESCAPED = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
 
 
@@ -46,7 +48,7 @@ def parse(body, is_open=False):
         if line.startswith("# HELP "):
             _, _, helped, words = line.split(" ", 3)
             assert words and "\\" not in words
-            assert family is None or family.samples or family.name == "millrace_responses", f"{family.name} is empty"
+            assert family is None or family.samples or family.name in EMPTY_AT_TIMES, f"{family.name} is empty"
             family = None
         elif line.startswith("# TYPE "):
             _, _, name, kind = line.split(" ")

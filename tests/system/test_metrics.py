@@ -11,7 +11,7 @@ import pytest
 
 import exposition
 import wire
-from server import MILLRACE, TOP, example, wait_until
+from server import MILLRACE, TOP, example, process_cpu_s, wait_until
 
 MISBEHAVE = "local/misbehave:v1"
 NUMBERS = "local/numbers:v1"
@@ -220,6 +220,71 @@ def test_chunks_that_come_together_are_counted_each(start):
         assert exposition.total(families, "millrace_run_duration_seconds", pipeline=pointer) == 2
         assert exposition.total(families, "millrace_run_first_chunk_seconds", pipeline=pointer) == 1
         assert exposition.total(families, "millrace_chunk_gap_seconds", pipeline=pointer) == gaps
+
+
+def usage_of(server, pointer, worker):
+    """Resident bytes and processor time of one worker, as the metrics have them; None: they have none."""
+    labels = (("pipeline", pointer), ("worker", str(worker)))
+    families = server.metrics()
+    used = (families["millrace_worker_resident_bytes"].samples.get(("", labels)),
+            families["millrace_worker_cpu_seconds"].samples.get(("_total", labels)))
+    return None if None in used else used
+
+
+def resident_bytes(pid):
+    with open(f"/proc/{pid}/statm", encoding="ascii") as file:
+        return int(file.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+
+
+BURNER = '''import time
+
+from pipeline import Pipeline, Variable, pipe
+
+held = []
+
+
+@pipe
+def burn(ms: int) -> str:
+    """Holds a MiB more for each millisecond of processor time that it uses."""
+    end = time.process_time() + ms / 1000
+    while time.process_time() < end:
+        pass
+    held.append(b"x" * (ms << 20))
+    return "done"
+
+
+with Pipeline() as builder:
+    builder.output(burn(Variable(int)))
+graph = builder.get_pipeline()
+'''
+
+
+def test_each_worker_says_what_it_holds_and_has_used(start, tmp_path):
+    pointer, module = "me/burner:v1", tmp_path / "burner.py"
+    module.write_text(BURNER, encoding="utf-8")
+    server = start(f"{pointer}={module}:graph", options=["--workers", "2", "--concurrency", "1"])
+    before = [usage_of(server, pointer, worker) for worker in (0, 1)]
+    assert None not in before
+    run = wire.result_of(server.run(pointer, 200))
+    assert run["outputs"][0]["value"] == "done"
+    busy = server.get(f"/v4/runs/{run['id']}").json()["worker"]
+    idle = 1 - busy
+    pids = [worker["pid"] for worker in server.workers(pointer)]
+    # Each is looked at once a second at most.
+    wait_until(lambda: usage_of(server, pointer, busy)[1] >= before[busy][1] + 0.2)
+    for worker in (0, 1):
+        held, used = usage_of(server, pointer, worker)
+        assert used == pytest.approx(process_cpu_s(pids[worker]), abs=0.05)
+        assert held == pytest.approx(resident_bytes(pids[worker]), rel=0.1)
+    held, used = usage_of(server, pointer, busy)
+    assert held > before[busy][0] + (150 << 20)
+    assert usage_of(server, pointer, idle)[1] < before[idle][1] + 0.1
+    # A new process begins anew, and nothing is said of the old one.
+    kill(pids[busy])
+    server.wait_worker(pointer, busy, other_than=pids[busy])
+    wait_until(lambda: usage_of(server, pointer, busy))
+    now = usage_of(server, pointer, busy)
+    assert now[0] < held - (150 << 20) and now[1] < used - 0.1
 
 
 # ---- in the middle of it --------------------------------------------------------------------------------------
