@@ -19,6 +19,9 @@
 #include "dispatcher/workers/recycle.h"
 #include "dispatcher/workers/usage.h"
 
+/* No name of a token. */
+#define TOKENS_OTHERS "(others)"
+
 static void metrics_server(const struct api *api, struct exposition *out);
 
 static void metrics_counter(struct exposition *out, const char *name, const char *help,
@@ -163,6 +166,29 @@ static void metrics_run_times(const struct api *api, struct exposition *out)
                       offsetof(struct tally, duration), &bucket_scale_runs);
 }
 
+/* Names of tokens are for those who have one: not where everybody may ask. */
+static void metrics_tokens(const struct api *api, struct exposition *out)
+{
+    const struct tokens *tokens = &api->config->tokens;
+    if (api->config->metrics_access != METRICS_TOKEN || tokens->count == 0)
+        return;
+    exposition_family(out, "millrace_token_runs", METRIC_COUNTER,
+                      "Runs by the token they came with and by state, once there are some.");
+    for (uint32_t i = 0; i <= TOKEN_SERIES_MAX && i < tokens->count; i++) {
+        const uint64_t *ends = api->runs->token_ends[i];
+        uint64_t total = 0;
+        for (enum run_end_kind kind = 0; kind < RUN_END_KIND_COUNT; kind++)
+            total += ends[kind];
+        for (enum run_end_kind kind = 0; kind < RUN_END_KIND_COUNT && total > 0; kind++) {
+            char labels[LABELS_BYTES_MAX] = "";
+            labels_add(labels, "token",
+                       i < TOKEN_SERIES_MAX ? tokens->entries[i].name : TOKENS_OTHERS);
+            labels_add(labels, "state", run_end_kind_name(kind));
+            exposition_sample(out, labels, ends[kind]);
+        }
+    }
+}
+
 static void metrics_runs(const struct api *api, struct exposition *out)
 {
     metrics_runs_accepted(api, out);
@@ -178,6 +204,7 @@ static void metrics_runs(const struct api *api, struct exposition *out)
     metrics_gauge(out, "millrace_runs", "Runs queued, active, or cancelled and not gone yet.",
                   api->runs->count);
     metrics_run_times(api, out);
+    metrics_tokens(api, out);
 }
 
 /* ---- pipelines and workers ----------------------------------------------------------------- */

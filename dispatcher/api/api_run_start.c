@@ -132,8 +132,10 @@ static struct run *start_make_run(struct answer *answer, struct pipeline *pipeli
 {
     struct api *api = answer->api;
     struct conn *conn = answer->conn;
-    const struct run_origin origin = {
-        .request_id = conn->request.id, .client = conn_client(conn), .token = conn->request.token};
+    const struct run_origin origin = {.request_id = conn->request.id,
+                                      .client = conn_client(conn),
+                                      .token = conn->request.token,
+                                      .token_index = conn->request.token_index};
     struct run *run =
         run_create(api->runs, &(struct run_options){.pipeline = pipeline,
                                                     .sink = &answer->sink,

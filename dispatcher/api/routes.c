@@ -143,6 +143,7 @@ static void routes_caller_take(const struct api *api, struct request *request,
     if (tokens->count > 0 && http_head_bearer(head, &token))
         entry = tokens_find(tokens, token.data, token.bytes);
     request->token = entry ? entry->name : NULL;
+    request->token_index = entry ? (uint32_t)(entry - tokens->entries) : 0;
     request->owner = owner_of(api->config, entry);
     request->is_trusted = entry || (tokens->count == 0 && !origin_refusal(api->config, head));
 }

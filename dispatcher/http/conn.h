@@ -50,6 +50,7 @@ struct request {
     uint32_t timeout_ms;                           /* X-Request-Timeout; 0: not said */
     uint32_t list_count_max;                       /* ?limit= of a list; 0: not said */
     uint32_t owner;                                /* of what it makes, see owner.h */
+    uint32_t token_index;                          /* likewise: its place among those there are */
     const char *token;                             /* the name of its token; NULL: none */
     int status;                                    /* of the answer; 0: none is said yet */
     uint32_t page;                                 /* that may read the answer, see cors.h */

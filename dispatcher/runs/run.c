@@ -72,6 +72,7 @@ struct run *run_create(struct runs *runs, const struct run_options *options)
                         .timeout_ms = timeout_ms};
     memcpy(run->id, birth.id, sizeof run->id);
     run->token = options->origin.token;
+    run->token_index = options->origin.token_index;
     run_text_take(run->request_id, sizeof run->request_id, options->origin.request_id);
     run_text_take(run->client, sizeof run->client, options->origin.client);
     memcpy(run->created_text, birth.created_text, WALL_TEXT_BYTES);

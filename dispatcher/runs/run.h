@@ -42,6 +42,7 @@ struct run {
     char request_id[RUN_REQUEST_BYTES]; /* "": none */
     char client[RUN_CLIENT_BYTES];      /* "": not known */
     const char *token;                  /* NULL: it came with none */
+    uint32_t token_index;
     char created_text[WALL_TEXT_BYTES]; /* created_at, with microseconds; not terminated */
     double created_at;                  /* Unix time, seconds */
     double started_at, first_chunk_at;  /* likewise; 0: not yet */
@@ -68,6 +69,7 @@ struct run_origin {
     const char *request_id; /* of which RUN_REQUEST_BYTES - 1 are kept */
     const char *client;     /* its address; RUN_CLIENT_BYTES - 1 likewise */
     const char *token;      /* its name; lives as long as the configuration */
+    uint32_t token_index;   /* of that token in it, where there is one */
 };
 
 /* What a new run is made of. */

@@ -15,6 +15,8 @@ static const char *const kind_names[RUN_END_KIND_COUNT] = {
 };
 
 static void run_end_tally(struct tally *tally, const struct run_failure *failure);
+static void run_end_tally_token(struct runs *runs, const char *token, uint32_t index,
+                                enum run_end_kind kind);
 static void run_end_keep(struct runs *runs, const struct run *run,
                          const struct run_failure *failure);
 
@@ -37,6 +39,7 @@ void run_end_account(struct runs *runs, const struct run *run, const struct run_
     uint64_t took_ms = runs->reactor->now_ms - run->created_ms;
     run_end_keep(runs, run, failure);
     run_end_tally(tally, failure);
+    run_end_tally_token(runs, run->token, run->token_index, run_end_kind_of(failure));
     if (run->value_count > run->gap_count + 1) /* the last ones came together */
         tally->gap.counts[0] += run->value_count - run->gap_count - 1;
     buckets_add(&tally->duration, &bucket_scale_runs, took_ms * CLOCK_NS_PER_MS);
@@ -46,6 +49,7 @@ void run_end_refuse(struct runs *runs, const struct run *run, const struct run_f
 {
     mr_assert(failure->refusal != REFUSAL_NONE);
     run->pipeline->tally.refusals[failure->refusal]++;
+    run_end_tally_token(runs, run->token, run->token_index, RUN_REFUSED);
     run_end_keep(runs, run, failure);
 }
 
@@ -67,6 +71,13 @@ static void run_end_tally(struct tally *tally, const struct run_failure *failure
     case RUN_END_KIND_COUNT:
         mr_unreachable("an accepted run was not refused");
     }
+}
+
+static void run_end_tally_token(struct runs *runs, const char *token, uint32_t index,
+                                enum run_end_kind kind)
+{
+    if (token)
+        runs->token_ends[index < TOKEN_SERIES_MAX ? index : TOKEN_SERIES_MAX][kind]++;
 }
 
 static void run_end_keep(struct runs *runs, const struct run *run,
@@ -170,6 +181,7 @@ void run_end_refuse_none(struct runs *runs, struct pipeline *pipeline,
                          const struct run_origin *origin, int status)
 {
     pipeline->tally.refusals[REFUSAL_TOO_MANY_RUNS]++;
+    run_end_tally_token(runs, origin->token, origin->token_index, RUN_REFUSED);
     if (!run_end_is_logged(runs, RUN_REFUSED))
         return;
     log_event(

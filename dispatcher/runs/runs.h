@@ -18,11 +18,13 @@
 #include "dispatcher/runs/id_index.h"
 #include "dispatcher/runs/pipeline.h"
 #include "dispatcher/runs/run.h"
+#include "dispatcher/runs/run_end.h"
 #include "dispatcher/workers/cgroup.h"
 #include "dispatcher/workers/fleet.h"
 #include "millrace/check.h"
 
 #define RUN_SLAB_COUNT 256u
+#define TOKEN_SERIES_MAX 64u
 
 /* Owned by the server. */
 struct runs {
@@ -45,6 +47,8 @@ struct runs {
     uint32_t queue_count;     /* runs that wait, of all of them */
     struct history history;
 
+    /* Runs by their end, of the first tokens of the configuration each, and of all others. */
+    uint64_t token_ends[TOKEN_SERIES_MAX + 1][RUN_END_KIND_COUNT];
     uint64_t completed_count; /* that --log-runs may have asked for, for every Nth */
 
     bool stop_is_announced; /* others are told to go elsewhere; new runs are taken */

@@ -11,7 +11,7 @@ import pytest
 
 import exposition
 import wire
-from server import MILLRACE, TOP, example, process_cpu_s, wait_until
+from server import MILLRACE, TOP, bearer, example, make_tokens, process_cpu_s, wait_until
 
 MISBEHAVE = "local/misbehave:v1"
 NUMBERS = "local/numbers:v1"
@@ -76,11 +76,13 @@ def documented():
     return names
 
 
-def test_every_metric_is_documented_and_every_documented_metric_is_there(server):
-    server.lines(NUMBERS, 2, "x", 0)
+def test_every_metric_is_documented_and_every_documented_metric_is_there(start, tmp_path):
+    [token] = make_tokens(tmp_path / "tokens", "alice")
+    server = start(example("numbers.so"), options=["--token-file", str(tmp_path / "tokens"), "--metrics", "token"])
+    server.run(NUMBERS, 2, "x", 0, headers=bearer(token))
     listed = documented()
     shown = {}
-    for family in server.metrics().values():
+    for family in families_for(server, token).values():
         name = family.name + ("_total" if family.kind == "counter" else "")
         labels = {label for _, pairs in family.samples for label, _ in pairs if label != "le"}
         shown[name] = (labels, family.kind)
@@ -285,6 +287,57 @@ def test_each_worker_says_what_it_holds_and_has_used(start, tmp_path):
     wait_until(lambda: usage_of(server, pointer, busy))
     now = usage_of(server, pointer, busy)
     assert now[0] < held - (150 << 20) and now[1] < used - 0.1
+
+
+# ---- tokens ---------------------------------------------------------------------------------------------------
+
+
+def token_runs(families):
+    if "millrace_token_runs" not in families:
+        return None
+    return {tuple(value for _, value in labels): int(count)
+            for (_, labels), count in families["millrace_token_runs"].samples.items()}
+
+
+def families_for(server, token):
+    return exposition.parse(server.get("/metrics", bearer(token)).body)
+
+
+def test_runs_are_counted_by_token_and_state(start, tmp_path):
+    alice, bob, _ = make_tokens(tmp_path / "tokens", "alice", "bob", "carol")
+    server = start(example("numbers.so"), example("misbehave.so"),
+                   options=["--token-file", str(tmp_path / "tokens"), "--metrics", "token"])
+    server.run(NUMBERS, 1, "x", 0, headers=bearer(alice))
+    server.run(NUMBERS, 2, "x", 0, headers=bearer(alice))
+    server.run(MISBEHAVE, "fail_errno", 0, 0, headers=bearer(alice))
+    server.run(NUMBERS, 1, headers=bearer(bob))
+    with server.stream(NUMBERS, 100000, "x", 20, headers=bearer(bob)) as stream:
+        stream.next()
+    wait_until(lambda: token_runs(families_for(server, alice)).get(("cancelled", "bob")) == 1)
+    # Of those who never came nothing is said.
+    assert token_runs(families_for(server, bob)) == {
+        ("completed", "alice"): 2, ("failed", "alice"): 1, ("cancelled", "alice"): 0, ("refused", "alice"): 0,
+        ("completed", "bob"): 0, ("failed", "bob"): 0, ("cancelled", "bob"): 1, ("refused", "bob"): 1}
+
+
+def test_names_of_tokens_are_not_for_everybody(start, tmp_path):
+    [alice] = make_tokens(tmp_path / "tokens", "alice")
+    server = start(example("numbers.so"), options=["--token-file", str(tmp_path / "tokens")])
+    server.run(NUMBERS, 1, "x", 0, headers=bearer(alice))
+    assert token_runs(families_for(server, alice)) is None
+    assert b"alice" not in server.get("/metrics").body
+
+
+def test_of_many_tokens_the_last_ones_share_their_series(start, tmp_path):
+    tokens = make_tokens(tmp_path / "tokens", *[f"caller{i}" for i in range(67)])
+    server = start(example("numbers.so"),
+                   options=["--token-file", str(tmp_path / "tokens"), "--metrics", "token"])
+    for i in (0, 63, 64, 66):
+        server.run(NUMBERS, 1, "x", 0, headers=bearer(tokens[i]))
+    runs = token_runs(families_for(server, tokens[0]))
+    assert {key: count for key, count in runs.items() if count > 0} == {
+        ("completed", "caller0"): 1, ("completed", "caller63"): 1, ("completed", "(others)"): 2}
+    assert len(runs) == 3 * 4
 
 
 # ---- in the middle of it --------------------------------------------------------------------------------------
