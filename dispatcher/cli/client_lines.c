@@ -52,6 +52,19 @@ static bool lines_is_blank(const struct text *line)
     return true;
 }
 
+/* Of a server that sends what no id is, none is taken. */
+static void lines_run_id_take(struct client_lines *lines, const struct json_view *line)
+{
+    struct json_view id;
+    if (!json_view_member(line, "id", &id) || id.bytes != RUN_ID_BYTES - 1 + 2)
+        return;
+    for (size_t i = 1; i < id.bytes - 1; i++)
+        if (!((id.text[i] >= '0' && id.text[i] <= '9') ||
+              (id.text[i] >= 'a' && id.text[i] <= 'z') || id.text[i] == '_'))
+            return;
+    memcpy(lines->run_id, id.text + 1, RUN_ID_BYTES - 1);
+}
+
 static void lines_read(struct client_lines *lines, long status)
 {
     struct json_view line, part;
@@ -66,6 +79,8 @@ static void lines_read(struct client_lines *lines, long status)
         lines->end = LINES_UNREADABLE;
         return;
     }
+    if (lines->run_id[0] == '\0')
+        lines_run_id_take(lines, &line);
     if (json_view_member(&line, "error", &part) && !json_view_is_null(&part))
         lines_error_say(lines, &part);
     else if (json_view_member(&line, "detail", &part))

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "dispatcher/reactor/identity.h"
 #include "dispatcher/text/text.h"
 
 /* Text of one line; what a chunk can need as JSON several times over. */
@@ -30,8 +31,9 @@ struct client_lines {
     bool is_terminal; /* which is not shown what could steer it */
     bool is_json;     /* lines as they come, else the values in them */
     struct text line;
-    uint64_t output_count; /* lines with outputs */
-    bool is_failed;        /* an error came, and was said on stderr */
+    uint64_t output_count;     /* lines with outputs */
+    char run_id[RUN_ID_BYTES]; /* of the first line that has one; "": none had */
+    bool is_failed;            /* an error came, and was said on stderr */
     enum client_lines_end end;
 };
 

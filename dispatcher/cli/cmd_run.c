@@ -17,6 +17,7 @@
 #include "dispatcher/cli/client.h"
 #include "dispatcher/cli/client_body.h"
 #include "dispatcher/cli/client_lines.h"
+#include "dispatcher/cli/client_timing.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/exit_code.h"
@@ -27,6 +28,7 @@ struct run_values {
     const char *ca_file;
     uint32_t timeout_ms;
     bool json;
+    bool timing;
 };
 
 static const struct cli_option options[] = {
@@ -42,6 +44,8 @@ static const struct cli_option options[] = {
      .help = "the run takes so long at most; if not said, as long as it takes"},
     {"json", NULL, CLI_FLAG, CLI_MEMBER(struct run_values, json),
      .help = "print the lines as the server sends them"},
+    {"timing", NULL, CLI_FLAG, CLI_MEMBER(struct run_values, timing),
+     .help = "say on stderr when the run was queued, started, had its first chunk and ended"},
 };
 
 static const struct cli_command command = {
@@ -62,6 +66,8 @@ static int run_described(struct client *client, const struct run_values *values,
                          const struct cli_words *words);
 static int run_stream(struct client *client, const struct run_values *values,
                       const struct text *body);
+static int run_said(const struct client_lines *lines, const struct client_answer *answer, int rc,
+                    const char *reason);
 
 static bool run_is_id(const char *text);
 static bool run_ca_file_take(struct run_values *values);
@@ -171,9 +177,19 @@ static int run_stream(struct client *client, const struct run_values *values,
     int rc = client_request(client, "/v4/runs/stream", body->bytes, body->count, on_lines, &lines,
                             &answer, reason);
     client_lines_finish(&lines, answer.status, rc == 0);
-    if (lines.end != LINES_OPEN || (rc == 0 && lines.is_failed))
+    int exit_code = run_said(&lines, &answer, rc, reason);
+    if (values->timing && exit_code != EXIT_CODE_CONNECT && exit_code != EXIT_CODE_USAGE)
+        client_timing_print(client, command.name, lines.run_id, stderr);
+    return exit_code;
+}
+
+/* How the run was, which is said where it is not told by its lines. */
+static int run_said(const struct client_lines *lines, const struct client_answer *answer, int rc,
+                    const char *reason)
+{
+    if (lines->end != LINES_OPEN || (rc == 0 && lines->is_failed))
         return EXIT_CODE_FAILED;
     if (rc < 0)
         return client_failed(command.name, rc, reason);
-    return run_answer_is_good(&lines, &answer) ? EXIT_CODE_OK : EXIT_CODE_FAILED;
+    return run_answer_is_good(lines, answer) ? EXIT_CODE_OK : EXIT_CODE_FAILED;
 }

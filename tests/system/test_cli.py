@@ -2,6 +2,7 @@
 """The command line as people meet it: what is printed where, and with which exit code."""
 
 import contextlib
+import datetime
 import json
 import os
 import pty
@@ -465,13 +466,15 @@ def test_run_says_when_no_server_answers():
 
 
 class FakeServer:
-    """Answers the question for the variables, and then a run with the bytes it was given. It takes no
-    third connection: a run that is sent again waits for ever."""
+    """Answers the question for the variables, and then a run with the bytes it was given, and the question
+    for that run if there is an answer to it. It takes no other connection: a run that is sent again waits
+    for ever."""
 
     DESCRIPTION = b'{"input_variables":[]}'
 
-    def __init__(self, answer, rest=b""):
+    def __init__(self, answer, rest=b"", run=None):
         self.answer = answer
+        self.run = [run] if run else []
         self.rest = rest
         self.go_on = threading.Event()
         self.listener = socket.create_server(("127.0.0.1", 0))
@@ -481,7 +484,7 @@ class FakeServer:
 
     def serve(self):
         length = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(self.DESCRIPTION)
-        for answer in (length + self.DESCRIPTION, self.answer):
+        for answer in (length + self.DESCRIPTION, self.answer, *self.run):
             connection = self.listener.accept()[0]
             with connection:
                 connection.settimeout(TIMEOUT_S)
@@ -565,3 +568,80 @@ def test_several_outputs_of_a_line_are_separated_by_tabs():
     line = json.dumps({"outputs": outputs, "error": None}).encode() + b"\n"
     with FakeServer(HEAD + b"Content-Length: %d\r\n\r\n" % len(line) + line) as fake:
         assert millrace("run", "me/words:v1", "--url", fake.url).stdout == "a\tnull\n"
+
+
+# ---- run --timing ----------------------------------------------------------------------------------
+
+
+TIMES = ("run", "queued", "started", "first chunk", "ended", "worker", "attempt")
+
+
+def timing_of(result):
+    """The seven lines at the end of stderr, by name; times after the first one are numbers."""
+    lines = [re.fullmatch(r"(.{11})  (\S.*)", line).groups() for line in result.stderr.splitlines()[-len(TIMES):]]
+    assert tuple(name.rstrip() for name, _ in lines) == TIMES, result.stderr
+    found = {name.rstrip(): value for name, value in lines}
+    for name in ("started", "first chunk", "ended"):
+        after = re.fullmatch(r"after (\d+\.\d{3}) s", found[name])
+        found[name] = float(after[1]) if after else found[name]
+    return found
+
+
+def test_timing_is_said_on_stderr_after_the_run(url):
+    plain, result = run(url, "local/numbers:v1", "3", "x", "50"), run(url, "local/numbers:v1", "3", "x", "50", "--timing")
+    assert (result.returncode, result.stdout.count("\n"), result.stderr.count("\n")) == (OK, 3, len(TIMES))
+    assert plain.stderr == ""
+    times = timing_of(result)
+    assert re.fullmatch(r"run_[0-9a-f]{32}", times["run"])
+    queued = datetime.datetime.fromisoformat(times["queued"].replace("Z", "+00:00"))
+    assert abs((datetime.datetime.now(datetime.timezone.utc) - queued).total_seconds()) < 60
+    assert 0 <= times["started"] <= times["first chunk"] <= times["ended"] - 0.1 + 0.002
+    assert 0.05 - 0.002 <= times["first chunk"] and times["ended"] >= 0.15 - 0.002
+    assert (times["worker"], times["attempt"]) == ("0", "1")
+
+
+def test_timing_says_what_never_was_and_leaves_the_exit_code_alone(start):
+    server = start(example("misbehave.so"), example("numbers.so"), options=["--concurrency", "1", "--queue", "0"])
+    failed = run(server.url, "local/misbehave:v1", "fail_errno", "0", "0", "--timing")
+    assert failed.returncode == FAILED and failed.stderr.startswith("millrace: run: pipeline_error: ")
+    assert (timing_of(failed)["first chunk"], timing_of(failed)["worker"]) == ("never", "0")
+    with server.stream("local/numbers:v1", 100000, "x", 20) as stream:
+        stream.next()
+        refused = timing_of(run(server.url, "local/numbers:v1", "1", "x", "0", "--timing"))
+    assert (refused["started"], refused["first chunk"], refused["worker"], refused["attempt"]) == (
+        "never", "never", "none", "0")
+    assert refused["ended"] < 5 * SLOWNESS
+
+
+def test_without_a_line_there_is_nothing_to_look_up(url):
+    result = run(url, "local/numbers:v1", "0", "x", "0", "--timing")
+    assert (result.returncode, result.stdout) == (OK, "")
+    assert result.stderr == "millrace: run: no times: no line came that names the run\n"
+
+
+@pytest.mark.parametrize("name", ["run_" + "/" * 32, "run_" + "0" * 31, "run_" + "\u001b" * 32, "x", 7, None])
+def test_what_is_no_id_of_a_run_is_not_looked_up(name):
+    line = json.dumps({"id": name, "outputs": [{"value": 7}], "error": None}).encode() + b"\n"
+    with FakeServer(HEAD + b"Content-Length: %d\r\n\r\n" % len(line) + line) as fake:
+        result = millrace("run", "me/words:v1", "--timing", "--url", fake.url)
+    assert (result.returncode, result.stdout) == (OK, "7\n")
+    assert result.stderr == "millrace: run: no times: no line came that names the run\n"
+
+
+@pytest.mark.parametrize("status,run,said", [
+    (404, b'{"detail":{"message":"Run not found"}}', "millrace: run: no times: the server answered with status 404\n"),
+    (200, b"<html>", "millrace: run: no times: what the server says of the run is not JSON: "),
+    (200, b"", "millrace: run: no times: what the server says of the run is not JSON: "),
+    (200, b"[]", "queued       not known\nstarted      not yet\n"),
+    (200, b'{"times":7,"worker":"x","attempt":{}}', "queued       not known\nstarted      not yet\n"),
+    (200, b'{"times":{"queued":1e300,"started":null,"ended":2e300}}', "queued       not known\nstarted      never\n"),
+    (200, b'{"times":{"queued":-1.5,"started":0}}',
+     "queued       1969-12-31T23:59:58.500Z\nstarted      after 1.500 s\n"),
+])
+def test_whatever_the_server_says_of_the_run_is_no_harm(status, run, said):
+    line = json.dumps({"id": "run_" + "0" * 32, "outputs": [{"value": 7}], "error": None}).encode() + b"\n"
+    looked_up = b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n" % (status, len(run)) + run
+    with FakeServer(HEAD + b"Content-Length: %d\r\n\r\n" % len(line) + line, run=looked_up) as fake:
+        result = millrace("run", "me/words:v1", "--timing", "--url", fake.url)
+    assert (result.returncode, result.stdout) == (OK, "7\n")
+    assert said in result.stderr and "\x1b" not in result.stderr
