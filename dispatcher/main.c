@@ -2,7 +2,9 @@
 /*
  * main.c - where millrace begins.
  */
+#include <fcntl.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "dispatcher/cli/commands.h"
 #include "dispatcher/reader/reader.h"
@@ -23,8 +25,19 @@ main_first(int argc, char **argv, char **variables)
 __attribute__((section(".preinit_array"), used)) static void (*const first)(int, char **,
                                                                             char **) = main_first;
 
+/* Where stdin, stdout or stderr is closed, whatever is opened next would get its number, and what
+ * is printed would go there. So each is a file that is open the other way round: to use it is the
+ * same error as without it. */
+static void main_fill_descriptors(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) == -1)
+            (void)!open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY);
+}
+
 int main(int argc, char **argv)
 {
+    main_fill_descriptors();
     /* The server's own children, which nobody starts by hand. */
     if (argc > 0 && strcmp(argv[0], SPAWNER_NAME) == 0)
         return spawner_main(argc, argv);

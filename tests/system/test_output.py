@@ -4,11 +4,12 @@
 import os
 import re
 import signal
+import subprocess
 
 import pytest
 
 import wire
-from server import example, wait_until
+from server import MILLRACE, example, wait_until
 
 MISBEHAVE = "local/misbehave:v1"
 CHATTY = "test/chatty:v1"
@@ -172,6 +173,31 @@ def test_a_ready_line_that_cannot_be_written_is_said_in_the_log_at_once(start, t
         server.signal(signal.SIGTERM)
         assert server.wait_exit() == 1
         assert server.log[-1] == "millrace: cannot write to stdout: a line was lost"
+
+
+def closed(redirection):
+    return ["/bin/sh", "-c", f'exec "$0" "$@" {redirection}']
+
+
+def test_what_is_printed_where_stderr_is_closed_goes_nowhere_and_is_counted(start):
+    """The number of a closed descriptor is that of what is opened next: the log's file, a client."""
+    server = start(example("numbers.so"), command=closed("<&- 2>&-"), wait=False)
+    wait_until(lambda: server.ready_line)
+    server.wait_ready()
+    assert [os.readlink(f"/proc/{server.process.pid}/fd/{fd}") for fd in (0, 2)] == ["/dev/null"] * 2
+    for _ in range(20):
+        assert server.run(NUMBERS, 1, "x", 0).status == 200
+    wait_until(lambda: server.metric("millrace_log_lines_dropped_total") > 20)
+
+
+def test_a_closed_stdout_is_one_that_cannot_be_written(start):
+    server = start(example("numbers.so"), command=closed("<&- >&-"), wait=False).wait_listening()
+    server.wait_log(' error ready_not_printed error="Bad file descriptor"$')
+    result = subprocess.run([*closed(">&-"), MILLRACE, "run", NUMBERS, "1", "x", "0", "--url", server.url],
+                            capture_output=True, text=True, check=False, timeout=30)
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == "millrace: run: cannot write to stdout: Bad file descriptor\n"
+    server.stop(expected=1)
 
 
 def test_levels_below_the_one_asked_for_are_not_written(start, pipelines):
