@@ -14,6 +14,7 @@
 _Static_assert(LOG_EVENT_BYTES_MAX <= LOG_BUFFER_BYTES, "an empty half takes any event");
 
 static bool log_is_journal(int fd);
+static void log_lose_batch(struct log *log);
 static void log_swap_halves(struct log *log);
 
 void log_init(struct log *log, int fd, enum log_level level)
@@ -70,11 +71,7 @@ void log_written(struct log *log, int32_t result)
         log->is_failing = false;
     } else if (result != -EAGAIN && result != -EINTR && result != -ECANCELED) {
         /* ENOSPC, EPIPE, EIO: this batch is lost, the server goes on. */
-        uint64_t lost = log_format_count(log->bytes[log->filling ^ 1] + log->sending_offset,
-                                         log->sending_count - log->sending_offset);
-        log->dropped_count += lost;
-        log->dropped_total += lost;
-        log->sending_offset = log->sending_count;
+        log_lose_batch(log);
         log->is_failing = true;
     }
     mr_assert(log->sending_offset <= log->sending_count);
@@ -85,7 +82,7 @@ void log_move(struct log *log, int fd)
     const char *batch = log->bytes[log->filling ^ 1];
     mr_assert(!log->write_in_flight);
     log->fd = fd;
-    log->is_failing = false;
+    log->is_failing = log->is_torn = false;
     if (!log_is_writing(log) || log->sending_offset == 0 || batch[log->sending_offset - 1] == '\n')
         return;
     const char *rest = batch + log->sending_offset;
@@ -123,10 +120,30 @@ static bool log_is_journal(int fd)
     return strcmp(stream, text) == 0;
 }
 
+/* What is left of it. Of a line that is written in part the end is owed: the next one would be a
+ * part of it. */
+static void log_lose_batch(struct log *log)
+{
+    const char *batch = log->bytes[log->filling ^ 1];
+    bool was_owed = log->sending_offset == 0 && batch[0] == '\n';
+    uint32_t begin = log->sending_offset + was_owed;
+    uint64_t lost = log_format_count(batch + begin, log->sending_count - begin);
+    log->dropped_count += lost;
+    log->dropped_total += lost;
+    log->is_torn = was_owed || (begin > 0 && batch[begin - 1] != '\n');
+    log->sending_offset = log->sending_count;
+}
+
 static void log_swap_halves(struct log *log)
 {
+    char *batch = log->bytes[log->filling];
     log->sending_offset = 0;
     log->sending_count = log->count;
     log->count = 0;
     log->filling ^= 1;
+    if (log->is_torn && log->sending_count > 0) {
+        memmove(batch + 1, batch, log->sending_count++);
+        batch[0] = '\n';
+        log->is_torn = false;
+    }
 }

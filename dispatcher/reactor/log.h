@@ -28,12 +28,13 @@ struct log {
     struct log_style style;
     bool write_in_flight;
     bool is_failing; /* the last write failed: no line about lost lines, which would be lost, too */
+    bool is_torn;    /* what was written ends within a line, whose rest is lost */
     uint64_t dropped_count;
     uint64_t dropped_total;
     uint32_t filling; /* which half */
     uint32_t count;   /* bytes in it */
     uint32_t sending_offset, sending_count;
-    char bytes[2][LOG_BUFFER_BYTES];
+    char bytes[2][LOG_BUFFER_BYTES + 1]; /* and the end of a torn line */
 };
 
 void log_init(struct log *log, int fd, enum log_level level);

@@ -2,6 +2,7 @@
 """--log-file, and SIGUSR1, which opens it again: no line is lost by a rotation, and nothing waits for a file."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -138,18 +139,27 @@ def test_a_file_that_cannot_be_opened_again_leaves_the_old_one_in_use(logging, t
     wait_event(folder / "log", "log_reopened")
 
 
-def test_a_full_disk_costs_lines_and_takes_them_again_when_there_is_room(start, tmp_path):
-    folder = tmp_path / "small"
-    folder.mkdir()
-    private = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
-    script = f'mount -t tmpfs -o size=16k,mode=700 none {folder} && exec "$0" "$@"'
-    server = start(example("numbers.so"), command=[*private, "sh", "-c", script],
-                   options=["--log-file", str(folder / "log"), "--log-level", "debug"])
+@pytest.fixture
+def on_small_disk(start, tmp_path):
+    """on_small_disk(kib, option...): a server that logs on a disk of that size; and its log, to be seen from here."""
+    def started(kib, *options):
+        folder = tmp_path / "small"
+        folder.mkdir()
+        private = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+        script = f'mount -t tmpfs -o size={kib}k,mode=700 none {folder} && exec "$0" "$@"'
+        server = start(example("numbers.so"), command=[*private, "sh", "-c", script],
+                       options=["--log-file", str(folder / "log"), "--log-level", "debug", *options])
+        return server, f"/proc/{server.process.pid}/root{folder}/log"
+
+    return started
+
+
+def test_a_full_disk_costs_lines_and_takes_them_again_when_there_is_room(on_small_disk):
+    server, seen = on_small_disk(16)
     for _ in range(300):
         assert server.run(NUMBERS, 1, "x", 0).status == 200
     lost = server.metric("millrace_log_lines_dropped_total")
     assert lost > 100
-    seen = f"/proc/{server.process.pid}/root{folder}/log"
     assert os.stat(seen).st_size == 16384
     os.truncate(seen, 0)
     server.run(NUMBERS, 1, "x", 0)
@@ -159,6 +169,24 @@ def test_a_full_disk_costs_lines_and_takes_them_again_when_there_is_room(start, 
             return re.search(r" warning log_dropped lines=(\d+)\n", file.read())
     wait_until(is_said)
     assert int(is_said()[1]) >= lost
+
+
+def test_the_line_that_a_full_disk_cuts_does_not_swallow_the_next_one(on_small_disk):
+    server, seen = on_small_disk(32, "--log-format", "json")
+    with open(seen + ".other", "wb") as file:
+        file.write(b"x" * 16384)
+    while server.metric("millrace_log_lines_dropped_total") == 0:
+        server.run(NUMBERS, 1, "x", 0)
+    os.unlink(seen + ".other")
+    server.run(NUMBERS, 1, "x", 0)
+
+    def lines():
+        with open(seen, encoding="utf-8") as file:
+            return file.read().splitlines()
+    wait_until(lambda: any("log_dropped" in line for line in lines()))
+    assert os.stat(seen).st_size > 16384
+    events = [json.loads(line)["event"] for line in lines() if line.endswith("}")]
+    assert len(lines()) - len(events) <= 1 and events[-2:] == ["run_end", "log_dropped"]
 
 
 def test_a_disk_that_is_always_full_does_not_stop_the_server(start):

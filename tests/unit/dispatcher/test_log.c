@@ -360,6 +360,30 @@ static void a_disk_that_stays_full_is_tried_again_for_new_lines_only(void **stat
     assert_non_null(strstr(line_taken(), " log_dropped lines=3"));
 }
 
+static void a_line_that_is_written_in_part_does_not_take_the_next_one_with_it(void **state)
+{
+    (void)state;
+    const char *bytes;
+    log_event(log_, LEVEL_INFO, "torn", LOG_NATURAL("a", 1));
+    assert_true(log_take(log_, &bytes) > 10);
+    log_written(log_, 10);
+    assert_true(log_take(log_, &bytes) > 0);
+    log_written(log_, -ENOSPC);
+    /* Also when the first one after it is lost, which is one line. */
+    fill("lost");
+    uint64_t dropped = log_->dropped_total;
+    size_t count = log_take(log_, &bytes);
+    assert_int_equal(bytes[0], '\n');
+    log_written(log_, -ENOSPC);
+    assert_int_equal(log_->dropped_total, dropped + lines_count(bytes, count) - 1);
+    log_event(log_, LEVEL_INFO, "kept", LOG_NATURAL("a", 1));
+    count = log_take(log_, &bytes);
+    assert_int_equal(lines_count(bytes, count), 2);
+    assert_memory_equal(bytes, "\n2", 2);
+    log_written(log_, (int32_t)count);
+    assert_non_null(strstr(line_taken(), " log_dropped lines="));
+}
+
 static void the_end_of_the_process_writes_what_is_left(void **state)
 {
     (void)state;
@@ -458,6 +482,7 @@ int main(void)
         LOG_TEST(lines_for_which_there_is_no_room_are_counted_and_the_count_is_logged),
         LOG_TEST(a_full_disk_costs_the_batch_and_every_line_of_it_is_counted_once),
         LOG_TEST(a_disk_that_stays_full_is_tried_again_for_new_lines_only),
+        LOG_TEST(a_line_that_is_written_in_part_does_not_take_the_next_one_with_it),
         LOG_TEST(the_end_of_the_process_writes_what_is_left),
         LOG_TEST(the_end_of_the_process_does_not_wait_for_a_reader),
         LOG_TEST(any_sequence_of_lines_and_writes_loses_none_uncounted),
