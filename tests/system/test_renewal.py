@@ -4,6 +4,7 @@
 import contextlib
 import os
 import re
+import resource
 import signal
 import threading
 import time
@@ -164,6 +165,22 @@ def test_code_that_does_not_start_leaves_the_old_one_serving(start, publish, opt
     server.signal(signal.SIGUSR2)
     assert wait_renewed(server) == 3
     assert edition_now(server) == [3]
+
+
+def test_without_descriptors_for_one_more_the_old_ones_stay(start, publish):
+    server = start(f"{EDITION}={publish(1)}:edition", options=["--workers", "2"])
+    pid, old = server.process.pid, pids(server)
+    publish(2)
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")), before[1]))
+    server.signal(signal.SIGUSR2)
+    reason = server.wait_log(rf" error renewal_failed pipeline={EDITION} replaced=0 left=2 reason=(.*)$")[1]
+    assert "Too many open files" in reason
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    assert edition_now(server) == [1] and pids(server) == old
+    server.signal(signal.SIGUSR2)
+    assert wait_renewed(server) == 2
+    assert edition_now(server) == [2]
 
 
 def test_a_run_on_a_worker_that_is_replaced_goes_on_there(start, publish):

@@ -377,6 +377,17 @@ static void without_a_user_for_one_more_nothing_happens(void **state)
     expect_left_off();
 }
 
+static void without_a_control_group_for_one_more_nothing_happens(void **state)
+{
+    (void)state;
+    stage.config.pipelines[0].confinement.memory_bytes_max = 1 << 20;
+    snprintf(fleet()->group_folder, sizeof fleet()->group_folder, "/nowhere");
+    renew();
+    assert_int_equal(places_count(), 2);
+    stage.config.pipelines[0].confinement.memory_bytes_max = 0;
+    expect_left_off();
+}
+
 /* That is the spawner's end, not the new code's. */
 static void a_spawner_that_dies_meanwhile_is_no_reason_to_leave_off(void **state)
 {
@@ -620,6 +631,7 @@ int main(void)
         ON(two, one_whose_successor_cannot_be_made_stays),
         ON(two, without_memory_for_one_more_nothing_happens),
         ON(two, without_a_user_for_one_more_nothing_happens),
+        ON(two, without_a_control_group_for_one_more_nothing_happens),
         ON(two, a_spawner_that_dies_meanwhile_is_no_reason_to_leave_off),
         ON(two, a_worker_that_dies_meanwhile_is_followed_by_its_successor),
         ON(two, a_successor_that_dies_and_does_not_start_again_ends_it),
