@@ -12,87 +12,13 @@
 
 #include <cmocka.h>
 
-#include "tests/unit/dispatcher/stage_pipelines.h"
-
-#define FIRST "{\"pipeline\":\"me/numbers:v1\",\"inputs\":[]}"
-#define SECOND "{\"pipeline\":\"me/more-numbers:v1\",\"inputs\":[]}"
-
-/* One worker of each. */
-static int both_open(void **state)
-{
-    (void)state;
-    return pool_open(&(struct stage_options){.pipeline_count = 2});
-}
+#include "tests/unit/dispatcher/stage_renewal.h"
 
 /* Their workers are starting. */
 static int early_open(void **state)
 {
     (void)state;
     return pool_open(&(struct stage_options){.pipeline_count = 2, .no_hello = true});
-}
-
-static struct worker_pool *second(void)
-{
-    return runs()->pipelines[1]->pool;
-}
-
-static void renew(void)
-{
-    runs_renew(runs());
-    stage_loop_pass();
-    stage_later(0);
-}
-
-/* `count` workers have been replaced, and nothing is left of how. */
-static void expect_over(uint32_t count)
-{
-    uint64_t renewed_count = 0;
-    assert_false(fleet()->renewal.is_on);
-    for (uint32_t i = 0; i < fleet()->pool_count; i++) {
-        assert_false(fleet()->pools[i]->has_extra);
-        renewed_count += fleet()->pools[i]->restarts[WORKER_END_RENEWED];
-    }
-    for (uint32_t i = 0; i < fleet()->worker_count; i++)
-        assert_true(!worker(i) || (!worker(i)->is_stale && !worker(i)->successor));
-    assert_int_equal(renewed_count, count);
-}
-
-/* Worker 0 goes on until its successor, worker 2, is ready. */
-static void expect_first_turn(void)
-{
-    assert_int_equal(worker(0)->state, WORKER_OUTGOING);
-    assert_int_equal(worker(1)->state, WORKER_READY);
-    assert_int_equal(worker(2)->state, WORKER_STARTING);
-    assert_ptr_equal(worker(2)->predecessor, worker(0));
-}
-
-static void expect_served(const char *body)
-{
-    struct stage_run run = stage_run_begin(STREAM_PATH, body, 1);
-    stage_run_number(&run);
-    stage_run_end(&run);
-    assert_true(answer_to(run.client)->complete);
-    assert_non_null(strstr(answer.body, NUMBER_OUTPUTS));
-}
-
-static void exits_as_told(uint32_t index)
-{
-    worker_listens(index);
-    assert_true(known.was_told[index]);
-    known.was_told[index] = false;
-    stage_exit(index, CLD_EXITED, 0);
-    stage_settle();
-    stage_later(0);
-}
-
-/* Worker 2 follows worker 0, which is gone; the next one's turn begins. */
-static void take_first_turn(void)
-{
-    expect_first_turn();
-    stage_hello(2);
-    stage_settle();
-    assert_int_equal(worker(0)->state, WORKER_RETIRING);
-    exits_as_told(0);
 }
 
 /* ---- one after the other -------------------------------------------------------------------- */
@@ -443,171 +369,6 @@ static void a_successor_that_dies_and_does_not_start_again_ends_it(void **state)
     expect_workers(2, 0);
 }
 
-/* ---- what changes meanwhile ----------------------------------------------------------------- */
-
-static void a_pipeline_that_is_removed_in_its_turn_keeps_nobody_waiting(void **state)
-{
-    (void)state;
-    struct stage_run run = stage_run_begin(STREAM_PATH, FIRST, 1);
-    assert_int_equal(run.worker, 0);
-    renew();
-    expect_first_turn();
-    struct worker_pool *other = second();
-    pipeline_remove(runs()->pipelines[0]);
-    workers_settle();
-    assert_non_null(runs()->leaving); /* its run goes on */
-    assert_false(fleet()->renewal.is_on);
-    assert_false(fleet()->renewal.has_failed);
-    assert_int_equal(other->restarts[WORKER_END_RENEWED], 1);
-    expect_served(SECOND);
-    stage_run_number(&run);
-    stage_run_end(&run);
-    assert_true(answer_to(run.client)->complete);
-    workers_settle();
-    assert_null(runs()->leaving);
-    assert_int_equal(timers_of_others(), others);
-}
-
-static void one_that_is_removed_after_its_successor_failed_is_no_failure(void **state)
-{
-    (void)state;
-    struct worker_pool *other = second();
-    renew();
-    expect_first_turn();
-    stage_exit(2, CLD_KILLED, SIGSEGV);
-    snprintf(fleet()->renewal.failure, sizeof fleet()->renewal.failure, "heard in this pass");
-    pipeline_remove(runs()->pipelines[0]);
-    workers_settle();
-    assert_false(fleet()->renewal.is_on);
-    assert_false(fleet()->renewal.has_failed);
-    assert_int_equal(other->restarts[WORKER_END_RENEWED], 1);
-}
-
-static void one_that_comes_meanwhile_is_new(void **state)
-{
-    (void)state;
-    pipeline_remove(runs()->pipelines[1]);
-    workers_settle();
-    renew();
-    assert_int_equal(worker(0)->state, WORKER_OUTGOING);
-    pipeline_add(1);
-    workers_settle();
-    expect_over(1);
-    assert_int_equal(stage.spawn_count, 2 + 1 + 1);
-}
-
-static void a_pipeline_may_shrink_and_grow_meanwhile(void **state)
-{
-    for (uint32_t i = 0; i < 4; i++) {
-        renew();
-        if (i > 1)
-            take_first_turn(); /* it is the second one's turn, which goes */
-        if (i == 0)
-            expect_first_turn();
-        resize(1);
-        if (i == 3)
-            resize(3);
-        workers_settle();
-        assert_false(fleet()->renewal.has_failed);
-        assert_false(fleet()->renewal.is_on);
-        nobody_is_blamed();
-        expect_workers(i == 3 ? 3 : 1, 0);
-        scene_close(state);
-        two_open(state);
-    }
-}
-
-/* Who is not wanted any more ends before it is ready: that is no failure, also when it is wanted
- * again meanwhile. */
-static void a_successor_that_is_let_go_is_no_failure(void **state)
-{
-    for (uint32_t i = 0; i < 2; i++) {
-        stage_exit(0, CLD_KILLED, SIGSEGV);
-        stage_settle();
-        struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
-        assert_int_equal(run.worker, 1);
-        stage_later(WORKER_BACKOFF_MS_MIN);
-        assert_int_equal(worker(0)->state, WORKER_STARTING); /* it is waited for */
-        renew();
-        assert_int_equal(worker(1)->state, WORKER_OUTGOING);
-        assert_int_equal(worker(2)->state, WORKER_STARTING);
-        resize(1);
-        if (i == 1)
-            resize(2);
-        assert_int_equal(worker(1)->state, WORKER_RETIRING);
-        workers_settle();
-        assert_true(fleet()->renewal.is_on);
-        stage_run_end(&run);
-        workers_settle();
-        expect_over(i + 1);
-        assert_false(fleet()->renewal.has_failed);
-        nobody_is_blamed();
-        expect_workers(i + 1, 0);
-        scene_close(state);
-        two_open(state);
-    }
-}
-
-/* Also for those of one that comes in another one's turn. */
-static void there_is_a_run_for_each_that_can_run_meanwhile(void **state)
-{
-    (void)state;
-    const uint32_t queue = stage.config.options.queue_count_max;
-    struct pipeline_options *options = &stage.config.pipelines[1].options;
-    assert_int_equal(runs()->count_max, 2 * (1 + 1 + queue));
-    renew();
-    assert_int_equal(runs()->count_max, 2 * (1 + 1 + queue) + 1);
-    workers_settle();
-    pipeline_remove(runs()->pipelines[1]);
-    workers_settle();
-    renew();
-    options->concurrency = 8;
-    pipeline_add(1);
-    assert_int_equal(runs()->count_max, (2 + 1 + queue) + (8 + 1 + queue) + 1);
-    workers_settle();
-    renew();
-    assert_int_equal(runs()->count_max, (1 + 1 + queue) + (8 + 1 + queue) + 8);
-}
-
-static void a_stopping_server_ends_all(void **state)
-{
-    (void)state;
-    renew();
-    expect_first_turn();
-    server_stop(stage.server);
-    stage_settle();
-    assert_int_equal(worker(0)->state, WORKER_STOPPING);
-    assert_int_equal(worker(2)->state, WORKER_DYING);
-    for (uint32_t i = 0; i < 10 && stage.server->state != SERVER_STOPPED; i++) {
-        workers_obey();
-        stage_settle();
-    }
-    assert_int_equal(stage.server->state, SERVER_STOPPED);
-    assert_int_equal(stage.spawn_count, 3);
-    assert_false(fleet()->renewal.is_on);
-}
-
-/* It serves until it has run what it has, and so does whom a successor was called for. */
-static void a_server_that_stops_later_finishes_one_turn(void **state)
-{
-    (void)state;
-    stage.config.drain_delay_ms = 1000;
-    renew();
-    expect_first_turn();
-    server_stop(stage.server);
-    stage_settle();
-    assert_int_equal(stage.server->state, SERVER_ANNOUNCING);
-    workers_settle();
-    assert_int_equal(pool_ready_count(pool()), 2);
-    assert_int_equal(stage.spawn_count, 3);
-    stage_later(1000);
-    for (uint32_t i = 0; i < 10 && stage.server->state != SERVER_STOPPED; i++) {
-        workers_obey();
-        stage_settle();
-    }
-    assert_int_equal(stage.server->state, SERVER_STOPPED);
-}
-
 #define ON(scene, name) cmocka_unit_test_setup_teardown(name, scene##_open, scene_close)
 
 int main(void)
@@ -635,14 +396,6 @@ int main(void)
         ON(two, a_spawner_that_dies_meanwhile_is_no_reason_to_leave_off),
         ON(two, a_worker_that_dies_meanwhile_is_followed_by_its_successor),
         ON(two, a_successor_that_dies_and_does_not_start_again_ends_it),
-        ON(both, a_pipeline_that_is_removed_in_its_turn_keeps_nobody_waiting),
-        ON(both, one_that_is_removed_after_its_successor_failed_is_no_failure),
-        ON(both, one_that_comes_meanwhile_is_new),
-        ON(two, a_pipeline_may_shrink_and_grow_meanwhile),
-        ON(two, a_successor_that_is_let_go_is_no_failure),
-        ON(both, there_is_a_run_for_each_that_can_run_meanwhile),
-        ON(two, a_stopping_server_ends_all),
-        ON(two, a_server_that_stops_later_finishes_one_turn),
     };
     return cmocka_run_group_tests_name("renewal", tests, NULL, NULL);
 }
