@@ -11,6 +11,7 @@ import time
 
 import pytest
 
+import exposition
 import wire
 from confined import needs_python
 from conftest import compile_c
@@ -191,6 +192,11 @@ def test_a_run_on_a_worker_that_is_replaced_goes_on_there(start, publish):
         server.signal(signal.SIGUSR2)
         server.wait_log(" worker_retire ")
         assert edition_now(server) == [2]
+        assert sorted((worker["index"], worker["state"]) for worker in server.workers(EDITION)) == [
+            (0, "ready"), (0, "retiring")]
+        # Both have one number, and a series is there once.
+        exposition.parse(server.get("/metrics").body)
+        assert server.metric(f'millrace_ring_used_bytes{{pipeline="{EDITION}",worker="0"}}') >= 0
         assert {wire.output_of(line) for line in long} == {1}
     assert wait_renewed(server) == 1
 
