@@ -65,6 +65,9 @@ void server_stop(struct server *server)
     case SERVER_STATE_COUNT:
         log_event(&server->reactor.log, LEVEL_WARNING, "stopped_at_once",
                   LOG_NATURAL("runs", server->runs.count));
+        /* Whether or not its client is told in time, the log has the end of each run. */
+        runs_cancel_queued(&server->runs, &not_started);
+        runs_cancel_active(&server->runs, &stopping);
         server->exit_code = EXIT_CODE_STOPPED;
         server_end(server);
         break;
