@@ -75,9 +75,9 @@ void conn_open(struct front *front, int fd, const struct transport *transport)
 
 const char *conn_client(struct conn *conn)
 {
-    struct sockaddr_storage address;
-    socklen_t bytes = sizeof address;
     if (conn->client[0] == '\0') {
+        struct sockaddr_storage address = {.ss_family = AF_UNSPEC};
+        socklen_t bytes = sizeof address;
         const void *part = &((const struct sockaddr_in *)&address)->sin_addr;
         if (getpeername(conn->fd, (struct sockaddr *)&address, &bytes) == -1)
             address.ss_family = AF_UNSPEC;

@@ -83,7 +83,7 @@ template <typename Said> int tell(Said said) noexcept
 {
     char type[128];
     try {
-        throw;
+        throw; // cppcheck-suppress rethrowNoCurrentException; it is called by handlers alone
     } catch (const failure &error) {
         return said(error.kind(), "", "", error.what());
     } catch (const std::bad_alloc &error) {
