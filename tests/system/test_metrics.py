@@ -176,8 +176,12 @@ def test_cancels_are_counted_by_cause(server):
 
 def test_restarts_are_counted_by_cause(server):
     def hang():
-        with server.stream(MISBEHAVE, "hang", 1, 0) as stream:
+        """Leaves when the worker computes without end: before, it would see that nobody waits."""
+        with server.stream(MISBEHAVE, "spin", 1, 0) as stream:
             stream.next()
+            pids = [worker["pid"] for worker in server.workers(MISBEHAVE)]
+            used = [process_cpu_s(pid) for pid in pids]
+            wait_until(lambda: any(process_cpu_s(pid) > before + 0.05 for pid, before in zip(pids, used)))
 
     grows(server, "worker_restarts", lambda: kill(server.workers(NUMBERS)[0]["pid"]), pipeline=NUMBERS, cause="crashed")
     grows(server, "worker_restarts", lambda: server.lines(MISBEHAVE, "exit", 0, 0), pipeline=MISBEHAVE, cause="exited")
