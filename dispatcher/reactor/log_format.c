@@ -208,10 +208,33 @@ static size_t log_put_escape(struct log_out *out, const char *text, size_t count
     return sequence > 0 ? sequence : 1;
 }
 
+/* So many bytes in front, in eights, are small letters, digits and what is between - and 9. */
+static size_t log_plain_count(const char *word, size_t count)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        uint64_t bytes;
+        memcpy(&bytes, word + i, sizeof bytes);
+        /* The high bit of each byte in range. A sum carries only from one that is not ASCII, which
+         * is in neither. */
+        uint64_t digits = (bytes + (0x80 - '-') * ones) & ~(bytes + (0x7f - '9') * ones);
+        uint64_t letters = (bytes + (0x80 - 'a') * ones) & ~(bytes + (0x7f - 'z') * ones);
+        if ((((digits | letters) & ~bytes) & 0x80 * ones) != 0x80 * ones)
+            break;
+    }
+    return i;
+}
+
 /* As much of a text as there is room for. */
 static void log_put_escaped(struct log_out *out, const char *text, size_t count, bool is_quoted)
 {
-    for (size_t i = 0; i < count && log_has_room(out, ESCAPE_BYTES_MAX);) {
+    size_t i = 0, plain = log_plain_count(text, count);
+    if (plain <= (size_t)(out->end - out->at)) {
+        log_put_bytes(out, text, plain);
+        i = plain;
+    }
+    while (i < count && log_has_room(out, ESCAPE_BYTES_MAX)) {
         size_t shown = log_shown(text + i, count - i);
         if (shown == 0 || (is_quoted && (text[i] == '"' || text[i] == '\\'))) {
             i += log_put_escape(out, text + i, count - i);
@@ -247,24 +270,6 @@ static bool log_put_quoted(struct log_out *out, const char *text, size_t count)
     out->end++;
     *out->at++ = '"';
     return true;
-}
-
-/* So many bytes in front, in eights, are small letters, digits and what is between - and 9. */
-static size_t log_plain_count(const char *word, size_t count)
-{
-    const uint64_t ones = UINT64_C(0x0101010101010101);
-    size_t i = 0;
-    for (; i + 8 <= count; i += 8) {
-        uint64_t bytes;
-        memcpy(&bytes, word + i, sizeof bytes);
-        /* The high bit of each byte in range. A sum carries only from one that is not ASCII, which
-         * is in neither. */
-        uint64_t digits = (bytes + (0x80 - '-') * ones) & ~(bytes + (0x7f - '9') * ones);
-        uint64_t letters = (bytes + (0x80 - 'a') * ones) & ~(bytes + (0x7f - 'z') * ones);
-        if ((((digits | letters) & ~bytes) & 0x80 * ones) != 0x80 * ones)
-            break;
-    }
-    return i;
 }
 
 /* Whether a reader of key=value would find the word's end, and nothing has to be escaped. */
