@@ -69,7 +69,7 @@ static void info_pipeline_format(const struct api *api, struct text *text,
     text_add(text, ",\"error\":");
     if (pipeline->failure[0] != '\0') {
         text_add(text, "{\"type\":\"%s\",\"message\":", error_type_name(pipeline->failure_type));
-        text_add_json(text, pipeline->failure, strlen(pipeline->failure));
+        text_add_json(text, pipeline->told, strlen(pipeline->told));
         text_add(text, ",\"traceback\":");
         if (pipeline->traceback && run_text_shows_tracebacks(api))
             text_add_json(text, pipeline->traceback, pipeline->traceback_count);
@@ -181,7 +181,7 @@ static const char *info_unready_reason(const struct api *api, const struct reque
         bool is_told = request->is_trusted && pipeline->failure[0] != '\0';
         snprintf(text, text_bytes, "pipeline %s is not ready (%s)%s%.480s",
                  pipeline->config->pointer, pipeline_state_name(pipeline->state),
-                 is_told ? ": " : "", is_told ? pipeline->failure : "");
+                 is_told ? ": " : "", is_told ? pipeline->told : "");
         return text;
     }
     return NULL;

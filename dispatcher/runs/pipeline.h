@@ -37,9 +37,10 @@ struct pipeline {
     uint32_t queue_count;
     struct tickets tickets; /* for positions in it */
 
-    /* The last reason why a worker did not load or start, for clients; "" when one is fine. */
+    /* The last reason why a worker did not load or start; "" when one is fine. */
     enum error_type failure_type;
     char failure[ERROR_MESSAGE_BYTES_MAX];
+    char told[ERROR_MESSAGE_BYTES_MAX];          /* the same for clients, who may not see folders */
     char refusal[ERROR_MESSAGE_BYTES_MAX + 256]; /* what clients are told of it meanwhile */
     char *traceback;                             /* that came with it; owned; NULL: none */
     size_t traceback_count;

@@ -8,6 +8,7 @@
 
 #include "dispatcher/runs/run.h"
 #include "dispatcher/runs/runs.h"
+#include "dispatcher/text/paths.h"
 #include "dispatcher/workers/pool.h"
 
 #define STOPPING_RETRY_AFTER_S 5u
@@ -40,7 +41,7 @@ bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, struct run_f
         return health_refuse(failure, REFUSAL_NOT_READY, 503, ERROR_LOADING, 1,
                              "the pipeline is still loading");
     case PIPELINE_FAILED:
-        return health_refuse_failed(failure, REFUSAL_FAILED, 500, 0, pipeline, pipeline->failure);
+        return health_refuse_failed(failure, REFUSAL_FAILED, 500, 0, pipeline, pipeline->told);
     case PIPELINE_QUARANTINED:
         return health_refuse_quarantined(runs, pipeline, failure);
     case PIPELINE_TRIAL:
@@ -109,7 +110,7 @@ static bool health_refuse_quarantined(struct runs *runs, struct pipeline *pipeli
     snprintf(pipeline->refusal, sizeof(pipeline->refusal),
              "the pipeline is quarantined: each of its workers died %u times in a row without "
              "finishing a run; the last time: %s",
-             pipeline->config->options.quarantine_after, pipeline->failure);
+             pipeline->config->options.quarantine_after, pipeline->told);
     return health_refuse_failed(out, REFUSAL_QUARANTINED, 503, health_next_try_s(runs, pipeline),
                                 pipeline, pipeline->refusal);
 }
@@ -141,14 +142,18 @@ static bool health_has_runs(const struct pipeline *pipeline)
     return false;
 }
 
-static void health_failure_keep(struct pipeline *pipeline, enum error_type type, const char *text,
-                                size_t count)
+static void health_failure_keep(const struct runs *runs, struct pipeline *pipeline,
+                                enum error_type type, const char *text, size_t count)
 {
     if (count > sizeof(pipeline->failure) - 1)
         count = sizeof(pipeline->failure) - 1;
     pipeline->failure_type = type;
     memcpy(pipeline->failure, text, count);
     pipeline->failure[count] = '\0';
+    if (runs->config->tracebacks == TRACEBACKS_CLIENT)
+        memcpy(pipeline->told, pipeline->failure, sizeof pipeline->told);
+    else
+        paths_shorten(pipeline->told, pipeline->failure);
     free(pipeline->traceback);
     pipeline->traceback = NULL;
     pipeline->traceback_count = 0;
@@ -220,7 +225,7 @@ static void health_event_take(struct runs *runs, struct pipeline *pipeline,
 void pipeline_note_failure(struct runs *runs, struct pipeline *pipeline, enum error_type type,
                            const char *text, size_t count)
 {
-    health_failure_keep(pipeline, type, text, count);
+    health_failure_keep(runs, pipeline, type, text, count);
     health_event_take(runs, pipeline, PIPELINE_EV_FAILED);
 }
 

@@ -2,6 +2,7 @@
 """millrace serve --tracebacks: who sees where a run or a start failed."""
 
 import json
+import re
 import subprocess
 
 import pytest
@@ -51,6 +52,22 @@ def test_where_a_start_failed_is_told_to_the_same_people(start, who):
         assert (f'File "{BROKEN}"' in error["traceback"]) if who == "client" else error["traceback"] is None
     server.stop()
     assert bool(server.log_since(0, "worker_broken.py.*, line 4, in")) == (who != "off")
+
+
+@pytest.mark.parametrize("who", [None, *WHO])
+def test_folders_of_what_cannot_start_are_told_to_the_same_people(start, tmp_path, who):
+    path = tmp_path / "broken.so"
+    path.write_bytes(b"no object")
+    words = "cannot load the shared object: {}: file too short"
+    told = words.format(path if who == "client" else path.name)
+    server = start(*served("plain"), f"me/broken:v1={path}", options=options_of(who))
+    run = server.run("me/broken:v1").json()
+    for error in (run["error"], server.get(f"/v4/runs/{run['id']}").json()["error"],
+                  server.pipeline("me/broken:v1")["error"]):
+        assert error["message"] == told
+    assert server.get("/readyz").body.decode().endswith(f": {told}\n")
+    assert words.format(path) in server.ready_line
+    server.wait_log(f' pipeline_failed .* text="{re.escape(words.format(path))}"')
 
 
 def test_a_server_that_cannot_start_keeps_a_traceback_to_itself_if_nobody_is_to_see_it(start):
