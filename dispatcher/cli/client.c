@@ -234,15 +234,23 @@ static const char *client_hint(struct client *client, CURLcode code)
     return code == CURLE_SSL_CONNECT_ERROR ? "; is it a server of https?" : "";
 }
 
+static bool client_was_connected(const struct exchange *exchange)
+{
+    curl_off_t connected_us = 0;
+    lib.easy_getinfo(exchange->curl, CURLINFO_CONNECT_TIME_T, &connected_us);
+    return connected_us > 0;
+}
+
 static int client_result_of(CURLcode code, const struct exchange *exchange)
 {
     if (exchange->is_unwanted)
         return -ECANCELED;
     if (code == CURLE_OK)
         return exchange->has_end ? 0 : -EPIPE;
-    switch ((int)code) { /* the list of codes is libcurl's and grows */
+    switch ((int)code) {             /* the list of codes is libcurl's and grows */
+    case CURLE_UNSUPPORTED_PROTOCOL: /* the URL's, or what came is no HTTP */
+        return client_was_connected(exchange) ? -EIO : -EINVAL;
     case CURLE_URL_MALFORMAT:
-    case CURLE_UNSUPPORTED_PROTOCOL:
     case CURLE_SSL_CACERT_BADFILE:
         return -EINVAL;
     case CURLE_COULDNT_RESOLVE_HOST:
@@ -251,11 +259,8 @@ static int client_result_of(CURLcode code, const struct exchange *exchange)
     case CURLE_SSL_CONNECT_ERROR:
     case CURLE_PEER_FAILED_VERIFICATION:
         return -ECONNREFUSED;
-    case CURLE_OPERATION_TIMEDOUT: {
-        curl_off_t connected_us = 0;
-        lib.easy_getinfo(exchange->curl, CURLINFO_CONNECT_TIME_T, &connected_us);
-        return connected_us > 0 ? -ETIMEDOUT : -ECONNREFUSED;
-    }
+    case CURLE_OPERATION_TIMEDOUT:
+        return client_was_connected(exchange) ? -ETIMEDOUT : -ECONNREFUSED;
     case CURLE_PARTIAL_FILE:
     case CURLE_RECV_ERROR:
     case CURLE_GOT_NOTHING:

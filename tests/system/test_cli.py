@@ -534,6 +534,7 @@ TRAILERS = b"0\r\nMillrace-Run-State: %s\r\nMillrace-Run-Lines: %d\r\n\r\n"
     (HEAD + b"Content-Length: 9\r\n\r\n{nothing}", FAILED, "", "line 1 of the answer is no result"),
     (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\n\r\n<html>", FAILED, "", "status 502"),
     (b"", FAILED, "", "Empty reply from server"),
+    (b"no HTTP at all\r\n\r\n", FAILED, "", "Received HTTP/0.9"),
 ])
 def test_a_silent_end_always_means_that_the_run_completed(answer, code, printed, line):
     with FakeServer(answer) as fake:
