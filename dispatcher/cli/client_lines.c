@@ -16,6 +16,7 @@ static void lines_take(struct client_lines *lines, long status);
 static void lines_error_say(struct client_lines *lines, const struct json_view *error);
 static void lines_detail_say(struct client_lines *lines, long status,
                              const struct json_view *detail);
+static void lines_reason_lacks(struct client_lines *lines);
 static void lines_outputs_print(struct client_lines *lines, const struct json_view *outputs);
 
 bool client_lines_take(struct client_lines *lines, long status, const char *bytes, size_t count)
@@ -65,6 +66,14 @@ static void lines_run_id_take(struct client_lines *lines, const struct json_view
     memcpy(lines->run_id, id.text + 1, RUN_ID_BYTES - 1);
 }
 
+static bool lines_is_failed(const struct json_view *line)
+{
+    static const char failed[] = "\"failed\"";
+    struct json_view state;
+    return json_view_member(line, "state", &state) && state.bytes == sizeof failed - 1 &&
+           memcmp(state.text, failed, state.bytes) == 0;
+}
+
 static void lines_read(struct client_lines *lines, long status)
 {
     struct json_view line, part;
@@ -85,6 +94,8 @@ static void lines_read(struct client_lines *lines, long status)
         lines_error_say(lines, &part);
     else if (json_view_member(&line, "detail", &part))
         lines_detail_say(lines, status, &part);
+    else if (lines_is_failed(&line))
+        lines_reason_lacks(lines);
     if (json_view_member(&line, "outputs", &part) && !json_view_is_null(&part))
         lines_outputs_print(lines, &part);
 }
@@ -152,6 +163,12 @@ static void lines_error_say(struct client_lines *lines, const struct json_view *
     text_finish(&type);
     text_finish(&message);
     text_finish(&traceback);
+}
+
+static void lines_reason_lacks(struct client_lines *lines)
+{
+    cli_fail("%s: the run failed, and the answer does not say why", lines->command);
+    lines->is_failed = true;
 }
 
 /* "; this server has me/a:v1, me/b:v1 and 3 more", of a 404 that says so. */

@@ -515,6 +515,7 @@ class FakeServer:
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/x-ndjson\r\n"
 LINE = b'{"id":"run_1","state":"running","outputs":[{"type":"integer","value":7,"file":null}],"error":null}\n'
 CHUNK = b"%x\r\n%s\r\n" % (len(LINE), LINE)
+FAILED_LINE = b'{"id":"run_1","state":"failed","outputs":null,"error":null}\n'
 TRAILERS = b"0\r\nMillrace-Run-State: %s\r\nMillrace-Run-Lines: %d\r\n\r\n"
 
 
@@ -534,6 +535,7 @@ TRAILERS = b"0\r\nMillrace-Run-State: %s\r\nMillrace-Run-Lines: %d\r\n\r\n"
     (HEAD + b"Content-Length: 9\r\n\r\n{nothing}", FAILED, "", "line 1 of the answer is no result"),
     (b"HTTP/1.1 502 Bad Gateway\r\nContent-Length: 6\r\n\r\n<html>", FAILED, "", "status 502"),
     (b"", FAILED, "", "Empty reply from server"),
+    (HEAD + b"Content-Length: %d\r\n\r\n" % len(FAILED_LINE) + FAILED_LINE, FAILED, "", "the answer does not say why"),
     (b"no HTTP at all\r\n\r\n", FAILED, "", "Received HTTP/0.9"),
 ])
 def test_a_silent_end_always_means_that_the_run_completed(answer, code, printed, line):

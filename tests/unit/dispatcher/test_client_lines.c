@@ -120,6 +120,8 @@ static void an_error_is_noted_and_a_line_that_is_no_result_ends_the_answer(void 
     assert_true(lines.is_failed);
     assert_true(goes_on_after("{\"detail\":{\"message\":\"no\"}}\n", &lines));
     assert_true(lines.is_failed);
+    assert_true(goes_on_after("{\"state\":\"failed\",\"outputs\":null,\"error\":null}\n", &lines));
+    assert_true(lines.is_failed);
     assert_int_equal(lines.output_count, 0);
     assert_true(goes_on_after("{\"state\":\"completed\",\"outputs\":null}\n", &lines));
     assert_false(lines.is_failed);
