@@ -41,7 +41,7 @@ LINK_fuzz     := -fsanitize=address,undefined
 FLAGS := $(BASE) $(FLAGS_$(VARIANT)) $(CFLAGS)
 LINK  := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LINK_$(VARIANT)) $(LDFLAGS)
 
-LIBS_dispatcher := -luring -lmsgpackc -lcjson -lsodium -lm
+LIBS_dispatcher := -luring -lmsgpackc -lcjson -lsodium -lyaml -lm
 LIBS_worker     := -lmsgpackc -lseccomp -ldl
 
 # ---- files -------------------------------------------------------------------------------------
