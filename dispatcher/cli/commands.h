@@ -5,11 +5,6 @@
 #ifndef DISPATCHER_COMMANDS_H
 #define DISPATCHER_COMMANDS_H
 
-#include "dispatcher/config/cli.h"
-
-/* The table of all that can be said of a server and its pipelines. */
-extern const struct cli_command serve_command;
-
 /* What main() does: finds the command, runs it, and makes sure that what it printed has arrived.
  * Returns an exit code (serve.h). */
 int commands_run(int argc, char **argv);
@@ -21,5 +16,6 @@ int cmd_check(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_token(int argc, char **argv);
+int cmd_config(int argc, char **argv);
 
 #endif

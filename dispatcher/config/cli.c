@@ -14,8 +14,7 @@
 #include "dispatcher/text/utf8.h"
 
 #define MESSAGE_LINE_BYTES 2048u
-#define WORD_BYTES_MAX 64u    /* of what is compared when looking for the nearest name */
-#define OPTION_COUNT_MAX 128u /* of a command */
+#define WORD_BYTES_MAX 64u /* of what is compared when looking for the nearest name */
 
 struct unit {
     const char *name;
@@ -44,9 +43,13 @@ static const struct {
 };
 
 static int cli_option_take(const struct cli_command *command, int argc, char **argv, int *at,
-                           void *values, char reason[CLI_REASON_BYTES]);
+                           void *values, struct cli_words *words, char reason[CLI_REASON_BYTES]);
 static const struct cli_option *cli_option_find(const struct cli_command *command, const char *name,
                                                 size_t bytes);
+static const struct cli_option *cli_letter_find(const struct cli_command *command,
+                                                const char *word);
+static int cli_text_check(const struct cli_option *option, const char *text,
+                          char reason[CLI_REASON_BYTES]);
 static int cli_option_refuse(const struct cli_command *command, const char *word, size_t bytes,
                              char reason[CLI_REASON_BYTES]);
 static int cli_words_check(const struct cli_command *command, const struct cli_words *words,
@@ -91,7 +94,7 @@ int cli_parse(const struct cli_command *command, int argc, char **argv, void *va
         } else if (strcmp(argv[i], "--") == 0) {
             options_end = true;
         } else {
-            int rc = cli_option_take(command, argc, argv, &i, values, reason);
+            int rc = cli_option_take(command, argc, argv, &i, values, &found, reason);
             if (rc < 0)
                 return rc;
         }
@@ -122,23 +125,24 @@ static bool cli_help_is_asked(int argc, char **argv)
 
 /* Takes the option at argv[*at], and the value after it when it needs one. */
 static int cli_option_take(const struct cli_command *command, int argc, char **argv, int *at,
-                           void *values, char reason[CLI_REASON_BYTES])
+                           void *values, struct cli_words *words, char reason[CLI_REASON_BYTES])
 {
     const char *word = argv[*at];
     const char *name = word + (word[1] == '-' ? 2 : 1);
     size_t bytes = strcspn(name, "=");
     const char *text = name[bytes] == '=' ? name + bytes + 1 : NULL;
-    const struct cli_option *option = word[1] == '-' ? cli_option_find(command, name, bytes) : NULL;
+    const struct cli_option *option =
+        word[1] == '-' ? cli_option_find(command, name, bytes) : cli_letter_find(command, word);
     if (!option)
         return cli_option_refuse(command, word, (size_t)(name + bytes - word), reason);
+    words->given[option - command->options] = true;
     bool is_flag = option->kind == CLI_FLAG;
     if (is_flag && text && !option->by_pipeline)
         return refuse(reason, "--%s takes no value", option->name);
     if (!is_flag && !text && *at + 1 < argc && strncmp(argv[*at + 1], "--", 2) != 0)
         text = argv[++*at];
     if (!is_flag && !text)
-        return refuse(reason, "--%s needs a value (%s)", option->name,
-                      option->value ? option->value : kinds[option->kind].value);
+        return refuse(reason, "--%s needs a value (%s)", option->name, cli_value_word(option));
     return option->by_pipeline ? command->say(values, option, text, reason)
                                : cli_set(option, text, values, reason);
 }
@@ -152,6 +156,20 @@ static const struct cli_option *cli_option_find(const struct cli_command *comman
             return &command->options[i];
     }
     return NULL;
+}
+
+/* -c and nothing after it. */
+static const struct cli_option *cli_letter_find(const struct cli_command *command, const char *word)
+{
+    for (size_t i = 0; i < command->option_count && strlen(word) == 2; i++)
+        if (command->options[i].letter == word[1])
+            return &command->options[i];
+    return NULL;
+}
+
+const struct cli_option *cli_find(const struct cli_command *command, const char *name)
+{
+    return cli_option_find(command, name, strlen(name));
 }
 
 static int cli_words_check(const struct cli_command *command, const struct cli_words *words,
@@ -181,10 +199,14 @@ int cli_set(const struct cli_option *option, const char *text, void *values,
     case CLI_TEXT:
         if (*text == '\0')
             return refuse(reason, "--%s needs a value that is not empty", option->name);
+        if (cli_text_check(option, text, reason) < 0)
+            return -EINVAL;
         *(const char **)member = text;
         return 0;
     case CLI_LIST: {
         struct cli_list *list = member;
+        if (cli_text_check(option, text, reason) < 0)
+            return -EINVAL;
         mr_assert(option->max <= CLI_LIST_COUNT_MAX);
         if (list->count == option->max)
             return refuse(reason, "--%s can be given %u times at most", option->name,
@@ -203,6 +225,12 @@ int cli_set(const struct cli_option *option, const char *text, void *values,
     }
     mr_assert(option->kind == CLI_CHOICE);
     return cli_choice_set(option, text, member, reason);
+}
+
+static int cli_text_check(const struct cli_option *option, const char *text,
+                          char reason[CLI_REASON_BYTES])
+{
+    return option->check ? option->check(text, reason) : 0;
 }
 
 void cli_format(enum cli_kind kind, uint64_t number, char text[CLI_NUMBER_TEXT_BYTES])
@@ -306,17 +334,14 @@ static void cli_help_wrap(FILE *file, int column, const char *text)
     fputc('\n', file);
 }
 
-/* " (1 to 256, default 1)" and the like, from what is parsed against. A default of 0 is one that is
- * worked out later: the option's text says how. */
-static void cli_help_limits(const struct cli_option *option, const void *values, char *text,
-                            size_t text_bytes)
+void cli_limits(const struct cli_option *option, const void *values, char text[CLI_LIMITS_BYTES])
 {
     const char *member = (const char *)values + option->offset;
     text[0] = '\0';
     if (option->kind == CLI_CHOICE) {
         const char *usual = option->choices[*(const uint32_t *)(const void *)member];
         if (strcmp(usual, "default") != 0) /* a word that says it itself */
-            snprintf(text, text_bytes, " (default %s)", usual);
+            snprintf(text, CLI_LIMITS_BYTES, "default %s", usual);
     } else if (kinds[option->kind].units) {
         uint64_t number = 0;
         if (option->bytes == sizeof(uint32_t))
@@ -329,27 +354,36 @@ static void cli_help_limits(const struct cli_option *option, const void *values,
         cli_format(option->kind, option->min, min);
         cli_format(option->kind, option->max, max);
         cli_format(option->kind, number, usual);
-        snprintf(text, text_bytes, " (%s to %s%s%s)", min, max, number ? ", default " : "",
+        snprintf(text, CLI_LIMITS_BYTES, "%s to %s%s%s", min, max, number ? ", default " : "",
                  number ? usual : "");
     }
 }
 
+const char *cli_value_word(const struct cli_option *option)
+{
+    return option->value ? option->value : kinds[option->kind].value;
+}
+
 static void cli_help_option(FILE *file, const struct cli_option *option, const void *values)
 {
-    const char *value = option->value ? option->value : kinds[option->kind].value;
+    const char *value = cli_value_word(option);
     const char *before = option->by_pipeline ? "[POINTER=]" : "";
-    int column =
-        value ? fprintf(file, "  --%s %s%s", option->name, before, value)
-              : fprintf(file, "  --%s%s", option->name, option->by_pipeline ? "[=POINTER]" : "");
+    char letter[8] = "";
+    if (option->letter)
+        snprintf(letter, sizeof letter, "-%c, ", option->letter);
+    int column = value ? fprintf(file, "  %s--%s %s%s", letter, option->name, before, value)
+                       : fprintf(file, "  %s--%s%s", letter, option->name,
+                                 option->by_pipeline ? "[=POINTER]" : "");
     if (column >= HELP_COLUMN - 1) {
         fputc('\n', file);
         column = 0;
     }
     fprintf(file, "%*s", HELP_COLUMN - column, "");
-    char limits[128];
+    char limits[CLI_LIMITS_BYTES];
     char text[1024];
-    cli_help_limits(option, values, limits, sizeof(limits));
-    snprintf(text, sizeof(text), "%s%s", option->help, limits);
+    cli_limits(option, values, limits);
+    snprintf(text, sizeof(text), "%s%s%s%s", option->help, *limits ? " (" : "", limits,
+             *limits ? ")" : "");
     cli_help_wrap(file, HELP_COLUMN, text);
 }
 
@@ -481,9 +515,9 @@ static void cli_shown_print(FILE *file, const char *text, size_t count, const ch
 static int cli_option_refuse(const struct cli_command *command, const char *word, size_t bytes,
                              char reason[CLI_REASON_BYTES])
 {
-    const char *names[OPTION_COUNT_MAX + 2] = {"help"};
+    const char *names[CLI_OPTION_COUNT_MAX + 2] = {"help"};
     char name[WORD_BYTES_MAX];
-    mr_assert(command->option_count <= OPTION_COUNT_MAX);
+    mr_assert(command->option_count <= CLI_OPTION_COUNT_MAX);
     for (size_t i = 0; i < command->option_count; i++)
         names[1 + i] = command->options[i].name;
     size_t dashes = strspn(word, "-");

@@ -38,6 +38,14 @@ struct cli_list {
     uint32_t count;
 };
 
+/* What of a text is a path, which in a file begins at that file's folder. */
+enum cli_path {
+    CLI_NO_PATH = 0,
+    CLI_PATH,         /* all of it */
+    CLI_PATH_OR_NONE, /* unless it is the word none */
+    CLI_PATH_OR_NAME, /* if it has a slash; a name is looked for in PATH */
+};
+
 struct cli_option {
     const char *name;  /* without its dashes */
     const char *value; /* its word in the help text; NULL: the usual one of the kind */
@@ -47,6 +55,12 @@ struct cli_option {
     uint64_t min, max;          /* of numbers, both included; of a list, `max` is its length */
     const char *const *choices; /* NULL-terminated */
     const char *help;
+    char letter;             /* -c is it, too; 0: none */
+    bool is_of_command_line; /* a configuration file does not say it */
+    enum cli_path path;
+    /* Of a text or an item of a list: what cannot be right. NULL: nothing is looked at. Of the
+     * reason the name of the option is part. */
+    int (*check)(const char *text, char reason[CLI_REASON_BYTES]);
     /* It takes [POINTER=]VALUE: it may be said for one pipeline. Then it goes to the command's
      * say(), and its member is one of a pipeline's values; a list needs none. */
     bool by_pipeline;
@@ -69,10 +83,13 @@ struct cli_command {
     size_t usual;
 };
 
+#define CLI_OPTION_COUNT_MAX 128u /* of a command */
+
 /* What is left of the command line without the options. Memory of argv, which is reordered. */
 struct cli_words {
     char **items;
     int count;
+    bool given[CLI_OPTION_COUNT_MAX]; /* which rows of the table were said */
 };
 
 /* Reads `argv` (without the command's own name) into `values`. 0; 1 when --help was asked for; or
@@ -88,6 +105,14 @@ bool cli_begin(const struct cli_command *command, int argc, char **argv, void *v
 
 /* The help text; `values` hold the defaults. */
 void cli_help(FILE *file, const struct cli_command *command, const void *values);
+
+/* "1 to 256, default 1" and the like, of what is parsed against; "": there is nothing to say.
+ * `values` hold the defaults, and 0 is one that is worked out later. */
+#define CLI_LIMITS_BYTES 128u
+void cli_limits(const struct cli_option *option, const void *values, char text[CLI_LIMITS_BYTES]);
+
+/* The word for its value: N, TIME, PATH; NULL: it has none. */
+const char *cli_value_word(const struct cli_option *option);
 
 /* Writes `millrace: ` and the message to stderr as one line, whatever bytes are in it. */
 void cli_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -116,6 +141,9 @@ const char *cli_nearest(const char *word, const char *const *names);
  * "off". -EINVAL with one line in `reason`. */
 int cli_set(const struct cli_option *option, const char *text, void *values,
             char reason[CLI_REASON_BYTES]) MUST_USE;
+
+/* The row of that name; NULL: there is none. */
+const struct cli_option *cli_find(const struct cli_command *command, const char *name);
 
 /* A number as it would be written on the command line: 64k, 10s, 7. */
 #define CLI_NUMBER_TEXT_BYTES 32u

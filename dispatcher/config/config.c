@@ -23,10 +23,14 @@
 #define PORT_TEXT_BYTES_MAX 5u
 #define HOST_BYTES_MAX 64u
 
+static int config_no_memory(char reason[CLI_REASON_BYTES]);
+static int config_pipeline_append(struct config *config, struct pipeline_config *pipeline,
+                                  char reason[CLI_REASON_BYTES]);
 static int config_pipeline_set_source(struct pipeline_config *out, const char *rest,
                                       char reason[CLI_REASON_BYTES]);
 static int config_pipeline_set_pointer(struct pipeline_config *out, const char *text, size_t bytes,
                                        char reason[CLI_REASON_BYTES]);
+static int config_listen_make(const char *text, char **out, char reason[CLI_REASON_BYTES]);
 static int config_origins_check(const struct config *config, char reason[CLI_REASON_BYTES]);
 static int config_auth_check(const struct config *config, char reason[CLI_REASON_BYTES]);
 static int config_cors_make(struct config *config, char reason[CLI_REASON_BYTES]);
@@ -86,19 +90,45 @@ int config_add_pipeline(struct config *config, const char *argument, char reason
         return refuse(reason, "%u pipelines at most", PIPELINE_COUNT_MAX);
     struct pipeline_config pipeline;
     int rc = pipeline_config_parse(&pipeline, argument, reason);
+    return rc < 0 ? rc : config_pipeline_append(config, &pipeline, reason);
+}
+
+int config_add_source(struct config *config, const char *pointer, const char *source,
+                      const char *folder, struct document_place place,
+                      char reason[CLI_REASON_BYTES])
+{
+    struct pipeline_config pipeline;
+    char *argument, *path;
+    if (config->pipeline_count == PIPELINE_COUNT_MAX)
+        return refuse(reason, "%u pipelines at most", PIPELINE_COUNT_MAX);
+    if (asprintf(&argument, "%s=%s", pointer, source) == -1)
+        return config_no_memory(reason);
+    int rc = pipeline_config_parse(&pipeline, argument, reason);
+    free(argument);
     if (rc < 0)
         return rc;
-    for (uint32_t i = 0; i < config->pipeline_count; i++) {
-        if (strcmp(config->pipelines[i].pointer, pipeline.pointer) == 0) {
-            snprintf(reason, CLI_REASON_BYTES,
-                     "two pipelines are %s: put another POINTER= before one of them",
-                     pipeline.pointer);
+    pipeline.place = place;
+    if (pipeline.kind != SOURCE_PYTHON_MODULE && *pipeline.source != '/' && *folder != '\0') {
+        if (asprintf(&path, "%s%s%s", folder, strcmp(folder, "/") == 0 ? "" : "/",
+                     pipeline.source) == -1) {
             pipeline_config_finish(&pipeline);
-            return -EINVAL;
+            return config_no_memory(reason);
         }
+        free(pipeline.source);
+        pipeline.source = path;
     }
-    pipeline.options = config->options;
-    config->pipelines[config->pipeline_count++] = pipeline;
+    return config_pipeline_append(config, &pipeline, reason);
+}
+
+int config_text_adopt(struct config *config, char *text)
+{
+    char **texts = realloc(config->texts, (config->text_count + 1) * sizeof *texts);
+    if (!texts) {
+        free(text);
+        return -ENOMEM;
+    }
+    config->texts = texts;
+    texts[config->text_count++] = text;
     return 0;
 }
 
@@ -128,6 +158,9 @@ void config_finish(struct config *config)
         free(config->listen[i]);
     free(config->worker_path);
     said_finish(&config->said);
+    for (uint32_t i = 0; i < config->text_count; i++)
+        free(config->texts[i]);
+    free(config->texts);
     tokens_finish(&config->tokens);
     cors_finish(&config->cors);
     free(config->holders);
@@ -141,6 +174,24 @@ static int config_no_memory(char reason[CLI_REASON_BYTES])
 }
 
 /* ---- pipelines ----------------------------------------------------------------------------- */
+
+/* Takes what the pipeline owns, or frees it. */
+static int config_pipeline_append(struct config *config, struct pipeline_config *pipeline,
+                                  char reason[CLI_REASON_BYTES])
+{
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        if (strcmp(config->pipelines[i].pointer, pipeline->pointer) == 0) {
+            snprintf(reason, CLI_REASON_BYTES,
+                     "two pipelines are %s: put another POINTER= before one of them",
+                     pipeline->pointer);
+            pipeline_config_finish(pipeline);
+            return -EINVAL;
+        }
+    }
+    pipeline->options = config->options;
+    config->pipelines[config->pipeline_count++] = *pipeline;
+    return 0;
+}
 
 int pipeline_config_parse(struct pipeline_config *out, const char *argument,
                           char reason[CLI_REASON_BYTES])
@@ -310,6 +361,23 @@ int config_add_listen(struct config *config, const char *text, char reason[CLI_R
 {
     if (config->listen_count == LISTEN_COUNT_MAX)
         return refuse(reason, "%u addresses to listen on at most", LISTEN_COUNT_MAX);
+    int rc = config_listen_make(text, &config->listen[config->listen_count], reason);
+    config->listen_count += rc == 0;
+    return rc;
+}
+
+int config_listen_check(const char *text, char reason[CLI_REASON_BYTES])
+{
+    char *address = NULL;
+    int rc = config_listen_make(text, &address, reason);
+    free(address);
+    return rc;
+}
+
+/* The address in numbers, owned by the caller. */
+static int config_listen_make(const char *text, char **out, char reason[CLI_REASON_BYTES])
+{
+    *out = NULL;
     char host[HOST_BYTES_MAX];
     const char *port;
     int rc = config_listen_split(text, host, &port, reason);
@@ -329,7 +397,7 @@ int config_add_listen(struct config *config, const char *text, char reason[CLI_R
         free(address);
         return rc;
     }
-    config->listen[config->listen_count++] = address;
+    *out = address;
     return 0;
 }
 
@@ -408,18 +476,6 @@ static int config_origins_check(const struct config *config, char reason[CLI_REA
         return refuse(reason,
                       "--allow-host and --allow-origin are for servers without tokens: with "
                       "--token-file it is the token that counts");
-    for (uint32_t i = 0; i < hosts->count; i++)
-        if (!host_name_is_valid(hosts->items[i]))
-            return refuse(reason,
-                          "--allow-host %s: not the name of a host, like box.example; "
-                          "without a port",
-                          hosts->items[i]);
-    for (uint32_t i = 0; i < origins->count; i++)
-        if (!host_origin_is_valid(origins->items[i]))
-            return refuse(reason,
-                          "--allow-origin %s: not an origin, like https://box.example:8443 or "
-                          "null",
-                          origins->items[i]);
     return 0;
 }
 

@@ -23,6 +23,7 @@
 #include "dispatcher/config/said.h"
 #include "dispatcher/config/tokens.h"
 #include "dispatcher/reactor/log.h"
+#include "dispatcher/text/document.h"
 #include "millrace/check.h"
 #include "millrace/limits.h"
 
@@ -83,8 +84,9 @@ struct pipeline_config {
     char *pointer; /* my_user/my_pipeline:v1 */
     char id[PIPELINE_ID_BYTES];
     enum source_kind kind;
-    char *source; /* a path, or a module's name */
-    char *name;   /* of the pipeline inside it; NULL: the only one */
+    char *source;                /* a path, or a module's name */
+    char *name;                  /* of the pipeline inside it; NULL: the only one */
+    struct document_place place; /* of its source, in config->said.file; 0: the command line */
     struct pipeline_options options;
     const char
         *python;       /* the interpreter as it was said, --python; memory of argv; NULL: python3 */
@@ -114,6 +116,8 @@ struct config {
     struct pipeline_config pipelines[PIPELINE_COUNT_MAX];
     uint32_t pipeline_count;
     struct said said; /* of one of them, or all */
+    char **texts;     /* text_count of them, that others point to; owned */
+    uint32_t text_count;
 
     struct own_users own_users;                     /* of workers that have users of their own */
     char own_users_missing[OWN_USERS_REASON_BYTES]; /* why root can give them none; "": it can */
@@ -164,10 +168,22 @@ void config_init(struct config *config);
 int config_add_pipeline(struct config *config, const char *argument,
                         char reason[CLI_REASON_BYTES]) MUST_USE;
 
+/* Likewise what a file says in `place`, of which a path begins at `folder` ("": where we are). */
+int config_add_source(struct config *config, const char *pointer, const char *source,
+                      const char *folder, struct document_place place,
+                      char reason[CLI_REASON_BYTES]) MUST_USE;
+
+/* The text, memory of malloc(), lives as long as the configuration from now on. -ENOMEM: it was
+ * freed. */
+int config_text_adopt(struct config *config, char *text) MUST_USE;
+
 /* Adds an address to listen on; "localhost" and "" (all addresses) become numbers. -EINVAL,
  * -ENOMEM. */
 int config_add_listen(struct config *config, const char *text,
                       char reason[CLI_REASON_BYTES]) MUST_USE;
+
+/* Whether it could be added. */
+int config_listen_check(const char *text, char reason[CLI_REASON_BYTES]) MUST_USE;
 
 /* Checks what concerns several options at once and derives what was not said. `fd_count_max` is the
  * limit on descriptors of this process. -EINVAL, -ENOMEM. */

@@ -29,24 +29,6 @@ static const char *confinement_access_text(const struct config *config, const ch
                                            const char *pointer);
 static const char *confinement_user_texts(const struct confinement *confinement);
 
-int confinement_check(const struct config *config, char reason[CLI_REASON_BYTES])
-{
-    static const struct cli_option port = {.name = "allow-connect",
-                                           .kind = CLI_NUMBER,
-                                           .bytes = sizeof(uint32_t),
-                                           .min = 1,
-                                           .max = UINT16_MAX};
-    int rc = 0;
-    for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++) {
-        const struct saying *saying;
-        uint32_t at = 0, number;
-        while (rc == 0 && (saying = said_next(&config->said, port.name,
-                                              config->pipelines[i].pointer, &at)) != NULL)
-            rc = cli_set(&port, saying->value, &number, reason);
-    }
-    return rc;
-}
-
 /* ---- as text ------------------------------------------------------------------------------- */
 
 int confinement_write(const struct config *config, const struct pipeline_config *pipeline,

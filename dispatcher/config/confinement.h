@@ -61,10 +61,6 @@ struct confinement {
     uint32_t owner;        /* enum worker_owner; confinement_write() decides it */
 };
 
-/* Whether what is said of lists can be: the paths are looked at later. 0, or -EINVAL with one line
- * in `reason`. */
-int confinement_check(const struct config *config, char reason[CLI_REASON_BYTES]) MUST_USE;
-
 /* The lines for a worker's --confine, in memory that the caller frees. The paths of the interpreter
  * must be known; without a configuration nothing is restricted by paths and ports. 0, -ENOMEM, or
  * -EINVAL with one line in `reason`: this machine, or this process, cannot do it. */

@@ -20,7 +20,7 @@
     "Access-Control-Expose-Headers: X-Request-Id, X-Correlation-Id, Retry-After, *\r\n"
 
 static int cors_add(struct cors *cors, const char *origin, char reason[CLI_REASON_BYTES]);
-static int cors_origin_check(const char *origin, char reason[CLI_REASON_BYTES]);
+static bool cors_ends(const char *text, const char *end);
 
 int cors_init(struct cors *cors, const struct cli_list *list, char reason[CLI_REASON_BYTES])
 {
@@ -69,10 +69,31 @@ const char *cors_lines(const struct cors *cors, uint32_t found)
     return found > 0 && found <= cors->count ? cors->lines[found - 1] : CORS_VARY;
 }
 
+int cors_origin_check(const char *origin, char reason[CLI_REASON_BYTES])
+{
+    if (strcmp(origin, CORS_ANY) == 0)
+        return 0;
+    bool is_written = host_origin_is_valid(origin);
+    for (const char *at = origin; *at != '\0'; at++)
+        is_written = is_written && *at > ' ' && *at < 0x7f;
+    if (!is_written)
+        return refuse(reason,
+                      "--cors-origin %s: not an origin, like https://app.example:8443 without a "
+                      "path, nor null or " CORS_ANY,
+                      origin);
+    if ((strncasecmp(origin, "http://", 7) == 0 && cors_ends(origin, ":80")) ||
+        (strncasecmp(origin, "https://", 8) == 0 && cors_ends(origin, ":443")))
+        return refuse(reason,
+                      "--cors-origin %s: browsers leave the usual port out, and compare letter by "
+                      "letter: write it without",
+                      origin);
+    return 0;
+}
+
 static int cors_add(struct cors *cors, const char *origin, char reason[CLI_REASON_BYTES])
 {
     const bool is_any = strcmp(origin, CORS_ANY) == 0;
-    int rc = is_any ? 0 : cors_origin_check(origin, reason);
+    int rc = cors_origin_check(origin, reason);
     if (rc < 0)
         return rc;
     char *text = strdup(origin), **lines = &cors->lines[cors->count];
@@ -95,23 +116,4 @@ static bool cors_ends(const char *text, const char *end)
 {
     size_t bytes = strlen(text), end_bytes = strlen(end);
     return bytes >= end_bytes && strcmp(text + bytes - end_bytes, end) == 0;
-}
-
-static int cors_origin_check(const char *origin, char reason[CLI_REASON_BYTES])
-{
-    bool is_written = host_origin_is_valid(origin);
-    for (const char *at = origin; *at != '\0'; at++)
-        is_written = is_written && *at > ' ' && *at < 0x7f;
-    if (!is_written)
-        return refuse(reason,
-                      "--cors-origin %s: not an origin, like https://app.example:8443 without a "
-                      "path, nor null or " CORS_ANY,
-                      origin);
-    if ((strncasecmp(origin, "http://", 7) == 0 && cors_ends(origin, ":80")) ||
-        (strncasecmp(origin, "https://", 8) == 0 && cors_ends(origin, ":443")))
-        return refuse(reason,
-                      "--cors-origin %s: browsers leave the usual port out, and compare letter by "
-                      "letter: write it without",
-                      origin);
-    return 0;
 }

@@ -33,6 +33,9 @@ int cors_init(struct cors *cors, const struct cli_list *list,
               char reason[CLI_REASON_BYTES]) MUST_USE;
 void cors_finish(struct cors *cors);
 
+/* Whether it can be one of the list. -EINVAL with `reason`. */
+int cors_origin_check(const char *origin, char reason[CLI_REASON_BYTES]) MUST_USE;
+
 /* Whether pages that anybody can make are among those that may. */
 bool cors_is_open(const struct cors *cors);
 

@@ -39,8 +39,10 @@ int environment_said_fill(struct config *config, char reason[CLI_REASON_BYTES])
             int rc = said_twice_check(said, i, reason);
             if (rc == 0)
                 rc = said_merge(config, saying, reason);
-            if (rc < 0)
+            if (rc < 0) {
+                said_blame(said, saying, reason);
                 return rc;
+            }
         }
     }
     return 0;
@@ -68,6 +70,14 @@ int environment_said_add(struct environment *environment, const char *text,
     if (rc < 0)
         snprintf(reason, CLI_REASON_BYTES, "--env%s%.*s: %.800s", shown > 0 ? " " : "", shown, text,
                  why);
+    return rc;
+}
+
+int environment_said_check(const char *text, char reason[CLI_REASON_BYTES])
+{
+    struct environment unused = {0};
+    int rc = environment_said_add(&unused, text, reason);
+    environment_finish(&unused);
     return rc;
 }
 

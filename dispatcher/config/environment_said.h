@@ -27,6 +27,9 @@ int environment_said_fill(struct config *config, char reason[CLI_REASON_BYTES]) 
 int environment_said_add(struct environment *environment, const char *text,
                          char reason[CLI_REASON_BYTES]) MUST_USE;
 
+/* Whether it could be added. */
+int environment_said_check(const char *text, char reason[CLI_REASON_BYTES]) MUST_USE;
+
 /* Adds what a file has. Results likewise. */
 int environment_file_add(struct environment *environment, const char *path,
                          char reason[CLI_REASON_BYTES]) MUST_USE;

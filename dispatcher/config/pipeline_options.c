@@ -43,9 +43,12 @@ static int options_python_check(const struct config *config, const char *option,
         has_some |= is_python;
         while ((saying = said_next(&config->said, option, pipeline->pointer, &at)) != NULL) {
             is_said = true;
-            if (saying->pointer_bytes > 0 && !is_python)
-                return refuse(reason, "--%s is for Python pipelines, and %s is none", option,
-                              pipeline->pointer);
+            if (saying->pointer_bytes > 0 && !is_python) {
+                (void)refuse(reason, "--%s is for Python pipelines, and %s is none", option,
+                             pipeline->pointer);
+                said_blame(&config->said, saying, reason);
+                return -EINVAL;
+            }
         }
     }
     if (needs_some && is_said && !has_some)

@@ -12,6 +12,9 @@
 static struct saying said_split(const struct cli_option *option, const char *text);
 static int said_value_set(const struct saying *saying, void *values, char reason[CLI_REASON_BYTES]);
 static bool said_is_there(const struct said *said, const struct saying *saying);
+static bool said_is_same(const struct saying *saying, const struct saying *other);
+static int said_append(struct said *said, const struct saying *saying,
+                       char reason[CLI_REASON_BYTES]);
 
 int said_take(struct said *said, const struct cli_option *option, const char *text,
               char reason[CLI_REASON_BYTES])
@@ -23,23 +26,33 @@ int said_take(struct said *said, const struct cli_option *option, const char *te
     mr_assert(option->bytes <= sizeof unused);
     anywhere.offset = 0;
     int rc = said_value_set(
-        &(struct saying){&anywhere, saying.pointer, saying.pointer_bytes, saying.value}, &unused,
-        reason);
+        &(struct saying){&anywhere, saying.pointer, saying.pointer_bytes, saying.value, 0, 0},
+        &unused, reason);
     if (rc < 0)
         return rc;
     if (said_is_there(said, &saying))
         return refuse(reason, "--%s is said twice for %.*s", option->name,
                       (int)saying.pointer_bytes, saying.pointer);
-    if (said->count == SAID_COUNT_MAX)
-        return refuse(reason, "%u options of pipelines at most", SAID_COUNT_MAX);
-    struct saying *items = realloc(said->items, (said->count + 1) * sizeof *items);
-    if (!items) {
-        snprintf(reason, CLI_REASON_BYTES, "no memory");
-        return -ENOMEM;
-    }
-    said->items = items;
-    items[said->count++] = saying;
-    return 0;
+    return said_append(said, &saying, reason);
+}
+
+int said_put(struct said *said, const struct saying *saying, char reason[CLI_REASON_BYTES])
+{
+    mr_assert(saying->option->by_pipeline && saying->line > 0);
+    for (uint32_t i = 0; i < said->count; i++)
+        if (said->items[i].line == 0 && said_is_same(&said->items[i], saying))
+            return 0;
+    return said_append(said, saying, reason);
+}
+
+void said_blame(const struct said *said, const struct saying *saying, char reason[CLI_REASON_BYTES])
+{
+    char why[CLI_REASON_BYTES];
+    if (saying->line == 0)
+        return;
+    snprintf(why, sizeof why, "%s", reason);
+    snprintf(reason, CLI_REASON_BYTES, "%.300s:%u:%u: %.680s", said->file, saying->line,
+             saying->column, why);
 }
 
 void said_finish(struct said *said)
@@ -132,6 +145,8 @@ static int said_value_set(const struct saying *saying, void *values, char reason
         rc = cli_set(option, saying->value, values, why);
     else if (*saying->value == '\0')
         rc = refuse(why, "--%s needs a value that is not empty", option->name);
+    else if (option->check)
+        rc = option->check(saying->value, why);
     if (rc < 0 && saying->pointer_bytes > 0)
         return refuse(reason, "%.*s: %.700s", (int)saying->pointer_bytes, saying->pointer, why);
     return rc < 0 ? refuse(reason, "%s", why) : 0;
@@ -141,11 +156,31 @@ static bool said_is_there(const struct said *said, const struct saying *saying)
 {
     if (saying->pointer_bytes == 0 || saying->option->kind == CLI_LIST)
         return false;
-    for (uint32_t i = 0; i < said->count; i++) {
-        const struct saying *other = &said->items[i];
-        if (other->option == saying->option && other->pointer_bytes == saying->pointer_bytes &&
-            memcmp(other->pointer, saying->pointer, saying->pointer_bytes) == 0)
+    for (uint32_t i = 0; i < said->count; i++)
+        if (said_is_same(&said->items[i], saying))
             return true;
-    }
     return false;
+}
+
+/* Of the same option, for the same pipeline or both for all. */
+static bool said_is_same(const struct saying *saying, const struct saying *other)
+{
+    return other->option == saying->option && other->pointer_bytes == saying->pointer_bytes &&
+           (saying->pointer_bytes == 0 ||
+            memcmp(other->pointer, saying->pointer, saying->pointer_bytes) == 0);
+}
+
+static int said_append(struct said *said, const struct saying *saying,
+                       char reason[CLI_REASON_BYTES])
+{
+    if (said->count == SAID_COUNT_MAX)
+        return refuse(reason, "%u options of pipelines at most", SAID_COUNT_MAX);
+    struct saying *items = realloc(said->items, (said->count + 1) * sizeof *items);
+    if (!items) {
+        snprintf(reason, CLI_REASON_BYTES, "no memory");
+        return -ENOMEM;
+    }
+    said->items = items;
+    items[said->count++] = *saying;
+    return 0;
 }

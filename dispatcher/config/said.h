@@ -24,12 +24,14 @@ struct saying {
     const char *pointer;
     size_t pointer_bytes; /* 0: it is for all pipelines */
     const char *value;
+    uint32_t line, column; /* of the file where it is said; 0: it is the command line */
 };
 
 /* Zero is empty. */
 struct said {
     struct saying *items; /* count of them; owned */
     uint32_t count;
+    const char *file; /* that the lines are of; NULL: there is none */
 };
 
 /* Takes [POINTER=]VALUE; of a flag NULL, POINTER, or [POINTER=]on or off. The first '=' ends the
@@ -37,6 +39,16 @@ struct said {
  * pointer was there already (which a list's may), or there are too many; -ENOMEM. */
 int said_take(struct said *said, const struct cli_option *option, const char *text,
               char reason[CLI_REASON_BYTES]) MUST_USE;
+
+/* Takes what a file says, which was checked, and whose pointer ("": for all pipelines) and value
+ * outlive it. The command line goes before the file: what it says of the option for the same
+ * pipeline, or for all, stays alone, lists too. Errors likewise. */
+int said_put(struct said *said, const struct saying *saying,
+             char reason[CLI_REASON_BYTES]) MUST_USE;
+
+/* Puts FILE:LINE:COLUMN before a reason that is about this, if it came from a file. */
+void said_blame(const struct said *said, const struct saying *saying,
+                char reason[CLI_REASON_BYTES]);
 void said_finish(struct said *said);
 
 /* Whether all that is said is for one of these pipelines; NULL ends them. 0, or -EINVAL with one

@@ -82,9 +82,12 @@ static int access_items_print(const struct access_kind *kind, const struct said 
         is_restricted = true;
         if (strcmp(value, "none") == 0)
             continue;
-        if (kind->is_path && (access(value, F_OK) == -1 || strchr(value, '\n')))
-            return refuse(reason, "--%s %s: %s", kind->option, value,
-                          strchr(value, '\n') ? "a line ends in it" : strerror(errno));
+        if (kind->is_path && (access(value, F_OK) == -1 || strchr(value, '\n'))) {
+            (void)refuse(reason, "--%s %s: %s", kind->option, value,
+                         strchr(value, '\n') ? "a line ends in it" : strerror(errno));
+            said_blame(said, saying, reason);
+            return -EINVAL;
+        }
         access_text_print(file, kind->key, value);
     }
     return is_restricted;

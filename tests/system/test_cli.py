@@ -93,7 +93,7 @@ def test_every_command_has_help_in_both_ways_to_ask_for_it(command):
     (["run", "me/words:v1", "--token", "a\nb"], "run: the token has bytes that no header can carry"),
     (["run", "me/words:v1", "--url", "ftp://x"], "run: ftp://x: "),
     (["foo"], "unknown command foo (millrace --help has them all)"),
-    (["serve", "a.so", "--configx=a=b"], "serve: unknown option --configx (millrace serve --help has them all)"),
+    (["serve", "a.so", "--wrong=a=b"], "serve: unknown option --wrong (millrace serve --help has them all)"),
     (["token", "nwe", "me"], "token: unknown action nwe, it is: millrace token new NAME"),
     (["token", "new", "a b"], "token: the name 'a b' is not 1 to 64 letters, digits"),
     (["serve", "a\n\033[31m.so:x-y"], "serve: 'x-y' is not the name of a pipeline"),
