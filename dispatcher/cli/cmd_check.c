@@ -1,42 +1,28 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cmd_check.c - `millrace check`: loads a pipeline in a throw-away worker and shows its variables.
- *
- * The worker is what `millrace serve` starts, told to stop after HELLO. This process only waits for
- * what it says, for its end, or for the time to be up, whichever is first.
+ * cmd_check.c - `millrace check`: shows the variables of a pipeline, or says what is wrong with it,
+ * or with a configuration file.
  */
 #include "dispatcher/cli/commands.h"
 
-#include <errno.h>
-#include <poll.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "dispatcher/cli/check_table.h"
+#include "dispatcher/cli/check_worker.h"
+#include "dispatcher/cli/serve_config.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/environment_said.h"
 #include "dispatcher/config/exit_code.h"
 #include "dispatcher/config/worker_owner.h"
-#include "dispatcher/inputs/variables.h"
-#include "dispatcher/workers/channel.h"
-#include "dispatcher/workers/crash.h"
-#include "dispatcher/workers/failure.h"
-#include "dispatcher/workers/spawner.h"
-#include "millrace/protocol.h"
-#include "shm/clock.h"
-#include "shm/descriptors.h"
 
 #define CHECK_TIMEOUT_MS 60000u
-#define CHECK_RING_BYTES (64u * 1024) /* of log lines, nothing else comes */
-#define MESSAGE_COUNT_MAX 16u         /* looked at in one pass */
-#define LOG_COUNT_MAX (CHECK_RING_BYTES / sizeof(struct record)) /* likewise: all there can be */
 
 struct check_values {
+    const char *config_path;
+    bool load;
     bool json;
     uint32_t timeout_ms;
     const char *worker;
@@ -45,6 +31,10 @@ struct check_values {
 };
 
 static const struct cli_option options[] = {
+    {"config", "FILE", CLI_TEXT, CLI_MEMBER(struct check_values, config_path), .letter = 'c',
+     .help = "say what is wrong with this configuration file of serve, in place of a pipeline"},
+    {"load", NULL, CLI_FLAG, CLI_MEMBER(struct check_values, load),
+     .help = "with --config: load each of its pipelines, too"},
     {"json", NULL, CLI_FLAG, CLI_MEMBER(struct check_values, json),
      .help = "print the variables as JSON, as GET /v4/pipelines/POINTER has them"},
     {"timeout", NULL, CLI_DURATION, CLI_MEMBER(struct check_values, timeout_ms), .min = 100,
@@ -62,39 +52,22 @@ static const struct cli_option options[] = {
 
 static const struct cli_command command = {
     .name = "check",
-    .words = "SOURCE[:NAME]",
+    .words = "[SOURCE[:NAME]]",
     .about = "Loads a pipeline in a process of its own, without its startup hook, and prints its\n"
-             "inputs and outputs, or the reason why it does not load.",
+             "inputs and outputs, or the reason why it does not load. With --config it reads a\n"
+             "configuration file as serve does, and says all that is wrong with it.",
     .options = options,
     .option_count = ARRAY_COUNT(options),
-    .word_count_min = 1,
     .word_count_max = 1,
-};
-
-/* One worker being watched. Owns all of it; descriptors are -1 when there are none. */
-struct check {
-    const char *source;
-    struct channel channel;
-    struct channel_ends ends; /* kept, so that only a message makes our socket readable */
-    struct spawner spawner;
-    pid_t pid; /* 0: none yet, or waited for */
-    int pidfd;
-    int start_error; /* an errno: why there is no worker */
-    struct variables variables;
-    bool is_known;  /* HELLO came */
-    bool is_failed; /* why it does not load was said */
 };
 
 static int check_environment_fill(struct environment *environment,
                                   const struct check_values *values, char reason[CLI_REASON_BYTES]);
+static int check_source(const char *source, const struct check_values *values);
 static int check_pipeline(struct pipeline_config *pipeline, const struct check_values *values);
-static int check_start(struct check *check, const struct pipeline_config *pipeline,
-                       const struct worker_spawn_options *programs);
-static void check_watch(struct check *check, uint32_t timeout_ms);
-static void check_end(struct check *check);
-static void check_finish(struct check *check);
-static void check_read_messages(struct check *check);
-static void check_read_log(struct check *check);
+static int check_file(const struct check_values *values, const struct cli_words *words);
+static int check_file_pipeline(const struct config *config, uint32_t number, uint32_t user,
+                               const struct check_values *values);
 
 int cmd_check(int argc, char **argv)
 {
@@ -103,20 +76,35 @@ int cmd_check(int argc, char **argv)
     int exit_code;
     if (!cli_begin(&command, argc, argv, &values, &words, &exit_code))
         return exit_code;
+    if (values.config_path)
+        return check_file(&values, &words);
+    if (words.count == 0 || values.load) {
+        cli_fail("check: %s", values.load
+                                  ? "--load is for the pipelines of --config FILE"
+                                  : "not enough arguments, it is: millrace check SOURCE[:NAME], or "
+                                    "--config FILE");
+        return EXIT_CODE_USAGE;
+    }
+    return check_source(words.items[0], &values);
+}
+
+static int check_source(const char *source, const struct check_values *values)
+{
+    int exit_code;
     struct pipeline_config pipeline;
     char reason[CLI_REASON_BYTES];
-    if (pipeline_config_parse(&pipeline, words.items[0], reason) < 0) {
+    if (pipeline_config_parse(&pipeline, source, reason) < 0) {
         cli_fail("check: %s", reason);
         return EXIT_CODE_USAGE;
     }
-    if (check_environment_fill(&pipeline.environment, &values, reason) < 0) {
+    if (check_environment_fill(&pipeline.environment, values, reason) < 0) {
         cli_fail("check: %s", reason);
         exit_code = EXIT_CODE_USAGE;
     } else if (pipeline_config_check_source(&pipeline, reason) < 0) {
         cli_fail("check: %s", reason);
         exit_code = EXIT_CODE_PIPELINE;
     } else {
-        exit_code = check_pipeline(&pipeline, &values);
+        exit_code = check_pipeline(&pipeline, values);
     }
     pipeline_config_finish(&pipeline);
     return exit_code;
@@ -170,266 +158,91 @@ static int check_pipeline(struct pipeline_config *pipeline, const struct check_v
         free(worker_path);
         return EXIT_CODE_WORKER;
     }
-    struct check check = {
-        .source = pipeline->source,
-        .ends = {-1, -1},
-        .pidfd = -1,
-    };
-    channel_init(&check.channel);
     struct own_users users = check_user(pipeline);
-    spawner_init(&check.spawner, users);
-    int exit_code = EXIT_CODE_PIPELINE;
-    rc = check_start(&check, pipeline,
-                     &(struct worker_spawn_options){.worker_path = worker_path,
-                                                    .python_path = pipeline->python_path,
-                                                    .python_folder = pipeline->python_folder,
-                                                    .confine = confine,
-                                                    .environment = &pipeline->environment,
-                                                    .own_user = users.first});
-    if (rc == 0) {
-        check_watch(&check, values->timeout_ms);
-        rc = -check.start_error;
-    }
-    if (rc < 0) {
-        cli_fail("check: cannot start the worker %s: %s", worker_path, strerror(-rc));
-        exit_code = EXIT_CODE_WORKER;
-    }
-    if (rc == 0 && check.is_known && !check.is_failed) {
-        if (values->json)
-            printf("%s\n", check.variables.json);
-        else
-            check_table_print(check.source, &check.variables);
-        exit_code = EXIT_CODE_OK;
-    }
-    check_finish(&check);
+    struct variables variables = {0};
+    int exit_code =
+        check_worker_load(pipeline,
+                          &(struct worker_spawn_options){.worker_path = worker_path,
+                                                         .python_path = pipeline->python_path,
+                                                         .python_folder = pipeline->python_folder,
+                                                         .confine = confine,
+                                                         .environment = &pipeline->environment,
+                                                         .own_user = users.first},
+                          users, values->timeout_ms, &variables);
+    if (exit_code == EXIT_CODE_OK && values->json)
+        printf("%s\n", variables.json);
+    else if (exit_code == EXIT_CODE_OK)
+        check_table_print(pipeline->source, &variables);
+    variables_finish(&variables);
     free(confine);
     free(worker_path);
     return exit_code;
 }
 
-/* ---- the worker's life --------------------------------------------------------------------- */
+/* ---- a configuration file ------------------------------------------------------------------ */
 
-static int check_start(struct check *check, const struct pipeline_config *pipeline,
-                       const struct worker_spawn_options *programs)
+/* What is wrong is said as serve says it. */
+static int check_file(const struct check_values *values, const struct cli_words *words)
 {
-    int rc = channel_open(&check->channel, &check->ends,
-                          &(struct segment_options){.slot_count = 1,
-                                                    .request_ring_bytes = RING_BYTES_MIN,
-                                                    .reply_ring_bytes = CHECK_RING_BYTES,
-                                                    .window_bytes = RUN_WINDOW_BYTES});
-    if (rc < 0)
-        return rc;
-    /* What it prints is passed on, and nothing of it can be taken for our own output. */
-    struct worker_spawn_options worker = *programs;
-    worker.source = pipeline->source;
-    worker.name = pipeline->name;
-    worker.pointer = pipeline->pointer;
-    worker.check = true;
-    worker.segment_fd = check->channel.segment.fd;
-    worker.worker_bell_fd = check->ends.bell;
-    worker.dispatcher_bell_fd = check->channel.own_bell.fd;
-    worker.socket_fd = check->ends.socket;
-    worker.stdout_fd = STDERR_FILENO;
-    worker.stderr_fd = STDERR_FILENO;
-    rc = spawner_open(&check->spawner);
-    return rc < 0 ? rc : spawner_ask(&check->spawner, &worker, 0, 0);
-}
-
-static uint64_t check_now_ms(void)
-{
-    return clock_now_ns() / CLOCK_NS_PER_MS;
-}
-
-/* What the spawner says of the worker; a spawner that says nothing any more has not started it. */
-static void check_read_answers(struct check *check)
-{
-    struct spawn_answer answer;
-    int rc;
-    while ((rc = spawner_peek(&check->spawner, &answer)) > 0) {
-        int pidfd;
-        spawner_take(&check->spawner, &pidfd);
-        if (answer.kind == SPAWN_STARTED) {
-            check->pid = answer.pid;
-            check->pidfd = pidfd;
-        } else {
-            check->start_error = answer.error;
-            descriptor_close(&pidfd);
-        }
+    if (words->count > 0 || values->json || values->python ||
+        values->env.count + values->env_files.count > 0) {
+        cli_fail("check: --config FILE has the pipelines and what is said of them: beside it there "
+                 "can be --load, --timeout and --worker");
+        return EXIT_CODE_USAGE;
     }
-    if (rc < 0 && check->pid == 0)
-        check->start_error = -rc;
-}
-
-/* Hears the worker until it is gone, which is made sure of. */
-static void check_watch(struct check *check, uint32_t timeout_ms)
-{
-    uint64_t due_ms = check_now_ms() + timeout_ms;
-    struct pollfd fds[] = {
-        {.events = POLLIN},
-        {.fd = check->channel.socket, .events = POLLIN},
-        {.fd = check->channel.own_bell.fd, .events = POLLIN},
-        {.fd = check->spawner.socket, .events = POLLIN},
-    };
-    while (!check->is_failed && check->start_error == 0) {
-        check_read_messages(check);
-        check_read_log(check);
-        check_read_answers(check);
-        fds[0].fd = check->pidfd; /* -1 is left out */
-        doorbell_arm(&check->channel.own_bell, DOORBELL_ANY);
-        uint64_t now = check_now_ms();
-        int wait_ms =
-            ring_is_empty(&check->channel.replies) && now < due_ms ? (int)(due_ms - now) : 0;
-        int count = poll(fds, ARRAY_COUNT(fds), wait_ms);
-        doorbell_disarm(&check->channel.own_bell);
-        uint64_t rings;
-        if (count > 0 && fds[2].revents != 0 && read(fds[2].fd, &rings, sizeof rings) == -1)
-            mr_assert(errno == EAGAIN);
-        if (count > 0 && fds[0].revents != 0)
-            break;
-        /* The other end of the socket is also ours, so only a message makes it readable. */
-        if (now >= due_ms) {
-            cli_fail("check: %s did not load within %u ms", check->source, timeout_ms);
-            check->is_failed = true;
-        }
+    struct serve_values *serve = malloc(sizeof *serve);
+    if (!serve) {
+        cli_fail("check: no memory");
+        return EXIT_CODE_FAILED;
     }
-    check_end(check);
-}
-
-/* The signal, and the frames in which it came, innermost first. */
-static void check_say_crash(const struct check *check, int number)
-{
-    struct crash_report report;
-    crash_read(&report, &check->channel.segment.header->crash, number);
-    const char *name = sigabbrev_np(number);
-    cli_fail("check: %s: the worker was killed by SIG%s (%s) %s", check->source, name ? name : "?",
-             strsignal(number), check->is_known ? "after it was loaded" : "while it loaded");
-    cli_print_lines(stderr, report.text, report.text_count);
-}
-
-/* Takes what it said last, and how it ended. */
-static void check_end(struct check *check)
-{
-    siginfo_t info = {0};
-    if (check->is_failed && check->pid > 0) {
-        kill(-check->pid, SIGKILL);
-        kill(check->pid, SIGKILL);
+    serve_values_init(serve);
+    serve->config_path = values->config_path;
+    struct cli_words none = {0};
+    if (values->worker) {
+        serve->worker = values->worker;
+        none.given[cli_find(&serve_command, "worker") - serve_command.options] = true;
     }
-    while (check->pid > 0 && waitid(P_PID, (id_t)check->pid, &info, WEXITED) == -1)
-        mr_assert(errno == EINTR);
-    check_read_answers(check);
-    check->pid = 0;
-    check_read_messages(check);
-    check_read_log(check);
-    if (check->is_failed || check->start_error != 0)
-        return;
-    if (info.si_code != CLD_EXITED)
-        check_say_crash(check, info.si_status);
-    else if (info.si_status != WORKER_EXIT_OK || !check->is_known)
-        cli_fail("check: %s: the worker exited with code %d %s", check->source, info.si_status,
-                 check->is_known ? "after it was loaded" : "before it was loaded");
-    else
-        return;
-    check->is_failed = true;
-}
-
-static void check_finish(struct check *check)
-{
-    mr_assert(check->pid == 0);
-    spawner_close(&check->spawner);
-    descriptor_close(&check->pidfd);
-    channel_ends_close(&check->ends);
-    channel_close(&check->channel);
-    variables_finish(&check->variables);
-}
-
-/* ---- what it says -------------------------------------------------------------------------- */
-
-/* One reason is enough. */
-static void check_misbehaved(struct check *check, const char *wrong)
-{
-    if (!check->is_failed)
-        cli_fail("check: %s: the worker misbehaved: %s", check->source, wrong);
-    check->is_failed = true;
-}
-
-static void check_hello(struct check *check, const struct channel_message *message)
-{
-    char reason[200];
-    if (check->is_known) {
-        check_misbehaved(check, "it said HELLO out of turn");
-        return;
+    int exit_code = serve_config_fill(serve, &none);
+    const struct config *config = &serve->config;
+    uint32_t worker_count = 0;
+    bool is_whole = exit_code == EXIT_CODE_OK;
+    for (uint32_t i = 0; i < config->pipeline_count && is_whole; i++) {
+        int code = values->load ? check_file_pipeline(config, i, worker_count, values) : 0;
+        exit_code = exit_code == EXIT_CODE_OK ? code : exit_code;
+        worker_count += config->pipelines[i].options.worker_count;
     }
-    int rc = variables_parse(&check->variables, message->body, message->body_bytes, reason,
-                             sizeof reason);
-    check->is_known = rc == 0;
-    if (rc < 0)
-        check_misbehaved(check, rc == -ENOMEM ? "no memory for its variables" : reason);
+    if (exit_code == EXIT_CODE_OK)
+        printf("%s: %u %s, %u %s\n", values->config_path, config->pipeline_count,
+               config->pipeline_count == 1 ? "pipeline" : "pipelines", worker_count,
+               worker_count == 1 ? "worker" : "workers");
+    config_finish(&serve->config);
+    free(serve);
+    return exit_code;
 }
 
-static void check_failed(struct check *check, const struct channel_message *message)
+/* In the worker that serve would start for it. */
+static int check_file_pipeline(const struct config *config, uint32_t number, uint32_t user,
+                               const struct check_values *values)
 {
-    struct worker_failure failure;
-    if (!failure_read(message->body, message->body_bytes, &failure)) {
-        check_misbehaved(check, "it sent a failure that cannot be read");
-        return;
+    const struct pipeline_config *pipeline = &config->pipelines[number];
+    bool has_own = pipeline->confinement.owner == OWNER_EACH;
+    struct variables variables = {0};
+    int exit_code = check_worker_load(
+        pipeline,
+        &(struct worker_spawn_options){.worker_path = config->worker_path,
+                                       .python_path = pipeline->python_path,
+                                       .python_folder = pipeline->python_folder,
+                                       .confine = pipeline->confine,
+                                       .environment = &pipeline->environment,
+                                       .own_user = has_own ? config->own_users.first + user : 0,
+                                       .python_threads = pipeline->options.python_threads,
+                                       .strict = pipeline->confinement.seccomp == SECCOMP_STRICT},
+        config->own_users, values->timeout_ms, &variables);
+    if (exit_code == EXIT_CODE_OK) {
+        cli_print(stdout, pipeline->pointer);
+        printf(" is ");
+        check_table_print(pipeline->source, &variables);
     }
-    cli_fail("check: %s does not load: %.*s", check->source, (int)failure.message_bytes,
-             failure.message);
-    if (failure.traceback)
-        cli_print_lines(stderr, failure.traceback, failure.traceback_bytes);
-    check->is_failed = true;
-}
-
-static void check_read_messages(struct check *check)
-{
-    static uint8_t buffer[MESSAGE_BYTES_MAX];
-    for (unsigned i = 0; i < MESSAGE_COUNT_MAX && !check->is_failed; i++) {
-        struct channel_message message;
-        const char *wrong;
-        int rc = channel_take(&check->channel, buffer, &message, &wrong);
-        if (rc == 0)
-            return;
-        if (rc < 0)
-            check_misbehaved(check, wrong);
-        else if (message.kind == MESSAGE_HELLO)
-            check_hello(check, &message);
-        else if (message.kind == MESSAGE_FAILED)
-            check_failed(check, &message);
-        else
-            check_misbehaved(check, "it said READY out of turn");
-    }
-}
-
-/* What the pipeline logs while it is loaded goes to stderr, whatever its level. Returns what is
- * wrong with a record, or NULL. */
-static const char *check_log(const struct record *record, const void *payload)
-{
-    static uint8_t copy[CHECK_RING_BYTES];
-    struct channel_log log;
-    if (record->kind != RECORD_LOG)
-        return "it sent a record of no run";
-    mr_assert(record->bytes <= sizeof copy);
-    memcpy(copy, payload, record->bytes);
-    if (channel_log_read(copy, record->bytes, &log))
-        cli_print_lines(stderr, log.text, log.text_bytes);
-    return NULL;
-}
-
-/* Also of one that has failed: what it logged before may say more. */
-static void check_read_log(struct check *check)
-{
-    struct channel *channel = &check->channel;
-    const char *wrong = NULL;
-    for (size_t i = 0; i < LOG_COUNT_MAX && !wrong; i++) {
-        struct record record;
-        const void *payload;
-        int rc = ring_peek(&channel->replies, &record, &payload);
-        if (rc == 0)
-            break;
-        wrong = rc < 0 ? "its reply ring is corrupt" : check_log(&record, payload);
-    }
-    if (wrong)
-        check_misbehaved(check, wrong);
-    if (ring_release(&channel->replies))
-        doorbell_ring(&channel->bell, DOORBELL_ANY);
+    variables_finish(&variables);
+    return exit_code;
 }
