@@ -24,11 +24,12 @@ static const struct {
     {"run", cmd_run, "run a pipeline of a server and print its outputs as they come"},
     {"bench", cmd_bench, "put load on a server and say how fast and how right it answers"},
     {"token", cmd_token, "make a token for the server's token file"},
+    {"config", cmd_config, "print what a configuration file can say"},
 };
 
 /* What a typing error is compared with. */
-static const char *const words[] = {"serve", "check",     "run",    "bench", "token",
-                                    "help",  "--version", "--help", NULL};
+static const char *const words[] = {"serve",  "check", "run",       "bench",  "token",
+                                    "config", "help",  "--version", "--help", NULL};
 
 static void commands_help_print(void);
 static int commands_command_run(int argc, char **argv);
@@ -52,7 +53,7 @@ int commands_run(int argc, char **argv)
 static int commands_command_run(int argc, char **argv)
 {
     if (argc <= 0) {
-        cli_fail("no command: serve, check, run, bench, token (millrace --help)");
+        cli_fail("no command: serve, check, run, bench, token, config (millrace --help)");
         return EXIT_CODE_USAGE;
     }
     const char *word = argv[0];

@@ -1,0 +1,41 @@
+/* SPDX-License-Identifier: MIT */
+/* config_reference.c - the keys of a configuration file, as the tables of docs/configuration.md. */
+#include "dispatcher/cli/config_reference.h"
+
+static void reference_table_print(const struct cli_command *command,
+                                  const struct serve_values *values, bool by_pipeline, FILE *file);
+
+void config_reference_print(const struct cli_command *command, const struct serve_values *values,
+                            FILE *file)
+{
+    fputs("## At the top\n\n", file);
+    reference_table_print(command, values, false, file);
+    fputs("\n## Of pipelines\n\nBelow `defaults`, or below a pipeline.\n\n", file);
+    reference_table_print(command, values, true, file);
+}
+
+static void reference_value_print(const struct cli_option *option, FILE *file)
+{
+    for (size_t i = 0; option->kind == CLI_CHOICE && option->choices[i]; i++)
+        fprintf(file, "%s%s", i > 0 ? ", " : "", option->choices[i]);
+    if (option->kind != CLI_CHOICE)
+        fputs(option->kind == CLI_FLAG ? "true or false" : cli_value_word(option), file);
+    if (option->kind == CLI_LIST)
+        fputs(", or a list", file);
+}
+
+static void reference_table_print(const struct cli_command *command,
+                                  const struct serve_values *values, bool by_pipeline, FILE *file)
+{
+    fputs("| key | value | |\n|---|---|---|\n", file);
+    for (size_t i = 0; i < command->option_count; i++) {
+        const struct cli_option *option = &command->options[i];
+        char limits[CLI_LIMITS_BYTES];
+        if (option->by_pipeline != by_pipeline || option->is_of_command_line)
+            continue;
+        cli_limits(option, by_pipeline ? (const void *)&values->usual : values, limits);
+        fprintf(file, "| `%s` | ", option->name);
+        reference_value_print(option, file);
+        fprintf(file, "%s%s | %s |\n", *limits ? "; " : "", limits, option->help);
+    }
+}

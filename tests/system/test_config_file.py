@@ -1,0 +1,330 @@
+# SPDX-License-Identifier: MIT
+"""Configuration files as operators meet them: each mistake has a line that says where and what."""
+
+import json
+import os
+import pathlib
+import re
+
+import jsonschema
+import pytest
+import yaml
+
+import wire
+from confined import has_python
+from conftest import public_folder
+from server import TOP, example, make_tokens
+from test_cli import OK, PIPELINE, TOKENS, USAGE, millrace
+
+WORDS = "me/words:v1"
+
+# A value for each key which is not its default; of those that are paths one that is there.
+AT_THE_TOP = {
+    "listen": "['127.0.0.1:0', 'localhost:0']", "token-file": "tokens", "tokens-share": "true", "no-auth": "false",
+    "allow-host": "", "allow-origin": "", "cors-origin": "[https://app.example]", "metrics": "token",
+    "queue-total": "100", "max-connections": "100", "max-connections-per-client": "10", "body-limit": "1m",
+    "input-memory": "16m", "output-memory": "16m", "head-timeout": "5s", "idle-timeout": "30s",
+    "stall-timeout": "20s", "keepalive": "3s", "drain-delay": "10ms", "stop-timeout": "3s",
+    "pipeline-error-status": "500", "tracebacks": "client", "crash-traceback": "true", "keep-half-closed": "true",
+    "log-level": "warning", "log-runs": "failed", "log-format": "json", "log-file": "log", "worker": "",
+}
+OF_PIPELINES = {
+    "workers": "2", "concurrency": "3", "queue": "7", "window": "64k", "ring": "256k", "queue-timeout": "10s",
+    "first-chunk-timeout": "11s", "progress-timeout": "12s", "run-timeout": "2m", "quarantine-after": "4",
+    "quarantine-retry": "2s", "cancel-grace": "1s", "recycle-runs": "100", "recycle-memory": "1g",
+    "recycle-overlap": "true", "start-timeout": "20s", "env": "[A=1, B=]", "env-file": "variables",
+    "worker-nofile": "512", "worker-core": "0", "worker-memory": "", "worker-data": "4g", "worker-nproc": "",
+    "worker-user": "", "seccomp": "strict", "network": "none", "allow-read": "[data]", "allow-write": "none",
+    "allow-connect": "[80, 443]", "python": "", "python-threads": "", "environment": "{C: '1', PATH: }",
+}
+# What no such value fits; all others take any text.
+WRONG = {"[]": ("flag", "number", "size", "time", "choice", "text"), "{a: b}": None, "": None, "maybe": (
+    "flag", "number", "size", "time", "choice"), "99999999999999999999999": ("flag", "number", "size", "time", "choice")}
+
+
+def schema():
+    return json.loads(millrace("config", "schema").stdout)
+
+
+def kind_of(described):
+    text = json.dumps(described)
+    if described.get("type") == "boolean":
+        return "flag"
+    if "items" in text:
+        return "list"
+    if '"type": "object"' in text or '["object"' in text:
+        return "mapping"
+    for kind, word in (("choice", '"enum"'), ("time", "[hH]"), ("number", '"minimum"')):
+        if word in text:
+            return kind
+    return "text"
+
+
+@pytest.fixture
+def folder():
+    """That workers with users of their own can read."""
+    with public_folder() as name:
+        path = pathlib.Path(name)
+        make_tokens(path / "tokens", "alice")
+        (path / "variables").write_text("D=4\n")
+        (path / "data").mkdir()
+        yield path
+
+
+def lines_of_whole(change=lambda where, key, value: [(key, value)]):
+    """The lines of a file that says everything; `change` puts others in the place of one key."""
+    lines = [f"{key}: {value}" for name in AT_THE_TOP if AT_THE_TOP[name]
+             for key, value in change("top", name, AT_THE_TOP[name])]
+    for where, indent in (("defaults", "  "), ("pipeline", "    ")):
+        lines += [f"{where}:"] if where == "defaults" else ["pipelines:", f"  {WORDS}:"]
+        said = {"source": example("words.so"), **OF_PIPELINES} if where == "pipeline" else OF_PIPELINES
+        lines += [f"{indent}{key}: {value}" for name in said if said[name]
+                  for key, value in change(where, name, said[name])]
+    return lines
+
+
+def check(folder, text, *options, **more):
+    path = folder / "millrace.yaml"
+    path.write_text(text if isinstance(text, str) else "\n".join(text) + "\n")
+    return millrace("check", "-c", str(path), *options, **more)
+
+
+def places(result, folder):
+    """LINE, and what is said of it, of each line on stderr."""
+    found = []
+    for line in result.stderr.splitlines():
+        match = re.fullmatch(rf"{re.escape(str(folder))}/millrace\.yaml:(\d+):(\d+): (.*)", line)
+        assert match, line
+        found.append((int(match[1]), match[3]))
+    return found
+
+
+# ---- a whole file, and each mistake in it ----------------------------------------------------------
+
+
+def test_a_file_that_says_everything_is_right_and_so_is_what_it_says_to_its_schema(folder):
+    described = schema()
+    known = described["properties"]
+    assert set(AT_THE_TOP) | {"defaults", "pipelines"} == set(known)
+    assert set(OF_PIPELINES) == set(known["defaults"]["properties"])
+    assert set(OF_PIPELINES) | {"source"} == set(described["definitions"]["pipeline"]["properties"])
+    result = check(folder, lines_of_whole())
+    assert (result.returncode, result.stderr) == (OK, ""), result
+    assert result.stdout == f"{folder}/millrace.yaml: 1 pipeline, 2 workers\n"
+    jsonschema.Draft7Validator.check_schema(described)
+    jsonschema.validate(yaml.safe_load((folder / "millrace.yaml").read_text()), described)
+
+
+@pytest.mark.parametrize("where", ["top", "defaults", "pipeline"])
+def test_each_misspelt_key_has_a_line_with_its_place_and_the_nearest_one(folder, where):
+    described = schema()
+    for name in ([*AT_THE_TOP] if where == "top" else [*OF_PIPELINES, *(["source"] if where == "pipeline" else [])]):
+        misspelt = name[:2] + name[3:] if len(name) > 4 else name + "x"
+        said = {**AT_THE_TOP, **OF_PIPELINES, "source": "x"}
+        if not said[name]:
+            continue
+        lines = lines_of_whole(lambda at, key, value: [
+            (misspelt if (at, key) == (where, name) else key, value)])
+        result = check(folder, lines)
+        assert result.returncode == USAGE
+        number = next(i + 1 for i, line in enumerate(lines) if line.lstrip().startswith(misspelt + ":"))
+        found = dict(places(result, folder))
+        assert f'unknown key "{misspelt}" (nearest: {name})' in found[number], result.stderr
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(yaml.safe_load("\n".join(lines)), described)
+
+
+@pytest.mark.parametrize("where", ["top", "defaults", "pipeline"])
+def test_each_key_refuses_what_is_none_of_its_values_at_its_line(folder, where):
+    properties = schema()["properties"]
+    known = properties if where == "top" else properties["defaults"]["properties"]
+    for name in (AT_THE_TOP if where == "top" else OF_PIPELINES):
+        for wrong, kinds in WRONG.items():
+            kind = kind_of(known[name])
+            if name == "environment" and wrong in ("", "{a: b}"):
+                continue
+            if kinds and kind not in kinds and not (kind == "mapping" and wrong != "{a: b}"):
+                continue
+            given = {**AT_THE_TOP, **OF_PIPELINES}[name]
+            lines = lines_of_whole(lambda at, key, value: [
+                (key, wrong if (at, key) == (where, name) else value)])
+            if not given:
+                lines = [f"{name}: {wrong}"] + lines if where == "top" else [
+                    *lines[:lines.index("defaults:") + 1], f"  {name}: {wrong}", *lines[lines.index("defaults:") + 1:]]
+            start = {"top": 0, "defaults": lines.index("defaults:"), "pipeline": lines.index("pipelines:")}[
+                where if given or where == "top" else "defaults"]
+            number = start + next(i + 1 for i, line in enumerate(lines[start:]) if line.lstrip().startswith(name + ":"))
+            result = check(folder, lines)
+            assert result.returncode == USAGE, (name, wrong)
+            assert number in dict(places(result, folder)), (name, wrong, result.stderr)
+
+
+@pytest.mark.parametrize("where", ["top", "defaults", "pipeline"])
+def test_each_key_that_is_there_twice_is_refused_at_its_line(folder, where):
+    for name in (AT_THE_TOP if where == "top" else {**OF_PIPELINES, "source": "x"}):
+        lines = lines_of_whole(lambda at, key, value: [(key, value)] * (1 + ((at, key) == (where, name))))
+        if len(lines) == len(lines_of_whole()):
+            continue
+        [(number, text)] = places(check(folder, lines), folder)
+        assert lines[number - 1] == lines[number - 2] and f"{name} is there twice: line {number - 1} has it" in text
+
+
+def test_a_key_of_the_other_kind_is_told_where_it_belongs(folder):
+    for name, value in OF_PIPELINES.items():
+        if value and name != "environment":
+            [(number, text)] = places(check(folder, f"# remark\n{name}: {value}\npipelines: {{{WORDS}: x.so}}"), folder)
+            assert (number, text) == (2, f"{name} is said of pipelines: it belongs below defaults, or below one of them")
+    for name, value in AT_THE_TOP.items():
+        if value:
+            [(number, text)] = places(check(folder, f"pipelines:\n  {WORDS}:\n    source: x.so\n    {name}: {value}"), folder)
+            assert number == 4
+            assert text == f"pipelines.{WORDS}: {name} is said of the server: it belongs at the top of the file"
+
+
+def test_all_mistakes_are_told_at_once_in_their_order(folder):
+    text = f"""
+defaults: {{workers: two, queue-timeout: 10}}
+pipelines:
+  {WORDS}: {{sorce: words.so, concurrency: 0}}
+  words: words.so
+listn: 1
+"""
+    result = check(folder, text)
+    assert (result.returncode, result.stdout) == (USAGE, "")
+    assert places(result, folder) == [
+        (2, "defaults: workers two is not a number (1 to 256)"),
+        (2, "defaults: queue-timeout 10 is not a time like 500ms, 10s or 2m (0 to 24h)"),
+        (4, f"pipelines.{WORDS}: it has no source, like source: words.so"),
+        (4, f'pipelines.{WORDS}: unknown key "sorce" (nearest: source)'),
+        (4, f"pipelines.{WORDS}: concurrency 0 is out of range, 1 to 4096"),
+        (5, "pipelines: 'words' is not a pointer like me/words:v1"),
+        (6, 'unknown key "listn" (nearest: listen)'),
+    ]
+
+
+# ---- files that are none ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("text, line, why", [
+    (b"a: [1\nb: 2\n", 2, "did not find expected"), (b"a: 1\n\tb: 2\n", 2, "tab"), (b"a: *b\n", 1, "undefined alias"),
+    (b"listen: x\nb: \xff\n", 2, "UTF-8"), (b"a: !!int 3\n", 1, "tags"), (b"a: 1\n---\nb: 2\n", 3, "second document"),
+    (b"a: \"x\\0\"\n", 1, "NUL"), (b"- 1\n", 1, "a configuration is keys"), (b"[" * 20000, 2, ""), (b"\x00", 1, ""),
+    (b"a: &x [1, *x]\ndefaults: *x\n", 1, ""), (b"<<: {a: 1}\n", 1, "unknown key"),
+], ids=["syntax", "tab", "alias", "utf-8", "tag", "second", "nul", "list", "deep", "binary", "circle", "merge"])
+def test_what_is_no_configuration_is_refused_at_its_line(folder, text, line, why):
+    (folder / "millrace.yaml").write_bytes(text)
+    result = millrace("check", "-c", str(folder / "millrace.yaml"))
+    assert result.returncode == USAGE
+    (number, said), *_ = places(result, folder)
+    assert number == line and why in said
+
+
+def test_a_file_that_cannot_be_read_or_is_too_large_is_named(folder):
+    (folder / "large").write_text("#" * (1 << 20) + "\n")
+    for path, why in ((folder / "none", "No such file or directory"), (folder, "Is a directory"),
+                      (folder / "large", "it is larger than 1048576 bytes"),
+                      ("/dev/zero", "it is larger than 1048576 bytes")):
+        result = millrace("serve", "-c", str(path))
+        assert (result.returncode, result.stderr) == (USAGE, f"{path}: {why}\n")
+
+
+def test_a_file_without_pipelines_and_one_whose_pipelines_are_not_there_are_refused(folder):
+    path = folder / "millrace.yaml"
+    path.write_text("listen: [127.0.0.1:0]\n")
+    result = millrace("serve", "-c", str(path))
+    assert (result.returncode, result.stderr) == (
+        USAGE, f"millrace: serve: {path} has no pipelines, and there are none beside it\n")
+    path.write_text("pipelines:\n  me/a:v1: a.so\n  me/b:v1:\n    source: sub/b.so\n")
+    result = millrace("serve", "-c", str(path))
+    assert result.returncode == PIPELINE
+    assert result.stderr.splitlines() == [
+        f"millrace: serve: {path}:2:12: {folder}/./a.so: No such file or directory",
+        f"millrace: serve: {path}:4:13: {folder}/sub/b.so: No such file or directory"]
+    path.write_text(f"token-file: gone\npipelines: {{{WORDS}: {example('words.so')}}}\n")
+    assert millrace("check", "-c", str(path)).returncode == TOKENS
+
+
+# ---- what is served --------------------------------------------------------------------------------
+
+
+def test_a_server_serves_what_its_file_says_and_the_command_line_goes_before_it(start, folder):
+    os.symlink(example("words.so"), folder / "words.so")
+    os.symlink(example("numbers.so"), folder / "numbers.so")
+    path = folder / "millrace.yaml"
+    path.write_text(f"""
+listen: [192.0.2.1:1]    # nobody's: the command line has another
+defaults: {{workers: 2}}
+pipelines:
+  {WORDS}: words.so
+  me/numbers:v1: {{source: numbers.so, workers: 3, run-timeout: 200ms}}
+""")
+    server = start("--config", str(path), f"me/more:v1={example('words.so')}", "--workers", "me/numbers:v1=1")
+    assert {pipeline: len(server.workers(pipeline)) for pipeline in (WORDS, "me/numbers:v1", "me/more:v1")} == {
+        WORDS: 2, "me/numbers:v1": 1, "me/more:v1": 2}
+    assert server.lines("me/numbers:v1", 1000, "x", 10)[-1]["error"]["type"] == "timeout"
+    assert [wire.output_of(line) for line in server.lines(WORDS, "hello there")] == ["hello ", "there "]
+
+
+@pytest.mark.skipif(not has_python, reason="the extension was not built: python3-dev is missing")
+def test_variables_reach_the_workers_that_the_file_says(start, folder, monkeypatch):
+    (folder / "env.py").write_text('''
+import os
+from pipeline import Pipeline, pipe
+
+@pipe
+def variables() -> dict:
+    return {name: os.environ.get(name) for name in ("A", "B", "C", "D", "FROM_SERVER")}
+
+with Pipeline() as builder:
+    builder.output(variables())
+
+env = builder.get_pipeline()
+''')
+    (folder / "variables").write_text("D=4\nA=file\n")
+    monkeypatch.setenv("FROM_SERVER", "s")
+    monkeypatch.setenv("VALUE", "v")
+    (folder / "millrace.yaml").write_text("""
+defaults: {environment: {B: all, FROM_SERVER: }}
+pipelines:
+  me/one:v1: {source: env.py, env-file: variables, environment: {A: '1 2', C: "${VALUE}"}}
+  me/two:v1: env.py
+""")
+    server = start("-c", str(folder / "millrace.yaml"))
+    assert [wire.output_of(line) for line in server.lines("me/one:v1")] == [
+        {"A": "1 2", "B": "all", "C": "v", "D": "4", "FROM_SERVER": "s"}]
+    assert [wire.output_of(line) for line in server.lines("me/two:v1")] == [
+        {"A": None, "B": "all", "C": None, "D": None, "FROM_SERVER": "s"}]
+
+
+def test_check_loads_each_pipeline_of_a_file_and_says_which_does_not(folder):
+    (folder / "broken.so").write_text("no object")
+    text = f"pipelines:\n  me/broken:v1: broken.so\n  {WORDS}: {example('words.so')}\n"
+    assert check(folder, text).returncode == OK
+    result = check(folder, text, "--load")
+    assert result.returncode == PIPELINE
+    assert "broken.so does not load: " in result.stderr
+    assert f"{WORDS} is {example('words.so')}: pipeline my_pipeline\n  input 1 " in result.stdout
+
+
+def test_options_of_one_pipeline_are_not_for_checking_a_file(folder):
+    for options in (["--json"], ["--env", "A=1"], ["words.so"]):
+        result = check(folder, f"pipelines: {{{WORDS}: x.so}}", *options)
+        assert result.returncode == USAGE and "--config FILE has the pipelines" in result.stderr
+
+
+# ---- the page --------------------------------------------------------------------------------------
+
+
+def test_the_page_has_the_keys_that_the_program_prints_and_its_examples_are_right(folder):
+    with open(os.path.join(TOP, "docs/configuration.md"), encoding="utf-8") as file:
+        page = file.read()
+    assert page.endswith("\n\n" + millrace("config", "reference").stdout)
+    os.symlink(example("words.so"), folder / "words.so")
+    (folder / "model.py").write_text("")
+    [text] = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    result = check(folder, text, environment={"HF_HOME": "/hf"})
+    assert (result.returncode, result.stderr) == (OK, "")
+    wrong = text.replace("    workers: 2\n", "    workers: two\n").replace("    concurrency", "    concurency")
+    said = [line for line in page.splitlines() if line.startswith("millrace.yaml:")]
+    (folder / "millrace.yaml").write_text(wrong)
+    assert millrace("check", "-c", "millrace.yaml", cwd=folder, environment={"HF_HOME": "/hf"}).stderr.splitlines() == said
