@@ -322,9 +322,10 @@ def test_the_page_has_the_keys_that_the_program_prints_and_its_examples_are_righ
     os.symlink(example("words.so"), folder / "words.so")
     (folder / "model.py").write_text("")
     [text] = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
-    result = check(folder, text, environment={"HF_HOME": "/hf"})
+    environment = {"HF_HOME": "/hf", "PATH": "/usr/bin:/bin"}
+    result = check(folder, text, environment=environment)
     assert (result.returncode, result.stderr) == (OK, "")
     wrong = text.replace("    workers: 2\n", "    workers: two\n").replace("    concurrency", "    concurency")
     said = [line for line in page.splitlines() if line.startswith("millrace.yaml:")]
     (folder / "millrace.yaml").write_text(wrong)
-    assert millrace("check", "-c", "millrace.yaml", cwd=folder, environment={"HF_HOME": "/hf"}).stderr.splitlines() == said
+    assert millrace("check", "-c", "millrace.yaml", cwd=folder, environment=environment).stderr.splitlines() == said

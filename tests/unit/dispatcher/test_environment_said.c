@@ -42,14 +42,16 @@ static int drop(void **state)
     return 0;
 }
 
+static int take(const char *name, const char *text)
+{
+    const struct cli_option *option = cli_find(&serve_command, name);
+    assert_non_null(option);
+    return said_take(&config.said, option, text, reason);
+}
+
 static void say(const char *name, const char *text)
 {
-    for (size_t i = 0; i < serve_command.option_count; i++)
-        if (strcmp(serve_command.options[i].name, name) == 0) {
-            assert_int_equal(said_take(&config.said, &serve_command.options[i], text, reason), 0);
-            return;
-        }
-    fail_msg("there is no --%s", name);
+    assert_int_equal(take(name, text), 0);
 }
 
 static void fill(void)
@@ -57,10 +59,13 @@ static void fill(void)
     assert_int_equal(pipeline_options_fill(&config, reason), 0);
 }
 
+/* By itself, or with all else that is said. */
 static void is_refused(const char *name, const char *text, const char *why)
 {
-    say(name, text);
-    assert_int_equal(pipeline_options_fill(&config, reason), -EINVAL);
+    int rc = take(name, text);
+    if (rc == 0)
+        rc = pipeline_options_fill(&config, reason);
+    assert_int_equal(rc, -EINVAL);
     assert_string_equal(reason, why);
     said_finish(&config.said);
 }
