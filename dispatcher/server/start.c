@@ -137,6 +137,20 @@ static void start_ready_print(struct server *server, uint32_t failed_count)
                   LOG_TEXT("error", strerror(errno)));
 }
 
+/* With blanks in front, as in the log: what reads stderr may take a line that begins otherwise for
+ * one of ours, or its <0> for a priority. */
+static void start_traceback_print(const char *text)
+{
+    while (*text != '\0') {
+        size_t bytes = strcspn(text, "\n");
+        if (bytes > 0) {
+            fputs("    ", stderr);
+            cli_print_lines(stderr, text, bytes);
+        }
+        text += bytes + (text[bytes] == '\n');
+    }
+}
+
 /* There is nothing to serve, and the command line is to blame: say so and leave. */
 static void start_give_up(struct server *server)
 {
@@ -144,7 +158,7 @@ static void start_give_up(struct server *server)
         const struct pipeline *pipeline = server->runs.pipelines[i];
         cli_fail("%s does not load: %s", pipeline->config->pointer, pipeline->failure);
         if (pipeline->traceback && server->config->tracebacks != TRACEBACKS_OFF)
-            cli_print_lines(stderr, pipeline->traceback, strlen(pipeline->traceback));
+            start_traceback_print(pipeline->traceback);
     }
     supervisor_kill_all(&server->fleet);
     server->exit_code = EXIT_CODE_PIPELINE;

@@ -78,6 +78,16 @@ def test_a_server_that_cannot_start_keeps_a_traceback_to_itself_if_nobody_is_to_
         assert bool(server.log_since(0, "line 4, in <module>")) == (who != "off")
 
 
+def test_what_a_pipeline_raises_cannot_begin_a_line_of_stderr(start, tmp_path):
+    """Neither one that looks like ours, nor one that the journal takes a priority from."""
+    path = tmp_path / "forged.py"
+    path.write_text("raise RuntimeError('forged\\n\\n<0>to every terminal\\nmillrace: ready')\n")
+    server = start(str(path), wait=False)
+    assert server.wait_exit() == 4
+    assert all(re.match(r"    |\d{4}-\d\d-|millrace: \S+ does not load: ", line) for line in server.log), server.log
+    assert "    <0>to every terminal" in server.log and "    millrace: ready" in server.log
+
+
 @pytest.mark.parametrize("options, is_logged, is_shown", [
     ([], True, False), (["--tracebacks", "client"], True, True), (["--crash-traceback"], True, True),
     (["--tracebacks", "off"], False, False)])
