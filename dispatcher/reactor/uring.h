@@ -33,6 +33,7 @@ enum uring_op {
     URING_LOG,
     URING_LOG_OPEN,
     URING_LOG_CLOSE,
+    URING_READY_LINE,
     URING_SIGNAL,
     URING_CANCEL,
     URING_OP_COUNT

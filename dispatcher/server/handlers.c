@@ -85,6 +85,11 @@ static void on_log_close(struct server *server, const struct uring_event *event)
     (void)server, (void)event; /* nothing can be done about a file that does not end well */
 }
 
+static void on_ready_line(struct server *server, const struct uring_event *event)
+{
+    server_on_ready_line(server, event->result);
+}
+
 static void on_cancel(struct server *server, const struct uring_event *event)
 {
     (void)server, (void)event; /* the operation that was cancelled says so itself */
@@ -109,6 +114,7 @@ static event_fn *const events[URING_OP_COUNT] = {
     [URING_LOG] = on_log,
     [URING_LOG_OPEN] = on_log_open,
     [URING_LOG_CLOSE] = on_log_close,
+    [URING_READY_LINE] = on_ready_line,
     [URING_SIGNAL] = on_signal,
     [URING_CANCEL] = on_cancel,
 };

@@ -2,16 +2,20 @@
 /* serve.c - a server's life around its loop. */
 #include "dispatcher/server/serve.h"
 
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include <sodium.h>
 
+#include "dispatcher/config/cli.h"
 #include "dispatcher/server/server.h"
 
 static void serve_run(struct server *server);
+static int serve_ready_line_lacks(void);
 static void serve_cpu_limit_log(struct log *log);
 
 int serve(struct config *config)
@@ -32,8 +36,19 @@ int serve(struct config *config)
     server_finish(server);
     log_flush(&server->reactor.log);
     log_file_finish(&server->reactor.log_file, &server->reactor.log);
+    if (code == EXIT_CODE_OK && server->ready_line.is_lost)
+        code = serve_ready_line_lacks();
     free(server);
     return code;
+}
+
+/* stderr may be the same pipe as stdout, which nobody reads: then the exit code says it. */
+static int serve_ready_line_lacks(void)
+{
+    struct pollfd writable = {.fd = STDERR_FILENO, .events = POLLOUT};
+    if (poll(&writable, 1, 0) == 1)
+        cli_fail("cannot write to stdout: a line was lost");
+    return EXIT_CODE_FAILED;
 }
 
 static void serve_run(struct server *server)

@@ -30,7 +30,7 @@ static int server_helpers_open(struct server *server);
 static int server_front_open(struct server *server);
 static int server_pipelines_add(struct server *server);
 static void server_let_go(struct server *server);
-static void server_log_settle(struct reactor *reactor);
+static void server_writes_settle(struct server *server);
 
 int server_init(struct server *server, const struct config *config)
 {
@@ -77,6 +77,8 @@ void server_finish(struct server *server)
     front_finish(&server->front);
     input_memory_finish(&server->input);
     server_let_go(server);
+    server->ready_line.is_lost |= server->ready_line.text != NULL;
+    free(server->ready_line.text);
     reactor_finish(&server->reactor);
     if (server->signal_fd >= 0)
         close(server->signal_fd);
@@ -105,7 +107,7 @@ void server_run(struct server *server)
         buckets_add(&reactor->pass_times, &bucket_scale_passes, clock_now_ns() - reactor->now_ns);
     }
     output_log_suppressed(&server->fleet);
-    server_log_settle(reactor);
+    server_writes_settle(server);
 }
 
 void server_check(const struct server *server)
@@ -238,16 +240,21 @@ static void server_let_go(struct server *server)
     config_let_go(&server->hold, log);
 }
 
-/* The write of the log that is with the kernel ends before the rest is written directly. */
-static void server_log_settle(struct reactor *reactor)
+/* The write of the log that is with the kernel ends before the rest is written directly; and so
+ * does that of a ready line that has hardly been made. */
+static void server_writes_settle(struct server *server)
 {
+    struct reactor *reactor = &server->reactor;
     struct uring_event events[LOG_SETTLE_EVENTS];
-    for (uint32_t i = 0; i < LOG_SETTLE_TRIES && reactor->log.write_in_flight; i++) {
+    for (uint32_t i = 0;
+         i < LOG_SETTLE_TRIES && (reactor->log.write_in_flight || server->ready_line.text); i++) {
         if (uring_wait(reactor->uring, 10 * CLOCK_NS_PER_MS) < 0)
             return;
         uint32_t count = uring_reap(reactor->uring, events, LOG_SETTLE_EVENTS);
         for (uint32_t k = 0; k < count; k++)
             if (events[k].ref.op == URING_LOG)
                 log_written(&reactor->log, events[k].result);
+            else if (events[k].ref.op == URING_READY_LINE)
+                server_on_ready_line(server, events[k].result);
     }
 }

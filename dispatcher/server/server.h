@@ -43,8 +43,13 @@ struct server {
     struct config_hold hold;
     enum server_state state;
     int exit_code;
-    bool start_is_said; /* the ready line was printed */
+    bool start_is_said; /* the ready line was made */
     bool is_settled;    /* it was, and the server is serving */
+    struct ready_line {
+        char *text; /* until stdout has taken it; owned; NULL: there is none */
+        size_t bytes, written_bytes;
+        bool is_lost;
+    } ready_line;
 
     struct reactor reactor;
     struct input_memory input; /* what has arrived of requests, and runs that wait */
@@ -87,6 +92,9 @@ void server_read_signal(struct server *server);
 /* start.c: prints the ready line once every worker is ready or failed, or gives up when no pipeline
  * can be loaded. */
 void server_check_start(struct server *server);
+
+/* start.c: stdout took so many bytes of the ready line, or -errno. */
+void server_on_ready_line(struct server *server, int32_t result);
 
 /* stop.c: no new runs; running ones finish within the limit, then they are cancelled. A second call
  * stops at once. */

@@ -2,7 +2,9 @@
 /* start.c - the moment at which a server is ready, or cannot be. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
@@ -17,7 +19,7 @@
 
 static bool start_is_settled(const struct pipeline *pipeline);
 static bool start_has_failed(const struct pipeline *pipeline);
-static void start_ready_print(struct server *server, uint32_t failed_count);
+static void start_ready_say(struct server *server, uint32_t failed_count);
 static void start_ready_log(struct server *server);
 static void start_give_up(struct server *server);
 
@@ -41,7 +43,7 @@ void server_check_start(struct server *server)
             return;
     server->start_is_said = server->is_settled = true;
     start_ready_log(server);
-    start_ready_print(server, failed_count);
+    start_ready_say(server, failed_count);
 }
 
 static bool start_is_settled(const struct pipeline *pipeline)
@@ -84,57 +86,98 @@ static void start_ready_log(struct server *server)
     }
 }
 
-static void start_name_print(const struct pipeline *pipeline)
+static void start_name_print(FILE *out, const struct pipeline *pipeline)
 {
     uint32_t count = pipeline->pool->worker_count;
     if (start_has_failed(pipeline)) {
         char reason[REASON_BYTES_MAX + 1];
         snprintf(reason, sizeof(reason), "%.*s", start_reason_bytes(pipeline, REASON_BYTES_MAX),
                  pipeline->failure);
-        printf("%s (", pipeline->config->pointer);
-        cli_print(stdout, reason);
-        printf(")");
+        fprintf(out, "%s (", pipeline->config->pointer);
+        cli_print(out, reason);
+        fprintf(out, ")");
     } else {
-        printf("%s (%u worker%s)", pipeline->config->pointer, count, count == 1 ? "" : "s");
+        fprintf(out, "%s (%u worker%s)", pipeline->config->pointer, count, count == 1 ? "" : "s");
     }
 }
 
-static void start_names_print(const struct server *server, bool have_failed)
+static void start_names_print(FILE *out, const struct server *server, bool have_failed)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < server->runs.pipeline_count; i++) {
         const struct pipeline *pipeline = server->runs.pipelines[i];
         if (start_has_failed(pipeline) != have_failed || ++count > NAMED_COUNT_MAX)
             continue;
-        printf("%s", count > 1 ? ", " : "");
-        start_name_print(pipeline);
+        fprintf(out, "%s", count > 1 ? ", " : "");
+        start_name_print(out, pipeline);
     }
     if (count > NAMED_COUNT_MAX)
-        printf(" and %u more", count - NAMED_COUNT_MAX);
+        fprintf(out, " and %u more", count - NAMED_COUNT_MAX);
 }
 
-/* The one line that scripts wait for. */
-static void start_ready_print(struct server *server, uint32_t failed_count)
+static void start_ready_print(FILE *out, const struct server *server, uint32_t failed_count)
 {
     uint32_t worker_count = 0;
     for (uint32_t i = 0; i < server->runs.pipeline_count; i++)
         worker_count += server->runs.pipelines[i]->pool->worker_count;
-    printf("millrace: ready on http://%s (%u pipelines, %u workers)",
-           server->front.listeners[0].name, server->runs.pipeline_count, worker_count);
+    fprintf(out, "millrace: ready on http://%s (%u pipelines, %u workers)",
+            server->front.listeners[0].name, server->runs.pipeline_count, worker_count);
     if (failed_count < server->runs.pipeline_count) {
-        printf("; serves ");
-        start_names_print(server, false);
+        fprintf(out, "; serves ");
+        start_names_print(out, server, false);
     }
     if (failed_count > 0) {
-        printf("; %u of the pipelines failed: ", failed_count);
-        start_names_print(server, true);
-        printf("; see the log");
+        fprintf(out, "; %u of the pipelines failed: ", failed_count);
+        start_names_print(out, server, true);
+        fprintf(out, "; see the log");
     }
-    printf("\n");
-    /* The end of the process says so once more, with its exit code. */
-    if (fflush(stdout) == EOF)
-        log_event(&server->reactor.log, LEVEL_ERROR, "ready_not_printed",
-                  LOG_TEXT("error", strerror(errno)));
+    fprintf(out, "\n");
+}
+
+/* The end of the process says so once more, with its exit code. */
+static void start_ready_lose(struct server *server, int error)
+{
+    log_event(&server->reactor.log, LEVEL_ERROR, "ready_not_printed",
+              LOG_TEXT("error", strerror(error)));
+    server->ready_line.is_lost = true;
+    free(server->ready_line.text);
+    server->ready_line.text = NULL;
+}
+
+static void start_ready_write(struct server *server)
+{
+    const struct ready_line *line = &server->ready_line;
+    uring_write(server->reactor.uring, STDOUT_FILENO, line->text + line->written_bytes,
+                (uint32_t)(line->bytes - line->written_bytes),
+                (struct uring_ref){.op = URING_READY_LINE});
+}
+
+/* The one line that scripts wait for. Nothing waits for who reads stdout, who may have stopped. */
+static void start_ready_say(struct server *server, uint32_t failed_count)
+{
+    struct ready_line *line = &server->ready_line;
+    FILE *out = open_memstream(&line->text, &line->bytes);
+    if (out)
+        start_ready_print(out, server, failed_count);
+    if (!out || fclose(out) == EOF)
+        start_ready_lose(server, ENOMEM);
+    else
+        start_ready_write(server);
+}
+
+void server_on_ready_line(struct server *server, int32_t result)
+{
+    struct ready_line *line = &server->ready_line;
+    if (result > 0)
+        line->written_bytes += (size_t)result;
+    if (result <= 0 && result != -EINTR) {
+        start_ready_lose(server, result < 0 ? -result : EIO);
+    } else if (line->written_bytes < line->bytes) {
+        start_ready_write(server);
+    } else {
+        free(line->text);
+        line->text = NULL;
+    }
 }
 
 /* With blanks in front, as in the log: what reads stderr may take a line that begins otherwise for

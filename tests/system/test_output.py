@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """What user code prints and logs ends up in the server's log, tagged and bounded, and in no response."""
 
+import contextlib
+import fcntl
 import os
 import re
 import signal
@@ -198,6 +200,36 @@ def test_a_closed_stdout_is_one_that_cannot_be_written(start):
     assert (result.returncode, result.stdout) == (1, "")
     assert result.stderr == "millrace: run: cannot write to stdout: Bad file descriptor\n"
     server.stop(expected=1)
+
+
+@contextlib.contextmanager
+def unread(start):
+    """A server whose stdout is a pipe that is full, as that of a pager can be; and the end to read it from."""
+    reader, writer = os.pipe()
+    try:
+        fcntl.fcntl(writer, fcntl.F_SETPIPE_SZ, 4096)
+        os.write(writer, b"x" * 4096)
+        server = start(example("numbers.so"), wait=False, inherited=[writer], command=closed(f">/proc/self/fd/{writer}"))
+        os.close(writer)
+        server.wait_listening().wait_log(" pipeline_served ")
+        for _ in range(3):
+            assert server.run(NUMBERS, 1, "x", 0).status == 200
+        yield server, reader
+    finally:
+        os.close(reader)
+
+
+def test_a_stdout_that_is_full_holds_up_nothing_and_gets_the_ready_line_when_there_is_room(start):
+    with unread(start) as (server, reader):
+        assert os.read(reader, 4096) == b"x" * 4096
+        assert os.read(reader, 4096).startswith(f"millrace: ready on http://{server.address} ".encode())
+        server.stop()
+
+
+def test_a_ready_line_that_nobody_has_read_is_lost_at_the_end(start):
+    with unread(start) as (server, _):
+        server.stop(expected=1)
+        assert server.log[-1] == "millrace: cannot write to stdout: a line was lost"
 
 
 def test_levels_below_the_one_asked_for_are_not_written(start, pipelines):
