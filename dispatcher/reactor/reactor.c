@@ -52,7 +52,7 @@ void reactor_clocks_read(struct reactor *reactor)
     /* Cut to microseconds like the text, or what is printed of one could be after the other. */
     long microseconds = now.tv_nsec / 1000;
     reactor->wall_s = (double)now.tv_sec + (double)microseconds / 1e6;
-    put_six_digits(reactor->wall_text + WALL_TEXT_BYTES - 6, (uint32_t)microseconds);
+    reactor->wall_us = (uint32_t)microseconds;
     if (now.tv_sec != reactor->date_s) {
         struct tm date;
         reactor->date_s = now.tv_sec;

@@ -18,6 +18,7 @@
 #include "dispatcher/reactor/log_file.h"
 #include "dispatcher/reactor/timer.h"
 #include "dispatcher/reactor/uring.h"
+#include "dispatcher/text/put.h"
 #include "millrace/check.h"
 
 #define WALL_TEXT_BYTES 17u
@@ -31,12 +32,14 @@ struct reactor {
     struct log_file log_file; /* that it goes to */
     struct identity identity;
 
-    uint64_t pass;      /* number of this pass, from 1; counted for GET /metrics, too */
-    uint64_t now_ns;    /* CLOCK_MONOTONIC at the start of the pass */
-    uint64_t now_ms;    /* the same moment */
-    double wall_s;      /* the same moment, CLOCK_REALTIME */
-    char wall_text[32]; /* wall_s with microseconds, always WALL_TEXT_BYTES characters */
-    char date_text[32]; /* for the Date header, made once a second */
+    uint64_t pass;           /* number of this pass, from 1; counted for GET /metrics, too */
+    uint64_t now_ns;         /* CLOCK_MONOTONIC at the start of the pass */
+    uint64_t now_ms;         /* the same moment */
+    double wall_s;           /* the same moment, CLOCK_REALTIME */
+    uint32_t wall_us;        /* its microseconds */
+    char wall_text[32];      /* reactor_wall_text() */
+    uint64_t wall_text_pass; /* that it is of */
+    char date_text[32];      /* for the Date header, made once a second */
     int64_t date_s;
     uint64_t started_ms;
     bool has_chores; /* something that is rare is to be done at the end of the pass */
@@ -61,5 +64,15 @@ void reactor_finish(struct reactor *reactor);
 
 /* The time of this pass. */
 void reactor_clocks_read(struct reactor *reactor);
+
+/* wall_s with microseconds, always WALL_TEXT_BYTES characters; made in passes that want it. */
+static inline const char *reactor_wall_text(struct reactor *reactor)
+{
+    if (reactor->wall_text_pass != reactor->pass) {
+        put_six_digits(reactor->wall_text + WALL_TEXT_BYTES - 6, reactor->wall_us);
+        reactor->wall_text_pass = reactor->pass;
+    }
+    return reactor->wall_text;
+}
 
 #endif

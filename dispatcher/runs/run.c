@@ -31,7 +31,7 @@ void run_birth_now(struct runs *runs, struct run_birth *out)
 {
     memcpy(out->id, "run_", 4);
     identity_hex(&runs->reactor->identity, out->id + 4);
-    memcpy(out->created_text, runs->reactor->wall_text, WALL_TEXT_BYTES);
+    memcpy(out->created_text, reactor_wall_text(runs->reactor), WALL_TEXT_BYTES);
     out->created_at = runs->reactor->wall_s;
     out->created_ms = runs->reactor->now_ms;
 }

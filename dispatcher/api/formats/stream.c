@@ -27,7 +27,7 @@ static void stream_refuse(struct answer *answer, const struct run *run,
 void stream_begin(struct sink *sink, const struct run *run, const struct stream_words *words)
 {
     struct answer *answer = answer_of(sink);
-    const struct reactor *reactor = answer->api->reactor;
+    struct reactor *reactor = answer->api->reactor;
     struct put prefix = PUT_INTO(answer->prefix);
     answer->words = words;
     answer->tail_bytes = (uint32_t)strlen(words->line_tail);
@@ -39,7 +39,7 @@ void stream_begin(struct sink *sink, const struct run *run, const struct stream_
     put_bytes(&prefix, run->created_text, WALL_TEXT_BYTES);
     PUT(&prefix, ",\"updated_at\":");
     answer->updated_offset = (uint32_t)(prefix.at - answer->prefix);
-    put_bytes(&prefix, reactor->wall_text, WALL_TEXT_BYTES);
+    put_bytes(&prefix, reactor_wall_text(reactor), WALL_TEXT_BYTES);
     PUT(&prefix, ",\"pipeline_id\":\"");
     put_text(&prefix, run->pipeline->config->id);
     PUT(&prefix, "\",\"state\":\"running\",\"queue_position\":null,\"inputs\":null,\"outputs\":[");
@@ -58,7 +58,8 @@ int stream_value(struct sink *sink, struct run *run, const uint8_t *data, size_t
      * bytes. */
     if (!out_pool_allows(&api->front->out, bound <= OUT_LINE_BYTES_MAX ? bound : bytes))
         return -ENOMEM;
-    stream_refresh(answer);
+    if (answer->prefix_pass != api->reactor->pass)
+        stream_refresh(answer);
     int rc = answer->head_sent && bound <= OUT_LINE_BYTES_MAX
                  ? stream_write_short(answer, data, bytes, (uint32_t)bound)
                  : stream_write_long(answer, data, bytes);
@@ -71,12 +72,10 @@ int stream_value(struct sink *sink, struct run *run, const uint8_t *data, size_t
 }
 
 /* The time inside the prefix is set at most once a pass. */
-static void stream_refresh(struct answer *answer)
+static __attribute__((noinline)) void stream_refresh(struct answer *answer)
 {
-    const struct reactor *reactor = answer->api->reactor;
-    if (answer->prefix_pass == reactor->pass)
-        return;
-    memcpy(answer->prefix + answer->updated_offset, reactor->wall_text, WALL_TEXT_BYTES);
+    struct reactor *reactor = answer->api->reactor;
+    memcpy(answer->prefix + answer->updated_offset, reactor_wall_text(reactor), WALL_TEXT_BYTES);
     answer->prefix_pass = reactor->pass;
 }
 
