@@ -298,6 +298,12 @@ static const char *value_expanded_put(struct config_value *value, struct spot sp
     return start + bytes + 1;
 }
 
+static bool value_has_variable(const struct config_value *value, uint32_t node)
+{
+    return document_kind_of(value->document, node) == DOCUMENT_VALUE &&
+           strstr(document_text(value->document, node), "${");
+}
+
 /* Whether the option can have that value. */
 static bool value_check(struct config_value *value, struct spot spot,
                         const struct cli_option *option, const char *text)
@@ -315,6 +321,9 @@ static bool value_check(struct config_value *value, struct spot spot,
         snprintf(reason, sizeof reason, "%s needs a value that is not empty", option->name);
     else if (cli_set(&anywhere, text, &unused, reason) == 0)
         return true;
+    else if (value_has_variable(value, spot.node)) /* which may be a secret */
+        snprintf(reason, sizeof reason, "%s cannot be what %.100s stands for", option->name,
+                 document_text(value->document, spot.node));
     value_problem(value, spot, reason);
     return false;
 }

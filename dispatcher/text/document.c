@@ -16,6 +16,8 @@ struct document {
     bool is_empty; /* there is no root */
 };
 
+static int document_depth_check(const char *text, size_t bytes, struct document_place *place,
+                                char reason[DOCUMENT_REASON_BYTES]);
 static int document_compose(struct document *document, yaml_parser_t *parser,
                             struct document_place *place, char reason[DOCUMENT_REASON_BYTES]);
 static int document_fail(const yaml_parser_t *parser, const char *text, size_t bytes,
@@ -36,6 +38,9 @@ int document_read(const char *text, size_t bytes, struct document **out,
         snprintf(reason, DOCUMENT_REASON_BYTES, "it is larger than %u bytes", DOCUMENT_BYTES_MAX);
         return -EINVAL;
     }
+    int rc = document_depth_check(text, bytes, place, reason);
+    if (rc < 0)
+        return rc;
     struct document *document = calloc(1, sizeof *document);
     if (!document || !yaml_parser_initialize(&parser)) {
         free(document);
@@ -43,7 +48,7 @@ int document_read(const char *text, size_t bytes, struct document **out,
         return -ENOMEM;
     }
     yaml_parser_set_input_string(&parser, (const unsigned char *)text, bytes);
-    int rc = document_compose(document, &parser, place, reason);
+    rc = document_compose(document, &parser, place, reason);
     if (rc < 0 && parser.error != YAML_NO_ERROR)
         rc = document_fail(&parser, text, bytes, place, reason);
     yaml_parser_delete(&parser);
@@ -62,6 +67,35 @@ void document_free(struct document *document)
         return;
     yaml_document_delete(&document->yaml);
     free(document);
+}
+
+/* Before a tree is made, and only as far as it is not too deep. What is no YAML is found later. */
+static int document_depth_check(const char *text, size_t bytes, struct document_place *place,
+                                char reason[DOCUMENT_REASON_BYTES])
+{
+    yaml_parser_t parser;
+    yaml_event_t event;
+    uint32_t depth = 0;
+    bool is_over = false;
+    if (!yaml_parser_initialize(&parser)) {
+        snprintf(reason, DOCUMENT_REASON_BYTES, "no memory");
+        return -ENOMEM;
+    }
+    yaml_parser_set_input_string(&parser, (const unsigned char *)text, bytes);
+    while (!is_over && depth <= DOCUMENT_DEPTH_MAX && yaml_parser_parse(&parser, &event)) {
+        is_over = event.type == YAML_STREAM_END_EVENT;
+        depth += event.type == YAML_SEQUENCE_START_EVENT || event.type == YAML_MAPPING_START_EVENT;
+        depth -= event.type == YAML_SEQUENCE_END_EVENT || event.type == YAML_MAPPING_END_EVENT;
+        *place = (struct document_place){(uint32_t)event.start_mark.line + 1,
+                                         (uint32_t)event.start_mark.column + 1};
+        yaml_event_delete(&event);
+    }
+    yaml_parser_delete(&parser);
+    if (depth <= DOCUMENT_DEPTH_MAX)
+        return 0;
+    snprintf(reason, DOCUMENT_REASON_BYTES, "lists and mappings are nested more than %u deep",
+             DOCUMENT_DEPTH_MAX);
+    return -EINVAL;
 }
 
 /* The one document that there is. */

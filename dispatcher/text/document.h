@@ -2,8 +2,8 @@
 /*
  * document.h - a YAML 1.1 document as a tree: values, lists and mappings, each with its place.
  *
- * What is read is not trusted to be small or sane, but it is its reader's own file: at most
- * DOCUMENT_BYTES_MAX, one document, keys that are plain values and are there once. An alias is the
+ * What is read is not trusted to be small or sane: at most DOCUMENT_BYTES_MAX and
+ * DOCUMENT_DEPTH_MAX, one document, keys that are plain values and are there once. An alias is the
  * node that its anchor named, so a tree may be a graph, with circles: whoever walks it goes as deep
  * as what it looks for, and no deeper.
  */
@@ -17,6 +17,7 @@
 #include "millrace/check.h"
 
 #define DOCUMENT_BYTES_MAX (1024u * 1024)
+#define DOCUMENT_DEPTH_MAX 32u /* of lists and mappings; libyaml's time grows with its square */
 #define DOCUMENT_REASON_BYTES 256u
 
 struct document;

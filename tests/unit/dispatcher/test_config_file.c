@@ -197,6 +197,8 @@ static void variables_of_this_process_stand_in_values(void **state)
     assert_string_equal(environment_own_value(environment, "F_NAME"), "b");
     assert_string_equal(environment_own_value(environment, "Y"), "1=2");
     assert_string_equal(environment_own_value(environment, "Z"), "");
+    refused("defaults: {workers: '1${F_NAME}'}\n",
+            "f.yaml:1:21: defaults: workers cannot be what 1${F_NAME} stands for");
     unsetenv("F_NAME");
     unsetenv("F_COUNT");
     refused("log-file: /x/${F_NAME}\n", "f.yaml:1:11: ${F_NAME}: there is no such variable");

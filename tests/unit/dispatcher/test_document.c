@@ -100,8 +100,13 @@ static void size_and_keys_are_bounded(void **state)
         bytes += (size_t)snprintf(text + bytes, 16, "k%d: 1\n", i);
     assert_int_equal(document_read(text, bytes, &document, &place, reason), -EINVAL);
     assert_non_null(strstr(reason, "more than 1024 keys"));
-    memset(text, '[', 100000);
-    assert_int_equal(document_read(text, 100000, &document, &place, reason), -EINVAL);
+    memset(text, '[', DOCUMENT_BYTES_MAX);
+    assert_int_equal(document_read(text, DOCUMENT_BYTES_MAX, &document, &place, reason), -EINVAL);
+    assert_string_equal(reason, "lists and mappings are nested more than 32 deep");
+    assert_int_equal(place.column, 33);
+    memset(text + DOCUMENT_DEPTH_MAX, ']', DOCUMENT_DEPTH_MAX);
+    assert_int_equal(document_read(text, 2 * DOCUMENT_DEPTH_MAX, &document, &place, reason), 0);
+    document_free(document);
     free(text);
 }
 
