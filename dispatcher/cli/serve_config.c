@@ -17,40 +17,40 @@
 #include "dispatcher/workers/worker_spawn.h"
 #include "shm/segment.h"
 
-static int config_file_fill(struct serve_values *values, const struct cli_words *words);
-static int config_usage_fill(struct serve_values *values, const struct cli_words *words);
-static int config_tokens_fill(struct serve_values *values);
-static int config_limits_fill(struct config *config);
-static int config_sources_check(const struct config *config);
-static int config_worker_fill(struct serve_values *values);
-static int config_confinement_fill(struct config *config);
+static int serve_file_fill(struct serve_values *values, const struct cli_words *words);
+static int serve_usage_fill(struct serve_values *values, const struct cli_words *words);
+static int serve_tokens_fill(struct serve_values *values);
+static int serve_limits_fill(struct config *config);
+static int serve_sources_check(const struct config *config);
+static int serve_worker_fill(struct serve_values *values);
+static int serve_confinement_fill(struct config *config);
 
 /* What can be told from the command line alone is told first, then what the files say. */
 int serve_config_fill(struct serve_values *values, const struct cli_words *words)
 {
-    int exit_code = config_file_fill(values, words);
+    int exit_code = serve_file_fill(values, words);
     if (exit_code == EXIT_CODE_OK)
-        exit_code = config_usage_fill(values, words);
+        exit_code = serve_usage_fill(values, words);
     if (exit_code == EXIT_CODE_OK)
-        exit_code = config_tokens_fill(values);
+        exit_code = serve_tokens_fill(values);
     if (exit_code == EXIT_CODE_OK)
-        exit_code = config_limits_fill(&values->config);
+        exit_code = serve_limits_fill(&values->config);
     if (exit_code == EXIT_CODE_OK)
-        exit_code = config_sources_check(&values->config);
+        exit_code = serve_sources_check(&values->config);
     if (exit_code == EXIT_CODE_OK)
-        exit_code = config_worker_fill(values);
+        exit_code = serve_worker_fill(values);
     if (exit_code == EXIT_CODE_OK)
-        exit_code = config_confinement_fill(&values->config);
+        exit_code = serve_confinement_fill(&values->config);
     return exit_code;
 }
 
-static int config_fail(int rc, const char *reason)
+static int serve_fail(int rc, const char *reason)
 {
     cli_fail("serve: %s", reason);
     return rc == -ENOMEM ? EXIT_CODE_FAILED : EXIT_CODE_USAGE;
 }
 
-static int config_file_fill(struct serve_values *values, const struct cli_words *words)
+static int serve_file_fill(struct serve_values *values, const struct cli_words *words)
 {
     struct problems problems = {0};
     if (!values->config_path)
@@ -67,7 +67,7 @@ static int config_file_fill(struct serve_values *values, const struct cli_words 
     return rc == 0 ? EXIT_CODE_OK : rc == -ENOMEM ? EXIT_CODE_FAILED : EXIT_CODE_USAGE;
 }
 
-static int config_usage_fill(struct serve_values *values, const struct cli_words *words)
+static int serve_usage_fill(struct serve_values *values, const struct cli_words *words)
 {
     struct config *config = &values->config;
     char reason[CLI_REASON_BYTES];
@@ -82,20 +82,20 @@ static int config_usage_fill(struct serve_values *values, const struct cli_words
     for (int i = 0; i < words->count; i++) {
         int rc = config_add_pipeline(config, words->items[i], reason);
         if (rc < 0)
-            return config_fail(rc, reason);
+            return serve_fail(rc, reason);
     }
     for (uint32_t i = 0; i < values->listen.count; i++) {
         int rc = config_add_listen(config, values->listen.items[i], reason);
         if (rc < 0)
-            return config_fail(rc, reason);
+            return serve_fail(rc, reason);
     }
     int rc = pipeline_options_fill(config, reason);
     if (rc < 0)
-        return config_fail(rc, reason);
+        return serve_fail(rc, reason);
     if (values->crash_traceback && values->tracebacks == TRACEBACKS_OFF) {
         snprintf(reason, sizeof(reason),
                  "--crash-traceback is --tracebacks client, and --tracebacks off is there, too");
-        return config_fail(-EINVAL, reason);
+        return serve_fail(-EINVAL, reason);
     }
     config->log_level = (enum log_level)values->log_level;
     config->log_format = (enum log_format)values->log_format;
@@ -108,7 +108,7 @@ static int config_usage_fill(struct serve_values *values, const struct cli_words
     return EXIT_CODE_OK;
 }
 
-static int config_tokens_fill(struct serve_values *values)
+static int serve_tokens_fill(struct serve_values *values)
 {
     const char *path = values->token_file;
     if (!path)
@@ -127,7 +127,7 @@ static int config_tokens_fill(struct serve_values *values)
 }
 
 /* Raises the limit on descriptors as far as it goes; what it is then bounds the connections. */
-static uint64_t config_fd_limit_raise(void)
+static uint64_t serve_fd_limit_raise(void)
 {
     struct rlimit limit;
     if (getrlimit(RLIMIT_NOFILE, &limit) == -1)
@@ -138,7 +138,7 @@ static uint64_t config_fd_limit_raise(void)
     return limit.rlim_cur;
 }
 
-static uint64_t config_segment_bytes(const struct pipeline_options *of)
+static uint64_t serve_segment_bytes(const struct pipeline_options *of)
 {
     return segment_bytes(&(struct segment_options){.slot_count = of->concurrency,
                                                    .request_ring_bytes = of->request_ring_bytes,
@@ -147,12 +147,12 @@ static uint64_t config_segment_bytes(const struct pipeline_options *of)
 }
 
 /* What a worker shares with the server is a file to the kernel, though one in memory. */
-static int config_file_limit_check(const struct config *config, char reason[CLI_REASON_BYTES])
+static int serve_file_limit_check(const struct config *config, char reason[CLI_REASON_BYTES])
 {
     struct rlimit limit;
     uint64_t needed = 0;
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
-        uint64_t bytes = config_segment_bytes(&config->pipelines[i].options);
+        uint64_t bytes = serve_segment_bytes(&config->pipelines[i].options);
         needed = bytes > needed ? bytes : needed;
     }
     if (getrlimit(RLIMIT_FSIZE, &limit) == -1 || needed <= limit.rlim_cur)
@@ -163,17 +163,17 @@ static int config_file_limit_check(const struct config *config, char reason[CLI_
                   (unsigned long long)limit.rlim_cur, (unsigned long long)needed);
 }
 
-static int config_limits_fill(struct config *config)
+static int serve_limits_fill(struct config *config)
 {
     char reason[CLI_REASON_BYTES];
-    int rc = config_complete(config, config_fd_limit_raise(), reason);
+    int rc = config_complete(config, serve_fd_limit_raise(), reason);
     if (rc == 0)
-        rc = config_file_limit_check(config, reason);
-    return rc < 0 ? config_fail(rc, reason) : EXIT_CODE_OK;
+        rc = serve_file_limit_check(config, reason);
+    return rc < 0 ? serve_fail(rc, reason) : EXIT_CODE_OK;
 }
 
 /* All that cannot be loaded are told. */
-static int config_sources_check(const struct config *config)
+static int serve_sources_check(const struct config *config)
 {
     int exit_code = EXIT_CODE_OK;
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
@@ -192,8 +192,8 @@ static int config_sources_check(const struct config *config)
 }
 
 /* Each interpreter is looked for once. */
-static int config_python_fill(struct config *config, uint32_t number,
-                              char reason[WORKER_REASON_BYTES])
+static int serve_python_fill(struct config *config, uint32_t number,
+                             char reason[WORKER_REASON_BYTES])
 {
     struct pipeline_config *pipeline = &config->pipelines[number];
     if (!pipeline_config_is_python(pipeline))
@@ -214,20 +214,20 @@ static int config_python_fill(struct config *config, uint32_t number,
                               reason);
 }
 
-static int config_worker_fill(struct serve_values *values)
+static int serve_worker_fill(struct serve_values *values)
 {
     struct config *config = &values->config;
     char reason[WORKER_REASON_BYTES];
     int rc = worker_find(values->worker, &config->worker_path, reason);
     for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++)
-        rc = config_python_fill(config, i, reason);
+        rc = serve_python_fill(config, i, reason);
     if (rc == 0)
         return EXIT_CODE_OK;
     cli_fail("serve: %s", reason);
     return EXIT_CODE_WORKER;
 }
 
-static int config_confinement_fill(struct config *config)
+static int serve_confinement_fill(struct config *config)
 {
     char reason[CLI_REASON_BYTES];
     int rc = worker_owners_decide(config, reason);
@@ -235,5 +235,5 @@ static int config_confinement_fill(struct config *config)
         struct pipeline_config *pipeline = &config->pipelines[i];
         rc = confinement_write(config, pipeline, &pipeline->confine, reason);
     }
-    return rc < 0 ? config_fail(rc, reason) : EXIT_CODE_OK;
+    return rc < 0 ? serve_fail(rc, reason) : EXIT_CODE_OK;
 }
