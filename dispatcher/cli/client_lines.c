@@ -176,15 +176,16 @@ static void lines_names_add(const struct json_view *detail, struct text *out)
 {
     struct json_view list, item = {0}, total;
     uint32_t count = 0;
+    double all = 0;
     if (!json_view_member(detail, "pipelines", &list))
         return;
     while (json_view_next(&list, &item)) {
         text_add(out, "%s", count++ == 0 ? "; this server has " : ", ");
         lines_value_add(&item, out);
     }
-    long all = json_view_member(detail, "total", &total) ? strtol(total.text, NULL, 10) : 0;
-    if (count > 0 && all > (long)count)
-        text_add(out, " and %ld more", all - (long)count);
+    if (json_view_member(detail, "total", &total) && json_view_number(&total, &all) && count > 0 &&
+        all > count)
+        text_add(out, " and %.0f more", all - count);
 }
 
 /* "..." or {"message":"..."} or [{"loc":[...],"msg":"..."}] */

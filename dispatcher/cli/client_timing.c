@@ -62,13 +62,14 @@ static bool timing_get(struct client *client, const char *command, const char *r
     return rc == 0 && end.status == 200;
 }
 
-/* NAN: there is none. What follows a number in a text that was parsed is none of its digits. */
+/* NAN: there is none. */
 static double timing_number(const struct json_view *object, const char *key)
 {
     struct json_view value;
-    if (!json_view_member(object, key, &value) || json_view_is_null(&value))
+    double number;
+    if (!json_view_member(object, key, &value) || !json_view_number(&value, &number))
         return NAN;
-    return strtod(value.text, NULL);
+    return number;
 }
 
 static void timing_name(const char *name, FILE *out)

@@ -5,6 +5,7 @@
 #include "dispatcher/text/json_view.h"
 
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define BLANKS " \t\r\n"
@@ -76,6 +77,19 @@ bool json_view_is_string(const struct json_view *view)
 bool json_view_is_null(const struct json_view *view)
 {
     return view->text[0] == 'n';
+}
+
+/* The text has no end of its own: what follows may be anything, or nothing. */
+bool json_view_number(const struct json_view *view, double *out)
+{
+    char digits[64];
+    bool is_number = view->text[0] == '-' || (view->text[0] >= '0' && view->text[0] <= '9');
+    if (!is_number || view->bytes >= sizeof digits)
+        return false;
+    memcpy(digits, view->text, view->bytes);
+    digits[view->bytes] = '\0';
+    *out = strtod(digits, NULL);
+    return true;
 }
 
 void json_view_string(const struct json_view *string, struct text *out)

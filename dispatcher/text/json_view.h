@@ -40,6 +40,9 @@ bool json_view_next_member(const struct json_view *object, struct json_view *key
 bool json_view_is_string(const struct json_view *view);
 bool json_view_is_null(const struct json_view *view);
 
+/* The number, as far as a double has it. False: it is none, or one of more than 63 digits. */
+bool json_view_number(const struct json_view *view, double *out);
+
 /* Adds the characters of a string value, escapes resolved. Half a surrogate pair becomes U+FFFD. */
 void json_view_string(const struct json_view *string, struct text *out);
 

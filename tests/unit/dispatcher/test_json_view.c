@@ -157,7 +157,10 @@ static void nothing_is_read_past_the_end(void **state)
         struct json_view view, found, item = {0};
         struct json_error error;
         assert_int_equal(json_view_parse(&view, edge.bytes, edge.count, &error), 0);
+        double number;
         json_view_member(&view, "b", &found);
+        assert_int_equal(json_view_number(&view, &number), i == 0);
+        assert_true(i > 0 || number == 12);
         while (json_view_next(&view, &item))
             assert_true(item.bytes > 0);
         edge_destroy(&edge);
