@@ -3,10 +3,8 @@
 #include "dispatcher/config/config_file.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "dispatcher/config/config_value.h"
 #include "dispatcher/config/pointer.h"
@@ -34,7 +32,7 @@ int config_file_read(const struct config_file *file, struct problems *problems)
     char *text = NULL;
     size_t bytes = 0;
     problems->file = file->path;
-    int rc = config_text_read(file->path, &text, &bytes);
+    int rc = document_file_read(file->path, &text, &bytes);
     if (rc == -EFBIG)
         problems_add(problems, (struct document_place){0}, "", "it is larger than %u bytes",
                      DOCUMENT_BYTES_MAX);

@@ -3,10 +3,8 @@
 #include "dispatcher/config/config_value.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "dispatcher/config/environment_said.h"
 
@@ -40,33 +38,6 @@ static uint32_t value_item_count(const struct config_value *value, const struct 
 static uint32_t value_item(const struct config_value *value, uint32_t node, uint32_t at);
 
 /* ---- the file ------------------------------------------------------------------------------ */
-
-int config_text_read(const char *path, char **text, size_t *bytes)
-{
-    size_t filled = 0;
-    ssize_t count = 1;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd == -1)
-        return -errno;
-    char *memory = malloc(DOCUMENT_BYTES_MAX + 1);
-    int rc = memory ? 0 : -ENOMEM;
-    while (rc == 0 && count != 0 && filled <= DOCUMENT_BYTES_MAX) {
-        count = read(fd, memory + filled, DOCUMENT_BYTES_MAX + 1 - filled);
-        if (count == -1 && errno != EINTR)
-            rc = -errno;
-        filled += count > 0 ? (size_t)count : 0;
-    }
-    close(fd);
-    if (rc == 0 && filled > DOCUMENT_BYTES_MAX)
-        rc = -EFBIG;
-    if (rc < 0) {
-        free(memory);
-        return rc;
-    }
-    *text = memory;
-    *bytes = filled;
-    return 0;
-}
 
 /* "" for a file in the folder where we are. */
 int config_value_begin(struct config_value *value)

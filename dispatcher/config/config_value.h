@@ -25,9 +25,6 @@ struct config_value {
     int rc;             /* -ENOMEM, once that was so */
 };
 
-/* A whole file, or what can be read like one. 0, and *text is the caller's; -EFBIG; -errno. */
-int config_text_read(const char *path, char **text, size_t *bytes) MUST_USE;
-
 /* 0 or -ENOMEM. */
 int config_value_begin(struct config_value *value) MUST_USE;
 
