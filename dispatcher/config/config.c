@@ -18,6 +18,7 @@
 #include "dispatcher/config/host_name.h"
 #include "dispatcher/config/pointer.h"
 #include "dispatcher/config/refuse.h"
+#include "dispatcher/config/source_name.h"
 #include "dispatcher/reactor/input_memory.h"
 
 #define PORT_TEXT_BYTES_MAX 5u
@@ -253,34 +254,6 @@ int pipeline_config_check_source(const struct pipeline_config *pipeline,
     return -error;
 }
 
-static bool config_is_alnum(char c)
-{
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-}
-
-static bool config_is_name(const char *text)
-{
-    if (*text == '\0' || (*text >= '0' && *text <= '9'))
-        return false;
-    while (config_is_alnum(*text) || *text == '_')
-        text++;
-    return *text == '\0';
-}
-
-/* package.module, which is not taken for a file: no slash, and each part a name. */
-static bool config_is_module(const char *source)
-{
-    bool starts = true;
-    for (; *source != '\0'; source++) {
-        bool is_digit = *source >= '0' && *source <= '9';
-        if (*source == '.' ? starts
-                           : (!config_is_alnum(*source) && *source != '_') || (starts && is_digit))
-            return false;
-        starts = *source == '.';
-    }
-    return !starts;
-}
-
 static bool config_ends_with(const char *text, const char *end)
 {
     size_t bytes = strlen(text);
@@ -292,7 +265,7 @@ static enum source_kind config_source_kind_of(const char *source, bool has_name)
 {
     if (config_ends_with(source, ".py"))
         return SOURCE_PYTHON_FILE;
-    if (has_name && !config_ends_with(source, ".so") && config_is_module(source))
+    if (has_name && !config_ends_with(source, ".so") && source_name_is_module(source))
         return SOURCE_PYTHON_MODULE;
     return SOURCE_SHARED_OBJECT;
 }
@@ -307,7 +280,7 @@ static int config_pipeline_set_source(struct pipeline_config *out, const char *r
     int source_bytes = (int)(colon ? (size_t)(colon - rest) : strlen(rest));
     if (source_bytes == 0)
         return refuse(reason, "no source in '%s': it is [POINTER=]SOURCE[:NAME]", rest);
-    if (colon && !config_is_name(colon + 1))
+    if (colon && !source_name_is_pipeline(colon + 1))
         return refuse(reason, "'%s' is not the name of a pipeline (letters, digits and _)",
                       colon + 1);
     char *source = strndup(rest, (size_t)source_bytes);
