@@ -93,7 +93,7 @@ static void file_top(struct config_value *value)
 static void file_pipelines(struct config_value *value, uint32_t node)
 {
     const struct document *document = value->document;
-    if (config_value_is_null(value, node))
+    if (document_is_null(document, node))
         return;
     if (document_kind_of(document, node) != DOCUMENT_MAPPING) {
         problems_add(value->problems, document_place_of(document, node), CONFIG_KEY_PIPELINES,
@@ -137,7 +137,7 @@ static void file_pipeline(struct config_value *value, uint32_t key, uint32_t nod
 static void file_options(struct config_value *value, const struct scope *scope, uint32_t node)
 {
     const struct document *document = value->document;
-    if (config_value_is_null(value, node))
+    if (document_is_null(document, node))
         return;
     if (document_kind_of(document, node) != DOCUMENT_MAPPING) {
         problems_add(value->problems, document_place_of(document, node), scope->where,

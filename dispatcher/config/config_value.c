@@ -55,15 +55,6 @@ const char *config_value_keep(struct config_value *value, const char *text)
     return value_adopt(value, strdup(text));
 }
 
-bool config_value_is_null(const struct config_value *value, uint32_t node)
-{
-    const struct document *document = value->document;
-    if (document_kind_of(document, node) != DOCUMENT_VALUE || !document_is_plain(document, node))
-        return false;
-    const char *text = document_text(document, node);
-    return *text == '\0' || strcmp(text, "~") == 0 || strcmp(text, "null") == 0;
-}
-
 /* ---- what it says -------------------------------------------------------------------------- */
 
 void config_value_set(struct config_value *value, const struct cli_option *option, uint32_t node)
@@ -98,7 +89,7 @@ void config_value_environment(struct config_value *value, const char *where, con
     const struct document *document = value->document;
     const struct cli_option *option = cli_find(value->file->command, "env");
     mr_assert(option != NULL);
-    if (config_value_is_null(value, node))
+    if (document_is_null(document, node))
         return;
     if (document_kind_of(document, node) != DOCUMENT_MAPPING) {
         value_problem(value, (struct spot){where, node},
@@ -109,7 +100,7 @@ void config_value_environment(struct config_value *value, const char *where, con
         struct spot spot = {where, document_member(document, node, i)};
         const char *name = document_text(document, document_key(document, node, i)), *text = NULL;
         char *item = NULL;
-        bool has_value = !config_value_is_null(value, spot.node);
+        bool has_value = !document_is_null(document, spot.node);
         if (has_value && !value_text(value, spot, NULL, &text))
             continue;
         if (asprintf(&item, "%s%s%s", name, has_value ? "=" : "", has_value ? text : "") == -1)
@@ -167,7 +158,7 @@ static bool value_text(struct config_value *value, struct spot spot,
         value_problem(value, spot, reason);
         return false;
     }
-    if (config_value_is_null(value, spot.node)) {
+    if (document_is_null(document, spot.node)) {
         snprintf(reason, sizeof reason, "%s has no value", name);
         value_problem(value, spot, reason);
         return false;

@@ -277,6 +277,17 @@ bool document_is_plain(const struct document *document, uint32_t node)
     return document_node(document, node)->data.scalar.style == YAML_PLAIN_SCALAR_STYLE;
 }
 
+bool document_is_null(const struct document *document, uint32_t node)
+{
+    static const char *const words[] = {"", "~", "null", "Null", "NULL"};
+    if (document_kind_of(document, node) != DOCUMENT_VALUE || !document_is_plain(document, node))
+        return false;
+    for (size_t i = 0; i < ARRAY_COUNT(words); i++)
+        if (strcmp(document_text(document, node), words[i]) == 0)
+            return true;
+    return false;
+}
+
 uint32_t document_count(const struct document *document, uint32_t node)
 {
     if (document->is_empty)

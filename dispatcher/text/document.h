@@ -51,6 +51,9 @@ const char *document_text(const struct document *document, uint32_t node);
 /* Whether a value was written without quotes, as words like true and null are. */
 bool document_is_plain(const struct document *document, uint32_t node);
 
+/* Whether nothing was written there, or the word for that. */
+bool document_is_null(const struct document *document, uint32_t node);
+
 /* Items of a list, pairs of a mapping; of a value 0. */
 uint32_t document_count(const struct document *document, uint32_t node);
 uint32_t document_item(const struct document *document, uint32_t node, uint32_t at);
