@@ -4,11 +4,8 @@
  */
 #include "dispatcher/config/config.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netdb.h>
-#include <netinet/in.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,9 +18,6 @@
 #include "dispatcher/config/source_name.h"
 #include "dispatcher/reactor/input_memory.h"
 
-#define PORT_TEXT_BYTES_MAX 5u
-#define HOST_BYTES_MAX 64u
-
 static int config_no_memory(char reason[CLI_REASON_BYTES]);
 static int config_pipeline_append(struct config *config, struct pipeline_config *pipeline,
                                   char reason[CLI_REASON_BYTES]);
@@ -31,16 +25,12 @@ static int config_pipeline_set_source(struct pipeline_config *out, const char *r
                                       char reason[CLI_REASON_BYTES]);
 static int config_pipeline_set_pointer(struct pipeline_config *out, const char *text, size_t bytes,
                                        char reason[CLI_REASON_BYTES]);
-static int config_listen_make(const char *text, char **out, char reason[CLI_REASON_BYTES]);
 static int config_origins_check(const struct config *config, char reason[CLI_REASON_BYTES]);
 static int config_auth_check(const struct config *config, char reason[CLI_REASON_BYTES]);
 static int config_cors_make(struct config *config, char reason[CLI_REASON_BYTES]);
 static int config_runs_derive(struct config *config, char reason[CLI_REASON_BYTES]);
 static int config_input_check(const struct config *config, char reason[CLI_REASON_BYTES]);
 static int config_conns_derive(struct config *config, uint64_t fd_count_max,
-                               char reason[CLI_REASON_BYTES]);
-
-static int config_listen_split(const char *text, char host[HOST_BYTES_MAX], const char **port,
                                char reason[CLI_REASON_BYTES]);
 
 uint32_t config_place_count(const struct config *config)
@@ -334,7 +324,7 @@ int config_add_listen(struct config *config, const char *text, char reason[CLI_R
 {
     if (config->listen_count == LISTEN_COUNT_MAX)
         return refuse(reason, "%u addresses to listen on at most", LISTEN_COUNT_MAX);
-    int rc = config_listen_make(text, &config->listen[config->listen_count], reason);
+    int rc = listen_address_make(text, &config->listen[config->listen_count], reason);
     config->listen_count += rc == 0;
     return rc;
 }
@@ -342,102 +332,9 @@ int config_add_listen(struct config *config, const char *text, char reason[CLI_R
 int config_listen_check(const char *text, char reason[CLI_REASON_BYTES])
 {
     char *address = NULL;
-    int rc = config_listen_make(text, &address, reason);
+    int rc = listen_address_make(text, &address, reason);
     free(address);
     return rc;
-}
-
-/* The address in numbers, owned by the caller. */
-static int config_listen_make(const char *text, char **out, char reason[CLI_REASON_BYTES])
-{
-    *out = NULL;
-    char host[HOST_BYTES_MAX];
-    const char *port;
-    int rc = config_listen_split(text, host, &port, reason);
-    if (rc < 0)
-        return rc;
-    bool is_localhost = strcmp(host, "localhost") == 0;
-    char *address;
-    int count = !is_localhost && text[0] != ':'
-                    ? asprintf(&address, "%s", text)
-                    : asprintf(&address, "%s:%s", is_localhost ? "127.0.0.1" : "0.0.0.0", port);
-    if (count == -1)
-        return config_no_memory(reason);
-    struct sockaddr_storage unused;
-    socklen_t bytes;
-    rc = listen_address_parse(address, &unused, &bytes, reason);
-    if (rc < 0) {
-        free(address);
-        return rc;
-    }
-    *out = address;
-    return 0;
-}
-
-int listen_address_parse(const char *text, struct sockaddr_storage *out, socklen_t *bytes,
-                         char reason[CLI_REASON_BYTES])
-{
-    char host[HOST_BYTES_MAX];
-    const char *port;
-    int rc = config_listen_split(text, host, &port, reason);
-    if (rc < 0)
-        return rc;
-    struct addrinfo hints = {
-        .ai_family = text[0] == '[' ? AF_INET6 : AF_INET,
-        .ai_socktype = SOCK_STREAM,
-        .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV,
-    };
-    struct addrinfo *found;
-    /* NULL would mean the loopback addresses, "" is an error: both are not what is meant by
-     * none. */
-    if (getaddrinfo(host, port, &hints, &found) != 0)
-        return refuse(reason, "'%s' is not an address: give numbers, like 127.0.0.1 or [::1]",
-                      host);
-    mr_assert(found->ai_addrlen <= sizeof(*out));
-    *out = (struct sockaddr_storage){0};
-    memcpy(out, found->ai_addr, found->ai_addrlen);
-    *bytes = found->ai_addrlen;
-    freeaddrinfo(found);
-    return 0;
-}
-
-bool listen_address_is_loopback(const struct sockaddr_storage *address)
-{
-    if (address->ss_family == AF_INET) {
-        struct sockaddr_in in;
-        memcpy(&in, address, sizeof(in));
-        return ntohl(in.sin_addr.s_addr) >> 24 == 127;
-    }
-    struct sockaddr_in6 in6;
-    memcpy(&in6, address, sizeof(in6));
-    bool is_mapped = IN6_IS_ADDR_V4MAPPED(&in6.sin6_addr);
-    return IN6_IS_ADDR_LOOPBACK(&in6.sin6_addr) || (is_mapped && in6.sin6_addr.s6_addr[12] == 127);
-}
-
-/* Splits "HOST:PORT" and gives the host without brackets. */
-static int config_listen_split(const char *text, char host[HOST_BYTES_MAX], const char **port,
-                               char reason[CLI_REASON_BYTES])
-{
-    const char *colon = strrchr(text, ':');
-    bool is_port = colon && colon[1] != '\0' &&
-                   strspn(colon + 1, "0123456789") == strlen(colon + 1) &&
-                   strlen(colon + 1) <= PORT_TEXT_BYTES_MAX && strtol(colon + 1, NULL, 10) <= 65535;
-    if (!is_port)
-        return refuse(reason, "'%s' is not ADDRESS:PORT, like 127.0.0.1:8080 or [::1]:8080", text);
-    size_t bytes = (size_t)(colon - text);
-    bool is_bracketed = bytes >= 2 && text[0] == '[' && text[bytes - 1] == ']';
-    if (!is_bracketed && memchr(text, ':', bytes))
-        return refuse(reason, "'%s' needs brackets around its address, like [::1]:8080", text);
-    if (is_bracketed) {
-        text++;
-        bytes -= 2;
-    }
-    if (bytes >= HOST_BYTES_MAX)
-        return refuse(reason, "'%.*s' is not an address", (int)bytes, text);
-    memcpy(host, text, bytes);
-    host[bytes] = '\0';
-    *port = colon + 1;
-    return 0;
 }
 
 /* ---- what concerns several options --------------------------------------------------------- */

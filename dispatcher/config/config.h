@@ -12,12 +12,12 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/confinement.h"
 #include "dispatcher/config/cors.h"
 #include "dispatcher/config/environment.h"
+#include "dispatcher/config/listen_address.h"
 #include "dispatcher/config/own_users.h"
 #include "dispatcher/config/pointer.h"
 #include "dispatcher/config/said.h"
@@ -210,11 +210,5 @@ bool pipeline_config_is_python(const struct pipeline_config *pipeline);
  * (not a regular file), ..., with `reason`. */
 int pipeline_config_check_source(const struct pipeline_config *pipeline,
                                  char reason[CLI_REASON_BYTES]) MUST_USE;
-
-/* "ADDR:PORT" as config_add_listen() stored it, for bind(). -EINVAL with `reason`. Never resolves a
- * name, so never waits. */
-int listen_address_parse(const char *text, struct sockaddr_storage *out, socklen_t *bytes,
-                         char reason[CLI_REASON_BYTES]) MUST_USE;
-bool listen_address_is_loopback(const struct sockaddr_storage *address);
 
 #endif
