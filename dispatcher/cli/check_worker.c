@@ -95,9 +95,7 @@ static int check_start(struct check *check, const struct pipeline_config *pipeli
         return rc;
     /* What it prints is passed on, and nothing of it can be taken for our own output. */
     struct worker_spawn_options worker = *programs;
-    worker.source = pipeline->source;
-    worker.name = pipeline->name;
-    worker.pointer = pipeline->pointer;
+    worker_spawn_set_pipeline(&worker, pipeline);
     worker.check = true;
     worker.segment_fd = check->channel.segment.fd;
     worker.worker_bell_fd = check->ends.bell;

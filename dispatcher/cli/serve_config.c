@@ -11,6 +11,7 @@
 
 #include "dispatcher/config/config_file.h"
 #include "dispatcher/config/exit_code.h"
+#include "dispatcher/config/manifest.h"
 #include "dispatcher/config/pipeline_options.h"
 #include "dispatcher/config/refuse.h"
 #include "dispatcher/config/worker_owner.h"
@@ -179,9 +180,12 @@ static int serve_sources_check(const struct config *config)
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
         const struct pipeline_config *pipeline = &config->pipelines[i];
         char reason[CLI_REASON_BYTES];
+        bool is_told = pipeline->manifest && manifest_print(pipeline->manifest, stderr);
         if (pipeline_config_check_source(pipeline, reason) == 0)
             continue;
         exit_code = EXIT_CODE_PIPELINE;
+        if (is_told)
+            continue;
         if (pipeline->place.line > 0)
             cli_fail("serve: %s:%u:%u: %s", config->said.file, pipeline->place.line,
                      pipeline->place.column, reason);

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "dispatcher/config/host_name.h"
+#include "dispatcher/config/manifest.h"
 #include "dispatcher/config/pointer.h"
 #include "dispatcher/config/refuse.h"
 #include "dispatcher/config/source_name.h"
@@ -21,6 +22,8 @@
 static int config_no_memory(char reason[CLI_REASON_BYTES]);
 static int config_pipeline_append(struct config *config, struct pipeline_config *pipeline,
                                   char reason[CLI_REASON_BYTES]);
+static int config_pipeline_make(struct pipeline_config *out, const char *argument,
+                                const char *folder, char reason[CLI_REASON_BYTES]);
 static int config_pipeline_set_source(struct pipeline_config *out, const char *rest,
                                       char reason[CLI_REASON_BYTES]);
 static int config_pipeline_set_pointer(struct pipeline_config *out, const char *text, size_t bytes,
@@ -89,25 +92,16 @@ int config_add_source(struct config *config, const char *pointer, const char *so
                       char reason[CLI_REASON_BYTES])
 {
     struct pipeline_config pipeline;
-    char *argument, *path;
+    char *argument;
     if (config->pipeline_count == PIPELINE_COUNT_MAX)
         return refuse(reason, "%u pipelines at most", PIPELINE_COUNT_MAX);
     if (asprintf(&argument, "%s=%s", pointer, source) == -1)
         return config_no_memory(reason);
-    int rc = pipeline_config_parse(&pipeline, argument, reason);
+    int rc = config_pipeline_make(&pipeline, argument, folder, reason);
     free(argument);
     if (rc < 0)
         return rc;
     pipeline.place = place;
-    if (pipeline.kind != SOURCE_PYTHON_MODULE && *pipeline.source != '/' && *folder != '\0') {
-        if (asprintf(&path, "%s%s%s", folder, strcmp(folder, "/") == 0 ? "" : "/",
-                     pipeline.source) == -1) {
-            pipeline_config_finish(&pipeline);
-            return config_no_memory(reason);
-        }
-        free(pipeline.source);
-        pipeline.source = path;
-    }
     return config_pipeline_append(config, &pipeline, reason);
 }
 
@@ -187,10 +181,53 @@ static int config_pipeline_append(struct config *config, struct pipeline_config 
 int pipeline_config_parse(struct pipeline_config *out, const char *argument,
                           char reason[CLI_REASON_BYTES])
 {
+    return config_pipeline_make(out, argument, "", reason);
+}
+
+static int config_pipeline_set_folder(struct pipeline_config *out, const char *folder,
+                                      char reason[CLI_REASON_BYTES])
+{
+    char *path;
+    if (out->kind == SOURCE_PYTHON_MODULE || *out->source == '/' || *folder == '\0')
+        return 0;
+    if (asprintf(&path, "%s%s%s", folder, strcmp(folder, "/") == 0 ? "" : "/", out->source) == -1)
+        return config_no_memory(reason);
+    free(out->source);
+    out->source = path;
+    return 0;
+}
+
+/* Of a pipeline.yaml, or a folder, what it says. */
+static int config_pipeline_set_manifest(struct pipeline_config *out, char reason[CLI_REASON_BYTES])
+{
+    if (out->kind == SOURCE_PYTHON_MODULE ||
+        (out->kind != SOURCE_MANIFEST && !manifest_is_folder(out->source)))
+        return 0;
+    if (out->name)
+        return refuse(reason, "%.200s says itself which pipeline it is: leave :%.200s out",
+                      out->source, out->name);
+    out->kind = SOURCE_MANIFEST;
+    if (manifest_open(out->source, &out->manifest) < 0)
+        return config_no_memory(reason);
+    free(out->source);
+    out->source = strdup(out->manifest->path);
+    if (out->manifest->graph)
+        out->name = strdup(out->manifest->graph);
+    return out->source && (out->name || !out->manifest->graph) ? 0 : config_no_memory(reason);
+}
+
+/* A path in the argument begins at the folder. */
+static int config_pipeline_make(struct pipeline_config *out, const char *argument,
+                                const char *folder, char reason[CLI_REASON_BYTES])
+{
     struct pipeline_config pipeline = {0};
     /* A pointer has no '=', a path may have some: the first one ends the pointer. */
     const char *equals = strchr(argument, '=');
     int rc = config_pipeline_set_source(&pipeline, equals ? equals + 1 : argument, reason);
+    if (rc == 0)
+        rc = config_pipeline_set_folder(&pipeline, folder, reason);
+    if (rc == 0)
+        rc = config_pipeline_set_manifest(&pipeline, reason);
     if (rc == 0)
         rc = config_pipeline_set_pointer(&pipeline, argument,
                                          equals ? (size_t)(equals - argument) : 0, reason);
@@ -210,6 +247,7 @@ void pipeline_config_finish(struct pipeline_config *pipeline)
     free(pipeline->pointer);
     free(pipeline->source);
     free(pipeline->name);
+    manifest_free(pipeline->manifest);
     free(pipeline->python_path);
     free(pipeline->python_folder);
     free(pipeline->confine);
@@ -222,24 +260,34 @@ bool pipeline_config_is_python(const struct pipeline_config *pipeline)
     return pipeline->kind != SOURCE_SHARED_OBJECT;
 }
 
+const char *pipeline_config_path(const struct pipeline_config *pipeline)
+{
+    if (pipeline->kind == SOURCE_MANIFEST)
+        return pipeline->manifest->module_path;
+    return pipeline->kind == SOURCE_PYTHON_MODULE ? NULL : pipeline->source;
+}
+
 int pipeline_config_check_source(const struct pipeline_config *pipeline,
                                  char reason[CLI_REASON_BYTES])
 {
     struct stat file;
     int error = 0;
-    if (pipeline->kind == SOURCE_PYTHON_MODULE)
-        return 0; /* where it is, only its interpreter knows */
-    if (stat(pipeline->source, &file) == -1)
+    const char *path = pipeline_config_path(pipeline);
+    if (pipeline->manifest && manifest_error(pipeline->manifest))
+        return refuse(reason, "%s", manifest_error(pipeline->manifest));
+    if (!path)
+        return 0;
+    if (stat(path, &file) == -1)
         error = errno;
     else if (S_ISDIR(file.st_mode))
         error = EISDIR;
     else if (!S_ISREG(file.st_mode))
         error = ENOEXEC;
-    else if (faccessat(AT_FDCWD, pipeline->source, R_OK, AT_EACCESS) == -1)
+    else if (faccessat(AT_FDCWD, path, R_OK, AT_EACCESS) == -1)
         error = errno;
     if (error == 0)
         return 0;
-    snprintf(reason, CLI_REASON_BYTES, "%s: %s", pipeline->source,
+    snprintf(reason, CLI_REASON_BYTES, "%s: %s", path,
              error == ENOEXEC ? "Not a regular file" : strerror(error));
     return -error;
 }
@@ -255,6 +303,8 @@ static enum source_kind config_source_kind_of(const char *source, bool has_name)
 {
     if (config_ends_with(source, ".py"))
         return SOURCE_PYTHON_FILE;
+    if (manifest_is_path(source))
+        return SOURCE_MANIFEST;
     if (has_name && !config_ends_with(source, ".so") && source_name_is_module(source))
         return SOURCE_PYTHON_MODULE;
     return SOURCE_SHARED_OBJECT;
@@ -292,23 +342,36 @@ static int config_pipeline_set_source(struct pipeline_config *out, const char *r
     return 0;
 }
 
-/* The pointer that was said, in `bytes` of `text`, or with none local/NAME:v1. */
+/* local/NAME:v1, with the name of the pipeline or else of its file. A manifest with errors, which
+ * will be refused, gets one that no other has. NULL: no memory. */
+static char *config_pointer_make(const struct pipeline_config *pipeline)
+{
+    const char *slash = strrchr(pipeline->source, '/');
+    const char *file = slash ? slash + 1 : pipeline->source;
+    const char *dot = strrchr(file, '.');
+    const char *stem = pipeline->name ? pipeline->name : file;
+    int stem_bytes = (int)(!pipeline->name && dot ? (size_t)(dot - file) : strlen(stem));
+    char hash[TOKEN_HASH_BYTES];
+    char *pointer;
+    if (pipeline->manifest && manifest_error(pipeline->manifest)) {
+        token_hash(pipeline->source, strlen(pipeline->source), hash);
+        stem = hash;
+        stem_bytes = 32;
+    }
+    return asprintf(&pointer, "local/%.*s:v1", stem_bytes, stem) == -1 ? NULL : pointer;
+}
+
+/* The pointer that was said, in `bytes` of `text`, or the one that its manifest says, or any. */
 static int config_pipeline_set_pointer(struct pipeline_config *out, const char *text, size_t bytes,
                                        char reason[CLI_REASON_BYTES])
 {
     bool is_default = bytes == 0 && text[0] != '=';
-    if (is_default) {
-        const char *slash = strrchr(out->source, '/');
-        const char *file = slash ? slash + 1 : out->source;
-        const char *dot = strrchr(file, '.');
-        const char *stem = out->name ? out->name : file;
-        int stem_bytes = (int)(!out->name && dot ? (size_t)(dot - file) : strlen(stem));
-        char *pointer;
-        if (asprintf(&pointer, "local/%.*s:v1", stem_bytes, stem) != -1)
-            out->pointer = pointer;
-    } else {
+    if (!is_default)
         out->pointer = strndup(text, bytes);
-    }
+    else if (out->manifest)
+        out->pointer = manifest_pointer(out->manifest);
+    if (is_default && !out->pointer)
+        out->pointer = config_pointer_make(out);
     if (!out->pointer)
         return config_no_memory(reason);
     if (pointer_is_valid(out->pointer, strlen(out->pointer)))

@@ -52,6 +52,7 @@ enum source_kind {
     SOURCE_SHARED_OBJECT = 0,
     SOURCE_PYTHON_FILE,   /* a path that ends with .py */
     SOURCE_PYTHON_MODULE, /* package.module, found by the interpreter */
+    SOURCE_MANIFEST,      /* a pipeline.yaml, which names a module of Python in its folder */
     SOURCE_KIND_COUNT
 };
 
@@ -79,6 +80,8 @@ struct pipeline_options {
     uint32_t quarantine_retry_ms; /* at most so long between starts, --quarantine-retry */
 };
 
+struct manifest;
+
 /* One [POINTER=]SOURCE[:NAME] of the command line. Strings are owned by the config. */
 struct pipeline_config {
     char *pointer; /* my_user/my_pipeline:v1 */
@@ -86,6 +89,7 @@ struct pipeline_config {
     enum source_kind kind;
     char *source;                /* a path, or a module's name */
     char *name;                  /* of the pipeline inside it; NULL: the only one */
+    struct manifest *manifest;   /* owned; NULL: it is of another kind */
     struct document_place place; /* of its source, in config->said.file; 0: the command line */
     struct pipeline_options options;
     const char
@@ -164,7 +168,8 @@ struct config {
 void config_init(struct config *config);
 
 /* Adds one [POINTER=]SOURCE[:NAME]. -EINVAL: not of that form, a pointer twice, too many; -ENOMEM.
- * Does not look at the file. */
+ * Of files it looks at a pipeline.yaml alone, in which the pointer may be; what is wrong with that
+ * says pipeline_config_check_source(). */
 int config_add_pipeline(struct config *config, const char *argument,
                         char reason[CLI_REASON_BYTES]) MUST_USE;
 
@@ -206,8 +211,12 @@ void pipeline_config_finish(struct pipeline_config *pipeline);
 /* Whether a Python interpreter executes it, rather than millrace-worker. */
 bool pipeline_config_is_python(const struct pipeline_config *pipeline);
 
+/* The path of what is loaded, in memory of the pipeline; NULL: only its interpreter knows. */
+const char *pipeline_config_path(const struct pipeline_config *pipeline);
+
 /* Whether the source can be loaded as far as its file tells: -ENOENT, -EISDIR, -EACCES, -ENOEXEC
- * (not a regular file), ..., with `reason`. */
+ * (not a regular file), -EINVAL (a manifest with errors, of which it says the first), ..., with
+ * `reason`. */
 int pipeline_config_check_source(const struct pipeline_config *pipeline,
                                  char reason[CLI_REASON_BYTES]) MUST_USE;
 

@@ -80,7 +80,7 @@ struct reading {
 };
 
 static int manifest_create(const char *path, struct manifest **out);
-static int manifest_path_find(struct manifest *manifest, const char *path);
+static int manifest_path_find(struct manifest *manifest);
 static int manifest_file_read(struct manifest *manifest);
 static int manifest_text_read(struct manifest *manifest, const char *text, size_t bytes);
 static int manifest_document_read(struct reading *reading);
@@ -112,7 +112,7 @@ int manifest_open(const char *path, struct manifest **out)
     int rc = manifest_create(path, &manifest);
     if (rc < 0)
         return rc;
-    rc = manifest_path_find(manifest, path);
+    rc = manifest_path_find(manifest);
     if (rc == 0)
         rc = manifest_file_read(manifest);
     if (rc == -ENOMEM) {
@@ -181,10 +181,13 @@ const char *manifest_error(const struct manifest *manifest)
     return manifest->errors.items[0].line ? manifest->errors.items[0].line : "no memory";
 }
 
-void manifest_print(struct manifest *manifest, FILE *file)
+bool manifest_print(struct manifest *manifest, FILE *file)
 {
     problems_print(&manifest->warnings, file);
+    if (manifest->errors.count == 0 || manifest->errors.items[0].place.line == 0)
+        return false;
     problems_print(&manifest->errors, file);
+    return true;
 }
 
 /* ---- the file ------------------------------------------------------------------------------ */
@@ -209,6 +212,8 @@ static int manifest_create(const char *path, struct manifest **out)
     struct manifest *manifest = calloc(1, sizeof *manifest);
     if (!manifest)
         return -ENOMEM;
+    while (strncmp(path, "./", 2) == 0 && path[2] != '\0')
+        path += 2;
     int rc = manifest_path_set(manifest, strdup(path));
     if (rc < 0) {
         manifest_free(manifest);
@@ -219,9 +224,10 @@ static int manifest_create(const char *path, struct manifest **out)
 }
 
 /* -ENOENT: it is a folder that has none. */
-static int manifest_path_find(struct manifest *manifest, const char *path)
+static int manifest_path_find(struct manifest *manifest)
 {
     static const char *const names[] = {"pipeline.yaml", "pipeline.yml"};
+    const char *path = manifest->path;
     size_t bytes = strlen(path);
     if (!manifest_is_folder(path))
         return 0;

@@ -24,7 +24,7 @@
 
 /* All of it is owned. Where there are errors, the rest is what could be read. */
 struct manifest {
-    char *path;        /* of the file, or of the folder that has none */
+    char *path;        /* of the file, or of the folder that has none; without ./ */
     char *folder;      /* of the file */
     char *module;      /* package.module, looked for in the folder */
     char *module_path; /* where it was found; NULL: nowhere */
@@ -60,7 +60,8 @@ char *manifest_pointer(struct manifest *manifest);
 /* The first of what is wrong, as one line; NULL: nothing is. */
 const char *manifest_error(const struct manifest *manifest);
 
-/* Prints warnings and errors, a line each. */
-void manifest_print(struct manifest *manifest, FILE *file);
+/* Prints warnings and errors that have a place in the file, a line each. Whether there were such
+ * errors; one without a place is told by manifest_error() alone. */
+bool manifest_print(struct manifest *manifest, FILE *file);
 
 #endif

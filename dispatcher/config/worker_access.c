@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "dispatcher/config/config.h"
+#include "dispatcher/config/manifest.h"
 #include "dispatcher/config/refuse.h"
 
 /* Each option, what it restricts, and the least version of Landlock that can. */
@@ -123,7 +124,9 @@ static void access_needs_print(const struct pipeline_config *pipeline, FILE *fil
         access_text_print(file, "read", pipeline->source);
         return;
     }
-    if (pipeline->kind == SOURCE_PYTHON_MODULE)
+    if (pipeline->manifest)
+        access_text_print(file, "read", pipeline->manifest->folder);
+    else if (pipeline->kind == SOURCE_PYTHON_MODULE)
         access_text_print(file, "read", ".");
     else
         access_folder_print(file, pipeline->source, 1);

@@ -81,13 +81,12 @@ static int owner_find(struct confinement *confinement, char reason[CLI_REASON_BY
  * goes the same way. And whole, since it may be a folder far above that is closed. */
 static char *owner_path_of(const struct pipeline_config *pipeline)
 {
-    bool is_module = pipeline->kind == SOURCE_PYTHON_MODULE;
-    const char *source = pipeline->source;
-    if (!is_module && source[0] == '/')
+    const char *source = pipeline_config_path(pipeline);
+    if (source && source[0] == '/')
         return strdup(source);
     char *folder = get_current_dir_name();
     char *path = NULL;
-    if (!folder || is_module)
+    if (!folder || !source)
         return folder;
     source += strncmp(source, "./", 2) == 0 ? 2 : 0;
     if (asprintf(&path, "%s/%s", folder, source) == -1)

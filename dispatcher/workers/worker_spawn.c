@@ -13,6 +13,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dispatcher/config/manifest.h"
+
 #define PYTHON_PATH "PYTHONPATH"
 
 static int spawn_python_path_create(const struct environment *environment, const char *folder,
@@ -22,6 +24,16 @@ static void spawn_argument_add(struct worker_command *command, const char *text)
 static int spawn_variables_add(struct worker_command *command,
                                const struct worker_spawn_options *options);
 static void spawn_option_add(struct worker_command *command, const char *name, const char *value);
+
+void worker_spawn_set_pipeline(struct worker_spawn_options *options,
+                               const struct pipeline_config *pipeline)
+{
+    const struct manifest *manifest = pipeline->manifest;
+    options->source = manifest ? manifest->module : pipeline->source;
+    options->folder = manifest ? manifest->folder : NULL;
+    options->name = pipeline->name;
+    options->pointer = pipeline->pointer;
+}
 
 int worker_command_init(struct worker_command *command, const struct worker_spawn_options *options)
 {
@@ -48,6 +60,8 @@ int worker_command_init(struct worker_command *command, const struct worker_spaw
         spawn_option_add(command, "-m", "millrace_worker");
     }
     spawn_option_add(command, "--source", options->source);
+    if (options->folder)
+        spawn_option_add(command, "--folder", options->folder);
     if (options->name)
         spawn_option_add(command, "--name", options->name);
     spawn_option_add(command, "--pointer", options->pointer);

@@ -18,6 +18,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "dispatcher/config/config.h"
 #include "dispatcher/config/environment.h"
 #include "dispatcher/workers/spawn_message.h"
 #include "millrace/check.h"
@@ -31,7 +32,8 @@ struct worker_spawn_options {
     const char *cgroup;        /* folder of the control group it joins; NULL: it stays in ours */
     uid_t own_user;            /* whose it is alone, and as that group's; 0: the spawner's */
     const char *source;
-    const char *name; /* of the pipeline inside the source; NULL: the only one */
+    const char *folder; /* in which it is looked for as a module; NULL: it is found by itself */
+    const char *name;   /* of the pipeline inside the source; NULL: the only one */
     const char *pointer;
     const struct environment *environment; /* before what is passed on; NULL: nothing */
     uint32_t index;
@@ -56,6 +58,10 @@ struct worker_command {
     char own_user[16];
     char *python_path; /* owned */
 };
+
+/* Which pipeline it loads, and under which name clients have it. */
+void worker_spawn_set_pipeline(struct worker_spawn_options *options,
+                               const struct pipeline_config *pipeline);
 
 /* 0 or -ENOMEM. The folder of a Python worker comes after what its PYTHONPATH has. */
 int worker_command_init(struct worker_command *command,

@@ -139,28 +139,26 @@ static int start_process_ask(struct fleet *fleet, const struct worker *worker,
 {
     const struct config *config = fleet->config;
     const struct pipeline_config *source = worker->pool->config;
-    return spawner_ask(&fleet->spawner,
-                       &(struct worker_spawn_options){
-                           .worker_path = config->worker_path,
-                           .confine = source->confine,
-                           .cgroup = worker->group ? worker->group->path : NULL,
-                           .own_user = start_own_user(config, source, worker),
-                           .strict = source->confinement.seccomp == SECCOMP_STRICT,
-                           .python_path = source->python_path,
-                           .python_folder = source->python_folder,
-                           .python_threads = source->python_path && source->options.python_threads,
-                           .source = source->source,
-                           .name = source->name,
-                           .pointer = source->pointer,
-                           .environment = &source->environment,
-                           .index = worker->number,
-                           .segment_fd = worker->channel.segment.fd,
-                           .worker_bell_fd = ends->channel.bell,
-                           .dispatcher_bell_fd = worker->channel.own_bell.fd,
-                           .socket_fd = ends->channel.socket,
-                           .stdout_fd = ends->stdout_fd,
-                           .stderr_fd = ends->stderr_fd},
-                       worker->index, worker->generation);
+    struct worker_spawn_options options = {
+        .worker_path = config->worker_path,
+        .confine = source->confine,
+        .cgroup = worker->group ? worker->group->path : NULL,
+        .own_user = start_own_user(config, source, worker),
+        .strict = source->confinement.seccomp == SECCOMP_STRICT,
+        .python_path = source->python_path,
+        .python_folder = source->python_folder,
+        .python_threads = source->python_path && source->options.python_threads,
+        .environment = &source->environment,
+        .index = worker->number,
+        .segment_fd = worker->channel.segment.fd,
+        .worker_bell_fd = ends->channel.bell,
+        .dispatcher_bell_fd = worker->channel.own_bell.fd,
+        .socket_fd = ends->channel.socket,
+        .stdout_fd = ends->stdout_fd,
+        .stderr_fd = ends->stderr_fd,
+    };
+    worker_spawn_set_pipeline(&options, source);
+    return spawner_ask(&fleet->spawner, &options, worker->index, worker->generation);
 }
 
 static int start_process_prepare(struct fleet *fleet, struct worker *worker,

@@ -114,7 +114,7 @@ def test_output_that_cannot_be_written_is_an_error():
 
 def test_serve_refuses_a_source_that_is_missing_or_no_file(tmp_path):
     says(millrace("serve", "nowhere/words.so"), PIPELINE, "serve: nowhere/words.so: No such file or directory")
-    says(millrace("serve", "me/folder:v1=" + str(tmp_path)), PIPELINE, "Is a directory")
+    says(millrace("serve", "me/folder:v1=" + str(tmp_path)), PIPELINE, "it is a folder, and has no pipeline.yaml")
 
 
 def test_serve_refuses_a_worker_that_cannot_be_executed(tmp_path):
@@ -308,7 +308,7 @@ def test_check_says_when_the_source_is_no_shared_object(tmp_path):
     path = tmp_path / "text.so"
     path.write_text("this is no shared object\n")
     says(millrace("check", str(path)), PIPELINE, f"{path} does not load")
-    says(millrace("check", str(tmp_path)), PIPELINE, "Is a directory")
+    says(millrace("check", str(tmp_path)), PIPELINE, "it is a folder, and has no pipeline.yaml")
     says(millrace("check", "nowhere.so"), PIPELINE, "No such file or directory")
 
 

@@ -115,6 +115,63 @@ static void a_source_says_by_its_form_what_executes_it(void **state)
     is_kind("me/p:v1=a..b:n", SOURCE_SHARED_OBJECT, "./a..b");
     is_kind("me/p:v1=a.b.:n", SOURCE_SHARED_OBJECT, "./a.b.");
     is_kind("me/p:v1=.py:n", SOURCE_SHARED_OBJECT, "./.py");
+    is_kind("me/p:v1=none/p.yaml", SOURCE_MANIFEST, "none/p.yaml");
+    is_kind("me/p:v1=p.yml", SOURCE_MANIFEST, "p.yml");
+}
+
+/* ---- a folder with a pipeline.yaml --------------------------------------------------------- */
+
+static char folder[] = "/tmp/test_config.XXXXXX";
+
+static void put(const char *name, const char *text)
+{
+    char path[64];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "we");
+    assert_non_null(file);
+    assert_int_not_equal(fputs(text, file), EOF);
+    fclose(file);
+}
+
+static void is_of_folder(const char *before, const char *pointer, const char *wrong)
+{
+    struct pipeline_config pipeline;
+    char argument[64];
+    snprintf(argument, sizeof argument, "%s%s", before, folder);
+    assert_int_equal(pipeline_config_parse(&pipeline, argument, reason), 0);
+    assert_int_equal(pipeline.kind, SOURCE_MANIFEST);
+    assert_true(pipeline_config_is_python(&pipeline));
+    if (pointer)
+        assert_string_equal(pipeline.pointer, pointer);
+    assert_int_equal(pipeline_config_check_source(&pipeline, reason), wrong ? -EINVAL : 0);
+    if (wrong)
+        assert_string_equal(strrchr(reason, '/') + 1, wrong);
+    pipeline_config_finish(&pipeline);
+}
+
+static void a_folder_is_what_its_pipeline_yaml_says(void **state)
+{
+    (void)state;
+    char argument[64], why[256];
+    assert_non_null(mkdtemp(folder));
+    snprintf(why, sizeof why, "%s: it is a folder, and has no pipeline.yaml",
+             strrchr(folder, '/') + 1);
+    is_of_folder("me/p:v1=", "me/p:v1", why);
+    put("m.py", "");
+    put("pipeline.yaml", "pipeline_graph: m:words\n");
+    is_of_folder("", "local/words:v1", NULL);
+    put("pipeline.yaml", "pipeline_graph: m:words\npipeline_name: you/p\n");
+    is_of_folder("", "you/p:v1", NULL);
+    is_of_folder("me/p:v1=", "me/p:v1", NULL);
+    put("pipeline.yaml", "pipeline_graph: m:words\npipeline_name: '?'\n");
+    is_of_folder("", "local/words:v1", NULL);
+    put("pipeline.yaml", "pipeline_graph: m:words\npipeline_name: []\n");
+    is_of_folder("", NULL, "pipeline.yaml:2:16: pipeline_name: it has to be a text");
+    snprintf(argument, sizeof argument, "me/p:v1=%s:x", folder);
+    snprintf(why, sizeof why, "%s says itself which pipeline it is: leave :x out", folder);
+    is_refused(argument, why);
+    snprintf(argument, sizeof argument, "rm -r %s", folder);
+    assert_int_equal(system(argument), 0);
 }
 
 static void arguments_of_another_form_are_refused(void **state)
@@ -222,8 +279,8 @@ static void a_source_is_a_regular_file_that_can_be_read(void **state)
     assert_int_equal(check_source("me/p:v1=/proc/self/exe"), 0);
     assert_int_equal(check_source("/nonexistent/words.so"), -ENOENT);
     assert_string_equal(reason, "/nonexistent/words.so: No such file or directory");
-    assert_int_equal(check_source("me/p:v1=/proc"), -EISDIR);
-    assert_string_equal(reason, "/proc: Is a directory");
+    assert_int_equal(check_source("me/p:v1=/proc"), -EINVAL);
+    assert_string_equal(reason, "/proc: it is a folder, and has no pipeline.yaml");
     assert_int_equal(check_source("me/p:v1=/dev/null"), -ENOEXEC);
     assert_string_equal(reason, "/dev/null: Not a regular file");
     assert_int_equal(check_source("me/p:v1=/dev/null/words.so"), -ENOTDIR);
@@ -478,6 +535,7 @@ int main(void)
         CONFIG_TEST(a_source_may_have_colons_and_equals_signs_in_its_path),
         CONFIG_TEST(a_source_without_a_slash_is_in_this_folder_not_in_the_library_path),
         CONFIG_TEST(a_source_says_by_its_form_what_executes_it),
+        CONFIG_TEST(a_folder_is_what_its_pipeline_yaml_says),
         CONFIG_TEST(arguments_of_another_form_are_refused),
         CONFIG_TEST(a_pipelines_id_is_made_of_the_hash_of_its_pointer),
         CONFIG_TEST(pointers_are_checked_as_the_contract_spells_them),

@@ -298,7 +298,12 @@ static void a_folder_has_one(void **state)
     put("other/m.py", "");
     put("other/pipeline.yml", "pipeline_graph: m:p\n");
     opens("chat", "chat/pipeline.yaml");
-    opens("./chat//", "./chat/pipeline.yaml");
+    opens("./chat//", "chat/pipeline.yaml");
+    assert_int_equal(chdir("chat"), 0);
+    opens("././", "./pipeline.yaml");
+    opens("./pipeline.yaml", "pipeline.yaml");
+    assert_string_equal(manifest->folder, ".");
+    assert_int_equal(chdir(".."), 0);
     opens("chat/pipeline.yaml", "chat/pipeline.yaml");
     assert_string_equal(manifest->folder, "chat");
     assert_string_equal(manifest->module_path, "chat/m.py");

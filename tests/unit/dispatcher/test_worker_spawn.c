@@ -279,6 +279,9 @@ static void an_interpreter_is_told_the_package_and_where_it_is(void **state)
     options.python_threads = true;
     spawn(&options);
     assert_true(says("argument --threads"));
+    options.folder = "/srv/chat";
+    spawn(&options);
+    assert_non_null(strstr(text, "\nargument --folder\nargument /srv/chat\n"));
     close(fd);
 }
 

@@ -27,6 +27,7 @@ TRACE_ALL_SIGNAL = signal.SIGRTMAX - 2
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="millrace_worker", description="Started by millrace serve.")
     parser.add_argument("--source", required=True)
+    parser.add_argument("--folder")
     parser.add_argument("--name")
     parser.add_argument("--pointer", default="")
     parser.add_argument("--index", type=int, default=0)
@@ -73,7 +74,7 @@ def fail(code: int, exception: BaseException) -> NoReturn:
 def load(arguments: argparse.Namespace) -> tuple[Any, list[str]]:
     """The graph, and the words of its outputs, after HELLO was sent."""
     try:
-        name, graph = _source.load(arguments.source, arguments.name)
+        name, graph = _source.load(arguments.source, arguments.name, arguments.folder)
         inputs, outputs = _variables.describe(graph)
         leave_out(*_failure.own_folders()[1:])  # known by now
         _ring.hello(name, inputs, outputs)

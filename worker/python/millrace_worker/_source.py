@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""_source - finds the pipeline that was named: FILE.py:NAME or PACKAGE.MODULE:NAME."""
+"""_source - finds the pipeline that was named: FILE.py:NAME or PACKAGE.MODULE:NAME, that in a folder if there is one."""
 
 from __future__ import annotations
 
@@ -20,10 +20,15 @@ class SourceError(Exception):
         return str(self)
 
 
-def load(source: str, name: str | None) -> tuple[str, Any]:
+def load(source: str, name: str | None, folder: str | None = None) -> tuple[str, Any]:
     """Imports the source. Returns the pipeline's name and graph. SourceError when there is no such, or
     what the import raises."""
-    module = import_file(source) if source.endswith(".py") else importlib.import_module(source)
+    if folder is not None:
+        module = import_from(os.path.abspath(folder), source)
+    elif source.endswith(".py"):
+        module = import_file(source)
+    else:
+        module = importlib.import_module(source)
     if name is None:
         name = only_name(module, source)
     if not hasattr(module, name):
@@ -46,6 +51,16 @@ def import_file(path: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     spec.loader.exec_module(module)
+    return module
+
+
+def import_from(folder: str, name: str) -> ModuleType:
+    """The module of that folder, where it finds its neighbours, and no other that has its name."""
+    sys.path.insert(0, folder)
+    module = importlib.import_module(name)
+    file = getattr(module, "__file__", None)
+    if file is None or not os.path.abspath(file).startswith(os.path.join(folder, "")):
+        raise SourceError(f"{name} is a module of Python, so the one in {folder} needs another name")
     return module
 
 
