@@ -31,6 +31,7 @@ void worker_spawn_set_pipeline(struct worker_spawn_options *options,
     const struct manifest *manifest = pipeline->manifest;
     options->source = manifest ? manifest->module : pipeline->source;
     options->folder = manifest ? manifest->folder : NULL;
+    options->needs = manifest ? manifest->needs : NULL;
     options->name = pipeline->name;
     options->pointer = pipeline->pointer;
 }
@@ -62,6 +63,8 @@ int worker_command_init(struct worker_command *command, const struct worker_spaw
     spawn_option_add(command, "--source", options->source);
     if (options->folder)
         spawn_option_add(command, "--folder", options->folder);
+    if (options->needs)
+        spawn_option_add(command, "--needs", options->needs);
     if (options->name)
         spawn_option_add(command, "--name", options->name);
     spawn_option_add(command, "--pointer", options->pointer);

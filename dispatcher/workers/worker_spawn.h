@@ -33,6 +33,7 @@ struct worker_spawn_options {
     uid_t own_user;            /* whose it is alone, and as that group's; 0: the spawner's */
     const char *source;
     const char *folder; /* in which it is looked for as a module; NULL: it is found by itself */
+    const char *needs;  /* what the interpreter is to have, as of manifest.h; NULL: nothing */
     const char *name;   /* of the pipeline inside the source; NULL: the only one */
     const char *pointer;
     const struct environment *environment; /* before what is passed on; NULL: nothing */

@@ -10,7 +10,7 @@ import pytest
 import wire
 from confined import has_python, needs_landlock
 from conftest import public_folder
-from server import TOP
+from server import TOP, example
 from test_cli import OK, PIPELINE, USAGE, millrace
 
 pytestmark = pytest.mark.skipif(not has_python, reason="the extension was not built: python3-dev is missing")
@@ -144,6 +144,67 @@ def test_a_module_of_python_of_that_name_is_not_taken_for_the_one_in_the_folder(
     result = millrace("check", "chat", cwd=top)
     assert result.returncode == PIPELINE
     assert "json is a module of Python, so the one in " in result.stderr
+
+
+# ---- what it needs ---------------------------------------------------------------------------------
+
+
+def needs(top, *requirements, version="3"):
+    said = "".join(f"      - {requirement}\n" for requirement in requirements)
+    (top / "chat/pipeline.yaml").write_text(f"""\
+runtime:
+  python:
+    version: {version}
+    requirements:
+{said}
+pipeline_graph: new_pipeline:my_new_pipeline
+pipeline_name: me/chat
+""")
+
+
+@pytest.fixture
+def installed(top):
+    """A folder for PYTHONPATH, with the metadata of one package."""
+    metadata = top / "packages" / "known_package-1.2.3.dist-info"
+    metadata.mkdir(parents=True)
+    (metadata / "METADATA").write_text("Metadata-Version: 2.1\nName: known-package\nVersion: 1.2.3\n")
+    return {"PYTHONPATH": str(top / "packages")}
+
+
+def test_requirements_that_are_not_installed_are_all_named_before_anything_is_imported(start, top, installed):
+    needs(top, "pipeline-ai", "known-package", "no-such-package==1.0", "another_one")
+    (top / "chat/new_pipeline.py").write_text("import no_such_package\n")
+    named = ": no-such-package==1.0, another_one (runtime.python.requirements of pipeline.yaml)"
+    result = millrace("check", "chat", cwd=top, environment=installed)
+    assert (result.returncode, result.stdout) == (PIPELINE, "")
+    assert re.fullmatch(r"millrace: check: chat/pipeline\.yaml does not load: not installed for \S+: (.*)\n",
+                        result.stderr)[1] == named[2:]
+    # Where another one is served, clients are told.
+    server = start(f"{top}/chat", f"me/words:v1={example('words.so')}", environment=installed)
+    error = server.pipeline("me/chat:v1")["error"]
+    assert error["type"] == "startup_error" and error["traceback"] is None
+    assert error["message"].startswith("not installed for ") and error["message"].endswith(named)
+
+
+def test_another_version_is_told_and_served_all_the_same(start, top, installed):
+    needs(top, "known-package>=2", "-e ./transformers", version="2.7")
+    server = start(f"{top}/chat", environment=installed)
+    assert words(server, "me/chat:v1") == ["hello", "there"]
+    server.wait_log(r' warning output .*"pipeline.yaml: runtime.python.requirements has known-package>=2, '
+                    r'and 1.2.3 is installed"')
+    server.wait_log(r' warning output .*"pipeline.yaml: runtime.python.version is 2.7, and this is Python 3\.')
+    server.wait_log(r' info output .*"pipeline.yaml: of runtime.python.requirements not looked at: -e ./transformers"')
+    result = millrace("check", "chat", cwd=top, environment=installed)
+    assert shows(result, "chat/pipeline.yaml")
+    assert "has known-package>=2, and 1.2.3 is installed\n" in result.stderr
+
+
+@needs_landlock(2)
+def test_requirements_are_seen_by_a_worker_that_may_read_nothing_more(start, top, installed):
+    needs(top, "known-package==1.2.3")
+    server = start(f"{top}/chat", "--allow-read", "none", environment=installed)
+    assert words(server, "me/chat:v1") == ["hello", "there"]
+    assert not any("known-package" in line for line in server.log)
 
 
 # ---- what is wrong with one ------------------------------------------------------------------------

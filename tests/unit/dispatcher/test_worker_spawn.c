@@ -280,8 +280,10 @@ static void an_interpreter_is_told_the_package_and_where_it_is(void **state)
     spawn(&options);
     assert_true(says("argument --threads"));
     options.folder = "/srv/chat";
+    options.needs = "3.11\nnumpy";
     spawn(&options);
     assert_non_null(strstr(text, "\nargument --folder\nargument /srv/chat\n"));
+    assert_non_null(strstr(text, "\nargument --needs\nargument 3.11\nnumpy\n"));
     close(fd);
 }
 

@@ -28,6 +28,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="millrace_worker", description="Started by millrace serve.")
     parser.add_argument("--source", required=True)
     parser.add_argument("--folder")
+    parser.add_argument("--needs")
     parser.add_argument("--name")
     parser.add_argument("--pointer", default="")
     parser.add_argument("--index", type=int, default=0)
@@ -74,6 +75,10 @@ def fail(code: int, exception: BaseException) -> NoReturn:
 def load(arguments: argparse.Namespace) -> tuple[Any, list[str]]:
     """The graph, and the words of its outputs, after HELLO was sent."""
     try:
+        if arguments.needs is not None:
+            from millrace_worker import _needs  # what it imports takes time
+
+            _needs.check(arguments.needs)
         name, graph = _source.load(arguments.source, arguments.name, arguments.folder)
         inputs, outputs = _variables.describe(graph)
         leave_out(*_failure.own_folders()[1:])  # known by now
