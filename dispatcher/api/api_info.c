@@ -6,6 +6,7 @@
 #include "build/version.h"
 #include "dispatcher/api/api.h"
 #include "dispatcher/api/formats/run_text.h"
+#include "dispatcher/config/manifest.h"
 #include "dispatcher/http/response.h"
 #include "dispatcher/inputs/error_type.h"
 #include "dispatcher/runs/runs.h"
@@ -92,6 +93,10 @@ static void info_pipeline_format(const struct api *api, struct text *text,
         separator = ",";
     }
     text_add(text, "]");
+    if (config->manifest) {
+        text_add(text, ",");
+        text_add_bytes(text, config->manifest->members, strlen(config->manifest->members));
+    }
     if (pipeline->pool->is_known) {
         /* The variables are an object: its members go on in ours. */
         text_add(text, ",");

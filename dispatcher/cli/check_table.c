@@ -170,3 +170,37 @@ void check_table_print(const char *source, const struct variables *variables)
     for (uint32_t i = 0; i < variables->output_count; i++)
         printf("  output %-2u %s\n", i + 1, variables_type_name(variables->outputs[i].type));
 }
+
+/* ---- the manifest -------------------------------------------------------------------------- */
+
+void check_table_manifest_print(const struct manifest *manifest)
+{
+    static const struct {
+        const char *key, *remark;
+    } members[] = {
+        {"description", ""},
+        {"accelerators", "  (not enforced)"},
+        {"accelerator_memory", "  (not enforced)"},
+        {"extras", ""},
+    };
+    struct text text = {0};
+    struct json_view root, value;
+    struct json_error error;
+    text_add(&text, "{");
+    text_add_bytes(&text, manifest->members, strlen(manifest->members));
+    text_add(&text, "}");
+    bool is_read = !text.failed && json_view_parse(&root, text.bytes, text.count, &error) == 0;
+    for (size_t i = 0; i < ARRAY_COUNT(members) && is_read; i++) {
+        if (!json_view_member(&root, members[i].key, &value) || json_view_is_null(&value))
+            continue;
+        printf("  %s ", members[i].key);
+        table_value_print(&value);
+        printf("%s\n", members[i].remark);
+    }
+    text_finish(&text);
+    if (manifest->readme) {
+        printf("  readme ");
+        cli_print(stdout, manifest->readme);
+        printf("\n");
+    }
+}

@@ -144,6 +144,24 @@ static struct own_users check_user(const struct pipeline_config *pipeline)
     return (struct own_users){0};
 }
 
+static void check_pipeline_print(const struct pipeline_config *pipeline,
+                                 const struct variables *variables)
+{
+    check_table_print(pipeline->source, variables);
+    if (pipeline->manifest)
+        check_table_manifest_print(pipeline->manifest);
+}
+
+/* The variables are an object: its members go on in ours. */
+static void check_json_print(const struct pipeline_config *pipeline,
+                             const struct variables *variables)
+{
+    if (pipeline->manifest)
+        printf("{%s,%s\n", pipeline->manifest->members, variables->json + 1);
+    else
+        printf("%s\n", variables->json);
+}
+
 static int check_pipeline(struct pipeline_config *pipeline, const struct check_values *values)
 {
     char reason[WORKER_REASON_BYTES];
@@ -173,9 +191,9 @@ static int check_pipeline(struct pipeline_config *pipeline, const struct check_v
                                                          .own_user = users.first},
                           users, values->timeout_ms, &variables);
     if (exit_code == EXIT_CODE_OK && values->json)
-        printf("%s\n", variables.json);
+        check_json_print(pipeline, &variables);
     else if (exit_code == EXIT_CODE_OK)
-        check_table_print(pipeline->source, &variables);
+        check_pipeline_print(pipeline, &variables);
     variables_finish(&variables);
     free(confine);
     free(worker_path);
@@ -244,7 +262,7 @@ static int check_file_pipeline(const struct config *config, uint32_t number, uin
     if (exit_code == EXIT_CODE_OK) {
         cli_print(stdout, pipeline->pointer);
         printf(" is ");
-        check_table_print(pipeline->source, &variables);
+        check_pipeline_print(pipeline, &variables);
     }
     variables_finish(&variables);
     return exit_code;

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """A folder that was made for Mystic, with its pipeline.yaml, served as it stands."""
 
+import json
 import os
 import pathlib
 import re
@@ -144,6 +145,31 @@ def test_a_module_of_python_of_that_name_is_not_taken_for_the_one_in_the_folder(
     result = millrace("check", "chat", cwd=top)
     assert result.returncode == PIPELINE
     assert "json is a module of Python, so the one in " in result.stderr
+
+
+def test_what_it_says_for_people_is_shown(start, top):
+    said = {"description": "Answers \x1b[2J questions.", "accelerators": ["nvidia_l4", "cpu"],
+            "accelerator_memory": 16000, "extras": {"model_type": "chat", "sizes": [1, 2.5, None, True], "x": {"y": "ä"}}}
+    path = top / "chat/pipeline.yaml"
+    path.write_text("\n".join(["pipeline_graph: new_pipeline:my_new_pipeline", "readme: README.md",
+                              *(f"{key}: {json.dumps(value)}" for key, value in said.items())]))
+    result = millrace("check", "chat", cwd=top)
+    assert shows(result, "chat/pipeline.yaml")
+    assert result.stdout.splitlines()[3:] == [
+        "  description Answers ?[2J questions.",
+        '  accelerators ["nvidia_l4","cpu"]  (not enforced)',
+        "  accelerator_memory 16000  (not enforced)",
+        '  extras {"model_type":"chat","sizes":[1,2.5,null,true],"x":{"y":"ä"}}',
+        "  readme README.md"]
+    shown = json.loads(millrace("check", "chat", "--json", cwd=top).stdout)
+    assert {key: shown[key] for key in said} == said and shown["input_variables"]
+    server = start(f"me/chat:v1={top}/chat", f"me/words:v1={example('words.so')}")
+    shown = server.pipeline("me/chat:v1")
+    assert {key: shown[key] for key in said} == said and shown["input_variables"]
+    assert not {*server.pipeline("me/words:v1")} & {*said}
+    path.write_text("pipeline_graph: new_pipeline:my_new_pipeline\n")
+    assert json.loads(millrace("check", "chat", "--json", cwd=top).stdout)["extras"] is None
+    assert len(millrace("check", "chat", cwd=top).stdout.splitlines()) == 3
 
 
 # ---- what it needs ---------------------------------------------------------------------------------
