@@ -379,7 +379,7 @@ install: all ## binaries, header, pkg-config file, man pages, examples, unit; DE
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' deploy/millrace.pc.in \
 		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/millrace.pc
 	install -m 644 docs/examples/*.c docs/examples/*.cpp $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/
-	install -m 644 docs/examples/python/*.py docs/examples/python/README.md \
+	install -m 644 docs/examples/python/*.py docs/examples/python/pipeline.yaml docs/examples/python/README.md \
 		$(DESTDIR)$(PREFIX)/share/doc/millrace/examples/python/
 	for file in $(patsubst $(B)/python/%,%,$(PYTHON_FILES)); do \
 		install -D -m 644 $(B)/python/$$file $(DESTDIR)$(PREFIX)/lib/millrace/python/$$file || exit 1; \

@@ -83,6 +83,14 @@ def test_a_folder_and_its_file_are_served_by_their_own_name_or_another(start, to
     assert len(server.workers(pointer or "me/chat:v1")) == 1
 
 
+def test_the_example_is_served_with_no_more_words_than_its_folder(start):
+    folder = os.path.join(TOP, "docs/examples/python")
+    result = millrace("check", folder)
+    assert (result.returncode, result.stderr) == (OK, "")
+    assert [wire.output_of(line) for line in start(folder).lines("my_user/my_pipeline:v1", "hello there")] == [
+        "hello ", "there "]
+
+
 def test_where_it_is_started_in_the_folder_it_needs_no_more_words(top):
     for argument, source in ((".", "./pipeline.yaml"), ("pipeline.yaml", "pipeline.yaml")):
         result = millrace("check", argument, cwd=top / "chat")
