@@ -215,6 +215,7 @@ const struct cli_command serve_command = {
         "Serves pipelines over HTTP, each in worker processes of its own. SOURCE is a shared\n"
         "object made with <millrace/pipeline.h>, or a Python file or module (a.py, package.a);\n"
         "NAME is the pipeline in it, which only a module needs if there are not several.\n"
+        "A folder with a pipeline.yaml of Mystic's, or that file, says itself what it is.\n"
         "Clients call it by POINTER, like me/words:v1; if not said, local/NAME:v1, or without a\n"
         "NAME local/FILE:v1 (of a.py, local/a:v1).\n\n"
         "Options with [POINTER=] are for all pipelines or, like --workers me/words:v1=8, for\n"
