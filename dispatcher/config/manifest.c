@@ -424,17 +424,17 @@ static int manifest_needs_take(struct reading *reading)
     for (uint32_t i = 0; list != NOWHERE && i < document_count(document, list); i++)
         text_add(&text, "\n%s", document_text(document, document_item(document, list, i)));
     text_add_bytes(&text, "", 1);
-    if (text.failed || text.count <= MANIFEST_NEEDS_BYTES_MAX) {
-        reading->manifest->needs = text.failed ? NULL : text.bytes;
-        if (text.failed)
-            text_finish(&text);
-        return text.failed ? -ENOMEM : 0;
-    }
-    text_finish(&text);
-    problems_add(
-        &reading->manifest->errors, document_place_of(document, list != NOWHERE ? list : version),
-        KEY_RUNTIME "." KEY_PYTHON, "it is larger than %u bytes", MANIFEST_NEEDS_BYTES_MAX);
-    return 0;
+    int rc = text.failed ? -ENOMEM : text.count > MANIFEST_NEEDS_BYTES_MAX ? -E2BIG : 0;
+    if (rc == 0)
+        reading->manifest->needs = text.bytes;
+    else
+        text_finish(&text);
+    if (rc == -E2BIG)
+        problems_add(&reading->manifest->errors,
+                     document_place_of(document, list != NOWHERE ? list : version),
+                     KEY_RUNTIME "." KEY_PYTHON, "it is larger than %u bytes",
+                     MANIFEST_NEEDS_BYTES_MAX);
+    return rc == -ENOMEM ? rc : 0;
 }
 
 static void manifest_texts_add(const struct document *document, uint32_t node, struct text *text)

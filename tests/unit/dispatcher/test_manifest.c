@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/dispatcher/allocs.h"
 #include "tests/unit/dispatcher/fds.h"
 
 static char folder[] = "/tmp/test_manifest.XXXXXX";
@@ -318,6 +319,29 @@ static void a_folder_has_one(void **state)
     assert_false(manifest_is_path("yaml"));
 }
 
+/* Whichever is the first that there is not: nothing is half read. */
+static void without_memory_there_is_none(void **state)
+{
+    (void)state;
+    static const char text[] = "pipeline_graph: m:p\nruntime: {python: {requirements: [a, b]}}\n"
+                               "description: d\nextras: {a: [1, {b: c}]}\n";
+    unsigned failed_count = 0;
+    int rc = -ENOMEM;
+    put("m.py", "");
+    put("pipeline.yaml", text);
+    for (unsigned count = 0; rc == -ENOMEM; count++) {
+        allocs_left = count;
+        rc = manifest_open(".", &manifest);
+        allocs_left = UINT_MAX;
+        failed_count += rc == -ENOMEM;
+        assert_true(rc == 0 || (rc == -ENOMEM && !manifest));
+    }
+    assert_int_equal(failed_count, 5);
+    assert_null(manifest_error(manifest));
+    assert_string_equal(manifest->needs, "\na\nb");
+    assert_non_null(strstr(manifest->members, "\"extras\":{\"a\":[1,{\"b\":\"c\"}]}"));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -332,6 +356,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(modules_are_files_packages_and_what_was_compiled, make,
                                         drop),
         cmocka_unit_test_setup_teardown(a_folder_has_one, make, drop),
+        cmocka_unit_test_setup_teardown(without_memory_there_is_none, make, drop),
     };
     return cmocka_run_group_tests(tests, enter, leave);
 }
