@@ -17,7 +17,6 @@
 #define KEY_NAME "pipeline_name"
 #define KEY_RUNTIME "runtime"
 #define KEY_PYTHON "python"
-#define KEY_EXTRAS "extras"
 #define KEY_COUNT_MAX 10u
 #define WHERE_BYTES 64u
 #define WARNING "warning"
@@ -57,7 +56,7 @@ static const struct manifest_key keys_of_file[] = {
     {"readme", MANIFEST_TEXT, NODE_README},
     {"accelerators", MANIFEST_TEXTS, NODE_ACCELERATORS},
     {"accelerator_memory", MANIFEST_NUMBER, NODE_ACCELERATOR_MEMORY},
-    {KEY_EXTRAS, MANIFEST_MAPPING, NODE_EXTRAS},
+    {"extras", MANIFEST_MAPPING, NODE_EXTRAS},
     {"cluster", MANIFEST_MAPPING, NODE_OTHER},
     {"scaling_config_name", MANIFEST_TEXT, NODE_OTHER},
     {.name = NULL},
@@ -421,7 +420,8 @@ static int manifest_needs_take(struct reading *reading)
         return 0;
     struct text text = {0};
     text_add(&text, "%s", version != NOWHERE ? document_text(document, version) : "");
-    for (uint32_t i = 0; list != NOWHERE && i < document_count(document, list); i++)
+    uint32_t count = list != NOWHERE ? document_count(document, list) : 0;
+    for (uint32_t i = 0; i < count && text.count <= MANIFEST_NEEDS_BYTES_MAX; i++)
         text_add(&text, "\n%s", document_text(document, document_item(document, list, i)));
     text_add_bytes(&text, "", 1);
     int rc = text.failed ? -ENOMEM : text.count > MANIFEST_NEEDS_BYTES_MAX ? -E2BIG : 0;
@@ -437,46 +437,52 @@ static int manifest_needs_take(struct reading *reading)
     return rc == -ENOMEM ? rc : 0;
 }
 
-static void manifest_texts_add(const struct document *document, uint32_t node, struct text *text)
+static void manifest_texts_add(const struct document *document, uint32_t node, size_t bytes_max,
+                               struct text *text)
 {
+    size_t start = text->count;
     text_add(text, "[");
     for (uint32_t i = 0; i < document_count(document, node); i++) {
         const char *item = document_text(document, document_item(document, node, i));
         text_add(text, "%s", i > 0 ? "," : "");
         text_add_json(text, item, strlen(item));
+        if (text->count - start > bytes_max)
+            return;
     }
     text_add(text, "]");
 }
 
-/* What is too large is not told. */
-static void manifest_extras_add(struct reading *reading, uint32_t node, struct text *text)
+/* False: it was not shown whole. */
+static bool manifest_value_add(const struct document *document, uint32_t node,
+                               enum manifest_kind kind, struct text *text)
 {
     size_t start = text->count;
-    if (manifest_json_add(reading->document, node, MANIFEST_EXTRAS_BYTES_MAX, text) || text->failed)
-        return;
-    text->count = start;
-    text_add(text, "null");
-    problems_add(&reading->manifest->warnings, document_place_of(reading->document, node), WARNING,
-                 KEY_EXTRAS " are not shown: they are larger than %u bytes, or nested too deep",
-                 MANIFEST_EXTRAS_BYTES_MAX);
-}
-
-static void manifest_member_add(struct reading *reading, const struct manifest_key *key,
-                                struct text *text)
-{
-    const struct document *document = reading->document;
-    uint32_t node = reading->nodes[key->node];
-    text_add(text, "%s\"%s\":", text->count > 0 ? "," : "", key->name);
-    if (node == NOWHERE)
-        text_add(text, "null");
-    else if (key->kind == MANIFEST_MAPPING)
-        manifest_extras_add(reading, node, text);
-    else if (key->kind == MANIFEST_TEXTS)
-        manifest_texts_add(document, node, text);
-    else if (key->kind == MANIFEST_NUMBER)
+    if (kind == MANIFEST_MAPPING)
+        return manifest_json_add(document, node, MANIFEST_MEMBER_BYTES_MAX, text);
+    if (kind == MANIFEST_TEXTS)
+        manifest_texts_add(document, node, MANIFEST_MEMBER_BYTES_MAX, text);
+    else if (kind == MANIFEST_NUMBER)
         text_add(text, "%s", document_text(document, node));
     else
         text_add_json(text, document_text(document, node), strlen(document_text(document, node)));
+    return text->count - start <= MANIFEST_MEMBER_BYTES_MAX;
+}
+
+/* What is too large is not shown: aliases of YAML make much of little. */
+static void manifest_member_add(struct reading *reading, const struct manifest_key *key,
+                                struct text *text)
+{
+    uint32_t node = reading->nodes[key->node];
+    text_add(text, "%s\"%s\":", text->count > 0 ? "," : "", key->name);
+    size_t start = text->count;
+    if (node != NOWHERE && manifest_value_add(reading->document, node, key->kind, text))
+        return;
+    text->count = text->failed ? text->count : start;
+    text_add(text, "null");
+    if (node != NOWHERE && !text->failed)
+        problems_add(&reading->manifest->warnings, document_place_of(reading->document, node),
+                     WARNING, "%s is not shown: it is larger than %u bytes, or nested too deep",
+                     key->name, MANIFEST_MEMBER_BYTES_MAX);
 }
 
 static int manifest_members_make(struct reading *reading)

@@ -20,7 +20,7 @@
 #include "millrace/check.h"
 
 #define MANIFEST_NEEDS_BYTES_MAX (16u * 1024)
-#define MANIFEST_EXTRAS_BYTES_MAX (32u * 1024)
+#define MANIFEST_MEMBER_BYTES_MAX (32u * 1024)
 
 /* All of it is owned. Where there are errors, the rest is what could be read. */
 struct manifest {

@@ -224,7 +224,7 @@ static void what_is_not_known_is_warned_about(void **state)
     warned("pipeline_graph: m:p\nruntime: {python: {cuda_version: 11.4}}\n",
            "pipeline.yaml:2:20: warning: unknown key \"runtime.python.cuda_version\" is ignored");
     warned("pipeline_graph: m:p\nextras: &x {a: *x}\n",
-           "pipeline.yaml:2:9: warning: extras are not shown: they are larger than 32768 bytes, or "
+           "pipeline.yaml:2:9: warning: extras is not shown: it is larger than 32768 bytes, or "
            "nested too deep");
     assert_non_null(strstr(manifest->members, "\"extras\":null"));
 }
@@ -319,6 +319,27 @@ static void a_folder_has_one(void **state)
     assert_false(manifest_is_path("yaml"));
 }
 
+/* A million bytes of aliases, each of which stands for many. */
+static void aliases_make_nothing_too_large(void **state)
+{
+    (void)state;
+    static char text[900 * 1024];
+    put("m.py", "");
+    size_t bytes =
+        (size_t)snprintf(text, sizeof text, "pipeline_graph: m:p\naccelerators: &x\n- &a ");
+    memset(text + bytes, 'a', 300 * 1024);
+    bytes += 300 * 1024;
+    while (bytes < sizeof text - 100)
+        bytes += (size_t)snprintf(text + bytes, 8, "\n- *a");
+    snprintf(text + bytes, sizeof text - bytes, "\nruntime: {python: {requirements: *x}}\n");
+    take(text);
+    assert_int_equal(manifest->errors.count, 1);
+    assert_non_null(strstr(manifest_error(manifest), "it is larger than 16384 bytes"));
+    assert_int_equal(manifest->warnings.count, 1);
+    assert_non_null(strstr(manifest->members, "\"accelerators\":null"));
+    assert_true(strlen(manifest->members) < 200);
+}
+
 /* Whichever is the first that there is not: nothing is half read. */
 static void without_memory_there_is_none(void **state)
 {
@@ -356,6 +377,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(modules_are_files_packages_and_what_was_compiled, make,
                                         drop),
         cmocka_unit_test_setup_teardown(a_folder_has_one, make, drop),
+        cmocka_unit_test_setup_teardown(aliases_make_nothing_too_large, make, drop),
         cmocka_unit_test_setup_teardown(without_memory_there_is_none, make, drop),
     };
     return cmocka_run_group_tests(tests, enter, leave);
