@@ -94,7 +94,7 @@ def test_an_installed_server_finds_its_worker_for_python(installed):
 def test_an_installed_example_in_python_is_what_the_documentation_has_and_loads(installed):
     examples = installed / "opt/millrace/share/doc/millrace/examples/python"
     documented = os.listdir(os.path.join(TOP, "docs/examples/python"))
-    assert sorted(os.listdir(examples)) == sorted(name for name in documented if name.endswith((".py", ".md")))
+    assert sorted(os.listdir(examples)) == sorted(name for name in documented if name.endswith((".py", ".md", ".yaml")))
     if not os.path.exists(os.path.join(TOP, "build", VARIANT, "python/millrace_worker/_ring.abi3.so")):
         pytest.skip("the extension was not built: python3-dev is missing")
     found = run([str(installed / "opt/millrace/bin/millrace"), "check", "my_module.py:my_pipeline"], cwd=examples)

@@ -108,7 +108,7 @@ pipelines:
     source: ./chat
   me/short:v1: chat
 """)
-    result = millrace("check", "-c", str(path), "--load", cwd="/")
+    result = millrace("check", "-c", str(path), "--load", cwd="/", environment={"PATH": "/usr/bin:/bin"})
     assert (result.returncode, result.stdout.splitlines()[-1]) == (OK, f"{path}: 3 pipelines, 4 workers"), result
     assert result.stdout.count("pipeline my_new_pipeline") == 3
     server = start("-c", str(path))
