@@ -500,6 +500,7 @@ static int config_conns_derive(struct config *config, uint64_t fd_count_max,
     uint64_t worker_count = config_place_count(config);
     uint64_t needed = FD_COUNT_RESERVED + worker_count * FD_COUNT_PER_WORKER;
     uint64_t wanted = config->conn_count_max ? config->conn_count_max : 1;
+    config->conn_count_said = config->conn_count_max;
     if (needed + wanted > fd_count_max)
         return refuse(reason,
                       "%llu workers and %llu connections need %llu descriptors, the limit is %llu "

@@ -21,6 +21,7 @@
 #include "dispatcher/config/own_users.h"
 #include "dispatcher/config/pointer.h"
 #include "dispatcher/config/said.h"
+#include "dispatcher/config/source_digest.h"
 #include "dispatcher/config/tokens.h"
 #include "dispatcher/reactor/log.h"
 #include "dispatcher/text/document.h"
@@ -91,6 +92,7 @@ struct pipeline_config {
     char *name;                  /* of the pipeline inside it; NULL: the only one */
     struct manifest *manifest;   /* owned; NULL: it is of another kind */
     struct document_place place; /* of its source, in config->said.file; 0: the command line */
+    struct source_digest digest; /* of a file, where there is a configuration file */
     struct pipeline_options options;
     const char
         *python;       /* the interpreter as it was said, --python; memory of argv; NULL: python3 */
@@ -132,6 +134,7 @@ struct config {
     char *listen[LISTEN_COUNT_MAX]; /* "ADDR:PORT" or "[ADDR6]:PORT", --listen, repeatable */
     uint32_t listen_count;
     uint32_t conn_count_max;      /* --max-connections */
+    uint32_t conn_count_said;     /* as it was said; 0: it was not */
     uint32_t conn_per_client_max; /* --max-connections-per-client; 0: no such limit */
     uint32_t run_count_max;       /* runs known at once, running and queued; derived */
     uint32_t queue_total_max;  /* likewise, of all pipelines together, --queue-total; 0: that sum */

@@ -4,8 +4,9 @@
  * with.
  *
  * An owner is a number below owner_count(): the place of its token among those of the config, which
- * does not change while the server runs. Where there are no tokens, or callers share what there is,
- * everything belongs to the one owner 0, and nobody else has to ask which of these is the case:
+ * does not change while the server runs, also when there are others. Where there are no tokens, or
+ * callers share what there is, everything belongs to the one owner 0, and nobody else has to ask
+ * which of these is the case:
  *
  *     thing->owner = conn->request.owner;             when it is made
  *     if (thing->owner != conn->request.owner) ...    it is as if there were none: 404

@@ -77,6 +77,52 @@ const struct token_entry *tokens_find(const struct tokens *tokens, const char *t
     return found ? &tokens->entries[found - 1] : NULL;
 }
 
+static size_t tokens_place(const struct tokens *tokens, const char *name)
+{
+    size_t i = 0;
+    while (i < tokens->count && strcmp(tokens->entries[i].name, name) != 0)
+        i++;
+    return i;
+}
+
+/* The names of `now`, in their places; none has a token. */
+static int tokens_names_copy(struct tokens *out, const struct tokens *now, size_t count)
+{
+    *out = (struct tokens){.entries = calloc(count > 0 ? count : 1, sizeof *out->entries)};
+    if (!out->entries)
+        return -ENOMEM;
+    for (; out->count < now->count; out->count++) {
+        out->entries[out->count].name = strdup(now->entries[out->count].name);
+        if (!out->entries[out->count].name) {
+            tokens_finish(out);
+            return -ENOMEM;
+        }
+    }
+    return 0;
+}
+
+int tokens_follow(struct tokens *next, const struct tokens *now)
+{
+    struct tokens merged;
+    size_t new_count = 0;
+    for (size_t i = 0; i < next->count; i++)
+        new_count += tokens_place(now, next->entries[i].name) == now->count;
+    if (now->count + new_count > TOKEN_COUNT_MAX)
+        return -ENOSPC;
+    int rc = tokens_names_copy(&merged, now, now->count + new_count);
+    if (rc < 0)
+        return rc;
+    for (size_t i = 0; i < next->count; i++) {
+        size_t place = tokens_place(now, next->entries[i].name);
+        place = place == now->count ? merged.count++ : place;
+        free(merged.entries[place].name);
+        merged.entries[place] = next->entries[i];
+    }
+    free(next->entries);
+    *next = merged;
+    return 0;
+}
+
 void tokens_finish(struct tokens *tokens)
 {
     for (size_t i = 0; i < tokens->count; i++)

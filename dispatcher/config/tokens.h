@@ -41,6 +41,11 @@ int tokens_load(struct tokens *out, const char *path, char *reason, size_t reaso
  * matches. */
 const struct token_entry *tokens_find(const struct tokens *tokens, const char *token, size_t count);
 
+/* Those that were read anew, of which each that has a name of `now` gets that one's place: places
+ * stand for owners (owner.h). A name that is no more keeps its place, with a hash that no token
+ * has. 0; -ENOMEM; -ENOSPC: there would be more than TOKEN_COUNT_MAX; then nothing has changed. */
+int tokens_follow(struct tokens *next, const struct tokens *now) MUST_USE;
+
 void tokens_finish(struct tokens *tokens);
 
 /* True when `name` is 1 to TOKEN_NAME_BYTES_MAX letters, digits and "._@-". */

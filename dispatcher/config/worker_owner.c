@@ -11,6 +11,9 @@
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/refuse.h"
 
+#define OWN_USERS_TO_GROW 64u
+#define OWN_USERS_COUNT_MAX 32768u
+
 static char *owner_path_of(const struct pipeline_config *pipeline);
 static bool owner_is_word(const char *text, const char *word);
 static int owner_find(struct confinement *confinement, char reason[CLI_REASON_BYTES]);
@@ -95,10 +98,19 @@ static char *owner_path_of(const struct pipeline_config *pipeline)
     return path;
 }
 
-/* One for each place of each pipeline. Where there can be none and nobody asked, all stay root. */
-static int owner_users_choose(struct config *config, bool is_asked, char reason[CLI_REASON_BYTES])
+/* One for each place of each pipeline, and where a file can change them, for as many more: workers
+ * that follow others start beside them. */
+static uint32_t owner_users_count(const struct config *config)
 {
     uint32_t count = config_place_count(config);
+    uint32_t more = config->said.file ? count + OWN_USERS_TO_GROW : 0;
+    return count + more < OWN_USERS_COUNT_MAX ? count + more : OWN_USERS_COUNT_MAX;
+}
+
+/* Where there can be none and nobody asked, all stay root. */
+static int owner_users_choose(struct config *config, bool is_asked, char reason[CLI_REASON_BYTES])
+{
+    uint32_t count = owner_users_count(config);
     char why[OWN_USERS_REASON_BYTES];
     int rc = own_users_choose(&config->own_users, count, why);
     if (rc == 0)
