@@ -33,8 +33,10 @@ struct answer *answer_take(struct api *api, struct conn *conn, const struct form
 
 void answer_forget_pipeline(struct answer *answer)
 {
-    if (answer->pipeline)
+    if (answer->pipeline) {
         answer->pipeline->user_count--;
+        answer->pipeline->reading_count--;
+    }
     answer->pipeline = NULL;
 }
 

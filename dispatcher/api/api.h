@@ -23,6 +23,13 @@
 struct answer;
 struct answer_slab;
 
+/* What came of asking for another configuration; for GET /metrics. */
+struct reload_outcome {
+    uint64_t counts[2]; /* of those of which something failed, and of those that were whole */
+    bool has_failed;    /* the last one */
+    double wall_s;      /* when it was done; 0: there was none */
+};
+
 /* Owned by the server. */
 struct api {
     const struct config *config;
@@ -38,6 +45,7 @@ struct api {
     uint32_t answer_count;    /* in use */
     uint64_t collected_bytes; /* held of results that are being collected */
     uint64_t line_count;      /* lines of streams, for GET /metrics */
+    struct reload_outcome reload_outcome;
 };
 
 /* What a list has at most, and if no limit is given. */

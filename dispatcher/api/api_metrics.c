@@ -22,6 +22,7 @@
 /* No name of a token. */
 #define TOKENS_OTHERS "(others)"
 
+static void metrics_config(const struct api *api, struct exposition *out);
 static void metrics_server(const struct api *api, struct exposition *out);
 
 static void metrics_counter(struct exposition *out, const char *name, const char *help,
@@ -63,7 +64,7 @@ static void metrics_runs_accepted(const struct api *api, struct exposition *out)
                       "Runs that were taken: each is queued, active, cancelled, or has ended.");
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
         metrics_labels_of(labels, api->runs->pipelines[i]);
-        exposition_sample(out, labels, api->runs->pipelines[i]->tally.accepted_count);
+        exposition_sample(out, labels, api->runs->pipelines[i]->tally->accepted_count);
     }
 }
 
@@ -74,7 +75,7 @@ static void metrics_runs_ended(const struct api *api, struct exposition *out)
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++)
         for (unsigned end = 0; end < RUN_END_COUNT; end++)
             metrics_sample_of(out, api->runs->pipelines[i], "end", run_end_name(end),
-                              api->runs->pipelines[i]->tally.ends[end]);
+                              api->runs->pipelines[i]->tally->ends[end]);
 }
 
 static void metrics_runs_cancelled(const struct api *api, struct exposition *out)
@@ -85,7 +86,7 @@ static void metrics_runs_cancelled(const struct api *api, struct exposition *out
         for (enum cancel_reason reason = CANCEL_NONE + 1; reason < CANCEL_REASON_COUNT; reason++)
             if (cancel_reason_is_cancel(reason))
                 metrics_sample_of(out, api->runs->pipelines[i], "cause", cancel_reason_name(reason),
-                                  api->runs->pipelines[i]->tally.cancels[reason]);
+                                  api->runs->pipelines[i]->tally->cancels[reason]);
 }
 
 static void metrics_run_timeouts(const struct api *api, struct exposition *out)
@@ -95,7 +96,7 @@ static void metrics_run_timeouts(const struct api *api, struct exposition *out)
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++)
         for (enum deadline_kind kind = DEADLINE_QUEUE; kind <= DEADLINE_TOTAL; kind++)
             metrics_sample_of(out, api->runs->pipelines[i], "limit", deadline_kind_name(kind),
-                              api->runs->pipelines[i]->tally.timeouts[kind]);
+                              api->runs->pipelines[i]->tally->timeouts[kind]);
 }
 
 static void metrics_refusals(const struct api *api, struct exposition *out)
@@ -105,7 +106,7 @@ static void metrics_refusals(const struct api *api, struct exposition *out)
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++)
         for (enum refusal refusal = REFUSAL_NONE + 1; refusal < REFUSAL_COUNT; refusal++)
             metrics_sample_of(out, api->runs->pipelines[i], "cause", refusal_name(refusal),
-                              api->runs->pipelines[i]->tally.refusals[refusal]);
+                              api->runs->pipelines[i]->tally->refusals[refusal]);
     for (enum request_refusal i = REQUEST_REFUSAL_NONE + 1; i < REQUEST_REFUSAL_COUNT; i++) {
         char labels[LABELS_BYTES_MAX] = "";
         labels_add(labels, "cause", request_refusal_name(i));
@@ -132,7 +133,7 @@ static uint64_t metrics_queue_depth(const struct pipeline *pipeline)
 
 static uint64_t metrics_active_count(const struct pipeline *pipeline)
 {
-    return pipeline->tally.active_count;
+    return pipeline->tally->active_count;
 }
 
 /* A histogram of each pipeline, which lies so many bytes into its tally. */
@@ -142,7 +143,7 @@ static void metrics_histogram(const struct api *api, struct exposition *out, con
     char labels[LABELS_BYTES_MAX];
     exposition_family(out, name, METRIC_HISTOGRAM, help);
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
-        const struct tally *tally = &api->runs->pipelines[i]->tally;
+        const struct tally *tally = api->runs->pipelines[i]->tally;
         metrics_labels_of(labels, api->runs->pipelines[i]);
         exposition_histogram(out, labels,
                              (const struct buckets *)(const void *)((const char *)tally + offset),
@@ -244,14 +245,15 @@ static void metrics_worker_restarts(const struct api *api, struct exposition *ou
 }
 
 /* Labels of the worker of this index; false: it is shown by another one, or there is none. Of two
- * that have one number, the one that serves; of two pipelines with one pointer, the one that does
- * not leave. */
+ * that have one number, the one that serves; of two pipelines with one pointer, the one that is
+ * served. */
 static bool metrics_labels_of_worker(const struct api *api, uint32_t index,
                                      char labels[LABELS_BYTES_MAX])
 {
     const struct worker *worker = api->fleet->workers[index];
     char number[16];
-    if (!worker || worker->state == WORKER_SPARE || worker->predecessor || worker->is_surplus)
+    if (!worker || worker->state == WORKER_SPARE || worker->predecessor || worker->is_surplus ||
+        ((const struct pipeline *)worker->pool->owner)->phase != PHASE_SERVED)
         return false;
     snprintf(number, sizeof(number), "%u", worker->number);
     metrics_labels_of(labels, worker->pool->owner);
@@ -391,11 +393,35 @@ void api_metrics(struct api *api, struct conn *conn, const char *body, size_t by
     metrics_workers(api, &out);
     metrics_clients(api, &out);
     metrics_server(api, &out);
+    metrics_config(api, &out);
     exposition_end(&out);
     response_text(api->front, conn, 200,
                   out.is_open ? "application/openmetrics-text; version=1.0.0; charset=utf-8"
                               : "text/plain; version=0.0.4; charset=utf-8",
                   &out.text);
+}
+
+static double metrics_start_s(const struct api *api)
+{
+    uint64_t age_ms = api->reactor->now_ms - api->reactor->started_ms;
+    return api->reactor->wall_s - (double)age_ms / 1e3;
+}
+
+static void metrics_config(const struct api *api, struct exposition *out)
+{
+    const struct reload_outcome *outcome = &api->reload_outcome;
+    metrics_gauge(out, "millrace_config_generation",
+                  "Number of the configuration that is served; the first one is 1.",
+                  api->config->holders->number);
+    exposition_family(out, "millrace_reloads", METRIC_COUNTER,
+                      "Times another configuration was asked for, by whether all of it is served.");
+    exposition_sample(out, "result=\"ok\"", outcome->counts[true]);
+    exposition_sample(out, "result=\"failed\"", outcome->counts[false]);
+    metrics_gauge(out, "millrace_reload_ok", "1: all of the last reload is served; 0: it is not.",
+                  !outcome->has_failed);
+    exposition_family(out, "millrace_reload_time_seconds", METRIC_GAUGE,
+                      "When the last reload was done, or the server started, in Unix time.");
+    exposition_sample_real(out, "", outcome->wall_s > 0 ? outcome->wall_s : metrics_start_s(api));
 }
 
 static void metrics_server(const struct api *api, struct exposition *out)
@@ -424,7 +450,5 @@ static void metrics_server(const struct api *api, struct exposition *out)
                   recycle_resident_bytes(getpid()));
     exposition_family(out, "process_start_time_seconds", METRIC_GAUGE,
                       "When the server started, in Unix time.");
-    exposition_sample_real(out, "",
-                           api->reactor->wall_s -
-                               (double)(api->reactor->now_ms - api->reactor->started_ms) / 1e3);
+    exposition_sample_real(out, "", metrics_start_s(api));
 }

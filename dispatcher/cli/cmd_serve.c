@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 
+#include "dispatcher/cli/serve_again.h"
 #include "dispatcher/cli/serve_config.h"
 #include "dispatcher/config/exit_code.h"
 #include "dispatcher/server/serve.h"
@@ -15,8 +16,10 @@ int cmd_serve(int argc, char **argv)
 {
     signals_begin();
     struct serve_values *values = malloc(sizeof *values);
-    if (!values) {
+    struct serve_words said;
+    if (!values || serve_words_keep(&said, argc, argv) < 0) {
         cli_fail("serve: no memory");
+        free(values);
         return EXIT_CODE_FAILED;
     }
     serve_values_init(values);
@@ -25,9 +28,13 @@ int cmd_serve(int argc, char **argv)
     if (cli_begin(&serve_command, argc, argv, values, &words, &exit_code)) {
         exit_code = serve_config_fill(values, &words);
         if (exit_code == EXIT_CODE_OK)
-            exit_code = serve(&values->config);
+            exit_code = serve(&values->config,
+                              values->config_path
+                                  ? &(struct config_source){.read = serve_again, .owner = &said}
+                                  : NULL);
     }
     config_finish(&values->config);
+    serve_words_finish(&said);
     free(values);
     return exit_code;
 }

@@ -3,6 +3,7 @@
 #include "dispatcher/cli/serve_config.h"
 
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +19,15 @@
 #include "dispatcher/workers/worker_spawn.h"
 #include "shm/segment.h"
 
+#define LINE_BYTES 2048u
+
 static int serve_file_fill(struct serve_values *values, const struct cli_words *words);
 static int serve_usage_fill(struct serve_values *values, const struct cli_words *words);
 static int serve_tokens_fill(struct serve_values *values);
-static int serve_limits_fill(struct config *config);
-static int serve_sources_check(const struct config *config);
+static int serve_limits_fill(struct serve_values *values);
+static int serve_sources_check(struct serve_values *values);
 static int serve_worker_fill(struct serve_values *values);
-static int serve_confinement_fill(struct config *config);
+static int serve_confinement_fill(struct serve_values *values);
 
 /* What can be told from the command line alone is told first, then what the files say. */
 int serve_config_fill(struct serve_values *values, const struct cli_words *words)
@@ -35,19 +38,33 @@ int serve_config_fill(struct serve_values *values, const struct cli_words *words
     if (exit_code == EXIT_CODE_OK)
         exit_code = serve_tokens_fill(values);
     if (exit_code == EXIT_CODE_OK)
-        exit_code = serve_limits_fill(&values->config);
+        exit_code = serve_limits_fill(values);
     if (exit_code == EXIT_CODE_OK)
-        exit_code = serve_sources_check(&values->config);
+        exit_code = serve_sources_check(values);
     if (exit_code == EXIT_CODE_OK)
         exit_code = serve_worker_fill(values);
     if (exit_code == EXIT_CODE_OK)
-        exit_code = serve_confinement_fill(&values->config);
+        exit_code = serve_confinement_fill(values);
     return exit_code;
 }
 
-static int serve_fail(int rc, const char *reason)
+static void __attribute__((format(printf, 2, 3)))
+serve_complain(const struct serve_values *values, const char *format, ...)
 {
-    cli_fail("serve: %s", reason);
+    char line[LINE_BYTES];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(line, sizeof line, format, arguments);
+    va_end(arguments);
+    if (values->complaints)
+        fprintf(values->complaints, "%s\n", line);
+    else
+        cli_fail("serve: %s", line);
+}
+
+static int serve_fail(const struct serve_values *values, int rc, const char *reason)
+{
+    serve_complain(values, "%s", reason);
     return rc == -ENOMEM ? EXIT_CODE_FAILED : EXIT_CODE_USAGE;
 }
 
@@ -63,7 +80,7 @@ static int serve_file_fill(struct serve_values *values, const struct cli_words *
                                                     .values = values,
                                                     .config = &values->config},
                               &problems);
-    problems_print(&problems, stderr);
+    problems_print(&problems, values->complaints ? values->complaints : stderr);
     problems_finish(&problems);
     return rc == 0 ? EXIT_CODE_OK : rc == -ENOMEM ? EXIT_CODE_FAILED : EXIT_CODE_USAGE;
 }
@@ -74,29 +91,30 @@ static int serve_usage_fill(struct serve_values *values, const struct cli_words 
     char reason[CLI_REASON_BYTES];
     if (words->count == 0 && config->pipeline_count == 0) {
         if (values->config_path)
-            cli_fail("serve: %s has no pipelines, and there are none beside it",
-                     values->config_path);
+            serve_complain(values, "%s has no pipelines, and there are none beside it",
+                           values->config_path);
         else
-            cli_fail("serve: not enough arguments, it is: millrace serve %s", serve_command.words);
+            serve_complain(values, "not enough arguments, it is: millrace serve %s",
+                           serve_command.words);
         return EXIT_CODE_USAGE;
     }
     for (int i = 0; i < words->count; i++) {
         int rc = config_add_pipeline(config, words->items[i], reason);
         if (rc < 0)
-            return serve_fail(rc, reason);
+            return serve_fail(values, rc, reason);
     }
     for (uint32_t i = 0; i < values->listen.count; i++) {
         int rc = config_add_listen(config, values->listen.items[i], reason);
         if (rc < 0)
-            return serve_fail(rc, reason);
+            return serve_fail(values, rc, reason);
     }
     int rc = pipeline_options_fill(config, reason);
     if (rc < 0)
-        return serve_fail(rc, reason);
+        return serve_fail(values, rc, reason);
     if (values->crash_traceback && values->tracebacks == TRACEBACKS_OFF) {
         snprintf(reason, sizeof(reason),
                  "--crash-traceback is --tracebacks client, and --tracebacks off is there, too");
-        return serve_fail(-EINVAL, reason);
+        return serve_fail(values, -EINVAL, reason);
     }
     config->log_level = (enum log_level)values->log_level;
     config->log_format = (enum log_format)values->log_format;
@@ -117,11 +135,12 @@ static int serve_tokens_fill(struct serve_values *values)
     char reason[256];
     int rc = tokens_load(&values->config.tokens, path, reason, sizeof(reason));
     if (rc < 0) {
-        cli_fail("serve: --token-file %s: %s", path, rc == -EINVAL ? reason : strerror(-rc));
+        serve_complain(values, "--token-file %s: %s", path, rc == -EINVAL ? reason : strerror(-rc));
         return EXIT_CODE_TOKENS;
     }
     struct stat file;
-    if (stat(path, &file) == 0 && S_ISREG(file.st_mode) && (file.st_mode & 07) != 0)
+    if (!values->complaints && stat(path, &file) == 0 && S_ISREG(file.st_mode) &&
+        (file.st_mode & 07) != 0)
         cli_fail("warning: --token-file %s is open to every user of this machine (mode %04o)", path,
                  (unsigned)file.st_mode & 07777);
     return EXIT_CODE_OK;
@@ -164,33 +183,54 @@ static int serve_file_limit_check(const struct config *config, char reason[CLI_R
                   (unsigned long long)limit.rlim_cur, (unsigned long long)needed);
 }
 
-static int serve_limits_fill(struct config *config)
+static int serve_limits_fill(struct serve_values *values)
 {
+    struct config *config = &values->config;
     char reason[CLI_REASON_BYTES];
     int rc = config_complete(config, serve_fd_limit_raise(), reason);
     if (rc == 0)
         rc = serve_file_limit_check(config, reason);
-    return rc < 0 ? serve_fail(rc, reason) : EXIT_CODE_OK;
+    return rc < 0 ? serve_fail(values, rc, reason) : EXIT_CODE_OK;
 }
 
-/* All that cannot be loaded are told. */
-static int serve_sources_check(const struct config *config)
+/* A file that its workers alone can read is as good as one that never changes. Of a manifest there
+ * are two: what it says, and the module that it names. */
+static void serve_digest_take(const struct serve_values *values, struct pipeline_config *pipeline)
 {
+    struct source_digest module = {{0}};
+    const char *path = pipeline->manifest ? pipeline->manifest->module_path : NULL;
+    if (!values->config_path || pipeline->kind == SOURCE_PYTHON_MODULE)
+        return;
+    int rc = source_digest_take(&pipeline->digest, pipeline->source);
+    if (rc == 0 && path)
+        rc = source_digest_take(&module, path);
+    (void)rc;
+    for (size_t i = 0; i < sizeof module.bytes; i++)
+        pipeline->digest.bytes[i] ^= module.bytes[i];
+}
+
+/* All that cannot be loaded are told. What is in the files is looked at where they can change. */
+static int serve_sources_check(struct serve_values *values)
+{
+    struct config *config = &values->config;
     int exit_code = EXIT_CODE_OK;
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
-        const struct pipeline_config *pipeline = &config->pipelines[i];
+        struct pipeline_config *pipeline = &config->pipelines[i];
         char reason[CLI_REASON_BYTES];
-        bool is_told = pipeline->manifest && manifest_print(pipeline->manifest, stderr);
-        if (pipeline_config_check_source(pipeline, reason) == 0)
+        FILE *told = values->complaints ? values->complaints : stderr;
+        bool is_told = pipeline->manifest && manifest_print(pipeline->manifest, told);
+        if (pipeline_config_check_source(pipeline, reason) == 0) {
+            serve_digest_take(values, pipeline);
             continue;
+        }
         exit_code = EXIT_CODE_PIPELINE;
         if (is_told)
             continue;
         if (pipeline->place.line > 0)
-            cli_fail("serve: %s:%u:%u: %s", config->said.file, pipeline->place.line,
-                     pipeline->place.column, reason);
+            serve_complain(values, "%s:%u:%u: %s", config->said.file, pipeline->place.line,
+                           pipeline->place.column, reason);
         else
-            cli_fail("serve: %s", reason);
+            serve_complain(values, "%s", reason);
     }
     return exit_code;
 }
@@ -227,17 +267,18 @@ static int serve_worker_fill(struct serve_values *values)
         rc = serve_python_fill(config, i, reason);
     if (rc == 0)
         return EXIT_CODE_OK;
-    cli_fail("serve: %s", reason);
+    serve_complain(values, "%s", reason);
     return EXIT_CODE_WORKER;
 }
 
-static int serve_confinement_fill(struct config *config)
+static int serve_confinement_fill(struct serve_values *values)
 {
+    struct config *config = &values->config;
     char reason[CLI_REASON_BYTES];
     int rc = worker_owners_decide(config, reason);
     for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++) {
         struct pipeline_config *pipeline = &config->pipelines[i];
         rc = confinement_write(config, pipeline, &pipeline->confine, reason);
     }
-    return rc < 0 ? serve_fail(rc, reason) : EXIT_CODE_OK;
+    return rc < 0 ? serve_fail(values, rc, reason) : EXIT_CODE_OK;
 }

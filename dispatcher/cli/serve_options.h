@@ -8,6 +8,7 @@
 
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/config.h"
@@ -27,6 +28,7 @@ struct serve_values {
     uint32_t metrics;      /* an index into metrics_accesses */
     uint32_t tracebacks;   /* an index into tracebacks_words */
     bool crash_traceback;  /* the same as --tracebacks client */
+    FILE *complaints;      /* borrowed; what is wrong goes there, a line each; NULL: to stderr */
 };
 
 extern const struct cli_command serve_command;

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "dispatcher/http/transport.h"
@@ -67,13 +68,90 @@ void front_finish(struct front *front)
 int front_listen(struct front *front, char *reason, size_t reason_bytes)
 {
     for (uint32_t i = 0; i < front->config->listen_count; i++) {
-        int rc =
-            listener_open(&front->listeners[i], front->config->listen[i], reason, reason_bytes);
+        int rc = listener_open(&front->listeners[i], front->config->listen[i], true, reason,
+                               reason_bytes);
         if (rc < 0)
             return rc;
         front->listener_count++;
     }
     return 0;
+}
+
+/* One address may be there twice, with port 0. NULL: it is not listened on yet. */
+static struct listener *front_listener_of(struct front *front, const char *address)
+{
+    for (uint32_t i = 0; i < front->listener_count; i++) {
+        struct listener *listener = &front->listeners[i];
+        if (listener->fd >= 0 && !listener->is_wanted && strcmp(listener->address, address) == 0)
+            return listener;
+    }
+    return NULL;
+}
+
+static struct listener *front_listener_place(struct front *front)
+{
+    for (uint32_t i = 0; i < front->listener_count; i++)
+        if (front->listeners[i].fd < 0)
+            return &front->listeners[i];
+    mr_assert(front->listener_count < LISTENER_COUNT_MAX);
+    return &front->listeners[front->listener_count++];
+}
+
+int front_listen_for(struct front *front, const struct config *next, char *reason,
+                     size_t reason_bytes)
+{
+    int rc = 0;
+    for (uint32_t i = 0; i < front->listener_count; i++)
+        front->listeners[i].is_wanted = front->listeners[i].is_new = false;
+    for (uint32_t i = 0; i < next->listen_count && rc == 0; i++) {
+        struct listener *listener = front_listener_of(front, next->listen[i]);
+        if (!listener) {
+            listener = front_listener_place(front);
+            listener->fd = -1; /* also where it cannot be opened */
+            rc = listener_open(listener, next->listen[i], false, reason, reason_bytes);
+            listener->is_new = rc == 0;
+        }
+        listener->is_wanted = rc == 0;
+    }
+    for (uint32_t i = 0; i < front->listener_count && rc < 0; i++)
+        if (front->listeners[i].is_new)
+            listener_close(&front->listeners[i]);
+    return rc;
+}
+
+/* Who asked when another page was let read, is answered as it would be now. */
+static uint32_t front_page_of(const struct cors *next, const struct cors *now, uint32_t page)
+{
+    for (uint32_t i = 1; i <= next->count && page > 0; i++)
+        if (strcmp(cors_lines(next, i), cors_lines(now, page)) == 0)
+            return i;
+    return 0;
+}
+
+void front_follow(struct front *front, const struct config *next)
+{
+    const struct config *now = front->config;
+    struct log *log = &front->reactor->log;
+    for (uint32_t i = 0; i < front->listener_count; i++) {
+        struct listener *listener = &front->listeners[i];
+        if (listener->fd < 0)
+            continue;
+        if (listener->is_new)
+            log_event(log, LEVEL_INFO, "listening", LOG_WORD("address", listener->name));
+        if (listener->is_wanted)
+            continue;
+        log_event(log, LEVEL_INFO, "listening_ended", LOG_WORD("address", listener->name));
+        listener_end(front, i);
+    }
+    for (uint32_t i = 0; i < now->conn_count_max; i++) {
+        struct request *request = &front->conns[i].request;
+        request->page = front_page_of(&next->cors, &now->cors, request->page);
+        if (request->token)
+            request->token = next->tokens.entries[request->token_index].name;
+    }
+    front->config = next;
+    if (!front->is_draining)
+        listener_arm(front);
 }
 
 void front_drain(struct front *front)

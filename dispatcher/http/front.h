@@ -22,6 +22,9 @@
 #include "dispatcher/reactor/reactor.h"
 #include "millrace/check.h"
 
+/* Those of two configurations, while one takes the place of the other. */
+#define LISTENER_COUNT_MAX (2 * LISTEN_COUNT_MAX)
+
 #define RESPONSE_STATUS_MIN 100
 #define RESPONSE_STATUS_COUNT 500
 
@@ -47,7 +50,7 @@ struct front {
      * token. */
     uint64_t stranger_input_bytes, stranger_output_bytes;
 
-    struct listener listeners[LISTEN_COUNT_MAX];
+    struct listener listeners[LISTENER_COUNT_MAX]; /* listener_count; fd -1: it was closed */
     uint32_t listener_count;
     struct timer accept_timer; /* after EMFILE */
     uint32_t timer_count;      /* reserved: this one, and one of each connection */
@@ -82,6 +85,15 @@ void front_finish(struct front *front);
 
 /* Opens the listeners of the config. 0, or a negative errno with `reason`. */
 int front_listen(struct front *front, char *reason, size_t reason_bytes) MUST_USE;
+
+/* Opens what another configuration listens on besides, without waiting. 0, or a negative errno with
+ * `reason`, and nothing has changed. */
+int front_listen_for(struct front *front, const struct config *next, char *reason,
+                     size_t reason_bytes) MUST_USE;
+
+/* The configuration of front_listen_for() is the one in use from now on: listeners that it does not
+ * have are closed, connections stay. */
+void front_follow(struct front *front, const struct config *next);
 
 /* No new connections, and no further requests: connections that wait for one are closed. */
 void front_drain(struct front *front);

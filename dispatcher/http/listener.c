@@ -25,9 +25,11 @@
 static int listener_split_address(const char *address, char *host, size_t host_bytes,
                                   const char **port);
 static void listener_format_name(struct listener *listener);
+static int listener_socket(const struct addrinfo *info);
 static int listener_socket_patiently(const struct addrinfo *info);
 
-int listener_open(struct listener *out, const char *address, char *reason, size_t reason_bytes)
+int listener_open(struct listener *out, const char *address, bool is_patient, char *reason,
+                  size_t reason_bytes)
 {
     char host[64];
     const char *port;
@@ -43,14 +45,16 @@ int listener_open(struct listener *out, const char *address, char *reason, size_
         snprintf(reason, reason_bytes, "%s: %s", address, gai_strerror(error));
         return -EINVAL;
     }
-    int fd = listener_socket_patiently(info);
+    int fd = is_patient ? listener_socket_patiently(info) : listener_socket(info);
     freeaddrinfo(info);
     if (fd < 0) {
         snprintf(reason, reason_bytes, "%s: %s%s", address, strerror(-fd),
                  fd == -EADDRINUSE ? "; another server listens there, use --listen" : "");
         return fd;
     }
-    *out = (struct listener){.fd = fd, .transport = &transport_plain};
+    *out = (struct listener){
+        .fd = fd, .generation = out->generation + 1, .transport = &transport_plain};
+    snprintf(out->address, sizeof out->address, "%s", address);
     listener_format_name(out);
     return 0;
 }
@@ -68,7 +72,8 @@ void listener_arm(struct front *front)
         struct listener *listener = &front->listeners[i];
         if (listener->accept_queued || listener->fd < 0)
             continue;
-        uring_accept(front->reactor->uring, listener->fd, (struct uring_ref){URING_ACCEPT, i, 0});
+        uring_accept(front->reactor->uring, listener->fd,
+                     (struct uring_ref){URING_ACCEPT, i, listener->generation});
         listener->accept_queued = true;
     }
 }
@@ -76,10 +81,13 @@ void listener_arm(struct front *front)
 void listener_on_accept(struct front *front, const struct uring_event *event)
 {
     struct listener *listener = &front->listeners[event->ref.index];
-    if (!event->more)
+    bool is_its = event->ref.generation == listener->generation;
+    if (!event->more && is_its)
         listener->accept_queued = false;
     if (event->result >= 0) {
         conn_open(front, event->result, listener->transport);
+    } else if (!is_its) {
+        return;
     } else if (event->result == -EMFILE || event->result == -ENFILE || event->result == -ENOBUFS ||
                event->result == -ENOMEM) {
         /* The connection stays in the backlog. Asking again at once would spin. */
@@ -104,11 +112,18 @@ void listener_on_timer(struct front *front)
 void listener_disarm(struct front *front)
 {
     timer_clear(&front->reactor->timers, &front->accept_timer);
-    for (uint32_t i = 0; i < front->listener_count; i++) {
-        if (front->listeners[i].accept_queued)
-            uring_cancel(front->reactor->uring, (struct uring_ref){URING_ACCEPT, i, 0});
-        listener_close(&front->listeners[i]);
-    }
+    for (uint32_t i = 0; i < front->listener_count; i++)
+        listener_end(front, i);
+}
+
+void listener_end(struct front *front, uint32_t index)
+{
+    struct listener *listener = &front->listeners[index];
+    if (listener->accept_queued)
+        uring_cancel(front->reactor->uring,
+                     (struct uring_ref){URING_ACCEPT, index, listener->generation});
+    listener->accept_queued = false;
+    listener_close(listener);
 }
 
 /* Splits at the last colon; brackets around an IPv6 address are taken off. */

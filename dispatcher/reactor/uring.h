@@ -35,6 +35,7 @@ enum uring_op {
     URING_LOG_CLOSE,
     URING_READY_LINE,
     URING_SIGNAL,
+    URING_RELOAD,
     URING_CANCEL,
     URING_OP_COUNT
 };

@@ -23,6 +23,20 @@ int history_init(struct history *history, uint32_t owner_count)
     return id_index_init(&history->index, HISTORY_COUNT);
 }
 
+int history_reserve_owners(struct history *history, uint32_t owner_count)
+{
+    if (owner_count <= history->owner_count)
+        return 0;
+    struct history_owner *owners = realloc(history->owners, owner_count * sizeof *owners);
+    if (!owners)
+        return -ENOMEM;
+    history->owners = owners;
+    for (; history->owner_count < owner_count; history->owner_count++)
+        owners[history->owner_count] =
+            (struct history_owner){.newest = ID_NONE, .oldest = ID_NONE, .kept = ID_NONE};
+    return 0;
+}
+
 void history_finish(struct history *history)
 {
     for (uint32_t i = 0; i < history->count; i++) {

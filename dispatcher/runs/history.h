@@ -79,6 +79,9 @@ struct history {
 int history_init(struct history *history, uint32_t owner_count) MUST_USE;
 void history_finish(struct history *history);
 
+/* There may be so many owners from now on; those there are keep their numbers. 0 or -ENOMEM. */
+int history_reserve_owners(struct history *history, uint32_t owner_count) MUST_USE;
+
 /* Keeps how a run ended; without memory for its words, without them. */
 void history_add(struct history *history, const struct history_end *end);
 

@@ -22,14 +22,24 @@ struct worker_pool;
 
 #define SERVICE_COUNT_MAX 16u
 
+/* From before its first run to after its last. */
+enum pipeline_phase {
+    PHASE_SERVED = 0,
+    PHASE_COMING,   /* it is not among the pipelines yet: its workers are started */
+    PHASE_FOLLOWED, /* another one has its pointer; runs that it took and that wait go on */
+    PHASE_LEAVING,  /* it takes no runs: what it has ends, and then it goes */
+    PHASE_COUNT
+};
+
 /* Owned by the runs. */
 struct pipeline {
     const struct pipeline_config *config; /* of the configuration it was made from, */
     struct config_hold hold;              /* which stays as long as it */
     struct worker_pool *pool;             /* its workers; the fleet's */
-    bool is_leaving;                      /* it was removed: what it has ends, and then it goes */
-    struct pipeline *next;                /* of those */
-    uint32_t user_count; /* who refers to it: runs, and requests that are being read */
+    enum pipeline_phase phase;
+    struct pipeline *next;  /* of those that are not served */
+    uint32_t user_count;    /* who refers to it: runs, and requests that are being read */
+    uint32_t reading_count; /* the latter */
     enum pipeline_state state;
     struct timer timer; /* of a trial */
 
@@ -49,7 +59,7 @@ struct pipeline {
 
     double service_ms;      /* moving average of a run's time on a slot, however it ended */
     uint32_t service_count; /* of runs in it, up to SERVICE_COUNT_MAX */
-    struct tally tally;
+    struct tally *tally;    /* owned together with those it follows */
 };
 
 /* "queued first" runs go to the least loaded ready worker while there are free slots. */

@@ -33,7 +33,7 @@ bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, struct run_f
     if (runs->is_draining)
         return health_refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, STOPPING_RETRY_AFTER_S,
                              "the server is stopping");
-    if (pipeline->is_leaving)
+    if (pipeline->phase == PHASE_LEAVING)
         return health_refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, 1,
                              "the pipeline was removed");
     switch (pipeline->state) {
@@ -255,7 +255,7 @@ void pipeline_worker_died(struct runs *runs, struct pipeline *pipeline, struct w
 
 void pipeline_review(struct runs *runs, struct pipeline *pipeline)
 {
-    if (runs->is_stopping || pipeline->is_leaving)
+    if (runs->is_stopping || pipeline->phase == PHASE_LEAVING)
         return; /* workers go because they are told to */
     bool may_recover = health_may_recover(runs, pipeline);
     if (pool_ready_count(pipeline->pool) == 0)

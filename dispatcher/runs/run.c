@@ -57,7 +57,8 @@ struct run *run_create(struct runs *runs, const struct run_options *options)
         birth = *options->birth;
     else
         run_birth_now(runs, &birth);
-    uint32_t timeout_ms = options->pipeline->config->options.run_timeout_ms;
+    const struct pipeline_options *its = &options->pipeline->config->options;
+    uint32_t timeout_ms = its->run_timeout_ms;
     if (options->timeout_ms > 0 && (timeout_ms == 0 || options->timeout_ms < timeout_ms))
         timeout_ms = options->timeout_ms;
     *run = (struct run){.index = run->index,
@@ -69,9 +70,13 @@ struct run *run_create(struct runs *runs, const struct run_options *options)
                         .created_at = birth.created_at,
                         .created_ms = birth.created_ms,
                         .last_line_ms = runs->reactor->now_ms,
-                        .timeout_ms = timeout_ms};
+                        .limits = {.queue_ms = its->queue_timeout_ms,
+                                   .first_chunk_ms = its->first_chunk_timeout_ms,
+                                   .progress_ms = its->progress_timeout_ms,
+                                   .total_ms = timeout_ms,
+                                   .grace_ms = its->cancel_grace_ms}};
     memcpy(run->id, birth.id, sizeof run->id);
-    run->token = options->origin.token;
+    run_text_take(run->token, sizeof run->token, options->origin.token);
     run->token_index = options->origin.token_index;
     run_text_take(run->request_id, sizeof run->request_id, options->origin.request_id);
     run_text_take(run->client, sizeof run->client, options->origin.client);
@@ -173,7 +178,7 @@ static int run_drop_sink(struct run *run)
 
 void run_admit(struct runs *runs, struct run *run)
 {
-    run->pipeline->tally.accepted_count++;
+    run->pipeline->tally->accepted_count++;
     run_step(runs, run, RUN_EV_ADMIT, NULL);
 }
 
@@ -188,14 +193,14 @@ static __attribute__((noinline)) void run_note_first_value(const struct reactor 
 {
     run->first_chunk_ms = reactor->now_ms;
     run->first_chunk_at = reactor->wall_s;
-    buckets_add(&run->pipeline->tally.first_chunk, &bucket_scale_runs,
+    buckets_add(&run->pipeline->tally->first_chunk, &bucket_scale_runs,
                 (reactor->now_ms - run->created_ms) * CLOCK_NS_PER_MS);
 }
 
 /* The first value of a pass that has some of this run: the others came at the same time. */
 static inline void run_note_value(const struct reactor *reactor, struct run *run)
 {
-    struct buckets *gaps = &run->pipeline->tally.gap;
+    struct buckets *gaps = &run->pipeline->tally->gap;
     uint64_t gap_count = run->value_count - 1;
     if (run->last_chunk_ns == 0) {
         run_note_first_value(reactor, run);
@@ -350,14 +355,10 @@ void run_on_timer(struct runs *runs, struct run *run)
 
 static struct deadline_limits run_limits(const struct runs *runs, const struct run *run)
 {
-    const struct pipeline_options *options = &run->pipeline->config->options;
+    struct deadline_limits limits = run->limits;
     bool has_keepalive = run->sink && run->sink->ops->keepalive;
-    return (struct deadline_limits){.queue_ms = options->queue_timeout_ms,
-                                    .first_chunk_ms = options->first_chunk_timeout_ms,
-                                    .progress_ms = options->progress_timeout_ms,
-                                    .total_ms = run->timeout_ms,
-                                    .keepalive_ms = has_keepalive ? runs->config->keepalive_ms : 0,
-                                    .grace_ms = options->cancel_grace_ms};
+    limits.keepalive_ms = has_keepalive ? runs->config->keepalive_ms : 0;
+    return limits;
 }
 
 static enum deadline_kind run_next_deadline(struct runs *runs, const struct run *run,
@@ -477,7 +478,7 @@ static void run_release(struct runs *runs, struct run *run, const struct run_fai
 
 static void act_offer(struct runs *runs, struct run *run)
 {
-    struct tally *tally = &run->pipeline->tally;
+    struct tally *tally = run->pipeline->tally;
     uint64_t waited_ms = runs->reactor->now_ms - run->created_ms;
     run->started_ms = runs->reactor->now_ms;
     run->started_at = runs->reactor->wall_s;
@@ -508,7 +509,7 @@ static void run_move(struct runs *runs, struct run *run, enum run_state next)
         run_list(runs, run);
     else if (run_is_live(from) && !run_is_live(next))
         run_unlist(runs, run);
-    run->pipeline->tally.active_count -= from == RUN_ACTIVE && next != RUN_ACTIVE;
+    run->pipeline->tally->active_count -= from == RUN_ACTIVE && next != RUN_ACTIVE;
 }
 
 /* Takes one step of the table and does what it says. */

@@ -9,6 +9,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dispatcher/config/tokens.h"
 #include "dispatcher/reactor/reactor.h"
 #include "dispatcher/runs/deadline.h"
 #include "dispatcher/runs/run_fsm.h"
@@ -39,20 +40,20 @@ struct run {
     struct run *older, *newer;   /* of its owner's, those that are queued or active */
 
     char id[RUN_ID_BYTES];
-    char request_id[RUN_REQUEST_BYTES]; /* "": none */
-    char client[RUN_CLIENT_BYTES];      /* "": not known */
-    const char *token;                  /* NULL: it came with none */
+    char request_id[RUN_REQUEST_BYTES];   /* "": none */
+    char client[RUN_CLIENT_BYTES];        /* "": not known */
+    char token[TOKEN_NAME_BYTES_MAX + 1]; /* "": it came with none */
     uint32_t token_index;
     char created_text[WALL_TEXT_BYTES]; /* created_at, with microseconds; not terminated */
     double created_at;                  /* Unix time, seconds */
     double started_at, first_chunk_at;  /* likewise; 0: not yet */
     uint64_t created_ms, started_ms, first_chunk_ms, cancelled_ms; /* monotonic; 0: not yet */
-    uint64_t gap_count;     /* that were counted of those between its values */
-    uint64_t last_chunk_ns; /* monotonic; 0: none came */
-    uint64_t last_line_ms;  /* its sink was told something */
-    uint32_t timeout_ms;    /* in all; 0 = no limit */
-    uint64_t value_count;   /* that its sink took */
-    uint32_t offer_count;   /* to workers; the last one took it, if it has started */
+    uint64_t gap_count;            /* that were counted of those between its values */
+    uint64_t last_chunk_ns;        /* monotonic; 0: none came */
+    uint64_t last_line_ms;         /* its sink was told something */
+    struct deadline_limits limits; /* of its pipeline when it began; keepalive_ms: nothing */
+    uint64_t value_count;          /* that its sink took */
+    uint32_t offer_count;          /* to workers; the last one took it, if it has started */
 
     uint8_t *payload;      /* of START, until it is offered; owned */
     bool has_payload_file; /* it is in a sealed file, and not in memory */
@@ -68,7 +69,7 @@ struct run {
 struct run_origin {
     const char *request_id; /* of which RUN_REQUEST_BYTES - 1 are kept */
     const char *client;     /* its address; RUN_CLIENT_BYTES - 1 likewise */
-    const char *token;      /* its name; lives as long as the configuration */
+    const char *token;      /* its name, of which the run keeps a copy */
     uint32_t token_index;   /* of that token in it, where there is one */
 };
 

@@ -35,7 +35,7 @@ enum run_end_kind run_end_kind_of(const struct run_failure *failure)
 
 void run_end_account(struct runs *runs, const struct run *run, const struct run_failure *failure)
 {
-    struct tally *tally = &run->pipeline->tally;
+    struct tally *tally = run->pipeline->tally;
     uint64_t took_ms = runs->reactor->now_ms - run->created_ms;
     run_end_keep(runs, run, failure);
     run_end_tally(tally, failure);
@@ -48,7 +48,7 @@ void run_end_account(struct runs *runs, const struct run *run, const struct run_
 void run_end_refuse(struct runs *runs, const struct run *run, const struct run_failure *failure)
 {
     mr_assert(failure->refusal != REFUSAL_NONE);
-    run->pipeline->tally.refusals[failure->refusal]++;
+    run->pipeline->tally->refusals[failure->refusal]++;
     run_end_tally_token(runs, run->token, run->token_index, RUN_REFUSED);
     run_end_keep(runs, run, failure);
 }
@@ -76,7 +76,7 @@ static void run_end_tally(struct tally *tally, const struct run_failure *failure
 static void run_end_tally_token(struct runs *runs, const char *token, uint32_t index,
                                 enum run_end_kind kind)
 {
-    if (token)
+    if (token && *token != '\0')
         runs->token_ends[index < TOKEN_SERIES_MAX ? index : TOKEN_SERIES_MAX][kind]++;
 }
 
@@ -180,7 +180,7 @@ void run_end_log(struct runs *runs, const struct run *run, enum run_end_kind kin
 void run_end_refuse_none(struct runs *runs, struct pipeline *pipeline,
                          const struct run_origin *origin, int status)
 {
-    pipeline->tally.refusals[REFUSAL_TOO_MANY_RUNS]++;
+    pipeline->tally->refusals[REFUSAL_TOO_MANY_RUNS]++;
     run_end_tally_token(runs, origin->token, origin->token_index, RUN_REFUSED);
     if (!run_end_is_logged(runs, RUN_REFUSED))
         return;

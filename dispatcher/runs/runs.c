@@ -15,6 +15,8 @@
 static int runs_reserve(struct runs *runs, uint64_t count_max);
 static void runs_unlist_pipeline(struct runs *runs, const struct pipeline *pipeline);
 static void runs_free_pipeline(struct runs *runs, struct pipeline *pipeline);
+static void runs_free_list(struct runs *runs, struct pipeline **list);
+static void runs_let_go_pipeline(struct runs *runs, struct pipeline *pipeline);
 
 static void runs_check_pipeline(const struct runs *runs, const struct pipeline *pipeline);
 
@@ -42,11 +44,8 @@ void runs_finish(struct runs *runs)
     }
     while (runs->pipeline_count > 0)
         runs_free_pipeline(runs, runs->pipelines[--runs->pipeline_count]);
-    while (runs->leaving) {
-        struct pipeline *pipeline = runs->leaving;
-        runs->leaving = pipeline->next;
-        runs_free_pipeline(runs, pipeline);
-    }
+    runs_free_list(runs, &runs->coming);
+    runs_free_list(runs, &runs->leaving);
     history_finish(&runs->history);
     id_index_finish(&runs->index);
     for (uint32_t i = 0; i < runs->slab_count; i++)
@@ -86,42 +85,67 @@ static uint64_t runs_needed(const struct runs *runs, uint64_t more, uint64_t mor
         running += runs_of_places(runs->pipelines[i]) + 1;
         queued += runs->pipelines[i]->config->options.queue_count_max;
     }
-    for (const struct pipeline *leaving = runs->leaving; leaving; leaving = leaving->next)
+    for (const struct pipeline *coming = runs->coming; coming; coming = coming->next) {
+        running += runs_of_places(coming) + 1;
+        queued += coming->config->options.queue_count_max;
+    }
+    for (const struct pipeline *leaving = runs->leaving; leaving; leaving = leaving->next) {
         running += runs_of_places(leaving) + 1;
+        queued += leaving->queue_count;
+    }
     return running + (total_max > 0 && total_max < queued ? total_max : queued);
 }
 
-int runs_add_pipeline(struct runs *runs, const struct config *config, uint32_t number,
-                      struct pipeline **out, char reason[RUNS_REASON_BYTES])
+static int runs_make_parts(struct runs *runs, struct pipeline *pipeline,
+                           char reason[RUNS_REASON_BYTES])
 {
-    int rc = -ENOMEM;
-    struct timers *timers = &runs->reactor->timers;
-    snprintf(reason, RUNS_REASON_BYTES, "not enough memory");
-    struct pipeline **pipelines =
-        realloc(runs->pipelines, (runs->pipeline_count + 1) * sizeof *runs->pipelines);
-    if (!pipelines)
-        return -ENOMEM;
-    runs->pipelines = pipelines;
-    struct pipeline *pipeline = calloc(1, sizeof *pipeline);
-    if (!pipeline)
-        return -ENOMEM;
-    mr_assert(number < config->pipeline_count);
-    pipeline->config = &config->pipelines[number];
-    pipeline->timer = (struct timer){.kind = TIMER_PIPELINE, .owner = pipeline};
     const struct pipeline_options *options = &pipeline->config->options;
     uint64_t place_count = (uint64_t)options->worker_count + options->recycle_overlap;
-    if (timers_reserve(timers, 1) < 0)
-        goto free_pipeline;
     /* One more may stand in a full queue for a moment: it has a slot. */
     if (tickets_init(&pipeline->tickets, options->queue_count_max + 1) < 0 ||
         runs_reserve(runs, runs_needed(runs, place_count * options->concurrency + 1,
                                        options->queue_count_max)) < 0)
-        goto unreserve;
-    rc = pool_create(runs->fleet, pipeline->config, pipeline, &pipeline->pool, reason);
+        return -ENOMEM;
+    return pool_create(runs->fleet, pipeline->config, pipeline, &pipeline->pool, reason);
+}
+
+/* Room in the list for all that are coming, and one more. */
+static int runs_list_grow(struct runs *runs)
+{
+    size_t count = runs->pipeline_count + (size_t)1;
+    for (const struct pipeline *coming = runs->coming; coming; coming = coming->next)
+        count++;
+    struct pipeline **pipelines = realloc(runs->pipelines, count * sizeof *pipelines);
+    if (!pipelines)
+        return -ENOMEM;
+    runs->pipelines = pipelines;
+    return 0;
+}
+
+int runs_prepare_pipeline(struct runs *runs, const struct config *config, uint32_t number,
+                          struct pipeline **out, char reason[RUNS_REASON_BYTES])
+{
+    int rc = -ENOMEM;
+    struct timers *timers = &runs->reactor->timers;
+    snprintf(reason, RUNS_REASON_BYTES, "not enough memory");
+    struct pipeline *pipeline = calloc(1, sizeof *pipeline);
+    struct tally *tally = calloc(1, sizeof *tally);
+    if (!pipeline || !tally || runs_list_grow(runs) < 0)
+        goto free_pipeline;
+    mr_assert(number < config->pipeline_count);
+    pipeline->config = &config->pipelines[number];
+    pipeline->phase = PHASE_COMING;
+    pipeline->tally = tally;
+    tally->holder_count = 1;
+    pipeline->timer = (struct timer){.kind = TIMER_PIPELINE, .owner = pipeline};
+    if (timers_reserve(timers, 1) < 0)
+        goto free_pipeline;
+    rc = runs_make_parts(runs, pipeline, reason);
     if (rc < 0)
         goto unreserve;
     config_hold(config, &pipeline->hold, "pipeline", pipeline->config->pointer);
-    runs->pipelines[runs->pipeline_count++] = pipeline;
+    pipeline->next = runs->coming;
+    runs->coming = pipeline;
     *out = pipeline;
     return 0;
 
@@ -129,8 +153,74 @@ unreserve:
     tickets_finish(&pipeline->tickets);
     timers_unreserve(timers, 1);
 free_pipeline:
+    free(tally);
     free(pipeline);
     return rc;
+}
+
+int runs_add_pipeline(struct runs *runs, const struct config *config, uint32_t number,
+                      struct pipeline **out, char reason[RUNS_REASON_BYTES])
+{
+    int rc = runs_prepare_pipeline(runs, config, number, out, reason);
+    if (rc == 0)
+        runs_serve_pipeline(runs, *out);
+    return rc;
+}
+
+static void runs_unlink(struct pipeline **list, struct pipeline *pipeline)
+{
+    while (*list != pipeline)
+        list = &(*list)->next;
+    *list = pipeline->next;
+    pipeline->next = NULL;
+}
+
+/* It was not, or is no more among the pipelines. */
+static void runs_leave(struct runs *runs, struct pipeline *pipeline, enum pipeline_phase phase)
+{
+    pipeline->phase = phase;
+    pipeline->next = runs->leaving;
+    runs->leaving = pipeline;
+    runs->reactor->has_chores = true;
+}
+
+/* Both count in one place from now on. */
+static void runs_take_over(struct pipeline *pipeline, const struct pipeline *former)
+{
+    free(pipeline->tally);
+    pipeline->tally = former->tally;
+    pipeline->tally->holder_count++;
+    pipeline->service_ms = former->service_ms;
+    pipeline->service_count = former->service_count;
+    for (uint32_t i = 0; i < WORKER_END_COUNT; i++)
+        pipeline->pool->restarts[i] += former->pool->restarts[i];
+}
+
+void runs_serve_pipeline(struct runs *runs, struct pipeline *pipeline)
+{
+    uint32_t at = 0;
+    mr_assert(pipeline->phase == PHASE_COMING);
+    runs_unlink(&runs->coming, pipeline);
+    pipeline->phase = PHASE_SERVED;
+    while (at < runs->pipeline_count &&
+           strcmp(runs->pipelines[at]->config->pointer, pipeline->config->pointer) != 0)
+        at++;
+    if (at == runs->pipeline_count) {
+        runs->pipelines[runs->pipeline_count++] = pipeline;
+        return;
+    }
+    struct pipeline *former = runs->pipelines[at];
+    runs->pipelines[at] = pipeline;
+    runs_take_over(pipeline, former);
+    runs_leave(runs, former, PHASE_FOLLOWED);
+}
+
+void runs_drop_pipeline(struct runs *runs, struct pipeline *pipeline)
+{
+    mr_assert(pipeline->phase == PHASE_COMING);
+    runs_unlink(&runs->coming, pipeline);
+    runs_leave(runs, pipeline, PHASE_LEAVING);
+    runs_let_go_pipeline(runs, pipeline);
 }
 
 static const struct run_failure runs_removed = {
@@ -143,17 +233,26 @@ static const struct run_failure runs_removed = {
     .reason = CANCEL_DRAIN,
 };
 
+static void runs_refuse_queued(struct runs *runs, struct pipeline *pipeline,
+                               const struct run_failure *failure)
+{
+    while (pipeline->queue_first)
+        run_cancel(runs, pipeline->queue_first, failure);
+}
+
 void runs_remove_pipeline(struct runs *runs, struct pipeline *pipeline)
 {
-    char reason[RUNS_REASON_BYTES];
-    mr_assert(!pipeline->is_leaving);
+    mr_assert(pipeline->phase == PHASE_SERVED);
     runs_unlist_pipeline(runs, pipeline);
-    pipeline->is_leaving = true;
-    pipeline->next = runs->leaving;
-    runs->leaving = pipeline;
-    runs->reactor->has_chores = true;
-    while (pipeline->queue_first)
-        run_cancel(runs, pipeline->queue_first, &runs_removed);
+    runs_leave(runs, pipeline, PHASE_LEAVING);
+    runs_refuse_queued(runs, pipeline, &runs_removed);
+    runs_let_go_pipeline(runs, pipeline);
+}
+
+/* None of its workers is wanted any more. */
+static void runs_let_go_pipeline(struct runs *runs, struct pipeline *pipeline)
+{
+    char reason[RUNS_REASON_BYTES];
     int rc = pool_resize(pipeline->pool, 0, reason);
     mr_assert(rc == 0);
     supervisor_resize(runs->fleet, pipeline->pool);
@@ -172,6 +271,11 @@ void runs_sweep(struct runs *runs)
 {
     for (struct pipeline **link = &runs->leaving; *link;) {
         struct pipeline *pipeline = *link;
+        if (pipeline->phase == PHASE_FOLLOWED && pipeline->queue_count == 0 &&
+            pipeline->reading_count == 0) {
+            pipeline->phase = PHASE_LEAVING;
+            runs_let_go_pipeline(runs, pipeline);
+        }
         if (pipeline->user_count > 0 || pipeline->pool->place_count > 0) {
             link = &pipeline->next;
             continue;
@@ -185,7 +289,7 @@ int runs_resize_pipeline(struct runs *runs, struct pipeline *pipeline, uint32_t 
                          char reason[RUNS_REASON_BYTES])
 {
     mr_assert(worker_count > 0);
-    mr_assert(!pipeline->is_leaving);
+    mr_assert(pipeline->phase == PHASE_SERVED);
     uint32_t before = pipeline->pool->worker_count;
     uint64_t more = worker_count > before ? worker_count - before : 0;
     snprintf(reason, RUNS_REASON_BYTES, "not enough memory");
@@ -195,6 +299,61 @@ int runs_resize_pipeline(struct runs *runs, struct pipeline *pipeline, uint32_t 
     if (rc == 0)
         supervisor_resize(runs->fleet, pipeline->pool);
     return rc;
+}
+
+/* A queue that may be longer than before. */
+static int runs_grow_queue(struct pipeline *pipeline, uint32_t count_max)
+{
+    struct tickets tickets;
+    if (count_max <= pipeline->config->options.queue_count_max)
+        return 0;
+    if (tickets_init(&tickets, count_max + 1) < 0)
+        return -ENOMEM;
+    tickets_finish(&pipeline->tickets);
+    pipeline->tickets = tickets;
+    for (struct run *run = pipeline->queue_first; run; run = run->next)
+        run->ticket = tickets_draw(&pipeline->tickets);
+    return 0;
+}
+
+int runs_move_pipeline(struct runs *runs, struct pipeline *pipeline, const struct config *config,
+                       uint32_t number, char reason[RUNS_REASON_BYTES])
+{
+    const struct pipeline_options *before = &pipeline->config->options;
+    const struct pipeline_config *next = &config->pipelines[number];
+    const struct pipeline_options *options = &next->options;
+    uint64_t more = options->worker_count > before->worker_count
+                        ? options->worker_count - before->worker_count
+                        : 0;
+    more += options->recycle_overlap && !before->recycle_overlap;
+    uint32_t more_queued = options->queue_count_max > before->queue_count_max
+                               ? options->queue_count_max - before->queue_count_max
+                               : 0;
+    snprintf(reason, RUNS_REASON_BYTES, "not enough memory");
+    if (runs_reserve(runs, runs_needed(runs, more * options->concurrency, more_queued)) < 0 ||
+        runs_grow_queue(pipeline, options->queue_count_max) < 0)
+        return -ENOMEM;
+    int rc = pool_move(pipeline->pool, next, reason);
+    if (rc == 0) {
+        pipeline->config = next;
+        config_let_go(&pipeline->hold, &runs->reactor->log);
+        config_hold(config, &pipeline->hold, "pipeline", next->pointer);
+    }
+    supervisor_resize(runs->fleet, pipeline->pool);
+    return rc;
+}
+
+int runs_reserve_owners(struct runs *runs, uint32_t count)
+{
+    uint32_t before = runs->history.owner_count;
+    if (count <= before)
+        return 0;
+    struct run **newest = realloc(runs->newest, count * sizeof(struct run *));
+    if (!newest)
+        return -ENOMEM;
+    runs->newest = newest;
+    memset(&newest[before], 0, (count - before) * sizeof(struct run *));
+    return history_reserve_owners(&runs->history, count);
 }
 
 struct pipeline *runs_find_pipeline(const struct runs *runs, const char *name)
@@ -221,10 +380,21 @@ static void runs_free_pipeline(struct runs *runs, struct pipeline *pipeline)
     timer_clear(&runs->reactor->timers, &pipeline->timer);
     timers_unreserve(&runs->reactor->timers, 1);
     pool_destroy(pipeline->pool);
+    if (--pipeline->tally->holder_count == 0)
+        free(pipeline->tally);
     tickets_finish(&pipeline->tickets);
     free(pipeline->traceback);
     config_let_go(&pipeline->hold, &runs->reactor->log);
     free(pipeline);
+}
+
+static void runs_free_list(struct runs *runs, struct pipeline **list)
+{
+    while (*list) {
+        struct pipeline *pipeline = *list;
+        *list = pipeline->next;
+        runs_free_pipeline(runs, pipeline);
+    }
 }
 
 /* ---- in a pass ----------------------------------------------------------------------------- */
@@ -234,6 +404,9 @@ void runs_schedule(struct runs *runs)
     for (uint32_t i = 0; i < runs->pipeline_count; i++)
         if (runs->pipelines[i]->queue_first)
             pipeline_schedule(runs, runs->pipelines[i]);
+    for (struct pipeline *leaving = runs->leaving; leaving; leaving = leaving->next)
+        if (leaving->queue_first)
+            pipeline_schedule(runs, leaving);
 }
 
 bool runs_can_offer(struct runs *runs)
@@ -241,14 +414,18 @@ bool runs_can_offer(struct runs *runs)
     for (uint32_t i = 0; i < runs->pipeline_count; i++)
         if (pipeline_can_offer(runs, runs->pipelines[i]))
             return true;
+    for (struct pipeline *leaving = runs->leaving; leaving; leaving = leaving->next)
+        if (pipeline_can_offer(runs, leaving))
+            return true;
     return false;
 }
 
 void runs_cancel_queued(struct runs *runs, const struct run_failure *failure)
 {
     for (uint32_t i = 0; i < runs->pipeline_count; i++)
-        while (runs->pipelines[i]->queue_first)
-            run_cancel(runs, runs->pipelines[i]->queue_first, failure);
+        runs_refuse_queued(runs, runs->pipelines[i], failure);
+    for (struct pipeline *leaving = runs->leaving; leaving; leaving = leaving->next)
+        runs_refuse_queued(runs, leaving, failure);
 }
 
 void runs_cancel_active(struct runs *runs, const struct run_failure *failure)
@@ -288,9 +465,13 @@ void runs_check(const struct runs *runs)
         queued -= runs->pipelines[i]->queue_count;
         runs_check_pipeline(runs, runs->pipelines[i]);
     }
-    mr_assert(queued == 0);
-    for (const struct pipeline *leaving = runs->leaving; leaving; leaving = leaving->next)
+    for (const struct pipeline *leaving = runs->leaving; leaving; leaving = leaving->next) {
+        queued -= leaving->queue_count;
         runs_check_pipeline(runs, leaving);
+    }
+    mr_assert(queued == 0);
+    for (const struct pipeline *coming = runs->coming; coming; coming = coming->next)
+        runs_check_pipeline(runs, coming);
 }
 
 static void runs_check_pipeline(const struct runs *runs, const struct pipeline *pipeline)
@@ -300,8 +481,9 @@ static void runs_check_pipeline(const struct runs *runs, const struct pipeline *
         user_count += runs_at(runs, i)->id[0] != '\0' && runs_at(runs, i)->pipeline == pipeline;
     mr_assert(pipeline->user_count >= user_count); /* others are with the reader */
     mr_assert(pipeline->pool->owner == pipeline);
-    mr_assert(!pipeline->is_leaving == (pipeline->pool->worker_count > 0));
-    mr_assert(!pipeline->is_leaving || pipeline->queue_count == 0);
+    mr_assert((pipeline->phase != PHASE_LEAVING) == (pipeline->pool->worker_count > 0));
+    mr_assert(pipeline->queue_count == 0 || pipeline->phase == PHASE_SERVED ||
+              pipeline->phase == PHASE_FOLLOWED);
     pool_check(pipeline->pool);
 }
 

@@ -43,7 +43,8 @@ struct runs {
 
     struct pipeline **pipelines; /* pipeline_count of them; owned */
     uint32_t pipeline_count;
-    struct pipeline *leaving; /* those that were removed and are not gone yet; owned */
+    struct pipeline *coming;  /* those whose workers are being started; owned */
+    struct pipeline *leaving; /* those that are served no more and are not gone yet; owned */
     uint32_t queue_count;     /* runs that wait, of all of them */
     struct history history;
 
@@ -86,10 +87,32 @@ void runs_finish(struct runs *runs);
 int runs_add_pipeline(struct runs *runs, const struct config *config, uint32_t number,
                       struct pipeline **out, char reason[RUNS_REASON_BYTES]) MUST_USE;
 
+/* Likewise, but nobody can call it yet: it is one of those that are coming. */
+int runs_prepare_pipeline(struct runs *runs, const struct config *config, uint32_t number,
+                          struct pipeline **out, char reason[RUNS_REASON_BYTES]) MUST_USE;
+
+/* One that was coming is a pipeline from now on. Where there is one of its pointer, that has no new
+ * runs any more: those that it took finish on its own workers, also those that wait or are being
+ * read, then runs_sweep() frees it. What was counted of it goes on. */
+void runs_serve_pipeline(struct runs *runs, struct pipeline *pipeline);
+
+/* One that was coming is not wanted. */
+void runs_drop_pipeline(struct runs *runs, struct pipeline *pipeline);
+
 /* It is none of the pipelines any more, and another one may have its pointer. Runs that wait are
  * refused, also those whose bodies are being read, running ones finish; then its workers go, and
  * runs_sweep() frees it. */
 void runs_remove_pipeline(struct runs *runs, struct pipeline *pipeline);
+
+/* From now on it is as the pipeline of this number in another configuration, which it holds on to
+ * instead: the same processes would be started for both (pipeline_change()). More workers are
+ * started, surplus ones finish their runs. 0; or -errno as of pool_create(), with one line in
+ * `reason`: it is as before. */
+int runs_move_pipeline(struct runs *runs, struct pipeline *pipeline, const struct config *config,
+                       uint32_t number, char reason[RUNS_REASON_BYTES]) MUST_USE;
+
+/* Runs can belong to so many owners. 0 or -ENOMEM. */
+int runs_reserve_owners(struct runs *runs, uint32_t owner_count) MUST_USE;
 
 /* All processes of workers are replaced, one after the other; the log says how that goes. */
 void runs_renew(struct runs *runs);

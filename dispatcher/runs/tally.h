@@ -35,6 +35,7 @@ enum refusal {
 #define RUN_END_COUNT (1 + ERROR_TYPE_COUNT)
 
 struct tally {
+    uint32_t holder_count; /* of pipelines whose runs are counted here: one after the other */
     uint64_t accepted_count;
     uint64_t ends[RUN_END_COUNT];          /* [0]: completed; [1 + type]: failed */
     uint64_t cancels[CANCEL_REASON_COUNT]; /* of the reasons that cancel_reason_is_cancel() */

@@ -95,6 +95,11 @@ static void on_cancel(struct server *server, const struct uring_event *event)
     (void)server, (void)event; /* the operation that was cancelled says so itself */
 }
 
+static void on_reload(struct server *server, const struct uring_event *event)
+{
+    reload_on_read(server, event);
+}
+
 static void on_signal(struct server *server, const struct uring_event *event);
 
 typedef void event_fn(struct server *server, const struct uring_event *event);
@@ -116,6 +121,7 @@ static event_fn *const events[URING_OP_COUNT] = {
     [URING_LOG_CLOSE] = on_log_close,
     [URING_READY_LINE] = on_ready_line,
     [URING_SIGNAL] = on_signal,
+    [URING_RELOAD] = on_reload,
     [URING_CANCEL] = on_cancel,
 };
 
@@ -273,6 +279,16 @@ static void handlers_signal_take(struct server *server, const struct signalfd_si
                             server->state == SERVER_SERVING ? NULL : "ignored: the server stops");
         if (server->state == SERVER_SERVING)
             runs_renew(&server->runs);
+        break;
+    case SIGNAL_RELOADS:
+        if (!server->reload.source || server->state == SERVER_SERVING)
+            handlers_signal_log(server, LEVEL_INFO, info, NULL);
+        else
+            handlers_signal_log(server, LEVEL_INFO, info, "ignored: the server stops");
+        if (!server->reload.source)
+            server_stop(server);
+        else if (server->state == SERVER_SERVING)
+            reload_ask(server);
         break;
     case SIGNAL_NOTHING:
         handlers_signal_log(server, LEVEL_INFO, info, "ignored");

@@ -119,11 +119,13 @@ static void pass_chores(struct server *server)
         supervisor_trim(&server->fleet);
     if (server->runs.leaving)
         runs_sweep(&server->runs);
+    if (reload_has_chores(&server->reload))
+        reload_step(server);
     if (!server->start_is_said)
         server_check_start(server);
     if (server->state != SERVER_SERVING)
         server_check_stop(server);
     server->reactor.has_chores = !server->is_settled || server->fleet.has_suspects ||
                                  server->fleet.is_shrinking || server->fleet.renewal.is_on ||
-                                 server->runs.leaving;
+                                 server->runs.leaving || reload_has_chores(&server->reload);
 }

@@ -18,7 +18,7 @@ static void serve_run(struct server *server);
 static int serve_ready_line_lacks(void);
 static void serve_cpu_limit_log(struct log *log);
 
-int serve(struct config *config)
+int serve(struct config *config, const struct config_source *again)
 {
     struct config_hold start; /* until the server holds it itself */
     struct server *server = calloc(1, sizeof *server);
@@ -29,6 +29,8 @@ int serve(struct config *config)
     }
     int code = server_init(server, start.config);
     config_let_go(&start, NULL);
+    if (code == EXIT_CODE_OK)
+        code = server_reload_from(server, again);
     if (code == EXIT_CODE_OK) {
         serve_run(server);
         code = server->exit_code;

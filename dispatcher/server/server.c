@@ -34,7 +34,7 @@ static void server_writes_settle(struct server *server);
 
 int server_init(struct server *server, const struct config *config)
 {
-    *server = (struct server){.config = config, .signal_fd = -1};
+    *server = (struct server){.config = config, .signal_fd = -1, .reload.event_fd = -1};
     config_hold(config, &server->hold, "server", NULL);
     server_check_handlers();
     reactor_init(&server->reactor, STDERR_FILENO, config->log_level);
@@ -70,6 +70,7 @@ void server_finish(struct server *server)
 {
     /* First of all: nothing of ours belongs to the kernel afterwards. */
     reactor_close(&server->reactor);
+    reload_finish(server);
     runs_finish(&server->runs);
     workers_finish(&server->fleet);
     reading_finish(&server->reading);

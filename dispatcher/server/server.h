@@ -26,6 +26,7 @@
 #include "dispatcher/reactor/reactor.h"
 #include "dispatcher/reader/reading.h"
 #include "dispatcher/runs/runs.h"
+#include "dispatcher/server/reload.h"
 #include "dispatcher/workers/fleet.h"
 #include "millrace/check.h"
 
@@ -59,6 +60,8 @@ struct server {
     struct reading reading; /* of large bodies */
     struct api api;
 
+    struct reload reload;
+
     int signal_fd;
     uint8_t signal_bytes[128];
     struct timer stop_timer;
@@ -68,6 +71,10 @@ struct server {
  * code, after one line on stderr; server_finish() in either case. */
 int server_init(struct server *server, const struct config *config) MUST_USE;
 void server_finish(struct server *server);
+
+/* The configuration can be read again from there, which is borrowed; NULL: it cannot. 0 or an exit
+ * code, after one line on stderr. */
+int server_reload_from(struct server *server, const struct config_source *source) MUST_USE;
 
 /* Runs until the server is stopped. */
 void server_run(struct server *server);

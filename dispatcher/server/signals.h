@@ -19,6 +19,7 @@ enum signal_role {
     SIGNAL_ENDS_TIME, /* a limit on processor time is about to kill */
     SIGNAL_REOPENS,   /* the log's file */
     SIGNAL_RENEWS,    /* all workers, for new code */
+    SIGNAL_RELOADS,   /* the configuration, where there is a file of it; else it stops */
     SIGNAL_NOTHING,   /* other daemons take it, and by itself it would end or halt this one */
     SIGNAL_ROLE_COUNT
 };

@@ -108,9 +108,44 @@ int pool_resize(struct worker_pool *pool, uint32_t worker_count, char reason[CGR
     return 0;
 }
 
+/* Where one is not wanted any more, it is there for nothing, and goes like that of a renewal. */
+static int pool_spare_set(struct worker_pool *pool, bool has_spare,
+                          char reason[CGROUP_REASON_BYTES])
+{
+    if (pool->config->options.recycle_overlap == has_spare)
+        return 0;
+    if (has_spare && !pool->has_extra)
+        return pool_place_add(pool, pool->worker_count, WORKER_SPARE, reason);
+    pool->has_extra = !has_spare;
+    return 0;
+}
+
+int pool_move(struct worker_pool *pool, const struct pipeline_config *config,
+              char reason[CGROUP_REASON_BYTES])
+{
+    uint32_t worker_count = pool->worker_count;
+    bool had_spare = pool->config->options.recycle_overlap;
+    int rc = 0;
+    if (config->options.worker_count != worker_count)
+        rc = pool_resize(pool, config->options.worker_count, reason);
+    if (rc == 0)
+        rc = pool_spare_set(pool, config->options.recycle_overlap, reason);
+    if (rc == 0) {
+        pool->config = config;
+        pool->fleet->is_shrinking |= had_spare && !config->options.recycle_overlap;
+    } else if (pool->worker_count != worker_count) {
+        char unused[CGROUP_REASON_BYTES];
+        int back = pool_resize(pool, worker_count, unused);
+        mr_assert(back == 0); /* no place has gone yet */
+    }
+    return rc;
+}
+
 bool pool_trim(struct worker_pool *pool)
 {
-    bool is_left = false;
+    const struct renewal *renewal = &pool->fleet->renewal;
+    bool is_renewed = renewal->is_on && renewal->pool == pool;
+    bool is_left = pool->has_extra && !is_renewed && !pool_extra_remove(pool);
     for (uint32_t i = pool->place_count; i-- > 0;) {
         if (!pool->places[i]->is_surplus)
             continue;
@@ -298,6 +333,11 @@ static int pool_group_make(struct worker *worker, char reason[CGROUP_REASON_BYTE
     struct worker_pool *pool = worker->pool;
     uint64_t bytes_max = pool->config->confinement.memory_bytes_max;
     char name[64];
+    if (bytes_max > 0 && pool->fleet->group_folder[0] == '\0') {
+        snprintf(reason, CGROUP_REASON_BYTES,
+                 "worker-memory needs a restart: this server was started without");
+        return -EINVAL;
+    }
     snprintf(name, sizeof name, "millrace-%d-%u-%u", (int)getpid(), pool->index,
              pool->made_place_count++);
     return bytes_max == 0

@@ -38,6 +38,12 @@ void pool_destroy(struct worker_pool *pool);
 int pool_resize(struct worker_pool *pool, uint32_t worker_count,
                 char reason[CGROUP_REASON_BYTES]) MUST_USE;
 
+/* The pool is one of another configuration from now on, which starts the same processes: it has as
+ * many workers as that says, and a spare place if that wants one. Results and what is to follow as
+ * of pool_resize(). */
+int pool_move(struct worker_pool *pool, const struct pipeline_config *config,
+              char reason[CGROUP_REASON_BYTES]) MUST_USE;
+
 /* Gives the places back that are not wanted and whose processes are gone. True: others are left
  * whose processes are not. */
 bool pool_trim(struct worker_pool *pool);

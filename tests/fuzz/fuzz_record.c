@@ -439,7 +439,7 @@ static void workers_go_on(void)
 static void bounds_check(void)
 {
     const struct server *server = stage.server;
-    const struct tally *tally = &server->runs.pipelines[0]->tally;
+    const struct tally *tally = server->runs.pipelines[0]->tally;
     mr_assert(server->front.out.block_count <= server->front.out.block_count_max);
     mr_assert(fleet_unfinished_bytes(&server->fleet) <=
               server->fleet.pools[0]->unfinished.bytes_max);

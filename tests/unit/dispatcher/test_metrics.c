@@ -22,7 +22,7 @@ static int scene_open(void **state)
 
 static const struct tally *tally(void)
 {
-    return &stage.server->runs.pipelines[0]->tally;
+    return stage.server->runs.pipelines[0]->tally;
 }
 
 static uint64_t count_of(const struct buckets *buckets)

@@ -32,7 +32,7 @@ static struct pipeline *pipeline(void)
 
 static uint64_t refused(enum refusal refusal)
 {
-    return pipeline()->tally.refusals[refusal];
+    return pipeline()->tally->refusals[refusal];
 }
 
 static uint64_t request_refused(enum request_refusal refusal)
@@ -176,7 +176,7 @@ static void runs_that_wait_hold_memory_and_those_with_a_slot_do_not(void **state
     assert_non_null(strstr(answer.lines[0], "\"state\":\"no_resources_available\""));
     assert_non_null(strstr(answer.lines[0], "no memory left for requests that wait"));
     assert_int_equal(refused(REFUSAL_INPUT_MEMORY), 1);
-    assert_int_equal(pipeline()->tally.accepted_count, 4);
+    assert_int_equal(pipeline()->tally->accepted_count, 4);
     stage_hang_up(second);
     stage_settle();
     assert_int_equal(stage.server->input.bytes, each);

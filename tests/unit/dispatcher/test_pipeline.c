@@ -128,7 +128,7 @@ static void a_full_queue_refuses_and_says_when_to_come_again(void **state)
         ask();
     assert_int_equal(pipeline()->queue_count, 3);
     expect_refusal(ask(), 429, "Retry-After: 1\r\n", "no_resources_available", "queue");
-    assert_int_equal(pipeline()->tally.refusals[REFUSAL_QUEUE_FULL], 1);
+    assert_int_equal(pipeline()->tally->refusals[REFUSAL_QUEUE_FULL], 1);
 }
 
 static void the_time_to_come_again_is_measured(void **state)

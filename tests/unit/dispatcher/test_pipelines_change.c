@@ -328,7 +328,7 @@ static void one_comes_under_the_pointer_of_one_that_goes(void **state)
     workers_settle();
     assert_ptr_equal(runs()->leaving, leaving);
     expect_served(SECOND);
-    assert_int_equal(added->tally.accepted_count, 1);
+    assert_int_equal(added->tally->accepted_count, 1);
     const char *metrics = page("/metrics");
     assert_int_equal(
         count_of(metrics, "millrace_runs_accepted_total{pipeline=\"me/more-numbers:v1\"}"), 1);

@@ -53,7 +53,7 @@ static void a_client_that_leaves_cancels_its_run_and_nothing_is_written(void **s
     stage_settle();
     assert_int_equal(stage.server->runs.count, 0);
     assert_int_equal(stage.server->fleet.workers[0]->free_count, 2);
-    assert_int_equal(stage.server->runs.pipelines[0]->tally.cancels[CANCEL_CLIENT_GONE], 1);
+    assert_int_equal(stage.server->runs.pipelines[0]->tally->cancels[CANCEL_CLIENT_GONE], 1);
     assert_int_equal(stage.workers[0].kill_count, 0);
 }
 
@@ -134,7 +134,7 @@ static void cancelling_twice_is_cancelling_once(void **state)
     assert_int_equal(stage.server->runs.count, 0);
     uint64_t cancelled = 0;
     for (int i = 0; i < CANCEL_REASON_COUNT; i++)
-        cancelled += stage.server->runs.pipelines[0]->tally.cancels[i];
+        cancelled += stage.server->runs.pipelines[0]->tally->cancels[i];
     assert_int_equal(cancelled, 1);
 }
 

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* serve_again.c - what is read at the start is read again, and nothing is said on stderr. */
+#include "dispatcher/cli/serve_again.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/cli/serve_config.h"
+#include "dispatcher/config/exit_code.h"
+
+int serve_words_keep(struct serve_words *words, int argc, char **argv)
+{
+    size_t bytes = ((size_t)argc + 1) * sizeof *words->items;
+    *words = (struct serve_words){.count = argc, .items = malloc(bytes)};
+    if (!words->items)
+        return -ENOMEM;
+    memcpy(words->items, argv, (size_t)argc * sizeof *words->items);
+    return 0;
+}
+
+void serve_words_finish(struct serve_words *words)
+{
+    free(words->items);
+    *words = (struct serve_words){0};
+}
+
+static int again_fill(struct serve_values *values, struct serve_words *said)
+{
+    char reason[CLI_REASON_BYTES];
+    struct cli_words words;
+    int rc = cli_parse(&serve_command, said->count, said->items, values, &words, reason);
+    mr_assert(rc == 0); /* as it was at the start */
+    return serve_config_fill(values, &words) == EXIT_CODE_OK ? 0 : -EINVAL;
+}
+
+int serve_again(void *owner, struct config **out, FILE *complaints)
+{
+    const struct serve_words *words = owner;
+    struct serve_words said = {0};
+    struct serve_values *values = malloc(sizeof *values);
+    struct config *config = malloc(sizeof *config);
+    int rc = values && config ? serve_words_keep(&said, words->count, words->items) : -ENOMEM;
+    if (rc < 0) {
+        fprintf(complaints, "not enough memory\n");
+        free(values);
+        free(config);
+        return rc;
+    }
+    serve_values_init(values);
+    values->complaints = complaints;
+    rc = again_fill(values, &said);
+    if (rc == 0) {
+        *config = values->config;
+        *out = config;
+    } else {
+        config_finish(&values->config);
+        free(config);
+    }
+    serve_words_finish(&said);
+    free(values);
+    return rc;
+}

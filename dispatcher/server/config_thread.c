@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* config_thread.c - a thread with all signals blocked, and an eventfd that it writes last. */
+#include "dispatcher/server/config_thread.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define STACK_BYTES (UINT64_C(1) << 20)
+
+/* The thread's own until it has written to the eventfd. */
+struct config_reading {
+    const struct config_source *source;
+    pthread_t thread;
+    int event_fd;
+    int rc;
+    struct config *config;
+    char *complaints; /* owned */
+    size_t complaints_bytes;
+};
+
+static void *reading_run(void *argument)
+{
+    struct config_reading *reading = argument;
+    const struct config_source *source = reading->source;
+    uint64_t one = 1;
+    FILE *file = open_memstream(&reading->complaints, &reading->complaints_bytes);
+    reading->rc = file ? source->read(source->owner, &reading->config, file) : -ENOMEM;
+    if (file && fclose(file) == EOF) {
+        free(reading->complaints);
+        reading->complaints = NULL;
+    }
+    ssize_t count = write(reading->event_fd, &one, sizeof one);
+    (void)count; /* of an eventfd that nobody else writes */
+    return NULL;
+}
+
+static int reading_thread_start(struct config_reading *reading)
+{
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    int rc = pthread_attr_init(&attributes);
+    if (rc != 0)
+        return -rc;
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = pthread_create(&reading->thread, &attributes, reading_run, reading);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return -rc;
+}
+
+int config_reading_begin(struct config_reading **out, const struct config_source *source,
+                         int event_fd)
+{
+    struct config_reading *reading = calloc(1, sizeof *reading);
+    if (!reading)
+        return -ENOMEM;
+    *reading = (struct config_reading){.source = source, .event_fd = event_fd};
+    int rc = reading_thread_start(reading);
+    if (rc == 0)
+        *out = reading;
+    else
+        free(reading);
+    return rc;
+}
+
+int config_reading_end(struct config_reading *reading, struct config **out, char **complaints)
+{
+    pthread_join(reading->thread, NULL);
+    int rc = reading->rc;
+    *complaints = reading->complaints;
+    if (rc == 0)
+        *out = reading->config;
+    free(reading);
+    return rc;
+}
+
+void config_reading_leave(struct config_reading *reading)
+{
+    pthread_detach(reading->thread);
+}

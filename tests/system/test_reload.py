@@ -1,0 +1,459 @@
+# SPDX-License-Identifier: MIT
+"""SIGHUP: the file is read again, only what is different is touched, and what is wrong changes nothing."""
+
+import os
+import signal
+import socket
+import threading
+import time
+
+import pytest
+
+import wire
+from confined import needs_python
+from conftest import compile_c
+from server import SLOWNESS, TOP, bearer, make_tokens, process_exists, wait_until
+
+EDITION = "test/edition:v1"
+OTHER = "test/other:v1"
+THIRD = "test/third:v1"
+SOURCE = os.path.join(TOP, "tests/system/pipelines/edition.c")
+# How many reloads the storm has; `make storm-reload` says more.
+RELOADS = int(os.environ.get("RELOADS", "50"))
+
+
+class File:
+    """A configuration file, what it says, and the editions of edition.c beside it."""
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.path = folder / "millrace.yaml"
+        self.top = {}
+        self.pipelines = {}
+        self._built = {}
+
+    def build(self, edition, *options):
+        key = (edition, options)
+        if key not in self._built:
+            target = self.folder / f"built-{len(self._built)}"
+            self._built[key] = compile_c(SOURCE, target, "-shared", "-fPIC", f"-DEDITION={edition}", *options)
+        return self._built[key]
+
+    def publish(self, edition, *options, name="edition.so"):
+        """Puts it in the place of the one of that name, as a new file."""
+        next_one = self.folder / "next"
+        next_one.write_bytes(open(self.build(edition, *options), "rb").read())
+        os.rename(next_one, self.folder / name)
+        return name
+
+    def say(self, pointer, source="edition.so:edition", **options):
+        self.pipelines[pointer] = {"source": source,
+                                   **{key.replace("_", "-"): value for key, value in options.items()}}
+
+    def write(self):
+        lines = [f"{key}: {value}" for key, value in self.top.items()] + ["pipelines:"]
+        for pointer, options in self.pipelines.items():
+            lines += [f"  {pointer}:", *(f"    {key}: {value}" for key, value in options.items())]
+        self.path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture
+def file(tmp_path):
+    made = File(tmp_path)
+    made.publish(1)
+    made.say(EDITION)
+    made.publish(1, name="other.so")
+    made.say(OTHER, source="other.so:edition")
+    return made
+
+
+@pytest.fixture
+def begin(start, file):
+    def begun(*options, **more):
+        file.write()
+        server = start(options=["--config", str(file.path), *options], **more)
+        server.said = file
+        return server
+
+    return begun
+
+
+def end_of(server, mark):
+    """What the log says of the reload that was asked for since: its counts."""
+    match = server.wait_log(r" (reload_end .*|error reload_failed reason=.*)", mark, 30 * SLOWNESS)
+    words = dict(word.split("=") for word in match[1].split()[1:]) if match[1].startswith("reload_end") else None
+    return {key: int(value) for key, value in words.items()} if words else None
+
+
+def reload(server):
+    mark = server.log_mark()
+    server.signal(signal.SIGHUP)
+    return end_of(server, mark)
+
+
+def counts(**given):
+    return {**dict.fromkeys(("added", "replaced", "removed", "changed", "kept", "failed"), 0), **given}
+
+
+def expect(server, **given):
+    """What the file says now is served, and these are the counts of its pipelines."""
+    server.said.write()
+    found = reload(server)
+    assert found, "it was refused"
+    assert {key: found[key] for key in counts()} == counts(**given)
+
+
+def refused(server):
+    mark = server.log_mark()
+    assert reload(server) is None
+    return "\n".join(server.log_since(mark, "reload_failed"))
+
+
+def pids(server, pointer):
+    return {worker["pid"] for worker in server.workers(pointer)}
+
+
+def edition_of(server, pointer=EDITION):
+    return [wire.output_of(line) for line in server.lines(pointer, 1, 0)]
+
+
+class Streams:
+    """Streams without a pause, a few at once: how many there were, of which editions, and what went wrong."""
+
+    def __init__(self, server, *pointers, count=5, pause_ms=1, options=None):
+        self.editions, self.failures, self._end, self._server = [], [], threading.Event(), server
+        self._options = options or {}
+        self._threads = [threading.Thread(target=self._run, args=(pointer, count, pause_ms)) for pointer in pointers]
+
+    def _run(self, pointer, count, pause_ms):
+        while not self._end.is_set():
+            try:
+                lines = self._server.lines(pointer, count, pause_ms, **self._options)
+                values = [wire.output_of(line) for line in lines]
+                assert len(values) == count and len(set(values)) == 1, values
+                self.editions.append((pointer, values[0]))
+            except Exception as error:  # pylint: disable=broad-except
+                self.failures.append(error)
+
+    def __enter__(self):
+        for thread in self._threads:
+            thread.start()
+        wait_until(lambda: len(self.editions) >= len(self._threads))
+        return self
+
+    def __exit__(self, *_):
+        self._end.set()
+        for thread in self._threads:
+            thread.join()
+
+
+# ---- what changes ----------------------------------------------------------------------------------
+
+
+def test_nothing_is_touched_where_nothing_is_different(begin, file):
+    server = begin()
+    before = pids(server, EDITION) | pids(server, OTHER)
+    expect(server, kept=2)
+    os.utime(file.folder / "edition.so")  # the content counts
+    expect(server, kept=2)
+    assert pids(server, EDITION) | pids(server, OTHER) == before
+    assert server.metric("millrace_config_generation") == 3
+    assert server.metric('millrace_reloads_total{result="ok"}') == 2
+    assert server.metric("millrace_reload_ok") == 1
+    assert abs(server.metric("millrace_reload_time_seconds") - time.time()) < 60
+
+
+def test_limits_change_at_once_and_processes_stay(begin, file):
+    file.top["no-auth"] = "true"
+    file.say(EDITION, queue=10)
+    server = begin()
+    before = pids(server, EDITION)
+    other = pids(server, OTHER)
+    with server.stream(EDITION, 2, 700 * SLOWNESS) as running:
+        file.say(EDITION, queue=0, run_timeout="1s")
+        file.top["body-limit"] = "64k"
+        mark = server.log_mark()
+        expect(server, changed=1, kept=1)
+        server.wait_log(r" warning reload_needs_restart key=body-limit ", mark)
+        assert server.run(EDITION, 1, 0).status == 429  # the queue has no place now
+        assert len(running.all()) == 2  # with the limits that it began with
+    late = server.run(EDITION, 2, 5000 * SLOWNESS)
+    assert "its limit" in str(late.body)
+    assert pids(server, EDITION) == before and pids(server, OTHER) == other
+
+
+def test_workers_come_and_go_beside_those_that_stay(begin, file):
+    server = begin()
+    first = pids(server, EDITION)
+    file.say(EDITION, workers=3)
+    expect(server, changed=1, kept=1)
+    wait_until(lambda: sum(worker["state"] == "ready" for worker in server.workers(EDITION)) == 3)
+    assert first < pids(server, EDITION)
+    file.say(EDITION, workers=1, recycle_runs=5, recycle_overlap="true")
+    expect(server, changed=1, kept=1)
+    wait_until(lambda: pids(server, EDITION) - {0} == first)
+    for _ in range(5):
+        assert edition_of(server) == [1]
+    wait_until(lambda: first.isdisjoint(pids(server, EDITION)))
+    file.say(EDITION)
+    expect(server, changed=1, kept=1)
+    wait_until(lambda: len(server.workers(EDITION)) == 1)
+    assert edition_of(server) == [1]
+
+
+def test_pipelines_are_added_and_removed(begin, file):
+    server = begin()
+    kept = pids(server, OTHER)
+    gone = pids(server, EDITION)
+    with server.stream(EDITION, 20, 50) as running:
+        del file.pipelines[EDITION]
+        file.say(THIRD)
+        mark = server.log_mark()
+        expect(server, added=1, removed=1, kept=1)
+        server.wait_log(rf" pipeline_removed pipeline={EDITION} runs=1$", mark)
+        server.wait_log(rf" pipeline_served pipeline={THIRD} workers=1$", mark)
+        assert server.run(EDITION, 1, 0).status == 404
+        assert edition_of(server, THIRD) == [1]
+        assert len(running.all()) == 20  # what runs goes on
+    wait_until(lambda: not any(process_exists(pid) for pid in gone))
+    assert pids(server, OTHER) == kept
+
+
+@pytest.mark.parametrize("change", [
+    {"concurrency": 4}, {"environment": "{A: b}"}, {"ring": "256k"}, {"window": "64k"}, {"worker-nofile": 200},
+    {"seccomp": "strict"}, {"source": "copy.so:edition"},
+])
+def test_what_processes_know_is_in_new_ones(begin, file, change):
+    file.publish(1, name="copy.so")
+    server = begin()
+    kept = pids(server, OTHER)
+    before = pids(server, EDITION)
+    with Streams(server, EDITION, EDITION) as streams:
+        file.pipelines[EDITION].update(change)
+        file.write()
+        expect(server, replaced=1, kept=1)
+    assert streams.failures == []
+    assert before.isdisjoint(pids(server, EDITION)) and pids(server, OTHER) == kept
+    wait_until(lambda: not any(process_exists(pid) for pid in before))
+
+
+def test_a_changed_file_is_a_change(begin, file):
+    server = begin()
+    kept = pids(server, OTHER)
+    accepted = f'millrace_runs_accepted_total{{pipeline="{EDITION}"}}'
+    with server.stream(EDITION, 20, 50) as running, Streams(server, EDITION, EDITION) as streams:
+        next(iter(running))
+        file.publish(2)
+        expect(server, replaced=1, kept=1)
+        assert edition_of(server) == [2]
+        count = len(streams.editions)
+        wait_until(lambda: len(streams.editions) > count + 10)
+        assert {edition for _, edition in streams.editions[count + 2:]} == {2}
+        assert {wire.output_of(line) for line in running.all()} == {1}  # the old ones finish their runs
+    assert streams.failures == [] and {edition for _, edition in streams.editions} == {1, 2}
+    assert pids(server, OTHER) == kept
+    assert server.metric(accepted) == len(streams.editions) + 2  # what is counted goes on
+    server.metrics()
+
+
+def test_runs_that_wait_finish_where_they_were_taken(begin, file):
+    file.say(EDITION, queue=10)
+    server = begin()
+    taken = [server.stream(EDITION, 5, 100) for _ in range(4)]
+    wait_until(lambda: server.metric(f'millrace_queue_depth{{pipeline="{EDITION}"}}') == 3)
+    file.publish(2)
+    expect(server, replaced=1, kept=1)
+    assert edition_of(server) == [2]
+    for stream in taken:
+        with stream:
+            assert [wire.output_of(line) for line in stream.all()] == [1] * 5
+
+
+@needs_python
+def test_an_edited_python_file_is_a_change(begin, file):
+    text = (
+        "from pipeline import Pipeline, Variable, pipe\n"
+        "@pipe\n"
+        "def edition(count: int, pause_ms: int) -> int:\n"
+        "    return {edition}\n"
+        "with Pipeline() as builder:\n"
+        "    count, pause_ms = Variable(int), Variable(int)\n"
+        "    builder.output(edition(count, pause_ms))\n"
+        "edition_pipeline = builder.get_pipeline()\n")
+    (file.folder / "edition.py").write_text(text.format(edition=1))
+    file.say(EDITION, source="edition.py:edition_pipeline")
+    server = begin()
+    (file.folder / "edition.py").write_text(text.format(edition=2))
+    expect(server, replaced=1, kept=1)
+    assert edition_of(server) == [2]
+
+
+# ---- what is wrong ---------------------------------------------------------------------------------
+
+
+def test_a_wrong_file_changes_nothing_and_each_mistake_is_a_line(begin, file):
+    server = begin()
+    before = pids(server, EDITION) | pids(server, OTHER)
+    good = file.path.read_text()
+    file.path.write_text(good + "  - [\n")
+    assert f"{file.path}:" in refused(server)
+    file.path.write_text(good.replace("source: edition.so:edition", "sauce: a", 1) + "worker-s: 3\n")
+    lines = refused(server)
+    assert f'{file.path}:3:5: pipelines.{EDITION}: unknown key' in lines.replace('\\"', '"') and "worker-s" in lines
+    file.path.write_text(good.replace("edition.so", "nowhere.so"))
+    assert f"{file.path}:3:13: " in refused(server)
+    os.remove(file.path)
+    assert "No such file" in refused(server)
+    file.path.write_text(good)
+    assert server.metric('millrace_reloads_total{result="failed"}') == 4
+    assert server.metric("millrace_reload_ok") == 0 and server.metric("millrace_config_generation") == 1
+    expect(server, kept=2)
+    assert pids(server, EDITION) | pids(server, OTHER) == before
+
+
+@pytest.mark.parametrize("options, reason", [
+    (["-DBROKEN"], "edition 2 has no press"),
+    (["-DHANGING"], "it was not ready in time"),
+])
+def test_what_does_not_become_ready_is_not_served(begin, file, options, reason):
+    file.say(EDITION, start_timeout="1s")
+    server = begin()
+    before = pids(server, EDITION)
+    with Streams(server, EDITION) as streams:
+        file.publish(2, *options)
+        file.say(OTHER, source="other.so:edition", queue=3)
+        file.say(THIRD, start_timeout="1s")
+        mark = server.log_mark()
+        expect(server, failed=2, changed=1)
+        for pointer in (EDITION, THIRD):
+            assert reason in server.wait_log(rf" error reload_failed pipeline={pointer} (.*)", mark)[1]
+    assert streams.failures == []
+    assert pids(server, EDITION) == before and edition_of(server) == [1]
+    assert server.run(THIRD, 1, 0).status == 404
+    assert server.get("/readyz").status == 200 and server.metric("millrace_reload_ok") == 0
+    file.publish(3)
+    expect(server, replaced=1, added=1, kept=1)
+    assert edition_of(server) == [3]
+
+
+# ---- the server ------------------------------------------------------------------------------------
+
+
+# The command line goes before the file, and these servers are all told to listen there.
+WITHOUT_LISTEN = ["/usr/bin/python3", "-c", "import os, sys; words = sys.argv[1:]; at = words.index('--listen'); "
+                  "del words[at:at + 2]; os.execv(words[0], words)"]
+
+
+def test_listeners_are_opened_and_closed(begin, file):
+    file.top["listen"] = "['127.0.0.1:0']"
+    server = begin(command=WITHOUT_LISTEN)
+    first = server.port
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        file.top["listen"] = f"['127.0.0.1:0', '127.0.0.1:{taken.getsockname()[1]}', '127.0.0.2:0']"
+        file.publish(2)
+        file.write()
+        assert "Address already in use" in refused(server)
+        port = taken.getsockname()[1]
+    assert edition_of(server) == [1] and server.port == first
+    mark = server.log_mark()
+    expect(server, replaced=1, kept=1)
+    server.wait_log(rf" listening address=127.0.0.1:{port}$", mark)
+    with server.stream(EDITION, 20, 50) as running:
+        file.top["listen"] = f"['127.0.0.1:{port}']"
+        expect(server, kept=2)
+        assert len(running.all()) == 20
+    with pytest.raises(OSError):
+        server.get("/livez")
+    server.address = f"127.0.0.1:{port}"
+    assert edition_of(server) == [2]
+    for _ in range(5):
+        file.top["listen"] = "['127.0.0.1:0']"
+        mark = server.log_mark()
+        expect(server, kept=2)
+        server.address = server.wait_log(r" listening address=(\S+)$", mark)[1]
+        file.top["listen"] = f"['127.0.0.1:{port}']"
+        expect(server, kept=2)
+        server.address = f"127.0.0.1:{port}"
+    assert edition_of(server) == [2]
+
+
+def test_tokens_are_read_again(begin, file):
+    tokens = make_tokens(file.folder / "tokens", "alice", "bob")
+    file.top["token-file"] = "tokens"
+    server = begin()
+
+    def status(token):
+        return server.run(EDITION, 1, 0, headers=bearer(token)).status
+
+    assert [status(token) for token in tokens] == [200, 200]
+    run = server.run(EDITION, 1, 0, headers=bearer(tokens[1])).json()
+    lines = (file.folder / "tokens").read_text().splitlines(True)
+    (file.folder / "tokens").write_text(lines[1])
+    with server.stream(EDITION, 20, 20, headers=bearer(tokens[0])) as running:
+        expect(server, kept=2)
+        assert len(running.all()) == 20
+    assert [status(token) for token in tokens] == [401, 200]
+    assert server.get("/v4/runs/" + run["id"], bearer(tokens[1])).status == 200
+    carol = make_tokens(file.folder / "tokens", "carol")[0]
+    expect(server, kept=2)
+    assert status(carol) == 200
+    assert server.get("/v4/runs/" + run["id"], bearer(carol)).status == 404
+    assert server.get("/v4/runs", bearer(carol)).json() is not None
+    os.remove(file.folder / "tokens")
+    assert "--token-file" in refused(server)
+    assert [status(token) for token in (*tokens, carol)] == [401, 200, 200]
+
+
+def test_pages_and_metrics_follow_the_file(begin, file):
+    file.top["cors-origin"] = "[https://one.example]"
+    server = begin()
+
+    def lets(origin):
+        return server.get("/livez", {"Origin": origin}).header("access-control-allow-origin") == origin
+
+    assert lets("https://one.example") and not lets("https://two.example")
+    file.top.update({"cors-origin": "[https://two.example]", "metrics": "off", "log-level": "debug"})
+    file.write()
+    mark = server.log_mark()
+    expect(server, kept=2)
+    assert lets("https://two.example") and not lets("https://one.example")
+    assert server.get("/metrics").status == 404
+    server.wait_log(r" debug config_end number=1$", mark)
+
+
+def test_one_reload_at_a_time_and_none_while_it_stops(begin, file):
+    file.say(EDITION, start_timeout="2s")
+    server = begin()
+    file.publish(2, "-DHANGING")
+    mark = server.log_mark()
+    server.signal(signal.SIGHUP)
+    server.wait_log(r" signal signal=1 ", mark)
+    time.sleep(0.5)
+    file.publish(3)
+    for _ in range(3):
+        server.signal(signal.SIGHUP)
+        time.sleep(0.02)
+    wait_until(lambda: len(server.log_since(mark, " reload_end ")) == 2)
+    time.sleep(0.3)
+    assert len(server.log_since(mark, " reload_end ")) == 2
+    assert edition_of(server) == [3]
+    with server.stream(EDITION, 20, 50) as running:
+        running.begin()
+        mark = server.log_mark()
+        server.signal(signal.SIGTERM)
+        server.wait_log(" draining ", mark)
+        server.signal(signal.SIGHUP)
+        server.wait_log(r' signal=1 .*name=SIGHUP reason="ignored: the server stops"$', mark)
+        assert len(running.all()) == 20
+    assert server.wait_exit() == 0
+
+
+def test_a_server_stops_in_the_middle_of_a_reload(begin, file):
+    server = begin()
+    file.publish(2, "-DHANGING")
+    mark = server.log_mark()
+    server.signal(signal.SIGHUP)
+    wait_until(lambda: server.log_since(mark, " worker_start ") or server.metric("millrace_config_generation") == 2)
+    server.stop()
