@@ -255,7 +255,7 @@ $(FUZZERS): $(B)/tests/fuzz/%: $(B)/tests/fuzz/%.o $(B)/dispatcher.a $(B)/worker
 	$(Q)$(CC) $(LINK) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(LIBS_dispatcher) $(LIBS_worker)
 
 # Targets that install packages first build in a second make, so that this one needs only make itself.
-.PHONY: test asan tsan valgrind fuzz check mutants crash faults garbage hostile soak bench bench-counts demo serve deps install uninstall clean help
+.PHONY: test asan tsan valgrind fuzz check mutants crash faults garbage hostile soak reloads bench bench-counts demo serve deps install uninstall clean help
 
 # Any will do, and not every distribution has one as a package.
 BROWSER := command -v chromium >/dev/null || command -v google-chrome >/dev/null || deploy/deps -k browser
@@ -324,6 +324,12 @@ soak: ## kills, clients that leave or stall, every run checked; T=120 seconds, S
 	@deploy/deps build test
 	@$(MAKE) all $(B)/tests/soak/soak
 	@BUILD=$(B) tests/soak/run --seconds $(or $(T),120) $(if $(SEED),--seed $(SEED))
+
+reloads: ## another configuration again and again, under load; N=1000 of them, STREAMS=32
+	@deploy/deps build test
+	@$(MAKE) all
+	@BUILD=$(B) RELOADS=$(or $(N),1000) STREAMS=$(or $(STREAMS),32) $(PYTHON) -m pytest -q -s -p no:cacheprovider \
+		tests/system/test_reload.py -k storm
 
 hostile: ## workers that attack, beside victims that are checked; T=60 seconds, SEED=, OPTIONS=default,root
 	@deploy/deps build test

@@ -58,7 +58,6 @@ static void reload_begin(struct server *server)
     struct reload *reload = &server->reload;
     reload->is_wanted = false;
     reload->began_ms = server->reactor.now_ms;
-    reload->counts = (struct reload_counts){0};
     int rc = config_reading_begin(&reload->reading, reload->source, reload->event_fd);
     if (rc < 0) {
         reload_refuse(server, strerror(-rc));
@@ -147,6 +146,7 @@ void reload_take(struct server *server, struct config *next)
     struct config_hold hold;
     struct restart_keys keys = {.count = 0};
     char reason[CLI_REASON_BYTES] = "not enough memory";
+    server->reload.counts = (struct reload_counts){0};
     int rc = config_inherit(next, server->config, &keys, reason);
     if (rc == 0)
         rc = runs_reserve_owners(&server->runs, owner_count(next));

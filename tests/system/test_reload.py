@@ -2,6 +2,7 @@
 """SIGHUP: the file is read again, only what is different is touched, and what is wrong changes nothing."""
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -18,8 +19,9 @@ EDITION = "test/edition:v1"
 OTHER = "test/other:v1"
 THIRD = "test/third:v1"
 SOURCE = os.path.join(TOP, "tests/system/pipelines/edition.c")
-# How many reloads the storm has; `make storm-reload` says more.
+# Of the storm; `make reloads` says more.
 RELOADS = int(os.environ.get("RELOADS", "50"))
+STREAMS = int(os.environ.get("STREAMS", "9"))
 
 
 class File:
@@ -120,15 +122,17 @@ def edition_of(server, pointer=EDITION):
 class Streams:
     """Streams without a pause, a few at once: how many there were, of which editions, and what went wrong."""
 
-    def __init__(self, server, *pointers, count=5, pause_ms=1, options=None):
+    def __init__(self, server, *pointers, count=5, pause_ms=1):
         self.editions, self.failures, self._end, self._server = [], [], threading.Event(), server
-        self._options = options or {}
         self._threads = [threading.Thread(target=self._run, args=(pointer, count, pause_ms)) for pointer in pointers]
+
+    def _lines(self, pointer, *values):
+        return self._server.lines(pointer, *values)
 
     def _run(self, pointer, count, pause_ms):
         while not self._end.is_set():
             try:
-                lines = self._server.lines(pointer, count, pause_ms, **self._options)
+                lines = self._lines(pointer, count, pause_ms)
                 values = [wire.output_of(line) for line in lines]
                 assert len(values) == count and len(set(values)) == 1, values
                 self.editions.append((pointer, values[0]))
@@ -457,3 +461,77 @@ def test_a_server_stops_in_the_middle_of_a_reload(begin, file):
     server.signal(signal.SIGHUP)
     wait_until(lambda: server.log_since(mark, " worker_start ") or server.metric("millrace_config_generation") == 2)
     server.stop()
+
+
+# ---- a storm ---------------------------------------------------------------------------------------
+
+
+def descriptors(server):
+    return len(os.listdir(f"/proc/{server.process.pid}/fd"))
+
+
+def resident_kib(server):
+    with open(f"/proc/{server.process.pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmRSS:"))
+
+
+def share(values, part):
+    return sorted(values)[int(len(values) * part)]
+
+
+class Gapped(Streams):
+    """Streams that also say how long each line came after the one before it, in seconds."""
+
+    def __init__(self, *arguments, **options):
+        self.gaps = []
+        super().__init__(*arguments, **options)
+
+    def _lines(self, pointer, *values):
+        with self._server.stream(pointer, *values) as stream:
+            lines = stream.all()
+        self.gaps += [after - before for before, after in zip(stream.times, stream.times[1:])]
+        return lines
+
+
+@pytest.mark.bounded(60 + 2 * RELOADS)
+def test_a_storm_of_reloads_loses_nothing(begin, file):
+    """Each changes one pipeline's source and another's limits, adds one and removes one."""
+    kept = "test/kept:v1"
+    for pointer in (EDITION, OTHER, kept):
+        file.say(pointer, source=("edition.so" if pointer == EDITION else "other.so") + ":edition", concurrency=32)
+    file.say("test/extra--1:v1", source="other.so:edition")
+    server = begin()
+    stay = {pointer: pids(server, pointer) for pointer in (OTHER, kept)}
+    wait_until(lambda: server.metric("millrace_connections") == 1)
+    time.sleep(0.1)  # and that one has gone
+    sizes, opened = [], descriptors(server)
+    pointers = [(EDITION, OTHER, kept)[number % 3] for number in range(STREAMS)]
+    with Gapped(server, *pointers, count=20, pause_ms=10) as streams:
+        wait_until(lambda: len(streams.editions) > 4 * len(pointers))
+        undisturbed, streams.gaps = streams.gaps, []
+        for number in range(RELOADS):
+            file.publish(2 - number % 2)
+            file.say(OTHER, source="other.so:edition", concurrency=32, queue=100 + number, run_timeout="1h")
+            file.pipelines.pop(f"test/extra-{number - 1}:v1", None)
+            file.say(f"test/extra-{number}:v1", source="other.so:edition")
+            expect(server, added=1, replaced=1, removed=1, changed=1, kept=1)
+            sizes.append(resident_kib(server))
+        disturbed = streams.gaps
+    assert streams.failures == []
+    assert {pointer: pids(server, pointer) for pointer in stay} == stay
+    assert len(streams.editions) > RELOADS
+    quarter = len(sizes) // 4
+    assert min(sizes[-quarter:]) - min(sizes[quarter:2 * quarter]) < 2048, sizes
+    wait_until(lambda: descriptors(server) == opened, what=f"{opened} descriptors, as before,")
+    assert server.metric("millrace_config_generation") == RELOADS + 1
+    print(f"\n  {RELOADS} reloads, {len(streams.editions)} streams; resident {sizes[quarter]} to {sizes[-1]} KiB, "
+          f"descriptors {opened}; gaps p50 {share(undisturbed, .5) * 1e3:.1f} and "
+          f"{share(disturbed, .5) * 1e3:.1f} ms, p99 {share(undisturbed, .99) * 1e3:.1f} and "
+          f"{share(disturbed, .99) * 1e3:.1f} ms; longest pass {longest_pass(server)}")
+
+
+def longest_pass(server):
+    """The bound of the last bucket of the histogram in which there is a pass."""
+    found = re.findall(r'^millrace_loop_pass_seconds_bucket\{le="([^"]+)"\} (\d+)$',
+                       server.get("/metrics").body.decode(), re.MULTILINE)
+    return next(bound for bound, count in found if count == found[-1][1]) + " s"
