@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -28,8 +29,13 @@ int log_file_open(struct log_file *file, struct log *log, const char *path)
         fd = open(path, log_file_flags(LOG_FILE_OPENING_FIFO), LOG_FILE_MODE);
     if (fd == -1)
         return -errno;
+    char *copy = strdup(path);
+    if (!copy) {
+        close(fd);
+        return -ENOMEM;
+    }
     fcntl(fd, F_SETFL, O_APPEND); /* io_uring waits where O_NONBLOCK would not */
-    *file = (struct log_file){.path = path, .next_fd = -1};
+    *file = (struct log_file){.path = copy, .next_fd = -1};
     log->fd = fd;
     return 0;
 }
@@ -90,6 +96,7 @@ void log_file_finish(struct log_file *file, struct log *log)
         close(file->next_fd);
     close(log->fd);
     log->fd = -1;
+    free(file->path);
     file->path = NULL;
 }
 

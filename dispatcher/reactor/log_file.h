@@ -29,7 +29,7 @@ enum log_file_state {
 
 /* Owns the log's descriptor where there is a path. Zero is none. */
 struct log_file {
-    const char *path; /* borrowed; NULL: the log goes to stderr */
+    char *path; /* owned: the kernel reads it; NULL: the log goes to stderr */
     enum log_file_state state;
     bool is_asked_again; /* while it was being opened */
     bool was_cancelled;  /* a write that the old one did not take, which the new one gets */
@@ -37,7 +37,7 @@ struct log_file {
 };
 
 /* Opens the file at the end of which lines are added, and makes it if there is none, with mode
- * 0640; `log` goes there from now on. May wait for a disk. 0 or -errno. */
+ * 0640; `log` goes there from now on. May wait for a disk. 0, -ENOMEM or -errno. */
 int log_file_open(struct log_file *file, struct log *log, const char *path) MUST_USE;
 
 /* Begins to open it again; without a path nothing is done. */

@@ -3,6 +3,7 @@
 #include "dispatcher/server/config_thread.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
@@ -80,7 +81,11 @@ int config_reading_end(struct config_reading *reading, struct config **out, char
     return rc;
 }
 
-void config_reading_leave(struct config_reading *reading)
+bool config_reading_wait(struct config_reading *reading, int timeout_ms)
 {
+    struct pollfd end = {.fd = reading->event_fd, .events = POLLIN};
+    if (poll(&end, 1, timeout_ms) == 1)
+        return true;
     pthread_detach(reading->thread);
+    return false;
 }

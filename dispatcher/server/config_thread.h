@@ -9,6 +9,7 @@
 #ifndef DISPATCHER_CONFIG_THREAD_H
 #define DISPATCHER_CONFIG_THREAD_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "dispatcher/config/config.h"
@@ -36,7 +37,8 @@ int config_reading_begin(struct config_reading **out, const struct config_source
 int config_reading_end(struct config_reading *reading, struct config **out,
                        char **complaints) MUST_USE;
 
-/* The process ends soon, and does not wait for it. */
-void config_reading_leave(struct config_reading *reading);
+/* For a process that ends: waits so long. True: config_reading_end() does not wait any more; false:
+ * the thread is left alone, and what it has is lost. */
+bool config_reading_wait(struct config_reading *reading, int timeout_ms) MUST_USE;
 
 #endif

@@ -18,6 +18,7 @@
 #include "dispatcher/workers/supervisor.h"
 
 #define COMPLAINT_COUNT_MAX 50u
+#define LAST_WAIT_MS 1000 /* for a thread that reads when the server ends */
 
 static void reload_begin(struct server *server);
 static void reload_end(struct server *server);
@@ -68,6 +69,14 @@ static void reload_begin(struct server *server)
                (struct uring_ref){URING_RELOAD, 0, 0});
 }
 
+/* One that nobody has held; NULL: there is none. */
+static void reload_forget(struct config *config)
+{
+    if (config)
+        config_finish(config);
+    free(config);
+}
+
 void reload_on_read(struct server *server, const struct uring_event *event)
 {
     struct reload *reload = &server->reload;
@@ -78,7 +87,9 @@ void reload_on_read(struct server *server, const struct uring_event *event)
     int rc = config_reading_end(reload->reading, &next, &complaints);
     reload->reading = NULL;
     reload->state = RELOAD_IDLE;
-    if (rc < 0)
+    if (server->state != SERVER_SERVING)
+        reload_forget(next);
+    else if (rc < 0)
         reload_refuse_all(server, complaints);
     else
         reload_take(server, next);
@@ -157,8 +168,7 @@ void reload_take(struct server *server, struct config *next)
         rc = config_hand_over(next, server->config->holders->number + 1, &hold, "reload");
     if (rc < 0) {
         reload_refuse(server, reason);
-        config_finish(next);
-        free(next);
+        reload_forget(next);
         return;
     }
     free(next);
@@ -178,8 +188,6 @@ static void reload_config_set(struct server *server, const struct config *next)
         reactor->log.level = next->log_level;
     if (server->config->log_format != next->log_format)
         log_style_set(&reactor->log, next->log_format);
-    if (reactor->log_file.path)
-        reactor->log_file.path = next->log_path;
     front_follow(&server->front, next);
     server->runs.config = server->fleet.config = next;
     server->api.config = server->reading.config = server->config = next;
@@ -299,9 +307,14 @@ void reload_step(struct server *server)
 void reload_finish(struct server *server)
 {
     struct reload *reload = &server->reload;
-    if (reload->reading)
-        config_reading_leave(reload->reading); /* it has the descriptor to the end */
-    else if (reload->event_fd >= 0)
+    struct config *next = NULL;
+    char *complaints = NULL;
+    if (reload->reading && !config_reading_wait(reload->reading, LAST_WAIT_MS))
+        return; /* it has the descriptor until the process ends */
+    if (reload->reading && config_reading_end(reload->reading, &next, &complaints) == 0)
+        reload_forget(next);
+    free(complaints);
+    if (reload->event_fd >= 0)
         close(reload->event_fd);
     reload->event_fd = -1;
 }

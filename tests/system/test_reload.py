@@ -2,6 +2,7 @@
 """SIGHUP: the file is read again, only what is different is touched, and what is wrong changes nothing."""
 
 import os
+import pathlib
 import re
 import signal
 import socket
@@ -12,7 +13,7 @@ import pytest
 
 import wire
 from confined import needs_python
-from conftest import compile_c
+from conftest import compile_c, public_folder
 from server import SLOWNESS, TOP, bearer, make_tokens, process_exists, wait_until
 
 EDITION = "test/edition:v1"
@@ -461,6 +462,46 @@ def test_a_server_stops_in_the_middle_of_a_reload(begin, file):
     server.signal(signal.SIGHUP)
     wait_until(lambda: server.log_since(mark, " worker_start ") or server.metric("millrace_config_generation") == 2)
     server.stop()
+
+
+def test_a_source_that_cannot_be_read_to_its_end_holds_nobody_up(begin, file):
+    """A FIFO as a file of variables: the thread waits for who writes it, and nobody else does."""
+    server = begin()
+    os.mkfifo(file.folder / "variables")
+    file.say(EDITION, env_file="variables")
+    file.write()
+    server.signal(signal.SIGHUP)
+    mark = server.log_mark()
+    with Streams(server, EDITION, OTHER) as streams:
+        wait_until(lambda: len(streams.editions) > 50)
+        assert server.log_since(mark, "reload") == []
+    assert streams.failures == []
+    began = time.monotonic()
+    server.stop()
+    assert time.monotonic() - began < 5 * SLOWNESS
+
+
+def test_workers_with_users_of_their_own_follow_each_other(start):
+    if os.geteuid() != 0:
+        pytest.skip("only root has users to give")
+    with public_folder() as folder:
+        file = File(pathlib.Path(folder))
+        file.publish(1)
+        os.chmod(file.folder / "edition.so", 0o755)
+        file.say(EDITION, workers=2)
+        file.write()
+        server = start(options=["--config", str(file.path)], default_user=True)
+        server.said = file
+        for edition in range(2, 12):
+            before = pids(server, EDITION)
+            file.publish(edition)
+            os.chmod(file.folder / "edition.so", 0o755)
+            expect(server, replaced=1)
+            assert edition_of(server) == [edition]
+            now = pids(server, EDITION)
+            assert before.isdisjoint(now)
+            users = {os.stat(f"/proc/{pid}").st_uid for pid in now}
+            assert len(users) == 2 and 0 not in users
 
 
 # ---- a storm ---------------------------------------------------------------------------------------
