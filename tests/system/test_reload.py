@@ -14,7 +14,7 @@ import pytest
 import wire
 from confined import needs_python
 from conftest import compile_c, public_folder
-from server import SLOWNESS, TOP, bearer, make_tokens, process_exists, wait_until
+from server import IS_SANITIZED, SLOWNESS, TOP, bearer, make_tokens, process_exists, wait_until
 
 EDITION = "test/edition:v1"
 OTHER = "test/other:v1"
@@ -226,7 +226,7 @@ def test_pipelines_are_added_and_removed(begin, file):
 
 @pytest.mark.parametrize("change", [
     {"concurrency": 4}, {"environment": "{A: b}"}, {"ring": "256k"}, {"window": "64k"}, {"worker-nofile": 200},
-    {"seccomp": "strict"}, {"source": "copy.so:edition"},
+    {"worker-core": "0"}, {"source": "copy.so:edition"},
 ])
 def test_what_processes_know_is_in_new_ones(begin, file, change):
     file.publish(1, name="copy.so")
@@ -562,7 +562,8 @@ def test_a_storm_of_reloads_loses_nothing(begin, file):
     assert {pointer: pids(server, pointer) for pointer in stay} == stay
     assert len(streams.editions) > RELOADS
     quarter = len(sizes) // 4
-    assert min(sizes[-quarter:]) - min(sizes[quarter:2 * quarter]) < 2048, sizes
+    if not IS_SANITIZED:  # freed memory is kept for a while there
+        assert min(sizes[-quarter:]) - min(sizes[quarter:2 * quarter]) < 2048, sizes
     wait_until(lambda: descriptors(server) == opened, what=f"{opened} descriptors, as before,")
     assert server.metric("millrace_config_generation") == RELOADS + 1
     print(f"\n  {RELOADS} reloads, {len(streams.editions)} streams; resident {sizes[quarter]} to {sizes[-1]} KiB, "
