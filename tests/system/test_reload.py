@@ -103,7 +103,7 @@ def expect(server, **given):
     server.said.write()
     found = reload(server)
     assert found, "it was refused"
-    assert {key: found[key] for key in counts()} == counts(**given)
+    assert {key: found[key] for key in counts()} == counts(**given), "\n".join(server.log[-20:])
 
 
 def refused(server):
@@ -274,23 +274,36 @@ def test_runs_that_wait_finish_where_they_were_taken(begin, file):
             assert [wire.output_of(line) for line in stream.all()] == [1] * 5
 
 
+PYTHON = """
+from pipeline import Pipeline, Variable, pipe
+@pipe
+def edition(count: int, pause_ms: int) -> int:
+    return {edition}
+with Pipeline() as builder:
+    count, pause_ms = Variable(int), Variable(int)
+    builder.output(edition(count, pause_ms))
+edition_pipeline = builder.get_pipeline()
+"""
+
+
 @needs_python
-def test_an_edited_python_file_is_a_change(begin, file):
-    text = (
-        "from pipeline import Pipeline, Variable, pipe\n"
-        "@pipe\n"
-        "def edition(count: int, pause_ms: int) -> int:\n"
-        "    return {edition}\n"
-        "with Pipeline() as builder:\n"
-        "    count, pause_ms = Variable(int), Variable(int)\n"
-        "    builder.output(edition(count, pause_ms))\n"
-        "edition_pipeline = builder.get_pipeline()\n")
-    (file.folder / "edition.py").write_text(text.format(edition=1))
-    file.say(EDITION, source="edition.py:edition_pipeline")
+@pytest.mark.parametrize("source", ["printed.py:edition_pipeline", "pipeline.yaml"])
+def test_an_edited_python_file_is_a_change(begin, file, source):
+    manifest = file.folder / "pipeline.yaml"
+    manifest.write_text("pipeline_graph: printed:edition_pipeline\n")
+    (file.folder / "printed.py").write_text(PYTHON.format(edition=1))
+    file.say(EDITION, source=source)
     server = begin()
-    (file.folder / "edition.py").write_text(text.format(edition=2))
+    (file.folder / "printed.py").write_text(PYTHON.format(edition=22))
     expect(server, replaced=1, kept=1)
-    assert edition_of(server) == [2]
+    assert edition_of(server) == [22]
+    expect(server, kept=2)
+    manifest.write_text("pipeline_graph: printed:edition_pipeline\ndescription: another one\n")
+    if source == manifest.name:
+        expect(server, replaced=1, kept=1)
+    else:
+        expect(server, kept=2)
+    assert edition_of(server) == [22]
 
 
 # ---- what is wrong ---------------------------------------------------------------------------------
