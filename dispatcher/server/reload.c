@@ -309,7 +309,8 @@ void reload_finish(struct server *server)
     struct reload *reload = &server->reload;
     struct config *next = NULL;
     char *complaints = NULL;
-    if (reload->reading && !config_reading_wait(reload->reading, LAST_WAIT_MS))
+    reload->is_left = reload->reading && !config_reading_wait(reload->reading, LAST_WAIT_MS);
+    if (reload->is_left)
         return; /* it has the descriptor until the process ends */
     if (reload->reading && config_reading_end(reload->reading, &next, &complaints) == 0)
         reload_forget(next);

@@ -36,6 +36,7 @@ struct reload {
     const struct config_source *source; /* borrowed; NULL: there is nothing to read again */
     enum reload_state state;
     bool is_wanted; /* as soon as it may be: once more */
+    bool is_left;   /* the thread still reads, and nobody waits for it: the process has to end */
     struct config_reading *reading;
     int event_fd;   /* that the thread writes; -1: none */
     uint64_t event; /* what is read from it */
