@@ -154,7 +154,7 @@ static void reload_restart_log(struct server *server, const struct restart_keys 
 
 void reload_take(struct server *server, struct config *next)
 {
-    struct config_hold hold;
+    struct config_hold hold = {0};
     struct restart_keys keys = {.count = 0};
     char reason[CLI_REASON_BYTES] = "not enough memory";
     server->reload.counts = (struct reload_counts){0};
