@@ -148,7 +148,7 @@ static bool value_text(struct config_value *value, struct spot spot,
                        const struct cli_option *option, const char **out)
 {
     const struct document *document = value->document;
-    const char *name = option ? option->name : "it", *text;
+    const char *name = option ? option->name : "it", *text = NULL;
     char reason[CLI_REASON_BYTES];
     enum document_kind kind = document_kind_of(document, spot.node);
     if (kind != DOCUMENT_VALUE) {
