@@ -57,9 +57,10 @@ def kill_worker_until(server, mark, pattern):
 
 @pytest.fixture
 def crowded(start, built):
-    """A server that inherited so many descriptors that it cannot have all it counts on."""
-    limit = 64 + 2 * 10 + 16
-    crowd = 'for ((fd = 10; fd < 78; fd++)); do eval "exec $fd</dev/null"; done; exec prlimit --nofile="$@"'
+    """A server that inherited so many descriptors that it cannot have all it counts on: 16 connections, two workers,
+    and a successor."""
+    limit = 64 + 3 * 10 + 16
+    crowd = 'for ((fd = 10; fd < 88; fd++)); do eval "exec $fd</dev/null"; done; exec prlimit --nofile="$@"'
     server = start(f"{FAULTS}={built('faults')}", example("numbers.so"), command=("bash", "-c", crowd, "bash", str(limit)),
                    options=[*OPTIONS, "--max-connections", "16"])
     room = limit - len(os.listdir(f"/proc/{server.process.pid}/fd"))
