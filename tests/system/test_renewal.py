@@ -99,8 +99,8 @@ def test_new_code_is_served_without_a_lost_run(start, publish, options):
         server.signal(signal.SIGUSR2)
         assert wait_renewed(server) == 2
         count = len(load.editions)
-        wait_until(lambda: len(load.editions) > count + 5)
-        late = load.editions[count + 3:]
+        wait_until(lambda: len(load.editions) > count + 12)
+        late = load.editions[count + 9:]
     assert load.failures == []
     assert late and all(edition == [2, 2, 2] for edition in late)
     # A run is of one edition, and began on a process that finished it.
