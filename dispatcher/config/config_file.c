@@ -9,6 +9,7 @@
 #include "dispatcher/config/config_value.h"
 #include "dispatcher/config/pointer.h"
 #include "dispatcher/text/document.h"
+#include "dispatcher/text/whole_file.h"
 
 #define WHERE_BYTES (POINTER_BYTES_MAX + 16)
 
@@ -32,7 +33,7 @@ int config_file_read(const struct config_file *file, struct problems *problems)
     char *text = NULL;
     size_t bytes = 0;
     problems->file = file->path;
-    int rc = document_file_read(file->path, &text, &bytes);
+    int rc = whole_file_read(file->path, DOCUMENT_BYTES_MAX, &text, &bytes);
     if (rc == -EFBIG)
         problems_add(problems, (struct document_place){0}, "", "it is larger than %u bytes",
                      DOCUMENT_BYTES_MAX);

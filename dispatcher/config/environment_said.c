@@ -3,13 +3,12 @@
 #include "dispatcher/config/environment_said.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/refuse.h"
+#include "dispatcher/text/whole_file.h"
 
 #define BYTE_ORDER_MARK "\xef\xbb\xbf"
 
@@ -17,7 +16,6 @@ static int said_twice_check(const struct said *said, uint32_t number,
                             char reason[CLI_REASON_BYTES]);
 static int said_merge(struct config *config, const struct saying *saying,
                       char reason[CLI_REASON_BYTES]);
-static int file_read(const char *path, char **text, size_t *bytes, char reason[CLI_REASON_BYTES]);
 static int file_lines_add(struct environment *environment, const char *path, char *text,
                           size_t bytes, char reason[CLI_REASON_BYTES]);
 
@@ -86,9 +84,16 @@ int environment_file_add(struct environment *environment, const char *path,
 {
     char *text;
     size_t bytes;
-    int rc = file_read(path, &text, &bytes, reason);
-    if (rc < 0)
+    int rc = whole_file_read(path, ENVIRONMENT_FILE_BYTES_MAX, &text, &bytes);
+    if (rc == -ENOMEM) {
+        snprintf(reason, CLI_REASON_BYTES, "no memory");
         return rc;
+    }
+    if (rc == -EFBIG)
+        return refuse(reason, "--env-file %.512s: it is larger than %u bytes", path,
+                      ENVIRONMENT_FILE_BYTES_MAX);
+    if (rc < 0)
+        return refuse(reason, "--env-file %.512s: %s", path, strerror(-rc));
     rc = file_lines_add(environment, path, text, bytes, reason);
     free(text);
     return rc;
@@ -139,40 +144,6 @@ static int said_merge(struct config *config, const struct saying *saying,
 }
 
 /* ---- a file -------------------------------------------------------------------------------- */
-
-/* Whatever can be read, a pipe too; the memory, with room for a final NUL, is the caller's. */
-static int file_read(const char *path, char **text, size_t *bytes, char reason[CLI_REASON_BYTES])
-{
-    char *memory = malloc(ENVIRONMENT_FILE_BYTES_MAX + 1);
-    if (!memory) {
-        snprintf(reason, CLI_REASON_BYTES, "no memory");
-        return -ENOMEM;
-    }
-    size_t filled = 0;
-    ssize_t count = -1;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    while (fd != -1 && filled <= ENVIRONMENT_FILE_BYTES_MAX) {
-        count = read(fd, memory + filled, ENVIRONMENT_FILE_BYTES_MAX + 1 - filled);
-        if (count == 0 || (count == -1 && errno != EINTR))
-            break;
-        filled += count > 0 ? (size_t)count : 0;
-    }
-    int rc = 0;
-    if (count == -1)
-        rc = refuse(reason, "--env-file %.512s: %s", path, strerror(errno));
-    else if (filled > ENVIRONMENT_FILE_BYTES_MAX)
-        rc = refuse(reason, "--env-file %.512s: it is larger than %u bytes", path,
-                    ENVIRONMENT_FILE_BYTES_MAX);
-    if (fd != -1)
-        close(fd);
-    if (rc < 0) {
-        free(memory);
-        return rc;
-    }
-    *text = memory;
-    *bytes = filled;
-    return 0;
-}
 
 static int file_line_add(struct environment *environment, char *line, size_t bytes,
                          char reason[CLI_REASON_BYTES])

@@ -12,6 +12,7 @@
 #include "dispatcher/config/manifest_value.h"
 #include "dispatcher/config/pointer.h"
 #include "dispatcher/config/source_name.h"
+#include "dispatcher/text/whole_file.h"
 
 #define KEY_GRAPH "pipeline_graph"
 #define KEY_NAME "pipeline_name"
@@ -256,7 +257,7 @@ static int manifest_file_read(struct manifest *manifest)
     if (rc == 0 && !S_ISREG(file.st_mode))
         rc = -EINVAL;
     if (rc == 0)
-        rc = document_file_read(manifest->path, &text, &bytes);
+        rc = whole_file_read(manifest->path, DOCUMENT_BYTES_MAX, &text, &bytes);
     if (rc == -EFBIG)
         problems_add(&manifest->errors, (struct document_place){0}, "",
                      "it is larger than %u bytes", DOCUMENT_BYTES_MAX);

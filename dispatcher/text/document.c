@@ -3,11 +3,9 @@
 #include "dispatcher/text/document.h"
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include <yaml.h>
 
@@ -69,33 +67,6 @@ void document_free(struct document *document)
         return;
     yaml_document_delete(&document->yaml);
     free(document);
-}
-
-int document_file_read(const char *path, char **text, size_t *bytes)
-{
-    size_t filled = 0;
-    ssize_t count = 1;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-    if (fd == -1)
-        return -errno;
-    char *memory = malloc(DOCUMENT_BYTES_MAX + 1);
-    int rc = memory ? 0 : -ENOMEM;
-    while (rc == 0 && count != 0 && filled <= DOCUMENT_BYTES_MAX) {
-        count = read(fd, memory + filled, DOCUMENT_BYTES_MAX + 1 - filled);
-        if (count == -1 && errno != EINTR)
-            rc = -errno;
-        filled += count > 0 ? (size_t)count : 0;
-    }
-    close(fd);
-    if (rc == 0 && filled > DOCUMENT_BYTES_MAX)
-        rc = -EFBIG;
-    if (rc < 0) {
-        free(memory);
-        return rc;
-    }
-    *text = memory;
-    *bytes = filled;
-    return 0;
 }
 
 /* Before a tree is made, and only as far as it is not too deep. What is no YAML is found later. */

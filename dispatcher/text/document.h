@@ -35,10 +35,6 @@ int document_read(const char *text, size_t bytes, struct document **out,
                   struct document_place *place, char reason[DOCUMENT_REASON_BYTES]) MUST_USE;
 void document_free(struct document *document);
 
-/* The text of a whole file, or of what can be read like one; waits for it. 0, and *text is the
- * caller's; -EFBIG: there are more than DOCUMENT_BYTES_MAX; -errno. */
-int document_file_read(const char *path, char **text, size_t *bytes) MUST_USE;
-
 /* Nodes have numbers; that of the root is DOCUMENT_ROOT. */
 #define DOCUMENT_ROOT 0u
 enum document_kind document_kind_of(const struct document *document, uint32_t node);
