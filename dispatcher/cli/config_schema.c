@@ -15,6 +15,7 @@ static void schema_options_add(struct text *text, const struct cli_command *comm
 static void schema_option_add(struct text *text, const struct cli_option *option,
                               const void *values);
 static void schema_value_add(struct text *text, const struct cli_option *option);
+static void schema_number_add(struct text *text, const struct cli_option *option, const char *unit);
 static void schema_choices_add(struct text *text, const struct cli_option *option);
 static void schema_string_add(struct text *text, const char *string);
 
@@ -96,19 +97,11 @@ static void schema_value_add(struct text *text, const struct cli_option *option)
         text_add(text, "\"type\": \"boolean\"");
         break;
     case CLI_NUMBER:
-        text_add(text,
-                 "\"anyOf\": [{\"type\": \"integer\", \"minimum\": %" PRIu64
-                 ", \"maximum\": %" PRIu64
-                 "}, {\"type\": \"string\", \"pattern\": \"^[0-9]+$|" EXPANDS "\"}]",
-                 option->min, option->max);
+        schema_number_add(text, option, "");
         break;
     case CLI_SIZE:
     case CLI_SIZE_POWER:
-        text_add(text,
-                 "\"anyOf\": [{\"type\": \"integer\", \"minimum\": %" PRIu64
-                 ", \"maximum\": %" PRIu64
-                 "}, {\"type\": \"string\", \"pattern\": \"^[0-9]+[kKmMgG]?$|" EXPANDS "\"}]",
-                 option->min, option->max);
+        schema_number_add(text, option, "[kKmMgG]?");
         break;
     case CLI_DURATION:
         text_add(text, "\"anyOf\": [{\"const\": 0}, {\"type\": \"string\", \"pattern\": "
@@ -123,6 +116,15 @@ static void schema_value_add(struct text *text, const struct cli_option *option)
         text_add(text, "\"type\": [\"string\", \"number\"]");
         break;
     }
+}
+
+/* `unit` is a regular expression. */
+static void schema_number_add(struct text *text, const struct cli_option *option, const char *unit)
+{
+    text_add(text,
+             "\"anyOf\": [{\"type\": \"integer\", \"minimum\": %" PRIu64 ", \"maximum\": %" PRIu64
+             "}, {\"type\": \"string\", \"pattern\": \"^[0-9]+%s$|" EXPANDS "\"}]",
+             option->min, option->max, unit);
 }
 
 /* To YAML, 200 is a number, and off is false to some readers of it. */
