@@ -118,11 +118,9 @@ static int drop(void **state)
 
 static int take(const char *name, const char *text)
 {
-    for (size_t i = 0; i < serve_command.option_count; i++)
-        if (strcmp(serve_command.options[i].name, name) == 0)
-            return said_take(&config.said, &serve_command.options[i], text, reason);
-    fail_msg("there is no --%s", name);
-    return -ENOENT;
+    const struct cli_option *option = cli_find(&serve_command, name);
+    assert_non_null(option);
+    return said_take(&config.said, option, text, reason);
 }
 
 static void say(const char *name, const char *text)

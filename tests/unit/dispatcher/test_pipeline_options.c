@@ -43,11 +43,9 @@ static int drop(void **state)
 
 static const struct cli_option *row(const char *name)
 {
-    for (size_t i = 0; i < serve_command.option_count; i++)
-        if (strcmp(serve_command.options[i].name, name) == 0)
-            return &serve_command.options[i];
-    fail_msg("there is no --%s", name);
-    return NULL;
+    const struct cli_option *option = cli_find(&serve_command, name);
+    assert_non_null(option);
+    return option;
 }
 
 static int take(const char *name, const char *text)
