@@ -21,7 +21,8 @@ static int on_body(void *owner, struct conn *conn, struct http_text span, bool i
     if (rc < 0 || !is_last)
         return rc;
     conn_answer_begin(api->front, conn);
-    conn->request.route->handle(api, conn, whole.data, whole.bytes);
+    const struct route *route = conn->request.route;
+    route->handle(api, conn, whole.data, whole.bytes);
     collector_drop(api->front, conn);
     return 0;
 }

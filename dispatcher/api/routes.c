@@ -211,9 +211,10 @@ static bool routes_limit_take(struct request *request, struct http_text query)
     return true;
 }
 
-static bool routes_argument_take(struct request *request, struct http_text path)
+static bool routes_argument_take(struct request *request, const struct route *route,
+                                 struct http_text path)
 {
-    size_t prefix = strlen(request->route->path);
+    size_t prefix = strlen(route->path);
     if (path.bytes <= prefix)
         return true;
     struct http_text rest = {path.data + prefix, path.bytes - prefix};
@@ -240,24 +241,25 @@ bool routes_begin(struct api *api, struct conn *conn, const struct http_head *he
     conn->is_known = request->is_trusted;
     routes_request_id_take(api, request, head);
     request->page = origin_page(api->config, head);
-    request->route = routes_find(api, head->path, head->method, &allowed);
+    const struct route *route = routes_find(api, head->path, head->method, &allowed);
+    request->route = route;
     bool keep_alive = request->keep_alive;
     if (request->has_body)
         request->keep_alive = false; /* an answer now would leave the body unread */
     if (api->config->cors.count > 0 && origin_is_preflight(head))
         routes_preflight_answer(api, conn);
-    else if (!request->route && allowed == 0)
+    else if (!route && allowed == 0)
         response_detail(api->front, conn, 404, "Not Found");
-    else if (!request->route)
+    else if (!route)
         routes_method_refuse(api, conn, allowed);
-    else if (routes_needs_token(api, request->route) && !request->is_trusted)
+    else if (routes_needs_token(api, route) && !request->is_trusted)
         routes_caller_refuse(api, conn, head);
-    else if (!routes_argument_take(request, head->path))
+    else if (!routes_argument_take(request, route, head->path))
         response_detail(api->front, conn, 404, "Not Found");
     else if (!routes_timeout_take(request, head))
         response_detail(api->front, conn, 400,
                         "X-Request-Timeout must be seconds, from 0.001 to 86400.");
-    else if (request->route->handle == api_runs_list && !routes_limit_take(request, head->query))
+    else if (route->handle == api_runs_list && !routes_limit_take(request, head->query))
         response_detail(api->front, conn, 400, "limit must be a number from 1 to 100.");
     else if (head->content_encoded)
         response_detail(api->front, conn, 415, "Content-Encoding is not supported.");

@@ -16,8 +16,10 @@
 
 #define TOO_MANY "{\"detail\":\"Too many connections.\"}\n"
 #define TOO_MANY_OF_CLIENT "{\"detail\":\"Too many connections from one address.\"}\n"
+#define FORBIDDEN "{\"detail\":\"Only root and the user of the server may connect here.\"}\n"
 _Static_assert(sizeof TOO_MANY - 1 == 35, "its Content-Length");
 _Static_assert(sizeof TOO_MANY_OF_CLIENT - 1 == 52, "its Content-Length");
+_Static_assert(sizeof FORBIDDEN - 1 == 68, "its Content-Length");
 
 static const char too_many[] = "HTTP/1.1 503 Service Unavailable\r\n"
                                "Content-Type: application/json\r\n"
@@ -29,6 +31,10 @@ static const char too_many_of_client[] = "HTTP/1.1 429 Too Many Requests\r\n"
                                          "Content-Length: 52\r\n"
                                          "Retry-After: 1\r\n"
                                          "Connection: close\r\n\r\n" TOO_MANY_OF_CLIENT;
+static const char forbidden[] = "HTTP/1.1 403 Forbidden\r\n"
+                                "Content-Type: application/json\r\n"
+                                "Content-Length: 68\r\n"
+                                "Connection: close\r\n\r\n" FORBIDDEN;
 
 static struct uring_ref conn_ref(const struct conn *conn, enum uring_op op);
 static bool conn_enter_client(struct front *front, int fd, uint32_t *client_index);
@@ -71,6 +77,11 @@ void conn_open(struct front *front, int fd, const struct transport *transport)
                           .transport_state = state,
                           .fd = fd};
     conn_event(front, conn, CONN_EV_ACCEPTED);
+}
+
+void conn_refuse_peer(struct front *front, int fd, const struct transport *transport)
+{
+    conn_turn_away(front, fd, transport, REQUEST_REFUSAL_FORBIDDEN);
 }
 
 const char *conn_client(struct conn *conn)
@@ -502,6 +513,8 @@ static void conn_turn_away(struct front *front, int fd, const struct transport *
     front_count_refusal(front, refusal);
     if (transport->turn_away && refusal == REQUEST_REFUSAL_CLIENT_CONNECTIONS)
         transport->turn_away(fd, too_many_of_client, sizeof too_many_of_client - 1);
+    else if (transport->turn_away && refusal == REQUEST_REFUSAL_FORBIDDEN)
+        transport->turn_away(fd, forbidden, sizeof forbidden - 1);
     else if (transport->turn_away)
         transport->turn_away(fd, too_many, sizeof too_many - 1);
     close(fd);

@@ -24,7 +24,6 @@
 #include "dispatcher/reactor/uring.h"
 
 struct front;
-struct route;
 struct transport;
 
 /* What is with the kernel, as a mask. */
@@ -39,7 +38,7 @@ enum conn_op {
 
 /* What is kept of a head once it is parsed. */
 struct request {
-    const struct route *route;
+    const void *route; /* of the exchange: who answers */
     enum http_method method;
     unsigned minor;
     bool keep_alive;
@@ -106,6 +105,9 @@ struct conn {
 
 /* Takes over an accepted socket; refuses it with 503 when there are too many. */
 void conn_open(struct front *front, int fd, const struct transport *transport);
+
+/* An accepted socket of somebody who may not: he is told so, with 403. */
+void conn_refuse_peer(struct front *front, int fd, const struct transport *transport);
 
 /* The address of its client as text, without the port; NULL: it is not known any more. */
 const char *conn_client(struct conn *conn);

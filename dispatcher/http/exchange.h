@@ -29,8 +29,11 @@ enum exchange_end {
     EXCHANGE_END_COUNT
 };
 
-/* All of them are there. `owner` is that of the front. */
+/* All of them are there but `admits`. `owner` is that of the front. */
 struct exchange_ops {
+    /* Whether who has connected may; NULL: everybody may. */
+    bool (*admits)(void *owner, int fd);
+
     /* Fills conn->request. True: the body follows; false: it is answered. */
     bool (*head)(void *owner, struct conn *conn, const struct http_head *head);
 

@@ -3,6 +3,7 @@
 #include "dispatcher/http/front.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -19,24 +20,26 @@ int front_init(struct front *front, const struct front_options *options)
                             .reactor = options->reactor,
                             .input = options->input,
                             .ops = options->ops,
-                            .owner = options->owner};
-    front->accept_timer.kind = TIMER_LISTENER;
-    front->conns = calloc(config->conn_count_max, sizeof *front->conns);
-    if (!front->conns || out_pool_init(&front->out, config->output_bytes_max) < 0 ||
+                            .owner = options->owner,
+                            .conn_count_max = options->conn_count_max,
+                            .index_base = options->index_base};
+    front->accept_timer = (struct timer){.kind = TIMER_LISTENER, .owner = front};
+    front->conns = calloc(front->conn_count_max, sizeof *front->conns);
+    if (!front->conns || out_pool_init(&front->out, options->output_bytes_max) < 0 ||
         (config->conn_per_client_max > 0 &&
-         clients_init(&front->clients, config->conn_count_max) < 0))
+         clients_init(&front->clients, front->conn_count_max) < 0))
         return -ENOMEM;
-    for (uint32_t i = config->conn_count_max; i-- > 0;) {
+    for (uint32_t i = front->conn_count_max; i-- > 0;) {
         struct conn *conn = &front->conns[i];
         *conn = (struct conn){.fd = -1,
-                              .index = i,
+                              .index = front->index_base + i,
                               .next = front->free,
                               .timer = {.kind = TIMER_CONN, .owner = conn}};
         front->free = conn;
     }
-    int rc = timers_reserve(&front->reactor->timers, config->conn_count_max + 1);
+    int rc = timers_reserve(&front->reactor->timers, front->conn_count_max + 1);
     if (rc == 0)
-        front->timer_count = config->conn_count_max + 1;
+        front->timer_count = front->conn_count_max + 1;
     return rc;
 }
 
@@ -44,7 +47,7 @@ void front_finish(struct front *front)
 {
     for (uint32_t i = 0; i < front->listener_count; i++)
         listener_close(&front->listeners[i]);
-    for (uint32_t i = 0; front->conns && i < front->config->conn_count_max; i++) {
+    for (uint32_t i = 0; front->conns && i < front->conn_count_max; i++) {
         struct conn *conn = &front->conns[i];
         timer_clear(&front->reactor->timers, &conn->timer);
         if (conn->fd >= 0)
@@ -97,6 +100,15 @@ static struct listener *front_listener_place(struct front *front)
     return &front->listeners[front->listener_count++];
 }
 
+void front_listen_on(struct front *front, int fd, const char *name)
+{
+    struct listener *listener = front_listener_place(front);
+    *listener = (struct listener){
+        .fd = fd, .generation = listener->generation + 1, .transport = &transport_plain};
+    snprintf(listener->name, sizeof listener->name, "%s", name);
+    listener_arm(front);
+}
+
 int front_listen_for(struct front *front, const struct config *next, char *reason,
                      size_t reason_bytes)
 {
@@ -143,7 +155,7 @@ void front_follow(struct front *front, const struct config *next)
         log_event(log, LEVEL_INFO, "listening_ended", LOG_WORD("address", listener->name));
         listener_end(front, i);
     }
-    for (uint32_t i = 0; i < now->conn_count_max; i++) {
+    for (uint32_t i = 0; i < front->conn_count_max; i++) {
         struct request *request = &front->conns[i].request;
         request->page = front_page_of(&next->cors, &now->cors, request->page);
         if (request->token)
@@ -158,7 +170,7 @@ void front_drain(struct front *front)
 {
     front->is_draining = true;
     listener_disarm(front);
-    for (uint32_t i = 0; i < front->config->conn_count_max; i++) {
+    for (uint32_t i = 0; i < front->conn_count_max; i++) {
         struct conn *conn = &front->conns[i];
         if (conn->state == CONN_IDLE || conn->state == CONN_HEAD)
             conn_event(front, conn, CONN_EV_LEFT);
@@ -167,7 +179,7 @@ void front_drain(struct front *front)
 
 bool front_is_answering(const struct front *front)
 {
-    for (uint32_t i = 0; front->conn_count > 0 && i < front->config->conn_count_max; i++) {
+    for (uint32_t i = 0; front->conn_count > 0 && i < front->conn_count_max; i++) {
         const struct conn *conn = &front->conns[i];
         if (conn->state == CONN_HEAD || conn->state == CONN_BODY || conn_is_answered(conn) ||
             conn->state == CONN_DOOMED)
@@ -190,8 +202,9 @@ uint32_t front_flush(struct front *front)
 
 struct conn *front_conn(struct front *front, struct uring_ref ref)
 {
-    mr_assert(ref.index < front->config->conn_count_max);
-    struct conn *conn = &front->conns[ref.index];
+    uint32_t at = ref.index - front->index_base;
+    mr_assert(at < front->conn_count_max);
+    struct conn *conn = &front->conns[at];
     return conn->generation == ref.generation && conn->state != CONN_FREE ? conn : NULL;
 }
 
@@ -206,7 +219,7 @@ void front_check(const struct front *front)
 {
     uint32_t count = 0, dirty_count = 0;
     uint64_t input = 0, stranger_input = 0, stranger_output = 0;
-    for (uint32_t i = 0; i < front->config->conn_count_max; i++) {
+    for (uint32_t i = 0; i < front->conn_count_max; i++) {
         const struct conn *conn = &front->conns[i];
         front_check_conn(conn);
         count += conn->state != CONN_FREE;
@@ -248,9 +261,9 @@ static void front_check_lists(const struct front *front, uint32_t dirty_count)
     uint32_t free_count = 0;
     for (const struct conn *conn = front->free; conn; conn = conn->next) {
         mr_assert(conn->state == CONN_FREE);
-        mr_assert(free_count++ < front->config->conn_count_max);
+        mr_assert(free_count++ < front->conn_count_max);
     }
-    mr_assert(free_count + front->conn_count == front->config->conn_count_max);
+    mr_assert(free_count + front->conn_count == front->conn_count_max);
     for (const struct conn *conn = front->dirty; conn; conn = conn->next) {
         mr_assert(conn->is_dirty);
         mr_assert(dirty_count-- > 0);

@@ -56,6 +56,8 @@ struct front {
     uint32_t timer_count;      /* reserved: this one, and one of each connection */
 
     struct conn *conns; /* conn_count_max of them */
+    uint32_t conn_count_max;
+    uint32_t index_base; /* of conns[0] and of listeners[0] in references: each front has its own */
     struct conn *free;
     uint32_t conn_count;
     struct clients clients; /* empty unless their connections are limited */
@@ -74,6 +76,9 @@ struct front_options {
     struct input_memory *input;
     const struct exchange_ops *ops;
     void *owner; /* theirs */
+    uint32_t conn_count_max;
+    uint64_t output_bytes_max; /* all responses that wait for their clients */
+    uint32_t index_base;       /* for references, see struct front */
 };
 
 /* Takes memory for all connections there can be. 0 or -ENOMEM; front_finish() in any case. */
@@ -85,6 +90,9 @@ void front_finish(struct front *front);
 
 /* Opens the listeners of the config. 0, or a negative errno with `reason`. */
 int front_listen(struct front *front, char *reason, size_t reason_bytes) MUST_USE;
+
+/* Takes over a socket that listens, and accepts on it from now on. */
+void front_listen_on(struct front *front, int fd, const char *name);
 
 /* Opens what another configuration listens on besides, without waiting. 0, or a negative errno with
  * `reason`, and nothing has changed. */

@@ -27,6 +27,7 @@ static int listener_split_address(const char *address, char *host, size_t host_b
 static void listener_format_name(struct listener *listener);
 static int listener_socket(const struct addrinfo *info);
 static int listener_socket_patiently(const struct addrinfo *info);
+static struct uring_ref listener_ref(const struct front *front, const struct listener *listener);
 
 int listener_open(struct listener *out, const char *address, bool is_patient, char *reason,
                   size_t reason_bytes)
@@ -73,19 +74,29 @@ void listener_arm(struct front *front)
         if (listener->accept_queued || listener->fd < 0)
             continue;
         uring_accept(front->reactor->uring, listener->fd,
-                     (struct uring_ref){URING_ACCEPT, i, listener->generation});
+                     listener_ref(front, listener));
         listener->accept_queued = true;
     }
 }
 
+static void listener_admit(struct front *front, int fd, const struct transport *transport)
+{
+    if (!front->ops->admits || front->ops->admits(front->owner, fd))
+        conn_open(front, fd, transport);
+    else
+        conn_refuse_peer(front, fd, transport);
+}
+
 void listener_on_accept(struct front *front, const struct uring_event *event)
 {
-    struct listener *listener = &front->listeners[event->ref.index];
+    uint32_t at = event->ref.index - front->index_base;
+    mr_assert(at < front->listener_count);
+    struct listener *listener = &front->listeners[at];
     bool is_its = event->ref.generation == listener->generation;
     if (!event->more && is_its)
         listener->accept_queued = false;
     if (event->result >= 0) {
-        conn_open(front, event->result, listener->transport);
+        listener_admit(front, event->result, listener->transport);
     } else if (!is_its) {
         return;
     } else if (event->result == -EMFILE || event->result == -ENFILE || event->result == -ENOBUFS ||
@@ -120,8 +131,7 @@ void listener_end(struct front *front, uint32_t index)
 {
     struct listener *listener = &front->listeners[index];
     if (listener->accept_queued)
-        uring_cancel(front->reactor->uring,
-                     (struct uring_ref){URING_ACCEPT, index, listener->generation});
+        uring_cancel(front->reactor->uring, listener_ref(front, listener));
     listener->accept_queued = false;
     listener_close(listener);
 }
@@ -189,4 +199,10 @@ static int listener_socket_patiently(const struct addrinfo *info)
         fd = listener_socket(info);
     }
     return fd;
+}
+
+static struct uring_ref listener_ref(const struct front *front, const struct listener *listener)
+{
+    uint32_t at = (uint32_t)(listener - front->listeners);
+    return (struct uring_ref){URING_ACCEPT, front->index_base + at, listener->generation};
 }

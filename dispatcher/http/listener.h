@@ -24,7 +24,7 @@ struct listener {
     bool is_new;                          /* likewise: it was opened for that */
     char address[LISTENER_ADDRESS_BYTES]; /* that it was opened for */
     const struct transport *transport;    /* of its connections */
-    char name[80];                        /* "127.0.0.1:8080", with the port that was taken */
+    char name[108];                       /* "127.0.0.1:8080", with the port that was taken */
 };
 
 /* Opens "ADDR:PORT" or "[ADDR6]:PORT" in a place that is closed, or has never been used. A patient

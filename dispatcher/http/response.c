@@ -145,7 +145,9 @@ void response_overload(struct front *front, struct conn *conn)
             .status = 503, .body = body, .body_bytes = sizeof body - 1, .retry_after_s = 1});
 }
 
-void response_stream_head(struct front *front, struct conn *conn, const char *content_type)
+/* `trailers` is a line with its CRLF. */
+static void response_open_head(struct front *front, struct conn *conn, const char *content_type,
+                               const char *trailers)
 {
     char text[HEAD_BYTES_MAX];
     struct put head = PUT_INTO(text);
@@ -154,13 +156,25 @@ void response_stream_head(struct front *front, struct conn *conn, const char *co
     response_count(front, conn, 200);
     response_begin_head(&head, front, conn, 200, content_type);
     PUT(&head, "X-Accel-Buffering: no\r\nCache-Control: no-store\r\n");
-    if (conn->request.minor == 1)
-        PUT(&head, "Transfer-Encoding: chunked\r\n"
-                   "Trailer: Millrace-Run-State, Millrace-Run-Lines\r\n");
-    else
+    if (conn->request.minor == 1) {
+        PUT(&head, "Transfer-Encoding: chunked\r\n");
+        put_text(&head, trailers);
+    } else {
         conn_unframed(conn);
+    }
     PUT(&head, "\r\n");
     response_append(front, conn, text, (size_t)(head.at - text));
+}
+
+void response_stream_head(struct front *front, struct conn *conn, const char *content_type)
+{
+    response_open_head(front, conn, content_type,
+                       "Trailer: Millrace-Run-State, Millrace-Run-Lines\r\n");
+}
+
+void response_follow_head(struct front *front, struct conn *conn, const char *content_type)
+{
+    response_open_head(front, conn, content_type, "");
 }
 
 void response_stream_end(struct front *front, struct conn *conn, const char *run_state,

@@ -35,6 +35,8 @@ void log_add(struct log *log, const struct log_event *event)
     clock_gettime(CLOCK_REALTIME, &now);
     size_t count = log_format_event(&log->style, &now, event, log->bytes[log->filling] + log->count,
                                     LOG_BUFFER_BYTES - log->count);
+    if (log->tail)
+        log_tail_add(log->tail, log->bytes[log->filling] + log->count, count);
     log->count += (uint32_t)count;
     if (count == 0) {
         log->dropped_count++;

@@ -16,6 +16,7 @@
 
 #include "dispatcher/reactor/log_field.h"
 #include "dispatcher/reactor/log_format.h"
+#include "dispatcher/reactor/log_tail.h"
 #include "millrace/check.h"
 
 /* What a busy server says while a disk thinks. */
@@ -26,6 +27,7 @@ struct log {
     int fd;
     enum log_level level;
     struct log_style style;
+    struct log_tail *tail; /* borrowed; gets each line, too; NULL: there is none */
     bool write_in_flight;
     bool is_failing; /* the last write failed: no line about lost lines, which would be lost, too */
     bool is_torn;    /* what was written ends within a line, whose rest is lost */

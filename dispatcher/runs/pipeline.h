@@ -41,6 +41,7 @@ struct pipeline {
     uint32_t user_count;    /* who refers to it: runs, and requests that are being read */
     uint32_t reading_count; /* the latter */
     enum pipeline_state state;
+    bool is_drained;    /* by its operator: no new runs until that is over */
     struct timer timer; /* of a trial */
 
     struct run *queue_first, *queue_last;

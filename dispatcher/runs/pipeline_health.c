@@ -36,6 +36,10 @@ bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, struct run_f
     if (pipeline->phase == PHASE_LEAVING)
         return health_refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, 1,
                              "the pipeline was removed");
+    if (pipeline_is_drained(runs, pipeline))
+        return health_refuse(failure, REFUSAL_DRAINED, 503, ERROR_UNKNOWN, STOPPING_RETRY_AFTER_S,
+                             runs->is_drained ? "the server takes no runs now: it is drained"
+                                              : "the pipeline takes no runs now: it is drained");
     switch (pipeline->state) {
     case PIPELINE_LOADING:
         return health_refuse(failure, REFUSAL_NOT_READY, 503, ERROR_LOADING, 1,

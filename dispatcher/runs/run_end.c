@@ -42,6 +42,7 @@ void run_end_account(struct runs *runs, const struct run *run, const struct run_
     run_end_tally_token(runs, run->token, run->token_index, run_end_kind_of(failure));
     if (run->value_count > run->gap_count + 1) /* the last ones came together */
         tally->gap.counts[0] += run->value_count - run->gap_count - 1;
+    tally->line_count += run->value_count;
     buckets_add(&tally->duration, &bucket_scale_runs, took_ms * CLOCK_NS_PER_MS);
 }
 

@@ -192,6 +192,7 @@ static void runs_take_over(struct pipeline *pipeline, const struct pipeline *for
     pipeline->tally->holder_count++;
     pipeline->service_ms = former->service_ms;
     pipeline->service_count = former->service_count;
+    pipeline->is_drained = former->is_drained;
     for (uint32_t i = 0; i < WORKER_END_COUNT; i++)
         pipeline->pool->restarts[i] += former->pool->restarts[i];
 }
@@ -258,13 +259,37 @@ static void runs_let_go_pipeline(struct runs *runs, struct pipeline *pipeline)
     supervisor_resize(runs->fleet, pipeline->pool);
 }
 
-void runs_renew(struct runs *runs)
+int runs_renew(struct runs *runs, const struct pipeline *pipeline)
 {
-    if (runs_reserve(runs, runs_needed(runs, runs_of_renewal(runs), 0)) == 0)
-        renewal_begin(runs->fleet);
+    if (runs_reserve(runs, runs_needed(runs, runs_of_renewal(runs), 0)) == 0) {
+        renewal_begin(runs->fleet, pipeline ? pipeline->pool : NULL);
+        return 0;
+    }
+    log_event(&runs->reactor->log, LEVEL_ERROR, "renewal_failed",
+              LOG_TEXT("reason", "not enough memory for the runs of one more worker"));
+    return -ENOMEM;
+}
+
+void runs_drain(struct runs *runs, struct pipeline *pipeline, bool does_drain)
+{
+    const char *event = does_drain ? "drained" : "resumed";
+    if (pipeline)
+        pipeline->is_drained = does_drain;
     else
-        log_event(&runs->reactor->log, LEVEL_ERROR, "renewal_failed",
-                  LOG_TEXT("reason", "not enough memory for the runs of one more worker"));
+        runs->is_drained = does_drain;
+    for (uint32_t i = 0; i < runs->pipeline_count && !pipeline && !does_drain; i++)
+        runs->pipelines[i]->is_drained = false;
+    if (pipeline)
+        log_event(&runs->reactor->log, LEVEL_INFO, event,
+                  LOG_WORD("pipeline", pipeline->config->pointer),
+                  LOG_NATURAL("runs", pipeline->user_count));
+    else
+        log_event(&runs->reactor->log, LEVEL_INFO, event, LOG_NATURAL("runs", runs->count));
+}
+
+bool pipeline_is_drained(const struct runs *runs, const struct pipeline *pipeline)
+{
+    return runs->is_drained || pipeline->is_drained;
 }
 
 void runs_sweep(struct runs *runs)

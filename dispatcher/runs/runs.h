@@ -52,6 +52,7 @@ struct runs {
     uint64_t token_ends[TOKEN_SERIES_MAX + 1][RUN_END_KIND_COUNT];
     uint64_t completed_count; /* that --log-runs may have asked for, for every Nth */
 
+    bool is_drained;        /* by its operator: no new runs until that is over */
     bool stop_is_announced; /* others are told to go elsewhere; new runs are taken */
     bool is_draining;       /* no new runs */
     bool is_stopping;       /* workers go because they are told to */
@@ -114,8 +115,14 @@ int runs_move_pipeline(struct runs *runs, struct pipeline *pipeline, const struc
 /* Runs can belong to so many owners. 0 or -ENOMEM. */
 int runs_reserve_owners(struct runs *runs, uint32_t owner_count) MUST_USE;
 
-/* All processes of workers are replaced, one after the other; the log says how that goes. */
-void runs_renew(struct runs *runs);
+/* All processes of workers, or those of one pipeline, are replaced, one after the other; the log and
+ * fleet->renewal say how that goes. 0, or -ENOMEM. */
+int runs_renew(struct runs *runs, const struct pipeline *pipeline) MUST_USE;
+
+/* A pipeline, or (NULL) all of them, takes no new runs for as long as its operator wants; those that
+ * it has taken go on. */
+void runs_drain(struct runs *runs, struct pipeline *pipeline, bool does_drain);
+bool pipeline_is_drained(const struct runs *runs, const struct pipeline *pipeline);
 
 /* While runs->leaving, once a pass and outside of events: frees pipelines that were removed and
  * have neither runs nor workers any more. */

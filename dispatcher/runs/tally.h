@@ -25,6 +25,7 @@ enum refusal {
     REFUSAL_FAILED,      /* it did not load or start */
     REFUSAL_QUARANTINED,
     REFUSAL_DRAINING,     /* the server stops */
+    REFUSAL_DRAINED,      /* its operator wants none now */
     REFUSAL_INPUT,        /* wrong number or type of inputs */
     REFUSAL_INPUT_MEMORY, /* it would have to wait, and there is no memory for that */
     REFUSAL_TOO_MANY_RUNS,
@@ -42,6 +43,7 @@ struct tally {
     uint64_t active_count; /* on a slot, and not answered to their end; this one shrinks */
     uint64_t timeouts[DEADLINE_KIND_COUNT]; /* of the ends: which limit of the server it was */
     uint64_t refusals[REFUSAL_COUNT];
+    uint64_t line_count;        /* values of the runs that ended */
     struct buckets wait;        /* from the acceptance to a slot */
     struct buckets first_chunk; /* from the acceptance to the first chunk */
     struct buckets gap;         /* between chunks of a run, of bucket_scale_gaps */

@@ -66,14 +66,15 @@ struct worker_pool {
     uint64_t restarts[WORKER_END_COUNT]; /* processes that another one followed, by their ends */
 };
 
-/* All workers are being replaced: renewal.h. Zero while they are not. */
+/* Workers are being replaced: renewal.h. When it is not on, how the last one went. */
 struct renewal {
     bool is_on;
-    bool has_failed;          /* it ends without another word */
+    bool has_failed;          /* it ends, or has ended, without another word */
     struct worker_pool *pool; /* whose turn it is; NULL: the next one's is to begin */
     char failure[256];        /* of a successor, until it is dealt with; "": none */
-    uint32_t replaced_count;
-    uint64_t began_ms;
+    char reason[256];         /* why it failed; "": it has not */
+    uint32_t replaced_count, left_count;
+    uint64_t began_ms, ended_ms;
 };
 
 /* Owned by the server. */

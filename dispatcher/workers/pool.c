@@ -192,6 +192,14 @@ uint32_t pool_ready_count(const struct worker_pool *pool)
     return count;
 }
 
+uint32_t pool_active_count(const struct worker_pool *pool)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < pool->place_count; i++)
+        count += pool->places[i]->active_count;
+    return count;
+}
+
 bool pool_place_is_vacant(const struct worker *worker)
 {
     return (worker->state == WORKER_EMPTY || worker->state == WORKER_SPARE) &&

@@ -59,6 +59,9 @@ bool pool_extra_remove(struct worker_pool *pool);
 /* How many take runs. */
 uint32_t pool_ready_count(const struct worker_pool *pool);
 
+/* Runs that its workers have. */
+uint32_t pool_active_count(const struct worker_pool *pool);
+
 /* Nothing is in the place, and nothing of what was there is read any more. */
 bool pool_place_is_vacant(const struct worker *worker);
 

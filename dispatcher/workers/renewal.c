@@ -16,14 +16,16 @@ static void renewal_enter(struct fleet *fleet, struct worker_pool *pool);
 static void renewal_replace(struct fleet *fleet, struct worker_pool *pool);
 static void renewal_undo(struct fleet *fleet, const struct worker_pool *pool);
 static void renewal_fail(struct fleet *fleet);
+static void renewal_give_up(struct fleet *fleet, const char *reason);
 static void renewal_end(struct fleet *fleet);
 
-void renewal_begin(struct fleet *fleet)
+void renewal_begin(struct fleet *fleet, const struct worker_pool *pool)
 {
     struct renewal *renewal = &fleet->renewal;
     uint32_t stale_count = 0;
     for (uint32_t i = 0; i < fleet->worker_count; i++)
-        stale_count += fleet->workers[i] && renewal_mark(fleet, fleet->workers[i]);
+        if (fleet->workers[i] && (!pool || fleet->workers[i]->pool == pool))
+            stale_count += renewal_mark(fleet, fleet->workers[i]);
     *renewal = (struct renewal){.is_on = true,
                                 .pool = renewal->pool, /* in the middle of its turn */
                                 .began_ms = fleet->reactor->now_ms};
@@ -51,7 +53,10 @@ void renewal_step(struct fleet *fleet)
 
 void renewal_stop(struct fleet *fleet)
 {
-    fleet->renewal.is_on = false;
+    struct renewal *renewal = &fleet->renewal;
+    if (renewal->is_on)
+        renewal_give_up(fleet, "the server stops");
+    renewal->is_on = false;
 }
 
 void renewal_note_failure(struct fleet *fleet, const struct worker *worker, const char *reason)
@@ -165,13 +170,23 @@ static void renewal_fail(struct fleet *fleet)
               LOG_WORD("pipeline", renewal->pool->config->pointer),
               LOG_NATURAL("replaced", renewal->replaced_count), LOG_NATURAL("left", left_count),
               LOG_TEXT("reason", renewal->failure));
+    renewal->left_count = left_count;
+    renewal_give_up(fleet, renewal->failure);
     renewal->failure[0] = '\0';
+}
+
+static void renewal_give_up(struct fleet *fleet, const char *reason)
+{
+    struct renewal *renewal = &fleet->renewal;
+    snprintf(renewal->reason, sizeof renewal->reason, "%s", reason);
     renewal->has_failed = true;
+    renewal->ended_ms = fleet->reactor->now_ms;
 }
 
 static void renewal_end(struct fleet *fleet)
 {
     struct renewal *renewal = &fleet->renewal;
+    renewal->ended_ms = fleet->reactor->now_ms;
     if (!renewal->has_failed)
         log_event(&fleet->reactor->log, LEVEL_INFO, "renewal_end",
                   LOG_NATURAL("replaced", renewal->replaced_count),

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * renewal.h - all workers are replaced, one after the other, so that new code is served without a
- * lost run.
+ * renewal.h - workers are replaced, one after the other, so that new code is served without a lost
+ * run.
  *
  * A worker goes on until its successor, which starts beside it, is ready; the next one's turn is
  * when it has gone. So there is one process more than workers at most, in the spare place of a
@@ -13,9 +13,10 @@
 
 #include "dispatcher/workers/fleet.h"
 
-/* Every process that there is now is to be replaced, also those that a renewal has started which is
- * still going on. Who waits to be started again is started now. */
-void renewal_begin(struct fleet *fleet);
+/* Every process that there is now, of this pool or of all (NULL), is to be replaced, also those that
+ * a renewal has started which is still going on, and which this one joins. Who waits to be started
+ * again is started now. */
+void renewal_begin(struct fleet *fleet, const struct worker_pool *pool);
 
 /* While one is going on, once a pass and outside of events. */
 void renewal_step(struct fleet *fleet);
