@@ -179,6 +179,8 @@ static const char *info_unready_reason(const struct api *api, const struct reque
 {
     if (api->runs->stop_is_announced)
         return "the server is stopping";
+    if (api->runs->is_drained)
+        return "the server is drained";
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
         const struct pipeline *pipeline = api->runs->pipelines[i];
         if (pipeline->state == PIPELINE_READY)

@@ -25,16 +25,22 @@ void serve_words_finish(struct serve_words *words)
     *words = (struct serve_words){0};
 }
 
-static int again_fill(struct serve_values *values, struct serve_words *said)
+static int again_fill(struct serve_values *values, struct serve_words *said, const char *path)
 {
     char reason[CLI_REASON_BYTES];
     struct cli_words words;
     int rc = cli_parse(&serve_command, said->count, said->items, values, &words, reason);
     mr_assert(rc == 0); /* as it was at the start */
+    if (path) {
+        char *copy = strdup(path);
+        if (!copy || config_text_adopt(&values->config, copy) < 0)
+            return -ENOMEM;
+        values->config_path = copy;
+    }
     return serve_config_fill(values, &words) == EXIT_CODE_OK ? 0 : -EINVAL;
 }
 
-int serve_again(void *owner, struct config **out, FILE *complaints)
+int serve_again(void *owner, const char *path, struct config **out, FILE *complaints)
 {
     const struct serve_words *words = owner;
     struct serve_words said = {0};
@@ -49,7 +55,7 @@ int serve_again(void *owner, struct config **out, FILE *complaints)
     }
     serve_values_init(values);
     values->complaints = complaints;
-    rc = again_fill(values, &said);
+    rc = again_fill(values, &said, path);
     if (rc == 0) {
         *config = values->config;
         *out = config;

@@ -19,6 +19,6 @@ int serve_words_keep(struct serve_words *words, int argc, char **argv) MUST_USE;
 void serve_words_finish(struct serve_words *words);
 
 /* For struct config_source; `owner` is a struct serve_words. */
-int serve_again(void *owner, struct config **out, FILE *complaints) MUST_USE;
+int serve_again(void *owner, const char *path, struct config **out, FILE *complaints) MUST_USE;
 
 #endif

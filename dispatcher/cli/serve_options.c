@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/config/control_path.h"
 #include "dispatcher/config/environment_said.h"
 #include "dispatcher/config/host_name.h"
 #include "dispatcher/config/refuse.h"
@@ -194,6 +195,10 @@ static const struct cli_option options[] = {
      .help = "how lines of the log look: text, json, logfmt"},
     {"log-file", "PATH", CLI_TEXT, MEMBER(config.log_path), .path = CLI_PATH,
      .help = "add the log to this file instead of writing it to stderr; SIGUSR1 opens it again"},
+    {"control", "PATH", CLI_TEXT, MEMBER(config.control_path), .path = CLI_PATH_OR_NONE,
+     .check = control_path_check,
+     .help = "the socket for millrace ps, reload, stop and so on; if not said, control.sock in "
+             "/run/millrace or another folder of the user's own; none for no socket"},
     {"worker", "PATH", CLI_TEXT, MEMBER(worker), .path = CLI_PATH,
      .help = "the worker program; if not said, millrace-worker beside this program or in "
              "../libexec/millrace"},

@@ -158,6 +158,7 @@ struct config {
     enum log_level log_level;           /* lines below it are not written, --log-level */
     enum log_format log_format;         /* --log-format */
     const char *log_path;               /* borrowed; NULL: the log goes to stderr, --log-file */
+    const char *control_path;           /* borrowed; NULL: the usual one, --control */
 
     struct tokens tokens; /* empty: everyone may */
     bool tokens_share;    /* runs of one are runs of all, --tokens-share */

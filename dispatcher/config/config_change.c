@@ -57,8 +57,19 @@ static void inherit_numbers(struct config *next, const struct config *now,
     next->own_users = now->own_users;
 }
 
+/* One that is there for as long as the configuration. */
+static int inherit_text(const char **next, const char *now, struct config *owner)
+{
+    char *text = now ? strdup(now) : NULL;
+    if (now && !text)
+        return -ENOMEM;
+    *next = text;
+    return text ? config_text_adopt(owner, text) : 0;
+}
+
 static int inherit_paths(struct config *next, const struct config *now, struct restart_keys *keys)
 {
+    int rc = 0;
     if (change_is_text(now->worker_path, next->worker_path)) {
         char *path = strdup(now->worker_path);
         if (!path)
@@ -68,14 +79,14 @@ static int inherit_paths(struct config *next, const struct config *now, struct r
         next->worker_path = path;
     }
     if (change_is_text(now->log_path, next->log_path)) {
-        char *path = now->log_path ? strdup(now->log_path) : NULL;
-        if (now->log_path && !path)
-            return -ENOMEM;
         inherit_note(keys, "log-file");
-        next->log_path = path;
-        return path ? config_text_adopt(next, path) : 0;
+        rc = inherit_text(&next->log_path, now->log_path, next);
     }
-    return 0;
+    if (rc == 0 && change_is_text(now->control_path, next->control_path)) {
+        inherit_note(keys, "control");
+        rc = inherit_text(&next->control_path, now->control_path, next);
+    }
+    return rc;
 }
 
 int config_inherit(struct config *next, const struct config *now, struct restart_keys *keys,

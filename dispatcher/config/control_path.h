@@ -14,7 +14,7 @@
 
 /* The socket of a server that was told nothing else, which is `control.sock` in a folder of its
  * user's: the first one of $RUNTIME_DIRECTORY, as systemd sets it; of root, /run/millrace; else
- * $XDG_RUNTIME_DIR/millrace, or /tmp/millrace-UID. 0; or -ENAMETOOLONG with one line in `reason`. */
+ * $XDG_RUNTIME_DIR/millrace, or /tmp/millrace-UID. 0; or -ENAMETOOLONG with a line in `reason`. */
 int control_path_default(char out[CONTROL_PATH_BYTES], char reason[CLI_REASON_BYTES]) MUST_USE;
 
 /* Makes the folder of a path that was not said, if it is not there. 0; or -errno with one line in

@@ -38,6 +38,9 @@ struct control_ops {
     /* "serving", "drained", "announcing", "draining", "stopping". */
     const char *(*state)(void *owner);
 
+    /* "idle", "reading", "starting". */
+    const char *(*reload_state)(void *owner);
+
     /* As SIGTERM does, or as a second one does. */
     void (*stop)(void *owner, bool at_once);
 

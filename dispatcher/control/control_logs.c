@@ -25,8 +25,8 @@ static void logs_whole(struct control *control, struct conn *conn)
     struct text text = {0};
     uint64_t lost, position = log_tail_begin(&control->tail);
     const char *bytes;
-    for (size_t count;
-         (count = log_tail_read(&control->tail, &position, &bytes, &lost)) > 0; position += count)
+    for (size_t count; (count = log_tail_read(&control->tail, &position, &bytes, &lost)) > 0;
+         position += count)
         text_add_bytes(&text, bytes, count);
     response_text(&control->front, conn, 200, "text/plain; charset=utf-8", &text);
 }
@@ -56,8 +56,8 @@ static void logs_send_to(struct control *control, struct control_follow *follow)
     while (conn->state == CONN_RESPONDING && conn->out.bytes < FOLLOW_BYTES_MAX) {
         size_t count = log_tail_read(&control->tail, &follow->position, &bytes, &lost);
         if (lost > 0) {
-            snprintf(left_out, sizeof left_out,
-                     "millrace: %llu bytes of the log were left out\n", (unsigned long long)lost);
+            snprintf(left_out, sizeof left_out, "millrace: %llu bytes of the log were left out\n",
+                     (unsigned long long)lost);
             logs_append(control, conn, left_out, strlen(left_out));
         }
         if (count == 0)

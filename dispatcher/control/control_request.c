@@ -49,8 +49,7 @@ void control_request_finish(struct control_request *request)
 static int request_take_text(char **out, const struct json_document *document, const cJSON *node,
                              char reason[CONTROL_REASON_BYTES])
 {
-    if (!cJSON_IsString(node) ||
-        json_in_string_bytes(document, node) != strlen(node->valuestring))
+    if (!cJSON_IsString(node) || json_in_string_bytes(document, node) != strlen(node->valuestring))
         return refuse(reason, "%s must be a text.", node->string);
     *out = strdup(node->valuestring);
     return *out ? 0 : -ENOMEM;
@@ -118,8 +117,7 @@ static int request_take(struct control_request *request, const struct json_docum
     int rc = 0;
     if (!cJSON_IsObject(root))
         return refuse(reason, "The body must be an object.");
-    cJSON_ArrayForEach(node, root)
-        if (rc == 0 && !cJSON_IsNull(node))
-            rc = request_take_member(request, document, node, members, reason);
+    cJSON_ArrayForEach(node, root) if (rc == 0 && !cJSON_IsNull(node)) rc =
+        request_take_member(request, document, node, members, reason);
     return rc;
 }

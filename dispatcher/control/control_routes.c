@@ -26,16 +26,16 @@ static void routes_logs_follow(struct control *control, struct conn *conn, const
 
 /* clang-format off: a table */
 static const struct control_route routes[] = {
-    {"/control/state",   NULL,       HTTP_GET,  control_state},
-    {"/control/logs",    "follow=1", HTTP_GET,  routes_logs_follow},
-    {"/control/logs",    NULL,       HTTP_GET,  routes_logs},
-    {"/control/reload",  NULL,       HTTP_POST, control_reload},
-    {"/control/check",   NULL,       HTTP_POST, control_check},
-    {"/control/drain",   NULL,       HTTP_POST, control_drain},
-    {"/control/resume",  NULL,       HTTP_POST, control_resume},
-    {"/control/scale",   NULL,       HTTP_POST, control_scale},
-    {"/control/restart", NULL,       HTTP_POST, control_restart},
-    {"/control/stop",    NULL,       HTTP_POST, control_stop},
+    {"/control/state", NULL, HTTP_GET, control_state},
+    {"/control/logs", "follow=1", HTTP_GET, routes_logs_follow},
+    {"/control/logs", NULL, HTTP_GET, routes_logs},
+    {"/control/reload", NULL, HTTP_POST, control_reload},
+    {"/control/check", NULL, HTTP_POST, control_check},
+    {"/control/drain", NULL, HTTP_POST, control_drain},
+    {"/control/resume", NULL, HTTP_POST, control_resume},
+    {"/control/scale", NULL, HTTP_POST, control_scale},
+    {"/control/restart", NULL, HTTP_POST, control_restart},
+    {"/control/stop", NULL, HTTP_POST, control_stop},
 };
 /* clang-format on */
 

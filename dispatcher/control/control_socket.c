@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,8 +16,8 @@
 
 #define BACKLOG 16
 #define LOCK_TRY_COUNT 50u
-#define LOCK_RETRY_US 10000
-#define STATUS_BYTES 8192u
+#define LOCK_RETRY_MS 10
+#define STATUS_BYTES 4096u /* proc_pid_status(5) has about 1,500 */
 #define ANCESTOR_COUNT_MAX 64u
 
 static int socket_try(struct control_socket *out, const struct sockaddr_un *address);
@@ -110,7 +111,7 @@ static int socket_folder_lock(const char *path)
     if (fd == -1)
         return -errno;
     for (uint32_t i = 0; i < LOCK_TRY_COUNT && flock(fd, LOCK_EX | LOCK_NB) == -1; i++)
-        usleep(LOCK_RETRY_US);
+        poll(NULL, 0, LOCK_RETRY_MS);
     return fd;
 }
 

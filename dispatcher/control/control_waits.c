@@ -26,8 +26,7 @@ void control_wait(struct control *control, struct conn *conn, enum control_wait_
         struct control_wait *wait = &control->waits[i];
         if (wait->kind != CONTROL_WAIT_NONE)
             continue;
-        *wait =
-            (struct control_wait){.kind = kind, .conn = conn, .number = number, .path = path};
+        *wait = (struct control_wait){.kind = kind, .conn = conn, .number = number, .path = path};
         conn->pending = wait;
         return;
     }

@@ -73,8 +73,7 @@ void listener_arm(struct front *front)
         struct listener *listener = &front->listeners[i];
         if (listener->accept_queued || listener->fd < 0)
             continue;
-        uring_accept(front->reactor->uring, listener->fd,
-                     listener_ref(front, listener));
+        uring_accept(front->reactor->uring, listener->fd, listener_ref(front, listener));
         listener->accept_queued = true;
     }
 }
@@ -90,7 +89,7 @@ static void listener_admit(struct front *front, int fd, const struct transport *
 void listener_on_accept(struct front *front, const struct uring_event *event)
 {
     uint32_t at = event->ref.index - front->index_base;
-    mr_assert(at < front->listener_count);
+    mr_assert(at < LISTENER_COUNT_MAX);
     struct listener *listener = &front->listeners[at];
     bool is_its = event->ref.generation == listener->generation;
     if (!event->more && is_its)

@@ -272,19 +272,21 @@ int runs_renew(struct runs *runs, const struct pipeline *pipeline)
 
 void runs_drain(struct runs *runs, struct pipeline *pipeline, bool does_drain)
 {
-    const char *event = does_drain ? "drained" : "resumed";
+    struct log *log = &runs->reactor->log;
+    const char *pointer = pipeline ? pipeline->config->pointer : NULL;
+    uint32_t count = pipeline ? pipeline->user_count : runs->count;
     if (pipeline)
         pipeline->is_drained = does_drain;
     else
         runs->is_drained = does_drain;
     for (uint32_t i = 0; i < runs->pipeline_count && !pipeline && !does_drain; i++)
         runs->pipelines[i]->is_drained = false;
-    if (pipeline)
-        log_event(&runs->reactor->log, LEVEL_INFO, event,
-                  LOG_WORD("pipeline", pipeline->config->pointer),
-                  LOG_NATURAL("runs", pipeline->user_count));
+    if (does_drain)
+        log_event(log, LEVEL_INFO, "drained", LOG_WORD("pipeline", pointer),
+                  LOG_NATURAL("runs", count));
     else
-        log_event(&runs->reactor->log, LEVEL_INFO, event, LOG_NATURAL("runs", runs->count));
+        log_event(log, LEVEL_INFO, "resumed", LOG_WORD("pipeline", pointer),
+                  LOG_NATURAL("runs", count));
 }
 
 bool pipeline_is_drained(const struct runs *runs, const struct pipeline *pipeline)

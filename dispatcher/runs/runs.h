@@ -115,12 +115,12 @@ int runs_move_pipeline(struct runs *runs, struct pipeline *pipeline, const struc
 /* Runs can belong to so many owners. 0 or -ENOMEM. */
 int runs_reserve_owners(struct runs *runs, uint32_t owner_count) MUST_USE;
 
-/* All processes of workers, or those of one pipeline, are replaced, one after the other; the log and
+/* All processes of workers, or those of one pipeline, are replaced one after the other; the log and
  * fleet->renewal say how that goes. 0, or -ENOMEM. */
 int runs_renew(struct runs *runs, const struct pipeline *pipeline) MUST_USE;
 
-/* A pipeline, or (NULL) all of them, takes no new runs for as long as its operator wants; those that
- * it has taken go on. */
+/* A pipeline, or (NULL) all of them, takes no new runs for as long as its operator wants; those it
+ * has taken go on. */
 void runs_drain(struct runs *runs, struct pipeline *pipeline, bool does_drain);
 bool pipeline_is_drained(const struct runs *runs, const struct pipeline *pipeline);
 

@@ -13,6 +13,7 @@ static const char *const refusal_names[REFUSAL_COUNT] = {
     [REFUSAL_FAILED] = "failed",
     [REFUSAL_QUARANTINED] = "quarantined",
     [REFUSAL_DRAINING] = "draining",
+    [REFUSAL_DRAINED] = "drained",
     [REFUSAL_INPUT] = "input",
     [REFUSAL_INPUT_MEMORY] = "waiting_memory",
     [REFUSAL_TOO_MANY_RUNS] = "too_many_runs",

@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #define STACK_BYTES (UINT64_C(1) << 20)
@@ -15,6 +16,7 @@
 /* The thread's own until it has written to the eventfd. */
 struct config_reading {
     const struct config_source *source;
+    char *path; /* owned; NULL: the one that was said */
     pthread_t thread;
     int event_fd;
     int rc;
@@ -29,7 +31,8 @@ static void *reading_run(void *argument)
     const struct config_source *source = reading->source;
     uint64_t one = 1;
     FILE *file = open_memstream(&reading->complaints, &reading->complaints_bytes);
-    reading->rc = file ? source->read(source->owner, &reading->config, file) : -ENOMEM;
+    reading->rc =
+        file ? source->read(source->owner, reading->path, &reading->config, file) : -ENOMEM;
     if (file && fclose(file) == EOF) {
         free(reading->complaints);
         reading->complaints = NULL;
@@ -55,18 +58,29 @@ static int reading_thread_start(struct config_reading *reading)
     return -rc;
 }
 
+static void reading_free(struct config_reading *reading)
+{
+    if (reading)
+        free(reading->path);
+    free(reading);
+}
+
 int config_reading_begin(struct config_reading **out, const struct config_source *source,
-                         int event_fd)
+                         const char *path, int event_fd)
 {
     struct config_reading *reading = calloc(1, sizeof *reading);
-    if (!reading)
-        return -ENOMEM;
-    *reading = (struct config_reading){.source = source, .event_fd = event_fd};
-    int rc = reading_thread_start(reading);
+    char *copy = path ? strdup(path) : NULL;
+    int rc = reading && (copy || !path) ? 0 : -ENOMEM;
+    if (rc == 0) {
+        *reading = (struct config_reading){.source = source, .path = copy, .event_fd = event_fd};
+        copy = NULL;
+        rc = reading_thread_start(reading);
+    }
+    free(copy);
     if (rc == 0)
         *out = reading;
     else
-        free(reading);
+        reading_free(reading);
     return rc;
 }
 
@@ -77,7 +91,7 @@ int config_reading_end(struct config_reading *reading, struct config **out, char
     *complaints = reading->complaints;
     if (rc == 0)
         *out = reading->config;
-    free(reading);
+    reading_free(reading);
     return rc;
 }
 

@@ -18,19 +18,19 @@
 
 /* Where a configuration comes from. */
 struct config_source {
-    /* Reads it whole. 0, and *out, memory of malloc(), is the caller's; or a negative errno. What
-     * is wrong is written to `complaints`, a line each. Called in a thread of its own, never twice
-     * at once. */
-    int (*read)(void *owner, struct config **out, FILE *complaints);
+    /* Reads it whole, from this file instead of the one that was said (NULL). 0, and *out, memory
+     * of malloc(), is the caller's; or a negative errno. What is wrong is written to `complaints`,
+     * a line each. Called in a thread of its own, never twice at once. */
+    int (*read)(void *owner, const char *path, struct config **out, FILE *complaints);
     void *owner;
 };
 
 struct config_reading;
 
-/* Begins to read; `event_fd`, an eventfd that stays the caller's, becomes readable at the end. 0,
- * or -errno. */
+/* Begins to read, from the file of this path, which is copied, or the one that was said (NULL);
+ * `event_fd`, an eventfd that stays the caller's, becomes readable at the end. 0, or -errno. */
 int config_reading_begin(struct config_reading **out, const struct config_source *source,
-                         int event_fd) MUST_USE;
+                         const char *path, int event_fd) MUST_USE;
 
 /* What came of it, once the eventfd is readable. `complaints` ("": none; NULL: no memory) is the
  * caller's to free in any case, and the configuration if there is one. */

@@ -17,24 +17,30 @@
 
 /* ---- completions --------------------------------------------------------------------------- */
 
+/* The front whose listener or connection has this index. */
+static struct front *handlers_front(struct server *server, uint32_t index)
+{
+    return index < CONTROL_INDEX_BASE ? &server->front : &server->control.front;
+}
+
 static void on_accept(struct server *server, const struct uring_event *event)
 {
-    listener_on_accept(&server->front, event);
+    listener_on_accept(handlers_front(server, event->ref.index), event);
 }
 
 static void on_recv(struct server *server, const struct uring_event *event)
 {
-    conn_on_recv(&server->front, event);
+    conn_on_recv(handlers_front(server, event->ref.index), event);
 }
 
 static void on_send(struct server *server, const struct uring_event *event)
 {
-    conn_on_send(&server->front, event);
+    conn_on_send(handlers_front(server, event->ref.index), event);
 }
 
 static void on_gone(struct server *server, const struct uring_event *event)
 {
-    conn_on_gone(&server->front, event);
+    conn_on_gone(handlers_front(server, event->ref.index), event);
 }
 
 static void on_bell(struct server *server, const struct uring_event *event)
@@ -134,7 +140,8 @@ void server_on_event(struct server *server, const struct uring_event *event)
 
 static void on_conn_timer(struct server *server, struct timer *timer)
 {
-    conn_on_timer(&server->front, timer->owner);
+    struct conn *conn = timer->owner;
+    conn_on_timer(handlers_front(server, conn->index), conn);
 }
 
 static void on_run_timer(struct server *server, struct timer *timer)
@@ -154,9 +161,8 @@ static void on_pipeline_timer(struct server *server, struct timer *timer)
 
 static void on_listener_timer(struct server *server, struct timer *timer)
 {
-    (void)timer;
-    if (server->state < SERVER_DRAINING)
-        listener_arm(&server->front);
+    (void)server;
+    listener_on_timer(timer->owner);
 }
 
 static void on_stop_timer(struct server *server, struct timer *timer)
@@ -277,8 +283,8 @@ static void handlers_signal_take(struct server *server, const struct signalfd_si
     case SIGNAL_RENEWS:
         handlers_signal_log(server, LEVEL_INFO, info,
                             server->state == SERVER_SERVING ? NULL : "ignored: the server stops");
-        if (server->state == SERVER_SERVING)
-            runs_renew(&server->runs);
+        if (server->state == SERVER_SERVING && runs_renew(&server->runs, NULL) < 0)
+            return; /* which the log says */
         break;
     case SIGNAL_RELOADS:
         if (!server->reload.source || server->state == SERVER_SERVING)

@@ -23,9 +23,13 @@
 static void reload_begin(struct server *server);
 static void reload_end(struct server *server);
 static void reload_refuse(struct server *server, const char *reason);
+static void reload_complain(struct server *server, const char *line);
+static void reload_stopped(struct server *server, struct config *next);
 static void reload_refuse_all(struct server *server, char *complaints);
 static void reload_config_set(struct server *server, const struct config *next);
 static void reload_pipelines(struct server *server);
+static void reload_compare(struct server *server, struct config *next);
+static uint32_t reload_number_of(const struct config *config, const char *pointer);
 
 /* ---- when ---------------------------------------------------------------------------------- */
 
@@ -43,23 +47,49 @@ int server_reload_from(struct server *server, const struct config_source *source
     return 0;
 }
 
-void reload_ask(struct server *server)
+const char *reload_state_name(enum reload_state state)
 {
-    server->reload.is_wanted = true;
+    static const char *const names[RELOAD_STATE_COUNT] = {
+        [RELOAD_IDLE] = "idle", [RELOAD_READING] = "reading", [RELOAD_STARTING] = "starting"};
+    return names[state];
+}
+
+uint64_t reload_ask(struct server *server)
+{
+    struct reload *reload = &server->reload;
+    reload->wanted = reload->number + 1;
     server->reactor.has_chores = true;
+    return reload->wanted;
+}
+
+int reload_check(struct server *server, const char *path)
+{
+    struct reload *reload = &server->reload;
+    if (reload->check_path)
+        return -EBUSY;
+    reload->check_path = strdup(path);
+    server->reactor.has_chores = true;
+    return reload->check_path ? 0 : -ENOMEM;
 }
 
 bool reload_has_chores(const struct reload *reload)
 {
-    return reload->is_wanted || reload->state == RELOAD_STARTING;
+    return reload->wanted > 0 || reload->state == RELOAD_STARTING ||
+           (reload->check_path && reload->state == RELOAD_IDLE);
 }
 
+/* A reload goes before a check. */
 static void reload_begin(struct server *server)
 {
     struct reload *reload = &server->reload;
-    reload->is_wanted = false;
+    reload_report_finish(&reload->report);
+    reload->is_check = reload->wanted == 0;
+    if (!reload->is_check)
+        reload->number = reload->wanted;
+    reload->wanted = 0;
     reload->began_ms = server->reactor.now_ms;
-    int rc = config_reading_begin(&reload->reading, reload->source, reload->event_fd);
+    int rc = config_reading_begin(&reload->reading, reload->source,
+                                  reload->is_check ? reload->check_path : NULL, reload->event_fd);
     if (rc < 0) {
         reload_refuse(server, strerror(-rc));
         return;
@@ -88,17 +118,40 @@ void reload_on_read(struct server *server, const struct uring_event *event)
     reload->reading = NULL;
     reload->state = RELOAD_IDLE;
     if (server->state != SERVER_SERVING)
-        reload_forget(next);
+        reload_stopped(server, next);
     else if (rc < 0)
         reload_refuse_all(server, complaints);
+    else if (reload->is_check)
+        reload_compare(server, next);
     else
         reload_take(server, next);
     free(complaints);
 }
 
+/* Whoever asked is told, and it is counted. */
 static void reload_outcome(struct server *server, bool is_whole)
 {
+    struct reload *reload = &server->reload;
     struct reload_outcome *outcome = &server->api.reload_outcome;
+    struct text json = {0};
+    reload->state = RELOAD_IDLE;
+    if (reload->is_check) {
+        text_add(&json, "{\"result\":\"%s\"", is_whole ? "valid" : "invalid");
+        reload_report_format(&reload->report, &json);
+        text_add(&json, "}\n");
+        free(reload->check_path);
+        reload->check_path = NULL;
+        control_on_checked(&server->control, &json);
+        text_finish(&json);
+        return;
+    }
+    text_add(&json, "{\"result\":\"%s\",\"generation\":%u,\"ms\":%llu",
+             is_whole ? "done" : "failed", server->config->holders->number,
+             (unsigned long long)(server->reactor.now_ms - reload->began_ms));
+    reload_report_format(&reload->report, &json);
+    text_add(&json, "}\n");
+    control_on_reloaded(&server->control, reload->number, &json);
+    text_finish(&json);
     outcome->counts[is_whole]++;
     outcome->has_failed = !is_whole;
     outcome->wall_s = server->reactor.wall_s;
@@ -107,21 +160,37 @@ static void reload_outcome(struct server *server, bool is_whole)
 /* Nothing has changed. */
 static void reload_refuse(struct server *server, const char *reason)
 {
-    log_event(&server->reactor.log, LEVEL_ERROR, "reload_failed", LOG_TEXT("reason", reason));
+    reload_complain(server, reason);
+    reload_outcome(server, false);
+}
+
+/* What is wrong with a file that is only compared is not the log's. */
+static void reload_complain(struct server *server, const char *line)
+{
+    if (!server->reload.is_check)
+        log_event(&server->reactor.log, LEVEL_ERROR, "reload_failed", LOG_TEXT("reason", line));
+    reload_report_error(&server->reload.report, line);
+}
+
+/* The server stops meanwhile: nothing of it matters any more. */
+static void reload_stopped(struct server *server, struct config *next)
+{
+    reload_forget(next);
+    reload_report_error(&server->reload.report, "the server stops");
     reload_outcome(server, false);
 }
 
 /* A line each. */
 static void reload_refuse_all(struct server *server, char *complaints)
 {
-    struct log *log = &server->reactor.log;
+    char more[40];
     uint32_t count = 0;
     for (char *line; complaints && (line = strsep(&complaints, "\n")) != NULL;)
         if (*line != '\0' && count++ < COMPLAINT_COUNT_MAX)
-            log_event(log, LEVEL_ERROR, "reload_failed", LOG_TEXT("reason", line));
+            reload_complain(server, line);
+    snprintf(more, sizeof more, "and %u more", count - COMPLAINT_COUNT_MAX);
     if (count > COMPLAINT_COUNT_MAX)
-        log_event(log, LEVEL_ERROR, "reload_failed",
-                  LOG_NATURAL("more", count - COMPLAINT_COUNT_MAX));
+        reload_complain(server, more);
     if (count == 0)
         reload_refuse(server, "not enough memory");
     else
@@ -131,25 +200,30 @@ static void reload_refuse_all(struct server *server, char *complaints)
 static void reload_end(struct server *server)
 {
     struct reload *reload = &server->reload;
-    const struct reload_counts *counts = &reload->counts;
-    reload->state = RELOAD_IDLE;
+    const struct reload_report *report = &reload->report;
+    const uint32_t *counts = report->counts;
     log_event(&server->reactor.log, LEVEL_INFO, "reload_end",
               LOG_NATURAL("generation", server->config->holders->number),
-              LOG_NATURAL("added", counts->added), LOG_NATURAL("replaced", counts->replaced),
-              LOG_NATURAL("removed", counts->removed), LOG_NATURAL("changed", counts->changed),
-              LOG_NATURAL("kept", counts->kept), LOG_NATURAL("failed", counts->failed),
+              LOG_NATURAL("added", counts[RELOAD_ADDED]),
+              LOG_NATURAL("replaced", counts[RELOAD_REPLACED]),
+              LOG_NATURAL("removed", counts[RELOAD_REMOVED]),
+              LOG_NATURAL("changed", counts[RELOAD_CHANGED]),
+              LOG_NATURAL("kept", counts[RELOAD_KEPT]), LOG_NATURAL("failed", report->failed_count),
               LOG_NATURAL("ms", server->reactor.now_ms - reload->began_ms));
-    reload_outcome(server, counts->failed == 0);
+    reload_outcome(server, report->failed_count == 0);
 }
 
 /* ---- the server ---------------------------------------------------------------------------- */
 
-static void reload_restart_log(struct server *server, const struct restart_keys *keys)
+static void reload_restart_keys(struct server *server, const struct restart_keys *keys)
 {
-    for (uint32_t i = 0; i < keys->count; i++)
-        log_event(&server->reactor.log, LEVEL_WARNING, "reload_needs_restart",
-                  LOG_WORD("key", keys->names[i]),
-                  LOG_TEXT("reason", "it stays as it was when the server was started"));
+    for (uint32_t i = 0; i < keys->count; i++) {
+        reload_report_restart_key(&server->reload.report, keys->names[i]);
+        if (!server->reload.is_check)
+            log_event(&server->reactor.log, LEVEL_WARNING, "reload_needs_restart",
+                      LOG_WORD("key", keys->names[i]),
+                      LOG_TEXT("reason", "it stays as it was when the server was started"));
+    }
 }
 
 void reload_take(struct server *server, struct config *next)
@@ -157,7 +231,6 @@ void reload_take(struct server *server, struct config *next)
     struct config_hold hold = {0};
     struct restart_keys keys = {.count = 0};
     char reason[CLI_REASON_BYTES] = "not enough memory";
-    server->reload.counts = (struct reload_counts){0};
     int rc = config_inherit(next, server->config, &keys, reason);
     if (rc == 0)
         rc = runs_reserve_owners(&server->runs, owner_count(next));
@@ -172,7 +245,7 @@ void reload_take(struct server *server, struct config *next)
         return;
     }
     free(next);
-    reload_restart_log(server, &keys);
+    reload_restart_keys(server, &keys);
     reload_config_set(server, hold.config);
     reload_pipelines(server);
     config_let_go(&hold, NULL);
@@ -191,6 +264,7 @@ static void reload_config_set(struct server *server, const struct config *next)
     front_follow(&server->front, next);
     server->runs.config = server->fleet.config = next;
     server->api.config = server->reading.config = server->config = next;
+    control_follow_config(&server->control, next);
     config_let_go(&server->hold, &reactor->log);
     config_hold(next, &server->hold, "server", NULL);
 }
@@ -205,10 +279,44 @@ static uint32_t reload_number_of(const struct config *config, const char *pointe
     return i;
 }
 
+/* What would become of it is said, and no more. */
+static void reload_compare(struct server *server, struct config *next)
+{
+    static const enum reload_fate fates[] = {[PIPELINE_SAME] = RELOAD_KEPT,
+                                             [PIPELINE_LIMITS] = RELOAD_CHANGED,
+                                             [PIPELINE_PROCESSES] = RELOAD_REPLACED};
+    const struct runs *runs = &server->runs;
+    struct reload_report *report = &server->reload.report;
+    struct restart_keys keys = {.count = 0};
+    char reason[CLI_REASON_BYTES];
+    bool is_there[PIPELINE_COUNT_MAX] = {false};
+    int rc = config_inherit(next, server->config, &keys, reason);
+    for (uint32_t i = 0; i < runs->pipeline_count && rc == 0; i++) {
+        const struct pipeline_config *now = runs->pipelines[i]->config;
+        uint32_t number = reload_number_of(next, now->pointer);
+        if (number == next->pipeline_count) {
+            reload_report_note(report, RELOAD_REMOVED, now->pointer);
+            continue;
+        }
+        is_there[number] = true;
+        reload_report_note(report, fates[pipeline_change(now, &next->pipelines[number])],
+                           now->pointer);
+    }
+    for (uint32_t i = 0; i < next->pipeline_count && rc == 0; i++)
+        if (!is_there[i])
+            reload_report_note(report, RELOAD_ADDED, next->pipelines[i].pointer);
+    if (rc < 0)
+        reload_complain(server, reason);
+    else
+        reload_restart_keys(server, &keys);
+    reload_forget(next);
+    reload_outcome(server, rc == 0);
+}
+
 static void reload_pipeline_fail(struct server *server, const char *pointer, const char *reason,
                                  size_t bytes)
 {
-    server->reload.counts.failed++;
+    reload_report_fail(&server->reload.report, pointer, reason, bytes);
     log_event(&server->reactor.log, LEVEL_ERROR, "reload_failed", LOG_WORD("pipeline", pointer),
               LOG_BYTES("reason", reason, bytes));
 }
@@ -230,7 +338,6 @@ static void reload_pipeline_change(struct server *server, struct pipeline *pipel
                                    uint32_t number)
 {
     const struct config *config = server->config;
-    struct reload_counts *counts = &server->reload.counts;
     char reason[RUNS_REASON_BYTES];
     enum pipeline_change change = pipeline_change(pipeline->config, &config->pipelines[number]);
     if (change == PIPELINE_PROCESSES) {
@@ -239,10 +346,10 @@ static void reload_pipeline_change(struct server *server, struct pipeline *pipel
     }
     if (runs_move_pipeline(&server->runs, pipeline, config, number, reason) < 0)
         reload_pipeline_fail(server, pipeline->config->pointer, reason, strlen(reason));
-    else if (change == PIPELINE_LIMITS)
-        counts->changed++;
     else
-        counts->kept++;
+        reload_report_note(&server->reload.report,
+                           change == PIPELINE_LIMITS ? RELOAD_CHANGED : RELOAD_KEPT,
+                           pipeline->config->pointer);
 }
 
 static void reload_pipelines(struct server *server)
@@ -257,8 +364,8 @@ static void reload_pipelines(struct server *server)
             log_event(&server->reactor.log, LEVEL_INFO, "pipeline_removed",
                       LOG_WORD("pipeline", pipeline->config->pointer),
                       LOG_NATURAL("runs", pipeline->user_count));
+            reload_report_note(&server->reload.report, RELOAD_REMOVED, pipeline->config->pointer);
             runs_remove_pipeline(runs, pipeline);
-            server->reload.counts.removed++;
             continue;
         }
         is_there[number] = true;
@@ -271,14 +378,28 @@ static void reload_pipelines(struct server *server)
 
 static void reload_serve(struct server *server, struct pipeline *pipeline)
 {
-    struct reload_counts *counts = &server->reload.counts;
     uint32_t before = server->runs.pipeline_count;
     runs_serve_pipeline(&server->runs, pipeline);
-    counts->added += server->runs.pipeline_count > before;
-    counts->replaced += server->runs.pipeline_count == before;
+    reload_report_note(&server->reload.report,
+                       server->runs.pipeline_count > before ? RELOAD_ADDED : RELOAD_REPLACED,
+                       pipeline->config->pointer);
     log_event(&server->reactor.log, LEVEL_INFO, "pipeline_served",
               LOG_WORD("pipeline", pipeline->config->pointer),
               LOG_NATURAL("workers", pipeline->pool->worker_count));
+}
+
+/* The server stops before it has begun. */
+static void reload_give_up(struct server *server)
+{
+    struct reload *reload = &server->reload;
+    while (reload->state == RELOAD_IDLE && (reload->wanted > 0 || reload->check_path)) {
+        reload->is_check = reload->wanted == 0;
+        if (!reload->is_check)
+            reload->number = reload->wanted;
+        reload->wanted = 0;
+        reload_report_finish(&reload->report);
+        reload_stopped(server, NULL);
+    }
 }
 
 /* A pipeline that is coming has been decided about when all of its workers are ready, or one is
@@ -299,8 +420,10 @@ void reload_step(struct server *server)
     }
     if (reload->state == RELOAD_STARTING && !server->runs.coming)
         reload_end(server);
-    reload->is_wanted &= is_serving;
-    if (reload->is_wanted && reload->state == RELOAD_IDLE && server->is_settled)
+    if (!is_serving)
+        reload_give_up(server);
+    else if ((reload->wanted > 0 || reload->check_path) && reload->state == RELOAD_IDLE &&
+             server->is_settled)
         reload_begin(server);
 }
 
@@ -315,6 +438,8 @@ void reload_finish(struct server *server)
     if (reload->reading && config_reading_end(reload->reading, &next, &complaints) == 0)
         reload_forget(next);
     free(complaints);
+    free(reload->check_path);
+    reload_report_finish(&reload->report);
     if (reload->event_fd >= 0)
         close(reload->event_fd);
     reload->event_fd = -1;

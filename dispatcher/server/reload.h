@@ -11,6 +11,8 @@
  * removed. Those that need other processes, and new ones, are started beside what is served; each
  * is served when it is ready. One that fails is dropped: what was there before stays, and so does
  * the configuration it is from.
+ *
+ * A check is the first half of that, with another file: what was read is compared and forgotten.
  */
 #ifndef DISPATCHER_RELOAD_H
 #define DISPATCHER_RELOAD_H
@@ -20,32 +22,38 @@
 
 #include "dispatcher/config/config.h"
 #include "dispatcher/server/config_thread.h"
+#include "dispatcher/server/reload_report.h"
 
 struct server;
 struct uring_event;
 
 enum reload_state { RELOAD_IDLE = 0, RELOAD_READING, RELOAD_STARTING, RELOAD_STATE_COUNT };
 
-/* Pipelines by what became of them. */
-struct reload_counts {
-    uint32_t added, replaced, removed, changed, kept, failed;
-};
-
 /* Owned by the server. */
 struct reload {
     const struct config_source *source; /* borrowed; NULL: there is nothing to read again */
     enum reload_state state;
-    bool is_wanted; /* as soon as it may be: once more */
-    bool is_left;   /* the thread still reads, and nobody waits for it: the process has to end */
+    uint64_t number; /* of the one that began last, */
+    uint64_t wanted; /* and of the one that is to begin as soon as it may be; 0: none is */
+    char
+        *check_path; /* owned; NULL: none. A file that is to be compared, or is being read for it */
+    bool is_check;   /* that is what goes on, and nothing is to change */
+    bool is_left;    /* the thread still reads, and nobody waits for it: the process has to end */
     struct config_reading *reading;
     int event_fd;   /* that the thread writes; -1: none */
     uint64_t event; /* what is read from it */
     uint64_t began_ms;
-    struct reload_counts counts;
+    struct reload_report report;
 };
 
-/* Reads the configuration again: now, or when what goes on is done. */
-void reload_ask(struct server *server);
+/* Reads the configuration again: now, or when what goes on is done. The number of that reload. */
+uint64_t reload_ask(struct server *server);
+
+/* Reads another file, likewise, to say what it would change. 0; -EBUSY: there is one already; or
+ * -ENOMEM. */
+int reload_check(struct server *server, const char *path) MUST_USE;
+
+const char *reload_state_name(enum reload_state state);
 
 /* The thread has ended. */
 void reload_on_read(struct server *server, const struct uring_event *event);

@@ -28,13 +28,15 @@ static int server_log_open(struct server *server);
 static int server_parts_init(struct server *server);
 static int server_helpers_open(struct server *server);
 static int server_front_open(struct server *server);
+static int server_control_open(struct server *server);
 static int server_pipelines_add(struct server *server);
 static void server_let_go(struct server *server);
 static void server_writes_settle(struct server *server);
 
 int server_init(struct server *server, const struct config *config)
 {
-    *server = (struct server){.config = config, .signal_fd = -1, .reload.event_fd = -1};
+    *server = (struct server){
+        .config = config, .signal_fd = -1, .reload.event_fd = -1, .control.socket.fd = -1};
     config_hold(config, &server->hold, "server", NULL);
     server_check_handlers();
     reactor_init(&server->reactor, STDERR_FILENO, config->log_level);
@@ -51,6 +53,8 @@ int server_init(struct server *server, const struct config *config)
     rc = server_helpers_open(server);
     if (rc == 0)
         rc = server_front_open(server);
+    if (rc == 0)
+        rc = server_control_open(server);
     if (rc == 0)
         rc = server_pipelines_add(server);
     if (rc != 0)
@@ -75,6 +79,7 @@ void server_finish(struct server *server)
     workers_finish(&server->fleet);
     reading_finish(&server->reading);
     answers_finish(&server->api);
+    control_finish(&server->control);
     front_finish(&server->front);
     input_memory_finish(&server->input);
     server_let_go(server);
@@ -93,6 +98,7 @@ void server_run(struct server *server)
     reactor->started_ms = reactor->now_ms;
     server_read_signal(server);
     listener_arm(&server->front);
+    control_start(&server->control);
     reading_start(&server->reading);
     supervisor_start(&server->fleet);
     while (server->state != SERVER_STOPPED) {
@@ -114,6 +120,8 @@ void server_run(struct server *server)
 void server_check(const struct server *server)
 {
     front_check(&server->front);
+    if (control_is_open(&server->control))
+        front_check(&server->control.front);
     runs_check(&server->runs);
     mr_assert(server->front.is_draining == (server->state >= SERVER_DRAINING));
     mr_assert(server->runs.is_draining == (server->state >= SERVER_DRAINING));
@@ -197,17 +205,37 @@ static int server_helpers_open(struct server *server)
 static int server_front_open(struct server *server)
 {
     char reason[200];
+    uint32_t conn_count_max = server->config->conn_count_max;
+    uint64_t output_bytes_max = server->config->output_bytes_max;
     if (front_init(&server->front, &(struct front_options){.config = server->config,
                                                            .reactor = &server->reactor,
                                                            .input = &server->input,
                                                            .ops = &api_exchange_ops,
-                                                           .owner = &server->api}) < 0)
+                                                           .owner = &server->api,
+                                                           .conn_count_max = conn_count_max,
+                                                           .output_bytes_max = output_bytes_max}) <
+        0)
         return server_memory_lacks(server->config);
     if (front_listen(&server->front, reason, sizeof reason) < 0) {
         fprintf(stderr, "millrace: cannot listen on %s\n", reason);
         return EXIT_CODE_LISTEN;
     }
     return 0;
+}
+
+static int server_control_open(struct server *server)
+{
+    char reason[CLI_REASON_BYTES];
+    if (control_init(&server->control,
+                     &(struct control_options){.config = server->config,
+                                               .reactor = &server->reactor,
+                                               .api = &server->api,
+                                               .ops = &server_control_ops,
+                                               .owner = server},
+                     reason) == 0)
+        return 0;
+    fprintf(stderr, "millrace: --control %s\n", reason);
+    return EXIT_CODE_LISTEN;
 }
 
 static int server_pipelines_add(struct server *server)

@@ -21,6 +21,7 @@
 #include "dispatcher/api/api.h"
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/config_hold.h"
+#include "dispatcher/control/control.h"
 #include "dispatcher/http/front.h"
 #include "dispatcher/reactor/input_memory.h"
 #include "dispatcher/reactor/reactor.h"
@@ -59,6 +60,7 @@ struct server {
     struct runs runs;
     struct reading reading; /* of large bodies */
     struct api api;
+    struct control control; /* what its operator asks and tells */
 
     struct reload reload;
 
@@ -109,6 +111,9 @@ void server_stop(struct server *server);
 
 /* stop.c: kills all workers; the loop ends with this pass. */
 void server_end(struct server *server);
+
+/* server_control.c: what an operator may have done. */
+extern const struct control_ops server_control_ops;
 
 /* stop.c: the steps of stopping. */
 void server_on_stop_timer(struct server *server);

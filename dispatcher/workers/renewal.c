@@ -141,7 +141,7 @@ static void renewal_replace(struct fleet *fleet, struct worker_pool *pool)
         if (!worker->is_stale || worker->state != WORKER_READY)
             continue;
         worker->end = WORKER_END_RENEWED;
-        supervisor_event(fleet, worker, WORKER_EV_HAND_OVER, "all workers are renewed");
+        supervisor_event(fleet, worker, WORKER_EV_HAND_OVER, "it is to be renewed");
     }
 }
 

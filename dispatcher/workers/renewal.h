@@ -13,9 +13,9 @@
 
 #include "dispatcher/workers/fleet.h"
 
-/* Every process that there is now, of this pool or of all (NULL), is to be replaced, also those that
- * a renewal has started which is still going on, and which this one joins. Who waits to be started
- * again is started now. */
+/* Every process that there is now, of this pool or of all (NULL), is to be replaced, also those
+ * that a renewal has started which is still going on, and which this one joins. Who waits to be
+ * started again is started now. */
 void renewal_begin(struct fleet *fleet, const struct worker_pool *pool);
 
 /* While one is going on, once a pass and outside of events. */

@@ -110,7 +110,8 @@ class Server:
         """Sanitizers write to files, since the log has a rate limit for what workers print."""
         with open(os.path.join(self.folder, "options.millrace-worker"), "w", encoding="ascii") as file:
             file.write(":".join(filter(None, [WORKER_SANITIZER_OPTIONS, worker_options])))
-        result = dict(os.environ, TMPDIR=self.folder)
+        # The control socket, too, is a file of its own.
+        result = dict(os.environ, TMPDIR=self.folder, RUNTIME_DIRECTORY=self.folder)
         for name in ("ASAN_OPTIONS", "UBSAN_OPTIONS"):
             own = f"log_path={self.folder}/sanitizer:include_if_exists={self.folder}/options.%b"
             result[name] = ":".join(filter(None, [os.environ.get(name), own]))

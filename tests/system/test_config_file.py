@@ -26,7 +26,7 @@ AT_THE_TOP = {
     "input-memory": "16m", "output-memory": "16m", "head-timeout": "5s", "idle-timeout": "30s",
     "stall-timeout": "20s", "keepalive": "3s", "drain-delay": "10ms", "stop-timeout": "3s",
     "pipeline-error-status": "500", "tracebacks": "client", "crash-traceback": "true", "keep-half-closed": "true",
-    "log-level": "warning", "log-runs": "failed", "log-format": "json", "log-file": "log", "worker": "",
+    "log-level": "warning", "log-runs": "failed", "log-format": "json", "log-file": "log", "control": "control.sock", "worker": "",
 }
 OF_PIPELINES = {
     "workers": "2", "concurrency": "3", "queue": "7", "window": "64k", "ring": "256k", "queue-timeout": "10s",

@@ -291,6 +291,7 @@ static inline void stage_configure(const struct stage_options *options)
     config->options.request_ring_bytes = RING_BYTES_MIN;
     config->options.reply_ring_bytes = stage_or(options->reply_ring_bytes, RING_BYTES_MIN);
     config->conn_count_max = STAGE_CLIENT_COUNT_MAX;
+    config->control_path = "none";
     config->body_file_count_max = BODY_FILE_COUNT_MIN;
     config->run_count_max = config->options.worker_count * config->options.concurrency +
                             config->options.queue_count_max + 1;

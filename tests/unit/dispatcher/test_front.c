@@ -28,9 +28,12 @@ static int scene_open(void **state)
     stage = (struct stage){0};
     reactor_init(&reactor, STDERR_FILENO, LEVEL_ERROR);
     input_memory_init(&input, 1u << 20, 1);
-    return front_init(&front,
-                      &(struct front_options){
-                          .config = &config, .reactor = &reactor, .input = &input, .ops = &nobody});
+    return front_init(&front, &(struct front_options){.config = &config,
+                                                      .reactor = &reactor,
+                                                      .input = &input,
+                                                      .ops = &nobody,
+                                                      .conn_count_max = CONN_COUNT,
+                                                      .output_bytes_max = 1u << 20});
 }
 
 static int scene_close(void **state)

@@ -48,6 +48,7 @@ static struct config *again(const struct stage_options *options)
 
 static void reload(struct config *next)
 {
+    reload_report_finish(&stage.server->reload.report);
     reload_take(stage.server, next);
     server_check(stage.server);
 }
@@ -86,9 +87,9 @@ static void expect_done(uint32_t pipeline_count, uint32_t workers)
     server_check(stage.server);
 }
 
-static const struct reload_counts *counts(void)
+static const struct reload_report *report(void)
 {
-    return &stage.server->reload.counts;
+    return &stage.server->reload.report;
 }
 
 static void is_another_file(struct config *next, uint32_t number)
@@ -104,7 +105,7 @@ static void the_same_configuration_is_held_by_all_and_the_old_one_by_none(void *
     struct worker *first = worker(0), *second = worker(1);
     reload(again(&usual));
     expect_done(2, 2);
-    assert_int_equal(counts()->kept, 2);
+    assert_int_equal(report()->counts[RELOAD_KEPT], 2);
     assert_int_equal(generation(), 2);
     assert_int_equal(stage.config.holders->count, 0);
     assert_int_equal(stage.server->config->holders->count, 3);
@@ -130,7 +131,7 @@ static void a_longer_queue_keeps_those_that_wait_in_their_order(void **state)
     struct config *next = again(&usual);
     next->pipelines[0].options.queue_count_max = 300;
     reload(next);
-    assert_int_equal(counts()->changed, 1);
+    assert_int_equal(report()->counts[RELOAD_CHANGED], 1);
     uint32_t position = 0;
     for (const struct run *at = pipeline(0)->queue_first; at; at = at->next)
         assert_int_equal(pipeline_queue_position(pipeline(0), at), position++);
@@ -225,7 +226,7 @@ static void a_changed_pipeline_is_followed_when_the_new_one_is_ready(void **stat
     assert_ptr_equal(pipeline(0), coming);
     assert_int_equal(old->phase, PHASE_FOLLOWED);
     assert_ptr_equal(pipeline(1), other);
-    assert_int_equal(counts()->replaced, 1);
+    assert_int_equal(report()->counts[RELOAD_REPLACED], 1);
     expect_served(FIRST); /* by the new one, while the old one's queue waits */
     assert_int_equal(old->queue_count, 1);
     stage_run_number(&run);
@@ -256,7 +257,7 @@ static void a_pipeline_that_fails_is_dropped_and_the_old_one_stays(void **state)
         stage_exit(2, CLD_EXITED, 3);
         stage_settle();
         expect_done(2, 2);
-        assert_int_equal(counts()->failed, 1);
+        assert_int_equal(report()->failed_count, 1);
         assert_ptr_equal(pipeline(0), old);
         assert_int_equal(stage.config.holders->count, 1);
         assert_int_equal(stage.server->api.reload_outcome.counts[false], i);
@@ -266,7 +267,7 @@ static void a_pipeline_that_fails_is_dropped_and_the_old_one_stays(void **state)
     is_another_file(next, 0);
     reload(next);
     expect_done(2, 2);
-    assert_int_equal(counts()->replaced, 1);
+    assert_int_equal(report()->counts[RELOAD_REPLACED], 1);
     assert_int_equal(stage.config.holders->count, 0);
 }
 
@@ -276,13 +277,13 @@ static void one_is_removed_and_another_one_is_added(void **state)
     struct config *next = again(&(struct stage_options){.queue_count_max = 4});
     reload(next);
     expect_done(1, 1);
-    assert_int_equal(counts()->removed, 1);
+    assert_int_equal(report()->counts[RELOAD_REMOVED], 1);
     assert_null(runs_find_pipeline(runs(), "me/more-numbers:v1"));
     reload(again(&usual));
     stage_settle();
     assert_null(runs_find_pipeline(runs(), "me/more-numbers:v1"));
     expect_done(2, 2);
-    assert_int_equal(counts()->added, 1);
+    assert_int_equal(report()->counts[RELOAD_ADDED], 1);
     expect_served(SECOND);
 }
 
@@ -321,8 +322,8 @@ static void what_needs_another_start_changes_nothing(void **state)
     next->pipelines[0].confinement.memory_bytes_max = 1u << 30;
     reload(next);
     expect_done(2, 2);
-    assert_int_equal(counts()->failed, 1);
-    assert_int_equal(counts()->kept, 1);
+    assert_int_equal(report()->failed_count, 1);
+    assert_int_equal(report()->counts[RELOAD_KEPT], 1);
     expect_served(FIRST);
 }
 
