@@ -40,7 +40,7 @@ int control_path_default(char out[CONTROL_PATH_BYTES], char reason[CLI_REASON_BY
 int control_path_prepare(const char *path, char reason[CLI_REASON_BYTES])
 {
     char folder[CONTROL_PATH_BYTES];
-    struct stat file;
+    struct stat file = {0};
     snprintf(folder, sizeof folder, "%.*s", (int)(strrchr(path, '/') - path), path);
     int rc = mkdir(folder, 0700) == 0 || errno == EEXIST ? 0 : -errno;
     if (rc == 0 && lstat(folder, &file) == -1)

@@ -44,7 +44,10 @@ void control_logs_answer(struct control *control, struct conn *conn, bool does_f
     *follow = (struct control_follow){.conn = conn, .position = log_tail_begin(&control->tail)};
     control->follow_count++;
     conn->pending = follow;
-    response_follow_head(&control->front, conn, "text/plain; charset=utf-8");
+    char headers[64];
+    snprintf(headers, sizeof headers, "Millrace-Log-Bytes: %llu\r\n",
+             (unsigned long long)(control->tail.end - follow->position));
+    response_follow_head(&control->front, conn, "text/plain; charset=utf-8", headers);
 }
 
 static void logs_send_to(struct control *control, struct control_follow *follow)

@@ -9,7 +9,6 @@
 #include "dispatcher/control/control_state.h"
 #include "dispatcher/http/collector.h"
 #include "dispatcher/http/response.h"
-#include "dispatcher/workers/fleet.h"
 
 typedef void control_fn(struct control *control, struct conn *conn, const char *body, size_t bytes);
 
@@ -73,8 +72,8 @@ static void routes_logs_follow(struct control *control, struct conn *conn, const
 
 static bool on_admits(void *owner, int fd)
 {
-    const struct control *control = owner;
-    return control_peer_is_admitted(fd, control->api->fleet->spawner.pid);
+    (void)owner;
+    return control_peer_is_admitted(fd);
 }
 
 static bool on_head(void *owner, struct conn *conn, const struct http_head *head)

@@ -66,7 +66,7 @@ static int socket_bind(int fd, const struct sockaddr_un *address)
 
 static int socket_try(struct control_socket *out, const struct sockaddr_un *address)
 {
-    struct stat file;
+    struct stat file = {0};
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd == -1)
         return -errno;
@@ -138,24 +138,39 @@ static bool peer_status(pid_t pid, char status[STATUS_BYTES])
     return count > 0;
 }
 
-/* Filters of system calls stay with a process and all it starts, also those that lost their
- * parents; workers have one more than this process. Of a process that is gone nothing is known. */
-static bool peer_is_worker(pid_t pid, pid_t ancestor)
+/* What was given up stays so for a process and all it starts, also for those that lost their
+ * parents; and workers give up more than this process has. */
+struct peer_rights {
+    long filters, no_new;
+};
+
+static struct peer_rights peer_rights_of(const char *status)
+{
+    return (struct peer_rights){peer_number(status, "\nSeccomp_filters:"),
+                                peer_number(status, "\nNoNewPrivs:")};
+}
+
+/* Workers are children of this process. Of a process that is gone nothing is known. */
+static bool peer_is_worker(pid_t pid)
 {
     char status[STATUS_BYTES];
     if (!peer_status(getpid(), status))
         return true;
-    long own_filters = peer_number(status, "\nSeccomp_filters:");
+    const struct peer_rights own = peer_rights_of(status);
+    if (!peer_status(pid, status))
+        return true;
+    const struct peer_rights its = peer_rights_of(status);
+    if (its.filters > own.filters || its.no_new > own.no_new)
+        return true;
     for (uint32_t i = 0; i < ANCESTOR_COUNT_MAX && pid > 1; i++) {
-        if (pid == ancestor || !peer_status(pid, status) ||
-            peer_number(status, "\nSeccomp_filters:") > own_filters)
+        if (pid == getpid() || !peer_status(pid, status))
             return true;
         pid = (pid_t)peer_number(status, "\nPPid:");
     }
     return false;
 }
 
-bool control_peer_is_admitted(int fd, pid_t ancestor)
+bool control_peer_is_admitted(int fd)
 {
     struct ucred peer;
     socklen_t bytes = sizeof peer;
@@ -163,5 +178,5 @@ bool control_peer_is_admitted(int fd, pid_t ancestor)
         return false;
     if (peer.uid != 0 && peer.uid != geteuid())
         return false;
-    return !peer_is_worker(peer.pid, ancestor);
+    return peer.pid == 0 || !peer_is_worker(peer.pid); /* 0: from outside of this container */
 }

@@ -26,8 +26,8 @@ int control_socket_open(struct control_socket *socket, const char *path,
 /* Closes it, unless somebody else has the descriptor by now, and removes it from its folder. */
 void control_socket_finish(struct control_socket *socket);
 
-/* Whether who has connected is root or of the user of this process, and not one of the processes
- * that `ancestor` has started, or their children: workers may be of the same user. */
-bool control_peer_is_admitted(int fd, pid_t ancestor);
+/* Whether who has connected is root or of the user of this process, and neither one that this
+ * process has started nor one of their children: workers may be of the same user. */
+bool control_peer_is_admitted(int fd);
 
 #endif

@@ -145,9 +145,9 @@ void response_overload(struct front *front, struct conn *conn)
             .status = 503, .body = body, .body_bytes = sizeof body - 1, .retry_after_s = 1});
 }
 
-/* `trailers` is a line with its CRLF. */
+/* `framed` are lines with CRLF that go with chunked framing, `headers` go in any case. */
 static void response_open_head(struct front *front, struct conn *conn, const char *content_type,
-                               const char *trailers)
+                               const char *headers, const char *framed)
 {
     char text[HEAD_BYTES_MAX];
     struct put head = PUT_INTO(text);
@@ -156,9 +156,10 @@ static void response_open_head(struct front *front, struct conn *conn, const cha
     response_count(front, conn, 200);
     response_begin_head(&head, front, conn, 200, content_type);
     PUT(&head, "X-Accel-Buffering: no\r\nCache-Control: no-store\r\n");
+    put_text(&head, headers);
     if (conn->request.minor == 1) {
         PUT(&head, "Transfer-Encoding: chunked\r\n");
-        put_text(&head, trailers);
+        put_text(&head, framed);
     } else {
         conn_unframed(conn);
     }
@@ -168,13 +169,14 @@ static void response_open_head(struct front *front, struct conn *conn, const cha
 
 void response_stream_head(struct front *front, struct conn *conn, const char *content_type)
 {
-    response_open_head(front, conn, content_type,
+    response_open_head(front, conn, content_type, "",
                        "Trailer: Millrace-Run-State, Millrace-Run-Lines\r\n");
 }
 
-void response_follow_head(struct front *front, struct conn *conn, const char *content_type)
+void response_follow_head(struct front *front, struct conn *conn, const char *content_type,
+                          const char *headers)
 {
-    response_open_head(front, conn, content_type, "");
+    response_open_head(front, conn, content_type, headers, "");
 }
 
 void response_stream_end(struct front *front, struct conn *conn, const char *run_state,

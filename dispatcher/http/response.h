@@ -42,8 +42,10 @@ void response_overload(struct front *front, struct conn *conn);
 /* The head of a stream: chunked with HTTP/1.1, ended by close with HTTP/1.0. */
 void response_stream_head(struct front *front, struct conn *conn, const char *content_type);
 
-/* Likewise of an answer that goes on for as long as its client reads. */
-void response_follow_head(struct front *front, struct conn *conn, const char *content_type);
+/* Likewise of an answer that goes on for as long as its client reads; `headers` are lines with
+ * CRLF. */
+void response_follow_head(struct front *front, struct conn *conn, const char *content_type,
+                          const char *headers);
 
 /* The end of a stream: the terminal chunk and its trailers. */
 void response_stream_end(struct front *front, struct conn *conn, const char *run_state,

@@ -407,12 +407,15 @@ static void reload_give_up(struct server *server)
 void reload_step(struct server *server)
 {
     struct reload *reload = &server->reload;
+    static const char stops[] = "the server stops";
     bool is_serving = server->state == SERVER_SERVING;
     for (struct pipeline *next, *coming = server->runs.coming; coming; coming = next) {
         next = coming->next;
         size_t bytes = strcspn(coming->failure, "\n");
         if (bytes > 0)
             reload_pipeline_fail(server, coming->config->pointer, coming->failure, bytes);
+        else if (!is_serving)
+            reload_report_fail(&reload->report, coming->config->pointer, stops, strlen(stops));
         if (bytes > 0 || !is_serving)
             runs_drop_pipeline(&server->runs, coming);
         else if (pool_ready_count(coming->pool) == coming->pool->worker_count)

@@ -97,6 +97,17 @@ static void messages_log_failure(struct fleet *fleet, struct worker *worker,
         messages_log_traceback(fleet, worker, failure->traceback, failure->traceback_bytes);
 }
 
+/* The first line, as far as there is room. */
+static void messages_words_keep(struct worker *worker, const struct worker_failure *failure)
+{
+    const char *newline = memchr(failure->message, '\n', failure->message_bytes);
+    size_t bytes = newline ? (size_t)(newline - failure->message) : failure->message_bytes;
+    if (bytes >= sizeof worker->failure_words)
+        bytes = sizeof worker->failure_words - 1;
+    memcpy(worker->failure_words, failure->message, bytes);
+    worker->failure_words[bytes] = '\0';
+}
+
 /* It did not load or start, and says why: once, then it exits. */
 static struct worker_said messages_failed(struct fleet *fleet, struct worker *worker,
                                           const uint8_t *body, size_t bytes)
@@ -107,6 +118,7 @@ static struct worker_said messages_failed(struct fleet *fleet, struct worker *wo
     if (!failure_read(body, bytes, &failure))
         return messages_wrong("it sent a failure that cannot be read");
     worker->has_said_why = true;
+    messages_words_keep(worker, &failure);
     fleet->ops->failed(fleet->owner, worker->pool, &failure);
     messages_log_failure(fleet, worker, &failure);
     return (struct worker_said){WORKER_EV_FAILED, "it said FAILED out of turn"};

@@ -59,12 +59,14 @@ void renewal_stop(struct fleet *fleet)
     renewal->is_on = false;
 }
 
+/* Its own words say more than how its process ended. */
 void renewal_note_failure(struct fleet *fleet, const struct worker *worker, const char *reason)
 {
     struct renewal *renewal = &fleet->renewal;
     bool is_successor = worker->predecessor && worker->ready_ms == 0;
     if (renewal->is_on && renewal->pool == worker->pool && is_successor)
-        snprintf(renewal->failure, sizeof renewal->failure, "%s", reason);
+        snprintf(renewal->failure, sizeof renewal->failure, "%s",
+                 worker->has_said_why ? worker->failure_words : reason);
 }
 
 void renewal_note_success(struct fleet *fleet, const struct worker *predecessor)

@@ -90,6 +90,7 @@ struct worker {
     enum worker_end end;       /* likewise: why; or why it is about to */
     bool was_oom;              /* likewise: the kernel killed it for memory */
     bool has_said_why;         /* it does not load or start: FAILED */
+    char failure_words[256];   /* likewise: its first line of why */
     bool is_repeating;         /* likewise: the same as was said before */
     bool was_short;            /* likewise: of what its user or the machine has no more */
     struct cgroup *group;      /* owned; NULL: its memory has no limit */

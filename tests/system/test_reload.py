@@ -6,68 +6,25 @@ import pathlib
 import re
 import signal
 import socket
-import threading
 import time
 
 import pytest
 
 import wire
 from confined import needs_python
-from conftest import compile_c, public_folder
-from server import IS_SANITIZED, SLOWNESS, TOP, bearer, make_tokens, process_exists, wait_until
+from conftest import public_folder
+from editions import EDITION, OTHER, WITHOUT_LISTEN, File, Streams, edition_of, pids
+from server import IS_SANITIZED, SLOWNESS, bearer, make_tokens, process_exists, wait_until
 
-EDITION = "test/edition:v1"
-OTHER = "test/other:v1"
 THIRD = "test/third:v1"
-SOURCE = os.path.join(TOP, "tests/system/pipelines/edition.c")
 # Of the storm; `make reloads` says more.
 RELOADS = int(os.environ.get("RELOADS", "50"))
 STREAMS = int(os.environ.get("STREAMS", "9"))
 
 
-class File:
-    """A configuration file, what it says, and the editions of edition.c beside it."""
-
-    def __init__(self, folder):
-        self.folder = folder
-        self.path = folder / "millrace.yaml"
-        self.top = {}
-        self.pipelines = {}
-        self._built = {}
-
-    def build(self, edition, *options):
-        key = (edition, options)
-        if key not in self._built:
-            target = self.folder / f"built-{len(self._built)}"
-            self._built[key] = compile_c(SOURCE, target, "-shared", "-fPIC", f"-DEDITION={edition}", *options)
-        return self._built[key]
-
-    def publish(self, edition, *options, name="edition.so"):
-        """Puts it in the place of the one of that name, as a new file."""
-        next_one = self.folder / "next"
-        next_one.write_bytes(open(self.build(edition, *options), "rb").read())
-        os.rename(next_one, self.folder / name)
-        return name
-
-    def say(self, pointer, source="edition.so:edition", **options):
-        self.pipelines[pointer] = {"source": source,
-                                   **{key.replace("_", "-"): value for key, value in options.items()}}
-
-    def write(self):
-        lines = [f"{key}: {value}" for key, value in self.top.items()] + ["pipelines:"]
-        for pointer, options in self.pipelines.items():
-            lines += [f"  {pointer}:", *(f"    {key}: {value}" for key, value in options.items())]
-        self.path.write_text("\n".join(lines) + "\n")
-
-
 @pytest.fixture
 def file(tmp_path):
-    made = File(tmp_path)
-    made.publish(1)
-    made.say(EDITION)
-    made.publish(1, name="other.so")
-    made.say(OTHER, source="other.so:edition")
-    return made
+    return File(tmp_path).say_both()
 
 
 @pytest.fixture
@@ -110,46 +67,6 @@ def refused(server):
     mark = server.log_mark()
     assert reload(server) is None
     return "\n".join(server.log_since(mark, "reload_failed"))
-
-
-def pids(server, pointer):
-    return {worker["pid"] for worker in server.workers(pointer)}
-
-
-def edition_of(server, pointer=EDITION):
-    return [wire.output_of(line) for line in server.lines(pointer, 1, 0)]
-
-
-class Streams:
-    """Streams without a pause, a few at once: how many there were, of which editions, and what went wrong."""
-
-    def __init__(self, server, *pointers, count=5, pause_ms=1):
-        self.editions, self.failures, self._end, self._server = [], [], threading.Event(), server
-        self._threads = [threading.Thread(target=self._run, args=(pointer, count, pause_ms)) for pointer in pointers]
-
-    def _lines(self, pointer, *values):
-        return self._server.lines(pointer, *values)
-
-    def _run(self, pointer, count, pause_ms):
-        while not self._end.is_set():
-            try:
-                lines = self._lines(pointer, count, pause_ms)
-                values = [wire.output_of(line) for line in lines]
-                assert len(values) == count and len(set(values)) == 1, values
-                self.editions.append((pointer, values[0]))
-            except Exception as error:  # pylint: disable=broad-except
-                self.failures.append(error)
-
-    def __enter__(self):
-        for thread in self._threads:
-            thread.start()
-        wait_until(lambda: len(self.editions) >= len(self._threads))
-        return self
-
-    def __exit__(self, *_):
-        self._end.set()
-        for thread in self._threads:
-            thread.join()
 
 
 # ---- what changes ----------------------------------------------------------------------------------
@@ -356,11 +273,6 @@ def test_what_does_not_become_ready_is_not_served(begin, file, options, reason):
 
 
 # ---- the server ------------------------------------------------------------------------------------
-
-
-# The command line goes before the file, and these servers are all told to listen there.
-WITHOUT_LISTEN = ["/usr/bin/python3", "-c", "import os, sys; words = sys.argv[1:]; at = words.index('--listen'); "
-                  "del words[at:at + 2]; os.execv(words[0], words)"]
 
 
 def test_listeners_are_opened_and_closed(begin, file):

@@ -143,7 +143,7 @@ def test_an_edited_python_file_is_served_without_a_lost_run(start, tmp_path):
 
 
 @pytest.mark.parametrize("options, reason", [
-    (["-DBROKEN"], "the worker process exited with code 73"),
+    (["-DBROKEN"], "edition 2 has no press"),
     (["-DHANGING"], "it was not ready in time"),
 ])
 def test_code_that_does_not_start_leaves_the_old_one_serving(start, publish, options, reason):
