@@ -67,6 +67,7 @@ static int check_environment_fill(struct environment *environment,
 static int check_source(const char *source, const struct check_values *values);
 static int check_pipeline(struct pipeline_config *pipeline, const struct check_values *values);
 static int check_file(const struct check_values *values, const struct cli_words *words);
+static void check_file_print(const char *path, const struct config *config, uint32_t worker_count);
 static int check_file_pipeline(const struct config *config, uint32_t number, uint32_t user,
                                const struct check_values *values);
 
@@ -233,12 +234,25 @@ static int check_file(const struct check_values *values, const struct cli_words 
         worker_count += config->pipelines[i].options.worker_count;
     }
     if (exit_code == EXIT_CODE_OK)
-        printf("%s: %u %s, %u %s\n", values->config_path, config->pipeline_count,
-               config->pipeline_count == 1 ? "pipeline" : "pipelines", worker_count,
-               worker_count == 1 ? "worker" : "workers");
+        check_file_print(values->config_path, config, worker_count);
     config_finish(&serve->config);
     free(serve);
     return exit_code;
+}
+
+static void check_count_print(const char *before, uint32_t count, const char *one, const char *some)
+{
+    printf("%s%u %s", before, count, count == 1 ? one : some);
+}
+
+static void check_file_print(const char *path, const struct config *config, uint32_t worker_count)
+{
+    printf("%s: ", path);
+    check_count_print("", config->pipeline_count, "pipeline", "pipelines");
+    check_count_print(", ", worker_count, "worker", "workers");
+    if (config->alias_count > 0)
+        check_count_print(", ", config->alias_count, "alias", "aliases");
+    printf("\n");
 }
 
 /* In the worker that serve would start for it. */

@@ -2,6 +2,8 @@
 /* config_reference.c - the keys of a configuration file, as the tables of docs/configuration.md. */
 #include "dispatcher/cli/config_reference.h"
 
+#include "dispatcher/config/config_alias.h"
+
 static void reference_table_print(const struct cli_command *command,
                                   const struct serve_values *values, bool by_pipeline, FILE *file);
 
@@ -12,6 +14,17 @@ void config_reference_print(const struct cli_command *command, const struct serv
     reference_table_print(command, values, false, file);
     fputs("\n## Of pipelines\n\nBelow `defaults`, or below a pipeline.\n\n", file);
     reference_table_print(command, values, true, file);
+    fprintf(
+        file,
+        "\n## Of aliases\n\nBelow one of `aliases`; it may be a POINTER alone, or pipelines and "
+        "their weights.\n\n"
+        "| key | value | |\n|---|---|---|\n"
+        "| `" CONFIG_KEY_TO "` | POINTER, or {POINTER: N, ...}; N 0 to %u, at most %u of them | "
+        "the pipeline that its runs go to, or pipelines and how many of the sum of all N go to "
+        "each |\n"
+        "| `" CONFIG_KEY_STICKY "` | token, or header NAME | runs of one token, or with one "
+        "value of this header, go to one pipeline; if not said, each in its turn |\n",
+        ALIAS_WEIGHT_MAX, ALIAS_TARGET_COUNT_MAX);
 }
 
 static void reference_value_print(const struct cli_option *option, FILE *file)

@@ -5,10 +5,12 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "dispatcher/config/config_alias.h"
 #include "dispatcher/config/config_file.h"
 #include "dispatcher/text/text.h"
 
 #define EXPANDS "\\\\$\\\\{" /* as a regular expression, in a string of JSON: it has ${NAME} */
+#define POINTER "{\"type\": \"string\", \"pattern\": \":|" EXPANDS "\"}"
 
 static void schema_options_add(struct text *text, const struct cli_command *command,
                                const struct serve_values *values, bool by_pipeline);
@@ -17,6 +19,7 @@ static void schema_option_add(struct text *text, const struct cli_option *option
 static void schema_value_add(struct text *text, const struct cli_option *option);
 static void schema_number_add(struct text *text, const struct cli_option *option, const char *unit);
 static void schema_choices_add(struct text *text, const struct cli_option *option);
+static void schema_aliases_add(struct text *text);
 static void schema_string_add(struct text *text, const char *string);
 
 void config_schema_print(const struct cli_command *command, const struct serve_values *values,
@@ -36,8 +39,17 @@ void config_schema_print(const struct cli_command *command, const struct serve_v
                     "\"description\": \"by what clients call them: NAME:TAG\", "
                     "\"propertyNames\": {\"pattern\": \":\"}, "
                     "\"additionalProperties\": {\"anyOf\": [{\"type\": \"string\"}, "
-                    "{\"$ref\": \"#/definitions/pipeline\"}]}}},\n"
-                    "\"definitions\": {\"pipeline\": {\"type\": \"object\", \"required\": "
+                    "{\"$ref\": \"#/definitions/pipeline\"}]}},\n");
+    schema_aliases_add(&text);
+    text_add(&text,
+             "},\n"
+             "\"definitions\": {\"weights\": {\"type\": \"object\", \"minProperties\": 1, "
+             "\"maxProperties\": %u, \"propertyNames\": {\"pattern\": \":\"}, "
+             "\"additionalProperties\": {",
+             ALIAS_TARGET_COUNT_MAX);
+    schema_number_add(&text, &(struct cli_option){.max = ALIAS_WEIGHT_MAX}, "");
+    text_add(&text, "}},\n"
+                    "\"pipeline\": {\"type\": \"object\", \"required\": "
                     "[\"" CONFIG_KEY_SOURCE "\"], \"additionalProperties\": false, "
                     "\"properties\": {\n\"" CONFIG_KEY_SOURCE "\": {\"type\": \"string\", "
                     "\"description\": \"SOURCE[:NAME]: a shared object or Python file, seen from "
@@ -47,6 +59,22 @@ void config_schema_print(const struct cli_command *command, const struct serve_v
     if (!text.failed)
         fwrite(text.bytes, 1, text.count, file);
     text_finish(&text);
+}
+
+static void schema_aliases_add(struct text *text)
+{
+    text_add(text,
+             "\"" CONFIG_KEY_ALIASES "\": {\"type\": [\"object\", \"null\"], "
+             "\"description\": \"other pointers of pipelines: where each leads, or to some with "
+             "their weights\", \"maxProperties\": %u, \"propertyNames\": {\"pattern\": \":\"}, "
+             "\"additionalProperties\": {\"anyOf\": [" POINTER ", "
+             "{\"$ref\": \"#/definitions/weights\"}, "
+             "{\"type\": \"object\", \"required\": [\"" CONFIG_KEY_TO "\"], "
+             "\"additionalProperties\": false, \"properties\": {\"" CONFIG_KEY_TO
+             "\": {\"anyOf\": [" POINTER ", {\"$ref\": \"#/definitions/weights\"}]}, "
+             "\"" CONFIG_KEY_STICKY "\": {\"type\": \"string\", \"pattern\": "
+             "\"^token$|^header +[!#$%%&'*+.^_`|~0-9A-Za-z-]+$|" EXPANDS "\"}}}]}}",
+             ALIAS_COUNT_MAX);
 }
 
 static void schema_options_add(struct text *text, const struct cli_command *command,

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dispatcher/config/alias_config.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/confinement.h"
 #include "dispatcher/config/cors.h"
@@ -121,6 +122,8 @@ struct config {
 
     struct pipeline_config pipelines[PIPELINE_COUNT_MAX];
     uint32_t pipeline_count;
+    struct alias_config aliases[ALIAS_COUNT_MAX];
+    uint32_t alias_count;
     struct said said; /* of one of them, or all */
     char **texts;     /* text_count of them, that others point to; owned */
     uint32_t text_count;

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/config/config_alias.h"
 #include "dispatcher/config/config_value.h"
 #include "dispatcher/config/pointer.h"
 #include "dispatcher/text/document.h"
@@ -84,11 +85,14 @@ static void file_top(struct config_value *value)
         const char *name = document_text(document, key);
         if (strcmp(name, CONFIG_KEY_PIPELINES) == 0)
             file_pipelines(value, node);
+        else if (strcmp(name, CONFIG_KEY_ALIASES) == 0)
+            config_aliases_take(value, node);
         else if (strcmp(name, CONFIG_KEY_DEFAULTS) == 0)
             file_options(value, &(struct scope){.pointer = "", .where = CONFIG_KEY_DEFAULTS}, node);
         else
             file_option(value, &file_scope_top, key, node);
     }
+    config_aliases_check(value);
 }
 
 static void file_pipelines(struct config_value *value, uint32_t node)
@@ -192,6 +196,7 @@ static void file_key_refuse(struct config_value *value, const struct scope *scop
     if (!scope->pointer) {
         names[count++] = CONFIG_KEY_DEFAULTS;
         names[count++] = CONFIG_KEY_PIPELINES;
+        names[count++] = CONFIG_KEY_ALIASES;
     } else {
         names[count++] = CONFIG_KEY_ENVIRONMENT;
         if (*scope->pointer != '\0')

@@ -7,6 +7,8 @@
  *     pipelines:
  *       me/words:v1: {source: words.so, workers: 2}
  *       me/model:v1: model.py:pipeline
+ *     aliases:
+ *       me/words:prod: me/words:v1
  *
  * Its keys are the rows of the command's table of options: those for one pipeline below `defaults`
  * (for all) or below a pipeline, all others at the top. docs/configuration.md has it all.
@@ -25,6 +27,7 @@
 /* Keys of a file that are no options. */
 #define CONFIG_KEY_DEFAULTS "defaults"
 #define CONFIG_KEY_PIPELINES "pipelines"
+#define CONFIG_KEY_ALIASES "aliases"
 #define CONFIG_KEY_SOURCE "source"
 #define CONFIG_KEY_ENVIRONMENT "environment"
 

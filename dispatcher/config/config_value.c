@@ -57,6 +57,16 @@ const char *config_value_keep(struct config_value *value, const char *text)
 
 /* ---- what it says -------------------------------------------------------------------------- */
 
+const char *config_value_take(struct config_value *value, const char *where,
+                              const struct cli_option *option, uint32_t node)
+{
+    struct spot spot = {where, node};
+    const char *text;
+    if (!value_text(value, spot, option, &text) || !value_check(value, spot, option, text))
+        return NULL;
+    return text;
+}
+
 void config_value_set(struct config_value *value, const struct cli_option *option, uint32_t node)
 {
     const struct config_file *file = value->file;

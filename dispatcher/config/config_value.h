@@ -31,6 +31,11 @@ int config_value_begin(struct config_value *value) MUST_USE;
 /* A copy that lives as long as the configuration; NULL: value->rc says that there is no memory. */
 const char *config_value_keep(struct config_value *value, const char *text);
 
+/* The text of one value, which the option can have; NULL: it is told why there is none. It lives as
+ * long as the configuration. */
+const char *config_value_take(struct config_value *value, const char *where,
+                              const struct cli_option *option, uint32_t node);
+
 /* Sets the member that the option names, unless the command line said it. */
 void config_value_set(struct config_value *value, const struct cli_option *option, uint32_t node);
 

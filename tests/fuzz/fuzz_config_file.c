@@ -32,6 +32,27 @@ static void values_check(void)
         mr_assert(config->said.items[i].line > 0 || strcmp(config->said.items[i].value, "3") == 0);
 }
 
+static void aliases_check(void)
+{
+    const struct config *config = &values.config;
+    mr_assert(config->alias_count <= ALIAS_COUNT_MAX);
+    for (uint32_t i = 0; i < config->alias_count; i++) {
+        const struct alias_config *alias = &config->aliases[i];
+        uint64_t sum = 0;
+        mr_assert(pointer_is_valid(alias->pointer, strlen(alias->pointer)));
+        mr_assert(alias->target_count >= 1 && alias->target_count <= ALIAS_TARGET_COUNT_MAX);
+        mr_assert((alias->sticky == ALIAS_STICKY_HEADER) == (alias->header != NULL));
+        for (uint32_t k = 0; k < alias->target_count; k++) {
+            bool is_there = false;
+            for (uint32_t p = 0; p < config->pipeline_count; p++)
+                is_there |= strcmp(config->pipelines[p].pointer, alias->targets[k].pointer) == 0;
+            mr_assert(is_there);
+            sum += alias->targets[k].weight;
+        }
+        mr_assert(sum > 0);
+    }
+}
+
 static void options_check(void)
 {
     char reason[CLI_REASON_BYTES];
@@ -77,6 +98,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
     rc = config_file_take(&file, (const char *)data, bytes, &problems);
     problems_check(&problems, rc);
     values_check();
+    if (rc == 0)
+        aliases_check();
     if (rc == 0 && !says_files())
         options_check();
     problems_finish(&problems);

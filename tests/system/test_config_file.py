@@ -37,6 +37,10 @@ OF_PIPELINES = {
     "worker-user": "", "seccomp": "strict", "network": "none", "allow-read": "[data]", "allow-write": "none",
     "allow-connect": "[80, 443]", "python": "", "python-threads": "", "environment": "{C: '1', PATH: }",
 }
+# Each way to say an alias, of the pipeline that a whole file has.
+ALIASES = [f"me/words:one: {WORDS}", f"me/words:two: {{{WORDS}: 90}}",
+           f"me/words:three: {{to: {WORDS}, sticky: token}}",
+           f"me/words:four: {{to: {{{WORDS}: 0, {WORDS}-b: 1}}, sticky: header X-User}}"]
 # What no such value fits; all others take any text.
 WRONG = {"[]": ("flag", "number", "size", "time", "choice", "text"), "{a: b}": None, "": None, "maybe": (
     "flag", "number", "size", "time", "choice"), "99999999999999999999999": ("flag", "number", "size", "time", "choice")}
@@ -80,7 +84,7 @@ def lines_of_whole(change=lambda where, key, value: [(key, value)]):
         said = {"source": example("words.so"), **OF_PIPELINES} if where == "pipeline" else OF_PIPELINES
         lines += [f"{indent}{key}: {value}" for name in said if said[name]
                   for key, value in change(where, name, said[name])]
-    return lines
+    return [*lines, f"  {WORDS}-b: {example('words.so')}", "aliases:", *(f"  {alias}" for alias in ALIASES)]
 
 
 def check(folder, text, *options, **more):
@@ -105,12 +109,12 @@ def places(result, folder):
 def test_a_file_that_says_everything_is_right_and_so_is_what_it_says_to_its_schema(folder):
     described = schema()
     known = described["properties"]
-    assert set(AT_THE_TOP) | {"defaults", "pipelines"} == set(known)
+    assert set(AT_THE_TOP) | {"defaults", "pipelines", "aliases"} == set(known)
     assert set(OF_PIPELINES) == set(known["defaults"]["properties"])
     assert set(OF_PIPELINES) | {"source"} == set(described["definitions"]["pipeline"]["properties"])
     result = check(folder, lines_of_whole())
     assert (result.returncode, result.stderr) == (OK, ""), result
-    assert result.stdout == f"{folder}/millrace.yaml: 1 pipeline, 2 workers\n"
+    assert result.stdout == f"{folder}/millrace.yaml: 2 pipelines, 4 workers, 4 aliases\n"
     jsonschema.Draft7Validator.check_schema(described)
     jsonschema.validate(yaml.safe_load((folder / "millrace.yaml").read_text()), described)
 
@@ -167,6 +171,42 @@ def test_each_key_that_is_there_twice_is_refused_at_its_line(folder, where):
             continue
         [(number, text)] = places(check(folder, lines), folder)
         assert lines[number - 1] == lines[number - 2] and f"{name} is there twice: line {number - 1} has it" in text
+
+
+# The line of ALIASES, what stands in it, what is put there, what is said of it, and whether its schema knows.
+ALIAS_MUTATIONS = [
+    (0, "me/words:one", "me words", "is not a pointer", True), (0, "me/words:one", "me/words:two", "is there twice", False),
+    (0, "me/words:one", WORDS, "the pointer of a pipeline", False), (0, WORDS, "me/words:v2", f"(nearest: {WORDS})", False),
+    (0, WORDS, "me/words:two", "is an alias, too", False), (0, WORDS, "", "target has no value", True),
+    (0, WORDS, "words", "'words' is not a pointer", True), (0, WORDS, f"[{WORDS}]", "it leads to one pipeline", True),
+    (0, WORDS, "{}", "it leads nowhere", True), (0, WORDS, "3", "'3' is not a pointer", True),
+    (1, WORDS, "me/words:v2", f'unknown alias target "me/words:v2" (nearest: {WORDS})', False),
+    (1, WORDS, "words", 'unknown key "words"', True), (1, "90", "1000001", "out of range, 0 to 1000000", True),
+    (1, "90", "-1", "weight -1 is not a number", True), (1, "90", "1.5", "weight 1.5 is not a number", True),
+    (1, "90", "", "weight has no value", True), (1, "90", "[90]", "weight is one value", True), (1, "90", "0", "above 0", False),
+    (1, "90", "99999999999999999999999", "weight 9999", True), (1, "90}", f"90, {WORDS}: 9}}", "is there twice", False),
+    (2, "to:", "too:", 'unknown key "too" (nearest: to)', True), (2, "sticky:", "stcky:", "(nearest: sticky)", True),
+    (2, f"to: {WORDS}, ", "", "it has no to", True), (2, "token", "tokens", "neither token nor", True),
+    (2, "token", "", "sticky has no value", True), (2, "token", "[token]", "sticky is one value", True),
+    (2, "token}", "token, sticky: token}", "is there twice", False), (2, "token", "1", "sticky '1'", True),
+    (3, "header X-User", "header", "neither token nor", True), (3, "header X-User", "header X/User", "neither token nor", True),
+    (3, "header X-User", "headr X-User", "neither token nor", True), (3, ": 1", ": one", "weight one is not", True),
+]
+
+
+@pytest.mark.parametrize("number, old, new, why, is_schemas", ALIAS_MUTATIONS)
+def test_each_mistake_in_an_alias_is_told_at_its_line(folder, number, old, new, why, is_schemas):
+    lines = lines_of_whole()
+    assert old in ALIASES[number]
+    at = lines.index(f"  {ALIASES[number]}")
+    lines[at] = lines[at].replace(old, new, 1)
+    result = check(folder, lines)
+    assert result.returncode == USAGE
+    at += "me/words:two: me" in lines[at]  # the second one is the one too many
+    assert why in dict(places(result, folder))[at + 1], result.stderr
+    if is_schemas:
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(yaml.safe_load("\n".join(lines)), schema())
 
 
 def test_a_key_of_the_other_kind_is_told_where_it_belongs(folder):
@@ -321,8 +361,10 @@ def test_the_page_has_the_keys_that_the_program_prints_and_its_examples_are_righ
     assert page.endswith("\n\n" + millrace("config", "reference").stdout)
     os.symlink(example("words.so"), folder / "words.so")
     (folder / "model.py").write_text("")
-    [text] = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    text, aliases = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
     environment = {"HF_HOME": "/hf", "PATH": "/usr/bin:/bin"}
+    result = check(folder, f"pipelines: {{me/chat:v2: words.so, me/chat:v3: words.so}}\n{aliases}")
+    assert (result.returncode, result.stderr) == (OK, "") and result.stdout.endswith(", 4 aliases\n")
     result = check(folder, text, environment=environment)
     assert (result.returncode, result.stderr) == (OK, "")
     wrong = text.replace("    workers: 2\n", "    workers: two\n").replace("    concurrency", "    concurency")
