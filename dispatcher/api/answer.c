@@ -55,6 +55,9 @@ int answer_give(struct answer *answer)
     answer_let_go(answer);
     mr_assert(!answer->collected);
     mr_assert(!answer->pipeline);
+    if (answer->alias)
+        alias_let_go(&api->runs->aliases, answer->alias);
+    answer->alias = NULL;
     answer->next = api->free_answer;
     api->free_answer = answer;
     mr_assert(api->answer_count > 0);
@@ -63,7 +66,7 @@ int answer_give(struct answer *answer)
 }
 
 void answer_failure(struct answer *answer, const struct run_failure *failure,
-                    const char *content_type, struct text *body)
+                    const char *content_type, const char *headers, struct text *body)
 {
     struct front *front = answer->api->front;
     if (body->failed)
@@ -72,6 +75,7 @@ void answer_failure(struct answer *answer, const struct run_failure *failure,
         response_send(front, answer->conn,
                       &(struct response){.status = failure->status,
                                          .content_type = content_type,
+                                         .headers = headers,
                                          .body = body->bytes,
                                          .body_bytes = body->count,
                                          .retry_after_s = failure->retry_after_s});

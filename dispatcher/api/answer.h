@@ -18,6 +18,7 @@
 #include "dispatcher/runs/sink.h"
 #include "dispatcher/text/text.h"
 
+struct alias;
 struct api;
 struct format;
 struct pipeline;
@@ -31,10 +32,11 @@ struct answer {
     struct conn *conn; /* NULL: nobody waits */
     struct run *run;   /* NULL: there is none yet, or it was told the end */
     const struct format *format;
-    bool final_line; /* asked for a status line at the end */
-    bool head_sent;  /* the response has begun; its status is said */
-    bool is_async;   /* nobody will wait for the run */
-    int status;      /* what was said before its connection left it; 0: nothing */
+    struct alias *alias; /* that was asked for, and is kept; NULL: none */
+    bool final_line;     /* asked for a status line at the end */
+    bool head_sent;      /* the response has begun; its status is said */
+    bool is_async;       /* nobody will wait for the run */
+    int status;          /* what was said before its connection left it; 0: nothing */
 
     /* While there is no run yet, since the reader reads the body. */
     struct read_job job;
@@ -76,10 +78,10 @@ static inline struct answer *answer_of(struct sink *sink)
     return (struct answer *)sink;
 }
 
-/* Answers with the failure's status and this body, which is given back; `content_type` NULL:
- * JSON. */
+/* Answers with the failure's status and this body, which is given back; `content_type` NULL: JSON,
+ * `headers` as in struct response. */
 void answer_failure(struct answer *answer, const struct run_failure *failure,
-                    const char *content_type, struct text *body);
+                    const char *content_type, const char *headers, struct text *body);
 
 /* Whether there is somebody who can still be told something. */
 bool answer_is_heard(const struct answer *answer);

@@ -20,8 +20,12 @@
 #include "dispatcher/reactor/reactor.h"
 #include "dispatcher/runs/runs.h"
 
+struct alias;
 struct answer;
 struct answer_slab;
+struct pipeline;
+struct request;
+struct text;
 
 /* What came of asking for another configuration; for GET /metrics. */
 struct reload_outcome {
@@ -57,6 +61,21 @@ void api_detail(struct api *api, struct conn *conn, int status, const char *json
 /* api_missing.c: there is no pipeline of this name, which is the client's text; and which there
  * are. */
 void api_pipeline_missing(struct api *api, struct conn *conn, const char *name);
+
+/* api_alias.c: what of a head sticky aliases may know its client by is kept. */
+void api_alias_keys_take(const struct api *api, struct request *request,
+                         const struct http_head *head);
+
+/* The pipeline that the alias leads this request to. NULL: it is not served, which should not
+ * be. */
+struct pipeline *api_alias_lead(struct api *api, struct alias *alias,
+                                const struct request *request);
+
+/* The one that stands for all it leads to: who gets most, the first of those. Likewise NULL. */
+struct pipeline *api_alias_main(const struct api *api, const struct alias *alias);
+
+/* {"pointer": ...}: where it leads, and how. */
+void api_alias_format(const struct api *api, struct text *text, const struct alias *alias);
 
 /* The run as it is now. */
 void api_run_show(struct api *api, struct conn *conn, const struct run *run);

@@ -14,7 +14,7 @@
 #define REASON_BYTES 512u
 
 static void info_pipeline_format(const struct api *api, struct text *text,
-                                 const struct pipeline *pipeline);
+                                 const struct pipeline *pipeline, const struct alias *alias);
 static const char *info_unready_reason(const struct api *api, const struct request *request,
                                        char *text, size_t text_bytes);
 static const char *info_container_word(const struct pipeline *pipeline);
@@ -29,9 +29,15 @@ void api_pipelines_list(struct api *api, struct conn *conn, const char *body, si
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
         if (i > 0)
             text_add(&text, ",");
-        info_pipeline_format(api, &text, api->runs->pipelines[i]);
+        info_pipeline_format(api, &text, api->runs->pipelines[i], NULL);
     }
-    text_add(&text, "],\"total\":%u}\n", api->runs->pipeline_count);
+    text_add(&text, "],\"total\":%u,\"aliases\":[", api->runs->pipeline_count);
+    for (const struct alias *alias = aliases_first(&api->runs->aliases); alias;
+         alias = alias_next(alias)) {
+        api_alias_format(api, &text, alias);
+        text_add(&text, alias_next(alias) ? "," : "");
+    }
+    text_add(&text, "]}\n");
     response_text(api->front, conn, 200, NULL, &text);
 }
 
@@ -40,11 +46,15 @@ void api_pipeline_get(struct api *api, struct conn *conn, const char *body, size
     (void)body, (void)bytes;
     struct text text = {0};
     const struct pipeline *pipeline = runs_find_pipeline(api->runs, conn->request.argument);
+    const struct alias *alias =
+        pipeline ? NULL : aliases_find(&api->runs->aliases, conn->request.argument);
+    if (alias)
+        pipeline = api_alias_main(api, alias);
     if (!pipeline) {
         api_pipeline_missing(api, conn, conn->request.argument);
         return;
     }
-    info_pipeline_format(api, &text, pipeline);
+    info_pipeline_format(api, &text, pipeline, alias);
     text_add(&text, "\n");
     response_text(api->front, conn, 200, NULL, &text);
 }
@@ -58,7 +68,7 @@ void api_token_validate(struct api *api, struct conn *conn, const char *body, si
 }
 
 static void info_pipeline_format(const struct api *api, struct text *text,
-                                 const struct pipeline *pipeline)
+                                 const struct pipeline *pipeline, const struct alias *alias)
 {
     const struct pipeline_config *config = pipeline->config;
     text_add(text, "{\"id\":\"%s\",\"pointer\":\"%s\",\"state\":\"%s\",\"name\":", config->id,
@@ -93,6 +103,10 @@ static void info_pipeline_format(const struct api *api, struct text *text,
         separator = ",";
     }
     text_add(text, "]");
+    if (alias) {
+        text_add(text, ",\"alias\":");
+        api_alias_format(api, text, alias);
+    }
     if (config->manifest) {
         text_add(text, ",");
         text_add_bytes(text, config->manifest->members, strlen(config->manifest->members));

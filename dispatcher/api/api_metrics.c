@@ -167,6 +167,22 @@ static void metrics_run_times(const struct api *api, struct exposition *out)
                       offsetof(struct tally, duration), &bucket_scale_runs);
 }
 
+static void metrics_aliases(const struct api *api, struct exposition *out)
+{
+    if (api->runs->aliases.served_count == 0)
+        return;
+    exposition_family(out, "millrace_alias_runs", METRIC_COUNTER,
+                      "Runs that were asked for by an alias, by the pipeline it led them to.");
+    for (const struct alias *alias = aliases_first(&api->runs->aliases); alias;
+         alias = alias_next(alias))
+        for (uint32_t i = 0; i < alias->place_count; i++) {
+            char labels[LABELS_BYTES_MAX] = "";
+            labels_add(labels, "alias", alias->pointer);
+            labels_add(labels, "pipeline", alias->places[i].pointer);
+            exposition_sample(out, labels, alias->places[i].run_count);
+        }
+}
+
 /* Names of tokens are for those who have one: not where everybody may ask. */
 static void metrics_tokens(const struct api *api, struct exposition *out)
 {
@@ -205,6 +221,7 @@ static void metrics_runs(const struct api *api, struct exposition *out)
     metrics_gauge(out, "millrace_runs", "Runs queued, active, or cancelled and not gone yet.",
                   api->runs->count);
     metrics_run_times(api, out);
+    metrics_aliases(api, out);
     metrics_tokens(api, out);
 }
 

@@ -88,13 +88,31 @@ static const struct run_failure no_room = {
 
 /* ---- steps --------------------------------------------------------------------------------- */
 
+/* The pipeline that has this name, or that the alias of this name leads this request to. */
+static struct pipeline *start_find_pipeline(struct answer *answer, const char *name)
+{
+    struct api *api = answer->api;
+    struct pipeline *pipeline = runs_find_pipeline(api->runs, name);
+    struct alias *alias = pipeline ? NULL : aliases_find(&api->runs->aliases, name);
+    if (!alias)
+        return pipeline;
+    pipeline = api_alias_lead(api, alias, &answer->conn->request);
+    if (pipeline) {
+        alias_keep(alias);
+        answer->alias = alias;
+    }
+    return pipeline;
+}
+
 /* The pipeline a request means; answers and returns NULL when there is none. */
-static struct pipeline *start_choose_pipeline(struct api *api, struct conn *conn,
+static struct pipeline *start_choose_pipeline(struct answer *answer,
                                               const struct run_request *request)
 {
+    struct api *api = answer->api;
+    struct conn *conn = answer->conn;
     struct pipeline *pipeline = NULL;
     if (request->pipeline)
-        pipeline = runs_find_pipeline(api->runs, request->pipeline);
+        pipeline = start_find_pipeline(answer, request->pipeline);
     else if (api->runs->pipeline_count == 1)
         pipeline = api->runs->pipelines[0];
     else
@@ -121,7 +139,7 @@ static struct pipeline *start_accept(struct answer *answer, const struct run_req
                    "[{\"loc\":[\"body\",\"async_run\"],\"msg\":\"a stream cannot be asynchronous; "
                    "use /v4/runs\",\"type\":\"value_error\"}]");
     else
-        return start_choose_pipeline(api, conn, request);
+        return start_choose_pipeline(answer, request);
     return NULL;
 }
 
@@ -135,7 +153,8 @@ static struct run *start_make_run(struct answer *answer, struct pipeline *pipeli
     const struct run_origin origin = {.request_id = conn->request.id,
                                       .client = conn_client(conn),
                                       .token = conn->request.token,
-                                      .token_index = conn->request.token_index};
+                                      .token_index = conn->request.token_index,
+                                      .alias = answer->alias};
     struct run *run =
         run_create(api->runs, &(struct run_options){.pipeline = pipeline,
                                                     .sink = &answer->sink,
@@ -147,8 +166,8 @@ static struct run *start_make_run(struct answer *answer, struct pipeline *pipeli
         answer->run = run;
         return run;
     }
-    answer_give(answer);
     run_end_refuse_none(api->runs, pipeline, &origin, 503);
+    answer_give(answer);
     response_send(api->front, conn,
                   &(struct response){.status = 503,
                                      .body = "{\"detail\":\"Too many runs.\"}\n",

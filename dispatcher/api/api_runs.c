@@ -20,8 +20,9 @@ static void api_runs_past_format(const struct api *api, struct text *text,
 void api_run_show(struct api *api, struct conn *conn, const struct run *run)
 {
     struct text text = {0};
+    char headers[RUN_TEXT_HEADERS_BYTES];
     api_runs_live_format(api, &text, run, false);
-    response_text(api->front, conn, 200, NULL, &text);
+    response_text_with(api->front, conn, 200, NULL, run_text_headers(run, headers), &text);
 }
 
 static long api_runs_queue_position(const struct run *run)

@@ -241,6 +241,7 @@ bool routes_begin(struct api *api, struct conn *conn, const struct http_head *he
     conn->is_known = request->is_trusted;
     routes_request_id_take(api, request, head);
     request->page = origin_page(api->config, head);
+    api_alias_keys_take(api, request, head);
     const struct route *route = routes_find(api, head->path, head->method, &allowed);
     request->route = route;
     bool keep_alive = request->keep_alive;

@@ -17,7 +17,8 @@
 /* What scripts see of the head besides what they always do: all of it. That the word for all comes
  * last is for browsers that do not know it. */
 #define CORS_EXPOSE                                                                                \
-    "Access-Control-Expose-Headers: X-Request-Id, X-Correlation-Id, Retry-After, *\r\n"
+    "Access-Control-Expose-Headers: X-Request-Id, X-Correlation-Id, Retry-After, "                 \
+    "X-Millrace-Pipeline, *\r\n"
 
 static int cors_add(struct cors *cors, const char *origin, char reason[CLI_REASON_BYTES]);
 static bool cors_ends(const char *text, const char *end);

@@ -36,6 +36,12 @@ enum conn_op {
 #define REQUEST_ID_BYTES_MAX 128u
 #define REQUEST_ARGUMENT_BYTES_MAX 256u
 
+/* A header by which somebody may be known: a hash of its name, and one of its value. */
+#define REQUEST_KEY_COUNT_MAX 8u
+struct request_key {
+    uint64_t name, value;
+};
+
 /* What is kept of a head once it is parsed. */
 struct request {
     const void *route; /* of the exchange: who answers */
@@ -45,14 +51,16 @@ struct request {
     bool wants_events;      /* Accept: text/event-stream */
     bool wants_openmetrics; /* Accept: application/openmetrics-text */
     bool has_body;
-    bool is_trusted;                               /* has a good token, or none is asked for */
-    uint32_t timeout_ms;                           /* X-Request-Timeout; 0: not said */
-    uint32_t list_count_max;                       /* ?limit= of a list; 0: not said */
-    uint32_t owner;                                /* of what it makes, see owner.h */
-    uint32_t token_index;                          /* likewise: its place among those there are */
-    const char *token;                             /* the name of its token; NULL: none */
-    int status;                                    /* of the answer; 0: none is said yet */
-    uint32_t page;                                 /* that may read the answer, see cors.h */
+    bool is_trusted;         /* has a good token, or none is asked for */
+    uint32_t timeout_ms;     /* X-Request-Timeout; 0: not said */
+    uint32_t list_count_max; /* ?limit= of a list; 0: not said */
+    uint32_t owner;          /* of what it makes, see owner.h */
+    uint32_t token_index;    /* likewise: its place among those there are */
+    const char *token;       /* the name of its token; NULL: none */
+    int status;              /* of the answer; 0: none is said yet */
+    uint32_t page;           /* that may read the answer, see cors.h */
+    uint32_t key_count;      /* of the headers that somebody looks at */
+    struct request_key keys[REQUEST_KEY_COUNT_MAX];
     char id[REQUEST_ID_BYTES_MAX + 1];             /* X-Request-Id, echoed or made */
     char argument[REQUEST_ARGUMENT_BYTES_MAX + 1]; /* what follows the route's prefix, decoded */
 };

@@ -104,12 +104,19 @@ void response_send(struct front *front, struct conn *conn, const struct response
 void response_text(struct front *front, struct conn *conn, int status, const char *content_type,
                    struct text *text)
 {
+    response_text_with(front, conn, status, content_type, NULL, text);
+}
+
+void response_text_with(struct front *front, struct conn *conn, int status,
+                        const char *content_type, const char *headers, struct text *text)
+{
     if (text->failed)
         response_detail(front, conn, 503, "Out of memory.");
     else
         response_send(front, conn,
                       &(struct response){.status = status,
                                          .content_type = content_type,
+                                         .headers = headers,
                                          .body = text->bytes,
                                          .body_bytes = text->count});
     text_finish(text);
@@ -145,7 +152,7 @@ void response_overload(struct front *front, struct conn *conn)
             .status = 503, .body = body, .body_bytes = sizeof body - 1, .retry_after_s = 1});
 }
 
-/* `framed` are lines with CRLF that go with chunked framing, `headers` go in any case. */
+/* `framed` are lines with CRLF that go with chunked framing, `headers` (NULL: none) in any case. */
 static void response_open_head(struct front *front, struct conn *conn, const char *content_type,
                                const char *headers, const char *framed)
 {
@@ -156,20 +163,22 @@ static void response_open_head(struct front *front, struct conn *conn, const cha
     response_count(front, conn, 200);
     response_begin_head(&head, front, conn, 200, content_type);
     PUT(&head, "X-Accel-Buffering: no\r\nCache-Control: no-store\r\n");
-    put_text(&head, headers);
     if (conn->request.minor == 1) {
         PUT(&head, "Transfer-Encoding: chunked\r\n");
         put_text(&head, framed);
     } else {
         conn_unframed(conn);
     }
+    if (headers)
+        put_text(&head, headers);
     PUT(&head, "\r\n");
     response_append(front, conn, text, (size_t)(head.at - text));
 }
 
-void response_stream_head(struct front *front, struct conn *conn, const char *content_type)
+void response_stream_head(struct front *front, struct conn *conn, const char *content_type,
+                          const char *headers)
 {
-    response_open_head(front, conn, content_type, "",
+    response_open_head(front, conn, content_type, headers,
                        "Trailer: Millrace-Run-State, Millrace-Run-Lines\r\n");
 }
 

@@ -30,6 +30,10 @@ void response_send(struct front *front, struct conn *conn, const struct response
 void response_text(struct front *front, struct conn *conn, int status, const char *content_type,
                    struct text *text);
 
+/* Likewise with further lines of the head, as in struct response. */
+void response_text_with(struct front *front, struct conn *conn, int status,
+                        const char *content_type, const char *headers, struct text *text);
+
 /* {"detail":"text"}\n; text needs no escaping. Counted as a refusal. */
 void response_detail(struct front *front, struct conn *conn, int status, const char *text);
 
@@ -39,8 +43,10 @@ void response_refuse(struct front *front, struct conn *conn, int status, const c
 /* Likewise 503 for a request that there is no memory for; to be counted by the caller. */
 void response_overload(struct front *front, struct conn *conn);
 
-/* The head of a stream: chunked with HTTP/1.1, ended by close with HTTP/1.0. */
-void response_stream_head(struct front *front, struct conn *conn, const char *content_type);
+/* The head of a stream: chunked with HTTP/1.1, ended by close with HTTP/1.0. `headers` as in struct
+ * response. */
+void response_stream_head(struct front *front, struct conn *conn, const char *content_type,
+                          const char *headers);
 
 /* Likewise of an answer that goes on for as long as its client reads; `headers` are lines with
  * CRLF. */

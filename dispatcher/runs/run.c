@@ -82,6 +82,9 @@ struct run *run_create(struct runs *runs, const struct run_options *options)
     run_text_take(run->client, sizeof run->client, options->origin.client);
     memcpy(run->created_text, birth.created_text, WALL_TEXT_BYTES);
     run->pipeline->user_count++;
+    run->alias = options->origin.alias;
+    if (run->alias)
+        alias_keep(run->alias);
     run->sink->ops->begin(run->sink, run);
     return run;
 }
@@ -126,6 +129,9 @@ void run_destroy(struct runs *runs, struct run *run)
     run_payload_drop(runs, run);
     mr_assert(run->pipeline->user_count > 0);
     run->pipeline->user_count--;
+    if (run->alias)
+        alias_let_go(&runs->aliases, run->alias);
+    run->alias = NULL;
     run->id[0] = '\0';
     run->next = runs->free;
     runs->free = run;

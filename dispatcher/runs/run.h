@@ -22,6 +22,7 @@
 #define RUN_REQUEST_BYTES 129u
 #define RUN_CLIENT_BYTES 46u
 
+struct alias;
 struct pipeline;
 struct runs;
 struct worker;
@@ -33,6 +34,7 @@ struct run {
     struct sink *sink; /* where its output goes; NULL: it was told the end, or nobody waits */
     uint32_t owner;    /* to whom alone it exists, see owner.h */
     struct pipeline *pipeline;
+    struct alias *alias;   /* by which it was asked for; NULL: by none */
     struct worker *worker; /* ACTIVE and CANCELLING */
     uint32_t slot_index;
     struct run *next, *previous; /* the pipeline's queue, or the free list */
@@ -71,6 +73,7 @@ struct run_origin {
     const char *client;     /* its address; RUN_CLIENT_BYTES - 1 likewise */
     const char *token;      /* its name, of which the run keeps a copy */
     uint32_t token_index;   /* of that token in it, where there is one */
+    struct alias *alias;    /* by which it is asked for, which the run keeps; NULL: by none */
 };
 
 /* What a new run is made of. */

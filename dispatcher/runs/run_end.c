@@ -139,6 +139,11 @@ static struct log_field run_end_plain(const char *key, const char *name)
     return name && name[0] != '\0' ? LOG_NAME(key, name) : LOG_NOTHING;
 }
 
+static struct log_field run_end_alias(const struct alias *alias)
+{
+    return alias ? LOG_NAME("alias", alias->pointer) : LOG_NOTHING;
+}
+
 /* Where it failed, in an event of its own: whoever wants lines alone asks for warnings. */
 static void run_end_log_traceback(struct runs *runs, const struct run *run,
                                   const struct run_failure *failure)
@@ -160,7 +165,7 @@ void run_end_log(struct runs *runs, const struct run *run, enum run_end_kind kin
     log_event(
         &runs->reactor->log, kind == RUN_FAILED ? LEVEL_WARNING : LEVEL_INFO, "run_end",
         LOG_NAME("run", run->id), LOG_NAME("pipeline", run->pipeline->config->pointer),
-        run_end_number("worker", run_worker_number(run), run->worker),
+        run_end_alias(run->alias), run_end_number("worker", run_worker_number(run), run->worker),
         run_end_number("attempt", run->offer_count, run->offer_count > 1),
         LOG_WORD("request", run->request_id[0] ? run->request_id : NULL),
         run_end_plain("token", run->token), run_end_plain("client", run->client),
@@ -185,10 +190,11 @@ void run_end_refuse_none(struct runs *runs, struct pipeline *pipeline,
     run_end_tally_token(runs, origin->token, origin->token_index, RUN_REFUSED);
     if (!run_end_is_logged(runs, RUN_REFUSED))
         return;
-    log_event(
-        &runs->reactor->log, LEVEL_INFO, "run_end", LOG_NAME("pipeline", pipeline->config->pointer),
-        LOG_WORD("request", origin->request_id), run_end_plain("token", origin->token),
-        run_end_plain("client", origin->client), LOG_NAME("state", run_end_kind_name(RUN_REFUSED)),
-        LOG_NAME("cause", refusal_name(REFUSAL_TOO_MANY_RUNS)),
-        LOG_NATURAL("status", (uint64_t)status));
+    log_event(&runs->reactor->log, LEVEL_INFO, "run_end",
+              LOG_NAME("pipeline", pipeline->config->pointer), run_end_alias(origin->alias),
+              LOG_WORD("request", origin->request_id), run_end_plain("token", origin->token),
+              run_end_plain("client", origin->client),
+              LOG_NAME("state", run_end_kind_name(RUN_REFUSED)),
+              LOG_NAME("cause", refusal_name(REFUSAL_TOO_MANY_RUNS)),
+              LOG_NATURAL("status", (uint64_t)status));
 }

@@ -18,8 +18,6 @@ static void runs_free_pipeline(struct runs *runs, struct pipeline *pipeline);
 static void runs_free_list(struct runs *runs, struct pipeline **list);
 static void runs_let_go_pipeline(struct runs *runs, struct pipeline *pipeline);
 
-static void runs_check_pipeline(const struct runs *runs, const struct pipeline *pipeline);
-
 int runs_init(struct runs *runs, const struct runs_options *options)
 {
     const struct config *config = options->config;
@@ -51,6 +49,7 @@ void runs_finish(struct runs *runs)
     for (uint32_t i = 0; i < runs->slab_count; i++)
         free(runs->slabs[i]);
     free(runs->slabs);
+    aliases_finish(&runs->aliases);
     free(runs->newest);
     free(runs->pipelines);
 }
@@ -472,46 +471,6 @@ uint32_t runs_cancel_grace_ms(const struct runs *runs)
         if (leaving->config->options.cancel_grace_ms > grace_ms)
             grace_ms = leaving->config->options.cancel_grace_ms;
     return grace_ms;
-}
-
-void runs_check(const struct runs *runs)
-{
-    uint32_t count = 0, queued = 0;
-    for (uint32_t i = 0; i < runs->slab_count * RUN_SLAB_COUNT; i++) {
-        const struct run *run = runs_at(runs, i);
-        mr_assert(run->index == i);
-        count += run->id[0] != '\0';
-        queued += run->state == RUN_QUEUED;
-        mr_assert(run->state != RUN_ACTIVE || run->sink);
-        mr_assert(run->state == RUN_FREE || run->pipeline);
-        mr_assert(run->state != RUN_ACTIVE || run->worker->slots[run->slot_index].run == run);
-    }
-    mr_assert(count == runs->count);
-    mr_assert(queued == runs->queue_count);
-    for (uint32_t i = 0; i < runs->pipeline_count; i++) {
-        queued -= runs->pipelines[i]->queue_count;
-        runs_check_pipeline(runs, runs->pipelines[i]);
-    }
-    for (const struct pipeline *leaving = runs->leaving; leaving; leaving = leaving->next) {
-        queued -= leaving->queue_count;
-        runs_check_pipeline(runs, leaving);
-    }
-    mr_assert(queued == 0);
-    for (const struct pipeline *coming = runs->coming; coming; coming = coming->next)
-        runs_check_pipeline(runs, coming);
-}
-
-static void runs_check_pipeline(const struct runs *runs, const struct pipeline *pipeline)
-{
-    uint32_t user_count = 0;
-    for (uint32_t i = 0; i < runs->slab_count * RUN_SLAB_COUNT; i++)
-        user_count += runs_at(runs, i)->id[0] != '\0' && runs_at(runs, i)->pipeline == pipeline;
-    mr_assert(pipeline->user_count >= user_count); /* others are with the reader */
-    mr_assert(pipeline->pool->owner == pipeline);
-    mr_assert((pipeline->phase != PHASE_LEAVING) == (pipeline->pool->worker_count > 0));
-    mr_assert(pipeline->queue_count == 0 || pipeline->phase == PHASE_SERVED ||
-              pipeline->phase == PHASE_FOLLOWED);
-    pool_check(pipeline->pool);
 }
 
 /* ---- the pool of runs ---------------------------------------------------------------------- */

@@ -14,6 +14,7 @@
 #include "dispatcher/config/config.h"
 #include "dispatcher/reactor/input_memory.h"
 #include "dispatcher/reactor/reactor.h"
+#include "dispatcher/runs/alias.h"
 #include "dispatcher/runs/history.h"
 #include "dispatcher/runs/id_index.h"
 #include "dispatcher/runs/pipeline.h"
@@ -46,6 +47,7 @@ struct runs {
     struct pipeline *coming;  /* those whose workers are being started; owned */
     struct pipeline *leaving; /* those that are served no more and are not gone yet; owned */
     uint32_t queue_count;     /* runs that wait, of all of them */
+    struct aliases aliases;   /* all that they lead to is served */
     struct history history;
 
     /* Runs by their end, of the first tokens of the configuration each, and of all others. */

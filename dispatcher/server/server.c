@@ -252,6 +252,9 @@ static int server_pipelines_add(struct server *server)
             return EXIT_CODE_USAGE;
         }
     }
+    for (uint32_t i = 0; i < config->alias_count; i++)
+        if (aliases_serve(&server->runs.aliases, &config->aliases[i]) < 0)
+            return server_memory_lacks(config);
     return 0;
 }
 

@@ -12,7 +12,7 @@ NUMBERS = "local/numbers:v1"
 BODY = wire.run_body(NUMBERS, [2, "x", 0])
 PAGE = "https://app.example"
 OTHER = "https://evil.example"
-EXPOSED = "X-Request-Id, X-Correlation-Id, Retry-After, *"
+EXPOSED = "X-Request-Id, X-Correlation-Id, Retry-After, X-Millrace-Pipeline, *"
 
 
 @pytest.fixture(scope="module")

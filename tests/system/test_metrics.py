@@ -78,7 +78,9 @@ def documented():
 
 def test_every_metric_is_documented_and_every_documented_metric_is_there(start, tmp_path):
     [token] = make_tokens(tmp_path / "tokens", "alice")
-    server = start(example("numbers.so"), options=["--token-file", str(tmp_path / "tokens"), "--metrics", "token"])
+    (tmp_path / "millrace.yaml").write_text(f"aliases: {{me/numbers:prod: {NUMBERS}}}\n")
+    server = start(example("numbers.so"), options=["--token-file", str(tmp_path / "tokens"), "--metrics", "token",
+                                                   "--config", str(tmp_path / "millrace.yaml")])
     server.run(NUMBERS, 2, "x", 0, headers=bearer(token))
     listed = documented()
     shown = {}

@@ -205,6 +205,7 @@ static void result_keep(const struct answer *answer, const struct run *run, stru
 static void result_complete(struct answer *answer, const struct run *run)
 {
     struct text outputs = {0}, body = {0};
+    char headers[RUN_TEXT_HEADERS_BYTES];
     if (answer->collected)
         result_outputs(answer, &run->pipeline->pool->variables, &outputs);
     outputs.failed |= !answer->collected;
@@ -214,7 +215,8 @@ static void result_complete(struct answer *answer, const struct run *run)
     }
     run_text_end(&body, answer->api, run, NULL, -1, &outputs);
     body.failed |= outputs.failed;
-    response_text(answer->api->front, answer->conn, 200, NULL, &body);
+    response_text_with(answer->api->front, answer->conn, 200, NULL, run_text_headers(run, headers),
+                       &body);
     text_finish(&outputs);
 }
 
@@ -222,9 +224,10 @@ static void result_fail(struct answer *answer, const struct run *run,
                         const struct run_failure *failure)
 {
     struct text body = {0};
+    char headers[RUN_TEXT_HEADERS_BYTES];
     int64_t line_count = answer->final_line ? (int64_t)run->value_count : -1;
     run_text_end(&body, answer->api, run, failure, line_count, NULL);
-    answer_failure(answer, failure, NULL, &body);
+    answer_failure(answer, failure, NULL, run_text_headers(run, headers), &body);
 }
 
 static int result_finish(struct sink *sink, struct run *run, const struct run_failure *failure)

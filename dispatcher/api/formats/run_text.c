@@ -2,6 +2,8 @@
 /* run_text.c - runs as JSON text. */
 #include "dispatcher/api/formats/run_text.h"
 
+#include <stdio.h>
+
 #include "dispatcher/inputs/error_type.h"
 #include "dispatcher/runs/pipeline.h"
 
@@ -77,4 +79,13 @@ void run_text_end(struct text *text, const struct api *api, const struct run *ru
                                              .outputs = outputs,
                                              .failure = failure,
                                              .has_traceback = run_text_shows_tracebacks(api)});
+}
+
+const char *run_text_headers(const struct run *run, char text[RUN_TEXT_HEADERS_BYTES])
+{
+    if (!run->alias)
+        return NULL;
+    snprintf(text, RUN_TEXT_HEADERS_BYTES, "X-Millrace-Pipeline: %s\r\n",
+             run->pipeline->config->pointer);
+    return text;
 }

@@ -35,6 +35,11 @@ struct run_text {
 /* Adds the run as a line, newline included. */
 void run_text_format(struct text *text, const struct run_text *run);
 
+/* Of the head of an answer: which pipeline an alias led to, in `text`; NULL: the run was not asked
+ * for by one. */
+#define RUN_TEXT_HEADERS_BYTES (POINTER_BYTES_MAX + 32)
+const char *run_text_headers(const struct run *run, char text[RUN_TEXT_HEADERS_BYTES]);
+
 /* Whether clients may see tracebacks. */
 static inline bool run_text_shows_tracebacks(const struct api *api)
 {

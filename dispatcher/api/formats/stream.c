@@ -15,7 +15,8 @@
 
 static void stream_refresh(struct answer *answer);
 static size_t stream_bound(const struct answer *answer, size_t bytes);
-static int stream_write_long(struct answer *answer, const uint8_t *data, size_t bytes);
+static int stream_write_long(struct answer *answer, const struct run *run, const uint8_t *data,
+                             size_t bytes);
 static int stream_write_short(struct answer *answer, const uint8_t *data, size_t bytes,
                               uint32_t bound);
 static void stream_add(struct answer *answer, const char *data, size_t bytes);
@@ -53,7 +54,6 @@ int stream_value(struct sink *sink, struct run *run, const uint8_t *data, size_t
     struct answer *answer = answer_of(sink);
     struct api *api = answer->api;
     size_t bound = stream_bound(answer, bytes);
-    (void)run;
     /* A long line is looked at again when its length is known: it has at least the value's
      * bytes. */
     if (!out_pool_allows(&api->front->out, bound <= OUT_LINE_BYTES_MAX ? bound : bytes))
@@ -62,7 +62,7 @@ int stream_value(struct sink *sink, struct run *run, const uint8_t *data, size_t
         stream_refresh(answer);
     int rc = answer->head_sent && bound <= OUT_LINE_BYTES_MAX
                  ? stream_write_short(answer, data, bytes, (uint32_t)bound)
-                 : stream_write_long(answer, data, bytes);
+                 : stream_write_long(answer, run, data, bytes);
     if (rc < 0)
         return rc;
     out_charge(&answer->conn->out, charge);
@@ -79,12 +79,14 @@ static __attribute__((noinline)) void stream_refresh(struct answer *answer)
     answer->prefix_pass = reactor->pass;
 }
 
-static void stream_send_head(struct answer *answer)
+static void stream_send_head(struct answer *answer, const struct run *run)
 {
+    char headers[RUN_TEXT_HEADERS_BYTES];
     if (answer->head_sent)
         return;
     answer->head_sent = true;
-    response_stream_head(answer->api->front, answer->conn, answer->words->content_type);
+    response_stream_head(answer->api->front, answer->conn, answer->words->content_type,
+                         run_text_headers(run, headers));
 }
 
 /* One line into `out`, which has room for stream_bound(). Returns its bytes or what json_out
@@ -107,7 +109,8 @@ static size_t stream_bound(const struct answer *answer, size_t bytes)
 }
 
 /* A line that may not fit a block, or whose head must wait until the value proved good. */
-static int stream_write_long(struct answer *answer, const uint8_t *data, size_t bytes)
+static int stream_write_long(struct answer *answer, const struct run *run, const uint8_t *data,
+                             size_t bytes)
 {
     struct out_pool *pool = &answer->api->front->out;
     struct conn *conn = answer->conn;
@@ -119,7 +122,7 @@ static int stream_write_long(struct answer *answer, const uint8_t *data, size_t 
         return (int)count;
     if (!out_pool_allows(pool, (uint64_t)count))
         return -ENOMEM;
-    stream_send_head(answer);
+    stream_send_head(answer, run);
     return out_long_commit(pool, &conn->out, (size_t)count, conn->request.minor == 1);
 }
 
@@ -142,8 +145,7 @@ static int stream_write_short(struct answer *answer, const uint8_t *data, size_t
 void stream_keepalive(struct sink *sink, struct run *run)
 {
     struct answer *answer = answer_of(sink);
-    (void)run;
-    stream_send_head(answer);
+    stream_send_head(answer, run);
     stream_add(answer, answer->words->keepalive, strlen(answer->words->keepalive));
 }
 
@@ -153,7 +155,7 @@ int stream_finish(struct sink *sink, struct run *run, const struct run_failure *
     if (answer_is_heard(answer)) {
         bool begins = !failure || (failure->status == 200 && answer->words->begins_failed);
         if (begins)
-            stream_send_head(answer);
+            stream_send_head(answer, run);
         if (answer->head_sent)
             stream_end(answer, run, failure);
         else
@@ -216,6 +218,8 @@ static void stream_refuse(struct answer *answer, const struct run *run,
                           const struct run_failure *failure)
 {
     struct text body = {0};
+    char headers[RUN_TEXT_HEADERS_BYTES];
     stream_last_line(answer, run, failure, &body);
-    answer_failure(answer, failure, answer->words->failure_type, &body);
+    answer_failure(answer, failure, answer->words->failure_type, run_text_headers(run, headers),
+                   &body);
 }

@@ -12,7 +12,9 @@
 
 #include <cmocka.h>
 
-#define EXPOSE "Access-Control-Expose-Headers: X-Request-Id, X-Correlation-Id, Retry-After, *\r\n"
+#define EXPOSE                                                                                     \
+    "Access-Control-Expose-Headers: X-Request-Id, X-Correlation-Id, Retry-After, "                 \
+    "X-Millrace-Pipeline, *\r\n"
 
 static struct cors cors;
 static char reason[CLI_REASON_BYTES];
