@@ -249,6 +249,13 @@ void runs_remove_pipeline(struct runs *runs, struct pipeline *pipeline)
     runs_let_go_pipeline(runs, pipeline);
 }
 
+void runs_retire_pipeline(struct runs *runs, struct pipeline *pipeline)
+{
+    mr_assert(pipeline->phase == PHASE_SERVED);
+    runs_unlist_pipeline(runs, pipeline);
+    runs_leave(runs, pipeline, PHASE_FOLLOWED);
+}
+
 /* None of its workers is wanted any more. */
 static void runs_let_go_pipeline(struct runs *runs, struct pipeline *pipeline)
 {

@@ -107,6 +107,10 @@ void runs_drop_pipeline(struct runs *runs, struct pipeline *pipeline);
  * runs_sweep() frees it. */
 void runs_remove_pipeline(struct runs *runs, struct pipeline *pipeline);
 
+/* Likewise, but all runs that it took finish, also those that wait or are being read: an alias that
+ * led to it leads to another one from now on. */
+void runs_retire_pipeline(struct runs *runs, struct pipeline *pipeline);
+
 /* From now on it is as the pipeline of this number in another configuration, which it holds on to
  * instead: the same processes would be started for both (pipeline_change()). More workers are
  * started, surplus ones finish their runs. 0; or -errno as of pool_create(), with one line in

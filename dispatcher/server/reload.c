@@ -13,6 +13,7 @@
 #include "dispatcher/config/config_hold.h"
 #include "dispatcher/config/exit_code.h"
 #include "dispatcher/config/owner.h"
+#include "dispatcher/server/reload_aliases.h"
 #include "dispatcher/server/server.h"
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/supervisor.h"
@@ -202,13 +203,16 @@ static void reload_end(struct server *server)
     struct reload *reload = &server->reload;
     const struct reload_report *report = &reload->report;
     const uint32_t *counts = report->counts;
+    if (server->state == SERVER_SERVING)
+        reload_aliases_end(server);
     log_event(&server->reactor.log, LEVEL_INFO, "reload_end",
               LOG_NATURAL("generation", server->config->holders->number),
               LOG_NATURAL("added", counts[RELOAD_ADDED]),
               LOG_NATURAL("replaced", counts[RELOAD_REPLACED]),
               LOG_NATURAL("removed", counts[RELOAD_REMOVED]),
               LOG_NATURAL("changed", counts[RELOAD_CHANGED]),
-              LOG_NATURAL("kept", counts[RELOAD_KEPT]), LOG_NATURAL("failed", report->failed_count),
+              LOG_NATURAL("kept", counts[RELOAD_KEPT]), LOG_NATURAL("aliases", report->alias_count),
+              LOG_NATURAL("failed", report->failed_count),
               LOG_NATURAL("ms", server->reactor.now_ms - reload->began_ms));
     reload_outcome(server, report->failed_count == 0);
 }
@@ -247,6 +251,7 @@ void reload_take(struct server *server, struct config *next)
     free(next);
     reload_restart_keys(server, &keys);
     reload_config_set(server, hold.config);
+    reload_aliases_begin(server);
     reload_pipelines(server);
     config_let_go(&hold, NULL);
     server->reload.state = RELOAD_STARTING;
@@ -305,6 +310,8 @@ static void reload_compare(struct server *server, struct config *next)
     for (uint32_t i = 0; i < next->pipeline_count && rc == 0; i++)
         if (!is_there[i])
             reload_report_note(report, RELOAD_ADDED, next->pipelines[i].pointer);
+    if (rc == 0)
+        reload_aliases_compare(server, next);
     if (rc < 0)
         reload_complain(server, reason);
     else
@@ -360,6 +367,8 @@ static void reload_pipelines(struct server *server)
     for (uint32_t i = runs->pipeline_count; i-- > 0;) {
         struct pipeline *pipeline = runs->pipelines[i];
         uint32_t number = reload_number_of(config, pipeline->config->pointer);
+        if (number == config->pipeline_count && reload_aliases_need(server, pipeline))
+            continue;
         if (number == config->pipeline_count) {
             log_event(&server->reactor.log, LEVEL_INFO, "pipeline_removed",
                       LOG_WORD("pipeline", pipeline->config->pointer),
@@ -421,6 +430,8 @@ void reload_step(struct server *server)
         else if (pool_ready_count(coming->pool) == coming->pool->worker_count)
             reload_serve(server, coming);
     }
+    if (reload->state == RELOAD_STARTING && is_serving)
+        reload_aliases_step(server);
     if (reload->state == RELOAD_STARTING && !server->runs.coming)
         reload_end(server);
     if (!is_serving)

@@ -10,7 +10,7 @@
  * pipelines that are the same but for limits move to it, those that are not in it any more are
  * removed. Those that need other processes, and new ones, are started beside what is served; each
  * is served when it is ready. One that fails is dropped: what was there before stays, and so does
- * the configuration it is from.
+ * the configuration it is from. reload_aliases.h says when aliases move.
  *
  * A check is the first half of that, with another file: what was read is compared and forgotten.
  */
@@ -44,6 +44,7 @@ struct reload {
     uint64_t event; /* what is read from it */
     uint64_t began_ms;
     struct reload_report report;
+    bool alias_is_decided[ALIAS_COUNT_MAX]; /* of the configuration: it moved, or cannot */
 };
 
 /* Reads the configuration again: now, or when what goes on is done. The number of that reload. */

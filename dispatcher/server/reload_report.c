@@ -13,6 +13,7 @@ void reload_report_finish(struct reload_report *report)
 {
     for (uint32_t i = 0; i < RELOAD_FATE_COUNT; i++)
         text_finish(&report->pipelines[i]);
+    text_finish(&report->aliases);
     text_finish(&report->failed);
     text_finish(&report->errors);
     text_finish(&report->restart_keys);
@@ -30,6 +31,12 @@ void reload_report_note(struct reload_report *report, enum reload_fate fate, con
 {
     report->counts[fate]++;
     report_add(&report->pipelines[fate], pointer, strlen(pointer));
+}
+
+void reload_report_alias(struct reload_report *report, const char *pointer)
+{
+    report->alias_count++;
+    report_add(&report->aliases, pointer, strlen(pointer));
 }
 
 void reload_report_fail(struct reload_report *report, const char *pointer, const char *reason,
@@ -65,6 +72,7 @@ void reload_report_format(const struct reload_report *report, struct text *text)
 {
     for (uint32_t i = 0; i < RELOAD_FATE_COUNT; i++)
         report_list(text, fate_names[i], &report->pipelines[i]);
+    report_list(text, "aliases", &report->aliases);
     report_list(text, "failed", &report->failed);
     report_list(text, "errors", &report->errors);
     report_list(text, "restart_keys", &report->restart_keys);

@@ -20,14 +20,20 @@ enum reload_fate {
 /* Zero is empty. Texts are items of JSON lists. */
 struct reload_report {
     uint32_t counts[RELOAD_FATE_COUNT];
-    uint32_t failed_count, error_count;
+    uint32_t alias_count, failed_count, error_count;
     struct text pipelines[RELOAD_FATE_COUNT]; /* their pointers; owned */
+    struct text aliases;                      /* those that are other ones; likewise */
     struct text failed, errors, restart_keys; /* likewise */
 };
 
 void reload_report_finish(struct reload_report *report);
 
 void reload_report_note(struct reload_report *report, enum reload_fate fate, const char *pointer);
+
+/* An alias came, moved or went. */
+void reload_report_alias(struct reload_report *report, const char *pointer);
+
+/* Of a pipeline or an alias. */
 void reload_report_fail(struct reload_report *report, const char *pointer, const char *reason,
                         size_t bytes);
 
