@@ -218,7 +218,30 @@ static void state_pipelines(const struct control *control, struct text *text)
     }
     state_pipeline_list(control, text, runs->coming, &comma);
     state_pipeline_list(control, text, runs->leaving, &comma);
-    text_add(text, "],\"aliases\":[]");
+    text_add(text, "]");
+}
+
+static void state_alias(struct text *text, const struct alias *alias)
+{
+    text_add(text, "{\"pointer\":\"%s\",\"targets\":[", alias->pointer);
+    for (uint32_t i = 0; i < alias->place_count; i++)
+        text_add(text, "%s{\"pointer\":\"%s\",\"weight\":%u,\"runs\":%llu}", i > 0 ? "," : "",
+                 alias->places[i].pointer, alias->choices[i].weight,
+                 (unsigned long long)alias->places[i].run_count);
+    text_add(text, "]}");
+}
+
+static void state_aliases(const struct control *control, struct text *text)
+{
+    const char *comma = "";
+    const struct alias *alias = aliases_first(&control->api->runs->aliases);
+    text_add(text, ",\"aliases\":[");
+    for (; alias; alias = alias_next(alias)) {
+        text_add(text, "%s", comma);
+        state_alias(text, alias);
+        comma = ",";
+    }
+    text_add(text, "]");
 }
 
 void control_state(struct control *control, struct conn *conn, const char *body, size_t bytes)
@@ -230,6 +253,7 @@ void control_state(struct control *control, struct conn *conn, const char *body,
     state_server(control, &text);
     state_reload(control, &text);
     state_pipelines(control, &text);
+    state_aliases(control, &text);
     control_clients_format(control->api->runs, control->reactor->now_ms, &text);
     text_add(&text, "}\n");
     response_text(&control->front, conn, 200, NULL, &text);
