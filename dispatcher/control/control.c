@@ -114,17 +114,14 @@ void control_step(struct control *control)
 {
     control_renewal_check(control);
     control_checks_go_on(control);
+    if (control->follow_count > 0)
+        control_logs_send(control);
+    front_flush(&control->front);
 }
 
 bool control_has_chores(const struct control *control)
 {
-    return control_is_awaited(control, CONTROL_WAIT_RENEWAL) ||
+    return control->follow_count > 0 || control->front.dirty ||
+           control_is_awaited(control, CONTROL_WAIT_RENEWAL) ||
            control_is_awaited(control, CONTROL_WAIT_CHECK);
-}
-
-uint32_t control_flush(struct control *control)
-{
-    if (control->follow_count > 0)
-        control_logs_send(control);
-    return control->front.dirty ? front_flush(&control->front) : 0;
 }

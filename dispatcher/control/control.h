@@ -107,12 +107,10 @@ void control_on_reloaded(struct control *control, uint64_t number, const struct 
 /* Likewise what came of the last check. */
 void control_on_checked(struct control *control, const struct text *json);
 
-/* Once a pass while control_has_chores(): who waits for something that has ended is answered. */
+/* Once a pass while control_has_chores(), and after anything that happened to its connections: who
+ * waits for something that has ended is answered, and what waits is handed to the kernel. */
 void control_step(struct control *control);
 bool control_has_chores(const struct control *control);
-
-/* The end of a pass: hands what waits to the kernel. How many connections had something. */
-uint32_t control_flush(struct control *control);
 
 /* control_routes.c */
 extern const struct exchange_ops control_exchange_ops;

@@ -57,6 +57,7 @@ void control_checks_go_on(struct control *control)
 void control_answer_waits(struct control *control, enum control_wait_kind kind, uint64_t number,
                           const struct text *json)
 {
+    control->reactor->has_chores = true;
     for (uint32_t i = 0; i < CONTROL_CONN_COUNT; i++) {
         struct control_wait *wait = &control->waits[i];
         struct text copy = {.failed = json->failed};

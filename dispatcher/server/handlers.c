@@ -17,10 +17,14 @@
 
 /* ---- completions --------------------------------------------------------------------------- */
 
-/* The front whose listener or connection has this index. */
+/* The front whose listener or connection has this index. Operators are served with what is rarely
+ * there to do, lest each pass look for them. */
 static struct front *handlers_front(struct server *server, uint32_t index)
 {
-    return index < CONTROL_INDEX_BASE ? &server->front : &server->control.front;
+    if (index < CONTROL_INDEX_BASE)
+        return &server->front;
+    server->reactor.has_chores = true;
+    return &server->control.front;
 }
 
 static void on_accept(struct server *server, const struct uring_event *event)

@@ -51,7 +51,7 @@ bool server_pass(struct server *server)
     pass_timers(server);
     if (server->reactor.has_chores)
         pass_chores(server);
-    uint32_t sent = front_flush(&server->front) + control_flush(&server->control);
+    uint32_t sent = front_flush(&server->front);
     if (server->input.going_count > 0)
         is_more |= input_memory_sweep(&server->input);
     workers_ring(&server->fleet);
@@ -121,8 +121,7 @@ static void pass_chores(struct server *server)
         runs_sweep(&server->runs);
     if (reload_has_chores(&server->reload))
         reload_step(server);
-    if (control_has_chores(&server->control))
-        control_step(&server->control);
+    control_step(&server->control);
     if (!server->start_is_said)
         server_check_start(server);
     if (server->state != SERVER_SERVING)
