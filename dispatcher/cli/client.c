@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * client.c - HTTP requests to a millrace server, for `millrace run`. The only user of libcurl.
+ * client.c - HTTP requests to a millrace server, by libcurl.
  *
  * The library is loaded when a request is to be made: with the thirty libraries that it needs it
  * takes longer than everything else that a start does, and a server never uses it.
@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/socket.h>
 
 #include "build/version.h"
 
@@ -54,6 +55,9 @@ struct client {
     CURL *curl;
     struct curl_slist *headers;
     char *url;
+    char *socket_path; /* NULL: none */
+    bool (*goes_on)(void *context);
+    void *context;
 };
 
 /* One request under way. */
@@ -61,12 +65,15 @@ struct exchange {
     CURL *curl;
     client_consumer *consumer;
     void *context;
-    struct client_answer answer;
-    bool has_end; /* the framing says where the body ends */
+    struct client_answer *answer; /* the caller's */
+    bool has_end;                 /* the framing says where the body ends */
     bool is_unwanted;
 };
 
 static bool client_prepare(struct client *client, const struct client_options *options);
+static bool client_socket_take(struct client *client, const struct client_options *options);
+static int on_progress(void *context, curl_off_t down_max, curl_off_t down, curl_off_t up_max,
+                       curl_off_t up);
 static size_t on_header(char *line, size_t size, size_t count, void *context);
 static size_t on_body(char *bytes, size_t size, size_t count, void *context);
 static void client_elsewhere_take(CURL *curl, const char *path, struct client_answer *answer);
@@ -98,8 +105,16 @@ void client_destroy(struct client *client)
     lib.easy_cleanup(client->curl);
     lib.slist_free_all(client->headers);
     free(client->url);
+    free(client->socket_path);
     free(client);
     lib.global_cleanup();
+}
+
+static int client_os_error(CURL *curl)
+{
+    long error = 0;
+    lib.easy_getinfo(curl, CURLINFO_OS_ERRNO, &error);
+    return (int)error;
 }
 
 int client_request(struct client *client, const char *path, const char *body, size_t body_bytes,
@@ -107,10 +122,9 @@ int client_request(struct client *client, const char *path, const char *body, si
                    char reason[CLIENT_REASON_BYTES])
 {
     CURL *curl = client->curl;
-    struct exchange exchange = {.curl = curl,
-                                .consumer = consumer,
-                                .context = context,
-                                .answer = {.run_line_count = UINT64_MAX}};
+    struct exchange exchange = {
+        .curl = curl, .consumer = consumer, .context = context, .answer = answer};
+    *answer = (struct client_answer){.run_line_count = UINT64_MAX, .log_bytes = UINT64_MAX};
     char *url;
     if (asprintf(&url, "%s%s", client->url, path) == -1) {
         snprintf(reason, CLIENT_REASON_BYTES, "no memory");
@@ -129,16 +143,27 @@ int client_request(struct client *client, const char *path, const char *body, si
     CURLcode code = lib.easy_setopt(curl, CURLOPT_URL, url);
     if (code == CURLE_OK)
         code = lib.easy_perform(curl);
-    client_elsewhere_take(curl, path, &exchange.answer);
+    client_elsewhere_take(curl, path, answer);
     int rc = client_result_of(code, &exchange);
-    client_reason_fill(client, client->url, code, detail, reason);
+    const char *place = client->socket_path ? client->socket_path : client->url;
+    client_reason_fill(client, place, code, detail, reason);
     if (rc == -EPIPE && code == CURLE_OK)
         snprintf(reason, CLIENT_REASON_BYTES,
-                 "%.200s: the connection was closed and nothing says that this was all",
-                 client->url);
+                 "%.200s: the connection was closed and nothing says that this was all", place);
+    answer->os_error = code == CURLE_COULDNT_CONNECT ? client_os_error(curl) : 0;
     free(url);
-    *answer = exchange.answer;
     return rc;
+}
+
+pid_t client_peer_pid(struct client *client)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    struct ucred peer = {0};
+    socklen_t bytes = sizeof peer;
+    lib.easy_getinfo(client->curl, CURLINFO_ACTIVESOCKET, &fd);
+    if (fd == CURL_SOCKET_BAD || getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &bytes) == -1)
+        return 0;
+    return peer.pid;
 }
 
 /* Stays loaded. */
@@ -190,15 +215,43 @@ static bool client_prepare(struct client *client, const struct client_options *o
     CURL *curl = client->curl;
     if (options->ca_file && lib.easy_setopt(curl, CURLOPT_CAINFO, options->ca_file) != CURLE_OK)
         return false;
+    if (options->socket_path && !client_socket_take(client, options))
+        return false;
+    client->goes_on = options->goes_on;
+    client->context = options->context;
+    if (options->goes_on &&
+        (lib.easy_setopt(curl, CURLOPT_NOPROGRESS, 0L) != CURLE_OK ||
+         lib.easy_setopt(curl, CURLOPT_XFERINFOFUNCTION, on_progress) != CURLE_OK ||
+         lib.easy_setopt(curl, CURLOPT_XFERINFODATA, client) != CURLE_OK))
+        return false;
     return lib.easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
            lib.easy_setopt(curl, CURLOPT_HTTPHEADER, client->headers) == CURLE_OK &&
            lib.easy_setopt(curl, CURLOPT_USERAGENT, "millrace/" MILLRACE_VERSION) == CURLE_OK &&
            lib.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS) == CURLE_OK &&
            lib.easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)options->timeout_ms) == CURLE_OK &&
            lib.easy_setopt(curl, CURLOPT_TCP_KEEPALIVE, 1L) == CURLE_OK &&
-           lib.easy_setopt(curl, CURLOPT_FORBID_REUSE, 1L) == CURLE_OK &&
+           lib.easy_setopt(curl, CURLOPT_FORBID_REUSE, options->keeps_connection ? 0L : 1L) ==
+               CURLE_OK &&
            lib.easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header) == CURLE_OK &&
            lib.easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK;
+}
+
+/* What the environment says of proxies is not for such a one. */
+static bool client_socket_take(struct client *client, const struct client_options *options)
+{
+    client->socket_path = strdup(options->socket_path);
+    return client->socket_path &&
+           lib.easy_setopt(client->curl, CURLOPT_UNIX_SOCKET_PATH, client->socket_path) ==
+               CURLE_OK &&
+           lib.easy_setopt(client->curl, CURLOPT_PROXY, "") == CURLE_OK;
+}
+
+static int on_progress(void *context, curl_off_t down_max, curl_off_t down, curl_off_t up_max,
+                       curl_off_t up)
+{
+    const struct client *client = context;
+    (void)down_max, (void)down, (void)up_max, (void)up;
+    return client->goes_on(client->context) ? 0 : 1;
 }
 
 /* A redirect is not followed: the token is for the server that was said. */
@@ -261,6 +314,8 @@ static int client_result_of(CURLcode code, const struct exchange *exchange)
         return -ECONNREFUSED;
     case CURLE_OPERATION_TIMEDOUT:
         return client_was_connected(exchange) ? -ETIMEDOUT : -ECONNREFUSED;
+    case CURLE_ABORTED_BY_CALLBACK:
+        return -ECANCELED;
     case CURLE_PARTIAL_FILE:
     case CURLE_RECV_ERROR:
     case CURLE_GOT_NOTHING:
@@ -287,6 +342,15 @@ static const char *client_header_value(const char *line, size_t bytes, const cha
     return line + start;
 }
 
+static void client_number_take(const char *value, size_t bytes, uint64_t *out)
+{
+    char digits[24] = "";
+    if (bytes == 0 || bytes >= sizeof digits)
+        return;
+    memcpy(digits, value, bytes);
+    *out = strtoull(digits, NULL, 10);
+}
+
 /* Header lines and, after the body, trailer lines. */
 static size_t on_header(char *line, size_t size, size_t count, void *context)
 {
@@ -304,22 +368,20 @@ static size_t on_header(char *line, size_t size, size_t count, void *context)
         exchange->has_end = true;
     } else if ((value = client_header_value(line, bytes, "Millrace-Run-State", &value_bytes))) {
         if (value_bytes < CLIENT_STATE_BYTES)
-            memcpy(exchange->answer.run_state, value, value_bytes);
+            memcpy(exchange->answer->run_state, value, value_bytes);
     } else if ((value = client_header_value(line, bytes, "Millrace-Run-Lines", &value_bytes))) {
-        char digits[24] = "";
-        if (value_bytes > 0 && value_bytes < sizeof(digits)) {
-            memcpy(digits, value, value_bytes);
-            exchange->answer.run_line_count = strtoull(digits, NULL, 10);
-        }
+        client_number_take(value, value_bytes, &exchange->answer->run_line_count);
+    } else if ((value = client_header_value(line, bytes, "Millrace-Log-Bytes", &value_bytes))) {
+        client_number_take(value, value_bytes, &exchange->answer->log_bytes);
     }
-    lib.easy_getinfo(exchange->curl, CURLINFO_RESPONSE_CODE, &exchange->answer.status);
+    lib.easy_getinfo(exchange->curl, CURLINFO_RESPONSE_CODE, &exchange->answer->status);
     return bytes;
 }
 
 static size_t on_body(char *bytes, size_t size, size_t count, void *context)
 {
     struct exchange *exchange = context;
-    if (exchange->consumer(exchange->context, exchange->answer.status, bytes, size * count))
+    if (exchange->consumer(exchange->context, exchange->answer->status, bytes, size * count))
         return size * count;
     exchange->is_unwanted = true;
     return CURL_WRITEFUNC_ERROR;

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * client.h - HTTP requests to a millrace server, for `millrace run`. The only user of libcurl.
+ * client.h - HTTP requests to a millrace server, for `millrace run` and what asks the control
+ * socket. The only user of libcurl.
  *
  * Waits: nothing here belongs into the loop. One request at a time, each on a connection of its
  * own: libcurl sends a request again when the server closes a connection that was used before, and
@@ -13,6 +14,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "millrace/check.h"
 
@@ -27,6 +29,13 @@ struct client_options {
     const char *token;   /* NULL: none */
     uint32_t timeout_ms; /* of each request as a whole; 0: none */
     const char *ca_file; /* who may sign the server's certificate; NULL: whom the system trusts */
+    const char *socket_path; /* a unix socket in place of the URL's host; NULL: none */
+    /* Later requests go over the connection of the first one, which libcurl may send again. */
+    bool keeps_connection;
+    /* Asked at least once a second while a request waits; false: it ends with -ECANCELED. NULL:
+     * it waits on. */
+    bool (*goes_on)(void *context);
+    void *context;
 };
 
 struct client;
@@ -37,6 +46,8 @@ struct client_answer {
     /* The trailers that prove a stream complete; "" and UINT64_MAX when they did not come. */
     char run_state[CLIENT_STATE_BYTES];
     uint64_t run_line_count;
+    uint64_t log_bytes; /* of the body, those that were in the log before; UINT64_MAX: not said */
+    int os_error;       /* why no connection came about; 0: not known */
     char elsewhere
         [CLIENT_URL_BYTES]; /* where it says that the answer is; "": not said, or too long */
 };
@@ -55,11 +66,16 @@ void client_destroy(struct client *client);
  *   -ECONNREFUSED  nobody answers there, or nobody who is known to be the server
  *   -ETIMEDOUT     the time is up
  *   -EPIPE         the answer was cut: neither a length nor a last chunk says that this was all
- *   -ECANCELED     the consumer wanted no more
+ *   -ECANCELED     the consumer wanted no more, or goes_on() said so
  *   -EIO           anything else
- * and, but for 0 and -ECANCELED, one line in `reason`. */
+ * and, but for 0 and -ECANCELED, one line in `reason`. What a header says is in *answer before the
+ * consumer is given the first piece. */
 int client_request(struct client *client, const char *path, const char *body, size_t body_bytes,
                    client_consumer *consumer, void *context, struct client_answer *answer,
                    char reason[CLIENT_REASON_BYTES]) MUST_USE;
+
+/* The process that listens on the unix socket of a kept connection; 0: it is not known, or in
+ * another namespace. */
+pid_t client_peer_pid(struct client *client);
 
 #endif
