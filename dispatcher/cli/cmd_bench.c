@@ -82,7 +82,7 @@ static const struct cli_option options[] = {
 };
 /* clang-format on */
 
-static const struct cli_command command = {
+const struct cli_command bench_command = {
     .name = "bench",
     .words = "[POINTER [INPUT]...]",
     .about =
@@ -203,7 +203,7 @@ static int bench_body_find(const struct bench_values *values, const struct cli_w
         cli_fail("bench: %s", reason);
         return EXIT_CODE_FAILED;
     }
-    int exit_code = client_body_make(client, command.name, words, body);
+    int exit_code = client_body_make(client, bench_command.name, words, body);
     client_destroy(client);
     return exit_code;
 }
@@ -240,9 +240,9 @@ int cmd_bench(int argc, char **argv)
     struct cli_words words;
     struct text request = {0};
     int exit_code;
-    if (!cli_begin(&command, argc, argv, &values, &words, &exit_code))
+    if (!cli_begin(&bench_command, argc, argv, &values, &words, &exit_code))
         return exit_code;
-    if (!client_defaults(command.name, &values.url, &values.token))
+    if (!client_defaults(bench_command.name, &values.url, &values.token))
         return EXIT_CODE_USAGE;
     struct bench_plan *plan = calloc(1, sizeof(*plan));
     if (!plan) {

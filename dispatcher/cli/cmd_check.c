@@ -51,7 +51,7 @@ static const struct cli_option options[] = {
      .max = CLI_LIST_COUNT_MAX, .help = "variables for the worker, as of serve"},
 };
 
-static const struct cli_command command = {
+const struct cli_command check_command = {
     .name = "check",
     .words = "[SOURCE[:NAME]]",
     .about = "Loads a pipeline in a process of its own, without its startup hook, and prints its\n"
@@ -76,7 +76,7 @@ int cmd_check(int argc, char **argv)
     static struct check_values values = {.timeout_ms = CHECK_TIMEOUT_MS}; /* large for a stack */
     struct cli_words words;
     int exit_code;
-    if (!cli_begin(&command, argc, argv, &values, &words, &exit_code))
+    if (!cli_begin(&check_command, argc, argv, &values, &words, &exit_code))
         return exit_code;
     if (values.config_path)
         return check_file(&values, &words);

@@ -12,7 +12,7 @@
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
 
-static const struct cli_command command = {
+const struct cli_command config_command = {
     .name = "config",
     .words = "schema|reference",
     .about = "Prints what a configuration file of serve can say: as a JSON Schema, which editors\n"
@@ -34,7 +34,7 @@ int cmd_config(int argc, char **argv)
     struct cli_words words;
     int exit_code;
     char unused;
-    if (!cli_begin(&command, argc, argv, &unused, &words, &exit_code))
+    if (!cli_begin(&config_command, argc, argv, &unused, &words, &exit_code))
         return exit_code;
     struct serve_values *values = malloc(sizeof *values);
     if (!values) {

@@ -48,7 +48,7 @@ static const struct cli_option options[] = {
      .help = "say on stderr when the run was queued, started, had its first chunk and ended"},
 };
 
-static const struct cli_command command = {
+const struct cli_command run_command = {
     .name = "run",
     .words = "POINTER [INPUT]...",
     .about =
@@ -77,9 +77,9 @@ int cmd_run(int argc, char **argv)
     struct run_values values = {0};
     struct cli_words words;
     int exit_code;
-    if (!cli_begin(&command, argc, argv, &values, &words, &exit_code))
+    if (!cli_begin(&run_command, argc, argv, &values, &words, &exit_code))
         return exit_code;
-    if (!client_defaults(command.name, &values.url, &values.token))
+    if (!client_defaults(run_command.name, &values.url, &values.token))
         return EXIT_CODE_USAGE;
     const char *pointer = words.items[0];
     if (!pointer_is_valid(pointer, strlen(pointer)) && !run_is_id(pointer)) {
@@ -132,7 +132,7 @@ static int run_described(struct client *client, const struct run_values *values,
                          const struct cli_words *words)
 {
     struct text body = {0};
-    int exit_code = client_body_make(client, command.name, words, &body);
+    int exit_code = client_body_make(client, run_command.name, words, &body);
     if (exit_code == EXIT_CODE_OK)
         exit_code = run_stream(client, values, &body);
     text_finish(&body);
@@ -168,7 +168,7 @@ static bool run_answer_is_good(const struct client_lines *lines, const struct cl
 static int run_stream(struct client *client, const struct run_values *values,
                       const struct text *body)
 {
-    struct client_lines lines = {.command = command.name,
+    struct client_lines lines = {.command = run_command.name,
                                  .out = stdout,
                                  .is_terminal = isatty(STDOUT_FILENO) == 1,
                                  .is_json = values->json};
@@ -179,7 +179,7 @@ static int run_stream(struct client *client, const struct run_values *values,
     client_lines_finish(&lines, answer.status, rc == 0);
     int exit_code = run_said(&lines, &answer, rc, reason);
     if (values->timing && exit_code != EXIT_CODE_CONNECT && exit_code != EXIT_CODE_USAGE)
-        client_timing_print(client, command.name, lines.run_id, stderr);
+        client_timing_print(client, run_command.name, lines.run_id, stderr);
     return exit_code;
 }
 
@@ -190,6 +190,6 @@ static int run_said(const struct client_lines *lines, const struct client_answer
     if (lines->end != LINES_OPEN || (rc == 0 && lines->is_failed))
         return EXIT_CODE_FAILED;
     if (rc < 0)
-        return client_failed(command.name, rc, reason);
+        return client_failed(run_command.name, rc, reason);
     return run_answer_is_good(lines, answer) ? EXIT_CODE_OK : EXIT_CODE_FAILED;
 }

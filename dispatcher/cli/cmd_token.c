@@ -21,7 +21,7 @@ static const struct cli_option options[] = {
      .help = "append the line to this token file, which is made when it is missing"},
 };
 
-static const struct cli_command command = {
+const struct cli_command token_command = {
     .name = "token",
     .words = "new NAME",
     .about =
@@ -40,7 +40,7 @@ int cmd_token(int argc, char **argv)
     struct token_values values = {0};
     struct cli_words words;
     int exit_code;
-    if (!cli_begin(&command, argc, argv, &values, &words, &exit_code))
+    if (!cli_begin(&token_command, argc, argv, &values, &words, &exit_code))
         return exit_code;
     if (strcmp(words.items[0], "new") != 0) {
         cli_fail("token: unknown action %s, it is: millrace token new NAME", words.items[0]);

@@ -25,11 +25,8 @@ static const struct {
     {"bench", cmd_bench, "put load on a server and say how fast and how right it answers"},
     {"token", cmd_token, "make a token for the server's token file"},
     {"config", cmd_config, "print what a configuration file can say"},
+    {"ps", cmd_ps, "show the pipelines and workers of a running server"},
 };
-
-/* What a typing error is compared with. */
-static const char *const words[] = {"serve",  "check", "run",       "bench",  "token",
-                                    "config", "help",  "--version", "--help", NULL};
 
 static void commands_help_print(void);
 static int commands_command_run(int argc, char **argv);
@@ -53,7 +50,7 @@ int commands_run(int argc, char **argv)
 static int commands_command_run(int argc, char **argv)
 {
     if (argc <= 0) {
-        cli_fail("no command: serve, check, run, bench, token, config (millrace --help)");
+        cli_fail("no command: serve, check, run, bench, token and others (millrace --help)");
         return EXIT_CODE_USAGE;
     }
     const char *word = argv[0];
@@ -80,6 +77,9 @@ static int commands_command_run(int argc, char **argv)
 static int commands_word_refuse(const char *word)
 {
     const char *kind = word[0] == '-' ? "option" : "command";
+    const char *words[ARRAY_COUNT(commands) + 4] = {"help", "--version", "--help"};
+    for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
+        words[3 + i] = commands[i].name;
     const char *nearest = cli_nearest(word, words);
     if (nearest)
         cli_fail("unknown %s %s (nearest: %s)", kind, word, nearest);
@@ -95,8 +95,9 @@ static void commands_help_print(void)
            "outputs.\n\n"
            "Commands:\n");
     for (size_t i = 0; i < ARRAY_COUNT(commands); i++)
-        printf("  %-10s%s\n", commands[i].name, commands[i].about);
-    printf("  %-10s%s\n", "help", "print this, or the help of a command\n");
-    printf("Options:\n  --version  print the version and exit\n  --help     print this and exit\n\n"
-           "millrace COMMAND --help lists a command's options; millrace(1) has the exit codes.\n");
+        printf("  %-12s%s\n", commands[i].name, commands[i].about);
+    printf("  %-12s%s\n", "help", "print this, or the help of a command\n");
+    printf(
+        "Options:\n  --version   print the version and exit\n  --help      print this and exit\n\n"
+        "millrace COMMAND --help lists a command's options; millrace(1) has the exit codes.\n");
 }

@@ -5,6 +5,8 @@
 #ifndef DISPATCHER_COMMANDS_H
 #define DISPATCHER_COMMANDS_H
 
+#include "dispatcher/config/cli.h"
+
 /* What main() does: finds the command, runs it, and makes sure that what it printed has arrived.
  * Returns an exit code (serve.h). */
 int commands_run(int argc, char **argv);
@@ -17,5 +19,10 @@ int cmd_run(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_token(int argc, char **argv);
 int cmd_config(int argc, char **argv);
+int cmd_ps(int argc, char **argv);
+
+/* Their options; that of serve is in serve_options.h. */
+extern const struct cli_command check_command, run_command, bench_command, token_command,
+    config_command, ps_command;
 
 #endif

@@ -15,7 +15,7 @@ enum exit_code {
     EXIT_CODE_IO_URING = 5, /* the kernel refuses io_uring */
     EXIT_CODE_WORKER = 6,   /* millrace-worker cannot be executed */
     EXIT_CODE_TOKENS = 7,   /* the token file cannot be used */
-    EXIT_CODE_CONNECT = 8,  /* millrace run: no server answers */
+    EXIT_CODE_CONNECT = 8,  /* no server answers, or none that may be asked */
     EXIT_CODE_STOPPED = 9   /* a second signal stopped the server at once */
 };
 

@@ -10,7 +10,7 @@ import pytest
 
 from server import MILLRACE, TOP
 
-COMMANDS = ["serve", "run", "check", "bench", "token"]
+COMMANDS = ["serve", "run", "check", "bench", "token", "ps"]
 PAGES = sorted(os.listdir(os.path.join(TOP, "docs/man")))
 
 

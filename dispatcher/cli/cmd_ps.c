@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: MIT */
+/* cmd_ps.c - `millrace ps`: the pipelines and workers of a running server. */
+#include "dispatcher/cli/commands.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "dispatcher/cli/control_client.h"
+#include "dispatcher/cli/live_state.h"
+#include "dispatcher/cli/ps_table.h"
+#include "dispatcher/config/cli.h"
+#include "dispatcher/config/exit_code.h"
+
+struct ps_values {
+    const char *control_path;
+    bool json;
+};
+
+static const struct cli_option options[] = {
+    CONTROL_OPTION_PATH(struct ps_values),
+    CONTROL_OPTION_JSON(struct ps_values),
+};
+
+const struct cli_command ps_command = {
+    .name = "ps",
+    .words = "",
+    .about = "Shows the pipelines of a running server with their workers, and its aliases.",
+    .options = options,
+    .option_count = ARRAY_COUNT(options),
+};
+
+static int ps_print(const struct control_answer *answer);
+
+int cmd_ps(int argc, char **argv)
+{
+    struct ps_values values = {0};
+    struct cli_words words;
+    int exit_code;
+    if (!cli_begin(&ps_command, argc, argv, &values, &words, &exit_code))
+        return exit_code;
+    struct control_answer answer = {0};
+    exit_code = control_command(
+        ps_command.name,
+        &(struct control_options){.path = values.control_path, .timeout_ms = CONTROL_ANSWER_MS},
+        CONTROL_STATE, NULL, &answer);
+    if (exit_code == EXIT_CODE_OK && values.json)
+        control_answer_print(&answer, stdout);
+    else if (exit_code == EXIT_CODE_OK)
+        exit_code = ps_print(&answer);
+    control_answer_finish(&answer);
+    return exit_code;
+}
+
+static int ps_print(const struct control_answer *answer)
+{
+    struct live_state state;
+    struct text table = {0};
+    int rc = live_state_read(&state, &answer->root);
+    if (rc < 0) {
+        cli_fail("ps: %s", live_state_error(rc));
+        return EXIT_CODE_FAILED;
+    }
+    ps_table_add(&table, &state);
+    if (table.failed)
+        cli_fail("ps: no memory");
+    else
+        fwrite(table.bytes, 1, table.count, stdout);
+    int exit_code = table.failed ? EXIT_CODE_FAILED : EXIT_CODE_OK;
+    text_finish(&table);
+    live_state_finish(&state);
+    return exit_code;
+}

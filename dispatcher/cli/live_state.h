@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * live_state.h - what GET /control/state says of a server (docs/control.md), as structs.
+ *
+ * Numbers are doubles, NAN where the server says null or nothing; texts are never NULL, and have
+ * whatever bytes the server sent.
+ */
+#ifndef DISPATCHER_LIVE_STATE_H
+#define DISPATCHER_LIVE_STATE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dispatcher/text/json_view.h"
+#include "millrace/check.h"
+
+#define LIVE_BOUND_COUNT_MAX 64u
+
+struct live_worker {
+    double number, pid, age_s, active, slots, restarts;
+    double memory_bytes, cpu_s, ring_bytes, ring_used_bytes;
+    const char *state;
+};
+
+/* How many of `count` times were at most le_s[i]; they only grow. */
+struct live_times {
+    double le_s[LIVE_BOUND_COUNT_MAX], counts[LIVE_BOUND_COUNT_MAX];
+    uint32_t bound_count;
+    double count;
+};
+
+struct live_pipeline {
+    const char *pointer, *id, *state, *phase, *error; /* error: "" if there is none */
+    bool drained;
+    double active, queued, queue_max, workers_min, workers_max, workers_wanted;
+    double accepted, completed, failed, cancelled, refused, lines;
+    struct live_times first_chunk;
+    struct live_worker *workers;
+    uint32_t worker_count;
+};
+
+struct live_target {
+    const char *pointer;
+    double weight;
+};
+
+struct live_alias {
+    const char *pointer;
+    struct live_target *targets;
+    uint32_t target_count;
+};
+
+struct live_slow {
+    const char *client, *token, *run, *pipeline; /* "": not known */
+    double waiting_bytes, quiet_s;
+};
+
+/* Owns all that its pointers lead to. Zero is empty. */
+struct live_state {
+    const char *version, *server_state, *config, *listen; /* listen: the first address */
+    double pid, started_at, uptime_s, connections, connections_max, runs, queued;
+    double input_bytes, input_bytes_max, output_bytes, output_bytes_max, lines;
+    const char *reload_state, *reload_result;
+    double generation, reloads_succeeded, reloads_failed;
+    uint32_t listen_count;
+    struct live_pipeline *pipelines;
+    uint32_t pipeline_count;
+    struct live_alias *aliases;
+    uint32_t alias_count;
+    struct live_slow *clients;
+    uint32_t client_count;
+    char *texts; /* owned: where all texts are */
+    size_t text_bytes, text_room;
+};
+
+/* `root` is checked JSON. 0 and a state that the caller finishes; -EBADMSG: it is not what a server
+ * says of itself; -ENOMEM. */
+int live_state_read(struct live_state *state, const struct json_view *root) MUST_USE;
+void live_state_finish(struct live_state *state);
+
+/* What to say of that result. */
+const char *live_state_error(int rc);
+
+#endif
