@@ -26,6 +26,12 @@ static const struct {
     {"token", cmd_token, "make a token for the server's token file"},
     {"config", cmd_config, "print what a configuration file can say"},
     {"ps", cmd_ps, "show the pipelines and workers of a running server"},
+    {"reload", cmd_reload, "have it read its configuration file again"},
+    {"drain", cmd_drain, "have a pipeline, or all, take no more runs, and wait for those it has"},
+    {"resume", cmd_resume, "have it take runs again"},
+    {"scale", cmd_scale, "give a pipeline more workers, or fewer"},
+    {"restart", cmd_restart, "replace workers by new processes, without cutting a run"},
+    {"stop", cmd_stop, "stop a running server, and wait until it has ended"},
 };
 
 static void commands_help_print(void);

@@ -20,9 +20,16 @@ int cmd_bench(int argc, char **argv);
 int cmd_token(int argc, char **argv);
 int cmd_config(int argc, char **argv);
 int cmd_ps(int argc, char **argv);
+int cmd_reload(int argc, char **argv);
+int cmd_drain(int argc, char **argv);
+int cmd_resume(int argc, char **argv);
+int cmd_scale(int argc, char **argv);
+int cmd_restart(int argc, char **argv);
+int cmd_stop(int argc, char **argv);
 
 /* Their options; that of serve is in serve_options.h. */
 extern const struct cli_command check_command, run_command, bench_command, token_command,
-    config_command, ps_command;
+    config_command, ps_command, reload_command, drain_command, resume_command, scale_command,
+    restart_command, stop_command;
 
 #endif

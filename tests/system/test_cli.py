@@ -61,7 +61,8 @@ def test_version_and_help_go_to_stdout():
         assert result.stdout.startswith("Usage: millrace COMMAND ...\n")
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "run", "bench", "token", "ps"])
+@pytest.mark.parametrize("command", ["serve", "check", "run", "bench", "token", "ps", "reload", "drain", "resume",
+                                     "scale", "restart", "stop"])
 def test_every_command_has_help_in_both_ways_to_ask_for_it(command):
     result = millrace(command, "--nonsense", "--help")
     assert (result.returncode, result.stderr) == (OK, "")

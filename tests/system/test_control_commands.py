@@ -3,6 +3,7 @@
 
 import json
 import os
+import pty
 import socket
 import stat
 import subprocess
@@ -173,3 +174,195 @@ def test_with_json_an_answer_is_printed_as_it_came(asked):
 def test_ps_shows_a_server_that_has_nothing(asked):
     result = millrace("ps", control=asked({"/control/state": state()}))
     assert result.returncode == OK and len(result.stdout.splitlines()) == 2
+
+
+# ---- reload ----------------------------------------------------------------------------------------
+
+
+def test_reload_says_what_was_different(asked):
+    control = asked({"/control/reload": {
+        "result": "done", "generation": 4, "ms": 120, "added": ["me/a:v1"], "replaced": ["me/b:v1", "me/c:v1"],
+        "removed": ["me/d:v1"], "changed": ["me/e:v1"], "kept": ["me/f:v1"], "failed": [], "errors": [],
+        "restart_keys": ["ring"]}})
+    result = millrace("reload", control=control)
+    assert (result.returncode, result.stderr) == (OK, "")
+    assert result.stdout == ("added     me/a:v1\nreplaced  me/b:v1\nreplaced  me/c:v1\nremoved   me/d:v1\n"
+                             "changed   me/e:v1\nkept      me/f:v1\n"
+                             "restart   ring is different, which needs a restart of the server\n"
+                             "configuration 4 is served, after 120 ms\n")
+    assert control.requests == [("POST", "/control/reload", {"wait": True})]
+
+
+def test_a_reload_that_failed_says_why_a_line_each(asked):
+    answer = {"result": "failed", "generation": 3, "ms": 1, "errors": ["a.yaml:3:5: unknown key\nx\x1b", "a.yaml:4:1: no"],
+              "failed": [{"pointer": "me/a:v1", "reason": "it dies"}], "kept": ["me/b:v1"]}
+    control = asked({"/control/reload": answer})
+    result = millrace("reload", control=control)
+    assert (result.returncode, result.stdout) == (FAILED, "kept      me/b:v1\n")
+    assert result.stderr == ("a.yaml:3:5: unknown key x?\na.yaml:4:1: no\nmillrace: reload: me/a:v1: it dies\n"
+                             "millrace: reload: configuration 3 is served, not all of the file\n")
+    result = millrace("reload", "--json", control=control)
+    assert result.returncode == FAILED and json.loads(result.stdout) == answer
+    control.routes["/control/reload"] = (409, {"detail": "the server has no --config"})
+    says(millrace("reload", control=control), FAILED, "reload: the server has no --config")
+
+
+def test_reload_can_leave_when_it_has_begun(asked):
+    control = asked({"/control/reload": {"result": "started", "generation": 3}})
+    result = millrace("reload", "--no-wait", control=control)
+    assert (result.returncode, result.stdout, result.stderr) == (OK, "begun\n", "")
+    assert control.requests == [("POST", "/control/reload", {"wait": False})]
+
+
+# ---- drain and resume ------------------------------------------------------------------------------
+
+
+def emptied(*states):
+    """Answers with one after the other, and with the last one again and again."""
+    left = list(states)
+    return lambda body: left.pop(0) if len(left) > 1 else left[0]
+
+
+def test_drain_waits_until_a_pipeline_is_empty_and_says_how_far_it_is(asked):
+    def of(active, queued, phase="leaving"):
+        return state(pipeline(active=active, queued=queued, drained=True), pipeline("me/other:v1", active=9),
+                     pipeline(active=1 if active else 0, phase=phase))
+
+    control = asked({"/control/state": emptied(of(2, 1), of(2, 1), of(1, 0), of(0, 0)),
+                     "/control/drain": {"pipelines": [{"pointer": "me/words:v1", "drained": True, "active": 2, "queued": 1}]}})
+    result = millrace("drain", "me/words:v1", control=control)
+    assert (result.returncode, result.stderr) == (OK, "")
+    assert result.stdout == ("me/words:v1: 3 runs, 1 waiting\nme/words:v1: 2 runs, 0 waiting\n"
+                             "me/words:v1: 0 runs, 0 waiting\n")
+    assert control.requests[0] == ("POST", "/control/drain", {"pipeline": "me/words:v1"})
+    assert len(control.requests) == 5 and len(control.connections) == 1
+
+
+def test_drain_of_a_server_waits_for_all_of_its_runs(asked):
+    busy, empty = state(pipeline(), state="drained"), state(pipeline(active=0), state="drained")
+    control = asked({"/control/state": emptied(busy, empty), "/control/drain": {"pipelines": []}})
+    result = millrace("drain", control=control)
+    assert (result.returncode, result.stdout) == (OK, "all: 1 run, 0 waiting\nall: 0 runs, 0 waiting\n")
+    assert control.requests[0] == ("POST", "/control/drain", {})
+
+
+@pytest.mark.parametrize("pointer", [["me/words:v1"], []])
+def test_drain_ends_with_an_error_when_its_time_is_over_or_it_is_resumed(asked, pointer):
+    control = asked({"/control/state": state(pipeline(drained=True), state="drained"), "/control/drain": {"pipelines": []}})
+    result = millrace("drain", *pointer, "--timeout", "100ms", control=control)
+    assert result.returncode == FAILED and result.stderr == "millrace: drain: 1 run is left, and 0 wait\n"
+    control.routes["/control/state"] = state(pipeline())
+    result = millrace("drain", *pointer, control=control)
+    assert result.returncode == FAILED and "somebody has it take runs again" in result.stderr
+
+
+def test_drain_on_a_terminal_is_one_line(asked):
+    control = asked({"/control/state": emptied(state(pipeline(active=12, drained=True)), state(pipeline(active=0, drained=True))),
+                     "/control/drain": {"pipelines": []}})
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        subprocess.run([MILLRACE, "drain", "me/words:v1", "--control", control.path], stdout=theirs, timeout=TIMEOUT_S,
+                       check=True)
+        os.close(theirs)
+        shown = terminal.read(4096)
+    assert shown == b"\rme/words:v1: 12 runs, 0 waiting\x1b[K\rme/words:v1: 0 runs, 0 waiting\x1b[K\r\n"
+
+
+def test_drain_and_resume_print_what_the_server_says_of_pipelines(asked):
+    answer = {"pipelines": [{"pointer": "me/words:v1", "drained": True, "active": 1, "queued": 4}]}
+    control = asked({"/control/drain": answer, "/control/resume": answer})
+    result = millrace("drain", "--no-wait", control=control)
+    assert (result.returncode, result.stdout) == (OK, "me/words:v1 takes no more runs: it has 1 run, and 4 wait\n")
+    result = millrace("resume", "me/words:v1", control=control)
+    assert (result.returncode, result.stdout) == (OK, "me/words:v1 takes runs\n")
+    assert json.loads(millrace("resume", "--json", control=control).stdout) == answer
+    assert [body for _, _, body in control.requests] == [{}, {"pipeline": "me/words:v1"}, {}]
+    control.routes["/control/resume"] = (404, {"detail": "there is no pipeline me/x:v1"})
+    says(millrace("resume", "me/x:v1", control=control), FAILED, "resume: there is no pipeline me/x:v1")
+
+
+# ---- scale and restart -----------------------------------------------------------------------------
+
+
+def test_scale_gives_one_number_or_two(asked):
+    control = asked({"/control/scale": {"pointer": "me/words:v1", "workers_min": 1, "workers_max": 8, "workers_wanted": 2}})
+    result = millrace("scale", "me/words:v1", "1-8", control=control)
+    assert (result.returncode, result.stdout) == (OK, "me/words:v1: 1 to 8 workers, now 2\n")
+    assert millrace("scale", "me/words:v1", "0", control=control).returncode == OK
+    assert [body for _, _, body in control.requests] == [
+        {"pipeline": "me/words:v1", "workers": {"min": 1, "max": 8}}, {"pipeline": "me/words:v1", "workers": 0}]
+
+
+@pytest.mark.parametrize("word", ["", "x", "1-", "-1", "8-1", "1-8-9", "257", "1-257", "99999999999999999999", "1 "])
+def test_scale_takes_nothing_else(word):
+    says(millrace("scale", "me/words:v1", word, control="/nowhere"), USAGE, "is neither a number nor two like 1-8, 0 to 256")
+
+
+@pytest.mark.parametrize("command", [["scale", "words", "1"], ["drain", "words"], ["resume", "a\"b:v1"], ["restart", "a"]])
+def test_what_is_no_pointer_is_not_sent(command):
+    says(millrace(*command, control="/nowhere"), USAGE, "is not a pointer like me/words:v1")
+
+
+def test_restart_waits_until_all_are_replaced(asked):
+    control = asked({"/control/restart": {"result": "done", "replaced": 2, "left": 0, "reason": None, "ms": 900}})
+    result = millrace("restart", "me/words:v1", control=control)
+    assert (result.returncode, result.stdout) == (OK, "2 workers replaced, after 900 ms\n")
+    control.routes["/control/restart"] = {"result": "failed", "replaced": 1, "left": 1, "reason": "it dies\n", "ms": 9}
+    result = millrace("restart", control=control)
+    assert (result.returncode, result.stdout) == (FAILED, "1 worker replaced, after 9 ms\n")
+    assert result.stderr == "millrace: restart: 1 worker not replaced: it dies \n"
+    control.routes["/control/restart"] = {"result": "started"}
+    assert millrace("restart", "--no-wait", control=control).stdout == "begun\n"
+    assert [body for _, _, body in control.requests] == [
+        {"pipeline": "me/words:v1", "wait": True}, {"wait": True}, {"wait": False}]
+
+
+# ---- stop ------------------------------------------------------------------------------------------
+
+# A server of its own process, which closes its socket at once and ends a little later.
+STOPPING = """
+import os, sys, threading, time
+sys.path.insert(0, sys.argv[1])
+from control_server import Control, state
+def stop(body):
+    threading.Timer(0.7, os._exit, [0]).start()
+    return {"pid": os.getpid(), "state": "draining", "runs": 2}
+control = Control(sys.argv[2], {"/control/stop": stop, "/control/drain": stop, "/control/state": state(runs=1, state="drained")})
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.fixture
+def stopping(tmp_path):
+    with subprocess.Popen(["/usr/bin/python3", "-c", STOPPING, os.path.dirname(os.path.abspath(__file__)), str(tmp_path)],
+                          stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "ready\n"
+        process.control_path = str(tmp_path / "control.sock")
+        yield process
+        process.kill()
+
+
+def test_stop_waits_until_the_process_has_ended(stopping):
+    result = millrace("stop", control=stopping.control_path)
+    assert stopping.poll() == 0, "the process runs on"
+    assert (result.returncode, result.stderr) == (OK, "")
+    assert result.stdout == "stopping: 2 runs\nstopping: 1 run\nstopped\n"
+
+
+def test_drain_says_when_the_server_has_gone(stopping):
+    result = millrace("drain", control=stopping.control_path)
+    assert (result.returncode, result.stdout) == (CONNECT, "all: 1 run, 0 waiting\n")
+    assert f"no server answers at {stopping.control_path}" in result.stderr
+
+
+def test_stop_can_leave_at_once(stopping):
+    result = millrace("stop", "--no-wait", "--json", control=stopping.control_path)
+    assert stopping.poll() is None
+    assert (result.returncode, json.loads(result.stdout)["runs"]) == (OK, 2)
+
+
+def test_stop_is_asked_for_once(asked):
+    control = asked({"/control/stop": {"pid": 1, "state": "draining", "runs": 0}})
+    assert millrace("stop", "--now", "--no-wait", control=control).stdout == "stopping\n"
+    assert control.requests == [("POST", "/control/stop", {"now": True})]

@@ -10,7 +10,8 @@ import pytest
 
 from server import MILLRACE, TOP
 
-COMMANDS = ["serve", "run", "check", "bench", "token", "ps"]
+COMMANDS = ["serve", "run", "check", "bench", "token", "ps", "reload", "drain", "resume", "scale",
+            "restart", "stop"]
 PAGES = sorted(os.listdir(os.path.join(TOP, "docs/man")))
 
 
