@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * cmd_drain.c - `millrace drain` and `millrace resume`: no more runs for a pipeline, or a server, and
- * runs again.
+ * cmd_drain.c - `millrace drain` and `millrace resume`: no more runs for a pipeline, or a server,
+ * and runs again.
  */
 #include "dispatcher/cli/commands.h"
 
