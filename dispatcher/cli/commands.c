@@ -31,6 +31,7 @@ static const struct {
     {"resume", cmd_resume, "have it take runs again"},
     {"scale", cmd_scale, "give a pipeline more workers, or fewer"},
     {"restart", cmd_restart, "replace workers by new processes, without cutting a run"},
+    {"logs", cmd_logs, "print the log of a running server, of one pipeline or run if asked"},
     {"stop", cmd_stop, "stop a running server, and wait until it has ended"},
 };
 

@@ -70,6 +70,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         self.send_header("Transfer-Encoding", "chunked")
         self.send_header("Millrace-Log-Bytes", str(len(past)))
         self.end_headers()
+        self.close_connection = True
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             for piece in itertools.chain([past], pieces):
                 if piece:

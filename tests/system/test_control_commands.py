@@ -4,6 +4,7 @@
 import json
 import os
 import pty
+import signal
 import socket
 import stat
 import subprocess
@@ -366,3 +367,106 @@ def test_stop_is_asked_for_once(asked):
     control = asked({"/control/stop": {"pid": 1, "state": "draining", "runs": 0}})
     assert millrace("stop", "--now", "--no-wait", control=control).stdout == "stopping\n"
     assert control.requests == [("POST", "/control/stop", {"now": True})]
+
+
+# ---- logs ------------------------------------------------------------------------------------------
+
+RUN = "run_" + 32 * "1"
+PAST = f"""\
+    a line of a block whose event is not there
+2026-01-31T12:00:00.123Z info worker_ready pipeline=me/words:v1 worker=0
+2026-01-31T12:00:01.123Z info output pipeline=me/other:v1 text="x pipeline=me/words:v1"
+millrace: 4711 bytes of the log were left out
+2026-01-31T12:00:02.123Z warning run_end pipeline=me/words:v1 run={RUN} state=failed
+2026-01-31T12:00:02.123Z info run_traceback pipeline=me/words:v1 run={RUN}
+    Traceback
+    Oops
+2026-01-31T12:00:03.123Z info draining
+"""
+
+
+def lines_of(text, *numbers):
+    lines = text.splitlines(keepends=True)
+    return "".join(lines[number] for number in numbers)
+
+
+@pytest.mark.parametrize("options, numbers", [
+    ([], range(9)),
+    (["--pipeline", "me/words:v1"], [1, 3, 4, 5, 6, 7]),
+    (["--pipeline", "me/other:v1"], [2, 3]),
+    (["--run", RUN], [3, 4, 5, 6, 7]),
+    (["--pipeline", "me/other:v1", "--run", RUN], [3]),
+    (["--lines", "2"], [5, 6, 7, 8]),
+    (["-n", "100"], range(9)),
+    (["-n", "1", "--run", RUN], [5, 6, 7]),
+])
+def test_logs_are_those_that_were_asked_for(asked, options, numbers):
+    control = asked({"/control/logs": PAST.encode(), "/control/logs?follow=1": lambda body: iter([PAST.encode()])})
+    for more in ([], ["--follow"]):
+        result = millrace("logs", *options, *more, control=control)
+        assert (result.returncode, result.stderr) == (OK, "")
+        assert result.stdout == lines_of(PAST, *numbers)
+
+
+def test_logs_go_on_with_what_comes_however_it_is_cut(asked):
+    coming = threading.Event()
+
+    def pieces(body):
+        yield PAST.encode()
+        coming.wait(TIMEOUT_S)
+        text = PAST.encode()
+        yield from (text[at:at + 7] for at in range(0, len(text), 7))
+        yield b"the last line has no end"
+
+    control = asked({"/control/logs?follow=1": pieces})
+    with subprocess.Popen([MILLRACE, "logs", "-f", "-n", "1", "--control", control.path], stdout=subprocess.PIPE,
+                          text=True) as process:
+        assert process.stdout.readline() == lines_of(PAST, 8), "what there was is shown before anything comes"
+        coming.set()
+        assert process.stdout.read() == PAST + "the last line has no end\n"
+    assert process.returncode == OK
+
+
+def test_logs_steer_no_terminal(asked):
+    control = asked({"/control/logs": b"2026 \x1b[2J\n"})
+    ours, theirs = pty.openpty()
+    with os.fdopen(ours, "rb", buffering=0) as terminal:
+        subprocess.run([MILLRACE, "logs", "--control", control.path], stdout=theirs, timeout=TIMEOUT_S, check=True)
+        os.close(theirs)
+        assert terminal.read(4096) == b"2026 ?[2J\r\n"
+    assert millrace("logs", control=control).stdout == "2026 \x1b[2J\n"
+
+
+@pytest.mark.parametrize("more", [b"", PAST.encode()])
+def test_logs_that_nobody_reads_end_without_a_word(asked, more):
+    gone = threading.Event()
+
+    def pieces(body):
+        yield PAST.encode()
+        gone.wait(TIMEOUT_S)
+        yield more
+        threading.Event().wait(TIMEOUT_S)
+
+    control = asked({"/control/logs?follow=1": pieces})
+    with subprocess.Popen([MILLRACE, "logs", "-f", "--control", control.path], stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.readline()
+        process.stdout.close()
+        gone.set()
+        assert process.wait(TIMEOUT_S) == -signal.SIGPIPE
+        assert process.stderr.read() == ""
+
+
+def test_logs_say_when_they_were_cut_or_cannot_be_written(asked):
+    def pieces(body):
+        yield PAST.encode()
+        raise ConnectionResetError
+
+    control = asked({"/control/logs?follow=1": pieces, "/control/logs": PAST.encode()})
+    result = millrace("logs", "-f", "-n", "1", control=control)
+    assert (result.returncode, result.stdout) == (FAILED, lines_of(PAST, 8))
+    assert result.stderr.startswith("millrace: logs: ") and "the answer was cut" in result.stderr
+    with open("/dev/full", "wb") as full:
+        result = subprocess.run([MILLRACE, "logs", "--control", control.path], stdout=full, stderr=subprocess.PIPE,
+                                timeout=TIMEOUT_S, check=False)
+    assert (result.returncode, result.stderr) == (FAILED, b"millrace: logs: cannot write to stdout: No space left on device\n")

@@ -11,7 +11,7 @@ import pytest
 from server import MILLRACE, TOP
 
 COMMANDS = ["serve", "run", "check", "bench", "token", "ps", "reload", "drain", "resume", "scale",
-            "restart", "stop"]
+            "restart", "stop", "logs"]
 PAGES = sorted(os.listdir(os.path.join(TOP, "docs/man")))
 
 
@@ -24,13 +24,13 @@ def help_options(command):
     """The options that --help lists, and their text on one line."""
     text = subprocess.run([MILLRACE, command, "--help"], check=True, capture_output=True, text=True,
                           timeout=20).stdout
-    items = re.split(r"^  --", text.split("\nOptions:\n")[1], flags=re.MULTILINE)[1:]
+    items = re.split(r"^  (?:-\w, )?--", text.split("\nOptions:\n")[1], flags=re.MULTILINE)[1:]
     return {re.match(r"[a-z-]+", item)[0]: " ".join(item.split()) for item in items}
 
 
 def page_options(text):
     """The options that have an item in the page, and its text on one line, without macros."""
-    items = re.split(r"^\.It Fl -", text, flags=re.MULTILINE)[1:]
+    items = re.split(r"^\.It Fl (?:\w , )?-", text, flags=re.MULTILINE)[1:]
     result = {}
     for item in items:
         body = re.split(r"^\.(?:El|It)\b", item, flags=re.MULTILINE)[0]
