@@ -5,12 +5,16 @@
  */
 #include "dispatcher/cli/commands.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "dispatcher/cli/check_table.h"
 #include "dispatcher/cli/check_worker.h"
+#include "dispatcher/cli/control_client.h"
+#include "dispatcher/cli/control_report.h"
 #include "dispatcher/cli/serve_config.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/config.h"
@@ -24,6 +28,8 @@
 struct check_values {
     const char *config_path;
     bool load;
+    bool against;
+    const char *control_path;
     bool json;
     uint32_t timeout_ms;
     const char *worker;
@@ -36,8 +42,12 @@ static const struct cli_option options[] = {
      .help = "say what is wrong with this configuration file of serve, in place of a pipeline"},
     {"load", NULL, CLI_FLAG, CLI_MEMBER(struct check_values, load),
      .help = "with --config: load each of its pipelines, too"},
+    {"against", NULL, CLI_FLAG, CLI_MEMBER(struct check_values, against),
+     .help = "with --config: have a running server read it, too, and print what it would change"},
+    CONTROL_OPTION_PATH(struct check_values),
     {"json", NULL, CLI_FLAG, CLI_MEMBER(struct check_values, json),
-     .help = "print the variables as JSON, as GET /v4/pipelines/POINTER has them"},
+     .help = "print the variables as JSON, as GET /v4/pipelines/POINTER has them; with --against "
+             "the server's answer"},
     {"timeout", NULL, CLI_DURATION, CLI_MEMBER(struct check_values, timeout_ms), .min = 100,
      .max = 3600000, .help = "loading takes so long at most"},
     {"worker", "PATH", CLI_TEXT, CLI_MEMBER(struct check_values, worker),
@@ -54,9 +64,11 @@ static const struct cli_option options[] = {
 const struct cli_command check_command = {
     .name = "check",
     .words = "[SOURCE[:NAME]]",
-    .about = "Loads a pipeline in a process of its own, without its startup hook, and prints its\n"
-             "inputs and outputs, or the reason why it does not load. With --config it reads a\n"
-             "configuration file as serve does, and says all that is wrong with it.",
+    .about =
+        "Loads a pipeline in a process of its own, without its startup hook, and prints its\n"
+        "inputs and outputs, or the reason why it does not load. With --config it reads a\n"
+        "configuration file as serve does, and says all that is wrong with it; with --against\n"
+        "a running server reads it, and says what it would change.",
     .options = options,
     .option_count = ARRAY_COUNT(options),
     .word_count_max = 1,
@@ -68,6 +80,7 @@ static int check_source(const char *source, const struct check_values *values);
 static int check_pipeline(struct pipeline_config *pipeline, const struct check_values *values);
 static int check_file(const struct check_values *values, const struct cli_words *words);
 static void check_file_print(const char *path, const struct config *config, uint32_t worker_count);
+static int check_against(const struct check_values *values);
 static int check_file_pipeline(const struct config *config, uint32_t number, uint32_t user,
                                const struct check_values *values);
 
@@ -80,9 +93,10 @@ int cmd_check(int argc, char **argv)
         return exit_code;
     if (values.config_path)
         return check_file(&values, &words);
-    if (words.count == 0 || values.load) {
-        cli_fail("check: %s", values.load
-                                  ? "--load is for the pipelines of --config FILE"
+    bool needs_file = values.load || values.against || values.control_path;
+    if (words.count == 0 || needs_file) {
+        cli_fail("check: %s", needs_file
+                                  ? "--load, --against and --control are for --config FILE"
                                   : "not enough arguments, it is: millrace check SOURCE[:NAME], or "
                                     "--config FILE");
         return EXIT_CODE_USAGE;
@@ -206,12 +220,14 @@ static int check_pipeline(struct pipeline_config *pipeline, const struct check_v
 /* What is wrong is said as serve says it. */
 static int check_file(const struct check_values *values, const struct cli_words *words)
 {
-    if (words->count > 0 || values->json || values->python ||
+    if (words->count > 0 || (values->json && !values->against) || values->python ||
         values->env.count + values->env_files.count > 0) {
         cli_fail("check: --config FILE has the pipelines and what is said of them: beside it there "
-                 "can be --load, --timeout and --worker");
+                 "can be --load, --timeout, --worker, --against and --control");
         return EXIT_CODE_USAGE;
     }
+    if (values->against)
+        return check_against(values);
     struct serve_values *serve = malloc(sizeof *serve);
     if (!serve) {
         cli_fail("check: no memory");
@@ -253,6 +269,42 @@ static void check_file_print(const char *path, const struct config *config, uint
     if (config->alias_count > 0)
         check_count_print(", ", config->alias_count, "alias", "aliases");
     printf("\n");
+}
+
+/* The server reads the file: what it would find there counts, not what this process does. */
+static int check_against(const struct check_values *values)
+{
+    char *path = realpath(values->config_path, NULL);
+    if (!path || values->load) {
+        cli_fail("check: %s: %s", values->config_path,
+                 path ? "--load is not for a file that is compared" : strerror(errno));
+        free(path);
+        return EXIT_CODE_USAGE;
+    }
+    struct text body = {0};
+    struct control_answer answer = {0};
+    text_add(&body, "{\"config\":");
+    text_add_json(&body, path, strlen(path));
+    text_add_bytes(&body, "}", 2); /* with its NUL */
+    free(path);
+    int exit_code = EXIT_CODE_FAILED;
+    if (body.failed)
+        cli_fail("check: no memory");
+    else
+        exit_code = control_command(check_command.name,
+                                    &(struct control_options){.path = values->control_path,
+                                                              .timeout_ms = values->timeout_ms},
+                                    "/control/check", body.bytes, &answer);
+    if (exit_code == EXIT_CODE_OK && values->json)
+        control_answer_print(&answer, stdout);
+    else if (exit_code == EXIT_CODE_OK)
+        report_difference_print(&answer.root, stdout);
+    if (exit_code == EXIT_CODE_OK && (report_errors_print(&answer.root, check_command.name) > 0 ||
+                                      !report_is(&answer.root, "result", "valid")))
+        exit_code = EXIT_CODE_USAGE;
+    control_answer_finish(&answer);
+    text_finish(&body);
+    return exit_code;
 }
 
 /* In the worker that serve would start for it. */

@@ -470,3 +470,38 @@ def test_logs_say_when_they_were_cut_or_cannot_be_written(asked):
         result = subprocess.run([MILLRACE, "logs", "--control", control.path], stdout=full, stderr=subprocess.PIPE,
                                 timeout=TIMEOUT_S, check=False)
     assert (result.returncode, result.stderr) == (FAILED, b"millrace: logs: cannot write to stdout: No space left on device\n")
+
+
+# ---- check --against -------------------------------------------------------------------------------
+
+
+def test_check_against_a_server_says_what_a_file_would_change(asked, tmp_path):
+    file = tmp_path / 'a "file".yaml'
+    file.write_text("anything: the server reads it\n")
+    answer = {"result": "valid", "errors": [], "added": ["me/a:v1"], "replaced": [], "removed": [], "changed": [],
+              "kept": ["me/b:v1"], "restart_keys": []}
+    control = asked({"/control/check": answer})
+    os.symlink(file, tmp_path / "link")
+    result = millrace("check", "-c", str(tmp_path / "link"), "--against", control=control)
+    assert (result.returncode, result.stdout, result.stderr) == (OK, "added     me/a:v1\nkept      me/b:v1\n", "")
+    assert control.requests == [("POST", "/control/check", {"config": str(file)})]
+    assert json.loads(millrace("check", "-c", str(file), "--against", "--json", control=control).stdout) == answer
+
+    control.routes["/control/check"] = {"result": "invalid", "errors": ["a.yaml:3:5: unknown key"], "added": []}
+    says_so = millrace("check", "-c", str(file), "--against", control=control)
+    assert (says_so.returncode, says_so.stdout, says_so.stderr) == (USAGE, "", "a.yaml:3:5: unknown key\n")
+
+
+@pytest.mark.parametrize("arguments, line", [
+    (["-c", "/nowhere.yaml", "--against"], "check: /nowhere.yaml: No such file or directory"),
+    (["-c", "/dev/null", "--against", "--load"], "--load is not for a file that is compared"),
+    (["words.so", "--against"], "--load, --against and --control are for --config FILE"),
+])
+def test_check_against_a_server_needs_a_file(arguments, line):
+    says(millrace("check", *arguments), USAGE, line)
+
+
+def test_check_against_nobody_says_so(tmp_path):
+    (tmp_path / "a.yaml").write_text("")
+    says(millrace("check", "-c", str(tmp_path / "a.yaml"), "--against", control=str(tmp_path / "x")), CONNECT,
+         "check: no server answers at")
