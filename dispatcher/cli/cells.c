@@ -164,3 +164,16 @@ void cells_add_right(struct text *out, const char *text, size_t columns)
         text_add(out, "%*s", (int)(columns - width), "");
     cells_add(out, text, columns);
 }
+
+void cells_add_end(struct text *out, const char *text, size_t columns)
+{
+    size_t width = cells_width(text), bytes, wide;
+    const char *at = text;
+    if (width > columns && columns > 0) {
+        for (; width > columns - 1; width -= wide, at += bytes)
+            cells_character(at, strlen(at), &bytes, &wide);
+        text_add(out, "~");
+        columns--;
+    }
+    cells_add_left(out, at, columns);
+}

@@ -31,6 +31,10 @@ size_t cells_add(struct text *out, const char *text, size_t columns);
 void cells_add_left(struct text *out, const char *text, size_t columns);
 void cells_add_right(struct text *out, const char *text, size_t columns);
 
+/* As cells_add_left(), but of what is too long the end is left, behind a ~: of pointers that tells
+ * more of them apart. */
+void cells_add_end(struct text *out, const char *text, size_t columns);
+
 /* The columns that all of a text takes. */
 size_t cells_width(const char *text);
 

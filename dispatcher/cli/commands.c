@@ -26,6 +26,7 @@ static const struct {
     {"token", cmd_token, "make a token for the server's token file"},
     {"config", cmd_config, "print what a configuration file can say"},
     {"ps", cmd_ps, "show the pipelines and workers of a running server"},
+    {"top", cmd_top, "show a running server as it goes on, a screen each second"},
     {"reload", cmd_reload, "have it read its configuration file again"},
     {"drain", cmd_drain, "have a pipeline, or all, take no more runs, and wait for those it has"},
     {"resume", cmd_resume, "have it take runs again"},

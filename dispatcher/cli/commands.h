@@ -27,10 +27,11 @@ int cmd_scale(int argc, char **argv);
 int cmd_restart(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_logs(int argc, char **argv);
+int cmd_top(int argc, char **argv);
 
 /* Their options; that of serve is in serve_options.h. */
 extern const struct cli_command check_command, run_command, bench_command, token_command,
     config_command, ps_command, reload_command, drain_command, resume_command, scale_command,
-    restart_command, stop_command, logs_command;
+    restart_command, stop_command, logs_command, top_command;
 
 #endif
