@@ -13,6 +13,7 @@
 #include "dispatcher/config/config_file.h"
 #include "dispatcher/config/exit_code.h"
 #include "dispatcher/config/manifest.h"
+#include "dispatcher/config/pipeline_folder.h"
 #include "dispatcher/config/pipeline_options.h"
 #include "dispatcher/config/refuse.h"
 #include "dispatcher/config/worker_owner.h"
@@ -109,6 +110,8 @@ static int serve_usage_fill(struct serve_values *values, const struct cli_words 
             return serve_fail(values, rc, reason);
     }
     int rc = pipeline_options_fill(config, reason);
+    if (rc == 0)
+        rc = pipeline_folders_fill(config, reason);
     if (rc < 0)
         return serve_fail(values, rc, reason);
     if (values->crash_traceback && values->tracebacks == TRACEBACKS_OFF) {

@@ -148,6 +148,9 @@ static const struct cli_option options[] = {
      .help = "the same as --tracebacks client"},
     {"keep-half-closed", NULL, CLI_FLAG, MEMBER(config.keep_half_closed),
      .help = "a client that closed its sending side still reads: do not cancel its run"},
+    {"folder", "PATH", CLI_TEXT, EACH(folder), .path = CLI_PATH,
+     .help = "the folder in which workers run, where relative paths of their own begin and modules "
+             "of Python are found; if not said, the one in which the server was started"},
     {"env", "NAME[=VALUE]", CLI_LIST, .by_pipeline = true, .check = environment_said_check,
      .help = "a variable for workers, besides those that all have; NAME alone passes on the "
              "server's own; what is said here can be seen by all users of this machine"},

@@ -96,9 +96,10 @@ struct pipeline_config {
     struct source_digest digest; /* of a file, where there is a configuration file */
     struct pipeline_options options;
     const char
-        *python;       /* the interpreter as it was said, --python; memory of argv; NULL: python3 */
-    char *python_path; /* where it is, once that was looked up; NULL: it is no Python pipeline */
-    char *python_folder;            /* of the millrace_worker package; likewise */
+        *python; /* the interpreter as it was said, --python; memory of argv; NULL: python3 */
+    const char *folder;  /* in which its workers run, --folder; likewise; NULL: the server's own */
+    char *python_path;   /* where it is, once that was looked up; NULL: it is no Python pipeline */
+    char *python_folder; /* of the millrace_worker package; likewise */
     struct environment environment; /* variables that its workers have of their own */
     struct confinement confinement; /* what its workers give up, */
     char *confine;                  /* as lines of millrace/confine.h */

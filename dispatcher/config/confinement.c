@@ -100,6 +100,8 @@ static int confinement_lines_print(FILE *file, const struct config *config,
 {
     const struct confinement *confinement = &pipeline->confinement;
     worker_limits_print(config, confinement, file);
+    if (pipeline->folder)
+        fprintf(file, "folder=%s\n", pipeline->folder);
     int rc = confinement->owner == OWNER_NAMED
                  ? confinement_user_print(file, confinement->user_text, reason)
                  : 0;

@@ -16,6 +16,7 @@
  *  uid      number                       its user, for good;
  *  gid      number                       its group,
  *  groups   number,number...             and its supplementary groups, all three together
+ *  folder   path                         the folder it was started in, for this one
  *  home     path                         HOME in its environment; nothing: as it is, whatever user
  *                                        it becomes
  *  deny     machine                      system calls (docs/operations.md has the lists) that

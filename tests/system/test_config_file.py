@@ -32,7 +32,7 @@ OF_PIPELINES = {
     "workers": "2", "concurrency": "3", "queue": "7", "window": "64k", "ring": "256k", "queue-timeout": "10s",
     "first-chunk-timeout": "11s", "progress-timeout": "12s", "run-timeout": "2m", "quarantine-after": "4",
     "quarantine-retry": "2s", "cancel-grace": "1s", "recycle-runs": "100", "recycle-memory": "1g",
-    "recycle-overlap": "true", "start-timeout": "20s", "env": "[A=1, B=]", "env-file": "variables",
+    "recycle-overlap": "true", "start-timeout": "20s", "env": "[A=1, B=]", "env-file": "variables", "folder": "data",
     "worker-nofile": "512", "worker-core": "0", "worker-memory": "", "worker-data": "4g", "worker-nproc": "",
     "worker-user": "", "seccomp": "strict", "network": "none", "allow-read": "[data]", "allow-write": "none",
     "allow-connect": "[80, 443]", "python": "", "python-threads": "", "environment": "{C: '1', PATH: }",

@@ -75,6 +75,10 @@ void confine_enter(const struct confine_options *options)
     }
     confine_give_rights_up(&confine);
     process_follow_parent(options->parent); /* a process that changes its user forgets that */
+    /* As the user that it is by now. */
+    if (confine.folder && chdir(confine.folder) == -1)
+        confine_fail("the worker cannot run in its folder: %s: %s", confine.folder,
+                     strerror(errno));
     /* Last, since it denies what the steps before may need. */
     if (syscall_filter_enter(&confine.filter, reason, sizeof reason) != 0)
         confine_fail("the worker cannot be confined: %s", reason);
@@ -125,6 +129,10 @@ static bool confine_parse_line(struct confine *out, const char *key, const char 
 {
     if (strcmp(key, "deny") == 0)
         return confine_parse_deny(&out->filter, value);
+    if (strcmp(key, "folder") == 0) {
+        out->folder = value;
+        return true;
+    }
     return rlimits_parse(&out->limits, key, value) || user_parse(&out->user, key, value) ||
            isolation_parse(&out->isolation, key, value);
 }

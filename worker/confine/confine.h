@@ -23,6 +23,7 @@ struct confine {
     struct isolation isolation;
     struct user user;
     struct syscall_filter filter;
+    const char *folder; /* NULL: where it is */
 };
 
 /* Reads the lines of `text`, which it cuts at their ends. 0, or -EINVAL with a sentence in
