@@ -44,6 +44,17 @@ static bool alias_is_said(const struct config *config, const char *pointer)
     return false;
 }
 
+void reload_alias_log(struct server *server, const struct alias_config *alias)
+{
+    struct text text = {0};
+    for (uint32_t i = 0; i < alias->target_count; i++)
+        text_add(&text, "%s%s %u", i > 0 ? ", " : "", alias->targets[i].pointer,
+                 alias->targets[i].weight);
+    log_event(&server->reactor.log, LEVEL_INFO, "alias_served", LOG_NAME("alias", alias->pointer),
+              LOG_BYTES("to", text.failed ? NULL : text.bytes, text.count));
+    text_finish(&text);
+}
+
 /* ---- aliases ------------------------------------------------------------------------------- */
 
 void reload_aliases_step(struct server *server)
@@ -70,18 +81,6 @@ static void alias_fail(struct server *server, const char *pointer, const char *r
               LOG_TEXT("reason", reason));
 }
 
-/* "me/chat:v2 90, me/chat:v3 10". */
-static void alias_say(struct server *server, const struct alias_config *alias)
-{
-    struct text text = {0};
-    for (uint32_t i = 0; i < alias->target_count; i++)
-        text_add(&text, "%s%s %u", i > 0 ? ", " : "", alias->targets[i].pointer,
-                 alias->targets[i].weight);
-    log_event(&server->reactor.log, LEVEL_INFO, "alias_served", LOG_NAME("alias", alias->pointer),
-              LOG_BYTES("to", text.failed ? NULL : text.bytes, text.count));
-    text_finish(&text);
-}
-
 /* A pipeline is what the new configuration says if it is held by it. */
 static void alias_decide(struct server *server, const struct alias_config *next)
 {
@@ -105,7 +104,7 @@ static void alias_decide(struct server *server, const struct alias_config *next)
         return;
     }
     reload_report_alias(&server->reload.report, next->pointer);
-    alias_say(server, next);
+    reload_alias_log(server, next);
 }
 
 /* One whose pointer a pipeline is to have waits until that is served. */

@@ -12,9 +12,13 @@
 
 #include <stdbool.h>
 
+struct alias_config;
 struct config;
 struct pipeline;
 struct server;
+
+/* Where an alias leads from now on: "me/chat:v2 90, me/chat:v3 10". */
+void reload_alias_log(struct server *server, const struct alias_config *alias);
 
 /* There is a new configuration: none of its aliases has been looked at. */
 void reload_aliases_begin(struct server *server);

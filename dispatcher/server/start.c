@@ -8,6 +8,7 @@
 
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
+#include "dispatcher/server/reload_aliases.h"
 #include "dispatcher/server/server.h"
 #include "dispatcher/text/utf8.h"
 #include "dispatcher/workers/pool.h"
@@ -84,6 +85,8 @@ static void start_ready_log(struct server *server)
                       LOG_WORD("pipeline", pipeline->config->pointer),
                       LOG_NATURAL("workers", pipeline->pool->worker_count));
     }
+    for (uint32_t i = 0; i < server->config->alias_count; i++)
+        reload_alias_log(server, &server->config->aliases[i]);
 }
 
 static void start_name_print(FILE *out, const struct pipeline *pipeline)

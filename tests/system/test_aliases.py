@@ -104,6 +104,7 @@ def results(server, count, pointer, headers=None):
 def test_an_alias_is_answered_by_its_pipeline_which_the_answer_names(begin):
     server = begin(prod=OTHER)
     described = server.pipeline(OTHER)
+    assert server.wait_log(rf' alias_served alias={PROD} to="(.*)"$')[1] == f"{OTHER} 1"
     mark = server.log_mark()
     assert edition(server, PROD) == (2, OTHER)
     assert edition(server, OTHER) == (2, None)  # asked for by itself
