@@ -58,12 +58,15 @@ void report_count_print(double count, const char *noun, FILE *file)
 
 void report_difference_print(const struct json_view *root, FILE *file)
 {
-    static const char *const words[] = {"added", "replaced", "removed", "changed", "kept"};
+    static const struct {
+        const char *key, *word;
+    } lists[] = {{"added", "added"},     {"replaced", "replaced"}, {"removed", "removed"},
+                 {"changed", "changed"}, {"kept", "kept"},         {"aliases", "alias"}};
     struct json_view list;
-    for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(lists); i++) {
         struct json_view pointer = {0};
-        while (json_view_member(root, words[i], &list) && json_view_next(&list, &pointer)) {
-            fprintf(file, "%-*s", WORD_COLUMNS, words[i]);
+        while (json_view_member(root, lists[i].key, &list) && json_view_next(&list, &pointer)) {
+            fprintf(file, "%-*s", WORD_COLUMNS, lists[i].word);
             report_value_print(&pointer, file);
             fputc('\n', file);
         }

@@ -3,6 +3,7 @@
 
 import collections
 import itertools
+import json
 import re
 import signal
 import threading
@@ -11,6 +12,7 @@ import pytest
 
 import wire
 from server import IS_SANITIZED, SLOWNESS, bearer, example, make_tokens, wait_until
+from test_cli import OK, millrace
 from test_reload import EDITION, OTHER, THIRD, File, Streams, counts, end_of, pids, reload, resident_kib
 
 PROD = "test/edition:prod"
@@ -282,6 +284,22 @@ def test_a_large_body_is_for_the_pipeline_that_its_alias_led_to(begin, file):
     for thread in threads:
         thread.join()
     assert failures == []
+
+
+def test_who_asks_for_a_reload_is_told_which_aliases_are_other_ones(begin, file):
+    control = file.folder / "control"
+    file.top["control"] = control.name
+    server = begin(prod=EDITION, kept=EDITION, gone=EDITION)
+    file.aliases.update({PROD: OTHER, "test/edition:new": OTHER})
+    del file.aliases["test/edition:gone"]
+    file.write()
+    moved = [PROD, "test/edition:new", "test/edition:gone"]
+    for words in (["check", "--config", str(file.path), "--against"], ["reload"]):
+        result = millrace(*words, "--control", str(control))
+        assert result.returncode == OK, result
+        assert re.findall(r"^alias +(.*)$", result.stdout, re.MULTILINE) == moved
+    assert json.loads(millrace("reload", "--control", str(control), "--json").stdout)["aliases"] == []
+    assert edition(server, PROD) == (2, OTHER)
 
 
 def test_memory_is_flat_over_many_moves(begin, file):
