@@ -112,6 +112,11 @@ void cell_percent(char cell[CELL_BYTES], double share)
         snprintf(cell, CELL_BYTES, "%.0f%%", 100 * fmin(share, 1e6));
 }
 
+const char *cells_plural(double count)
+{
+    return count == 1 ? "" : "s";
+}
+
 /* ---- texts --------------------------------------------------------------------------------- */
 
 /* The character at `text`, and what stands for it: of *bytes, `columns` wide. */

@@ -23,6 +23,9 @@ void cell_rate(char cell[CELL_BYTES], double per_s);    /* 0.3, 12.3, 123, 12.3k
 void cell_time(char cell[CELL_BYTES], double seconds);  /* 0.1ms, 12.3ms, 1.23s, 123s */
 void cell_percent(char cell[CELL_BYTES], double share); /* 12% of 0.12 */
 
+/* "s", or "" of 1. */
+const char *cells_plural(double count);
+
 /* Adds as much of the text as fits, and returns how many columns that takes; where something is
  * left out the last one is a ~. */
 size_t cells_add(struct text *out, const char *text, size_t columns);

@@ -24,8 +24,8 @@ void report_text_print(const struct json_view *object, const char *key, FILE *fi
 /* "1 run" or "2 runs". */
 void report_count_print(double count, const char *noun, FILE *file);
 
-/* Pipelines that were, or would be, added, replaced, removed, changed or kept, and options that
- * need a restart: a line each. */
+/* Pipelines that were, or would be, added, replaced, removed, changed or kept, aliases that are
+ * other ones, and options that need a restart: a line each. */
 void report_difference_print(const struct json_view *root, FILE *file);
 
 /* What is wrong, a line each on stderr: mistakes in the configuration as they came, pipelines that

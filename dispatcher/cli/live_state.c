@@ -61,7 +61,7 @@ static const struct state_field worker_fields[] = {
 };
 static const struct state_field alias_fields[] = {TEXT(live_alias, pointer)};
 static const struct state_field target_fields[] = {
-    TEXT(live_target, pointer), NUMBER(live_target, weight),
+    TEXT(live_target, pointer), NUMBER(live_target, weight), NUMBER(live_target, runs),
 };
 static const struct state_field client_fields[] = {
     TEXT(live_slow, client), TEXT(live_slow, token), TEXT(live_slow, run),

@@ -42,7 +42,7 @@ struct live_pipeline {
 
 struct live_target {
     const char *pointer;
-    double weight;
+    double weight, runs; /* runs: how many were led there */
 };
 
 struct live_alias {

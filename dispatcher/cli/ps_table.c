@@ -39,8 +39,8 @@ void ps_table_add(struct text *out, const struct live_state *state)
             ps_worker_add(out, &state->pipelines[i].workers[k], columns);
     }
     if (state->alias_count > 0)
-        text_add(out, "\n%-*s %-*s%*s\n", (int)columns, "ALIAS", (int)columns, "RUNS", ACTIVE,
-                 "WEIGHT");
+        text_add(out, "\n%-*s %-*s%*s%*s\n", (int)columns, "ALIAS", (int)columns, "LEADS TO",
+                 ACTIVE, "WEIGHT", RESTARTS, "RUNS");
     for (uint32_t i = 0; i < state->alias_count; i++)
         ps_alias_add(out, &state->aliases[i], columns);
 }
@@ -82,8 +82,9 @@ static void ps_server_add(struct text *out, const struct live_state *state)
     text_add_bytes(&line, "", 1);
     ps_line_add(out, &line);
     text_finish(&line);
-    text_add(&line, "%.0f connections, %.0f runs, %.0f queued; configuration %.0f",
-             state->connections, state->runs, state->queued, state->generation);
+    text_add(&line, "%.0f connection%s, %.0f run%s, %.0f queued; configuration %.0f",
+             state->connections, cells_plural(state->connections), state->runs,
+             cells_plural(state->runs), state->queued, state->generation);
     if (*state->reload_state != '\0' && strcmp(state->reload_state, "idle") != 0)
         text_add(&line, ", the next is being %s",
                  strcmp(state->reload_state, "reading") == 0 ? "read" : "started");
@@ -161,15 +162,13 @@ static void ps_worker_add(struct text *out, const struct live_worker *worker, si
 static void ps_alias_add(struct text *out, const struct live_alias *alias, size_t columns)
 {
     for (uint32_t i = 0; i < alias->target_count; i++) {
-        char weight[CELL_BYTES];
+        char weight[CELL_BYTES], runs[CELL_BYTES];
         cell_count(weight, alias->targets[i].weight);
+        cell_count(runs, alias->targets[i].runs);
         ps_name_add(out, i == 0 ? alias->pointer : "", columns);
-        if (alias->target_count == 1) {
-            cells_add(out, alias->targets[i].pointer, PS_COLUMNS - columns - 1);
-        } else {
-            cells_add_left(out, alias->targets[i].pointer, columns);
-            cells_add_right(out, weight, ACTIVE);
-        }
+        cells_add_end(out, alias->targets[i].pointer, columns);
+        cells_add_right(out, weight, ACTIVE);
+        cells_add_right(out, runs, RESTARTS);
         ps_line_end(out);
     }
 }

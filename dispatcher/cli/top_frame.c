@@ -148,8 +148,9 @@ static void frame_head_add(struct text *out, const struct top_sample *before,
     cell_size(memory[1], state->input_bytes_max);
     cell_size(memory[2], state->output_bytes);
     cell_size(memory[3], state->output_bytes_max);
-    text_add(&line, "%.0f connections, %.0f runs, %.0f queued, %s lines/s, in %s/%s, out %s/%s",
-             state->connections, state->runs, state->queued, lines, memory[0], memory[1], memory[2],
+    text_add(&line, "%.0f connection%s, %.0f run%s, %.0f queued, %s lines/s, in %s/%s, out %s/%s",
+             state->connections, cells_plural(state->connections), state->runs,
+             cells_plural(state->runs), state->queued, lines, memory[0], memory[1], memory[2],
              memory[3]);
     frame_line_add(out, view, PLAIN, &line);
     if (view->message)

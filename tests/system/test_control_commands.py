@@ -141,10 +141,10 @@ me/words:v1                 ready            2        0      2/2 (1-8)
   it dies ?[2J again and again, for a reason that has no end, no end, no end, n~
   0                         spawning         1        0        -      -       -
 
-ALIAS                       RUNS                        WEIGHT
-me/chat:prod                me/chat:v2                      90
-                            me/chat:v3                      10
-me/other:prod               me/words:v1
+ALIAS                       LEADS TO                    WEIGHT     RUNS
+me/chat:prod                me/chat:v2                      90     8991
+                            me/chat:v3                      10     1009
+me/other:prod               ~long-name-of-a-pipeline:v1      1        0
 """.replace("{LONG}", LONG)
 
 
@@ -155,9 +155,10 @@ def test_ps_shows_pipelines_workers_and_aliases_in_80_columns(asked):
                     error="it dies \x1b[2J again and again, for a reason that has" + 9 * " no end,",
                     workers=[worker(0, state="spawning", pid=None, age_s=None, memory_bytes=None)])
     control = asked({"/control/state": state(words, dies, pid=4242, reload={"state": "reading"}, aliases=[
-        {"pointer": "me/chat:prod", "targets": [{"pointer": "me/chat:v2", "weight": 90},
-                                                {"pointer": "me/chat:v3", "weight": 10}]},
-        {"pointer": "me/other:prod", "targets": [{"pointer": "me/words:v1", "weight": 1}]}])})
+        {"pointer": "me/chat:prod", "targets": [{"pointer": "me/chat:v2", "weight": 90, "runs": 8991},
+                                                {"pointer": "me/chat:v3", "weight": 10, "runs": 1009}]},
+        {"pointer": "me/other:prod", "targets": [{"pointer": "me/that-has-a-very-long-name-of-a-pipeline:v1", "weight": 1,
+                                                  "runs": 0}]}])})
     result = millrace("ps", control=control)
     assert (result.returncode, result.stderr) == (OK, "")
     assert result.stdout == TABLE
@@ -183,12 +184,12 @@ def test_ps_shows_a_server_that_has_nothing(asked):
 def test_reload_says_what_was_different(asked):
     control = asked({"/control/reload": {
         "result": "done", "generation": 4, "ms": 120, "added": ["me/a:v1"], "replaced": ["me/b:v1", "me/c:v1"],
-        "removed": ["me/d:v1"], "changed": ["me/e:v1"], "kept": ["me/f:v1"], "failed": [], "errors": [],
-        "restart_keys": ["ring"]}})
+        "removed": ["me/d:v1"], "changed": ["me/e:v1"], "kept": ["me/f:v1"], "aliases": ["me/g:prod"],
+        "failed": [], "errors": [], "restart_keys": ["ring"]}})
     result = millrace("reload", control=control)
     assert (result.returncode, result.stderr) == (OK, "")
     assert result.stdout == ("added     me/a:v1\nreplaced  me/b:v1\nreplaced  me/c:v1\nremoved   me/d:v1\n"
-                             "changed   me/e:v1\nkept      me/f:v1\n"
+                             "changed   me/e:v1\nkept      me/f:v1\nalias     me/g:prod\n"
                              "restart   ring is different, which needs a restart of the server\n"
                              "configuration 4 is served, after 120 ms\n")
     assert control.requests == [("POST", "/control/reload", {"wait": True})]

@@ -1,0 +1,154 @@
+# SPDX-License-Identifier: MIT
+"""The commands that ask the control socket, at a server that answers on it."""
+
+import json
+import re
+import subprocess
+import threading
+
+import pytest
+
+from editions import EDITION, OTHER, File, Streams, edition_of, pids
+from operator_socket import path_of, state
+from server import MILLRACE, SLOWNESS, process_cpu_s, wait_until
+
+OK, FAILED, USAGE, CONNECT = 0, 1, 2, 8
+TIMEOUT_S = 30 * SLOWNESS
+
+
+@pytest.fixture
+def file(tmp_path):
+    return File(tmp_path).say_both()
+
+
+@pytest.fixture
+def begin(start, file):
+    def begun(*options, **more):
+        file.write()
+        return start(options=["--config", str(file.path), *options], **more)
+
+    return begun
+
+
+def tell(server, *arguments):
+    return subprocess.run([MILLRACE, *arguments, "--control", path_of(server)], capture_output=True, text=True,
+                          timeout=TIMEOUT_S, check=False)
+
+
+def told(server, *arguments):
+    result = tell(server, *arguments)
+    assert (result.returncode, result.stderr) == (OK, ""), result
+    return result.stdout
+
+
+def test_ps_and_top_show_what_runs(begin, file):
+    file.say(EDITION, workers=2)
+    server = begin()
+    with server.stream(EDITION, 8, 300 * SLOWNESS) as running:
+        running.next()
+        table = told(server, "ps")
+        assert re.search(rf"^{EDITION} +ready +1 +0 +2/2$", table, flags=re.MULTILINE), table
+        for pid in pids(server, EDITION) | pids(server, OTHER):
+            assert re.search(rf"^  [01] +ready +[01] +0 +{pid} +\d+s +[\d.]+M$", table, flags=re.MULTILINE), table
+        assert json.loads(told(server, "ps", "--json"))["server"]["pid"] == server.process.pid
+        frame = told(server, "top", "--once")
+        assert re.search(rf"^{EDITION} +ready +0 +[\d.]+ +1 +0 ", frame, flags=re.MULTILINE), frame
+        assert f"pid {min(pids(server, OTHER)):7}" in frame
+        running.all()
+
+
+def test_reload_brings_what_the_file_says_or_says_why_not(begin, file):
+    server = begin()
+    file.publish(2)
+    file.say(OTHER, source="other.so:edition", queue=7)
+    file.say("test/third:v1", source="other.so:edition")
+    file.write()
+    changes = f"replaced  {EDITION}\n", f"changed   {OTHER}\n", "added     test/third:v1\n"
+    shown = told(server, "check", "--config", str(file.path), "--against")
+    assert sorted(shown.splitlines(keepends=True)) == sorted(changes)
+    assert edition_of(server) == [1]
+    lines = told(server, "reload").splitlines(keepends=True)
+    assert sorted(lines[:-1]) == sorted(changes)
+    assert re.fullmatch(r"configuration 2 is served, after \d+ ms\n", lines[-1])
+    assert edition_of(server) == [2]
+
+    file.say(OTHER, source="other.so:edition", wrokers=2)
+    file.write()
+    for command in (["reload"], ["check", "-c", str(file.path), "--against"]):
+        result = tell(server, *command)
+        assert result.returncode == (FAILED if command == ["reload"] else USAGE)
+        assert re.match(rf"{file.path}:\d+:\d+: pipelines\.{OTHER}: unknown key \"wrokers\" \(nearest: workers\)\n",
+                        result.stderr), result.stderr
+    assert edition_of(server) == [2]
+
+
+def test_drain_waits_for_a_run_and_resume_ends_it(begin):
+    server = begin()
+    with server.stream(EDITION, 4, 300 * SLOWNESS) as running:
+        running.next()
+        drained = threading.Thread(target=lambda: lines.extend(told(server, "drain", EDITION).splitlines()))
+        lines = []
+        drained.start()
+        wait_until(lambda: state(server)["pipelines"][0]["drained"])
+        assert "it is drained" in str(server.run(EDITION, 1, 0).body)
+        assert drained.is_alive()
+        running.all()
+        drained.join(TIMEOUT_S)
+    assert lines == [f"{EDITION}: 1 run, 0 waiting", f"{EDITION}: 0 runs, 0 waiting"]
+    assert re.search(rf"^{EDITION} +ready +0 +0 +1/1 drained$", told(server, "ps"), flags=re.MULTILINE)
+    assert told(server, "resume", EDITION) == f"{EDITION} takes runs\n"
+    assert edition_of(server) == [1]
+
+
+def test_workers_become_more_and_others_without_a_run_being_cut(begin):
+    server = begin()
+    streams = Streams(server, EDITION, OTHER)
+    with streams:
+        before = pids(server, EDITION)
+        assert told(server, "scale", EDITION, "2") == f"{EDITION}: 2 to 2 workers, now 2\n"
+        wait_until(lambda: len(pids(server, EDITION) - {None}) == 2)
+        assert before < pids(server, EDITION)
+        assert re.fullmatch(r"2 workers replaced, after \d+ ms\n", told(server, "restart", EDITION))
+        assert not before & pids(server, EDITION)
+    assert streams.failures == []
+    result = tell(server, "scale", "test/nobody:v1", "2")
+    assert result.returncode == FAILED and "test/nobody:v1" in result.stderr
+
+
+def test_logs_follow_one_pipeline(begin):
+    server = begin()
+    there = told(server, "logs")
+    assert " listening address=" in there and f" worker_ready pipeline={OTHER} " in there
+    last = told(server, "logs", "--pipeline", EDITION, "-n", "1")
+    assert last.count("\n") == 1 and f"pipeline={EDITION}" in last
+    with subprocess.Popen([MILLRACE, "logs", "-f", "--pipeline", EDITION, "-n", "1", "--control", path_of(server)],
+                          stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == last
+        server.lines(OTHER, 1, 0)
+        server.lines(EDITION, 1, 0)
+        assert re.search(rf" run_end run=\S+ pipeline={EDITION} .*state=completed", process.stdout.readline())
+        server.stop()
+        process.stdout.read()
+        process.wait(TIMEOUT_S)
+
+
+def test_stop_is_over_when_the_process_has_ended(begin):
+    server = begin()
+    with server.stream(EDITION, 3, 300 * SLOWNESS) as running:
+        running.next()
+        stopped = threading.Thread(target=lambda: lines.extend(told(server, "stop").splitlines()))
+        lines = []
+        stopped.start()
+        running.all()
+        stopped.join(TIMEOUT_S)
+    assert server.process.wait(TIMEOUT_S) == 0
+    assert lines[0] == "stopping: 1 run" and lines[-1] == "stopped"
+    assert tell(server, "ps").returncode == CONNECT
+
+
+def test_a_top_that_is_open_costs_the_server_next_to_nothing(begin):
+    server = begin("--max-connections", "64")
+    before_s = process_cpu_s(server.process.pid)
+    for _ in range(3):
+        told(server, "top", "--once")
+    assert process_cpu_s(server.process.pid) - before_s <= 0.03 * SLOWNESS, "1 % of three seconds, a tick of 10 ms each"
