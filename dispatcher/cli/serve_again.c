@@ -3,8 +3,11 @@
 #include "dispatcher/cli/serve_again.h"
 
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "dispatcher/cli/serve_config.h"
 #include "dispatcher/config/exit_code.h"
@@ -25,6 +28,21 @@ void serve_words_finish(struct serve_words *words)
     *words = (struct serve_words){0};
 }
 
+/* Paths that begin at the file's folder are compared as texts: what is the same file, or beside it,
+ * is named as the command line would. */
+static const char *again_name(const char *said, const char *path)
+{
+    char here[PATH_MAX];
+    struct stat one, other;
+    if (stat(said, &one) == 0 && stat(path, &other) == 0 && one.st_dev == other.st_dev &&
+        one.st_ino == other.st_ino)
+        return said;
+    if (*said == '/' || !getcwd(here, sizeof here))
+        return path;
+    size_t bytes = strlen(here);
+    return strncmp(path, here, bytes) == 0 && path[bytes] == '/' ? path + bytes + 1 : path;
+}
+
 static int again_fill(struct serve_values *values, struct serve_words *said, const char *path)
 {
     char reason[CLI_REASON_BYTES];
@@ -32,7 +50,7 @@ static int again_fill(struct serve_values *values, struct serve_words *said, con
     int rc = cli_parse(&serve_command, said->count, said->items, values, &words, reason);
     mr_assert(rc == 0); /* as it was at the start */
     if (path) {
-        char *copy = strdup(path);
+        char *copy = strdup(again_name(values->config_path, path));
         if (!copy || config_text_adopt(&values->config, copy) < 0)
             return -ENOMEM;
         values->config_path = copy;

@@ -427,6 +427,18 @@ def test_another_file_is_compared_and_nothing_changes(begin, file, tmp_path):
     assert state(server)["reload"]["generation"] == 1 and not server.log_since(mark, "reload")
 
 
+@pytest.mark.parametrize("said", ["millrace.yaml", "./millrace.yaml", None])
+def test_the_same_file_by_another_name_is_no_difference(start, file, said):
+    file.top["defaults"] = "{allow-read: [.]}"
+    file.write()
+    server = start(options=["--config", said or str(file.path)], command=["env", "-C", str(file.folder)])
+    assert reload_lists(tell(server, "check", config=str(file.path))) == {"kept": [EDITION, OTHER]}
+    beside = file.folder / "beside.yaml"
+    beside.write_text(file.path.read_text())
+    if said != "./millrace.yaml":
+        assert reload_lists(tell(server, "check", config=str(beside))) == {"kept": [EDITION, OTHER]}
+
+
 def test_several_compare_at_once_and_reload_meanwhile(begin, file):
     server = begin()
     file.publish(2)
