@@ -6,10 +6,18 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/text/text.h"
+
 static void alias_free(struct alias *alias);
 static int alias_fill(struct alias *alias, const struct alias_config *config);
 static void alias_take_over(struct alias *alias, struct alias *next);
 static void alias_places_free(struct alias *alias);
+
+/* NULL: no memory. */
+static char *alias_copy(const char *text)
+{
+    return text_duplicate(text, strlen(text));
+}
 
 /* ---- the list ------------------------------------------------------------------------------ */
 
@@ -59,7 +67,7 @@ static struct alias *aliases_add(struct aliases *aliases, const char *pointer)
     struct alias *alias = calloc(1, sizeof *alias);
     if (!alias)
         return NULL;
-    alias->pointer = strdup(pointer);
+    alias->pointer = alias_copy(pointer);
     if (!alias->pointer) {
         free(alias);
         return NULL;
@@ -164,7 +172,7 @@ static int alias_fill(struct alias *alias, const struct alias_config *config)
         const struct alias_target *target = &config->targets[i];
         alias->choices[i] = (struct alias_choice){
             .identity = alias_identity(config->pointer, target->pointer), .weight = target->weight};
-        alias->places[i] = (struct alias_place){.pointer = strdup(target->pointer)};
+        alias->places[i] = (struct alias_place){.pointer = alias_copy(target->pointer)};
         alias->place_count++;
         if (!alias->places[i].pointer)
             return -ENOMEM;
@@ -172,7 +180,7 @@ static int alias_fill(struct alias *alias, const struct alias_config *config)
     alias->sticky = config->sticky;
     if (!config->header)
         return 0;
-    alias->header = strdup(config->header);
+    alias->header = alias_copy(config->header);
     alias->header_hash = alias_hash(config->header, strlen(config->header));
     return alias->header ? 0 : -ENOMEM;
 }

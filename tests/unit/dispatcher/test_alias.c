@@ -2,12 +2,15 @@
 /* test_alias.c - aliases come, move and go, and stay for those who came by them. */
 #include "dispatcher/runs/alias.h"
 
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
 
 #include <cmocka.h>
+
+#include "tests/unit/dispatcher/allocs.h"
 
 static struct aliases aliases;
 
@@ -150,6 +153,28 @@ static void one_that_is_gone_stays_for_those_who_came_by_it(void **state)
     assert_null(aliases.first);
 }
 
+/* Whichever allocation fails: nothing has changed, and nothing is left of it. */
+static void without_memory_an_alias_is_as_it_was(void **state)
+{
+    (void)state;
+    unsigned count = 0;
+    for (int rc = -ENOMEM; rc != 0; count++) {
+        allocs_left = count;
+        rc = aliases_serve(&aliases, &known);
+        allocs_left = UINT_MAX;
+        assert_true(rc == 0 || (rc == -ENOMEM && !aliases.first && aliases.served_count == 0));
+    }
+    assert_int_equal(count, 1 + 5); /* two places, the header, the alias and its pointer */
+    struct alias_config other = both;
+    other.pointer = known.pointer;
+    for (unsigned left = 0; left < 2; left++) {
+        allocs_left = left;
+        assert_int_equal(aliases_serve(&aliases, &other), -ENOMEM);
+        allocs_left = UINT_MAX;
+        assert_true(alias_is(aliases_first(&aliases), &known));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -159,6 +184,7 @@ int main(void)
                                   scene_close),
         cmocka_unit_test_teardown(keys_count_where_they_are_asked_for, scene_close),
         cmocka_unit_test_teardown(every_difference_is_one, scene_close),
+        cmocka_unit_test_teardown(without_memory_an_alias_is_as_it_was, scene_close),
         cmocka_unit_test_teardown(one_that_is_gone_stays_for_those_who_came_by_it, scene_close),
     };
     return cmocka_run_group_tests_name("alias", tests, NULL, NULL);
