@@ -379,7 +379,11 @@ serve: ## leave the demo's server running on 127.0.0.1:8080
 deps: ## install the Debian packages that are missing
 	@deploy/deps build demo
 
-install: all ## binaries, header, pkg-config file, man pages, examples, unit; DESTDIR= PREFIX=/usr/local
+# Where the shells look; Debian has a folder of its own for packages.
+BASH_COMPLETIONS := $(PREFIX)/share/bash-completion/completions
+ZSH_COMPLETIONS  := $(PREFIX)/share/zsh/$(if $(filter /usr,$(PREFIX)),vendor-completions,site-functions)
+
+install: all ## binaries, header, pkg-config file, man pages, examples, unit, completion; DESTDIR= PREFIX=/usr/local
 	install -D -m 755 $(B)/millrace $(DESTDIR)$(PREFIX)/bin/millrace
 	install -D -m 755 $(B)/millrace-worker $(DESTDIR)$(PREFIX)/libexec/millrace/millrace-worker
 	install -d $(DESTDIR)$(PREFIX)/include/millrace $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/python
@@ -397,6 +401,9 @@ install: all ## binaries, header, pkg-config file, man pages, examples, unit; DE
 		[ ! -e "$$page" ] || install -D -m 644 "$$page" \
 			"$(DESTDIR)$(PREFIX)/share/man/man$${page##*.}/$${page##*/}" || exit 1; \
 	done
+	install -d $(DESTDIR)$(BASH_COMPLETIONS) $(DESTDIR)$(ZSH_COMPLETIONS)
+	$(B)/millrace completion bash >$(DESTDIR)$(BASH_COMPLETIONS)/millrace
+	$(B)/millrace completion zsh >$(DESTDIR)$(ZSH_COMPLETIONS)/_millrace
 	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system
 	sed -e 's|@PREFIX@|$(PREFIX)|' deploy/systemd/millrace@.service.in \
 		>$(DESTDIR)$(PREFIX)/lib/systemd/system/millrace@.service
@@ -404,6 +411,7 @@ install: all ## binaries, header, pkg-config file, man pages, examples, unit; DE
 uninstall: ## remove what make install wrote; DESTDIR= PREFIX=/usr/local
 	rm -f $(DESTDIR)$(PREFIX)/bin/millrace $(DESTDIR)$(PREFIX)/lib/pkgconfig/millrace.pc \
 		$(DESTDIR)$(PREFIX)/lib/systemd/system/millrace@.service \
+		$(DESTDIR)$(BASH_COMPLETIONS)/millrace $(DESTDIR)$(ZSH_COMPLETIONS)/_millrace \
 		$(patsubst docs/man/%,$(DESTDIR)$(PREFIX)/share/man/man*/%,$(wildcard docs/man/*))
 	rm -rf $(DESTDIR)$(PREFIX)/libexec/millrace $(DESTDIR)$(PREFIX)/include/millrace \
 		$(DESTDIR)$(PREFIX)/lib/millrace $(DESTDIR)$(PREFIX)/share/doc/millrace

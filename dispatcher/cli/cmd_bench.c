@@ -94,6 +94,7 @@ const struct cli_command bench_command = {
     .options = options,
     .option_count = ARRAY_COUNT(options),
     .word_count_min = 0,
+    .words_are = CLI_WORDS_POINTERS,
     .word_count_max = 1 + (int)INPUT_COUNT_MAX,
 };
 

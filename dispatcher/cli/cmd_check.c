@@ -50,10 +50,10 @@ static const struct cli_option options[] = {
              "the server's answer"},
     {"timeout", NULL, CLI_DURATION, CLI_MEMBER(struct check_values, timeout_ms), .min = 100,
      .max = 3600000, .help = "loading takes so long at most"},
-    {"worker", "PATH", CLI_TEXT, CLI_MEMBER(struct check_values, worker),
+    {"worker", "PATH", CLI_TEXT, CLI_MEMBER(struct check_values, worker), .path = CLI_PATH,
      .help = "the worker program; if not said, millrace-worker beside this program or in "
              "../libexec/millrace"},
-    {"python", "PATH", CLI_TEXT, CLI_MEMBER(struct check_values, python),
+    {"python", "PATH", CLI_TEXT, CLI_MEMBER(struct check_values, python), .path = CLI_PATH_OR_NAME,
      .help = "the interpreter of a Python pipeline; if not said, python3 in PATH"},
     {"env", "NAME[=VALUE]", CLI_LIST, CLI_MEMBER(struct check_values, env),
      .max = CLI_LIST_COUNT_MAX, .help = "a variable for the worker, as of serve"},
@@ -71,6 +71,7 @@ const struct cli_command check_command = {
         "a running server reads it, and says what it would change.",
     .options = options,
     .option_count = ARRAY_COUNT(options),
+    .words_are = CLI_WORDS_FILES,
     .word_count_max = 1,
 };
 

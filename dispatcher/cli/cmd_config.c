@@ -12,11 +12,15 @@
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
 
+static const char *const words_known[] = {"schema", "reference", NULL};
+
 const struct cli_command config_command = {
     .name = "config",
     .words = "schema|reference",
     .about = "Prints what a configuration file of serve can say: as a JSON Schema, which editors\n"
              "take, or as the tables of docs/configuration.md.",
+    .words_are = CLI_WORDS_CHOICES,
+    .word_choices = words_known,
     .word_count_min = 1,
     .word_count_max = 1,
 };

@@ -48,6 +48,7 @@ const struct cli_command drain_command = {
              "take runs again.",
     .options = drain_options,
     .option_count = ARRAY_COUNT(drain_options),
+    .words_are = CLI_WORDS_POINTERS,
     .word_count_max = 1,
 };
 
@@ -59,6 +60,7 @@ const struct cli_command resume_command = {
         "again.",
     .options = resume_options,
     .option_count = ARRAY_COUNT(resume_options),
+    .words_are = CLI_WORDS_POINTERS,
     .word_count_max = 1,
 };
 

@@ -40,6 +40,7 @@ const struct cli_command scale_command = {
              "between two numbers. It holds until the next reload that changes it.",
     .options = scale_options,
     .option_count = ARRAY_COUNT(scale_options),
+    .words_are = CLI_WORDS_POINTERS,
     .word_count_min = 2,
     .word_count_max = 2,
 };
@@ -51,6 +52,7 @@ const struct cli_command restart_command = {
              "processes, a few at a time: no run is cut. Waits until that is done.",
     .options = restart_options,
     .option_count = ARRAY_COUNT(restart_options),
+    .words_are = CLI_WORDS_POINTERS,
     .word_count_max = 1,
 };
 

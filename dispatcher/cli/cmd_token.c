@@ -21,6 +21,8 @@ static const struct cli_option options[] = {
      .help = "append the line to this token file, which is made when it is missing"},
 };
 
+static const char *const actions[] = {"new", NULL};
+
 const struct cli_command token_command = {
     .name = "token",
     .words = "new NAME",
@@ -29,6 +31,8 @@ const struct cli_command token_command = {
         "token file. With --file the line goes there and only the token is printed.",
     .options = options,
     .option_count = ARRAY_COUNT(options),
+    .words_are = CLI_WORDS_CHOICES,
+    .word_choices = actions,
     .word_count_min = 2,
     .word_count_max = 2,
 };

@@ -11,30 +11,35 @@
 #include <string.h>
 
 #include "build/version.h"
+#include "dispatcher/cli/serve_options.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
 
-static const struct {
-    const char *name;
-    int (*run)(int argc, char **argv);
-    const char *about;
-} commands[] = {
-    {"serve", cmd_serve, "serve pipelines to HTTP clients"},
-    {"check", cmd_check, "load a pipeline in a process of its own and show its variables"},
-    {"run", cmd_run, "run a pipeline of a server and print its outputs as they come"},
-    {"bench", cmd_bench, "put load on a server and say how fast and how right it answers"},
-    {"token", cmd_token, "make a token for the server's token file"},
-    {"config", cmd_config, "print what a configuration file can say"},
-    {"ps", cmd_ps, "show the pipelines and workers of a running server"},
-    {"top", cmd_top, "show a running server as it goes on, a screen each second"},
-    {"reload", cmd_reload, "have it read its configuration file again"},
-    {"drain", cmd_drain, "have a pipeline, or all, take no more runs, and wait for those it has"},
-    {"resume", cmd_resume, "have it take runs again"},
-    {"scale", cmd_scale, "give a pipeline more workers, or fewer"},
-    {"restart", cmd_restart, "replace workers by new processes, without cutting a run"},
-    {"logs", cmd_logs, "print the log of a running server, of one pipeline or run if asked"},
-    {"stop", cmd_stop, "stop a running server, and wait until it has ended"},
+const struct command commands[] = {
+    {"serve", cmd_serve, "serve pipelines to HTTP clients", &serve_command},
+    {"check", cmd_check, "load a pipeline in a process of its own and show its variables",
+     &check_command},
+    {"run", cmd_run, "run a pipeline of a server and print its outputs as they come", &run_command},
+    {"bench", cmd_bench, "put load on a server and say how fast and how right it answers",
+     &bench_command},
+    {"token", cmd_token, "make a token for the server's token file", &token_command},
+    {"config", cmd_config, "print what a configuration file can say", &config_command},
+    {"ps", cmd_ps, "show the pipelines and workers of a running server", &ps_command},
+    {"top", cmd_top, "show a running server as it goes on, a screen each second", &top_command},
+    {"reload", cmd_reload, "have it read its configuration file again", &reload_command},
+    {"drain", cmd_drain, "have a pipeline, or all, take no more runs, and wait for those it has",
+     &drain_command},
+    {"resume", cmd_resume, "have it take runs again", &resume_command},
+    {"scale", cmd_scale, "give a pipeline more workers, or fewer", &scale_command},
+    {"restart", cmd_restart, "replace workers by new processes, without cutting a run",
+     &restart_command},
+    {"logs", cmd_logs, "print the log of a running server, of one pipeline or run if asked",
+     &logs_command},
+    {"stop", cmd_stop, "stop a running server, and wait until it has ended", &stop_command},
+    {"completion", cmd_completion, "print what has bash or zsh complete all this",
+     &completion_command},
 };
+const size_t command_count = ARRAY_COUNT(commands);
 
 static void commands_help_print(void);
 static int commands_command_run(int argc, char **argv);

@@ -28,10 +28,23 @@ int cmd_restart(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_logs(int argc, char **argv);
 int cmd_top(int argc, char **argv);
+int cmd_completion(int argc, char **argv);
 
 /* Their options; that of serve is in serve_options.h. */
 extern const struct cli_command check_command, run_command, bench_command, token_command,
     config_command, ps_command, reload_command, drain_command, resume_command, scale_command,
-    restart_command, stop_command, logs_command, top_command;
+    restart_command, stop_command, logs_command, top_command, completion_command;
+
+/* One of them, in the order in which help lists them. */
+struct command {
+    const char *name;
+    int (*run)(int argc, char **argv);
+    const char *about;
+    const struct cli_command *table;
+};
+
+/* All, but for `help`. */
+extern const struct command commands[];
+extern const size_t command_count;
 
 #endif

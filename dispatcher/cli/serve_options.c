@@ -230,6 +230,7 @@ const struct cli_command serve_command = {
         "one of them.",
     .options = options,
     .option_count = ARRAY_COUNT(options),
+    .words_are = CLI_WORDS_FILES,
     .word_count_min = 0, /* a file may have them */
     .word_count_max = PIPELINE_COUNT_MAX,
     .say = serve_say,

@@ -69,6 +69,14 @@ struct cli_option {
 #define CLI_MEMBER(type, member)                                                                   \
     .offset = offsetof(type, member), .bytes = sizeof(((type *)0)->member)
 
+/* What the words of a command are, for those who complete them. */
+enum cli_words_kind {
+    CLI_WORDS_ANY = 0,
+    CLI_WORDS_FILES,
+    CLI_WORDS_POINTERS, /* of pipelines that are served */
+    CLI_WORDS_CHOICES,
+};
+
 struct cli_command {
     const char *name;  /* "serve" */
     const char *words; /* its arguments in the usage line */
@@ -76,6 +84,8 @@ struct cli_command {
     const struct cli_option *options;
     size_t option_count;
     int word_count_min, word_count_max;
+    enum cli_words_kind words_are;
+    const char *const *word_choices; /* of CLI_WORDS_CHOICES; NULL-terminated */
     /* For options by pipeline: takes what is said (NULL: of a flag), and where in the values of the
      * command those of a pipeline are that has the defaults. */
     int (*say)(void *values, const struct cli_option *option, const char *text,

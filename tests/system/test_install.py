@@ -58,6 +58,15 @@ def test_uninstall_removes_all_that_install_wrote(tmp_path):
     assert left == [str(kept)]
 
 
+@pytest.mark.parametrize("where, zsh", [("/usr", "vendor-completions"), ("/opt/millrace", "site-functions")])
+def test_completions_are_where_the_shells_look(where, zsh, tmp_path):
+    make("install", f"DESTDIR={tmp_path}", f"PREFIX={where}")
+    share = tmp_path / where[1:] / "share"
+    for shell, path in (("bash", "bash-completion/completions/millrace"), ("zsh", f"zsh/{zsh}/_millrace")):
+        expected = subprocess.run([MILLRACE, "completion", shell], capture_output=True, timeout=20, check=True).stdout
+        assert (share / path).read_bytes() == expected
+
+
 def test_systemd_has_nothing_to_say_of_the_unit(prefix, tmp_path):
     assert verify(prefix / UNIT) == ""
 
