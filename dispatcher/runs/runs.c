@@ -105,7 +105,8 @@ static int runs_make_parts(struct runs *runs, struct pipeline *pipeline,
         runs_reserve(runs, runs_needed(runs, place_count * options->concurrency + 1,
                                        options->queue_count_max)) < 0)
         return -ENOMEM;
-    return pool_create(runs->fleet, pipeline->config, pipeline, &pipeline->pool, reason);
+    return pool_create(runs->fleet, pipeline->config, options->worker_count, pipeline,
+                       &pipeline->pool, reason);
 }
 
 /* Room in the list for all that are coming, and one more. */
@@ -259,9 +260,7 @@ void runs_retire_pipeline(struct runs *runs, struct pipeline *pipeline)
 /* None of its workers is wanted any more. */
 static void runs_let_go_pipeline(struct runs *runs, struct pipeline *pipeline)
 {
-    char reason[RUNS_REASON_BYTES];
-    int rc = pool_resize(pipeline->pool, 0, reason);
-    mr_assert(rc == 0);
+    pool_leave(pipeline->pool);
     supervisor_resize(runs->fleet, pipeline->pool);
 }
 
@@ -366,7 +365,7 @@ int runs_move_pipeline(struct runs *runs, struct pipeline *pipeline, const struc
     if (runs_reserve(runs, runs_needed(runs, more * options->concurrency, more_queued)) < 0 ||
         runs_grow_queue(pipeline, options->queue_count_max) < 0)
         return -ENOMEM;
-    int rc = pool_move(pipeline->pool, next, reason);
+    int rc = pool_move(pipeline->pool, next, options->worker_count, reason);
     if (rc == 0) {
         pipeline->config = next;
         config_let_go(&pipeline->hold, &runs->reactor->log);

@@ -2,9 +2,9 @@
 /*
  * fleet.h - all workers of the server, by pipeline: the state of this room, and what it tells.
  *
- * A pool has the workers of one pipeline, as many as its configuration says; pools come and go
- * while the server runs (pool.h). What becomes of runs and pipelines is not known here: that is
- * told to whoever owns them, through fleet_ops.
+ * A pool has the workers of one pipeline, as many as its owner wants; pools come and go while the
+ * server runs (pool.h). What becomes of runs and pipelines is not known here: that is told to
+ * whoever owns them, through fleet_ops.
  */
 #ifndef DISPATCHER_FLEET_H
 #define DISPATCHER_FLEET_H
@@ -56,6 +56,7 @@ struct worker_pool {
     struct worker **places;               /* a spare one included; owned */
     uint32_t place_count;
     uint32_t worker_count;      /* how many of them are wanted, but for a spare one */
+    bool is_leaving;            /* none is, and the spare one is not either */
     bool has_extra;             /* a spare one that is there for a renewal only */
     uint32_t made_place_count;  /* ever, for the names of groups */
     struct variables variables; /* of its inputs and outputs, once a HELLO told them */

@@ -36,8 +36,8 @@ int pool_groups_prepare(struct fleet *fleet, char reason[CGROUP_REASON_BYTES])
     return rc < 0 ? rc : cgroup_prepare(fleet->group_folder, reason);
 }
 
-int pool_create(struct fleet *fleet, const struct pipeline_config *config, void *owner,
-                struct worker_pool **out, char reason[CGROUP_REASON_BYTES])
+int pool_create(struct fleet *fleet, const struct pipeline_config *config, uint32_t worker_count,
+                void *owner, struct worker_pool **out, char reason[CGROUP_REASON_BYTES])
 {
     struct worker_pool *pool = calloc(1, sizeof *pool);
     struct worker_pool **pools =
@@ -58,7 +58,7 @@ int pool_create(struct fleet *fleet, const struct pipeline_config *config, void 
         .fleet = fleet, .owner = owner, .config = config, .index = fleet->made_pool_count++};
     fleet->pools[fleet->pool_count++] = pool;
     pool_share(fleet);
-    int rc = pool_resize(pool, config->options.worker_count, reason);
+    int rc = pool_resize(pool, worker_count, reason);
     if (rc == 0 && config->options.recycle_overlap)
         rc = pool_place_add(pool, pool->worker_count, WORKER_SPARE, reason);
     if (rc < 0)
@@ -102,10 +102,18 @@ int pool_resize(struct worker_pool *pool, uint32_t worker_count, char reason[CGR
      * neither is. Those that were not wanted, and have not gone yet, may be wanted again. */
     for (uint32_t i = 0; i < pool->place_count; i++) {
         struct worker *worker = pool->places[i];
-        if (worker_count == 0 || !pool_is_spare(worker))
+        if (pool->is_leaving || !pool_is_spare(worker))
             worker->is_surplus = worker->number >= worker_count;
     }
     return 0;
+}
+
+void pool_leave(struct worker_pool *pool)
+{
+    char reason[CGROUP_REASON_BYTES];
+    pool->is_leaving = true;
+    int rc = pool_resize(pool, 0, reason);
+    mr_assert(rc == 0); /* no place is added */
 }
 
 /* Where one is not wanted any more, it is there for nothing, and goes like that of a renewal. */
@@ -120,22 +128,22 @@ static int pool_spare_set(struct worker_pool *pool, bool has_spare,
     return 0;
 }
 
-int pool_move(struct worker_pool *pool, const struct pipeline_config *config,
+int pool_move(struct worker_pool *pool, const struct pipeline_config *config, uint32_t worker_count,
               char reason[CGROUP_REASON_BYTES])
 {
-    uint32_t worker_count = pool->worker_count;
+    uint32_t before = pool->worker_count;
     bool had_spare = pool->config->options.recycle_overlap;
     int rc = 0;
-    if (config->options.worker_count != worker_count)
-        rc = pool_resize(pool, config->options.worker_count, reason);
+    if (worker_count != before)
+        rc = pool_resize(pool, worker_count, reason);
     if (rc == 0)
         rc = pool_spare_set(pool, config->options.recycle_overlap, reason);
     if (rc == 0) {
         pool->config = config;
         pool->fleet->is_shrinking |= had_spare && !config->options.recycle_overlap;
-    } else if (pool->worker_count != worker_count) {
+    } else if (pool->worker_count != before) {
         char unused[CGROUP_REASON_BYTES];
-        int back = pool_resize(pool, worker_count, unused);
+        int back = pool_resize(pool, before, unused);
         mr_assert(back == 0); /* no place has gone yet */
     }
     return rc;
@@ -225,7 +233,7 @@ void pool_check(const struct worker_pool *pool)
     for (uint32_t number = 0; number < pool->worker_count; number++)
         mr_assert(pool_has_number(pool, number));
     mr_assert(number_count == pool->worker_count);
-    mr_assert(pool->worker_count == 0 ||
+    mr_assert(pool->is_leaving ||
               spare_count == (uint32_t)pool->config->options.recycle_overlap + pool->has_extra);
     mr_assert(unfinished_bytes == pool->unfinished.bytes);
 }

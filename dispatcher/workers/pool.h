@@ -20,28 +20,31 @@
  * `reason`. */
 int pool_groups_prepare(struct fleet *fleet, char reason[CGROUP_REASON_BYTES]) MUST_USE;
 
-/* A pool with the places that `config` asks for, none of them started. `config` and `owner` are
- * borrowed and live as long as the pool. 0, -ENOMEM, -ENOSPC: there are no more users for workers
+/* A pool with places for so many workers, and a spare one if `config` wants that, none of them
+ * started. `config` and `owner` are borrowed and live as long as the pool. 0, -ENOMEM, -ENOSPC: there are no more users for workers
  * (--worker-user own), or -errno of a control group; with one line in `reason`. */
-int pool_create(struct fleet *fleet, const struct pipeline_config *config, void *owner,
-                struct worker_pool **out, char reason[CGROUP_REASON_BYTES]) MUST_USE;
+int pool_create(struct fleet *fleet, const struct pipeline_config *config, uint32_t worker_count,
+                void *owner, struct worker_pool **out, char reason[CGROUP_REASON_BYTES]) MUST_USE;
 
 /* Of a pool whose places are all vacant, or after the loop: what is left of processes is given
  * back, and nothing is waited for. */
 void pool_destroy(struct worker_pool *pool);
 
-/* Workers 0 to `worker_count` - 1 are wanted from now on: places are added for those that have
- * none, those of higher numbers are marked as surplus. One that was surplus and has not gone yet is
- * wanted again, so there are never more places than were ever wanted at once. New ones are not
+/* Workers 0 to `worker_count` - 1 are wanted from now on, with 0 none: places are added for those
+ * that have none, those of higher numbers are marked as surplus. One that was surplus and has not
+ * gone yet is wanted again, so there are never more places than were ever wanted at once. New ones are not
  * started, surplus ones not asked to go: supervisor_resize() does it. Results as of pool_create();
  * on error nothing has changed, and with fewer workers there is none. */
 int pool_resize(struct worker_pool *pool, uint32_t worker_count,
                 char reason[CGROUP_REASON_BYTES]) MUST_USE;
 
-/* The pool is one of another configuration from now on, which starts the same processes: it has as
- * many workers as that says, and a spare place if that wants one. Results and what is to follow as
- * of pool_resize(). */
-int pool_move(struct worker_pool *pool, const struct pipeline_config *config,
+/* None of its places is wanted any more, nor will be. What is to follow as of pool_resize(). */
+void pool_leave(struct worker_pool *pool);
+
+/* The pool is one of another configuration from now on, which starts the same processes: it has so
+ * many workers, and a spare place if that wants one. Results and what is to follow as of
+ * pool_resize(). */
+int pool_move(struct worker_pool *pool, const struct pipeline_config *config, uint32_t worker_count,
               char reason[CGROUP_REASON_BYTES]) MUST_USE;
 
 /* Gives the places back that are not wanted and whose processes are gone. True: others are left

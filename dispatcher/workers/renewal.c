@@ -79,7 +79,7 @@ static bool renewal_move(struct fleet *fleet)
 {
     struct renewal *renewal = &fleet->renewal;
     struct worker_pool *pool = renewal->pool;
-    if (pool && (pool->worker_count == 0 || !renewal_is_owed(pool)))
+    if (pool && (pool->is_leaving || !renewal_is_owed(pool)))
         return renewal_leave(fleet, pool);
     if (renewal->failure[0] != '\0') {
         renewal_fail(fleet);
@@ -101,7 +101,7 @@ static bool renewal_move(struct fleet *fleet)
  * one that was replaced is not gone. */
 static bool renewal_leave(struct fleet *fleet, struct worker_pool *pool)
 {
-    if (pool->worker_count > 0 && !pool_extra_remove(pool))
+    if (!pool->is_leaving && !pool_extra_remove(pool))
         return false;
     fleet->renewal.pool = NULL;
     fleet->renewal.failure[0] = '\0'; /* of nobody whose turn it was */

@@ -234,7 +234,7 @@ static void act_make_spare(struct fleet *fleet, struct worker *worker, const cha
     successor->predecessor = worker->successor = NULL;
     if (successor->state == WORKER_SPARE)
         supervisor_event(fleet, successor, WORKER_EV_ORPHANED, NULL);
-    worker->is_surplus = worker->pool->worker_count == 0;
+    worker->is_surplus = worker->pool->is_leaving;
     if (supervisor_is_last(fleet, successor))
         return;
     worker->pool->restarts[worker->end]++;
