@@ -12,7 +12,6 @@
 #include "dispatcher/workers/renewal.h"
 #include "dispatcher/workers/supervisor.h"
 
-static int runs_reserve(struct runs *runs, uint64_t count_max);
 static void runs_unlist_pipeline(struct runs *runs, const struct pipeline *pipeline);
 static void runs_free_pipeline(struct runs *runs, struct pipeline *pipeline);
 static void runs_free_list(struct runs *runs, struct pipeline **list);
@@ -56,45 +55,6 @@ void runs_finish(struct runs *runs)
 
 /* ---- pipelines ----------------------------------------------------------------------------- */
 
-static uint64_t runs_of_places(const struct pipeline *pipeline)
-{
-    return (uint64_t)pipeline->pool->place_count * pipeline->config->options.concurrency;
-}
-
-/* Of the one place more that there is while all workers are replaced, whosever turn it is. */
-static uint64_t runs_of_renewal(const struct runs *runs)
-{
-    uint64_t most = 0;
-    for (uint32_t i = 0; i < runs->pipeline_count; i++)
-        if (runs->pipelines[i]->config->options.concurrency > most)
-            most = runs->pipelines[i]->config->options.concurrency;
-    return most;
-}
-
-/* Runs there can be at once of all pipelines, with `more` that can run and `more_queued` that can
- * wait. One more each, since a run that is being refused is a run, too. Places that are about to go
- * still have runs. */
-static uint64_t runs_needed(const struct runs *runs, uint64_t more, uint64_t more_queued)
-{
-    uint64_t total_max = runs->config->queue_total_max;
-    uint64_t running = more, queued = more_queued;
-    if (runs->fleet->renewal.is_on)
-        running += runs_of_renewal(runs);
-    for (uint32_t i = 0; i < runs->pipeline_count; i++) {
-        running += runs_of_places(runs->pipelines[i]) + 1;
-        queued += runs->pipelines[i]->config->options.queue_count_max;
-    }
-    for (const struct pipeline *coming = runs->coming; coming; coming = coming->next) {
-        running += runs_of_places(coming) + 1;
-        queued += coming->config->options.queue_count_max;
-    }
-    for (const struct pipeline *leaving = runs->leaving; leaving; leaving = leaving->next) {
-        running += runs_of_places(leaving) + 1;
-        queued += leaving->queue_count;
-    }
-    return running + (total_max > 0 && total_max < queued ? total_max : queued);
-}
-
 static int runs_make_parts(struct runs *runs, struct pipeline *pipeline,
                            char reason[RUNS_REASON_BYTES])
 {
@@ -102,8 +62,7 @@ static int runs_make_parts(struct runs *runs, struct pipeline *pipeline,
     uint64_t place_count = (uint64_t)options->worker_count + options->recycle_overlap;
     /* One more may stand in a full queue for a moment: it has a slot. */
     if (tickets_init(&pipeline->tickets, options->queue_count_max + 1) < 0 ||
-        runs_reserve(runs, runs_needed(runs, place_count * options->concurrency + 1,
-                                       options->queue_count_max)) < 0)
+        runs_reserve(runs, place_count * options->concurrency + 1, options->queue_count_max) < 0)
         return -ENOMEM;
     return pool_create(runs->fleet, pipeline->config, options->worker_count, pipeline,
                        &pipeline->pool, reason);
@@ -266,7 +225,7 @@ static void runs_let_go_pipeline(struct runs *runs, struct pipeline *pipeline)
 
 int runs_renew(struct runs *runs, const struct pipeline *pipeline)
 {
-    if (runs_reserve(runs, runs_needed(runs, runs_of_renewal(runs), 0)) == 0) {
+    if (runs_reserve_renewal(runs) == 0) {
         renewal_begin(runs->fleet, pipeline ? pipeline->pool : NULL);
         return 0;
     }
@@ -325,7 +284,7 @@ int runs_resize_pipeline(struct runs *runs, struct pipeline *pipeline, uint32_t 
     uint32_t before = pipeline->pool->worker_count;
     uint64_t more = worker_count > before ? worker_count - before : 0;
     snprintf(reason, RUNS_REASON_BYTES, "not enough memory");
-    if (runs_reserve(runs, runs_needed(runs, more * pipeline->config->options.concurrency, 0)) < 0)
+    if (runs_reserve(runs, more * pipeline->config->options.concurrency, 0) < 0)
         return -ENOMEM;
     int rc = pool_resize(pipeline->pool, worker_count, reason);
     if (rc == 0)
@@ -362,7 +321,7 @@ int runs_move_pipeline(struct runs *runs, struct pipeline *pipeline, const struc
                                ? options->queue_count_max - before->queue_count_max
                                : 0;
     snprintf(reason, RUNS_REASON_BYTES, "not enough memory");
-    if (runs_reserve(runs, runs_needed(runs, more * options->concurrency, more_queued)) < 0 ||
+    if (runs_reserve(runs, more * options->concurrency, more_queued) < 0 ||
         runs_grow_queue(pipeline, options->queue_count_max) < 0)
         return -ENOMEM;
     int rc = pool_move(pipeline->pool, next, options->worker_count, reason);
@@ -477,77 +436,4 @@ uint32_t runs_cancel_grace_ms(const struct runs *runs)
         if (leaving->config->options.cancel_grace_ms > grace_ms)
             grace_ms = leaving->config->options.cancel_grace_ms;
     return grace_ms;
-}
-
-/* ---- the pool of runs ---------------------------------------------------------------------- */
-
-/* The index by ids for so many runs, with all in it that were in the last one. */
-static int runs_index(struct runs *runs, uint32_t place_count)
-{
-    struct id_index index;
-    if (id_index_init(&index, place_count) < 0)
-        return -ENOMEM;
-    for (uint32_t i = 0; i < runs->slab_count * RUN_SLAB_COUNT; i++) {
-        const struct run *run = runs_at(runs, i);
-        if (run->state == RUN_QUEUED || run->state == RUN_ACTIVE)
-            id_index_add(&index, run->id, i);
-    }
-    id_index_finish(&runs->index);
-    runs->index = index;
-    return 0;
-}
-
-static int runs_add_slab(struct runs *runs)
-{
-    uint32_t at = runs->slab_count;
-    struct run **slabs = realloc(runs->slabs, (at + 1) * sizeof *slabs);
-    if (!slabs)
-        return -ENOMEM;
-    runs->slabs = slabs;
-    slabs[at] = calloc(RUN_SLAB_COUNT, sizeof *slabs[at]);
-    if (!slabs[at])
-        return -ENOMEM;
-    if (timers_reserve(&runs->reactor->timers, RUN_SLAB_COUNT) < 0) {
-        free(slabs[at]);
-        return -ENOMEM;
-    }
-    runs->slab_count++;
-    return 0;
-}
-
-/* Those of the slabs that may be used: as many as were asked for, no more. */
-static void runs_release(struct runs *runs, uint32_t from, uint32_t to)
-{
-    for (uint32_t i = to; i-- > from;) {
-        struct run *run = runs_at(runs, i);
-        run->next = runs->free;
-        runs->free = run;
-    }
-}
-
-/* Room for so many runs at once. What a pipeline leaves behind is kept for the next one. */
-static int runs_reserve(struct runs *runs, uint64_t count_max)
-{
-    if (count_max <= runs->count_max)
-        return 0;
-    if (count_max > RUN_COUNT_MAX)
-        return -ENOMEM;
-    while ((uint64_t)runs->slab_count * RUN_SLAB_COUNT < count_max) {
-        uint32_t first = runs->slab_count * RUN_SLAB_COUNT;
-        if (runs_add_slab(runs) < 0)
-            return -ENOMEM;
-        for (uint32_t i = 0; i < RUN_SLAB_COUNT; i++) {
-            struct run *run = runs_at(runs, first + i);
-            run->index = first + i;
-            run->timer = (struct timer){.kind = TIMER_RUN, .owner = run};
-        }
-    }
-    if (runs->index.place_count < runs->slab_count * RUN_SLAB_COUNT) {
-        int rc = runs_index(runs, runs->slab_count * RUN_SLAB_COUNT);
-        if (rc < 0)
-            return rc;
-    }
-    runs_release(runs, runs->count_max, (uint32_t)count_max);
-    runs->count_max = (uint32_t)count_max;
-    return 0;
 }

@@ -150,6 +150,14 @@ void runs_schedule(struct runs *runs);
 /* Whether one that waits could be offered now. */
 bool runs_can_offer(struct runs *runs);
 
+/* Room for the runs of all pipelines, and for `more` that can run and `more_queued` that can wait,
+ * so that none of them is refused for want of it. What is not needed any more is kept for the next
+ * ones. 0 or -ENOMEM. Of runs_reserve.c. */
+int runs_reserve(struct runs *runs, uint64_t more, uint64_t more_queued) MUST_USE;
+
+/* And for those on the one worker more that there is while all of them are replaced. */
+int runs_reserve_renewal(struct runs *runs) MUST_USE;
+
 /* For the end of the server. */
 void runs_cancel_queued(struct runs *runs, const struct run_failure *failure);
 void runs_cancel_active(struct runs *runs, const struct run_failure *failure);

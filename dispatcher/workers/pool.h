@@ -21,8 +21,9 @@
 int pool_groups_prepare(struct fleet *fleet, char reason[CGROUP_REASON_BYTES]) MUST_USE;
 
 /* A pool with places for so many workers, and a spare one if `config` wants that, none of them
- * started. `config` and `owner` are borrowed and live as long as the pool. 0, -ENOMEM, -ENOSPC: there are no more users for workers
- * (--worker-user own), or -errno of a control group; with one line in `reason`. */
+ * started. `config` and `owner` are borrowed and live as long as the pool. 0, -ENOMEM, -ENOSPC:
+ * there are no more users for workers (--worker-user own), or -errno of a control group; with one
+ * line in `reason`. */
 int pool_create(struct fleet *fleet, const struct pipeline_config *config, uint32_t worker_count,
                 void *owner, struct worker_pool **out, char reason[CGROUP_REASON_BYTES]) MUST_USE;
 
@@ -32,9 +33,9 @@ void pool_destroy(struct worker_pool *pool);
 
 /* Workers 0 to `worker_count` - 1 are wanted from now on, with 0 none: places are added for those
  * that have none, those of higher numbers are marked as surplus. One that was surplus and has not
- * gone yet is wanted again, so there are never more places than were ever wanted at once. New ones are not
- * started, surplus ones not asked to go: supervisor_resize() does it. Results as of pool_create();
- * on error nothing has changed, and with fewer workers there is none. */
+ * gone yet is wanted again, so there are never more places than were ever wanted at once. New ones
+ * are not started, surplus ones not asked to go: supervisor_resize() does it. Results as of
+ * pool_create(); on error nothing has changed, and with fewer workers there is none. */
 int pool_resize(struct worker_pool *pool, uint32_t worker_count,
                 char reason[CGROUP_REASON_BYTES]) MUST_USE;
 
