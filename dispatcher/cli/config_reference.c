@@ -35,6 +35,8 @@ static void reference_value_print(const struct cli_option *option, FILE *file)
         fputs(option->kind == CLI_FLAG ? "true or false" : cli_value_word(option), file);
     if (option->kind == CLI_LIST)
         fputs(", or a list", file);
+    if (option->kind == CLI_RANGE)
+        fputs(", or {min: N, max: N}", file);
 }
 
 static void reference_table_print(const struct cli_command *command,
@@ -47,7 +49,7 @@ static void reference_table_print(const struct cli_command *command,
         if (option->by_pipeline != by_pipeline || option->is_of_command_line)
             continue;
         cli_limits(option, by_pipeline ? (const void *)&values->usual : values, limits);
-        fprintf(file, "| `%s` | ", option->name);
+        fprintf(file, "| `%s` | ", cli_key(option));
         reference_value_print(option, file);
         fprintf(file, "%s%s | %s |\n", *limits ? "; " : "", limits, option->help);
     }

@@ -18,6 +18,7 @@ static void schema_option_add(struct text *text, const struct cli_option *option
                               const void *values);
 static void schema_value_add(struct text *text, const struct cli_option *option);
 static void schema_number_add(struct text *text, const struct cli_option *option, const char *unit);
+static void schema_range_add(struct text *text, const struct cli_option *option);
 static void schema_choices_add(struct text *text, const struct cli_option *option);
 static void schema_aliases_add(struct text *text);
 static void schema_string_add(struct text *text, const char *string);
@@ -106,7 +107,7 @@ static void schema_option_add(struct text *text, const struct cli_option *option
     cli_limits(option, values, limits);
     snprintf(description, sizeof description, "%s%s%s%s", option->help, *limits ? " (" : "", limits,
              *limits ? ")" : "");
-    schema_string_add(text, option->name);
+    schema_string_add(text, cli_key(option));
     text_add(text, ": {\"description\": ");
     schema_string_add(text, description);
     text_add(text, ", ");
@@ -126,6 +127,9 @@ static void schema_value_add(struct text *text, const struct cli_option *option)
         break;
     case CLI_NUMBER:
         schema_number_add(text, option, "");
+        break;
+    case CLI_RANGE:
+        schema_range_add(text, option);
         break;
     case CLI_SIZE:
     case CLI_SIZE_POWER:
@@ -153,6 +157,23 @@ static void schema_number_add(struct text *text, const struct cli_option *option
              "\"anyOf\": [{\"type\": \"integer\", \"minimum\": %" PRIu64 ", \"maximum\": %" PRIu64
              "}, {\"type\": \"string\", \"pattern\": \"^[0-9]+%s$|" EXPANDS "\"}]",
              option->min, option->max, unit);
+}
+
+/* One number, or two as a text, or as a mapping. */
+static void schema_range_add(struct text *text, const struct cli_option *option)
+{
+    text_add(text,
+             "\"anyOf\": [{\"type\": \"integer\", \"minimum\": 1, \"maximum\": %" PRIu64
+             "}, {\"type\": \"string\", \"pattern\": \"^[0-9]+(-[0-9]+)?$|" EXPANDS "\"}, "
+             "{\"type\": \"object\", \"required\": [\"min\", \"max\"], "
+             "\"additionalProperties\": false, \"properties\": {",
+             option->max);
+    for (int i = 0; i < 2; i++) {
+        text_add(text, "%s\"%s\": {", i > 0 ? ", " : "", i > 0 ? "max" : "min");
+        schema_number_add(text, option, "");
+        text_add(text, "}");
+    }
+    text_add(text, "}}]");
 }
 
 /* To YAML, 200 is a number, and off is false to some readers of it. */

@@ -39,6 +39,7 @@ static const struct {
     [CLI_SIZE] = {"SIZE", "a size like 65536, 64k or 1m", size_units},
     [CLI_SIZE_POWER] = {"SIZE", "a size like 65536, 64k or 1m", size_units},
     [CLI_DURATION] = {"TIME", "a time like 500ms, 10s or 2m", duration_units},
+    [CLI_RANGE] = {"N[-MAX]", "a number, or two like 1-8", number_units},
     [CLI_CHOICE] = {"WORD", NULL, NULL},
 };
 
@@ -59,6 +60,9 @@ static bool cli_is_option(const char *word);
 static bool cli_help_is_asked(int argc, char **argv);
 static int cli_number_set(const struct cli_option *option, const char *text, void *member,
                           char reason[CLI_REASON_BYTES]);
+static int cli_range_set(const struct cli_option *option, const char *text, void *member,
+                         char reason[CLI_REASON_BYTES]);
+static uint64_t cli_default_of(const struct cli_option *option, const void *member);
 static int cli_choice_set(const struct cli_option *option, const char *text, void *member,
                           char reason[CLI_REASON_BYTES]);
 static void cli_shown_print(FILE *file, const char *text, size_t count, const char *kept);
@@ -172,6 +176,16 @@ const struct cli_option *cli_find(const struct cli_command *command, const char 
     return cli_option_find(command, name, strlen(name));
 }
 
+const struct cli_option *cli_find_key(const struct cli_command *command, const char *key,
+                                      bool by_pipeline)
+{
+    for (size_t i = 0; i < command->option_count; i++)
+        if (command->options[i].by_pipeline == by_pipeline &&
+            strcmp(cli_key(&command->options[i]), key) == 0)
+            return &command->options[i];
+    return NULL;
+}
+
 static int cli_words_check(const struct cli_command *command, const struct cli_words *words,
                            char reason[CLI_REASON_BYTES])
 {
@@ -219,6 +233,8 @@ int cli_set(const struct cli_option *option, const char *text, void *values,
     case CLI_SIZE_POWER:
     case CLI_DURATION:
         return cli_number_set(option, text, member, reason);
+    case CLI_RANGE:
+        return cli_range_set(option, text, member, reason);
     case CLI_CHOICE:
     case CLI_KIND_COUNT:
         break;
@@ -264,20 +280,29 @@ static int cli_number_parse(const char *text, const struct unit *units, uint64_t
     return -EINVAL;
 }
 
-static int cli_number_set(const struct cli_option *option, const char *text, void *member,
-                          char reason[CLI_REASON_BYTES])
+/* A word of the text that was said, which may be all of it. */
+static int cli_number_read(const struct cli_option *option, const char *text, const char *word,
+                           uint64_t *out, char reason[CLI_REASON_BYTES])
 {
     char min[CLI_NUMBER_TEXT_BYTES];
     char max[CLI_NUMBER_TEXT_BYTES];
     cli_format(option->kind, option->min, min);
     cli_format(option->kind, option->max, max);
-    uint64_t number;
-    int rc = cli_number_parse(text, kinds[option->kind].units, &number);
+    int rc = cli_number_parse(word, kinds[option->kind].units, out);
     if (rc == -EINVAL)
         return refuse(reason, "--%s %s is not %s (%s to %s)", option->name, text,
                       kinds[option->kind].example, min, max);
-    if (rc < 0 || number < option->min || number > option->max)
+    if (rc < 0 || *out < option->min || *out > option->max)
         return refuse(reason, "--%s %s is out of range, %s to %s", option->name, text, min, max);
+    return 0;
+}
+
+static int cli_number_set(const struct cli_option *option, const char *text, void *member,
+                          char reason[CLI_REASON_BYTES])
+{
+    uint64_t number;
+    if (cli_number_read(option, text, text, &number, reason) < 0)
+        return -EINVAL;
     if (option->kind == CLI_SIZE_POWER && (number & (number - 1)) != 0)
         return refuse(reason, "--%s %s is not a power of two", option->name, text);
     if (option->bytes == sizeof(uint32_t)) {
@@ -287,6 +312,25 @@ static int cli_number_set(const struct cli_option *option, const char *text, voi
         mr_assert(option->bytes == sizeof(uint64_t));
         *(uint64_t *)member = number;
     }
+    return 0;
+}
+
+static int cli_range_set(const struct cli_option *option, const char *text, void *member,
+                         char reason[CLI_REASON_BYTES])
+{
+    char first[CLI_NUMBER_TEXT_BYTES];
+    const char *dash = strchr(text, '-');
+    uint64_t min, max;
+    mr_assert(option->bytes == sizeof(struct cli_range) && option->max <= UINT32_MAX);
+    snprintf(first, sizeof first, "%.*s", dash ? (int)(dash - text) : (int)strlen(text), text);
+    if (cli_number_read(option, text, first, &min, reason) < 0 ||
+        cli_number_read(option, text, dash ? dash + 1 : first, &max, reason) < 0)
+        return -EINVAL;
+    if (min > max)
+        return refuse(reason, "--%s %s: the first is greater than the second", option->name, text);
+    if (max == 0)
+        return refuse(reason, "--%s %s is never any; 0-1 is none or one", option->name, text);
+    *(struct cli_range *)member = (struct cli_range){(uint32_t)min, (uint32_t)max};
     return 0;
 }
 
@@ -343,11 +387,7 @@ void cli_limits(const struct cli_option *option, const void *values, char text[C
         if (strcmp(usual, "default") != 0) /* a word that says it itself */
             snprintf(text, CLI_LIMITS_BYTES, "default %s", usual);
     } else if (kinds[option->kind].units) {
-        uint64_t number = 0;
-        if (option->bytes == sizeof(uint32_t))
-            number = *(const uint32_t *)(const void *)member;
-        else
-            number = *(const uint64_t *)(const void *)member;
+        uint64_t number = cli_default_of(option, member);
         char min[CLI_NUMBER_TEXT_BYTES];
         char max[CLI_NUMBER_TEXT_BYTES];
         char usual[CLI_NUMBER_TEXT_BYTES];
@@ -357,6 +397,15 @@ void cli_limits(const struct cli_option *option, const void *values, char text[C
         snprintf(text, CLI_LIMITS_BYTES, "%s to %s%s%s", min, max, number ? ", default " : "",
                  number ? usual : "");
     }
+}
+
+/* That of a range is one number. */
+static uint64_t cli_default_of(const struct cli_option *option, const void *member)
+{
+    if (option->kind == CLI_RANGE)
+        return ((const struct cli_range *)member)->max;
+    return option->bytes == sizeof(uint32_t) ? *(const uint32_t *)member
+                                             : *(const uint64_t *)member;
 }
 
 const char *cli_value_word(const struct cli_option *option)

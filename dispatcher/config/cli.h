@@ -25,6 +25,7 @@ enum cli_kind {
     CLI_SIZE,       /* likewise, bytes: 65536, 64k, 1m, 2g */
     CLI_SIZE_POWER, /* likewise, a power of two */
     CLI_DURATION,   /* likewise, milliseconds: 500ms, 10s, 2m, 1h */
+    CLI_RANGE,      /* struct cli_range: 4, or 1-8; the greater one is 1 or more */
     CLI_CHOICE,     /* uint32_t, an index into `choices` */
     CLI_KIND_COUNT
 };
@@ -36,6 +37,10 @@ enum cli_kind {
 struct cli_list {
     const char *items[CLI_LIST_COUNT_MAX];
     uint32_t count;
+};
+
+struct cli_range {
+    uint32_t min, max; /* both included */
 };
 
 /* What of a text is a path, which in a file begins at that file's folder. */
@@ -64,6 +69,7 @@ struct cli_option {
     /* It takes [POINTER=]VALUE: it may be said for one pipeline. Then it goes to the command's
      * say(), and its member is one of a pipeline's values; a list needs none. */
     bool by_pipeline;
+    const char *key; /* the word that a file has for it below a pipeline; NULL: its name */
 };
 
 #define CLI_MEMBER(type, member)                                                                   \
@@ -154,6 +160,16 @@ int cli_set(const struct cli_option *option, const char *text, void *values,
 
 /* The row of that name; NULL: there is none. */
 const struct cli_option *cli_find(const struct cli_command *command, const char *name);
+
+/* The word that a file has for it. */
+static inline const char *cli_key(const struct cli_option *option)
+{
+    return option->key ? option->key : option->name;
+}
+
+/* Likewise of what is said of the server, or of a pipeline, by the word that a file has. */
+const struct cli_option *cli_find_key(const struct cli_command *command, const char *key,
+                                      bool by_pipeline);
 
 /* A number as it would be written on the command line: 64k, 10s, 7. */
 #define CLI_NUMBER_TEXT_BYTES 32u

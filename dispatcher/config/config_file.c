@@ -166,16 +166,17 @@ static void file_option(struct config_value *value, const struct scope *scope, u
         config_value_environment(value, scope->where, scope->pointer, node);
         return;
     }
-    const struct cli_option *option = cli_find(file->command, name);
-    if (!option || option->is_of_command_line)
-        file_key_refuse(value, scope, key);
-    else if (option->by_pipeline && scope->pointer)
+    const struct cli_option *option = cli_find_key(file->command, name, scope->pointer != NULL);
+    const struct cli_option *other = cli_find_key(file->command, name, scope->pointer == NULL);
+    if (option && !option->is_of_command_line && scope->pointer)
         config_value_say(value, scope->where, option, scope->pointer, node);
-    else if (!option->by_pipeline && !scope->pointer)
+    else if (option && !option->is_of_command_line)
         config_value_set(value, option, node);
+    else if (!other || other->is_of_command_line)
+        file_key_refuse(value, scope, key);
     else
         problems_add(value->problems, document_place_of(value->document, key), scope->where,
-                     option->by_pipeline
+                     other->by_pipeline
                          ? "%s is said of pipelines: it belongs below " CONFIG_KEY_DEFAULTS
                            ", or below one of them"
                          : "%s is said of the server: it belongs at the top of the file",
@@ -192,7 +193,7 @@ static void file_key_refuse(struct config_value *value, const struct scope *scop
     for (size_t i = 0; i < command->option_count; i++)
         if (command->options[i].by_pipeline == (scope->pointer != NULL) &&
             !command->options[i].is_of_command_line)
-            names[count++] = command->options[i].name;
+            names[count++] = cli_key(&command->options[i]);
     if (!scope->pointer) {
         names[count++] = CONFIG_KEY_DEFAULTS;
         names[count++] = CONFIG_KEY_PIPELINES;

@@ -17,6 +17,10 @@ struct spot {
     uint32_t node;
 };
 
+static bool value_read(struct config_value *value, struct spot spot,
+                       const struct cli_option *option, const char **out);
+static bool value_range(struct config_value *value, struct spot spot,
+                        const struct cli_option *option, const char **out);
 static bool value_text(struct config_value *value, struct spot spot,
                        const struct cli_option *option, const char **out);
 static bool value_expand(struct config_value *value, struct spot spot, const char *text,
@@ -75,7 +79,7 @@ void config_value_set(struct config_value *value, const struct cli_option *optio
         struct spot spot = {"", option->kind == CLI_LIST ? value_item(value, node, i) : node};
         const char *text;
         char reason[CLI_REASON_BYTES];
-        if (!value_text(value, spot, option, &text) || !value_check(value, spot, option, text))
+        if (!value_read(value, spot, option, &text))
             continue;
         if (!is_given && cli_set(option, text, file->values, reason) < 0)
             value_problem(value, spot, reason);
@@ -88,7 +92,7 @@ void config_value_say(struct config_value *value, const char *where,
     for (uint32_t i = 0; i < value_item_count(value, option, node); i++) {
         struct spot spot = {where, option->kind == CLI_LIST ? value_item(value, node, i) : node};
         const char *text;
-        if (value_text(value, spot, option, &text) && value_check(value, spot, option, text))
+        if (value_read(value, spot, option, &text))
             value_say_text(value, spot, option, pointer, text);
     }
 }
@@ -153,12 +157,78 @@ static uint32_t value_item(const struct config_value *value, uint32_t node, uint
     return is_list ? document_item(value->document, node, at) : node;
 }
 
+/* What the option can be. */
+static bool value_read(struct config_value *value, struct spot spot,
+                       const struct cli_option *option, const char **out)
+{
+    bool is_mapping = document_kind_of(value->document, spot.node) == DOCUMENT_MAPPING;
+    bool is_read = option->kind == CLI_RANGE && is_mapping ? value_range(value, spot, option, out)
+                                                           : value_text(value, spot, option, out);
+    return is_read && value_check(value, spot, option, *out);
+}
+
+/* One of the two numbers of a range, at their keys; NULL: it is none of them, or wrong. */
+static const char *value_bound(struct config_value *value, struct spot spot,
+                               const struct cli_option *option, const char *key)
+{
+    char name[64];
+    const char *text;
+    struct cli_option bound = {.kind = CLI_NUMBER,
+                               .name = name,
+                               .bytes = sizeof(uint32_t),
+                               .min = option->min,
+                               .max = option->max};
+    snprintf(name, sizeof name, "%s.%s", cli_key(option), key);
+    if (!value_text(value, spot, &bound, &text) || !value_check(value, spot, &bound, text))
+        return NULL;
+    return text;
+}
+
+/* {min: 1, max: 8}. */
+static bool value_range(struct config_value *value, struct spot spot,
+                        const struct cli_option *option, const char **out)
+{
+    static const char *const keys[] = {"min", "max", NULL};
+    const struct document *document = value->document;
+    const char *texts[2] = {NULL, NULL};
+    bool is_there[2] = {false, false}, is_right = true;
+    char reason[CLI_REASON_BYTES], *both = NULL;
+    for (uint32_t i = 0; i < document_count(document, spot.node); i++) {
+        uint32_t key = document_key(document, spot.node, i);
+        const char *name = document_text(document, key), *nearest = cli_nearest(name, keys);
+        uint32_t at = strcmp(name, keys[0]) == 0 ? 0 : 1;
+        if (strcmp(name, keys[at]) == 0) {
+            struct spot its = {spot.where, document_member(document, spot.node, i)};
+            is_there[at] = true;
+            texts[at] = value_bound(value, its, option, keys[at]);
+            is_right &= texts[at] != NULL;
+            continue;
+        }
+        is_right = false;
+        snprintf(reason, sizeof reason, "%s: unknown key \"%.100s\"%s%s%s", cli_key(option), name,
+                 nearest ? " (nearest: " : "", nearest ? nearest : "", nearest ? ")" : "");
+        value_problem(value, (struct spot){spot.where, key}, reason);
+    }
+    for (uint32_t i = 0; i < 2; i++) {
+        if (is_there[i])
+            continue;
+        is_right = false;
+        snprintf(reason, sizeof reason, "%s has no %s, like {min: 1, max: 8}", cli_key(option),
+                 keys[i]);
+        value_problem(value, spot, reason);
+    }
+    if (is_right && asprintf(&both, "%s-%s", texts[0], texts[1]) == -1)
+        both = NULL;
+    *out = is_right ? value_adopt(value, both) : NULL;
+    return *out != NULL;
+}
+
 /* As the option takes it; of none, what is written there. */
 static bool value_text(struct config_value *value, struct spot spot,
                        const struct cli_option *option, const char **out)
 {
     const struct document *document = value->document;
-    const char *name = option ? option->name : "it", *text = NULL;
+    const char *name = option ? cli_key(option) : "it", *text = NULL;
     char reason[CLI_REASON_BYTES];
     enum document_kind kind = document_kind_of(document, spot.node);
     if (kind != DOCUMENT_VALUE) {
@@ -288,13 +358,14 @@ static bool value_check(struct config_value *value, struct spot spot,
     struct cli_option anywhere = *option;
     char reason[CLI_REASON_BYTES];
     anywhere.offset = 0;
+    anywhere.name = cli_key(option);
     anywhere.max = option->kind == CLI_LIST ? 1 : option->max;
     if (option->kind == CLI_LIST && *text == '\0')
-        snprintf(reason, sizeof reason, "%s needs a value that is not empty", option->name);
+        snprintf(reason, sizeof reason, "%s needs a value that is not empty", anywhere.name);
     else if (cli_set(&anywhere, text, &unused, reason) == 0)
         return true;
     else if (value_has_variable(value, spot.node)) /* which may be a secret */
-        snprintf(reason, sizeof reason, "%s cannot be what %.100s stands for", option->name,
+        snprintf(reason, sizeof reason, "%s cannot be what %.100s stands for", anywhere.name,
                  document_text(value->document, spot.node));
     value_problem(value, spot, reason);
     return false;

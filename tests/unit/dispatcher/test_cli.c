@@ -21,6 +21,7 @@ struct values {
     uint32_t ring;
     uint32_t timeout_ms;
     uint32_t level;
+    struct cli_range places;
 };
 
 static const char *const levels[] = {"debug", "info", NULL};
@@ -39,6 +40,8 @@ static const struct cli_option options[] = {
      .help = "time"},
     {"level", NULL, CLI_CHOICE, CLI_MEMBER(struct values, level), .choices = levels,
      .help = "how much"},
+    {"places", NULL, CLI_RANGE, CLI_MEMBER(struct values, places), .min = 0, .max = 9,
+     .help = "how many"},
 };
 
 static const struct cli_command command = {.name = "test",
@@ -66,6 +69,7 @@ static int parse(const char *a, const char *b, const char *c, const char *d, con
     }
     memset(&values, 0, sizeof(values));
     values.workers = 7;
+    values.places = (struct cli_range){2, 2};
     reason[0] = '\0';
     return cli_parse(&command, argc, argv, &values, &words, reason);
 }
@@ -180,6 +184,30 @@ static void numbers_are_decimal_and_in_range(void **state)
     refused("--workers", "0x10", "--workers 0x10 is not a number (1 to 256)");
     refused("--workers", "1 ", "--workers 1  is not a number (1 to 256)");
     refused("--workers=", NULL, "--workers  is not a number (1 to 256)");
+}
+
+static void places_are(const char *text, uint32_t min, uint32_t max)
+{
+    assert_int_equal(parse("--places", text, NULL, NULL, NULL, NULL), 0);
+    assert_int_equal(values.places.min, min);
+    assert_int_equal(values.places.max, max);
+}
+
+static void a_range_is_one_number_or_two(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(NULL, NULL, NULL, NULL, NULL, NULL), 0);
+    assert_int_equal(values.places.max, 2);
+    places_are("9", 9, 9);
+    places_are("0-1", 0, 1);
+    places_are("3-3", 3, 3);
+    refused("--places", "two", "--places two is not a number, or two like 1-8 (0 to 9)");
+    refused("--places", "1-", "--places 1- is not a number, or two like 1-8 (0 to 9)");
+    refused("--places", "=-1", "--places =-1 is not a number, or two like 1-8 (0 to 9)");
+    refused("--places", "1-2-3", "--places 1-2-3 is not a number, or two like 1-8 (0 to 9)");
+    refused("--places", "1-10", "--places 1-10 is out of range, 0 to 9");
+    refused("--places", "3-2", "--places 3-2: the first is greater than the second");
+    refused("--places", "0", "--places 0 is never any; 0-1 is none or one");
 }
 
 static void sizes_have_binary_units(void **state)
@@ -350,7 +378,7 @@ static void help_prints_the_table_with_its_limits_and_defaults(void **state)
     size_t bytes;
     FILE *file = open_memstream(&text, &bytes);
     assert_non_null(file);
-    struct values defaults = {.workers = 7, .ring = 65536, .level = 1};
+    struct values defaults = {.workers = 7, .ring = 65536, .level = 1, .places = {2, 2}};
     cli_help(file, &command, &defaults);
     fclose(file);
     assert_string_equal(
@@ -364,6 +392,7 @@ static void help_prints_the_table_with_its_limits_and_defaults(void **state)
               "                            word and another word (4k to 1g, default 64k)\n"
               "  --timeout TIME            time (0 to 1h)\n"
               "  --level WORD              how much (default info)\n"
+              "  --places N[-MAX]          how many (0 to 9, default 2)\n"
               "  --help                    print this and exit\n");
     free(text);
 }
@@ -429,6 +458,7 @@ int main(void)
         cmocka_unit_test(a_name_is_not_suggested_that_cannot_have_been_meant),
         cmocka_unit_test(a_missing_or_an_unwanted_value_is_said),
         cmocka_unit_test(numbers_are_decimal_and_in_range),
+        cmocka_unit_test(a_range_is_one_number_or_two),
         cmocka_unit_test(sizes_have_binary_units),
         cmocka_unit_test(times_need_a_unit),
         cmocka_unit_test(a_choice_is_one_of_its_words),
