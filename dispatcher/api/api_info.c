@@ -18,6 +18,7 @@ static void info_pipeline_format(const struct api *api, struct text *text,
 static const char *info_unready_reason(const struct api *api, const struct request *request,
                                        char *text, size_t text_bytes);
 static const char *info_container_word(const struct pipeline *pipeline);
+static bool info_is_ready(const struct pipeline *pipeline);
 
 /* ---- pipelines ----------------------------------------------------------------------------- */
 
@@ -175,7 +176,7 @@ void api_container_state(struct api *api, struct conn *conn, const char *body, s
     const char *why = info_unready_reason(api, &conn->request, reason, sizeof(reason));
     const char *state = "loaded";
     for (uint32_t i = 0; i < api->runs->pipeline_count && why; i++)
-        if (api->runs->pipelines[i]->state != PIPELINE_READY)
+        if (!info_is_ready(api->runs->pipelines[i]))
             state = info_container_word(api->runs->pipelines[i]);
     text_add(&text, "{\"state\":\"%s\",\"message\":", state);
     if (why)
@@ -197,7 +198,7 @@ static const char *info_unready_reason(const struct api *api, const struct reque
         return "the server is drained";
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
         const struct pipeline *pipeline = api->runs->pipelines[i];
-        if (pipeline->state == PIPELINE_READY)
+        if (info_is_ready(pipeline))
             continue;
         bool is_told = request->is_trusted && pipeline->failure[0] != '\0';
         snprintf(text, text_bytes, "pipeline %s is not ready (%s)%s%.480s",
@@ -220,8 +221,17 @@ static const char *info_container_word(const struct pipeline *pipeline)
     case PIPELINE_TRIAL:
         return "startup_failed";
     case PIPELINE_READY:
+    case PIPELINE_IDLE:
+    case PIPELINE_WAKING:
     case PIPELINE_STATE_COUNT:
         break;
     }
     return "loaded";
+}
+
+/* Runs may be sent there. One that has no worker since nobody needed it starts one for them. */
+static bool info_is_ready(const struct pipeline *pipeline)
+{
+    return pipeline->state == PIPELINE_READY || pipeline->state == PIPELINE_IDLE ||
+           pipeline->state == PIPELINE_WAKING;
 }

@@ -250,6 +250,39 @@ static void metrics_worker_states(const struct api *api, struct exposition *out)
     }
 }
 
+static uint64_t metrics_workers_wanted(const struct pipeline *pipeline)
+{
+    return pipeline->pool->worker_count;
+}
+
+static uint64_t metrics_workers_min(const struct pipeline *pipeline)
+{
+    return pipeline->scaling.bounds.min;
+}
+
+static uint64_t metrics_workers_max(const struct pipeline *pipeline)
+{
+    return pipeline->scaling.bounds.max;
+}
+
+static void metrics_scaling(const struct api *api, struct exposition *out)
+{
+    metrics_pipeline_gauge(api, out, "millrace_workers_wanted",
+                           "Workers that there should be now, for the runs that there are.",
+                           metrics_workers_wanted);
+    metrics_pipeline_gauge(api, out, "millrace_workers_min", "The least that may be.",
+                           metrics_workers_min);
+    metrics_pipeline_gauge(api, out, "millrace_workers_max", "The most that may be.",
+                           metrics_workers_max);
+    exposition_family(out, "millrace_scale_events", METRIC_COUNTER,
+                      "Times that another number of workers was wanted, by direction.");
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
+        const struct pipeline *pipeline = api->runs->pipelines[i];
+        metrics_sample_of(out, pipeline, "direction", "up", pipeline->tally->scale_up_count);
+        metrics_sample_of(out, pipeline, "direction", "down", pipeline->tally->scale_down_count);
+    }
+}
+
 static void metrics_worker_restarts(const struct api *api, struct exposition *out)
 {
     /* STOPPED is the last cause: nothing follows. */
@@ -322,6 +355,7 @@ static void metrics_workers(const struct api *api, struct exposition *out)
         bells += fleet->workers[i] ? fleet->workers[i]->bell_count : 0;
     metrics_pipeline_states(api, out);
     metrics_worker_states(api, out);
+    metrics_scaling(api, out);
     metrics_worker_restarts(api, out);
     metrics_worker_usage(api, out);
     metrics_ring_fills(api, out);

@@ -80,7 +80,8 @@ static int check_environment_fill(struct environment *environment,
 static int check_source(const char *source, const struct check_values *values);
 static int check_pipeline(struct pipeline_config *pipeline, const struct check_values *values);
 static int check_file(const struct check_values *values, const struct cli_words *words);
-static void check_file_print(const char *path, const struct config *config, uint32_t worker_count);
+static void check_file_print(const char *path, const struct config *config,
+                             const struct cli_range *workers);
 static int check_against(const struct check_values *values);
 static int check_file_pipeline(const struct config *config, uint32_t number, uint32_t user,
                                const struct check_values *values);
@@ -243,15 +244,16 @@ static int check_file(const struct check_values *values, const struct cli_words 
     }
     int exit_code = serve_config_fill(serve, &none);
     const struct config *config = &serve->config;
-    uint32_t worker_count = 0;
+    struct cli_range workers = {0, 0};
     bool is_whole = exit_code == EXIT_CODE_OK;
     for (uint32_t i = 0; i < config->pipeline_count && is_whole; i++) {
-        int code = values->load ? check_file_pipeline(config, i, worker_count, values) : 0;
+        int code = values->load ? check_file_pipeline(config, i, workers.max, values) : 0;
         exit_code = exit_code == EXIT_CODE_OK ? code : exit_code;
-        worker_count += config->pipelines[i].options.worker_count;
+        workers.min += config->pipelines[i].options.workers.min;
+        workers.max += config->pipelines[i].options.workers.max;
     }
     if (exit_code == EXIT_CODE_OK)
-        check_file_print(values->config_path, config, worker_count);
+        check_file_print(values->config_path, config, &workers);
     config_finish(&serve->config);
     free(serve);
     return exit_code;
@@ -262,11 +264,14 @@ static void check_count_print(const char *before, uint32_t count, const char *on
     printf("%s%u %s", before, count, count == 1 ? one : some);
 }
 
-static void check_file_print(const char *path, const struct config *config, uint32_t worker_count)
+static void check_file_print(const char *path, const struct config *config,
+                             const struct cli_range *workers)
 {
     printf("%s: ", path);
     check_count_print("", config->pipeline_count, "pipeline", "pipelines");
-    check_count_print(", ", worker_count, "worker", "workers");
+    if (workers->min < workers->max)
+        printf(", %u to", workers->min);
+    check_count_print(workers->min < workers->max ? " " : ", ", workers->max, "worker", "workers");
     if (config->alias_count > 0)
         check_count_print(", ", config->alias_count, "alias", "aliases");
     printf("\n");

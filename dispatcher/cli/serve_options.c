@@ -71,8 +71,13 @@ static const struct cli_option options[] = {
              "with tokens"},
     {"metrics", "WHO", CLI_CHOICE, MEMBER(metrics), .choices = metrics_accesses,
      .help = "who may GET /metrics: open for all who can connect, token, or off for nobody"},
-    {"workers", NULL, CLI_NUMBER, EACH(options.worker_count), .min = 1, .max = WORKER_COUNT_MAX,
-     .help = "worker processes"},
+    {"workers", NULL, CLI_RANGE, EACH(options.workers), .min = 0, .max = WORKER_COUNT_MAX,
+     .help = "worker processes; of 1-8, one, and more while runs wait; of 0-8, none until somebody "
+             "asks"},
+    {"worker-idle-timeout", NULL, CLI_DURATION, EACH(options.worker_idle_ms), .min = 0,
+     .max = DAY_MS, .key = "idle-timeout",
+     .help = "a worker above the least number goes when it was not needed for so long, 0 for "
+             "never"},
     {"concurrency", NULL, CLI_NUMBER, EACH(options.concurrency), .min = 1, .max = SLOT_COUNT_MAX,
      .help = "runs that one worker interleaves"},
     {"queue", NULL, CLI_NUMBER, EACH(options.queue_count_max), .min = 0, .max = RUN_COUNT_MAX,

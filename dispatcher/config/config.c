@@ -41,7 +41,7 @@ uint32_t config_place_count(const struct config *config)
     uint32_t count = RENEWAL_PLACE_COUNT;
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
         const struct pipeline_options *options = &config->pipelines[i].options;
-        count += options->worker_count + options->recycle_overlap;
+        count += options->workers.max + options->recycle_overlap;
     }
     return count;
 }
@@ -51,7 +51,8 @@ void config_init(struct config *config)
     *config = (struct config){
         .options =
             {
-                .worker_count = 1,
+                .workers = {1, 1},
+                .worker_idle_ms = WORKER_IDLE_TIMEOUT_MS,
                 .concurrency = 1,
                 .request_ring_bytes = REQUEST_RING_BYTES,
                 .reply_ring_bytes = REPLY_RING_BYTES,
@@ -458,7 +459,7 @@ static uint64_t config_runs_count(const struct config *config)
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
         const struct pipeline_options *options = &config->pipelines[i].options;
         /* One more: a run that is being refused is a run, too. */
-        running += (uint64_t)options->worker_count * options->concurrency + 1;
+        running += (uint64_t)options->workers.max * options->concurrency + 1;
         queued += options->queue_count_max;
     }
     if (config->queue_total_max > 0 && config->queue_total_max < queued)

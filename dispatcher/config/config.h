@@ -60,9 +60,10 @@ enum source_kind {
 
 /* How the workers of a pipeline are run, and what its runs may. */
 struct pipeline_options {
-    uint32_t worker_count; /* --workers */
-    uint32_t concurrency;  /* runs a worker interleaves, --concurrency */
-    bool python_threads;   /* plain runs of Python have a thread each, --python-threads */
+    struct cli_range workers; /* as many as runs need, within it, --workers */
+    uint32_t worker_idle_ms;  /* one that is not needed for so long goes, --worker-idle-timeout */
+    uint32_t concurrency;     /* runs a worker interleaves, --concurrency */
+    bool python_threads;      /* plain runs of Python have a thread each, --python-threads */
     uint32_t request_ring_bytes;
     uint32_t reply_ring_bytes;
     uint32_t window_bytes; /* --window */
@@ -206,8 +207,9 @@ int config_complete(struct config *config, uint64_t fd_count_max,
 /* Nobody holds on to it any more. */
 void config_finish(struct config *config);
 
-/* Places for processes of workers, of all pipelines: one more of each where one starts before
- * another stops, and one for a renewal, which goes from pipeline to pipeline. */
+/* Places for processes of workers, of all pipelines, when each has as many as it may: one more of
+ * each where one starts before another stops, and one for a renewal, which goes from pipeline to
+ * pipeline. */
 uint32_t config_place_count(const struct config *config);
 
 /* One pipeline from its argument, for commands that take one; the strings are the caller's. Results

@@ -156,7 +156,8 @@ static bool change_has_other_processes(const struct pipeline_config *now,
 static bool change_has_other_limits(const struct pipeline_options *now,
                                     const struct pipeline_options *next)
 {
-    return now->worker_count != next->worker_count ||
+    return now->workers.min != next->workers.min || now->workers.max != next->workers.max ||
+           now->worker_idle_ms != next->worker_idle_ms ||
            now->queue_count_max != next->queue_count_max ||
            now->queue_timeout_ms != next->queue_timeout_ms ||
            now->first_chunk_timeout_ms != next->first_chunk_timeout_ms ||

@@ -191,7 +191,7 @@ static bool value_range(struct config_value *value, struct spot spot,
     static const char *const keys[] = {"min", "max", NULL};
     const struct document *document = value->document;
     const char *texts[2] = {NULL, NULL};
-    bool is_there[2] = {false, false}, is_right = true;
+    bool is_there[2] = {false, false}, is_known = true, is_right = true;
     char reason[CLI_REASON_BYTES], *both = NULL;
     for (uint32_t i = 0; i < document_count(document, spot.node); i++) {
         uint32_t key = document_key(document, spot.node, i);
@@ -204,12 +204,12 @@ static bool value_range(struct config_value *value, struct spot spot,
             is_right &= texts[at] != NULL;
             continue;
         }
-        is_right = false;
+        is_known = false;
         snprintf(reason, sizeof reason, "%s: unknown key \"%.100s\"%s%s%s", cli_key(option), name,
                  nearest ? " (nearest: " : "", nearest ? nearest : "", nearest ? ")" : "");
         value_problem(value, (struct spot){spot.where, key}, reason);
     }
-    for (uint32_t i = 0; i < 2; i++) {
+    for (uint32_t i = 0; i < 2 && is_known; i++) {
         if (is_there[i])
             continue;
         is_right = false;
@@ -217,6 +217,7 @@ static bool value_range(struct config_value *value, struct spot spot,
                  keys[i]);
         value_problem(value, spot, reason);
     }
+    is_right &= is_known;
     if (is_right && asprintf(&both, "%s-%s", texts[0], texts[1]) == -1)
         both = NULL;
     *out = is_right ? value_adopt(value, both) : NULL;

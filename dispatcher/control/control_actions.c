@@ -96,27 +96,26 @@ void control_resume(struct control *control, struct conn *conn, const char *body
 /* ---- scale --------------------------------------------------------------------------------- */
 
 static void actions_scale(struct control *control, struct conn *conn, struct pipeline *pipeline,
-                          uint32_t count)
+                          const struct control_request *request)
 {
     char reason[RUNS_REASON_BYTES];
     struct text text = {0};
-    int rc = count >= 1 && count <= WORKER_COUNT_MAX ? 0 : -ERANGE;
-    if (rc < 0)
-        snprintf(reason, sizeof reason, "workers must be from 1 to %u", WORKER_COUNT_MAX);
-    else
-        rc = runs_resize_pipeline(control->api->runs, pipeline, count, reason);
+    const struct scaling_bounds *bounds = &pipeline->scaling.bounds;
+    int rc = runs_scale_pipeline(control->api->runs, pipeline, request->workers_min,
+                                 request->workers_max, reason);
     if (rc < 0) {
         text_add(&text, "{\"detail\":");
         text_add_json(&text, reason, strlen(reason));
         text_add(&text, "}\n");
-        response_text(&control->front, conn, rc == -ERANGE ? 400 : 503, NULL, &text);
+        response_text(&control->front, conn, rc == -EINVAL ? 400 : 503, NULL, &text);
         return;
     }
     log_event(&control->reactor->log, LEVEL_INFO, "scaled",
-              LOG_WORD("pipeline", pipeline->config->pointer), LOG_NATURAL("workers", count));
+              LOG_WORD("pipeline", pipeline->config->pointer), LOG_NATURAL("min", bounds->min),
+              LOG_NATURAL("max", bounds->max));
     text_add(&text,
              "{\"pointer\":\"%s\",\"workers_min\":%u,\"workers_max\":%u,\"workers_wanted\":%u}\n",
-             pipeline->config->pointer, count, count, pipeline->pool->worker_count);
+             pipeline->config->pointer, bounds->min, bounds->max, pipeline->pool->worker_count);
     response_text(&control->front, conn, 200, NULL, &text);
 }
 
@@ -128,7 +127,7 @@ void control_scale(struct control *control, struct conn *conn, const char *body,
         return;
     struct pipeline *pipeline = actions_pipeline(control, conn, &request, &is_fine);
     if (pipeline && request.has_workers)
-        actions_scale(control, conn, pipeline, request.workers_min);
+        actions_scale(control, conn, pipeline, &request);
     else if (is_fine)
         response_detail(&control->front, conn, 400, "pipeline and workers must be there.");
     control_request_finish(&request);

@@ -181,7 +181,8 @@ static void state_pipeline(const struct control *control, struct text *text,
              ",\"active\":%u,\"queued\":%u,\"queue_max\":%u,\"workers_min\":%u,"
              "\"workers_max\":%u,\"workers_wanted\":%u",
              pool_active_count(pipeline->pool), pipeline->queue_count, options->queue_count_max,
-             options->worker_count, options->worker_count, pipeline->pool->worker_count);
+             pipeline->scaling.bounds.min, pipeline->scaling.bounds.max,
+             pipeline->pool->worker_count);
     text_add(text,
              ",\"accepted\":%llu,\"completed\":%llu,\"failed\":%llu,\"cancelled\":%llu,"
              "\"refused\":%llu,\"lines\":%llu",

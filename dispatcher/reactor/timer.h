@@ -19,6 +19,7 @@ enum timer_kind {
     TIMER_RUN,
     TIMER_WORKER,
     TIMER_PIPELINE,
+    TIMER_SCALING,
     TIMER_LISTENER,
     TIMER_STOP,
     TIMER_OUTPUT,

@@ -65,8 +65,10 @@ void pipeline_schedule(struct runs *runs, struct pipeline *pipeline)
     /* Bounded by the slots: each turn takes one, or ends a run, or leaves out a worker. */
     while (pipeline->queue_first) {
         struct worker *worker = pipeline_least_loaded(pipeline);
-        if (!worker)
+        if (!worker) {
+            pipeline_scale_watch(runs, pipeline);
             return;
+        }
         struct run *run = pipeline->queue_first;
         struct worker_offer offer = pipeline_offer(run);
         int rc = worker_offer(worker, &offer, &run->slot_index);

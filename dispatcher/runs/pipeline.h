@@ -14,6 +14,7 @@
 #include "dispatcher/config/config_hold.h"
 #include "dispatcher/runs/pipeline_fsm.h"
 #include "dispatcher/runs/run.h"
+#include "dispatcher/runs/scaling.h"
 #include "dispatcher/runs/tally.h"
 #include "dispatcher/runs/tickets.h"
 
@@ -43,6 +44,11 @@ struct pipeline {
     enum pipeline_state state;
     bool is_drained;    /* by its operator: no new runs until that is over */
     struct timer timer; /* of a trial */
+
+    struct scaling scaling; /* how many workers it should have; the pool has as many as it wants */
+    struct timer scale_timer; /* when that is looked at */
+    bool scale_is_watched;    /* that is because of runs that wait */
+    bool scale_is_asked;      /* one came that could not, and there was no worker */
 
     struct run *queue_first, *queue_last;
     uint32_t queue_count;
@@ -83,5 +89,33 @@ uint32_t pipeline_retry_after_s(const struct pipeline *pipeline);
 
 /* A run would not have to wait. */
 bool pipeline_has_slot(struct runs *runs, struct pipeline *pipeline);
+
+/* ---- pipeline_scale.c: how many workers it has ---------------------------------------------- */
+
+/* What the configuration says. */
+struct scaling_bounds pipeline_bounds(const struct pipeline_config *config);
+
+/* Within these bounds from now on; of the pool, which was told how many are wanted, there were so
+ * many before. New ones are started, surplus ones go. */
+void pipeline_scale_follow(struct runs *runs, struct pipeline *pipeline,
+                           const struct scaling_bounds *bounds, uint32_t before);
+
+/* Runs wait, and there is no worker for them now. */
+void pipeline_scale_watch(struct runs *runs, struct pipeline *pipeline);
+
+/* A run of it is gone. */
+void pipeline_scale_note_less(struct runs *runs, struct pipeline *pipeline);
+
+/* A worker is ready; `is_first`: none was before. */
+void pipeline_scale_note_ready(struct runs *runs, struct pipeline *pipeline, bool is_first);
+
+/* Somebody came who cannot wait: without a worker, one is wanted. */
+void pipeline_ask(struct runs *runs, struct pipeline *pipeline);
+
+/* What a run is told that cannot wait for the worker that starts; the message is borrowed. */
+struct run_failure pipeline_wakes(const struct pipeline *pipeline, const char *message);
+
+/* It is time to look. */
+void pipeline_scale_on_timer(struct runs *runs, struct pipeline *pipeline);
 
 #endif

@@ -26,6 +26,7 @@ static const struct pipeline_step steps[PIPELINE_STATE_COUNT][PIPELINE_EV_COUNT]
         [PIPELINE_EV_DOUBTED]  = {PIPELINE_TRIAL,       PIPELINE_ACT_DOUBT},
         [PIPELINE_EV_GIVEN_UP] = {PIPELINE_QUARANTINED, PIPELINE_ACT_CLOSE},
         [PIPELINE_EV_PROVED]   = {PIPELINE_READY,       PIPELINE_ACT_NONE},
+        [PIPELINE_EV_UNWANTED] = {PIPELINE_IDLE,        PIPELINE_ACT_NONE},
     },
     [PIPELINE_RESTARTING] = {
         [PIPELINE_EV_SERVED]   = {PIPELINE_READY,       PIPELINE_ACT_OPEN},
@@ -34,6 +35,7 @@ static const struct pipeline_step steps[PIPELINE_STATE_COUNT][PIPELINE_EV_COUNT]
         [PIPELINE_EV_GIVEN_UP] = {PIPELINE_QUARANTINED, PIPELINE_ACT_CLOSE},
         /* By a worker that retires, or in the last words of one that died. */
         [PIPELINE_EV_PROVED]   = {PIPELINE_RESTARTING,  PIPELINE_ACT_NONE},
+        [PIPELINE_EV_UNWANTED] = {PIPELINE_IDLE,        PIPELINE_ACT_NONE},
     },
     [PIPELINE_QUARANTINED] = {
         [PIPELINE_EV_SERVED]   = {PIPELINE_TRIAL,       PIPELINE_ACT_TRY},
@@ -50,6 +52,18 @@ static const struct pipeline_step steps[PIPELINE_STATE_COUNT][PIPELINE_EV_COUNT]
         [PIPELINE_EV_GIVEN_UP] = {PIPELINE_QUARANTINED, PIPELINE_ACT_REFUSE},
         [PIPELINE_EV_PROVED]   = {PIPELINE_READY,       PIPELINE_ACT_RELEASE},
     },
+    /* What becomes of workers that go is nobody's business any more. */
+    [PIPELINE_IDLE] = {
+        [PIPELINE_EV_WANTED]   = {PIPELINE_WAKING,      PIPELINE_ACT_NONE},
+    },
+    [PIPELINE_WAKING] = {
+        [PIPELINE_EV_SERVED]   = {PIPELINE_READY,       PIPELINE_ACT_OPEN},
+        [PIPELINE_EV_FAILED]   = {PIPELINE_WAKING,      PIPELINE_ACT_ANSWER},
+        [PIPELINE_EV_LOST]     = {PIPELINE_WAKING,      PIPELINE_ACT_NONE},
+        [PIPELINE_EV_GIVEN_UP] = {PIPELINE_QUARANTINED, PIPELINE_ACT_CLOSE},
+        [PIPELINE_EV_PROVED]   = {PIPELINE_WAKING,      PIPELINE_ACT_NONE},
+        [PIPELINE_EV_UNWANTED] = {PIPELINE_IDLE,        PIPELINE_ACT_NONE},
+    },
 };
 /* clang-format on */
 
@@ -60,12 +74,15 @@ static const char *const state_names[PIPELINE_STATE_COUNT] = {
     [PIPELINE_RESTARTING] = "restarting",
     [PIPELINE_QUARANTINED] = "quarantined",
     [PIPELINE_TRIAL] = "trial",
+    [PIPELINE_IDLE] = "idle",
+    [PIPELINE_WAKING] = "waking",
 };
 
 static const char *const event_names[PIPELINE_EV_COUNT] = {
     [PIPELINE_EV_SERVED] = "served",     [PIPELINE_EV_FAILED] = "failed",
     [PIPELINE_EV_LOST] = "lost",         [PIPELINE_EV_DOUBTED] = "doubted",
     [PIPELINE_EV_GIVEN_UP] = "given_up", [PIPELINE_EV_PROVED] = "proved",
+    [PIPELINE_EV_UNWANTED] = "unwanted", [PIPELINE_EV_WANTED] = "wanted",
 };
 
 static const char *const action_names[PIPELINE_ACT_COUNT] = {
@@ -73,6 +90,7 @@ static const char *const action_names[PIPELINE_ACT_COUNT] = {
     [PIPELINE_ACT_OPEN] = "open",       [PIPELINE_ACT_CLOSE] = "close",
     [PIPELINE_ACT_DOUBT] = "doubt",     [PIPELINE_ACT_TRY] = "try",
     [PIPELINE_ACT_REFUSE] = "refuse",   [PIPELINE_ACT_RELEASE] = "release",
+    [PIPELINE_ACT_ANSWER] = "answer",
 };
 
 FSM_DEFINE(pipeline, PIPELINE)

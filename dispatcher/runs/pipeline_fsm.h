@@ -16,6 +16,8 @@ enum pipeline_state {
     PIPELINE_RESTARTING,  /* no worker is ready now, and one soon will be: runs wait */
     PIPELINE_QUARANTINED, /* its workers die again and again: runs are refused with the reason */
     PIPELINE_TRIAL,       /* likewise, but a worker is ready: one run at a time may prove it */
+    PIPELINE_IDLE,        /* no worker is wanted: the first run that comes starts one */
+    PIPELINE_WAKING,      /* that one starts: runs wait, and are answered if it does not */
     PIPELINE_STATE_COUNT
 };
 
@@ -26,6 +28,8 @@ enum pipeline_event {
     PIPELINE_EV_DOUBTED,    /* one is ready, but each has died --quarantine-after times in a row */
     PIPELINE_EV_GIVEN_UP,   /* likewise, and none is ready */
     PIPELINE_EV_PROVED,     /* a run was brought to its end, or a trial went well for long enough */
+    PIPELINE_EV_UNWANTED,   /* nobody needed its workers for the idle time: they go */
+    PIPELINE_EV_WANTED,     /* somebody came, or a worker is to be there always */
     PIPELINE_EV_COUNT
 };
 
@@ -38,6 +42,7 @@ enum pipeline_action {
     PIPELINE_ACT_TRY,         /* arm that time */
     PIPELINE_ACT_REFUSE,      /* refuse who waits */
     PIPELINE_ACT_RELEASE,     /* log it; then as open */
+    PIPELINE_ACT_ANSWER,      /* who waits is told why it did not start */
     PIPELINE_ACT_COUNT
 };
 

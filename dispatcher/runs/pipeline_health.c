@@ -52,6 +52,13 @@ bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, struct run_f
         if (health_has_runs(pipeline))
             return health_refuse_quarantined(runs, pipeline, failure);
         return health_refuse_full(runs, pipeline, failure);
+    case PIPELINE_IDLE:
+    case PIPELINE_WAKING:
+        if (pipeline->config->options.queue_count_max > 0)
+            break;
+        pipeline_ask(runs, pipeline); /* who comes after this one may find a worker */
+        *failure = pipeline_wakes(pipeline, "the pipeline is being started, and no run may wait");
+        return true;
     case PIPELINE_READY:
     case PIPELINE_RESTARTING:
     case PIPELINE_STATE_COUNT:
@@ -174,6 +181,15 @@ static void health_queue_refuse(struct runs *runs, struct pipeline *pipeline)
         run_worker_lost(runs, pipeline->queue_first, &failure);
 }
 
+/* It is tried again, for those who come. */
+static void act_answer(struct runs *runs, struct pipeline *pipeline)
+{
+    struct run_failure failure;
+    health_refuse_failed(&failure, REFUSAL_FAILED, 500, 0, pipeline, pipeline->told);
+    while (pipeline->queue_first)
+        run_worker_lost(runs, pipeline->queue_first, &failure);
+}
+
 static void act_close(struct runs *runs, struct pipeline *pipeline)
 {
     log_event(&runs->reactor->log, LEVEL_ERROR, "pipeline_quarantined",
@@ -192,6 +208,8 @@ static void act_open(struct pipeline *pipeline)
 static void health_event_take(struct runs *runs, struct pipeline *pipeline,
                               enum pipeline_event event)
 {
+    if (pipeline->state == PIPELINE_IDLE && event != PIPELINE_EV_WANTED)
+        return; /* of workers that go */
     struct pipeline_step step = pipeline_fsm_step(pipeline->state, event);
     pipeline->state = step.next;
     switch (step.action) {
@@ -216,6 +234,9 @@ static void health_event_take(struct runs *runs, struct pipeline *pipeline,
                   LOG_WORD("pipeline", pipeline->config->pointer));
         act_open(pipeline);
         break;
+    case PIPELINE_ACT_ANSWER:
+        act_answer(runs, pipeline);
+        break;
     case PIPELINE_ACT_NONE:
         break;
     case PIPELINE_ACT_INVALID:
@@ -235,7 +256,21 @@ void pipeline_note_failure(struct runs *runs, struct pipeline *pipeline, enum er
 
 void pipeline_served(struct runs *runs, struct pipeline *pipeline)
 {
+    enum pipeline_state before = pipeline->state;
     health_event_take(runs, pipeline, PIPELINE_EV_SERVED);
+    bool is_first = before != PIPELINE_READY && before != PIPELINE_RESTARTING;
+    pipeline_scale_note_ready(runs, pipeline, is_first);
+}
+
+void pipeline_unwanted(struct runs *runs, struct pipeline *pipeline)
+{
+    health_event_take(runs, pipeline, PIPELINE_EV_UNWANTED);
+}
+
+void pipeline_wanted(struct runs *runs, struct pipeline *pipeline)
+{
+    if (pipeline->state == PIPELINE_IDLE)
+        health_event_take(runs, pipeline, PIPELINE_EV_WANTED);
 }
 
 void pipeline_run_finished(struct runs *runs, struct pipeline *pipeline, struct worker *worker)

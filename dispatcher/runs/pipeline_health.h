@@ -28,6 +28,10 @@ void pipeline_run_finished(struct runs *runs, struct pipeline *pipeline, struct 
 void pipeline_worker_died(struct runs *runs, struct pipeline *pipeline, struct worker *worker,
                           enum error_type type, const char *reason);
 
+/* None of its workers is wanted any more; or some are again. */
+void pipeline_unwanted(struct runs *runs, struct pipeline *pipeline);
+void pipeline_wanted(struct runs *runs, struct pipeline *pipeline);
+
 /* Looks at all workers together, after anything happened to one of them. */
 void pipeline_review(struct runs *runs, struct pipeline *pipeline);
 

@@ -129,6 +129,7 @@ void run_destroy(struct runs *runs, struct run *run)
     run_payload_drop(runs, run);
     mr_assert(run->pipeline->user_count > 0);
     run->pipeline->user_count--;
+    pipeline_scale_note_less(runs, run->pipeline);
     if (run->alias)
         alias_let_go(&runs->aliases, run->alias);
     run->alias = NULL;
@@ -396,18 +397,22 @@ static void run_timer_arm(struct runs *runs, struct run *run)
         timer_set(timers, &run->timer, due_ms > now_ms ? due_ms : now_ms + 1);
 }
 
+/* One that could not wait until its pipeline had started is told that. */
 static void run_deadline_passed(struct runs *runs, struct run *run, enum deadline_kind kind)
 {
     struct deadline_limits limits = run_limits(runs, run);
-    char message[128];
+    char message[192];
+    struct run_failure failure = {.type = ERROR_TIMEOUT, .status = 504, .message = message};
     deadline_message(kind, &limits, message, sizeof message);
-    run_cancel(runs, run,
-               &(struct run_failure){.type = ERROR_TIMEOUT,
-                                     .status = 504,
-                                     .message = message,
-                                     .message_count = strlen(message),
-                                     .reason = CANCEL_DEADLINE,
-                                     .deadline = kind});
+    if (run->state == RUN_QUEUED && run->pipeline->state == PIPELINE_WAKING) {
+        size_t count = strlen(message);
+        snprintf(message + count, sizeof message - count, "; the pipeline is being started");
+        failure = pipeline_wakes(run->pipeline, message);
+    }
+    failure.message_count = strlen(message);
+    failure.reason = CANCEL_DEADLINE;
+    failure.deadline = kind;
+    run_cancel(runs, run, &failure);
 }
 
 /* ---- actions ------------------------------------------------------------------------------- */

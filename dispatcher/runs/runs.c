@@ -12,6 +12,8 @@
 #include "dispatcher/workers/renewal.h"
 #include "dispatcher/workers/supervisor.h"
 
+#define TIMERS_PER_PIPELINE 2u
+
 static void runs_unlist_pipeline(struct runs *runs, const struct pipeline *pipeline);
 static void runs_free_pipeline(struct runs *runs, struct pipeline *pipeline);
 static void runs_free_list(struct runs *runs, struct pipeline **list);
@@ -55,17 +57,31 @@ void runs_finish(struct runs *runs)
 
 /* ---- pipelines ----------------------------------------------------------------------------- */
 
+/* As many as another one of its pointer has. There is one even of those that need none: it shows
+ * that the pipeline loads, and tells what that takes. */
+static uint32_t runs_first_workers(const struct runs *runs, const struct pipeline_config *config,
+                                   const struct scaling_bounds *bounds)
+{
+    const struct pipeline *former = runs_find_pipeline(runs, config->pointer);
+    uint32_t wanted = scaling_clamp(bounds, former ? former->pool->worker_count : bounds->min);
+    return wanted > 0 ? wanted : 1;
+}
+
 static int runs_make_parts(struct runs *runs, struct pipeline *pipeline,
                            char reason[RUNS_REASON_BYTES])
 {
     const struct pipeline_options *options = &pipeline->config->options;
-    uint64_t place_count = (uint64_t)options->worker_count + options->recycle_overlap;
+    uint64_t place_count = (uint64_t)options->workers.max + options->recycle_overlap;
     /* One more may stand in a full queue for a moment: it has a slot. */
     if (tickets_init(&pipeline->tickets, options->queue_count_max + 1) < 0 ||
         runs_reserve(runs, place_count * options->concurrency + 1, options->queue_count_max) < 0)
         return -ENOMEM;
-    return pool_create(runs->fleet, pipeline->config, options->worker_count, pipeline,
-                       &pipeline->pool, reason);
+    struct scaling_bounds bounds = pipeline_bounds(pipeline->config);
+    uint32_t wanted = runs_first_workers(runs, pipeline->config, &bounds);
+    int rc = pool_create(runs->fleet, pipeline->config, wanted, pipeline, &pipeline->pool, reason);
+    if (rc == 0)
+        scaling_set(&pipeline->scaling, &bounds, wanted, runs->reactor->now_ms);
+    return rc;
 }
 
 /* Room in the list for all that are coming, and one more. */
@@ -97,7 +113,8 @@ int runs_prepare_pipeline(struct runs *runs, const struct config *config, uint32
     pipeline->tally = tally;
     tally->holder_count = 1;
     pipeline->timer = (struct timer){.kind = TIMER_PIPELINE, .owner = pipeline};
-    if (timers_reserve(timers, 1) < 0)
+    pipeline->scale_timer = (struct timer){.kind = TIMER_SCALING, .owner = pipeline};
+    if (timers_reserve(timers, TIMERS_PER_PIPELINE) < 0)
         goto free_pipeline;
     rc = runs_make_parts(runs, pipeline, reason);
     if (rc < 0)
@@ -110,7 +127,7 @@ int runs_prepare_pipeline(struct runs *runs, const struct config *config, uint32
 
 unreserve:
     tickets_finish(&pipeline->tickets);
-    timers_unreserve(timers, 1);
+    timers_unreserve(timers, TIMERS_PER_PIPELINE);
 free_pipeline:
     free(tally);
     free(pipeline);
@@ -162,6 +179,7 @@ void runs_serve_pipeline(struct runs *runs, struct pipeline *pipeline)
     mr_assert(pipeline->phase == PHASE_COMING);
     runs_unlink(&runs->coming, pipeline);
     pipeline->phase = PHASE_SERVED;
+    pipeline_scale_note_ready(runs, pipeline, true);
     while (at < runs->pipeline_count &&
            strcmp(runs->pipelines[at]->config->pointer, pipeline->config->pointer) != 0)
         at++;
@@ -276,22 +294,6 @@ void runs_sweep(struct runs *runs)
     }
 }
 
-int runs_resize_pipeline(struct runs *runs, struct pipeline *pipeline, uint32_t worker_count,
-                         char reason[RUNS_REASON_BYTES])
-{
-    mr_assert(worker_count > 0);
-    mr_assert(pipeline->phase == PHASE_SERVED);
-    uint32_t before = pipeline->pool->worker_count;
-    uint64_t more = worker_count > before ? worker_count - before : 0;
-    snprintf(reason, RUNS_REASON_BYTES, "not enough memory");
-    if (runs_reserve(runs, more * pipeline->config->options.concurrency, 0) < 0)
-        return -ENOMEM;
-    int rc = pool_resize(pipeline->pool, worker_count, reason);
-    if (rc == 0)
-        supervisor_resize(runs->fleet, pipeline->pool);
-    return rc;
-}
-
 /* A queue that may be longer than before. */
 static int runs_grow_queue(struct pipeline *pipeline, uint32_t count_max)
 {
@@ -313,10 +315,10 @@ int runs_move_pipeline(struct runs *runs, struct pipeline *pipeline, const struc
     const struct pipeline_options *before = &pipeline->config->options;
     const struct pipeline_config *next = &config->pipelines[number];
     const struct pipeline_options *options = &next->options;
-    uint64_t more = options->worker_count > before->worker_count
-                        ? options->worker_count - before->worker_count
-                        : 0;
-    more += options->recycle_overlap && !before->recycle_overlap;
+    struct scaling_bounds bounds = pipeline_bounds(next);
+    uint64_t now = runs_places(pipeline);
+    uint64_t more = options->workers.max + options->recycle_overlap;
+    more = more > now ? more - now : 0;
     uint32_t more_queued = options->queue_count_max > before->queue_count_max
                                ? options->queue_count_max - before->queue_count_max
                                : 0;
@@ -324,14 +326,17 @@ int runs_move_pipeline(struct runs *runs, struct pipeline *pipeline, const struc
     if (runs_reserve(runs, more * options->concurrency, more_queued) < 0 ||
         runs_grow_queue(pipeline, options->queue_count_max) < 0)
         return -ENOMEM;
-    int rc = pool_move(pipeline->pool, next, options->worker_count, reason);
-    if (rc == 0) {
-        pipeline->config = next;
-        config_let_go(&pipeline->hold, &runs->reactor->log);
-        config_hold(config, &pipeline->hold, "pipeline", next->pointer);
+    uint32_t worker_count = pipeline->pool->worker_count;
+    int rc = pool_move(pipeline->pool, next, scaling_clamp(&bounds, worker_count), reason);
+    if (rc < 0) {
+        supervisor_resize(runs->fleet, pipeline->pool);
+        return rc;
     }
-    supervisor_resize(runs->fleet, pipeline->pool);
-    return rc;
+    pipeline->config = next;
+    config_let_go(&pipeline->hold, &runs->reactor->log);
+    config_hold(config, &pipeline->hold, "pipeline", next->pointer);
+    pipeline_scale_follow(runs, pipeline, &bounds, worker_count);
+    return 0;
 }
 
 int runs_reserve_owners(struct runs *runs, uint32_t count)
@@ -369,7 +374,8 @@ static void runs_unlist_pipeline(struct runs *runs, const struct pipeline *pipel
 static void runs_free_pipeline(struct runs *runs, struct pipeline *pipeline)
 {
     timer_clear(&runs->reactor->timers, &pipeline->timer);
-    timers_unreserve(&runs->reactor->timers, 1);
+    timer_clear(&runs->reactor->timers, &pipeline->scale_timer);
+    timers_unreserve(&runs->reactor->timers, TIMERS_PER_PIPELINE);
     pool_destroy(pipeline->pool);
     if (--pipeline->tally->holder_count == 0)
         free(pipeline->tally);

@@ -112,9 +112,9 @@ void runs_remove_pipeline(struct runs *runs, struct pipeline *pipeline);
 void runs_retire_pipeline(struct runs *runs, struct pipeline *pipeline);
 
 /* From now on it is as the pipeline of this number in another configuration, which it holds on to
- * instead: the same processes would be started for both (pipeline_change()). More workers are
- * started, surplus ones finish their runs. 0; or -errno as of pool_create(), with one line in
- * `reason`: it is as before. */
+ * instead: the same processes would be started for both (pipeline_change()). There are as many
+ * workers as before, if its bounds allow that; more are started, surplus ones finish their runs. 0;
+ * or -errno as of pool_create(), with one line in `reason`: it is as before. */
 int runs_move_pipeline(struct runs *runs, struct pipeline *pipeline, const struct config *config,
                        uint32_t number, char reason[RUNS_REASON_BYTES]) MUST_USE;
 
@@ -134,10 +134,12 @@ bool pipeline_is_drained(const struct runs *runs, const struct pipeline *pipelin
  * have neither runs nor workers any more. */
 void runs_sweep(struct runs *runs);
 
-/* As many workers as this, 1 or more, from now on; new ones are started, surplus ones finish their
- * runs. 0, or -errno as of pool_create(): nothing has changed. */
-int runs_resize_pipeline(struct runs *runs, struct pipeline *pipeline, uint32_t worker_count,
-                         char reason[RUNS_REASON_BYTES]) MUST_USE;
+/* As many workers as its runs need within these bounds, the greater one 1 to WORKER_COUNT_MAX, from
+ * now on and until it is moved (runs_move_pipeline()); new ones are started, surplus ones finish
+ * their runs. Those that there are beyond what the configuration allows may lack descriptors or
+ * users. 0, -EINVAL, or -errno as of pool_create(): nothing has changed. Of pipeline_scale.c. */
+int runs_scale_pipeline(struct runs *runs, struct pipeline *pipeline, uint32_t min, uint32_t max,
+                        char reason[RUNS_REASON_BYTES]) MUST_USE;
 
 /* By id or pointer; NULL when there is none. */
 struct pipeline *runs_find_pipeline(const struct runs *runs, const char *name);
@@ -154,6 +156,9 @@ bool runs_can_offer(struct runs *runs);
  * so that none of them is refused for want of it. What is not needed any more is kept for the next
  * ones. 0 or -ENOMEM. Of runs_reserve.c. */
 int runs_reserve(struct runs *runs, uint64_t more, uint64_t more_queued) MUST_USE;
+
+/* Places for workers of a pipeline, for all of whose runs there is room. */
+uint64_t runs_places(const struct pipeline *pipeline);
 
 /* And for those on the one worker more that there is while all of them are replaced. */
 int runs_reserve_renewal(struct runs *runs) MUST_USE;

@@ -56,6 +56,9 @@ static void runs_check_pipeline(const struct runs *runs, const struct pipeline *
     mr_assert(pipeline->user_count >= user_count); /* others are with the reader */
     mr_assert(pipeline->pool->owner == pipeline);
     mr_assert((pipeline->phase == PHASE_LEAVING) == pipeline->pool->is_leaving);
+    mr_assert(pipeline->scaling.wanted == pipeline->pool->worker_count ||
+              pipeline->pool->is_leaving);
+    mr_assert((pipeline->state == PIPELINE_IDLE) == (pipeline->scaling.wanted == 0));
     mr_assert(pipeline->queue_count == 0 || pipeline->phase == PHASE_SERVED ||
               pipeline->phase == PHASE_FOLLOWED);
     pool_check(pipeline->pool);

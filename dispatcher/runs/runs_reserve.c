@@ -22,9 +22,16 @@ int runs_reserve_renewal(struct runs *runs)
 
 /* ---- how many ------------------------------------------------------------------------------ */
 
+/* Those that there may be, or those that there are, which may be about to go. */
+uint64_t runs_places(const struct pipeline *pipeline)
+{
+    uint64_t most = pipeline->scaling.bounds.max + pipeline->config->options.recycle_overlap;
+    return most > pipeline->pool->place_count ? most : pipeline->pool->place_count;
+}
+
 static uint64_t runs_of_places(const struct pipeline *pipeline)
 {
-    return (uint64_t)pipeline->pool->place_count * pipeline->config->options.concurrency;
+    return runs_places(pipeline) * pipeline->config->options.concurrency;
 }
 
 /* Of the one place more that there is while all workers are replaced, whosever turn it is. */

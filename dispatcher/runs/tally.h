@@ -43,7 +43,8 @@ struct tally {
     uint64_t active_count; /* on a slot, and not answered to their end; this one shrinks */
     uint64_t timeouts[DEADLINE_KIND_COUNT]; /* of the ends: which limit of the server it was */
     uint64_t refusals[REFUSAL_COUNT];
-    uint64_t line_count;        /* values of the runs that ended */
+    uint64_t line_count; /* values of the runs that ended */
+    uint64_t scale_up_count, scale_down_count;
     struct buckets wait;        /* from the acceptance to a slot */
     struct buckets first_chunk; /* from the acceptance to the first chunk */
     struct buckets gap;         /* between chunks of a run, of bucket_scale_gaps */

@@ -163,6 +163,11 @@ static void on_pipeline_timer(struct server *server, struct timer *timer)
     pipeline_on_timer(&server->runs, timer->owner);
 }
 
+static void on_scaling_timer(struct server *server, struct timer *timer)
+{
+    pipeline_scale_on_timer(&server->runs, timer->owner);
+}
+
 static void on_listener_timer(struct server *server, struct timer *timer)
 {
     (void)server;
@@ -212,12 +217,19 @@ static void on_noise_timer(struct server *server, struct timer *timer)
 typedef void timer_fn(struct server *server, struct timer *timer);
 
 static timer_fn *const timers[TIMER_KIND_COUNT] = {
-    [TIMER_CONN] = on_conn_timer,         [TIMER_RUN] = on_run_timer,
-    [TIMER_WORKER] = on_worker_timer,     [TIMER_PIPELINE] = on_pipeline_timer,
-    [TIMER_LISTENER] = on_listener_timer, [TIMER_STOP] = on_stop_timer,
-    [TIMER_OUTPUT] = on_output_timer,     [TIMER_OUTPUT_END] = on_output_end_timer,
-    [TIMER_SPAWNER] = on_spawner_timer,   [TIMER_OFFER] = on_offer_timer,
-    [TIMER_READER] = on_reader_timer,     [TIMER_NOISE] = on_noise_timer,
+    [TIMER_CONN] = on_conn_timer,
+    [TIMER_RUN] = on_run_timer,
+    [TIMER_WORKER] = on_worker_timer,
+    [TIMER_PIPELINE] = on_pipeline_timer,
+    [TIMER_SCALING] = on_scaling_timer,
+    [TIMER_LISTENER] = on_listener_timer,
+    [TIMER_STOP] = on_stop_timer,
+    [TIMER_OUTPUT] = on_output_timer,
+    [TIMER_OUTPUT_END] = on_output_end_timer,
+    [TIMER_SPAWNER] = on_spawner_timer,
+    [TIMER_OFFER] = on_offer_timer,
+    [TIMER_READER] = on_reader_timer,
+    [TIMER_NOISE] = on_noise_timer,
 };
 
 void server_on_timer(struct server *server, struct timer *timer)

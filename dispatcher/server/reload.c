@@ -427,7 +427,7 @@ void reload_step(struct server *server)
             reload_report_fail(&reload->report, coming->config->pointer, stops, strlen(stops));
         if (bytes > 0 || !is_serving)
             runs_drop_pipeline(&server->runs, coming);
-        else if (pool_ready_count(coming->pool) == coming->pool->worker_count)
+        else if (pool_is_complete(coming->pool))
             reload_serve(server, coming);
     }
     if (reload->state == RELOAD_STARTING && is_serving)

@@ -49,8 +49,7 @@ void server_check_start(struct server *server)
 
 static bool start_is_settled(const struct pipeline *pipeline)
 {
-    return start_has_failed(pipeline) ||
-           pool_ready_count(pipeline->pool) == pipeline->pool->worker_count;
+    return start_has_failed(pipeline) || pool_is_complete(pipeline->pool);
 }
 
 static bool start_has_failed(const struct pipeline *pipeline)

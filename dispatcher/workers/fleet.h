@@ -61,7 +61,8 @@ struct worker_pool {
     uint32_t made_place_count;  /* ever, for the names of groups */
     struct variables variables; /* of its inputs and outputs, once a HELLO told them */
     bool is_known;              /* they are */
-    bool cannot_load; /* its source is not what it should be; trying again is of little use */
+    bool cannot_load;  /* its source is not what it should be; trying again is of little use */
+    uint32_t start_ms; /* that processes took to be ready, of late; 0: none was yet */
     struct repeats start_failures;       /* since one of its workers was ready: said once */
     struct unfinished_share unfinished;  /* what its workers hold of values that are not whole */
     uint64_t restarts[WORKER_END_COUNT]; /* processes that another one followed, by their ends */

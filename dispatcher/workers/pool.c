@@ -208,6 +208,41 @@ uint32_t pool_active_count(const struct worker_pool *pool)
     return count;
 }
 
+bool pool_is_complete(const struct worker_pool *pool)
+{
+    return pool_ready_count(pool) >= pool->worker_count;
+}
+
+/* One that retires takes its time with its runs; who follows another one is nobody's first. */
+uint32_t pool_absent_count(const struct worker_pool *pool)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < pool->place_count; i++) {
+        const struct worker *worker = pool->places[i];
+        count += !worker->is_surplus && !worker->predecessor && !worker_serves(worker) &&
+                 worker->state != WORKER_RETIRING && worker->state != WORKER_SPARE;
+    }
+    return count;
+}
+
+bool pool_is_starting(const struct worker_pool *pool)
+{
+    for (uint32_t i = 0; i < pool->place_count; i++) {
+        enum worker_state state = pool->places[i]->state;
+        if (!pool->places[i]->is_surplus && state >= WORKER_SPAWNING && state <= WORKER_LOADED)
+            return true;
+    }
+    return false;
+}
+
+/* A moving average of about four. */
+void pool_note_start(struct worker_pool *pool, uint64_t took_ms)
+{
+    uint64_t before = pool->start_ms > 0 ? pool->start_ms : took_ms;
+    uint64_t ms = (3 * before + took_ms) / 4;
+    pool->start_ms = ms == 0 ? 1 : ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;
+}
+
 bool pool_place_is_vacant(const struct worker *worker)
 {
     return (worker->state == WORKER_EMPTY || worker->state == WORKER_SPARE) &&

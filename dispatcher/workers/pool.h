@@ -66,6 +66,18 @@ uint32_t pool_ready_count(const struct worker_pool *pool);
 /* Runs that its workers have. */
 uint32_t pool_active_count(const struct worker_pool *pool);
 
+/* Whether all that are wanted do. */
+bool pool_is_complete(const struct worker_pool *pool);
+
+/* How many of those that are wanted are not there yet, or again. */
+uint32_t pool_absent_count(const struct worker_pool *pool);
+
+/* Whether a process of one that is wanted is on its way. */
+bool pool_is_starting(const struct worker_pool *pool);
+
+/* A process took so long to be ready. */
+void pool_note_start(struct worker_pool *pool, uint64_t took_ms);
+
 /* Nothing is in the place, and nothing of what was there is read any more. */
 bool pool_place_is_vacant(const struct worker *worker);
 

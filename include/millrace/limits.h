@@ -74,6 +74,7 @@
 #define WORKER_COUNT_MAX 256u
 #define WORKER_SPAWN_TIMEOUT_MS 5000u /* until there is a process */
 #define WORKER_START_TIMEOUT_MS 600000u
+#define WORKER_IDLE_TIMEOUT_MS 300000u /* before one goes that is not needed */
 #define WORKER_BACKOFF_MS_MIN 50u
 #define WORKER_BACKOFF_MS_MAX 30000u /* and how long a trial after the quarantine lasts */
 #define WORKER_QUARANTINE_AFTER 4u

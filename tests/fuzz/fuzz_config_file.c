@@ -60,7 +60,8 @@ static void options_check(void)
         return;
     for (uint32_t i = 0; i < values.config.pipeline_count; i++) {
         const struct pipeline_options *options = &values.config.pipelines[i].options;
-        mr_assert(options->worker_count >= 1 && options->worker_count <= WORKER_COUNT_MAX);
+        mr_assert(options->workers.max >= 1 && options->workers.max <= WORKER_COUNT_MAX);
+        mr_assert(options->workers.min <= options->workers.max);
         mr_assert(options->concurrency == 3);
     }
 }

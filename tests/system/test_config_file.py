@@ -29,7 +29,7 @@ AT_THE_TOP = {
     "log-level": "warning", "log-runs": "failed", "log-format": "json", "log-file": "log", "control": "control.sock", "worker": "",
 }
 OF_PIPELINES = {
-    "workers": "2", "concurrency": "3", "queue": "7", "window": "64k", "ring": "256k", "queue-timeout": "10s",
+    "workers": "{min: 1, max: 2}", "idle-timeout": "1m", "concurrency": "3", "queue": "7", "window": "64k", "ring": "256k", "queue-timeout": "10s",
     "first-chunk-timeout": "11s", "progress-timeout": "12s", "run-timeout": "2m", "quarantine-after": "4",
     "quarantine-retry": "2s", "cancel-grace": "1s", "recycle-runs": "100", "recycle-memory": "1g",
     "recycle-overlap": "true", "start-timeout": "20s", "env": "[A=1, B=]", "env-file": "variables", "folder": "data",
@@ -114,7 +114,7 @@ def test_a_file_that_says_everything_is_right_and_so_is_what_it_says_to_its_sche
     assert set(OF_PIPELINES) | {"source"} == set(described["definitions"]["pipeline"]["properties"])
     result = check(folder, lines_of_whole())
     assert (result.returncode, result.stderr) == (OK, ""), result
-    assert result.stdout == f"{folder}/millrace.yaml: 2 pipelines, 4 workers, 4 aliases\n"
+    assert result.stdout == f"{folder}/millrace.yaml: 2 pipelines, 2 to 4 workers, 4 aliases\n"
     jsonschema.Draft7Validator.check_schema(described)
     jsonschema.validate(yaml.safe_load((folder / "millrace.yaml").read_text()), described)
 
@@ -209,13 +209,40 @@ def test_each_mistake_in_an_alias_is_told_at_its_line(folder, number, old, new, 
             jsonschema.validate(yaml.safe_load("\n".join(lines)), schema())
 
 
+@pytest.mark.parametrize("where", ["defaults", "pipeline"])
+def test_each_mistake_in_the_two_numbers_of_workers_has_its_line_and_is_one_to_the_schema(folder, where):
+    for wrong, line, why in (
+            ("{mim: 1, max: 2}", 1, 'workers: unknown key "mim" (nearest: min)'),
+            ("{min: 1, maxx: 2}", 1, 'workers: unknown key "maxx" (nearest: max)'),
+            ("{min: 1}", 1, "workers has no max, like {min: 1, max: 8}"),
+            ("{max: 2}", 1, "workers has no min, like {min: 1, max: 8}"),
+            ("{min: 1, max: 2,\n      max: 3}", 2, "max is there twice"),
+            ("{min: 1,\n      max: 257}", 2, "workers.max 257 is out of range, 0 to 256"),
+            ("{min: 1,\n      max: two}", 2, "workers.max two is not a number (0 to 256)"),
+            ("{min: 1,\n      max: [2]}", 2, "workers.max is one value, and not a list"),
+            ("{min: 1,\n      max: }", 2, "workers.max has no value"),
+            ("{min: 2, max: 1}", 1, "workers 2-1: the first is greater than the second"),
+            ("0", 1, "workers 0 is never any; 0-1 is none or one")):
+        lines = lines_of_whole(lambda at, key, value: [(key, wrong if (at, key) == (where, "workers") else value)])
+        result = check(folder, lines)
+        assert result.returncode == USAGE, (wrong, result)
+        text = "\n".join(lines).split("\n")
+        start = text.index("defaults:" if where == "defaults" else "pipelines:")
+        number = next(i + 1 for i, said in enumerate(text) if i > start and said.lstrip().startswith("workers:"))
+        assert [(number + line - 1, True)] == [(at, why in said) for at, said in places(result, folder)], result.stderr
+        # Keys that are there twice are no mistake to most readers of YAML, and which is greater none to a schema.
+        if "twice" not in why and "greater" not in why:
+            with pytest.raises(jsonschema.ValidationError):
+                jsonschema.validate(yaml.safe_load("\n".join(lines)), schema())
+
+
 def test_a_key_of_the_other_kind_is_told_where_it_belongs(folder):
     for name, value in OF_PIPELINES.items():
-        if value and name != "environment":
+        if value and name not in ("environment", *AT_THE_TOP):
             [(number, text)] = places(check(folder, f"# remark\n{name}: {value}\npipelines: {{{WORDS}: x.so}}"), folder)
             assert (number, text) == (2, f"{name} is said of pipelines: it belongs below defaults, or below one of them")
     for name, value in AT_THE_TOP.items():
-        if value:
+        if value and name not in OF_PIPELINES:
             [(number, text)] = places(check(folder, f"pipelines:\n  {WORDS}:\n    source: x.so\n    {name}: {value}"), folder)
             assert number == 4
             assert text == f"pipelines.{WORDS}: {name} is said of the server: it belongs at the top of the file"
@@ -232,7 +259,7 @@ listn: 1
     result = check(folder, text)
     assert (result.returncode, result.stdout) == (USAGE, "")
     assert places(result, folder) == [
-        (2, "defaults: workers two is not a number (1 to 256)"),
+        (2, "defaults: workers two is not a number, or two like 1-8 (0 to 256)"),
         (2, "defaults: queue-timeout 10 is not a time like 500ms, 10s or 2m (0 to 24h)"),
         (4, f"pipelines.{WORDS}: it has no source, like source: words.so"),
         (4, f'pipelines.{WORDS}: unknown key "sorce" (nearest: source)'),

@@ -48,8 +48,10 @@ struct stage_options {
     uint32_t queue_count_max, window_bytes, reply_ring_bytes;
     uint64_t output_bytes_max;
     uint32_t plain_output_count; /* besides one stream */
-    bool no_hello;               /* leave the workers STARTING */
-    bool recycle_overlap;        /* there is one place more than workers */
+    bool is_scaled;              /* there are worker_count_min of them, or more */
+    uint32_t worker_count_min;
+    bool no_hello;        /* leave the workers STARTING */
+    bool recycle_overlap; /* there is one place more than workers */
 };
 
 /* One client: what the kernel holds for its connection, and what has reached it. */
@@ -284,7 +286,9 @@ static inline void stage_configure(const struct stage_options *options)
         mr_assert(config_add_pipeline(config, argument, reason) == 0);
         snprintf(config->pipelines[i].id, PIPELINE_ID_BYTES, "pipeline_%032u", i + 1);
     }
-    config->options.worker_count = stage_or(options->worker_count, 1);
+    uint32_t worker_count_max = stage_or(options->worker_count, 1);
+    config->options.workers = (struct cli_range){
+        options->is_scaled ? options->worker_count_min : worker_count_max, worker_count_max};
     config->options.concurrency = stage_or(options->concurrency, 1);
     config->options.queue_count_max = stage_or(options->queue_count_max, 8);
     config->options.window_bytes = stage_or(options->window_bytes, config->options.window_bytes);
@@ -293,8 +297,8 @@ static inline void stage_configure(const struct stage_options *options)
     config->conn_count_max = STAGE_CLIENT_COUNT_MAX;
     config->control_path = "none";
     config->body_file_count_max = BODY_FILE_COUNT_MIN;
-    config->run_count_max = config->options.worker_count * config->options.concurrency +
-                            config->options.queue_count_max + 1;
+    config->run_count_max =
+        worker_count_max * config->options.concurrency + config->options.queue_count_max + 1;
     config->output_bytes_max = options->output_bytes_max > 0 ? options->output_bytes_max : 8u << 20;
     config->log_level = LEVEL_DEBUG;
     config->options.recycle_overlap = options->recycle_overlap;

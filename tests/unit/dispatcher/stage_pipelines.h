@@ -40,10 +40,15 @@ static inline struct worker *worker_of(uint32_t number)
     return NULL;
 }
 
+static inline int resize_to(uint32_t worker_count, char reason[RUNS_REASON_BYTES])
+{
+    return runs_scale_pipeline(runs(), runs()->pipelines[0], worker_count, worker_count, reason);
+}
+
 static inline void resize(uint32_t worker_count)
 {
     char reason[RUNS_REASON_BYTES];
-    int rc = runs_resize_pipeline(runs(), runs()->pipelines[0], worker_count, reason);
+    int rc = resize_to(worker_count, reason);
     mr_assert(rc == 0);
     server_check(stage.server);
 }
@@ -67,8 +72,8 @@ static inline uint32_t places_count(void)
 /* Room in the heap of timers that is not for places, pipelines and runs: it never changes. */
 static inline uint32_t timers_of_others(void)
 {
-    return stage.server->reactor.timers.count_max - 3 * places_count() - runs()->pipeline_count -
-           pipelines_leaving() - RUN_SLAB_COUNT * runs()->slab_count;
+    return stage.server->reactor.timers.count_max - 3 * places_count() -
+           2 * (runs()->pipeline_count + pipelines_leaving()) - RUN_SLAB_COUNT * runs()->slab_count;
 }
 
 /* What the workers of the stage know: whether they were told to stop, and runs that they began. */

@@ -395,7 +395,7 @@ static void one_body_must_fit_the_memory_of_all(void **state)
 static void connections_are_what_the_descriptor_limit_leaves(void **state)
 {
     (void)state;
-    config.options.worker_count = 2;
+    config.options.workers = (struct cli_range){2, 2};
     assert_int_equal(complete(1024), 0);
     assert_int_equal(config.conn_count_max, 1024 - 64 - (2 + 1) * 10); /* a successor's, too */
 }
@@ -415,7 +415,7 @@ static void more_connections_than_descriptors_are_refused(void **state)
 static void more_runs_than_can_be_told_apart_are_refused(void **state)
 {
     (void)state;
-    config.options.worker_count = WORKER_COUNT_MAX;
+    config.options.workers = (struct cli_range){WORKER_COUNT_MAX, WORKER_COUNT_MAX};
     config.options.concurrency = SLOT_COUNT_MAX - 1;
     config.options.queue_count_max = WORKER_COUNT_MAX - 1;
     assert_int_equal(complete(1 << 20), 0);

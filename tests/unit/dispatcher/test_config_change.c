@@ -78,15 +78,18 @@ static void each_option_of_a_pipeline_is_a_change_of_its_kind(void **state)
                      row->offset < offsetof(struct pipeline_config, python);
         if (!is_in)
             continue;
-        uint8_t *member = (uint8_t *)&next.pipelines[0] + row->offset;
-        *member ^= 1;
-        assert_int_equal(change(),
-                         is_of_processes(row->name) ? PIPELINE_PROCESSES : PIPELINE_LIMITS);
-        *member ^= 1;
-        assert_int_equal(change(), PIPELINE_SAME);
+        /* Of a range, each of its two numbers. */
+        for (size_t at = 0; at < row->bytes; at += sizeof(uint32_t)) {
+            uint8_t *member = (uint8_t *)&next.pipelines[0] + row->offset + at;
+            *member ^= 1;
+            assert_int_equal(change(),
+                             is_of_processes(row->name) ? PIPELINE_PROCESSES : PIPELINE_LIMITS);
+            *member ^= 1;
+            assert_int_equal(change(), PIPELINE_SAME);
+        }
         seen++;
     }
-    assert_int_equal(seen, 17);
+    assert_int_equal(seen, 18);
 }
 
 static void expect_processes(char **text, const char *other)

@@ -105,9 +105,9 @@ static void the_server_and_its_pipelines_are_told(void **state)
     assert_int_equal(values.config.pipeline_count, 2);
     assert_string_equal(pipeline(0)->pointer, "me/a:v1");
     assert_string_equal(pipeline(0)->source, "./a.so");
-    assert_int_equal(pipeline(0)->options.worker_count, 3);
+    assert_int_equal(pipeline(0)->options.workers.max, 3);
     assert_string_equal(pipeline(1)->name, "name");
-    assert_int_equal(pipeline(1)->options.worker_count, 2);
+    assert_int_equal(pipeline(1)->options.workers.max, 2);
     assert_int_equal(pipeline(1)->options.queue_count_max, 7);
     assert_int_equal(pipeline(1)->options.window_bytes, 64 * 1024);
     assert_int_equal(pipeline(1)->options.run_timeout_ms, 120000);
@@ -135,9 +135,9 @@ static void the_command_line_goes_before_the_file(void **state)
     assert_int_equal(values.listen.count, 1);
     assert_string_equal(values.listen.items[0], "127.0.0.1:9");
     assert_int_equal(values.config.keepalive_ms, 1000);
-    assert_int_equal(pipeline(0)->options.worker_count, 5);
+    assert_int_equal(pipeline(0)->options.workers.max, 5);
     assert_int_equal(pipeline(0)->options.concurrency, 9);
-    assert_int_equal(pipeline(1)->options.worker_count, 2); /* its own, which nothing overrode */
+    assert_int_equal(pipeline(1)->options.workers.max, 2); /* its own, which nothing overrode */
     assert_int_equal(pipeline(1)->options.concurrency, 4);
     uint32_t at = 0;
     const struct saying *saying = said_next(&values.config.said, "allow-connect", "me/b:v1", &at);
@@ -191,7 +191,7 @@ static void variables_of_this_process_stand_in_values(void **state)
     fill();
     assert_string_equal(pipeline(0)->source, "./abc.so");
     assert_string_equal(pipeline(0)->name, "xb");
-    assert_int_equal(pipeline(0)->options.worker_count, 4);
+    assert_int_equal(pipeline(0)->options.workers.max, 4);
     const struct environment *environment = &pipeline(0)->environment;
     assert_string_equal(environment_own_value(environment, "X"), "a${F_NAME}b$");
     assert_string_equal(environment_own_value(environment, "F_NAME"), "b");
@@ -223,7 +223,7 @@ static void what_is_wrong_is_said_with_its_place(void **state)
     refused("defaults: [1]\n",
             "f.yaml:1:11: defaults: it is options and their values, like workers: 2");
     refused("defaults: {workers: 0}\n",
-            "f.yaml:1:21: defaults: workers 0 is out of range, 1 to 256");
+            "f.yaml:1:21: defaults: workers 0 is never any; 0-1 is none or one");
     refused("defaults: {workers: [1]}\n",
             "f.yaml:1:21: defaults: workers is one value, and not a list");
     refused("defaults: {workers: }\n", "f.yaml:1:21: defaults: workers has no value");
@@ -243,6 +243,62 @@ static void what_is_wrong_is_said_with_its_place(void **state)
             "letter by letter: write it without");
     refused("log-runs: some\n",
             "f.yaml:1:11: log-runs: 'some' is not all, failed, off or a number (1 to 1000000)");
+}
+
+static void
+workers_are_a_number_or_two_and_a_key_below_pipelines_may_be_another_one_at_the_top(void **state)
+{
+    (void)state;
+    assert_int_equal(take_as("f.yaml", "idle-timeout: 30s\n"
+                                       "defaults: {workers: 2-4, idle-timeout: 1m}\n"
+                                       "pipelines:\n"
+                                       "  me/a:v1: a.so\n"
+                                       "  me/b:v1:\n"
+                                       "    source: b.so\n"
+                                       "    workers: {min: 0, max: 8}\n"
+                                       "    idle-timeout: 10m\n"
+                                       "  me/c:v1: {source: c.so, workers: {max: 3, min: 3}}\n"),
+                     0);
+    fill();
+    assert_int_equal(values.config.idle_timeout_ms, 30000);
+    assert_int_equal(pipeline(0)->options.workers.min, 2);
+    assert_int_equal(pipeline(0)->options.workers.max, 4);
+    assert_int_equal(pipeline(0)->options.worker_idle_ms, 60000);
+    assert_int_equal(pipeline(1)->options.workers.min, 0);
+    assert_int_equal(pipeline(1)->options.workers.max, 8);
+    assert_int_equal(pipeline(1)->options.worker_idle_ms, 600000);
+    assert_int_equal(pipeline(2)->options.workers.min, 3);
+    assert_int_equal(pipeline(2)->options.workers.max, 3);
+}
+
+static void what_is_wrong_with_two_numbers_is_said_at_the_one_it_is(void **state)
+{
+    (void)state;
+    refused("defaults: {workers: {min: 1}}\n",
+            "f.yaml:1:21: defaults: workers has no max, like {min: 1, max: 8}");
+    refused("defaults: {workers: {}}\n",
+            "f.yaml:1:21: defaults: workers has no min, like {min: 1, max: 8}");
+    refused("defaults: {workers: {mim: 1, max: 8}}\n",
+            "f.yaml:1:22: defaults: workers: unknown key \"mim\" (nearest: min)");
+    refused("defaults: {workers: {min: 1, max: two}}\n",
+            "f.yaml:1:35: defaults: workers.max two is not a number (0 to 256)");
+    refused("defaults: {workers: {min: [1], max: 2}}\n",
+            "f.yaml:1:27: defaults: workers.min is one value, and not a list");
+    refused("defaults: {workers: {min: , max: 2}}\n",
+            "f.yaml:1:27: defaults: workers.min has no value");
+    refused("defaults: {workers: {min: 257, max: 300}}\n",
+            "f.yaml:1:27: defaults: workers.min 257 is out of range, 0 to 256");
+    refused("defaults: {workers: {min: 3, max: 2}}\n",
+            "f.yaml:1:21: defaults: workers 3-2: the first is greater than the second");
+    refused("defaults: {workers: {min: 1, min: 2, max: 2}}\n",
+            "f.yaml:1:30: min is there twice: line 1 has it, too");
+    refused("idle-timeout: 1\n", "f.yaml:1:15: idle-timeout 1 is not a time like 500ms, 10s or 2m "
+                                 "(100ms to 24h)");
+    refused("defaults: {idle-timeout: 1}\n",
+            "f.yaml:1:26: defaults: idle-timeout 1 is not a time like 500ms, 10s or 2m (0 to 24h)");
+    refused("defaults: {worker-idle-timeout: 1m}\n",
+            "f.yaml:1:12: defaults: unknown key \"worker-idle-timeout\"");
+    refused("worker-idle-timeout: 1m\n", "f.yaml:1:1: unknown key \"worker-idle-timeout\"");
 }
 
 static void what_is_wrong_with_pipelines_is_said_with_their_pointer(void **state)
@@ -304,6 +360,11 @@ int main(void)
         cmocka_unit_test_setup_teardown(paths_begin_at_the_folder_of_the_file, make, drop),
         cmocka_unit_test_setup_teardown(variables_of_this_process_stand_in_values, make, drop),
         cmocka_unit_test_setup_teardown(what_is_wrong_is_said_with_its_place, make, drop),
+        cmocka_unit_test_setup_teardown(
+            workers_are_a_number_or_two_and_a_key_below_pipelines_may_be_another_one_at_the_top,
+            make, drop),
+        cmocka_unit_test_setup_teardown(what_is_wrong_with_two_numbers_is_said_at_the_one_it_is,
+                                        make, drop),
         cmocka_unit_test_setup_teardown(what_is_wrong_with_pipelines_is_said_with_their_pointer,
                                         make, drop),
         cmocka_unit_test_setup_teardown(all_of_it_is_said_and_so_is_what_there_is_no_room_for, make,

@@ -368,12 +368,14 @@ static void workers_with_users_of_their_own_share_the_threads(void **state)
 {
     (void)state;
     kernel.threads = 16384;
-    config.pipelines[0].options.worker_count = config.pipelines[1].options.worker_count = 2;
+    config.pipelines[0].options.workers = config.pipelines[1].options.workers =
+        (struct cli_range){2, 2};
     assert_int_equal(fill(), 0);
     text_has(0, "nproc=12288:12288", true);
     config.pipelines[0].confinement.owner = OWNER_EACH;
     text_has(0, "nproc=2457:2457", true); /* of five: one of the four has a successor at times */
-    config.pipelines[0].options.worker_count = config.pipelines[1].options.worker_count = 20;
+    config.pipelines[0].options.workers = config.pipelines[1].options.workers =
+        (struct cli_range){20, 20};
     text_has(0, "nproc=1024:1024", true); /* not less, or nothing would work */
 }
 

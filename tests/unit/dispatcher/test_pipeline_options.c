@@ -81,9 +81,9 @@ static void an_option_is_for_all_or_for_one_in_any_order(void **state)
     say("queue-timeout", "me/a:v1=0");
     say("window", "me/p:v1=1m");
     fill();
-    assert_int_equal(A->options.worker_count, 2);
-    assert_int_equal(B->options.worker_count, 3);
-    assert_int_equal(PYTHON->options.worker_count, 2);
+    assert_int_equal(A->options.workers.max, 2);
+    assert_int_equal(B->options.workers.max, 3);
+    assert_int_equal(PYTHON->options.workers.max, 2);
     assert_int_equal(A->options.queue_timeout_ms, 0);
     assert_int_equal(B->options.queue_timeout_ms, 7000);
     assert_int_equal(B->options.window_bytes, RUN_WINDOW_BYTES);
@@ -139,7 +139,7 @@ static void without_a_pointer_the_last_one_wins_and_with_it_there_is_one(void **
     say("workers", "5");
     say("concurrency", "me/b:v1=3");
     fill();
-    assert_int_equal(B->options.worker_count, 5);
+    assert_int_equal(B->options.workers.max, 5);
     say("allow-read", "me/b:v1=/a");
     say("allow-read", "me/b:v1=/b"); /* which add up */
     fill();
@@ -148,10 +148,11 @@ static void without_a_pointer_the_last_one_wins_and_with_it_there_is_one(void **
 static void a_wrong_value_is_said_with_its_pipeline(void **state)
 {
     (void)state;
-    is_refused("workers", "0", "--workers 0 is out of range, 1 to 256");
-    is_refused("workers", "me/b:v1=0", "me/b:v1: --workers 0 is out of range, 1 to 256");
-    is_refused("workers", "me/b:v1=", "me/b:v1: --workers  is not a number (1 to 256)");
-    is_refused("workers", "me/b=3", "--workers me/b=3 is not a number (1 to 256)");
+    is_refused("workers", "0", "--workers 0 is never any; 0-1 is none or one");
+    is_refused("workers", "me/b:v1=0", "me/b:v1: --workers 0 is never any; 0-1 is none or one");
+    is_refused("workers",
+               "me/b:v1=", "me/b:v1: --workers  is not a number, or two like 1-8 (0 to 256)");
+    is_refused("workers", "me/b=3", "--workers me/b=3 is not a number, or two like 1-8 (0 to 256)");
     is_refused("run-timeout", "me/b:v1=10",
                "me/b:v1: --run-timeout 10 is not a time like 500ms, 10s or 2m (0 to 24h)");
     is_refused("python", "me/p:v1=", "me/p:v1: --python needs a value that is not empty");
@@ -276,7 +277,7 @@ static void without_memory_nothing_is_taken(void **state)
     assert_int_equal(rc, -ENOMEM);
     assert_string_equal(reason, "no memory");
     fill();
-    assert_int_equal(A->options.worker_count, 2);
+    assert_int_equal(A->options.workers.max, 2);
 }
 
 #define OPTIONS_TEST(name) cmocka_unit_test_setup_teardown(name, make, drop)

@@ -455,7 +455,7 @@ static void without_memory_for_it_nothing_comes(void **state)
     unsigned count = 0;
     pipeline_remove(pipeline(1));
     workers_settle();
-    stage.config.pipelines[1].options.worker_count = 3;
+    stage.config.pipelines[1].options.workers = (struct cli_range){3, 3};
     stage.config.pipelines[1].options.recycle_overlap = true;
     stage.config.pipelines[1].options.queue_count_max = 2 * RUN_SLAB_COUNT;
     stage.config.pipelines[1].options.reply_ring_bytes = 4u << 20;

@@ -370,7 +370,7 @@ static void without_users_for_all_of_them_there_are_no_more(void **state)
     char reason[RUNS_REASON_BYTES];
     stage.config.pipelines[0].confinement.owner = OWNER_EACH;
     stage.config.own_users = (struct own_users){.first = 70000, .count = 3};
-    assert_int_equal(runs_resize_pipeline(runs(), runs()->pipelines[0], 4, reason), -ENOSPC);
+    assert_int_equal(resize_to(4, reason), -ENOSPC);
     assert_string_equal(reason, "there are only 3 users for workers");
     expect_nothing_changed(2);
     assert_int_equal(stage.spawn_count, 2);
@@ -388,7 +388,7 @@ static void without_memory_for_all_of_them_nothing_changes(void **state)
     while (rc != 0) {
         mr_assert(count < 100);
         allocs_left = count++;
-        rc = runs_resize_pipeline(runs(), runs()->pipelines[0], 4, reason);
+        rc = resize_to(4, reason);
         allocs_left = UINT_MAX;
         if (rc == 0)
             break;
@@ -418,7 +418,7 @@ static void a_server_that_stops_starts_nobody_and_waits_for_those_that_go(void *
         stage_run_end(&begun[i]);
     stage_settle();
     assert_int_equal(stage.server->state, SERVER_STOPPING);
-    assert_int_equal(runs_resize_pipeline(runs(), runs()->pipelines[0], 3, reason), 0);
+    assert_int_equal(resize_to(3, reason), 0);
     stage_settle();
     assert_int_equal(stage.spawn_count, 2);
     for (uint32_t i = 0; i < 10 && stage.server->state != SERVER_STOPPED; i++) {

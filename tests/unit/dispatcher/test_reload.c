@@ -174,7 +174,7 @@ static void workers_and_a_spare_place_come_and_go(void **state)
     (void)state;
     for (uint32_t i = 0; i < 3; i++) {
         struct config *next = again(&usual);
-        next->pipelines[0].options.worker_count = 3;
+        next->pipelines[0].options.workers = (struct cli_range){3, 3};
         next->pipelines[0].options.recycle_overlap = true;
         next->pipelines[0].options.recycle_run_count = 1000;
         reload(next);
