@@ -329,7 +329,7 @@ static uint64_t health_proof_ms(const struct worker *worker)
 static bool health_worker_may_recover(const struct runs *runs, const struct worker *worker)
 {
     uint32_t after = worker->pool->config->options.quarantine_after;
-    if (worker->state == WORKER_STOPPING || worker->state == WORKER_SPARE)
+    if (worker->state == WORKER_SPARE)
         return false;
     if (worker->is_surplus && !worker_serves(worker))
         return false; /* nothing follows it */

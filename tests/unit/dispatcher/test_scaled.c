@@ -120,6 +120,24 @@ static void many_who_come_at_once_wake_one_and_all_are_served(void **state)
     falls_asleep();
 }
 
+static void who_comes_while_the_last_one_goes_waits_for_the_next_one(void **state)
+{
+    (void)state;
+    stage_later(IDLE_MS);
+    assert_int_equal(pipeline()->state, PIPELINE_IDLE);
+    assert_int_equal(worker(0)->state, WORKER_STOPPING);
+    uint32_t client = ask();
+    assert_int_equal(pipeline()->state, PIPELINE_WAKING);
+    assert_int_equal(pipeline()->queue_count, 1);
+    stage_exit(0, CLD_EXITED, 0);
+    stage_settle();
+    assert_int_equal(stage.spawn_count, 2);
+    stage_hello(0);
+    stage_settle();
+    ends_well(client);
+    falls_asleep();
+}
+
 static void it_is_ready_while_it_sleeps_and_wakes(void **state)
 {
     (void)state;
@@ -462,6 +480,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(one_is_there_from_the_start_and_goes_when_nobody_came, none_or_two_open),
         TEST(many_who_come_at_once_wake_one_and_all_are_served, none_or_two_open),
+        TEST(who_comes_while_the_last_one_goes_waits_for_the_next_one, none_or_two_open),
         TEST(it_is_ready_while_it_sleeps_and_wakes, none_or_two_open),
         TEST(a_run_that_needs_its_worker_keeps_it, none_or_two_open),
         TEST(who_leaves_while_it_wakes_leaves_a_worker_that_goes_again, none_or_two_open),
