@@ -215,12 +215,24 @@ static void ask_for_one(void)
         stage_say(stage_connect(), STREAM_PATH, RUN_BODY, 0);
 }
 
+/* As many as runs need, within some bounds. */
+static void scale_within(uint32_t min, uint32_t more)
+{
+    char reason[RUNS_REASON_BYTES];
+    uint32_t max = min + more > 4 ? 4 : min + more;
+    int rc = runs_scale_pipeline(runs(), runs()->pipelines[0], min, max > 0 ? max : 1, reason);
+    assert_int_equal(rc, 0);
+}
+
 static void do_something(void)
 {
     uint32_t index = chance(STAGE_WORKER_COUNT_MAX);
     switch (chance(9)) {
     case 0:
-        resize(1 + chance(4));
+        if (chance(4) == 0)
+            resize(1 + chance(4));
+        else
+            scale_within(chance(3), chance(4));
         break;
     case 1:
         ask_for_one();
@@ -256,13 +268,20 @@ static void up_and_down_again_and_again(void **state)
 {
     (void)state;
     int fd_count = fds_count();
+    const struct pipeline *pipeline = runs()->pipelines[0];
+    uint32_t asleep_count = 0;
+    runs()->pipelines[0]->scaling.bounds.idle_ms = 300;
     for (uint32_t i = 0; i < 20000; i++) {
         do_something();
         stage_loop_pass();
         stage_settle();
+        server_check(stage.server);
+        asleep_count += pipeline->state == PIPELINE_IDLE;
         assert_true(places_count() <= 4 + 1);
         assert_int_equal(timers_of_others(), others);
     }
+    assert_true(asleep_count > 100);
+    assert_true(pipeline->tally->scale_up_count > 100 && pipeline->tally->scale_down_count > 100);
     stage.pipes_are_held = false;
     resize(2);
     for (uint32_t i = 0; i < 20; i++) {
