@@ -232,6 +232,8 @@ static const char *info_container_word(const struct pipeline *pipeline)
 /* Runs may be sent there. One that has no worker since nobody needed it starts one for them. */
 static bool info_is_ready(const struct pipeline *pipeline)
 {
+    if (pipeline->is_yielding)
+        return false;
     return pipeline->state == PIPELINE_READY || pipeline->state == PIPELINE_IDLE ||
            pipeline->state == PIPELINE_WAKING;
 }

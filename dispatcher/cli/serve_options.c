@@ -142,6 +142,10 @@ static const struct cli_option options[] = {
      .help =
          "start a worker's successor before it stops, where its device and memory hold both; not "
          "after an error of its device"},
+    {"reload-after", NULL, CLI_FLAG, EACH(options.reload_after),
+     .help = "where its device or the memory holds one set of workers only: a reload that replaces "
+             "them lets runs end and the old workers go before it starts new ones; new runs are "
+             "refused meanwhile"},
     {"start-timeout", NULL, CLI_DURATION, EACH(options.start_timeout_ms), .min = 100, .max = DAY_MS,
      .help = "a worker is ready in this time, or it is killed"},
     {"pipeline-error-status", "STATUS", CLI_CHOICE, MEMBER(error_status), .choices = error_statuses,

@@ -78,6 +78,7 @@ struct pipeline_options {
     uint32_t start_timeout_ms;    /* a worker may take so long to be ready, --start-timeout */
     uint32_t recycle_run_count;   /* it is replaced after so many runs, --recycle-runs; 0: never */
     bool recycle_overlap;         /* its successor starts first, --recycle-overlap */
+    bool reload_after;            /* a reload ends the old workers first, --reload-after */
     uint64_t recycle_bytes;       /* or when it is larger, --recycle-memory; 0: never */
     uint32_t quarantine_after;    /* deaths in a row of each worker, --quarantine-after; 0: never */
     uint32_t quarantine_retry_ms; /* at most so long between starts, --quarantine-retry */

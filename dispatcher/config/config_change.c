@@ -167,7 +167,7 @@ static bool change_has_other_limits(const struct pipeline_options *now,
            now->start_timeout_ms != next->start_timeout_ms ||
            now->recycle_run_count != next->recycle_run_count ||
            now->recycle_overlap != next->recycle_overlap ||
-           now->recycle_bytes != next->recycle_bytes ||
+           now->reload_after != next->reload_after || now->recycle_bytes != next->recycle_bytes ||
            now->quarantine_after != next->quarantine_after ||
            now->quarantine_retry_ms != next->quarantine_retry_ms;
 }

@@ -43,6 +43,8 @@ struct pipeline {
     uint32_t reading_count; /* the latter */
     enum pipeline_state state;
     bool is_drained;    /* by its operator: no new runs until that is over */
+    bool is_yielding;   /* no new runs: it makes room for one that is to follow it */
+    bool starts_after;  /* COMING: it waits for that room */
     struct timer timer; /* of a trial */
 
     struct scaling scaling; /* how many workers it should have; the pool has as many as it wants */
@@ -94,6 +96,11 @@ bool pipeline_has_slot(struct runs *runs, struct pipeline *pipeline);
 
 /* What the configuration says. */
 struct scaling_bounds pipeline_bounds(const struct pipeline_config *config);
+
+/* So many workers, whatever the bounds; with 0 it is IDLE, and then no run may be left. Results as
+ * of pool_resize(). */
+int pipeline_scale_to(struct runs *runs, struct pipeline *pipeline, uint32_t wanted,
+                      char reason[CGROUP_REASON_BYTES]) MUST_USE;
 
 /* Within these bounds from now on; of the pool, which was told how many are wanted, there were so
  * many before. New ones are started, surplus ones go. */

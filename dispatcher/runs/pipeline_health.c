@@ -12,6 +12,7 @@
 #include "dispatcher/workers/pool.h"
 
 #define STOPPING_RETRY_AFTER_S 5u
+#define YIELD_RETRY_AFTER_S 5u
 
 static bool health_refuse(struct run_failure *out, enum refusal refusal, int status,
                           enum error_type type, uint32_t retry_after_s, const char *message);
@@ -36,6 +37,9 @@ bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, struct run_f
     if (pipeline->phase == PHASE_LEAVING)
         return health_refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, 1,
                              "the pipeline was removed");
+    if (pipeline->is_yielding)
+        return health_refuse(failure, REFUSAL_NOT_READY, 503, ERROR_LOADING, YIELD_RETRY_AFTER_S,
+                             "the pipeline is being replaced, and loads when its runs have ended");
     if (pipeline_is_drained(runs, pipeline))
         return health_refuse(failure, REFUSAL_DRAINED, 503, ERROR_UNKNOWN, STOPPING_RETRY_AFTER_S,
                              runs->is_drained ? "the server takes no runs now: it is drained"

@@ -18,8 +18,6 @@
 
 #define RETRY_AFTER_S_MAX 60u
 
-static int scale_to(struct runs *runs, struct pipeline *pipeline, uint32_t wanted,
-                    char reason[RUNS_REASON_BYTES]);
 static void scale_take(struct runs *runs, struct pipeline *pipeline,
                        const struct scaling_decision *decision);
 static void scale_arm(struct runs *runs, struct pipeline *pipeline);
@@ -47,6 +45,10 @@ int runs_scale_pipeline(struct runs *runs, struct pipeline *pipeline, uint32_t m
         snprintf(reason, RUNS_REASON_BYTES,
                  "workers must be from 0 to %u, and the most 1 or more and no less than the least",
                  WORKER_COUNT_MAX);
+        return -EINVAL;
+    }
+    if (pipeline->is_yielding) {
+        snprintf(reason, RUNS_REASON_BYTES, "the pipeline is being replaced");
         return -EINVAL;
     }
     bounds.min = min;
@@ -125,7 +127,8 @@ void pipeline_scale_on_timer(struct runs *runs, struct pipeline *pipeline)
 {
     struct scaling_view view = scale_view(pipeline);
     pipeline->scale_is_watched = false;
-    if (runs->is_draining || pipeline->phase == PHASE_LEAVING || pipeline->phase == PHASE_COMING)
+    if (runs->is_draining || pipeline->phase == PHASE_LEAVING || pipeline->phase == PHASE_COMING ||
+        pipeline->is_yielding)
         return;
     if (scale_is_decided_elsewhere(pipeline)) {
         /* Whoever ends that looks again, too, but for a trial. */
@@ -142,8 +145,8 @@ void pipeline_scale_on_timer(struct runs *runs, struct pipeline *pipeline)
 
 /* ---- what is done -------------------------------------------------------------------------- */
 
-static int scale_to(struct runs *runs, struct pipeline *pipeline, uint32_t wanted,
-                    char reason[RUNS_REASON_BYTES])
+int pipeline_scale_to(struct runs *runs, struct pipeline *pipeline, uint32_t wanted,
+                      char reason[CGROUP_REASON_BYTES])
 {
     uint32_t before = pipeline->pool->worker_count;
     struct scaling_bounds bounds = pipeline->scaling.bounds;
@@ -187,7 +190,7 @@ static void scale_take(struct runs *runs, struct pipeline *pipeline,
     uint32_t queue_count = pipeline->queue_count;
     char reason[RUNS_REASON_BYTES];
     pipeline->scale_is_asked = false;
-    if (scale_to(runs, pipeline, decision->wanted, reason) < 0) {
+    if (pipeline_scale_to(runs, pipeline, decision->wanted, reason) < 0) {
         scaling_note_failure(&pipeline->scaling, runs->reactor->now_ms);
         log_event(log, LEVEL_ERROR, "scale_failed", LOG_WORD("pipeline", pipeline->config->pointer),
                   LOG_NATURAL("from", before), LOG_NATURAL("to", decision->wanted),

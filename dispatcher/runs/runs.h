@@ -118,6 +118,16 @@ void runs_retire_pipeline(struct runs *runs, struct pipeline *pipeline);
 int runs_move_pipeline(struct runs *runs, struct pipeline *pipeline, const struct config *config,
                        uint32_t number, char reason[RUNS_REASON_BYTES]) MUST_USE;
 
+/* pipeline_yield.c: a pipeline that is told so (--reload-after) makes room for one that is to
+ * follow it. False: it has nothing to give. */
+bool runs_yield_pipeline(struct pipeline *pipeline);
+
+/* Once a pass and outside of events: whether it has, and all its processes are gone. */
+bool runs_has_yielded(struct runs *runs, struct pipeline *pipeline);
+
+/* Nobody follows it: it serves again. */
+void runs_take_back_pipeline(struct runs *runs, struct pipeline *pipeline);
+
 /* Runs can belong to so many owners. 0 or -ENOMEM. */
 int runs_reserve_owners(struct runs *runs, uint32_t owner_count) MUST_USE;
 

@@ -13,6 +13,7 @@
 #include "dispatcher/config/config_hold.h"
 #include "dispatcher/config/exit_code.h"
 #include "dispatcher/config/owner.h"
+#include "dispatcher/server/reload_after.h"
 #include "dispatcher/server/reload_aliases.h"
 #include "dispatcher/server/server.h"
 #include "dispatcher/workers/pool.h"
@@ -328,15 +329,19 @@ static void reload_pipeline_fail(struct server *server, const char *pointer, con
               LOG_BYTES("reason", reason, bytes));
 }
 
-static void reload_pipeline_start(struct server *server, uint32_t number)
+/* `former` is the one that is served now; NULL: there is none. */
+static void reload_pipeline_start(struct server *server, uint32_t number, struct pipeline *former)
 {
     const struct config *config = server->config;
     struct pipeline *pipeline;
     char reason[RUNS_REASON_BYTES];
     int rc = runs_prepare_pipeline(&server->runs, config, number, &pipeline, reason);
-    if (rc < 0)
+    if (rc < 0) {
         reload_pipeline_fail(server, config->pipelines[number].pointer, reason, strlen(reason));
-    else
+        return;
+    }
+    pipeline->starts_after = former && runs_yield_pipeline(former);
+    if (!pipeline->starts_after)
         supervisor_resize(&server->fleet, pipeline->pool);
 }
 
@@ -348,7 +353,7 @@ static void reload_pipeline_change(struct server *server, struct pipeline *pipel
     char reason[RUNS_REASON_BYTES];
     enum pipeline_change change = pipeline_change(pipeline->config, &config->pipelines[number]);
     if (change == PIPELINE_PROCESSES) {
-        reload_pipeline_start(server, number);
+        reload_pipeline_start(server, number, pipeline);
         return;
     }
     if (runs_move_pipeline(&server->runs, pipeline, config, number, reason) < 0)
@@ -382,7 +387,7 @@ static void reload_pipelines(struct server *server)
     }
     for (uint32_t i = 0; i < config->pipeline_count; i++)
         if (!is_there[i])
-            reload_pipeline_start(server, i);
+            reload_pipeline_start(server, i, NULL);
 }
 
 static void reload_serve(struct server *server, struct pipeline *pipeline)
@@ -427,12 +432,14 @@ void reload_step(struct server *server)
             reload_report_fail(&reload->report, coming->config->pointer, stops, strlen(stops));
         if (bytes > 0 || !is_serving)
             runs_drop_pipeline(&server->runs, coming);
+        else if (coming->starts_after)
+            reload_after_start(&server->runs, coming);
         else if (pool_is_complete(coming->pool))
             reload_serve(server, coming);
     }
     if (reload->state == RELOAD_STARTING && is_serving)
         reload_aliases_step(server);
-    if (reload->state == RELOAD_STARTING && !server->runs.coming)
+    if (reload->state == RELOAD_STARTING && !server->runs.coming && reload_after_end(&server->runs))
         reload_end(server);
     if (!is_serving)
         reload_give_up(server);

@@ -200,6 +200,14 @@ uint32_t pool_ready_count(const struct worker_pool *pool)
     return count;
 }
 
+bool pool_is_vacant(const struct worker_pool *pool)
+{
+    for (uint32_t i = 0; i < pool->place_count; i++)
+        if (!pool_place_is_vacant(pool->places[i]))
+            return false;
+    return true;
+}
+
 uint32_t pool_active_count(const struct worker_pool *pool)
 {
     uint32_t count = 0;

@@ -63,6 +63,9 @@ bool pool_extra_remove(struct worker_pool *pool);
 /* How many take runs. */
 uint32_t pool_ready_count(const struct worker_pool *pool);
 
+/* Whether nothing is in any of its places: their memory is free. */
+bool pool_is_vacant(const struct worker_pool *pool);
+
 /* Runs that its workers have. */
 uint32_t pool_active_count(const struct worker_pool *pool);
 

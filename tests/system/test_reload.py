@@ -14,6 +14,7 @@ import wire
 from confined import needs_python
 from conftest import public_folder
 from editions import EDITION, OTHER, WITHOUT_LISTEN, File, Streams, edition_of, pids
+from operator_socket import state
 from server import IS_SANITIZED, SLOWNESS, bearer, make_tokens, process_exists, wait_until
 
 THIRD = "test/third:v1"
@@ -270,6 +271,92 @@ def test_what_does_not_become_ready_is_not_served(begin, file, options, reason):
     file.publish(3)
     expect(server, replaced=1, added=1, kept=1)
     assert edition_of(server) == [3]
+
+
+# ---- where there is room for one set of workers ----------------------------------------------------
+
+
+class Room:
+    """Which processes hold a place of which there is one: each worker has it from its start to its end."""
+
+    def __init__(self, folder):
+        self.path = folder / "room"
+
+    def options(self):
+        return f'-DROOM="{self.path}"'
+
+
+def is_coming(server):
+    return "coming" in {pipeline["phase"] for pipeline in state(server)["pipelines"]}
+
+
+@pytest.fixture
+def room(file):
+    made = Room(file.folder)
+    file.publish(1, made.options())
+    file.say(EDITION, reload_after="true")
+    return made
+
+
+def test_new_workers_start_when_the_old_ones_have_ended_their_runs_and_gone(begin, file, room):
+    server = begin()
+    file.publish(2, room.options())
+    mark = server.log_mark()
+    with server.stream(EDITION, 3, 600 * SLOWNESS) as running, server.stream(EDITION, 1, 0) as waits:
+        running.next()
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: is_coming(server))
+        refusal = server.run(EDITION, 1, 0)
+        assert wire.result_of(refusal)["error"]["type"] == "pipeline_loading" and refusal.values("retry-after")
+        assert server.get("/readyz").status == 503
+        assert edition_of(server, OTHER) == [1]
+        assert [wire.output_of(line) for line in running.all()] == [1, 1]
+        assert [wire.output_of(line) for line in waits.all()] == [1]
+    found = end_of(server, mark)
+    assert (found["replaced"], found["kept"], found["failed"]) == (1, 1, 0)
+    assert edition_of(server) == [2] and server.get("/readyz").status == 200
+
+
+def test_without_it_there_is_no_room_and_the_old_ones_stay(begin, file, room):
+    file.say(EDITION)
+    server = begin()
+    file.publish(2, room.options())
+    expect(server, failed=1, kept=1)
+    assert "no room" in "\n".join(server.log) and edition_of(server) == [1]
+
+
+def test_where_the_new_ones_fail_the_old_ones_start_again(begin, file, room):
+    server = begin()
+    first = pids(server, EDITION)
+    file.publish(2, room.options(), "-DBROKEN")
+    expect(server, failed=1, kept=1)
+    wait_until(lambda: server.get("/readyz").status == 200)
+    # As the file was before: it is read anew by each process.
+    file.publish(1, room.options())
+    assert pids(server, EDITION) != first
+    wait_until(lambda: server.run(EDITION, 1, 0).status == 200)
+
+
+def test_a_stop_in_the_middle_ends_it(begin, file, room):
+    server = begin()
+    file.publish(2, room.options())
+    with server.stream(EDITION, 2, 500 * SLOWNESS) as running:
+        server.signal(signal.SIGHUP)
+        wait_until(lambda: is_coming(server))
+        server.signal(signal.SIGTERM)
+        assert len(running.all()) == 2
+    assert server.wait_exit() == 0
+
+
+def test_all_of_that_many_times_under_load(begin, file, room):
+    file.say(EDITION, reload_after="true", workers=1)
+    server = begin()
+    with Streams(server, OTHER, OTHER) as streams:
+        for edition in range(2, 12):
+            file.publish(edition, room.options())
+            expect(server, replaced=1, kept=1)
+            assert edition_of(server) == [edition]
+    assert not streams.failures
 
 
 # ---- the server ------------------------------------------------------------------------------------

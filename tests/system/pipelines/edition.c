@@ -3,13 +3,16 @@
  * edition.c - one pipeline in editions that are told apart, for tests of new code and of the log.
  *
  *   edition    COUNT items, MS apart, each the EDITION it was compiled with; with -DBROKEN it does
- *              not start, with -DHANGING never
+ *              not start, with -DHANGING never; with -DROOM="PATH" one process at a time
  *   press      prints the bytes that its text has in hexadecimal digits, and a newline
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include <fcntl.h>
+#include <sys/file.h>
 
 #include <millrace/pipeline.h>
 
@@ -52,6 +55,12 @@ static int begin(struct mr_call *call)
 #ifdef HANGING
     for (;;)
         pause();
+#endif
+#ifdef ROOM
+    /* A device that one process can have, until it ends. */
+    int room = open(ROOM, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (flock(room, LOCK_EX | LOCK_NB) == -1)
+        return mr_fail(call, MR_ERROR_STARTUP, "there is no room");
 #endif
 #ifdef BROKEN
     return mr_fail(call, MR_ERROR_STARTUP, "edition %d has no press", EDITION);
