@@ -316,6 +316,8 @@ static int client_result_of(CURLcode code, const struct exchange *exchange)
         return client_was_connected(exchange) ? -ETIMEDOUT : -ECONNREFUSED;
     case CURLE_ABORTED_BY_CALLBACK:
         return -ECANCELED;
+    case CURLE_SEND_ERROR:
+        return -ECONNRESET;
     case CURLE_PARTIAL_FILE:
     case CURLE_RECV_ERROR:
     case CURLE_GOT_NOTHING:

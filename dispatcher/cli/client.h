@@ -66,6 +66,7 @@ void client_destroy(struct client *client);
  *   -ECONNREFUSED  nobody answers there, or nobody who is known to be the server
  *   -ETIMEDOUT     the time is up
  *   -EPIPE         the answer was cut: neither a length nor a last chunk says that this was all
+ *   -ECONNRESET    the connection was closed before the request was sent
  *   -ECANCELED     the consumer wanted no more, or goes_on() said so
  *   -EIO           anything else
  * and, but for 0 and -ECANCELED, one line in `reason`. What a header says is in *answer before the

@@ -44,7 +44,7 @@ static const struct cli_option options[] = {
      .help = "with --config: load each of its pipelines, too"},
     {"against", NULL, CLI_FLAG, CLI_MEMBER(struct check_values, against),
      .help = "with --config: have a running server read it, too, and print what it would change"},
-    CONTROL_OPTION_PATH(struct check_values),
+    CONTROL_CLIENT_OPTION_PATH(struct check_values),
     {"json", NULL, CLI_FLAG, CLI_MEMBER(struct check_values, json),
      .help = "print the variables as JSON, as GET /v4/pipelines/POINTER has them; with --against "
              "the server's answer"},
@@ -288,7 +288,7 @@ static int check_against(const struct check_values *values)
         return EXIT_CODE_USAGE;
     }
     struct text body = {0};
-    struct control_answer answer = {0};
+    struct control_client_answer answer = {0};
     text_add(&body, "{\"config\":");
     text_add_json(&body, path, strlen(path));
     text_add_bytes(&body, "}", 2); /* with its NUL */
@@ -297,18 +297,19 @@ static int check_against(const struct check_values *values)
     if (body.failed)
         cli_fail("check: no memory");
     else
-        exit_code = control_command(check_command.name,
-                                    &(struct control_options){.path = values->control_path,
-                                                              .timeout_ms = values->timeout_ms},
-                                    "/control/check", body.bytes, &answer);
+        exit_code = control_client_command(
+            check_command.name,
+            &(struct control_client_options){.path = values->control_path,
+                                             .timeout_ms = values->timeout_ms},
+            "/control/check", body.bytes, &answer);
     if (exit_code == EXIT_CODE_OK && values->json)
-        control_answer_print(&answer, stdout);
+        control_client_answer_print(&answer, stdout);
     else if (exit_code == EXIT_CODE_OK)
         report_difference_print(&answer.root, stdout);
     if (exit_code == EXIT_CODE_OK && (report_errors_print(&answer.root, check_command.name) > 0 ||
                                       !report_is(&answer.root, "result", "valid")))
         exit_code = EXIT_CODE_USAGE;
-    control_answer_finish(&answer);
+    control_client_answer_finish(&answer);
     text_finish(&body);
     return exit_code;
 }

@@ -27,8 +27,8 @@ struct drain_values {
 };
 
 static const struct cli_option drain_options[] = {
-    CONTROL_OPTION_PATH(struct drain_values),
-    CONTROL_OPTION_JSON(struct drain_values),
+    CONTROL_CLIENT_OPTION_PATH(struct drain_values),
+    CONTROL_CLIENT_OPTION_JSON(struct drain_values),
     {"no-wait", NULL, CLI_FLAG, CLI_MEMBER(struct drain_values, no_wait),
      .help = "leave when no more runs are taken"},
     {"timeout", NULL, CLI_DURATION, CLI_MEMBER(struct drain_values, timeout_ms), .min = 1,
@@ -36,8 +36,8 @@ static const struct cli_option drain_options[] = {
 };
 
 static const struct cli_option resume_options[] = {
-    CONTROL_OPTION_PATH(struct drain_values),
-    CONTROL_OPTION_JSON(struct drain_values),
+    CONTROL_CLIENT_OPTION_PATH(struct drain_values),
+    CONTROL_CLIENT_OPTION_JSON(struct drain_values),
 };
 
 const struct cli_command drain_command = {
@@ -65,7 +65,7 @@ const struct cli_command resume_command = {
 };
 
 static int drain_begin(const struct drain_values *values, const char *pointer);
-static int drain_wait(struct control *control, const struct drain_values *values,
+static int drain_wait(struct control_client *control, const struct drain_values *values,
                       const char *pointer);
 static void drain_pipelines_print(const struct json_view *root, bool is_drain);
 
@@ -77,7 +77,7 @@ int cmd_drain(int argc, char **argv)
     if (!cli_begin(&drain_command, argc, argv, &values, &words, &exit_code))
         return exit_code;
     const char *pointer = words.count > 0 ? words.items[0] : NULL;
-    if (pointer && !control_pointer_check(drain_command.name, pointer))
+    if (pointer && !control_client_pointer_check(drain_command.name, pointer))
         return EXIT_CODE_USAGE;
     return drain_begin(&values, pointer);
 }
@@ -90,50 +90,52 @@ int cmd_resume(int argc, char **argv)
     if (!cli_begin(&resume_command, argc, argv, &values, &words, &exit_code))
         return exit_code;
     const char *pointer = words.count > 0 ? words.items[0] : NULL;
-    if (pointer && !control_pointer_check(resume_command.name, pointer))
+    if (pointer && !control_client_pointer_check(resume_command.name, pointer))
         return EXIT_CODE_USAGE;
-    char body[CONTROL_BODY_BYTES];
-    struct control_answer answer = {0};
-    control_body(body, pointer, "");
-    exit_code = control_command(
+    char body[CONTROL_CLIENT_BODY_BYTES];
+    struct control_client_answer answer = {0};
+    control_client_body(body, pointer, "");
+    exit_code = control_client_command(
         resume_command.name,
-        &(struct control_options){.path = values.control_path, .timeout_ms = CONTROL_ANSWER_MS},
+        &(struct control_client_options){.path = values.control_path,
+                                         .timeout_ms = CONTROL_CLIENT_ANSWER_MS},
         "/control/resume", body, &answer);
     if (exit_code == EXIT_CODE_OK && values.json)
-        control_answer_print(&answer, stdout);
+        control_client_answer_print(&answer, stdout);
     else if (exit_code == EXIT_CODE_OK)
         drain_pipelines_print(&answer.root, false);
-    control_answer_finish(&answer);
+    control_client_answer_finish(&answer);
     return exit_code;
 }
 
 /* The first request of a connection is the one that must not be sent twice. */
 static int drain_begin(const struct drain_values *values, const char *pointer)
 {
-    char body[CONTROL_BODY_BYTES], reason[CONTROL_REASON_BYTES];
+    char body[CONTROL_CLIENT_BODY_BYTES], reason[CONTROL_CLIENT_REASON_BYTES];
     int exit_code;
-    struct control_answer answer = {0};
-    struct control *control = control_begin(drain_command.name,
-                                            &(struct control_options){
-                                                .path = values->control_path,
-                                                .timeout_ms = CONTROL_ANSWER_MS,
-                                                .keeps_connection = true,
-                                            },
-                                            &exit_code);
+    struct control_client_answer answer = {0};
+    struct control_client *control =
+        control_client_begin(drain_command.name,
+                             &(struct control_client_options){
+                                 .path = values->control_path,
+                                 .timeout_ms = CONTROL_CLIENT_ANSWER_MS,
+                                 .keeps_connection = true,
+                             },
+                             &exit_code);
     if (!control)
         return exit_code;
-    control_body(body, pointer, "");
-    exit_code = control_ask(control, "/control/drain", body, &answer, reason);
+    control_client_body(body, pointer, "");
+    exit_code = control_client_ask(control, "/control/drain", body, &answer, reason);
     if (exit_code != EXIT_CODE_OK)
         cli_fail("drain: %s", reason);
     else if (values->json)
-        control_answer_print(&answer, stdout);
+        control_client_answer_print(&answer, stdout);
     else if (values->no_wait)
         drain_pipelines_print(&answer.root, true);
-    control_answer_finish(&answer);
+    control_client_answer_finish(&answer);
     if (exit_code == EXIT_CODE_OK && !values->no_wait)
         exit_code = drain_wait(control, values, pointer);
-    control_close(control);
+    control_client_close(control);
     return exit_code;
 }
 
@@ -180,12 +182,12 @@ static struct drain_left drain_count(const struct live_state *state, const char 
     return left;
 }
 
-static int drain_look(struct control *control, const char *pointer, struct drain_left *left)
+static int drain_look(struct control_client *control, const char *pointer, struct drain_left *left)
 {
-    struct control_answer answer = {0};
+    struct control_client_answer answer = {0};
     struct live_state state;
-    char reason[CONTROL_REASON_BYTES];
-    int exit_code = control_ask(control, CONTROL_STATE, NULL, &answer, reason);
+    char reason[CONTROL_CLIENT_REASON_BYTES];
+    int exit_code = control_client_ask(control, CONTROL_CLIENT_STATE, NULL, &answer, reason);
     int rc = exit_code == EXIT_CODE_OK ? live_state_read(&state, &answer.root) : 0;
     if (exit_code != EXIT_CODE_OK) {
         cli_fail("drain: %s", reason);
@@ -196,7 +198,7 @@ static int drain_look(struct control *control, const char *pointer, struct drain
         *left = drain_count(&state, pointer);
         live_state_finish(&state);
     }
-    control_answer_finish(&answer);
+    control_client_answer_finish(&answer);
     return exit_code;
 }
 
@@ -207,7 +209,7 @@ static int64_t drain_now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static int drain_wait(struct control *control, const struct drain_values *values,
+static int drain_wait(struct control_client *control, const struct drain_values *values,
                       const char *pointer)
 {
     struct progress progress = progress_begin(values->json ? NULL : stdout);

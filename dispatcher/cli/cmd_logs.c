@@ -28,7 +28,7 @@ struct logs_values {
 };
 
 static const struct cli_option options[] = {
-    CONTROL_OPTION_PATH(struct logs_values),
+    CONTROL_CLIENT_OPTION_PATH(struct logs_values),
     {"follow", NULL, CLI_FLAG, CLI_MEMBER(struct logs_values, follow), .letter = 'f',
      .help = "go on with what comes"},
     {"pipeline", "POINTER", CLI_TEXT, CLI_MEMBER(struct logs_values, pipeline),
@@ -81,7 +81,7 @@ int cmd_logs(int argc, char **argv)
     int exit_code;
     if (!cli_begin(&logs_command, argc, argv, &values, &words, &exit_code))
         return exit_code;
-    if (values.pipeline && !control_pointer_check(logs_command.name, values.pipeline))
+    if (values.pipeline && !control_client_pointer_check(logs_command.name, values.pipeline))
         return EXIT_CODE_USAGE;
     return logs_print(&values);
 }
@@ -90,7 +90,7 @@ static int logs_print(const struct logs_values *values)
 {
     static struct logs logs; /* large for a stack */
     struct client_answer end;
-    char reason[CONTROL_REASON_BYTES];
+    char reason[CONTROL_CLIENT_REASON_BYTES];
     int exit_code;
     logs = (struct logs){.filter = log_filter_make(values->pipeline, values->run),
                          .end = &end,
@@ -98,16 +98,18 @@ static int logs_print(const struct logs_values *values)
                          .follows = values->follow,
                          .is_held = values->lines > 0,
                          .held_max = values->lines};
-    struct control *control = control_begin(
-        logs_command.name,
-        &(struct control_options){.path = values->control_path,
-                                  .timeout_ms = values->follow ? 0 : CONTROL_ANSWER_MS,
-                                  .goes_on = logs_are_read},
-        &exit_code);
+    struct control_client *control =
+        control_client_begin(logs_command.name,
+                             &(struct control_client_options){
+                                 .path = values->control_path,
+                                 .timeout_ms = values->follow ? 0 : CONTROL_CLIENT_ANSWER_MS,
+                                 .goes_on = logs_are_read},
+                             &exit_code);
     if (!control)
         return exit_code;
-    exit_code = control_read(control, values->follow ? "/control/logs?follow=1" : "/control/logs",
-                             on_log, &logs, &end, reason);
+    exit_code =
+        control_client_read(control, values->follow ? "/control/logs?follow=1" : "/control/logs",
+                            on_log, &logs, &end, reason);
     if (logs.line.count > 0)
         logs_line(&logs, logs.line.bytes, logs.line.count);
     logs_release(&logs);
@@ -118,7 +120,7 @@ static int logs_print(const struct logs_values *values)
     }
     text_finish(&logs.line);
     text_finish(&logs.held);
-    control_close(control);
+    control_client_close(control);
     return logs_said(&logs, exit_code, reason);
 }
 

@@ -17,8 +17,8 @@ struct ps_values {
 };
 
 static const struct cli_option options[] = {
-    CONTROL_OPTION_PATH(struct ps_values),
-    CONTROL_OPTION_JSON(struct ps_values),
+    CONTROL_CLIENT_OPTION_PATH(struct ps_values),
+    CONTROL_CLIENT_OPTION_JSON(struct ps_values),
 };
 
 const struct cli_command ps_command = {
@@ -29,7 +29,7 @@ const struct cli_command ps_command = {
     .option_count = ARRAY_COUNT(options),
 };
 
-static int ps_print(const struct control_answer *answer);
+static int ps_print(const struct control_client_answer *answer);
 
 int cmd_ps(int argc, char **argv)
 {
@@ -38,20 +38,21 @@ int cmd_ps(int argc, char **argv)
     int exit_code;
     if (!cli_begin(&ps_command, argc, argv, &values, &words, &exit_code))
         return exit_code;
-    struct control_answer answer = {0};
-    exit_code = control_command(
+    struct control_client_answer answer = {0};
+    exit_code = control_client_command(
         ps_command.name,
-        &(struct control_options){.path = values.control_path, .timeout_ms = CONTROL_ANSWER_MS},
-        CONTROL_STATE, NULL, &answer);
+        &(struct control_client_options){.path = values.control_path,
+                                         .timeout_ms = CONTROL_CLIENT_ANSWER_MS},
+        CONTROL_CLIENT_STATE, NULL, &answer);
     if (exit_code == EXIT_CODE_OK && values.json)
-        control_answer_print(&answer, stdout);
+        control_client_answer_print(&answer, stdout);
     else if (exit_code == EXIT_CODE_OK)
         exit_code = ps_print(&answer);
-    control_answer_finish(&answer);
+    control_client_answer_finish(&answer);
     return exit_code;
 }
 
-static int ps_print(const struct control_answer *answer)
+static int ps_print(const struct control_client_answer *answer)
 {
     struct live_state state;
     struct text table = {0};

@@ -16,8 +16,8 @@ struct reload_values {
 };
 
 static const struct cli_option options[] = {
-    CONTROL_OPTION_PATH(struct reload_values),
-    CONTROL_OPTION_JSON(struct reload_values),
+    CONTROL_CLIENT_OPTION_PATH(struct reload_values),
+    CONTROL_CLIENT_OPTION_JSON(struct reload_values),
     {"no-wait", NULL, CLI_FLAG, CLI_MEMBER(struct reload_values, no_wait),
      .help = "leave when the server has begun"},
 };
@@ -40,17 +40,18 @@ int cmd_reload(int argc, char **argv)
     int exit_code;
     if (!cli_begin(&reload_command, argc, argv, &values, &words, &exit_code))
         return exit_code;
-    struct control_answer answer = {0};
-    exit_code = control_command(
+    struct control_client_answer answer = {0};
+    exit_code = control_client_command(
         reload_command.name,
-        &(struct control_options){.path = values.control_path,
-                                  .timeout_ms = values.no_wait ? CONTROL_ANSWER_MS : 0},
+        &(struct control_client_options){.path = values.control_path,
+                                         .timeout_ms =
+                                             values.no_wait ? CONTROL_CLIENT_ANSWER_MS : 0},
         "/control/reload", values.no_wait ? "{\"wait\":false}" : "{\"wait\":true}", &answer);
     if (exit_code == EXIT_CODE_OK && values.json)
-        control_answer_print(&answer, stdout);
+        control_client_answer_print(&answer, stdout);
     if (exit_code == EXIT_CODE_OK)
         exit_code = reload_said(&answer.root, values.json);
-    control_answer_finish(&answer);
+    control_client_answer_finish(&answer);
     return exit_code;
 }
 

@@ -22,13 +22,13 @@ struct scale_values {
 };
 
 static const struct cli_option scale_options[] = {
-    CONTROL_OPTION_PATH(struct scale_values),
-    CONTROL_OPTION_JSON(struct scale_values),
+    CONTROL_CLIENT_OPTION_PATH(struct scale_values),
+    CONTROL_CLIENT_OPTION_JSON(struct scale_values),
 };
 
 static const struct cli_option restart_options[] = {
-    CONTROL_OPTION_PATH(struct scale_values),
-    CONTROL_OPTION_JSON(struct scale_values),
+    CONTROL_CLIENT_OPTION_PATH(struct scale_values),
+    CONTROL_CLIENT_OPTION_JSON(struct scale_values),
     {"no-wait", NULL, CLI_FLAG, CLI_MEMBER(struct scale_values, no_wait),
      .help = "leave when the server has begun"},
 };
@@ -66,29 +66,30 @@ int cmd_scale(int argc, char **argv)
     int exit_code;
     if (!cli_begin(&scale_command, argc, argv, &values, &words, &exit_code))
         return exit_code;
-    char body[CONTROL_BODY_BYTES], members[64];
-    if (!control_pointer_check(scale_command.name, words.items[0]))
+    char body[CONTROL_CLIENT_BODY_BYTES], members[64];
+    if (!control_client_pointer_check(scale_command.name, words.items[0]))
         return EXIT_CODE_USAGE;
     if (!scale_members(words.items[1], members, sizeof members)) {
         cli_fail("scale: '%s' is neither a number nor two like 1-8, 0 to %u", words.items[1],
                  WORKER_COUNT_MAX);
         return EXIT_CODE_USAGE;
     }
-    control_body(body, words.items[0], members);
-    struct control_answer answer = {0};
-    exit_code = control_command(
+    control_client_body(body, words.items[0], members);
+    struct control_client_answer answer = {0};
+    exit_code = control_client_command(
         scale_command.name,
-        &(struct control_options){.path = values.control_path, .timeout_ms = CONTROL_ANSWER_MS},
+        &(struct control_client_options){.path = values.control_path,
+                                         .timeout_ms = CONTROL_CLIENT_ANSWER_MS},
         "/control/scale", body, &answer);
     if (exit_code == EXIT_CODE_OK && values.json) {
-        control_answer_print(&answer, stdout);
+        control_client_answer_print(&answer, stdout);
     } else if (exit_code == EXIT_CODE_OK) {
         report_text_print(&answer.root, "pointer", stdout);
         printf(": %.0f to %.0f workers, now %.0f\n", report_number(&answer.root, "workers_min"),
                report_number(&answer.root, "workers_max"),
                report_number(&answer.root, "workers_wanted"));
     }
-    control_answer_finish(&answer);
+    control_client_answer_finish(&answer);
     return exit_code;
 }
 
@@ -127,21 +128,22 @@ int cmd_restart(int argc, char **argv)
     if (!cli_begin(&restart_command, argc, argv, &values, &words, &exit_code))
         return exit_code;
     const char *pointer = words.count > 0 ? words.items[0] : NULL;
-    if (pointer && !control_pointer_check(restart_command.name, pointer))
+    if (pointer && !control_client_pointer_check(restart_command.name, pointer))
         return EXIT_CODE_USAGE;
-    char body[CONTROL_BODY_BYTES];
-    control_body(body, pointer, values.no_wait ? ",\"wait\":false" : ",\"wait\":true");
-    struct control_answer answer = {0};
-    exit_code = control_command(
-        restart_command.name,
-        &(struct control_options){.path = values.control_path,
-                                  .timeout_ms = values.no_wait ? CONTROL_ANSWER_MS : 0},
-        "/control/restart", body, &answer);
+    char body[CONTROL_CLIENT_BODY_BYTES];
+    control_client_body(body, pointer, values.no_wait ? ",\"wait\":false" : ",\"wait\":true");
+    struct control_client_answer answer = {0};
+    exit_code =
+        control_client_command(restart_command.name,
+                               &(struct control_client_options){
+                                   .path = values.control_path,
+                                   .timeout_ms = values.no_wait ? CONTROL_CLIENT_ANSWER_MS : 0},
+                               "/control/restart", body, &answer);
     if (exit_code == EXIT_CODE_OK && values.json)
-        control_answer_print(&answer, stdout);
+        control_client_answer_print(&answer, stdout);
     if (exit_code == EXIT_CODE_OK)
         exit_code = restart_said(&answer.root, values.json);
-    control_answer_finish(&answer);
+    control_client_answer_finish(&answer);
     return exit_code;
 }
 

@@ -25,8 +25,8 @@ struct stop_values {
 };
 
 static const struct cli_option options[] = {
-    CONTROL_OPTION_PATH(struct stop_values),
-    CONTROL_OPTION_JSON(struct stop_values),
+    CONTROL_CLIENT_OPTION_PATH(struct stop_values),
+    CONTROL_CLIENT_OPTION_JSON(struct stop_values),
     {"now", NULL, CLI_FLAG, CLI_MEMBER(struct stop_values, now),
      .help = "end its runs, too, as a second signal does"},
     {"no-wait", NULL, CLI_FLAG, CLI_MEMBER(struct stop_values, no_wait),
@@ -42,7 +42,7 @@ const struct cli_command stop_command = {
     .option_count = ARRAY_COUNT(options),
 };
 
-static void stop_wait(struct control *control, int pidfd, double runs, bool is_json);
+static void stop_wait(struct control_client *control, int pidfd, double runs, bool is_json);
 
 int cmd_stop(int argc, char **argv)
 {
@@ -51,52 +51,54 @@ int cmd_stop(int argc, char **argv)
     int exit_code;
     if (!cli_begin(&stop_command, argc, argv, &values, &words, &exit_code))
         return exit_code;
-    struct control *control = control_begin(
+    struct control_client *control = control_client_begin(
         stop_command.name,
-        &(struct control_options){
-            .path = values.control_path, .timeout_ms = CONTROL_ANSWER_MS, .keeps_connection = true},
+        &(struct control_client_options){.path = values.control_path,
+                                         .timeout_ms = CONTROL_CLIENT_ANSWER_MS,
+                                         .keeps_connection = true},
         &exit_code);
     if (!control)
         return exit_code;
-    struct control_answer answer = {0};
-    char reason[CONTROL_REASON_BYTES];
+    struct control_client_answer answer = {0};
+    char reason[CONTROL_CLIENT_REASON_BYTES];
     /* It comes first on its connection, so that it is not sent twice: twice is a second signal. */
-    exit_code = control_ask(control, "/control/stop",
-                            values.now ? "{\"now\":true}" : "{\"now\":false}", &answer, reason);
-    pid_t pid = exit_code == EXIT_CODE_OK ? control_peer_pid(control) : 0;
+    exit_code =
+        control_client_ask(control, "/control/stop",
+                           values.now ? "{\"now\":true}" : "{\"now\":false}", &answer, reason);
+    pid_t pid = exit_code == EXIT_CODE_OK ? control_client_peer_pid(control) : 0;
     int pidfd = pid > 0 ? (int)syscall(SYS_pidfd_open, pid, 0) : -1;
     bool is_gone = pid > 0 && pidfd == -1 && errno == ESRCH;
     if (exit_code != EXIT_CODE_OK)
         cli_fail("stop: %s", reason);
     else if (values.json)
-        control_answer_print(&answer, stdout);
+        control_client_answer_print(&answer, stdout);
     if (exit_code == EXIT_CODE_OK && !is_gone && !values.no_wait)
         stop_wait(control, pidfd, report_number(&answer.root, "runs"), values.json);
     if (pidfd != -1)
         close(pidfd);
     if (exit_code == EXIT_CODE_OK && !values.json)
         puts(values.no_wait ? "stopping" : "stopped");
-    control_answer_finish(&answer);
-    control_close(control);
+    control_client_answer_finish(&answer);
+    control_client_close(control);
     return exit_code;
 }
 
 /* How many runs it has; false: it does not answer any more. */
-static bool stop_look(struct control *control, double *runs)
+static bool stop_look(struct control_client *control, double *runs)
 {
-    struct control_answer answer = {0};
+    struct control_client_answer answer = {0};
     struct json_view server;
-    char reason[CONTROL_REASON_BYTES];
-    int exit_code = control_ask(control, CONTROL_STATE, NULL, &answer, reason);
+    char reason[CONTROL_CLIENT_REASON_BYTES];
+    int exit_code = control_client_ask(control, CONTROL_CLIENT_STATE, NULL, &answer, reason);
     if (exit_code == EXIT_CODE_OK && json_view_member(&answer.root, "server", &server) &&
         server.text[0] == '{')
         *runs = report_number(&server, "runs");
-    control_answer_finish(&answer);
+    control_client_answer_finish(&answer);
     return exit_code != EXIT_CODE_CONNECT;
 }
 
 /* Of a process that cannot be seen from here nothing is known but that nobody answers. */
-static void stop_wait(struct control *control, int pidfd, double runs, bool is_json)
+static void stop_wait(struct control_client *control, int pidfd, double runs, bool is_json)
 {
     struct progress progress = progress_begin(is_json ? NULL : stdout);
     struct pollfd ended = {.fd = pidfd, .events = POLLIN};

@@ -31,8 +31,8 @@ struct top_values {
 };
 
 static const struct cli_option options[] = {
-    CONTROL_OPTION_PATH(struct top_values),
-    CONTROL_OPTION_JSON(struct top_values),
+    CONTROL_CLIENT_OPTION_PATH(struct top_values),
+    CONTROL_CLIENT_OPTION_JSON(struct top_values),
     {"once", NULL, CLI_FLAG, CLI_MEMBER(struct top_values, once),
      .help = "print what a second was like, and leave; also without a terminal"},
 };
@@ -49,11 +49,11 @@ const struct cli_command top_command = {
 
 /* Two moments, of which the later one is shown. Owns their states. */
 struct top {
-    struct control *control;
+    struct control_client *control;
     struct live_state states[2]; /* before, now */
     double at_s[2];
-    uint32_t count;                    /* of states: 0 to 2 */
-    char reason[CONTROL_REASON_BYTES]; /* why there is no answer; "": there was one */
+    uint32_t count;                           /* of states: 0 to 2 */
+    char reason[CONTROL_CLIENT_REASON_BYTES]; /* why there is no answer; "": there was one */
     struct top_view view;
     struct top_terminal terminal;
     bool is_on; /* the terminal is ours */
@@ -85,13 +85,14 @@ int cmd_top(int argc, char **argv)
     top = (struct top){.view = {.columns = TOP_COLUMNS,
                                 .shows_workers = true,
                                 .has_color = is_screen && !(no_color && *no_color != '\0')}};
-    top.control = control_begin(top_command.name,
-                                &(struct control_options){.path = values.control_path,
-                                                          .timeout_ms = CONTROL_ANSWER_MS,
-                                                          .keeps_connection = true,
-                                                          .goes_on = top_goes_on,
-                                                          .context = &top},
-                                &exit_code);
+    top.control = control_client_begin(
+        top_command.name,
+        &(struct control_client_options){.path = values.control_path,
+                                         .timeout_ms = CONTROL_CLIENT_ANSWER_MS,
+                                         .keeps_connection = true,
+                                         .goes_on = top_goes_on,
+                                         .context = &top},
+        &exit_code);
     if (!top.control)
         return exit_code;
     exit_code = top_ask(&top, values.json);
@@ -101,18 +102,19 @@ int cmd_top(int argc, char **argv)
         exit_code = is_screen ? top_watch(&top) : top_once(&top);
     live_state_finish(&top.states[0]);
     live_state_finish(&top.states[1]);
-    control_close(top.control);
+    control_client_close(top.control);
     return exit_code;
 }
 
 /* One more moment. An exit code, and the reason. */
 static int top_ask(struct top *top, bool is_json)
 {
-    struct control_answer answer = {0};
+    struct control_client_answer answer = {0};
     struct live_state state;
     top->asked_ms = top_now_ms();
     top->reason[0] = '\0';
-    int exit_code = control_ask(top->control, CONTROL_STATE, NULL, &answer, top->reason);
+    int exit_code =
+        control_client_ask(top->control, CONTROL_CLIENT_STATE, NULL, &answer, top->reason);
     int rc = exit_code == EXIT_CODE_OK ? live_state_read(&state, &answer.root) : -1;
     if (exit_code == EXIT_CODE_OK && rc < 0) {
         snprintf(top->reason, sizeof top->reason, "%s", live_state_error(rc));
@@ -131,9 +133,9 @@ static int top_ask(struct top *top, bool is_json)
             top->count = 1;
         }
         if (is_json)
-            control_answer_print(&answer, stdout);
+            control_client_answer_print(&answer, stdout);
     }
-    control_answer_finish(&answer);
+    control_client_answer_finish(&answer);
     return exit_code;
 }
 
@@ -178,7 +180,7 @@ static int top_once(struct top *top)
 
 static int top_draw(struct top *top)
 {
-    char message[CONTROL_REASON_BYTES + 32];
+    char message[CONTROL_CLIENT_REASON_BYTES + 32];
     struct text lines = {0};
     snprintf(message, sizeof message, "no answer, tried again: %s", top->reason);
     top->view.message = top->reason[0] != '\0' ? message : NULL;

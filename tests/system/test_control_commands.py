@@ -86,8 +86,12 @@ def test_who_may_not_open_the_socket_is_told_whose_it_is(asked):
     says(millrace("ps", control=control, user=USER), CONNECT, "Permission denied: it is for root and for the user")
 
 
+def test_who_is_refused_is_told_so(asked):
+    control = asked({"/control/state": (403, {"detail": "not you\x1b[2J"})})
+    says(millrace("ps", control=control), CONNECT, "ps: the server refuses: not you?[2J")
+
+
 @pytest.mark.parametrize("answer, line", [
-    ((403, {"detail": "not you\x1b[2J"}), "ps: the server refuses: not you?[2J"),
     ((500, {"detail": "no memory"}), "ps: no memory"),
     ((500, b"<html>"), "the answer has the status 500"),
     (b"<html>", "what is answered there is none of a server's"),

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The commands that ask the control socket, at a server that answers on it."""
 
+import contextlib
 import json
 import re
 import subprocess
@@ -9,7 +10,7 @@ import threading
 import pytest
 
 from editions import EDITION, OTHER, File, Streams, edition_of, pids
-from operator_socket import path_of, state
+from operator_socket import Connection, path_of, state
 from server import MILLRACE, SLOWNESS, process_cpu_s, wait_until
 
 OK, FAILED, USAGE, CONNECT = 0, 1, 2, 8
@@ -144,6 +145,20 @@ def test_stop_is_over_when_the_process_has_ended(begin):
     assert server.process.wait(TIMEOUT_S) == 0
     assert lines[0] == "stopping: 1 run" and lines[-1] == "stopped"
     assert tell(server, "ps").returncode == CONNECT
+
+
+def test_who_is_one_too_many_is_told_so(begin):
+    server = begin()
+    with contextlib.ExitStack() as others:
+        for _ in range(8):
+            other = others.enter_context(contextlib.closing(Connection(path_of(server))))
+            other.connect()
+        for _ in range(20):  # whether its answer is read, or the request cannot be sent, is a race
+            result = tell(server, "ps")
+            assert (result.stdout, result.stderr.count("\n")) == ("", 1), result.stderr
+            assert result.returncode in (CONNECT, FAILED)
+            assert re.search("the server refuses: |Too many", result.stderr), result.stderr
+    wait_until(lambda: tell(server, "ps").returncode == OK)
 
 
 def test_a_top_that_is_open_costs_the_server_next_to_nothing(begin):
