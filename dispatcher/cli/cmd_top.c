@@ -127,8 +127,8 @@ static int top_ask(struct top *top, bool is_json)
         top->at_s[1] = (double)top_now_ms() / 1000;
         top->count += top->count < 2;
         /* Another process begins to count anew. */
-        if (top->count == 2 &&
-            !(top->states[0].pid == state.pid && top->states[0].started_at == state.started_at)) {
+        bool is_other = top->states[0].pid != state.pid || top->states[0].uptime_s > state.uptime_s;
+        if (top->count == 2 && is_other) {
             live_state_finish(&top->states[0]);
             top->count = 1;
         }

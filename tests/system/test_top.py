@@ -124,8 +124,9 @@ def busy(tmp_path):
     def answer(body):
         asked.append(time.monotonic())
         count = 100 * len(asked)
+        # When it began is worked out from two clocks.
         return state(*(pipeline(f"me/words-{number}:v1", [worker(0)], completed=count, lines=10 * count)
-                       for number in range(30)), runs=len(asked), lines=count)
+                       for number in range(30)), runs=len(asked), lines=count, started_at=1700000000 + len(asked) / 1000)
 
     with answering(tmp_path, {"/control/state": answer}) as control:
         control.asked = asked
