@@ -3,6 +3,7 @@
 
 import contextlib
 import json
+import os
 import re
 import subprocess
 import threading
@@ -11,7 +12,7 @@ import pytest
 
 from editions import EDITION, OTHER, File, Streams, edition_of, pids
 from operator_socket import Connection, path_of, state
-from server import MILLRACE, SLOWNESS, process_cpu_s, wait_until
+from server import MILLRACE, SLOWNESS, TOP, process_cpu_s, wait_until
 
 OK, FAILED, USAGE, CONNECT = 0, 1, 2, 8
 TIMEOUT_S = 30 * SLOWNESS
@@ -145,6 +146,45 @@ def test_stop_is_over_when_the_process_has_ended(begin):
     assert server.process.wait(TIMEOUT_S) == 0
     assert lines[0] == "stopping: 1 run" and lines[-1] == "stopped"
     assert tell(server, "ps").returncode == CONNECT
+
+
+def manual():
+    with open(os.path.join(TOP, "docs/control.md"), encoding="utf-8") as file:
+        return file.read()
+
+
+def members(value):
+    """The keys of an object and what is in it; of a list those of its first item."""
+    if isinstance(value, list):
+        return [members(item) for item in value[:1]]
+    return {key: members(item) for key, item in value.items()} if isinstance(value, dict) else None
+
+
+def test_the_manual_shows_what_is_shown(begin, file):
+    file.top["aliases"] = f"{{me/alias:prod: {EDITION}}}"
+    server = begin()
+    text = manual()
+    for shown, headings in ((told(server, "ps"), ("PIPELINE", "ALIAS")), (told(server, "top", "--once"), ("PIPELINE",))):
+        for heading in headings:
+            line, = (line for line in shown.splitlines() if line.startswith(heading))
+            assert re.search(r" +".join(map(re.escape, line.split())), text), line
+    with server.stream(EDITION, 2, 100) as running:
+        running.next()
+        now = state(server)
+        running.all()
+    described = json.loads(re.search(r"^`GET /control/state`:\n\n```\n(.*?)^```", text, flags=re.MULTILINE | re.DOTALL)[1])
+    now["clients"] = described["clients"] if not now["clients"] else now["clients"]
+    assert members(now) == members(described)
+
+
+def test_the_manual_has_every_command_that_asks_the_socket():
+    names = re.findall(r"^  (\w+) ", subprocess.run([MILLRACE, "--help"], capture_output=True, text=True, timeout=TIMEOUT_S,
+                                                    check=True).stdout, flags=re.MULTILINE)
+    ask = [name for name in names if name not in ("serve", "help") and "--control PATH" in subprocess.run(
+        [MILLRACE, name, "--help"], capture_output=True, text=True, timeout=TIMEOUT_S, check=True).stdout]
+    assert len(ask) == 10
+    table = manual().split("\n## ")[0]
+    assert sorted(set(re.findall(r"`millrace (\w+)", table)) - {"serve"}) == sorted(ask)
 
 
 def test_who_is_one_too_many_is_told_so(begin):
