@@ -115,7 +115,7 @@ static void pass_chores(struct server *server)
         supervisor_judge(&server->fleet);
     if (server->fleet.renewal.is_on)
         renewal_step(&server->fleet);
-    if (server->fleet.is_shrinking)
+    if (server->fleet.is_shrinking && server->fleet.has_moved)
         supervisor_trim(&server->fleet);
     if (server->runs.leaving)
         runs_sweep(&server->runs);

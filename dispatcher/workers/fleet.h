@@ -106,7 +106,8 @@ struct fleet {
     char group_folder[PATH_MAX]; /* above the control groups of workers; "": none is limited */
     bool is_stopping;            /* nothing that ends is replaced */
     bool has_suspects;           /* a worker was distrusted, and is to be killed */
-    bool is_shrinking;           /* places may be vacant that are not wanted any more */
+    bool is_shrinking;           /* places may be vacant that are not wanted any more, */
+    bool has_moved;              /* and something happened to a worker since that was looked at */
 
     /* Counted for GET /metrics. */
     uint64_t record_count;

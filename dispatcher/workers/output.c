@@ -213,8 +213,10 @@ void output_on_read(struct fleet *fleet, const struct uring_event *event)
     output_line_end(fleet, output, which);
     close(pipe->fd);
     pipe->fd = -1;
-    if (--output->busy_count == 0)
-        timer_clear(&fleet->reactor->timers, &output->timer);
+    if (--output->busy_count > 0)
+        return;
+    timer_clear(&fleet->reactor->timers, &output->timer);
+    fleet->has_moved = true;
 }
 
 /* The one run of a worker that has one: what its process writes to descriptor 1 or 2 is this

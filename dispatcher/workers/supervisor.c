@@ -379,6 +379,7 @@ void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_ev
     case WORKER_ACT_COUNT:
         mr_unreachable("an action of worker_fsm");
     }
+    fleet->has_moved = true;
     fleet->ops->changed(fleet->owner, worker->pool);
 }
 

@@ -46,8 +46,8 @@ void supervisor_start(struct fleet *fleet);
 /* After pool_resize(): starts what is new, lets go what is not wanted any more. */
 void supervisor_resize(struct fleet *fleet, struct worker_pool *pool);
 
-/* While fleet->is_shrinking, once a pass and outside of events: lets those go that could not be
- * told before, and gives back places that have become vacant. */
+/* While fleet->is_shrinking, once something has moved and outside of events: lets those go that
+ * could not be told before, and gives back places that have become vacant. */
 void supervisor_trim(struct fleet *fleet);
 
 #endif

@@ -24,6 +24,7 @@ void supervisor_resize(struct fleet *fleet, struct worker_pool *pool)
             supervisor_start_or_wait(fleet, worker);
         fleet->is_shrinking |= worker->is_surplus;
     }
+    fleet->has_moved = true;
     fleet->reactor->has_chores |= fleet->is_shrinking;
     fleet->ops->changed(fleet->owner, pool);
 }
@@ -31,6 +32,7 @@ void supervisor_resize(struct fleet *fleet, struct worker_pool *pool)
 void supervisor_trim(struct fleet *fleet)
 {
     bool is_shrinking = false;
+    fleet->has_moved = false;
     for (uint32_t i = 0; i < fleet->pool_count; i++) {
         struct worker_pool *pool = fleet->pools[i];
         for (uint32_t k = 0; k < pool->place_count; k++)

@@ -338,6 +338,8 @@ static void a_surplus_worker_finishes_its_run(void **state)
     stage_settle();
     stage_later(IDLE_MS / 2);
     assert_int_equal(worker(2)->state, WORKER_RETIRING);
+    assert_true(fleet()->is_shrinking);
+    assert_false(fleet()->has_moved); /* places are not looked at with each of its lines */
     stage_run_number(last);
     stage_run_end(last);
     workers_settle();
