@@ -533,8 +533,8 @@ static bool conn_enter_client(struct front *front, int fd, uint32_t *client_inde
     socklen_t bytes = sizeof address;
     *client_index = CLIENT_NONE;
     if (front->config->conn_per_client_max == 0 ||
-        getpeername(fd, (struct sockaddr *)&address, &bytes) == -1)
-        return true; /* the one, or it has left already */
+        getpeername(fd, (struct sockaddr *)&address, &bytes) == -1 || address.ss_family == AF_UNIX)
+        return true; /* the one; or it has left already; or it has no address: an operator */
     *client_index = clients_enter(&front->clients, &address, front->config->conn_per_client_max);
     return *client_index != CLIENT_NONE;
 }

@@ -245,6 +245,15 @@ def test_the_ninth_operator_is_turned_away_and_no_client(begin):
         connection.close()
 
 
+def test_operators_are_not_counted_as_one_client(start):
+    with start(f"{NUMBERS}={example('numbers.so')}", options=["--max-connections-per-client", "1"]) as server:
+        first = Connection(path_of(server))
+        first.request("GET", "/control/logs?follow=1")
+        assert first.getresponse().status == 200
+        assert state(server)["server"]["state"] == "serving"
+        first.close()
+
+
 # ---- what is no request ----------------------------------------------------------------------------
 
 
