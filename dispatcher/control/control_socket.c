@@ -17,7 +17,8 @@
 #define BACKLOG 16
 #define LOCK_TRY_COUNT 50u
 #define LOCK_RETRY_MS 10
-#define STATUS_BYTES 4096u /* proc_pid_status(5) has about 1,500 */
+#define LINE_BYTES 256u
+#define LINE_COUNT_MAX 4096u /* or pieces of them: a process has at most 65,536 groups */
 #define ANCESTOR_COUNT_MAX 64u
 
 static int socket_try(struct control_socket *out, const struct sockaddr_un *address);
@@ -117,55 +118,57 @@ static int socket_folder_lock(const char *path)
 
 /* ---- who has connected ---------------------------------------------------------------------- */
 
-/* A number of /proc/PID/status, proc_pid_status(5); -1: it is not there. */
-static long peer_number(const char *status, const char *name)
-{
-    const char *at = strstr(status, name);
-    return at ? strtol(at + strlen(name), NULL, 10) : -1;
-}
-
-/* False: there is no such process any more. */
-static bool peer_status(pid_t pid, char status[STATUS_BYTES])
-{
-    char path[64];
-    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd == -1)
-        return false;
-    ssize_t count = read(fd, status, STATUS_BYTES - 1);
-    close(fd);
-    status[count > 0 ? count : 0] = '\0';
-    return count > 0;
-}
-
-/* What was given up stays so for a process and all it starts, also for those that lost their
- * parents; and workers give up more than this process has. */
-struct peer_rights {
-    long filters, no_new;
+/* Of /proc/PID/status, proc_pid_status(5); -1: it is not there. What was given up stays so for a
+ * process and all it starts, also for those that lost their parents; and workers give up more than
+ * this process has. */
+struct peer_status {
+    long parent, filters, no_new;
 };
 
-static struct peer_rights peer_rights_of(const char *status)
+static void peer_line_take(struct peer_status *status, const char *line)
 {
-    return (struct peer_rights){peer_number(status, "\nSeccomp_filters:"),
-                                peer_number(status, "\nNoNewPrivs:")};
+    const struct {
+        const char *name;
+        long *number;
+    } fields[] = {{"PPid:", &status->parent},
+                  {"NoNewPrivs:", &status->no_new},
+                  {"Seccomp_filters:", &status->filters}};
+    for (size_t i = 0; i < ARRAY_COUNT(fields); i++)
+        if (strncmp(line, fields[i].name, strlen(fields[i].name)) == 0)
+            *fields[i].number = strtol(line + strlen(fields[i].name), NULL, 10);
+}
+
+/* False: there is no such process any more. The line of its groups may be longer than all others
+ * together, and stands before what is looked for. */
+static bool peer_status_read(pid_t pid, struct peer_status *out)
+{
+    char path[64], line[LINE_BYTES];
+    uint32_t count = 0;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    FILE *file = fopen(path, "re");
+    if (!file)
+        return false;
+    *out = (struct peer_status){-1, -1, -1};
+    while (count < LINE_COUNT_MAX && fgets(line, sizeof line, file)) {
+        peer_line_take(out, line);
+        count++;
+    }
+    fclose(file);
+    return count > 0 && count < LINE_COUNT_MAX;
 }
 
 /* Workers are children of this process. Of a process that is gone nothing is known. */
 static bool peer_is_worker(pid_t pid)
 {
-    char status[STATUS_BYTES];
-    if (!peer_status(getpid(), status))
+    struct peer_status own, its;
+    if (!peer_status_read(getpid(), &own) || !peer_status_read(pid, &its))
         return true;
-    const struct peer_rights own = peer_rights_of(status);
-    if (!peer_status(pid, status))
-        return true;
-    const struct peer_rights its = peer_rights_of(status);
     if (its.filters > own.filters || its.no_new > own.no_new)
         return true;
     for (uint32_t i = 0; i < ANCESTOR_COUNT_MAX && pid > 1; i++) {
-        if (pid == getpid() || !peer_status(pid, status))
+        if (pid == getpid() || !peer_status_read(pid, &its))
             return true;
-        pid = (pid_t)peer_number(status, "\nPPid:");
+        pid = (pid_t)its.parent;
     }
     return false;
 }

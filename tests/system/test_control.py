@@ -166,6 +166,17 @@ def test_another_user_is_turned_away_even_where_the_mode_lets_him(tmp_path):
 
 
 @needs_python
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can be in groups that there are not")
+def test_workers_are_told_from_operators_however_many_groups_they_have(start, tmp_path):
+    (tmp_path / "attacker.py").write_text(ATTACKER)
+    command = ["setpriv", "--groups", ",".join(str(4000000000 + group) for group in range(2000))]
+    with start(f"me/attacker:v1={tmp_path}/attacker.py", command=command) as server:
+        found = server.run("me/attacker:v1", path_of(server), "orphan").json()
+        assert "403 Forbidden" in found["outputs"][0]["value"], found
+        assert state(server)["server"]["state"] == "serving"
+
+
+@needs_python
 @pytest.mark.parametrize("seccomp", ["default", "off"])
 def test_workers_are_turned_away_and_so_is_what_they_start_and_leave(start, tmp_path, seccomp):
     (tmp_path / "attacker.py").write_text(ATTACKER)
