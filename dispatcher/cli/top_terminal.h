@@ -4,7 +4,7 @@
  *
  * The screen is the alternate one, drawn over itself from its first cell, each line cleared behind
  * its text, in one write: nothing flickers. What it takes are sequences that all terminals have
- * (docs/decisions/0027-top-draws-itself.md says why they are not a library's).
+ * (docs/decisions/0026-top-draws-itself.md says why they are not a library's).
  *
  * Signals that end or stop a process come as keys here, so that the terminal is given back first.
  */
