@@ -46,8 +46,7 @@ static void report_value_print(const struct json_view *value, FILE *file)
 
 void report_text_print(const struct json_view *object, const char *key, FILE *file)
 {
-    struct json_view value = {.text = "null", .bytes = 4};
-    (void)!json_view_member(object, key, &value);
+    struct json_view value = json_view_get(object, key);
     report_value_print(&value, file);
 }
 
@@ -89,10 +88,9 @@ uint32_t report_errors_print(const struct json_view *root, const char *command)
         count++;
     }
     while (json_view_member(root, "failed", &list) && json_view_next(&list, &one)) {
-        struct json_view pointer = {.text = "null", .bytes = 4}, reason = pointer;
+        struct json_view pointer = json_view_get(&one, "pointer");
+        struct json_view reason = json_view_get(&one, "reason");
         struct text where = {0}, why = {0};
-        (void)!json_view_member(&one, "pointer", &pointer);
-        (void)!json_view_member(&one, "reason", &reason);
         cli_fail("%s: %s: %s", command, report_text(&where, &pointer), report_text(&why, &reason));
         text_finish(&where);
         text_finish(&why);

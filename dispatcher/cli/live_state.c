@@ -102,8 +102,7 @@ int live_state_read(struct live_state *state, const struct json_view *root)
     if (!read.texts)
         return -ENOMEM;
     read.texts[read.text_bytes++] = '\0'; /* for all that are empty */
-    struct json_view reload = {.text = "null", .bytes = 4};
-    (void)!json_view_member(root, "reload", &reload);
+    struct json_view reload = json_view_get(root, "reload");
     READ(&read, &server, server_fields, &read);
     READ(&read, &reload, reload_fields, &read);
     state_listen_read(&read, &server);
@@ -181,9 +180,8 @@ static int state_list_read(struct live_state *state, const struct json_view *obj
 static int state_pipeline_read(struct live_state *state, const struct json_view *object, void *into)
 {
     struct live_pipeline *pipeline = into;
-    struct json_view times = {.text = "null", .bytes = 4};
+    struct json_view times = json_view_get(object, "first_chunk");
     void *workers;
-    (void)!json_view_member(object, "first_chunk", &times);
     READ(state, object, pipeline_fields, pipeline);
     state_times_read(&times, &pipeline->first_chunk);
     int rc = state_list_read(state, object, "workers", state_worker_read,
@@ -251,8 +249,7 @@ static void state_object_read(struct live_state *state, const struct json_view *
 {
     for (size_t i = 0; i < count; i++) {
         void *member = (char *)into + fields[i].offset;
-        struct json_view value = {.text = "null", .bytes = 4};
-        (void)!json_view_member(object, fields[i].key, &value);
+        struct json_view value = json_view_get(object, fields[i].key);
         if (fields[i].kind == STATE_NUMBER)
             *(double *)member = state_number(&value);
         else if (fields[i].kind == STATE_TEXT)
@@ -264,8 +261,7 @@ static void state_object_read(struct live_state *state, const struct json_view *
 
 static void state_times_read(const struct json_view *object, struct live_times *times)
 {
-    struct json_view bounds, counts, bound = {0}, count = {0}, all = {.text = "null", .bytes = 4};
-    (void)!json_view_member(object, "count", &all);
+    struct json_view bounds, counts, bound = {0}, count = {0}, all = json_view_get(object, "count");
     times->count = state_number(&all);
     if (!json_view_member(object, "le_s", &bounds) || !json_view_member(object, "counts", &counts))
         return;

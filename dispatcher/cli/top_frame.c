@@ -204,7 +204,8 @@ static const char *frame_color(const struct live_pipeline *pipeline)
 {
     if (strcmp(pipeline->state, "failed") == 0 || strcmp(pipeline->state, "quarantined") == 0)
         return RED;
-    return strcmp(pipeline->state, "ready") != 0 || pipeline->drained ? YELLOW : PLAIN;
+    bool is_usual = strcmp(pipeline->state, "ready") == 0 || strcmp(pipeline->state, "idle") == 0;
+    return is_usual && !pipeline->drained ? PLAIN : YELLOW;
 }
 
 static void frame_time_add(struct text *line, double seconds, const struct live_times *times)

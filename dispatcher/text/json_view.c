@@ -35,6 +35,12 @@ bool json_view_member(const struct json_view *object, const char *key, struct js
     return false;
 }
 
+struct json_view json_view_get(const struct json_view *object, const char *key)
+{
+    struct json_view value;
+    return json_view_member(object, key, &value) ? value : (struct json_view){"null", 4};
+}
+
 bool json_view_next_member(const struct json_view *object, struct json_view *key,
                            struct json_view *value)
 {

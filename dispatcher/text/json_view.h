@@ -26,8 +26,12 @@ struct json_view {
 int json_view_parse(struct json_view *out, const char *text, size_t bytes,
                     struct json_error *error) MUST_USE;
 
-/* The value of an object's key, which is plain ASCII. False: it has none, or is no object. */
+/* The value of an object's key, which is plain ASCII. False: it has none, or is no object, and *out
+ * is of no use. */
 bool json_view_member(const struct json_view *object, const char *key, struct json_view *out);
+
+/* Likewise; null where it has none. */
+struct json_view json_view_get(const struct json_view *object, const char *key);
 
 /* The next item of an array: begin with `item` zero. False: there are no more, or it is no
  * array. */

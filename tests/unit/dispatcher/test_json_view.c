@@ -70,6 +70,18 @@ static void a_member_is_found_by_its_key_at_its_own_level(void **state)
     assert_false(json_view_member(&view, "", &found));
 }
 
+static void a_member_that_is_not_there_is_null(void **state)
+{
+    (void)state;
+    struct json_view view = parse("{\"a\":1,\"b\":[2]}"), list = parse("[3]");
+    struct json_view found = json_view_get(&view, "b");
+    is(&found, "[2]");
+    found = json_view_get(&view, "c");
+    is(&found, "null");
+    found = json_view_get(&list, "b");
+    is(&found, "null");
+}
+
 static void only_objects_have_members_and_only_arrays_have_items(void **state)
 {
     (void)state;
@@ -174,6 +186,7 @@ int main(void)
         cmocka_unit_test(a_value_is_what_is_between_the_blanks_around_it),
         cmocka_unit_test(what_is_not_json_is_refused),
         cmocka_unit_test(a_member_is_found_by_its_key_at_its_own_level),
+        cmocka_unit_test(a_member_that_is_not_there_is_null),
         cmocka_unit_test(only_objects_have_members_and_only_arrays_have_items),
         cmocka_unit_test(items_come_one_after_the_other),
         cmocka_unit_test(members_come_one_after_the_other),
