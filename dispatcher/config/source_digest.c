@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <sodium.h>
@@ -15,9 +16,15 @@ int source_digest_take(struct source_digest *out, const char *path)
 {
     crypto_generichash_state state;
     *out = (struct source_digest){{0}};
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat file = {0};
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd == -1)
         return -errno;
+    /* A pipe may not end, nor a device. */
+    if (fstat(fd, &file) == -1 || !S_ISREG(file.st_mode)) {
+        close(fd);
+        return S_ISDIR(file.st_mode) ? -EISDIR : -EINVAL;
+    }
     uint8_t *piece = malloc(PIECE_BYTES);
     ssize_t count = -1;
     int rc = piece ? 0 : -ENOMEM;

@@ -14,10 +14,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dispatcher/text/whole_file.h"
+
 _Static_assert(sizeof(((struct token_entry *)0)->hash) == crypto_hash_sha256_BYTES, "SHA-256");
 
 #define TOKEN_PREFIX "mr_"
 #define TOKEN_RANDOM_BYTES 32u
+#define TOO_LARGE "it is larger than %u bytes"
 
 /* A line being read, without its end. */
 struct token_line {
@@ -38,13 +41,13 @@ static bool tokens_name_is_valid_bytes(const char *name, size_t bytes);
 
 int tokens_load(struct tokens *out, const char *path, char *reason, size_t reason_bytes)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd == -1)
-        return -errno;
     char *text = NULL;
     size_t bytes = 0;
-    int rc = tokens_file_read(fd, &text, &bytes, reason, reason_bytes);
-    close(fd);
+    int rc = whole_file_read(path, TOKEN_FILE_BYTES_MAX, &text, &bytes);
+    if (rc == -EFBIG) {
+        snprintf(reason, reason_bytes, TOO_LARGE, TOKEN_FILE_BYTES_MAX);
+        return -EINVAL;
+    }
     if (rc < 0)
         return rc;
 
@@ -240,7 +243,7 @@ static int tokens_file_read(int fd, char **text, size_t *bytes, char *reason, si
     }
     if (filled > TOKEN_FILE_BYTES_MAX) {
         free(memory);
-        snprintf(reason, reason_bytes, "it is larger than %u bytes", TOKEN_FILE_BYTES_MAX);
+        snprintf(reason, reason_bytes, TOO_LARGE, TOKEN_FILE_BYTES_MAX);
         return -EINVAL;
     }
     *text = memory;

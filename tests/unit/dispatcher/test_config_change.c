@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "dispatcher/cli/serve_options.h"
@@ -274,6 +275,10 @@ static void a_file_is_told_by_what_is_in_it(void **state)
     assert_int_equal(source_digest_take(&other, path), -ENOENT);
     assert_memory_equal(&other, &unknown, sizeof other);
     assert_int_equal(source_digest_take(&other, "/"), -EISDIR);
+    assert_int_equal(source_digest_take(&other, "/dev/zero"), -EINVAL);
+    assert_int_equal(mkfifo(path, 0600), 0);
+    assert_int_equal(source_digest_take(&other, path), -EINVAL);
+    unlink(path);
 }
 
 #define CHANGE_TEST(name) cmocka_unit_test_setup_teardown(name, both_made, both_gone)
