@@ -125,8 +125,9 @@ def busy(tmp_path):
         asked.append(time.monotonic())
         count = 100 * len(asked)
         # When it began is worked out from two clocks.
-        return state(*(pipeline(f"me/words-{number}:v1", [worker(0)], completed=count, lines=10 * count)
-                       for number in range(30)), runs=len(asked), lines=count, started_at=1700000000 + len(asked) / 1000)
+        names = [*range(29), "which-have-a-name-that-is-too-long"]
+        return state(*(pipeline(f"me/words-{name}:v1", [worker(0)], completed=count, lines=10 * count) for name in names),
+                     runs=len(asked), lines=count, started_at=1700000000 + len(asked) / 1000)
 
     with answering(tmp_path, {"/control/state": answer}) as control:
         control.asked = asked
@@ -152,7 +153,9 @@ def test_top_shows_a_screen_each_second(busy, opened, columns, rows):
     top.wait("RUNS/S")
     top.wait("3 runs")
     lines = top.look()
-    assert lines[0].startswith("millrace 0.1.0, up ") and lines[3].startswith("PIPELINE")
+    assert lines[0].startswith("millrace 0.1.0, up ")
+    assert lines[3].startswith("PIPELINE") and lines[3].endswith("FAIL/S") and lines[4].endswith(" 0")
+    assert columns > 80 or len(lines[3]) == 80, "whole lines are tried, too"
     assert lines[rows - 1].startswith("q quit")
     assert lines[4].startswith("me/words-0:v1") and re.search(r" (9\d|100)\.?\d* ", lines[4]), lines[4]
     assert lines[5].startswith("  0 ")
@@ -302,7 +305,7 @@ def test_without_a_terminal_it_is_one_frame_of_text(busy, opened, terminal):
         top.screen = None  # it is none that could be drawn over
         assert top.end() == 0
         text = top.shown.decode().replace("\r\n", "\n")
-    assert "\x1b" not in text and text.count("me/words-") == 30
+    assert "\x1b" not in text and text.count("\n  0   ready ") == 30
     assert max(map(len, text.splitlines())) <= 80
     assert len(busy.asked) == 2, "a rate takes two moments"
 
@@ -315,7 +318,7 @@ def test_once_and_json_print_and_leave(busy, opened):
     top.wait("RUNS/S")
     result = subprocess.run([MILLRACE, "top", "--once", "--control", busy.path], capture_output=True, text=True,
                             timeout=TIMEOUT_S, check=True)
-    assert result.stdout.count("me/words-") == 30
+    assert result.stdout.count("\n  0   ready ") == 30
 
 
 @pytest.mark.parametrize("columns, rows", [(80, 24), (200, 50)])

@@ -257,7 +257,10 @@ static void pipelines_of_one_pointer_are_told_apart_by_id_and_order(void **state
     two.pipeline_count = 2;
     struct live_state before = state_of(&two), now = state_of(&two);
     assert_ptr_equal(top_pipeline_before(&before, &now, 1), &before.pipelines[1]);
-    now.pipelines[1].id = before.pipelines[1].id = before.pipelines[0].id;
+    now.pipelines[0].id = before.pipelines[1].id;
+    now.pipelines[1].id = before.pipelines[0].id;
+    assert_ptr_equal(top_pipeline_before(&before, &now, 1), &before.pipelines[0]);
+    now.pipelines[0].id = now.pipelines[1].id = before.pipelines[1].id = before.pipelines[0].id;
     assert_ptr_equal(top_pipeline_before(&before, &now, 1), &before.pipelines[1]);
     before.pipeline_count = 1;
     assert_null(top_pipeline_before(&before, &now, 1));
