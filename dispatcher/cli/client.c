@@ -236,14 +236,12 @@ static bool client_prepare(struct client *client, const struct client_options *o
            lib.easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body) == CURLE_OK;
 }
 
-/* What the environment says of proxies is not for such a one. */
+/* Whatever the environment says of proxies, libcurl asks none for such a one. */
 static bool client_socket_take(struct client *client, const struct client_options *options)
 {
     client->socket_path = strdup(options->socket_path);
     return client->socket_path &&
-           lib.easy_setopt(client->curl, CURLOPT_UNIX_SOCKET_PATH, client->socket_path) ==
-               CURLE_OK &&
-           lib.easy_setopt(client->curl, CURLOPT_PROXY, "") == CURLE_OK;
+           lib.easy_setopt(client->curl, CURLOPT_UNIX_SOCKET_PATH, client->socket_path) == CURLE_OK;
 }
 
 static int on_progress(void *context, curl_off_t down_max, curl_off_t down, curl_off_t up_max,
