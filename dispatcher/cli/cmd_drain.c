@@ -67,7 +67,8 @@ const struct cli_command resume_command = {
 static int drain_begin(const struct drain_values *values, const char *pointer);
 static int drain_wait(struct control_client *control, const struct drain_values *values,
                       const char *pointer);
-static void drain_pipelines_print(const struct json_view *root, bool is_drain);
+static void drain_pipelines_print(const struct json_view *root);
+static int resume_said(const struct json_view *root, bool is_json);
 
 int cmd_drain(int argc, char **argv)
 {
@@ -102,8 +103,8 @@ int cmd_resume(int argc, char **argv)
         "/control/resume", body, &answer);
     if (exit_code == EXIT_CODE_OK && values.json)
         control_client_answer_print(&answer, stdout);
-    else if (exit_code == EXIT_CODE_OK)
-        drain_pipelines_print(&answer.root, false);
+    if (exit_code == EXIT_CODE_OK)
+        exit_code = resume_said(&answer.root, values.json);
     control_client_answer_finish(&answer);
     return exit_code;
 }
@@ -131,7 +132,7 @@ static int drain_begin(const struct drain_values *values, const char *pointer)
     else if (values->json)
         control_client_answer_print(&answer, stdout);
     else if (values->no_wait)
-        drain_pipelines_print(&answer.root, true);
+        drain_pipelines_print(&answer.root);
     control_client_answer_finish(&answer);
     if (exit_code == EXIT_CODE_OK && !values->no_wait)
         exit_code = drain_wait(control, values, pointer);
@@ -139,20 +140,33 @@ static int drain_begin(const struct drain_values *values, const char *pointer)
     return exit_code;
 }
 
-static void drain_pipelines_print(const struct json_view *root, bool is_drain)
+static void drain_pipelines_print(const struct json_view *root)
 {
     struct json_view list, pipeline = {0};
     while (json_view_member(root, "pipelines", &list) && json_view_next(&list, &pipeline)) {
         report_text_print(&pipeline, "pointer", stdout);
-        if (is_drain) {
-            fputs(" takes no more runs: it has ", stdout);
-            report_count_print(report_number(&pipeline, "active"), "run", stdout);
-            printf(", and %.0f wait", report_number(&pipeline, "queued"));
-        } else {
-            fputs(" takes runs", stdout);
-        }
-        fputc('\n', stdout);
+        fputs(" takes no more runs: it has ", stdout);
+        report_count_print(report_number(&pipeline, "active"), "run", stdout);
+        printf(", and %.0f wait\n", report_number(&pipeline, "queued"));
     }
+}
+
+/* One pipeline stays drained if all of the server is. */
+static int resume_said(const struct json_view *root, bool is_json)
+{
+    struct json_view list, drained, pipeline = {0};
+    int exit_code = EXIT_CODE_OK;
+    while (json_view_member(root, "pipelines", &list) && json_view_next(&list, &pipeline)) {
+        bool is_drained =
+            json_view_member(&pipeline, "drained", &drained) && drained.text[0] == 't';
+        if (is_drained)
+            exit_code = EXIT_CODE_FAILED;
+        if (is_json)
+            continue;
+        report_text_print(&pipeline, "pointer", stdout);
+        puts(is_drained ? " takes no runs: all of the server is drained" : " takes runs");
+    }
+    return exit_code;
 }
 
 /* ---- until it is empty --------------------------------------------------------------------- */

@@ -280,9 +280,13 @@ def test_drain_and_resume_print_what_the_server_says_of_pipelines(asked):
     result = millrace("drain", "--no-wait", control=control)
     assert (result.returncode, result.stdout) == (OK, "me/words:v1 takes no more runs: it has 1 run, and 4 wait\n")
     result = millrace("resume", "me/words:v1", control=control)
+    assert (result.returncode, result.stdout) == (FAILED, "me/words:v1 takes no runs: all of the server is drained\n")
+    assert millrace("resume", "me/words:v1", "--json", control=control).returncode == FAILED
+    answer["pipelines"][0]["drained"] = False
+    result = millrace("resume", "me/words:v1", control=control)
     assert (result.returncode, result.stdout) == (OK, "me/words:v1 takes runs\n")
     assert json.loads(millrace("resume", "--json", control=control).stdout) == answer
-    assert [body for _, _, body in control.requests] == [{}, {"pipeline": "me/words:v1"}, {}]
+    assert [body for _, _, body in control.requests] == [{}, *3 * [{"pipeline": "me/words:v1"}], {}]
     control.routes["/control/resume"] = (404, {"detail": "there is no pipeline me/x:v1"})
     says(millrace("resume", "me/x:v1", control=control), FAILED, "resume: there is no pipeline me/x:v1")
 

@@ -99,6 +99,9 @@ def test_drain_waits_for_a_run_and_resume_ends_it(begin):
     assert lines == [f"{EDITION}: 1 run, 0 waiting", f"{EDITION}: 0 runs, 0 waiting"]
     assert re.search(rf"^{EDITION} +ready +0 +0 +1/1 drained$", told(server, "ps"), flags=re.MULTILINE)
     assert told(server, "resume", EDITION) == f"{EDITION} takes runs\n"
+    assert told(server, "drain", "--no-wait")
+    assert "all of the server is drained" in tell(server, "resume", EDITION).stdout
+    assert told(server, "resume")
     assert edition_of(server) == [1]
 
 
