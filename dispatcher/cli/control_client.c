@@ -50,6 +50,8 @@ struct control_client *control_client_open(const struct control_client_options *
     char usual[CONTROL_PATH_BYTES];
     int rc = options->path ? 0 : control_path_default(usual, reason);
     const char *path = options->path ? options->path : usual;
+    if (rc == 0 && !options->path)
+        rc = control_path_trust(usual, reason);
     if (rc == 0 && strlen(path) >= CONTROL_PATH_BYTES) {
         rc = -ENAMETOOLONG;
         snprintf(reason, CONTROL_CLIENT_REASON_BYTES,

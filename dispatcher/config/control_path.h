@@ -21,6 +21,11 @@ int control_path_default(char out[CONTROL_PATH_BYTES], char reason[CLI_REASON_BY
  * `reason`, also where it is another user's, or others may write in it. */
 int control_path_prepare(const char *path, char reason[CLI_REASON_BYTES]) MUST_USE;
 
+/* Whether what listens at a path that was not said is our user's or root's, since nobody else could
+ * put it there: in /tmp anybody may be first. 0, also where nothing is; or -EPERM with one line in
+ * `reason`. */
+int control_path_trust(const char *path, char reason[CLI_REASON_BYTES]) MUST_USE;
+
 /* Whether it can be the path of a socket, or is none; for the table of options. */
 int control_path_check(const char *path, char reason[CLI_REASON_BYTES]);
 

@@ -70,6 +70,29 @@ def test_without_a_path_the_usual_one_is_asked(tmp_path, asked):
     says(result, CONNECT, f"no server answers at {tmp_path}/other/control.sock")
 
 
+def test_what_somebody_else_may_have_put_at_the_usual_path_is_not_asked(tmp_path, asked):
+    control = asked({"/control/state": state()})
+    os.chmod(tmp_path, 0o777)
+    result = millrace("ps", environment={"RUNTIME_DIRECTORY": str(tmp_path)})
+    says(result, FAILED, f"ps: {tmp_path} is not a folder that is ours alone to write in")
+    assert not control.requests
+    assert millrace("ps", control=control).returncode == OK
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_the_folder_of_another_user_in_tmp_is_not_looked_in():
+    user, folder = 4712, "/tmp/millrace-4712"
+    os.mkdir(folder, 0o755)
+    try:
+        os.chown(folder, user + 1, user + 1)
+        environment = {"RUNTIME_DIRECTORY": "", "XDG_RUNTIME_DIR": ""}
+        says(millrace("ps", user=user, environment=environment), FAILED, f"{folder} is not a folder that is ours")
+        os.chown(folder, user, user)
+        says(millrace("ps", user=user, environment=environment), CONNECT, f"no server answers at {folder}/control.sock")
+    finally:
+        os.rmdir(folder)
+
+
 def test_a_proxy_of_the_environment_is_not_asked(asked):
     control = asked({"/control/state": state()})
     assert millrace("ps", control=control, environment={"http_proxy": "http://127.0.0.1:1"}).returncode == OK
