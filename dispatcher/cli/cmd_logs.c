@@ -7,20 +7,24 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "dispatcher/cli/control_client.h"
 #include "dispatcher/cli/log_filter.h"
+#include "dispatcher/cli/log_json.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
 #include "dispatcher/reactor/log_format.h"
 #include "dispatcher/text/text.h"
 
 #define LINE_COUNT_MAX 100000u
+#define BLOCK_WAIT_MS 200 /* so long an event of the text format waits for its block */
 #define HELD_BYTES_MAX (32u * 1024 * 1024) /* what there was, and waits for its end */
 
 struct logs_values {
     const char *control_path;
+    bool json;
     bool follow;
     const char *pipeline;
     const char *run;
@@ -29,6 +33,8 @@ struct logs_values {
 
 static const struct cli_option options[] = {
     CONTROL_CLIENT_OPTION_PATH(struct logs_values),
+    {"json", NULL, CLI_FLAG, CLI_MEMBER(struct logs_values, json),
+     .help = "print each event as an object of JSON, whatever format the log has"},
     {"follow", NULL, CLI_FLAG, CLI_MEMBER(struct logs_values, follow), .letter = 'f',
      .help = "go on with what comes"},
     {"pipeline", "POINTER", CLI_TEXT, CLI_MEMBER(struct logs_values, pipeline),
@@ -58,7 +64,11 @@ struct logs {
     bool is_held;  /* what there was is held until all of it is there */
     int out_error; /* why stdout took no more; 0: it takes all */
     uint64_t taken_bytes;
-    struct text line; /* one that has no end yet */
+    int64_t taken_ms; /* when something came last */
+    bool is_json;
+    struct log_json json;
+    struct text shown; /* objects that are whole */
+    struct text line;  /* one that has no end yet */
     struct text held;
     uint32_t held_max;                  /* events */
     uint64_t held_count;                /* events that were held, ever */
@@ -69,8 +79,13 @@ static int logs_print(const struct logs_values *values);
 static int logs_said(const struct logs *logs, int exit_code, const char *reason);
 static bool logs_flush(struct logs *logs);
 static bool on_log(void *context, long status, const char *bytes, size_t count);
-static bool logs_are_read(void *context);
-static void logs_line(struct logs *logs, const char *line, size_t bytes);
+static bool logs_are_read(void);
+static bool logs_go_on(void *context);
+static bool logs_have_failed(const struct logs *logs);
+static void logs_line(struct logs *logs, const char *bytes, size_t count);
+static void logs_show(struct logs *logs, const char *bytes, size_t count,
+                      const struct log_line *line);
+static void logs_json_put(struct logs *logs, bool is_over);
 static void logs_put(struct logs *logs, const char *bytes, size_t count);
 static void logs_release(struct logs *logs);
 
@@ -86,6 +101,13 @@ int cmd_logs(int argc, char **argv)
     return logs_print(&values);
 }
 
+static int64_t logs_now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
 static int logs_print(const struct logs_values *values)
 {
     static struct logs logs; /* large for a stack */
@@ -96,6 +118,7 @@ static int logs_print(const struct logs_values *values)
                          .end = &end,
                          .is_terminal = isatty(STDOUT_FILENO) == 1,
                          .follows = values->follow,
+                         .is_json = values->json,
                          .is_held = values->lines > 0,
                          .held_max = values->lines};
     struct control_client *control =
@@ -103,7 +126,8 @@ static int logs_print(const struct logs_values *values)
                              &(struct control_client_options){
                                  .path = values->control_path,
                                  .timeout_ms = values->follow ? 0 : CONTROL_CLIENT_ANSWER_MS,
-                                 .goes_on = logs_are_read},
+                                 .goes_on = logs_go_on,
+                                 .context = &logs},
                              &exit_code);
     if (!control)
         return exit_code;
@@ -113,13 +137,16 @@ static int logs_print(const struct logs_values *values)
     if (logs.line.count > 0)
         logs_line(&logs, logs.line.bytes, logs.line.count);
     logs_release(&logs);
+    logs_json_put(&logs, true);
     logs_flush(&logs);
-    if (logs.line.failed || logs.held.failed) {
+    if (logs_have_failed(&logs)) {
         snprintf(reason, sizeof reason, "no memory");
         exit_code = EXIT_CODE_FAILED;
     }
     text_finish(&logs.line);
     text_finish(&logs.held);
+    text_finish(&logs.shown);
+    log_json_finish(&logs.json);
     control_client_close(control);
     return logs_said(&logs, exit_code, reason);
 }
@@ -127,7 +154,7 @@ static int logs_print(const struct logs_values *values)
 /* Who does not read on is told nothing: it ends as programs do that do not look. */
 static int logs_said(const struct logs *logs, int exit_code, const char *reason)
 {
-    if (logs->out_error == EPIPE || !logs_are_read(NULL)) {
+    if (logs->out_error == EPIPE || !logs_are_read()) {
         struct sigaction usual = {.sa_handler = SIG_DFL};
         sigaction(SIGPIPE, &usual, NULL);
         raise(SIGPIPE);
@@ -148,12 +175,27 @@ static bool logs_flush(struct logs *logs)
     return logs->out_error == 0;
 }
 
-/* False once nobody reads what is printed; looked at also while nothing comes. */
-static bool logs_are_read(void *context)
+static bool logs_have_failed(const struct logs *logs)
 {
-    (void)context;
+    return logs->line.failed || logs->held.failed || logs->shown.failed;
+}
+
+/* False once nobody reads what is printed. */
+static bool logs_are_read(void)
+{
     struct pollfd out = {.fd = STDOUT_FILENO};
     return !(poll(&out, 1, 0) == 1 && (out.revents & (POLLERR | POLLNVAL)));
+}
+
+/* While nothing comes, too. */
+static bool logs_go_on(void *context)
+{
+    struct logs *logs = context;
+    if (logs->json.event.count > 0 && logs_now_ms() - logs->taken_ms >= BLOCK_WAIT_MS) {
+        logs_json_put(logs, true);
+        logs_flush(logs);
+    }
+    return logs_are_read();
 }
 
 /* ---- what comes ---------------------------------------------------------------------------- */
@@ -166,6 +208,7 @@ static bool on_log(void *context, long status, const char *bytes, size_t count)
     if (logs->follows && logs->end->log_bytes == UINT64_MAX)
         logs_release(logs); /* nothing says where the past ends */
     logs->taken_bytes += count;
+    logs->taken_ms = logs_now_ms();
     while (bytes < end) {
         const char *newline = memchr(bytes, '\n', (size_t)(end - bytes));
         const char *stop = newline ? newline : end;
@@ -184,23 +227,45 @@ static bool on_log(void *context, long status, const char *bytes, size_t count)
     }
     if (logs->taken_bytes >= logs->end->log_bytes || logs->held.count > HELD_BYTES_MAX)
         logs_release(logs);
-    return logs_flush(logs) && !logs->line.failed && !logs->held.failed;
+    return logs_flush(logs) && !logs_have_failed(logs);
 }
 
-static void logs_line(struct logs *logs, const char *line, size_t bytes)
+static void logs_line(struct logs *logs, const char *bytes, size_t count)
 {
-    enum log_line_kind kind;
-    if (!log_filter_take(&logs->filter, line, bytes, &kind))
+    struct log_line line;
+    log_line_read(&line, bytes, count);
+    if (!log_filter_take(&logs->filter, &line))
         return;
     if (!logs->is_held) {
-        logs_put(logs, line, bytes);
-        logs_put(logs, "\n", 1);
+        logs_show(logs, bytes, count, &line);
         return;
     }
-    if (kind != LOG_LINE_BLOCK || logs->held_count == 0)
+    if (line.kind != LOG_LINE_BLOCK || logs->held_count == 0)
         logs->held_at[logs->held_count++ % logs->held_max] = logs->held.count;
-    text_add_bytes(&logs->held, line, bytes);
+    text_add_bytes(&logs->held, bytes, count);
     text_add_bytes(&logs->held, "\n", 1);
+}
+
+static void logs_show(struct logs *logs, const char *bytes, size_t count,
+                      const struct log_line *line)
+{
+    if (logs->is_json) {
+        log_json_take(&logs->json, &logs->shown, line);
+        logs_json_put(logs, false);
+    } else {
+        logs_put(logs, bytes, count);
+        logs_put(logs, "\n", 1);
+    }
+}
+
+/* What is whole; with `is_over` also an event that has waited for its block. */
+static void logs_json_put(struct logs *logs, bool is_over)
+{
+    if (is_over)
+        log_json_release(&logs->json, &logs->shown);
+    if (!logs->shown.failed && logs->shown.count > 0)
+        logs_put(logs, logs->shown.bytes, logs->shown.count);
+    logs->shown.count = 0;
 }
 
 /* A terminal is not shown what could steer it, though the server sends nothing that does. */
@@ -219,7 +284,15 @@ static void logs_release(struct logs *logs)
     logs->is_held = false;
     size_t from =
         logs->held_count > logs->held_max ? logs->held_at[logs->held_count % logs->held_max] : 0;
-    if (!logs->held.failed && logs->held.count > from)
-        logs_put(logs, logs->held.bytes + from, logs->held.count - from);
+    size_t count = logs->held.failed ? 0 : logs->held.count;
+    while (from < count) {
+        struct log_line line;
+        const char *bytes = logs->held.bytes + from;
+        const char *newline = memchr(bytes, '\n', count - from);
+        size_t line_bytes = newline ? (size_t)(newline - bytes) : count - from;
+        log_line_read(&line, bytes, line_bytes);
+        logs_show(logs, bytes, line_bytes, &line);
+        from += line_bytes + 1;
+    }
     logs->held.count = 0;
 }

@@ -57,6 +57,7 @@ const struct cli_command restart_command = {
 };
 
 static bool scale_members(const char *word, char *members, size_t bytes);
+static void scale_print(const struct json_view *root);
 static int restart_said(const struct json_view *root, bool is_json);
 
 int cmd_scale(int argc, char **argv)
@@ -84,13 +85,23 @@ int cmd_scale(int argc, char **argv)
     if (exit_code == EXIT_CODE_OK && values.json) {
         control_client_answer_print(&answer, stdout);
     } else if (exit_code == EXIT_CODE_OK) {
-        report_text_print(&answer.root, "pointer", stdout);
-        printf(": %.0f to %.0f workers, now %.0f\n", report_number(&answer.root, "workers_min"),
-               report_number(&answer.root, "workers_max"),
-               report_number(&answer.root, "workers_wanted"));
+        scale_print(&answer.root);
     }
     control_client_answer_finish(&answer);
     return exit_code;
+}
+
+static void scale_print(const struct json_view *root)
+{
+    double min = report_number(root, "workers_min"), max = report_number(root, "workers_max");
+    report_text_print(root, "pointer", stdout);
+    printf(": ");
+    if (min < max)
+        printf("%.0f to ", min);
+    report_count_print(max, "worker", stdout);
+    if (min < max)
+        printf(", now %.0f", report_number(root, "workers_wanted"));
+    putchar('\n');
 }
 
 /* Digits, and what is behind them. False: it is no number, or too large a one. */

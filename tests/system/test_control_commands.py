@@ -325,7 +325,8 @@ def test_scale_gives_one_number_or_two(asked):
     control = asked({"/control/scale": {"pointer": "me/words:v1", "workers_min": 1, "workers_max": 8, "workers_wanted": 2}})
     result = millrace("scale", "me/words:v1", "1-8", control=control)
     assert (result.returncode, result.stdout) == (OK, "me/words:v1: 1 to 8 workers, now 2\n")
-    assert millrace("scale", "me/words:v1", "0", control=control).returncode == OK
+    control.routes["/control/scale"] = {"pointer": "me/words:v1", "workers_min": 0, "workers_max": 0, "workers_wanted": 0}
+    assert millrace("scale", "me/words:v1", "0", control=control).stdout == "me/words:v1: 0 workers\n"
     assert [body for _, _, body in control.requests] == [
         {"pipeline": "me/words:v1", "workers": {"min": 1, "max": 8}}, {"pipeline": "me/words:v1", "workers": 0}]
 
@@ -461,6 +462,35 @@ def test_logs_go_on_with_what_comes_however_it_is_cut(asked):
         coming.set()
         assert process.stdout.read() == PAST + "the last line has no end\n"
     assert process.returncode == OK
+
+
+def test_logs_are_objects_of_json_if_asked(asked):
+    control = asked({"/control/logs": PAST.encode()})
+    objects = [json.loads(line) for line in millrace("logs", "--json", control=control).stdout.splitlines()]
+    assert [one.get("event") for one in objects] == [None, "worker_ready", "output", None, "run_end", "run_traceback", "draining"]
+    assert objects[0] == {"text": "a line of a block whose event is not there"}
+    assert objects[1] == {"time": "2026-01-31T12:00:00.123Z", "level": "info", "event": "worker_ready",
+                          "pipeline": "me/words:v1", "worker": 0}
+    assert objects[2]["text"] == "x pipeline=me/words:v1"
+    assert objects[5]["traceback"] == "Traceback\nOops"
+    last = millrace("logs", "--json", "--run", RUN, "-n", "1", control=control).stdout
+    assert [json.loads(last)] == objects[5:6]
+
+
+def test_an_event_does_not_wait_for_the_next_one(asked):
+    over = threading.Event()
+
+    def pieces(body):
+        yield b""
+        yield PAST.encode()
+        over.wait(TIMEOUT_S)
+
+    control = asked({"/control/logs?follow=1": pieces})
+    with subprocess.Popen([MILLRACE, "logs", "-f", "--json", "--control", control.path], stdout=subprocess.PIPE,
+                          text=True) as process:
+        assert [json.loads(process.stdout.readline()).get("event") for _ in range(7)][-1] == "draining"
+        over.set()
+        assert process.stdout.read() == ""
 
 
 def test_logs_steer_no_terminal(asked):

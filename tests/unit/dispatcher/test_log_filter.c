@@ -22,10 +22,10 @@
 
 static bool takes(struct log_filter *filter, const char *line, enum log_line_kind expected)
 {
-    enum log_line_kind kind;
-    bool passes = log_filter_take(filter, line, strlen(line), &kind);
-    assert_int_equal(kind, expected);
-    return passes;
+    struct log_line read;
+    log_line_read(&read, line, strlen(line));
+    assert_int_equal(read.kind, expected);
+    return log_filter_take(filter, &read);
 }
 
 /* What the server writes of an event, each line of it given to the filter: how many pass. */
@@ -41,9 +41,10 @@ static uint32_t count_of(struct log_filter *filter, enum log_format format, bool
     uint32_t passed = 0;
     for (char *at = bytes; at < bytes + count;) {
         char *newline = memchr(at, '\n', (size_t)(bytes + count - at));
-        enum log_line_kind kind;
-        passed += log_filter_take(filter, at, (size_t)(newline - at), &kind);
-        assert_int_equal(kind, at == bytes ? LOG_LINE_EVENT : LOG_LINE_BLOCK);
+        struct log_line line;
+        log_line_read(&line, at, (size_t)(newline - at));
+        passed += log_filter_take(filter, &line);
+        assert_int_equal(line.kind, at == bytes ? LOG_LINE_EVENT : LOG_LINE_BLOCK);
         at = newline + 1;
     }
     return passed;
@@ -142,14 +143,15 @@ static void a_line_that_is_cut_anywhere_is_read_to_its_end_and_no_further(void *
     for (size_t i = 0; i < ARRAY_COUNT(lines); i++) {
         for (size_t bytes = 0; bytes <= strlen(lines[i]); bytes++) {
             struct log_filter filter = log_filter_make(POINTER, NULL);
-            enum log_line_kind kind;
+            struct log_line line;
             char *copy = strndup(lines[i], bytes);
             assert_non_null(copy);
             char *exact = realloc(copy, bytes + (bytes == 0)); /* without a NUL behind it */
             /* With its quote, if it has one; of JSON all has to be there. */
             const char *end = strstr(lines[i], POINTER) + strlen(POINTER) + (*lines[i] == '<');
             bool is_there = *lines[i] == '{' ? bytes == strlen(lines[i]) : lines[i] + bytes >= end;
-            assert_int_equal(log_filter_take(&filter, exact, bytes, &kind), is_there);
+            log_line_read(&line, exact, bytes);
+            assert_int_equal(log_filter_take(&filter, &line), is_there);
             free(exact);
         }
     }
