@@ -321,26 +321,68 @@ def test_once_and_json_print_and_leave(busy, opened):
     assert result.stdout.count("\n  0   ready ") == 30
 
 
+class Tmux:
+    """A shell in a window of this size."""
+
+    def __init__(self, folder, columns, rows, *shell):
+        self.socket = str(folder / "tmux")
+        self.ask("new-session", "-d", "-s", "one", "-x", str(columns), "-y", str(rows), *shell)
+
+    def ask(self, *arguments):
+        return subprocess.run(["tmux", "-f", "/dev/null", "-S", self.socket, *arguments], capture_output=True, text=True,
+                              timeout=TIMEOUT_S, check=False).stdout
+
+    def type(self, *keys):
+        self.ask("send-keys", "-t", "one", *keys)
+
+    def shown(self):
+        return [line.rstrip() for line in self.ask("capture-pane", "-p", "-t", "one").splitlines()]
+
+    def wait(self, pattern):
+        wait_until(lambda: re.search(pattern, "\n".join(self.shown()), flags=re.MULTILINE), timeout_s=TIMEOUT_S,
+                   what=f"{pattern!r} in the window")
+
+
+@pytest.fixture
+def window(tmp_path):
+    opened = []
+
+    def begin(*arguments):
+        opened.append(Tmux(tmp_path, *arguments))
+        return opened[-1]
+
+    yield begin
+    for one in opened:
+        one.ask("kill-server")
+
+
 @pytest.mark.parametrize("columns, rows", [(80, 24), (200, 50)])
-def test_in_tmux_every_line_is_where_it_should_be(busy, columns, rows, tmp_path):
-    def tmux(*arguments):
-        return subprocess.run(["tmux", "-f", "/dev/null", "-S", str(tmp_path / "tmux"), *arguments], capture_output=True,
-                              text=True, timeout=TIMEOUT_S, check=False).stdout
+def test_in_tmux_every_line_is_where_it_should_be(busy, columns, rows, window):
+    tmux = window(columns, rows, "sh")
+    tmux.type(f"echo before; {MILLRACE} top --control {busy.path}; echo behind=$?", "Enter")
+    tmux.wait(", 3 runs")
+    lines = tmux.shown()
+    assert lines[0].startswith("millrace 0.1.0, up ") and lines[3].startswith("PIPELINE")
+    assert lines[3].endswith("FAIL/S") and lines[rows - 1].startswith("q quit")
+    assert re.fullmatch(r"me/words-0:v1 +ready +\S+ +\S+ +1 +0 +- +- +0", lines[4]), lines[4]
+    assert "before" not in "\n".join(lines)
+    tmux.type("q")
+    tmux.wait("behind=0$")
+    assert any(line.endswith("before") for line in tmux.shown()), "the screen is as it was"
 
-    def shown():
-        return tmux("capture-pane", "-p", "-t", "one").splitlines()
 
-    try:
-        tmux("new-session", "-d", "-s", "one", "-x", str(columns), "-y", str(rows), "sh")
-        tmux("send-keys", "-t", "one", f"echo before; {MILLRACE} top --control {busy.path}; echo behind=$?", "Enter")
-        wait_until(lambda: "3 runs" in "\n".join(shown()), timeout_s=TIMEOUT_S, what="the third moment")
-        lines = shown()
-        assert lines[0].startswith("millrace 0.1.0, up ") and lines[3].startswith("PIPELINE")
-        assert lines[3].rstrip().endswith("FAIL/S") and lines[rows - 1].startswith("q quit")
-        assert re.fullmatch(r"me/words-0:v1 +ready +\S+ +\S+ +1 +0 +- +- +0", lines[4].rstrip()), lines[4]
-        assert "before" not in "\n".join(lines)
-        tmux("send-keys", "-t", "one", "q")
-        wait_until(lambda: any(line.rstrip().endswith("behind=0") for line in shown()), timeout_s=TIMEOUT_S, what="the shell")
-        assert any(line.rstrip().endswith("before") for line in shown()), "the screen is as it was"
-    finally:
-        tmux("kill-server")
+def test_a_shell_can_put_it_aside_and_take_it_up(busy, window):
+    tmux = window(80, 24, "bash", "--norc", "--noprofile")
+    tmux.type(f"{MILLRACE} top --control {busy.path}; echo behind=$?", "Enter")
+    tmux.wait("^q quit")
+    tmux.type("C-z")
+    tmux.wait(r"Stopped")
+    assert not any(line.startswith("q quit") for line in tmux.shown())
+    tmux.type("stty -a | grep -o '[^ ]*icanon'; fg", "Enter")
+    tmux.wait("^q quit")
+    tmux.type("C-c")  # which ends a list of commands, too
+    wait_until(lambda: not any(line.startswith("q quit") for line in tmux.shown()), timeout_s=TIMEOUT_S)
+    tmux.wait(r"[#$]$")
+    tmux.type("echo code=$?", "Enter")
+    tmux.wait("^code=130$")
+    assert "icanon" in tmux.shown(), "the shell had the terminal as it is usual"
