@@ -188,7 +188,7 @@ def test_keys_scroll_pause_and_hide_workers(busy, opened):
     top.wait("3-21 of 60")
     top.press(b"\x1bOA")
     top.wait("2-20 of 60")
-    top.press(b"\x1b[6~\x1b[6~")
+    top.press(b"\x1b[6~")
     top.wait("14-32 of 60")
     top.press(b"w")
     top.wait("12-30 of 30")
