@@ -177,10 +177,11 @@ def test_workers_are_told_from_operators_however_many_groups_they_have(start, tm
 
 
 @needs_python
+@pytest.mark.parametrize("command", [(), ("setpriv", "--no-new-privs")], ids=["plain", "no-new-privs"])
 @pytest.mark.parametrize("seccomp", ["default", "off"])
-def test_workers_are_turned_away_and_so_is_what_they_start_and_leave(start, tmp_path, seccomp):
+def test_workers_are_turned_away_and_so_is_what_they_start_and_leave(start, tmp_path, seccomp, command):
     (tmp_path / "attacker.py").write_text(ATTACKER)
-    with start(f"me/attacker:v1={tmp_path}/attacker.py", options=["--seccomp", seccomp]) as server:
+    with start(f"me/attacker:v1={tmp_path}/attacker.py", options=["--seccomp", seccomp], command=command) as server:
         for way in ("itself", "child", "orphan"):
             found = server.run("me/attacker:v1", path_of(server), way).json()
             assert "403 Forbidden" in found["outputs"][0]["value"], (way, found)

@@ -58,6 +58,7 @@ void confine_enter(const struct confine_options *options)
 {
     static struct confine confine;
     char reason[REASON_BYTES];
+    bool has_new_privs = prctl(PR_GET_NO_NEW_PRIVS, 0, 0, 0, 0) == 0;
     process_follow_parent(options->parent);
     int rc = options->cgroup ? confine_join_cgroup(options->cgroup) : 0;
     if (rc < 0)
@@ -79,6 +80,10 @@ void confine_enter(const struct confine_options *options)
     if (confine.folder && chdir(confine.folder) == -1)
         confine_fail("the worker cannot run in its folder: %s: %s", confine.folder,
                      strerror(errno));
+    /* Where the server has no new privileges either, nothing else tells a worker's remains from its
+     * operators. */
+    if (!has_new_privs && !syscall_filter_denies(&confine.filter))
+        syscall_filter_mark();
     /* Last, since it denies what the steps before may need. */
     if (syscall_filter_enter(&confine.filter, reason, sizeof reason) != 0)
         confine_fail("the worker cannot be confined: %s", reason);

@@ -121,9 +121,7 @@ static int syscall_filter_set_attributes(scmp_filter_ctx context);
 
 int syscall_filter_enter(const struct syscall_filter *filter, char *reason, size_t reason_bytes)
 {
-    if (!filter->denies_machine && !filter->denies_others && !filter->denies_lingering &&
-        !filter->denies_signals && !filter->denies_modes && !filter->denies_network &&
-        !filter->denies_detours && !filter->denies_growth)
+    if (!syscall_filter_denies(filter))
         return 0;
     scmp_filter_ctx context = seccomp_init(SCMP_ACT_ALLOW);
     int rc = context ? syscall_filter_set_attributes(context) : -ENOMEM;
@@ -136,6 +134,19 @@ int syscall_filter_enter(const struct syscall_filter *filter, char *reason, size
     if (rc < 0)
         snprintf(reason, reason_bytes, "the filter of system calls: %s", strerror(-rc));
     return rc;
+}
+
+void syscall_filter_mark(void)
+{
+    scmp_filter_ctx context = seccomp_init(SCMP_ACT_ALLOW);
+    int rc = context ? syscall_filter_set_attributes(context) : -ENOMEM;
+    if (rc == 0)
+        rc = seccomp_attr_set(context, SCMP_FLTATR_ACT_BADARCH, SCMP_ACT_ALLOW);
+    if (rc == 0)
+        rc = seccomp_load(context);
+    (void)rc; /* where there are no filters, nothing can be shown */
+    if (context)
+        seccomp_release(context);
 }
 
 /* clone3() has its flags in memory, where a filter cannot look. A C library that is told that there

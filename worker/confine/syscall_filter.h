@@ -26,9 +26,21 @@ struct syscall_filter {
     bool denies_growth;    /* other programs, processes and sockets; an exec is one of them */
 };
 
+/* Whether it is one. */
+static inline bool syscall_filter_denies(const struct syscall_filter *filter)
+{
+    return filter->denies_machine || filter->denies_others || filter->denies_lingering ||
+           filter->denies_signals || filter->denies_modes || filter->denies_network ||
+           filter->denies_detours || filter->denies_growth;
+}
+
 /* Puts it in force for all threads; needs no_new_privs. 0, or -errno with a sentence in
  * `reason`. */
 int syscall_filter_enter(const struct syscall_filter *filter, char *reason,
                          size_t reason_bytes) MUST_USE;
+
+/* A filter that denies nothing, if the kernel has filters: by their number the server tells from
+ * others what a worker has started and left. */
+void syscall_filter_mark(void);
 
 #endif
