@@ -15,6 +15,17 @@
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/renewal.h"
 
+/* For a message that is no constant. */
+static void actions_refuse(struct control *control, struct conn *conn, int status,
+                           const char *message)
+{
+    struct text text = {0};
+    text_add(&text, "{\"detail\":");
+    text_add_json(&text, message, strlen(message));
+    text_add(&text, "}\n");
+    response_text(&control->front, conn, status, NULL, &text);
+}
+
 /* False: it is answered why not. */
 static bool actions_parse(struct control *control, struct conn *conn, const char *body,
                           size_t bytes, unsigned members, struct control_request *request)
@@ -22,7 +33,7 @@ static bool actions_parse(struct control *control, struct conn *conn, const char
     char reason[CONTROL_REASON_BYTES];
     int rc = control_request_parse(request, body, bytes, members, reason);
     if (rc < 0)
-        response_detail(&control->front, conn, rc == -EINVAL ? 400 : 503, reason);
+        actions_refuse(control, conn, rc == -EINVAL ? 400 : 503, reason);
     return rc == 0;
 }
 
@@ -35,13 +46,9 @@ static struct pipeline *actions_pipeline(struct control *control, struct conn *c
         request->pipeline ? runs_find_pipeline(control->api->runs, request->pipeline) : NULL;
     *is_fine = !request->pipeline || pipeline;
     if (!*is_fine) {
-        struct text text = {0};
         char message[400];
         snprintf(message, sizeof message, "There is no pipeline %.300s.", request->pipeline);
-        text_add(&text, "{\"detail\":");
-        text_add_json(&text, message, strlen(message));
-        text_add(&text, "}\n");
-        response_text(&control->front, conn, 404, NULL, &text);
+        actions_refuse(control, conn, 404, message);
     }
     return pipeline;
 }
@@ -104,10 +111,7 @@ static void actions_scale(struct control *control, struct conn *conn, struct pip
     int rc = runs_scale_pipeline(control->api->runs, pipeline, request->workers_min,
                                  request->workers_max, reason);
     if (rc < 0) {
-        text_add(&text, "{\"detail\":");
-        text_add_json(&text, reason, strlen(reason));
-        text_add(&text, "}\n");
-        response_text(&control->front, conn, rc == -EINVAL ? 400 : 503, NULL, &text);
+        actions_refuse(control, conn, rc == -EINVAL ? 400 : 503, reason);
         return;
     }
     log_event(&control->reactor->log, LEVEL_INFO, "scaled",

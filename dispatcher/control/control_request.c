@@ -88,7 +88,7 @@ static int request_take_workers(struct control_request *request,
     if (is_range)
         return 0;
     if (!request_is_number(document, node, &request->workers_min))
-        return refuse(reason, "workers must be a number, or {\\\"min\\\":1,\\\"max\\\":8}.");
+        return refuse(reason, "workers must be a number, or {\"min\":1,\"max\":8}.");
     request->workers_max = request->workers_min;
     return 0;
 }

@@ -270,13 +270,13 @@ def test_operators_are_not_counted_as_one_client(start):
 
 
 @pytest.mark.parametrize("action, body, why", [
-    ("drain", "{", "The body is no JSON: "), ("drain", "[]", "The body must be an object."),
+    ("drain", "{", "The body is no JSON: "), ("drain", '{"wait":true,"wait":true}', "The body is no JSON: "), ("drain", "[]", "The body must be an object."),
     ("drain", '{"pipe":"x"}', "The body has a member that means nothing here."),
     ("drain", '{"pipeline":1}', "pipeline must be a text."), ("drain", '{"pipeline":"a\\u0000b"}', "pipeline must be a text."),
     ("reload", '{"wait":1}', "wait must be true or false."), ("stop", '{"now":"yes"}', "now must be true or false."),
     ("scale", '{"pipeline":"test/edition:v1"}', "pipeline and workers must be there."),
     ("scale", '{"pipeline":"test/edition:v1","workers":-1}', "workers must be a number"),
-    ("scale", '{"pipeline":"test/edition:v1","workers":1.5}', "workers must be a number"),
+    ("scale", '{"pipeline":"test/edition:v1","workers":1.5}', 'workers must be a number, or {"min":1,"max":8}.'),
     ("scale", '{"pipeline":"test/edition:v1","workers":{"min":1}}', "workers must be a number"),
     ("scale", '{"pipeline":"test/edition:v1","workers":100000}', "workers must be from "),
     ("check", "{}", "config must be an absolute path."), ("check", '{"config":"x.yaml"}', "config must be an absolute path."),
