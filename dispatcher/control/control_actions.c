@@ -70,6 +70,7 @@ static void actions_drain(struct control *control, struct conn *conn, const char
     struct runs *runs = control->api->runs;
     struct control_request request;
     struct text text = {0};
+    const char *comma = "";
     bool is_fine;
     if (!actions_parse(control, conn, body, bytes, CONTROL_PIPELINE | CONTROL_WAIT, &request))
         return;
@@ -82,8 +83,8 @@ static void actions_drain(struct control *control, struct conn *conn, const char
     for (uint32_t i = 0; i < runs->pipeline_count; i++) {
         if (pipeline && runs->pipelines[i] != pipeline)
             continue;
-        if (text.bytes[text.count - 1] == '}')
-            text_add(&text, ",");
+        text_add(&text, "%s", comma);
+        comma = ",";
         actions_drained_format(&text, runs, runs->pipelines[i]);
     }
     text_add(&text, "]}\n");
