@@ -55,7 +55,7 @@ static void state_server(const struct control *control, struct text *text)
     text_add(text,
              "\"server\":{\"pid\":%d,\"version\":\"%s\",\"started_at\":%.3f,\"uptime_s\":%.3f,"
              "\"state\":\"%s\",\"listen\":[",
-             (int)getpid(), MILLRACE_VERSION, reactor->wall_s - uptime_s, uptime_s,
+             (int)getpid(), MILLRACE_VERSION, reactor->started_wall_s, uptime_s,
              control->ops->state(control->owner));
     state_listeners(text, api->front);
     text_add(text, "],\"config\":");

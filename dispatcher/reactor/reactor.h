@@ -42,6 +42,7 @@ struct reactor {
     char date_text[32];      /* for the Date header, made once a second */
     int64_t date_s;
     uint64_t started_ms;
+    double started_wall_s;
     bool has_chores; /* something that is rare is to be done at the end of the pass */
 
     /* Counted for GET /metrics. */

@@ -96,6 +96,7 @@ void server_run(struct server *server)
     bool is_busy = true;
     reactor_clocks_read(reactor);
     reactor->started_ms = reactor->now_ms;
+    reactor->started_wall_s = reactor->wall_s;
     server_read_signal(server);
     listener_arm(&server->front);
     control_start(&server->control);

@@ -576,7 +576,7 @@ def test_a_stop_is_that_of_a_signal_and_can_be_watched(begin):
 
 def test_a_stop_now_does_not_wait(begin):
     server = begin("--stop-timeout", "60s")
-    with server.stream(EDITION, 3, 20000) as running:
+    with server.stream(EDITION, 1000, 100) as running:
         running.next()
         tell(server, "stop", now=True)
         assert server.wait_exit() == 9
