@@ -12,6 +12,8 @@
 #include "dispatcher/cli/serve_config.h"
 #include "dispatcher/config/exit_code.h"
 
+#define NO_MEMORY "not enough memory\n"
+
 int serve_words_keep(struct serve_words *words, int argc, char **argv)
 {
     size_t bytes = ((size_t)argc + 1) * sizeof *words->items;
@@ -48,11 +50,17 @@ static int again_fill(struct serve_values *values, struct serve_words *said, con
     char reason[CLI_REASON_BYTES];
     struct cli_words words;
     int rc = cli_parse(&serve_command, said->count, said->items, values, &words, reason);
-    mr_assert(rc == 0); /* as it was at the start */
+    if (rc < 0) {
+        fprintf(values->complaints, "%s\n", reason);
+        return rc;
+    }
+    mr_assert(rc == 0); /* it asks for no help, as at the start */
     if (path) {
         char *copy = strdup(again_name(values->config_path, path));
-        if (!copy || config_text_adopt(&values->config, copy) < 0)
+        if (!copy || config_text_adopt(&values->config, copy) < 0) {
+            fprintf(values->complaints, NO_MEMORY);
             return -ENOMEM;
+        }
         values->config_path = copy;
     }
     return serve_config_fill(values, &words) == EXIT_CODE_OK ? 0 : -EINVAL;
@@ -66,7 +74,7 @@ int serve_again(void *owner, const char *path, struct config **out, FILE *compla
     struct config *config = malloc(sizeof *config);
     int rc = values && config ? serve_words_keep(&said, words->count, words->items) : -ENOMEM;
     if (rc < 0) {
-        fprintf(complaints, "not enough memory\n");
+        fprintf(complaints, NO_MEMORY);
         free(values);
         free(config);
         return rc;
