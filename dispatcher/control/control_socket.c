@@ -17,8 +17,9 @@
 #define BACKLOG 16
 #define LOCK_TRY_COUNT 50u
 #define LOCK_RETRY_MS 10
-#define LINE_BYTES 256u
-#define LINE_COUNT_MAX 4096u /* or pieces of them: a process has at most 65,536 groups */
+#define LINE_BYTES 64u
+#define PIECE_BYTES 4096u
+#define PIECE_COUNT_MAX 256u /* a process has at most 65,536 groups */
 #define ANCESTOR_COUNT_MAX 64u
 
 static int socket_try(struct control_socket *out, const struct sockaddr_un *address);
@@ -139,22 +140,30 @@ static void peer_line_take(struct peer_status *status, const char *line)
 }
 
 /* False: there is no such process any more. The line of its groups may be longer than all others
- * together, and stands before what is looked for. */
+ * together, and stands before what is looked for. Of a line its beginning is enough, and no memory
+ * is asked for. */
 static bool peer_status_read(pid_t pid, struct peer_status *out)
 {
-    char path[64], line[LINE_BYTES];
-    uint32_t count = 0;
+    char path[64], piece[PIECE_BYTES], line[LINE_BYTES];
+    size_t filled = 0;
+    ssize_t count = 0;
     snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-    FILE *file = fopen(path, "re");
-    if (!file)
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd == -1)
         return false;
     *out = (struct peer_status){-1, -1, -1};
-    while (count < LINE_COUNT_MAX && fgets(line, sizeof line, file)) {
-        peer_line_take(out, line);
-        count++;
-    }
-    fclose(file);
-    return count > 0 && count < LINE_COUNT_MAX;
+    for (uint32_t i = 0; i < PIECE_COUNT_MAX && (count = read(fd, piece, sizeof piece)) > 0; i++)
+        for (ssize_t k = 0; k < count; k++) {
+            if (piece[k] != '\n' && filled < sizeof line - 1) {
+                line[filled++] = piece[k];
+            } else if (piece[k] == '\n') {
+                line[filled] = '\0';
+                peer_line_take(out, line);
+                filled = 0;
+            }
+        }
+    close(fd);
+    return count == 0;
 }
 
 /* Workers are children of this process. Of a process that is gone nothing is known. */
