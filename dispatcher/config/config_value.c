@@ -306,7 +306,7 @@ static bool value_expand(struct config_value *value, struct spot spot, const cha
             text = value_expanded_put(value, spot, text, file);
         }
     }
-    if (!file || fclose(file) != 0) {
+    if (!file || fclose(file) != 0 || !expanded) {
         free(expanded);
         expanded = NULL;
     }

@@ -42,7 +42,7 @@ int confinement_write(const struct config *config, const struct pipeline_config 
     FILE *file = open_memstream(&lines, &bytes);
     rc = file ? confinement_lines_print(file, config, pipeline, reason) : -ENOMEM;
     bool is_lost = !file || ferror(file);
-    if ((file && fclose(file) != 0) || is_lost) {
+    if ((file && fclose(file) != 0) || is_lost || !lines) {
         snprintf(reason, CLI_REASON_BYTES, "no memory");
         rc = -ENOMEM;
     }

@@ -78,9 +78,11 @@ int variables_parse(struct variables *out, const uint8_t *body, size_t bytes, ch
     if (!reading.json)
         return -ENOMEM;
     int rc = variables_read_body(&reading, &root);
-    /* Memory is all that writing to a memory stream can lack. */
+    /* Memory is all that writing to a memory stream can lack, and the last of it when it is closed,
+     * of which the C library says nothing. */
     bool is_short = ferror(reading.json) != 0;
-    if ((fclose(reading.json) != 0 || is_short) && rc == 0)
+    is_short |= fclose(reading.json) != 0 || !variables.json;
+    if (is_short && rc == 0)
         rc = -ENOMEM;
     if (rc == 0)
         rc = variables_keep_hello(&variables, body, bytes);

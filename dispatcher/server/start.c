@@ -161,7 +161,7 @@ static void start_ready_say(struct server *server, uint32_t failed_count)
     FILE *out = open_memstream(&line->text, &line->bytes);
     if (out)
         start_ready_print(out, server, failed_count);
-    if (!out || fclose(out) == EOF)
+    if (!out || fclose(out) == EOF || !line->text)
         start_ready_lose(server, ENOMEM);
     else
         start_ready_write(server);
