@@ -14,8 +14,8 @@
 #include <sys/time.h>
 #include <unistd.h>
 
-#include "dispatcher/cli/bench_run.h"
-#include "dispatcher/cli/client_body.h"
+#include "dispatcher/cli/bench/bench_run.h"
+#include "dispatcher/cli/client/client_body.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
 #include "shm/clock.h"

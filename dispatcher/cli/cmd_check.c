@@ -11,11 +11,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dispatcher/cli/check_table.h"
-#include "dispatcher/cli/check_worker.h"
-#include "dispatcher/cli/control_client.h"
-#include "dispatcher/cli/control_report.h"
-#include "dispatcher/cli/serve_config.h"
+#include "dispatcher/cli/operate/control_client.h"
+#include "dispatcher/cli/operate/control_report.h"
+#include "dispatcher/cli/serve/check_table.h"
+#include "dispatcher/cli/serve/check_worker.h"
+#include "dispatcher/cli/serve/serve_config.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/environment_said.h"

@@ -6,9 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/cli/config_reference.h"
-#include "dispatcher/cli/config_schema.h"
-#include "dispatcher/cli/serve_options.h"
+#include "dispatcher/cli/serve/config_reference.h"
+#include "dispatcher/cli/serve/config_schema.h"
+#include "dispatcher/cli/serve/serve_options.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
 

@@ -10,10 +10,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "dispatcher/cli/control_client.h"
-#include "dispatcher/cli/control_report.h"
-#include "dispatcher/cli/live_state.h"
-#include "dispatcher/cli/progress.h"
+#include "dispatcher/cli/operate/control_client.h"
+#include "dispatcher/cli/operate/control_report.h"
+#include "dispatcher/cli/operate/live_state.h"
+#include "dispatcher/cli/operate/progress.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
 

@@ -10,9 +10,9 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "dispatcher/cli/control_client.h"
-#include "dispatcher/cli/log_filter.h"
-#include "dispatcher/cli/log_json.h"
+#include "dispatcher/cli/operate/control_client.h"
+#include "dispatcher/cli/operate/log_filter.h"
+#include "dispatcher/cli/operate/log_json.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
 #include "dispatcher/reactor/log_format.h"

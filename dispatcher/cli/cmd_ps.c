@@ -5,9 +5,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "dispatcher/cli/control_client.h"
-#include "dispatcher/cli/live_state.h"
-#include "dispatcher/cli/ps_table.h"
+#include "dispatcher/cli/operate/control_client.h"
+#include "dispatcher/cli/operate/live_state.h"
+#include "dispatcher/cli/operate/ps_table.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
 

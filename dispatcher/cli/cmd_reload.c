@@ -4,8 +4,8 @@
 
 #include <stdio.h>
 
-#include "dispatcher/cli/control_client.h"
-#include "dispatcher/cli/control_report.h"
+#include "dispatcher/cli/operate/control_client.h"
+#include "dispatcher/cli/operate/control_report.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
 

@@ -14,10 +14,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "dispatcher/cli/client.h"
-#include "dispatcher/cli/client_body.h"
-#include "dispatcher/cli/client_lines.h"
-#include "dispatcher/cli/client_timing.h"
+#include "dispatcher/cli/client/client.h"
+#include "dispatcher/cli/client/client_body.h"
+#include "dispatcher/cli/client/client_lines.h"
+#include "dispatcher/cli/client/client_timing.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/exit_code.h"

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/cli/control_client.h"
-#include "dispatcher/cli/control_report.h"
+#include "dispatcher/cli/operate/control_client.h"
+#include "dispatcher/cli/operate/control_report.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
 #include "millrace/limits.h"

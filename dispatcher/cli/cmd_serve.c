@@ -6,8 +6,8 @@
 
 #include <stdlib.h>
 
-#include "dispatcher/cli/serve_again.h"
-#include "dispatcher/cli/serve_config.h"
+#include "dispatcher/cli/serve/serve_again.h"
+#include "dispatcher/cli/serve/serve_config.h"
 #include "dispatcher/config/exit_code.h"
 #include "dispatcher/server/serve.h"
 #include "dispatcher/server/signals.h"

@@ -13,10 +13,10 @@
 #include <string.h>
 #include <time.h>
 
-#include "dispatcher/cli/control_client.h"
-#include "dispatcher/cli/live_state.h"
-#include "dispatcher/cli/top_frame.h"
-#include "dispatcher/cli/top_terminal.h"
+#include "dispatcher/cli/operate/control_client.h"
+#include "dispatcher/cli/operate/live_state.h"
+#include "dispatcher/cli/operate/top_frame.h"
+#include "dispatcher/cli/operate/top_terminal.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
 

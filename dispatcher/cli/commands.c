@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "build/version.h"
-#include "dispatcher/cli/serve_options.h"
+#include "dispatcher/cli/serve/serve_options.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/cli/serve_options.h"
+#include "dispatcher/cli/serve/serve_options.h"
 #include "dispatcher/config/config_file.h"
 #include "dispatcher/config/pipeline_options.h"
 #include "dispatcher/config/pointer.h"

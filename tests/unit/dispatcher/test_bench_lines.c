@@ -2,7 +2,7 @@
 /*
  * test_bench_lines.c - the load tool sees each number of a line, wherever the line ends or is cut.
  */
-#include "dispatcher/cli/bench_lines.h"
+#include "dispatcher/cli/bench/bench_lines.h"
 
 #include <inttypes.h>
 #include <setjmp.h>

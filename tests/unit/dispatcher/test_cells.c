@@ -2,7 +2,7 @@
 /*
  * test_cells.c - numbers in few characters, and texts of exactly the width that was said.
  */
-#include "dispatcher/cli/cells.h"
+#include "dispatcher/cli/operate/cells.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -2,7 +2,7 @@
 /*
  * test_client_lines.c - the lines of an answer are the same however its bytes arrive.
  */
-#include "dispatcher/cli/client_lines.h"
+#include "dispatcher/cli/client/client_lines.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/cli/serve_options.h"
+#include "dispatcher/cli/serve/serve_options.h"
 
 #define PIPELINES "pipelines: {me/a:v1: a.so, me/b:v1: b.so}\naliases:\n"
 

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "dispatcher/cli/serve_options.h"
+#include "dispatcher/cli/serve/serve_options.h"
 #include "dispatcher/config/config_change.h"
 #include "dispatcher/config/environment.h"
 #include "tests/unit/dispatcher/allocs.h"

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/cli/serve_options.h"
+#include "dispatcher/cli/serve/serve_options.h"
 #include "dispatcher/config/pipeline_options.h"
 
 static struct serve_values values;

@@ -17,7 +17,7 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/cli/serve_options.h"
+#include "dispatcher/cli/serve/serve_options.h"
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/pipeline_options.h"
 

@@ -3,7 +3,7 @@
  * test_live_state.c - what a server says of itself is read as far as it makes sense, and whatever
  * it is, no further.
  */
-#include "dispatcher/cli/live_state.h"
+#include "dispatcher/cli/operate/live_state.h"
 
 #include <errno.h>
 #include <math.h>
@@ -16,8 +16,8 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/cli/ps_table.h"
-#include "dispatcher/cli/top_frame.h"
+#include "dispatcher/cli/operate/ps_table.h"
+#include "dispatcher/cli/operate/top_frame.h"
 
 static const char whole[] =
     "{\"server\":{\"pid\":1,\"version\":\"0.1.0\",\"uptime_s\":192.5,\"state\":\"serving\","

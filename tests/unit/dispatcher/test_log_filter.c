@@ -3,7 +3,7 @@
  * test_log_filter.c - lines of a log are told apart by their fields, in every format, and by
  * nothing that somebody printed.
  */
-#include "dispatcher/cli/log_filter.h"
+#include "dispatcher/cli/operate/log_filter.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
 /*
  * test_log_json.c - an event is the same object of JSON, whatever format the log has.
  */
-#include "dispatcher/cli/log_json.h"
+#include "dispatcher/cli/operate/log_json.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

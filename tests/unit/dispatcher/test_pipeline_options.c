@@ -15,7 +15,7 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/cli/serve_options.h"
+#include "dispatcher/cli/serve/serve_options.h"
 #include "dispatcher/config/config.h"
 #include "tests/unit/dispatcher/allocs.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_serve_again.c - a command line that was right is read again, also where memory is short. */
-#include "dispatcher/cli/serve_again.h"
+#include "dispatcher/cli/serve/serve_again.h"
 
 #include <errno.h>
 #include <setjmp.h>

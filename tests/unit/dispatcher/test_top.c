@@ -2,7 +2,7 @@
 /*
  * test_top.c - what `millrace top` shows follows from two states and a size, and fits it.
  */
-#include "dispatcher/cli/top_frame.h"
+#include "dispatcher/cli/operate/top_frame.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -14,8 +14,8 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/cli/cells.h"
-#include "dispatcher/cli/top_rates.h"
+#include "dispatcher/cli/operate/cells.h"
+#include "dispatcher/cli/operate/top_rates.h"
 #include "millrace/check.h"
 
 /* What differs between two states. */

@@ -1,0 +1,238 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * client_lines.c - the answer to a run, piece by piece: lines are printed as soon as they are
+ * whole.
+ */
+#include "dispatcher/cli/client/client_lines.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/config/cli.h"
+#include "dispatcher/text/json_view.h"
+
+static void lines_take(struct client_lines *lines, long status);
+static void lines_error_say(struct client_lines *lines, const struct json_view *error);
+static void lines_detail_say(struct client_lines *lines, long status,
+                             const struct json_view *detail);
+static void lines_reason_lacks(struct client_lines *lines);
+static void lines_outputs_print(struct client_lines *lines, const struct json_view *outputs);
+
+bool client_lines_take(struct client_lines *lines, long status, const char *bytes, size_t count)
+{
+    while (count > 0 && lines->end == LINES_OPEN) {
+        const char *newline = memchr(bytes, '\n', count);
+        size_t part = newline ? (size_t)(newline - bytes) : count;
+        text_add_bytes(&lines->line, bytes, part);
+        if (lines->line.failed || lines->line.count > LINE_BYTES_MAX) {
+            cli_fail("%s: a line of the answer is too long", lines->command);
+            lines->end = LINES_UNREADABLE;
+        }
+        if (newline)
+            lines_take(lines, status);
+        part += newline ? 1 : 0;
+        bytes += part;
+        count -= part;
+    }
+    return lines->end == LINES_OPEN;
+}
+
+void client_lines_finish(struct client_lines *lines, long status, bool is_whole)
+{
+    if (is_whole && lines->end == LINES_OPEN)
+        lines_take(lines, status);
+    text_finish(&lines->line);
+}
+
+static bool lines_is_blank(const struct text *line)
+{
+    for (size_t i = 0; i < line->count; i++)
+        if (line->bytes[i] != ' ' && line->bytes[i] != '\r' && line->bytes[i] != '\t')
+            return false;
+    return true;
+}
+
+/* Of a server that sends what no id is, none is taken. */
+static void lines_run_id_take(struct client_lines *lines, const struct json_view *line)
+{
+    struct json_view id;
+    if (!json_view_member(line, "id", &id) || id.bytes != RUN_ID_BYTES - 1 + 2)
+        return;
+    for (size_t i = 1; i < id.bytes - 1; i++)
+        if (!((id.text[i] >= '0' && id.text[i] <= '9') ||
+              (id.text[i] >= 'a' && id.text[i] <= 'z') || id.text[i] == '_'))
+            return;
+    memcpy(lines->run_id, id.text + 1, RUN_ID_BYTES - 1);
+}
+
+static bool lines_is_failed(const struct json_view *line)
+{
+    static const char failed[] = "\"failed\"";
+    struct json_view state;
+    return json_view_member(line, "state", &state) && state.bytes == sizeof failed - 1 &&
+           memcmp(state.text, failed, state.bytes) == 0;
+}
+
+static void lines_read(struct client_lines *lines, long status)
+{
+    struct json_view line, part;
+    struct json_error error = {.message = "no object"};
+    int rc = json_view_parse(&line, lines->line.bytes, lines->line.count, &error);
+    if (rc < 0 || line.text[0] != '{') {
+        if (status == 200)
+            cli_fail("%s: line %llu of the answer is no result: %s", lines->command,
+                     (unsigned long long)lines->output_count + 1, error.message);
+        else
+            cli_fail("%s: the server answered with status %ld", lines->command, status);
+        lines->end = LINES_UNREADABLE;
+        return;
+    }
+    if (lines->run_id[0] == '\0')
+        lines_run_id_take(lines, &line);
+    if (json_view_member(&line, "error", &part) && !json_view_is_null(&part))
+        lines_error_say(lines, &part);
+    else if (json_view_member(&line, "detail", &part))
+        lines_detail_say(lines, status, &part);
+    else if (lines_is_failed(&line))
+        lines_reason_lacks(lines);
+    if (json_view_member(&line, "outputs", &part) && !json_view_is_null(&part))
+        lines_outputs_print(lines, &part);
+}
+
+/* A file or another program gets every byte. */
+static void lines_bytes_print(const struct client_lines *lines, const char *bytes, size_t count)
+{
+    if (lines->is_terminal)
+        cli_print_value(lines->out, bytes, count);
+    else
+        fwrite(bytes, 1, count, lines->out);
+}
+
+/* Blank lines say that the server is alive, and nothing else. */
+static void lines_take(struct client_lines *lines, long status)
+{
+    if (!lines_is_blank(&lines->line)) {
+        if (lines->is_json) {
+            lines_bytes_print(lines, lines->line.bytes, lines->line.count);
+            fputc('\n', lines->out);
+        }
+        lines_read(lines, status);
+        if (fflush(lines->out) == EOF && lines->end == LINES_OPEN) {
+            cli_fail("%s: cannot write to stdout: %s", lines->command, strerror(errno));
+            lines->end = LINES_NO_OUTPUT;
+        }
+    }
+    lines->line.count = 0;
+}
+
+/* ---- what went wrong ----------------------------------------------------------------------- */
+
+/* Adds a string's characters, and of anything else its JSON. */
+static void lines_value_add(const struct json_view *value, struct text *out)
+{
+    if (json_view_is_string(value))
+        json_view_string(value, out);
+    else
+        text_add_bytes(out, value->text, value->bytes);
+}
+
+/* A member as text that ends in a NUL; NULL when there is none. The caller finishes `text`. */
+static const char *lines_member_text(const struct json_view *object, const char *key,
+                                     struct text *text)
+{
+    struct json_view value;
+    if (!json_view_member(object, key, &value) || json_view_is_null(&value))
+        return NULL;
+    lines_value_add(&value, text);
+    text_add_bytes(text, "", 1);
+    return text->failed ? NULL : text->bytes;
+}
+
+static void lines_error_say(struct client_lines *lines, const struct json_view *error)
+{
+    struct text type = {0}, message = {0}, traceback = {0};
+    const char *type_text = lines_member_text(error, "type", &type);
+    const char *message_text = lines_member_text(error, "message", &message);
+    const char *traceback_text = lines_member_text(error, "traceback", &traceback);
+    cli_fail("%s: %s: %s", lines->command, type_text ? type_text : "unknown",
+             message_text ? message_text : "");
+    if (traceback_text)
+        cli_print_lines(stderr, traceback_text, strlen(traceback_text));
+    lines->is_failed = true;
+    text_finish(&type);
+    text_finish(&message);
+    text_finish(&traceback);
+}
+
+static void lines_reason_lacks(struct client_lines *lines)
+{
+    cli_fail("%s: the run failed, and the answer does not say why", lines->command);
+    lines->is_failed = true;
+}
+
+/* "; this server has me/a:v1, me/b:v1 and 3 more", of a 404 that says so. */
+static void lines_names_add(const struct json_view *detail, struct text *out)
+{
+    struct json_view list, item = {0}, total;
+    uint32_t count = 0;
+    double all = 0;
+    if (!json_view_member(detail, "pipelines", &list))
+        return;
+    while (json_view_next(&list, &item)) {
+        text_add(out, "%s", count++ == 0 ? "; this server has " : ", ");
+        lines_value_add(&item, out);
+    }
+    if (json_view_member(detail, "total", &total) && json_view_number(&total, &all) && count > 0 &&
+        all > count)
+        text_add(out, " and %.0f more", all - count);
+}
+
+/* "..." or {"message":"..."} or [{"loc":[...],"msg":"..."}] */
+static void lines_detail_say(struct client_lines *lines, long status,
+                             const struct json_view *detail)
+{
+    struct text text = {0};
+    struct json_view item = {0};
+    const char *message = lines_member_text(detail, "message", &text);
+    if (!message && json_view_next(detail, &item))
+        message = lines_member_text(&item, "msg", &text);
+    if (!message) {
+        lines_value_add(detail, &text);
+        text_add_bytes(&text, "", 1);
+        message = text.failed ? "" : text.bytes;
+    }
+    struct text names = {0};
+    lines_names_add(detail, &names);
+    text_add_bytes(&names, "", 1);
+    cli_fail("%s: the server answered with status %ld: %s%s", lines->command, status, message,
+             names.failed ? "" : names.bytes);
+    lines->is_failed = true;
+    text_finish(&names);
+    text_finish(&text);
+}
+
+/* ---- values -------------------------------------------------------------------------------- */
+
+/* Values of one line are apart by tabs; strings are their characters, everything else is JSON. */
+static void lines_outputs_print(struct client_lines *lines, const struct json_view *outputs)
+{
+    struct json_view output = {0};
+    bool is_first = true;
+    lines->output_count++;
+    if (lines->is_json)
+        return;
+    while (json_view_next(outputs, &output)) {
+        struct json_view value;
+        struct text text = {0};
+        if (json_view_member(&output, "value", &value))
+            lines_value_add(&value, &text);
+        if (!is_first)
+            fputc('\t', lines->out);
+        is_first = false;
+        if (text.count > 0)
+            lines_bytes_print(lines, text.bytes, text.count);
+        text_finish(&text);
+    }
+    fputc('\n', lines->out);
+}
