@@ -117,7 +117,8 @@ static int request_take(struct control_request *request, const struct json_docum
     int rc = 0;
     if (!cJSON_IsObject(root))
         return refuse(reason, "The body must be an object.");
-    cJSON_ArrayForEach(node, root) if (rc == 0 && !cJSON_IsNull(node)) rc =
-        request_take_member(request, document, node, members, reason);
+    /* Also null: who says "pipeline" and has none does not mean all of them. */
+    for (node = root->child; node && rc == 0; node = node->next)
+        rc = request_take_member(request, document, node, members, reason);
     return rc;
 }

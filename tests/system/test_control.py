@@ -270,7 +270,8 @@ def test_operators_are_not_counted_as_one_client(start):
 
 
 @pytest.mark.parametrize("action, body, why", [
-    ("drain", "{", "The body is no JSON: "), ("drain", '{"wait":true,"wait":true}', "The body is no JSON: "), ("drain", "[]", "The body must be an object."),
+    ("drain", "{", "The body is no JSON: "), ("drain", '{"wait":true,"wait":true}', "The body is no JSON: "),
+    ("drain", "[]", "The body must be an object."), ("drain", '{"pipeline":null}', "pipeline must be a text."),
     ("drain", '{"pipe":"x"}', "The body has a member that means nothing here."),
     ("drain", '{"pipeline":1}', "pipeline must be a text."), ("drain", '{"pipeline":"a\\u0000b"}', "pipeline must be a text."),
     ("reload", '{"wait":1}', "wait must be true or false."), ("stop", '{"now":"yes"}', "now must be true or false."),
