@@ -35,6 +35,7 @@ bool input_fits(const struct json_document *document, const cJSON *value, enum m
     case MR_DICTIONARY:
         return cJSON_IsObject(value);
     case MR_STREAM:
+    case MR_FILE:
     case MR_TYPE_COUNT:
         break;
     }
@@ -46,7 +47,7 @@ const char *input_type_phrase(enum mr_type type)
     static const char *const phrases[MR_TYPE_COUNT] = {
         [MR_STRING] = "a string",         [MR_INTEGER] = "an integer", [MR_FP] = "a number",
         [MR_BOOLEAN] = "a boolean",       [MR_NONE] = "null",          [MR_ARRAY] = "an array",
-        [MR_DICTIONARY] = "a dictionary", [MR_STREAM] = "a stream",
+        [MR_DICTIONARY] = "a dictionary", [MR_STREAM] = "a stream",    [MR_FILE] = "a file",
     };
     mr_assert(type < MR_TYPE_COUNT);
     return phrases[type];

@@ -118,7 +118,7 @@ void variables_finish(struct variables *variables)
 static const char *const type_names[MR_TYPE_COUNT] = {
     [MR_STRING] = "string",         [MR_INTEGER] = "integer", [MR_FP] = "fp",
     [MR_BOOLEAN] = "boolean",       [MR_NONE] = "none",       [MR_ARRAY] = "array",
-    [MR_DICTIONARY] = "dictionary", [MR_STREAM] = "stream",
+    [MR_DICTIONARY] = "dictionary", [MR_STREAM] = "stream",   [MR_FILE] = "file",
 };
 
 const char *variables_type_name(enum mr_type type)

@@ -9,7 +9,7 @@
  *   name         str    of the pipeline inside its source
  *   concurrency  uint   runs the worker interleaves
  *   inputs       array  of at most INPUT_COUNT_MAX maps:
- *                         type         str   string integer fp boolean none array dictionary
+ *                         type         str   string integer fp boolean none array dictionary file
  *                         optional     bool  null is accepted; false when not said
  *                       and only when the pipeline says so:
  *                         title description                  str

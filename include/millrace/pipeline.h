@@ -55,6 +55,7 @@ enum mr_type {
     MR_ARRAY,
     MR_DICTIONARY,
     MR_STREAM, /* of a pipe: its result is an iterator's items, one a line */
+    MR_FILE,   /* declared by pipelines in Python; no value of it can be sent yet */
     MR_TYPE_COUNT
 };
 

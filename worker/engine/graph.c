@@ -23,7 +23,7 @@ mr_variable graph_input(struct mr_builder *graph, const struct mr_input_options 
 {
     if (graph->input_count == INPUT_COUNT_MAX)
         return graph_mistake(graph, "it has more than %u inputs", INPUT_COUNT_MAX);
-    if ((unsigned)options->type >= MR_STREAM)
+    if (options->type == MR_STREAM || (unsigned)options->type >= MR_TYPE_COUNT)
         return graph_mistake(graph, "input %u is %s, which no input can be", graph->input_count + 1,
                              object_type_name(options->type));
     graph->inputs[graph->input_count] = (struct mr_input_options){

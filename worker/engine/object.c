@@ -186,6 +186,7 @@ static const struct object_type_text type_texts[MR_TYPE_COUNT] = {
     [MR_ARRAY] = {"array", "an array"},
     [MR_DICTIONARY] = {"dictionary", "a dictionary"},
     [MR_STREAM] = {"stream", "a stream"},
+    [MR_FILE] = {"file", "a file"},
 };
 
 const char *object_type_name(enum mr_type type)

@@ -479,6 +479,7 @@ int value_object(struct mr_value *value, const struct mr_object *object)
         }
         return rc;
     case MR_STREAM:
+    case MR_FILE:
     case MR_TYPE_COUNT:
         break;
     }

@@ -234,6 +234,7 @@ PyObject *unpack_object(const struct mr_object *object)
     case MR_DICTIONARY:
         return unpack_dictionary(object);
     case MR_STREAM:
+    case MR_FILE:
     case MR_TYPE_COUNT:
         break;
     }

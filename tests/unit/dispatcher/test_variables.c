@@ -163,9 +163,11 @@ static void every_type_has_its_word(void **state)
     static const char *const words[MR_TYPE_COUNT] = {
         [MR_STRING] = "string",         [MR_INTEGER] = "integer", [MR_FP] = "fp",
         [MR_BOOLEAN] = "boolean",       [MR_NONE] = "none",       [MR_ARRAY] = "array",
-        [MR_DICTIONARY] = "dictionary", [MR_STREAM] = "stream",
+        [MR_DICTIONARY] = "dictionary", [MR_STREAM] = "stream",   [MR_FILE] = "file",
     };
-    for (int type = 0; type < MR_STREAM; type++) {
+    for (int type = 0; type < MR_TYPE_COUNT; type++) {
+        if (type == MR_STREAM)
+            continue;
         struct hello hello;
         begin_input(&hello, words[type], 0);
         add_stream_output(&hello);
