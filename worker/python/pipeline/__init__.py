@@ -19,6 +19,7 @@
 pipeline.cloud has the client.
 """
 
+from pipeline.configuration import current_configuration
 from pipeline.exceptions import GraphError, InputError
 from pipeline.objects.builder import Pipeline
 from pipeline.objects.file import File
@@ -29,5 +30,5 @@ from pipeline.objects.stream import Stream
 from pipeline.objects.variables import Variable
 
 __all__ = ["File", "Graph", "GraphError", "InputError", "InputField", "InputSchema", "Pipeline", "Stream",
-           "Variable", "entity", "pipe"]
+           "Variable", "current_configuration", "entity", "pipe"]
 __version__ = "0.1.0"
