@@ -17,7 +17,11 @@ from pipeline import File, Pipeline, Variable, entity, pipe
 from pipeline.exceptions import GraphError
 from pipeline.objects import graph as names
 from pipeline.objects.graph import Stream
-from server import SLOWNESS, TOP
+from server import MILLRACE, SLOWNESS, TOP
+
+
+def negative_of(value) -> int:
+    return -value
 
 
 # ---- graphs ------------------------------------------------------------------------------------------
@@ -29,6 +33,73 @@ def test_the_names_of_the_contract_are_where_it_says():
     for name in ("Pipeline", "pipe", "entity", "Variable", "File", "Stream", "Graph", "InputError", "GraphError"):
         assert name in pipeline.__all__ and hasattr(pipeline, name)
     assert pipeline.GraphError is GraphError
+
+
+def test_a_pipe_that_says_nothing_of_its_result_is_a_step_while_nobody_uses_it():
+    calls = []
+
+    @pipe
+    def note(value: int):
+        calls.append(value)
+
+    @pipe
+    def double(value: int, **_named: dict) -> int:
+        return value * 2
+
+    with Pipeline() as builder:
+        number = Variable(int)
+        note(number)
+        builder.output(double(number))
+    assert (builder.get_pipeline().run(4), calls) == ([8], [4])
+
+
+def test_a_graph_without_an_output_is_built_and_runs_and_is_not_served(tmp_path):
+    with Pipeline() as builder:
+        pipe(lambda: None)()
+    graph = builder.get_pipeline()
+    assert (graph.run(), len(graph.functions), len(graph.nodes)) == ([], 1, 1)
+    source = tmp_path / "mute.py"
+    source.write_text("from pipeline import Pipeline\nwith Pipeline() as b:\n    pass\nmute = b.get_pipeline()\n")
+    result = subprocess.run([MILLRACE, "check", str(source)], capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 4 and "the pipeline has no output" in result.stderr
+
+
+def test_a_graph_tells_what_it_is_made_of_as_the_original_does():
+    @entity
+    class Model:
+        @pipe
+        def predict(self, text: str) -> typing.Tuple[str, int]:
+            return text, len(text)
+
+    with Pipeline() as builder:
+        text = Variable(str)
+        name, size = Model().predict(text)
+        builder.output(size)
+        assert builder._current_pipeline.outputs == [size]
+    graph = builder.get_pipeline()
+    assert (graph.variables, graph.outputs) == ([text, name, size], [size])
+    assert [(one.is_input, one.is_output) for one in graph.variables] == [(True, False), (False, False), (False, True)]
+    node, = graph.nodes
+    assert (node.inputs, node.outputs) == ([text], [name, size])
+    assert [(one.name, one.typing_inputs) for one in graph.functions] == [("predict", {"text": str})]
+    assert "def predict" in graph.functions[0].source and len(graph.functions[0].hash) == 64
+    assert [type(one.model) for one in graph.models] == [Model] and "class Model" in graph.models[0].source
+    assert len({one.local_id for one in (graph, node, text, name, size, graph.models[0])}) == 6
+
+
+def test_variables_that_are_no_inputs_and_those_outside_of_a_builder():
+    loose = Variable(int, allow_out_of_context_creation=True, name="n", local_id="abc", remote_id="r")
+    assert (loose.name, loose.local_id, loose.remote_id) == ("n", "abc", "r")
+    with Pipeline() as builder:
+        Variable(int, is_input=False)
+        builder.output(Variable(str))
+    assert builder.get_pipeline().run("a") == ["a"]
+
+
+def test_a_graph_that_was_saved_runs_when_it_is_loaded(tmp_path):
+    graph = graph_of(int, negative_of)
+    graph.save(tmp_path / "graph")
+    assert pipeline.Graph.load(tmp_path / "graph").run(2) == [-2]
 
 
 def test_a_pipe_outside_of_a_builder_is_the_function_that_it_was():
@@ -140,15 +211,17 @@ def test_mistakes_of_building_say_what_to_write():
         other.output(foreign)
     with Pipeline() as builder:
         number = Variable(int)
-        assert "<locals>.bare" in refusal(bare, number, error=GraphError)
-        assert "needs a return annotation" in refusal(bare, number, error=GraphError)
+        nothing = bare(number)
+        for use in (fine, builder.output):
+            assert "<locals>.bare" in refusal(use, nothing, error=GraphError)
+            assert "needs a return annotation" in refusal(use, nothing, error=GraphError)
+        assert "is given a tuple of variables" in refusal(fine, (number, number), error=GraphError)
         assert "missing a required argument: 'value'" in refusal(fine, error=GraphError)
         assert "of another pipeline" in refusal(fine, foreign, error=GraphError)
         assert "runs once, so it cannot return a stream" in refusal(once, error=GraphError)
         assert "runs at startup" in refusal(load, number, error=GraphError)
         assert "takes variables" in refusal(builder.output, 5, error=GraphError)
         assert "Tuple" in refusal(list, fine(number), error=GraphError)
-    assert "has no output" in refusal(builder.get_pipeline, error=GraphError)
     assert "with Pipeline()" in refusal(Variable, int, error=GraphError)
     assert "default of input 1" in refusal(lambda: echo(int, default="x"), error=GraphError)
 

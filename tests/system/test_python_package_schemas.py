@@ -9,7 +9,7 @@ import typing
 import pytest
 
 from graphs import graph_of
-from pipeline import Pipeline, Variable
+from pipeline import File, Pipeline, Variable
 from pipeline.objects.details import Details
 from pipeline.objects.graph import InputField, InputSchema
 from server import MILLRACE
@@ -57,8 +57,8 @@ def field_of(hint, field=InputField()):
     (typing.Union[int, str, None], {"anyOf": [{"type": "integer"}, {"type": "string"}, {"type": "null"}]}),
     (typing.Literal["a", 1], {"enum": ["a", 1]}), (typing.Optional[typing.Literal["a"]], {"enum": ["a", None]}),
     (Size, {"enum": ["s", "l"]}), (bytes, {}),
-    (Inner, {"type": "object", "title": "Inner", "properties": {"text": {"type": "string"}}, "required": ["text"],
-             "additionalProperties": False}),
+    (Inner, {"type": "object", "title": "Inner", "properties": {"text": {"type": "string"}}, "required": ["text"]}),
+    (typing.Optional[File], {"type": ["object", "null"]}),
 ], ids=str)
 def test_annotations_become_types(hint, schema):
     assert field_of(hint) == schema
@@ -85,14 +85,14 @@ def test_what_is_said_of_a_field_becomes_what_json_schema_says(hint, field, sche
     assert hint is Inner or said == schema
 
 
-def test_fields_without_a_default_are_required_and_others_are_refused():
+def test_fields_without_a_default_are_required_and_others_are_allowed():
     class Some(InputSchema):
         a: int
         b: int = 1
         c: typing.Optional[int]
 
     schema = schema_of(Some)
-    assert (schema["required"], schema["additionalProperties"]) == (["a"], False)
+    assert schema["required"] == ["a"] and "additionalProperties" not in schema
 
 
 def test_only_an_input_schema_has_one():
@@ -112,7 +112,7 @@ def test_choices_of_a_set_have_an_order():
 
 
 FORM = '''
-from pipeline import Pipeline, Variable
+from pipeline import File, Pipeline, Variable
 from pipeline.objects.graph import InputField, InputSchema
 
 class Form(InputSchema):

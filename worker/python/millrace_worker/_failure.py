@@ -22,7 +22,7 @@ WORDS = ("input_error", "cuda_oom", "cuda_error", "oom", "pipeline_error", "star
          "pipeline_loading", "timeout", "unknown")
 
 # Exceptions of the original authoring package that are about what the client sent, by name.
-INPUT_NAMES = ("InputSchemaValidationError", "InputValidationError")
+INPUT_NAMES = ("RunInputException", "InputSchemaValidationError", "InputValidationError")
 
 OWN_FOLDER = os.path.dirname(os.path.abspath(__file__)) + os.sep
 
@@ -71,6 +71,9 @@ def text_of(exception: BaseException) -> str:
 
 def message_of(exception: BaseException) -> str:
     try:
+        message = getattr(exception, "message", None)
+        if type(exception).__name__ == "RunInputException" and isinstance(message, str):
+            return message  # clients of the original package are told this, and not repr()
         return repr(exception)
     except Exception as second:  # user code
         return f"{type(exception).__name__} (its repr() raised {type(second).__name__})"

@@ -12,7 +12,7 @@ import sys
 import typing
 from typing import Any
 
-WORDS = ("string", "integer", "fp", "boolean", "none", "array", "dictionary", "stream")
+WORDS = ("string", "integer", "fp", "boolean", "none", "array", "dictionary", "file", "stream")
 WORD_OF_TYPE: dict[type, str] = {
     str: "string", int: "integer", float: "fp", bool: "boolean", type(None): "none",
     list: "array", tuple: "array", dict: "dictionary"}
@@ -55,8 +55,11 @@ def word_of(variable: Any) -> str | None:
         return None
     if kind.__name__ == "Stream":
         return "stream"
-    if any(base.__name__ == "InputSchema" for base in kind.__mro__):
+    names = [base.__name__ for base in kind.__mro__]
+    if "InputSchema" in names:
         return "dictionary"
+    if "File" in names:
+        return "file"
     return next((word for known, word in WORD_OF_TYPE.items() if kind is known), None) or \
         next((word for known, word in WORD_OF_TYPE.items() if issubclass(kind, known)), None)
 

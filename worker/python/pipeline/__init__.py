@@ -22,13 +22,14 @@ pipeline.cloud has the client.
 from pipeline.configuration import current_configuration
 from pipeline.exceptions import GraphError, InputError
 from pipeline.objects.builder import Pipeline
-from pipeline.objects.file import File
+from pipeline.objects.file import Directory, File
 from pipeline.objects.graph import Graph
 from pipeline.objects.pipes import entity, pipe
 from pipeline.objects.schema import InputField, InputSchema
 from pipeline.objects.stream import Stream
 from pipeline.objects.variables import Variable
+from pipeline.objects.wrappers import onnx_to_pipeline
 
-__all__ = ["File", "Graph", "GraphError", "InputError", "InputField", "InputSchema", "Pipeline", "Stream",
-           "Variable", "current_configuration", "entity", "pipe"]
+__all__ = ["Directory", "File", "Graph", "GraphError", "InputError", "InputField", "InputSchema", "Pipeline", "Stream",
+           "Variable", "current_configuration", "entity", "onnx_to_pipeline", "pipe"]
 __version__ = "0.1.0"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.exceptions import GraphError
 from pipeline.objects import building
+from pipeline.objects.details import NOT_SAID
 from pipeline.objects.graph import Graph, Step
 from pipeline.objects.types import Mismatch, fit
 from pipeline.objects.variables import Variable
@@ -38,17 +39,24 @@ class Pipeline:
     def __exit__(self, *_: object) -> None:
         building.leave(self._tokens.pop())
 
+    @property
+    def _current_pipeline(self) -> Graph:
+        """What is there of the graph so far, where the original package has it."""
+        return Graph(self.inputs, self.steps, self.outputs)
+
     # ---- what calls inside of the `with` do --------------------------------------------------------
 
-    def add_input(self, variable: Variable[Any]) -> None:
+    def add_variable(self, variable: Variable[Any]) -> None:
         """What Variable() does."""
-        self.inputs.append(variable)
+        if variable.is_input:
+            self.inputs.append(variable)
         self.known.add(variable)
 
     def add_step(self, kind: PipeKind, arguments: tuple[Any, ...],
                  named_arguments: dict[str, Any]) -> Variable[Any] | tuple[Variable[Any], ...]:
         """A call of a pipe. Returns its variable, or a tuple of them."""
         self.check_call(kind, arguments, named_arguments)
+        self.check_separate(kind, (*arguments, *named_arguments.values()))
         hints, is_tuple = kind.result_hints()
         results = [Variable.of_result(hint) for hint in hints]
         step = Step(kind, arguments, named_arguments, results, is_tuple)
@@ -69,14 +77,29 @@ class Pipeline:
         except TypeError as error:
             raise GraphError(f"pipe {kind.name} ({kind.place}) is called wrongly: {error}") from None
 
+    def check_separate(self, kind: PipeKind, arguments: tuple[Any, ...]) -> None:
+        """GraphError for an argument that is all the results of a pipe with several."""
+        for argument in arguments:
+            if isinstance(argument, tuple) and any(isinstance(one, Variable) for one in argument):
+                raise GraphError(f"pipe {kind.name} ({kind.place}) is given a tuple of variables, where one was meant: "
+                                 "write `first, second = ...` where they come from, and give it one of them")
+
     def check_argument(self, step: Step, variable: Variable[Any]) -> None:
         """GraphError unless the variable is there when the step runs."""
+        self.check_is_said(variable)
         if variable not in self.known:
             raise GraphError(f"pipe {step.kind.name} is given a variable of another pipeline")
         if step.kind.on_startup and not any(variable in other.results for other in self.steps
                                             if other.kind.on_startup):
             raise GraphError(f"pipe {step.kind.name} ({step.kind.place}) runs at startup: it can be given "
                              "constants and results of other startup pipes, and nothing of a run")
+
+    def check_is_said(self, variable: Variable[Any]) -> None:
+        """GraphError for the result of a pipe that does not say what it returns."""
+        if variable.type_class is NOT_SAID:
+            kind = next(step.kind for step in self.steps if variable in step.results)
+            raise GraphError(f"pipe {kind.name} ({kind.place}) needs a return annotation before its result can be "
+                             "used: -> str, say, or -> Stream")
 
     def output(self, *variables: object) -> None:
         """What a run returns, in order. A tuple of variables counts as all of them. To a type checker the
@@ -89,14 +112,14 @@ class Pipeline:
             elif variable not in self.known:
                 raise GraphError("output() is given a variable of another pipeline")
             else:
+                self.check_is_said(variable)
+                variable.is_output = True
                 self.outputs.append(variable)
 
     # ---- the end -----------------------------------------------------------------------------------
 
     def get_pipeline(self) -> Graph:
-        """The graph, which can run and be served. GraphError when it has no output."""
-        if not self.outputs:
-            raise GraphError("the pipeline has no output: builder.output(variable) makes one")
+        """The graph, which can run; it can be served when it has an output."""
         for number, variable in enumerate(self.inputs, 1):
             self.check_default(number, variable)
         self.look_for_lost_pipes()

@@ -37,7 +37,18 @@ if TYPE_CHECKING:
         max_length: int | None
         choices: Iterable[Any] | None
 
-    class VariableDetails(FieldDetails, total=False):
+    # What else the original package takes of a Variable by name.
+    class GraphDetails(TypedDict, total=False):
+        """What a Variable is in its graph."""
+
+        is_input: bool
+        is_output: bool
+        name: str | None
+        local_id: str | None
+        remote_id: str | None
+        allow_out_of_context_creation: bool
+
+    class VariableDetails(FieldDetails, GraphDetails, total=False):
         """Likewise of a Variable."""
 
         default: Any
@@ -79,14 +90,14 @@ class Details(StandIn):  # type: ignore[misc]  # see StandIn
         self.choices = None if choices is None else listed(choices)
 
     def check(self, value: Any) -> None:
-        """Raises Mismatch where the value is outside of the limits."""
+        """Raises Mismatch where the value is outside of the limits: of the first, in the original's order."""
+        if self.choices is not None and value not in self.choices:
+            raise Mismatch("unexpected value; permitted: " + ", ".join(map(repr, self.choices)),
+                           "value_error.const")
         if isinstance(value, (int, float)):
             self.check_number(value)
         if isinstance(value, (str, list, tuple, dict)):
             self.check_length(value)
-        if self.choices is not None and value not in self.choices:
-            raise Mismatch("unexpected value; permitted: " + ", ".join(map(repr, self.choices)),
-                           "value_error.const")
 
     def check_number(self, value: float) -> None:
         # Written so that NaN, which compares to nothing, is within no limit.
@@ -98,11 +109,11 @@ class Details(StandIn):  # type: ignore[misc]  # see StandIn
             raise limit("less than", "number.not_lt", self.lt)
         if self.le is not None and not value <= self.le:
             raise limit("less than or equal to", "number.not_le", self.le)
-        if self.allow_inf_nan is False and not math.isfinite(value):
-            raise Mismatch("ensure this value is a finite number", "value_error.number.not_finite_number")
         if self.multiple_of is not None and not is_multiple(value, self.multiple_of):
             raise Mismatch(f"ensure this value is a multiple of {self.multiple_of}",
                            f"value_error.number.not_multiple; multiple_of={self.multiple_of}")
+        if self.allow_inf_nan is False and not math.isfinite(value):
+            raise Mismatch("ensure this value is a finite number", "value_error.number.not_finite_number")
         if math.isfinite(value):
             self.check_digits(value)
 

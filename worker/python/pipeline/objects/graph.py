@@ -10,13 +10,17 @@ run() is an ordinary call; with one, run() returns a coroutine.
 from __future__ import annotations
 
 import asyncio
+import importlib
 import inspect
 import logging
 import threading
 from typing import TYPE_CHECKING, Any
 
 from pipeline.exceptions import InputError
-from pipeline.objects.file import File
+from pipeline.objects.building import new_id
+from pipeline.objects.file import Directory, File
+from pipeline.objects.function import Function
+from pipeline.objects.model import Model
 from pipeline.objects.schema import InputField, InputSchema
 from pipeline.objects.stream import Stream, is_iterator
 from pipeline.objects.types import class_of, is_contrary, name_of
@@ -33,14 +37,20 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger("pipeline")
 
-__all__ = ["File", "Graph", "InputField", "InputSchema", "Stream", "Variable"]
+__all__ = ["Directory", "File", "Function", "Graph", "GraphNode", "InputField", "InputSchema", "Model", "Stream",
+           "Variable"]
 
 
 class Graph:
     """What builder.get_pipeline() returns."""
 
+    remote_id: str | None = None
+
     def __init__(self, inputs: Iterable[Variable[Any]], steps: Sequence[Step],
-                 outputs: Iterable[Variable[Any]]) -> None:
+                 outputs: Iterable[Variable[Any]], name: str = "") -> None:
+        self.name = name
+        self.local_id = new_id()
+        self.nodes = list(steps)
         self.input_variables = list(inputs)
         self.output_variables = list(outputs)
         self._startup_steps = [step for step in steps if step.kind.on_startup]
@@ -58,6 +68,46 @@ class Graph:
         InputError, at once. Raises what the pipes raise."""
         values = dict(zip(self.input_variables, self._take(inputs)))
         return perform(self._perform(self._steps, values, self.output_variables), self.is_async)
+
+    # ---- as the original package tells of it -------------------------------------------------------
+
+    @property
+    def outputs(self) -> list[Variable[Any]]:
+        """What a run returns."""
+        return self.output_variables
+
+    @property
+    def variables(self) -> list[Variable[Any]]:
+        """The inputs, then the results of pipes."""
+        return self.input_variables + [result for node in self.nodes for result in node.results]
+
+    @property
+    def functions(self) -> list[Function]:
+        """One for each step."""
+        return [node.function for node in self.nodes]
+
+    @property
+    def models(self) -> list[Model]:
+        """The entities that pipes of it are methods of."""
+        entities = {id(argument): argument for node in self.nodes for argument in node.arguments
+                    if getattr(type(argument), "is_pipeline_entity", False)}
+        return [Model(entity) for entity in entities.values()]
+
+    def _startup(self) -> Any:
+        return self.startup()
+
+    def save(self, save_path: str) -> None:
+        """Pickles it, by cloudpickle where that is installed, so that load() gives it back."""
+        with open(save_path, "wb") as file:
+            file.write(pickler().dumps(self))
+
+    @classmethod
+    def load(cls, load_path: str) -> Any:
+        """What save() wrote. Never of a file that you have not written: it can run any code."""
+        with open(load_path, "rb") as file:
+            return pickler().loads(file.read())
+
+    # ---- how ---------------------------------------------------------------------------------------
 
     def _take(self, inputs: tuple[Any, ...]) -> list[Any]:
         most = len(self.input_variables)
@@ -94,12 +144,28 @@ class Step:
         self.named_arguments = named_arguments
         self.results = results
         self.is_tuple = is_tuple
+        self.local_id = new_id()
         self.once = self.find_once() if kind.run_once or kind.on_startup else None
 
     def variables(self) -> list[Variable[Any]]:
         """Those that the call is given."""
         given = [*self.arguments, *self.named_arguments.values()]
         return [argument for argument in given if isinstance(argument, Variable)]
+
+    @property
+    def function(self) -> Function:
+        """Its pipe, as the original package tells of it."""
+        return Function(self.kind.function)
+
+    @property
+    def inputs(self) -> list[Variable[Any]]:
+        """Likewise, what it is given."""
+        return self.variables()
+
+    @property
+    def outputs(self) -> list[Variable[Any]]:
+        """Likewise, what it gives."""
+        return self.results
 
     def find_once(self) -> Once:
         """Calls of one pipe with the same constants, such as one entity, share their result, in all
@@ -160,6 +226,9 @@ class Step:
                         "Stream: write `return Stream(...)`")
 
 
+GraphNode = Step
+
+
 class Once:
     """The result of a call that happens once. One that fails is made again the next time."""
 
@@ -168,6 +237,9 @@ class Once:
         self.is_done = False
         self.result: Any = None
         self.task: asyncio.Future[Any] | None = None
+
+    def __reduce__(self) -> tuple[type[Once], tuple[()]]:
+        return Once, ()  # a copy in another process has not happened yet
 
     def get(self, call: Callable[[], Any]) -> Any:
         """The result, or an awaitable of it."""
@@ -196,6 +268,14 @@ class Once:
         if not task.cancelled() and task.exception() is None:
             self.result = task.result()
             self.is_done = True
+
+
+def pickler() -> Any:
+    """cloudpickle takes along what a script has defined, which pickle does not."""
+    try:
+        return importlib.import_module("cloudpickle")
+    except ImportError:
+        return importlib.import_module("pickle")
 
 
 def is_asynchronous(function: Callable[..., Any]) -> bool:

@@ -14,6 +14,7 @@ import typing
 from typing import TYPE_CHECKING, Any
 
 from pipeline.objects.details import NOT_SAID
+from pipeline.objects.file import File
 from pipeline.objects.schema import plain
 from pipeline.objects.types import ANYTHING, NONE, class_of, is_schema, is_union, split_optional
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 DEPTH_MAX = 8
 WORDS: tuple[tuple[type, str], ...] = (
     (bool, "boolean"), (int, "integer"), (float, "number"), (str, "string"), (list, "array"), (tuple, "array"),
-    (dict, "object"))
+    (dict, "object"), (File, "object"))
 ABSTRACT: dict[type, str] = {collections.abc.Mapping: "object", collections.abc.Sequence: "array"}
 NUMBERS = (("gt", "exclusiveMinimum"), ("ge", "minimum"), ("lt", "exclusiveMaximum"), ("le", "maximum"),
            ("multiple_of", "multipleOf"))
@@ -89,7 +90,6 @@ def schema_of_fields(kind: Any, depth: int) -> Schema:
     fields: dict[str, InputField] = kind._schema_fields()
     result["properties"] = {name: schema_of_field(field, depth + 1) for name, field in fields.items()}
     result["required"] = [name for name, field in fields.items() if field.is_required]
-    result["additionalProperties"] = False
     return result
 
 

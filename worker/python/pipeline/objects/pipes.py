@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, overload
 
 from pipeline.exceptions import GraphError
 from pipeline.objects import building
+from pipeline.objects.details import NOT_SAID
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -54,12 +55,8 @@ class PipeKind:
         return f"{code.co_filename}:{code.co_firstlineno}" if code else "an unknown place"
 
     def result_hint(self) -> Hint:
-        """The return annotation, as a type. GraphError when there is none, or it has no meaning."""
-        annotations = getattr(self.function, "__annotations__", {})
-        if "return" not in annotations:
-            raise GraphError(f"pipe {self.name} ({self.place}) needs a return annotation to be a step of a "
-                             "pipeline: -> str, say, or -> Stream")
-        hint = annotations["return"]
+        """The return annotation, as a type; NOT_SAID when there is none. GraphError when it has no meaning."""
+        hint = getattr(self.function, "__annotations__", {}).get("return", NOT_SAID)
         return self.evaluated(hint) if isinstance(hint, str) else hint
 
     def evaluated(self, text: str) -> Hint:

@@ -54,6 +54,10 @@ class InputField(Details):
         """A copy of the default, so that nothing an instance does to it reaches the next one."""
         return None if self.default is NOT_SAID else copy.deepcopy(self.default)
 
+    def validate(self, value: Any) -> None:
+        """TypeError for a value outside of the limits."""
+        self.check(value)
+
     def take(self, value: Any) -> Any:
         """The value as the field has it, or Mismatch."""
         value = fit(value, self.hint, is_deep=True)
@@ -75,8 +79,8 @@ def as_float(value: float) -> float:
 
 @dataclass_transform(kw_only_default=True, field_specifiers=(InputField, ))
 class InputSchema:
-    """Derive from it and annotate fields. An instance has them as attributes, so what is not a field's
-    name has an underscore. Values that do not fit are a SchemaError, a ValueError that tells of all."""
+    """Derive from it and annotate fields. An instance has them as attributes. Values that do not fit are a
+    SchemaError, a ValueError that tells of all; what is no field's name is ignored."""
 
     if TYPE_CHECKING:
         _fields: typing.ClassVar[dict[str, InputField]]
@@ -91,8 +95,6 @@ class InputSchema:
                 errors.append(((name,), "field required", "value_error.missing"))
             else:
                 setattr(self, name, field.default_value())
-        errors += [((name,), "extra fields not permitted", "value_error.extra")
-                   for name in values if name not in fields]
         if errors:
             raise SchemaError(type(self).__name__, errors)
 
@@ -124,6 +126,28 @@ class InputSchema:
     def to_dict(self) -> dict[str, Any]:
         """The fields by their names, as JSON has them."""
         return {name: plain(getattr(self, name)) for name in type(self)._schema_fields()}
+
+    @classmethod
+    def to_schema(cls) -> list[dict[str, Any]]:
+        """The fields as the original package tells them, by their names in order: a dict of an IOVariable each."""
+        from pipeline.objects.io_schema import io_variable  # most schemas are never asked
+
+        fields = sorted(cls._schema_fields().items())
+        return [io_variable(field, field.hint, name).dict() for name, field in fields]
+
+    @classmethod
+    def from_schema(cls, schemas: list[dict[str, Any]]) -> InputSchema:
+        """An instance with the fields that to_schema() told, for parse_dict() to give values. ValueError for a type
+        that no field can be of."""
+        from pipeline.objects.io_schema import schema_class
+
+        kind = schema_class(cls, schemas)
+        return kind.__new__(kind)
+
+    def parse_dict(self, input_dict: dict[str, Any]) -> None:
+        """Takes the values of the fields that are in it. SchemaError, and nothing is taken."""
+        taken = type(self)(**{**self.__dict__, **input_dict})
+        self.__dict__.update(taken.__dict__)
 
     def __eq__(self, other: object) -> bool:
         return (isinstance(other, InputSchema) and type(self) is type(other)

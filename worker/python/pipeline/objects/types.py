@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import collections.abc
 import enum
+import io
 import sys
 import typing
 from typing import Any
 
+from pipeline.objects.file import File
 from pipeline.objects.stream import Stream
 
 if sys.version_info >= (3, 10):
@@ -34,16 +36,16 @@ ANYTHING = (Any, object)
 # The order matters where classes derive from each other: a bool is an int.
 WORDS: tuple[tuple[type, str], ...] = (
     (bool, "boolean"), (int, "integer"), (float, "fp"), (str, "string"), (bytes, "string"),
-    (list, "array"), (tuple, "array"), (dict, "dictionary"), (NONE, "none"))
+    (list, "array"), (tuple, "array"), (dict, "dictionary"), (NONE, "none"), (File, "file"), (io.IOBase, "file"))
 PHRASES: dict[type, str] = {
     bool: "a boolean", int: "an integer", float: "a float", str: "a string", list: "an array",
-    tuple: "an array", dict: "a dictionary", NONE: "null"}
+    tuple: "an array", dict: "a dictionary", NONE: "null", File: "a file"}
 # What does for another: an integer where a float is said.
 WIDER = {("integer", "fp"), ("boolean", "integer"), ("boolean", "fp")}
 STREAMS = (Stream, collections.abc.Iterator, collections.abc.AsyncIterator)
 
 
-class Mismatch(Exception):
+class Mismatch(TypeError):
     """A value does not do. `code` names the kind of mistake; `location` is the way to it, inside the
     value."""
 
@@ -57,8 +59,8 @@ class Mismatch(Exception):
         return Mismatch(str(self), self.code, (step, *self.location))
 
 
-class SchemaError(ValueError):
-    """Values that an InputSchema does not take. `errors` is a list of (location, message, code)."""
+class SchemaError(TypeError, ValueError):
+    """Values that an InputSchema does not take; a TypeError too, as in the original package. `errors` is a list of (location, message, code)."""
 
     def __init__(self, name: str, errors: list[Mistake]) -> None:
         self.name = name

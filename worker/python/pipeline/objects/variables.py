@@ -28,11 +28,12 @@ if TYPE_CHECKING:
 
     from typing_extensions import Unpack
 
+    from pipeline.cloud.schemas.pipelines import IOVariable
     from pipeline.objects.details import VariableDetails
     from pipeline.objects.types import Hint
 
 EXPECTED = {"string": "a string", "integer": "an integer", "fp": "a float", "boolean": "a boolean",
-            "none": "null", "array": "an array", "dictionary": "a dictionary"}
+            "none": "null", "array": "an array", "dictionary": "a dictionary", "file": "a file"}
 REPR_CHARACTERS_MAX = 80
 
 Value = TypeVar("Value")
@@ -51,17 +52,24 @@ class Variable(Details, Generic[Value]):
     def __init__(self: Variable[Any], type_class: object, **details: Unpack[VariableDetails]) -> None:
         ...
 
-    def __init__(self, type_class: Hint, **details: Unpack[VariableDetails]) -> None:
+    def __init__(self, type_class: Hint, **said: Unpack[VariableDetails]) -> None:
+        details: dict[str, Any] = {**said}
         if details.get("default", NOT_SAID) is None:
             details["default"] = NOT_SAID
+        is_free = details.pop("allow_out_of_context_creation", False)
+        self.is_input = details.pop("is_input", True)
+        self.is_output = details.pop("is_output", False)
+        self.name = details.pop("name", None)
+        self.remote_id = details.pop("remote_id", None)
+        self.local_id = details.pop("local_id", None) or building.new_id()
         super().__init__(**details)
         self.type_class: Hint = type_class
-        self.is_input = True
         self.optional = bool(self.optional) or split_optional(type_class)[1]
         builder = building.current()
-        if builder is None:
+        if builder is not None:
+            builder.add_variable(self)
+        elif not is_free:
             raise GraphError("Variable() belongs inside of `with Pipeline() as builder:`")
-        builder.add_input(self)
         # What a default is to people and to a server; runs get the real one.
         self.real_default = self.default
         self.default = None if self.default is NOT_SAID else plain(self.default)
@@ -72,7 +80,9 @@ class Variable(Details, Generic[Value]):
         variable = cls.__new__(cls)
         Details.__init__(variable, default=None)
         variable.type_class = hint
-        variable.is_input = False
+        variable.is_input = variable.is_output = False
+        variable.name = variable.remote_id = None
+        variable.local_id = building.new_id()
         return variable
 
     @property
@@ -83,6 +93,22 @@ class Variable(Details, Generic[Value]):
     def json_schema(self) -> dict[str, Any] | None:
         """A JSON Schema of what an InputSchema enforces; None: it is of another type."""
         return schema_of(self.type_class) if is_schema(class_of(self.type_class)) else None
+
+    @property
+    def dict_schema(self) -> list[dict[str, Any]] | None:
+        """The fields of an InputSchema as the original package tells them; None: it is of another type."""
+        kind: Any = class_of(self.type_class)
+        return kind.to_schema() if is_schema(kind) else None
+
+    def to_io_schema(self) -> IOVariable:
+        """The variable as the original package tells it."""
+        from pipeline.objects.io_schema import io_variable  # most graphs are never asked
+
+        return io_variable(self, self.type_class, self.title)
+
+    def validate_variable(self, value: Any) -> None:
+        """TypeError for a value outside of the limits, which nothing else looks at."""
+        self.check(value)
 
     @property
     def is_required(self) -> bool:
