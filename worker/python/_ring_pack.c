@@ -163,6 +163,26 @@ static int pack_container(struct mr_value *value, PyObject *object, const struct
     return pack_other(value, object, place);
 }
 
+/* What to write instead of a value that is none of JSON's, which is told by what it can do; "" when
+ * nothing is known of it. */
+static const char *pack_advice(PyObject *object)
+{
+    static const struct {
+        const char *attribute;
+        const char *advice;
+    } known[] = {
+        {"getbands", "it is an image: base64.b64encode() of what its save() writes into an "
+                     "io.BytesIO, decoded to a str, can"},
+        {"isoformat", "its isoformat() makes what can"},
+        {"__fspath__", "it is a file or the path of one: what is in it can, as a str"},
+        {"readinto", "it is a file: what its read() gives can, as a str"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(known); i++)
+        if (PyObject_HasAttrString(object, known[i].attribute))
+            return known[i].advice;
+    return "";
+}
+
 /* Scalars of array libraries have a dtype and give a Python number by item(); others that are
  * integers say so by __index__(). */
 static int pack_other(struct mr_value *value, PyObject *object, const struct pack_place *place)
@@ -180,8 +200,8 @@ static int pack_other(struct mr_value *value, PyObject *object, const struct pac
     }
     bool is_number = number && (PyBool_Check(number) || PyLong_Check(number) ||
                                 PyFloat_Check(number) || PyUnicode_Check(number));
-    int rc =
-        is_number ? pack_container(value, number, place) : pack_refuse(value, object, place, "");
+    int rc = is_number ? pack_container(value, number, place)
+                       : pack_refuse(value, object, place, pack_advice(object));
     Py_XDECREF(number);
     return rc;
 }

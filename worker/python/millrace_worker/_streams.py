@@ -7,6 +7,7 @@ is an iterator, or is one itself (`__next__` or `__anext__`).
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -28,11 +29,12 @@ def is_iterator(value: object) -> bool:
 
 
 def open_output(output: Any) -> Output:
-    """(iterator, owner) of a stream, (None, value) of any other output."""
+    """(iterator, owner) of a stream, (None, value) of any other output. An open file is one value, as in the
+    original package; Stream(file) gives its lines."""
     inner = getattr(output, "iterable", None)
     if inner is not None and is_iterator(inner):
         return inner, output
-    if is_iterator(output):
+    if is_iterator(output) and not isinstance(output, io.IOBase):
         return output, output
     return None, output
 

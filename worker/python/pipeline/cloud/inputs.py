@@ -7,15 +7,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from pipeline.objects.file import File
-from pipeline.objects.schema import InputSchema, plain
+from pipeline.objects.schema import advice_of, plain
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # A bool is an int, there as here: True goes as {"type":"integer","value":true}.
 WORDS: tuple[tuple[type, str], ...] = (
-    (int, "integer"), (float, "fp"), (str, "string"), (dict, "dictionary"), (InputSchema, "dictionary"),
-    (list, "array"), (tuple, "array"), (type(None), "none"))
+    (int, "integer"), (float, "fp"), (str, "string"), (dict, "dictionary"), (list, "array"),
+    (type(None), "none"))
 
 
 def encode_run(pipeline: str, inputs: Iterable[Any], **options: Any) -> bytes:
@@ -29,12 +29,13 @@ def encode_run(pipeline: str, inputs: Iterable[Any], **options: Any) -> bytes:
 
 def encode_input(number: int, value: Any) -> dict[str, Any]:
     """An item of `inputs`; errors name it by its number, from 1."""
+    said = value
+    value = plain(value)
     word = next((word for kind, word in WORDS if isinstance(value, kind)), None)
     if word is None:
-        what = "a File, and files cannot be sent" if isinstance(value, File) else \
-            f"of type {type(value).__name__}, which JSON does not have"
+        what = "a File, and files cannot be sent" if isinstance(said, File) else \
+            f"of type {type(said).__name__}, which JSON does not have{advice_of(said)}"
         raise TypeError(f"input {number} is {what}")
-    value = plain(value)
     try:
         json.dumps(value, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:

@@ -168,7 +168,18 @@ def plain(value: Any) -> Any:
         return [plain(item) for item in value]
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
+    if getattr(value, "shape", None) == () and callable(getattr(value, "item", None)):
+        return value.item()  # a scalar of an array library
     return value
+
+
+def advice_of(value: Any) -> str:
+    """What to write instead of a value that JSON does not have; "" when nothing is known of it."""
+    if hasattr(value, "tolist"):
+        return ": its tolist() makes what it has"
+    if hasattr(value, "getbands"):
+        return ": it is an image, of which base64.b64encode() makes text when save() has made bytes of it"
+    return ": its isoformat() makes what it has" if hasattr(value, "isoformat") else ""
 
 
 def find_fields(schema: type[InputSchema]) -> dict[str, InputField]:
