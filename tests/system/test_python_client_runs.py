@@ -190,7 +190,7 @@ def test_an_asynchronous_run_is_polled_until_it_has_its_outputs(api):
     began = run_pipeline(WORDS, "a b c", async_run=True)
     assert not began.is_final and began.outputs_formatted() == []
     assert get_run(began.id).state in ("created", "queued", "running")
-    done = poll_for_run_completion(began.id, interval_s=0.05)
+    done = poll_for_run_completion(began.id, interval_secs=0.05)
     assert done.state == "completed" and done.outputs_formatted() == [["a ", "b ", "c "]]
     assert get_run(began.id).outputs_formatted() == [["a ", "b ", "c "]]
 
@@ -204,9 +204,9 @@ def test_an_asynchronous_run_is_polled_until_it_has_its_outputs(api):
 def test_polling_gives_up_and_runs_are_cancelled(api):
     began = run_pipeline(WORDS, "word " * 200, async_run=True)
     with pytest.raises(TimeoutError, match="has not ended in 0.1 s"):
-        poll_for_run_completion(began.id, interval_s=0.02, give_up_s=0.1)
+        poll_for_run_completion(began.id, interval_secs=0.02, timeout_secs=0.1)
     runs.cancel_run(began.id)
-    ended = poll_for_run_completion(began.id, interval_s=0.02, give_up_s=10 * SLOWNESS)
+    ended = poll_for_run_completion(began.id, interval_secs=0.02, timeout_secs=10 * SLOWNESS)
     assert ended.state == "failed" and ended.error.type == "unknown"
     with pytest.raises(ApiError, match="Run not found") as caught:
         get_run("run_" + "0" * 32)

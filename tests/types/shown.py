@@ -129,10 +129,10 @@ for result in stream_pipeline("me/words:v1", "a b", timeout_s=10.0):
     reveal_type(result)  # pipeline.cloud.results.RunResult
     reveal_type(result.outputs_formatted())  # builtins.list[Any]
 
-reveal_type(run_pipeline("me/words:v1", "a b").state)  # builtins.str
-reveal_type(poll_for_run_completion("run_1", give_up_s=3).error)  # Union[pipeline.cloud.results.RunError, None]
+reveal_type(run_pipeline("me/words:v1", "a b").state)  # pipeline.cloud.schemas.runs.RunState
+reveal_type(poll_for_run_completion("run_1", timeout_secs=3).error)  # Union[pipeline.cloud.results.RunError, None]
 
 
 async def call() -> None:
     async for result in stream_pipeline_async("me/words:v1", "a b"):
-        reveal_type(result.outputs)  # Union[builtins.list[pipeline.cloud.results.RunOutput], None]
+        reveal_type(result.outputs)  # Union[builtins.list[pipeline.cloud.schemas.runs.RunOutput], None]

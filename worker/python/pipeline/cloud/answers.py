@@ -12,9 +12,9 @@ connection proves nothing.
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from pipeline.cloud.errors import ApiError, ConnectionBroken, NoResourcesAvailable
+from pipeline.cloud.errors import APIError, ConnectionBroken, NoResourcesAvailable
 from pipeline.cloud.results import RunResult
 
 if TYPE_CHECKING:
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 
 HEAD_BYTES_MAX = 64 * 1024
 SIZE_LINE_BYTES_MAX = 4 * 1024
-TEXT_CHARACTERS_MAX = 500
 
 
 class Malformed(ConnectionBroken):
@@ -185,8 +184,9 @@ class Answer:
 class ResultReader:
     """The results in an answer. `raises_refusals`: a run that was refused is NoResourcesAvailable."""
 
-    def __init__(self, raises_refusals: bool = True) -> None:
+    def __init__(self, raises_refusals: bool = True, url: str = "") -> None:
         self.answer = Answer()
+        self.url = url
         self.raises_refusals = raises_refusals
         self.line_count = 0
         self._rest: Pieces = []  # of a line without an end; of anything but a 200 all there is
@@ -225,7 +225,7 @@ class ResultReader:
         if rest.strip():
             yield self._result(rest)
         elif self.answer.status != 200:
-            raise ApiError(self.answer.status, "nothing more")
+            raise self._refusal(b"nothing more")
         self._check_count()
 
     def _check_count(self) -> None:
@@ -241,30 +241,14 @@ class ResultReader:
         except ValueError:
             said = None
         if not isinstance(said, dict) or not isinstance(said.get("state"), str):
-            raise refusal(status, text, said)
+            raise self._refusal(text)
         result = RunResult(said)
         self.line_count += result.error is None
         if result.state == "no_resources_available" and self.raises_refusals:
             seconds = self.answer.headers.get("retry-after", "")
-            raise NoResourcesAvailable(result, status, int(seconds) if seconds.isdigit() else None)
+            raise NoResourcesAvailable(result, status=status, retry_after_s=int(seconds) if seconds.isdigit() else None)
         return result
 
-
-def refusal(status: int, text: bytes, said: Any) -> ApiError:
-    """Of an answer that is no result: its `detail`, else as much of it as a person wants to read."""
-    detail = said.get("detail") if isinstance(said, dict) else None
-    if detail is None:
-        return ApiError(status, text.decode("utf-8", "replace").strip()[:TEXT_CHARACTERS_MAX])
-    return ApiError(status, text_of_detail(detail), detail)
-
-
-def text_of_detail(detail: Any) -> str:
-    """"..." or {"message":"..."} or [{"loc":[...],"msg":"..."}]"""
-    if isinstance(detail, str):
-        return detail
-    message = detail.get("message") if isinstance(detail, dict) else None
-    if isinstance(message, str):
-        return message
-    if isinstance(detail, list) and detail and all(isinstance(one, dict) for one in detail):
-        return "; ".join(f"{'.'.join(map(str, one.get('loc', ())))}: {one.get('msg')}" for one in detail)
-    return json.dumps(detail)
+    def _refusal(self, text: bytes) -> APIError:
+        """Of an answer that is no result."""
+        return APIError.of_answer(self.url, self.answer.status, text, self.answer.headers.get("x-correlation-id"))

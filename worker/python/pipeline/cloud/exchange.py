@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING
 
 from pipeline.cloud.answers import ResultReader
 from pipeline.cloud.errors import ConnectionBroken
+from pipeline.configuration import current_configuration
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Generator
+    from collections.abc import AsyncGenerator, Awaitable, Generator, Iterable
     from typing import TypeVar
 
     from typing_extensions import TypedDict
@@ -45,6 +46,10 @@ class Endpoint:
 
     def __init__(self, url: str | None = None, token: str | None = None, timeout_s: float | None = None,
                  ssl_context: ssl.SSLContext | None = None) -> None:
+        # A token goes to the server that it was given for, so what is configured is taken together.
+        remote = None if url else current_configuration.active_remote
+        if remote is not None:
+            url, token = remote.url, remote.token or "" if token is None else token
         url = url or os.environ.get("PIPELINE_API_URL") or DEFAULT_URL
         parts = urllib.parse.urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
@@ -64,17 +69,24 @@ class Endpoint:
             return None
         return self.ssl_context or ssl.create_default_context()
 
+    def url_of(self, path: str) -> str:
+        """The whole URL of a path."""
+        return f"{'https' if self.is_tls else 'http'}://{self.authority}{self.prefix}{path}"
+
     def request(self, method: str, path: str, body: bytes | None = None) -> bytes:
-        """The bytes of a request. ValueError when the URL or the token cannot be in one."""
+        """The bytes of a request, whose body is JSON. ValueError when the URL or the token cannot be in one."""
+        fields = () if body is None else ("Content-Type: application/json", f"Content-Length: {len(body)}")
+        return self.head(method, path, fields) + (body or b"")
+
+    def head(self, method: str, path: str, more: Iterable[str] = ()) -> bytes:
+        """The head of a request, with more fields. ValueError as for request()."""
         fields = [f"{method} {self.prefix}{path} HTTP/1.1", f"Host: {self.authority}",
-                  f"User-Agent: {USER_AGENT}", "Accept: application/json", "Connection: close"]
+                  f"User-Agent: {USER_AGENT}", "Accept: application/json", "Connection: close", *more]
         if self.token:
             fields.append(f"Authorization: Bearer {self.token}")
-        if body is not None:
-            fields += ["Content-Type: application/json", f"Content-Length: {len(body)}"]
         if any(character in field for field in fields for character in "\r\n\0"):
             raise ValueError("neither the URL nor the token may have line breaks in it")
-        return ("\r\n".join(fields) + "\r\n\r\n").encode("latin-1") + (body or b"")
+        return ("\r\n".join(fields) + "\r\n\r\n").encode("latin-1")
 
     def overdue(self) -> TimeoutError:
         """What to raise when nothing came within `timeout_s`."""
@@ -92,13 +104,8 @@ class Endpoint:
 def exchange(endpoint: Endpoint, request: bytes,
              raises_refusals: bool = True) -> Generator[RunResult, None, None]:
     """The results as they come. Closing this generator closes the connection, which ends the run."""
-    reader = ResultReader(raises_refusals)
-    try:
-        connection = connect(endpoint)
-    except socket.timeout as error:
-        if error.errno is not None:
-            raise
-        raise endpoint.overdue() from None
+    reader = ResultReader(raises_refusals, endpoint.url_of(""))
+    connection = connect(endpoint)
     try:
         send(connection, request)
         while not reader.is_done:
@@ -109,6 +116,15 @@ def exchange(endpoint: Endpoint, request: bytes,
 
 def connect(endpoint: Endpoint) -> socket.socket:
     """A connection, encrypted where that was asked for. OSError when there is none to be had."""
+    try:
+        return connect_now(endpoint)
+    except socket.timeout as error:
+        if error.errno is not None:
+            raise
+        raise endpoint.overdue() from None
+
+
+def connect_now(endpoint: Endpoint) -> socket.socket:
     connection = socket.create_connection((endpoint.host, endpoint.port), endpoint.timeout_s)
     try:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -121,12 +137,13 @@ def connect(endpoint: Endpoint) -> socket.socket:
         raise
 
 
-def send(connection: socket.socket, request: bytes) -> None:
-    """All of the request, or as much of it as the server wants."""
+def send(connection: socket.socket, data: bytes) -> bool:
+    """All of it, or as much of it as the server wants. Whether that was all."""
     try:
-        connection.sendall(request)
+        connection.sendall(data)
     except ConnectionError:
-        pass  # a server that refuses the half of a request has answered: that is read next
+        return False  # a server that refuses the half of a request has answered: that is read next
+    return True
 
 
 def receive(connection: socket.socket, endpoint: Endpoint) -> bytes:
@@ -142,11 +159,9 @@ def receive(connection: socket.socket, endpoint: Endpoint) -> bytes:
 async def exchange_async(endpoint: Endpoint, request: bytes,
                          raises_refusals: bool = True) -> AsyncGenerator[RunResult, None]:
     """Likewise, as an asynchronous generator."""
-    reader = ResultReader(raises_refusals)
-    source, sink = await bounded(endpoint, asyncio.open_connection(
-        endpoint.host, endpoint.port, ssl=endpoint.context(), limit=RECEIVE_BYTES))
+    reader = ResultReader(raises_refusals, endpoint.url_of(""))
+    source, sink = await open_async(endpoint)
     try:
-        sink.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         sink.write(request)
         while not reader.is_done:
             for result in reader.feed(await receive_async(source, endpoint)):
@@ -154,6 +169,14 @@ async def exchange_async(endpoint: Endpoint, request: bytes,
     finally:
         # At once: a generator that is being closed should not wait for the other side.
         sink.transport.abort()
+
+
+async def open_async(endpoint: Endpoint) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """As connect()."""
+    source, sink = await bounded(endpoint, asyncio.open_connection(
+        endpoint.host, endpoint.port, ssl=endpoint.context(), limit=RECEIVE_BYTES))
+    sink.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    return source, sink
 
 
 async def receive_async(source: asyncio.StreamReader, endpoint: Endpoint) -> bytes:

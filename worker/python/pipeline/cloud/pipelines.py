@@ -6,7 +6,7 @@ pointer such as my_user/my_pipeline:v1, or an id. Every call takes `url`, `token
 seconds to wait for the next sign of life; None: as long as the connection stands) and `ssl_context`.
 
 A run that is refused for now is NoResourcesAvailable; a request that the server does not take, such as for a
-pipeline that it does not have, ApiError; nobody at the address an OSError, silence a TimeoutError. Inputs that
+pipeline that it does not have, APIError; nobody at the address an OSError, silence a TimeoutError. Inputs that
 JSON does not have are a TypeError or a ValueError.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from pipeline.cloud.errors import ApiError, ConnectionBroken, NoResourcesAvailable, RunFailed
+from pipeline.cloud.errors import ApiError, APIError, ConnectionBroken, NoResourcesAvailable, RunFailed
 from pipeline.cloud.exchange import Endpoint, exchange, exchange_async
 from pipeline.cloud.inputs import encode_run
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from pipeline.cloud.exchange import Where
     from pipeline.cloud.results import RunResult
 
-__all__ = ["ApiError", "ConnectionBroken", "NoResourcesAvailable", "RunFailed", "run_pipeline",
+__all__ = ["APIError", "ApiError", "ConnectionBroken", "NoResourcesAvailable", "RunFailed", "run_pipeline",
            "run_pipeline_async", "stream_pipeline", "stream_pipeline_async"]
 
 

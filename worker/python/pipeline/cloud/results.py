@@ -1,72 +1,73 @@
 # SPDX-License-Identifier: MIT
-"""results - what the server says of a run: each line of a stream, and the answer to anything else."""
+"""results - what the server says of a run: each line of a stream, and the answer to anything else.
+
+They are the schemas of the original package, made without its checks: one is made for each line, and what a server says
+is taken as it is said.
+"""
 
 from __future__ import annotations
 
+import datetime
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cloud.errors import RunFailed
+from pipeline.cloud.schemas.runs import (
+    ClusterRunResult,
+    ContainerRunError,
+    ContainerRunErrorType,
+    RunInput,
+    RunIOType,
+    RunOutput,
+    RunOutputFile,
+    RunState,
+)
 
 if TYPE_CHECKING:
     # A JSON object.
     Said = dict[str, Any]
 
 FINAL_STATES = ("completed", "failed", "no_resources_available")
+STATES = {state.value: state for state in RunState}
+TYPES = {word.value: word for word in RunIOType}
+FROM_TIMESTAMP = datetime.datetime.fromtimestamp
+UTC = datetime.timezone.utc
+KINDS = {kind.value: kind for kind in ContainerRunErrorType}
 
 
-class RunOutput:
-    """One output: `type` is a word of the API, `value` what it says in JSON."""
-
-    __slots__ = ("type", "value", "file")
-
-    def __init__(self, said: Said) -> None:
-        self.type: str = said.get("type")  # type: ignore[assignment]  # every server says it
-        self.value: Any = said.get("value")
-        self.file: Said | None = said.get("file")
-
-    def __repr__(self) -> str:
-        return f"RunOutput(type={self.type!r}, value={self.value!r})"
-
-
-class RunError:
-    """Why a run failed: one of the nine types of the API, what happened, and where if it was in Python."""
-
-    __slots__ = ("type", "message", "traceback")
+class RunError(ContainerRunError):
+    """Why a run failed: one of the nine types of the API, what happened, and where if it was in Python. A type of a
+    later server's is the word that it said."""
 
     def __init__(self, said: Said) -> None:
-        self.type: str = said.get("type")  # type: ignore[assignment]  # every server says it
-        self.message: str = said.get("message")  # type: ignore[assignment]  # and this
-        self.traceback: str | None = said.get("traceback")
+        word = said.get("type")
+        self.type = KINDS.get(str(word), word)  # type: ignore[arg-type]  # every server says it
+        self.message = said.get("message")  # type: ignore[assignment]  # and this
+        self.traceback = said.get("traceback")
 
     def __str__(self) -> str:
-        return f"{self.type}: {self.message}"
-
-    def __repr__(self) -> str:
-        return f"RunError(type={self.type!r}, message={self.message!r})"
+        return f"{getattr(self.type, 'value', self.type)}: {self.message}"
 
 
-class RunResult:
-    """A run as it is now. `raw` is all that was said. Times are in seconds since 1970."""
+class RunResult(ClusterRunResult):
+    """A run as it is now. `raw` is all that was said, `lines` how many there were, where that was said."""
 
-    __slots__ = ("id", "created_at", "updated_at", "pipeline_id", "state", "queue_position", "inputs",
-                 "outputs", "error", "lines", "raw")
-
-    id: str
-    created_at: float
-    updated_at: float
-    pipeline_id: str
-    state: str
-    queue_position: int | None
-    inputs: Any
-    lines: int | None
+    if TYPE_CHECKING:
+        raw: Said
+        lines: int | None
+        error: RunError | None
 
     def __init__(self, said: Said) -> None:
         self.raw = said
-        for name in ("id", "created_at", "updated_at", "pipeline_id", "state", "queue_position", "inputs",
-                     "lines"):
-            setattr(self, name, said.get(name))
-        outputs, error = said.get("outputs"), said.get("error")
-        self.outputs = None if outputs is None else [RunOutput(output) for output in outputs]
+        self.id = said.get("id")  # type: ignore[assignment]  # every server says it, and these
+        self.pipeline_id = said.get("pipeline_id")  # type: ignore[assignment]
+        self.created_at = moment(said.get("created_at"))
+        self.updated_at = moment(said.get("updated_at"))
+        self.state = STATES.get(said.get("state", ""), RunState.unknown)
+        self.queue_position = said.get("queue_position")
+        self.lines = said.get("lines")
+        inputs, outputs, error = said.get("inputs"), said.get("outputs"), said.get("error")
+        self.inputs = None if inputs is None else [RunInput.parse_obj(one) for one in inputs]
+        self.outputs = None if outputs is None else [output_of(output) for output in outputs]
         self.error = None if error is None else RunError(error)
 
     @property
@@ -79,8 +80,25 @@ class RunResult:
         failed."""
         if self.error is not None:
             raise RunFailed(self)
-        return [output.value for output in self.outputs or ()]
+        return super().outputs_formatted()
 
     def __repr__(self) -> str:
         what = f"error={self.error!r}" if self.error else f"outputs={self.outputs!r}"
-        return f"RunResult(id={self.id!r}, state={self.state!r}, {what})"
+        return f"RunResult(id={self.id!r}, state={self.state.value!r}, {what})"
+
+
+def output_of(said: Said) -> RunOutput:
+    output = RunOutput.__new__(RunOutput)
+    word, file = said.get("type"), said.get("file")
+    output.type = TYPES.get(str(word), word)  # type: ignore[arg-type]
+    output.value = said.get("value")
+    output.file = None if file is None else RunOutputFile.parse_obj(file)
+    return output
+
+
+def moment(said: Any) -> Any:
+    """In UTC; what has no such meaning stays as it was said."""
+    try:
+        return FROM_TIMESTAMP(said, UTC)
+    except (TypeError, ValueError, OverflowError, OSError):
+        return said

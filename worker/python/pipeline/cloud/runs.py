@@ -3,7 +3,7 @@
 
 The functions whose names end in _async are the same for asyncio. Every call takes `url`, `token`,
 `timeout_s` and `ssl_context`, as those of pipeline.cloud.pipelines do. A run that the server does not know
-is an ApiError with the status 404.
+is an APIError with the status 404.
 """
 
 from __future__ import annotations
@@ -22,8 +22,10 @@ if TYPE_CHECKING:
     from pipeline.cloud.exchange import Where
     from pipeline.cloud.results import RunResult
 
-# The first question comes soon, the others after twice the time each, up to `interval_s`.
+# The first question comes soon, the others after twice the time each, up to the interval.
 FIRST_INTERVAL_S = 0.02
+INTERVAL_S = 1.0
+TIMEOUT_S = 5 * 60.0
 
 
 def get_run(run_id: str, **where: Unpack[Where]) -> RunResult:
@@ -46,21 +48,20 @@ async def cancel_run_async(run_id: str, **where: Unpack[Where]) -> RunResult:
     return the_one([result async for result in exchange_async(*request("DELETE", run_id, where))])
 
 
-def poll_for_run_completion(run_id: str, interval_s: float = 1.0, give_up_s: float | None = None,
+def poll_for_run_completion(run_id: str, timeout_secs: float | None = TIMEOUT_S, interval_secs: float = INTERVAL_S,
                             **where: Unpack[Where]) -> RunResult:
-    """Asks until the run has completed or failed, every `interval_s` seconds at last; its last result.
-    TimeoutError after `give_up_s` seconds; None: never."""
-    pauses = Pauses(run_id, interval_s, give_up_s)
+    """Asks until the run has completed or failed, every `interval_secs` seconds at last; its last result.
+    TimeoutError after `timeout_secs` seconds; None: never."""
+    pauses = Pauses(run_id, interval_secs, timeout_secs)
     while not (result := get_run(run_id, **where)).is_final:
         time.sleep(pauses.next())
     return result
 
 
-async def poll_for_run_completion_async(run_id: str, interval_s: float = 1.0,
-                                        give_up_s: float | None = None,
-                                        **where: Unpack[Where]) -> RunResult:
+async def poll_for_run_completion_async(run_id: str, timeout_secs: float | None = TIMEOUT_S,
+                                        interval_secs: float = INTERVAL_S, **where: Unpack[Where]) -> RunResult:
     """As poll_for_run_completion()."""
-    pauses = Pauses(run_id, interval_s, give_up_s)
+    pauses = Pauses(run_id, interval_secs, timeout_secs)
     while not (result := await get_run_async(run_id, **where)).is_final:
         await asyncio.sleep(pauses.next())
     return result
