@@ -151,6 +151,7 @@ def test_results_of_the_client_are_the_originals_schemas(url):
     assert said["outputs"][0]["value"] == ["a ", "b "] and ClusterRunResult.parse_obj(said).outputs == result.outputs
     failed = run_pipeline(WORDS, 5, url=url)
     assert json.loads(failed.error.json(indent=2)) == {"type": "input_error", "message": failed.error.message, "traceback": None}
+    assert str(failed.error) == f"{failed.error.type}: {failed.error.message}" == f"input_error: {failed.error.message}"
 
 
 def test_a_refused_run_has_the_originals_attributes(site):

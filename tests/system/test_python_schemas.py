@@ -105,6 +105,7 @@ def test_a_result_has_the_originals_attributes():
     assert result.updated_at - result.created_at == datetime.timedelta(seconds=1)
     assert result.outputs_formatted() == ["a"] and result.outputs[0].type == "string"
     assert {key: value for key, value in json.loads(result.json()).items()} == RESULT
+    assert f"{result.state} {result.outputs[0].type}" == "completed string" and str(result.state) == "completed"
     assert RunState("of a later version") is RunState.unknown and not RunState.is_terminal("queued")
 
 

@@ -44,9 +44,6 @@ class RunError(ContainerRunError):
         self.message = said.get("message")  # type: ignore[assignment]  # and this
         self.traceback = said.get("traceback")
 
-    def __str__(self) -> str:
-        return f"{getattr(self.type, 'value', self.type)}: {self.message}"
-
 
 class RunResult(ClusterRunResult):
     """A run as it is now. `raw` is all that was said, `lines` how many there were, where that was said."""
@@ -84,7 +81,7 @@ class RunResult(ClusterRunResult):
 
     def __repr__(self) -> str:
         what = f"error={self.error!r}" if self.error else f"outputs={self.outputs!r}"
-        return f"RunResult(id={self.id!r}, state={self.state.value!r}, {what})"
+        return f"RunResult(id={self.id!r}, state={str(self.state)!r}, {what})"
 
 
 def output_of(said: Said) -> RunOutput:

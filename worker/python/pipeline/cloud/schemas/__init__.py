@@ -146,6 +146,13 @@ class BaseModel:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self)})"
 
 
+class Word(str, enum.Enum):
+    """One of some words, which is text that compares to the word, and is shown as it."""
+
+    def __str__(self) -> str:
+        return str(self.value)
+
+
 class Patchable(BaseModel):
     """What changes another schema: a name that is unknown there would change nothing."""
 

@@ -11,14 +11,14 @@ import typing
 import urllib.parse
 from typing import Any
 
-from pipeline.cloud.schemas import BaseModel
+from pipeline.cloud.schemas import BaseModel, Word
 from pipeline.objects.file import File
 
 # What has a meaning in a URL stays; what may not be in one is encoded.
 URL_CHARACTERS = "/:?#[]@!$&'()*+,;=~"
 
 
-class RunState(str, enum.Enum):
+class RunState(Word):
     """Where a run is; a word that is none of these is `unknown`."""
 
     created = "created"
@@ -78,7 +78,7 @@ class RunFile(BaseModel):
     path: str
 
 
-class RunIOType(str, enum.Enum):
+class RunIOType(Word):
     """The words for types."""
 
     integer = "integer"
@@ -204,7 +204,7 @@ class RunResult(BaseModel):
         return [output.formatted() for output in self.outputs]
 
 
-class ContainerRunErrorType(str, enum.Enum):
+class ContainerRunErrorType(Word):
     """The nine kinds of failure."""
 
     input_error = "input_error"
@@ -226,7 +226,7 @@ class ContainerRunError(BaseModel):
     traceback: typing.Optional[str]
 
     def __str__(self) -> str:
-        return f"{self.type.value}: {self.message}"
+        return f"{self.type}: {self.message}"
 
 
 class ContainerRunCreate(BaseModel):
