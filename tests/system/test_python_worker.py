@@ -37,7 +37,7 @@ def pointer(name):
 @pytest.fixture(scope="module")
 def server(start_shared):
     names = ("numbers", "values", "odd", "misbehave", "failing", "lists_nothing", "not_a_list", "lockstep", "plain",
-             "ended", "speak", "fork", "echo", "described", "started", "started_later", "original",
+             "ended", "speak", "fork", "echo", "described", "started", "started_later", "original", "original_kinds",
              "background", "environment", "prompt", "promptly_ended", "pool", "asking", "nested", "sets")
     return start_shared(*served(*names), options=["--cancel-grace", f"{GRACE_MS}ms", "--tracebacks", "client"])
 
@@ -525,6 +525,17 @@ def test_check_shows_the_variables(server):
 def test_a_graph_of_the_original_package_is_served(server):
     assert outputs(server.lines(pointer("original"), "one two")) == [["one"], ["two"]]
     assert server.pipeline(pointer("original"))["input_variables"][0]["title"] == "text"
+
+
+def test_types_of_the_original_package_have_its_words(server):
+    shown = server.pipeline(pointer("original_kinds"))
+    assert [one["type"] for one in shown["input_variables"]] == ["file", "dictionary", "boolean", "fp"]
+    assert [one["type"] for one in shown["output_variables"]] == ["file", "array", "array", "file", "stream", "stream", "none"]
+
+
+def test_inputs_that_a_pipeline_of_the_original_package_refuses_are_told_as_there(server):
+    error = wire.check_line(server.run(pointer("original_kinds")).body)["error"]
+    assert (error["type"], error["message"]) == ("input_error", "the inputs are wrong")
 
 
 def test_startup_hooks_run_before_the_first_run(server):

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import typing
 
 import millrace_worker
 
@@ -515,6 +516,37 @@ class OriginalVariable:
         self.__dict__.update(details)
 
 
+class InputSchema:
+    """Told by its name, as the original's is."""
+
+
+class Settings(InputSchema):
+    pass
+
+
+class File:
+    """Likewise."""
+
+
+class RunInputException(Exception):
+    """Likewise; repr() is not what clients are told."""
+
+    def __init__(self, message):
+        self.message = message
+
+
+class OriginalKinds:
+    """Takes and gives what the original has types for, and what may be None besides."""
+
+    def __init__(self):
+        self.variables = [OriginalVariable(kind, True, optional=True) for kind in (File, Settings, bool, float)]
+        self.outputs = [OriginalVariable(kind, False) for kind in (
+            File, typing.List[File], typing.Optional[list], typing.Optional[File], typing.Any, typing.Union[int, str], None)]
+
+    def run(self, *_inputs):
+        raise RunInputException("the inputs are wrong")
+
+
 class OriginalGraph:
     def __init__(self):
         self.outputs = [OriginalVariable(Stream, False)]
@@ -524,7 +556,7 @@ class OriginalGraph:
         return [Stream(iter(text.split()))]
 
 
-original = OriginalGraph()
+original, original_kinds = OriginalGraph(), OriginalKinds()
 
 # ---- who runs it -----------------------------------------------------------------------------------
 

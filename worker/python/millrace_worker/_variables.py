@@ -49,8 +49,8 @@ def word_of(variable: Any) -> str | None:
     word = getattr(variable, "type_word", None)
     if word is not None:
         return word if word in WORDS else None
-    kind = getattr(variable, "type_class", None)
-    kind = typing.get_origin(kind) or kind
+    kind = without_none(getattr(variable, "type_class", object))
+    kind = type(None) if kind is None else typing.get_origin(kind) or kind
     if not isinstance(kind, type):
         return None
     if kind.__name__ == "Stream":
@@ -62,6 +62,14 @@ def word_of(variable: Any) -> str | None:
         return "file"
     return next((word for known, word in WORD_OF_TYPE.items() if kind is known), None) or \
         next((word for known, word in WORD_OF_TYPE.items() if issubclass(kind, known)), None)
+
+
+def without_none(hint: Any) -> Any:
+    """What may be None besides, without that."""
+    others = [one for one in typing.get_args(hint) if one is not type(None)]
+    # Of X | None the class has no name in Python 3.9.
+    is_union = typing.get_origin(hint) is typing.Union or type(hint).__name__ == "UnionType"
+    return others[0] if is_union and len(others) == 1 else hint
 
 
 def output_word(variable: Any) -> str:
