@@ -66,7 +66,9 @@ static int reload_said(const struct json_view *root, bool is_json)
     if (!is_json)
         report_difference_print(root, stdout);
     if (report_errors_print(root, reload_command.name) > 0 || !report_is(root, "result", "done")) {
-        cli_fail("reload: configuration %.0f is served, not all of the file",
+        cli_fail(report_has_items(root, "errors")
+                     ? "reload: nothing has changed, configuration %.0f is served"
+                     : "reload: configuration %.0f is served, not all of the file",
                  report_number(root, "generation"));
         return EXIT_CODE_FAILED;
     }

@@ -230,7 +230,10 @@ def test_a_reload_that_failed_says_why_a_line_each(asked):
     result = millrace("reload", control=control)
     assert (result.returncode, result.stdout) == (FAILED, "kept      me/b:v1\n")
     assert result.stderr == ("a.yaml:3:5: unknown key x?\na.yaml:4:1: no\nmillrace: reload: me/a:v1: it dies\n"
-                             "millrace: reload: configuration 3 is served, not all of the file\n")
+                             "millrace: reload: nothing has changed, configuration 3 is served\n")
+    control.routes["/control/reload"] = {**answer, "errors": []}
+    assert millrace("reload", control=control).stderr.endswith("configuration 3 is served, not all of the file\n")
+    control.routes["/control/reload"] = answer
     result = millrace("reload", "--json", control=control)
     assert result.returncode == FAILED and json.loads(result.stdout) == answer
     control.routes["/control/reload"] = (409, {"detail": "the server has no --config"})

@@ -44,6 +44,12 @@ static void report_value_print(const struct json_view *value, FILE *file)
     text_finish(&text);
 }
 
+bool report_has_items(const struct json_view *object, const char *key)
+{
+    struct json_view list, item = {0};
+    return json_view_member(object, key, &list) && json_view_next(&list, &item);
+}
+
 void report_text_print(const struct json_view *object, const char *key, FILE *file)
 {
     struct json_view value = json_view_get(object, key);

@@ -18,6 +18,9 @@ double report_number(const struct json_view *object, const char *key);
 /* Whether it is this word. */
 bool report_is(const struct json_view *object, const char *key, const char *word);
 
+/* Whether the list has any item. */
+bool report_has_items(const struct json_view *object, const char *key);
+
 /* Prints the characters of a string, or "-" of anything else, so that they stay on the line. */
 void report_text_print(const struct json_view *object, const char *key, FILE *file);
 
