@@ -69,6 +69,8 @@ void conn_open(struct front *front, int fd, const struct transport *transport)
     front->free = conn->next;
     front->conn_count++;
     front->counts.accepted_count++;
+    if (conn->index - front->index_base >= front->opened_count)
+        front->opened_count = conn->index - front->index_base + 1;
     *conn = (struct conn){.index = conn->index,
                           .generation = conn->generation + 1,
                           .timer = conn->timer,

@@ -155,7 +155,7 @@ void front_follow(struct front *front, const struct config *next)
         log_event(log, LEVEL_INFO, "listening_ended", LOG_WORD("address", listener->name));
         listener_end(front, i);
     }
-    for (uint32_t i = 0; i < front->conn_count_max; i++) {
+    for (uint32_t i = 0; i < front->opened_count; i++) {
         struct request *request = &front->conns[i].request;
         request->page = front_page_of(&next->cors, &now->cors, request->page);
         if (request->token)
@@ -170,7 +170,7 @@ void front_drain(struct front *front)
 {
     front->is_draining = true;
     listener_disarm(front);
-    for (uint32_t i = 0; i < front->conn_count_max; i++) {
+    for (uint32_t i = 0; i < front->opened_count; i++) {
         struct conn *conn = &front->conns[i];
         if (conn->state == CONN_IDLE || conn->state == CONN_HEAD)
             conn_event(front, conn, CONN_EV_LEFT);
@@ -179,7 +179,7 @@ void front_drain(struct front *front)
 
 bool front_is_answering(const struct front *front)
 {
-    for (uint32_t i = 0; front->conn_count > 0 && i < front->conn_count_max; i++) {
+    for (uint32_t i = 0; front->conn_count > 0 && i < front->opened_count; i++) {
         const struct conn *conn = &front->conns[i];
         if (conn->state == CONN_HEAD || conn->state == CONN_BODY || conn_is_answered(conn) ||
             conn->state == CONN_DOOMED)
@@ -223,6 +223,7 @@ void front_check(const struct front *front)
         const struct conn *conn = &front->conns[i];
         front_check_conn(conn);
         count += conn->state != CONN_FREE;
+        mr_assert(conn->state == CONN_FREE || i < front->opened_count);
         dirty_count += conn->is_dirty;
         input += conn->input.room + conn->body.kept.room;
         stranger_input += conn->stranger_input_bytes;
