@@ -97,6 +97,13 @@ def test_limits_are_a_type_error_as_in_the_original():
         Variable(str, max_length=2).validate_variable("abc")
 
 
+def test_a_field_takes_its_details_in_the_originals_order():
+    field = InputField(3, "T", "D", [1], 0, 1, 9, 8, 2, False, 5, 6, 7, 10, [2, 4], True)
+    assert [getattr(field, name) for name in (
+        "default title description examples gt ge lt le multiple_of allow_inf_nan max_digits decimal_places min_length max_length "
+        "choices optional").split()] == [3, "T", "D", [1], 0, 1, 9, 8, 2, False, 5, 6, 7, 10, [2, 4], True]
+
+
 def test_fields_are_told_and_made_as_in_the_original():
     said = Settings.to_schema()
     assert [(one["title"], one["run_io_type"], one["optional"]) for one in said] == \

@@ -12,9 +12,10 @@ from pipeline.objects.details import NOT_SAID, Details
 from pipeline.objects.types import Mismatch, SchemaError, class_of, fit, split_optional, word_of
 
 if TYPE_CHECKING:
-    from typing_extensions import Unpack, dataclass_transform
+    from collections.abc import Iterable
 
-    from pipeline.objects.details import FieldDetails
+    from typing_extensions import dataclass_transform
+
     from pipeline.objects.types import Hint, Mistake
 else:
     def dataclass_transform(**_):
@@ -24,8 +25,16 @@ else:
 class InputField(Details):
     """One field: class Options(InputSchema): n: int = InputField(default=1, ge=0, le=10)"""
 
-    def __init__(self, default: Any = NOT_SAID, **details: Unpack[FieldDetails]) -> None:
-        super().__init__(default=default, **details)
+    def __init__(self, default: Any = NOT_SAID, title: str | None = None, description: str | None = None,
+                 examples: Any = None, gt: float | None = None, ge: float | None = None, lt: float | None = None,
+                 le: float | None = None, multiple_of: float | None = None, allow_inf_nan: bool | None = None,
+                 max_digits: int | None = None, decimal_places: int | None = None, min_length: int | None = None,
+                 max_length: int | None = None, choices: Iterable[Any] | None = None,
+                 optional: bool | None = False) -> None:
+        super().__init__(
+            default=default, title=title, description=description, examples=examples, optional=bool(optional), gt=gt,
+            ge=ge, lt=lt, le=le, multiple_of=multiple_of, allow_inf_nan=allow_inf_nan, max_digits=max_digits,
+            decimal_places=decimal_places, min_length=min_length, max_length=max_length, choices=choices)
         self.name = ""
         self.hint: Hint = None
 
