@@ -43,6 +43,15 @@ void supervisor_trim(struct fleet *fleet)
     fleet->is_shrinking = is_shrinking;
 }
 
+/* One that was ready for long enough works, also when nothing ran on it; as long as it is there that
+ * can be seen, and when it is wanted again while it goes nobody is to take it for one that dies. */
+static void resize_note_proof(const struct fleet *fleet, struct worker *worker)
+{
+    uint32_t retry_ms = worker->pool->config->options.quarantine_retry_ms;
+    if (worker->ready_ms + retry_ms <= fleet->reactor->now_ms)
+        worker->death_streak = 0;
+}
+
 /* A place that is not wanted: who has runs finishes them, whoever has none goes at once. */
 static void resize_let_go(struct fleet *fleet, struct worker *worker)
 {
@@ -53,6 +62,7 @@ static void resize_let_go(struct fleet *fleet, struct worker *worker)
         break;
     case WORKER_READY:
         worker->end = WORKER_END_STOPPED; /* one that is OUTGOING has a reason already */
+        resize_note_proof(fleet, worker);
         /* fall through */
     case WORKER_STARTING:
     case WORKER_LOADED:

@@ -138,6 +138,13 @@ static void who_comes_while_the_last_one_goes_waits_for_the_next_one(void **stat
     falls_asleep();
 }
 
+/* It died before, and has proved itself since by nothing but being ready. */
+static void one_that_was_in_quarantine_once_is_not_in_it_again_for_going(void **state)
+{
+    worker(0)->death_streak = stage.config.options.quarantine_after;
+    who_comes_while_the_last_one_goes_waits_for_the_next_one(state);
+}
+
 static void it_is_ready_while_it_sleeps_and_wakes(void **state)
 {
     (void)state;
@@ -483,6 +490,7 @@ int main(void)
         TEST(one_is_there_from_the_start_and_goes_when_nobody_came, none_or_two_open),
         TEST(many_who_come_at_once_wake_one_and_all_are_served, none_or_two_open),
         TEST(who_comes_while_the_last_one_goes_waits_for_the_next_one, none_or_two_open),
+        TEST(one_that_was_in_quarantine_once_is_not_in_it_again_for_going, none_or_two_open),
         TEST(it_is_ready_while_it_sleeps_and_wakes, none_or_two_open),
         TEST(a_run_that_needs_its_worker_keeps_it, none_or_two_open),
         TEST(who_leaves_while_it_wakes_leaves_a_worker_that_goes_again, none_or_two_open),
