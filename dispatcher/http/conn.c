@@ -355,7 +355,7 @@ static struct uring_ref conn_ref(const struct conn *conn, enum uring_op op)
 
 /* Everything but a connection that is still being answered waits for bytes: for the rest of a head
  * or a body, for the next request, or for the end of what is read away. */
-static void conn_resume(struct front *front, struct conn *conn)
+void conn_resume(struct front *front, struct conn *conn)
 {
     if (!conn->recv_paused || conn_is_answered(conn) || conn->state == CONN_DOOMED ||
         conn->state == CONN_CLOSING)

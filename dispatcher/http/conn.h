@@ -20,6 +20,7 @@
 #include "dispatcher/http/http_parse.h"
 #include "dispatcher/reactor/body.h"
 #include "dispatcher/reactor/out.h"
+#include "dispatcher/reactor/reactor.h"
 #include "dispatcher/reactor/timer.h"
 #include "dispatcher/reactor/uring.h"
 
@@ -32,6 +33,9 @@ enum conn_op {
     CONN_OP_SEND = 2, /* and so are `message`, `vectors` and the lent blocks */
     CONN_OP_GONE = 4, /* it watches whether the client goes */
 };
+
+/* Pieces of a streamed body. One more may come after conn_hold(). */
+#define HTTP_PIECE_BYTES RECEIVE_BUFFER_BYTES
 
 #define REQUEST_ID_BYTES_MAX 128u
 #define REQUEST_ARGUMENT_BYTES_MAX 256u
@@ -51,7 +55,9 @@ struct request {
     bool wants_events;      /* Accept: text/event-stream */
     bool wants_openmetrics; /* Accept: application/openmetrics-text */
     bool has_body;
-    bool is_trusted;         /* has a good token, or none is asked for */
+    bool is_streamed; /* its body comes in pieces of HTTP_PIECE_BYTES at most, and may be held */
+    bool is_trusted;  /* has a good token, or none is asked for */
+    uint64_t body_bytes_max; /* of its body; 0: as of others */
     uint32_t timeout_ms;     /* X-Request-Timeout; 0: not said */
     uint32_t list_count_max; /* ?limit= of a list; 0: not said */
     uint32_t owner;          /* of what it makes, see owner.h */
@@ -81,6 +87,7 @@ struct conn {
     uint32_t client_index; /* in front->clients, or CLIENT_NONE */
     uint8_t kernel;        /* enum conn_op */
     bool recv_paused;      /* the client sends more than may wait */
+    bool is_held;          /* of a streamed body no more is taken for now */
     bool input_lost;   /* what follows is thrown away: it was too much, or there was no memory */
     bool client_eof;   /* it sends no more; what it has sent is still answered */
     bool is_known;     /* no stranger */
@@ -154,6 +161,11 @@ void conn_answer_begin(struct front *front, struct conn *conn);
  * when the client reads nothing. */
 void conn_set_due(struct front *front, struct conn *conn, uint64_t due_ms);
 
+/* Of its body, which is a streamed one, no more is wanted until conn_release(): what has arrived
+ * waits, and the rest is not received. Not within a span of it is it released. */
+void conn_hold(struct front *front, struct conn *conn);
+void conn_release(struct front *front, struct conn *conn);
+
 /* Nobody is pending any more: it is answered, or will not be. */
 void conn_detach(struct conn *conn);
 
@@ -181,6 +193,7 @@ void conn_update_timer(struct front *front, struct conn *conn);
 /* Receives; and stops to do so until the answer has left, but hears when the client goes. */
 void conn_receive(struct front *front, struct conn *conn);
 void conn_pause(struct front *front, struct conn *conn);
+void conn_resume(struct front *front, struct conn *conn);
 
 /* conn_input.c: understands what has arrived, as far as the present state allows. */
 void conn_input_process(struct front *front, struct conn *conn, const char *bytes, size_t count);

@@ -46,6 +46,25 @@ void conn_input_end(struct front *front, struct conn *conn)
     conn_event(front, conn, conn_is_left(front, conn) ? CONN_EV_LEFT : CONN_EV_ENDED);
 }
 
+void conn_hold(struct front *front, struct conn *conn)
+{
+    mr_assert(conn->state == CONN_BODY && conn->request.is_streamed);
+    conn->is_held = true;
+    if (!conn->recv_paused)
+        conn_pause(front, conn);
+}
+
+void conn_release(struct front *front, struct conn *conn)
+{
+    if (!conn->is_held)
+        return;
+    conn->is_held = false;
+    if (conn->state == CONN_BODY && conn->input.bytes > 0)
+        conn_input_process(front, conn, NULL, 0);
+    if (conn->state == CONN_BODY && !conn->is_held)
+        conn_resume(front, conn);
+}
+
 void conn_on_gone(struct front *front, const struct uring_event *event)
 {
     struct conn *conn = front_conn(front, event->ref);
@@ -58,7 +77,8 @@ void conn_on_gone(struct front *front, const struct uring_event *event)
         return; /* what is received says it, in its turn */
     else if (event->result < 0)
         conn_pause(front, conn); /* it was cancelled, and is wanted again */
-    else if (event->result & (POLLHUP | POLLERR) || conn_is_left(front, conn))
+    else if (event->result & (POLLHUP | POLLERR) ||
+             (conn->state != CONN_BODY && conn_is_left(front, conn)))
         conn_event(front, conn, CONN_EV_LEFT);
 }
 
@@ -84,6 +104,8 @@ void conn_on_recv(struct front *front, const struct uring_event *event)
     }
     if (is_broken)
         conn_event(front, conn, CONN_EV_LEFT);
+    else if (event->result == 0 && conn->state == CONN_BODY && conn->is_held)
+        return; /* it comes again once what has arrived before was taken */
     else if (event->result == 0)
         conn_input_end(front, conn);
     else if (event->result < 0 && event->result != -ENOBUFS && event->result != -ECANCELED &&
@@ -150,6 +172,14 @@ static bool conn_input_give(struct front *front, struct conn *conn, struct http_
     return conn->state == CONN_BODY;
 }
 
+/* How much of what there is of a body is looked at together. */
+static size_t conn_input_piece(const struct conn *conn, size_t count)
+{
+    if (!conn->request.is_streamed)
+        return count;
+    return conn->is_held ? 0 : count < HTTP_PIECE_BYTES ? count : HTTP_PIECE_BYTES;
+}
+
 /* Takes what there is of a body. A span is given when it is known whether it is the last one. */
 static size_t conn_input_step_body(struct front *front, struct conn *conn, const char *bytes,
                                    size_t count)
@@ -160,8 +190,8 @@ static size_t conn_input_step_body(struct front *front, struct conn *conn, const
         struct http_text next;
         size_t consumed = 0;
         const char *reason = NULL;
-        int rc =
-            http_body_feed(&conn->framing, bytes + used, count - used, &consumed, &next, &reason);
+        const size_t offered = conn_input_piece(conn, count - used);
+        int rc = http_body_feed(&conn->framing, bytes + used, offered, &consumed, &next, &reason);
         if (rc < 0) {
             conn_input_refuse(front, conn, -rc, reason);
             return count;
@@ -182,8 +212,10 @@ static size_t conn_input_step_body(struct front *front, struct conn *conn, const
     }
 }
 
-static uint32_t conn_input_body_max(const struct front *front, const struct conn *conn)
+static uint64_t conn_input_body_max(const struct front *front, const struct conn *conn)
 {
+    if (conn->request.body_bytes_max > 0)
+        return conn->request.body_bytes_max;
     const uint32_t limit = front->config->body_bytes_max;
     return conn->is_known || limit < STRANGER_BYTES_MAX ? limit : STRANGER_BYTES_MAX;
 }
@@ -217,6 +249,7 @@ static size_t conn_input_step_head(struct front *front, struct conn *conn, const
         return count;
     }
     conn->body_bytes = 0;
+    conn->is_held = false;
     conn_event(front, conn, CONN_EV_WANTED);
     if (conn->request.has_body && !conn_input_fits(front, conn, count - (size_t)used)) {
         conn_input_overload(front, conn, -ENOBUFS);

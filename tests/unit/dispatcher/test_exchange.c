@@ -21,6 +21,9 @@ static struct stream {
     uint32_t span_count, last_count;
     int refuse_at; /* it answers in place of taking this span; -1: none */
     int fail_with; /* what it says of each span, if not 0 */
+    bool is_streamed;
+    uint32_t hold_at; /* it wants no more after so many spans; 0: it always does */
+    uint64_t body_bytes_max;
     bool collects; /* it wants the whole body, which was here: */
     struct http_text whole;
     uint64_t charge;
@@ -43,6 +46,8 @@ static bool on_head(void *owner, struct conn *conn, const struct http_head *head
     conn->request.keep_alive = head->keep_alive;
     conn->request.has_body = true;
     conn->request.is_trusted = true;
+    conn->request.is_streamed = stream.is_streamed;
+    conn->request.body_bytes_max = stream.body_bytes_max;
     conn->pending = &stream;
     return true;
 }
@@ -75,6 +80,8 @@ static int on_body(void *owner, struct conn *conn, struct http_text span, bool i
     stream.last_count += is_last;
     if (is_last)
         conn_answer_begin(&stage.server->front, conn);
+    else if (stream.span_count == stream.hold_at)
+        conn_hold(&stage.server->front, conn);
     return 0;
 }
 
@@ -270,6 +277,72 @@ static void a_client_that_leaves_in_its_body_is_told_of_once(void **state)
     assert_int_equal(stream.last_count, 0);
 }
 
+static const char chunks[] = "3\r\nabc\r\n1\r\nd\r\n2\r\nef\r\n0\r\n\r\n";
+
+static void what_comes_of_a_held_body_waits_until_it_is_released(void **state)
+{
+    (void)state;
+    uint32_t client = stage_connect();
+    stream.is_streamed = true;
+    stream.hold_at = 1;
+    say(client, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    stage_say_bytes(client, chunks, sizeof chunks - 1);
+    assert_true(conn_of(client)->recv_paused);
+    assert_int_equal(stream.bytes, 4); /* the piece behind the one with which it was held */
+    assert_int_equal(conn_of(client)->state, CONN_BODY);
+    assert_int_equal(stage.server->input.bytes, conn_of(client)->input.room);
+    stage_settle();
+    assert_int_equal(stream.bytes, 4);
+    conn_release(&stage.server->front, conn_of(client));
+    assert_int_equal(stream.last_count, 1);
+    assert_memory_equal(stream.text, "abcdef", 6);
+    assert_int_equal(conn_of(client)->state, CONN_RESPONDING);
+    answer(conn_of(client), 200);
+    expect_status(client, "HTTP/1.1 200 OK\r\n");
+    assert_false(conn_of(client)->recv_paused);
+}
+
+static void a_held_body_is_received_again_when_it_is_released(void **state)
+{
+    (void)state;
+    uint32_t client = stage_connect();
+    stream.is_streamed = true;
+    stream.hold_at = 1;
+    say(client, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    stage_say_bytes(client, chunks, sizeof chunks - 8);
+    stage_settle();
+    conn_release(&stage.server->front, conn_of(client));
+    assert_memory_equal(stream.text, "abcdef", 6);
+    assert_int_equal(conn_of(client)->state, CONN_BODY);
+    assert_false(conn_of(client)->recv_paused);
+    stage_settle();
+    stage_say_bytes(client, chunks + sizeof chunks - 8, 7);
+    assert_int_equal(stream.last_count, 1);
+    answer(conn_of(client), 200);
+    expect_status(client, "HTTP/1.1 200 OK\r\n");
+}
+
+static void a_streamed_body_may_have_a_limit_of_its_own(void **state)
+{
+    (void)state;
+    char head[128];
+    uint32_t client = stage_connect();
+    stream.is_streamed = true;
+    stream.body_bytes_max = 10;
+    say(client, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: 11\r\n\r\n");
+    expect_status(client, "HTTP/1.1 413 ");
+    assert_int_equal(stream.end, EXCHANGE_REFUSED);
+    client = stage_connect();
+    stream.body_bytes_max = (uint64_t)stage.config.body_bytes_max * 3;
+    snprintf(head, sizeof head, "POST /x HTTP/1.1\r\nHost: a\r\nContent-Length: %llu\r\n\r\n",
+             (unsigned long long)stream.body_bytes_max);
+    say(client, head);
+    assert_int_equal(conn_of(client)->state, CONN_BODY);
+    stage_hang_up(client);
+    stage_settle();
+    assert_int_equal(stream.end, EXCHANGE_LEFT);
+}
+
 static void what_has_left_is_told_by_its_charge_and_a_stall_as_one(void **state)
 {
     (void)state;
@@ -322,6 +395,9 @@ int main(void)
         EXCHANGE_TEST(a_broken_body_is_answered_by_the_front),
         EXCHANGE_TEST(a_body_that_is_too_slow_is_answered_by_the_front),
         EXCHANGE_TEST(a_client_that_leaves_in_its_body_is_told_of_once),
+        EXCHANGE_TEST(what_comes_of_a_held_body_waits_until_it_is_released),
+        EXCHANGE_TEST(a_held_body_is_received_again_when_it_is_released),
+        EXCHANGE_TEST(a_streamed_body_may_have_a_limit_of_its_own),
         EXCHANGE_TEST(what_has_left_is_told_by_its_charge_and_a_stall_as_one),
         EXCHANGE_TEST(an_answer_that_is_due_is_asked_for),
     };
