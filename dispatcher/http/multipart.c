@@ -96,7 +96,7 @@ struct http_text multipart_disposition(const struct multipart *body)
             return (struct http_text){at + word.bytes, line.bytes - word.bytes};
         at = line_end + 2;
     }
-    return (struct http_text){NULL, 0};
+    return (struct http_text){body->head, 0};
 }
 
 /* One byte outside of data. */

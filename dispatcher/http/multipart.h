@@ -54,7 +54,8 @@ int multipart_init(struct multipart *body, struct http_text content_type,
 int multipart_feed(struct multipart *body, const char *bytes, size_t count, size_t *consumed,
                    struct http_text *data, const char **reason) MUST_USE;
 
-/* The Content-Disposition of the part that began last: lies in `body` until its next head. */
+/* The Content-Disposition of the part that began last: lies in `body` until its next
+ * head; empty: it has none. */
 struct http_text multipart_disposition(const struct multipart *body);
 
 /* Whether the last boundary was seen. */
