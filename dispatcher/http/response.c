@@ -10,7 +10,7 @@
 #include "dispatcher/text/put.h"
 #include "dispatcher/text/text.h"
 
-#define HEAD_BYTES_MAX 2048u
+#define HEAD_BYTES_MAX 4096u
 
 static void response_begin_head(struct put *head, const struct front *front,
                                 const struct conn *conn, int status, const char *content_type);
@@ -24,8 +24,16 @@ const char *response_reason(int status)
     switch (status) {
     case 200:
         return "OK";
+    case 201:
+        return "Created";
     case 202:
         return "Accepted";
+    case 204:
+        return "No Content";
+    case 206:
+        return "Partial Content";
+    case 304:
+        return "Not Modified";
     case 400:
         return "Bad Request";
     case 401:
@@ -46,6 +54,8 @@ const char *response_reason(int status)
         return "URI Too Long";
     case 415:
         return "Unsupported Media Type";
+    case 416:
+        return "Range Not Satisfiable";
     case 417:
         return "Expectation Failed";
     case 422:
@@ -64,27 +74,40 @@ const char *response_reason(int status)
         return "Gateway Timeout";
     case 505:
         return "HTTP Version Not Supported";
+    case 507:
+        return "Insufficient Storage";
     default:
         return "Unknown";
     }
 }
 
-void response_send(struct front *front, struct conn *conn, const struct response *response)
+/* These have no body, and say nothing of one (RFC 9110, 8.6 and 15.4.5). */
+static bool response_is_bare(int status)
+{
+    return status == 204 || status == 304;
+}
+
+void response_head(struct front *front, struct conn *conn, const struct response *response,
+                   uint64_t body_bytes)
 {
     char text[HEAD_BYTES_MAX];
     struct put head = PUT_INTO(text);
+    const bool is_bare = response_is_bare(response->status);
+    const char *type = response->content_type ? response->content_type : "application/json";
     if (front->is_draining)
         conn->request.keep_alive = false;
     response_count(front, conn, response->status);
-    response_begin_head(&head, front, conn, response->status,
-                        response->content_type ? response->content_type : "application/json");
-    PUT(&head, "Content-Length: ");
-    put_number(&head, response->body_bytes);
-    if (response->retry_after_s > 0) {
-        PUT(&head, "\r\nRetry-After: ");
-        put_number(&head, response->retry_after_s);
+    response_begin_head(&head, front, conn, response->status, is_bare ? NULL : type);
+    if (!is_bare) {
+        PUT(&head, "Content-Length: ");
+        put_number(&head, body_bytes);
+        PUT(&head, "\r\n");
     }
-    PUT(&head, "\r\n");
+    if (response->retry_after_s > 0) {
+        PUT(&head, "Retry-After: ");
+        put_number(&head, response->retry_after_s);
+        PUT(&head, "\r\n");
+    }
     if (response->headers)
         put_text(&head, response->headers);
     PUT(&head, "\r\n");
@@ -93,9 +116,15 @@ void response_send(struct front *front, struct conn *conn, const struct response
         conn_doom(front, conn);
         return;
     }
-    if (!response_append(front, conn, text, (size_t)(head.at - text)))
+    response_append(front, conn, text, (size_t)(head.at - text));
+}
+
+void response_send(struct front *front, struct conn *conn, const struct response *response)
+{
+    response_head(front, conn, response, response->body_bytes);
+    if (conn->state == CONN_DOOMED)
         return;
-    if (conn->request.method != HTTP_HEAD &&
+    if (conn->request.method != HTTP_HEAD && response->body_bytes > 0 &&
         !response_append(front, conn, response->body, response->body_bytes))
         return;
     conn_response_done(front, conn);
@@ -214,8 +243,11 @@ static void response_begin_head(struct put *head, const struct front *front,
     put_text(head, response_reason(status));
     PUT(head, "\r\nDate: ");
     put_text(head, front->reactor->date_text);
-    PUT(head, "\r\nServer: millrace\r\nContent-Type: ");
-    put_text(head, content_type);
+    PUT(head, "\r\nServer: millrace");
+    if (content_type) {
+        PUT(head, "\r\nContent-Type: ");
+        put_text(head, content_type);
+    }
     if (conn->request.id[0]) {
         PUT(head, "\r\nX-Request-Id: ");
         put_text(head, conn->request.id);

@@ -26,6 +26,12 @@ struct response {
  * connection must close. */
 void response_send(struct front *front, struct conn *conn, const struct response *response);
 
+/* The head alone of an answer whose body, of `body_bytes`, follows in conn->out by hand, and then
+ * conn_response_done(); none of 204 and 304. What `response` says of a body is not looked at. The
+ * connection may be doomed afterwards. */
+void response_head(struct front *front, struct conn *conn, const struct response *response,
+                   uint64_t body_bytes);
+
 /* An answer whose body is `text`, which is given back; 503 when memory for it failed. */
 void response_text(struct front *front, struct conn *conn, int status, const char *content_type,
                    struct text *text);
