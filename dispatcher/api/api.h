@@ -23,9 +23,11 @@
 struct alias;
 struct answer;
 struct answer_slab;
+struct files;
 struct pipeline;
 struct request;
 struct text;
+struct transfer;
 
 /* What came of asking for another configuration; for GET /metrics. */
 struct reload_outcome {
@@ -42,13 +44,15 @@ struct api {
     struct runs *runs;
     struct fleet *fleet;
     struct reading *reading;
+    struct files *files;
     struct input_memory *input;
 
     struct answer_slab *answer_slabs; /* owned */
     struct answer *free_answer;
-    uint32_t answer_count;    /* in use */
-    uint64_t collected_bytes; /* held of results that are being collected */
-    uint64_t line_count;      /* lines of streams, for GET /metrics */
+    uint32_t answer_count;      /* in use */
+    struct transfer *transfers; /* owned; of files, in use */
+    uint64_t collected_bytes;   /* held of results that are being collected */
+    uint64_t line_count;        /* lines of streams, for GET /metrics */
     struct reload_outcome reload_outcome;
 };
 
@@ -101,6 +105,17 @@ route_fn api_status;
 route_fn api_livez;
 route_fn api_readyz;
 route_fn api_container_state;
+
+/* api_files.c */
+route_begin_fn api_files_list;  /* GET /v4/files */
+route_begin_fn api_file_get;    /* GET /v4/files/{id} */
+route_begin_fn api_file_delete; /* DELETE /v4/files/{id} */
+
+/* api_upload.c */
+extern const struct route_stream api_upload; /* POST /v4/files */
+
+/* api_download.c */
+extern const struct route_stream api_download; /* GET /v4/files/download/{id} */
 
 /* api_metrics.c */
 route_fn api_metrics;

@@ -12,16 +12,18 @@ static bool on_head(void *owner, struct conn *conn, const struct http_head *head
     return routes_begin(owner, conn, head);
 }
 
-/* All handlers take whole bodies. */
+/* All handlers take whole bodies, but for those that take them as they come. */
 static int on_body(void *owner, struct conn *conn, struct http_text span, bool is_last)
 {
     struct api *api = owner;
     struct http_text whole;
+    const struct route *route = conn->request.route;
+    if (route->stream)
+        return route->stream->body(api, conn, span, is_last);
     int rc = collector_take(api->front, conn, span, is_last, &whole);
     if (rc < 0 || !is_last)
         return rc;
     conn_answer_begin(api->front, conn);
-    const struct route *route = conn->request.route;
     route->handle(api, conn, whole.data, whole.bytes);
     collector_drop(api->front, conn);
     return 0;
@@ -29,9 +31,11 @@ static int on_body(void *owner, struct conn *conn, struct http_text span, bool i
 
 static void on_sent(void *owner, struct conn *conn, uint64_t charge)
 {
+    const struct route *route = conn->request.route;
     const struct answer *answer = conn->pending;
-    (void)owner;
-    if (answer->run)
+    if (route->stream)
+        route->stream->sent(owner, conn, charge);
+    else if (answer->run)
         run_delivered(answer->run, charge);
 }
 
@@ -47,6 +51,11 @@ static void on_gone(void *owner, struct conn *conn, enum exchange_end end)
 {
     struct api *api = owner;
     struct answer *answer = conn->pending;
+    const struct route *route = conn->request.route;
+    if (route->stream) {
+        route->stream->gone(api, conn);
+        return;
+    }
     answer_let_go(answer);
     if (!answer->run) {
         reading_drop(api->reading, &answer->job);

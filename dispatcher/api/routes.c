@@ -10,6 +10,7 @@
 #include "dispatcher/api/api.h"
 #include "dispatcher/api/origin.h"
 #include "dispatcher/config/owner.h"
+#include "dispatcher/files/files.h"
 #include "dispatcher/http/response.h"
 #include "dispatcher/runs/runs.h"
 
@@ -21,20 +22,25 @@
  * those. */
 /* clang-format off */
 static const struct route routes[] = {
-    {"/",                   GET,    false, api_index},
-    {"/v4/runs/stream",     POST,   true,  api_run_stream},
-    {"/v4/runs",            POST,   true,  api_run_result},
-    {"/v4/runs",            GET,    true,  api_runs_list},
-    {"/v4/runs/",           GET,    true,  api_run_get},
-    {"/v4/runs/",           DELETE, true,  api_run_delete},
-    {"/v4/pipelines",       GET,    true,  api_pipelines_list},
-    {"/v4/pipelines/",      GET,    true,  api_pipeline_get},
-    {"/v4/tokens/validate", GET,    true,  api_token_validate},
-    {"/status",             GET,    false, api_status},
-    {"/livez",              GET,    false, api_livez},
-    {"/readyz",             GET,    false, api_readyz},
-    {"/v4/container/state", GET,    false, api_container_state},
-    {"/metrics",            GET,    false, api_metrics},
+    {"/",                   GET,    false, .handle = api_index},
+    {"/v4/runs/stream",     POST,   true,  .handle = api_run_stream},
+    {"/v4/runs",            POST,   true,  .handle = api_run_result},
+    {"/v4/runs",            GET,    true,  .handle = api_runs_list},
+    {"/v4/runs/",           GET,    true,  .handle = api_run_get},
+    {"/v4/runs/",           DELETE, true,  .handle = api_run_delete},
+    {"/v4/files",           POST,   true,  .stream = &api_upload},
+    {"/v4/files",           GET,    true,  .answer = api_files_list},
+    {"/v4/files/download/", GET,    true,  .stream = &api_download},
+    {"/v4/files/",          GET,    true,  .answer = api_file_get},
+    {"/v4/files/",          DELETE, true,  .answer = api_file_delete},
+    {"/v4/pipelines",       GET,    true,  .handle = api_pipelines_list},
+    {"/v4/pipelines/",      GET,    true,  .handle = api_pipeline_get},
+    {"/v4/tokens/validate", GET,    true,  .handle = api_token_validate},
+    {"/status",             GET,    false, .handle = api_status},
+    {"/livez",              GET,    false, .handle = api_livez},
+    {"/readyz",             GET,    false, .handle = api_readyz},
+    {"/v4/container/state", GET,    false, .handle = api_container_state},
+    {"/metrics",            GET,    false, .handle = api_metrics},
 };
 /* clang-format on */
 
@@ -227,6 +233,23 @@ static bool routes_argument_take(struct request *request, const struct route *ro
     return true;
 }
 
+/* It is fine, and whoever it is for begins. */
+static bool routes_take(struct api *api, struct conn *conn, const struct http_head *head,
+                        bool keep_alive)
+{
+    const struct route *route = conn->request.route;
+    if (!route->handle)
+        api->front->counts.request_count += route->answer || !route->stream->body;
+    if (route->answer) {
+        route->answer(api, conn, head);
+        return false;
+    }
+    if (route->stream)
+        return route->stream->begin(api, conn, head);
+    conn->request.keep_alive = keep_alive;
+    return true;
+}
+
 bool routes_begin(struct api *api, struct conn *conn, const struct http_head *head)
 {
     struct request *request = &conn->request;
@@ -260,14 +283,13 @@ bool routes_begin(struct api *api, struct conn *conn, const struct http_head *he
     else if (!routes_timeout_take(request, head))
         response_detail(api->front, conn, 400,
                         "X-Request-Timeout must be seconds, from 0.001 to 86400.");
-    else if (route->handle == api_runs_list && !routes_limit_take(request, head->query))
+    else if ((route->handle == api_runs_list || route->answer == api_files_list) &&
+             !routes_limit_take(request, head->query))
         response_detail(api->front, conn, 400, "limit must be a number from 1 to 100.");
     else if (head->content_encoded)
         response_detail(api->front, conn, 415, "Content-Encoding is not supported.");
-    else {
-        request->keep_alive = keep_alive;
-        return true;
-    }
+    else
+        return routes_take(api, conn, head, keep_alive);
     return false;
 }
 
@@ -295,7 +317,8 @@ void api_index(struct api *api, struct conn *conn, const char *body, size_t byte
     for (size_t i = 0; i < ARRAY_COUNT(routes); i++) {
         const struct route *route = &routes[i];
         bool has_argument = route->path[1] && route->path[strlen(route->path) - 1] == '/';
-        if (routes_is_off(api, route))
+        const bool is_of_files = route->stream || route->answer;
+        if (routes_is_off(api, route) || (is_of_files && !files_are_on(api->files)))
             continue;
         text_add(&text, "%s{\"path\":\"%s%s\",\"methods\":[", comma, route->path,
                  has_argument ? "{id}" : "");

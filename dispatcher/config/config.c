@@ -71,6 +71,8 @@ void config_init(struct config *config)
         .head_timeout_ms = HTTP_HEAD_TIMEOUT_MS,
         .idle_timeout_ms = HTTP_IDLE_TIMEOUT_MS,
         .stall_timeout_ms = RUN_STALL_TIMEOUT_MS,
+        .file_bytes_max = FILE_BYTES_DEFAULT,
+        .files_total_bytes = FILES_TOTAL_BYTES_DEFAULT,
         .keepalive_ms = RUN_KEEPALIVE_MS,
         .stop_timeout_ms = STOP_TIMEOUT_MS,
         .pipeline_error_status = 200,

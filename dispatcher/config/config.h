@@ -40,6 +40,8 @@
 #define INPUT_BYTES_DEFAULT (UINT64_C(256) * 1024 * 1024)
 #define OUTPUT_BYTES_DEFAULT (UINT64_C(512) * 1024 * 1024)
 #define STOP_TIMEOUT_MS 30000u
+#define FILE_BYTES_DEFAULT (UINT64_C(4) * 1024 * 1024 * 1024)
+#define FILES_TOTAL_BYTES_DEFAULT (UINT64_C(16) * 1024 * 1024 * 1024)
 
 /* Descriptors that are not connections: of each worker (segment, doorbells, socket, pidfd, pipes,
  * and the pipes of the process before), and of the process (io_uring, listeners, signals, the
@@ -165,6 +167,10 @@ struct config {
     enum log_format log_format;         /* --log-format */
     const char *log_path;               /* borrowed; NULL: the log goes to stderr, --log-file */
     const char *control_path;           /* borrowed; NULL: the usual one, --control */
+    const char *files_path;             /* likewise; NULL: no files are kept, --files */
+    uint64_t file_bytes_max;            /* of one file, --file-limit */
+    uint64_t files_total_bytes;         /* of all, --files-total */
+    uint64_t files_ttl_ms;              /* that are not used, --files-ttl; 0: for ever */
 
     struct tokens tokens; /* empty: everyone may */
     bool tokens_share;    /* runs of one are runs of all, --tokens-share */

@@ -86,6 +86,10 @@ static int inherit_paths(struct config *next, const struct config *now, struct r
         inherit_note(keys, "control");
         rc = inherit_text(&next->control_path, now->control_path, next);
     }
+    if (rc == 0 && change_is_text(now->files_path, next->files_path)) {
+        inherit_note(keys, "files");
+        rc = inherit_text(&next->files_path, now->files_path, next);
+    }
     return rc;
 }
 

@@ -28,6 +28,7 @@ enum timer_kind {
     TIMER_OFFER,
     TIMER_READER,
     TIMER_NOISE,
+    TIMER_FILES,
     TIMER_KIND_COUNT
 };
 

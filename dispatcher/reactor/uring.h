@@ -36,6 +36,7 @@ enum uring_op {
     URING_READY_LINE,
     URING_SIGNAL,
     URING_RELOAD,
+    URING_DISK,
     URING_CANCEL,
     URING_OP_COUNT
 };

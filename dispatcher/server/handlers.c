@@ -110,6 +110,11 @@ static void on_reload(struct server *server, const struct uring_event *event)
     reload_on_read(server, event);
 }
 
+static void on_disk(struct server *server, const struct uring_event *event)
+{
+    disk_on_done(&server->files.disk, server->reactor.uring, event);
+}
+
 static void on_signal(struct server *server, const struct uring_event *event);
 
 typedef void event_fn(struct server *server, const struct uring_event *event);
@@ -132,6 +137,7 @@ static event_fn *const events[URING_OP_COUNT] = {
     [URING_READY_LINE] = on_ready_line,
     [URING_SIGNAL] = on_signal,
     [URING_RELOAD] = on_reload,
+    [URING_DISK] = on_disk,
     [URING_CANCEL] = on_cancel,
 };
 
@@ -214,6 +220,12 @@ static void on_noise_timer(struct server *server, struct timer *timer)
     pause_on_timer(&server->fleet);
 }
 
+static void on_files_timer(struct server *server, struct timer *timer)
+{
+    (void)timer;
+    files_on_timer(&server->files);
+}
+
 typedef void timer_fn(struct server *server, struct timer *timer);
 
 static timer_fn *const timers[TIMER_KIND_COUNT] = {
@@ -230,6 +242,7 @@ static timer_fn *const timers[TIMER_KIND_COUNT] = {
     [TIMER_OFFER] = on_offer_timer,
     [TIMER_READER] = on_reader_timer,
     [TIMER_NOISE] = on_noise_timer,
+    [TIMER_FILES] = on_files_timer,
 };
 
 void server_on_timer(struct server *server, struct timer *timer)

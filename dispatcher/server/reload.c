@@ -270,6 +270,7 @@ static void reload_config_set(struct server *server, const struct config *next)
     front_follow(&server->front, next);
     server->runs.config = server->fleet.config = next;
     server->api.config = server->reading.config = server->config = next;
+    files_follow(&server->files, next);
     control_follow_config(&server->control, next);
     config_let_go(&server->hold, &reactor->log);
     config_hold(next, &server->hold, "server", NULL);

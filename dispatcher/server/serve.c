@@ -40,7 +40,7 @@ int serve(struct config *config, const struct config_source *again)
     log_file_finish(&server->reactor.log_file, &server->reactor.log);
     if (code == EXIT_CODE_OK && server->ready_line.is_lost)
         code = serve_ready_line_lacks();
-    if (server->reload.is_left)
+    if (server->reload.is_left || server->files.is_left)
         _exit(code); /* a thread uses what the caller would give back */
     free(server);
     return code;

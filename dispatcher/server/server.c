@@ -10,6 +10,7 @@
 
 #include "dispatcher/api/answer.h"
 #include "dispatcher/api/api_exchange.h"
+#include "dispatcher/api/transfer.h"
 #include "dispatcher/http/listener.h"
 #include "dispatcher/runs/worker_events.h"
 #include "dispatcher/server/serve.h"
@@ -79,6 +80,8 @@ void server_finish(struct server *server)
     workers_finish(&server->fleet);
     reading_finish(&server->reading);
     answers_finish(&server->api);
+    transfers_finish(&server->api);
+    files_finish(&server->files);
     control_finish(&server->control);
     front_finish(&server->front);
     input_memory_finish(&server->input);
@@ -101,6 +104,7 @@ void server_run(struct server *server)
     listener_arm(&server->front);
     control_start(&server->control);
     reading_start(&server->reading);
+    files_start(&server->files);
     supervisor_start(&server->fleet);
     while (server->state != SERVER_STOPPED) {
         int rc = server_wait(server, is_busy);
@@ -124,6 +128,7 @@ void server_check(const struct server *server)
     if (control_is_open(&server->control))
         front_check(&server->control.front);
     runs_check(&server->runs);
+    files_check(&server->files);
     mr_assert(server->front.is_draining == (server->state >= SERVER_DRAINING));
     mr_assert(server->runs.is_draining == (server->state >= SERVER_DRAINING));
     mr_assert(server->runs.stop_is_announced == (server->state >= SERVER_ANNOUNCING));
@@ -170,8 +175,12 @@ static int server_parts_init(struct server *server)
                                .runs = &server->runs,
                                .fleet = &server->fleet,
                                .reading = &server->reading,
+                               .files = &server->files,
                                .input = &server->input};
-    if (timers_reserve(&reactor->timers, 1) < 0 ||
+    if (files_init(&server->files, &(struct files_options){.config = config,
+                                                           .reactor = reactor,
+                                                           .input = &server->input}) < 0 ||
+        timers_reserve(&reactor->timers, 1) < 0 ||
         workers_init(&server->fleet, &(struct fleet_options){.config = config,
                                                              .reactor = reactor,
                                                              .ops = &runs_fleet_ops,
@@ -188,6 +197,15 @@ static int server_parts_init(struct server *server)
     return 0;
 }
 
+static int server_files_open(struct server *server)
+{
+    char reason[FILES_REASON_BYTES];
+    if (files_open(&server->files, reason) == 0)
+        return 0;
+    fprintf(stderr, "millrace: --files %s\n", reason);
+    return EXIT_CODE_USAGE;
+}
+
 /* Before there is anything that they should not have: listeners, a ring, clients. */
 static int server_helpers_open(struct server *server)
 {
@@ -200,7 +218,7 @@ static int server_helpers_open(struct server *server)
     if (rc < 0)
         return server_process_lacks("starts workers", rc);
     rc = reader_open(&server->reading.reader, server->config->body_bytes_max);
-    return rc < 0 ? server_process_lacks("reads large bodies", rc) : 0;
+    return rc < 0 ? server_process_lacks("reads large bodies", rc) : server_files_open(server);
 }
 
 static int server_front_open(struct server *server)

@@ -22,6 +22,7 @@
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/config_hold.h"
 #include "dispatcher/control/control.h"
+#include "dispatcher/files/files.h"
 #include "dispatcher/http/front.h"
 #include "dispatcher/reactor/input_memory.h"
 #include "dispatcher/reactor/reactor.h"
@@ -59,6 +60,7 @@ struct server {
     struct fleet fleet;
     struct runs runs;
     struct reading reading; /* of large bodies */
+    struct files files;     /* that clients have uploaded */
     struct api api;
     struct control control; /* what its operator asks and tells */
 

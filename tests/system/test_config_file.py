@@ -27,6 +27,7 @@ AT_THE_TOP = {
     "stall-timeout": "20s", "keepalive": "3s", "drain-delay": "10ms", "stop-timeout": "3s",
     "pipeline-error-status": "500", "tracebacks": "client", "crash-traceback": "true", "keep-half-closed": "true",
     "log-level": "warning", "log-runs": "failed", "log-format": "json", "log-file": "log",
+    "files": "files", "file-limit": "1g", "files-total": "8g", "files-ttl": "24h",
     "control": "control.sock", "worker": "",
 }
 OF_PIPELINES = {

@@ -211,6 +211,17 @@ static const struct cli_option options[] = {
      .check = control_path_check,
      .help = "the socket for millrace ps, reload, stop and so on; if not said, control.sock in "
              "/run/millrace or another folder of the user's own; none for no socket"},
+    {"files", "DIR", CLI_TEXT, MEMBER(config.files_path), .path = CLI_PATH,
+     .help =
+         "keep the files that clients upload to /v4/files in this folder, which is made if it is "
+         "missing; if not said, none are taken"},
+    {"file-limit", NULL, CLI_SIZE, MEMBER(config.file_bytes_max), .min = 1024,
+     .max = UINT64_C(1) << 50, .help = "largest uploaded file"},
+    {"files-total", NULL, CLI_SIZE, MEMBER(config.files_total_bytes), .min = 1024,
+     .max = UINT64_C(1) << 50,
+     .help = "all uploaded files together; those that were not used for longest make room"},
+    {"files-ttl", NULL, CLI_DURATION, MEMBER(config.files_ttl_ms), .min = 0, .max = 3650 * DAY_MS,
+     .help = "remove a file that was not used for so long, 0 for never"},
     {"worker", "PATH", CLI_TEXT, MEMBER(worker), .path = CLI_PATH,
      .help = "the worker program; if not said, millrace-worker beside this program or in "
              "../libexec/millrace"},

@@ -1,0 +1,234 @@
+/* SPDX-License-Identifier: MIT */
+/* api_upload.c - POST /v4/files: a file that is stored while it arrives. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/api/api.h"
+#include "dispatcher/api/transfer.h"
+#include "dispatcher/files/upload.h"
+#include "dispatcher/http/http_parameter.h"
+#include "dispatcher/http/multipart.h"
+#include "dispatcher/http/response.h"
+#include "dispatcher/text/text.h"
+
+/* What a form has besides its file. */
+#define FORM_BYTES_MAX (64u * 1024)
+_Static_assert(UPLOAD_SLACK_BYTES >= 2 * HTTP_PIECE_BYTES, "what comes after conn_hold()");
+
+#define FIELD_MISSING                                                                              \
+    "[{\"loc\":[\"body\",\"pfile\"],\"msg\":\"field required\",\"type\":\"value_error.missing\"}]"
+
+static void upload_on_room(void *owner);
+static void upload_on_kept(void *owner, struct file *file);
+static void upload_on_failed(void *owner, int rc);
+
+static const struct upload_ops ops = {upload_on_room, upload_on_kept, upload_on_failed};
+
+static const char too_large[] = "The file is larger than a file may be here (--file-limit).";
+static const char no_room[] = "There is no room for this file: the disk is full, or all files "
+                              "together are as large as they may be (--files-total).";
+
+/* ---- the head ------------------------------------------------------------------------------- */
+
+/* Whether it may be, as far as the head says; else it is answered. */
+static bool upload_form_begin(struct transfer *transfer, const struct http_head *head)
+{
+    const struct http_header *type = http_head_find(head, "content-type");
+    const struct http_header *disposition = http_head_find(head, "content-disposition");
+    const char *reason = NULL;
+    if (!type || !http_parameter_type_is(type->value, "multipart/form-data")) {
+        int64_t bytes = disposition ? http_parameter_filename(disposition->value, transfer->name,
+                                                              sizeof transfer->name)
+                                    : 0;
+        transfer->name_bytes = bytes > 0 ? (uint32_t)bytes : 0;
+        return true;
+    }
+    transfer->form = malloc(sizeof *transfer->form);
+    int rc = transfer->form ? multipart_init(transfer->form, type->value, &reason) : -503;
+    if (rc < 0)
+        transfer_refuse(transfer, -rc, reason ? reason : "Out of memory.");
+    return rc == 0;
+}
+
+static void upload_overload(struct api *api, struct conn *conn)
+{
+    front_count_refusal(api->front, REQUEST_REFUSAL_INPUT_MEMORY);
+    response_overload(api->front, conn);
+}
+
+static bool upload_begin_head(struct api *api, struct conn *conn, const struct http_head *head)
+{
+    struct request *request = &conn->request;
+    int rc;
+    if (transfer_is_refused(api, conn))
+        return false;
+    struct transfer *transfer = transfer_take(api, conn);
+    if (!transfer) {
+        upload_overload(api, conn);
+        return false;
+    }
+    if (!upload_form_begin(transfer, head))
+        return false;
+    transfer_base(head, transfer->base);
+    request->is_streamed = true;
+    request->body_bytes_max = api->config->file_bytes_max + (transfer->form ? FORM_BYTES_MAX : 0);
+    if (head->content_length > request->body_bytes_max) {
+        transfer_refuse(transfer, 413, too_large);
+        return false;
+    }
+    transfer->upload = upload_begin(api->files, request->token,
+                                    transfer->form ? 0 : head->content_length, &ops, transfer, &rc);
+    if (!transfer->upload && rc == -ENOSPC) {
+        transfer_refuse(transfer, 507, no_room);
+    } else if (!transfer->upload) {
+        transfer_give(transfer);
+        upload_overload(api, conn);
+    } else {
+        request->keep_alive = head->keep_alive;
+        return true;
+    }
+    return false;
+}
+
+/* ---- the body ------------------------------------------------------------------------------- */
+
+/* False: it was refused, and is over. */
+static bool upload_add_span(struct transfer *transfer, struct http_text span)
+{
+    int rc = upload_add(transfer->upload, span.data, span.bytes);
+    if (rc == -EFBIG)
+        transfer_refuse(transfer, 413, too_large);
+    else if (rc < 0)
+        transfer_refuse(transfer, 507, no_room);
+    return rc == 0;
+}
+
+static bool upload_part_begin(struct transfer *transfer)
+{
+    char field[8];
+    const struct http_text disposition = multipart_disposition(transfer->form);
+    int64_t bytes = http_parameter_find(disposition, "name", field, sizeof field);
+    transfer->is_in_file = bytes == 5 && memcmp(field, "pfile", 5) == 0;
+    if (!transfer->is_in_file)
+        return true;
+    if (transfer->has_file) {
+        transfer_refuse(transfer, 400, "the form has two files");
+        return false;
+    }
+    transfer->has_file = true;
+    bytes = http_parameter_filename(disposition, transfer->name, sizeof transfer->name);
+    transfer->name_bytes = bytes > 0 ? (uint32_t)bytes : 0;
+    return true;
+}
+
+/* Likewise. */
+static bool upload_form_take(struct transfer *transfer, struct http_text span)
+{
+    struct multipart *form = transfer->form;
+    struct http_text data;
+    const char *reason;
+    int rc;
+    do {
+        size_t consumed;
+        rc = multipart_feed(form, span.data, span.bytes, &consumed, &data, &reason);
+        if (rc < 0) {
+            transfer_refuse(transfer, -rc, reason);
+            return false;
+        }
+        if (rc == MULTIPART_PART && !upload_part_begin(transfer))
+            return false;
+        if (rc == MULTIPART_DATA && transfer->is_in_file && !upload_add_span(transfer, data))
+            return false;
+        span = (struct http_text){span.data + consumed, span.bytes - consumed};
+    } while (rc != MULTIPART_MORE && rc != MULTIPART_COMPLETE);
+    return true;
+}
+
+static bool upload_form_is_whole(struct transfer *transfer)
+{
+    struct api *api = transfer->api;
+    struct conn *conn = transfer->conn;
+    if (!transfer->form || (multipart_is_complete(transfer->form) && transfer->has_file))
+        return true;
+    if (!multipart_is_complete(transfer->form)) {
+        transfer_refuse(transfer, 400, "the form ends before its last boundary");
+        return false;
+    }
+    transfer_give(transfer);
+    conn_answer_begin(api->front, conn);
+    api_detail(api, conn, 422, FIELD_MISSING);
+    return false;
+}
+
+static int upload_on_body(struct api *api, struct conn *conn, struct http_text span, bool is_last)
+{
+    struct transfer *transfer = conn->pending;
+    const bool goes_on = span.bytes == 0  ? true
+                         : transfer->form ? upload_form_take(transfer, span)
+                                          : upload_add_span(transfer, span);
+    if (!goes_on)
+        return 0;
+    if (is_last) {
+        if (!upload_form_is_whole(transfer))
+            return 0;
+        upload_end(transfer->upload, transfer->name, transfer->name_bytes);
+        conn_answer_begin(api->front, conn);
+    } else if (transfer->upload->is_full && !conn->is_held) {
+        conn_hold(api->front, conn);
+    }
+    return 0;
+}
+
+/* ---- the disk ------------------------------------------------------------------------------- */
+
+static void upload_on_room(void *owner)
+{
+    struct transfer *transfer = owner;
+    conn_release(transfer->api->front, transfer->conn);
+}
+
+static void upload_on_kept(void *owner, struct file *file)
+{
+    struct transfer *transfer = owner;
+    struct api *api = transfer->api;
+    struct conn *conn = transfer->conn;
+    struct text text = {0};
+    char headers[128];
+    log_event(&api->reactor->log, LEVEL_INFO, "file_kept", LOG_WORD("file", file->about.id),
+              LOG_NATURAL("bytes", file->about.bytes), LOG_WORD("token", conn->request.token),
+              LOG_WORD("request", conn->request.id));
+    transfer_file_format(&text, transfer->base, file);
+    text_add(&text, "\n");
+    snprintf(headers, sizeof headers, "Location: /v4/files/%s\r\n", file->about.id);
+    transfer->upload = NULL;
+    transfer_give(transfer);
+    response_text_with(api->front, conn, 201, NULL, headers, &text);
+}
+
+static void upload_on_failed(void *owner, int rc)
+{
+    struct transfer *transfer = owner;
+    log_event(&transfer->api->reactor->log, LEVEL_ERROR, "upload_failed",
+              LOG_TEXT("error", strerror(-rc)), LOG_WORD("request", transfer->conn->request.id));
+    transfer->upload = NULL;
+    if (rc == -ENOSPC || rc == -EDQUOT)
+        transfer_refuse(transfer, 507, no_room);
+    else if (rc == -EFBIG)
+        transfer_refuse(transfer, 413, "The file is larger than this server may write.");
+    else
+        transfer_refuse(transfer, 500, "The file cannot be stored: see the log.");
+}
+
+static void upload_on_sent(struct api *api, struct conn *conn, uint64_t charge)
+{
+    (void)api, (void)conn, (void)charge; /* 100 Continue */
+}
+
+const struct route_stream api_upload = {
+    .begin = upload_begin_head,
+    .body = upload_on_body,
+    .sent = upload_on_sent,
+    .gone = transfer_on_gone,
+};

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/* transfer.c - files on their way, in one list; what is said of a file. */
+#include "dispatcher/api/transfer.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "dispatcher/api/api.h"
+#include "dispatcher/files/download.h"
+#include "dispatcher/files/upload.h"
+#include "dispatcher/http/multipart.h"
+#include "dispatcher/http/response.h"
+#include "dispatcher/text/text.h"
+
+struct transfer *transfer_take(struct api *api, struct conn *conn)
+{
+    struct transfer *transfer = calloc(1, sizeof *transfer);
+    if (!transfer)
+        return NULL;
+    mr_assert(!conn->pending);
+    transfer->api = api;
+    transfer->conn = conn;
+    transfer->next = api->transfers;
+    if (api->transfers)
+        api->transfers->previous = transfer;
+    api->transfers = transfer;
+    conn->pending = transfer;
+    return transfer;
+}
+
+void transfer_give(struct transfer *transfer)
+{
+    struct api *api = transfer->api;
+    if (transfer->upload)
+        upload_drop(transfer->upload);
+    if (transfer->download)
+        download_end(transfer->download);
+    *(transfer->previous ? &transfer->previous->next : &api->transfers) = transfer->next;
+    if (transfer->next)
+        transfer->next->previous = transfer->previous;
+    conn_detach(transfer->conn);
+    free(transfer->form);
+    free(transfer);
+}
+
+void transfer_on_gone(struct api *api, struct conn *conn)
+{
+    (void)api;
+    transfer_give(conn->pending);
+}
+
+void transfers_finish(struct api *api)
+{
+    while (api->transfers)
+        transfer_give(api->transfers);
+}
+
+void transfer_refuse(struct transfer *transfer, int status, const char *text)
+{
+    struct front *front = transfer->api->front;
+    struct conn *conn = transfer->conn;
+    transfer_give(transfer);
+    if (conn->state == CONN_BODY)
+        conn_answer_begin(front, conn);
+    response_detail(front, conn, status, text);
+}
+
+void transfer_base(const struct http_head *head, char out[TRANSFER_BASE_BYTES])
+{
+    const struct http_header *scheme = http_head_find(head, "x-forwarded-proto");
+    const bool is_secret = scheme && http_text_matches(scheme->value, "https");
+    out[0] = '\0';
+    if (head->host.bytes > 0 && head->host.bytes < TRANSFER_BASE_BYTES - sizeof "https://")
+        snprintf(out, TRANSFER_BASE_BYTES, "http%s://%.*s", is_secret ? "s" : "",
+                 (int)head->host.bytes, head->host.data);
+}
+
+void transfer_file_format(struct text *text, const char *base, const struct file *file)
+{
+    const struct file_about *about = &file->about;
+    char url[TRANSFER_BASE_BYTES + 64];
+    int bytes = snprintf(url, sizeof url, "%s/v4/files/download/%s", base, about->id);
+    text_add(text, "{\"id\":\"%s\",\"path\":\"%s\",\"url\":", about->id, about->id);
+    text_add_json(text, url, (size_t)bytes);
+    text_add(text, ",\"name\":");
+    text_add_json(text, about->name, strlen(about->name));
+    text_add(text, ",\"size\":%llu,\"sha256\":\"%s\",\"created_at\":%.6f,\"updated_at\":%.6f}",
+             (unsigned long long)about->bytes, about->sha256, about->created_at, about->created_at);
+}
+
+bool transfer_is_refused(struct api *api, struct conn *conn)
+{
+    if (files_are_on(api->files))
+        return false;
+    response_detail(api->front, conn, 501,
+                    "This server keeps no files. millrace serve does with --files DIR.");
+    return true;
+}
+
+void transfer_missing(struct api *api, struct conn *conn)
+{
+    api_detail(api, conn, 404, "{\"message\":\"File not found\"}");
+}

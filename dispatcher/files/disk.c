@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/* disk.c - threads that read jobs from one pipe and write them to another. */
+#include "dispatcher/files/disk.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+#define STACK_BYTES (256u * 1024)
+#define DONE_COUNT 64u /* taken together */
+#define NICENESS 10    /* a machine that is busy with runs hashes files when it has time */
+
+void disk_init(struct disk *disk)
+{
+    *disk = (struct disk){.job_fds = {-1, -1}, .done_fds = {-1, -1}};
+}
+
+static void *disk_run(void *argument)
+{
+    const struct disk *disk = argument;
+    struct disk_job *job;
+    setpriority(PRIO_PROCESS, (id_t)gettid(), NICENESS);
+    while (read(disk->job_fds[0], &job, sizeof job) == (ssize_t)sizeof job) {
+        job->work(job);
+        ssize_t count = write(disk->done_fds[1], &job, sizeof job);
+        mr_assert(count == (ssize_t)sizeof job); /* it has room for all there are */
+    }
+    return NULL;
+}
+
+static int disk_threads_start(struct disk *disk)
+{
+    sigset_t all, before;
+    pthread_attr_t attributes;
+    int rc = pthread_attr_init(&attributes);
+    if (rc != 0)
+        return -rc;
+    pthread_attr_setstacksize(&attributes, STACK_BYTES);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    for (uint32_t i = 0; i < DISK_THREAD_COUNT && rc == 0; i++) {
+        rc = pthread_create(&disk->threads[i], &attributes, disk_run, disk);
+        disk->thread_count += rc == 0;
+    }
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attributes);
+    return -rc;
+}
+
+int disk_open(struct disk *disk)
+{
+    if (pipe2(disk->job_fds, O_CLOEXEC) == -1 || pipe2(disk->done_fds, O_CLOEXEC) == -1 ||
+        fcntl(disk->done_fds[0], F_SETFL, O_NONBLOCK) == -1)
+        return -errno;
+    return disk_threads_start(disk);
+}
+
+void disk_start(struct disk *disk, struct uring *uring)
+{
+    uring_poll(uring, disk->done_fds[0], (struct uring_ref){.op = URING_DISK});
+}
+
+void disk_begin(struct disk *disk, struct disk_job *job)
+{
+    if (disk->is_over) {
+        job->work(job);
+        job->done(job);
+        return;
+    }
+    mr_assert(disk->job_count < DISK_JOB_COUNT_MAX);
+    disk->job_count++;
+    ssize_t count = write(disk->job_fds[1], &job, sizeof job);
+    mr_assert(count == (ssize_t)sizeof job); /* likewise */
+}
+
+/* False: there is nothing now. */
+static bool disk_take(struct disk *disk)
+{
+    struct disk_job *jobs[DONE_COUNT];
+    ssize_t bytes = read(disk->done_fds[0], jobs, sizeof jobs);
+    if (bytes <= 0)
+        return false;
+    const uint32_t count = (uint32_t)((size_t)bytes / sizeof jobs[0]);
+    mr_assert(count <= disk->job_count);
+    disk->job_count -= count;
+    for (uint32_t i = 0; i < count; i++)
+        jobs[i]->done(jobs[i]);
+    return count == DONE_COUNT;
+}
+
+void disk_on_done(struct disk *disk, struct uring *uring, const struct uring_event *event)
+{
+    for (uint32_t i = 0; i <= DISK_JOB_COUNT_MAX / DONE_COUNT && disk_take(disk); i++)
+        ;
+    if (!event->more)
+        disk_start(disk, uring);
+}
+
+static void disk_close(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+bool disk_finish(struct disk *disk, uint32_t timeout_ms)
+{
+    struct timespec until;
+    disk_close(&disk->job_fds[1]);
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += timeout_ms / 1000 + 1;
+    for (; disk->thread_count > 0; disk->thread_count--)
+        if (pthread_timedjoin_np(disk->threads[disk->thread_count - 1], NULL, &until) != 0)
+            return false;
+    disk->is_over = true;
+    while (disk->done_fds[0] >= 0 && disk_take(disk))
+        ;
+    disk_close(&disk->job_fds[0]);
+    disk_close(&disk->done_fds[0]);
+    disk_close(&disk->done_fds[1]);
+    return true;
+}

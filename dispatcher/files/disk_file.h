@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * disk_file.h - files in the folder that --files names, and what is known of each; for the start
+ * and for threads: all of it may wait for the disk.
+ *
+ *     file_<32 hex>        what was uploaded
+ *     file_<32 hex>.about  whose it is, its name, size and hash; there after the file, and gone
+ *                          before it: what has no such is half a file, and the start removes it
+ *     part_<32 hex>        on the way, where the file system has no files without names
+ */
+#ifndef DISPATCHER_DISK_FILE_H
+#define DISPATCHER_DISK_FILE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "dispatcher/config/tokens.h"
+#include "dispatcher/files/file_name.h"
+#include "dispatcher/reactor/identity.h"
+#include "millrace/check.h"
+
+#define FILE_ID_BYTES 38u /* "file_", 32 hex digits and the NUL */
+#define FILE_HASH_BYTES 65u
+#define SHA256_STATE_BYTES 104u
+
+/* What is known of a file, and kept beside it. */
+struct file_about {
+    char id[FILE_ID_BYTES];
+    char owner[TOKEN_NAME_BYTES_MAX + 1]; /* the name of its token; "": there were none */
+    char name[FILE_NAME_BYTES_MAX + 1];
+    char sha256[FILE_HASH_BYTES];
+    uint64_t bytes;
+    double created_at, used_at; /* CLOCK_REALTIME, seconds; the second is that of the .about */
+};
+
+/* A file on its way to the disk. */
+struct disk_file {
+    int folder_fd; /* borrowed */
+    int fd;        /* owned; -1: not opened yet, or over */
+    bool is_named; /* it is part_<id> */
+    uint64_t bytes;
+    _Alignas(8) unsigned char hash[SHA256_STATE_BYTES];
+    char part[FILE_ID_BYTES];
+};
+
+/* Opens the folder for one server alone; it is made if it is missing, and closed to other users.
+ * Its descriptor; -EBUSY: another server has it; -errno. */
+int disk_folder_open(const char *path) MUST_USE;
+
+/* Calls `found` for each whole file, and removes what is half of one; `lost` for each of those,
+ * with the reason. 0 or -errno. */
+int disk_folder_read(int folder_fd, void (*found)(void *owner, const struct file_about *about),
+                     void (*lost)(void *owner, const char *name, const char *reason),
+                     void *owner) MUST_USE;
+
+/* `id` is that of the file there will be. */
+void disk_file_init(struct disk_file *file, int folder_fd, const char *id);
+
+/* Puts bytes behind those that are there, and into its hash. 0 or -errno. */
+int disk_file_write(struct disk_file *file, const char *bytes, size_t count) MUST_USE;
+
+/* It is whole: fills size and hash of `about`, and when this returns 0 both are on the disk under
+ * their names. -errno: neither is there. In any case it is over. */
+int disk_file_keep(struct disk_file *file, struct file_about *about) MUST_USE;
+
+/* Nobody wants it. */
+void disk_file_drop(struct disk_file *file);
+
+/* Opens a file that is kept, to read it, and notes that it was used. Its descriptor or -errno. */
+int disk_file_open(int folder_fd, const char *id) MUST_USE;
+
+/* Removes a file that is kept, or half of one. */
+void disk_file_remove(int folder_fd, const char *id);
+
+/* Whether it is "file_" and 32 hexadecimal digits. */
+bool file_id_is_valid(const char *text, size_t bytes);
+
+#endif

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* disk_folder.c - the folder of files at the start: what is whole is found, what is not goes. */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "dispatcher/files/disk_file.h"
+#include "dispatcher/files/file_about.h"
+
+#define ABOUT_SUFFIX ".about"
+
+struct folder_reading {
+    int fd;
+    void (*found)(void *owner, const struct file_about *about);
+    void (*lost)(void *owner, const char *name, const char *reason);
+    void *owner;
+};
+
+int disk_folder_open(const char *path)
+{
+    if (mkdir(path, 0700) == -1 && errno != EEXIST)
+        return -errno;
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd == -1)
+        return -errno;
+    int rc = flock(fd, LOCK_EX | LOCK_NB) == -1 ? -errno : 0;
+    if (rc == 0 && fchmod(fd, 0700) == -1)
+        rc = -errno;
+    if (rc == 0)
+        return fd;
+    close(fd);
+    return rc == -EWOULDBLOCK ? -EBUSY : rc;
+}
+
+/* Why it is not whole; NULL: it is. */
+static const char *folder_about_read(int folder_fd, const char *id, struct file_about *about)
+{
+    char name[FILE_ABOUT_NAME_BYTES], text[FILE_ABOUT_BYTES_MAX];
+    struct stat said, file;
+    file_about_name(id, name);
+    int fd = openat(folder_fd, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd == -1)
+        return errno == ENOENT ? "its upload did not end" : strerror(errno);
+    ssize_t bytes =
+        fstat(fd, &said) == 0 && S_ISREG(said.st_mode) ? read(fd, text, sizeof text) : -1;
+    close(fd);
+    if (bytes < 0 || file_about_parse(id, text, (size_t)bytes, about) < 0)
+        return "what is said of it cannot be read";
+    if (fstatat(folder_fd, id, &file, AT_SYMLINK_NOFOLLOW) == -1 || !S_ISREG(file.st_mode))
+        return "the file itself is missing";
+    if ((uint64_t)file.st_size != about->bytes)
+        return "it has another size than it had";
+    about->used_at = (double)said.st_mtim.tv_sec + (double)said.st_mtim.tv_nsec / 1e9;
+    return NULL;
+}
+
+static void folder_entry_read(const struct folder_reading *reading, const char *name)
+{
+    struct file_about about;
+    char id[FILE_ID_BYTES];
+    const size_t bytes = strlen(name), suffix = sizeof ABOUT_SUFFIX - 1;
+    const char *reason = NULL;
+    if (bytes == FILE_ID_BYTES - 1 && strncmp(name, "part_", 5) == 0) {
+        unlinkat(reading->fd, name, 0);
+        reading->lost(reading->owner, name, "its upload did not end");
+        return;
+    }
+    const bool is_about =
+        bytes == FILE_ID_BYTES - 1 + suffix && strcmp(name + bytes - suffix, ABOUT_SUFFIX) == 0;
+    if (!file_id_is_valid(name, is_about ? bytes - suffix : bytes))
+        return; /* none of ours */
+    snprintf(id, sizeof id, "%.*s", (int)FILE_ID_BYTES - 1, name);
+    if (is_about) {
+        if (faccessat(reading->fd, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0)
+            return; /* it is found by its other name */
+        reason = "the file itself is missing";
+    } else {
+        reason = folder_about_read(reading->fd, id, &about);
+    }
+    if (!reason) {
+        reading->found(reading->owner, &about);
+        return;
+    }
+    disk_file_remove(reading->fd, id);
+    reading->lost(reading->owner, id, reason);
+}
+
+int disk_folder_read(int folder_fd, void (*found)(void *owner, const struct file_about *about),
+                     void (*lost)(void *owner, const char *name, const char *reason), void *owner)
+{
+    const struct folder_reading reading = {folder_fd, found, lost, owner};
+    int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!folder) {
+        int rc = -errno;
+        if (fd >= 0)
+            close(fd);
+        return rc;
+    }
+    for (const struct dirent *entry; (entry = readdir(folder));)
+        folder_entry_read(&reading, entry->d_name);
+    closedir(folder);
+    return 0;
+}

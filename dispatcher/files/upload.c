@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/* upload.c - buffers that take turns between the loop and a thread. */
+#include "dispatcher/files/upload.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void upload_step(struct upload *upload);
+
+static char *upload_buffer(const struct upload *upload, uint32_t which)
+{
+    return upload->buffers + (size_t)which * UPLOAD_BUFFER_BYTES;
+}
+
+static struct upload *upload_new(struct files *files, const char *token)
+{
+    struct upload *upload = calloc(1, sizeof *upload);
+    struct file *file = calloc(1, sizeof *file);
+    char *buffers = malloc((size_t)2 * UPLOAD_BUFFER_BYTES);
+    struct files_owner *owner = upload && file && buffers ? files_owner_take(files, token) : NULL;
+    if (!owner) {
+        free(upload);
+        free(file);
+        free(buffers);
+        return NULL;
+    }
+    upload->files = files;
+    upload->token = owner;
+    upload->file = file;
+    upload->buffers = buffers;
+    return upload;
+}
+
+struct upload *upload_begin(struct files *files, const char *token, uint64_t bytes,
+                            const struct upload_ops *ops, void *owner, int *rc)
+{
+    struct input_memory *input = files->input;
+    *rc = -ENOBUFS;
+    if (!input_memory_fits(input, 2 * UPLOAD_BUFFER_BYTES) || !input_memory_fits_file(input))
+        return NULL;
+    *rc = bytes > files->config->files_total_bytes ? -ENOSPC : -ENOMEM;
+    struct upload *upload = *rc == -ENOSPC ? NULL : upload_new(files, token);
+    if (!upload)
+        return NULL;
+    input_memory_take(input, 2 * UPLOAD_BUFFER_BYTES);
+    input_memory_take_file(input);
+    upload->ops = ops;
+    upload->owner = owner;
+    memcpy(upload->file->about.id, "file_", 5);
+    identity_hex(&files->reactor->identity, upload->file->about.id + 5);
+    disk_file_init(&upload->disk, files->folder_fd, upload->file->about.id);
+    return upload;
+}
+
+static void upload_free(struct upload *upload)
+{
+    struct files *files = upload->files;
+    files_unreserve(files, upload->bytes);
+    input_memory_give(files->input, 2 * UPLOAD_BUFFER_BYTES);
+    input_memory_give_file(files->input);
+    if (upload->file) {
+        files_owner_give(files, upload->token);
+        free(upload->file);
+    }
+    free(upload->buffers);
+    free(upload);
+}
+
+int upload_add(struct upload *upload, const char *bytes, size_t count)
+{
+    struct files *files = upload->files;
+    uint32_t *filled = &upload->filled[upload->filling];
+    mr_assert(!upload->is_complete && upload->owner);
+    if (upload->bytes + count > files->config->file_bytes_max)
+        return -EFBIG;
+    int rc = files_reserve(files, count);
+    if (rc < 0)
+        return rc;
+    mr_assert(*filled + count <= UPLOAD_BUFFER_BYTES);
+    if (count > 0)
+        memcpy(upload_buffer(upload, upload->filling) + *filled, bytes, count);
+    *filled += (uint32_t)count;
+    upload->bytes += count;
+    if (*filled + UPLOAD_SLACK_BYTES > UPLOAD_BUFFER_BYTES) {
+        upload_step(upload);
+        upload->is_full =
+            upload->filled[upload->filling] + UPLOAD_SLACK_BYTES > UPLOAD_BUFFER_BYTES;
+    }
+    return 0;
+}
+
+void upload_end(struct upload *upload, const char *name, size_t name_bytes)
+{
+    struct file_about *about = &upload->file->about;
+    file_name_make(name, name_bytes, about->name);
+    memcpy(about->owner, upload->token->name, sizeof about->owner);
+    about->created_at = about->used_at = upload->files->reactor->wall_s;
+    upload->is_complete = true;
+    upload_step(upload);
+}
+
+void upload_drop(struct upload *upload)
+{
+    upload->owner = NULL;
+    upload_step(upload);
+}
+
+/* ---- with a thread -------------------------------------------------------------------------- */
+
+static struct upload *upload_of(struct disk_job *job)
+{
+    return (struct upload *)((char *)job - offsetof(struct upload, job));
+}
+
+static void upload_on_write(struct disk_job *job)
+{
+    struct upload *upload = upload_of(job);
+    const uint32_t which = !upload->filling;
+    upload->rc =
+        disk_file_write(&upload->disk, upload_buffer(upload, which), upload->filled[which]);
+}
+
+static void upload_on_keep(struct disk_job *job)
+{
+    struct upload *upload = upload_of(job);
+    upload->rc = disk_file_keep(&upload->disk, &upload->file->about);
+    upload->is_over = true;
+}
+
+static void upload_on_drop(struct disk_job *job)
+{
+    struct upload *upload = upload_of(job);
+    if (upload->is_over && upload->rc == 0)
+        disk_file_remove(upload->disk.folder_fd, upload->file->about.id); /* it was too late */
+    else
+        disk_file_drop(&upload->disk);
+    upload->is_over = true;
+    upload->rc = -ECANCELED;
+}
+
+static void upload_tell_kept(struct upload *upload)
+{
+    struct files *files = upload->files;
+    struct file *file = upload->file;
+    void *owner = upload->owner;
+    const struct upload_ops *ops = upload->ops;
+    file->owner = upload->token;
+    upload->file = NULL;
+    upload_free(upload);
+    files->kept_count++;
+    files_add(files, file);
+    ops->kept(owner, file);
+}
+
+static void upload_tell_failed(struct upload *upload)
+{
+    void *owner = upload->owner;
+    upload->files->failed_count++;
+    upload->owner = NULL;
+    upload->ops->failed(owner, upload->rc);
+}
+
+static void upload_on_done(struct disk_job *job)
+{
+    struct upload *upload = upload_of(job);
+    const bool was_kept = upload->is_over && upload->rc == 0;
+    upload->is_busy = false;
+    upload->filled[!upload->filling] = 0;
+    if (upload->owner && was_kept) {
+        upload_tell_kept(upload);
+        return;
+    }
+    if (upload->owner && upload->rc < 0)
+        upload_tell_failed(upload);
+    const bool was_full = upload->is_full;
+    upload->is_full = false;
+    void *owner = upload->owner;
+    upload_step(upload); /* may be its end */
+    if (owner && was_full)
+        upload->ops->room(owner);
+}
+
+/* What there is to do next, unless a thread has it. */
+static void upload_step(struct upload *upload)
+{
+    if (upload->is_busy)
+        return;
+    if (!upload->owner && upload->is_over && upload->rc < 0) {
+        upload_free(upload);
+        return;
+    }
+    upload->job = (struct disk_job){NULL, upload_on_done};
+    if (!upload->owner) {
+        upload->job.work = upload_on_drop;
+    } else if (upload->filled[upload->filling] > 0) {
+        upload->job.work = upload_on_write;
+        upload->filling = !upload->filling;
+    } else if (upload->is_complete) {
+        upload->job.work = upload_on_keep;
+    } else {
+        return;
+    }
+    upload->is_busy = true;
+    disk_begin(&upload->files->disk, &upload->job);
+}

@@ -1,0 +1,500 @@
+# SPDX-License-Identifier: MIT
+"""Files are uploaded, kept over restarts, downloaded whole or in part, and removed; nothing is left of half ones."""
+
+import hashlib
+import json
+import os
+import re
+import shlex
+import socket
+import subprocess
+import threading
+import urllib.parse
+
+import pytest
+
+import wire
+from server import SLOWNESS, bearer, example, make_tokens, wait_until
+
+NUMBERS = example("numbers.so")
+PATH = "/v4/files"
+TEXT = bytes(range(256)) * 5000  # more than a buffer, and no even part of one
+BOUNDARY = "a-boundary"
+
+
+def form(data, name='filename="a.bin"', field="pfile", more=b""):
+    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="{field}"; {name}\r\n\r\n'
+    return more + head.encode() + data + f"\r\n--{BOUNDARY}--\r\n".encode()
+
+
+FORM = {"Content-Type": f"multipart/form-data; boundary={BOUNDARY}"}
+
+
+def raw(name="a.bin"):
+    return {"Content-Type": "application/octet-stream",
+            "Content-Disposition": "attachment; filename*=UTF-8''" + urllib.parse.quote(name, safe="")}
+
+
+def upload(server, data, name="a.bin", headers=None, expected=201):
+    response = server.ask("POST", PATH, data, {**raw(name), **(headers or {})})
+    assert response.status == expected, response
+    return response.json()
+
+
+def download(server, file, headers=None):
+    return server.get(f"{PATH}/download/{file['id']}", headers)
+
+
+def hash_of(data):
+    return hashlib.sha256(data).hexdigest()
+
+
+def folder_of(folder):
+    return sorted(os.listdir(folder))
+
+
+def names_of(*files):
+    return sorted(name for file in files for name in (file["id"], file["id"] + ".about"))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "files"
+
+
+@pytest.fixture
+def server(start, folder):
+    return start(NUMBERS, options=["--files", str(folder)])
+
+
+def nothing_is_left(server, folder):
+    """Also of what was on its way: neither a file, a descriptor nor memory."""
+    wait_until(lambda: folder_of(folder) == [])
+
+    def closed():
+        fds = f"/proc/{server.process.pid}/fd"
+        return not [fd for fd in os.listdir(fds) if os.readlink(f"{fds}/{fd}").startswith(str(folder) + "/")]
+    wait_until(closed)
+
+
+# ---- what comes in --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [b"", b"x", TEXT, TEXT * 3], ids=len)
+def test_a_file_is_what_was_uploaded_however_it_came(server, folder, data):
+    files = [upload(server, data)]
+    response = server.ask("POST", PATH, form(data), FORM)
+    assert response.status == 201
+    files.append(response.json())
+    with server.connect() as connection:
+        connection.send(connection.head("POST", PATH, {**raw(), "Transfer-Encoding": "chunked"}))
+        for at in range(0, len(data), 70000):
+            piece = data[at:at + 70000]
+            connection.send(b"%x\r\n%s\r\n" % (len(piece), piece))
+        connection.send(b"0\r\n\r\n")
+        files.append(connection.response().json())
+    for file in files:
+        assert re.fullmatch(r"file_[0-9a-f]{32}", file["id"])
+        assert file["path"] == file["id"] and file["name"] == "a.bin"
+        assert (file["size"], file["sha256"]) == (len(data), hash_of(data))
+        assert file["url"] == f"{server.url}{PATH}/download/{file['id']}"
+        assert download(server, file).body == data
+    assert folder_of(folder) == names_of(*files)
+    assert os.stat(folder).st_mode & 0o777 == 0o700
+
+
+def test_curl_uploads_a_form_and_is_told_to_go_on(server, tmp_path):
+    path = tmp_path / "photo of a cat.jpg"
+    path.write_bytes(TEXT * 2)
+    told = subprocess.run(["curl", "-s", "-v", "-F", f"pfile=@{path}", server.url + PATH],
+                          capture_output=True, check=True)
+    assert b"100 Continue" in told.stderr
+    file = json.loads(told.stdout)
+    assert (file["name"], file["size"], file["sha256"]) == (path.name, len(TEXT) * 2, hash_of(TEXT * 2))
+
+
+def test_other_fields_of_a_form_are_passed_over(server):
+    other = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="note"\r\n\r\nhello\r\n'.encode()
+    response = server.ask("POST", PATH, form(b"data", more=other), FORM)
+    assert response.status == 201
+    assert download(server, response.json()).body == b"data"
+
+
+def test_a_connection_goes_on_after_an_upload(server):
+    with server.connect() as connection:
+        for data in (b"one", TEXT, b"two"):
+            connection.request("POST", PATH, data, raw())
+            assert connection.response().json()["sha256"] == hash_of(data)
+        connection.request("GET", "/livez")
+        assert connection.response().status == 200
+
+
+@pytest.mark.parametrize("said,kept", [
+    ("../../etc/passwd", "passwd"), ("..", "file"), ("", "file"), (".bashrc", "bashrc"), ("a/", "file"),
+    ("C:\\dir\\a b.txt", "a b.txt"), ("a\0b\n\r\x7f.txt", "a_b___.txt"), ("naïve 写真.png", "naïve 写真.png"),
+    ("\u202egnp.exe", "_gnp.exe"), ("x" * 900 + ".png", "x" * 196 + ".png"), ("x" * 9000, "x" * 200), ("写" * 80, "写" * 66)],
+    ids=lambda text: ascii(text)[:20])
+def test_a_hostile_name_is_made_harmless(server, folder, said, kept):
+    file = upload(server, b"data", said)
+    assert file["name"] == kept
+    response = download(server, file)
+    assert urllib.parse.quote(kept, safe="-._") in response.header("Content-Disposition")
+    assert folder_of(folder) == names_of(file)
+
+
+@pytest.mark.parametrize("headers,body,status", [
+    (FORM, form(b"data", field="file"), 422),
+    (FORM, form(b"data") + b"more", 400),
+    (FORM, form(b"data")[:-6], 400),
+    (FORM, b"no form", 400),
+    (FORM, b"", 400),
+    (FORM, form(b"data", name='filename="' + "x" * 10000 + '"'), 400),
+    (FORM, form(b"data", name='filename="a\0b"'), 400),
+    (FORM, form(b"1")[:-len(BOUNDARY) - 8] + b"\r\n" + form(b"2"), 400),
+    ({"Content-Type": "multipart/form-data"}, form(b"data"), 400),
+    ({**raw(), "Content-Encoding": "gzip"}, b"data", 415),
+])
+def test_what_is_no_upload_is_refused_and_leaves_nothing(server, folder, headers, body, status):
+    response = server.ask("POST", PATH, body, headers)
+    assert response.status == status, response
+    assert response.json()["detail"]
+    nothing_is_left(server, folder)
+
+
+def test_a_file_that_is_too_large_is_refused_as_soon_as_that_is_known(start, folder):
+    server = start(NUMBERS, options=["--files", str(folder), "--file-limit", "100k", "--body-limit", "2k"])
+    assert upload(server, b"x" * 102400)["size"] == 102400
+    for headers in (raw(), FORM):
+        with server.connect() as connection:
+            connection.send(connection.head("POST", PATH, {**headers, "Content-Length": "300000",
+                                                           "Expect": "100-continue"}))
+            response = connection.response()
+            assert response.status == 413 and "--file-limit" in response.json()["detail"]
+    for headers, data in ((raw(), b"x" * 150000), (FORM, form(b"x" * 102401))):
+        with server.connect() as connection:
+            connection.send(connection.head("POST", PATH, {**headers, "Transfer-Encoding": "chunked"}))
+            connection.send(b"%x\r\n%s\r\n" % (len(data), data))
+            response = connection.response()
+            assert response.status == 413 and "limit" in response.json()["detail"]
+    assert len(folder_of(folder)) == 2
+
+
+def test_an_upload_that_is_cut_leaves_nothing(server, folder):
+    for headers in ({"Content-Length": str(len(TEXT) + 1)}, {"Transfer-Encoding": "chunked"}):
+        for way in (wire.Connection.close, wire.Connection.reset):
+            connection = server.connect()
+            connection.send(connection.head("POST", PATH, {**raw(), **headers}))
+            connection.send(TEXT if "Content-Length" in headers else b"%x\r\n%s" % (len(TEXT) + 1, TEXT))
+            wait_until(lambda: server.metric("millrace_connections") > 0)
+            way(connection)
+    nothing_is_left(server, folder)
+    assert upload(server, b"x")["size"] == 1
+
+
+def test_a_server_that_is_killed_leaves_nothing_of_half_a_file(start, folder):
+    server = start(NUMBERS, options=["--files", str(folder)])
+    whole = upload(server, TEXT)
+    with server.connect() as connection:
+        connection.send(connection.head("POST", PATH, {**raw(), "Content-Length": "100000000"}))
+        connection.send(TEXT)
+        server.process.kill()
+        server.wait_exit()
+    again = start(NUMBERS, options=["--files", str(folder)])
+    assert folder_of(folder) == names_of(whole)
+    assert download(again, whole).body == TEXT
+
+
+@pytest.mark.bounded(120)
+def test_two_hundred_uploads_at_once_are_all_kept(server):
+    connections = [server.connect() for _ in range(200)]
+    bodies = [bytes([i]) * (3000 + 1000 * i) for i in range(200)]
+    for connection, body in zip(connections, bodies):
+        connection.send(connection.head("POST", PATH, {**raw(), "Content-Length": str(len(body))}) + body[:1000])
+    for connection, body in zip(connections, bodies):
+        connection.send(body[1000:])
+    for connection, body in zip(connections, bodies):
+        response = connection.response()
+        assert response.status == 201 and response.json()["sha256"] == hash_of(body)
+        connection.close()
+    assert server.get(PATH + "?limit=100").json()["total"] == 100
+
+
+@pytest.mark.bounded(180)
+def test_memory_stays_flat_while_a_large_file_comes_and_goes(server):
+    """256 MiB here; the bench has more."""
+    piece, count = os.urandom(1 << 20), 256
+    upload(server, TEXT)
+
+    def resident():
+        with open(f"/proc/{server.process.pid}/statm", encoding="ascii") as statm:
+            return int(statm.read().split()[1]) * os.sysconf("SC_PAGESIZE")
+    with server.connect() as connection:
+        connection.send(connection.head("POST", PATH, {**raw(), "Content-Length": str(count << 20)}))
+        connection.send(piece * 16)
+        before, most = resident(), 0
+        for _ in range(count - 16):
+            connection.send(piece)
+            most = max(most, resident())
+        file = connection.response().json()
+        assert file["size"] == count << 20
+        assert file["sha256"] == hash_of(piece * count)
+        connection.request("GET", f"{PATH}/download/{file['id']}")
+        got = hashlib.sha256()
+        head = connection.response_head()
+        for _ in range(count):
+            got.update(connection.take(1 << 20))
+            most = max(most, resident())
+        assert head.status == 200 and got.hexdigest() == file["sha256"]
+    assert most - before < (4 << 20) * (1 if SLOWNESS == 1 else 16)
+
+
+# ---- what goes out --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("field,part", [
+    ("bytes=0-0", slice(0, 1)), ("bytes=5-9", slice(5, 10)), ("bytes=1000000-", slice(1000000, None)),
+    ("bytes=-7", slice(-7, None)), ("bytes=0-99999999999999999999", slice(None)), ("bytes=-9999999999", slice(None)),
+    ("bytes=131071-262145", slice(131071, 262146)), ("Bytes= 3-4 ", slice(3, 5))])
+def test_a_range_is_the_slice_of_it(server, field, part):
+    file = upload(server, TEXT)
+    response = download(server, file, {"Range": field})
+    assert response.status == 206 and response.body == TEXT[part]
+    first, last, _ = part.indices(len(TEXT))
+    assert response.header("Content-Range") == f"bytes {first}-{last - 1}/{len(TEXT)}"
+
+
+@pytest.mark.parametrize("field", ["bytes=1-2,5-6", "bytes=2-1", "bytes=", "bytes=a-b", "lines=1-2", "bytes=1"])
+def test_what_is_no_single_range_is_answered_with_all(server, field):
+    response = download(server, upload(server, TEXT), {"Range": field})
+    assert (response.status, response.body) == (200, TEXT)
+    assert response.header("Content-Range") is None
+
+
+@pytest.mark.parametrize("field", [f"bytes={len(TEXT)}-", "bytes=99999999999999999999-", "bytes=-0"])
+def test_a_range_that_does_not_exist_is_416(server, field):
+    response = download(server, upload(server, TEXT), {"Range": field})
+    assert response.status == 416
+    assert response.header("Content-Range") == f"bytes */{len(TEXT)}"
+
+
+def test_a_client_that_has_it_gets_nothing_and_an_old_part_is_not_continued(server):
+    file = upload(server, TEXT, "a.png")
+    tag = f'"{file["sha256"]}"'
+    for had in (tag, f'"x", W/{tag}', "*"):
+        response = download(server, file, {"If-None-Match": had})
+        assert (response.status, response.body, response.header("ETag")) == (304, b"", tag)
+        assert response.header("Content-Length") is None
+    assert download(server, file, {"If-None-Match": '"x"'}).body == TEXT
+    assert download(server, file, {"Range": "bytes=1-2", "If-Range": tag}).body == TEXT[1:3]
+    assert download(server, file, {"Range": "bytes=1-2", "If-Range": '"x"'}).body == TEXT
+
+
+def test_a_download_says_what_it_is_and_is_never_run(server):
+    types = {"a.png": "image/png", "A.JPG": "image/jpeg", "a.txt": "text/plain; charset=utf-8",
+             "a.html": "application/octet-stream", "a": "application/octet-stream"}
+    for name, kind in types.items():
+        file = upload(server, b"data", name)
+        response = download(server, file)
+        assert response.header("Content-Type") == kind
+        assert response.header("X-Content-Type-Options") == "nosniff"
+        assert response.header("Accept-Ranges") == "bytes"
+        assert response.header("ETag") == f'"{file["sha256"]}"'
+        assert response.header("Content-Disposition").startswith(f'attachment; filename="{name}"')
+        head = server.ask("HEAD", f"{PATH}/download/{file['id']}")
+        assert (head.status, head.body, head.header("Content-Length")) == (200, b"", "4")
+
+
+def test_a_slow_reader_gets_all_and_one_that_leaves_is_forgotten(server, folder):
+    file = upload(server, TEXT * 8)
+    with wire.Connection(server.port, receive_buffer_bytes=4096) as connection:
+        connection.request("GET", file["url"])
+        with wire.Connection(server.port) as gone:
+            gone.request("GET", f"{PATH}/download/{file['id']}")
+            gone.receive()
+        connection.close()
+    with wire.Connection(server.port, receive_buffer_bytes=4096) as connection:
+        connection.request("GET", f"{PATH}/download/{file['id']}")
+        assert connection.response().body == TEXT * 8
+    server.ask("DELETE", f"{PATH}/{file['id']}")
+    nothing_is_left(server, folder)
+
+
+def test_a_file_that_vanished_from_the_disk_is_told_and_not_hidden(server, folder):
+    file = upload(server, b"data")
+    os.unlink(folder / file["id"])
+    assert download(server, file).status == 404
+    server.wait_log(r"error download_failed .*No such file")
+
+
+# ---- whose it is, and how long --------------------------------------------------------------------------------------
+
+
+def test_files_are_listed_shown_and_removed(server, folder):
+    first, second = upload(server, b"1", "one"), upload(server, b"2", "two")
+    assert server.get(PATH).json() == {"data": [second, first], "total": 2, "limit": 100}
+    assert server.get(PATH + "?limit=1").json()["data"] == [second]
+    assert server.get(PATH + "?limit=x").status == 400
+    assert server.get(f"{PATH}/{first['id']}").json() == first
+    response = server.ask("DELETE", f"{PATH}/{first['id']}")
+    assert (response.status, response.body, response.header("Content-Length")) == (204, b"", None)
+    wait_until(lambda: folder_of(folder) == names_of(second))
+    for method, path in (("GET", PATH), ("DELETE", PATH), ("GET", PATH + "/download")):
+        assert server.ask(method, f"{path}/{first['id']}").status == 404
+        assert server.ask(method, f"{path}/..%2f..%2fetc%2fpasswd").status == 404
+    assert server.ask("PUT", PATH, b"x").status == 405
+
+
+def test_what_one_token_uploaded_another_cannot_see(start, folder, tmp_path):
+    alice, bob = make_tokens(tmp_path / "tokens", "alice", "bob")
+    options = ["--files", str(folder), "--token-file", str(tmp_path / "tokens")]
+    server = start(NUMBERS, options=options)
+    assert server.ask("POST", PATH, b"x", raw()).status == 401
+    file = upload(server, b"hers", headers=bearer(alice))
+    for method, path in (("GET", PATH), ("DELETE", PATH), ("GET", PATH + "/download")):
+        assert server.ask(method, f"{path}/{file['id']}", headers=bearer(bob)).status == 404
+        assert server.ask(method, f"{path}/{file['id']}").status == 401
+    assert server.get(PATH, bearer(bob)).json()["data"] == []
+    assert server.get(PATH, bearer(alice)).json()["data"] == [file]
+    assert download(server, file, bearer(alice)).body == b"hers"
+    server.stop()
+    server = start(NUMBERS, options=options)
+    assert server.get(PATH, bearer(bob)).json()["data"] == []
+    assert download(server, file, bearer(alice)).body == b"hers"
+    server.stop()
+    server = start(NUMBERS, options=[*options, "--tokens-share"])
+    assert download(server, file, bearer(bob)).body == b"hers"
+
+
+def test_a_restart_keeps_whole_files_and_drops_half_ones(start, folder):
+    options = ["--files", str(folder)]
+    server = start(NUMBERS, options=options)
+    kept, cut, unsaid, torn = (upload(server, TEXT, f"{i}.bin") for i in range(4))
+    server.stop()
+    os.truncate(folder / cut["id"], 5)
+    os.unlink(folder / (unsaid["id"] + ".about"))
+    (folder / (torn["id"] + ".about")).write_text("millrace-file 1\nowner \nname x\n")
+    (folder / ("part_" + "0" * 32)).write_bytes(b"half")
+    (folder / ("file_" + "0" * 32 + ".about")).write_text("of nothing")
+    (folder / "notes.txt").write_text("somebody's own")
+    server = start(NUMBERS, options=options)
+    assert server.get(PATH).json()["data"] == [kept | {
+        "url": f"{server.url}{PATH}/download/{kept['id']}"}]
+    assert download(server, kept).body == TEXT
+    assert folder_of(folder) == sorted([*names_of(kept), "notes.txt"])
+    for file in (cut, unsaid, torn):
+        server.wait_log(rf"warning file_dropped file={file['id']} reason=")
+
+
+def test_one_folder_is_one_servers(start, server, folder):
+    other = start(NUMBERS, options=["--files", str(folder)], wait=False)
+    assert other.wait_exit() == 2
+    assert "another server has it" in other.log[-1]
+
+
+def test_a_file_that_is_not_used_for_its_time_goes(start, folder):
+    server = start(NUMBERS, options=["--files", str(folder), "--files-ttl", "1s"])
+    file = upload(server, b"x")
+    wait_until(lambda: server.get(f"{PATH}/{file['id']}").status == 404)
+    wait_until(lambda: folder_of(folder) == [])
+    server.wait_log(rf"info file_removed file={file['id']} .*--files-ttl")
+
+
+def test_what_was_not_used_for_longest_makes_room(start, folder):
+    server = start(NUMBERS, options=["--files", str(folder), "--files-total", "100k"])
+    one, two = upload(server, b"1" * 40000), upload(server, b"2" * 40000)
+    assert download(server, one).body == b"1" * 40000
+    three = upload(server, b"3" * 40000)
+    wait_until(lambda: folder_of(folder) == names_of(one, three))
+    assert server.get(f"{PATH}/{two['id']}").status == 404
+    response = server.ask("POST", PATH, b"4" * 110000, raw())
+    assert response.status == 507 and "--files-total" in response.json()["detail"]
+    server.stop()
+    server = start(NUMBERS, options=["--files", str(folder), "--files-total", "50k"])
+    wait_until(lambda: folder_of(folder) == names_of(three))
+
+
+def test_a_server_without_a_folder_says_which_option_has_one(start):
+    server = start(NUMBERS)
+    for method, path in (("POST", PATH), ("GET", PATH), ("GET", PATH + "/x"), ("DELETE", PATH + "/x"),
+                         ("GET", PATH + "/download/x")):
+        response = server.ask(method, path, b"x" if method == "POST" else None)
+        assert response.status == 501 and "--files DIR" in response.json()["detail"]
+
+
+@pytest.fixture
+def on_small_disk(start, tmp_path):
+    """on_small_disk(kib): a server whose files are on a disk of that size, in a namespace of its own; and the folder,
+    to be seen from here."""
+    disk, is_mounted = tmp_path / "small", False
+
+    def started(kib):
+        nonlocal is_mounted
+        disk.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={kib}k,mode=700", "none", str(disk)]
+        private = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+        command, root = [*private, "sh", "-c", f'{shlex.join(mount)} && exec "$0" "$@"'], "/proc/{pid}/root"
+        if subprocess.run([*private, "true"], check=False, capture_output=True).returncode != 0:
+            if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+                pytest.skip("no disk can be mounted here")
+            is_mounted, command, root = True, [], ""
+        server = start(NUMBERS, command=command, options=["--files", str(disk / "files")])
+        return server, f"{root.format(pid=server.process.pid)}{disk}/files"
+
+    yield started
+    if is_mounted:
+        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+
+
+def test_a_full_disk_is_507_and_nothing_is_left(on_small_disk):
+    server, folder = on_small_disk(2048)
+    file = upload(server, b"x" * 500_000)
+    for headers, body in ((raw(), b"y" * 4_000_000), (FORM, form(b"y" * 4_000_000))):
+        response = server.ask("POST", PATH, body, headers)
+        assert response.status == 507 and "disk is full" in response.json()["detail"]
+    assert folder_of(folder) == names_of(file)
+    assert upload(server, b"z" * 1_000_000)["size"] == 1_000_000
+    assert server.run("local/numbers:v1", 1, "x", 0).status == 200
+
+
+# ---- beside everything else -------------------------------------------------------------------------------------------
+
+
+def test_an_upload_that_is_too_slow_is_ended(server, folder):
+    """The rule for all bodies: so many bytes a second, after a grace of ten."""
+    with server.connect() as connection:
+        connection.send(connection.head("POST", PATH, {**raw(), "Content-Length": "1000"}) + b"x")
+        connection.socket.settimeout(20 * SLOWNESS)
+        assert connection.response().status == 408
+    nothing_is_left(server, folder)
+
+
+def test_runs_go_on_while_files_come(server):
+    stop = threading.Event()
+
+    def send():
+        with server.connect() as connection:
+            connection.send(connection.head("POST", PATH, {**raw(), "Content-Length": str(1 << 40 >> 8)}))
+            try:
+                while not stop.is_set():
+                    connection.send(TEXT)
+            except (OSError, socket.timeout):
+                pass
+    sender = threading.Thread(target=send)
+    sender.start()
+    for _ in range(20):
+        assert len(server.lines("local/numbers:v1", 3, "x", 0)) == 3
+    stop.set()
+    sender.join()
+
+
+def test_a_stopping_server_lets_an_upload_end(start, folder):
+    server = start(NUMBERS, options=["--files", str(folder)])
+    with server.connect() as connection:
+        connection.send(connection.head("POST", PATH, {**raw(), "Content-Length": str(len(TEXT))}) + TEXT[:70000])
+        wait_until(lambda: server.metric("millrace_connections") >= 1)
+        server.signal(15)
+        server.wait_log("draining")
+        connection.send(TEXT[70000:])
+        assert connection.response().json()["sha256"] == hash_of(TEXT)
+    assert server.wait_exit() == 0
+    assert len(folder_of(folder)) == 2
