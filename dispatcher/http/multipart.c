@@ -42,12 +42,10 @@ static bool multipart_boundary_is_fine(struct http_text boundary)
 int multipart_init(struct multipart *body, struct http_text content_type, const char **reason)
 {
     char room[MULTIPART_BOUNDARY_BYTES_MAX];
-    struct http_text boundary = {0};
     if (!http_parameter_type_is(content_type, "multipart/form-data"))
         return http_refuse(reason, -415, "the body is no multipart/form-data");
     int64_t bytes = http_parameter_find(content_type, "boundary", room, sizeof room);
-    if (bytes > 0)
-        boundary = (struct http_text){room, (size_t)bytes};
+    const struct http_text boundary = {room, bytes > 0 ? (size_t)bytes : 0};
     if (!multipart_boundary_is_fine(boundary))
         return http_refuse(reason, -400, "multipart/form-data without a boundary that can be one");
     *body = (struct multipart){.matched = 2, .delimiter_bytes = (uint8_t)(boundary.bytes + 4)};
