@@ -9,6 +9,12 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "dispatcher/reactor/input_memory.h"
+
+_Static_assert(DISK_JOB_COUNT_MAX * sizeof(struct disk_job *) <= DISK_PIPE_BYTES - 4096,
+               "all there are, and a page of which a part was read");
+_Static_assert(DISK_JOB_COUNT_MAX > INPUT_FILE_COUNT_MAX + 64, "each transfer has one");
+
 #define STACK_BYTES (256u * 1024)
 #define DONE_COUNT 64u /* taken together */
 #define NICENESS 10    /* a machine that is busy with runs hashes files when it has time */
@@ -50,12 +56,24 @@ static int disk_threads_start(struct disk *disk)
     return -rc;
 }
 
+/* A user who has many pipes gets smaller ones. */
+static int disk_pipe_open(int fds[2])
+{
+    if (pipe2(fds, O_CLOEXEC) == -1)
+        return -errno;
+    if (fcntl(fds[0], F_GETPIPE_SZ) >= (int)DISK_PIPE_BYTES)
+        return 0;
+    return fcntl(fds[0], F_SETPIPE_SZ, DISK_PIPE_BYTES) == -1 ? -errno : 0;
+}
+
 int disk_open(struct disk *disk)
 {
-    if (pipe2(disk->job_fds, O_CLOEXEC) == -1 || pipe2(disk->done_fds, O_CLOEXEC) == -1 ||
-        fcntl(disk->done_fds[0], F_SETFL, O_NONBLOCK) == -1)
-        return -errno;
-    return disk_threads_start(disk);
+    int rc = disk_pipe_open(disk->job_fds);
+    if (rc == 0)
+        rc = disk_pipe_open(disk->done_fds);
+    if (rc == 0 && fcntl(disk->done_fds[0], F_SETFL, O_NONBLOCK) == -1)
+        rc = -errno;
+    return rc == 0 ? disk_threads_start(disk) : rc;
 }
 
 void disk_start(struct disk *disk, struct uring *uring)

@@ -44,8 +44,8 @@ struct disk_file {
     char part[FILE_ID_BYTES];
 };
 
-/* Opens the folder for one server alone; it is made if it is missing, and closed to other users.
- * Its descriptor; -EBUSY: another server has it; -errno. */
+/* Opens the folder for one server alone; it is made if it is missing, for its own user. Its
+ * descriptor; -EBUSY: another server has it; -EPERM: others may write to it; -errno. */
 int disk_folder_open(const char *path) MUST_USE;
 
 /* Calls `found` for each whole file, and removes what is half of one; `lost` for each of those,

@@ -23,14 +23,17 @@ struct folder_reading {
 
 int disk_folder_open(const char *path)
 {
+    struct stat folder;
     if (mkdir(path, 0700) == -1 && errno != EEXIST)
         return -errno;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd == -1)
         return -errno;
     int rc = flock(fd, LOCK_EX | LOCK_NB) == -1 ? -errno : 0;
-    if (rc == 0 && fchmod(fd, 0700) == -1)
+    if (rc == 0 && fstat(fd, &folder) == -1)
         rc = -errno;
+    if (rc == 0 && (folder.st_mode & (S_IWGRP | S_IWOTH)))
+        rc = -EPERM; /* it may be somebody's, or everybody's: its mode is not ours to change */
     if (rc == 0)
         return fd;
     close(fd);

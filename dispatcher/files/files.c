@@ -166,7 +166,9 @@ int files_open(struct files *files, char reason[FILES_REASON_BYTES])
     int rc = disk_folder_open(path);
     if (rc < 0) {
         snprintf(reason, FILES_REASON_BYTES, "%s: %s", path,
-                 rc == -EBUSY ? "another server has it" : strerror(-rc));
+                 rc == -EBUSY   ? "another server has it"
+                 : rc == -EPERM ? "other users may write to it (chmod go-w)"
+                                : strerror(-rc));
         return rc;
     }
     files->folder_fd = rc;
@@ -417,7 +419,8 @@ static void files_limit(struct files *files)
 static void files_prune(struct files *files)
 {
     const struct config *config = files->config;
-    for (uint32_t i = 0; i < PRUNE_COUNT_MAX; i++) {
+    uint32_t i = 0;
+    for (; i < PRUNE_COUNT_MAX; i++) {
         struct file *file = files_oldest_unused(files);
         if (!file)
             break;
@@ -431,6 +434,8 @@ static void files_prune(struct files *files)
             break;
     }
     files_limit(files);
+    if (i == PRUNE_COUNT_MAX)
+        timer_set(&files->reactor->timers, &files->timer, files->reactor->now_ms + 1);
 }
 
 void files_on_timer(struct files *files)

@@ -71,10 +71,12 @@ def nothing_is_left(server, folder):
     """Also of what was on its way: neither a file, a descriptor nor memory."""
     wait_until(lambda: folder_of(folder) == [])
 
-    def closed():
-        fds = f"/proc/{server.process.pid}/fd"
-        return not [fd for fd in os.listdir(fds) if os.readlink(f"{fds}/{fd}").startswith(str(folder) + "/")]
-    wait_until(closed)
+    def is_closed(fd):
+        try:
+            return not os.readlink(f"/proc/{server.process.pid}/fd/{fd}").startswith(str(folder) + "/")
+        except FileNotFoundError:
+            return True  # since it was listed
+    wait_until(lambda: all(map(is_closed, os.listdir(f"/proc/{server.process.pid}/fd"))))
 
 
 # ---- what comes in --------------------------------------------------------------------------------------------------
@@ -389,6 +391,14 @@ def test_one_folder_is_one_servers(start, server, folder):
     other = start(NUMBERS, options=["--files", str(folder)], wait=False)
     assert other.wait_exit() == 2
     assert "another server has it" in other.log[-1]
+
+
+def test_a_folder_that_others_may_write_to_is_refused_and_left_as_it_is(start, tmp_path):
+    tmp_path.chmod(0o777)
+    server = start(NUMBERS, options=["--files", str(tmp_path)], wait=False)
+    assert server.wait_exit() == 2
+    assert "chmod go-w" in server.log[-1]
+    assert tmp_path.stat().st_mode & 0o777 == 0o777
 
 
 def test_a_file_that_is_not_used_for_its_time_goes(start, folder):
