@@ -13,6 +13,7 @@
 #include "build/version.h"
 #include "dispatcher/api/api.h"
 #include "dispatcher/api/exposition.h"
+#include "dispatcher/files/files.h"
 #include "dispatcher/http/response.h"
 #include "dispatcher/reader/reading.h"
 #include "dispatcher/runs/runs.h"
@@ -434,6 +435,21 @@ static void metrics_clients(const struct api *api, struct exposition *out)
                   api->front->stranger_output_bytes);
 }
 
+static void metrics_files(const struct api *api, struct exposition *out)
+{
+    const struct files *files = api->files;
+    metrics_gauge(out, "millrace_files", "Files that clients have uploaded.", files->file_count);
+    metrics_gauge(out, "millrace_files_bytes", "Their bytes, and those of uploads so far.",
+                  files->bytes + files->reserved_bytes);
+    metrics_gauge(out, "millrace_files_limit_bytes", "What that may be: --files-total.",
+                  files_are_on(files) ? api->config->files_total_bytes : 0);
+    metrics_counter(out, "millrace_files_kept", "Files that were stored.", files->kept_count);
+    metrics_counter(out, "millrace_files_removed", "Files that were removed, for whatever reason.",
+                    files->removed_count);
+    metrics_counter(out, "millrace_files_failed", "Files that the disk did not take.",
+                    files->failed_count);
+}
+
 /* ---- the loop and the process -------------------------------------------------------------- */
 
 void api_metrics(struct api *api, struct conn *conn, const char *body, size_t bytes)
@@ -443,6 +459,7 @@ void api_metrics(struct api *api, struct conn *conn, const char *body, size_t by
     metrics_runs(api, &out);
     metrics_workers(api, &out);
     metrics_clients(api, &out);
+    metrics_files(api, &out);
     metrics_server(api, &out);
     metrics_config(api, &out);
     exposition_end(&out);

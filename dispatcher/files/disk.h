@@ -18,8 +18,8 @@
 #include "millrace/check.h"
 
 #define DISK_THREAD_COUNT 4u
-/* With the threads at once. A pipe of four pages holds so many pointers, also when the first page is
- * read in part: whoever writes to it does not wait. */
+/* With the threads at once. A pipe of four pages holds so many pointers, also when its first page
+ * was read in part: whoever writes to it does not wait. */
 #define DISK_JOB_COUNT_MAX 1536u
 #define DISK_PIPE_BYTES 16384u
 

@@ -69,6 +69,7 @@ def server(start, folder):
 
 def nothing_is_left(server, folder):
     """Also of what was on its way: neither a file, a descriptor nor memory."""
+    wait_until(lambda: server.metric("millrace_files_bytes") == server.metric("millrace_input_memory_bytes") == 0)
     wait_until(lambda: folder_of(folder) == [])
 
     def is_closed(fd):
@@ -416,6 +417,9 @@ def test_what_was_not_used_for_longest_makes_room(start, folder):
     three = upload(server, b"3" * 40000)
     wait_until(lambda: folder_of(folder) == names_of(one, three))
     assert server.get(f"{PATH}/{two['id']}").status == 404
+    assert [server.metric(f"millrace_files{name}") for name in ("", "_bytes", "_limit_bytes", "_kept_total",
+                                                                "_removed_total", "_failed_total")] == \
+        [2, 80000, 102400, 3, 1, 0]
     response = server.ask("POST", PATH, b"4" * 110000, raw())
     assert response.status == 507 and "--files-total" in response.json()["detail"]
     server.stop()
