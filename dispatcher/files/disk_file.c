@@ -95,7 +95,12 @@ static int disk_file_link(struct disk_file *file, const char *name)
         return 0;
     }
     snprintf(path, sizeof path, "/proc/self/fd/%d", file->fd);
-    return linkat(AT_FDCWD, path, file->folder_fd, name, AT_SYMLINK_FOLLOW) == -1 ? -errno : 0;
+    if (linkat(AT_FDCWD, path, file->folder_fd, name, AT_SYMLINK_FOLLOW) == 0)
+        return 0;
+    if (errno != ENOENT)
+        return -errno;
+    /* There is no /proc here. Older kernels let only root do it so. */
+    return linkat(file->fd, "", file->folder_fd, name, AT_EMPTY_PATH) == -1 ? -errno : 0;
 }
 
 /* What is said of it appears whole, too. */
