@@ -130,10 +130,14 @@ static void files_on_lost(void *owner, const char *name, const char *reason)
               LOG_TEXT("reason", reason));
 }
 
+/* The times of a file system are those of some milliseconds. */
 static int files_compare(const void *left, const void *right)
 {
     const struct file *a = *(struct file *const *)left, *b = *(struct file *const *)right;
-    return a->about.used_at < b->about.used_at ? -1 : a->about.used_at > b->about.used_at;
+    if (a->about.used_at != b->about.used_at)
+        return a->about.used_at < b->about.used_at ? -1 : 1;
+    return a->about.created_at < b->about.created_at ? -1
+                                                     : a->about.created_at > b->about.created_at;
 }
 
 /* They were found in the order of the folder, which is none. */

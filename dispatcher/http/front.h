@@ -60,7 +60,7 @@ struct front {
     uint32_t index_base; /* of conns[0] and of listeners[0] in references: each front has its own */
     struct conn *free;
     uint32_t conn_count;
-    uint32_t opened_count; /* the first of conns: those behind were never open */
+    uint32_t opened_count;  /* the first of conns: those behind were never open */
     struct clients clients; /* empty unless their connections are limited */
     /* To flush at the end of the pass, the one that waits longest first. */
     struct conn *dirty, *dirty_last;

@@ -512,3 +512,17 @@ def test_a_stopping_server_lets_an_upload_end(start, folder):
         assert connection.response().json()["sha256"] == hash_of(TEXT)
     assert server.wait_exit() == 0
     assert len(folder_of(folder)) == 2
+
+
+def test_a_server_that_is_stopped_at_once_leaves_nothing_of_half_a_file(start, folder):
+    server = start(NUMBERS, options=["--files", str(folder)])
+    file = upload(server, TEXT * 8)
+    with server.connect() as up, wire.Connection(server.port, receive_buffer_bytes=4096) as down:
+        up.send(up.head("POST", PATH, {**raw(), "Content-Length": str(len(TEXT) * 2)}) + TEXT)
+        down.request("GET", f"{PATH}/download/{file['id']}")
+        down.receive()
+        server.signal(15)
+        server.wait_log("draining")
+        server.signal(15)
+        server.stop(expected=9)
+    assert folder_of(folder) == names_of(file)
