@@ -29,14 +29,16 @@ static int on_body(void *owner, struct conn *conn, struct http_text span, bool i
     return 0;
 }
 
+/* Each send of a stream comes here, so that is looked at first: whoever is pending begins as an
+ * answer does, and has a run or none. */
 static void on_sent(void *owner, struct conn *conn, uint64_t charge)
 {
-    const struct route *route = conn->request.route;
     const struct answer *answer = conn->pending;
-    if (route->stream)
-        route->stream->sent(owner, conn, charge);
-    else if (answer->run)
+    const struct route *route = conn->request.route;
+    if (answer->run)
         run_delivered(answer->run, charge);
+    else if (route->stream)
+        route->stream->sent(owner, conn, charge);
 }
 
 static void on_expired(void *owner, struct conn *conn)

@@ -8,8 +8,8 @@
 
 #include "dispatcher/http/exchange.h"
 
-/* The front's owner is a struct api; conn->pending is a struct answer, or of a
- * route_stream. */
+/* The front's owner is a struct api; conn->pending is a struct answer, or a struct transfer, which
+ * begins with one. */
 extern const struct exchange_ops api_exchange_ops;
 
 #endif

@@ -10,6 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dispatcher/api/answer.h"
 #include "dispatcher/http/http_parse.h"
 #include "dispatcher/http/http_range.h"
 
@@ -25,6 +26,7 @@ struct upload;
 #define TRANSFER_NAME_BYTES 1024u
 
 struct transfer {
+    struct answer answer; /* first, and all zero: one without a run, see api_exchange.c */
     struct api *api;
     struct conn *conn; /* of which it is what is pending */
     struct transfer *next, *previous;
