@@ -43,8 +43,8 @@ void supervisor_trim(struct fleet *fleet)
     fleet->is_shrinking = is_shrinking;
 }
 
-/* One that was ready for long enough works, also when nothing ran on it; as long as it is there that
- * can be seen, and when it is wanted again while it goes nobody is to take it for one that dies. */
+/* One that was ready for long enough works, also when nothing ran on it. Later that cannot be seen
+ * any more, and when it is wanted again while it goes nobody is to take it for one that dies. */
 static void resize_note_proof(const struct fleet *fleet, struct worker *worker)
 {
     uint32_t retry_ms = worker->pool->config->options.quarantine_retry_ms;
