@@ -2,6 +2,7 @@
 """--folder: where workers run, and that what they are told by path is found nevertheless."""
 
 import os
+import shutil
 import subprocess
 
 import pytest
@@ -10,7 +11,7 @@ from confined import needs_python
 from conftest import public_folder
 from editions import EDITION, File, edition_of
 from operator_socket import tell
-from server import MILLRACE, SLOWNESS, wait_until
+from server import MILLRACE, SLOWNESS, example, wait_until
 
 WHERE = '''
 import os
@@ -88,7 +89,7 @@ def test_one_that_is_not_there_or_closed_is_a_start_that_fails_and_says_so(start
 def test_it_is_entered_as_the_worker_s_user(start):
     with public_folder() as folder:
         os.mkdir(folder + "/data", 0o700)
-        subprocess.run(["cp", "build/examples/numbers.so", folder], check=True, cwd=os.path.dirname(MILLRACE) + "/../..")
+        shutil.copy(example("numbers.so"), folder)
         os.chmod(folder + "/numbers.so", 0o755)
         server = start(f"me/numbers:v1={folder}/numbers.so", options=["--folder", folder + "/data"], default_user=True)
         assert f"the worker cannot run in its folder: {folder}/data: Permission denied" in "\n".join(server.log)
