@@ -4,12 +4,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "dispatcher/reactor/input_memory.h"
+#include "dispatcher/reactor/quiet_thread.h"
 
 _Static_assert(DISK_JOB_COUNT_MAX * sizeof(struct disk_job *) <= DISK_PIPE_BYTES - 4096,
                "all there are, and a page of which a part was read");
@@ -39,21 +39,12 @@ static void *disk_run(void *argument)
 
 static int disk_threads_start(struct disk *disk)
 {
-    sigset_t all, before;
-    pthread_attr_t attributes;
-    int rc = pthread_attr_init(&attributes);
-    if (rc != 0)
-        return -rc;
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
+    int rc = 0;
     for (uint32_t i = 0; i < DISK_THREAD_COUNT && rc == 0; i++) {
-        rc = pthread_create(&disk->threads[i], &attributes, disk_run, disk);
+        rc = quiet_thread_start(&disk->threads[i], STACK_BYTES, disk_run, disk);
         disk->thread_count += rc == 0;
     }
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return -rc;
+    return rc;
 }
 
 /* A user who has many pipes gets smaller ones. */

@@ -5,11 +5,12 @@
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "dispatcher/reactor/quiet_thread.h"
 
 #define STACK_BYTES (UINT64_C(1) << 20)
 
@@ -42,22 +43,6 @@ static void *reading_run(void *argument)
     return NULL;
 }
 
-static int reading_thread_start(struct config_reading *reading)
-{
-    sigset_t all, before;
-    pthread_attr_t attributes;
-    int rc = pthread_attr_init(&attributes);
-    if (rc != 0)
-        return -rc;
-    pthread_attr_setstacksize(&attributes, STACK_BYTES);
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    rc = pthread_create(&reading->thread, &attributes, reading_run, reading);
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
-    pthread_attr_destroy(&attributes);
-    return -rc;
-}
-
 static void reading_free(struct config_reading *reading)
 {
     if (reading)
@@ -74,7 +59,7 @@ int config_reading_begin(struct config_reading **out, const struct config_source
     if (rc == 0) {
         *reading = (struct config_reading){.source = source, .path = copy, .event_fd = event_fd};
         copy = NULL;
-        rc = reading_thread_start(reading);
+        rc = quiet_thread_start(&reading->thread, STACK_BYTES, reading_run, reading);
     }
     free(copy);
     if (rc == 0)
