@@ -25,7 +25,6 @@ static bool health_refuse_full(struct runs *runs, struct pipeline *pipeline,
                                struct run_failure *out);
 static bool health_has_runs(const struct pipeline *pipeline);
 static bool health_may_recover(const struct runs *runs, const struct pipeline *pipeline);
-static uint64_t health_proof_ms(const struct worker *worker);
 
 /* ---- reasons ------------------------------------------------------------------------------- */
 
@@ -313,21 +312,13 @@ void pipeline_on_timer(struct runs *runs, struct pipeline *pipeline)
     if (pipeline->state != PIPELINE_TRIAL)
         return;
     for (uint32_t i = 0; i < pipeline->pool->place_count; i++) {
-        uint64_t due_ms = health_proof_ms(pipeline->pool->places[i]);
+        uint64_t due_ms = pool_proof_ms(pipeline->pool->places[i]);
         end_ms = due_ms < end_ms ? due_ms : end_ms;
     }
     if (end_ms > runs->reactor->now_ms)
         timer_set(&runs->reactor->timers, &pipeline->timer, end_ms);
     else
         health_event_take(runs, pipeline, PIPELINE_EV_PROVED);
-}
-
-/* When the worker has proved itself by nothing but being ready; never: it is not ready. */
-static uint64_t health_proof_ms(const struct worker *worker)
-{
-    return worker_serves(worker)
-               ? worker->ready_ms + worker->pool->config->options.quarantine_retry_ms
-               : UINT64_MAX;
 }
 
 static bool health_worker_may_recover(const struct runs *runs, const struct worker *worker)
@@ -339,7 +330,7 @@ static bool health_worker_may_recover(const struct runs *runs, const struct work
         return false; /* nothing follows it */
     /* A proof by time is forgotten with the next death, one by a finished run is not. */
     return after == 0 || worker->death_streak < after ||
-           health_proof_ms(worker) <= runs->reactor->now_ms;
+           pool_proof_ms(worker) <= runs->reactor->now_ms;
 }
 
 static bool health_may_recover(const struct runs *runs, const struct pipeline *pipeline)

@@ -200,6 +200,13 @@ uint32_t pool_ready_count(const struct worker_pool *pool)
     return count;
 }
 
+uint64_t pool_proof_ms(const struct worker *worker)
+{
+    return worker_serves(worker)
+               ? worker->ready_ms + worker->pool->config->options.quarantine_retry_ms
+               : UINT64_MAX;
+}
+
 bool pool_is_vacant(const struct worker_pool *pool)
 {
     for (uint32_t i = 0; i < pool->place_count; i++)

@@ -63,6 +63,9 @@ bool pool_extra_remove(struct worker_pool *pool);
 /* How many take runs. */
 uint32_t pool_ready_count(const struct worker_pool *pool);
 
+/* When a worker has proved itself by nothing but being ready; UINT64_MAX: it is not ready. */
+uint64_t pool_proof_ms(const struct worker *worker);
+
 /* Whether nothing is in any of its places: their memory is free. */
 bool pool_is_vacant(const struct worker_pool *pool);
 

@@ -47,8 +47,7 @@ void supervisor_trim(struct fleet *fleet)
  * any more, and when it is wanted again while it goes nobody is to take it for one that dies. */
 static void resize_note_proof(const struct fleet *fleet, struct worker *worker)
 {
-    uint32_t retry_ms = worker->pool->config->options.quarantine_retry_ms;
-    if (worker->ready_ms + retry_ms <= fleet->reactor->now_ms)
+    if (pool_proof_ms(worker) <= fleet->reactor->now_ms)
         worker->death_streak = 0;
 }
 
