@@ -469,12 +469,6 @@ void api_metrics(struct api *api, struct conn *conn, const char *body, size_t by
                   &out.text);
 }
 
-static double metrics_start_s(const struct api *api)
-{
-    uint64_t age_ms = api->reactor->now_ms - api->reactor->started_ms;
-    return api->reactor->wall_s - (double)age_ms / 1e3;
-}
-
 static void metrics_config(const struct api *api, struct exposition *out)
 {
     const struct reload_outcome *outcome = &api->reload_outcome;
@@ -489,7 +483,8 @@ static void metrics_config(const struct api *api, struct exposition *out)
                   !outcome->has_failed);
     exposition_family(out, "millrace_reload_time_seconds", METRIC_GAUGE,
                       "When the last reload was done, or the server started, in Unix time.");
-    exposition_sample_real(out, "", outcome->wall_s > 0 ? outcome->wall_s : metrics_start_s(api));
+    exposition_sample_real(out, "",
+                           outcome->wall_s > 0 ? outcome->wall_s : api->reactor->started_wall_s);
 }
 
 static void metrics_server(const struct api *api, struct exposition *out)
@@ -518,5 +513,5 @@ static void metrics_server(const struct api *api, struct exposition *out)
                   recycle_resident_bytes(getpid()));
     exposition_family(out, "process_start_time_seconds", METRIC_GAUGE,
                       "When the server started, in Unix time.");
-    exposition_sample_real(out, "", metrics_start_s(api));
+    exposition_sample_real(out, "", api->reactor->started_wall_s);
 }
