@@ -11,11 +11,16 @@
 #include "dispatcher/runs/runs.h"
 #include "dispatcher/workers/pool.h"
 
+/* It has workers, or soon will, and they can be let go: its table has PIPELINE_EV_UNWANTED. */
+static bool yield_has_workers(const struct pipeline *pipeline)
+{
+    return pipeline->state == PIPELINE_READY || pipeline->state == PIPELINE_RESTARTING ||
+           pipeline->state == PIPELINE_WAKING;
+}
+
 bool runs_yield_pipeline(struct pipeline *pipeline)
 {
-    bool has_workers = pipeline->state == PIPELINE_READY ||
-                       pipeline->state == PIPELINE_RESTARTING || pipeline->state == PIPELINE_WAKING;
-    pipeline->is_yielding = has_workers && pipeline->config->options.reload_after;
+    pipeline->is_yielding = yield_has_workers(pipeline) && pipeline->config->options.reload_after;
     return pipeline->is_yielding;
 }
 
@@ -23,9 +28,7 @@ bool runs_yield_pipeline(struct pipeline *pipeline)
 static bool yield_may_end(const struct pipeline *pipeline)
 {
     return pipeline->queue_count == 0 && pipeline->reading_count == 0 &&
-           pool_active_count(pipeline->pool) == 0 &&
-           (pipeline->state == PIPELINE_READY || pipeline->state == PIPELINE_RESTARTING ||
-            pipeline->state == PIPELINE_WAKING);
+           pool_active_count(pipeline->pool) == 0 && yield_has_workers(pipeline);
 }
 
 bool runs_has_yielded(struct runs *runs, struct pipeline *pipeline)
