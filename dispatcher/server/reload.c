@@ -74,21 +74,31 @@ int reload_check(struct server *server, const char *path)
     return reload->check_path ? 0 : -ENOMEM;
 }
 
+/* Whether a reload or a check is to begin. */
+static bool reload_is_due(const struct reload *reload)
+{
+    return reload->state == RELOAD_IDLE && (reload->wanted > 0 || reload->check_path);
+}
+
 bool reload_has_chores(const struct reload *reload)
 {
-    return reload->wanted > 0 || reload->state == RELOAD_STARTING ||
-           (reload->check_path && reload->state == RELOAD_IDLE);
+    return reload->wanted > 0 || reload->state == RELOAD_STARTING || reload_is_due(reload);
 }
 
 /* A reload goes before a check. */
-static void reload_begin(struct server *server)
+static void reload_choose(struct reload *reload)
 {
-    struct reload *reload = &server->reload;
     reload_report_finish(&reload->report);
     reload->is_check = reload->wanted == 0;
     if (!reload->is_check)
         reload->number = reload->wanted;
     reload->wanted = 0;
+}
+
+static void reload_begin(struct server *server)
+{
+    struct reload *reload = &server->reload;
+    reload_choose(reload);
     reload->began_ms = server->reactor.now_ms;
     int rc = config_reading_begin(&reload->reading, reload->source,
                                   reload->is_check ? reload->check_path : NULL, reload->event_fd);
@@ -130,33 +140,37 @@ void reload_on_read(struct server *server, const struct uring_event *event)
     free(complaints);
 }
 
-/* Whoever asked is told, and it is counted. */
-static void reload_outcome(struct server *server, bool is_whole)
+static void reload_count(struct server *server, bool is_whole)
 {
-    struct reload *reload = &server->reload;
     struct reload_outcome *outcome = &server->api.reload_outcome;
-    struct text json = {0};
-    reload->state = RELOAD_IDLE;
-    if (reload->is_check) {
-        text_add(&json, "{\"result\":\"%s\"", is_whole ? "valid" : "invalid");
-        reload_report_format(&reload->report, &json);
-        text_add(&json, "}\n");
-        free(reload->check_path);
-        reload->check_path = NULL;
-        control_on_checked(&server->control, &json);
-        text_finish(&json);
-        return;
-    }
-    text_add(&json, "{\"result\":\"%s\",\"generation\":%u,\"ms\":%llu",
-             is_whole ? "done" : "failed", server->config->holders->number,
-             (unsigned long long)(server->reactor.now_ms - reload->began_ms));
-    reload_report_format(&reload->report, &json);
-    text_add(&json, "}\n");
-    control_on_reloaded(&server->control, reload->number, &json);
-    text_finish(&json);
     outcome->counts[is_whole]++;
     outcome->has_failed = !is_whole;
     outcome->wall_s = server->reactor.wall_s;
+}
+
+/* Whoever asked is told, and a reload is counted. */
+static void reload_outcome(struct server *server, bool is_whole)
+{
+    struct reload *reload = &server->reload;
+    struct text json = {0};
+    reload->state = RELOAD_IDLE;
+    if (reload->is_check)
+        text_add(&json, "{\"result\":\"%s\"", is_whole ? "valid" : "invalid");
+    else
+        text_add(&json, "{\"result\":\"%s\",\"generation\":%u,\"ms\":%llu",
+                 is_whole ? "done" : "failed", server->config->holders->number,
+                 (unsigned long long)(server->reactor.now_ms - reload->began_ms));
+    reload_report_format(&reload->report, &json);
+    text_add(&json, "}\n");
+    if (reload->is_check) {
+        free(reload->check_path);
+        reload->check_path = NULL;
+        control_on_checked(&server->control, &json);
+    } else {
+        reload_count(server, is_whole);
+        control_on_reloaded(&server->control, reload->number, &json);
+    }
+    text_finish(&json);
 }
 
 /* Nothing has changed. */
@@ -286,12 +300,14 @@ static uint32_t reload_number_of(const struct config *config, const char *pointe
     return i;
 }
 
+/* What becomes of one that is in both, by what is different. */
+static const enum reload_fate reload_fates[] = {[PIPELINE_SAME] = RELOAD_KEPT,
+                                                [PIPELINE_LIMITS] = RELOAD_CHANGED,
+                                                [PIPELINE_PROCESSES] = RELOAD_REPLACED};
+
 /* What would become of it is said, and no more. */
 static void reload_compare(struct server *server, struct config *next)
 {
-    static const enum reload_fate fates[] = {[PIPELINE_SAME] = RELOAD_KEPT,
-                                             [PIPELINE_LIMITS] = RELOAD_CHANGED,
-                                             [PIPELINE_PROCESSES] = RELOAD_REPLACED};
     const struct runs *runs = &server->runs;
     struct reload_report *report = &server->reload.report;
     struct restart_keys keys = {.count = 0};
@@ -306,7 +322,7 @@ static void reload_compare(struct server *server, struct config *next)
             continue;
         }
         is_there[number] = true;
-        reload_report_note(report, fates[pipeline_change(now, &next->pipelines[number])],
+        reload_report_note(report, reload_fates[pipeline_change(now, &next->pipelines[number])],
                            now->pointer);
     }
     for (uint32_t i = 0; i < next->pipeline_count && rc == 0; i++)
@@ -360,9 +376,7 @@ static void reload_pipeline_change(struct server *server, struct pipeline *pipel
     if (runs_move_pipeline(&server->runs, pipeline, config, number, reason) < 0)
         reload_pipeline_fail(server, pipeline->config->pointer, reason, strlen(reason));
     else
-        reload_report_note(&server->reload.report,
-                           change == PIPELINE_LIMITS ? RELOAD_CHANGED : RELOAD_KEPT,
-                           pipeline->config->pointer);
+        reload_report_note(&server->reload.report, reload_fates[change], pipeline->config->pointer);
 }
 
 static void reload_pipelines(struct server *server)
@@ -407,12 +421,8 @@ static void reload_serve(struct server *server, struct pipeline *pipeline)
 static void reload_give_up(struct server *server)
 {
     struct reload *reload = &server->reload;
-    while (reload->state == RELOAD_IDLE && (reload->wanted > 0 || reload->check_path)) {
-        reload->is_check = reload->wanted == 0;
-        if (!reload->is_check)
-            reload->number = reload->wanted;
-        reload->wanted = 0;
-        reload_report_finish(&reload->report);
+    while (reload_is_due(reload)) {
+        reload_choose(reload);
         reload_stopped(server, NULL);
     }
 }
@@ -444,8 +454,7 @@ void reload_step(struct server *server)
         reload_end(server);
     if (!is_serving)
         reload_give_up(server);
-    else if ((reload->wanted > 0 || reload->check_path) && reload->state == RELOAD_IDLE &&
-             server->is_settled)
+    else if (reload_is_due(reload) && server->is_settled)
         reload_begin(server);
 }
 

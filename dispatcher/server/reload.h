@@ -33,12 +33,11 @@ enum reload_state { RELOAD_IDLE = 0, RELOAD_READING, RELOAD_STARTING, RELOAD_STA
 struct reload {
     const struct config_source *source; /* borrowed; NULL: there is nothing to read again */
     enum reload_state state;
-    uint64_t number; /* of the one that began last, */
-    uint64_t wanted; /* and of the one that is to begin as soon as it may be; 0: none is */
-    char
-        *check_path; /* owned; NULL: none. A file that is to be compared, or is being read for it */
-    bool is_check;   /* that is what goes on, and nothing is to change */
-    bool is_left;    /* the thread still reads, and nobody waits for it: the process has to end */
+    uint64_t number;  /* of the one that began last, */
+    uint64_t wanted;  /* and of the one that is to begin as soon as it may be; 0: none is */
+    char *check_path; /* of a file that is to be compared, or is read for that; owned; NULL: none */
+    bool is_check;    /* that is what goes on, and nothing is to change */
+    bool is_left;     /* the thread still reads, and nobody waits for it: the process has to end */
     struct config_reading *reading;
     int event_fd;   /* that the thread writes; -1: none */
     uint64_t event; /* what is read from it */

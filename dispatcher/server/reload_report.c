@@ -51,7 +51,6 @@ void reload_report_fail(struct reload_report *report, const char *pointer, const
 
 void reload_report_error(struct reload_report *report, const char *line)
 {
-    report->error_count++;
     report_add(&report->errors, line, strlen(line));
 }
 

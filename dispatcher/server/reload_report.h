@@ -20,7 +20,7 @@ enum reload_fate {
 /* Zero is empty. Texts are items of JSON lists. */
 struct reload_report {
     uint32_t counts[RELOAD_FATE_COUNT];
-    uint32_t alias_count, failed_count, error_count;
+    uint32_t alias_count, failed_count;
     struct text pipelines[RELOAD_FATE_COUNT]; /* their pointers; owned */
     struct text aliases;                      /* those that are other ones; likewise */
     struct text failed, errors, restart_keys; /* likewise */
