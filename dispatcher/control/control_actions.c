@@ -30,7 +30,7 @@ static void actions_refuse(struct control *control, struct conn *conn, int statu
 static bool actions_parse(struct control *control, struct conn *conn, const char *body,
                           size_t bytes, unsigned members, struct control_request *request)
 {
-    char reason[CONTROL_REASON_BYTES];
+    char reason[CLI_REASON_BYTES];
     int rc = control_request_parse(request, body, bytes, members, reason);
     if (rc < 0)
         actions_refuse(control, conn, rc == -EINVAL ? 400 : 503, reason);

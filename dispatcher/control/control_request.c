@@ -7,20 +7,19 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/config/refuse.h"
 #include "dispatcher/text/json_in.h"
 
-#define refuse(reason, ...) (snprintf(reason, CONTROL_REASON_BYTES, __VA_ARGS__), -EINVAL)
-
 static int request_take(struct control_request *request, const struct json_document *document,
-                        unsigned members, char reason[CONTROL_REASON_BYTES]);
+                        unsigned members, char reason[CLI_REASON_BYTES]);
 
 int control_request_parse(struct control_request *out, const char *body, size_t bytes,
-                          unsigned members, char reason[CONTROL_REASON_BYTES])
+                          unsigned members, char reason[CLI_REASON_BYTES])
 {
     struct json_document *document;
     struct json_error wrong;
     struct control_request request = {.wait = true};
-    snprintf(reason, CONTROL_REASON_BYTES, "Out of memory.");
+    snprintf(reason, CLI_REASON_BYTES, "Out of memory.");
     if (bytes == 0) {
         *out = request;
         return 0;
@@ -47,7 +46,7 @@ void control_request_finish(struct control_request *request)
 }
 
 static int request_take_text(char **out, const struct json_document *document, const cJSON *node,
-                             char reason[CONTROL_REASON_BYTES])
+                             char reason[CLI_REASON_BYTES])
 {
     if (!cJSON_IsString(node) || json_in_string_bytes(document, node) != strlen(node->valuestring))
         return refuse(reason, "%s must be a text.", node->string);
@@ -55,7 +54,7 @@ static int request_take_text(char **out, const struct json_document *document, c
     return *out ? 0 : -ENOMEM;
 }
 
-static int request_take_flag(bool *out, const cJSON *node, char reason[CONTROL_REASON_BYTES])
+static int request_take_flag(bool *out, const cJSON *node, char reason[CLI_REASON_BYTES])
 {
     if (!cJSON_IsBool(node))
         return refuse(reason, "%s must be true or false.", node->string);
@@ -77,7 +76,7 @@ static bool request_is_number(const struct json_document *document, const cJSON 
 
 static int request_take_workers(struct control_request *request,
                                 const struct json_document *document, const cJSON *node,
-                                char reason[CONTROL_REASON_BYTES])
+                                char reason[CLI_REASON_BYTES])
 {
     const cJSON *min = cJSON_GetObjectItemCaseSensitive(node, "min");
     const cJSON *max = cJSON_GetObjectItemCaseSensitive(node, "max");
@@ -95,7 +94,7 @@ static int request_take_workers(struct control_request *request,
 
 static int request_take_member(struct control_request *request,
                                const struct json_document *document, const cJSON *node,
-                               unsigned members, char reason[CONTROL_REASON_BYTES])
+                               unsigned members, char reason[CLI_REASON_BYTES])
 {
     if (members & CONTROL_PIPELINE && strcmp(node->string, "pipeline") == 0)
         return request_take_text(&request->pipeline, document, node, reason);
@@ -111,7 +110,7 @@ static int request_take_member(struct control_request *request,
 }
 
 static int request_take(struct control_request *request, const struct json_document *document,
-                        unsigned members, char reason[CONTROL_REASON_BYTES])
+                        unsigned members, char reason[CLI_REASON_BYTES])
 {
     const cJSON *root = json_in_root(document), *node;
     int rc = 0;

@@ -7,9 +7,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dispatcher/config/cli.h"
 #include "millrace/check.h"
-
-#define CONTROL_REASON_BYTES 300u
 
 /* Which members a request may have. */
 enum control_member {
@@ -31,7 +30,7 @@ struct control_request {
 
 /* An empty body says nothing. 0; -EINVAL with what is wrong; -ENOMEM. */
 int control_request_parse(struct control_request *out, const char *body, size_t bytes,
-                          unsigned members, char reason[CONTROL_REASON_BYTES]) MUST_USE;
+                          unsigned members, char reason[CLI_REASON_BYTES]) MUST_USE;
 void control_request_finish(struct control_request *request);
 
 #endif
