@@ -277,6 +277,14 @@ static void check_file_print(const char *path, const struct config *config,
     printf("\n");
 }
 
+static int check_against_said(const struct json_view *root, bool is_json)
+{
+    if (!is_json)
+        report_difference_print(root, stdout);
+    bool is_wrong = report_errors_print(root, check_command.name) > 0;
+    return is_wrong || !report_is(root, "result", "valid") ? EXIT_CODE_USAGE : EXIT_CODE_OK;
+}
+
 /* The server reads the file: what it would find there counts, not what this process does. */
 static int check_against(const struct check_values *values)
 {
@@ -288,7 +296,6 @@ static int check_against(const struct check_values *values)
         return EXIT_CODE_USAGE;
     }
     struct text body = {0};
-    struct control_client_answer answer = {0};
     text_add(&body, "{\"config\":");
     text_add_json(&body, path, strlen(path));
     text_add_bytes(&body, "}", 2); /* with its NUL */
@@ -297,19 +304,11 @@ static int check_against(const struct check_values *values)
     if (body.failed)
         cli_fail("check: no memory");
     else
-        exit_code = control_client_command(
-            check_command.name,
-            &(struct control_client_options){.path = values->control_path,
-                                             .timeout_ms = values->timeout_ms},
-            "/control/check", body.bytes, &answer);
-    if (exit_code == EXIT_CODE_OK && values->json)
-        control_client_answer_print(&answer, stdout);
-    else if (exit_code == EXIT_CODE_OK)
-        report_difference_print(&answer.root, stdout);
-    if (exit_code == EXIT_CODE_OK && (report_errors_print(&answer.root, check_command.name) > 0 ||
-                                      !report_is(&answer.root, "result", "valid")))
-        exit_code = EXIT_CODE_USAGE;
-    control_client_answer_finish(&answer);
+        exit_code =
+            control_client_tell(check_command.name,
+                                &(struct control_client_options){.path = values->control_path,
+                                                                 .timeout_ms = values->timeout_ms},
+                                "/control/check", body.bytes, values->json, check_against_said);
     text_finish(&body);
     return exit_code;
 }

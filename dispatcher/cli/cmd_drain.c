@@ -78,7 +78,7 @@ int cmd_drain(int argc, char **argv)
     if (!cli_begin(&drain_command, argc, argv, &values, &words, &exit_code))
         return exit_code;
     const char *pointer = words.count > 0 ? words.items[0] : NULL;
-    if (pointer && !control_client_pointer_check(drain_command.name, pointer))
+    if (!control_client_pointer_check(drain_command.name, pointer))
         return EXIT_CODE_USAGE;
     return drain_begin(&values, pointer);
 }
@@ -91,22 +91,15 @@ int cmd_resume(int argc, char **argv)
     if (!cli_begin(&resume_command, argc, argv, &values, &words, &exit_code))
         return exit_code;
     const char *pointer = words.count > 0 ? words.items[0] : NULL;
-    if (pointer && !control_client_pointer_check(resume_command.name, pointer))
+    if (!control_client_pointer_check(resume_command.name, pointer))
         return EXIT_CODE_USAGE;
     char body[CONTROL_CLIENT_BODY_BYTES];
-    struct control_client_answer answer = {0};
     control_client_body(body, pointer, "");
-    exit_code = control_client_command(
+    return control_client_tell(
         resume_command.name,
         &(struct control_client_options){.path = values.control_path,
                                          .timeout_ms = CONTROL_CLIENT_ANSWER_MS},
-        "/control/resume", body, &answer);
-    if (exit_code == EXIT_CODE_OK && values.json)
-        control_client_answer_print(&answer, stdout);
-    if (exit_code == EXIT_CODE_OK)
-        exit_code = resume_said(&answer.root, values.json);
-    control_client_answer_finish(&answer);
-    return exit_code;
+        "/control/resume", body, values.json, resume_said);
 }
 
 /* The first request of a connection is the one that must not be sent twice. */

@@ -29,7 +29,7 @@ const struct cli_command ps_command = {
     .option_count = ARRAY_COUNT(options),
 };
 
-static int ps_print(const struct control_client_answer *answer);
+static int ps_said(const struct json_view *root, bool is_json);
 
 int cmd_ps(int argc, char **argv)
 {
@@ -38,25 +38,20 @@ int cmd_ps(int argc, char **argv)
     int exit_code;
     if (!cli_begin(&ps_command, argc, argv, &values, &words, &exit_code))
         return exit_code;
-    struct control_client_answer answer = {0};
-    exit_code = control_client_command(
+    return control_client_tell(
         ps_command.name,
         &(struct control_client_options){.path = values.control_path,
                                          .timeout_ms = CONTROL_CLIENT_ANSWER_MS},
-        CONTROL_CLIENT_STATE, NULL, &answer);
-    if (exit_code == EXIT_CODE_OK && values.json)
-        control_client_answer_print(&answer, stdout);
-    else if (exit_code == EXIT_CODE_OK)
-        exit_code = ps_print(&answer);
-    control_client_answer_finish(&answer);
-    return exit_code;
+        CONTROL_CLIENT_STATE, NULL, values.json, ps_said);
 }
 
-static int ps_print(const struct control_client_answer *answer)
+static int ps_said(const struct json_view *root, bool is_json)
 {
     struct live_state state;
     struct text table = {0};
-    int rc = live_state_read(&state, &answer->root);
+    if (is_json)
+        return EXIT_CODE_OK;
+    int rc = live_state_read(&state, root);
     if (rc < 0) {
         cli_fail("ps: %s", live_state_error(rc));
         return EXIT_CODE_FAILED;

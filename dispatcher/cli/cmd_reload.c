@@ -40,19 +40,13 @@ int cmd_reload(int argc, char **argv)
     int exit_code;
     if (!cli_begin(&reload_command, argc, argv, &values, &words, &exit_code))
         return exit_code;
-    struct control_client_answer answer = {0};
-    exit_code = control_client_command(
-        reload_command.name,
-        &(struct control_client_options){.path = values.control_path,
-                                         .timeout_ms =
-                                             values.no_wait ? CONTROL_CLIENT_ANSWER_MS : 0},
-        "/control/reload", values.no_wait ? "{\"wait\":false}" : "{\"wait\":true}", &answer);
-    if (exit_code == EXIT_CODE_OK && values.json)
-        control_client_answer_print(&answer, stdout);
-    if (exit_code == EXIT_CODE_OK)
-        exit_code = reload_said(&answer.root, values.json);
-    control_client_answer_finish(&answer);
-    return exit_code;
+    return control_client_tell(reload_command.name,
+                               &(struct control_client_options){
+                                   .path = values.control_path,
+                                   .timeout_ms = values.no_wait ? CONTROL_CLIENT_ANSWER_MS : 0},
+                               "/control/reload",
+                               values.no_wait ? "{\"wait\":false}" : "{\"wait\":true}", values.json,
+                               reload_said);
 }
 
 /* What went wrong is said also to who reads JSON: it is on stderr. */

@@ -57,7 +57,7 @@ const struct cli_command restart_command = {
 };
 
 static bool scale_members(const char *word, char *members, size_t bytes);
-static void scale_print(const struct json_view *root);
+static int scale_said(const struct json_view *root, bool is_json);
 static int restart_said(const struct json_view *root, bool is_json);
 
 int cmd_scale(int argc, char **argv)
@@ -76,23 +76,17 @@ int cmd_scale(int argc, char **argv)
         return EXIT_CODE_USAGE;
     }
     control_client_body(body, words.items[0], members);
-    struct control_client_answer answer = {0};
-    exit_code = control_client_command(
+    return control_client_tell(
         scale_command.name,
         &(struct control_client_options){.path = values.control_path,
                                          .timeout_ms = CONTROL_CLIENT_ANSWER_MS},
-        "/control/scale", body, &answer);
-    if (exit_code == EXIT_CODE_OK && values.json) {
-        control_client_answer_print(&answer, stdout);
-    } else if (exit_code == EXIT_CODE_OK) {
-        scale_print(&answer.root);
-    }
-    control_client_answer_finish(&answer);
-    return exit_code;
+        "/control/scale", body, values.json, scale_said);
 }
 
-static void scale_print(const struct json_view *root)
+static int scale_said(const struct json_view *root, bool is_json)
 {
+    if (is_json)
+        return EXIT_CODE_OK;
     double min = report_number(root, "workers_min"), max = report_number(root, "workers_max");
     report_text_print(root, "pointer", stdout);
     printf(": ");
@@ -102,6 +96,7 @@ static void scale_print(const struct json_view *root)
     if (min < max)
         printf(", now %.0f", report_number(root, "workers_wanted"));
     putchar('\n');
+    return EXIT_CODE_OK;
 }
 
 /* Digits, and what is behind them. False: it is no number, or too large a one. */
@@ -139,23 +134,15 @@ int cmd_restart(int argc, char **argv)
     if (!cli_begin(&restart_command, argc, argv, &values, &words, &exit_code))
         return exit_code;
     const char *pointer = words.count > 0 ? words.items[0] : NULL;
-    if (pointer && !control_client_pointer_check(restart_command.name, pointer))
+    if (!control_client_pointer_check(restart_command.name, pointer))
         return EXIT_CODE_USAGE;
     char body[CONTROL_CLIENT_BODY_BYTES];
     control_client_body(body, pointer, values.no_wait ? ",\"wait\":false" : ",\"wait\":true");
-    struct control_client_answer answer = {0};
-    exit_code =
-        control_client_command(restart_command.name,
+    return control_client_tell(restart_command.name,
                                &(struct control_client_options){
                                    .path = values.control_path,
                                    .timeout_ms = values.no_wait ? CONTROL_CLIENT_ANSWER_MS : 0},
-                               "/control/restart", body, &answer);
-    if (exit_code == EXIT_CODE_OK && values.json)
-        control_client_answer_print(&answer, stdout);
-    if (exit_code == EXIT_CODE_OK)
-        exit_code = restart_said(&answer.root, values.json);
-    control_client_answer_finish(&answer);
-    return exit_code;
+                               "/control/restart", body, values.json, restart_said);
 }
 
 static int restart_said(const struct json_view *root, bool is_json)

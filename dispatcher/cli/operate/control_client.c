@@ -151,19 +151,25 @@ void control_client_answer_print(const struct control_client_answer *answer, FIL
     fputc('\n', file);
 }
 
-int control_client_command(const char *command, const struct control_client_options *options,
-                           const char *route, const char *body,
-                           struct control_client_answer *answer)
+int control_client_tell(const char *command, const struct control_client_options *options,
+                        const char *route, const char *body, bool is_json,
+                        int (*said)(const struct json_view *root, bool is_json))
 {
     char reason[CONTROL_CLIENT_REASON_BYTES];
+    struct control_client_answer answer = {0};
     int exit_code;
     struct control_client *control = control_client_begin(command, options, &exit_code);
     if (!control)
         return exit_code;
-    exit_code = control_client_ask(control, route, body, answer, reason);
+    exit_code = control_client_ask(control, route, body, &answer, reason);
     if (exit_code != EXIT_CODE_OK)
         cli_fail("%s: %s", command, reason);
     control_client_close(control);
+    if (exit_code == EXIT_CODE_OK && is_json)
+        control_client_answer_print(&answer, stdout);
+    if (exit_code == EXIT_CODE_OK)
+        exit_code = said(&answer.root, is_json);
+    control_client_answer_finish(&answer);
     return exit_code;
 }
 
@@ -178,7 +184,7 @@ void control_client_body(char body[CONTROL_CLIENT_BODY_BYTES], const char *point
 
 bool control_client_pointer_check(const char *command, const char *pointer)
 {
-    if (pointer_is_valid(pointer, strlen(pointer)))
+    if (!pointer || pointer_is_valid(pointer, strlen(pointer)))
         return true;
     cli_fail("%s: '%s' is not a pointer like me/words:v1", command, pointer);
     return false;

@@ -79,13 +79,14 @@ pid_t control_client_peer_pid(struct control_client *control);
 /* On one line, whatever blanks it has. */
 void control_client_answer_print(const struct control_client_answer *answer, FILE *file);
 
-/* What most commands do: one POST, or GET, and what goes wrong is said on stderr in the name of
- * `command`. Returns an exit code. */
-int control_client_command(const char *command, const struct control_client_options *options,
-                           const char *route, const char *body,
-                           struct control_client_answer *answer) MUST_USE;
+/* What most commands do: one POST, or GET, and its answer as it came where JSON is asked for.
+ * `said` prints it otherwise, and in any case what the server could not do; it returns the exit
+ * code. What else goes wrong is said on stderr in the name of `command`. */
+int control_client_tell(const char *command, const struct control_client_options *options,
+                        const char *route, const char *body, bool is_json,
+                        int (*said)(const struct json_view *root, bool is_json)) MUST_USE;
 
-/* One that is begun in this way goes on with `control`. */
+/* For a command that asks more than once; NULL: it was said on stderr why not. */
 struct control_client *control_client_begin(const char *command,
                                             const struct control_client_options *options,
                                             int *exit_code);
@@ -96,7 +97,8 @@ struct control_client *control_client_begin(const char *command,
 void control_client_body(char body[CONTROL_CLIENT_BODY_BYTES], const char *pointer,
                          const char *members);
 
-/* A word of the command line as a pointer: false if it is none, which was said. */
+/* A word of the command line as a pointer, or NULL, which is none that is wrong: false if it is no
+ * pointer, which was said. */
 bool control_client_pointer_check(const char *command, const char *pointer);
 
 #endif
