@@ -3,6 +3,7 @@
 
 import contextlib
 import os
+import shlex
 import shutil
 import signal
 import subprocess
@@ -105,6 +106,50 @@ def connection(server):
     """A connection to the server that the tests of a module share as their `server`."""
     with server.connect() as connection:
         yield connection
+
+
+@pytest.fixture
+def file(tmp_path):
+    """A configuration file of two pipelines, whose code has editions."""
+    from editions import File  # pylint: disable=import-outside-toplevel,cyclic-import
+
+    return File(tmp_path).say_both()
+
+
+@pytest.fixture
+def begin(start, file):
+    """begin(OPTION...) is a server of that file as it is then; server.said is the file."""
+    def begun(*options, **more):
+        file.write()
+        server = start(options=["--config", str(file.path), *options], **more)
+        server.said = file
+        return server
+
+    return begun
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """small_disk(kib) is a disk of that size: the command in front of a server that has it, in a namespace of the
+    server's own; its folder there; and seen(pid), the folder to be seen from here. In a chroot there may be none; then
+    root mounts it for the test."""
+    folder, is_mounted = tmp_path / "small", False
+
+    def made(kib):
+        nonlocal is_mounted
+        folder.mkdir()
+        mount = ["mount", "-t", "tmpfs", "-o", f"size={kib}k,mode=700", "none", str(folder)]
+        private = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+        command, root = [*private, "sh", "-c", f'{shlex.join(mount)} && exec "$0" "$@"'], "/proc/{pid}/root"
+        if subprocess.run([*private, "true"], check=False, capture_output=True).returncode != 0:
+            if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
+                pytest.skip("no disk can be mounted here")
+            is_mounted, command, root = True, [], ""
+        return command, folder, lambda pid: f"{root.format(pid=pid)}{folder}"
+
+    yield made
+    if is_mounted:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
 
 
 def compile_c(source, target, *options):

@@ -5,7 +5,6 @@ import hashlib
 import json
 import os
 import re
-import shlex
 import socket
 import subprocess
 import threading
@@ -436,27 +435,14 @@ def test_a_server_without_a_folder_says_which_option_has_one(start):
 
 
 @pytest.fixture
-def on_small_disk(start, tmp_path):
-    """on_small_disk(kib): a server whose files are on a disk of that size, in a namespace of its own; and the folder,
-    to be seen from here."""
-    disk, is_mounted = tmp_path / "small", False
-
+def on_small_disk(start, small_disk):
+    """on_small_disk(kib): a server whose files are on a disk of that size; and their folder, to be seen from here."""
     def started(kib):
-        nonlocal is_mounted
-        disk.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={kib}k,mode=700", "none", str(disk)]
-        private = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
-        command, root = [*private, "sh", "-c", f'{shlex.join(mount)} && exec "$0" "$@"'], "/proc/{pid}/root"
-        if subprocess.run([*private, "true"], check=False, capture_output=True).returncode != 0:
-            if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-                pytest.skip("no disk can be mounted here")
-            is_mounted, command, root = True, [], ""
+        command, disk, seen = small_disk(kib)
         server = start(NUMBERS, command=command, options=["--files", str(disk / "files")])
-        return server, f"{root.format(pid=server.process.pid)}{disk}/files"
+        return server, f"{seen(server.process.pid)}/files"
 
-    yield started
-    if is_mounted:
-        subprocess.run(["umount", "--lazy", str(disk)], check=True)
+    return started
 
 
 def test_a_full_disk_is_507_and_nothing_is_left(on_small_disk):

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import re
-import shlex
 import signal
 import stat
 import subprocess
@@ -143,28 +142,15 @@ def test_a_file_that_cannot_be_opened_again_leaves_the_old_one_in_use(logging, t
 
 
 @pytest.fixture
-def on_small_disk(start, tmp_path):
-    """on_small_disk(kib, option...): a server that logs on a disk of that size; and its log, to be seen from here.
-    The disk is in a namespace of the server's own. In a chroot there may be none; then root mounts it for the test."""
-    folder, is_mounted = tmp_path / "small", False
-
+def on_small_disk(start, small_disk):
+    """on_small_disk(kib, option...): a server that logs on a disk of that size; and its log, to be seen from here."""
     def started(kib, *options):
-        nonlocal is_mounted
-        folder.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", f"size={kib}k,mode=700", "none", str(folder)]
-        private = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
-        command, root = [*private, "sh", "-c", f'{shlex.join(mount)} && exec "$0" "$@"'], "/proc/{pid}/root"
-        if subprocess.run([*private, "true"], check=False, capture_output=True).returncode != 0:
-            if subprocess.run(mount, check=False, capture_output=True).returncode != 0:
-                pytest.skip("no disk can be mounted here")
-            is_mounted, command, root = True, [], ""
+        command, disk, seen = small_disk(kib)
         server = start(example("numbers.so"), command=command,
-                       options=["--log-file", str(folder / "log"), "--log-level", "debug", *options])
-        return server, f"{root.format(pid=server.process.pid)}{folder}/log"
+                       options=["--log-file", str(disk / "log"), "--log-level", "debug", *options])
+        return server, f"{seen(server.process.pid)}/log"
 
-    yield started
-    if is_mounted:
-        subprocess.run(["umount", "--lazy", str(folder)], check=True)
+    return started
 
 
 def test_a_full_disk_costs_lines_and_takes_them_again_when_there_is_room(on_small_disk):

@@ -8,28 +8,12 @@ import re
 import subprocess
 import threading
 
-import pytest
-
-from editions import EDITION, OTHER, File, Streams, edition_of, pids
+from editions import EDITION, OTHER, Streams, edition_of, pids
 from operator_socket import Connection, path_of, state
 from server import MILLRACE, SLOWNESS, TOP, process_cpu_s, wait_until
 
 OK, FAILED, USAGE, CONNECT = 0, 1, 2, 8
 TIMEOUT_S = 30 * SLOWNESS
-
-
-@pytest.fixture
-def file(tmp_path):
-    return File(tmp_path).say_both()
-
-
-@pytest.fixture
-def begin(start, file):
-    def begun(*options, **more):
-        file.write()
-        return start(options=["--config", str(file.path), *options], **more)
-
-    return begun
 
 
 def tell(server, *arguments):

@@ -23,22 +23,6 @@ RELOADS = int(os.environ.get("RELOADS", "50"))
 STREAMS = int(os.environ.get("STREAMS", "9"))
 
 
-@pytest.fixture
-def file(tmp_path):
-    return File(tmp_path).say_both()
-
-
-@pytest.fixture
-def begin(start, file):
-    def begun(*options, **more):
-        file.write()
-        server = start(options=["--config", str(file.path), *options], **more)
-        server.said = file
-        return server
-
-    return begun
-
-
 def end_of(server, mark):
     """What the log says of the reload that was asked for since: its counts."""
     match = server.wait_log(r" (reload_end .*|error reload_failed reason=.*)", mark, 30 * SLOWNESS)
