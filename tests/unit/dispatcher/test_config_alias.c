@@ -10,39 +10,13 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/cli/serve/serve_options.h"
+#include "tests/unit/dispatcher/taken_file.h"
 
 #define PIPELINES "pipelines: {me/a:v1: a.so, me/b:v1: b.so}\naliases:\n"
 
-static struct serve_values values;
-static struct cli_words words;
-static struct problems problems;
-
-static int make(void **state)
-{
-    (void)state;
-    serve_values_init(&values);
-    words = (struct cli_words){0};
-    return 0;
-}
-
-static int drop(void **state)
-{
-    (void)state;
-    problems_finish(&problems);
-    config_finish(&values.config);
-    return 0;
-}
-
 static int take(const char *text)
 {
-    const struct config_file file = {.path = "f.yaml",
-                                     .command = &serve_command,
-                                     .words = &words,
-                                     .values = &values,
-                                     .config = &values.config};
-    values.config.said.file = file.path;
-    return config_file_take(&file, text, strlen(text), &problems);
+    return take_as("f.yaml", text);
 }
 
 /* All that is wrong with these aliases, below PIPELINES, is this. */

@@ -10,41 +10,10 @@
 
 #include <cmocka.h>
 
-#include "dispatcher/cli/serve/serve_options.h"
 #include "dispatcher/config/pipeline_options.h"
+#include "tests/unit/dispatcher/taken_file.h"
 
-static struct serve_values values;
-static struct cli_words words;
-static struct problems problems;
 static char reason[CLI_REASON_BYTES];
-
-static int make(void **state)
-{
-    (void)state;
-    serve_values_init(&values);
-    words = (struct cli_words){0};
-    return 0;
-}
-
-static int drop(void **state)
-{
-    (void)state;
-    problems_finish(&problems);
-    config_finish(&values.config);
-    return 0;
-}
-
-/* As `path`, whose folder paths begin at. */
-static int take_as(const char *path, const char *text)
-{
-    const struct config_file file = {.path = path,
-                                     .command = &serve_command,
-                                     .words = &words,
-                                     .values = &values,
-                                     .config = &values.config};
-    values.config.said.file = path;
-    return config_file_take(&file, text, strlen(text), &problems);
-}
 
 /* What is said after it on the command line is taken first, as cli_parse() does. */
 static void command_line(const char *name, const char *text)
