@@ -35,7 +35,7 @@ void answer_forget_pipeline(struct answer *answer)
 {
     if (answer->pipeline) {
         answer->pipeline->user_count--;
-        answer->pipeline->reading_count--;
+        answer->pipeline->coming_count--;
     }
     answer->pipeline = NULL;
 }

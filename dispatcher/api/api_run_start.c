@@ -349,7 +349,7 @@ static bool on_parsed(struct read_job *job, const struct run_request *request, i
         answer->is_async = request->async_run;
         answer->pipeline = pipeline;
         pipeline->user_count++;
-        pipeline->reading_count++;
+        pipeline->coming_count++;
         job->variables = &pipeline->pool->variables;
         start_hurry(answer);
         return true;

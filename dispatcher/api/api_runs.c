@@ -25,6 +25,12 @@ void api_run_show(struct api *api, struct conn *conn, const struct run *run)
     response_text_with(api->front, conn, 200, NULL, run_text_headers(run, headers), &text);
 }
 
+/* As clients know them. */
+static const char *const state_words[RUN_STATE_COUNT] = {
+    [RUN_FREE] = "failed",    [RUN_STAGING] = "routing",   [RUN_QUEUED] = "queued",
+    [RUN_ACTIVE] = "running", [RUN_CANCELLING] = "failed",
+};
+
 static long api_runs_queue_position(const struct run *run)
 {
     return run->state == RUN_QUEUED ? (long)pipeline_queue_position(run->pipeline, run) : -1;
@@ -40,9 +46,7 @@ static void api_runs_live_format(struct api *api, struct text *text, const struc
                                       .attempt = run->offer_count};
     run_text_format(text, &(struct run_text){.id = run->id,
                                              .pipeline_id = run->pipeline->config->id,
-                                             .state = run->state == RUN_QUEUED   ? "queued"
-                                                      : run->state == RUN_ACTIVE ? "running"
-                                                                                 : "failed",
+                                             .state = state_words[run->state],
                                              .created_at = run->created_at,
                                              .updated_at = api->reactor->wall_s,
                                              .queue_position = api_runs_queue_position(run),

@@ -22,7 +22,7 @@ enum deadline_kind deadline_next(const struct deadline_view *view,
     if (view->state == RUN_CANCELLING) {
         earliest = (struct earliest){DEADLINE_GRACE, view->cancelled_ms + limits->grace_ms};
     } else if (view->state == RUN_QUEUED) {
-        deadline_consider(&earliest, DEADLINE_QUEUE, view->created_ms, limits->queue_ms);
+        deadline_consider(&earliest, DEADLINE_QUEUE, view->queued_ms, limits->queue_ms);
     } else if (view->state == RUN_ACTIVE) {
         uint64_t sign_ms =
             deadline_later(deadline_later(view->started_ms, view->last_chunk_ms), view->alive_ms);
@@ -32,7 +32,7 @@ enum deadline_kind deadline_next(const struct deadline_view *view,
         if (!view->waits_for_client)
             deadline_consider(&earliest, DEADLINE_PROGRESS, sign_ms, limits->progress_ms);
     }
-    if (view->state == RUN_QUEUED || view->state == RUN_ACTIVE) {
+    if (run_is_live(view->state)) {
         deadline_consider(&earliest, DEADLINE_TOTAL, view->created_ms, limits->total_ms);
         deadline_consider(&earliest, DEADLINE_KEEPALIVE, view->last_line_ms, limits->keepalive_ms);
     }

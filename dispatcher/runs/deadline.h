@@ -31,7 +31,7 @@ struct deadline_limits {
 /* What is known of a run; times are monotonic ms. */
 struct deadline_view {
     enum run_state state;
-    uint64_t created_ms, started_ms, cancelled_ms;
+    uint64_t created_ms, queued_ms, started_ms, cancelled_ms;
     uint64_t last_chunk_ms; /* 0: none came */
     uint64_t last_line_ms;  /* written to the client, or the creation */
     uint64_t alive_ms;      /* the worker's runtime was, or will be, alive then; 0: unknown */

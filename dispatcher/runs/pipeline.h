@@ -38,9 +38,9 @@ struct pipeline {
     struct config_hold hold;              /* which stays as long as it */
     struct worker_pool *pool;             /* its workers; the fleet's */
     enum pipeline_phase phase;
-    struct pipeline *next;  /* of those that are not served */
-    uint32_t user_count;    /* who refers to it: runs, and requests that are being read */
-    uint32_t reading_count; /* the latter */
+    struct pipeline *next; /* of those that are not served */
+    uint32_t user_count;   /* who refers to it: runs, and requests that are being read */
+    uint32_t coming_count; /* the latter, and runs whose files are brought: it will queue them */
     enum pipeline_state state;
     bool is_drained;    /* by its operator: no new runs until that is over */
     bool is_yielding;   /* no new runs: it makes room for one that is to follow it */

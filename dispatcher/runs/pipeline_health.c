@@ -33,9 +33,6 @@ bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, struct run_f
     if (runs->is_draining)
         return health_refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, STOPPING_RETRY_AFTER_S,
                              "the server is stopping");
-    if (pipeline->phase == PHASE_LEAVING)
-        return health_refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, 1,
-                             "the pipeline was removed");
     if (pipeline->is_yielding)
         return health_refuse(failure, REFUSAL_NOT_READY, 503, ERROR_LOADING, YIELD_RETRY_AFTER_S,
                              "the pipeline is being replaced, and loads when its runs have ended");
@@ -43,6 +40,15 @@ bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, struct run_f
         return health_refuse(failure, REFUSAL_DRAINED, 503, ERROR_UNKNOWN, STOPPING_RETRY_AFTER_S,
                              runs->is_drained ? "the server takes no runs now: it is drained"
                                               : "the pipeline takes no runs now: it is drained");
+    return pipeline_refuses_accepted(runs, pipeline, failure);
+}
+
+bool pipeline_refuses_accepted(struct runs *runs, struct pipeline *pipeline,
+                               struct run_failure *failure)
+{
+    if (pipeline->phase == PHASE_LEAVING)
+        return health_refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, 1,
+                             "the pipeline was removed");
     switch (pipeline->state) {
     case PIPELINE_LOADING:
         return health_refuse(failure, REFUSAL_NOT_READY, 503, ERROR_LOADING, 1,

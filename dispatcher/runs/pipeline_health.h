@@ -42,6 +42,10 @@ void pipeline_on_timer(struct runs *runs, struct pipeline *pipeline);
  * texts live until the pipeline's next event. */
 bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, struct run_failure *failure);
 
+/* The same of a run that was accepted before, and only now has all that it needs. */
+bool pipeline_refuses_accepted(struct runs *runs, struct pipeline *pipeline,
+                               struct run_failure *failure);
+
 /* Keeps why a worker did not load, start or live, for clients; cut to the room there is. The
  * traceback of an earlier failure goes. */
 void pipeline_note_failure(struct runs *runs, struct pipeline *pipeline, enum error_type type,

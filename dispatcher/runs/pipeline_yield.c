@@ -27,7 +27,7 @@ bool runs_yield_pipeline(struct pipeline *pipeline)
 /* Those of a quarantine that began meanwhile go with the pipeline. */
 static bool yield_may_end(const struct pipeline *pipeline)
 {
-    return pipeline->queue_count == 0 && pipeline->reading_count == 0 &&
+    return pipeline->queue_count == 0 && pipeline->coming_count == 0 &&
            pool_active_count(pipeline->pool) == 0 && yield_has_workers(pipeline);
 }
 

@@ -69,6 +69,7 @@ struct run *run_create(struct runs *runs, const struct run_options *options)
                         .pipeline = options->pipeline,
                         .created_at = birth.created_at,
                         .created_ms = birth.created_ms,
+                        .queued_ms = birth.created_ms,
                         .last_line_ms = runs->reactor->now_ms,
                         .limits = {.queue_ms = its->queue_timeout_ms,
                                    .first_chunk_ms = its->first_chunk_timeout_ms,
@@ -127,6 +128,9 @@ void run_destroy(struct runs *runs, struct run *run)
     run_drop_sink(run);
     timer_clear(&runs->reactor->timers, &run->timer);
     run_payload_drop(runs, run);
+    if (run->files)
+        run->files->release(run->files);
+    run->files = NULL;
     mr_assert(run->pipeline->user_count > 0);
     run->pipeline->user_count--;
     pipeline_scale_note_less(runs, run->pipeline);
@@ -185,8 +189,19 @@ static int run_drop_sink(struct run *run)
 
 void run_admit(struct runs *runs, struct run *run)
 {
-    run->pipeline->tally->accepted_count++;
+    if (run->state == RUN_FREE)
+        run->pipeline->tally->accepted_count++;
+    else
+        run->queued_ms = runs->reactor->now_ms; /* its files took the time until now */
     run_step(runs, run, RUN_EV_ADMIT, NULL);
+}
+
+void run_stage(struct runs *runs, struct run *run, struct staged_files *files)
+{
+    mr_assert(!run->files);
+    run->files = files;
+    run->pipeline->tally->accepted_count++;
+    run_step(runs, run, RUN_EV_STAGE, NULL);
 }
 
 void run_assign(struct runs *runs, struct run *run)
@@ -374,6 +389,7 @@ static enum deadline_kind run_next_deadline(struct runs *runs, const struct run 
     struct deadline_limits limits = run_limits(runs, run);
     struct deadline_view view = {.state = run->state,
                                  .created_ms = run->created_ms,
+                                 .queued_ms = run->queued_ms,
                                  .started_ms = run->started_ms,
                                  .cancelled_ms = run->cancelled_ms,
                                  .last_chunk_ms = run->last_chunk_ns / CLOCK_NS_PER_MS,
@@ -440,11 +456,6 @@ static void run_finish_sink(struct runs *runs, struct run *run, const struct run
     run->sink = NULL;
     int status = sink ? sink->ops->finish(sink, run, failure) : 0;
     run_end_log(runs, run, run_end_kind_of(failure), failure, status);
-}
-
-static bool run_is_live(enum run_state state)
-{
-    return state == RUN_QUEUED || state == RUN_ACTIVE;
 }
 
 /* It can be found by its id, and is in its owner's list, from its admission to its end. */
@@ -520,6 +531,8 @@ static void run_move(struct runs *runs, struct run *run, enum run_state next)
         run_list(runs, run);
     else if (run_is_live(from) && !run_is_live(next))
         run_unlist(runs, run);
+    run->pipeline->coming_count += next == RUN_STAGING;
+    run->pipeline->coming_count -= from == RUN_STAGING;
     run->pipeline->tally->active_count -= from == RUN_ACTIVE && next != RUN_ACTIVE;
 }
 
@@ -527,10 +540,13 @@ static void run_move(struct runs *runs, struct run *run, enum run_state next)
 static void run_step(struct runs *runs, struct run *run, enum run_event event,
                      const struct run_failure *failure)
 {
-    bool was_queued = run->state == RUN_QUEUED;
+    bool had_slot = run->state == RUN_ACTIVE || run->state == RUN_CANCELLING;
     struct run_step step = run_fsm_step(run->state, event);
     run_move(runs, run, step.next);
     switch (step.action) {
+    case RUN_ACT_WAIT:
+        run_timer_arm(runs, run);
+        break;
     case RUN_ACT_QUEUE:
         pipeline_enqueue(runs, run);
         run_timer_arm(runs, run);
@@ -543,7 +559,7 @@ static void run_step(struct runs *runs, struct run *run, enum run_event event,
         run_release(runs, run, NULL);
         break;
     case RUN_ACT_FAIL:
-        act_fail(runs, run, failure, !was_queued);
+        act_fail(runs, run, failure, had_slot);
         break;
     case RUN_ACT_DROP:
         run_abandon_sink(runs, run, failure);

@@ -14,6 +14,7 @@
 #include "dispatcher/runs/deadline.h"
 #include "dispatcher/runs/run_fsm.h"
 #include "dispatcher/runs/sink.h"
+#include "dispatcher/runs/staged_files.h"
 #include "dispatcher/runs/tally.h"
 #include "dispatcher/workers/worker.h"
 #include "millrace/check.h"
@@ -50,6 +51,7 @@ struct run {
     double created_at;                  /* Unix time, seconds */
     double started_at, first_chunk_at;  /* likewise; 0: not yet */
     uint64_t created_ms, started_ms, first_chunk_ms, cancelled_ms; /* monotonic; 0: not yet */
+    uint64_t queued_ms;            /* likewise: it waits for a worker since then */
     uint64_t gap_count;            /* that were counted of those between its values */
     uint64_t last_chunk_ns;        /* monotonic; 0: none came */
     uint64_t last_line_ms;         /* its sink was told something */
@@ -61,6 +63,8 @@ struct run {
     bool has_payload_file; /* it is in a sealed file, and not in memory */
     int payload_fd;        /* of that file; owned, too */
     size_t payload_bytes;
+
+    struct staged_files *files; /* that its inputs name; NULL: none */
 
     struct timer timer; /* the next limit, see deadline.h */
 };
@@ -124,7 +128,8 @@ void run_payload_free(struct runs *runs, struct run *run);
 void run_destroy(struct runs *runs, struct run *run);
 
 /* One event, one step of the table. `failure` where the event ends the run for its sink. */
-void run_admit(struct runs *runs, struct run *run);
+void run_admit(struct runs *runs, struct run *run); /* its files, if any, are there */
+void run_stage(struct runs *runs, struct run *run, struct staged_files *files);
 void run_assign(struct runs *runs, struct run *run); /* its worker and slot are set */
 void run_value(struct runs *runs, struct run *run, const uint8_t *data, size_t bytes);
 void run_end(struct runs *runs, struct run *run);

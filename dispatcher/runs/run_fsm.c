@@ -8,6 +8,13 @@
 static const struct run_step steps[RUN_STATE_COUNT][RUN_EV_COUNT] = {
     [RUN_FREE] = {
         [RUN_EV_ADMIT]       = {RUN_QUEUED,     RUN_ACT_QUEUE},
+        [RUN_EV_STAGE]       = {RUN_STAGING,    RUN_ACT_WAIT},
+    },
+    [RUN_STAGING] = {
+        [RUN_EV_ADMIT]       = {RUN_QUEUED,     RUN_ACT_QUEUE},
+        [RUN_EV_CLIENT_GONE] = {RUN_FREE,       RUN_ACT_DROP},
+        /* A file that cannot be brought is one, too. */
+        [RUN_EV_CANCEL]      = {RUN_FREE,       RUN_ACT_FAIL},
     },
     [RUN_QUEUED] = {
         [RUN_EV_ASSIGN]      = {RUN_ACTIVE,     RUN_ACT_OFFER},
@@ -38,14 +45,13 @@ static const struct run_step steps[RUN_STATE_COUNT][RUN_EV_COUNT] = {
 /* clang-format on */
 
 static const char *const state_names[RUN_STATE_COUNT] = {
-    [RUN_FREE] = "free",
-    [RUN_QUEUED] = "queued",
-    [RUN_ACTIVE] = "active",
-    [RUN_CANCELLING] = "cancelling",
+    [RUN_FREE] = "free",     [RUN_STAGING] = "staging",       [RUN_QUEUED] = "queued",
+    [RUN_ACTIVE] = "active", [RUN_CANCELLING] = "cancelling",
 };
 
 static const char *const event_names[RUN_EV_COUNT] = {
     [RUN_EV_ADMIT] = "admit",
+    [RUN_EV_STAGE] = "stage",
     [RUN_EV_ASSIGN] = "assign",
     [RUN_EV_CHUNK] = "chunk",
     [RUN_EV_END] = "end",
@@ -59,6 +65,7 @@ static const char *const event_names[RUN_EV_COUNT] = {
 static const char *const action_names[RUN_ACT_COUNT] = {
     [RUN_ACT_INVALID] = "invalid",
     [RUN_ACT_NONE] = "none",
+    [RUN_ACT_WAIT] = "wait",
     [RUN_ACT_QUEUE] = "queue",
     [RUN_ACT_OFFER] = "offer",
     [RUN_ACT_LINE] = "line",

@@ -2,14 +2,17 @@
 /*
  * run_fsm.h - everything that can happen to a run, as a pure, total table.
  *
- * "Every run ends exactly once": the client is answered only on the arrows out of QUEUED and
- * ACTIVE, and nothing leads back to them.
+ * "Every run ends exactly once": the client is answered only on the arrows out of STAGING, QUEUED
+ * and ACTIVE, and nothing leads back to them.
  */
 #ifndef DISPATCHER_RUN_FSM_H
 #define DISPATCHER_RUN_FSM_H
 
+#include <stdbool.h>
+
 enum run_state {
     RUN_FREE = 0,   /* no run */
+    RUN_STAGING,    /* accepted; the files that its inputs name are brought */
     RUN_QUEUED,     /* admitted, waits for a slot */
     RUN_ACTIVE,     /* on a slot; its client gets what the worker sends */
     RUN_CANCELLING, /* answered or abandoned; waits for the worker to let go of the slot */
@@ -17,7 +20,8 @@ enum run_state {
 };
 
 enum run_event {
-    RUN_EV_ADMIT = 0,   /* accepted */
+    RUN_EV_ADMIT = 0,   /* accepted, and all that it needs is there */
+    RUN_EV_STAGE,       /* accepted, and its files are not there yet */
     RUN_EV_ASSIGN,      /* a slot is free */
     RUN_EV_CHUNK,       /* a whole value arrived */
     RUN_EV_END,         /* the worker says completed */
@@ -32,6 +36,7 @@ enum run_event {
 enum run_action {
     RUN_ACT_INVALID = 0, /* cannot happen: abort */
     RUN_ACT_NONE,        /* may happen, changes nothing */
+    RUN_ACT_WAIT,        /* for its files */
     RUN_ACT_QUEUE,       /* put it into the pipeline's queue */
     RUN_ACT_OFFER,       /* give it to the worker */
     RUN_ACT_LINE,        /* write the value's line */
@@ -44,6 +49,12 @@ enum run_action {
     RUN_ACT_KILL_WORKER,
     RUN_ACT_COUNT
 };
+
+/* Somebody waits for it: it can be found, and cancelled. */
+static inline bool run_is_live(enum run_state state)
+{
+    return state == RUN_STAGING || state == RUN_QUEUED || state == RUN_ACTIVE;
+}
 
 struct run_step {
     enum run_state next;

@@ -281,7 +281,7 @@ void runs_sweep(struct runs *runs)
     for (struct pipeline **link = &runs->leaving; *link;) {
         struct pipeline *pipeline = *link;
         if (pipeline->phase == PHASE_FOLLOWED && pipeline->queue_count == 0 &&
-            pipeline->reading_count == 0) {
+            pipeline->coming_count == 0) {
             pipeline->phase = PHASE_LEAVING;
             runs_let_go_pipeline(runs, pipeline);
         }

@@ -78,7 +78,7 @@ static int runs_index(struct runs *runs, uint32_t place_count)
         return -ENOMEM;
     for (uint32_t i = 0; i < runs->slab_count * RUN_SLAB_COUNT; i++) {
         const struct run *run = runs_at(runs, i);
-        if (run->state == RUN_QUEUED || run->state == RUN_ACTIVE)
+        if (run_is_live(run->state))
             id_index_add(&index, run->id, i);
     }
     id_index_finish(&runs->index);

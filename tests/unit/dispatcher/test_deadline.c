@@ -28,7 +28,8 @@ static void expect(struct deadline_view view, struct deadline_limits limits,
 static void a_queued_run_may_wait_only_so_long(void **state)
 {
     (void)state;
-    struct deadline_view view = {.state = RUN_QUEUED, .created_ms = 1000, .last_line_ms = 1000};
+    struct deadline_view view = {
+        .state = RUN_QUEUED, .created_ms = 1000, .queued_ms = 1000, .last_line_ms = 1000};
     expect(view, all, DEADLINE_QUEUE, 1100);
 }
 

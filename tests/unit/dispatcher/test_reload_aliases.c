@@ -273,7 +273,7 @@ static void a_body_that_is_being_read_is_for_the_pipeline_it_was_led_to(void **s
     stage_settle();
     int fd = expect_asked(READ_PACK);
     const struct pipeline *old = served(FIRST);
-    assert_int_equal(old->reading_count, 1);
+    assert_int_equal(old->coming_count, 1);
     reload(next_config(&two, 1, SECOND));
     settle();
     assert_null(served(FIRST));

@@ -2,10 +2,10 @@
 /*
  * test_run_fsm.c - the run table keeps its promise: every run ends exactly once.
  *
- * What a run holds in each state is written down here (a client to answer, a place in the queue, a
- * slot), and what each action does to that. The table is right when every cell's action turns what
- * its state holds into what the next state holds, and when there is a cell for exactly the pairs
- * that can happen.
+ * What a run holds in each state is written down here (a client to answer, files on their way, a
+ * place in the queue, a slot), and what each action does to that. The table is right when every
+ * cell's action turns what its state holds into what the next state holds, and when there is a cell
+ * for exactly the pairs that can happen.
  */
 #include "dispatcher/runs/run_fsm.h"
 
@@ -26,12 +26,14 @@
 
 struct holds {
     int client; /* somebody waits for the answer */
+    int files;
     int queue;
     int slot;
 };
 
 static const struct holds held[RUN_STATE_COUNT] = {
-    [RUN_FREE] = {0, 0, 0},
+    [RUN_FREE] = {0},
+    [RUN_STAGING] = {.client = 1, .files = 1},
     [RUN_QUEUED] = {.client = 1, .queue = 1},
     [RUN_ACTIVE] = {.client = 1, .slot = 1},
     [RUN_CANCELLING] = {.slot = 1},
@@ -41,17 +43,19 @@ static const struct holds held[RUN_STATE_COUNT] = {
 struct effect {
     struct holds change;
     bool answers;
-    bool frees; /* besides, whatever is still held */
+    bool frees;  /* besides, whatever is still held */
+    bool admits; /* with a client, and its files are there if it had any */
 };
 
 static const struct effect effects[RUN_ACT_COUNT] = {
     [RUN_ACT_NONE] = {.answers = false},
-    [RUN_ACT_QUEUE] = {.change = {.client = 1, .queue = 1}},
+    [RUN_ACT_WAIT] = {.change = {.client = 1, .files = 1}},
+    [RUN_ACT_QUEUE] = {.change = {.queue = 1}, .admits = true},
     [RUN_ACT_OFFER] = {.change = {.queue = -1, .slot = 1}},
     [RUN_ACT_LINE] = {.answers = false},
     [RUN_ACT_COMPLETE] = {.change = {.client = -1, .slot = -1}, .answers = true},
     [RUN_ACT_FAIL] = {.change = {.client = -1}, .answers = true, .frees = true},
-    [RUN_ACT_DROP] = {.change = {.client = -1, .queue = -1}},
+    [RUN_ACT_DROP] = {.change = {.client = -1}, .frees = true},
     [RUN_ACT_TELL_WORKER] = {.change = {.client = -1}},
     [RUN_ACT_FAIL_AND_TELL_WORKER] = {.change = {.client = -1}, .answers = true},
     [RUN_ACT_RELEASE] = {.change = {.slot = -1}},
@@ -63,6 +67,8 @@ static bool can_happen(enum run_state state, enum run_event event)
     const struct holds *now = &held[state];
     switch (event) {
     case RUN_EV_ADMIT:
+        return state == RUN_FREE || now->files;
+    case RUN_EV_STAGE:
         return state == RUN_FREE;
     case RUN_EV_ASSIGN:
         return now->queue;
@@ -87,11 +93,12 @@ static struct holds after(enum run_state state, enum run_action action)
 {
     const struct effect *effect = &effects[action];
     struct holds now = held[state];
-    now.client += effect->change.client;
+    now.client = effect->admits ? 1 : now.client + effect->change.client;
+    now.files = effect->admits ? 0 : now.files + effect->change.files;
     now.queue += effect->change.queue;
     now.slot += effect->change.slot;
     if (effect->frees)
-        now.queue = now.slot = 0;
+        now.files = now.queue = now.slot = 0;
     return now;
 }
 
@@ -114,7 +121,7 @@ static void every_action_turns_what_a_state_holds_into_what_the_next_one_holds(v
                 continue;
             struct holds now = after(state, step.action);
             const struct holds *next = &held[step.next];
-            if (now.client != next->client || now.queue != next->queue || now.slot != next->slot)
+            if (memcmp(&now, next, sizeof now) != 0)
                 fail_msg("%s in %s: %s does not lead to %s", run_event_name(event),
                          run_state_name(state), run_action_name(step.action),
                          run_state_name(step.next));
@@ -129,7 +136,7 @@ static void nothing_leads_back_to_a_client_that_was_answered(void **state_)
             struct run_step step = run_fsm_cell(state, event);
             if (effects[step.action].answers)
                 assert_true(held[state].client && !held[step.next].client);
-            if (step.action != RUN_ACT_INVALID && !held[state].client && event != RUN_EV_ADMIT)
+            if (step.action != RUN_ACT_INVALID && !held[state].client && state != RUN_FREE)
                 assert_false(held[step.next].client);
         }
 }
@@ -152,6 +159,7 @@ static void the_end_of_a_run_is_told_as_the_worker_said(void **state_)
 static void nobody_is_answered_who_went_away(void **state_)
 {
     (void)state_;
+    assert_int_equal(run_fsm_step(RUN_STAGING, RUN_EV_CLIENT_GONE).action, RUN_ACT_DROP);
     assert_int_equal(run_fsm_step(RUN_QUEUED, RUN_EV_CLIENT_GONE).action, RUN_ACT_DROP);
     assert_int_equal(run_fsm_step(RUN_ACTIVE, RUN_EV_CLIENT_GONE).action, RUN_ACT_TELL_WORKER);
 }
@@ -213,17 +221,20 @@ struct life {
 static bool world_allows(const struct life *life, enum run_event event)
 {
     bool on_slot = life->slots_taken > life->slots_freed;
-    bool admitted = life->state != RUN_FREE;
+    bool admitted = life->state != RUN_FREE, is_staging = life->state == RUN_STAGING;
     switch (event) {
     case RUN_EV_ADMIT:
+        return !admitted || is_staging;
+    case RUN_EV_STAGE:
         return !admitted;
     case RUN_EV_ASSIGN:
-        return admitted && !on_slot;
+        return admitted && !is_staging && !on_slot;
     case RUN_EV_CHUNK:
     case RUN_EV_END:
     case RUN_EV_ERROR:
         return on_slot;
     case RUN_EV_WORKER_LOST:
+        return admitted && !is_staging;
     case RUN_EV_CANCEL:
         return admitted;
     case RUN_EV_CLIENT_GONE:
@@ -240,7 +251,7 @@ static void life_step(struct life *life, enum run_event event)
 {
     struct run_step step = run_fsm_step(life->state, event);
     bool on_slot = life->slots_taken > life->slots_freed;
-    if (event == RUN_EV_ADMIT)
+    if (life->state == RUN_FREE)
         *life = (struct life){.admissions = 1};
     life->client_left |= event == RUN_EV_CLIENT_GONE;
     if (effects[step.action].answers) {
