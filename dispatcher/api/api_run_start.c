@@ -243,11 +243,10 @@ static void start_now(struct answer *answer, const char *body, size_t bytes)
         answer->final_line = request.final_line;
     struct run *run = pipeline ? start_prepare_run(answer, pipeline, NULL) : NULL;
     if (run) {
-        uint8_t *payload;
-        rc = run_request_pack(&request, &pipeline->pool->variables, run->id, &payload, &bytes,
-                              &error);
+        struct run_payload payload;
+        rc = run_request_pack(&request, &pipeline->pool->variables, run->id, &payload, &error);
         if (rc == 0)
-            run_payload_take(api->runs, run, payload, bytes);
+            run_payload_take(api->runs, run, payload.memory, payload.bytes);
         start_finish(api, conn, run, request.async_run, conn->body.kept.room, rc, &error);
     }
     run_request_finish(&request);

@@ -11,7 +11,7 @@ static int input_write_bounded(void *data, const char *bytes, size_t count);
 static int input_pack_node(msgpack_packer *packer, const struct json_document *document,
                            const cJSON *node);
 static int input_pack_number(msgpack_packer *packer, struct json_number number);
-static int input_pack_text(msgpack_packer *packer, const char *text, size_t bytes);
+static int input_write_text(msgpack_packer *packer, const char *text, size_t bytes);
 
 /* ---- types --------------------------------------------------------------------------------- */
 
@@ -88,23 +88,28 @@ uint8_t *input_packing_take(struct input_packing *packing, size_t *bytes)
 }
 
 int input_pack(struct input_packing *packing, const struct json_document *document,
-               const cJSON *value)
+               const cJSON *value, size_t depth_max)
 {
     msgpack_packer *packer = &packing->packer;
     struct json_walk walk = {0};
     for (const cJSON *node = value; node != NULL; node = json_walk_next(&walk, node)) {
         bool is_container = cJSON_IsArray(node) || cJSON_IsObject(node);
-        if (is_container && walk.depth == INPUT_DEPTH_MAX)
+        if (is_container && walk.depth == depth_max)
             return -ELOOP;
         int rc = 0;
         if (walk.depth > 0 && cJSON_IsObject(walk.parents[walk.depth - 1]))
-            rc = input_pack_text(packer, node->string, strlen(node->string));
+            rc = input_write_text(packer, node->string, strlen(node->string));
         if (rc == 0)
             rc = input_pack_node(packer, document, node);
         if (rc < 0)
             return rc;
     }
     return 0;
+}
+
+int input_pack_text(struct input_packing *packing, const char *text, size_t bytes)
+{
+    return input_write_text(&packing->packer, text, bytes);
 }
 
 static int input_write_bounded(void *data, const char *bytes, size_t count)
@@ -120,7 +125,7 @@ static int input_pack_node(msgpack_packer *packer, const struct json_document *d
                            const cJSON *node)
 {
     if (cJSON_IsString(node))
-        return input_pack_text(packer, node->valuestring, json_in_string_bytes(document, node));
+        return input_write_text(packer, node->valuestring, json_in_string_bytes(document, node));
     if (cJSON_IsNumber(node))
         return input_pack_number(packer, json_in_number(document, node));
     if (cJSON_IsArray(node))
@@ -149,7 +154,7 @@ static int input_pack_number(msgpack_packer *packer, struct json_number number)
     return msgpack_pack_double(packer, number.u.fp);
 }
 
-static int input_pack_text(msgpack_packer *packer, const char *text, size_t bytes)
+static int input_write_text(msgpack_packer *packer, const char *text, size_t bytes)
 {
     int rc = msgpack_pack_str(packer, bytes);
     return rc < 0 ? rc : msgpack_pack_str_body(packer, text, bytes);

@@ -41,8 +41,10 @@ void input_packing_finish(struct input_packing *packing);
 /* Hands over what was packed, as malloc'ed memory; the packing is empty then. */
 uint8_t *input_packing_take(struct input_packing *packing, size_t *bytes);
 
-/* Appends the value; results as above, and -ELOOP when it is nested deeper than INPUT_DEPTH_MAX. */
+/* Appends the value; results as above, and -ELOOP when it is nested deeper than `depth_max`, which
+ * is INPUT_DEPTH_MAX for an input. */
 int input_pack(struct input_packing *packing, const struct json_document *document,
-               const cJSON *value) MUST_USE;
+               const cJSON *value, size_t depth_max) MUST_USE;
+int input_pack_text(struct input_packing *packing, const char *text, size_t bytes) MUST_USE;
 
 #endif

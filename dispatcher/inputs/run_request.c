@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "dispatcher/inputs/input.h"
+#include "dispatcher/inputs/run_request_files.h"
 
 static int request_check_flag(const cJSON *body, const char *name, bool *out, const char *parent,
                               struct api_error *error);
@@ -20,8 +21,10 @@ static int request_check_stream_options(struct run_request *request, const cJSON
                                         struct api_error *error);
 static int request_check_count(const cJSON *inputs, const struct variables *variables,
                                struct api_error *error);
-static int request_pack_input(struct input_packing *packing, const struct run_request *request,
-                              const struct variables *variables, size_t index, const cJSON *item,
+struct request_inputs;
+static int request_pack_all(struct request_inputs *inputs, const char *run_id,
+                            struct api_error *error);
+static int request_pack_input(struct request_inputs *inputs, size_t index, const cJSON *item,
                               struct api_error *error);
 static int request_pack_absent(struct input_packing *packing,
                                const struct input_variable *variable);
@@ -198,37 +201,67 @@ static int request_check_input(const cJSON *item, size_t index, struct api_error
 
 /* ---- the inputs ---------------------------------------------------------------------------- */
 
-int run_request_pack(const struct run_request *request, const struct variables *variables,
-                     const char *run_id, uint8_t **payload, size_t *bytes, struct api_error *error)
-{
-    const cJSON *root = json_in_root(request->document);
-    const cJSON *inputs = cJSON_GetObjectItemCaseSensitive(root, "inputs");
+/* Inputs that are being packed. */
+struct request_inputs {
+    const struct run_request *request;
+    const struct variables *variables;
     struct input_packing packing;
-    int rc = request_check_count(inputs, variables, error);
-    if (rc < 0)
-        return rc;
+    struct request_files files;
+};
 
-    input_packing_init(&packing);
-    size_t id_bytes = strlen(run_id);
-    rc = msgpack_pack_array(&packing.packer, 2);
+/* Puts the files behind the inputs. */
+static int request_take(struct request_inputs *inputs, struct run_payload *out)
+{
+    const msgpack_sbuffer *references = &inputs->files.references.buffer;
+    msgpack_packer *packer = &inputs->packing.packer;
+    out->bytes = inputs->packing.buffer.size;
+    out->reference_bytes = references->size;
+    size_t bytes;
+    int rc = references->size == 0
+                 ? 0
+                 : packer->callback(packer->data, references->data, references->size);
     if (rc == 0)
-        rc = msgpack_pack_str(&packing.packer, id_bytes);
+        out->memory = input_packing_take(&inputs->packing, &bytes);
+    return rc;
+}
+
+int run_request_pack(const struct run_request *request, const struct variables *variables,
+                     const char *run_id, struct run_payload *out, struct api_error *error)
+{
+    struct request_inputs inputs = {.request = request, .variables = variables};
+    input_packing_init(&inputs.packing);
+    input_packing_init(&inputs.files.references);
+    int rc = request_pack_all(&inputs, run_id, error);
     if (rc == 0)
-        rc = msgpack_pack_str_body(&packing.packer, run_id, id_bytes);
-    if (rc == 0)
-        rc = msgpack_pack_array(&packing.packer, variables->input_count);
-    const cJSON *item = inputs->child;
-    for (size_t index = 0; index < variables->input_count && rc == 0; index++) {
-        rc = request_pack_input(&packing, request, variables, index, item, error);
-        item = item == NULL ? NULL : item->next;
-    }
+        rc = request_take(&inputs, out);
     if (rc == -EMSGSIZE) {
         api_error_input(error, "the inputs are larger than %u bytes", VALUE_BYTES_MAX);
         rc = -EINVAL;
     }
+    input_packing_finish(&inputs.packing);
+    input_packing_finish(&inputs.files.references);
+    return rc;
+}
+
+static int request_pack_all(struct request_inputs *inputs, const char *run_id,
+                            struct api_error *error)
+{
+    const cJSON *root = json_in_root(inputs->request->document);
+    const cJSON *items = cJSON_GetObjectItemCaseSensitive(root, "inputs");
+    const size_t count = inputs->variables->input_count;
+    msgpack_packer *packer = &inputs->packing.packer;
+    int rc = request_check_count(items, inputs->variables, error);
     if (rc == 0)
-        *payload = input_packing_take(&packing, bytes);
-    input_packing_finish(&packing);
+        rc = msgpack_pack_array(packer, 2);
+    if (rc == 0)
+        rc = input_pack_text(&inputs->packing, run_id, strlen(run_id));
+    if (rc == 0)
+        rc = msgpack_pack_array(packer, count);
+    const cJSON *item = items->child;
+    for (size_t index = 0; index < count && rc == 0; index++) {
+        rc = request_pack_input(inputs, index, item, error);
+        item = item == NULL ? NULL : item->next;
+    }
     return rc;
 }
 
@@ -271,54 +304,129 @@ static struct input_name request_input_name(const struct input_variable *variabl
     return name;
 }
 
-/* Types that exist in the API and are not taken: say why rather than that the value does not
- * fit. */
+/* What its item calls it, where that is not the value's own business. */
 static int request_check_type_word(const cJSON *item, const struct input_variable *variable,
                                    size_t index, struct api_error *error)
 {
     const char *word = cJSON_GetObjectItemCaseSensitive(item, "type")->valuestring;
-    const char *reason = NULL;
+    const char *name = request_input_name(variable, index).text;
     if (strcmp(word, "pkl") == 0)
-        reason = "a pickled object, which is not accepted: reading one can run any code";
-    else if (strcmp(word, "file") == 0)
-        reason = "a file, and files are not taken as inputs";
-    if (reason == NULL)
+        api_error_input(
+            error, "%s is a pickled object, which is not accepted: reading one can run any code",
+            name);
+    else if (strcmp(word, "file") == 0 && variable->type != MR_FILE)
+        api_error_input(error, "%s must be %s, got a file", name,
+                        input_type_phrase(variable->type));
+    else
         return 0;
-    api_error_input(error, "%s is %s", request_input_name(variable, index).text, reason);
     return -EINVAL;
 }
 
-/* The value of `item` (NULL: it was left out) for the variable `index`. */
-static int request_pack_input(struct input_packing *packing, const struct run_request *request,
-                              const struct variables *variables, size_t index, const cJSON *item,
-                              struct api_error *error)
+/* A value that does not fit. */
+static int request_refuse_value(const struct run_request *request,
+                                const struct input_variable *variable, size_t index,
+                                const cJSON *value, struct api_error *error)
 {
-    const struct input_variable *variable = &variables->inputs[index];
-    const struct json_document *document = request->document;
-    if (item == NULL)
-        return request_pack_absent(packing, variable);
-    int rc = request_check_type_word(item, variable, index, error);
-    if (rc < 0)
-        return rc;
-    const cJSON *value = member(item, "value");
-    if (value == NULL && variable->optional)
-        return request_pack_absent(packing, variable);
-    if (value == NULL && variable->type == MR_NONE)
-        return msgpack_pack_nil(&packing->packer);
-    if (value == NULL || !input_fits(document, value, variable->type)) {
-        api_error_input(error, "%s must be %s%s, got %s", request_input_name(variable, index).text,
-                        input_type_phrase(variable->type),
-                        variable->optional && variable->type != MR_NONE ? " or null" : "",
-                        value == NULL ? "null" : input_value_phrase(document, value));
+    api_error_input(error, "%s must be %s%s, got %s", request_input_name(variable, index).text,
+                    input_type_phrase(variable->type),
+                    variable->optional && variable->type != MR_NONE ? " or null" : "",
+                    value == NULL ? "null" : input_value_phrase(request->document, value));
+    return -EINVAL;
+}
+
+static bool request_is_file_key(const struct input_variable *variable, const char *key)
+{
+    for (uint32_t i = 0; i < variable->file_key_count; i++)
+        if (strcmp(variable->file_keys[i], key) == 0)
+            return true;
+    return false;
+}
+
+/* A member of a dictionary that is a file, unless it is null. */
+static int request_pack_file_member(struct request_inputs *inputs, size_t index,
+                                    const cJSON *member, struct api_error *error)
+{
+    const struct input_variable *variable = &inputs->variables->inputs[index];
+    const struct json_document *document = inputs->request->document;
+    char what[240];
+    if (cJSON_IsNull(member))
+        return msgpack_pack_nil(&inputs->packing.packer);
+    snprintf(what, sizeof what, "%s, \"%.60s\"", request_input_name(variable, index).text,
+             member->string);
+    if (!cJSON_IsObject(member)) {
+        api_error_input(error, "%s must be a file, got %s", what,
+                        input_value_phrase(document, member));
         return -EINVAL;
     }
-    rc = input_pack(packing, document, value);
+    return request_file_pack(&inputs->packing, &inputs->files, document, member,
+                             (uint32_t)index + 1, what, error);
+}
+
+/* A dictionary of which some members are files. */
+static int request_pack_dictionary(struct request_inputs *inputs, size_t index, const cJSON *value,
+                                   struct api_error *error)
+{
+    const struct input_variable *variable = &inputs->variables->inputs[index];
+    const struct json_document *document = inputs->request->document;
+    struct input_packing *packing = &inputs->packing;
+    int rc = msgpack_pack_map(&packing->packer, (size_t)cJSON_GetArraySize(value));
+    for (const cJSON *member = value->child; member && rc == 0; member = member->next) {
+        rc = input_pack_text(packing, member->string, strlen(member->string));
+        if (rc == 0 && request_is_file_key(variable, member->string))
+            rc = request_pack_file_member(inputs, index, member, error);
+        else if (rc == 0)
+            rc = input_pack(packing, document, member, INPUT_DEPTH_MAX - 1);
+    }
+    return rc;
+}
+
+static int request_pack_value(struct request_inputs *inputs, size_t index, const cJSON *item,
+                              const cJSON *value, struct api_error *error)
+{
+    const struct input_variable *variable = &inputs->variables->inputs[index];
+    const struct json_document *document = inputs->request->document;
+    if (variable->type == MR_FILE)
+        return request_file_pack(&inputs->packing, &inputs->files, document, item,
+                                 (uint32_t)index + 1, request_input_name(variable, index).text,
+                                 error);
+    int rc = variable->file_key_count > 0
+                 ? request_pack_dictionary(inputs, index, value, error)
+                 : input_pack(&inputs->packing, document, value, INPUT_DEPTH_MAX);
     if (rc == -ELOOP) {
         api_error_input(error, "%s is nested deeper than %u containers",
                         request_input_name(variable, index).text, INPUT_DEPTH_MAX);
         return -EINVAL;
     }
     return rc;
+}
+
+/* Whether the item says a file, and not a value. */
+static bool request_is_file(const cJSON *item)
+{
+    return strcmp(cJSON_GetObjectItemCaseSensitive(item, "type")->valuestring, "file") == 0;
+}
+
+/* The value of `item` (NULL: it was left out) for the variable `index`. */
+static int request_pack_input(struct request_inputs *inputs, size_t index, const cJSON *item,
+                              struct api_error *error)
+{
+    const struct input_variable *variable = &inputs->variables->inputs[index];
+    struct input_packing *packing = &inputs->packing;
+    if (item == NULL)
+        return request_pack_absent(packing, variable);
+    int rc = request_check_type_word(item, variable, index, error);
+    if (rc < 0)
+        return rc;
+    const cJSON *value = member(item, "value");
+    const bool is_file = variable->type == MR_FILE && request_is_file(item);
+    if (value == NULL && variable->optional && !is_file)
+        return request_pack_absent(packing, variable);
+    if (value == NULL && variable->type == MR_NONE)
+        return msgpack_pack_nil(&packing->packer);
+    if (!is_file &&
+        (value == NULL || !input_fits(inputs->request->document, value, variable->type)))
+        return request_refuse_value(inputs->request, variable, index, value, error);
+    return request_pack_value(inputs, index, item, value, error);
 }
 
 /* What stands for an input that was left out, or null where that is allowed. */

@@ -31,11 +31,17 @@ struct run_request {
 int run_request_parse(struct run_request *out, const char *body, size_t bytes,
                       struct api_error *error) MUST_USE;
 
-/* The START payload msgpack [run_id, [input, ...]] in malloc'ed memory that the caller owns. 0, or
- * -EINVAL with `error` filled (400 input_error, 422 for a wrong shape), or -ENOMEM. */
+/* What START carries, msgpack [run_id, [input, ...]], and behind it the files that the inputs name
+ * (file_reference.h). */
+struct run_payload {
+    uint8_t *memory; /* malloc'ed; owned */
+    size_t bytes;    /* of START */
+    size_t reference_bytes;
+};
+
+/* 0, or -EINVAL with `error` filled (400 input_error, 422 for a wrong shape), or -ENOMEM. */
 int run_request_pack(const struct run_request *request, const struct variables *variables,
-                     const char *run_id, uint8_t **payload, size_t *bytes,
-                     struct api_error *error) MUST_USE;
+                     const char *run_id, struct run_payload *out, struct api_error *error) MUST_USE;
 
 void run_request_finish(struct run_request *request);
 

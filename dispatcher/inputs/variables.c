@@ -94,18 +94,35 @@ int variables_parse(struct variables *out, const uint8_t *body, size_t bytes, ch
     return 0;
 }
 
+static bool variables_have_equal_files(const struct variables *a, const struct variables *b)
+{
+    for (uint32_t i = 0; i < a->input_count; i++) {
+        const struct input_variable *left = &a->inputs[i], *right = &b->inputs[i];
+        if (left->file_key_count != right->file_key_count)
+            return false;
+        for (uint32_t k = 0; k < left->file_key_count; k++)
+            if (strcmp(left->file_keys[k], right->file_keys[k]) != 0)
+                return false;
+    }
+    return true;
+}
+
 bool variables_equal(const struct variables *a, const struct variables *b)
 {
     mr_assert(a->json);
     mr_assert(b->json);
-    return strcmp(a->json, b->json) == 0;
+    return strcmp(a->json, b->json) == 0 && variables_have_equal_files(a, b);
 }
 
 void variables_finish(struct variables *variables)
 {
     for (uint32_t i = 0; i < variables->input_count; i++) {
-        free(variables->inputs[i].title);
-        free(variables->inputs[i].default_msgpack);
+        struct input_variable *input = &variables->inputs[i];
+        for (uint32_t k = 0; k < input->file_key_count; k++)
+            free(input->file_keys[k]);
+        free(input->file_keys);
+        free(input->title);
+        free(input->default_msgpack);
     }
     free(variables->inputs);
     free(variables->outputs);
@@ -283,7 +300,7 @@ static int variables_read_default(struct reading *reading, const struct field *m
         rc = variables_refuse(reading, "default must be %s, is %s", input_type_phrase(input->type),
                               input_value_phrase(document, value));
     else
-        rc = input_pack(&packing, document, value);
+        rc = input_pack(&packing, document, value, INPUT_DEPTH_MAX);
     if (rc == -ELOOP)
         rc = variables_refuse(reading, "default is nested deeper than %u containers",
                               INPUT_DEPTH_MAX);
@@ -294,6 +311,41 @@ static int variables_read_default(struct reading *reading, const struct field *m
         variables_write_json(reading->json, text);
     }
     input_packing_finish(&packing);
+    json_in_destroy(document);
+    return rc;
+}
+
+static int variables_keep_file_keys(struct reading *reading, const struct json_document *document,
+                                    struct input_variable *input)
+{
+    const cJSON *keys = json_in_root(document);
+    const int count = cJSON_GetArraySize(keys);
+    if (!cJSON_IsArray(keys) || count > (int)RUN_FILE_COUNT_MAX || input->type != MR_DICTIONARY)
+        return variables_refuse(reading, "files is not an array of keys of a dictionary");
+    input->file_keys = calloc((size_t)count + 1, sizeof *input->file_keys);
+    if (!input->file_keys)
+        return -ENOMEM;
+    for (const cJSON *key = keys->child; key; key = key->next) {
+        if (!cJSON_IsString(key))
+            return variables_refuse(reading, "files holds something that is no string");
+        char *text = text_duplicate(key->valuestring, strlen(key->valuestring));
+        if (!text)
+            return -ENOMEM;
+        input->file_keys[input->file_key_count++] = text;
+    }
+    return 0;
+}
+
+/* Which members are files. Clients see it in the schema. */
+static int variables_read_file_keys(struct reading *reading, const struct field *map,
+                                    struct input_variable *input)
+{
+    struct json_document *document;
+    struct slice text;
+    int rc = variables_read_json(reading, map, "files", &document, &text);
+    if (rc < 0 || !document)
+        return rc;
+    rc = variables_keep_file_keys(reading, document, input);
     json_in_destroy(document);
     return rc;
 }
@@ -370,6 +422,8 @@ static int variables_read_input(struct reading *reading, const struct field *map
         rc = variables_read_json_fields(reading, map);
     if (rc == 0)
         rc = variables_read_limits(reading, map);
+    if (rc == 0)
+        rc = variables_read_file_keys(reading, map, input);
     return rc;
 }
 

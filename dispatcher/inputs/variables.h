@@ -15,6 +15,9 @@
  *                         title description                  str
  *                         examples default choices schema    str holding JSON text; choices: an
  *                                                            array; schema: an object
+ *                         files                              str holding a JSON array of the
+ *                                                            members that are files, of a
+ *                                                            dictionary
  *                         gt ge lt le multiple_of            str holding the text of a JSON number
  *                         min_length max_length              uint
  *   outputs      array  of 1 to OUTPUT_COUNT_MAX maps:
@@ -39,6 +42,8 @@ struct input_variable {
     char *title;              /* NULL when not said */
     uint8_t *default_msgpack; /* NULL when there is none */
     size_t default_bytes;
+    uint32_t file_key_count; /* members of a dictionary that are files: */
+    char **file_keys;
 };
 
 struct output_variable {

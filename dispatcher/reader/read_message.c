@@ -31,7 +31,8 @@ const char *read_answer_check(const struct read_answer *answer, enum read_kind k
         return "its result is unknown";
     if (kind == READ_BODY)
         return message_body_check(answer);
-    return answer->bytes > 0 && answer->bytes <= VALUE_BYTES_MAX
+    return answer->bytes > 0 && answer->bytes <= VALUE_BYTES_MAX &&
+                   answer->reference_bytes <= FILE_REFERENCES_BYTES_MAX
                ? NULL
                : "it packed too little or too much";
 }

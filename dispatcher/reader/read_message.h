@@ -52,7 +52,8 @@ struct read_answer {
     uint64_t number;
     int32_t result; /* 0; -EINVAL: `status` and what follows it; -ENOMEM */
     uint32_t status, type;
-    uint64_t bytes; /* PACK: of the payload */
+    uint64_t bytes;           /* PACK: of the payload, and */
+    uint64_t reference_bytes; /* of the files that are named behind it */
     uint8_t is_result;
     uint8_t has_pipeline, async_run, wait_for_resources, final_line;
     char message[sizeof(((struct api_error *)0)->message)];

@@ -100,16 +100,15 @@ static int reader_main_body_pack(const struct body *body, const struct read_requ
     struct variables variables;
     struct api_error error;
     char reason[200];
-    uint8_t *payload;
-    size_t bytes;
+    struct run_payload payload;
     if (variables_parse(&variables, hello, request->bytes, reason, sizeof(reason)) < 0)
         return -ENOMEM; /* the server has read it before */
-    int rc =
-        run_request_pack(&body->request, &variables, request->run_id, &payload, &bytes, &error);
+    int rc = run_request_pack(&body->request, &variables, request->run_id, &payload, &error);
     if (rc == 0) {
-        rc = reader_main_payload_write(fd, payload, bytes);
-        free(payload);
-        answer->bytes = bytes;
+        rc = reader_main_payload_write(fd, payload.memory, payload.bytes + payload.reference_bytes);
+        free(payload.memory);
+        answer->bytes = payload.bytes;
+        answer->reference_bytes = payload.reference_bytes;
     } else if (rc == -EINVAL) {
         read_answer_put_error(answer, &error);
     }

@@ -400,12 +400,14 @@ static void reading_on_packed(struct reading *reading, struct read_job *job,
                               const struct read_answer *answer, int *fd)
 {
     struct api_error error = {0};
-    struct read_payload payload = {.bytes = answer->bytes, .fd = -1};
+    struct read_payload payload = {
+        .bytes = answer->bytes, .reference_bytes = answer->reference_bytes, .fd = -1};
+    const size_t bytes = payload.bytes + payload.reference_bytes;
     int rc = answer->result;
     if (rc == -EINVAL)
         read_answer_error(answer, &error);
-    if (rc == 0 && payload.bytes <= READ_COPY_BYTES_MAX)
-        rc = reading_payload_copy(*fd, payload.bytes, &payload.memory);
+    if (rc == 0 && bytes <= READ_COPY_BYTES_MAX)
+        rc = reading_payload_copy(*fd, bytes, &payload.memory);
     else if (rc == 0 && !input_memory_fits_file(reading->input))
         rc = -ENOMEM;
     else if (rc == 0)
@@ -426,7 +428,7 @@ static bool reading_on_answer(struct reading *reading, const struct read_answer 
     const char *wrong = asked == READ_NONE ? "it answers what was not asked"
                                            : read_answer_check(answer, asked, reading->number);
     if (!wrong && asked == READ_PACK && answer->result == 0 &&
-        !read_file_is_sealed(reading->pack_fd, answer->bytes))
+        !read_file_is_sealed(reading->pack_fd, answer->bytes + answer->reference_bytes))
         wrong = "what it packed can still be changed, or has another size";
     if (wrong) {
         reading_lost(reading, wrong);

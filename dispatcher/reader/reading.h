@@ -36,11 +36,12 @@
 
 #define READ_TIMEOUT_MS 10000u
 
-/* Of START: in memory of the heap, or in a sealed file. */
+/* Of START: in memory of the heap, or in a sealed file. The files that its inputs name stand behind
+ * it in the same place. */
 struct read_payload {
     uint8_t *memory; /* NULL: it is in the file */
     int fd;
-    size_t bytes;
+    size_t bytes, reference_bytes;
     uint32_t
         body_room; /* what the body still holds of the memory for requests; it is about to go */
 };

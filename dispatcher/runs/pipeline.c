@@ -159,9 +159,12 @@ static void pipeline_look_for_rooms(const struct runs *runs, const struct pipeli
 
 static struct worker_offer pipeline_offer(struct run *run)
 {
+    const struct staged_files *files = run->files;
     return (struct worker_offer){.run = run,
                                  .run_id = run->id,
                                  .payload = run->payload,
                                  .payload_fd = run->has_payload_file ? run->payload_fd : -1,
-                                 .payload_bytes = run->payload_bytes};
+                                 .payload_bytes = run->payload_bytes,
+                                 .files = files ? files->message : NULL,
+                                 .files_bytes = files ? files->message_bytes : 0};
 }

@@ -28,6 +28,9 @@
 static bool worker_offer_is_blob(const struct worker *worker, const struct worker_offer *offer);
 static int worker_blob_give(const struct worker *worker, const struct worker_offer *offer,
                             uint32_t slot, uint32_t generation);
+static int worker_files_send(const struct worker *worker, const struct worker_offer *offer,
+                             uint32_t slot, uint32_t generation);
+static uint8_t worker_offer_flags(const struct worker_offer *offer, bool is_blob);
 static int worker_offer_put_off(struct worker *worker);
 static void worker_forget_value(struct worker *worker, uint32_t slot_index);
 
@@ -84,18 +87,19 @@ int worker_offer(struct worker *worker, const struct worker_offer *offer, uint32
     }
     if (rc < 0)
         return rc;
-    if (is_blob) {
+    if (is_blob)
         rc = worker_blob_give(worker, offer, index, generation);
-        if (rc < 0) {
-            ring_abort(&worker->channel.requests);
-            if (rc == -ETOOMANYREFS)
-                return worker_offer_put_off(worker);
-            /* A worker that has just died: the pidfd says the rest. */
-            worker->is_full = rc == -EAGAIN || rc == -EPIPE || rc == -ECONNRESET;
-            return worker->is_full ? -EAGAIN : rc;
-        }
-    } else {
+    else
         memcpy(room, offer->payload, bytes);
+    if (rc == 0 && offer->files)
+        rc = worker_files_send(worker, offer, index, generation);
+    if (rc < 0) {
+        ring_abort(&worker->channel.requests);
+        if (rc == -ETOOMANYREFS)
+            return worker_offer_put_off(worker);
+        /* A worker that has just died: the pidfd says the rest. */
+        worker->is_full = rc == -EAGAIN || rc == -EPIPE || rc == -ECONNRESET;
+        return worker->is_full ? -EAGAIN : rc;
     }
     struct slot_shared *shared = &worker->channel.segment.slots[index];
     worker->slots[index] = (struct worker_slot){.generation = generation,
@@ -103,11 +107,12 @@ int worker_offer(struct worker *worker, const struct worker_offer *offer, uint32
                                                 .run_id = offer->run_id,
                                                 .former_stamp_ns = slot_last_progress(shared)};
     slot_offer(shared, generation);
-    ring_commit(&worker->channel.requests, &(struct record){.bytes = bytes,
-                                                            .slot = (uint16_t)index,
-                                                            .kind = RECORD_START,
-                                                            .flags = is_blob ? RECORD_BLOB : 0,
-                                                            .generation = generation});
+    ring_commit(&worker->channel.requests,
+                &(struct record){.bytes = bytes,
+                                 .slot = (uint16_t)index,
+                                 .kind = RECORD_START,
+                                 .flags = worker_offer_flags(offer, is_blob),
+                                 .generation = generation});
     worker->full_until_ms = 0;
     worker->pending_rings |= DOORBELL_WORK;
     worker->free_count--;
@@ -169,6 +174,32 @@ static int worker_blob_give(const struct worker *worker, const struct worker_off
     int rc = worker_blob_send(worker, fd, offer->payload_bytes, slot, generation);
     close(fd);
     return rc;
+}
+
+/* Where the files are. */
+static int worker_files_send(const struct worker *worker, const struct worker_offer *offer,
+                             uint32_t slot, uint32_t generation)
+{
+    struct message header = {.magic = MESSAGE_MAGIC,
+                             .version = PROTOCOL_VERSION,
+                             .kind = MESSAGE_FILES,
+                             .bytes = (uint32_t)offer->files_bytes,
+                             .slot = slot,
+                             .generation = generation};
+    /* sendmsg only reads; its type cannot say so. */
+    union {
+        const void *read_only;
+        void *as_iovec_wants;
+    } body = {.read_only = offer->files};
+    struct iovec parts[] = {{&header, sizeof header}, {body.as_iovec_wants, offer->files_bytes}};
+    return descriptors_send(worker->channel.socket,
+                            &(struct packet){.parts = parts, .part_count = ARRAY_COUNT(parts)},
+                            MSG_DONTWAIT);
+}
+
+static uint8_t worker_offer_flags(const struct worker_offer *offer, bool is_blob)
+{
+    return (uint8_t)((is_blob ? RECORD_BLOB : 0) | (offer->files ? RECORD_FILES : 0));
 }
 
 /* Too many descriptors of this user are on their way through sockets, whoever sends them: the run

@@ -143,6 +143,8 @@ struct worker_offer {
     const uint8_t *payload;
     int payload_fd; /* a sealed file that holds the payload; -1: it is in memory */
     size_t payload_bytes;
+    const uint8_t *files; /* the body of FILES; NULL: its inputs name none */
+    size_t files_bytes;
 };
 
 /* Whether a process is in this place, dead or alive. */

@@ -24,6 +24,10 @@
 #define VALUE_DEPTH_MAX 31u
 #define OUTPUT_COUNT_MAX 64u
 #define INPUT_COUNT_MAX 64u
+/* Files that the inputs of one run may name, and the text of one name. */
+#define RUN_FILE_COUNT_MAX 64u
+#define FILE_REFERENCE_BYTES_MAX (8u * 1024)
+#define FILE_REFERENCES_BYTES_MAX (RUN_FILE_COUNT_MAX * (2 * FILE_REFERENCE_BYTES_MAX + 32))
 
 /* Text a worker may send about one failure; longer text is cut and says so. */
 #define ERROR_MESSAGE_BYTES_MAX (4u * 1024)

@@ -55,7 +55,7 @@ enum mr_type {
     MR_ARRAY,
     MR_DICTIONARY,
     MR_STREAM, /* of a pipe: its result is an iterator's items, one a line */
-    MR_FILE,   /* declared by pipelines in Python; no value of it can be sent yet */
+    MR_FILE,   /* as an input: a local copy for this run */
     MR_TYPE_COUNT
 };
 
@@ -110,6 +110,10 @@ struct mr_object {
             const char *bytes; /* NUL-terminated; may hold further NULs inside */
             size_t count;
         } string;
+        struct {
+            const char *path; /* absolute, to be read until the run ends */
+            const char *name; /* as its client calls it, made safe: the last part of the path */
+        } file;
         struct {
             const struct mr_object *items;
             size_t count;
@@ -290,6 +294,21 @@ static inline double mr_arg_fp(struct mr_call *call, size_t index)
 static inline bool mr_arg_boolean(struct mr_call *call, size_t index)
 {
     return mr_arg_integer(call, index) != 0;
+}
+
+/* The path of a file argument, NULL when it is none. The file can be read until the run ends;
+ * mr_arg() has its name, too. */
+static inline const char *mr_arg_file(struct mr_call *call, size_t index)
+{
+    const struct mr_object *object = mr_api_->arg(call, index);
+    return object->type == MR_FILE ? object->u.file.path : NULL;
+}
+
+/* Says which members of a dictionary input are files: JSON text of an array of their keys. A client
+ * gives them as files, and the dictionary has objects of type MR_FILE there. */
+static inline void mr_input_files(struct mr_builder *builder, mr_variable input, const char *json)
+{
+    mr_api_->builder_input_files(builder, input, json);
 }
 
 /* The value under `key` of a dictionary; NULL when it has none or is no dictionary. */

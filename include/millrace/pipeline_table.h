@@ -57,6 +57,7 @@ struct mr_api {
     int (*value_later_poll)(struct mr_value *, int fd, short events, uint64_t ms);
 
     void (*builder_input_schema)(struct mr_builder *, mr_variable, const char *json);
+    void (*builder_input_files)(struct mr_builder *, mr_variable, const char *json);
 };
 
 /* What a shared object exports: a list of its pipelines, behind one symbol. */

@@ -27,7 +27,9 @@ enum worker_fd {
  *  kind   ring     payload
  *  PAD    both     none: skip to the wrap
  *  START  request  msgpack [run id (str), [input, ...]]; with RECORD_BLOB none: the payload is in
- *                  the memfd of the BLOB message with the same slot and generation
+ *                  the memfd of the BLOB message with the same slot and generation; with
+ *                  RECORD_FILES its inputs name files, which the FILES message of the same slot and
+ *                  generation has
  *  STOP   request  none: finish the active runs, take no new ones, exit 0 (slot, generation 0)
  *  CHUNK  reply    msgpack [output, ...], one element for each output of the pipeline.
  *                  With RECORD_MORE: a fragment; the value is all payloads up to and including the
@@ -55,12 +57,18 @@ enum record_kind {
 enum record_flag {
     RECORD_MORE = 1,
     RECORD_BLOB = 2,
+    RECORD_FILES = 4,
 };
 
 /* In a CHUNK, in the place of an output whose stream has no more items: msgpack's extension type 0
  * with one byte, 0. Lines show it as none, a collected result leaves it out. */
 #define CHUNK_EXHAUSTED_BYTES 3u
 #define CHUNK_EXHAUSTED "\xd4\x00\x00"
+
+/* In the inputs of a START, in the place of a file: msgpack's extension of this type, with the
+ * number of the file among those of FILES, from 0, in four bytes, the highest first. */
+#define VALUE_FILE 1
+#define VALUE_FILE_BYTES 4u
 
 /*
  * Flow control. A run's charge is the sum over its CHUNK records of payload bytes plus this, which
@@ -109,16 +117,20 @@ enum error_type {
  *  BLOB    dispatcher -> worker  uint64 bytes of the request, and one SCM_RIGHTS descriptor: a
  *                                sealed memfd; slot and generation as in the START record that
  *                                follows
+ *  FILES   dispatcher -> worker  msgpack [folder, [name, ...]]: the file number N, from 0, of the
+ *                                START that follows, and after its BLOB, is FOLDER/N/NAME
  */
 enum message_kind {
     MESSAGE_HELLO = 1,
     MESSAGE_READY,
     MESSAGE_FAILED,
     MESSAGE_BLOB,
+    MESSAGE_FILES,
     MESSAGE_KIND_COUNT
 };
 
 #define MESSAGE_MAGIC 0x4d4c5231u
+#define MESSAGE_FILES_BYTES_MAX (20u * 1024) /* a long path, and 64 names of 200 bytes */
 
 struct message {
     uint32_t magic;

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/inputs/file_reference.h"
 #include "dispatcher/inputs/input.h"
 #include "dispatcher/inputs/run_request.h"
 #include "dispatcher/text/json_scan.h"
@@ -40,32 +41,47 @@ static void check_payload(const uint8_t *payload, size_t bytes, uint32_t input_c
     msgpack_unpacked_destroy(&unpacked);
 }
 
+/* Whatever a client names its files, the loop can read it. */
+static void check_references(const uint8_t *at, size_t bytes)
+{
+    const uint8_t *end = at + bytes;
+    struct file_reference reference;
+    uint32_t count = 0;
+    int rc;
+    while ((rc = file_reference_next(&at, end, &reference)) > 0)
+        count++;
+    mr_assert(rc == 0 && count <= RUN_FILE_COUNT_MAX);
+}
+
 static void check_pack(const struct run_request *request, const struct variables *variables)
 {
     struct api_error error;
-    uint8_t *payload = NULL;
-    size_t bytes;
-    int rc = run_request_pack(request, variables, "run_0", &payload, &bytes, &error);
+    struct run_payload payload = {0};
+    int rc = run_request_pack(request, variables, "run_0", &payload, &error);
     mr_assert(rc == 0 || rc == -EINVAL);
     if (rc < 0) {
         mr_assert(error.status == 400);
         mr_assert(error.is_result);
         mr_assert(error.message[0] != '\0');
-        mr_assert(payload == NULL);
+        mr_assert(payload.memory == NULL);
         return;
     }
-    check_payload(payload, bytes, variables->input_count);
-    free(payload);
+    check_payload(payload.memory, payload.bytes, variables->input_count);
+    check_references(payload.memory + payload.bytes, payload.reference_bytes);
+    free(payload.memory);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
 {
     static char title[] = "title";
     static uint8_t default_msgpack[] = {0x05};
+    static char image[] = "image", *file_keys[] = {image};
     struct input_variable inputs[] = {
         {.type = MR_STRING, .title = title},
         {.type = MR_INTEGER},
+        {.type = MR_FILE, .optional = true},
         {.type = MR_DICTIONARY, .optional = true},
+        {.type = MR_DICTIONARY, .optional = true, .file_key_count = 1, .file_keys = file_keys},
         {.type = MR_ARRAY, .optional = true},
         {.type = MR_FP, .optional = true, .default_msgpack = default_msgpack, .default_bytes = 1},
         {.type = MR_BOOLEAN, .optional = true},

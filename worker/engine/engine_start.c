@@ -56,7 +56,8 @@ static void engine_take_start(struct engine *engine, const struct record *meta, 
     struct start start;
     int rc = start_take(&start, job, meta, payload, context->attachment.socket);
     if (rc == -EPROTO)
-        leave(WORKER_EXIT_PROTOCOL, "the blob of a START record did not come");
+        leave(WORKER_EXIT_PROTOCOL,
+              "the blob of a START record, or the names of its files, did not come");
     if (ring_release(&context->attachment.request))
         doorbell_ring(&context->attachment.dispatcher_bell, DOORBELL_SPACE);
 

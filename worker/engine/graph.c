@@ -47,17 +47,29 @@ mr_variable graph_input(struct mr_builder *graph, const struct mr_input_options 
     return (mr_variable){variable};
 }
 
-void graph_input_schema(struct mr_builder *graph, mr_variable input, const char *json)
+/* Keeps what is said of an input beside its options, once. */
+static void graph_input_say(struct mr_builder *graph, mr_variable input, const char **texts,
+                            const char *what, const char *json)
 {
     uint32_t at = 0;
     while (at < graph->input_count && graph->input_variables[at] != input.index_)
         at++;
     if (at == graph->input_count)
-        graph_mistake(graph, "a schema is of something that is no input of this graph");
-    else if (graph->schemas[at])
-        graph_mistake(graph, "input %u has two schemas", at + 1);
+        graph_mistake(graph, "%s of something that is no input of this graph", what);
+    else if (texts[at])
+        graph_mistake(graph, "input %u has %s twice", at + 1, what);
     else
-        graph->schemas[at] = graph_copy(graph, json);
+        texts[at] = graph_copy(graph, json);
+}
+
+void graph_input_schema(struct mr_builder *graph, mr_variable input, const char *json)
+{
+    graph_input_say(graph, input, graph->schemas, "a schema", json);
+}
+
+void graph_input_files(struct mr_builder *graph, mr_variable input, const char *json)
+{
+    graph_input_say(graph, input, graph->files, "files", json);
 }
 
 mr_variable graph_pipe(struct mr_builder *graph, mr_pipe_fn *function, const char *name,
@@ -153,6 +165,7 @@ void graph_finish(struct mr_builder *graph)
         graph_free_text(input->multiple_of);
         graph_free_text(input->choices);
         graph_free_text(graph->schemas[i]);
+        graph_free_text(graph->files[i]);
     }
     for (uint32_t i = 0; i < graph->pipe_count; i++) {
         free(graph->pipes[i].arguments);

@@ -46,6 +46,7 @@ struct mr_builder {
     struct graph_variable variables[GRAPH_VARIABLE_COUNT_MAX];
     struct mr_input_options inputs[INPUT_COUNT_MAX]; /* texts owned */
     const char *schemas[INPUT_COUNT_MAX];            /* of inputs; owned; NULL: not said */
+    const char *files[INPUT_COUNT_MAX];              /* likewise: which members are files */
     int input_variables[INPUT_COUNT_MAX];
     struct graph_pipe pipes[GRAPH_PIPE_COUNT_MAX];
     int outputs[OUTPUT_COUNT_MAX];
@@ -58,6 +59,7 @@ struct mr_builder {
 /* The functions behind the table of pipeline.h. A variable, or one of index -1 after a mistake. */
 mr_variable graph_input(struct mr_builder *graph, const struct mr_input_options *options);
 void graph_input_schema(struct mr_builder *graph, mr_variable input, const char *json);
+void graph_input_files(struct mr_builder *graph, mr_variable input, const char *json);
 mr_variable graph_pipe(struct mr_builder *graph, mr_pipe_fn *function, const char *name,
                        const int *type_and_inputs, size_t count);
 void graph_output(struct mr_builder *graph, mr_variable variable);

@@ -18,8 +18,8 @@ struct hello_text {
 
 static void hello_pack(struct mr_value *value, const struct mr_builder *graph, const char *name,
                        uint32_t concurrency);
-static void hello_pack_input(struct mr_value *value, const struct mr_input_options *input,
-                             const char *schema);
+static void hello_pack_input(struct mr_value *value, const struct mr_builder *graph,
+                             uint32_t index);
 static void hello_pack_text(struct mr_value *value, const char *text);
 
 int hello_send(int socket, const struct mr_builder *graph, const char *name, uint32_t concurrency)
@@ -49,7 +49,7 @@ static void hello_pack(struct mr_value *value, const struct mr_builder *graph, c
     hello_pack_text(value, "inputs");
     value_array(value, graph->input_count);
     for (uint32_t i = 0; i < graph->input_count; i++)
-        hello_pack_input(value, &graph->inputs[i], graph->schemas[i]);
+        hello_pack_input(value, graph, i);
     hello_pack_text(value, "outputs");
     value_array(value, graph->output_count);
     for (uint32_t i = 0; i < graph->output_count; i++) {
@@ -59,9 +59,9 @@ static void hello_pack(struct mr_value *value, const struct mr_builder *graph, c
     }
 }
 
-static void hello_pack_input(struct mr_value *value, const struct mr_input_options *input,
-                             const char *schema)
+static void hello_pack_input(struct mr_value *value, const struct mr_builder *graph, uint32_t index)
 {
+    const struct mr_input_options *input = &graph->inputs[index];
     const struct hello_text texts[] = {
         {"title", input->title},
         {"description", input->description},
@@ -73,7 +73,8 @@ static void hello_pack_input(struct mr_value *value, const struct mr_input_optio
         {"lt", input->lt},
         {"le", input->le},
         {"multiple_of", input->multiple_of},
-        {"schema", schema},
+        {"schema", graph->schemas[index]},
+        {"files", graph->files[index]},
     };
     size_t said = (input->min_length > 0) + (size_t)(input->max_length > 0);
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++)

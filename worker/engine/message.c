@@ -64,40 +64,70 @@ int message_send_failed(int socket, const struct error *error)
 
 struct message_packet {
     struct message header;
-    uint64_t blob_bytes;
+    void *body; /* of as many bytes as there is room for */
+    size_t body_room;
     int fd; /* owned; -1 when none came */
 };
 
-/* Takes one packet. 0, or -EPROTO, also when none waits. */
-static int message_receive(int socket, struct message_packet *out)
+/* Takes one packet. 0; -EMSGSIZE, there is no room for its body, and it is gone; -EPROTO, also when
+ * none waits. */
+static int message_receive(int socket, struct message_packet *packet)
 {
     struct iovec parts[2] = {
-        {.iov_base = &out->header, .iov_len = sizeof out->header},
-        {.iov_base = &out->blob_bytes, .iov_len = sizeof out->blob_bytes},
+        {.iov_base = &packet->header, .iov_len = sizeof packet->header},
+        {.iov_base = packet->body, .iov_len = packet->body_room},
     };
+    const struct message *header = &packet->header;
     ssize_t received =
-        descriptors_receive(socket, &(struct packet){parts, 2, &out->fd, 1}, MSG_DONTWAIT);
-    if (received == (ssize_t)(sizeof out->header + sizeof out->blob_bytes) &&
-        out->header.magic == MESSAGE_MAGIC && out->header.version == PROTOCOL_VERSION &&
-        out->header.kind == MESSAGE_BLOB && out->header.bytes == sizeof out->blob_bytes &&
-        out->fd != -1)
+        descriptors_receive(socket, &(struct packet){parts, 2, &packet->fd, 1}, MSG_DONTWAIT);
+    if (received == -EMSGSIZE) {
+        descriptor_close(&packet->fd);
+        return -EMSGSIZE;
+    }
+    if (received >= (ssize_t)sizeof *header && header->magic == MESSAGE_MAGIC &&
+        header->version == PROTOCOL_VERSION && header->bytes == (size_t)received - sizeof *header &&
+        (header->kind == MESSAGE_FILES || header->kind == MESSAGE_BLOB) &&
+        (packet->fd != -1) == (header->kind == MESSAGE_BLOB))
         return 0;
-    descriptor_close(&out->fd);
+    descriptor_close(&packet->fd);
     return -EPROTO;
 }
 
-int message_receive_blob(int socket, uint32_t slot, uint32_t generation, int *fd, uint64_t *bytes)
+/* The next packet of this kind for this run; what comes before it was sent for runs that never
+ * came. */
+static int message_receive_for(int socket, enum message_kind kind, const struct reply_job *job,
+                               struct message_packet *packet)
 {
     for (unsigned i = 0; i < MESSAGE_STALE_COUNT_MAX; i++) {
-        struct message_packet packet;
-        if (message_receive(socket, &packet) != 0)
+        int rc = message_receive(socket, packet);
+        if (rc == -EPROTO)
             return -EPROTO;
-        if (packet.header.slot == slot && packet.header.generation == generation) {
-            *fd = packet.fd;
-            *bytes = packet.blob_bytes;
+        if (rc == 0 && packet->header.kind == kind && packet->header.slot == job->slot &&
+            packet->header.generation == job->generation)
             return 0;
-        }
-        close(packet.fd);
+        descriptor_close(&packet->fd);
     }
     return -EPROTO;
+}
+
+int message_receive_blob(int socket, const struct reply_job *job, int *fd, uint64_t *bytes)
+{
+    struct message_packet packet = {.body = bytes, .body_room = sizeof *bytes};
+    int rc = message_receive_for(socket, MESSAGE_BLOB, job, &packet);
+    if (rc == 0 && packet.header.bytes != sizeof *bytes) {
+        descriptor_close(&packet.fd);
+        rc = -EPROTO;
+    }
+    if (rc < 0)
+        return rc;
+    *fd = packet.fd;
+    return 0;
+}
+
+ssize_t message_receive_files(int socket, const struct reply_job *job,
+                              uint8_t body[MESSAGE_FILES_BYTES_MAX])
+{
+    struct message_packet packet = {.body = body, .body_room = MESSAGE_FILES_BYTES_MAX};
+    int rc = message_receive_for(socket, MESSAGE_FILES, job, &packet);
+    return rc == 0 ? (ssize_t)packet.header.bytes : rc;
 }

@@ -7,10 +7,12 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "millrace/check.h"
 #include "millrace/protocol.h"
 #include "worker/engine/error.h"
+#include "worker/engine/reply.h"
 #include "worker/engine/value.h"
 
 /* Sends one message. Waits while the socket is full. 0 or -errno. */
@@ -23,9 +25,13 @@ int message_send_value(int socket, enum message_kind kind, struct mr_value *valu
 int message_send_failed(int socket, const struct error *error) MUST_USE;
 
 /* Takes BLOB messages, which come before their START records and in the same order, until the one
- * of this slot and generation; others are of runs that never were. On success *fd is a descriptor
+ * of this run; others are of runs that never were. On success *fd is a descriptor
  * that the caller owns and *bytes the size of the payload in it. 0, or -EPROTO: there is none. */
-int message_receive_blob(int socket, uint32_t slot, uint32_t generation, int *fd,
+int message_receive_blob(int socket, const struct reply_job *job, int *fd,
                          uint64_t *bytes) MUST_USE;
+
+/* The same of FILES: the bytes of its body, or -EPROTO. */
+ssize_t message_receive_files(int socket, const struct reply_job *job,
+                              uint8_t body[MESSAGE_FILES_BYTES_MAX]) MUST_USE;
 
 #endif

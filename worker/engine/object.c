@@ -4,13 +4,18 @@
  */
 #include "worker/engine/object.h"
 
+#include <endian.h>
 #include <errno.h>
 #include <msgpack.h>
+#include <string.h>
+
+#include "millrace/protocol.h"
 
 /* Where the copy of a tree stands. msgpack-c goes no deeper than 32, so recursion is bounded. */
 struct object_copy {
     unsigned char *next; /* free part of the block */
     uint8_t *text;       /* the packed bytes, writable */
+    const struct object_files *files;
     int status;
 };
 
@@ -18,7 +23,8 @@ static size_t object_tree_bytes(const msgpack_object *source);
 static void object_copy_one(struct object_copy *copy, const msgpack_object *source,
                             struct mr_object *out);
 
-int object_unpack(struct arena *arena, uint8_t *data, size_t bytes, const struct mr_object **out)
+int object_unpack(struct arena *arena, uint8_t *data, size_t bytes,
+                  const struct object_files *files, const struct mr_object **out)
 {
     msgpack_unpacked unpacked;
     msgpack_unpacked_init(&unpacked);
@@ -46,7 +52,7 @@ int object_unpack(struct arena *arena, uint8_t *data, size_t bytes, const struct
         rc = -ENOMEM;
         goto destroy_unpacked;
     }
-    struct object_copy copy = {.next = (unsigned char *)(root + 1), .text = data};
+    struct object_copy copy = {.next = (unsigned char *)(root + 1), .text = data, .files = files};
     object_copy_one(&copy, &unpacked.data, root);
     rc = copy.status;
     if (rc == 0)
@@ -119,6 +125,22 @@ static void object_copy_map(struct object_copy *copy, const msgpack_object *sour
     }
 }
 
+static void object_copy_file(struct object_copy *copy, const msgpack_object *source,
+                             struct mr_object *out)
+{
+    uint32_t number;
+    if (source->via.ext.type != VALUE_FILE || source->via.ext.size != sizeof number) {
+        copy->status = -EBADMSG;
+        return;
+    }
+    memcpy(&number, source->via.ext.ptr, sizeof number);
+    number = be32toh(number);
+    if (number < copy->files->count)
+        *out = copy->files->items[number];
+    else
+        copy->status = -EBADMSG;
+}
+
 static void object_copy_one(struct object_copy *copy, const msgpack_object *source,
                             struct mr_object *out)
 {
@@ -157,6 +179,8 @@ static void object_copy_one(struct object_copy *copy, const msgpack_object *sour
         object_copy_map(copy, source, out);
         break;
     case MSGPACK_OBJECT_EXT:
+        object_copy_file(copy, source, out);
+        break;
     default:
         copy->status = -EBADMSG;
         break;

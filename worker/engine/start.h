@@ -17,10 +17,13 @@
 struct start {
     uint8_t *data;
     size_t bytes;
+    uint8_t *files; /* of FILES: the folder and the names; NULL: there are none */
+    size_t files_bytes;
 };
 
-/* Copies the payload, which may be given back afterwards. 0, -ENOMEM, -E2BIG, -EPROTO (the blob did
- * not come), or another errno of reading it. */
+/* Copies the payload, which may be given back afterwards, and takes what comes beside it. 0,
+ * -ENOMEM, -E2BIG, -EPROTO (the blob or the names of files did not come), or another errno of
+ * reading it. */
 int start_take(struct start *out, struct job *job, const struct record *meta, const void *payload,
                int socket) MUST_USE;
 

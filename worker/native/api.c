@@ -225,6 +225,7 @@ static const struct mr_api table = {
     .value_later_poll = api_value_later_poll,
 
     .builder_input_schema = graph_input_schema,
+    .builder_input_files = graph_input_files,
 };
 
 const struct mr_api *api_table(struct context *context)

@@ -209,7 +209,8 @@ static int graph_run_keep(struct graph_execution *execution, int variable, struc
     uint8_t *copy = graph_run_copy_packed(execution, value, bytes);
     if (!copy)
         return -ENOMEM;
-    int rc = object_unpack(&execution->job->arena, copy, bytes, &result->object);
+    int rc = object_unpack(&execution->job->arena, copy, bytes, &(struct object_files){0},
+                           &result->object);
     if (rc != 0)
         error_set(execution->error, ERROR_PIPELINE, "the result of pipe %s cannot be read: %s",
                   result->name, strerror(-rc));

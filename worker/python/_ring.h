@@ -46,8 +46,9 @@ struct host_py {
 int pack_object(struct mr_value *value, PyObject *object, const char *what,
                 uint64_t number) MUST_USE;
 
-/* A new Python object of what came with a request. NULL with an exception. */
-PyObject *unpack_object(const struct mr_object *object) MUST_USE;
+/* A new Python object of what came with a request; a file is what file() of the callbacks makes of
+ * its path. NULL with an exception. */
+PyObject *unpack_object(const struct mr_object *object, PyObject *callbacks) MUST_USE;
 
 /* ---- _ring_host.c: runs ---------------------------------------------------------------------- */
 

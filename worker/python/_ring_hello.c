@@ -87,10 +87,13 @@ static int hello_add_input(struct mr_builder *graph, PyObject *input)
         .optional = optional == Py_True,
     };
     const char *schema = hello_text(input, "schema", &texts, &is_sound);
+    const char *files = hello_text(input, "files", &texts, &is_sound);
     if (is_sound) { /* graph_check() tells what is wrong */
         mr_variable variable = graph_input(graph, &options);
         if (schema && variable.index_ >= 0)
             graph_input_schema(graph, variable, schema);
+        if (files && variable.index_ >= 0)
+            graph_input_files(graph, variable, files);
     }
     for (size_t i = 0; i < texts.count; i++)
         Py_DECREF(texts.kept[i]);

@@ -4,6 +4,7 @@
  *
  * The callbacks are methods of one Python object (millrace_worker/_host.py):
  *
+ *   file(path)              -> what pipes get of a file among the inputs
  *   start(key, id, inputs)  -> [(iterator, owner) or (None, value), ...], or None: it is driven
  *   close(iterator, owner)     ends one output's iterator; raises nothing
  *   finish(key)                the run is over
@@ -182,11 +183,11 @@ static void host_py_stream_close(void *state)
 
 /* ---- starting ------------------------------------------------------------------------------ */
 
-static PyObject *host_py_inputs(const struct job *job)
+static PyObject *host_py_inputs(const struct host_py *host, const struct job *job)
 {
     PyObject *inputs = PyTuple_New((Py_ssize_t)job->input_count);
     for (size_t i = 0; inputs && i < job->input_count; i++) {
-        PyObject *input = unpack_object(&job->inputs[i]);
+        PyObject *input = unpack_object(&job->inputs[i], host->callbacks);
         /* Takes the item, also when it fails. */
         if (!input || PyTuple_SetItem(inputs, (Py_ssize_t)i, input) != 0)
             Py_CLEAR(inputs);
@@ -197,7 +198,7 @@ static PyObject *host_py_inputs(const struct job *job)
 static int host_py_start(struct host *base, struct job *job)
 {
     struct host_py *host = host_py_of(base);
-    PyObject *inputs = host_py_inputs(job);
+    PyObject *inputs = host_py_inputs(host, job);
     PyObject *outputs =
         inputs ? PyObject_CallMethod(host->callbacks, "start", "KsO",
                                      (unsigned long long)host_py_key(&job->reply), job->id, inputs)

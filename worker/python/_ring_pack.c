@@ -208,11 +208,11 @@ static int pack_other(struct mr_value *value, PyObject *object, const struct pac
 
 /* ---- unpacking ----------------------------------------------------------------------------- */
 
-static PyObject *unpack_array(const struct mr_object *object)
+static PyObject *unpack_array(const struct mr_object *object, PyObject *callbacks)
 {
     PyObject *list = PyList_New((Py_ssize_t)object->u.array.count);
     for (size_t i = 0; list && i < object->u.array.count; i++) {
-        PyObject *item = unpack_object(&object->u.array.items[i]);
+        PyObject *item = unpack_object(&object->u.array.items[i], callbacks);
         /* Takes the item, also when it fails. */
         if (!item || PyList_SetItem(list, (Py_ssize_t)i, item) != 0)
             Py_CLEAR(list);
@@ -220,12 +220,13 @@ static PyObject *unpack_array(const struct mr_object *object)
     return list;
 }
 
-static PyObject *unpack_dictionary(const struct mr_object *object)
+static PyObject *unpack_dictionary(const struct mr_object *object, PyObject *callbacks)
 {
     PyObject *dict = PyDict_New();
     for (size_t i = 0; dict && i < object->u.dictionary.count; i++) {
-        PyObject *key = unpack_object(&object->u.dictionary.pairs[i].key);
-        PyObject *item = key ? unpack_object(&object->u.dictionary.pairs[i].value) : NULL;
+        PyObject *key = unpack_object(&object->u.dictionary.pairs[i].key, callbacks);
+        PyObject *item =
+            key ? unpack_object(&object->u.dictionary.pairs[i].value, callbacks) : NULL;
         if (!item || PyDict_SetItem(dict, key, item) != 0)
             Py_CLEAR(dict);
         Py_XDECREF(key);
@@ -234,7 +235,7 @@ static PyObject *unpack_dictionary(const struct mr_object *object)
     return dict;
 }
 
-PyObject *unpack_object(const struct mr_object *object)
+PyObject *unpack_object(const struct mr_object *object, PyObject *callbacks)
 {
     switch (object->type) {
     case MR_STRING:
@@ -250,11 +251,12 @@ PyObject *unpack_object(const struct mr_object *object)
     case MR_NONE:
         Py_RETURN_NONE;
     case MR_ARRAY:
-        return unpack_array(object);
+        return unpack_array(object, callbacks);
     case MR_DICTIONARY:
-        return unpack_dictionary(object);
-    case MR_STREAM:
+        return unpack_dictionary(object, callbacks);
     case MR_FILE:
+        return PyObject_CallMethod(callbacks, "file", "s", object->u.file.path);
+    case MR_STREAM:
     case MR_TYPE_COUNT:
         break;
     }

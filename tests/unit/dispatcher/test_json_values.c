@@ -79,7 +79,7 @@ static char *there_and_back(const char *text, size_t bytes)
     struct json_document *document = parse(text, bytes);
     struct input_packing packing;
     input_packing_init(&packing);
-    assert_int_equal(input_pack(&packing, document, json_in_root(document)), 0);
+    assert_int_equal(input_pack(&packing, document, json_in_root(document), INPUT_DEPTH_MAX), 0);
     size_t packed_bytes;
     uint8_t *packed = input_packing_take(&packing, &packed_bytes);
     struct edge edge = edge_copy(packed, packed_bytes);
@@ -201,7 +201,8 @@ static void thirty_containers_come_back_and_more_are_refused(void **state)
         memset(text + refused[i], ']', refused[i]);
         struct json_document *document = parse(text, 2 * refused[i]);
         input_packing_init(&packing);
-        assert_int_equal(input_pack(&packing, document, json_in_root(document)), -ELOOP);
+        assert_int_equal(input_pack(&packing, document, json_in_root(document), INPUT_DEPTH_MAX),
+                         -ELOOP);
         input_packing_finish(&packing);
         json_in_destroy(document);
     }
@@ -220,7 +221,7 @@ static void thirty_containers_are_what_msgpack_c_unpacks(void **state)
     msgpack_pack_array(&packing.packer, 2);
     msgpack_pack_nil(&packing.packer);
     msgpack_pack_array(&packing.packer, 1);
-    assert_int_equal(input_pack(&packing, document, json_in_root(document)), 0);
+    assert_int_equal(input_pack(&packing, document, json_in_root(document), INPUT_DEPTH_MAX), 0);
     msgpack_unpacked unpacked;
     size_t offset = 0;
     msgpack_unpacked_init(&unpacked);

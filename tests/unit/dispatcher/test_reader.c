@@ -143,14 +143,14 @@ static void expect_the_same(const char *body, size_t bytes)
         assert_string_equal(answer.pipeline, request.pipeline);
     struct variables variables;
     char reason[200];
-    uint8_t *payload;
+    struct run_payload payload;
     assert_int_equal(variables_parse(&variables, (const uint8_t *)hello.buffer.data,
                                      hello.buffer.size, reason, sizeof(reason)),
                      0);
-    rc = run_request_pack(&request, &variables, RUN_ID, &payload, &bytes, &error);
+    rc = run_request_pack(&request, &variables, RUN_ID, &payload, &error);
     if (rc == 0) {
-        expect_packed(payload, bytes);
-        free(payload);
+        expect_packed(payload.memory, payload.bytes + payload.reference_bytes);
+        free(payload.memory);
     } else {
         int fd = memfd_create("payload", MFD_CLOEXEC | MFD_ALLOW_SEALING);
         answer = ask_pack(fd);

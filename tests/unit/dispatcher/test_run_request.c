@@ -20,26 +20,7 @@
 #include "dispatcher/text/json_scan.h"
 #include "millrace/limits.h"
 #include "tests/unit/dispatcher/edge.h"
-
-#define RUN_ID "run_0123456789abcdef0123456789abcdef"
-
-static int parse_bytes(struct run_request *out, const char *body, size_t bytes,
-                       struct api_error *error)
-{
-    struct edge edge = edge_copy(body, bytes);
-    int rc = run_request_parse(out, edge.bytes, bytes, error);
-    edge_destroy(&edge); /* the request keeps nothing of it */
-    return rc;
-}
-
-static struct run_request parsed(const char *body)
-{
-    struct run_request request;
-    struct api_error error;
-    if (parse_bytes(&request, body, strlen(body), &error) != 0)
-        fail_msg("%s: %s", body, error.detail);
-    return request;
-}
+#include "tests/unit/dispatcher/requests.h"
 
 /* ---- the envelope ---------------------------------------------------------------------------- */
 
@@ -219,11 +200,12 @@ static struct edge packed(const char *inputs, const struct variables *variables)
     struct run_request request = parsed(body);
     free(body);
     struct api_error error;
-    uint8_t *payload = NULL;
-    size_t bytes = 0;
-    if (run_request_pack(&request, variables, RUN_ID, &payload, &bytes, &error) != 0)
+    struct run_payload packed = {0};
+    if (run_request_pack(&request, variables, RUN_ID, &packed, &error) != 0)
         fail_msg("%s: %s", inputs, error.message);
     run_request_finish(&request);
+    uint8_t *payload = packed.memory;
+    size_t bytes = packed.bytes + packed.reference_bytes;
     size_t head = 3 + strlen(RUN_ID);
     assert_true(bytes > head);
     assert_memory_equal(payload, "\x92\xd9\x24" RUN_ID, head);
@@ -240,33 +222,6 @@ static void assert_packed(const char *inputs, const struct variables *variables,
     assert_int_equal(edge.count, bytes);
     assert_memory_equal(edge.bytes, expected, bytes);
     edge_destroy(&edge);
-}
-
-static void assert_input_error(const char *inputs, const struct variables *variables,
-                               const char *message)
-{
-    size_t room = strlen(inputs) + 32;
-    char *body = malloc(room);
-    assert_non_null(body);
-    snprintf(body, room, "{\"inputs\":%s}", inputs);
-    struct run_request request = parsed(body);
-    free(body);
-    struct api_error error;
-    uint8_t *payload = NULL;
-    size_t bytes = 0;
-    assert_int_equal(run_request_pack(&request, variables, RUN_ID, &payload, &bytes, &error),
-                     -EINVAL);
-    run_request_finish(&request);
-    assert_null(payload);
-    assert_int_equal(error.status, 400);
-    assert_true(error.is_result);
-    assert_int_equal(error.type, ERROR_INPUT);
-    assert_string_equal(error.message, message);
-}
-
-static struct variables variables_of(struct input_variable *inputs, uint32_t count)
-{
-    return (struct variables){.inputs = inputs, .input_count = count};
 }
 
 static void values_fit_types_by_what_they_are(void **state)
@@ -408,7 +363,7 @@ static void pickles_and_files_are_refused_with_the_reason(void **state)
         "input 1 (\"object\") is a pickled object, which is not accepted: reading one "
         "can run any code");
     assert_input_error("[{\"type\":\"file\",\"value\":null,\"file_path\":\"a\"}]", &variables,
-                       "input 1 (\"object\") is a file, and files are not taken as inputs");
+                       "input 1 (\"object\") must be a string, got a file");
 }
 
 static void deep_values_are_refused(void **state)

@@ -12,13 +12,19 @@
 
 #include <cmocka.h>
 
+static const struct mr_object photos[] = {
+    {.type = MR_FILE, .u.file = {.path = "/a/0/cat.jpg", .name = "cat.jpg"}},
+    {.type = MR_FILE, .u.file = {.path = "/a/1/dog.jpg", .name = "dog.jpg"}},
+};
+static const struct object_files files = {photos, 2};
+
 /* Unpacks a copy with exactly one byte behind it, so that a sanitizer sees a second. */
 static int unpack(struct arena *arena, const void *bytes, size_t count,
                   const struct mr_object **out)
 {
     uint8_t *copy = arena_take(arena, count + 1);
     memcpy(copy, bytes, count);
-    return object_unpack(arena, copy, count, out);
+    return object_unpack(arena, copy, count, &files, out);
 }
 
 static void every_string_ends_in_a_nul(void **state)
@@ -45,6 +51,24 @@ static void every_string_ends_in_a_nul(void **state)
     assert_string_equal(pair->value.u.string.bytes, "v");
     assert_int_equal(items[4].type, MR_STRING);
     assert_string_equal(items[4].u.string.bytes, "raw");
+    arena_finish(&arena);
+}
+
+static void a_file_is_known_by_its_number(void **state)
+{
+    (void)state;
+    struct arena arena = {.blocks = NULL};
+    const struct mr_object *object;
+    /* [{"k": the file 1}, the file 0] */
+    const char packed[] = "\x92\x81\xa1k\xd6\x01\0\0\0\x01\xd6\x01\0\0\0\0";
+    assert_int_equal(unpack(&arena, packed, sizeof packed - 1, &object), 0);
+    const struct mr_object *items = object->u.array.items;
+    assert_int_equal(items[0].u.dictionary.pairs[0].value.type, MR_FILE);
+    assert_string_equal(items[0].u.dictionary.pairs[0].value.u.file.path, "/a/1/dog.jpg");
+    assert_string_equal(items[1].u.file.name, "cat.jpg");
+    assert_int_equal(unpack(&arena, "\xd6\x01\0\0\0\x02", 6, &object), -EBADMSG);
+    assert_int_equal(unpack(&arena, "\xd6\x02\0\0\0\0", 6, &object), -EBADMSG);
+    assert_int_equal(unpack(&arena, "\xd5\x01\0\0", 4, &object), -EBADMSG);
     arena_finish(&arena);
 }
 
@@ -127,6 +151,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_string_ends_in_a_nul),
+        cmocka_unit_test(a_file_is_known_by_its_number),
         cmocka_unit_test(numbers_keep_their_sign_and_size),
         cmocka_unit_test(what_is_not_one_object_is_refused),
         cmocka_unit_test(nesting_has_a_limit),

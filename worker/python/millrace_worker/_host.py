@@ -14,7 +14,7 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
-from millrace_worker import _current, _failure, _log, _ring, _streams, _threads
+from millrace_worker import _current, _failure, _files, _log, _ring, _streams, _threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,6 +111,10 @@ class Host:
             self.timer = self.loop.call_later(wait_s, self.turn)
 
     # ---- callbacks of plain runs -------------------------------------------------------------------
+
+    def file(self, path: str) -> Any:
+        """What pipes get of a file among the inputs."""
+        return _files.file_of(path)
 
     def start(self, key: int, run_id: str, inputs: list[Any]) -> list[Output] | None:
         """The outputs, which the extension steps; None of a run that is driven here."""

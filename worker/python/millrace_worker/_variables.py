@@ -51,11 +51,11 @@ def word_of(variable: Any) -> str | None:
         return word if word in WORDS else None
     kind = without_none(getattr(variable, "type_class", object))
     kind = type(None) if kind is None else typing.get_origin(kind) or kind
-    if not isinstance(kind, type):
+    names = names_of(kind)
+    if not names:
         return None
     if kind.__name__ == "Stream":
         return "stream"
-    names = [base.__name__ for base in kind.__mro__]
     if "InputSchema" in names:
         return "dictionary"
     if "File" in names:
@@ -70,6 +70,25 @@ def without_none(hint: Any) -> Any:
     # Of X | None the class has no name in Python 3.9.
     is_union = typing.get_origin(hint) is typing.Union or type(hint).__name__ == "UnionType"
     return others[0] if is_union and len(others) == 1 else hint
+
+
+def names_of(hint: Any) -> list[str]:
+    """Of the class that a type is, and its bases; none when it is no class."""
+    kind = without_none(hint)
+    kind = typing.get_origin(kind) or kind
+    return [base.__name__ for base in kind.__mro__] if isinstance(kind, type) else []
+
+
+def file_keys(hint: Any) -> list[str]:
+    """The fields of an InputSchema that are files."""
+    if "InputSchema" not in names_of(hint):
+        return []
+    kind = without_none(hint)
+    try:
+        hints = typing.get_type_hints(kind)
+    except (NameError, TypeError):
+        hints = kind.__annotations__  # as far as they are known
+    return [name for name, field in hints.items() if "File" in names_of(field)]
 
 
 def output_word(variable: Any) -> str:
@@ -96,6 +115,8 @@ def describe_input(number: int, variable: Any) -> dict[str, Any]:
     for key in LENGTHS:
         length = getattr(variable, key, None)
         result[key] = length if isinstance(length, int) and length > 0 else None
+    keys = file_keys(getattr(variable, "type_class", None)) if word == "dictionary" else []
+    result["files"] = json_text(keys or None)
     schema = getattr(variable, "json_schema", None)
     result["schema"] = json_text(schema()) if callable(schema) else None
     return result
