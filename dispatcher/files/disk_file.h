@@ -16,8 +16,8 @@
 #include <stdint.h>
 
 #include "dispatcher/config/tokens.h"
-#include "dispatcher/files/file_name.h"
 #include "dispatcher/reactor/identity.h"
+#include "dispatcher/text/file_name.h"
 #include "millrace/check.h"
 
 #define FILE_ID_BYTES 38u /* "file_", 32 hex digits and the NUL */

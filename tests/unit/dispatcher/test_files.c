@@ -11,8 +11,8 @@
 #include <cmocka.h>
 
 #include "dispatcher/files/file_about.h"
-#include "dispatcher/files/file_name.h"
 #include "dispatcher/http/http_range.h"
+#include "dispatcher/text/file_name.h"
 #include "tests/unit/dispatcher/edge.h"
 
 #define ID "file_0123456789abcdef0123456789abcdef"

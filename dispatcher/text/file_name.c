@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* file_name.c - names of files, as clients give them. */
-#include "dispatcher/files/file_name.h"
+#include "dispatcher/text/file_name.h"
 
 #include <string.h>
 
