@@ -124,7 +124,8 @@ int disk_file_keep(struct disk_file *file, struct file_about *about)
 {
     unsigned char hash[crypto_hash_sha256_BYTES];
     int rc = disk_file_write(file, "", 0); /* an empty one is made now */
-    if (rc == 0 && fsync(file->fd) == -1)
+    /* Whoever is given a link to it reads it, and nobody writes. */
+    if (rc == 0 && (fchmod(file->fd, 0444) == -1 || fsync(file->fd) == -1))
         rc = -errno;
     if (rc == 0)
         rc = disk_file_link(file, about->id);

@@ -3,10 +3,13 @@
  * disk_file.h - files in the folder that --files names, and what is known of each; for the start
  * and for threads: all of it may wait for the disk.
  *
- *     file_<32 hex>        what was uploaded
- *     file_<32 hex>.about  whose it is, its name, size and hash; there after the file, and gone
- *                          before it: what has no such is half a file, and the start removes it
- *     part_<32 hex>        on the way, where the file system has no files without names
+ *     stored/                for the server's user alone
+ *       file_<32 hex>        what was uploaded, which nobody writes to any more
+ *       file_<32 hex>.about  whose it is, its name, size and hash; there after the file, and gone
+ *                            before it: what has no such is half a file, and the start removes it
+ *       part_<32 hex>        on the way, where the file system has no files without names
+ *     runs/                  what runs are given, which workers find if they know its name; empty
+ *                            at the start
  */
 #ifndef DISPATCHER_DISK_FILE_H
 #define DISPATCHER_DISK_FILE_H
@@ -14,6 +17,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "dispatcher/config/tokens.h"
 #include "dispatcher/reactor/identity.h"
@@ -48,8 +52,19 @@ struct disk_file {
  * descriptor; -EBUSY: another server has it; -EPERM: others may write to it; -errno. */
 int disk_folder_open(const char *path) MUST_USE;
 
-/* Calls `found` for each whole file, and removes what is half of one; `lost` for each of those,
- * with the reason. 0 or -errno. */
+/* Opens a folder in it, which has this mode from then on, and is made if it is missing. Its
+ * descriptor or -errno. */
+int disk_folder_enter(int root_fd, const char *name, mode_t mode) MUST_USE;
+
+/* Moves stored files that lie in the folder itself, as they once did, to where they are looked for.
+ * 0 or -errno. */
+int disk_folder_move(int root_fd, int folder_fd) MUST_USE;
+
+/* Removes all that is in a folder. 0 or -errno: what lies deeper than 16 folders is -EISDIR. */
+int disk_folder_empty(int folder_fd) MUST_USE;
+
+/* Calls `found` for each whole file of stored/, and removes what is half of one; `lost` for each of
+ * those, with the reason. 0 or -errno. */
 int disk_folder_read(int folder_fd, void (*found)(void *owner, const struct file_about *about),
                      void (*lost)(void *owner, const char *name, const char *reason),
                      void *owner) MUST_USE;

@@ -13,6 +13,7 @@
 #include "dispatcher/files/file_about.h"
 
 #define ABOUT_SUFFIX ".about"
+#define DEPTH_MAX 16u /* of what is removed */
 
 struct folder_reading {
     int fd;
@@ -93,20 +94,96 @@ static void folder_entry_read(const struct folder_reading *reading, const char *
     reading->lost(reading->owner, id, reason);
 }
 
-int disk_folder_read(int folder_fd, void (*found)(void *owner, const struct file_about *about),
-                     void (*lost)(void *owner, const char *name, const char *reason), void *owner)
+/* Calls `entry` for all that is in a folder. 0 or -errno. */
+static int folder_each(int folder_fd, int (*entry)(void *owner, int folder_fd, const char *name),
+                       void *owner)
 {
-    const struct folder_reading reading = {folder_fd, found, lost, owner};
+    int rc = 0;
     int fd = openat(folder_fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
     if (!folder) {
-        int rc = -errno;
+        rc = -errno;
         if (fd >= 0)
             close(fd);
         return rc;
     }
-    for (const struct dirent *entry; (entry = readdir(folder));)
-        folder_entry_read(&reading, entry->d_name);
+    for (const struct dirent *at; rc == 0 && (at = readdir(folder));)
+        if (strcmp(at->d_name, ".") != 0 && strcmp(at->d_name, "..") != 0)
+            rc = entry(owner, folder_fd, at->d_name);
     closedir(folder);
+    return rc;
+}
+
+static int folder_on_read(void *owner, int folder_fd, const char *name)
+{
+    (void)folder_fd;
+    folder_entry_read(owner, name);
     return 0;
+}
+
+int disk_folder_read(int folder_fd, void (*found)(void *owner, const struct file_about *about),
+                     void (*lost)(void *owner, const char *name, const char *reason), void *owner)
+{
+    struct folder_reading reading = {folder_fd, found, lost, owner};
+    return folder_each(folder_fd, folder_on_read, &reading);
+}
+
+/* ---- folders in the folder ------------------------------------------------------------------ */
+
+int disk_folder_enter(int root_fd, const char *name, mode_t mode)
+{
+    if (mkdirat(root_fd, name, mode) == -1 && errno != EEXIST)
+        return -errno;
+    int fd = openat(root_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd == -1)
+        return -errno;
+    if (fchmod(fd, mode) == 0) /* whatever the umask */
+        return fd;
+    int rc = -errno;
+    close(fd);
+    return rc;
+}
+
+static int folder_on_move(void *owner, int root_fd, const char *name)
+{
+    const int folder_fd = *(const int *)owner;
+    const size_t bytes = strlen(name), suffix = sizeof ABOUT_SUFFIX - 1;
+    const bool is_about =
+        bytes == FILE_ID_BYTES - 1 + suffix && strcmp(name + bytes - suffix, ABOUT_SUFFIX) == 0;
+    if (bytes == FILE_ID_BYTES - 1 && strncmp(name, "part_", 5) == 0)
+        return unlinkat(root_fd, name, 0) == -1 ? -errno : 0;
+    if (!file_id_is_valid(name, is_about ? bytes - suffix : bytes))
+        return 0; /* none of ours */
+    if (!is_about && fchmodat(root_fd, name, 0444, 0) == -1)
+        return -errno;
+    return renameat(root_fd, name, folder_fd, name) == -1 ? -errno : 0;
+}
+
+int disk_folder_move(int root_fd, int folder_fd)
+{
+    int rc = folder_each(root_fd, folder_on_move, &folder_fd);
+    if (rc == 0 && (fsync(folder_fd) == -1 || fsync(root_fd) == -1))
+        rc = -errno;
+    return rc;
+}
+
+static int folder_on_empty(void *owner, int folder_fd, const char *name)
+{
+    uint32_t depth = *(const uint32_t *)owner + 1;
+    if (unlinkat(folder_fd, name, 0) == 0)
+        return 0;
+    if (errno != EISDIR || depth > DEPTH_MAX)
+        return -errno;
+    int fd = openat(folder_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd == -1)
+        return -errno;
+    int rc = folder_each(fd, folder_on_empty, &depth);
+    close(fd);
+    return rc == 0 && unlinkat(folder_fd, name, AT_REMOVEDIR) == -1 ? -errno : rc;
+}
+
+int disk_folder_empty(int folder_fd)
+{
+    uint32_t depth = 0;
+    return folder_each(folder_fd, folder_on_empty, &depth);
 }

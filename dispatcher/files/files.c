@@ -100,7 +100,9 @@ int files_init(struct files *files, const struct files_options *options)
     *files = (struct files){.config = options->config,
                             .reactor = options->reactor,
                             .input = options->input,
+                            .root_fd = -1,
                             .folder_fd = -1,
+                            .runs_fd = -1,
                             .timer = {.kind = TIMER_FILES, .owner = files}};
     disk_init(&files->disk);
     int rc = timers_reserve(&options->reactor->timers, 1);
@@ -162,6 +164,19 @@ static int files_sort(struct files *files)
     return 0;
 }
 
+/* The folders in it, of which workers may enter one. 0 or -errno. */
+static int files_folders_open(struct files *files)
+{
+    int rc = disk_folder_enter(files->root_fd, "stored", 0700);
+    files->folder_fd = rc < 0 ? -1 : rc;
+    if (rc >= 0)
+        rc = disk_folder_move(files->root_fd, files->folder_fd);
+    if (rc >= 0)
+        rc = disk_folder_enter(files->root_fd, "runs", 0711);
+    files->runs_fd = rc < 0 ? -1 : rc;
+    return rc < 0 ? rc : disk_folder_empty(files->runs_fd);
+}
+
 int files_open(struct files *files, char reason[FILES_REASON_BYTES])
 {
     const char *path = files->config->files_path;
@@ -175,8 +190,10 @@ int files_open(struct files *files, char reason[FILES_REASON_BYTES])
                                 : strerror(-rc));
         return rc;
     }
-    files->folder_fd = rc;
-    rc = disk_folder_read(files->folder_fd, files_on_found, files_on_lost, files);
+    files->root_fd = rc;
+    rc = files_folders_open(files);
+    if (rc == 0)
+        rc = disk_folder_read(files->folder_fd, files_on_found, files_on_lost, files);
     if (rc == 0)
         rc = files_sort(files);
     if (rc == 0)
@@ -201,6 +218,13 @@ void files_follow(struct files *files, const struct config *next)
     files->config = next;
     if (files_are_on(files))
         files_prune(files);
+}
+
+static void files_close(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
 }
 
 void files_finish(struct files *files)
@@ -228,9 +252,9 @@ void files_finish(struct files *files)
         next = files->owners->next;
         free(files->owners);
     }
-    if (files->folder_fd >= 0)
-        close(files->folder_fd);
-    files->folder_fd = -1;
+    files_close(&files->runs_fd);
+    files_close(&files->folder_fd);
+    files_close(&files->root_fd);
 }
 
 /* ---- what there is -------------------------------------------------------------------------- */

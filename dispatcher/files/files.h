@@ -52,7 +52,9 @@ struct files {
     struct reactor *reactor;
     struct input_memory *input; /* which counts buffers and descriptors */
     struct disk disk;
-    int folder_fd;
+    int root_fd;   /* owned, as the next ones; the folder that was said, and is locked */
+    int folder_fd; /* where files lie */
+    int runs_fd;   /* what runs are given: it begins empty */
     bool
         is_left; /* a thread still uses it all, and the process has to end without giving it back */
 

@@ -49,7 +49,7 @@ def hash_of(data):
 
 
 def folder_of(folder):
-    return sorted(os.listdir(folder))
+    return sorted(os.listdir(f"{folder}/stored"))
 
 
 def names_of(*files):
@@ -73,7 +73,7 @@ def nothing_is_left(server, folder):
 
     def is_closed(fd):
         try:
-            return not os.readlink(f"/proc/{server.process.pid}/fd/{fd}").startswith(str(folder) + "/")
+            return not os.readlink(f"/proc/{server.process.pid}/fd/{fd}").startswith(f"{folder}/stored/")
         except FileNotFoundError:
             return True  # since it was listed
     wait_until(lambda: all(map(is_closed, os.listdir(f"/proc/{server.process.pid}/fd"))))
@@ -102,7 +102,9 @@ def test_a_file_is_what_was_uploaded_however_it_came(server, folder, data):
         assert file["url"] == f"{server.url}{PATH}/download/{file['id']}"
         assert download(server, file).body == data
     assert folder_of(folder) == names_of(*files)
-    assert os.stat(folder).st_mode & 0o777 == 0o700
+    assert os.stat(folder).st_mode & 0o777 == os.stat(folder / "stored").st_mode & 0o777 == 0o700
+    assert {os.stat(folder / "stored" / file["id"]).st_mode & 0o777 for file in files} == {0o444}
+    assert os.stat(folder / "runs").st_mode & 0o777 == 0o711
 
 
 def test_curl_uploads_a_form_and_is_told_to_go_on(server, tmp_path):
@@ -323,7 +325,7 @@ def test_a_slow_reader_gets_all_and_one_that_leaves_is_forgotten(server, folder)
 
 def test_a_file_that_vanished_from_the_disk_is_told_and_not_hidden(server, folder):
     file = upload(server, b"data")
-    os.unlink(folder / file["id"])
+    os.unlink(folder / "stored" / file["id"])
     assert download(server, file).status == 404
     server.wait_log(r"error download_failed .*No such file")
 
@@ -372,19 +374,35 @@ def test_a_restart_keeps_whole_files_and_drops_half_ones(start, folder):
     server = start(NUMBERS, options=options)
     kept, cut, unsaid, torn = (upload(server, TEXT, f"{i}.bin") for i in range(4))
     server.stop()
-    os.truncate(folder / cut["id"], 5)
-    os.unlink(folder / (unsaid["id"] + ".about"))
-    (folder / (torn["id"] + ".about")).write_text("millrace-file 1\nowner \nname x\n")
-    (folder / ("part_" + "0" * 32)).write_bytes(b"half")
-    (folder / ("file_" + "0" * 32 + ".about")).write_text("of nothing")
-    (folder / "notes.txt").write_text("somebody's own")
+    stored = folder / "stored"
+    os.truncate(stored / cut["id"], 5)
+    os.unlink(stored / (unsaid["id"] + ".about"))
+    (stored / (torn["id"] + ".about")).write_text("millrace-file 1\nowner \nname x\n")
+    (stored / ("part_" + "0" * 32)).write_bytes(b"half")
+    (stored / ("file_" + "0" * 32 + ".about")).write_text("of nothing")
+    (stored / "notes.txt").write_text("somebody's own")
+    (folder / "runs" / "left").mkdir()
     server = start(NUMBERS, options=options)
     assert server.get(PATH).json()["data"] == [kept | {
         "url": f"{server.url}{PATH}/download/{kept['id']}"}]
     assert download(server, kept).body == TEXT
     assert folder_of(folder) == sorted([*names_of(kept), "notes.txt"])
+    assert os.listdir(folder / "runs") == []
     for file in (cut, unsaid, torn):
         server.wait_log(rf"warning file_dropped file={file['id']} reason=")
+
+
+def test_files_that_an_older_server_kept_are_found(start, folder):
+    """They lay in the folder itself."""
+    server = start(NUMBERS, options=["--files", str(folder)])
+    file = upload(server, TEXT)
+    server.stop()
+    for name in names_of(file):
+        os.rename(folder / "stored" / name, folder / name)
+    os.rmdir(folder / "stored")
+    server = start(NUMBERS, options=["--files", str(folder)])
+    assert download(server, file).body == TEXT
+    assert folder_of(folder) == names_of(file)
 
 
 def test_one_folder_is_one_servers(start, server, folder):

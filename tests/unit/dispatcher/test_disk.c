@@ -207,6 +207,54 @@ static void a_link_in_the_folder_leads_nowhere(void **state)
     assert_int_equal(access("/etc/passwd", F_OK), 0);
 }
 
+/* As a start after a change of places does, or one that was killed while it moved them. */
+static void files_that_lie_in_the_folder_itself_are_moved(void **state)
+{
+    struct file_about about;
+    struct stat file;
+    (void)state;
+    assert_int_equal(keep("abc", &about), 0);
+    assert_int_equal(fchmodat(folder, ID, 0600, 0), 0);
+    close(openat(folder, "part_0123456789abcdef0123456789abcdef", O_CREAT | O_WRONLY, 0600));
+    close(openat(folder, "notes.txt", O_CREAT | O_WRONLY, 0600));
+    int stored = disk_folder_enter(folder, "stored", 0700);
+    assert_true(stored >= 0);
+    assert_int_equal(renameat(folder, ID ".about", stored, ID ".about"), 0);
+    assert_int_equal(disk_folder_move(folder, stored), 0);
+    found_count = 0;
+    assert_int_equal(disk_folder_read(stored, on_found, on_lost, NULL), 0);
+    assert_int_equal(found_count, 1);
+    assert_int_equal(fstatat(stored, ID, &file, 0), 0);
+    assert_int_equal(file.st_mode & 0777, 0444);
+    assert_int_equal(disk_folder_empty(stored), 0);
+    close(stored);
+    assert_int_equal(unlinkat(folder, "stored", AT_REMOVEDIR), 0);
+    assert_int_equal(sweep(), 1);
+}
+
+static void a_folder_is_entered_with_its_mode_and_emptied_with_all_that_is_in_it(void **state)
+{
+    struct stat made;
+    (void)state;
+    assert_int_equal(symlinkat("/etc", folder, "runs"), 0);
+    assert_true(disk_folder_enter(folder, "runs", 0711) < 0);
+    sweep();
+    const mode_t mask = umask(077);
+    int runs = disk_folder_enter(folder, "runs", 0711);
+    umask(mask);
+    assert_true(runs >= 0);
+    assert_int_equal(fstat(runs, &made), 0);
+    assert_int_equal(made.st_mode & 0777, 0711);
+    assert_int_equal(mkdirat(runs, "a", 0700), 0);
+    assert_int_equal(mkdirat(runs, "a/b", 0700), 0);
+    close(openat(runs, "a/b/c", O_CREAT | O_WRONLY, 0400));
+    assert_int_equal(symlinkat("/etc", runs, "a/etc"), 0);
+    assert_int_equal(disk_folder_empty(runs), 0);
+    close(runs);
+    assert_int_equal(unlinkat(folder, "runs", AT_REMOVEDIR), 0);
+    assert_int_equal(access("/etc/passwd", F_OK), 0);
+}
+
 static struct disk disk;
 static struct work {
     struct disk_job job;
@@ -257,6 +305,8 @@ int main(void)
         DISK_TEST(whatever_fails_leaves_nothing),
         DISK_TEST(two_servers_do_not_have_one_folder),
         DISK_TEST(a_link_in_the_folder_leads_nowhere),
+        DISK_TEST(files_that_lie_in_the_folder_itself_are_moved),
+        DISK_TEST(a_folder_is_entered_with_its_mode_and_emptied_with_all_that_is_in_it),
         cmocka_unit_test(all_jobs_are_done_before_threads_end_and_what_they_lead_to),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
