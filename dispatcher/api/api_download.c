@@ -158,7 +158,10 @@ static bool download_begin_head(struct api *api, struct conn *conn, const struct
     struct http_range part;
     if (transfer_is_refused(api, conn))
         return false;
-    struct file *file = files_find(api->files, conn->request.token, conn->request.argument);
+    const struct request *request = &conn->request;
+    struct file *file = request->is_signed
+                            ? files_get(api->files, request->argument)
+                            : files_find(api->files, request->token, request->argument);
     if (!file) {
         transfer_missing(api, conn);
         return false;

@@ -2,6 +2,7 @@
 /* routes.c - the table of routes; who may, and what a request without a place is told. */
 #include "dispatcher/api/routes.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "build/version.h"
 #include "dispatcher/api/api.h"
 #include "dispatcher/api/origin.h"
+#include "dispatcher/api/signed_url.h"
 #include "dispatcher/config/owner.h"
 #include "dispatcher/files/files.h"
 #include "dispatcher/http/response.h"
@@ -30,7 +32,7 @@ static const struct route routes[] = {
     {"/v4/runs/",           DELETE, true,  .handle = api_run_delete},
     {"/v4/files",           POST,   true,  .stream = &api_upload},
     {"/v4/files",           GET,    true,  .answer = api_files_list},
-    {"/v4/files/download/", GET,    true,  .stream = &api_download},
+    {"/v4/files/download/", GET,    true,  .stream = &api_download, .signature = signed_download},
     {"/v4/files/",          GET,    true,  .answer = api_file_get},
     {"/v4/files/",          DELETE, true,  .answer = api_file_delete},
     {"/v4/pipelines",       GET,    true,  .handle = api_pipelines_list},
@@ -97,12 +99,46 @@ static void routes_method_refuse(struct api *api, struct conn *conn, unsigned al
             .status = 405, .headers = headers, .body = body, .body_bytes = sizeof(body) - 1});
 }
 
+static bool routes_argument_take(struct request *request, const struct route *route,
+                                 struct http_text path)
+{
+    size_t prefix = strlen(route->path);
+    if (path.bytes <= prefix)
+        return true;
+    struct http_text rest = {path.data + prefix, path.bytes - prefix};
+    if (rest.bytes > REQUEST_ARGUMENT_BYTES_MAX)
+        return false;
+    int64_t count = http_percent_decode(rest, request->argument);
+    if (count < 0)
+        return false;
+    request->argument[count] = '\0';
+    return true;
+}
+
+/* What else may let him in is the URL. 0; -ENOENT: it has no signature, or none is looked at;
+ * -EACCES: a wrong one; -ETIME: its time is over. */
+static int routes_signature_take(struct api *api, const struct route *route,
+                                 struct request *request, const struct http_head *head)
+{
+    if (!route->signature || !routes_argument_take(request, route, head->path))
+        return -ENOENT;
+    int rc = route->signature(api, request->argument, head->query);
+    request->is_signed = rc == 0;
+    request->is_trusted = request->is_trusted || request->is_signed;
+    return rc;
+}
+
 /* Without a good token, or without any from where none may call. Nothing more is taken from such a
  * client: it would be for the same answer. */
-static void routes_caller_refuse(struct api *api, struct conn *conn, const struct http_head *head)
+static void routes_caller_refuse(struct api *api, struct conn *conn, const struct http_head *head,
+                                 int signature_rc)
 {
     static const char body[] = "{\"detail\":{\"message\":\"Not authenticated.\"}}\n";
     conn->request.keep_alive = false;
+    if (signature_rc != -ENOENT) {
+        response_detail(api->front, conn, 403, signed_url_refusal(signature_rc));
+        return;
+    }
     if (api->config->tokens.count == 0) {
         response_detail(api->front, conn, 403, origin_refusal(api->config, head));
         return;
@@ -196,40 +232,13 @@ static bool routes_timeout_take(struct request *request, const struct http_head 
 /* ?limit= of a list: 1 to LIST_COUNT_MAX. What else a query has is not looked at. */
 static bool routes_limit_take(struct request *request, struct http_text query)
 {
-    static const char name[] = "limit=";
-    const char *at = query.data, *end = query.data + query.bytes;
-    while (at && at < end) {
-        const char *next = memchr(at, '&', (size_t)(end - at));
-        size_t bytes = (size_t)((next ? next : end) - at), skip = sizeof name - 1;
-        if (bytes >= skip && memcmp(at, name, skip) == 0) {
-            uint32_t count = 0;
-            bool fine = bytes > skip && bytes <= skip + 3;
-            for (size_t i = skip; fine && i < bytes; i++) {
-                fine = at[i] >= '0' && at[i] <= '9';
-                count = count * 10 + (uint32_t)(at[i] - '0');
-            }
-            if (!fine || count < 1 || count > LIST_COUNT_MAX)
-                return false;
-            request->list_count_max = count;
-        }
-        at = next ? next + 1 : NULL;
-    }
-    return true;
-}
-
-static bool routes_argument_take(struct request *request, const struct route *route,
-                                 struct http_text path)
-{
-    size_t prefix = strlen(route->path);
-    if (path.bytes <= prefix)
+    struct http_text limit;
+    uint64_t count;
+    if (!http_query_find(query, "limit", &limit))
         return true;
-    struct http_text rest = {path.data + prefix, path.bytes - prefix};
-    if (rest.bytes > REQUEST_ARGUMENT_BYTES_MAX)
+    if (!http_text_number(limit, &count) || count < 1 || count > LIST_COUNT_MAX)
         return false;
-    int64_t count = http_percent_decode(rest, request->argument);
-    if (count < 0)
-        return false;
-    request->argument[count] = '\0';
+    request->list_count_max = (uint32_t)count;
     return true;
 }
 
@@ -267,6 +276,7 @@ bool routes_begin(struct api *api, struct conn *conn, const struct http_head *he
     api_alias_keys_take(api, request, head);
     const struct route *route = routes_find(api, head->path, head->method, &allowed);
     request->route = route;
+    const int signature_rc = route ? routes_signature_take(api, route, request, head) : -ENOENT;
     bool keep_alive = request->keep_alive;
     if (request->has_body)
         request->keep_alive = false; /* an answer now would leave the body unread */
@@ -277,7 +287,7 @@ bool routes_begin(struct api *api, struct conn *conn, const struct http_head *he
     else if (!route)
         routes_method_refuse(api, conn, allowed);
     else if (routes_needs_token(api, route) && !request->is_trusted)
-        routes_caller_refuse(api, conn, head);
+        routes_caller_refuse(api, conn, head, signature_rc);
     else if (!routes_argument_take(request, route, head->path))
         response_detail(api->front, conn, 404, "Not Found");
     else if (!routes_timeout_take(request, head))

@@ -29,6 +29,9 @@ struct route_stream {
     void (*gone)(struct api *api, struct conn *conn);
 };
 
+/* Whether the query is a signature for this argument: as signed_url.h has it. */
+typedef int route_signature_fn(const struct api *api, const char *argument, struct http_text query);
+
 struct route {
     const char *path; /* all of it; with a trailing '/', what follows is the argument */
     unsigned methods; /* 1 << enum http_method */
@@ -37,6 +40,7 @@ struct route {
     route_fn *handle; /* answers, now or later */
     route_begin_fn *answer;
     const struct route_stream *stream;
+    route_signature_fn *signature; /* stands for a token; NULL: none does */
 };
 
 /* Understands a head: fills conn->request. True when a body may follow and the handler is to be

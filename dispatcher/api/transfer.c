@@ -7,6 +7,7 @@
 
 #include "dispatcher/api/api.h"
 #include "dispatcher/files/download.h"
+#include "dispatcher/files/file_url.h"
 #include "dispatcher/files/upload.h"
 #include "dispatcher/http/multipart.h"
 #include "dispatcher/http/response.h"
@@ -78,10 +79,10 @@ void transfer_base(const struct http_head *head, char out[TRANSFER_BASE_BYTES])
 void transfer_file_format(struct text *text, const char *base, const struct file *file)
 {
     const struct file_about *about = &file->about;
-    char url[TRANSFER_BASE_BYTES + 64];
-    int bytes = snprintf(url, sizeof url, "%s/v4/files/download/%s", base, about->id);
+    char url[FILE_URL_BYTES];
+    const size_t bytes = file_url_format(file->files, base, about->id, url);
     text_add(text, "{\"id\":\"%s\",\"path\":\"%s\",\"url\":", about->id, about->id);
-    text_add_json(text, url, (size_t)bytes);
+    text_add_json(text, url, bytes);
     text_add(text, ",\"name\":");
     text_add_json(text, about->name, strlen(about->name));
     text_add(text, ",\"size\":%llu,\"sha256\":\"%s\",\"created_at\":%.6f,\"updated_at\":%.6f}",

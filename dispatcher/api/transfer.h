@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "dispatcher/api/answer.h"
+#include "dispatcher/files/file_url.h"
 #include "dispatcher/http/http_parse.h"
 #include "dispatcher/http/http_range.h"
 
@@ -22,7 +23,7 @@ struct multipart;
 struct text;
 struct upload;
 
-#define TRANSFER_BASE_BYTES 300u
+#define TRANSFER_BASE_BYTES FILE_URL_BASE_BYTES
 #define TRANSFER_NAME_BYTES 1024u
 
 struct transfer {

@@ -193,6 +193,8 @@ int files_open(struct files *files, char reason[FILES_REASON_BYTES])
     files->root_fd = rc;
     rc = files_folders_open(files);
     if (rc == 0)
+        rc = file_secret_open(files->root_fd, files->secret);
+    if (rc == 0)
         rc = disk_folder_read(files->folder_fd, files_on_found, files_on_lost, files);
     if (rc == 0)
         rc = files_sort(files);
@@ -264,13 +266,19 @@ static bool files_are_common(const struct files *files)
     return files->config->tokens.count == 0 || files->config->tokens_share;
 }
 
-struct file *files_find(const struct files *files, const char *token, const char *id)
+struct file *files_get(const struct files *files, const char *id)
 {
     if (!file_id_is_valid(id, strlen(id)))
         return NULL;
     struct file *file = files->buckets[files_bucket_of(id)];
     while (file && strcmp(file->about.id, id) != 0)
         file = file->next;
+    return file;
+}
+
+struct file *files_find(const struct files *files, const char *token, const char *id)
+{
+    struct file *file = files_get(files, id);
     if (!file || files_are_common(files) || (token && strcmp(file->owner->name, token) == 0))
         return file;
     return NULL;

@@ -17,6 +17,7 @@
 #include "dispatcher/config/config.h"
 #include "dispatcher/files/disk.h"
 #include "dispatcher/files/disk_file.h"
+#include "dispatcher/files/file_signature.h"
 #include "dispatcher/reactor/input_memory.h"
 #include "dispatcher/reactor/reactor.h"
 #include "millrace/check.h"
@@ -55,6 +56,7 @@ struct files {
     int root_fd;   /* owned, as the next ones; the folder that was said, and is locked */
     int folder_fd; /* where files lie */
     int runs_fd;   /* what runs are given: it begins empty */
+    uint8_t secret[FILE_SECRET_BYTES];
     bool
         is_left; /* a thread still uses it all, and the process has to end without giving it back */
 
@@ -102,6 +104,9 @@ void files_finish(struct files *files);
 /* The file of this id, as far as whoever has this token (NULL: none) may see it; NULL: there is
  * none. */
 struct file *files_find(const struct files *files, const char *token, const char *id);
+
+/* Likewise for somebody who may see whichever it is. */
+struct file *files_get(const struct files *files, const char *id);
 
 /* The newest of those that he may see, and the one before; NULL: there is none. */
 struct file *files_newest(const struct files *files, const char *token);

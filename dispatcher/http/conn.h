@@ -56,7 +56,8 @@ struct request {
     bool wants_openmetrics; /* Accept: application/openmetrics-text */
     bool has_body;
     bool is_streamed; /* its body comes in pieces of HTTP_PIECE_BYTES at most, and may be held */
-    bool is_trusted;  /* has a good token, or none is asked for */
+    bool is_trusted;  /* has a good token, or none is asked for; or is signed */
+    bool is_signed;   /* its URL says that it may, whoever asks */
     uint64_t body_bytes_max; /* of its body; 0: as of others */
     uint32_t timeout_ms;     /* X-Request-Timeout; 0: not said */
     uint32_t list_count_max; /* ?limit= of a list; 0: not said */

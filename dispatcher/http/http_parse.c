@@ -111,6 +111,22 @@ bool http_head_bearer(const struct http_head *head, struct http_text *token)
     return true;
 }
 
+bool http_query_find(struct http_text query, const char *name, struct http_text *value)
+{
+    const char *at = query.data, *end = query.data + query.bytes;
+    const size_t skip = strlen(name);
+    while (at && at < end) {
+        const char *next = memchr(at, '&', (size_t)(end - at));
+        const size_t bytes = (size_t)((next ? next : end) - at);
+        if (bytes > skip && memcmp(at, name, skip) == 0 && at[skip] == '=') {
+            *value = (struct http_text){at + skip + 1, bytes - skip - 1};
+            return true;
+        }
+        at = next ? next + 1 : NULL;
+    }
+    return false;
+}
+
 int64_t http_percent_decode(struct http_text text, char *out)
 {
     size_t written = 0;

@@ -71,6 +71,9 @@ bool http_head_accepts(const struct http_head *head, const char *lower_case_type
  * visible ASCII without spaces, or when the field is repeated. */
 bool http_head_bearer(const struct http_head *head, struct http_text *token);
 
+/* The value of the first "name=value" of a query, as it was sent. */
+bool http_query_find(struct http_text query, const char *name, struct http_text *value);
+
 /* Writes `text` with its percent escapes resolved to `out`, which has room for text.count bytes.
  * Returns the bytes written, or -EINVAL for a malformed escape or one of a control byte. */
 int64_t http_percent_decode(struct http_text text, char *out) MUST_USE;

@@ -2,12 +2,14 @@
 """Files are uploaded, kept over restarts, downloaded whole or in part, and removed; nothing is left of half ones."""
 
 import hashlib
+import hmac
 import json
 import os
 import re
 import socket
 import subprocess
 import threading
+import time
 import urllib.parse
 
 import pytest
@@ -367,6 +369,43 @@ def test_what_one_token_uploaded_another_cannot_see(start, folder, tmp_path):
     server.stop()
     server = start(NUMBERS, options=[*options, "--tokens-share"])
     assert download(server, file, bearer(bob)).body == b"hers"
+
+
+def test_a_url_of_a_file_needs_no_token_and_is_for_that_file_alone(start, folder, tmp_path):
+    alice, bob = make_tokens(tmp_path / "tokens", "alice", "bob")
+    options = ["--files", str(folder), "--token-file", str(tmp_path / "tokens")]
+    server = start(NUMBERS, options=options)
+    file, other = (upload(server, data, headers=bearer(alice)) for data in (TEXT, b"other"))
+    url = urllib.parse.urlsplit(file["url"])
+    path = f"{url.path}?{url.query}"
+    said = urllib.parse.parse_qs(url.query)
+    assert 86400 <= int(said["expires"][0]) - time.time() <= 90000
+    for headers in (None, bearer(bob), bearer("mr_nonsense")):
+        assert server.get(path, headers).body == TEXT
+        assert server.get(path, {**(headers or {}), "Range": "bytes=5-9"}).body == TEXT[5:10]
+        assert server.ask("HEAD", path, headers=headers).header("Content-Length") == str(len(TEXT))
+    for forged in (path[:-1] + ("0" if path[-1] != "0" else "1"), path.replace(file["id"], other["id"]),
+                   path.replace("expires=", "expires=1"), path.replace("expires=", "expires=-"), path + "0",
+                   f"{url.path}?signature={said['signature'][0]}"):
+        response = server.get(forged)
+        assert response.status == 403 and "signature" in response.json()["detail"], forged
+        assert server.get(forged, bearer(alice)).status == 200, forged
+        assert server.get(forged, bearer(bob)).status == 404, forged
+    for elsewhere in (f"{PATH}/{file['id']}", PATH):
+        assert server.get(f"{elsewhere}?{url.query}").status == 401
+    assert server.ask("DELETE", f"{PATH}/{file['id']}?{url.query}").status == 401
+    server.ask("DELETE", f"{PATH}/{file['id']}", headers=bearer(alice))
+    assert server.get(path).status == 404
+    server.stop()
+    server = start(NUMBERS, options=options)
+    url = urllib.parse.urlsplit(other["url"])
+    assert server.get(f"{url.path}?{url.query}").body == b"other"
+    secret = (folder / "secret").read_bytes()
+    past = int(time.time()) - 1
+    claim = f"download\n{other['id']}\n0\n{past}".encode()
+    signature = hmac.new(secret, claim, "sha256").hexdigest()
+    response = server.get(f"{url.path}?expires={past}&signature={signature}")
+    assert response.status == 403 and "time" in response.json()["detail"]
 
 
 def test_a_restart_keeps_whole_files_and_drops_half_ones(start, folder):

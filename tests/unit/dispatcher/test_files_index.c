@@ -50,6 +50,9 @@ static int scene_close(void **state)
     reactor_finish(&reactor);
     config_finish(&config);
     close(null_fd);
+    char secret[96];
+    snprintf(secret, sizeof secret, "%s/secret", path);
+    assert_int_equal(unlink(secret), 0);
     const char *const folders[] = {"stored", "runs", ""};
     for (size_t i = 0; i < ARRAY_COUNT(folders); i++) {
         char folder[96];
