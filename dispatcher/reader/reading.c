@@ -49,19 +49,19 @@ int reading_init(struct reading *reading, const struct reading_options *options)
                                 .ops = options->ops,
                                 .pack_fd = -1,
                                 .timer = {.kind = TIMER_READER}};
-    reader_init(&reading->reader);
+    servant_init(&reading->reader);
     return timers_reserve(&reading->reactor->timers, 1);
 }
 
 void reading_finish(struct reading *reading)
 {
-    reader_close(&reading->reader);
+    servant_close(&reading->reader);
     descriptor_close(&reading->pack_fd);
 }
 
 void reading_start(struct reading *reading)
 {
-    if (reading->reader.state == READER_RUNNING)
+    if (reading->reader.state == SERVANT_RUNNING)
         reading_listen_to(reading);
 }
 
@@ -293,7 +293,7 @@ static void reading_next_ask(struct reading *reading)
     if (reading_is_put_off(reading))
         return;
     /* Bounded: each turn ends a job, or is the last. */
-    while (reading->asked == READ_NONE && reading->reader.state == READER_RUNNING &&
+    while (reading->asked == READ_NONE && reading->reader.state == SERVANT_RUNNING &&
            (job = reading_best_waiting(reading)) != NULL) {
         int rc = reading_body_ask(reading, job);
         if (rc == -EPIPE) {
@@ -451,38 +451,38 @@ static bool reading_on_answer(struct reading *reading, const struct read_answer 
     descriptor_close(&fd);
     /* It holds a body that nobody wants. */
     if (asked == READ_BODY && answer->result == 0 && reading->asked == READ_NONE &&
-        !reading_is_put_off(reading) && reading->reader.state == READER_RUNNING &&
+        !reading_is_put_off(reading) && reading->reader.state == SERVANT_RUNNING &&
         reading_ask(reading, READ_DROP, (struct read_request){0}, NULL, 0, -1) < 0)
         reading_lost(reading, "it ended");
     reading_next_ask(reading);
-    return reading->reader.state == READER_RUNNING;
+    return reading->reader.state == SERVANT_RUNNING;
 }
 
 /* ---- its end ------------------------------------------------------------------------------ */
 
 void reading_on_timer(struct reading *reading)
 {
-    struct reader *reader = &reading->reader;
+    struct servant *reader = &reading->reader;
     uint64_t open_ms = reading->opened_ms + REOPEN_MS;
-    if (reader->state == READER_RUNNING && reading->asked != READ_NONE)
+    if (reader->state == SERVANT_RUNNING && reading->asked != READ_NONE)
         reading_lost(reading, "it did not answer in time");
     else if (reading_is_put_off(reading))
         reading_pack_again(reading);
-    else if (reader->state == READER_RUNNING)
+    else if (reader->state == SERVANT_RUNNING)
         reading_next_ask(reading);
-    else if (reader->state == READER_ENDING && !reader_is_gone(reader))
+    else if (reader->state == SERVANT_ENDING && !servant_is_gone(reader))
         timer_set(&reading->reactor->timers, &reading->timer,
                   reading->reactor->now_ms + GONE_LOOK_MS);
-    else if (reader->state == READER_NONE && reading->reactor->now_ms < open_ms)
+    else if (reader->state == SERVANT_NONE && reading->reactor->now_ms < open_ms)
         timer_set(&reading->reactor->timers, &reading->timer, open_ms);
-    else if (reader->state == READER_NONE)
+    else if (reader->state == SERVANT_NONE)
         reading_reopen(reading);
 }
 
 void reading_on_reader(struct reading *reading, const struct uring_event *event)
 {
     struct read_answer answer;
-    if (reading->reader.state != READER_RUNNING || event->result <= 0 ||
+    if (reading->reader.state != SERVANT_RUNNING || event->result <= 0 ||
         event->ref.generation != reading->reader.generation)
         return;
     /* One answer at most is awaited, so what follows it is a fault, and ends this. */
@@ -509,7 +509,7 @@ static void reading_lost(struct reading *reading, const char *reason)
               LOG_NATURAL("waiting", reading->waiting_count), LOG_TEXT("reason", reason));
     reading->lost_count++;
     uring_cancel(reading->reactor->uring, reading_ref(reading));
-    reader_kill(&reading->reader);
+    servant_kill(&reading->reader);
     reading->asked = READ_NONE;
     descriptor_close(&reading->pack_fd);
     timer_set(&reading->reactor->timers, &reading->timer, reading->reactor->now_ms + GONE_LOOK_MS);

@@ -69,7 +69,7 @@ struct reading {
     const struct reading_ops *ops;
     bool is_stopping; /* nothing is begun any more */
 
-    struct reader reader;
+    struct servant reader;
     struct read_job *first[READ_LEVEL_COUNT], *last[READ_LEVEL_COUNT];
     uint32_t waiting_count;
     enum read_kind asked; /* READ_NONE: the reader has nothing to do */

@@ -58,7 +58,7 @@ static inline void stage_reader_gone(void)
 {
     descriptor_close(&stage.reader_socket);
     stage.reader_is_gone = true;
-    if (stage.server->reading.reader.state == READER_RUNNING)
+    if (stage.server->reading.reader.state == SERVANT_RUNNING)
         stage_event(
             (struct uring_event){.ref = stage.on_reader, .result = POLLIN | POLLHUP, .more = true});
     server_pass(stage.server);

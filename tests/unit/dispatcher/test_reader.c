@@ -35,7 +35,7 @@
 #define BODY_BYTES_MAX (1024u * 1024)
 #define RUN_ID "run_0123456789abcdef0123456789abcdef"
 
-static struct reader reader;
+static struct servant reader;
 static struct hello hello;
 static uint64_t number;
 static int fd_count;
@@ -44,7 +44,7 @@ static int scene_open(void **state)
 {
     (void)state;
     fd_count = fds_count();
-    reader_init(&reader);
+    servant_init(&reader);
     hello_init(&hello);
     hello_begin(&hello, "text");
     hello_list(&hello, "inputs", 1);
@@ -60,7 +60,7 @@ static int scene_open(void **state)
 static int scene_close(void **state)
 {
     (void)state;
-    reader_close(&reader);
+    servant_close(&reader);
     hello_finish(&hello);
     return fds_count() == fd_count ? 0 : -1;
 }
@@ -300,8 +300,8 @@ static void one_that_was_killed_says_so_and_is_followed_by_another(void **state)
     (void)state;
     static const char body[] = "{\"inputs\":[]}";
     pid_t pid = reader.pid;
-    reader_kill(&reader);
-    while (!reader_is_gone(&reader))
+    servant_kill(&reader);
+    while (!servant_is_gone(&reader))
         poll(NULL, 0, 1);
     assert_int_equal(waitid(P_PID, (id_t)pid, &(siginfo_t){0}, WEXITED), -1);
     assert_int_equal(reader_open(&reader, BODY_BYTES_MAX), 0);
