@@ -2,14 +2,12 @@
 /*
  * client.c - HTTP requests to a millrace server, by libcurl.
  *
- * The library is loaded when a request is to be made: with the thirty libraries that it needs it
- * takes longer than everything else that a start does, and a server never uses it.
+ * The library is loaded when a request is to be made (dispatcher/reactor/library.h).
  */
 #include "dispatcher/cli/client/client.h"
 
 #define CURL_DISABLE_TYPECHECK
 #include <curl/curl.h>
-#include <dlfcn.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -18,9 +16,9 @@
 #include <sys/socket.h>
 
 #include "build/version.h"
+#include "dispatcher/reactor/library.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
-#define LIBRARY "libcurl.so.4"
 
 /* What is used of it, under its names without the curl_. */
 static struct {
@@ -36,10 +34,7 @@ static struct {
     CURLcode (*easy_getinfo)(CURL *, CURLINFO, ...);
 } lib;
 
-static const struct {
-    const char *name;
-    size_t offset;
-} functions[] = {
+static const struct library_function functions[] = {
 #define FUNCTION(name)                                                                             \
     {                                                                                              \
         "curl_" #name, offsetof(__typeof__(lib), name)                                             \
@@ -166,21 +161,15 @@ pid_t client_peer_pid(struct client *client)
     return peer.pid;
 }
 
-/* Stays loaded. */
 static bool client_library_load(char reason[CLIENT_REASON_BYTES])
 {
-    void *library = lib.easy_init ? NULL : dlopen(LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    for (size_t i = 0; library && i < ARRAY_COUNT(functions); i++) {
-        void *function = dlsym(library, functions[i].name);
-        if (!function)
-            break;
-        memcpy((char *)&lib + functions[i].offset, &function, sizeof(function));
-    }
-    if (!lib.easy_init || !lib.easy_getinfo) { /* the last one in the list */
-        snprintf(reason, CLIENT_REASON_BYTES, "cannot load libcurl: %s", dlerror());
-        return false;
-    }
-    return true;
+    static bool is_loaded;
+    const char *wrong =
+        is_loaded ? NULL : library_load(LIBRARY_CURL, functions, ARRAY_COUNT(functions), &lib);
+    is_loaded = !wrong;
+    if (wrong)
+        snprintf(reason, CLIENT_REASON_BYTES, "cannot load libcurl: %s", wrong);
+    return is_loaded;
 }
 
 static bool client_header_add(struct client *client, const char *line)
