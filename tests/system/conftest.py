@@ -12,6 +12,7 @@ import tempfile
 
 import pytest
 
+import routes
 import server as servers
 from confined import CODE, Confined, has_python
 
@@ -215,6 +216,13 @@ def public(pipelines):
         shutil.copy(CODE, folder)
         shutil.copy(pipelines("confined"), folder)
         yield folder
+
+
+@pytest.fixture
+def site():
+    """A server that answers as it is told to, for clients."""
+    with routes.served() as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@
 import asyncio
 import contextlib
 import json
+import pathlib
 import socket
 import ssl
 import subprocess
@@ -117,9 +118,9 @@ def test_without_a_token_none_is_sent(monkeypatch):
 
 
 @pytest.mark.parametrize("value, message", [
-    (b"bytes", "input 2 is of type bytes"), ({1, 2}, "input 2 is of type set"),
-    (File(path="x"), "files cannot be sent"), (float("nan"), "input 2 cannot be sent as JSON"),
-    ([object()], "input 2 cannot be sent as JSON")])
+    (b"bytes", r"input 2 is of type bytes, .*: io.BytesIO\(\) of it"), ({1, 2}, "input 2 is of type set"),
+    (pathlib.Path("x"), r"input 2 is of type PosixPath, .*: File\(path\) of it"), (float("nan"), "input 2 cannot be sent as JSON"),
+    ([object()], "input 2 cannot be sent as JSON"), ({"a": [File(path="x"), b""]}, "input 2 cannot be .* type bytes .*BytesIO")])
 def test_values_that_cannot_be_sent_are_refused_at_once(value, message):
     for call in (stream_pipeline, run_pipeline, pipelines.stream_pipeline_async):
         with pytest.raises((TypeError, ValueError), match=message):

@@ -122,7 +122,7 @@ def test_an_output_that_is_a_file_is_a_file():
     said = {"name": "a.png", "path": "run_files/a.png", "url": "http://host/a%20b.png", "size": 3}
     result = ClusterRunResult.parse_obj({**RESULT, "outputs": [{"type": "file", "value": None, "file": said}]})
     file, = result.outputs_formatted()
-    assert isinstance(file, File) and file.url.geturl() == said["url"] and file.name == "a%20b.png"
+    assert isinstance(file, File) and file.url.geturl() == said["url"] and file.name == "a.png"
     lost = ClusterRunResult.parse_obj({**RESULT, "outputs": [{"type": "file", "value": None, "file": {**said, "url": None}}]})
     with pytest.raises(ValueError, match="missing information"):
         lost.outputs_formatted()

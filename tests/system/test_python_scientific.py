@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline import InputField, InputSchema
-from pipeline.cloud.inputs import encode_run
+from pipeline.cloud.inputs import RunBody
 from pipeline.cloud.pipelines import stream_pipeline
 from server import TOP
 from test_python_worker import pytestmark
@@ -66,8 +66,9 @@ class Settings(InputSchema):
 
 
 def test_a_client_sends_scalars_as_numbers_too():
-    request = json.loads(encode_run("a", [numpy.int64(5), numpy.float32(0.5), numpy.bool_(True), [numpy.int8(1)],
-                                          {"a": numpy.array(2)}, Settings(rate=numpy.float64(0.1))]))
+    body = RunBody("a", [numpy.int64(5), numpy.float32(0.5), numpy.bool_(True), [numpy.int8(1)],
+                         {"a": numpy.array(2)}, Settings(rate=numpy.float64(0.1))])
+    request = json.loads(body.encode({}))
     assert [(one["type"], one["value"]) for one in request["inputs"]] == [
         ("integer", 5), ("fp", 0.5), ("integer", True), ("array", [1]), ("dictionary", {"a": 2}), ("dictionary", {"rate": 0.1})]
 
@@ -77,4 +78,4 @@ def test_a_client_sends_scalars_as_numbers_too():
     (numpy.complex64(1), "type complex64, which")])
 def test_a_client_says_what_to_write_instead_of_other_values(value, words):
     with pytest.raises(TypeError, match="^input 1 is of .*" + words):
-        encode_run("a", [value])
+        RunBody("a", [value])

@@ -18,14 +18,16 @@ from pipeline.cloud.errors import ConnectionBroken
 from pipeline.configuration import current_configuration
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, Awaitable, Generator, Iterable
-    from typing import TypeVar
+    from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Iterable
+    from typing import TypeVar, Union
 
     from typing_extensions import TypedDict
 
     from pipeline.cloud.results import RunResult
 
     Given = TypeVar("Given")
+    # The bytes of a request, or what takes its time to make them.
+    Request = Union[bytes, Callable[[], bytes]]
 
     class Where(TypedDict, total=False):
         """What every call of the client takes by name."""
@@ -101,13 +103,14 @@ class Endpoint:
 
 # ---- synchronous ---------------------------------------------------------------------------------
 
-def exchange(endpoint: Endpoint, request: bytes,
+def exchange(endpoint: Endpoint, request: Request,
              raises_refusals: bool = True) -> Generator[RunResult, None, None]:
     """The results as they come. Closing this generator closes the connection, which ends the run."""
     reader = ResultReader(raises_refusals, endpoint.url_of(""))
+    data = request if isinstance(request, bytes) else request()
     connection = connect(endpoint)
     try:
-        send(connection, request)
+        send(connection, data)
         while not reader.is_done:
             yield from reader.feed(receive(connection, endpoint))
     finally:
@@ -156,13 +159,14 @@ def receive(connection: socket.socket, endpoint: Endpoint) -> bytes:
 
 # ---- asynchronous --------------------------------------------------------------------------------
 
-async def exchange_async(endpoint: Endpoint, request: bytes,
+async def exchange_async(endpoint: Endpoint, request: Request,
                          raises_refusals: bool = True) -> AsyncGenerator[RunResult, None]:
     """Likewise, as an asynchronous generator."""
     reader = ResultReader(raises_refusals, endpoint.url_of(""))
+    data = request if isinstance(request, bytes) else await asyncio.to_thread(request)
     source, sink = await open_async(endpoint)
     try:
-        sink.write(request)
+        sink.write(data)
         while not reader.is_done:
             for result in reader.feed(await receive_async(source, endpoint)):
                 yield result

@@ -15,7 +15,6 @@ from __future__ import annotations
 import codecs
 import contextlib
 import json
-import sys
 import urllib.parse
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from pipeline.cloud.errors import APIError, HTTPStatusError
 from pipeline.cloud.exchange import Endpoint, bounded, connect, open_async, receive, receive_async, send
 from pipeline.cloud.multipart import Body, form
 from pipeline.util.logging import PIPELINE_STR, _print
+from pipeline.util.progress import progress_bar
 
 if TYPE_CHECKING:
     import socket
@@ -170,7 +170,7 @@ def post_files(endpoint: str, files: Mapping[str, Any], params: Mapping[str, Any
                data: Mapping[str, Any] | None = None, progress: bool = False, **where: Unpack[Where]) -> Response:
     """Likewise, with other fields, and a bar of progress where tqdm is there. No answer is an exception."""
     body = form(files, data or {})
-    with progress_of(body, f"{PIPELINE_STR} Uploading" if progress else None):
+    with progress_of(body, f"{PIPELINE_STR} Uploading") if progress else contextlib.nullcontext():
         return request("POST", with_params(endpoint, params), body, **where)
 
 
@@ -279,19 +279,7 @@ def begin(connection: socket.socket, target: Endpoint, path: str) -> Response:
 
 
 @contextlib.contextmanager
-def progress_of(body: Body, title: str | None) -> Iterator[None]:
-    """Shows how much of the body was sent, unless there is no title or no tqdm."""
-    if title is None or (tqdm := bar_maker()) is None:
+def progress_of(body: Body, title: str, is_asked_for: bool = True) -> Iterator[None]:
+    """Shows how much of the body was sent, as progress_bar() does."""
+    with progress_bar(title, body.length, is_asked_for) as body.on_sent:
         yield
-        return
-    with tqdm(desc=title, unit="B", unit_scale=True, unit_divisor=1024, total=body.length, file=sys.stderr) as bar:
-        body.on_sent = bar.update
-        yield
-
-
-def bar_maker() -> Any:
-    try:
-        import tqdm  # type: ignore[import]  # whoever wants a bar installs it
-    except ImportError:
-        return None
-    return tqdm.tqdm

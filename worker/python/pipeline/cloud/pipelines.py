@@ -8,6 +8,9 @@ seconds to wait for the next sign of life; None: as long as the connection stand
 A run that is refused for now is NoResourcesAvailable; a request that the server does not take, such as for a
 pipeline that it does not have, APIError; nobody at the address an OSError, silence a TimeoutError. Inputs that
 JSON does not have are a TypeError or a ValueError.
+
+A File and an open file are uploaded to the server before the run begins, also in dictionaries, lists and instances of an
+InputSchema.
 """
 
 from __future__ import annotations
@@ -16,14 +19,14 @@ from typing import TYPE_CHECKING, Any
 
 from pipeline.cloud.errors import ApiError, APIError, ConnectionBroken, NoResourcesAvailable, RunFailed
 from pipeline.cloud.exchange import Endpoint, exchange, exchange_async
-from pipeline.cloud.inputs import encode_run
+from pipeline.cloud.inputs import RunBody
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, Generator, Sequence
 
     from typing_extensions import Unpack
 
-    from pipeline.cloud.exchange import Where
+    from pipeline.cloud.exchange import Request, Where
     from pipeline.cloud.results import RunResult
 
 __all__ = ["APIError", "ApiError", "ConnectionBroken", "NoResourcesAvailable", "RunFailed", "run_pipeline",
@@ -58,19 +61,26 @@ async def run_pipeline_async(pipeline: str, *inputs: Any, async_run: bool = Fals
 
 
 def stream_request(pipeline: str, inputs: Sequence[Any], wait_for_resources: bool | None,
-                   where: Where) -> tuple[Endpoint, bytes]:
+                   where: Where) -> tuple[Endpoint, Request]:
     """What exchange() takes."""
-    endpoint = Endpoint(**where)
-    body = encode_run(pipeline, inputs, async_run=False, wait_for_resources=wait_for_resources)
-    return endpoint, endpoint.request("POST", "/v4/runs/stream", body)
+    body = RunBody(pipeline, inputs, async_run=False, wait_for_resources=wait_for_resources)
+    return request("/v4/runs/stream", body, where)
 
 
 def run_request(pipeline: str, inputs: Sequence[Any], async_run: bool, wait_for_resources: bool | None,
-                where: Where) -> tuple[Endpoint, bytes]:
+                where: Where) -> tuple[Endpoint, Request]:
     """What exchange() takes."""
+    body = RunBody(pipeline, inputs, async_run=async_run, wait_for_resources=wait_for_resources)
+    return request("/v4/runs", body, where)
+
+
+def request(path: str, body: RunBody, where: Where) -> tuple[Endpoint, Request]:
+    """Files are uploaded when the request is to be sent, which is said at once where there are none."""
     endpoint = Endpoint(**where)
-    body = encode_run(pipeline, inputs, async_run=async_run, wait_for_resources=wait_for_resources)
-    return endpoint, endpoint.request("POST", "/v4/runs", body)
+    if body.has_files:
+        endpoint.head("POST", path)
+        return endpoint, lambda: endpoint.request("POST", path, body.encode(where))
+    return endpoint, endpoint.request("POST", path, body.encode(where))
 
 
 def the_one(results: list[RunResult]) -> RunResult:

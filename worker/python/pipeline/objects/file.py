@@ -4,16 +4,22 @@ are files; what a client sends and gets."""
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import pathlib
+import re
 import shutil
 import typing
 import urllib.parse
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, BinaryIO, NoReturn
 
 from pipeline.objects.building import new_id
+from pipeline.util.logging import PIPELINE_FILE_STR
+from pipeline.util.progress import progress_bar
 
 if TYPE_CHECKING:
-    import os
+    from collections.abc import Iterator
 
     Path = typing.Union[str, os.PathLike[str]]
 
@@ -40,17 +46,27 @@ class File:
         # The original package asks for it where a File is made in a pipe; here that is always allowed.
         self.allow_out_of_context_creation = allow_out_of_context_creation
         self.local_id = local_id or new_id()
+        self._name = ""
+
+    @classmethod
+    def _at(cls, url: str, name: str) -> File:
+        """One at a URL that does not say what it is called."""
+        file = cls(url=url)
+        file._name = re.split(r"[/\\\0]", name)[-1].lstrip(".")
+        return file
 
     @property
     def name(self) -> str:
-        """The last part of the path, or of the URL; "" when there is neither."""
+        """What the server calls it, or the last part of the path, or of the URL; "" when there is neither."""
+        if self._name:
+            return self._name
         if self.path is not None:
             return self.path.name
         return self.url.path.rstrip("/").rsplit("/", 1)[-1] if self.url is not None else ""
 
     def save(self, path: Path) -> None:
-        """Writes what is in it to `path`. OSError when it cannot be read or fetched, ValueError for a folder and where
-        there is neither a path nor a URL."""
+        """Writes what is in it to `path`, where nothing is left of what did not come whole. OSError when it cannot be read
+        or fetched, ValueError for a folder and where there is neither a path nor a URL."""
         if self.path is not None and self.path.is_dir():
             raise ValueError(f"{self.path} is a folder, and a file is to be saved")
         if self.url is not None:
@@ -89,18 +105,68 @@ class Directory(File):
         raise NotImplementedError("a Directory is made of a path")
 
 
+def is_file_like(obj: Any) -> bool:
+    """Whether a client may give it where a file is taken: a File, or what is open for reading."""
+    return isinstance(obj, (File, io.IOBase)) or (callable(getattr(obj, "read", None)) and hasattr(obj, "seekable"))
+
+
 def fetch(url: str, path: pathlib.Path) -> None:
-    """What the URL has, into a file that is new or written over. OSError when it is not to be had whole."""
+    """What the URL has, into a file that is new or written over, whole or not at all. OSError when it is not to be
+    had."""
     import urllib.request  # takes as long as all of this package, and few fetch
 
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"{url!r} is not fetched: only http and https are")
-    with urllib.request.urlopen(url, timeout=FETCH_TIMEOUT_S) as source:
+    request = urllib.request.Request(url)
+    token = token_for(url)
+    if token:
+        request.add_unredirected_header("Authorization", f"Bearer {token}")
+    with urllib.request.urlopen(request, timeout=FETCH_TIMEOUT_S) as source, replaced(path) as target:
         length = source.headers.get("Content-Length", "")
-        with path.open("wb") as target:
-            shutil.copyfileobj(source, target, FETCH_BYTES)
-            count = target.tell()
-    # Such an end is none to urllib.
-    if length.isdigit() and count != int(length):
-        path.unlink()
-        raise ConnectionError(f"{url}: {count} bytes came, of {length}")
+        receive(source, target, int(length) if length.isdigit() else None, path.name)
+
+
+def token_for(url: str) -> str | None:
+    """That of the configured server for a URL of that server which has no permission of its own in it; else None."""
+    from pipeline.cloud.exchange import Endpoint
+
+    parts = urllib.parse.urlsplit(url)
+    try:
+        own = Endpoint()
+        is_own = (parts.scheme == "https", parts.hostname, parts.port or (443 if own.is_tls else 80)) == (
+            own.is_tls, own.host, own.port)
+    except ValueError:
+        return None
+    return own.token if is_own and "signature" not in urllib.parse.parse_qs(parts.query) else None
+
+
+@contextlib.contextmanager
+def replaced(path: pathlib.Path) -> Iterator[BinaryIO]:
+    """A file to write, which is at `path` when all went well. A device or a pipe there is written to."""
+    path = pathlib.Path(os.path.realpath(path))
+    if path.exists() and not path.is_file():
+        with path.open("wb") as there:
+            yield there
+        return
+    part = path.with_name(f".{os.urandom(8).hex()}.part")
+    try:
+        with part.open("xb") as target:
+            yield target
+        part.replace(path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise
+
+
+def receive(source: BinaryIO, target: BinaryIO, length: int | None, name: str) -> None:
+    """All of an answer, of which an end that comes too early is none to urllib."""
+    count = 0
+    with progress_bar(f"{PIPELINE_FILE_STR} Saving {name}", length) as tell:
+        while piece := source.read(FETCH_BYTES):
+            target.write(piece)
+            count += len(piece)
+            if tell is not None:
+                tell(len(piece))
+    if length is not None and count != length:
+        raise ConnectionError(f"{name}: {count} bytes came, of {length}")

@@ -14,7 +14,7 @@ import sys
 import typing
 from typing import Any
 
-from pipeline.objects.file import File
+from pipeline.objects.file import File, is_file_like
 from pipeline.objects.stream import Stream
 
 if sys.version_info >= (3, 10):
@@ -200,7 +200,7 @@ def fit_class(value: Any, kind: Any, arguments: tuple[Hint, ...], is_deep: bool)
         return tuple(items) if kind is tuple else items
     if kind in (dict, collections.abc.Mapping) and isinstance(value, dict):
         return fit_members(value, arguments, is_deep)
-    if isinstance(value, kind):
+    if isinstance(value, kind) or (issubclass(kind, File) and is_file_like(value)):
         return value
     raise Mismatch(*WRONG_KIND.get(kind, (f"instance of {kind.__name__} expected",
                                           "type_error.arbitrary_type")))

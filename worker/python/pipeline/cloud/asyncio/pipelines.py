@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Any
 
 from pipeline.cloud import http
 from pipeline.cloud.errors import RunFailed
-from pipeline.cloud.inputs import encode_run
+from pipeline.cloud.inputs import RunBody
 from pipeline.cloud.pipelines import run_pipeline_async
 from pipeline.cloud.pipelines import stream_pipeline_async as stream_pipeline
 
@@ -27,8 +28,9 @@ async def run_pipeline(pipeline: str, *data: Any, async_run: bool = False, retur
     """The result, once the run has ended; RunFailed when it failed. With `return_response` the answer, whatever it
     is."""
     if return_response:
-        body = json.loads(encode_run(pipeline, data, async_run=async_run, wait_for_resources=wait_for_resources))
-        return await http.async_post("/v4/runs", body, handle_error=False, **where)
+        body = RunBody(pipeline, data, async_run=async_run, wait_for_resources=wait_for_resources)
+        encoded = await asyncio.to_thread(body.encode, where) if body.has_files else body.encode(where)
+        return await http.async_post("/v4/runs", json.loads(encoded), handle_error=False, **where)
     result = await run_pipeline_async(pipeline, *data, async_run=async_run, wait_for_resources=wait_for_resources, **where)
     if result.error is not None:
         raise RunFailed(result)

@@ -185,12 +185,23 @@ class RunOutput(BaseModel):
     file: typing.Optional[RunOutputFile]
 
     def formatted(self) -> Any:
-        """The value; of a file, a File with its URL. ValueError when that is missing."""
+        """The value; of a file, a File with its URL, also inside of lists and dictionaries. ValueError when that is
+        missing."""
         if self.type != RunIOType.file:
-            return self.value
+            return with_files(self.value) if isinstance(self.value, (list, dict)) else self.value
         if self.file is None or self.file.url is None:
             raise ValueError("Returned file missing information.")
-        return File(url=self.file.url)
+        return File._at(self.file.url, self.file.name)
+
+
+def with_files(value: Any) -> Any:
+    """The value with a File in the place of each output that is a file."""
+    if isinstance(value, list):
+        return [with_files(one) if isinstance(one, (list, dict)) else one for one in value]
+    file = value.get("file")
+    if value.get("type") == "file" and isinstance(file, dict) and isinstance(file.get("url"), str):
+        return File._at(file["url"], str(file.get("name") or ""))
+    return {key: with_files(one) if isinstance(one, (list, dict)) else one for key, one in value.items()}
 
 
 class RunResult(BaseModel):
