@@ -26,6 +26,7 @@ struct answer_slab;
 struct files;
 struct pipeline;
 struct request;
+struct staging;
 struct text;
 struct transfer;
 
@@ -45,6 +46,7 @@ struct api {
     struct fleet *fleet;
     struct reading *reading;
     struct files *files;
+    struct staging *staging;
     struct input_memory *input;
 
     struct answer_slab *answer_slabs; /* owned */

@@ -18,6 +18,7 @@
 #include "dispatcher/runs/pipeline_health.h"
 #include "dispatcher/runs/run_end.h"
 #include "dispatcher/runs/runs.h"
+#include "dispatcher/staging/staging.h"
 
 static void start(struct api *api, struct conn *conn, const char *body, size_t bytes,
                   const struct format *format);
@@ -210,15 +211,47 @@ static void start_admit(struct api *api, struct conn *conn, struct run *run, boo
     answer->status = conn->request.status;
 }
 
+/* What is known of a run whose inputs were packed. */
+struct start_inputs {
+    bool is_async;
+    uint32_t body_room;        /* that the body still holds */
+    const uint8_t *references; /* to files */
+    size_t reference_bytes;
+};
+
+/* Its files are brought before it is admitted. */
+static void start_stage(struct api *api, struct conn *conn, struct run *run,
+                        const struct start_inputs *inputs)
+{
+    struct answer *answer = answer_of(run->sink);
+    struct api_error error;
+    int rc = staging_begin(api->staging, run, conn->request.token, inputs->references,
+                           inputs->reference_bytes, &error);
+    if (rc == -EINVAL) {
+        start_refuse_input(api, run, &error);
+    } else if (rc == -ENOBUFS) {
+        start_refuse_run(api, run, &no_room);
+    } else if (rc < 0) {
+        run_destroy(api->runs, run);
+        start_without_memory(api, conn);
+    } else if (inputs->is_async) {
+        answer_let_go(answer);
+        api_run_show(api, conn, run);
+        answer->status = conn->request.status;
+    }
+}
+
 /* Its inputs are packed and taken over, or why they are not: admits it, or answers. */
-static void start_finish(struct api *api, struct conn *conn, struct run *run, bool is_async,
-                         uint32_t body_room, int rc, const struct api_error *error)
+static void start_finish(struct api *api, struct conn *conn, struct run *run,
+                         const struct start_inputs *inputs, int rc, const struct api_error *error)
 {
     struct pipeline *pipeline = run->pipeline;
-    if (rc == 0 && !start_may_wait(api, body_room, pipeline)) {
+    if (rc == 0 && inputs->reference_bytes > 0) {
+        start_stage(api, conn, run, inputs);
+    } else if (rc == 0 && !start_may_wait(api, inputs->body_room, pipeline)) {
         start_refuse_run(api, run, &no_room);
     } else if (rc == 0) {
-        start_admit(api, conn, run, is_async);
+        start_admit(api, conn, run, inputs->is_async);
         pipeline_schedule(api->runs, pipeline);
     } else if (rc == -EINVAL) {
         start_refuse_input(api, run, error);
@@ -243,11 +276,16 @@ static void start_now(struct answer *answer, const char *body, size_t bytes)
         answer->final_line = request.final_line;
     struct run *run = pipeline ? start_prepare_run(answer, pipeline, NULL) : NULL;
     if (run) {
-        struct run_payload payload;
+        struct run_payload payload = {0};
         rc = run_request_pack(&request, &pipeline->pool->variables, run->id, &payload, &error);
         if (rc == 0)
             run_payload_take(api->runs, run, payload.memory, payload.bytes);
-        start_finish(api, conn, run, request.async_run, conn->body.kept.room, rc, &error);
+        start_finish(api, conn, run,
+                     &(struct start_inputs){.is_async = request.async_run,
+                                            .body_room = conn->body.kept.room,
+                                            .references = payload.memory + payload.bytes,
+                                            .reference_bytes = payload.reference_bytes},
+                     rc, &error);
     }
     run_request_finish(&request);
 }
@@ -359,6 +397,47 @@ static bool on_parsed(struct read_job *job, const struct run_request *request, i
     return false;
 }
 
+/* What stands behind a payload in its file; NULL: no memory. */
+static uint8_t *start_references_read(const struct read_payload *payload)
+{
+    uint8_t *references = malloc(payload->reference_bytes);
+    size_t done = 0;
+    while (references && done < payload->reference_bytes) {
+        ssize_t count = pread(payload->fd, references + done, payload->reference_bytes - done,
+                              (off_t)(payload->bytes + done));
+        if (count <= 0 && !(count == -1 && errno == EINTR)) {
+            free(references);
+            return NULL;
+        }
+        done += count > 0 ? (size_t)count : 0;
+    }
+    return references;
+}
+
+/* The payload becomes the run's, and what it names is known. */
+static void start_take_packed(struct api *api, struct conn *conn, struct run *run, bool is_async,
+                              const struct read_payload *payload, int rc,
+                              const struct api_error *error)
+{
+    struct start_inputs inputs = {.is_async = is_async, .body_room = payload->body_room};
+    uint8_t *references = NULL;
+    if (rc == 0 && payload->memory) {
+        run_payload_take(api->runs, run, payload->memory, payload->bytes);
+        inputs.references = payload->memory + payload->bytes;
+        inputs.reference_bytes = payload->reference_bytes;
+    } else if (rc == 0) {
+        if (payload->reference_bytes > 0)
+            inputs.references = references = start_references_read(payload);
+        if (references)
+            inputs.reference_bytes = payload->reference_bytes;
+        else if (payload->reference_bytes > 0)
+            rc = -ENOMEM;
+        run_payload_take_file(api->runs, run, payload->fd, payload->bytes);
+    }
+    start_finish(api, conn, run, &inputs, rc, error);
+    free(references);
+}
+
 static void on_packed(struct read_job *job, const struct read_payload *payload, int rc,
                       const struct api_error *error)
 {
@@ -371,16 +450,12 @@ static void on_packed(struct read_job *job, const struct read_payload *payload, 
     conn->pending = answer;
     answer_forget_pipeline(answer); /* nothing frees it within a pass */
     struct run *run = start_prepare_run(answer, pipeline, &job->birth);
-    if (run && rc == 0 && payload->memory)
-        run_payload_take(api->runs, run, payload->memory, payload->bytes);
-    else if (run && rc == 0)
-        run_payload_take_file(api->runs, run, payload->fd, payload->bytes);
+    if (run)
+        start_take_packed(api, conn, run, is_async, payload, rc, error);
     else if (payload->memory)
         free(payload->memory);
     else if (payload->fd >= 0)
         close(payload->fd);
-    if (run)
-        start_finish(api, conn, run, is_async, payload->body_room, rc, error);
 }
 
 static void on_refused(struct read_job *job, int status, const char *reason)

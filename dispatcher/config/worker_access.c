@@ -34,6 +34,7 @@ static const struct access_kind kinds[ACCESS_COUNT] = {
 static int access_items_print(const struct access_kind *kind, const struct said *said,
                               const char *pointer, FILE *file, char reason[CLI_REASON_BYTES]);
 static void access_needs_print(const struct pipeline_config *pipeline, FILE *file);
+static void access_inputs_print(const struct config *config, FILE *file);
 
 long worker_access_version(void)
 {
@@ -48,8 +49,10 @@ int worker_access_print(const struct config *config, const struct pipeline_confi
         int rc = access_items_print(&kinds[i], &config->said, pipeline->pointer, file, reason);
         if (rc < 0)
             return rc;
-        if (rc > 0 && i == ACCESS_READ)
+        if (rc > 0 && i == ACCESS_READ) {
             access_needs_print(pipeline, file);
+            access_inputs_print(config, file);
+        }
     }
     return 0;
 }
@@ -113,6 +116,21 @@ static void access_folder_print(FILE *file, const char *path, int levels)
     while (levels > 0 && bytes > 0)
         levels -= path[--bytes] == '/';
     access_line_print(file, "read", path, bytes);
+}
+
+/* Files that inputs name. Their folder may not be there yet, and a worker may be started in
+ * another one than the server. */
+static void access_inputs_print(const struct config *config, FILE *file)
+{
+    const char *path = config->files_path;
+    if (!path || strchr(path, '\n'))
+        return;
+    char *here = *path == '/' ? NULL : getcwd(NULL, 0);
+    if (*path == '/')
+        fprintf(file, "inputs=%s/runs\n", path);
+    else if (here && !strchr(here, '\n'))
+        fprintf(file, "inputs=%s/%s/runs\n", here, path);
+    free(here);
 }
 
 /* What is needed to load the pipeline: of Python the modules beside it, and the prefix of the

@@ -63,6 +63,10 @@ int disk_folder_move(int root_fd, int folder_fd) MUST_USE;
 /* Removes all that is in a folder. 0 or -errno: what lies deeper than 16 folders is -EISDIR. */
 int disk_folder_empty(int folder_fd) MUST_USE;
 
+/* Whether every user can go through the folders of this path, which is from the root and has no
+ * links in it, to what lies below. */
+bool disk_folder_is_open(const char *path);
+
 /* Calls `found` for each whole file of stored/, and removes what is half of one; `lost` for each of
  * those, with the reason. 0 or -errno. */
 int disk_folder_read(int folder_fd, void (*found)(void *owner, const struct file_about *about),

@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -25,7 +26,8 @@ struct folder_reading {
 int disk_folder_open(const char *path)
 {
     struct stat folder;
-    if (mkdir(path, 0700) == -1 && errno != EEXIST)
+    /* Workers with users of their own go through it to what their runs are given. */
+    if (mkdir(path, 0711) == -1 && errno != EEXIST)
         return -errno;
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd == -1)
@@ -39,6 +41,23 @@ int disk_folder_open(const char *path)
         return fd;
     close(fd);
     return rc == -EWOULDBLOCK ? -EBUSY : rc;
+}
+
+bool disk_folder_is_open(const char *path)
+{
+    struct stat folder;
+    char part[PATH_MAX];
+    const size_t bytes = strlen(path);
+    if (*path != '/' || bytes >= sizeof part)
+        return false;
+    for (size_t i = 1; i <= bytes; i++) {
+        if (i < bytes && path[i] != '/')
+            continue;
+        snprintf(part, sizeof part, "%.*s", (int)i, path);
+        if (stat(part, &folder) == -1 || !(folder.st_mode & S_IXOTH))
+            return false;
+    }
+    return true;
 }
 
 /* Why it is not whole; NULL: it is. */

@@ -164,6 +164,20 @@ static int files_sort(struct files *files)
     return 0;
 }
 
+/* What workers call it, wherever they are started. */
+static int files_path_find(struct files *files)
+{
+    char *root = realpath(files->config->files_path, NULL);
+    const size_t room = root ? strlen(root) + sizeof "/runs" : 0;
+    files->runs_path = root ? malloc(room) : NULL;
+    if (files->runs_path) {
+        snprintf(files->runs_path, room, "%s/runs", root);
+        files->is_open = disk_folder_is_open(files->runs_path);
+    }
+    free(root);
+    return files->runs_path ? 0 : -ENOMEM;
+}
+
 /* The folders in it, of which workers may enter one. 0 or -errno. */
 static int files_folders_open(struct files *files)
 {
@@ -174,7 +188,9 @@ static int files_folders_open(struct files *files)
     if (rc >= 0)
         rc = disk_folder_enter(files->root_fd, "runs", 0711);
     files->runs_fd = rc < 0 ? -1 : rc;
-    return rc < 0 ? rc : disk_folder_empty(files->runs_fd);
+    if (rc >= 0)
+        rc = disk_folder_empty(files->runs_fd);
+    return rc < 0 ? rc : files_path_find(files);
 }
 
 int files_open(struct files *files, char reason[FILES_REASON_BYTES])
@@ -257,6 +273,8 @@ void files_finish(struct files *files)
     files_close(&files->runs_fd);
     files_close(&files->folder_fd);
     files_close(&files->root_fd);
+    free(files->runs_path);
+    files->runs_path = NULL;
 }
 
 /* ---- what there is -------------------------------------------------------------------------- */
@@ -454,6 +472,8 @@ static void files_limit(struct files *files)
 /* Some of them: the rest at once, after all else that there is to do. */
 static void files_prune(struct files *files)
 {
+    if (!files->has_timer)
+        return; /* the end has come */
     const struct config *config = files->config;
     uint32_t i = 0;
     for (; i < PRUNE_COUNT_MAX; i++) {

@@ -417,19 +417,26 @@ bool runs_can_offer(struct runs *runs)
     return false;
 }
 
+static void runs_cancel_all(struct runs *runs, enum run_state state,
+                            const struct run_failure *failure)
+{
+    for (uint32_t i = 0; i < runs->slab_count * RUN_SLAB_COUNT; i++)
+        if (runs_at(runs, i)->state == state)
+            run_cancel(runs, runs_at(runs, i), failure);
+}
+
 void runs_cancel_queued(struct runs *runs, const struct run_failure *failure)
 {
     for (uint32_t i = 0; i < runs->pipeline_count; i++)
         runs_refuse_queued(runs, runs->pipelines[i], failure);
     for (struct pipeline *leaving = runs->leaving; leaving; leaving = leaving->next)
         runs_refuse_queued(runs, leaving, failure);
+    runs_cancel_all(runs, RUN_STAGING, failure);
 }
 
 void runs_cancel_active(struct runs *runs, const struct run_failure *failure)
 {
-    for (uint32_t i = 0; i < runs->slab_count * RUN_SLAB_COUNT; i++)
-        if (runs_at(runs, i)->state == RUN_ACTIVE)
-            run_cancel(runs, runs_at(runs, i), failure);
+    runs_cancel_all(runs, RUN_ACTIVE, failure);
 }
 
 uint32_t runs_cancel_grace_ms(const struct runs *runs)

@@ -173,7 +173,8 @@ uint64_t runs_places(const struct pipeline *pipeline);
 /* And for those on the one worker more that there is while all of them are replaced. */
 int runs_reserve_renewal(struct runs *runs) MUST_USE;
 
-/* For the end of the server. */
+/* For the end of the server: also those whose files are not there yet; and those that workers
+ * have. */
 void runs_cancel_queued(struct runs *runs, const struct run_failure *failure);
 void runs_cancel_active(struct runs *runs, const struct run_failure *failure);
 

@@ -129,6 +129,7 @@ void server_check(const struct server *server)
         front_check(&server->control.front);
     runs_check(&server->runs);
     files_check(&server->files);
+    staging_check(&server->staging);
     mr_assert(server->front.is_draining == (server->state >= SERVER_DRAINING));
     mr_assert(server->runs.is_draining == (server->state >= SERVER_DRAINING));
     mr_assert(server->runs.stop_is_announced == (server->state >= SERVER_ANNOUNCING));
@@ -176,7 +177,10 @@ static int server_parts_init(struct server *server)
                                .fleet = &server->fleet,
                                .reading = &server->reading,
                                .files = &server->files,
+                               .staging = &server->staging,
                                .input = &server->input};
+    server->staging =
+        (struct staging){.files = &server->files, .runs = &server->runs, .input = &server->input};
     if (files_init(&server->files, &(struct files_options){.config = config,
                                                            .reactor = reactor,
                                                            .input = &server->input}) < 0 ||

@@ -29,6 +29,7 @@
  *           connecting                   TCP but to the ports of connect=
  *  read     path                         and all below; what is not there is not allowed either
  *  write    path                         likewise
+ *  inputs   path                         what lies below, and the folders are not listed
  *  connect  port
  *
  * A limit is bytes or a count; "unlimited" means no limit. One above the hard limit that is there

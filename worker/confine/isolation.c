@@ -79,6 +79,8 @@ bool isolation_parse(struct isolation *out, const char *key, const char *text)
         return isolation_add_path(out->reads, &out->read_count, text);
     if (strcmp(key, "write") == 0)
         return isolation_add_path(out->writes, &out->write_count, text);
+    if (strcmp(key, "inputs") == 0)
+        return (out->inputs = text) && *text != '\0';
     if (strcmp(key, "connect") == 0)
         return isolation_add_port(out, text);
     if (strcmp(key, "restrict") != 0)
@@ -227,6 +229,9 @@ static int isolation_allow_files(int ruleset, const struct isolation *isolation,
         rc = isolation_allow_paths(ruleset, usual_reads, ARRAY_COUNT(usual_reads), reading);
         if (rc == 0)
             rc = isolation_allow_paths(ruleset, isolation->reads, isolation->read_count, reading);
+        if (rc == 0 && isolation->inputs)
+            rc = isolation_allow_path(ruleset, isolation->inputs,
+                                      reading & LANDLOCK_ACCESS_FS_READ_FILE);
     }
     if (rc == 0 && (reading | writing) != 0) {
         rc = isolation_allow_devices(ruleset, reading | writing);
