@@ -204,7 +204,8 @@ static int bench_body_find(const struct bench_values *values, const struct cli_w
         cli_fail("bench: %s", reason);
         return EXIT_CODE_FAILED;
     }
-    int exit_code = client_body_make(client, bench_command.name, words, body);
+    int exit_code =
+        client_body_make(&(struct client_files){.client = client}, bench_command.name, words, body);
     client_destroy(client);
     return exit_code;
 }

@@ -12,12 +12,15 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "dispatcher/cli/client/client.h"
 #include "dispatcher/cli/client/client_body.h"
+#include "dispatcher/cli/client/client_files.h"
 #include "dispatcher/cli/client/client_lines.h"
 #include "dispatcher/cli/client/client_timing.h"
+#include "dispatcher/cli/operate/transfer_view.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/exit_code.h"
@@ -27,6 +30,7 @@ struct run_values {
     const char *token;
     const char *ca_file;
     uint32_t timeout_ms;
+    const char *output;
     bool json;
     bool timing;
 };
@@ -42,6 +46,9 @@ static const struct cli_option options[] = {
     {"timeout", NULL, CLI_DURATION, CLI_MEMBER(struct run_values, timeout_ms), .min = 1,
      .max = 24 * 3600000,
      .help = "the run takes so long at most; if not said, as long as it takes"},
+    {"output", "DIR", CLI_TEXT, CLI_MEMBER(struct run_values, output),
+     .help = "the folder that outputs which are files are saved in; if not said, the current one, "
+             "and with --json none are"},
     {"json", NULL, CLI_FLAG, CLI_MEMBER(struct run_values, json),
      .help = "print the lines as the server sends them"},
     {"timing", NULL, CLI_FLAG, CLI_MEMBER(struct run_values, timing),
@@ -54,7 +61,8 @@ const struct cli_command run_command = {
     .about =
         "Runs a pipeline of a server and prints its outputs, a line each, as they come. INPUT\n"
         "is text for a string and JSON for any other type; @FILE takes it from a file, @- from\n"
-        "stdin, @@TEXT is the text @TEXT.",
+        "stdin, @@TEXT is the text @TEXT. Where the pipeline takes a file, @FILE is uploaded,\n"
+        "and a URL is one that the server fetches. Outputs that are files are saved.",
     .options = options,
     .option_count = ARRAY_COUNT(options),
     .word_count_min = 1,
@@ -63,15 +71,16 @@ const struct cli_command run_command = {
 };
 
 static int run_pipeline(const struct run_values *values, const struct cli_words *words);
-static int run_described(struct client *client, const struct run_values *values,
-                         const struct cli_words *words);
-static int run_stream(struct client *client, const struct run_values *values,
-                      const struct text *body);
+static int run_described(struct client *client, struct client *other,
+                         const struct run_values *values, const struct cli_words *words);
+static int run_stream(struct client *client, const struct client_files *files,
+                      const struct run_values *values, const struct text *body);
 static int run_said(const struct client_lines *lines, const struct client_answer *answer, int rc,
                     const char *reason);
 
 static bool run_is_id(const char *text);
 static bool run_ca_file_take(struct run_values *values);
+static bool run_folder_is_there(const char *folder);
 
 int cmd_run(int argc, char **argv)
 {
@@ -87,7 +96,25 @@ int cmd_run(int argc, char **argv)
         cli_fail("run: '%s' is not a pointer like me/words:v1", pointer);
         return EXIT_CODE_USAGE;
     }
-    return run_ca_file_take(&values) ? run_pipeline(&values, &words) : EXIT_CODE_USAGE;
+    if (!run_ca_file_take(&values) || !run_folder_is_there(values.output))
+        return EXIT_CODE_USAGE;
+    return run_pipeline(&values, &words);
+}
+
+/* Of what can be known before a run, which may have taken long. */
+static bool run_folder_is_there(const char *folder)
+{
+    struct stat folder_stat;
+    if (!folder)
+        return true;
+    int error = stat(folder, &folder_stat) == -1 ? errno : 0;
+    if (error == 0 && !S_ISDIR(folder_stat.st_mode))
+        error = ENOTDIR;
+    if (error == 0 && access(folder, W_OK | X_OK) == -1)
+        error = errno;
+    if (error != 0)
+        cli_fail("run: --output %s: %s", folder, strerror(error));
+    return error == 0;
 }
 
 /* The variable is the one that other clients of OpenSSL know; libcurl does not look at it. */
@@ -114,28 +141,36 @@ static bool run_is_id(const char *text)
 
 static int run_pipeline(const struct run_values *values, const struct cli_words *words)
 {
+    const struct client_options reached = {.url = values->url,
+                                           .token = values->token,
+                                           .timeout_ms = values->timeout_ms,
+                                           .ca_file = values->ca_file};
     char reason[CLIENT_REASON_BYTES];
-    struct client *client = client_create(&(struct client_options){.url = values->url,
-                                                                   .token = values->token,
-                                                                   .timeout_ms = values->timeout_ms,
-                                                                   .ca_file = values->ca_file},
-                                          reason);
-    if (!client) {
+    struct client *client = client_create(&reached, reason);
+    /* Files come while the answer to the run does. */
+    struct client *other = client ? client_create(&reached, reason) : NULL;
+    int exit_code = EXIT_CODE_FAILED;
+    if (other)
+        exit_code = run_described(client, other, values, words);
+    else
         cli_fail("run: %s", reason);
-        return EXIT_CODE_FAILED;
-    }
-    int exit_code = run_described(client, values, words);
+    client_destroy(other);
     client_destroy(client);
     return exit_code;
 }
 
-static int run_described(struct client *client, const struct run_values *values,
-                         const struct cli_words *words)
+static int run_described(struct client *client, struct client *other,
+                         const struct run_values *values, const struct cli_words *words)
 {
+    struct transfer_view view = transfer_view_begin(stderr);
+    const struct client_files files = {.client = other,
+                                       .folder = values->output,
+                                       .told = view.is_terminal ? transfer_view_told : NULL,
+                                       .context = &view};
     struct text body = {0};
-    int exit_code = client_body_make(client, run_command.name, words, &body);
+    int exit_code = client_body_make(&files, run_command.name, words, &body);
     if (exit_code == EXIT_CODE_OK)
-        exit_code = run_stream(client, values, &body);
+        exit_code = run_stream(client, &files, values, &body);
     text_finish(&body);
     return exit_code;
 }
@@ -166,13 +201,14 @@ static bool run_answer_is_good(const struct client_lines *lines, const struct cl
     return true;
 }
 
-static int run_stream(struct client *client, const struct run_values *values,
-                      const struct text *body)
+static int run_stream(struct client *client, const struct client_files *files,
+                      const struct run_values *values, const struct text *body)
 {
     struct client_lines lines = {.command = run_command.name,
                                  .out = stdout,
                                  .is_terminal = isatty(STDOUT_FILENO) == 1,
-                                 .is_json = values->json};
+                                 .is_json = values->json,
+                                 .files = values->json && !values->output ? NULL : files};
     struct client_answer answer;
     char reason[CLIENT_REASON_BYTES];
     int rc = client_request(client, "/v4/runs/stream", body->bytes, body->count, on_lines, &lines,

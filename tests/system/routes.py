@@ -15,7 +15,8 @@ class Site(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def answer(self):
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        body = self.chunks() if self.headers.get("Transfer-Encoding") else \
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.server.seen.append((f"{self.command} {self.path}", dict(self.headers), body))
         status, said, *fields = self.server.routes.get(f"{self.command} {self.path.partition('?')[0]}", (404, {"detail": "nothing here"}))
         said = said(self.headers, body) if callable(said) else said
@@ -28,6 +29,14 @@ class Site(http.server.BaseHTTPRequestHandler):
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(said)
+
+    def chunks(self):
+        body = b""
+        while size := int(self.rfile.readline(), 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        self.rfile.readline()
+        return body
 
     do_GET = do_POST = do_PATCH = do_DELETE = do_PUT = answer
 

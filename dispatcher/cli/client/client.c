@@ -14,9 +14,11 @@
 #include <string.h>
 #include <strings.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include "build/version.h"
 #include "dispatcher/reactor/library.h"
+#include "dispatcher/text/text.h"
 
 #define CONNECT_TIMEOUT_MS 10000L
 
@@ -49,6 +51,7 @@ static const struct library_function functions[] = {
 struct client {
     CURL *curl;
     struct curl_slist *headers;
+    char *authorization; /* the line that has the token; NULL: there is none */
     char *url;
     char *socket_path; /* NULL: none */
     bool (*goes_on)(void *context);
@@ -67,8 +70,14 @@ struct exchange {
 
 static bool client_prepare(struct client *client, const struct client_options *options);
 static bool client_socket_take(struct client *client, const struct client_options *options);
+static struct curl_slist *client_upload_headers(struct client *client,
+                                                const struct client_file *file);
+static int client_perform(struct client *client, const char *base, const char *path,
+                          struct curl_slist *headers, struct exchange *exchange,
+                          char reason[CLIENT_REASON_BYTES]);
 static int on_progress(void *context, curl_off_t down_max, curl_off_t down, curl_off_t up_max,
                        curl_off_t up);
+static size_t on_read(char *room, size_t size, size_t count, void *context);
 static size_t on_header(char *line, size_t size, size_t count, void *context);
 static size_t on_body(char *bytes, size_t size, size_t count, void *context);
 static void client_elsewhere_take(CURL *curl, const char *path, struct client_answer *answer);
@@ -99,6 +108,7 @@ void client_destroy(struct client *client)
         return;
     lib.easy_cleanup(client->curl);
     lib.slist_free_all(client->headers);
+    free(client->authorization);
     free(client->url);
     free(client->socket_path);
     free(client);
@@ -116,31 +126,80 @@ int client_request(struct client *client, const char *path, const char *body, si
                    client_consumer *consumer, void *context, struct client_answer *answer,
                    char reason[CLIENT_REASON_BYTES])
 {
-    CURL *curl = client->curl;
     struct exchange exchange = {
-        .curl = curl, .consumer = consumer, .context = context, .answer = answer};
+        .curl = client->curl, .consumer = consumer, .context = context, .answer = answer};
+    lib.easy_setopt(client->curl, CURLOPT_HTTPGET, 1L);
+    if (body) {
+        lib.easy_setopt(client->curl, CURLOPT_POST, 1L);
+        lib.easy_setopt(client->curl, CURLOPT_POSTFIELDS, body);
+        lib.easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body_bytes);
+    }
+    return client_perform(client, client->url, path, client->headers, &exchange, reason);
+}
+
+int client_fetch(struct client *client, const char *url, client_consumer *consumer, void *context,
+                 struct client_answer *answer, char reason[CLIENT_REASON_BYTES])
+{
+    struct exchange exchange = {
+        .curl = client->curl, .consumer = consumer, .context = context, .answer = answer};
+    lib.easy_setopt(client->curl, CURLOPT_HTTPGET, 1L);
+    return client_perform(client, url, "", NULL, &exchange, reason);
+}
+
+int client_upload(struct client *client, const char *path, struct client_file *file,
+                  client_consumer *consumer, void *context, struct client_answer *answer,
+                  char reason[CLIENT_REASON_BYTES])
+{
+    struct exchange exchange = {
+        .curl = client->curl, .consumer = consumer, .context = context, .answer = answer};
+    struct curl_slist *headers = client_upload_headers(client, file);
+    if (!headers) {
+        snprintf(reason, CLIENT_REASON_BYTES, "no memory");
+        return -EIO;
+    }
+    const bool is_counted = file->bytes != UINT64_MAX;
+    lib.easy_setopt(client->curl, CURLOPT_POST, 1L);
+    lib.easy_setopt(client->curl, CURLOPT_POSTFIELDS, NULL);
+    lib.easy_setopt(client->curl, CURLOPT_READFUNCTION, on_read);
+    lib.easy_setopt(client->curl, CURLOPT_READDATA, file);
+    lib.easy_setopt(client->curl, CURLOPT_POSTFIELDSIZE_LARGE,
+                    is_counted ? (curl_off_t)file->bytes : (curl_off_t)-1);
+    file->sent = 0;
+    file->error = 0;
+    int rc = client_perform(client, client->url, path, headers, &exchange, reason);
+    lib.slist_free_all(headers);
+    if (file->error != 0)
+        snprintf(reason, CLIENT_REASON_BYTES, "%.200s: %s", file->name,
+                 file->error == ESTALE ? "it became shorter while it was sent"
+                                       : strerror(file->error));
+    return file->error != 0 ? -EIO : rc;
+}
+
+/* The URL is of two parts, of which the first one is shown to people. `headers`: NULL: none. */
+static int client_perform(struct client *client, const char *base, const char *path,
+                          struct curl_slist *headers, struct exchange *exchange,
+                          char reason[CLIENT_REASON_BYTES])
+{
+    CURL *curl = client->curl;
+    struct client_answer *answer = exchange->answer;
     *answer = (struct client_answer){.run_line_count = UINT64_MAX, .log_bytes = UINT64_MAX};
     char *url;
-    if (asprintf(&url, "%s%s", client->url, path) == -1) {
+    if (asprintf(&url, "%s%s", base, path) == -1) {
         snprintf(reason, CLIENT_REASON_BYTES, "no memory");
         return -EIO;
     }
     char detail[CURL_ERROR_SIZE] = "";
     lib.easy_setopt(curl, CURLOPT_ERRORBUFFER, detail);
-    lib.easy_setopt(curl, CURLOPT_HEADERDATA, &exchange);
-    lib.easy_setopt(curl, CURLOPT_WRITEDATA, &exchange);
-    lib.easy_setopt(curl, CURLOPT_HTTPGET, 1L);
-    if (body) {
-        lib.easy_setopt(curl, CURLOPT_POST, 1L);
-        lib.easy_setopt(curl, CURLOPT_POSTFIELDS, body);
-        lib.easy_setopt(curl, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)body_bytes);
-    }
-    CURLcode code = lib.easy_setopt(curl, CURLOPT_URL, url);
+    lib.easy_setopt(curl, CURLOPT_HEADERDATA, exchange);
+    lib.easy_setopt(curl, CURLOPT_WRITEDATA, exchange);
+    CURLcode code = lib.easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    if (code == CURLE_OK)
+        code = lib.easy_setopt(curl, CURLOPT_URL, url);
     if (code == CURLE_OK)
         code = lib.easy_perform(curl);
     client_elsewhere_take(curl, path, answer);
-    int rc = client_result_of(code, &exchange);
-    const char *place = client->socket_path ? client->socket_path : client->url;
+    int rc = client_result_of(code, exchange);
+    const char *place = client->socket_path ? client->socket_path : base;
     client_reason_fill(client, place, code, detail, reason);
     if (rc == -EPIPE && code == CURLE_OK)
         snprintf(reason, CLIENT_REASON_BYTES,
@@ -172,22 +231,47 @@ static bool client_library_load(char reason[CLIENT_REASON_BYTES])
     return is_loaded;
 }
 
-static bool client_header_add(struct client *client, const char *line)
+/* False, and the list stays as it was: no memory. A line of NULL is none. */
+static bool client_header_add(struct curl_slist **headers, const char *line)
 {
-    struct curl_slist *longer = lib.slist_append(client->headers, line);
+    struct curl_slist *longer = line ? lib.slist_append(*headers, line) : *headers;
     if (longer)
-        client->headers = longer;
-    return longer != NULL;
+        *headers = longer;
+    return longer || !line;
 }
 
-static bool client_token_add(struct client *client, const char *token)
+/* "attachment; filename*=UTF-8''a%20b.png": every byte that is no letter, digit or dot. */
+static bool client_disposition_format(const char *name, struct text *line)
 {
-    char *line;
-    if (asprintf(&line, "Authorization: Bearer %s", token) == -1)
-        return false;
-    bool done = client_header_add(client, line);
-    free(line);
-    return done;
+    text_add(line, "Content-Disposition: attachment; filename*=UTF-8''");
+    for (const char *c = name; *c != '\0'; c++) {
+        if ((*c >= 'a' && *c <= 'z') || (*c >= 'A' && *c <= 'Z') || (*c >= '0' && *c <= '9') ||
+            *c == '.')
+            text_add_bytes(line, c, 1);
+        else
+            text_add(line, "%%%02X", (unsigned)(unsigned char)*c);
+    }
+    text_add_bytes(line, "", 1);
+    return !line->failed;
+}
+
+static struct curl_slist *client_upload_headers(struct client *client,
+                                                const struct client_file *file)
+{
+    struct curl_slist *headers = NULL;
+    struct text line = {0};
+    const bool done =
+        client_disposition_format(file->name, &line) &&
+        client_header_add(&headers, "Content-Type: application/octet-stream") &&
+        client_header_add(&headers, line.bytes) &&
+        client_header_add(&headers, client->authorization) &&
+        client_header_add(&headers,
+                          file->bytes == UINT64_MAX ? "Transfer-Encoding: chunked" : NULL);
+    text_finish(&line);
+    if (done)
+        return headers;
+    lib.slist_free_all(headers);
+    return NULL;
 }
 
 static bool client_prepare(struct client *client, const struct client_options *options)
@@ -197,9 +281,12 @@ static bool client_prepare(struct client *client, const struct client_options *o
         url_bytes--;
     client->url = strndup(options->url, url_bytes);
     client->curl = lib.easy_init();
-    if (!client->url || !client->curl ||
-        !client_header_add(client, "Content-Type: application/json") ||
-        (options->token && !client_token_add(client, options->token)))
+    if (options->token &&
+        asprintf(&client->authorization, "Authorization: Bearer %s", options->token) == -1)
+        client->authorization = NULL;
+    if (!client->url || !client->curl || (options->token && !client->authorization) ||
+        !client_header_add(&client->headers, "Content-Type: application/json") ||
+        !client_header_add(&client->headers, client->authorization))
         return false;
     CURL *curl = client->curl;
     if (options->ca_file && lib.easy_setopt(curl, CURLOPT_CAINFO, options->ca_file) != CURLE_OK)
@@ -214,7 +301,6 @@ static bool client_prepare(struct client *client, const struct client_options *o
          lib.easy_setopt(curl, CURLOPT_XFERINFODATA, client) != CURLE_OK))
         return false;
     return lib.easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http,https") == CURLE_OK &&
-           lib.easy_setopt(curl, CURLOPT_HTTPHEADER, client->headers) == CURLE_OK &&
            lib.easy_setopt(curl, CURLOPT_USERAGENT, "millrace/" MILLRACE_VERSION) == CURLE_OK &&
            lib.easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS) == CURLE_OK &&
            lib.easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)options->timeout_ms) == CURLE_OK &&
@@ -374,4 +460,25 @@ static size_t on_body(char *bytes, size_t size, size_t count, void *context)
         return size * count;
     exchange->is_unwanted = true;
     return CURL_WRITEFUNC_ERROR;
+}
+
+/* The next bytes of a file, never more than its length. */
+static size_t on_read(char *room, size_t size, size_t count, void *context)
+{
+    struct client_file *file = context;
+    size_t bytes = size * count;
+    if (file->bytes - file->sent < bytes)
+        bytes = (size_t)(file->bytes - file->sent);
+    ssize_t got;
+    do
+        got = bytes > 0 ? read(file->fd, room, bytes) : 0;
+    while (got == -1 && errno == EINTR);
+    if (got == -1 || (got == 0 && bytes > 0 && file->bytes != UINT64_MAX)) {
+        file->error = got == -1 ? errno : ESTALE;
+        return CURL_READFUNC_ABORT;
+    }
+    file->sent += (uint64_t)got;
+    if (file->told)
+        file->told(file->context, file->name, file->sent, file->bytes);
+    return (size_t)got;
 }

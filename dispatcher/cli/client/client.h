@@ -52,6 +52,21 @@ struct client_answer {
         [CLIENT_URL_BYTES]; /* where it says that the answer is; "": not said, or too long */
 };
 
+/* How far a file is: `done` of its `bytes`, which are UINT64_MAX where nobody knows. When they are
+ * the same it is over. */
+typedef void client_told(void *context, const char *name, uint64_t done, uint64_t bytes);
+
+/* A file that is sent. */
+struct client_file {
+    const char *name;  /* what the server is told that it is called */
+    int fd;            /* the caller's; it is read from where it stands */
+    uint64_t bytes;    /* UINT64_MAX: to its end */
+    client_told *told; /* NULL: nobody wants to know */
+    void *context;     /* for told() */
+    uint64_t sent;     /* outcome */
+    int error;         /* outcome: an errno of reading it; 0 */
+};
+
 /* Takes a piece of the body of an answer with `status`. False: no more of it is wanted. */
 typedef bool client_consumer(void *context, long status, const char *bytes, size_t count);
 
@@ -74,6 +89,15 @@ void client_destroy(struct client *client);
 int client_request(struct client *client, const char *path, const char *body, size_t body_bytes,
                    client_consumer *consumer, void *context, struct client_answer *answer,
                    char reason[CLIENT_REASON_BYTES]) MUST_USE;
+
+/* POST of a file as it is, read while it is sent. Likewise; -EIO, too, when it cannot be read. */
+int client_upload(struct client *client, const char *path, struct client_file *file,
+                  client_consumer *consumer, void *context, struct client_answer *answer,
+                  char reason[CLIENT_REASON_BYTES]) MUST_USE;
+
+/* GET of a whole URL, wherever that is: without the token. */
+int client_fetch(struct client *client, const char *url, client_consumer *consumer, void *context,
+                 struct client_answer *answer, char reason[CLIENT_REASON_BYTES]) MUST_USE;
 
 /* The process that listens on the unix socket of a kept connection; 0: it is not known, or in
  * another namespace. */

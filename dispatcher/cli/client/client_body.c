@@ -7,7 +7,7 @@
 #include <stdlib.h>
 
 #include "dispatcher/cli/client/client_inputs.h"
-#include "dispatcher/cli/client/client_lines.h"
+#include "dispatcher/cli/client/client_refusal.h"
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/exit_code.h"
 
@@ -15,8 +15,9 @@
 
 static int body_description_get(struct client *client, const char *command, const char *pointer,
                                 struct text *answer);
-static int body_format(const char *command, const struct text *description,
-                       const struct cli_words *words, struct text *body);
+static int body_format(const struct client_files *files, const char *command,
+                       const struct text *description, const struct cli_words *words,
+                       struct text *body);
 
 bool client_defaults(const char *command, const char **url, const char **token)
 {
@@ -43,13 +44,13 @@ int client_failed(const char *command, int rc, const char *reason)
     return rc == -ECONNREFUSED ? EXIT_CODE_CONNECT : EXIT_CODE_FAILED;
 }
 
-int client_body_make(struct client *client, const char *command, const struct cli_words *words,
-                     struct text *body)
+int client_body_make(const struct client_files *files, const char *command,
+                     const struct cli_words *words, struct text *body)
 {
     struct text description = {0};
-    int exit_code = body_description_get(client, command, words->items[0], &description);
+    int exit_code = body_description_get(files->client, command, words->items[0], &description);
     if (exit_code == EXIT_CODE_OK)
-        exit_code = body_format(command, &description, words, body);
+        exit_code = body_format(files, command, &description, words, body);
     text_finish(&description);
     return exit_code;
 }
@@ -87,17 +88,16 @@ static int body_description_get(struct client *client, const char *command, cons
                  command, end.status, end.elsewhere);
         return EXIT_CODE_FAILED;
     }
-    /* What is wrong is said as it would be of a run. */
-    struct client_lines lines = {.command = command, .out = stdout};
-    client_lines_take(&lines, end.status, answer->bytes ? answer->bytes : "", answer->count);
-    client_lines_finish(&lines, end.status, true);
-    if (!lines.is_failed && lines.end == LINES_OPEN)
-        cli_fail("%s: the server answered with status %ld", command, end.status);
+    struct text words = {0};
+    client_refusal_add(end.status, answer->bytes ? answer->bytes : "", answer->count, &words);
+    cli_fail("%s: %.*s", command, (int)words.count, words.bytes ? words.bytes : "");
+    text_finish(&words);
     return EXIT_CODE_FAILED;
 }
 
-static int body_format(const char *command, const struct text *description,
-                       const struct cli_words *words, struct text *body)
+static int body_format(const struct client_files *files, const char *command,
+                       const struct text *description, const struct cli_words *words,
+                       struct text *body)
 {
     struct json_view pipeline, variables;
     struct json_error error;
@@ -112,8 +112,6 @@ static int body_format(const char *command, const struct text *description,
                     !json_view_is_null(&variables);
     char reason[INPUT_REASON_BYTES];
     int rc = client_inputs_format(body, pointer, is_known ? &variables : NULL, words->items + 1,
-                                  words->count - 1, reason);
-    if (rc < 0)
-        cli_fail("%s: %s", command, reason);
-    return rc == 0 ? EXIT_CODE_OK : rc == -EINVAL ? EXIT_CODE_USAGE : EXIT_CODE_FAILED;
+                                  words->count - 1, files, reason);
+    return rc == 0 ? EXIT_CODE_OK : client_failed(command, rc, reason);
 }

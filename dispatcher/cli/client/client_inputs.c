@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -23,36 +24,100 @@ struct input {
     char *reason;
 };
 
+static int inputs_read(struct text *items, const struct json_view *variables, char *const *words,
+                       int count, char reason[INPUT_REASON_BYTES]);
+static int inputs_gather(struct text *items, const char *pointer, char *const *words, int count,
+                         const struct client_files *files, struct text *body,
+                         char reason[INPUT_REASON_BYTES]);
+static int inputs_file_check(const struct input *input, struct text *item);
 static void inputs_type(struct input *input, const struct json_view *variables);
 static int inputs_load(const struct input *input, struct text *out);
 static int inputs_add(const struct input *input, const struct text *value, struct text *body);
 
 int client_inputs_format(struct text *body, const char *pointer, const struct json_view *variables,
-                         char *const *words, int count, char reason[INPUT_REASON_BYTES])
+                         char *const *words, int count, const struct client_files *files,
+                         char reason[INPUT_REASON_BYTES])
+{
+    struct text *items = calloc((size_t)count + 1, sizeof(*items));
+    if (!items) {
+        snprintf(reason, INPUT_REASON_BYTES, "no memory");
+        return -ENOMEM;
+    }
+    int rc = inputs_read(items, variables, words, count, reason);
+    if (rc == 0)
+        rc = inputs_gather(items, pointer, words, count, files, body, reason);
+    for (int i = 0; i < count; i++)
+        text_finish(&items[i]);
+    free(items);
+    return rc;
+}
+
+/* An item for each word, but for those of files that are to be uploaded or named. */
+static int inputs_read(struct text *items, const struct json_view *variables, char *const *words,
+                       int count, char reason[INPUT_REASON_BYTES])
+{
+    struct json_view variable = {0};
+    bool has_more = variables != NULL;
+    int rc = 0;
+    for (int i = 0; rc == 0 && i < count; i++) {
+        has_more = has_more && json_view_next(variables, &variable);
+        struct input input = {.index = i, .word = words[i], .reason = reason};
+        inputs_type(&input, has_more ? &variable : NULL);
+        if (strcmp(input.type, "file") == 0) {
+            rc = inputs_file_check(&input, &items[i]);
+            continue;
+        }
+        struct text value = {0};
+        rc = inputs_load(&input, &value);
+        if (rc == 0)
+            rc = inputs_add(&input, &value, &items[i]);
+        text_finish(&value);
+    }
+    return rc;
+}
+
+static int inputs_gather(struct text *items, const char *pointer, char *const *words, int count,
+                         const struct client_files *files, struct text *body,
+                         char reason[INPUT_REASON_BYTES])
 {
     text_add(body, "{\"pipeline\":");
     text_add_json(body, pointer, strlen(pointer));
     text_add(body, ",\"inputs\":[");
-    struct json_view variable = {0};
-    bool has_more = variables != NULL;
     for (int i = 0; i < count; i++) {
-        has_more = has_more && json_view_next(variables, &variable);
-        struct input input = {.index = i, .word = words[i], .reason = reason};
-        inputs_type(&input, has_more ? &variable : NULL);
-        struct text value = {0};
-        int rc = inputs_load(&input, &value);
-        if (rc == 0 && i > 0)
-            text_add(body, ",");
-        if (rc == 0)
-            rc = inputs_add(&input, &value, body);
-        text_finish(&value);
-        if (rc < 0)
+        char why[CLIENT_REASON_BYTES] = "no memory";
+        int rc = items[i].count > 0 ? 0 : client_file_send(files, words[i], &items[i], why);
+        if (rc < 0) {
+            snprintf(reason, INPUT_REASON_BYTES, "input %d: %s", i + 1, why);
             return rc;
+        }
+        text_add(body, "%s", i > 0 ? "," : "");
+        text_add_bytes(body, items[i].bytes, items[i].count);
     }
     text_add(body, "]}");
     if (body->failed)
         snprintf(reason, INPUT_REASON_BYTES, "no memory");
     return body->failed ? -ENOMEM : 0;
+}
+
+/* `null`, where a pipeline does without one, becomes an item at once. */
+static int inputs_file_check(const struct input *input, struct text *item)
+{
+    char why[CLIENT_REASON_BYTES];
+    if (strcmp(input->word, "null") == 0) {
+        text_add(item, "{\"type\":\"none\",\"value\":null}");
+        return 0;
+    }
+    if (client_file_word(input->word) == FILE_WORD_NONE) {
+        snprintf(input->reason, INPUT_REASON_BYTES,
+                 "input %d: it is a file, which is @PATH, a URL or an id of the server's, and not "
+                 "'%.200s'",
+                 input->index + 1, input->word);
+        return -EINVAL;
+    }
+    int rc = client_file_check(input->word, why);
+    if (rc < 0)
+        snprintf(input->reason, INPUT_REASON_BYTES, "input %d: %s", input->index + 1, why);
+    return rc;
 }
 
 static void inputs_type(struct input *input, const struct json_view *variable)

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/cli/client/client_refusal.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/text/json_view.h"
 
@@ -128,33 +129,12 @@ static void lines_take(struct client_lines *lines, long status)
 
 /* ---- what went wrong ----------------------------------------------------------------------- */
 
-/* Adds a string's characters, and of anything else its JSON. */
-static void lines_value_add(const struct json_view *value, struct text *out)
-{
-    if (json_view_is_string(value))
-        json_view_string(value, out);
-    else
-        text_add_bytes(out, value->text, value->bytes);
-}
-
-/* A member as text that ends in a NUL; NULL when there is none. The caller finishes `text`. */
-static const char *lines_member_text(const struct json_view *object, const char *key,
-                                     struct text *text)
-{
-    struct json_view value;
-    if (!json_view_member(object, key, &value) || json_view_is_null(&value))
-        return NULL;
-    lines_value_add(&value, text);
-    text_add_bytes(text, "", 1);
-    return text->failed ? NULL : text->bytes;
-}
-
 static void lines_error_say(struct client_lines *lines, const struct json_view *error)
 {
     struct text type = {0}, message = {0}, traceback = {0};
-    const char *type_text = lines_member_text(error, "type", &type);
-    const char *message_text = lines_member_text(error, "message", &message);
-    const char *traceback_text = lines_member_text(error, "traceback", &traceback);
+    const char *type_text = client_member_text(error, "type", &type);
+    const char *message_text = client_member_text(error, "message", &message);
+    const char *traceback_text = client_member_text(error, "traceback", &traceback);
     cli_fail("%s: %s: %s", lines->command, type_text ? type_text : "unknown",
              message_text ? message_text : "");
     if (traceback_text)
@@ -171,68 +151,101 @@ static void lines_reason_lacks(struct client_lines *lines)
     lines->is_failed = true;
 }
 
-/* "; this server has me/a:v1, me/b:v1 and 3 more", of a 404 that says so. */
-static void lines_names_add(const struct json_view *detail, struct text *out)
-{
-    struct json_view list, item = {0}, total;
-    uint32_t count = 0;
-    double all = 0;
-    if (!json_view_member(detail, "pipelines", &list))
-        return;
-    while (json_view_next(&list, &item)) {
-        text_add(out, "%s", count++ == 0 ? "; this server has " : ", ");
-        lines_value_add(&item, out);
-    }
-    if (json_view_member(detail, "total", &total) && json_view_number(&total, &all) && count > 0 &&
-        all > count)
-        text_add(out, " and %.0f more", all - count);
-}
-
-/* "..." or {"message":"..."} or [{"loc":[...],"msg":"..."}] */
 static void lines_detail_say(struct client_lines *lines, long status,
                              const struct json_view *detail)
 {
     struct text text = {0};
-    struct json_view item = {0};
-    const char *message = lines_member_text(detail, "message", &text);
-    if (!message && json_view_next(detail, &item))
-        message = lines_member_text(&item, "msg", &text);
-    if (!message) {
-        lines_value_add(detail, &text);
-        text_add_bytes(&text, "", 1);
-        message = text.failed ? "" : text.bytes;
-    }
-    struct text names = {0};
-    lines_names_add(detail, &names);
-    text_add_bytes(&names, "", 1);
-    cli_fail("%s: the server answered with status %ld: %s%s", lines->command, status, message,
-             names.failed ? "" : names.bytes);
+    client_detail_add(status, detail, &text);
+    cli_fail("%s: %.*s", lines->command, (int)text.count, text.bytes ? text.bytes : "");
     lines->is_failed = true;
-    text_finish(&names);
     text_finish(&text);
 }
 
 /* ---- values -------------------------------------------------------------------------------- */
 
-/* Values of one line are apart by tabs; strings are their characters, everything else is JSON. */
+/* What a file says of itself where a value is: {"type":"file","file":{...}}. */
+static bool lines_is_file(const struct json_view *value, struct json_view *file)
+{
+    static const char word[] = "\"file\"";
+    struct json_view type, name;
+    return json_view_member(value, "type", &type) && type.bytes == sizeof word - 1 &&
+           memcmp(type.text, word, type.bytes) == 0 && json_view_member(value, "file", file) &&
+           json_view_member(file, "name", &name) && json_view_is_string(&name);
+}
+
+/* Adds the path that it has now. */
+static void lines_file_save(struct client_lines *lines, const struct json_view *file,
+                            struct text *path)
+{
+    char reason[CLIENT_REASON_BYTES] = "no memory";
+    if (client_file_save(lines->files, file, path, reason) < 0) {
+        cli_fail("%s: %s", lines->command, reason);
+        lines->is_failed = true;
+    } else if (lines->is_json) {
+        fprintf(stderr, "%.*s\n", (int)path->count, path->bytes);
+    }
+}
+
+/* Whether there are files among its items. */
+static bool lines_has_files(const struct json_view *list)
+{
+    struct json_view item = {0}, file;
+    while (json_view_next(list, &item))
+        if (lines_is_file(&item, &file))
+            return true;
+    return false;
+}
+
+/* Adds the JSON of a list with paths in the place of files. */
+static void lines_list_add(struct client_lines *lines, const struct json_view *list,
+                           struct text *out)
+{
+    struct json_view item = {0}, file;
+    for (const char *before = "["; json_view_next(list, &item); before = ",") {
+        text_add(out, "%s", before);
+        if (lines_is_file(&item, &file)) {
+            struct text path = {0};
+            lines_file_save(lines, &file, &path);
+            text_add_json(out, path.bytes ? path.bytes : "", path.count);
+            text_finish(&path);
+        } else {
+            text_add_bytes(out, item.text, item.bytes);
+        }
+    }
+    text_add(out, "]");
+}
+
+static void lines_output_add(struct client_lines *lines, const struct json_view *output,
+                             struct text *out)
+{
+    struct json_view value, file;
+    if (lines->files && lines_is_file(output, &file))
+        lines_file_save(lines, &file, out);
+    else if (json_view_member(output, "value", &value) && lines->files && lines_has_files(&value))
+        lines_list_add(lines, &value, out);
+    else if (json_view_member(output, "value", &value))
+        client_value_add(&value, out);
+}
+
+/* Values of one line are apart by tabs; strings are their characters, files their paths, everything
+ * else is JSON. */
 static void lines_outputs_print(struct client_lines *lines, const struct json_view *outputs)
 {
     struct json_view output = {0};
     bool is_first = true;
     lines->output_count++;
-    if (lines->is_json)
+    if (lines->is_json && !lines->files)
         return;
     while (json_view_next(outputs, &output)) {
-        struct json_view value;
         struct text text = {0};
-        if (json_view_member(&output, "value", &value))
-            lines_value_add(&value, &text);
-        if (!is_first)
+        lines_output_add(lines, &output, &text);
+        if (!is_first && !lines->is_json)
             fputc('\t', lines->out);
         is_first = false;
-        if (text.count > 0)
+        if (text.count > 0 && !lines->is_json)
             lines_bytes_print(lines, text.bytes, text.count);
         text_finish(&text);
     }
-    fputc('\n', lines->out);
+    if (!lines->is_json)
+        fputc('\n', lines->out);
 }

@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <stdio.h>
 
+#include "dispatcher/cli/client/client_files.h"
 #include "dispatcher/reactor/identity.h"
 #include "dispatcher/text/text.h"
 
@@ -24,12 +25,13 @@ enum client_lines_end {
     LINES_NO_OUTPUT,  /* stdout takes no more; said on stderr */
 };
 
-/* Zero but for the first four is a fresh one. Owns its text. */
+/* Zero but for the first five is a fresh one. Owns its text. */
 struct client_lines {
     const char *command; /* in whose name what goes wrong is said */
     FILE *out;
-    bool is_terminal; /* which is not shown what could steer it */
-    bool is_json;     /* lines as they come, else the values in them */
+    bool is_terminal;                 /* which is not shown what could steer it */
+    bool is_json;                     /* lines as they come, else the values in them */
+    const struct client_files *files; /* who saves the files among the values; NULL: nobody */
     struct text line;
     uint64_t output_count;     /* lines with outputs */
     char run_id[RUN_ID_BYTES]; /* of the first line that has one; "": none had */
