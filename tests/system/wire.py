@@ -16,6 +16,7 @@ RUN_ID = re.compile(r"run_[0-9a-f]{32}\Z")
 PIPELINE_ID = re.compile(r"pipeline_[0-9a-f]{32}\Z")
 LINE_KEYS = ["id", "created_at", "updated_at", "pipeline_id", "state", "queue_position", "inputs",
              "outputs", "error"]
+INPUT_KEYS = {"type", "value", "file_name", "file_path", "file_url"}
 ERROR_TYPES = {"input_error", "cuda_oom", "cuda_error", "oom", "pipeline_error", "startup_error",
                "pipeline_loading", "timeout", "unknown"}
 TYPES = {str: "string", bool: "boolean", int: "integer", float: "fp", list: "array", dict: "dictionary",
@@ -27,8 +28,8 @@ class Closed(Exception):
 
 
 def as_input(value):
-    """An input as clients send it; a dict that has a `type` and a `value` is one already."""
-    if isinstance(value, dict) and set(value) == {"type", "value"}:
+    """An input as clients send it; a dict that has a `type` and no other keys than an input is one already."""
+    if isinstance(value, dict) and "type" in value and set(value) <= INPUT_KEYS:
         return value
     return {"type": TYPES[type(value)], "value": value}
 
@@ -295,7 +296,7 @@ def check_line(line):
     error = value["error"]
     if error is None:
         assert value["state"] in (["running", "completed"] if value["outputs"] else
-                                  ["queued", "running", "completed"]), value
+                                  ["routing", "queued", "running", "completed"]), value
     else:
         assert list(error) == ["type", "message", "traceback"]
         assert error["type"] in ERROR_TYPES

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: MIT
+"""Runs take files: uploaded ones by id, as inputs and inside of dictionaries; each run sees its own, until it is over."""
+
+import os
+import shutil
+import signal
+
+import pytest
+
+import wire
+from confined import needs_landlock, needs_python, needs_root
+from conftest import HERE
+from server import bearer, make_tokens, wait_until
+
+LOOK, WORDS, ATTEMPT, NATIVE = "me/look:v1", "me/words:v1", "me/attempt:v1", "me/files:v1"
+CODE = os.path.join(HERE, "pipelines", "files.py")
+SERVED = [f"{LOOK}={CODE}:looks", f"{WORDS}={CODE}:streams", f"{ATTEMPT}={CODE}:attempts"]
+
+pytestmark = needs_python
+
+
+@pytest.fixture(scope="module")
+def server(start_shared, pipelines):
+    return start_shared(*SERVED, f"{NATIVE}={pipelines('files')}:files", options=["--files", "files", "--concurrency", "4"])
+
+
+def upload(server, data, name="a.txt", headers=None):
+    fields = {"Content-Type": "application/octet-stream", "Content-Disposition": f'attachment; filename="{name}"'}
+    response = server.ask("POST", "/v4/files", data, {**fields, **(headers or {})})
+    assert response.status == 201, response
+    return response.json()
+
+
+def by_id(file):
+    return {"type": "file", "value": None, "file_name": None, "file_path": file["id"], "file_url": None}
+
+
+def dictionary(**values):
+    return {"type": "dictionary", "value": values}
+
+
+def result_of(response):
+    assert response.status == 200, response
+    return wire.output_of(wire.check_line(response.body))
+
+
+def refused(response, status=400):
+    assert response.status == status, response
+    return wire.check_line(response.body)["error"]["message"]
+
+
+def folders_of_runs(server):
+    return os.listdir(f"{server.folder}/files/runs")
+
+
+def wait_until_they_are_gone(server):
+    wait_until(lambda: not folders_of_runs(server), what="an empty folder of runs")
+
+
+def test_a_pipe_gets_a_local_file_with_the_name_it_was_uploaded_with(server):
+    photo, mask = upload(server, b"a cat", "cat.jpg"), upload(server, b"a mask", "../../mask.png")
+    seen = result_of(server.run(LOOK, by_id(photo), dictionary(count=5, mask=by_id(mask))))
+    folder = seen.pop("folder")
+    assert seen == {"name": "cat.jpg", "text": "a cat", "count": 5, "mask": ["mask.png", "a mask"]}
+    assert os.path.dirname(folder) == os.path.realpath(f"{server.folder}/files/runs")
+    wait_until_they_are_gone(server)
+
+
+def test_the_url_that_an_upload_got_is_its_file(server):
+    photo = upload(server, b"a cat", "cat.jpg")
+    as_sdk = {"type": "file", "value": None, "file_name": photo["id"], "file_path": photo["path"], "file_url": photo["url"]}
+    as_path = {"type": "file", "file_path": "https://proxy.example" + photo["url"][photo["url"].index("/v4"):] + "?x=1"}
+    for said in (as_sdk, as_path):
+        assert result_of(server.run(LOOK, said, dictionary()))["text"] == "a cat"
+
+
+def test_pipelines_in_c_get_a_path_and_a_name(server):
+    photo = upload(server, b"a cat", "cat.jpg")
+    outputs = wire.check_line(server.run(NATIVE, by_id(photo), dictionary(image=by_id(photo), other=1)).body)["outputs"]
+    assert [output["value"] for output in outputs] == ["cat.jpg: a cat"] * 2
+    outputs = wire.check_line(server.run(NATIVE, None, dictionary(image=None)).body)["outputs"]
+    assert [output["value"] for output in outputs] == ["none", "another type"]
+
+
+def test_a_file_is_there_for_as_long_as_the_run(server):
+    book = upload(server, b"one two three four")
+    with server.stream(WORDS, by_id(book), 0.1) as stream:
+        assert wire.output_of(stream.next()) == "one"
+        assert server.ask("DELETE", f"/v4/files/{book['id']}").status == 204
+        assert len(folders_of_runs(server)) == 1
+        assert [wire.output_of(line) for line in stream.all()] == ["two", "three", "four"]
+    wait_until_they_are_gone(server)
+    assert "there is no such file" in refused(server.run(WORDS, by_id(book), 0.0))
+
+
+@pytest.mark.parametrize("how", ["leaves", "cancels", "is killed"])
+def test_nothing_is_left_of_a_run_that_does_not_end_by_itself(server, how):
+    book = upload(server, b"word " * 1000)
+    with server.stream(WORDS, by_id(book), 0.05) as stream:
+        run = stream.next()["id"]
+        if how == "cancels":
+            assert server.ask("DELETE", f"/v4/runs/{run}").status == 200
+        elif how == "is killed":
+            os.kill(server.workers(WORDS)[0]["pid"], signal.SIGKILL)
+        if how != "leaves":
+            assert stream.all()[-1]["state"] == "failed"
+    wait_until_they_are_gone(server)
+
+
+def test_one_file_may_be_several_inputs_and_of_several_runs(server):
+    book = upload(server, b"one two")
+    for _ in range(3):
+        assert result_of(server.run(LOOK, by_id(book), dictionary(mask=by_id(book))))["mask"] == ["a.txt", "one two"]
+    streams = [server.stream(WORDS, by_id(book), 0.05) for _ in range(8)]
+    for stream in streams:
+        with stream:
+            assert [wire.output_of(line) for line in stream.all()] == ["one", "two"]
+    wait_until_they_are_gone(server)
+
+
+def test_an_asynchronous_run_has_its_files(server):
+    book = upload(server, b"one two")
+    run = wire.check_line(server.run(WORDS, by_id(book), 0.0, async_run=True).body)
+    assert run["state"] == "routing"
+    ended = lambda: server.get(f"/v4/runs/{run['id']}").json()["state"] == "completed"
+    wait_until(ended, what="the run's end")
+    assert server.get(f"/v4/runs/{run['id']}").json()["outputs"][0]["value"] == ["one", "two"]
+
+
+@pytest.mark.parametrize("size", [100_000, 3_000_000])
+def test_a_body_that_another_process_reads_may_name_files(server, size):
+    """One that is copied, and one that stays a file."""
+    photo = upload(server, b"a cat")
+    items = ["x" * 100] * (size // 100)
+    seen = result_of(server.run(LOOK, by_id(photo), dictionary(more=items, mask=by_id(photo))))
+    assert (seen["text"], seen["mask"]) == ("a cat", ["a.txt", "a cat"])
+
+
+@pytest.mark.parametrize("said, expected", [
+    ({"file_path": "/etc/passwd"}, "input 1: /etc/passwd: there is no such file"),
+    ({"file_path": "file_" + "0" * 32}, "there is no such file"),
+    ({"file_path": "../stored/x"}, "there is no such file"),
+    ({}, "A file must either have a path or url attribute"),
+    ({"file_path": 5}, "input 1: file_path must be a string, got an integer"),
+])
+def test_what_is_no_file_of_this_server_is_refused(server, said, expected):
+    for how in ({}, {"async_run": True}):
+        assert expected in refused(server.run(LOOK, {"type": "file", "value": None, **said}, dictionary(), **how))
+    assert folders_of_runs(server) == []
+
+
+def test_a_file_of_another_token_is_none(start, tmp_path):
+    tokens = tmp_path / "tokens"
+    alice, bob = make_tokens(tokens, "alice", "bob")
+    server = start(SERVED[0], options=["--files", "files", "--token-file", str(tokens)])
+    photo = upload(server, b"a cat", headers=bearer(alice))
+    assert "there is no such file" in refused(server.run(LOOK, by_id(photo), dictionary(), headers=bearer(bob)))
+    url = {"type": "file", "value": None, "file_url": photo["url"]}
+    assert refused(server.run(LOOK, url, dictionary(), headers=bearer(bob)))
+    for said in (by_id(photo), url):
+        assert result_of(server.run(LOOK, said, dictionary(), headers=bearer(alice)))["text"] == "a cat"
+
+
+def test_a_server_without_files_says_so(start):
+    server = start(SERVED[0])
+    assert "this server keeps none: millrace serve does with --files DIR" in refused(
+        server.run(LOOK, by_id({"id": "file_" + "0" * 32}), dictionary()))
+
+
+def test_a_start_removes_what_runs_were_given(start, tmp_path):
+    left = tmp_path / "files" / "runs" / "old" / "0"
+    left.mkdir(parents=True)
+    (left / "a.txt").write_text("left")
+    start(SERVED[0], options=["--files", str(tmp_path / "files")])
+    assert os.listdir(tmp_path / "files" / "runs") == []
+
+
+WHAT_IS_DENIED = {
+    "runs are not listed": "os.listdir(os.path.dirname(folder))",
+    "what is stored is not there": "os.listdir(os.path.join(root, 'stored'))",
+    "nor the secret": "open(os.path.join(root, 'secret'))",
+    "the file is not written": "open(path, 'r+')",
+}
+
+
+@needs_landlock(2)
+def test_a_worker_that_may_not_read_all_reads_its_own_inputs(start):
+    server = start(SERVED[2], options=["--files", "files", "--allow-read", "none", "--seccomp", "strict"])
+    photo = upload(server, b"a cat")
+    assert result_of(server.run(ATTEMPT, by_id(photo), "open(path).read()")) == "'a cat'"
+    for what in list(WHAT_IS_DENIED.values())[:3]:
+        assert result_of(server.run(ATTEMPT, by_id(photo), what)) == "PermissionError", what
+
+
+@needs_root
+def test_workers_with_users_of_their_own_read_what_they_are_given(start, public):
+    shutil.copy(CODE, public)
+    served = f"{ATTEMPT}={public}/files.py:attempts"
+    options = ["--python", "/usr/bin/python3", "--files", f"{public}/files"]
+    server = start(served, options=options, default_user=True, environment={"PYTHONPATH": ""})
+    photo = upload(server, b"a cat")
+    assert result_of(server.run(ATTEMPT, by_id(photo), "open(path).read()")) == "'a cat'"
+    for what in (*WHAT_IS_DENIED.values(), "os.chmod(path, 0o666)", "os.unlink(path)", "os.rmdir(folder)"):
+        assert result_of(server.run(ATTEMPT, by_id(photo), what)) == "PermissionError", what
+
+
+@needs_root
+def test_a_folder_that_such_workers_cannot_get_to_is_told(start, public, tmp_path):
+    shutil.copy(CODE, public)
+    os.chmod(tmp_path, 0o700)
+    options = ["--python", "/usr/bin/python3", "--files", str(tmp_path / "files")]
+    server = start(f"{ATTEMPT}={public}/files.py:attempts", options=options, default_user=True, environment={"PYTHONPATH": ""})
+    photo = upload(server, b"a cat")
+    assert "cannot get to the folder of --files" in refused(server.run(ATTEMPT, by_id(photo), "path"), 500)
