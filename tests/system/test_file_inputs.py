@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: MIT
 """Runs take files: uploaded ones by id, as inputs and inside of dictionaries; each run sees its own, until it is over."""
 
+import io
 import os
 import shutil
 import signal
+import zipfile
 
 import pytest
 
@@ -14,7 +16,8 @@ from server import bearer, make_tokens, wait_until
 
 LOOK, WORDS, ATTEMPT, NATIVE = "me/look:v1", "me/words:v1", "me/attempt:v1", "me/files:v1"
 CODE = os.path.join(HERE, "pipelines", "files.py")
-SERVED = [f"{LOOK}={CODE}:looks", f"{WORDS}={CODE}:streams", f"{ATTEMPT}={CODE}:attempts"]
+UNPACK = "me/unpack:v1"
+SERVED = [f"{LOOK}={CODE}:looks", f"{WORDS}={CODE}:streams", f"{ATTEMPT}={CODE}:attempts", f"{UNPACK}={CODE}:unpacks"]
 
 pytestmark = needs_python
 
@@ -82,6 +85,16 @@ def test_pipelines_in_c_get_a_path_and_a_name(server):
     assert [output["value"] for output in outputs] == ["none", "another type"]
 
 
+def test_a_folder_comes_as_a_zip(server):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("a.txt", "a")
+        archive.writestr("b/c.txt", "c")
+    assert result_of(server.run(UNPACK, by_id(upload(server, packed.getvalue(), "my.zip")))) == ["a.txt", "b/c.txt"]
+    other = wire.check_line(server.run(UNPACK, by_id(upload(server, b"x", "my.tar"))).body)["error"]
+    assert other["type"] == "input_error" and "comes as a .zip, not as my.tar" in other["message"]
+
+
 def test_a_file_is_there_for_as_long_as_the_run(server):
     book = upload(server, b"one two three four")
     with server.stream(WORDS, by_id(book), 0.1) as stream:
@@ -146,7 +159,7 @@ def test_a_body_that_another_process_reads_may_name_files(server, size):
 def test_what_is_no_file_of_this_server_is_refused(server, said, expected):
     for how in ({}, {"async_run": True}):
         assert expected in refused(server.run(LOOK, {"type": "file", "value": None, **said}, dictionary(), **how))
-    assert folders_of_runs(server) == []
+    wait_until_they_are_gone(server)
 
 
 def test_a_file_of_another_token_is_none(start, tmp_path):

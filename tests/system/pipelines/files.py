@@ -3,9 +3,10 @@
 
 import os
 import time
+import zipfile
 from typing import Optional
 
-from pipeline import File, Pipeline, Variable, pipe
+from pipeline import Directory, File, Pipeline, Variable, pipe
 from pipeline.objects.graph import InputField, InputSchema, Stream
 
 
@@ -40,6 +41,12 @@ def attempt(file: File, what: str) -> str:
         return type(error).__name__
 
 
+@pipe
+def unpack(folder: Directory) -> list:
+    with zipfile.ZipFile(folder.path) as archive:
+        return sorted(archive.namelist())
+
+
 def graph(function, *kinds):
     with Pipeline() as builder:
         builder.output(function(*[Variable(kind) for kind in kinds]))
@@ -49,3 +56,4 @@ def graph(function, *kinds):
 looks = graph(look, File, Options)
 streams = graph(words, File, float)
 attempts = graph(attempt, File, str)
+unpacks = graph(unpack, Directory)

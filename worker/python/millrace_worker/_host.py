@@ -57,6 +57,7 @@ class Host:
     def __init__(self, graph: Any, output_count: int, has_threads: bool) -> None:
         self.graph = graph
         self.output_count = output_count
+        self.directories = _files.directories_of(graph)
         self.has_threads = has_threads
         # event_loop() makes it, before anything else uses it.
         self.loop: asyncio.AbstractEventLoop = None  # type: ignore[assignment]
@@ -118,6 +119,8 @@ class Host:
 
     def start(self, key: int, run_id: str, inputs: list[Any]) -> list[Output] | None:
         """The outputs, which the extension steps; None of a run that is driven here."""
+        if self.directories:
+            inputs = _files.as_directories(list(inputs), self.directories)
         if self.has_threads:
             run = self.driven[key] = _threads.Threaded(self, key, inputs)
             run.begin(run_id)
