@@ -99,6 +99,9 @@ $(B)/%.o: %.c | build/version.h
 	@echo "  CC    $@"
 	$(Q)$(CC) $(FLAGS) -MMD -MP -c -o $@ $<
 
+# The assembler takes these files in, and tells nobody.
+$(B)/dispatcher/cli/init_files.o: $(wildcard share/init/*/*)
+
 # Product code keeps small stack frames; sanitizers and tests do not.
 ifeq ($(VARIANT)$(IS_GCC),releaseyes)
 $(B)/shm/%.o $(B)/worker/%.o $(B)/dispatcher/%.o: FLAGS += -Wstack-usage=8192

@@ -19,6 +19,7 @@ const struct command commands[] = {
     {"serve", cmd_serve, "serve pipelines to HTTP clients", &serve_command},
     {"check", cmd_check, "load a pipeline in a process of its own and show its variables",
      &check_command},
+    {"init", cmd_init, "write a small pipeline that works, to go on from", &init_command},
     {"run", cmd_run, "run a pipeline of a server and print its outputs as they come", &run_command},
     {"bench", cmd_bench, "put load on a server and say how fast and how right it answers",
      &bench_command},

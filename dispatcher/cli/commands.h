@@ -15,6 +15,7 @@ int commands_run(int argc, char **argv);
  * stderr, written before they return. */
 int cmd_serve(int argc, char **argv);
 int cmd_check(int argc, char **argv);
+int cmd_init(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_bench(int argc, char **argv);
 int cmd_token(int argc, char **argv);
@@ -31,9 +32,9 @@ int cmd_top(int argc, char **argv);
 int cmd_completion(int argc, char **argv);
 
 /* Their options; that of serve is in serve_options.h. */
-extern const struct cli_command check_command, run_command, bench_command, token_command,
-    config_command, ps_command, reload_command, drain_command, resume_command, scale_command,
-    restart_command, stop_command, logs_command, top_command, completion_command;
+extern const struct cli_command check_command, init_command, run_command, bench_command,
+    token_command, config_command, ps_command, reload_command, drain_command, resume_command,
+    scale_command, restart_command, stop_command, logs_command, top_command, completion_command;
 
 /* One of them, in the order in which help lists them. */
 struct command {

@@ -260,6 +260,8 @@ void pipeline_config_finish(struct pipeline_config *pipeline)
 
 bool pipeline_config_is_python(const struct pipeline_config *pipeline)
 {
+    if (pipeline->kind == SOURCE_MANIFEST)
+        return !pipeline->manifest->is_native;
     return pipeline->kind != SOURCE_SHARED_OBJECT;
 }
 

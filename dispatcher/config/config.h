@@ -56,7 +56,7 @@ enum source_kind {
     SOURCE_SHARED_OBJECT = 0,
     SOURCE_PYTHON_FILE,   /* a path that ends with .py */
     SOURCE_PYTHON_MODULE, /* package.module, found by the interpreter */
-    SOURCE_MANIFEST,      /* a pipeline.yaml, which names a module of Python in its folder */
+    SOURCE_MANIFEST,      /* a pipeline.yaml, which names what is in its folder */
     SOURCE_KIND_COUNT
 };
 

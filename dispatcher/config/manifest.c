@@ -21,6 +21,7 @@
 #define KEY_COUNT_MAX 10u
 #define WHERE_BYTES 64u
 #define WARNING "warning"
+#define NATIVE_END ".so"
 
 /* Where in the document something is that is of use here; of all else it is only looked at whether
  * it is what it should be. */
@@ -90,14 +91,15 @@ static int manifest_graph_take(struct reading *reading);
 static int manifest_needs_take(struct reading *reading);
 static int manifest_members_make(struct reading *reading);
 
+static bool manifest_ends_with(const char *text, const char *end)
+{
+    size_t bytes = strlen(text);
+    return bytes > strlen(end) && strcmp(text + bytes - strlen(end), end) == 0;
+}
+
 bool manifest_is_path(const char *path)
 {
-    static const char *const ends[] = {".yaml", ".yml"};
-    size_t bytes = strlen(path);
-    for (size_t i = 0; i < ARRAY_COUNT(ends); i++)
-        if (bytes > strlen(ends[i]) && strcmp(path + bytes - strlen(ends[i]), ends[i]) == 0)
-            return true;
-    return false;
+    return manifest_ends_with(path, ".yaml") || manifest_ends_with(path, ".yml");
 }
 
 bool manifest_is_folder(const char *path)
@@ -401,15 +403,19 @@ static int manifest_graph_take(struct reading *reading)
     manifest->graph = strdup(colon ? colon + 1 : "");
     if (!manifest->module || !manifest->graph)
         return -ENOMEM;
-    if (!source_name_is_module(manifest->module) || !source_name_is_pipeline(manifest->graph)) {
+    manifest->is_native = manifest_ends_with(manifest->module, NATIVE_END);
+    if ((!manifest->is_native && !source_name_is_module(manifest->module)) ||
+        strchr(manifest->module, '/') || !source_name_is_pipeline(manifest->graph)) {
         problems_add(&manifest->errors, place, KEY_GRAPH,
                      "'%.200s' is not module:name of a pipeline", text);
         return 0;
     }
-    rc = manifest_module_find(manifest->folder, manifest->module, &manifest->module_path);
+    rc = manifest->is_native
+             ? manifest_object_find(manifest->folder, manifest->module, &manifest->module_path)
+             : manifest_module_find(manifest->folder, manifest->module, &manifest->module_path);
     if (rc == -ENOENT)
-        problems_add(&manifest->errors, place, KEY_GRAPH, "there is no module %.200s in %.300s",
-                     manifest->module, manifest->folder);
+        problems_add(&manifest->errors, place, KEY_GRAPH, "there is no %s%.200s in %.300s",
+                     manifest->is_native ? "" : "module ", manifest->module, manifest->folder);
     return rc == -ENOENT ? 0 : rc;
 }
 

@@ -6,6 +6,8 @@
  *     pipeline_name: me/words
  *     runtime: {python: {version: "3.10", requirements: [numpy>=1.24]}}
  *
+ * A pipeline in C is words.so:name there, of a file in the folder.
+ *
  * It is written for others: keys that are not known are warned about. docs/python-authoring.md has
  * those that are.
  */
@@ -26,8 +28,9 @@
 struct manifest {
     char *path;        /* of the file, or of the folder that has none; without ./ */
     char *folder;      /* of the file */
-    char *module;      /* package.module, looked for in the folder */
+    char *module;      /* package.module, or words.so, looked for in the folder */
     char *module_path; /* where it was found; NULL: nowhere */
+    bool is_native;    /* the module is a shared object with pipelines, and no Python */
     char *graph;       /* the pipeline's name in the module */
     char *name;        /* pipeline_name: me/words, words; NULL: it is not said */
     char *needs;       /* of the interpreter: its version, which may be empty, then a requirement a

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* manifest_module.c - where in a folder a module of Python is. */
+/* manifest_module.c - where in a folder the module of a pipeline is. */
 #include "dispatcher/config/manifest_module.h"
 
 #include <dirent.h>
@@ -35,6 +35,19 @@ int manifest_module_find(const char *folder, const char *module, char **path)
         rc = module_compiled_find(stem, path);
     free(stem);
     return rc;
+}
+
+int manifest_object_find(const char *folder, const char *name, char **path)
+{
+    char *found;
+    if (asprintf(&found, "%s/%s", folder, name) == -1)
+        return -ENOMEM;
+    if (access(found, F_OK) == 0) {
+        *path = found;
+        return 0;
+    }
+    free(found);
+    return -ENOENT;
 }
 
 /* stem.so, stem.pyc, and stem.cpython-311-x86_64-linux-gnu.so, say. */

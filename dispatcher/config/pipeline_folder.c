@@ -51,6 +51,8 @@ static int folder_fill(struct config *config, struct pipeline_config *pipeline, 
         rc = folder_own(&pipeline->source, here);
     if (rc == 0 && manifest && manifest->folder)
         rc = folder_own(&manifest->folder, here);
+    if (rc == 0 && manifest && manifest->module_path)
+        rc = folder_own(&manifest->module_path, here);
     if (rc == 0 && pipeline->python && strchr(pipeline->python, '/'))
         rc = folder_borrowed(&pipeline->python, here, config);
     return rc;

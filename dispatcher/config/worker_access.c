@@ -139,7 +139,7 @@ static void access_needs_print(const struct pipeline_config *pipeline, FILE *fil
 {
     access_folders_print(pipeline, file, "LD_LIBRARY_PATH");
     if (!pipeline_config_is_python(pipeline)) {
-        access_text_print(file, "read", pipeline->source);
+        access_text_print(file, "read", pipeline_config_path(pipeline));
         return;
     }
     if (pipeline->manifest)

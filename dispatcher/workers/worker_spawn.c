@@ -28,8 +28,11 @@ static void spawn_option_add(struct worker_command *command, const char *name, c
 void worker_spawn_set_pipeline(struct worker_spawn_options *options,
                                const struct pipeline_config *pipeline)
 {
-    const struct manifest *manifest = pipeline->manifest;
-    options->source = manifest ? manifest->module : pipeline->source;
+    const bool is_python = pipeline_config_is_python(pipeline);
+    const struct manifest *manifest = is_python ? pipeline->manifest : NULL;
+    options->source = manifest    ? manifest->module
+                      : is_python ? pipeline->source
+                                  : pipeline_config_path(pipeline);
     options->folder = manifest ? manifest->folder : NULL;
     options->needs = manifest ? manifest->needs : NULL;
     options->name = pipeline->name;

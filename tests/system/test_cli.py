@@ -61,7 +61,7 @@ def test_version_and_help_go_to_stdout():
         assert result.stdout.startswith("Usage: millrace COMMAND ...\n")
 
 
-@pytest.mark.parametrize("command", ["serve", "check", "run", "bench", "token", "ps", "reload", "drain", "resume",
+@pytest.mark.parametrize("command", ["serve", "check", "init", "run", "bench", "token", "ps", "reload", "drain", "resume",
                                      "scale", "restart", "stop", "logs", "top", "completion"])
 def test_every_command_has_help_in_both_ways_to_ask_for_it(command):
     result = millrace(command, "--nonsense", "--help")
@@ -88,6 +88,8 @@ def test_every_command_has_help_in_both_ways_to_ask_for_it(command):
     (["serve", "a.so", "--listen", ":0"], "serve: --listen 0.0.0.0:0 can be reached from other machines"),
     (["serve", "a.so", "--python-threads"], "serve: --python-threads is for Python pipelines, and none is served"),
     (["check"], "check: not enough arguments"),
+    (["init"], "init: not enough arguments"),
+    (["init", "a", "b"], "init: too many arguments at 'b'"),
     (["check", "a.so", "b.so"], "check: too many arguments at 'b.so'"),
     (["run"], "run: not enough arguments"),
     (["run", "words"], "run: 'words' is not a pointer like me/words:v1"),

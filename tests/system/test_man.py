@@ -10,7 +10,7 @@ import pytest
 
 from server import MILLRACE, TOP
 
-COMMANDS = ["serve", "run", "check", "bench", "token", "ps", "reload", "drain", "resume", "scale",
+COMMANDS = ["serve", "run", "init", "check", "bench", "token", "ps", "reload", "drain", "resume", "scale",
             "restart", "stop", "logs", "top", "completion"]
 PAGES = sorted(os.listdir(os.path.join(TOP, "docs/man")))
 

@@ -147,6 +147,22 @@ def test_a_file_that_workers_cannot_read_is_named(top):
     assert f"cannot read {top}/chat/new_pipeline.py" in result.stderr
 
 
+@needs_landlock(2)
+def test_a_pipeline_in_c_is_served_by_its_folder_too(start, top):
+    (top / "chat/words.so").write_bytes(pathlib.Path(example("words.so")).read_bytes())
+    (top / "chat/pipeline.yaml").write_text("pipeline_graph: words.so:my_pipeline\npipeline_name: me/c\ndescription: in C\n")
+    os.chmod(top / "chat/words.so", 0o644)
+    (top / "elsewhere").mkdir()
+    server = start("chat", "--allow-read", "none", "--folder", "elsewhere", command=["env", "-C", str(top)], default_user=True)
+    assert words(server, "me/c:v1") == ["hello ", "there "]
+    assert server.get("/v4/pipelines/me/c:v1").json()["description"] == "in C"
+    worker = server.workers("me/c:v1")[0]["pid"]
+    assert os.readlink(f"/proc/{worker}/cwd") == str(top / "elsewhere")
+    assert "millrace-worker" in os.readlink(f"/proc/{worker}/exe")
+    result = millrace("check", str(top / "chat"))
+    assert result.returncode == OK and "pipeline my_pipeline" in result.stdout and "description in C" in result.stdout
+
+
 def test_a_module_of_python_of_that_name_is_not_taken_for_the_one_in_the_folder(top):
     (top / "chat/pipeline.yaml").write_text("pipeline_graph: json:my_new_pipeline\n")
     os.rename(top / "chat/new_pipeline.py", top / "chat/json.py")

@@ -269,6 +269,26 @@ static void modules_are_files_packages_and_what_was_compiled(void **state)
             "pipeline.yaml:1:17: pipeline_graph: there is no module none.one in .");
 }
 
+static void a_pipeline_in_c_is_a_file_of_the_folder(void **state)
+{
+    (void)state;
+    put("words.so", "");
+    take("pipeline_graph: words.so:p\n");
+    assert_null(manifest_error(manifest));
+    assert_true(manifest->is_native);
+    assert_string_equal(manifest->module_path, "./words.so");
+    assert_string_equal(manifest->graph, "p");
+    refused("pipeline_graph: none.so:p\n",
+            "pipeline.yaml:1:17: pipeline_graph: there is no none.so in .");
+    refused("pipeline_graph: ../words.so:p\n",
+            "pipeline.yaml:1:17: pipeline_graph: '../words.so:p' is not module:name of a pipeline");
+    refused("pipeline_graph: words.so:p.q\n",
+            "pipeline.yaml:1:17: pipeline_graph: 'words.so:p.q' is not module:name of a pipeline");
+    put("words.py", "");
+    module_is("words", "./words.py");
+    assert_false(manifest->is_native);
+}
+
 static void opens(const char *path, const char *found)
 {
     manifest_free(manifest);
@@ -376,6 +396,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(needs_that_are_too_long_are_refused, make, drop),
         cmocka_unit_test_setup_teardown(modules_are_files_packages_and_what_was_compiled, make,
                                         drop),
+        cmocka_unit_test_setup_teardown(a_pipeline_in_c_is_a_file_of_the_folder, make, drop),
         cmocka_unit_test_setup_teardown(a_folder_has_one, make, drop),
         cmocka_unit_test_setup_teardown(aliases_make_nothing_too_large, make, drop),
         cmocka_unit_test_setup_teardown(without_memory_there_is_none, make, drop),
