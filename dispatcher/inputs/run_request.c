@@ -309,13 +309,13 @@ static int request_check_type_word(const cJSON *item, const struct input_variabl
                                    size_t index, struct api_error *error)
 {
     const char *word = cJSON_GetObjectItemCaseSensitive(item, "type")->valuestring;
-    const char *name = request_input_name(variable, index).text;
     if (strcmp(word, "pkl") == 0)
         api_error_input(
             error, "%s is a pickled object, which is not accepted: reading one can run any code",
-            name);
+            request_input_name(variable, index).text);
     else if (strcmp(word, "file") == 0 && variable->type != MR_FILE)
-        api_error_input(error, "%s must be %s, got a file", name,
+        api_error_input(error, "%s must be %s, got a file",
+                        request_input_name(variable, index).text,
                         input_type_phrase(variable->type));
     else
         return 0;

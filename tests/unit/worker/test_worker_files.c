@@ -6,7 +6,6 @@
 #include "tests/unit/worker/compiler.h"
 #include "tests/unit/worker/harness.h"
 
-
 /* ["files 1", {"k": file 0}] */
 static void pack_inputs(msgpack_sbuffer *request)
 {
