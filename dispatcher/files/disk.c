@@ -14,7 +14,7 @@
 _Static_assert(DISK_JOB_COUNT_MAX * sizeof(struct disk_job *) <= DISK_PIPE_BYTES - 4096,
                "all there are, and a page of which a part was read");
 _Static_assert(DISK_JOB_COUNT_MAX > INPUT_FILE_COUNT_MAX + 64 + 256,
-               "each transfer has one; removals, and folders of runs");
+               "each transfer and intake has one; removals, and folders of runs");
 
 #define STACK_BYTES (256u * 1024)
 #define DONE_COUNT 64u /* taken together */

@@ -103,17 +103,22 @@ static int disk_file_link(struct disk_file *file, const char *name)
     return linkat(file->fd, "", file->folder_fd, name, AT_EMPTY_PATH) == -1 ? -errno : 0;
 }
 
+static int disk_file_sync(const struct disk_file *file, int fd)
+{
+    return !file->is_unsynced && fsync(fd) == -1 ? -errno : 0;
+}
+
 /* What is said of it appears whole, too. */
-static int disk_about_keep(int folder_fd, const struct file_about *about)
+static int disk_about_keep(const struct disk_file *whose, const struct file_about *about)
 {
     char text[FILE_ABOUT_BYTES_MAX], name[FILE_ABOUT_NAME_BYTES];
     struct disk_file file;
     const size_t bytes = file_about_format(about, text);
-    disk_file_init(&file, folder_fd, about->id);
+    disk_file_init(&file, whose->folder_fd, about->id);
     file_about_name(about->id, name);
     int rc = disk_file_write(&file, text, bytes);
-    if (rc == 0 && fsync(file.fd) == -1)
-        rc = -errno;
+    if (rc == 0)
+        rc = disk_file_sync(whose, file.fd);
     if (rc == 0)
         rc = disk_file_link(&file, name);
     disk_file_drop(&file);
@@ -125,8 +130,10 @@ int disk_file_keep(struct disk_file *file, struct file_about *about)
     unsigned char hash[crypto_hash_sha256_BYTES];
     int rc = disk_file_write(file, "", 0); /* an empty one is made now */
     /* Whoever is given a link to it reads it, and nobody writes. */
-    if (rc == 0 && (fchmod(file->fd, 0444) == -1 || fsync(file->fd) == -1))
+    if (rc == 0 && fchmod(file->fd, 0444) == -1)
         rc = -errno;
+    if (rc == 0)
+        rc = disk_file_sync(file, file->fd);
     if (rc == 0)
         rc = disk_file_link(file, about->id);
     if (rc < 0) {
@@ -136,9 +143,9 @@ int disk_file_keep(struct disk_file *file, struct file_about *about)
     crypto_hash_sha256_final(disk_file_hash(file), hash);
     sodium_bin2hex(about->sha256, sizeof about->sha256, hash, sizeof hash);
     about->bytes = file->bytes;
-    rc = disk_about_keep(file->folder_fd, about);
-    if (rc == 0 && fsync(file->folder_fd) == -1)
-        rc = -errno;
+    rc = disk_about_keep(file, about);
+    if (rc == 0)
+        rc = disk_file_sync(file, file->folder_fd);
     disk_file_close(file);
     if (rc < 0)
         disk_file_remove(file->folder_fd, about->id);

@@ -40,9 +40,10 @@ struct file_about {
 
 /* A file on its way to the disk. */
 struct disk_file {
-    int folder_fd; /* borrowed */
-    int fd;        /* owned; -1: not opened yet, or over */
-    bool is_named; /* it is part_<id> */
+    int folder_fd;    /* borrowed */
+    int fd;           /* owned; -1: not opened yet, or over */
+    bool is_named;    /* it is part_<id> */
+    bool is_unsynced; /* it may be gone after a power cut */
     uint64_t bytes;
     _Alignas(8) unsigned char hash[SHA256_STATE_BYTES];
     char part[FILE_ID_BYTES];
@@ -79,8 +80,8 @@ void disk_file_init(struct disk_file *file, int folder_fd, const char *id);
 /* Puts bytes behind those that are there, and into its hash. 0 or -errno. */
 int disk_file_write(struct disk_file *file, const char *bytes, size_t count) MUST_USE;
 
-/* It is whole: fills size and hash of `about`, and when this returns 0 both are on the disk under
- * their names. -errno: neither is there. In any case it is over. */
+/* It is whole: fills size and hash of `about`, and when this returns 0 both are there under their
+ * names, and on the disk unless `is_unsynced`. -errno: neither is there. In any case it is over. */
 int disk_file_keep(struct disk_file *file, struct file_about *about) MUST_USE;
 
 /* Nobody wants it. */

@@ -25,6 +25,9 @@
 #define FILE_COUNT_MAX 65536u
 #define FILE_BUCKET_COUNT 16384u /* a power of two */
 #define FILES_REASON_BYTES 400u
+#define INTAKE_COUNT_MAX 64u /* that have a pipe */
+
+struct intake;
 
 /* Whoever has files: a token, by its name. */
 struct files_owner {
@@ -66,11 +69,14 @@ struct files {
     struct files_owner *owners;
     struct file *oldest, *newest; /* by last use */
     uint32_t file_count;
-    uint64_t bytes;          /* of those that are kept */
-    uint64_t reserved_bytes; /* and of uploads */
-    struct file *leaving;    /* to be removed from the disk, when fewer are */
-    uint32_t removal_count;  /* that are being removed */
-    struct timer timer;      /* when the oldest has not been used for long enough */
+    uint64_t bytes;                           /* of those that are kept */
+    uint64_t reserved_bytes;                  /* and of uploads */
+    struct file *leaving;                     /* to be removed from the disk, when fewer are */
+    uint32_t removal_count;                   /* that are being removed */
+    struct intake *intakes[INTAKE_COUNT_MAX]; /* by place; each its own owner's */
+    uint32_t intake_count, intake_generation;
+    struct intake *waiting; /* for a place, first come first */
+    struct timer timer;     /* when the oldest has not been used for long enough */
     bool has_timer;
 
     uint64_t kept_count, removed_count, failed_count; /* they only grow */

@@ -37,6 +37,7 @@ enum uring_op {
     URING_SIGNAL,
     URING_RELOAD,
     URING_DISK,
+    URING_INTAKE,
     URING_CANCEL,
     URING_OP_COUNT
 };

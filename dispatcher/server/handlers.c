@@ -4,6 +4,7 @@
 #include <sys/signalfd.h>
 
 #include "dispatcher/config/exit_code.h"
+#include "dispatcher/files/intake.h"
 #include "dispatcher/http/conn.h"
 #include "dispatcher/http/listener.h"
 #include "dispatcher/runs/pipeline_health.h"
@@ -115,6 +116,11 @@ static void on_disk(struct server *server, const struct uring_event *event)
     disk_on_done(&server->files.disk, server->reactor.uring, event);
 }
 
+static void on_intake(struct server *server, const struct uring_event *event)
+{
+    intake_on_readable(&server->files, event);
+}
+
 static void on_signal(struct server *server, const struct uring_event *event);
 
 typedef void event_fn(struct server *server, const struct uring_event *event);
@@ -138,6 +144,7 @@ static event_fn *const events[URING_OP_COUNT] = {
     [URING_SIGNAL] = on_signal,
     [URING_RELOAD] = on_reload,
     [URING_DISK] = on_disk,
+    [URING_INTAKE] = on_intake,
     [URING_CANCEL] = on_cancel,
 };
 
