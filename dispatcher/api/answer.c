@@ -2,6 +2,7 @@
 /* answer.c - the pool of answers. */
 #include "dispatcher/api/answer.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "dispatcher/api/api.h"
@@ -27,6 +28,9 @@ struct answer *answer_take(struct api *api, struct conn *conn, const struct form
     api->free_answer = answer->next;
     api->answer_count++;
     *answer = (struct answer){.sink.ops = format->sink, .api = api, .conn = conn, .format = format};
+    if (conn->request.base_number > 0)
+        snprintf(answer->base, sizeof answer->base, "%s",
+                 bases_text(&api->bases, conn->request.base_number));
     conn->pending = answer;
     return answer;
 }

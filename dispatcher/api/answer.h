@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "dispatcher/api/bases.h"
 #include "dispatcher/http/conn.h"
 #include "dispatcher/reader/read_job.h"
 #include "dispatcher/runs/run.h"
@@ -32,11 +33,12 @@ struct answer {
     struct conn *conn; /* NULL: nobody waits */
     struct run *run;   /* NULL: there is none yet, or it was told the end */
     const struct format *format;
-    struct alias *alias; /* that was asked for, and is kept; NULL: none */
-    bool final_line;     /* asked for a status line at the end */
-    bool head_sent;      /* the response has begun; its status is said */
-    bool is_async;       /* nobody will wait for the run */
-    int status;          /* what was said before its connection left it; 0: nothing */
+    struct alias *alias;   /* that was asked for, and is kept; NULL: none */
+    bool final_line;       /* asked for a status line at the end */
+    bool head_sent;        /* the response has begun; its status is said */
+    bool is_async;         /* nobody will wait for the run */
+    char base[BASE_BYTES]; /* of urls */
+    int status;            /* what was said before its connection left it; 0: nothing */
 
     /* While there is no run yet, since the reader reads the body. */
     struct read_job job;

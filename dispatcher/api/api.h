@@ -14,6 +14,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dispatcher/api/bases.h"
 #include "dispatcher/api/routes.h"
 #include "dispatcher/config/config.h"
 #include "dispatcher/http/front.h"
@@ -48,6 +49,7 @@ struct api {
     struct files *files;
     struct staging *staging;
     struct input_memory *input;
+    struct bases bases;
 
     struct answer_slab *answer_slabs; /* owned */
     struct answer *free_answer;

@@ -11,13 +11,13 @@
 void api_files_list(struct api *api, struct conn *conn, const struct http_head *head)
 {
     struct text text = {0};
-    char base[TRANSFER_BASE_BYTES];
+    char base[BASE_BYTES];
     uint32_t count = 0, limit = conn->request.list_count_max;
     if (transfer_is_refused(api, conn))
         return;
     if (limit == 0)
         limit = LIST_COUNT_MAX;
-    transfer_base(head, base);
+    base_format(head, base);
     text_add(&text, "{\"data\":[");
     for (const struct file *file = files_newest(api->files, conn->request.token);
          file && count < limit; file = files_before(api->files, file)) {
@@ -43,10 +43,10 @@ void api_file_get(struct api *api, struct conn *conn, const struct http_head *he
 {
     const struct file *file = files_asked_for(api, conn);
     struct text text = {0};
-    char base[TRANSFER_BASE_BYTES];
+    char base[BASE_BYTES];
     if (!file)
         return;
-    transfer_base(head, base);
+    base_format(head, base);
     transfer_file_format(&text, base, file);
     text_add(&text, "\n");
     response_text(api->front, conn, 200, NULL, &text);

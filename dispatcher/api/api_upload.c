@@ -71,7 +71,7 @@ static bool upload_begin_head(struct api *api, struct conn *conn, const struct h
     }
     if (!upload_form_begin(transfer, head))
         return false;
-    transfer_base(head, transfer->base);
+    base_format(head, transfer->base);
     request->is_streamed = true;
     request->body_bytes_max = api->config->file_bytes_max + (transfer->form ? FORM_BYTES_MAX : 0);
     if (head->content_length > request->body_bytes_max) {

@@ -256,6 +256,8 @@ static bool routes_take(struct api *api, struct conn *conn, const struct http_he
     if (route->stream)
         return route->stream->begin(api, conn, head);
     conn->request.keep_alive = keep_alive;
+    if (files_are_on(api->files))
+        conn->request.base_number = bases_take(&api->bases, head);
     return true;
 }
 

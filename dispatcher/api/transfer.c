@@ -66,16 +66,6 @@ void transfer_refuse(struct transfer *transfer, int status, const char *text)
     response_detail(front, conn, status, text);
 }
 
-void transfer_base(const struct http_head *head, char out[TRANSFER_BASE_BYTES])
-{
-    const struct http_header *scheme = http_head_find(head, "x-forwarded-proto");
-    const bool is_secret = scheme && http_text_matches(scheme->value, "https");
-    out[0] = '\0';
-    if (head->host.bytes > 0 && head->host.bytes < TRANSFER_BASE_BYTES - sizeof "https://")
-        snprintf(out, TRANSFER_BASE_BYTES, "http%s://%.*s", is_secret ? "s" : "",
-                 (int)head->host.bytes, head->host.data);
-}
-
 void transfer_file_format(struct text *text, const char *base, const struct file *file)
 {
     const struct file_about *about = &file->about;

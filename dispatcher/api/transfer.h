@@ -23,7 +23,6 @@ struct multipart;
 struct text;
 struct upload;
 
-#define TRANSFER_BASE_BYTES FILE_URL_BASE_BYTES
 #define TRANSFER_NAME_BYTES 1024u
 
 struct transfer {
@@ -32,11 +31,11 @@ struct transfer {
     struct conn *conn; /* of which it is what is pending */
     struct transfer *next, *previous;
 
-    struct upload *upload;          /* one of them */
-    char base[TRANSFER_BASE_BYTES]; /* "http://host": how the client calls this server */
-    struct multipart *form;         /* owned; NULL: the body is the file itself */
-    bool has_file, is_in_file;      /* of a form: its part was seen; the bytes are its */
-    uint32_t name_bytes;            /* as the client said it */
+    struct upload *upload;     /* one of them */
+    char base[BASE_BYTES];     /* "http://host": how the client calls this server */
+    struct multipart *form;    /* owned; NULL: the body is the file itself */
+    bool has_file, is_in_file; /* of a form: its part was seen; the bytes are its */
+    uint32_t name_bytes;       /* as the client said it */
     char name[TRANSFER_NAME_BYTES];
 
     struct download *download;
@@ -63,9 +62,6 @@ void transfers_finish(struct api *api);
 
 /* The request is answered with this detail, also where more of its body would come. */
 void transfer_refuse(struct transfer *transfer, int status, const char *text);
-
-/* How the client calls this server: "http://host:port", or nothing if it does not say. */
-void transfer_base(const struct http_head *head, char out[TRANSFER_BASE_BYTES]);
 
 /* {"id": ...} */
 void transfer_file_format(struct text *text, const char *base, const struct file *file);

@@ -66,7 +66,8 @@ struct request {
     const char *token;       /* the name of its token; NULL: none */
     int status;              /* of the answer; 0: none is said yet */
     uint32_t page;           /* that may read the answer, see cors.h */
-    uint32_t key_count;      /* of the headers that somebody looks at */
+    uint64_t base_number; /* of the exchange: how the client calls this server; 0: it did not say */
+    uint32_t key_count;   /* of the headers that somebody looks at */
     struct request_key keys[REQUEST_KEY_COUNT_MAX];
     char id[REQUEST_ID_BYTES_MAX + 1];             /* X-Request-Id, echoed or made */
     char argument[REQUEST_ARGUMENT_BYTES_MAX + 1]; /* what follows the route's prefix, decoded */

@@ -126,6 +126,9 @@ void run_destroy(struct runs *runs, struct run *run)
 {
     mr_assert(run->state == RUN_FREE);
     run_drop_sink(run);
+    if (run->given)
+        run->given->release(run->given);
+    run->given = NULL;
     timer_clear(&runs->reactor->timers, &run->timer);
     run_payload_drop(runs, run);
     if (run->files)
@@ -482,6 +485,8 @@ static void run_unlist(struct runs *runs, struct run *run)
 
 static void run_tell_worker(struct runs *runs, struct run *run, enum cancel_reason reason)
 {
+    if (run->given)
+        run->given->stop(run->given);
     worker_tell_cancel(run->worker, run->slot_index, (uint32_t)reason);
     run->cancelled_ms = runs->reactor->now_ms;
     run_timer_arm(runs, run);

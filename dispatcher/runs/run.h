@@ -12,6 +12,7 @@
 #include "dispatcher/config/tokens.h"
 #include "dispatcher/reactor/reactor.h"
 #include "dispatcher/runs/deadline.h"
+#include "dispatcher/runs/given_files.h"
 #include "dispatcher/runs/run_fsm.h"
 #include "dispatcher/runs/sink.h"
 #include "dispatcher/runs/staged_files.h"
@@ -65,6 +66,7 @@ struct run {
     size_t payload_bytes;
 
     struct staged_files *files; /* that its inputs name; NULL: none */
+    struct given_files *given;  /* files that it gives out; NULL: none */
 
     struct timer timer; /* the next limit, see deadline.h */
 };

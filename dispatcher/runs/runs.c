@@ -25,7 +25,9 @@ int runs_init(struct runs *runs, const struct runs_options *options)
     *runs = (struct runs){.config = config,
                           .reactor = options->reactor,
                           .fleet = options->fleet,
-                          .input = options->input};
+                          .input = options->input,
+                          .given_ops = options->given_ops,
+                          .given_owner = options->given_owner};
     runs->newest = calloc(owner_count(config), sizeof(struct run *));
     if (!runs->newest || history_init(&runs->history, owner_count(config)) < 0)
         return -ENOMEM;

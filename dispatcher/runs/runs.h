@@ -32,7 +32,9 @@ struct runs {
     const struct config *config;
     struct reactor *reactor;
     struct fleet *fleet;
-    struct input_memory *input; /* what runs that wait hold is counted there */
+    struct input_memory *input;        /* what runs that wait hold is counted there */
+    const struct given_ops *given_ops; /* who keeps files that they give out */
+    void *given_owner;
 
     struct run **slabs; /* slab_count of RUN_SLAB_COUNT runs; owned */
     uint32_t slab_count;
@@ -74,6 +76,8 @@ struct runs_options {
     struct reactor *reactor;
     struct fleet *fleet;
     struct input_memory *input;
+    const struct given_ops *given_ops; /* who keeps files that they give out */
+    void *given_owner;
 };
 
 /* No pipelines yet. 0 or -ENOMEM; runs_finish() in either case. */

@@ -44,6 +44,12 @@ static void on_value_lost(void *owner, struct run *run, int error)
     run_value_lost(owner, run, error);
 }
 
+static void on_file(void *owner, struct run *run, const struct worker_file *file)
+{
+    const struct runs *runs = owner;
+    runs->given_ops->take(runs->given_owner, run, file);
+}
+
 static struct run_failure events_failure_of(const struct runs *runs,
                                             const struct worker_failure *failure)
 {
@@ -81,6 +87,7 @@ const struct fleet_ops runs_fleet_ops = {
     .changed = on_changed,
     .value = on_value,
     .value_lost = on_value_lost,
+    .file = on_file,
     .ended = on_ended,
     .lost = on_lost,
 };

@@ -48,6 +48,8 @@ bool server_pass(struct server *server)
     uint32_t drained = drain_all(&server->fleet);
     if (server->runs.queue_count > 0)
         runs_schedule(&server->runs);
+    if (server->giving.unsaid)
+        giving_say(&server->giving);
     pass_timers(server);
     if (server->reactor.has_chores)
         pass_chores(server);

@@ -179,6 +179,7 @@ static int server_parts_init(struct server *server)
                                .files = &server->files,
                                .staging = &server->staging,
                                .input = &server->input};
+    server->giving = (struct giving){.files = &server->files};
     server->staging =
         (struct staging){.files = &server->files, .runs = &server->runs, .input = &server->input};
     if (files_init(&server->files, &(struct files_options){.config = config,
@@ -192,7 +193,9 @@ static int server_parts_init(struct server *server)
         runs_init(&server->runs, &(struct runs_options){.config = config,
                                                         .reactor = reactor,
                                                         .fleet = &server->fleet,
-                                                        .input = &server->input}) < 0 ||
+                                                        .input = &server->input,
+                                                        .given_ops = &giving_ops,
+                                                        .given_owner = &server->giving}) < 0 ||
         reading_init(&server->reading, &(struct reading_options){.config = config,
                                                                  .reactor = reactor,
                                                                  .input = &server->input,

@@ -29,6 +29,7 @@
 #include "dispatcher/reader/reading.h"
 #include "dispatcher/runs/runs.h"
 #include "dispatcher/server/reload.h"
+#include "dispatcher/staging/giving.h"
 #include "dispatcher/staging/staging.h"
 #include "dispatcher/workers/fleet.h"
 #include "millrace/check.h"
@@ -63,6 +64,7 @@ struct server {
     struct reading reading; /* of large bodies */
     struct files files;     /* that clients have uploaded */
     struct staging staging; /* of files for runs */
+    struct giving giving;   /* of files from runs */
     struct api api;
     struct control control; /* what its operator asks and tells */
 

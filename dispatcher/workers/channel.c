@@ -159,9 +159,11 @@ static const char *channel_message_read(const uint8_t *data, size_t bytes,
         return "it speaks another version of the protocol: millrace and the worker are not of one "
                "build";
     if (header.kind != MESSAGE_HELLO && header.kind != MESSAGE_READY &&
-        header.kind != MESSAGE_FAILED)
+        header.kind != MESSAGE_FAILED && header.kind != MESSAGE_FILE)
         return "it sent an unknown message";
     *out = (struct channel_message){.kind = (enum message_kind)header.kind,
+                                    .slot = header.slot,
+                                    .generation = header.generation,
                                     .body = data + sizeof header,
                                     .body_bytes = bytes - sizeof header};
     return NULL;

@@ -22,6 +22,7 @@
 #include "dispatcher/workers/repeats.h"
 #include "dispatcher/workers/spawner.h"
 #include "dispatcher/workers/worker.h"
+#include "dispatcher/workers/worker_files.h"
 
 /* Told upwards, in the middle of a pass. Texts and values live only during the call. `owner` is the
  * fleet's, a pool's own owner is pool->owner. */
@@ -41,6 +42,8 @@ struct fleet_ops {
     void (*value)(void *owner, struct run *run, const uint8_t *data, size_t bytes);
     /* One that could not be taken: -ENOBUFS, the pool's share of memory is used up; -ENOMEM. */
     void (*value_lost)(void *owner, struct run *run, int error);
+    /* It will give out a file, and waits until worker_files_ended(). */
+    void (*file)(void *owner, struct run *run, const struct worker_file *file);
     /* The run ended; `failure` NULL: completed. Its slot is to be given back. */
     void (*ended)(void *owner, struct run *run, const struct worker_failure *failure);
     /* Its worker is gone; likewise. */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* messages.c - HELLO, READY and FAILED, read from untrusted packets. */
+/* messages.c - HELLO, READY, FAILED and FILE, read from untrusted packets. */
 #include "dispatcher/workers/messages.h"
 
 #include <errno.h>
@@ -124,6 +124,13 @@ static struct worker_said messages_failed(struct fleet *fleet, struct worker *wo
     return (struct worker_said){WORKER_EV_FAILED, "it said FAILED out of turn"};
 }
 
+static struct worker_said messages_file(struct fleet *fleet, struct worker *worker,
+                                        const struct channel_message *message)
+{
+    const char *wrong = worker_files_heard(fleet, worker, message);
+    return wrong ? messages_wrong(wrong) : (struct worker_said){WORKER_EV_COUNT, NULL};
+}
+
 static struct worker_said messages_understand(struct fleet *fleet, struct worker *worker,
                                               const struct channel_message *message)
 {
@@ -131,5 +138,7 @@ static struct worker_said messages_understand(struct fleet *fleet, struct worker
         return messages_hello(worker, message->body, message->body_bytes);
     if (message->kind == MESSAGE_FAILED)
         return messages_failed(fleet, worker, message->body, message->body_bytes);
+    if (message->kind == MESSAGE_FILE)
+        return messages_file(fleet, worker, message);
     return (struct worker_said){WORKER_EV_READY, "it said READY out of turn"};
 }

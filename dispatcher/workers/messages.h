@@ -15,7 +15,7 @@ struct worker;
 /* What became of a worker, or what it said: an event, and one phrase for the log and, where runs
  * are lost, for clients. The phrase lives until the worker says something else. */
 struct worker_said {
-    enum worker_event event;
+    enum worker_event event; /* WORKER_EV_COUNT: none, it was said of a run */
     const char *reason;
 };
 

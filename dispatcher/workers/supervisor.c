@@ -393,6 +393,8 @@ static bool supervisor_read(struct fleet *fleet, struct worker *worker)
     for (uint32_t i = 0; i < MESSAGES_PER_EVENT; i++) {
         if (!worker_has_process(worker) || !message_take(fleet, worker, &said))
             return false;
+        if (said.event == WORKER_EV_COUNT)
+            continue;
         supervisor_event(fleet, worker, said.event, said.reason);
         if (said.event == WORKER_EV_MISBEHAVED && channel_is_stuck(&worker->channel))
             return false;

@@ -39,6 +39,8 @@ struct worker_slot {
     uint32_t sequence;        /* of the run's next record */
     uint64_t charged;         /* charge received from the worker */
     uint64_t delivered;       /* of which somebody took */
+    uint32_t file_count;      /* that the worker told of */
+    bool has_file;            /* the last of them is on its way */
     uint64_t former_stamp_ns; /* in the slot before the worker knew of the run: of another one */
 };
 

@@ -55,7 +55,7 @@ enum mr_type {
     MR_ARRAY,
     MR_DICTIONARY,
     MR_STREAM, /* of a pipe: its result is an iterator's items, one a line */
-    MR_FILE,   /* as an input: a local copy for this run */
+    MR_FILE,   /* as an input: a local copy for this run; as a value: mr_value_file() */
     MR_TYPE_COUNT
 };
 
@@ -423,6 +423,24 @@ static inline int mr_value_stringf(struct mr_value *value, const char *format, .
 static inline int mr_value_bytes(struct mr_value *value, const void *bytes, size_t count)
 {
     return mr_api_->value_bytes(value, bytes, count);
+}
+
+/* A file, which the server keeps (--files DIR) and the client can download: the one that lies at
+ * `path`, under `name` (NULL: the last part of the path). What is in it then is copied before
+ * next() is called again, and it may be written over or removed after that. Any value can have
+ * files, 64 a line at most, also within arrays and dictionaries. A file that the server cannot keep
+ * ends the run with a failure that says why. */
+static inline int mr_value_file(struct mr_value *value, const char *path, const char *name)
+{
+    return mr_api_->value_file(value, path, name);
+}
+
+/* The same of an open file, from its first byte to its last: a file of memory (memfd_create(2)), or
+ * one that has no name any more. The descriptor stays the caller's, who may close it at once.
+ * `name` NULL: "output.bin". */
+static inline int mr_value_file_fd(struct mr_value *value, int fd, const char *name)
+{
+    return mr_api_->value_file_fd(value, fd, name);
 }
 
 /* Opens an array: the next `count` values written are its items, containers included. */

@@ -58,6 +58,9 @@ struct mr_api {
 
     void (*builder_input_schema)(struct mr_builder *, mr_variable, const char *json);
     void (*builder_input_files)(struct mr_builder *, mr_variable, const char *json);
+
+    int (*value_file)(struct mr_value *, const char *path, const char *name);
+    int (*value_file_fd)(struct mr_value *, int fd, const char *name);
 };
 
 /* What a shared object exports: a list of its pipelines, behind one symbol. */

@@ -39,6 +39,9 @@ enum worker_fd {
  *                  run failed. Follows its CHUNKs like END. May be fragmented like CHUNK.
  *  LOG    reply    msgpack [enum log_level (uint), text (str)]; slot and generation of the run that
  *                  was stepped, or 0, 0 outside any run. Has no place in the sequence (0).
+ *  FILE   request  struct file_record, then text: of the file that the run's last FILE message told
+ *                  of. It is kept; with text it is not, and that is why; with RECORD_BLOB what is
+ *                  in it may be written to the pipe of the PIPE message that was sent before
  *
  * `sequence` counts the CHUNK, END and ERROR records of one run on the reply ring, fragments
  * included. START carries 0.
@@ -51,6 +54,7 @@ enum record_kind {
     RECORD_END,
     RECORD_ERROR,
     RECORD_LOG,
+    RECORD_FILE,
     RECORD_KIND_COUNT
 };
 
@@ -65,10 +69,19 @@ enum record_flag {
 #define CHUNK_EXHAUSTED_BYTES 3u
 #define CHUNK_EXHAUSTED "\xd4\x00\x00"
 
-/* In the inputs of a START, in the place of a file: msgpack's extension of this type, with the
- * number of the file among those of FILES, from 0, in four bytes, the highest first. */
+/* A file: msgpack's extension of this type, with its number in four bytes, the highest first. In
+ * the inputs of a START it counts those of FILES, from 0; in a CHUNK, as a value or within one, the
+ * FILE messages of the run: such a file is kept by then, or no honest worker names it. */
 #define VALUE_FILE 1
 #define VALUE_FILE_BYTES 4u
+#define CHUNK_FILE_HEAD "\xd6\x01"
+#define CHUNK_FILE_HEAD_BYTES 2u
+#define CHUNK_FILE_BYTES (CHUNK_FILE_HEAD_BYTES + VALUE_FILE_BYTES)
+
+/* What a FILE record begins with. */
+struct file_record {
+    uint32_t number;
+};
 
 /*
  * Flow control. A run's charge is the sum over its CHUNK records of payload bytes plus this, which
@@ -119,6 +132,11 @@ enum error_type {
  *                                follows
  *  FILES   dispatcher -> worker  msgpack [folder, [name, ...]]: the file number N, from 0, of the
  *                                START that follows, and after its BLOB, is FOLDER/N/NAME
+ *  FILE    worker -> dispatcher  struct message_file, then a name: a file that a value of the run
+ *                                of this slot and generation will have, while that waits. A run
+ *                                says so of one at a time, until a FILE record ended it
+ *  PIPE    dispatcher -> worker  uint64 number of that file, and one SCM_RIGHTS descriptor: the
+ *                                end of a pipe to write it to, which does not block
  */
 enum message_kind {
     MESSAGE_HELLO = 1,
@@ -126,8 +144,19 @@ enum message_kind {
     MESSAGE_FAILED,
     MESSAGE_BLOB,
     MESSAGE_FILES,
+    MESSAGE_FILE,
+    MESSAGE_PIPE,
     MESSAGE_KIND_COUNT
 };
+
+/* What a FILE message begins with. The name is no longer than MESSAGE_FILE_NAME_BYTES_MAX. */
+struct message_file {
+    uint32_t number;
+    uint32_t pad;
+    uint64_t bytes; /* in the file, all of which are written to the pipe */
+};
+
+#define MESSAGE_FILE_NAME_BYTES_MAX 1024u
 
 #define MESSAGE_MAGIC 0x4d4c5231u
 #define MESSAGE_FILES_BYTES_MAX (20u * 1024) /* a long path, and 64 names of 200 bytes */

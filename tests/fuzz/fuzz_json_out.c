@@ -16,16 +16,35 @@
 
 #define DATA_BYTES_MAX (256u * 1024) /* fewer values than json_scan() takes */
 #define OUTPUT_COUNT 4
+#define FILE_COUNT 4u
+#define FILES_NAMED_MAX 4096u
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static struct edge room;
 
+/* There are a few files, of each of which as much is said as may be. */
+static size_t write_file(void *owner, uint32_t number, char *out)
+{
+    static const char head[] = "{\"name\":\"", tail[] = "\"}";
+    const size_t bytes = JSON_FILE_OBJECT_BYTES_MAX;
+    (void)owner;
+    if (number >= FILE_COUNT)
+        return 0;
+    memset(out, 'a', bytes);
+    memcpy(out, head, sizeof head - 1);
+    memcpy(out + bytes - (sizeof tail - 1), tail, sizeof tail - 1);
+    return bytes;
+}
+
+static const struct json_files files = {.write = write_file};
+
 /* Room of `bytes` that ends at the edge. */
 static char *room_of(size_t bytes)
 {
     if (room.map == NULL)
-        room = edge_create(json_out_bound(DATA_BYTES_MAX, OUTPUT_COUNT));
+        room = edge_create(json_out_bound(DATA_BYTES_MAX, OUTPUT_COUNT) +
+                           (size_t)FILES_NAMED_MAX * JSON_FILE_BYTES_MAX);
     mr_assert(bytes <= room.count);
     return (char *)room.bytes + room.count - bytes;
 }
@@ -40,9 +59,13 @@ static void check_json(const char *text, size_t bytes)
 
 static void check_outputs(const uint8_t *payload, size_t bytes, size_t output_count)
 {
-    size_t bound = json_out_bound(bytes, output_count);
+    const size_t file_count = json_out_file_count(payload, bytes);
+    size_t bound = json_out_bound(bytes, output_count) + file_count * JSON_FILE_BYTES_MAX;
+    if (file_count > FILES_NAMED_MAX)
+        return;
     char *out = room_of(bound);
-    int64_t result = json_out_outputs(payload, bytes, output_count, out);
+    int64_t result =
+        json_out_outputs(payload, bytes, output_count, file_count > 0 ? &files : NULL, out);
     if (result < 0) {
         mr_assert(result == -EILSEQ || result == -ELOOP || result == -EBADMSG);
         return;
@@ -63,7 +86,7 @@ static void check_value(const uint8_t *payload, size_t bytes)
     char *out = room_of(json_out_bound(bytes, 0));
     size_t consumed = 0;
     const char *type = NULL;
-    int64_t result = json_out_value(payload, bytes, &consumed, &type, out);
+    int64_t result = json_out_value(payload, bytes, NULL, &consumed, &type, out);
     if (result < 0)
         return;
     mr_assert(consumed > 0);

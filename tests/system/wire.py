@@ -305,8 +305,12 @@ def check_line(line):
         assert value["outputs"] is None
     for output in value["outputs"] or []:
         assert list(output) == ["type", "value", "file"]
-        assert output["type"] in TYPES.values()
-        assert output["file"] is None
+        if output["type"] == "file":
+            assert output["value"] is None
+            assert list(output["file"]) == ["name", "path", "size", "url"]
+        else:
+            assert output["type"] in TYPES.values()
+            assert output["file"] is None
     return value
 
 

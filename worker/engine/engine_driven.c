@@ -29,6 +29,7 @@ bool engine_send_line(struct engine *engine, struct job *job)
 void engine_tell_cancel(struct engine *engine, struct job *job)
 {
     job->is_cancel_told = true;
+    engine_drop_files(engine, job);
     job->is_line_waiting = false;
     job->stash.used = 0;
     job->state = JOB_DRIVEN;
@@ -38,9 +39,11 @@ void engine_tell_cancel(struct engine *engine, struct job *job)
 void engine_end_driven(struct engine *engine, struct job *job)
 {
     mr_assert(job->state == JOB_DRIVEN);
-    const struct error *error = &engine->context->error;
+    struct error *error = &engine->context->error;
     uint32_t reason = slot_cancel_reason(job->slot, job->reply.generation);
     context_enter(engine->context, job);
+    if (job->files.is_refused && !error->is_set)
+        out_files_explain(&job->files, error);
     if (reason != CANCEL_NONE)
         engine_cancel(engine, job, reason);
     else if (error->is_set)

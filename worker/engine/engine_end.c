@@ -34,6 +34,7 @@ void engine_fail(struct engine *engine, struct job *job)
 void engine_end(struct engine *engine, struct job *job, const struct error *error)
 {
     struct reply *reply = &engine->context->reply;
+    engine_drop_files(engine, job);
     lockstep_close(&job->lockstep);
     if (engine->host->finish)
         engine->host->finish(engine->host, job);

@@ -34,6 +34,14 @@ void engine_step_ready(struct engine *engine, uint32_t other_count);
 /* Sends the complete line that is open, or sets it aside until the window allows it. */
 void engine_offer(struct engine *engine, struct job *job);
 
+/* engine_files.c: the run, whose line waits, has files to be kept first. */
+void engine_give_files(struct engine *engine, struct job *job);
+
+/* A FILE record came; the pipe of a run in JOB_WINDOW has room; the run ends, or its line does. */
+void engine_take_file(struct engine *engine, const struct record *meta, const void *payload);
+void engine_go_on_writing(struct engine *engine, struct job *job);
+void engine_drop_files(struct engine *engine, struct job *job);
+
 /* Tells the host of a driven run, once, which ends it; nothing more of it is sent. */
 void engine_tell_cancel(struct engine *engine, struct job *job);
 

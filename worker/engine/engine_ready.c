@@ -96,8 +96,13 @@ static void engine_take_descriptors(struct engine *engine)
         leave(WORKER_EXIT_ORPHAN, "the dispatcher vanished");
     engine->looks_seen = attachment->look_count;
     uint32_t slot;
-    while (attachment_take_ready(attachment, &slot))
-        engine_end_wait(engine, &engine->jobs[slot]);
+    while (attachment_take_ready(attachment, &slot)) {
+        struct job *job = &engine->jobs[slot];
+        if (job->state == JOB_LATER)
+            engine_end_wait(engine, job);
+        else if (job->state == JOB_WINDOW) /* else it was cancelled meanwhile, and ends */
+            engine_go_on_writing(engine, job);
+    }
 }
 
 /* A LATER run is ready, whatever it was that it waited for. */

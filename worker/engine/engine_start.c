@@ -32,6 +32,8 @@ void engine_take_requests(struct engine *engine)
             engine_take_start(engine, &meta, payload);
         else if (meta.kind == RECORD_STOP)
             engine_take_stop(engine);
+        else if (meta.kind == RECORD_FILE)
+            engine_take_file(engine, &meta, payload);
         else
             leave(WORKER_EXIT_PROTOCOL, "a record of kind %u in the request ring", meta.kind);
     }

@@ -26,6 +26,7 @@ static void engine_wait_later(struct engine *engine, struct job *job);
 static bool engine_watch_descriptor(struct engine *engine, struct job *job,
                                     const struct mr_value *value);
 static void engine_wait_window(struct engine *engine, struct job *job);
+static void engine_step_waiting(struct engine *engine, struct job *job);
 
 void engine_step_ready(struct engine *engine, uint32_t other_count)
 {
@@ -47,7 +48,7 @@ void engine_offer(struct engine *engine, struct job *job)
 {
     struct reply *reply = &engine->context->reply;
     size_t bytes = reply_open_bytes(reply);
-    if (job_window_allows(job, engine->window_bytes, bytes)) {
+    if (!job->files.first && job_window_allows(job, engine->window_bytes, bytes)) {
         job_charge(job, bytes);
         reply_commit_chunk(reply, &job->reply);
         if (!engine->steps_due)
@@ -65,6 +66,8 @@ void engine_offer(struct engine *engine, struct job *job)
     }
     job->is_line_waiting = true;
     engine_wait_window(engine, job);
+    if (job->files.first)
+        engine_give_files(engine, job);
 }
 
 static struct job *engine_next_ready(struct engine *engine)
@@ -138,14 +141,30 @@ static void engine_step(struct engine *engine, struct job *job)
         engine_fail(engine, job);
         return;
     }
-    if (job->is_line_waiting) {
-        job->is_line_waiting = false;
+    if (job->is_line_waiting)
+        engine_step_waiting(engine, job);
+    else
+        engine_step_line(engine, job);
+}
+
+/* The complete line that was set aside. Where one of its files is refused the run fails: one that
+ * is driven finds out when it is to send more, or ends. */
+static void engine_step_waiting(struct engine *engine, struct job *job)
+{
+    job->is_line_waiting = false;
+    if (!job->files.is_refused) {
         engine_offer(engine, job);
-        if (job->state == JOB_DRIVEN)
-            engine->host->resume(engine->host, job);
-        return;
+    } else {
+        reply_abort(&engine->context->reply);
+        if (job->is_driven) {
+            job->state = JOB_DRIVEN;
+        } else {
+            out_files_explain(&job->files, &engine->context->error);
+            engine_fail(engine, job);
+        }
     }
-    engine_step_line(engine, job);
+    if (job->state == JOB_DRIVEN)
+        engine->host->resume(engine->host, job);
 }
 
 static void engine_step_line(struct engine *engine, struct job *job)

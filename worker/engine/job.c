@@ -36,6 +36,7 @@ void *job_alloc(struct job *job, size_t bytes)
 
 void job_finish(struct job *job)
 {
+    out_files_finish(&job->files);
     arena_finish(&job->arena);
     waker_release(job->waker);
     job->waker = NULL;
@@ -58,7 +59,7 @@ bool job_window_allows(struct job *job, uint32_t window_bytes, size_t bytes)
 bool job_may_step(struct job *job, uint32_t window_bytes)
 {
     if (job->is_line_waiting)
-        return job_window_allows(job, window_bytes, job->stash.used);
+        return !job->files.first && job_window_allows(job, window_bytes, job->stash.used);
     return job_window_allows(job, window_bytes, 0) ||
            job_window_allows(job, window_bytes, job->last_bytes);
 }

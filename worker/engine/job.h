@@ -7,7 +7,8 @@
  *     +-- END, ERROR ---+
  *
  * READY runs are stepped in turn. LATER and WINDOW runs are not: the first wait for a time, a
- * descriptor or to be woken, the second for their client to take what was sent. A run that its host
+ * descriptor or to be woken, the second for their client to take what was sent, or for the files of
+ * their next line to be kept. A run that its host
  * drives is DRIVEN in place of READY and LATER.
  */
 #ifndef WORKER_JOB_H
@@ -23,6 +24,7 @@
 #include "worker/engine/arena.h"
 #include "worker/engine/buffer.h"
 #include "worker/engine/lockstep.h"
+#include "worker/engine/out_files.h"
 #include "worker/engine/reply.h"
 
 enum job_state {
@@ -51,6 +53,7 @@ struct job {
     int watched_fd;          /* what a LATER run waits for besides its time; -1: nothing */
     struct mr_waker *waker;  /* held; NULL until a pipe asks for one */
     struct lockstep lockstep;
+    struct out_files files; /* that its values have */
     struct arena arena;
     size_t alloc_bytes;             /* of it, what pipes took with mr_alloc() */
     const char *id;                 /* memory of the arena */

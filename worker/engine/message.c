@@ -17,6 +17,12 @@
 
 int message_send(int socket, enum message_kind kind, const void *body, size_t bytes)
 {
+    return message_send_of(socket, kind, &(const struct reply_job){0}, body, bytes);
+}
+
+int message_send_of(int socket, enum message_kind kind, const struct reply_job *job,
+                    const void *body, size_t bytes)
+{
     if (bytes > MESSAGE_BYTES_MAX - sizeof(struct message))
         return -EMSGSIZE;
     struct message header = {
@@ -24,6 +30,8 @@ int message_send(int socket, enum message_kind kind, const void *body, size_t by
         .version = PROTOCOL_VERSION,
         .kind = (uint16_t)kind,
         .bytes = (uint32_t)bytes,
+        .slot = job->slot,
+        .generation = job->generation,
     };
     /* sendmsg only reads; its type cannot say so. */
     union {
@@ -86,8 +94,9 @@ static int message_receive(int socket, struct message_packet *packet)
     }
     if (received >= (ssize_t)sizeof *header && header->magic == MESSAGE_MAGIC &&
         header->version == PROTOCOL_VERSION && header->bytes == (size_t)received - sizeof *header &&
-        (header->kind == MESSAGE_FILES || header->kind == MESSAGE_BLOB) &&
-        (packet->fd != -1) == (header->kind == MESSAGE_BLOB))
+        (header->kind == MESSAGE_FILES || header->kind == MESSAGE_BLOB ||
+         header->kind == MESSAGE_PIPE) &&
+        (packet->fd != -1) == (header->kind != MESSAGE_FILES))
         return 0;
     descriptor_close(&packet->fd);
     return -EPROTO;
@@ -110,11 +119,13 @@ static int message_receive_for(int socket, enum message_kind kind, const struct 
     return -EPROTO;
 }
 
-int message_receive_blob(int socket, const struct reply_job *job, int *fd, uint64_t *bytes)
+/* One with a number and a descriptor. */
+static int message_receive_fd(int socket, enum message_kind kind, const struct reply_job *job,
+                              int *fd, uint64_t *number)
 {
-    struct message_packet packet = {.body = bytes, .body_room = sizeof *bytes};
-    int rc = message_receive_for(socket, MESSAGE_BLOB, job, &packet);
-    if (rc == 0 && packet.header.bytes != sizeof *bytes) {
+    struct message_packet packet = {.body = number, .body_room = sizeof *number};
+    int rc = message_receive_for(socket, kind, job, &packet);
+    if (rc == 0 && packet.header.bytes != sizeof *number) {
         descriptor_close(&packet.fd);
         rc = -EPROTO;
     }
@@ -122,6 +133,17 @@ int message_receive_blob(int socket, const struct reply_job *job, int *fd, uint6
         return rc;
     *fd = packet.fd;
     return 0;
+}
+
+int message_receive_blob(int socket, const struct reply_job *job, int *fd, uint64_t *bytes)
+{
+    return message_receive_fd(socket, MESSAGE_BLOB, job, fd, bytes);
+}
+
+int message_receive_pipe(int socket, const struct reply_job *job, int *fd)
+{
+    uint64_t number;
+    return message_receive_fd(socket, MESSAGE_PIPE, job, fd, &number);
 }
 
 ssize_t message_receive_files(int socket, const struct reply_job *job,

@@ -18,6 +18,10 @@
 /* Sends one message. Waits while the socket is full. 0 or -errno. */
 int message_send(int socket, enum message_kind kind, const void *body, size_t bytes) MUST_USE;
 
+/* The same of one run. */
+int message_send_of(int socket, enum message_kind kind, const struct reply_job *job,
+                    const void *body, size_t bytes) MUST_USE;
+
 /* Sends one whose body is a complete value. 0 or -errno; -EMSGSIZE when it is too long. */
 int message_send_value(int socket, enum message_kind kind, struct mr_value *value) MUST_USE;
 
@@ -33,5 +37,7 @@ int message_receive_blob(int socket, const struct reply_job *job, int *fd,
 /* The same of FILES: the bytes of its body, or -EPROTO. */
 ssize_t message_receive_files(int socket, const struct reply_job *job,
                               uint8_t body[MESSAGE_FILES_BYTES_MAX]) MUST_USE;
+/* Likewise the pipe of PIPE, which comes before its FILE record. */
+int message_receive_pipe(int socket, const struct reply_job *job, int *fd) MUST_USE;
 
 #endif

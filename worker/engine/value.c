@@ -31,6 +31,8 @@ enum value_code {
     CODE_INT16 = 0xd1,
     CODE_INT32 = 0xd2,
     CODE_INT64 = 0xd3,
+    CODE_FIXEXT4 = 0xd6, /* and then the type, which is that of files: CHUNK_FILE_HEAD */
+    CODE_FILE = 0x01,
     CODE_STR8 = 0xd9,
     CODE_STR16 = 0xda,
     CODE_STR32 = 0xdb,
@@ -412,6 +414,16 @@ int value_vstringf(struct mr_value *value, const char *format, va_list arguments
     return value_done(value);
 }
 
+int value_file(struct mr_value *value, uint32_t number)
+{
+    int rc = value_begin(value, false, CHUNK_FILE_BYTES);
+    if (rc != 0)
+        return rc;
+    value_put_8(value, CODE_FIXEXT4);
+    value_put_32(value, CODE_FILE, number);
+    return value_done(value);
+}
+
 static int value_open(struct mr_value *value, const struct value_codes *codes, size_t count,
                       bool is_dictionary)
 {
@@ -525,6 +537,8 @@ enum mr_type value_packed_type(uint8_t first)
     case CODE_INT32:
     case CODE_INT64:
         return MR_INTEGER;
+    case CODE_FIXEXT4:
+        return MR_FILE;
     case CODE_ARRAY16:
     case CODE_ARRAY32:
         return MR_ARRAY;

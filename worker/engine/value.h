@@ -96,6 +96,8 @@ int value_string(struct mr_value *value, const char *text, size_t bytes);
 __attribute__((format(printf, 2, 0))) int value_vstringf(struct mr_value *value, const char *format,
                                                          va_list arguments);
 int value_bytes(struct mr_value *value, const void *data, size_t bytes);
+int value_file(struct mr_value *value,
+               uint32_t number); /* of the run's; out_files_give() does it */
 int value_array(struct mr_value *value, size_t count);
 int value_dictionary(struct mr_value *value, size_t count);
 int value_object(struct mr_value *value, const struct mr_object *object);

@@ -5,6 +5,7 @@
 #include "worker/native/api.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -89,6 +90,37 @@ static struct mr_waker *api_waker_get(struct mr_call *call)
         return NULL;
     }
     return waker_hold(job->waker);
+}
+
+/* A file that was opened, or (a negative errno) was not. */
+static int api_give_file(struct mr_value *value, int fd, const char *what, const char *name)
+{
+    struct job *job = api_context->current;
+    if (value->status == 0 && (fd < 0 || !job)) {
+        error_set(value->error, ERROR_PIPELINE, "the file %s cannot be sent: %s", what,
+                  fd < 0 ? strerror(-fd) : "there is no run");
+        value->status = fd < 0 ? fd : -EINVAL;
+    }
+    if (value->status == 0)
+        return out_files_give(&job->files, value, fd, name);
+    if (fd >= 0)
+        close(fd);
+    return value->status;
+}
+
+/* Whoever writes a pipe or a device for a file does not make the worker wait. */
+static int api_value_file(struct mr_value *value, const char *path, const char *name)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    return api_give_file(value, fd == -1 ? -errno : fd, path, name ? name : path);
+}
+
+static int api_value_file_fd(struct mr_value *value, int fd, const char *name)
+{
+    char what[32];
+    int own = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+    snprintf(what, sizeof what, "of descriptor %d", fd);
+    return api_give_file(value, own == -1 ? -errno : own, name ? name : what, name);
 }
 
 static int api_later(struct mr_value *value, uint64_t due_ns, int fd, uint32_t events)
@@ -226,6 +258,9 @@ static const struct mr_api table = {
 
     .builder_input_schema = graph_input_schema,
     .builder_input_files = graph_input_files,
+
+    .value_file = api_value_file,
+    .value_file_fd = api_value_file_fd,
 };
 
 const struct mr_api *api_table(struct context *context)

@@ -13,6 +13,7 @@
 
 #include "dispatcher/api/answer.h"
 #include "dispatcher/api/api.h"
+#include "dispatcher/api/formats/file_text.h"
 #include "dispatcher/api/formats/format.h"
 #include "dispatcher/api/formats/run_text.h"
 #include "dispatcher/http/response.h"
@@ -39,20 +40,23 @@ static size_t result_array_header(const uint8_t *payload, size_t bytes, size_t *
 
 /* Streams become arrays, item by item; of a plain output the first value counts. */
 static int result_collect_one(struct text *text, bool is_stream, bool is_first, const uint8_t *data,
-                              size_t bytes, size_t *consumed)
+                              size_t bytes, const struct json_files *files, size_t files_room,
+                              size_t *consumed)
 {
     const char *type;
-    char *room = text_reserve(text, json_out_bound(bytes, 1));
+    char *room = text_reserve(text, json_out_bound(bytes, 1) + files_room);
     if (!room)
         return -ENOMEM;
     size_t head = is_stream && !is_first ? 1 : 0;
-    int64_t written = json_out_value(data, bytes, consumed, &type, room + head);
+    int64_t written = json_out_value(data, bytes, files, consumed, &type, room + head);
     if (written < 0)
         return (int)written;
     if (is_stream) {
         if (head)
             room[0] = ',';
         text->count += (size_t)written + head;
+    } else if (is_first && type == json_out_file_type) {
+        text->count += (size_t)written; /* it has its wrapper */
     } else if (is_first) {
         char value_head[48];
         int n = snprintf(value_head, sizeof value_head, "{\"type\":\"%s\",\"value\":", type);
@@ -130,9 +134,14 @@ static void result_begin(struct sink *sink, const struct run *run)
     answer->collected = calloc(answer->output_count + 1, sizeof *answer->collected);
 }
 
-static int result_collect(struct answer *answer, const struct variables *variables,
-                          const uint8_t *data, size_t bytes)
+static int result_collect(struct answer *answer, const struct run *run, const uint8_t *data,
+                          size_t bytes)
 {
+    const struct variables *variables = &run->pipeline->pool->variables;
+    struct file_text file_text;
+    size_t files_room = 0;
+    const struct json_files *files =
+        run->given ? file_text_begin(&file_text, answer, run, data, bytes, &files_room) : NULL;
     size_t count = 0, total = 0;
     size_t offset = result_array_header(data, bytes, &count);
     if (offset == 0 || count != answer->output_count)
@@ -144,9 +153,9 @@ static int result_collect(struct answer *answer, const struct variables *variabl
             continue;
         }
         struct text *collected = &answer->collected[i];
-        int rc =
-            result_collect_one(collected, variables->outputs[i].type == MR_STREAM,
-                               collected->count == 0, data + offset, bytes - offset, &consumed);
+        int rc = result_collect_one(collected, variables->outputs[i].type == MR_STREAM,
+                                    collected->count == 0, data + offset, bytes - offset, files,
+                                    files_room, &consumed);
         if (rc < 0)
             return rc;
         /* There was room for the longest text that the value could have become. */
@@ -165,7 +174,7 @@ static int result_value(struct sink *sink, struct run *run, const uint8_t *data,
     struct answer *answer = answer_of(sink);
     if (!answer->collected)
         return -ENOMEM;
-    int rc = result_collect(answer, &run->pipeline->pool->variables, data, bytes);
+    int rc = result_collect(answer, run, data, bytes);
     bool is_collected = rc == 0 || rc == -EFBIG;
     int account_rc = result_account(answer, run->pipeline);
     run_delivered(run, charge);
