@@ -117,6 +117,12 @@ route_begin_fn api_file_delete; /* DELETE /v4/files/{id} */
 
 /* api_upload.c */
 extern const struct route_stream api_upload; /* POST /v4/files */
+extern const struct route_stream api_part;   /* PUT /v4/files/parts/{upload_id}/{number} */
+
+/* api_parts.c, below POST /v3/pipeline_files/ */
+extern const struct route_stream api_parts_begin; /* initiate-multipart-upload */
+extern const struct route_stream api_parts_url;   /* presigned-url */
+extern const struct route_stream api_parts_join;  /* finalise-multipart-upload */
 
 /* api_download.c */
 extern const struct route_stream api_download; /* GET /v4/files/download/{id} */

@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* api_upload.c - POST /v4/files: a file that is stored while it arrives. */
+/* api_upload.c - POST /v4/files: a file that is stored while it arrives; PUT of a part of one. */
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "dispatcher/api/api.h"
+#include "dispatcher/api/signed_url.h"
 #include "dispatcher/api/transfer.h"
 #include "dispatcher/files/upload.h"
 #include "dispatcher/http/http_parameter.h"
@@ -25,10 +26,6 @@ static void upload_on_kept(void *owner, struct file *file);
 static void upload_on_failed(void *owner, int rc);
 
 static const struct upload_ops ops = {upload_on_room, upload_on_kept, upload_on_failed};
-
-static const char too_large[] = "The file is larger than a file may be here (--file-limit).";
-static const char no_room[] = "There is no room for this file: the disk is full, or all files "
-                              "together are as large as they may be (--files-total).";
 
 /* ---- the head ------------------------------------------------------------------------------- */
 
@@ -58,6 +55,37 @@ static void upload_overload(struct api *api, struct conn *conn)
     response_overload(api->front, conn);
 }
 
+/* As far as it is said; else it is answered. */
+static bool upload_length_is_fine(struct transfer *transfer, const struct http_head *head)
+{
+    struct request *request = &transfer->conn->request;
+    request->is_streamed = true;
+    request->body_bytes_max =
+        transfer->api->config->file_bytes_max + (transfer->form ? FORM_BYTES_MAX : 0);
+    if (head->content_length <= request->body_bytes_max)
+        return true;
+    transfer_refuse(transfer, 413, transfer_too_large);
+    return false;
+}
+
+/* Whether there is an upload; else it is answered why not, which `rc` says. */
+static bool upload_has_begun(struct transfer *transfer, const struct http_head *head, int rc)
+{
+    struct api *api = transfer->api;
+    struct conn *conn = transfer->conn;
+    if (transfer->upload) {
+        conn->request.keep_alive = head->keep_alive;
+        return true;
+    }
+    if (rc == -ENOSPC || rc == -EMFILE) {
+        transfer_refuse(transfer, 507, rc == -ENOSPC ? transfer_no_room : transfer_too_many);
+    } else {
+        transfer_give(transfer);
+        upload_overload(api, conn);
+    }
+    return false;
+}
+
 static bool upload_begin_head(struct api *api, struct conn *conn, const struct http_head *head)
 {
     struct request *request = &conn->request;
@@ -72,24 +100,46 @@ static bool upload_begin_head(struct api *api, struct conn *conn, const struct h
     if (!upload_form_begin(transfer, head))
         return false;
     base_format(head, transfer->base);
-    request->is_streamed = true;
-    request->body_bytes_max = api->config->file_bytes_max + (transfer->form ? FORM_BYTES_MAX : 0);
-    if (head->content_length > request->body_bytes_max) {
-        transfer_refuse(transfer, 413, too_large);
+    if (!upload_length_is_fine(transfer, head))
         return false;
-    }
     transfer->upload = upload_begin(api->files, request->token,
                                     transfer->form ? 0 : head->content_length, &ops, transfer, &rc);
-    if (!transfer->upload && rc == -ENOSPC) {
-        transfer_refuse(transfer, 507, no_room);
-    } else if (!transfer->upload) {
-        transfer_give(transfer);
+    return upload_has_begun(transfer, head, rc);
+}
+
+/* The one that its URL names, as far as he may; NULL: that was answered. */
+static struct parts *part_parts(struct api *api, struct conn *conn, uint32_t *number)
+{
+    char id[PARTS_ID_BYTES];
+    const struct request *request = &conn->request;
+    struct parts *parts =
+        signed_part_read(request->argument, id, number) ? parts_get(api->files, id) : NULL;
+    if (parts && (request->is_signed || parts_are_of(parts, request->token)))
+        return parts;
+    transfer_missing_upload(api, conn);
+    return NULL;
+}
+
+static bool part_begin_head(struct api *api, struct conn *conn, const struct http_head *head)
+{
+    uint32_t number;
+    int rc;
+    if (transfer_is_refused(api, conn))
+        return false;
+    struct parts *parts = part_parts(api, conn, &number);
+    if (!parts)
+        return false;
+    struct transfer *transfer = transfer_take(api, conn);
+    if (!transfer) {
         upload_overload(api, conn);
-    } else {
-        request->keep_alive = head->keep_alive;
-        return true;
+        return false;
     }
-    return false;
+    if (!upload_length_is_fine(transfer, head))
+        return false;
+    transfer->upload = upload_begin_part(parts, number, head->content_length, &ops, transfer, &rc);
+    if (transfer->upload)
+        memcpy(transfer->tag, transfer->upload->part.tag, sizeof transfer->tag);
+    return upload_has_begun(transfer, head, rc);
 }
 
 /* ---- the body ------------------------------------------------------------------------------- */
@@ -99,9 +149,9 @@ static bool upload_add_span(struct transfer *transfer, struct http_text span)
 {
     int rc = upload_add(transfer->upload, span.data, span.bytes);
     if (rc == -EFBIG)
-        transfer_refuse(transfer, 413, too_large);
+        transfer_refuse(transfer, 413, transfer_too_large);
     else if (rc < 0)
-        transfer_refuse(transfer, 507, no_room);
+        transfer_refuse(transfer, 507, transfer_no_room);
     return rc == 0;
 }
 
@@ -189,36 +239,31 @@ static void upload_on_room(void *owner)
     conn_release(transfer->api->front, transfer->conn);
 }
 
+static void upload_part_kept(struct transfer *transfer)
+{
+    struct front *front = transfer->api->front;
+    struct conn *conn = transfer->conn;
+    char headers[PARTS_TAG_BYTES + 16];
+    snprintf(headers, sizeof headers, "ETag: \"%s\"\r\n", transfer->tag);
+    transfer_give(transfer);
+    response_send(front, conn, &(struct response){.status = 200, .headers = headers, .body = ""});
+}
+
 static void upload_on_kept(void *owner, struct file *file)
 {
     struct transfer *transfer = owner;
-    struct api *api = transfer->api;
-    struct conn *conn = transfer->conn;
-    struct text text = {0};
-    char headers[128];
-    log_event(&api->reactor->log, LEVEL_INFO, "file_kept", LOG_WORD("file", file->about.id),
-              LOG_NATURAL("bytes", file->about.bytes), LOG_WORD("token", conn->request.token),
-              LOG_WORD("request", conn->request.id));
-    transfer_file_format(&text, transfer->base, file);
-    text_add(&text, "\n");
-    snprintf(headers, sizeof headers, "Location: /v4/files/%s\r\n", file->about.id);
     transfer->upload = NULL;
-    transfer_give(transfer);
-    response_text_with(api->front, conn, 201, NULL, headers, &text);
+    if (file)
+        transfer_file_kept(transfer, file);
+    else
+        upload_part_kept(transfer);
 }
 
 static void upload_on_failed(void *owner, int rc)
 {
     struct transfer *transfer = owner;
-    log_event(&transfer->api->reactor->log, LEVEL_ERROR, "upload_failed",
-              LOG_TEXT("error", strerror(-rc)), LOG_WORD("request", transfer->conn->request.id));
     transfer->upload = NULL;
-    if (rc == -ENOSPC || rc == -EDQUOT)
-        transfer_refuse(transfer, 507, no_room);
-    else if (rc == -EFBIG)
-        transfer_refuse(transfer, 413, "The file is larger than this server may write.");
-    else
-        transfer_refuse(transfer, 500, "The file cannot be stored: see the log.");
+    transfer_file_lost(transfer, rc);
 }
 
 static void upload_on_sent(struct api *api, struct conn *conn, uint64_t charge)
@@ -228,6 +273,13 @@ static void upload_on_sent(struct api *api, struct conn *conn, uint64_t charge)
 
 const struct route_stream api_upload = {
     .begin = upload_begin_head,
+    .body = upload_on_body,
+    .sent = upload_on_sent,
+    .gone = transfer_on_gone,
+};
+
+const struct route_stream api_part = {
+    .begin = part_begin_head,
     .body = upload_on_body,
     .sent = upload_on_sent,
     .gone = transfer_on_gone,

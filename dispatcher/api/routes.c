@@ -33,8 +33,13 @@ static const struct route routes[] = {
     {"/v4/files",           POST,   true,  .stream = &api_upload},
     {"/v4/files",           GET,    true,  .answer = api_files_list},
     {"/v4/files/download/", GET,    true,  .stream = &api_download, .signature = signed_download},
+    {"/v4/files/parts/",    1u << HTTP_PUT, true,  .stream = &api_part, .signature = signed_part},
     {"/v4/files/",          GET,    true,  .answer = api_file_get},
     {"/v4/files/",          DELETE, true,  .answer = api_file_delete},
+    {"/v3/pipeline_files/initiate-multipart-upload", POST, true, .stream = &api_parts_begin},
+    {"/v3/pipeline_files/presigned-url", POST, true, .stream = &api_parts_url},
+    {"/v3/pipeline_files/finalise-multipart-upload", POST, true, .stream = &api_parts_join},
+    {"/v3/pipeline_files/", GET,    true,  .answer = api_file_get},
     {"/v4/pipelines",       GET,    true,  .handle = api_pipelines_list},
     {"/v4/pipelines/",      GET,    true,  .handle = api_pipeline_get},
     {"/v4/tokens/validate", GET,    true,  .handle = api_token_validate},
@@ -85,14 +90,28 @@ static bool routes_needs_token(const struct api *api, const struct route *route)
            (route->handle == api_metrics && api->config->metrics_access == METRICS_TOKEN);
 }
 
+static const struct {
+    unsigned bit;
+    const char *name, *allowed;
+} methods[] = {{1u << HTTP_GET, "GET", "GET, HEAD"},
+               {1u << HTTP_POST, "POST", "POST"},
+               {1u << HTTP_PUT, "PUT", "PUT"},
+               {1u << HTTP_DELETE, "DELETE", "DELETE"}};
+
 static void routes_method_refuse(struct api *api, struct conn *conn, unsigned allowed)
 {
     static const char body[] = "{\"detail\":\"Method Not Allowed\"}\n";
     char headers[64];
+    const char *between = "Allow: ";
+    int at = 0;
     front_count_refusal(api->front, REQUEST_REFUSAL_BAD_REQUEST);
-    snprintf(headers, sizeof(headers), "Allow: %s%s%s\r\n", allowed & GET ? "GET, HEAD" : "",
-             allowed & POST ? (allowed & GET ? ", POST" : "POST") : "",
-             allowed & DELETE ? (allowed & (GET | POST) ? ", DELETE" : "DELETE") : "");
+    for (size_t i = 0; i < ARRAY_COUNT(methods); i++)
+        if (allowed & methods[i].bit) {
+            at += snprintf(headers + at, sizeof headers - (size_t)at, "%s%s", between,
+                           methods[i].allowed);
+            between = ", ";
+        }
+    snprintf(headers + at, sizeof headers - (size_t)at, "\r\n");
     response_send(
         api->front, conn,
         &(struct response){
@@ -167,7 +186,7 @@ static void routes_preflight_answer(struct api *api, struct conn *conn)
         &(struct response){
             .status = 200,
             .content_type = "text/plain",
-            .headers = "Access-Control-Allow-Methods: GET, HEAD, POST, DELETE\r\n"
+            .headers = "Access-Control-Allow-Methods: GET, HEAD, POST, PUT, DELETE\r\n"
                        "Access-Control-Allow-Headers: Authorization, Content-Type, X-Request-Id, "
                        "X-Request-Timeout, *\r\n"
                        "Access-Control-Max-Age: 7200\r\n",
@@ -305,16 +324,12 @@ bool routes_begin(struct api *api, struct conn *conn, const struct http_head *he
     return false;
 }
 
-static void routes_methods_format(struct text *text, unsigned methods)
+static void routes_methods_format(struct text *text, unsigned which)
 {
     const char *comma = "";
-    const struct {
-        unsigned bit;
-        const char *name;
-    } names[] = {{1u << HTTP_GET, "GET"}, {POST, "POST"}, {DELETE, "DELETE"}};
-    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
-        if (methods & names[i].bit) {
-            text_add(text, "%s\"%s\"", comma, names[i].name);
+    for (size_t i = 0; i < ARRAY_COUNT(methods); i++)
+        if (which & methods[i].bit) {
+            text_add(text, "%s\"%s\"", comma, methods[i].name);
             comma = ",";
         }
 }

@@ -3,6 +3,7 @@
 #include "dispatcher/api/signed_url.h"
 
 #include <errno.h>
+#include <string.h>
 
 #include "dispatcher/api/api.h"
 #include "dispatcher/files/files.h"
@@ -25,6 +26,28 @@ int signed_download(const struct api *api, const char *argument, struct http_tex
     struct file_claim claim = {.purpose = FILE_PURPOSE_DOWNLOAD, .id = argument};
     return file_id_is_valid(argument, strlen(argument)) ? signed_url_check(api, &claim, query)
                                                         : -ENOENT;
+}
+
+bool signed_part_read(const char *argument, char id[PARTS_ID_BYTES], uint32_t *number)
+{
+    uint64_t value;
+    const char *slash = strchr(argument, '/');
+    if (!slash || slash - argument != PARTS_ID_BYTES - 1 ||
+        !http_text_number((struct http_text){slash + 1, strlen(slash + 1)}, &value) || value < 1 ||
+        value > PART_NUMBER_MAX)
+        return false;
+    memcpy(id, argument, PARTS_ID_BYTES - 1);
+    id[PARTS_ID_BYTES - 1] = '\0';
+    *number = (uint32_t)value;
+    return parts_id_is_valid(id);
+}
+
+int signed_part(const struct api *api, const char *argument, struct http_text query)
+{
+    char id[PARTS_ID_BYTES];
+    struct file_claim claim = {.purpose = FILE_PURPOSE_PART, .id = id};
+    return signed_part_read(argument, id, &claim.part) ? signed_url_check(api, &claim, query)
+                                                       : -ENOENT;
 }
 
 const char *signed_url_refusal(int rc)

@@ -2,8 +2,10 @@
 /* transfer.c - files on their way, in one list; what is said of a file. */
 #include "dispatcher/api/transfer.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "dispatcher/api/api.h"
 #include "dispatcher/files/download.h"
@@ -12,6 +14,11 @@
 #include "dispatcher/http/multipart.h"
 #include "dispatcher/http/response.h"
 #include "dispatcher/text/text.h"
+
+const char transfer_too_large[] = "The file is larger than a file may be here (--file-limit).";
+const char transfer_no_room[] = "There is no room for this file: the disk is full, or all files "
+                                "together are as large as they may be (--files-total).";
+const char transfer_too_many[] = "There are as many parts of unfinished files as there may be.";
 
 struct transfer *transfer_take(struct api *api, struct conn *conn)
 {
@@ -34,6 +41,8 @@ void transfer_give(struct transfer *transfer)
     struct api *api = transfer->api;
     if (transfer->upload)
         upload_drop(transfer->upload);
+    if (transfer->parts)
+        parts_forget(transfer->parts);
     if (transfer->download)
         download_end(transfer->download);
     *(transfer->previous ? &transfer->previous->next : &api->transfers) = transfer->next;
@@ -66,6 +75,45 @@ void transfer_refuse(struct transfer *transfer, int status, const char *text)
     response_detail(front, conn, status, text);
 }
 
+void transfer_file_kept(struct transfer *transfer, const struct file *file)
+{
+    struct api *api = transfer->api;
+    struct conn *conn = transfer->conn;
+    struct text text = {0};
+    char headers[128];
+    log_event(&api->reactor->log, LEVEL_INFO, "file_kept", LOG_WORD("file", file->about.id),
+              LOG_NATURAL("bytes", file->about.bytes), LOG_WORD("token", conn->request.token),
+              LOG_WORD("request", conn->request.id));
+    transfer_file_format(&text, transfer->base, file);
+    text_add(&text, "\n");
+    snprintf(headers, sizeof headers, "Location: /v4/files/%s\r\n", file->about.id);
+    transfer_give(transfer);
+    response_text_with(api->front, conn, 201, NULL, headers, &text);
+}
+
+void transfer_file_lost(struct transfer *transfer, int rc)
+{
+    struct api *api = transfer->api;
+    struct conn *conn = transfer->conn;
+    if (rc == -ESTALE) {
+        transfer_give(transfer);
+        transfer_missing_upload(api, conn);
+        return;
+    }
+    log_event(&api->reactor->log, LEVEL_ERROR, "upload_failed", LOG_TEXT("error", strerror(-rc)),
+              LOG_WORD("request", conn->request.id));
+    if (rc == -ENOSPC || rc == -EDQUOT)
+        transfer_refuse(transfer, 507, transfer_no_room);
+    else if (rc == -EMFILE)
+        transfer_refuse(transfer, 507, transfer_too_many);
+    else if (rc == -E2BIG)
+        transfer_refuse(transfer, 413, transfer_too_large);
+    else if (rc == -EFBIG)
+        transfer_refuse(transfer, 413, "The file is larger than this server may write.");
+    else
+        transfer_refuse(transfer, 500, "The file cannot be stored: see the log.");
+}
+
 void transfer_file_format(struct text *text, const char *base, const struct file *file)
 {
     const struct file_about *about = &file->about;
@@ -91,4 +139,9 @@ bool transfer_is_refused(struct api *api, struct conn *conn)
 void transfer_missing(struct api *api, struct conn *conn)
 {
     api_detail(api, conn, 404, "{\"message\":\"File not found\"}");
+}
+
+void transfer_missing_upload(struct api *api, struct conn *conn)
+{
+    api_detail(api, conn, 404, "{\"message\":\"Upload not found\"}");
 }

@@ -12,6 +12,7 @@
 
 #include "dispatcher/api/answer.h"
 #include "dispatcher/files/file_url.h"
+#include "dispatcher/files/parts.h"
 #include "dispatcher/http/http_parse.h"
 #include "dispatcher/http/http_range.h"
 
@@ -32,6 +33,8 @@ struct transfer {
     struct transfer *next, *previous;
 
     struct upload *upload;     /* one of them */
+    char tag[PARTS_TAG_BYTES]; /* of a part */
+    struct parts *parts;       /* that are put together for it */
     char base[BASE_BYTES];     /* "http://host": how the client calls this server */
     struct multipart *form;    /* owned; NULL: the body is the file itself */
     bool has_file, is_in_file; /* of a form: its part was seen; the bytes are its */
@@ -63,6 +66,13 @@ void transfers_finish(struct api *api);
 /* The request is answered with this detail, also where more of its body would come. */
 void transfer_refuse(struct transfer *transfer, int status, const char *text);
 
+/* It is a file, or the disk did not take it: answered. */
+void transfer_file_kept(struct transfer *transfer, const struct file *file);
+void transfer_file_lost(struct transfer *transfer, int rc);
+
+/* What is said with 413, and twice with 507. */
+extern const char transfer_too_large[], transfer_no_room[], transfer_too_many[];
+
 /* {"id": ...} */
 void transfer_file_format(struct text *text, const char *base, const struct file *file);
 
@@ -71,5 +81,8 @@ bool transfer_is_refused(struct api *api, struct conn *conn);
 
 /* Answers that there is no such file, or none that he may see. */
 void transfer_missing(struct api *api, struct conn *conn);
+
+/* Likewise no such upload in parts. */
+void transfer_missing_upload(struct api *api, struct conn *conn);
 
 #endif

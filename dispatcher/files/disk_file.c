@@ -64,7 +64,8 @@ int disk_file_write(struct disk_file *file, const char *bytes, size_t count)
         rc = disk_write_all(file->fd, bytes, count);
     if (rc < 0)
         return rc;
-    crypto_hash_sha256_update(disk_file_hash(file), (const unsigned char *)bytes, count);
+    if (!file->is_part)
+        crypto_hash_sha256_update(disk_file_hash(file), (const unsigned char *)bytes, count);
     file->bytes += count;
     return 0;
 }
@@ -149,6 +150,18 @@ int disk_file_keep(struct disk_file *file, struct file_about *about)
     disk_file_close(file);
     if (rc < 0)
         disk_file_remove(file->folder_fd, about->id);
+    return rc;
+}
+
+int disk_file_keep_part(struct disk_file *file, const char *name)
+{
+    int rc = disk_file_write(file, "", 0);
+    if (rc == 0)
+        rc = disk_file_link(file, name);
+    if (rc < 0)
+        disk_file_drop(file);
+    else
+        disk_file_close(file);
     return rc;
 }
 

@@ -8,6 +8,7 @@
  *       file_<32 hex>.about  whose it is, its name, size and hash; there after the file, and gone
  *                            before it: what has no such is half a file, and the start removes it
  *       part_<32 hex>        on the way, where the file system has no files without names
+ *     parts/                 parts of files that come in parts, see parts.h; empty at the start
  *     runs/                  what runs are given, which workers find if they know its name; empty
  *                            at the start
  */
@@ -43,6 +44,7 @@ struct disk_file {
     int folder_fd;    /* borrowed */
     int fd;           /* owned; -1: not opened yet, or over */
     bool is_named;    /* it is part_<id> */
+    bool is_part;     /* of a file: nobody asks for its hash, or for it after a power cut */
     bool is_unsynced; /* it may be gone after a power cut */
     uint64_t bytes;
     _Alignas(8) unsigned char hash[SHA256_STATE_BYTES];
@@ -83,6 +85,9 @@ int disk_file_write(struct disk_file *file, const char *bytes, size_t count) MUS
 /* It is whole: fills size and hash of `about`, and when this returns 0 both are there under their
  * names, and on the disk unless `is_unsynced`. -errno: neither is there. In any case it is over. */
 int disk_file_keep(struct disk_file *file, struct file_about *about) MUST_USE;
+
+/* Likewise of a part, which gets this name. Results as above. */
+int disk_file_keep_part(struct disk_file *file, const char *name) MUST_USE;
 
 /* Nobody wants it. */
 void disk_file_drop(struct disk_file *file);

@@ -4,6 +4,8 @@
 
 #include <stdio.h>
 
+#include "dispatcher/files/parts.h"
+
 static uint64_t url_expiry_s(const struct files *files)
 {
     const uint64_t ttl_s = files->config->files_ttl_ms / 1000;
@@ -21,6 +23,18 @@ size_t file_url_format(const struct files *files, const char *base, const char *
         file_proof_format(files->secret, &claim, proof);
     }
     int bytes = snprintf(out, FILE_URL_BYTES, "%s/v4/files/download/%s%s", base, id, proof);
+    mr_assert(bytes > 0 && (size_t)bytes < FILE_URL_BYTES);
+    return (size_t)bytes;
+}
+
+size_t part_url_format(const struct files *files, const char *base, const char *id, uint32_t number,
+                       char out[FILE_URL_BYTES])
+{
+    char proof[FILE_PROOF_BYTES];
+    const uint64_t expires_s = (uint64_t)files->reactor->wall_s + PARTS_IDLE_S;
+    const struct file_claim claim = {FILE_PURPOSE_PART, id, number, expires_s};
+    file_proof_format(files->secret, &claim, proof);
+    int bytes = snprintf(out, FILE_URL_BYTES, "%s/v4/files/parts/%s/%u%s", base, id, number, proof);
     mr_assert(bytes > 0 && (size_t)bytes < FILE_URL_BYTES);
     return (size_t)bytes;
 }

@@ -24,4 +24,8 @@
 size_t file_url_format(const struct files *files, const char *base, const char *id,
                        char out[FILE_URL_BYTES]);
 
+/* Likewise where the part of this number of an upload is put, by whoever has the URL. */
+size_t part_url_format(const struct files *files, const char *base, const char *id, uint32_t number,
+                       char out[FILE_URL_BYTES]);
+
 #endif

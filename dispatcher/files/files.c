@@ -8,6 +8,9 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "dispatcher/files/parts.h"
+
+#define TIMERS_PER_FILES 2u
 #define REMOVAL_COUNT_MAX 64u /* with the disk at once */
 #define PRUNE_COUNT_MAX 256u  /* removed together */
 #define RESERVE_COUNT_MAX 4096u
@@ -103,9 +106,11 @@ int files_init(struct files *files, const struct files_options *options)
                             .root_fd = -1,
                             .folder_fd = -1,
                             .runs_fd = -1,
-                            .timer = {.kind = TIMER_FILES, .owner = files}};
+                            .parts_fd = -1,
+                            .timer = {.kind = TIMER_FILES, .owner = files},
+                            .parts_timer = {.kind = TIMER_PARTS, .owner = files}};
     disk_init(&files->disk);
-    int rc = timers_reserve(&options->reactor->timers, 1);
+    int rc = timers_reserve(&options->reactor->timers, TIMERS_PER_FILES);
     files->has_timer = rc == 0;
     return rc;
 }
@@ -190,6 +195,11 @@ static int files_folders_open(struct files *files)
     files->runs_fd = rc < 0 ? -1 : rc;
     if (rc >= 0)
         rc = disk_folder_empty(files->runs_fd);
+    if (rc >= 0)
+        rc = disk_folder_enter(files->root_fd, "parts", 0700);
+    files->parts_fd = rc < 0 ? -1 : rc;
+    if (rc >= 0)
+        rc = disk_folder_empty(files->parts_fd);
     return rc < 0 ? rc : files_path_find(files);
 }
 
@@ -234,8 +244,10 @@ void files_start(struct files *files)
 void files_follow(struct files *files, const struct config *next)
 {
     files->config = next;
-    if (files_are_on(files))
-        files_prune(files);
+    if (!files_are_on(files))
+        return;
+    files_prune(files);
+    parts_on_timer(files);
 }
 
 static void files_close(int *fd)
@@ -249,7 +261,8 @@ void files_finish(struct files *files)
 {
     if (files->has_timer) {
         timer_clear(&files->reactor->timers, &files->timer);
-        timers_unreserve(&files->reactor->timers, 1);
+        timer_clear(&files->reactor->timers, &files->parts_timer);
+        timers_unreserve(&files->reactor->timers, TIMERS_PER_FILES);
     }
     files->has_timer = false;
     if (!files->config)
@@ -257,6 +270,7 @@ void files_finish(struct files *files)
     files->is_left = !disk_finish(&files->disk, FINISH_MS);
     if (files->is_left)
         return;
+    parts_finish(files);
     for (struct file *next; files->leaving; files->leaving = next) {
         next = files->leaving->next;
         disk_file_remove(files->folder_fd, files->leaving->about.id);
@@ -270,6 +284,7 @@ void files_finish(struct files *files)
         next = files->owners->next;
         free(files->owners);
     }
+    files_close(&files->parts_fd);
     files_close(&files->runs_fd);
     files_close(&files->folder_fd);
     files_close(&files->root_fd);
@@ -278,11 +293,6 @@ void files_finish(struct files *files)
 }
 
 /* ---- what there is -------------------------------------------------------------------------- */
-
-static bool files_are_common(const struct files *files)
-{
-    return files->config->tokens.count == 0 || files->config->tokens_share;
-}
 
 struct file *files_get(const struct files *files, const char *id)
 {

@@ -29,6 +29,8 @@
 
 struct intake;
 
+struct parts;
+
 /* Whoever has files: a token, by its name. */
 struct files_owner {
     char name[TOKEN_NAME_BYTES_MAX + 1];
@@ -59,6 +61,7 @@ struct files {
     int root_fd;     /* owned, as the next ones; the folder that was said, and is locked */
     int folder_fd;   /* where files lie */
     int runs_fd;     /* what runs are given: it begins empty */
+    int parts_fd;    /* of what comes in parts: likewise */
     char *runs_path; /* owned; of that, from the root */
     bool is_open;    /* every user can get there */
     uint8_t secret[FILE_SECRET_BYTES];
@@ -78,6 +81,11 @@ struct files {
     struct intake *waiting; /* for a place, first come first */
     struct timer timer;     /* when the oldest has not been used for long enough */
     bool has_timer;
+
+    struct parts *parts_oldest, *parts_newest; /* by last use; see parts.h */
+    uint32_t parts_count, join_count;          /* those there are; and of these, with the disk */
+    uint32_t part_count, part_serial;          /* parts of them all; the last one's */
+    struct timer parts_timer; /* when nothing has come of the oldest for long enough */
 
     uint64_t kept_count, removed_count, failed_count; /* they only grow */
 };
@@ -108,6 +116,12 @@ void files_on_timer(struct files *files);
 
 /* The loop has ended, and nothing that takes or sends a file is left. */
 void files_finish(struct files *files);
+
+/* Whether everybody may see all of them: there are no tokens, or these share. */
+static inline bool files_are_common(const struct files *files)
+{
+    return files->config->tokens.count == 0 || files->config->tokens_share;
+}
 
 /* The file of this id, as far as whoever has this token (NULL: none) may see it; NULL: there is
  * none. */

@@ -5,7 +5,9 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+static void upload_free(struct upload *upload);
 static void upload_step(struct upload *upload);
 
 static char *upload_buffer(const struct upload *upload, uint32_t which)
@@ -13,21 +15,27 @@ static char *upload_buffer(const struct upload *upload, uint32_t which)
     return upload->buffers + (size_t)which * UPLOAD_BUFFER_BYTES;
 }
 
-static struct upload *upload_new(struct files *files, const char *token)
+/* One with its buffers and its descriptor; NULL, and `rc` as in upload.h. */
+static struct upload *upload_new(struct files *files, uint64_t bytes, int *rc)
 {
+    struct input_memory *input = files->input;
+    *rc = -ENOBUFS;
+    if (!input_memory_fits(input, 2 * UPLOAD_BUFFER_BYTES) || !input_memory_fits_file(input))
+        return NULL;
+    *rc = -ENOSPC;
+    if (bytes > files->config->files_total_bytes)
+        return NULL;
+    *rc = -ENOMEM;
     struct upload *upload = calloc(1, sizeof *upload);
-    struct file *file = calloc(1, sizeof *file);
     char *buffers = malloc((size_t)2 * UPLOAD_BUFFER_BYTES);
-    struct files_owner *owner = upload && file && buffers ? files_owner_take(files, token) : NULL;
-    if (!owner) {
+    if (!upload || !buffers) {
         free(upload);
-        free(file);
         free(buffers);
         return NULL;
     }
+    input_memory_take(input, 2 * UPLOAD_BUFFER_BYTES);
+    input_memory_take_file(input);
     upload->files = files;
-    upload->token = owner;
-    upload->file = file;
     upload->buffers = buffers;
     return upload;
 }
@@ -35,21 +43,42 @@ static struct upload *upload_new(struct files *files, const char *token)
 struct upload *upload_begin(struct files *files, const char *token, uint64_t bytes,
                             const struct upload_ops *ops, void *owner, int *rc)
 {
-    struct input_memory *input = files->input;
-    *rc = -ENOBUFS;
-    if (!input_memory_fits(input, 2 * UPLOAD_BUFFER_BYTES) || !input_memory_fits_file(input))
-        return NULL;
-    *rc = bytes > files->config->files_total_bytes ? -ENOSPC : -ENOMEM;
-    struct upload *upload = *rc == -ENOSPC ? NULL : upload_new(files, token);
+    struct upload *upload = upload_new(files, bytes, rc);
     if (!upload)
         return NULL;
-    input_memory_take(input, 2 * UPLOAD_BUFFER_BYTES);
-    input_memory_take_file(input);
+    upload->file = calloc(1, sizeof *upload->file);
+    upload->token = upload->file ? files_owner_take(files, token) : NULL;
+    if (!upload->token) {
+        upload_free(upload);
+        return NULL;
+    }
     upload->ops = ops;
     upload->owner = owner;
     memcpy(upload->file->about.id, "file_", 5);
     identity_hex(&files->reactor->identity, upload->file->about.id + 5);
     disk_file_init(&upload->disk, files->folder_fd, upload->file->about.id);
+    return upload;
+}
+
+struct upload *upload_begin_part(struct parts *parts, uint32_t number, uint64_t bytes,
+                                 const struct upload_ops *ops, void *owner, int *rc)
+{
+    struct files *files = parts->files;
+    char id[FILE_ID_BYTES] = "file_"; /* for a name on its way */
+    struct upload *upload = upload_new(files, bytes, rc);
+    if (!upload)
+        return NULL;
+    *rc = parts_enter(parts, number, &upload->part);
+    if (*rc < 0) {
+        upload_free(upload);
+        return NULL;
+    }
+    upload->parts = parts;
+    upload->ops = ops;
+    upload->owner = owner;
+    identity_hex(&files->reactor->identity, id + 5);
+    disk_file_init(&upload->disk, files->parts_fd, id);
+    upload->disk.is_part = true;
     return upload;
 }
 
@@ -59,10 +88,11 @@ static void upload_free(struct upload *upload)
     files_unreserve(files, upload->bytes);
     input_memory_give(files->input, 2 * UPLOAD_BUFFER_BYTES);
     input_memory_give_file(files->input);
-    if (upload->file) {
+    if (upload->token)
         files_owner_give(files, upload->token);
-        free(upload->file);
-    }
+    free(upload->file);
+    if (upload->parts)
+        parts_leave(upload->parts);
     free(upload->buffers);
     free(upload);
 }
@@ -92,10 +122,12 @@ int upload_add(struct upload *upload, const char *bytes, size_t count)
 
 void upload_end(struct upload *upload, const char *name, size_t name_bytes)
 {
-    struct file_about *about = &upload->file->about;
-    file_name_make(name, name_bytes, about->name);
-    memcpy(about->owner, upload->token->name, sizeof about->owner);
-    about->created_at = about->used_at = upload->files->reactor->wall_s;
+    if (upload->file) {
+        struct file_about *about = &upload->file->about;
+        file_name_make(name, name_bytes, about->name);
+        memcpy(about->owner, upload->token->name, sizeof about->owner);
+        about->created_at = about->used_at = upload->files->reactor->wall_s;
+    }
     upload->is_complete = true;
     upload_step(upload);
 }
@@ -124,17 +156,28 @@ static void upload_on_write(struct disk_job *job)
 static void upload_on_keep(struct disk_job *job)
 {
     struct upload *upload = upload_of(job);
-    upload->rc = disk_file_keep(&upload->disk, &upload->file->about);
+    char name[PART_NAME_BYTES];
+    if (upload->file) {
+        upload->rc = disk_file_keep(&upload->disk, &upload->file->about);
+    } else {
+        part_name(upload->parts, &upload->part, name);
+        upload->rc = disk_file_keep_part(&upload->disk, name);
+    }
     upload->is_over = true;
 }
 
 static void upload_on_drop(struct disk_job *job)
 {
     struct upload *upload = upload_of(job);
-    if (upload->is_over && upload->rc == 0)
-        disk_file_remove(upload->disk.folder_fd, upload->file->about.id); /* it was too late */
-    else
+    char name[PART_NAME_BYTES];
+    if (!upload->is_over || upload->rc < 0) {
         disk_file_drop(&upload->disk);
+    } else if (upload->file) {
+        disk_file_remove(upload->disk.folder_fd, upload->file->about.id); /* it was too late */
+    } else {
+        part_name(upload->parts, &upload->part, name);
+        unlinkat(upload->disk.folder_fd, name, 0);
+    }
     upload->is_over = true;
     upload->rc = -ECANCELED;
 }
@@ -147,10 +190,33 @@ static void upload_tell_kept(struct upload *upload)
     const struct upload_ops *ops = upload->ops;
     file->owner = upload->token;
     upload->file = NULL;
+    upload->token = NULL;
     upload_free(upload);
     files->kept_count++;
     files_add(files, file);
     ops->kept(owner, file);
+}
+
+/* What goes afterwards is the one that it stands for now; or itself, when it is not wanted. */
+static void upload_tell_part(struct upload *upload)
+{
+    void *owner = upload->owner;
+    const struct upload_ops *ops = upload->ops;
+    upload->part.bytes = upload->bytes;
+    const int64_t serial = parts_add(upload->parts, &upload->part);
+    upload->owner = NULL;
+    if (serial < 0) {
+        upload->files->failed_count++;
+        ops->failed(owner, (int)serial);
+    } else {
+        upload->bytes = 0;
+        upload->part.serial = (uint32_t)serial;
+        ops->kept(owner, NULL);
+    }
+    if (upload->part.serial > 0)
+        upload_step(upload);
+    else
+        upload_free(upload);
 }
 
 static void upload_tell_failed(struct upload *upload)
@@ -168,7 +234,10 @@ static void upload_on_done(struct disk_job *job)
     upload->is_busy = false;
     upload->filled[!upload->filling] = 0;
     if (upload->owner && was_kept) {
-        upload_tell_kept(upload);
+        if (upload->file)
+            upload_tell_kept(upload);
+        else
+            upload_tell_part(upload);
         return;
     }
     if (upload->owner && upload->rc < 0)

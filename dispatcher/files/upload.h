@@ -11,6 +11,7 @@
 #include <stdint.h>
 
 #include "dispatcher/files/files.h"
+#include "dispatcher/files/parts.h"
 #include "millrace/check.h"
 
 #define UPLOAD_BUFFER_BYTES (128u * 1024)
@@ -19,9 +20,10 @@ struct upload;
 
 /* Told in the loop, never from within a call. */
 struct upload_ops {
-    void (*room)(void *owner);                    /* it takes more again */
-    void (*kept)(void *owner, struct file *file); /* and the upload is over, and no more */
-    void (*failed)(void *owner, int rc);          /* likewise; -ENOSPC, -EDQUOT or another -errno */
+    void (*room)(void *owner); /* it takes more again */
+    /* And the upload is over, and no more; the file is NULL when it was a part. */
+    void (*kept)(void *owner, struct file *file);
+    void (*failed)(void *owner, int rc); /* likewise; -ENOSPC, -EDQUOT or another -errno */
 };
 
 /* Owned by whoever it tells, until it has told its end or upload_drop(). */
@@ -30,11 +32,13 @@ struct upload {
     struct files_owner *token;
     const struct upload_ops *ops;
     void *owner;       /* NULL: nobody wants it any more */
-    struct file *file; /* that it becomes */
-    uint64_t bytes;    /* reserved */
-    bool is_full;      /* nothing may be added but what is on its way */
-    bool is_complete;  /* nothing more will be */
-    bool is_over;      /* the disk has it, or has dropped it */
+    struct file *file; /* that it becomes; NULL: it becomes a part */
+    struct parts *parts;
+    struct part part; /* of these */
+    uint64_t bytes;   /* reserved */
+    bool is_full;     /* nothing may be added but what is on its way */
+    bool is_complete; /* nothing more will be */
+    bool is_over;     /* the disk has it, or has dropped it */
     int rc;
 
     uint32_t filling;   /* which buffer */
@@ -51,12 +55,17 @@ struct upload {
 struct upload *upload_begin(struct files *files, const char *token, uint64_t bytes,
                             const struct upload_ops *ops, void *owner, int *rc);
 
+/* Likewise of the part of this number, whose tag upload->part has; -EMFILE: there are too many. It
+ * fails as parts_add() does, too. */
+struct upload *upload_begin_part(struct parts *parts, uint32_t number, uint64_t bytes,
+                                 const struct upload_ops *ops, void *owner, int *rc);
+
 /* Adds bytes; at most `UPLOAD_SLACK_BYTES` when it is full. 0; -EFBIG: it is larger than a file may
  * be; -ENOSPC. */
 int upload_add(struct upload *upload, const char *bytes, size_t count) MUST_USE;
 #define UPLOAD_SLACK_BYTES (32u * 1024)
 
-/* It is complete, and has this name. */
+/* It is complete, and has this name, unless it is a part. */
 void upload_end(struct upload *upload, const char *name, size_t name_bytes);
 
 /* Nobody wants it: nothing of it stays. */

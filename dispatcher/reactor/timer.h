@@ -29,6 +29,7 @@ enum timer_kind {
     TIMER_READER,
     TIMER_NOISE,
     TIMER_FILES,
+    TIMER_PARTS,
     TIMER_KIND_COUNT
 };
 

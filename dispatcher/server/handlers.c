@@ -5,6 +5,7 @@
 
 #include "dispatcher/config/exit_code.h"
 #include "dispatcher/files/intake.h"
+#include "dispatcher/files/parts.h"
 #include "dispatcher/http/conn.h"
 #include "dispatcher/http/listener.h"
 #include "dispatcher/runs/pipeline_health.h"
@@ -233,6 +234,12 @@ static void on_files_timer(struct server *server, struct timer *timer)
     files_on_timer(&server->files);
 }
 
+static void on_parts_timer(struct server *server, struct timer *timer)
+{
+    (void)timer;
+    parts_on_timer(&server->files);
+}
+
 typedef void timer_fn(struct server *server, struct timer *timer);
 
 static timer_fn *const timers[TIMER_KIND_COUNT] = {
@@ -250,6 +257,7 @@ static timer_fn *const timers[TIMER_KIND_COUNT] = {
     [TIMER_READER] = on_reader_timer,
     [TIMER_NOISE] = on_noise_timer,
     [TIMER_FILES] = on_files_timer,
+    [TIMER_PARTS] = on_parts_timer,
 };
 
 void server_on_timer(struct server *server, struct timer *timer)

@@ -64,7 +64,7 @@ def test_a_page_may_ask_for_any_route_without_a_token(server, path, method):
     response = preflight(server, path, method=method)
     assert (response.status, response.body) == (200, b"")
     assert_readable(response)
-    assert names_of(response, "Access-Control-Allow-Methods") == ["get", "head", "post", "delete"]
+    assert names_of(response, "Access-Control-Allow-Methods") == ["get", "head", "post", "put", "delete"]
     assert {"authorization", "content-type", "x-request-id", "x-request-timeout", "*"} <= \
         set(names_of(response, "Access-Control-Allow-Headers"))
     assert 0 < int(response.header("Access-Control-Max-Age")) <= 7200
