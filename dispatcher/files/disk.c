@@ -13,8 +13,8 @@
 
 _Static_assert(DISK_JOB_COUNT_MAX * sizeof(struct disk_job *) <= DISK_PIPE_BYTES - 4096,
                "all there are, and a page of which a part was read");
-_Static_assert(DISK_JOB_COUNT_MAX > INPUT_FILE_COUNT_MAX + 64 + 256,
-               "each transfer and intake has one; removals, and folders of runs");
+_Static_assert(DISK_JOB_COUNT_MAX > INPUT_FILE_COUNT_MAX + 64 + 64 + 64 + 256,
+               "transfers, intakes, removals, files put together, folders of runs");
 
 #define STACK_BYTES (256u * 1024)
 #define DONE_COUNT 64u /* taken together */
