@@ -200,6 +200,12 @@ static int intake_take(struct intake *intake, char bytes[INTAKE_READ_BYTES])
     return 0;
 }
 
+/* Whether more of it is to come. */
+static bool intake_goes_on(const struct intake *intake)
+{
+    return intake->rc == -EAGAIN || intake->rc == -EINPROGRESS;
+}
+
 static void intake_on_read(struct disk_job *job)
 {
     struct intake *intake = intake_of(job);
@@ -209,6 +215,8 @@ static void intake_on_read(struct disk_job *job)
     if (intake->rc == 0)
         intake->rc = disk_file_keep(&intake->disk, &intake->file->about);
     intake->is_kept = intake->rc == 0;
+    if (!intake->is_kept && !intake_goes_on(intake))
+        disk_file_drop(&intake->disk); /* before it is told: there is room for the next one */
 }
 
 static void intake_on_drop(struct disk_job *job)
@@ -275,7 +283,7 @@ static void intake_on_done(struct disk_job *job)
         intake_leave(intake);
     else if (intake->rc == 0)
         intake_tell_kept(intake);
-    else if (intake->rc != -EAGAIN && intake->rc != -EINPROGRESS)
+    else if (!intake_goes_on(intake))
         intake_tell_failed(intake);
     else if (intake->rc == -EINPROGRESS || intake->has_more)
         intake_read(intake);
