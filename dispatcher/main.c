@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "dispatcher/cli/commands.h"
+#include "dispatcher/fetcher/fetcher.h"
 #include "dispatcher/reader/reader.h"
 #include "dispatcher/server/signals.h"
 #include "dispatcher/workers/spawner.h"
@@ -43,5 +44,7 @@ int main(int argc, char **argv)
         return spawner_main(argc, argv);
     if (argc > 0 && strcmp(argv[0], READER_NAME) == 0)
         return reader_main(argc, argv);
+    if (argc > 0 && strcmp(argv[0], FETCHER_NAME) == 0)
+        return fetcher_main(argc, argv);
     return commands_run(argc, argv);
 }

@@ -12,6 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "dispatcher/config/fetch_rule.h"
 #include "dispatcher/config/host_name.h"
 #include "dispatcher/config/manifest.h"
 #include "dispatcher/config/pointer.h"
@@ -73,6 +74,7 @@ void config_init(struct config *config)
         .stall_timeout_ms = RUN_STALL_TIMEOUT_MS,
         .file_bytes_max = FILE_BYTES_DEFAULT,
         .files_total_bytes = FILES_TOTAL_BYTES_DEFAULT,
+        .fetch_timeout_ms = FETCH_TIMEOUT_MS,
         .keepalive_ms = RUN_KEEPALIVE_MS,
         .stop_timeout_ms = STOP_TIMEOUT_MS,
         .pipeline_error_status = 200,
@@ -120,6 +122,18 @@ int config_text_adopt(struct config *config, char *text)
     return 0;
 }
 
+/* "none" allows nothing, so nothing is allowed besides. */
+static int config_fetching_derive(struct config *config, char reason[CLI_REASON_BYTES])
+{
+    const struct cli_list *allowed = &config->fetch_allow;
+    for (uint32_t i = 0; i < allowed->count; i++)
+        if (fetch_rule_is_none(allowed->items[i]) && allowed->count > 1)
+            return refuse(reason, "--fetch-allow none: and something else beside it");
+    if (config->fetch_bytes_max == 0)
+        config->fetch_bytes_max = config->file_bytes_max;
+    return 0;
+}
+
 int config_complete(struct config *config, uint64_t fd_count_max, char reason[CLI_REASON_BYTES])
 {
     int rc = 0;
@@ -135,6 +149,8 @@ int config_complete(struct config *config, uint64_t fd_count_max, char reason[CL
         rc = config_input_check(config, reason);
     if (rc == 0)
         rc = config_conns_derive(config, fd_count_max, reason);
+    if (rc == 0)
+        rc = config_fetching_derive(config, reason);
     return rc;
 }
 

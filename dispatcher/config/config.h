@@ -42,6 +42,7 @@
 #define STOP_TIMEOUT_MS 30000u
 #define FILE_BYTES_DEFAULT (UINT64_C(4) * 1024 * 1024 * 1024)
 #define FILES_TOTAL_BYTES_DEFAULT (UINT64_C(16) * 1024 * 1024 * 1024)
+#define FETCH_TIMEOUT_MS 300000u
 
 /* Descriptors that are not connections: of each worker (segment, doorbells, socket, pidfd, pipes,
  * and the pipes of the process before), and of the process (io_uring, listeners, signals, the
@@ -171,6 +172,9 @@ struct config {
     uint64_t file_bytes_max;            /* of one file, --file-limit */
     uint64_t files_total_bytes;         /* of all, --files-total */
     uint64_t files_ttl_ms;              /* that are not used, --files-ttl; 0: for ever */
+    struct cli_list fetch_allow;        /* fetch_rule.h, --fetch-allow */
+    uint64_t fetch_bytes_max;  /* of one file from a URL, --fetch-limit; 0: not said, derived */
+    uint32_t fetch_timeout_ms; /* in all, --fetch-timeout */
 
     struct tokens tokens; /* empty: everyone may */
     bool tokens_share;    /* runs of one are runs of all, --tokens-share */

@@ -27,6 +27,7 @@ enum timer_kind {
     TIMER_SPAWNER,
     TIMER_OFFER,
     TIMER_READER,
+    TIMER_FETCHER,
     TIMER_NOISE,
     TIMER_FILES,
     TIMER_PARTS,

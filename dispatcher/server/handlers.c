@@ -74,6 +74,11 @@ static void on_reader(struct server *server, const struct uring_event *event)
     reading_on_reader(&server->reading, event);
 }
 
+static void on_fetcher(struct server *server, const struct uring_event *event)
+{
+    fetching_on_fetcher(&server->fetching, event);
+}
+
 static void on_output(struct server *server, const struct uring_event *event)
 {
     output_on_read(&server->fleet, event);
@@ -137,6 +142,7 @@ static event_fn *const events[URING_OP_COUNT] = {
     [URING_SPAWNER] = on_spawner,
     [URING_SPAWNER_PIDFD] = on_spawner,
     [URING_READER] = on_reader,
+    [URING_FETCHER] = on_fetcher,
     [URING_OUTPUT_PIPE] = on_output,
     [URING_LOG] = on_log,
     [URING_LOG_OPEN] = on_log_open,
@@ -222,6 +228,12 @@ static void on_reader_timer(struct server *server, struct timer *timer)
     reading_on_timer(&server->reading);
 }
 
+static void on_fetcher_timer(struct server *server, struct timer *timer)
+{
+    (void)timer;
+    fetching_on_timer(&server->fetching);
+}
+
 static void on_noise_timer(struct server *server, struct timer *timer)
 {
     (void)timer;
@@ -255,6 +267,7 @@ static timer_fn *const timers[TIMER_KIND_COUNT] = {
     [TIMER_SPAWNER] = on_spawner_timer,
     [TIMER_OFFER] = on_offer_timer,
     [TIMER_READER] = on_reader_timer,
+    [TIMER_FETCHER] = on_fetcher_timer,
     [TIMER_NOISE] = on_noise_timer,
     [TIMER_FILES] = on_files_timer,
     [TIMER_PARTS] = on_parts_timer,

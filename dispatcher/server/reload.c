@@ -285,6 +285,7 @@ static void reload_config_set(struct server *server, const struct config *next)
     server->runs.config = server->fleet.config = next;
     server->api.config = server->reading.config = server->config = next;
     files_follow(&server->files, next);
+    fetching_follow(&server->fetching, next);
     control_follow_config(&server->control, next);
     config_let_go(&server->hold, &reactor->log);
     config_hold(next, &server->hold, "server", NULL);

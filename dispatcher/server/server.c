@@ -79,6 +79,7 @@ void server_finish(struct server *server)
     runs_finish(&server->runs);
     workers_finish(&server->fleet);
     reading_finish(&server->reading);
+    fetching_finish(&server->fetching);
     answers_finish(&server->api);
     transfers_finish(&server->api);
     files_finish(&server->files);
@@ -199,7 +200,8 @@ static int server_parts_init(struct server *server)
         reading_init(&server->reading, &(struct reading_options){.config = config,
                                                                  .reactor = reactor,
                                                                  .input = &server->input,
-                                                                 .ops = &api_reading_ops}) < 0)
+                                                                 .ops = &api_reading_ops}) < 0 ||
+        fetching_init(&server->fetching, config, reactor) < 0)
         return server_memory_lacks(config);
     return 0;
 }

@@ -22,6 +22,7 @@
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/config_hold.h"
 #include "dispatcher/control/control.h"
+#include "dispatcher/fetcher/fetching.h"
 #include "dispatcher/files/files.h"
 #include "dispatcher/http/front.h"
 #include "dispatcher/reactor/input_memory.h"
@@ -61,10 +62,11 @@ struct server {
     struct front front;
     struct fleet fleet;
     struct runs runs;
-    struct reading reading; /* of large bodies */
-    struct files files;     /* that clients have uploaded */
-    struct staging staging; /* of files for runs */
-    struct giving giving;   /* of files from runs */
+    struct reading reading;   /* of large bodies */
+    struct files files;       /* that clients have uploaded */
+    struct fetching fetching; /* from URLs, and what is posted to them */
+    struct staging staging;   /* of files for runs */
+    struct giving giving;     /* of files from runs */
     struct api api;
     struct control control; /* what its operator asks and tells */
 

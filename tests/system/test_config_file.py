@@ -28,6 +28,7 @@ AT_THE_TOP = {
     "pipeline-error-status": "500", "tracebacks": "client", "crash-traceback": "true", "keep-half-closed": "true",
     "log-level": "warning", "log-runs": "failed", "log-format": "json", "log-file": "log",
     "files": "files", "file-limit": "1g", "files-total": "8g", "files-ttl": "24h",
+    "fetch-allow": "[files.internal, '10.0.0.0/8']", "fetch-limit": "512m", "fetch-timeout": "1m",
     "control": "control.sock", "worker": "",
 }
 OF_PIPELINES = {

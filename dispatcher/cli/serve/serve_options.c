@@ -7,6 +7,7 @@
 
 #include "dispatcher/config/control_path.h"
 #include "dispatcher/config/environment_said.h"
+#include "dispatcher/config/fetch_rule.h"
 #include "dispatcher/config/host_name.h"
 #include "dispatcher/config/refuse.h"
 
@@ -222,6 +223,16 @@ static const struct cli_option options[] = {
      .help = "all uploaded files together; those that were not used for longest make room"},
     {"files-ttl", NULL, CLI_DURATION, MEMBER(config.files_ttl_ms), .min = 0, .max = 3650 * DAY_MS,
      .help = "remove a file that was not used for so long, 0 for never"},
+    {"fetch-allow", "WHERE", CLI_LIST, MEMBER(config.fetch_allow), .max = FETCH_RULE_COUNT_MAX,
+     .check = fetch_rule_check,
+     .help = "what clients name as file_url or callback_url may be there, too, not only at public "
+             "addresses: a host, an address or a range of them, each with :PORT or for any port; "
+             "none for no URLs at all"},
+    {"fetch-limit", NULL, CLI_SIZE, MEMBER(config.fetch_bytes_max), .min = 1024,
+     .max = UINT64_C(1) << 50,
+     .help = "largest file that is fetched from a file_url; if not said, that of --file-limit"},
+    {"fetch-timeout", NULL, CLI_DURATION, MEMBER(config.fetch_timeout_ms), .min = 100,
+     .max = DAY_MS, .help = "a file is fetched in this time"},
     {"worker", "PATH", CLI_TEXT, MEMBER(worker), .path = CLI_PATH,
      .help = "the worker program; if not said, millrace-worker beside this program or in "
              "../libexec/millrace"},
