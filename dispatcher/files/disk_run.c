@@ -83,13 +83,20 @@ int disk_run_make(const struct disk_run_place *place, struct disk_run_file *file
     return rc;
 }
 
-void disk_run_remove(const struct disk_run_place *place, struct disk_run_file *files,
-                     uint32_t count)
+void disk_run_close(struct disk_run_file *files, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         if (files[i].fd >= 0)
             close(files[i].fd);
         files[i].fd = -1;
+    }
+}
+
+void disk_run_remove(const struct disk_run_place *place, struct disk_run_file *files,
+                     uint32_t count)
+{
+    disk_run_close(files, count);
+    for (uint32_t i = 0; i < count; i++) {
         const struct disk_run_path folder = disk_run_folder(place, i),
                                    path = disk_run_file_path(place, files, i);
         unlinkat(place->runs_fd, path.text, 0);

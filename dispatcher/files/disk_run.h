@@ -40,6 +40,9 @@ struct disk_run_place {
 int disk_run_make(const struct disk_run_place *place, struct disk_run_file *files, uint32_t count,
                   uint32_t *failed) MUST_USE;
 
+/* Closes those that were made. */
+void disk_run_close(struct disk_run_file *files, uint32_t count);
+
 /* Closes and removes all of it that is there. */
 void disk_run_remove(const struct disk_run_place *place, struct disk_run_file *files,
                      uint32_t count);

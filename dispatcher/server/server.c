@@ -181,8 +181,10 @@ static int server_parts_init(struct server *server)
                                .staging = &server->staging,
                                .input = &server->input};
     server->giving = (struct giving){.files = &server->files};
-    server->staging =
-        (struct staging){.files = &server->files, .runs = &server->runs, .input = &server->input};
+    server->staging = (struct staging){.files = &server->files,
+                                       .fetching = &server->fetching,
+                                       .runs = &server->runs,
+                                       .input = &server->input};
     if (files_init(&server->files, &(struct files_options){.config = config,
                                                            .reactor = reactor,
                                                            .input = &server->input}) < 0 ||

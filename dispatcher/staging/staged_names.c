@@ -31,6 +31,32 @@ bool staged_id_find(const struct file_reference *reference, char id[FILE_ID_BYTE
     return true;
 }
 
+/* Up to a query or a fragment. */
+static size_t staged_path_bytes(const char *where, size_t bytes)
+{
+    size_t end = 0;
+    while (end < bytes && where[end] != '?' && where[end] != '#')
+        end++;
+    return end;
+}
+
+void staged_url_name(const struct file_reference *reference, char name[FILE_NAME_BYTES_MAX + 1])
+{
+    if (reference->name_bytes > 0)
+        file_name_make(reference->name, reference->name_bytes, name);
+    else
+        file_name_make(reference->where,
+                       staged_path_bytes(reference->where, reference->where_bytes), name);
+}
+
+void staged_place_format(uint32_t input, const char *where, size_t bytes,
+                         char out[STAGED_PLACE_BYTES])
+{
+    const size_t shown = staged_path_bytes(where, bytes);
+    snprintf(out, STAGED_PLACE_BYTES, "input %u: %.*s", input, shown > 200 ? 200 : (int)shown,
+             where);
+}
+
 int staged_message_make(struct staged *staged)
 {
     struct input_packing packing;

@@ -13,7 +13,9 @@
 #include "dispatcher/staging/staged_names.h"
 
 static void staging_give_job(struct staging *staging, struct staged *staged);
+static void staging_on_made(struct staged *staged);
 static void staging_on_ready(struct staged *staged);
+static const struct fetch_ops staging_fetch_ops;
 
 /* ---- what is named -------------------------------------------------------------------------- */
 
@@ -23,8 +25,11 @@ static void staging_free(struct staged *staged)
     for (uint32_t i = 0; i < staged->count; i++) {
         if (staged->items[i].stored)
             file_release(staged->items[i].stored);
+        files_unreserve(staging->files, staged->items[i].bytes);
         free(staged->items[i].url);
     }
+    for (; staged->descriptor_count > 0; staged->descriptor_count--)
+        input_memory_give_file(staging->input);
     *(staged->previous ? &staged->previous->next : &staging->first) = staged->next;
     if (staged->next)
         staged->next->previous = staged->previous;
@@ -61,37 +66,76 @@ static struct staged *staging_new(struct staging *staging, uint32_t count, uint6
     return staged;
 }
 
+/* Its number among the files before it that come from the same URL. */
+static uint32_t staging_same_url(const struct staged *staged, const char *url)
+{
+    for (uint32_t i = 0; i < staged->count; i++)
+        if (staged->items[i].url && strcmp(staged->items[i].url, url) == 0)
+            return i;
+    return DISK_RUN_NUMBER_NONE;
+}
+
 static int staging_refuse(struct api_error *error, const struct file_reference *reference,
                           const char *why)
 {
-    api_error_input(error, "input %u: %.*s: %s", reference->input,
-                    reference->where_bytes > 200 ? 200 : (int)reference->where_bytes,
-                    reference->where, why);
+    char place[STAGED_PLACE_BYTES];
+    staged_place_format(reference->input, reference->where, reference->where_bytes, place);
+    api_error_input(error, "%s: %s", place, why);
     return -EINVAL;
+}
+
+/* It comes from a URL, once for all that say the same. */
+static int staging_add_url(struct staged *staged, const struct file_reference *reference,
+                           struct api_error *error)
+{
+    struct staging *staging = staged->staging;
+    struct staged_item *item = &staged->items[staged->count];
+    struct disk_run_file *disk = &staged->disk_files[staged->count];
+    char reason[FETCH_REASON_BYTES];
+    if (fetch_check(staging->fetching, reference->where, reference->where_bytes, reason) < 0)
+        return staging_refuse(error, reference, reason);
+    char *url = text_duplicate(reference->where, reference->where_bytes);
+    if (!url)
+        return -ENOMEM;
+    disk->same_as = staging_same_url(staged, url);
+    item->url = url;
+    staged_url_name(reference, disk->name);
+    if (disk->same_as != DISK_RUN_NUMBER_NONE)
+        return 0;
+    if (!input_memory_fits_file(staging->input))
+        return -ENOBUFS;
+    input_memory_take_file(staging->input);
+    staged->descriptor_count++;
+    return 0;
+}
+
+static int staging_add_stored(struct staged *staged, struct file *file)
+{
+    struct disk_run_file *disk = &staged->disk_files[staged->count];
+    staged->items[staged->count].stored = file;
+    memcpy(disk->id, file->about.id, sizeof disk->id);
+    memcpy(disk->name, file->about.name, sizeof disk->name);
+    file_use(file);
+    return 0;
 }
 
 /* Adds the next one. */
 static int staging_add(struct staged *staged, const char *token,
                        const struct file_reference *reference, struct api_error *error)
 {
-    struct staged_item *item = &staged->items[staged->count];
-    struct disk_run_file *disk = &staged->disk_files[staged->count];
-    const struct files *files = staged->staging->files;
     char id[FILE_ID_BYTES];
-    *item = (struct staged_item){.staged = staged, .input = reference->input};
-    *disk = (struct disk_run_file){.same_as = DISK_RUN_NUMBER_NONE, .fd = -1};
-    if (staged_id_find(reference, id))
-        item->stored = files_find(files, token, id);
-    if (!item->stored && !reference->is_url)
+    struct file *file =
+        staged_id_find(reference, id) ? files_find(staged->staging->files, token, id) : NULL;
+    staged->items[staged->count] =
+        (struct staged_item){.staged = staged, .input = reference->input};
+    staged->disk_files[staged->count] =
+        (struct disk_run_file){.same_as = DISK_RUN_NUMBER_NONE, .fd = -1};
+    if (!file && !reference->is_url)
         return staging_refuse(error, reference,
                               "there is no such file; file_path is what POST /v4/files answered");
-    if (!item->stored)
-        return staging_refuse(error, reference, "URLs are not fetched");
-    memcpy(disk->id, id, sizeof disk->id);
-    memcpy(disk->name, item->stored->about.name, sizeof disk->name);
-    file_use(item->stored);
-    staged->count++;
-    return 0;
+    int rc = file ? staging_add_stored(staged, file) : staging_add_url(staged, reference, error);
+    staged->count++; /* also one that is not whole: what it holds is given back */
+    return rc;
 }
 
 /* How many are named; -EBADMSG: the bytes are something else. */
@@ -150,6 +194,12 @@ static void staging_on_make(struct disk_job *job)
     staged->rc = disk_run_make(&place, staged->disk_files, staged->count, &staged->failed);
 }
 
+static void staging_on_close(struct disk_job *job)
+{
+    struct staged *staged = staged_of_job(job);
+    disk_run_close(staged->disk_files, staged->count);
+}
+
 static void staging_on_remove(struct disk_job *job)
 {
     struct staged *staged = staged_of_job(job);
@@ -159,6 +209,8 @@ static void staging_on_remove(struct disk_job *job)
 
 static void staging_leave(struct staged *staged)
 {
+    for (uint32_t i = 0; i < staged->count; i++)
+        fetch_drop(staged->staging->fetching, &staged->items[i].fetch);
     staged->state = STAGED_LEAVING;
     staging_give_job(staged->staging, staged);
 }
@@ -191,16 +243,6 @@ static void staging_fail_disk(struct staged *staged)
     staging_fail(staged, ERROR_UNKNOWN, rc == -ENOSPC || rc == -EDQUOT ? 507 : 503, message);
 }
 
-static void staging_on_made(struct staged *staged)
-{
-    if (!staged->run)
-        staging_leave(staged);
-    else if (staged->rc < 0)
-        staging_fail_disk(staged);
-    else
-        staging_on_ready(staged);
-}
-
 static void staging_on_disk(struct disk_job *job)
 {
     struct staged *staged = staged_of_job(job);
@@ -209,8 +251,12 @@ static void staging_on_disk(struct disk_job *job)
     staging->job_count--;
     if (staged->state == STAGED_LEAVING)
         staging_free(staged);
-    else
+    else if (!staged->run)
+        staging_leave(staged);
+    else if (staged->state == STAGED_MAKING)
         staging_on_made(staged);
+    else
+        staging_on_ready(staged);
     struct staged *next = staging->first_job;
     if (next && staging->job_count < STAGING_JOB_COUNT_MAX) {
         staging->first_job = next->next_job;
@@ -229,11 +275,105 @@ static void staging_give_job(struct staging *staging, struct staged *staged)
         staging->last_job = staged;
         return;
     }
-    const bool is_made = staged->state == STAGED_MAKING;
-    staged->job = (struct disk_job){is_made ? staging_on_make : staging_on_remove, staging_on_disk};
+    static void (*const work[STAGED_STATE_COUNT])(struct disk_job *) = {
+        [STAGED_MAKING] = staging_on_make,
+        [STAGED_CLOSING] = staging_on_close,
+        [STAGED_LEAVING] = staging_on_remove,
+    };
+    staged->job = (struct disk_job){work[staged->state], staging_on_disk};
     staged->is_with_disk = true;
     staging->job_count++;
     disk_begin(&staging->files->disk, &staged->job);
+}
+
+/* ---- from URLs ------------------------------------------------------------------------------ */
+
+static void staging_fail_fetch(struct staged_item *item, int status, const char *why)
+{
+    char place[STAGED_PLACE_BYTES], message[STAGED_PLACE_BYTES + FETCH_REASON_BYTES + 2];
+    staged_place_format(item->input, item->url, strlen(item->url), place);
+    snprintf(message, sizeof message, "%s: %s", place, why);
+    staging_fail(item->staged, status == 400 ? ERROR_INPUT : ERROR_UNKNOWN, status, message);
+}
+
+/* Room for what came, before more does. False: there is none, and the run has ended. */
+static bool staging_reserve(struct staged_item *item, uint64_t bytes)
+{
+    if (bytes > item->bytes &&
+        files_reserve(item->staged->staging->files, bytes - item->bytes) < 0) {
+        staging_fail_fetch(item, 507, "there is no room for it (--files-total)");
+        return false;
+    }
+    item->bytes = bytes > item->bytes ? bytes : item->bytes;
+    return true;
+}
+
+static void staging_on_progress(struct fetch_job *job, uint64_t bytes)
+{
+    (void)staging_reserve(job->owner, bytes);
+}
+
+static void staging_on_fetched(struct fetch_job *job, const struct fetch_result *result)
+{
+    struct staged_item *item = job->owner;
+    struct staged *staged = item->staged;
+    if (!staging_reserve(item, result->bytes) || --staged->fetching_count > 0)
+        return;
+    staged->state = STAGED_CLOSING;
+    staging_give_job(staged->staging, staged);
+}
+
+/* Whose fault it was says what the client is told. */
+static void staging_on_fetch_failed(struct fetch_job *job, const struct fetch_failure *failure)
+{
+    const int status = failure->fault == FETCH_FAULT_DISK   ? 507
+                       : failure->fault == FETCH_FAULT_OURS ? 503
+                                                            : 400;
+    staging_fail_fetch(job->owner, status, failure->reason);
+}
+
+static const struct fetch_ops staging_fetch_ops = {
+    .progress = staging_on_progress,
+    .done = staging_on_fetched,
+    .failed = staging_on_fetch_failed,
+};
+
+/* False: the run has ended. */
+static bool staging_fetch(struct staged_item *item, int fd)
+{
+    struct fetching *fetching = item->staged->staging->fetching;
+    char reason[FETCH_REASON_BYTES];
+    int rc = fetch_begin(fetching, &item->fetch, FETCH_GET,
+                         &(struct fetch_options){.url = item->url,
+                                                 .url_bytes = strlen(item->url),
+                                                 .fd = fd,
+                                                 .bytes = fetching->config->fetch_bytes_max,
+                                                 .timeout_ms = fetching->config->fetch_timeout_ms,
+                                                 .slow_s = FETCH_SLOW_S,
+                                                 .ops = &staging_fetch_ops,
+                                                 .owner = item},
+                         reason);
+    if (rc < 0)
+        staging_fail_fetch(item, rc == -EBUSY || rc == -ENOMEM ? 503 : 400, reason);
+    return rc == 0;
+}
+
+static void staging_on_made(struct staged *staged)
+{
+    if (staged->rc < 0) {
+        staging_fail_disk(staged);
+        return;
+    }
+    staged->fetching_count = staged->descriptor_count;
+    if (staged->fetching_count == 0) {
+        staging_on_ready(staged);
+        return;
+    }
+    staged->state = STAGED_FETCHING;
+    for (uint32_t i = 0; i < staged->count; i++)
+        if (staged->disk_files[i].fd >= 0 &&
+            !staging_fetch(&staged->items[i], staged->disk_files[i].fd))
+            return;
 }
 
 /* ---- the run -------------------------------------------------------------------------------- */
@@ -246,6 +386,8 @@ static void staging_on_ready(struct staged *staged)
     struct pipeline *pipeline = run->pipeline;
     struct run_failure failure;
     staged->state = STAGED_READY;
+    for (; staged->descriptor_count > 0; staged->descriptor_count--)
+        input_memory_give_file(staged->staging->input);
     if (pipeline_refuses_accepted(runs, pipeline, &failure)) {
         failure.reason = CANCEL_REFUSED;
         run_cancel(runs, run, &failure);
@@ -255,7 +397,7 @@ static void staging_on_ready(struct staged *staged)
     pipeline_schedule(runs, pipeline);
 }
 
-/* One whose folder waits to be made is taken out: there is nothing to remove. */
+/* It does not wait for the disk any more; false: it did not. */
 static bool staging_take_back_job(struct staging *staging, struct staged *staged)
 {
     struct staged *before = NULL, *at = staging->first_job;
@@ -278,8 +420,9 @@ static void staging_on_release(struct staged_files *files)
     staged->run = NULL;
     if (staged->is_with_disk)
         return; /* which will find that nobody wants it */
-    if (staged->state == STAGED_MAKING && staging_take_back_job(staged->staging, staged))
-        staging_free(staged);
+    bool was_waiting = staging_take_back_job(staged->staging, staged);
+    if (was_waiting && staged->state == STAGED_MAKING)
+        staging_free(staged); /* there is nothing to remove */
     else
         staging_leave(staged);
 }

@@ -3,7 +3,8 @@
  * staging.h - files that a run's inputs name are brought where its worker can read them, before the
  * run is admitted: stored ones by a link, others from their URLs. They go with the run.
  *
- *     MAKING --made--> FETCHING --all there--> READY --the run is over--> LEAVING --> gone
+ *     MAKING --made--> FETCHING --all came--> CLOSING --closed--> READY --run over--> LEAVING
+ *            \------------------no URLs-----------------------> READY
  *
  * A run that ends before sends its files to LEAVING, too. Only threads of the disk and the fetcher
  * ever wait.
@@ -15,6 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "dispatcher/fetcher/fetching.h"
 #include "dispatcher/files/disk.h"
 #include "dispatcher/files/disk_run.h"
 #include "dispatcher/files/files.h"
@@ -31,6 +33,7 @@
 enum staged_state {
     STAGED_MAKING = 0, /* the disk makes its folder, or will */
     STAGED_FETCHING,   /* some come from URLs */
+    STAGED_CLOSING,    /* they came, and the disk closes them, or will */
     STAGED_READY,      /* the run has them */
     STAGED_LEAVING,    /* the disk removes them, or will */
     STAGED_STATE_COUNT
@@ -42,7 +45,8 @@ struct staged_item {
     uint32_t input;      /* in which it stands, from 1 */
     struct file *stored; /* which it uses; NULL: it comes from a URL */
     char *url;           /* owned */
-    uint64_t bytes;      /* reserved */
+    uint64_t bytes;      /* of what came, reserved */
+    struct fetch_job fetch;
 };
 
 /* The files of one run. Owned by the staging until the run has them, and again afterwards. */
@@ -58,7 +62,8 @@ struct staged {
     int rc;          /* of MAKING, and */
     uint32_t failed; /* with which file */
     uint32_t fetching_count;
-    uint64_t memory_bytes; /* counted */
+    uint64_t memory_bytes;     /* counted, as */
+    uint32_t descriptor_count; /* of files that come from URLs */
     char folder[DISK_RUN_BYTES];
     uint32_t count;
     struct disk_run_file *disk_files; /* owned, as the next one */
@@ -68,6 +73,7 @@ struct staged {
 /* Owned by the server. It ends with the runs and the disk: nothing is left of it then. */
 struct staging {
     struct files *files;
+    struct fetching *fetching;
     struct runs *runs;
     struct input_memory *input;
     struct staged *first; /* all there are */

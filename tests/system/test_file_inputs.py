@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: MIT
 """Runs take files: uploaded ones by id, as inputs and inside of dictionaries; each run sees its own, until it is over."""
 
+import contextlib
 import io
 import os
 import shutil
 import signal
+import time
 import zipfile
 
 import pytest
@@ -12,6 +14,7 @@ import pytest
 import wire
 from confined import needs_landlock, needs_python, needs_root
 from conftest import HERE
+from fetching import Target, says, whole
 from server import bearer, make_tokens, wait_until
 
 LOOK, WORDS, ATTEMPT, NATIVE = "me/look:v1", "me/words:v1", "me/attempt:v1", "me/files:v1"
@@ -160,6 +163,89 @@ def test_what_is_no_file_of_this_server_is_refused(server, said, expected):
     for how in ({}, {"async_run": True}):
         assert expected in refused(server.run(LOOK, {"type": "file", "value": None, **said}, dictionary(), **how))
     wait_until_they_are_gone(server)
+
+
+# ---- from URLs ----
+
+def by_url(url, name=None):
+    return {"type": "file", "value": None, "file_name": name, "file_path": None, "file_url": url}
+
+
+@pytest.fixture(scope="module")
+def fetching(start_shared):
+    return start_shared(*SERVED, options=["--files", "files", "--fetch-allow", "127.0.0.0/8", "--fetch-limit", "100000",
+                                          "--fetch-timeout", "2s"])
+
+
+@pytest.fixture
+def serve():
+    """serve(ANSWER) is a server of it."""
+    with contextlib.ExitStack() as stack:
+        yield lambda answer: stack.enter_context(contextlib.closing(Target(answer)))
+
+
+def test_what_a_url_has_is_fetched_before_the_run(fetching, serve):
+    target = serve(says(whole(b"a cat")))
+    for said in (by_url(target.url("/b%20c/cat.jpg?key=1"), "photo.jpg"), {"type": "file", "file_path": target.url("/photo.jpg?x=/y")}):
+        seen = result_of(fetching.run(LOOK, said, dictionary(mask=by_url(target.url("/mask.png")))))
+        assert (seen["name"], seen["text"], seen["mask"]) == ("photo.jpg", "a cat", ["mask.png", "a cat"])
+    wait_until_they_are_gone(fetching)
+    assert fetching.get("/v4/files").json()["data"] == []
+
+
+def test_one_url_is_fetched_once_a_run(fetching, serve):
+    target = serve(says(whole(b"a cat")))
+    for count in (1, 2):
+        seen = result_of(fetching.run(LOOK, by_url(target.url("/a")), dictionary(mask=by_url(target.url("/a")))))
+        assert seen["mask"] == ["a", "a cat"]
+        assert len(target.heads) == count
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:{port}/", "http://2130706433:{port}/", "http://localhost:{port}/", "http://[::1]:{port}/",
+                                 "http://169.254.169.254/latest", "file:///etc/passwd", "gopher://127.0.0.1:{port}/x", "http://"])
+def test_what_is_not_fetched_is_an_input_error(server, url):
+    """What else is not, test_fetcher.py tells."""
+    for how in ({}, {"async_run": True}):
+        response = server.run(LOOK, by_url(url.format(port=server.port)), dictionary(), **how)
+        if how and response.status == 200:  # a name that had to be looked up
+            run = response.json()["id"]
+            wait_until(lambda: server.get(f"/v4/runs/{run}").json()["state"] == "failed", what="the run's end")
+            assert server.get(f"/v4/runs/{run}").json()["error"]["type"] == "input_error"
+        else:
+            assert "input 1: " in refused(response)
+    wait_until_they_are_gone(server)
+
+
+@pytest.mark.parametrize("answer, expected", [
+    (whole(b"no", "404 Not Found"), "404"),
+    (whole(b"x" * 100_001), "100000"),
+    (b"nonsense\r\n\r\n", ""),
+    (None, ""),
+], ids=["404", "too large", "nonsense", "silence"])
+def test_a_url_that_cannot_be_fetched_is_an_input_error(fetching, serve, answer, expected):
+    target = serve(says(answer) if answer else lambda *_: time.sleep(10))
+    message = refused(fetching.run(LOOK, by_url(target.url("/secret?key=hidden")), dictionary()))
+    assert message.startswith("input 1: " + target.url("/secret") + ": ") and expected in message and "hidden" not in message
+    wait_until_they_are_gone(fetching)
+
+
+def test_what_is_fetched_takes_room_of_all_files(start, serve):
+    server = start(SERVED[0], options=["--files", "files", "--fetch-allow", "127.0.0.1", "--file-limit", "2M", "--files-total", "2M"])
+    kept, target = upload(server, b"x" * 100_000), serve(says(whole(b"x" * (3 << 19))))
+    two = [by_url(target.url("/a")), dictionary(mask=by_url(target.url("/b")))]
+    assert "there is no room for it" in refused(server.run(LOOK, *two), 507)
+    assert server.get(f"/v4/files/{kept['id']}").status == 200  # it was not in the way
+    assert result_of(server.run(LOOK, two[0], dictionary()))["name"] == "a"
+    wait_until_they_are_gone(server)
+
+
+def test_a_run_that_waits_for_a_url_can_be_cancelled(fetching, serve):
+    target = serve(lambda *_: time.sleep(10))
+    run = fetching.run(LOOK, by_url(target.url()), dictionary(), async_run=True).json()
+    assert run["state"] == "routing" and fetching.get(f"/v4/runs/{run['id']}").json()["state"] == "routing"
+    assert result_of(fetching.run(LOOK, by_id(upload(fetching, b"a cat")), dictionary()))["text"] == "a cat"
+    assert fetching.ask("DELETE", f"/v4/runs/{run['id']}").json()["state"] == "failed"
+    wait_until_they_are_gone(fetching)
 
 
 def test_a_file_of_another_token_is_none(start, tmp_path):
