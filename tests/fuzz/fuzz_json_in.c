@@ -19,7 +19,7 @@ static char *text_of(const struct json_document *document, size_t *text_bytes)
 {
     struct input_packing packing;
     input_packing_init(&packing);
-    int rc = input_pack(&packing, document, json_in_root(document));
+    int rc = input_pack(&packing, document, json_in_root(document), INPUT_DEPTH_MAX);
     mr_assert(rc == 0 || rc == -ELOOP);
     size_t bytes;
     uint8_t *packed = input_packing_take(&packing, &bytes);
