@@ -9,7 +9,7 @@ import threading
 
 import pytest
 
-from server import MILLRACE, SLOWNESS
+from server import MILLRACE, SLOWNESS, make_tokens
 
 OK, FAILED, USAGE = 0, 1, 2
 POINTER = "me/photos:v1"
@@ -25,6 +25,10 @@ def text(value):
     return {"type": "string", "value": value, "file": None}
 
 
+def id_of(number):
+    return f"file_{number:032x}"
+
+
 def file(name="a.png", path=ID, size=3, url="http://127.0.0.1:1/x"):
     return {"type": "file", "value": None, "file": {"name": name, "path": path, "size": size, "url": url}}
 
@@ -36,7 +40,8 @@ def serving(site):
     site.routes.update({
         f"GET /v4/pipelines/{POINTER}": (200, {"input_variables": [{"type": kind} for kind in kinds]}),
         "POST /v4/files": (201, {"id": ID, "path": ID, "url": "http://127.0.0.1:1/x"}),
-        "POST /v4/runs/stream": (200, line(text("done"))), f"GET /v4/files/download/{ID}": (200, b"png")})
+        "POST /v4/runs/stream": (200, line(text("done"))),
+        **{f"GET /v4/files/download/{path}": (200, b"png") for path in (ID, *map(id_of, range(5)))}})
 
     def run(*words, code=OK, **more):
         more = {"capture_output": True, **more}
@@ -145,13 +150,23 @@ def test_an_upload_that_takes_long_is_shown_on_a_terminal(serving):
 
 def test_files_are_saved_and_their_paths_are_printed(serving, tmp_path):
     serving.routes["POST /v4/runs/stream"] = (200, line(text("a"), file()) + line(
-        {"type": "array", "value": [file(), file("b.png"), 5], "file": None}, text("b")))
+        {"type": "array", "value": [file(path=id_of(1)), file("b.png", id_of(2)), 5], "file": None}, text("b")))
     (tmp_path / "b.png").write_bytes(b"mine")
     result = serving.run("x", cwd=tmp_path)
     assert (result.stdout.decode(), result.stderr) == ('a\ta.png\n["a-1.png","b-1.png",5]\tb\n', b"")
     assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == {
         "a.png": b"png", "a-1.png": b"png", "b.png": b"mine", "b-1.png": b"png"}
     assert all(fields["Authorization"] == "Bearer t" for fields, _ in sent(serving, f"GET /v4/files/download/{ID}"))
+
+
+def test_a_file_that_is_on_every_line_is_saved_once(serving, tmp_path):
+    """As a plain output beside a stream is."""
+    serving.routes["POST /v4/runs/stream"] = (200, b"".join(
+        line(file("one.png", id_of(0)), file("each.png", id_of(number)), {"type": "array", "value": [file("one.png", id_of(0))]})
+        for number in range(1, 4)))
+    result = serving.run("x", cwd=tmp_path)
+    assert result.stdout.decode() == "".join(f'one.png\t{name}.png\t["one.png"]\n' for name in ("each", "each-1", "each-2"))
+    assert sorted(os.listdir(tmp_path)) == ["each-1.png", "each-2.png", "each.png", "one.png"]
 
 
 @pytest.mark.parametrize("name, saved", [
@@ -194,7 +209,7 @@ def test_a_url_of_another_server_gets_no_token(serving, tmp_path):
 
 
 def test_json_stays_as_it_is_and_saves_where_it_is_told_to(serving, tmp_path):
-    answer = line(file()) + line({"type": "array", "value": [file("b.png")], "file": None})
+    answer = line(file()) + line({"type": "array", "value": [file("b.png", id_of(1))], "file": None})
     serving.routes["POST /v4/runs/stream"] = (200, answer)
     result = serving.run("x", "--json", cwd=tmp_path)
     assert (result.stdout, os.listdir(tmp_path)) == (answer, [])
@@ -207,3 +222,30 @@ def test_a_folder_that_is_none_is_said_before_the_run(serving, tmp_path, folder,
     (tmp_path / "a.txt").write_text("")
     result = serving.run("x", "--output", folder, code=USAGE, cwd=tmp_path)
     assert result.stderr.decode() == f"millrace: run: --output {folder}: {said}\n" and serving.seen == []
+
+
+# ---- a server that has it all ------------------------------------------------------------------------
+
+def test_files_go_to_a_real_server_and_come_from_one(start, pipelines, tmp_path):
+    token, = make_tokens(tmp_path / "tokens", "alice")
+    options = ["--files", str(tmp_path / "files"), "--file-limit", "1m", "--token-file", str(tmp_path / "tokens")]
+    server = start(f"me/says:v1={pipelines('files')}:files", f"me/gives:v1={pipelines('gives')}:pictures",
+                   f"me/pair:v1={pipelines('gives')}:pair", options=options)
+    here = tmp_path / "here"
+    here.mkdir()
+
+    def run(*words, code=OK, **more):
+        result = subprocess.run([MILLRACE, "run", *words, "--url", server.url, "--token", token], cwd=here, capture_output=True,
+                                timeout=30 * SLOWNESS, check=False, **more)
+        assert result.returncode == code, result
+        return (result.stderr if code else result.stdout).decode()
+
+    (here / "ä b.txt").write_text("of a file")
+    assert run("me/says:v1", "@ä b.txt", "{}") == "ä b.txt: of a file\tnone\n"
+    assert run("me/says:v1", "@-", "null", input=b"piped") == "stdin: piped\tnone\n"
+    (here / "large").write_bytes(bytes(1 << 21))
+    assert "status 413: The file is larger" in run("me/says:v1", "@large", "null", code=FAILED)
+    assert run("me/gives:v1", "3", "70000") == "picture 0.png\npicture 1.png\npicture 2.png\n"
+    assert [(here / f"picture {number}.png").stat().st_size for number in range(3)] == [70000] * 3
+    assert run("me/pair:v1") == "".join(f"a name.bin\tword {number}\n" for number in (2, 1, 0))
+    assert sorted(os.listdir(here)) == ["a name.bin", "large", *(f"picture {number}.png" for number in range(3)), "ä b.txt"]

@@ -44,6 +44,8 @@ void client_lines_finish(struct client_lines *lines, long status, bool is_whole)
     if (is_whole && lines->end == LINES_OPEN)
         lines_take(lines, status);
     text_finish(&lines->line);
+    text_finish(&lines->saved);
+    text_finish(&lines->saved_before);
 }
 
 static bool lines_is_blank(const struct text *line)
@@ -173,17 +175,51 @@ static bool lines_is_file(const struct json_view *value, struct json_view *file)
            json_view_member(file, "name", &name) && json_view_is_string(&name);
 }
 
+/* Where a file was saved that the server has at `path`, a NUL behind it; NULL: nowhere. */
+static const char *lines_saved_find(const struct text *saved, const char *path)
+{
+    const char *at = saved->bytes, *end = at ? at + saved->count : NULL;
+    while (at < end) {
+        const char *ours = at + strlen(at) + 1;
+        if (strcmp(at, path) == 0)
+            return ours;
+        at = ours + strlen(ours) + 1;
+    }
+    return NULL;
+}
+
+static void lines_saved_add(struct text *saved, const char *path, const char *ours, size_t bytes)
+{
+    if (saved->failed)
+        return;
+    text_add_bytes(saved, path, strlen(path) + 1);
+    text_add_bytes(saved, ours, bytes);
+    text_add_bytes(saved, "", 1);
+    if (saved->failed)
+        text_finish(saved); /* then it is saved again */
+}
+
 /* Adds the path that it has now. */
 static void lines_file_save(struct client_lines *lines, const struct json_view *file,
-                            struct text *path)
+                            struct text *ours)
 {
     char reason[CLIENT_REASON_BYTES] = "no memory";
-    if (client_file_save(lines->files, file, path, reason) < 0) {
+    struct text text = {0};
+    const char *path = client_member_text(file, "path", &text);
+    const char *known = path ? lines_saved_find(&lines->saved_before, path) : NULL;
+    if (!known && path)
+        known = lines_saved_find(&lines->saved, path);
+    if (known) {
+        text_add(ours, "%s", known);
+    } else if (client_file_save(lines->files, file, ours, reason) < 0) {
         cli_fail("%s: %s", lines->command, reason);
         lines->is_failed = true;
     } else if (lines->is_json) {
-        fprintf(stderr, "%.*s\n", (int)path->count, path->bytes);
+        fprintf(stderr, "%.*s\n", (int)ours->count, ours->bytes);
     }
+    if (path && ours->count > 0)
+        lines_saved_add(&lines->saved, path, ours->bytes, ours->count);
+    text_finish(&text);
 }
 
 /* Whether there are files among its items. */
@@ -248,4 +284,7 @@ static void lines_outputs_print(struct client_lines *lines, const struct json_vi
     }
     if (!lines->is_json)
         fputc('\n', lines->out);
+    text_finish(&lines->saved_before);
+    lines->saved_before = lines->saved;
+    lines->saved = (struct text){0};
 }

@@ -36,6 +36,9 @@ struct client_lines {
     uint64_t output_count;     /* lines with outputs */
     char run_id[RUN_ID_BYTES]; /* of the first line that has one; "": none had */
     bool is_failed;            /* an error came, and was said on stderr */
+    /* What was saved of this line and of the one before: the server's path and ours, a NUL behind
+     * each. A plain output is on every line of a stream. */
+    struct text saved, saved_before;
     enum client_lines_end end;
 };
 
