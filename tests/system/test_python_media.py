@@ -13,7 +13,7 @@ import wave
 import pytest
 from PIL import Image
 
-from pipeline import File
+from pipeline import Directory, File
 from pipeline.cloud.pipelines import run_pipeline, stream_pipeline
 from pipeline.objects.graph import InputField, InputSchema
 from server import MILLRACE, SLOWNESS, TOP
@@ -43,6 +43,7 @@ class Settings(InputSchema):
 @pytest.fixture(scope="module")
 def url(start_shared, tmp_path_factory):
     sources = [f"me/{name}:v1={FOLDER}/{module}.py:{name}" for module, names in MODULES for name in names]
+    sources.append(f"me/unpack:v1={FOLDER}/../files.py:unpacks")
     files = tmp_path_factory.mktemp("media") / "files"
     server = start_shared(*sources, options=["--python", "/usr/bin/python3", "--files", str(files)])
     return f"http://127.0.0.1:{server.port}"
@@ -93,6 +94,14 @@ def test_a_text_may_be_a_file_in_a_dictionary(url, tmp_path):
     for inputs in (Inputs(text_in="to be or not to be to"), Inputs(file_in=File(tmp_path / "a.txt")), {"file_in": File(tmp_path / "a.txt")}):
         result, = stream_pipeline("me/summary:v1", inputs, {"max_length": 2}, url=url)
         assert result.outputs_formatted() == [[{"summary_text": "to be"}]]
+
+
+def test_a_folder_goes_as_a_zip_in_parts(url, tmp_path, monkeypatch):
+    monkeypatch.setattr("pipeline.cloud.files.FILE_CHUNK_SIZE", 100)
+    (tmp_path / "album/inner").mkdir(parents=True)
+    for name in ("a.png", "inner/b.png"):
+        (tmp_path / "album" / name).write_bytes(picture("red").getvalue())
+    assert results(url, "unpack", Directory(tmp_path / "album")) == [["a.png", "inner/b.png"]]
 
 
 def test_the_command_sends_files_too(url, tmp_path):
