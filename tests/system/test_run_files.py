@@ -159,6 +159,19 @@ def test_files_are_saved_and_their_paths_are_printed(serving, tmp_path):
     assert all(fields["Authorization"] == "Bearer t" for fields, _ in sent(serving, f"GET /v4/files/download/{ID}"))
 
 
+def test_files_are_saved_however_deep_they_are(serving, tmp_path):
+    plain = {"type": "file", "n": [1.50, {}], "file": {"path": "mine"}, "é": []}
+    value = {"a": [[file(path=id_of(1))], {"b": file("b.png", id_of(2)), "c": plain}], "d": None}
+    other = '{"type": "dictionary", "value": {"not a": "file",  "n": 1.50}}'
+    said = line({"type": "dictionary", "value": value, "file": None}, {"type": "string", "value": "x"}).replace(
+        b'{"type": "string", "value": "x"}', other.encode())
+    serving.routes["POST /v4/runs/stream"] = (200, said)
+    printed, untouched = serving.run("x", cwd=tmp_path).stdout.decode().rstrip("\n").split("\t")
+    assert json.loads(printed) == {"a": [["a.png"], {"b": "b.png", "c": plain}], "d": None} and "1.5" in printed
+    assert untouched == '{"not a":"file","n":1.50}'
+    assert sorted(os.listdir(tmp_path)) == ["a.png", "b.png"]
+
+
 def test_a_file_that_is_on_every_line_is_saved_once(serving, tmp_path):
     """As a plain output beside a stream is."""
     serving.routes["POST /v4/runs/stream"] = (200, b"".join(
@@ -230,7 +243,8 @@ def test_files_go_to_a_real_server_and_come_from_one(start, pipelines, tmp_path)
     token, = make_tokens(tmp_path / "tokens", "alice")
     options = ["--files", str(tmp_path / "files"), "--file-limit", "1m", "--token-file", str(tmp_path / "tokens")]
     server = start(f"me/says:v1={pipelines('files')}:files", f"me/gives:v1={pipelines('gives')}:pictures",
-                   f"me/pair:v1={pipelines('gives')}:pair", options=options)
+                   f"me/pair:v1={pipelines('gives')}:pair",
+                   f"me/parcel:v1={pipelines('gives')}:parcel", options=options)
     here = tmp_path / "here"
     here.mkdir()
 
@@ -247,5 +261,8 @@ def test_files_go_to_a_real_server_and_come_from_one(start, pipelines, tmp_path)
     assert "status 413: The file is larger" in run("me/says:v1", "@large", "null", code=FAILED)
     assert run("me/gives:v1", "3", "70000") == "picture 0.png\npicture 1.png\npicture 2.png\n"
     assert [(here / f"picture {number}.png").stat().st_size for number in range(3)] == [70000] * 3
+    first, second = json.loads(run("me/parcel:v1", "5"))["files"]
+    assert first.startswith("run_") and [(here / name).stat().st_size for name in (first, second)] == [5, 5]
+    (here / first).unlink()
     assert run("me/pair:v1") == "".join(f"a name.bin\tword {number}\n" for number in (2, 1, 0))
-    assert sorted(os.listdir(here)) == ["a name.bin", "large", *(f"picture {number}.png" for number in range(3)), "ä b.txt"]
+    assert sorted(os.listdir(here)) == ["a name.bin", "large", "output.bin", *(f"picture {number}.png" for number in range(3)), "ä b.txt"]

@@ -12,6 +12,7 @@
 #include "dispatcher/cli/client/client_refusal.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/text/json_view.h"
+#include "millrace/limits.h"
 
 static void lines_take(struct client_lines *lines, long status);
 static void lines_error_say(struct client_lines *lines, const struct json_view *error);
@@ -222,33 +223,64 @@ static void lines_file_save(struct client_lines *lines, const struct json_view *
     text_finish(&text);
 }
 
-/* Whether there are files among its items. */
-static bool lines_has_files(const struct json_view *list)
+/* A list or a dictionary of which the parts are being added, and the part that it is at. */
+struct lines_level {
+    struct json_view whole, key, part;
+    bool is_begun;
+};
+
+/* Adds what stands before the next part, which is then in the level; at the end what stands behind
+ * the last one, and false. */
+static bool lines_level_next(struct lines_level *level, struct text *out)
 {
-    struct json_view item = {0}, file;
-    while (json_view_next(list, &item))
-        if (lines_is_file(&item, &file))
-            return true;
-    return false;
+    const bool is_list = level->whole.text[0] == '[';
+    const bool has_more = is_list ? json_view_next(&level->whole, &level->part)
+                                  : json_view_next_member(&level->whole, &level->key, &level->part);
+    if (!level->is_begun)
+        text_add(out, "%s", is_list ? "[" : "{");
+    else if (has_more)
+        text_add(out, ",");
+    level->is_begun = true;
+    if (!has_more)
+        text_add(out, "%s", is_list ? "]" : "}");
+    else if (!is_list)
+        text_add(out, "%.*s:", (int)level->key.bytes, level->key.text);
+    return has_more;
 }
 
-/* Adds the JSON of a list with paths in the place of files. */
-static void lines_list_add(struct client_lines *lines, const struct json_view *list,
-                           struct text *out)
+/* Adds the JSON of a list or a dictionary with paths in the place of the files in it, however deep
+ * they are. */
+static void lines_inner_add(struct client_lines *lines, const struct json_view *value,
+                            struct text *out)
 {
-    struct json_view item = {0}, file;
-    for (const char *before = "["; json_view_next(list, &item); before = ",") {
-        text_add(out, "%s", before);
-        if (lines_is_file(&item, &file)) {
+    static struct lines_level levels[JSON_DEPTH_MAX]; /* large for a stack */
+    uint32_t depth = 1;
+    levels[0] = (struct lines_level){.whole = *value};
+    while (depth > 0) {
+        struct lines_level *level = &levels[depth - 1];
+        struct json_view file;
+        if (!lines_level_next(level, out)) {
+            depth--;
+        } else if (lines_is_file(&level->part, &file)) {
             struct text path = {0};
             lines_file_save(lines, &file, &path);
             text_add_json(out, path.bytes ? path.bytes : "", path.count);
             text_finish(&path);
+        } else if ((level->part.text[0] == '[' || level->part.text[0] == '{') &&
+                   depth < ARRAY_COUNT(levels)) {
+            levels[depth++] = (struct lines_level){.whole = level->part};
         } else {
-            text_add_bytes(out, item.text, item.bytes);
+            text_add_bytes(out, level->part.text, level->part.bytes);
         }
     }
-    text_add(out, "]");
+}
+
+/* Whether there may be files in it: most values have none, and stay as they came. */
+static bool lines_may_have_files(const struct json_view *value)
+{
+    static const char word[] = "\"file\"";
+    return (value->text[0] == '[' || value->text[0] == '{') &&
+           memmem(value->text, value->bytes, word, sizeof word - 1) != NULL;
 }
 
 static void lines_output_add(struct client_lines *lines, const struct json_view *output,
@@ -257,8 +289,9 @@ static void lines_output_add(struct client_lines *lines, const struct json_view 
     struct json_view value, file;
     if (lines->files && lines_is_file(output, &file))
         lines_file_save(lines, &file, out);
-    else if (json_view_member(output, "value", &value) && lines->files && lines_has_files(&value))
-        lines_list_add(lines, &value, out);
+    else if (json_view_member(output, "value", &value) && lines->files &&
+             lines_may_have_files(&value))
+        lines_inner_add(lines, &value, out);
     else if (json_view_member(output, "value", &value))
         client_value_add(&value, out);
 }
