@@ -205,7 +205,9 @@ size_t fetch_url_name(const struct fetch_url *url, char *out, size_t room)
     for (size_t i = begin; i < end && count < room; i++) {
         int high = path[i] == '%' && i + 2 < end ? url_hex(path[i + 1]) : -1;
         int low = high >= 0 ? url_hex(path[i + 2]) : -1;
-        out[count++] = low >= 0 ? (char)(high << 4 | low) : path[i];
+        out[count++] = path[i];
+        if (low >= 0)
+            out[count - 1] = (char)(high << 4 | low);
         i += low >= 0 ? 2 : 0;
     }
     return count;
