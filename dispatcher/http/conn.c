@@ -334,8 +334,17 @@ static void conn_return(struct front *front, struct conn *conn)
 void conn_receive(struct front *front, struct conn *conn)
 {
     conn->transport->recv(front->reactor->uring, conn->fd, conn_ref(conn, URING_RECV),
-                          conn->transport_state);
+                          conn->is_large, conn->transport_state);
     conn->kernel |= CONN_OP_RECV;
+}
+
+void conn_receive_singly(struct front *front, struct conn *conn)
+{
+    if (conn->is_large)
+        return;
+    conn->is_large = true;
+    if (conn->kernel & CONN_OP_RECV)
+        uring_cancel(front->reactor->uring, conn_ref(conn, URING_RECV)); /* and then again */
 }
 
 void conn_pause(struct front *front, struct conn *conn)

@@ -90,6 +90,8 @@ struct conn {
     uint8_t kernel;        /* enum conn_op */
     bool recv_paused;      /* the client sends more than may wait */
     bool is_held;          /* of a streamed body no more is taken for now */
+    bool is_large;         /* it has sent such a body: one buffer is received at a time, since a
+                              multishot receive takes in all that the socket has */
     bool input_lost;   /* what follows is thrown away: it was too much, or there was no memory */
     bool client_eof;   /* it sends no more; what it has sent is still answered */
     bool is_known;     /* no stranger */
@@ -162,6 +164,9 @@ void conn_answer_begin(struct front *front, struct conn *conn);
 /* Whoever is pending wants to be told when the answer has not come by then; UINT64_MAX: never, also
  * when the client reads nothing. */
 void conn_set_due(struct front *front, struct conn *conn, uint64_t due_ms);
+
+/* Its body is a streamed one. */
+void conn_receive_singly(struct front *front, struct conn *conn);
 
 /* Of its body, which is a streamed one, no more is wanted until conn_release(): what has arrived
  * waits, and the rest is not received. Not within a span of it is it released. */

@@ -250,6 +250,8 @@ static size_t conn_input_step_head(struct front *front, struct conn *conn, const
     }
     conn->body_bytes = 0;
     conn->is_held = false;
+    if (conn->request.is_streamed)
+        conn_receive_singly(front, conn);
     conn_event(front, conn, CONN_EV_WANTED);
     if (conn->request.has_body && !conn_input_fits(front, conn, count - (size_t)used)) {
         conn_input_overload(front, conn, -ENOBUFS);

@@ -2,10 +2,11 @@
 /* transport.c - the plain one: the socket itself. */
 #include "dispatcher/http/transport.h"
 
-static void transport_plain_recv(struct uring *uring, int fd, struct uring_ref ref, void *state)
+static void transport_plain_recv(struct uring *uring, int fd, struct uring_ref ref, bool is_single,
+                                 void *state)
 {
     (void)state;
-    uring_recv(uring, fd, ref);
+    uring_recv(uring, fd, ref, is_single);
 }
 
 static void transport_plain_send(struct uring *uring, int fd, const struct msghdr *message,

@@ -11,6 +11,7 @@
 #ifndef DISPATCHER_TRANSPORT_H
 #define DISPATCHER_TRANSPORT_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <sys/socket.h>
 
@@ -21,8 +22,8 @@ struct transport {
     int (*open)(void **state);
     void (*close)(void *state);
 
-    /* Queues the multishot receive of a socket. */
-    void (*recv)(struct uring *uring, int fd, struct uring_ref ref, void *state);
+    /* Queues the receive of a socket, as uring_recv() does. */
+    void (*recv)(struct uring *uring, int fd, struct uring_ref ref, bool is_single, void *state);
 
     /* Turns what came into what it means, which lives until the next call. 0, or -EPROTO: it means
      * nothing, and the connection ends. */

@@ -124,10 +124,13 @@ void uring_accept(struct uring *uring, int fd, struct uring_ref ref)
     io_uring_prep_multishot_accept(sqe, fd, NULL, NULL, SOCK_CLOEXEC);
 }
 
-void uring_recv(struct uring *uring, int fd, struct uring_ref ref)
+void uring_recv(struct uring *uring, int fd, struct uring_ref ref, bool is_single)
 {
     struct io_uring_sqe *sqe = uring_sqe_get(uring, ref);
-    io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
+    if (is_single)
+        io_uring_prep_recv(sqe, fd, NULL, 0, 0);
+    else
+        io_uring_prep_recv_multishot(sqe, fd, NULL, 0, 0);
     sqe->flags |= IOSQE_BUFFER_SELECT;
     sqe->buf_group = RECEIVE_GROUP;
 }
@@ -268,7 +271,7 @@ static int uring_buffers_create(struct uring *uring)
     if (ring == MAP_FAILED)
         return -errno;
     void *memory = mmap(NULL, (size_t)count * bytes, PROT_READ | PROT_WRITE,
-                        MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
     if (memory == MAP_FAILED) {
         int rc = -errno;
         munmap(ring, ring_bytes);

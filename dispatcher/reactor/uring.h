@@ -77,7 +77,8 @@ void uring_explain(int error, char *text, size_t text_bytes);
 const char *uring_features(const struct uring *uring);
 
 void uring_accept(struct uring *uring, int fd, struct uring_ref ref); /* multishot */
-void uring_recv(struct uring *uring, int fd, struct uring_ref ref); /* multishot, provided buffer */
+/* Into provided buffers; multishot, or one of them alone. */
+void uring_recv(struct uring *uring, int fd, struct uring_ref ref, bool is_single);
 void uring_send(struct uring *uring, int fd, const struct msghdr *message, struct uring_ref ref);
 void uring_poll(struct uring *uring, int fd, struct uring_ref ref); /* POLLIN, multishot */
 /* Once: the other end of a socket sends no more, or all of it is over; POLLRDHUP, POLLHUP,

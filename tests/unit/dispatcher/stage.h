@@ -57,6 +57,7 @@ struct stage_options {
 /* One client: what the kernel holds for its connection, and what has reached it. */
 struct stage_client {
     struct uring_ref recv, send, gone; /* generation 0: none is queued */
+    bool recv_is_single;
     const struct msghdr *message;
     uint32_t send_number; /* of all sends so far, its last one; from 1 */
     char *bytes;          /* owned */

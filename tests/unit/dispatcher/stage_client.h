@@ -40,8 +40,12 @@ static inline void stage_say_bytes(uint32_t index, const char *bytes, size_t cou
     mr_assert(client->recv.op == URING_RECV);
     mr_assert(count <= sizeof(stage.receive));
     memcpy(stage.receive, bytes, count);
-    stage_event((struct uring_event){
-        .ref = client->recv, .result = (int32_t)count, .more = true, .has_buffer = true});
+    stage_event((struct uring_event){.ref = client->recv,
+                                     .result = (int32_t)count,
+                                     .more = !client->recv_is_single,
+                                     .has_buffer = true});
+    if (client->recv_is_single)
+        client->recv = (struct uring_ref){URING_NONE, 0, 0};
     stage_loop_pass();
 }
 

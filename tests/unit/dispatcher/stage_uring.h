@@ -91,11 +91,12 @@ void uring_accept(struct uring *uring, int fd, struct uring_ref ref)
     (void)uring, (void)fd, (void)ref;
 }
 
-void uring_recv(struct uring *uring, int fd, struct uring_ref ref)
+void uring_recv(struct uring *uring, int fd, struct uring_ref ref, bool is_single)
 {
     (void)uring, (void)fd;
     mr_assert(stage_place(ref)->op == URING_NONE);
     *stage_place(ref) = ref;
+    stage.clients[ref.index].recv_is_single = is_single;
 }
 
 void uring_send(struct uring *uring, int fd, const struct msghdr *message, struct uring_ref ref)

@@ -286,6 +286,7 @@ static void what_comes_of_a_held_body_waits_until_it_is_released(void **state)
     stream.is_streamed = true;
     stream.hold_at = 1;
     say(client, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    stage_settle();
     stage_say_bytes(client, chunks, sizeof chunks - 1);
     assert_true(conn_of(client)->recv_paused);
     assert_int_equal(stream.bytes, 4); /* the piece behind the one with which it was held */
@@ -309,6 +310,7 @@ static void a_held_body_is_received_again_when_it_is_released(void **state)
     stream.is_streamed = true;
     stream.hold_at = 1;
     say(client, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    stage_settle();
     stage_say_bytes(client, chunks, sizeof chunks - 8);
     stage_settle();
     conn_release(&stage.server->front, conn_of(client));
@@ -320,6 +322,27 @@ static void a_held_body_is_received_again_when_it_is_released(void **state)
     assert_int_equal(stream.last_count, 1);
     answer(conn_of(client), 200);
     expect_status(client, "HTTP/1.1 200 OK\r\n");
+}
+
+static void a_streamed_body_is_received_a_buffer_at_a_time_and_what_follows(void **state)
+{
+    (void)state;
+    uint32_t client = stage_connect();
+    assert_false(stage.clients[client].recv_is_single);
+    stream.is_streamed = true;
+    for (int i = 0; i < 2; i++) {
+        stream.span_count = stream.last_count = 0;
+        say(client, "POST /x HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+        stage_settle();
+        assert_true(stage.clients[client].recv_is_single);
+        stage_say_bytes(client, chunks, sizeof chunks - 8);
+        assert_int_equal(stage.clients[client].recv.op, URING_RECV); /* again */
+        stage_say_bytes(client, chunks + sizeof chunks - 8, 7);
+        assert_int_equal(stream.last_count, 1);
+        answer(conn_of(client), 200);
+        expect_status(client, "HTTP/1.1 200 OK\r\n");
+        stage.clients[client].count = 0;
+    }
 }
 
 static void a_streamed_body_may_have_a_limit_of_its_own(void **state)
@@ -338,6 +361,7 @@ static void a_streamed_body_may_have_a_limit_of_its_own(void **state)
              (unsigned long long)stream.body_bytes_max);
     say(client, head);
     assert_int_equal(conn_of(client)->state, CONN_BODY);
+    stage_settle();
     stage_hang_up(client);
     stage_settle();
     assert_int_equal(stream.end, EXCHANGE_LEFT);
@@ -397,6 +421,7 @@ int main(void)
         EXCHANGE_TEST(a_client_that_leaves_in_its_body_is_told_of_once),
         EXCHANGE_TEST(what_comes_of_a_held_body_waits_until_it_is_released),
         EXCHANGE_TEST(a_held_body_is_received_again_when_it_is_released),
+        EXCHANGE_TEST(a_streamed_body_is_received_a_buffer_at_a_time_and_what_follows),
         EXCHANGE_TEST(a_streamed_body_may_have_a_limit_of_its_own),
         EXCHANGE_TEST(what_has_left_is_told_by_its_charge_and_a_stall_as_one),
         EXCHANGE_TEST(an_answer_that_is_due_is_asked_for),

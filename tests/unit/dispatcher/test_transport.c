@@ -44,10 +44,10 @@ static void hex_close(void *state)
     free(state);
 }
 
-static void hex_recv(struct uring *uring, int fd, struct uring_ref ref, void *state)
+static void hex_recv(struct uring *uring, int fd, struct uring_ref ref, bool is_single, void *state)
 {
     assert_non_null(state);
-    uring_recv(uring, fd, ref);
+    uring_recv(uring, fd, ref, is_single);
 }
 
 static int hex_received(const char **data, size_t *bytes, void *state)
