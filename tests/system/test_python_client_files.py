@@ -21,6 +21,8 @@ from pipeline.cloud.results import RunResult
 from pipeline.cloud.schemas.runs import RunOutput
 from pipeline.objects.graph import InputField, InputSchema
 from routes import parts_of
+from server import make_tokens
+from test_given_files import content
 from twins import BOTH_RUNS, BOTH_STREAMS, run_async, stream_async, stream_sync
 
 POINTER = "me/photos:v1"
@@ -252,6 +254,33 @@ def test_a_token_goes_to_no_other_server_than_its_own(site, tmp_path, monkeypatc
     for url in ("http://127.0.0.1:1", site.url.replace("http:", "https:"), "http://localhost:" + site.url.rpartition(":")[2], "no URL"):
         monkeypatch.setenv("PIPELINE_API_URL", url)
         assert sent("/a") == [None], url
+
+
+@BOTH_STREAMS
+def test_what_a_server_gives_out_is_saved_without_a_token(giving, tmp_path, stream):
+    server, token = giving
+    results = stream("me/pictures:v1", 3, 70000, url=server.url, token=token)
+    files = [file for result in results for file in result.outputs_formatted()]
+    assert [file.name for file in files] == ["picture 0.png", "picture 1.png", "picture 2.png"]
+    for number, file in enumerate(files):
+        file.save(tmp_path / file.name)
+        assert (tmp_path / file.name).read_bytes() == content(number, 70000)
+    unsigned = File(url=files[0].url._replace(query="").geturl())
+    with pytest.raises(OSError, match="401"):
+        unsigned.save(tmp_path / "a")
+    parcel, = run_pipeline("me/parcel:v1", 5, url=server.url, token=token).outputs_formatted()
+    assert parcel["said"].endswith("and more") and [type(file) for file in parcel["files"]] == [File, File]
+    parcel["files"][1].save(tmp_path / "b")
+    assert (tmp_path / "b").read_bytes() == content(2, 5)
+
+
+@pytest.fixture(scope="module")
+def giving(start_shared, pipelines, tmp_path_factory):
+    """A server that asks for tokens, and one of them."""
+    folder = tmp_path_factory.mktemp("giving")
+    token, = make_tokens(folder / "tokens", "alice")
+    sources = [f"me/{name}:v1={pipelines('gives')}:{name}" for name in ("pictures", "parcel")]
+    return start_shared(*sources, options=["--files", str(folder / "files"), "--token-file", str(folder / "tokens")]), token
 
 
 # ---- progress ----------------------------------------------------------------------------------------
