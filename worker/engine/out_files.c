@@ -26,6 +26,7 @@ struct out_file {
     struct out_file *next;
     int fd; /* owned */
     uint64_t bytes, written;
+    const char *what; /* what failures say of it besides its name; "": nothing */
     char name[OUT_FILES_NAME_BYTES_MAX + 1];
 };
 
@@ -62,7 +63,8 @@ static int out_files_fail(struct mr_value *value, int rc, const char *name, cons
     return rc;
 }
 
-int out_files_give(struct out_files *files, struct mr_value *value, int fd, const char *name)
+int out_files_give(struct out_files *files, struct mr_value *value, int fd, const char *name,
+                   const char *what)
 {
     struct stat status;
     int rc = value->status;
@@ -83,6 +85,7 @@ int out_files_give(struct out_files *files, struct mr_value *value, int fd, cons
         return rc;
     }
     file->fd = fd;
+    file->what = what ? what : "";
     file->bytes = (uint64_t)status.st_size;
     if (files->last)
         files->last->next = file;
@@ -186,8 +189,8 @@ bool out_files_go_on(struct out_files *files, const struct reply_job *job, int s
 static void out_files_refuse(struct out_files *files, const char *why, size_t bytes)
 {
     files->is_refused = true;
-    snprintf(files->reason, sizeof files->reason, "the file %s cannot be sent: %.*s",
-             files->first->name, (int)(bytes < 256 ? bytes : 256), why);
+    snprintf(files->reason, sizeof files->reason, "the file %s%s cannot be sent: %.*s",
+             files->first->name, files->first->what, (int)(bytes < 256 ? bytes : 256), why);
     out_files_finish(files);
 }
 

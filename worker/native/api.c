@@ -102,7 +102,7 @@ static int api_give_file(struct mr_value *value, int fd, const char *what, const
         value->status = fd < 0 ? fd : -EINVAL;
     }
     if (value->status == 0)
-        return out_files_give(&job->files, value, fd, name);
+        return out_files_give(&job->files, value, fd, name, NULL);
     if (fd >= 0)
         close(fd);
     return value->status;

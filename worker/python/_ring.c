@@ -185,6 +185,30 @@ static PyObject *ring_fileno(PyObject *module, PyObject *nothing)
     return PyLong_FromLong(host.context.attachment.epoll);
 }
 
+/* The driven run of this key that may send; NULL with an exception. */
+static struct job *ring_driven(unsigned long long key)
+{
+    host_py_check_process(&host);
+    struct job *job = host_py_find(&host, key);
+    if (job && job->is_driven && job->state == JOB_DRIVEN && !job->is_cancel_told)
+        return job;
+    PyErr_SetString(PyExc_RuntimeError, "the run is over, or waits");
+    return NULL;
+}
+
+/* pack(key, value, number): a plain output, by its number from 1, to be repeated by each line; or a
+ * text that says why it cannot be sent. */
+static PyObject *ring_pack(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    unsigned long long key, number;
+    PyObject *object;
+    if (!PyArg_ParseTuple(arguments, "KOK", &key, &object, &number))
+        return NULL;
+    struct job *job = ring_driven(key);
+    return job ? host_py_pack(&host, job, object, number) : NULL;
+}
+
 /* line(key, values): True when it was sent, False when resume() will follow, or a text that says
  * why it cannot be sent. */
 static PyObject *ring_line(PyObject *module, PyObject *arguments)
@@ -194,12 +218,9 @@ static PyObject *ring_line(PyObject *module, PyObject *arguments)
     PyObject *values;
     if (!PyArg_ParseTuple(arguments, "KO!", &key, &PyTuple_Type, &values))
         return NULL;
-    host_py_check_process(&host);
-    struct job *job = host_py_find(&host, key);
-    if (!job || !job->is_driven || job->state != JOB_DRIVEN || job->is_cancel_told) {
-        PyErr_SetString(PyExc_RuntimeError, "the run is over, or waits");
+    struct job *job = ring_driven(key);
+    if (!job)
         return NULL;
-    }
     uint64_t wait_count = host.context.reply.wait_count;
     int rc = host_py_send_line(&host, job, values);
     ring_check_bell(wait_count);
@@ -207,10 +228,7 @@ static PyObject *ring_line(PyObject *module, PyObject *arguments)
         ring_make_turn_due(); /* now a window is waited for, too */
     if (rc >= 0)
         return PyBool_FromLong(rc);
-    PyObject *text = PyUnicode_DecodeUTF8(host.context.error.text,
-                                          (Py_ssize_t)host.context.error.bytes, "replace");
-    error_clear(&host.context.error);
-    return text;
+    return host_py_why(&host);
 }
 
 /* end(key, description): ends a driven run; None when it completed. */
@@ -349,6 +367,7 @@ static PyMethodDef ring_methods[] = {
     {"serve", ring_serve, METH_O, NULL},
     {"turn", ring_turn, METH_NOARGS, NULL},
     {"fileno", ring_fileno, METH_NOARGS, NULL},
+    {"pack", ring_pack, METH_VARARGS, NULL},
     {"line", ring_line, METH_VARARGS, NULL},
     {"end", ring_end, METH_VARARGS, NULL},
     {"log", ring_log, METH_VARARGS, NULL},

@@ -43,7 +43,7 @@ struct host_py {
 /* Writes one Python object, which `what` and `number` name in messages: "chunk 3 of type set cannot
  * be sent as JSON". MR_ITEM, or a negative number with the value's failure set; no Python exception
  * is left. */
-int pack_object(struct mr_value *value, PyObject *object, const char *what,
+int pack_object(struct host_py *host, struct mr_value *value, PyObject *object, const char *what,
                 uint64_t number) MUST_USE;
 
 /* A new Python object of what came with a request; a file is what file() of the callbacks makes of
@@ -70,6 +70,14 @@ struct job *host_py_find(struct host_py *host, uint64_t key);
 /* Packs and sends one line of a driven run: `values` is a tuple with an item for each output. 1:
  * sent, 0: waits for the window, negative: the failure is set and the run has still to be ended. */
 int host_py_send_line(struct host_py *host, struct job *job, PyObject *values) MUST_USE;
+
+/* Packs a plain output of a driven run, which each of its lines repeats: an object that stands for
+ * it among a line's values; a text that says why it cannot be sent; NULL with an exception. */
+PyObject *host_py_pack(struct host_py *host, struct job *job, PyObject *object,
+                       uint64_t number) MUST_USE;
+
+/* The failure at hand as a text; it is cleared. */
+PyObject *host_py_why(struct host_py *host) MUST_USE;
 
 /* A forked copy of the worker that comes back into it ends here. */
 void host_py_check_process(const struct host_py *host);

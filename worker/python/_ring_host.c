@@ -5,6 +5,8 @@
  * The callbacks are methods of one Python object (millrace_worker/_host.py):
  *
  *   file(path)              -> what pipes get of a file among the inputs
+ *   given(value)            -> (descriptor, name) of a value that is a file, a text that says why it
+ *                              cannot be given, None of one that is none
  *   start(key, id, inputs)  -> [(iterator, owner) or (None, value), ...], or None: it is driven
  *   close(iterator, owner)     ends one output's iterator; raises nothing
  *   finish(key)                the run is over
@@ -28,6 +30,9 @@ struct py_stream {
     PyObject *owner;    /* what the pipe returned; owned */
     uint64_t chunk_count;
 };
+
+/* Of capsules that hold a packed value. */
+#define PACKED_NAME "millrace_worker.packed"
 
 /* Memory for large results that an idle worker keeps. */
 #define HOST_SCRATCH_KEEP_BYTES (256u * 1024)
@@ -160,7 +165,7 @@ static int host_py_stream_next(void *state, struct mr_value *value)
         host_py_fail(stream->host);
         return -ECANCELED;
     }
-    int rc = pack_object(value, item, "chunk", ++stream->chunk_count);
+    int rc = pack_object(stream->host, value, item, "chunk", ++stream->chunk_count);
     Py_DECREF(item);
     if (rc < 0)
         host_py_add_place(stream->host, stream->iterator);
@@ -221,7 +226,7 @@ static int host_py_keep(struct host_py *host, struct job *job, PyObject *object,
 {
     struct mr_value value;
     value_start_in_buffer(&value, &host->scratch, &host->context.error);
-    int rc = pack_object(&value, object, "output", (uint64_t)index + 1);
+    int rc = pack_object(host, &value, object, "output", (uint64_t)index + 1);
     if (rc < 0)
         return rc;
     size_t bytes = (size_t)(value.at - value.begin);
@@ -310,16 +315,65 @@ static void host_py_resume(struct host *base, struct job *job)
     host_py_tell(host_py_of(base), "resume", job);
 }
 
+static void host_py_packed_free(PyObject *capsule)
+{
+    struct buffer *packed = PyCapsule_GetPointer(capsule, PACKED_NAME);
+    buffer_finish(packed);
+    PyMem_Free(packed);
+}
+
+PyObject *host_py_pack(struct host_py *host, struct job *job, PyObject *object, uint64_t number)
+{
+    struct buffer *packed = PyMem_Calloc(1, sizeof *packed);
+    if (!packed)
+        return PyErr_NoMemory();
+    struct mr_value value;
+    context_enter(&host->context, job);
+    value_start_in_buffer(&value, packed, &host->context.error);
+    int rc = pack_object(host, &value, object, "output", number);
+    context_enter(&host->context, NULL);
+    packed->used = (size_t)(value.at - value.begin);
+    PyObject *capsule = rc < 0 ? NULL : PyCapsule_New(packed, PACKED_NAME, host_py_packed_free);
+    if (capsule)
+        return capsule;
+    buffer_finish(packed);
+    PyMem_Free(packed);
+    return rc < 0 ? host_py_why(host) : NULL;
+}
+
+/* A plain output, which was packed once. */
+static int host_py_repeat(struct mr_value *value, PyObject *capsule)
+{
+    const struct buffer *packed = PyCapsule_GetPointer(capsule, PACKED_NAME);
+    return value_raw(value, packed->data, packed->used);
+}
+
+PyObject *host_py_why(struct host_py *host)
+{
+    struct error *error = &host->context.error;
+    PyObject *text = PyUnicode_DecodeUTF8(error->text, (Py_ssize_t)error->bytes, "replace");
+    error_clear(error);
+    return text;
+}
+
 int host_py_send_line(struct host_py *host, struct job *job, PyObject *values)
 {
     Py_ssize_t count = PyTuple_Size(values);
+    if (job->files.is_refused) {
+        out_files_explain(&job->files, &host->context.error);
+        return -ECANCELED;
+    }
     struct mr_value *value = engine_open_line(&host->engine, job);
     int rc = value_outputs(value, (uint32_t)count);
     for (Py_ssize_t i = 0; rc >= 0 && i < count; i++) {
         PyObject *item = PyTuple_GetItem(values, i);
         value_expect(value);
-        rc = item == host->exhausted ? value_exhausted(value)
-                                     : pack_object(value, item, "chunk", job->line_count + 1);
+        if (item == host->exhausted)
+            rc = value_exhausted(value);
+        else if (PyCapsule_IsValid(item, PACKED_NAME))
+            rc = host_py_repeat(value, item);
+        else
+            rc = pack_object(host, value, item, "chunk", job->line_count + 1);
     }
     if (rc < 0) {
         engine_abort_line(&host->engine);

@@ -14,6 +14,7 @@
 
 /* What is packed, for the message when it cannot be. */
 struct pack_place {
+    struct host_py *host;
     PyObject *object; /* borrowed */
     const char *what;
     uint64_t number;
@@ -70,10 +71,61 @@ static int pack_explain(struct mr_value *value, int rc, const struct pack_place 
 
 /* ---- packing ------------------------------------------------------------------------------- */
 
-int pack_object(struct mr_value *value, PyObject *object, const char *what, uint64_t number)
+int pack_object(struct host_py *host, struct mr_value *value, PyObject *object, const char *what,
+                uint64_t number)
 {
-    const struct pack_place place = {.object = object, .what = what, .number = number};
+    const struct pack_place place = {
+        .host = host, .object = object, .what = what, .number = number};
     return pack_explain(value, pack_container(value, object, &place), &place);
+}
+
+/* A file that the callbacks have opened, or why they have not. */
+static int pack_opened(struct mr_value *value, PyObject *object, PyObject *opened,
+                       const struct pack_place *place)
+{
+    struct job *job = place->host->context.current;
+    int fd;
+    const char *name;
+    if (PyArg_ParseTuple(opened, "is", &fd, &name))
+        return out_files_give(&job->files, value, fd, name,
+                              PyBytes_Check(object) ? " (bytes that are no text in UTF-8)" : NULL);
+    PyErr_Clear();
+    PyObject *why = PyUnicode_AsEncodedString(opened, "utf-8", "backslashreplace");
+    int rc = pack_refuse(value, object, place, why ? PyBytes_AsString(why) : "it is no file");
+    Py_XDECREF(why);
+    return rc;
+}
+
+/* A value that may be a file. `advice` is for one that is none. */
+static int pack_file(struct mr_value *value, PyObject *object, const struct pack_place *place,
+                     const char *advice)
+{
+    struct host_py *host = place->host;
+    if (!host->context.current)
+        return pack_refuse(value, object, place, advice);
+    PyObject *opened = PyObject_CallMethod(host->callbacks, "given", "O", object);
+    if (!opened) {
+        host_py_fail(host);
+        value->status = -ECANCELED;
+        return value->status;
+    }
+    int rc = opened == Py_None ? pack_refuse(value, object, place, advice)
+                               : pack_opened(value, object, opened, place);
+    Py_DECREF(opened);
+    return rc;
+}
+
+/* Text, or a file of what is none. */
+static int pack_bytes(struct mr_value *value, PyObject *object, const char *data, Py_ssize_t count,
+                      const struct pack_place *place)
+{
+    PyObject *text = PyUnicode_DecodeUTF8(data, count, NULL);
+    if (text) {
+        Py_DECREF(text);
+        return value_bytes(value, data, (size_t)count);
+    }
+    PyErr_Clear();
+    return pack_file(value, object, place, "it is no text in UTF-8");
 }
 
 static int pack_string(struct mr_value *value, PyObject *object, const struct pack_place *place)
@@ -157,9 +209,10 @@ static int pack_container(struct mr_value *value, PyObject *object, const struct
     if (PyList_Check(object) || PyTuple_Check(object))
         return pack_list(value, object, place, PyList_Check(object));
     if (PyBytes_Check(object))
-        return value_bytes(value, PyBytes_AsString(object), (size_t)PyBytes_Size(object));
+        return pack_bytes(value, object, PyBytes_AsString(object), PyBytes_Size(object), place);
     if (PyObject_TypeCheck(object, &PyByteArray_Type))
-        return value_bytes(value, PyByteArray_AsString(object), (size_t)PyByteArray_Size(object));
+        return pack_bytes(value, object, PyByteArray_AsString(object), PyByteArray_Size(object),
+                          place);
     return pack_other(value, object, place);
 }
 
@@ -171,11 +224,11 @@ static const char *pack_advice(PyObject *object)
         const char *attribute;
         const char *advice;
     } known[] = {
-        {"getbands", "it is an image: base64.b64encode() of what its save() writes into an "
-                     "io.BytesIO, decoded to a str, can"},
+        {"getbands", "it is an image: the io.BytesIO that its save() writes to can, as a file, and "
+                     "base64.b64encode() of that, decoded to a str"},
         {"isoformat", "its isoformat() makes what can"},
-        {"__fspath__", "it is a file or the path of one: what is in it can, as a str"},
-        {"readinto", "it is a file: what its read() gives can, as a str"},
+        {"__fspath__", "it is a path: File(path=...) of it can, as a file"},
+        {"readinto", "it can be read: what its read() gives can"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(known); i++)
         if (PyObject_HasAttrString(object, known[i].attribute))
@@ -201,7 +254,7 @@ static int pack_other(struct mr_value *value, PyObject *object, const struct pac
     bool is_number = number && (PyBool_Check(number) || PyLong_Check(number) ||
                                 PyFloat_Check(number) || PyUnicode_Check(number));
     int rc = is_number ? pack_container(value, number, place)
-                       : pack_refuse(value, object, place, pack_advice(object));
+                       : pack_file(value, object, place, pack_advice(object));
     Py_XDECREF(number);
     return rc;
 }

@@ -14,7 +14,7 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
-from millrace_worker import _current, _failure, _files, _log, _ring, _streams, _threads
+from millrace_worker import _current, _failure, _files, _given, _log, _ring, _streams, _threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -117,6 +117,10 @@ class Host:
         """What pipes get of a file among the inputs."""
         return _files.file_of(path)
 
+    def given(self, value: Any) -> tuple[int, str] | str | None:
+        """What an output gives that is a file, or has one in it."""
+        return _given.given(value)
+
     def start(self, key: int, run_id: str, inputs: list[Any]) -> list[Output] | None:
         """The outputs, which the extension steps; None of a run that is driven here."""
         if self.directories:
@@ -200,6 +204,7 @@ class Host:
         if not live:
             await self.send_line(key, run, values)
             return
+        _streams.pack_plain(key, values, live)
         line_count = 0
         while True:
             for index in tuple(live):

@@ -25,7 +25,8 @@ GENERATORS_MAX = 100
 
 
 def is_iterator(value: object) -> bool:
-    return hasattr(value, "__next__") or hasattr(value, "__anext__")
+    """By its class, as next() does: what hands on all attributes of a file, as those of tempfile, is none."""
+    return hasattr(type(value), "__next__") or hasattr(type(value), "__anext__")
 
 
 def open_output(output: Any) -> Output:
@@ -63,6 +64,16 @@ def methods(value: Any) -> list[Callable[[], Any]]:
     found = [getattr(value, name, None) for name in ("end", "close", "aclose")]
     end, *closes = [method if callable(method) else None for method in found]
     return [method for method in (end, closes[0] or closes[1]) if method]
+
+
+def pack_plain(key: int, values: list[Any], live: Sequence[int]) -> None:
+    """Puts in place of each plain output, which every line of a driven run repeats, what it is packed as: a file is
+    given out once."""
+    for index, value in enumerate(values):
+        if index not in live:
+            values[index] = _ring.pack(key, value, index + 1)
+            if isinstance(values[index], str):
+                raise _failure.Unsendable(values[index])
 
 
 def place_of(iterator: Any) -> str:

@@ -42,6 +42,15 @@ class Threaded:
 
     # ---- on the thread of the event loop -----------------------------------------------------------
 
+    def pack(self, values: list[Any], live: Sequence[int]) -> None:
+        self.has_line = True
+        try:
+            if not self.is_over:
+                _streams.pack_plain(self.key, values, live)
+        except _failure.Unsendable as unsendable:
+            self.refusal = unsendable.args[0]
+        self.answer()
+
     def offer(self, values: tuple[Any, ...]) -> None:
         self.has_line = True
         sent = True if self.is_over else _ring.line(self.key, values)
@@ -109,6 +118,8 @@ class Threaded:
         live = [index for index, (iterator, _) in enumerate(opened) if iterator is not None]
         if not live:
             self.send(values, opened)
+        elif len(live) < len(values):
+            self.ask(self.pack, values, tuple(live))
         while live and not self.is_over:
             for index in tuple(live):
                 values[index] = next(opened[index][0], _ring.EXHAUSTED)
@@ -120,10 +131,17 @@ class Threaded:
 
     def send(self, values: Sequence[Any], opened: Sequence[Output]) -> None:
         """Returns when the line was sent, or the run is over."""
-        self.post(self.offer, tuple(values))
+        try:
+            self.ask(self.offer, tuple(values))
+        except _failure.Unsendable as unsendable:
+            raise _failure.Unsendable(unsendable.args[0] + _streams.place_among(opened)) from None
+
+    def ask(self, function: Callable[..., object], *arguments: Any) -> None:
+        """Has it called there, and waits for the answer."""
+        self.post(function, *arguments)
         self.gate.acquire()
         if self.refusal is not None:
-            raise _failure.Unsendable(self.refusal + _streams.place_among(opened))
+            raise _failure.Unsendable(self.refusal)
 
     def post(self, function: Callable[..., object], *arguments: Any) -> None:
         """Has it called on the thread of the event loop."""
