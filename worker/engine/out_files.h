@@ -38,9 +38,9 @@ struct out_files {
     char reason[OUT_FILE_REASON_BYTES];
 };
 
-/* Writes a file as the value. `fd` is its own from now on, and the last part of `name` (NULL: it has
- * none) what clients see; `what`, a constant, is what failures say of it besides (NULL: nothing).
- * MR_ITEM, or the value's failure. */
+/* Writes a file as the value. `fd` is its own from now on, and the last part of `name` (NULL: it
+ * has none) what clients see; `what`, a constant, is what failures say of it besides (NULL:
+ * nothing). MR_ITEM, or the value's failure. */
 int out_files_give(struct out_files *files, struct mr_value *value, int fd, const char *name,
                    const char *what);
 

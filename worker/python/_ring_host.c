@@ -5,8 +5,8 @@
  * The callbacks are methods of one Python object (millrace_worker/_host.py):
  *
  *   file(path)              -> what pipes get of a file among the inputs
- *   given(value)            -> (descriptor, name) of a value that is a file, a text that says why it
- *                              cannot be given, None of one that is none
+ *   given(value)            -> (descriptor, name) of a value that is a file, a text that says why
+ *                              it cannot be given, None of one that is none
  *   start(key, id, inputs)  -> [(iterator, owner) or (None, value), ...], or None: it is driven
  *   close(iterator, owner)     ends one output's iterator; raises nothing
  *   finish(key)                the run is over
