@@ -34,7 +34,8 @@ static const struct access_kind kinds[ACCESS_COUNT] = {
 static int access_items_print(const struct access_kind *kind, const struct said *said,
                               const char *pointer, FILE *file, char reason[CLI_REASON_BYTES]);
 static void access_needs_print(const struct pipeline_config *pipeline, FILE *file);
-static void access_inputs_print(const struct config *config, FILE *file);
+static void access_folder_of_files_print(const struct config *config, const char *key,
+                                         const char *folder, FILE *file);
 
 long worker_access_version(void)
 {
@@ -45,15 +46,19 @@ long worker_access_version(void)
 int worker_access_print(const struct config *config, const struct pipeline_config *pipeline,
                         FILE *file, char reason[CLI_REASON_BYTES])
 {
+    bool is_restricted = false; /* in files */
     for (int i = 0; i < ACCESS_COUNT; i++) {
         int rc = access_items_print(&kinds[i], &config->said, pipeline->pointer, file, reason);
         if (rc < 0)
             return rc;
         if (rc > 0 && i == ACCESS_READ) {
             access_needs_print(pipeline, file);
-            access_inputs_print(config, file);
+            access_folder_of_files_print(config, "inputs", "runs", file);
         }
+        is_restricted |= rc > 0 && kinds[i].is_path;
     }
+    if (is_restricted && !environment_own_value(&pipeline->environment, "TMPDIR"))
+        access_folder_of_files_print(config, "scratch", "scratch", file);
     return 0;
 }
 
@@ -118,18 +123,19 @@ static void access_folder_print(FILE *file, const char *path, int levels)
     access_line_print(file, "read", path, bytes);
 }
 
-/* Files that inputs name. Their folder may not be there yet, and a worker may be started in
- * another one than the server. */
-static void access_inputs_print(const struct config *config, FILE *file)
+/* A folder in that of --files, which may not be there yet; and a worker may be started in another
+ * one than the server. */
+static void access_folder_of_files_print(const struct config *config, const char *key,
+                                         const char *folder, FILE *file)
 {
     const char *path = config->files_path;
     if (!path || strchr(path, '\n'))
         return;
     char *here = *path == '/' ? NULL : getcwd(NULL, 0);
     if (*path == '/')
-        fprintf(file, "inputs=%s/runs\n", path);
+        fprintf(file, "%s=%s/%s\n", key, path, folder);
     else if (here && !strchr(here, '\n'))
-        fprintf(file, "inputs=%s/%s/runs\n", here, path);
+        fprintf(file, "%s=%s/%s/%s\n", key, here, path, folder);
     free(here);
 }
 

@@ -183,6 +183,15 @@ static int files_path_find(struct files *files)
     return files->runs_path ? 0 : -ENOMEM;
 }
 
+/* Where workers have folders of their own, which each makes and empties itself. */
+static int files_scratch_make(const struct files *files)
+{
+    int fd = disk_folder_enter(files->root_fd, "scratch", 0711);
+    if (fd >= 0)
+        close(fd);
+    return fd < 0 ? fd : 0;
+}
+
 /* The folders in it, of which workers may enter one. 0 or -errno. */
 static int files_folders_open(struct files *files)
 {
@@ -195,6 +204,8 @@ static int files_folders_open(struct files *files)
     files->runs_fd = rc < 0 ? -1 : rc;
     if (rc >= 0)
         rc = disk_folder_empty(files->runs_fd);
+    if (rc >= 0)
+        rc = files_scratch_make(files);
     if (rc >= 0)
         rc = disk_folder_enter(files->root_fd, "parts", 0700);
     files->parts_fd = rc < 0 ? -1 : rc;

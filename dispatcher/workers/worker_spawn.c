@@ -47,6 +47,7 @@ int worker_command_init(struct worker_command *command, const struct worker_spaw
 
     *command = (struct worker_command){.strings = {options->worker_path}};
     snprintf(command->index, sizeof(command->index), "%u", options->index);
+    snprintf(command->place, sizeof(command->place), "%u", options->place);
     snprintf(command->parent, sizeof(command->parent), "%ld", (long)getpid());
     snprintf(command->own_user, sizeof(command->own_user), "%u", options->own_user);
     spawn_argument_add(command, "millrace-worker");
@@ -56,6 +57,8 @@ int worker_command_init(struct worker_command *command, const struct worker_spaw
         spawn_option_add(command, "--cgroup", options->cgroup);
     if (options->own_user != 0)
         spawn_option_add(command, "--own-user", command->own_user);
+    if (options->confine)
+        spawn_option_add(command, "--scratch", command->place);
     spawn_option_add(command, "--parent", command->parent);
     if (options->python_path) {
         spawn_argument_add(command, "--");

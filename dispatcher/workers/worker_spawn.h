@@ -38,6 +38,7 @@ struct worker_spawn_options {
     const char *pointer;
     const struct environment *environment; /* before what is passed on; NULL: nothing */
     uint32_t index;
+    uint32_t place; /* which no other worker has at the same time: its name for what is its own */
     bool python_threads; /* plain runs of a Python pipeline have a thread each */
     bool strict;         /* no programs, processes and sockets of its own */
     bool check;          /* load, report, exit: `millrace check` */
@@ -55,6 +56,7 @@ struct worker_command {
     const char *strings[SPAWN_STRING_COUNT_MAX];
     uint32_t argument_count, variable_count;
     char index[16];
+    char place[16];
     char parent[24];
     char own_user[16];
     char *python_path; /* owned */

@@ -30,6 +30,8 @@
  *  read     path                         and all below; what is not there is not allowed either
  *  write    path                         likewise
  *  inputs   path                         what lies below, and the folders are not listed
+ *  scratch  path                         and a folder below it, named by --scratch, is written:
+ *                                        made for this worker alone, and its TMPDIR
  *  connect  port
  *
  * A limit is bytes or a count; "unlimited" means no limit. One above the hard limit that is there

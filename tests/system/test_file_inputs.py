@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Runs take files: uploaded ones by id, as inputs and inside of dictionaries; each run sees its own, until it is over."""
 
+import ast
 import contextlib
 import io
 import os
@@ -288,6 +289,34 @@ def test_a_worker_that_may_not_read_all_reads_its_own_inputs(start):
     assert result_of(server.run(ATTEMPT, by_id(photo), "open(path).read()")) == "'a cat'"
     for what in list(WHAT_IS_DENIED.values())[:3]:
         assert result_of(server.run(ATTEMPT, by_id(photo), what)) == "PermissionError", what
+
+
+TEMPORARY = "[__import__('tempfile').NamedTemporaryFile(delete=False).name, os.listdir(os.environ['TMPDIR'])]"
+
+
+@needs_landlock(3)
+@pytest.mark.parametrize("options", [["--allow-read", "none"], ["--allow-write", "none"], ["--allow-read", "none", "--allow-write", "none"]])
+def test_a_worker_that_may_not_use_all_files_has_a_folder_of_its_own(start, options):
+    server = start(SERVED[2], options=["--files", "files", *options])
+    photo = upload(server, b"a cat")
+    name, seen = ast.literal_eval(result_of(server.run(ATTEMPT, by_id(photo), TEMPORARY)))
+    assert os.path.dirname(name) == os.path.realpath(f"{server.folder}/files/scratch/{name.split('/')[-2]}")
+    assert seen == [os.path.basename(name)]
+    deep = "[os.makedirs(os.environ['TMPDIR'] + '/d' * 500), os.mkdir(os.environ['TMPDIR'] + '/closed', 0)]"
+    assert result_of(server.run(ATTEMPT, by_id(photo), deep)) == "[None, None]"
+    assert result_of(server.run(ATTEMPT, by_id(photo), "os.listdir(os.path.dirname(os.environ['TMPDIR']))")) == \
+        ("PermissionError" if "--allow-read" in options else repr(os.listdir(f"{server.folder}/files/scratch")))
+    since, pid = server.log_mark(), server.workers(ATTEMPT)[0]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    server.wait_worker(ATTEMPT, 0, pid, since)
+    assert len(ast.literal_eval(result_of(server.run(ATTEMPT, by_id(photo), TEMPORARY)))[1]) == 1
+
+
+def test_a_tmpdir_that_is_said_stays(start, tmp_path):
+    options = ["--files", "files", "--allow-write", str(tmp_path), "--env", f"TMPDIR={tmp_path}"]
+    server = start(SERVED[2], options=options)
+    name = ast.literal_eval(result_of(server.run(ATTEMPT, by_id(upload(server, b"a cat")), TEMPORARY)))[0]
+    assert os.path.dirname(name) == str(tmp_path)
 
 
 @needs_root

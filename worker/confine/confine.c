@@ -14,6 +14,7 @@
 
 #include "millrace/protocol.h"
 #include "shm/descriptors.h"
+#include "worker/confine/scratch.h"
 #include "worker/engine/error.h"
 #include "worker/engine/leave.h"
 #include "worker/engine/message.h"
@@ -27,6 +28,7 @@ __attribute__((format(printf, 1, 2))) static _Noreturn void confine_fail(const c
 static bool confine_parse_line(struct confine *out, const char *key, const char *value);
 static int confine_join_cgroup(const char *folder);
 static void confine_raise_oom_score(void);
+static void confine_make_scratch(struct confine *confine, const char *name);
 static void confine_give_rights_up(struct confine *confine);
 
 int confine_parse(struct confine *out, char *text, char *reason, size_t reason_bytes)
@@ -74,6 +76,8 @@ void confine_enter(const struct confine_options *options)
         if (home)
             confine.user.home = home;
     }
+    if (confine.scratch && options->scratch)
+        confine_make_scratch(&confine, options->scratch);
     confine_give_rights_up(&confine);
     process_follow_parent(options->parent); /* a process that changes its user forgets that */
     /* As the user that it is by now. */
@@ -138,6 +142,10 @@ static bool confine_parse_line(struct confine *out, const char *key, const char 
         out->folder = value;
         return true;
     }
+    if (strcmp(key, "scratch") == 0) {
+        out->scratch = value;
+        return true;
+    }
     return rlimits_parse(&out->limits, key, value) || user_parse(&out->user, key, value) ||
            isolation_parse(&out->isolation, key, value);
 }
@@ -172,6 +180,17 @@ static void confine_raise_oom_score(void)
             text[0] = '\0';
     }
     close(fd);
+}
+
+/* Where it may write whatever else it may not. */
+static void confine_make_scratch(struct confine *confine, const char *name)
+{
+    static struct scratch scratch;
+    int rc = scratch_make(&scratch, confine->scratch, name, &confine->user);
+    confine->isolation.scratch = scratch.path;
+    if (rc < 0)
+        confine_fail("the worker cannot have a folder of its own: %s/%s: %s", confine->scratch,
+                     name, strerror(-rc));
 }
 
 /* Limits, files and processes of others; then the user, who may not do that any more. */

@@ -23,7 +23,8 @@ struct confine {
     struct isolation isolation;
     struct user user;
     struct syscall_filter filter;
-    const char *folder; /* NULL: where it is */
+    const char *folder;  /* NULL: where it is */
+    const char *scratch; /* in which it gets one of its own; NULL: in none */
 };
 
 /* Reads the lines of `text`, which it cuts at their ends. 0, or -EINVAL with a sentence in
@@ -35,7 +36,8 @@ struct confine_options {
     const char *cgroup; /* folder of a control group to join; NULL: none */
     uid_t own_user;     /* to become, and the group of that number; what runs as that user is killed
                            first; 0: none, unless the text says one */
-    char *text;         /* as of confine_parse(); NULL: only what every worker gives up */
+    const char *scratch; /* its name for the folder of its own, where the text says in which */
+    char *text;          /* as of confine_parse(); NULL: only what every worker gives up */
 };
 
 /* Once, while there is one thread: puts everything in force, or sends FAILED and leaves. */

@@ -238,6 +238,8 @@ static int isolation_allow_files(int ruleset, const struct isolation *isolation,
         if (rc == 0)
             rc = isolation_allow_paths(ruleset, isolation->writes, isolation->write_count,
                                        reading | writing);
+        if (rc == 0 && isolation->scratch)
+            rc = isolation_allow_path(ruleset, isolation->scratch, reading | writing);
     }
     return rc;
 }

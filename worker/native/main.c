@@ -93,6 +93,7 @@ int main(int argc, char **argv)
     confine_enter(&(struct confine_options){.parent = options.parent,
                                             .cgroup = options.cgroup,
                                             .own_user = options.own_user,
+                                            .scratch = options.scratch,
                                             .text = options.confine});
     if (options.program)
         confine_exec(options.program);

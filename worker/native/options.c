@@ -23,6 +23,7 @@ static const char options_help[] =
     "  --confine LINES    what it gives up, in the words of millrace/confine.h\n"
     "  --cgroup FOLDER    the control group that it joins\n"
     "  --own-user UID     the user that it becomes, whose only process it is\n"
+    "  --scratch NAME     of the folder of its own that it gets\n"
     "  --source PATH      the shared object\n"
     "  --name NAME        of the pipeline in it; if not said, the only one\n"
     "  --pointer POINTER  what clients call the pipeline\n"
@@ -31,23 +32,17 @@ static const char options_help[] =
     "  --check            load the pipeline, say what its variables are, exit\n"
     "  --version          print the version and exit\n"
     "  --help             print this and exit\n\n"
-    "Of them the two kinds have --parent, --confine, --cgroup and --own-user in common;\n"
-    "millrace-serve(1) has what they mean to who serves pipelines.\n";
+    "Of them the two kinds have --parent, --confine, --cgroup, --own-user and --scratch in\n"
+    "common; millrace-serve(1) has what they mean to who serves pipelines.\n";
 
 static const struct option known[] = {
-    {"source", required_argument, NULL, 's'},
-    {"name", required_argument, NULL, 'n'},
-    {"pointer", required_argument, NULL, 'p'},
-    {"index", required_argument, NULL, 'i'},
-    {"parent", required_argument, NULL, 'P'},
-    {"confine", required_argument, NULL, 'C'},
-    {"cgroup", required_argument, NULL, 'g'},
-    {"own-user", required_argument, NULL, 'u'},
-    {"strict", no_argument, NULL, 'S'},
-    {"check", no_argument, NULL, 'c'},
-    {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'v'},
-    {NULL, 0, NULL, 0},
+    {"source", required_argument, NULL, 's'},  {"name", required_argument, NULL, 'n'},
+    {"pointer", required_argument, NULL, 'p'}, {"index", required_argument, NULL, 'i'},
+    {"parent", required_argument, NULL, 'P'},  {"confine", required_argument, NULL, 'C'},
+    {"cgroup", required_argument, NULL, 'g'},  {"own-user", required_argument, NULL, 'u'},
+    {"scratch", required_argument, NULL, 't'}, {"strict", no_argument, NULL, 'S'},
+    {"check", no_argument, NULL, 'c'},         {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'v'},       {NULL, 0, NULL, 0},
 };
 
 static bool options_number(const char *text, long max, long *out);
@@ -86,6 +81,9 @@ int options_parse(struct options *out, int argc, char **argv)
         case 'u':
             is_sound = options_number(optarg, UINT32_MAX - 1, &number) && number > 0;
             options.own_user = (uid_t)number;
+            break;
+        case 't':
+            options.scratch = optarg;
             break;
         case 'S':
             options.is_strict = true;

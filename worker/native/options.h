@@ -20,6 +20,7 @@ struct options {
     const char *pointer; /* what clients call it; "" when not said */
     uint32_t index;      /* of this worker among those of the pipeline */
     pid_t parent;        /* the dispatcher */
+    const char *scratch; /* its name for its folder of its own; NULL: it has none */
     uid_t own_user;      /* whose only process it is, and of that group; 0: none */
     bool is_strict;      /* no programs, processes and sockets of its own */
     bool is_check;       /* load, say HELLO, exit */
