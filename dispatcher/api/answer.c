@@ -59,6 +59,8 @@ int answer_give(struct answer *answer)
     answer_let_go(answer);
     mr_assert(!answer->collected);
     mr_assert(!answer->pipeline);
+    free(answer->callback_url);
+    answer->callback_url = NULL;
     if (answer->alias)
         alias_let_go(&api->runs->aliases, answer->alias);
     answer->alias = NULL;

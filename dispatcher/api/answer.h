@@ -37,6 +37,7 @@ struct answer {
     bool final_line;       /* asked for a status line at the end */
     bool head_sent;        /* the response has begun; its status is said */
     bool is_async;         /* nobody will wait for the run */
+    char *callback_url;    /* where its result is posted then; owned; NULL: nowhere */
     char base[BASE_BYTES]; /* of urls */
     int status;            /* what was said before its connection left it; 0: nothing */
 

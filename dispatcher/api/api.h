@@ -24,6 +24,8 @@
 struct alias;
 struct answer;
 struct answer_slab;
+struct callbacks;
+struct fetching;
 struct files;
 struct pipeline;
 struct request;
@@ -48,6 +50,8 @@ struct api {
     struct reading *reading;
     struct files *files;
     struct staging *staging;
+    struct fetching *fetching;
+    struct callbacks *callbacks;
     struct input_memory *input;
     struct bases bases;
 
@@ -85,8 +89,8 @@ struct pipeline *api_alias_main(const struct api *api, const struct alias *alias
 /* {"pointer": ...}: where it leads, and how. */
 void api_alias_format(const struct api *api, struct text *text, const struct alias *alias);
 
-/* The run as it is now. */
-void api_run_show(struct api *api, struct conn *conn, const struct run *run);
+/* The run as it is now, with this status. */
+void api_run_show(struct api *api, struct conn *conn, const struct run *run, int status);
 
 /* api_run_start.c */
 route_fn api_run_stream; /* POST /v4/runs/stream */

@@ -12,7 +12,9 @@
 
 #include "build/version.h"
 #include "dispatcher/api/api.h"
+#include "dispatcher/api/callback.h"
 #include "dispatcher/api/exposition.h"
+#include "dispatcher/fetcher/fetching.h"
 #include "dispatcher/files/files.h"
 #include "dispatcher/http/response.h"
 #include "dispatcher/reader/reading.h"
@@ -450,6 +452,46 @@ static void metrics_files(const struct api *api, struct exposition *out)
                     files->failed_count);
 }
 
+static void metrics_fetches_of(const struct fetching *fetching, enum fetch_kind kind,
+                               const char *word, struct exposition *out)
+{
+    for (unsigned fault = 0; fault < FETCH_FAULT_COUNT; fault++) {
+        char labels[LABELS_BYTES_MAX] = "";
+        labels_add(labels, "kind", word);
+        labels_add(labels, "end", fetch_fault_name((enum fetch_fault)fault));
+        exposition_sample(out, labels, fetching->counts[kind][fault]);
+    }
+}
+
+/* What goes to URLs, and comes from them. */
+static void metrics_urls(const struct api *api, struct exposition *out)
+{
+    const struct fetching *fetching = api->fetching;
+    const struct callbacks *callbacks = api->callbacks;
+    exposition_family(out, "millrace_fetches", METRIC_COUNTER,
+                      "Files fetched from URLs and posts to them that are over, by their ends.");
+    metrics_fetches_of(fetching, FETCH_GET, "get", out);
+    metrics_fetches_of(fetching, FETCH_POST, "post", out);
+    metrics_counter(out, "millrace_fetched_bytes", "Bytes of files that were fetched whole.",
+                    fetching->byte_count);
+    metrics_gauge(out, "millrace_fetches_waiting", "Files and posts that wait for their turn.",
+                  fetching->waiting_count);
+    metrics_counter(out, "millrace_fetcher_losses", "Processes that fetch, replaced.",
+                    fetching->lost_count);
+    exposition_family(out, "millrace_callbacks", METRIC_COUNTER,
+                      "Results for a callback_url that are done with, by their ends.");
+    for (unsigned end = 0; end < CALLBACK_END_COUNT; end++) {
+        char labels[LABELS_BYTES_MAX] = "";
+        labels_add(labels, "end", callback_end_name((enum callback_end)end));
+        exposition_sample(out, labels, callbacks->counts[end]);
+    }
+    metrics_counter(out, "millrace_callback_retries",
+                    "Posts of results that failed and were tried again.", callbacks->retry_count);
+    metrics_gauge(out, "millrace_callbacks_waiting", "Results that are not posted yet.",
+                  callbacks->count);
+    metrics_gauge(out, "millrace_callbacks_bytes", "Their bytes.", callbacks->bytes);
+}
+
 /* ---- the loop and the process -------------------------------------------------------------- */
 
 void api_metrics(struct api *api, struct conn *conn, const char *body, size_t bytes)
@@ -460,6 +502,7 @@ void api_metrics(struct api *api, struct conn *conn, const char *body, size_t by
     metrics_workers(api, &out);
     metrics_clients(api, &out);
     metrics_files(api, &out);
+    metrics_urls(api, &out);
     metrics_server(api, &out);
     metrics_config(api, &out);
     exposition_end(&out);

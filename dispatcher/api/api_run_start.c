@@ -10,6 +10,7 @@
 #include "dispatcher/api/answer.h"
 #include "dispatcher/api/api.h"
 #include "dispatcher/api/formats/format.h"
+#include "dispatcher/fetcher/fetching.h"
 #include "dispatcher/http/collector.h"
 #include "dispatcher/http/response.h"
 #include "dispatcher/inputs/api_error.h"
@@ -125,6 +126,17 @@ static struct pipeline *start_choose_pipeline(struct answer *answer,
     return pipeline;
 }
 
+/* Where its result goes is needed when the request is gone. False: it is answered. */
+static bool start_keep_callback(struct answer *answer, const struct run_request *request)
+{
+    if (!request->callback_url)
+        return true;
+    answer->callback_url = strdup(request->callback_url);
+    if (!answer->callback_url)
+        start_without_memory(answer->api, answer->conn);
+    return answer->callback_url != NULL;
+}
+
 /* The pipeline of a request that was parsed, or not; NULL: it is answered. */
 static struct pipeline *start_accept(struct answer *answer, const struct run_request *request,
                                      int rc, const struct api_error *error)
@@ -140,7 +152,7 @@ static struct pipeline *start_accept(struct answer *answer, const struct run_req
                    "[{\"loc\":[\"body\",\"async_run\"],\"msg\":\"a stream cannot be asynchronous; "
                    "use /v4/runs\",\"type\":\"value_error\"}]");
     else
-        return start_choose_pipeline(answer, request);
+        return start_keep_callback(answer, request) ? start_choose_pipeline(answer, request) : NULL;
     return NULL;
 }
 
@@ -198,6 +210,23 @@ static bool start_may_wait(struct api *api, uint32_t body_room, struct pipeline 
            pipeline_has_slot(api->runs, pipeline);
 }
 
+/* -EINVAL: its result cannot be sent to where it should go. */
+static int start_check_callback(const struct answer *answer, struct api_error *error)
+{
+    char reason[FETCH_REASON_BYTES];
+    const char *url = answer->callback_url;
+    if (!url || fetch_check(answer->api->fetching, url, strlen(url), reason) == 0)
+        return 0;
+    api_error_input(error, "callback_url: %s", reason);
+    return -EINVAL;
+}
+
+static void start_answer_now(struct answer *answer, struct conn *conn, const struct run *run)
+{
+    api_run_show(answer->api, conn, run, answer->callback_url ? 202 : 200);
+    answer->status = conn->request.status;
+}
+
 /* An asynchronous run is answered as what it is now, before it can end. */
 static void start_admit(struct api *api, struct conn *conn, struct run *run, bool is_async)
 {
@@ -205,10 +234,8 @@ static void start_admit(struct api *api, struct conn *conn, struct run *run, boo
     if (is_async)
         answer_let_go(answer);
     run_admit(api->runs, run);
-    if (!is_async)
-        return;
-    api_run_show(api, conn, run);
-    answer->status = conn->request.status;
+    if (is_async)
+        start_answer_now(answer, conn, run);
 }
 
 /* What is known of a run whose inputs were packed. */
@@ -236,8 +263,7 @@ static void start_stage(struct api *api, struct conn *conn, struct run *run,
         start_without_memory(api, conn);
     } else if (inputs->is_async) {
         answer_let_go(answer);
-        api_run_show(api, conn, run);
-        answer->status = conn->request.status;
+        start_answer_now(answer, conn, run);
     }
 }
 
@@ -246,7 +272,10 @@ static void start_finish(struct api *api, struct conn *conn, struct run *run,
                          const struct start_inputs *inputs, int rc, const struct api_error *error)
 {
     struct pipeline *pipeline = run->pipeline;
-    if (rc == 0 && inputs->reference_bytes > 0) {
+    struct api_error callback_error;
+    if (rc == 0 && start_check_callback(answer_of(run->sink), &callback_error) < 0) {
+        start_refuse_input(api, run, &callback_error);
+    } else if (rc == 0 && inputs->reference_bytes > 0) {
         start_stage(api, conn, run, inputs);
     } else if (rc == 0 && !start_may_wait(api, inputs->body_room, pipeline)) {
         start_refuse_run(api, run, &no_room);

@@ -17,12 +17,12 @@ static void api_runs_past_format(const struct api *api, struct text *text,
                                  const struct history_entry *entry, bool is_whole,
                                  bool with_course);
 
-void api_run_show(struct api *api, struct conn *conn, const struct run *run)
+void api_run_show(struct api *api, struct conn *conn, const struct run *run, int status)
 {
     struct text text = {0};
     char headers[RUN_TEXT_HEADERS_BYTES];
     api_runs_live_format(api, &text, run, false);
-    response_text_with(api->front, conn, 200, NULL, run_text_headers(run, headers), &text);
+    response_text_with(api->front, conn, status, NULL, run_text_headers(run, headers), &text);
 }
 
 /* As clients know them. */

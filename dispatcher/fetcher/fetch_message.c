@@ -5,6 +5,20 @@
 #include <string.h>
 
 #include "dispatcher/text/utf8.h"
+#include "millrace/check.h"
+
+const char *fetch_fault_name(enum fetch_fault fault)
+{
+    static const char *const names[FETCH_FAULT_COUNT] = {
+        [FETCH_FAULT_NONE] = "done",       [FETCH_FAULT_URL] = "url",
+        [FETCH_FAULT_ADDRESS] = "address", [FETCH_FAULT_CONNECT] = "connect",
+        [FETCH_FAULT_TIMEOUT] = "timeout", [FETCH_FAULT_STATUS] = "status",
+        [FETCH_FAULT_SIZE] = "size",       [FETCH_FAULT_ANSWER] = "answer",
+        [FETCH_FAULT_DISK] = "disk",       [FETCH_FAULT_OURS] = "server",
+    };
+    mr_assert(fault < FETCH_FAULT_COUNT);
+    return names[fault];
+}
 
 /* A reason is shown to people and in JSON: text without anything that moves a cursor. */
 static bool message_is_shown(const char *text, size_t room)

@@ -93,6 +93,9 @@ struct fetch_answer {
     char name[FETCH_NAME_BYTES];     /* as a stranger gave it; "": none */
 };
 
+/* A word for metrics; of FETCH_FAULT_NONE "done". */
+const char *fetch_fault_name(enum fetch_fault fault);
+
 /* What is wrong with an answer whoever it is for, as words for the log; NULL: it may be believed as
  * far as it goes. */
 const char *fetch_answer_check(const struct fetch_answer *answer);

@@ -128,7 +128,7 @@ struct fetching {
 };
 
 /* Nothing runs. 0 or -ENOMEM; fetching_finish() in either case, which forgets jobs that are not
- * over without telling. */
+ * over without telling: they are still there then. */
 int fetching_init(struct fetching *fetching, const struct config *config,
                   struct reactor *reactor) MUST_USE;
 void fetching_finish(struct fetching *fetching);

@@ -15,6 +15,8 @@ static int request_check_flag(const cJSON *body, const char *name, bool *out, co
                               struct api_error *error);
 static int request_check_pipeline(struct run_request *request, const cJSON *body,
                                   struct api_error *error);
+static int request_check_callback(struct run_request *request, const cJSON *body,
+                                  struct api_error *error);
 static int request_check_inputs(const cJSON *body, struct api_error *error);
 static int request_check_input(const cJSON *item, size_t index, struct api_error *error);
 static int request_check_stream_options(struct run_request *request, const cJSON *body,
@@ -61,6 +63,8 @@ int run_request_parse(struct run_request *out, const char *body, size_t bytes,
         rc = request_check_inputs(root, error);
     if (rc == 0)
         rc = request_check_flag(root, "async_run", &request.async_run, "", error);
+    if (rc == 0 && request.async_run)
+        rc = request_check_callback(&request, root, error);
     if (rc == 0)
         rc = request_check_flag(root, "wait_for_resources", &request.wait_for_resources, "", error);
     if (rc == 0)
@@ -101,6 +105,27 @@ static int request_check_pipeline(struct run_request *request, const cJSON *body
         return -EINVAL;
     }
     request->pipeline = pipeline->valuestring;
+    return 0;
+}
+
+static int request_check_callback(struct run_request *request, const cJSON *body,
+                                  struct api_error *error)
+{
+    static const char location[] = ",\"callback_url\"";
+    const cJSON *url = member(body, "callback_url");
+    if (url == NULL)
+        return 0;
+    if (!cJSON_IsString(url)) {
+        api_error_invalid(error, location, "str type expected", "type_error.str");
+        return -EINVAL;
+    }
+    size_t bytes = strlen(url->valuestring);
+    if (json_in_string_bytes(request->document, url) != bytes || bytes > CALLBACK_URL_BYTES_MAX) {
+        api_error_invalid(error, location, "a URL has 4096 bytes at most, and no \\u0000",
+                          "value_error");
+        return -EINVAL;
+    }
+    request->callback_url = url->valuestring;
     return 0;
 }
 

@@ -16,12 +16,15 @@
 #include "dispatcher/inputs/variables.h"
 #include "millrace/check.h"
 
+#define CALLBACK_URL_BYTES_MAX 4096u
+
 struct json_document;
 
 struct run_request {
     struct json_document *document; /* owned */
     const char *pipeline;           /* NULL when left out; memory of the document */
     bool async_run;
+    const char *callback_url; /* likewise; NULL also where the run is not asynchronous */
     bool wait_for_resources;
     bool final_line; /* stream_options.final_line */
 };

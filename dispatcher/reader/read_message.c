@@ -104,8 +104,11 @@ static bool message_is_flag(uint8_t flag)
 static const char *message_body_check(const struct read_answer *answer)
 {
     if (!message_is_flag(answer->has_pipeline) || !message_is_flag(answer->async_run) ||
-        !message_is_flag(answer->wait_for_resources) || !message_is_flag(answer->final_line))
+        !message_is_flag(answer->wait_for_resources) || !message_is_flag(answer->final_line) ||
+        !message_is_flag(answer->has_callback_url))
         return "a flag of it is neither 0 nor 1";
+    if (!message_is_text(answer->callback_url, sizeof(answer->callback_url)))
+        return "its callback_url is not a text";
     return message_is_text(answer->pipeline, sizeof(answer->pipeline))
                ? NULL
                : "its pipeline is not a text";

@@ -21,6 +21,7 @@
 #include <stdint.h>
 
 #include "dispatcher/inputs/api_error.h"
+#include "dispatcher/inputs/run_request.h"
 #include "dispatcher/runs/run.h"
 
 #define READ_MAGIC 0x6d727264u
@@ -55,10 +56,11 @@ struct read_answer {
     uint64_t bytes;           /* PACK: of the payload, and */
     uint64_t reference_bytes; /* of the files that are named behind it */
     uint8_t is_result;
-    uint8_t has_pipeline, async_run, wait_for_resources, final_line;
+    uint8_t has_pipeline, has_callback_url, async_run, wait_for_resources, final_line;
     char message[sizeof(((struct api_error *)0)->message)];
     char detail[sizeof(((struct api_error *)0)->detail)];
     char pipeline[READ_NAME_BYTES_MAX + 1];
+    char callback_url[CALLBACK_URL_BYTES_MAX + 1];
 };
 
 /* What is wrong with an answer to this request, as words for the log; NULL: it may be believed. */

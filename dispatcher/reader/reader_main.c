@@ -75,6 +75,9 @@ static void reader_main_body_read(struct body *body, const struct read_request *
     answer->async_run = envelope->async_run;
     answer->wait_for_resources = envelope->wait_for_resources;
     answer->final_line = envelope->final_line;
+    answer->has_callback_url = envelope->callback_url != NULL;
+    if (envelope->callback_url) /* which fits */
+        strncpy(answer->callback_url, envelope->callback_url, sizeof(answer->callback_url) - 1);
     answer->has_pipeline = envelope->pipeline != NULL;
     if (envelope->pipeline) /* the rest of the answer is zero */
         strncpy(answer->pipeline, envelope->pipeline, sizeof(answer->pipeline) - 1);

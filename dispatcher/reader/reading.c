@@ -360,6 +360,8 @@ static void reading_on_body(struct reading *reading, struct read_job *job,
                                   .final_line = answer->final_line};
     if (answer->has_pipeline)
         request.pipeline = answer->pipeline;
+    if (answer->has_callback_url)
+        request.callback_url = answer->callback_url;
     if (answer->result == -EINVAL)
         read_answer_error(answer, &error);
     /* Its owner may give it back when it is answered. */

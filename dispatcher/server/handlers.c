@@ -234,6 +234,12 @@ static void on_fetcher_timer(struct server *server, struct timer *timer)
     fetching_on_timer(&server->fetching);
 }
 
+static void on_callback_timer(struct server *server, struct timer *timer)
+{
+    (void)timer;
+    callbacks_on_timer(&server->callbacks);
+}
+
 static void on_noise_timer(struct server *server, struct timer *timer)
 {
     (void)timer;
@@ -268,6 +274,7 @@ static timer_fn *const timers[TIMER_KIND_COUNT] = {
     [TIMER_OFFER] = on_offer_timer,
     [TIMER_READER] = on_reader_timer,
     [TIMER_FETCHER] = on_fetcher_timer,
+    [TIMER_CALLBACK] = on_callback_timer,
     [TIMER_NOISE] = on_noise_timer,
     [TIMER_FILES] = on_files_timer,
     [TIMER_PARTS] = on_parts_timer,

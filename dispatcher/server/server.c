@@ -79,6 +79,7 @@ void server_finish(struct server *server)
     runs_finish(&server->runs);
     workers_finish(&server->fleet);
     reading_finish(&server->reading);
+    callbacks_finish(&server->callbacks);
     fetching_finish(&server->fetching);
     answers_finish(&server->api);
     transfers_finish(&server->api);
@@ -179,6 +180,8 @@ static int server_parts_init(struct server *server)
                                .reading = &server->reading,
                                .files = &server->files,
                                .staging = &server->staging,
+                               .fetching = &server->fetching,
+                               .callbacks = &server->callbacks,
                                .input = &server->input};
     server->giving = (struct giving){.files = &server->files};
     server->staging = (struct staging){.files = &server->files,
@@ -203,7 +206,8 @@ static int server_parts_init(struct server *server)
                                                                  .reactor = reactor,
                                                                  .input = &server->input,
                                                                  .ops = &api_reading_ops}) < 0 ||
-        fetching_init(&server->fetching, config, reactor) < 0)
+        fetching_init(&server->fetching, config, reactor) < 0 ||
+        callbacks_init(&server->callbacks, reactor, &server->fetching) < 0)
         return server_memory_lacks(config);
     return 0;
 }

@@ -19,6 +19,7 @@
 #include <stdint.h>
 
 #include "dispatcher/api/api.h"
+#include "dispatcher/api/callback.h"
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/config_hold.h"
 #include "dispatcher/control/control.h"
@@ -62,11 +63,12 @@ struct server {
     struct front front;
     struct fleet fleet;
     struct runs runs;
-    struct reading reading;   /* of large bodies */
-    struct files files;       /* that clients have uploaded */
-    struct fetching fetching; /* from URLs, and what is posted to them */
-    struct staging staging;   /* of files for runs */
-    struct giving giving;     /* of files from runs */
+    struct reading reading;     /* of large bodies */
+    struct files files;         /* that clients have uploaded */
+    struct fetching fetching;   /* from URLs, and what is posted to them */
+    struct staging staging;     /* of files for runs */
+    struct giving giving;       /* of files from runs */
+    struct callbacks callbacks; /* results that are posted */
     struct api api;
     struct control control; /* what its operator asks and tells */
 

@@ -5,7 +5,7 @@
  *   ANNOUNCING /readyz says 503, so that balancers send no more; all else goes on for a while
  *   DRAINING   nothing new; running runs may finish within the limit
  *   STOPPING   runs that are left were cancelled; workers are asked to stop
- *   STOPPED    no worker lives, all answers have left (or their time is over)
+ *   STOPPED    no worker lives, all answers and results have left (or their time is over)
  */
 #include <string.h>
 
@@ -98,7 +98,7 @@ void server_on_stop_timer(struct server *server)
 
 void server_check_stop(struct server *server)
 {
-    bool is_answering = front_is_answering(&server->front);
+    bool is_answering = front_is_answering(&server->front) || server->callbacks.count > 0;
     if (server->state == SERVER_DRAINING && server->runs.count == 0 && !is_answering)
         stop_workers(server);
     if (server->state != SERVER_STOPPING)
@@ -117,6 +117,10 @@ static void stop_enter(struct server *server, enum server_state state)
     renewal_stop(&server->fleet);
     server->runs.stop_is_announced = state >= SERVER_ANNOUNCING;
     server->front.is_draining = server->runs.is_draining = state >= SERVER_DRAINING;
+    if (state >= SERVER_DRAINING && !server->callbacks.is_stopping)
+        callbacks_hurry(&server->callbacks);
+    if (state == SERVER_STOPPED)
+        callbacks_give_up(&server->callbacks);
     server->fleet.is_stopping = server->runs.is_stopping = server->reading.is_stopping =
         state >= SERVER_STOPPING;
 }

@@ -13,6 +13,7 @@
 
 #include "dispatcher/api/answer.h"
 #include "dispatcher/api/api.h"
+#include "dispatcher/api/callback.h"
 #include "dispatcher/api/formats/file_text.h"
 #include "dispatcher/api/formats/format.h"
 #include "dispatcher/api/formats/run_text.h"
@@ -202,6 +203,19 @@ static void result_outputs(const struct answer *answer, const struct variables *
     text_add(outputs, "]");
 }
 
+/* Nobody waits: whom the client named is told, if it named somebody. */
+static void result_call_back(struct answer *answer, const struct run *run,
+                             const struct run_failure *failure, const struct text *outputs)
+{
+    struct text body = {0};
+    if (!answer->callback_url)
+        return;
+    run_text_callback(&body, answer->api, failure, outputs);
+    body.failed |= outputs && outputs->failed;
+    callback_begin(answer->api->callbacks, run->id, answer->callback_url, &body);
+    answer->callback_url = NULL;
+}
+
 /* Nobody waits: it can be asked for. */
 static void result_keep(const struct answer *answer, const struct run *run, struct text *outputs)
 {
@@ -219,6 +233,7 @@ static void result_complete(struct answer *answer, const struct run *run)
         result_outputs(answer, &run->pipeline->pool->variables, &outputs);
     outputs.failed |= !answer->collected;
     if (!answer->conn) {
+        result_call_back(answer, run, NULL, &outputs);
         result_keep(answer, run, &outputs);
         return;
     }
@@ -246,6 +261,8 @@ static int result_finish(struct sink *sink, struct run *run, const struct run_fa
         result_complete(answer, run);
     else if (failure && answer_is_heard(answer))
         result_fail(answer, run, failure);
+    else if (failure && !answer->conn)
+        result_call_back(answer, run, failure, NULL);
     result_free(answer, run->pipeline);
     return answer_give(answer);
 }

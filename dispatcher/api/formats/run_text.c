@@ -31,27 +31,20 @@ static void run_text_course(struct text *text, const struct run_course *course)
         text_add(text, "},\"worker\":%u,\"attempt\":%u", course->worker, course->attempt);
 }
 
-void run_text_format(struct text *text, const struct run_text *run)
+/* "inputs", "outputs" and "error". */
+static void run_text_outcome(struct text *text, const struct run_failure *failure,
+                             bool has_traceback, const struct text *outputs)
 {
-    const struct run_failure *failure = run->failure;
-    text_add(text,
-             "{\"id\":\"%s\",\"created_at\":%.6f,\"updated_at\":%.6f,\"pipeline_id\":\"%s\","
-             "\"state\":\"%s\",\"queue_position\":",
-             run->id, run->created_at, run->updated_at, run->pipeline_id, run->state);
-    if (run->queue_position >= 0)
-        text_add(text, "%ld", run->queue_position);
-    else
-        text_add(text, "null");
-    text_add(text, ",\"inputs\":null,\"outputs\":");
-    if (run->outputs && !run->outputs->failed)
-        text_add_bytes(text, run->outputs->bytes, run->outputs->count);
+    text_add(text, "\"inputs\":null,\"outputs\":");
+    if (outputs && !outputs->failed)
+        text_add_bytes(text, outputs->bytes, outputs->count);
     else
         text_add(text, "null");
     if (failure) {
         text_add(text, ",\"error\":{\"type\":\"%s\",\"message\":", error_type_name(failure->type));
         text_add_json(text, failure->message, failure->message_count);
         text_add(text, ",\"traceback\":");
-        if (failure->traceback && run->has_traceback)
+        if (failure->traceback && has_traceback)
             text_add_json(text, failure->traceback, failure->traceback_count);
         else
             text_add(text, "null");
@@ -59,6 +52,19 @@ void run_text_format(struct text *text, const struct run_text *run)
     } else {
         text_add(text, ",\"error\":null");
     }
+}
+
+void run_text_format(struct text *text, const struct run_text *run)
+{
+    text_add(text,
+             "{\"id\":\"%s\",\"created_at\":%.6f,\"updated_at\":%.6f,\"pipeline_id\":\"%s\","
+             "\"state\":\"%s\",\"queue_position\":",
+             run->id, run->created_at, run->updated_at, run->pipeline_id, run->state);
+    if (run->queue_position >= 0)
+        text_add(text, "%ld,", run->queue_position);
+    else
+        text_add(text, "null,");
+    run_text_outcome(text, run->failure, run->has_traceback, run->outputs);
     if (run->line_count >= 0)
         text_add(text, ",\"lines\":%lld", (long long)run->line_count);
     if (run->course)
@@ -79,6 +85,14 @@ void run_text_end(struct text *text, const struct api *api, const struct run *ru
                                              .outputs = outputs,
                                              .failure = failure,
                                              .has_traceback = run_text_shows_tracebacks(api)});
+}
+
+void run_text_callback(struct text *text, const struct api *api, const struct run_failure *failure,
+                       const struct text *outputs)
+{
+    text_add(text, "{");
+    run_text_outcome(text, failure, run_text_shows_tracebacks(api), outputs);
+    text_add(text, "}\n");
 }
 
 const char *run_text_headers(const struct run *run, char text[RUN_TEXT_HEADERS_BYTES])

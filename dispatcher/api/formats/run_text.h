@@ -35,6 +35,10 @@ struct run_text {
 /* Adds the run as a line, newline included. */
 void run_text_format(struct text *text, const struct run_text *run);
 
+/* Adds what is posted to a callback_url: {"inputs":null,"outputs":...,"error":...}. */
+void run_text_callback(struct text *text, const struct api *api, const struct run_failure *failure,
+                       const struct text *outputs);
+
 /* Of the head of an answer: which pipeline an alias led to, in `text`; NULL: the run was not asked
  * for by one. */
 #define RUN_TEXT_HEADERS_BYTES (POINTER_BYTES_MAX + 32)
