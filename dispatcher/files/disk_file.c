@@ -10,22 +10,13 @@
 #include <time.h>
 #include <unistd.h>
 
-#include <sodium.h>
-
 #include "dispatcher/files/file_about.h"
-
-_Static_assert(sizeof(crypto_hash_sha256_state) == SHA256_STATE_BYTES, "its size in disk_file.h");
-
-static crypto_hash_sha256_state *disk_file_hash(struct disk_file *file)
-{
-    return (crypto_hash_sha256_state *)(void *)file->hash;
-}
 
 void disk_file_init(struct disk_file *file, int folder_fd, const char *id)
 {
     *file = (struct disk_file){.folder_fd = folder_fd, .fd = -1};
     snprintf(file->part, sizeof file->part, "part_%s", id + strlen("file_"));
-    crypto_hash_sha256_init(disk_file_hash(file));
+    sha256_init(&file->hash);
 }
 
 /* Without a name until it is whole, so that a server that is killed leaves nothing; where the file
@@ -65,7 +56,7 @@ int disk_file_write(struct disk_file *file, const char *bytes, size_t count)
     if (rc < 0)
         return rc;
     if (!file->is_part)
-        crypto_hash_sha256_update(disk_file_hash(file), (const unsigned char *)bytes, count);
+        sha256_add(&file->hash, bytes, count);
     file->bytes += count;
     return 0;
 }
@@ -128,7 +119,6 @@ static int disk_about_keep(const struct disk_file *whose, const struct file_abou
 
 int disk_file_keep(struct disk_file *file, struct file_about *about)
 {
-    unsigned char hash[crypto_hash_sha256_BYTES];
     int rc = disk_file_write(file, "", 0); /* an empty one is made now */
     /* Whoever is given a link to it reads it, and nobody writes. */
     if (rc == 0 && fchmod(file->fd, 0444) == -1)
@@ -141,8 +131,7 @@ int disk_file_keep(struct disk_file *file, struct file_about *about)
         disk_file_drop(file);
         return rc;
     }
-    crypto_hash_sha256_final(disk_file_hash(file), hash);
-    sodium_bin2hex(about->sha256, sizeof about->sha256, hash, sizeof hash);
+    sha256_finish(&file->hash, about->sha256);
     about->bytes = file->bytes;
     rc = disk_about_keep(file, about);
     if (rc == 0)

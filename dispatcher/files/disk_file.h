@@ -21,13 +21,13 @@
 #include <sys/types.h>
 
 #include "dispatcher/config/tokens.h"
+#include "dispatcher/files/sha256.h"
 #include "dispatcher/reactor/identity.h"
 #include "dispatcher/text/file_name.h"
 #include "millrace/check.h"
 
 #define FILE_ID_BYTES 38u /* "file_", 32 hex digits and the NUL */
-#define FILE_HASH_BYTES 65u
-#define SHA256_STATE_BYTES 104u
+#define FILE_HASH_BYTES SHA256_HEX_BYTES
 
 /* What is known of a file, and kept beside it. */
 struct file_about {
@@ -47,7 +47,7 @@ struct disk_file {
     bool is_part;     /* of a file: nobody asks for its hash, or for it after a power cut */
     bool is_unsynced; /* it may be gone after a power cut */
     uint64_t bytes;
-    _Alignas(8) unsigned char hash[SHA256_STATE_BYTES];
+    struct sha256 hash;
     char part[FILE_ID_BYTES];
 };
 

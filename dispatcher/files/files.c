@@ -235,6 +235,7 @@ int files_open(struct files *files, char reason[FILES_REASON_BYTES])
         rc = disk_folder_read(files->folder_fd, files_on_found, files_on_lost, files);
     if (rc == 0)
         rc = files_sort(files);
+    files->hash_library = sha256_open();
     if (rc == 0)
         rc = disk_open(&files->disk);
     if (rc < 0)
@@ -247,7 +248,8 @@ void files_start(struct files *files)
     if (!files_are_on(files))
         return;
     log_event(&files->reactor->log, LEVEL_INFO, "files_kept",
-              LOG_NATURAL("files", files->file_count), LOG_NATURAL("bytes", files->bytes));
+              LOG_NATURAL("files", files->file_count), LOG_NATURAL("bytes", files->bytes),
+              LOG_WORD("sha256", files->hash_library));
     disk_start(&files->disk, files->reactor->uring);
     files_prune(files);
 }

@@ -58,12 +58,13 @@ struct files {
     struct reactor *reactor;
     struct input_memory *input; /* which counts buffers and descriptors */
     struct disk disk;
-    int root_fd;     /* owned, as the next ones; the folder that was said, and is locked */
-    int folder_fd;   /* where files lie */
-    int runs_fd;     /* what runs are given: it begins empty */
-    int parts_fd;    /* of what comes in parts: likewise */
-    char *runs_path; /* owned; of that, from the root */
-    bool is_open;    /* every user can get there */
+    const char *hash_library; /* by which they are hashed */
+    int root_fd;              /* owned, as the next ones; the folder that was said, and is locked */
+    int folder_fd;            /* where files lie */
+    int runs_fd;              /* what runs are given: it begins empty */
+    int parts_fd;             /* of what comes in parts: likewise */
+    char *runs_path;          /* owned; of that, from the root */
+    bool is_open;             /* every user can get there */
     uint8_t secret[FILE_SECRET_BYTES];
     bool
         is_left; /* a thread still uses it all, and the process has to end without giving it back */
