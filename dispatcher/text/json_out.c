@@ -45,10 +45,7 @@ struct output_kind {
     size_t bytes;
 };
 
-static int json_out_write_value(const uint8_t **in, const uint8_t *end,
-                                const struct json_files *files, char **out);
-static const uint8_t *json_out_write_file(const uint8_t *in, const uint8_t *end,
-                                          const struct json_files *files, char **out);
+static int json_out_write_value(const uint8_t **in, const uint8_t *end, char **out);
 static char *json_out_write_scalar(char *out, const struct packed_item *item, const uint8_t *end);
 static inline char *json_out_write_text(char *out, const uint8_t *in, size_t count,
                                         const uint8_t *end);
@@ -86,30 +83,7 @@ bool json_out_is_exhausted(const uint8_t *bytes, size_t count)
            memcmp(bytes, CHUNK_EXHAUSTED, CHUNK_EXHAUSTED_BYTES) == 0;
 }
 
-/* Is this a file? Asked of what packed_read() refuses. */
-static bool json_out_is_file(const uint8_t *in, const uint8_t *end)
-{
-    return end - in >= (ptrdiff_t)CHUNK_FILE_BYTES &&
-           memcmp(in, CHUNK_FILE_HEAD, CHUNK_FILE_HEAD_BYTES) == 0;
-}
-
-size_t json_out_file_count(const uint8_t *bytes, size_t count)
-{
-    const uint8_t *in = bytes, *end = bytes + count;
-    size_t file_count = 0;
-    while (in && in < end) {
-        struct packed_item item;
-        const uint8_t *next = packed_read(in, end, &item);
-        const bool is_file = !next && json_out_is_file(in, end);
-        const bool is_mark = !next && json_out_is_exhausted(in, (size_t)(end - in));
-        file_count += is_file;
-        in = is_file ? in + CHUNK_FILE_BYTES : is_mark ? in + CHUNK_EXHAUSTED_BYTES : next;
-    }
-    return file_count;
-}
-
-int64_t json_out_outputs(const uint8_t *payload, size_t bytes, size_t output_count,
-                         const struct json_files *files, char *out)
+int64_t json_out_outputs(const uint8_t *payload, size_t bytes, size_t output_count, char *out)
 {
     const uint8_t *in = payload;
     const uint8_t *end = payload + bytes;
@@ -128,15 +102,11 @@ int64_t json_out_outputs(const uint8_t *payload, size_t bytes, size_t output_cou
             continue;
         }
         const struct output_kind *kind = json_out_output_kind_of(in, end);
-        if (kind == NULL) {
-            in = json_out_write_file(in, end, files, &text);
-            if (in == NULL)
-                return -EBADMSG;
-            continue;
-        }
+        if (kind == NULL)
+            return -EBADMSG;
         memcpy(text, kind->prefix, sizeof(kind->prefix));
         text += kind->bytes;
-        int rc = json_out_write_value(&in, end, files, &text);
+        int rc = json_out_write_value(&in, end, &text);
         if (rc < 0)
             return rc;
         text = WRITE_LITERAL(text, ",\"file\":null}");
@@ -144,20 +114,20 @@ int64_t json_out_outputs(const uint8_t *payload, size_t bytes, size_t output_cou
     return in == end ? text - out : -EBADMSG;
 }
 
-const char json_out_file_type[] = "file";
-
-int64_t json_out_value(const uint8_t *bytes, size_t count, const struct json_files *files,
-                       size_t *consumed, const char **type, char *out)
+int64_t json_out_value(const uint8_t *bytes, size_t count, size_t *consumed, const char **type,
+                       char *out)
 {
     const uint8_t *in = bytes;
     const uint8_t *end = bytes + count;
     char *text = out;
     const struct output_kind *kind = json_out_output_kind_of(in, end);
-    int rc = json_out_write_value(&in, end, files, &text);
+    if (kind == NULL)
+        return -EBADMSG;
+    int rc = json_out_write_value(&in, end, &text);
     if (rc < 0)
         return rc;
     *consumed = (size_t)(in - bytes);
-    *type = kind ? kind->word : json_out_file_type;
+    *type = kind->word;
     return text - out;
 }
 
@@ -211,26 +181,9 @@ static inline bool json_out_level_wants_key(struct level level)
     return level.separator == ':';
 }
 
-/* The position after the file at `in`; NULL: it is none, or none that there is. */
-static __attribute__((cold, noinline)) const uint8_t *
-json_out_write_file(const uint8_t *in, const uint8_t *end, const struct json_files *files,
-                    char **out)
-{
-    if (!files || !json_out_is_file(in, end))
-        return NULL;
-    char *text = WRITE_LITERAL(*out, "{\"type\":\"file\",\"value\":null,\"file\":");
-    const uint32_t number = (uint32_t)packed_number(in + CHUNK_FILE_HEAD_BYTES, 4);
-    size_t bytes = files->write(files->owner, number, text);
-    if (bytes == 0)
-        return NULL;
-    *out = WRITE_LITERAL(text + bytes, "}");
-    return in + CHUNK_FILE_BYTES;
-}
-
 /* One value, however nested. Returns 0, *in and *out moved past it, or what json_out_value()
  * does. */
-static int json_out_write_value(const uint8_t **in, const uint8_t *end,
-                                const struct json_files *files, char **out)
+static int json_out_write_value(const uint8_t **in, const uint8_t *end, char **out)
 {
     struct level parents[VALUE_DEPTH_MAX];
     struct level here = {.left = 1, .separator = ','};
@@ -239,15 +192,10 @@ static int json_out_write_value(const uint8_t **in, const uint8_t *end,
     char *text = *out;
     for (;;) {
         struct packed_item item;
-        const uint8_t *at = next;
-        next = packed_read(at, end, &item);
-        if (json_out_level_wants_key(here) && (next == NULL || item.kind != PACKED_STRING))
+        next = packed_read(next, end, &item);
+        if (next == NULL || (json_out_level_wants_key(here) && item.kind != PACKED_STRING))
             return -EBADMSG;
-        if (next == NULL) {
-            next = json_out_write_file(at, end, files, &text);
-            if (next == NULL)
-                return -EBADMSG;
-        } else if (item.kind < PACKED_ARRAY) {
+        if (item.kind < PACKED_ARRAY) {
             text = json_out_write_scalar(text, &item, end);
             if (text == NULL)
                 return -EILSEQ;

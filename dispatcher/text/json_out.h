@@ -5,8 +5,7 @@
  * The input is a private copy of bytes an untrusted worker wrote. Nothing is allocated; the caller
  * gives room for json_out_bound() bytes, so no write needs a check of its own. Bytes of that room
  * beyond the text returned may have been touched. NaN and infinities become null (type fp); invalid
- * UTF-8, keys that are no strings and msgpack extensions are refused, but for files (protocol.h)
- * where the caller has some.
+ * UTF-8, keys that are no strings and msgpack extensions are refused.
  */
 #ifndef DISPATCHER_JSON_OUT_H
 #define DISPATCHER_JSON_OUT_H
@@ -17,21 +16,6 @@
 
 #include "millrace/check.h"
 
-/* Files that a value may name; what is said of one is known to whoever has them. */
-struct json_files {
-    void *owner;
-    /* Writes a JSON object, of JSON_FILE_OBJECT_BYTES_MAX at most. 0: there is no file of this
-     * number. */
-    size_t (*write)(void *owner, uint32_t number, char *out);
-};
-
-#define JSON_FILE_BYTES_MAX 3072u
-#define JSON_FILE_OBJECT_BYTES_MAX (JSON_FILE_BYTES_MAX - 64u)
-
-/* How often a file is named in this msgpack, each of which can need that much beside
- * json_out_bound(). */
-size_t json_out_file_count(const uint8_t *bytes, size_t count);
-
 /* Room that `bytes` of msgpack with `output_count` outputs can need as JSON. */
 size_t json_out_bound(size_t bytes, size_t output_count);
 
@@ -39,22 +23,18 @@ size_t json_out_bound(size_t bytes, size_t output_count);
  * of "outputs": {"type":"string","value":"a","file":null},{...}. Returns the bytes written, or
  *   -EILSEQ   text that is not UTF-8: the value cannot be sent
  *   -ELOOP    nested deeper than VALUE_DEPTH_MAX: likewise
- *   -EBADMSG  not the msgpack it should be: the worker's runtime is broken
- * A file, of `files` (NULL: there are none), is {"type":"file","value":null,"file":{...}}, also
- * within a value. */
+ *   -EBADMSG  not the msgpack it should be: the worker's runtime is broken */
 int64_t json_out_outputs(const uint8_t *payload, size_t bytes, size_t output_count,
-                         const struct json_files *files, char *out) MUST_USE;
+                         char *out) MUST_USE;
 
 /* Is this, in the place of an output, the mark of a stream that has no more items (protocol.h)?
  * Lines show it as none. */
 bool json_out_is_exhausted(const uint8_t *bytes, size_t count);
 
 /* One value without its wrapper; *consumed is how much msgpack it took, *type its word ("string",
- * "integer", "fp", "boolean", "none", "array", "dictionary", or json_out_file_type: that has its
- * wrapper). Results as above. */
-int64_t json_out_value(const uint8_t *bytes, size_t count, const struct json_files *files,
-                       size_t *consumed, const char **type, char *out) MUST_USE;
-extern const char json_out_file_type[];
+ * "integer", "fp", "boolean", "none", "array", "dictionary"). Results as above. */
+int64_t json_out_value(const uint8_t *bytes, size_t count, size_t *consumed, const char **type,
+                       char *out) MUST_USE;
 
 /* Text as a JSON string with its quotes, into at most `room` bytes. Invalid UTF-8 becomes U+FFFD;
  * text that does not fit is cut at a character and ends in "…". Returns the bytes written, 0 when

@@ -38,7 +38,7 @@ static uint64_t now_ns(void)
 static size_t convert_once(const struct sample *sample)
 {
     const uint8_t *payload = (const uint8_t *)sample->payload.data;
-    int64_t bytes = json_out_outputs(payload, sample->payload.size, 1, NULL, sample->room);
+    int64_t bytes = json_out_outputs(payload, sample->payload.size, 1, sample->room);
     mr_assert(bytes > 0);
     return (size_t)bytes;
 }

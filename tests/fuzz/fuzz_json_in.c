@@ -31,7 +31,7 @@ static char *text_of(const struct json_document *document, size_t *text_bytes)
         mr_assert(packed_is_sound(packed, bytes, INPUT_DEPTH_MAX));
         text = malloc(json_out_bound(bytes, 0));
         mr_assert(text != NULL);
-        int64_t written = json_out_value(packed, bytes, NULL, &consumed, &type, text);
+        int64_t written = json_out_value(packed, bytes, &consumed, &type, text);
         mr_assert(written > 0);
         mr_assert(consumed == bytes);
         *text_bytes = (size_t)written;

@@ -12,39 +12,23 @@
 
 #include "dispatcher/text/json_out.h"
 #include "dispatcher/text/json_scan.h"
+#include "dispatcher/text/packed.h"
+#include "dispatcher/text/packed_files.h"
 #include "tests/unit/dispatcher/edge.h"
 
 #define DATA_BYTES_MAX (256u * 1024) /* fewer values than json_scan() takes */
 #define OUTPUT_COUNT 4
-#define FILE_COUNT 4u
-#define FILES_NAMED_MAX 4096u
+#define FILES_BYTES_MAX 4096u /* each six of which may become a hundred */
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes);
 
 static struct edge room;
 
-/* There are a few files, of each of which as much is said as may be. */
-static size_t write_file(void *owner, uint32_t number, char *out)
-{
-    static const char head[] = "{\"name\":\"", tail[] = "\"}";
-    const size_t bytes = JSON_FILE_OBJECT_BYTES_MAX;
-    (void)owner;
-    if (number >= FILE_COUNT)
-        return 0;
-    memset(out, 'a', bytes);
-    memcpy(out, head, sizeof head - 1);
-    memcpy(out + bytes - (sizeof tail - 1), tail, sizeof tail - 1);
-    return bytes;
-}
-
-static const struct json_files files = {.write = write_file};
-
 /* Room of `bytes` that ends at the edge. */
 static char *room_of(size_t bytes)
 {
     if (room.map == NULL)
-        room = edge_create(json_out_bound(DATA_BYTES_MAX, OUTPUT_COUNT) +
-                           (size_t)FILES_NAMED_MAX * JSON_FILE_BYTES_MAX);
+        room = edge_create(json_out_bound(DATA_BYTES_MAX, OUTPUT_COUNT));
     mr_assert(bytes <= room.count);
     return (char *)room.bytes + room.count - bytes;
 }
@@ -59,13 +43,9 @@ static void check_json(const char *text, size_t bytes)
 
 static void check_outputs(const uint8_t *payload, size_t bytes, size_t output_count)
 {
-    const size_t file_count = json_out_file_count(payload, bytes);
-    size_t bound = json_out_bound(bytes, output_count) + file_count * JSON_FILE_BYTES_MAX;
-    if (file_count > FILES_NAMED_MAX)
-        return;
+    size_t bound = json_out_bound(bytes, output_count);
     char *out = room_of(bound);
-    int64_t result =
-        json_out_outputs(payload, bytes, output_count, file_count > 0 ? &files : NULL, out);
+    int64_t result = json_out_outputs(payload, bytes, output_count, out);
     if (result < 0) {
         mr_assert(result == -EILSEQ || result == -ELOOP || result == -EBADMSG);
         return;
@@ -86,13 +66,38 @@ static void check_value(const uint8_t *payload, size_t bytes)
     char *out = room_of(json_out_bound(bytes, 0));
     size_t consumed = 0;
     const char *type = NULL;
-    int64_t result = json_out_value(payload, bytes, NULL, &consumed, &type, out);
+    int64_t result = json_out_value(payload, bytes, &consumed, &type, out);
     if (result < 0)
         return;
     mr_assert(consumed > 0);
     mr_assert(consumed <= bytes);
     mr_assert(type != NULL);
     check_json(out, (size_t)result);
+}
+
+/* There are four, of names that are no text either. */
+static bool find_file(void *owner, uint32_t number, struct packed_file *out)
+{
+    (void)owner;
+    *out = (struct packed_file){"a \"b\"\xff", "path", "url", number};
+    return number < 4;
+}
+
+/* With its files written out a value is one that can be read to its end. */
+static void check_files(const uint8_t *payload, size_t bytes)
+{
+    const struct packed_files files = {.find = find_file};
+    struct text expanded = {0};
+    size_t consumed;
+    if (bytes <= FILES_BYTES_MAX &&
+        packed_files_expand(payload, bytes, &files, &consumed, &expanded) == 0) {
+        mr_assert(consumed > 0);
+        mr_assert(consumed <= bytes);
+        mr_assert(packed_file_count((const uint8_t *)expanded.bytes, expanded.count) == 0);
+        const uint8_t *start = (const uint8_t *)expanded.bytes;
+        mr_assert(packed_skip(start, start + expanded.count) == start + expanded.count);
+    }
+    text_finish(&expanded);
 }
 
 static void check_text(const uint8_t *text, size_t bytes, size_t room_bytes)
@@ -111,6 +116,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t bytes)
         return 0;
     check_outputs(data + 1, bytes - 1, 1 + data[0] % OUTPUT_COUNT);
     check_value(data + 1, bytes - 1);
+    check_files(data + 1, bytes - 1);
     check_text(data + 1, bytes - 1, data[0]);
     check_text(data + 1, bytes - 1, json_out_bound(bytes, 0));
     return 0;

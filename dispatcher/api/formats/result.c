@@ -39,35 +39,33 @@ static size_t result_array_header(const uint8_t *payload, size_t bytes, size_t *
     return 0;
 }
 
-/* Streams become arrays, item by item; of a plain output the first value counts. */
-static int result_collect_one(struct text *text, bool is_stream, bool is_first, const uint8_t *data,
-                              size_t bytes, const struct json_files *files, size_t files_room,
-                              size_t *consumed)
+/* An item of a stream; or what of a plain output comes again, of which nothing is kept. */
+static int result_collect_item(struct text *text, bool is_kept, bool is_first, const uint8_t *data,
+                               size_t bytes, size_t *consumed)
 {
     const char *type;
-    char *room = text_reserve(text, json_out_bound(bytes, 1) + files_room);
+    const size_t head = is_kept && !is_first ? 1 : 0;
+    char *room = text_reserve(text, json_out_bound(bytes, 1));
     if (!room)
         return -ENOMEM;
-    size_t head = is_stream && !is_first ? 1 : 0;
-    int64_t written = json_out_value(data, bytes, files, consumed, &type, room + head);
+    int64_t written = json_out_value(data, bytes, consumed, &type, room + head);
     if (written < 0)
         return (int)written;
-    if (is_stream) {
-        if (head)
-            room[0] = ',';
+    if (head)
+        room[0] = ',';
+    if (is_kept)
         text->count += (size_t)written + head;
-    } else if (is_first && type == json_out_file_type) {
-        text->count += (size_t)written; /* it has its wrapper */
-    } else if (is_first) {
-        char value_head[48];
-        int n = snprintf(value_head, sizeof value_head, "{\"type\":\"%s\",\"value\":", type);
-        mr_assert(n > 0);
-        memmove(room + n, room, (size_t)written);
-        memcpy(room, value_head, (size_t)n);
-        text->count += (size_t)n + (size_t)written;
-        text_add(text, ",\"file\":null}");
-    }
     return 0;
+}
+
+/* Streams become arrays, item by item; of a plain output the first value counts. */
+static int result_collect_one(struct text *text, bool is_stream, bool is_file, const uint8_t *data,
+                              size_t bytes, size_t *consumed)
+{
+    const bool is_first = text->count == 0;
+    if (is_first && !is_stream)
+        return output_text_add(text, data, bytes, is_file, consumed);
+    return result_collect_item(text, is_stream, is_first, data, bytes, consumed);
 }
 
 /* ---- what is held ---------------------------------------------------------------------------- */
@@ -135,28 +133,43 @@ static void result_begin(struct sink *sink, const struct run *run)
     answer->collected = calloc(answer->output_count + 1, sizeof *answer->collected);
 }
 
+/* The same of a value with files, which are written out first. */
+static int result_collect_files(const struct answer *answer, const struct run *run,
+                                struct text *text, bool is_stream, const uint8_t *data,
+                                size_t bytes, size_t *consumed)
+{
+    struct text packed = {0};
+    size_t expanded;
+    bool is_file;
+    int rc = file_text_expand(answer, run, data, bytes, consumed, &is_file, &packed);
+    if (rc == 0)
+        rc = result_collect_one(text, is_stream, is_file, (const uint8_t *)packed.bytes,
+                                packed.count, &expanded);
+    text_finish(&packed);
+    return rc;
+}
+
 static int result_collect(struct answer *answer, const struct run *run, const uint8_t *data,
                           size_t bytes)
 {
     const struct variables *variables = &run->pipeline->pool->variables;
-    struct file_text file_text;
-    size_t files_room = 0;
-    const struct json_files *files =
-        run->given ? file_text_begin(&file_text, answer, run, data, bytes, &files_room) : NULL;
+    const bool has_files = file_text_is_needed(run, data, bytes);
     size_t count = 0, total = 0;
     size_t offset = result_array_header(data, bytes, &count);
     if (offset == 0 || count != answer->output_count)
         return -EBADMSG;
     for (size_t i = 0; i < count; i++) {
+        const bool is_stream = variables->outputs[i].type == MR_STREAM;
+        struct text *collected = &answer->collected[i];
         size_t consumed = 0;
         if (json_out_is_exhausted(data + offset, bytes - offset)) {
             offset += CHUNK_EXHAUSTED_BYTES;
             continue;
         }
-        struct text *collected = &answer->collected[i];
-        int rc = result_collect_one(collected, variables->outputs[i].type == MR_STREAM,
-                                    collected->count == 0, data + offset, bytes - offset, files,
-                                    files_room, &consumed);
+        int rc = has_files ? result_collect_files(answer, run, collected, is_stream, data + offset,
+                                                  bytes - offset, &consumed)
+                           : result_collect_one(collected, is_stream, false, data + offset,
+                                                bytes - offset, &consumed);
         if (rc < 0)
             return rc;
         /* There was room for the longest text that the value could have become. */

@@ -19,7 +19,7 @@ static size_t stream_bound(const struct answer *answer, size_t bytes);
 static int stream_write_files(struct answer *answer, const struct run *run, const uint8_t *data,
                               size_t bytes);
 static int stream_write_long(struct answer *answer, const struct run *run, const uint8_t *data,
-                             size_t bytes, const struct json_files *files, size_t bound);
+                             size_t bytes, size_t bound);
 static int stream_write_short(struct answer *answer, const uint8_t *data, size_t bytes,
                               uint32_t bound);
 static void stream_add(struct answer *answer, const char *data, size_t bytes);
@@ -64,12 +64,12 @@ int stream_value(struct sink *sink, struct run *run, const uint8_t *data, size_t
     if (answer->prefix_pass != api->reactor->pass)
         stream_refresh(answer);
     int rc;
-    if (run->given)
+    if (run->given && file_text_is_needed(run, data, bytes))
         rc = stream_write_files(answer, run, data, bytes);
     else if (answer->head_sent && bound <= OUT_LINE_BYTES_MAX)
         rc = stream_write_short(answer, data, bytes, (uint32_t)bound);
     else
-        rc = stream_write_long(answer, run, data, bytes, NULL, bound);
+        rc = stream_write_long(answer, run, data, bytes, bound);
     if (rc < 0)
         return rc;
     out_charge(&answer->conn->out, charge);
@@ -99,11 +99,10 @@ static void stream_send_head(struct answer *answer, const struct run *run)
 /* One line into `out`, which has room for stream_bound(). Returns its bytes or what json_out
  * says. */
 static int64_t stream_make_line(const struct answer *answer, const uint8_t *data, size_t bytes,
-                                const struct json_files *files, char *out)
+                                char *out)
 {
     memcpy(out, answer->prefix, answer->prefix_bytes);
-    int64_t count =
-        json_out_outputs(data, bytes, answer->output_count, files, out + answer->prefix_bytes);
+    int64_t count = json_out_outputs(data, bytes, answer->output_count, out + answer->prefix_bytes);
     if (count < 0)
         return count;
     count += answer->prefix_bytes;
@@ -118,14 +117,14 @@ static size_t stream_bound(const struct answer *answer, size_t bytes)
 
 /* A line that may not fit a block, or whose head must wait until the value proved good. */
 static int stream_write_long(struct answer *answer, const struct run *run, const uint8_t *data,
-                             size_t bytes, const struct json_files *files, size_t bound)
+                             size_t bytes, size_t bound)
 {
     struct out_pool *pool = &answer->api->front->out;
     struct conn *conn = answer->conn;
     char *out = out_long_open(pool, bound);
     if (!out)
         return -ENOMEM;
-    int64_t count = stream_make_line(answer, data, bytes, files, out);
+    int64_t count = stream_make_line(answer, data, bytes, out);
     if (count < 0)
         return (int)count;
     if (!out_pool_allows(pool, (uint64_t)count))
@@ -134,14 +133,35 @@ static int stream_write_long(struct answer *answer, const struct run *run, const
     return out_long_commit(pool, &conn->out, (size_t)count, conn->request.minor == 1);
 }
 
-/* One of a run that gives out files, whether it has some or not. */
+/* A line whose outputs are there as text. */
+static int stream_write_text(struct answer *answer, const struct run *run,
+                             const struct text *outputs)
+{
+    struct out_pool *pool = &answer->api->front->out;
+    struct conn *conn = answer->conn;
+    const size_t bytes = answer->prefix_bytes + outputs->count + answer->tail_bytes;
+    if (!out_pool_allows(pool, bytes))
+        return -ENOMEM;
+    char *out = out_long_open(pool, bytes);
+    if (!out)
+        return -ENOMEM;
+    memcpy(out, answer->prefix, answer->prefix_bytes);
+    memcpy(out + answer->prefix_bytes, outputs->bytes, outputs->count);
+    memcpy(out + answer->prefix_bytes + outputs->count, answer->words->line_tail,
+           answer->tail_bytes);
+    stream_send_head(answer, run);
+    return out_long_commit(pool, &conn->out, bytes, conn->request.minor == 1);
+}
+
 static __attribute__((noinline)) int
 stream_write_files(struct answer *answer, const struct run *run, const uint8_t *data, size_t bytes)
 {
-    struct file_text text;
-    size_t room = 0;
-    const struct json_files *files = file_text_begin(&text, answer, run, data, bytes, &room);
-    return stream_write_long(answer, run, data, bytes, files, stream_bound(answer, bytes) + room);
+    struct text outputs = {0};
+    int rc = file_text_outputs(answer, run, data, bytes, &outputs);
+    if (rc == 0)
+        rc = stream_write_text(answer, run, &outputs);
+    text_finish(&outputs);
+    return rc;
 }
 
 static int stream_write_short(struct answer *answer, const uint8_t *data, size_t bytes,
@@ -151,7 +171,7 @@ static int stream_write_short(struct answer *answer, const uint8_t *data, size_t
     char *out = out_reserve(&answer->api->front->out, &conn->out, bound, conn->request.minor == 1);
     if (!out)
         return -ENOMEM;
-    int64_t count = stream_make_line(answer, data, bytes, NULL, out);
+    int64_t count = stream_make_line(answer, data, bytes, out);
     if (count < 0)
         return (int)count;
     out_commit(&conn->out, (uint32_t)count);

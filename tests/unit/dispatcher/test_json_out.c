@@ -57,7 +57,7 @@ static char *outputs(const void *bytes, size_t count, size_t output_count, int64
 {
     struct edge in = edge_copy(bytes, count);
     struct edge out = edge_create(json_out_bound(count, output_count));
-    *result = json_out_outputs(in.bytes, count, output_count, NULL, out.bytes);
+    *result = json_out_outputs(in.bytes, count, output_count, out.bytes);
     size_t written = *result > 0 ? (size_t)*result : 0;
     assert_true(written <= out.count);
     char *text = malloc(written + 1);
@@ -434,16 +434,16 @@ static void one_value_says_how_far_it_went_and_what_it_is(void **state)
     char out[256];
     size_t consumed = 99;
     const char *type = NULL;
-    assert_int_equal(json_out_value(bytes, sizeof(bytes), NULL, &consumed, &type, out), 8);
+    assert_int_equal(json_out_value(bytes, sizeof(bytes), &consumed, &type, out), 8);
     assert_memory_equal(out, "[1,true]", 8);
     assert_int_equal(consumed, 3);
     assert_string_equal(type, "array");
-    assert_int_equal(json_out_value(bytes + 3, 3, NULL, &consumed, &type, out), 3);
+    assert_int_equal(json_out_value(bytes + 3, 3, &consumed, &type, out), 3);
     assert_memory_equal(out, "\"x\"", 3);
     assert_string_equal(type, "string");
-    assert_int_equal(json_out_value(bytes + 5, 1, NULL, &consumed, &type, out), -EBADMSG);
+    assert_int_equal(json_out_value(bytes + 5, 1, &consumed, &type, out), -EBADMSG);
     assert_string_equal(type, "string"); /* untouched */
-    assert_int_equal(json_out_value(bytes, 0, NULL, &consumed, &type, out), -EBADMSG);
+    assert_int_equal(json_out_value(bytes, 0, &consumed, &type, out), -EBADMSG);
 }
 
 static void assert_message(const char *text, size_t count, size_t room, const char *expected)

@@ -89,7 +89,7 @@ static char *there_and_back(const char *text, size_t bytes)
     struct edge out = edge_create(json_out_bound(packed_bytes, 0));
     size_t consumed;
     const char *type;
-    int64_t written = json_out_value(edge.bytes, packed_bytes, NULL, &consumed, &type, out.bytes);
+    int64_t written = json_out_value(edge.bytes, packed_bytes, &consumed, &type, out.bytes);
     assert_true(written > 0);
     assert_int_equal(consumed, packed_bytes);
     assert_null(memchr(out.bytes, '\n', (size_t)written));
