@@ -53,7 +53,7 @@ static int scene_close(void **state)
     char secret[96];
     snprintf(secret, sizeof secret, "%s/secret", path);
     assert_int_equal(unlink(secret), 0);
-    const char *const folders[] = {"stored", "parts", "runs", ""};
+    const char *const folders[] = {"stored", "parts", "runs", "scratch", ""};
     for (size_t i = 0; i < ARRAY_COUNT(folders); i++) {
         char folder[96];
         snprintf(folder, sizeof folder, "%s/%s", path, folders[i]);
