@@ -43,7 +43,7 @@ static int scene_open(void **state)
 
 static int scene_close(void **state)
 {
-    const char *const names[] = {"stored", "parts", "runs", "secret", ""};
+    const char *const names[] = {"stored", "parts", "runs", "scratch", "secret", ""};
     (void)state;
     files_finish(&files);
     assert_false(files.is_left);

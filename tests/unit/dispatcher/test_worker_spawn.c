@@ -243,8 +243,9 @@ static void a_worker_is_told_what_to_give_up(void **state)
     int fd = named_fd("x");
     struct worker_spawn_options options = spawned_options(fd, -1);
     options.confine = "nofile=7:8\ncore=0:0\n";
+    options.place = 12;
     const char *start = "argument millrace-worker\nargument --confine\nargument nofile=7:8\n"
-                        "core=0:0\n\nargument --parent\n";
+                        "core=0:0\n\nargument --scratch\nargument 12\nargument --parent\n";
     spawn(&options);
     assert_memory_equal(text, start, strlen(start));
     close(fd);
