@@ -2,6 +2,7 @@
 """Files that runs give out: each is kept before its line is sent, can be downloaded, and belongs to the run's token;
 nothing is left of those that no line named."""
 
+import contextlib
 import os
 import signal
 
@@ -10,7 +11,7 @@ import pytest
 from server import bearer, make_tokens, wait_until
 from wire import result_of
 
-NAMES = ("pictures", "parcel", "words", "pair", "odd", "cut", "vast")
+NAMES = ("pictures", "parcel", "words", "pair", "odd", "cut", "vast", "both")
 MIB = 1 << 20
 
 
@@ -156,6 +157,23 @@ def test_nothing_is_left_of_a_file_whose_worker_dies(server, folder):
         error = stream.all()[-1]["error"]
     assert error["type"] == "pipeline_error" and "signal 9" in error["message"]
     wait_until(lambda: is_settled(server, folder))
+
+
+def test_a_file_that_was_kept_for_a_line_that_is_not_sent_is_removed(server, folder):
+    before = server.get("/v4/files?limit=100").json()["data"]
+    assert "the file large.bin cannot be sent: it is larger than --file-limit" in \
+        error_of(server.run("g/both:v1", 256 * MIB + 1))
+    wait_until(lambda: is_settled(server, folder))
+    assert server.get("/v4/files?limit=100").json()["data"] == before
+
+
+def test_more_runs_than_there_are_pipes_give_out_their_files_in_turn(start, gives, tmp_path):
+    server = start(*gives, options=["--files", str(tmp_path / "f"), "--concurrency", "100"])
+    with contextlib.ExitStack() as stack:
+        streams = [stack.enter_context(server.stream("g/vast:v1", 300000 + number, "v.bin")) for number in range(100)]
+        sizes = [stream.all()[0]["outputs"][0]["file"]["size"] for stream in streams]
+    assert sizes == [300000 + number for number in range(100)]
+    assert len(server.get("/v4/files?limit=100").json()["data"]) == 100
 
 
 def test_a_server_without_files_says_how_to_have_them(start, gives):

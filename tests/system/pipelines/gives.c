@@ -9,6 +9,7 @@
  *   cut        a file of which a part is gone when it is read
  *   vast       a file of BYTES zeros, which take no memory here; with NAME
  *   words      a stream of three words
+ *   both       a small file, and one of BYTES, in a list
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -233,4 +234,26 @@ MR_PIPELINE(vast)
     mr_variable bytes = mr_input(builder, MR_INTEGER, .title = "bytes");
     mr_variable name = mr_input(builder, MR_STRING, .title = "name");
     mr_output(builder, mr_pipe(builder, vast_make, MR_FILE, bytes, name));
+}
+
+/* ---- both ---------------------------------------------------------------------------------- */
+
+static int both_make(struct mr_call *call)
+{
+    struct mr_value *out = mr_return(call);
+    int small = gives_memory(1, 10), large = memfd_create("large", MFD_CLOEXEC);
+    if (small == -1 || large == -1 || ftruncate(large, (off_t)mr_arg_integer(call, 0)) == -1)
+        return mr_fail(call, MR_ERROR_PIPELINE, "no file of memory");
+    mr_value_array(out, 2);
+    mr_value_file_fd(out, small, "small.bin");
+    int rc = mr_value_file_fd(out, large, "large.bin");
+    close(small);
+    close(large);
+    return rc;
+}
+
+MR_PIPELINE(both)
+{
+    mr_variable bytes = mr_input(builder, MR_INTEGER, .title = "bytes");
+    mr_output(builder, mr_pipe(builder, both_make, MR_ARRAY, bytes));
 }
