@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Files are uploaded, kept over restarts, downloaded whole or in part, and removed; nothing is left of half ones."""
 
+import contextlib
 import hashlib
 import hmac
 import json
@@ -68,10 +69,38 @@ def server(start, folder):
     return start(NUMBERS, options=["--files", str(folder)])
 
 
+@pytest.fixture(scope="module")
+def shared(start_shared, tmp_path_factory):
+    """A server of many tests, and its folder, in which are files of others."""
+    folder = tmp_path_factory.mktemp("shared") / "files"
+    return start_shared(NUMBERS, options=["--files", str(folder)]), folder
+
+
+@pytest.fixture(scope="module")
+def kept(shared):
+    return shared[0], upload(shared[0], TEXT)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def slow(start_shared, tmp_path_factory):
+    """An upload that waits for its end while other tests run."""
+    folder = tmp_path_factory.mktemp("slow") / "files"
+    server = start_shared(NUMBERS, options=["--files", str(folder)])
+    with server.connect() as connection:
+        connection.send(connection.head("POST", PATH, {**raw(), "Content-Length": "1000"}) + b"x")
+        connection.socket.settimeout(20 * SLOWNESS)
+        yield server, folder, connection
+
+
 def nothing_is_left(server, folder):
+    wait_until(lambda: server.metric("millrace_files_bytes") == 0)
+    nothing_comes_of_it(server, folder, [])
+
+
+def nothing_comes_of_it(server, folder, before):
     """Also of what was on its way: neither a file, a descriptor nor memory."""
-    wait_until(lambda: server.metric("millrace_files_bytes") == server.metric("millrace_input_memory_bytes") == 0)
-    wait_until(lambda: folder_of(folder) == [])
+    wait_until(lambda: server.metric("millrace_input_memory_bytes") == 0)
+    wait_until(lambda: folder_of(folder) == before)
 
     def is_closed(fd):
         try:
@@ -109,7 +138,8 @@ def test_a_file_is_what_was_uploaded_however_it_came(server, folder, data):
     assert os.stat(folder).st_mode & 0o777 == os.stat(folder / "runs").st_mode & 0o777 == 0o711
 
 
-def test_curl_uploads_a_form_and_is_told_to_go_on(server, tmp_path):
+def test_curl_uploads_a_form_and_is_told_to_go_on(shared, tmp_path):
+    server, _ = shared
     path = tmp_path / "photo of a cat.jpg"
     path.write_bytes(TEXT * 2)
     told = subprocess.run(["curl", "-s", "-v", "-F", f"pfile=@{path}", server.url + PATH],
@@ -119,14 +149,16 @@ def test_curl_uploads_a_form_and_is_told_to_go_on(server, tmp_path):
     assert (file["name"], file["size"], file["sha256"]) == (path.name, len(TEXT) * 2, hash_of(TEXT * 2))
 
 
-def test_other_fields_of_a_form_are_passed_over(server):
+def test_other_fields_of_a_form_are_passed_over(shared):
+    server, _ = shared
     other = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="note"\r\n\r\nhello\r\n'.encode()
     response = server.ask("POST", PATH, form(b"data", more=other), FORM)
     assert response.status == 201
     assert download(server, response.json()).body == b"data"
 
 
-def test_a_connection_goes_on_after_an_upload(server):
+def test_a_connection_goes_on_after_an_upload(shared):
+    server, _ = shared
     with server.connect() as connection:
         for data in (b"one", TEXT, b"two"):
             connection.request("POST", PATH, data, raw())
@@ -135,17 +167,19 @@ def test_a_connection_goes_on_after_an_upload(server):
         assert connection.response().status == 200
 
 
-@pytest.mark.parametrize("said,kept", [
+@pytest.mark.parametrize("said,harmless", [
     ("../../etc/passwd", "passwd"), ("..", "file"), ("", "file"), (".bashrc", "bashrc"), ("a/", "file"),
     ("C:\\dir\\a b.txt", "a b.txt"), ("a\0b\n\r\x7f.txt", "a_b___.txt"), ("naïve 写真.png", "naïve 写真.png"),
     ("\u202egnp.exe", "_gnp.exe"), ("x" * 900 + ".png", "x" * 196 + ".png"), ("x" * 9000, "x" * 200), ("写" * 80, "写" * 66)],
     ids=lambda text: ascii(text)[:20])
-def test_a_hostile_name_is_made_harmless(server, folder, said, kept):
+def test_a_hostile_name_is_made_harmless(shared, said, harmless):
+    server, folder = shared
+    before = folder_of(folder)
     file = upload(server, b"data", said)
-    assert file["name"] == kept
+    assert file["name"] == harmless
     response = download(server, file)
-    assert urllib.parse.quote(kept, safe="-._") in response.header("Content-Disposition")
-    assert folder_of(folder) == names_of(file)
+    assert urllib.parse.quote(harmless, safe="-._") in response.header("Content-Disposition")
+    assert folder_of(folder) == sorted(before + names_of(file))
 
 
 @pytest.mark.parametrize("headers,body,status", [
@@ -160,11 +194,13 @@ def test_a_hostile_name_is_made_harmless(server, folder, said, kept):
     ({"Content-Type": "multipart/form-data"}, form(b"data"), 400),
     ({**raw(), "Content-Encoding": "gzip"}, b"data", 415),
 ])
-def test_what_is_no_upload_is_refused_and_leaves_nothing(server, folder, headers, body, status):
+def test_what_is_no_upload_is_refused_and_leaves_nothing(shared, headers, body, status):
+    server, folder = shared
+    before = folder_of(folder)
     response = server.ask("POST", PATH, body, headers)
     assert response.status == status, response
     assert response.json()["detail"]
-    nothing_is_left(server, folder)
+    nothing_comes_of_it(server, folder, before)
 
 
 def test_a_file_that_is_too_large_is_refused_as_soon_as_that_is_known(start, folder):
@@ -197,6 +233,31 @@ def test_an_upload_that_is_cut_leaves_nothing(server, folder):
     assert upload(server, b"x")["size"] == 1
 
 
+@pytest.mark.parametrize("headers,body,status", [
+    ({"Transfer-Encoding": "chunked"}, b"2\r\nabc\r\n0\r\n\r\n", 400),
+    ({"Transfer-Encoding": "chunked"}, b"fffffffffffffffff\r\nabc", 413),
+    ({"Transfer-Encoding": "chunked"}, b"-1\r\nabc", 400),
+    ({"Transfer-Encoding": "chunked", "Content-Length": "3"}, b"3\r\nabc\r\n0\r\n\r\n", 400),
+    ({"Content-Length": "99999999999999999999"}, b"abc", 400), ({"Content-Length": "9223372036854775807"}, b"abc", 413),
+    ({"Content-Length": "-3"}, b"abc", 400),
+    ({"Content-Length": "3, 4"}, b"abc", 400)])
+def test_an_upload_that_lies_about_its_length_is_refused_and_leaves_nothing(shared, headers, body, status):
+    server, folder = shared
+    before = folder_of(folder)
+    with server.connect() as connection:
+        connection.send(connection.head("POST", PATH, {**raw(), **headers}) + body)
+        assert connection.response().status == status
+    nothing_comes_of_it(server, folder, before)
+
+
+def test_what_is_sent_behind_a_body_is_no_part_of_it(shared):
+    server, _ = shared
+    with server.connect() as connection:
+        connection.send(connection.head("POST", PATH, {**raw(), "Content-Length": "3"}) + b"abc\0def")
+        assert connection.response().json()["size"] == 3
+        assert connection.response().status == 400
+
+
 def test_a_server_that_is_killed_leaves_nothing_of_half_a_file(start, folder):
     server = start(NUMBERS, options=["--files", str(folder)])
     whole = upload(server, TEXT)
@@ -211,18 +272,24 @@ def test_a_server_that_is_killed_leaves_nothing_of_half_a_file(start, folder):
 
 
 @pytest.mark.bounded(120)
-def test_two_hundred_uploads_at_once_are_all_kept(server):
-    connections = [server.connect() for _ in range(200)]
-    bodies = [bytes([i]) * (3000 + 1000 * i) for i in range(200)]
-    for connection, body in zip(connections, bodies):
-        connection.send(connection.head("POST", PATH, {**raw(), "Content-Length": str(len(body))}) + body[:1000])
-    for connection, body in zip(connections, bodies):
-        connection.send(body[1000:])
-    for connection, body in zip(connections, bodies):
-        response = connection.response()
-        assert response.status == 201 and response.json()["sha256"] == hash_of(body)
-        connection.close()
-    assert server.get(PATH + "?limit=100").json()["total"] == 100
+def test_a_thousand_uploads_at_once_are_all_kept_and_of_those_that_are_cut_nothing(start, folder):
+    server = start(NUMBERS, options=["--files", str(folder), "--max-connections", "1100"])
+    bodies = [i.to_bytes(2, "big") * (100 + 20 * i) for i in range(1000)]
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(server.connect()) for _ in bodies]
+        for connection, body in zip(connections, bodies):
+            connection.send(connection.head("POST", PATH, {**raw(), "Content-Length": str(len(body))}) + body[:100])
+        for connection, body in zip(connections, bodies):
+            connection.send(body[100:])
+        for connection, body in zip(connections, bodies):
+            response = connection.response()
+            assert response.status == 201 and response.json()["sha256"] == hash_of(body)
+        assert len(folder_of(folder)) == 2000 and server.metric("millrace_files") == 1000
+        size = server.metric("millrace_files_bytes")
+        for connection, body in zip(connections, bodies):
+            connection.send(connection.head("POST", PATH, {**raw(), "Content-Length": str(len(body) + 1)}) + body)
+    wait_until(lambda: server.metric("millrace_input_memory_bytes") == 0)
+    wait_until(lambda: server.metric("millrace_files_bytes") == size and len(folder_of(folder)) == 2000)
 
 
 @pytest.mark.bounded(180)
@@ -259,8 +326,8 @@ def test_memory_stays_flat_while_large_files_come_and_go(server):
     ("bytes=0-0", slice(0, 1)), ("bytes=5-9", slice(5, 10)), ("bytes=1000000-", slice(1000000, None)),
     ("bytes=-7", slice(-7, None)), ("bytes=0-99999999999999999999", slice(None)), ("bytes=-9999999999", slice(None)),
     ("bytes=131071-262145", slice(131071, 262146)), ("Bytes= 3-4 ", slice(3, 5))])
-def test_a_range_is_the_slice_of_it(server, field, part):
-    file = upload(server, TEXT)
+def test_a_range_is_the_slice_of_it(kept, field, part):
+    server, file = kept
     response = download(server, file, {"Range": field})
     assert response.status == 206 and response.body == TEXT[part]
     first, last, _ = part.indices(len(TEXT))
@@ -268,21 +335,21 @@ def test_a_range_is_the_slice_of_it(server, field, part):
 
 
 @pytest.mark.parametrize("field", ["bytes=1-2,5-6", "bytes=2-1", "bytes=", "bytes=a-b", "lines=1-2", "bytes=1"])
-def test_what_is_no_single_range_is_answered_with_all(server, field):
-    response = download(server, upload(server, TEXT), {"Range": field})
+def test_what_is_no_single_range_is_answered_with_all(kept, field):
+    response = download(*kept, {"Range": field})
     assert (response.status, response.body) == (200, TEXT)
     assert response.header("Content-Range") is None
 
 
 @pytest.mark.parametrize("field", [f"bytes={len(TEXT)}-", "bytes=99999999999999999999-", "bytes=-0"])
-def test_a_range_that_does_not_exist_is_416(server, field):
-    response = download(server, upload(server, TEXT), {"Range": field})
+def test_a_range_that_does_not_exist_is_416(kept, field):
+    response = download(*kept, {"Range": field})
     assert response.status == 416
     assert response.header("Content-Range") == f"bytes */{len(TEXT)}"
 
 
-def test_a_client_that_has_it_gets_nothing_and_an_old_part_is_not_continued(server):
-    file = upload(server, TEXT, "a.png")
+def test_a_client_that_has_it_gets_nothing_and_an_old_part_is_not_continued(kept):
+    server, file = kept
     tag = f'"{file["sha256"]}"'
     for had in (tag, f'"x", W/{tag}', "*"):
         response = download(server, file, {"If-None-Match": had})
@@ -293,7 +360,8 @@ def test_a_client_that_has_it_gets_nothing_and_an_old_part_is_not_continued(serv
     assert download(server, file, {"Range": "bytes=1-2", "If-Range": '"x"'}).body == TEXT
 
 
-def test_a_download_says_what_it_is_and_is_never_run(server):
+def test_a_download_says_what_it_is_and_is_never_run(shared):
+    server, _ = shared
     types = {"a.png": "image/png", "A.JPG": "image/jpeg", "a.txt": "text/plain; charset=utf-8",
              "a.html": "application/octet-stream", "a": "application/octet-stream"}
     for name, kind in types.items():
@@ -514,12 +582,10 @@ def test_a_full_disk_is_507_and_nothing_is_left(on_small_disk):
 # ---- beside everything else -------------------------------------------------------------------------------------------
 
 
-def test_an_upload_that_is_too_slow_is_ended(server, folder):
+def test_an_upload_that_is_too_slow_is_ended(slow):
     """The rule for all bodies: so many bytes a second, after a grace of ten."""
-    with server.connect() as connection:
-        connection.send(connection.head("POST", PATH, {**raw(), "Content-Length": "1000"}) + b"x")
-        connection.socket.settimeout(20 * SLOWNESS)
-        assert connection.response().status == 408
+    server, folder, connection = slow
+    assert connection.response().status == 408
     nothing_is_left(server, folder)
 
 
