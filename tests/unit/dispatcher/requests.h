@@ -33,8 +33,9 @@ static inline struct run_request parsed(const char *body)
     return request;
 }
 
-static inline void assert_input_error(const char *inputs, const struct variables *variables,
-                                      const char *message)
+/* Packs the inputs: 0, or a failure with `error`. */
+static inline int pack_inputs(const char *inputs, const struct variables *variables,
+                              struct run_payload *out, struct api_error *error)
 {
     size_t room = strlen(inputs) + 32;
     char *body = malloc(room);
@@ -42,10 +43,28 @@ static inline void assert_input_error(const char *inputs, const struct variables
     snprintf(body, room, "{\"inputs\":%s}", inputs);
     struct run_request request = parsed(body);
     free(body);
-    struct api_error error;
-    struct run_payload payload = {0};
-    assert_int_equal(run_request_pack(&request, variables, RUN_ID, &payload, &error), -EINVAL);
+    *out = (struct run_payload){0};
+    int rc = run_request_pack(&request, variables, RUN_ID, out, error);
     run_request_finish(&request);
+    return rc;
+}
+
+static inline struct run_payload packed_inputs(const char *inputs,
+                                               const struct variables *variables)
+{
+    struct run_payload payload;
+    struct api_error error;
+    if (pack_inputs(inputs, variables, &payload, &error) != 0)
+        fail_msg("%s: %s", inputs, error.message);
+    return payload;
+}
+
+static inline void assert_input_error(const char *inputs, const struct variables *variables,
+                                      const char *message)
+{
+    struct run_payload payload;
+    struct api_error error;
+    assert_int_equal(pack_inputs(inputs, variables, &payload, &error), -EINVAL);
     assert_null(payload.memory);
     assert_int_equal(error.status, 400);
     assert_true(error.is_result);

@@ -15,52 +15,7 @@
 
 #include <cmocka.h>
 
-static char path[64];
-static struct config config;
-static struct reactor reactor;
-static struct input_memory input;
-static struct files files;
-static int null_fd;
-
-static int scene_open(void **state)
-{
-    char reason[FILES_REASON_BYTES];
-    (void)state;
-    snprintf(path, sizeof path, "/tmp/millrace-files-XXXXXX");
-    assert_non_null(mkdtemp(path));
-    null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    config_init(&config);
-    config.files_path = path;
-    config.files_total_bytes = 1000;
-    reactor_init(&reactor, null_fd, LEVEL_ERROR);
-    reactor.wall_s = 1000;
-    reactor.now_ms = 5000;
-    input_memory_init(&input, 1 << 20, 16);
-    assert_int_equal(files_init(&files, &(struct files_options){&config, &reactor, &input}), 0);
-    assert_int_equal(files_open(&files, reason), 0);
-    return 0;
-}
-
-static int scene_close(void **state)
-{
-    (void)state;
-    files_check(&files);
-    files_finish(&files);
-    assert_false(files.is_left);
-    reactor_finish(&reactor);
-    config_finish(&config);
-    close(null_fd);
-    char secret[96];
-    snprintf(secret, sizeof secret, "%s/secret", path);
-    assert_int_equal(unlink(secret), 0);
-    const char *const folders[] = {"stored", "parts", "runs", "scratch", ""};
-    for (size_t i = 0; i < ARRAY_COUNT(folders); i++) {
-        char folder[96];
-        snprintf(folder, sizeof folder, "%s/%s", path, folders[i]);
-        assert_int_equal(rmdir(folder), 0); /* nothing is left in it */
-    }
-    return 0;
-}
+#include "tests/unit/dispatcher/files_scene.h"
 
 static struct file *add(uint32_t number, uint64_t bytes, const char *token)
 {

@@ -15,50 +15,7 @@
 
 #include <cmocka.h>
 
-static char path[64];
-static struct config config;
-static struct reactor reactor;
-static struct input_memory input;
-static struct files files;
-static int null_fd;
-
-static int scene_open(void **state)
-{
-    char reason[FILES_REASON_BYTES];
-    (void)state;
-    snprintf(path, sizeof path, "/tmp/millrace-parts-XXXXXX");
-    assert_non_null(mkdtemp(path));
-    null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    config_init(&config);
-    config.files_path = path;
-    config.files_total_bytes = config.file_bytes_max = 1000;
-    reactor_init(&reactor, null_fd, LEVEL_ERROR);
-    reactor.wall_s = 1000;
-    reactor.now_ms = 5000;
-    input_memory_init(&input, 1 << 20, 16);
-    assert_int_equal(files_init(&files, &(struct files_options){&config, &reactor, &input}), 0);
-    assert_int_equal(files_open(&files, reason), 0);
-    return 0;
-}
-
-static int scene_close(void **state)
-{
-    const char *const names[] = {"stored", "parts", "runs", "scratch", "secret", ""};
-    (void)state;
-    files_finish(&files);
-    assert_false(files.is_left);
-    assert_int_equal(files.reserved_bytes, 0);
-    assert_null(files.owners);
-    reactor_finish(&reactor);
-    config_finish(&config);
-    close(null_fd);
-    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
-        char name[96];
-        snprintf(name, sizeof name, "%s/%s", path, names[i]);
-        assert_int_equal(remove(name), 0); /* nothing is left in it */
-    }
-    return 0;
-}
+#include "tests/unit/dispatcher/files_scene.h"
 
 static struct parts *begin(const char *token)
 {

@@ -193,17 +193,7 @@ static void every_word_for_types_is_known(void **state)
 /* The payload without [run id, and the array's header, which are checked here. */
 static struct edge packed(const char *inputs, const struct variables *variables)
 {
-    size_t room = strlen(inputs) + 32;
-    char *body = malloc(room);
-    assert_non_null(body);
-    snprintf(body, room, "{\"inputs\":%s}", inputs);
-    struct run_request request = parsed(body);
-    free(body);
-    struct api_error error;
-    struct run_payload packed = {0};
-    if (run_request_pack(&request, variables, RUN_ID, &packed, &error) != 0)
-        fail_msg("%s: %s", inputs, error.message);
-    run_request_finish(&request);
+    struct run_payload packed = packed_inputs(inputs, variables);
     uint8_t *payload = packed.memory;
     size_t bytes = packed.bytes + packed.reference_bytes;
     size_t head = 3 + strlen(RUN_ID);

@@ -25,15 +25,9 @@
 static void assert_files(const char *inputs, const struct variables *variables,
                          const char *expected_payload, size_t expected_bytes, const char *expected)
 {
-    char body[1024], said[1024] = "";
-    struct run_payload payload = {0};
-    struct api_error error;
+    struct run_payload payload = packed_inputs(inputs, variables);
     struct file_reference reference;
-    snprintf(body, sizeof body, "{\"inputs\":%s}", inputs);
-    struct run_request request = parsed(body);
-    if (run_request_pack(&request, variables, RUN_ID, &payload, &error) != 0)
-        fail_msg("%s: %s", inputs, error.message);
-    run_request_finish(&request);
+    char said[1024] = "";
     const size_t head = 4 + strlen(RUN_ID);
     assert_int_equal(payload.bytes, head + expected_bytes);
     assert_memory_equal(payload.memory + head, expected_payload, expected_bytes);
