@@ -16,6 +16,7 @@
 struct callback {
     struct callback *next, *previous;
     char run_id[RUN_ID_BYTES];
+    uint32_t owner;
     char *url; /* owned */
     struct text body;
     uint32_t attempt_count;
@@ -98,16 +99,28 @@ static void callbacks_wake(struct callbacks *callbacks, uint64_t due_ms)
         timer_set(&callbacks->reactor->timers, &callbacks->timer, due_ms);
 }
 
-static bool callbacks_have_room(const struct callbacks *callbacks, const struct text *body)
+static bool callbacks_have_room(const struct callbacks *callbacks, uint32_t owner,
+                                const struct text *body)
 {
-    return callbacks->count == 0 || (callbacks->count < CALLBACK_COUNT_MAX &&
-                                     callbacks->bytes + body->count <= CALLBACK_BYTES_MAX);
+    uint32_t count = 0;
+    uint64_t bytes = body->count;
+    for (const struct callback *other = callbacks->first; other; other = other->next)
+        if (other->owner == owner) {
+            count++;
+            bytes += other->body.count;
+        }
+    return (count == 0 || (count < FETCH_SHARE(CALLBACK_COUNT_MAX) &&
+                           bytes <= FETCH_SHARE(CALLBACK_BYTES_MAX))) &&
+           (callbacks->count == 0 || (callbacks->count < CALLBACK_COUNT_MAX &&
+                                      callbacks->bytes + body->count <= CALLBACK_BYTES_MAX));
 }
 
-void callback_begin(struct callbacks *callbacks, const char *run_id, char *url, struct text *body)
+void callback_begin(struct callbacks *callbacks, const char *run_id, uint32_t owner, char *url,
+                    struct text *body)
 {
-    struct callback *callback =
-        callbacks_have_room(callbacks, body) && !body->failed ? calloc(1, sizeof(*callback)) : NULL;
+    struct callback *callback = callbacks_have_room(callbacks, owner, body) && !body->failed
+                                    ? calloc(1, sizeof(*callback))
+                                    : NULL;
     if (!callback) {
         callbacks->counts[CALLBACK_DROPPED]++;
         log_event(&callbacks->reactor->log, LEVEL_WARNING, "callback_lost", LOG_WORD("run", run_id),
@@ -119,6 +132,7 @@ void callback_begin(struct callbacks *callbacks, const char *run_id, char *url, 
     }
     callback->callbacks = callbacks;
     snprintf(callback->run_id, sizeof(callback->run_id), "%s", run_id);
+    callback->owner = owner;
     callback->url = url;
     text_trim(body, 0);
     callback->body = *body;
@@ -247,6 +261,7 @@ static int callback_fetch_begin(struct callback *callback, char reason[FETCH_REA
                                                .fd = callback->fd,
                                                .bytes = callback->body.count,
                                                .timeout_ms = FETCH_POST_TIMEOUT_MS,
+                                               .share = callback->owner,
                                                .ops = &fetch_ops,
                                                .owner = callback},
                        reason);
@@ -267,18 +282,50 @@ static void callback_post(struct callback *callback)
     }
 }
 
-/* The first one that is due; NULL: none is, and when the next will be. */
+/* Whose results are being posted. */
+struct posting {
+    uint32_t owners[FETCH_POST_COUNT_MAX];
+    uint32_t count;
+};
+
+static void callbacks_posting_list(const struct callbacks *callbacks, struct posting *out)
+{
+    out->count = 0;
+    for (const struct callback *callback = callbacks->first; callback; callback = callback->next)
+        if (callback->is_posting)
+            out->owners[out->count++] = callback->owner;
+}
+
+static uint32_t callback_posting_count(const struct posting *posting, uint32_t owner)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < posting->count; i++)
+        count += posting->owners[i] == owner;
+    return count;
+}
+
+/* Of those that are due the first one of whose owner fewest are posted; NULL: there is none, and
+ * when the next will be due. */
 static struct callback *callbacks_due_find(const struct callbacks *callbacks, uint64_t *next_ms)
 {
+    struct posting posting;
+    struct callback *found = NULL;
+    uint32_t least = FETCH_SHARE(FETCH_POST_COUNT_MAX);
+    callbacks_posting_list(callbacks, &posting);
     *next_ms = UINT64_MAX;
-    for (struct callback *callback = callbacks->first; callback; callback = callback->next) {
+    for (struct callback *callback = callbacks->first; callback && least > 0;
+         callback = callback->next) {
         if (callback->is_posting)
             continue;
-        if (callback->due_ms <= callbacks->reactor->now_ms)
-            return callback;
-        *next_ms = callback->due_ms < *next_ms ? callback->due_ms : *next_ms;
+        uint32_t count = callback_posting_count(&posting, callback->owner);
+        if (callback->due_ms > callbacks->reactor->now_ms) {
+            *next_ms = callback->due_ms < *next_ms ? callback->due_ms : *next_ms;
+        } else if (count < least) {
+            least = count;
+            found = callback;
+        }
     }
-    return NULL;
+    return found;
 }
 
 void callbacks_on_timer(struct callbacks *callbacks)

@@ -3,7 +3,7 @@
  * callback.h - results of runs on their way to the URL that their client named (callback_url).
  *
  * They wait in memory, CALLBACK_COUNT_MAX of them and CALLBACK_BYTES_MAX, and FETCH_POST_COUNT_MAX
- * are posted at once. One that is not taken is tried again, CALLBACK_ATTEMPT_COUNT_MAX times in
+ * are posted at once; one owner of runs has three quarters of either at most. One that is not taken is tried again, CALLBACK_ATTEMPT_COUNT_MAX times in
  * all, later each time; then it is given up, and the log says so.
  */
 #ifndef DISPATCHER_CALLBACK_H
@@ -54,9 +54,10 @@ int callbacks_init(struct callbacks *callbacks, struct reactor *reactor,
                    struct fetching *fetching) MUST_USE;
 void callbacks_finish(struct callbacks *callbacks);
 
-/* The result of this run, JSON, is posted to `url`, of which both are taken over: the text and
- * memory of malloc(). */
-void callback_begin(struct callbacks *callbacks, const char *run_id, char *url, struct text *body);
+/* The result of this run of this owner, JSON, is posted to `url`, of which both are taken over: the
+ * text and memory of malloc(). */
+void callback_begin(struct callbacks *callbacks, const char *run_id, uint32_t owner, char *url,
+                    struct text *body);
 
 /* The server stops: each has one more attempt, now. */
 void callbacks_hurry(struct callbacks *callbacks);

@@ -173,6 +173,18 @@ static void fetching_dequeue(struct fetching *fetching, struct fetch_job *job)
     fetching->waiting_count--;
 }
 
+static bool fetching_has_room(const struct fetching *fetching, uint32_t share)
+{
+    uint32_t count = 0;
+    if (fetching->waiting_count < FETCH_SHARE(FETCH_WAITING_COUNT_MAX))
+        return true;
+    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++)
+        for (const struct fetch_job *job = fetching->queues[kinds[i]].first; job; job = job->next)
+            count += job->share == share;
+    return fetching->waiting_count < FETCH_WAITING_COUNT_MAX &&
+           count < FETCH_SHARE(FETCH_WAITING_COUNT_MAX);
+}
+
 int fetch_begin(struct fetching *fetching, struct fetch_job *job, enum fetch_kind kind,
                 const struct fetch_options *options, char reason[FETCH_REASON_BYTES])
 {
@@ -182,7 +194,7 @@ int fetch_begin(struct fetching *fetching, struct fetch_job *job, enum fetch_kin
     int rc = fetching_url_make(fetching, options->url, options->url_bytes, &url, reason);
     if (rc < 0)
         return rc;
-    if (fetching->waiting_count >= FETCH_WAITING_COUNT_MAX) {
+    if (!fetching_has_room(fetching, options->share)) {
         snprintf(reason, FETCH_REASON_BYTES, "%u other URLs wait already", fetching->waiting_count);
         return -EBUSY;
     }
@@ -193,7 +205,8 @@ int fetch_begin(struct fetching *fetching, struct fetch_job *job, enum fetch_kin
                               .fd = options->fd,
                               .bytes = options->bytes,
                               .due_ms = fetching->reactor->now_ms + options->timeout_ms,
-                              .slow_s = options->slow_s};
+                              .slow_s = options->slow_s,
+                              .share = options->share};
     if (!job->url) {
         snprintf(reason, FETCH_REASON_BYTES, "the server has no memory left");
         return -ENOMEM;
@@ -312,8 +325,11 @@ static int fetching_job_ask(struct fetching *fetching, struct fetch_job *job)
     if (fetching_busy_count(fetching) == 0)
         fetching->heard_ms = now_ms;
     fetching->busy_counts[job->kind]++;
-    fetching->places[index] = (struct fetch_place){
-        .number = fetching->number, .job = job, .kind = job->kind, .bytes_max = job->bytes};
+    fetching->places[index] = (struct fetch_place){.number = fetching->number,
+                                                   .job = job,
+                                                   .kind = job->kind,
+                                                   .share = job->share,
+                                                   .bytes_max = job->bytes};
     return 0;
 }
 
@@ -343,18 +359,45 @@ static bool fetching_cancels_say(struct fetching *fetching)
     return true;
 }
 
+static uint32_t fetching_share_count(const struct fetching *fetching, enum fetch_kind kind,
+                                     uint32_t share)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < FETCH_COUNT_MAX; i++)
+        count += fetching->places[i].number > 0 && fetching->places[i].kind == kind &&
+                 fetching->places[i].share == share;
+    return count;
+}
+
+/* Whose turn it is; NULL: there is no place, or nobody waits who may have it. */
+static struct fetch_job *fetching_turn_find(const struct fetching *fetching, enum fetch_kind kind)
+{
+    const uint32_t count_max = fetching_busy_max(kind);
+    uint32_t least = FETCH_SHARE(count_max);
+    struct fetch_job *found = NULL;
+    if (fetching->busy_counts[kind] >= count_max)
+        return NULL;
+    for (struct fetch_job *job = fetching->queues[kind].first; job && least > 0; job = job->next) {
+        uint32_t count = fetching_share_count(fetching, kind, job->share);
+        if (count >= least)
+            continue;
+        least = count;
+        found = job;
+    }
+    return found;
+}
+
 static void fetching_next_ask(struct fetching *fetching)
 {
+    struct fetch_job *job;
     if (fetching->fetcher.state != SERVANT_RUNNING || !fetching_cancels_say(fetching) ||
         fetching->is_outdated)
         return;
     /* Bounded: each turn fills a place. */
-    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++) {
-        struct fetch_queue *queue = &fetching->queues[kinds[i]];
-        while (queue->first && fetching->busy_counts[kinds[i]] < fetching_busy_max(kinds[i]))
-            if (!fetching_ask_went(fetching, fetching_job_ask(fetching, queue->first)))
+    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++)
+        while ((job = fetching_turn_find(fetching, kinds[i])) != NULL)
+            if (!fetching_ask_went(fetching, fetching_job_ask(fetching, job)))
                 return;
-    }
 }
 
 /* ---- answers ------------------------------------------------------------------------------- */

@@ -4,8 +4,10 @@
  * here, and is told here.
  *
  * The process is started when there is something to do, and ended when there was nothing for a
- * while. As many are under way as FETCH_GET_COUNT_MAX and FETCH_POST_COUNT_MAX say; others wait,
- * first come, first served. One that dies or hangs fails what it had, and is followed by another.
+ * while. As many are under way as FETCH_GET_COUNT_MAX and FETCH_POST_COUNT_MAX say; others wait.
+ * Whoever has fewest under way is next, the first that came of those; and nobody has more than
+ * three quarters of the places, or of those that wait. One that dies or hangs fails what it had,
+ * and is followed by another.
  */
 #ifndef DISPATCHER_FETCHING_H
 #define DISPATCHER_FETCHING_H
@@ -23,6 +25,9 @@
 
 /* That wait, of both kinds. */
 #define FETCH_WAITING_COUNT_MAX 1024u
+
+/* What of a number of places one may have. */
+#define FETCH_SHARE(count) ((count) / 4 * 3)
 
 /* What is slower than FETCH_SLOW_BYTES a second for so long is given up. */
 #define FETCH_SLOW_S 30u
@@ -72,6 +77,7 @@ struct fetch_job {
     uint64_t bytes;
     uint64_t due_ms;
     uint32_t slow_s;
+    uint32_t share;
     uint32_t place;                    /* where it is under way */
     struct fetch_job *next, *previous; /* of those that wait */
 };
@@ -85,6 +91,7 @@ struct fetch_options {
     uint64_t bytes;      /* GET: at most so many; POST: of the body */
     uint32_t timeout_ms; /* in all, waiting included */
     uint32_t slow_s;     /* FETCH_SLOW_S, or 0 */
+    uint32_t share;      /* whose it is: the owner of a run */
     const struct fetch_ops *ops;
     void *owner;
 };
@@ -95,6 +102,7 @@ struct fetch_place {
     struct fetch_job *job;
     enum fetch_kind kind;
     uint64_t bytes, bytes_max;
+    uint32_t share;
     bool must_cancel; /* which could not be said yet */
 };
 

@@ -350,6 +350,7 @@ static bool staging_fetch(struct staged_item *item, int fd)
                                                  .bytes = fetching->config->fetch_bytes_max,
                                                  .timeout_ms = fetching->config->fetch_timeout_ms,
                                                  .slow_s = FETCH_SLOW_S,
+                                                 .share = item->staged->run->owner,
                                                  .ops = &staging_fetch_ops,
                                                  .owner = item},
                          reason);

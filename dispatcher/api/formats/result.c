@@ -225,7 +225,7 @@ static void result_call_back(struct answer *answer, const struct run *run,
         return;
     run_text_callback(&body, answer->api, failure, outputs);
     body.failed |= outputs && outputs->failed;
-    callback_begin(answer->api->callbacks, run->id, answer->callback_url, &body);
+    callback_begin(answer->api->callbacks, run->id, run->owner, answer->callback_url, &body);
     answer->callback_url = NULL;
 }
 

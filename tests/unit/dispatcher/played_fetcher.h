@@ -189,6 +189,9 @@ static void on_failed(struct fetch_job *job, const struct fetch_failure *failure
 
 static const struct fetch_ops ops = {on_progress, on_done, on_failed};
 
+/* Each is somebody else's, or all are one's. */
+static bool is_one_share;
+
 static inline int begin_with(uint32_t index, enum fetch_kind kind, const struct fetch_ops *with)
 {
     descriptor_close(&jobs[index].fd);
@@ -197,6 +200,7 @@ static inline int begin_with(uint32_t index, enum fetch_kind kind, const struct 
                                     .fd = memfd_create("file", MFD_CLOEXEC),
                                     .bytes = 4096,
                                     .timeout_ms = 10000,
+                                    .share = is_one_share ? 0 : index,
                                     .ops = with};
     int rc = fetch_begin(&fetching, &jobs[index], kind, &options, reason);
     if (rc < 0)
@@ -216,6 +220,7 @@ static int scene_open(void **state)
     config = (struct config){.fetch_bytes_max = 1 << 20};
     reactor = (struct reactor){.now_ms = 1000000};
     log_init(&reactor.log, -1, LEVEL_COUNT);
+    is_one_share = false;
     played = (struct played){.socket = -1, .fd = -1};
     memset(jobs, 0, sizeof(jobs));
     memset(told, 0, sizeof(told));

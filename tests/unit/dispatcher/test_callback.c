@@ -19,12 +19,19 @@ static int callbacks_close(void **state)
     return scene_close(state);
 }
 
-static void begin_result(const char *text)
+static void begin_result_of(uint32_t owner, const char *text)
 {
     struct text body = {0};
     text_add(&body, "%s", text);
-    callback_begin(&callbacks, "run_1", strdup(URL), &body);
+    callback_begin(&callbacks, "run_1", owner, strdup(URL), &body);
     assert_null(body.bytes);
+}
+
+/* Each is somebody else's. */
+static void begin_result(const char *text)
+{
+    static uint32_t owner = 1000;
+    begin_result_of(owner++, text);
 }
 
 /* Timers are of both. */
@@ -210,8 +217,31 @@ static void what_there_is_no_room_for_is_dropped(void **state)
     callbacks.count--;
     callbacks.bytes -= CALLBACK_BYTES_MAX - 3;
     struct text broken = {.failed = true};
-    callback_begin(&callbacks, "run_1", strdup(URL), &broken);
+    callback_begin(&callbacks, "run_1", 0, strdup(URL), &broken);
     assert_int_equal(callbacks.counts[CALLBACK_DROPPED], 5);
+}
+
+static void one_owner_has_neither_all_places_nor_all_room(void **state)
+{
+    (void)state;
+    const uint32_t most = FETCH_SHARE(FETCH_POST_COUNT_MAX);
+    for (uint32_t i = 0; i < CALLBACK_COUNT_MAX; i++)
+        begin_result_of(1, "{}");
+    assert_int_equal(callbacks.count, FETCH_SHARE(CALLBACK_COUNT_MAX));
+    later(0);
+    for (uint32_t i = 0; i < most; i++)
+        hear_post("{}");
+    assert_false(hear());
+    begin_result_of(2, "{2}");
+    later(0);
+    hear_post("{2}");
+    begin_result_of(3, "{3}");
+    begin_result_of(2, "{2}");
+    later(0);
+    hear_post("{3}");
+    assert_false(hear());
+    answer_status(200);
+    hear_post("{2}"); /* before those that came first */
 }
 
 static void a_stop_posts_each_once_more(void **state)
@@ -286,6 +316,7 @@ int main(void)
         CALLBACK_TEST(a_fetcher_that_dies_costs_an_attempt),
         CALLBACK_TEST(so_many_are_posted_at_once_and_the_rest_follows),
         CALLBACK_TEST(what_there_is_no_room_for_is_dropped),
+        CALLBACK_TEST(one_owner_has_neither_all_places_nor_all_room),
         CALLBACK_TEST(a_stop_posts_each_once_more),
         CALLBACK_TEST(those_that_are_left_are_given_up),
         CALLBACK_TEST(where_nothing_is_sent_any_more_it_is_refused),

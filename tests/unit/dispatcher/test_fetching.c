@@ -97,14 +97,47 @@ static void so_many_may_wait_and_no_more(void **state)
     static struct fetch_job many[FETCH_WAITING_COUNT_MAX + 1];
     struct fetch_options options = {
         .url = URL, .url_bytes = strlen(URL), .fd = -1, .timeout_ms = 10000, .ops = &ops};
-    for (uint32_t i = 0; i < FETCH_WAITING_COUNT_MAX; i++)
+    for (uint32_t i = 0; i < FETCH_WAITING_COUNT_MAX; i++) {
+        options.share = i >= FETCH_SHARE(FETCH_WAITING_COUNT_MAX);
         assert_int_equal(fetch_begin(&fetching, &many[i], FETCH_GET, &options, reason), 0);
+        if (i + 1 == FETCH_SHARE(FETCH_WAITING_COUNT_MAX)) /* of one */
+            assert_int_equal(fetch_begin(&fetching, &many[i + 1], FETCH_GET, &options, reason),
+                             -EBUSY);
+    }
     assert_int_equal(
         fetch_begin(&fetching, &many[FETCH_WAITING_COUNT_MAX], FETCH_GET, &options, reason),
         -EBUSY);
     for (uint32_t i = 0; i < FETCH_WAITING_COUNT_MAX; i++)
         fetch_drop(&fetching, &many[i]);
     assert_int_equal(fetching.waiting_count, 0);
+}
+
+static void nobody_has_all_places_and_who_has_fewest_is_next(void **state)
+{
+    (void)state;
+    const uint32_t most = FETCH_SHARE(FETCH_GET_COUNT_MAX);
+    is_one_share = true;
+    for (uint32_t i = 0; i < FETCH_GET_COUNT_MAX + 2; i++)
+        begin(i, FETCH_GET);
+    pass_after(0);
+    for (uint32_t i = 0; i < most; i++)
+        hear_url();
+    assert_false(hear());
+    is_one_share = false;
+    for (uint32_t i = 30; i < 30 + FETCH_GET_COUNT_MAX - most; i++)
+        begin(i, FETCH_GET);
+    pass_after(0);
+    for (uint32_t i = 30; i < 30 + FETCH_GET_COUNT_MAX - most; i++)
+        hear_url();
+    assert_false(hear());
+    begin(39, FETCH_GET); /* who has none yet goes before those that came first */
+    say((struct fetch_answer){.kind = FETCH_DONE, .number = 1, .status = 200});
+    hear_url();
+    assert_int_equal(jobs[39].state, FETCH_JOB_UNDER_WAY);
+    say((struct fetch_answer){.kind = FETCH_DONE, .number = 2, .status = 200});
+    hear_url();
+    assert_int_equal(jobs[most].state, FETCH_JOB_UNDER_WAY);
+    assert_false(hear());
 }
 
 static void one_that_waited_for_all_of_its_time_fails(void **state)
@@ -294,6 +327,7 @@ int main(void)
         FETCHING_TEST(urls_that_are_none_or_forbidden_are_refused_at_once),
         FETCHING_TEST(each_kind_has_its_places_and_the_rest_waits),
         FETCHING_TEST(so_many_may_wait_and_no_more),
+        FETCHING_TEST(nobody_has_all_places_and_who_has_fewest_is_next),
         FETCHING_TEST(one_that_waited_for_all_of_its_time_fails),
         FETCHING_TEST(one_that_is_dropped_is_cancelled_and_its_place_is_free_when_that_was_heard),
         FETCHING_TEST(one_that_is_dropped_while_it_waits_is_never_asked_for),
