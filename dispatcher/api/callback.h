@@ -3,8 +3,9 @@
  * callback.h - results of runs on their way to the URL that their client named (callback_url).
  *
  * They wait in memory, CALLBACK_COUNT_MAX of them and CALLBACK_BYTES_MAX, and FETCH_POST_COUNT_MAX
- * are posted at once; one owner of runs has three quarters of either at most. One that is not taken is tried again, CALLBACK_ATTEMPT_COUNT_MAX times in
- * all, later each time; then it is given up, and the log says so.
+ * are posted at once; one owner of runs has three quarters of either at most. One that is not taken
+ * is tried again, CALLBACK_ATTEMPT_COUNT_MAX times in all, later each time; then it is given up,
+ * and the log says so.
  */
 #ifndef DISPATCHER_CALLBACK_H
 #define DISPATCHER_CALLBACK_H
