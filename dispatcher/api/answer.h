@@ -27,6 +27,16 @@ struct stream_words;
 
 #define ANSWER_PREFIX_BYTES_MAX 288u
 
+/* An output of a result, as far as it has come. */
+struct collected {
+    struct text text; /* JSON: a plain output as it is told, of a stream its items */
+    /* Of the first item, which may be all there is: its type (NULL: there is none yet), whether it
+     * is a file, in its wrapper, and its part of the text. */
+    const char *first_type;
+    bool is_first_file;
+    size_t first_bytes;
+};
+
 struct answer {
     struct sink sink; /* first: the run tells it */
     struct api *api;
@@ -56,8 +66,8 @@ struct answer {
     char prefix[ANSWER_PREFIX_BYTES_MAX];
 
     /* Of a result: what has come of each output. */
-    struct text *collected;   /* owned */
-    uint64_t collected_bytes; /* that they hold */
+    struct collected *collected; /* owned */
+    uint64_t collected_bytes;    /* that they hold */
 
     struct answer *next; /* free list */
 };

@@ -67,6 +67,7 @@ struct run {
 
     struct staged_files *files; /* that its inputs name; NULL: none */
     struct given_files *given;  /* files that it gives out; NULL: none */
+    uint64_t plain_outputs;     /* declared as streams, and one value each: known at its end */
 
     struct timer timer; /* the next limit, see deadline.h */
 };

@@ -61,6 +61,12 @@ static struct run_failure events_failure_of(const struct runs *runs,
                                 .traceback_count = failure->traceback_bytes};
 }
 
+static void on_plain(void *owner, struct run *run, uint64_t outputs)
+{
+    (void)owner;
+    run->plain_outputs = outputs;
+}
+
 static void on_ended(void *owner, struct run *run, const struct worker_failure *failure)
 {
     if (!failure) {
@@ -88,6 +94,7 @@ const struct fleet_ops runs_fleet_ops = {
     .value = on_value,
     .value_lost = on_value_lost,
     .file = on_file,
+    .plain = on_plain,
     .ended = on_ended,
     .lost = on_lost,
 };

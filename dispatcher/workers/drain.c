@@ -203,6 +203,20 @@ static const char *drain_late(struct worker *worker, struct worker_slot *slot,
     return NULL;
 }
 
+/* False: what an END has in it is nothing that it may have. */
+static bool drain_end_take(struct fleet *fleet, const struct worker_slot *slot,
+                           const struct record *record, const void *payload)
+{
+    struct end_plain plain;
+    if (record->bytes == 0)
+        return true;
+    if (record->bytes != sizeof plain || record->flags != 0)
+        return false;
+    memcpy(&plain, payload, sizeof plain); /* the private copy */
+    fleet->ops->plain(fleet->owner, slot->run, plain.outputs);
+    return true;
+}
+
 /* A record of a run. Returns what is wrong with it, or NULL. */
 static const char *drain_run_record(struct fleet *fleet, struct worker *worker,
                                     const struct record *record, const void *payload)
@@ -218,6 +232,8 @@ static const char *drain_run_record(struct fleet *fleet, struct worker *worker,
     if (record->kind == RECORD_END) {
         if (is_inside)
             return "it ended a run inside a value";
+        if (!drain_end_take(fleet, slot, record, payload))
+            return "it ended a run with more words than it has";
         output_run_ends(fleet, worker);
         fleet->ops->proved(fleet->owner, worker);
         fleet->ops->ended(fleet->owner, slot->run, NULL);

@@ -44,6 +44,9 @@ struct fleet_ops {
     void (*value_lost)(void *owner, struct run *run, int error);
     /* It will give out a file, and waits until worker_files_ended(). */
     void (*file)(void *owner, struct run *run, const struct worker_file *file);
+    /* It is about to end, and these of its outputs are one value each, though declared as streams:
+     * a bit for each. */
+    void (*plain)(void *owner, struct run *run, uint64_t outputs);
     /* The run ended; `failure` NULL: completed. Its slot is to be given back. */
     void (*ended)(void *owner, struct run *run, const struct worker_failure *failure);
     /* Its worker is gone; likewise. */

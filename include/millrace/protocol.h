@@ -34,7 +34,8 @@ enum worker_fd {
  *  CHUNK  reply    msgpack [output, ...], one element for each output of the pipeline.
  *                  With RECORD_MORE: a fragment; the value is all payloads up to and including the
  *                  first one without RECORD_MORE. Only LOG records may come between
- *  END    reply    none: the run completed
+ *  END    reply    the run completed. None; or 8 bytes, a struct end_plain: outputs that were
+ *                  declared as streams, and are one value each after all
  *  ERROR  reply    msgpack [enum error_type (uint), message (str), traceback (str or nil)]: the
  *                  run failed. Follows its CHUNKs like END. May be fragmented like CHUNK.
  *  LOG    reply    msgpack [enum log_level (uint), text (str)]; slot and generation of the run that
@@ -56,6 +57,11 @@ enum record_kind {
     RECORD_LOG,
     RECORD_FILE,
     RECORD_KIND_COUNT
+};
+
+/* A bit for each output, the lowest one for the first. */
+struct end_plain {
+    uint64_t outputs;
 };
 
 enum record_flag {

@@ -233,7 +233,7 @@ static void worker_ends_a_run(void *argument)
 {
     (void)argument;
     struct reply_job job = {.generation = GENERATION};
-    reply_end(&side.context.reply, &job);
+    reply_end(&side.context.reply, &job, 0);
 }
 
 /* Takes one record after the other, and sleeps when there is none, as the dispatcher does. */

@@ -49,6 +49,6 @@ void engine_end(struct engine *engine, struct job *job, const struct error *erro
     if (error)
         reply_error(reply, &job->reply, error);
     else
-        reply_end(reply, &job->reply);
+        reply_end(reply, &job->reply, job->plain_outputs);
     job_finish(job);
 }

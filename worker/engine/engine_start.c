@@ -66,7 +66,7 @@ static void engine_take_start(struct engine *engine, const struct record *meta, 
     if (!slot_move(slot, job->reply.generation, SLOT_OFFERED, SLOT_RUNNING)) {
         if (!slot_move(slot, job->reply.generation, SLOT_REVOKED, SLOT_ENDED))
             leave(WORKER_EXIT_PROTOCOL, "slot %u was not offered", meta->slot);
-        reply_end(&context->reply, &job->reply);
+        reply_end(&context->reply, &job->reply, 0);
         job_finish(job);
         return;
     }

@@ -53,6 +53,7 @@ struct job {
     int watched_fd;          /* what a LATER run waits for besides its time; -1: nothing */
     struct mr_waker *waker;  /* held; NULL until a pipe asks for one */
     struct lockstep lockstep;
+    uint64_t plain_outputs; /* that were declared as streams: a bit each */
     struct out_files files; /* that its values have */
     struct arena arena;
     size_t alloc_bytes;             /* of it, what pipes took with mr_alloc() */

@@ -225,11 +225,13 @@ int reply_unstash(struct reply *reply, struct buffer *stash)
 
 /* ---- ends, errors, log lines --------------------------------------------------------------- */
 
-void reply_end(struct reply *reply, struct reply_job *job)
+void reply_end(struct reply *reply, struct reply_job *job, uint64_t plain_outputs)
 {
     mr_assert(!reply->is_open);
-    const uint8_t nothing[1] = {0};
-    reply_send(reply, job, RECORD_END, nothing, 0);
+    struct end_plain plain = {.outputs = plain_outputs};
+    uint8_t payload[sizeof plain];
+    memcpy(payload, &plain, sizeof plain);
+    reply_send(reply, job, RECORD_END, payload, plain_outputs != 0 ? sizeof plain : 0);
 }
 
 void reply_error(struct reply *reply, struct reply_job *job, const struct error *error)

@@ -67,8 +67,9 @@ int reply_unstash(struct reply *reply, struct buffer *stash) MUST_USE;
 
 void reply_abort(struct reply *reply);
 
-/* END and ERROR, which are the last records of a run. No chunk may be open. */
-void reply_end(struct reply *reply, struct reply_job *job);
+/* END and ERROR, which are the last records of a run. No chunk may be open. `plain_outputs` is that
+ * of struct end_plain. */
+void reply_end(struct reply *reply, struct reply_job *job, uint64_t plain_outputs);
 void reply_error(struct reply *reply, struct reply_job *job, const struct error *error);
 
 /* Says in the log when the dispatcher is of another build. Versions tell what cannot work together,

@@ -231,13 +231,15 @@ static PyObject *ring_line(PyObject *module, PyObject *arguments)
     return host_py_why(&host);
 }
 
-/* end(key, description): ends a driven run; None when it completed. */
+/* end(key, description, plain): ends a driven run; None when it completed. `plain` has a bit for
+ * each output that was no stream. */
 static PyObject *ring_end(PyObject *module, PyObject *arguments)
 {
     (void)module;
     unsigned long long key;
     PyObject *description;
-    if (!PyArg_ParseTuple(arguments, "KO", &key, &description))
+    unsigned long long plain;
+    if (!PyArg_ParseTuple(arguments, "KOK", &key, &description, &plain))
         return NULL;
     host_py_check_process(&host);
     struct job *job = host_py_find(&host, key);
@@ -245,6 +247,7 @@ static PyObject *ring_end(PyObject *module, PyObject *arguments)
         return ring_none(); /* over already */
     if (description != Py_None && !host_py_set_error(&host, description))
         return NULL;
+    job->plain_outputs = plain & host.stream_outputs;
     uint64_t wait_count = host.context.reply.wait_count;
     engine_end_driven(&host.engine, job);
     ring_check_bell(wait_count);

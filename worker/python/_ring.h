@@ -29,12 +29,13 @@ struct host_py {
     struct host host;       /* first: the engine's view of it */
     struct context context; /* our end of everything shared */
     struct engine engine;
-    bool is_serving;     /* the engine is made */
-    bool is_turning;     /* an event loop of Python's sleeps, not we */
-    bool is_child;       /* this is a forked copy, which must say nothing */
-    PyObject *callbacks; /* the object whose methods execute pipelines; owned */
-    PyObject *exhausted; /* stands for CHUNK_EXHAUSTED among a line's values; of the module */
-    PyObject *traceback; /* bytes that the failure at hand refers to; owned */
+    uint64_t stream_outputs; /* those that HELLO calls streams: a bit each */
+    bool is_serving;         /* the engine is made */
+    bool is_turning;         /* an event loop of Python's sleeps, not we */
+    bool is_child;           /* this is a forked copy, which must say nothing */
+    PyObject *callbacks;     /* the object whose methods execute pipelines; owned */
+    PyObject *exhausted;     /* stands for CHUNK_EXHAUSTED among a line's values; of the module */
+    PyObject *traceback;     /* bytes that the failure at hand refers to; owned */
     struct buffer scratch;
 };
 

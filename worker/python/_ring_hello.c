@@ -107,7 +107,8 @@ static int hello_no_pipe(struct mr_call *call)
     return -ENOSYS;
 }
 
-static int hello_fill(struct mr_builder *graph, PyObject *inputs, PyObject *outputs)
+static int hello_fill(struct host_py *host, struct mr_builder *graph, PyObject *inputs,
+                      PyObject *outputs)
 {
     for (Py_ssize_t i = 0; i < PyList_Size(inputs); i++)
         if (hello_add_input(graph, PyList_GetItem(inputs, i)) != 0)
@@ -117,6 +118,8 @@ static int hello_fill(struct mr_builder *graph, PyObject *inputs, PyObject *outp
         if (type == MR_TYPE_COUNT)
             return -1;
         graph_output(graph, graph_pipe(graph, hello_no_pipe, "output", &type, 1));
+        if (type == MR_STREAM && i < OUTPUT_COUNT_MAX)
+            host->stream_outputs |= UINT64_C(1) << i;
     }
     const char *mistake = graph_check(graph);
     if (!mistake)
@@ -132,7 +135,7 @@ int hello_send_py(struct host_py *host, PyObject *name, PyObject *inputs, PyObje
     int rc = -1;
     if (!graph)
         PyErr_NoMemory();
-    if (text && graph && hello_fill(graph, inputs, outputs) == 0) {
+    if (text && graph && hello_fill(host, graph, inputs, outputs) == 0) {
         rc = hello_send(host->context.attachment.socket, graph, PyBytes_AsString(text),
                         host->context.attachment.segment.options.slot_count);
         if (rc == -EMSGSIZE)

@@ -290,6 +290,9 @@ static int host_py_take_outputs(struct host_py *host, struct job *job, PyObject 
         error_set(&host->context.error, ERROR_OOM, "out of memory");
     for (uint32_t i = 0; rc == 0 && i < count; i++)
         rc = host_py_take_output(host, job, outputs, i, &taken[i]);
+    for (uint32_t i = 0; rc == 0 && i < count; i++)
+        if (!taken[i].is_stream)
+            job->plain_outputs |= host->stream_outputs & UINT64_C(1) << i;
     for (uint32_t i = 0; rc != 0 && taken && i < count; i++)
         if (taken[i].is_open)
             host_py_stream_close(taken[i].iterator.state);

@@ -40,32 +40,37 @@ static size_t result_array_header(const uint8_t *payload, size_t bytes, size_t *
 }
 
 /* An item of a stream; or what of a plain output comes again, of which nothing is kept. */
-static int result_collect_item(struct text *text, bool is_kept, bool is_first, const uint8_t *data,
-                               size_t bytes, size_t *consumed)
+static int result_collect_item(struct collected *collected, bool is_kept, bool is_file,
+                               const uint8_t *data, size_t bytes, size_t *consumed)
 {
+    struct text *text = &collected->text;
     const char *type;
-    const size_t head = is_kept && !is_first ? 1 : 0;
+    const size_t head = is_kept && text->count > 0 ? 1 : 0;
     char *room = text_reserve(text, json_out_bound(bytes, 1));
     if (!room)
         return -ENOMEM;
     int64_t written = json_out_value(data, bytes, consumed, &type, room + head);
     if (written < 0)
         return (int)written;
-    if (head)
+    if (head) {
         room[0] = ',';
+    } else if (is_kept) {
+        collected->first_type = type;
+        collected->is_first_file = is_file;
+        collected->first_bytes = (size_t)written;
+    }
     if (is_kept)
         text->count += (size_t)written + head;
     return 0;
 }
 
 /* Streams become arrays, item by item; of a plain output the first value counts. */
-static int result_collect_one(struct text *text, bool is_stream, bool is_file, const uint8_t *data,
-                              size_t bytes, size_t *consumed)
+static int result_collect_one(struct collected *collected, bool is_stream, bool is_file,
+                              const uint8_t *data, size_t bytes, size_t *consumed)
 {
-    const bool is_first = text->count == 0;
-    if (is_first && !is_stream)
-        return output_text_add(text, data, bytes, is_file, consumed);
-    return result_collect_item(text, is_stream, is_first, data, bytes, consumed);
+    if (collected->text.count == 0 && !is_stream)
+        return output_text_add(&collected->text, data, bytes, is_file, consumed);
+    return result_collect_item(collected, is_stream, is_file, data, bytes, consumed);
 }
 
 /* ---- what is held ---------------------------------------------------------------------------- */
@@ -84,7 +89,7 @@ static uint64_t result_rooms(const struct answer *answer)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < answer->output_count; i++)
-        bytes += answer->collected[i].room;
+        bytes += answer->collected[i].text.room;
     return bytes;
 }
 
@@ -107,7 +112,7 @@ static int result_account(struct answer *answer, struct pipeline *pipeline)
         return 0;
     /* It may do without room for what comes next. */
     for (uint32_t i = 0; i < answer->output_count; i++)
-        text_trim(&answer->collected[i], 0);
+        text_trim(&answer->collected[i].text, 0);
     result_count(answer, pipeline, result_rooms(answer));
     return result_check_limits(answer->api, pipeline);
 }
@@ -118,7 +123,7 @@ static void result_free(struct answer *answer, struct pipeline *pipeline)
         return;
     result_count(answer, pipeline, 0);
     for (uint32_t i = 0; i < answer->output_count; i++)
-        text_finish(&answer->collected[i]);
+        text_finish(&answer->collected[i].text);
     free(answer->collected);
     answer->collected = NULL;
 }
@@ -135,7 +140,7 @@ static void result_begin(struct sink *sink, const struct run *run)
 
 /* The same of a value with files, which are written out first. */
 static int result_collect_files(const struct answer *answer, const struct run *run,
-                                struct text *text, bool is_stream, const uint8_t *data,
+                                struct collected *collected, bool is_stream, const uint8_t *data,
                                 size_t bytes, size_t *consumed)
 {
     struct text packed = {0};
@@ -143,7 +148,7 @@ static int result_collect_files(const struct answer *answer, const struct run *r
     bool is_file;
     int rc = file_text_expand(answer, run, data, bytes, consumed, &is_file, &packed);
     if (rc == 0)
-        rc = result_collect_one(text, is_stream, is_file, (const uint8_t *)packed.bytes,
+        rc = result_collect_one(collected, is_stream, is_file, (const uint8_t *)packed.bytes,
                                 packed.count, &expanded);
     text_finish(&packed);
     return rc;
@@ -160,7 +165,7 @@ static int result_collect(struct answer *answer, const struct run *run, const ui
         return -EBADMSG;
     for (size_t i = 0; i < count; i++) {
         const bool is_stream = variables->outputs[i].type == MR_STREAM;
-        struct text *collected = &answer->collected[i];
+        struct collected *collected = &answer->collected[i];
         size_t consumed = 0;
         if (json_out_is_exhausted(data + offset, bytes - offset)) {
             offset += CHUNK_EXHAUSTED_BYTES;
@@ -173,9 +178,9 @@ static int result_collect(struct answer *answer, const struct run *run, const ui
         if (rc < 0)
             return rc;
         /* There was room for the longest text that the value could have become. */
-        text_trim(collected, collected->count / 4 + COLLECT_SLACK_BYTES);
+        text_trim(&collected->text, collected->text.count / 4 + COLLECT_SLACK_BYTES);
         offset += consumed;
-        total += collected->count;
+        total += collected->text.count;
     }
     if (offset != bytes)
         return -EBADMSG;
@@ -197,21 +202,38 @@ static int result_value(struct sink *sink, struct run *run, const uint8_t *data,
     return is_collected ? -rc : rc; /* one that was taken, and not one too many, is 0 */
 }
 
-/* What was collected, as the JSON text of "outputs". */
-static void result_outputs(const struct answer *answer, const struct variables *variables,
-                           struct text *outputs)
+/* What was said to be a stream, or not said to be anything, and is one value, which was sent on
+ * each line. */
+static void result_value_add(const struct collected *collected, struct text *outputs)
 {
+    if (!collected->is_first_file)
+        text_add(outputs, "{\"type\":\"%s\",\"value\":", collected->first_type);
+    text_add_bytes(outputs, collected->text.bytes, collected->first_bytes);
+    if (!collected->is_first_file)
+        text_add(outputs, ",\"file\":null}");
+}
+
+/* What was collected, as the JSON text of "outputs". */
+static void result_outputs(const struct answer *answer, const struct run *run, struct text *outputs)
+{
+    const struct variables *variables = &run->pipeline->pool->variables;
     text_add(outputs, "[");
     for (uint32_t i = 0; i < answer->output_count; i++) {
-        const struct text *value = &answer->collected[i];
-        bool is_stream = variables->outputs[i].type == MR_STREAM;
-        text_add(outputs, "%s%s", i > 0 ? "," : "",
-                 is_stream ? "{\"type\":\"array\",\"value\":[" : "");
-        text_add_bytes(outputs, value->bytes, value->count);
-        if (is_stream)
+        const struct collected *collected = &answer->collected[i];
+        const struct text *text = &collected->text;
+        const bool is_plain = run->plain_outputs >> i & 1 && collected->first_type;
+        text_add(outputs, "%s", i > 0 ? "," : "");
+        if (variables->outputs[i].type == MR_STREAM && is_plain) {
+            result_value_add(collected, outputs);
+        } else if (variables->outputs[i].type == MR_STREAM) {
+            text_add(outputs, "{\"type\":\"array\",\"value\":[");
+            text_add_bytes(outputs, text->bytes, text->count);
             text_add(outputs, "],\"file\":null}");
-        else if (value->count == 0)
+        } else if (text->count == 0) {
             text_add(outputs, "{\"type\":\"none\",\"value\":null,\"file\":null}");
+        } else {
+            text_add_bytes(outputs, text->bytes, text->count);
+        }
     }
     text_add(outputs, "]");
 }
@@ -243,7 +265,7 @@ static void result_complete(struct answer *answer, const struct run *run)
     struct text outputs = {0}, body = {0};
     char headers[RUN_TEXT_HEADERS_BYTES];
     if (answer->collected)
-        result_outputs(answer, &run->pipeline->pool->variables, &outputs);
+        result_outputs(answer, run, &outputs);
     outputs.failed |= !answer->collected;
     if (!answer->conn) {
         result_call_back(answer, run, NULL, &outputs);

@@ -235,6 +235,59 @@ static void a_pipeline_collects_no_more_than_its_share(void **state)
     assert_non_null(strstr(answer_to(run.client)->lines[0], "all of its share"));
 }
 
+static void a_value_where_a_stream_was_said_is_told_as_it_is(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t plain;
+        const char *chunk, *outputs;
+    } cases[] = {
+        {0, "\x91\x07", "[{\"type\":\"array\",\"value\":[7,7],\"file\":null}]"},
+        {1, "\x91\x07", "[{\"type\":\"integer\",\"value\":7,\"file\":null}]"},
+        {1, "\x91\xa1x", "[{\"type\":\"string\",\"value\":\"x\",\"file\":null}]"},
+        {1, "\x91\xc3", "[{\"type\":\"boolean\",\"value\":true,\"file\":null}]"},
+        {UINT64_MAX - 1, "\x91\x07", "[{\"type\":\"array\",\"value\":[7,7],\"file\":null}]"},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
+        struct stage_run run = begin_plain();
+        const struct end_plain plain = {.outputs = cases[i].plain};
+        for (unsigned line = 0; line < 2; line++)
+            stage_run_put(&run, RECORD_CHUNK, 0, cases[i].chunk, strlen(cases[i].chunk));
+        stage_run_put(&run, RECORD_END, 0, &plain, sizeof plain);
+        stage_settle();
+        assert_non_null(strstr(answer_to(run.client)->lines[0], cases[i].outputs));
+        assert_int_equal(held_bytes(), 0);
+    }
+}
+
+static void of_a_stream_without_values_nothing_can_be_plain(void **state)
+{
+    (void)state;
+    struct stage_run run = begin_plain();
+    const struct end_plain plain = {.outputs = UINT64_MAX};
+    stage_run_put(&run, RECORD_END, 0, &plain, sizeof plain);
+    stage_settle();
+    assert_non_null(strstr(answer_to(run.client)->lines[0], "\"value\":[]"));
+}
+
+static void an_end_with_words_that_it_does_not_have_costs_the_worker_its_life(void **state)
+{
+    static const struct {
+        const char *bytes;
+        size_t count;
+        enum record_flag flags;
+    } bad[] = {
+        {"1234567", 7, 0}, {"123456789", 9, 0}, {"\xc0", 1, 0}, {"12345678", 8, RECORD_MORE}};
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        stage_close();
+        scene_open(state);
+        struct stage_run run = begin_plain();
+        stage_run_put(&run, RECORD_END, bad[i].flags, bad[i].bytes, bad[i].count);
+        stage_pass();
+        assert_int_equal(stage.workers[0].kill_count, 1);
+    }
+}
+
 #define COLLECTED_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)
 
 int main(void)
@@ -248,6 +301,9 @@ int main(void)
         COLLECTED_TEST(the_value_that_is_too_much_is_counted),
         COLLECTED_TEST(what_clients_do_not_read_leaves_less_to_collect),
         COLLECTED_TEST(a_pipeline_collects_no_more_than_its_share),
+        COLLECTED_TEST(a_value_where_a_stream_was_said_is_told_as_it_is),
+        COLLECTED_TEST(of_a_stream_without_values_nothing_can_be_plain),
+        COLLECTED_TEST(an_end_with_words_that_it_does_not_have_costs_the_worker_its_life),
     };
     return cmocka_run_group_tests_name("collected", tests, descriptors_note, descriptors_compare);
 }

@@ -193,7 +193,7 @@ class Host:
         except BaseException as exception:  # of user code; CancelledError is the extension's matter
             failure = _failure.describe(exception)
         await _streams.close_all_asynchronously(opened)
-        _ring.end(key, failure)
+        _ring.end(key, failure, _streams.plain_among(opened))
 
     async def send_lines(self, key: int, run: Driven, opened: list[Output]) -> None:
         """As worker/engine/lockstep.c: an item of each live stream, until a line has none."""

@@ -40,6 +40,11 @@ def open_output(output: Any) -> Output:
     return None, output
 
 
+def plain_among(opened: Sequence[Output]) -> int:
+    """A bit for each output that is no stream."""
+    return sum(1 << index for index, (iterator, _) in enumerate(opened) if iterator is None)
+
+
 def is_asynchronous(iterator: Any) -> bool:
     return iterator is not None and hasattr(iterator, "__anext__") and not hasattr(iterator, "__next__")
 

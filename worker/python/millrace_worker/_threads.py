@@ -79,17 +79,19 @@ class Threaded:
     # ---- on the thread of the run ------------------------------------------------------------------
 
     def work(self) -> None:
+        plain = 0
         try:
             outputs = self.call()
             if not self.is_plain(outputs):
                 self.post(self.host.take_over, self.key, outputs)
                 return
+            plain = _streams.plain_among(outputs)
             failure = self.work_off(outputs)
         except BaseException as exception:  # of user code, SystemExit too
             failure = _failure.describe(exception)
         _ring.check()
         del self.inputs
-        self.post(_ring.end, self.key, failure)
+        self.post(_ring.end, self.key, failure, plain)
 
     def call(self) -> Any:
         """What run() gives: a list of outputs as open() makes it, or an awaitable."""
