@@ -93,7 +93,7 @@ def test_a_text_may_be_a_file_in_a_dictionary(url, tmp_path):
     (tmp_path / "a.txt").write_text("to be or not to be to")
     for inputs in (Inputs(text_in="to be or not to be to"), Inputs(file_in=File(tmp_path / "a.txt")), {"file_in": File(tmp_path / "a.txt")}):
         result, = stream_pipeline("me/summary:v1", inputs, {"max_length": 2}, url=url)
-        assert result.outputs_formatted() == [[{"summary_text": "to be"}]]
+        assert result.outputs_formatted() == results(url, "summary", inputs, {"max_length": 2}) == [[{"summary_text": "to be"}]]
 
 
 def test_a_folder_goes_as_a_zip_in_parts(url, tmp_path, monkeypatch):
@@ -137,3 +137,52 @@ def test_fifty_pictures_come_one_by_one_as_text(url):
     assert len(data) == 50 and all(map(is_picture, data)) and len(set(data)) == 50
     assert Image.open(io.BytesIO(data[-1])).getpixel((0, 0)) == (255, 0, 0)
     assert came[-1][0] - came[0][0] >= 0.4, "they came together"
+
+
+def test_fifty_pictures_come_one_by_one_as_files(url, tmp_path):
+    came = arrivals(url, "frames_as_files")
+    assert [file.name for _, file in came] == [f"step-{number}.png" for number in range(50)]
+    assert came[-1][0] - came[0][0] >= 0.4, "they came together"
+    for number in (0, 49):
+        came[number][1].save(tmp_path / "a.png")
+        assert is_picture((tmp_path / "a.png").read_bytes())
+    assert Image.open(tmp_path / "a.png").getpixel((0, 0)) == (255, 0, 0)
+
+
+# ---- what comes out ----------------------------------------------------------------------------------
+
+def saved(file, tmp_path):
+    file.save(tmp_path / "saved")
+    return (tmp_path / "saved").read_bytes()
+
+
+def test_text_becomes_speech_and_text_again(url, tmp_path):
+    file, = results(url, "voice", "hello", 0)
+    assert file.name == "hello.wav" and saved(file, tmp_path) == spoken("hello").getvalue()
+    assert results(url, "speech", file, {}) == ["hello", None], "by its URL"
+    assert results(url, "speech", File(tmp_path / "saved"), {}) == ["hello", None]
+
+
+def test_pictures_become_pictures(url, tmp_path):
+    files, = results(url, "sketch", picture("white"), "red", {"count": 2})
+    assert [file.name for file in files] == ["0.png", "1.png"]
+    assert all(Image.open(io.BytesIO(saved(file, tmp_path))).size == (40, 24) for file in files)
+
+
+def test_a_picture_may_be_in_the_settings(url, tmp_path):
+    (file,), = results(url, "paint", "red", Settings(strength=1.0))
+    assert Image.open(io.BytesIO(saved(file, tmp_path))).getpixel((3, 3)) == (255, 0, 0)
+    (file,), = results(url, "paint", "red", Settings(strength=0.5, source_image=picture("blue")))
+    assert Image.open(io.BytesIO(saved(file, tmp_path))).getpixel((3, 3)) == (127, 0, 127)
+
+
+def test_the_command_saves_what_comes_out(url, tmp_path):
+    def run(*words):
+        return subprocess.run([MILLRACE, "run", *words, "--url", url], cwd=tmp_path, capture_output=True, timeout=30 * SLOWNESS,
+                              check=True).stdout.decode()
+
+    assert run("me/voice:v1", "abc", "0") == "abc.wav\n" and (tmp_path / "abc.wav").read_bytes() == spoken("abc").getvalue()
+    assert run("me/speech:v1", "@abc.wav", "{}") == "abc\tnull\n"
+    assert run("me/paint:v1", "red", '{"count":2}') == '["0.png","1.png"]\n'
+    assert run("me/frames_as_files:v1", "red", '{"steps":3}') == "step-0.png\nstep-1.png\nstep-2.png\n"
+    assert all(is_picture((tmp_path / name).read_bytes()) for name in ("0.png", "1.png", "step-2.png"))
