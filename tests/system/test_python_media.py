@@ -22,7 +22,7 @@ from test_python_worker import pytestmark
 assert pytestmark  # of all tests that need the extension: it holds here, too
 
 FOLDER = os.path.join(TOP, "tests/system/pipelines/media")
-MODULES = (("sounds", ("speech", "description", "voice")), ("texts", ("summary",)),
+MODULES = (("sounds", ("speech", "description", "voice")), ("texts", ("summary", "numeral", "link")),
            ("images", ("caption", "sketch", "paint", "frames_as_texts", "frames_as_files")))
 
 
@@ -94,6 +94,11 @@ def test_a_text_may_be_a_file_in_a_dictionary(url, tmp_path):
     for inputs in (Inputs(text_in="to be or not to be to"), Inputs(file_in=File(tmp_path / "a.txt")), {"file_in": File(tmp_path / "a.txt")}):
         result, = stream_pipeline("me/summary:v1", inputs, {"max_length": 2}, url=url)
         assert result.outputs_formatted() == results(url, "summary", inputs, {"max_length": 2}) == [[{"summary_text": "to be"}]]
+
+
+def test_numbers_and_links_become_text(url):
+    assert results(url, "numeral", 2) == ["two"] and results(url, "numeral", 9) == ["many"]
+    assert results(url, "link", "https://example.org/a-long-talk/") == [{"host": "example.org", "text": "a long talk", "chunks": []}]
 
 
 def test_a_folder_goes_as_a_zip_in_parts(url, tmp_path, monkeypatch):

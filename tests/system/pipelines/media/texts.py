@@ -3,6 +3,7 @@
 
 import collections
 import typing as t
+import urllib.parse
 
 from pipeline import Pipeline, Variable, entity, pipe
 from pipeline.objects.graph import File, InputField, InputSchema
@@ -36,6 +37,22 @@ class Summarizer:
         return [{"summary_text": " ".join(word for word, _ in counted)}]
 
 
+@entity
+class Reader:
+    @pipe(on_startup=True, run_once=True)
+    def load(self) -> None:
+        self.words = {1: "one", 2: "two"}
+
+    @pipe
+    def predict(self, output_number: int) -> str:
+        return self.words.get(output_number, "many")
+
+    @pipe
+    def look_up(self, video_link: str) -> dict:
+        parts = urllib.parse.urlsplit(video_link)
+        return {"host": parts.hostname, "text": parts.path.strip("/").replace("-", " "), "chunks": []}
+
+
 with Pipeline() as builder:
     inputs = Variable(Inputs, description="A text or a file")
     kwargs = Variable(Settings)
@@ -43,3 +60,17 @@ with Pipeline() as builder:
     builder.output(model.predict(model.resolve(inputs), kwargs))
 
 summary = builder.get_pipeline()
+
+with Pipeline() as builder:
+    output_number = Variable(int, title="output_number", default=1, lt=10)
+    reader = Reader()
+    reader.load()
+    builder.output(reader.predict(output_number))
+
+numeral = builder.get_pipeline()
+
+with Pipeline() as builder:
+    video_link = Variable(str, title="Link", default="https://example.org/a-talk")
+    builder.output(Reader().look_up(video_link))
+
+link = builder.get_pipeline()
