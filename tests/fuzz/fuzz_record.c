@@ -290,7 +290,11 @@ static void operate_record(void)
     static const uint8_t kinds[] = {RECORD_CHUNK, RECORD_CHUNK, RECORD_END, RECORD_ERROR};
     record.kind = kinds[what % 4];
     record.flags = what & 4 ? RECORD_MORE : 0;
-    record.bytes = record.kind == RECORD_END ? 0 : (uint32_t)make_payload(payload);
+    record.bytes = record.kind != RECORD_END ? (uint32_t)make_payload(payload)
+                   : what & 8                ? sizeof(struct end_plain)
+                                             : 0;
+    if (record.kind == RECORD_END)
+        take_bytes(payload, record.bytes);
     if (record.kind == RECORD_CHUNK && what & 8) {
         record.kind = RECORD_LOG;
         record.flags = 0;
