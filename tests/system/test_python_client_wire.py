@@ -109,6 +109,14 @@ def test_inputs_are_encoded_as_the_api_has_them():
     assert all(list(one) == ["type", "value", "file_name", "file_path", "file_url"] for one in body["inputs"])
 
 
+@BOTH_RUNS
+def test_a_callback_is_said_where_there_is_one(run):
+    for more, said in (({}, None), ({"callback_url": "http://host/a"}, "http://host/a")):
+        with Fake(plain_answer("200 OK", line("x", "completed"))) as fake:
+            run(WORDS, "a", async_run=True, url=fake.url, **more)
+        assert fake.body().get("callback_url") == said and ("callback_url" in fake.body()) is bool(said)
+
+
 def test_without_a_token_none_is_sent(monkeypatch):
     monkeypatch.delenv("PIPELINE_API_TOKEN", raising=False)
     with Fake(plain_answer("200 OK", line("x", "completed"))) as fake:
