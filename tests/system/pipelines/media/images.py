@@ -3,6 +3,7 @@
 
 import base64
 import io
+import tempfile
 import time
 import typing as t
 from pathlib import Path
@@ -13,6 +14,7 @@ from pipeline import File, Pipeline, Variable, entity, pipe
 from pipeline.objects.graph import InputField, InputSchema, Stream
 
 SIDE = 32
+FOLDER = Path(tempfile.gettempdir())
 
 
 class Settings(InputSchema):
@@ -27,7 +29,7 @@ class Settings(InputSchema):
 def stored(images):
     files = []
     for number, image in enumerate(images):
-        path = Path(f"/tmp/{number}.png")
+        path = FOLDER / f"{number}.png"
         image.save(str(path))
         files.append(File(path=path, allow_out_of_context_creation=True))
     return files
@@ -83,7 +85,7 @@ class Painter:
     def files(self, prompt: str, kwargs: Settings) -> Stream[File]:
         def each():
             for step, buffer in self.refine(prompt, kwargs):
-                path = Path(f"/tmp/step-{step}.png")
+                path = FOLDER / f"step-{step}.png"
                 path.write_bytes(buffer.getvalue())
                 yield File(path=path, allow_out_of_context_creation=True)
         return Stream(each())

@@ -3,6 +3,7 @@
 
 import math
 import struct
+import tempfile
 import wave
 from typing import Tuple
 
@@ -56,7 +57,7 @@ class Listener:
 class Speaker:
     @pipe
     def predict(self, prompt: str, pause: int) -> File:
-        path = f"/tmp/{prompt[:20]}.wav"
+        path = f"{tempfile.gettempdir()}/{prompt[:20]}.wav"
         with wave.open(path, "wb") as sound:
             sound.setparams((1, 2, RATE, 0, "NONE", ""))
             for letter in prompt:
