@@ -126,7 +126,7 @@ def test_what_is_no_picture_fails_its_run_alone(url):
 
 def arrivals(url, name):
     """(when, output) of fifty pictures."""
-    settings = Settings(steps=50, pace_s=0.01)
+    settings = Settings(steps=50, pace_s=0.02)
     return [(time.monotonic(), result.outputs_formatted()[0]) for result in stream_pipeline(f"me/{name}:v1", "red", settings, url=url)]
 
 
@@ -141,13 +141,13 @@ def test_fifty_pictures_come_one_by_one_as_text(url):
     data = [base64.b64decode(text) for _, (text,) in came]
     assert len(data) == 50 and all(map(is_picture, data)) and len(set(data)) == 50
     assert Image.open(io.BytesIO(data[-1])).getpixel((0, 0)) == (255, 0, 0)
-    assert came[-1][0] - came[0][0] >= 0.4, "they came together"
+    assert came[-1][0] - came[0][0] >= 0.3, "they came together"
 
 
 def test_fifty_pictures_come_one_by_one_as_files(url, tmp_path):
     came = arrivals(url, "frames_as_files")
     assert [file.name for _, file in came] == [f"step-{number}.png" for number in range(50)]
-    assert came[-1][0] - came[0][0] >= 0.4, "they came together"
+    assert came[-1][0] - came[0][0] >= 0.3, "they came together"
     for number in (0, 49):
         came[number][1].save(tmp_path / "a.png")
         assert is_picture((tmp_path / "a.png").read_bytes())

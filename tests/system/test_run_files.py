@@ -4,6 +4,8 @@
 import json
 import os
 import pty
+import re
+import select
 import subprocess
 import threading
 
@@ -132,18 +134,21 @@ def test_a_server_that_takes_no_file_is_one_line(serving, status, answer, said):
 def test_an_upload_that_takes_long_is_shown_on_a_terminal(serving):
     ours, theirs = pty.openpty()
     reading, writing = os.pipe()
+
+    def write_until_something_is_shown():
+        with os.fdopen(writing, "wb", 0) as pipe:
+            for _ in range(200):
+                pipe.write(b"x" * 1024)
+                if select.select([ours], [], [], 0.11)[0]:
+                    return
+
     with os.fdopen(theirs, "wb", 0) as terminal, os.fdopen(ours, "rb", 0) as screen, os.fdopen(reading, "rb") as source:
-        def write():
-            with os.fdopen(writing, "wb", 0) as pipe:
-                for number in range(4):
-                    threading.Event().wait(0.15)
-                    pipe.write(b"x" * 1024 * (number + 1))
-        writer = threading.Thread(target=write)
+        writer = threading.Thread(target=write_until_something_is_shown)
         writer.start()
         result = serving.run("x", "@-", stdin=source, capture_output=False, stdout=subprocess.PIPE, stderr=terminal)
-        writer.join(10)
-        shown = screen.read(4096)
-    assert b"\rstdin: 3.0K\x1b[K" in shown and shown.endswith(b"\r\x1b[K") and result.stdout == b"done\n"
+        writer.join(30)
+        shown = screen.read(65536)
+    assert re.match(rb"\rstdin: [\d.]+K\x1b\[K", shown) and shown.endswith(b"\r\x1b[K") and result.stdout == b"done\n"
 
 
 # ---- outputs -----------------------------------------------------------------------------------------
