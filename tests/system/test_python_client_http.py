@@ -264,6 +264,11 @@ def test_the_configured_server_is_meant_where_none_is_named(url, tmp_path, monke
     assert (Endpoint().port, Endpoint().token) == (1, "environment's")
     fresh.add_remote("home", url, "home's")
     assert run_pipeline(WORDS, "a").outputs_formatted() == [["a "]]
+    assert client.get("/v4/pipelines").url == url + "/v4/pipelines"
+    with pytest.raises(APIError, match="keeps no files"):
+        run_pipeline(WORDS, io.BytesIO(b"a"))
+    with pytest.raises(ConnectionRefusedError):
+        client.get("/v4/pipelines", url="http://127.0.0.1:1")
     assert (Endpoint().url_of("/x"), Endpoint().token) == (url + "/x", "home's")
     assert Endpoint(token="mine").token == "mine"
     named = Endpoint(url="http://127.0.0.1:2")
