@@ -221,7 +221,7 @@ void parts_leave(struct parts *parts)
 {
     mr_assert(parts->user_count > 0);
     parts->user_count--;
-    if (parts->is_over && parts->user_count == 0)
+    if (!parts->is_with_disk && parts->is_over && parts->user_count == 0)
         parts_free(parts);
     else if (parts->state == PARTS_OPEN)
         parts_use(parts);
@@ -323,6 +323,7 @@ static void parts_on_done(struct disk_job *job)
 {
     struct parts *parts = parts_of(job);
     struct files *files = parts->files;
+    parts->is_with_disk = false;
     if (files->disk.is_over)
         return; /* parts_finish() follows */
     if (parts->state == PARTS_JOINING && parts->is_over) {
@@ -344,6 +345,7 @@ static void parts_step(struct parts *parts)
 {
     parts->job = (struct disk_job){parts->state == PARTS_JOINING ? parts_on_join : parts_on_remove,
                                    parts_on_done};
+    parts->is_with_disk = true;
     disk_begin(&parts->files->disk, &parts->job);
 }
 

@@ -62,10 +62,11 @@ struct parts {
     const struct parts_ops *ops;
     void *owner; /* NULL: nobody waits for it */
 
-    struct disk_job job; /* while it is no longer open, with a thread: */
-    uint32_t at;         /* the part that is next */
-    uint64_t at_bytes;   /* of which so much was taken */
-    int fd;              /* of that; -1: not opened */
+    bool is_with_disk; /* a thread has what follows */
+    struct disk_job job;
+    uint32_t at;       /* the part that is next */
+    uint64_t at_bytes; /* of which so much was taken */
+    int fd;            /* of that; -1: not opened */
     int rc;
     bool is_over; /* there is no more to do */
     char *buffer; /* owned */

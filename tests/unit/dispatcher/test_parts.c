@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -115,6 +116,23 @@ static void what_comes_for_one_that_is_over_is_refused(void **state)
     assert_int_equal(disk_folder_empty(files.folder_fd), 0);
 }
 
+static void what_a_thread_is_done_with_is_there_until_the_loop_has_heard_of_it(void **state)
+{
+    struct part part;
+    struct pollfd done = {.fd = files.disk.done_fds[0], .events = POLLIN};
+    (void)state;
+    struct parts *parts = begin(NULL);
+    assert_int_equal(parts_enter(parts, 1, &part), 0);
+    parts_join(parts, NULL, NULL);
+    assert_int_equal(poll(&done, 1, 10000), 1);
+    parts_leave(parts); /* while what the thread says waits */
+    assert_int_equal(files.parts_count, 1);
+    disk_on_done(&files.disk, NULL, &(struct uring_event){.result = POLLIN, .more = true});
+    assert_int_equal(files.parts_count, 0);
+    assert_int_equal(files.file_count, 1);
+    assert_int_equal(disk_folder_empty(files.folder_fd), 0);
+}
+
 static void there_are_so_many_and_no_more(void **state)
 {
     struct part part;
@@ -165,6 +183,7 @@ int main(void)
         PARTS_TEST(a_part_that_comes_again_stands_for_the_one_before),
         PARTS_TEST(one_goes_when_nothing_comes_of_it_and_not_while_something_does),
         PARTS_TEST(what_comes_for_one_that_is_over_is_refused),
+        PARTS_TEST(what_a_thread_is_done_with_is_there_until_the_loop_has_heard_of_it),
         PARTS_TEST(there_are_so_many_and_no_more),
         PARTS_TEST(one_is_of_the_token_that_began_it),
         cmocka_unit_test(an_id_is_the_word_and_32_digits),
