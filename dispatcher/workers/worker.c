@@ -95,6 +95,8 @@ int worker_offer(struct worker *worker, const struct worker_offer *offer, uint32
         rc = worker_files_send(worker, offer, index, generation);
     if (rc < 0) {
         ring_abort(&worker->channel.requests);
+        /* What of it was sent beside the ring already is of a run that never comes. */
+        worker->slots[index].generation = generation;
         if (rc == -ETOOMANYREFS)
             return worker_offer_put_off(worker);
         /* A worker that has just died: the pidfd says the rest. */

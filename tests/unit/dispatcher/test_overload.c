@@ -7,6 +7,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "tests/unit/dispatcher/stage_run.h"
@@ -196,6 +197,49 @@ static void who_gets_a_slot_at_once_needs_no_memory_to_wait(void **state)
     assert_int_equal(answer_to(run.client)->status, 200);
 }
 
+/* What a worker has not read fills its socket, but for one small packet. */
+static void fill_socket(const struct worker *worker)
+{
+    char packet[64] = "";
+    while (send(worker->channel.socket, packet, sizeof(packet), MSG_DONTWAIT) > 0)
+        ;
+    assert_int_equal(recv(stage.workers[0].socket, packet, sizeof(packet), 0), sizeof(packet));
+}
+
+static bool find_message(uint16_t kind, struct message *found)
+{
+    struct message header = {.kind = 0};
+    while (recv(stage.workers[0].socket, &header, sizeof(header), MSG_DONTWAIT) > 0)
+        if (header.kind == kind) {
+            *found = header;
+            return true;
+        }
+    return false;
+}
+
+static void what_was_sent_for_a_run_that_was_put_off_is_never_taken_for_another_ones(void **state)
+{
+    static const uint8_t files[] = {0x92, 0xa1, 'f', 0x91, 0xa1, 'n'};
+    struct worker *worker = stage.server->fleet.workers[0];
+    struct message left;
+    uint32_t slot;
+    (void)state;
+    fill_socket(worker);
+    int fd = memfd_create("request", MFD_CLOEXEC);
+    const struct worker_offer offer = {
+        .payload_fd = fd, .payload_bytes = 1, .files = files, .files_bytes = sizeof(files)};
+    assert_int_equal(worker_offer(worker, &offer, &slot), -EAGAIN);
+    close(fd);
+    assert_true(find_message(MESSAGE_BLOB, &left)); /* there was room for this, not for FILES */
+    assert_false(find_message(MESSAGE_FILES, &left));
+    worker->is_full = false;
+    struct stage_run run = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    assert_int_equal(run.next.slot, left.slot);
+    assert_int_not_equal(run.next.generation, left.generation);
+    stage_run_end(&run);
+    assert_int_equal(answer_to(run.client)->status, 200);
+}
+
 static void what_clients_send_at_once_is_taken_a_part_in_each_pass(void **state)
 {
     (void)state;
@@ -310,6 +354,7 @@ int main(void)
         OVERLOAD_TEST(memory_comes_back_when_a_client_leaves),
         OVERLOAD_TEST(runs_that_wait_hold_memory_and_those_with_a_slot_do_not),
         OVERLOAD_TEST(who_gets_a_slot_at_once_needs_no_memory_to_wait),
+        OVERLOAD_TEST(what_was_sent_for_a_run_that_was_put_off_is_never_taken_for_another_ones),
         OVERLOAD_TEST(what_clients_send_at_once_is_taken_a_part_in_each_pass),
         OVERLOAD_TEST(the_queues_of_all_pipelines_have_a_bound_together),
         OVERLOAD_TEST(a_worker_that_makes_too_little_room_makes_no_queue_longer),
