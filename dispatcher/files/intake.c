@@ -41,6 +41,7 @@ static struct intake *intake_new(struct files *files, const struct intake_option
     memcpy(about->owner, owner->name, sizeof about->owner);
     intake->files = files;
     intake->token = owner;
+    intake->writer = options->writer;
     intake->file = file;
     intake->bytes = options->bytes;
     intake->place = INTAKE_COUNT_MAX;
@@ -60,11 +61,23 @@ static void intake_free(struct intake *intake)
     free(intake);
 }
 
+/* Places that its writer has. */
+static uint32_t intake_place_count(const struct intake *intake)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < INTAKE_COUNT_MAX; i++) {
+        const struct intake *other = intake->files->intakes[i];
+        count += other && other->writer == intake->writer;
+    }
+    return count;
+}
+
 /* It has a place from now on. False: there is none, for this one. */
 static bool intake_take_place(struct intake *intake)
 {
     struct files *files = intake->files;
-    if (files->intake_count == INTAKE_COUNT_MAX || !input_memory_fits_file(files->input))
+    if (intake_place_count(intake) >= INTAKE_COUNT_MAX - files->intake_count ||
+        !input_memory_fits_file(files->input))
         return false;
     uint32_t place = 0;
     while (files->intakes[place])
@@ -130,7 +143,7 @@ struct intake *intake_begin(struct files *files, const struct intake_options *op
     }
     intake->ops = ops;
     intake->owner = owner;
-    if (files->waiting || !intake_take_place(intake)) {
+    if (!intake_take_place(intake)) {
         if (files->intake_count > 0) {
             intake_wait(intake);
             return intake;
@@ -314,17 +327,40 @@ void intake_on_readable(struct files *files, const struct uring_event *event)
         intake_read(intake);
 }
 
-/* Those that waited, as far as there are places. */
+/* The first that waits and gets a place, which it has now; NULL: none does. */
+static struct intake *intake_next_take(struct files *files)
+{
+    struct intake *intake = files->intake_count < INTAKE_COUNT_MAX ? files->waiting : NULL;
+    while (intake && !intake_take_place(intake))
+        intake = intake->next;
+    if (intake)
+        intake_wait_no_more(intake);
+    return intake;
+}
+
+/* The first that waits is told that it waits for nothing. */
+static void intake_next_refuse(struct files *files)
+{
+    struct intake *intake = files->waiting;
+    void *owner = intake->owner;
+    const struct intake_ops *ops = intake->ops;
+    files->failed_count++;
+    intake_wait_no_more(intake);
+    intake_free(intake);
+    ops->failed(owner, -ENOBUFS);
+}
+
+/* Those that waited, as far as there are places. No place comes back where none is taken. */
 static void intake_next(struct files *files)
 {
     struct intake *intake;
-    while ((intake = files->waiting) && intake_take_place(intake)) {
-        files->waiting = intake->next;
-        intake->next = NULL;
+    while ((intake = intake_next_take(files)) != NULL) {
         intake->rc = intake_open(intake);
         if (intake->rc < 0)
             intake_tell_failed(intake);
     }
+    while (files->waiting && files->intake_count == 0)
+        intake_next_refuse(files);
 }
 
 void intake_drop(struct intake *intake)

@@ -7,6 +7,9 @@
  *           │           └───── failed
  *           └─ no more than INTAKE_COUNT_MAX at once: the others wait for their pipe
  *
+ * Who has pipes already gets another one as long as that are fewer than are free: so some are left
+ * for others, however long he keeps his.
+ *
  * Whoever writes is not trusted: of the pipe we have both ends first, ours never blocks, and no
  * more is taken than was said. It is kept without waiting for the disk (fsync): after a power cut
  * the newest may be missing.
@@ -35,8 +38,9 @@ struct intake_ops {
 
 /* What there is to come, and of whom. */
 struct intake_options {
-    const char *token; /* whose file it will be; "" or NULL: there are none */
-    const char *name;  /* as somebody said it */
+    const char *token;  /* whose file it will be; "" or NULL: there are none */
+    const void *writer; /* who writes it, as far as that is one with who writes others */
+    const char *name;   /* as somebody said it */
     size_t name_bytes;
     uint64_t bytes;
 };
@@ -46,6 +50,7 @@ struct intake {
     struct files *files;
     struct files_owner *token;
     const struct intake_ops *ops;
+    const void *writer;  /* of options */
     void *owner;         /* NULL: nobody wants it any more */
     struct file *file;   /* that it becomes */
     struct intake *next; /* of those that wait for a pipe */
@@ -63,7 +68,7 @@ struct intake {
 };
 
 /* Begins one. NULL, and `rc`: -EFBIG, it is larger than a file may be; -ENOSPC, there is no room
- * for it; -ENOBUFS, there is no descriptor for it; -ENOMEM. */
+ * for it; -ENOBUFS, there is no descriptor for it, which who waits may be told later; -ENOMEM. */
 struct intake *intake_begin(struct files *files, const struct intake_options *options,
                             const struct intake_ops *ops, void *owner, int *rc);
 

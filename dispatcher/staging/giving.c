@@ -224,6 +224,7 @@ static int giving_begin(struct given *own, const struct worker_file *file)
     if (rc == 0)
         own->intake = intake_begin(own->giving->files,
                                    &(struct intake_options){.token = own->run->token,
+                                                            .writer = own->run->pipeline,
                                                             .name = file->name,
                                                             .name_bytes = file->name_bytes,
                                                             .bytes = file->bytes},
