@@ -62,6 +62,18 @@ def test_a_file_of_any_kind_is_given_whole(server, name, kind, shown, what):
     assert download(server, output) == {"data": DATA, "text": "h\u00e9llo".encode(), "nothing": b""}[what]
 
 
+@pytest.mark.parametrize("kind, shown", [("other bytes", "?.bin"), ("nul", "n_n.bin"), ("surrogate", "?.bin")])
+def test_a_name_that_is_no_text_is_made_one_and_no_descriptor_is_left(ways, kind, shown):
+    def count():
+        return len(os.listdir(f"/proc/{ways.workers('p/gives:v1')[0]['pid']}/fd"))
+
+    before = outputs_of(ways.run("p/gives:v1", "bytes")) and count()
+    for _ in range(3):
+        output, = outputs_of(ways.run("p/gives:v1", kind))
+        assert output["file"]["name"] == shown and download(ways, output) == DATA
+    assert count() == before
+
+
 def test_bytes_that_are_text_stay_text(server):
     output, = outputs_of(server.run("p/gives:v1", "text"))
     assert output == {"type": "string", "value": "h\u00e9llo", "file": None}

@@ -39,19 +39,21 @@ def by_path(file: Any) -> tuple[int, str] | str:
         where = "only a url, and the server does not fetch it" if getattr(file, "url", None) else "no path"
         return f"it has {where}: File(path=...) of a file that is here can"
     path = os.fspath(file.path)
-    return os.open(path, FLAGS), os.path.basename(path)
+    name = shown(path)
+    return os.open(path, FLAGS), name
 
 
 def opened(file: io.IOBase) -> tuple[int, str]:
+    name = name_of(file)  # before there is a descriptor
     if isinstance(file, io.BytesIO):
-        return written(file.getbuffer()), name_of(file)
+        return written(file.getbuffer()), name
     if isinstance(file, io.StringIO):
-        return written(file.getvalue().encode()), name_of(file)
+        return written(file.getvalue().encode()), name
     if file.writable():
         file.flush()
     if lies_on_disk(file):
-        return os.open(f"/proc/self/fd/{file.fileno()}", FLAGS), name_of(file)
-    return copied(file), name_of(file)
+        return os.open(f"/proc/self/fd/{file.fileno()}", FLAGS), name
+    return copied(file), name
 
 
 def lies_on_disk(file: io.IOBase) -> bool:
@@ -91,6 +93,9 @@ def memory() -> int:
 
 def name_of(file: Any) -> str:
     name = getattr(file, "name", None)
-    if isinstance(name, bytes):
-        name = os.fsdecode(name)
-    return os.path.basename(name) if isinstance(name, (str, os.PathLike)) and str(name) else NAMELESS
+    return shown(name) if isinstance(name, (str, bytes, os.PathLike)) and name else NAMELESS
+
+
+def shown(path: str | bytes | os.PathLike[Any]) -> str:
+    """The last part of a path as text that can be sent: paths may be of any bytes."""
+    return os.path.basename(os.fsdecode(path)).encode("utf-8", "replace").decode().replace("\0", "_")
