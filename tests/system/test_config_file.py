@@ -126,46 +126,47 @@ def test_a_file_that_says_everything_is_right_and_so_is_what_it_says_to_its_sche
 
 @pytest.mark.parametrize("where", ["top", "defaults", "pipeline"])
 def test_each_misspelt_key_has_a_line_with_its_place_and_the_nearest_one(folder, where):
-    described = schema()
-    for name in ([*AT_THE_TOP] if where == "top" else [*OF_PIPELINES, *(["source"] if where == "pipeline" else [])]):
-        misspelt = name[:2] + name[3:] if len(name) > 4 else name + "x"
-        said = {**AT_THE_TOP, **OF_PIPELINES, "source": "x"}
-        if not said[name]:
-            continue
-        lines = lines_of_whole(lambda at, key, value: [
-            (misspelt if (at, key) == (where, name) else key, value)])
-        result = check(folder, lines)
-        assert result.returncode == USAGE
-        number = next(i + 1 for i, line in enumerate(lines) if line.lstrip().startswith(misspelt + ":"))
-        found = dict(places(result, folder))
-        assert f'unknown key "{misspelt}" (nearest: {name})' in found[number], result.stderr
-        with pytest.raises(jsonschema.ValidationError):
-            jsonschema.validate(yaml.safe_load("\n".join(lines)), described)
+    """All of them at once."""
+    keys = AT_THE_TOP if where == "top" else {**OF_PIPELINES, **({"source": "x"} if where == "pipeline" else {})}
+    misspelt = {name: name[:2] + name[3:] if len(name) > 4 else name + "x" for name, value in keys.items() if value}
+    lines = lines_of_whole(lambda at, key, value: [(misspelt[key] if at == where else key, value)])
+    result = check(folder, lines)
+    assert result.returncode == USAGE
+    found = places(result, folder)
+    for name, wrong in misspelt.items():
+        number = next(i + 1 for i, line in enumerate(lines) if line.lstrip().startswith(wrong + ":"))
+        said = f'unknown key "{wrong}" (nearest: {name})'
+        assert any(at == number and said in text for at, text in found), (number, said, result.stderr)
+    errors = list(jsonschema.Draft7Validator(schema()).iter_errors(yaml.safe_load("\n".join(lines))))
+    assert all(any(f"'{wrong}'" in error.message for error in errors) for wrong in misspelt.values()), errors
 
 
 @pytest.mark.parametrize("where", ["top", "defaults", "pipeline"])
 def test_each_key_refuses_what_is_none_of_its_values_at_its_line(folder, where):
+    """All keys that have such a value wrong at once."""
     properties = schema()["properties"]
     known = properties if where == "top" else properties["defaults"]["properties"]
-    for name in (AT_THE_TOP if where == "top" else OF_PIPELINES):
-        for wrong, kinds in WRONG.items():
-            kind = kind_of(known[name])
-            if name == "environment" and wrong in ("", "{a: b}"):
-                continue
-            if kinds and kind not in kinds and not (kind == "mapping" and wrong != "{a: b}"):
-                continue
-            given = {**AT_THE_TOP, **OF_PIPELINES}[name]
-            lines = lines_of_whole(lambda at, key, value: [
-                (key, wrong if (at, key) == (where, name) else value)])
-            if not given:
-                lines = [f"{name}: {wrong}"] + lines if where == "top" else [
-                    *lines[:lines.index("defaults:") + 1], f"  {name}: {wrong}", *lines[lines.index("defaults:") + 1:]]
-            start = {"top": 0, "defaults": lines.index("defaults:"), "pipeline": lines.index("pipelines:")}[
-                where if given or where == "top" else "defaults"]
+    keys = AT_THE_TOP if where == "top" else OF_PIPELINES
+
+    def takes(name, wrong, kinds):
+        kind = kind_of(known[name])
+        if name == "environment" and wrong in ("", "{a: b}"):
+            return False
+        return not kinds or kind in kinds or (kind == "mapping" and wrong != "{a: b}")
+    for wrong, kinds in WRONG.items():
+        names = [name for name in keys if takes(name, wrong, kinds)]
+        lines = lines_of_whole(lambda at, key, value: [(key, wrong if at == where and key in names else value)])
+        # What a file that says everything leaves out is put in front.
+        start = 0 if where == "top" else lines.index("defaults:") + 1
+        lines[start:start] = [f"{'' if where == 'top' else '  '}{name}: {wrong}" for name in names if not keys[name]]
+        result = check(folder, lines)
+        assert result.returncode == USAGE, wrong
+        found = dict(places(result, folder))
+        for name in names:
+            place = where if keys[name] or where == "top" else "defaults"
+            start = {"top": 0, "defaults": lines.index("defaults:"), "pipeline": lines.index("pipelines:")}[place]
             number = start + next(i + 1 for i, line in enumerate(lines[start:]) if line.lstrip().startswith(name + ":"))
-            result = check(folder, lines)
-            assert result.returncode == USAGE, (name, wrong)
-            assert number in dict(places(result, folder)), (name, wrong, result.stderr)
+            assert number in found, (name, wrong, found)
 
 
 @pytest.mark.parametrize("where", ["top", "defaults", "pipeline"])
