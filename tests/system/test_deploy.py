@@ -292,15 +292,15 @@ def test_the_image_has_the_libraries_that_the_programs_need():
     told = set(re.search(r"install (.*?)&&", last, re.DOTALL)[1].split())
     told = {word for word in told if word[0].isalpha()}
     assert all(package in text_of("docs/deploy.md") for package in told)
-    for program in ("millrace", "millrace-worker"):
-        linked = subprocess.run(["ldd", os.path.join(os.path.dirname(MILLRACE), program)], capture_output=True,
-                                text=True, check=True).stdout
-        for library in re.findall(r"=> (/\S+)", linked):
-            # A folder of / may be a link into /usr, and dpkg knows one of the two.
-            owner = subprocess.run(["dpkg", "-S", "*/" + os.path.basename(library)], capture_output=True, text=True,
-                                   check=False).stdout
-            packages = {line.split(":")[0] for line in owner.splitlines()}
-            assert packages & (told | {"libc6"}), f"{program} needs {library}, of {packages}"
+    programs = [os.path.join(os.path.dirname(MILLRACE), program) for program in ("millrace", "millrace-worker")]
+    linked = subprocess.run(["ldd", *programs], capture_output=True, text=True, check=True).stdout
+    libraries = {os.path.basename(path) for path in re.findall(r"=> (/\S+)", linked)}
+    # A folder of / may be a link into /usr, and dpkg knows one of the two.
+    owners = subprocess.run(["dpkg", "-S", *("*/" + library for library in libraries)], capture_output=True, text=True,
+                            check=False).stdout
+    for library in libraries:
+        packages = {line.split(":")[0] for line in owners.splitlines() if os.path.basename(line) == library}
+        assert packages & (told | {"libc6"}), f"the programs need {library}, of {packages}"
 
 
 def test_the_manifests_for_kubernetes_say_what_the_server_knows():
