@@ -52,6 +52,7 @@ struct stage_options {
     uint32_t worker_count_min;
     bool no_hello;        /* leave the workers STARTING */
     bool recycle_overlap; /* there is one place more than workers */
+    char *files_path;     /* of --files; NULL: none are kept */
 };
 
 /* One client: what the kernel holds for its connection, and what has reached it. */
@@ -303,6 +304,7 @@ static inline void stage_configure(const struct stage_options *options)
     config->output_bytes_max = options->output_bytes_max > 0 ? options->output_bytes_max : 8u << 20;
     config->log_level = LEVEL_DEBUG;
     config->options.recycle_overlap = options->recycle_overlap;
+    config->files_path = options->files_path;
     for (uint32_t i = 0; i < config->pipeline_count; i++)
         config->pipelines[i].options = config->options;
     config->no_auth = true; /* tests write any Host */
