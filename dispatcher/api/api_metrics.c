@@ -440,8 +440,9 @@ static void metrics_clients(const struct api *api, struct exposition *out)
 static void metrics_files(const struct api *api, struct exposition *out)
 {
     const struct files *files = api->files;
-    metrics_gauge(out, "millrace_files", "Files that clients have uploaded.", files->file_count);
-    metrics_gauge(out, "millrace_files_bytes", "Their bytes, and those of uploads so far.",
+    metrics_gauge(out, "millrace_files", "Files that are kept: uploaded, or given out by runs.",
+                  files->file_count);
+    metrics_gauge(out, "millrace_files_bytes", "Their bytes, and those of files on their way.",
                   files->bytes + files->reserved_bytes);
     metrics_gauge(out, "millrace_files_limit_bytes", "What that may be: --files-total.",
                   files_are_on(files) ? api->config->files_total_bytes : 0);

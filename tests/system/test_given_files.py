@@ -3,13 +3,14 @@
 nothing is left of those that no line named."""
 
 import contextlib
+import json
 import os
 import signal
 
 import pytest
 
 from server import bearer, make_tokens, wait_until
-from wire import result_of
+from wire import result_of, run_body
 
 NAMES = ("pictures", "parcel", "words", "pair", "odd", "cut", "vast", "both")
 MIB = 1 << 20
@@ -211,6 +212,13 @@ def test_a_file_belongs_to_the_token_of_its_run_and_outlives_the_server(start, g
     server.stop()
     server = start(*gives, options=options)
     assert download(server, file, bearer(ann)) == bytes(5)
+
+
+def test_events_show_files_as_lines_do(server):
+    response = server.ask("POST", "/v4/runs/stream", run_body("g/pictures:v1", [2, 10]), {"Accept": "text/event-stream"})
+    events = [json.loads(event.removeprefix("data: ")) for event in response.body.decode().split("\n\n")[:2]]
+    assert [event["outputs"][0]["file"]["name"] for event in events] == ["picture 0.png", "picture 1.png"]
+    assert download(server, events[1]["outputs"][0]["file"]) == content(1, 10)
 
 
 def test_the_result_of_an_asynchronous_run_shows_its_files_later(server):

@@ -9,7 +9,7 @@ import re
 import pytest
 
 import wire
-from confined import needs_python
+from confined import needs_landlock, needs_python
 from conftest import HERE
 from test_file_inputs import by_id, upload
 
@@ -159,7 +159,12 @@ def test_a_server_without_files_says_how_to_have_them(start, name):
         f"the file output.bin{what} cannot be sent: the server keeps no files: serve it with --files DIR")
 
 
-def test_a_confined_worker_gives_out_files_of_memory(start):
-    server = start(f"p/gives:v1={CODE}:gives", options=["--files", "files", "--seccomp", "strict"])
-    assert download(server, outputs_of(server.run("p/gives:v1", "bytes"))[0]) == DATA
-    assert download(server, outputs_of(server.run("p/gives:v1", "file"))[0]) == DATA
+@pytest.mark.parametrize("options", [["--seccomp", "strict"], ["--seccomp", "strict", "--allow-read", "none",
+                                                               "--allow-write", "none", "--network", "none"]],
+                         ids=["strict", "alone"])
+@needs_landlock(1)
+def test_a_confined_worker_gives_out_files_of_memory_and_of_its_own_folder(start, options):
+    server = start(f"p/gives:v1={CODE}:gives", options=["--files", "files", *options])
+    for kind in ("bytes", "file", "open", "bytesio"):
+        assert download(server, outputs_of(server.run("p/gives:v1", kind))[0]) == DATA
+    assert download(server, outputs_of(server.run("p/gives:v1", "written"))[0]) == "h\u00e9llo".encode()

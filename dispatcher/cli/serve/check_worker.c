@@ -268,7 +268,8 @@ static void check_read_messages(struct check *check)
         else if (message.kind == MESSAGE_FAILED)
             check_failed(check, &message);
         else
-            check_misbehaved(check, "it said READY out of turn");
+            check_misbehaved(check, message.kind == MESSAGE_FILE ? "it told of a file of no run"
+                                                                 : "it said READY out of turn");
     }
 }
 

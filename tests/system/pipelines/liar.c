@@ -65,6 +65,11 @@ static void lie_ready(void)
     send_message(PROTOCOL_VERSION, MESSAGE_READY, "");
 }
 
+static void lie_file(void)
+{
+    send_message(PROTOCOL_VERSION, MESSAGE_FILE, "");
+}
+
 static void lie_version(void)
 {
     send_message(PROTOCOL_VERSION + 1, MESSAGE_READY, "");
@@ -144,6 +149,7 @@ static int none(struct mr_call *call)
 
 LIE(kind)
 LIE(ready)
+LIE(file)
 LIE(version)
 LIE(cut)
 LIE(large)

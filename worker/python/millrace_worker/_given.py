@@ -52,7 +52,8 @@ def opened(file: io.IOBase) -> tuple[int, str]:
     if file.writable():
         file.flush()
     if lies_on_disk(file):
-        return os.open(f"/proc/self/fd/{file.fileno()}", FLAGS), name
+        return (os.dup(file.fileno()) if file.readable() else
+                os.open(f"/proc/self/fd/{file.fileno()}", FLAGS)), name
     return copied(file), name
 
 
