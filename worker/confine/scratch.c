@@ -2,39 +2,56 @@
 /* scratch.c - what a worker has left is removed, and the next one's folder made. */
 #include "worker/confine/scratch.h"
 
+#include <dirent.h>
 #include <errno.h>
-#include <ftw.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#define OPEN_FOLDER_COUNT 16
-/* A folder that could not be read is opened, and looked into in the next round. */
-#define ROUND_COUNT 8
+#define DEPTH_MAX 256u
 
-static int scratch_on_entry(const char *path, const struct stat *file, int kind, struct FTW *at)
+/* Whoever has left it may still be there, and put a link where a folder was, while we may still do
+ * everything: so no name here is a path, and no link is followed. */
+static int scratch_enter(int folder_fd, const char *name)
 {
-    (void)file, (void)at;
-    if (kind == FTW_DNR)
-        chmod(path, 0700); /* it is a folder, and no link */
-    else if (kind == FTW_DP)
-        rmdir(path);
-    else
-        unlink(path);
-    return 0;
+    const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(folder_fd, name, flags);
+    if (fd >= 0 || errno != EACCES)
+        return fd;
+    /* Ours, and not to be read. */
+    return fchmodat(folder_fd, name, 0700, AT_SYMLINK_NOFOLLOW) == -1
+               ? -1
+               : openat(folder_fd, name, flags);
 }
 
-/* All of it, or it is put aside: a tree so deep that no path leads to its end, say. */
+/* What cannot be removed stays. */
+static void scratch_remove(int folder_fd, const char *name, unsigned depth)
+{
+    if (unlinkat(folder_fd, name, 0) == 0 || depth == DEPTH_MAX)
+        return;
+    int fd = scratch_enter(folder_fd, name);
+    DIR *folder = fd >= 0 ? fdopendir(fd) : NULL;
+    if (!folder) {
+        if (fd >= 0)
+            close(fd);
+        return;
+    }
+    for (const struct dirent *entry; (entry = readdir(folder));)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            scratch_remove(fd, entry->d_name, depth + 1);
+    closedir(folder);
+    unlinkat(folder_fd, name, AT_REMOVEDIR);
+}
+
+/* All of it, or it is put aside: a tree that is too deep, say. */
 static int scratch_clear(const char *path)
 {
     char aside[PATH_MAX];
     struct stat file;
-    for (int i = 0; i < ROUND_COUNT; i++) {
-        if (lstat(path, &file) == -1)
-            return errno == ENOENT ? 0 : -errno;
-        nftw(path, scratch_on_entry, OPEN_FOLDER_COUNT, FTW_DEPTH | FTW_PHYS);
-    }
+    scratch_remove(AT_FDCWD, path, 0);
     if (lstat(path, &file) == -1)
         return errno == ENOENT ? 0 : -errno;
     if (snprintf(aside, sizeof aside, "%s.left.%d", path, (int)getpid()) >= (int)sizeof aside)
