@@ -9,6 +9,7 @@ import signal
 
 import pytest
 
+from confined import needs_root
 from server import bearer, make_tokens, wait_until
 from wire import result_of, run_body
 
@@ -219,6 +220,14 @@ def test_events_show_files_as_lines_do(server):
     events = [json.loads(event.removeprefix("data: ")) for event in response.body.decode().split("\n\n")[:2]]
     assert [event["outputs"][0]["file"]["name"] for event in events] == ["picture 0.png", "picture 1.png"]
     assert download(server, events[1]["outputs"][0]["file"]) == content(1, 10)
+
+
+@needs_root
+def test_a_worker_with_a_user_of_its_own_gives_out_what_it_may_read(start, gives, tmp_path):
+    server = start(*gives, options=["--files", str(tmp_path / "f")], default_user=True)
+    files = result_of(server.run("g/parcel:v1", 1000))["outputs"][0]["value"]["files"]
+    assert [download(server, file["file"]) for file in files] == [content(1, 1000), content(2, 1000)]
+    assert "/etc/shadow cannot be sent: Permission denied" in error_of(server.run("g/odd:v1", "/etc/shadow"))
 
 
 def test_the_result_of_an_asynchronous_run_shows_its_files_later(server):
