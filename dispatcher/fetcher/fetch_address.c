@@ -98,12 +98,20 @@ bool fetch_address_take(struct fetch_address *out, const struct sockaddr *addres
     return true;
 }
 
-const char *fetch_address_refuse(const struct fetch_rules *rules, const char *host,
-                                 const struct fetch_address *address)
+bool fetch_address_is_allowed(const struct fetch_rules *rules, const char *host,
+                              const struct fetch_address *address)
 {
     for (uint32_t i = 0; i < rules->count; i++)
         if (fetch_rule_allows(&rules->items[i], host, address->bytes, address->port))
-            return NULL;
+            return true;
+    return false;
+}
+
+const char *fetch_address_refuse(const struct fetch_rules *rules, const char *host,
+                                 const struct fetch_address *address)
+{
+    if (fetch_address_is_allowed(rules, host, address))
+        return NULL;
     const char *what = fetch_address_class(address->bytes);
     if (what)
         return what;

@@ -33,8 +33,11 @@ bool fetch_address_take(struct fetch_address *out, const struct sockaddr *addres
  * public. Addresses that carry one of IPv4 are what that is. */
 const char *fetch_address_class(const uint8_t bytes[FETCH_ADDRESS_BYTES]);
 
-/* Why nothing is fetched from there, as such words; NULL: it may be. `host` is the name that led
- * there, in lower case; "": none. */
+/* Whether a rule allows it; `host` is the name that led there, in lower case; "": none. */
+bool fetch_address_is_allowed(const struct fetch_rules *rules, const char *host,
+                              const struct fetch_address *address);
+
+/* Why nothing is fetched from there, as such words; NULL: it may be. */
 const char *fetch_address_refuse(const struct fetch_rules *rules, const char *host,
                                  const struct fetch_address *address);
 

@@ -3,6 +3,7 @@
 #include "dispatcher/fetcher/fetcher_transfer.h"
 
 #include <errno.h>
+#include <ifaddrs.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -130,17 +131,43 @@ static void transfer_succeed(struct transfer *transfer, uint32_t status)
 
 /* ---- what libcurl tells -------------------------------------------------------------------- */
 
+/* A public address that this machine has itself: what listens there may count on a firewall in
+ * front of it. Where the kernel does not say, there is none. */
+static bool transfer_is_own(const struct fetch_address *address)
+{
+    struct ifaddrs *all;
+    struct fetch_address own;
+    bool is_own = false;
+    if (getifaddrs(&all) == -1)
+        return false;
+    for (const struct ifaddrs *one = all; one && !is_own; one = one->ifa_next)
+        is_own = one->ifa_addr && fetch_address_take(&own, one->ifa_addr) &&
+                 memcmp(own.bytes, address->bytes, sizeof(own.bytes)) == 0;
+    freeifaddrs(all);
+    return is_own;
+}
+
+/* Why no connection is made there; NULL: one may be. */
+static const char *transfer_refuse(const struct transfer *transfer, const struct sockaddr *wanted)
+{
+    struct fetch_address address;
+    const struct fetch_rules *rules = &transfer->transfers->rules;
+    const char *host = transfer->url.host;
+    if (!fetch_address_take(&address, wanted))
+        return "an address of another kind";
+    const char *what = fetch_address_refuse(rules, host, &address);
+    if (!what && !fetch_address_is_allowed(rules, host, &address) && transfer_is_own(&address))
+        what = "an address of the server itself";
+    return what;
+}
+
 /* The one place where a connection begins, for each address that a name has. */
 static curl_socket_t on_open_socket(void *context, curlsocktype purpose,
                                     struct curl_sockaddr *wanted)
 {
     struct transfer *transfer = context;
-    struct fetch_address address;
     (void)purpose;
-    const char *what =
-        fetch_address_take(&address, &wanted->addr)
-            ? fetch_address_refuse(&transfer->transfers->rules, transfer->url.host, &address)
-            : "an address of another kind";
+    const char *what = transfer_refuse(transfer, &wanted->addr);
     if (what) {
         transfer->refused = what;
         return CURL_SOCKET_BAD;

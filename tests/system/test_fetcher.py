@@ -5,6 +5,7 @@ import gzip
 import os
 import ssl
 import subprocess
+import sys
 import threading
 import time
 
@@ -381,3 +382,38 @@ def test_it_is_confined(fetcher, serve):
     assert status["Seccomp"].strip() == "2" and status["NoNewPrivs"].strip() == "1"
     if os.geteuid() == 0:
         assert status["Uid"].split()[0] == "65534"
+
+
+# In a network of its own, which has a public address.
+OWN_ADDRESS = r"""
+import fcntl, socket, struct, sys
+sys.path.insert(0, sys.argv[1])
+from fetching import Fetcher, Target, says, whole
+
+def interface(request, name, data):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as handle:
+        fcntl.ioctl(handle, request, struct.pack("16s16s8x", name.encode(), data))
+
+def give(name, address):
+    interface(0x8916, name, struct.pack("=HH4s8x", socket.AF_INET, 0, socket.inet_aton(address)))
+    interface(0x8914, name, struct.pack("=H14x", 1))
+
+give("lo", "127.0.0.1")
+give("lo:1", "8.8.4.4")
+target = Target(says(whole(b"mine")), host="8.8.4.4")
+for allow in ([], ["8.8.4.4"]):
+    fetcher = Fetcher(allow)
+    answer = fetcher.get(target.url())
+    print(answer.fault, answer.reason, answer.data, target.connections)
+    fetcher.close()
+"""
+
+
+def test_public_address_of_this_machine_is_not_asked_unless_that_is_allowed():
+    own = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--net"]
+    if subprocess.run([*own, "true"], check=False, capture_output=True).returncode != 0:
+        pytest.skip("no network of one's own can be made here")
+    said = subprocess.run([*own, sys.executable, "-c", OWN_ADDRESS, os.path.dirname(__file__)], capture_output=True,
+                          text=True, check=True, timeout=30 * SLOWNESS).stdout
+    assert said.splitlines() == ["address 8.8.4.4 is at an address of the server itself, which is not allowed b'' 0",
+                                 "none  b'mine' 1"]
