@@ -8,6 +8,7 @@ import signal
 import time
 
 import pytest
+from pipeline.cloud.schemas.runs import ContainerRunResult
 
 from fetching import Target, whole
 from server import SLOWNESS, child_called, example
@@ -74,6 +75,8 @@ def test_result_is_posted_once(server, receiver):
     posted = json.loads(body)
     assert list(posted) == ["inputs", "outputs", "error"] and posted["inputs"] is None and posted["error"] is None
     assert [value["i"] for value in posted["outputs"][0]["value"]] == [0, 1, 2]
+    result = ContainerRunResult.parse_obj(posted)
+    assert result.outputs_formatted() == [posted["outputs"][0]["value"]] and result.error is None
     assert posted["outputs"] == server.get(f"/v4/runs/{run['id']}").json()["outputs"]
     server.wait_log(f" callback_delivered run={run['id']} attempts=1")
     assert to.posts.empty()
