@@ -79,8 +79,8 @@ struct files {
     uint32_t removal_count;                   /* that are being removed */
     struct intake *intakes[INTAKE_COUNT_MAX]; /* by place; each its own owner's */
     uint32_t intake_count, intake_generation;
-    struct intake *waiting; /* for a place, first come first */
-    struct timer timer;     /* when the oldest has not been used for long enough */
+    struct intake *waiting, *last_waiting; /* for a place, first come first */
+    struct timer timer;                    /* when the oldest has not been used for long enough */
     bool has_timer;
 
     struct parts *parts_oldest, *parts_newest; /* by last use; see parts.h */

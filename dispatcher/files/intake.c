@@ -72,12 +72,13 @@ static uint32_t intake_place_count(const struct intake *intake)
     return count;
 }
 
-/* It has a place from now on. False: there is none, for this one. */
+/* It has a place from now on. False: there is none, until another one ends. One can be had however
+ * many descriptors uploads have: else nothing would tell when there is room. */
 static bool intake_take_place(struct intake *intake)
 {
     struct files *files = intake->files;
     if (intake_place_count(intake) >= INTAKE_COUNT_MAX - files->intake_count ||
-        !input_memory_fits_file(files->input))
+        (files->intake_count > 0 && !input_memory_fits_file(files->input)))
         return false;
     uint32_t place = 0;
     while (files->intakes[place])
@@ -112,20 +113,17 @@ static void intake_give_place(struct intake *intake)
 static void intake_wait(struct intake *intake)
 {
     struct files *files = intake->files;
-    struct intake **at = &files->waiting;
-    while (*at)
-        at = &(*at)->next;
-    *at = intake;
+    intake->previous = files->last_waiting;
+    *(intake->previous ? &intake->previous->next : &files->waiting) = intake;
+    files->last_waiting = intake;
 }
 
 static void intake_wait_no_more(struct intake *intake)
 {
-    struct intake **at = &intake->files->waiting;
-    while (*at && *at != intake)
-        at = &(*at)->next;
-    if (*at)
-        *at = intake->next;
-    intake->next = NULL;
+    struct files *files = intake->files;
+    *(intake->previous ? &intake->previous->next : &files->waiting) = intake->next;
+    *(intake->next ? &intake->next->previous : &files->last_waiting) = intake->previous;
+    intake->next = intake->previous = NULL;
 }
 
 struct intake *intake_begin(struct files *files, const struct intake_options *options,
@@ -144,14 +142,10 @@ struct intake *intake_begin(struct files *files, const struct intake_options *op
     intake->ops = ops;
     intake->owner = owner;
     if (!intake_take_place(intake)) {
-        if (files->intake_count > 0) {
-            intake_wait(intake);
-            return intake;
-        }
-        *rc = -ENOBUFS;
-    } else {
-        *rc = intake_open(intake);
+        intake_wait(intake);
+        return intake;
     }
+    *rc = intake_open(intake);
     if (*rc == 0)
         return intake;
     intake_give_place(intake);
@@ -338,19 +332,7 @@ static struct intake *intake_next_take(struct files *files)
     return intake;
 }
 
-/* The first that waits is told that it waits for nothing. */
-static void intake_next_refuse(struct files *files)
-{
-    struct intake *intake = files->waiting;
-    void *owner = intake->owner;
-    const struct intake_ops *ops = intake->ops;
-    files->failed_count++;
-    intake_wait_no_more(intake);
-    intake_free(intake);
-    ops->failed(owner, -ENOBUFS);
-}
-
-/* Those that waited, as far as there are places. No place comes back where none is taken. */
+/* Those that waited, as far as there are places. */
 static void intake_next(struct files *files)
 {
     struct intake *intake;
@@ -359,8 +341,6 @@ static void intake_next(struct files *files)
         if (intake->rc < 0)
             intake_tell_failed(intake);
     }
-    while (files->waiting && files->intake_count == 0)
-        intake_next_refuse(files);
 }
 
 void intake_drop(struct intake *intake)

@@ -50,14 +50,14 @@ struct intake {
     struct files *files;
     struct files_owner *token;
     const struct intake_ops *ops;
-    const void *writer;  /* of options */
-    void *owner;         /* NULL: nobody wants it any more */
-    struct file *file;   /* that it becomes */
-    struct intake *next; /* of those that wait for a pipe */
-    uint64_t bytes;      /* reserved */
-    uint32_t place;      /* in files->intakes; INTAKE_COUNT_MAX: it has none yet */
-    uint32_t generation; /* of it there */
-    int fd;              /* to read from; -1: none */
+    const void *writer;             /* of options */
+    void *owner;                    /* NULL: nobody wants it any more */
+    struct file *file;              /* that it becomes */
+    struct intake *next, *previous; /* of those that wait for a pipe */
+    uint64_t bytes;                 /* reserved */
+    uint32_t place;                 /* in files->intakes; INTAKE_COUNT_MAX: it has none yet */
+    uint32_t generation;            /* of it there */
+    int fd;                         /* to read from; -1: none */
     int rc;
     bool is_polled; /* what comes is told */
     bool has_more;  /* something came while a thread read */
@@ -68,7 +68,7 @@ struct intake {
 };
 
 /* Begins one. NULL, and `rc`: -EFBIG, it is larger than a file may be; -ENOSPC, there is no room
- * for it; -ENOBUFS, there is no descriptor for it, which who waits may be told later; -ENOMEM. */
+ * for it; -EMFILE, -ENFILE, there is no descriptor for it; -ENOMEM. */
 struct intake *intake_begin(struct files *files, const struct intake_options *options,
                             const struct intake_ops *ops, void *owner, int *rc);
 

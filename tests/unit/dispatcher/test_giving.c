@@ -26,7 +26,7 @@ static char path[64];
 
 static int open_with(char *files_path)
 {
-    stage_open(&(struct stage_options){.files_path = files_path});
+    stage_open(&(struct stage_options){.files_path = files_path, .concurrency = 2});
     return 0;
 }
 
@@ -298,6 +298,27 @@ static void what_has_no_room_in_the_ring_is_said_when_it_has(void **state)
     expect_nothing_left();
 }
 
+static void files_wait_for_descriptors_but_one_of_them_never_does(void **state)
+{
+    struct stage_run runs[2];
+    (void)state;
+    stage.server->input.file_count_max = 0; /* uploads have them all */
+    for (uint32_t i = 0; i < 2; i++)
+        runs[i] = stage_run_begin(STREAM_PATH, RUN_BODY, 1);
+    for (uint32_t i = 0; i < 2; i++)
+        tell(&runs[i], 0, 10);
+    assert_int_equal(files()->intake_count, 1);
+    for (uint32_t i = 0; i < 2; i++) {
+        int fd = expect_pipe(&runs[i]);
+        expect_nothing_said(&runs[i]); /* nor to the other one */
+        assert_int_equal(write(fd, "0123456789", 10), 10);
+        close(fd);
+        pipe_filled();
+        expect_ended(&runs[i], "");
+    }
+    assert_int_equal(files()->file_count, 2);
+}
+
 static void expect_killed(const char *why)
 {
     const struct worker *worker = stage.server->fleet.workers[0];
@@ -350,6 +371,7 @@ int main(void)
         TEST(a_pipe_that_is_closed_too_early_is_a_file_that_became_shorter),
         TEST(a_file_without_a_byte_needs_no_pipe),
         TEST(what_has_no_room_in_the_ring_is_said_when_it_has),
+        TEST(files_wait_for_descriptors_but_one_of_them_never_does),
         TEST(a_second_file_before_the_first_one_ended_costs_the_worker_its_life),
         TEST(a_line_that_names_a_file_which_is_not_kept_costs_the_worker_its_life),
         cmocka_unit_test_setup_teardown(
