@@ -221,7 +221,7 @@ void parts_leave(struct parts *parts)
 {
     mr_assert(parts->user_count > 0);
     parts->user_count--;
-    if (!parts->is_with_disk && parts->is_over && parts->user_count == 0)
+    if (parts->state == PARTS_OVER && parts->user_count == 0)
         parts_free(parts);
     else if (parts->state == PARTS_OPEN)
         parts_use(parts);
@@ -252,7 +252,7 @@ static void parts_on_remove(struct disk_job *job)
     disk_file_drop(&parts->disk);
     for (uint32_t i = 0; i < REMOVE_STEP_COUNT && parts->at < parts->count; i++)
         parts_remove_one(parts);
-    parts->is_over = parts->at == parts->count;
+    parts->is_done = parts->at == parts->count;
 }
 
 /* A piece of the part that is next goes behind the others. 0 or -errno. */
@@ -287,7 +287,7 @@ static void parts_on_join(struct disk_job *job)
     if (parts->rc < 0 || parts->at < parts->count)
         return;
     parts->rc = disk_file_keep(&parts->disk, &parts->file->about);
-    parts->is_over = parts->rc == 0;
+    parts->is_done = parts->rc == 0;
 }
 
 static void parts_tell_kept(struct parts *parts)
@@ -323,20 +323,20 @@ static void parts_on_done(struct disk_job *job)
 {
     struct parts *parts = parts_of(job);
     struct files *files = parts->files;
-    parts->is_with_disk = false;
     if (files->disk.is_over)
         return; /* parts_finish() follows */
-    if (parts->state == PARTS_JOINING && parts->is_over) {
+    if (parts->state == PARTS_JOINING && parts->is_done) {
         parts_tell_kept(parts);
     } else if (parts->state == PARTS_JOINING && parts->rc < 0) {
         parts_tell_failed(parts);
         parts->state = PARTS_LEAVING;
     }
-    if (!parts->is_over) {
+    if (!parts->is_done) {
         parts_step(parts);
         return;
     }
     files->join_count--;
+    parts->state = PARTS_OVER;
     if (parts->user_count == 0)
         parts_free(parts);
 }
@@ -345,7 +345,6 @@ static void parts_step(struct parts *parts)
 {
     parts->job = (struct disk_job){parts->state == PARTS_JOINING ? parts_on_join : parts_on_remove,
                                    parts_on_done};
-    parts->is_with_disk = true;
     disk_begin(&parts->files->disk, &parts->job);
 }
 

@@ -37,7 +37,13 @@ struct part {
     char tag[PARTS_TAG_BYTES]; /* random: its ETag */
 };
 
-enum parts_state { PARTS_OPEN = 0, PARTS_JOINING, PARTS_LEAVING, PARTS_STATE_COUNT };
+enum parts_state {
+    PARTS_OPEN = 0,
+    PARTS_JOINING,
+    PARTS_LEAVING,
+    PARTS_OVER, /* it goes with the last of its parts that are on their way */
+    PARTS_STATE_COUNT
+};
 
 /* Told in the loop, never from within a call. */
 struct parts_ops {
@@ -62,13 +68,12 @@ struct parts {
     const struct parts_ops *ops;
     void *owner; /* NULL: nobody waits for it */
 
-    bool is_with_disk; /* a thread has what follows */
-    struct disk_job job;
-    uint32_t at;       /* the part that is next */
-    uint64_t at_bytes; /* of which so much was taken */
-    int fd;            /* of that; -1: not opened */
+    struct disk_job job; /* while it is no longer open, with a thread: */
+    uint32_t at;         /* the part that is next */
+    uint64_t at_bytes;   /* of which so much was taken */
+    int fd;              /* of that; -1: not opened */
     int rc;
-    bool is_over; /* there is no more to do */
+    bool is_done; /* there is no more to do */
     char *buffer; /* owned */
     struct disk_file disk;
 };
