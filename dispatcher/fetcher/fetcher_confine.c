@@ -6,6 +6,8 @@
 #include <fcntl.h>
 #include <linux/landlock.h>
 #include <sched.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -149,17 +151,25 @@ static bool confine_file_allow(int ruleset, const char *path)
     return rc == 0;
 }
 
+/* The folder in which a file really lies, which may be replaced in it. */
+static bool confine_place_allow(int ruleset, const char *path)
+{
+    char *real = realpath(path, NULL);
+    char *slash = real ? strrchr(real, '/') : NULL;
+    if (slash)
+        *slash = '\0';
+    bool is_allowed = !slash || slash == real || confine_file_allow(ruleset, real);
+    free(real);
+    return is_allowed;
+}
+
 /* Where the kernel has no Landlock, the user it is has to do. Descriptors that it is given are open
  * already. */
 static bool confine_files_limit(void)
 {
-    static const char *const paths[] = {"/etc",
-                                        "/usr",
-                                        "/lib",
-                                        "/lib64",
-                                        "/run/systemd/resolve",
-                                        "/run/resolvconf",
-                                        "/run/NetworkManager"};
+    static const char *const folders[] = {"/etc", "/usr", "/lib", "/lib64"};
+    static const char *const files[] = {"/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf",
+                                        "/etc/ssl/certs/ca-certificates.crt"};
     long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
     if (version < 1)
         return true;
@@ -169,8 +179,10 @@ static bool confine_files_limit(void)
     if (ruleset == -1)
         return false;
     bool is_made = true;
-    for (size_t i = 0; is_made && i < ARRAY_COUNT(paths); i++)
-        is_made = confine_file_allow(ruleset, paths[i]);
+    for (size_t i = 0; is_made && i < ARRAY_COUNT(folders); i++)
+        is_made = confine_file_allow(ruleset, folders[i]);
+    for (size_t i = 0; is_made && i < ARRAY_COUNT(files); i++)
+        is_made = confine_place_allow(ruleset, files[i]);
     is_made = is_made && syscall(SYS_landlock_restrict_self, ruleset, 0) == 0;
     close(ruleset);
     return is_made;
