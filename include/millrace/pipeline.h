@@ -200,7 +200,8 @@ struct mr_input_options {
 #endif
 
 /* Adds a pipe: mr_pipe(builder, function, TYPE, input...). Inputs are variables that exist already,
- * 64 at most; the result can be an input of later pipes (unless it is a stream) and an output. */
+ * 64 at most; the result can be an output, and an input of later pipes, unless it is a stream or
+ * has files that mr_value_file() wrote. */
 #ifdef __cplusplus
 #define mr_pipe(builder, function, ...) mr_pipe_(builder, function, #function, __VA_ARGS__)
 #else

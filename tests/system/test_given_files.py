@@ -13,7 +13,7 @@ from confined import needs_root
 from server import bearer, make_tokens, wait_until
 from wire import result_of, run_body
 
-NAMES = ("pictures", "parcel", "words", "pair", "odd", "cut", "vast", "both")
+NAMES = ("pictures", "parcel", "words", "pair", "odd", "cut", "vast", "both", "chained")
 MIB = 1 << 20
 
 
@@ -118,6 +118,8 @@ def test_what_is_no_file_is_refused_with_its_name_and_the_reason(server, folder)
         assert error_of(server.run("g/odd:v1", kind)) == f"pipe odd_make: the file {name} cannot be sent: {why}"
     assert error_of(server.run("g/cut:v1")) == \
         "the file cut.bin cannot be sent: it became shorter while it was read"
+    assert error_of(server.run("g/chained:v1")) == \
+        "the result of pipe file_make cannot be given to another one: it is a file, or has one in it"
     assert error_of(server.run("g/vast:v1", 256 * MIB + 1, "v.bin")) == \
         "the file v.bin cannot be sent: it is larger than --file-limit (268435456 bytes)"
     wait_until(lambda: is_settled(server, folder))

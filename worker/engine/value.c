@@ -490,8 +490,10 @@ int value_object(struct mr_value *value, const struct mr_object *object)
                 rc = value_object(value, &object->u.dictionary.pairs[i].value);
         }
         return rc;
-    case MR_STREAM:
     case MR_FILE:
+        return value_fail(value, -EINVAL, ERROR_PIPELINE,
+                          "a file of the inputs is given out by its path, with mr_value_file()");
+    case MR_STREAM:
     case MR_TYPE_COUNT:
         break;
     }

@@ -212,8 +212,9 @@ static int graph_run_keep(struct graph_execution *execution, int variable, struc
     int rc = object_unpack(&execution->job->arena, copy, bytes, &(struct object_files){0},
                            &result->object);
     if (rc != 0)
-        error_set(execution->error, ERROR_PIPELINE, "the result of pipe %s cannot be read: %s",
-                  result->name, strerror(-rc));
+        error_set(execution->error, ERROR_PIPELINE,
+                  "the result of pipe %s cannot be given to another one: %s", result->name,
+                  rc == -EBADMSG ? "it is a file, or has one in it" : strerror(-rc));
     return rc;
 }
 

@@ -9,6 +9,7 @@
  *   cut        a file of which a part is gone when it is read
  *   vast       a file of BYTES zeros, which take no memory here; with NAME
  *   words      a stream of three words
+ *   chained    a file as the argument of another pipe, which cannot be
  *   both       a small file, and one of BYTES, in a list
  */
 #include <errno.h>
@@ -162,6 +163,17 @@ MR_PIPELINE(pair)
 {
     mr_output(builder, mr_pipe(builder, file_make, MR_FILE));
     mr_output(builder, mr_pipe(builder, words_make, MR_STREAM));
+}
+
+static int chained_take(struct mr_call *call)
+{
+    return mr_value_integer(mr_return(call), mr_arg(call, 0)->type);
+}
+
+MR_PIPELINE(chained)
+{
+    mr_variable file = mr_pipe(builder, file_make, MR_FILE);
+    mr_output(builder, mr_pipe(builder, chained_take, MR_INTEGER, file));
 }
 
 /* ---- odd, cut ------------------------------------------------------------------------------ */
