@@ -117,10 +117,17 @@ static void out_files_drop_first(struct out_files *files)
     free(file);
 }
 
-void out_files_finish(struct out_files *files)
+static void out_files_drop(struct out_files *files)
 {
     while (files->first)
         out_files_drop_first(files);
+}
+
+void out_files_finish(struct out_files *files)
+{
+    out_files_drop(files);
+    free(files->reason);
+    files->reason = NULL;
 }
 
 /* ---- to the dispatcher ---------------------------------------------------------------------- */
@@ -188,10 +195,12 @@ bool out_files_go_on(struct out_files *files, const struct reply_job *job, int s
 
 static void out_files_refuse(struct out_files *files, const char *why, size_t bytes)
 {
+    char text[OUT_FILE_REASON_BYTES];
+    snprintf(text, sizeof text, "the file %s%s cannot be sent: %.*s", files->first->name,
+             files->first->what, (int)(bytes < 256 ? bytes : 256), why);
     files->is_refused = true;
-    snprintf(files->reason, sizeof files->reason, "the file %s%s cannot be sent: %.*s",
-             files->first->name, files->first->what, (int)(bytes < 256 ? bytes : 256), why);
-    out_files_finish(files);
+    files->reason = strdup(text);
+    out_files_drop(files);
 }
 
 void out_files_give_up(struct out_files *files, const char *why)
@@ -242,5 +251,6 @@ int out_files_ignore(const struct record *meta, int socket)
 
 void out_files_explain(const struct out_files *files, struct error *error)
 {
-    error_set(error, ERROR_PIPELINE, "%s", files->reason);
+    error_set(error, ERROR_PIPELINE, "%s",
+              files->reason ? files->reason : "one of its files cannot be sent");
 }

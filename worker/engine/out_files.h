@@ -35,7 +35,7 @@ struct out_files {
     int pipe;                      /* owned; of the first one, while `is_written_to` */
     bool is_written_to;
     bool is_refused; /* one of them: the run is to fail, and `reason` says why */
-    char reason[OUT_FILE_REASON_BYTES];
+    char *reason;    /* owned; NULL: no memory for it, or nothing is wrong */
 };
 
 /* Writes a file as the value. `fd` is its own from now on, and the last part of `name` (NULL: it
