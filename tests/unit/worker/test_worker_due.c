@@ -98,7 +98,7 @@ static void of_many_that_are_due_few_are_stepped_before_their_lines_are_read(voi
     harness_start(&h, &(struct harness_options){.source = "numbers.so", .slot_count = 64});
     harness_expect_ready(&h);
     for (uint32_t slot = 0; slot < 64; slot++)
-        harness_run_numbers(&h, slot, 1, "0123456789", 20);
+        harness_run_numbers(&h, slot, 1, "0123456789", 300); /* all have begun by then */
     uint64_t end_ns = harness_now_ns() + HARNESS_WAIT_MS * MS;
     while ((atomic_load(&h.worker_bell.shared->asleep) & DOORBELL_SPACE) == 0) {
         assert_true(harness_now_ns() < end_ns);
