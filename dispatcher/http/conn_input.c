@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "dispatcher/http/collector.h"
 #include "dispatcher/http/conn.h"
@@ -18,6 +19,9 @@
  * a request that needs no token, and no body. */
 #define STRANGER_BYTES_MAX HTTP_HEAD_BYTES_MAX
 
+/* Buffers of a streamed body that are received in one pass. */
+#define LARGE_RECEIVE_COUNT 8u
+
 static void conn_input_free(struct front *front, struct conn *conn);
 static void conn_input_count(struct front *front, struct conn *conn);
 static void conn_input_take(struct front *front, struct conn *conn, const char *bytes,
@@ -25,6 +29,7 @@ static void conn_input_take(struct front *front, struct conn *conn, const char *
 static bool conn_is_left(const struct front *front, const struct conn *conn);
 static void conn_receive_again(struct front *front, struct conn *conn);
 static int conn_received(struct front *front, struct conn *conn, const char *data, size_t bytes);
+static int conn_receive_rest(struct front *front, struct conn *conn);
 
 void conn_input_finish(struct front *front, struct conn *conn)
 {
@@ -91,8 +96,11 @@ void conn_on_recv(struct front *front, const struct uring_event *event)
     if (conn && event->result > 0) {
         mr_assert(event->has_buffer);
         front->counts.received_byte_count += (uint64_t)event->result;
-        is_broken = conn_received(front, conn, uring_buffer(front->reactor->uring, event->buffer),
-                                  (size_t)event->result) < 0;
+        is_broken =
+            conn_received(front, conn, uring_buffer(front->reactor->uring, event->buffer),
+                          (size_t)event->result) < 0 ||
+            (conn->is_large && !event->more && event->result == (int32_t)RECEIVE_BUFFER_BYTES &&
+             conn_receive_rest(front, conn) < 0);
     }
     if (event->has_buffer)
         uring_buffer_return(front->reactor->uring, event->buffer);
@@ -383,5 +391,22 @@ static int conn_received(struct front *front, struct conn *conn, const char *dat
     int rc = transport->received ? transport->received(&data, &bytes, conn->transport_state) : 0;
     if (rc == 0 && bytes > 0)
         conn_input_process(front, conn, data, bytes);
+    return rc;
+}
+
+/* Of a streamed body, what else the socket has, as long as it is taken: a pass of the loop for each
+ * buffer would be twice the work. No receive is queued, whose bytes would come later and belong in
+ * front of these. Results as above. */
+static int conn_receive_rest(struct front *front, struct conn *conn)
+{
+    int rc = 0;
+    for (uint32_t i = 1;
+         i < LARGE_RECEIVE_COUNT && rc == 0 && conn->state == CONN_BODY && !conn->is_held; i++) {
+        ssize_t count = recv(conn->fd, front->rest, sizeof front->rest, MSG_DONTWAIT);
+        if (count <= 0)
+            break; /* nothing now; or its end, which is received again */
+        front->counts.received_byte_count += (uint64_t)count;
+        rc = conn_received(front, conn, front->rest, (size_t)count);
+    }
     return rc;
 }

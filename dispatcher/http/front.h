@@ -65,8 +65,9 @@ struct front {
     /* To flush at the end of the pass, the one that waits longest first. */
     struct conn *dirty, *dirty_last;
 
-    struct http_head head; /* of the request being parsed */
-    bool is_draining;      /* no request is taken behind the one that is being answered */
+    struct http_head head;           /* of the request being parsed */
+    char rest[RECEIVE_BUFFER_BYTES]; /* what a socket has besides, while it is looked at */
+    bool is_draining;                /* no request is taken behind the one that is being answered */
 
     struct front_counts counts;
 };

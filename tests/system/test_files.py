@@ -319,6 +319,22 @@ def test_memory_stays_flat_while_large_files_come_and_go(server):
     assert most - before < (1 << 20) * (1 if SLOWNESS == 1 else 64)
 
 
+@pytest.mark.skipif(SLOWNESS > 1, reason="how much a socket has is a matter of time")
+def test_several_buffers_of_a_large_file_are_taken_in_one_pass_of_the_loop(shared):
+    server, _ = shared
+    piece, count = bytes(1 << 20), 32
+
+    def passes():
+        return int(re.search(rb"^millrace_loop_pass_seconds_count (\d+)", server.get("/metrics").body, re.MULTILINE)[1])
+    before = passes()
+    with server.connect() as connection:
+        connection.send(connection.head("POST", PATH, {**raw(), "Content-Length": str(count << 20)}))
+        for _ in range(count):
+            connection.send(piece)
+        assert connection.response().json()["size"] == count << 20
+    assert passes() - before < 1500  # 2,048 buffers, and what threads say
+
+
 # ---- what goes out --------------------------------------------------------------------------------------------------
 
 
