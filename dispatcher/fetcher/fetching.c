@@ -22,6 +22,10 @@
 #define ASK_AGAIN_MS 50u
 #define LOOK_MS 1000u
 
+/* Of what it says, in a pass; the rest in the next one. */
+#define HEAR_COUNT_MAX (4u * FETCH_COUNT_MAX)
+#define HEAR_AGAIN_MS 1u
+
 /* Without a word, while it has something to do, it hangs; without anything to do, it goes. */
 #define HANG_MS 30000u
 #define IDLE_MS 60000u
@@ -473,26 +477,32 @@ static const char *fetching_on_answer(struct fetching *fetching, const struct fe
     return NULL;
 }
 
-void fetching_on_fetcher(struct fetching *fetching, const struct uring_event *event)
+/* False: it was given up. Bounded: what more it says is heard soon. */
+static bool fetching_hear(struct fetching *fetching)
 {
     static struct fetch_answer answer;
-    if (fetching->fetcher.state != SERVANT_RUNNING || event->result <= 0 ||
-        event->ref.generation != fetching->fetcher.generation)
-        return;
-    /* Bounded: what it may say in a while; the rest is there at the next look. */
-    for (uint32_t i = 0; i < 4 * FETCH_COUNT_MAX; i++) {
+    for (uint32_t i = 0; i < HEAR_COUNT_MAX; i++) {
         int rc = servant_hear(&fetching->fetcher, &answer, sizeof(answer));
         if (rc == 0)
-            break;
+            return true;
         const char *wrong = rc == -EPIPE ? "it ended" : "it sent what is no answer";
         if (rc == 1)
             wrong = fetching_on_answer(fetching, &answer);
         if (wrong) {
             fetching_lost(fetching, wrong);
-            return;
+            return false;
         }
         fetching->heard_ms = fetching->reactor->now_ms;
     }
+    fetching_wake(fetching, HEAR_AGAIN_MS);
+    return true;
+}
+
+void fetching_on_fetcher(struct fetching *fetching, const struct uring_event *event)
+{
+    if (fetching->fetcher.state != SERVANT_RUNNING || event->result <= 0 ||
+        event->ref.generation != fetching->fetcher.generation || !fetching_hear(fetching))
+        return;
     if (!event->more)
         uring_poll(fetching->reactor->uring, fetching->fetcher.socket, event->ref);
     fetching_wake(fetching, 0);
@@ -577,6 +587,8 @@ static void fetching_fetcher_look(struct fetching *fetching)
 
 void fetching_on_timer(struct fetching *fetching)
 {
+    if (fetching->fetcher.state == SERVANT_RUNNING)
+        (void)fetching_hear(fetching);
     fetching_expire(fetching);
     fetching_fetcher_look(fetching);
     fetching_next_ask(fetching);

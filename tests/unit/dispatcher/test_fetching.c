@@ -189,6 +189,29 @@ static void one_that_is_dropped_while_it_waits_is_never_asked_for(void **state)
     assert_false(hear());
 }
 
+/* A poll tells that something came, once, and not that there is more of it. */
+static void however_much_it_says_at_once_all_of_it_is_heard(void **state)
+{
+    (void)state;
+    struct fetch_answer progress = {.magic = FETCH_MAGIC, .kind = FETCH_PROGRESS, .number = 1};
+    begin(0, FETCH_GET);
+    pass_after(0);
+    hear_url();
+    uint32_t count = 0;
+    int rc, room = 1 << 20; /* or as much as there may be */
+    assert_int_equal(setsockopt(played.socket, SOL_SOCKET, SO_SNDBUF, &room, sizeof(room)), 0);
+    do {
+        progress.bytes = count + 1;
+        rc = (int)send(played.socket, &progress, sizeof(progress), MSG_DONTWAIT);
+        count += rc > 0;
+    } while (rc > 0 && count < 4096);
+    assert_true(count > 4 * FETCH_COUNT_MAX);
+    fetcher_event();
+    assert_true(told[0].progress_count < count);
+    pass_after(100);
+    assert_int_equal(told[0].progress_count, count);
+}
+
 /* ---- what fails ---- */
 
 static void one_that_dies_fails_what_it_had_and_another_one_does_the_rest(void **state)
@@ -331,6 +354,7 @@ int main(void)
         FETCHING_TEST(one_that_waited_for_all_of_its_time_fails),
         FETCHING_TEST(one_that_is_dropped_is_cancelled_and_its_place_is_free_when_that_was_heard),
         FETCHING_TEST(one_that_is_dropped_while_it_waits_is_never_asked_for),
+        FETCHING_TEST(however_much_it_says_at_once_all_of_it_is_heard),
         FETCHING_TEST(one_that_dies_fails_what_it_had_and_another_one_does_the_rest),
         FETCHING_TEST(whoever_is_told_may_drop_all_others),
         FETCHING_TEST(one_that_says_nothing_is_killed),
