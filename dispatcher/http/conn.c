@@ -540,7 +540,7 @@ static void conn_leave_client(struct front *front, uint32_t client_index)
 /* False: its client has as many as it may. */
 static bool conn_enter_client(struct front *front, int fd, uint32_t *client_index)
 {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t bytes = sizeof address;
     *client_index = CLIENT_NONE;
     if (front->config->conn_per_client_max == 0 ||
