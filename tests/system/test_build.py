@@ -178,7 +178,7 @@ WORSE_TYPES = [
 def typed(tmp_path_factory):
     """A copy of what the lint of types looks at, which it has passed, and its cache."""
     top = tmp_path_factory.mktemp("typed")
-    for folder in ("worker/python", "tests/types", "docs/examples/python"):
+    for folder in ("worker/python", "tests/types", "docs/examples/python", "share"):
         shutil.copytree(os.path.join(TOP, folder), top / folder, ignore=shutil.ignore_patterns("__pycache__"))
     result = run([os.path.join(TOP, "tests/lint/types")], cwd=top)
     assert result.returncode == 0, result.stdout + result.stderr
