@@ -151,6 +151,8 @@ static void upload_on_write(struct disk_job *job)
     const uint32_t which = !upload->filling;
     upload->rc =
         disk_file_write(&upload->disk, upload_buffer(upload, which), upload->filled[which]);
+    if (upload->rc < 0)
+        disk_file_drop(&upload->disk); /* before it is told: there is room for the next one */
 }
 
 static void upload_on_keep(struct disk_job *job)
