@@ -18,7 +18,7 @@ _Static_assert(DISK_JOB_COUNT_MAX > INPUT_FILE_COUNT_MAX + 64 + 64 + 64 + 256,
 
 #define STACK_BYTES (256u * 1024)
 #define DONE_COUNT 64u /* taken together */
-#define NICENESS 19    /* a machine that is busy with runs hashes files when it has time */
+#define NICENESS 5     /* runs come first, and those that wait for a file soon after them */
 
 void disk_init(struct disk *disk)
 {
