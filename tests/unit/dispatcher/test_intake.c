@@ -2,19 +2,17 @@
 /* test_intake.c - whose files get pipes, and who waits for one. */
 #include "dispatcher/files/intake.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include <cmocka.h>
+
+#include "tests/unit/dispatcher/files_scene.h"
 
 #define WRITER_COUNT 8u
 #define OWN_COUNT 100u
@@ -25,12 +23,6 @@ struct own {
     int pipe_fd, rc;
 };
 
-static char path[64];
-static struct config config;
-static struct reactor reactor;
-static struct input_memory input;
-static struct files files;
-static int null_fd;
 static struct own owns[WRITER_COUNT][OWN_COUNT];
 
 static void on_ready(void *owner, int fd)
@@ -52,25 +44,16 @@ static void on_failed(void *owner, int rc)
 
 static const struct intake_ops ops = {on_ready, on_kept, on_failed};
 
-static int scene_open(void **state)
+static int intake_open(void **state)
 {
-    char reason[FILES_REASON_BYTES];
-    (void)state;
-    snprintf(path, sizeof path, "/tmp/millrace-intake-XXXXXX");
-    assert_non_null(mkdtemp(path));
-    null_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    config_init(&config);
-    config.files_path = path;
+    assert_int_equal(scene_open(state), 0);
     config.files_total_bytes = config.file_bytes_max = 1 << 20;
-    reactor_init(&reactor, null_fd, LEVEL_ERROR);
+    input.file_count_max = 2 * INTAKE_COUNT_MAX;
     assert_int_equal(
         uring_create(&reactor.uring, &(struct uring_options){.entries = 256,
                                                              .receive_buffer_count = 2,
                                                              .receive_buffer_bytes = 4096}),
         0);
-    input_memory_init(&input, 1 << 20, 2 * INTAKE_COUNT_MAX);
-    assert_int_equal(files_init(&files, &(struct files_options){&config, &reactor, &input}), 0);
-    assert_int_equal(files_open(&files, reason), 0);
     memset(owns, 0, sizeof owns);
     return 0;
 }
@@ -91,27 +74,15 @@ static void drop(struct own *own)
     *own = (struct own){.intake = NULL};
 }
 
-static int scene_close(void **state)
+static int intake_close(void **state)
 {
-    const char *const names[] = {"stored", "parts", "runs", "scratch", "secret", ""};
-    (void)state;
     for (uint32_t i = 0; i < WRITER_COUNT * OWN_COUNT; i++)
         drop(&owns[i / OWN_COUNT][i % OWN_COUNT]);
     while (files.disk.job_count > 0)
         hear();
-    files_finish(&files);
-    assert_int_equal(files.reserved_bytes, 0);
     assert_int_equal(input.file_count, 0);
     uring_destroy(reactor.uring);
-    reactor_finish(&reactor);
-    config_finish(&config);
-    close(null_fd);
-    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
-        char name[96];
-        snprintf(name, sizeof name, "%s/%s", path, names[i]);
-        assert_int_equal(remove(name), 0);
-    }
-    return 0;
+    return scene_close(state);
 }
 
 static struct own *begin(uint32_t writer, uint32_t number)
@@ -182,7 +153,7 @@ static void one_at_a_time_has_a_pipe_while_others_have_all_descriptors(void **st
     input_memory_give_file(&input);
 }
 
-#define INTAKE_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)
+#define INTAKE_TEST(name) cmocka_unit_test_setup_teardown(name, intake_open, intake_close)
 
 int main(void)
 {
