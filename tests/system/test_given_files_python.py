@@ -16,6 +16,7 @@ from test_file_inputs import by_id, upload
 CODE = os.path.join(HERE, "pipelines", "given.py")
 NAMES = ("gives", "streams", "streams_later", "gives_later", "returns", "paints", "shows", "both_later")
 SERVED = [f"p/{name}:v1={CODE}:{name}" for name in NAMES]
+OPTIONS = ["--files", "files", "--concurrency", "4", "--python", "/usr/bin/python3"]  # the one that has PIL
 DATA = bytes(range(256)) * 300
 
 pytestmark = needs_python
@@ -23,14 +24,14 @@ pytestmark = needs_python
 
 @pytest.fixture(scope="module")
 def server(start_shared):
-    return start_shared(*SERVED, options=["--files", "files", "--concurrency", "4"])
+    return start_shared(*SERVED, options=OPTIONS)
 
 
 @pytest.fixture(scope="module", params=["in turn", "in threads"])
 def ways(request, server, start_shared):
     if request.param == "in turn":
         return server
-    return start_shared(*SERVED, options=["--files", "files", "--concurrency", "4", "--python-threads"])
+    return start_shared(*SERVED, options=[*OPTIONS, "--python-threads"])
 
 
 def outputs_of(response):
