@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * scanner.h - the process that asks a driver which devices there are, so that nobody else hangs or
+ * dies with it.
+ */
+#ifndef DISPATCHER_SCANNER_H
+#define DISPATCHER_SCANNER_H
+
+/* What argv[0] of this program is when it is a scanner; argv[1] the process that started it,
+ * argv[2] the name of the kind it looks for (device_kind.h). */
+#define SCANNER_NAME "millrace-scanner"
+
+/* Longer than that it is not waited for, in milliseconds. */
+#define SCAN_TIMEOUT_MS 10000u
+
+/* scanner_main.c: the process itself. Returns its exit code. */
+int scanner_main(int argc, char **argv);
+
+#endif
