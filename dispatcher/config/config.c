@@ -41,10 +41,21 @@ uint32_t config_place_count(const struct config *config)
 {
     uint32_t count = RENEWAL_PLACE_COUNT;
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
-        const struct pipeline_options *options = &config->pipelines[i].options;
-        count += options->workers.max + options->recycle_overlap;
+        const struct pipeline_config *pipeline = &config->pipelines[i];
+        count += pipeline_config_worker_max(pipeline) + pipeline->options.recycle_overlap;
     }
     return count;
+}
+
+uint32_t pipeline_config_worker_max(const struct pipeline_config *pipeline)
+{
+    const struct pipeline_options *options = &pipeline->options;
+    bool is_counted =
+        !options->devices_count_workers || device_choice_count(&pipeline->devices) > 0;
+    uint32_t usual = DEVICE_COUNT_USUAL * options->workers_per_device;
+    if (is_counted)
+        return options->workers.max;
+    return usual < WORKER_COUNT_MAX ? usual : WORKER_COUNT_MAX;
 }
 
 void config_init(struct config *config)
@@ -64,6 +75,7 @@ void config_init(struct config *config)
                 .quarantine_after = WORKER_QUARANTINE_AFTER,
                 .quarantine_retry_ms = WORKER_BACKOFF_MS_MAX,
                 .cancel_grace_ms = RUN_CANCEL_GRACE_MS,
+                .workers_per_device = 1,
                 .start_timeout_ms = WORKER_START_TIMEOUT_MS,
             },
         .input_bytes_max = INPUT_BYTES_DEFAULT,
@@ -271,6 +283,7 @@ void pipeline_config_finish(struct pipeline_config *pipeline)
     free(pipeline->python_folder);
     free(pipeline->confine);
     environment_finish(&pipeline->environment);
+    environment_finish(&pipeline->device_environment);
     *pipeline = (struct pipeline_config){0};
 }
 

@@ -17,6 +17,7 @@
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/confinement.h"
 #include "dispatcher/config/cors.h"
+#include "dispatcher/config/device_choice.h"
 #include "dispatcher/config/environment.h"
 #include "dispatcher/config/listen_address.h"
 #include "dispatcher/config/own_users.h"
@@ -43,6 +44,8 @@
 #define FILE_BYTES_DEFAULT (UINT64_C(4) * 1024 * 1024 * 1024)
 #define FILES_TOTAL_BYTES_DEFAULT (UINT64_C(16) * 1024 * 1024 * 1024)
 #define FETCH_TIMEOUT_MS 300000u
+/* Places of workers that are kept free for devices which nobody has counted yet. */
+#define DEVICE_COUNT_USUAL 16u
 
 /* Descriptors that are not connections: of each worker (segment, doorbells, socket, pidfd, pipes,
  * and the pipes of the process before), and of the process (io_uring, listeners, signals, the
@@ -65,8 +68,11 @@ enum source_kind {
 struct pipeline_options {
     struct cli_range workers; /* as many as runs need, within it, --workers */
     uint32_t worker_idle_ms;  /* one that is not needed for so long goes, --worker-idle-timeout */
-    uint32_t concurrency;     /* runs a worker interleaves, --concurrency */
-    bool python_threads;      /* plain runs of Python have a thread each, --python-threads */
+    uint32_t workers_per_device; /* at most, of those that its devices have, --workers-per-device */
+    bool devices_count_workers;  /* nothing else says how many there are */
+    bool device_unbound;  /* they keep to no cores and memory near a device, --device-unbound */
+    uint32_t concurrency; /* runs a worker interleaves, --concurrency */
+    bool python_threads;  /* plain runs of Python have a thread each, --python-threads */
     uint32_t request_ring_bytes;
     uint32_t reply_ring_bytes;
     uint32_t window_bytes; /* --window */
@@ -105,9 +111,11 @@ struct pipeline_config {
     const char *folder;  /* in which its workers run, --folder; likewise; NULL: the server's own */
     char *python_path;   /* where it is, once that was looked up; NULL: it is no Python pipeline */
     char *python_folder; /* of the millrace_worker package; likewise */
-    struct environment environment; /* variables that its workers have of their own */
-    struct confinement confinement; /* what its workers give up, */
-    char *confine;                  /* as lines of millrace/confine.h */
+    struct environment environment;        /* variables that its workers have of their own, */
+    struct environment device_environment; /* and those of which a value tells of their device */
+    struct device_choice devices;          /* that its workers are bound to, --devices */
+    struct confinement confinement;        /* what its workers give up, */
+    char *confine;                         /* as lines of millrace/confine.h */
 };
 
 struct config_holders;
@@ -222,6 +230,10 @@ void config_finish(struct config *config);
  * each where one starts before another stops, and one for a renewal, which goes from pipeline to
  * pipeline. */
 uint32_t config_place_count(const struct config *config);
+
+/* The workers that a pipeline may have, or, before its devices are counted, those for whom there is
+ * to be a place. */
+uint32_t pipeline_config_worker_max(const struct pipeline_config *pipeline);
 
 /* One pipeline from its argument, for commands that take one; the strings are the caller's. Results
  * as of config_add_pipeline(). */

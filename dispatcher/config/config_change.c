@@ -142,6 +142,15 @@ static bool change_has_other_rights(const struct pipeline_config *now,
            a->memory_bytes_max != b->memory_bytes_max || a->seccomp != b->seccomp;
 }
 
+static bool change_has_other_devices(const struct pipeline_config *now,
+                                     const struct pipeline_config *next)
+{
+    const struct pipeline_options *a = &now->options, *b = &next->options;
+    return !device_choice_is_same(&now->devices, &next->devices) ||
+           change_has_other_variables(&now->device_environment, &next->device_environment) ||
+           a->workers_per_device != b->workers_per_device || a->device_unbound != b->device_unbound;
+}
+
 static bool change_has_other_processes(const struct pipeline_config *now,
                                        const struct pipeline_config *next)
 {
@@ -151,8 +160,8 @@ static bool change_has_other_processes(const struct pipeline_config *now,
            change_is_text(now->name, next->name) ||
            change_is_text(now->python_path, next->python_path) ||
            change_has_other_variables(&now->environment, &next->environment) ||
-           change_has_other_rights(now, next) || a->concurrency != b->concurrency ||
-           a->python_threads != b->python_threads ||
+           change_has_other_devices(now, next) || change_has_other_rights(now, next) ||
+           a->concurrency != b->concurrency || a->python_threads != b->python_threads ||
            a->request_ring_bytes != b->request_ring_bytes ||
            a->reply_ring_bytes != b->reply_ring_bytes || a->window_bytes != b->window_bytes;
 }
@@ -161,6 +170,7 @@ static bool change_has_other_limits(const struct pipeline_options *now,
                                     const struct pipeline_options *next)
 {
     return now->workers.min != next->workers.min || now->workers.max != next->workers.max ||
+           now->devices_count_workers != next->devices_count_workers ||
            now->worker_idle_ms != next->worker_idle_ms ||
            now->queue_count_max != next->queue_count_max ||
            now->queue_timeout_ms != next->queue_timeout_ms ||

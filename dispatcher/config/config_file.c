@@ -154,6 +154,14 @@ static void file_options(struct config_value *value, const struct scope *scope, 
                     document_member(document, node, i));
 }
 
+/* The option that says one of the variables which are a mapping below this key; NULL: it is none. */
+static const char *file_option_of_variables(const char *key)
+{
+    if (strcmp(key, CONFIG_KEY_ENVIRONMENT) == 0)
+        return "env";
+    return strcmp(key, CONFIG_KEY_DEVICE_ENVIRONMENT) == 0 ? "device-env" : NULL;
+}
+
 static void file_option(struct config_value *value, const struct scope *scope, uint32_t key,
                         uint32_t node)
 {
@@ -162,8 +170,10 @@ static void file_option(struct config_value *value, const struct scope *scope, u
     bool is_of_pipeline = scope->pointer && *scope->pointer != '\0';
     if (is_of_pipeline && strcmp(name, CONFIG_KEY_SOURCE) == 0)
         return;
-    if (scope->pointer && strcmp(name, CONFIG_KEY_ENVIRONMENT) == 0) {
-        config_value_environment(value, scope->where, scope->pointer, node);
+    const char *variables = scope->pointer ? file_option_of_variables(name) : NULL;
+    if (variables) {
+        config_value_environment(value, scope->where, cli_find(file->command, variables),
+                                 scope->pointer, key, node);
         return;
     }
     const struct cli_option *option = cli_find_key(file->command, name, scope->pointer != NULL);
@@ -187,7 +197,7 @@ static void file_option(struct config_value *value, const struct scope *scope, u
 static void file_key_refuse(struct config_value *value, const struct scope *scope, uint32_t key)
 {
     const struct cli_command *command = value->file->command;
-    const char *names[CLI_OPTION_COUNT_MAX + 4] = {NULL};
+    const char *names[CLI_OPTION_COUNT_MAX + 5] = {NULL};
     const char *name = document_text(value->document, key);
     size_t count = 0;
     for (size_t i = 0; i < command->option_count; i++)
@@ -200,6 +210,7 @@ static void file_key_refuse(struct config_value *value, const struct scope *scop
         names[count++] = CONFIG_KEY_ALIASES;
     } else {
         names[count++] = CONFIG_KEY_ENVIRONMENT;
+        names[count++] = CONFIG_KEY_DEVICE_ENVIRONMENT;
         if (*scope->pointer != '\0')
             names[count++] = CONFIG_KEY_SOURCE;
     }

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "dispatcher/config/environment_said.h"
+#include "dispatcher/config/device_mapping.h"
 
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
 #define DIGITS "0123456789"
@@ -21,6 +21,7 @@ static bool value_read(struct config_value *value, struct spot spot,
                        const struct cli_option *option, const char **out);
 static bool value_range(struct config_value *value, struct spot spot,
                         const struct cli_option *option, const char **out);
+static bool value_devices(struct config_value *value, struct spot spot, const char **out);
 static bool value_text(struct config_value *value, struct spot spot,
                        const struct cli_option *option, const char **out);
 static bool value_expand(struct config_value *value, struct spot spot, const char *text,
@@ -97,17 +98,19 @@ void config_value_say(struct config_value *value, const char *where,
     }
 }
 
-void config_value_environment(struct config_value *value, const char *where, const char *pointer,
+void config_value_environment(struct config_value *value, const char *where,
+                              const struct cli_option *option, const char *pointer, uint32_t key,
                               uint32_t node)
 {
     const struct document *document = value->document;
-    const struct cli_option *option = cli_find(value->file->command, "env");
     mr_assert(option != NULL);
     if (document_is_null(document, node))
         return;
     if (document_kind_of(document, node) != DOCUMENT_MAPPING) {
-        value_problem(value, (struct spot){where, node},
-                      CONFIG_KEY_ENVIRONMENT " is names and values, like {OMP_NUM_THREADS: 4}");
+        char reason[CLI_REASON_BYTES];
+        snprintf(reason, sizeof reason, "%s is names and values, like {OMP_NUM_THREADS: 4}",
+                 document_text(document, key));
+        value_problem(value, (struct spot){where, node}, reason);
         return;
     }
     for (uint32_t i = 0; i < document_count(document, node); i++) {
@@ -162,9 +165,28 @@ static bool value_read(struct config_value *value, struct spot spot,
                        const struct cli_option *option, const char **out)
 {
     bool is_mapping = document_kind_of(value->document, spot.node) == DOCUMENT_MAPPING;
-    bool is_read = option->kind == CLI_RANGE && is_mapping ? value_range(value, spot, option, out)
-                                                           : value_text(value, spot, option, out);
+    bool is_read = false;
+    if (is_mapping && option->kind == CLI_RANGE)
+        is_read = value_range(value, spot, option, out);
+    else if (is_mapping && option->kind == CLI_LIST && strcmp(option->name, "devices") == 0)
+        is_read = value_devices(value, spot, out);
+    else
+        is_read = value_text(value, spot, option, out);
     return is_read && value_check(value, spot, option, *out);
+}
+
+/* {kind: vulkan, count: 4}. */
+static bool value_devices(struct config_value *value, struct spot spot, const char **out)
+{
+    char *text, reason[CLI_REASON_BYTES];
+    struct spot its = spot;
+    if (device_mapping_text(value->document, spot.node, &text, &its.node, reason) < 0) {
+        value_problem(value, its, reason);
+        return false;
+    }
+    bool is_read = value_expand(value, spot, text, out);
+    free(text);
+    return is_read;
 }
 
 /* One of the two numbers of a range, at their keys; NULL: it is none of them, or wrong. */

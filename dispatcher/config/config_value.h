@@ -43,8 +43,10 @@ void config_value_set(struct config_value *value, const struct cli_option *optio
 void config_value_say(struct config_value *value, const char *where,
                       const struct cli_option *option, const char *pointer, uint32_t node);
 
-/* A mapping of names and values of variables, where nothing is the value of this process. */
-void config_value_environment(struct config_value *value, const char *where, const char *pointer,
+/* A mapping of names and values of variables at `key`, each of which the option says: of one
+ * without a value the name alone. */
+void config_value_environment(struct config_value *value, const char *where,
+                              const struct cli_option *option, const char *pointer, uint32_t key,
                               uint32_t node);
 
 /* Adds a pipeline. */

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "dispatcher/config/config.h"
+#include "dispatcher/config/devices_said.h"
 #include "dispatcher/config/environment_said.h"
 #include "dispatcher/config/refuse.h"
 
@@ -27,7 +28,9 @@ int pipeline_options_fill(struct config *config, char reason[CLI_REASON_BYTES])
         rc = options_python_check(config, "python-threads", true, reason);
     if (rc == 0)
         rc = options_overlap_settle(config, reason);
-    return rc < 0 ? rc : environment_said_fill(config, reason);
+    if (rc == 0)
+        rc = environment_said_fill(config, reason);
+    return rc < 0 ? rc : devices_said_fill(config, reason);
 }
 
 /* Said with a pointer, it is for a Python pipeline; and without, if that is asked, for some. */

@@ -10,6 +10,15 @@
 #include "dispatcher/text/text.h"
 
 #define EXPANDS "\\\\$\\\\{" /* as a regular expression, in a string of JSON: it has ${NAME} */
+#define VALUES                                                                                     \
+    "{\"anyOf\": [{\"type\": [\"string\", \"number\"]}, {\"type\": \"array\", \"items\": "         \
+    "{\"type\": [\"string\", \"number\"]}}]}"
+/* config/device_mapping.h */
+#define DEVICES                                                                                    \
+    "{\"type\": \"object\", \"required\": [\"kind\"], \"additionalProperties\": false, "           \
+    "\"minProperties\": 1, \"maxProperties\": 2, \"properties\": {\"kind\": {\"type\": "           \
+    "\"string\"}, \"count\": {\"type\": [\"integer\", \"string\"]}, \"per\": {\"enum\": "          \
+    "[\"numa\", \"core\"]}, \"index\": " VALUES ", \"uuid\": " VALUES "}}"
 #define POINTER "{\"type\": \"string\", \"pattern\": \":|" EXPANDS "\"}"
 
 static void schema_options_add(struct text *text, const struct cli_command *command,
@@ -96,7 +105,11 @@ static void schema_options_add(struct text *text, const struct cli_command *comm
                  ",\n\"" CONFIG_KEY_ENVIRONMENT "\": {\"type\": [\"object\", \"null\"], "
                  "\"description\": \"variables for workers; one without a value is that of the "
                  "server\", \"additionalProperties\": "
-                 "{\"type\": [\"string\", \"number\", \"boolean\", \"null\"]}}");
+                 "{\"type\": [\"string\", \"number\", \"boolean\", \"null\"]}},\n"
+                 "\"" CONFIG_KEY_DEVICE_ENVIRONMENT "\": {\"type\": [\"object\", \"null\"], "
+                 "\"description\": \"likewise, with {index}, {uuid} and so on of their device in "
+                 "them\", \"additionalProperties\": "
+                 "{\"type\": [\"string\", \"number\", \"boolean\"]}}");
 }
 
 static void schema_option_add(struct text *text, const struct cli_option *option,
@@ -112,8 +125,10 @@ static void schema_option_add(struct text *text, const struct cli_option *option
     schema_string_add(text, description);
     text_add(text, ", ");
     if (option->kind == CLI_LIST)
-        text_add(text, "\"anyOf\": [{\"type\": [\"string\", \"number\"]}, {\"type\": \"array\", "
-                       "\"items\": {\"type\": [\"string\", \"number\"]}}]");
+        text_add(text,
+                 "\"anyOf\": [{\"type\": [\"string\", \"number\"]}, {\"type\": \"array\", "
+                 "\"items\": {\"type\": [\"string\", \"number\"]}}%s]",
+                 strcmp(option->name, "devices") == 0 ? ", " DEVICES : "");
     else
         schema_value_add(text, option);
     text_add(text, "}");

@@ -6,6 +6,8 @@
 #include <string.h>
 
 #include "dispatcher/config/control_path.h"
+#include "dispatcher/config/device_choice.h"
+#include "dispatcher/config/devices_said.h"
 #include "dispatcher/config/environment_said.h"
 #include "dispatcher/config/fetch_rule.h"
 #include "dispatcher/config/host_name.h"
@@ -79,6 +81,18 @@ static const struct cli_option options[] = {
      .max = DAY_MS, .key = "idle-timeout",
      .help = "a worker above the least number goes when it was not needed for so long, 0 for "
              "never"},
+    {"devices", "WHICH", CLI_LIST, .by_pipeline = true, .check = device_choice_check,
+     .help = "what workers are bound to, one each: auto for the GPUs that are found, a kind (cuda, "
+             "hip, "
+             "vulkan, cpu), indexes or UUIDs of them, or so many, like vulkan:x4, or cpu:core; "
+             "none hides all GPUs; without --workers there are as many workers as devices"},
+    {"workers-per-device", NULL, CLI_NUMBER, EACH(options.workers_per_device), .min = 1,
+     .max = WORKER_COUNT_MAX, .help = "workers that one device is given to at once"},
+    {"device-unbound", NULL, CLI_FLAG, EACH(options.device_unbound),
+     .help = "workers are not bound to the cores and the memory near their device"},
+    {"device-env", "NAME=TEXT", CLI_LIST, .by_pipeline = true, .check = device_environment_check,
+     .help = "a variable for workers, in whose text {index}, {uuid}, {kind}, {pci}, {cores} and "
+             "{numa} are those of their device"},
     {"concurrency", NULL, CLI_NUMBER, EACH(options.concurrency), .min = 1, .max = SLOT_COUNT_MAX,
      .help = "runs that one worker interleaves"},
     {"queue", NULL, CLI_NUMBER, EACH(options.queue_count_max), .min = 0, .max = RUN_COUNT_MAX,
