@@ -4,7 +4,8 @@
  *
  *     scanner                                    who started it
  *     SCAN_FOUND, a device, each         ------->
- *     SCAN_DONE: these were all          ------->
+ *     SCAN_DONE: these were all that     ------->
+ *     can be used, and which cannot
  *  or SCAN_ABSENT: there can be none,    ------->
  *     and why: no such driver here
  *  or SCAN_FAILED: it cannot be told,    ------->
@@ -35,7 +36,7 @@ struct scan_message {
     uint32_t magic;
     uint32_t kind;
     struct device device;           /* of SCAN_FOUND */
-    char reason[SCAN_REASON_BYTES]; /* of SCAN_ABSENT and SCAN_FAILED; ends with a NUL */
+    char reason[SCAN_REASON_BYTES]; /* ends with a NUL; of SCAN_DONE it is "" when all is well */
 };
 
 #endif

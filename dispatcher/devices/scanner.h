@@ -7,8 +7,10 @@
 #define DISPATCHER_SCANNER_H
 
 /* What argv[0] of this program is when it is a scanner; argv[1] the process that started it,
- * argv[2] the name of the kind it looks for (device_kind.h). */
+ * argv[2] the name of the kind it looks for (device_kind.h): of DEVICE_CPU that are the NUMA nodes.
+ * Another word is for its cores, each a device. */
 #define SCANNER_NAME "millrace-scanner"
+#define SCAN_CORES_WORD "cpu-cores"
 
 /* Longer than that it is not waited for, in milliseconds. */
 #define SCAN_TIMEOUT_MS 10000u
