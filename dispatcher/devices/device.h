@@ -8,6 +8,7 @@
 #define DISPATCHER_DEVICE_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "dispatcher/config/device_kind.h"
@@ -41,5 +42,12 @@ struct device {
 /* Whether it can be what it says: texts end, and are of the characters that they may have. For what
  * another process says. */
 bool device_is_sound(const struct device *device);
+
+/* How many numbers a list has, 6 of 0-3,8-9; 0 of what is none. */
+uint32_t device_list_count(const char *list);
+
+/* Copies a text that is not ours, of at most `bytes` and up to a NUL: what cannot be shown is a
+ * question mark, and what does not fit is left out. */
+void device_text_copy(char *out, size_t room, const char *text, size_t bytes);
 
 #endif

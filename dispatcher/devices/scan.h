@@ -36,15 +36,16 @@ struct scan {
     struct device *devices; /* room for DEVICE_COUNT_MAX, kept until scan_finish(); or NULL */
     uint32_t count;         /* of them; each is sound, of this kind, and has its place for index */
     uint32_t timeout_ms;
-    uint64_t due_ms; /* when scan_expire() has something to do */
+    uint64_t due_ms;     /* when scan_expire() has something to do */
+    bool is_unexplained; /* it ended of itself, and nobody has looked how */
     char reason[SCAN_REASON_BYTES];
 };
 
 /* Nothing is under way; nothing is known. */
 void scan_init(struct scan *scan);
 
-/* Starts a scanner with that word (scanner.h). 0; or -errno, and all is as it was. No other scan may
- * be under way here, and nothing be left of the last one. */
+/* Starts a scanner with that word (scanner.h), which is one. 0; or -errno, and all is as it was. No
+ * other scan may be under way here, and nothing be left of the last one. */
 int scan_begin(struct scan *scan, const char *word, uint64_t now_ms, uint32_t timeout_ms) MUST_USE;
 
 /* While SCAN_UNDER_WAY: takes what was said since. True: it has ended, and the socket is closed. */

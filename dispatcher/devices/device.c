@@ -1,0 +1,111 @@
+/* SPDX-License-Identifier: MIT */
+/* device.c - whether a device is what one can be. */
+#include "dispatcher/devices/device.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/text/utf8.h"
+#include "millrace/check.h"
+
+#define NUMBER_MAX 65535u /* of a core, or of a NUMA node */
+
+#define DIGITS "0123456789"
+#define LETTERS "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+/* Whether it ends within `room`, and has these characters alone. */
+static bool device_text_is_of(const char *text, size_t room, const char *characters)
+{
+    return memchr(text, '\0', room) && text[strspn(text, characters)] == '\0';
+}
+
+/* It becomes the value of a variable, where a comma would part two. */
+static bool device_uuid_is_sound(const char uuid[DEVICE_UUID_BYTES])
+{
+    return device_text_is_of(uuid, DEVICE_UUID_BYTES, DIGITS LETTERS ":._/-");
+}
+
+static bool device_name_is_sound(const char name[DEVICE_NAME_BYTES])
+{
+    const char *end = memchr(name, '\0', DEVICE_NAME_BYTES);
+    size_t shown = 1;
+    for (const char *at = name; end && shown > 0 && at < end; at += shown)
+        shown = utf8_shown_bytes(at, (size_t)(end - at));
+    return end && shown > 0;
+}
+
+/* Each is a path that leads nowhere but below /dev: who has the device is given these. */
+static bool device_nodes_are_sound(const char nodes[DEVICE_NODES_BYTES])
+{
+    static const char top[] = "/dev/";
+    if (!device_text_is_of(nodes, DEVICE_NODES_BYTES, DIGITS LETTERS ":._/-"))
+        return false;
+    if (*nodes == '\0')
+        return true;
+    for (const char *node = nodes; node; node = strchr(node, ':')) {
+        node += node != nodes; /* the colon */
+        if (strncmp(node, top, strlen(top)) != 0)
+            return false;
+    }
+    return !strstr(nodes, "/.") && !strstr(nodes, "//");
+}
+
+static bool device_list_is_sound(const char list[DEVICE_LIST_BYTES])
+{
+    return device_text_is_of(list, DEVICE_LIST_BYTES, DIGITS ",-");
+}
+
+bool device_is_sound(const struct device *device)
+{
+    return device->kind < DEVICE_KIND_COUNT && device->index < DEVICE_COUNT_MAX &&
+           device->numa_node >= -1 && device_uuid_is_sound(device->uuid) &&
+           device_name_is_sound(device->name) &&
+           device_text_is_of(device->pci, DEVICE_PCI_BYTES, DIGITS "abcdef:.") &&
+           device_uuid_is_sound(device->parent) && device_list_is_sound(device->cores) &&
+           device_list_is_sound(device->memory_nodes) && device_nodes_are_sound(device->nodes);
+}
+
+/* One number, or two and those between. 0: it is neither. */
+static uint32_t device_range_count(const char **at)
+{
+    char *end;
+    if (**at < '0' || **at > '9')
+        return 0;
+    unsigned long first = strtoul(*at, &end, 10), last = first;
+    if (*end == '-') {
+        if (end[1] < '0' || end[1] > '9')
+            return 0;
+        last = strtoul(end + 1, &end, 10);
+    }
+    *at = end;
+    return first <= last && last <= NUMBER_MAX ? (uint32_t)(last - first + 1) : 0;
+}
+
+uint32_t device_list_count(const char *list)
+{
+    uint32_t count = 0;
+    for (const char *at = list; *at != '\0'; at++) {
+        uint32_t more = device_range_count(&at);
+        if (more == 0 || (*at != ',' && *at != '\0'))
+            return 0;
+        count += more;
+        if (*at == '\0')
+            break;
+    }
+    return count;
+}
+
+void device_text_copy(char *out, size_t room, const char *text, size_t bytes)
+{
+    size_t used = 0, count = strnlen(text, bytes), step;
+    mr_assert(room > 0);
+    for (size_t i = 0; i < count; i += step) {
+        size_t shown = utf8_shown_bytes(text + i, count - i);
+        step = shown > 0 ? shown : 1;
+        if (used + step >= room)
+            break;
+        memcpy(out + used, shown > 0 ? text + i : "?", step);
+        used += step;
+    }
+    out[used] = '\0';
+}

@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/* scan.c - one look for the devices of a kind, as the one who asks for it sees it. */
+#include "dispatcher/devices/scan.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+
+#include "dispatcher/devices/scanner.h"
+
+static void scan_end(struct scan *scan, enum scan_state state);
+static void scan_take(struct scan *scan, const struct scan_message *message);
+static void scan_death_look(struct scan *scan);
+
+void scan_init(struct scan *scan)
+{
+    *scan = (struct scan){.state = SCAN_NEVER};
+    servant_init(&scan->scanner);
+}
+
+static enum device_kind scan_word_kind(const char *word)
+{
+    enum device_kind kind = DEVICE_CPU;
+    if (strcmp(word, SCAN_CORES_WORD) != 0) {
+        int rc = device_kind_find(word, strlen(word), &kind);
+        mr_assert(rc == 0);
+    }
+    return kind;
+}
+
+int scan_begin(struct scan *scan, const char *word, uint64_t now_ms, uint32_t timeout_ms)
+{
+    mr_assert(scan->state != SCAN_UNDER_WAY);
+    enum device_kind kind = scan_word_kind(word);
+    /* What is not used of it is never touched, and so takes no memory. */
+    if (!scan->devices)
+        scan->devices = calloc(DEVICE_COUNT_MAX, sizeof(*scan->devices));
+    if (!scan->devices)
+        return -ENOMEM;
+    int rc = servant_open(&scan->scanner, SCANNER_NAME, word);
+    if (rc < 0)
+        return rc;
+    scan->state = SCAN_UNDER_WAY;
+    scan->kind = kind;
+    scan->count = 0;
+    scan->timeout_ms = timeout_ms;
+    scan->due_ms = now_ms + timeout_ms;
+    scan->reason[0] = '\0';
+    scan->is_unexplained = false;
+    return 0;
+}
+
+bool scan_hear(struct scan *scan)
+{
+    struct scan_message message;
+    mr_assert(scan->state == SCAN_UNDER_WAY);
+    /* Each that is no end adds a device, for which there is room, or is one. */
+    for (uint32_t i = 0; i <= DEVICE_COUNT_MAX && scan->state == SCAN_UNDER_WAY; i++) {
+        int rc = servant_hear(&scan->scanner, &message, sizeof(message));
+        if (rc == 0)
+            return false;
+        if (rc == -EPIPE) {
+            snprintf(scan->reason, SCAN_REASON_BYTES, "the process that asks the driver ended");
+            scan->is_unexplained = true;
+            scan_end(scan, SCAN_UNKNOWN);
+            scan_death_look(scan);
+        } else if (rc < 0) {
+            message.magic = 0;
+        }
+        if (scan->state == SCAN_UNDER_WAY)
+            scan_take(scan, &message);
+    }
+    mr_assert(scan->state != SCAN_UNDER_WAY);
+    return true;
+}
+
+bool scan_expire(struct scan *scan, uint64_t now_ms)
+{
+    mr_assert(scan->state == SCAN_UNDER_WAY);
+    if (now_ms < scan->due_ms)
+        return false;
+    snprintf(scan->reason, SCAN_REASON_BYTES, "the driver did not answer in %g s",
+             (double)scan->timeout_ms / 1000);
+    scan_end(scan, SCAN_UNKNOWN);
+    return true;
+}
+
+bool scan_is_gone(struct scan *scan)
+{
+    mr_assert(scan->state != SCAN_UNDER_WAY);
+    if (scan->scanner.state == SERVANT_NONE)
+        return true;
+    scan_death_look(scan);
+    return servant_is_gone(&scan->scanner);
+}
+
+void scan_finish(struct scan *scan)
+{
+    if (scan->state == SCAN_UNDER_WAY)
+        servant_kill(&scan->scanner); /* it may never leave of itself */
+    servant_close(&scan->scanner);
+    free(scan->devices);
+    scan_init(scan);
+}
+
+/* It has nothing to lose, and its driver may keep it from leaving. */
+static void scan_end(struct scan *scan, enum scan_state state)
+{
+    scan->state = state;
+    servant_kill(&scan->scanner);
+}
+
+static bool scan_device_take(struct scan *scan, const struct device *device)
+{
+    if (!device_is_sound(device) || device->kind != (uint32_t)scan->kind ||
+        device->index != scan->count)
+        return false;
+    scan->devices[scan->count++] = *device;
+    return true;
+}
+
+static void scan_take(struct scan *scan, const struct scan_message *message)
+{
+    static const enum scan_state ends[SCAN_MESSAGE_KIND_COUNT] = {
+        [SCAN_DONE] = SCAN_ALL_FOUND,
+        [SCAN_ABSENT] = SCAN_NONE_HERE,
+        [SCAN_FAILED] = SCAN_UNKNOWN,
+    };
+    bool is_one = message->magic == SCAN_MAGIC && message->kind < SCAN_MESSAGE_KIND_COUNT;
+    if (is_one && message->kind == SCAN_FOUND && scan_device_take(scan, &message->device))
+        return;
+    if (!is_one || message->kind == SCAN_FOUND) {
+        snprintf(scan->reason, SCAN_REASON_BYTES,
+                 "the process that asks the driver said what cannot be");
+        scan_end(scan, SCAN_UNKNOWN);
+        return;
+    }
+    device_text_copy(scan->reason, SCAN_REASON_BYTES, message->reason, SCAN_REASON_BYTES);
+    scan_end(scan, ends[message->kind]);
+}
+
+/* Its socket is closed a moment before it can be seen how it ended; what killed it first counts. */
+static void scan_death_look(struct scan *scan)
+{
+    siginfo_t info = {0};
+    if (!scan->is_unexplained ||
+        waitid(P_PID, (id_t)scan->scanner.pid, &info, WEXITED | WNOHANG | WNOWAIT) == -1 ||
+        info.si_pid == 0)
+        return;
+    scan->is_unexplained = false;
+    size_t used = strlen(scan->reason);
+    if (info.si_code == CLD_EXITED)
+        snprintf(scan->reason + used, SCAN_REASON_BYTES - used, " with exit code %d",
+                 info.si_status);
+    else
+        snprintf(scan->reason + used, SCAN_REASON_BYTES - used, " by signal %d (%s)",
+                 info.si_status, strsignal(info.si_status));
+}
