@@ -154,7 +154,7 @@ static void file_options(struct config_value *value, const struct scope *scope, 
                     document_member(document, node, i));
 }
 
-/* The option that says one of the variables which are a mapping below this key; NULL: it is none. */
+/* The option that says one of the variables which a mapping at this key has; NULL: it has none. */
 static const char *file_option_of_variables(const char *key)
 {
     if (strcmp(key, CONFIG_KEY_ENVIRONMENT) == 0)

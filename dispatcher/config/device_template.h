@@ -13,6 +13,8 @@
 #include "dispatcher/text/text.h"
 #include "millrace/check.h"
 
+#define DEVICE_TEMPLATE_COUNT_MAX 16u /* of a pipeline */
+
 enum device_field {
     DEVICE_FIELD_KIND = 0,
     DEVICE_FIELD_INDEX,

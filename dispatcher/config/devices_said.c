@@ -73,6 +73,8 @@ static int said_variables_take(const struct said *said, struct pipeline_config *
             if ((saying->pointer_bytes > 0) != has_pointer)
                 continue;
             int rc = environment_set(&pipeline->device_environment, saying->value, why);
+            if (rc == 0 && pipeline->device_environment.count > DEVICE_TEMPLATE_COUNT_MAX)
+                rc = refuse(why, "%u variables at most", DEVICE_TEMPLATE_COUNT_MAX);
             if (rc < 0) {
                 snprintf(reason, CLI_REASON_BYTES, "%s: --device-env: %.500s", pipeline->pointer,
                          why);

@@ -28,6 +28,7 @@ enum timer_kind {
     TIMER_OFFER,
     TIMER_READER,
     TIMER_FETCHER,
+    TIMER_DEVICES,
     TIMER_CALLBACK,
     TIMER_NOISE,
     TIMER_FILES,

@@ -94,8 +94,12 @@ bool pipeline_has_slot(struct runs *runs, struct pipeline *pipeline);
 
 /* ---- pipeline_scale.c: how many workers it has ---------------------------------------------- */
 
-/* What the configuration says. */
-struct scaling_bounds pipeline_bounds(const struct pipeline_config *config);
+/* What the configuration says, as far as its devices have room. */
+struct scaling_bounds pipeline_bounds(const struct runs *runs,
+                                      const struct pipeline_config *config);
+
+/* Its devices may have room for more workers, or fewer. */
+void pipeline_recount(struct runs *runs, struct pipeline *pipeline);
 
 /* So many workers, whatever the bounds; with 0 it is IDLE, and then no run may be left. Results as
  * of pool_resize(). */

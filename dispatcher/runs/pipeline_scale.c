@@ -13,6 +13,7 @@
 
 #include "dispatcher/runs/pipeline_health.h"
 #include "dispatcher/runs/runs.h"
+#include "dispatcher/workers/placement.h"
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/supervisor.h"
 
@@ -25,13 +26,57 @@ static void scale_arm_at(struct runs *runs, struct pipeline *pipeline, uint64_t 
 static struct scaling_view scale_view(const struct pipeline *pipeline);
 static bool scale_is_decided_elsewhere(const struct pipeline *pipeline);
 
-struct scaling_bounds pipeline_bounds(const struct pipeline_config *config)
+struct scaling_bounds pipeline_bounds(const struct runs *runs, const struct pipeline_config *config)
 {
     const struct pipeline_options *options = &config->options;
-    return (struct scaling_bounds){.min = options->workers.min,
-                                   .max = options->workers.max,
+    uint32_t room = placement_room(runs->fleet, config);
+    struct cli_range workers = options->workers;
+    if (options->devices_count_workers && room > 0)
+        workers = (struct cli_range){room, room};
+    if (room > 0 && workers.max > room)
+        workers.max = room;
+    if (workers.min > workers.max)
+        workers.min = workers.max;
+    return (struct scaling_bounds){.min = workers.min,
+                                   .max = workers.max,
                                    .concurrency = options->concurrency,
                                    .idle_ms = options->worker_idle_ms};
+}
+
+void pipeline_recount(struct runs *runs, struct pipeline *pipeline)
+{
+    struct scaling_bounds bounds = pipeline_bounds(runs, pipeline->config);
+    const struct scaling_bounds *now = &pipeline->scaling.bounds;
+    uint32_t before = pipeline->pool->worker_count;
+    uint64_t more = bounds.max > now->max ? bounds.max - now->max : 0;
+    char reason[RUNS_REASON_BYTES] = "not enough memory";
+    if (pipeline->phase == PHASE_LEAVING || pipeline->is_yielding ||
+        (bounds.min == now->min && bounds.max == now->max))
+        return;
+    int rc = runs_reserve(runs, more * bounds.concurrency, 0);
+    if (rc == 0)
+        rc = pool_resize(pipeline->pool, scaling_clamp(&bounds, before), reason);
+    if (rc < 0) {
+        log_event(&runs->reactor->log, LEVEL_ERROR, "scale_failed",
+                  LOG_WORD("pipeline", pipeline->config->pointer), LOG_NATURAL("from", before),
+                  LOG_NATURAL("to", bounds.max), LOG_TEXT("reason", reason));
+        return;
+    }
+    log_event(&runs->reactor->log, LEVEL_INFO, "workers_counted",
+              LOG_WORD("pipeline", pipeline->config->pointer), LOG_NATURAL("min", bounds.min),
+              LOG_NATURAL("max", bounds.max));
+    pipeline_scale_follow(runs, pipeline, &bounds, before);
+}
+
+/* More than there are devices for would wait for ever. */
+static bool scale_fits(const struct runs *runs, const struct pipeline *pipeline, uint32_t max,
+                       char reason[RUNS_REASON_BYTES])
+{
+    uint32_t room = placement_room(runs->fleet, pipeline->config);
+    if (room == 0 || max <= room)
+        return true;
+    snprintf(reason, RUNS_REASON_BYTES, "its devices have room for %u workers", room);
+    return false;
 }
 
 int runs_scale_pipeline(struct runs *runs, struct pipeline *pipeline, uint32_t min, uint32_t max,
@@ -51,6 +96,8 @@ int runs_scale_pipeline(struct runs *runs, struct pipeline *pipeline, uint32_t m
         snprintf(reason, RUNS_REASON_BYTES, "the pipeline is being replaced");
         return -EINVAL;
     }
+    if (!scale_fits(runs, pipeline, max, reason))
+        return -EINVAL;
     bounds.min = min;
     bounds.max = max;
     snprintf(reason, RUNS_REASON_BYTES, "not enough memory");

@@ -73,12 +73,13 @@ static int runs_make_parts(struct runs *runs, struct pipeline *pipeline,
                            char reason[RUNS_REASON_BYTES])
 {
     const struct pipeline_options *options = &pipeline->config->options;
-    uint64_t place_count = (uint64_t)options->workers.max + options->recycle_overlap;
+    uint64_t place_count =
+        (uint64_t)pipeline_config_worker_max(pipeline->config) + options->recycle_overlap;
     /* One more may stand in a full queue for a moment: it has a slot. */
     if (tickets_init(&pipeline->tickets, options->queue_count_max + 1) < 0 ||
         runs_reserve(runs, place_count * options->concurrency + 1, options->queue_count_max) < 0)
         return -ENOMEM;
-    struct scaling_bounds bounds = pipeline_bounds(pipeline->config);
+    struct scaling_bounds bounds = pipeline_bounds(runs, pipeline->config);
     uint32_t wanted = runs_first_workers(runs, pipeline->config, &bounds);
     int rc = pool_create(runs->fleet, pipeline->config, wanted, pipeline, &pipeline->pool, reason);
     if (rc == 0)
@@ -317,9 +318,9 @@ int runs_move_pipeline(struct runs *runs, struct pipeline *pipeline, const struc
     const struct pipeline_options *before = &pipeline->config->options;
     const struct pipeline_config *next = &config->pipelines[number];
     const struct pipeline_options *options = &next->options;
-    struct scaling_bounds bounds = pipeline_bounds(next);
+    struct scaling_bounds bounds = pipeline_bounds(runs, next);
     uint64_t now = runs_places(pipeline);
-    uint64_t more = options->workers.max + options->recycle_overlap;
+    uint64_t more = bounds.max + options->recycle_overlap;
     more = more > now ? more - now : 0;
     uint32_t more_queued = options->queue_count_max > before->queue_count_max
                                ? options->queue_count_max - before->queue_count_max

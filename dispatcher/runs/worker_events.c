@@ -34,6 +34,11 @@ static void on_changed(void *owner, struct worker_pool *pool)
     pipeline_review(owner, pool->owner);
 }
 
+static void on_counted(void *owner, struct worker_pool *pool)
+{
+    pipeline_recount(owner, pool->owner);
+}
+
 static void on_value(void *owner, struct run *run, const uint8_t *data, size_t bytes)
 {
     run_value(owner, run, data, bytes);
@@ -91,6 +96,7 @@ const struct fleet_ops runs_fleet_ops = {
     .died = on_died,
     .proved = on_proved,
     .changed = on_changed,
+    .counted = on_counted,
     .value = on_value,
     .value_lost = on_value_lost,
     .file = on_file,

@@ -79,6 +79,11 @@ static void on_fetcher(struct server *server, const struct uring_event *event)
     fetching_on_fetcher(&server->fetching, event);
 }
 
+static void on_scanner(struct server *server, const struct uring_event *event)
+{
+    devices_on_scanner(&server->devices, event);
+}
+
 static void on_output(struct server *server, const struct uring_event *event)
 {
     output_on_read(&server->fleet, event);
@@ -143,6 +148,7 @@ static event_fn *const events[URING_OP_COUNT] = {
     [URING_SPAWNER_PIDFD] = on_spawner,
     [URING_READER] = on_reader,
     [URING_FETCHER] = on_fetcher,
+    [URING_SCANNER] = on_scanner,
     [URING_OUTPUT_PIPE] = on_output,
     [URING_LOG] = on_log,
     [URING_LOG_OPEN] = on_log_open,
@@ -234,6 +240,12 @@ static void on_fetcher_timer(struct server *server, struct timer *timer)
     fetching_on_timer(&server->fetching);
 }
 
+static void on_devices_timer(struct server *server, struct timer *timer)
+{
+    (void)timer;
+    devices_on_timer(&server->devices);
+}
+
 static void on_callback_timer(struct server *server, struct timer *timer)
 {
     (void)timer;
@@ -274,6 +286,7 @@ static timer_fn *const timers[TIMER_KIND_COUNT] = {
     [TIMER_OFFER] = on_offer_timer,
     [TIMER_READER] = on_reader_timer,
     [TIMER_FETCHER] = on_fetcher_timer,
+    [TIMER_DEVICES] = on_devices_timer,
     [TIMER_CALLBACK] = on_callback_timer,
     [TIMER_NOISE] = on_noise_timer,
     [TIMER_FILES] = on_files_timer,

@@ -286,6 +286,7 @@ static void reload_config_set(struct server *server, const struct config *next)
     server->api.config = server->reading.config = server->config = next;
     files_follow(&server->files, next);
     fetching_follow(&server->fetching, next);
+    devices_look_again(&server->devices);
     control_follow_config(&server->control, next);
     config_let_go(&server->hold, &reactor->log);
     config_hold(next, &server->hold, "server", NULL);

@@ -78,6 +78,7 @@ void server_finish(struct server *server)
     reload_finish(server);
     runs_finish(&server->runs);
     workers_finish(&server->fleet);
+    devices_finish(&server->devices);
     reading_finish(&server->reading);
     callbacks_finish(&server->callbacks);
     fetching_finish(&server->fetching);
@@ -192,8 +193,10 @@ static int server_parts_init(struct server *server)
                                                            .reactor = reactor,
                                                            .input = &server->input}) < 0 ||
         timers_reserve(&reactor->timers, 1) < 0 ||
+        devices_init(&server->devices, reactor, &supervisor_devices_ops, &server->fleet) < 0 ||
         workers_init(&server->fleet, &(struct fleet_options){.config = config,
                                                              .reactor = reactor,
+                                                             .devices = &server->devices,
                                                              .ops = &runs_fleet_ops,
                                                              .owner = &server->runs}) < 0 ||
         runs_init(&server->runs, &(struct runs_options){.config = config,

@@ -23,6 +23,7 @@
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/config_hold.h"
 #include "dispatcher/control/control.h"
+#include "dispatcher/devices/devices.h"
 #include "dispatcher/fetcher/fetching.h"
 #include "dispatcher/files/files.h"
 #include "dispatcher/http/front.h"
@@ -61,6 +62,7 @@ struct server {
     struct reactor reactor;
     struct input_memory input; /* what has arrived of requests, and runs that wait */
     struct front front;
+    struct devices devices; /* that workers can be bound to */
     struct fleet fleet;
     struct runs runs;
     struct reading reading;     /* of large bodies */

@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "dispatcher/config/config.h"
+#include "dispatcher/devices/devices.h"
 #include "dispatcher/inputs/variables.h"
 #include "dispatcher/reactor/reactor.h"
 #include "dispatcher/workers/failure.h"
@@ -37,6 +38,8 @@ struct fleet_ops {
     void (*proved)(void *owner, struct worker *worker);
     /* Something happened to a worker: after each event. */
     void (*changed)(void *owner, struct worker_pool *pool);
+    /* Its devices have room for other many workers than before, or may. */
+    void (*counted)(void *owner, struct worker_pool *pool);
 
     /* A whole value of a run that is not cancelled: msgpack, unchecked. */
     void (*value)(void *owner, struct run *run, const uint8_t *data, size_t bytes);
@@ -89,6 +92,7 @@ struct renewal {
 struct fleet {
     const struct config *config;
     struct reactor *reactor;
+    struct devices *devices; /* that there are */
     const struct fleet_ops *ops;
     void *owner;
 

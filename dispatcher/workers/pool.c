@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "dispatcher/workers/output.h"
+#include "dispatcher/workers/placement.h"
 #include "dispatcher/workers/worker_start.h"
 #include "millrace/protocol.h"
 
@@ -54,6 +55,7 @@ int pool_create(struct fleet *fleet, const struct pipeline_config *config, uint3
         snprintf(reason, CGROUP_REASON_BYTES, "not enough memory");
         return -ENOMEM;
     }
+    placement_want(fleet, config);
     *pool = (struct worker_pool){
         .fleet = fleet, .owner = owner, .config = config, .index = fleet->made_pool_count++};
     fleet->pools[fleet->pool_count++] = pool;

@@ -23,7 +23,7 @@
 
 #define SPAWN_MAGIC 0x6d727370u
 #define SPAWN_CLOSE_MAGIC 0x6d727363u
-#define SPAWN_STRING_COUNT_MAX 192u
+#define SPAWN_STRING_COUNT_MAX 224u
 #define SPAWN_TEXT_BYTES_MAX (128u * 1024)
 
 /* The descriptors of a request, in the order in which they are sent. */

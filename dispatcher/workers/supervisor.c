@@ -28,8 +28,6 @@
 #define HANG_UP_GRACE_MS 500u
 /* What a process that hangs has to say where; on a busy machine that is a few milliseconds. */
 #define LAST_WORDS_MS 500u
-/* Before the spawner is asked once more whether it can be asked. */
-#define SPAWNER_WAIT_MS 10u
 #define MESSAGES_PER_EVENT 16u
 #define BATCHES_PER_SOCKET 64u /* the smallest packets of the largest usual buffer */
 
@@ -499,15 +497,6 @@ void supervisor_on_pidfd(struct fleet *fleet, const struct uring_event *event)
     if (worker->successor)
         event_of_end = WORKER_EV_GONE;
     supervisor_event(fleet, worker, event_of_end, reason);
-}
-
-void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker)
-{
-    if (spawning_may_start(fleet) && output_has_room(fleet, worker))
-        supervisor_event(fleet, worker, WORKER_EV_START, NULL);
-    else
-        timer_set(&fleet->reactor->timers, &worker->timer,
-                  fleet->reactor->now_ms + SPAWNER_WAIT_MS);
 }
 
 void supervisor_on_timer(struct fleet *fleet, struct worker *worker)

@@ -40,6 +40,10 @@ uint32_t supervisor_live_count(const struct fleet *fleet);
 
 /* ---- supervisor_resize.c ------------------------------------------------------------------- */
 
+/* Of a fleet, which is the owner: where something else is known of devices, workers that wait for
+ * that are started. */
+extern const struct devices_ops supervisor_devices_ops;
+
 /* Starts all places that are wanted. */
 void supervisor_start(struct fleet *fleet);
 

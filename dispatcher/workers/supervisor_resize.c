@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /* supervisor_resize.c - workers that are wanted are started, and those that are not go. */
+#include <errno.h>
+#include <string.h>
+
+#include "dispatcher/workers/output.h"
+#include "dispatcher/workers/placement.h"
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/spawning.h"
 #include "dispatcher/workers/supervisor.h"
 
+/* Before the spawner is asked once more whether it can be asked. */
+#define SPAWNER_WAIT_MS 10u
+
+static void resize_lack_note(struct fleet *fleet, struct worker *worker, const char *reason);
 static void resize_let_go(struct fleet *fleet, struct worker *worker);
 static bool resize_is_left(const struct worker *worker);
 
@@ -12,6 +21,21 @@ void supervisor_start(struct fleet *fleet)
     spawning_hear(fleet);
     for (uint32_t i = 0; i < fleet->pool_count; i++)
         supervisor_resize(fleet, fleet->pools[i]);
+}
+
+void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker)
+{
+    char reason[PLACEMENT_REASON_BYTES];
+    if (!spawning_may_start(fleet) || !output_has_room(fleet, worker)) {
+        timer_set(&fleet->reactor->timers, &worker->timer,
+                  fleet->reactor->now_ms + SPAWNER_WAIT_MS);
+        return;
+    }
+    int rc = placement_choose(fleet, worker, reason);
+    if (rc == 0)
+        supervisor_event(fleet, worker, WORKER_EV_START, NULL);
+    else if (rc != -EAGAIN)
+        resize_lack_note(fleet, worker, reason);
 }
 
 void supervisor_resize(struct fleet *fleet, struct worker_pool *pool)
@@ -29,6 +53,21 @@ void supervisor_resize(struct fleet *fleet, struct worker_pool *pool)
     fleet->ops->changed(fleet->owner, pool);
 }
 
+/* Those that wait for devices wait without a timer. */
+static void on_devices_changed(void *owner, enum device_source source)
+{
+    struct fleet *fleet = owner;
+    for (uint32_t i = 0; i < fleet->pool_count; i++) {
+        struct worker_pool *pool = fleet->pools[i];
+        if (!placement_is_of(&pool->config->devices, source))
+            continue;
+        fleet->ops->counted(fleet->owner, pool);
+        supervisor_resize(fleet, pool);
+    }
+}
+
+const struct devices_ops supervisor_devices_ops = {.changed = on_devices_changed};
+
 void supervisor_trim(struct fleet *fleet)
 {
     bool is_shrinking = false;
@@ -41,6 +80,23 @@ void supervisor_trim(struct fleet *fleet)
         is_shrinking |= pool_trim(pool);
     }
     fleet->is_shrinking = is_shrinking;
+}
+
+/* It has no device. It is started when that is there (on_devices_changed()); until then whoever
+ * calls the pipeline is told why, if no other worker serves it. */
+static void resize_lack_note(struct fleet *fleet, struct worker *worker, const char *reason)
+{
+    struct worker_pool *pool = worker->pool;
+    const struct worker_failure failure = {
+        .type = ERROR_STARTUP, .message = reason, .message_bytes = strlen(reason)};
+    uint64_t count = repeats_note(&pool->start_failures, reason, strlen(reason), NULL, 0);
+    if (repeats_is_said(count))
+        log_event(&fleet->reactor->log, LEVEL_ERROR, "worker_start_failed",
+                  LOG_WORD("pipeline", pool->config->pointer),
+                  LOG_NATURAL("worker", worker->number),
+                  count > 0 ? LOG_NATURAL("same_as_before", count) : LOG_NOTHING,
+                  LOG_TEXT("reason", reason));
+    fleet->ops->failed(fleet->owner, pool, &failure);
 }
 
 /* One that was ready for long enough works, also when nothing ran on it. Later that cannot be seen

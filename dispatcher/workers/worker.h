@@ -13,6 +13,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "dispatcher/devices/device.h"
 #include "dispatcher/reactor/identity.h"
 #include "dispatcher/reactor/timer.h"
 #include "dispatcher/workers/cgroup.h"
@@ -81,6 +82,9 @@ struct worker {
     uint32_t generation;      /* of the process in this place */
     enum worker_state state;
     struct worker *successor, *predecessor; /* while one starts beside the other; else NULL */
+
+    bool has_device;      /* its process is bound to one, or the next one, if it is there: */
+    struct device device; /* as it was when it was chosen */
 
     pid_t pid;
     int pidfd;                 /* while SPAWNING: only holds the place of one */

@@ -59,6 +59,12 @@ int worker_command_init(struct worker_command *command, const struct worker_spaw
         spawn_option_add(command, "--own-user", command->own_user);
     if (options->confine)
         spawn_option_add(command, "--scratch", command->place);
+    if (options->cores)
+        spawn_option_add(command, "--cores", options->cores);
+    if (options->memory_nodes)
+        spawn_option_add(command, "--memory-nodes", options->memory_nodes);
+    if (options->device_nodes)
+        spawn_option_add(command, "--device-nodes", options->device_nodes);
     spawn_option_add(command, "--parent", command->parent);
     if (options->python_path) {
         spawn_argument_add(command, "--");
@@ -119,6 +125,8 @@ static int spawn_variables_add(struct worker_command *command,
     for (uint32_t i = 0; i < environment->count; i++)
         if (!options->python_path || !spawn_variable_is(environment->items[i], PYTHON_PATH))
             spawn_variable_add(command, environment->items[i]);
+    for (uint32_t i = 0; options->device_variables && i < options->device_variables->count; i++)
+        spawn_variable_add(command, options->device_variables->items[i]);
     if (!options->python_path)
         return 0;
     int rc = spawn_python_path_create(environment, options->python_folder, &command->python_path);

@@ -20,6 +20,7 @@
 
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/environment.h"
+#include "dispatcher/devices/device_variables.h"
 #include "dispatcher/workers/spawn_message.h"
 #include "millrace/check.h"
 
@@ -36,7 +37,11 @@ struct worker_spawn_options {
     const char *needs;  /* what the interpreter is to have, as of manifest.h; NULL: nothing */
     const char *name;   /* of the pipeline inside the source; NULL: the only one */
     const char *pointer;
-    const struct environment *environment; /* before what is passed on; NULL: nothing */
+    const struct environment *environment;           /* before what is passed on; NULL: nothing */
+    const struct device_variables *device_variables; /* behind them; NULL: nothing */
+    const char *cores;                               /* it is bound to, 0-3,8; NULL: to none */
+    const char *memory_nodes;                        /* its memory is to be on, likewise */
+    const char *device_nodes; /* it opens of all devices, parted by ':'; NULL: nobody knows */
     uint32_t index;
     uint32_t place; /* which no other worker has at the same time: its name for what is its own */
     bool python_threads; /* plain runs of a Python pipeline have a thread each */

@@ -7,6 +7,7 @@
 
 #include "dispatcher/workers/fleet.h"
 #include "dispatcher/workers/output.h"
+#include "dispatcher/workers/worker_device.h"
 #include "shm/descriptors.h"
 
 /* What the child gets beside its channel's segment and our bell; closed here once it is on its
@@ -139,6 +140,7 @@ static int start_process_ask(struct fleet *fleet, const struct worker *worker,
 {
     const struct config *config = fleet->config;
     const struct pipeline_config *source = worker->pool->config;
+    struct device_variables variables = {.count = 0};
     struct worker_spawn_options options = {
         .worker_path = config->worker_path,
         .confine = source->confine,
@@ -159,7 +161,11 @@ static int start_process_ask(struct fleet *fleet, const struct worker *worker,
         .stderr_fd = ends->stderr_fd,
     };
     worker_spawn_set_pipeline(&options, source);
-    return spawner_ask(&fleet->spawner, &options, worker->index, worker->generation);
+    int rc = worker_device_say(worker, &options, &variables);
+    if (rc == 0)
+        rc = spawner_ask(&fleet->spawner, &options, worker->index, worker->generation);
+    device_variables_finish(&variables);
+    return rc;
 }
 
 static int start_process_prepare(struct fleet *fleet, struct worker *worker,
@@ -176,6 +182,7 @@ static int start_process_prepare(struct fleet *fleet, struct worker *worker,
         rc = start_output_open(worker, ends);
     if (rc < 0)
         return rc;
+    worker_device_draw(worker);
     /* Holds the place of the pidfd, so that there is a descriptor for it when it comes. */
     worker->pidfd = fcntl(worker->channel.own_bell.fd, F_DUPFD_CLOEXEC, 0);
     if (worker->pidfd == -1)

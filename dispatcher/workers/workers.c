@@ -14,6 +14,7 @@ int workers_init(struct fleet *fleet, const struct fleet_options *options)
 {
     *fleet = (struct fleet){.config = options->config,
                             .reactor = options->reactor,
+                            .devices = options->devices,
                             .ops = options->ops,
                             .owner = options->owner,
                             .spawner_timer.kind = TIMER_SPAWNER,

@@ -17,6 +17,7 @@
 struct fleet_options {
     const struct config *config;
     struct reactor *reactor;
+    struct devices *devices;
     const struct fleet_ops *ops;
     void *owner;
 };

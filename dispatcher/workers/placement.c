@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT */
+/* placement.c - what was said of devices, and what was found, become a device for each worker. */
+#include "dispatcher/workers/placement.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "dispatcher/devices/device_visible.h"
+#include "dispatcher/workers/fleet.h"
+
+/* Where there is not what was said, it may come. */
+#define MISSING_AGAIN_MS 60000u
+
+/* The devices that are said and there, one after the other. Zero: none. */
+struct candidates {
+    const struct device_choice *choice;
+    const struct devices_source *source; /* NULL: they are counted, not found */
+    uint32_t at;
+};
+
+void placement_want(struct fleet *fleet, const struct pipeline_config *config)
+{
+    const struct device_choice *choice = &config->devices;
+    if (choice->kind != DEVICE_CHOICE_ALL && choice->kind != DEVICE_CHOICE_PICKS)
+        return;
+    if (!choice->is_of_any) {
+        devices_want(fleet->devices, device_source_of(choice->of, choice->is_per_core));
+        return;
+    }
+    devices_want(fleet->devices, DEVICE_SOURCE_CUDA);
+    devices_want(fleet->devices, DEVICE_SOURCE_HIP);
+}
+
+bool placement_is_same(const struct device *device, const struct device *other)
+{
+    if (device->kind != other->kind)
+        return false;
+    if (device->uuid[0] != '\0' || other->uuid[0] != '\0')
+        return strcmp(device->uuid, other->uuid) == 0;
+    return device->index == other->index;
+}
+
+/* ---- candidates ---------------------------------------------------------------------------- */
+
+/* The source of the devices; NULL with DEVICES_FOUND: they are counted. Of GPUs of any kind, one
+ * kind: NVIDIA's where there is one. */
+static enum device_knowledge placement_source(const struct fleet *fleet,
+                                              const struct device_choice *choice,
+                                              const struct devices_source **out)
+{
+    const struct devices_source *sources = fleet->devices->sources;
+    const struct devices_source *cuda = &sources[DEVICE_SOURCE_CUDA];
+    const struct devices_source *hip = &sources[DEVICE_SOURCE_HIP];
+    *out = NULL;
+    if (choice->kind == DEVICE_CHOICE_COUNT)
+        return DEVICES_FOUND;
+    *out = choice->is_of_any ? cuda : &sources[device_source_of(choice->of, choice->is_per_core)];
+    if (!choice->is_of_any || cuda->count > 0)
+        return (*out)->knowledge;
+    if (hip->count > 0)
+        *out = hip;
+    else if (cuda->knowledge == DEVICES_UNKNOWN || hip->knowledge == DEVICES_UNKNOWN)
+        return DEVICES_UNKNOWN;
+    else if (hip->knowledge == DEVICES_FAILED)
+        *out = hip;
+    return (*out)->knowledge;
+}
+
+static bool placement_pick_is(const struct device_pick *pick, const struct device *device)
+{
+    if (!pick->uuid)
+        return pick->index == device->index;
+    return strlen(device->uuid) == pick->uuid_bytes &&
+           memcmp(device->uuid, pick->uuid, pick->uuid_bytes) == 0;
+}
+
+static const struct device *placement_pick_find(const struct devices_source *source,
+                                                const struct device_pick *pick)
+{
+    for (uint32_t i = 0; i < source->count; i++)
+        if (placement_pick_is(pick, &source->found[i]))
+            return &source->found[i];
+    return NULL;
+}
+
+/* The next one; false: that was all. */
+static bool candidates_next(struct candidates *candidates, struct device *out)
+{
+    const struct device_choice *choice = candidates->choice;
+    const struct devices_source *source = candidates->source;
+    if (choice->kind == DEVICE_CHOICE_COUNT && candidates->at < choice->count) {
+        *out = (struct device){.kind = choice->of, .index = candidates->at++, .numa_node = -1};
+        return true;
+    }
+    while (choice->kind == DEVICE_CHOICE_PICKS && candidates->at < choice->pick_count) {
+        const struct device *found = placement_pick_find(source, &choice->picks[candidates->at++]);
+        if (found) {
+            *out = *found;
+            return true;
+        }
+    }
+    while (choice->kind == DEVICE_CHOICE_ALL && source && candidates->at < source->count) {
+        *out = source->found[candidates->at++];
+        if (device_is_visible(out))
+            return true;
+    }
+    return false;
+}
+
+static uint32_t candidates_count(struct candidates candidates)
+{
+    struct device unused;
+    uint32_t count = 0;
+    while (candidates_next(&candidates, &unused))
+        count++;
+    return count;
+}
+
+/* `auto` where there is no GPU: the workers run without. */
+static bool placement_does_without(const struct device_choice *choice,
+                                   enum device_knowledge knowledge)
+{
+    return choice->kind == DEVICE_CHOICE_ALL && choice->is_of_any &&
+           (knowledge == DEVICES_ABSENT || knowledge == DEVICES_FOUND);
+}
+
+uint32_t placement_room(const struct fleet *fleet, const struct pipeline_config *config)
+{
+    struct candidates candidates = {.choice = &config->devices};
+    if (!device_choice_binds(&config->devices))
+        return 0;
+    uint32_t said_count = device_choice_count(&config->devices);
+    if (said_count > 0)
+        return said_count * config->options.workers_per_device;
+    placement_source(fleet, &config->devices, &candidates.source);
+    uint32_t room = candidates_count(candidates) * config->options.workers_per_device;
+    return room < WORKER_COUNT_MAX ? room : WORKER_COUNT_MAX;
+}
+
+/* ---- a choice ------------------------------------------------------------------------------ */
+
+struct device_load {
+    uint32_t of_pool, of_all;
+};
+
+/* Processes that have the device, or are about to; but for `self`. */
+static struct device_load placement_load(const struct fleet *fleet, const struct worker *self,
+                                         const struct device *device)
+{
+    struct device_load load = {0, 0};
+    for (uint32_t i = 0; i < fleet->worker_count; i++) {
+        const struct worker *worker = fleet->workers[i];
+        if (!worker || worker == self || !worker->has_device || worker->state == WORKER_EMPTY ||
+            worker->state == WORKER_SPARE || !placement_is_same(&worker->device, device))
+            continue;
+        load.of_all++;
+        load.of_pool += worker->pool == self->pool;
+    }
+    return load;
+}
+
+static bool placement_find(const struct fleet *fleet, const struct worker *worker,
+                           struct candidates candidates, struct device *out)
+{
+    uint32_t room = worker->pool->config->options.workers_per_device;
+    struct device_load least = {UINT32_MAX, UINT32_MAX};
+    struct device device;
+    while (candidates_next(&candidates, &device)) {
+        struct device_load load = placement_load(fleet, worker, &device);
+        if (load.of_pool >= room)
+            continue;
+        if (worker->has_device && placement_is_same(&worker->device, &device)) {
+            *out = device;
+            return true;
+        }
+        if (load.of_pool > least.of_pool ||
+            (load.of_pool == least.of_pool && load.of_all >= least.of_all))
+            continue;
+        least = load;
+        *out = device;
+    }
+    return least.of_all != UINT32_MAX;
+}
+
+static int placement_lack(const struct fleet *fleet, const struct worker *worker,
+                          enum device_knowledge knowledge, const struct candidates *candidates,
+                          char reason[PLACEMENT_REASON_BYTES])
+{
+    const struct pipeline_config *config = worker->pool->config;
+    const struct devices_source *source = candidates->source;
+    uint32_t count = candidates_count(*candidates);
+    const char *name =
+        source ? device_source_name((enum device_source)(source - fleet->devices->sources)) : "";
+    if (knowledge != DEVICES_FOUND)
+        snprintf(reason, PLACEMENT_REASON_BYTES, "no device for the worker: %s: %s", name,
+                 source->reason);
+    else if (count < device_choice_count(&config->devices))
+        snprintf(reason, PLACEMENT_REASON_BYTES,
+                 "no device for the worker: %u of %u that are said are there, of %u %s devices",
+                 count, device_choice_count(&config->devices), source->count, name);
+    else if (count == 0)
+        snprintf(reason, PLACEMENT_REASON_BYTES, "no device for the worker: there is no %s device",
+                 name);
+    else
+        snprintf(reason, PLACEMENT_REASON_BYTES,
+                 "no device for the worker: each of %u has %u workers", count,
+                 config->options.workers_per_device);
+    return -ENODEV;
+}
+
+int placement_choose(struct fleet *fleet, struct worker *worker,
+                     char reason[PLACEMENT_REASON_BYTES])
+{
+    const struct device_choice *choice = &worker->pool->config->devices;
+    struct candidates candidates = {.choice = choice};
+    if (!device_choice_binds(choice)) {
+        worker->has_device = false;
+        return 0;
+    }
+    if (worker->predecessor) {
+        worker->has_device = worker->predecessor->has_device;
+        worker->device = worker->predecessor->device;
+        return 0;
+    }
+    enum device_knowledge knowledge = placement_source(fleet, choice, &candidates.source);
+    if (knowledge == DEVICES_UNKNOWN)
+        return -EAGAIN;
+    struct device device;
+    if (placement_find(fleet, worker, candidates, &device)) {
+        worker->has_device = true;
+        worker->device = device;
+        return 0;
+    }
+    if (candidates_count(candidates) == 0 && placement_does_without(choice, knowledge)) {
+        worker->has_device = false;
+        return 0;
+    }
+    if (candidates.source && knowledge != DEVICES_FAILED)
+        devices_look_later(fleet->devices,
+                           (enum device_source)(candidates.source - fleet->devices->sources),
+                           MISSING_AGAIN_MS);
+    return placement_lack(fleet, worker, knowledge, &candidates, reason);
+}
+
+bool placement_is_of(const struct device_choice *choice, enum device_source source)
+{
+    if (choice->kind != DEVICE_CHOICE_ALL && choice->kind != DEVICE_CHOICE_PICKS)
+        return false;
+    if (choice->is_of_any)
+        return source == DEVICE_SOURCE_CUDA || source == DEVICE_SOURCE_HIP;
+    return device_source_of(choice->of, choice->is_per_core) == source;
+}
