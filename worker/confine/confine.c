@@ -66,6 +66,7 @@ void confine_enter(const struct confine_options *options)
     if (rc < 0)
         confine_fail("the worker cannot be confined: control group %s: %s", options->cgroup,
                      strerror(-rc));
+    binding_enter(&options->binding); /* a group with processors of its own would undo it */
     confine_raise_oom_score();
     if (options->text && confine_parse(&confine, options->text, reason, sizeof reason) != 0)
         confine_fail("the worker cannot be confined: --confine: %s", reason);
@@ -78,6 +79,7 @@ void confine_enter(const struct confine_options *options)
     }
     if (confine.scratch && options->scratch)
         confine_make_scratch(&confine, options->scratch);
+    confine.isolation.device_nodes = options->device_nodes;
     confine_give_rights_up(&confine);
     process_follow_parent(options->parent); /* a process that changes its user forgets that */
     /* As the user that it is by now. */

@@ -12,6 +12,7 @@
 #include <sys/types.h>
 
 #include "millrace/check.h"
+#include "worker/confine/binding.h"
 #include "worker/confine/isolation.h"
 #include "worker/confine/rlimits.h"
 #include "worker/confine/syscall_filter.h"
@@ -36,8 +37,10 @@ struct confine_options {
     const char *cgroup; /* folder of a control group to join; NULL: none */
     uid_t own_user;     /* to become, and the group of that number; what runs as that user is killed
                            first; 0: none, unless the text says one */
-    const char *scratch; /* its name for the folder of its own, where the text says in which */
-    char *text;          /* as of confine_parse(); NULL: only what every worker gives up */
+    const char *scratch;      /* its name for the folder of its own, where the text says in which */
+    const char *device_nodes; /* as of struct isolation */
+    char *text;               /* as of confine_parse(); NULL: only what every worker gives up */
+    struct binding binding;
 };
 
 /* Once, while there is one thread: puts everything in force, or sends FAILED and leaves. */

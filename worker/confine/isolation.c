@@ -58,11 +58,13 @@ static const char *const usual_reads[] = {
     "/usr", "/lib", "/lib64", "/bin", "/sbin", "/etc", "/proc", "/sys", "/run/systemd/resolve",
 };
 
-/* Devices without a state, memory with a name, and what drivers of graphics cards open. */
+/* Devices without a state, and memory with a name. */
 static const char *const usual_devices[] = {
-    "/dev/null", "/dev/zero", "/dev/full", "/dev/random",  "/dev/urandom",
-    "/dev/shm",  "/dev/dri",  "/dev/kfd",  "/dev/nvidia*",
+    "/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/shm",
 };
+
+/* What drivers of graphics cards open. A worker that is told which of it is its own, gets that. */
+static const char *const usual_cards[] = {"/dev/dri", "/dev/kfd", "/dev/nvidia*"};
 
 static bool isolation_add_path(const char **paths, size_t *count, const char *path);
 static bool isolation_add_port(struct isolation *out, const char *text);
@@ -172,17 +174,41 @@ static int isolation_allow_paths(int ruleset, const char *const *paths, size_t c
     return rc;
 }
 
-static int isolation_allow_devices(int ruleset, uint64_t access)
+static int isolation_allow_nodes(int ruleset, const char *nodes, uint64_t access)
+{
+    char path[PATH_MAX];
+    int rc = 0;
+    while (*nodes != '\0' && rc == 0) {
+        size_t bytes = strcspn(nodes, ":");
+        if (bytes >= sizeof path)
+            return -ENAMETOOLONG;
+        snprintf(path, sizeof path, "%.*s", (int)bytes, nodes);
+        rc = isolation_allow_path(ruleset, path, access);
+        nodes += bytes + (nodes[bytes] == ':');
+    }
+    return rc;
+}
+
+static int isolation_allow_cards(int ruleset, uint64_t access)
 {
     glob_t found = {0};
     int rc = 0;
-    for (size_t i = 0; i < ARRAY_COUNT(usual_devices) && rc == 0; i++)
-        if (glob(usual_devices[i], i > 0 ? GLOB_APPEND : 0, NULL, &found) == GLOB_NOSPACE)
+    for (size_t i = 0; i < ARRAY_COUNT(usual_cards) && rc == 0; i++)
+        if (glob(usual_cards[i], i > 0 ? GLOB_APPEND : 0, NULL, &found) == GLOB_NOSPACE)
             rc = -ENOMEM;
     for (size_t i = 0; i < found.gl_pathc && rc == 0; i++)
         rc = isolation_allow_path(ruleset, found.gl_pathv[i], access);
     globfree(&found);
     return rc;
+}
+
+static int isolation_allow_devices(int ruleset, const struct isolation *isolation, uint64_t access)
+{
+    int rc = isolation_allow_paths(ruleset, usual_devices, ARRAY_COUNT(usual_devices), access);
+    if (rc < 0)
+        return rc;
+    return isolation->device_nodes ? isolation_allow_nodes(ruleset, isolation->device_nodes, access)
+                                   : isolation_allow_cards(ruleset, access);
 }
 
 /* Folders of the kernel's own files. */
@@ -234,7 +260,7 @@ static int isolation_allow_files(int ruleset, const struct isolation *isolation,
                                       reading & LANDLOCK_ACCESS_FS_READ_FILE);
     }
     if (rc == 0 && (reading | writing) != 0) {
-        rc = isolation_allow_devices(ruleset, reading | writing);
+        rc = isolation_allow_devices(ruleset, isolation, reading | writing);
         if (rc == 0)
             rc = isolation_allow_paths(ruleset, isolation->writes, isolation->write_count,
                                        reading | writing);

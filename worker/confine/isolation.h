@@ -26,8 +26,10 @@ struct isolation {
     size_t read_count;
     const char *writes[CONFINE_PATH_COUNT_MAX]; /* and read */
     size_t write_count;
-    const char *scratch;                    /* likewise: its own; NULL: none */
-    const char *inputs;                     /* read where its names are known; NULL: none */
+    const char *scratch;      /* likewise: its own; NULL: none */
+    const char *inputs;       /* read where its names are known; NULL: none */
+    const char *device_nodes; /* files below /dev, parted by ':', in place of those of all cards;
+                                 NULL: those */
     uint16_t ports[CONFINE_PORT_COUNT_MAX]; /* of TCP, to connect to; listening is denied */
     size_t port_count;
 };

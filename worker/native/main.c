@@ -94,7 +94,9 @@ int main(int argc, char **argv)
                                             .cgroup = options.cgroup,
                                             .own_user = options.own_user,
                                             .scratch = options.scratch,
-                                            .text = options.confine});
+                                            .device_nodes = options.device_nodes,
+                                            .text = options.confine,
+                                            .binding = options.binding});
     if (options.program)
         confine_exec(options.program);
     process_prepare(options.index);

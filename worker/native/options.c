@@ -24,6 +24,12 @@ static const char options_help[] =
     "  --cgroup FOLDER    the control group that it joins\n"
     "  --own-user UID     the user that it becomes, whose only process it is\n"
     "  --scratch NAME     of the folder of its own that it gets\n"
+    "  --cores LIST       the processing units that it runs on: 0-3,8\n"
+    "  --memory-nodes LIST\n"
+    "                     the NUMA nodes that it has its memory on, if there is room\n"
+    "  --device-nodes PATH[:PATH]...\n"
+    "                     files of its device, which it may open when it is confined to\n"
+    "                     some; of no other devices; \"\": of none\n"
     "  --source PATH      the shared object\n"
     "  --name NAME        of the pipeline in it; if not said, the only one\n"
     "  --pointer POINTER  what clients call the pipeline\n"
@@ -32,19 +38,30 @@ static const char options_help[] =
     "  --check            load the pipeline, say what its variables are, exit\n"
     "  --version          print the version and exit\n"
     "  --help             print this and exit\n\n"
-    "Of them the two kinds have --parent, --confine, --cgroup, --own-user and --scratch in\n"
-    "common; millrace-serve(1) has what they mean to who serves pipelines.\n";
+    "Those from --parent to --device-nodes are of both kinds; millrace-serve(1) has what they\n"
+    "mean to who serves pipelines.\n";
 
 static const struct option known[] = {
-    {"source", required_argument, NULL, 's'},  {"name", required_argument, NULL, 'n'},
-    {"pointer", required_argument, NULL, 'p'}, {"index", required_argument, NULL, 'i'},
-    {"parent", required_argument, NULL, 'P'},  {"confine", required_argument, NULL, 'C'},
-    {"cgroup", required_argument, NULL, 'g'},  {"own-user", required_argument, NULL, 'u'},
-    {"scratch", required_argument, NULL, 't'}, {"strict", no_argument, NULL, 'S'},
-    {"check", no_argument, NULL, 'c'},         {"help", no_argument, NULL, 'h'},
-    {"version", no_argument, NULL, 'v'},       {NULL, 0, NULL, 0},
+    {"source", required_argument, NULL, 's'},
+    {"name", required_argument, NULL, 'n'},
+    {"pointer", required_argument, NULL, 'p'},
+    {"index", required_argument, NULL, 'i'},
+    {"parent", required_argument, NULL, 'P'},
+    {"confine", required_argument, NULL, 'C'},
+    {"cgroup", required_argument, NULL, 'g'},
+    {"own-user", required_argument, NULL, 'u'},
+    {"scratch", required_argument, NULL, 't'},
+    {"cores", required_argument, NULL, 'r'},
+    {"memory-nodes", required_argument, NULL, 'm'},
+    {"device-nodes", required_argument, NULL, 'd'},
+    {"strict", no_argument, NULL, 'S'},
+    {"check", no_argument, NULL, 'c'},
+    {"help", no_argument, NULL, 'h'},
+    {"version", no_argument, NULL, 'v'},
+    {NULL, 0, NULL, 0},
 };
 
+static bool options_take_common(struct options *options, int option);
 static bool options_number(const char *text, long max, long *out);
 
 int options_parse(struct options *out, int argc, char **argv)
@@ -68,23 +85,6 @@ int options_parse(struct options *out, int argc, char **argv)
             is_sound = options_number(optarg, INT_MAX, &number);
             options.index = (uint32_t)number;
             break;
-        case 'P':
-            is_sound = options_number(optarg, INT_MAX, &number);
-            options.parent = (pid_t)number;
-            break;
-        case 'C':
-            options.confine = optarg;
-            break;
-        case 'g':
-            options.cgroup = optarg;
-            break;
-        case 'u':
-            is_sound = options_number(optarg, UINT32_MAX - 1, &number) && number > 0;
-            options.own_user = (uid_t)number;
-            break;
-        case 't':
-            options.scratch = optarg;
-            break;
         case 'S':
             options.is_strict = true;
             break;
@@ -98,7 +98,7 @@ int options_parse(struct options *out, int argc, char **argv)
             printf("millrace-worker %s, for pipelines in C, C++ and Python\n", MILLRACE_VERSION);
             return 1;
         default:
-            is_sound = false;
+            is_sound = options_take_common(&options, option);
             break;
         }
     }
@@ -110,6 +110,45 @@ int options_parse(struct options *out, int argc, char **argv)
     }
     *out = options;
     return 0;
+}
+
+/* Those that pipelines of both kinds have. False: it is none of them, or not sound. */
+static bool options_take_common(struct options *options, int option)
+{
+    long number = 0;
+    bool is_sound = true;
+    switch (option) {
+    case 'P':
+        is_sound = options_number(optarg, INT_MAX, &number);
+        options->parent = (pid_t)number;
+        break;
+    case 'C':
+        options->confine = optarg;
+        break;
+    case 'g':
+        options->cgroup = optarg;
+        break;
+    case 'u':
+        is_sound = options_number(optarg, UINT32_MAX - 1, &number) && number > 0;
+        options->own_user = (uid_t)number;
+        break;
+    case 't':
+        options->scratch = optarg;
+        break;
+    case 'r':
+        is_sound = binding_parse(&options->binding.cores, optarg) == 0;
+        break;
+    case 'm':
+        is_sound = binding_parse(&options->binding.memory_nodes, optarg) == 0;
+        break;
+    case 'd':
+        options->device_nodes = optarg;
+        break;
+    default:
+        is_sound = false;
+        break;
+    }
+    return is_sound;
 }
 
 /* A whole number up to `max`. */
