@@ -52,12 +52,18 @@ static int child_attributes_fill(posix_spawnattr_t *attributes)
 }
 
 /* Names that children are given, workers among them, as they stand; a final '*' stands for any
- * rest. Those of the sanitizers have a meaning in the builds made for tests only. */
+ * rest. Those of the sanitizers have a meaning in the builds made for tests only, and the last one
+ * for the scanner alone: workers do not get it (spawner_main.c). */
+/* clang-format off */
 static const char *const passed_on[] = {
-    "PATH",         "HOME",         "LANG",         "LC_*",          "TZ",     "LD_LIBRARY_PATH",
-    "CUDA_*",       "NVIDIA_*",     "OMP_*",        "PYTHON*",       "TMPDIR", "VIRTUAL_ENV",
+    "PATH", "HOME", "LANG", "LC_*", "TZ", "TMPDIR", "LD_LIBRARY_PATH",
+    "OMP_*", "PYTHON*", "VIRTUAL_ENV",
+    "CUDA_*", "NVIDIA_*", "HIP_*", "HSA_*", "ROCR_*", "ZE_*", "VK_*", "OCL_*",
+    "POCL_*", "GGML_*", "HWLOC_*",
     "ASAN_OPTIONS", "LSAN_OPTIONS", "TSAN_OPTIONS", "UBSAN_OPTIONS",
+    "MILLRACE_SYSTEM_ROOT",
 };
+/* clang-format on */
 
 static bool child_environment_passes(const char *variable)
 {

@@ -351,6 +351,7 @@ static bool spawner_main_prepare(pid_t parent, int *socket, int *parent_pidfd)
     /* A spawner that somebody stopped goes on when the server is gone, and ends. */
     prctl(PR_SET_PDEATHSIG, SIGCONT);
     prctl(PR_SET_NAME, "mr-spawner");
+    unsetenv("MILLRACE_SYSTEM_ROOT"); /* where devices are looked for is no worker's business */
     if (getppid() != parent)
         return false;
     *socket = fcntl(FD_SOCKET, F_DUPFD_CLOEXEC, FD_HIGH);

@@ -213,15 +213,20 @@ static void only_listed_variables_reach_a_worker(void **state)
     setenv("LC_TIME", "C", 1);
     setenv("CUDA_VISIBLE_DEVICES", "1", 1);
     setenv("PYTHONPATH", "/opt", 1);
+    setenv("GGML_VK_VISIBLE_DEVICES", "2", 1);
+    setenv("MILLRACE_SYSTEM_ROOT", "/somewhere", 1);
     begin_again();
     spawn_plain(false, NULL);
     unsetenv("PIPELINE_API_TOKEN");
+    unsetenv("MILLRACE_SYSTEM_ROOT");
     assert_non_null(strstr(text, "\nvariable PATH="));
     assert_true(says("variable LC_TIME=C"));
     assert_true(says("variable CUDA_VISIBLE_DEVICES=1"));
     assert_true(says("variable PYTHONPATH=/opt"));
     assert_null(strstr(text, "mr_secret"));
+    assert_true(says("variable GGML_VK_VISIBLE_DEVICES=2"));
     assert_null(strstr(text, "MILL_ANY"));
+    assert_null(strstr(text, "MILLRACE_SYSTEM_ROOT"));
     assert_null(strstr(text, "HOMES"));
 }
 
