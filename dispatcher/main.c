@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "dispatcher/cli/commands.h"
+#include "dispatcher/devices/scanner.h"
 #include "dispatcher/fetcher/fetcher.h"
 #include "dispatcher/reader/reader.h"
 #include "dispatcher/server/signals.h"
@@ -46,5 +47,7 @@ int main(int argc, char **argv)
         return reader_main(argc, argv);
     if (argc > 0 && strcmp(argv[0], FETCHER_NAME) == 0)
         return fetcher_main(argc, argv);
+    if (argc > 0 && strcmp(argv[0], SCANNER_NAME) == 0)
+        return scanner_main(argc, argv);
     return commands_run(argc, argv);
 }
