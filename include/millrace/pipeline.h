@@ -22,9 +22,9 @@
  *     millrace serve me/greeter:v1=greet.so:greeter
  *
  * Everything here is called from the one thread in which millrace calls you, but for mr_wake(),
- * mr_waker_hold(), mr_waker_release() and, without a run, mr_log(). Runs are interleaved on that
- * thread when the server was started with --concurrency above 1: an iterator that has nothing yet
- * says so with mr_later_ms(), mr_later() or mr_later_poll() instead of sleeping.
+ * mr_waker_hold(), mr_waker_release(), mr_device() and, without a run, mr_log(). Runs are
+ * interleaved on that thread when the server was started with --concurrency above 1: an iterator
+ * that has nothing yet says so with an mr_later function instead of sleeping.
  *
  * Text is UTF-8. A chunk whose text is not ends the run with an error that says so.
  */
@@ -168,6 +168,13 @@ struct mr_input_options {
     const char *multiple_of MR_UNSAID_;
     size_t min_length MR_UNSAID_;
     size_t max_length MR_UNSAID_;
+};
+
+/* What a worker was given that is its own: a GPU, a slice of one, or cores. */
+struct mr_device_info {
+    const char *kind; /* cuda, hip, level-zero, vulkan, opencl, cpu */
+    int index;        /* as `millrace devices` shows it; libraries count those that they see */
+    const char *uuid; /* NULL where it has none */
 };
 
 #include <millrace/pipeline_table.h>
@@ -551,6 +558,13 @@ static inline bool mr_cancelled(void)
 static inline const char *mr_run_id(void)
 {
     return mr_api_->run_id();
+}
+
+/* The device that this worker has, for as long as the process lives; NULL: it has none of its own.
+ * It can be asked for anywhere: in MR_PIPELINE, in a startup hook, in a run, in any thread. */
+static inline const struct mr_device_info *mr_device(void)
+{
+    return mr_api_->device();
 }
 
 /* One line of the server's log, tagged with worker and run. stdout and stderr end up there too. */

@@ -61,6 +61,8 @@ struct mr_api {
 
     int (*value_file)(struct mr_value *, const char *path, const char *name);
     int (*value_file_fd)(struct mr_value *, int fd, const char *name);
+
+    const struct mr_device_info *(*device)(void);
 };
 
 /* What a shared object exports: a list of its pipelines, behind one symbol. */

@@ -17,6 +17,7 @@
 #include "worker/engine/log_capture.h"
 #include "worker/engine/value.h"
 #include "worker/engine/waker.h"
+#include "worker/native/device.h"
 #include "worker/native/graph_run.h"
 
 /* mr_cancelled(), mr_run_id() and mr_log() take no handle, so that helpers of a pipeline can call
@@ -261,6 +262,8 @@ static const struct mr_api table = {
 
     .value_file = api_value_file,
     .value_file_fd = api_value_file_fd,
+
+    .device = device_own,
 };
 
 const struct mr_api *api_table(struct context *context)

@@ -23,6 +23,7 @@
 #include "worker/engine/log_capture.h"
 #include "worker/engine/message.h"
 #include "worker/engine/process.h"
+#include "worker/native/device.h"
 #include "worker/native/host_so.h"
 #include "worker/native/options.h"
 
@@ -100,6 +101,7 @@ int main(int argc, char **argv)
     if (options.program)
         confine_exec(options.program);
     process_prepare(options.index);
+    device_read();
     if (options.is_strict)
         strict_enter();
     main_attach();
