@@ -121,6 +121,11 @@ except GraphError as error:
 reveal_type(graph)  # pipeline.objects.graph.Graph
 reveal_type(graph.input_variables)  # builtins.list[pipeline.objects.variables.Variable[Any]]
 reveal_type(millrace_worker.cancelled())  # builtins.bool
+own_device = millrace_worker.device()
+reveal_type(own_device)  # Union[millrace_worker._device.Device, None]
+if own_device is not None:
+    reveal_type(own_device.kind)  # builtins.str
+    reveal_type(own_device.uuid)  # Union[builtins.str, None]
 
 
 # ---- clients ---------------------------------------------------------------------------------------
