@@ -9,6 +9,8 @@ import sys
 import traceback
 from typing import TYPE_CHECKING
 
+from millrace_worker import _device_errors
+
 if TYPE_CHECKING:
     from typing import Optional
 
@@ -49,15 +51,12 @@ def kind_of(exception: BaseException) -> int:
     word = getattr(exception, "error_type", None)  # an exception may say what clients are told of it
     if isinstance(word, str) and word in WORDS:
         return WORDS.index(word)
-    names = [kind.__name__ for kind in type(exception).__mro__]
-    text = text_of(exception)
-    if "OutOfMemoryError" in names or "CUDA out of memory" in text:
-        return CUDA_OOM
+    word = _device_errors.word_of(exception, text_of(exception))
+    if word is not None:
+        return WORDS.index(word)
     if isinstance(exception, MemoryError):
         return OOM
-    if isinstance(exception, RuntimeError) and "CUDA error" in text:
-        return CUDA
-    if any(name in INPUT_NAMES for name in names):
+    if any(kind.__name__ in INPUT_NAMES for kind in type(exception).__mro__):
         return INPUT
     return PIPELINE
 
