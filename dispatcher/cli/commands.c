@@ -37,6 +37,8 @@ const struct command commands[] = {
     {"logs", cmd_logs, "print the log of a running server, of one pipeline or run if asked",
      &logs_command},
     {"stop", cmd_stop, "stop a running server, and wait until it has ended", &stop_command},
+    {"devices", cmd_devices, "list the GPUs and processors that workers could be bound to",
+     &devices_command},
     {"completion", cmd_completion, "print what has bash or zsh complete all this",
      &completion_command},
 };

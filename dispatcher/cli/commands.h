@@ -29,12 +29,14 @@ int cmd_restart(int argc, char **argv);
 int cmd_stop(int argc, char **argv);
 int cmd_logs(int argc, char **argv);
 int cmd_top(int argc, char **argv);
+int cmd_devices(int argc, char **argv);
 int cmd_completion(int argc, char **argv);
 
 /* Their options; that of serve is in serve_options.h. */
 extern const struct cli_command check_command, init_command, run_command, bench_command,
     token_command, config_command, ps_command, reload_command, drain_command, resume_command,
-    scale_command, restart_command, stop_command, logs_command, top_command, completion_command;
+    scale_command, restart_command, stop_command, logs_command, top_command, devices_command,
+    completion_command;
 
 /* One of them, in the order in which help lists them. */
 struct command {

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* devices_table.h - what `millrace devices` prints: a table for people, JSON for programs. */
+#ifndef DISPATCHER_DEVICES_TABLE_H
+#define DISPATCHER_DEVICES_TABLE_H
+
+#include <stddef.h>
+
+#include "dispatcher/devices/scan.h"
+#include "dispatcher/text/text.h"
+
+/* Adds a line for each device of the scans, which have ended, and one for each kind of which there
+ * is something to say. Kinds that are not here are told of only where nothing is. */
+void devices_table_add(struct text *out, const struct scan *scans, size_t count);
+
+/* Likewise all of it as one line of JSON; what is not known is null. */
+void devices_json_add(struct text *out, const struct scan *scans, size_t count);
+
+#endif
