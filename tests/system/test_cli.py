@@ -62,7 +62,7 @@ def test_version_and_help_go_to_stdout():
 
 
 @pytest.mark.parametrize("command", ["serve", "check", "init", "run", "bench", "token", "ps", "reload", "drain", "resume",
-                                     "scale", "restart", "stop", "logs", "top", "completion"])
+                                     "scale", "restart", "stop", "logs", "top", "devices", "completion"])
 def test_every_command_has_help_in_both_ways_to_ask_for_it(command):
     result = millrace(command, "--nonsense", "--help")
     assert (result.returncode, result.stderr) == (OK, "")

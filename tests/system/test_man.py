@@ -11,7 +11,7 @@ import pytest
 from server import MILLRACE, TOP
 
 COMMANDS = ["serve", "run", "init", "check", "bench", "token", "ps", "reload", "drain", "resume", "scale",
-            "restart", "stop", "logs", "top", "completion"]
+            "restart", "stop", "logs", "top", "devices", "completion"]
 PAGES = sorted(os.listdir(os.path.join(TOP, "docs/man")))
 
 
