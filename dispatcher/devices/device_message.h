@@ -13,6 +13,8 @@
  *
  * One packet each. It asks nothing, says one of the last three once, and exits. Its driver may hang
  * or kill it: so it is waited for a while, and what it says is checked.
+ *
+ * One that watches says SCAN_EVENT, a device by its UUID and a number: what its driver reports.
  */
 #ifndef DISPATCHER_DEVICE_MESSAGE_H
 #define DISPATCHER_DEVICE_MESSAGE_H
@@ -29,12 +31,14 @@ enum scan_message_kind {
     SCAN_DONE,
     SCAN_ABSENT,
     SCAN_FAILED,
+    SCAN_EVENT,
     SCAN_MESSAGE_KIND_COUNT
 };
 
 struct scan_message {
     uint32_t magic;
     uint32_t kind;
+    uint32_t number;                /* of SCAN_EVENT, an Xid (scanner.h) */
     struct device device;           /* of SCAN_FOUND */
     char reason[SCAN_REASON_BYTES]; /* ends with a NUL; of SCAN_DONE it is "" when all is well */
 };

@@ -30,10 +30,10 @@ static enum device_kind scan_word_kind(const char *word)
     return kind;
 }
 
-int scan_begin(struct scan *scan, const char *word, uint64_t now_ms, uint32_t timeout_ms)
+static int scan_open(struct scan *scan, const char *word, enum device_kind kind, uint64_t now_ms,
+                     uint32_t timeout_ms)
 {
     mr_assert(scan->state != SCAN_UNDER_WAY);
-    enum device_kind kind = scan_word_kind(word);
     /* What is not used of it is never touched, and so takes no memory. */
     if (!scan->devices)
         scan->devices = calloc(DEVICE_COUNT_MAX, sizeof(*scan->devices));
@@ -48,7 +48,30 @@ int scan_begin(struct scan *scan, const char *word, uint64_t now_ms, uint32_t ti
     scan->timeout_ms = timeout_ms;
     scan->due_ms = now_ms + timeout_ms;
     scan->reason[0] = '\0';
-    scan->is_unexplained = false;
+    scan->is_unexplained = scan->is_probe = false;
+    return 0;
+}
+
+int scan_begin(struct scan *scan, const char *word, uint64_t now_ms, uint32_t timeout_ms)
+{
+    return scan_open(scan, word, scan_word_kind(word), now_ms, timeout_ms);
+}
+
+int scan_begin_probe(struct scan *scan, const struct device *device, uint64_t now_ms,
+                     uint32_t timeout_ms)
+{
+    struct device tried = *device; /* which may be the last one's */
+    int rc = scan_open(scan, SCAN_PROBE_WORD, (enum device_kind)device->kind, now_ms, timeout_ms);
+    if (rc < 0)
+        return rc;
+    scan->is_probe = true;
+    scan->devices[0] = tried;
+    /* It takes whole what nothing was sent before. */
+    rc = servant_ask(&scan->scanner, &tried, sizeof(tried), NULL, 0, -1);
+    if (rc < 0) {
+        snprintf(scan->reason, SCAN_REASON_BYTES, "the process that tries it ended");
+        scan_end(scan, SCAN_UNKNOWN);
+    }
     return 0;
 }
 
@@ -112,8 +135,19 @@ static void scan_end(struct scan *scan, enum scan_state state)
     servant_kill(&scan->scanner);
 }
 
+/* Of what it says of a device that it tries, that alone is news. */
+static bool scan_probe_take(struct scan *scan, const struct device *device)
+{
+    if (scan->count > 0 || !device_is_sound(device))
+        return false;
+    scan->devices[scan->count++].memory_free_bytes = device->memory_free_bytes;
+    return true;
+}
+
 static bool scan_device_take(struct scan *scan, const struct device *device)
 {
+    if (scan->is_probe)
+        return scan_probe_take(scan, device);
     if (!device_is_sound(device) || device->kind != (uint32_t)scan->kind ||
         device->index != scan->count)
         return false;
@@ -128,7 +162,7 @@ static void scan_take(struct scan *scan, const struct scan_message *message)
         [SCAN_ABSENT] = SCAN_NONE_HERE,
         [SCAN_FAILED] = SCAN_UNKNOWN,
     };
-    bool is_one = message->magic == SCAN_MAGIC && message->kind < SCAN_MESSAGE_KIND_COUNT;
+    bool is_one = message->magic == SCAN_MAGIC && message->kind < SCAN_EVENT;
     if (is_one && message->kind == SCAN_FOUND && scan_device_take(scan, &message->device))
         return;
     if (!is_one || message->kind == SCAN_FOUND) {

@@ -37,6 +37,7 @@ struct scan {
     uint32_t count;         /* of them; each is sound, of this kind, and has its place for index */
     uint32_t timeout_ms;
     uint64_t due_ms;     /* when scan_expire() has something to do */
+    bool is_probe;       /* devices[0] is there already, and is tried */
     bool is_unexplained; /* it ended of itself, and nobody has looked how */
     char reason[SCAN_REASON_BYTES];
 };
@@ -47,6 +48,11 @@ void scan_init(struct scan *scan);
 /* Starts a scanner with that word (scanner.h), which is one. 0; or -errno, and all is as it was. No
  * other scan may be under way here, and nothing be left of the last one. */
 int scan_begin(struct scan *scan, const char *word, uint64_t now_ms, uint32_t timeout_ms) MUST_USE;
+
+/* Likewise a probe of one device, which is the only one that is found then: as it was, but for its
+ * free memory. */
+int scan_begin_probe(struct scan *scan, const struct device *device, uint64_t now_ms,
+                     uint32_t timeout_ms) MUST_USE;
 
 /* While SCAN_UNDER_WAY: takes what was said since. True: it has ended, and the socket is closed. */
 bool scan_hear(struct scan *scan);

@@ -5,84 +5,17 @@
  * The library is never told that this is over: the process ends then, and a driver that hangs would
  * hang once more.
  */
-#include <stddef.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "dispatcher/devices/finding.h"
+#include "dispatcher/devices/nvml_library.h"
 #include "dispatcher/devices/system_root.h"
-#include "dispatcher/reactor/library.h"
 #include "millrace/check.h"
 
-#define LIBRARY_NVML "libnvidia-ml.so.1"
 #define NAME_BYTES 96u
 #define SLICE_COUNT_MAX 64u /* of a GPU; there are 7 */
 #define MINORS_BYTES 65536u
-
-/* NVML API Reference Guide, "Device Enums" and "Device Structs". */
-enum { NVML_SUCCESS = 0, NVML_ERROR_DRIVER_NOT_LOADED = 9, NVML_DEVICE_MIG_ENABLE = 1 };
-
-struct nvml_memory {
-    unsigned long long total, free, used;
-};
-
-/* How each version of it begins; the longest has 68 bytes. */
-struct nvml_pci {
-    char legacy[16];
-    unsigned domain, bus, device;
-    char rest[100];
-};
-
-struct nvml_device; /* the library's own */
-
-struct nvml_library {
-    int (*init)(void);
-    int (*count)(unsigned *);
-    int (*handle)(unsigned, struct nvml_device **);
-    int (*uuid)(struct nvml_device *, char *, unsigned);
-    int (*name)(struct nvml_device *, char *, unsigned);
-    int (*memory)(struct nvml_device *, struct nvml_memory *);
-    /* What older ones need not have. */
-    const char *(*error_string)(int);
-    int (*pci)(struct nvml_device *, struct nvml_pci *);
-    int (*minor)(struct nvml_device *, unsigned *);
-    int (*mig_mode)(struct nvml_device *, unsigned *, unsigned *);
-    int (*slice_count_max)(struct nvml_device *, unsigned *);
-    int (*slice)(struct nvml_device *, unsigned, struct nvml_device **);
-    int (*gpu_instance)(struct nvml_device *, unsigned *);
-    int (*compute_instance)(struct nvml_device *, unsigned *);
-};
-
-#define FUNCTION(place, name)                                                                      \
-    {                                                                                              \
-        "nvml" name, offsetof(struct nvml_library, place)                                          \
-    }
-static const struct library_function needed[] = {
-    FUNCTION(init, "Init_v2"),
-    FUNCTION(init, "Init"),
-    FUNCTION(count, "DeviceGetCount_v2"),
-    FUNCTION(count, "DeviceGetCount"),
-    FUNCTION(handle, "DeviceGetHandleByIndex_v2"),
-    FUNCTION(handle, "DeviceGetHandleByIndex"),
-    FUNCTION(uuid, "DeviceGetUUID"),
-    FUNCTION(name, "DeviceGetName"),
-    FUNCTION(memory, "DeviceGetMemoryInfo"),
-};
-static const struct library_function others[] = {
-    FUNCTION(error_string, "ErrorString"),
-    FUNCTION(pci, "DeviceGetPciInfo_v3"),
-    FUNCTION(pci, "DeviceGetPciInfo_v2"),
-    FUNCTION(pci, "DeviceGetPciInfo"),
-    FUNCTION(minor, "DeviceGetMinorNumber"),
-    FUNCTION(mig_mode, "DeviceGetMigMode"),
-    FUNCTION(slice_count_max, "DeviceGetMaxMigDeviceCount"),
-    FUNCTION(slice, "DeviceGetMigDeviceHandleByIndex"),
-    FUNCTION(gpu_instance, "DeviceGetGpuInstanceId"),
-    FUNCTION(compute_instance, "DeviceGetComputeInstanceId"),
-};
-#undef FUNCTION
-
-static struct nvml_library nvml;
 
 /* What is of a GPU as a whole, and so of its slices. */
 struct nvml_gpu {
@@ -100,15 +33,6 @@ static void scan_nvml_whole_add(struct finding *finding, const struct nvml_gpu *
 static bool scan_nvml_is_sliced(const struct nvml_gpu *gpu);
 static void scan_nvml_slices_add(struct finding *finding, const struct nvml_gpu *gpu);
 
-/* The number, where it has no words for it. */
-static const char *scan_nvml_words(int error)
-{
-    static char number[32];
-    const char *words = nvml.error_string ? nvml.error_string(error) : NULL;
-    snprintf(number, sizeof(number), "error %d", error);
-    return words ? words : number;
-}
-
 enum scan_message_kind scan_nvml(struct finding *finding)
 {
     unsigned count = 0;
@@ -117,7 +41,7 @@ enum scan_message_kind scan_nvml(struct finding *finding)
         return loaded;
     int error = nvml.count(&count);
     if (error != NVML_SUCCESS) {
-        finding_say(finding, "cannot count the GPUs: %s", scan_nvml_words(error));
+        finding_say(finding, "cannot count the GPUs: %s", nvml_words(error));
         return SCAN_FAILED;
     }
     if (count == 0) {
@@ -131,15 +55,13 @@ enum scan_message_kind scan_nvml(struct finding *finding)
 
 static enum scan_message_kind scan_nvml_load(struct finding *finding)
 {
-    const char *why = library_load(LIBRARY_NVML, needed, ARRAY_COUNT(needed), &nvml);
-    if (!why)
-        why = library_load_some(LIBRARY_NVML, others, ARRAY_COUNT(others), &nvml);
+    const char *why = nvml_library_load();
     if (why)
         return finding_no_library(finding, LIBRARY_NVML, why);
     int error = nvml.init();
     if (error == NVML_SUCCESS)
         return SCAN_DONE;
-    finding_say(finding, "NVIDIA's driver: %s", scan_nvml_words(error));
+    finding_say(finding, "NVIDIA's driver: %s", nvml_words(error));
     return error == NVML_ERROR_DRIVER_NOT_LOADED ? SCAN_ABSENT : SCAN_FAILED;
 }
 
@@ -160,7 +82,7 @@ static void scan_nvml_gpu_add(struct finding *finding, unsigned index)
     if (error == NVML_SUCCESS)
         error = scan_nvml_uuid(gpu.device, gpu.uuid);
     if (error != NVML_SUCCESS) {
-        finding_say(finding, "GPU %u cannot be used: %s", index, scan_nvml_words(error));
+        finding_say(finding, "GPU %u cannot be used: %s", index, nvml_words(error));
         return;
     }
     if (nvml.pci && nvml.pci(gpu.device, &pci) == NVML_SUCCESS)
@@ -253,8 +175,7 @@ static bool scan_nvml_slice_add(struct finding *finding, const struct nvml_gpu *
         return false; /* numbers have gaps */
     int error = scan_nvml_uuid(slice, uuid);
     if (error != NVML_SUCCESS) {
-        finding_say(finding, "a slice of GPU %u cannot be used: %s", gpu->index,
-                    scan_nvml_words(error));
+        finding_say(finding, "a slice of GPU %u cannot be used: %s", gpu->index, nvml_words(error));
         return true;
     }
     struct device *device = finding_next(finding, DEVICE_CUDA);
@@ -276,7 +197,7 @@ static void scan_nvml_slices_add(struct finding *finding, const struct nvml_gpu 
     int error = nvml.slice_count_max(gpu->device, &count_max);
     if (error != NVML_SUCCESS) {
         finding_say(finding, "the slices of GPU %u cannot be counted: %s", gpu->index,
-                    scan_nvml_words(error));
+                    nvml_words(error));
         return;
     }
     for (unsigned i = 0; i < count_max && i < SLICE_COUNT_MAX; i++)

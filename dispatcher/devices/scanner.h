@@ -12,6 +12,13 @@
 #define SCANNER_NAME "millrace-scanner"
 #define SCAN_CORES_WORD "cpu-cores"
 
+/* It tries the one device that it is sent as its first packet, and says SCAN_FOUND of it and
+ * SCAN_DONE, or SCAN_FAILED. */
+#define SCAN_PROBE_WORD "probe"
+
+/* It goes on for as long as it lives, and says SCAN_EVENT of what NVIDIA's driver reports. */
+#define SCAN_WATCH_WORD "watch"
+
 /* Longer than that it is not waited for, in milliseconds. */
 #define SCAN_TIMEOUT_MS 10000u
 

@@ -16,8 +16,11 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "dispatcher/devices/device_variables.h"
 #include "dispatcher/devices/finding.h"
+#include "dispatcher/devices/probe.h"
 #include "dispatcher/devices/scanner.h"
+#include "dispatcher/devices/watch_nvml.h"
 #include "dispatcher/reactor/child.h"
 #include "dispatcher/reactor/servant_confine.h"
 #include "millrace/check.h"
@@ -57,6 +60,13 @@ static void scanner_main_all_say(enum scan_message_kind end)
     scanner_main_say(&message);
 }
 
+static void scanner_main_event_say(const char uuid[DEVICE_UUID_BYTES], uint32_t number)
+{
+    struct scan_message message = {.magic = SCAN_MAGIC, .kind = SCAN_EVENT, .number = number};
+    memcpy(message.device.uuid, uuid, DEVICE_UUID_BYTES);
+    scanner_main_say(&message);
+}
+
 static const struct scanner_look *scanner_main_look_find(const char *word)
 {
     for (size_t i = 0; i < ARRAY_COUNT(looks); i++)
@@ -71,11 +81,49 @@ static bool scanner_main_tie(pid_t parent)
            getppid() == parent;
 }
 
+/* ---- a probe ------------------------------------------------------------------------------- */
+
+/* Under the masks of a worker. They are never taken back: the process ends. */
+static bool scanner_main_mask(const struct device *device)
+{
+    static struct device_variables variables;
+    static const struct environment none;
+    if (device_variables_fill(&variables, device, &none) < 0)
+        return false;
+    for (uint32_t i = 0; i < variables.count; i++)
+        if (putenv(variables.items[i]) != 0)
+            return false;
+    return true;
+}
+
+static enum scan_message_kind scanner_main_probe(void)
+{
+    struct device *device = &finding.devices[0];
+    if (recv(CHILD_FD_SOCKET, device, sizeof(*device), 0) != (ssize_t)sizeof(*device) ||
+        !device_is_sound(device) || !scanner_main_mask(device)) {
+        finding_say(&finding, "there is no device to try");
+        return SCAN_FAILED;
+    }
+    finding.count = 1;
+    if (device->kind == DEVICE_CUDA)
+        return probe_cuda(&finding);
+    finding_say(&finding, "not tried: nothing here uses devices of its kind");
+    return SCAN_DONE;
+}
+
 int scanner_main(int argc, char **argv)
 {
     prctl(PR_SET_NAME, "mr-scanner");
     if (argc != 3 || !scanner_main_tie((pid_t)strtol(argv[1], NULL, 10)))
         return EXIT_NOT_EXECUTED;
+    if (strcmp(argv[2], SCAN_PROBE_WORD) == 0) {
+        scanner_main_all_say(scanner_main_probe());
+        _exit(EXIT_SUCCESS);
+    }
+    if (strcmp(argv[2], SCAN_WATCH_WORD) == 0) {
+        watch_nvml(scanner_main_event_say);
+        _exit(EXIT_SUCCESS);
+    }
     const struct scanner_look *look = scanner_main_look_find(argv[2]);
     if (!look) {
         finding_say(&finding, "devices of this kind cannot be looked for");
