@@ -84,14 +84,12 @@ static uint32_t device_range_count(const char **at)
 uint32_t device_list_count(const char *list)
 {
     uint32_t count = 0;
-    for (const char *at = list; *at != '\0'; at++) {
-        uint32_t more = device_range_count(&at);
-        if (more == 0 || (*at != ',' && *at != '\0'))
+    do {
+        uint32_t more = device_range_count(&list);
+        if (more == 0 || (*list != ',' && *list != '\0'))
             return 0;
         count += more;
-        if (*at == '\0')
-            break;
-    }
+    } while (*list++ == ',');
     return count;
 }
 

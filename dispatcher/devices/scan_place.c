@@ -4,6 +4,7 @@
  * kernel says it.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "dispatcher/devices/finding.h"
@@ -84,8 +85,10 @@ static void scan_place_by_files(struct device *device)
 void scan_place(struct finding *finding)
 {
     hwloc_topology_t topology;
-    bool has_topology =
-        finding->count > 0 && !hwloc_library_load() && hwloc_machine_load(&topology, true) == 0;
+    /* Of a system in a folder hwloc would put on all its cores what it finds on no others. */
+    bool is_elsewhere = system_root() && !getenv("HWLOC_XMLFILE");
+    bool has_topology = finding->count > 0 && !is_elsewhere && !hwloc_library_load() &&
+                        hwloc_machine_load(&topology, true) == 0;
     for (uint32_t i = 0; i < finding->count; i++)
         if (!has_topology || !scan_place_by_topology(topology, &finding->devices[i]))
             scan_place_by_files(&finding->devices[i]);

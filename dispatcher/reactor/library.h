@@ -11,19 +11,19 @@
 
 #define LIBRARY_CURL "libcurl.so.4"
 
-/* A function by its name, and where in a table of pointers it goes. Of several rows with one place
+/* A function by its name, and where in a table of pointers it goes. Of neighbours with one place
  * the first counts that the library has: older ones have other names. */
 struct library_function {
     const char *name;
     size_t offset;
 };
 
-/* Loads the library, which stays loaded, and fills the table, which is empty. NULL, or why not, as
- * words that live until the next call. */
+/* Loads the library, which stays loaded, and fills the table. NULL, or why not, as words that
+ * live until the next call. */
 const char *library_load(const char *library, const struct library_function *functions,
                          size_t count, void *table);
 
-/* Likewise with functions that it need not have: their places stay empty. */
+/* Likewise with functions that it need not have: their places get NULL. */
 const char *library_load_some(const char *library, const struct library_function *functions,
                               size_t count, void *table);
 

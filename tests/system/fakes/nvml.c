@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * nvml.c - a libnvidia-ml.so.1 without a GPU. What it says is told by variables:
+ *
+ *     NVIDIA_FAKE_GPUS=4     so many GPUs, of 10, 11, ... GiB
+ *     NVIDIA_FAKE_MIG=1:3    of which number 1 is sliced in three, with gaps between their numbers
+ *     NVIDIA_FAKE_LOST=2     and number 2 fell off its bus
+ *     NVIDIA_FAKE_INIT=hang  or crash, exit, unloaded, refused: what beginning does
+ *
+ * Compiled with -DOLD it has the names and functions of the first versions alone.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define GPU_COUNT_MAX 300u
+#define SLICE_COUNT_MAX 8u
+#define GIB (1024ull * 1024 * 1024)
+
+enum {
+    SUCCESS = 0,
+    NOT_SUPPORTED = 3,
+    NO_PERMISSION = 4,
+    NOT_FOUND = 6,
+    NOT_LOADED = 9,
+    LOST = 15
+};
+
+/* A slice has the GPU that it is of. */
+static struct gpu {
+    struct gpu *whole;
+    unsigned number;
+} gpus[GPU_COUNT_MAX];
+
+struct memory {
+    unsigned long long total, free, used;
+};
+
+struct pci {
+    char legacy[16];
+    unsigned domain, bus, device;
+};
+
+static unsigned fake_number(const char *name, unsigned otherwise)
+{
+    const char *text = getenv(name);
+    return text ? (unsigned)strtoul(text, NULL, 10) : otherwise;
+}
+
+static int fake_begin(void)
+{
+    const char *way = getenv("NVIDIA_FAKE_INIT");
+    if (!way)
+        return SUCCESS;
+    while (strcmp(way, "hang") == 0)
+        pause();
+    if (strcmp(way, "crash") == 0)
+        __builtin_trap();
+    if (strcmp(way, "exit") == 0)
+        _exit(3);
+    return strcmp(way, "unloaded") == 0 ? NOT_LOADED : NO_PERMISSION;
+}
+
+static int fake_count(unsigned *count)
+{
+    *count = fake_number("NVIDIA_FAKE_GPUS", 0);
+    return SUCCESS;
+}
+
+static int fake_handle(unsigned index, struct gpu **gpu)
+{
+    if (index == fake_number("NVIDIA_FAKE_LOST", GPU_COUNT_MAX))
+        return LOST;
+    *gpu = &gpus[index];
+    gpus[index].number = index;
+    return SUCCESS;
+}
+
+static int fake_pci(struct gpu *gpu, struct pci *pci)
+{
+    if (gpu->whole)
+        return NOT_SUPPORTED;
+    pci->domain = 0;
+    pci->bus = 0x10 + gpu->number;
+    pci->device = 0;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetUUID(struct gpu *gpu, char *uuid, unsigned room);
+int nvmlDeviceGetUUID(struct gpu *gpu, char *uuid, unsigned room)
+{
+    if (gpu->whole)
+        snprintf(uuid, room, "MIG-%08x-0000-0000-0000-%012x", gpu->whole->number, gpu->number);
+    else
+        snprintf(uuid, room, "GPU-%08x-0000-0000-0000-000000000000", gpu->number);
+    return SUCCESS;
+}
+
+int nvmlDeviceGetName(struct gpu *gpu, char *name, unsigned room);
+int nvmlDeviceGetName(struct gpu *gpu, char *name, unsigned room)
+{
+    snprintf(name, room, "Fake \033GPU%s", gpu->whole ? " MIG 1g.5gb" : "");
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMemoryInfo(struct gpu *gpu, struct memory *memory);
+int nvmlDeviceGetMemoryInfo(struct gpu *gpu, struct memory *memory)
+{
+    memory->total = gpu->whole ? 5 * GIB : (10 + gpu->number) * GIB;
+    memory->used = GIB;
+    memory->free = memory->total - memory->used;
+    return SUCCESS;
+}
+
+#ifdef OLD
+
+int nvmlInit(void);
+int nvmlInit(void)
+{
+    return fake_begin();
+}
+
+int nvmlDeviceGetCount(unsigned *count);
+int nvmlDeviceGetCount(unsigned *count)
+{
+    return fake_count(count);
+}
+
+int nvmlDeviceGetHandleByIndex(unsigned index, struct gpu **gpu);
+int nvmlDeviceGetHandleByIndex(unsigned index, struct gpu **gpu)
+{
+    return fake_handle(index, gpu);
+}
+
+int nvmlDeviceGetPciInfo(struct gpu *gpu, struct pci *pci);
+int nvmlDeviceGetPciInfo(struct gpu *gpu, struct pci *pci)
+{
+    return fake_pci(gpu, pci);
+}
+
+#else
+
+static unsigned fake_slice_count(unsigned gpu)
+{
+    const char *text = getenv("NVIDIA_FAKE_MIG");
+    const char *colon = text ? strchr(text, ':') : NULL;
+    return colon && strtoul(text, NULL, 10) == gpu ? (unsigned)strtoul(colon + 1, NULL, 10) : 0;
+}
+
+static struct gpu slices[GPU_COUNT_MAX][SLICE_COUNT_MAX];
+
+int nvmlInit_v2(void);
+int nvmlInit_v2(void)
+{
+    return fake_begin();
+}
+
+const char *nvmlErrorString(int error);
+const char *nvmlErrorString(int error)
+{
+    return error == LOST            ? "GPU is lost"
+           : error == NO_PERMISSION ? "Insufficient Permissions"
+           : error == NOT_LOADED    ? "Driver Not Loaded"
+                                    : "Unknown Error";
+}
+
+int nvmlDeviceGetCount_v2(unsigned *count);
+int nvmlDeviceGetCount_v2(unsigned *count)
+{
+    return fake_count(count);
+}
+
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, struct gpu **gpu);
+int nvmlDeviceGetHandleByIndex_v2(unsigned index, struct gpu **gpu)
+{
+    return fake_handle(index, gpu);
+}
+
+int nvmlDeviceGetPciInfo_v3(struct gpu *gpu, struct pci *pci);
+int nvmlDeviceGetPciInfo_v3(struct gpu *gpu, struct pci *pci)
+{
+    return fake_pci(gpu, pci);
+}
+
+int nvmlDeviceGetMinorNumber(struct gpu *gpu, unsigned *minor);
+int nvmlDeviceGetMinorNumber(struct gpu *gpu, unsigned *minor)
+{
+    *minor = gpu->number;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMigMode(struct gpu *gpu, unsigned *current, unsigned *pending);
+int nvmlDeviceGetMigMode(struct gpu *gpu, unsigned *current, unsigned *pending)
+{
+    const char *sliced = getenv("NVIDIA_FAKE_MIG");
+    if (!sliced)
+        return NOT_SUPPORTED;
+    *current = *pending = strtoul(sliced, NULL, 10) == gpu->number;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMaxMigDeviceCount(struct gpu *gpu, unsigned *count);
+int nvmlDeviceGetMaxMigDeviceCount(struct gpu *gpu, unsigned *count)
+{
+    (void)gpu;
+    *count = SLICE_COUNT_MAX;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetMigDeviceHandleByIndex(struct gpu *gpu, unsigned index, struct gpu **slice);
+int nvmlDeviceGetMigDeviceHandleByIndex(struct gpu *gpu, unsigned index, struct gpu **slice)
+{
+    if (index % 2 == 1 || index / 2 >= fake_slice_count(gpu->number))
+        return NOT_FOUND;
+    *slice = &slices[gpu->number][index];
+    **slice = (struct gpu){.whole = gpu, .number = index / 2};
+    return SUCCESS;
+}
+
+int nvmlDeviceGetGpuInstanceId(struct gpu *slice, unsigned *number);
+int nvmlDeviceGetGpuInstanceId(struct gpu *slice, unsigned *number)
+{
+    *number = 7 + slice->number;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetComputeInstanceId(struct gpu *slice, unsigned *number);
+int nvmlDeviceGetComputeInstanceId(struct gpu *slice, unsigned *number)
+{
+    (void)slice;
+    *number = 0;
+    return SUCCESS;
+}
+
+#endif
