@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* messages.c - HELLO, READY, FAILED and FILE, read from untrusted packets. */
+/* messages.c - HELLO, READY, FAILED, FILE and PROGRESS, read from untrusted packets. */
 #include "dispatcher/workers/messages.h"
 
 #include <errno.h>
@@ -131,9 +131,24 @@ static struct worker_said messages_file(struct fleet *fleet, struct worker *work
     return wrong ? messages_wrong(wrong) : (struct worker_said){WORKER_EV_COUNT, NULL};
 }
 
+/* What one that is not starting any more says of its start is not kept. */
+static struct worker_said messages_progress(const struct fleet *fleet, struct worker *worker,
+                                            const uint8_t *body, size_t bytes)
+{
+    struct start_progress progress;
+    if (!start_progress_read(body, bytes, &progress))
+        return messages_wrong("it told of its start in a way that cannot be read");
+    progress.said_ms = fleet->reactor->now_ms;
+    if (worker_is_starting(worker))
+        worker->progress = progress;
+    return (struct worker_said){WORKER_EV_PROGRESS, "it said PROGRESS out of turn"};
+}
+
 static struct worker_said messages_understand(struct fleet *fleet, struct worker *worker,
                                               const struct channel_message *message)
 {
+    if (message->kind == MESSAGE_PROGRESS)
+        return messages_progress(fleet, worker, message->body, message->body_bytes);
     if (message->kind == MESSAGE_HELLO)
         return messages_hello(worker, message->body, message->body_bytes);
     if (message->kind == MESSAGE_FAILED)

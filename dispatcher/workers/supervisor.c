@@ -41,6 +41,7 @@ static void act_spawn(struct fleet *fleet, struct worker *worker)
     worker->started_ms = fleet->reactor->now_ms;
     worker->ready_ms = 0;
     worker->has_said_why = worker->is_repeating = worker->was_short = false;
+    worker->progress = (struct start_progress){.permille = MESSAGE_PROGRESS_UNKNOWN};
     int rc = worker_start(fleet, worker);
     if (rc == 0) {
         timer_set(&fleet->reactor->timers, &worker->timer,
@@ -54,14 +55,20 @@ static void act_spawn(struct fleet *fleet, struct worker *worker)
     }
 }
 
+/* Each sign of life counts, whether or not the start got further. */
+static void act_go_on(struct fleet *fleet, struct worker *worker)
+{
+    timer_set(&fleet->reactor->timers, &worker->timer,
+              fleet->reactor->now_ms + worker->pool->config->options.start_timeout_ms);
+}
+
 static void act_watch(struct fleet *fleet, struct worker *worker)
 {
     log_event(&fleet->reactor->log, LEVEL_DEBUG, "worker_start",
               LOG_WORD("pipeline", worker->pool->config->pointer),
               LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid));
     worker_watch(fleet, worker);
-    timer_set(&fleet->reactor->timers, &worker->timer,
-              fleet->reactor->now_ms + worker->pool->config->options.start_timeout_ms);
+    act_go_on(fleet, worker);
 }
 
 /* Nothing follows it in its place. */
@@ -328,6 +335,9 @@ void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_ev
     case WORKER_ACT_WATCH:
         act_watch(fleet, worker);
         break;
+    case WORKER_ACT_GO_ON:
+        act_go_on(fleet, worker);
+        break;
     case WORKER_ACT_RETRY:
         act_retry(fleet, worker, reason);
         break;
@@ -501,6 +511,7 @@ void supervisor_on_pidfd(struct fleet *fleet, const struct uring_event *event)
 
 void supervisor_on_timer(struct fleet *fleet, struct worker *worker)
 {
+    char reason[START_PROGRESS_REASON_BYTES];
     switch (worker->state) {
     case WORKER_EMPTY:
     case WORKER_SPARE:
@@ -514,7 +525,9 @@ void supervisor_on_timer(struct fleet *fleet, struct worker *worker)
         break;
     case WORKER_STARTING:
     case WORKER_LOADED:
-        supervisor_event(fleet, worker, WORKER_EV_TIMEOUT, "it was not ready in time");
+        start_progress_overdue(&worker->progress, worker->pool->config->options.start_timeout_ms,
+                               reason);
+        supervisor_event(fleet, worker, WORKER_EV_TIMEOUT, reason);
         break;
     case WORKER_RETIRING:
     case WORKER_STOPPING:
@@ -542,19 +555,6 @@ void supervisor_run_over(struct fleet *fleet, struct worker *worker, bool device
         supervisor_event(fleet, worker, said.event, said.reason);
 }
 
-void supervisor_judge(struct fleet *fleet)
-{
-    fleet->has_suspects = false;
-    for (uint32_t i = 0; i < fleet->worker_count; i++) {
-        struct worker *worker = fleet->workers[i];
-        if (!worker || !worker->wrong)
-            continue;
-        const char *reason = worker->wrong;
-        worker->wrong = NULL;
-        supervisor_event(fleet, worker, WORKER_EV_MISBEHAVED, reason);
-    }
-}
-
 void supervisor_stop_idle(struct fleet *fleet)
 {
     for (uint32_t i = 0; i < fleet->worker_count; i++)
@@ -573,12 +573,4 @@ void supervisor_kill_all(struct fleet *fleet)
         else if (worker->is_asked_where)
             supervisor_kill(worker);
     }
-}
-
-uint32_t supervisor_live_count(const struct fleet *fleet)
-{
-    uint32_t count = 0;
-    for (uint32_t i = 0; i < fleet->worker_count; i++)
-        count += fleet->workers[i] && !pool_place_is_vacant(fleet->workers[i]);
-    return count;
 }

@@ -23,9 +23,6 @@ void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker);
 /* A run of the worker is over, and its slot given back: it may have served long enough. */
 void supervisor_run_over(struct fleet *fleet, struct worker *worker, bool device_is_broken);
 
-/* Kills whom worker_distrust() named. */
-void supervisor_judge(struct fleet *fleet);
-
 /* Completions and timers. */
 void supervisor_on_pidfd(struct fleet *fleet, const struct uring_event *event);
 void supervisor_on_socket(struct fleet *fleet, const struct uring_event *event);
@@ -34,9 +31,6 @@ void supervisor_on_timer(struct fleet *fleet, struct worker *worker);
 /* Asks every worker without runs to stop, or kills all of them. */
 void supervisor_stop_idle(struct fleet *fleet);
 void supervisor_kill_all(struct fleet *fleet);
-
-/* Places with a process, with one that was asked for, or with the last words of one. */
-uint32_t supervisor_live_count(const struct fleet *fleet);
 
 /* ---- supervisor_resize.c ------------------------------------------------------------------- */
 
@@ -53,5 +47,11 @@ void supervisor_resize(struct fleet *fleet, struct worker_pool *pool);
 /* While fleet->is_shrinking, once something has moved and outside of events: lets those go that
  * could not be told before, and gives back places that have become vacant. */
 void supervisor_trim(struct fleet *fleet);
+
+/* Kills whom worker_distrust() named. */
+void supervisor_judge(struct fleet *fleet);
+
+/* Places with a process, with one that was asked for, or with the last words of one. */
+uint32_t supervisor_live_count(const struct fleet *fleet);
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* supervisor_resize.c - workers that are wanted are started, and those that are not go. */
+/* supervisor_resize.c - all workers together: those that are wanted are started, others go. */
 #include <errno.h>
 #include <string.h>
 
@@ -97,6 +97,27 @@ static void resize_lack_note(struct fleet *fleet, struct worker *worker, const c
                   count > 0 ? LOG_NATURAL("same_as_before", count) : LOG_NOTHING,
                   LOG_TEXT("reason", reason));
     fleet->ops->failed(fleet->owner, pool, &failure);
+}
+
+void supervisor_judge(struct fleet *fleet)
+{
+    fleet->has_suspects = false;
+    for (uint32_t i = 0; i < fleet->worker_count; i++) {
+        struct worker *worker = fleet->workers[i];
+        if (!worker || !worker->wrong)
+            continue;
+        const char *reason = worker->wrong;
+        worker->wrong = NULL;
+        supervisor_event(fleet, worker, WORKER_EV_MISBEHAVED, reason);
+    }
+}
+
+uint32_t supervisor_live_count(const struct fleet *fleet)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < fleet->worker_count; i++)
+        count += fleet->workers[i] && !pool_place_is_vacant(fleet->workers[i]);
+    return count;
 }
 
 /* One that was ready for long enough works, also when nothing ran on it. Later that cannot be seen

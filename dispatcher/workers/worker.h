@@ -20,6 +20,7 @@
 #include "dispatcher/workers/channel.h"
 #include "dispatcher/workers/crash.h"
 #include "dispatcher/workers/noise.h"
+#include "dispatcher/workers/start_progress.h"
 #include "dispatcher/workers/unfinished.h"
 #include "dispatcher/workers/worker_end.h"
 #include "dispatcher/workers/worker_fsm.h"
@@ -87,23 +88,24 @@ struct worker {
     struct device device; /* as it was when it was chosen */
 
     pid_t pid;
-    int pidfd;                 /* while SPAWNING: only holds the place of one */
-    int exec_error;            /* the process could not become the worker; 0: it could */
-    char kill_reason[160];     /* while DYING */
-    bool is_asked_where;       /* likewise: it was asked where it hangs */
-    char said_reason[200];     /* what was wrong with what it said last */
-    struct crash_report crash; /* of the process that ended last */
-    enum worker_end end;       /* likewise: why; or why it is about to */
-    bool was_oom;              /* likewise: the kernel killed it for memory */
-    bool has_said_why;         /* it does not load or start: FAILED */
-    char failure_words[256];   /* likewise: its first line of why */
-    bool is_repeating;         /* likewise: the same as was said before */
-    bool was_short;            /* likewise: of what its user or the machine has no more */
-    struct cgroup *group;      /* owned; NULL: its memory has no limit */
-    struct channel channel;    /* to the process; none in an empty place */
-    uint32_t pending_rings;    /* DOORBELL_ bits: what was published in this pass */
-    uint32_t bells_heard;      /* since it was heard last */
-    uint32_t noise_records;    /* likewise: of no use to a run */
+    int pidfd;                      /* while SPAWNING: only holds the place of one */
+    int exec_error;                 /* the process could not become the worker; 0: it could */
+    char kill_reason[240];          /* while DYING */
+    bool is_asked_where;            /* likewise: it was asked where it hangs */
+    char said_reason[200];          /* what was wrong with what it said last */
+    struct crash_report crash;      /* of the process that ended last */
+    enum worker_end end;            /* likewise: why; or why it is about to */
+    bool was_oom;                   /* likewise: the kernel killed it for memory */
+    bool has_said_why;              /* it does not load or start: FAILED */
+    char failure_words[256];        /* likewise: its first line of why */
+    bool is_repeating;              /* likewise: the same as was said before */
+    bool was_short;                 /* likewise: of what its user or the machine has no more */
+    struct start_progress progress; /* of this process's start, as it says */
+    struct cgroup *group;           /* owned; NULL: its memory has no limit */
+    struct channel channel;         /* to the process; none in an empty place */
+    uint32_t pending_rings;         /* DOORBELL_ bits: what was published in this pass */
+    uint32_t bells_heard;           /* since it was heard last */
+    uint32_t noise_records;         /* likewise: of no use to a run */
     struct noise noise, printing;
     bool is_paused;    /* until pause_on_timer(): nothing of it is heard */
     bool is_noisy;     /* it was paused, and that was said */
@@ -163,6 +165,12 @@ static inline bool worker_has_process(const struct worker *worker)
 static inline bool worker_serves(const struct worker *worker)
 {
     return worker->state == WORKER_READY || worker->state == WORKER_OUTGOING;
+}
+
+/* Whether a process is on its way to be ready. */
+static inline bool worker_is_starting(const struct worker *worker)
+{
+    return worker->state == WORKER_STARTING || worker->state == WORKER_LOADED;
 }
 
 /* Whether what it writes is looked at. */

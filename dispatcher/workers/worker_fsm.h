@@ -30,6 +30,7 @@ enum worker_event {
     WORKER_EV_HELLO,
     WORKER_EV_READY,
     WORKER_EV_FAILED,     /* it says that it cannot load or start */
+    WORKER_EV_PROGRESS,   /* it says how far it is with its start */
     WORKER_EV_MISBEHAVED, /* garbage in its segment or on its socket */
     WORKER_EV_HUNG,       /* a cancelled run does not let go of its slot */
     WORKER_EV_TIMEOUT,    /* of start, or of the grace to stop */
@@ -56,6 +57,7 @@ enum worker_action {
     WORKER_ACT_LEARN,        /* take over its variables */
     WORKER_ACT_SERVE,        /* give it runs */
     WORKER_ACT_NOTE_FAILURE, /* keep the reason for clients; it exits by itself */
+    WORKER_ACT_GO_ON,        /* it lives: arm the start timeout again */
     WORKER_ACT_KILL,         /* SIGKILL to its process group */
     WORKER_ACT_CALL,         /* the spare place becomes its successor */
     WORKER_ACT_KEEP,         /* it has no successor any more, who is dismissed */

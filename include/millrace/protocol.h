@@ -143,6 +143,8 @@ enum error_type {
  *                                says so of one at a time, until a FILE record ended it
  *  PIPE    dispatcher -> worker  uint64 number of that file, and one SCM_RIGHTS descriptor: the
  *                                end of a pipe to write it to, which does not block
+ *  PROGRESS worker -> dispatcher struct message_progress, then a text: how far it is with its
+ *                                start, before READY; each one is a sign of life
  */
 enum message_kind {
     MESSAGE_HELLO = 1,
@@ -152,6 +154,7 @@ enum message_kind {
     MESSAGE_FILES,
     MESSAGE_FILE,
     MESSAGE_PIPE,
+    MESSAGE_PROGRESS,
     MESSAGE_KIND_COUNT
 };
 
@@ -163,6 +166,16 @@ struct message_file {
 };
 
 #define MESSAGE_FILE_NAME_BYTES_MAX 1024u
+
+/* What a PROGRESS message begins with. The text, of MESSAGE_PROGRESS_TEXT_BYTES_MAX at most, is for
+ * people. */
+struct message_progress {
+    uint32_t permille; /* 0 to 1000, or MESSAGE_PROGRESS_UNKNOWN */
+    uint32_t pad;
+};
+
+#define MESSAGE_PROGRESS_UNKNOWN UINT32_MAX
+#define MESSAGE_PROGRESS_TEXT_BYTES_MAX 120u
 
 #define MESSAGE_MAGIC 0x4d4c5231u
 #define MESSAGE_FILES_BYTES_MAX (20u * 1024) /* a long path, and 64 names of 200 bytes */

@@ -194,6 +194,113 @@ static void a_worker_of_another_build_is_told_from_a_broken_one(void **state)
     expect_killed("not of one build");
 }
 
+static void say_progress(uint32_t permille, const char *text)
+{
+    struct message_progress head = {.permille = permille};
+    char body[sizeof head + 256];
+    size_t bytes = strlen(text);
+    assert_true(bytes <= 256);
+    memcpy(body, &head, sizeof head);
+    memcpy(body + sizeof head, text, bytes);
+    stage_message(0, MESSAGE_PROGRESS, body, sizeof head + bytes);
+    stage_pass();
+}
+
+static void progress_is_known_before_and_after_hello(void **state)
+{
+    (void)state;
+    say_progress(620, "loading shard 5 of 8");
+    assert_int_equal(worker()->progress.permille, 620);
+    assert_string_equal(worker()->progress.text, "loading shard 5 of 8");
+    assert_int_equal(worker()->state, WORKER_STARTING);
+    worker()->state = WORKER_LOADED;
+    say_progress(MESSAGE_PROGRESS_UNKNOWN, "");
+    assert_int_equal(worker()->progress.permille, MESSAGE_PROGRESS_UNKNOWN);
+    assert_string_equal(worker()->progress.text, "");
+    assert_int_equal(worker()->state, WORKER_LOADED);
+}
+
+static void what_of_progress_cannot_be_shown_becomes_question_marks(void **state)
+{
+    (void)state;
+    say_progress(0, "a\xff\nb\xe2\x82\xac\x1b[2J\xe2\x82");
+    assert_string_equal(worker()->progress.text, "a\?\?b\xe2\x82\xac\?[2J\?\?");
+}
+
+static void progress_of_one_that_serves_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    stage_hello(0);
+    stage_settle();
+    say_progress(620, "");
+    expect_killed("it said PROGRESS out of turn");
+}
+
+static void progress_cut_short_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    stage_message(0, MESSAGE_PROGRESS, "\0\0\0", 3);
+    stage_pass();
+    expect_killed("it told of its start in a way that cannot be read");
+}
+
+static void progress_beyond_the_end_costs_the_worker_its_life(void **state)
+{
+    (void)state;
+    say_progress(1001, "");
+    expect_killed("it told of its start in a way that cannot be read");
+}
+
+static void progress_with_too_many_words_costs_the_worker_its_life(void **state)
+{
+    char text[MESSAGE_PROGRESS_TEXT_BYTES_MAX + 2];
+    (void)state;
+    memset(text, 'a', sizeof text - 1);
+    text[sizeof text - 1] = '\0';
+    say_progress(1000, text + 1);
+    assert_string_equal(worker()->progress.text, text + 1);
+    say_progress(1000, text);
+    expect_killed("it told of its start in a way that cannot be read");
+}
+
+static void who_says_how_far_its_start_is_has_the_time_again(void **state)
+{
+    (void)state;
+    uint32_t timeout_ms = stage.config.pipelines[0].options.start_timeout_ms;
+    for (uint32_t i = 0; i < 5; i++) {
+        stage_later(timeout_ms - 1);
+        say_progress(620, "loading shard 5 of 8");
+    }
+    stage_later(timeout_ms - 1);
+    assert_int_equal(stage.workers[0].kill_count, 0);
+    stage_later(1);
+    expect_killed("it was not ready in time: no progress for 600 s, at 62 %, loading shard 5 of 8");
+}
+
+static void what_one_process_said_of_its_start_is_not_the_next_ones(void **state)
+{
+    (void)state;
+    say_progress(990, "nearly");
+    stage_exit(0, CLD_KILLED, SIGSEGV);
+    stage_settle();
+    stage_later(WORKER_BACKOFF_MS_MIN);
+    assert_int_equal(worker()->state, WORKER_STARTING);
+    assert_int_equal(worker()->progress.said_ms, 0);
+    stage_later(stage.config.pipelines[0].options.start_timeout_ms);
+    assert_string_equal(worker()->kill_reason, "it was not ready in time");
+}
+
+/* Which is as much noise as any other packet. */
+static void a_flood_of_progress_pauses_the_worker(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < NOISE_MAX / NOISE_PACKET && !worker()->is_paused; i++)
+        say_progress(i % 1000, "");
+    assert_int_equal(worker()->state, WORKER_STARTING);
+    say_progress(0, "");
+    assert_true(worker()->is_paused);
+}
+
 #define MESSAGE_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)
 
 int main(void)
@@ -212,6 +319,15 @@ int main(void)
         MESSAGE_TEST(more_messages_than_a_batch_are_read_to_the_last),
         MESSAGE_TEST(what_was_said_before_the_end_is_read_to_the_last),
         MESSAGE_TEST(a_worker_of_another_build_is_told_from_a_broken_one),
+        MESSAGE_TEST(progress_is_known_before_and_after_hello),
+        MESSAGE_TEST(what_of_progress_cannot_be_shown_becomes_question_marks),
+        MESSAGE_TEST(progress_of_one_that_serves_costs_the_worker_its_life),
+        MESSAGE_TEST(progress_cut_short_costs_the_worker_its_life),
+        MESSAGE_TEST(progress_beyond_the_end_costs_the_worker_its_life),
+        MESSAGE_TEST(progress_with_too_many_words_costs_the_worker_its_life),
+        MESSAGE_TEST(who_says_how_far_its_start_is_has_the_time_again),
+        MESSAGE_TEST(what_one_process_said_of_its_start_is_not_the_next_ones),
+        MESSAGE_TEST(a_flood_of_progress_pauses_the_worker),
     };
     return cmocka_run_group_tests_name("messages", tests, descriptors_note, descriptors_compare);
 }

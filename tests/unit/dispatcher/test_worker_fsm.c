@@ -62,6 +62,7 @@ static bool can_happen(enum worker_state state, enum worker_event event)
     case WORKER_EV_HELLO:
     case WORKER_EV_READY:
     case WORKER_EV_FAILED:
+    case WORKER_EV_PROGRESS:
         return now->process;
     case WORKER_EV_EXIT:
     case WORKER_EV_DIED:
@@ -138,6 +139,7 @@ static struct place after(struct place now, enum worker_action action)
     case WORKER_ACT_NONE:
     case WORKER_ACT_LEARN:
     case WORKER_ACT_NOTE_FAILURE:
+    case WORKER_ACT_GO_ON:
     case WORKER_ACT_INVALID:
     case WORKER_ACT_COUNT:
         break;
@@ -341,6 +343,7 @@ static bool world_allows(const struct life *life, enum worker_event event)
     case WORKER_EV_HELLO:
     case WORKER_EV_READY:
     case WORKER_EV_FAILED:
+    case WORKER_EV_PROGRESS:
         return process;
     case WORKER_EV_EXIT:
     case WORKER_EV_DIED:
