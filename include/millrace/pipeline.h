@@ -546,6 +546,17 @@ static inline void mr_wake(struct mr_waker *waker)
     mr_api_->waker_wake(waker);
 }
 
+/* ---- the start ------------------------------------------------------------------------------ */
+
+/* Says how far the start is, from a startup hook, or from MR_PIPELINE: `fraction` from 0 to 1, less
+ * or NAN where it is not known; `text` in a few words, or NULL. Clients that come meanwhile, and
+ * whoever looks at the server, are told. It is a sign of life besides, also where nothing has
+ * changed: --start-timeout counts from the last one. Once the pipeline serves it does nothing. */
+static inline void mr_startup_progress(double fraction, const char *text)
+{
+    mr_api_->startup_progress(fraction, text);
+}
+
 /* ---- the run at hand ----------------------------------------------------------------------- */
 
 /* True when the client left or the run was cancelled: long computations poll it and return. */

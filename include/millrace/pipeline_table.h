@@ -63,6 +63,7 @@ struct mr_api {
     int (*value_file_fd)(struct mr_value *, int fd, const char *name);
 
     const struct mr_device_info *(*device)(void);
+    void (*startup_progress)(double fraction, const char *text);
 };
 
 /* What a shared object exports: a list of its pipelines, behind one symbol. */

@@ -10,6 +10,7 @@
 #include "worker/engine/error.h"
 #include "worker/engine/job.h"
 #include "worker/engine/reply.h"
+#include "worker/engine/start_report.h"
 #include "worker/engine/waker.h"
 
 /* One in the process, owned by main(). */
@@ -17,8 +18,9 @@ struct context {
     struct attachment attachment;
     struct reply reply;
     struct error error;
-    struct waker_queue woken; /* runs whose wakers were woken */
-    struct job *current;      /* the run whose code is called; NULL outside any run */
+    struct start_report report; /* what was said of its start */
+    struct waker_queue woken;   /* runs whose wakers were woken */
+    struct job *current;        /* the run whose code is called; NULL outside any run */
 };
 
 /* From here on log lines, failures and mr_cancelled() are of this run (NULL: of none). */

@@ -15,13 +15,27 @@
  * runs that never came. */
 #define MESSAGE_STALE_COUNT_MAX 1024u
 
+static int message_send_with(int socket, enum message_kind kind, const struct reply_job *job,
+                             const void *body, size_t bytes, int flags);
+
 int message_send(int socket, enum message_kind kind, const void *body, size_t bytes)
 {
     return message_send_of(socket, kind, &(const struct reply_job){0}, body, bytes);
 }
 
+int message_try_send(int socket, enum message_kind kind, const void *body, size_t bytes)
+{
+    return message_send_with(socket, kind, &(const struct reply_job){0}, body, bytes, MSG_DONTWAIT);
+}
+
 int message_send_of(int socket, enum message_kind kind, const struct reply_job *job,
                     const void *body, size_t bytes)
+{
+    return message_send_with(socket, kind, job, body, bytes, 0);
+}
+
+static int message_send_with(int socket, enum message_kind kind, const struct reply_job *job,
+                             const void *body, size_t bytes, int flags)
 {
     if (bytes > MESSAGE_BYTES_MAX - sizeof(struct message))
         return -EMSGSIZE;
@@ -45,7 +59,7 @@ int message_send_of(int socket, enum message_kind kind, const struct reply_job *
     struct msghdr packet = {.msg_iov = parts, .msg_iovlen = bytes > 0 ? 2 : 1};
     ssize_t sent;
     do {
-        sent = sendmsg(socket, &packet, MSG_NOSIGNAL);
+        sent = sendmsg(socket, &packet, MSG_NOSIGNAL | flags);
     } while (sent == -1 && errno == EINTR);
     return sent == -1 ? -errno : 0;
 }

@@ -18,6 +18,9 @@
 /* Sends one message. Waits while the socket is full. 0 or -errno. */
 int message_send(int socket, enum message_kind kind, const void *body, size_t bytes) MUST_USE;
 
+/* The same, but never waits: -EAGAIN, the socket is full. */
+int message_try_send(int socket, enum message_kind kind, const void *body, size_t bytes) MUST_USE;
+
 /* The same of one run. */
 int message_send_of(int socket, enum message_kind kind, const struct reply_job *job,
                     const void *body, size_t bytes) MUST_USE;

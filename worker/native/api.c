@@ -212,6 +212,13 @@ __attribute__((format(printf, 2, 0))) static void api_vlog(enum mr_log_level lev
     errno = error;
 }
 
+/* Children and other threads must not touch the socket, and neither has a start of its own. */
+static void api_startup_progress(double fraction, const char *text)
+{
+    if (log_capture_is_here())
+        start_report_say(&api_context->report, api_context->attachment.socket, fraction, text);
+}
+
 static const struct mr_api table = {
     .version = MR_API_VERSION,
     .bytes = sizeof(struct mr_api),
@@ -264,6 +271,7 @@ static const struct mr_api table = {
     .value_file_fd = api_value_file_fd,
 
     .device = device_own,
+    .startup_progress = api_startup_progress,
 };
 
 const struct mr_api *api_table(struct context *context)

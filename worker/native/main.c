@@ -51,6 +51,7 @@ static void main_attach(void)
 static _Noreturn void main_fail(enum worker_exit code)
 {
     log_capture_flush();
+    start_report_end(&context.report, context.attachment.socket);
     int rc = message_send_failed(context.attachment.socket, &context.error);
     if (rc != 0)
         leave(code, "%s (not sent: %s)", context.error.text, strerror(-rc));
@@ -59,6 +60,7 @@ static _Noreturn void main_fail(enum worker_exit code)
 
 static void main_say_hello(void)
 {
+    start_report_flush(&context.report, context.attachment.socket);
     int rc = hello_send(context.attachment.socket, &host.graph, host.name,
                         context.attachment.segment.options.slot_count);
     if (rc == -EMSGSIZE) {
@@ -78,6 +80,7 @@ static void main_serve(void)
     struct engine engine;
     if (engine_init(&engine, &context, &host.host) != 0)
         leave(WORKER_EXIT_ATTACH, "out of memory");
+    start_report_end(&context.report, context.attachment.socket);
     int rc = message_send(context.attachment.socket, MESSAGE_READY, NULL, 0);
     if (rc != 0)
         leave(WORKER_EXIT_ORPHAN, "READY was not sent: %s", strerror(-rc));
