@@ -99,6 +99,20 @@ static PyObject *ring_fatal_signal_leave_out(PyObject *module, PyObject *argumen
     return ring_none();
 }
 
+/* progress(fraction, text): how far the start is; a fraction below 0 is not known. Nothing once it
+ * is over. */
+static PyObject *ring_progress(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    double fraction;
+    const char *text;
+    if (!PyArg_ParseTuple(arguments, "dy", &fraction, &text))
+        return NULL;
+    if (!host.is_child && host.context.attachment.segment.header)
+        start_report_say(&host.context.report, host.context.attachment.socket, fraction, text);
+    return ring_none();
+}
+
 static PyObject *ring_hello(PyObject *module, PyObject *arguments)
 {
     (void)module;
@@ -121,6 +135,7 @@ static PyObject *ring_fail(PyObject *module, PyObject *arguments)
     if (!PyArg_ParseTuple(arguments, "iO!", &code, &PyTuple_Type, &description) ||
         !host_py_set_error(&host, description))
         return NULL;
+    start_report_end(&host.context.report, host.context.attachment.socket);
     int rc = message_send_failed(host.context.attachment.socket, &host.context.error);
     if (rc != 0)
         leave((enum worker_exit)code, "%s (not sent: %s)", host.context.error.text, strerror(-rc));
@@ -137,6 +152,7 @@ static PyObject *ring_serve(PyObject *module, PyObject *callbacks)
     if (engine_init(&host.engine, &host.context, &host.host) != 0)
         return PyErr_NoMemory();
     host.is_serving = true;
+    start_report_end(&host.context.report, host.context.attachment.socket);
     int rc = message_send(host.context.attachment.socket, MESSAGE_READY, NULL, 0);
     if (rc != 0)
         leave(WORKER_EXIT_ORPHAN, "READY was not sent: %s", strerror(-rc));
@@ -365,6 +381,7 @@ static PyMethodDef ring_methods[] = {
     {"fatal_signal_ask", ring_fatal_signal_ask, METH_VARARGS, NULL},
     {"fatal_signal_leave_out", ring_fatal_signal_leave_out, METH_VARARGS, NULL},
     {"attach", ring_attach, METH_VARARGS, NULL},
+    {"progress", ring_progress, METH_VARARGS, NULL},
     {"hello", ring_hello, METH_VARARGS, NULL},
     {"fail", ring_fail, METH_VARARGS, NULL},
     {"serve", ring_serve, METH_O, NULL},

@@ -135,6 +135,7 @@ int hello_send_py(struct host_py *host, PyObject *name, PyObject *inputs, PyObje
     int rc = -1;
     if (!graph)
         PyErr_NoMemory();
+    start_report_flush(&host->context.report, host->context.attachment.socket);
     if (text && graph && hello_fill(host, graph, inputs, outputs) == 0) {
         rc = hello_send(host->context.attachment.socket, graph, PyBytes_AsString(text),
                         host->context.attachment.segment.options.slot_count);

@@ -6,14 +6,18 @@ Pipelines need nothing from here. Those that work for long without yielding may 
     millrace_worker.cancelled()   is the run that calls me to stop?
     millrace_worker.run_id()      "run_...", or "" outside any run
     millrace_worker.device()      the device that this worker has, or None
+
+And those that take long to load may say how far they are:
+
+    millrace_worker.startup_progress(0.6, "loading shard 5 of 8")
 """
 
 from __future__ import annotations
 
-from millrace_worker import _current, _device
+from millrace_worker import _current, _device, _progress
 from millrace_worker._device import Device
 
-__all__ = ["Device", "cancelled", "device", "run_id"]
+__all__ = ["Device", "cancelled", "device", "run_id", "startup_progress"]
 
 
 def cancelled() -> bool:
@@ -31,3 +35,10 @@ def device() -> Device | None:
     """The device that this worker was given: the same one for as long as it lives, also for code that is
     imported before the first run. None where it has none of its own, and outside a worker."""
     return _device.own
+
+
+def startup_progress(fraction: float | None, text: str | None = None) -> None:
+    """Says how far the start is, while the module is imported and in startup hooks: from 0 to 1, or None where
+    that is not known, and in a few words. Also a sign of life: --start-timeout counts from the last one. Once
+    the pipeline serves it does nothing."""
+    _progress.say(fraction, text)

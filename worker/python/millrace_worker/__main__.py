@@ -16,7 +16,7 @@ import signal
 import sys
 from typing import Any, NoReturn
 
-from millrace_worker import _failure, _host, _log, _ring, _source, _variables
+from millrace_worker import _failure, _host, _log, _progress, _ring, _source, _variables
 
 # Nobody else uses the last ones; that between these two is the dispatcher's, WORKER_SIGNAL_WHERE of
 # include/millrace/protocol.h.
@@ -111,6 +111,7 @@ def main() -> None:
     if not arguments.check:
         host = _host.Host(graph, len(outputs), arguments.threads)
         start_up(host)
+        _progress.end()
         host.serve()
     _log.flush_all()
 

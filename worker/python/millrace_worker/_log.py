@@ -19,7 +19,7 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any
 
-from millrace_worker import _current, _ring
+from millrace_worker import _current, _progress, _ring
 
 if TYPE_CHECKING:
     from typing import Optional
@@ -96,6 +96,8 @@ class Writer(io.TextIOBase):
     def write(self, text: str) -> int:
         if not isinstance(text, str):
             raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if _progress.is_starting:
+            _progress.look(text)
         key = tag()
         level = self.level_now(text)
         lines = (self.taken(key, level) + text if self.partial else text).split("\n")
