@@ -89,6 +89,9 @@ struct pipeline *api_alias_main(const struct api *api, const struct alias *alias
 /* {"pointer": ...}: where it leads, and how. */
 void api_alias_format(const struct api *api, struct text *text, const struct alias *alias);
 
+/* {"worker": ...}, or null: how far the start of the worker is that is to be ready first. */
+void api_loading_format(const struct api *api, struct text *text, const struct pipeline *pipeline);
+
 /* The run as it is now, with this status. */
 void api_run_show(struct api *api, struct conn *conn, const struct run *run, int status);
 

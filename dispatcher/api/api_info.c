@@ -10,6 +10,7 @@
 #include "dispatcher/http/response.h"
 #include "dispatcher/inputs/error_type.h"
 #include "dispatcher/runs/runs.h"
+#include "dispatcher/workers/pool.h"
 
 #define REASON_BYTES 512u
 
@@ -68,6 +69,28 @@ void api_token_validate(struct api *api, struct conn *conn, const char *body, si
     response_text(api->front, conn, 200, NULL, &text);
 }
 
+void api_loading_format(const struct api *api, struct text *text, const struct pipeline *pipeline)
+{
+    const struct worker *worker = pool_first_starting(pipeline->pool);
+    if (!worker) {
+        text_add(text, "null");
+        return;
+    }
+    const struct start_progress *progress = &worker->progress;
+    text_add(text, "{\"worker\":%u,\"elapsed_s\":%.3f,\"progress\":", worker->number,
+             (double)(api->reactor->now_ms - worker->started_ms) / 1000);
+    if (progress->permille == MESSAGE_PROGRESS_UNKNOWN)
+        text_add(text, "null");
+    else
+        text_add(text, "%.3f", progress->permille / 1000.0);
+    text_add(text, ",\"text\":");
+    if (progress->text[0] != '\0')
+        text_add_json(text, progress->text, strlen(progress->text));
+    else
+        text_add(text, "null");
+    text_add(text, "}");
+}
+
 static void info_pipeline_format(const struct api *api, struct text *text,
                                  const struct pipeline *pipeline, const struct alias *alias)
 {
@@ -92,6 +115,8 @@ static void info_pipeline_format(const struct api *api, struct text *text,
         text_add(text, "null");
     }
     const char *separator = "";
+    text_add(text, ",\"loading\":");
+    api_loading_format(api, text, pipeline);
     text_add(text, ",\"queued\":%u,\"workers\":[", pipeline->queue_count);
     for (uint32_t i = 0; i < pipeline->pool->place_count; i++) {
         const struct worker *worker = pipeline->pool->places[i];

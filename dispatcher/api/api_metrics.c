@@ -19,6 +19,7 @@
 #include "dispatcher/http/response.h"
 #include "dispatcher/reader/reading.h"
 #include "dispatcher/runs/runs.h"
+#include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/recycle.h"
 #include "dispatcher/workers/usage.h"
 
@@ -240,6 +241,21 @@ static void metrics_pipeline_states(const struct api *api, struct exposition *ou
                               api->runs->pipelines[i]->state == state);
 }
 
+/* Of pipelines that say so. */
+static void metrics_loading_ratios(const struct api *api, struct exposition *out)
+{
+    char labels[LABELS_BYTES_MAX];
+    exposition_family(out, "millrace_pipeline_loading_ratio", METRIC_GAUGE,
+                      "How far the worker that starts says to be, where one does.");
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
+        const struct worker *worker = pool_first_starting(api->runs->pipelines[i]->pool);
+        if (!worker || worker->progress.permille == MESSAGE_PROGRESS_UNKNOWN)
+            continue;
+        metrics_labels_of(labels, api->runs->pipelines[i]);
+        exposition_sample_real(out, labels, worker->progress.permille / 1000.0);
+    }
+}
+
 static void metrics_worker_states(const struct api *api, struct exposition *out)
 {
     exposition_family(out, "millrace_workers", METRIC_GAUGE, "Workers by state.");
@@ -357,6 +373,7 @@ static void metrics_workers(const struct api *api, struct exposition *out)
     for (uint32_t i = 0; i < fleet->worker_count; i++)
         bells += fleet->workers[i] ? fleet->workers[i]->bell_count : 0;
     metrics_pipeline_states(api, out);
+    metrics_loading_ratios(api, out);
     metrics_worker_states(api, out);
     metrics_scaling(api, out);
     metrics_worker_restarts(api, out);

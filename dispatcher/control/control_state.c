@@ -192,6 +192,8 @@ static void state_pipeline(const struct control *control, struct text *text,
              (unsigned long long)state_sum(tally->refusals, REFUSAL_COUNT),
              (unsigned long long)state_lines(pipeline));
     state_first_chunks(text, &tally->first_chunk);
+    text_add(text, ",\"loading\":");
+    api_loading_format(control->api, text, pipeline);
     text_add(text, ",\"workers\":[");
     state_workers(control, text, pipeline->pool);
     text_add(text, "]}");

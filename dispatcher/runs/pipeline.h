@@ -123,10 +123,22 @@ void pipeline_scale_note_ready(struct runs *runs, struct pipeline *pipeline, boo
 /* Somebody came who cannot wait: without a worker, one is wanted. */
 void pipeline_ask(struct runs *runs, struct pipeline *pipeline);
 
-/* What a run is told that cannot wait for the worker that starts; the message is borrowed. */
-struct run_failure pipeline_wakes(const struct pipeline *pipeline, const char *message);
-
 /* It is time to look. */
 void pipeline_scale_on_timer(struct runs *runs, struct pipeline *pipeline);
+
+/* ---- pipeline_load.c: how far its start is -------------------------------------------------- */
+
+#define LOAD_WORDS_BYTES (START_PROGRESS_WORDS_BYTES + 32)
+
+/* ": 62 %, loading shard 5 of 8 (41 s)", of the worker that is to be ready first, to be put behind
+ * what starts; "": none does. */
+void pipeline_load_words(const struct pipeline *pipeline, char words[LOAD_WORDS_BYTES]);
+
+/* Seconds until a worker may be ready, from what it says of its start, or from what starts took of
+ * late: 1 to 60. */
+uint32_t pipeline_load_s(const struct pipeline *pipeline);
+
+/* What a run is told that cannot wait for the worker that starts; the message is borrowed. */
+struct run_failure pipeline_loads(const struct pipeline *pipeline, const char *message);
 
 #endif

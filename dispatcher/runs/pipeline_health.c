@@ -19,6 +19,8 @@ static bool health_refuse(struct run_failure *out, enum refusal refusal, int sta
 static bool health_refuse_failed(struct run_failure *out, enum refusal refusal, int status,
                                  uint32_t retry_after_s, const struct pipeline *pipeline,
                                  const char *message);
+static bool health_refuse_loading(struct pipeline *pipeline, struct run_failure *out);
+static bool health_refuse_waking(struct pipeline *pipeline, struct run_failure *out);
 static bool health_refuse_quarantined(struct runs *runs, struct pipeline *pipeline,
                                       struct run_failure *out);
 static bool health_refuse_full(struct runs *runs, struct pipeline *pipeline,
@@ -51,8 +53,7 @@ bool pipeline_refuses_accepted(struct runs *runs, struct pipeline *pipeline,
                              "the pipeline was removed");
     switch (pipeline->state) {
     case PIPELINE_LOADING:
-        return health_refuse(failure, REFUSAL_NOT_READY, 503, ERROR_LOADING, 1,
-                             "the pipeline is still loading");
+        return health_refuse_loading(pipeline, failure);
     case PIPELINE_FAILED:
         return health_refuse_failed(failure, REFUSAL_FAILED, 500, 0, pipeline, pipeline->told);
     case PIPELINE_QUARANTINED:
@@ -66,8 +67,7 @@ bool pipeline_refuses_accepted(struct runs *runs, struct pipeline *pipeline,
         if (pipeline->config->options.queue_count_max > 0)
             break;
         pipeline_ask(runs, pipeline); /* who comes after this one may find a worker */
-        *failure = pipeline_wakes(pipeline, "the pipeline is being started, and no run may wait");
-        return true;
+        return health_refuse_waking(pipeline, failure);
     case PIPELINE_READY:
     case PIPELINE_RESTARTING:
     case PIPELINE_STATE_COUNT:
@@ -124,6 +124,26 @@ static uint32_t health_next_try_s(const struct runs *runs, const struct pipeline
     return 1 + (uint32_t)(wait_ms / 1000);
 }
 
+static bool health_refuse_loading(struct pipeline *pipeline, struct run_failure *out)
+{
+    char words[LOAD_WORDS_BYTES];
+    pipeline_load_words(pipeline, words);
+    snprintf(pipeline->refusal, sizeof pipeline->refusal, "pipeline %s is loading%s",
+             pipeline->config->pointer, words);
+    *out = pipeline_loads(pipeline, pipeline->refusal);
+    return true;
+}
+
+static bool health_refuse_waking(struct pipeline *pipeline, struct run_failure *out)
+{
+    char words[LOAD_WORDS_BYTES];
+    pipeline_load_words(pipeline, words);
+    snprintf(pipeline->refusal, sizeof pipeline->refusal,
+             "the pipeline is being started%s, and no run may wait", words);
+    *out = pipeline_loads(pipeline, pipeline->refusal);
+    return true;
+}
+
 static bool health_refuse_quarantined(struct runs *runs, struct pipeline *pipeline,
                                       struct run_failure *out)
 {
@@ -133,6 +153,15 @@ static bool health_refuse_quarantined(struct runs *runs, struct pipeline *pipeli
              pipeline->config->options.quarantine_after, pipeline->told);
     return health_refuse_failed(out, REFUSAL_QUARANTINED, 503, health_next_try_s(runs, pipeline),
                                 pipeline, pipeline->refusal);
+}
+
+/* Nothing of a queue moves before a worker is there. */
+static uint32_t health_full_retry_s(const struct pipeline *pipeline)
+{
+    uint32_t service_s = pipeline_retry_after_s(pipeline), load_s = 0;
+    if (pool_ready_count(pipeline->pool) == 0 && pool_first_starting(pipeline->pool))
+        load_s = pipeline_load_s(pipeline);
+    return service_s > load_s ? service_s : load_s;
 }
 
 static bool health_refuse_full(struct runs *runs, struct pipeline *pipeline,
@@ -147,7 +176,7 @@ static bool health_refuse_full(struct runs *runs, struct pipeline *pipeline,
     bool may_have_slot = pipeline->queue_count <= pipeline->config->options.queue_count_max;
     return !(may_have_slot && pipeline_has_slot(runs, pipeline)) &&
            health_refuse(out, is_full ? REFUSAL_QUEUE_FULL : REFUSAL_QUEUE_TOTAL, 429,
-                         ERROR_UNKNOWN, pipeline_retry_after_s(pipeline),
+                         ERROR_UNKNOWN, health_full_retry_s(pipeline),
                          is_full ? "the queue of this pipeline is full"
                                  : "the queues of all pipelines together are full");
 }

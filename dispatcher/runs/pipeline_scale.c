@@ -17,8 +17,6 @@
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/supervisor.h"
 
-#define RETRY_AFTER_S_MAX 60u
-
 static void scale_take(struct runs *runs, struct pipeline *pipeline,
                        const struct scaling_decision *decision);
 static void scale_arm(struct runs *runs, struct pipeline *pipeline);
@@ -155,19 +153,6 @@ void pipeline_ask(struct runs *runs, struct pipeline *pipeline)
         return;
     pipeline->scale_is_asked = true;
     scale_arm(runs, pipeline);
-}
-
-struct run_failure pipeline_wakes(const struct pipeline *pipeline, const char *message)
-{
-    uint32_t wait_s = 1 + pipeline->pool->start_ms / 1000;
-    return (struct run_failure){.type = ERROR_LOADING,
-                                .status = 503,
-                                .state = "no_resources_available",
-                                .refusal = REFUSAL_NOT_READY,
-                                .retry_after_s =
-                                    wait_s < RETRY_AFTER_S_MAX ? wait_s : RETRY_AFTER_S_MAX,
-                                .message = message,
-                                .message_count = strlen(message)};
 }
 
 void pipeline_scale_on_timer(struct runs *runs, struct pipeline *pipeline)

@@ -420,13 +420,15 @@ static void run_timer_arm(struct runs *runs, struct run *run)
 static void run_deadline_passed(struct runs *runs, struct run *run, enum deadline_kind kind)
 {
     struct deadline_limits limits = run_limits(runs, run);
-    char message[192];
+    char message[192 + LOAD_WORDS_BYTES], words[LOAD_WORDS_BYTES];
     struct run_failure failure = {.type = ERROR_TIMEOUT, .status = 504, .message = message};
     deadline_message(kind, &limits, message, sizeof message);
     if (run->state == RUN_QUEUED && run->pipeline->state == PIPELINE_WAKING) {
         size_t count = strlen(message);
-        snprintf(message + count, sizeof message - count, "; the pipeline is being started");
-        failure = pipeline_wakes(run->pipeline, message);
+        pipeline_load_words(run->pipeline, words);
+        snprintf(message + count, sizeof message - count, "; the pipeline is being started%s",
+                 words);
+        failure = pipeline_loads(run->pipeline, message);
     }
     failure.message_count = strlen(message);
     failure.reason = CANCEL_DEADLINE;

@@ -252,6 +252,29 @@ bool pool_is_starting(const struct worker_pool *pool)
     return false;
 }
 
+static bool pool_starts_before(const struct worker *a, const struct worker *b)
+{
+    bool a_says = a->progress.permille != MESSAGE_PROGRESS_UNKNOWN;
+    bool b_says = b->progress.permille != MESSAGE_PROGRESS_UNKNOWN;
+    if (a_says != b_says)
+        return a_says;
+    if (a_says && a->progress.permille != b->progress.permille)
+        return a->progress.permille > b->progress.permille;
+    return a->started_ms < b->started_ms;
+}
+
+const struct worker *pool_first_starting(const struct worker_pool *pool)
+{
+    const struct worker *first = NULL;
+    for (uint32_t i = 0; i < pool->place_count; i++) {
+        const struct worker *worker = pool->places[i];
+        if (worker_is_starting(worker) && !worker->is_surplus &&
+            (!first || pool_starts_before(worker, first)))
+            first = worker;
+    }
+    return first;
+}
+
 /* A moving average of about four. */
 void pool_note_start(struct worker_pool *pool, uint64_t took_ms)
 {

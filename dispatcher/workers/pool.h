@@ -81,6 +81,10 @@ uint32_t pool_absent_count(const struct worker_pool *pool);
 /* Whether a process of one that is wanted is on its way. */
 bool pool_is_starting(const struct worker_pool *pool);
 
+/* Of those that are wanted and start, the one that is to be ready first as far as they say, or else
+ * the one that began first; NULL: none starts. */
+const struct worker *pool_first_starting(const struct worker_pool *pool);
+
 /* A process took so long to be ready. */
 void pool_note_start(struct worker_pool *pool, uint64_t took_ms);
 

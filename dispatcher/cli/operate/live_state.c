@@ -52,6 +52,10 @@ static const struct state_field pipeline_fields[] = {
     NUMBER(live_pipeline, failed), NUMBER(live_pipeline, cancelled),
     NUMBER(live_pipeline, refused), NUMBER(live_pipeline, lines),
 };
+static const struct state_field loading_fields[] = {
+    NUMBER(live_loading, elapsed_s), NUMBER(live_loading, progress),
+    TEXT(live_loading, text),
+};
 static const struct state_field worker_fields[] = {
     NUMBER(live_worker, number), NUMBER(live_worker, pid), TEXT(live_worker, state),
     NUMBER(live_worker, age_s), NUMBER(live_worker, active), NUMBER(live_worker, slots),
@@ -181,8 +185,10 @@ static int state_pipeline_read(struct live_state *state, const struct json_view 
 {
     struct live_pipeline *pipeline = into;
     struct json_view times = json_view_get(object, "first_chunk");
+    struct json_view loading = json_view_get(object, "loading");
     void *workers;
     READ(state, object, pipeline_fields, pipeline);
+    READ(state, &loading, loading_fields, &pipeline->loading);
     state_times_read(&times, &pipeline->first_chunk);
     int rc = state_list_read(state, object, "workers", state_worker_read,
                              sizeof(struct live_worker), &workers, &pipeline->worker_count);

@@ -30,8 +30,15 @@ struct live_times {
     double count;
 };
 
+/* How far its start is. */
+struct live_loading {
+    double elapsed_s, progress; /* elapsed_s NAN: none starts */
+    const char *text;
+};
+
 struct live_pipeline {
     const char *pointer, *id, *state, *phase, *error; /* error: "" if there is none */
+    struct live_loading loading;
     bool drained;
     double active, queued, queue_max, workers_min, workers_max, workers_wanted;
     double accepted, completed, failed, cancelled, refused, lines;

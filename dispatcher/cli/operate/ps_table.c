@@ -2,6 +2,7 @@
 /* ps_table.c - the table of `millrace ps`, in 80 columns. */
 #include "dispatcher/cli/operate/ps_table.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -17,6 +18,7 @@ enum { STATE = 12, ACTIVE = 7, RESTARTS = 9, PID = 9, AGE = 7, MEMORY = 8 };
 static size_t ps_name_columns(const struct live_state *state);
 static void ps_server_add(struct text *out, const struct live_state *state);
 static void ps_pipeline_add(struct text *out, const struct live_pipeline *pipeline, size_t columns);
+static void ps_loading_add(struct text *out, const struct live_loading *loading);
 static void ps_notes_add(struct text *out, const struct live_pipeline *pipeline);
 static void ps_worker_add(struct text *out, const struct live_worker *worker, size_t columns);
 static void ps_alias_add(struct text *out, const struct live_alias *alias, size_t columns);
@@ -111,11 +113,28 @@ static void ps_pipeline_add(struct text *out, const struct live_pipeline *pipeli
     cells_add_right(out, workers, PID);
     ps_notes_add(out, pipeline);
     ps_line_end(out);
+    ps_loading_add(out, &pipeline->loading);
     if (*pipeline->error != '\0') {
         text_add(out, "  ");
         cells_add(out, pipeline->error, PS_COLUMNS - 2);
         text_add(out, "\n");
     }
+}
+
+/* "  loading: 62 %, loading shard 5 of 8 (41 s)" */
+static void ps_loading_add(struct text *out, const struct live_loading *loading)
+{
+    struct text line = {0};
+    if (!(loading->elapsed_s >= 0)) /* nor what is not a number */
+        return;
+    text_add(&line, "  loading%s", loading->progress >= 0 || *loading->text != '\0' ? ": " : "");
+    if (loading->progress >= 0)
+        text_add(&line, "%.0f %%%s", floor(loading->progress * 100),
+                 *loading->text != '\0' ? ", " : "");
+    text_add(&line, "%s (%.0f s)", loading->text, floor(loading->elapsed_s));
+    text_add_bytes(&line, "", 1);
+    ps_line_add(out, &line);
+    text_finish(&line);
 }
 
 /* What is not as usual. */

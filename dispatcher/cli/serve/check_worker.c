@@ -21,6 +21,7 @@
 #include "dispatcher/workers/crash.h"
 #include "dispatcher/workers/failure.h"
 #include "dispatcher/workers/spawner.h"
+#include "dispatcher/workers/start_progress.h"
 #include "millrace/protocol.h"
 #include "shm/clock.h"
 #include "shm/descriptors.h"
@@ -38,6 +39,8 @@ struct check {
     pid_t pid; /* 0: none yet, or waited for */
     int pidfd;
     int start_error; /* an errno: why there is no worker */
+    uint32_t timeout_ms;
+    uint64_t due_ms; /* its time is over then */
     struct variables variables;
     bool is_known;  /* HELLO came */
     bool is_failed; /* why it does not load was said */
@@ -135,7 +138,8 @@ static void check_read_answers(struct check *check)
 /* Hears the worker until it is gone, which is made sure of. */
 static void check_watch(struct check *check, uint32_t timeout_ms)
 {
-    uint64_t due_ms = check_now_ms() + timeout_ms;
+    check->timeout_ms = timeout_ms;
+    check->due_ms = check_now_ms() + timeout_ms;
     struct pollfd fds[] = {
         {.events = POLLIN},
         {.fd = check->channel.socket, .events = POLLIN},
@@ -149,8 +153,9 @@ static void check_watch(struct check *check, uint32_t timeout_ms)
         fds[0].fd = check->pidfd; /* -1 is left out */
         doorbell_arm(&check->channel.own_bell, DOORBELL_ANY);
         uint64_t now = check_now_ms();
-        int wait_ms =
-            ring_is_empty(&check->channel.replies) && now < due_ms ? (int)(due_ms - now) : 0;
+        int wait_ms = ring_is_empty(&check->channel.replies) && now < check->due_ms
+                          ? (int)(check->due_ms - now)
+                          : 0;
         int count = poll(fds, ARRAY_COUNT(fds), wait_ms);
         doorbell_disarm(&check->channel.own_bell);
         uint64_t rings;
@@ -159,7 +164,7 @@ static void check_watch(struct check *check, uint32_t timeout_ms)
         if (count > 0 && fds[0].revents != 0)
             break;
         /* The other end of the socket is also ours, so only a message makes it readable. */
-        if (now >= due_ms) {
+        if (now >= check->due_ms) {
             cli_fail("check: %s did not load within %u ms", check->source, timeout_ms);
             check->is_failed = true;
         }
@@ -252,6 +257,15 @@ static void check_failed(struct check *check, const struct channel_message *mess
     check->is_failed = true;
 }
 
+/* It lives, and has the time again. */
+static void check_progress(struct check *check, const struct channel_message *message)
+{
+    struct start_progress progress;
+    if (!start_progress_read(message->body, message->body_bytes, &progress))
+        check_misbehaved(check, "it told of its start in a way that cannot be read");
+    check->due_ms = check_now_ms() + check->timeout_ms;
+}
+
 static void check_read_messages(struct check *check)
 {
     static uint8_t buffer[MESSAGE_BYTES_MAX];
@@ -267,6 +281,8 @@ static void check_read_messages(struct check *check)
             check_hello(check, &message);
         else if (message.kind == MESSAGE_FAILED)
             check_failed(check, &message);
+        else if (message.kind == MESSAGE_PROGRESS)
+            check_progress(check, &message);
         else
             check_misbehaved(check, message.kind == MESSAGE_FILE ? "it told of a file of no run"
                                                                  : "it said READY out of turn");
