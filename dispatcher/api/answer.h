@@ -45,6 +45,7 @@ struct answer {
     const struct format *format;
     struct alias *alias;   /* that was asked for, and is kept; NULL: none */
     bool final_line;       /* asked for a status line at the end */
+    bool waits_for_load;   /* its run waits until its pipeline is loaded */
     bool head_sent;        /* the response has begun; its status is said */
     bool is_async;         /* nobody will wait for the run */
     char *callback_url;    /* where its result is posted then; owned; NULL: nowhere */

@@ -100,6 +100,9 @@ route_fn api_run_stream; /* POST /v4/runs/stream */
 route_fn api_run_result; /* POST /v4/runs */
 extern const struct reading_ops api_reading_ops;
 
+/* api_run_unread.c */
+extern const struct unread_ops api_unread_ops;
+
 /* api_runs.c */
 route_fn api_runs_list;  /* GET /v4/runs */
 route_fn api_run_get;    /* GET /v4/runs/{id} */

@@ -196,10 +196,23 @@ static struct run *start_prepare_run(struct answer *answer, struct pipeline *pip
     struct api *api = answer->api;
     struct run_failure failure;
     struct run *run = start_make_run(answer, pipeline, birth);
-    if (!run || !pipeline_refuses(api->runs, pipeline, &failure))
+    if (!run || !pipeline_refuses(api->runs, pipeline, answer->waits_for_load, &failure))
         return run;
     start_refuse_run(api, run, &failure);
     return NULL;
+}
+
+/* Its pipeline is not known yet: the run keeps its request, which is read later (unread.h). 0 or
+ * -ENOMEM. */
+static int start_keep(struct api *api, struct run *run, const char *body, size_t bytes)
+{
+    uint8_t *copy = malloc(bytes);
+    if (!copy)
+        return -ENOMEM;
+    memcpy(copy, body, bytes);
+    run_payload_take(api->runs, run, copy, bytes);
+    run->is_unread = true;
+    return 0;
 }
 
 /* What a run that waits holds must fit; the body it was made of is about to go. One that gets a
@@ -290,6 +303,12 @@ static void start_finish(struct api *api, struct conn *conn, struct run *run,
     }
 }
 
+static void start_note(struct answer *answer, const struct run_request *request)
+{
+    answer->final_line = request->final_line;
+    answer->waits_for_load = request->wait_for_resources;
+}
+
 /* The whole body is here, and small. */
 static void start_now(struct answer *answer, const char *body, size_t bytes)
 {
@@ -302,12 +321,14 @@ static void start_now(struct answer *answer, const char *body, size_t bytes)
     if (!pipeline)
         answer_give(answer);
     else
-        answer->final_line = request.final_line;
+        start_note(answer, &request);
     struct run *run = pipeline ? start_prepare_run(answer, pipeline, NULL) : NULL;
     if (run) {
         struct run_payload payload = {0};
-        rc = run_request_pack(&request, &pipeline->pool->variables, run->id, &payload, &error);
-        if (rc == 0)
+        rc = pipeline->pool->is_known
+                 ? run_request_pack(&request, &pipeline->pool->variables, run->id, &payload, &error)
+                 : start_keep(api, run, body, bytes);
+        if (payload.memory)
             run_payload_take(api->runs, run, payload.memory, payload.bytes);
         start_finish(api, conn, run,
                      &(struct start_inputs){.is_async = request.async_run,
@@ -406,11 +427,13 @@ static bool on_parsed(struct read_job *job, const struct run_request *request, i
         answer_give(answer);
         return false;
     }
-    answer->final_line = request->final_line;
+    start_note(answer, request);
+    /* The reader reads a body once, and cannot do so before its pipeline is known. */
+    answer->waits_for_load &= pipeline->pool->is_known;
     /* What is refused anyway need not be packed. It is asked once: a worker may make room
      * meanwhile. */
     struct run_failure failure;
-    bool is_refused = pipeline_refuses(api->runs, pipeline, &failure);
+    bool is_refused = pipeline_refuses(api->runs, pipeline, answer->waits_for_load, &failure);
     if (api->runs->free && !is_refused) {
         answer->is_async = request->async_run;
         answer->pipeline = pipeline;

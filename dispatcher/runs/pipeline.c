@@ -10,6 +10,9 @@
 #include "dispatcher/runs/runs.h"
 #include "dispatcher/workers/pool.h"
 
+/* Of requests that were kept, so many are read in a pass: a few milliseconds. */
+#define UNREAD_PER_PASS 16u
+
 static uint64_t pipeline_draw_ticket(struct pipeline *pipeline);
 static struct worker *pipeline_least_loaded(const struct pipeline *pipeline);
 static void pipeline_look_for_rooms(const struct runs *runs, const struct pipeline *pipeline);
@@ -61,8 +64,10 @@ bool pipeline_has_slot(struct runs *runs, struct pipeline *pipeline)
 
 void pipeline_schedule(struct runs *runs, struct pipeline *pipeline)
 {
+    uint32_t unread_left = UNREAD_PER_PASS;
     pipeline_look_for_rooms(runs, pipeline);
-    /* Bounded by the slots: each turn takes one, or ends a run, or leaves out a worker. */
+    /* Bounded by the slots: each turn takes one, or reads a run or ends it, or leaves out a
+     * worker. */
     while (pipeline->queue_first) {
         struct worker *worker = pipeline_least_loaded(pipeline);
         if (!worker) {
@@ -70,6 +75,12 @@ void pipeline_schedule(struct runs *runs, struct pipeline *pipeline)
             return;
         }
         struct run *run = pipeline->queue_first;
+        if (run->is_unread && unread_left-- == 0)
+            return; /* pipeline_can_offer() sees it */
+        if (run->is_unread) {
+            runs->unread_ops->read(runs->unread_owner, run);
+            continue;
+        }
         struct worker_offer offer = pipeline_offer(run);
         int rc = worker_offer(worker, &offer, &run->slot_index);
         run->offer_count++;
@@ -103,7 +114,7 @@ bool pipeline_can_offer(struct runs *runs, struct pipeline *pipeline)
     if (!worker)
         return false;
     struct worker_offer offer = pipeline_offer(pipeline->queue_first);
-    return worker_has_room_for(worker, &offer);
+    return pipeline->queue_first->is_unread || worker_has_room_for(worker, &offer);
 }
 
 void pipeline_note_service(struct pipeline *pipeline, uint64_t took_ms)

@@ -30,7 +30,8 @@ static bool health_may_recover(const struct runs *runs, const struct pipeline *p
 
 /* ---- reasons ------------------------------------------------------------------------------- */
 
-bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, struct run_failure *failure)
+bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, bool waits_for_load,
+                      struct run_failure *failure)
 {
     if (runs->is_draining)
         return health_refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, STOPPING_RETRY_AFTER_S,
@@ -42,6 +43,8 @@ bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, struct run_f
         return health_refuse(failure, REFUSAL_DRAINED, 503, ERROR_UNKNOWN, STOPPING_RETRY_AFTER_S,
                              runs->is_drained ? "the server takes no runs now: it is drained"
                                               : "the pipeline takes no runs now: it is drained");
+    if (pipeline->phase != PHASE_LEAVING && pipeline->state == PIPELINE_LOADING && !waits_for_load)
+        return health_refuse_loading(pipeline, failure);
     return pipeline_refuses_accepted(runs, pipeline, failure);
 }
 
@@ -52,8 +55,6 @@ bool pipeline_refuses_accepted(struct runs *runs, struct pipeline *pipeline,
         return health_refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, 1,
                              "the pipeline was removed");
     switch (pipeline->state) {
-    case PIPELINE_LOADING:
-        return health_refuse_loading(pipeline, failure);
     case PIPELINE_FAILED:
         return health_refuse_failed(failure, REFUSAL_FAILED, 500, 0, pipeline, pipeline->told);
     case PIPELINE_QUARANTINED:
@@ -68,6 +69,7 @@ bool pipeline_refuses_accepted(struct runs *runs, struct pipeline *pipeline,
             break;
         pipeline_ask(runs, pipeline); /* who comes after this one may find a worker */
         return health_refuse_waking(pipeline, failure);
+    case PIPELINE_LOADING: /* for which it may wait */
     case PIPELINE_READY:
     case PIPELINE_RESTARTING:
     case PIPELINE_STATE_COUNT:

@@ -38,9 +38,11 @@ void pipeline_review(struct runs *runs, struct pipeline *pipeline);
 /* The time of a trial may be over. */
 void pipeline_on_timer(struct runs *runs, struct pipeline *pipeline);
 
-/* Why a run could not start now, as what its client is told; false when it could or may wait. The
- * texts live until the pipeline's next event. */
-bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, struct run_failure *failure);
+/* Why a run could not start now, as what its client is told; false when it could or may wait, until
+ * the pipeline is loaded only if `waits_for_load`. The texts live until the pipeline's next
+ * event. */
+bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, bool waits_for_load,
+                      struct run_failure *failure);
 
 /* The same of a run that was accepted before, and only now has all that it needs. */
 bool pipeline_refuses_accepted(struct runs *runs, struct pipeline *pipeline,

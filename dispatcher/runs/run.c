@@ -203,7 +203,7 @@ void run_stage(struct runs *runs, struct run *run, struct staged_files *files)
 {
     mr_assert(!run->files);
     run->files = files;
-    run->pipeline->tally->accepted_count++;
+    run->pipeline->tally->accepted_count += run->state == RUN_FREE;
     run_step(runs, run, RUN_EV_STAGE, NULL);
 }
 
@@ -423,7 +423,8 @@ static void run_deadline_passed(struct runs *runs, struct run *run, enum deadlin
     char message[192 + LOAD_WORDS_BYTES], words[LOAD_WORDS_BYTES];
     struct run_failure failure = {.type = ERROR_TIMEOUT, .status = 504, .message = message};
     deadline_message(kind, &limits, message, sizeof message);
-    if (run->state == RUN_QUEUED && run->pipeline->state == PIPELINE_WAKING) {
+    enum pipeline_state state = run->pipeline->state;
+    if (run->state == RUN_QUEUED && (state == PIPELINE_WAKING || state == PIPELINE_LOADING)) {
         size_t count = strlen(message);
         pipeline_load_words(run->pipeline, words);
         snprintf(message + count, sizeof message - count, "; the pipeline is being started%s",
@@ -552,6 +553,7 @@ static void run_step(struct runs *runs, struct run *run, enum run_event event,
     run_move(runs, run, step.next);
     switch (step.action) {
     case RUN_ACT_WAIT:
+    case RUN_ACT_WAIT_AGAIN: /* run_move() took it out of the queue */
         run_timer_arm(runs, run);
         break;
     case RUN_ACT_QUEUE:

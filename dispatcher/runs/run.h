@@ -64,6 +64,7 @@ struct run {
     bool has_payload_file; /* it is in a sealed file, and not in memory */
     int payload_fd;        /* of that file; owned, too */
     size_t payload_bytes;
+    bool is_unread; /* the payload is its request: nobody knows yet what inputs its pipeline has */
 
     struct staged_files *files; /* that its inputs name; NULL: none */
     struct given_files *given;  /* files that it gives out; NULL: none */

@@ -18,6 +18,8 @@ static const struct run_step steps[RUN_STATE_COUNT][RUN_EV_COUNT] = {
     },
     [RUN_QUEUED] = {
         [RUN_EV_ASSIGN]      = {RUN_ACTIVE,     RUN_ACT_OFFER},
+        /* Only now it is known what its inputs are, and they name files. */
+        [RUN_EV_STAGE]       = {RUN_STAGING,    RUN_ACT_WAIT_AGAIN},
         /* The pipeline has no worker any more and will have none soon. */
         [RUN_EV_WORKER_LOST] = {RUN_FREE,       RUN_ACT_FAIL},
         [RUN_EV_CLIENT_GONE] = {RUN_FREE,       RUN_ACT_DROP},
@@ -66,6 +68,7 @@ static const char *const action_names[RUN_ACT_COUNT] = {
     [RUN_ACT_INVALID] = "invalid",
     [RUN_ACT_NONE] = "none",
     [RUN_ACT_WAIT] = "wait",
+    [RUN_ACT_WAIT_AGAIN] = "wait_again",
     [RUN_ACT_QUEUE] = "queue",
     [RUN_ACT_OFFER] = "offer",
     [RUN_ACT_LINE] = "line",

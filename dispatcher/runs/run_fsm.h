@@ -37,6 +37,7 @@ enum run_action {
     RUN_ACT_INVALID = 0, /* cannot happen: abort */
     RUN_ACT_NONE,        /* may happen, changes nothing */
     RUN_ACT_WAIT,        /* for its files */
+    RUN_ACT_WAIT_AGAIN,  /* likewise, out of the queue */
     RUN_ACT_QUEUE,       /* put it into the pipeline's queue */
     RUN_ACT_OFFER,       /* give it to the worker */
     RUN_ACT_LINE,        /* write the value's line */

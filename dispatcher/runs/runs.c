@@ -27,7 +27,9 @@ int runs_init(struct runs *runs, const struct runs_options *options)
                           .fleet = options->fleet,
                           .input = options->input,
                           .given_ops = options->given_ops,
-                          .given_owner = options->given_owner};
+                          .given_owner = options->given_owner,
+                          .unread_ops = options->unread_ops,
+                          .unread_owner = options->unread_owner};
     runs->newest = calloc(owner_count(config), sizeof(struct run *));
     if (!runs->newest || history_init(&runs->history, owner_count(config)) < 0)
         return -ENOMEM;

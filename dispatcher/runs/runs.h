@@ -20,6 +20,7 @@
 #include "dispatcher/runs/pipeline.h"
 #include "dispatcher/runs/run.h"
 #include "dispatcher/runs/run_end.h"
+#include "dispatcher/runs/unread.h"
 #include "dispatcher/workers/cgroup.h"
 #include "dispatcher/workers/fleet.h"
 #include "millrace/check.h"
@@ -35,6 +36,8 @@ struct runs {
     struct input_memory *input;        /* what runs that wait hold is counted there */
     const struct given_ops *given_ops; /* who keeps files that they give out */
     void *given_owner;
+    const struct unread_ops *unread_ops; /* who reads requests that were kept */
+    void *unread_owner;
 
     struct run **slabs; /* slab_count of RUN_SLAB_COUNT runs; owned */
     uint32_t slab_count;
@@ -78,6 +81,8 @@ struct runs_options {
     struct input_memory *input;
     const struct given_ops *given_ops; /* who keeps files that they give out */
     void *given_owner;
+    const struct unread_ops *unread_ops; /* who reads requests that were kept */
+    void *unread_owner;
 };
 
 /* No pipelines yet. 0 or -ENOMEM; runs_finish() in either case. */

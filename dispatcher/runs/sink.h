@@ -7,6 +7,7 @@
  * be one. A run tells its sink in this order, and nothing after the last call:
  *
  *     begin       once: the run has its id and its times
+ *     known       perhaps, before any value: it was not known at `begin` what its pipeline yields
  *     value       each value
  *     keepalive   there was no value for --keepalive
  *     finish      the end, completed or failed; or:
@@ -24,6 +25,7 @@ struct sink;
 
 struct sink_ops {
     void (*begin)(struct sink *sink, const struct run *run);
+    void (*known)(struct sink *sink, const struct run *run);
     /* A value, msgpack from a worker, unchecked; its bytes live only during the call. 0: taken, and
      * run_delivered() is called with `charge` when it has left. Else nothing of it was used:
      * -EBADMSG, it is not what a worker may send; -EILSEQ, -ELOOP, -EFBIG, -EDQUOT, -ENOMEM as

@@ -204,7 +204,9 @@ static int server_parts_init(struct server *server)
                                                         .fleet = &server->fleet,
                                                         .input = &server->input,
                                                         .given_ops = &giving_ops,
-                                                        .given_owner = &server->giving}) < 0 ||
+                                                        .given_owner = &server->giving,
+                                                        .unread_ops = &api_unread_ops,
+                                                        .unread_owner = &server->api}) < 0 ||
         reading_init(&server->reading, &(struct reading_options){.config = config,
                                                                  .reactor = reactor,
                                                                  .input = &server->input,

@@ -21,6 +21,7 @@ static void events_begin(struct sink *sink, const struct run *run)
 
 static const struct sink_ops events_sink = {
     .begin = events_begin,
+    .known = stream_known,
     .value = stream_value,
     .keepalive = stream_keepalive,
     .finish = stream_finish,

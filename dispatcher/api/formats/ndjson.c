@@ -21,6 +21,7 @@ static void ndjson_begin(struct sink *sink, const struct run *run)
 
 static const struct sink_ops ndjson_sink = {
     .begin = ndjson_begin,
+    .known = stream_known,
     .value = stream_value,
     .keepalive = stream_keepalive,
     .finish = stream_finish,

@@ -138,6 +138,13 @@ static void result_begin(struct sink *sink, const struct run *run)
     answer->collected = calloc(answer->output_count + 1, sizeof *answer->collected);
 }
 
+static void result_known(struct sink *sink, const struct run *run)
+{
+    struct answer *answer = answer_of(sink);
+    result_free(answer, run->pipeline);
+    result_begin(sink, run);
+}
+
 /* The same of a value with files, which are written out first. */
 static int result_collect_files(const struct answer *answer, const struct run *run,
                                 struct collected *collected, bool is_stream, const uint8_t *data,
@@ -311,6 +318,7 @@ static int result_drop(struct sink *sink, struct run *run)
 
 static const struct sink_ops result_sink = {
     .begin = result_begin,
+    .known = result_known,
     .value = result_value,
     .finish = result_finish,
     .drop = result_drop,

@@ -51,6 +51,11 @@ void stream_begin(struct sink *sink, const struct run *run, const struct stream_
     answer->prefix_pass = reactor->pass;
 }
 
+void stream_known(struct sink *sink, const struct run *run)
+{
+    answer_of(sink)->output_count = run->pipeline->pool->variables.output_count;
+}
+
 int stream_value(struct sink *sink, struct run *run, const uint8_t *data, size_t bytes,
                  uint64_t charge)
 {

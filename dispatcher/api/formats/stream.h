@@ -34,6 +34,7 @@ struct stream_words {
 
 /* The functions of their sinks. */
 void stream_begin(struct sink *sink, const struct run *run, const struct stream_words *words);
+void stream_known(struct sink *sink, const struct run *run);
 int stream_value(struct sink *sink, struct run *run, const uint8_t *data, size_t bytes,
                  uint64_t charge) MUST_USE;
 void stream_keepalive(struct sink *sink, struct run *run);

@@ -50,6 +50,7 @@ struct effect {
 static const struct effect effects[RUN_ACT_COUNT] = {
     [RUN_ACT_NONE] = {.answers = false},
     [RUN_ACT_WAIT] = {.change = {.client = 1, .files = 1}},
+    [RUN_ACT_WAIT_AGAIN] = {.change = {.files = 1, .queue = -1}},
     [RUN_ACT_QUEUE] = {.change = {.queue = 1}, .admits = true},
     [RUN_ACT_OFFER] = {.change = {.queue = -1, .slot = 1}},
     [RUN_ACT_LINE] = {.answers = false},
@@ -69,7 +70,7 @@ static bool can_happen(enum run_state state, enum run_event event)
     case RUN_EV_ADMIT:
         return state == RUN_FREE || now->files;
     case RUN_EV_STAGE:
-        return state == RUN_FREE;
+        return state == RUN_FREE || now->queue;
     case RUN_EV_ASSIGN:
         return now->queue;
     case RUN_EV_CHUNK:
@@ -226,7 +227,7 @@ static bool world_allows(const struct life *life, enum run_event event)
     case RUN_EV_ADMIT:
         return !admitted || is_staging;
     case RUN_EV_STAGE:
-        return !admitted;
+        return !admitted || (!is_staging && life->slots_taken == 0);
     case RUN_EV_ASSIGN:
         return admitted && !is_staging && !on_slot;
     case RUN_EV_CHUNK:
