@@ -12,13 +12,17 @@
 #include "dispatcher/runs/runs.h"
 #include "dispatcher/workers/pool.h"
 
-#define REASON_BYTES 512u
+#define REASON_BYTES (512u + LOAD_WORDS_BYTES)
 
 static void info_pipeline_format(const struct api *api, struct text *text,
                                  const struct pipeline *pipeline, const struct alias *alias);
 static const char *info_unready_reason(const struct api *api, const struct request *request,
                                        char *text, size_t text_bytes);
+static void info_unready_format(const struct request *request, char *text, size_t text_bytes,
+                                const struct pipeline *pipeline);
 static const char *info_container_word(const struct pipeline *pipeline);
+static uint32_t info_ready_count_min(const struct pipeline *pipeline);
+static bool info_takes_runs(const struct pipeline *pipeline);
 static bool info_is_ready(const struct pipeline *pipeline);
 
 /* ---- pipelines ----------------------------------------------------------------------------- */
@@ -225,13 +229,27 @@ static const char *info_unready_reason(const struct api *api, const struct reque
         const struct pipeline *pipeline = api->runs->pipelines[i];
         if (info_is_ready(pipeline))
             continue;
-        bool is_told = request->is_trusted && pipeline->failure[0] != '\0';
-        snprintf(text, text_bytes, "pipeline %s is not ready (%s)%s%.480s",
-                 pipeline->config->pointer, pipeline_state_name(pipeline->state),
-                 is_told ? ": " : "", is_told ? pipeline->told : "");
+        if (info_takes_runs(pipeline))
+            snprintf(text, text_bytes, "pipeline %s is not ready (%u of %u workers serve)",
+                     pipeline->config->pointer, pool_ready_count(pipeline->pool),
+                     info_ready_count_min(pipeline));
+        else
+            info_unready_format(request, text, text_bytes, pipeline);
         return text;
     }
     return NULL;
+}
+
+static void info_unready_format(const struct request *request, char *text, size_t text_bytes,
+                                const struct pipeline *pipeline)
+{
+    char words[LOAD_WORDS_BYTES] = "";
+    bool has_failed = request->is_trusted && pipeline->failure[0] != '\0';
+    if (request->is_trusted && pipeline->state == PIPELINE_LOADING)
+        pipeline_load_words(pipeline, words);
+    snprintf(text, text_bytes, "pipeline %s is not ready (%s)%s%s%.480s", pipeline->config->pointer,
+             pipeline_state_name(pipeline->state), words, has_failed ? ": " : "",
+             has_failed ? pipeline->told : "");
 }
 
 /* The SDK's word for what a pipeline is. */
@@ -245,7 +263,8 @@ static const char *info_container_word(const struct pipeline *pipeline)
     case PIPELINE_QUARANTINED:
     case PIPELINE_TRIAL:
         return "startup_failed";
-    case PIPELINE_READY:
+    case PIPELINE_READY: /* too few of its workers are, or it is being replaced */
+        return pipeline->is_yielding ? "loaded" : "loading";
     case PIPELINE_IDLE:
     case PIPELINE_WAKING:
     case PIPELINE_STATE_COUNT:
@@ -254,11 +273,28 @@ static const char *info_container_word(const struct pipeline *pipeline)
     return "loaded";
 }
 
-/* Runs may be sent there. One that has no worker since nobody needed it starts one for them. */
-static bool info_is_ready(const struct pipeline *pipeline)
+/* Where fewer are wanted than are asked for, others come only when runs wait: who waits for them
+ * with the runs would wait for ever. */
+static uint32_t info_ready_count_min(const struct pipeline *pipeline)
+{
+    uint32_t count = pipeline->config->options.ready_count_min;
+    return count < pipeline->pool->worker_count ? count : pipeline->pool->worker_count;
+}
+
+/* One that has no worker since nobody needed it starts one for them. */
+static bool info_takes_runs(const struct pipeline *pipeline)
 {
     if (pipeline->is_yielding)
         return false;
     return pipeline->state == PIPELINE_READY || pipeline->state == PIPELINE_IDLE ||
            pipeline->state == PIPELINE_WAKING;
+}
+
+/* Runs may be sent there. */
+static bool info_is_ready(const struct pipeline *pipeline)
+{
+    if (!info_takes_runs(pipeline))
+        return false;
+    return pipeline->state != PIPELINE_READY ||
+           pool_ready_count(pipeline->pool) >= info_ready_count_min(pipeline);
 }

@@ -64,6 +64,7 @@ void config_init(struct config *config)
         .options =
             {
                 .workers = {1, 1},
+                .ready_count_min = 1,
                 .worker_idle_ms = WORKER_IDLE_TIMEOUT_MS,
                 .concurrency = 1,
                 .request_ring_bytes = REQUEST_RING_BYTES,

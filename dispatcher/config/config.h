@@ -67,6 +67,7 @@ enum source_kind {
 /* How the workers of a pipeline are run, and what its runs may. */
 struct pipeline_options {
     struct cli_range workers; /* as many as runs need, within it, --workers */
+    uint32_t ready_count_min; /* /readyz wants so many of them, --ready-workers */
     uint32_t worker_idle_ms;  /* one that is not needed for so long goes, --worker-idle-timeout */
     uint32_t workers_per_device; /* at most, of those that its devices have, --workers-per-device */
     bool devices_count_workers;  /* nothing else says how many there are */
@@ -84,12 +85,12 @@ struct pipeline_options {
     uint32_t run_timeout_ms;         /* in all, --run-timeout; a request may ask for less */
     uint32_t cancel_grace_ms;        /* a cancelled run may take so long to end, --cancel-grace */
 
-    uint32_t start_timeout_ms;    /* a worker may take so long to be ready, --start-timeout */
-    uint32_t recycle_run_count;   /* it is replaced after so many runs, --recycle-runs; 0: never */
-    bool recycle_overlap;         /* its successor starts first, --recycle-overlap */
-    bool reload_after;            /* a reload ends the old workers first, --reload-after */
-    uint64_t recycle_bytes;       /* or when it is larger, --recycle-memory; 0: never */
-    uint32_t quarantine_after;    /* deaths in a row of each worker, --quarantine-after; 0: never */
+    uint32_t start_timeout_ms;  /* a worker that starts may say nothing so long, --start-timeout */
+    uint32_t recycle_run_count; /* it is replaced after so many runs, --recycle-runs; 0: never */
+    bool recycle_overlap;       /* its successor starts first, --recycle-overlap */
+    bool reload_after;          /* a reload ends the old workers first, --reload-after */
+    uint64_t recycle_bytes;     /* or when it is larger, --recycle-memory; 0: never */
+    uint32_t quarantine_after;  /* deaths in a row of each worker, --quarantine-after; 0: never */
     uint32_t quarantine_retry_ms; /* at most so long between starts, --quarantine-retry */
 };
 

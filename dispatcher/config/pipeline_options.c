@@ -12,6 +12,7 @@
 
 static int options_python_check(const struct config *config, const char *option, bool needs_some,
                                 char reason[CLI_REASON_BYTES]);
+static int options_ready_check(const struct config *config, char reason[CLI_REASON_BYTES]);
 static int options_overlap_settle(struct config *config, char reason[CLI_REASON_BYTES]);
 
 int pipeline_options_fill(struct config *config, char reason[CLI_REASON_BYTES])
@@ -26,6 +27,8 @@ int pipeline_options_fill(struct config *config, char reason[CLI_REASON_BYTES])
         rc = options_python_check(config, "python", false, reason);
     if (rc == 0)
         rc = options_python_check(config, "python-threads", true, reason);
+    if (rc == 0)
+        rc = options_ready_check(config, reason);
     if (rc == 0)
         rc = options_overlap_settle(config, reason);
     if (rc == 0)
@@ -56,6 +59,19 @@ static int options_python_check(const struct config *config, const char *option,
     }
     if (needs_some && is_said && !has_some)
         return refuse(reason, "--%s is for Python pipelines, and none is served", option);
+    return 0;
+}
+
+/* A pipeline that can never be ready is a mistake. */
+static int options_ready_check(const struct config *config, char reason[CLI_REASON_BYTES])
+{
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        const struct pipeline_options *options = &config->pipelines[i].options;
+        if (options->ready_count_min > options->workers.max)
+            return refuse(reason, "%s: --ready-workers %u is more than there can be: --workers %u",
+                          config->pipelines[i].pointer, options->ready_count_min,
+                          options->workers.max);
+    }
     return 0;
 }
 

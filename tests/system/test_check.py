@@ -10,6 +10,7 @@ from test_cli import OK, PIPELINE, millrace, says
     ("kind", "it sent an unknown message"),
     ("ready", "it said READY out of turn"),
     ("file", "it told of a file of no run"),
+    ("progress", "it told of its start in a way that cannot be read"),
     ("version", "it speaks another version of the protocol"),
     ("cut", "it sent a message cut short"),
     ("large", "it sent a message above the limit"),

@@ -77,6 +77,9 @@ static const struct cli_option options[] = {
     {"workers", NULL, CLI_RANGE, EACH(options.workers), .min = 0, .max = WORKER_COUNT_MAX,
      .help = "worker processes; of 1-8, one, and more while runs wait; of 0-8, none until somebody "
              "asks"},
+    {"ready-workers", NULL, CLI_NUMBER, EACH(options.ready_count_min), .min = 1,
+     .max = WORKER_COUNT_MAX,
+     .help = "/readyz says 503 until so many workers serve, or all that are wanted now"},
     {"worker-idle-timeout", NULL, CLI_DURATION, EACH(options.worker_idle_ms), .min = 0,
      .max = DAY_MS, .key = "idle-timeout",
      .help = "a worker above the least number goes when it was not needed for so long, 0 for "
@@ -162,7 +165,9 @@ static const struct cli_option options[] = {
              "them lets runs end and the old workers go before it starts new ones; new runs are "
              "refused meanwhile"},
     {"start-timeout", NULL, CLI_DURATION, EACH(options.start_timeout_ms), .min = 100, .max = DAY_MS,
-     .help = "a worker is ready in this time, or it is killed"},
+     .help =
+         "a worker is ready in this time, or it is killed; of one that says how far its start is, "
+         "the time since it said so last"},
     {"pipeline-error-status", "STATUS", CLI_CHOICE, MEMBER(error_status), .choices = error_statuses,
      .help = "HTTP status of a run that failed before its first output, 200 or 500"},
     {"tracebacks", "WHO", CLI_CHOICE, MEMBER(tracebacks), .choices = tracebacks_words,

@@ -70,6 +70,11 @@ static void lie_file(void)
     send_message(PROTOCOL_VERSION, MESSAGE_FILE, "");
 }
 
+static void lie_progress(void)
+{
+    send_message(PROTOCOL_VERSION, MESSAGE_PROGRESS, "");
+}
+
 static void lie_version(void)
 {
     send_message(PROTOCOL_VERSION + 1, MESSAGE_READY, "");
@@ -150,6 +155,7 @@ static int none(struct mr_call *call)
 LIE(kind)
 LIE(ready)
 LIE(file)
+LIE(progress)
 LIE(version)
 LIE(cut)
 LIE(large)
