@@ -42,7 +42,7 @@ static int answer(struct mr_call *call)
 
 static int tick(struct mr_call *call)
 {
-    int count = atoi(getenv("TICKS"));
+    int count = (int)strtol(getenv("TICKS"), NULL, 10);
     (void)call;
     for (int i = 0; i < count; i++) {
         mr_startup_progress((double)i / count, "loading");
