@@ -17,6 +17,7 @@ void runs_check(const struct runs *runs)
         queued += run->state == RUN_QUEUED;
         mr_assert(run->state != RUN_ACTIVE || run->sink);
         mr_assert(run->state == RUN_FREE || run->pipeline);
+        mr_assert(run->state == RUN_FREE || run->state == RUN_QUEUED || !run->is_unread);
         mr_assert(run->state != RUN_ACTIVE || run->worker->slots[run->slot_index].run == run);
     }
     mr_assert(count == runs->count);

@@ -14,6 +14,7 @@ from confined import needs_python
 from operator_socket import state
 from server import SLOWNESS, example, wait_until
 from test_cli import millrace
+from test_file_inputs import by_id, upload
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODULE = os.path.join(HERE, "pipelines", "progress.py")
@@ -172,6 +173,21 @@ def test_runs_wait_for_inputs_that_nobody_knows_yet(start):
     assert answers["good"].status == 200 and wire.output_of(wire.result_of(answers["good"])) == "hello you"
     for name in ("many", "wrong"):
         assert answers[name].status == 400 and wire.result_of(answers[name])["error"]["type"] == "input_error"
+
+
+@needs_python
+def test_files_are_brought_when_it_is_known_that_inputs_name_them(start, tmp_path):
+    server = start_python(start, "speak", "--env", "INPUT=file", "--files", str(tmp_path / "files"))
+    wait_progress(server, PYTHON)
+    stored = upload(server, b"file")
+    with server.stream(PYTHON, by_id(stored), **WAITS) as stream, \
+            server.stream(PYTHON, by_id({"id": "file_" + "0" * 32}), **WAITS) as missing:
+        wait_until(lambda: server.pipeline(PYTHON)["queued"] == 2, what="two that wait")
+        stream.begin()
+        missing.begin()
+        go(server)
+        assert [wire.output_of(line) for line in stream.all()] == ["hello file"]
+        assert "there is no such file" in missing.all()[-1]["error"]["message"]
 
 
 def test_runs_wait_for_a_start_whose_inputs_are_known(start, pipelines):

@@ -58,15 +58,18 @@ else:
 
 
 class Word:
-    type_word = "string"
+    def __init__(self, type_word="string"):
+        self.type_word = type_word
 
 
 class Graph:
-    input_variables = [Word()]
+    input_variables = [Word(os.environ.get("INPUT", "string"))]
     output_variables = [Word()]
 
     def run(self, word):
         millrace_worker.startup_progress(0.5, "which is not sent")
+        if not isinstance(word, str):
+            word = word.read_text()
         return ["hello " + word]
 
 

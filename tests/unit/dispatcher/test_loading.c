@@ -16,6 +16,10 @@
 
 #define WAIT_BODY "{\"inputs\":[],\"wait_for_resources\":true}"
 #define WRONG_BODY "{\"inputs\":[{\"type\":\"integer\",\"value\":1}],\"wait_for_resources\":true}"
+#define ASYNC_WRONG_BODY                                                                           \
+    "{\"inputs\":[{\"type\":\"integer\",\"value\":1}],\"wait_for_resources\":true,"                \
+    "\"async_run\":true}"
+#define QUEUE_COUNT 100u
 #define FAILED_WHY "\x93\x05\xa3why\xc0" /* msgpack of FAILED: it does not start, since "why" */
 #define CLIENT_COUNT 14u
 
@@ -24,6 +28,14 @@ static int scene_open(void **state)
     (void)state;
     stage_open(&(struct stage_options){
         .no_hello = true, .queue_count_max = CLIENT_COUNT - 1, .is_scaled = true});
+    return 0;
+}
+
+static int many_open(void **state)
+{
+    (void)state;
+    stage_open(&(struct stage_options){
+        .no_hello = true, .queue_count_max = QUEUE_COUNT, .is_scaled = true});
     return 0;
 }
 
@@ -228,6 +240,28 @@ static void no_more_wait_than_the_queue_holds(void **state)
         ends_well(clients[i]);
 }
 
+/* Their clients do not wait for them. */
+static void of_many_that_are_kept_a_few_are_read_in_a_pass(void **state)
+{
+    (void)state;
+    uint32_t client = stage_connect();
+    for (uint32_t i = 0; i < QUEUE_COUNT; i++) {
+        stage_say(client, RESULT_PATH, ASYNC_WRONG_BODY, 1);
+        stage_settle();
+    }
+    assert_int_equal(pipeline()->queue_count, QUEUE_COUNT);
+    runs_check(&stage.server->runs);
+    stage_hello(0);
+    for (uint32_t pass = 0, before = QUEUE_COUNT; before > 0; pass++) {
+        stage_pass();
+        assert_in_range(before - pipeline()->queue_count, 0, 2 * 16); /* scheduled twice at most */
+        before = pipeline()->queue_count;
+        assert_true(pass < QUEUE_COUNT);
+    }
+    assert_int_equal(stage.server->runs.count, 0);
+    assert_int_equal(stage.server->input.bytes, 0);
+}
+
 #define LOADING_TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)
 
 int main(void)
@@ -245,6 +279,8 @@ int main(void)
         LOADING_TEST(who_waits_is_told_where_the_load_stopped),
         LOADING_TEST(who_may_not_wait_so_long_is_told_how_far_it_is),
         LOADING_TEST(no_more_wait_than_the_queue_holds),
+        cmocka_unit_test_setup_teardown(of_many_that_are_kept_a_few_are_read_in_a_pass, many_open,
+                                        scene_close),
     };
     return cmocka_run_group_tests_name("loading", tests, descriptors_note, descriptors_compare);
 }
