@@ -64,6 +64,16 @@ enum source_kind {
     SOURCE_KIND_COUNT
 };
 
+/* What is done with the worker of a run that failed for memory or a device, and with its device:
+ * --on-cuda-error and so on. Each does what those before it do. */
+enum device_policy {
+    DEVICE_POLICY_KEEP = 0,
+    DEVICE_POLICY_RECYCLE,    /* another worker takes its place */
+    DEVICE_POLICY_PROBE,      /* when a fresh process could use the device */
+    DEVICE_POLICY_QUARANTINE, /* and all workers on the device end at once */
+    DEVICE_POLICY_COUNT
+};
+
 /* How the workers of a pipeline are run, and what its runs may. */
 struct pipeline_options {
     struct cli_range workers; /* as many as runs need, within it, --workers */
@@ -88,9 +98,10 @@ struct pipeline_options {
     uint32_t start_timeout_ms;  /* a worker that starts may say nothing so long, --start-timeout */
     uint32_t recycle_run_count; /* it is replaced after so many runs, --recycle-runs; 0: never */
     bool recycle_overlap;       /* its successor starts first, --recycle-overlap */
-    bool reload_after;          /* a reload ends the old workers first, --reload-after */
-    uint64_t recycle_bytes;     /* or when it is larger, --recycle-memory; 0: never */
-    uint32_t quarantine_after;  /* deaths in a row of each worker, --quarantine-after; 0: never */
+    uint32_t on_cuda_error, on_cuda_oom, on_oom; /* enum device_policy, --on-cuda-error, ... */
+    bool reload_after;            /* a reload ends the old workers first, --reload-after */
+    uint64_t recycle_bytes;       /* or when it is larger, --recycle-memory; 0: never */
+    uint32_t quarantine_after;    /* deaths in a row of each worker, --quarantine-after; 0: never */
     uint32_t quarantine_retry_ms; /* at most so long between starts, --quarantine-retry */
 };
 

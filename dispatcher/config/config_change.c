@@ -171,7 +171,8 @@ static bool change_has_other_limits(const struct pipeline_options *now,
 {
     return now->workers.min != next->workers.min || now->workers.max != next->workers.max ||
            now->devices_count_workers != next->devices_count_workers ||
-           now->ready_count_min != next->ready_count_min ||
+           now->on_cuda_error != next->on_cuda_error || now->on_cuda_oom != next->on_cuda_oom ||
+           now->on_oom != next->on_oom || now->ready_count_min != next->ready_count_min ||
            now->worker_idle_ms != next->worker_idle_ms ||
            now->queue_count_max != next->queue_count_max ||
            now->queue_timeout_ms != next->queue_timeout_ms ||

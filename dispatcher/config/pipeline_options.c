@@ -28,12 +28,12 @@ int pipeline_options_fill(struct config *config, char reason[CLI_REASON_BYTES])
     if (rc == 0)
         rc = options_python_check(config, "python-threads", true, reason);
     if (rc == 0)
-        rc = options_ready_check(config, reason);
-    if (rc == 0)
         rc = options_overlap_settle(config, reason);
     if (rc == 0)
         rc = environment_said_fill(config, reason);
-    return rc < 0 ? rc : devices_said_fill(config, reason);
+    if (rc == 0)
+        rc = devices_said_fill(config, reason);
+    return rc < 0 ? rc : options_ready_check(config, reason);
 }
 
 /* Said with a pointer, it is for a Python pipeline; and without, if that is asked, for some. */
@@ -66,11 +66,11 @@ static int options_python_check(const struct config *config, const char *option,
 static int options_ready_check(const struct config *config, char reason[CLI_REASON_BYTES])
 {
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
-        const struct pipeline_options *options = &config->pipelines[i].options;
-        if (options->ready_count_min > options->workers.max)
+        const struct pipeline_config *pipeline = &config->pipelines[i];
+        uint32_t count_max = pipeline_config_worker_max(pipeline);
+        if (pipeline->options.ready_count_min > count_max)
             return refuse(reason, "%s: --ready-workers %u is more than there can be: --workers %u",
-                          config->pipelines[i].pointer, options->ready_count_min,
-                          options->workers.max);
+                          pipeline->pointer, pipeline->options.ready_count_min, count_max);
     }
     return 0;
 }

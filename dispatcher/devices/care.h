@@ -28,8 +28,11 @@ struct device_care {
     bool is_outdated;        /* what failed since the probe began is not what it looks at */
     uint32_t failure_streak; /* of probes */
     uint64_t probe_count, loss_count;
-    uint64_t settle_from_ms; /* since when its memory is waited for; 0: it is not */
-    uint64_t settle_free_bytes; /* that are to be free */
+    uint64_t settle_from_ms;     /* since when its memory is waited for; 0: it is not */
+    uint64_t settle_free_bytes;  /* that are to be free, */
+    uint64_t settle_last_bytes;  /* and were, when it was looked last; */
+    uint32_t settle_still_count; /* with so many looks in a row that saw no more */
+    bool settle_is_shared;       /* others have the device: no more may come */
 };
 
 /* What is known of a device; NULL: nothing has happened to it. */
@@ -44,8 +47,9 @@ void care_event(struct devices *devices, const struct device *device, enum devic
                 const char *reason);
 
 /* A process that had the device is gone: as much of its memory is to be free as was before the
- * process had it, which `device` says. */
-void care_note_end(struct devices *devices, const struct device *device);
+ * process had it, which `device` says; or, where other processes of ours have it (`is_shared`), what
+ * comes. */
+void care_note_end(struct devices *devices, const struct device *device, bool is_shared);
 
 /* Of devices.c: what was found of a source is other than before; completions; the timer; the end of
  * the program. */

@@ -107,3 +107,14 @@ void device_text_copy(char *out, size_t room, const char *text, size_t bytes)
     }
     out[used] = '\0';
 }
+
+bool device_is_same(const struct device *device, const struct device *other)
+{
+    if (device->kind != other->kind)
+        return false;
+    if (device->kind == DEVICE_CPU) /* a NUMA node and a core can have one index */
+        return strcmp(device->cores, other->cores) == 0;
+    if (device->uuid[0] != '\0' && other->uuid[0] != '\0')
+        return strcmp(device->uuid, other->uuid) == 0;
+    return device->index == other->index;
+}

@@ -43,6 +43,9 @@ struct device {
  * another process says. */
 bool device_is_sound(const struct device *device);
 
+/* Whether two are the same one, which may have another index by now. */
+bool device_is_same(const struct device *device, const struct device *other);
+
 /* How many numbers a list has, 6 of 0-3,8-9; 0 of what is none. */
 uint32_t device_list_count(const char *list);
 

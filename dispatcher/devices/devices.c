@@ -7,9 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/devices/care.h"
 #include "dispatcher/devices/scanner.h"
+#include "dispatcher/devices/watch.h"
 
-#define GONE_LOOK_MS 10u
 #define GONE_LOOK_COUNT 100u /* and then: */
 #define GONE_LOOK_MS_MAX 1000u
 #define AGAIN_MS_MIN 1000u
@@ -32,11 +33,14 @@ int devices_init(struct devices *devices, struct reactor *reactor, const struct 
         .reactor = reactor, .ops = ops, .owner = owner, .timer = {.kind = TIMER_DEVICES}};
     for (uint32_t i = 0; i < DEVICE_SOURCE_COUNT; i++)
         scan_init(&devices->sources[i].scan);
+    watch_init(&devices->watch);
     return timers_reserve(&reactor->timers, 1);
 }
 
 void devices_finish(struct devices *devices)
 {
+    watch_finish(&devices->watch);
+    cares_finish(devices);
     for (uint32_t i = 0; i < DEVICE_SOURCE_COUNT; i++) {
         scan_finish(&devices->sources[i].scan);
         free(devices->sources[i].found);
@@ -83,10 +87,12 @@ void devices_want(struct devices *devices, enum device_source source)
 void devices_look_later(struct devices *devices, enum device_source source, uint64_t pause_ms)
 {
     struct devices_source *wanted = &devices->sources[source];
-    if (wanted->scan.state == SCAN_UNDER_WAY || wanted->again_ms != 0)
+    uint64_t due_ms = devices->reactor->now_ms + pause_ms;
+    if (wanted->scan.state == SCAN_UNDER_WAY ||
+        (wanted->again_ms != 0 && wanted->again_ms <= due_ms))
         return;
-    wanted->again_ms = devices->reactor->now_ms + pause_ms;
-    devices_wake(devices, wanted->again_ms);
+    wanted->again_ms = due_ms;
+    devices_wake(devices, due_ms);
 }
 
 void devices_look_again(struct devices *devices)
@@ -138,6 +144,8 @@ static void devices_keep(struct devices *devices, struct devices_source *source)
     }
     if (scan->count > 0)
         memcpy(found, scan->devices, scan->count * sizeof *found);
+    bool is_news = source->knowledge == DEVICES_UNKNOWN || source->count != scan->count ||
+                   strcmp(source->reason, scan->reason) != 0;
     free(source->found);
     source->found = found;
     source->count = scan->count;
@@ -145,7 +153,7 @@ static void devices_keep(struct devices *devices, struct devices_source *source)
     source->failure_streak = 0;
     source->again_ms = 0;
     snprintf(source->reason, sizeof source->reason, "%s", scan->reason);
-    log_event(&devices->reactor->log, LEVEL_INFO, "devices_found",
+    log_event(&devices->reactor->log, is_news ? LEVEL_INFO : LEVEL_DEBUG, "devices_found",
               LOG_WORD("kind", words[source - devices->sources]),
               LOG_NATURAL("count", source->count),
               *source->reason != '\0' ? LOG_TEXT("reason", source->reason) : LOG_NOTHING);
@@ -157,7 +165,8 @@ static void devices_take(struct devices *devices, struct devices_source *source)
         devices_fail(devices, source, source->scan.reason);
     else
         devices_keep(devices, source);
-    devices_wake(devices, devices->reactor->now_ms + GONE_LOOK_MS);
+    devices_wake(devices, devices->reactor->now_ms + DEVICES_GONE_LOOK_MS);
+    care_review(devices, (enum device_source)(source - devices->sources));
     devices->ops->changed(devices->owner, (enum device_source)(source - devices->sources));
 }
 
@@ -189,7 +198,14 @@ static void devices_begin(struct devices *devices, struct devices_source *source
 
 void devices_on_scanner(struct devices *devices, const struct uring_event *event)
 {
-    mr_assert(event->ref.index < DEVICE_SOURCE_COUNT);
+    if (event->ref.index == WATCH_REF_INDEX) {
+        watch_on_event(devices, event);
+        return;
+    }
+    if (event->ref.index >= DEVICE_SOURCE_COUNT) {
+        care_on_probe(devices, event->ref.index - DEVICE_SOURCE_COUNT, event);
+        return;
+    }
     struct devices_source *source = &devices->sources[event->ref.index];
     if (source->scan.state != SCAN_UNDER_WAY || event->result < 0 ||
         event->ref.generation != source->scan.scanner.generation)
@@ -222,7 +238,7 @@ static void devices_source_look(struct devices *devices, struct devices_source *
     bool is_gone = scan_is_gone(scan);
     source->look_count = is_gone ? 0 : source->look_count + 1;
     if (!is_gone)
-        devices_wake(devices, now_ms + (source->look_count < GONE_LOOK_COUNT ? GONE_LOOK_MS
+        devices_wake(devices, now_ms + (source->look_count < GONE_LOOK_COUNT ? DEVICES_GONE_LOOK_MS
                                                                              : GONE_LOOK_MS_MAX));
     if (source->again_ms == 0)
         return;
@@ -236,4 +252,6 @@ void devices_on_timer(struct devices *devices)
 {
     for (uint32_t i = 0; i < DEVICE_SOURCE_COUNT; i++)
         devices_source_look(devices, &devices->sources[i]);
+    care_on_timer(devices);
+    watch_on_timer(devices);
 }

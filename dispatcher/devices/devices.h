@@ -34,10 +34,20 @@ enum device_knowledge {
     DEVICE_KNOWLEDGE_COUNT
 };
 
-/* Told when something else is known of a source. */
+/* Told in the middle of a pass. */
 struct devices_ops {
+    /* Something else is known of a source. */
     void (*changed)(void *owner, enum device_source source);
+    /* Nothing can be done on a device any more. */
+    void (*lost)(void *owner, const struct device *device, const char *reason);
+    /* A process failed on it, nobody can say which. */
+    void (*doubted)(void *owner, const struct device *device, const char *reason);
+    /* Workers that waited for it may start. */
+    void (*released)(void *owner, const struct device *device);
 };
+
+/* How often it is looked whether a process has ended that was killed. */
+#define DEVICES_GONE_LOOK_MS 10u
 
 struct devices_source {
     bool is_wanted;
@@ -51,12 +61,25 @@ struct devices_source {
     uint32_t look_count; /* for the end of the last scanner */
 };
 
+/* watch.h: what NVIDIA's driver reports. */
+struct device_watch {
+    struct servant watcher;
+    uint64_t again_ms; /* when another one is begun; 0: it is not */
+    uint32_t failure_streak;
+    uint64_t event_count;
+};
+
+struct device_care;
+
 /* Owned by the server. */
 struct devices {
     struct reactor *reactor;
     const struct devices_ops *ops;
     void *owner;
     struct devices_source sources[DEVICE_SOURCE_COUNT];
+    struct device_care **cares; /* care.h: care_count of them, none ever goes; owned */
+    uint32_t care_count;
+    struct device_watch watch;
     struct timer timer;
 };
 

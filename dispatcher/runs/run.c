@@ -495,15 +495,27 @@ static void run_tell_worker(struct runs *runs, struct run *run, enum cancel_reas
     run_timer_arm(runs, run);
 }
 
+/* What is done after a run that failed like this. */
+static enum device_policy run_failure_policy(const struct pipeline_options *options,
+                                             enum error_type type)
+{
+    if (type == ERROR_CUDA)
+        return (enum device_policy)options->on_cuda_error;
+    if (type == ERROR_CUDA_OOM)
+        return (enum device_policy)options->on_cuda_oom;
+    return type == ERROR_OOM ? (enum device_policy)options->on_oom : DEVICE_POLICY_KEEP;
+}
+
 static void run_release(struct runs *runs, struct run *run, const struct run_failure *failure)
 {
     struct worker *worker = run->worker;
-    bool device_is_broken =
-        failure && (failure->type == ERROR_CUDA || failure->type == ERROR_CUDA_OOM);
+    const struct pipeline_options *options = &run->pipeline->config->options;
+    enum device_policy policy =
+        failure ? run_failure_policy(options, failure->type) : DEVICE_POLICY_KEEP;
     pipeline_note_service(run->pipeline, runs->reactor->now_ms - run->started_ms);
     worker_free_slot(worker, run->slot_index);
     run_destroy(runs, run);
-    supervisor_run_over(runs->fleet, worker, device_is_broken);
+    supervisor_run_over(runs->fleet, worker, policy);
 }
 
 static void act_offer(struct runs *runs, struct run *run)

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dispatcher/devices/care.h"
 #include "dispatcher/devices/device_visible.h"
 #include "dispatcher/workers/fleet.h"
 
@@ -30,15 +31,6 @@ void placement_want(struct fleet *fleet, const struct pipeline_config *config)
     }
     devices_want(fleet->devices, DEVICE_SOURCE_CUDA);
     devices_want(fleet->devices, DEVICE_SOURCE_HIP);
-}
-
-bool placement_is_same(const struct device *device, const struct device *other)
-{
-    if (device->kind != other->kind)
-        return false;
-    if (device->uuid[0] != '\0' || other->uuid[0] != '\0')
-        return strcmp(device->uuid, other->uuid) == 0;
-    return device->index == other->index;
 }
 
 /* ---- candidates ---------------------------------------------------------------------------- */
@@ -152,7 +144,7 @@ static struct device_load placement_load(const struct fleet *fleet, const struct
     for (uint32_t i = 0; i < fleet->worker_count; i++) {
         const struct worker *worker = fleet->workers[i];
         if (!worker || worker == self || !worker->has_device || worker->state == WORKER_EMPTY ||
-            worker->state == WORKER_SPARE || !placement_is_same(&worker->device, device))
+            worker->state == WORKER_SPARE || !device_is_same(&worker->device, device))
             continue;
         load.of_all++;
         load.of_pool += worker->pool == self->pool;
@@ -168,9 +160,9 @@ static bool placement_find(const struct fleet *fleet, const struct worker *worke
     struct device device;
     while (candidates_next(&candidates, &device)) {
         struct device_load load = placement_load(fleet, worker, &device);
-        if (load.of_pool >= room)
+        if (load.of_pool >= room || care_may_start(fleet->devices, &device) == -EIO)
             continue;
-        if (worker->has_device && placement_is_same(&worker->device, &device)) {
+        if (worker->has_device && device_is_same(&worker->device, &device)) {
             *out = device;
             return true;
         }
@@ -183,12 +175,24 @@ static bool placement_find(const struct fleet *fleet, const struct worker *worke
     return least.of_all != UINT32_MAX;
 }
 
+/* One of them that is lost; NULL: none is. */
+static const struct device_care *placement_lost(const struct fleet *fleet,
+                                                struct candidates candidates)
+{
+    struct device device;
+    while (candidates_next(&candidates, &device))
+        if (care_may_start(fleet->devices, &device) == -EIO)
+            return care_find(fleet->devices, &device);
+    return NULL;
+}
+
 static int placement_lack(const struct fleet *fleet, const struct worker *worker,
                           enum device_knowledge knowledge, const struct candidates *candidates,
                           char reason[PLACEMENT_REASON_BYTES])
 {
     const struct pipeline_config *config = worker->pool->config;
     const struct devices_source *source = candidates->source;
+    const struct device_care *lost = placement_lost(fleet, *candidates);
     uint32_t count = candidates_count(*candidates);
     const char *name =
         source ? device_source_name((enum device_source)(source - fleet->devices->sources)) : "";
@@ -202,6 +206,11 @@ static int placement_lack(const struct fleet *fleet, const struct worker *worker
     else if (count == 0)
         snprintf(reason, PLACEMENT_REASON_BYTES, "no device for the worker: there is no %s device",
                  name);
+    else if (lost)
+        snprintf(reason, PLACEMENT_REASON_BYTES,
+                 "no device for the worker: %s device %u is lost: %s",
+                 device_kind_name((enum device_kind)lost->device.kind), lost->device.index,
+                 lost->reason);
     else
         snprintf(reason, PLACEMENT_REASON_BYTES,
                  "no device for the worker: each of %u has %u workers", count,
@@ -230,7 +239,7 @@ int placement_choose(struct fleet *fleet, struct worker *worker,
     if (placement_find(fleet, worker, candidates, &device)) {
         worker->has_device = true;
         worker->device = device;
-        return 0;
+        return care_may_start(fleet->devices, &device);
     }
     if (candidates_count(candidates) == 0 && placement_does_without(choice, knowledge)) {
         worker->has_device = false;
@@ -241,6 +250,26 @@ int placement_choose(struct fleet *fleet, struct worker *worker,
                            (enum device_source)(candidates.source - fleet->devices->sources),
                            MISSING_AGAIN_MS);
     return placement_lack(fleet, worker, knowledge, &candidates, reason);
+}
+
+void placement_note_end(struct fleet *fleet, const struct worker *worker)
+{
+    if (worker->has_device && !fleet->is_stopping)
+        care_note_end(fleet->devices, &worker->device,
+                      placement_load(fleet, worker, &worker->device).of_all > 0);
+}
+
+void placement_note_failure(struct fleet *fleet, const struct worker *worker,
+                            enum device_policy policy)
+{
+    static const char reason[] = "a run failed on it";
+    const struct device device = worker->device; /* whose worker may be ended by this */
+    if (!worker->has_device)
+        return;
+    if (policy == DEVICE_POLICY_PROBE)
+        care_event(fleet->devices, &device, DEVICE_EV_PROCESS_FAULT, reason);
+    else if (policy == DEVICE_POLICY_QUARANTINE)
+        care_event(fleet->devices, &device, DEVICE_EV_DEVICE_FAULT, reason);
 }
 
 bool placement_is_of(const struct device_choice *choice, enum device_source source)

@@ -12,12 +12,11 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "dispatcher/config/device_choice.h"
+#include "dispatcher/config/config.h"
 #include "dispatcher/devices/devices.h"
 #include "millrace/check.h"
 
 struct fleet;
-struct pipeline_config;
 struct worker;
 struct worker_pool;
 
@@ -27,7 +26,7 @@ struct worker_pool;
 void placement_want(struct fleet *fleet, const struct pipeline_config *config);
 
 /* Chooses for a worker that is about to start, and sets worker->has_device and worker->device. 0;
- * -EAGAIN: it is not known yet which there are; -ENODEV: there is none for it, and one line in
+ * -EAGAIN: it is not known yet which there are, or the device is not to be used yet; -ENODEV: there is none for it, and one line in
  * `reason` says why. Either way it may be chosen again when more is known. */
 int placement_choose(struct fleet *fleet, struct worker *worker,
                      char reason[PLACEMENT_REASON_BYTES]) MUST_USE;
@@ -36,10 +35,14 @@ int placement_choose(struct fleet *fleet, struct worker *worker,
  * they are bound to none. */
 uint32_t placement_room(const struct fleet *fleet, const struct pipeline_config *config);
 
+/* The process of a worker is gone: what it had of the device's memory is waited for. */
+void placement_note_end(struct fleet *fleet, const struct worker *worker);
+
+/* A run failed on it, and that is the policy: its device is probed, or taken from all. */
+void placement_note_failure(struct fleet *fleet, const struct worker *worker,
+                            enum device_policy policy);
+
 /* Whether devices of the source may be among those that were chosen. */
 bool placement_is_of(const struct device_choice *choice, enum device_source source);
-
-/* Whether two are the same one, which may have another index by now. */
-bool placement_is_same(const struct device *device, const struct device *other);
 
 #endif

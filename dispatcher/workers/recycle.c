@@ -32,13 +32,13 @@ uint64_t recycle_resident_bytes(pid_t pid)
     return strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
-bool recycle_is_due(struct fleet *fleet, struct worker *worker, bool device_is_broken,
+bool recycle_is_due(struct fleet *fleet, struct worker *worker, enum device_policy policy,
                     struct worker_said *out)
 {
     const struct pipeline_options *options = &worker->pool->config->options;
     if (!worker_serves(worker))
         return false;
-    if (device_is_broken) {
+    if (policy != DEVICE_POLICY_KEEP) {
         worker->end = WORKER_END_RECYCLED_DEVICE;
         *out = (struct worker_said){WORKER_EV_RETIRE, "its device is in an unknown state"};
         return true;

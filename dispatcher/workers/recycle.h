@@ -9,15 +9,16 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+#include "dispatcher/config/config.h"
 #include "dispatcher/workers/messages.h"
 
 struct fleet;
 struct worker;
 
 /* A run of this worker has ended, and was counted: whether the worker is to be retired, since that
- * was the last one of --recycle-runs, it is larger than --recycle-memory, or its device is broken.
- * Sets worker->end then. */
-bool recycle_is_due(struct fleet *fleet, struct worker *worker, bool device_is_broken,
+ * was the last one of --recycle-runs, it is larger than --recycle-memory, or the run failed so that
+ * the policy says so. Sets worker->end then. */
+bool recycle_is_due(struct fleet *fleet, struct worker *worker, enum device_policy policy,
                     struct worker_said *out);
 
 /* Bytes of resident memory of a process, from /proc; 0 when it cannot be read. */

@@ -16,6 +16,7 @@
 #include "dispatcher/workers/messages.h"
 #include "dispatcher/workers/output.h"
 #include "dispatcher/workers/pause.h"
+#include "dispatcher/workers/placement.h"
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/recycle.h"
 #include "dispatcher/workers/renewal.h"
@@ -134,7 +135,8 @@ static void act_ask_again(struct fleet *fleet, struct worker *worker)
 /* All runs that were on the worker, also those whose client was answered before. */
 static void supervisor_lose_runs(struct fleet *fleet, struct worker *worker, const char *reason)
 {
-    struct worker_failure failure = {.type = worker->was_oom ? ERROR_OOM : ERROR_PIPELINE,
+    enum error_type type = worker->end == WORKER_END_DEVICE_LOST ? ERROR_CUDA : ERROR_PIPELINE;
+    struct worker_failure failure = {.type = worker->was_oom ? ERROR_OOM : type,
                                      .message = reason,
                                      .message_bytes = strlen(reason)};
     /* The log has it already, once for all runs of the worker. */
@@ -180,6 +182,7 @@ static uint32_t supervisor_reclaim(struct fleet *fleet, struct worker *worker, e
     supervisor_lose_runs(fleet, worker, reason);
     mr_assert(worker->active_count == 0);
     worker_release(fleet, worker);
+    placement_note_end(fleet, worker);
     return unfinished_count;
 }
 
@@ -206,7 +209,7 @@ static void supervisor_restart_now(struct fleet *fleet, struct worker *worker)
 static void act_reclaim(struct fleet *fleet, struct worker *worker, const char *reason)
 {
     supervisor_reclaim(fleet, worker, LEVEL_WARNING, reason);
-    if (worker->end == WORKER_END_STOPPED)
+    if (worker->end == WORKER_END_STOPPED || worker->end == WORKER_END_DEVICE_LOST)
         supervisor_restart_now(fleet, worker);
     else if (!supervisor_is_last(fleet, worker))
         supervisor_restart_later(fleet, worker, reason);
@@ -547,11 +550,12 @@ void supervisor_on_timer(struct fleet *fleet, struct worker *worker)
 
 /* ---- the whole ----------------------------------------------------------------------------- */
 
-void supervisor_run_over(struct fleet *fleet, struct worker *worker, bool device_is_broken)
+void supervisor_run_over(struct fleet *fleet, struct worker *worker, enum device_policy policy)
 {
     struct worker_said said;
     worker->run_count++;
-    if (recycle_is_due(fleet, worker, device_is_broken, &said))
+    placement_note_failure(fleet, worker, policy);
+    if (recycle_is_due(fleet, worker, policy, &said))
         supervisor_event(fleet, worker, said.event, said.reason);
 }
 

@@ -20,8 +20,9 @@ void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_ev
 /* Starts a process in this place, or has it tried again soon. */
 void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker);
 
-/* A run of the worker is over, and its slot given back: it may have served long enough. */
-void supervisor_run_over(struct fleet *fleet, struct worker *worker, bool device_is_broken);
+/* A run of the worker is over, and its slot given back: it may have served long enough, or, as the
+ * policy for how the run ended says, the worker or its device are not to be used any more. */
+void supervisor_run_over(struct fleet *fleet, struct worker *worker, enum device_policy policy);
 
 /* Completions and timers. */
 void supervisor_on_pidfd(struct fleet *fleet, const struct uring_event *event);
@@ -32,11 +33,13 @@ void supervisor_on_timer(struct fleet *fleet, struct worker *worker);
 void supervisor_stop_idle(struct fleet *fleet);
 void supervisor_kill_all(struct fleet *fleet);
 
-/* ---- supervisor_resize.c ------------------------------------------------------------------- */
+/* ---- supervisor_devices.c ------------------------------------------------------------------ */
 
-/* Of a fleet, which is the owner: where something else is known of devices, workers that wait for
- * that are started. */
+/* Of a fleet, which is the owner: workers that wait for a device are started, those on one that is
+ * lost are ended. */
 extern const struct devices_ops supervisor_devices_ops;
+
+/* ---- supervisor_resize.c ------------------------------------------------------------------- */
 
 /* Starts all places that are wanted. */
 void supervisor_start(struct fleet *fleet);

@@ -53,21 +53,6 @@ void supervisor_resize(struct fleet *fleet, struct worker_pool *pool)
     fleet->ops->changed(fleet->owner, pool);
 }
 
-/* Those that wait for devices wait without a timer. */
-static void on_devices_changed(void *owner, enum device_source source)
-{
-    struct fleet *fleet = owner;
-    for (uint32_t i = 0; i < fleet->pool_count; i++) {
-        struct worker_pool *pool = fleet->pools[i];
-        if (!placement_is_of(&pool->config->devices, source))
-            continue;
-        fleet->ops->counted(fleet->owner, pool);
-        supervisor_resize(fleet, pool);
-    }
-}
-
-const struct devices_ops supervisor_devices_ops = {.changed = on_devices_changed};
-
 void supervisor_trim(struct fleet *fleet)
 {
     bool is_shrinking = false;

@@ -17,6 +17,7 @@ static const char *const names[WORKER_END_COUNT] = {
     [WORKER_END_RECYCLED_MEMORY] = "recycled_memory",
     [WORKER_END_RECYCLED_DEVICE] = "recycled_device",
     [WORKER_END_RENEWED] = "renewed",
+    [WORKER_END_DEVICE_LOST] = "device_lost",
     [WORKER_END_NOT_STARTED] = "not_started",
     [WORKER_END_STOPPED] = "stopped",
 };
@@ -32,6 +33,8 @@ enum worker_end worker_end_of_kill(enum worker_state state, enum worker_event ev
         return WORKER_END_HUNG;
     if (event == WORKER_EV_STOP)
         return WORKER_END_STOPPED;
+    if (event == WORKER_EV_DEVICE_LOST)
+        return WORKER_END_DEVICE_LOST;
     if (event != WORKER_EV_TIMEOUT)
         return WORKER_END_CORRUPT;
     bool is_start = state == WORKER_STARTING || state == WORKER_LOADED;

@@ -20,6 +20,7 @@ enum worker_end {
     WORKER_END_RECYCLED_MEMORY, /* replaced: it grew too large */
     WORKER_END_RECYCLED_DEVICE, /* replaced: its device is in an unknown state */
     WORKER_END_RENEWED,         /* replaced: somebody asked for new code */
+    WORKER_END_DEVICE_LOST,     /* killed: nothing can be done on its device any more */
     WORKER_END_NOT_STARTED,     /* no process could be made */
     WORKER_END_STOPPED,         /* the server stops; nothing follows */
     WORKER_END_COUNT

@@ -9,6 +9,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
     [WORKER_EMPTY] = {
         [WORKER_EV_START]        = {WORKER_SPAWNING, WORKER_ACT_SPAWN},
         [WORKER_EV_STOP]         = {WORKER_EMPTY,    WORKER_ACT_NONE},
+        [WORKER_EV_DEVICE_LOST]  = {WORKER_EMPTY,    WORKER_ACT_NONE},
         /* Found in its ring, which is drained once more after its death. */
         [WORKER_EV_MISBEHAVED]   = {WORKER_EMPTY,    WORKER_ACT_NONE},
         [WORKER_EV_RETIRE]       = {WORKER_EMPTY,    WORKER_ACT_NONE},
@@ -17,6 +18,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
     [WORKER_SPARE] = {
         [WORKER_EV_START]        = {WORKER_SPAWNING, WORKER_ACT_SPAWN},
         [WORKER_EV_STOP]         = {WORKER_SPARE,    WORKER_ACT_NONE},
+        [WORKER_EV_DEVICE_LOST]  = {WORKER_SPARE,    WORKER_ACT_NONE},
         [WORKER_EV_MISBEHAVED]   = {WORKER_SPARE,    WORKER_ACT_NONE},
         [WORKER_EV_RETIRE]       = {WORKER_SPARE,    WORKER_ACT_NONE},
         [WORKER_EV_DISMISSED]    = {WORKER_SPARE,    WORKER_ACT_DISMISS},
@@ -28,6 +30,8 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_SPAWNER_LOST] = {WORKER_EMPTY,    WORKER_ACT_ASK_AGAIN},
         /* Nobody to tell yet. The answer comes soon, and the server asks again in every pass. */
         [WORKER_EV_STOP]         = {WORKER_SPAWNING, WORKER_ACT_NONE},
+        /* It is looked at when it has started. */
+        [WORKER_EV_DEVICE_LOST]  = {WORKER_SPAWNING, WORKER_ACT_NONE},
     },
     [WORKER_STARTING] = {
         [WORKER_EV_START_FAILED] = {WORKER_EMPTY,    WORKER_ACT_RETRY},
@@ -40,6 +44,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_TIMEOUT]      = {WORKER_DYING,    WORKER_ACT_KILL},
         /* It has no runs, and its hooks may take long: no reason to wait for it. */
         [WORKER_EV_STOP]         = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_DEVICE_LOST]  = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
         [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
     },
@@ -52,6 +57,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_TIMEOUT]      = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_STOP]         = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_DEVICE_LOST]  = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
         [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
     },
@@ -65,6 +71,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_RETIRE]       = {WORKER_RETIRING, WORKER_ACT_RETIRE},
         [WORKER_EV_HAND_OVER]    = {WORKER_OUTGOING, WORKER_ACT_CALL},
         [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_ASK_STOP},
+        [WORKER_EV_DEVICE_LOST]  = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
         [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
     },
@@ -80,6 +87,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_RELIEVED]     = {WORKER_RETIRING, WORKER_ACT_RETIRE},
         [WORKER_EV_STAY]         = {WORKER_READY,    WORKER_ACT_KEEP},
         [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_ASK_STOP},
+        [WORKER_EV_DEVICE_LOST]  = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_GONE]         = {WORKER_SPARE,    WORKER_ACT_MAKE_SPARE},
     },
     [WORKER_RETIRING] = {
@@ -93,6 +101,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_TIMEOUT]      = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_RETIRE]       = {WORKER_RETIRING, WORKER_ACT_NONE},
         [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_ASK_STOP},
+        [WORKER_EV_DEVICE_LOST]  = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_REPLACE},
         /* Not what it was asked to do: it has died like any other. */
         [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
@@ -108,6 +117,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_TIMEOUT]      = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_RETIRE]       = {WORKER_STOPPING, WORKER_ACT_NONE},
         [WORKER_EV_STOP]         = {WORKER_STOPPING, WORKER_ACT_NONE},
+        [WORKER_EV_DEVICE_LOST]  = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM_LAST},
         [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM_LAST},
         [WORKER_EV_GONE]         = {WORKER_SPARE,    WORKER_ACT_MAKE_SPARE},
@@ -122,6 +132,7 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_HUNG]         = {WORKER_DYING,    WORKER_ACT_NONE},
         [WORKER_EV_RETIRE]       = {WORKER_DYING,    WORKER_ACT_NONE},
         [WORKER_EV_STOP]         = {WORKER_DYING,    WORKER_ACT_NONE},
+        [WORKER_EV_DEVICE_LOST]  = {WORKER_DYING,    WORKER_ACT_NONE},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
         [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
         [WORKER_EV_GONE]         = {WORKER_SPARE,    WORKER_ACT_MAKE_SPARE},
@@ -155,6 +166,7 @@ static const char *const event_names[WORKER_EV_COUNT] = {
     [WORKER_EV_DISMISSED] = "dismissed",
     [WORKER_EV_ORPHANED] = "orphaned",
     [WORKER_EV_STOP] = "stop",
+    [WORKER_EV_DEVICE_LOST] = "device_lost",
     [WORKER_EV_EXIT] = "exit",
     [WORKER_EV_DIED] = "died",
     [WORKER_EV_GONE] = "gone",

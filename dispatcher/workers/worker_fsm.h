@@ -29,21 +29,22 @@ enum worker_event {
     WORKER_EV_SPAWNER_LOST, /* the spawner ended before it answered, or took too long */
     WORKER_EV_HELLO,
     WORKER_EV_READY,
-    WORKER_EV_FAILED,     /* it says that it cannot load or start */
-    WORKER_EV_PROGRESS,   /* it says how far it is with its start */
-    WORKER_EV_MISBEHAVED, /* garbage in its segment or on its socket */
-    WORKER_EV_HUNG,       /* a cancelled run does not let go of its slot */
-    WORKER_EV_TIMEOUT,    /* of start, or of the grace to stop */
-    WORKER_EV_RETIRE,     /* it served long enough, grew too large, or broke its device */
-    WORKER_EV_HAND_OVER,  /* likewise, and its device holds a successor beside it */
-    WORKER_EV_RELIEVED,   /* its successor is ready */
-    WORKER_EV_STAY,       /* its successor did not start */
-    WORKER_EV_DISMISSED,  /* it did not start, and whom it was to follow stays */
-    WORKER_EV_ORPHANED,   /* it was called, and whom it was to follow is gone before it began */
-    WORKER_EV_STOP,       /* the server drains */
-    WORKER_EV_EXIT,       /* the pidfd fired: exit code 0 */
-    WORKER_EV_DIED,       /* likewise: another code, or a signal */
-    WORKER_EV_GONE,       /* likewise, either of them, of one that has a successor */
+    WORKER_EV_FAILED,      /* it says that it cannot load or start */
+    WORKER_EV_PROGRESS,    /* it says how far it is with its start */
+    WORKER_EV_MISBEHAVED,  /* garbage in its segment or on its socket */
+    WORKER_EV_HUNG,        /* a cancelled run does not let go of its slot */
+    WORKER_EV_TIMEOUT,     /* of start, or of the grace to stop */
+    WORKER_EV_RETIRE,      /* it served long enough, grew too large, or broke its device */
+    WORKER_EV_HAND_OVER,   /* likewise, and its device holds a successor beside it */
+    WORKER_EV_RELIEVED,    /* its successor is ready */
+    WORKER_EV_STAY,        /* its successor did not start */
+    WORKER_EV_DISMISSED,   /* it did not start, and whom it was to follow stays */
+    WORKER_EV_ORPHANED,    /* it was called, and whom it was to follow is gone before it began */
+    WORKER_EV_STOP,        /* the server drains */
+    WORKER_EV_DEVICE_LOST, /* nothing can be done on its device any more */
+    WORKER_EV_EXIT,        /* the pidfd fired: exit code 0 */
+    WORKER_EV_DIED,        /* likewise: another code, or a signal */
+    WORKER_EV_GONE,        /* likewise, either of them, of one that has a successor */
     WORKER_EV_COUNT
 };
 

@@ -36,6 +36,10 @@ _Static_assert(ARRAY_COUNT(metrics_accesses) == METRICS_ACCESS_COUNT + 1, "one w
 static const char *const tracebacks_words[] = {"log", "client", "off", NULL};
 _Static_assert(ARRAY_COUNT(tracebacks_words) == TRACEBACKS_COUNT + 1, "one word each");
 
+/* In the order of enum device_policy. */
+static const char *const device_policies[] = {"keep", "recycle", "probe", "quarantine", NULL};
+_Static_assert(ARRAY_COUNT(device_policies) == DEVICE_POLICY_COUNT + 1, "one word each");
+
 #define MEMBER(member) CLI_MEMBER(struct serve_values, member)
 #define EACH(member) CLI_MEMBER(struct pipeline_config, member), .by_pipeline = true
 
@@ -160,6 +164,14 @@ static const struct cli_option options[] = {
      .help =
          "start a worker's successor before it stops, where its device and memory hold both; not "
          "after an error of its device"},
+    {"on-cuda-error", "WHAT", CLI_CHOICE, EACH(options.on_cuda_error), .choices = device_policies,
+     .help = "after a run that failed with cuda_error: keep its worker, recycle it, also probe the "
+             "device before another one uses it, or quarantine the device: end all workers on it "
+             "at once until a probe passes"},
+    {"on-cuda-oom", "WHAT", CLI_CHOICE, EACH(options.on_cuda_oom), .choices = device_policies,
+     .help = "likewise after cuda_oom"},
+    {"on-oom", "WHAT", CLI_CHOICE, EACH(options.on_oom), .choices = device_policies,
+     .help = "likewise after oom, the memory of the host"},
     {"reload-after", NULL, CLI_FLAG, EACH(options.reload_after),
      .help = "where its device or the memory holds one set of workers only: a reload that replaces "
              "them lets runs end and the old workers go before it starts new ones; new runs are "

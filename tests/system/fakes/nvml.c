@@ -6,6 +6,10 @@
  *     NVIDIA_FAKE_MIG=1:3    of which number 1 is sliced in three, with gaps between their numbers
  *     NVIDIA_FAKE_LOST=2     and number 2 fell off its bus
  *     NVIDIA_FAKE_INIT=hang  or crash, exit, unloaded, refused: what beginning does
+ *     NVIDIA_FAKE_STATE=DIR  a folder with what may change:
+ *         DIR/lost           the number of a GPU that fell off its bus
+ *         DIR/free           MiB that are free on each GPU
+ *         DIR/events         a line "GPU XID" for each event
  *
  * Compiled with -DOLD it has the names and functions of the first versions alone.
  */
@@ -24,6 +28,7 @@ enum {
     NO_PERMISSION = 4,
     NOT_FOUND = 6,
     NOT_LOADED = 9,
+    TIMEOUT = 10,
     LOST = 15
 };
 
@@ -68,9 +73,29 @@ static int fake_count(unsigned *count)
     return SUCCESS;
 }
 
+/* A file of that folder; NULL: it is not there. */
+static FILE *fake_state(const char *name)
+{
+    char path[4096];
+    const char *folder = getenv("NVIDIA_FAKE_STATE");
+    snprintf(path, sizeof path, "%s/%s", folder ? folder : "/nowhere", name);
+    return fopen(path, "r");
+}
+
+static unsigned long long fake_state_number(const char *name, unsigned long long otherwise)
+{
+    FILE *file = fake_state(name);
+    if (file && fscanf(file, "%llu", &otherwise) != 1)
+        rewind(file);
+    if (file)
+        fclose(file);
+    return otherwise;
+}
+
 static int fake_handle(unsigned index, struct gpu **gpu)
 {
-    if (index == fake_number("NVIDIA_FAKE_LOST", GPU_COUNT_MAX))
+    if (index == fake_number("NVIDIA_FAKE_LOST", GPU_COUNT_MAX) ||
+        index == fake_state_number("lost", GPU_COUNT_MAX))
         return LOST;
     *gpu = &gpus[index];
     gpus[index].number = index;
@@ -108,8 +133,8 @@ int nvmlDeviceGetMemoryInfo(struct gpu *gpu, struct memory *memory);
 int nvmlDeviceGetMemoryInfo(struct gpu *gpu, struct memory *memory)
 {
     memory->total = gpu->whole ? 5 * GIB : (10 + gpu->number) * GIB;
-    memory->used = GIB;
-    memory->free = memory->total - memory->used;
+    memory->free = fake_state_number("free", (memory->total - GIB) >> 20) << 20;
+    memory->used = memory->total - memory->free;
     return SUCCESS;
 }
 
@@ -223,6 +248,51 @@ int nvmlDeviceGetGpuInstanceId(struct gpu *slice, unsigned *number)
 {
     *number = 7 + slice->number;
     return SUCCESS;
+}
+
+int nvmlEventSetCreate(void **set);
+int nvmlEventSetCreate(void **set)
+{
+    *set = gpus;
+    return SUCCESS;
+}
+
+int nvmlDeviceRegisterEvents(struct gpu *gpu, unsigned long long types, void *set);
+int nvmlDeviceRegisterEvents(struct gpu *gpu, unsigned long long types, void *set)
+{
+    (void)gpu, (void)types, (void)set;
+    return SUCCESS;
+}
+
+struct event {
+    struct gpu *gpu;
+    unsigned long long type, data;
+    unsigned gpu_instance, compute_instance;
+};
+
+/* The next line that was not told yet. */
+int nvmlEventSetWait_v2(void *set, struct event *event, unsigned timeout_ms);
+int nvmlEventSetWait_v2(void *set, struct event *event, unsigned timeout_ms)
+{
+    static unsigned told;
+    (void)set;
+    for (unsigned ms = 0; ms < timeout_ms; ms += 10) {
+        unsigned number, at = 0;
+        unsigned long long xid;
+        FILE *file = fake_state("events");
+        while (file && fscanf(file, "%u %llu", &number, &xid) == 2 && at <= told)
+            at++;
+        if (file)
+            fclose(file);
+        if (at > told) {
+            told++;
+            *event = (struct event){.gpu = &gpus[number], .type = 8, .data = xid};
+            gpus[number].number = number;
+            return SUCCESS;
+        }
+        usleep(10000);
+    }
+    return TIMEOUT;
 }
 
 int nvmlDeviceGetComputeInstanceId(struct gpu *slice, unsigned *number);

@@ -1,0 +1,362 @@
+/* SPDX-License-Identifier: MIT */
+/* care.c - probes are begun and heard, memory is waited for, and what follows is done. */
+#include "dispatcher/devices/care.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "dispatcher/devices/scanner.h"
+
+#define PROBE_PAUSE_MS_MIN 1000u
+#define PROBE_PAUSE_MS_MAX 60000u
+#define PROBE_SHIFT_MAX 6u
+#define SETTLE_LOOK_MS 200u
+#define SETTLE_STILL_COUNT 3u
+/* Memory that a driver keeps for itself, or that another process has taken meanwhile. */
+#define SETTLE_SLACK_SHARE 16u
+
+static void care_wake(struct devices *devices, uint64_t due_ms)
+{
+    struct timer *timer = &devices->timer;
+    if (timer->position == 0 || timer->due_ms > due_ms)
+        timer_set(&devices->reactor->timers, timer, due_ms);
+}
+
+static struct uring_ref care_ref(const struct devices *devices, const struct device_care *care)
+{
+    uint32_t number = 0;
+    while (devices->cares[number] != care)
+        number++;
+    return (struct uring_ref){URING_SCANNER, DEVICE_SOURCE_COUNT + number,
+                              care->probe.scanner.generation};
+}
+
+struct device_care *care_find(const struct devices *devices, const struct device *device)
+{
+    for (uint32_t i = 0; i < devices->care_count; i++)
+        if (device_is_same(&devices->cares[i]->device, device))
+            return devices->cares[i];
+    return NULL;
+}
+
+/* NULL: no memory, or too many; of such a device nothing is known. */
+static struct device_care *care_make(struct devices *devices, const struct device *device)
+{
+    struct device_care *care = care_find(devices, device);
+    if (care)
+        return care;
+    if (devices->care_count == DEVICE_COUNT_MAX)
+        return NULL;
+    struct device_care **cares =
+        realloc(devices->cares, (devices->care_count + 1) * sizeof(struct device_care *));
+    if (!cares)
+        return NULL;
+    devices->cares = cares;
+    care = calloc(1, sizeof *care);
+    if (!care)
+        return NULL;
+    care->device = *device;
+    scan_init(&care->probe);
+    cares[devices->care_count++] = care;
+    return care;
+}
+
+void cares_finish(struct devices *devices)
+{
+    for (uint32_t i = 0; i < devices->care_count; i++) {
+        scan_finish(&devices->cares[i]->probe);
+        free(devices->cares[i]);
+    }
+    free(devices->cares);
+    devices->cares = NULL;
+    devices->care_count = 0;
+}
+
+int care_may_start(const struct devices *devices, const struct device *device)
+{
+    const struct device_care *care = care_find(devices, device);
+    if (!care)
+        return 0;
+    if (care->state == DEVICE_LOST)
+        return -EIO;
+    return care->state == DEVICE_SUSPECT || care->settle_from_ms != 0 ? -EAGAIN : 0;
+}
+
+/* ---- what happens to it -------------------------------------------------------------------- */
+
+static void care_probe_at(struct devices *devices, struct device_care *care, uint64_t due_ms)
+{
+    care->probe_ms = due_ms;
+    care_wake(devices, due_ms);
+}
+
+static uint64_t care_pause_ms(const struct device_care *care)
+{
+    uint32_t shift =
+        care->failure_streak < PROBE_SHIFT_MAX ? care->failure_streak : PROBE_SHIFT_MAX;
+    uint64_t pause_ms = (uint64_t)PROBE_PAUSE_MS_MIN << shift;
+    return pause_ms < PROBE_PAUSE_MS_MAX ? pause_ms : PROBE_PAUSE_MS_MAX;
+}
+
+static void care_log(struct devices *devices, const struct device_care *care, enum log_level level,
+                     const char *event)
+{
+    log_event(&devices->reactor->log, level, event,
+              LOG_WORD("kind", device_kind_name((enum device_kind)care->device.kind)),
+              LOG_NATURAL("index", care->device.index), LOG_WORD("uuid", care->device.uuid),
+              LOG_TEXT("reason", care->reason));
+}
+
+static void act_probe(struct devices *devices, struct device_care *care)
+{
+    care->is_outdated = care->probe.state == SCAN_UNDER_WAY;
+    if (!care->is_outdated)
+        care_probe_at(devices, care, devices->reactor->now_ms + 1);
+}
+
+static void act_take_out(struct devices *devices, struct device_care *care)
+{
+    care_log(devices, care, LEVEL_ERROR, "device_lost");
+    care->loss_count++;
+    care->failure_streak = 0;
+    care->settle_from_ms = 0;
+    care_probe_at(devices, care, devices->reactor->now_ms + care_pause_ms(care));
+    devices->ops->lost(devices->owner, &care->device, care->reason);
+}
+
+static void act_wait(struct devices *devices, struct device_care *care)
+{
+    care->failure_streak++;
+    care_log(devices, care, LEVEL_DEBUG, "device_lost");
+    care_probe_at(devices, care, devices->reactor->now_ms + care_pause_ms(care));
+}
+
+static void act_release(struct devices *devices, struct device_care *care)
+{
+    care->failure_streak = 0;
+    care->reason[0] = '\0';
+    care->probe_ms = 0;
+    care_log(devices, care, LEVEL_INFO, "device_ok");
+    devices->ops->released(devices->owner, &care->device);
+}
+
+static void care_step(struct devices *devices, struct device_care *care, enum device_event event,
+                      const char *reason)
+{
+    struct device_step step = device_fsm_step(care->state, event);
+    /* Why it is lost is what made it so. */
+    if (step.action != DEVICE_ACT_NONE)
+        snprintf(care->reason, sizeof care->reason, "%s", reason);
+    if (care->state == DEVICE_OK && step.next == DEVICE_SUSPECT)
+        care_log(devices, care, LEVEL_WARNING, "device_suspect");
+    care->state = step.next;
+    switch (step.action) {
+    case DEVICE_ACT_PROBE:
+        act_probe(devices, care);
+        break;
+    case DEVICE_ACT_TAKE_OUT:
+        act_take_out(devices, care);
+        break;
+    case DEVICE_ACT_WAIT:
+        act_wait(devices, care);
+        break;
+    case DEVICE_ACT_RELEASE:
+        act_release(devices, care);
+        break;
+    case DEVICE_ACT_NONE:
+        break;
+    case DEVICE_ACT_INVALID:
+    case DEVICE_ACT_COUNT:
+        mr_unreachable("device_fsm_step() gave an action that is none");
+    }
+}
+
+void care_event(struct devices *devices, const struct device *device, enum device_event event,
+                const char *reason)
+{
+    struct device_care *care = care_make(devices, device);
+    if (care)
+        care_step(devices, care, event, reason);
+}
+
+/* ---- probes -------------------------------------------------------------------------------- */
+
+/* Of kinds that nothing here can use, being found is all that can be said. */
+static bool care_is_found(const struct devices *devices, const struct device *device)
+{
+    for (uint32_t i = 0; i < DEVICE_SOURCE_COUNT; i++)
+        for (uint32_t k = 0; k < devices->sources[i].count; k++)
+            if (device_is_same(&devices->sources[i].found[k], device))
+                return true;
+    return !device_kind_is_found((enum device_kind)device->kind);
+}
+
+static void care_probe_end(struct devices *devices, struct device_care *care)
+{
+    const struct scan *probe = &care->probe;
+    char reason[SCAN_REASON_BYTES];
+    snprintf(reason, sizeof reason, "%s", probe->reason);
+    if (care->is_outdated) {
+        care->is_outdated = false;
+        care_probe_at(devices, care, devices->reactor->now_ms + 1);
+        return;
+    }
+    if (probe->state == SCAN_ALL_FOUND && care_is_found(devices, &care->device))
+        care_step(devices, care, DEVICE_EV_PASSED, "");
+    else
+        care_step(devices, care, DEVICE_EV_NOT_PASSED,
+                  probe->state == SCAN_ALL_FOUND ? "it is not among those that are found" : reason);
+}
+
+static void care_probe_begin(struct devices *devices, struct device_care *care)
+{
+    uint64_t now_ms = devices->reactor->now_ms;
+    char reason[SCAN_REASON_BYTES];
+    int rc = scan_begin_probe(&care->probe, &care->device, now_ms, SCAN_TIMEOUT_MS);
+    care->probe_ms = 0;
+    care->probe_count++;
+    /* Where it is lost, it may be among those that are found again. */
+    if (care->state == DEVICE_LOST && device_kind_is_found((enum device_kind)care->device.kind))
+        devices_look_again(devices);
+    if (rc < 0) {
+        snprintf(reason, sizeof reason, "the process that tries it cannot be started: %s",
+                 strerror(-rc));
+        care_step(devices, care, DEVICE_EV_NOT_PASSED, reason);
+    } else if (care->probe.state != SCAN_UNDER_WAY) {
+        care_probe_end(devices, care);
+    } else {
+        uring_poll(devices->reactor->uring, care->probe.scanner.socket, care_ref(devices, care));
+        care_wake(devices, care->probe.due_ms);
+    }
+}
+
+void care_on_probe(struct devices *devices, uint32_t number, const struct uring_event *event)
+{
+    mr_assert(number < devices->care_count);
+    struct device_care *care = devices->cares[number];
+    if (care->probe.state != SCAN_UNDER_WAY || event->result < 0 ||
+        event->ref.generation != care->probe.scanner.generation)
+        return;
+    int socket = care->probe.scanner.socket;
+    if (!scan_hear(&care->probe)) {
+        if (!event->more)
+            uring_poll(devices->reactor->uring, socket, event->ref);
+        return;
+    }
+    if (event->more)
+        uring_cancel(devices->reactor->uring, event->ref);
+    care_probe_end(devices, care);
+    care_wake(devices, devices->reactor->now_ms + 1);
+}
+
+/* ---- memory -------------------------------------------------------------------------------- */
+
+static const struct device *care_found(const struct devices *devices, const struct device *device)
+{
+    const struct devices_source *source =
+        &devices->sources[device_source_of((enum device_kind)device->kind, false)];
+    for (uint32_t i = 0; i < source->count; i++)
+        if (device_is_same(&source->found[i], device))
+            return &source->found[i];
+    return NULL;
+}
+
+void care_note_end(struct devices *devices, const struct device *device, bool is_shared)
+{
+    bool has_memory = (device->kind == DEVICE_CUDA || device->kind == DEVICE_HIP) &&
+                      device->memory_free_bytes > 0;
+    struct device_care *care = has_memory ? care_make(devices, device) : NULL;
+    if (!care || care->state == DEVICE_LOST)
+        return;
+    care->settle_from_ms = devices->reactor->now_ms;
+    care->settle_is_shared = is_shared;
+    care->settle_last_bytes = 0;
+    care->settle_still_count = 0;
+    care->settle_free_bytes =
+        device->memory_free_bytes - device->memory_free_bytes / SETTLE_SLACK_SHARE;
+    devices_look_later(devices, device_source_of((enum device_kind)device->kind, false), 1);
+    care_wake(devices, care->settle_from_ms + CARE_SETTLE_MS_MAX);
+}
+
+static void care_settled(struct devices *devices, struct device_care *care, uint64_t free_bytes,
+                         bool is_free)
+{
+    uint64_t ms = devices->reactor->now_ms - care->settle_from_ms;
+    care->settle_from_ms = 0;
+    log_event(&devices->reactor->log, is_free ? LEVEL_DEBUG : LEVEL_WARNING,
+              is_free ? "device_memory_free" : "device_memory_held",
+              LOG_WORD("kind", device_kind_name((enum device_kind)care->device.kind)),
+              LOG_NATURAL("index", care->device.index), LOG_WORD("uuid", care->device.uuid),
+              LOG_NATURAL("free_bytes", free_bytes),
+              LOG_NATURAL("wanted_bytes", care->settle_free_bytes), LOG_NATURAL("ms", ms));
+    devices->ops->released(devices->owner, &care->device);
+}
+
+static void care_settle_look(struct devices *devices, struct device_care *care)
+{
+    const struct device *found = care_found(devices, &care->device);
+    uint64_t free_bytes = found ? found->memory_free_bytes : 0;
+    uint64_t end_ms = care->settle_from_ms + CARE_SETTLE_MS_MAX;
+    bool is_more = free_bytes > care->settle_last_bytes;
+    care->settle_still_count = is_more ? 0 : care->settle_still_count + 1;
+    care->settle_last_bytes = free_bytes;
+    bool is_free = free_bytes >= care->settle_free_bytes ||
+                   (care->settle_is_shared && care->settle_still_count >= SETTLE_STILL_COUNT);
+    if (is_free || devices->reactor->now_ms >= end_ms)
+        care_settled(devices, care, free_bytes, is_free);
+    else
+        devices_look_later(devices, device_source_of((enum device_kind)care->device.kind, false),
+                           SETTLE_LOOK_MS);
+}
+
+/* What was looked up before the process ended says nothing of what it gave back. */
+void care_review(struct devices *devices, enum device_source source)
+{
+    bool is_known = devices->sources[source].knowledge == DEVICES_FOUND;
+    for (uint32_t i = 0; i < devices->care_count; i++) {
+        struct device_care *care = devices->cares[i];
+        if (!device_kind_is_found((enum device_kind)care->device.kind) ||
+            device_source_of((enum device_kind)care->device.kind, false) != source)
+            continue;
+        if (is_known && care->state != DEVICE_LOST && !care_found(devices, &care->device))
+            care_step(devices, care, DEVICE_EV_VANISHED, "it is not among those that are found");
+        if (care->settle_from_ms != 0)
+            care_settle_look(devices, care);
+    }
+}
+
+/* ---- time ---------------------------------------------------------------------------------- */
+
+static void care_look(struct devices *devices, struct device_care *care)
+{
+    uint64_t now_ms = devices->reactor->now_ms;
+    if (care->settle_from_ms != 0 && now_ms >= care->settle_from_ms + CARE_SETTLE_MS_MAX)
+        care_settle_look(devices, care);
+    else if (care->settle_from_ms != 0)
+        care_wake(devices, care->settle_from_ms + CARE_SETTLE_MS_MAX);
+    if (care->probe.state == SCAN_UNDER_WAY) {
+        struct uring_ref ref = care_ref(devices, care);
+        if (!scan_expire(&care->probe, now_ms)) {
+            care_wake(devices, care->probe.due_ms);
+            return;
+        }
+        uring_cancel(devices->reactor->uring, ref);
+        care_probe_end(devices, care);
+    }
+    if (care->probe_ms == 0)
+        return;
+    if (now_ms < care->probe_ms)
+        care_wake(devices, care->probe_ms);
+    else if (scan_is_gone(&care->probe))
+        care_probe_begin(devices, care);
+    else
+        care_probe_at(devices, care, now_ms + DEVICES_GONE_LOOK_MS);
+}
+
+void care_on_timer(struct devices *devices)
+{
+    for (uint32_t i = 0; i < devices->care_count; i++)
+        care_look(devices, devices->cares[i]);
+}

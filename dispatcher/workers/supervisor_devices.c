@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: MIT */
+/* supervisor_devices.c - what becomes of workers when something is told of devices. */
+#include <stdio.h>
+
+#include "dispatcher/devices/care.h"
+#include "dispatcher/workers/placement.h"
+#include "dispatcher/workers/supervisor.h"
+
+/* Those that wait for devices wait without a timer. */
+static void on_devices_changed(void *owner, enum device_source source)
+{
+    struct fleet *fleet = owner;
+    for (uint32_t i = 0; i < fleet->pool_count; i++) {
+        struct worker_pool *pool = fleet->pools[i];
+        if (!placement_is_of(&pool->config->devices, source))
+            continue;
+        fleet->ops->counted(fleet->owner, pool);
+        supervisor_resize(fleet, pool);
+    }
+}
+
+static bool devices_has(const struct worker *worker, const struct device *device)
+{
+    return worker && worker_has_process(worker) && worker->has_device &&
+           device_is_same(&worker->device, device);
+}
+
+static void on_lost(void *owner, const struct device *device, const char *reason)
+{
+    struct fleet *fleet = owner;
+    char text[SCAN_REASON_BYTES + 32];
+    snprintf(text, sizeof text, "its device is lost: %s", reason);
+    for (uint32_t i = 0; i < fleet->worker_count; i++)
+        if (devices_has(fleet->workers[i], device))
+            supervisor_event(fleet, fleet->workers[i], WORKER_EV_DEVICE_LOST, text);
+}
+
+/* Which of its workers it was, nobody can say: none of them takes another run. */
+static void on_doubted(void *owner, const struct device *device, const char *reason)
+{
+    struct fleet *fleet = owner;
+    char text[SCAN_REASON_BYTES + 32];
+    snprintf(text, sizeof text, "its device reported %s", reason);
+    for (uint32_t i = 0; i < fleet->worker_count; i++) {
+        struct worker *worker = fleet->workers[i];
+        if (!devices_has(worker, device) || !worker_serves(worker))
+            continue;
+        worker->end = WORKER_END_RECYCLED_DEVICE;
+        supervisor_event(fleet, worker, WORKER_EV_RETIRE, text);
+    }
+}
+
+static void on_released(void *owner, const struct device *device)
+{
+    struct fleet *fleet = owner;
+    (void)device;
+    for (uint32_t i = 0; i < fleet->pool_count; i++)
+        if (device_choice_binds(&fleet->pools[i]->config->devices))
+            supervisor_resize(fleet, fleet->pools[i]);
+}
+
+const struct devices_ops supervisor_devices_ops = {
+    .changed = on_devices_changed, .lost = on_lost, .doubted = on_doubted, .released = on_released};

@@ -1,0 +1,234 @@
+# SPDX-License-Identifier: MIT
+"""Health of devices: what a failing process, a driver's report and a probe do to a device and to its workers."""
+
+import os
+import time
+
+import pytest
+
+import wire
+from confined import needs_python
+from conftest import HERE, compile_c
+from server import SLOWNESS, wait_until
+
+SOURCE = os.path.join(HERE, "pipelines/on_device.py")
+ONE, STREAMS = "on/one:v1", "on/streams:v1"
+LIBRARIES = {"nvml": "libnvidia-ml.so.1", "cuda": "libcuda.so.1"}
+TIMEOUT_S = 30 * SLOWNESS
+LONG_S = 60 * SLOWNESS
+
+pytestmark = needs_python
+
+
+def uuid_of(gpu):
+    return f"GPU-{gpu:08x}-0000-0000-0000-000000000000"
+
+
+@pytest.fixture(scope="module")
+def libraries(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("libraries")
+    for name, file in LIBRARIES.items():
+        compile_c(os.path.join(HERE, "fakes", f"{name}.c"), str(folder / file), "-shared", "-fPIC")
+    return str(folder)
+
+
+class Machine:
+    """GPUs that are not there, and what happens to them."""
+
+    def __init__(self, folder, libraries, start):
+        self.folder, self.libraries, self.start = folder, libraries, start
+
+    def put(self, name, text):
+        whole = self.folder / f"{name}.new"
+        whole.write_text(text)
+        whole.rename(self.folder / name)
+
+    def remove(self, name):
+        (self.folder / name).unlink()
+
+    def report(self, gpu, xid):
+        with open(self.folder / "events", "a", encoding="ascii") as file:
+            file.write(f"{gpu} {xid}\n")
+
+    def tried(self):
+        path = self.folder / "tried"
+        return path.read_text().split() if path.exists() else []
+
+    def serve(self, *options, gpus=2, devices="cuda", **more):
+        variables = {"NVIDIA_FAKE_GPUS": str(gpus), "NVIDIA_FAKE_STATE": str(self.folder), "LD_LIBRARY_PATH": self.libraries}
+        return self.start(f"{ONE}={SOURCE}:graph", f"{STREAMS}={SOURCE}:streams",
+                          options=["--python", "/usr/bin/python3", "--devices", devices, "--log-level", "debug", *options],
+                          environment=variables, **more)
+
+
+@pytest.fixture
+def machine(tmp_path, libraries, start):
+    return Machine(tmp_path, libraries, start)
+
+
+def ask(server, what="hello"):
+    """What the pipeline says of its device, or the error."""
+    line = wire.result_of(server.run(ONE, what))
+    return line["outputs"][0]["value"] if line["outputs"] else line["error"]
+
+
+def lines_of(server):
+    return server.log_since(0, r" device_(suspect|lost|ok|memory)")
+
+
+def test_a_poisoned_context_costs_one_run_and_the_device_is_tried_before_the_next(machine):
+    server = machine.serve(gpus=1)
+    pids = set()
+    for turn in range(20):
+        before = ask(server)
+        assert before["mask"] == before["uuid"] == uuid_of(0)
+        assert ask(server, "cuda_error")["type"] == "cuda_error"
+        after = ask(server)
+        assert after["pid"] not in pids | {before["pid"]}
+        assert machine.tried() == [uuid_of(0)] * (turn + 1)
+        pids.add(before["pid"])
+
+
+@pytest.mark.parametrize("policy, is_same, tries", [("keep", True, 0), ("recycle", False, 0), ("probe", False, 1),
+                                                    ("quarantine", False, 1)])
+@pytest.mark.parametrize("what", ["cuda_error", "cuda_oom", "oom"])
+def test_the_policy_for_a_failure_is_done(machine, what, policy, is_same, tries):
+    server = machine.serve(f"--on-{what.replace('_', '-')}", policy, gpus=1)
+    before = ask(server)
+    assert ask(server, what)["type"] == what
+    wait_until(lambda: len(machine.tried()) == tries, TIMEOUT_S)
+    after = wait_answer(server)
+    assert (before["pid"] == after["pid"]) == is_same and len(machine.tried()) == tries
+    assert len(server.log_since(0, " device_lost ")) == (policy == "quarantine")
+
+
+def wait_answer(server):
+    """Of a pipeline whose device may be lost for a moment."""
+    answers = []
+
+    def is_answered():
+        answers.append(ask(server))
+        return "pid" in answers[-1]
+
+    wait_until(is_answered, TIMEOUT_S)
+    return answers[-1]
+
+
+def test_a_device_that_does_not_pass_is_lost_and_comes_back_by_itself(machine):
+    server = machine.serve(gpus=1)
+    machine.put("broken", uuid_of(0))
+    assert ask(server, "cuda_error")["type"] == "cuda_error"
+    server.wait_log(r" device_lost kind=cuda index=0 .*cuCtxSynchronize: CUDA_ERROR_ILLEGAL_ADDRESS \(700\)")
+    error = ask(server)
+    assert error["type"] in ("startup_error", "pipeline_loading", "cuda_error") and "lost" in error["message"], error
+    starts = len(server.log_since(0, " worker_start "))
+    wait_until(lambda: len(machine.tried()) >= 3, TIMEOUT_S)
+    assert len(server.log_since(0, " worker_start ")) == starts, "a restart storm"
+    machine.remove("broken")
+    server.wait_log(" device_ok ", timeout_s=TIMEOUT_S)
+    assert wait_answer(server)["uuid"] == uuid_of(0)
+
+
+def test_while_one_device_is_lost_the_other_one_serves(machine):
+    server = machine.serve(gpus=2)
+    pids = {}
+    wait_until(lambda: pids.update({(answer := ask(server))["index"]: answer["pid"]}) or len(pids) == 2, TIMEOUT_S)
+    machine.put("broken", uuid_of(1))
+    with server.stream(STREAMS, 50) as first, server.stream(STREAMS, 50) as second:
+        machine.report(1, 79)
+        server.wait_log(r" device_lost kind=cuda index=1 .*Xid 79")
+        ends = [list(stream)[-1] for stream in (first, second)]
+    errors = [end["error"]["type"] for end in ends if end["error"]]
+    assert errors == ["cuda_error"] and any(not end["error"] for end in ends)
+    assert "its device is lost: Xid 79 (it has fallen off the bus)" in str(ends)
+    for _ in range(5):
+        assert ask(server)["index"] == 0
+    machine.remove("broken")
+    server.wait_log(r" device_ok kind=cuda index=1", timeout_s=TIMEOUT_S)
+    wait_until(lambda: ask(server)["index"] == 1, TIMEOUT_S)
+
+
+@pytest.mark.parametrize("xid, is_process", [(13, True), (31, True), (43, True), (45, True), (68, True), (109, True),
+                                             (48, False), (79, False), (94, False), (95, False), (999, False)])
+def test_an_xid_blames_the_process_or_the_device(machine, xid, is_process):
+    server = machine.serve(gpus=1)
+    before = ask(server)
+    machine.report(0, xid)
+    server.wait_log(rf" device_{'suspect' if is_process else 'lost'} kind=cuda index=0 .*Xid {xid} ")
+    after = wait_until_other(server, before["pid"])
+    assert after["uuid"] == uuid_of(0) and len(machine.tried()) >= 1
+    reason = "reported Xid" if is_process else "is lost: Xid"
+    server.wait_log(f" worker_(retire|kill) .*its device {reason} {xid} ")
+
+
+def wait_until_other(server, pid):
+    answers = [{"pid": pid}]
+
+    def is_other():
+        answers.append(ask(server))
+        return answers[-1].get("pid", pid) != pid
+
+    wait_until(is_other, TIMEOUT_S)
+    return answers[-1]
+
+
+def test_the_next_worker_waits_for_the_memory_of_the_one_before(machine):
+    machine.put("free", "9000")
+    server = machine.serve("--workers", "1", gpus=1)
+    ask(server)
+    machine.put("free", "100")
+    mark = server.log_mark()
+    assert ask(server, "die")["type"] == "pipeline_error"
+    server.wait_log(" devices_found kind=cuda", since=mark)
+    time.sleep(0.5)
+    assert not server.log_since(mark, f" worker_start pipeline={ONE} ")
+    machine.put("free", "8900")
+    server.wait_log(" device_memory_free kind=cuda index=0 ", since=mark)
+    assert ask(server)["uuid"] == uuid_of(0)
+
+
+def test_memory_that_never_comes_is_waited_for_ten_seconds(machine):
+    machine.put("free", "9000")
+    server = machine.serve("--workers", "1", gpus=1)
+    ask(server)
+    machine.put("free", "100")
+    began_s = time.monotonic()
+    assert ask(server, "die")["type"] == "pipeline_error"
+    server.wait_log(" device_memory_held kind=cuda index=0 .*free_bytes=104857600 ", timeout_s=LONG_S)
+    assert time.monotonic() - began_s >= 9
+    assert ask(server)["uuid"] == uuid_of(0)
+
+
+def test_a_device_that_vanishes_is_lost_until_it_is_found_again(machine):
+    server = machine.serve(gpus=2)
+    wait_until(lambda: ask(server)["index"] == 0, TIMEOUT_S)
+    wait_until(lambda: ask(server)["index"] == 1, TIMEOUT_S)
+    machine.put("lost", "1")
+    machine.report(1, 79)
+    server.wait_log(r" device_lost kind=cuda index=1 ")
+    server.wait_log(r" devices_found kind=cuda count=1 .*GPU 1 cannot be used: GPU is lost", timeout_s=TIMEOUT_S)
+    assert ask(server)["index"] == 0
+    machine.remove("lost")
+    wait_until(lambda: ask(server)["index"] == 1, LONG_S)
+
+
+def test_a_probe_that_hangs_is_a_lost_device_and_nobody_waits_for_it(machine):
+    server = machine.serve(gpus=1)
+    ask(server)
+    machine.put("hangs", uuid_of(0))
+    assert ask(server, "cuda_error")["type"] == "cuda_error"
+    began_s = time.monotonic()
+    for _ in range(20):
+        assert server.get("/livez").status == 200
+    assert time.monotonic() - began_s < 5 * SLOWNESS
+    server.wait_log(" device_lost .*the driver did not answer in 10 s", timeout_s=LONG_S)
+    machine.remove("hangs")
+    server.wait_log(" device_ok ", timeout_s=LONG_S)
+    assert wait_answer(server)["uuid"] == uuid_of(0)
+
+
+def test_a_device_without_room_for_the_probe_passes(machine):
+    server = machine.serve(gpus=1)
+    machine.put("full", uuid_of(0))
+    assert ask(server, "cuda_error")["type"] == "cuda_error"
+    assert wait_answer(server)["uuid"] == uuid_of(0) and machine.tried() == [uuid_of(0)]
