@@ -131,6 +131,14 @@ def test_what_a_module_says_and_draws_while_it_is_imported_is_its_progress(start
     assert wire.output_of(server.lines(PYTHON, "you")[0]) == "hello you"
 
 
+def test_a_pipeline_that_says_much_before_it_is_loaded_can_be_checked_and_served(start, pipelines):
+    checked = millrace("check", f"{pipelines('progress')}:wordy")
+    assert (checked.returncode, checked.stderr) == (0, "")
+    server = start_c(start, pipelines, "wordy")
+    server.wait_ready()
+    assert wire.output_of(server.lines(C)[0]) == "started"
+
+
 # ---- who waits ---------------------------------------------------------------------------------------
 
 

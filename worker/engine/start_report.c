@@ -8,11 +8,14 @@
 #include "worker/engine/error.h"
 #include "worker/engine/message.h"
 
-/* One in so long, and so many at once. */
+/* One in so long, and so many at once; but of these so many are kept for other words: what follows
+ * a loop that says much may say one thing, and then nothing for minutes. */
 #define REPORT_INTERVAL_NS (100 * CLOCK_NS_PER_MS)
-#define REPORT_BURST_COUNT 10u
+#define REPORT_BURST_COUNT 20u
+#define REPORT_KEPT_COUNT 10u
 
-static bool start_report_is_due(const struct start_report *report, bool is_news, uint64_t now_ns);
+static bool start_report_is_due(const struct start_report *report, bool is_other_text, bool is_news,
+                                uint64_t now_ns);
 static bool start_report_send(struct start_report *report, int socket);
 
 static uint32_t start_report_permille(double fraction)
@@ -40,9 +43,11 @@ void start_report_say(struct start_report *report, int socket, double fraction, 
         return;
     start_report_put(&words, fraction, text);
     bool is_news = report->is_held_back || memcmp(&words, &report->last, sizeof words) != 0;
+    bool is_other_text = memcmp(words.text, report->last.text, sizeof words.text) != 0;
     report->last = words;
     report->is_held_back |= is_news;
-    if (!start_report_is_due(report, is_news, now_ns) || !start_report_send(report, socket))
+    if (!start_report_is_due(report, is_other_text, is_news, now_ns) ||
+        !start_report_send(report, socket))
         return;
     /* As if what was sent had come at an even pace, no more than a burst behind the clock. */
     const uint64_t burst_ns = REPORT_BURST_COUNT * REPORT_INTERVAL_NS;
@@ -65,11 +70,13 @@ void start_report_end(struct start_report *report, int socket)
 }
 
 /* The same words again are a sign of life, for which one in a while is enough. */
-static bool start_report_is_due(const struct start_report *report, bool is_news, uint64_t now_ns)
+static bool start_report_is_due(const struct start_report *report, bool is_other_text, bool is_news,
+                                uint64_t now_ns)
 {
+    uint64_t count = is_other_text ? 1 : 1 + REPORT_KEPT_COUNT;
     if (!is_news && now_ns - report->sent_ns < REPORT_INTERVAL_NS)
         return false;
-    return report->spent_ns + REPORT_INTERVAL_NS <= now_ns;
+    return report->spent_ns + count * REPORT_INTERVAL_NS <= now_ns;
 }
 
 static bool start_report_send(struct start_report *report, int socket)

@@ -2,9 +2,9 @@
 /*
  * start_report.h - says how far the worker is with its start: PROGRESS messages (protocol.h).
  *
- * User code may say it as often as it likes. About ten a second are sent, after a first handful;
- * what is held back goes with the next one, and before HELLO, READY or FAILED. Nothing waits: where
- * the socket is full, it is held back as well.
+ * User code may say it as often as it likes. About ten a second are sent, after a first handful,
+ * and other words sooner than other fractions; what is held back goes with the next one, and before
+ * HELLO, READY or FAILED. Nothing waits: where the socket is full, it is held back as well.
  */
 #ifndef WORKER_START_REPORT_H
 #define WORKER_START_REPORT_H

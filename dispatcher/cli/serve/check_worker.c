@@ -27,7 +27,7 @@
 #include "shm/descriptors.h"
 
 #define CHECK_RING_BYTES (64u * 1024) /* of log lines, nothing else comes */
-#define MESSAGE_COUNT_MAX 16u         /* looked at in one pass */
+#define MESSAGE_COUNT_MAX 64u /* looked at in one pass; before HELLO come some of PROGRESS */
 #define LOG_COUNT_MAX (CHECK_RING_BYTES / sizeof(struct record)) /* likewise: all there can be */
 
 /* One worker being watched. Owns all of it; descriptors are -1 when there are none. */

@@ -5,6 +5,7 @@
  *   ticking    says so every 0.2 s, TICKS times, then is ready
  *   stalling   stops after the third time
  *   paced      says 62 % again and again until the file "go" lies in TMPDIR
+ *   wordy      says much before it is loaded
  *   halves     worker 0 is ready at once, the others wait for "go"
  *   flood      says so without end, past what paces it, until "go"
  *   garbage    says what nobody can read
@@ -88,6 +89,16 @@ static int pace(struct mr_call *call)
 MR_PIPELINE(paced)
 {
     mr_on_startup(builder, pace);
+    mr_output(builder, mr_pipe(builder, answer, MR_STRING));
+}
+
+MR_PIPELINE(wordy)
+{
+    for (int i = 0; i < 1000; i++) {
+        char text[16];
+        snprintf(text, sizeof text, "part %d", i);
+        mr_startup_progress(-1, text);
+    }
     mr_output(builder, mr_pipe(builder, answer, MR_STRING));
 }
 
