@@ -31,6 +31,13 @@ static int scene_open(void **state)
     return 0;
 }
 
+static int two_open(void **state)
+{
+    (void)state;
+    stage_open(&(struct stage_options){.no_hello = true, .worker_count = 2});
+    return 0;
+}
+
 static int many_open(void **state)
 {
     (void)state;
@@ -52,14 +59,19 @@ static uint32_t ask(const char *path, const char *body)
     return client;
 }
 
-static void say_progress(uint32_t permille, const char *text)
+static void say_progress_of(uint32_t index, uint32_t permille, const char *text)
 {
     struct message_progress head = {.permille = permille};
     char body[sizeof head + 64];
     memcpy(body, &head, sizeof head);
     memcpy(body + sizeof head, text, strlen(text));
-    stage_message(0, MESSAGE_PROGRESS, body, sizeof head + strlen(text));
+    stage_message(index, MESSAGE_PROGRESS, body, sizeof head + strlen(text));
     stage_settle();
+}
+
+static void say_progress(uint32_t permille, const char *text)
+{
+    say_progress_of(0, permille, text);
 }
 
 static void is_told(uint32_t client, unsigned status, const char *head, const char *text)
@@ -113,6 +125,21 @@ static void starts_that_were_measured_say_when_to_come_again(void **state)
     is_told(ask(STREAM_PATH, RUN_BODY), 503, "Retry-After: 60\r\n", "pipeline_loading");
     say_progress(500, "");
     is_told(ask(STREAM_PATH, RUN_BODY), 503, "Retry-After: 41\r\n", "is loading: 50 % (40 s)");
+}
+
+static void of_two_that_load_the_one_is_shown_that_is_to_be_ready_first(void **state)
+{
+    (void)state;
+    stage_later(10000);
+    say_progress_of(0, MESSAGE_PROGRESS_UNKNOWN, "looking for a device");
+    is_told(ask(STREAM_PATH, RUN_BODY), 503, NULL, "is loading: looking for a device (10 s)");
+    say_progress_of(1, 100, "second");
+    is_told(ask(STREAM_PATH, RUN_BODY), 503, NULL, "is loading: 10 %, second (10 s)");
+    say_progress_of(0, 200, "first");
+    is_told(ask(STREAM_PATH, RUN_BODY), 503, NULL, "is loading: 20 %, first (10 s)");
+    stage_exit(0, CLD_KILLED, SIGSEGV);
+    stage_settle();
+    assert_ptr_equal(pool_first_starting(pipeline()->pool), stage.server->fleet.workers[1]);
 }
 
 /* ---- who waits ---- */
@@ -270,6 +297,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         LOADING_TEST(who_comes_is_told_how_far_it_is_and_when_to_come_again),
         LOADING_TEST(starts_that_were_measured_say_when_to_come_again),
+        cmocka_unit_test_setup_teardown(of_two_that_load_the_one_is_shown_that_is_to_be_ready_first,
+                                        two_open, scene_close),
         LOADING_TEST(who_waits_gets_its_output_when_it_is_loaded),
         LOADING_TEST(who_waits_hears_that_it_is_not_forgotten),
         LOADING_TEST(who_waits_with_wrong_inputs_is_told_so_when_it_is_loaded),
