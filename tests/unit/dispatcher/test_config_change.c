@@ -90,7 +90,7 @@ static void each_option_of_a_pipeline_is_a_change_of_its_kind(void **state)
         }
         seen++;
     }
-    assert_int_equal(seen, 19);
+    assert_int_equal(seen, 20);
 }
 
 static void expect_processes(char **text, const char *other)
