@@ -13,6 +13,7 @@
 
 #define STOPPING_RETRY_AFTER_S 5u
 #define YIELD_RETRY_AFTER_S 5u
+#define DEVICE_RETRY_AFTER_S 5u /* it is looked for, and probed, again and again */
 
 static bool health_refuse(struct run_failure *out, enum refusal refusal, int status,
                           enum error_type type, uint32_t retry_after_s, const char *message);
@@ -43,6 +44,9 @@ bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, bool waits_f
         return health_refuse(failure, REFUSAL_DRAINED, 503, ERROR_UNKNOWN, STOPPING_RETRY_AFTER_S,
                              runs->is_drained ? "the server takes no runs now: it is drained"
                                               : "the pipeline takes no runs now: it is drained");
+    if (pipeline->phase != PHASE_LEAVING && pool_lacks_devices(pipeline->pool) && !waits_for_load)
+        return health_refuse(failure, REFUSAL_NOT_READY, 503, ERROR_LOADING, DEVICE_RETRY_AFTER_S,
+                             pipeline->told);
     if (pipeline->phase != PHASE_LEAVING && pipeline->state == PIPELINE_LOADING && !waits_for_load)
         return health_refuse_loading(pipeline, failure);
     return pipeline_refuses_accepted(runs, pipeline, failure);
@@ -56,6 +60,8 @@ bool pipeline_refuses_accepted(struct runs *runs, struct pipeline *pipeline,
                              "the pipeline was removed");
     switch (pipeline->state) {
     case PIPELINE_FAILED:
+        if (pool_lacks_devices(pipeline->pool))
+            break; /* which may come */
         return health_refuse_failed(failure, REFUSAL_FAILED, 500, 0, pipeline, pipeline->told);
     case PIPELINE_QUARANTINED:
         return health_refuse_quarantined(runs, pipeline, failure);

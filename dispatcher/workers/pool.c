@@ -242,6 +242,20 @@ uint32_t pool_absent_count(const struct worker_pool *pool)
     return count;
 }
 
+bool pool_lacks_devices(const struct worker_pool *pool)
+{
+    uint32_t lacking_count = 0;
+    for (uint32_t i = 0; i < pool->place_count; i++) {
+        const struct worker *worker = pool->places[i];
+        if (worker->is_surplus || pool_is_spare(worker))
+            continue;
+        if (!worker->lacks_device)
+            return false;
+        lacking_count++;
+    }
+    return lacking_count > 0;
+}
+
 bool pool_is_starting(const struct worker_pool *pool)
 {
     for (uint32_t i = 0; i < pool->place_count; i++) {

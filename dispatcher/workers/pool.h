@@ -79,6 +79,9 @@ bool pool_is_complete(const struct worker_pool *pool);
 uint32_t pool_absent_count(const struct worker_pool *pool);
 
 /* Whether a process of one that is wanted is on its way. */
+/* Whether there is no device for any of its workers. */
+bool pool_lacks_devices(const struct worker_pool *pool);
+
 bool pool_is_starting(const struct worker_pool *pool);
 
 /* Of those that are wanted and start, the one that is to be ready first as far as they say, or else

@@ -25,6 +25,14 @@ static bool devices_has(const struct worker *worker, const struct device *device
            device_is_same(&worker->device, device);
 }
 
+/* Workers that wait for a device may have one now, or see that they have none. */
+static void devices_try_again(struct fleet *fleet)
+{
+    for (uint32_t i = 0; i < fleet->pool_count; i++)
+        if (device_choice_binds(&fleet->pools[i]->config->devices))
+            supervisor_resize(fleet, fleet->pools[i]);
+}
+
 static void on_lost(void *owner, const struct device *device, const char *reason)
 {
     struct fleet *fleet = owner;
@@ -33,6 +41,7 @@ static void on_lost(void *owner, const struct device *device, const char *reason
     for (uint32_t i = 0; i < fleet->worker_count; i++)
         if (devices_has(fleet->workers[i], device))
             supervisor_event(fleet, fleet->workers[i], WORKER_EV_DEVICE_LOST, text);
+    devices_try_again(fleet);
 }
 
 /* Which of its workers it was, nobody can say: none of them takes another run. */
@@ -52,11 +61,8 @@ static void on_doubted(void *owner, const struct device *device, const char *rea
 
 static void on_released(void *owner, const struct device *device)
 {
-    struct fleet *fleet = owner;
     (void)device;
-    for (uint32_t i = 0; i < fleet->pool_count; i++)
-        if (device_choice_binds(&fleet->pools[i]->config->devices))
-            supervisor_resize(fleet, fleet->pools[i]);
+    devices_try_again(owner);
 }
 
 const struct devices_ops supervisor_devices_ops = {

@@ -32,9 +32,10 @@ void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker)
         return;
     }
     int rc = placement_choose(fleet, worker, reason);
+    worker->lacks_device = rc == -ENODEV;
     if (rc == 0)
         supervisor_event(fleet, worker, WORKER_EV_START, NULL);
-    else if (rc != -EAGAIN)
+    else if (worker->lacks_device)
         resize_lack_note(fleet, worker, reason);
 }
 

@@ -84,6 +84,7 @@ struct worker {
     enum worker_state state;
     struct worker *successor, *predecessor; /* while one starts beside the other; else NULL */
 
+    bool lacks_device;    /* there is none for it now */
     bool has_device;      /* its process is bound to one, or the next one, if it is there: */
     struct device device; /* as it was when it was chosen */
 

@@ -21,6 +21,8 @@ def do(what: str) -> dict:
         raise RuntimeError(FAILURES[what])
     if what == "oom":
         raise MemoryError
+    if what == "slow":
+        time.sleep(0.3)
     if what == "die":
         os.abort()
     device = millrace_worker.device()
