@@ -173,6 +173,7 @@ static struct run *start_make_run(struct answer *answer, struct pipeline *pipeli
                                                     .sink = &answer->sink,
                                                     .owner = conn->request.owner,
                                                     .timeout_ms = conn->request.timeout_ms,
+                                                    .waits = answer->waits_for_load,
                                                     .birth = birth,
                                                     .origin = origin});
     if (run) {

@@ -47,8 +47,8 @@ void care_event(struct devices *devices, const struct device *device, enum devic
                 const char *reason);
 
 /* A process that had the device is gone: as much of its memory is to be free as was before the
- * process had it, which `device` says; or, where other processes of ours have it (`is_shared`), what
- * comes. */
+ * process had it, which `device` says; or, where other processes of ours have it (`is_shared`),
+ * what comes. */
 void care_note_end(struct devices *devices, const struct device *device, bool is_shared);
 
 /* Of devices.c: what was found of a source is other than before; completions; the timer; the end of

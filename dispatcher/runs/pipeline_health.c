@@ -22,6 +22,7 @@ static bool health_refuse_failed(struct run_failure *out, enum refusal refusal, 
                                  const char *message);
 static bool health_refuse_loading(struct pipeline *pipeline, struct run_failure *out);
 static bool health_refuse_waking(struct pipeline *pipeline, struct run_failure *out);
+static bool health_refuse_lacking(const struct pipeline *pipeline, struct run_failure *out);
 static bool health_refuse_quarantined(struct runs *runs, struct pipeline *pipeline,
                                       struct run_failure *out);
 static bool health_refuse_full(struct runs *runs, struct pipeline *pipeline,
@@ -45,8 +46,7 @@ bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, bool waits_f
                              runs->is_drained ? "the server takes no runs now: it is drained"
                                               : "the pipeline takes no runs now: it is drained");
     if (pipeline->phase != PHASE_LEAVING && pool_lacks_devices(pipeline->pool) && !waits_for_load)
-        return health_refuse(failure, REFUSAL_NOT_READY, 503, ERROR_LOADING, DEVICE_RETRY_AFTER_S,
-                             pipeline->told);
+        return health_refuse_lacking(pipeline, failure);
     if (pipeline->phase != PHASE_LEAVING && pipeline->state == PIPELINE_LOADING && !waits_for_load)
         return health_refuse_loading(pipeline, failure);
     return pipeline_refuses_accepted(runs, pipeline, failure);
@@ -102,6 +102,12 @@ static bool health_refuse(struct run_failure *out, enum refusal refusal, int sta
                                 .message = message,
                                 .message_count = strlen(message)};
     return true;
+}
+
+static bool health_refuse_lacking(const struct pipeline *pipeline, struct run_failure *out)
+{
+    return health_refuse(out, REFUSAL_NOT_READY, 503, ERROR_LOADING, DEVICE_RETRY_AFTER_S,
+                         pipeline->told);
 }
 
 /* The pipeline's own failure is the reason. */
@@ -298,6 +304,21 @@ void pipeline_note_failure(struct runs *runs, struct pipeline *pipeline, enum er
 {
     health_failure_keep(runs, pipeline, type, text, count);
     health_event_take(runs, pipeline, PIPELINE_EV_FAILED);
+}
+
+void pipeline_lacks_device(struct runs *runs, struct pipeline *pipeline, const char *text,
+                           size_t count)
+{
+    struct run_failure failure;
+    pipeline_note_failure(runs, pipeline, ERROR_STARTUP, text, count);
+    if (!pool_lacks_devices(pipeline->pool))
+        return;
+    health_refuse_lacking(pipeline, &failure);
+    for (struct run *run = pipeline->queue_first, *next; run; run = next) {
+        next = run->next;
+        if (!run->waits)
+            run_worker_lost(runs, run, &failure);
+    }
 }
 
 void pipeline_served(struct runs *runs, struct pipeline *pipeline)

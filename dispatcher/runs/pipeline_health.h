@@ -17,6 +17,11 @@ struct pipeline;
 struct run_failure;
 struct worker;
 
+/* There is no device for one of its workers: the same, and where there is none for any, those who
+ * would wait for one are told, unless they asked to wait. */
+void pipeline_lacks_device(struct runs *runs, struct pipeline *pipeline, const char *text,
+                           size_t count);
+
 /* A worker is ready. */
 void pipeline_served(struct runs *runs, struct pipeline *pipeline);
 

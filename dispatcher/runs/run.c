@@ -11,6 +11,7 @@
 #include "dispatcher/config/owner.h"
 #include "dispatcher/runs/run_end.h"
 #include "dispatcher/runs/runs.h"
+#include "dispatcher/workers/recycle.h"
 #include "dispatcher/workers/supervisor.h"
 #include "shm/clock.h"
 
@@ -66,6 +67,7 @@ struct run *run_create(struct runs *runs, const struct run_options *options)
                         .timer = run->timer,
                         .sink = options->sink,
                         .owner = options->owner,
+                        .waits = options->waits,
                         .pipeline = options->pipeline,
                         .created_at = birth.created_at,
                         .created_ms = birth.created_ms,
@@ -495,27 +497,14 @@ static void run_tell_worker(struct runs *runs, struct run *run, enum cancel_reas
     run_timer_arm(runs, run);
 }
 
-/* What is done after a run that failed like this. */
-static enum device_policy run_failure_policy(const struct pipeline_options *options,
-                                             enum error_type type)
-{
-    if (type == ERROR_CUDA)
-        return (enum device_policy)options->on_cuda_error;
-    if (type == ERROR_CUDA_OOM)
-        return (enum device_policy)options->on_cuda_oom;
-    return type == ERROR_OOM ? (enum device_policy)options->on_oom : DEVICE_POLICY_KEEP;
-}
-
 static void run_release(struct runs *runs, struct run *run, const struct run_failure *failure)
 {
     struct worker *worker = run->worker;
-    const struct pipeline_options *options = &run->pipeline->config->options;
-    enum device_policy policy =
-        failure ? run_failure_policy(options, failure->type) : DEVICE_POLICY_KEEP;
+    enum error_type type = failure ? failure->type : ERROR_TYPE_COUNT;
     pipeline_note_service(run->pipeline, runs->reactor->now_ms - run->started_ms);
     worker_free_slot(worker, run->slot_index);
     run_destroy(runs, run);
-    supervisor_run_over(runs->fleet, worker, policy);
+    supervisor_run_over(runs->fleet, worker, recycle_policy(worker, type));
 }
 
 static void act_offer(struct runs *runs, struct run *run)

@@ -35,6 +35,7 @@ struct run {
     enum run_state state;
     struct sink *sink; /* where its output goes; NULL: it was told the end, or nobody waits */
     uint32_t owner;    /* to whom alone it exists, see owner.h */
+    bool waits;        /* also where nothing can run it soon */
     struct pipeline *pipeline;
     struct alias *alias;   /* by which it was asked for; NULL: by none */
     struct worker *worker; /* ACTIVE and CANCELLING */
@@ -90,6 +91,7 @@ struct run_options {
     struct sink *sink;
     uint32_t owner;
     uint32_t timeout_ms; /* that was asked for; 0: none was */
+    bool waits;          /* also where nothing can run it soon */
     /* As it was when its request was complete; NULL: that is now. */
     const struct run_birth *birth;
     struct run_origin origin;

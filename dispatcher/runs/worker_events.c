@@ -19,6 +19,11 @@ static void on_failed(void *owner, struct worker_pool *pool, const struct worker
         pipeline_note_traceback(pipeline, failure->traceback, failure->traceback_bytes);
 }
 
+static void on_lacks(void *owner, struct worker_pool *pool, const struct worker_failure *failure)
+{
+    pipeline_lacks_device(owner, pool->owner, failure->message, failure->message_bytes);
+}
+
 static void on_died(void *owner, struct worker *worker, enum error_type type, const char *reason)
 {
     pipeline_worker_died(owner, worker->pool->owner, worker, type, reason);
@@ -93,6 +98,7 @@ static void on_lost(void *owner, struct run *run, const struct worker_failure *f
 const struct fleet_ops runs_fleet_ops = {
     .ready = on_ready,
     .failed = on_failed,
+    .lacks = on_lacks,
     .died = on_died,
     .proved = on_proved,
     .changed = on_changed,

@@ -32,6 +32,8 @@ struct fleet_ops {
     void (*ready)(void *owner, struct worker_pool *pool);
     /* One does not load or start, and says why. */
     void (*failed)(void *owner, struct worker_pool *pool, const struct worker_failure *failure);
+    /* There is no device for one that is wanted. */
+    void (*lacks)(void *owner, struct worker_pool *pool, const struct worker_failure *failure);
     /* A process ended, or none could be made; `reason` is one phrase for people. */
     void (*died)(void *owner, struct worker *worker, enum error_type type, const char *reason);
     /* A worker brought a run to its end, well or not. */

@@ -26,8 +26,9 @@ struct worker_pool;
 void placement_want(struct fleet *fleet, const struct pipeline_config *config);
 
 /* Chooses for a worker that is about to start, and sets worker->has_device and worker->device. 0;
- * -EAGAIN: it is not known yet which there are, or the device is not to be used yet; -ENODEV: there is none for it, and one line in
- * `reason` says why. Either way it may be chosen again when more is known. */
+ * -EAGAIN: it is not known yet which there are, or the device is not to be used yet; -ENODEV: there
+ * is none for it, and one line in `reason` says why. Either way it may be chosen again when more is
+ * known. */
 int placement_choose(struct fleet *fleet, struct worker *worker,
                      char reason[PLACEMENT_REASON_BYTES]) MUST_USE;
 

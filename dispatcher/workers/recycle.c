@@ -32,6 +32,16 @@ uint64_t recycle_resident_bytes(pid_t pid)
     return strtoull(second, NULL, 10) * (uint64_t)sysconf(_SC_PAGESIZE);
 }
 
+enum device_policy recycle_policy(const struct worker *worker, enum error_type type)
+{
+    const struct pipeline_options *options = &worker->pool->config->options;
+    if (type == ERROR_CUDA)
+        return (enum device_policy)options->on_cuda_error;
+    if (type == ERROR_CUDA_OOM)
+        return (enum device_policy)options->on_cuda_oom;
+    return type == ERROR_OOM ? (enum device_policy)options->on_oom : DEVICE_POLICY_KEEP;
+}
+
 bool recycle_is_due(struct fleet *fleet, struct worker *worker, enum device_policy policy,
                     struct worker_said *out)
 {

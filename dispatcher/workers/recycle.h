@@ -11,9 +11,13 @@
 
 #include "dispatcher/config/config.h"
 #include "dispatcher/workers/messages.h"
+#include "millrace/protocol.h"
 
 struct fleet;
 struct worker;
+
+/* What is done after a run of this worker that failed like this; ERROR_TYPE_COUNT: it did not. */
+enum device_policy recycle_policy(const struct worker *worker, enum error_type type);
 
 /* A run of this worker has ended, and was counted: whether the worker is to be retired, since that
  * was the last one of --recycle-runs, it is larger than --recycle-memory, or the run failed so that

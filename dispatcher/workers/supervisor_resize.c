@@ -82,7 +82,7 @@ static void resize_lack_note(struct fleet *fleet, struct worker *worker, const c
                   LOG_NATURAL("worker", worker->number),
                   count > 0 ? LOG_NATURAL("same_as_before", count) : LOG_NOTHING,
                   LOG_TEXT("reason", reason));
-    fleet->ops->failed(fleet->owner, pool, &failure);
+    fleet->ops->lacks(fleet->owner, pool, &failure);
 }
 
 void supervisor_judge(struct fleet *fleet)

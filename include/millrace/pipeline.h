@@ -170,13 +170,6 @@ struct mr_input_options {
     size_t max_length MR_UNSAID_;
 };
 
-/* What a worker was given that is its own: a GPU, a slice of one, or cores. */
-struct mr_device_info {
-    const char *kind; /* cuda, hip, level-zero, vulkan, opencl, cpu */
-    int index;        /* as `millrace devices` shows it; libraries count those that they see */
-    const char *uuid; /* NULL where it has none */
-};
-
 #include <millrace/pipeline_table.h>
 
 #define MR_PRINTF_(text, first) __attribute__((format(printf, text, first)))
@@ -546,12 +539,9 @@ static inline void mr_wake(struct mr_waker *waker)
     mr_api_->waker_wake(waker);
 }
 
-/* ---- the start ------------------------------------------------------------------------------ */
-
 /* Says how far the start is, from a startup hook, or from MR_PIPELINE: `fraction` from 0 to 1, less
- * or NAN where it is not known; `text` in a few words, or NULL. Clients that come meanwhile, and
- * whoever looks at the server, are told. It is a sign of life besides, also where nothing has
- * changed: --start-timeout counts from the last one. Once the pipeline serves it does nothing. */
+ * or NAN where it is not known; `text` in a few words, or NULL. It is a sign of life besides:
+ * --start-timeout counts from the last one. Once the pipeline serves it does nothing. */
 static inline void mr_startup_progress(double fraction, const char *text)
 {
     mr_api_->startup_progress(fraction, text);
@@ -571,8 +561,8 @@ static inline const char *mr_run_id(void)
     return mr_api_->run_id();
 }
 
-/* The device that this worker has, for as long as the process lives; NULL: it has none of its own.
- * It can be asked for anywhere: in MR_PIPELINE, in a startup hook, in a run, in any thread. */
+/* The device that this worker has, until its end, also for MR_PIPELINE, hooks and threads; NULL: it
+ * has none of its own. pipeline_table.h has the struct: kind, index, uuid. */
 static inline const struct mr_device_info *mr_device(void)
 {
     return mr_api_->device();

@@ -9,6 +9,13 @@
 #ifndef MILLRACE_PIPELINE_TABLE_H
 #define MILLRACE_PIPELINE_TABLE_H
 
+/* What a worker was given that is its own: a GPU, a slice of one, or cores. */
+struct mr_device_info {
+    const char *kind; /* cuda, hip, level-zero, vulkan, opencl, cpu */
+    int index;        /* as `millrace devices` shows it; libraries count those that they see */
+    const char *uuid; /* NULL where it has none */
+};
+
 /* Grows at its end, and nowhere else. */
 struct mr_api {
     uint32_t version; /* MR_API_VERSION of the worker */
