@@ -11,7 +11,10 @@
 
 /* Before the spawner is asked once more whether it can be asked. */
 #define SPAWNER_WAIT_MS 10u
+/* Before it is looked again whether others have loaded. */
+#define LOAD_WAIT_MS 20u
 
+static bool resize_may_load(const struct fleet *fleet, const struct worker *worker);
 static void resize_lack_note(struct fleet *fleet, struct worker *worker, const char *reason);
 static void resize_let_go(struct fleet *fleet, struct worker *worker);
 static bool resize_is_left(const struct worker *worker);
@@ -33,7 +36,9 @@ void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker)
     }
     int rc = placement_choose(fleet, worker, reason);
     worker->lacks_device = rc == -ENODEV;
-    if (rc == 0)
+    if (rc == 0 && !resize_may_load(fleet, worker))
+        timer_set(&fleet->reactor->timers, &worker->timer, fleet->reactor->now_ms + LOAD_WAIT_MS);
+    else if (rc == 0)
         supervisor_event(fleet, worker, WORKER_EV_START, NULL);
     else if (worker->lacks_device)
         resize_lack_note(fleet, worker, reason);
@@ -66,6 +71,25 @@ void supervisor_trim(struct fleet *fleet)
         is_shrinking |= pool_trim(pool);
     }
     fleet->is_shrinking = is_shrinking;
+}
+
+/* Others load, and as many as may at once. */
+static bool resize_may_load(const struct fleet *fleet, const struct worker *worker)
+{
+    const struct config *config = fleet->config;
+    uint32_t count = 0, device_count = 0;
+    if (config->load_count_max == 0 && config->device_load_count_max == 0)
+        return true;
+    for (uint32_t i = 0; i < fleet->worker_count; i++) {
+        const struct worker *other = fleet->workers[i];
+        if (!other || other->state < WORKER_SPAWNING || other->state > WORKER_LOADED)
+            continue;
+        count++;
+        device_count += worker->has_device && other->has_device &&
+                        device_is_same(&worker->device, &other->device);
+    }
+    return (config->load_count_max == 0 || count < config->load_count_max) &&
+           (config->device_load_count_max == 0 || device_count < config->device_load_count_max);
 }
 
 /* It has no device. It is started when that is there (on_devices_changed()); until then whoever

@@ -292,3 +292,19 @@ def test_more_than_there_can_be_are_refused(tmp_path):
                        "--control", str(tmp_path / "none"))
     assert refused.returncode == 2
     assert "me/a:v1: --ready-workers 3 is more than there can be: --workers 2" in refused.stderr
+
+
+# ---- many at once ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options, most", [((), 4), (("--load-parallel", "1"), 1), (("--load-parallel", "2"), 2),
+                                           (("--device-load-parallel", "1"), 2), (("--device-load-parallel", "2"), 4)])
+def test_as_many_workers_load_at_once_as_may(start, pipelines, options, most):
+    server = start_c(start, pipelines, "ticking", "--devices", "vulkan:x2", "--workers-per-device", "2", "--log-level", "debug",
+                     "--env", "TICKS=3", *options)
+    wait_until(lambda: len(server.log_since(0, " worker_ready ")) == 4, 20 * SLOWNESS)
+    loading_now, seen = 0, []
+    for line in server.log_since(0, r" worker_(start|ready) "):
+        loading_now += 1 if " worker_start " in line else -1
+        seen.append(loading_now)
+    assert max(seen) == most and loading_now == 0

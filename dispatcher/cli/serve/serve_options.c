@@ -176,6 +176,12 @@ static const struct cli_option options[] = {
      .help = "where its device or the memory holds one set of workers only: a reload that replaces "
              "them lets runs end and the old workers go before it starts new ones; new runs are "
              "refused meanwhile"},
+    {"load-parallel", NULL, CLI_NUMBER, MEMBER(config.load_count_max), .min = 0,
+     .max = WORKER_COUNT_MAX,
+     .help =
+         "workers that start at once, since models need most memory while they load; 0 for all"},
+    {"device-load-parallel", NULL, CLI_NUMBER, MEMBER(config.device_load_count_max), .min = 0,
+     .max = WORKER_COUNT_MAX, .help = "likewise of those on one device"},
     {"start-timeout", NULL, CLI_DURATION, EACH(options.start_timeout_ms), .min = 100, .max = DAY_MS,
      .help =
          "a worker is ready in this time, or it is killed; of one that says how far its start is, "
