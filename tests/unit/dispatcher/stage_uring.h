@@ -55,6 +55,7 @@ static inline struct uring_ref *stage_place(struct uring_ref ref)
     case URING_RELOAD:
     case URING_DISK:
     case URING_FETCHER:
+    case URING_SCANNER:
     case URING_INTAKE:
     case URING_CANCEL:
     case URING_OP_COUNT:
