@@ -50,11 +50,9 @@ static enum device_knowledge placement_source(const struct fleet *fleet,
     *out = choice->is_of_any ? cuda : &sources[device_source_of(choice->of, choice->is_per_core)];
     if (!choice->is_of_any || cuda->count > 0)
         return (*out)->knowledge;
-    if (hip->count > 0)
-        *out = hip;
-    else if (cuda->knowledge == DEVICES_UNKNOWN || hip->knowledge == DEVICES_UNKNOWN)
+    if (cuda->knowledge == DEVICES_UNKNOWN || hip->knowledge == DEVICES_UNKNOWN)
         return DEVICES_UNKNOWN;
-    else if (hip->knowledge == DEVICES_FAILED)
+    if (hip->count > 0 || hip->knowledge == DEVICES_FAILED)
         *out = hip;
     return (*out)->knowledge;
 }
