@@ -110,7 +110,8 @@ def test_the_variables_of_the_page_are_those_that_workers_get():
     section = page("millrace.1").split(".Sh ENVIRONMENT")[1].split(".Sh")[0]
     described = re.findall(r"[A-Z][A-Z_]+\*?", " ".join(re.findall(r"^\.Ev (.*)", section, flags=re.MULTILINE)))
     passed_on = sorted(re.findall(r'"(.*?)"', table))
-    assert sorted(described) == sorted(passed_on + ["MILLRACE_WORKER_INDEX"])
+    own = ["MILLRACE_WORKER_INDEX", *(f"MILLRACE_DEVICE_{what}" for what in ("KIND", "INDEX", "UUID"))]
+    assert sorted(described) == sorted(passed_on + own)
     listed = operations("these variables, and no others:\n", "What else")
     assert sorted(re.findall(r"`(.*?)`", listed)) == passed_on
 
