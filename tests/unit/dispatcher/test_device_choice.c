@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_device_choice.c - the words of --devices: what each means, and why another one is refused. */
+/* test_device_choice.c - the words of --devices: what each means, and why others are refused. */
 #include "dispatcher/config/device_choice.h"
 
 #include <errno.h>
