@@ -116,15 +116,28 @@ static bool spawn_variable_is(const char *item, const char *name)
     return strncmp(item, name, bytes) == 0 && item[bytes] == '=';
 }
 
+/* Twice in a list, each library would take the one that it likes. */
+static bool spawn_variable_is_of_device(const char *item, const struct device_variables *variables)
+{
+    size_t name_bytes = strcspn(item, "=") + 1;
+    for (uint32_t i = 0; variables && i < variables->count; i++)
+        if (strncmp(variables->items[i], item, name_bytes) == 0)
+            return true;
+    return false;
+}
+
 /* PYTHONPATH of a Python worker is made of what it is given. */
 static int spawn_variables_add(struct worker_command *command,
                                const struct worker_spawn_options *options)
 {
     static const struct environment none;
     const struct environment *environment = options->environment ? options->environment : &none;
-    for (uint32_t i = 0; i < environment->count; i++)
-        if (!options->python_path || !spawn_variable_is(environment->items[i], PYTHON_PATH))
-            spawn_variable_add(command, environment->items[i]);
+    for (uint32_t i = 0; i < environment->count; i++) {
+        const char *item = environment->items[i];
+        if ((!options->python_path || !spawn_variable_is(item, PYTHON_PATH)) &&
+            !spawn_variable_is_of_device(item, options->device_variables))
+            spawn_variable_add(command, item);
+    }
     for (uint32_t i = 0; options->device_variables && i < options->device_variables->count; i++)
         spawn_variable_add(command, options->device_variables->items[i]);
     if (!options->python_path)

@@ -38,7 +38,7 @@ struct worker_spawn_options {
     const char *name;   /* of the pipeline inside the source; NULL: the only one */
     const char *pointer;
     const struct environment *environment;           /* before what is passed on; NULL: nothing */
-    const struct device_variables *device_variables; /* behind them; NULL: nothing */
+    const struct device_variables *device_variables; /* before both; NULL: nothing */
     const char *cores;                               /* it is bound to, 0-3,8; NULL: to none */
     const char *memory_nodes;                        /* its memory is to be on, likewise */
     const char *device_nodes; /* it opens of all devices, parted by ':'; NULL: nobody knows */

@@ -328,6 +328,30 @@ static void a_pipeline_has_variables_of_its_own_before_those_that_are_passed_on(
     close(fd);
 }
 
+static void variables_of_a_device_are_before_all_others_and_there_once(void **state)
+{
+    (void)state;
+    int fd = named_fd("x");
+    char mask[] = "CUDA_VISIBLE_DEVICES=GPU-a", field[] = "A=3";
+    struct device_variables variables = {.items = {mask, field}, .count = 2};
+    struct environment environment = {0};
+    struct worker_spawn_options options = spawned_options(fd, -1);
+    options.environment = &environment;
+    options.device_variables = &variables;
+    setenv("CUDA_VISIBLE_DEVICES", "1", 1);
+    begin_again();
+    environment_fill(&environment, (const char *const[]){"A=env", "AB=env", NULL});
+    spawn(&options);
+    assert_true(says("variable CUDA_VISIBLE_DEVICES=GPU-a"));
+    assert_false(says("variable CUDA_VISIBLE_DEVICES=1"));
+    assert_true(says("variable A=3"));
+    assert_false(says("variable A=env"));
+    assert_true(says("variable AB=env")); /* which is another one */
+    unsetenv("CUDA_VISIBLE_DEVICES");
+    environment_finish(&environment);
+    close(fd);
+}
+
 static void the_python_path_of_a_pipeline_has_our_folder_too(void **state)
 {
     (void)state;
@@ -436,6 +460,7 @@ int main(int argc, char **argv)
         SPAWN_TEST(a_worker_is_told_what_to_give_up),
         SPAWN_TEST(a_name_and_check_are_passed_on),
         SPAWN_TEST(a_pipeline_has_variables_of_its_own_before_those_that_are_passed_on),
+        SPAWN_TEST(variables_of_a_device_are_before_all_others_and_there_once),
         SPAWN_TEST(the_python_path_of_a_pipeline_has_our_folder_too),
         SPAWN_TEST(as_many_as_a_pipeline_may_have_arrive),
         SPAWN_TEST(an_interpreter_is_told_the_package_and_where_it_is),
