@@ -41,6 +41,8 @@ OF_PIPELINES = {
     "worker-nofile": "512", "worker-core": "0", "worker-memory": "", "worker-data": "4g", "worker-nproc": "",
     "worker-user": "", "seccomp": "strict", "network": "none", "allow-read": "[data]", "allow-write": "none",
     "allow-connect": "[80, 443]", "python": "", "python-threads": "", "environment": "{C: '1', PATH: }",
+    "devices": "{kind: vulkan, count: 2}", "workers-per-device": "2", "device-unbound": "true", "device-env": "'F={index}'",
+    "device-environment": "{G: '{kind}-{uuid}'}",
 }
 # Each way to say an alias, of the pipeline that a whole file has.
 ALIASES = [f"me/words:one: {WORDS}", f"me/words:two: {{{WORDS}: 90}}",
@@ -150,7 +152,7 @@ def test_each_key_refuses_what_is_none_of_its_values_at_its_line(folder, where):
 
     def takes(name, wrong, kinds):
         kind = kind_of(known[name])
-        if name == "environment" and wrong in ("", "{a: b}"):
+        if name in ("environment", "device-environment") and wrong in ("", "{a: b}"):
             return False
         return not kinds or kind in kinds or (kind == "mapping" and wrong != "{a: b}")
     for wrong, kinds in WRONG.items():
@@ -242,9 +244,74 @@ def test_each_mistake_in_the_two_numbers_of_workers_has_its_line_and_is_one_to_t
                 jsonschema.validate(yaml.safe_load("\n".join(lines)), schema())
 
 
+# What is said of devices below a pipeline, the line and the column of the mistake, what is said of it, and whether the
+# schema knows. A value of the command line's words is one to it, whatever it says.
+DEVICE_MISTAKES = [
+    ("devices: cudas", 1, 14, "devices cudas: it is none, auto, a kind (cuda", False),
+    ("devices: opencl", 1, 14, "devices opencl: of this kind it is said how many, like opencl:x4", False),
+    ("devices: vulkan:x0", 1, 14, "devices vulkan:x0: behind the x is a number from 1 to 256", False),
+    ("devices: [0, 1, 1]", 1, 21, "devices 1: one device is said twice", False),
+    ("devices: [cuda:0, hip:1]", 1, 23, "devices hip:1: the devices of a pipeline are of one kind", False),
+    ("devices: [auto,\n      0]", 2, 7, "devices 0: only indexes and UUIDs can be several", False),
+    ("devices: [[0]]", 1, 15, "devices is a value or a list of values", True),
+    ("devices: {kind: gpu}", 1, 14, "devices gpu: it is none", False),
+    ("devices: {kind: vulkan,\n      count: 257}", 1, 14, "devices vulkan:x257: behind the x", False),
+    ("devices: {kind: vulkan,\n      cuont: 4}", 2, 7, 'devices: unknown key "cuont" (nearest: count)', True),
+    ("devices: {kind: cpu,\n      per: [core]}", 2, 12, "devices: per is one value", True),
+    ("devices: {kind: cuda,\n      index: {a: b}}", 2, 14, "devices: index is one value or a list of values", True),
+    ("devices: {kind: cuda,\n      uuid: []}", 2, 13, "devices: uuid is one value or a list of values", False),
+    ("devices: {count: 4}", 1, 14, "devices has no kind, like {kind: vulkan, count: 4}", True),
+    ("devices: {kind: cuda, index: 0, count: 1}", 1, 14, "only one of count, per, index and uuid can be there", True),
+    ("devices:", 1, 13, "devices has no value", True),
+    ("device-environment: {A: '{idx}'}", 1, 29, "in braces it has something else than {kind}, {index}", False),
+    ("device-environment: {A: }", 1, 29, "device-env A: it is not NAME=VALUE", True),
+    ("workers-per-device: 257", 1, 25, "workers-per-device 257 is out of range, 1 to 256", True),
+]
+
+
+@pytest.mark.parametrize("said, line, column, why, is_schemas", DEVICE_MISTAKES)
+def test_each_mistake_in_devices_is_told_at_its_place(folder, said, line, column, why, is_schemas):
+    text = f"pipelines:\n  {WORDS}:\n    source: {example('words.so')}\n    {said}\n"
+    result = check(folder, text)
+    assert result.returncode == USAGE
+    place, text_of_it = re.fullmatch(r"(?:millrace: serve: )?(\S+): (.*)\n", result.stderr).groups()
+    assert place == f"{folder}/millrace.yaml:{3 + line}:{column}" and why in text_of_it
+    if is_schemas:
+        with pytest.raises(jsonschema.ValidationError):
+            jsonschema.validate(yaml.safe_load(text), schema())
+
+
+@pytest.mark.parametrize("said", [
+    "none", "auto", "cuda", "0", "[0, GPU-a]", "'0,2'", "cuda:0,2", "cpu:core", "opencl:x4", "{kind: cuda}",
+    "{kind: cuda, index: 0}", "{kind: hip, index: [0, 1]}", "{kind: cuda, uuid: GPU-a}", "{kind: cuda, uuid: [GPU-a, MIG-b]}",
+    "{kind: cpu, per: numa}", "{kind: level-zero, count: 2}", "{kind: auto}"])
+def test_devices_are_a_value_a_list_or_a_mapping_and_so_they_are_to_the_schema(folder, said):
+    text = f"pipelines:\n  {WORDS}:\n    source: {example('words.so')}\n    devices: {said}\n"
+    result = check(folder, text)
+    assert (result.returncode, result.stderr) == (OK, "")
+    jsonschema.validate(yaml.safe_load(text), schema())
+
+
+@pytest.mark.parametrize("said, why", [
+    ("workers-per-device: 2", "--workers-per-device is of pipelines that have --devices, and it has none"),
+    ("device-unbound: true", "--device-unbound is of pipelines that have --devices, and it has none"),
+    ("device-environment: {A: b}", "--device-env is of pipelines that have --devices, and it has none"),
+    ("devices: none\n    device-unbound: true", "--device-unbound is of pipelines that have --devices, and it has none"),
+    ("devices: vulkan:x2\n    workers: 3", "3 workers do not fit on its 2 devices: --workers-per-device is 1"),
+    ("devices: [0, 1]\n    workers: {min: 1, max: 5}\n    workers-per-device: 2",
+     "5 workers do not fit on its 2 devices: --workers-per-device is 2"),
+    ("devices: opencl:x64\n    workers-per-device: 5", "64 devices with 5 workers each are more than 256 workers"),
+    ("devices: auto\n    environment: {CUDA_VISIBLE_DEVICES: '0'}",
+     "--env CUDA_VISIBLE_DEVICES chooses devices, and --devices does, too"),
+    ("devices: none\n    env: ZE_AFFINITY_MASK=0", "--env ZE_AFFINITY_MASK chooses devices, and --devices does, too")])
+def test_what_does_not_agree_about_devices_is_refused(folder, said, why):
+    result = check(folder, f"pipelines:\n  {WORDS}:\n    source: {example('words.so')}\n    {said}\n")
+    assert result.returncode == USAGE and f"{WORDS}: {why}" in result.stderr, result
+
+
 def test_a_key_of_the_other_kind_is_told_where_it_belongs(folder):
     for name, value in OF_PIPELINES.items():
-        if value and name not in ("environment", *AT_THE_TOP):
+        if value and name not in ("environment", "device-environment", *AT_THE_TOP):
             [(number, text)] = places(check(folder, f"# remark\n{name}: {value}\npipelines: {{{WORDS}: x.so}}"), folder)
             assert (number, text) == (2, f"{name} is said of pipelines: it belongs below defaults, or below one of them")
     for name, value in AT_THE_TOP.items():
