@@ -153,7 +153,9 @@ static void a_worker_keeps_its_device_also_where_that_has_another_number(void **
     found(DEVICE_SOURCE_CUDA, 3);
     is_given(0, "GPU-0");
     is_given(1, "GPU-1");
-    is_given(1, "GPU-1");
+    worker(0)->has_device = false;
+    is_given(1, "GPU-1"); /* though nobody has the first one */
+    is_given(0, "GPU-0");
     found_from(DEVICE_SOURCE_CUDA, 3, 1); /* the first one is gone, and another one there */
     is_given(1, "GPU-1");
     assert_int_equal(worker(1)->device.index, 0);
