@@ -60,7 +60,8 @@ static enum pipeline_change change(void)
 /* Whether the numbers and flags of the row are told to a process, which is then another one. */
 static bool is_of_processes(const char *name)
 {
-    static const char *const names[] = {"concurrency", "window", "ring", "python-threads"};
+    static const char *const names[] = {
+        "concurrency", "window", "ring", "python-threads", "workers-per-device", "device-unbound"};
     for (size_t i = 0; i < ARRAY_COUNT(names); i++)
         if (strcmp(names[i], name) == 0)
             return true;
@@ -90,7 +91,7 @@ static void each_option_of_a_pipeline_is_a_change_of_its_kind(void **state)
         }
         seen++;
     }
-    assert_int_equal(seen, 20);
+    assert_int_equal(seen, 25);
 }
 
 static void expect_processes(char **text, const char *other)
@@ -122,6 +123,31 @@ static void what_processes_know_makes_them_others(void **state)
     assert_int_equal(change(), PIPELINE_SAME);
     pipeline->confinement.memory_bytes_max = 1;
     assert_int_equal(change(), PIPELINE_PROCESSES);
+}
+
+static void devices_choose(struct pipeline_config *pipeline, const char *text)
+{
+    pipeline->devices = (struct device_choice){0};
+    assert_int_equal(device_choice_add(&pipeline->devices, text, reason), 0);
+}
+
+static void other_devices_are_those_of_other_processes(void **state)
+{
+    (void)state;
+    devices_choose(&next.pipelines[0], "cuda:0,2");
+    assert_int_equal(change(), PIPELINE_PROCESSES);
+    devices_choose(&now.pipelines[0], "cuda:2,0");
+    assert_int_equal(change(), PIPELINE_SAME);
+    devices_choose(&next.pipelines[0], "cuda:0,1");
+    assert_int_equal(change(), PIPELINE_PROCESSES);
+    devices_choose(&now.pipelines[0], "cuda:0,1");
+    assert_int_equal(environment_add(&next.pipelines[0].device_environment, "A={index}", reason),
+                     0);
+    assert_int_equal(change(), PIPELINE_PROCESSES);
+    assert_int_equal(environment_add(&now.pipelines[0].device_environment, "A={index}", reason), 0);
+    assert_int_equal(change(), PIPELINE_SAME);
+    next.pipelines[0].options.devices_count_workers = true;
+    assert_int_equal(change(), PIPELINE_LIMITS);
 }
 
 /* ---- the server ---------------------------------------------------------------------------- */
@@ -289,6 +315,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CHANGE_TEST(each_option_of_a_pipeline_is_a_change_of_its_kind),
         CHANGE_TEST(what_processes_know_makes_them_others),
+        CHANGE_TEST(other_devices_are_those_of_other_processes),
         CHANGE_TEST(what_lasts_is_taken_over_and_named),
         CHANGE_TEST(nothing_is_named_where_nothing_is_different),
         CHANGE_TEST(a_server_does_not_become_more_open_than_it_was_told),
