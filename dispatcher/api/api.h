@@ -25,6 +25,7 @@ struct alias;
 struct answer;
 struct answer_slab;
 struct callbacks;
+struct device;
 struct fetching;
 struct files;
 struct pipeline;
@@ -91,6 +92,9 @@ void api_alias_format(const struct api *api, struct text *text, const struct ali
 
 /* {"worker": ...}, or null: how far the start of the worker is that is to be ready first. */
 void api_loading_format(const struct api *api, struct text *text, const struct pipeline *pipeline);
+
+/* {"kind": ...}: which device that is; of NULL, null. */
+void api_device_format(struct text *text, const struct device *device);
 
 /* The run as it is now, with this status. */
 void api_run_show(struct api *api, struct conn *conn, const struct run *run, int status);

@@ -6,10 +6,12 @@
 #include "build/version.h"
 #include "dispatcher/api/api.h"
 #include "dispatcher/api/formats/run_text.h"
+#include "dispatcher/config/device_kind.h"
 #include "dispatcher/config/manifest.h"
 #include "dispatcher/http/response.h"
 #include "dispatcher/inputs/error_type.h"
 #include "dispatcher/runs/runs.h"
+#include "dispatcher/workers/held_devices.h"
 #include "dispatcher/workers/pool.h"
 
 #define REASON_BYTES (512u + LOAD_WORDS_BYTES)
@@ -95,6 +97,40 @@ void api_loading_format(const struct api *api, struct text *text, const struct p
     text_add(text, "}");
 }
 
+void api_device_format(struct text *text, const struct device *device)
+{
+    if (!device) {
+        text_add(text, "null");
+        return;
+    }
+    text_add(text, "{\"kind\":\"%s\",\"index\":%u,\"uuid\":",
+             device_kind_name((enum device_kind)device->kind), device->index);
+    if (device->uuid[0] != '\0')
+        text_add_json(text, device->uuid, strlen(device->uuid));
+    else
+        text_add(text, "null");
+    text_add(text, "}");
+}
+
+/* Each once, however many workers hold it. */
+static void info_devices_format(struct text *text, const struct worker_pool *pool)
+{
+    const char *separator = "";
+    text_add(text, ",\"devices\":[");
+    for (uint32_t i = 0; i < pool->place_count; i++) {
+        const struct device *device = held_device(pool->places[i]);
+        bool is_first = device != NULL;
+        for (uint32_t k = 0; k < i && is_first; k++)
+            is_first = !held_device_is(pool->places[k], device);
+        if (!is_first)
+            continue;
+        text_add(text, "%s", separator);
+        api_device_format(text, device);
+        separator = ",";
+    }
+    text_add(text, "]");
+}
+
 static void info_pipeline_format(const struct api *api, struct text *text,
                                  const struct pipeline *pipeline, const struct alias *alias)
 {
@@ -133,6 +169,7 @@ static void info_pipeline_format(const struct api *api, struct text *text,
         separator = ",";
     }
     text_add(text, "]");
+    info_devices_format(text, pipeline->pool);
     if (alias) {
         text_add(text, ",\"alias\":");
         api_alias_format(api, text, alias);
