@@ -12,9 +12,11 @@
 #include "dispatcher/config/config_hold.h"
 #include "dispatcher/control/control.h"
 #include "dispatcher/control/control_clients.h"
+#include "dispatcher/control/control_devices.h"
 #include "dispatcher/http/response.h"
 #include "dispatcher/runs/pipeline_health.h"
 #include "dispatcher/runs/runs.h"
+#include "dispatcher/workers/held_devices.h"
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/usage.h"
 
@@ -107,9 +109,11 @@ static void state_worker(const struct control *control, struct text *text,
                  (unsigned long long)usage->resident_bytes, (double)usage->cpu_ns / 1e9);
     else
         text_add(text, ",\"memory_bytes\":null,\"cpu_s\":null");
-    text_add(text, ",\"ring_bytes\":%u,\"ring_used_bytes\":%llu}",
+    text_add(text, ",\"ring_bytes\":%u,\"ring_used_bytes\":%llu,\"device\":",
              worker->pool->config->options.reply_ring_bytes,
              (unsigned long long)worker->ring_used_bytes);
+    api_device_format(text, held_device(worker));
+    text_add(text, "}");
 }
 
 static void state_workers(const struct control *control, struct text *text,
@@ -257,6 +261,7 @@ void control_state(struct control *control, struct conn *conn, const char *body,
     state_reload(control, &text);
     state_pipelines(control, &text);
     state_aliases(control, &text);
+    control_devices_format(control->api->fleet, &text);
     control_clients_format(control->api->runs, control->reactor->now_ms, &text);
     text_add(&text, "}\n");
     response_text(&control->front, conn, 200, NULL, &text);

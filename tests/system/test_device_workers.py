@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""Which worker is bound to which device: the same in everything that shows it, and after a worker is replaced."""
+
+import os
+import signal
+
+import pytest
+
+from operator_socket import pipeline_state, state
+from server import example, wait_until
+
+WORDS = "me/words:v1"
+
+
+def serving(start, *options):
+    return start(f"{WORDS}={example('words.so')}", options=options)
+
+
+@pytest.fixture(scope="module")
+def server(start_shared):
+    """Four workers with a device each, of which nobody looks whether they are there."""
+    return serving(start_shared, "--devices", "vulkan:x4", "--workers", "4")
+
+
+def held(server, pointer=WORDS):
+    """The devices of a pipeline's workers by their number, as the control socket has them; each as (kind, index)."""
+    devices = {worker["number"]: worker["device"] for worker in pipeline_state(server, pointer)["workers"]}
+    return {number: device and (device["kind"], device["index"]) for number, device in devices.items()}
+
+
+def holders(server):
+    """Who holds each device: {(kind, index): [(pipeline, worker, pid)]}."""
+    return {(device["kind"], device["index"]): [tuple(one.values()) for one in device["workers"]]
+            for device in state(server)["devices"]}
+
+
+# ---- what is shown ---------------------------------------------------------------------------------
+
+
+def test_four_workers_have_four_devices_and_the_state_says_who_has_which(server):
+    devices = held(server)
+    assert set(devices.values()) == {("vulkan", index) for index in range(4)}
+    pids = {worker["index"]: worker["pid"] for worker in server.workers(WORDS)}
+    assert holders(server) == {device: [(WORDS, number, pids[number])] for number, device in devices.items()}
+    assert state(server)["device_sources"] == []
+    for device in state(server)["devices"]:
+        assert (device["state"], device["reason"], device["uuid"], device["memory_bytes"]) == ("ok", None, None, None)
+
+
+def test_a_pipeline_lists_the_devices_of_its_workers(server):
+    devices = server.pipeline(WORDS)["devices"]
+    assert sorted(device["index"] for device in devices) == [0, 1, 2, 3]
+    assert {(device["kind"], device["uuid"]) for device in devices} == {("vulkan", None)}
+    [listed] = server.get("/v4/pipelines").json()["data"]
+    assert listed["devices"] == devices
+
+
+def test_workers_without_devices_have_none_to_show(start):
+    server = serving(start, "--devices", "none")
+    assert held(server) == {0: None}
+    assert (state(server)["devices"], state(server)["device_sources"]) == ([], [])
+    assert server.pipeline(WORDS)["devices"] == []
+
+
+def test_a_device_of_several_workers_is_one_device(start):
+    server = serving(start, "--devices", "vulkan:x2", "--workers-per-device", "2", "--workers", "4")
+    assert sorted(held(server).values()) == [("vulkan", 0)] * 2 + [("vulkan", 1)] * 2
+    assert [device["index"] for device in sorted(server.pipeline(WORDS)["devices"], key=lambda one: one["index"])] == [0, 1]
+    assert {device: len(workers) for device, workers in holders(server).items()} == {("vulkan", 0): 2, ("vulkan", 1): 2}
+
+
+def test_each_core_is_what_was_found_of_it_and_has_its_worker(start):
+    server = serving(start, "--devices", "cpu:core")
+    assert state(server)["device_sources"] == [{"kind": "cpu-cores", "state": "found", "reason": None}]
+    devices = state(server)["devices"]
+    assert devices and all(device["kind"] == "cpu" and device["cores"] and device["name"] for device in devices)
+    wait_until(lambda: None not in held(server).values())
+    pids = {worker["index"]: worker["pid"] for worker in server.workers(WORDS)}
+    assert holders(server) == {device: [(WORDS, number, pids[number])] for number, device in held(server).items()}
+    assert len(pids) == len(devices)
+
+
+# ---- what stays ------------------------------------------------------------------------------------
+
+
+def test_who_follows_a_killed_worker_has_its_device(server):
+    before = held(server)
+    worker = server.workers(WORDS)[2]
+    mark = server.log_mark()
+    os.kill(worker["pid"], signal.SIGKILL)
+    pid = server.wait_worker(WORDS, worker["index"], worker["pid"], mark)
+    assert held(server) == before
+    assert holders(server)[before[worker["index"]]] == [(WORDS, worker["index"], pid)]
