@@ -4,6 +4,8 @@
  *
  * docs/operations.md lists the families; a test compares that list with what is here.
  */
+#include "dispatcher/api/api_metrics.h"
+
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -313,11 +315,7 @@ static void metrics_worker_restarts(const struct api *api, struct exposition *ou
                               api->runs->pipelines[i]->pool->restarts[end]);
 }
 
-/* Labels of the worker of this index; false: it is shown by another one, or there is none. Of two
- * that have one number, the one that serves; of two pipelines with one pointer, the one that is
- * served. */
-static bool metrics_labels_of_worker(const struct api *api, uint32_t index,
-                                     char labels[LABELS_BYTES_MAX])
+bool metrics_labels_of_worker(const struct api *api, uint32_t index, char labels[LABELS_BYTES_MAX])
 {
     const struct worker *worker = api->fleet->workers[index];
     char number[16];
@@ -518,6 +516,7 @@ void api_metrics(struct api *api, struct conn *conn, const char *body, size_t by
     struct exposition out = {.is_open = conn->request.wants_openmetrics};
     metrics_runs(api, &out);
     metrics_workers(api, &out);
+    metrics_devices(api, &out);
     metrics_clients(api, &out);
     metrics_files(api, &out);
     metrics_urls(api, &out);

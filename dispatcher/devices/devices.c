@@ -124,6 +124,7 @@ static void devices_fail(struct devices *devices, struct devices_source *source,
     pause_ms = pause_ms < AGAIN_MS_MAX ? pause_ms : AGAIN_MS_MAX;
     bool is_said = source->failure_streak == 0 || strcmp(source->reason, reason) != 0;
     source->failure_streak++;
+    source->failure_count++;
     source->again_ms = devices->reactor->now_ms + pause_ms;
     devices_wake(devices, source->again_ms);
     snprintf(source->reason, sizeof source->reason, "%s", reason);

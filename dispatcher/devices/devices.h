@@ -57,6 +57,7 @@ struct devices_source {
     uint32_t count;
     char reason[SCAN_REASON_BYTES]; /* why there are none, or it cannot be told; "": it can */
     uint32_t failure_streak;
+    uint64_t failure_count;
     uint64_t again_ms;   /* when it is looked for again; 0: it is not */
     uint32_t look_count; /* for the end of the last scanner */
 };

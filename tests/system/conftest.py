@@ -195,6 +195,22 @@ def pipelines():
         yield built
 
 
+@pytest.fixture(scope="session")
+def fakes(tmp_path_factory):
+    """fakes("nvml") is the folder in which that library lies, under the name that it has on machines with a GPU."""
+    names = {"nvml": "libnvidia-ml.so.1", "vulkan": "libvulkan.so.1"}
+    made = {}
+
+    def fake(name, *options):
+        if (name, options) not in made:
+            folder = tmp_path_factory.mktemp(name)
+            compile_c(os.path.join(HERE, "fakes", f"{name}.c"), str(folder / names[name]), "-shared", "-fPIC", *options)
+            made[name, options] = str(folder)
+        return made[name, options]
+
+    return fake
+
+
 @pytest.fixture
 def confined(start, pipelines):
     """confined(OPTION...) is a server whose workers say what they may do."""

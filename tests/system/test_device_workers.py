@@ -6,14 +6,16 @@ import signal
 
 import pytest
 
+from exposition import total
 from operator_socket import pipeline_state, state
 from server import example, wait_until
 
 WORDS = "me/words:v1"
+GIB = 1 << 30
 
 
-def serving(start, *options):
-    return start(f"{WORDS}={example('words.so')}", options=options)
+def serving(start, *options, **more):
+    return start(f"{WORDS}={example('words.so')}", options=options, **more)
 
 
 @pytest.fixture(scope="module")
@@ -55,11 +57,52 @@ def test_a_pipeline_lists_the_devices_of_its_workers(server):
     assert listed["devices"] == devices
 
 
+def test_the_metrics_have_each_device_and_each_worker_s(server):
+    families = server.metrics()
+    infos = [dict(labels) for _, labels in families["millrace_device_info"].samples]
+    assert sorted(info["index"] for info in infos) == ["0", "1", "2", "3"]
+    assert all((info["kind"], info["uuid"], info["name"], info["pci"]) == ("vulkan", "", "", "") for info in infos)
+    for number, (kind, index) in held(server).items():
+        assert total(families, "millrace_worker_device_info", pipeline=WORDS, worker=str(number), kind=kind,
+                     index=str(index)) == 1
+        assert total(families, "millrace_device_workers", kind=kind, index=str(index)) == 1
+    assert set(families) & {"millrace_device_memory_bytes", "millrace_device_scan_failures"} == set()
+
+
+def test_a_gpu_has_its_memory_in_state_and_metrics(start, fakes):
+    server = serving(start, "--devices", "cuda", environment={"LD_LIBRARY_PATH": fakes("nvml"), "NVIDIA_FAKE_GPUS": "2"})
+    wait_until(lambda: None not in held(server).values() and len(held(server)) == 2)
+    families = server.metrics()
+    for index, device in enumerate(state(server)["devices"]):
+        assert (device["index"], device["memory_bytes"], device["memory_free_bytes"]) == (
+            index, (10 + index) * GIB, (9 + index) * GIB)
+        of = {"kind": "cuda", "index": str(index)}
+        assert total(families, "millrace_device_memory_bytes", **of) == device["memory_bytes"]
+        assert total(families, "millrace_device_memory_free_bytes", **of) == device["memory_free_bytes"]
+        assert total(families, "millrace_device_info", uuid=device["uuid"], pci=device["pci"], **of) == 1
+    assert total(families, "millrace_device_scan_failures", kind="cuda") == 0
+    assert [device["uuid"] for device in server.pipeline(WORDS)["devices"]] == [
+        worker["device"]["uuid"] for worker in pipeline_state(server, WORDS)["workers"]]
+
+
+def test_a_driver_that_nobody_can_ask_is_a_failed_source_and_is_counted(start, fakes):
+    server = serving(start, "--devices", "cuda", wait=False,
+                     environment={"LD_LIBRARY_PATH": fakes("nvml"), "NVIDIA_FAKE_INIT": "refused"})
+    server.wait_listening()
+    server.wait_log(" devices_failed kind=cuda ")
+    [source] = state(server)["device_sources"]
+    assert source == {"kind": "cuda", "state": "failed", "reason": "NVIDIA's driver: Insufficient Permissions"}
+    assert state(server)["devices"] == [] and held(server) == {0: None}
+    assert total(server.metrics(), "millrace_device_scan_failures", kind="cuda") >= 1
+    assert "millrace_device_info" not in server.metrics()
+
+
 def test_workers_without_devices_have_none_to_show(start):
     server = serving(start, "--devices", "none")
     assert held(server) == {0: None}
     assert (state(server)["devices"], state(server)["device_sources"]) == ([], [])
     assert server.pipeline(WORDS)["devices"] == []
+    assert not [name for name in server.metrics() if "device" in name]
 
 
 def test_a_device_of_several_workers_is_one_device(start):

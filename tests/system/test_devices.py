@@ -8,28 +8,11 @@ import time
 
 import pytest
 
-from conftest import HERE, compile_c
 from server import MILLRACE, SLOWNESS
 
 TIMEOUT_S = 30 * SLOWNESS
 GIB = 1 << 30
 NVIDIA_NODES = ["/dev/nvidiactl", "/dev/nvidia-uvm", "/dev/nvidia-uvm-tools"]
-
-
-@pytest.fixture(scope="module")
-def fakes(tmp_path_factory):
-    """fakes("nvml") is the folder in which that library lies, under the name that it has on machines with a GPU."""
-    names = {"nvml": "libnvidia-ml.so.1", "vulkan": "libvulkan.so.1"}
-    made = {}
-
-    def fake(name, *options):
-        if (name, options) not in made:
-            folder = tmp_path_factory.mktemp(name)
-            compile_c(os.path.join(HERE, "fakes", f"{name}.c"), str(folder / names[name]), "-shared", "-fPIC", *options)
-            made[name, options] = str(folder)
-        return made[name, options]
-
-    return fake
 
 
 @pytest.fixture

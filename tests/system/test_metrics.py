@@ -76,11 +76,12 @@ def documented():
     return names
 
 
-def test_every_metric_is_documented_and_every_documented_metric_is_there(start, tmp_path):
+def test_every_metric_is_documented_and_every_documented_metric_is_there(start, fakes, tmp_path):
     [token] = make_tokens(tmp_path / "tokens", "alice")
     (tmp_path / "millrace.yaml").write_text(f"aliases: {{me/numbers:prod: {NUMBERS}}}\n")
     server = start(example("numbers.so"), options=["--token-file", str(tmp_path / "tokens"), "--metrics", "token",
-                                                   "--config", str(tmp_path / "millrace.yaml")])
+                                                   "--config", str(tmp_path / "millrace.yaml"), "--devices", "cuda"],
+                   environment={"LD_LIBRARY_PATH": fakes("nvml"), "NVIDIA_FAKE_GPUS": "1"})
     server.run(NUMBERS, 2, "x", 0, headers=bearer(token))
     listed = documented()
     shown = {}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* api_metrics.h - what the files that write GET /metrics have of one another. */
+#ifndef DISPATCHER_API_METRICS_H
+#define DISPATCHER_API_METRICS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "dispatcher/api/exposition.h"
+
+struct api;
+
+/* Labels of the worker of this index; false: it is shown by another one, or there is none. Of two
+ * that have one number, the one that serves; of two pipelines with one pointer, the one that is
+ * served. */
+bool metrics_labels_of_worker(const struct api *api, uint32_t index, char labels[LABELS_BYTES_MAX]);
+
+/* api_metrics_devices.c: the families of devices, where some are used. */
+void metrics_devices(const struct api *api, struct exposition *out);
+
+#endif
