@@ -193,6 +193,25 @@ def test_ps_shows_pipelines_workers_and_aliases_in_80_columns(asked):
     assert max(len(line) for line in TABLE.splitlines()) == 80
 
 
+DEVICES = """\
+PIPELINE           STATE       ACTIVE   QUEUED  WORKERS
+  WORKER           STATE       ACTIVE RESTARTS      PID    AGE  MEMORY
+me/words:v1        ready            3        0      2/3
+  0 cuda:2         ready            1        0     4711  3m12s   12.3M
+  12 level-zero:31 ready            1        0     4723  3m12s   12.3M
+  13               spawning         1        0        -      -       -
+"""
+
+
+def test_ps_shows_the_device_of_a_worker_behind_its_number(asked):
+    words = pipeline(workers=[worker(0, device={"kind": "cuda", "index": 2, "uuid": "GPU-a"}),
+                              worker(12, device={"kind": "level-zero", "index": 31, "uuid": None}),
+                              worker(13, state="spawning", pid=None, age_s=None, memory_bytes=None, device=None)])
+    result = millrace("ps", control=asked({"/control/state": state(words)}))
+    assert (result.returncode, result.stderr) == (OK, "")
+    assert result.stdout.split("\n\n")[1] == DEVICES
+
+
 def test_with_json_an_answer_is_printed_as_it_came(asked):
     answer = state(pipeline())
     control = asked({"/control/state": json.dumps(answer, indent=1).encode() + b"\r\n\n"})

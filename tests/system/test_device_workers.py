@@ -2,13 +2,15 @@
 """Which worker is bound to which device: the same in everything that shows it, and after a worker is replaced."""
 
 import os
+import re
 import signal
+import subprocess
 
 import pytest
 
 from exposition import total
-from operator_socket import pipeline_state, state
-from server import example, wait_until
+from operator_socket import path_of, pipeline_state, state
+from server import MILLRACE, SLOWNESS, example, wait_until
 
 WORDS = "me/words:v1"
 GIB = 1 << 30
@@ -34,6 +36,14 @@ def holders(server):
     """Who holds each device: {(kind, index): [(pipeline, worker, pid)]}."""
     return {(device["kind"], device["index"]): [tuple(one.values()) for one in device["workers"]]
             for device in state(server)["devices"]}
+
+
+def told(server, *arguments):
+    """What a command says that asks this server."""
+    result = subprocess.run([MILLRACE, *arguments, "--control", path_of(server)], capture_output=True, text=True,
+                            timeout=30 * SLOWNESS, check=False)
+    assert (result.returncode, result.stderr) == (0, ""), result
+    return result.stdout
 
 
 # ---- what is shown ---------------------------------------------------------------------------------
@@ -95,6 +105,11 @@ def test_a_driver_that_nobody_can_ask_is_a_failed_source_and_is_counted(start, f
     assert state(server)["devices"] == [] and held(server) == {0: None}
     assert total(server.metrics(), "millrace_device_scan_failures", kind="cuda") >= 1
     assert "millrace_device_info" not in server.metrics()
+
+
+def test_ps_has_the_device_of_each_worker(server):
+    for number, (kind, index) in held(server).items():
+        assert re.search(rf"^  {number} {kind}:{index} +ready ", told(server, "ps"), flags=re.MULTILINE)
 
 
 def test_workers_without_devices_have_none_to_show(start):

@@ -106,6 +106,13 @@ void cell_time(char cell[CELL_BYTES], double seconds)
         cell_digits(cell, seconds, "s");
 }
 
+void cell_device(char cell[CELL_BYTES], const char *kind, double index)
+{
+    cell[0] = '\0';
+    if (*kind != '\0' && index >= 0)
+        snprintf(cell, CELL_BYTES, "%.12s:%.0f", kind, fmin(index, 1e6));
+}
+
 void cell_percent(char cell[CELL_BYTES], double share)
 {
     if (!cell_is_none(cell, share))

@@ -23,6 +23,9 @@ void cell_rate(char cell[CELL_BYTES], double per_s);    /* 0.3, 12.3, 123, 12.3k
 void cell_time(char cell[CELL_BYTES], double seconds);  /* 0.1ms, 12.3ms, 1.23s, 123s */
 void cell_percent(char cell[CELL_BYTES], double share); /* 12% of 0.12 */
 
+/* cuda:2; "" of no kind. */
+void cell_device(char cell[CELL_BYTES], const char *kind, double index);
+
 /* "s", or "" of 1. */
 const char *cells_plural(double count);
 

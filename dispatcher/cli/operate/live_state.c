@@ -63,6 +63,10 @@ static const struct state_field worker_fields[] = {
     NUMBER(live_worker, cpu_s), NUMBER(live_worker, ring_bytes),
     NUMBER(live_worker, ring_used_bytes),
 };
+static const struct state_field worker_device_fields[] = {
+    {"kind", STATE_TEXT, offsetof(struct live_worker, device_kind)},
+    {"index", STATE_NUMBER, offsetof(struct live_worker, device_index)},
+};
 static const struct state_field alias_fields[] = {TEXT(live_alias, pointer)};
 static const struct state_field target_fields[] = {
     TEXT(live_target, pointer), NUMBER(live_target, weight), NUMBER(live_target, runs),
@@ -209,7 +213,9 @@ static int state_alias_read(struct live_state *state, const struct json_view *ob
 
 static int state_worker_read(struct live_state *state, const struct json_view *object, void *into)
 {
+    struct json_view device = json_view_get(object, "device");
     READ(state, object, worker_fields, into);
+    READ(state, &device, worker_device_fields, into);
     return 0;
 }
 

@@ -21,6 +21,8 @@ struct live_worker {
     double number, pid, age_s, active, slots, restarts;
     double memory_bytes, cpu_s, ring_bytes, ring_used_bytes;
     const char *state;
+    const char *device_kind; /* "": it is bound to none */
+    double device_index;
 };
 
 /* How many of `count` times were at most le_s[i]; they only grow. */

@@ -14,6 +14,7 @@ enum { STATE = 12, ACTIVE = 7, RESTARTS = 9, PID = 9, AGE = 7, MEMORY = 8 };
 #define NOTE_COLUMNS (AGE + MEMORY + 1)
 #define NAME_COLUMNS_MAX (PS_COLUMNS - STATE - ACTIVE - RESTARTS - PID - NOTE_COLUMNS)
 #define NAME_COLUMNS_MIN 14u
+#define NAME_BYTES (2 * CELL_BYTES) /* of a worker's */
 
 static size_t ps_name_columns(const struct live_state *state);
 static void ps_server_add(struct text *out, const struct live_state *state);
@@ -47,12 +48,27 @@ void ps_table_add(struct text *out, const struct live_state *state)
         ps_alias_add(out, &state->aliases[i], columns);
 }
 
+/* Its number and its device: "  0 cuda:2". */
+static void ps_worker_name(char name[NAME_BYTES], const struct live_worker *worker)
+{
+    char device[CELL_BYTES];
+    cell_device(device, worker->device_kind, worker->device_index);
+    snprintf(name, NAME_BYTES, "  %.0f%s%s", worker->number, *device ? " " : "", device);
+}
+
 static size_t ps_name_columns(const struct live_state *state)
 {
     size_t most = NAME_COLUMNS_MIN;
     for (uint32_t i = 0; i < state->pipeline_count; i++) {
-        size_t width = cells_width(state->pipelines[i].pointer);
+        const struct live_pipeline *pipeline = &state->pipelines[i];
+        size_t width = cells_width(pipeline->pointer);
         most = width > most ? width : most;
+        for (uint32_t k = 0; k < pipeline->worker_count; k++) {
+            char name[NAME_BYTES];
+            ps_worker_name(name, &pipeline->workers[k]);
+            width = cells_width(name);
+            most = width > most ? width : most;
+        }
     }
     for (uint32_t i = 0; i < state->alias_count; i++) {
         size_t width = cells_width(state->aliases[i].pointer);
@@ -158,9 +174,9 @@ static void ps_notes_add(struct text *out, const struct live_pipeline *pipeline)
 
 static void ps_worker_add(struct text *out, const struct live_worker *worker, size_t columns)
 {
-    char name[CELL_BYTES], active[CELL_BYTES], restarts[CELL_BYTES];
+    char name[NAME_BYTES], active[CELL_BYTES], restarts[CELL_BYTES];
     char pid[CELL_BYTES] = "-", age[CELL_BYTES], memory[CELL_BYTES];
-    snprintf(name, sizeof name, "  %.0f", worker->number);
+    ps_worker_name(name, worker);
     cell_count(active, worker->active);
     cell_count(restarts, worker->restarts);
     if (worker->pid > 0)

@@ -12,7 +12,7 @@
 
 /* Widths with the blank in front; a pipeline's name has the rest. */
 enum { STATE = 9, STATE_WIDE = 12, RUNS = 7, LINES = 8, ACTIVE = 7, TIME = 7, FAILED = 7 };
-enum { QUIET = 8, WAITING = 9, TOKEN = 14, CLIENT = 22 };
+enum { AGE = 7, QUIET = 8, WAITING = 9, TOKEN = 14, CLIENT = 22 };
 
 #define NUMBER_COLUMNS (RUNS + LINES + 2 * ACTIVE + 2 * TIME + FAILED)
 #define NAME_COLUMNS_MAX 60u
@@ -162,9 +162,14 @@ static void frame_head_add(struct text *out, const struct top_sample *before,
 
 /* ---- pipelines and workers ----------------------------------------------------------------- */
 
+static bool frame_is_wide(const struct top_view *view)
+{
+    return view->columns >= TOP_COLUMNS + 10;
+}
+
 static size_t frame_state_columns(const struct top_view *view)
 {
-    return view->columns >= TOP_COLUMNS + 10 ? STATE_WIDE : STATE;
+    return frame_is_wide(view) ? STATE_WIDE : STATE;
 }
 
 static size_t frame_name_columns(const struct live_state *state, const struct top_view *view)
@@ -261,7 +266,7 @@ static void frame_worker_add(struct text *out, const struct live_pipeline *befor
                              const struct top_view *view)
 {
     char pid[CELL_BYTES] = "-", memory[CELL_BYTES], ring[CELL_BYTES], cpu[CELL_BYTES];
-    char age[CELL_BYTES], runs[2 * CELL_BYTES];
+    char age[CELL_BYTES], device[CELL_BYTES], runs[2 * CELL_BYTES];
     struct text line = {0};
     if (worker->pid > 0)
         snprintf(pid, sizeof pid, "%.0f", worker->pid);
@@ -274,6 +279,10 @@ static void frame_worker_add(struct text *out, const struct live_pipeline *befor
     snprintf(runs, sizeof runs, "%.0f/%.0f", worker->active, worker->slots);
     text_add(&line, " pid %7s mem %6s ring %4s cpu %5s runs %-7s up %s", pid, memory, ring, cpu,
              runs, age);
+    cell_device(device, worker->device_kind, worker->device_index);
+    if (frame_is_wide(view) && *device != '\0')
+        text_add(&line, "%*s%s", cells_width(age) < AGE ? (int)(AGE - cells_width(age)) : 1, "",
+                 device);
     frame_line_add(out, view, PLAIN, &line);
 }
 

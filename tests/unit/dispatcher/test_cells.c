@@ -61,6 +61,23 @@ static void times_have_the_two_largest_units_or_three_digits(void **state)
     check(cell_percent, 0.126, "13%");
 }
 
+static void check_device(const char *kind, double index, const char *expected)
+{
+    char cell[CELL_BYTES];
+    cell_device(cell, kind, index);
+    assert_string_equal(cell, expected);
+}
+
+static void a_device_is_its_kind_and_its_number(void **state)
+{
+    (void)state;
+    check_device("cuda", 2, "cuda:2");
+    check_device("level-zero", 255, "level-zero:255");
+    check_device("", 2, "");
+    check_device("cuda", NAN, "");
+    check_device("a-kind-that-nobody-knows", 1e300, "a-kind-that-:1000000");
+}
+
 static void what_is_not_known_is_a_dash_and_nothing_is_too_long(void **state)
 {
     (void)state;
@@ -116,6 +133,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sizes_and_counts_have_a_unit_and_three_digits),
         cmocka_unit_test(times_have_the_two_largest_units_or_three_digits),
+        cmocka_unit_test(a_device_is_its_kind_and_its_number),
         cmocka_unit_test(what_is_not_known_is_a_dash_and_nothing_is_too_long),
         cmocka_unit_test(a_text_is_cut_or_filled_to_its_width),
         cmocka_unit_test(what_would_move_the_cursor_is_not_shown),

@@ -27,8 +27,10 @@ static const char whole[] =
     "\"error\":\"a\\u0000\\\"b\\n\",\"active\":2,\"queued\":null,\"workers_min\":1,"
     "\"workers_max\":8,\"workers_wanted\":2,\"completed\":1,\"failed\":0,\"cancelled\":0,"
     "\"lines\":5,\"first_chunk\":{\"le_s\":[0.001,1],\"counts\":[1,2],\"count\":3},"
-    "\"workers\":[{\"number\":0,\"pid\":null,\"state\":\"spawning\",\"age_s\":null},"
-    "{\"number\":1,\"pid\":4711,\"state\":\"ready\",\"ring_bytes\":4,\"ring_used_bytes\":1}]}],"
+    "\"workers\":[{\"number\":0,\"pid\":null,\"state\":\"spawning\",\"age_s\":null,\"device\":null}"
+    ","
+    "{\"number\":1,\"pid\":4711,\"state\":\"ready\",\"ring_bytes\":4,\"ring_used_bytes\":1,"
+    "\"device\":{\"kind\":\"cuda\",\"index\":2,\"uuid\":\"GPU-a\"}}]}],"
     "\"aliases\":[{\"pointer\":\"me/b:prod\",\"targets\":[{\"pointer\":\"me/"
     "a:v1\",\"weight\":1}]}],"
     "\"clients\":[{\"client\":null,\"token\":\"t\",\"pipeline\":\"me/a:v1\",\"quiet_s\":1}]}";
@@ -62,6 +64,9 @@ static void a_state_is_read_and_what_is_not_said_is_nothing(void **state)
     assert_true(pipeline->first_chunk.counts[1] == 2 && pipeline->first_chunk.count == 3);
     assert_int_equal(pipeline->worker_count, 2);
     assert_true(isnan(pipeline->workers[0].pid) && pipeline->workers[1].pid == 4711);
+    assert_string_equal(pipeline->workers[0].device_kind, "");
+    assert_string_equal(pipeline->workers[1].device_kind, "cuda");
+    assert_true(pipeline->workers[1].device_index == 2);
     assert_string_equal(live.aliases[0].targets[0].pointer, "me/a:v1");
     assert_string_equal(live.clients[0].client, "");
     assert_string_equal(live.clients[0].token, "t");

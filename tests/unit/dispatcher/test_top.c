@@ -25,10 +25,11 @@ struct moment {
     double cpu_s;
     unsigned pid;
     unsigned pipeline_count, client_count;
+    const char *device; /* of the worker, as JSON; NULL: it has none */
 };
 
 static const struct moment first = {"me/words:v1", "ready", 100,  5, 5000, {10, 50, 90},
-                                    100,           1.0,     4711, 1, 0};
+                                    100,           1.0,     4711, 1, 0,    NULL};
 
 static struct live_state state_of(const struct moment *moment)
 {
@@ -52,10 +53,11 @@ static struct live_state state_of(const struct moment *moment)
                  "[0.001,0.01,0.1],\"counts\":[%u,%u,%u],\"count\":%u},\"workers\":[{\"number\":0,"
                  "\"pid\":%u,\"state\":\"ready\",\"age_s\":192,\"active\":2,\"slots\":4,"
                  "\"restarts\":0,\"memory_bytes\":12900000,\"cpu_s\":%f,\"ring_bytes\":1048576,"
-                 "\"ring_used_bytes\":262144}]}",
+                 "\"ring_used_bytes\":262144,\"device\":%s}]}",
                  i > 0 ? "," : "", moment->pointer, i, moment->state, moment->completed,
                  moment->failed, moment->lines, moment->counts[0], moment->counts[1],
-                 moment->counts[2], moment->count, moment->pid, moment->cpu_s);
+                 moment->counts[2], moment->count, moment->pid, moment->cpu_s,
+                 moment->device ? moment->device : "null");
     text_add(&json, "],\"aliases\":[],\"clients\":[");
     for (unsigned i = 0; i < moment->client_count; i++)
         text_add(
@@ -142,6 +144,20 @@ static void counts_that_begin_anew_and_another_process_are_no_rates(void **state
         .pointer = "me/words:v1", .state = "ready", .pid = 4712, .cpu_s = 0.1, .pipeline_count = 1};
     check(&first, &then, (struct top_view){.columns = 80, .shows_workers = true},
           HEAD("-") NO_RATES WORKER("4712", "  -"));
+}
+
+static void a_wide_screen_has_the_devices_of_workers(void **state)
+{
+    (void)state;
+    struct moment bound = first;
+    bound.device = "{\"kind\":\"cuda\",\"index\":2,\"uuid\":null}";
+    struct top_view usual = {.columns = 80, .shows_workers = true};
+    struct top_view wide = {.columns = 90, .shows_workers = true};
+    char *frames[2] = {frame_of(NULL, &bound, &usual), frame_of(NULL, &bound, &wide)};
+    assert_null(strstr(frames[0], "cuda"));
+    assert_non_null(strstr(frames[1], " runs 2/4     up 3m12s  cuda:2\n"));
+    free(frames[0]);
+    free(frames[1]);
 }
 
 static void a_time_beyond_the_last_bound_is_said_to_be(void **state)
@@ -277,6 +293,7 @@ int main(void)
         cmocka_unit_test(what_a_second_had_is_the_difference_of_two_moments),
         cmocka_unit_test(without_a_moment_before_there_are_no_rates),
         cmocka_unit_test(counts_that_begin_anew_and_another_process_are_no_rates),
+        cmocka_unit_test(a_wide_screen_has_the_devices_of_workers),
         cmocka_unit_test(a_time_beyond_the_last_bound_is_said_to_be),
         cmocka_unit_test(a_screen_has_its_rows_its_keys_and_clients),
         cmocka_unit_test(in_color_only_the_color_is_added),
