@@ -7,7 +7,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "dispatcher/cli/operate/control_client.h"
+#include "dispatcher/cli/operate/device_rows.h"
 #include "dispatcher/cli/operate/devices_table.h"
+#include "dispatcher/cli/operate/live_state.h"
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
 #include "dispatcher/devices/scan.h"
@@ -15,16 +18,19 @@
 #include "shm/clock.h"
 
 #define TIMEOUT_MS_MAX (10u * 60 * 1000)
+#define SERVER_ANSWER_MS 2000u
 #define GONE_TRIES 50
 #define GONE_TRY_MS 2
 
 struct devices_values {
+    const char *control_path;
     uint32_t timeout_ms;
     bool cores;
     bool json;
 };
 
 static const struct cli_option options[] = {
+    CONTROL_CLIENT_OPTION_PATH(struct devices_values),
     {"cores", NULL, CLI_FLAG, CLI_MEMBER(struct devices_values, cores),
      .help = "list each core of the processors, in the place of their NUMA nodes"},
     {"timeout", NULL, CLI_DURATION, CLI_MEMBER(struct devices_values, timeout_ms), 1,
@@ -37,8 +43,8 @@ const struct cli_command devices_command = {
     .name = "devices",
     .words = "",
     .about =
-        "Looks for GPUs, slices of them and processors on this machine, without a server. Each "
-        "driver\nis asked by a process of its own, all at once.",
+        "Looks for GPUs, slices of them and processors on this machine. Each driver is asked by a "
+        "process\nof its own, all at once. A server that runs says which workers have them.",
     .options = options,
     .option_count = ARRAY_COUNT(options),
 };
@@ -48,7 +54,8 @@ static size_t scan_count;
 
 static bool devices_begin(const struct devices_values *values);
 static void devices_wait(void);
-static int devices_print(bool is_json);
+static bool devices_ask(const char *control_path, struct live_state *live);
+static int devices_print(bool is_json, const struct live_state *live);
 
 int cmd_devices(int argc, char **argv)
 {
@@ -59,8 +66,11 @@ int cmd_devices(int argc, char **argv)
         return exit_code;
     exit_code = EXIT_CODE_FAILED;
     if (devices_begin(&values)) {
+        struct live_state live = {0};
         devices_wait();
-        exit_code = devices_print(values.json);
+        bool is_known = devices_ask(values.control_path, &live);
+        exit_code = devices_print(values.json, is_known ? &live : NULL);
+        live_state_finish(&live);
     }
     for (size_t i = 0; i < scan_count; i++)
         scan_finish(&scans[i]);
@@ -136,18 +146,46 @@ static void devices_wait(void)
     devices_gone_wait();
 }
 
-static int devices_print(bool is_json)
+/* Whether a server says what it knows. None is needed: that there is none is told only to who named
+ * it. */
+static bool devices_ask(const char *control_path, struct live_state *live)
+{
+    char reason[CONTROL_CLIENT_REASON_BYTES];
+    struct control_client_answer answer = {0};
+    struct control_client *control = control_client_open(
+        &(struct control_client_options){.path = control_path, .timeout_ms = SERVER_ANSWER_MS},
+        reason);
+    bool is_known = control && control_client_ask(control, CONTROL_CLIENT_STATE, NULL, &answer,
+                                                  reason) == EXIT_CODE_OK;
+    if (is_known) {
+        int rc = live_state_read(live, &answer.root);
+        is_known = rc == 0;
+        if (rc < 0)
+            snprintf(reason, sizeof reason, "%s", live_state_error(rc));
+    }
+    if (!is_known && control_path)
+        cli_fail("devices: %s", reason);
+    control_client_answer_finish(&answer);
+    control_client_close(control);
+    return is_known;
+}
+
+static int devices_print(bool is_json, const struct live_state *live)
 {
     struct text text = {0};
-    if (is_json)
-        devices_json_add(&text, scans, scan_count);
+    struct device_rows rows = {0};
+    if (device_rows_make(&rows, scans, scan_count, live) < 0)
+        text.failed = true;
+    else if (is_json)
+        devices_json_add(&text, &rows, scans, scan_count);
     else
-        devices_table_add(&text, scans, scan_count);
+        devices_table_add(&text, &rows, scans, scan_count);
     bool failed = text.failed;
     if (failed)
         cli_fail("devices: no memory");
     else
         fwrite(text.bytes, 1, text.count, stdout);
     text_finish(&text);
+    device_rows_finish(&rows);
     return failed ? EXIT_CODE_FAILED : EXIT_CODE_OK;
 }

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Which worker is bound to which device: the same in everything that shows it, and after a worker is replaced."""
 
+import json
 import os
 import re
 import signal
@@ -110,6 +111,14 @@ def test_a_driver_that_nobody_can_ask_is_a_failed_source_and_is_counted(start, f
 def test_ps_has_the_device_of_each_worker(server):
     for number, (kind, index) in held(server).items():
         assert re.search(rf"^  {number} {kind}:{index} +ready ", told(server, "ps"), flags=re.MULTILINE)
+
+
+def test_the_list_of_devices_has_who_holds_them(server):
+    listed = {(device["kind"], device["index"]): device for device in json.loads(told(server, "devices", "--json"))["devices"]}
+    for (kind, index), [(pointer, number, pid)] in holders(server).items():
+        assert listed[kind, index]["state"] == "ok"
+        assert listed[kind, index]["workers"] == [{"pipeline": pointer, "worker": number, "pid": pid}]
+        assert re.search(rf"^{kind} +{index} .* ok +{WORDS} {number}$", told(server, "devices"), flags=re.MULTILINE)
 
 
 def test_workers_without_devices_have_none_to_show(start):

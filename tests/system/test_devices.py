@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: MIT
 """`millrace devices`: what drivers, the kernel and hwloc tell, and what becomes of a driver that does not answer."""
 
+import contextlib
 import json
 import os
+import re
+import socket
 import subprocess
 import time
 
 import pytest
 
+import control_server
 from server import MILLRACE, SLOWNESS
 
 TIMEOUT_S = 30 * SLOWNESS
@@ -32,7 +36,7 @@ def devices(*options, **variables):
     """Runs the command with these variables; no device of this machine is seen but its processors."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("HWLOC_", "NVIDIA_", "VK_"))}
     result = subprocess.run([MILLRACE, "devices", *options], capture_output=True, text=True, timeout=TIMEOUT_S,
-                            check=False, env={**clean, "LD_LIBRARY_PATH": "", **variables})
+                            check=False, env={**clean, "LD_LIBRARY_PATH": "", "RUNTIME_DIRECTORY": "/nowhere", **variables})
     assert (result.returncode, result.stderr) == (0, ""), result
     return result.stdout
 
@@ -302,6 +306,89 @@ def test_where_nothing_is_found_it_is_said_why_of_each_kind(root, tmp_path):
     (tmp_path / "libhwloc.so.15").write_bytes(b"")
     lines = devices(LD_LIBRARY_PATH=str(tmp_path), MILLRACE_SYSTEM_ROOT=root({})).splitlines()
     assert [line.split(":")[0] for line in lines] == ["cuda", "hip", "vulkan", "cpu", "no devices were found"]
+
+
+# ---- where a server runs ----------------------------------------------------------------------------
+
+
+def known(kind, index, *workers, **more):
+    """A device as a server knows it, with the workers of a pipeline that have it."""
+    return {"kind": kind, "index": index, **dict.fromkeys(
+        ("uuid", "name", "pci", "parent", "numa_node", "cores", "memory_bytes", "memory_free_bytes", "reason")),
+        "state": "ok", "workers": [{"pipeline": "me/words:v1", "worker": number, "pid": 4711 + number}
+                                   for number in workers], **more}
+
+
+@pytest.fixture
+def told(tmp_path):
+    """told(DEVICE...) is the option that names the control socket of a server which knows these."""
+    with contextlib.ExitStack() as servers:
+        yield lambda *known: ("--control", servers.enter_context(control_server.answering(tmp_path, {
+            "/control/state": {**control_server.state(), "devices": list(known)}})).path)
+
+
+def test_a_server_says_how_devices_are_and_who_has_them(fakes, told, tmp_path):
+    (tmp_path / "machine.xml").write_text(machine({0x10: "", 0x11: ""}))
+    server = told(known("cuda", 0, 0, 1, uuid=gpu_uuid(0)),
+                  known("cuda", 1, uuid=gpu_uuid(1), state="lost", reason="GPU is lost"),
+                  known("level-zero", 2, 3))
+    table = devices(*server, LD_LIBRARY_PATH=fakes("nvml"), NVIDIA_FAKE_GPUS="2",
+                    HWLOC_XMLFILE=str(tmp_path / "machine.xml")).splitlines()
+    assert re.fullmatch(r"KIND +INDEX .* UUID +HEALTH  WORKERS", table[0])
+    assert re.fullmatch(rf"cuda +0 .* {gpu_uuid(0)}  ok +me/words:v1 0, me/words:v1 1", table[1])
+    assert re.fullmatch(rf"cuda +1 .* {gpu_uuid(1)}  lost +-", table[2])
+    assert [re.split(" {2,}", line)[::8] for line in table[3:5]] == [["cpu", "-"], ["cpu", "-"]]
+    assert re.fullmatch(r"level-zero +2 +- .* ok +me/words:v1 3", table[5])
+    assert table[6] == "cuda:1 is lost: GPU is lost"
+
+
+def test_programs_are_told_what_a_server_says(fakes, told):
+    server = told(known("cuda", 1, 5, uuid=gpu_uuid(1), state="suspect", reason="it failed"))
+    by_kind, _ = found(*server, LD_LIBRARY_PATH=fakes("nvml"), NVIDIA_FAKE_GPUS="2")
+    first, second = by_kind["cuda"]
+    assert (first["state"], first["reason"], first["workers"]) == (None, None, [])
+    assert (second["state"], second["reason"]) == ("suspect", "it failed")
+    assert second["workers"] == [{"pipeline": "me/words:v1", "worker": 5, "pid": 4716}]
+    assert second["name"] == "Fake ?GPU" and second["nodes"]
+
+
+def test_a_device_that_is_counted_is_the_one_with_its_number(fakes, told):
+    server = told(*(known("vulkan", index, index) for index in range(4)))
+    by_kind, _ = found(*server, LD_LIBRARY_PATH=fakes("vulkan"))
+    shown = [(device["name"], [worker["worker"] for worker in device["workers"]]) for device in by_kind["vulkan"]]
+    assert shown == [("Fake Vulkan 0", [0]), ("Fake Vulkan 1", [1]), ("Fake Vulkan 2", [2]), (None, [3])]
+
+
+def test_a_core_is_no_numa_node_that_has_its_number(told, tmp_path):
+    (tmp_path / "machine.xml").write_text(machine({}))
+    server = told(known("cpu", 0, 7, name="core 0", cores="0-1"))
+    nodes = json.loads(devices("--json", *server, HWLOC_XMLFILE=str(tmp_path / "machine.xml")))["devices"]
+    assert [(one["name"], one["core_count"], len(one["workers"])) for one in nodes if one["kind"] == "cpu"] == [
+        ("NUMA node 0", 4, 0), ("NUMA node 1", 4, 0), ("core 0", 2, 1)]
+
+
+def test_without_a_server_nobody_is_asked_and_only_who_named_one_is_told(tmp_path):
+    usual = devices(RUNTIME_DIRECTORY=str(tmp_path))
+    assert "HEALTH" not in usual.splitlines()[0]
+    result = subprocess.run([MILLRACE, "devices", "--control", str(tmp_path / "none.sock")], capture_output=True, text=True,
+                            timeout=TIMEOUT_S, check=False, env={**os.environ, "LD_LIBRARY_PATH": ""})
+    assert (result.returncode, result.stdout.splitlines()[0]) == (0, usual.splitlines()[0])
+    assert result.stderr.startswith(f"millrace: devices: no server answers at {tmp_path}/none.sock: ")
+    assert result.stderr.count("\n") == 1
+
+
+def test_what_is_none_of_a_server_s_is_as_if_none_was_there(tmp_path):
+    with control_server.answering(tmp_path, {"/control/state": b"<html>"}):
+        assert "HEALTH" not in devices(RUNTIME_DIRECTORY=str(tmp_path))
+
+
+def test_a_server_that_does_not_answer_is_not_waited_for_long(tmp_path):
+    with socket.socket(socket.AF_UNIX) as silent:
+        silent.bind(str(tmp_path / "control.sock"))
+        silent.listen()
+        begun = time.monotonic()
+        assert "HEALTH" not in devices(RUNTIME_DIRECTORY=str(tmp_path))
+        assert time.monotonic() - begun < 8 * SLOWNESS, "it has two seconds"
 
 
 def test_output_that_cannot_be_written_is_an_error():

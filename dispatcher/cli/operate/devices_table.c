@@ -11,32 +11,34 @@
 #include "millrace/check.h"
 
 #define DEVICE_CELL_BYTES 128u
+#define REASON_COLUMNS_MAX 200u
 
 struct devices_column {
     const char *heading;
     bool is_right;
     size_t columns_max;
-    void (*write)(char cell[DEVICE_CELL_BYTES], const struct device *device);
+    void (*write)(char cell[DEVICE_CELL_BYTES], const struct device_row *row);
 };
 
-static void devices_kind_write(char cell[DEVICE_CELL_BYTES], const struct device *device)
+static void devices_kind_write(char cell[DEVICE_CELL_BYTES], const struct device_row *row)
 {
-    snprintf(cell, DEVICE_CELL_BYTES, "%s", device_kind_name((enum device_kind)device->kind));
+    snprintf(cell, DEVICE_CELL_BYTES, "%s", device_kind_name((enum device_kind)row->device.kind));
 }
 
-static void devices_index_write(char cell[DEVICE_CELL_BYTES], const struct device *device)
+static void devices_index_write(char cell[DEVICE_CELL_BYTES], const struct device_row *row)
 {
-    snprintf(cell, DEVICE_CELL_BYTES, "%u", device->index);
+    snprintf(cell, DEVICE_CELL_BYTES, "%u", row->device.index);
 }
 
-static void devices_name_write(char cell[DEVICE_CELL_BYTES], const struct device *device)
+static void devices_name_write(char cell[DEVICE_CELL_BYTES], const struct device_row *row)
 {
-    snprintf(cell, DEVICE_CELL_BYTES, "%s", device->name);
+    snprintf(cell, DEVICE_CELL_BYTES, "%s", row->device.name);
 }
 
 /* 0 is what is not known. */
-static void devices_memory_write(char cell[DEVICE_CELL_BYTES], const struct device *device)
+static void devices_memory_write(char cell[DEVICE_CELL_BYTES], const struct device_row *row)
 {
+    const struct device *device = &row->device;
     char free_size[CELL_BYTES], size[CELL_BYTES];
     uint64_t bytes = device->memory_bytes, free_bytes = device->memory_free_bytes;
     cell_size(free_size, free_bytes > 0 ? (double)free_bytes : NAN);
@@ -45,8 +47,9 @@ static void devices_memory_write(char cell[DEVICE_CELL_BYTES], const struct devi
         snprintf(cell, DEVICE_CELL_BYTES, "%s/%s", free_size, size);
 }
 
-static void devices_numa_write(char cell[DEVICE_CELL_BYTES], const struct device *device)
+static void devices_numa_write(char cell[DEVICE_CELL_BYTES], const struct device_row *row)
 {
+    const struct device *device = &row->device;
     const char *nodes = device->memory_nodes;
     if (device->numa_node >= 0)
         snprintf(cell, DEVICE_CELL_BYTES, "%d", device->numa_node);
@@ -54,60 +57,89 @@ static void devices_numa_write(char cell[DEVICE_CELL_BYTES], const struct device
         snprintf(cell, DEVICE_CELL_BYTES, "%.*s", (int)DEVICE_CELL_BYTES - 1, nodes);
 }
 
-static void devices_cores_write(char cell[DEVICE_CELL_BYTES], const struct device *device)
+static void devices_cores_write(char cell[DEVICE_CELL_BYTES], const struct device_row *row)
 {
-    snprintf(cell, DEVICE_CELL_BYTES, "%.*s", (int)DEVICE_CELL_BYTES - 1, device->cores);
+    snprintf(cell, DEVICE_CELL_BYTES, "%.*s", (int)DEVICE_CELL_BYTES - 1, row->device.cores);
 }
 
-static void devices_pci_write(char cell[DEVICE_CELL_BYTES], const struct device *device)
+static void devices_pci_write(char cell[DEVICE_CELL_BYTES], const struct device_row *row)
 {
-    snprintf(cell, DEVICE_CELL_BYTES, "%s", device->pci);
+    snprintf(cell, DEVICE_CELL_BYTES, "%s", row->device.pci);
 }
 
-static void devices_uuid_write(char cell[DEVICE_CELL_BYTES], const struct device *device)
+static void devices_uuid_write(char cell[DEVICE_CELL_BYTES], const struct device_row *row)
 {
-    snprintf(cell, DEVICE_CELL_BYTES, "%s", device->uuid);
+    snprintf(cell, DEVICE_CELL_BYTES, "%s", row->device.uuid);
+}
+
+static void devices_health_write(char cell[DEVICE_CELL_BYTES], const struct device_row *row)
+{
+    snprintf(cell, DEVICE_CELL_BYTES, "%s", row->live ? row->live->state : "");
+}
+
+/* "me/words:v1 0, me/words:v1 1" */
+static void devices_workers_write(char cell[DEVICE_CELL_BYTES], const struct device_row *row)
+{
+    size_t used = 0;
+    for (uint32_t i = 0; row->live && i < row->live->holder_count; i++) {
+        const struct live_holder *holder = &row->live->holders[i];
+        int added = snprintf(cell + used, DEVICE_CELL_BYTES - used, "%s%s %.0f", i > 0 ? ", " : "",
+                             holder->pipeline, holder->worker);
+        mr_assert(added >= 0);
+        used += (size_t)added;
+        if (used >= DEVICE_CELL_BYTES)
+            return;
+    }
 }
 
 static const struct devices_column columns[] = {
-    {"KIND", false, 12, devices_kind_write}, {"INDEX", true, 5, devices_index_write},
-    {"NAME", false, 40, devices_name_write}, {"MEMORY", true, 16, devices_memory_write},
-    {"NUMA", true, 8, devices_numa_write},   {"CORES", false, 24, devices_cores_write},
-    {"PCI", false, 20, devices_pci_write},   {"UUID", false, 96, devices_uuid_write},
+    {"KIND", false, 12, devices_kind_write},     {"INDEX", true, 5, devices_index_write},
+    {"NAME", false, 40, devices_name_write},     {"MEMORY", true, 16, devices_memory_write},
+    {"NUMA", true, 8, devices_numa_write},       {"CORES", false, 24, devices_cores_write},
+    {"PCI", false, 20, devices_pci_write},       {"UUID", false, 96, devices_uuid_write},
+    {"HEALTH", false, 12, devices_health_write}, {"WORKERS", false, 100, devices_workers_write},
 };
+
+/* The last two are what a server says. */
+#define SERVER_COLUMN_COUNT 2u
+
+static size_t devices_column_count(const struct device_rows *rows)
+{
+    return ARRAY_COUNT(columns) - (rows->has_server ? 0 : SERVER_COLUMN_COUNT);
+}
 
 /* What is not known is a dash. */
 static void devices_cell_write(char cell[DEVICE_CELL_BYTES], const struct devices_column *column,
-                               const struct device *device)
+                               const struct device_row *row)
 {
     cell[0] = '\0';
-    column->write(cell, device);
+    column->write(cell, row);
     if (cell[0] == '\0')
         snprintf(cell, DEVICE_CELL_BYTES, "-");
 }
 
-static size_t devices_column_width(const struct devices_column *column, const struct scan *scans,
-                                   size_t count)
+static size_t devices_column_width(const struct devices_column *column,
+                                   const struct device_rows *rows)
 {
     size_t most = strlen(column->heading);
-    for (size_t i = 0; i < count; i++)
-        for (uint32_t k = 0; k < scans[i].count; k++) {
-            char cell[DEVICE_CELL_BYTES];
-            devices_cell_write(cell, column, &scans[i].devices[k]);
-            size_t width = cells_width(cell);
-            most = width > most ? width : most;
-        }
+    for (size_t i = 0; i < rows->count; i++) {
+        char cell[DEVICE_CELL_BYTES];
+        devices_cell_write(cell, column, &rows->list[i]);
+        size_t width = cells_width(cell);
+        most = width > most ? width : most;
+    }
     return most < column->columns_max ? most : column->columns_max;
 }
 
-/* NULL: the headings. */
-static void devices_line_add(struct text *out, const size_t *widths, const struct device *device)
+/* `row` NULL: the headings. */
+static void devices_line_add(struct text *out, const size_t *widths, size_t count,
+                             const struct device_row *row)
 {
-    for (size_t i = 0; i < ARRAY_COUNT(columns); i++) {
+    for (size_t i = 0; i < count; i++) {
         char cell[DEVICE_CELL_BYTES];
-        bool is_last = i + 1 == ARRAY_COUNT(columns);
-        if (device)
-            devices_cell_write(cell, &columns[i], device);
+        bool is_last = i + 1 == count;
+        if (row)
+            devices_cell_write(cell, &columns[i], row);
         else
             snprintf(cell, sizeof(cell), "%s", columns[i].heading);
         text_add(out, "%s", i > 0 ? "  " : "");
@@ -121,25 +153,38 @@ static void devices_line_add(struct text *out, const size_t *widths, const struc
     text_add(out, "\n");
 }
 
-void devices_table_add(struct text *out, const struct scan *scans, size_t count)
+/* "cuda:2 is lost: GPU is lost" */
+static void devices_reason_add(struct text *out, const struct device_row *row)
 {
-    size_t widths[ARRAY_COUNT(columns)];
-    uint32_t found = 0;
+    char name[CELL_BYTES];
+    if (!row->live || *row->live->reason == '\0')
+        return;
+    cell_device(name, row->live->kind, row->live->index);
+    text_add(out, "%s is ", name);
+    cells_add(out, row->live->state, REASON_COLUMNS_MAX);
+    text_add(out, ": ");
+    cells_add(out, row->live->reason, REASON_COLUMNS_MAX);
+    text_add(out, "\n");
+}
+
+void devices_table_add(struct text *out, const struct device_rows *rows, const struct scan *scans,
+                       size_t scan_count)
+{
+    size_t widths[ARRAY_COUNT(columns)], count = devices_column_count(rows);
     for (size_t i = 0; i < count; i++)
-        found += scans[i].count;
-    for (size_t i = 0; i < ARRAY_COUNT(columns); i++)
-        widths[i] = devices_column_width(&columns[i], scans, count);
-    if (found > 0)
-        devices_line_add(out, widths, NULL);
-    for (size_t i = 0; i < count; i++)
-        for (uint32_t k = 0; k < scans[i].count; k++)
-            devices_line_add(out, widths, &scans[i].devices[k]);
-    for (size_t i = 0; i < count; i++) {
-        bool is_told = scans[i].state != SCAN_NONE_HERE || found == 0;
+        widths[i] = devices_column_width(&columns[i], rows);
+    if (rows->count > 0)
+        devices_line_add(out, widths, count, NULL);
+    for (size_t i = 0; i < rows->count; i++)
+        devices_line_add(out, widths, count, &rows->list[i]);
+    for (size_t i = 0; i < rows->count; i++)
+        devices_reason_add(out, &rows->list[i]);
+    for (size_t i = 0; i < scan_count; i++) {
+        bool is_told = scans[i].state != SCAN_NONE_HERE || rows->count == 0;
         if (is_told && *scans[i].reason != '\0')
             text_add(out, "%s: %s\n", device_kind_name(scans[i].kind), scans[i].reason);
     }
-    if (found == 0)
+    if (rows->count == 0)
         text_add(out, "no devices were found\n");
 }
 
@@ -177,8 +222,36 @@ static void devices_nodes_add(struct text *out, const char *nodes)
     text_add(out, "]");
 }
 
-static void devices_device_add(struct text *out, const struct device *device)
+/* A number of a server, which is whole. */
+static void devices_whole_add(struct text *out, const char *key, double number)
 {
+    devices_number_add(out, key, number >= 0 && number < 0x1p63 ? (uint64_t)number : 0,
+                       number >= 0 && number < 0x1p63);
+}
+
+/* What a server says. Where it does not know the device, nothing is known. */
+static void devices_live_add(struct text *out, const struct live_device *live)
+{
+    text_add(out, ",");
+    devices_text_add(out, "state", live ? live->state : "");
+    text_add(out, ",");
+    devices_text_add(out, "reason", live ? live->reason : "");
+    text_add(out, ",\"workers\":[");
+    for (uint32_t i = 0; live && i < live->holder_count; i++) {
+        text_add(out, "%s{", i > 0 ? "," : "");
+        devices_text_add(out, "pipeline", live->holders[i].pipeline);
+        text_add(out, ",");
+        devices_whole_add(out, "worker", live->holders[i].worker);
+        text_add(out, ",");
+        devices_whole_add(out, "pid", live->holders[i].pid);
+        text_add(out, "}");
+    }
+    text_add(out, "]");
+}
+
+static void devices_device_add(struct text *out, const struct device_row *row, bool has_server)
+{
+    const struct device *device = &row->device;
     text_add(out, "{\"kind\":\"%s\",\"index\":%u,",
              device_kind_name((enum device_kind)device->kind), device->index);
     devices_text_add(out, "uuid", device->uuid);
@@ -203,6 +276,8 @@ static void devices_device_add(struct text *out, const struct device *device)
                        device->memory_free_bytes > 0);
     text_add(out, ",");
     devices_nodes_add(out, device->nodes);
+    if (has_server)
+        devices_live_add(out, row->live);
     text_add(out, "}");
 }
 
@@ -217,17 +292,16 @@ static const char *devices_state_word(enum scan_state state)
     return words[state];
 }
 
-void devices_json_add(struct text *out, const struct scan *scans, size_t count)
+void devices_json_add(struct text *out, const struct device_rows *rows, const struct scan *scans,
+                      size_t scan_count)
 {
-    const char *comma = "";
     text_add(out, "{\"devices\":[");
-    for (size_t i = 0; i < count; i++)
-        for (uint32_t k = 0; k < scans[i].count; k++, comma = ",") {
-            text_add(out, "%s", comma);
-            devices_device_add(out, &scans[i].devices[k]);
-        }
+    for (size_t i = 0; i < rows->count; i++) {
+        text_add(out, "%s", i > 0 ? "," : "");
+        devices_device_add(out, &rows->list[i], rows->has_server);
+    }
     text_add(out, "],\"kinds\":[");
-    for (size_t i = 0; i < count; i++) {
+    for (size_t i = 0; i < scan_count; i++) {
         text_add(out, "%s{\"kind\":\"%s\",\"state\":\"%s\",", i > 0 ? "," : "",
                  device_kind_name(scans[i].kind), devices_state_word(scans[i].state));
         devices_text_add(out, "reason", scans[i].reason);

@@ -5,14 +5,18 @@
 
 #include <stddef.h>
 
+#include "dispatcher/cli/operate/device_rows.h"
 #include "dispatcher/devices/scan.h"
 #include "dispatcher/text/text.h"
 
-/* Adds a line for each device of the scans, which have ended, and one for each kind of which there
- * is something to say. Kinds that are not here are told of only where nothing is. */
-void devices_table_add(struct text *out, const struct scan *scans, size_t count);
+/* Adds a line for each device, with how it is and who has it where a server says so; and one for
+ * each device and each kind of the scans, which have ended, of which there is something to say.
+ * Kinds that are not here are told of only where nothing is. */
+void devices_table_add(struct text *out, const struct device_rows *rows, const struct scan *scans,
+                       size_t scan_count);
 
 /* Likewise all of it as one line of JSON; what is not known is null. */
-void devices_json_add(struct text *out, const struct scan *scans, size_t count);
+void devices_json_add(struct text *out, const struct device_rows *rows, const struct scan *scans,
+                      size_t scan_count);
 
 #endif

@@ -76,6 +76,16 @@ static const struct state_field client_fields[] = {
     TEXT(live_slow, pipeline), NUMBER(live_slow, waiting_bytes),
     NUMBER(live_slow, quiet_s),
 };
+static const struct state_field device_fields[] = {
+    TEXT(live_device, kind), TEXT(live_device, uuid), TEXT(live_device, name),
+    TEXT(live_device, pci), TEXT(live_device, parent), TEXT(live_device, cores),
+    TEXT(live_device, state), TEXT(live_device, reason), NUMBER(live_device, index),
+    NUMBER(live_device, numa_node), NUMBER(live_device, memory_bytes),
+    NUMBER(live_device, memory_free_bytes),
+};
+static const struct state_field holder_fields[] = {
+    TEXT(live_holder, pipeline), NUMBER(live_holder, worker), NUMBER(live_holder, pid),
+};
 /* clang-format on */
 
 #define READ(state, object, fields, into)                                                          \
@@ -88,6 +98,8 @@ static int state_alias_read(struct live_state *state, const struct json_view *ob
 static int state_worker_read(struct live_state *state, const struct json_view *object, void *into);
 static int state_target_read(struct live_state *state, const struct json_view *object, void *into);
 static int state_client_read(struct live_state *state, const struct json_view *object, void *into);
+static int state_device_read(struct live_state *state, const struct json_view *object, void *into);
+static int state_holder_read(struct live_state *state, const struct json_view *object, void *into);
 static void state_times_read(const struct json_view *object, struct live_times *times);
 static void state_listen_read(struct live_state *state, const struct json_view *server);
 static void state_object_read(struct live_state *state, const struct json_view *object,
@@ -129,17 +141,20 @@ const char *live_state_error(int rc)
 
 static int state_parts_read(struct live_state *state, const struct json_view *root)
 {
-    void *pipelines, *aliases, *clients;
+    void *pipelines, *aliases, *clients, *devices;
     int rc = state_list_read(state, root, "pipelines", state_pipeline_read,
                              sizeof(struct live_pipeline), &pipelines, &state->pipeline_count);
     int rc_aliases = state_list_read(state, root, "aliases", state_alias_read,
                                      sizeof(struct live_alias), &aliases, &state->alias_count);
     int rc_clients = state_list_read(state, root, "clients", state_client_read,
                                      sizeof(struct live_slow), &clients, &state->client_count);
+    int rc_devices = state_list_read(state, root, "devices", state_device_read,
+                                     sizeof(struct live_device), &devices, &state->device_count);
     state->pipelines = pipelines;
     state->aliases = aliases;
     state->clients = clients;
-    return rc < 0 ? rc : rc_aliases < 0 ? rc_aliases : rc_clients;
+    state->devices = devices;
+    return rc < 0 ? rc : rc_aliases < 0 ? rc_aliases : rc_clients < 0 ? rc_clients : rc_devices;
 }
 
 void live_state_finish(struct live_state *state)
@@ -151,6 +166,9 @@ void live_state_finish(struct live_state *state)
     free(state->pipelines);
     free(state->aliases);
     free(state->clients);
+    for (uint32_t i = 0; i < state->device_count; i++)
+        free(state->devices[i].holders);
+    free(state->devices);
     free(state->texts);
     *state = (struct live_state){0};
 }
@@ -228,6 +246,23 @@ static int state_target_read(struct live_state *state, const struct json_view *o
 static int state_client_read(struct live_state *state, const struct json_view *object, void *into)
 {
     READ(state, object, client_fields, into);
+    return 0;
+}
+
+static int state_device_read(struct live_state *state, const struct json_view *object, void *into)
+{
+    struct live_device *device = into;
+    void *holders;
+    READ(state, object, device_fields, device);
+    int rc = state_list_read(state, object, "workers", state_holder_read,
+                             sizeof(struct live_holder), &holders, &device->holder_count);
+    device->holders = holders;
+    return rc;
+}
+
+static int state_holder_read(struct live_state *state, const struct json_view *object, void *into)
+{
+    READ(state, object, holder_fields, into);
     return 0;
 }
 

@@ -65,6 +65,20 @@ struct live_slow {
     double waiting_bytes, quiet_s;
 };
 
+/* A process that is bound to a device. */
+struct live_holder {
+    const char *pipeline;
+    double worker, pid;
+};
+
+struct live_device {
+    const char *kind, *uuid, *name, *pci, *parent, *cores;
+    const char *state, *reason; /* "": not known; none */
+    double index, numa_node, memory_bytes, memory_free_bytes;
+    struct live_holder *holders;
+    uint32_t holder_count;
+};
+
 /* Owns all that its pointers lead to. Zero is empty. */
 struct live_state {
     const char *version, *server_state, *config, *listen; /* listen: the first address */
@@ -79,6 +93,8 @@ struct live_state {
     uint32_t alias_count;
     struct live_slow *clients;
     uint32_t client_count;
+    struct live_device *devices;
+    uint32_t device_count;
     char *texts; /* owned: where all texts are */
     size_t text_bytes, text_room;
 };

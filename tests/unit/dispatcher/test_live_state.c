@@ -16,6 +16,7 @@
 
 #include <cmocka.h>
 
+#include "dispatcher/cli/operate/devices_table.h"
 #include "dispatcher/cli/operate/ps_table.h"
 #include "dispatcher/cli/operate/top_frame.h"
 
@@ -33,7 +34,10 @@ static const char whole[] =
     "\"device\":{\"kind\":\"cuda\",\"index\":2,\"uuid\":\"GPU-a\"}}]}],"
     "\"aliases\":[{\"pointer\":\"me/b:prod\",\"targets\":[{\"pointer\":\"me/"
     "a:v1\",\"weight\":1}]}],"
-    "\"clients\":[{\"client\":null,\"token\":\"t\",\"pipeline\":\"me/a:v1\",\"quiet_s\":1}]}";
+    "\"clients\":[{\"client\":null,\"token\":\"t\",\"pipeline\":\"me/a:v1\",\"quiet_s\":1}],"
+    "\"devices\":[{\"kind\":\"cuda\",\"index\":2,\"uuid\":\"GPU-a\",\"memory_bytes\":null,"
+    "\"state\":\"lost\",\"reason\":\"why\",\"workers\":[{\"pipeline\":\"me/a:v1\","
+    "\"worker\":1,\"pid\":4711}]},{\"kind\":\"vulkan\",\"index\":0,\"workers\":[]}]}";
 
 static int read_state(struct live_state *state, const char *text, size_t bytes)
 {
@@ -70,6 +74,14 @@ static void a_state_is_read_and_what_is_not_said_is_nothing(void **state)
     assert_string_equal(live.aliases[0].targets[0].pointer, "me/a:v1");
     assert_string_equal(live.clients[0].client, "");
     assert_string_equal(live.clients[0].token, "t");
+    assert_int_equal(live.device_count, 2);
+    const struct live_device *device = &live.devices[0];
+    assert_string_equal(device->uuid, "GPU-a");
+    assert_string_equal(device->reason, "why");
+    assert_true(device->index == 2 && isnan(device->memory_bytes));
+    assert_int_equal(device->holder_count, 1);
+    assert_true(device->holders[0].worker == 1 && device->holders[0].pid == 4711);
+    assert_string_equal(live.devices[1].state, "");
     live_state_finish(&live);
     live_state_finish(&live);
 }
@@ -86,7 +98,8 @@ static void what_no_server_says_is_refused(void **state)
                                         "{\"server\":{},\"pipelines\":[{},1]}",
                                         "{\"server\":{},\"pipelines\":[{\"workers\":[1]}]}",
                                         "{\"server\":{},\"aliases\":[{\"targets\":[\"a\"]}]}",
-                                        "{\"server\":{},\"clients\":[null]}"};
+                                        "{\"server\":{},\"clients\":[null]}",
+                                        "{\"server\":{},\"devices\":[{\"workers\":[1]}]}"};
     struct live_state live;
     for (size_t i = 0; i < ARRAY_COUNT(texts); i++)
         assert_int_equal(read_state(&live, texts[i], strlen(texts[i])), -EBADMSG);
@@ -113,8 +126,13 @@ static void whatever_is_read_can_be_shown(void **state)
             if (read_state(&live, text, sizeof whole - 1) == 0) {
                 struct top_view view = {.columns = 80, .rows = 24, .shows_workers = true};
                 const struct top_sample sample = {&live, 1};
+                struct device_rows rows;
+                assert_int_equal(device_rows_make(&rows, NULL, 0, &live), 0);
                 ps_table_add(&out, &live);
                 top_frame_add(&out, &sample, &sample, &view);
+                devices_table_add(&out, &rows, NULL, 0);
+                devices_json_add(&out, &rows, NULL, 0);
+                device_rows_finish(&rows);
                 assert_false(out.failed);
                 live_state_finish(&live);
                 read_count++;
