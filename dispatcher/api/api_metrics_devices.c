@@ -7,7 +7,7 @@
 #include "dispatcher/api/api.h"
 #include "dispatcher/api/api_metrics.h"
 #include "dispatcher/config/device_kind.h"
-#include "dispatcher/devices/devices.h"
+#include "dispatcher/devices/care.h"
 #include "dispatcher/workers/held_devices.h"
 #include "dispatcher/workers/placement.h"
 
@@ -75,6 +75,30 @@ static void metrics_device_memory(const struct held_devices *devices, struct exp
                                   devices->list[i]->memory_free_bytes);
 }
 
+/* Of what nothing has happened to, no counter is there. */
+static void metrics_device_health(const struct devices *devices, const struct held_devices *held,
+                                  struct exposition *out)
+{
+    char labels[LABELS_BYTES_MAX];
+    for (uint32_t i = 0; i < held->count; i++) {
+        const struct device_care *care = care_find(devices, held->list[i]);
+        if (metrics_labels_of_device(held, i, labels))
+            metrics_device_sample(out, "millrace_device_ok",
+                                  "1; 0 while a device is suspect or lost.", labels,
+                                  !care || care->state == DEVICE_OK);
+    }
+    for (uint32_t i = 0; i < devices->care_count; i++) {
+        const struct device_care *care = devices->cares[i];
+        if (i == 0)
+            exposition_family(out, "millrace_device_losses", METRIC_COUNTER,
+                              "Times that a device was lost.");
+        labels[0] = '\0';
+        metrics_labels_add_device(labels, &care->device);
+        labels_add(labels, "uuid", care->device.uuid);
+        exposition_sample(out, labels, care->loss_count);
+    }
+}
+
 static uint64_t metrics_holder_count(const struct fleet *fleet, const struct device *device)
 {
     uint64_t count = 0;
@@ -91,7 +115,7 @@ static uint64_t metrics_holder_counts(const struct fleet *fleet, const struct he
     uint64_t count = metrics_holder_count(fleet, device);
     for (uint32_t i = first + 1; i < devices->count; i++)
         if (metrics_number_is_same(devices->list[i], device) &&
-            !placement_is_same(devices->list[i], device))
+            !device_is_same(devices->list[i], device))
             count += metrics_holder_count(fleet, devices->list[i]);
     return count;
 }
@@ -141,6 +165,7 @@ void metrics_devices(const struct api *api, struct exposition *out)
     metrics_device_infos(&devices, out);
     metrics_device_memory(&devices, out);
     metrics_device_workers(api, &devices, out);
+    metrics_device_health(api->fleet->devices, &devices, out);
     held_devices_finish(&devices);
     metrics_scan_failures(api->fleet->devices, out);
 }

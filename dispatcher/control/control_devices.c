@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "dispatcher/config/device_kind.h"
-#include "dispatcher/devices/devices.h"
+#include "dispatcher/devices/care.h"
 #include "dispatcher/workers/held_devices.h"
 
 static const char *const knowledge_names[DEVICE_KNOWLEDGE_COUNT] = {
@@ -37,9 +37,9 @@ static void control_bytes_add(struct text *text, const char *key, uint64_t bytes
 static const char *control_device_state(const struct devices *devices, const struct device *device,
                                         const char **reason)
 {
-    (void)devices, (void)device;
-    *reason = "";
-    return "ok";
+    const struct device_care *care = care_find(devices, device);
+    *reason = care ? care->reason : "";
+    return device_state_name(care ? care->state : DEVICE_OK);
 }
 
 static void control_holders_add(const struct fleet *fleet, struct text *text,

@@ -15,13 +15,13 @@ const struct device *held_device(const struct worker *worker)
 bool held_device_is(const struct worker *worker, const struct device *device)
 {
     const struct device *held = held_device(worker);
-    return held && placement_is_same(held, device);
+    return held && device_is_same(held, device);
 }
 
 static bool held_devices_have(const struct held_devices *devices, const struct device *device)
 {
     for (uint32_t i = 0; i < devices->count; i++)
-        if (placement_is_same(devices->list[i], device))
+        if (device_is_same(devices->list[i], device))
             return true;
     return false;
 }
