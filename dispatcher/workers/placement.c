@@ -194,10 +194,10 @@ static int placement_lack(const struct fleet *fleet, const struct worker *worker
     uint32_t count = candidates_count(*candidates);
     const char *name =
         source ? device_source_name((enum device_source)(source - fleet->devices->sources)) : "";
-    if (knowledge != DEVICES_FOUND)
+    if (source && knowledge != DEVICES_FOUND)
         snprintf(reason, PLACEMENT_REASON_BYTES, "no device for the worker: %s: %s", name,
                  source->reason);
-    else if (count < device_choice_count(&config->devices))
+    else if (source && count < device_choice_count(&config->devices))
         snprintf(reason, PLACEMENT_REASON_BYTES,
                  "no device for the worker: %u of %u that are said are there, of %u %s devices",
                  count, device_choice_count(&config->devices), source->count, name);
@@ -248,6 +248,11 @@ int placement_choose(struct fleet *fleet, struct worker *worker,
                            (enum device_source)(candidates.source - fleet->devices->sources),
                            MISSING_AGAIN_MS);
     return placement_lack(fleet, worker, knowledge, &candidates, reason);
+}
+
+bool placement_is_lost(const struct fleet *fleet, const struct worker *worker)
+{
+    return worker->has_device && care_may_start(fleet->devices, &worker->device) == -EIO;
 }
 
 void placement_note_end(struct fleet *fleet, const struct worker *worker)

@@ -36,6 +36,9 @@ int placement_choose(struct fleet *fleet, struct worker *worker,
  * they are bound to none. */
 uint32_t placement_room(const struct fleet *fleet, const struct pipeline_config *config);
 
+/* Whether nothing can be done on the device of a worker. */
+bool placement_is_lost(const struct fleet *fleet, const struct worker *worker);
+
 /* The process of a worker is gone: what it had of the device's memory is waited for. */
 void placement_note_end(struct fleet *fleet, const struct worker *worker);
 

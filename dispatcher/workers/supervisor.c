@@ -70,6 +70,8 @@ static void act_watch(struct fleet *fleet, struct worker *worker)
               LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid));
     worker_watch(fleet, worker);
     act_go_on(fleet, worker);
+    if (placement_is_lost(fleet, worker))
+        supervisor_event(fleet, worker, WORKER_EV_DEVICE_LOST, "its device was lost meanwhile");
 }
 
 /* Nothing follows it in its place. */

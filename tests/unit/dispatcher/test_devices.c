@@ -152,7 +152,18 @@ static void on_changed(void *owner, enum device_source source)
     told_counts[source]++;
 }
 
-static const struct devices_ops ops = {on_changed};
+static void on_other(void *owner, const struct device *device, const char *reason)
+{
+    (void)owner, (void)device, (void)reason;
+}
+
+static void on_released(void *owner, const struct device *device)
+{
+    on_other(owner, device, "");
+}
+
+static const struct devices_ops ops = {
+    .changed = on_changed, .lost = on_other, .doubted = on_other, .released = on_released};
 
 static int scene_open(void **state)
 {

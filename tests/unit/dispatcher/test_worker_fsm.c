@@ -88,6 +88,7 @@ static bool can_happen(enum worker_state state, enum worker_event event)
     case WORKER_EV_MISBEHAVED:
         return !now->awaited;
     case WORKER_EV_STOP:
+    case WORKER_EV_DEVICE_LOST:
         return true;
     case WORKER_EV_COUNT:
         break;
@@ -368,6 +369,7 @@ static bool world_allows(const struct life *life, enum worker_event event)
     case WORKER_EV_MISBEHAVED:
         return !awaited;
     case WORKER_EV_STOP:
+    case WORKER_EV_DEVICE_LOST:
         return true;
     case WORKER_EV_COUNT:
         break;
