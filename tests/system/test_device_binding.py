@@ -239,6 +239,14 @@ def test_a_gpu_that_is_lost_has_no_worker_and_is_named(look, folder):
     expect_gpus(server, [0, 2], [0, 1])
 
 
+def test_where_a_gpu_is_missing_the_others_serve_and_it_is_said_which_are_there(look, folder):
+    server = look("--devices", "cuda:0,7", **nvidia(folder, gpus=2))
+    server.wait_log(f" worker_start_failed pipeline={LOOK} .*1 of 2 that are said are there, of 2 cuda devices")
+    ready(server, 1)
+    assert server.run(LOOK, "/").status == 200
+    assert server.get("/readyz").status == 200
+
+
 def test_a_worker_that_dies_is_followed_by_one_with_its_device(look, folder):
     server = look("--devices", "cuda:1,3", **nvidia(folder))
     before = seen(server, 2)
@@ -248,6 +256,12 @@ def test_a_worker_that_dies_is_followed_by_one_with_its_device(look, folder):
     for index, result in enumerate(before):
         server.wait_worker(LOOK, index, result["pid"], mark)
     assert [result["device"] for result in seen(server, 2)] == [result["device"] for result in before]
+
+
+def test_there_are_no_more_workers_than_the_devices_have_room_for(look, folder):
+    server = look("--devices", "auto", "--workers", "5", **nvidia(folder, gpus=2))
+    server.wait_log(f" workers_counted pipeline={LOOK} min=2 max=2")
+    expect_gpus(server, [0, 1])
 
 
 def test_more_workers_than_devices_are_refused_by_scale(look, folder):
