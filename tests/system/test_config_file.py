@@ -471,3 +471,18 @@ def test_the_page_has_the_keys_that_the_program_prints_and_its_examples_are_righ
     said = [line for line in page.splitlines() if line.startswith("millrace.yaml:")]
     (folder / "millrace.yaml").write_text(wrong)
     assert millrace("check", "-c", "millrace.yaml", cwd=folder, environment=environment).stderr.splitlines() == said
+
+
+def test_the_page_of_devices_has_words_and_mappings_that_are_right(folder):
+    with open(os.path.join(TOP, "docs/devices.md"), encoding="utf-8") as file:
+        page = file.read()
+    (folder / "chat.py").write_text("")
+    text, = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+    assert check(folder, text).returncode == OK
+    rows = re.findall(r"^\| (`.*?) \| (.*?) \|", page.split("\n## What is said\n")[1].split("\n\n")[0], flags=re.MULTILINE)
+    said = [word.replace("…", "a") for row in rows for cell in row for word in re.findall(r"`(.+?)`", cell)][1:]
+    assert len(said) > 20
+    for word in said:
+        quoted = word if word.startswith("{") else json.dumps(word)
+        result = check(folder, f"pipelines: {{{WORDS}: {{source: {example('words.so')}, devices: {quoted}}}}}\n")
+        assert (result.returncode, result.stderr) == (OK, ""), word
