@@ -306,7 +306,8 @@ HANGS = "#include <unistd.h>\n__attribute__((constructor)) static void begin(voi
 
 
 @pytest.mark.parametrize("way, said", [
-    pytest.param(CRASHES, r"by signal \d+ \(Illegal instruction\)", id="crash"),
+    # By which signal is known a moment later, and so it may not be said.
+    pytest.param(CRASHES, "the process that asks the driver ended.*", id="crash"),
     pytest.param(HANGS, "did not answer in 10 s", id="hang")])
 def test_while_a_driver_fails_others_are_served_and_its_workers_start_when_it_answers(look, tmp_path, way, said):
     repair = library(tmp_path / "nvml", way)
