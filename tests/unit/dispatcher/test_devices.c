@@ -53,8 +53,10 @@ static enum device_source source_named(const char *word)
 
 int child_start(pid_t *pid, const char *name, const char *word, int socket)
 {
-    enum device_source source = source_named(word);
     mr_assert(strcmp(name, SCANNER_NAME) == 0);
+    if (strcmp(word, SCAN_WATCH_WORD) == 0)
+        return -EAGAIN;
+    enum device_source source = source_named(word);
     if (played[source].start_error)
         return -(int)played[source].start_error;
     descriptor_close(&played[source].socket);

@@ -19,6 +19,7 @@
 
 #include <cmocka.h>
 
+#include "dispatcher/devices/device_fsm.h"
 #include "dispatcher/http/conn_fsm.h"
 #include "dispatcher/runs/pipeline_fsm.h"
 #include "dispatcher/runs/run_fsm.h"
@@ -168,6 +169,23 @@ static const char *pipeline_cell_text(unsigned state, unsigned event, unsigned *
     return step.action == PIPELINE_ACT_INVALID ? NULL : pipeline_action_name(step.action);
 }
 
+static const char *device_state_text(unsigned state)
+{
+    return device_state_name((enum device_state)state);
+}
+
+static const char *device_event_text(unsigned event)
+{
+    return device_event_name((enum device_event)event);
+}
+
+static const char *device_cell_text(unsigned state, unsigned event, unsigned *next)
+{
+    struct device_step step = device_fsm_cell((enum device_state)state, (enum device_event)event);
+    *next = step.next;
+    return step.action == DEVICE_ACT_INVALID ? NULL : device_action_name(step.action);
+}
+
 static const char *conn_state_text(unsigned state)
 {
     return conn_state_name((enum conn_state)state);
@@ -207,6 +225,12 @@ static const struct machine conn_machine = {.state_count = CONN_STATE_COUNT,
                                             .state_name = conn_state_text,
                                             .event_name = conn_event_text,
                                             .cell = conn_cell_text};
+
+static const struct machine device_machine = {.state_count = DEVICE_STATE_COUNT,
+                                              .event_count = DEVICE_EV_COUNT,
+                                              .state_name = device_state_text,
+                                              .event_name = device_event_text,
+                                              .cell = device_cell_text};
 
 /* State 0 is where a life begins and ends; one without an end only begins there. */
 static const char *node(const struct machine *machine, unsigned state)
@@ -344,6 +368,21 @@ static void make_slot_table(struct text *out)
     slot_arrows(out, "| arrow | taken by | when |\n|---|---|---|\n", "table");
 }
 
+static void make_device_states(struct text *out)
+{
+    machine_words(out, "dispatcher/devices/device_fsm.h", "States", "device_state", "DEVICE_");
+}
+
+static void make_device_diagram(struct text *out)
+{
+    diagram(out, &device_machine);
+}
+
+static void make_device_events(struct text *out)
+{
+    machine_words(out, "dispatcher/devices/device_fsm.h", "Events", "device_event", "DEVICE_EV_");
+}
+
 static void make_connection_states(struct text *out)
 {
     machine_words(out, "dispatcher/http/conn_fsm.h", "States", "conn_state", "CONN_");
@@ -379,6 +418,9 @@ static const struct block {
     {"pipeline events", make_pipeline_events},
     {"slot diagram", make_slot_diagram},
     {"slot table", make_slot_table},
+    {"device states", make_device_states},
+    {"device diagram", make_device_diagram},
+    {"device events", make_device_events},
     {"connection states", make_connection_states},
     {"connection diagram", make_connection_diagram},
     {"connection events", make_connection_events},
