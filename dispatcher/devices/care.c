@@ -100,13 +100,21 @@ static uint64_t care_pause_ms(const struct device_care *care)
     return pause_ms < PROBE_PAUSE_MS_MAX ? pause_ms : PROBE_PAUSE_MS_MAX;
 }
 
-static void care_log(struct devices *devices, const struct device_care *care, enum log_level level,
-                     const char *event)
+/* What it is now. */
+static void care_log(struct devices *devices, const struct device_care *care, enum log_level level)
 {
-    log_event(&devices->reactor->log, level, event,
-              LOG_WORD("kind", device_kind_name((enum device_kind)care->device.kind)),
-              LOG_NATURAL("index", care->device.index), LOG_WORD("uuid", care->device.uuid),
-              LOG_TEXT("reason", care->reason));
+    struct log *log = &devices->reactor->log;
+    const struct log_field kind =
+        LOG_WORD("kind", device_kind_name((enum device_kind)care->device.kind));
+    const struct log_field index = LOG_NATURAL("index", care->device.index);
+    const struct log_field uuid = LOG_WORD("uuid", care->device.uuid);
+    const struct log_field reason = LOG_TEXT("reason", care->reason);
+    if (care->state == DEVICE_OK)
+        log_event(log, level, "device_ok", kind, index, uuid);
+    else if (care->state == DEVICE_SUSPECT)
+        log_event(log, level, "device_suspect", kind, index, uuid, reason);
+    else
+        log_event(log, level, "device_lost", kind, index, uuid, reason);
 }
 
 static void act_probe(struct devices *devices, struct device_care *care)
@@ -118,7 +126,7 @@ static void act_probe(struct devices *devices, struct device_care *care)
 
 static void act_take_out(struct devices *devices, struct device_care *care)
 {
-    care_log(devices, care, LEVEL_ERROR, "device_lost");
+    care_log(devices, care, LEVEL_ERROR);
     care->loss_count++;
     care->failure_streak = 0;
     care->settle_from_ms = 0;
@@ -129,7 +137,7 @@ static void act_take_out(struct devices *devices, struct device_care *care)
 static void act_wait(struct devices *devices, struct device_care *care)
 {
     care->failure_streak++;
-    care_log(devices, care, LEVEL_DEBUG, "device_lost");
+    care_log(devices, care, LEVEL_DEBUG);
     care_probe_at(devices, care, devices->reactor->now_ms + care_pause_ms(care));
 }
 
@@ -138,7 +146,7 @@ static void act_release(struct devices *devices, struct device_care *care)
     care->failure_streak = 0;
     care->reason[0] = '\0';
     care->probe_ms = 0;
-    care_log(devices, care, LEVEL_INFO, "device_ok");
+    care_log(devices, care, LEVEL_INFO);
     devices->ops->released(devices->owner, &care->device);
 }
 
@@ -149,9 +157,10 @@ static void care_step(struct devices *devices, struct device_care *care, enum de
     /* Why it is lost is what made it so. */
     if (step.action != DEVICE_ACT_NONE)
         snprintf(care->reason, sizeof care->reason, "%s", reason);
-    if (care->state == DEVICE_OK && step.next == DEVICE_SUSPECT)
-        care_log(devices, care, LEVEL_WARNING, "device_suspect");
+    bool is_news = care->state != step.next;
     care->state = step.next;
+    if (is_news && care->state == DEVICE_SUSPECT)
+        care_log(devices, care, LEVEL_WARNING);
     switch (step.action) {
     case DEVICE_ACT_PROBE:
         act_probe(devices, care);
@@ -283,14 +292,19 @@ void care_note_end(struct devices *devices, const struct device *device, bool is
 static void care_settled(struct devices *devices, struct device_care *care, uint64_t free_bytes,
                          bool is_free)
 {
-    uint64_t ms = devices->reactor->now_ms - care->settle_from_ms;
+    struct log *log = &devices->reactor->log;
+    const struct log_field kind =
+        LOG_WORD("kind", device_kind_name((enum device_kind)care->device.kind));
+    const struct log_field index = LOG_NATURAL("index", care->device.index);
+    const struct log_field uuid = LOG_WORD("uuid", care->device.uuid);
+    const struct log_field now = LOG_NATURAL("free_bytes", free_bytes);
+    const struct log_field wanted = LOG_NATURAL("wanted_bytes", care->settle_free_bytes);
+    const struct log_field ms = LOG_NATURAL("ms", devices->reactor->now_ms - care->settle_from_ms);
     care->settle_from_ms = 0;
-    log_event(&devices->reactor->log, is_free ? LEVEL_DEBUG : LEVEL_WARNING,
-              is_free ? "device_memory_free" : "device_memory_held",
-              LOG_WORD("kind", device_kind_name((enum device_kind)care->device.kind)),
-              LOG_NATURAL("index", care->device.index), LOG_WORD("uuid", care->device.uuid),
-              LOG_NATURAL("free_bytes", free_bytes),
-              LOG_NATURAL("wanted_bytes", care->settle_free_bytes), LOG_NATURAL("ms", ms));
+    if (is_free)
+        log_event(log, LEVEL_DEBUG, "device_memory_free", kind, index, uuid, now, wanted, ms);
+    else
+        log_event(log, LEVEL_WARNING, "device_memory_held", kind, index, uuid, now, wanted, ms);
     devices->ops->released(devices->owner, &care->device);
 }
 

@@ -29,7 +29,7 @@ AT_THE_TOP = {
     "log-level": "warning", "log-runs": "failed", "log-format": "json", "log-file": "log",
     "files": "files", "file-limit": "1g", "files-total": "8g", "files-ttl": "24h",
     "fetch-allow": "[files.internal, '10.0.0.0/8']", "fetch-limit": "512m", "fetch-timeout": "1m",
-    "control": "control.sock", "worker": "",
+    "control": "control.sock", "worker": "", "load-parallel": "2", "device-load-parallel": "1",
 }
 OF_PIPELINES = {
     "workers": "{min: 1, max: 2}", "ready-workers": "2", "idle-timeout": "1m", "concurrency": "3", "queue": "7",
@@ -42,7 +42,7 @@ OF_PIPELINES = {
     "worker-user": "", "seccomp": "strict", "network": "none", "allow-read": "[data]", "allow-write": "none",
     "allow-connect": "[80, 443]", "python": "", "python-threads": "", "environment": "{C: '1', PATH: }",
     "devices": "{kind: vulkan, count: 2}", "workers-per-device": "2", "device-unbound": "true", "device-env": "'F={index}'",
-    "device-environment": "{G: '{kind}-{uuid}'}",
+    "device-environment": "{G: '{kind}-{uuid}'}", "on-cuda-error": "quarantine", "on-cuda-oom": "keep", "on-oom": "recycle",
 }
 # Each way to say an alias, of the pipeline that a whole file has.
 ALIASES = [f"me/words:one: {WORDS}", f"me/words:two: {{{WORDS}: 90}}",
