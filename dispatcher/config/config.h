@@ -158,6 +158,7 @@ struct config {
     char own_users_missing[OWN_USERS_REASON_BYTES]; /* why root can give them none; "": it can */
 
     struct pipeline_options options; /* of each pipeline of which nothing else is said */
+    bool allow_mps;                  /* mps.h, --allow-mps */
     uint32_t load_count_max;         /* workers that load at once, --load-parallel; 0: all */
     uint32_t device_load_count_max;  /* of those on one device, --device-load-parallel; 0: all */
     char *worker_path;               /* of the millrace-worker binary, --worker */

@@ -8,6 +8,7 @@
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/devices_said.h"
 #include "dispatcher/config/environment_said.h"
+#include "dispatcher/config/mps.h"
 #include "dispatcher/config/refuse.h"
 
 static int options_python_check(const struct config *config, const char *option, bool needs_some,
@@ -33,6 +34,8 @@ int pipeline_options_fill(struct config *config, char reason[CLI_REASON_BYTES])
         rc = environment_said_fill(config, reason);
     if (rc == 0)
         rc = devices_said_fill(config, reason);
+    if (rc == 0)
+        rc = mps_check(config, reason);
     return rc < 0 ? rc : options_ready_check(config, reason);
 }
 

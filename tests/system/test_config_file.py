@@ -29,7 +29,7 @@ AT_THE_TOP = {
     "log-level": "warning", "log-runs": "failed", "log-format": "json", "log-file": "log",
     "files": "files", "file-limit": "1g", "files-total": "8g", "files-ttl": "24h",
     "fetch-allow": "[files.internal, '10.0.0.0/8']", "fetch-limit": "512m", "fetch-timeout": "1m",
-    "control": "control.sock", "worker": "", "load-parallel": "2", "device-load-parallel": "1",
+    "control": "control.sock", "worker": "", "load-parallel": "2", "allow-mps": "true", "device-load-parallel": "1",
 }
 OF_PIPELINES = {
     "workers": "{min: 1, max: 2}", "ready-workers": "2", "idle-timeout": "1m", "concurrency": "3", "queue": "7",

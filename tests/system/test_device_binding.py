@@ -14,6 +14,7 @@ import wire
 from confined import needs_python
 from conftest import HERE, compile_c, public_folder
 from server import MILLRACE, SLOWNESS, example, wait_until
+from test_cli import USAGE, millrace
 
 LOOK, WORDS = "me/look:v1", "me/words:v1"
 CORES = sorted(os.sched_getaffinity(0))
@@ -345,3 +346,14 @@ def test_a_reload_that_changes_devices_replaces_the_workers(start, folder, tmp_p
         server.signal(signal.SIGHUP)
         server.wait_log(f" reload_end .*replaced={found} ", mark)
     expect_gpus(server, [1, 2])
+
+
+def test_nvidias_mps_is_refused_unless_it_is_allowed(tmp_path):
+    (tmp_path / "control").touch()
+    told = [f"{WORDS}={example('words.so')}", "--env", f"CUDA_MPS_PIPE_DIRECTORY={tmp_path}", "--worker", "/nowhere"]
+    for devices in ("cuda", "auto", "0", "cuda:x2"):
+        result = millrace("serve", *told, "--devices", devices)
+        assert result.returncode == USAGE and f"NVIDIA's MPS is on ({tmp_path}/control)" in result.stderr, result.stderr
+        assert "MPS" not in millrace("serve", *told, "--devices", devices, "--allow-mps").stderr
+    for devices in ("none", "vulkan:x2", "cpu"):
+        assert "MPS" not in millrace("serve", *told, "--devices", devices).stderr

@@ -176,6 +176,10 @@ static const struct cli_option options[] = {
      .help = "where its device or the memory holds one set of workers only: a reload that replaces "
              "them lets runs end and the old workers go before it starts new ones; new runs are "
              "refused meanwhile"},
+    {"allow-mps", NULL, CLI_FLAG, MEMBER(config.allow_mps),
+     .help =
+         "use NVIDIA's devices although its Multi-Process Service is on, under which the end of "
+         "one worker may hurt others on its device"},
     {"load-parallel", NULL, CLI_NUMBER, MEMBER(config.load_count_max), .min = 0,
      .max = WORKER_COUNT_MAX,
      .help =
