@@ -9,9 +9,9 @@
 
 #include "dispatcher/devices/scanner.h"
 
-#define PROBE_PAUSE_MS_MIN 1000u
+#define PROBE_PAUSE_MS_MIN 100u
 #define PROBE_PAUSE_MS_MAX 60000u
-#define PROBE_SHIFT_MAX 6u
+#define PROBE_SHIFT_MAX 10u
 #define SETTLE_LOOK_MS 200u
 #define SETTLE_STILL_COUNT 3u
 /* Memory that a driver keeps for itself, or that another process has taken meanwhile. */
