@@ -12,6 +12,7 @@ import subprocess
 import pytest
 
 import server as servers
+import stand_ins
 from server import EXAMPLES, SLOWNESS, TOP
 
 PORT = "127.0.0.1:8080"
@@ -42,6 +43,8 @@ ANSWERS = {
     "docs/examples/matches.cpp": [["12"], ["11"]],
     "docs/examples/misbehave.c": [[0], [1], [2]],  # and an error line
     "docs/examples/numbers.c": numbers,
+    "docs/examples/opencl.c": [[row] for row in ([1, 2, 3, 3, 3, 2], [1, 3, 4, 50, 50, 4], [50, 50, 50, 50, 50, 5],
+                                                 [1, 3, 4, 50, 50, 4])],
     "docs/examples/python/README.md": WORDS,
     "docs/examples/python/async_words.py": WORDS,
     "docs/examples/python/flood.py": numbers,
@@ -56,6 +59,9 @@ ANSWERS = {
 }
 # How those end that fail, as they are there to do.
 ERRORS = {"docs/examples/misbehave.c": "SIGSEGV"}
+
+# Those that compute on a device, with what takes the place of one here.
+DEVICES = {"docs/examples/opencl.c": stand_ins.pocl}
 
 # The file that users have, byte for byte: it has no comment. README.md beside it has its line.
 SILENT = {"docs/examples/python/my_module.py"}
@@ -103,7 +109,8 @@ def test_the_curl_line_of_an_example_gets_what_the_example_says(source, tmp_path
     assert told["curl"].count(PORT) == 1
     arguments = shlex.split(told["serve"])[2:]
     put_where_it_is_named(arguments[0], tmp_path)
-    with servers.Server(tmp_path, arguments, "--python", "/usr/bin/python3").wait_ready() as server:
+    variables = DEVICES[source](tmp_path) if source in DEVICES else None
+    with servers.Server(tmp_path, arguments, "--python", "/usr/bin/python3", environment=variables).wait_ready() as server:
         done = subprocess.run(["sh", "-c", told["curl"].replace(PORT, server.address)], check=True, capture_output=True,
                               timeout=CURL_TIMEOUT_S, text=True)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
