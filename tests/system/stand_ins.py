@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+from conftest import compile_c
 from server import TOP
 
 FAKES = os.path.join(TOP, "tests/system/fakes")
@@ -21,3 +22,10 @@ def pocl(folder):
     if not glob.glob("/etc/OpenCL/vendors/pocl*.icd"):
         pytest.skip("there is no PoCL: pocl-opencl-icd is missing")
     return {"POCL_CACHE_DIR": os.path.join(folder, "pocl")}
+
+
+def cuda(folder, gpus=1):
+    """NVIDIA's libraries without a GPU; what happens to it is told by files in `folder`."""
+    for name, library in (("nvml", "libnvidia-ml.so.1"), ("cuda", "libcuda.so.1")):
+        compile_c(os.path.join(FAKES, f"{name}.c"), os.path.join(folder, library), "-shared", "-fPIC")
+    return {"LD_LIBRARY_PATH": str(folder), "NVIDIA_FAKE_GPUS": str(gpus), "NVIDIA_FAKE_STATE": str(folder)}

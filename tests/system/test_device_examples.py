@@ -13,7 +13,7 @@ import stand_ins
 import wire
 from server import SLOWNESS, example, wait_until
 
-OPENCL = "local/opencl:v1"
+OPENCL, CUDA = "local/opencl:v1", "local/cuda:v1"
 TIMEOUT_S = 60 * SLOWNESS
 
 # Four workers compile a kernel each, the first time.
@@ -106,3 +106,93 @@ def test_a_killed_opencl_worker_costs_its_own_stream_and_the_next_one_has_its_de
     wait_until(lambda: {device_of(worker["pid"]) for worker in opencl.workers(OPENCL) if worker["state"] == "ready"} ==
                {("opencl", index) for index in range(4)}, TIMEOUT_S)
     assert values(opencl.lines(OPENCL, 64, 3, 100)) == mandelbrot(64, 3, 100)
+
+
+# ---- CUDA ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def cuda(start, tmp_path):
+    """cuda(OPTION...) is a server of the example with two GPUs that are not there."""
+    def serve(*options, **more):
+        variables = {**stand_ins.cuda(tmp_path, gpus=2), **more}
+        return start(example("cuda.so"), options=[*(options or ["--devices", "cuda"])], environment=variables)
+
+    return serve
+
+
+def uuid_of(gpu):
+    return f"GPU-{gpu:08x}-0000-0000-0000-000000000000"
+
+
+def multiples(x, a, times):
+    return [[a * time * item for item in x] for time in range(1, times + 1)]
+
+
+X = [1, 2.5, -3, 0, 1 << 40]
+
+
+def test_each_cuda_worker_has_a_gpu_of_its_own_and_computes_exactly(cuda):
+    server = cuda()
+    assert {device_of(worker["pid"]) for worker in server.workers(CUDA)} == {("cuda", 0), ("cuda", 1)}
+    assert len(server.log_since(0, '"CUDA device 0 of this worker: Fake GPU 0"')) == 2
+    for x in (X, [0.25], list(range(-300, 300))):
+        assert values(server.lines(CUDA, x, 0.5, 7)) == multiples(x, 0.5, 7)
+    with server.stream(CUDA, X, 2.0, 500) as first, server.stream(CUDA, X, -4.0, 500) as second:
+        assert values(second.all()) == multiples(X, -4.0, 500)
+        assert values(first.all()) == multiples(X, 2.0, 500)
+
+
+@pytest.mark.parametrize("inputs, reason", [
+    (([], 1.0, 1), "x: from 1 to 1048576 numbers"), (([1, 2, "x"], 1.0, 1), "x: item 2 is no number"),
+    (([1], 1.0, 0), "times: from 1 to 1000000"), (([1], 1.0, 1000001), "times: from 1 to 1000000")])
+def test_what_is_no_vector_is_an_input_error(cuda, inputs, reason):
+    error = wire.result_of(cuda().run(CUDA, *inputs))["error"]
+    assert (error["type"], error["message"]) == ("input_error", f"pipe add_up: {reason}")
+
+
+def test_memory_of_a_gpu_is_given_back_by_runs_that_end_and_that_are_left(cuda):
+    server = cuda("--devices", "cuda:0")
+    x = [1] * 60000  # two of these are nearly all there is
+    for _ in range(3):
+        with server.stream(CUDA, x, 1.0, 1000000) as stream:
+            run_id = stream.next()["id"]
+        assert "state=cancelled" in server.wait_run_end(run_id)
+        assert values(server.lines(CUDA, x, 1.0, 2)) == multiples(x, 1.0, 2)
+
+
+def test_memory_of_a_gpu_that_is_used_up_is_cuda_oom_by_the_name_of_the_driver(cuda, tmp_path):
+    server = cuda("--devices", "cuda:1")
+    (tmp_path / "full").write_text(uuid_of(1))
+    error = wire.result_of(server.run(CUDA, X, 1.0, 1))["error"]
+    assert (error["type"], error["message"]) == ("cuda_oom", "pipe add_up: CUDA_ERROR_OUT_OF_MEMORY (2)")
+    (tmp_path / "full").unlink()
+    assert values(server.lines(CUDA, X, 1.0, 2)) == multiples(X, 1.0, 2)
+
+
+def test_a_kernel_that_crashes_in_mid_stream_is_cuda_error_and_the_next_worker_has_the_gpu(cuda, tmp_path):
+    server = cuda("--devices", "cuda:1")
+    before, = server.workers(CUDA)
+    with server.stream(CUDA, X, 1.0, 1000000) as stream:
+        stream.next()
+        (tmp_path / "broken").write_text(uuid_of(1))
+        error = stream.all()[-1]["error"]
+    assert (error["type"], error["message"]) == ("cuda_error", "pipe add_up: CUDA_ERROR_ILLEGAL_ADDRESS (700)")
+    (tmp_path / "broken").unlink()
+    assert device_of(server.wait_worker(CUDA, 0, before["pid"])) == ("cuda", 1)
+    assert values(server.lines(CUDA, X, 1.0, 2)) == multiples(X, 1.0, 2)
+
+
+def startup_error_of(server):
+    error = server.run(CUDA, X, 1.0, 1).json()["error"]
+    assert error["type"] == "startup_error"
+    return error["message"]
+
+
+def test_without_a_driver_or_without_a_gpu_the_start_says_so(cuda, tmp_path):
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    (empty / "libcuda.so.1").touch()
+    assert startup_error_of(cuda("--workers", "1", LD_LIBRARY_PATH=str(empty))) == (
+        "startup hook 1: no CUDA: libcuda.so.1: file too short")
+    assert startup_error_of(cuda("--devices", "none")) == "startup hook 1: no GPU: CUDA_ERROR_NO_DEVICE (100)"

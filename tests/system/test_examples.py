@@ -39,6 +39,7 @@ def spelled(lines):
 
 # What must come: the values of each line, or a function that says whether they are right.
 ANSWERS = {
+    "docs/examples/cuda.c": [[[0.5, 1.25, -1.5]], [[1.0, 2.5, -3.0]], [[1.5, 3.75, -4.5]]],
     "docs/examples/echo.c": [[1], [[True, None, "x"]]],
     "docs/examples/matches.cpp": [["12"], ["11"]],
     "docs/examples/misbehave.c": [[0], [1], [2]],  # and an error line
@@ -61,7 +62,7 @@ ANSWERS = {
 ERRORS = {"docs/examples/misbehave.c": "SIGSEGV"}
 
 # Those that compute on a device, with what takes the place of one here.
-DEVICES = {"docs/examples/opencl.c": stand_ins.pocl}
+DEVICES = {"docs/examples/cuda.c": stand_ins.cuda, "docs/examples/opencl.c": stand_ins.pocl}
 
 # The file that users have, byte for byte: it has no comment. README.md beside it has its line.
 SILENT = {"docs/examples/python/my_module.py"}

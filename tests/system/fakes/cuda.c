@@ -4,9 +4,12 @@
  * What happens is told by files in the folder NVIDIA_FAKE_STATE:
  *
  *     tried    gets the mask of each process that begins
- *     broken   a mask for which memory cannot be used: error 700
+ *     broken   a mask for which memory cannot be used: error 700, and kernels crash
  *     full     a mask for which there is none: error 2
  *     hangs    a mask for which nothing ever ends
+ *
+ * It has one kernel, axpy, whatever it is given to load, and computes it on the CPU, with a
+ * rounding more. Its memory is handed out once, and again when all of it was given back.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +18,14 @@
 
 #define MASK_BYTES 128
 
-enum { SUCCESS = 0, OUT_OF_MEMORY = 2, NO_DEVICE = 100, ILLEGAL_ADDRESS = 700 };
+enum {
+    SUCCESS = 0,
+    OUT_OF_MEMORY = 2,
+    NO_DEVICE = 100,
+    INVALID_PTX = 218,
+    NOT_FOUND = 500,
+    ILLEGAL_ADDRESS = 700
+};
 
 static FILE *fake_state(const char *name, const char *mode)
 {
@@ -63,6 +73,13 @@ int cuDeviceGet(int *device, int number)
     return SUCCESS;
 }
 
+int cuDeviceGetName(char *name, int bytes, int device);
+int cuDeviceGetName(char *name, int bytes, int device)
+{
+    snprintf(name, (size_t)bytes, "Fake GPU %d", device);
+    return SUCCESS;
+}
+
 int cuCtxCreate_v2(void **context, unsigned flags, int device);
 int cuCtxCreate_v2(void **context, unsigned flags, int device)
 {
@@ -72,13 +89,30 @@ int cuCtxCreate_v2(void **context, unsigned flags, int device)
     return SUCCESS;
 }
 
-static unsigned char memory[1 << 20];
+/* An address is an offset, and the first ones are none. */
+static _Alignas(16) unsigned char memory[1 << 20];
+static size_t memory_used = 256;
+static int piece_count;
 
 int cuMemAlloc_v2(unsigned long long *address, size_t bytes);
 int cuMemAlloc_v2(unsigned long long *address, size_t bytes)
 {
     *address = 0;
-    return bytes > sizeof memory || fake_is("full") ? OUT_OF_MEMORY : SUCCESS;
+    if (bytes > sizeof memory - memory_used || fake_is("full"))
+        return OUT_OF_MEMORY;
+    *address = memory_used;
+    memory_used += (bytes + 15) / 16 * 16;
+    piece_count++;
+    return SUCCESS;
+}
+
+int cuMemFree_v2(unsigned long long address);
+int cuMemFree_v2(unsigned long long address)
+{
+    (void)address;
+    if (--piece_count == 0)
+        memory_used = 256;
+    return SUCCESS;
 }
 
 int cuMemsetD8_v2(unsigned long long address, unsigned char value, size_t bytes);
@@ -88,10 +122,53 @@ int cuMemsetD8_v2(unsigned long long address, unsigned char value, size_t bytes)
     return SUCCESS;
 }
 
+int cuMemcpyHtoD_v2(unsigned long long address, const void *from, size_t bytes);
+int cuMemcpyHtoD_v2(unsigned long long address, const void *from, size_t bytes)
+{
+    memcpy(memory + address, from, bytes);
+    return SUCCESS;
+}
+
 int cuMemcpyDtoH_v2(void *to, unsigned long long address, size_t bytes);
 int cuMemcpyDtoH_v2(void *to, unsigned long long address, size_t bytes)
 {
     memcpy(to, memory + address, bytes);
+    return SUCCESS;
+}
+
+int cuModuleLoadData(void **module, const char *text);
+int cuModuleLoadData(void **module, const char *text)
+{
+    *module = memory;
+    return strncmp(text, ".version ", 9) == 0 ? SUCCESS : INVALID_PTX;
+}
+
+int cuModuleGetFunction(void **function, void *module, const char *name);
+int cuModuleGetFunction(void **function, void *module, const char *name)
+{
+    *function = module;
+    return strcmp(name, "axpy") == 0 ? SUCCESS : NOT_FOUND;
+}
+
+int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                   unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
+                   void *stream, void **arguments, void **extra);
+int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
+                   unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
+                   void *stream, void **arguments, void **extra)
+{
+    unsigned long long y, x;
+    double a;
+    unsigned count, thread_count = grid_x * grid_y * grid_z * block_x * block_y * block_z;
+    (void)function, (void)shared_bytes, (void)stream, (void)extra;
+    memcpy(&y, arguments[0], sizeof y);
+    memcpy(&x, arguments[1], sizeof x);
+    memcpy(&a, arguments[2], sizeof a);
+    memcpy(&count, arguments[3], sizeof count);
+    double *sums = (double *)(void *)(memory + y);
+    const double *items = (const double *)(const void *)(memory + x);
+    for (unsigned i = 0; i < thread_count && i < count; i++)
+        sums[i] += a * items[i];
     return SUCCESS;
 }
 
@@ -111,6 +188,8 @@ int cuMemGetInfo_v2(size_t *available, size_t *total)
 int cuGetErrorName(int error, const char **name);
 int cuGetErrorName(int error, const char **name)
 {
-    *name = error == ILLEGAL_ADDRESS ? "CUDA_ERROR_ILLEGAL_ADDRESS" : "CUDA_ERROR_NO_DEVICE";
+    *name = error == ILLEGAL_ADDRESS ? "CUDA_ERROR_ILLEGAL_ADDRESS"
+            : error == OUT_OF_MEMORY ? "CUDA_ERROR_OUT_OF_MEMORY"
+                                     : "CUDA_ERROR_NO_DEVICE";
     return SUCCESS;
 }
