@@ -29,3 +29,8 @@ def cuda(folder, gpus=1):
     for name, library in (("nvml", "libnvidia-ml.so.1"), ("cuda", "libcuda.so.1")):
         compile_c(os.path.join(FAKES, f"{name}.c"), os.path.join(folder, library), "-shared", "-fPIC")
     return {"LD_LIBRARY_PATH": str(folder), "NVIDIA_FAKE_GPUS": str(gpus), "NVIDIA_FAKE_STATE": str(folder)}
+
+
+def torch(_):
+    """A module `torch` of few functions, which goes before the real one."""
+    return {"PYTHONPATH": os.path.join(FAKES, "torch_stand_in")}

@@ -5,15 +5,19 @@ import concurrent.futures
 import os
 import re
 import signal
+import subprocess
 
 import numpy
 import pytest
 
 import stand_ins
 import wire
-from server import SLOWNESS, example, wait_until
+from confined import needs_python
+from server import SLOWNESS, TOP, example, wait_until
 
-OPENCL, CUDA = "local/opencl:v1", "local/cuda:v1"
+OPENCL, CUDA, ROD = "local/opencl:v1", "local/cuda:v1", "local/rod:v1"
+TORCH_DEVICE = os.path.join(TOP, "docs/examples/python/torch_device.py:rod")
+PYTHON = "/usr/bin/python3"
 TIMEOUT_S = 60 * SLOWNESS
 
 # Four workers compile a kernel each, the first time.
@@ -196,3 +200,59 @@ def test_without_a_driver_or_without_a_gpu_the_start_says_so(cuda, tmp_path):
     assert startup_error_of(cuda("--workers", "1", LD_LIBRARY_PATH=str(empty))) == (
         "startup hook 1: no CUDA: libcuda.so.1: file too short")
     assert startup_error_of(cuda("--devices", "none")) == "startup hook 1: no GPU: CUDA_ERROR_NO_DEVICE (100)"
+
+
+# ---- torch -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def rod(start):
+    """rod(VARIABLES, OPTION...) is a server of the example."""
+    def serve(variables, *options):
+        return start(TORCH_DEVICE, options=["--python", PYTHON, *options], environment=variables)
+
+    return serve
+
+
+@pytest.fixture
+def gpus(tmp_path):
+    """Variables of a machine that has two GPUs, and torch."""
+    return {**stand_ins.cuda(tmp_path, gpus=2), **stand_ins.torch(tmp_path)}
+
+
+HEAT = [0, 0, 0, 16, 0, 0, 0, 0]
+SPREAD = [[0, 0, 4, 8, 4, 0, 0, 0], [0, 1, 4, 6, 4, 1, 0, 0], [0.25, 1.5, 3.75, 5, 3.75, 1.5, 0.25, 0]]
+
+
+@needs_python
+def test_torch_computes_on_the_gpu_of_its_worker(rod, gpus):
+    server = rod(gpus, "--devices", "auto")
+    assert {device_of(worker["pid"]) for worker in server.workers(ROD)} == {("cuda", 0), ("cuda", 1)}
+    for index in range(2):
+        server.wait_log(f'"computes on cuda; the worker has cuda {index}"')
+    assert values(server.lines(ROD, HEAT, 3)) == SPREAD
+
+
+@needs_python
+def test_torch_computes_on_the_cpu_where_there_is_no_gpu(rod, gpus):
+    server = rod(gpus, "--devices", "none")
+    server.wait_log('"computes on cpu; the worker has no device"')
+    assert values(server.lines(ROD, HEAT, 3)) == SPREAD
+    error = wire.result_of(server.run(ROD, HEAT[1:], 3))["error"]
+    assert error["type"] == "input_error" and "heat must be 8 numbers" in error["message"]
+
+
+@needs_python
+def test_torch_that_has_no_memory_on_its_gpu_is_cuda_oom(rod, gpus):
+    server = rod(gpus, "--devices", "auto", "--env", "TORCH_FULL=1")
+    error = wire.result_of(server.run(ROD, HEAT, 3))["error"]
+    assert error["type"] == "cuda_oom" and "CUDA out of memory. Tried to allocate" in error["message"]
+
+
+@needs_python
+def test_the_real_torch_computes_the_same(rod):
+    if subprocess.run([PYTHON, "-c", "import torch"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        pytest.skip("there is no torch: python3-torch is large, and not installed for tests")
+    server = rod({}, "--devices", "none")
+    server.wait_log('"computes on cpu; the worker has no device"')
+    assert values(server.lines(ROD, HEAT, 3)) == SPREAD

@@ -53,6 +53,8 @@ ANSWERS = {
     "docs/examples/python/schema.py":
         lambda lines: len(lines) == 4 and {word for word, in lines} <= {"to", "be", "or", "not"},
     "docs/examples/python/several_outputs.py": spelled,
+    "docs/examples/python/torch_device.py": [[row] for row in ([0, 0, 4, 8, 4, 0, 0, 0], [0, 1, 4, 6, 4, 1, 0, 0],
+                                                               [0.25, 1.5, 3.75, 5, 3.75, 1.5, 0.25, 0])],
     "docs/examples/several.c": spelled,
     "docs/examples/transcribe.c": lambda lines: lines[-1] == [{"final": "go forward ten meters"}],
     "docs/examples/wake.c": [[2], [3], [5], [7], [11]],
@@ -62,7 +64,8 @@ ANSWERS = {
 ERRORS = {"docs/examples/misbehave.c": "SIGSEGV"}
 
 # Those that compute on a device, with what takes the place of one here.
-DEVICES = {"docs/examples/cuda.c": stand_ins.cuda, "docs/examples/opencl.c": stand_ins.pocl}
+DEVICES = {"docs/examples/cuda.c": stand_ins.cuda, "docs/examples/opencl.c": stand_ins.pocl,
+           "docs/examples/python/torch_device.py": stand_ins.torch}
 
 # The file that users have, byte for byte: it has no comment. README.md beside it has its line.
 SILENT = {"docs/examples/python/my_module.py"}
