@@ -14,14 +14,25 @@ FAKES = os.path.join(TOP, "tests/system/fakes")
 
 
 def pocl(folder):
-    """OpenCL devices that are processors, with a folder for what is compiled."""
+    """OpenCL devices that are processors, with a folder for what is compiled. PoCL and its compiler keep memory that
+    AddressSanitizer takes for lost."""
     try:
         ctypes.CDLL("libOpenCL.so.1")
     except OSError:
         pytest.skip("there is no libOpenCL.so.1: ocl-icd-libopencl1 is missing")
     if not glob.glob("/etc/OpenCL/vendors/pocl*.icd"):
         pytest.skip("there is no PoCL: pocl-opencl-icd is missing")
-    return {"POCL_CACHE_DIR": os.path.join(folder, "pocl")}
+    suppressions = os.path.join(folder, "suppressions")
+    with open(suppressions, "w", encoding="ascii") as file:
+        file.write("leak:libpocl\nleak:libLLVM\nleak:libclang\n")
+    return {"POCL_CACHE_DIR": os.path.join(folder, "pocl"),
+            "LSAN_OPTIONS": f"suppressions={suppressions}:print_suppressions=0"}
+
+
+def opencl(folder, devices, **variables):
+    """The library of OpenCL of a machine with so many devices, which every worker sees."""
+    compile_c(os.path.join(FAKES, "opencl.c"), os.path.join(folder, "libOpenCL.so.1"), "-shared", "-fPIC")
+    return {"LD_LIBRARY_PATH": str(folder), "OCL_FAKE_DEVICES": str(devices - 1), **variables}
 
 
 def cuda(folder, gpus=1):

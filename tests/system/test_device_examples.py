@@ -112,6 +112,52 @@ def test_a_killed_opencl_worker_costs_its_own_stream_and_the_next_one_has_its_de
     assert values(opencl.lines(OPENCL, 64, 3, 100)) == mandelbrot(64, 3, 100)
 
 
+@pytest.fixture
+def many(start, tmp_path):
+    """many(DEVICES, OPTION...) is a server of the example whose library shows all of so many devices to each worker."""
+    def serve(devices, *options, **variables):
+        return start(example("opencl.so"), options=options, environment=stand_ins.opencl(tmp_path, devices, **variables))
+
+    return serve
+
+
+def test_of_several_opencl_devices_a_worker_takes_that_of_its_number(many):
+    server = many(3, "--devices", "opencl:x3")
+    for number in range(3):
+        server.wait_log(rf' worker={number} .*"OpenCL device {number} of 3: Fake {number}"')
+    streams = [server.stream(OPENCL, 2, 100000, 1) for _ in range(3)]
+    assert sorted(wire.output_of(stream.next()) for stream in streams) == [[0, 0], [1, 1], [2, 2]]
+    for stream in streams:
+        stream.close()
+
+
+def test_the_only_opencl_device_is_taken_whatever_the_number_and_without_a_number_the_first(many):
+    alone = many(1, "--devices", "opencl:x2")
+    alone.wait_log(' worker=1 .*"OpenCL device 0 of 1: Fake 0"')
+    unbound = many(3, "--workers", "1")
+    unbound.wait_log('"OpenCL device 0 of 3: Fake 0"')
+
+
+@pytest.mark.parametrize("number, error", [(-4, "cuda_oom"), (-5, "cuda_error"), (-6, "oom"), (-36, "cuda_error")])
+def test_an_error_of_an_opencl_device_is_told_with_its_number(many, number, error):
+    told, = many(1, "--devices", "opencl:x1", OCL_FAKE_RUN=str(number)).lines(OPENCL, 2, 2, 1)
+    assert (told["error"]["type"], told["error"]["message"]) == (error, f"pipe draw: row 0: OpenCL error {number}")
+
+
+def test_a_worker_for_whose_number_there_is_no_opencl_device_says_so_and_the_others_serve(many):
+    server = many(2, "--devices", "opencl:x3")
+    server.wait_log(' pipeline_failed .* worker=2 .*"startup hook 1: no OpenCL device 2: 2 are seen"')
+    assert values(server.lines(OPENCL, 1, 1, 1)) in ([[0]], [[1]])
+
+
+def test_a_kernel_that_does_not_compile_is_a_startup_error_with_the_reason_in_the_log(many):
+    server = many(1, "--devices", "opencl:x1", OCL_FAKE_BUILD="-11")
+    error = server.run(OPENCL, 1, 1, 1).json()["error"]
+    assert (error["type"], error["message"]) == (
+        "startup_error", "startup hook 1: the device cannot be used: OpenCL error -11")
+    assert server.log_since(0, '"the kernel does not compile: it is not to compile"')
+
+
 # ---- CUDA ------------------------------------------------------------------------------------------
 
 
