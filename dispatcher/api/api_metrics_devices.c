@@ -75,7 +75,6 @@ static void metrics_device_memory(const struct held_devices *devices, struct exp
                                   devices->list[i]->memory_free_bytes);
 }
 
-/* Of what nothing has happened to, no counter is there. */
 static void metrics_device_health(const struct devices *devices, const struct held_devices *held,
                                   struct exposition *out)
 {
@@ -87,15 +86,13 @@ static void metrics_device_health(const struct devices *devices, const struct he
                                   "1; 0 while a device is suspect or lost.", labels,
                                   !care || care->state == DEVICE_OK);
     }
-    for (uint32_t i = 0; i < devices->care_count; i++) {
-        const struct device_care *care = devices->cares[i];
-        if (i == 0)
-            exposition_family(out, "millrace_device_losses", METRIC_COUNTER,
-                              "Times that a device was lost.");
-        labels[0] = '\0';
-        metrics_labels_add_device(labels, &care->device);
-        labels_add(labels, "uuid", care->device.uuid);
-        exposition_sample(out, labels, care->loss_count);
+    if (held->count > 0)
+        exposition_family(out, "millrace_device_losses", METRIC_COUNTER,
+                          "Times that a device was lost.");
+    for (uint32_t i = 0; i < held->count; i++) {
+        const struct device_care *care = care_find(devices, held->list[i]);
+        if (metrics_labels_of_device(held, i, labels))
+            exposition_sample(out, labels, care ? care->loss_count : 0);
     }
 }
 

@@ -478,7 +478,7 @@ def test_the_page_of_devices_has_words_and_mappings_that_are_right(folder):
         page = file.read()
     (folder / "chat.py").write_text("")
     text, = re.findall(r"^```yaml\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
-    assert check(folder, text).returncode == OK
+    assert check(folder, "defaults: {python: /usr/bin/python3}\n" + text).returncode == OK
     rows = re.findall(r"^\| (`.*?) \| (.*?) \|", page.split("\n## What is said\n")[1].split("\n\n")[0], flags=re.MULTILINE)
     said = [word.replace("…", "a") for row in rows for cell in row for word in re.findall(r"`(.+?)`", cell)][1:]
     assert len(said) > 20
