@@ -12,6 +12,11 @@
 #define PROBE_PAUSE_MS_MIN 100u
 #define PROBE_PAUSE_MS_MAX 60000u
 #define PROBE_SHIFT_MAX 10u
+/* One that is lost again so soon is probed later each time: a probe is no load. */
+#define LOST_SOON_MS 60000u
+#define OUTDATED_COUNT_MAX 10u
+/* Before it is looked again whether a probe is gone that cannot end. */
+#define PROBE_GONE_MS 1000u
 #define SETTLE_LOOK_MS 200u
 #define SETTLE_STILL_COUNT 3u
 /* Memory that a driver keeps for itself, or that another process has taken meanwhile. */
@@ -126,10 +131,14 @@ static void act_probe(struct devices *devices, struct device_care *care)
 
 static void act_take_out(struct devices *devices, struct device_care *care)
 {
+    uint64_t now_ms = devices->reactor->now_ms;
+    bool is_soon = care->lost_ms != 0 && now_ms < care->lost_ms + LOST_SOON_MS;
     care_log(devices, care, LEVEL_ERROR);
     care->loss_count++;
-    care->failure_streak = 0;
+    care->failure_streak = is_soon ? care->failure_streak + 1 : 0;
+    care->lost_ms = now_ms;
     care->settle_from_ms = 0;
+    care->is_outdated = care->probe.state == SCAN_UNDER_WAY;
     care_probe_at(devices, care, devices->reactor->now_ms + care_pause_ms(care));
     devices->ops->lost(devices->owner, &care->device, care->reason);
 }
@@ -143,7 +152,6 @@ static void act_wait(struct devices *devices, struct device_care *care)
 
 static void act_release(struct devices *devices, struct device_care *care)
 {
-    care->failure_streak = 0;
     care->reason[0] = '\0';
     care->probe_ms = 0;
     care_log(devices, care, LEVEL_INFO);
@@ -182,6 +190,14 @@ static void care_step(struct devices *devices, struct device_care *care, enum de
     }
 }
 
+/* Cores do not vanish. */
+void care_watch(struct devices *devices, const struct device *device)
+{
+    if (device->kind != DEVICE_CPU && !care_make(devices, device))
+        log_event(&devices->reactor->log, LEVEL_DEBUG, "devices_failed",
+                  LOG_TEXT("reason", "too many devices to keep the health of all"));
+}
+
 void care_event(struct devices *devices, const struct device *device, enum device_event event,
                 const char *reason)
 {
@@ -192,14 +208,29 @@ void care_event(struct devices *devices, const struct device *device, enum devic
 
 /* ---- probes -------------------------------------------------------------------------------- */
 
-/* Of kinds that nothing here can use, being found is all that can be said. */
+/* Whether devices of the kind are among those of a source. */
+static bool care_is_of(enum device_source source, enum device_kind kind)
+{
+    if (kind == DEVICE_CPU)
+        return source == DEVICE_SOURCE_NUMA || source == DEVICE_SOURCE_CORES;
+    return device_kind_is_found(kind) && device_source_of(kind, false) == source;
+}
+
+/* Whether it is where it should be; where nobody has looked, it may be. */
 static bool care_is_found(const struct devices *devices, const struct device *device)
 {
-    for (uint32_t i = 0; i < DEVICE_SOURCE_COUNT; i++)
-        for (uint32_t k = 0; k < devices->sources[i].count; k++)
-            if (device_is_same(&devices->sources[i].found[k], device))
+    bool is_known = false;
+    for (uint32_t i = 0; i < DEVICE_SOURCE_COUNT; i++) {
+        const struct devices_source *source = &devices->sources[i];
+        if (!care_is_of((enum device_source)i, (enum device_kind)device->kind) ||
+            (source->knowledge != DEVICES_FOUND && source->knowledge != DEVICES_ABSENT))
+            continue;
+        is_known = true;
+        for (uint32_t k = 0; k < source->count; k++)
+            if (device_is_same(&source->found[k], device))
                 return true;
-    return !device_kind_is_found((enum device_kind)device->kind);
+    }
+    return !is_known;
 }
 
 static void care_probe_end(struct devices *devices, struct device_care *care)
@@ -207,9 +238,15 @@ static void care_probe_end(struct devices *devices, struct device_care *care)
     const struct scan *probe = &care->probe;
     char reason[SCAN_REASON_BYTES];
     snprintf(reason, sizeof reason, "%s", probe->reason);
-    if (care->is_outdated) {
-        care->is_outdated = false;
+    bool is_news = probe->state != SCAN_ALL_FOUND || !care->is_outdated;
+    care->is_outdated = false;
+    care->outdated_count = is_news ? 0 : care->outdated_count + 1;
+    if (!is_news && care->outdated_count <= OUTDATED_COUNT_MAX) {
         care_probe_at(devices, care, devices->reactor->now_ms + 1);
+        return;
+    }
+    if (!is_news) {
+        care_step(devices, care, DEVICE_EV_NOT_PASSED, "it fails faster than it can be tried");
         return;
     }
     if (probe->state == SCAN_ALL_FOUND && care_is_found(devices, &care->device))
@@ -328,13 +365,11 @@ static void care_settle_look(struct devices *devices, struct device_care *care)
 /* What was looked up before the process ended says nothing of what it gave back. */
 void care_review(struct devices *devices, enum device_source source)
 {
-    bool is_known = devices->sources[source].knowledge == DEVICES_FOUND;
     for (uint32_t i = 0; i < devices->care_count; i++) {
         struct device_care *care = devices->cares[i];
-        if (!device_kind_is_found((enum device_kind)care->device.kind) ||
-            device_source_of((enum device_kind)care->device.kind, false) != source)
+        if (!care_is_of(source, (enum device_kind)care->device.kind))
             continue;
-        if (is_known && care->state != DEVICE_LOST && !care_found(devices, &care->device))
+        if (care->state != DEVICE_LOST && !care_is_found(devices, &care->device))
             care_step(devices, care, DEVICE_EV_VANISHED, "it is not among those that are found");
         if (care->settle_from_ms != 0)
             care_settle_look(devices, care);
@@ -366,7 +401,8 @@ static void care_look(struct devices *devices, struct device_care *care)
     else if (scan_is_gone(&care->probe))
         care_probe_begin(devices, care);
     else
-        care_probe_at(devices, care, now_ms + DEVICES_GONE_LOOK_MS);
+        care_probe_at(devices, care,
+                      now_ms + (care->state == DEVICE_LOST ? PROBE_GONE_MS : DEVICES_GONE_LOOK_MS));
 }
 
 void care_on_timer(struct devices *devices)

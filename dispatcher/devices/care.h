@@ -25,8 +25,10 @@ struct device_care {
     char reason[SCAN_REASON_BYTES]; /* of what happened last; "": nothing has */
     struct scan probe;
     uint64_t probe_ms;       /* when a probe is to begin; 0: none is */
-    bool is_outdated;        /* what failed since the probe began is not what it looks at */
-    uint32_t failure_streak; /* of probes */
+    bool is_outdated;        /* something failed since the probe began: that it passes is no news */
+    uint32_t outdated_count; /* of probes in a row that were */
+    uint64_t lost_ms;        /* when it was lost last; 0: never */
+    uint32_t failure_streak; /* of probes, and of losses soon after the last one */
     uint64_t probe_count, loss_count;
     uint64_t settle_from_ms;     /* since when its memory is waited for; 0: it is not */
     uint64_t settle_free_bytes;  /* that are to be free, */
@@ -41,6 +43,9 @@ struct device_care *care_find(const struct devices *devices, const struct device
 /* Whether a worker may start on it. 0; -EAGAIN: it is probed, or its memory is waited for; -EIO: it
  * is lost, and care_find() tells why. */
 int care_may_start(const struct devices *devices, const struct device *device) MUST_USE;
+
+/* A worker is about to have it: it is to be noticed when it vanishes. */
+void care_watch(struct devices *devices, const struct device *device);
 
 /* Something happened to it. `reason` is one phrase for people. */
 void care_event(struct devices *devices, const struct device *device, enum device_event event,

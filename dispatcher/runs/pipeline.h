@@ -49,6 +49,7 @@ struct pipeline {
 
     struct scaling scaling; /* how many workers it should have; the pool has as many as it wants */
     struct timer scale_timer; /* when that is looked at */
+    uint32_t device_room;     /* for workers, when that was counted last; 0: never */
     bool scale_is_watched;    /* that is because of runs that wait */
     bool scale_is_asked;      /* one came that could not, and there was no worker */
 

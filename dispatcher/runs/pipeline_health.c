@@ -310,7 +310,7 @@ void pipeline_lacks_device(struct runs *runs, struct pipeline *pipeline, const c
                            size_t count)
 {
     struct run_failure failure;
-    pipeline_note_failure(runs, pipeline, ERROR_STARTUP, text, count);
+    health_failure_keep(runs, pipeline, ERROR_STARTUP, text, count);
     if (!pool_lacks_devices(pipeline->pool))
         return;
     health_refuse_lacking(pipeline, &failure);

@@ -17,8 +17,8 @@ struct pipeline;
 struct run_failure;
 struct worker;
 
-/* There is no device for one of its workers: the same, and where there is none for any, those who
- * would wait for one are told, unless they asked to wait. */
+/* There is no device for one of its workers, and why: it may come, so that is no failure. Where
+ * there is none for any, those who would wait for one are told, unless they asked to wait. */
 void pipeline_lacks_device(struct runs *runs, struct pipeline *pipeline, const char *text,
                            size_t count);
 

@@ -48,8 +48,12 @@ void pipeline_recount(struct runs *runs, struct pipeline *pipeline)
     uint32_t before = pipeline->pool->worker_count;
     uint64_t more = bounds.max > now->max ? bounds.max - now->max : 0;
     char reason[RUNS_REASON_BYTES] = "not enough memory";
-    if (pipeline->phase == PHASE_LEAVING || pipeline->is_yielding ||
-        (bounds.min == now->min && bounds.max == now->max))
+    uint32_t room = placement_room(runs->fleet, pipeline->config);
+    /* What its operator has scaled stays so. */
+    if (room == pipeline->device_room || pipeline->phase == PHASE_LEAVING || pipeline->is_yielding)
+        return;
+    pipeline->device_room = room;
+    if (bounds.min == now->min && bounds.max == now->max)
         return;
     int rc = runs_reserve(runs, more * bounds.concurrency, 0);
     if (rc == 0)

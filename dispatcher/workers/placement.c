@@ -228,7 +228,9 @@ int placement_choose(struct fleet *fleet, struct worker *worker,
     if (worker->predecessor) {
         worker->has_device = worker->predecessor->has_device;
         worker->device = worker->predecessor->device;
-        return 0;
+        /* One that is lost may come back; else its predecessor goes, and it is like any other. */
+        return worker->has_device && care_may_start(fleet->devices, &worker->device) < 0 ? -EAGAIN
+                                                                                         : 0;
     }
     enum device_knowledge knowledge = placement_source(fleet, choice, &candidates.source);
     if (knowledge == DEVICES_UNKNOWN)
@@ -237,6 +239,8 @@ int placement_choose(struct fleet *fleet, struct worker *worker,
     if (placement_find(fleet, worker, candidates, &device)) {
         worker->has_device = true;
         worker->device = device;
+        if (candidates.source)
+            care_watch(fleet->devices, &device);
         return care_may_start(fleet->devices, &device);
     }
     if (candidates_count(candidates) == 0 && placement_does_without(choice, knowledge)) {
@@ -267,7 +271,10 @@ void placement_note_failure(struct fleet *fleet, const struct worker *worker,
 {
     static const char reason[] = "a run failed on it";
     const struct device device = worker->device; /* whose worker may be ended by this */
-    if (!worker->has_device)
+    bool is_ended_by_it = worker->end == WORKER_END_DEVICE_LOST &&
+                          (worker->state == WORKER_DYING || worker->state == WORKER_EMPTY ||
+                           worker->state == WORKER_SPARE);
+    if (!worker->has_device || is_ended_by_it)
         return;
     if (policy == DEVICE_POLICY_PROBE)
         care_event(fleet->devices, &device, DEVICE_EV_PROCESS_FAULT, reason);

@@ -242,8 +242,11 @@ static void act_make_spare(struct fleet *fleet, struct worker *worker, const cha
     uint32_t unfinished_count =
         supervisor_reclaim(fleet, worker, is_recycled ? LEVEL_INFO : LEVEL_WARNING, reason);
     successor->predecessor = worker->successor = NULL;
-    if (successor->state == WORKER_SPARE)
+    if (successor->state == WORKER_SPARE) {
         supervisor_event(fleet, successor, WORKER_EV_ORPHANED, NULL);
+        if (successor->timer.position == 0) /* it waited for the device of this one */
+            timer_set(&fleet->reactor->timers, &successor->timer, fleet->reactor->now_ms);
+    }
     worker->is_surplus = worker->pool->is_leaving;
     if (supervisor_is_last(fleet, successor))
         return;

@@ -44,7 +44,8 @@ static void on_lost(void *owner, const struct device *device, const char *reason
     devices_try_again(fleet);
 }
 
-/* Which of its workers it was, nobody can say: none of them takes another run. */
+/* Which of its workers it was, nobody can say: none of them takes another run, and those that load
+ * begin again. */
 static void on_doubted(void *owner, const struct device *device, const char *reason)
 {
     struct fleet *fleet = owner;
@@ -52,10 +53,14 @@ static void on_doubted(void *owner, const struct device *device, const char *rea
     snprintf(text, sizeof text, "its device reported %s", reason);
     for (uint32_t i = 0; i < fleet->worker_count; i++) {
         struct worker *worker = fleet->workers[i];
-        if (!devices_has(worker, device) || !worker_serves(worker))
+        if (!devices_has(worker, device))
             continue;
-        worker->end = WORKER_END_RECYCLED_DEVICE;
-        supervisor_event(fleet, worker, WORKER_EV_RETIRE, text);
+        if (worker->state == WORKER_STARTING || worker->state == WORKER_LOADED) {
+            supervisor_event(fleet, worker, WORKER_EV_DEVICE_LOST, text);
+        } else if (worker_serves(worker)) {
+            worker->end = WORKER_END_RECYCLED_DEVICE;
+            supervisor_event(fleet, worker, WORKER_EV_RETIRE, text);
+        }
     }
 }
 

@@ -34,6 +34,10 @@ void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker)
                   fleet->reactor->now_ms + SPAWNER_WAIT_MS);
         return;
     }
+    if (!resize_may_load(fleet, NULL)) {
+        timer_set(&fleet->reactor->timers, &worker->timer, fleet->reactor->now_ms + LOAD_WAIT_MS);
+        return;
+    }
     int rc = placement_choose(fleet, worker, reason);
     worker->lacks_device = rc == -ENODEV;
     if (rc == 0 && !resize_may_load(fleet, worker))
@@ -73,23 +77,24 @@ void supervisor_trim(struct fleet *fleet)
     fleet->is_shrinking = is_shrinking;
 }
 
-/* Others load, and as many as may at once. */
+/* Whether fewer load than may at once: of all, and on the device of a worker, if it is not NULL. */
 static bool resize_may_load(const struct fleet *fleet, const struct worker *worker)
 {
     const struct config *config = fleet->config;
     uint32_t count = 0, device_count = 0;
-    if (config->load_count_max == 0 && config->device_load_count_max == 0)
+    bool is_on_device = worker && worker->has_device && config->device_load_count_max > 0;
+    if (config->load_count_max == 0 && !is_on_device)
         return true;
     for (uint32_t i = 0; i < fleet->worker_count; i++) {
         const struct worker *other = fleet->workers[i];
         if (!other || other->state < WORKER_SPAWNING || other->state > WORKER_LOADED)
             continue;
         count++;
-        device_count += worker->has_device && other->has_device &&
-                        device_is_same(&worker->device, &other->device);
+        device_count +=
+            is_on_device && other->has_device && device_is_same(&worker->device, &other->device);
     }
     return (config->load_count_max == 0 || count < config->load_count_max) &&
-           (config->device_load_count_max == 0 || device_count < config->device_load_count_max);
+           (!is_on_device || device_count < config->device_load_count_max);
 }
 
 /* It has no device. It is started when that is there (on_devices_changed()); until then whoever
@@ -166,9 +171,12 @@ static void resize_let_go(struct fleet *fleet, struct worker *worker)
     }
 }
 
-/* Nobody starts it: it is new, or was surplus until now. */
+/* Nobody starts it: it is new, was surplus until now, or waits for a device. One that is being
+ * reclaimed has its process still. */
 static bool resize_is_left(const struct worker *worker)
 {
+    if (worker_has_process(worker))
+        return false;
     bool is_called = worker->state == WORKER_SPARE && worker->predecessor;
     return (is_called || worker->state == WORKER_EMPTY) && worker->timer.position == 0;
 }

@@ -188,7 +188,7 @@ def test_where_there_is_no_driver_a_kind_of_gpu_is_a_failure_with_its_reason(loo
     server = look("--devices", "cuda", more=[f"{WORDS}={example('words.so')}"], *["--devices", f"{WORDS}=none"])
     reason = "no device for the worker: cuda: libnvidia-ml.so.1: "
     assert reason in server.ready_line
-    server.wait_log(f' pipeline_not_served pipeline={LOOK} state=failed text="{reason}')
+    server.wait_log(f' pipeline_not_served pipeline={LOOK} state=loading text="{reason}')
     answer = server.run(LOOK, "x")
     assert answer.status >= 400 and reason in answer.body.decode()
     assert server.lines(WORDS, "one two")

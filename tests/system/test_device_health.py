@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+import operator_socket
 import wire
 from confined import needs_python
 from conftest import HERE, compile_c
@@ -239,3 +240,59 @@ def test_a_device_without_room_for_the_probe_passes(machine):
     machine.put("full", uuid_of(0))
     assert ask(server, "cuda_error")["type"] == "cuda_error"
     assert wait_answer(server)["uuid"] == uuid_of(0) and machine.tried() == [uuid_of(0)]
+
+
+def test_devices_that_are_only_counted_pass_their_probe(machine):
+    server = machine.serve(devices="cuda:x2")
+    assert indexes(server) == {0, 1}
+    assert ask(server, "cuda_error")["type"] == "cuda_error"
+    server.wait_log(" device_ok kind=cuda ")
+    assert not server.log_since(0, " device_lost ") and machine.tried() in (["0"], ["1"])
+    wait_until(lambda: indexes(server) == {0, 1}, TIMEOUT_S)
+
+
+def test_a_device_that_vanishes_without_a_report_is_lost(machine):
+    server = machine.serve(gpus=2)
+    assert indexes(server) == {0, 1}
+    machine.put("lost", "0")
+    assert ask(server, "die")["type"] == "pipeline_error"
+    server.wait_log(" device_lost kind=cuda index=0 .*it is not among those that are found", timeout_s=TIMEOUT_S)
+    wait_until(lambda: {answer.get("uuid") for answer in asked_at_once(server)} == {uuid_of(1)}, TIMEOUT_S)
+
+
+def test_what_an_operator_has_scaled_stays_when_devices_are_looked_at_again(machine):
+    server = machine.serve(gpus=2)
+    assert indexes(server) == {0, 1}
+    mark = server.log_mark()
+    operator_socket.tell(server, "scale", pipeline=ONE, workers=1)
+    server.wait_log(" devices_found kind=cuda", since=mark)
+    wait_until(lambda: len(server.workers(ONE)) == 1, TIMEOUT_S)
+    assert not server.log_since(mark, " workers_counted ")
+
+
+def test_runs_that_want_to_wait_for_a_device_are_served_when_it_comes(machine):
+    machine.put("refused", "")
+    server = machine.serve(gpus=1)
+    assert "1 of the pipelines failed" in server.ready_line and "Insufficient Permissions" in server.ready_line
+    assert ask(server)["type"] == "pipeline_loading"
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        waits = pool.submit(lambda: wire.result_of(server.run(ONE, "hello", wait_for_resources=True)))
+        wait_until(lambda: server.pipeline(ONE)["queued"] == 1, TIMEOUT_S)
+        assert ask(server)["type"] == "pipeline_loading"
+        machine.remove("refused")
+        assert waits.result(timeout=TIMEOUT_S)["outputs"][0]["value"]["uuid"] == uuid_of(0)
+
+
+def test_a_worker_that_fails_and_dies_at_once_is_followed_and_leaves_nothing(machine):
+    server = machine.serve("--on-cuda-error", "quarantine", "--workers-per-device", "2", "--workers", "2", gpus=2)
+
+    def descriptors():
+        return len(os.listdir(f"/proc/{server.process.pid}/fd"))
+
+    asked_at_once(server)
+    before = descriptors()
+    for _ in range(20):
+        ask(server, "fail and die")
+        assert wait_answer(server)["uuid"]
+    wait_until(lambda: len(server.workers(ONE)) == 2 and descriptors() <= before, TIMEOUT_S)
+    assert not server.log_since(0, " spawner_lost ")

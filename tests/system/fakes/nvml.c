@@ -7,6 +7,7 @@
  *     NVIDIA_FAKE_LOST=2     and number 2 fell off its bus
  *     NVIDIA_FAKE_INIT=hang  or crash, exit, unloaded, refused: what beginning does
  *     NVIDIA_FAKE_STATE=DIR  a folder with what may change:
+ *         DIR/refused        beginning fails
  *         DIR/lost           the number of a GPU that fell off its bus
  *         DIR/free           MiB that are free on each GPU
  *         DIR/events         a line "GPU XID" for each event
@@ -53,11 +54,16 @@ static unsigned fake_number(const char *name, unsigned otherwise)
     return text ? (unsigned)strtoul(text, NULL, 10) : otherwise;
 }
 
+static FILE *fake_state(const char *name);
+
 static int fake_begin(void)
 {
     const char *way = getenv("NVIDIA_FAKE_INIT");
+    FILE *refused = fake_state("refused");
+    if (refused)
+        fclose(refused);
     if (!way)
-        return SUCCESS;
+        return refused ? NO_PERMISSION : SUCCESS;
     while (strcmp(way, "hang") == 0)
         pause();
     if (strcmp(way, "crash") == 0)
