@@ -10,8 +10,6 @@
 #include "dispatcher/devices/scanner.h"
 
 #define PROBE_PAUSE_MS_MIN 100u
-#define PROBE_PAUSE_MS_MAX 60000u
-#define PROBE_SHIFT_MAX 10u
 /* One that is lost again so soon is probed later each time: a probe is no load. */
 #define LOST_SOON_MS 60000u
 #define OUTDATED_COUNT_MAX 10u
@@ -21,13 +19,6 @@
 #define SETTLE_STILL_COUNT 3u
 /* Memory that a driver keeps for itself, or that another process has taken meanwhile. */
 #define SETTLE_SLACK_SHARE 16u
-
-static void care_wake(struct devices *devices, uint64_t due_ms)
-{
-    struct timer *timer = &devices->timer;
-    if (timer->position == 0 || timer->due_ms > due_ms)
-        timer_set(&devices->reactor->timers, timer, due_ms);
-}
 
 static struct uring_ref care_ref(const struct devices *devices, const struct device_care *care)
 {
@@ -94,15 +85,7 @@ int care_may_start(const struct devices *devices, const struct device *device)
 static void care_probe_at(struct devices *devices, struct device_care *care, uint64_t due_ms)
 {
     care->probe_ms = due_ms;
-    care_wake(devices, due_ms);
-}
-
-static uint64_t care_pause_ms(const struct device_care *care)
-{
-    uint32_t shift =
-        care->failure_streak < PROBE_SHIFT_MAX ? care->failure_streak : PROBE_SHIFT_MAX;
-    uint64_t pause_ms = (uint64_t)PROBE_PAUSE_MS_MIN << shift;
-    return pause_ms < PROBE_PAUSE_MS_MAX ? pause_ms : PROBE_PAUSE_MS_MAX;
+    devices_wake(devices, due_ms);
 }
 
 /* What it is now. */
@@ -139,7 +122,9 @@ static void act_take_out(struct devices *devices, struct device_care *care)
     care->lost_ms = now_ms;
     care->settle_from_ms = 0;
     care->is_outdated = care->probe.state == SCAN_UNDER_WAY;
-    care_probe_at(devices, care, devices->reactor->now_ms + care_pause_ms(care));
+    care_probe_at(devices, care,
+                  devices->reactor->now_ms +
+                      devices_pause_ms(PROBE_PAUSE_MS_MIN, care->failure_streak));
     devices->ops->lost(devices->owner, &care->device, care->reason);
 }
 
@@ -147,7 +132,9 @@ static void act_wait(struct devices *devices, struct device_care *care)
 {
     care->failure_streak++;
     care_log(devices, care, LEVEL_DEBUG);
-    care_probe_at(devices, care, devices->reactor->now_ms + care_pause_ms(care));
+    care_probe_at(devices, care,
+                  devices->reactor->now_ms +
+                      devices_pause_ms(PROBE_PAUSE_MS_MIN, care->failure_streak));
 }
 
 static void act_release(struct devices *devices, struct device_care *care)
@@ -262,7 +249,6 @@ static void care_probe_begin(struct devices *devices, struct device_care *care)
     char reason[SCAN_REASON_BYTES];
     int rc = scan_begin_probe(&care->probe, &care->device, now_ms, SCAN_TIMEOUT_MS);
     care->probe_ms = 0;
-    care->probe_count++;
     /* Where it is lost, it may be among those that are found again. */
     if (care->state == DEVICE_LOST && device_kind_is_found((enum device_kind)care->device.kind))
         devices_look_again(devices);
@@ -274,7 +260,7 @@ static void care_probe_begin(struct devices *devices, struct device_care *care)
         care_probe_end(devices, care);
     } else {
         uring_poll(devices->reactor->uring, care->probe.scanner.socket, care_ref(devices, care));
-        care_wake(devices, care->probe.due_ms);
+        devices_wake(devices, care->probe.due_ms);
     }
 }
 
@@ -282,19 +268,10 @@ void care_on_probe(struct devices *devices, uint32_t number, const struct uring_
 {
     mr_assert(number < devices->care_count);
     struct device_care *care = devices->cares[number];
-    if (care->probe.state != SCAN_UNDER_WAY || event->result < 0 ||
-        event->ref.generation != care->probe.scanner.generation)
+    if (!devices_scan_has_ended(devices, &care->probe, event))
         return;
-    int socket = care->probe.scanner.socket;
-    if (!scan_hear(&care->probe)) {
-        if (!event->more)
-            uring_poll(devices->reactor->uring, socket, event->ref);
-        return;
-    }
-    if (event->more)
-        uring_cancel(devices->reactor->uring, event->ref);
     care_probe_end(devices, care);
-    care_wake(devices, devices->reactor->now_ms + 1);
+    devices_wake(devices, devices->reactor->now_ms + 1);
 }
 
 /* ---- memory -------------------------------------------------------------------------------- */
@@ -323,7 +300,7 @@ void care_note_end(struct devices *devices, const struct device *device, bool is
     care->settle_free_bytes =
         device->memory_free_bytes - device->memory_free_bytes / SETTLE_SLACK_SHARE;
     devices_look_later(devices, device_source_of((enum device_kind)device->kind, false), 1);
-    care_wake(devices, care->settle_from_ms + CARE_SETTLE_MS_MAX);
+    devices_wake(devices, care->settle_from_ms + CARE_SETTLE_MS_MAX);
 }
 
 static void care_settled(struct devices *devices, struct device_care *care, uint64_t free_bytes,
@@ -384,11 +361,11 @@ static void care_look(struct devices *devices, struct device_care *care)
     if (care->settle_from_ms != 0 && now_ms >= care->settle_from_ms + CARE_SETTLE_MS_MAX)
         care_settle_look(devices, care);
     else if (care->settle_from_ms != 0)
-        care_wake(devices, care->settle_from_ms + CARE_SETTLE_MS_MAX);
+        devices_wake(devices, care->settle_from_ms + CARE_SETTLE_MS_MAX);
     if (care->probe.state == SCAN_UNDER_WAY) {
         struct uring_ref ref = care_ref(devices, care);
         if (!scan_expire(&care->probe, now_ms)) {
-            care_wake(devices, care->probe.due_ms);
+            devices_wake(devices, care->probe.due_ms);
             return;
         }
         uring_cancel(devices->reactor->uring, ref);
@@ -397,7 +374,7 @@ static void care_look(struct devices *devices, struct device_care *care)
     if (care->probe_ms == 0)
         return;
     if (now_ms < care->probe_ms)
-        care_wake(devices, care->probe_ms);
+        devices_wake(devices, care->probe_ms);
     else if (scan_is_gone(&care->probe))
         care_probe_begin(devices, care);
     else

@@ -29,7 +29,7 @@ struct device_care {
     uint32_t outdated_count; /* of probes in a row that were */
     uint64_t lost_ms;        /* when it was lost last; 0: never */
     uint32_t failure_streak; /* of probes, and of losses soon after the last one */
-    uint64_t probe_count, loss_count;
+    uint64_t loss_count;
     uint64_t settle_from_ms;     /* since when its memory is waited for; 0: it is not */
     uint64_t settle_free_bytes;  /* that are to be free, */
     uint64_t settle_last_bytes;  /* and were, when it was looked last; */

@@ -14,8 +14,7 @@
 #define GONE_LOOK_COUNT 100u /* and then: */
 #define GONE_LOOK_MS_MAX 1000u
 #define AGAIN_MS_MIN 1000u
-#define AGAIN_MS_MAX 60000u
-#define AGAIN_SHIFT_MAX 6u
+#define AGAIN_SHIFT_MAX 16u
 
 static const char *const words[DEVICE_SOURCE_COUNT] = {
     [DEVICE_SOURCE_CUDA] = "cuda",           [DEVICE_SOURCE_HIP] = "hip",
@@ -24,7 +23,6 @@ static const char *const words[DEVICE_SOURCE_COUNT] = {
 };
 
 static void devices_begin(struct devices *devices, struct devices_source *source);
-static void devices_wake(struct devices *devices, uint64_t due_ms);
 
 int devices_init(struct devices *devices, struct reactor *reactor, const struct devices_ops *ops,
                  void *owner)
@@ -118,10 +116,7 @@ static struct uring_ref devices_ref(const struct devices *devices,
 /* Where that is what was known before, and worked, it stays as it is. */
 static void devices_fail(struct devices *devices, struct devices_source *source, const char *reason)
 {
-    uint32_t shift =
-        source->failure_streak < AGAIN_SHIFT_MAX ? source->failure_streak : AGAIN_SHIFT_MAX;
-    uint64_t pause_ms = (uint64_t)AGAIN_MS_MIN << shift;
-    pause_ms = pause_ms < AGAIN_MS_MAX ? pause_ms : AGAIN_MS_MAX;
+    uint64_t pause_ms = devices_pause_ms(AGAIN_MS_MIN, source->failure_streak);
     bool is_said = source->failure_streak == 0 || strcmp(source->reason, reason) != 0;
     source->failure_streak++;
     source->failure_count++;
@@ -173,7 +168,13 @@ static void devices_take(struct devices *devices, struct devices_source *source)
 
 /* ---- scanners ------------------------------------------------------------------------------ */
 
-static void devices_wake(struct devices *devices, uint64_t due_ms)
+uint64_t devices_pause_ms(uint64_t ms_min, uint32_t failure_count)
+{
+    uint64_t ms = ms_min << (failure_count < AGAIN_SHIFT_MAX ? failure_count : AGAIN_SHIFT_MAX);
+    return ms < DEVICES_PAUSE_MS_MAX ? ms : DEVICES_PAUSE_MS_MAX;
+}
+
+void devices_wake(struct devices *devices, uint64_t due_ms)
 {
     struct timer *timer = &devices->timer;
     if (timer->position == 0 || timer->due_ms > due_ms)
@@ -197,6 +198,23 @@ static void devices_begin(struct devices *devices, struct devices_source *source
     devices_wake(devices, source->scan.due_ms);
 }
 
+bool devices_scan_has_ended(struct devices *devices, struct scan *scan,
+                            const struct uring_event *event)
+{
+    if (scan->state != SCAN_UNDER_WAY || event->result < 0 ||
+        event->ref.generation != scan->scanner.generation)
+        return false;
+    int socket = scan->scanner.socket;
+    if (!scan_hear(scan)) {
+        if (!event->more)
+            uring_poll(devices->reactor->uring, socket, event->ref);
+        return false;
+    }
+    if (event->more)
+        uring_cancel(devices->reactor->uring, event->ref);
+    return true;
+}
+
 void devices_on_scanner(struct devices *devices, const struct uring_event *event)
 {
     if (event->ref.index == WATCH_REF_INDEX) {
@@ -208,18 +226,8 @@ void devices_on_scanner(struct devices *devices, const struct uring_event *event
         return;
     }
     struct devices_source *source = &devices->sources[event->ref.index];
-    if (source->scan.state != SCAN_UNDER_WAY || event->result < 0 ||
-        event->ref.generation != source->scan.scanner.generation)
-        return;
-    int socket = source->scan.scanner.socket;
-    if (!scan_hear(&source->scan)) {
-        if (!event->more)
-            uring_poll(devices->reactor->uring, socket, event->ref);
-        return;
-    }
-    if (event->more)
-        uring_cancel(devices->reactor->uring, event->ref);
-    devices_take(devices, source);
+    if (devices_scan_has_ended(devices, &source->scan, event))
+        devices_take(devices, source);
 }
 
 /* One that hangs in its driver may not even die: nothing is begun while it is there. */

@@ -49,6 +49,9 @@ struct devices_ops {
 /* How often it is looked whether a process has ended that was killed. */
 #define DEVICES_GONE_LOOK_MS 10u
 
+/* Between tries of what fails again and again. */
+#define DEVICES_PAUSE_MS_MAX 60000u
+
 struct devices_source {
     bool is_wanted;
     enum device_knowledge knowledge;
@@ -67,7 +70,6 @@ struct device_watch {
     struct servant watcher;
     uint64_t again_ms; /* when another one is begun; 0: it is not */
     uint32_t failure_streak;
-    uint64_t event_count;
 };
 
 struct device_care;
@@ -104,6 +106,20 @@ enum device_source device_source_of(enum device_kind kind, bool is_per_core);
 
 /* The word of a source, for people and for its scanner. */
 const char *device_source_name(enum device_source source);
+
+/* ---- for care.c and watch.c ---------------------------------------------------------------- */
+
+/* devices_on_timer() is called then, or before. */
+void devices_wake(struct devices *devices, uint64_t due_ms);
+
+/* Before the next try after so many failures in a row: twice as long each time. */
+uint64_t devices_pause_ms(uint64_t ms_min, uint32_t failure_count);
+
+/* A completion for a scan: true when it has ended by that. */
+bool devices_scan_has_ended(struct devices *devices, struct scan *scan,
+                            const struct uring_event *event);
+
+/* ---- for the loop -------------------------------------------------------------------------- */
 
 /* A completion, and the timer. */
 void devices_on_scanner(struct devices *devices, const struct uring_event *event);

@@ -11,8 +11,6 @@
 #include "dispatcher/devices/xid.h"
 
 #define AGAIN_MS_MIN 1000u
-#define AGAIN_MS_MAX 60000u
-#define AGAIN_SHIFT_MAX 6u
 /* Of what it says, in a pass. */
 #define HEAR_COUNT_MAX 16u
 
@@ -27,13 +25,6 @@ void watch_finish(struct device_watch *watch)
     if (watch->watcher.state == SERVANT_RUNNING)
         servant_kill(&watch->watcher); /* it waits for its driver, not for us */
     servant_close(&watch->watcher);
-}
-
-static void watch_wake(struct devices *devices, uint64_t due_ms)
-{
-    struct timer *timer = &devices->timer;
-    if (timer->position == 0 || timer->due_ms > due_ms)
-        timer_set(&devices->reactor->timers, timer, due_ms);
 }
 
 static struct uring_ref watch_ref(const struct device_watch *watch)
@@ -62,14 +53,11 @@ static void watch_pass_on(struct devices *devices, const struct scan_message *me
 static void watch_end(struct devices *devices)
 {
     struct device_watch *watch = &devices->watch;
-    uint32_t shift =
-        watch->failure_streak < AGAIN_SHIFT_MAX ? watch->failure_streak : AGAIN_SHIFT_MAX;
-    uint64_t pause_ms = (uint64_t)AGAIN_MS_MIN << shift;
-    watch->failure_streak++;
     watch->again_ms =
-        devices->reactor->now_ms + (pause_ms < AGAIN_MS_MAX ? pause_ms : AGAIN_MS_MAX);
+        devices->reactor->now_ms + devices_pause_ms(AGAIN_MS_MIN, watch->failure_streak);
+    watch->failure_streak++;
     servant_kill(&watch->watcher);
-    watch_wake(devices, watch->again_ms);
+    devices_wake(devices, watch->again_ms);
 }
 
 /* False: it was given up. */
@@ -89,7 +77,6 @@ static bool watch_hear(struct devices *devices)
             return false;
         }
         watch->failure_streak = 0;
-        watch->event_count++;
         watch_pass_on(devices, &message);
     }
     return true;
@@ -118,8 +105,8 @@ static void watch_begin(struct devices *devices)
     struct device_watch *watch = &devices->watch;
     watch->again_ms = 0;
     if (servant_open(&watch->watcher, SCANNER_NAME, SCAN_WATCH_WORD) < 0) {
-        watch->again_ms = devices->reactor->now_ms + AGAIN_MS_MAX;
-        watch_wake(devices, watch->again_ms);
+        watch->again_ms = devices->reactor->now_ms + DEVICES_PAUSE_MS_MAX;
+        devices_wake(devices, watch->again_ms);
         return;
     }
     uring_poll(devices->reactor->uring, watch->watcher.socket, watch_ref(watch));
@@ -136,5 +123,5 @@ void watch_on_timer(struct devices *devices)
     if (is_gone && now_ms >= watch->again_ms)
         watch_begin(devices);
     else
-        watch_wake(devices, is_gone ? watch->again_ms : now_ms + AGAIN_MS_MIN);
+        devices_wake(devices, is_gone ? watch->again_ms : now_ms + AGAIN_MS_MIN);
 }

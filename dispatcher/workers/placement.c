@@ -22,15 +22,9 @@ struct candidates {
 
 void placement_want(struct fleet *fleet, const struct pipeline_config *config)
 {
-    const struct device_choice *choice = &config->devices;
-    if (choice->kind != DEVICE_CHOICE_ALL && choice->kind != DEVICE_CHOICE_PICKS)
-        return;
-    if (!choice->is_of_any) {
-        devices_want(fleet->devices, device_source_of(choice->of, choice->is_per_core));
-        return;
-    }
-    devices_want(fleet->devices, DEVICE_SOURCE_CUDA);
-    devices_want(fleet->devices, DEVICE_SOURCE_HIP);
+    for (uint32_t i = 0; i < DEVICE_SOURCE_COUNT; i++)
+        if (placement_is_of(&config->devices, (enum device_source)i))
+            devices_want(fleet->devices, (enum device_source)i);
 }
 
 /* ---- candidates ---------------------------------------------------------------------------- */

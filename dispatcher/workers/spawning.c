@@ -49,6 +49,17 @@ const char *start_error_hint(int error)
     }
 }
 
+void start_failure_say(struct fleet *fleet, const struct worker *worker, const char *reason)
+{
+    uint64_t count = repeats_note(&worker->pool->start_failures, reason, strlen(reason), NULL, 0);
+    if (repeats_is_said(count))
+        log_event(&fleet->reactor->log, LEVEL_ERROR, "worker_start_failed",
+                  LOG_WORD("pipeline", worker->pool->config->pointer),
+                  LOG_NATURAL("worker", worker->number),
+                  count > 0 ? LOG_NATURAL("same_as_before", count) : LOG_NOTHING,
+                  LOG_TEXT("reason", reason));
+}
+
 void start_error_note(struct worker *worker, int error, char *text, size_t text_bytes)
 {
     worker->was_short = spawning_is_shortage(error);

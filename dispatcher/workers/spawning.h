@@ -34,6 +34,9 @@ void spawning_on_timer(struct fleet *fleet);
 /* Which limit it may be that lets no process be started with `error` (-errno); "" when none. */
 const char *start_error_hint(int error);
 
+/* Says in the log why a worker does not start, ever more seldom where that stays the same. */
+void start_failure_say(struct fleet *fleet, const struct worker *worker, const char *reason);
+
 /* No process came of a start: a sentence, "the worker process cannot be started: ...", with the
  * hint. Where it was for want of what all workers and the server share, it is nobody's failure: the
  * worker is marked as short. `error` is a negative errno. */

@@ -108,13 +108,7 @@ static void supervisor_back_off(struct fleet *fleet, struct worker *worker)
 static void act_retry(struct fleet *fleet, struct worker *worker, const char *reason)
 {
     worker_release(fleet, worker);
-    uint64_t count = repeats_note(&worker->pool->start_failures, reason, strlen(reason), NULL, 0);
-    if (repeats_is_said(count))
-        log_event(&fleet->reactor->log, LEVEL_ERROR, "worker_start_failed",
-                  LOG_WORD("pipeline", worker->pool->config->pointer),
-                  LOG_NATURAL("worker", worker->number),
-                  count > 0 ? LOG_NATURAL("same_as_before", count) : LOG_NOTHING,
-                  LOG_TEXT("reason", reason));
+    start_failure_say(fleet, worker, reason);
     if (worker->is_surplus)
         return; /* nobody needs to know */
     renewal_note_failure(fleet, worker, reason);

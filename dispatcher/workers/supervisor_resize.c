@@ -101,17 +101,10 @@ static bool resize_may_load(const struct fleet *fleet, const struct worker *work
  * calls the pipeline is told why, if no other worker serves it. */
 static void resize_lack_note(struct fleet *fleet, struct worker *worker, const char *reason)
 {
-    struct worker_pool *pool = worker->pool;
     const struct worker_failure failure = {
         .type = ERROR_STARTUP, .message = reason, .message_bytes = strlen(reason)};
-    uint64_t count = repeats_note(&pool->start_failures, reason, strlen(reason), NULL, 0);
-    if (repeats_is_said(count))
-        log_event(&fleet->reactor->log, LEVEL_ERROR, "worker_start_failed",
-                  LOG_WORD("pipeline", pool->config->pointer),
-                  LOG_NATURAL("worker", worker->number),
-                  count > 0 ? LOG_NATURAL("same_as_before", count) : LOG_NOTHING,
-                  LOG_TEXT("reason", reason));
-    fleet->ops->lacks(fleet->owner, pool, &failure);
+    start_failure_say(fleet, worker, reason);
+    fleet->ops->lacks(fleet->owner, worker->pool, &failure);
 }
 
 void supervisor_judge(struct fleet *fleet)
