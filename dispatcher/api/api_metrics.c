@@ -319,8 +319,8 @@ bool metrics_labels_of_worker(const struct api *api, uint32_t index, char labels
 {
     const struct worker *worker = api->fleet->workers[index];
     char number[16];
-    if (!worker || worker->state == WORKER_SPARE || worker->predecessor || worker->is_surplus ||
-        ((const struct pipeline *)worker->pool->owner)->phase != PHASE_SERVED)
+    if (!worker || worker->is_template || worker->state == WORKER_SPARE || worker->predecessor ||
+        worker->is_surplus || ((const struct pipeline *)worker->pool->owner)->phase != PHASE_SERVED)
         return false;
     snprintf(number, sizeof(number), "%u", worker->number);
     metrics_labels_of(labels, worker->pool->owner);
@@ -375,6 +375,7 @@ static void metrics_workers(const struct api *api, struct exposition *out)
     metrics_worker_states(api, out);
     metrics_scaling(api, out);
     metrics_worker_restarts(api, out);
+    metrics_templates(api, out);
     metrics_worker_usage(api, out);
     metrics_ring_fills(api, out);
     metrics_counter(out, "millrace_worker_starts", "Worker processes started.", fleet->start_count);

@@ -15,6 +15,9 @@ struct api;
  * served. */
 bool metrics_labels_of_worker(const struct api *api, uint32_t index, char labels[LABELS_BYTES_MAX]);
 
+/* api_metrics_templates.c: the families of templates, where some are wanted. */
+void metrics_templates(const struct api *api, struct exposition *out);
+
 /* api_metrics_devices.c: the families of devices, where some are used. */
 void metrics_devices(const struct api *api, struct exposition *out);
 

@@ -42,7 +42,8 @@ uint32_t config_place_count(const struct config *config)
     uint32_t count = RENEWAL_PLACE_COUNT;
     for (uint32_t i = 0; i < config->pipeline_count; i++) {
         const struct pipeline_config *pipeline = &config->pipelines[i];
-        count += pipeline_config_worker_max(pipeline) + pipeline->options.recycle_overlap;
+        count += pipeline_config_worker_max(pipeline) + pipeline->options.recycle_overlap +
+                 (pipeline->options.preload != PRELOAD_NONE);
     }
     return count;
 }

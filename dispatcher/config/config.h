@@ -74,6 +74,14 @@ enum device_policy {
     DEVICE_POLICY_COUNT
 };
 
+/* How far a pipeline is loaded once for all of its workers, --preload. */
+enum preload {
+    PRELOAD_NONE = 0, /* each worker begins by itself */
+    PRELOAD_IMPORT,   /* workers are copies of a process that has loaded the source, */
+    PRELOAD_STARTUP,  /* and has run the startup hooks */
+    PRELOAD_COUNT
+};
+
 /* How the workers of a pipeline are run, and what its runs may. */
 struct pipeline_options {
     struct cli_range workers; /* as many as runs need, within it, --workers */
@@ -82,6 +90,7 @@ struct pipeline_options {
     uint32_t workers_per_device; /* at most, of those that its devices have, --workers-per-device */
     bool devices_count_workers;  /* nothing else says how many there are */
     bool device_unbound;  /* they keep to no cores and memory near a device, --device-unbound */
+    uint32_t preload;     /* enum preload, --preload */
     uint32_t concurrency; /* runs a worker interleaves, --concurrency */
     bool python_threads;  /* plain runs of Python have a thread each, --python-threads */
     uint32_t request_ring_bytes;

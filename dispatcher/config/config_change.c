@@ -161,7 +161,8 @@ static bool change_has_other_processes(const struct pipeline_config *now,
            change_is_text(now->python_path, next->python_path) ||
            change_has_other_variables(&now->environment, &next->environment) ||
            change_has_other_devices(now, next) || change_has_other_rights(now, next) ||
-           a->concurrency != b->concurrency || a->python_threads != b->python_threads ||
+           a->preload != b->preload || a->concurrency != b->concurrency ||
+           a->python_threads != b->python_threads ||
            a->request_ring_bytes != b->request_ring_bytes ||
            a->reply_ring_bytes != b->reply_ring_bytes || a->window_bytes != b->window_bytes;
 }

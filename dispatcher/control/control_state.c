@@ -10,6 +10,7 @@
 #include "dispatcher/api/answer.h"
 #include "dispatcher/api/api.h"
 #include "dispatcher/config/config_hold.h"
+#include "dispatcher/config/preload.h"
 #include "dispatcher/control/control.h"
 #include "dispatcher/control/control_clients.h"
 #include "dispatcher/control/control_devices.h"
@@ -129,6 +130,29 @@ static void state_workers(const struct control *control, struct text *text,
     }
 }
 
+/* null where there is none, and nothing is to be said of that. */
+static void state_template(struct text *text, const struct worker_pool *pool)
+{
+    const struct template *template = &pool->template;
+    const struct worker *self = template->worker;
+    bool is_used = self && !template->is_refused;
+    text_add(text, ",\"template\":");
+    if (pool->config->options.preload == PRELOAD_NONE) {
+        text_add(text, "null");
+        return;
+    }
+    text_add(text, "{\"preload\":\"%s\",\"state\":\"%s\",\"pid\":",
+             preload_words[pool->config->options.preload],
+             is_used ? worker_state_name(self->state) : "refused");
+    if (is_used && worker_has_process(self))
+        text_add(text, "%d", (int)self->pid);
+    else
+        text_add(text, "null");
+    text_add(text, ",\"copies\":%llu,\"reason\":", (unsigned long long)template->copy_count);
+    state_text_add(text, template->reason[0] != '\0' ? template->reason : NULL);
+    text_add(text, "}");
+}
+
 static uint64_t state_sum(const uint64_t *counts, uint32_t count)
 {
     uint64_t sum = 0;
@@ -198,6 +222,7 @@ static void state_pipeline(const struct control *control, struct text *text,
     state_first_chunks(text, &tally->first_chunk);
     text_add(text, ",\"loading\":");
     api_loading_format(control->api, text, pipeline);
+    state_template(text, pipeline->pool);
     text_add(text, ",\"workers\":[");
     state_workers(control, text, pipeline->pool);
     text_add(text, "]}");

@@ -160,7 +160,7 @@ static const char *channel_message_read(const uint8_t *data, size_t bytes,
                "build";
     if (header.kind != MESSAGE_HELLO && header.kind != MESSAGE_READY &&
         header.kind != MESSAGE_FAILED && header.kind != MESSAGE_FILE &&
-        header.kind != MESSAGE_PROGRESS)
+        header.kind != MESSAGE_PROGRESS && header.kind != MESSAGE_FORKED)
         return "it sent an unknown message";
     *out = (struct channel_message){.kind = (enum message_kind)header.kind,
                                     .slot = header.slot,

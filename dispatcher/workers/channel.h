@@ -49,7 +49,7 @@ struct channel_ends {
 
 /* A message, its header checked. The body is where it was read to. */
 struct channel_message {
-    enum message_kind kind;    /* HELLO, READY, FAILED, FILE or PROGRESS */
+    enum message_kind kind;    /* HELLO, READY, FAILED, FILE, PROGRESS, FORKED */
     uint32_t slot, generation; /* of FILE; as they were sent */
     const uint8_t *body;
     size_t body_bytes;

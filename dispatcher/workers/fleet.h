@@ -58,6 +58,18 @@ struct fleet_ops {
     void (*lost)(void *owner, struct run *run, const struct worker_failure *failure);
 };
 
+/* Of a pool; zero: it has none. */
+struct template
+{
+    struct worker *worker; /* the place; owned; NULL: there is none */
+    bool is_refused;       /* it cannot be copied: not tried again before a renewal */
+    bool has_failed;       /* its last process ended before it could be copied */
+    char reason[256];      /* why, of either; "": neither */
+    uint32_t asked_count;
+    uint64_t copy_count; /* that became workers */
+    pid_t group;         /* of its last process: what is left of it; 0: nothing is */
+};
+
 /* The workers of one pipeline. Owned by the fleet. */
 struct worker_pool {
     struct fleet *fleet;
@@ -68,6 +80,7 @@ struct worker_pool {
     uint32_t place_count;
     uint32_t worker_count;      /* how many of them are wanted, but for a spare one */
     bool is_leaving;            /* none is, and the spare one is not either */
+    struct template template;   /* that its workers are copies of */
     bool has_extra;             /* a spare one that is there for a renewal only */
     uint32_t made_place_count;  /* ever, for the names of groups */
     struct variables variables; /* of its inputs and outputs, once a HELLO told them */

@@ -3,16 +3,14 @@
 #include "dispatcher/workers/hand_over.h"
 
 #include "dispatcher/workers/pool.h"
-#include "dispatcher/workers/supervisor.h"
 
 void hand_over_call(struct fleet *fleet, struct worker *worker, const char *reason)
 {
     struct worker *successor = pool_spare(worker->pool);
     mr_assert(successor != NULL);
     log_event(&fleet->reactor->log, LEVEL_INFO, "worker_replace",
-              LOG_WORD("pipeline", worker->pool->config->pointer),
-              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid),
-              LOG_TEXT("reason", reason));
+              LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
+              LOG_INTEGER("pid", worker->pid), LOG_TEXT("reason", reason));
     worker->successor = successor;
     successor->predecessor = worker;
     successor->is_surplus = worker->is_surplus;
@@ -23,12 +21,12 @@ void hand_over_call(struct fleet *fleet, struct worker *worker, const char *reas
 }
 
 /* That the successor could not load says nothing of the pipeline: this one serves it. */
-void hand_over_keep(struct fleet *fleet, struct worker *worker)
+struct worker *hand_over_keep(struct worker *worker)
 {
     struct worker *successor = worker->successor;
     worker->successor = successor->predecessor = NULL;
     worker->pool->cannot_load = false;
-    supervisor_event(fleet, successor, WORKER_EV_DISMISSED, NULL);
+    return successor;
 }
 
 void hand_over_dismiss(struct fleet *fleet, struct worker *worker)

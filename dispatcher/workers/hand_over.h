@@ -11,8 +11,8 @@
 /* The spare place, which there must be, becomes its successor and is about to start. */
 void hand_over_call(struct fleet *fleet, struct worker *worker, const char *reason);
 
-/* Its successor, which has no process, is not wanted any more: the worker stays. */
-void hand_over_keep(struct fleet *fleet, struct worker *worker);
+/* Its successor, which has no process and is returned, is not wanted any more: the worker stays. */
+struct worker *hand_over_keep(struct worker *worker);
 
 /* Such a successor: its place is the spare one again. */
 void hand_over_dismiss(struct fleet *fleet, struct worker *worker);

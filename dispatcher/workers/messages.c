@@ -14,7 +14,7 @@
 
 static struct worker_said messages_wrong(const char *reason)
 {
-    return (struct worker_said){WORKER_EV_MISBEHAVED, reason};
+    return (struct worker_said){.event = WORKER_EV_MISBEHAVED, .reason = reason};
 }
 
 static struct worker_said messages_understand(struct fleet *fleet, struct worker *worker,
@@ -53,7 +53,7 @@ static struct worker_said messages_hello(struct worker *worker, const uint8_t *b
             return messages_wrong("its inputs or outputs are not those the pipeline had when the "
                                   "server started: the source changed, restart the server");
     }
-    return (struct worker_said){WORKER_EV_HELLO, "it said HELLO out of turn"};
+    return (struct worker_said){.event = WORKER_EV_HELLO, .reason = "it said HELLO out of turn"};
 }
 
 /* A line of the log for each of its last lines. */
@@ -71,8 +71,7 @@ static void messages_log_traceback(struct fleet *fleet, const struct worker *wor
         const char *newline = memchr(first, '\n', (size_t)(end - first));
         const char *stop = newline ? newline : end;
         log_event(&fleet->reactor->log, LEVEL_ERROR, "pipeline_traceback",
-                  LOG_WORD("pipeline", worker->pool->config->pointer),
-                  LOG_NATURAL("worker", worker->number),
+                  LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
                   LOG_BYTES("text", first, (size_t)(stop - first)));
         first = stop + 1;
     }
@@ -88,8 +87,7 @@ static void messages_log_failure(struct fleet *fleet, struct worker *worker,
     worker->is_repeating = count > 0;
     if (repeats_is_said(count))
         log_event(&fleet->reactor->log, LEVEL_ERROR, "pipeline_failed",
-                  LOG_WORD("pipeline", worker->pool->config->pointer),
-                  LOG_NATURAL("worker", worker->number),
+                  LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
                   LOG_WORD("type", error_type_name(failure->type)),
                   count > 0 ? LOG_NATURAL("same_as_before", count) : LOG_NOTHING,
                   LOG_BYTES("text", failure->message, failure->message_bytes));
@@ -119,16 +117,35 @@ static struct worker_said messages_failed(struct fleet *fleet, struct worker *wo
         return messages_wrong("it sent a failure that cannot be read");
     worker->has_said_why = true;
     messages_words_keep(worker, &failure);
-    fleet->ops->failed(fleet->owner, worker->pool, &failure);
-    messages_log_failure(fleet, worker, &failure);
-    return (struct worker_said){WORKER_EV_FAILED, "it said FAILED out of turn"};
+    if (!worker->is_template) { /* else it says so itself, and workers begin by themselves */
+        fleet->ops->failed(fleet->owner, worker->pool, &failure);
+        messages_log_failure(fleet, worker, &failure);
+    }
+    return (struct worker_said){.event = WORKER_EV_FAILED, .reason = "it said FAILED out of turn"};
 }
 
 static struct worker_said messages_file(struct fleet *fleet, struct worker *worker,
                                         const struct channel_message *message)
 {
     const char *wrong = worker_files_heard(fleet, worker, message);
-    return wrong ? messages_wrong(wrong) : (struct worker_said){WORKER_EV_COUNT, NULL};
+    return wrong ? messages_wrong(wrong) : (struct worker_said){.event = WORKER_EV_COUNT};
+}
+
+/* The text, of one that has failed, stays with the template. */
+static struct worker_said messages_forked(struct worker *worker, const uint8_t *body, size_t bytes)
+{
+    struct worker_said said = {.event = WORKER_EV_COUNT, .has_copy = true};
+    if (worker->state == WORKER_DYING)
+        return (struct worker_said){.event = WORKER_EV_COUNT};
+    if (!worker->is_template || worker->state != WORKER_READY)
+        return messages_wrong("it told of a copy");
+    if (bytes < sizeof said.copy)
+        return messages_wrong("it told of a copy in a way that cannot be read");
+    memcpy(&said.copy, body, sizeof said.copy);
+    const struct worker_failure failure = {.message = (const char *)body + sizeof said.copy,
+                                           .message_bytes = bytes - sizeof said.copy};
+    messages_words_keep(worker, &failure);
+    return said;
 }
 
 /* What one that is not starting any more says of its start is not kept. */
@@ -141,7 +158,8 @@ static struct worker_said messages_progress(const struct fleet *fleet, struct wo
     progress.said_ms = fleet->reactor->now_ms;
     if (worker_is_starting(worker))
         worker->progress = progress;
-    return (struct worker_said){WORKER_EV_PROGRESS, "it said PROGRESS out of turn"};
+    return (struct worker_said){.event = WORKER_EV_PROGRESS,
+                                .reason = "it said PROGRESS out of turn"};
 }
 
 static struct worker_said messages_understand(struct fleet *fleet, struct worker *worker,
@@ -155,5 +173,7 @@ static struct worker_said messages_understand(struct fleet *fleet, struct worker
         return messages_failed(fleet, worker, message->body, message->body_bytes);
     if (message->kind == MESSAGE_FILE)
         return messages_file(fleet, worker, message);
-    return (struct worker_said){WORKER_EV_READY, "it said READY out of turn"};
+    if (message->kind == MESSAGE_FORKED)
+        return messages_forked(worker, message->body, message->body_bytes);
+    return (struct worker_said){.event = WORKER_EV_READY, .reason = "it said READY out of turn"};
 }

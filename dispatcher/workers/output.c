@@ -49,17 +49,15 @@ void output_log(struct fleet *fleet, struct worker *worker, enum log_level level
         return;
     }
     log_event(&fleet->reactor->log, level, "output",
-              LOG_WORD("pipeline", worker->pool->config->pointer),
-              LOG_NATURAL("worker", worker->number), LOG_WORD("run", run_id),
-              LOG_WORD("stream", stream), LOG_BYTES("text", text, count));
+              LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
+              LOG_WORD("run", run_id), LOG_WORD("stream", stream), LOG_BYTES("text", text, count));
 }
 
 static void output_log_suppressed_of(struct fleet *fleet, struct worker *worker)
 {
     if (worker->log_suppressed > 0)
         log_event(&fleet->reactor->log, LEVEL_WARNING, "output_suppressed",
-                  LOG_WORD("pipeline", worker->pool->config->pointer),
-                  LOG_NATURAL("worker", worker->number),
+                  LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
                   LOG_NATURAL("lines", worker->log_suppressed));
     worker->log_suppressed = 0;
 }

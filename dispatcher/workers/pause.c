@@ -52,6 +52,6 @@ static void pause_log(struct fleet *fleet, struct worker *worker)
         return;
     worker->is_noisy = true;
     log_event(&fleet->reactor->log, LEVEL_WARNING, "worker_noisy",
-              LOG_WORD("pipeline", worker->pool->config->pointer),
-              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid));
+              LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
+              LOG_INTEGER("pid", worker->pid));
 }

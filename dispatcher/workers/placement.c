@@ -215,7 +215,7 @@ int placement_choose(struct fleet *fleet, struct worker *worker,
 {
     const struct device_choice *choice = &worker->pool->config->devices;
     struct candidates candidates = {.choice = choice};
-    if (!device_choice_binds(choice)) {
+    if (!device_choice_binds(choice) || worker->is_template) {
         worker->has_device = false;
         return 0;
     }

@@ -9,6 +9,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "dispatcher/config/preload.h"
 #include "dispatcher/workers/output.h"
 #include "dispatcher/workers/placement.h"
 #include "dispatcher/workers/worker_start.h"
@@ -19,6 +20,8 @@
 static int pool_place_add(struct worker_pool *pool, uint32_t number, enum worker_state state,
                           char reason[CGROUP_REASON_BYTES]);
 static void pool_place_remove(struct worker_pool *pool, uint32_t place);
+static void pool_place_give_back(struct worker *worker);
+static int pool_template_add(struct worker_pool *pool, char reason[CGROUP_REASON_BYTES]);
 static void pool_share(struct fleet *fleet);
 static int pool_record_fit(struct fleet *fleet, uint32_t ring_bytes);
 
@@ -63,6 +66,8 @@ int pool_create(struct fleet *fleet, const struct pipeline_config *config, uint3
     int rc = pool_resize(pool, worker_count, reason);
     if (rc == 0 && config->options.recycle_overlap)
         rc = pool_place_add(pool, pool->worker_count, WORKER_SPARE, reason);
+    if (rc == 0)
+        rc = pool_template_add(pool, reason);
     if (rc < 0)
         pool_destroy(pool);
     else
@@ -76,6 +81,8 @@ void pool_destroy(struct worker_pool *pool)
     uint32_t at = 0;
     while (pool->place_count > 0)
         pool_place_remove(pool, pool->place_count - 1);
+    if (pool->template.worker)
+        pool_place_give_back(pool->template.worker);
     while (fleet->pools[at] != pool)
         at++;
     memmove(&fleet->pools[at], &fleet->pools[at + 1],
@@ -114,6 +121,8 @@ void pool_leave(struct worker_pool *pool)
 {
     char reason[CGROUP_REASON_BYTES];
     pool->is_leaving = true;
+    if (pool->template.worker)
+        pool->template.worker->is_surplus = true;
     int rc = pool_resize(pool, 0, reason);
     mr_assert(rc == 0); /* no place is added */
 }
@@ -211,6 +220,8 @@ uint64_t pool_proof_ms(const struct worker *worker)
 
 bool pool_is_vacant(const struct worker_pool *pool)
 {
+    if (pool->template.worker && !pool_place_is_vacant(pool->template.worker))
+        return false;
     for (uint32_t i = 0; i < pool->place_count; i++)
         if (!pool_place_is_vacant(pool->places[i]))
             return false;
@@ -258,6 +269,8 @@ bool pool_lacks_devices(const struct worker_pool *pool)
 
 bool pool_is_starting(const struct worker_pool *pool)
 {
+    if (pool->template.worker && worker_is_starting(pool->template.worker))
+        return true;
     for (uint32_t i = 0; i < pool->place_count; i++) {
         enum worker_state state = pool->places[i]->state;
         if (!pool->places[i]->is_surplus && state >= WORKER_SPAWNING && state <= WORKER_LOADED)
@@ -280,6 +293,8 @@ static bool pool_starts_before(const struct worker *a, const struct worker *b)
 const struct worker *pool_first_starting(const struct worker_pool *pool)
 {
     const struct worker *first = NULL;
+    if (pool->template.worker && worker_is_starting(pool->template.worker))
+        first = pool->template.worker;
     for (uint32_t i = 0; i < pool->place_count; i++) {
         const struct worker *worker = pool->places[i];
         if (worker_is_starting(worker) && !worker->is_surplus &&
@@ -450,16 +465,13 @@ static int pool_group_make(struct worker *worker, char reason[CGROUP_REASON_BYTE
                : cgroup_create(&worker->group, pool->fleet->group_folder, name, bytes_max, reason);
 }
 
-static int pool_place_add(struct worker_pool *pool, uint32_t number, enum worker_state state,
-                          char reason[CGROUP_REASON_BYTES])
+/* One that the fleet knows. */
+static int pool_place_make(struct worker_pool *pool, uint32_t number, enum worker_state state,
+                           struct worker **out, char reason[CGROUP_REASON_BYTES])
 {
     struct fleet *fleet = pool->fleet;
     struct timers *timers = &fleet->reactor->timers;
     snprintf(reason, CGROUP_REASON_BYTES, "not enough memory");
-    struct worker **places = realloc(pool->places, (pool->place_count + 1) * sizeof *pool->places);
-    if (!places)
-        return -ENOMEM;
-    pool->places = places;
     int64_t index = pool_index_take(fleet);
     if (index < 0)
         return -ENOMEM;
@@ -479,13 +491,54 @@ static int pool_place_add(struct worker_pool *pool, uint32_t number, enum worker
         return rc;
     }
     fleet->workers[index] = worker;
-    pool->places[pool->place_count++] = worker;
+    *out = worker;
     return 0;
+}
+
+static int pool_place_add(struct worker_pool *pool, uint32_t number, enum worker_state state,
+                          char reason[CGROUP_REASON_BYTES])
+{
+    struct worker **places = realloc(pool->places, (pool->place_count + 1) * sizeof *pool->places);
+    if (!places) {
+        snprintf(reason, CGROUP_REASON_BYTES, "not enough memory");
+        return -ENOMEM;
+    }
+    pool->places = places;
+    int rc = pool_place_make(pool, number, state, &places[pool->place_count], reason);
+    pool->place_count += rc == 0;
+    return rc;
+}
+
+/* Where workers cannot be copies, that is said once, and they begin by themselves. */
+static int pool_template_add(struct worker_pool *pool, char reason[CGROUP_REASON_BYTES])
+{
+    const struct pipeline_config *config = pool->config;
+    const char *obstacle = preload_obstacle(config);
+    if (config->options.preload == PRELOAD_NONE)
+        return 0;
+    if (obstacle) {
+        snprintf(pool->template.reason, sizeof pool->template.reason, "%s", obstacle);
+        log_event(&pool->fleet->reactor->log, LEVEL_WARNING, "template_refused",
+                  LOG_WORD("pipeline", config->pointer), LOG_TEXT("reason", obstacle));
+        return 0;
+    }
+    int rc = pool_place_make(pool, 0, WORKER_EMPTY, &pool->template.worker, reason);
+    if (rc == 0)
+        pool->template.worker->is_template = true;
+    return rc;
 }
 
 static void pool_place_remove(struct worker_pool *pool, uint32_t place)
 {
     struct worker *worker = pool->places[place];
+    memmove(&pool->places[place], &pool->places[place + 1],
+            (--pool->place_count - place) * sizeof pool->places[0]);
+    pool_place_give_back(worker);
+}
+
+static void pool_place_give_back(struct worker *worker)
+{
+    struct worker_pool *pool = worker->pool;
     struct fleet *fleet = pool->fleet;
     timer_clear(&fleet->reactor->timers, &worker->timer);
     unfinished_end(&worker->unfinished);
@@ -497,8 +550,6 @@ static void pool_place_remove(struct worker_pool *pool, uint32_t place)
         fleet->generation_max = worker->generation;
     fleet->bell_count += worker->bell_count;
     fleet->workers[worker->index] = NULL;
-    memmove(&pool->places[place], &pool->places[place + 1],
-            (--pool->place_count - place) * sizeof pool->places[0]);
     timers_unreserve(&fleet->reactor->timers, TIMERS_PER_PLACE);
     pool_worker_free(worker);
 }

@@ -50,7 +50,8 @@ bool recycle_is_due(struct fleet *fleet, struct worker *worker, enum device_poli
         return false;
     if (policy != DEVICE_POLICY_KEEP) {
         worker->end = WORKER_END_RECYCLED_DEVICE;
-        *out = (struct worker_said){WORKER_EV_RETIRE, "its device is in an unknown state"};
+        *out = (struct worker_said){.event = WORKER_EV_RETIRE,
+                                    .reason = "its device is in an unknown state"};
         return true;
     }
     if (worker->state == WORKER_OUTGOING)
@@ -69,7 +70,8 @@ bool recycle_is_due(struct fleet *fleet, struct worker *worker, enum device_poli
     if (is_overlap && !pool_spare(worker->pool))
         return false;
     worker->end = end;
-    *out = (struct worker_said){is_overlap ? WORKER_EV_HAND_OVER : WORKER_EV_RETIRE, reason};
+    *out = (struct worker_said){.event = is_overlap ? WORKER_EV_HAND_OVER : WORKER_EV_RETIRE,
+                                .reason = reason};
     return true;
 }
 

@@ -6,6 +6,7 @@
 
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/supervisor.h"
+#include "dispatcher/workers/template.h"
 
 static bool renewal_mark(struct fleet *fleet, struct worker *worker);
 static bool renewal_move(struct fleet *fleet);
@@ -26,6 +27,9 @@ void renewal_begin(struct fleet *fleet, const struct worker_pool *pool)
     for (uint32_t i = 0; i < fleet->worker_count; i++)
         if (fleet->workers[i] && (!pool || fleet->workers[i]->pool == pool))
             stale_count += renewal_mark(fleet, fleet->workers[i]);
+    for (uint32_t i = 0; i < fleet->pool_count; i++)
+        if (!pool || fleet->pools[i] == pool)
+            template_renew(fleet, fleet->pools[i]);
     *renewal = (struct renewal){.is_on = true,
                                 .pool = renewal->pool, /* in the middle of its turn */
                                 .began_ms = fleet->reactor->now_ms};
@@ -37,6 +41,8 @@ void renewal_begin(struct fleet *fleet, const struct worker_pool *pool)
 /* True: it is one of those whose turn will come. */
 static bool renewal_mark(struct fleet *fleet, struct worker *worker)
 {
+    if (worker->is_template)
+        return false; /* another one takes its place at once */
     worker->is_stale = worker->state != WORKER_EMPTY && worker->state != WORKER_SPARE;
     if (worker->state == WORKER_EMPTY && worker->timer.position != 0)
         timer_set(&fleet->reactor->timers, &worker->timer, fleet->reactor->now_ms);

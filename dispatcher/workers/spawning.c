@@ -54,8 +54,7 @@ void start_failure_say(struct fleet *fleet, const struct worker *worker, const c
     uint64_t count = repeats_note(&worker->pool->start_failures, reason, strlen(reason), NULL, 0);
     if (repeats_is_said(count))
         log_event(&fleet->reactor->log, LEVEL_ERROR, "worker_start_failed",
-                  LOG_WORD("pipeline", worker->pool->config->pointer),
-                  LOG_NATURAL("worker", worker->number),
+                  LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
                   count > 0 ? LOG_NATURAL("same_as_before", count) : LOG_NOTHING,
                   LOG_TEXT("reason", reason));
 }
@@ -165,7 +164,8 @@ void spawning_lost(struct fleet *fleet, const char *reason)
     uring_cancel(fleet->reactor->uring, spawning_ref(spawner, URING_SPAWNER_PIDFD));
     spawner_kill(spawner);
     for (uint32_t i = 0; i < fleet->worker_count; i++)
-        if (fleet->workers[i] && fleet->workers[i]->state == WORKER_SPAWNING)
+        if (fleet->workers[i] && fleet->workers[i]->state == WORKER_SPAWNING &&
+            !fleet->workers[i]->is_copy)
             supervisor_event(fleet, fleet->workers[i], WORKER_EV_SPAWNER_LOST, NULL);
     spawning_on_timer(fleet);
 }

@@ -21,6 +21,8 @@
 #include "dispatcher/workers/recycle.h"
 #include "dispatcher/workers/renewal.h"
 #include "dispatcher/workers/spawning.h"
+#include "dispatcher/workers/template.h"
+#include "dispatcher/workers/template_ask.h"
 #include "dispatcher/workers/worker_exit.h"
 #include "dispatcher/workers/worker_start.h"
 #include "millrace/protocol.h"
@@ -43,6 +45,10 @@ static void act_spawn(struct fleet *fleet, struct worker *worker)
     worker->ready_ms = 0;
     worker->has_said_why = worker->is_repeating = worker->was_short = false;
     worker->progress = (struct start_progress){.permille = MESSAGE_PROGRESS_UNKNOWN};
+    worker->is_copy = template_advise(worker) == TEMPLATE_COPY;
+    worker->is_unforkable = false;
+    if (worker->is_template)
+        template_begin(fleet, worker);
     int rc = worker_start(fleet, worker);
     if (rc == 0) {
         timer_set(&fleet->reactor->timers, &worker->timer,
@@ -66,8 +72,8 @@ static void act_go_on(struct fleet *fleet, struct worker *worker)
 static void act_watch(struct fleet *fleet, struct worker *worker)
 {
     log_event(&fleet->reactor->log, LEVEL_DEBUG, "worker_start",
-              LOG_WORD("pipeline", worker->pool->config->pointer),
-              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid));
+              LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
+              LOG_INTEGER("pid", worker->pid));
     worker_watch(fleet, worker);
     act_go_on(fleet, worker);
     if (placement_is_lost(fleet, worker))
@@ -105,9 +111,28 @@ static void supervisor_back_off(struct fleet *fleet, struct worker *worker)
     timer_set(&fleet->reactor->timers, &worker->timer, due_ms);
 }
 
+/* The end of one costs nobody anything, and is nobody's failure but its own. */
+static void supervisor_follow_template(struct fleet *fleet, struct worker *self, const char *reason)
+{
+    template_ended(fleet, self, reason);
+    if (supervisor_is_last(fleet, self))
+        return;
+    if (self->end == WORKER_END_STOPPED)
+        timer_set(&fleet->reactor->timers, &self->timer, fleet->reactor->now_ms);
+    else
+        supervisor_back_off(fleet, self);
+    if (self->pool->template.is_refused)
+        timer_clear(&fleet->reactor->timers, &self->timer);
+    supervisor_resize(fleet, self->pool); /* who waits for it may begin by itself */
+}
+
 static void act_retry(struct fleet *fleet, struct worker *worker, const char *reason)
 {
     worker_release(fleet, worker);
+    if (worker->is_template) {
+        supervisor_follow_template(fleet, worker, reason);
+        return;
+    }
     start_failure_say(fleet, worker, reason);
     if (worker->is_surplus)
         return; /* nobody needs to know */
@@ -155,13 +180,14 @@ static void supervisor_log_exit(struct fleet *fleet, struct worker *worker, enum
                                 const char *reason)
 {
     uint64_t count = 0;
-    if (worker->ready_ms == 0 && !worker->has_said_why && level == LEVEL_WARNING)
+    if (worker->ready_ms == 0 && !worker->has_said_why && level == LEVEL_WARNING &&
+        !worker->is_template)
         count = repeats_note(&worker->pool->start_failures, reason, strlen(reason), NULL, 0);
-    if (worker->is_repeating || !repeats_is_said(count))
+    if (worker->is_repeating || !repeats_is_said(count) || worker->is_template)
         level = LEVEL_DEBUG;
     log_event(&fleet->reactor->log, level, "worker_exit",
-              LOG_WORD("pipeline", worker->pool->config->pointer),
-              LOG_NATURAL("worker", worker->number), LOG_NATURAL("runs", worker->active_count),
+              LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
+              LOG_NATURAL("runs", worker->active_count),
               count > 0 ? LOG_NATURAL("same_as_before", count) : LOG_NOTHING,
               LOG_TEXT("reason", reason));
 }
@@ -172,6 +198,7 @@ static uint32_t supervisor_reclaim(struct fleet *fleet, struct worker *worker, e
                                    const char *reason)
 {
     drain_rest(fleet, worker);
+    worker->failed_as_copy |= worker->is_copy && worker->ready_ms == 0;
     uint32_t unfinished_count = worker->active_count;
     timer_clear(&fleet->reactor->timers, &worker->timer);
     supervisor_log_exit(fleet, worker, level, reason);
@@ -205,7 +232,9 @@ static void supervisor_restart_now(struct fleet *fleet, struct worker *worker)
 static void act_reclaim(struct fleet *fleet, struct worker *worker, const char *reason)
 {
     supervisor_reclaim(fleet, worker, LEVEL_WARNING, reason);
-    if (worker->end == WORKER_END_STOPPED || worker->end == WORKER_END_DEVICE_LOST)
+    if (worker->is_template)
+        supervisor_follow_template(fleet, worker, reason);
+    else if (worker->end == WORKER_END_STOPPED || worker->end == WORKER_END_DEVICE_LOST)
         supervisor_restart_now(fleet, worker);
     else if (!supervisor_is_last(fleet, worker))
         supervisor_restart_later(fleet, worker, reason);
@@ -225,7 +254,12 @@ static void act_replace(struct fleet *fleet, struct worker *worker, const char *
 static void act_reclaim_last(struct fleet *fleet, struct worker *worker, const char *reason)
 {
     supervisor_reclaim(fleet, worker, LEVEL_INFO, reason);
-    supervisor_restart_now(fleet, worker);
+    if (worker->is_template) {
+        worker->end = WORKER_END_STOPPED;
+        supervisor_follow_template(fleet, worker, reason);
+    } else {
+        supervisor_restart_now(fleet, worker);
+    }
 }
 
 /* Its successor, which has its number, goes on in another place. */
@@ -262,9 +296,8 @@ static void act_kill(struct fleet *fleet, struct worker *worker, const char *rea
     fleet->killed_count++;
     snprintf(worker->kill_reason, sizeof(worker->kill_reason), "%s", reason);
     log_event(&fleet->reactor->log, LEVEL_WARNING, "worker_kill",
-              LOG_WORD("pipeline", worker->pool->config->pointer),
-              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid),
-              LOG_TEXT("reason", reason));
+              LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
+              LOG_INTEGER("pid", worker->pid), LOG_TEXT("reason", reason));
     worker->is_asked_where = is_asked_where;
     if (is_asked_where) {
         /* Who takes too long to answer is killed without an answer. */
@@ -289,6 +322,10 @@ static void supervisor_put_stop(struct worker *worker)
 
 static void act_ask_stop(struct fleet *fleet, struct worker *worker)
 {
+    if (worker->is_template) { /* it has nothing to finish */
+        supervisor_kill(worker);
+        return;
+    }
     timer_set(&fleet->reactor->timers, &worker->timer,
               fleet->reactor->now_ms + worker->pool->config->options.cancel_grace_ms);
     supervisor_put_stop(worker);
@@ -297,9 +334,8 @@ static void act_ask_stop(struct fleet *fleet, struct worker *worker)
 static void act_retire(struct fleet *fleet, struct worker *worker, const char *reason)
 {
     log_event(&fleet->reactor->log, LEVEL_INFO, "worker_retire",
-              LOG_WORD("pipeline", worker->pool->config->pointer),
-              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid),
-              LOG_TEXT("reason", reason));
+              LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
+              LOG_INTEGER("pid", worker->pid), LOG_TEXT("reason", reason));
     supervisor_put_stop(worker);
     if (worker->active_count == 0)
         worker_grace_begin(worker);
@@ -309,13 +345,20 @@ static void act_serve(struct fleet *fleet, struct worker *worker)
 {
     timer_clear(&fleet->reactor->timers, &worker->timer);
     worker->ready_ms = fleet->reactor->now_ms;
+    if (worker->is_template) {
+        template_ready(fleet, worker);
+        return;
+    }
+    worker->failed_as_copy = false;
+    if (worker->is_copy)
+        template_served(worker->pool);
     worker->pool->cannot_load = worker->is_repeating = false;
     worker->pool->start_failures = (struct repeats){0};
     pool_note_start(worker->pool, fleet->reactor->now_ms - worker->started_ms);
     fleet->ops->ready(fleet->owner, worker->pool);
     log_event(&fleet->reactor->log, LEVEL_INFO, "worker_ready",
-              LOG_WORD("pipeline", worker->pool->config->pointer),
-              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid),
+              LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
+              LOG_INTEGER("pid", worker->pid),
               LOG_NATURAL("ms", fleet->reactor->now_ms - worker->started_ms));
     struct worker *predecessor = worker->predecessor;
     if (predecessor && predecessor->state == WORKER_OUTGOING) {
@@ -357,7 +400,7 @@ void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_ev
         hand_over_call(fleet, worker, reason);
         break;
     case WORKER_ACT_KEEP:
-        hand_over_keep(fleet, worker);
+        supervisor_event(fleet, hand_over_keep(worker), WORKER_EV_DISMISSED, NULL);
         break;
     case WORKER_ACT_DISMISS:
         hand_over_dismiss(fleet, worker);
@@ -403,6 +446,8 @@ static bool supervisor_read(struct fleet *fleet, struct worker *worker)
     for (uint32_t i = 0; i < MESSAGES_PER_EVENT; i++) {
         if (!worker_has_process(worker) || !message_take(fleet, worker, &said))
             return false;
+        if (said.has_copy)
+            said.event = template_take(fleet, worker, &said.copy, &said.reason);
         if (said.event == WORKER_EV_COUNT)
             continue;
         supervisor_event(fleet, worker, said.event, said.reason);
@@ -487,8 +532,10 @@ void supervisor_on_pidfd(struct fleet *fleet, const struct uring_event *event)
     supervisor_read_rest(fleet, worker);
     supervisor_reap(worker);
     fleet->exit_count++;
-    if (info.si_code == CLD_EXITED && info.si_status == WORKER_EXIT_LOAD)
+    if (info.si_code == CLD_EXITED && info.si_status == WORKER_EXIT_LOAD && !worker->is_template)
         worker->pool->cannot_load = true;
+    if (info.si_code == CLD_EXITED && info.si_status == WORKER_EXIT_UNFORKABLE)
+        worker->is_unforkable = worker->is_template;
     if (worker->state == WORKER_STARTING)
         spawning_take_answers(fleet); /* why it could not become the worker: likewise */
     char reason[512];
@@ -521,6 +568,10 @@ void supervisor_on_timer(struct fleet *fleet, struct worker *worker)
             supervisor_start_or_wait(fleet, worker);
         break;
     case WORKER_SPAWNING:
+        if (worker->is_copy) {
+            template_overdue(fleet, worker);
+            break;
+        }
         spawning_take_answers(fleet);
         if (worker->state == WORKER_SPAWNING)
             spawning_lost(fleet, "it did not answer in time");

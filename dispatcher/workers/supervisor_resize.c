@@ -8,6 +8,8 @@
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/spawning.h"
 #include "dispatcher/workers/supervisor.h"
+#include "dispatcher/workers/template.h"
+#include "dispatcher/workers/template_ask.h"
 
 /* Before the spawner is asked once more whether it can be asked. */
 #define SPAWNER_WAIT_MS 10u
@@ -29,7 +31,11 @@ void supervisor_start(struct fleet *fleet)
 void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker)
 {
     char reason[PLACEMENT_REASON_BYTES];
-    if (!spawning_may_start(fleet) || !output_has_room(fleet, worker)) {
+    enum template_advice advice = template_advise(worker);
+    if (advice == TEMPLATE_WAIT)
+        return; /* template_wake() */
+    if ((advice == TEMPLATE_NONE && !spawning_may_start(fleet)) ||
+        !output_has_room(fleet, worker)) {
         timer_set(&fleet->reactor->timers, &worker->timer,
                   fleet->reactor->now_ms + SPAWNER_WAIT_MS);
         return;
@@ -50,6 +56,8 @@ void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker)
 
 void supervisor_resize(struct fleet *fleet, struct worker_pool *pool)
 {
+    if (!fleet->is_stopping)
+        template_start(fleet, pool);
     for (uint32_t i = 0; i < pool->place_count; i++) {
         struct worker *worker = pool->places[i];
         if (worker->is_surplus)
@@ -72,6 +80,8 @@ void supervisor_trim(struct fleet *fleet)
         for (uint32_t k = 0; k < pool->place_count; k++)
             if (pool->places[k]->is_surplus)
                 resize_let_go(fleet, pool->places[k]);
+        if (pool->template.worker && pool->template.worker->is_surplus)
+            resize_let_go(fleet, pool->template.worker);
         is_shrinking |= pool_trim(pool);
     }
     fleet->is_shrinking = is_shrinking;

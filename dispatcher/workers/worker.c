@@ -212,8 +212,7 @@ static int worker_offer_put_off(struct worker *worker)
     struct reactor *reactor = fleet->reactor;
     if (worker->full_until_ms == 0)
         log_event(&reactor->log, LEVEL_WARNING, "offer_put_off",
-                  LOG_WORD("pipeline", worker->pool->config->pointer),
-                  LOG_NATURAL("worker", worker->number),
+                  LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
                   LOG_TEXT("reason", strerror(ETOOMANYREFS)));
     worker->is_full = true;
     worker->full_until_ms = reactor->now_ms + OFFER_RETRY_MS;

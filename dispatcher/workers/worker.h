@@ -15,6 +15,7 @@
 
 #include "dispatcher/devices/device.h"
 #include "dispatcher/reactor/identity.h"
+#include "dispatcher/reactor/log_field.h"
 #include "dispatcher/reactor/timer.h"
 #include "dispatcher/workers/cgroup.h"
 #include "dispatcher/workers/channel.h"
@@ -82,6 +83,10 @@ struct worker {
     uint32_t number;          /* within its pipeline, from 0 */
     uint32_t generation;      /* of the process in this place */
     enum worker_state state;
+    bool is_template;    /* it takes no runs: workers are copies of it */
+    bool is_unforkable;  /* of one: its last process said that it cannot be copied */
+    bool is_copy;        /* its process is one, or the one that is asked for */
+    bool failed_as_copy; /* the last one did not become ready: the next one begins by itself */
     struct worker *successor, *predecessor; /* while one starts beside the other; else NULL */
 
     bool lacks_device;    /* there is none for it now */
@@ -155,6 +160,13 @@ struct worker_offer {
     const uint8_t *files; /* the body of FILES; NULL: its inputs name none */
     size_t files_bytes;
 };
+
+/* Which it is, for the log. */
+static inline struct log_field worker_log_field(const struct worker *worker)
+{
+    return worker->is_template ? LOG_NAME("worker", "template")
+                               : LOG_NATURAL("worker", worker->number);
+}
 
 /* Whether a process is in this place, dead or alive. */
 static inline bool worker_has_process(const struct worker *worker)

@@ -26,7 +26,8 @@ int worker_device_say(const struct worker *worker, struct worker_spawn_options *
     const struct pipeline_config *config = worker->pool->config;
     const struct device *device = &worker->device;
     options->device_variables = variables;
-    if (config->devices.kind == DEVICE_CHOICE_UNSAID)
+    /* A template sees what there is: it is noticed when it looks, and its copies are told. */
+    if (config->devices.kind == DEVICE_CHOICE_UNSAID || worker->is_template)
         return 0;
     if (!worker->has_device) {
         options->device_nodes = "";

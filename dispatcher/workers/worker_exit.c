@@ -125,10 +125,10 @@ static void exit_log_crash(struct fleet *fleet, const struct worker *worker)
     const struct crash_report *crash = &worker->crash;
     size_t text_count = fleet->config->tracebacks != TRACEBACKS_OFF ? crash->text_count : 0;
     log_event(&fleet->reactor->log, LEVEL_ERROR, "worker_crash",
-              LOG_WORD("pipeline", worker->pool->config->pointer),
-              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid),
-              LOG_INTEGER("signal", crash->number), LOG_HEX("address", crash->address),
-              LOG_NATURAL("sender", crash->sender), LOG_BYTES("text", crash->text, text_count));
+              LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
+              LOG_INTEGER("pid", worker->pid), LOG_INTEGER("signal", crash->number),
+              LOG_HEX("address", crash->address), LOG_NATURAL("sender", crash->sender),
+              LOG_BYTES("text", crash->text, text_count));
 }
 
 /* The run that was told to end and did not, where there is one. */
@@ -147,9 +147,8 @@ static void exit_log_where(struct fleet *fleet, struct worker *worker)
     if (crash->text_count == 0 || fleet->config->tracebacks == TRACEBACKS_OFF)
         return;
     log_event(&fleet->reactor->log, LEVEL_ERROR, "worker_hung",
-              LOG_WORD("pipeline", worker->pool->config->pointer),
-              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid),
-              LOG_WORD("run", exit_hung_run_id(worker)),
+              LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
+              LOG_INTEGER("pid", worker->pid), LOG_WORD("run", exit_hung_run_id(worker)),
               LOG_BLOCK("traceback", crash->text, crash->text_count));
 }
 

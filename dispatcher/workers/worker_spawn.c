@@ -21,6 +21,8 @@ static int spawn_python_path_create(const struct environment *environment, const
                                     char **variable);
 
 static void spawn_argument_add(struct worker_command *command, const char *text);
+static void spawn_template_add(struct worker_command *command,
+                               const struct worker_spawn_options *options);
 static int spawn_variables_add(struct worker_command *command,
                                const struct worker_spawn_options *options);
 static void spawn_option_add(struct worker_command *command, const char *name, const char *value);
@@ -56,7 +58,8 @@ int worker_command_init(struct worker_command *command, const struct worker_spaw
     if (options->cgroup)
         spawn_option_add(command, "--cgroup", options->cgroup);
     if (options->own_user != 0)
-        spawn_option_add(command, "--own-user", command->own_user);
+        spawn_option_add(command, options->user_is_shared ? "--shared-user" : "--own-user",
+                         command->own_user);
     if (options->confine)
         spawn_option_add(command, "--scratch", command->place);
     if (options->cores)
@@ -65,12 +68,16 @@ int worker_command_init(struct worker_command *command, const struct worker_spaw
         spawn_option_add(command, "--memory-nodes", options->memory_nodes);
     if (options->device_nodes)
         spawn_option_add(command, "--device-nodes", options->device_nodes);
+    if (options->preload)
+        spawn_option_add(command, "--preload", options->preload);
     spawn_option_add(command, "--parent", command->parent);
     if (options->python_path) {
         spawn_argument_add(command, "--");
         spawn_argument_add(command,
                            options->python_path); /* tells the interpreter its virtualenv */
         spawn_option_add(command, "-m", "millrace_worker");
+        if (options->preload)
+            spawn_template_add(command, options);
     }
     spawn_option_add(command, "--source", options->source);
     if (options->folder)
@@ -124,6 +131,16 @@ static bool spawn_variable_is_of_device(const char *item, const struct device_va
         if (strncmp(variables->items[i], item, name_bytes) == 0)
             return true;
     return false;
+}
+
+/* What the interpreter has to know to make copies of itself. */
+static void spawn_template_add(struct worker_command *command,
+                               const struct worker_spawn_options *options)
+{
+    spawn_option_add(command, "--preload", options->preload);
+    spawn_option_add(command, "--parent", command->parent);
+    if (options->confine)
+        spawn_option_add(command, "--confine", options->confine);
 }
 
 /* PYTHONPATH of a Python worker is made of what it is given. */

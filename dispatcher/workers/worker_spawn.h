@@ -32,6 +32,7 @@ struct worker_spawn_options {
     const char *confine;       /* lines of millrace/confine.h; NULL: none */
     const char *cgroup;        /* folder of the control group it joins; NULL: it stays in ours */
     uid_t own_user;            /* whose it is alone, and as that group's; 0: the spawner's */
+    bool user_is_shared;       /* others run as that user, and go on */
     const char *source;
     const char *folder; /* in which it is looked for as a module; NULL: it is found by itself */
     const char *needs;  /* what the interpreter is to have, as of manifest.h; NULL: nothing */
@@ -44,6 +45,8 @@ struct worker_spawn_options {
     const char *device_nodes; /* it opens of all devices, parted by ':'; NULL: nobody knows */
     uint32_t index;
     uint32_t place; /* which no other worker has at the same time: its name for what is its own */
+    const char
+        *preload; /* it is a template, whose copies are confined likewise; NULL: it is none */
     bool python_threads; /* plain runs of a Python pipeline have a thread each */
     bool strict;         /* no programs, processes and sockets of its own */
     bool check;          /* load, report, exit: `millrace check` */

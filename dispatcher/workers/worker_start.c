@@ -7,6 +7,7 @@
 
 #include "dispatcher/workers/fleet.h"
 #include "dispatcher/workers/output.h"
+#include "dispatcher/workers/template_ask.h"
 #include "dispatcher/workers/worker_device.h"
 #include "shm/descriptors.h"
 
@@ -135,7 +136,7 @@ static uid_t start_own_user(const struct config *config, const struct pipeline_c
     return pipeline->confinement.owner == OWNER_EACH ? config->own_users.first + worker->index : 0;
 }
 
-static int start_process_ask(struct fleet *fleet, const struct worker *worker,
+static int start_process_ask(struct fleet *fleet, struct worker *worker,
                              const struct start_ends *ends)
 {
     const struct config *config = fleet->config;
@@ -160,10 +161,14 @@ static int start_process_ask(struct fleet *fleet, const struct worker *worker,
         .stdout_fd = ends->stdout_fd,
         .stderr_fd = ends->stderr_fd,
     };
+    if (worker->is_template)
+        template_say(worker, &options);
     worker_spawn_set_pipeline(&options, source);
     int rc = worker_device_say(worker, &options, &variables);
     if (rc == 0)
-        rc = spawner_ask(&fleet->spawner, &options, worker->index, worker->generation);
+        rc = worker->is_copy
+                 ? template_ask(worker, &options)
+                 : spawner_ask(&fleet->spawner, &options, worker->index, worker->generation);
     device_variables_finish(&variables);
     return rc;
 }

@@ -243,6 +243,14 @@ static inline void mr_on_startup(struct mr_builder *builder, mr_pipe_fn *hook)
     mr_api_->builder_on_startup(builder, hook);
 }
 
+/* Runs `hook` once, before startup hooks: where the server preloads the pipeline (--preload) in a
+ * template that all workers are copies of, else in each worker. It loads what workers have in
+ * common, weights say, and touches no device, and starts no thread and no process. */
+static inline void mr_on_preload(struct mr_builder *builder, mr_pipe_fn *hook)
+{
+    mr_api_->builder_on_preload(builder, hook);
+}
+
 /* Gives the pipeline a state that all its pipes see as mr_state(call). `destroy` (or NULL) is
  * called when the worker stops in an orderly way. */
 static inline void mr_set_state(struct mr_builder *builder, void *state,

@@ -71,6 +71,8 @@ struct mr_api {
 
     const struct mr_device_info *(*device)(void);
     void (*startup_progress)(double fraction, const char *text);
+
+    void (*builder_on_preload)(struct mr_builder *, mr_pipe_fn *);
 };
 
 /* What a shared object exports: a list of its pipelines, behind one symbol. */

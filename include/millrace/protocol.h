@@ -145,6 +145,14 @@ enum error_type {
  *                                end of a pipe to write it to, which does not block
  *  PROGRESS worker -> dispatcher struct message_progress, then a text: how far it is with its
  *                                start, before READY; each one is a sign of life
+ *
+ * A template (docs/internals/protocol.md) says HELLO and READY as a worker does, and then takes
+ * FORK alone:
+ *
+ *  FORK    dispatcher -> template  struct message_fork, then its texts, each with its final NUL,
+ *                                  and the descriptors of enum fork_fd
+ *  FORKED  template -> dispatcher  struct message_forked, then a text: why there is no copy
+ *  GO      dispatcher -> copy      none, on its own socket: it is known, and becomes the worker
  */
 enum message_kind {
     MESSAGE_HELLO = 1,
@@ -155,7 +163,44 @@ enum message_kind {
     MESSAGE_FILE,
     MESSAGE_PIPE,
     MESSAGE_PROGRESS,
+    MESSAGE_FORK,
+    MESSAGE_FORKED,
+    MESSAGE_GO,
     MESSAGE_KIND_COUNT
+};
+
+/* The descriptors of FORK, in the order in which they are sent. */
+enum fork_fd {
+    FORK_FD_STDOUT = 0,
+    FORK_FD_STDERR,
+    FORK_FD_SEGMENT,
+    FORK_FD_BELL,
+    FORK_FD_DISPATCHER_BELL,
+    FORK_FD_SOCKET,
+    FORK_FD_COUNT
+};
+
+enum fork_flag {
+    FORK_HAS_DEVICE_NODES = 1, /* the text says which; else it opens those of any device */
+    FORK_HAS_SCRATCH = 2,      /* likewise its name for a folder of its own */
+};
+
+/* The texts are, in this order: cores, memory nodes, device nodes and the folder's name, as
+ * millrace-worker's options of these names, "" where nothing is said; then variables. */
+struct message_fork {
+    uint32_t place, generation; /* of the worker that is asked for; the answer says them again */
+    uint32_t index;             /* of the worker among those of its pipeline */
+    uint32_t flags;
+    uint32_t variable_count;
+    uint32_t pad;
+};
+
+#define MESSAGE_FORK_TEXT_COUNT 4u
+
+struct message_forked {
+    uint32_t place, generation;
+    int32_t pid;   /* 0: there is no copy */
+    int32_t error; /* likewise: an errno, or 0 with a text that says why */
 };
 
 /* What a FILE message begins with. The name is no longer than MESSAGE_FILE_NAME_BYTES_MAX. */
@@ -203,7 +248,8 @@ enum worker_exit {
     WORKER_EXIT_STARTUP = 73,  /* a startup hook failed; FAILED was sent */
     WORKER_EXIT_PROTOCOL = 74, /* the request ring is corrupt */
     WORKER_EXIT_CONFINE = 75,  /* it cannot be confined as it was told to be; FAILED was sent */
-    WORKER_EXIT_SHORT = 76     /* its user or the machine has no more processes: nobody's failure */
+    WORKER_EXIT_SHORT = 76,    /* its user or the machine has no more processes: nobody's failure */
+    WORKER_EXIT_UNFORKABLE = 77 /* a template cannot be copied; FAILED was sent, and says why */
 };
 
 #endif

@@ -30,6 +30,9 @@ static int confine_join_cgroup(const char *folder);
 static void confine_raise_oom_score(void);
 static void confine_make_scratch(struct confine *confine, const char *name);
 static void confine_give_rights_up(struct confine *confine);
+static void confine_complete(struct confine *confine, bool is_isolated);
+static void confine_parse_or_fail(struct confine *out, char *text);
+static bool confine_asks_isolation(const struct isolation *isolation);
 
 int confine_parse(struct confine *out, char *text, char *reason, size_t reason_bytes)
 {
@@ -68,11 +71,11 @@ void confine_enter(const struct confine_options *options)
                      strerror(-rc));
     binding_enter(&options->binding); /* a group with processors of its own would undo it */
     confine_raise_oom_score();
-    if (options->text && confine_parse(&confine, options->text, reason, sizeof reason) != 0)
-        confine_fail("the worker cannot be confined: --confine: %s", reason);
+    confine_parse_or_fail(&confine, options->text);
     if (options->own_user != 0) {
         const char *home = confine.user.home;
-        user_clear(options->own_user);
+        if (!options->user_is_shared)
+            user_clear(options->own_user);
         confine.user = user_own(options->own_user);
         if (home)
             confine.user.home = home;
@@ -80,6 +83,7 @@ void confine_enter(const struct confine_options *options)
     if (confine.scratch && options->scratch)
         confine_make_scratch(&confine, options->scratch);
     confine.isolation.device_nodes = options->device_nodes;
+    confine.filter.permits_siblings = options->is_template;
     confine_give_rights_up(&confine);
     process_follow_parent(options->parent); /* a process that changes its user forgets that */
     /* As the user that it is by now. */
@@ -91,6 +95,27 @@ void confine_enter(const struct confine_options *options)
     if (!has_new_privs && !syscall_filter_denies(&confine.filter))
         syscall_filter_mark();
     /* Last, since it denies what the steps before may need. */
+    if (syscall_filter_enter(&confine.filter, reason, sizeof reason) != 0)
+        confine_fail("the worker cannot be confined: %s", reason);
+}
+
+/* Each copy enters a domain of its own within that of the template, out of which it can look into
+ * no other copy, and a filter whose numbers are those of this process. */
+void confine_copy(const struct confine_options *options)
+{
+    static struct confine confine;
+    char reason[REASON_BYTES];
+    process_follow_parent(options->parent);
+    binding_enter(&options->binding);
+    confine_parse_or_fail(&confine, options->text);
+    if (confine.scratch && options->scratch)
+        confine_make_scratch(&confine, options->scratch);
+    confine.isolation.device_nodes = options->device_nodes;
+    confine.isolation.guards_proc = confine.filter.denies_machine;
+    bool is_isolated = isolation_enter(&confine.isolation, reason, sizeof reason) == 0;
+    if (!is_isolated && confine_asks_isolation(&confine.isolation))
+        confine_fail("the worker cannot be confined: %s", reason);
+    confine_complete(&confine, is_isolated);
     if (syscall_filter_enter(&confine.filter, reason, sizeof reason) != 0)
         confine_fail("the worker cannot be confined: %s", reason);
 }
@@ -114,6 +139,13 @@ __attribute__((format(printf, 1, 2))) static _Noreturn void confine_fail(const c
     if (message_send_failed(WORKER_FD_SOCKET, &error) != 0)
         leave(WORKER_EXIT_CONFINE, "%s", error.text);
     _exit(WORKER_EXIT_CONFINE);
+}
+
+static void confine_parse_or_fail(struct confine *out, char *text)
+{
+    char reason[REASON_BYTES];
+    if (text && confine_parse(out, text, reason, sizeof reason) != 0)
+        confine_fail("the worker cannot be confined: --confine: %s", reason);
 }
 
 /* Keeping out of other processes is nobody's wish: where the kernel cannot do it,
@@ -210,6 +242,12 @@ static void confine_give_rights_up(struct confine *confine)
         confine_fail("the worker cannot be confined: %s", reason);
     if (user_become(&confine->user, reason, sizeof reason) != 0)
         confine_fail("the worker cannot be confined: %s", reason);
+    confine_complete(confine, is_isolated);
+}
+
+/* What the filter has to do beside what was said, since the kernel's other means cannot. */
+static void confine_complete(struct confine *confine, bool is_isolated)
+{
     struct syscall_filter *filter = &confine->filter;
     filter->denies_others |= filter->denies_machine && !is_isolated;
     filter->denies_lingering |=

@@ -157,14 +157,23 @@ static int syscall_filter_hide_clone3(scmp_filter_ctx context)
     return rc == -EEXIST ? 0 : rc;
 }
 
-/* CLONE_PARENT gives the dispatcher children that it does not know of. */
-static int syscall_filter_deny_clones(scmp_filter_ctx context)
+static int syscall_filter_deny_flags(scmp_filter_ctx context, uint64_t flags_of_clone)
 {
     int rc = syscall_filter_hide_clone3(context);
     if (rc == 0)
         rc = rules_deny_bits(context, SCMP_SYS(unshare), 0, namespace_flags);
-    return rc < 0 ? rc
-                  : rules_deny_bits(context, SCMP_SYS(clone), 0, namespace_flags | CLONE_PARENT);
+    return rc < 0 ? rc : rules_deny_bits(context, SCMP_SYS(clone), 0, flags_of_clone);
+}
+
+/* CLONE_PARENT gives the dispatcher children that it does not know of. */
+static int syscall_filter_deny_clones(scmp_filter_ctx context)
+{
+    return syscall_filter_deny_flags(context, namespace_flags | CLONE_PARENT);
+}
+
+static int syscall_filter_deny_namespaces(scmp_filter_ctx context)
+{
+    return syscall_filter_deny_flags(context, namespace_flags);
 }
 
 /* Whoever opens a file that another process has a lease on waits for as long as the kernel gives
@@ -172,8 +181,6 @@ static int syscall_filter_deny_clones(scmp_filter_ctx context)
 static int syscall_filter_deny_machine(scmp_filter_ctx context)
 {
     int rc = rules_deny_calls(context, machine_calls, ARRAY_COUNT(machine_calls));
-    if (rc == 0)
-        rc = syscall_filter_deny_clones(context);
     if (rc == 0)
         rc = rules_deny_number(context, SCMP_SYS(fcntl), 1, F_SETLEASE);
     return rc < 0 ? rc : neighbours_deny_settings(context);
@@ -222,6 +229,8 @@ static int syscall_filter_add_rules(scmp_filter_ctx context, const struct syscal
         int (*add)(scmp_filter_ctx context);
     } groups[] = {
         {filter->denies_machine, syscall_filter_deny_machine},
+        {filter->denies_machine && !filter->permits_siblings, syscall_filter_deny_clones},
+        {filter->denies_machine && filter->permits_siblings, syscall_filter_deny_namespaces},
         {filter->denies_others, neighbours_deny_looks},
         {filter->denies_lingering, syscall_filter_deny_lingering},
         {filter->denies_signals, neighbours_deny_signals},

@@ -24,6 +24,8 @@ struct syscall_filter {
     bool denies_network;   /* sockets but local ones */
     bool denies_detours;   /* sockets that get past Landlock's rules for ports of TCP */
     bool denies_growth;    /* other programs, processes and sockets; an exec is one of them */
+    bool permits_siblings; /* clone() with CLONE_PARENT, which denies_machine denies else: of a
+                              template, whose copies deny it */
 };
 
 /* Whether it is one. */

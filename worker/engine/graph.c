@@ -116,16 +116,27 @@ void graph_output(struct mr_builder *graph, mr_variable variable)
     graph->outputs[graph->output_count++] = variable.index_;
 }
 
-void graph_on_startup(struct mr_builder *graph, mr_pipe_fn *hook)
+static void graph_add_hook(struct mr_builder *graph, mr_pipe_fn **hooks, uint32_t *count,
+                           mr_pipe_fn *hook)
 {
-    if (!hook || graph->startup_count == GRAPH_STARTUP_COUNT_MAX) {
+    if (!hook || *count == GRAPH_STARTUP_COUNT_MAX) {
         graph_mistake(graph, "a startup hook is NULL, or there are more than %u",
                       GRAPH_STARTUP_COUNT_MAX);
         return;
     }
     /* cppcheck-suppress AssignmentAddressToInteger ; it takes the typedef of a function for an
      * int */
-    graph->startups[graph->startup_count++] = hook;
+    hooks[(*count)++] = hook;
+}
+
+void graph_on_preload(struct mr_builder *graph, mr_pipe_fn *hook)
+{
+    graph_add_hook(graph, graph->preloads, &graph->preload_count, hook);
+}
+
+void graph_on_startup(struct mr_builder *graph, mr_pipe_fn *hook)
+{
+    graph_add_hook(graph, graph->startups, &graph->startup_count, hook);
 }
 
 void graph_state(struct mr_builder *graph, void *state, void (*destroy)(void *state))

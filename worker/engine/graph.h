@@ -42,6 +42,7 @@ struct mr_builder {
     uint32_t input_count;
     uint32_t pipe_count;
     uint32_t output_count;
+    uint32_t preload_count;
     uint32_t startup_count;
     struct graph_variable variables[GRAPH_VARIABLE_COUNT_MAX];
     struct mr_input_options inputs[INPUT_COUNT_MAX]; /* texts owned */
@@ -50,6 +51,7 @@ struct mr_builder {
     int input_variables[INPUT_COUNT_MAX];
     struct graph_pipe pipes[GRAPH_PIPE_COUNT_MAX];
     int outputs[OUTPUT_COUNT_MAX];
+    mr_pipe_fn *preloads[GRAPH_STARTUP_COUNT_MAX];
     mr_pipe_fn *startups[GRAPH_STARTUP_COUNT_MAX];
     void *state;
     void (*destroy)(void *state);
@@ -63,6 +65,7 @@ void graph_input_files(struct mr_builder *graph, mr_variable input, const char *
 mr_variable graph_pipe(struct mr_builder *graph, mr_pipe_fn *function, const char *name,
                        const int *type_and_inputs, size_t count);
 void graph_output(struct mr_builder *graph, mr_variable variable);
+void graph_on_preload(struct mr_builder *graph, mr_pipe_fn *hook);
 void graph_on_startup(struct mr_builder *graph, mr_pipe_fn *hook);
 void graph_state(struct mr_builder *graph, void *state, void (*destroy)(void *state));
 

@@ -67,6 +67,11 @@ int log_capture_start(struct reply *reply)
     return 0;
 }
 
+void log_capture_go_on(void)
+{
+    capture_pid = getpid();
+}
+
 const char *log_capture_uncaught(void)
 {
     return capture_uncaught;

@@ -20,6 +20,9 @@
  * runs; `reply` must outlive the process's use of them. 0 or -errno. */
 int log_capture_start(struct reply *reply) MUST_USE;
 
+/* In a copy of the process, which writes to another ring by way of the same `reply`. */
+void log_capture_go_on(void);
+
 /* Sends lines that did not end yet. Call when a run ends and before the process does. */
 void log_capture_flush(void);
 

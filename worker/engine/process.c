@@ -17,7 +17,6 @@
 
 static void process_reset_signals(void);
 static void process_keep_descriptors(void);
-static void process_show_index(uint32_t index);
 
 void process_prepare(uint32_t index)
 {
@@ -70,7 +69,7 @@ static void process_reset_signals(void)
 }
 
 /* For ps(1), and for pipelines that choose a device by it. */
-static void process_show_index(uint32_t index)
+void process_show_index(uint32_t index)
 {
     char text[16];
     snprintf(text, sizeof text, "mr-worker-%u", index);

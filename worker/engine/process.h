@@ -19,4 +19,7 @@ void process_follow_parent(pid_t parent);
  * leaves. */
 void process_prepare(uint32_t index);
 
+/* A copy of the process is another worker: its name, and MILLRACE_WORKER_INDEX. */
+void process_show_index(uint32_t index);
+
 #endif

@@ -272,6 +272,8 @@ static const struct mr_api table = {
 
     .device = device_own,
     .startup_progress = api_startup_progress,
+
+    .builder_on_preload = graph_on_preload,
 };
 
 const struct mr_api *api_table(struct context *context)

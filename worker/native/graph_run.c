@@ -251,26 +251,43 @@ static void graph_run_close(struct graph_execution *execution)
     }
 }
 
-int graph_start_up(const struct mr_builder *graph, struct error *error)
+static int graph_call_hook(const struct mr_builder *graph, mr_pipe_fn *hook, struct error *error)
 {
-    for (uint32_t i = 0; i < graph->startup_count; i++) {
-        struct mr_call call = {.graph = graph, .error = error};
-        struct buffer nothing = {.data = NULL};
-        value_start_in_buffer(&call.value, &nothing, error);
-        call.value.remaining = 0; /* a hook has no result: writing one is a failure */
-        int rc = graph->startups[i](&call);
-        buffer_finish(&nothing);
-        if (rc >= 0 && error->is_set)
-            rc = -EINVAL;
-        if (call.has_iterator && call.iterator.close)
-            call.iterator.close(call.iterator.state);
+    struct mr_call call = {.graph = graph, .error = error};
+    struct buffer nothing = {.data = NULL};
+    value_start_in_buffer(&call.value, &nothing, error);
+    call.value.remaining = 0; /* a hook has no result: writing one is a failure */
+    int rc = hook(&call);
+    buffer_finish(&nothing);
+    if (rc >= 0 && error->is_set)
+        rc = -EINVAL;
+    if (call.has_iterator && call.iterator.close)
+        call.iterator.close(call.iterator.state);
+    return rc;
+}
+
+static int graph_call_hooks(const struct mr_builder *graph, const char *what,
+                            mr_pipe_fn *const *hooks, uint32_t count, struct error *error)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        int rc = graph_call_hook(graph, hooks[i], error);
         if (rc >= 0)
             continue;
         char number[16];
         snprintf(number, sizeof number, "%u", i + 1);
-        error_explain(error, "startup hook", number, rc);
+        error_explain(error, what, number, rc);
         error->type = ERROR_STARTUP;
         return rc;
     }
     return 0;
+}
+
+int graph_preload(const struct mr_builder *graph, struct error *error)
+{
+    return graph_call_hooks(graph, "preload hook", graph->preloads, graph->preload_count, error);
+}
+
+int graph_start_up(const struct mr_builder *graph, struct error *error)
+{
+    return graph_call_hooks(graph, "startup hook", graph->startups, graph->startup_count, error);
 }

@@ -35,7 +35,8 @@ int call_return_stream(struct mr_call *call, const struct mr_iterator *iterator)
 int graph_run(const struct mr_builder *graph, struct job *job, struct buffer *scratch,
               struct error *error) MUST_USE;
 
-/* Runs the startup hooks. Results as above. */
+/* Runs the hooks for what workers have in common, and those of each worker. Results as above. */
+int graph_preload(const struct mr_builder *graph, struct error *error) MUST_USE;
 int graph_start_up(const struct mr_builder *graph, struct error *error) MUST_USE;
 
 #endif

@@ -52,6 +52,11 @@ int host_so_load(struct host_so *out, struct context *context, const char *path,
     return 0;
 }
 
+int host_so_preload(struct host_so *host)
+{
+    return graph_preload(&host->graph, &host->context->error);
+}
+
 int host_so_start_up(struct host_so *host)
 {
     return graph_start_up(&host->graph, &host->context->error);

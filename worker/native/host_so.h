@@ -23,7 +23,9 @@ struct host_so {
 int host_so_load(struct host_so *out, struct context *context, const char *path,
                  const char *name) MUST_USE;
 
-/* Runs the startup hooks. 0, or a negative number with the worker's failure set. */
+/* Runs the hooks for what workers have in common, and those of each worker. 0, or a negative number
+ * with the worker's failure set. */
+int host_so_preload(struct host_so *host) MUST_USE;
 int host_so_start_up(struct host_so *host) MUST_USE;
 
 /* Calls the state's destroy. */

@@ -4,13 +4,18 @@
  *
  *   options -> confine -> process -> attach -> load -> HELLO -> start up -> READY -> engine -> exit
  *
+ * With --preload it is a template instead: it runs the hooks that are said, says READY, and each of
+ * its copies goes on from there, with an attachment of its own.
+ *
  * With -- PROGRAM it becomes that one once it is confined: the interpreter of a Python pipeline.
  *
  * Started by millrace serve alone. What goes wrong before HELLO is said in a FAILED message when
  * there is a socket to say it on, else on stderr; the exit code tells the kind (protocol.h).
  */
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "millrace/protocol.h"
 #include "worker/confine/confine.h"
@@ -26,6 +31,8 @@
 #include "worker/native/device.h"
 #include "worker/native/host_so.h"
 #include "worker/native/options.h"
+#include "worker/template/forkable.h"
+#include "worker/template/template.h"
 
 /* A command line that only a person could have written. */
 #define MAIN_EXIT_USAGE 64
@@ -42,8 +49,6 @@ static void main_attach(void)
     error_clear(&context.error);
     reply_init(&context.reply, &context.attachment, &context.error);
     fatal_signal_watch(&context.attachment.segment.header->crash);
-    if (log_capture_start(&context.reply) != 0)
-        leave(WORKER_EXIT_ATTACH, "out of memory");
     reply_compare_builds(&context.reply);
 }
 
@@ -73,17 +78,56 @@ static void main_say_hello(void)
         leave(WORKER_EXIT_ORPHAN, "HELLO was not sent: %s", strerror(-rc));
 }
 
-static void main_serve(void)
+/* The hooks that this process has to run, of a template's mode or of those that are left. */
+static void main_run_hooks(bool preloads, bool starts_up)
 {
-    if (host_so_start_up(&host) != 0)
+    if ((preloads && host_so_preload(&host) != 0) || (starts_up && host_so_start_up(&host) != 0))
         main_fail(WORKER_EXIT_STARTUP);
-    struct engine engine;
-    if (engine_init(&engine, &context, &host.host) != 0)
-        leave(WORKER_EXIT_ATTACH, "out of memory");
+}
+
+static void main_say_ready(void)
+{
     start_report_end(&context.report, context.attachment.socket);
     int rc = message_send(context.attachment.socket, MESSAGE_READY, NULL, 0);
     if (rc != 0)
         leave(WORKER_EXIT_ORPHAN, "READY was not sent: %s", strerror(-rc));
+}
+
+/* Returns in each of its copies, as a worker that has said HELLO and has a part of its start
+ * behind it. */
+static void main_be_template(const struct options *options, char *confine)
+{
+    char reason[FORKABLE_REASON_BYTES];
+    struct newborn newborn;
+    main_run_hooks(true, options->preload == PRELOAD_STARTUP);
+    malloc_trim(0);
+    if (forkable_check(&context.attachment.epoll, 1, reason) < 0) {
+        error_set(&context.error, ERROR_STARTUP, "%s", reason);
+        main_fail(WORKER_EXIT_UNFORKABLE);
+    }
+    log_capture_flush();
+    main_say_ready();
+    template_serve(&(struct template_options){.socket = context.attachment.socket,
+                                              .parent = options->parent,
+                                              .confine = confine},
+                   &newborn);
+    newborn_settle(&newborn);
+    device_read();
+    close(context.attachment.epoll);
+    reply_finish(&context.reply);
+    context = (struct context){.current = NULL};
+    main_attach();
+    log_capture_go_on();
+    main_say_hello();
+}
+
+static void main_serve(enum preload preload)
+{
+    main_run_hooks(preload == PRELOAD_NONE, preload != PRELOAD_STARTUP);
+    struct engine engine;
+    if (engine_init(&engine, &context, &host.host) != 0)
+        leave(WORKER_EXIT_ATTACH, "out of memory");
+    main_say_ready();
     engine_run(&engine);
     engine_finish(&engine);
 }
@@ -91,28 +135,39 @@ static void main_serve(void)
 int main(int argc, char **argv)
 {
     struct options options;
+    char *confine = NULL; /* as it was said: to be read cuts it */
     int rc = options_parse(&options, argc, argv);
     if (rc != 0)
         return rc > 0 ? WORKER_EXIT_OK : MAIN_EXIT_USAGE;
+    if (options.preload != PRELOAD_NONE && options.confine && !(confine = strdup(options.confine)))
+        leave(WORKER_EXIT_ATTACH, "out of memory");
     confine_enter(&(struct confine_options){.parent = options.parent,
                                             .cgroup = options.cgroup,
                                             .own_user = options.own_user,
+                                            .user_is_shared = options.user_is_shared,
                                             .scratch = options.scratch,
                                             .device_nodes = options.device_nodes,
                                             .text = options.confine,
+                                            .is_template = options.preload != PRELOAD_NONE,
                                             .binding = options.binding});
     if (options.program)
         confine_exec(options.program);
     process_prepare(options.index);
+    if (options.preload != PRELOAD_NONE)
+        template_name();
     device_read();
     if (options.is_strict)
         strict_enter();
     main_attach();
+    if (log_capture_start(&context.reply) != 0)
+        leave(WORKER_EXIT_ATTACH, "out of memory");
     if (host_so_load(&host, &context, options.source, options.name) != 0)
         main_fail(WORKER_EXIT_LOAD);
     main_say_hello();
+    if (options.preload != PRELOAD_NONE)
+        main_be_template(&options, confine);
     if (!options.is_check)
-        main_serve();
+        main_serve(options.preload);
     host_so_finish(&host);
     log_capture_flush();
     reply_finish(&context.reply);

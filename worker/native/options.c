@@ -23,6 +23,7 @@ static const char options_help[] =
     "  --confine LINES    what it gives up, in the words of millrace/confine.h\n"
     "  --cgroup FOLDER    the control group that it joins\n"
     "  --own-user UID     the user that it becomes, whose only process it is\n"
+    "  --shared-user UID  likewise, where others run as that user, and go on\n"
     "  --scratch NAME     of the folder of its own that it gets\n"
     "  --cores LIST       the processing units that it runs on: 0-3,8\n"
     "  --memory-nodes LIST\n"
@@ -30,6 +31,7 @@ static const char options_help[] =
     "  --device-nodes PATH[:PATH]...\n"
     "                     files of its device, which it may open when it is confined to\n"
     "                     some; of no other devices; \"\": of none\n"
+    "  --preload HOW      it is a template, of which workers are copies: import, startup\n"
     "  --source PATH      the shared object\n"
     "  --name NAME        of the pipeline in it; if not said, the only one\n"
     "  --pointer POINTER  what clients call the pipeline\n"
@@ -38,7 +40,7 @@ static const char options_help[] =
     "  --check            load the pipeline, say what its variables are, exit\n"
     "  --version          print the version and exit\n"
     "  --help             print this and exit\n\n"
-    "Those from --parent to --device-nodes are of both kinds; millrace-serve(1) has what they\n"
+    "Those from --parent to --preload are of both kinds; millrace-serve(1) has what they\n"
     "mean to who serves pipelines.\n";
 
 static const struct option known[] = {
@@ -50,10 +52,12 @@ static const struct option known[] = {
     {"confine", required_argument, NULL, 'C'},
     {"cgroup", required_argument, NULL, 'g'},
     {"own-user", required_argument, NULL, 'u'},
+    {"shared-user", required_argument, NULL, 'U'},
     {"scratch", required_argument, NULL, 't'},
     {"cores", required_argument, NULL, 'r'},
     {"memory-nodes", required_argument, NULL, 'm'},
     {"device-nodes", required_argument, NULL, 'd'},
+    {"preload", required_argument, NULL, 'l'},
     {"strict", no_argument, NULL, 'S'},
     {"check", no_argument, NULL, 'c'},
     {"help", no_argument, NULL, 'h'},
@@ -129,6 +133,8 @@ static bool options_take_common(struct options *options, int option)
         options->cgroup = optarg;
         break;
     case 'u':
+    case 'U':
+        options->user_is_shared = option == 'U';
         is_sound = options_number(optarg, UINT32_MAX - 1, &number) && number > 0;
         options->own_user = (uid_t)number;
         break;
@@ -143,6 +149,9 @@ static bool options_take_common(struct options *options, int option)
         break;
     case 'd':
         options->device_nodes = optarg;
+        break;
+    case 'l':
+        is_sound = preload_parse(optarg, &options->preload);
         break;
     default:
         is_sound = false;

@@ -11,6 +11,7 @@
 
 #include "millrace/check.h"
 #include "worker/confine/binding.h"
+#include "worker/template/template.h"
 
 struct options {
     char *confine;            /* lines of millrace/confine.h; NULL: none */
@@ -24,8 +25,10 @@ struct options {
     const char *scratch;      /* its name for its folder of its own; NULL: it has none */
     const char *device_nodes; /* of its device, below /dev, parted by ':'; NULL: of any */
     uid_t own_user;           /* whose only process it is, and of that group; 0: none */
+    bool user_is_shared;      /* others run as that user, and go on */
     bool is_strict;           /* no programs, processes and sockets of its own */
     bool is_check;            /* load, say HELLO, exit */
+    enum preload preload;     /* other than none: it is a template */
     struct binding binding;
 };
 

@@ -50,13 +50,22 @@ static PyObject *ring_attach(PyObject *module, PyObject *arguments)
     (void)module;
     unsigned int index;
     int is_strict;
-    char reason[256];
     if (!PyArg_ParseTuple(arguments, "Ip", &index, &is_strict))
         return NULL;
     process_prepare(index);
     if (is_strict)
         strict_enter();
-    struct context *context = &host.context;
+    host_py_init(&host);
+    host_py_attach(&host);
+    /* What C code prints leaves at the end of its line, not when 4096 bytes have gathered. */
+    setvbuf(stdout, NULL, _IOLBF, 0);
+    return ring_none();
+}
+
+void host_py_attach(struct host_py *joining)
+{
+    struct context *context = &joining->context;
+    char reason[256];
     if (attachment_init(&context->attachment, reason, sizeof reason) != 0)
         leave(WORKER_EXIT_ATTACH, "%s", reason);
     if (attachment_add_wake(&context->attachment) != 0)
@@ -64,12 +73,20 @@ static PyObject *ring_attach(PyObject *module, PyObject *arguments)
     context->attachment.lock = (struct attachment_lock){ring_give_lock_back, ring_take_lock};
     error_clear(&context->error);
     reply_init(&context->reply, &context->attachment, &context->error);
-    host_py_init(&host);
     fatal_signal_watch(&context->attachment.segment.header->crash);
     reply_compare_builds(&context->reply);
-    /* What C code prints leaves at the end of its line, not when 4096 bytes have gathered. */
-    setvbuf(stdout, NULL, _IOLBF, 0);
-    return ring_none();
+}
+
+/* template(parent, confine, fds): template_py_serve() */
+static PyObject *ring_template(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    long parent;
+    const char *confine;
+    PyObject *fds;
+    if (!PyArg_ParseTuple(arguments, "lzO!", &parent, &confine, &PyList_Type, &fds))
+        return NULL;
+    return template_py_serve(&host, parent, confine, fds);
 }
 
 /* fatal_signal_ask(number, where_number, fd) of fatal_signal.h */
@@ -365,7 +382,7 @@ static PyObject *ring_forget(PyObject *module, PyObject *nothing)
 {
     (void)module;
     (void)nothing;
-    if (!host.is_child && host.context.attachment.segment.header) {
+    if (!host.is_child && !host.is_copy && host.context.attachment.segment.header) {
         for (int fd = WORKER_FD_SEGMENT; fd < WORKER_FD_COUNT; fd++)
             close(fd);
         close(host.context.attachment.epoll);
@@ -381,6 +398,7 @@ static PyMethodDef ring_methods[] = {
     {"fatal_signal_ask", ring_fatal_signal_ask, METH_VARARGS, NULL},
     {"fatal_signal_leave_out", ring_fatal_signal_leave_out, METH_VARARGS, NULL},
     {"attach", ring_attach, METH_VARARGS, NULL},
+    {"template", ring_template, METH_VARARGS, NULL},
     {"progress", ring_progress, METH_VARARGS, NULL},
     {"hello", ring_hello, METH_VARARGS, NULL},
     {"fail", ring_fail, METH_VARARGS, NULL},
@@ -415,6 +433,7 @@ PyMODINIT_FUNC PyInit__ring(void)
     if (!module || !exhausted ||
         PyModule_AddIntConstant(module, "EXIT_LOAD", WORKER_EXIT_LOAD) != 0 ||
         PyModule_AddIntConstant(module, "EXIT_STARTUP", WORKER_EXIT_STARTUP) != 0 ||
+        PyModule_AddIntConstant(module, "EXIT_UNFORKABLE", WORKER_EXIT_UNFORKABLE) != 0 ||
         PyModule_AddObject(module, "EXHAUSTED", exhausted) != 0) {
         Py_XDECREF(exhausted);
         Py_XDECREF(module);

@@ -33,6 +33,7 @@ struct host_py {
     bool is_serving;         /* the engine is made */
     bool is_turning;         /* an event loop of Python's sleeps, not we */
     bool is_child;           /* this is a forked copy, which must say nothing */
+    bool is_copy;            /* this is one that becomes a worker of its own */
     PyObject *callbacks;     /* the object whose methods execute pipelines; owned */
     PyObject *exhausted;     /* stands for CHUNK_EXHAUSTED among a line's values; of the module */
     PyObject *traceback;     /* bytes that the failure at hand refers to; owned */
@@ -82,6 +83,16 @@ PyObject *host_py_why(struct host_py *host) MUST_USE;
 
 /* A forked copy of the worker that comes back into it ends here. */
 void host_py_check_process(const struct host_py *host);
+
+/* ---- _ring_template.c: copies ---------------------------------------------------------------- */
+
+/* Says READY and is a template from then on, with the dispatcher for a parent. Returns in each
+ * copy, with its own attachment: a tuple of its index and a list of its variables. A text: there
+ * can be none, and that is why; NULL with an exception. `fds` are descriptors that copies close. */
+PyObject *template_py_serve(struct host_py *host, long parent, const char *confine, PyObject *fds);
+
+/* Joins the segment and all that is at the descriptors of enum worker_fd, or leaves. */
+void host_py_attach(struct host_py *host);
 
 /* ---- _ring_hello.c: what is served ----------------------------------------------------------- */
 

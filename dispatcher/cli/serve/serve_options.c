@@ -11,6 +11,7 @@
 #include "dispatcher/config/environment_said.h"
 #include "dispatcher/config/fetch_rule.h"
 #include "dispatcher/config/host_name.h"
+#include "dispatcher/config/preload.h"
 #include "dispatcher/config/refuse.h"
 
 #define HOUR_MS UINT64_C(3600000)
@@ -180,6 +181,9 @@ static const struct cli_option options[] = {
      .help =
          "use NVIDIA's devices although its Multi-Process Service is on, under which the end of "
          "one worker may hurt others on its device"},
+    {"preload", "HOW", CLI_CHOICE, EACH(options.preload), .choices = preload_words,
+     .help = "load the pipeline once, in a process that its workers are copies of: import its "
+             "source, or run its startup hooks, too; none: each worker begins by itself"},
     {"load-parallel", NULL, CLI_NUMBER, MEMBER(config.load_count_max), .min = 0,
      .max = WORKER_COUNT_MAX,
      .help =

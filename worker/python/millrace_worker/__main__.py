@@ -3,6 +3,8 @@
 
     options -> attach -> log -> load -> HELLO -> start up -> READY -> runs -> exit
 
+With --preload it is a template, of which each copy goes on from HELLO (_template.py).
+
 Started by millrace serve alone. What goes wrong before READY is said in a FAILED message.
 """
 
@@ -14,14 +16,23 @@ import os
 import runpy
 import signal
 import sys
-from typing import Any, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
-from millrace_worker import _failure, _host, _log, _progress, _ring, _source, _variables
+from millrace_worker import _failure, _host, _log, _progress, _ring, _source, _template, _variables
 
 # Nobody else uses the last ones; that between these two is the dispatcher's, WORKER_SIGNAL_WHERE of
 # include/millrace/protocol.h.
 TRACE_SIGNAL = signal.SIGRTMAX
 TRACE_ALL_SIGNAL = signal.SIGRTMAX - 2
+
+
+class Loaded(NamedTuple):
+    """A pipeline, and what HELLO says of it."""
+
+    graph: Any
+    name: str
+    inputs: list[dict[str, Any]]
+    outputs: list[str]
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -35,6 +46,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--threads", action="store_true")
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--preload", choices=["none", "import", "startup"], default="none")
+    parser.add_argument("--parent", type=int, default=0)
+    parser.add_argument("--confine")
     return parser.parse_args()
 
 
@@ -46,14 +60,15 @@ def step_back_in_path() -> None:
     sys.path[:] = others + [own]
 
 
-def report_crashes(has_threads: bool) -> None:
+def report_crashes(has_threads: bool) -> tuple[int, int]:
     """A crash's report has the Python frames too: the handler of fatal signals raises this one. So has that
-    of a worker that hangs; where runs have threads, the one that got the signal is not the one that hangs."""
+    of a worker that hangs; where runs have threads, the one that got the signal is not the one that hangs. The ends of the pipe that these use."""
     reading, writing = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
     faulthandler.register(TRACE_SIGNAL, file=writing, all_threads=False, chain=False)
     faulthandler.register(TRACE_ALL_SIGNAL, file=writing, all_threads=True, chain=False)
     _ring.fatal_signal_ask(TRACE_SIGNAL, TRACE_ALL_SIGNAL if has_threads else TRACE_SIGNAL, reading)
     leave_out("<frozen importlib", "<frozen runpy", runpy.__file__, *_failure.own_folders())
+    return reading, writing
 
 
 def leave_out(*files: str) -> None:
@@ -72,8 +87,8 @@ def fail(code: int, exception: BaseException) -> NoReturn:
     _ring.fail(code, (kind, message, traceback))
 
 
-def load(arguments: argparse.Namespace) -> tuple[Any, list[str]]:
-    """The graph, and the words of its outputs, after HELLO was sent."""
+def load(arguments: argparse.Namespace) -> Loaded:
+    """The pipeline, after HELLO was sent."""
     try:
         if arguments.needs is not None:
             from millrace_worker import _needs  # what it imports takes time
@@ -83,16 +98,34 @@ def load(arguments: argparse.Namespace) -> tuple[Any, list[str]]:
         inputs, outputs = _variables.describe(graph)
         leave_out(*_failure.own_folders()[1:])  # known by now
         _ring.hello(name, inputs, outputs)
-        return graph, outputs
+        return Loaded(graph, name, inputs, outputs)
     except BaseException as exception:  # SystemExit too: whatever the module does, it did not load
         fail(_ring.EXIT_LOAD, exception)
 
 
-def start_up(host: _host.Host) -> None:
+def start_up(host: _host.Host, preload: bool, rest: bool) -> None:
+    """Runs the startup hooks: those that may run in a template, and the rest."""
     try:
-        host.start_up()
+        if preload:
+            _template.preload(host.graph)
+        if rest:
+            host.start_up()
     except BaseException as exception:
         fail(_ring.EXIT_STARTUP, exception)
+
+
+def be_template(arguments: argparse.Namespace, loaded: Loaded, host: _host.Host, fds: tuple[int, int]) -> None:
+    """Returns in each copy, which has said HELLO."""
+    start_up(host, True, arguments.preload == "startup")
+    try:
+        index = _template.serve(arguments.parent, arguments.confine, fds)
+    except _template.Unforkable as exception:
+        fail(_ring.EXIT_UNFORKABLE, exception)
+    for fd in fds:
+        os.close(fd)
+    os.environ["MILLRACE_WORKER_INDEX"] = str(index)
+    report_crashes(arguments.threads)
+    _ring.hello(loaded.name, loaded.inputs, loaded.outputs)
 
 
 def main() -> None:
@@ -103,14 +136,16 @@ def main() -> None:
     sys.argv = [arguments.source]
     # Signals end the process as they end any other; the dispatcher handles Ctrl-C on the terminal.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
-    report_crashes(arguments.threads)
+    fds = report_crashes(arguments.threads)
     os.register_at_fork(after_in_child=_ring.forget)
     step_back_in_path()
     _log.capture()
-    graph, outputs = load(arguments)
+    loaded = load(arguments)
     if not arguments.check:
-        host = _host.Host(graph, len(outputs), arguments.threads)
-        start_up(host)
+        host = _host.Host(loaded.graph, len(loaded.outputs), arguments.threads)
+        if arguments.preload != "none":
+            be_template(arguments, loaded, host, fds)
+        start_up(host, arguments.preload == "none", arguments.preload != "startup")
         _progress.end()
         host.serve()
     _log.flush_all()

@@ -93,6 +93,10 @@ class Pipeline:
                                             if other.kind.on_startup):
             raise GraphError(f"pipe {step.kind.name} ({step.kind.place}) runs at startup: it can be given "
                              "constants and results of other startup pipes, and nothing of a run")
+        if step.kind.preload and not any(variable in other.results for other in self.steps
+                                         if other.kind.preload):
+            raise GraphError(f"pipe {step.kind.name} ({step.kind.place}) is preloaded: it can be given constants and "
+                             "results of other pipes that are")
 
     def check_is_said(self, variable: Variable[Any]) -> None:
         """GraphError for the result of a pipe that does not say what it returns."""

@@ -53,9 +53,15 @@ class Graph:
         self.nodes = list(steps)
         self.input_variables = list(inputs)
         self.output_variables = list(outputs)
-        self._startup_steps = [step for step in steps if step.kind.on_startup]
+        self._preload_steps = [step for step in steps if step.kind.preload]
+        self._startup_steps = self._preload_steps + [step for step in steps
+                                                     if step.kind.on_startup and not step.kind.preload]
         self._steps = self._startup_steps + [step for step in steps if not step.kind.on_startup]
         self.is_async = any(is_asynchronous(step.kind.function) for step in steps)
+
+    def _preload(self) -> None:
+        """Runs those of the startup pipes that ask for it, once in a process. Raises what they raise."""
+        perform(self._perform(self._preload_steps, {}, []), False)
 
     def startup(self) -> Any:
         """Runs the startup pipes, once in a process. An awaitable if one of them is asynchronous. Raises

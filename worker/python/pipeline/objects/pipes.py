@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 from pipeline.exceptions import GraphError
 from pipeline.objects import building
 from pipeline.objects.details import NOT_SAID
+from pipeline.objects.graph import is_asynchronous
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,10 +35,12 @@ DOUBT_COUNT = 100
 class PipeKind:
     """What is known of a function that was made a pipe."""
 
-    def __init__(self, function: Callable[..., Any], run_once: bool, on_startup: bool) -> None:
+    def __init__(self, function: Callable[..., Any], run_once: bool, on_startup: bool,
+                 preload: bool) -> None:
         self.function = function
         self.run_once = run_once
         self.on_startup = on_startup
+        self.preload = preload
         # The results of calls that happen once in a process: see graph.Once.
         self.once: dict[tuple[int, ...], tuple[Once, list[Any]]] = {}
         # Results that are still to be compared with the annotation; none once that was said.
@@ -85,24 +88,29 @@ class _Annotated:
 
 
 @overload
-def pipe(function: Function, *, run_once: bool = ..., on_startup: bool = ...) -> Function:
+def pipe(function: Function, *, run_once: bool = ..., on_startup: bool = ..., preload: bool = ...) -> Function:
     ...
 
 
 @overload
-def pipe(function: None = ..., *, run_once: bool = ...,
-         on_startup: bool = ...) -> Callable[[Function], Function]:
+def pipe(function: None = ..., *, run_once: bool = ..., on_startup: bool = ...,
+         preload: bool = ...) -> Callable[[Function], Function]:
     ...
 
 
-def pipe(function: Any = None, *, run_once: bool = False, on_startup: bool = False) -> Any:
+def pipe(function: Any = None, *, run_once: bool = False, on_startup: bool = False, preload: bool = False) -> Any:
     """Makes a function a pipe. `run_once`: its first result serves every run of the process.
-    `on_startup`: it runs before the first run, once. GraphError for what is no function."""
+    `on_startup`: it runs before the first run, once. `preload`, of those: it touches no device and starts
+    no thread, so that a server with --preload may run it once for all workers. GraphError for what is no function,
+    or is not run at startup and to be preloaded."""
     if function is None:
-        return functools.partial(pipe, run_once=run_once, on_startup=on_startup)
+        return functools.partial(pipe, run_once=run_once, on_startup=on_startup, preload=preload)
     if not callable(function):
         raise GraphError(f"@pipe is for functions; {function!r} is none")
-    kind = PipeKind(function, run_once, on_startup)
+    kind = PipeKind(function, run_once, on_startup, preload)
+    if preload and (not on_startup or is_asynchronous(function)):
+        raise GraphError(f"pipe {kind.name} ({kind.place}) is to be preloaded, so it needs on_startup=True, and "
+                         "cannot be asynchronous")
 
     @functools.wraps(function)
     def call(*arguments: Any, **named_arguments: Any) -> Any:

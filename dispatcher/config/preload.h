@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * preload.h - how far a pipeline is loaded once for all of its workers, --preload.
+ */
+#ifndef DISPATCHER_PRELOAD_H
+#define DISPATCHER_PRELOAD_H
+
+struct pipeline_config;
+
+/* Words of the option, in the order of enum preload, which the worker knows, too. */
+extern const char *const preload_words[];
+
+/* Why workers of this pipeline cannot be copies, whatever is said: what confines them is each one's
+ * own, or denies copies. NULL: they can. To be asked when confinement_write() has decided. */
+const char *preload_obstacle(const struct pipeline_config *pipeline);
+
+#endif

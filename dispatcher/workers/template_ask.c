@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/* template_ask.c - whether a worker is to be a copy, and the message that asks for it. */
+#include "dispatcher/workers/template_ask.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "dispatcher/config/preload.h"
+#include "dispatcher/workers/fleet.h"
+#include "millrace/protocol.h"
+#include "shm/descriptors.h"
+
+enum template_advice template_advise(const struct worker *worker)
+{
+    const struct template *template = &worker->pool->template;
+    const struct worker *self = template->worker;
+    if (!self || worker == self || template->is_refused || template->has_failed ||
+        worker->failed_as_copy)
+        return TEMPLATE_NONE;
+    if (self->state != WORKER_READY || template->asked_count == TEMPLATE_ASKED_COUNT_MAX)
+        return TEMPLATE_WAIT;
+    return TEMPLATE_COPY;
+}
+
+/* Copies have the user of their template, and outlive it. */
+void template_say(const struct worker *self, struct worker_spawn_options *options)
+{
+    const struct worker_pool *pool = self->pool;
+    options->preload = preload_words[pool->config->options.preload];
+    for (uint32_t i = 0; i < pool->place_count; i++)
+        options->user_is_shared |= worker_has_process(pool->places[i]) && pool->places[i]->is_copy;
+}
+
+static void template_text_add(struct iovec *part, const char *text)
+{
+    /* sendmsg only reads; its type cannot say so. */
+    union {
+        const char *read_only;
+        void *as_iovec_wants;
+    } pointer = {.read_only = text ? text : ""};
+    *part = (struct iovec){pointer.as_iovec_wants, strlen(pointer.read_only) + 1};
+}
+
+static int template_send(const struct worker *self, struct message_fork *fork, struct iovec *parts,
+                         size_t part_count, const struct worker_spawn_options *options)
+{
+    struct message header = {
+        .magic = MESSAGE_MAGIC, .version = PROTOCOL_VERSION, .kind = MESSAGE_FORK};
+    int fds[FORK_FD_COUNT] = {
+        [FORK_FD_STDOUT] = options->stdout_fd,
+        [FORK_FD_STDERR] = options->stderr_fd,
+        [FORK_FD_SEGMENT] = options->segment_fd,
+        [FORK_FD_BELL] = options->worker_bell_fd,
+        [FORK_FD_DISPATCHER_BELL] = options->dispatcher_bell_fd,
+        [FORK_FD_SOCKET] = options->socket_fd,
+    };
+    parts[0] = (struct iovec){&header, sizeof header};
+    parts[1] = (struct iovec){fork, sizeof *fork};
+    for (size_t i = 1; i < part_count; i++)
+        header.bytes += (uint32_t)parts[i].iov_len;
+    if (header.bytes > MESSAGE_BYTES_MAX - sizeof header)
+        return -E2BIG;
+    return descriptors_send(self->channel.socket,
+                            &(struct packet){parts, part_count, fds, FORK_FD_COUNT}, MSG_DONTWAIT);
+}
+
+int template_ask(struct worker *worker, const struct worker_spawn_options *options)
+{
+    struct template *template = &worker->pool->template;
+    const struct device_variables *variables = options->device_variables;
+    struct message_fork fork = {.place = worker->index,
+                                .generation = worker->generation,
+                                .index = options->index,
+                                .variable_count = variables->count};
+    struct iovec parts[2 + MESSAGE_FORK_TEXT_COUNT + DEVICE_VARIABLE_COUNT_MAX];
+    char place[16];
+    size_t count = 2 + MESSAGE_FORK_TEXT_COUNT;
+    snprintf(place, sizeof place, "%u", options->place);
+    if (options->device_nodes)
+        fork.flags |= FORK_HAS_DEVICE_NODES;
+    if (options->confine)
+        fork.flags |= FORK_HAS_SCRATCH;
+    template_text_add(&parts[2], options->cores);
+    template_text_add(&parts[3], options->memory_nodes);
+    template_text_add(&parts[4], options->device_nodes);
+    template_text_add(&parts[5], place);
+    for (uint32_t i = 0; i < variables->count; i++)
+        template_text_add(&parts[count++], variables->items[i]);
+    int rc = template_send(template->worker, &fork, parts, count, options);
+    if (rc == 0)
+        template->asked_count++;
+    return rc;
+}

@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT */
+/* newborn.c - descriptors, the word to begin, and confinement of a copy. */
+#include "worker/template/newborn.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "shm/descriptors.h"
+#include "worker/engine/leave.h"
+#include "worker/engine/process.h"
+
+/* Of one worker: those that tell of its device. */
+#define NEWBORN_VARIABLE_COUNT_MAX 64u
+
+static void newborn_place_descriptors(struct fork_request *request);
+static void newborn_wait(void);
+static const char *newborn_texts_read(struct fork_request *request,
+                                      const char *texts[MESSAGE_FORK_TEXT_COUNT],
+                                      struct newborn *out);
+
+void newborn_become(const struct template_options *options, struct fork_request *request,
+                    struct newborn *out)
+{
+    const char *texts[MESSAGE_FORK_TEXT_COUNT];
+    newborn_place_descriptors(request);
+    newborn_wait();
+    if (setpgid(0, 0) == -1)
+        leave(WORKER_EXIT_ATTACH, "setpgid: %s", strerror(errno));
+    const char *mistake = newborn_texts_read(request, texts, out);
+    struct confine_options confined = {.parent = options->parent, .text = options->confine};
+    const char *cores = texts[0], *memory_nodes = texts[1];
+    if (!mistake && *cores != '\0' && binding_parse(&confined.binding.cores, cores) < 0)
+        mistake = "cores";
+    if (!mistake && *memory_nodes != '\0' &&
+        binding_parse(&confined.binding.memory_nodes, memory_nodes) < 0)
+        mistake = "memory nodes";
+    if (mistake)
+        leave(WORKER_EXIT_PROTOCOL, "what this worker is to be cannot be understood: %s", mistake);
+    if (request->fork.flags & FORK_HAS_DEVICE_NODES)
+        confined.device_nodes = texts[2];
+    if (request->fork.flags & FORK_HAS_SCRATCH)
+        confined.scratch = texts[3];
+    confine_copy(&confined);
+}
+
+/* Those of the template had the same numbers; what came is above them. */
+static void newborn_place_descriptors(struct fork_request *request)
+{
+    static const int numbers[FORK_FD_COUNT] = {
+        [FORK_FD_STDOUT] = STDOUT_FILENO,
+        [FORK_FD_STDERR] = STDERR_FILENO,
+        [FORK_FD_SEGMENT] = WORKER_FD_SEGMENT,
+        [FORK_FD_BELL] = WORKER_FD_BELL,
+        [FORK_FD_DISPATCHER_BELL] = WORKER_FD_DISPATCHER_BELL,
+        [FORK_FD_SOCKET] = WORKER_FD_SOCKET,
+    };
+    for (size_t i = 0; i < FORK_FD_COUNT; i++) {
+        int flags = numbers[i] > STDERR_FILENO ? O_CLOEXEC : 0;
+        if (dup3(request->fds[i], numbers[i], flags) == -1)
+            leave(WORKER_EXIT_ATTACH, "descriptor %d: %s", numbers[i], strerror(errno));
+        descriptor_close(&request->fds[i]);
+    }
+}
+
+/* Until the dispatcher knows of this process, which it may not do for long: it is killed with the
+ * template till then. */
+static void newborn_wait(void)
+{
+    struct message go;
+    ssize_t bytes;
+    do {
+        bytes = recv(WORKER_FD_SOCKET, &go, sizeof go, 0);
+    } while (bytes == -1 && errno == EINTR);
+    if (bytes == 0)
+        leave(WORKER_EXIT_ORPHAN, "the dispatcher vanished");
+    if (bytes != sizeof go || go.kind != MESSAGE_GO)
+        leave(WORKER_EXIT_PROTOCOL, "it was not told to go");
+}
+
+/* The texts, and a list of the variables. NULL, or what is wrong with them. */
+static const char *newborn_texts_read(struct fork_request *request,
+                                      const char *texts[MESSAGE_FORK_TEXT_COUNT],
+                                      struct newborn *out)
+{
+    static const char *variables[NEWBORN_VARIABLE_COUNT_MAX];
+    uint32_t count = 0;
+    *out = (struct newborn){.index = request->fork.index,
+                            .variables = variables,
+                            .variable_count = request->fork.variable_count};
+    if (out->variable_count > NEWBORN_VARIABLE_COUNT_MAX)
+        return "too many variables";
+    for (const char *at = request->text; at < request->text + request->text_bytes;
+         at += strlen(at) + 1) {
+        if (count >= MESSAGE_FORK_TEXT_COUNT + out->variable_count)
+            return "too many texts";
+        if (count < MESSAGE_FORK_TEXT_COUNT)
+            texts[count] = at;
+        else
+            variables[count - MESSAGE_FORK_TEXT_COUNT] = at;
+        count++;
+    }
+    return count < MESSAGE_FORK_TEXT_COUNT + out->variable_count ? "too few texts" : NULL;
+}
+
+/* ---- what is its own ----------------------------------------------------------------------- */
+
+/* What the template drew is drawn by all of its copies, unless they begin elsewhere. */
+static void newborn_seed(void)
+{
+    unsigned seeds[2];
+    if (getrandom(seeds, sizeof seeds, 0) != (ssize_t)sizeof seeds)
+        return;
+    srandom(seeds[0]); /* and rand(3), which is the same */
+    srand48((long)seeds[1]);
+}
+
+void newborn_settle(const struct newborn *newborn)
+{
+    process_show_index(newborn->index);
+    newborn_seed();
+    for (uint32_t i = 0; i < newborn->variable_count; i++) {
+        const char *equals = strchr(newborn->variables[i], '=');
+        char *name = equals
+                         ? strndup(newborn->variables[i], (size_t)(equals - newborn->variables[i]))
+                         : NULL;
+        if (!name || setenv(name, equals + 1, 1) == -1)
+            leave(WORKER_EXIT_ATTACH, "setenv: %s", strerror(errno));
+        free(name);
+    }
+}
