@@ -26,5 +26,6 @@ def read() -> Device | None:
     return Device(kind, int(index), os.environ.get("MILLRACE_DEVICE_UUID") or None)
 
 
-# Read when the package is imported, which is before there is code that may change the variables.
+# Read when the package is imported, which is before there is code that may change the variables; and again in a
+# copy of a template, which has none.
 own = read()

@@ -8,7 +8,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
-from millrace_worker import _log, _ring
+from millrace_worker import _device, _log, _ring
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -42,6 +42,7 @@ def serve(parent: int, confine: str | None, own_fds: Sequence[int]) -> int:
     for variable in variables:
         name, _, value = variable.partition("=")
         os.environ[name] = value
+    _device.own = _device.read()
     seed_anew()
     return index
 
