@@ -103,6 +103,7 @@ void api_run_show(struct api *api, struct conn *conn, const struct run *run, int
 route_fn api_run_stream; /* POST /v4/runs/stream */
 route_fn api_run_result; /* POST /v4/runs */
 extern const struct reading_ops api_reading_ops;
+extern const struct run_failure api_run_no_room; /* there is no memory for its request */
 
 /* api_run_unread.c */
 extern const struct unread_ops api_unread_ops;

@@ -78,7 +78,7 @@ static void start_refuse_input(struct api *api, struct run *run, const struct ap
                                            .message_count = strlen(error->message)});
 }
 
-static const struct run_failure no_room = {
+const struct run_failure api_run_no_room = {
     .type = ERROR_UNKNOWN,
     .status = 503,
     .retry_after_s = 1,
@@ -271,7 +271,7 @@ static void start_stage(struct api *api, struct conn *conn, struct run *run,
     if (rc == -EINVAL) {
         start_refuse_input(api, run, &error);
     } else if (rc == -ENOBUFS) {
-        start_refuse_run(api, run, &no_room);
+        start_refuse_run(api, run, &api_run_no_room);
     } else if (rc < 0) {
         run_destroy(api->runs, run);
         start_without_memory(api, conn);
@@ -292,7 +292,7 @@ static void start_finish(struct api *api, struct conn *conn, struct run *run,
     } else if (rc == 0 && inputs->reference_bytes > 0) {
         start_stage(api, conn, run, inputs);
     } else if (rc == 0 && !start_may_wait(api, inputs->body_room, pipeline)) {
-        start_refuse_run(api, run, &no_room);
+        start_refuse_run(api, run, &api_run_no_room);
     } else if (rc == 0) {
         start_admit(api, conn, run, inputs->is_async);
         pipeline_schedule(api->runs, pipeline);

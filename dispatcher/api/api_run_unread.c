@@ -20,15 +20,6 @@ static void unread_refuse(struct api *api, struct run *run, const struct api_err
                                           .message_count = strlen(error->message)});
 }
 
-static const struct run_failure no_room = {
-    .type = ERROR_UNKNOWN,
-    .status = 503,
-    .retry_after_s = 1,
-    .state = "no_resources_available",
-    .message = "there is no memory left for requests that wait",
-    .message_count = sizeof "there is no memory left for requests that wait" - 1,
-};
-
 /* It was understood once, but for its values. */
 static int unread_pack(const struct run *run, struct run_payload *payload, struct api_error *error)
 {
@@ -58,7 +49,7 @@ static void on_read(void *owner, struct run *run)
     if (rc == -EINVAL)
         unread_refuse(api, run, &error);
     else if (rc < 0)
-        run_worker_lost(api->runs, run, &no_room);
+        run_worker_lost(api->runs, run, &api_run_no_room);
 }
 
 const struct unread_ops api_unread_ops = {.read = on_read};
