@@ -65,32 +65,36 @@ bool device_is_sound(const struct device *device)
            device_list_is_sound(device->memory_nodes) && device_nodes_are_sound(device->nodes);
 }
 
-/* One number, or two and those between. 0: it is neither. */
-static uint32_t device_range_count(const char **at)
+static bool device_is_digit(char letter)
+{
+    return letter >= '0' && letter <= '9';
+}
+
+bool device_list_take(const char **list, struct device_range *out)
 {
     char *end;
-    if (**at < '0' || **at > '9')
-        return 0;
-    unsigned long first = strtoul(*at, &end, 10), last = first;
+    if (!device_is_digit(**list))
+        return false;
+    unsigned long first = strtoul(*list, &end, 10), last = first;
     if (*end == '-') {
-        if (end[1] < '0' || end[1] > '9')
-            return 0;
+        if (!device_is_digit(end[1]))
+            return false;
         last = strtoul(end + 1, &end, 10);
     }
-    *at = end;
-    return first <= last && last <= NUMBER_MAX ? (uint32_t)(last - first + 1) : 0;
+    if (first > last || last > NUMBER_MAX || (*end == ',' ? end[1] == '\0' : *end != '\0'))
+        return false;
+    *list = *end == ',' ? end + 1 : end;
+    *out = (struct device_range){.first = (uint32_t)first, .last = (uint32_t)last};
+    return true;
 }
 
 uint32_t device_list_count(const char *list)
 {
+    struct device_range range;
     uint32_t count = 0;
-    do {
-        uint32_t more = device_range_count(&list);
-        if (more == 0 || (*list != ',' && *list != '\0'))
-            return 0;
-        count += more;
-    } while (*list++ == ',');
-    return count;
+    while (device_list_take(&list, &range))
+        count += range.last - range.first + 1;
+    return *list == '\0' ? count : 0;
 }
 
 void device_text_copy(char *out, size_t room, const char *text, size_t bytes)

@@ -46,6 +46,14 @@ bool device_is_sound(const struct device *device);
 /* Whether two are the same one, which may have another index by now. */
 bool device_is_same(const struct device *device, const struct device *other);
 
+struct device_range {
+    uint32_t first, last;
+};
+
+/* Takes the first numbers off a list, 0-3 of 0-3,8-9. False: none are left, or what is left is no
+ * list, and stays. */
+bool device_list_take(const char **list, struct device_range *out);
+
 /* How many numbers a list has, 6 of 0-3,8-9; 0 of what is none. */
 uint32_t device_list_count(const char *list);
 

@@ -49,18 +49,13 @@ struct node_mask {
     unsigned long words[NODE_COUNT_MAX / (8 * sizeof(unsigned long))];
 };
 
-/* The numbers of a list that was checked: 0-3,8. */
 static struct node_mask nodes_read(const char *list)
 {
     struct node_mask mask = {{0}};
-    while (*list >= '0' && *list <= '9') {
-        char *end;
-        unsigned long first = strtoul(list, &end, 10), last = first;
-        if (*end == '-')
-            last = strtoul(end + 1, &end, 10);
-        for (unsigned long i = first; i <= last && i < NODE_COUNT_MAX; i++)
+    struct device_range range;
+    while (device_list_take(&list, &range)) {
+        for (uint32_t i = range.first; i <= range.last && i < NODE_COUNT_MAX; i++)
             mask.words[i / (8 * sizeof(unsigned long))] |= 1ul << (i % (8 * sizeof(unsigned long)));
-        list = *end == ',' ? end + 1 : end;
     }
     return mask;
 }

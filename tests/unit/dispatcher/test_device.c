@@ -133,6 +133,21 @@ static void the_numbers_of_a_list_are_counted(void **state)
         assert_int_equal(device_list_count(none[i]), 0);
 }
 
+static void numbers_are_taken_off_a_list_until_it_is_none(void **state)
+{
+    const char *list = "0-3,8,x";
+    struct device_range range;
+    (void)state;
+    assert_true(device_list_take(&list, &range));
+    assert_int_equal(range.first, 0);
+    assert_int_equal(range.last, 3);
+    assert_true(device_list_take(&list, &range));
+    assert_int_equal(range.first, 8);
+    assert_int_equal(range.last, 8);
+    assert_false(device_list_take(&list, &range));
+    assert_string_equal(list, "x");
+}
+
 static void a_text_is_copied_as_far_as_it_can_be_shown_and_fits(void **state)
 {
     char out[8];
@@ -155,6 +170,7 @@ int main(void)
         cmocka_unit_test(each_text_has_its_characters_alone),
         cmocka_unit_test(nodes_lie_below_dev),
         cmocka_unit_test(the_numbers_of_a_list_are_counted),
+        cmocka_unit_test(numbers_are_taken_off_a_list_until_it_is_none),
         cmocka_unit_test(a_text_is_copied_as_far_as_it_can_be_shown_and_fits),
     };
     alarm(20);
