@@ -9,7 +9,8 @@ import pytest
 
 import wire
 from server import SLOWNESS, process_cpu_s, process_exists, wait_until
-from test_python_worker import GRAPHS, failure, interpreters, misbehaving, outputs, pointer, pytestmark, served
+from test_python_loading import interpreters
+from test_python_worker import GRAPHS, failure, misbehaving, outputs, pointer, pytestmark, served
 
 assert pytestmark  # of all tests that need the extension: it holds here, too
 COUNT = 4

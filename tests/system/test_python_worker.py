@@ -1,11 +1,9 @@
 # SPDX-License-Identifier: MIT
-"""The worker for Python: plain and asynchronous runs, values, failures, output, processes."""
+"""The worker for Python: values, failures, ends, output, processes, and what a pipeline is served with."""
 
-import glob
 import itertools
 import os
 import re
-import shutil
 import subprocess
 import textwrap
 import time
@@ -40,14 +38,6 @@ def server(start_shared):
              "ended", "speak", "fork", "echo", "described", "started", "started_later", "original", "original_kinds",
              "background", "environment", "prompt", "promptly_ended", "pool", "asking", "nested", "sets")
     return start_shared(*served(*names), options=["--cancel-grace", f"{GRACE_MS}ms", "--tracebacks", "client"])
-
-
-@pytest.fixture(scope="module")
-def concurrent(start_shared):
-    return start_shared(*served("numbers", "ticks", "async_misbehave", "async_lockstep", "fat", "slow_to_begin",
-                                "asking_asynchronously"),
-                        options=["--concurrency", "4", "--cancel-grace", f"{GRACE_MS}ms", "--tracebacks",
-                                 "client"])
 
 
 def misbehaving(server):
@@ -157,10 +147,13 @@ def test_a_stream_without_items_is_empty(server):
     assert server.lines(pointer("numbers"), 0, 0) == []
 
 
-@pytest.mark.parametrize("which, name", [("server", "lockstep"), ("concurrent", "async_lockstep")])
-def test_streams_advance_in_lock_step(request, which, name):
-    lines = request.getfixturevalue(which).lines(pointer(name))
-    assert outputs(lines) == [[1, "static", "hello"], [2, "static", "world"], [3, "static", None], [4, "static", None]]
+def assert_lockstep(server, name):
+    assert outputs(server.lines(pointer(name))) == [[1, "static", "hello"], [2, "static", "world"], [3, "static", None],
+                                                    [4, "static", None]]
+
+
+def test_streams_advance_in_lock_step(server):
+    assert_lockstep(server, "lockstep")
 
 
 # ---- failures --------------------------------------------------------------------------------------
@@ -344,15 +337,6 @@ def test_a_run_that_works_for_long_may_ask_who_it_is_and_whether_it_was_cancelle
     server.wait_log(rf'run={line["id"]} stream=log text="saw that it was cancelled"', mark)
 
 
-def test_an_asynchronous_run_and_its_threads_know_who_they_are(concurrent):
-    mark = concurrent.log_mark()
-    with concurrent.stream(pointer("asking_asynchronously")) as stream:
-        line = stream.next()
-        assert outputs([line]) == [[line["id"]]]
-    concurrent.wait_log(rf'text="asked in {line["id"]}"', mark)
-    wait_until(lambda: concurrent.workers(pointer("asking_asynchronously"))[0]["active"] == 0, what="a free slot")
-
-
 def test_a_slow_client_makes_the_generator_wait(server):
     """The window bounds how far a generator runs ahead of its client."""
     mark = server.log_mark()
@@ -415,94 +399,6 @@ def test_a_forked_child_that_comes_back_ends_and_says_nothing(server):
     server.wait_log(r"a forked child came back", mark)
 
 
-# ---- asynchronous runs -----------------------------------------------------------------------------
-
-def test_asynchronous_runs_share_a_worker_at_once(concurrent):
-    began = time.monotonic()
-    streams = [concurrent.stream(pointer("ticks"), 10, 50) for _ in range(4)]
-    for stream in streams:
-        with stream:
-            assert [values for values, in outputs(stream.all())] == list(range(10))
-    assert time.monotonic() - began < 1.5 * SLOWNESS
-
-
-def test_asynchronous_output_is_tagged_with_its_run(concurrent):
-    mark = concurrent.log_mark()
-    first, second = (concurrent.stream(pointer("ticks"), 3, 20) for _ in range(2))
-    ids = {stream.all()[0]["id"] for stream in (first, second)}
-    assert len(ids) == 2
-    for run in ids:
-        concurrent.wait_log(rf'run={run} stream=log text="tick 2"', mark)
-        concurrent.wait_log(rf'run={run} stream=log text="closed in its task"', mark)
-
-
-def test_a_client_that_leaves_closes_an_asynchronous_generator_in_its_task(concurrent):
-    mark = concurrent.log_mark()
-    with concurrent.stream(pointer("ticks"), 10 ** 6, 5) as stream:
-        run = stream.next()["id"]
-    concurrent.wait_log(rf'run={run} stream=log text="closed in its task"', mark)
-    wait_until(lambda: concurrent.workers(pointer("ticks"))[0]["active"] == 0, what="a free slot")
-
-
-@pytest.mark.parametrize("how, chunks, message", [
-    ("raise", [1], "ValueError('boom')"), ("exit", [1], "SystemExit(3)"), ("start", [], "ValueError('never started')"),
-    ("set", [1], "TypeError: chunk 2 of type set cannot be sent as JSON (yielded at worker_graphs.py:")])
-def test_an_asynchronous_failure_is_an_error_line(concurrent, how, chunks, message):
-    sent, error = failure(concurrent.lines(pointer("async_misbehave"), how))
-    assert (sent, error["message"][:len(message)]) == (chunks, message)
-    assert "millrace_worker" not in (error["traceback"] or "")
-
-
-def test_a_task_that_exits_ends_neither_the_worker_nor_the_run(concurrent):
-    pid = concurrent.workers(pointer("async_misbehave"))[0]["pid"]
-    assert outputs(concurrent.lines(pointer("async_misbehave"), "task")) == [[1], ["last"]]
-    assert concurrent.workers(pointer("async_misbehave"))[0]["pid"] == pid
-
-
-def test_a_thread_of_an_asynchronous_run_speaks_for_it(concurrent):
-    mark = concurrent.log_mark()
-    lines = concurrent.lines(pointer("async_misbehave"), "thread")
-    concurrent.wait_log(rf'run={lines[0]["id"]} stream=log text="of a thread"', mark)
-
-
-def test_a_run_that_swallows_its_cancellation_ends_all_the_same(concurrent):
-    with concurrent.stream(pointer("async_misbehave"), "swallow") as stream:
-        stream.next()
-        pid = concurrent.workers(pointer("async_misbehave"))[0]["pid"]
-    wait_until(lambda: concurrent.workers(pointer("async_misbehave"))[0]["active"] == 0, what="a free slot")
-    assert concurrent.workers(pointer("async_misbehave"))[0]["pid"] == pid
-
-
-def test_a_run_that_is_cancelled_before_its_task_begins_ends_all_the_same(concurrent):
-    mark = concurrent.log_mark()
-    pid = concurrent.workers(pointer("slow_to_begin"))[0]["pid"]
-    stream = concurrent.stream(pointer("slow_to_begin"))
-    concurrent.wait_log(r'text="about to begin"', mark)
-    stream.close()
-    wait_until(lambda: concurrent.workers(pointer("slow_to_begin"))[0]["active"] == 0, what="a free slot")
-    assert concurrent.workers(pointer("slow_to_begin"))[0]["pid"] == pid
-
-
-def test_an_asynchronous_run_waits_for_its_window_and_goes_on(concurrent):
-    lines = concurrent.lines(pointer("fat"), 100, 50000)
-    assert len(lines) == 100
-    assert all(len(values) == 50000 for values, in outputs(lines))
-
-
-def test_asynchronous_values_larger_than_the_ring_arrive(concurrent):
-    (line, ) = concurrent.lines(pointer("fat"), 1, 3 * 1024 * 1024)
-    assert len(line["outputs"][0]["value"]) == 3 * 1024 * 1024
-
-
-def test_plain_generators_of_one_worker_take_turns(concurrent):
-    began = time.monotonic()
-    streams = [concurrent.stream(pointer("numbers"), 10, 10) for _ in range(3)]
-    for stream in streams:
-        with stream:
-            assert len(stream.all()) == 10
-    assert time.monotonic() - began < 3 * SLOWNESS
-
-
 # ---- loading ---------------------------------------------------------------------------------------
 
 def check(argument, *options, **environment):
@@ -554,116 +450,3 @@ def test_threads_of_a_pipeline_work_while_the_worker_waits(server):
 
 def test_a_pipeline_knows_its_workers_number_and_not_our_options(server):
     assert outputs(server.lines(pointer("environment"))) == [["0", [GRAPHS]]]
-
-
-@pytest.mark.parametrize("argument, why", [
-    ("worker_broken.py:x", "RuntimeError('broken on purpose')"),
-    ("worker_graphs.py:nothing", "no pipeline nothing: it has"),
-    ("worker_graphs.py:GRACE", "no pipeline GRACE"),
-    ("worker_graphs.py:LOADED_IN", "LOADED_IN is an int, not a pipeline"),
-    ("worker_graphs.py", "it has several pipelines, say which: "),
-    ("no_such_module:x", "No module named 'no_such_module'"),
-    ("wire:x", "No module named 'wire'")])
-def test_what_does_not_load_says_why(argument, why):
-    result = check(argument)
-    assert result.returncode != 0
-    assert why in result.stderr
-
-
-def test_a_module_is_found_from_the_folder_of_the_server():
-    assert check("worker_graphs:numbers").returncode == 0
-
-
-def test_a_module_that_does_not_load_fails_its_runs_with_its_traceback(start):
-    server = start(*served("plain"), f"me/broken:v1={BROKEN}:x", options=["--tracebacks", "client"])
-    server.wait_log(r"pipeline_failed .*broken on purpose")
-    server.wait_log(r'pipeline_traceback pipeline=me/broken:v1 worker=0 text="  File \\".*worker_broken.py')
-    response = server.run("me/broken:v1")
-    assert response.status == 500
-    error = response.json()["error"]
-    assert error["type"] == "startup_error"
-    assert response.json()["state"] == "failed"
-    assert error["message"] == "RuntimeError('broken on purpose')"
-    assert error["traceback"].startswith("Traceback (most recent call last):\n")
-    assert f'File "{BROKEN}", line 4, in <module>' in error["traceback"]
-
-
-def test_a_server_with_nothing_that_loads_says_where_it_broke_and_ends(start):
-    server = start(f"me/broken:v1={BROKEN}:x", wait=False)
-    assert server.wait_exit() == 4
-    assert any("worker_broken.py\", line 4, in <module>" in line for line in server.log)
-    assert any("worker_exit" in line and "exited with code 72" in line for line in server.log)
-
-
-def test_a_startup_hook_that_fails_is_said(start):
-    server = start(*served("plain", "never_started"), options=["--tracebacks", "client"])
-    server.wait_log(r"pipeline_failed .*RuntimeError\('no weights'\)")
-    server.wait_log(r"worker_exit .*exited with code 73")
-    response = server.run(pointer("never_started"))
-    assert response.status == 500
-    assert response.json()["error"]["type"] == "startup_error"
-    assert "in fail_to_start" in response.json()["error"]["traceback"]
-
-
-# ---- interpreters ----------------------------------------------------------------------------------
-
-def interpreters():
-    """All that are at hand, oldest first, by version."""
-    found = {}
-    places = os.environ.get("PATH", "").split(":") + glob.glob(os.path.expanduser("~/.pyenv/versions/*/bin"))
-    for place in places:
-        for path in glob.glob(os.path.join(place, "python3.[0-9]*")):
-            match = re.fullmatch(r"python3\.(\d+)", os.path.basename(path))
-            if match and int(match[1]) >= 9 and os.path.dirname(path).find("shims") == -1:
-                found.setdefault(int(match[1]), path)
-    return [found[minor] for minor in sorted(found)]
-
-
-@pytest.mark.parametrize("path", interpreters())
-def test_one_build_serves_every_interpreter(start, path):
-    server = start(*served("interpreter", "numbers", "ticks"), options=["--python", path])
-    minor = int(path.rsplit(".", 1)[1])
-    (line, ) = server.lines(pointer("interpreter"))
-    assert line["outputs"][1]["value"] == [3, minor]
-    assert len(server.lines(pointer("numbers"), 1000, 0)) == 1000
-    assert len(server.lines(pointer("ticks"), 3, 1)) == 3
-
-
-@pytest.fixture(scope="module", params=interpreters())
-def virtualenv(request, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("virtualenv") / "env"
-    made = subprocess.run([request.param, "-m", "venv", "--without-pip", folder], capture_output=True, text=True,
-                          check=False, timeout=60)
-    if made.returncode != 0:
-        pytest.skip(f"venv does not work here: {made.stderr}")
-    site = glob.glob(str(folder / "lib/python3.*/site-packages"))[0]
-    os.mkdir(os.path.join(site, "pipeline"))
-    with open(os.path.join(site, "pipeline/__init__.py"), "w", encoding="ascii") as file:
-        file.write("WHOSE = 'of the virtualenv'\n")
-    return folder
-
-
-def test_a_virtualenv_is_served_with_its_own_packages(start, virtualenv, tmp_path):
-    source = tmp_path / "uses.py"
-    shutil.copy(GRAPHS, tmp_path / "worker_graphs.py")
-    source.write_text("import pipeline\nfrom worker_graphs import Graph, interpreter\n"
-                      "whose = Graph(lambda: [pipeline.WHOSE], [], ['string'])\n", encoding="ascii")
-    server = start(f"me/whose:v1={source}:whose", f"me/interpreter:v1={source}:interpreter",
-                   options=["--python", str(virtualenv / "bin/python")])
-    assert outputs(server.lines("me/whose:v1")) == [["of the virtualenv"]]
-    assert outputs(server.lines("me/interpreter:v1"))[0][0] == str(virtualenv)
-
-
-def test_the_python_of_an_activated_virtualenv_is_found(start, virtualenv):
-    server = start(*served("interpreter"), environment={"PATH": f"{virtualenv}/bin:{os.environ['PATH']}"})
-    assert outputs(server.lines(pointer("interpreter")))[0][0] == str(virtualenv)
-
-
-@pytest.mark.parametrize("path, why", [
-    ("/nonexistent/python3", "cannot execute the Python interpreter /nonexistent/python3: No such file or directory"),
-    ("no-such-python", "cannot execute the Python interpreter no-such-python: No such file or directory"),
-    ("/tmp", "cannot execute the Python interpreter /tmp: Permission denied")])
-def test_an_interpreter_that_is_not_there_is_said(path, why):
-    result = check(f"{GRAPHS}:numbers", "--python", path)
-    assert result.returncode == 6
-    assert why in result.stderr
