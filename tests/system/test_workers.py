@@ -382,7 +382,7 @@ def test_a_worker_that_scribbles_over_its_segment_disturbs_no_other(start, ring,
     """Whatever the dispatcher makes of it: the answer of the scribbler is well formed, its worker is
     replaced, and streams of other workers lose nothing."""
     server = start(*SERVED, options=["--workers", "2", "--concurrency", "4", "--ring", ring,
-                                     "--cancel-grace", f"{GRACE_MS}ms"])
+                                     "--cancel-grace", f"{GRACE_MS}ms", "--quarantine-retry", "100ms"])
     others = [server.stream(NUMBERS, 100000, f"other {number}", 3) for number in range(4)]
     heard = [[stream.next()] for stream in others]
     ends = []
@@ -439,7 +439,8 @@ def test_no_name_appears_in_dev_shm(start):
 
 @pytest.mark.parametrize("name, event, is_shown", [("broken", "pipeline_failed", False), ("crashing", "worker_exit", True)])
 def test_a_start_that_fails_again_and_again_is_whole_in_the_log_once(start, pipelines, name, event, is_shown):
-    server = start(f"test/fails:v1={pipelines('startup')}:{name}", example("numbers.so"))
+    server = start(f"test/fails:v1={pipelines('startup')}:{name}", example("numbers.so"),
+                   options=["--quarantine-retry", "100ms"])
     server.wait_log(rf" {event} pipeline=test/fails:v1 .*same_as_before=8 ", timeout_s=40 * SLOWNESS)
     told = [line.split()[2] for line in server.log_since(0, "pipeline=test/fails:v1 ")]
     assert told.count(event) == 5  # the first one, and 1, 2, 4, 8
