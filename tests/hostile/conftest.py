@@ -14,6 +14,7 @@ import borrowed  # noqa: E402
 
 system = borrowed.conftest()
 pytest_configure = system.pytest_configure
+pytest_runtest_protocol = system.pytest_runtest_protocol
 pytest_runtest_setup = system.pytest_runtest_setup
 pytest_runtest_call = system.pytest_runtest_call
 pytest_runtest_teardown = system.pytest_runtest_teardown

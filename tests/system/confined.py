@@ -41,8 +41,8 @@ ORDINARY = {
     "locked_memory": "import ctypes; libc = ctypes.CDLL(None); b = ctypes.create_string_buffer(64); "
                      "assert libc.mlock(b, 64) == 0",
     "memory_files": "import os; os.close(os.memfd_create('x'))",
-    "shared_memory": "import os; os.close(os.open('/dev/shm/millrace-test', os.O_CREAT)); "
-                     "os.unlink('/dev/shm/millrace-test')",
+    "shared_memory": "import os; f = '/dev/shm/millrace-test-%d' % os.getpid(); "
+                     "os.close(os.open(f, os.O_CREAT)); os.unlink(f)",
     "tracked_memory": "from multiprocessing import shared_memory as m; s = m.SharedMemory(create=True, size=9); "
                      "s.close(); s.unlink()",
     "reserved_addresses": "import mmap; mmap.mmap(-1, 1 << 40, mmap.MAP_PRIVATE | 0x4000, prot=0)",

@@ -2,6 +2,7 @@
 """What every system test has: a bound on its time, servers that are always ended, pipelines for tests."""
 
 import contextlib
+import functools
 import os
 import shlex
 import shutil
@@ -49,6 +50,24 @@ def bounded(item):
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, previous)
+
+
+def pytest_runtest_protocol(item):
+    """Of processes that share a folder of tests (tests/run), each runs those files that it is the first to take."""
+    return None if is_ours(item.path) else True
+
+
+@functools.lru_cache(maxsize=None)
+def is_ours(path):
+    """Whether this process runs the tests of that file. It asks when it comes to them, so that a process which has
+    long ones takes fewer."""
+    taken = os.environ.get("TAKEN_TESTS")
+    try:
+        if taken:
+            os.mkdir(os.path.join(taken, path.name))
+    except FileExistsError:
+        return False
+    return True
 
 
 @pytest.hookimpl(hookwrapper=True)

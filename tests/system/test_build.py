@@ -233,3 +233,27 @@ def test_the_runner_counts_what_a_program_did(body, last_line, status, tmp_path)
     result = run(["tests/run", str(program)])
     assert result.stdout.splitlines()[-1] == last_line
     assert result.returncode == status
+
+
+HELPED = """
+import os, time
+def test_waits():
+    deadline = time.monotonic() + 30
+    while not os.path.exists({path!r}):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+"""
+
+
+def test_who_has_run_its_folder_of_tests_helps_with_another(tmp_path):
+    conftest = (f"import sys; sys.path.insert(0, {os.path.join(TOP, 'tests/system')!r}); import borrowed\n"
+                "pytest_runtest_protocol = borrowed.conftest().pytest_runtest_protocol\n")
+    path = str(tmp_path / "helped")
+    for name, text in (("long/test_1.py", HELPED.format(path=path)), ("long/test_2.py", f"def test_helps(): open({path!r}, 'x')"),
+                       ("short/test_3.py", "def test_is_short(): pass"), ("long/conftest.py", conftest),
+                       ("short/conftest.py", conftest)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    result = run(["tests/run", "--system", str(tmp_path / "long"), "--system", str(tmp_path / "short")])
+    assert result.stdout.splitlines()[-1] == "3 passed, 0 failed", result.stdout + result.stderr
+    assert result.returncode == 0

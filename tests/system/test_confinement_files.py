@@ -99,7 +99,7 @@ WRITES = [
     ("socket.socket(socket.AF_UNIX).bind('{mine}/socket')", "ok"),
     ("socket.socket(socket.AF_UNIX).bind('{other}/socket')", "EACCES"),
     ("open('{other}/file').read()", "ok"), ("open('/dev/null', 'w')", "ok"),
-    ("f = '/dev/shm/millrace-test'; open(f, 'w'); os.unlink(f)", "ok"),
+    ("f = '/dev/shm/millrace-test-%d' % os.getpid(); open(f, 'w'); os.unlink(f)", "ok"),
     ("open('/proc/sys/kernel/core_pattern', 'w')", "EACCES"), ("tempfile.TemporaryFile(dir='/tmp')", "EACCES"),
     ("tempfile.TemporaryFile(dir='{mine}')", "ok"),
 ]
@@ -164,6 +164,7 @@ OF_OTHERS = ["oom_score_adj", "coredump_filter", "autogroup", "timerslack_ns", "
 def test_a_worker_writes_no_file_of_another_process_in_proc(confined, tmp_path):
     """All of them have the same user, so nothing else keeps them apart."""
     usual, off = confined(), confined("--seccomp", "off")
+    name_of_ours = f"/dev/shm/millrace-test-{os.getpid()}"
     for server, result in ((usual, "EACCES"), (off, "ok")):
         own, = [worker["pid"] for worker in server.server.workers("me/file:v1")]
         sibling, = [worker["pid"] for worker in server.server.workers("me/limit:v1")]
@@ -172,9 +173,9 @@ def test_a_worker_writes_no_file_of_another_process_in_proc(confined, tmp_path):
                 assert server.ask("file", f"/proc/{pid}/{name}", os.O_WRONLY) == result, name
         assert server.ask("file", f"/proc/{own}/oom_score_adj", os.O_WRONLY) == "ok"
         assert server.ask("file", f"/proc/{sibling}/stat", os.O_RDONLY) == "ok"
-        for path in ("/dev/null", str(tmp_path / "new"), "/dev/shm/millrace-proc-test"):
+        for path in ("/dev/null", str(tmp_path / "new"), name_of_ours):
             assert server.ask("file", path, os.O_WRONLY | os.O_CREAT) == "ok", path
-    os.unlink("/dev/shm/millrace-proc-test")
+    os.unlink(name_of_ours)
 
 
 @needs_python
