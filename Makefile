@@ -108,12 +108,12 @@ $(B)/shm/%.o $(B)/worker/%.o $(B)/dispatcher/%.o: FLAGS += -Wstack-usage=8192
 endif
 
 # What --version prints, and BUILD_ID: a hash of what the two processes share. Both binaries of one
-# build have the same; the file changes only when its text does.
+# build have the same; the file changes only when its text does. Several makes may run at once.
 build/version.h: FORCE
 	@mkdir -p $(@D)
 	@id=$$(cat include/millrace/*.h shm/*.[ch] 2>/dev/null | sha256sum | cut -c1-16); \
-	printf '#define MILLRACE_VERSION "%s"\n#define BUILD_ID UINT64_C(0x%s)\n' $(VERSION) $$id >$@.new
-	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+	printf '#define MILLRACE_VERSION "%s"\n#define BUILD_ID UINT64_C(0x%s)\n' $(VERSION) $$id >$@.$$$$; \
+	if cmp -s $@.$$$$ $@; then rm $@.$$$$; else mv $@.$$$$ $@; fi
 
 # Example pipelines see what their authors see: the public header alone.
 EXAMPLE_PACKAGES_transcribe := pocketsphinx
