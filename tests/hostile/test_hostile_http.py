@@ -11,7 +11,7 @@ import time
 import pytest
 
 import wire
-from server import MILLRACE, SLOWNESS, Server, example, wait_until
+from server import MILLRACE, SLOWNESS, Server, example, process_held_up_s, wait_until
 
 NUMBERS = "local/numbers:v1"
 ECHO = "local/echo:v1"
@@ -176,6 +176,11 @@ def test_beside_the_dearest_body_others_are_answered_soon(start):
     server = start(example("numbers.so"), example("echo.so"))
     body = many_keys(250_000)
     times = []
+
+    def held_up_s():
+        """By a machine that is busy with something else."""
+        return process_held_up_s(server.process.pid) + process_held_up_s(os.getpid())
+
     with contextlib.ExitStack() as stack:
         for _ in range(6):
             connection = stack.enter_context(server.connect())
@@ -183,12 +188,12 @@ def test_beside_the_dearest_body_others_are_answered_soon(start):
             deadline = time.monotonic() + 0.3
             with server.connect() as other:
                 while time.monotonic() < deadline:
-                    began = time.monotonic()
+                    began = time.monotonic() - held_up_s()
                     other.request("GET", "/livez")
                     assert other.response().status == 200
-                    times.append(time.monotonic() - began)
+                    times.append(time.monotonic() - held_up_s() - began)
     times.sort()
-    # Each body would show: two are left to a machine that is busy with something else.
+    # Each body would show: two are left to what a machine does besides.
     assert times[-3] < 0.05 * SLOWNESS, f"p99 {times[99 * len(times) // 100] * 1e3:.1f} ms, worst {times[-1] * 1e3:.1f} ms"
 
 

@@ -356,6 +356,12 @@ def process_cpu_s(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+def process_held_up_s(pid):
+    """How long its first thread was ready to run, and others ran."""
+    with open(f"/proc/{pid}/task/{pid}/schedstat", encoding="ascii") as file:
+        return int(file.read().split()[1]) / 1e9
+
+
 def process_is_stuck(pid):
     """Of a worker with one run that has nothing to wait for: it sleeps nevertheless, or computes and
     computes."""
