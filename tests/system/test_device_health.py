@@ -63,8 +63,8 @@ class Machine:
         with open(self.folder / "events", "a", encoding="ascii") as file:
             file.write(f"{gpu} {xid}\n")
 
-    def tried(self):
-        path = self.folder / "tried"
+    def tried(self, name="tried"):
+        path = self.folder / name
         return path.read_text().split() if path.exists() else []
 
     def serve(self, *options, gpus=2, devices="cuda", sources=("graph",), **more):
@@ -222,11 +222,12 @@ def test_memory_that_never_comes_and_a_probe_that_hangs_are_waited_for_ten_secon
     for _ in range(20):
         assert holds.get("/livez").status == hangs.get("/livez").status == 200
     assert time.monotonic() - began_s < 5 * SLOWNESS
+    wait_until(lambda: machine.tried("hung"), TIMEOUT_S)
+    machine.remove("hangs")  # for those that come later
     holds.wait_log(" device_memory_held kind=cuda index=0 .*free_bytes=104857600 ", timeout_s=LONG_S)
     hangs.wait_log(" device_lost .*the driver did not answer in 10 s", timeout_s=LONG_S)
     assert time.monotonic() - began_s >= 9
     assert ask(holds)["uuid"] == uuid_of(0)
-    machine.remove("hangs")
     hangs.wait_log(" device_ok ", timeout_s=LONG_S)
     assert wait_answer(hangs)["uuid"] == uuid_of(0)
 

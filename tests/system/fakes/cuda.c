@@ -7,6 +7,7 @@
  *     broken   a mask for which memory cannot be used: error 700, and kernels crash
  *     full     a mask for which there is none: error 2
  *     hangs    a mask for which nothing ever ends
+ *     hung     gets the mask of each process for which that is so
  *
  * It has one kernel, axpy, whatever it is given to load, and computes it on the CPU, with a
  * rounding more. Its memory is handed out once, and again when all of it was given back.
@@ -52,17 +53,24 @@ static int fake_is(const char *name)
     return count == 1 && strcmp(mask, fake_mask()) == 0;
 }
 
-int cuInit(unsigned flags);
-int cuInit(unsigned flags)
+static void fake_note(const char *name)
 {
-    (void)flags;
-    FILE *file = fake_state("tried", "a");
+    FILE *file = fake_state(name, "a");
     if (file) {
         fprintf(file, "%s\n", fake_mask());
         fclose(file);
     }
-    while (fake_is("hangs"))
+}
+
+int cuInit(unsigned flags);
+int cuInit(unsigned flags)
+{
+    (void)flags;
+    fake_note("tried");
+    while (fake_is("hangs")) {
+        fake_note("hung");
         pause();
+    }
     return strcmp(fake_mask(), "-1") == 0 ? NO_DEVICE : SUCCESS;
 }
 
