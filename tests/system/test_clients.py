@@ -169,7 +169,7 @@ def test_a_client_that_reads_nothing_for_the_stall_timeout_loses_its_run(start):
 
 
 def test_a_slow_reader_is_not_stalled(start):
-    server = start(example("numbers.so"), options=["--stall-timeout", "300ms"])
+    server = start(example("numbers.so"), options=["--stall-timeout", "1s"])
     with server.connect(receive_buffer_bytes=4096) as connection:
         stream = wire.Stream(connection, wire.run_body(NUMBERS, [3000, "x" * 1000, 0]))
         numbers = []
@@ -177,7 +177,7 @@ def test_a_slow_reader_is_not_stalled(start):
             numbers.append(wire.output_of(line)["i"])
             # As slow as the limit allows by far, but never silent.
             if len(numbers) % 100 == 0:
-                threading.Event().wait(0.02)
+                threading.Event().wait(0.05)
         assert numbers == list(range(3000))
     assert server.log_since(0, " client_stalled ") == []
 
