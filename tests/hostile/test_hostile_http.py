@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import re
+import select
 import subprocess
 import time
 
@@ -181,17 +182,21 @@ def test_beside_the_dearest_body_others_are_answered_soon(start):
         """By a machine that is busy with something else."""
         return process_held_up_s(server.process.pid) + process_held_up_s(os.getpid())
 
+    def ask(connection):
+        began = time.monotonic() - held_up_s()
+        connection.request("GET", "/livez")
+        assert connection.response().status == 200
+        times.append(time.monotonic() - held_up_s() - began)
+
     with contextlib.ExitStack() as stack:
-        for _ in range(6):
-            connection = stack.enter_context(server.connect())
-            connection.request("POST", "/v4/runs", body)
+        other, *callers = (stack.enter_context(server.connect()) for _ in range(7))
+        for caller in callers:
+            caller.request("POST", "/v4/runs", body)
             deadline = time.monotonic() + 0.3
-            with server.connect() as other:
-                while time.monotonic() < deadline:
-                    began = time.monotonic() - held_up_s()
-                    other.request("GET", "/livez")
-                    assert other.response().status == 200
-                    times.append(time.monotonic() - held_up_s() - began)
+            while time.monotonic() < deadline:
+                ask(other)
+        while len(select.select([caller.socket for caller in callers], [], [], 0)[0]) < len(callers):
+            ask(other)  # until all are answered
     times.sort()
     # Each body would show: two are left to what a machine does besides.
     assert times[-3] < 0.05 * SLOWNESS, f"p99 {times[99 * len(times) // 100] * 1e3:.1f} ms, worst {times[-1] * 1e3:.1f} ms"
