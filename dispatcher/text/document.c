@@ -253,8 +253,10 @@ bool document_is_null(const struct document *document, uint32_t node)
     static const char *const words[] = {"", "~", "null", "Null", "NULL"};
     if (document_kind_of(document, node) != DOCUMENT_VALUE || !document_is_plain(document, node))
         return false;
+    const yaml_node_t *value = document_node(document, node);
+    size_t bytes = value->data.scalar.length;
     for (size_t i = 0; i < ARRAY_COUNT(words); i++)
-        if (strcmp(document_text(document, node), words[i]) == 0)
+        if (bytes == strlen(words[i]) && memcmp(value->data.scalar.value, words[i], bytes) == 0)
             return true;
     return false;
 }
