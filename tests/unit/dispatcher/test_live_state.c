@@ -146,7 +146,7 @@ static void whatever_is_read_can_be_shown(void **state)
 
 int main(void)
 {
-    alarm(60);
+    alarm(120);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_state_is_read_and_what_is_not_said_is_nothing),
         cmocka_unit_test(what_no_server_says_is_refused),

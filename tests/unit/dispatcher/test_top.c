@@ -288,7 +288,7 @@ static void pipelines_of_one_pointer_are_told_apart_by_id_and_order(void **state
 
 int main(void)
 {
-    alarm(60);
+    alarm(120);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_a_second_had_is_the_difference_of_two_moments),
         cmocka_unit_test(without_a_moment_before_there_are_no_rates),
