@@ -20,6 +20,8 @@ MODULE = os.path.join(HERE, "pipelines", "progress.py")
 PYTHON, C = "me/python:v1", "me/c:v1"
 WAITS = {"wait_for_resources": True}
 START_S = 1 * SLOWNESS
+# Unscaled: a start of three minutes, and a limit of ten seconds.
+LONG_START_S, LONG_LIMIT_S, TICK_S = 180, 10, 0.2
 
 
 def go(server):
@@ -80,6 +82,29 @@ def test_one_that_stops_ticking_is_ended_then_and_all_are_told_where(start, pipe
 def test_an_import_that_stops_ticking_is_ended_too(start):
     server = start_python(start, "stall", "--start-timeout", f"{5 * SLOWNESS}s")
     server.wait_log(r' worker_kill .*no progress for \d+ s, at 62 %, loading shard 5 of 8"', timeout_s=30 * SLOWNESS)
+
+
+@pytest.mark.skipif("SLOW" not in os.environ, reason="it takes three minutes; SLOW=1 has it run")
+@pytest.mark.bounded(LONG_START_S + 60)
+def test_a_start_of_three_minutes_passes_ten_seconds_without_its_first_client(start, pipelines):
+    stalls = "me/stalls:v1"
+    server = start(f"{C}={pipelines('progress')}:ticking", f"{stalls}={pipelines('progress')}:stalling", wait=False,
+                   options=["--start-timeout", f"{LONG_LIMIT_S}s", "--keepalive", "1s", "--env",
+                            f"TICKS={round(LONG_START_S / TICK_S)}"]).wait_listening()
+    reason = f"no progress for {LONG_LIMIT_S} s, at 62 %, loading shard 5 of 8"
+    wait_progress(server, C)
+    worker, = server.workers(C)
+    with server.stream(C, **WAITS) as stream:
+        killed_s = time_of(server, rf' worker_kill pipeline={stalls} .*{reason}"')
+        stream.begin()
+    assert LONG_LIMIT_S - 0.05 <= killed_s - time_of(server, ' text="the last tick"') < LONG_LIMIT_S + 1
+    left_s = time_of(server, rf" run_end run=\S+ pipeline={C} .*state=cancelled cause=client_gone")
+    ready = server.wait_log(rf" worker_ready pipeline={C} worker=0 pid={worker['pid']} ms=(\d+)", timeout_s=LONG_START_S + 30)
+    ready_s = time_of(server, f" worker_ready pipeline={C} ")
+    assert int(ready[1]) >= LONG_START_S * 1000 and ready_s - left_s > LONG_START_S - 2 * LONG_LIMIT_S
+    assert wire.output_of(server.lines(C)[0]) == "started"
+    print(f"ready after {int(ready[1]) / 1000:.1f} s; the first client left {ready_s - left_s:.1f} s before; the one "
+          f"that stopped was ended {killed_s - time_of(server, ' text=.the last tick.'):.2f} s after its last tick")
 
 
 # ---- what is shown -----------------------------------------------------------------------------------
