@@ -32,11 +32,16 @@ def root(tmp_path):
     return made
 
 
+def clean(**variables):
+    """The environment with these, in which no device of this machine is seen but its processors."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("HWLOC_", "NVIDIA_", "VK_"))}
+    return {**kept, "LD_LIBRARY_PATH": "", "VK_ICD_FILENAMES": "/nowhere", "RUNTIME_DIRECTORY": "/nowhere", **variables}
+
+
 def devices(*options, **variables):
-    """Runs the command with these variables; no device of this machine is seen but its processors."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("HWLOC_", "NVIDIA_", "VK_"))}
+    """Runs the command with these variables."""
     result = subprocess.run([MILLRACE, "devices", *options], capture_output=True, text=True, timeout=TIMEOUT_S,
-                            check=False, env={**clean, "LD_LIBRARY_PATH": "", "RUNTIME_DIRECTORY": "/nowhere", **variables})
+                            check=False, env=clean(**variables))
     assert (result.returncode, result.stderr) == (0, ""), result
     return result.stdout
 
@@ -371,7 +376,7 @@ def test_without_a_server_nobody_is_asked_and_only_who_named_one_is_told(tmp_pat
     usual = devices(RUNTIME_DIRECTORY=str(tmp_path))
     assert "HEALTH" not in usual.splitlines()[0]
     result = subprocess.run([MILLRACE, "devices", "--control", str(tmp_path / "none.sock")], capture_output=True, text=True,
-                            timeout=TIMEOUT_S, check=False, env={**os.environ, "LD_LIBRARY_PATH": ""})
+                            timeout=TIMEOUT_S, check=False, env=clean())
     assert (result.returncode, result.stdout.splitlines()[0]) == (0, usual.splitlines()[0])
     assert result.stderr.startswith(f"millrace: devices: no server answers at {tmp_path}/none.sock: ")
     assert result.stderr.count("\n") == 1
