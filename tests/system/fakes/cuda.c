@@ -9,8 +9,9 @@
  *     hangs    a mask for which nothing ever ends
  *     hung     gets the mask of each process for which that is so
  *
- * It has one kernel, axpy, whatever it is given to load, and computes it on the CPU, with a
- * rounding more. Its memory is handed out once, and again when all of it was given back.
+ * Whatever it is given to load, it has three kernels: axpy, which it computes on the CPU, with a
+ * rounding more; crash, after which the context is no good; spin, which never ends. Its memory is
+ * handed out once, and again when all of it was given back.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,7 @@ enum {
     NO_DEVICE = 100,
     INVALID_PTX = 218,
     NOT_FOUND = 500,
+    NOT_READY = 600,
     ILLEGAL_ADDRESS = 700
 };
 
@@ -81,6 +83,29 @@ int cuDeviceGet(int *device, int number)
     return SUCCESS;
 }
 
+int cuDeviceGetCount(int *count);
+int cuDeviceGetCount(int *count)
+{
+    *count = 1;
+    return SUCCESS;
+}
+
+/* The digits of the mask, which is "GPU-..." here. */
+int cuDeviceGetUuid(unsigned char uuid[16], int device);
+int cuDeviceGetUuid(unsigned char uuid[16], int device)
+{
+    const char *at = strchr(fake_mask(), '-');
+    (void)device;
+    for (unsigned i = 0; at && i < 16; i++) {
+        while (*at == '-')
+            at++;
+        char digits[3] = {at[0], at[0] ? at[1] : '\0', '\0'};
+        uuid[i] = (unsigned char)strtoul(digits, NULL, 16);
+        at += strlen(digits);
+    }
+    return at ? SUCCESS : NOT_FOUND;
+}
+
 int cuDeviceGetName(char *name, int bytes, int device);
 int cuDeviceGetName(char *name, int bytes, int device)
 {
@@ -97,6 +122,9 @@ int cuCtxCreate_v2(void **context, unsigned flags, int device)
     return SUCCESS;
 }
 
+static const char *const kernels[] = {"axpy", "crash", "spin"};
+static int is_poisoned, is_spinning;
+
 /* An address is an offset, and the first ones are none. */
 static _Alignas(16) unsigned char memory[1 << 20];
 static size_t memory_used = 256;
@@ -106,6 +134,8 @@ int cuMemAlloc_v2(unsigned long long *address, size_t bytes);
 int cuMemAlloc_v2(unsigned long long *address, size_t bytes)
 {
     *address = 0;
+    if (is_poisoned)
+        return ILLEGAL_ADDRESS;
     if (bytes > sizeof memory - memory_used || fake_is("full"))
         return OUT_OF_MEMORY;
     *address = memory_used;
@@ -154,9 +184,16 @@ int cuModuleLoadData(void **module, const char *text)
 int cuModuleGetFunction(void **function, void *module, const char *name);
 int cuModuleGetFunction(void **function, void *module, const char *name)
 {
-    *function = module;
-    return strcmp(name, "axpy") == 0 ? SUCCESS : NOT_FOUND;
+    (void)module;
+    for (unsigned i = 0; i < sizeof kernels / sizeof kernels[0]; i++)
+        if (strcmp(name, kernels[i]) == 0) {
+            *function = (void *)(size_t)(i + 1);
+            return SUCCESS;
+        }
+    return NOT_FOUND;
 }
+
+static void fake_axpy(void **arguments, unsigned thread_count);
 
 int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned grid_z,
                    unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
@@ -165,10 +202,20 @@ int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned gr
                    unsigned block_x, unsigned block_y, unsigned block_z, unsigned shared_bytes,
                    void *stream, void **arguments, void **extra)
 {
+    const char *name = kernels[(size_t)function - 1];
+    (void)shared_bytes, (void)stream, (void)extra;
+    is_poisoned |= strcmp(name, "crash") == 0;
+    is_spinning |= strcmp(name, "spin") == 0;
+    if (strcmp(name, "axpy") == 0)
+        fake_axpy(arguments, grid_x * grid_y * grid_z * block_x * block_y * block_z);
+    return SUCCESS;
+}
+
+static void fake_axpy(void **arguments, unsigned thread_count)
+{
     unsigned long long y, x;
     double a;
-    unsigned count, thread_count = grid_x * grid_y * grid_z * block_x * block_y * block_z;
-    (void)function, (void)shared_bytes, (void)stream, (void)extra;
+    unsigned count;
     memcpy(&y, arguments[0], sizeof y);
     memcpy(&x, arguments[1], sizeof x);
     memcpy(&a, arguments[2], sizeof a);
@@ -177,13 +224,21 @@ int cuLaunchKernel(void *function, unsigned grid_x, unsigned grid_y, unsigned gr
     const double *items = (const double *)(const void *)(memory + x);
     for (unsigned i = 0; i < thread_count && i < count; i++)
         sums[i] += a * items[i];
-    return SUCCESS;
+}
+
+int cuStreamQuery(void *stream);
+int cuStreamQuery(void *stream)
+{
+    (void)stream;
+    return is_spinning ? NOT_READY : SUCCESS;
 }
 
 int cuCtxSynchronize(void);
 int cuCtxSynchronize(void)
 {
-    return fake_is("broken") ? ILLEGAL_ADDRESS : SUCCESS;
+    while (is_spinning)
+        pause();
+    return is_poisoned || fake_is("broken") ? ILLEGAL_ADDRESS : SUCCESS;
 }
 
 int cuMemGetInfo_v2(size_t *available, size_t *total);

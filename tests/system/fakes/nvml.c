@@ -128,6 +128,14 @@ int nvmlDeviceGetUUID(struct gpu *gpu, char *uuid, unsigned room)
     return SUCCESS;
 }
 
+int nvmlDeviceGetHandleByUUID(const char *uuid, struct gpu **gpu);
+int nvmlDeviceGetHandleByUUID(const char *uuid, struct gpu **gpu)
+{
+    unsigned index;
+    return sscanf(uuid, "GPU-%x-", &index) == 1 && index < GPU_COUNT_MAX ? fake_handle(index, gpu)
+                                                                         : NOT_FOUND;
+}
+
 int nvmlDeviceGetName(struct gpu *gpu, char *name, unsigned room);
 int nvmlDeviceGetName(struct gpu *gpu, char *name, unsigned room)
 {

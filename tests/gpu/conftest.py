@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures of the GPU tests: those of the system tests, the GPU, or what plays it, pipelines for it, and figures."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+SYSTEM = os.path.join(os.path.dirname(HERE), "system")
+sys.path[:0] = [SYSTEM, HERE]
+
+import borrowed  # noqa: E402
+import nvidia  # noqa: E402
+from server import MILLRACE  # noqa: E402
+
+system = borrowed.conftest()
+pytest_configure = system.pytest_configure
+pytest_runtest_setup = system.pytest_runtest_setup
+pytest_runtest_call = system.pytest_runtest_call
+pytest_runtest_teardown = system.pytest_runtest_teardown
+start = system.start
+start_shared = system.start_shared
+compile_c = system.compile_c  # for stand_ins.py
+
+IS_FAKE = os.environ.get("GPU_FAKES") == "1"
+PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")
+
+
+class Gpu:
+    """The first device of kind cuda, and the variables of servers that are to see it."""
+
+    def __init__(self, folder):
+        self.variables = self.fakes(folder) if IS_FAKE else {}
+        self.nvml = nvidia.Nvml(str(folder / "libnvidia-ml.so.1") if IS_FAKE else "libnvidia-ml.so.1")
+        self.devices = [device for device in self.list()["devices"] if device["kind"] == "cuda"]
+        assert self.devices, "millrace finds no device, though there is one"
+        self.uuid = self.devices[0]["uuid"]
+        self.pipeline = str(folder / "gpu.so")
+        compile_c(os.path.join(HERE, "gpu.c"), self.pipeline, "-shared", "-fPIC")
+
+    def fakes(self, folder):
+        import stand_ins  # pylint: disable=import-outside-toplevel
+
+        variables = {**stand_ins.cuda(folder), **stand_ins.torch(folder)}
+        os.environ.update(variables)  # for the library that plays NVML in this very process
+        return variables
+
+    def list(self):
+        result = subprocess.run([MILLRACE, "devices", "--json"], capture_output=True, text=True, check=True, timeout=60,
+                                env={**os.environ, "RUNTIME_DIRECTORY": "/nowhere", **self.variables})
+        return json.loads(result.stdout)
+
+    def used_mib(self):
+        """Memory of the device that is used, by whomever."""
+        return self.nvml.memory(self.uuid).used >> 20
+
+
+@pytest.fixture(scope="session")
+def gpu(tmp_path_factory):
+    reason = None if IS_FAKE else nvidia.absent()
+    if reason:
+        pytest.skip(f"no NVIDIA GPU: {reason}")
+    return Gpu(tmp_path_factory.mktemp("gpu"))
+
+
+@pytest.fixture
+def figure(request, capsys):
+    """figure("200 ms") is printed."""
+    def note(text):
+        with capsys.disabled():
+            print(f"\n    {request.node.name}: {text}", end="", flush=True)
+
+    return note
