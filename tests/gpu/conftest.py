@@ -27,6 +27,7 @@ compile_c = system.compile_c  # for stand_ins.py
 
 IS_FAKE = os.environ.get("GPU_FAKES") == "1"
 PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")
+PRELOADS = "--preload" in subprocess.run([MILLRACE, "serve", "--help"], capture_output=True, text=True, check=True).stdout
 
 
 class Gpu:

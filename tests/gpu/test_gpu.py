@@ -5,18 +5,18 @@ import concurrent.futures
 import os
 import re
 import signal
-import subprocess
 import time
 
 import pytest
 
 import nvidia
 import wire
-from server import MILLRACE, example, process_exists, wait_until
+from asking import TIMEOUT_S, last, outputs, stream
+from conftest import PRELOADS
+from server import example, process_exists, wait_until
 
 GPU, CUDA = "local/gpu:v1", "local/cuda:v1"
 TURNS = int(os.environ.get("TURNS", "20"))
-TIMEOUT_S = 60
 # What two readings of used memory may differ by, where nothing of ours is left.
 SLACK_MIB = 64
 X = [1, 2.5, -3, 0, 1 << 40]
@@ -38,8 +38,13 @@ def serve(start, gpu):
 
 def act(server, what):
     """What the pipeline says when it has done that, or the error."""
-    line = server.lines(GPU, what)[-1]
-    return line["error"] or wire.output_of(line)
+    return last(server, GPU, what)
+
+
+def wait_next(server, pointer, worker, mark):
+    """The process that takes the place of this worker. A driver takes its time with what a killed one leaves."""
+    pattern = rf" worker_ready pipeline={re.escape(pointer)} worker={worker['index']} pid=(?!{worker['pid']} )(\d+)"
+    return int(server.wait_log(pattern, mark, timeout_s=TIMEOUT_S)[1])
 
 
 def digits(uuid):
@@ -90,11 +95,11 @@ def test_each_worker_sees_its_own_device_alone(serve, gpu):
     seen, workers = {}, {worker["pid"] for worker in server.workers(GPU)}
 
     def ask_at_once():
-        streams = [server.stream(GPU, "facts") for _ in workers]
-        for stream in streams:
-            facts, = values(stream.all())
+        opened = [stream(server, GPU, "facts") for _ in workers]
+        for one in opened:
+            facts, = values(one.all())
             seen[facts["pid"]] = facts
-            stream.close()
+            one.close()
         return set(seen) == workers
 
     wait_until(ask_at_once, TIMEOUT_S, "an answer of each worker")
@@ -118,29 +123,29 @@ def test_a_worker_without_a_device_sees_none(start, gpu):
 def test_the_sums_of_the_example_are_exact(serve):
     server = serve(source=f"{CUDA}={example('cuda.so')}")
     for x in (X, [0.25], list(range(-300, 300))):
-        assert values(server.lines(CUDA, x, 0.5, 7)) == multiples(x, 0.5, 7)
+        assert outputs(server, CUDA, x, 0.5, 7) == multiples(x, 0.5, 7)
 
 
 def test_four_workers_on_one_device_compute_at_once_and_one_that_is_killed_costs_its_own_stream(serve, gpu):
     server = serve("--workers-per-device", "4", source=f"{CUDA}={example('cuda.so')}")
     assert len(server.workers(CUDA)) == 4
-    with server.stream(CUDA, X, 1.0, 1000000) as lost:
+    with stream(server, CUDA, X, 1.0, 1000000) as lost:
         lost.next()
         victim, = [worker for worker in server.workers(CUDA) if worker["active"]]
-        streams = [server.stream(CUDA, X, float(number), 2000) for number in range(3)]
-        firsts = [stream.next() for stream in streams]
+        others = [stream(server, CUDA, X, float(number), 2000) for number in range(3)]
+        firsts = [other.next() for other in others]
         mark = server.log_mark()
         os.kill(victim["pid"], signal.SIGKILL)
         with concurrent.futures.ThreadPoolExecutor(3) as pool:
-            rests = list(pool.map(wire.Stream.all, streams))
+            rests = list(pool.map(wire.Stream.all, others))
         error = lost.all()[-1]["error"]
     assert error["type"] == "pipeline_error" and "SIGKILL" in error["message"]
-    for number, (stream, first, rest) in enumerate(zip(streams, firsts, rests)):
+    for number, (other, first, rest) in enumerate(zip(others, firsts, rests)):
         assert values([first, *rest]) == multiples(X, float(number), 2000)
-        stream.close()
-    server.wait_worker(CUDA, victim["index"], victim["pid"], since=mark)
+        other.close()
+    wait_next(server, CUDA, victim, mark)
     assert {device["uuid"] for device in server.pipeline(CUDA)["devices"]} == {gpu.uuid}
-    assert values(server.lines(CUDA, X, 2.0, 2)) == multiples(X, 2.0, 2)
+    assert outputs(server, CUDA, X, 2.0, 2) == multiples(X, 2.0, 2)
 
 
 # ---- what fails --------------------------------------------------------------------------------------
@@ -179,15 +184,15 @@ def test_a_worker_killed_in_a_kernel_costs_its_own_stream_and_gives_its_memory_b
     free_mib = gpu.used_mib()
     server = serve()
     idle_mib, before = gpu.used_mib(), act(server, "facts")
-    with server.stream(GPU, "spin") as stream:
-        assert wire.output_of(stream.next()) == "running"
+    with stream(server, GPU, "spin") as spinning:
+        assert wire.output_of(spinning.next()) == "running"
         worker, = server.workers(GPU)
         held_mib, mark, killed_s = gpu.used_mib(), server.log_mark(), time.monotonic()
         os.kill(worker["pid"], signal.SIGKILL)
-        error = stream.all()[-1]["error"]
+        error = spinning.all()[-1]["error"]
         said_s = time.monotonic() - killed_s
     assert error["type"] == "pipeline_error" and "SIGKILL" in error["message"]
-    pid = server.wait_worker(GPU, worker["index"], worker["pid"], since=mark)
+    pid = wait_next(server, GPU, worker, mark)
     ready_s = time.monotonic() - killed_s
     after = act(server, "facts")
     assert (after["uuid"], after["pid"]) == (before["uuid"], pid)
@@ -229,22 +234,31 @@ def descriptors(pid):
     return [os.readlink(os.path.join(folder, name)) for name in os.listdir(folder)]
 
 
-@pytest.mark.parametrize("preload", ["import", "startup"])
-def test_a_worker_that_is_forked_uses_the_device_and_its_template_does_not(serve, preload):
-    options = subprocess.run([MILLRACE, "serve", "--help"], capture_output=True, text=True, check=True).stdout
-    if "--preload" not in options:
-        pytest.skip("this millrace has no --preload")
+def templates_of(server, source):
+    """Processes that have loaded the pipeline and are no workers."""
+    workers = {worker["pid"] for worker in server.workers(CUDA)}
+    return [pid for pid in processes_below(server.process.pid) if pid not in workers and source in maps(pid)]
+
+
+@pytest.mark.skipif(not PRELOADS, reason="this millrace has no --preload")
+def test_a_worker_that_is_forked_uses_the_device_and_its_template_does_not(serve):
     source = example("cuda.so")
-    server = serve("--preload", preload, source=f"{CUDA}={source}")
+    server = serve("--preload", "import", source=f"{CUDA}={source}")
     for _ in range(3):
-        assert values(server.lines(CUDA, X, 0.5, 3)) == multiples(X, 0.5, 3)
+        assert outputs(server, CUDA, X, 0.5, 3) == multiples(X, 0.5, 3)
+        template, = templates_of(server, source)
+        assert "libcuda.so" not in maps(template)
+        assert not [path for path in descriptors(template) if path.startswith("/dev/nvidia")]
         worker, = server.workers(CUDA)
-        templates = [pid for pid in processes_below(server.process.pid)
-                     if pid != worker["pid"] and source in maps(pid)]
-        assert templates, "no other process has loaded the pipeline"
-        for pid in templates:
-            assert "libcuda.so" not in maps(pid)
-            assert not [path for path in descriptors(pid) if path.startswith("/dev/nvidia")]
         mark = server.log_mark()
         os.kill(worker["pid"], signal.SIGKILL)
-        server.wait_worker(CUDA, worker["index"], worker["pid"], since=mark)
+        wait_next(server, CUDA, worker, mark)
+
+
+@pytest.mark.skipif(not PRELOADS, reason="this millrace has no --preload")
+def test_a_template_that_has_used_the_device_is_refused_and_workers_begin_by_themselves(serve):
+    source = example("cuda.so")
+    server = serve("--preload", "startup", source=f"{CUDA}={source}")
+    server.wait_log(" template_refused ")
+    assert outputs(server, CUDA, X, 0.5, 3) == multiples(X, 0.5, 3)
+    wait_until(lambda: not templates_of(server, source), TIMEOUT_S, "the end of the template")

@@ -6,9 +6,9 @@ import subprocess
 
 import pytest
 
-import wire
+from asking import outputs, result
 from confined import needs_python
-from conftest import HERE, IS_FAKE, PYTHON
+from conftest import HERE, IS_FAKE, PRELOADS, PYTHON
 from server import TOP
 
 ROD, TORCH = "local/rod:v1", "local/torch:v1"
@@ -29,31 +29,34 @@ def torch(gpu):
         pytest.skip(f"torch of {PYTHON} is not tried: {reason}")
 
 
-def serving(start, gpu, source):
-    return start(source, options=["--devices", "cuda:0", "--python", PYTHON, "--start-timeout", "120s"],
+def serving(start, gpu, source, *options):
+    return start(source, options=["--devices", "cuda:0", "--python", PYTHON, "--start-timeout", "120s", *options],
                  environment=gpu.variables)
 
 
 def test_the_example_computes_on_the_gpu(start, gpu):
     server = serving(start, gpu, EXAMPLE)
     server.wait_log('"computes on cuda; the worker has cuda 0"')
-    assert [wire.output_of(line) for line in server.lines(ROD, HEAT, 3)] == SPREAD
+    assert outputs(server, ROD, HEAT, 3) == SPREAD
+
+
+@pytest.mark.skipif(not PRELOADS, reason="this millrace has no --preload")
+def test_torch_that_was_imported_before_the_fork_computes_on_the_gpu(start, gpu, figure):
+    server = serving(start, gpu, EXAMPLE, "--preload", "import")
+    server.wait_log('"computes on cuda; the worker has cuda 0"')
+    assert outputs(server, ROD, HEAT, 3) == SPREAD
+    figure(server.wait_log(" (template_.*)")[1])
 
 
 @pytest.mark.skipif(IS_FAKE, reason="what plays torch does no more than the example wants")
 def test_torch_sees_one_device_computes_on_it_and_its_failures_are_told(start, gpu):
     server = serving(start, gpu, f"{TORCH}={os.path.join(HERE, 'torch_gpu.py')}:graph")
-
-    def act(what):
-        line = wire.result_of(server.run(TORCH, what))
-        return line["error"] or line["outputs"][0]["value"]
-
     pids = set()
     for failure, kind in ((None, None), ("fill", "cuda_oom"), ("crash", "cuda_error")):
         if failure:
-            error = act(failure)
+            error = result(server, TORCH, failure)
             assert error["type"] == kind, error
-        facts = act("facts")
+        facts = result(server, TORCH, "facts")
         assert (facts["count"], facts["is_right"]) == (1, True)
         pids.add(facts["pid"])
     assert len(pids) == 3, "each failure is followed by another process"
