@@ -143,7 +143,7 @@ def test_while_one_device_is_lost_the_other_one_serves(machine):
     server = machine.serve(gpus=2, sources=["graph", "streams"])
     assert indexes(server) == {0, 1}
     machine.put("broken", uuid_of(1))
-    with server.stream(STREAMS, 50) as first, server.stream(STREAMS, 50) as second:
+    with server.stream(STREAMS, 200) as first, server.stream(STREAMS, 200) as second:
         machine.report(1, 79)
         server.wait_log(r" device_lost kind=cuda index=1 .*Xid 79")
         ends = [list(stream)[-1] for stream in (first, second)]
