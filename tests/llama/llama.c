@@ -62,8 +62,8 @@ static struct llama_context *open_context(struct llama_model *model)
 /* Shaders are compiled when they are used first: those for many tokens, and those for one. */
 static int warm_up(struct toy *toy)
 {
-    llama_token tokens[] = {0, 1, 2, 3};
-    int rc = llama_decode(toy->context, llama_batch_get_one(tokens, 4));
+    llama_token tokens[16] = {0};
+    int rc = llama_decode(toy->context, llama_batch_get_one(tokens, 16));
     if (rc == 0)
         rc = llama_decode(toy->context, llama_batch_get_one(tokens, 1));
     return rc;

@@ -13,7 +13,8 @@ import wire
 
 LLAMA = "local/llama:v1"
 COUNT = 4
-PROMPTS = ("Hello", "x", "3.14159", "To be, or not to be")
+# Of nine tokens and more, a byte each, for which there is one set of shaders.
+PROMPTS = ("Hello world!", "abcdefghijklmnop", "3.1415926535", "To be, or not to be")
 TOKENS = 24
 # The first start compiles shaders.
 START_S = 240
