@@ -28,6 +28,13 @@ compile_c = system.compile_c  # for stand_ins.py
 IS_FAKE = os.environ.get("GPU_FAKES") == "1"
 PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")
 PRELOADS = "--preload" in subprocess.run([MILLRACE, "serve", "--help"], capture_output=True, text=True, check=True).stdout
+# What plays nvidia-smi, of the GPU that the libraries play.
+SMI = """#!/bin/sh
+echo '<?xml version="1.0" ?><!DOCTYPE nvidia_smi_log SYSTEM "nvsmi_device_v12.dtd"><nvidia_smi_log>
+<attached_gpus>1</attached_gpus><gpu id="00000000:10:00.0"><product_name>Fake ?GPU</product_name>
+<uuid>GPU-00000000-0000-0000-0000-000000000000</uuid><minor_number>0</minor_number>
+<fb_memory_usage><total>10240 MiB</total></fb_memory_usage></gpu></nvidia_smi_log>'
+"""
 
 
 class Gpu:
@@ -45,8 +52,11 @@ class Gpu:
     def fakes(self, folder):
         import stand_ins  # pylint: disable=import-outside-toplevel
 
+        (folder / "nvidia-smi").write_text(SMI)
+        (folder / "nvidia-smi").chmod(0o755)
         variables = {**stand_ins.cuda(folder), **stand_ins.torch(folder)}
-        os.environ.update(variables)  # for the library that plays NVML in this very process
+        # The library that plays NVML is in this very process, too.
+        os.environ.update(variables, PATH=f"{folder}:{os.environ['PATH']}")
         return variables
 
     def list(self):

@@ -162,6 +162,8 @@ static CUresult say_facts(const struct device *device, struct mr_value *out)
     unsigned char uuid[UUID_BYTES] = {0};
     char digits[2 * UUID_BYTES + 1];
     CUresult error = cuDeviceGetUuid(uuid, device->number);
+    if (error != CUDA_SUCCESS)
+        return error;
     for (unsigned i = 0; i < UUID_BYTES; i++) {
         digits[2 * i] = "0123456789abcdef"[uuid[i] >> 4];
         digits[2 * i + 1] = "0123456789abcdef"[uuid[i] & 15];
@@ -173,7 +175,7 @@ static CUresult say_facts(const struct device *device, struct mr_value *out)
     mr_value_string(out, digits, sizeof digits - 1);
     mr_value_string(out, "pid", 3);
     mr_value_integer(out, getpid());
-    return error;
+    return CUDA_SUCCESS;
 }
 
 /* A half, a half of what is left, and so on; at the end something that can never be had. */

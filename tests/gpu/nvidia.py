@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import xml.etree.ElementTree
 
-NOT_SUPPORTED, TEXT_BYTES, MIG_IS_ON = 3, 96, 1
+TEXT_BYTES, MIG_IS_ON = 96, 1
 
 
 class Memory(ctypes.Structure):
@@ -43,6 +43,11 @@ class Nvml:
         result = ctypes.create_string_buffer(TEXT_BYTES)
         self.tell(name, device, result, TEXT_BYTES)
         return result.value.decode(errors="replace")
+
+    def driver(self):
+        version = ctypes.create_string_buffer(TEXT_BYTES)
+        self.tell("nvmlSystemGetDriverVersion", version, TEXT_BYTES)
+        return version.value.decode()
 
     def count(self):
         return self.number("nvmlDeviceGetCount_v2")
