@@ -32,6 +32,7 @@ enum cli_kind {
 
 #define CLI_LIST_COUNT_MAX 256u
 #define CLI_REASON_BYTES 1024u
+#define CLI_JSON_BYTES_MAX 65536u /* of a text that is JSON */
 
 /* Texts are memory of argv. */
 struct cli_list {
@@ -62,6 +63,7 @@ struct cli_option {
     const char *help;
     char letter;             /* -c is it, too; 0: none */
     bool is_of_command_line; /* a configuration file does not say it */
+    bool is_list_of_json;    /* of a text: a file has it as a list, too */
     enum cli_path path;
     /* Of a text or an item of a list: what cannot be right. NULL: nothing is looked at. Of the
      * reason the name of the option is part. */

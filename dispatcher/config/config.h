@@ -44,6 +44,7 @@
 #define FILE_BYTES_DEFAULT (UINT64_C(4) * 1024 * 1024 * 1024)
 #define FILES_TOTAL_BYTES_DEFAULT (UINT64_C(16) * 1024 * 1024 * 1024)
 #define FETCH_TIMEOUT_MS 300000u
+#define CONFIG_WARM_UP_NONE "none" /* takes that of all pipelines from one */
 /* Places of workers that are kept free for devices which nobody has counted yet. */
 #define DEVICE_COUNT_USUAL 16u
 
@@ -130,6 +131,8 @@ struct pipeline_config {
     const char
         *python; /* the interpreter as it was said, --python; memory of argv; NULL: python3 */
     const char *folder;  /* in which its workers run, --folder; likewise; NULL: the server's own */
+    const char *warm_up; /* inputs of a run that each worker begins with, as JSON, --warmup;
+                          * likewise; NULL: there is none */
     char *python_path;   /* where it is, once that was looked up; NULL: it is no Python pipeline */
     char *python_folder; /* of the millrace_worker package; likewise */
     struct environment environment;        /* variables that its workers have of their own, */

@@ -19,7 +19,10 @@ enum pipeline_change pipeline_change(const struct pipeline_config *now,
 {
     if (change_has_other_processes(now, next))
         return PIPELINE_PROCESSES;
-    return change_has_other_limits(&now->options, &next->options) ? PIPELINE_LIMITS : PIPELINE_SAME;
+    /* Workers that serve are warm: another warm-up is of those that start from now on. */
+    bool is_other = change_has_other_limits(&now->options, &next->options) ||
+                    change_is_text(now->warm_up, next->warm_up);
+    return is_other ? PIPELINE_LIMITS : PIPELINE_SAME;
 }
 
 /* ---- of a server --------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "dispatcher/config/device_mapping.h"
+#include "dispatcher/config/manifest_value.h"
 
 #define LETTERS "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz_"
 #define DIGITS "0123456789"
@@ -22,6 +23,8 @@ static bool value_read(struct config_value *value, struct spot spot,
 static bool value_range(struct config_value *value, struct spot spot,
                         const struct cli_option *option, const char **out);
 static bool value_devices(struct config_value *value, struct spot spot, const char **out);
+static bool value_json(struct config_value *value, struct spot spot,
+                       const struct cli_option *option, const char **out);
 static bool value_text(struct config_value *value, struct spot spot,
                        const struct cli_option *option, const char **out);
 static bool value_expand(struct config_value *value, struct spot spot, const char *text,
@@ -170,6 +173,9 @@ static bool value_read(struct config_value *value, struct spot spot,
         is_read = value_range(value, spot, option, out);
     else if (is_mapping && option->kind == CLI_LIST && strcmp(option->name, "devices") == 0)
         is_read = value_devices(value, spot, out);
+    else if (option->is_list_of_json &&
+             document_kind_of(value->document, spot.node) == DOCUMENT_LIST)
+        is_read = value_json(value, spot, option, out);
     else
         is_read = value_text(value, spot, option, out);
     return is_read && value_check(value, spot, option, *out);
@@ -187,6 +193,27 @@ static bool value_devices(struct config_value *value, struct spot spot, const ch
     bool is_read = value_expand(value, spot, text, out);
     free(text);
     return is_read;
+}
+
+/* A list of anything, as JSON; nothing in it is the name of a variable. */
+static bool value_json(struct config_value *value, struct spot spot,
+                       const struct cli_option *option, const char **out)
+{
+    struct text text = {0};
+    char reason[CLI_REASON_BYTES];
+    bool is_whole = manifest_json_add(value->document, spot.node, CLI_JSON_BYTES_MAX, &text);
+    if (!is_whole && !text.failed) {
+        snprintf(reason, sizeof reason, "%s is larger than %u bytes, or nested too deep",
+                 cli_key(option), CLI_JSON_BYTES_MAX);
+        value_problem(value, spot, reason);
+        text_finish(&text);
+        return false;
+    }
+    text_add_bytes(&text, "", 1);
+    if (text.failed)
+        text_finish(&text);
+    *out = value_adopt(value, text.bytes);
+    return *out != NULL;
 }
 
 /* One of the two numbers of a range, at their keys; NULL: it is none of them, or wrong. */

@@ -22,8 +22,12 @@ int pipeline_options_fill(struct config *config, char reason[CLI_REASON_BYTES])
     for (uint32_t i = 0; i < config->pipeline_count; i++)
         pointers[i] = config->pipelines[i].pointer;
     int rc = said_check(&config->said, pointers, reason);
-    for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++)
-        rc = said_apply(&config->said, pointers[i], &config->pipelines[i], reason);
+    for (uint32_t i = 0; i < config->pipeline_count && rc == 0; i++) {
+        struct pipeline_config *pipeline = &config->pipelines[i];
+        rc = said_apply(&config->said, pointers[i], pipeline, reason);
+        if (pipeline->warm_up && strcmp(pipeline->warm_up, CONFIG_WARM_UP_NONE) == 0)
+            pipeline->warm_up = NULL;
+    }
     if (rc == 0)
         rc = options_python_check(config, "python", false, reason);
     if (rc == 0)

@@ -18,8 +18,6 @@
 
 #define DRAIN_BATCH_MIN 2048u
 #define DRAIN_BATCH_PER_RUN 16u
-/* Fragments of an honest worker are as large as can be, in the smallest ring twice this. */
-#define CRUMB_BYTES (RING_BYTES_MIN / 8)
 
 static const char *drain_record(struct fleet *fleet, struct worker *worker,
                                 const struct record *record, const void *payload);
@@ -178,7 +176,7 @@ static const char *drain_fragment(struct fleet *fleet, struct worker *worker,
     if (drain_part_exceeds_window(worker, slot))
         return "it sent more than its window allows";
     if (record->flags & RECORD_MORE) {
-        worker->noise_records += record->bytes < CRUMB_BYTES;
+        worker->noise_records += record->bytes < NOISE_CRUMB_BYTES;
         return NULL;
     }
     value->slot = UNFINISHED_WHOLE; /* the bytes stay where they are, whatever becomes of the run */
@@ -198,8 +196,8 @@ static const char *drain_late(struct worker *worker, struct worker_slot *slot,
     uint64_t waiting = slot->charged - slot->delivered;
     if (waiting > VALUE_BYTES_MAX + CHUNK_CHARGE_BYTES + window_bytes)
         return "it sent more than its window allows";
-    worker->noise_records +=
-        record->bytes < CRUMB_BYTES && (waiting > window_bytes || record->flags & RECORD_MORE);
+    worker->noise_records += record->bytes < NOISE_CRUMB_BYTES &&
+                             (waiting > window_bytes || record->flags & RECORD_MORE);
     return NULL;
 }
 
@@ -223,7 +221,7 @@ static const char *drain_run_record(struct fleet *fleet, struct worker *worker,
 {
     struct worker_slot *slot = drain_slot_of(worker, record);
     if (!slot)
-        return "it sent a record of no run";
+        return warm_up_take(fleet, worker, record, payload);
     if (record->sequence != slot->sequence++)
         return "it sent a record out of sequence";
     if (slot->is_cancelled && (record->kind == RECORD_CHUNK || record->flags & RECORD_MORE))

@@ -5,12 +5,9 @@
 #include <errno.h>
 #include <string.h>
 
-#include "dispatcher/inputs/error_type.h"
-#include "dispatcher/workers/failure.h"
+#include "dispatcher/workers/failure_note.h"
 #include "dispatcher/workers/fleet.h"
 #include "millrace/protocol.h"
-
-#define TRACEBACK_LINE_COUNT_MAX 50u
 
 static struct worker_said messages_wrong(const char *reason)
 {
@@ -33,7 +30,9 @@ bool message_take(struct fleet *fleet, struct worker *worker, struct worker_said
 
 /* ---- messages ------------------------------------------------------------------------------ */
 
-static struct worker_said messages_hello(struct worker *worker, const uint8_t *body, size_t bytes)
+/* It is of no use to start what will not warm up. */
+static struct worker_said messages_hello(struct fleet *fleet, struct worker *worker,
+                                         const uint8_t *body, size_t bytes)
 {
     struct worker_pool *pool = worker->pool;
     struct variables variables = {0};
@@ -53,57 +52,10 @@ static struct worker_said messages_hello(struct worker *worker, const uint8_t *b
             return messages_wrong("its inputs or outputs are not those the pipeline had when the "
                                   "server started: the source changed, restart the server");
     }
+    if (worker->state == WORKER_STARTING && !warm_up_fits(fleet, worker))
+        return (struct worker_said){.event = WORKER_EV_COLD,
+                                    .reason = "it cannot warm up with the inputs for that"};
     return (struct worker_said){.event = WORKER_EV_HELLO, .reason = "it said HELLO out of turn"};
-}
-
-/* A line of the log for each of its last lines. */
-static void messages_log_traceback(struct fleet *fleet, const struct worker *worker,
-                                   const char *text, size_t count)
-{
-    const char *end = text + count;
-    const char *first = end;
-    for (unsigned lines = 0; first > text; first--) {
-        lines += first[-1] == '\n';
-        if (lines > TRACEBACK_LINE_COUNT_MAX)
-            break;
-    }
-    while (first < end) {
-        const char *newline = memchr(first, '\n', (size_t)(end - first));
-        const char *stop = newline ? newline : end;
-        log_event(&fleet->reactor->log, LEVEL_ERROR, "pipeline_traceback",
-                  LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
-                  LOG_BYTES("text", first, (size_t)(stop - first)));
-        first = stop + 1;
-    }
-}
-
-/* All of it, unless it is what was said before. */
-static void messages_log_failure(struct fleet *fleet, struct worker *worker,
-                                 const struct worker_failure *failure)
-{
-    uint64_t count =
-        repeats_note(&worker->pool->start_failures, failure->message, failure->message_bytes,
-                     failure->traceback, failure->traceback_bytes);
-    worker->is_repeating = count > 0;
-    if (repeats_is_said(count))
-        log_event(&fleet->reactor->log, LEVEL_ERROR, "pipeline_failed",
-                  LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
-                  LOG_WORD("type", error_type_name(failure->type)),
-                  count > 0 ? LOG_NATURAL("same_as_before", count) : LOG_NOTHING,
-                  LOG_BYTES("text", failure->message, failure->message_bytes));
-    if (count == 0 && failure->traceback && fleet->config->tracebacks != TRACEBACKS_OFF)
-        messages_log_traceback(fleet, worker, failure->traceback, failure->traceback_bytes);
-}
-
-/* The first line, as far as there is room. */
-static void messages_words_keep(struct worker *worker, const struct worker_failure *failure)
-{
-    const char *newline = memchr(failure->message, '\n', failure->message_bytes);
-    size_t bytes = newline ? (size_t)(newline - failure->message) : failure->message_bytes;
-    if (bytes >= sizeof worker->failure_words)
-        bytes = sizeof worker->failure_words - 1;
-    memcpy(worker->failure_words, failure->message, bytes);
-    worker->failure_words[bytes] = '\0';
 }
 
 /* It did not load or start, and says why: once, then it exits. */
@@ -115,12 +67,7 @@ static struct worker_said messages_failed(struct fleet *fleet, struct worker *wo
         return messages_wrong("it said again why it failed");
     if (!failure_read(body, bytes, &failure))
         return messages_wrong("it sent a failure that cannot be read");
-    worker->has_said_why = true;
-    messages_words_keep(worker, &failure);
-    if (!worker->is_template) { /* else it says so itself, and workers begin by themselves */
-        fleet->ops->failed(fleet->owner, worker->pool, &failure);
-        messages_log_failure(fleet, worker, &failure);
-    }
+    failure_note(fleet, worker, &failure);
     return (struct worker_said){.event = WORKER_EV_FAILED, .reason = "it said FAILED out of turn"};
 }
 
@@ -144,7 +91,7 @@ static struct worker_said messages_forked(struct worker *worker, const uint8_t *
     memcpy(&said.copy, body, sizeof said.copy);
     const struct worker_failure failure = {.message = (const char *)body + sizeof said.copy,
                                            .message_bytes = bytes - sizeof said.copy};
-    messages_words_keep(worker, &failure);
+    failure_words_keep(worker, &failure);
     return said;
 }
 
@@ -168,7 +115,7 @@ static struct worker_said messages_understand(struct fleet *fleet, struct worker
     if (message->kind == MESSAGE_PROGRESS)
         return messages_progress(fleet, worker, message->body, message->body_bytes);
     if (message->kind == MESSAGE_HELLO)
-        return messages_hello(worker, message->body, message->body_bytes);
+        return messages_hello(fleet, worker, message->body, message->body_bytes);
     if (message->kind == MESSAGE_FAILED)
         return messages_failed(fleet, worker, message->body, message->body_bytes);
     if (message->kind == MESSAGE_FILE)

@@ -13,6 +13,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "millrace/limits.h"
+
 #define NOISE_WINDOW_MS 100u
 /* Of a window, in microseconds: a twentieth of a core; and as much again for what is printed. */
 #define NOISE_MAX 5000u
@@ -22,6 +24,8 @@
 #define NOISE_PACKETS 30u /* as many as are read for one event */
 #define NOISE_RECORD 1u
 #define NOISE_RECORD_BYTES 8192u /* of one that is copied, so many are one more */
+/* Fragments of an honest worker are as large as can be, in the smallest ring twice this. */
+#define NOISE_CRUMB_BYTES (RING_BYTES_MIN / 8)
 #define NOISE_OUTPUT 5u
 #define NOISE_OUTPUT_LINES 40u /* so many lines are one more */
 

@@ -273,7 +273,7 @@ bool pool_is_starting(const struct worker_pool *pool)
         return true;
     for (uint32_t i = 0; i < pool->place_count; i++) {
         enum worker_state state = pool->places[i]->state;
-        if (!pool->places[i]->is_surplus && state >= WORKER_SPAWNING && state <= WORKER_LOADED)
+        if (!pool->places[i]->is_surplus && state >= WORKER_SPAWNING && state <= WORKER_WARMING)
             return true;
     }
     return false;

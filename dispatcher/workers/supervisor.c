@@ -49,6 +49,7 @@ static void act_spawn(struct fleet *fleet, struct worker *worker)
     worker->is_unforkable = false;
     if (worker->is_template)
         template_begin(fleet, worker);
+    worker->warm_up = (struct warm_up){0};
     int rc = worker_start(fleet, worker);
     if (rc == 0) {
         timer_set(&fleet->reactor->timers, &worker->timer,
@@ -67,6 +68,24 @@ static void act_go_on(struct fleet *fleet, struct worker *worker)
 {
     timer_set(&fleet->reactor->timers, &worker->timer,
               fleet->reactor->now_ms + worker->pool->config->options.start_timeout_ms);
+}
+
+/* One without a warm-up is as warm as it gets. */
+static void act_warm_up(struct fleet *fleet, struct worker *worker)
+{
+    int rc = warm_up_begin(fleet, worker);
+    if (rc == 0 || rc == -EAGAIN)
+        act_go_on(fleet, worker);
+    else
+        supervisor_event(fleet, worker, rc == -ENOENT ? WORKER_EV_WARM : WORKER_EV_COLD,
+                         "it cannot be warmed up");
+}
+
+static void act_cut(struct fleet *fleet, struct worker *worker)
+{
+    warm_up_cut(fleet, worker);
+    timer_set(&fleet->reactor->timers, &worker->timer,
+              fleet->reactor->now_ms + worker->pool->config->options.cancel_grace_ms);
 }
 
 static void act_watch(struct fleet *fleet, struct worker *worker)
@@ -175,23 +194,6 @@ static void supervisor_lose_runs(struct fleet *fleet, struct worker *worker, con
     }
 }
 
-/* A process that was never ready and did not say why, or said what was said before. */
-static void supervisor_log_exit(struct fleet *fleet, struct worker *worker, enum log_level level,
-                                const char *reason)
-{
-    uint64_t count = 0;
-    if (worker->ready_ms == 0 && !worker->has_said_why && level == LEVEL_WARNING &&
-        !worker->is_template)
-        count = repeats_note(&worker->pool->start_failures, reason, strlen(reason), NULL, 0);
-    if (worker->is_repeating || !repeats_is_said(count) || worker->is_template)
-        level = LEVEL_DEBUG;
-    log_event(&fleet->reactor->log, level, "worker_exit",
-              LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
-              LOG_NATURAL("runs", worker->active_count),
-              count > 0 ? LOG_NATURAL("same_as_before", count) : LOG_NOTHING,
-              LOG_TEXT("reason", reason));
-}
-
 /* The process is gone: what it committed is still delivered, then everything is given back. Returns
  * how many runs it left unfinished. */
 static uint32_t supervisor_reclaim(struct fleet *fleet, struct worker *worker, enum log_level level,
@@ -201,7 +203,7 @@ static uint32_t supervisor_reclaim(struct fleet *fleet, struct worker *worker, e
     worker->failed_as_copy |= worker->is_copy && worker->ready_ms == 0;
     uint32_t unfinished_count = worker->active_count;
     timer_clear(&fleet->reactor->timers, &worker->timer);
-    supervisor_log_exit(fleet, worker, level, reason);
+    worker_exit_log(fleet, worker, level, reason);
     supervisor_lose_runs(fleet, worker, reason);
     mr_assert(worker->active_count == 0);
     worker_release(fleet, worker);
@@ -388,6 +390,12 @@ void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_ev
         break;
     case WORKER_ACT_ASK_AGAIN:
         act_ask_again(fleet, worker);
+        break;
+    case WORKER_ACT_WARM_UP:
+        act_warm_up(fleet, worker);
+        break;
+    case WORKER_ACT_CUT:
+        act_cut(fleet, worker);
         break;
     case WORKER_ACT_SERVE:
         act_serve(fleet, worker);
@@ -576,6 +584,13 @@ void supervisor_on_timer(struct fleet *fleet, struct worker *worker)
         if (worker->state == WORKER_SPAWNING)
             spawning_lost(fleet, "it did not answer in time");
         break;
+    case WORKER_WARMING:
+        /* What yields goes on for ever, perhaps, and does what it is for. */
+        if (worker->warm_up.value_count > 0 && !worker->warm_up.is_cut) {
+            supervisor_event(fleet, worker, WORKER_EV_CUT, NULL);
+            break;
+        }
+        /* fall through */
     case WORKER_STARTING:
     case WORKER_LOADED:
         start_progress_overdue(&worker->progress, worker->pool->config->options.start_timeout_ms,
@@ -607,13 +622,6 @@ void supervisor_run_over(struct fleet *fleet, struct worker *worker, enum device
     placement_note_failure(fleet, worker, policy);
     if (recycle_is_due(fleet, worker, policy, &said))
         supervisor_event(fleet, worker, said.event, said.reason);
-}
-
-void supervisor_stop_idle(struct fleet *fleet)
-{
-    for (uint32_t i = 0; i < fleet->worker_count; i++)
-        if (fleet->workers[i] && fleet->workers[i]->active_count == 0)
-            supervisor_event(fleet, fleet->workers[i], WORKER_EV_STOP, "the server is stopping");
 }
 
 void supervisor_kill_all(struct fleet *fleet)

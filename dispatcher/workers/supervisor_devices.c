@@ -55,7 +55,7 @@ static void on_doubted(void *owner, const struct device *device, const char *rea
         struct worker *worker = fleet->workers[i];
         if (!devices_has(worker, device))
             continue;
-        if (worker->state == WORKER_STARTING || worker->state == WORKER_LOADED) {
+        if (worker_is_starting(worker)) {
             supervisor_event(fleet, worker, WORKER_EV_DEVICE_LOST, text);
         } else if (worker_serves(worker)) {
             worker->end = WORKER_END_RECYCLED_DEVICE;

@@ -97,7 +97,7 @@ static bool resize_may_load(const struct fleet *fleet, const struct worker *work
         return true;
     for (uint32_t i = 0; i < fleet->worker_count; i++) {
         const struct worker *other = fleet->workers[i];
-        if (!other || other->state < WORKER_SPAWNING || other->state > WORKER_LOADED)
+        if (!other || other->state < WORKER_SPAWNING || other->state > WORKER_WARMING)
             continue;
         count++;
         device_count +=
@@ -122,12 +122,25 @@ void supervisor_judge(struct fleet *fleet)
     fleet->has_suspects = false;
     for (uint32_t i = 0; i < fleet->worker_count; i++) {
         struct worker *worker = fleet->workers[i];
-        if (!worker || !worker->wrong)
+        if (!worker)
             continue;
         const char *reason = worker->wrong;
         worker->wrong = NULL;
-        supervisor_event(fleet, worker, WORKER_EV_MISBEHAVED, reason);
+        if (reason)
+            supervisor_event(fleet, worker, WORKER_EV_MISBEHAVED, reason);
+        if (worker->state == WORKER_WARMING && worker->warm_up.state >= WARM_UP_DONE)
+            supervisor_event(fleet, worker,
+                             worker->warm_up.state == WARM_UP_DONE ? WORKER_EV_WARM
+                                                                   : WORKER_EV_COLD,
+                             "its warm-up failed");
     }
+}
+
+void supervisor_stop_idle(struct fleet *fleet)
+{
+    for (uint32_t i = 0; i < fleet->worker_count; i++)
+        if (fleet->workers[i] && fleet->workers[i]->active_count == 0)
+            supervisor_event(fleet, fleet->workers[i], WORKER_EV_STOP, "the server is stopping");
 }
 
 uint32_t supervisor_live_count(const struct fleet *fleet)
@@ -160,6 +173,7 @@ static void resize_let_go(struct fleet *fleet, struct worker *worker)
         /* fall through */
     case WORKER_STARTING:
     case WORKER_LOADED:
+    case WORKER_WARMING:
     case WORKER_OUTGOING:
         supervisor_event(fleet, worker,
                          worker->active_count > 0 ? WORKER_EV_RETIRE : WORKER_EV_STOP,

@@ -118,7 +118,7 @@ int worker_offer(struct worker *worker, const struct worker_offer *offer, uint32
     worker->full_until_ms = 0;
     worker->pending_rings |= DOORBELL_WORK;
     worker->free_count--;
-    worker->active_count++;
+    worker->active_count += offer->run != NULL;
     *slot_index = index;
     return 0;
 }
@@ -249,11 +249,17 @@ void worker_free_slot(struct worker *worker, uint32_t slot_index)
     mr_assert(slot->run);
     slot->run = NULL;
     slot->run_id = NULL;
-    worker_forget_value(worker, slot_index);
-    slot_free(&worker->channel.segment.slots[slot_index], slot->generation);
-    worker->free_slots[worker->free_count++] = slot_index;
+    worker_give_slot(worker, slot_index);
     if (--worker->active_count == 0)
         worker_grace_begin(worker);
+}
+
+void worker_give_slot(struct worker *worker, uint32_t slot_index)
+{
+    mr_assert(!worker->slots[slot_index].run);
+    worker_forget_value(worker, slot_index);
+    slot_free(&worker->channel.segment.slots[slot_index], worker->slots[slot_index].generation);
+    worker->free_slots[worker->free_count++] = slot_index;
 }
 
 void worker_grace_begin(struct worker *worker)

@@ -23,6 +23,7 @@
 #include "dispatcher/workers/noise.h"
 #include "dispatcher/workers/start_progress.h"
 #include "dispatcher/workers/unfinished.h"
+#include "dispatcher/workers/warm_up.h"
 #include "dispatcher/workers/worker_end.h"
 #include "dispatcher/workers/worker_fsm.h"
 #include "millrace/check.h"
@@ -36,7 +37,7 @@ struct worker_pool;
 /* The dispatcher's own record of a slot; the shared words are never believed. */
 struct worker_slot {
     uint32_t generation;
-    struct run *run;          /* NULL: free */
+    struct run *run;          /* NULL: free, or it is of the warm-up */
     const char *run_id;       /* of it; owned by the run */
     bool is_cancelled;        /* the worker was told to stop it */
     uint32_t sequence;        /* of the run's next record */
@@ -107,6 +108,7 @@ struct worker {
     bool is_repeating;              /* likewise: the same as was said before */
     bool was_short;                 /* likewise: of what its user or the machine has no more */
     struct start_progress progress; /* of this process's start, as it says */
+    struct warm_up warm_up;         /* of this process */
     struct cgroup *group;           /* owned; NULL: its memory has no limit */
     struct channel channel;         /* to the process; none in an empty place */
     uint32_t pending_rings;         /* DOORBELL_ bits: what was published in this pass */
@@ -152,8 +154,8 @@ struct worker {
 
 /* What a run asks of a worker. Borrowed, but that `payload_fd` is sent on. */
 struct worker_offer {
-    struct run *run;
-    const char *run_id; /* lives as long as the run has the slot */
+    struct run *run;    /* NULL: it is the warm-up, which is nobody's */
+    const char *run_id; /* lives as long as the run has the slot; NULL: likewise */
     const uint8_t *payload;
     int payload_fd; /* a sealed file that holds the payload; -1: it is in memory */
     size_t payload_bytes;
@@ -183,7 +185,7 @@ static inline bool worker_serves(const struct worker *worker)
 /* Whether a process is on its way to be ready. */
 static inline bool worker_is_starting(const struct worker *worker)
 {
-    return worker->state == WORKER_STARTING || worker->state == WORKER_LOADED;
+    return worker->state >= WORKER_STARTING && worker->state <= WORKER_WARMING;
 }
 
 /* Whether what it writes is looked at. */
@@ -211,6 +213,9 @@ void worker_tell_cancel(struct worker *worker, uint32_t slot_index, uint32_t rea
 
 /* The run in this slot is over: the slot may be used again. */
 void worker_free_slot(struct worker *worker, uint32_t slot_index);
+
+/* Likewise the warm-up. */
+void worker_give_slot(struct worker *worker, uint32_t slot_index);
 
 /* Somebody took output of this charge: the run's window opens again. */
 void worker_deliver(struct worker *worker, uint32_t slot_index, uint64_t charge);

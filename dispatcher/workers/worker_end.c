@@ -35,8 +35,10 @@ enum worker_end worker_end_of_kill(enum worker_state state, enum worker_event ev
         return WORKER_END_STOPPED;
     if (event == WORKER_EV_DEVICE_LOST)
         return WORKER_END_DEVICE_LOST;
+    if (event == WORKER_EV_COLD)
+        return WORKER_END_FAILED;
     if (event != WORKER_EV_TIMEOUT)
         return WORKER_END_CORRUPT;
-    bool is_start = state == WORKER_STARTING || state == WORKER_LOADED;
+    bool is_start = state == WORKER_STARTING || state == WORKER_LOADED || state == WORKER_WARMING;
     return is_start ? WORKER_END_START_TIMEOUT : WORKER_END_STOP_TIMEOUT;
 }

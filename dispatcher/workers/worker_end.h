@@ -10,7 +10,7 @@
 enum worker_end {
     WORKER_END_CRASHED = 0,     /* a signal that the server did not send */
     WORKER_END_EXITED,          /* by itself, although nobody had asked it to */
-    WORKER_END_FAILED,          /* it said that it cannot load or start */
+    WORKER_END_FAILED,          /* it said that it cannot load or start, or did not warm up */
     WORKER_END_OOM,             /* the kernel killed it for memory */
     WORKER_END_START_TIMEOUT,   /* killed: it was not ready in time */
     WORKER_END_STOP_TIMEOUT,    /* killed: it was asked to go and did not */

@@ -54,6 +54,22 @@ void worker_exit_describe(struct fleet *fleet, struct worker *worker, const sigi
         exit_log_crash(fleet, worker);
 }
 
+void worker_exit_log(struct fleet *fleet, struct worker *worker, enum log_level level,
+                     const char *reason)
+{
+    uint64_t count = 0;
+    if (worker->ready_ms == 0 && !worker->has_said_why && level == LEVEL_WARNING &&
+        !worker->is_template)
+        count = repeats_note(&worker->pool->start_failures, reason, strlen(reason), NULL, 0);
+    if (worker->is_repeating || !repeats_is_said(count) || worker->is_template)
+        level = LEVEL_DEBUG;
+    log_event(&fleet->reactor->log, level, "worker_exit",
+              LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
+              LOG_NATURAL("runs", worker->active_count),
+              count > 0 ? LOG_NATURAL("same_as_before", count) : LOG_NOTHING,
+              LOG_TEXT("reason", reason));
+}
+
 /* A line of a crash report, without its end. */
 struct exit_line {
     const char *text;

@@ -25,6 +25,19 @@ static const char *worker_files_read(const struct channel_message *message,
     return NULL;
 }
 
+/* A file of a warm-up is taken for sent. */
+static const char *worker_files_throw(struct worker *worker, uint32_t slot_index,
+                                      const struct worker_file *file)
+{
+    struct worker_slot *slot = &worker->slots[slot_index];
+    if (file->number != slot->file_count)
+        return "it told of a file out of turn";
+    slot->has_file = true;
+    slot->file_count++;
+    int rc = worker_files_ended(worker, slot_index, NULL);
+    return rc == 0 ? NULL : "it leaves no room for the answer to a file";
+}
+
 const char *worker_files_heard(struct fleet *fleet, struct worker *worker,
                                const struct channel_message *message)
 {
@@ -36,6 +49,8 @@ const char *worker_files_heard(struct fleet *fleet, struct worker *worker,
     if (message->slot >= worker->concurrency)
         return "it told of a file of no run";
     struct worker_slot *slot = &worker->slots[message->slot];
+    if (warm_up_has(worker, message->slot, message->generation))
+        return worker_files_throw(worker, message->slot, &file);
     /* Its run may have been ended, here or there, while the message was on its way. */
     if (!slot->run || slot->generation != message->generation || slot->is_cancelled)
         return NULL;

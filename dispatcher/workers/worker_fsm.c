@@ -38,6 +38,8 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_HELLO]        = {WORKER_LOADED,   WORKER_ACT_LEARN},
         [WORKER_EV_FAILED]       = {WORKER_STARTING, WORKER_ACT_NOTE_FAILURE},
         [WORKER_EV_PROGRESS]     = {WORKER_STARTING, WORKER_ACT_GO_ON},
+        /* It takes other inputs than those of its warm-up. */
+        [WORKER_EV_COLD]         = {WORKER_DYING,    WORKER_ACT_KILL},
         /* READY before HELLO. */
         [WORKER_EV_READY]        = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_KILL},
@@ -49,13 +51,30 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
         [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
     },
     [WORKER_LOADED] = {
-        [WORKER_EV_READY]        = {WORKER_READY,    WORKER_ACT_SERVE},
+        [WORKER_EV_READY]        = {WORKER_WARMING,  WORKER_ACT_WARM_UP},
         [WORKER_EV_FAILED]       = {WORKER_LOADED,   WORKER_ACT_NOTE_FAILURE},
         [WORKER_EV_PROGRESS]     = {WORKER_LOADED,   WORKER_ACT_GO_ON},
         /* A second HELLO. */
         [WORKER_EV_HELLO]        = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_TIMEOUT]      = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_STOP]         = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_DEVICE_LOST]  = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
+        [WORKER_EV_DIED]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
+    },
+    [WORKER_WARMING] = {
+        [WORKER_EV_WARM]         = {WORKER_READY,    WORKER_ACT_SERVE},
+        [WORKER_EV_COLD]         = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_CUT]          = {WORKER_WARMING,  WORKER_ACT_CUT},
+        /* It has said that it is ready. */
+        [WORKER_EV_HELLO]        = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_READY]        = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_FAILED]       = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_PROGRESS]     = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_MISBEHAVED]   = {WORKER_DYING,    WORKER_ACT_KILL},
+        [WORKER_EV_TIMEOUT]      = {WORKER_DYING,    WORKER_ACT_KILL},
+        /* Nobody waits for the run that it has. */
         [WORKER_EV_STOP]         = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_DEVICE_LOST]  = {WORKER_DYING,    WORKER_ACT_KILL},
         [WORKER_EV_EXIT]         = {WORKER_EMPTY,    WORKER_ACT_RECLAIM},
@@ -142,9 +161,9 @@ static const struct worker_step steps[WORKER_STATE_COUNT][WORKER_EV_COUNT] = {
 
 static const char *const state_names[WORKER_STATE_COUNT] = {
     [WORKER_EMPTY] = "empty",       [WORKER_SPARE] = "spare",       [WORKER_SPAWNING] = "spawning",
-    [WORKER_STARTING] = "starting", [WORKER_LOADED] = "loaded",     [WORKER_READY] = "ready",
-    [WORKER_OUTGOING] = "outgoing", [WORKER_RETIRING] = "retiring", [WORKER_STOPPING] = "stopping",
-    [WORKER_DYING] = "dying",
+    [WORKER_STARTING] = "starting", [WORKER_LOADED] = "loaded",     [WORKER_WARMING] = "warming",
+    [WORKER_READY] = "ready",       [WORKER_OUTGOING] = "outgoing", [WORKER_RETIRING] = "retiring",
+    [WORKER_STOPPING] = "stopping", [WORKER_DYING] = "dying",
 };
 
 static const char *const event_names[WORKER_EV_COUNT] = {
@@ -156,6 +175,9 @@ static const char *const event_names[WORKER_EV_COUNT] = {
     [WORKER_EV_READY] = "ready",
     [WORKER_EV_FAILED] = "failed",
     [WORKER_EV_PROGRESS] = "progress",
+    [WORKER_EV_WARM] = "warm",
+    [WORKER_EV_COLD] = "cold",
+    [WORKER_EV_CUT] = "cut",
     [WORKER_EV_MISBEHAVED] = "misbehaved",
     [WORKER_EV_HUNG] = "hung",
     [WORKER_EV_TIMEOUT] = "timeout",
@@ -180,6 +202,8 @@ static const char *const action_names[WORKER_ACT_COUNT] = {
     [WORKER_ACT_RETRY] = "retry",
     [WORKER_ACT_ASK_AGAIN] = "ask_again",
     [WORKER_ACT_LEARN] = "learn",
+    [WORKER_ACT_WARM_UP] = "warm_up",
+    [WORKER_ACT_CUT] = "cut",
     [WORKER_ACT_SERVE] = "serve",
     [WORKER_ACT_NOTE_FAILURE] = "note_failure",
     [WORKER_ACT_GO_ON] = "go_on",

@@ -14,6 +14,7 @@ enum worker_state {
     WORKER_SPAWNING,  /* the spawner was asked for a process and has not answered yet */
     WORKER_STARTING,  /* there is a process; nothing heard yet */
     WORKER_LOADED,    /* said HELLO; startup hooks are running */
+    WORKER_WARMING,   /* said READY; its warm-up is running, if there is one */
     WORKER_READY,     /* takes runs */
     WORKER_OUTGOING,  /* takes runs until its successor, which starts beside it, is ready */
     WORKER_RETIRING,  /* finishes its runs, then exits and is replaced; takes no new ones */
@@ -31,6 +32,9 @@ enum worker_event {
     WORKER_EV_READY,
     WORKER_EV_FAILED,      /* it says that it cannot load or start */
     WORKER_EV_PROGRESS,    /* it says how far it is with its start */
+    WORKER_EV_WARM,        /* its warm-up is over, or there is none */
+    WORKER_EV_COLD,        /* its warm-up failed, or cannot be */
+    WORKER_EV_CUT,         /* its warm-up yields for longer than a start may take */
     WORKER_EV_MISBEHAVED,  /* garbage in its segment or on its socket */
     WORKER_EV_HUNG,        /* a cancelled run does not let go of its slot */
     WORKER_EV_TIMEOUT,     /* of start, or of the grace to stop */
@@ -56,6 +60,8 @@ enum worker_action {
     WORKER_ACT_RETRY,        /* free all, tell the reason, arm the back-off */
     WORKER_ACT_ASK_AGAIN,    /* likewise, but there is nothing to tell: it is nobody's failure */
     WORKER_ACT_LEARN,        /* take over its variables */
+    WORKER_ACT_WARM_UP,      /* give it a run of nobody, and arm the start timeout again */
+    WORKER_ACT_CUT,          /* cancel that, and arm the grace timer */
     WORKER_ACT_SERVE,        /* give it runs */
     WORKER_ACT_NOTE_FAILURE, /* keep the reason for clients; it exits by itself */
     WORKER_ACT_GO_ON,        /* it lives: arm the start timeout again */

@@ -11,12 +11,14 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "dispatcher/config/cli.h"
 #include "dispatcher/config/exit_code.h"
+#include "dispatcher/inputs/warm_up_inputs.h"
 #include "dispatcher/workers/channel.h"
 #include "dispatcher/workers/crash.h"
 #include "dispatcher/workers/failure.h"
@@ -51,6 +53,7 @@ static int check_start(struct check *check, const struct pipeline_config *pipeli
 static void check_watch(struct check *check, uint32_t timeout_ms);
 static void check_end(struct check *check);
 static void check_finish(struct check *check);
+static void check_warm_up(struct check *check, const struct pipeline_config *pipeline);
 static void check_read_messages(struct check *check);
 static void check_read_log(struct check *check);
 
@@ -75,6 +78,8 @@ int check_worker_load(const struct pipeline_config *pipeline,
         cli_fail("check: cannot start the worker %s: %s", programs->worker_path, strerror(-rc));
         exit_code = EXIT_CODE_WORKER;
     }
+    if (rc == 0 && check.is_known && !check.is_failed && pipeline->warm_up)
+        check_warm_up(&check, pipeline);
     if (rc == 0 && check.is_known && !check.is_failed) {
         *out = check.variables;
         check.variables = (struct variables){0};
@@ -217,6 +222,18 @@ static void check_finish(struct check *check)
     channel_ends_close(&check->ends);
     channel_close(&check->channel);
     variables_finish(&check->variables);
+}
+
+/* It is not run here: whether it has these inputs is what can be known. */
+static void check_warm_up(struct check *check, const struct pipeline_config *pipeline)
+{
+    struct run_payload payload = {0};
+    char reason[WARM_UP_REASON_BYTES];
+    if (warm_up_inputs_pack(pipeline->warm_up, &check->variables, &payload, reason) < 0) {
+        cli_fail("check: %s cannot be warmed up: %s", check->source, reason);
+        check->is_failed = true;
+    }
+    free(payload.memory);
 }
 
 /* ---- what it says -------------------------------------------------------------------------- */

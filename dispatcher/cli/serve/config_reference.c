@@ -33,7 +33,7 @@ static void reference_value_print(const struct cli_option *option, FILE *file)
         fprintf(file, "%s%s", i > 0 ? ", " : "", option->choices[i]);
     if (option->kind != CLI_CHOICE)
         fputs(option->kind == CLI_FLAG ? "true or false" : cli_value_word(option), file);
-    if (option->kind == CLI_LIST)
+    if (option->kind == CLI_LIST || option->is_list_of_json)
         fputs(", or a list", file);
     if (option->kind == CLI_RANGE)
         fputs(", or {min: N, max: N}", file);

@@ -129,6 +129,8 @@ static void schema_option_add(struct text *text, const struct cli_option *option
                  "\"anyOf\": [{\"type\": [\"string\", \"number\"]}, {\"type\": \"array\", "
                  "\"items\": {\"type\": [\"string\", \"number\"]}}%s]",
                  strcmp(option->name, "devices") == 0 ? ", " DEVICES : "");
+    else if (option->is_list_of_json)
+        text_add(text, "\"type\": [\"string\", \"array\"]");
     else
         schema_value_add(text, option);
     text_add(text, "}");

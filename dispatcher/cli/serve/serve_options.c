@@ -13,6 +13,7 @@
 #include "dispatcher/config/host_name.h"
 #include "dispatcher/config/preload.h"
 #include "dispatcher/config/refuse.h"
+#include "dispatcher/inputs/warm_up_inputs.h"
 
 #define HOUR_MS UINT64_C(3600000)
 #define DAY_MS (24 * HOUR_MS)
@@ -49,6 +50,7 @@ static int serve_say(void *values, const struct cli_option *option, const char *
 static int serve_host_check(const char *text, char reason[CLI_REASON_BYTES]);
 static int serve_origin_check(const char *text, char reason[CLI_REASON_BYTES]);
 static int serve_log_runs_check(const char *text, char reason[CLI_REASON_BYTES]);
+static int serve_warm_up_check(const char *text, char reason[CLI_REASON_BYTES]);
 static int serve_port_check(const char *text, char reason[CLI_REASON_BYTES]);
 
 /* clang-format off: a table */
@@ -194,6 +196,11 @@ static const struct cli_option options[] = {
      .help =
          "a worker is ready in this time, or it is killed; of one that says how far its start is, "
          "the time since it said so last"},
+    {"warmup", "JSON", CLI_TEXT, EACH(warm_up), .check = serve_warm_up_check,
+     .is_list_of_json = true,
+     .help =
+         "inputs of a run, as a request has them, that each worker begins with before it is ready; "
+         "what it yields is thrown away; none for none"},
     {"pipeline-error-status", "STATUS", CLI_CHOICE, MEMBER(error_status), .choices = error_statuses,
      .help = "HTTP status of a run that failed before its first output, 200 or 500"},
     {"tracebacks", "WHO", CLI_CHOICE, MEMBER(tracebacks), .choices = tracebacks_words,
@@ -383,4 +390,15 @@ static int serve_port_check(const char *text, char reason[CLI_REASON_BYTES])
                                            .max = UINT16_MAX};
     uint32_t unused;
     return cli_set(&port, text, &unused, reason);
+}
+
+static int serve_warm_up_check(const char *text, char reason[CLI_REASON_BYTES])
+{
+    char why[WARM_UP_REASON_BYTES];
+    if (strcmp(text, CONFIG_WARM_UP_NONE) == 0)
+        return 0;
+    if (strlen(text) > CLI_JSON_BYTES_MAX)
+        return refuse(reason, "--warmup: it is larger than %u bytes", CLI_JSON_BYTES_MAX);
+    int rc = warm_up_inputs_check(text, why);
+    return rc < 0 ? refuse(reason, "--warmup: %s", why) : 0;
 }

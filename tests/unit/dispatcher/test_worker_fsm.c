@@ -28,6 +28,7 @@ struct place {
     bool spare;   /* vacant, and nothing follows of itself */
     bool awaited; /* the spawner was asked, and there is no answer yet */
     bool process;
+    bool warms;    /* has a run of nobody */
     bool serves;   /* takes new runs */
     bool served;   /* had runs, or may still have them */
     bool replaced; /* its successor starts beside it */
@@ -41,6 +42,7 @@ static const struct place places[WORKER_STATE_COUNT] = {
     [WORKER_SPAWNING] = {.awaited = true},
     [WORKER_STARTING] = {.process = true},
     [WORKER_LOADED] = {.process = true},
+    [WORKER_WARMING] = {.process = true, .warms = true},
     [WORKER_READY] = {.process = true, .serves = true, .served = true},
     [WORKER_OUTGOING] = {.process = true, .serves = true, .served = true, .replaced = true},
     [WORKER_RETIRING] = {.process = true, .served = true, .asked = true},
@@ -64,6 +66,11 @@ static bool can_happen(enum worker_state state, enum worker_event event)
     case WORKER_EV_FAILED:
     case WORKER_EV_PROGRESS:
         return now->process;
+    case WORKER_EV_WARM:
+    case WORKER_EV_CUT:
+        return now->warms;
+    case WORKER_EV_COLD: /* its variables show it */
+        return now->warms || state == WORKER_STARTING;
     case WORKER_EV_EXIT:
     case WORKER_EV_DIED:
         return now->process && !now->replaced;
@@ -119,7 +126,11 @@ static struct place after(struct place now, enum worker_action action)
     case WORKER_ACT_WATCH:
         now = (struct place){.process = true};
         break;
+    case WORKER_ACT_WARM_UP:
+        now.warms = true;
+        break;
     case WORKER_ACT_SERVE:
+        now.warms = false;
         now.serves = now.served = true;
         break;
     case WORKER_ACT_KILL:
@@ -141,6 +152,7 @@ static struct place after(struct place now, enum worker_action action)
     case WORKER_ACT_LEARN:
     case WORKER_ACT_NOTE_FAILURE:
     case WORKER_ACT_GO_ON:
+    case WORKER_ACT_CUT:
     case WORKER_ACT_INVALID:
     case WORKER_ACT_COUNT:
         break;
@@ -151,8 +163,8 @@ static struct place after(struct place now, enum worker_action action)
 static bool same(struct place a, struct place b)
 {
     return a.spare == b.spare && a.replaced == b.replaced && a.awaited == b.awaited &&
-           a.process == b.process && a.serves == b.serves && a.served == b.served &&
-           a.asked == b.asked && a.killed == b.killed;
+           a.process == b.process && a.warms == b.warms && a.serves == b.serves &&
+           a.served == b.served && a.asked == b.asked && a.killed == b.killed;
 }
 
 static bool reclaims(enum worker_action action)
@@ -235,7 +247,7 @@ static void garbage_costs_every_process_its_life(void **state_)
             assert_int_equal(worker_fsm_step(state, WORKER_EV_MISBEHAVED).next, WORKER_DYING);
 }
 
-static void runs_come_only_after_hello_and_ready_in_this_order(void **state_)
+static void runs_come_only_after_hello_ready_and_the_warm_up_in_this_order(void **state_)
 {
     (void)state_;
     for (enum worker_state state = 0; state < WORKER_STATE_COUNT; state++)
@@ -245,8 +257,10 @@ static void runs_come_only_after_hello_and_ready_in_this_order(void **state_)
                 continue;
             if (step.next == WORKER_LOADED)
                 assert_true(state == WORKER_STARTING && event == WORKER_EV_HELLO);
-            if (step.next == WORKER_READY && event != WORKER_EV_STAY) /* of one that serves */
+            if (step.next == WORKER_WARMING)
                 assert_true(state == WORKER_LOADED && event == WORKER_EV_READY);
+            if (step.next == WORKER_READY && event != WORKER_EV_STAY) /* of one that serves */
+                assert_true(state == WORKER_WARMING && event == WORKER_EV_WARM);
         }
 }
 
@@ -255,9 +269,18 @@ static void a_stopping_server_ends_what_has_no_runs_at_once_and_asks_the_others(
     (void)state_;
     assert_int_equal(worker_fsm_step(WORKER_STARTING, WORKER_EV_STOP).action, WORKER_ACT_KILL);
     assert_int_equal(worker_fsm_step(WORKER_LOADED, WORKER_EV_STOP).action, WORKER_ACT_KILL);
+    assert_int_equal(worker_fsm_step(WORKER_WARMING, WORKER_EV_STOP).action, WORKER_ACT_KILL);
     assert_int_equal(worker_fsm_step(WORKER_READY, WORKER_EV_STOP).action, WORKER_ACT_ASK_STOP);
     assert_int_equal(worker_fsm_step(WORKER_RETIRING, WORKER_EV_STOP).action, WORKER_ACT_ASK_STOP);
     assert_int_equal(worker_fsm_step(WORKER_STOPPING, WORKER_EV_STOP).action, WORKER_ACT_NONE);
+}
+
+static void a_warm_up_that_is_cut_has_no_more_than_the_grace(void **state_)
+{
+    (void)state_;
+    assert_int_equal(worker_fsm_step(WORKER_WARMING, WORKER_EV_CUT).next, WORKER_WARMING);
+    assert_int_equal(worker_fsm_step(WORKER_WARMING, WORKER_EV_TIMEOUT).next, WORKER_DYING);
+    assert_int_equal(worker_fsm_step(WORKER_WARMING, WORKER_EV_COLD).next, WORKER_DYING);
 }
 
 static void who_waits_for_the_spawner_waits_for_an_answer_or_its_end(void **state_)
@@ -346,6 +369,11 @@ static bool world_allows(const struct life *life, enum worker_event event)
     case WORKER_EV_FAILED:
     case WORKER_EV_PROGRESS:
         return process;
+    case WORKER_EV_WARM:
+    case WORKER_EV_CUT:
+        return process && life->state == WORKER_WARMING;
+    case WORKER_EV_COLD:
+        return process && (life->state == WORKER_WARMING || life->state == WORKER_STARTING);
     case WORKER_EV_EXIT:
     case WORKER_EV_DIED:
         return process && !life->is_replaced;
@@ -406,6 +434,16 @@ static void life_step(struct life *life, enum worker_event event)
         assert_true(life->was_ready && life->asks == 0 && life->kills == 0);
 }
 
+/* Half of them lead on: of chance alone few lives would come far. */
+static enum worker_event life_event(uint64_t *chance)
+{
+    static const enum worker_event on[] = {WORKER_EV_START, WORKER_EV_STARTED, WORKER_EV_HELLO,
+                                           WORKER_EV_READY, WORKER_EV_WARM,    WORKER_EV_HAND_OVER};
+    if (random_below(chance, 2) == 0)
+        return on[random_below(chance, ARRAY_COUNT(on))];
+    return (enum worker_event)random_below(chance, WORKER_EV_COUNT);
+}
+
 static void every_process_of_any_life_is_reclaimed_once(void **state_)
 {
     (void)state_;
@@ -415,7 +453,7 @@ static void every_process_of_any_life_is_reclaimed_once(void **state_)
     print_message("SEED=%llu\n", (unsigned long long)seed);
     for (uint32_t steps = 0; steps < STEP_COUNT;) {
         struct life *life = &lives[random_below(&chance, PLACE_COUNT)];
-        enum worker_event event = (enum worker_event)random_below(&chance, WORKER_EV_COUNT);
+        enum worker_event event = life_event(&chance);
         if (!world_allows(life, event))
             continue;
         steps++;
@@ -438,8 +476,9 @@ int main(void)
         cmocka_unit_test(nothing_but_an_end_reclaims_and_nobody_is_killed_twice),
         cmocka_unit_test(no_process_is_waited_for_without_end),
         cmocka_unit_test(garbage_costs_every_process_its_life),
-        cmocka_unit_test(runs_come_only_after_hello_and_ready_in_this_order),
+        cmocka_unit_test(runs_come_only_after_hello_ready_and_the_warm_up_in_this_order),
         cmocka_unit_test(a_stopping_server_ends_what_has_no_runs_at_once_and_asks_the_others),
+        cmocka_unit_test(a_warm_up_that_is_cut_has_no_more_than_the_grace),
         cmocka_unit_test(who_waits_for_the_spawner_waits_for_an_answer_or_its_end),
         cmocka_unit_test(a_worker_that_is_replaced_serves_until_it_is_relieved),
         cmocka_unit_test(a_pair_that_cannot_happen_ends_the_process),
