@@ -283,7 +283,9 @@ static bool value_text(struct config_value *value, struct spot spot,
     enum document_kind kind = document_kind_of(document, spot.node);
     if (kind != DOCUMENT_VALUE) {
         snprintf(reason, sizeof reason, "%s is %s, and not %s", name,
-                 option && option->kind == CLI_LIST ? "a value or a list of values" : "one value",
+                 option && (option->kind == CLI_LIST || option->is_list_of_json)
+                     ? "a value or a list of values"
+                     : "one value",
                  kind == DOCUMENT_LIST ? "a list" : "a mapping");
         value_problem(value, spot, reason);
         return false;

@@ -13,6 +13,7 @@
 #include "dispatcher/workers/fleet.h"
 #include "dispatcher/workers/output.h"
 #include "dispatcher/workers/pause.h"
+#include "dispatcher/workers/warm_up.h"
 #include "millrace/protocol.h"
 #include "shm/window.h"
 

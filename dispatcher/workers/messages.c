@@ -7,6 +7,7 @@
 
 #include "dispatcher/workers/failure_note.h"
 #include "dispatcher/workers/fleet.h"
+#include "dispatcher/workers/warm_up.h"
 #include "millrace/protocol.h"
 
 static struct worker_said messages_wrong(const char *reason)

@@ -23,6 +23,7 @@
 #include "dispatcher/workers/spawning.h"
 #include "dispatcher/workers/template.h"
 #include "dispatcher/workers/template_ask.h"
+#include "dispatcher/workers/warm_up.h"
 #include "dispatcher/workers/worker_exit.h"
 #include "dispatcher/workers/worker_start.h"
 #include "millrace/protocol.h"
@@ -297,9 +298,10 @@ static void act_kill(struct fleet *fleet, struct worker *worker, const char *rea
 {
     fleet->killed_count++;
     snprintf(worker->kill_reason, sizeof(worker->kill_reason), "%s", reason);
-    log_event(&fleet->reactor->log, LEVEL_WARNING, "worker_kill",
-              LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
-              LOG_INTEGER("pid", worker->pid), LOG_TEXT("reason", reason));
+    log_event(&fleet->reactor->log, worker->is_repeating ? LEVEL_DEBUG : LEVEL_WARNING,
+              "worker_kill", LOG_WORD("pipeline", worker->pool->config->pointer),
+              worker_log_field(worker), LOG_INTEGER("pid", worker->pid),
+              LOG_TEXT("reason", reason));
     worker->is_asked_where = is_asked_where;
     if (is_asked_where) {
         /* Who takes too long to answer is killed without an answer. */

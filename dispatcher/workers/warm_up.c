@@ -94,12 +94,6 @@ int warm_up_begin(struct fleet *fleet, struct worker *worker)
     return 0;
 }
 
-bool warm_up_has(const struct worker *worker, uint32_t slot_index, uint32_t generation)
-{
-    return worker->warm_up.state == WARM_UP_RUNS && worker->warm_up.slot_index == slot_index &&
-           worker->slots[slot_index].generation == generation;
-}
-
 void warm_up_cut(struct fleet *fleet, struct worker *worker)
 {
     log_event(&fleet->reactor->log, LEVEL_INFO, "warm_up_cut",
@@ -182,7 +176,7 @@ const char *warm_up_take(struct fleet *fleet, struct worker *worker, const struc
 {
     const struct warm_up *warm_up = &worker->warm_up;
     if (record->slot >= worker->concurrency ||
-        !warm_up_has(worker, record->slot, record->generation))
+        !worker_is_warm_up(worker, record->slot, record->generation))
         return "it sent a record of no run";
     if (record->sequence != worker->slots[record->slot].sequence++)
         return "it sent a record out of sequence";

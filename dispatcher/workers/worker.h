@@ -23,7 +23,6 @@
 #include "dispatcher/workers/noise.h"
 #include "dispatcher/workers/start_progress.h"
 #include "dispatcher/workers/unfinished.h"
-#include "dispatcher/workers/warm_up.h"
 #include "dispatcher/workers/worker_end.h"
 #include "dispatcher/workers/worker_fsm.h"
 #include "millrace/check.h"
@@ -76,6 +75,22 @@ struct worker_usage {
     uint64_t looked_ms;
     uint64_t resident_bytes;
     uint64_t cpu_ns; /* of its threads, not of what it started */
+};
+
+enum warm_up_state {
+    WARM_UP_NONE = 0,
+    WARM_UP_RUNS,
+    WARM_UP_DONE, /* it ended; the worker is told so in the same pass (supervisor_judge()) */
+    WARM_UP_FAILED,
+};
+
+/* The run of nobody that a process begins with (warm_up.h). Zero: it has had none yet. */
+struct warm_up {
+    enum warm_up_state state;
+    bool is_cut;          /* it was told to end, which is no failure of it */
+    uint32_t slot_index;  /* while WARM_UP_RUNS */
+    uint64_t value_count; /* whole ones */
+    uint64_t value_bytes; /* of the one that is not whole */
 };
 
 struct worker {
@@ -196,6 +211,14 @@ static inline bool worker_is_heard(const struct worker *worker)
 
 /* A worker without room for a run is asked again once it took some of what it has. */
 void worker_look_for_room(struct worker *worker, uint64_t now_ms);
+
+/* Whether this slot is its warm-up's, and of this generation. */
+static inline bool worker_is_warm_up(const struct worker *worker, uint32_t slot_index,
+                                     uint32_t generation)
+{
+    return worker->warm_up.state == WARM_UP_RUNS && worker->warm_up.slot_index == slot_index &&
+           worker->slots[slot_index].generation == generation;
+}
 
 /* Free slots of a worker that takes runs and has room for one; 0 otherwise. */
 uint32_t worker_free_count(const struct worker *worker);

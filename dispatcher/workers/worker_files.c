@@ -49,7 +49,7 @@ const char *worker_files_heard(struct fleet *fleet, struct worker *worker,
     if (message->slot >= worker->concurrency)
         return "it told of a file of no run";
     struct worker_slot *slot = &worker->slots[message->slot];
-    if (warm_up_has(worker, message->slot, message->generation))
+    if (worker_is_warm_up(worker, message->slot, message->generation))
         return worker_files_throw(worker, message->slot, &file);
     /* Its run may have been ended, here or there, while the message was on its way. */
     if (!slot->run || slot->generation != message->generation || slot->is_cancelled)

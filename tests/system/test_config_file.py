@@ -37,6 +37,7 @@ OF_PIPELINES = {
     "first-chunk-timeout": "11s", "progress-timeout": "12s", "run-timeout": "2m", "quarantine-after": "4",
     "quarantine-retry": "2s", "cancel-grace": "1s", "recycle-runs": "100", "recycle-memory": "1g",
     "recycle-overlap": "true", "reload-after": "true", "start-timeout": "20s",
+    "warmup": "[{type: string, value: on}]",
     "env": "[A=1, B=]", "env-file": "variables", "folder": "data",
     "worker-nofile": "512", "worker-core": "0", "worker-memory": "", "worker-data": "4g", "worker-nproc": "",
     "worker-user": "", "seccomp": "strict", "network": "none", "allow-read": "[data]", "allow-write": "none",
@@ -61,6 +62,8 @@ def kind_of(described):
     text = json.dumps(described)
     if described.get("type") == "boolean":
         return "flag"
+    if '["string", "array"]' in text:
+        return "json"
     if "items" in text:
         return "list"
     if '"type": "object"' in text or '["object"' in text:

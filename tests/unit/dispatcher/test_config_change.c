@@ -95,6 +95,17 @@ static void each_option_of_a_pipeline_is_a_change_of_its_kind(void **state)
     assert_int_equal(seen, 26);
 }
 
+static void another_warm_up_is_of_processes_that_start_from_then_on(void **state)
+{
+    (void)state;
+    next.pipelines[0].warm_up = "[]";
+    assert_int_equal(change(), PIPELINE_LIMITS);
+    now.pipelines[0].warm_up = "[1]";
+    assert_int_equal(change(), PIPELINE_LIMITS);
+    now.pipelines[0].warm_up = "[]";
+    assert_int_equal(change(), PIPELINE_SAME);
+}
+
 static void expect_processes(char **text, const char *other)
 {
     char *before = *text;
@@ -315,6 +326,7 @@ int main(void)
     alarm(60);
     const struct CMUnitTest tests[] = {
         CHANGE_TEST(each_option_of_a_pipeline_is_a_change_of_its_kind),
+        CHANGE_TEST(another_warm_up_is_of_processes_that_start_from_then_on),
         CHANGE_TEST(what_processes_know_makes_them_others),
         CHANGE_TEST(other_devices_are_those_of_other_processes),
         CHANGE_TEST(what_lasts_is_taken_over_and_named),
