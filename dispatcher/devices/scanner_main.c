@@ -18,6 +18,7 @@
 
 #include "dispatcher/devices/device_variables.h"
 #include "dispatcher/devices/finding.h"
+#include "dispatcher/devices/mps_control.h"
 #include "dispatcher/devices/probe.h"
 #include "dispatcher/devices/scanner.h"
 #include "dispatcher/devices/watch_nvml.h"
@@ -111,6 +112,18 @@ static enum scan_message_kind scanner_main_probe(void)
     return SCAN_DONE;
 }
 
+/* ---- MPS ----------------------------------------------------------------------------------- */
+
+static void scanner_main_mps(void)
+{
+    static struct mps_request request;
+    if (recv(CHILD_FD_SOCKET, &request, sizeof(request), 0) != (ssize_t)sizeof(request))
+        return;
+    uint32_t result = mps_control_end(&request);
+    ssize_t sent = send(CHILD_FD_SOCKET, &result, sizeof(result), MSG_NOSIGNAL);
+    (void)sent; /* who asked has killed already */
+}
+
 int scanner_main(int argc, char **argv)
 {
     prctl(PR_SET_NAME, "mr-scanner");
@@ -122,6 +135,10 @@ int scanner_main(int argc, char **argv)
     }
     if (strcmp(argv[2], SCAN_WATCH_WORD) == 0) {
         watch_nvml(scanner_main_event_say);
+        _exit(EXIT_SUCCESS);
+    }
+    if (strcmp(argv[2], SCAN_MPS_WORD) == 0) {
+        scanner_main_mps();
         _exit(EXIT_SUCCESS);
     }
     const struct scanner_look *look = scanner_main_look_find(argv[2]);

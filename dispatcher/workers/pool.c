@@ -400,6 +400,7 @@ static void pool_worker_free(struct worker *worker)
 {
     if (worker->pid > 0)
         waitid(P_PIDFD, (id_t)worker->pidfd, &(siginfo_t){0}, WEXITED | WNOHANG);
+    mps_end_stop(&worker->mps_end);
     worker_channel_close(worker);
     for (uint32_t i = 0; worker->outputs && i < 2; i++)
         output_close(&worker->outputs[i]);
@@ -442,6 +443,7 @@ static struct worker *pool_worker_make(struct worker_pool *pool, uint32_t index,
                               .window_bytes = options->window_bytes,
                               .timer = {.kind = TIMER_WORKER, .owner = worker}};
     channel_init(&worker->channel);
+    mps_end_init(&worker->mps_end);
     if (pool_worker_lists(worker) == 0)
         return worker;
     pool_worker_free(worker);

@@ -25,13 +25,12 @@
 #include "dispatcher/workers/template_ask.h"
 #include "dispatcher/workers/warm_up.h"
 #include "dispatcher/workers/worker_exit.h"
+#include "dispatcher/workers/worker_kill.h"
 #include "dispatcher/workers/worker_start.h"
 #include "millrace/protocol.h"
 
 /* A process that ends closes its socket first; one that only closes its socket is of no use. */
 #define HANG_UP_GRACE_MS 500u
-/* What a process that hangs has to say where; on a busy machine that is a few milliseconds. */
-#define LAST_WORDS_MS 500u
 #define MESSAGES_PER_EVENT 16u
 #define BATCHES_PER_SOCKET 64u /* the smallest packets of the largest usual buffer */
 
@@ -207,6 +206,7 @@ static uint32_t supervisor_reclaim(struct fleet *fleet, struct worker *worker, e
     worker_exit_log(fleet, worker, level, reason);
     supervisor_lose_runs(fleet, worker, reason);
     mr_assert(worker->active_count == 0);
+    mps_end_stop(&worker->mps_end);
     worker_release(fleet, worker);
     placement_note_end(fleet, worker);
     return unfinished_count;
@@ -285,34 +285,6 @@ static void act_make_spare(struct fleet *fleet, struct worker *worker, const cha
     successor->restart_count += !is_recycled || unfinished_count > 0;
 }
 
-/* Not reaped yet, so neither the process nor the group can be anyone else's. */
-static void supervisor_kill(const struct worker *worker)
-{
-    kill(-worker->pid, SIGKILL);
-    kill(worker->pid, SIGKILL);
-}
-
-/* Who hangs is asked where, and kills itself when that is said. */
-static void act_kill(struct fleet *fleet, struct worker *worker, const char *reason,
-                     bool is_asked_where)
-{
-    fleet->killed_count++;
-    snprintf(worker->kill_reason, sizeof(worker->kill_reason), "%s", reason);
-    log_event(&fleet->reactor->log, worker->is_repeating ? LEVEL_DEBUG : LEVEL_WARNING,
-              "worker_kill", LOG_WORD("pipeline", worker->pool->config->pointer),
-              worker_log_field(worker), LOG_INTEGER("pid", worker->pid),
-              LOG_TEXT("reason", reason));
-    worker->is_asked_where = is_asked_where;
-    if (is_asked_where) {
-        /* Who takes too long to answer is killed without an answer. */
-        kill(worker->pid, WORKER_SIGNAL_WHERE);
-        timer_set(&fleet->reactor->timers, &worker->timer, fleet->reactor->now_ms + LAST_WORDS_MS);
-        return;
-    }
-    timer_clear(&fleet->reactor->timers, &worker->timer);
-    supervisor_kill(worker);
-}
-
 /* Without room for the record, which a ring with one place for each slot always has, the grace
  * timer or the next run's end finds it. */
 static void supervisor_put_stop(struct worker *worker)
@@ -327,7 +299,7 @@ static void supervisor_put_stop(struct worker *worker)
 static void act_ask_stop(struct fleet *fleet, struct worker *worker)
 {
     if (worker->is_template) { /* it has nothing to finish */
-        supervisor_kill(worker);
+        worker_kill_now(worker);
         return;
     }
     timer_set(&fleet->reactor->timers, &worker->timer,
@@ -404,7 +376,7 @@ void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_ev
         break;
     case WORKER_ACT_KILL:
         worker->end = worker_end_of_kill(state, event);
-        act_kill(fleet, worker, reason, event == WORKER_EV_HUNG || event == WORKER_EV_TIMEOUT);
+        worker_kill(fleet, worker, reason, event == WORKER_EV_HUNG || event == WORKER_EV_TIMEOUT);
         break;
     case WORKER_ACT_CALL:
         hand_over_call(fleet, worker, reason);
@@ -608,7 +580,7 @@ void supervisor_on_timer(struct fleet *fleet, struct worker *worker)
         supervisor_event(fleet, worker, WORKER_EV_MISBEHAVED, "it closed its socket");
         break;
     case WORKER_DYING:
-        supervisor_kill(worker);
+        worker_kill_on_timer(fleet, worker);
         break;
     case WORKER_STATE_COUNT:
         break;
@@ -634,7 +606,7 @@ void supervisor_kill_all(struct fleet *fleet)
             continue;
         if (worker->state != WORKER_DYING)
             supervisor_event(fleet, worker, WORKER_EV_MISBEHAVED, "the server is stopping");
-        else if (worker->is_asked_where)
-            supervisor_kill(worker);
+        else
+            worker_kill_now(worker);
     }
 }

@@ -14,6 +14,7 @@
 #include <sys/types.h>
 
 #include "dispatcher/devices/device.h"
+#include "dispatcher/devices/mps_end.h"
 #include "dispatcher/reactor/identity.h"
 #include "dispatcher/reactor/log_field.h"
 #include "dispatcher/reactor/timer.h"
@@ -113,7 +114,8 @@ struct worker {
     int pidfd;                      /* while SPAWNING: only holds the place of one */
     int exec_error;                 /* the process could not become the worker; 0: it could */
     char kill_reason[240];          /* while DYING */
-    bool is_asked_where;            /* likewise: it was asked where it hangs */
+    bool is_asked_where;            /* likewise: it was asked where it hangs, or will be */
+    struct mps_end mps_end;         /* likewise: before it is killed */
     char said_reason[200];          /* what was wrong with what it said last */
     struct crash_report crash;      /* of the process that ended last */
     enum worker_end end;            /* likewise: why; or why it is about to */

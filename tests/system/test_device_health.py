@@ -67,8 +67,9 @@ class Machine:
         path = self.folder / name
         return path.read_text().split() if path.exists() else []
 
-    def serve(self, *options, gpus=2, devices="cuda", sources=("graph",), **more):
-        variables = {"NVIDIA_FAKE_GPUS": str(gpus), "NVIDIA_FAKE_STATE": str(self.folder), "LD_LIBRARY_PATH": self.libraries}
+    def serve(self, *options, gpus=2, devices="cuda", sources=("graph",), path=None, **more):
+        variables = {"NVIDIA_FAKE_GPUS": str(gpus), "NVIDIA_FAKE_STATE": str(self.folder), "LD_LIBRARY_PATH": self.libraries,
+                     "PATH": path or os.environ["PATH"]}
         return self.start(*(f"{POINTERS[source]}={SOURCE}:{source}" for source in sources),
                           options=["--python", "/usr/bin/python3", "--devices", devices, "--log-level", "debug", *options],
                           environment=variables, **more)

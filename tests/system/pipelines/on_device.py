@@ -27,6 +27,8 @@ def do(what: str) -> dict:
         raise MemoryError
     if what == "slow":
         time.sleep(0.3)
+    if what == "hang":
+        time.sleep(3600)
     if what == "die":
         os.abort()
     device = millrace_worker.device()
