@@ -37,14 +37,73 @@ struct device_care *care_find(const struct devices *devices, const struct device
     return NULL;
 }
 
+/* Whether devices of the kind are among those of a source. */
+static bool care_is_of(enum device_source source, enum device_kind kind)
+{
+    if (kind == DEVICE_CPU)
+        return source == DEVICE_SOURCE_NUMA || source == DEVICE_SOURCE_CORES;
+    return device_kind_is_found(kind) && device_source_of(kind, false) == source;
+}
+
+/* Whether it is where it should be; where nobody has looked, it may be. */
+static bool care_is_found(const struct devices *devices, const struct device *device)
+{
+    bool is_known = false;
+    for (uint32_t i = 0; i < DEVICE_SOURCE_COUNT; i++) {
+        const struct devices_source *source = &devices->sources[i];
+        if (!care_is_of((enum device_source)i, (enum device_kind)device->kind) ||
+            (source->knowledge != DEVICES_FOUND && source->knowledge != DEVICES_ABSENT))
+            continue;
+        is_known = true;
+        for (uint32_t k = 0; k < source->count; k++)
+            if (device_is_same(&source->found[k], device))
+                return true;
+    }
+    return !is_known;
+}
+
+/* Its place stays, and the number of its last probe: a word of that is not taken for one of the
+ * next. */
+static void care_reset(struct devices *devices, struct device_care *care,
+                       const struct device *device)
+{
+    struct scan probe = care->probe;
+    probe.state = SCAN_NEVER;
+    *care = (struct device_care){
+        .device = *device, .number = devices->made_care_count++, .probe = probe};
+}
+
+static bool care_may_be_forgotten(const struct devices *devices, struct device_care *care)
+{
+    return !care_is_found(devices, &care->device) &&
+           !devices->ops->is_held(devices->owner, &care->device) &&
+           care->probe.state != SCAN_UNDER_WAY && scan_is_gone(&care->probe);
+}
+
+/* NULL: there is none. */
+static struct device_care *care_forget_oldest(struct devices *devices)
+{
+    struct device_care *oldest = NULL;
+    for (uint32_t i = 0; i < devices->care_count; i++) {
+        struct device_care *care = devices->cares[i];
+        if ((!oldest || care->number < oldest->number) && care_may_be_forgotten(devices, care))
+            oldest = care;
+    }
+    return oldest;
+}
+
 /* NULL: no memory, or too many; of such a device nothing is known. */
 static struct device_care *care_make(struct devices *devices, const struct device *device)
 {
     struct device_care *care = care_find(devices, device);
     if (care)
         return care;
-    if (devices->care_count == DEVICE_COUNT_MAX)
-        return NULL;
+    if (devices->care_count == DEVICE_COUNT_MAX) {
+        care = care_forget_oldest(devices);
+        if (care)
+            care_reset(devices, care, device);
+        return care;
+    }
     struct device_care **cares =
         realloc(devices->cares, (devices->care_count + 1) * sizeof(struct device_care *));
     if (!cares)
@@ -53,8 +112,8 @@ static struct device_care *care_make(struct devices *devices, const struct devic
     care = calloc(1, sizeof *care);
     if (!care)
         return NULL;
-    care->device = *device;
     scan_init(&care->probe);
+    care_reset(devices, care, device);
     cares[devices->care_count++] = care;
     return care;
 }
@@ -194,31 +253,6 @@ void care_event(struct devices *devices, const struct device *device, enum devic
 }
 
 /* ---- probes -------------------------------------------------------------------------------- */
-
-/* Whether devices of the kind are among those of a source. */
-static bool care_is_of(enum device_source source, enum device_kind kind)
-{
-    if (kind == DEVICE_CPU)
-        return source == DEVICE_SOURCE_NUMA || source == DEVICE_SOURCE_CORES;
-    return device_kind_is_found(kind) && device_source_of(kind, false) == source;
-}
-
-/* Whether it is where it should be; where nobody has looked, it may be. */
-static bool care_is_found(const struct devices *devices, const struct device *device)
-{
-    bool is_known = false;
-    for (uint32_t i = 0; i < DEVICE_SOURCE_COUNT; i++) {
-        const struct devices_source *source = &devices->sources[i];
-        if (!care_is_of((enum device_source)i, (enum device_kind)device->kind) ||
-            (source->knowledge != DEVICES_FOUND && source->knowledge != DEVICES_ABSENT))
-            continue;
-        is_known = true;
-        for (uint32_t k = 0; k < source->count; k++)
-            if (device_is_same(&source->found[k], device))
-                return true;
-    }
-    return !is_known;
-}
 
 static void care_probe_end(struct devices *devices, struct device_care *care)
 {

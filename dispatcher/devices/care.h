@@ -4,7 +4,8 @@
  *
  * A probe is a fresh process that uses the device (probe.h). No worker starts on a device that is
  * suspect, lost, or whose memory the process before has not given back yet; that is waited for at
- * most CARE_SETTLE_MS_MAX.
+ * most CARE_SETTLE_MS_MAX. Of more devices than fit, those are forgotten that are not there and
+ * that nobody has, the oldest first.
  */
 #ifndef DISPATCHER_CARE_H
 #define DISPATCHER_CARE_H
@@ -21,6 +22,7 @@
 /* Owned by the devices. */
 struct device_care {
     struct device device;
+    uint64_t number; /* the older ones have smaller ones */
     enum device_state state;
     char reason[SCAN_REASON_BYTES]; /* of what happened last; "": nothing has */
     struct scan probe;

@@ -44,6 +44,8 @@ struct devices_ops {
     void (*doubted)(void *owner, const struct device *device, const char *reason);
     /* Workers that waited for it may start. */
     void (*released)(void *owner, const struct device *device);
+    /* Whether a process has it. */
+    bool (*is_held)(void *owner, const struct device *device);
 };
 
 /* How often it is looked whether a process has ended that was killed. */
@@ -80,8 +82,9 @@ struct devices {
     const struct devices_ops *ops;
     void *owner;
     struct devices_source sources[DEVICE_SOURCE_COUNT];
-    struct device_care **cares; /* care.h: care_count of them, none ever goes; owned */
+    struct device_care **cares; /* care.h: care_count of them; owned */
     uint32_t care_count;
+    uint64_t made_care_count; /* ever */
     struct device_watch watch;
     struct timer timer;
 };

@@ -19,8 +19,8 @@
 /* It goes on for as long as it lives, and says SCAN_EVENT of what NVIDIA's driver reports. */
 #define SCAN_WATCH_WORD "watch"
 
-/* It has MPS end the work of the process that it is sent as its first packet, and says how that went
- * (mps_end.h). */
+/* It has MPS end the work of the process that it is sent as its first packet, and says how that
+ * went (mps_end.h). */
 #define SCAN_MPS_WORD "mps"
 
 /* Longer than that it is not waited for, in milliseconds. */

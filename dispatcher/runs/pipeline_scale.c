@@ -41,6 +41,21 @@ struct scaling_bounds pipeline_bounds(const struct runs *runs, const struct pipe
                                    .idle_ms = options->worker_idle_ms};
 }
 
+/* There may be more devices than users for workers: then there are as many workers as users. */
+static void scale_fit_users(struct runs *runs, const struct pipeline *pipeline,
+                            struct scaling_bounds *bounds)
+{
+    uint32_t room = pool_user_room(pipeline->pool);
+    if (bounds->max <= room)
+        return;
+    log_event(&runs->reactor->log, LEVEL_WARNING, "scale_failed",
+              LOG_WORD("pipeline", pipeline->config->pointer),
+              LOG_NATURAL("from", pipeline->pool->worker_count), LOG_NATURAL("to", bounds->max),
+              LOG_TEXT("reason", "there are fewer users for workers: as many as there are"));
+    bounds->max = room;
+    bounds->min = bounds->min < room ? bounds->min : room;
+}
+
 void pipeline_recount(struct runs *runs, struct pipeline *pipeline)
 {
     struct scaling_bounds bounds = pipeline_bounds(runs, pipeline->config);
@@ -55,6 +70,7 @@ void pipeline_recount(struct runs *runs, struct pipeline *pipeline)
     pipeline->device_room = room;
     if (bounds.min == now->min && bounds.max == now->max)
         return;
+    scale_fit_users(runs, pipeline, &bounds);
     int rc = runs_reserve(runs, more * bounds.concurrency, 0);
     if (rc == 0)
         rc = pool_resize(pipeline->pool, scaling_clamp(&bounds, before), reason);

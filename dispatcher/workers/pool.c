@@ -117,6 +117,19 @@ int pool_resize(struct worker_pool *pool, uint32_t worker_count, char reason[CGR
     return 0;
 }
 
+/* Each place has the user of its index, and those below the first that is free are taken first. */
+uint32_t pool_user_room(const struct worker_pool *pool)
+{
+    const struct fleet *fleet = pool->fleet;
+    uint32_t user_count = fleet->config->own_users.count, taken = 0;
+    uint32_t spare_count = (uint32_t)pool->config->options.recycle_overlap + pool->has_extra;
+    if (pool->config->confinement.owner != OWNER_EACH)
+        return UINT32_MAX;
+    for (uint32_t i = 0; i < fleet->worker_count && i < user_count; i++)
+        taken += fleet->workers[i] != NULL;
+    return pool->place_count - spare_count + user_count - taken;
+}
+
 void pool_leave(struct worker_pool *pool)
 {
     char reason[CGROUP_REASON_BYTES];
@@ -272,8 +285,7 @@ bool pool_is_starting(const struct worker_pool *pool)
     if (pool->template.worker && worker_is_starting(pool->template.worker))
         return true;
     for (uint32_t i = 0; i < pool->place_count; i++) {
-        enum worker_state state = pool->places[i]->state;
-        if (!pool->places[i]->is_surplus && state >= WORKER_SPAWNING && state <= WORKER_WARMING)
+        if (!pool->places[i]->is_surplus && worker_loads(pool->places[i]->state))
             return true;
     }
     return false;

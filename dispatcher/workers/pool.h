@@ -39,6 +39,9 @@ void pool_destroy(struct worker_pool *pool);
 int pool_resize(struct worker_pool *pool, uint32_t worker_count,
                 char reason[CGROUP_REASON_BYTES]) MUST_USE;
 
+/* The most workers that there can be for want of more users (--worker-user own). */
+uint32_t pool_user_room(const struct worker_pool *pool);
+
 /* None of its places is wanted any more, nor will be. What is to follow as of pool_resize(). */
 void pool_leave(struct worker_pool *pool);
 

@@ -414,6 +414,8 @@ void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_ev
     case WORKER_ACT_COUNT:
         mr_unreachable("an action of worker_fsm");
     }
+    if (worker_loads(state) && !worker_loads(worker->state))
+        supervisor_loads_go_on(fleet);
     fleet->has_moved = true;
     fleet->ops->changed(fleet->owner, worker->pool);
 }

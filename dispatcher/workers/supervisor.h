@@ -17,6 +17,9 @@
 void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_event event,
                       const char *reason);
 
+/* A worker loads no more: those that wait for that look whether they may. */
+void supervisor_loads_go_on(struct fleet *fleet);
+
 /* Starts a process in this place, or has it tried again soon. */
 void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker);
 

@@ -70,5 +70,17 @@ static void on_released(void *owner, const struct device *device)
     devices_try_again(owner);
 }
 
-const struct devices_ops supervisor_devices_ops = {
-    .changed = on_devices_changed, .lost = on_lost, .doubted = on_doubted, .released = on_released};
+static bool on_is_held(void *owner, const struct device *device)
+{
+    const struct fleet *fleet = owner;
+    for (uint32_t i = 0; i < fleet->worker_count; i++)
+        if (devices_has(fleet->workers[i], device))
+            return true;
+    return false;
+}
+
+const struct devices_ops supervisor_devices_ops = {.changed = on_devices_changed,
+                                                   .lost = on_lost,
+                                                   .doubted = on_doubted,
+                                                   .released = on_released,
+                                                   .is_held = on_is_held};

@@ -13,8 +13,8 @@
 
 /* Before the spawner is asked once more whether it can be asked. */
 #define SPAWNER_WAIT_MS 10u
-/* Before it is looked again whether others have loaded. */
-#define LOAD_WAIT_MS 20u
+/* Likewise whether others have loaded, which wakes it; but there may be other limits by then. */
+#define LOAD_WAIT_MS 1000u
 
 static bool resize_may_load(const struct fleet *fleet, const struct worker *worker);
 static void resize_lack_note(struct fleet *fleet, struct worker *worker, const char *reason);
@@ -26,6 +26,21 @@ void supervisor_start(struct fleet *fleet)
     spawning_hear(fleet);
     for (uint32_t i = 0; i < fleet->pool_count; i++)
         supervisor_resize(fleet, fleet->pools[i]);
+}
+
+static void resize_wait_for_loads(struct fleet *fleet, struct worker *worker)
+{
+    worker->waits_for_loads = true;
+    timer_set(&fleet->reactor->timers, &worker->timer, fleet->reactor->now_ms + LOAD_WAIT_MS);
+}
+
+void supervisor_loads_go_on(struct fleet *fleet)
+{
+    for (uint32_t i = 0; i < fleet->worker_count; i++) {
+        struct worker *worker = fleet->workers[i];
+        if (worker && worker->waits_for_loads && worker->timer.position != 0)
+            timer_set(&fleet->reactor->timers, &worker->timer, fleet->reactor->now_ms);
+    }
 }
 
 void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker)
@@ -40,14 +55,15 @@ void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker)
                   fleet->reactor->now_ms + SPAWNER_WAIT_MS);
         return;
     }
+    worker->waits_for_loads = false;
     if (!resize_may_load(fleet, NULL)) {
-        timer_set(&fleet->reactor->timers, &worker->timer, fleet->reactor->now_ms + LOAD_WAIT_MS);
+        resize_wait_for_loads(fleet, worker);
         return;
     }
     int rc = placement_choose(fleet, worker, reason);
     worker->lacks_device = rc == -ENODEV;
     if (rc == 0 && !resize_may_load(fleet, worker))
-        timer_set(&fleet->reactor->timers, &worker->timer, fleet->reactor->now_ms + LOAD_WAIT_MS);
+        resize_wait_for_loads(fleet, worker);
     else if (rc == 0)
         supervisor_event(fleet, worker, WORKER_EV_START, NULL);
     else if (worker->lacks_device)
@@ -97,7 +113,7 @@ static bool resize_may_load(const struct fleet *fleet, const struct worker *work
         return true;
     for (uint32_t i = 0; i < fleet->worker_count; i++) {
         const struct worker *other = fleet->workers[i];
-        if (!other || other->state < WORKER_SPAWNING || other->state > WORKER_WARMING)
+        if (!other || !worker_loads(other->state))
             continue;
         count++;
         device_count +=

@@ -107,6 +107,7 @@ struct worker {
     struct worker *successor, *predecessor; /* while one starts beside the other; else NULL */
 
     bool lacks_device;    /* there is none for it now */
+    bool waits_for_loads; /* it starts when others have loaded */
     bool has_device;      /* its process is bound to one, or the next one, if it is there: */
     struct device device; /* as it was when it was chosen */
 
@@ -116,6 +117,7 @@ struct worker {
     char kill_reason[240];          /* while DYING */
     bool is_asked_where;            /* likewise: it was asked where it hangs, or will be */
     struct mps_end mps_end;         /* likewise: before it is killed */
+    bool is_killed;                 /* likewise: with no more questions */
     char said_reason[200];          /* what was wrong with what it said last */
     struct crash_report crash;      /* of the process that ended last */
     enum worker_end end;            /* likewise: why; or why it is about to */
@@ -203,6 +205,12 @@ static inline bool worker_serves(const struct worker *worker)
 static inline bool worker_is_starting(const struct worker *worker)
 {
     return worker->state >= WORKER_STARTING && worker->state <= WORKER_WARMING;
+}
+
+/* Likewise, or is asked for. */
+static inline bool worker_loads(enum worker_state state)
+{
+    return state >= WORKER_SPAWNING && state <= WORKER_WARMING;
 }
 
 /* Whether what it writes is looked at. */

@@ -11,7 +11,7 @@ import pytest
 
 import operator_socket
 import wire
-from confined import needs_python
+from confined import needs_python, needs_root
 from conftest import HERE, compile_c, public_folder
 from server import MILLRACE, SLOWNESS, example, wait_until
 from test_cli import USAGE, millrace
@@ -346,6 +346,17 @@ def test_a_reload_that_changes_devices_replaces_the_workers(start, folder, tmp_p
         server.signal(signal.SIGHUP)
         server.wait_log(f" reload_end .*replaced={found} ", mark)
     expect_gpus(server, [1, 2])
+
+
+@needs_root
+def test_of_more_devices_than_users_as_many_have_workers_as_there_are_users(start, folder):
+    """Users are chosen before anybody has counted devices."""
+    server = start(f"{WORDS}={example('words.so')}", options=["--devices", "cuda", "--worker-user", "own"],
+                   environment=nvidia(folder, gpus=24), wait=False).wait_listening()
+    server.wait_log(f' warning scale_failed pipeline={WORDS} from=1 to=24 reason="there are fewer users for workers: ')
+    count = int(server.wait_log(rf" workers_counted pipeline={WORDS} min=(\d+) max=\1$")[1])
+    assert 16 <= count < 24
+    wait_until(lambda: [worker["state"] for worker in server.workers(WORDS)] == ["ready"] * count, timeout_s=20 * SLOWNESS)
 
 
 def test_nvidias_mps_is_refused_unless_it_is_allowed(tmp_path):

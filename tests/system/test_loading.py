@@ -54,6 +54,11 @@ def start_python(start, says, *options):
         "--python", "/usr/bin/python3", "--env", f"SAYS={says}", "--keepalive", "300ms", *options]).wait_listening()
 
 
+def times_of(server, event):
+    return [datetime.datetime.fromisoformat(line.split()[0].rstrip("Z")).timestamp()
+            for line in server.log_since(0, f" worker_{event} ")]
+
+
 # ---- the limit ---------------------------------------------------------------------------------------
 
 
@@ -330,3 +335,7 @@ def test_as_many_workers_load_at_once_as_may(start, pipelines, options, most):
         loading_now += 1 if " worker_start " in line else -1
         seen.append(loading_now)
     assert max(seen) == most and loading_now == 0
+    # Who waits is woken, and does not look now and then.
+    last = max(start_s - max([ready_s for ready_s in times_of(server, "ready") if ready_s <= start_s], default=start_s)
+               for start_s in times_of(server, "start"))
+    assert last < 0.5 * SLOWNESS

@@ -3,6 +3,7 @@
  * test_devices.c - what is known of devices while scanners find, fail and hang, with a test that
  * plays these processes, the kernel and the clock.
  */
+#include "dispatcher/devices/care.h"
 #include "dispatcher/devices/devices.h"
 
 #include <errno.h>
@@ -32,6 +33,7 @@
 static struct reactor reactor;
 static struct devices devices;
 static int fd_count;
+static int held_index = -1; /* of the device that a process has; -1: none */
 static uint32_t told_counts[DEVICE_SOURCE_COUNT];
 
 /* The process that looks for each source. */
@@ -164,8 +166,17 @@ static void on_released(void *owner, const struct device *device)
     on_other(owner, device, "");
 }
 
-static const struct devices_ops ops = {
-    .changed = on_changed, .lost = on_other, .doubted = on_other, .released = on_released};
+static bool on_is_held(void *owner, const struct device *device)
+{
+    (void)owner;
+    return held_index >= 0 && device->index == (uint32_t)held_index;
+}
+
+static const struct devices_ops ops = {.changed = on_changed,
+                                       .lost = on_other,
+                                       .doubted = on_other,
+                                       .released = on_released,
+                                       .is_held = on_is_held};
 
 static int scene_open(void **state)
 {
@@ -400,6 +411,38 @@ static void a_word_of_a_process_that_was_given_up_is_not_heard(void **state)
     assert_int_equal(told_counts[DEVICE_SOURCE_CUDA], 2);
 }
 
+static struct device numbered(uint32_t number)
+{
+    struct device device = {.kind = DEVICE_CUDA, .index = number, .numa_node = -1};
+    snprintf(device.uuid, sizeof device.uuid, "GPU-gone-%u", number);
+    return device;
+}
+
+static void the_health_of_devices_that_are_gone_is_forgotten_the_oldest_first(void **state)
+{
+    (void)state;
+    want_cuda();
+    say_found(DEVICE_SOURCE_CUDA, DEVICE_CUDA, 1);
+    for (uint32_t i = 0; i < DEVICE_COUNT_MAX; i++) {
+        const struct device device = numbered(i);
+        care_watch(&devices, &device);
+    }
+    assert_int_equal(devices.care_count, DEVICE_COUNT_MAX);
+    held_index = 0;
+    for (uint32_t i = 0; i < 2; i++) {
+        const struct device more = numbered(1000 + i), gone = numbered(1 + i),
+                            next = numbered(2 + i);
+        care_watch(&devices, &more);
+        assert_non_null(care_find(&devices, &more));
+        assert_null(care_find(&devices, &gone));
+        assert_non_null(care_find(&devices, &next));
+    }
+    const struct device held = numbered(0);
+    assert_non_null(care_find(&devices, &held));
+    assert_int_equal(devices.care_count, DEVICE_COUNT_MAX);
+    held_index = -1;
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -416,6 +459,7 @@ int main(void)
         TEST(who_lacks_a_device_has_it_looked_for_later),
         TEST(all_that_is_wanted_is_looked_for_again_at_once),
         TEST(a_word_of_a_process_that_was_given_up_is_not_heard),
+        TEST(the_health_of_devices_that_are_gone_is_forgotten_the_oldest_first),
 #undef TEST
     };
     alarm(60);

@@ -15,6 +15,7 @@
 
 #include <cmocka.h>
 
+#include "dispatcher/devices/care.h"
 #include "dispatcher/workers/placement.h"
 #include "tests/unit/dispatcher/stage_pipelines.h"
 
@@ -356,6 +357,36 @@ static void there_are_as_many_workers_as_devices_where_nobody_says_how_many(void
     assert_string_equal(why, "its devices have room for 3 workers");
 }
 
+static void one_that_cannot_even_die_on_a_lost_device_lacks_one(void **state)
+{
+    (void)state;
+    choose_devices(0, "cuda", 1);
+    found(DEVICE_SOURCE_CUDA, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        const char *const uuids[] = {"GPU-0", "GPU-1", "GPU-2"};
+        is_given(i, uuids[i]);
+    }
+    for (uint32_t i = 0; i < 3; i++) {
+        const struct device device = worker(i)->device;
+        care_event(&stage.server->devices, &device, DEVICE_EV_DEVICE_FAULT, "Xid 79");
+        assert_int_equal(worker(i)->state, WORKER_DYING);
+    }
+    /* Nobody tries them here. */
+    timer_clear(&stage.server->reactor.timers, &stage.server->devices.timer);
+    const struct worker_pool *pool = worker(0)->pool;
+    uint32_t client = stage_connect();
+    stage_say(client, "/v4/runs", "{\"pipeline\":\"me/numbers:v1\",\"inputs\":[]}", 1);
+    stage_settle();
+    assert_false(pool_lacks_devices(pool)); /* most die soon, and another device may be free */
+    assert_int_equal(stage.server->runs.pipelines[0]->queue_count, 1);
+    stage_later(1000);
+    assert_true(pool_lacks_devices(pool));
+    assert_int_equal(stage.server->runs.pipelines[0]->queue_count, 0);
+    stage_later(1000);
+    for (uint32_t i = 0; i < 3; i++)
+        assert_int_equal(stage.workers[i].kill_count, 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -363,6 +394,7 @@ int main(void)
         TEST(nothing_is_chosen_where_nothing_is_said_or_none),
         TEST(nothing_is_chosen_before_it_is_known_what_there_is),
         TEST(each_worker_gets_the_device_that_the_fewest_have),
+        TEST(one_that_cannot_even_die_on_a_lost_device_lacks_one),
         TEST(of_those_the_one_that_the_fewest_of_all_pipelines_have),
         TEST(a_worker_keeps_its_device_also_where_that_has_another_number),
         TEST(who_takes_over_has_the_device_of_its_predecessor),
