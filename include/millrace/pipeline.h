@@ -22,7 +22,7 @@
  *     millrace serve me/greeter:v1=greet.so:greeter
  *
  * Everything here is called from the one thread in which millrace calls you, but for mr_wake(),
- * mr_waker_hold(), mr_waker_release(), mr_device() and, without a run, mr_log(). Runs are
+ * mr_waker_hold(), mr_waker_release(), pipeline_device.h and, without a run, mr_log(). Runs are
  * interleaved on that thread when the server was started with --concurrency above 1: an iterator
  * that has nothing yet says so with an mr_later function instead of sleeping.
  *
@@ -569,12 +569,7 @@ static inline const char *mr_run_id(void)
     return mr_api_->run_id();
 }
 
-/* The device that this worker has, until its end, also for MR_PIPELINE, hooks and threads; NULL: it
- * has none of its own. pipeline_table.h has the struct: kind, index, uuid. */
-static inline const struct mr_device_info *mr_device(void)
-{
-    return mr_api_->device();
-}
+#include <millrace/pipeline_device.h>
 
 /* One line of the server's log, tagged with worker and run. stdout and stderr end up there too. */
 MR_PRINTF_(2, 3)

@@ -18,8 +18,8 @@
  *         mr_output(builder, mr_pipe(builder, millrace::pipe<find>, MR_STREAM, pattern));
  *     }
  *
- * A millrace::failure is told as it says, std::bad_alloc as oom, all else as pipeline_error with
- * its type and what(). The worker goes on: what was changed before the exception stays changed.
+ * A millrace::failure is told as it says, std::bad_alloc as oom, what() of libraries whose device
+ * failed as mr_device_error() says, all else as pipeline_error; with type and what(). The worker goes on: what was changed before the exception stays changed.
  */
 #ifndef MILLRACE_PIPELINE_HPP
 #define MILLRACE_PIPELINE_HPP
@@ -90,7 +90,7 @@ template <typename Said> int tell(Said said) noexcept
         return said(MR_ERROR_OOM, "", "", error.what());
     } catch (const std::exception &error) {
         type_name(type, sizeof type);
-        return said(MR_ERROR_PIPELINE, type, ": ", error.what());
+        return said(mr_device_error(error.what(), MR_ERROR_PIPELINE), type, ": ", error.what());
     } catch (...) {
         type_name(type, sizeof type);
         return said(MR_ERROR_PIPELINE, "an exception of type ", type, "");

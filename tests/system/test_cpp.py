@@ -54,6 +54,7 @@ def catching(request, start_shared):
 
 TOLD = [
     ("runtime_error", "pipeline_error", "std::runtime_error: thirteen é 100%s"),
+    ("vulkan", "oom", "std::runtime_error: vk::Device::allocateMemory: ErrorOutOfHostMemory"),
     ("out_of_range", "pipeline_error", "std::out_of_range: vector::"),
     ("failure", "input_error", "no such voice: 100%s"),
     ("bad_alloc", "oom", "std::bad_alloc"),

@@ -17,6 +17,8 @@ void fail(const std::string &how)
 {
     if (how == "runtime_error")
         throw std::runtime_error("thirteen \xc3\xa9 100%s");
+    if (how == "vulkan")
+        throw std::runtime_error("vk::Device::allocateMemory: ErrorOutOfHostMemory");
     if (how == "out_of_range")
         static_cast<void>(std::vector<int>().at(5));
     if (how == "failure")
