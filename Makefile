@@ -191,7 +191,8 @@ $(B)/tests/unit/dispatcher/test_pool $(B)/tests/unit/dispatcher/test_pipelines_c
 $(B)/tests/unit/dispatcher/test_config_hold $(B)/tests/unit/dispatcher/test_environment \
 $(B)/tests/unit/dispatcher/test_manifest $(B)/tests/unit/dispatcher/test_config_change \
 $(B)/tests/unit/dispatcher/test_alias $(B)/tests/unit/dispatcher/test_pipeline_options \
-$(B)/tests/unit/dispatcher/test_renewal $(B)/tests/unit/dispatcher/test_serve_again: LINK += $(LINK_allocs)
+$(B)/tests/unit/dispatcher/test_renewal $(B)/tests/unit/dispatcher/test_serve_again \
+$(B)/tests/unit/dispatcher/test_warm_up_inputs: LINK += $(LINK_allocs)
 $(B)/tests/unit/dispatcher/%: $(B)/tests/unit/dispatcher/%.o $(B)/dispatcher.a $(B)/shm.a
 	@echo "  LINK  $@"
 	$(Q)$(CC) $(LINK) -o $@ $^ $(LIBS_dispatcher) $(LIBS_test)
