@@ -589,8 +589,6 @@ void supervisor_on_timer(struct fleet *fleet, struct worker *worker)
     }
 }
 
-/* ---- the whole ----------------------------------------------------------------------------- */
-
 void supervisor_run_over(struct fleet *fleet, struct worker *worker, enum device_policy policy)
 {
     struct worker_said said;
@@ -598,17 +596,4 @@ void supervisor_run_over(struct fleet *fleet, struct worker *worker, enum device
     placement_note_failure(fleet, worker, policy);
     if (recycle_is_due(fleet, worker, policy, &said))
         supervisor_event(fleet, worker, said.event, said.reason);
-}
-
-void supervisor_kill_all(struct fleet *fleet)
-{
-    for (uint32_t i = 0; i < fleet->worker_count; i++) {
-        struct worker *worker = fleet->workers[i];
-        if (!worker || worker->pid <= 0)
-            continue;
-        if (worker->state != WORKER_DYING)
-            supervisor_event(fleet, worker, WORKER_EV_MISBEHAVED, "the server is stopping");
-        else
-            worker_kill_now(worker);
-    }
 }

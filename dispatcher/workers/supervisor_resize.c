@@ -10,6 +10,7 @@
 #include "dispatcher/workers/supervisor.h"
 #include "dispatcher/workers/template.h"
 #include "dispatcher/workers/template_ask.h"
+#include "dispatcher/workers/worker_kill.h"
 
 /* Before the spawner is asked once more whether it can be asked. */
 #define SPAWNER_WAIT_MS 10u
@@ -157,6 +158,19 @@ void supervisor_stop_idle(struct fleet *fleet)
     for (uint32_t i = 0; i < fleet->worker_count; i++)
         if (fleet->workers[i] && fleet->workers[i]->active_count == 0)
             supervisor_event(fleet, fleet->workers[i], WORKER_EV_STOP, "the server is stopping");
+}
+
+void supervisor_kill_all(struct fleet *fleet)
+{
+    for (uint32_t i = 0; i < fleet->worker_count; i++) {
+        struct worker *worker = fleet->workers[i];
+        if (!worker || worker->pid <= 0)
+            continue;
+        if (worker->state != WORKER_DYING)
+            supervisor_event(fleet, worker, WORKER_EV_MISBEHAVED, "the server is stopping");
+        else
+            worker_kill_now(worker);
+    }
 }
 
 uint32_t supervisor_live_count(const struct fleet *fleet)

@@ -41,8 +41,8 @@ static void kill_stuck_look(struct fleet *fleet, struct worker *worker)
         return;
     worker->lacks_device = true;
     log_event(&fleet->reactor->log, LEVEL_ERROR, "worker_stuck",
-              LOG_WORD("pipeline", worker->pool->config->pointer),
-              LOG_NATURAL("worker", worker->number), LOG_INTEGER("pid", worker->pid));
+              LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),
+              LOG_INTEGER("pid", worker->pid));
     fleet->ops->lacks(fleet->owner, worker->pool,
                       &(struct worker_failure){.type = ERROR_STARTUP,
                                                .message = reason,
