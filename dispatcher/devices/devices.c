@@ -42,7 +42,9 @@ void devices_finish(struct devices *devices)
     for (uint32_t i = 0; i < DEVICE_SOURCE_COUNT; i++) {
         scan_finish(&devices->sources[i].scan);
         free(devices->sources[i].found);
+        free(devices->sources[i].uses);
         devices->sources[i].found = NULL;
+        devices->sources[i].uses = NULL;
     }
 }
 
@@ -134,20 +136,30 @@ static void devices_keep(struct devices *devices, struct devices_source *source)
 {
     const struct scan *scan = &source->scan;
     struct device *found = calloc(scan->count > 0 ? scan->count : 1, sizeof *found);
-    if (!found) {
+    struct device_use *uses = calloc(scan->use_count > 0 ? scan->use_count : 1, sizeof *uses);
+    if (!found || !uses) {
+        free(found);
+        free(uses);
         devices_fail(devices, source, "not enough memory");
         return;
     }
     if (scan->count > 0)
         memcpy(found, scan->devices, scan->count * sizeof *found);
+    if (scan->use_count > 0)
+        memcpy(uses, scan->uses, scan->use_count * sizeof *uses);
     bool is_news = source->knowledge == DEVICES_UNKNOWN || source->count != scan->count ||
                    strcmp(source->reason, scan->reason) != 0;
     free(source->found);
+    free(source->uses);
+    source->uses = uses;
+    source->use_count = scan->use_count;
     source->found = found;
     source->count = scan->count;
     source->knowledge = scan->state == SCAN_ALL_FOUND ? DEVICES_FOUND : DEVICES_ABSENT;
     source->failure_streak = 0;
     source->again_ms = 0;
+    source->found_ms = source->began_ms;
+    source->kept_ms = devices->reactor->now_ms;
     snprintf(source->reason, sizeof source->reason, "%s", scan->reason);
     log_event(&devices->reactor->log, is_news ? LEVEL_INFO : LEVEL_DEBUG, "devices_found",
               LOG_WORD("kind", words[source - devices->sources]),
@@ -194,6 +206,7 @@ static void devices_begin(struct devices *devices, struct devices_source *source
         return;
     }
     source->again_ms = 0;
+    source->began_ms = devices->reactor->now_ms;
     uring_poll(devices->reactor->uring, source->scan.scanner.socket, devices_ref(devices, source));
     devices_wake(devices, source->scan.due_ms);
 }

@@ -60,7 +60,11 @@ struct devices_source {
     struct scan scan;
     struct device *found; /* count of them, by index; owned */
     uint32_t count;
+    struct device_use *uses; /* use_count of them, of these devices; owned */
+    uint32_t use_count;
     char reason[SCAN_REASON_BYTES]; /* why there are none, or it cannot be told; "": it can */
+    uint64_t began_ms;              /* the last look */
+    uint64_t found_ms, kept_ms;     /* when the last one that found them began, and ended */
     uint32_t failure_streak;
     uint64_t failure_count;
     uint64_t again_ms;   /* when it is looked for again; 0: it is not */

@@ -15,7 +15,9 @@
 struct finding {
     struct device devices[DEVICE_COUNT_MAX];
     uint32_t count;
-    uint32_t left_out;              /* more than fit */
+    uint32_t left_out; /* more than fit */
+    struct device_use uses[SCAN_USE_COUNT_MAX];
+    uint32_t use_count;             /* of them; those that do not fit are not told */
     char reason[SCAN_REASON_BYTES]; /* for people */
 };
 

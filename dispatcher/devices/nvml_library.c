@@ -36,6 +36,8 @@ static const struct library_function others[] = {
     FUNCTION(slice, "DeviceGetMigDeviceHandleByIndex"),
     FUNCTION(gpu_instance, "DeviceGetGpuInstanceId"),
     FUNCTION(compute_instance, "DeviceGetComputeInstanceId"),
+    FUNCTION(processes, "DeviceGetComputeRunningProcesses_v3"),
+    FUNCTION(processes, "DeviceGetComputeRunningProcesses_v2"),
     FUNCTION(events_make, "EventSetCreate"),
     FUNCTION(events_ask, "DeviceRegisterEvents"),
     FUNCTION(events_wait, "EventSetWait_v2"),

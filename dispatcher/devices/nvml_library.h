@@ -28,6 +28,13 @@ struct nvml_pci {
     char rest[100];
 };
 
+/* Of the second and third version of what lists them; the first one has another shape. */
+struct nvml_process {
+    unsigned pid;
+    unsigned long long used; /* ULLONG_MAX: not known */
+    unsigned gpu_instance, compute_instance;
+};
+
 struct nvml_device; /* the library's own, likewise: */
 struct nvml_event_set;
 
@@ -53,6 +60,7 @@ struct nvml_library {
     int (*slice)(struct nvml_device *, unsigned, struct nvml_device **);
     int (*gpu_instance)(struct nvml_device *, unsigned *);
     int (*compute_instance)(struct nvml_device *, unsigned *);
+    int (*processes)(struct nvml_device *, unsigned *, struct nvml_process *);
     int (*events_make)(struct nvml_event_set **);
     int (*events_ask)(struct nvml_device *, unsigned long long, struct nvml_event_set *);
     int (*events_wait)(struct nvml_event_set *, struct nvml_event *, unsigned);

@@ -37,14 +37,16 @@ static int scan_open(struct scan *scan, const char *word, enum device_kind kind,
     /* What is not used of it is never touched, and so takes no memory. */
     if (!scan->devices)
         scan->devices = calloc(DEVICE_COUNT_MAX, sizeof(*scan->devices));
-    if (!scan->devices)
+    if (!scan->uses)
+        scan->uses = calloc(SCAN_USE_COUNT_MAX, sizeof(*scan->uses));
+    if (!scan->devices || !scan->uses)
         return -ENOMEM;
     int rc = servant_open(&scan->scanner, SCANNER_NAME, word);
     if (rc < 0)
         return rc;
     scan->state = SCAN_UNDER_WAY;
     scan->kind = kind;
-    scan->count = 0;
+    scan->count = scan->use_count = 0;
     scan->timeout_ms = timeout_ms;
     scan->due_ms = now_ms + timeout_ms;
     scan->reason[0] = '\0';
@@ -79,8 +81,9 @@ bool scan_hear(struct scan *scan)
 {
     struct scan_message message;
     mr_assert(scan->state == SCAN_UNDER_WAY);
-    /* Each that is no end adds a device, for which there is room, or is one. */
-    for (uint32_t i = 0; i <= DEVICE_COUNT_MAX && scan->state == SCAN_UNDER_WAY; i++) {
+    /* Each that is no end adds a device or a use, for which there is room, or is one. */
+    const uint32_t message_count_max = DEVICE_COUNT_MAX + SCAN_USE_COUNT_MAX + 1;
+    for (uint32_t i = 0; i < message_count_max && scan->state == SCAN_UNDER_WAY; i++) {
         int rc = servant_hear(&scan->scanner, &message, sizeof(message));
         if (rc == 0)
             return false;
@@ -125,6 +128,7 @@ void scan_finish(struct scan *scan)
         servant_kill(&scan->scanner); /* it may never leave of itself */
     servant_close(&scan->scanner);
     free(scan->devices);
+    free(scan->uses);
     scan_init(scan);
 }
 
@@ -155,6 +159,22 @@ static bool scan_device_take(struct scan *scan, const struct device *device)
     return true;
 }
 
+static bool scan_use_take(struct scan *scan, const struct device_use *use)
+{
+    if (scan->is_probe || scan->use_count == SCAN_USE_COUNT_MAX || use->index >= scan->count)
+        return false;
+    scan->uses[scan->use_count++] = *use;
+    return true;
+}
+
+/* True: it is no end, and says what can be. */
+static bool scan_news_take(struct scan *scan, const struct scan_message *message)
+{
+    if (message->kind == SCAN_FOUND)
+        return scan_device_take(scan, &message->device);
+    return message->kind == SCAN_USE && scan_use_take(scan, &message->use);
+}
+
 static void scan_take(struct scan *scan, const struct scan_message *message)
 {
     static const enum scan_state ends[SCAN_MESSAGE_KIND_COUNT] = {
@@ -162,10 +182,10 @@ static void scan_take(struct scan *scan, const struct scan_message *message)
         [SCAN_ABSENT] = SCAN_NONE_HERE,
         [SCAN_FAILED] = SCAN_UNKNOWN,
     };
-    bool is_one = message->magic == SCAN_MAGIC && message->kind < SCAN_EVENT;
-    if (is_one && message->kind == SCAN_FOUND && scan_device_take(scan, &message->device))
+    bool is_one = message->magic == SCAN_MAGIC && message->kind < SCAN_MESSAGE_KIND_COUNT;
+    if (is_one && scan_news_take(scan, message))
         return;
-    if (!is_one || message->kind == SCAN_FOUND) {
+    if (!is_one || message->kind == SCAN_FOUND || message->kind >= SCAN_EVENT) {
         snprintf(scan->reason, SCAN_REASON_BYTES,
                  "the process that asks the driver said what cannot be");
         scan_end(scan, SCAN_UNKNOWN);

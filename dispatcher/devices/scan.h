@@ -33,8 +33,10 @@ struct scan {
     struct servant scanner; /* its socket is to be polled while SCAN_UNDER_WAY */
     enum scan_state state;
     enum device_kind kind;
-    struct device *devices; /* room for DEVICE_COUNT_MAX, kept until scan_finish(); or NULL */
-    uint32_t count;         /* of them; each is sound, of this kind, and has its place for index */
+    struct device *devices;  /* room for DEVICE_COUNT_MAX, kept until scan_finish(); or NULL */
+    uint32_t count;          /* of them; each is sound, of this kind, and has its place for index */
+    struct device_use *uses; /* likewise room for SCAN_USE_COUNT_MAX; each is of one of these */
+    uint32_t use_count;      /* of them */
     uint32_t timeout_ms;
     uint64_t due_ms;     /* when scan_expire() has something to do */
     bool is_probe;       /* devices[0] is there already, and is tried */

@@ -5,6 +5,7 @@
  * The library is never told that this is over: the process ends then, and a driver that hangs would
  * hang once more.
  */
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -16,6 +17,7 @@
 #define NAME_BYTES 96u
 #define SLICE_COUNT_MAX 64u /* of a GPU; there are 7 */
 #define MINORS_BYTES 65536u
+#define PROCESS_COUNT_MAX 64u /* of a device */
 
 /* What is of a GPU as a whole, and so of its slices. */
 struct nvml_gpu {
@@ -125,6 +127,19 @@ static void scan_nvml_device_fill(struct device *out, struct nvml_device *device
         scan_nvml_node_add(out, "/dev/nvidia", gpu->minor);
 }
 
+/* What processes use of a device that is about to be kept. More than fit are not told at all. */
+static void scan_nvml_uses_add(struct finding *finding, struct nvml_device *device)
+{
+    struct nvml_process processes[PROCESS_COUNT_MAX];
+    unsigned count = PROCESS_COUNT_MAX;
+    if (!nvml.processes || nvml.processes(device, &count, processes) != NVML_SUCCESS)
+        return;
+    for (unsigned i = 0; i < count && i < PROCESS_COUNT_MAX; i++)
+        if (finding->use_count < SCAN_USE_COUNT_MAX && processes[i].used != ULLONG_MAX)
+            finding->uses[finding->use_count++] = (struct device_use){
+                .index = finding->count, .pid = processes[i].pid, .bytes = processes[i].used};
+}
+
 static void scan_nvml_whole_add(struct finding *finding, const struct nvml_gpu *gpu)
 {
     struct device *device = finding_next(finding, DEVICE_CUDA);
@@ -132,6 +147,7 @@ static void scan_nvml_whole_add(struct finding *finding, const struct nvml_gpu *
         return;
     memcpy(device->uuid, gpu->uuid, sizeof(device->uuid));
     scan_nvml_device_fill(device, gpu->device, gpu);
+    scan_nvml_uses_add(finding, gpu->device);
     finding_keep(finding);
 }
 
@@ -185,6 +201,7 @@ static bool scan_nvml_slice_add(struct finding *finding, const struct nvml_gpu *
     memcpy(device->parent, gpu->uuid, sizeof(device->parent));
     scan_nvml_device_fill(device, slice, gpu);
     scan_nvml_caps_add(device, slice, gpu);
+    scan_nvml_uses_add(finding, slice);
     finding_keep(finding);
     return true;
 }

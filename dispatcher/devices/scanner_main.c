@@ -56,6 +56,11 @@ static void scanner_main_all_say(enum scan_message_kind end)
         message.device = finding.devices[i];
         scanner_main_say(&message);
     }
+    message = (struct scan_message){.magic = SCAN_MAGIC, .kind = SCAN_USE};
+    for (uint32_t i = 0; i < finding.use_count; i++) {
+        message.use = finding.uses[i];
+        scanner_main_say(&message);
+    }
     message = (struct scan_message){.magic = SCAN_MAGIC, .kind = end};
     memcpy(message.reason, finding.reason, sizeof(message.reason));
     scanner_main_say(&message);

@@ -11,9 +11,12 @@
  *         DIR/lost           the number of a GPU that fell off its bus
  *         DIR/free           MiB that are free on each GPU
  *         DIR/events         a line "GPU XID" for each event
+ *         DIR/models/PID     MiB that a process uses of each GPU while it lives
+ *     NVIDIA_FAKE_PROCESSES=500   of each of these it says that it uses so many MiB more
  *
  * Compiled with -DOLD it has the names and functions of the first versions alone.
  */
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -84,7 +87,7 @@ static FILE *fake_state(const char *name)
 {
     char path[4096];
     const char *folder = getenv("NVIDIA_FAKE_STATE");
-    snprintf(path, sizeof path, "%s/%s", folder ? folder : "/nowhere", name);
+    snprintf(path, sizeof path, "%.4000s/%.64s", folder ? folder : "/nowhere", name);
     return fopen(path, "r");
 }
 
@@ -143,11 +146,49 @@ int nvmlDeviceGetName(struct gpu *gpu, char *name, unsigned room)
     return SUCCESS;
 }
 
+struct process {
+    unsigned pid;
+    unsigned long long used;
+    unsigned gpu_instance, compute_instance;
+};
+
+/* Those that use memory, in MiB. */
+static unsigned fake_processes(struct process *processes, unsigned room)
+{
+    char path[4096], name[64];
+    unsigned count = 0;
+    const char *state = getenv("NVIDIA_FAKE_STATE");
+    snprintf(path, sizeof path, "%s/models", state ? state : "/nowhere");
+    DIR *folder = opendir(path);
+    for (struct dirent *entry; folder && (entry = readdir(folder)) != NULL && count < room;) {
+        snprintf(path, sizeof path, "/proc/%.32s/stat", entry->d_name);
+        if (entry->d_name[0] < '0' || entry->d_name[0] > '9' || access(path, F_OK) != 0)
+            continue;
+        snprintf(name, sizeof name, "models/%.32s", entry->d_name);
+        processes[count++] = (struct process){.pid = (unsigned)strtoul(entry->d_name, NULL, 10),
+                                              .used = fake_state_number(name, 0)};
+    }
+    if (folder)
+        closedir(folder);
+    return count;
+}
+
+static unsigned long long fake_used(void)
+{
+    struct process processes[64];
+    unsigned long long sum = 0;
+    for (unsigned count = fake_processes(processes, 64); count > 0; count--)
+        sum += processes[count - 1].used;
+    return sum;
+}
+
 int nvmlDeviceGetMemoryInfo(struct gpu *gpu, struct memory *memory);
 int nvmlDeviceGetMemoryInfo(struct gpu *gpu, struct memory *memory)
 {
     memory->total = gpu->whole ? 5 * GIB : (10 + gpu->number) * GIB;
-    memory->free = fake_state_number("free", (memory->total - GIB) >> 20) << 20;
+    unsigned long long used = fake_used(), left = (memory->total - GIB) >> 20;
+    left = fake_state_number("free", left);
+    memory->free = (left > used ? left - used : 0) << 20;
     memory->used = memory->total - memory->free;
     return SUCCESS;
 }
@@ -226,6 +267,21 @@ int nvmlDeviceGetMinorNumber(struct gpu *gpu, unsigned *minor);
 int nvmlDeviceGetMinorNumber(struct gpu *gpu, unsigned *minor)
 {
     *minor = gpu->number;
+    return SUCCESS;
+}
+
+int nvmlDeviceGetComputeRunningProcesses_v3(struct gpu *gpu, unsigned *count,
+                                            struct process *processes);
+int nvmlDeviceGetComputeRunningProcesses_v3(struct gpu *gpu, unsigned *count,
+                                            struct process *processes)
+{
+    (void)gpu;
+    const char *more = getenv("NVIDIA_FAKE_PROCESSES");
+    if (!more)
+        return NOT_SUPPORTED;
+    *count = fake_processes(processes, *count);
+    for (unsigned i = 0; i < *count; i++)
+        processes[i].used = (processes[i].used + strtoull(more, NULL, 10)) << 20;
     return SUCCESS;
 }
 

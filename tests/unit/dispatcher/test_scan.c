@@ -154,6 +154,39 @@ static void play_too_many(void)
         say(found(i));
 }
 
+static struct scan_message use(uint32_t index)
+{
+    struct scan_message message = {.magic = SCAN_MAGIC, .kind = SCAN_USE};
+    message.use = (struct device_use){.index = index, .pid = 4711, .bytes = 12345};
+    return message;
+}
+
+static void play_used(void)
+{
+    say(found(0));
+    say(found(1));
+    say(use(1));
+    say(ended(SCAN_DONE, ""));
+}
+
+static void play_use_of_none(void)
+{
+    say(found(0));
+    say(use(1));
+}
+
+static void play_too_many_uses(void)
+{
+    say(found(0));
+    for (uint32_t i = 0; i <= SCAN_USE_COUNT_MAX; i++)
+        say(use(0));
+}
+
+static void play_event(void)
+{
+    say(ended(SCAN_EVENT, ""));
+}
+
 static void play_odd_reason(void)
 {
     struct scan_message message = ended(SCAN_FAILED, "");
@@ -180,6 +213,10 @@ static const struct script {
     {"index-again", play_index_again},
     {"other-kind", play_other_kind},
     {"too-many", play_too_many},
+    {"used", play_used},
+    {"use-of-none", play_use_of_none},
+    {"too-many-uses", play_too_many_uses},
+    {"event", play_event},
     {"odd-reason", play_odd_reason},
 };
 
@@ -255,6 +292,18 @@ static void all_devices_are_heard_and_kept(void **state)
     assert_string_equal(scan.reason, "");
 }
 
+static void what_processes_use_is_heard_behind_the_devices(void **state)
+{
+    (void)state;
+    hear_script("used");
+    assert_int_equal(scan.state, SCAN_ALL_FOUND);
+    assert_int_equal(scan.count, 2);
+    assert_int_equal(scan.use_count, 1);
+    assert_int_equal(scan.uses[0].index, 1);
+    assert_int_equal(scan.uses[0].pid, 4711);
+    assert_int_equal(scan.uses[0].bytes, 12345);
+}
+
 static void what_cannot_be_used_is_said_beside_those_that_can(void **state)
 {
     (void)state;
@@ -317,14 +366,16 @@ static void how_a_scanner_died_is_said(void **state)
 
 static void a_scanner_that_lies_is_not_believed(void **state)
 {
-    static const char *const lies[] = {"no-magic",    "no-kind",    "short",   "long",
-                                       "index-again", "other-kind", "unsound", "too-many"};
+    static const char *const lies[] = {"no-magic",    "no-kind",       "short",   "long",
+                                       "index-again", "other-kind",    "unsound", "too-many",
+                                       "use-of-none", "too-many-uses", "event"};
     (void)state;
     for (size_t i = 0; i < ARRAY_COUNT(lies); i++) {
         hear_script(lies[i]);
         assert_int_equal(scan.state, SCAN_UNKNOWN);
         assert_string_equal(scan.reason, "the process that asks the driver said what cannot be");
         assert_true(scan.count <= DEVICE_COUNT_MAX);
+        assert_true(scan.use_count <= SCAN_USE_COUNT_MAX);
     }
 }
 
@@ -369,6 +420,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)
         TEST(all_devices_are_heard_and_kept),
+        TEST(what_processes_use_is_heard_behind_the_devices),
         TEST(what_cannot_be_used_is_said_beside_those_that_can),
         TEST(absence_and_failure_are_told_apart),
         TEST(another_scan_begins_without_what_the_last_one_said),
