@@ -93,6 +93,12 @@ void api_alias_format(const struct api *api, struct text *text, const struct ali
 /* {"worker": ...}, or null: how far the start of the worker is that is to be ready first. */
 void api_loading_format(const struct api *api, struct text *text, const struct pipeline *pipeline);
 
+/* {"worker": ...}, or null: for which room on a device a worker waits. */
+void api_waiting_format(const struct api *api, struct text *text, const struct pipeline *pipeline);
+
+/* Memory of a device that each worker needs, as it was said or learned; null: neither. */
+void api_device_memory_format(struct text *text, const struct pipeline *pipeline);
+
 /* {"kind": ...}: which device that is; of NULL, null. */
 void api_device_format(struct text *text, const struct device *device);
 

@@ -11,6 +11,7 @@
 #include "dispatcher/http/response.h"
 #include "dispatcher/inputs/error_type.h"
 #include "dispatcher/runs/runs.h"
+#include "dispatcher/workers/device_room.h"
 #include "dispatcher/workers/held_devices.h"
 #include "dispatcher/workers/pool.h"
 
@@ -97,6 +98,47 @@ void api_loading_format(const struct api *api, struct text *text, const struct p
     text_add(text, "}");
 }
 
+/* Who has memory of the device, but for the pipeline itself. */
+static void info_holders_format(struct text *text, const struct worker *worker)
+{
+    const struct fleet *fleet = worker->pool->fleet;
+    const char *comma = "";
+    text_add(text, ",\"held_by\":[");
+    for (uint32_t i = 0; i < fleet->pool_count; i++) {
+        if (device_room_held(fleet->pools[i], &worker->device) == 0)
+            continue;
+        text_add(text, "%s\"%s\"", comma, fleet->pools[i]->config->pointer);
+        comma = ",";
+    }
+    text_add(text, "]");
+}
+
+void api_waiting_format(const struct api *api, struct text *text, const struct pipeline *pipeline)
+{
+    const struct worker *worker = pipeline_room_waiting(pipeline);
+    if (!worker) {
+        text_add(text, "null");
+        return;
+    }
+    text_add(text, "{\"worker\":%u,\"elapsed_s\":%.3f,\"bytes\":%llu,\"device\":", worker->number,
+             (double)(api->reactor->now_ms - worker->room_since_ms) / 1000,
+             (unsigned long long)device_room_need(pipeline->pool, &worker->device));
+    api_device_format(text, &worker->device);
+    info_holders_format(text, worker);
+    text_add(text, "}");
+}
+
+void api_device_memory_format(struct text *text, const struct pipeline *pipeline)
+{
+    const struct pipeline_options *options = &pipeline->config->options;
+    uint64_t bytes = options->device_memory_learned ? pipeline->pool->room.learned_bytes
+                                                    : options->device_memory_bytes;
+    if (bytes > 0)
+        text_add(text, "%llu", (unsigned long long)bytes);
+    else
+        text_add(text, "null");
+}
+
 void api_device_format(struct text *text, const struct device *device)
 {
     if (!device) {
@@ -157,6 +199,10 @@ static void info_pipeline_format(const struct api *api, struct text *text,
     const char *separator = "";
     text_add(text, ",\"loading\":");
     api_loading_format(api, text, pipeline);
+    text_add(text, ",\"waiting\":");
+    api_waiting_format(api, text, pipeline);
+    text_add(text, ",\"device_memory_bytes\":");
+    api_device_memory_format(text, pipeline);
     text_add(text, ",\"queued\":%u,\"workers\":[", pipeline->queue_count);
     for (uint32_t i = 0; i < pipeline->pool->place_count; i++) {
         const struct worker *worker = pipeline->pool->places[i];

@@ -302,6 +302,14 @@ static void metrics_scaling(const struct api *api, struct exposition *out)
         metrics_sample_of(out, pipeline, "direction", "up", pipeline->tally->scale_up_count);
         metrics_sample_of(out, pipeline, "direction", "down", pipeline->tally->scale_down_count);
     }
+    exposition_family(out, "millrace_swaps", METRIC_COUNTER,
+                      "Times that workers of a pipeline went so that another one had their room on "
+                      "a device.");
+    for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
+        char labels[LABELS_BYTES_MAX];
+        metrics_labels_of(labels, api->runs->pipelines[i]);
+        exposition_sample(out, labels, api->runs->pipelines[i]->tally->swap_count);
+    }
 }
 
 static void metrics_worker_restarts(const struct api *api, struct exposition *out)

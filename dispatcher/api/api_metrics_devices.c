@@ -8,6 +8,7 @@
 #include "dispatcher/api/api_metrics.h"
 #include "dispatcher/config/device_kind.h"
 #include "dispatcher/devices/care.h"
+#include "dispatcher/workers/device_room.h"
 #include "dispatcher/workers/held_devices.h"
 #include "dispatcher/workers/placement.h"
 
@@ -73,6 +74,21 @@ static void metrics_device_memory(const struct held_devices *devices, struct exp
             metrics_device_sample(out, "millrace_device_memory_free_bytes",
                                   "Of that, what was free at the last look.", labels,
                                   devices->list[i]->memory_free_bytes);
+}
+
+/* Of those that are kept for workers there is a line only where that is so. */
+static void metrics_device_reserved(const struct fleet *fleet, const struct held_devices *devices,
+                                    struct exposition *out)
+{
+    char labels[LABELS_BYTES_MAX];
+    bool is_any = false;
+    for (uint32_t i = 0; i < fleet->pool_count; i++)
+        is_any |= device_room_counts(fleet->pools[i]);
+    for (uint32_t i = 0; i < devices->count && is_any; i++)
+        if (devices->list[i]->memory_bytes > 0 && metrics_labels_of_device(devices, i, labels))
+            metrics_device_sample(out, "millrace_device_memory_reserved_bytes",
+                                  "Memory of a device that is kept for workers (--device-memory).",
+                                  labels, device_room_reserved(fleet, devices->list[i]));
 }
 
 static void metrics_device_health(const struct devices *devices, const struct held_devices *held,
@@ -161,6 +177,7 @@ void metrics_devices(const struct api *api, struct exposition *out)
     }
     metrics_device_infos(&devices, out);
     metrics_device_memory(&devices, out);
+    metrics_device_reserved(api->fleet, &devices, out);
     metrics_device_workers(api, &devices, out);
     metrics_device_health(api->fleet->devices, &devices, out);
     held_devices_finish(&devices);

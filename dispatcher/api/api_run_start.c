@@ -434,7 +434,8 @@ static bool on_parsed(struct read_job *job, const struct run_request *request, i
     /* What is refused anyway need not be packed. It is asked once: a worker may make room
      * meanwhile. */
     struct run_failure failure;
-    bool is_refused = pipeline_refuses(api->runs, pipeline, answer->waits_for_load, &failure);
+    bool is_refused = pipeline_refuses(api->runs, pipeline, answer->waits_for_load, &failure) ||
+                      pipeline_refuses_unread(api->runs, pipeline, &failure);
     if (api->runs->free && !is_refused) {
         answer->is_async = request->async_run;
         answer->pipeline = pipeline;

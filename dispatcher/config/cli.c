@@ -280,6 +280,12 @@ static int cli_number_parse(const char *text, const struct unit *units, uint64_t
     return -EINVAL;
 }
 
+uint64_t cli_size_read(const char *text)
+{
+    uint64_t bytes;
+    return cli_number_parse(text, size_units, &bytes) == 0 ? bytes : 0;
+}
+
 /* A word of the text that was said, which may be all of it. */
 static int cli_number_read(const struct cli_option *option, const char *text, const char *word,
                            uint64_t *out, char reason[CLI_REASON_BYTES])

@@ -173,6 +173,9 @@ static inline const char *cli_key(const struct cli_option *option)
 const struct cli_option *cli_find_key(const struct cli_command *command, const char *key,
                                       bool by_pipeline);
 
+/* What a text says as one of CLI_SIZE; 0: it is none, or too large. */
+uint64_t cli_size_read(const char *text);
+
 /* A number as it would be written on the command line: 64k, 10s, 7. */
 #define CLI_NUMBER_TEXT_BYTES 32u
 void cli_format(enum cli_kind kind, uint64_t number, char text[CLI_NUMBER_TEXT_BYTES]);

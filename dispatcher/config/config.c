@@ -78,6 +78,7 @@ void config_init(struct config *config)
                 .quarantine_retry_ms = WORKER_BACKOFF_MS_MAX,
                 .cancel_grace_ms = RUN_CANCEL_GRACE_MS,
                 .workers_per_device = 1,
+                .device_hold_ms = DEVICE_HOLD_MS,
                 .on_cuda_error = DEVICE_POLICY_PROBE,
                 .on_cuda_oom = DEVICE_POLICY_RECYCLE,
                 .on_oom = DEVICE_POLICY_KEEP,

@@ -45,6 +45,7 @@
 #define FILES_TOTAL_BYTES_DEFAULT (UINT64_C(16) * 1024 * 1024 * 1024)
 #define FETCH_TIMEOUT_MS 300000u
 #define CONFIG_WARM_UP_NONE "none" /* takes that of all pipelines from one */
+#define DEVICE_HOLD_MS 5000u
 /* Places of workers that are kept free for devices which nobody has counted yet. */
 #define DEVICE_COUNT_USUAL 16u
 
@@ -90,10 +91,13 @@ struct pipeline_options {
     uint32_t worker_idle_ms;  /* one that is not needed for so long goes, --worker-idle-timeout */
     uint32_t workers_per_device; /* at most, of those that its devices have, --workers-per-device */
     bool devices_count_workers;  /* nothing else says how many there are */
-    bool device_unbound;  /* they keep to no cores and memory near a device, --device-unbound */
-    uint32_t preload;     /* enum preload, --preload */
-    uint32_t concurrency; /* runs a worker interleaves, --concurrency */
-    bool python_threads;  /* plain runs of Python have a thread each, --python-threads */
+    bool device_unbound; /* they keep to no cores and memory near a device, --device-unbound */
+    uint64_t device_memory_bytes; /* of a device, of each worker; 0: not said, --device-memory */
+    bool device_memory_learned;   /* likewise, but measured: --device-memory auto */
+    uint32_t device_hold_ms;      /* one that was loaded stays so long, --device-hold */
+    uint32_t preload;             /* enum preload, --preload */
+    uint32_t concurrency;         /* runs a worker interleaves, --concurrency */
+    bool python_threads;          /* plain runs of Python have a thread each, --python-threads */
     uint32_t request_ring_bytes;
     uint32_t reply_ring_bytes;
     uint32_t window_bytes; /* --window */
@@ -117,6 +121,12 @@ struct pipeline_options {
 
 struct manifest;
 
+/* Whether its workers reserve memory of their devices. */
+static inline bool pipeline_options_reserve(const struct pipeline_options *options)
+{
+    return options->device_memory_bytes > 0 || options->device_memory_learned;
+}
+
 /* One [POINTER=]SOURCE[:NAME] of the command line. Strings are owned by the config. */
 struct pipeline_config {
     char *pointer; /* my_user/my_pipeline:v1 */
@@ -130,6 +140,7 @@ struct pipeline_config {
     struct pipeline_options options;
     const char
         *python; /* the interpreter as it was said, --python; memory of argv; NULL: python3 */
+    const char *device_memory; /* as it was said; likewise; NULL: nothing was */
     const char *folder;  /* in which its workers run, --folder; likewise; NULL: the server's own */
     const char *warm_up; /* inputs of a run that each worker begins with, as JSON, --warmup;
                           * likewise; NULL: there is none */

@@ -175,6 +175,9 @@ static bool change_has_other_limits(const struct pipeline_options *now,
 {
     return now->workers.min != next->workers.min || now->workers.max != next->workers.max ||
            now->devices_count_workers != next->devices_count_workers ||
+           now->device_memory_bytes != next->device_memory_bytes ||
+           now->device_memory_learned != next->device_memory_learned ||
+           now->device_hold_ms != next->device_hold_ms ||
            now->on_cuda_error != next->on_cuda_error || now->on_cuda_oom != next->on_cuda_oom ||
            now->on_oom != next->on_oom || now->ready_count_min != next->ready_count_min ||
            now->worker_idle_ms != next->worker_idle_ms ||

@@ -9,6 +9,9 @@
 #include "dispatcher/config/device_template.h"
 #include "dispatcher/config/refuse.h"
 
+#define DEVICE_MEMORY_BYTES_MIN (UINT64_C(1) << 20)
+#define DEVICE_MEMORY_BYTES_MAX (UINT64_C(1) << 50)
+
 /* Variables that choose devices: the server sets them, or the pipeline does, not both. */
 static const char *const masks[] = {
     "CUDA_VISIBLE_DEVICES", "HIP_VISIBLE_DEVICES",     "ROCR_VISIBLE_DEVICES",
@@ -28,6 +31,16 @@ int device_environment_check(const char *text, char reason[CLI_REASON_BYTES])
     if (rc == -EINVAL)
         return refuse(reason, "--device-env %.*s: %.800s", shown, text, why);
     return rc;
+}
+
+int device_memory_check(const char *text, char reason[CLI_REASON_BYTES])
+{
+    uint64_t bytes = cli_size_read(text);
+    if (strcmp(text, "auto") == 0 ||
+        (bytes >= DEVICE_MEMORY_BYTES_MIN && bytes <= DEVICE_MEMORY_BYTES_MAX))
+        return 0;
+    return refuse(reason, "--device-memory %.64s is not a size like 12g (1m to 1024t), nor auto",
+                  text);
 }
 
 /* What is said for the pipeline alone, if anything is; else what is said for all. */
@@ -103,7 +116,8 @@ static int said_environment_check(const struct pipeline_config *pipeline,
 static int said_idle_check(const struct said *said, const struct pipeline_config *pipeline,
                            char reason[CLI_REASON_BYTES])
 {
-    static const char *const names[] = {"workers-per-device", "device-env", "device-unbound"};
+    static const char *const names[] = {"workers-per-device", "device-env", "device-unbound",
+                                        "device-memory", "device-hold"};
     for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
         const struct saying *saying;
         uint32_t at = 0;
@@ -116,6 +130,23 @@ static int said_idle_check(const struct said *said, const struct pipeline_config
             return -EINVAL;
         }
     }
+    return 0;
+}
+
+/* Of devices that are counted nobody knows the memory, and of cores there is none. */
+static int said_memory_settle(struct pipeline_config *pipeline, char reason[CLI_REASON_BYTES])
+{
+    struct pipeline_options *options = &pipeline->options;
+    const struct device_choice *devices = &pipeline->devices;
+    if (!pipeline->device_memory)
+        return 0;
+    if (devices->kind == DEVICE_CHOICE_COUNT || (devices->of == DEVICE_CPU && devices->is_per_core))
+        return refuse(
+            reason, "%s: --device-memory is of devices whose memory is known, and not of %s",
+            pipeline->pointer,
+            devices->kind == DEVICE_CHOICE_COUNT ? "those that are counted by the words" : "cores");
+    options->device_memory_learned = strcmp(pipeline->device_memory, "auto") == 0;
+    options->device_memory_bytes = cli_size_read(pipeline->device_memory);
     return 0;
 }
 
@@ -161,6 +192,8 @@ int devices_said_fill(struct config *config, char reason[CLI_REASON_BYTES])
             rc = said_variables_take(&config->said, pipeline, reason);
         if (rc == 0)
             rc = said_workers_settle(&config->said, pipeline, reason);
+        if (rc == 0)
+            rc = said_memory_settle(pipeline, reason);
     }
     return rc;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * devices_said.h - --devices and --device-env become what each pipeline has.
+ * devices_said.h - --devices, --device-env and --device-memory become what each pipeline has.
  */
 #ifndef DISPATCHER_DEVICES_SAID_H
 #define DISPATCHER_DEVICES_SAID_H
@@ -17,5 +17,8 @@ int devices_said_fill(struct config *config, char reason[CLI_REASON_BYTES]) MUST
 
 /* Whether NAME=TEMPLATE could be said. */
 int device_environment_check(const char *text, char reason[CLI_REASON_BYTES]) MUST_USE;
+
+/* Whether a size could be said as --device-memory, or auto. */
+int device_memory_check(const char *text, char reason[CLI_REASON_BYTES]) MUST_USE;
 
 #endif

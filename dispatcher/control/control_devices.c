@@ -7,6 +7,7 @@
 
 #include "dispatcher/config/device_kind.h"
 #include "dispatcher/devices/care.h"
+#include "dispatcher/workers/device_room.h"
 #include "dispatcher/workers/held_devices.h"
 
 static const char *const knowledge_names[DEVICE_KNOWLEDGE_COUNT] = {
@@ -51,8 +52,11 @@ static void control_holders_add(const struct fleet *fleet, struct text *text,
         const struct worker *worker = fleet->workers[i];
         if (!worker || !held_device_is(worker, device))
             continue;
-        text_add(text, "%s{\"pipeline\":\"%s\",\"worker\":%u,\"pid\":%d}", comma,
+        text_add(text, "%s{\"pipeline\":\"%s\",\"worker\":%u,\"pid\":%d", comma,
                  worker->pool->config->pointer, worker->number, (int)worker->pid);
+        if (worker->reserved_bytes > 0)
+            control_bytes_add(text, "reserved_bytes", worker->reserved_bytes);
+        text_add(text, "}");
         comma = ",";
     }
     text_add(text, "]");
@@ -76,6 +80,7 @@ static void control_device_add(const struct fleet *fleet, struct text *text,
     control_text_add(text, "cores", device->cores);
     control_bytes_add(text, "memory_bytes", device->memory_bytes);
     control_bytes_add(text, "memory_free_bytes", device->memory_free_bytes);
+    text_add(text, ",\"memory_reserved_bytes\":%" PRIu64, device_room_reserved(fleet, device));
     control_text_add(text, "state", state);
     control_text_add(text, "reason", reason);
     control_holders_add(fleet, text, device);

@@ -222,6 +222,10 @@ static void state_pipeline(const struct control *control, struct text *text,
     state_first_chunks(text, &tally->first_chunk);
     text_add(text, ",\"loading\":");
     api_loading_format(control->api, text, pipeline);
+    text_add(text, ",\"waiting\":");
+    api_waiting_format(control->api, text, pipeline);
+    text_add(text, ",\"device_memory_bytes\":");
+    api_device_memory_format(text, pipeline);
     state_template(text, pipeline->pool);
     text_add(text, ",\"workers\":[");
     state_workers(control, text, pipeline->pool);

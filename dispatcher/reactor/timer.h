@@ -33,6 +33,7 @@ enum timer_kind {
     TIMER_NOISE,
     TIMER_FILES,
     TIMER_PARTS,
+    TIMER_ROOM,
     TIMER_KIND_COUNT
 };
 

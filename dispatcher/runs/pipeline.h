@@ -52,6 +52,7 @@ struct pipeline {
     uint32_t device_room;     /* for workers, when that was counted last; 0: never */
     bool scale_is_watched;    /* that is because of runs that wait */
     bool scale_is_asked;      /* one came that could not, and there was no worker */
+    uint64_t asked_ms;        /* when one came last that was refused for want of one; 0: never */
 
     struct run *queue_first, *queue_last;
     uint32_t queue_count;
@@ -102,8 +103,8 @@ struct scaling_bounds pipeline_bounds(const struct runs *runs,
 /* Its devices may have room for more workers, or fewer. */
 void pipeline_recount(struct runs *runs, struct pipeline *pipeline);
 
-/* So many workers, whatever the bounds; with 0 it is IDLE, and then no run may be left. Results as
- * of pool_resize(). */
+/* So many workers, whatever the bounds; with 0 it is IDLE, and runs that are left ask for one
+ * again. Results as of pool_resize(). */
 int pipeline_scale_to(struct runs *runs, struct pipeline *pipeline, uint32_t wanted,
                       char reason[CGROUP_REASON_BYTES]) MUST_USE;
 
@@ -121,7 +122,7 @@ void pipeline_scale_note_less(struct runs *runs, struct pipeline *pipeline);
 /* A worker is ready; `is_first`: none was before. */
 void pipeline_scale_note_ready(struct runs *runs, struct pipeline *pipeline, bool is_first);
 
-/* Somebody came who cannot wait: without a worker, one is wanted. */
+/* Somebody came who cannot wait: without a worker, one is wanted, and room for it. */
 void pipeline_ask(struct runs *runs, struct pipeline *pipeline);
 
 /* It is time to look. */
@@ -129,11 +130,14 @@ void pipeline_scale_on_timer(struct runs *runs, struct pipeline *pipeline);
 
 /* ---- pipeline_load.c: how far its start is -------------------------------------------------- */
 
-#define LOAD_WORDS_BYTES (START_PROGRESS_WORDS_BYTES + 32)
+#define LOAD_WORDS_BYTES (START_PROGRESS_WORDS_BYTES + 192)
 
 /* ": 62 %, loading shard 5 of 8 (41 s)", of the worker that is to be ready first, to be put behind
- * what starts; "": none does. */
+ * what starts; or for which room it waits; "": neither. */
 void pipeline_load_words(const struct pipeline *pipeline, char words[LOAD_WORDS_BYTES]);
+
+/* Whether who waits for it waits for its start. */
+bool pipeline_is_being_started(const struct pipeline *pipeline);
 
 /* Seconds until a worker may be ready, from what it says of its start, or from what starts took of
  * late: 1 to 60. */
@@ -141,5 +145,17 @@ uint32_t pipeline_load_s(const struct pipeline *pipeline);
 
 /* What a run is told that cannot wait for the worker that starts; the message is borrowed. */
 struct run_failure pipeline_loads(const struct pipeline *pipeline, const char *message);
+
+/* ---- pipeline_room.c: memory of devices ------------------------------------------------------ */
+
+/* The worker that waits since there is no room for it on a device; NULL: none does. */
+const struct worker *pipeline_room_waiting(const struct pipeline *pipeline);
+
+/* Of it, ": it waits for 4.0 GiB of cuda device 0, which is held by me/a:v1 (12 s)"; "": there is
+ * none. */
+void pipeline_room_words(const struct pipeline *pipeline, char words[LOAD_WORDS_BYTES]);
+
+/* How long it may be until it is ready, as far as holds and starts tell. */
+uint64_t pipeline_room_left_ms(const struct pipeline *pipeline);
 
 #endif

@@ -11,6 +11,8 @@ static const struct pipeline_step steps[PIPELINE_STATE_COUNT][PIPELINE_EV_COUNT]
         [PIPELINE_EV_FAILED]   = {PIPELINE_FAILED,      PIPELINE_ACT_ANSWER},
         [PIPELINE_EV_LOST]     = {PIPELINE_LOADING,     PIPELINE_ACT_NONE},
         [PIPELINE_EV_GIVEN_UP] = {PIPELINE_QUARANTINED, PIPELINE_ACT_CLOSE},
+        /* There is no room for it now, and nobody has asked for it. */
+        [PIPELINE_EV_UNWANTED] = {PIPELINE_IDLE,        PIPELINE_ACT_NONE},
     },
     [PIPELINE_FAILED] = {
         [PIPELINE_EV_SERVED]   = {PIPELINE_READY,       PIPELINE_ACT_OPEN},

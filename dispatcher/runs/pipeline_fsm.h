@@ -28,7 +28,7 @@ enum pipeline_event {
     PIPELINE_EV_DOUBTED,    /* one is ready, but each has died --quarantine-after times in a row */
     PIPELINE_EV_GIVEN_UP,   /* likewise, and none is ready */
     PIPELINE_EV_PROVED,     /* a run was brought to its end, or a trial went well for long enough */
-    PIPELINE_EV_UNWANTED,   /* nobody needed its workers for the idle time: they go */
+    PIPELINE_EV_UNWANTED,   /* its workers go: not needed for the idle time, or for others */
     PIPELINE_EV_WANTED,     /* somebody came, or a worker is to be there always */
     PIPELINE_EV_COUNT
 };

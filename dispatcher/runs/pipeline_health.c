@@ -47,9 +47,21 @@ bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, bool waits_f
                                               : "the pipeline takes no runs now: it is drained");
     if (pipeline->phase != PHASE_LEAVING && pool_lacks_devices(pipeline->pool) && !waits_for_load)
         return health_refuse_lacking(pipeline, failure);
-    if (pipeline->phase != PHASE_LEAVING && pipeline->state == PIPELINE_LOADING && !waits_for_load)
+    if (pipeline->phase != PHASE_LEAVING && pipeline->state == PIPELINE_LOADING &&
+        !waits_for_load) {
+        pipeline_ask(runs, pipeline);
         return health_refuse_loading(pipeline, failure);
+    }
     return pipeline_refuses_accepted(runs, pipeline, failure);
+}
+
+bool pipeline_refuses_unread(struct runs *runs, struct pipeline *pipeline,
+                             struct run_failure *failure)
+{
+    if (pipeline->pool->is_known)
+        return false;
+    pipeline_ask(runs, pipeline);
+    return health_refuse_loading(pipeline, failure);
 }
 
 bool pipeline_refuses_accepted(struct runs *runs, struct pipeline *pipeline,
@@ -62,8 +74,10 @@ bool pipeline_refuses_accepted(struct runs *runs, struct pipeline *pipeline,
     case PIPELINE_FAILED:
         if (pool_lacks_devices(pipeline->pool))
             break; /* which may come */
+        pipeline_ask(runs, pipeline);
         return health_refuse_failed(failure, REFUSAL_FAILED, 500, 0, pipeline, pipeline->told);
     case PIPELINE_QUARANTINED:
+        pipeline_ask(runs, pipeline);
         return health_refuse_quarantined(runs, pipeline, failure);
     case PIPELINE_TRIAL:
         if (health_has_runs(pipeline))
@@ -173,7 +187,8 @@ static bool health_refuse_quarantined(struct runs *runs, struct pipeline *pipeli
 static uint32_t health_full_retry_s(const struct pipeline *pipeline)
 {
     uint32_t service_s = pipeline_retry_after_s(pipeline), load_s = 0;
-    if (pool_ready_count(pipeline->pool) == 0 && pool_first_starting(pipeline->pool))
+    if (pool_ready_count(pipeline->pool) == 0 &&
+        (pool_first_starting(pipeline->pool) || pipeline_room_waiting(pipeline)))
         load_s = pipeline_load_s(pipeline);
     return service_s > load_s ? service_s : load_s;
 }

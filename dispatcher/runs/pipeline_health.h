@@ -53,6 +53,10 @@ bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, bool waits_f
 bool pipeline_refuses_accepted(struct runs *runs, struct pipeline *pipeline,
                                struct run_failure *failure);
 
+/* Likewise why one could not whose request can only be read once: before its pipeline is known. */
+bool pipeline_refuses_unread(struct runs *runs, struct pipeline *pipeline,
+                             struct run_failure *failure);
+
 /* Keeps why a worker did not load, start or live, for clients; cut to the room there is. The
  * traceback of an earlier failure goes. */
 void pipeline_note_failure(struct runs *runs, struct pipeline *pipeline, enum error_type type,

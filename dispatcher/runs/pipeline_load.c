@@ -18,19 +18,26 @@ void pipeline_load_words(const struct pipeline *pipeline, char words[LOAD_WORDS_
 {
     const struct worker *worker = pool_first_starting(pipeline->pool);
     char said[START_PROGRESS_WORDS_BYTES];
-    words[0] = '\0';
-    if (!worker)
+    if (!worker) {
+        pipeline_room_words(pipeline, words);
         return;
+    }
     start_progress_words(&worker->progress, said);
     snprintf(words, LOAD_WORDS_BYTES, "%s%s (%llu s)", said[0] != '\0' ? ": " : "", said,
              (unsigned long long)(load_now_ms(pipeline) - worker->started_ms) / 1000);
+}
+
+bool pipeline_is_being_started(const struct pipeline *pipeline)
+{
+    return pipeline->state == PIPELINE_WAKING || pipeline->state == PIPELINE_LOADING ||
+           (pipeline->state == PIPELINE_RESTARTING && pipeline_room_waiting(pipeline));
 }
 
 /* What the worker says itself is nearer to the truth than what starts took before. */
 uint32_t pipeline_load_s(const struct pipeline *pipeline)
 {
     const struct worker *worker = pool_first_starting(pipeline->pool);
-    uint64_t left_ms = pipeline->pool->start_ms;
+    uint64_t left_ms = worker ? pipeline->pool->start_ms : pipeline_room_left_ms(pipeline);
     if (worker) {
         uint64_t now_ms = load_now_ms(pipeline), taken_ms = now_ms - worker->started_ms;
         int64_t said_ms = start_progress_left_ms(&worker->progress, worker->started_ms, now_ms);

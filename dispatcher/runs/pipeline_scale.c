@@ -169,6 +169,7 @@ void pipeline_scale_note_ready(struct runs *runs, struct pipeline *pipeline, boo
 
 void pipeline_ask(struct runs *runs, struct pipeline *pipeline)
 {
+    pipeline->asked_ms = runs->reactor->now_ms;
     if (pipeline->scaling.wanted > 0)
         return;
     pipeline->scale_is_asked = true;

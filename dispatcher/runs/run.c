@@ -425,8 +425,7 @@ static void run_deadline_passed(struct runs *runs, struct run *run, enum deadlin
     char message[192 + LOAD_WORDS_BYTES], words[LOAD_WORDS_BYTES];
     struct run_failure failure = {.type = ERROR_TIMEOUT, .status = 504, .message = message};
     deadline_message(kind, &limits, message, sizeof message);
-    enum pipeline_state state = run->pipeline->state;
-    if (run->state == RUN_QUEUED && (state == PIPELINE_WAKING || state == PIPELINE_LOADING)) {
+    if (run->state == RUN_QUEUED && pipeline_is_being_started(run->pipeline)) {
         size_t count = strlen(message);
         pipeline_load_words(run->pipeline, words);
         snprintf(message + count, sizeof message - count, "; the pipeline is being started%s",

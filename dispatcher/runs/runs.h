@@ -171,6 +171,10 @@ void runs_schedule(struct runs *runs);
 /* Whether one that waits could be offered now. */
 bool runs_can_offer(struct runs *runs);
 
+/* While workers wait for memory of devices: who can start does, and others go where somebody waits
+ * for their room. Of pipeline_room.c. */
+void runs_make_room(struct runs *runs);
+
 /* Room for the runs of all pipelines, and for `more` that can run and `more_queued` that can wait,
  * so that none of them is refused for want of it. What is not needed any more is kept for the next
  * ones. 0 or -ENOMEM. Of runs_reserve.c. */

@@ -45,6 +45,7 @@ struct tally {
     uint64_t refusals[REFUSAL_COUNT];
     uint64_t line_count; /* values of the runs that ended */
     uint64_t scale_up_count, scale_down_count;
+    uint64_t swap_count;        /* times that its workers went to make room for another one's */
     struct buckets wait;        /* from the acceptance to a slot */
     struct buckets first_chunk; /* from the acceptance to the first chunk */
     struct buckets gap;         /* between chunks of a run, of bucket_scale_gaps */

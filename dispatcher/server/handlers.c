@@ -270,6 +270,12 @@ static void on_parts_timer(struct server *server, struct timer *timer)
     parts_on_timer(&server->files);
 }
 
+static void on_room_timer(struct server *server, struct timer *timer)
+{
+    (void)timer;
+    server->fleet.room_has_moved = true;
+}
+
 typedef void timer_fn(struct server *server, struct timer *timer);
 
 static timer_fn *const timers[TIMER_KIND_COUNT] = {
@@ -291,6 +297,7 @@ static timer_fn *const timers[TIMER_KIND_COUNT] = {
     [TIMER_NOISE] = on_noise_timer,
     [TIMER_FILES] = on_files_timer,
     [TIMER_PARTS] = on_parts_timer,
+    [TIMER_ROOM] = on_room_timer,
 };
 
 void server_on_timer(struct server *server, struct timer *timer)

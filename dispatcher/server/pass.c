@@ -119,6 +119,8 @@ static void pass_chores(struct server *server)
         renewal_step(&server->fleet);
     if (server->fleet.is_shrinking && server->fleet.has_moved)
         supervisor_trim(&server->fleet);
+    if (server->fleet.is_crowded)
+        runs_make_room(&server->runs);
     if (server->runs.leaving)
         runs_sweep(&server->runs);
     if (reload_has_chores(&server->reload))
@@ -128,8 +130,8 @@ static void pass_chores(struct server *server)
         server_check_start(server);
     if (server->state != SERVER_SERVING)
         server_check_stop(server);
-    server->reactor.has_chores = !server->is_settled || server->fleet.has_suspects ||
-                                 server->fleet.is_shrinking || server->fleet.renewal.is_on ||
-                                 server->runs.leaving || reload_has_chores(&server->reload) ||
-                                 control_has_chores(&server->control);
+    server->reactor.has_chores =
+        !server->is_settled || server->fleet.has_suspects || server->fleet.is_shrinking ||
+        server->fleet.is_crowded || server->fleet.renewal.is_on || server->runs.leaving ||
+        reload_has_chores(&server->reload) || control_has_chores(&server->control);
 }

@@ -70,6 +70,16 @@ struct template
     pid_t group;         /* of its last process: what is left of it; 0: nothing is */
 };
 
+/* What a pipeline is to others that want memory of its devices (device_room.h). */
+struct pool_room {
+    uint32_t least_count;   /* of its workers, the first of which never go for others */
+    bool is_busy;           /* it has runs, */
+    bool is_needed;         /* or was asked for, or is to be there always */
+    bool may_go;            /* workers beyond these may go for others now */
+    uint64_t used_ms;       /* when a run of it ended last; 0: none has */
+    uint64_t learned_bytes; /* the most that a worker was seen to use; 0: not known */
+};
+
 /* The workers of one pipeline. Owned by the fleet. */
 struct worker_pool {
     struct fleet *fleet;
@@ -87,6 +97,7 @@ struct worker_pool {
     bool is_known;              /* they are */
     bool cannot_load;  /* its source is not what it should be; trying again is of little use */
     uint32_t start_ms; /* that processes took to be ready, of late; 0: none was yet */
+    struct pool_room room;
     struct repeats start_failures;       /* since one of its workers was ready: said once */
     struct unfinished_share unfinished;  /* what its workers hold of values that are not whole */
     uint64_t restarts[WORKER_END_COUNT]; /* processes that another one followed, by their ends */
@@ -133,6 +144,10 @@ struct fleet {
     bool has_suspects;           /* a worker was distrusted, and is to be killed */
     bool is_shrinking;           /* places may be vacant that are not wanted any more, */
     bool has_moved;              /* and something happened to a worker since that was looked at */
+    bool is_crowded;             /* a worker waits for memory of a device, */
+    bool room_has_moved;         /* and something happened since that was looked at */
+    struct timer room_timer;     /* when it is looked at all the same, */
+    uint64_t room_look_ms;       /* at the latest when the first hold is over; UINT64_MAX: none */
 
     /* Counted for GET /metrics. */
     uint64_t record_count;

@@ -8,6 +8,8 @@
 
 #include "dispatcher/devices/care.h"
 #include "dispatcher/devices/device_visible.h"
+#include "dispatcher/text/size_text.h"
+#include "dispatcher/workers/device_room.h"
 #include "dispatcher/workers/fleet.h"
 
 /* Where there is not what was said, it may come. */
@@ -167,6 +169,31 @@ static bool placement_find(const struct fleet *fleet, const struct worker *worke
     return least.of_all != UINT32_MAX;
 }
 
+/* Likewise where memory is kept for it: the device on which there is room, or will be first. Its
+ * own one before others that are as good, then one as above. */
+static enum room_state placement_find_room(const struct fleet *fleet, const struct worker *worker,
+                                           struct candidates candidates, struct device *out)
+{
+    struct room_plan best = {.state = ROOM_STATE_COUNT};
+    struct device device;
+    while (candidates_next(&candidates, &device)) {
+        struct device_load load = placement_load(fleet, worker, &device);
+        if (load.of_pool >= worker->pool->config->options.workers_per_device ||
+            care_may_start(fleet->devices, &device) == -EIO)
+            continue;
+        struct room_plan plan = device_room_plan(fleet, worker, &device, NULL);
+        if (plan.state == ROOM_THERE) {
+            bool is_own = worker->has_device && device_is_same(&worker->device, &device);
+            plan.rank = is_own ? 0 : (uint64_t)load.of_pool << 32 | (load.of_all + 1);
+        }
+        if (!room_plan_is_better(&plan, &best))
+            continue;
+        best = plan;
+        *out = device;
+    }
+    return best.state;
+}
+
 /* One of them that is lost; NULL: none is. */
 static const struct device_care *placement_lost(const struct fleet *fleet,
                                                 struct candidates candidates)
@@ -178,9 +205,46 @@ static const struct device_care *placement_lost(const struct fleet *fleet,
     return NULL;
 }
 
+/* The device with the most memory. */
+static struct device placement_largest(struct candidates candidates)
+{
+    struct device largest = {.memory_bytes = 0}, device;
+    bool is_first = true;
+    while (candidates_next(&candidates, &device)) {
+        if (is_first || device.memory_bytes > largest.memory_bytes)
+            largest = device;
+        is_first = false;
+    }
+    return largest;
+}
+
+/* There is a device that is not lost and that has not its workers already: it lacks memory. */
+static void placement_memory_lack(const struct worker *worker, struct candidates candidates,
+                                  char reason[PLACEMENT_REASON_BYTES])
+{
+    const struct device device = placement_largest(candidates);
+    const char *kind = device_kind_name((enum device_kind)device.kind);
+    char need[SIZE_TEXT_BYTES], size[SIZE_TEXT_BYTES];
+    size_text(need, device_room_need(worker->pool, &device));
+    size_text(size, device.memory_bytes);
+    if (device.memory_bytes == 0)
+        snprintf(reason, PLACEMENT_REASON_BYTES,
+                 "no device for the worker: how much memory %s device %u has is not known", kind,
+                 device.index);
+    else if (device_room_need(worker->pool, &device) > device.memory_bytes)
+        snprintf(reason, PLACEMENT_REASON_BYTES,
+                 "no device for the worker: it needs %s, and %s device %u, the largest, has %s",
+                 need, kind, device.index, size);
+    else
+        snprintf(reason, PLACEMENT_REASON_BYTES,
+                 "no device for the worker: it needs %s, and workers that always stay leave it too "
+                 "little of %s device %u, which has %s",
+                 need, kind, device.index, size);
+}
+
 static int placement_lack(const struct fleet *fleet, const struct worker *worker,
                           enum device_knowledge knowledge, const struct candidates *candidates,
-                          char reason[PLACEMENT_REASON_BYTES])
+                          bool is_for_memory, char reason[PLACEMENT_REASON_BYTES])
 {
     const struct pipeline_config *config = worker->pool->config;
     const struct devices_source *source = candidates->source;
@@ -198,6 +262,8 @@ static int placement_lack(const struct fleet *fleet, const struct worker *worker
     else if (count == 0)
         snprintf(reason, PLACEMENT_REASON_BYTES, "no device for the worker: there is no %s device",
                  name);
+    else if (is_for_memory)
+        placement_memory_lack(worker, *candidates, reason);
     else if (lost)
         snprintf(reason, PLACEMENT_REASON_BYTES,
                  "no device for the worker: %s device %u is lost: %s",
@@ -210,6 +276,70 @@ static int placement_lack(const struct fleet *fleet, const struct worker *worker
     return -ENODEV;
 }
 
+/* There is none for it: it runs without, or lacks one. */
+static int placement_miss(struct fleet *fleet, struct worker *worker,
+                          enum device_knowledge knowledge, const struct candidates *candidates,
+                          bool is_for_memory, char reason[PLACEMENT_REASON_BYTES])
+{
+    device_room_forget(worker);
+    if (candidates_count(*candidates) == 0 &&
+        placement_does_without(&worker->pool->config->devices, knowledge)) {
+        worker->has_device = false;
+        return 0;
+    }
+    if (candidates->source && knowledge != DEVICES_FAILED)
+        devices_look_later(fleet->devices,
+                           (enum device_source)(candidates->source - fleet->devices->sources),
+                           MISSING_AGAIN_MS);
+    return placement_lack(fleet, worker, knowledge, candidates, is_for_memory, reason);
+}
+
+/* It has a device; there may be no room there yet. */
+static int placement_await_room(struct fleet *fleet, struct worker *worker, enum room_state state)
+{
+    bool is_news = state != ROOM_THERE && !worker->has_no_room;
+    worker->has_no_room = state != ROOM_THERE;
+    if (is_news)
+        device_room_log_wait(fleet, worker);
+    if (state != ROOM_THERE || !device_room_is_fresh(fleet, &worker->device))
+        return -EAGAIN;
+    return care_may_start(fleet->devices, &worker->device);
+}
+
+static int placement_choose_room(struct fleet *fleet, struct worker *worker,
+                                 enum device_knowledge knowledge,
+                                 const struct candidates *candidates,
+                                 char reason[PLACEMENT_REASON_BYTES])
+{
+    struct device device;
+    device_room_wait(fleet, worker);
+    if (device_room_waiting(worker->pool) != worker)
+        return -EAGAIN; /* one of each pipeline at a time */
+    enum room_state state = placement_find_room(fleet, worker, *candidates, &device);
+    if (state >= ROOM_NEVER)
+        return placement_miss(fleet, worker, knowledge, candidates, state == ROOM_NEVER, reason);
+    worker->has_device = true;
+    worker->device = device;
+    care_watch(fleet->devices, &device);
+    return placement_await_room(fleet, worker, state);
+}
+
+/* Who takes over has the device of its predecessor, beside it. One that is lost may come back; else
+ * its predecessor goes, and it is like any other. */
+static int placement_follow(const struct fleet *fleet, struct worker *worker)
+{
+    const struct worker *predecessor = worker->predecessor;
+    worker->has_device = predecessor->has_device;
+    worker->device = predecessor->device;
+    if (!worker->has_device)
+        return 0;
+    if (care_may_start(fleet->devices, &worker->device) < 0)
+        return -EAGAIN;
+    if (device_room_has_beside(fleet, worker))
+        return 0;
+    return predecessor->state == WORKER_OUTGOING ? -ENOSPC : -EAGAIN;
+}
+
 int placement_choose(struct fleet *fleet, struct worker *worker,
                      char reason[PLACEMENT_REASON_BYTES])
 {
@@ -219,16 +349,13 @@ int placement_choose(struct fleet *fleet, struct worker *worker,
         worker->has_device = false;
         return 0;
     }
-    if (worker->predecessor) {
-        worker->has_device = worker->predecessor->has_device;
-        worker->device = worker->predecessor->device;
-        /* One that is lost may come back; else its predecessor goes, and it is like any other. */
-        return worker->has_device && care_may_start(fleet->devices, &worker->device) < 0 ? -EAGAIN
-                                                                                         : 0;
-    }
+    if (worker->predecessor)
+        return placement_follow(fleet, worker);
     enum device_knowledge knowledge = placement_source(fleet, choice, &candidates.source);
     if (knowledge == DEVICES_UNKNOWN)
         return -EAGAIN;
+    if (device_room_counts(worker->pool))
+        return placement_choose_room(fleet, worker, knowledge, &candidates, reason);
     struct device device;
     if (placement_find(fleet, worker, candidates, &device)) {
         worker->has_device = true;
@@ -237,15 +364,7 @@ int placement_choose(struct fleet *fleet, struct worker *worker,
             care_watch(fleet->devices, &device);
         return care_may_start(fleet->devices, &device);
     }
-    if (candidates_count(candidates) == 0 && placement_does_without(choice, knowledge)) {
-        worker->has_device = false;
-        return 0;
-    }
-    if (candidates.source && knowledge != DEVICES_FAILED)
-        devices_look_later(fleet->devices,
-                           (enum device_source)(candidates.source - fleet->devices->sources),
-                           MISSING_AGAIN_MS);
-    return placement_lack(fleet, worker, knowledge, &candidates, reason);
+    return placement_miss(fleet, worker, knowledge, &candidates, false, reason);
 }
 
 bool placement_is_lost(const struct fleet *fleet, const struct worker *worker)

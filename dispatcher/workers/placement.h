@@ -4,7 +4,8 @@
  *
  * A worker keeps its device from process to process while that is there. Else it gets the one that
  * the fewest workers have: of its own pipeline, of which no more than --workers-per-device can have
- * one, then of all. Who takes over from another one takes its device, too.
+ * one, then of all. Who takes over from another one takes its device, too. Where memory is kept for
+ * workers, the room for that goes before (device_room.h).
  */
 #ifndef DISPATCHER_PLACEMENT_H
 #define DISPATCHER_PLACEMENT_H
@@ -26,9 +27,10 @@ struct worker_pool;
 void placement_want(struct fleet *fleet, const struct pipeline_config *config);
 
 /* Chooses for a worker that is about to start, and sets worker->has_device and worker->device. 0;
- * -EAGAIN: it is not known yet which there are, or the device is not to be used yet; -ENODEV: there
- * is none for it, and one line in `reason` says why. Either way it may be chosen again when more is
- * known. */
+ * -EAGAIN: it is not known yet which there are, the device is not to be used yet, or there is no
+ * room for it there (device_room.h); -ENODEV: there is none for it, and one line in `reason` says
+ * why. Either way it may be chosen again when more is known. -ENOSPC: its device does not hold it
+ * beside its predecessor, who waits for it. */
 int placement_choose(struct fleet *fleet, struct worker *worker,
                      char reason[PLACEMENT_REASON_BYTES]) MUST_USE;
 

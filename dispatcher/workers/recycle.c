@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "dispatcher/workers/device_room.h"
 #include "dispatcher/workers/fleet.h"
 #include "dispatcher/workers/pool.h"
 
@@ -66,7 +67,7 @@ bool recycle_is_due(struct fleet *fleet, struct worker *worker, enum device_poli
     }
     /* Where its successor may start beside it, it serves until that is ready. There is one place
      * for that: while it is taken, the next run asks again. */
-    bool is_overlap = options->recycle_overlap;
+    bool is_overlap = options->recycle_overlap && device_room_has_beside(fleet, worker);
     if (is_overlap && !pool_spare(worker->pool))
         return false;
     worker->end = end;

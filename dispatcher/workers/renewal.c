@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 
+#include "dispatcher/workers/device_room.h"
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/supervisor.h"
 #include "dispatcher/workers/template.h"
@@ -148,8 +149,11 @@ static void renewal_replace(struct fleet *fleet, struct worker_pool *pool)
         struct worker *worker = pool->places[i];
         if (!worker->is_stale || worker->state != WORKER_READY)
             continue;
+        bool has_room = device_room_has_beside(fleet, worker);
         worker->end = WORKER_END_RENEWED;
-        supervisor_event(fleet, worker, WORKER_EV_HAND_OVER, "it is to be renewed");
+        fleet->renewal.replaced_count += !has_room;
+        supervisor_event(fleet, worker, has_room ? WORKER_EV_HAND_OVER : WORKER_EV_RETIRE,
+                         "it is to be renewed");
     }
 }
 

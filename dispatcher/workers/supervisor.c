@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "dispatcher/workers/device_room.h"
 #include "dispatcher/workers/drain.h"
 #include "dispatcher/workers/fleet.h"
 #include "dispatcher/workers/hand_over.h"
@@ -416,7 +417,7 @@ void supervisor_event(struct fleet *fleet, struct worker *worker, enum worker_ev
     }
     if (worker_loads(state) && !worker_loads(worker->state))
         supervisor_loads_go_on(fleet);
-    fleet->has_moved = true;
+    fleet->has_moved = fleet->room_has_moved = true;
     fleet->ops->changed(fleet->owner, worker->pool);
 }
 
@@ -593,6 +594,7 @@ void supervisor_run_over(struct fleet *fleet, struct worker *worker, enum device
 {
     struct worker_said said;
     worker->run_count++;
+    device_room_note_run(fleet, worker);
     placement_note_failure(fleet, worker, policy);
     if (recycle_is_due(fleet, worker, policy, &said))
         supervisor_event(fleet, worker, said.event, said.reason);

@@ -60,4 +60,10 @@ void supervisor_judge(struct fleet *fleet);
 /* Places with a process, with one that was asked for, or with the last words of one. */
 uint32_t supervisor_live_count(const struct fleet *fleet);
 
+/* ---- supervisor_room.c --------------------------------------------------------------------- */
+
+/* Those that wait for memory of a device, or lack one, start if they can, in their order. Whether
+ * some still cannot is fleet->is_crowded then. */
+void supervisor_try_waiting(struct fleet *fleet);
+
 #endif

@@ -3,6 +3,7 @@
 #include <stdio.h>
 
 #include "dispatcher/devices/care.h"
+#include "dispatcher/workers/device_room.h"
 #include "dispatcher/workers/placement.h"
 #include "dispatcher/workers/supervisor.h"
 
@@ -10,6 +11,7 @@
 static void on_devices_changed(void *owner, enum device_source source)
 {
     struct fleet *fleet = owner;
+    device_room_learn(fleet, source);
     for (uint32_t i = 0; i < fleet->pool_count; i++) {
         struct worker_pool *pool = fleet->pools[i];
         if (!placement_is_of(&pool->config->devices, source))

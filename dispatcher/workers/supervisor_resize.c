@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "dispatcher/workers/device_room.h"
 #include "dispatcher/workers/output.h"
 #include "dispatcher/workers/placement.h"
 #include "dispatcher/workers/pool.h"
@@ -44,6 +45,12 @@ void supervisor_loads_go_on(struct fleet *fleet)
     }
 }
 
+static void resize_begin(struct fleet *fleet, struct worker *worker)
+{
+    device_room_take(worker);
+    supervisor_event(fleet, worker, WORKER_EV_START, NULL);
+}
+
 void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker)
 {
     char reason[PLACEMENT_REASON_BYTES];
@@ -63,10 +70,14 @@ void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker)
     }
     int rc = placement_choose(fleet, worker, reason);
     worker->lacks_device = rc == -ENODEV;
+    if (rc == -ENOSPC) {
+        supervisor_event(fleet, worker->predecessor, WORKER_EV_STAY, NULL);
+        return;
+    }
     if (rc == 0 && !resize_may_load(fleet, worker))
         resize_wait_for_loads(fleet, worker);
     else if (rc == 0)
-        supervisor_event(fleet, worker, WORKER_EV_START, NULL);
+        resize_begin(fleet, worker);
     else if (worker->lacks_device)
         resize_lack_note(fleet, worker, reason);
 }
@@ -83,7 +94,7 @@ void supervisor_resize(struct fleet *fleet, struct worker_pool *pool)
             supervisor_start_or_wait(fleet, worker);
         fleet->is_shrinking |= worker->is_surplus;
     }
-    fleet->has_moved = true;
+    fleet->has_moved = fleet->room_has_moved = true;
     fleet->reactor->has_chores |= fleet->is_shrinking;
     fleet->ops->changed(fleet->owner, pool);
 }
@@ -196,6 +207,7 @@ static void resize_let_go(struct fleet *fleet, struct worker *worker)
     case WORKER_EMPTY:
     case WORKER_SPARE:
         timer_clear(&fleet->reactor->timers, &worker->timer);
+        device_room_forget(worker);
         break;
     case WORKER_READY:
         worker->end = WORKER_END_STOPPED; /* one that is OUTGOING has a reason already */

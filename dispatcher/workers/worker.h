@@ -111,6 +111,10 @@ struct worker {
     bool has_device;      /* its process is bound to one, or the next one, if it is there: */
     struct device device; /* as it was when it was chosen */
 
+    uint64_t reserved_bytes; /* of the device's memory, from before its start to its end */
+    uint64_t room_since_ms;  /* since when it waits for that; 0: it does not */
+    bool has_no_room;        /* likewise: there was none on its device when it was looked last */
+
     pid_t pid;
     int pidfd;                      /* while SPAWNING: only holds the place of one */
     int exec_error;                 /* the process could not become the worker; 0: it could */

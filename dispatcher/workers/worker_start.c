@@ -88,6 +88,7 @@ void worker_release(struct fleet *fleet, struct worker *worker)
     unfinished_end(&worker->unfinished);
     unfinished_free(&worker->unfinished, &worker->pool->unfinished);
     worker->pid = 0;
+    worker->reserved_bytes = 0;
     worker->is_paused = worker->is_stale = false;
     worker->wrong = NULL;
     worker->exec_error = 0;

@@ -8,7 +8,7 @@
 #include "dispatcher/workers/pool.h"
 #include "dispatcher/workers/worker_start.h"
 
-#define FLEET_TIMER_COUNT 4u
+#define FLEET_TIMER_COUNT 5u
 
 int workers_init(struct fleet *fleet, const struct fleet_options *options)
 {
@@ -20,7 +20,9 @@ int workers_init(struct fleet *fleet, const struct fleet_options *options)
                             .spawner_timer.kind = TIMER_SPAWNER,
                             .offer_timer.kind = TIMER_OFFER,
                             .noise_timer.kind = TIMER_NOISE,
-                            .output_timer.kind = TIMER_OUTPUT};
+                            .output_timer.kind = TIMER_OUTPUT,
+                            .room_timer.kind = TIMER_ROOM,
+                            .room_look_ms = UINT64_MAX};
     oom_watch_init(&fleet->oom);
     spawner_init(&fleet->spawner, options->config->own_users);
     return timers_reserve(&fleet->reactor->timers, FLEET_TIMER_COUNT);

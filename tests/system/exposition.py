@@ -17,7 +17,7 @@ UNITS = ("_seconds", "_bytes", "_ratio")
 NO_BASE_UNIT = re.compile(r"_(ms|us|ns|milliseconds|microseconds|kib|mib|kilobytes|percent)(_|$)")
 # While nobody was answered, or no worker has a process or says how far its start is, or no token had a run.
 EMPTY_AT_TIMES = ("millrace_responses", "millrace_worker_resident_bytes", "millrace_worker_cpu_seconds",
-                  "millrace_token_runs", "millrace_pipeline_loading_ratio")
+                  "millrace_token_runs", "millrace_pipeline_loading_ratio", "millrace_ring_used_bytes")
 UNESCAPED = {"\\\\": "\\", '\\"': '"', "\\n": "\n"}
 
 

@@ -42,7 +42,8 @@ OF_PIPELINES = {
     "worker-nofile": "512", "worker-core": "0", "worker-memory": "", "worker-data": "4g", "worker-nproc": "",
     "worker-user": "", "seccomp": "strict", "network": "none", "allow-read": "[data]", "allow-write": "none",
     "allow-connect": "[80, 443]", "python": "", "python-threads": "", "environment": "{C: '1', PATH: }",
-    "devices": "{kind: vulkan, count: 2}", "workers-per-device": "2", "device-unbound": "true", "preload": "import", "device-env": "'F={index}'",
+    "devices": "{kind: cuda, index: [0, 1]}", "device-memory": "12g", "device-hold": "3s", "workers-per-device": "2", "device-unbound": "true", "preload": "import",
+    "device-env": "'F={index}'",
     "device-environment": "{G: '{kind}-{uuid}'}", "on-cuda-error": "quarantine", "on-cuda-oom": "keep", "on-oom": "recycle",
 }
 # Each way to say an alias, of the pipeline that a whole file has.

@@ -11,6 +11,7 @@
 #include "millrace/check.h"
 
 #define DEVICE_CELL_BYTES 128u
+#define DEVICE_RESERVED_BYTES (CELL_BYTES + 1)
 #define REASON_COLUMNS_MAX 200u
 
 struct devices_column {
@@ -77,14 +78,26 @@ static void devices_health_write(char cell[DEVICE_CELL_BYTES], const struct devi
     snprintf(cell, DEVICE_CELL_BYTES, "%s", row->live ? row->live->state : "");
 }
 
-/* "me/words:v1 0, me/words:v1 1" */
+/* What is kept for a worker, " 4.0G"; "": nothing is. */
+static void devices_reserved_write(char cell[DEVICE_RESERVED_BYTES],
+                                   const struct live_holder *holder)
+{
+    char size[CELL_BYTES];
+    cell_size(size, holder->reserved_bytes);
+    snprintf(cell, DEVICE_RESERVED_BYTES, "%s%s", holder->reserved_bytes > 0 ? " " : "",
+             holder->reserved_bytes > 0 ? size : "");
+}
+
+/* "me/words:v1 0, me/words:v1 1 4.0G" */
 static void devices_workers_write(char cell[DEVICE_CELL_BYTES], const struct device_row *row)
 {
+    char reserved[DEVICE_RESERVED_BYTES];
     size_t used = 0;
     for (uint32_t i = 0; row->live && i < row->live->holder_count; i++) {
         const struct live_holder *holder = &row->live->holders[i];
-        int added = snprintf(cell + used, DEVICE_CELL_BYTES - used, "%s%s %.0f", i > 0 ? ", " : "",
-                             holder->pipeline, holder->worker);
+        devices_reserved_write(reserved, holder);
+        int added = snprintf(cell + used, DEVICE_CELL_BYTES - used, "%s%s %.0f%s",
+                             i > 0 ? ", " : "", holder->pipeline, holder->worker, reserved);
         mr_assert(added >= 0);
         used += (size_t)added;
         if (used >= DEVICE_CELL_BYTES)
@@ -236,6 +249,8 @@ static void devices_live_add(struct text *out, const struct live_device *live)
     devices_text_add(out, "state", live ? live->state : "");
     text_add(out, ",");
     devices_text_add(out, "reason", live ? live->reason : "");
+    text_add(out, ",");
+    devices_whole_add(out, "memory_reserved_bytes", live ? live->memory_reserved_bytes : -1);
     text_add(out, ",\"workers\":[");
     for (uint32_t i = 0; live && i < live->holder_count; i++) {
         text_add(out, "%s{", i > 0 ? "," : "");
@@ -244,6 +259,10 @@ static void devices_live_add(struct text *out, const struct live_device *live)
         devices_whole_add(out, "worker", live->holders[i].worker);
         text_add(out, ",");
         devices_whole_add(out, "pid", live->holders[i].pid);
+        if (live->holders[i].reserved_bytes > 0) {
+            text_add(out, ",");
+            devices_whole_add(out, "reserved_bytes", live->holders[i].reserved_bytes);
+        }
         text_add(out, "}");
     }
     text_add(out, "]");

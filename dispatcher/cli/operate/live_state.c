@@ -81,10 +81,11 @@ static const struct state_field device_fields[] = {
     TEXT(live_device, pci), TEXT(live_device, parent), TEXT(live_device, cores),
     TEXT(live_device, state), TEXT(live_device, reason), NUMBER(live_device, index),
     NUMBER(live_device, numa_node), NUMBER(live_device, memory_bytes),
-    NUMBER(live_device, memory_free_bytes),
+    NUMBER(live_device, memory_free_bytes), NUMBER(live_device, memory_reserved_bytes),
 };
 static const struct state_field holder_fields[] = {
     TEXT(live_holder, pipeline), NUMBER(live_holder, worker), NUMBER(live_holder, pid),
+    NUMBER(live_holder, reserved_bytes),
 };
 /* clang-format on */
 

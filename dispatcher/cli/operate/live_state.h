@@ -68,13 +68,13 @@ struct live_slow {
 /* A process that is bound to a device. */
 struct live_holder {
     const char *pipeline;
-    double worker, pid;
+    double worker, pid, reserved_bytes;
 };
 
 struct live_device {
     const char *kind, *uuid, *name, *pci, *parent, *cores;
     const char *state, *reason; /* "": not known; none */
-    double index, numa_node, memory_bytes, memory_free_bytes;
+    double index, numa_node, memory_bytes, memory_free_bytes, memory_reserved_bytes;
     struct live_holder *holders;
     uint32_t holder_count;
 };

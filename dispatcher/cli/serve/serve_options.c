@@ -103,6 +103,12 @@ static const struct cli_option options[] = {
     {"device-env", "NAME=TEXT", CLI_LIST, .by_pipeline = true, .check = device_environment_check,
      .help = "a variable for workers, in whose text {index}, {uuid}, {kind}, {pci}, {cores} and "
              "{numa} are those of their device"},
+    {"device-memory", "SIZE", CLI_TEXT, EACH(device_memory), .check = device_memory_check,
+     .help = "memory that each worker needs of its device, which is kept for it: models that are "
+             "asked for take turns where there is not enough for all; auto to measure it"},
+    {"device-hold", NULL, CLI_DURATION, EACH(options.device_hold_ms), .min = 0, .max = DAY_MS,
+     .help = "one that was loaded is not unloaded for another one for so long, nor for as long as "
+             "its own start took"},
     {"concurrency", NULL, CLI_NUMBER, EACH(options.concurrency), .min = 1, .max = SLOT_COUNT_MAX,
      .help = "runs that one worker interleaves"},
     {"queue", NULL, CLI_NUMBER, EACH(options.queue_count_max), .min = 0, .max = RUN_COUNT_MAX,

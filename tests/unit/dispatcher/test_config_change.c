@@ -92,7 +92,7 @@ static void each_option_of_a_pipeline_is_a_change_of_its_kind(void **state)
         }
         seen++;
     }
-    assert_int_equal(seen, 26);
+    assert_int_equal(seen, 27);
 }
 
 static void another_warm_up_is_of_processes_that_start_from_then_on(void **state)
@@ -158,6 +158,12 @@ static void other_devices_are_those_of_other_processes(void **state)
     assert_int_equal(change(), PIPELINE_PROCESSES);
     assert_int_equal(environment_add(&now.pipelines[0].device_environment, "A={index}", reason), 0);
     assert_int_equal(change(), PIPELINE_SAME);
+    next.pipelines[0].options.device_memory_bytes = 4096; /* of processes that start from now on */
+    assert_int_equal(change(), PIPELINE_LIMITS);
+    next.pipelines[0].options.device_memory_bytes = 0;
+    next.pipelines[0].options.device_memory_learned = true;
+    assert_int_equal(change(), PIPELINE_LIMITS);
+    next.pipelines[0].options.device_memory_learned = false;
     next.pipelines[0].options.devices_count_workers = true;
     assert_int_equal(change(), PIPELINE_LIMITS);
 }

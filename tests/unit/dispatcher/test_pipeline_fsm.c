@@ -26,11 +26,11 @@
 #define DEATHS_MAX 3u
 
 struct truth {
-    bool has_been_ready;
-    bool is_served; /* a worker is ready */
-    bool is_closed; /* the quarantine */
-    bool is_idle;   /* no worker is wanted */
-    bool is_waking; /* the first one that is wanted again starts */
+    bool has_been_ready; /* or nobody has asked for it, and then that does not matter */
+    bool is_served;      /* a worker is ready */
+    bool is_closed;      /* the quarantine */
+    bool is_idle;        /* no worker is wanted */
+    bool is_waking;      /* the first one that is wanted again starts */
 };
 
 static const struct truth truths[PIPELINE_STATE_COUNT] = {
@@ -60,7 +60,7 @@ static bool can_happen(enum pipeline_state state, enum pipeline_event event)
     case PIPELINE_EV_PROVED: /* a run was taken before */
         return now->has_been_ready || now->is_closed;
     case PIPELINE_EV_UNWANTED: /* a quarantine goes on until it is known how it ends */
-        return now->has_been_ready && !now->is_closed;
+        return (now->has_been_ready && !now->is_closed) || state == PIPELINE_LOADING;
     case PIPELINE_EV_WANTED:
     case PIPELINE_EV_COUNT:
         break;
@@ -265,7 +265,8 @@ static void time_passes(struct life *life)
     review(life);
 }
 
-/* All of them go, or start anew: both only where the pipeline is open, and has been. */
+/* All of them go, or start anew: both only where the pipeline is open, and has been; or go before
+ * any has been tried. */
 static void number_changes(struct life *life)
 {
     if (!life->is_idle && !can_happen(life->state, PIPELINE_EV_UNWANTED))

@@ -110,7 +110,10 @@ static void what_is_said_for_one_pipeline_changes_no_other(void **state)
             continue;
         char number[CLI_NUMBER_TEXT_BYTES];
         if (option->kind == CLI_TEXT)
-            snprintf(text, sizeof text, "me/p:v1=%s", option->is_list_of_json ? "[]" : "x");
+            snprintf(text, sizeof text, "me/p:v1=%s",
+                     option->is_list_of_json ? "[]"
+                     : option->check         ? "auto"
+                                             : "x");
         else if (option->kind == CLI_FLAG)
             snprintf(text, sizeof text, "me/p:v1");
         else if (option->kind == CLI_CHOICE)
