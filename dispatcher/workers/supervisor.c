@@ -137,12 +137,11 @@ static void supervisor_follow_template(struct fleet *fleet, struct worker *self,
     template_ended(fleet, self, reason);
     if (supervisor_is_last(fleet, self))
         return;
-    if (self->end == WORKER_END_STOPPED)
+    bool is_tried = !self->pool->template.is_refused;
+    if (is_tried && self->end == WORKER_END_STOPPED)
         timer_set(&fleet->reactor->timers, &self->timer, fleet->reactor->now_ms);
-    else
+    else if (is_tried)
         supervisor_back_off(fleet, self);
-    if (self->pool->template.is_refused)
-        timer_clear(&fleet->reactor->timers, &self->timer);
     supervisor_resize(fleet, self->pool); /* who waits for it may begin by itself */
 }
 
