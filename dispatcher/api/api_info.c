@@ -84,7 +84,12 @@ void api_loading_format(const struct api *api, struct text *text, const struct p
         return;
     }
     const struct start_progress *progress = &worker->progress;
-    text_add(text, "{\"worker\":%u,\"elapsed_s\":%.3f,\"progress\":", worker->number,
+    text_add(text, "{\"worker\":");
+    if (worker->is_template) /* they wait for it */
+        text_add(text, "null");
+    else
+        text_add(text, "%u", worker->number);
+    text_add(text, ",\"elapsed_s\":%.3f,\"progress\":",
              (double)(api->reactor->now_ms - worker->started_ms) / 1000);
     if (progress->permille == MESSAGE_PROGRESS_UNKNOWN)
         text_add(text, "null");

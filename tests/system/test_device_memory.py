@@ -138,6 +138,7 @@ def test_who_waits_is_told_for_what_and_who_has_it(host):
         wait_until(lambda: server.pipeline(model(0))["workers"][0]["active"], TIMEOUT_S)
         other = later(pool, server, 1)
         waiting = wait_waiting(server, 1)
+        assert "\n  waiting for 2.0G of cpu:1 (" in told(server, "ps")
         assert waiting["device"]["index"] == 1 and waiting["device"]["kind"] == "cpu"
         assert (waiting["bytes"], waiting["held_by"]) == (2048 * MIB, [model(0)])
         assert server.pipeline(model(1))["device_memory_bytes"] == 2048 * MIB

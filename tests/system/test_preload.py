@@ -5,6 +5,7 @@ import os
 import re
 import shutil
 import signal
+import subprocess
 import time
 
 import pytest
@@ -12,8 +13,8 @@ import pytest
 import wire
 from conftest import compile_c
 from confined import needs_landlock, needs_python
-from operator_socket import pipeline_state, tell
-from server import SLOWNESS, children_of, process_exists, process_fields, wait_until
+from operator_socket import path_of, pipeline_state, tell
+from server import MILLRACE, SLOWNESS, children_of, process_exists, process_fields, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODULE = os.path.join(HERE, "pipelines", "preloaded.py")
@@ -72,6 +73,16 @@ def test_a_part_of_the_start_is_done_once_for_all_workers(start, preload, once):
         assert (template(server)["state"], template(server)["copies"], template(server)["reason"]) == ("ready", 2, None)
         assert server.metric(f'millrace_template_copies_total{{pipeline="{POINTER}"}}') == 2
         assert server.metric(f'millrace_template_ready{{pipeline="{POINTER}"}}') == 1
+
+
+def test_ps_has_a_line_for_a_template_and_for_one_that_is_refused(start):
+    def shown(server):
+        return subprocess.run([MILLRACE, "ps", "--control", path_of(server)], capture_output=True, text=True, check=True,
+                              timeout=30 * SLOWNESS).stdout
+
+    server = serve(start)
+    assert f"\n  template: ready, pid {template(server)['pid']}, 2 copies\n" in shown(server)
+    assert "\n  template: refused, it has 2 threads\n" in shown(serve(start, does="start_thread"))
 
 
 def test_hooks_of_c_are_run_once_or_by_each_worker(start, pipelines):

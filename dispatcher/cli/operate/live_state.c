@@ -56,6 +56,18 @@ static const struct state_field loading_fields[] = {
     NUMBER(live_loading, elapsed_s), NUMBER(live_loading, progress),
     TEXT(live_loading, text),
 };
+static const struct state_field template_fields[] = {
+    TEXT(live_template, preload), TEXT(live_template, state),    TEXT(live_template, reason),
+    NUMBER(live_template, pid),   NUMBER(live_template, copies),
+};
+static const struct state_field waiting_fields[] = {
+    NUMBER(live_waiting, elapsed_s),
+    NUMBER(live_waiting, bytes),
+};
+static const struct state_field waiting_device_fields[] = {
+    {"kind", STATE_TEXT, offsetof(struct live_waiting, device_kind)},
+    {"index", STATE_NUMBER, offsetof(struct live_waiting, device_index)},
+};
 static const struct state_field worker_fields[] = {
     NUMBER(live_worker, number), NUMBER(live_worker, pid), TEXT(live_worker, state),
     NUMBER(live_worker, age_s), NUMBER(live_worker, active), NUMBER(live_worker, slots),
@@ -209,9 +221,15 @@ static int state_pipeline_read(struct live_state *state, const struct json_view 
     struct live_pipeline *pipeline = into;
     struct json_view times = json_view_get(object, "first_chunk");
     struct json_view loading = json_view_get(object, "loading");
+    struct json_view template = json_view_get(object, "template");
+    struct json_view waiting = json_view_get(object, "waiting");
+    struct json_view device = json_view_get(&waiting, "device");
     void *workers;
     READ(state, object, pipeline_fields, pipeline);
     READ(state, &loading, loading_fields, &pipeline->loading);
+    READ(state, &template, template_fields, &pipeline->template);
+    READ(state, &waiting, waiting_fields, &pipeline->waiting);
+    READ(state, &device, waiting_device_fields, &pipeline->waiting);
     state_times_read(&times, &pipeline->first_chunk);
     int rc = state_list_read(state, object, "workers", state_worker_read,
                              sizeof(struct live_worker), &workers, &pipeline->worker_count);

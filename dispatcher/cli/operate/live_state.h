@@ -38,9 +38,24 @@ struct live_loading {
     const char *text;
 };
 
+/* The process that its workers are copies of; preload "": it wants none. */
+struct live_template {
+    const char *preload, *state, *reason; /* reason: "" if there is none */
+    double pid, copies;
+};
+
+/* Memory of a device that it waits for; elapsed_s NAN: it waits for none. */
+struct live_waiting {
+    double elapsed_s, bytes;
+    const char *device_kind;
+    double device_index;
+};
+
 struct live_pipeline {
     const char *pointer, *id, *state, *phase, *error; /* error: "" if there is none */
     struct live_loading loading;
+    struct live_template template;
+    struct live_waiting waiting;
     bool drained;
     double active, queued, queue_max, workers_min, workers_max, workers_wanted;
     double accepted, completed, failed, cancelled, refused, lines;

@@ -20,6 +20,8 @@ static size_t ps_name_columns(const struct live_state *state);
 static void ps_server_add(struct text *out, const struct live_state *state);
 static void ps_pipeline_add(struct text *out, const struct live_pipeline *pipeline, size_t columns);
 static void ps_loading_add(struct text *out, const struct live_loading *loading);
+static void ps_waiting_add(struct text *out, const struct live_waiting *waiting);
+static void ps_template_add(struct text *out, const struct live_template *template);
 static void ps_notes_add(struct text *out, const struct live_pipeline *pipeline);
 static void ps_worker_add(struct text *out, const struct live_worker *worker, size_t columns);
 static void ps_alias_add(struct text *out, const struct live_alias *alias, size_t columns);
@@ -130,6 +132,8 @@ static void ps_pipeline_add(struct text *out, const struct live_pipeline *pipeli
     ps_notes_add(out, pipeline);
     ps_line_end(out);
     ps_loading_add(out, &pipeline->loading);
+    ps_waiting_add(out, &pipeline->waiting);
+    ps_template_add(out, &pipeline->template);
     if (*pipeline->error != '\0') {
         text_add(out, "  ");
         cells_add(out, pipeline->error, PS_COLUMNS - 2);
@@ -148,6 +152,38 @@ static void ps_loading_add(struct text *out, const struct live_loading *loading)
         text_add(&line, "%.0f %%%s", floor(loading->progress * 100),
                  *loading->text != '\0' ? ", " : "");
     text_add(&line, "%s (%.0f s)", loading->text, floor(loading->elapsed_s));
+    text_add_bytes(&line, "", 1);
+    ps_line_add(out, &line);
+    text_finish(&line);
+}
+
+/* "  waiting for 12G of cuda:0 (4 s)" */
+static void ps_waiting_add(struct text *out, const struct live_waiting *waiting)
+{
+    char bytes[CELL_BYTES], device[CELL_BYTES];
+    struct text line = {0};
+    if (!(waiting->elapsed_s >= 0))
+        return;
+    cell_size(bytes, waiting->bytes);
+    cell_device(device, waiting->device_kind, waiting->device_index);
+    text_add(&line, "  waiting for %s of %s (%.0f s)", bytes, device, floor(waiting->elapsed_s));
+    text_add_bytes(&line, "", 1);
+    ps_line_add(out, &line);
+    text_finish(&line);
+}
+
+/* "  template: ready, pid 4711, 8 copies", "  template: refused, it has 2 threads" */
+static void ps_template_add(struct text *out, const struct live_template *template)
+{
+    struct text line = {0};
+    if (*template->preload == '\0')
+        return;
+    text_add(&line, "  template: %s", template->state);
+    if (template->pid > 0)
+        text_add(&line, ", pid %.0f, %.0f cop%s", template->pid, template->copies,
+                 template->copies == 1 ? "y" : "ies");
+    if (*template->reason != '\0')
+        text_add(&line, ", %s", template->reason);
     text_add_bytes(&line, "", 1);
     ps_line_add(out, &line);
     text_finish(&line);
