@@ -200,7 +200,7 @@ static uint32_t supervisor_reclaim(struct fleet *fleet, struct worker *worker, e
                                    const char *reason)
 {
     drain_rest(fleet, worker);
-    worker->failed_as_copy |= worker->is_copy && worker->ready_ms == 0;
+    template_note_end(worker);
     uint32_t unfinished_count = worker->active_count;
     timer_clear(&fleet->reactor->timers, &worker->timer);
     worker_exit_log(fleet, worker, level, reason);

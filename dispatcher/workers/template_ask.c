@@ -24,6 +24,12 @@ enum template_advice template_advise(const struct worker *worker)
     return TEMPLATE_COPY;
 }
 
+void template_note_end(struct worker *worker)
+{
+    bool is_ended = worker->end == WORKER_END_STOPPED || worker->end == WORKER_END_DEVICE_LOST;
+    worker->failed_as_copy |= worker->is_copy && worker->ready_ms == 0 && !is_ended;
+}
+
 /* Copies have the user of their template, and outlive it. */
 void template_say(const struct worker *self, struct worker_spawn_options *options)
 {

@@ -13,6 +13,10 @@ struct worker_spawn_options;
 /* Copies that are asked for and not there yet, at most. */
 #define TEMPLATE_ASKED_COUNT_MAX 4u
 
+/* A process in a worker's place has ended, and worker->end says why: one that was a copy, and did
+ * not become ready by itself, is followed by one that is none. */
+void template_note_end(struct worker *worker);
+
 /* How a worker's process is to begin now. */
 enum template_advice {
     TEMPLATE_NONE = 0, /* by itself */

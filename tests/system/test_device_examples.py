@@ -185,7 +185,7 @@ X = [1, 2.5, -3, 0, 1 << 40]
 def test_each_cuda_worker_has_a_gpu_of_its_own_and_computes_exactly(cuda):
     server = cuda()
     assert {device_of(worker["pid"]) for worker in server.workers(CUDA)} == {("cuda", 0), ("cuda", 1)}
-    assert len(server.log_since(0, '"CUDA device 0 of this worker: Fake GPU 0"')) == 2
+    wait_until(lambda: len(server.log_since(0, '"CUDA device 0 of this worker: Fake GPU 0"')) == 2)
     for x in (X, [0.25], list(range(-300, 300))):
         assert values(server.lines(CUDA, x, 0.5, 7)) == multiples(x, 0.5, 7)
     with server.stream(CUDA, X, 2.0, 500) as first, server.stream(CUDA, X, -4.0, 500) as second:
