@@ -91,6 +91,8 @@ def test_a_killed_opencl_worker_costs_its_own_stream_and_the_next_one_has_its_de
     size, endless = (64, 200, 20000), (64, 100000, 100000)
     with opencl.stream(OPENCL, *endless) as lost:
         lost.next()
+        # One that the test before has left may still be ending.
+        wait_until(lambda: sum(bool(worker["active"]) for worker in opencl.workers(OPENCL)) == 1)
         victim, = [worker for worker in opencl.workers(OPENCL) if worker["active"]]
         device = device_of(victim["pid"])
         others = [opencl.stream(OPENCL, *size) for _ in range(3)]
