@@ -24,9 +24,10 @@ bool warm_up_fits(struct fleet *fleet, struct worker *worker);
  * end comes soon; other errors are its failure, and told as such. */
 int warm_up_begin(struct fleet *fleet, struct worker *worker) MUST_USE;
 
-/* A record of a slot that has no run, as drain.c has it. Returns what is wrong with it, or NULL. */
-const char *warm_up_take(struct fleet *fleet, struct worker *worker, const struct record *record,
-                         const void *payload);
+/* A record of a slot that has no run, as drain.c has it. Returns what is wrong with it, or NULL.
+ * Cold: records of runs, beside which the call stands, pay nothing for it. */
+__attribute__((cold)) const char *warm_up_take(struct fleet *fleet, struct worker *worker,
+                                               const struct record *record, const void *payload);
 
 /* It is told to end now. */
 void warm_up_cut(struct fleet *fleet, struct worker *worker);
