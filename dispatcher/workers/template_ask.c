@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "dispatcher/config/preload.h"
 #include "dispatcher/workers/fleet.h"
@@ -72,6 +74,22 @@ static int template_send(const struct worker *self, struct message_fork *fork, s
                             &(struct packet){parts, part_count, fds, FORK_FD_COUNT}, MSG_DONTWAIT);
 }
 
+/* What opens /dev/stdout or /dev/stderr opens these pipes again, and then asks whose they are. A
+ * worker that changes its user gives them to it; a copy has that user already, and may not. */
+static void template_give_output(const struct worker *self,
+                                 const struct worker_spawn_options *options)
+{
+    char path[32];
+    struct stat process;
+    snprintf(path, sizeof path, "/proc/%d", (int)self->pid);
+    if (stat(path, &process) == -1 || process.st_uid == geteuid())
+        return;
+    int rc = fchown(options->stdout_fd, process.st_uid, process.st_gid);
+    if (rc == 0)
+        rc = fchown(options->stderr_fd, process.st_uid, process.st_gid);
+    (void)rc; /* then it cannot open them */
+}
+
 int template_ask(struct worker *worker, const struct worker_spawn_options *options)
 {
     struct template *template = &worker->pool->template;
@@ -94,6 +112,7 @@ int template_ask(struct worker *worker, const struct worker_spawn_options *optio
     template_text_add(&parts[5], place);
     for (uint32_t i = 0; i < variables->count; i++)
         template_text_add(&parts[count++], variables->items[i]);
+    template_give_output(template->worker, options);
     int rc = template_send(template->worker, &fork, parts, count, options);
     if (rc == 0)
         template->asked_count++;

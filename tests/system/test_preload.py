@@ -345,6 +345,7 @@ def test_copies_share_the_user_of_their_template_and_outlive_it(start, public):
     said = of_each_worker(server)
     uids = {facts["uid"] for facts in said.values()}
     assert len(uids) == 1 and 0 not in uids
+    assert ask(server, "open_path", "/dev/stdout") == "opened"
     before = template(server)["pid"]
     os.kill(before, signal.SIGKILL)
     wait_until(lambda: template(server)["state"] == "ready" and template(server)["pid"] != before)
