@@ -14,12 +14,14 @@ const char *preload_obstacle(const struct pipeline_config *pipeline)
 {
     const struct confinement *confinement = &pipeline->confinement;
     const char *lines = pipeline->confine ? pipeline->confine : "";
-    bool is_of_another = confinement->owner != OWNER_SERVER || strstr(lines, "restrict=writing\n");
+    /* What the template may not reach, its copies may not either. */
+    bool is_of_another = confinement->owner != OWNER_SERVER ||
+                         strstr(lines, "restrict=reading\n") || strstr(lines, "restrict=writing\n");
     if (confinement->memory_bytes_max > 0)
         return "each worker has a control group of its own (--worker-memory)";
     if (confinement->seccomp == SECCOMP_STRICT)
         return "no process may make another one (--seccomp strict)";
     if (strstr(lines, "scratch=") && is_of_another)
-        return "each worker has a folder of its own (--files), which a copy may not make";
+        return "each worker has a folder of its own (--files), which a copy may not make or use";
     return NULL;
 }
