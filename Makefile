@@ -118,6 +118,8 @@ build/version.h: FORCE
 
 # Example pipelines see what their authors see: the public header alone.
 EXAMPLE_PACKAGES_transcribe := pocketsphinx
+EXAMPLE_LIBS_embed := -lm
+build/examples/embed.so: $(wildcard docs/examples/embed_*.h)
 build/examples/%.so: docs/examples/%.c $(PUBLIC)
 	@mkdir -p $(@D)
 	$(Q)packages="$(EXAMPLE_PACKAGES_$*)"; \
@@ -395,7 +397,7 @@ install: all ## binaries, header, pkg-config file, man pages, examples, unit, co
 	install -m 644 $(PUBLIC) $(DESTDIR)$(PREFIX)/include/millrace/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' deploy/millrace.pc.in \
 		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/millrace.pc
-	install -m 644 docs/examples/*.c docs/examples/*.cpp $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/
+	install -m 644 docs/examples/*.c docs/examples/*.h docs/examples/*.cpp $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/
 	install -m 644 docs/examples/python/*.py docs/examples/python/pipeline.yaml docs/examples/python/README.md \
 		$(DESTDIR)$(PREFIX)/share/doc/millrace/examples/python/
 	for file in $(patsubst $(B)/python/%,%,$(PYTHON_FILES)); do \

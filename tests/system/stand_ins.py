@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""stand_ins - what takes the place of a GPU for the examples that want one: variables of a server."""
+"""stand_ins - what takes the place of a GPU, or of weights, for the examples that want some: variables of a server."""
 
 import ctypes
 import glob
@@ -7,6 +7,7 @@ import os
 
 import pytest
 
+import encoders
 from conftest import compile_c
 from server import TOP
 
@@ -45,3 +46,9 @@ def cuda(folder, gpus=1):
 def torch(_):
     """A module `torch` of few functions, which goes before the real one."""
     return {"PYTHONPATH": os.path.join(FAKES, "torch_stand_in")}
+
+
+def weights(folder):
+    """A toy model of sentences."""
+    encoders.write_toy(str(folder))
+    return {"EMBED_MODEL": str(folder)}

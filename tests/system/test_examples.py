@@ -11,6 +11,7 @@ import subprocess
 
 import pytest
 
+import encoders
 import server as servers
 import stand_ins
 from server import EXAMPLES, SLOWNESS, TOP
@@ -41,6 +42,7 @@ def spelled(lines):
 ANSWERS = {
     "docs/examples/cuda.c": [[[0.5, 1.25, -1.5]], [[1.0, 2.5, -3.0]], [[1.5, 3.75, -4.5]]],
     "docs/examples/echo.c": [[1], [[True, None, "x"]]],
+    "docs/examples/embed.c": lambda lines: len(lines) == 1 and [len(vector) for vector in lines[0][0]] == [encoders.WIDE] * 2,
     "docs/examples/matches.cpp": [["12"], ["11"]],
     "docs/examples/misbehave.c": [[0], [1], [2]],  # and an error line
     "docs/examples/numbers.c": numbers,
@@ -63,8 +65,9 @@ ANSWERS = {
 # How those end that fail, as they are there to do.
 ERRORS = {"docs/examples/misbehave.c": "SIGSEGV"}
 
-# Those that compute on a device, with what takes the place of one here.
-DEVICES = {"docs/examples/cuda.c": stand_ins.cuda, "docs/examples/opencl.c": stand_ins.pocl,
+# Those that want a device or weights, with what takes the place of them here.
+STAND_INS = {"docs/examples/cuda.c": stand_ins.cuda, "docs/examples/embed.c": stand_ins.weights,
+           "docs/examples/opencl.c": stand_ins.pocl,
            "docs/examples/python/torch_device.py": stand_ins.torch}
 
 # The file that users have, byte for byte: it has no comment. README.md beside it has its line.
@@ -113,7 +116,7 @@ def test_the_curl_line_of_an_example_gets_what_the_example_says(source, tmp_path
     assert told["curl"].count(PORT) == 1
     arguments = shlex.split(told["serve"])[2:]
     put_where_it_is_named(arguments[0], tmp_path)
-    variables = DEVICES[source](tmp_path) if source in DEVICES else None
+    variables = STAND_INS[source](tmp_path) if source in STAND_INS else None
     with servers.Server(tmp_path, arguments, "--python", "/usr/bin/python3", environment=variables).wait_ready() as server:
         done = subprocess.run(["sh", "-c", told["curl"].replace(PORT, server.address)], check=True, capture_output=True,
                               timeout=CURL_TIMEOUT_S, text=True)
