@@ -99,17 +99,12 @@ int template_ask(struct worker *worker, const struct worker_spawn_options *optio
                                 .index = options->index,
                                 .variable_count = variables->count};
     struct iovec parts[2 + MESSAGE_FORK_TEXT_COUNT + DEVICE_VARIABLE_COUNT_MAX];
-    char place[16];
     size_t count = 2 + MESSAGE_FORK_TEXT_COUNT;
-    snprintf(place, sizeof place, "%u", options->place);
     if (options->device_nodes)
         fork.flags |= FORK_HAS_DEVICE_NODES;
-    if (options->confine)
-        fork.flags |= FORK_HAS_SCRATCH;
     template_text_add(&parts[2], options->cores);
     template_text_add(&parts[3], options->memory_nodes);
     template_text_add(&parts[4], options->device_nodes);
-    template_text_add(&parts[5], place);
     for (uint32_t i = 0; i < variables->count; i++)
         template_text_add(&parts[count++], variables->items[i]);
     template_give_output(template->worker, options);

@@ -182,11 +182,10 @@ enum fork_fd {
 
 enum fork_flag {
     FORK_HAS_DEVICE_NODES = 1, /* the text says which; else it opens those of any device */
-    FORK_HAS_SCRATCH = 2,      /* likewise its name for a folder of its own */
 };
 
-/* The texts are, in this order: cores, memory nodes, device nodes and the folder's name, as
- * millrace-worker's options of these names, "" where nothing is said; then variables. */
+/* The texts are, in this order: cores, memory nodes and device nodes, as millrace-worker's options
+ * of these names, "" where nothing is said; then variables. */
 struct message_fork {
     uint32_t place, generation; /* of the worker that is asked for; the answer says them again */
     uint32_t index;             /* of the worker among those of its pipeline */
@@ -195,7 +194,7 @@ struct message_fork {
     uint32_t pad;
 };
 
-#define MESSAGE_FORK_TEXT_COUNT 4u
+#define MESSAGE_FORK_TEXT_COUNT 3u
 
 struct message_forked {
     uint32_t place, generation;

@@ -108,8 +108,6 @@ void confine_copy(const struct confine_options *options)
     process_follow_parent(options->parent);
     binding_enter(&options->binding);
     confine_parse_or_fail(&confine, options->text);
-    if (confine.scratch && options->scratch)
-        confine_make_scratch(&confine, options->scratch);
     confine.isolation.device_nodes = options->device_nodes;
     confine.isolation.guards_proc = confine.filter.denies_machine;
     bool is_isolated = isolation_enter(&confine.isolation, reason, sizeof reason) == 0;

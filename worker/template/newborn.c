@@ -43,8 +43,6 @@ void newborn_become(const struct template_options *options, struct fork_request 
         leave(WORKER_EXIT_PROTOCOL, "what this worker is to be cannot be understood: %s", mistake);
     if (request->fork.flags & FORK_HAS_DEVICE_NODES)
         confined.device_nodes = texts[2];
-    if (request->fork.flags & FORK_HAS_SCRATCH)
-        confined.scratch = texts[3];
     confine_copy(&confined);
 }
 
