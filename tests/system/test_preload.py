@@ -234,7 +234,7 @@ def test_confinement_that_denies_copies_is_said_and_workers_begin_by_themselves(
 def test_workers_with_folders_of_their_own_are_no_copies(start, tmp_path):
     assert template(serve(start, "--files", str(tmp_path / "files")))["copies"] == 2
     restricted = serve(start, "--files", str(tmp_path / "other"), "--allow-read", os.path.dirname(MODULE))
-    assert "a folder of its own (--files)" in template(restricted)["reason"]
+    assert "a folder of its own (--files" in template(restricted)["reason"]
     assert len({facts["tmp"] for facts in of_each_worker(restricted).values()}) == 2
 
 
