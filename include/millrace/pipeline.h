@@ -85,6 +85,8 @@ struct mr_builder; /* the graph being built; valid inside MR_PIPELINE */
 struct mr_call;    /* one call of one pipe; valid until the pipe returns */
 struct mr_value;   /* one value being written, straight into shared memory */
 struct mr_waker;   /* what other threads wake a run with */
+struct mr_run;     /* one run of an engine: pipeline_engine.h */
+struct mr_engine;
 
 /* A handle of the graph: an input, or the result of a pipe. Where the call that should have made it
  * failed the pipeline will not load; there is nothing to check. A struct, so that no type word,
@@ -533,6 +535,8 @@ static inline void mr_wake(struct mr_waker *waker)
 {
     mr_api_->waker_wake(waker);
 }
+
+#include <millrace/pipeline_engine.h>
 
 /* ---- the run at hand ----------------------------------------------------------------------- */
 

@@ -73,6 +73,21 @@ struct mr_api {
     void (*startup_progress)(double fraction, const char *text);
 
     void (*builder_on_preload)(struct mr_builder *, mr_pipe_fn *);
+
+    void (*builder_engine)(struct mr_builder *, const struct mr_engine *, size_t engine_bytes,
+                           const int *type_and_inputs, size_t count);
+    size_t (*run_arg_count)(struct mr_run *);
+    const struct mr_object *(*run_arg)(struct mr_run *, size_t index);
+    void *(*run_alloc)(struct mr_run *, size_t bytes);
+    void (*run_set)(struct mr_run *, void *state);
+    void *(*run_get)(struct mr_run *);
+    struct mr_value *(*run_emit)(struct mr_run *);
+    bool (*run_is_full)(struct mr_run *);
+    bool (*run_is_cancelled)(struct mr_run *);
+    void (*run_finish)(struct mr_run *);
+    int (*run_vfail)(struct mr_run *, enum mr_error, const char *format, va_list);
+    int (*engine_vfail)(enum mr_error, const char *format, va_list);
+    struct mr_waker *(*engine_waker)(void);
 };
 
 /* What a shared object exports: a list of its pipelines, behind one symbol. */

@@ -35,7 +35,8 @@ def test_install_writes_binaries_header_pkg_config_file_and_manual(installed):
     assert os.access(prefix / "bin/millrace", os.X_OK)
     assert os.access(prefix / "libexec/millrace/millrace-worker", os.X_OK)
     assert sorted(os.listdir(prefix / "include/millrace")) == ["pipeline.h", "pipeline.hpp", "pipeline_device.h",
-                                                               "pipeline_start.h", "pipeline_table.h"]
+                                                               "pipeline_engine.h", "pipeline_start.h",
+                                                               "pipeline_table.h"]
     assert (prefix / "share/doc/millrace/examples/words.c").exists()
     for page in os.listdir(os.path.join(TOP, "docs/man")):
         assert (prefix / f"share/man/man{page[-1]}" / page).exists()

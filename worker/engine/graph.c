@@ -47,13 +47,20 @@ mr_variable graph_input(struct mr_builder *graph, const struct mr_input_options 
     return (mr_variable){variable};
 }
 
+/* Which input of the graph a variable is; as many as there are: none. */
+static uint32_t graph_find_input(const struct mr_builder *graph, int variable)
+{
+    uint32_t at = 0;
+    while (at < graph->input_count && graph->input_variables[at] != variable)
+        at++;
+    return at;
+}
+
 /* Keeps what is said of an input beside its options, once. */
 static void graph_input_say(struct mr_builder *graph, mr_variable input, const char **texts,
                             const char *what, const char *json)
 {
-    uint32_t at = 0;
-    while (at < graph->input_count && graph->input_variables[at] != input.index_)
-        at++;
+    uint32_t at = graph_find_input(graph, input.index_);
     if (at == graph->input_count)
         graph_mistake(graph, "%s of something that is no input of this graph", what);
     else if (texts[at])
@@ -116,6 +123,35 @@ void graph_output(struct mr_builder *graph, mr_variable variable)
     graph->outputs[graph->output_count++] = variable.index_;
 }
 
+void graph_engine(struct mr_builder *graph, const struct mr_engine *engine, size_t engine_bytes,
+                  const int *type_and_inputs, size_t count)
+{
+    struct mr_engine known = {.admit = NULL};
+    if (engine)
+        memcpy(&known, engine, engine_bytes < sizeof known ? engine_bytes : sizeof known);
+    if (graph->has_engine || !known.admit || !known.step || !known.evict) {
+        graph_mistake(graph, graph->has_engine ? "it has two engines"
+                                               : "an engine has no admit, step or evict");
+        return;
+    }
+    if (count - 1 > INPUT_COUNT_MAX) {
+        graph_mistake(graph, "its engine has more than %u arguments", INPUT_COUNT_MAX);
+        return;
+    }
+    for (size_t i = 1; i < count; i++) {
+        uint32_t input = graph_find_input(graph, type_and_inputs[i]);
+        if (input == graph->input_count) {
+            graph_mistake(graph, "argument %zu of its engine is no input of this graph", i);
+            return;
+        }
+        graph->engine_arguments[i - 1] = input;
+    }
+    graph->has_engine = true;
+    graph->engine = known;
+    graph->engine_argument_count = (uint32_t)(count - 1);
+    graph_output(graph, (mr_variable){graph_add_variable(graph, MR_STREAM, false)});
+}
+
 static void graph_add_hook(struct mr_builder *graph, mr_pipe_fn **hooks, uint32_t *count,
                            mr_pipe_fn *hook)
 {
@@ -149,6 +185,9 @@ const char *graph_check(struct mr_builder *graph)
 {
     if (graph->mistake[0] == '\0' && graph->output_count == 0)
         graph_mistake(graph, "it has no output");
+    if (graph->has_engine && (graph->pipe_count > 0 || graph->output_count > 1))
+        graph_mistake(graph, "it has an engine, whose stream is its one output, and %s",
+                      graph->pipe_count > 0 ? "a pipe" : "another output");
     for (uint32_t i = 0; i < graph->pipe_count; i++) {
         const struct graph_pipe *pipe = &graph->pipes[i];
         const struct graph_variable *result = &graph->variables[pipe->result];

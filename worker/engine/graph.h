@@ -53,6 +53,10 @@ struct mr_builder {
     int outputs[OUTPUT_COUNT_MAX];
     mr_pipe_fn *preloads[GRAPH_STARTUP_COUNT_MAX];
     mr_pipe_fn *startups[GRAPH_STARTUP_COUNT_MAX];
+    bool has_engine;
+    struct mr_engine engine;
+    uint32_t engine_argument_count;
+    uint32_t engine_arguments[INPUT_COUNT_MAX]; /* which inputs they are */
     void *state;
     void (*destroy)(void *state);
     char mistake[256]; /* the first one; "" while there is none */
@@ -66,6 +70,8 @@ mr_variable graph_pipe(struct mr_builder *graph, mr_pipe_fn *function, const cha
                        const int *type_and_inputs, size_t count);
 void graph_output(struct mr_builder *graph, mr_variable variable);
 void graph_on_preload(struct mr_builder *graph, mr_pipe_fn *hook);
+void graph_engine(struct mr_builder *graph, const struct mr_engine *engine, size_t engine_bytes,
+                  const int *type_and_inputs, size_t count);
 void graph_on_startup(struct mr_builder *graph, mr_pipe_fn *hook);
 void graph_state(struct mr_builder *graph, void *state, void (*destroy)(void *state));
 

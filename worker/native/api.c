@@ -19,6 +19,8 @@
 #include "worker/engine/waker.h"
 #include "worker/native/device.h"
 #include "worker/native/graph_run.h"
+#include "worker/native/step_loop.h"
+#include "worker/native/step_run.h"
 
 /* mr_cancelled(), mr_run_id() and mr_log() take no handle, so that helpers of a pipeline can call
  * them from anywhere: this is what they look at. */
@@ -274,6 +276,20 @@ static const struct mr_api table = {
     .startup_progress = api_startup_progress,
 
     .builder_on_preload = graph_on_preload,
+
+    .builder_engine = graph_engine,
+    .run_arg_count = step_run_arg_count,
+    .run_arg = step_run_arg,
+    .run_alloc = step_run_alloc,
+    .run_set = step_run_set,
+    .run_get = step_run_get,
+    .run_emit = step_run_emit,
+    .run_is_full = step_run_is_full,
+    .run_is_cancelled = step_run_is_cancelled,
+    .run_finish = step_run_finish,
+    .run_vfail = step_run_vfail,
+    .engine_vfail = step_engine_vfail,
+    .engine_waker = step_loop_waker,
 };
 
 const struct mr_api *api_table(struct context *context)

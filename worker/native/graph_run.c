@@ -60,38 +60,44 @@ int graph_run(const struct mr_builder *graph, struct job *job, struct buffer *sc
     return rc;
 }
 
-/* The dispatcher checked them already; pipes rely on it, so it is checked here, too. */
-static int graph_run_take_inputs(struct graph_execution *execution)
+int graph_check_inputs(const struct mr_builder *graph, const struct job *job, struct error *error)
 {
-    const struct mr_builder *graph = execution->graph;
-    const struct job *job = execution->job;
     if (job->input_count != graph->input_count) {
-        error_set(execution->error, ERROR_INPUT, "%zu inputs came, the pipeline has %u",
-                  job->input_count, graph->input_count);
+        error_set(error, ERROR_INPUT, "%zu inputs came, the pipeline has %u", job->input_count,
+                  graph->input_count);
         return -EINVAL;
     }
     for (uint32_t i = 0; i < graph->input_count; i++) {
         const struct mr_object *input = &job->inputs[i];
-        int variable = graph->input_variables[i];
-        const struct graph_variable *declared = &graph->variables[variable];
+        const struct graph_variable *declared = &graph->variables[graph->input_variables[i]];
         if (!object_fits(input, declared->type) &&
             !(declared->is_optional && input->type == MR_NONE)) {
-            error_set(execution->error, ERROR_INPUT, "input %u is %s, it should be %s", i + 1,
+            error_set(error, ERROR_INPUT, "input %u is %s, it should be %s", i + 1,
                       object_type_name(input->type), object_type_name(declared->type));
             return -EINVAL;
         }
+    }
+    return 0;
+}
+
+static int graph_run_take_inputs(struct graph_execution *execution)
+{
+    const struct mr_builder *graph = execution->graph;
+    const struct job *job = execution->job;
+    int rc = graph_check_inputs(graph, job, execution->error);
+    for (uint32_t i = 0; rc == 0 && i < graph->input_count; i++) {
+        const struct mr_object *input = &job->inputs[i];
+        int variable = graph->input_variables[i];
         execution->results[variable].object = input;
-        if (declared->output_count == 0)
+        if (graph->variables[variable].output_count == 0)
             continue;
         struct mr_value value;
         value_start_in_buffer(&value, execution->scratch, execution->error);
-        int rc = value_object(&value, input);
+        rc = value_object(&value, input);
         if (rc > 0)
             rc = graph_run_keep(execution, variable, &value);
-        if (rc < 0)
-            return rc;
     }
-    return 0;
+    return rc;
 }
 
 int call_return_stream(struct mr_call *call, const struct mr_iterator *iterator)

@@ -31,6 +31,7 @@
 #include "worker/native/device.h"
 #include "worker/native/host_so.h"
 #include "worker/native/options.h"
+#include "worker/native/step_loop.h"
 #include "worker/template/forkable.h"
 #include "worker/template/template.h"
 
@@ -40,6 +41,7 @@
 /* Pipeline code may use these until the last instruction of the process. */
 static struct context context;
 static struct host_so host;
+static struct step_loop loop;
 
 static void main_attach(void)
 {
@@ -121,8 +123,23 @@ static void main_be_template(const struct options *options, char *confine)
     main_say_hello();
 }
 
+/* The hooks of a pipeline that is an engine may have its waker, hence in this order. */
+static void main_serve_engine(enum preload preload)
+{
+    if (step_loop_init(&loop, &context, &host.graph) != 0)
+        leave(WORKER_EXIT_ATTACH, "out of memory");
+    main_run_hooks(preload == PRELOAD_NONE, preload != PRELOAD_STARTUP);
+    main_say_ready();
+    step_loop_run(&loop);
+    step_loop_finish(&loop);
+}
+
 static void main_serve(enum preload preload)
 {
+    if (host.graph.has_engine) {
+        main_serve_engine(preload);
+        return;
+    }
     main_run_hooks(preload == PRELOAD_NONE, preload != PRELOAD_STARTUP);
     struct engine engine;
     if (engine_init(&engine, &context, &host.host) != 0)
