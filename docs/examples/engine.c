@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * engine.c - many runs in one batch: the Collatz sequences of numbers, all of them a step at a time.
+ * engine.c - many runs in one batch: the Collatz sequences of numbers, all of them by a step.
  *
  *     cc -shared -fPIC engine.c -o engine.so $(pkg-config --cflags millrace)
  *     millrace serve engine.so --concurrency 64

@@ -121,8 +121,8 @@ static inline void *mr_run_get(struct mr_run *run)
 
 /* ---- in admit() and step() ----------------------------------------------------------------- */
 
-/* The next value of the run: mr_value_integer(mr_emit(run), 5). It is sent when the next function of
- * this header is called, or step() returns, and log lines are the run's until then. A value that
+/* The next value of the run: mr_value_integer(mr_emit(run), 5). It is sent when the next function
+ * of this header is called, or step() returns, and log lines are the run's until then. A value that
  * cannot be sent fails its run, which is evicted.
  *
  * NULL when the run is full: its client has not taken what was sent. */

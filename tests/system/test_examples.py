@@ -43,6 +43,7 @@ ANSWERS = {
     "docs/examples/cuda.c": [[[0.5, 1.25, -1.5]], [[1.0, 2.5, -3.0]], [[1.5, 3.75, -4.5]]],
     "docs/examples/echo.c": [[1], [[True, None, "x"]]],
     "docs/examples/embed.c": lambda lines: len(lines) == 1 and [len(vector) for vector in lines[0][0]] == [encoders.WIDE] * 2,
+    "docs/examples/engine.c": [[number] for number in (3, 10, 5, 16, 8, 4, 2, 1)],
     "docs/examples/matches.cpp": [["12"], ["11"]],
     "docs/examples/misbehave.c": [[0], [1], [2]],  # and an error line
     "docs/examples/numbers.c": numbers,

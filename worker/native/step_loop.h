@@ -31,8 +31,8 @@ void step_loop_finish(struct step_loop *loop);
 /* Runs until a STOP record came and the last run ended. */
 void step_loop_run(struct step_loop *loop);
 
-/* One round, which never waits; `due_ns` is 0 when the next one is due at once, else when: CLOCK_NEVER
- * is at no time. False when step_loop_run() would end. */
+/* One round, which never waits; `due_ns` is 0 when the next one is due at once, else when:
+ * CLOCK_NEVER is at no time. False when step_loop_run() would end. */
 bool step_loop_round(struct step_loop *loop, uint64_t *due_ns);
 
 /* The waker of the engine, held once more; NULL: there is no loop yet, or no memory. */

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * step_run.h - the runs of a pipeline's engine (pipeline_engine.h): the handles that it has of them,
- * and what it does with one.
+ * step_run.h - the runs of a pipeline's engine (pipeline_engine.h): the handles that it has of
+ * them, and what it does with one.
  *
  *   START -> WAITING --admit()--> ADMITTED --finish, fail--> GONE
  *               |                    |  \                     ^
@@ -72,8 +72,8 @@ int step_runs_init(struct step_runs *runs, struct engine *engine,
                    const struct mr_builder *graph) MUST_USE;
 void step_runs_finish(struct step_runs *runs);
 
-/* What the worker's engine says (host.h): a run came, which waits from now on; it was cancelled; its
- * window is open; it is over. */
+/* What the worker's engine says (host.h): a run came, which waits from now on; it was cancelled;
+ * its window is open; it is over. */
 void step_runs_add(struct step_runs *runs, struct job *job);
 void step_runs_hear_cancel(struct step_runs *runs, const struct job *job);
 void step_runs_hear_open(struct step_runs *runs, struct job *job);
@@ -93,7 +93,8 @@ void step_run_take_error(struct step_runs *runs, struct mr_run *run);
 /* Ends a run, with the failure that it has, and its handle; or when the line that waits is sent. */
 void step_run_end(struct step_runs *runs, struct mr_run *run);
 
-/* A sign of life of all runs that wait or are admitted; at most one in a tick of the coarse clock. */
+/* A sign of life of all runs that wait or are admitted, at most one in a tick of the coarse
+ * clock. */
 void step_runs_stamp(struct step_runs *runs);
 
 /* Before a sleep: where all that are admitted wait for their clients, those that wait for them are

@@ -3,10 +3,11 @@
  * engine.c - an engine for system tests: a step takes MS whatever the batch, and gives each run a
  * value, until COUNT.
  *
- * A value is [number of the value, number of the step, runs in the step]. At value AT, WORD is done:
- * "fail", the run fails; "finish", it ends; "fail all", the step fails; "abort", the process ends;
- * "half", no whole value is written; "hang", the step takes for ever; "stale", the run is used after
- * it was finished. "refuse" fails in admit(), "one" is admitted only where there is no other.
+ * A value is [number of the value, number of the step, runs in the step]. At value AT, WORD is
+ * done: "fail", the run fails; "finish", it ends; "fail all", the step fails; "abort", the process
+ * ends; "half", no whole value is written; "hang", the step takes for ever; "stale", the run is
+ * used after it was finished. "refuse" fails in admit(), "one" is admitted only where there is no
+ * other.
  */
 #include <stdlib.h>
 #include <string.h>

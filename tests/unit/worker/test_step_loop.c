@@ -2,6 +2,7 @@
 /*
  * test_step_loop.c - engines: when they are asked, stepped and told, and what a mistake comes to.
  */
+#include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 
@@ -101,6 +102,33 @@ static void an_engine_that_has_nothing_to_do_is_stepped_when_something_came(void
     assert_int_equal(s.step_count, 4);
     assert_int_equal(s.evict_count, 1);
     waker_release(waker);
+    finish(&f);
+}
+
+static void *wake_elsewhere(void *waker)
+{
+    waker_wake(waker);
+    waker_release(waker);
+    return NULL;
+}
+
+static void another_thread_ends_the_sleep_of_an_engine(void **state)
+{
+    (void)state;
+    struct fixture f;
+    begin(&f);
+    struct mr_waker *waker = step_loop_waker();
+    offer(&f, 0);
+    settle(&f);
+    struct pollfd epoll = {.fd = f.context.attachment.epoll, .events = POLLIN};
+    assert_int_equal(poll(&epoll, 1, 0), 0);
+    pthread_t thread;
+    assert_int_equal(pthread_create(&thread, NULL, wake_elsewhere, waker), 0);
+    assert_int_equal(poll(&epoll, 1, 20000), 1);
+    settle(&f);
+    assert_int_equal(pthread_join(thread, NULL), 0);
+    settle(&f);
+    assert_int_equal(s.step_count, 2);
     finish(&f);
 }
 
@@ -276,6 +304,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_engine_that_has_nothing_to_do_is_stepped_when_something_came),
+        cmocka_unit_test(another_thread_ends_the_sleep_of_an_engine),
         cmocka_unit_test(a_full_run_costs_its_window_and_says_when_it_is_open),
         cmocka_unit_test(runs_that_wait_are_asked_for_in_their_order_when_one_is_over),
         cmocka_unit_test(a_run_that_is_cancelled_while_it_waits_ends_without_the_engine),

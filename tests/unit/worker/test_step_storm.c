@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_step_storm.c - whatever an engine, its clients and other threads do, each run ends once, with
- * all of its values in order, and the engine hears of it.
+ * test_step_storm.c - whatever an engine, its clients and other threads do, each run ends once,
+ * with all of its values in order, and the engine hears of it.
  *
  *     N=1000000 SEED=7 build/release/tests/unit/worker/test_step_storm
  *
