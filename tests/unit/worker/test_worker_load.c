@@ -162,6 +162,11 @@ static void each_mistake_in_a_graph_is_named(void **state)
         {"no_output", "pipeline no_output: it has no output"},
         {"stream_as_argument", "argument 1 of pipe plain is a stream"},
         {"stream_twice", "the stream of pipe stream is several outputs"},
+        {"engine_twice", "pipeline engine_twice: it has two engines"},
+        {"engine_in_part", "an engine has no admit, step or evict"},
+        {"engine_with_pipe", "an engine, whose stream is its one output, and a pipe"},
+        {"engine_with_output", "an engine, whose stream is its one output, and another output"},
+        {"engine_of_pipe", "argument 1 of its engine is no input of this graph"},
         {"stream_unused", "the stream of pipe stream is no output"},
         {"stream_input", "input 1 is a stream, which no input can be"},
         {"foreign_argument", "argument 1 of pipe plain is no variable of this graph"},
@@ -236,6 +241,22 @@ static void a_check_does_not_start_the_pipeline(void **state)
 
 /* ---- C++ ----------------------------------------------------------------------------------- */
 
+static void an_engine_works(const char *source)
+{
+    struct harness h;
+    msgpack_sbuffer request;
+    msgpack_packer packer;
+    harness_start(&h, &(struct harness_options){.source = source, .name = "stepped"});
+    harness_expect_ready(&h);
+    harness_request(&request, &packer, 2);
+    msgpack_pack_str_with_body(&packer, "run", 3);
+    msgpack_pack_int(&packer, 7);
+    harness_run(&h, 0, &request);
+    harness_expect_chunk(&h, 0, 0, "[\"run 7\"]");
+    harness_expect_end(&h, 0, 1);
+    harness_stop(&h);
+}
+
 static void the_header_works_in_every_cpp_standard(void **state)
 {
     (void)state;
@@ -246,9 +267,9 @@ static void the_header_works_in_every_cpp_standard(void **state)
     };
     for (size_t i = 0; i < ARRAY_COUNT(standards); i++) {
         struct harness h;
-        harness_start(&h,
-                      &(struct harness_options){.source = compile("c++", FIXTURES "pipeline.cpp",
-                                                                  standards[i], "cpp.so")});
+        const char *source = compile("c++", FIXTURES "pipeline.cpp", standards[i], "cpp.so");
+        an_engine_works(source);
+        harness_start(&h, &(struct harness_options){.source = source, .name = "plus_plus"});
         harness_expect_ready(&h);
         msgpack_sbuffer request;
         msgpack_packer packer;
