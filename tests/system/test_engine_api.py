@@ -201,18 +201,28 @@ def test_one_run_at_a_time_works_too(start, pipelines):
         assert_whole(values, 5)
 
 
-def test_a_killed_worker_ends_its_runs_and_another_one_serves(start, pipelines):
-    server = start(pipelines("engine"), options=["--concurrency", "8"])
-    streams = [open_stream(server, count=0, ms=5) for _ in range(4)]
-    for stream in streams:
-        stream.next()
-    pid = worker_of(server)
-    os.kill(pid, signal.SIGKILL)
-    for stream in streams:
+def test_a_killed_worker_costs_its_own_runs_and_another_one_serves(start, pipelines):
+    count = 400
+    server = start(pipelines("engine"), options=["--concurrency", "8", "--workers", "2"])
+    streams = [open_stream(server, count=count, ms=5) for _ in range(16)]
+    firsts = [stream.next() for stream in streams]
+    victim, other = server.workers(POINTER)
+    assert victim["active"] + other["active"] == len(streams)
+    os.kill(victim["pid"], signal.SIGKILL)
+    failed = 0
+    for first, stream in zip(firsts, streams):
         with stream:
-            assert stream.all()[-1]["error"]["type"] == "pipeline_error"
-    server.wait_worker(POINTER, 0, pid)
-    assert_whole(values_of(open_stream(server, count=5)), 5)
+            lines = [first, *stream.all()]
+        if lines[-1]["error"]:
+            assert lines.pop()["error"]["type"] == "pipeline_error"
+            failed += 1
+        else:
+            assert len(lines) == count
+        assert_whole([wire.output_of(line) for line in lines], len(lines))
+    assert failed == victim["active"] > 0
+    server.wait_worker(POINTER, victim["index"], victim["pid"])
+    for own in read_all([open_stream(server, count=5) for _ in range(4)]):
+        assert_whole(own, 5)
 
 
 def test_a_crash_ends_all_runs_of_the_worker_with_what_it_was(start, pipelines):
@@ -262,6 +272,20 @@ def test_engines_are_served_by_copies_of_a_template_and_warmed_up(start, pipelin
         assert_whole(values, 20)
     assert len({worker["pid"] for worker in server.workers(POINTER)}) == 2
     assert pipeline_state(server, POINTER)["template"]["state"] == "ready"
+
+
+def test_an_engine_is_woken_by_the_thread_that_does_its_work(start, pipelines):
+    pointer = "local/engine_thread:v1"
+    server = start(pipelines("engine_thread"), options=["--concurrency", "16"])
+    gone = server.stream(pointer, 1_000_000)
+    gone.next()
+    streams = [server.stream(pointer, 500) for _ in range(4)]
+    gone.close()
+    for stream in streams:
+        *squares, step_count = values_of(stream)
+        assert squares == [number * number for number in range(500)]
+        # One for each value, and a few for windows and for wakes that find nothing.
+        assert step_count < 3 * 500
 
 
 def test_the_example_of_an_engine_computes_in_batches(start):
