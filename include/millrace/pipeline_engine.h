@@ -144,7 +144,7 @@ static inline bool mr_run_is_cancelled(struct mr_run *run)
     return mr_api_->run_is_cancelled(run);
 }
 
-/* Ends the run; all that was emitted reaches its client. */
+/* Ends the run; all that was emitted reaches its client. Its arguments and its memory are gone. */
 static inline void mr_run_finish(struct mr_run *run)
 {
     mr_api_->run_finish(run);
