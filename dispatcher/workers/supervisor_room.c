@@ -16,6 +16,16 @@ static void room_try(struct fleet *fleet, struct worker *worker)
         supervisor_start_or_wait(fleet, worker);
 }
 
+/* One that still lacks a device has not moved anything: else it would be tried again at once, and
+ * again. */
+static void room_try_lacking(struct fleet *fleet, struct worker *worker)
+{
+    bool has_moved = fleet->room_has_moved;
+    room_try(fleet, worker);
+    if (room_is_lacking(worker))
+        fleet->room_has_moved = has_moved;
+}
+
 static bool room_is_crowded(const struct fleet *fleet)
 {
     for (uint32_t i = 0; i < fleet->worker_count; i++)
@@ -29,7 +39,7 @@ void supervisor_try_waiting(struct fleet *fleet)
     const struct worker *last = NULL;
     for (uint32_t i = 0; i < fleet->worker_count; i++)
         if (room_is_lacking(fleet->workers[i]))
-            room_try(fleet, fleet->workers[i]);
+            room_try_lacking(fleet, fleet->workers[i]);
     /* Bounded by the pools: each has one that is before its others. */
     for (uint32_t i = 0; i < fleet->pool_count; i++) {
         struct worker *worker = device_room_next(fleet, last);

@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""Models that take turns on a device, together with templates, warm-ups and reloads; and what that costs a server."""
+
+import concurrent.futures
+import os
+import random
+import signal
+import time
+
+import pytest
+
+import operator_socket
+from server import wait_until
+from test_device_memory import (  # pylint: disable=unused-import
+    MIB, NODE, RUNS, TIMEOUT_S, has_run, host, later, model, run, swaps, wait_waiting)
+
+# pylint: disable=redefined-outer-name
+
+
+def passes(server, seconds):
+    """How many passes the loop made in that time."""
+    before = server.metric("millrace_loop_pass_seconds_count")
+    time.sleep(seconds)
+    return server.metric("millrace_loop_pass_seconds_count") - before
+
+
+# ---- what it costs ---------------------------------------------------------------------------------
+
+
+def test_a_worker_that_lacks_memory_is_not_tried_again_and_again(host):
+    server = host.serve([3000, 512], *NODE, "--workers", "0-1")
+    assert has_run(run(server, 1))
+    assert "no device for the worker" in run(server, 0)["error"]["message"]
+    assert passes(server, 2) < 50
+
+
+def test_a_worker_that_waits_for_room_is_looked_at_now_and_then(host):
+    server = host.serve([2048, 2048], *NODE, "--workers", "0-1", "--device-hold", "1h", "--queue-timeout", "1m")
+    assert has_run(run(server, 0))
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        other = later(pool, server, 1)
+        wait_waiting(server, 1)
+        assert passes(server, 2) < 50
+        os.kill(server.workers(model(0))[0]["pid"], signal.SIGKILL)
+        assert has_run(other.result(TIMEOUT_S))
+
+
+# ---- with templates and warm-ups -------------------------------------------------------------------
+
+
+@pytest.mark.bounded(120)
+@pytest.mark.parametrize("how", [["--preload", "import"], ["--warmup", '[{"type": "integer", "value": 20}]'],
+                                 ["--preload", "import", "--warmup", '[{"type": "integer", "value": 20}]']])
+def test_models_take_turns_that_are_copies_or_warm_up_first(host, how):
+    server = host.serve([1024, 1024, 1024], *NODE, *how, "--workers", "0-1", "--device-hold", "20ms", "--queue-timeout", "1m")
+    chance = random.Random(5)
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        results = list(pool.map(lambda number: run(server, number, 1), [chance.randrange(3) for _ in range(RUNS // 10)]))
+    assert all(map(has_run, results)), [result for result in results if not has_run(result)][:3]
+    assert sum(swaps(server).values()) > 3
+    for number in range(3):
+        template = operator_socket.pipeline_state(server, model(number))["template"]
+        assert template is None if "--preload" not in how else template["copies"] >= 1, template
+    assert not server.log_since(0, " device_room_wait .*worker=template")
+
+
+def wait_state(server, number, state):
+    wait_until(lambda: [worker["state"] for worker in server.workers(model(number))] == [state], TIMEOUT_S)
+
+
+LONG = ["--warmup", f'{model(0)}=[{{"type": "integer", "value": 3600000}}]']
+
+
+def test_a_model_that_warms_up_does_not_go_for_others_and_its_memory_is_kept(host):
+    server = host.serve([2048, 2048], *NODE, *LONG, "--workers", "0-1", "--device-hold", "0", "--queue-timeout", "1s",
+                        wait=False).wait_listening()
+    wait_state(server, 0, "warming")
+    device = [one for one in operator_socket.state(server)["devices"] if one["index"] == 1][0]
+    assert device["memory_reserved_bytes"] == 2048 * MIB
+    error = run(server, 1)["error"]
+    assert error["type"] == "pipeline_loading" and f"which is held by {model(0)} (" in error["message"]
+    wait_state(server, 0, "warming")
+    os.kill(server.workers(model(0))[0]["pid"], signal.SIGKILL)
+    wait_until(lambda: has_run(run(server, 1)), TIMEOUT_S)
+
+
+def test_a_worker_that_warms_up_goes_at_once_when_it_is_not_wanted(host):
+    server = host.serve([512], *NODE, *LONG, "--workers", "0-2", "--workers-per-device", "2", wait=False).wait_listening()
+    wait_state(server, 0, "warming")
+    pid = server.workers(model(0))[0]["pid"]
+    server.signal(signal.SIGUSR2)
+    server.wait_log(" renewal_begin ")
+    operator_socket.tell(server, "scale", pipeline=model(0), workers={"min": 0, "max": 1})
+    operator_socket.tell(server, "scale", pipeline=model(0), workers={"min": 2, "max": 2})
+    wait_until(lambda: [worker["state"] for worker in server.workers(model(0))] == ["warming", "warming"], TIMEOUT_S)
+    mark = server.log_mark()
+    operator_socket.tell(server, "scale", pipeline=model(0), workers={"min": 1, "max": 1})
+    server.wait_log(r' worker_kill .*worker=1 .*reason="the pipeline has fewer workers"', since=mark)
+    wait_state(server, 0, "warming")
+    assert server.workers(model(0))[0]["pid"] == pid
