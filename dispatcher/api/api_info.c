@@ -103,7 +103,7 @@ void api_loading_format(const struct api *api, struct text *text, const struct p
     text_add(text, "}");
 }
 
-/* Who has memory of the device, but for the pipeline itself. */
+/* Who has memory of the device; that may be the pipeline itself, with a worker that goes. */
 static void info_holders_format(struct text *text, const struct worker *worker)
 {
     const struct fleet *fleet = worker->pool->fleet;

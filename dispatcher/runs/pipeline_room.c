@@ -204,11 +204,13 @@ void pipeline_room_words(const struct pipeline *pipeline, char words[LOAD_WORDS_
     if (!worker)
         return;
     const struct worker_pool *holder = room_holder(fleet, worker, &other_count);
+    if (worker->is_room_taken)
+        holder = NULL;
     size_text(size, device_room_need(pipeline->pool, &worker->device));
     snprintf(words, LOAD_WORDS_BYTES, ": it waits for %s of %s device %u, %s%s%s (%llu s)", size,
              device_kind_name((enum device_kind)worker->device.kind), worker->device.index,
              holder ? "which is held by " : "of which others use too much",
-             holder ? holder->config->pointer : "", other_count > 0 ? " and others" : "",
+             holder ? holder->config->pointer : "", holder && other_count > 0 ? " and others" : "",
              (unsigned long long)(fleet->reactor->now_ms - worker->room_since_ms) / 1000);
 }
 

@@ -124,7 +124,7 @@ void device_room_take(struct worker *worker)
 void device_room_forget(struct worker *worker)
 {
     worker->room_since_ms = 0;
-    worker->has_no_room = false;
+    worker->has_no_room = worker->is_room_taken = false;
 }
 
 struct worker *device_room_next(const struct fleet *fleet, const struct worker *last)
@@ -228,15 +228,17 @@ static struct room_tenant room_tenant_of(const struct worker_pool *pool,
     return tenant;
 }
 
-/* What is promised to those who wait there before the worker. */
+/* What is promised to those who wait there before the worker. Who waits for what others than those
+ * of here use may do so for ever, and keeps nobody from the rest. */
 static uint64_t room_ahead(const struct fleet *fleet, const struct worker *worker,
                            const struct device *device)
 {
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < fleet->pool_count; i++) {
         const struct worker *other = device_room_waiting(fleet->pools[i]);
-        if (other && other != worker && other->has_device && device_room_is_in_line(other) &&
-            device_is_same(&other->device, device) && device_room_is_before(other, worker))
+        if (other && other != worker && other->has_device && !other->is_room_taken &&
+            device_room_is_in_line(other) && device_is_same(&other->device, device) &&
+            device_room_is_before(other, worker))
             bytes += device_room_need(other->pool, device);
     }
     return bytes;

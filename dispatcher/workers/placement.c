@@ -299,6 +299,7 @@ static int placement_await_room(struct fleet *fleet, struct worker *worker, enum
 {
     bool is_news = state != ROOM_THERE && !worker->has_no_room;
     worker->has_no_room = state != ROOM_THERE;
+    worker->is_room_taken = state == ROOM_TAKEN;
     if (is_news)
         device_room_log_wait(fleet, worker);
     if (state != ROOM_THERE || !device_room_is_fresh(fleet, &worker->device))

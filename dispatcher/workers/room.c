@@ -112,6 +112,7 @@ struct room_plan room_plan(const struct room_view *view, uint64_t now_ms)
     plan.lacks_free = lack_free > 0;
     /* What loads now, or goes, changes what is free: it is looked at again then. */
     bool is_moving = view->untaken_bytes > 0 || view->leaving_bytes > 0 || view->is_settling;
+    bool is_taken = !is_moving && lack_free > view->reserved_bytes - view->lasting_bytes;
     if (lack_then < lack_free && !is_moving)
         lack_then = lack_free;
     if (lack == 0 && lack_free == 0 && !view->is_settling)
@@ -123,7 +124,7 @@ struct room_plan room_plan(const struct room_view *view, uint64_t now_ms)
     else {
         plan.victim_count = 0;
         plan.look_ms = plan.rank = room_hold_end(view, now_ms);
-        plan.state = plan.look_ms == UINT64_MAX ? ROOM_FULL : ROOM_LATER;
+        plan.state = is_taken ? ROOM_TAKEN : plan.look_ms == UINT64_MAX ? ROOM_FULL : ROOM_LATER;
     }
     return plan;
 }

@@ -47,6 +47,7 @@ enum room_state {
     ROOM_MADE,      /* there will be when the victims have gone */
     ROOM_LATER,     /* not before a hold is over */
     ROOM_FULL,      /* not before something happens that nobody here can bring about */
+    ROOM_TAKEN,     /* likewise, and others use so much that it would not do if all here went */
     ROOM_NEVER,     /* not while those stay that do, or the device is as it is */
     ROOM_STATE_COUNT
 };

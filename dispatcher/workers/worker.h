@@ -114,6 +114,7 @@ struct worker {
     uint64_t reserved_bytes; /* of the device's memory, from before its start to its end */
     uint64_t room_since_ms;  /* since when it waits for that; 0: it does not */
     bool has_no_room;        /* likewise: there was none on its device when it was looked last */
+    bool is_room_taken;      /* and it would not do if all went who are known here */
 
     pid_t pid;
     int pidfd;                      /* while SPAWNING: only holds the place of one */

@@ -2,6 +2,7 @@
 """Models that take turns on a device, together with templates, warm-ups and reloads; and what that costs a server."""
 
 import concurrent.futures
+import contextlib
 import os
 import random
 import signal
@@ -10,9 +11,9 @@ import time
 import pytest
 
 import operator_socket
-from server import wait_until
+from server import SLOWNESS, wait_until
 from test_device_memory import (  # pylint: disable=unused-import
-    MIB, NODE, RUNS, TIMEOUT_S, has_run, host, later, model, run, swaps, wait_waiting)
+    MIB, NODE, RUNS, TIMEOUT_S, gpu, has_run, host, later, model, pid_of, run, swaps, wait_waiting)
 
 # pylint: disable=redefined-outer-name
 
@@ -98,3 +99,24 @@ def test_a_worker_that_warms_up_goes_at_once_when_it_is_not_wanted(host):
     server.wait_log(r' worker_kill .*worker=1 .*reason="the pipeline has fewer workers"', since=mark)
     wait_state(server, 0, "warming")
     assert server.workers(model(0))[0]["pid"] == pid
+
+
+# ---- what is really free ---------------------------------------------------------------------------
+
+
+def test_who_waits_for_what_others_use_keeps_nobody_else_waiting(gpu):
+    gpu.put("free", "6000")
+    server = gpu.serve([4096, 8192], "--queue-timeout", "1m")
+    pid = pid_of(run(server, 0))
+    with concurrent.futures.ThreadPoolExecutor(2) as pool:
+        large = later(pool, server, 1)
+        wait_waiting(server, 1)
+        with contextlib.suppress(ProcessLookupError):  # it may have gone for the large one
+            os.kill(int(pid), signal.SIGKILL)
+        server.wait_log(f" worker_exit pipeline={model(0)} ")
+        small = later(pool, server, 0)
+        assert has_run(small.result(20 * SLOWNESS))
+        words = "it waits for 8.0 GiB of cuda device 0, of which others use too much ("
+        wait_until(lambda: words in server.run(model(1), "x" * 200000).body.decode(), TIMEOUT_S)
+        gpu.put("free", "9216")
+        assert has_run(large.result(TIMEOUT_S))

@@ -221,6 +221,26 @@ static void what_others_use_is_not_there(void **state)
     assert_int_equal(state_of(1), ROOM_THERE);
 }
 
+static void who_waits_for_what_others_use_keeps_nobody_from_the_rest(void **state)
+{
+    (void)state;
+    is_free(5 * GIB);
+    wants(1, 8 * GIB);
+    room_of(1)->is_needed = room_of(2)->is_needed = true;
+    assert_int_equal(choose(1), -EAGAIN);
+    assert_true(device_room_is_in_line(worker(1)));
+    worker(1)->room_since_ms--;
+    takes(2);
+    worker(2)->ready_ms = NOW - 5000;
+    is_free(1 * GIB);
+    assert_int_equal(choose(1), -EAGAIN); /* what it took is not what is lacking */
+    assert_true(worker(1)->is_room_taken);
+    is_free(8 * GIB);
+    worker(2)->reserved_bytes = 0;
+    takes(1);
+    assert_false(worker(1)->is_room_taken);
+}
+
 static void what_is_known_is_looked_at_again_before_a_start(void **state)
 {
     (void)state;
@@ -279,6 +299,7 @@ int main(void)
         TEST(who_waits_longest_is_the_first_and_nobody_takes_what_he_waits_for),
         TEST(a_successor_starts_only_beside_it),
         TEST(what_others_use_is_not_there),
+        TEST(who_waits_for_what_others_use_keeps_nobody_from_the_rest),
         TEST(what_is_known_is_looked_at_again_before_a_start),
         TEST(what_a_model_needs_is_the_device_until_it_was_seen),
     };

@@ -90,6 +90,23 @@ static void what_others_took_is_not_there_whatever_was_promised(void **state)
     is_state(&view, ROOM_THERE);
 }
 
+static void what_others_have_taken_is_none_of_those_who_are_here(void **state)
+{
+    (void)state;
+    const struct room_tenant held = {.bytes = 3, .hold_end_ms = NOW + 5};
+    struct room_view view = view_of(&held, 1);
+    view.free_bytes = 1; /* and 4 when it has gone */
+    is_state(&view, ROOM_LATER);
+    view.free_bytes = 0;
+    is_state(&view, ROOM_TAKEN);
+    view.untaken_bytes = 1; /* that is seen when it has loaded */
+    is_state(&view, ROOM_COMES);
+    view.untaken_bytes = 0;
+    view.free_bytes = 1;
+    view.lasting_bytes = 3; /* it does not go */
+    is_state(&view, ROOM_TAKEN);
+}
+
 static void nobody_goes_for_what_is_about_to_be_free_or_is_being_taken(void **state)
 {
     (void)state;
@@ -373,6 +390,7 @@ int main(void)
         cmocka_unit_test(what_fits_beside_all_that_was_promised_is_there),
         cmocka_unit_test(what_is_more_than_the_device_has_or_than_others_leave_never_fits),
         cmocka_unit_test(what_others_took_is_not_there_whatever_was_promised),
+        cmocka_unit_test(what_others_have_taken_is_none_of_those_who_are_here),
         cmocka_unit_test(nobody_goes_for_what_is_about_to_be_free_or_is_being_taken),
         cmocka_unit_test(
             the_one_that_was_not_used_for_longest_goes_first_and_only_as_many_as_are_needed),
