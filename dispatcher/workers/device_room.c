@@ -29,6 +29,15 @@ uint64_t device_room_need(const struct worker_pool *pool, const struct device *d
     return learned_bytes;
 }
 
+/* So much has to be free, as the driver sees it. Of what was learned that is what was seen: with
+ * the eighth more, a model that takes most of its device would never be loaded again, since a
+ * driver keeps some of it. 0: it is not known. */
+static uint64_t room_need_free(const struct worker_pool *pool, const struct device *device)
+{
+    uint64_t need = device_room_need(pool, device), seen = pool->room.learned_bytes;
+    return pool->config->options.device_memory_learned && seen < need ? seen : need;
+}
+
 static bool room_has(const struct worker *worker, const struct device *device)
 {
     return worker && worker->reserved_bytes > 0 && worker->has_device &&
@@ -252,7 +261,6 @@ struct room_plan device_room_plan(const struct fleet *fleet, const struct worker
     const struct devices_source *source = room_source(fleet, device);
     const struct device *now = source ? room_found(source, device) : NULL;
     const struct device_care *care = care_find(fleet->devices, device);
-    bool is_known = !pool->config->options.device_memory_learned || pool->room.learned_bytes > 0;
     struct room_tenant tenants[ROOM_TENANT_COUNT_MAX];
     struct room_view view = {
         .total_bytes = device->memory_bytes,
@@ -260,9 +268,9 @@ struct room_plan device_room_plan(const struct fleet *fleet, const struct worker
         .free_bytes = now && room_knows_free(now) ? now->memory_free_bytes : ROOM_FREE_UNKNOWN,
         .is_settling = care && care->settle_from_ms != 0,
         .need_bytes = device_room_need(pool, device),
+        .need_free_bytes = room_need_free(pool, device),
         .tenants = tenants,
     };
-    view.need_free_bytes = is_known ? view.need_bytes : 0;
     for (uint32_t i = 0; i < fleet->pool_count; i++) {
         struct worker_pool *other = fleet->pools[i];
         struct room_tenant tenant =
@@ -299,12 +307,14 @@ void device_room_note_run(struct fleet *fleet, const struct worker *worker)
                        device_source_of((enum device_kind)worker->device.kind, false), pause_ms);
 }
 
-/* Whether what became used of the device since the worker was given it is its own. */
+/* Whether what became used of the device since the worker was given it is its own, and nobody else
+ * has a part of it. */
 static bool room_is_alone(const struct fleet *fleet, const struct worker *worker)
 {
     for (uint32_t i = 0; i < fleet->worker_count; i++) {
         const struct worker *other = fleet->workers[i];
-        if (other && other != worker && worker_has_process(other) && other->has_device &&
+        if (other && other != worker && other->has_device &&
+            (worker_has_process(other) || other->reserved_bytes > 0) &&
             device_is_same(&other->device, &worker->device))
             return false;
     }
@@ -312,17 +322,21 @@ static bool room_is_alone(const struct fleet *fleet, const struct worker *worker
 }
 
 /* What the driver says that the worker uses; else, while it is alone there, what became used since
- * it was given the device. 0: neither is known. */
-static uint64_t room_used(const struct fleet *fleet, const struct devices_source *found,
-                          const struct worker *worker, const struct device *device)
+ * it was given the device. False: neither is known. Where more is free than before, others have
+ * left the device, and what of the rest is its own nobody can tell. */
+static bool room_used(const struct fleet *fleet, const struct devices_source *found,
+                      const struct worker *worker, const struct device *device, uint64_t *bytes)
 {
     uint64_t before = worker->device.memory_free_bytes;
-    for (uint32_t i = 0; i < found->use_count; i++)
+    for (uint32_t i = 0; i < found->use_count; i++) {
+        *bytes = found->uses[i].bytes;
         if (found->uses[i].pid == (uint32_t)worker->pid && found->uses[i].index == device->index)
-            return found->uses[i].bytes;
-    if (!room_is_alone(fleet, worker) || before <= device->memory_free_bytes)
-        return 0;
-    return before - device->memory_free_bytes;
+            return true;
+    }
+    if (!room_is_alone(fleet, worker) || before < device->memory_free_bytes)
+        return false;
+    *bytes = before - device->memory_free_bytes;
+    return true;
 }
 
 static void room_learn(struct fleet *fleet, struct worker *worker, uint64_t bytes)
@@ -330,6 +344,8 @@ static void room_learn(struct fleet *fleet, struct worker *worker, uint64_t byte
     struct worker_pool *pool = worker->pool;
     if (bytes < LEARNED_BYTES_MIN)
         bytes = LEARNED_BYTES_MIN;
+    if (bytes > worker->device.memory_bytes)
+        bytes = worker->device.memory_bytes;
     if (bytes > pool->room.learned_bytes) {
         pool->room.learned_bytes = bytes;
         log_event(&fleet->reactor->log, LEVEL_INFO, "device_memory_learned",
@@ -353,12 +369,12 @@ void device_room_learn(struct fleet *fleet, enum device_source source)
         struct worker *worker = fleet->workers[i];
         if (!worker || worker->reserved_bytes == 0 || worker->run_count == 0 ||
             !worker_serves(worker) || !worker->pool->config->options.device_memory_learned ||
-            worker->device.memory_free_bytes == 0)
+            worker->device.memory_free_bytes == 0 || room_source(fleet, &worker->device) != found)
             continue;
         const struct device *device = room_found(found, &worker->device);
         bool is_news = device && found->found_ms > worker->ready_ms;
-        uint64_t bytes = is_news ? room_used(fleet, found, worker, device) : 0;
-        if (is_news && (bytes > 0 || room_is_alone(fleet, worker)))
+        uint64_t bytes;
+        if (is_news && room_used(fleet, found, worker, device, &bytes))
             room_learn(fleet, worker, bytes);
     }
 }

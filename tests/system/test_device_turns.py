@@ -120,3 +120,13 @@ def test_who_waits_for_what_others_use_keeps_nobody_else_waiting(gpu):
         wait_until(lambda: words in server.run(model(1), "x" * 200000).body.decode(), TIMEOUT_S)
         gpu.put("free", "9216")
         assert has_run(large.result(TIMEOUT_S))
+
+
+def test_a_model_that_takes_most_of_a_device_is_loaded_again_after_that_was_learned(gpu):
+    server = gpu.serve([9000, 9000], "--queue-timeout", "20s", said="auto")
+    for number in (0, 1):
+        assert has_run(run(server, number))
+        server.wait_log(f" device_memory_learned pipeline={model(number)} bytes={9000 * MIB} ", timeout_s=TIMEOUT_S)
+    for number in (0, 1):
+        result = run(server, number)
+        assert has_run(result), result

@@ -287,6 +287,78 @@ static void what_a_model_needs_is_the_device_until_it_was_seen(void **state)
     source()->use_count = 0;
 }
 
+/* It was seen to take all 9 GiB that are free where nothing else is. */
+static void a_model_that_takes_most_of_its_device_is_loaded_again(void **state)
+{
+    (void)state;
+    wants(0, 0);
+    room_of(0)->learned_bytes = 9 * GIB;
+    takes(0);
+    assert_int_equal(worker(0)->reserved_bytes, 10 * GIB);
+    worker(0)->reserved_bytes = 0;
+    is_free(8 * GIB);
+    assert_int_equal(choose(0), -EAGAIN);
+    assert_true(worker(0)->is_room_taken);
+}
+
+/* One that uses 3 GiB, on a device that others leave. */
+static void where_more_is_free_than_before_nothing_is_learned(void **state)
+{
+    (void)state;
+    is_free(4 * GIB);
+    wants(0, 0);
+    takes(0);
+    worker(0)->pid = 4711;
+    worker(0)->ready_ms = NOW - 1;
+    worker(0)->run_count = 1;
+    is_free(6 * GIB);
+    device_room_learn(fleet(), DEVICE_SOURCE_CUDA);
+    assert_int_equal(room_of(0)->learned_bytes, 0);
+    assert_int_equal(worker(0)->reserved_bytes, 10 * GIB);
+}
+
+/* That is what files fill, and what other programs leave. */
+static void what_is_free_of_a_nodes_memory_teaches_nothing(void **state)
+{
+    (void)state;
+    struct devices_source *nodes = &stage.server->devices.sources[DEVICE_SOURCE_NUMA];
+    struct device node = {.kind = DEVICE_CPU, .memory_bytes = 10 * GIB, .memory_free_bytes = GIB};
+    wants(0, 0);
+    worker(0)->device = node;
+    worker(0)->device.memory_free_bytes = 2 * GIB;
+    worker(0)->has_device = true;
+    worker(0)->reserved_bytes = 10 * GIB;
+    worker(0)->pid = 4711;
+    worker(0)->ready_ms = NOW - 1;
+    worker(0)->run_count = 1;
+    nodes->found = &node;
+    nodes->count = 1;
+    nodes->knowledge = DEVICES_FOUND;
+    nodes->found_ms = NOW;
+    device_room_learn(fleet(), DEVICE_SOURCE_NUMA);
+    assert_int_equal(room_of(0)->learned_bytes, 0);
+    nodes->found = NULL;
+    nodes->count = 0;
+}
+
+/* The other one is asked for, and has no process yet. */
+static void more_is_not_kept_than_is_there_beside_one_that_is_about_to_start(void **state)
+{
+    (void)state;
+    wants(0, 0);
+    room_of(0)->learned_bytes = 2 * GIB;
+    takes(0);
+    worker(0)->pid = 4711;
+    worker(0)->ready_ms = NOW - 1;
+    worker(0)->run_count = 1;
+    wants(1, 7 * GIB);
+    takes(1);
+    worker(1)->pid = 0;
+    is_free(3 * GIB);
+    device_room_learn(fleet(), DEVICE_SOURCE_CUDA);
+    assert_true(device_room_reserved(fleet(), &source()->found[0]) <= 10 * GIB);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, scene_open, scene_close)
 
 int main(void)
@@ -302,6 +374,10 @@ int main(void)
         TEST(who_waits_for_what_others_use_keeps_nobody_from_the_rest),
         TEST(what_is_known_is_looked_at_again_before_a_start),
         TEST(what_a_model_needs_is_the_device_until_it_was_seen),
+        TEST(a_model_that_takes_most_of_its_device_is_loaded_again),
+        TEST(where_more_is_free_than_before_nothing_is_learned),
+        TEST(what_is_free_of_a_nodes_memory_teaches_nothing),
+        TEST(more_is_not_kept_than_is_there_beside_one_that_is_about_to_start),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
