@@ -105,7 +105,7 @@ struct room_plan room_plan(const struct room_view *view, uint64_t now_ms)
     struct room_plan plan = {.state = ROOM_NEVER};
     mr_assert(view->count <= ROOM_TENANT_COUNT_MAX);
     mr_assert(view->lasting_bytes + view->leaving_bytes <= view->reserved_bytes);
-    if (view->lasting_bytes + view->need_bytes > view->total_bytes)
+    if (view->total_bytes == 0 || view->lasting_bytes + view->need_bytes > view->total_bytes)
         return plan;
     uint64_t lack = room_lack(view, view->reserved_bytes), lack_free = room_lack_free(view);
     uint64_t lack_then = room_lack(view, view->reserved_bytes - view->leaving_bytes);

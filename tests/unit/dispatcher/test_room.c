@@ -72,6 +72,8 @@ static void what_is_more_than_the_device_has_or_than_others_leave_never_fits(voi
     is_state(&view, ROOM_NEVER);
     view.total_bytes = 0; /* nobody knows */
     is_state(&view, ROOM_NEVER);
+    view.need_bytes = view.reserved_bytes = view.lasting_bytes = 0; /* all of it */
+    is_state(&view, ROOM_NEVER);
 }
 
 static void what_others_took_is_not_there_whatever_was_promised(void **state)
