@@ -58,8 +58,9 @@ static bool device_list_is_sound(const char list[DEVICE_LIST_BYTES])
 bool device_is_sound(const struct device *device)
 {
     return device->kind < DEVICE_KIND_COUNT && device->index < DEVICE_COUNT_MAX &&
-           device->numa_node >= -1 && device_uuid_is_sound(device->uuid) &&
-           device_name_is_sound(device->name) &&
+           device->memory_bytes <= DEVICE_BYTES_MAX &&
+           device->memory_free_bytes <= DEVICE_BYTES_MAX && device->numa_node >= -1 &&
+           device_uuid_is_sound(device->uuid) && device_name_is_sound(device->name) &&
            device_text_is_of(device->pci, DEVICE_PCI_BYTES, DIGITS "abcdef:.") &&
            device_uuid_is_sound(device->parent) && device_list_is_sound(device->cores) &&
            device_list_is_sound(device->memory_nodes) && device_nodes_are_sound(device->nodes);

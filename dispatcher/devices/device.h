@@ -14,6 +14,8 @@
 #include "dispatcher/config/device_kind.h"
 
 #define DEVICE_COUNT_MAX 256u /* of one kind */
+/* Of memory: a sum of what many workers are promised of it can be reckoned. */
+#define DEVICE_BYTES_MAX (UINT64_C(1) << 50)
 
 /* Bytes of texts, with their NUL. */
 #define DEVICE_UUID_BYTES 96u

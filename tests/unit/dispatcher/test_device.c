@@ -47,6 +47,14 @@ static void numbers_that_cannot_be_are_not_sound(void **state)
     assert_true(device_is_sound(&device));
     device.numa_node = -2;
     assert_false(device_is_sound(&device));
+    device = usual;
+    device.memory_bytes = device.memory_free_bytes = DEVICE_BYTES_MAX;
+    assert_true(device_is_sound(&device));
+    device.memory_bytes++;
+    assert_false(device_is_sound(&device));
+    device = usual;
+    device.memory_free_bytes = UINT64_MAX;
+    assert_false(device_is_sound(&device));
 }
 
 #define TEXT(member)                                                                               \
