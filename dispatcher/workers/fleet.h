@@ -108,6 +108,8 @@ struct renewal {
     bool is_on;
     bool has_failed;          /* it ends, or has ended, without another word */
     struct worker_pool *pool; /* whose turn it is; NULL: the next one's is to begin */
+    bool has_gone;            /* one of it had to go before its successor comes, */
+    uint32_t gone_index;      /* from this place */
     char failure[256];        /* of a successor, until it is dealt with; "": none */
     char reason[256];         /* why it failed; "": it has not */
     uint32_t replaced_count, left_count;

@@ -14,6 +14,7 @@ static bool renewal_move(struct fleet *fleet);
 static bool renewal_leave(struct fleet *fleet, struct worker_pool *pool);
 static struct worker_pool *renewal_next(const struct fleet *fleet);
 static bool renewal_is_owed(const struct worker_pool *pool);
+static bool renewal_is_awaited(const struct fleet *fleet, const struct worker_pool *pool);
 static void renewal_enter(struct fleet *fleet, struct worker_pool *pool);
 static void renewal_replace(struct fleet *fleet, struct worker_pool *pool);
 static void renewal_undo(struct fleet *fleet, const struct worker_pool *pool);
@@ -33,6 +34,8 @@ void renewal_begin(struct fleet *fleet, const struct worker_pool *pool)
             template_renew(fleet, fleet->pools[i]);
     *renewal = (struct renewal){.is_on = true,
                                 .pool = renewal->pool, /* in the middle of its turn */
+                                .has_gone = renewal->has_gone,
+                                .gone_index = renewal->gone_index,
                                 .began_ms = fleet->reactor->now_ms};
     fleet->reactor->has_chores = true;
     log_event(&fleet->reactor->log, LEVEL_INFO, "renewal_begin",
@@ -70,7 +73,8 @@ void renewal_stop(struct fleet *fleet)
 void renewal_note_failure(struct fleet *fleet, const struct worker *worker, const char *reason)
 {
     struct renewal *renewal = &fleet->renewal;
-    bool is_successor = worker->predecessor && worker->ready_ms == 0;
+    bool has_gone = renewal->has_gone && worker->index == renewal->gone_index;
+    bool is_successor = (worker->predecessor || has_gone) && worker->ready_ms == 0;
     if (renewal->is_on && renewal->pool == worker->pool && is_successor)
         snprintf(renewal->failure, sizeof renewal->failure, "%s",
                  worker->has_said_why ? worker->failure_words : reason);
@@ -86,7 +90,7 @@ static bool renewal_move(struct fleet *fleet)
 {
     struct renewal *renewal = &fleet->renewal;
     struct worker_pool *pool = renewal->pool;
-    if (pool && (pool->is_leaving || !renewal_is_owed(pool)))
+    if (pool && (pool->is_leaving || (!renewal_is_owed(pool) && !renewal_is_awaited(fleet, pool))))
         return renewal_leave(fleet, pool);
     if (renewal->failure[0] != '\0') {
         renewal_fail(fleet);
@@ -111,6 +115,7 @@ static bool renewal_leave(struct fleet *fleet, struct worker_pool *pool)
     if (!pool->is_leaving && !pool_extra_remove(pool))
         return false;
     fleet->renewal.pool = NULL;
+    fleet->renewal.has_gone = false;
     fleet->renewal.failure[0] = '\0'; /* of nobody whose turn it was */
     return true;
 }
@@ -142,18 +147,40 @@ static void renewal_enter(struct fleet *fleet, struct worker_pool *pool)
                  reason);
 }
 
+/* Whether one had to go first, and what follows in its place is not ready. */
+static bool renewal_is_awaited(const struct fleet *fleet, const struct worker_pool *pool)
+{
+    const struct renewal *renewal = &fleet->renewal;
+    const struct worker *worker =
+        renewal->has_gone ? fleet->workers[renewal->gone_index] : NULL; /* NULL: it was removed */
+    return worker && worker->pool == pool && !worker->is_surplus && !worker_serves(worker);
+}
+
+/* Without room for a successor beside it, it goes first; and the next one when it was followed. */
+static void renewal_let_go(struct fleet *fleet, struct worker *worker)
+{
+    struct renewal *renewal = &fleet->renewal;
+    renewal->has_gone = true;
+    renewal->gone_index = worker->index;
+    renewal->replaced_count++;
+    supervisor_event(fleet, worker, WORKER_EV_RETIRE, "it is to be renewed");
+}
+
 /* Those that start or go are waited for: who follows them is new. */
 static void renewal_replace(struct fleet *fleet, struct worker_pool *pool)
 {
+    if (renewal_is_awaited(fleet, pool))
+        return;
     for (uint32_t i = 0; i < pool->place_count && pool_spare(pool); i++) {
         struct worker *worker = pool->places[i];
         if (!worker->is_stale || worker->state != WORKER_READY)
             continue;
-        bool has_room = device_room_has_beside(fleet, worker);
         worker->end = WORKER_END_RENEWED;
-        fleet->renewal.replaced_count += !has_room;
-        supervisor_event(fleet, worker, has_room ? WORKER_EV_HAND_OVER : WORKER_EV_RETIRE,
-                         "it is to be renewed");
+        if (!device_room_has_beside(fleet, worker)) {
+            renewal_let_go(fleet, worker);
+            return;
+        }
+        supervisor_event(fleet, worker, WORKER_EV_HAND_OVER, "it is to be renewed");
     }
 }
 
@@ -185,6 +212,7 @@ static void renewal_fail(struct fleet *fleet)
     renewal->left_count = left_count;
     renewal_give_up(fleet, renewal->failure);
     renewal->failure[0] = '\0';
+    renewal->has_gone = false;
 }
 
 static void renewal_give_up(struct fleet *fleet, const char *reason)

@@ -6,7 +6,8 @@
  * A worker goes on until its successor, which starts beside it, is ready; the next one's turn is
  * when it has gone. So there is one process more than workers at most, in the spare place of a
  * pipeline that has one, or in a place made for its turn. When a successor does not start, nothing
- * more is replaced, and the worker that was to go stays.
+ * more is replaced, and the worker that was to go stays. Where its device does not hold both, the
+ * worker goes first, and the next one's turn is when that was followed.
  */
 #ifndef DISPATCHER_RENEWAL_H
 #define DISPATCHER_RENEWAL_H

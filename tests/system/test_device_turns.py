@@ -130,3 +130,26 @@ def test_a_model_that_takes_most_of_a_device_is_loaded_again_after_that_was_lear
     for number in (0, 1):
         result = run(server, number)
         assert has_run(result), result
+
+
+# ---- replacing workers -----------------------------------------------------------------------------
+
+
+def test_where_there_is_no_room_beside_them_workers_are_renewed_one_after_the_other(host):
+    server = host.serve([900], *NODE, "--workers", "2", "--workers-per-device", "2", more=("--env", "HOSTED_START_MS=200"))
+    operator_socket.tell(server, "restart")
+    server.wait_log(" renewal_end replaced=2 ")
+    events = [line.split()[2] for line in server.log_since(0, " (renewal_begin|worker_retire|worker_ready) ")]
+    assert events[events.index("renewal_begin") + 1:] == ["worker_retire", "worker_ready"] * 2
+
+
+def test_where_what_follows_does_not_start_no_more_workers_are_renewed(host):
+    server = host.serve([900], *NODE, "--workers", "2", "--workers-per-device", "2",
+                        more=("--env", f"HOSTED_DIES={host.folder}/dies"))
+    (host.folder / "dies").touch()
+    operator_socket.tell(server, "restart")
+    server.wait_log(" renewal_failed ")
+    assert len(server.log_since(0, " worker_retire ")) == 1
+    assert has_run(run(server, 0))
+    (host.folder / "dies").unlink()
+    wait_until(lambda: [worker["state"] for worker in server.workers(model(0))] == ["ready", "ready"], TIMEOUT_S)
