@@ -82,7 +82,7 @@ static void room_let_idle_one(struct runs *runs, struct pipeline *pipeline)
     char reason[CGROUP_REASON_BYTES];
     bool can_go = pipeline->state != PIPELINE_FAILED && pipeline->state != PIPELINE_QUARANTINED &&
                   pipeline->state != PIPELINE_TRIAL && pipeline->state != PIPELINE_IDLE;
-    if (pipeline->pool->room.is_needed || !can_go || pool_ready_count(pipeline->pool) > 0 ||
+    if (pipeline->pool->room.is_needed || !can_go || device_room_count(pipeline->pool) > 0 ||
         pipeline->phase == PHASE_LEAVING || !room_is_missed(pipeline))
         return;
     log_event(&runs->reactor->log, LEVEL_INFO, "device_room_left",
@@ -91,12 +91,27 @@ static void room_let_idle_one(struct runs *runs, struct pipeline *pipeline)
     mr_assert(rc == 0); /* no place is added */
 }
 
+/* A reload waits for all workers of a pipeline that is coming, and nobody goes for more than those
+ * that it needs: it has as many as there is room for beside the former ones. */
+static void room_let_fewer(struct runs *runs, struct pipeline *coming)
+{
+    char reason[CGROUP_REASON_BYTES];
+    const struct worker *worker = device_room_waiting(coming->pool);
+    if (!room_is_missed(coming) || worker->number < coming->scaling.bounds.min ||
+        worker->number == 0 || device_room_count(coming->pool) == 0)
+        return;
+    int rc = pipeline_scale_to(runs, coming, worker->number, reason);
+    mr_assert(rc == 0); /* no place is added */
+}
+
 static void room_let_idle(struct runs *runs)
 {
     for (uint32_t i = 0; i < runs->pipeline_count; i++)
         room_let_idle_one(runs, runs->pipelines[i]);
-    for (struct pipeline *coming = runs->coming; coming; coming = coming->next)
+    for (struct pipeline *coming = runs->coming; coming; coming = coming->next) {
         room_let_idle_one(runs, coming);
+        room_let_fewer(runs, coming);
+    }
 }
 
 /* ---- who goes -------------------------------------------------------------------------------- */

@@ -81,14 +81,21 @@ static bool room_is_leaving(const struct worker *worker)
            worker->state == WORKER_STOPPING || worker->state == WORKER_DYING;
 }
 
+uint32_t device_room_count(const struct worker_pool *pool)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < pool->place_count; i++)
+        count += pool->places[i]->reserved_bytes > 0 && !room_is_leaving(pool->places[i]);
+    return count;
+}
+
 /* More workers of a pipeline that has one are worth waiting for, but not that another one goes. */
 bool device_room_is_in_line(const struct worker *worker)
 {
     const struct worker_pool *pool = worker->pool;
-    uint32_t first_count = pool->room.least_count > 0 ? pool->room.least_count : 1, count = 0;
-    for (uint32_t i = 0; i < pool->place_count; i++)
-        count += pool->places[i]->reserved_bytes > 0 && !room_is_leaving(pool->places[i]);
-    return pool->room.is_needed && count < first_count && device_room_waiting(pool) == worker;
+    uint32_t first_count = pool->room.least_count > 0 ? pool->room.least_count : 1;
+    return pool->room.is_needed && device_room_count(pool) < first_count &&
+           device_room_waiting(pool) == worker;
 }
 
 bool device_room_is_before(const struct worker *worker, const struct worker *other)

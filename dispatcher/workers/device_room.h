@@ -35,6 +35,9 @@ uint64_t device_room_reserved(const struct fleet *fleet, const struct device *de
 /* When the workers of a pipeline on a device may go for others, by their hold. */
 uint64_t device_room_hold_end(const struct worker_pool *pool, const struct device *device);
 
+/* Workers of a pipeline that have their part, and do not go. */
+uint32_t device_room_count(const struct worker_pool *pool);
+
 /* Whether a worker stands in line; and whether it does so before another one. */
 bool device_room_is_in_line(const struct worker *worker);
 bool device_room_is_before(const struct worker *worker, const struct worker *other);

@@ -3,6 +3,7 @@
 
 import concurrent.futures
 import contextlib
+import json
 import os
 import random
 import signal
@@ -153,3 +154,25 @@ def test_where_what_follows_does_not_start_no_more_workers_are_renewed(host):
     assert has_run(run(server, 0))
     (host.folder / "dies").unlink()
     wait_until(lambda: [worker["state"] for worker in server.workers(model(0))] == ["ready", "ready"], TIMEOUT_S)
+
+
+def test_a_reload_is_over_with_as_many_workers_as_find_room_beside_the_former_ones(host):
+    path = host.folder / "millrace.yaml"
+
+    def say(value):
+        path.write_text(json.dumps({"pipelines": {model(0): {
+            "source": f"{host.hosted}:hosted", "devices": "cpu:1", "device-unbound": True, "workers": "0-2",
+            "workers-per-device": 4, "device-memory": "600m",
+            "env": [f"HOSTED_FOLDER={host.folder}/models", "HOSTED_MIB_MAX=2048", f"VALUE={value}"]}}}))
+
+    say("one")
+    server = host.start(options=["--config", str(path)], environment={"HWLOC_XMLFILE": str(host.folder / "machine.xml")})
+    operator_socket.tell(server, "scale", pipeline=model(0), workers={"min": 2, "max": 2})
+    wait_until(lambda: [worker["state"] for worker in server.workers(model(0))] == ["ready", "ready"], TIMEOUT_S)
+    before = {worker["pid"] for worker in server.workers(model(0))}
+    operator_socket.tell(server, "scale", pipeline=model(0), workers={"min": 0, "max": 2})
+    say("other")
+    server.signal(signal.SIGHUP)
+    server.wait_log(" reload_end .*replaced=1 ")
+    wait_until(lambda: int(pid_of(run(server, 0))) not in before, TIMEOUT_S)
+    assert not server.log_since(0, " worker_kill ")
