@@ -144,8 +144,8 @@ static uint64_t room_make_for(struct runs *runs, struct worker *worker)
     if (!worker->has_no_room || !device_room_is_in_line(worker))
         return UINT64_MAX;
     struct room_plan plan = device_room_plan(runs->fleet, worker, &worker->device, pools);
-    if (plan.lacks_free && !device_room_is_fresh(runs->fleet, &worker->device))
-        return UINT64_MAX; /* what others used may be free by now */
+    if (plan.lacks_free && !device_room_is_seen(runs->fleet, &worker->device))
+        return UINT64_MAX; /* what others used may be free by now, or others may go in vain */
     for (uint32_t i = 0; plan.state == ROOM_MADE && i < plan.victim_count; i++)
         room_unload(runs, pools[plan.victims[i]], worker);
     if (plan.lacks_free)

@@ -185,6 +185,23 @@ bool device_room_is_fresh(struct fleet *fleet, const struct device *device)
     return false;
 }
 
+bool device_room_is_seen(struct fleet *fleet, const struct device *device)
+{
+    const struct devices_source *source = room_source(fleet, device);
+    if (!device_room_is_fresh(fleet, device))
+        return false;
+    for (uint32_t i = 0; source && room_knows_free(device) && i < fleet->worker_count; i++) {
+        const struct worker *worker = fleet->workers[i];
+        if (!room_has(worker, device) || worker->ready_ms == 0 ||
+            worker->ready_ms < source->found_ms)
+            continue;
+        devices_look_later(fleet->devices, (enum device_source)(source - fleet->devices->sources),
+                           1);
+        return false;
+    }
+    return true;
+}
+
 static const struct device *room_found(const struct devices_source *source,
                                        const struct device *device)
 {

@@ -55,6 +55,9 @@ struct room_plan device_room_plan(const struct fleet *fleet, const struct worker
  * told. */
 bool device_room_is_fresh(struct fleet *fleet, const struct device *device);
 
+/* Likewise whether what was looked at is what those that are ready by now have left. */
+bool device_room_is_seen(struct fleet *fleet, const struct device *device);
+
 /* While somebody waits: what is free may be more by now. */
 void device_room_look_again(struct fleet *fleet, const struct device *device);
 

@@ -123,6 +123,21 @@ def test_who_waits_for_what_others_use_keeps_nobody_else_waiting(gpu):
         assert has_run(large.result(TIMEOUT_S))
 
 
+def test_nobody_goes_in_vain_for_one_that_lacks_what_others_use(gpu):
+    gpu.put("free", "6000")
+    server = gpu.serve([4096, 8192], "--queue-timeout", "1m")
+    with concurrent.futures.ThreadPoolExecutor(1) as pool:
+        large = later(pool, server, 1)
+        wait_waiting(server, 1)
+        for _ in range(10):
+            assert has_run(run(server, 0))
+            time.sleep(0.1)
+        count = swaps(server)[model(0)]
+        gpu.put("free", "9216")
+        assert has_run(large.result(TIMEOUT_S))
+    assert count <= 1, count
+
+
 def test_a_model_that_takes_most_of_a_device_is_loaded_again_after_that_was_learned(gpu):
     server = gpu.serve([9000, 9000], "--queue-timeout", "20s", said="auto")
     for number in (0, 1):

@@ -252,6 +252,20 @@ static void what_is_known_is_looked_at_again_before_a_start(void **state)
     takes(0);
 }
 
+static void what_one_took_that_is_ready_since_is_looked_at_before_others_go(void **state)
+{
+    (void)state;
+    takes(0);
+    worker(0)->ready_ms = NOW;
+    source()->again_ms = 0;
+    assert_true(device_room_is_fresh(fleet(), &source()->found[0]));
+    assert_false(device_room_is_seen(fleet(), &source()->found[0]));
+    assert_int_equal(source()->again_ms, NOW + 1);
+    stage.server->reactor.now_ms++;
+    is_free(5 * GIB);
+    assert_true(device_room_is_seen(fleet(), &source()->found[0]));
+}
+
 /* ---- what is learned ------------------------------------------------------------------------- */
 
 static void what_a_model_needs_is_the_device_until_it_was_seen(void **state)
@@ -373,6 +387,7 @@ int main(void)
         TEST(what_others_use_is_not_there),
         TEST(who_waits_for_what_others_use_keeps_nobody_from_the_rest),
         TEST(what_is_known_is_looked_at_again_before_a_start),
+        TEST(what_one_took_that_is_ready_since_is_looked_at_before_others_go),
         TEST(what_a_model_needs_is_the_device_until_it_was_seen),
         TEST(a_model_that_takes_most_of_its_device_is_loaded_again),
         TEST(where_more_is_free_than_before_nothing_is_learned),
