@@ -261,6 +261,23 @@ static struct room_tenant room_tenant_of(const struct worker_pool *pool,
     return tenant;
 }
 
+/* A worker that never goes for others, and whose process is about to follow the last one. */
+static bool room_is_absent(const struct worker *worker, const struct device *device)
+{
+    return worker->number < worker->pool->room.least_count && worker->state == WORKER_EMPTY &&
+           worker->timer.position != 0 && !worker->is_surplus && worker->has_device &&
+           device_is_same(&worker->device, device);
+}
+
+/* What is kept of a pipeline's part while its workers are started again. */
+static uint64_t room_absent(const struct worker_pool *pool, const struct device *device)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < pool->place_count && device_room_counts(pool); i++)
+        count += room_is_absent(pool->places[i], device);
+    return count > 0 ? count * device_room_need(pool, device) : 0;
+}
+
 /* What is promised to those who wait there before the worker. Who waits for what others than those
  * of here use may do so for ever, and keeps nobody from the rest. */
 static uint64_t room_ahead(const struct fleet *fleet, const struct worker *worker,
@@ -269,6 +286,8 @@ static uint64_t room_ahead(const struct fleet *fleet, const struct worker *worke
     uint64_t bytes = 0;
     for (uint32_t i = 0; i < fleet->pool_count; i++) {
         const struct worker *other = device_room_waiting(fleet->pools[i]);
+        if (fleet->pools[i] != worker->pool)
+            bytes += room_absent(fleet->pools[i], device);
         if (other && other != worker && other->has_device && !other->is_room_taken &&
             device_room_is_in_line(other) && device_is_same(&other->device, device) &&
             device_room_is_before(other, worker))

@@ -47,6 +47,18 @@ def test_a_worker_that_waits_for_room_is_looked_at_now_and_then(host):
         assert has_run(other.result(TIMEOUT_S))
 
 
+def test_the_room_of_one_that_is_always_there_is_not_given_away_while_it_restarts(host):
+    server = host.serve([1500, 1500], *NODE, "--workers", f"{model(0)}=1", "--workers", f"{model(1)}=0-1",
+                        more=("--env", "HOSTED_START_MS=300"))
+    assert "no device for the worker" in run(server, 1)["error"]["message"]
+    for _ in range(3):
+        pid = server.workers(model(0))[0]["pid"]
+        mark = server.log_mark()
+        os.kill(pid, signal.SIGKILL)
+        server.wait_worker(model(0), 0, pid, since=mark)
+    assert not server.log_since(0, f" worker_ready pipeline={model(1)} ")
+
+
 # ---- with templates and warm-ups -------------------------------------------------------------------
 
 
