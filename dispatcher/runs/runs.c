@@ -290,7 +290,8 @@ void runs_sweep(struct runs *runs)
             pipeline->phase = PHASE_LEAVING;
             runs_let_go_pipeline(runs, pipeline);
         }
-        if (pipeline->user_count > 0 || pipeline->pool->place_count > 0) {
+        if (pipeline->user_count > 0 || pipeline->pool->place_count > 0 ||
+            !pool_is_vacant(pipeline->pool)) { /* its template goes last */
             link = &pipeline->next;
             continue;
         }

@@ -22,6 +22,7 @@ static int pool_place_add(struct worker_pool *pool, uint32_t number, enum worker
 static void pool_place_remove(struct worker_pool *pool, uint32_t place);
 static void pool_place_give_back(struct worker *worker);
 static int pool_template_add(struct worker_pool *pool, char reason[CGROUP_REASON_BYTES]);
+static bool pool_template_is_vacant(const struct worker_pool *pool);
 static void pool_share(struct fleet *fleet);
 static int pool_record_fit(struct fleet *fleet, uint32_t ring_bytes);
 
@@ -130,12 +131,17 @@ uint32_t pool_user_room(const struct worker_pool *pool)
     return pool->place_count - spare_count + user_count - taken;
 }
 
+void pool_template_want(struct worker_pool *pool, bool is_wanted)
+{
+    if (pool->template.worker)
+        pool->template.worker->is_surplus = !is_wanted;
+}
+
 void pool_leave(struct worker_pool *pool)
 {
     char reason[CGROUP_REASON_BYTES];
     pool->is_leaving = true;
-    if (pool->template.worker)
-        pool->template.worker->is_surplus = true;
+    pool_template_want(pool, false);
     int rc = pool_resize(pool, 0, reason);
     mr_assert(rc == 0); /* no place is added */
 }
@@ -177,7 +183,9 @@ bool pool_trim(struct worker_pool *pool)
 {
     const struct renewal *renewal = &pool->fleet->renewal;
     bool is_renewed = renewal->is_on && renewal->pool == pool;
+    const struct worker *template = pool->template.worker;
     bool is_left = pool->has_extra && !is_renewed && !pool_extra_remove(pool);
+    is_left |= template && template->is_surplus && !pool_template_is_vacant(pool);
     for (uint32_t i = pool->place_count; i-- > 0;) {
         if (!pool->places[i]->is_surplus)
             continue;
@@ -231,9 +239,16 @@ uint64_t pool_proof_ms(const struct worker *worker)
                : UINT64_MAX;
 }
 
+/* Nor is there anything of its last process that is to be reaped. */
+static bool pool_template_is_vacant(const struct worker_pool *pool)
+{
+    const struct template *template = &pool->template;
+    return !template->worker || (pool_place_is_vacant(template->worker) && template->group == 0);
+}
+
 bool pool_is_vacant(const struct worker_pool *pool)
 {
-    if (pool->template.worker && !pool_place_is_vacant(pool->template.worker))
+    if (!pool_template_is_vacant(pool))
         return false;
     for (uint32_t i = 0; i < pool->place_count; i++)
         if (!pool_place_is_vacant(pool->places[i]))

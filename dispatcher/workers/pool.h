@@ -42,6 +42,9 @@ int pool_resize(struct worker_pool *pool, uint32_t worker_count,
 /* The most workers that there can be for want of more users (--worker-user own). */
 uint32_t pool_user_room(const struct worker_pool *pool);
 
+/* Whether its template is wanted, where it has one: what is to follow as of pool_resize(). */
+void pool_template_want(struct worker_pool *pool, bool is_wanted);
+
 /* None of its places is wanted any more, nor will be. What is to follow as of pool_resize(). */
 void pool_leave(struct worker_pool *pool);
 
@@ -69,7 +72,7 @@ uint32_t pool_ready_count(const struct worker_pool *pool);
 /* When a worker has proved itself by nothing but being ready; UINT64_MAX: it is not ready. */
 uint64_t pool_proof_ms(const struct worker *worker);
 
-/* Whether nothing is in any of its places: their memory is free. */
+/* Whether nothing is in any of its places, nor in that of its template: their memory is free. */
 bool pool_is_vacant(const struct worker_pool *pool);
 
 /* Runs that its workers have. */
@@ -81,10 +84,10 @@ bool pool_is_complete(const struct worker_pool *pool);
 /* How many of those that are wanted are not there yet, or again. */
 uint32_t pool_absent_count(const struct worker_pool *pool);
 
-/* Whether a process of one that is wanted is on its way. */
 /* Whether there is no device for any of its workers. */
 bool pool_lacks_devices(const struct worker_pool *pool);
 
+/* Whether a process of one that is wanted is on its way. */
 bool pool_is_starting(const struct worker_pool *pool);
 
 /* Of those that are wanted and start, the one that is to be ready first as far as they say, or else

@@ -54,6 +54,8 @@ static void resize_begin(struct fleet *fleet, struct worker *worker)
 void supervisor_start_or_wait(struct fleet *fleet, struct worker *worker)
 {
     char reason[PLACEMENT_REASON_BYTES];
+    if (worker->is_template && !template_may_start(fleet, worker))
+        return;
     enum template_advice advice = template_advise(worker);
     if (advice == TEMPLATE_WAIT)
         return; /* template_wake() */
@@ -94,6 +96,7 @@ void supervisor_resize(struct fleet *fleet, struct worker_pool *pool)
             supervisor_start_or_wait(fleet, worker);
         fleet->is_shrinking |= worker->is_surplus;
     }
+    fleet->is_shrinking |= pool->template.worker && pool->template.worker->is_surplus;
     fleet->has_moved = fleet->room_has_moved = true;
     fleet->reactor->has_chores |= fleet->is_shrinking;
     fleet->ops->changed(fleet->owner, pool);
@@ -108,8 +111,9 @@ void supervisor_trim(struct fleet *fleet)
         for (uint32_t k = 0; k < pool->place_count; k++)
             if (pool->places[k]->is_surplus)
                 resize_let_go(fleet, pool->places[k]);
-        if (pool->template.worker && pool->template.worker->is_surplus)
-            resize_let_go(fleet, pool->template.worker);
+        struct worker *template = pool->template.worker;
+        if (template && template->is_surplus && worker_has_process(template))
+            resize_let_go(fleet, template);
         is_shrinking |= pool_trim(pool);
     }
     fleet->is_shrinking = is_shrinking;

@@ -18,9 +18,13 @@
 #include "millrace/protocol.h"
 #include "shm/descriptors.h"
 
+/* How often it is looked whether the copies have ended that nobody was told of. */
+#define REST_LOOK_MS 10u
+
 static void template_refuse(struct fleet *fleet, struct worker *self, const char *reason);
 static void template_lost(struct fleet *fleet, struct template *template);
 static void template_sweep(const struct fleet *fleet, struct template *template);
+static void template_rest_await(struct fleet *fleet, struct worker *self);
 
 /* ---- answers ------------------------------------------------------------------------------- */
 
@@ -210,6 +214,27 @@ void template_ended(struct fleet *fleet, struct worker *self, const char *reason
     }
     template_lost(fleet, template);
     template_sweep(fleet, template);
+    if (self->is_surplus || template->is_refused)
+        template_rest_await(fleet, self);
+}
+
+/* Where no other one starts, which would look. */
+static void template_rest_await(struct fleet *fleet, struct worker *self)
+{
+    if (self->pool->template.group != 0)
+        timer_set(&fleet->reactor->timers, &self->timer, fleet->reactor->now_ms + REST_LOOK_MS);
+    else
+        fleet->has_moved = true;
+}
+
+bool template_may_start(struct fleet *fleet, struct worker *self)
+{
+    struct template *template = &self->pool->template;
+    if (!self->is_surplus && !template->is_refused)
+        return true;
+    template_sweep(fleet, template);
+    template_rest_await(fleet, self);
+    return false;
 }
 
 /* Who waits for a copy begins by itself: to be asked for one may be what ends it. */

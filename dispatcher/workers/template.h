@@ -17,6 +17,8 @@
 #ifndef DISPATCHER_TEMPLATE_H
 #define DISPATCHER_TEMPLATE_H
 
+#include <stdbool.h>
+
 #include "dispatcher/workers/worker_fsm.h"
 
 struct fleet;
@@ -47,6 +49,10 @@ void template_served(struct worker_pool *pool);
 /* Its process is gone, or was never there: workers that asked it ask again. Before the place is
  * started again. */
 void template_ended(struct fleet *fleet, struct worker *self, const char *reason);
+
+/* Its place is due. False: no other process is wanted in it, and what the last one left was looked
+ * for once more. */
+bool template_may_start(struct fleet *fleet, struct worker *self);
 
 /* A worker whose process waits for its copy did so for too long. */
 void template_overdue(struct fleet *fleet, struct worker *worker);

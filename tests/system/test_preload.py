@@ -13,6 +13,7 @@ import pytest
 import wire
 from conftest import compile_c
 from confined import needs_landlock, needs_python
+from editions import EDITION, OTHER, edition_of
 from operator_socket import path_of, pipeline_state, tell
 from server import MILLRACE, SLOWNESS, children_of, process_exists, process_fields, wait_until
 
@@ -196,6 +197,49 @@ def test_a_template_that_is_killed_again_and_again_costs_no_process(start):
         wait_until(lambda: template(server)["state"] == "ready" and template(server)["pid"] != before)
     wait_until(lambda: all(process_fields(pid)[0] != "Z" for pid in children_of(server.process.pid)), what="no zombie")
     assert ask(server, "facts")["pid"]
+
+
+def reload(server):
+    """The line of the log that says how it went."""
+    server.said.write()
+    mark = server.log_mark()
+    server.signal(signal.SIGHUP)
+    return server.wait_log(r" reload_end .*", mark, 30 * SLOWNESS)[0] + " "
+
+
+def no_child_but(server, pids):
+    return all(process_fields(pid)[0] != "Z" for pid in children_of(server.process.pid)) and not any(
+        process_exists(pid) for pid in pids)
+
+
+@pytest.mark.parametrize("workers", ["0-2", "2"])
+def test_the_template_of_a_pipeline_that_is_removed_ends_with_it(begin, file, workers):
+    file.say(EDITION, preload="import", workers=workers, idle_timeout="100ms")
+    server = begin()
+    wait_until(lambda: template(server, EDITION)["state"] == "ready")
+    wait_until(lambda: len(server.workers(EDITION)) == int(workers[0]))
+    gone = [template(server, EDITION)["pid"], *(worker["pid"] for worker in server.workers(EDITION) if worker["pid"])]
+    del file.pipelines[EDITION]
+    assert " removed=1 " in reload(server)
+    wait_until(lambda: no_child_but(server, gone), what="the end of all")
+    assert edition_of(server, OTHER) == [1]
+
+
+def test_a_copy_that_nobody_was_told_of_ends_with_a_pipeline_that_is_removed(begin, file):
+    file.say(POINTER, f"{MODULE}:graph", preload="import", workers=1, env="DOES=hang_after_copy")
+    server = begin("--python", "/usr/bin/python3", wait=False).wait_listening()
+    wait_until(lambda: server.workers(POINTER)[0]["state"] == "spawning")
+    group = template(server)["pid"]
+    wait_until(lambda: sum(process_group(pid) == group for pid in children_of(server.process.pid)) == 2)
+    del file.pipelines[POINTER]
+    file.write()
+    server.signal(signal.SIGHUP)
+    wait_until(lambda: no_child_but(server, [group]) and not any(
+        process_group(pid) == group for pid in children_of(server.process.pid)), what="the end of all")
+
+
+def process_group(pid):
+    return int(process_fields(pid)[2])
 
 
 # ---- what cannot be copied ---------------------------------------------------------------------------

@@ -9,6 +9,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 
@@ -22,6 +23,10 @@ KEPT = []
 
 def start_thread():
     threading.Thread(target=threading.Event().wait, daemon=True).start()
+
+
+def start_thread_that_ends():
+    threading.Timer(0.05, str).start()
 
 
 def start_process():
@@ -53,9 +58,28 @@ def append_to_file():
     KEPT.append(open(os.environ["TMPDIR"] + "/appended", "a", encoding="utf-8"))
 
 
+def read_file():
+    KEPT.append(open(__file__, "rb", buffering=0))  # pylint: disable=consider-using-with
+    KEPT[0].seek(7)
+
+
+def write_half_a_line():
+    ctypes.CDLL(None).printf(b"half a line")
+    append_to_file()
+    KEPT[0].write("once\n")
+
+
+def hang_after_copy():
+    os.register_at_fork(after_in_parent=lambda: time.sleep(3600))
+
+
 def fail_in_template():
     # What is known of the worker is not known there.
     os.environ["MILLRACE_DEVICE_INDEX"]
+
+
+def ask_for_index():
+    os.environ["MILLRACE_WORKER_INDEX"]
 
 
 def fail():
@@ -89,7 +113,8 @@ def nothing():
 
 
 {function.__name__: function for function in (
-    start_thread, start_process, open_socket, open_device, write_file, map_memory, ask_driver, append_to_file,
+    start_thread, start_thread_that_ends, read_file, write_half_a_line, ask_for_index, hang_after_copy, start_process,
+    open_socket, open_device, write_file, map_memory, ask_driver, append_to_file,
     fail_in_template, fail, hang_in_template, import_numpy, lie, nothing)}[os.environ.get("DOES", "nothing")]()
 
 IMPORTED_BY = os.getpid()
@@ -129,6 +154,21 @@ def crash():
     ctypes.string_at(8)
 
 
+def read_on():
+    """Where the file of read_file() stands, and 100 bytes of it are read."""
+    at = KEPT[0].tell()
+    KEPT[0].read(100)
+    return [os.getpid(), at]
+
+
+def temporary():
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(b"written")
+        file.flush()
+        with open(file.name, "rb") as again:
+            return [file.name, again.read().decode()]
+
+
 def clone_sibling():
     libc = ctypes.CDLL(None, use_errno=True)
     return [libc.syscall(56, 0x8000 | 17, 0, 0, 0, 0), ctypes.get_errno()]
@@ -151,7 +191,7 @@ def facts():
 @pipe
 def do(what: str, argument: str) -> object:
     function = {one.__name__: one for one in (
-        facts, product, draw_numpy, open_path, crash, clone_sibling, trace)}[what]
+        facts, product, draw_numpy, open_path, crash, clone_sibling, trace, read_on, temporary)}[what]
     return function(*[argument] if argument else [])
 
 
