@@ -37,6 +37,7 @@ bool runs_has_yielded(struct runs *runs, struct pipeline *pipeline)
     if (!pipeline->is_yielding || pipeline->state == PIPELINE_QUARANTINED)
         return true;
     if (yield_may_end(pipeline)) {
+        pool_template_want(pipeline->pool, false);
         int rc = pipeline_scale_to(runs, pipeline, 0, reason);
         mr_assert(rc == 0); /* no place is added */
     }
@@ -48,6 +49,7 @@ void runs_take_back_pipeline(struct runs *runs, struct pipeline *pipeline)
     char reason[RUNS_REASON_BYTES];
     uint32_t min = pipeline->scaling.bounds.min;
     pipeline->is_yielding = false;
+    pool_template_want(pipeline->pool, true);
     if (pipeline->state != PIPELINE_IDLE)
         return;
     /* Without memory for that it stays idle, and the next run tries again. */

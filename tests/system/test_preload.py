@@ -242,6 +242,26 @@ def process_group(pid):
     return int(process_fields(pid)[2])
 
 
+def test_a_template_makes_room_for_the_one_that_is_to_follow(begin, file):
+    file.say(EDITION, preload="import", workers=1, reload_after="true")
+    server = begin()
+    before = template(server, EDITION)["pid"]
+    file.publish(2)
+    assert " replaced=1 " in reload(server)
+    assert edition_of(server) == [2]
+    assert template(server, EDITION)["pid"] != before and not process_exists(before)
+
+
+def test_a_template_that_made_room_is_back_where_the_next_one_fails(begin, file):
+    file.say(EDITION, preload="import", workers=1, reload_after="true")
+    server = begin()
+    file.publish(2, "-DBROKEN")
+    assert " failed=1" in reload(server)
+    file.publish(1)
+    wait_until(lambda: template(server, EDITION)["state"] == "ready")
+    wait_until(lambda: server.get("/readyz").status == 200)
+
+
 # ---- what cannot be copied ---------------------------------------------------------------------------
 
 
