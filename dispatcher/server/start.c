@@ -20,6 +20,7 @@
 
 static bool start_is_settled(const struct pipeline *pipeline);
 static bool start_has_failed(const struct pipeline *pipeline);
+static bool start_is_heard_of_soon(const struct worker *worker);
 static void start_ready_say(struct server *server, uint32_t failed_count);
 static void start_ready_log(struct server *server);
 static void start_give_up(struct server *server);
@@ -40,11 +41,17 @@ void server_check_start(struct server *server)
     }
     /* FAILED is heard before the exit that says whether it could not load. */
     for (uint32_t i = 0; i < server->fleet.worker_count; i++)
-        if (server->fleet.workers[i] && server->fleet.workers[i]->state == WORKER_STARTING)
+        if (start_is_heard_of_soon(server->fleet.workers[i]))
             return;
     server->start_is_said = server->is_settled = true;
     start_ready_log(server);
     start_ready_say(server, failed_count);
+}
+
+/* For a template nobody waits any more. */
+static bool start_is_heard_of_soon(const struct worker *worker)
+{
+    return worker && worker->state == WORKER_STARTING && !worker->is_template;
 }
 
 static bool start_is_settled(const struct pipeline *pipeline)

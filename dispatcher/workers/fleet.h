@@ -63,7 +63,7 @@ struct template
 {
     struct worker *worker; /* the place; owned; NULL: there is none */
     bool is_refused;       /* it cannot be copied: not tried again before a renewal */
-    bool has_failed;       /* its last process ended before it could be copied */
+    bool has_failed;       /* its last process ended before it could be copied, or several did */
     char reason[256];      /* why, of either; "": neither */
     uint32_t asked_count;
     uint64_t copy_count; /* that became workers */

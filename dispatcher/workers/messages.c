@@ -83,13 +83,15 @@ static struct worker_said messages_file(struct fleet *fleet, struct worker *work
 static struct worker_said messages_forked(struct worker *worker, const uint8_t *body, size_t bytes)
 {
     struct worker_said said = {.event = WORKER_EV_COUNT, .has_copy = true};
-    if (worker->state == WORKER_DYING)
-        return (struct worker_said){.event = WORKER_EV_COUNT};
+    if (worker->state == WORKER_DYING || (worker->is_template && worker->state == WORKER_STOPPING))
+        return (struct worker_said){.event = WORKER_EV_COUNT}; /* said before the signal came */
     if (!worker->is_template || worker->state != WORKER_READY)
         return messages_wrong("it told of a copy");
     if (bytes < sizeof said.copy)
         return messages_wrong("it told of a copy in a way that cannot be read");
     memcpy(&said.copy, body, sizeof said.copy);
+    if (said.copy.error < 0)
+        return messages_wrong("it told of a copy in a way that cannot be read");
     const struct worker_failure failure = {.message = (const char *)body + sizeof said.copy,
                                            .message_bytes = bytes - sizeof said.copy};
     failure_words_keep(worker, &failure);

@@ -18,6 +18,8 @@
 #include "millrace/protocol.h"
 #include "shm/descriptors.h"
 
+/* It ended so often without a copy: the pause before the next one is too long to wait for. */
+#define TEMPLATE_STREAK_COUNT_MAX 4u
 /* How often it is looked whether the copies have ended that nobody was told of. */
 #define REST_LOOK_MS 10u
 
@@ -205,7 +207,8 @@ void template_ended(struct fleet *fleet, struct worker *self, const char *reason
         template_refuse(fleet, self, self->failure_words);
     } else if (!template->is_refused && !self->is_surplus && !fleet->is_stopping &&
                self->end != WORKER_END_STOPPED) {
-        template->has_failed = self->ready_ms == 0;
+        template->has_failed =
+            self->ready_ms == 0 || self->failure_streak > TEMPLATE_STREAK_COUNT_MAX;
         snprintf(template->reason, sizeof template->reason, "%s",
                  self->has_said_why ? self->failure_words : reason);
         log_event(&fleet->reactor->log, LEVEL_WARNING, "template_exit",
@@ -237,7 +240,8 @@ bool template_may_start(struct fleet *fleet, struct worker *self)
     return false;
 }
 
-/* Who waits for a copy begins by itself: to be asked for one may be what ends it. */
+/* Who waits for a copy begins by itself: to be asked for one may be what ended it, unless it was
+ * told to go. */
 static void template_lost(struct fleet *fleet, struct template *template)
 {
     const struct worker_pool *pool = template->worker->pool;
@@ -246,7 +250,7 @@ static void template_lost(struct fleet *fleet, struct template *template)
         struct worker *worker = pool->places[i];
         if (worker->state != WORKER_SPAWNING || !worker->is_copy)
             continue;
-        worker->failed_as_copy = true;
+        worker->failed_as_copy |= template->worker->end != WORKER_END_STOPPED;
         supervisor_event(fleet, worker, WORKER_EV_SPAWNER_LOST, NULL);
     }
 }

@@ -111,5 +111,5 @@ int template_ask(struct worker *worker, const struct worker_spawn_options *optio
     int rc = template_send(template->worker, &fork, parts, count, options);
     if (rc == 0)
         template->asked_count++;
-    return rc;
+    return rc == -ECONNRESET ? -EPIPE : rc; /* it has ended, with questions that it had not read */
 }

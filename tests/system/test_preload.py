@@ -199,6 +199,33 @@ def test_a_template_that_is_killed_again_and_again_costs_no_process(start):
     assert ask(server, "facts")["pid"]
 
 
+def test_a_template_that_ends_too_often_is_not_waited_for(start):
+    server = serve(start, workers=1)
+    for _ in range(6):
+        before = template(server)["pid"]
+        os.kill(before, signal.SIGKILL)
+        wait_until(lambda: template(server)["state"] == "ready" and template(server)["pid"] != before)
+    worker = server.workers(POINTER)[0]
+    os.kill(template(server)["pid"], signal.SIGKILL)
+    wait_until(lambda: template(server)["state"] == "empty")
+    os.kill(worker["pid"], signal.SIGKILL)
+    server.wait_worker(POINTER, 0, worker["pid"])
+    facts = ask(server, "facts")
+    assert facts["imported"] == facts["pid"] and template(server)["state"] == "empty"
+
+
+def test_workers_that_wait_for_a_copy_when_they_are_renewed_are_copies_of_the_new_template(start):
+    server = serve(start)
+    before, worker = template(server)["pid"], server.workers(POINTER)[0]
+    os.kill(before, signal.SIGSTOP)
+    os.kill(worker["pid"], signal.SIGKILL)
+    wait_until(lambda: server.workers(POINTER)[0]["state"] == "spawning")
+    tell(server, "restart", pipeline=POINTER)
+    wait_until(lambda: all(worker["state"] == "ready" for worker in server.workers(POINTER)))
+    assert template(server)["pid"] != before
+    assert {facts["imported"] for facts in of_each_worker(server).values()} == {template(server)["pid"]}
+
+
 def reload(server):
     """The line of the log that says how it went."""
     server.said.write()
@@ -321,8 +348,9 @@ def test_a_source_that_does_not_load_fails_as_without_a_template(start, pipeline
 
 def test_a_template_that_hangs_is_ended_in_time_and_workers_begin_by_themselves(start):
     server = serve(start, "--start-timeout", f"{3 * SLOWNESS}s", does="hang_in_template")
+    # Nobody waits for the next one.
+    assert len(server.log_since(0, " worker_kill .*worker=template .*not ready in time")) == 1
     assert ask(server, "facts")["imported"] == ask(server, "facts")["pid"]
-    assert server.log_since(0, " worker_kill .*worker=template .*not ready in time")
 
 
 # ---- what it may not do ------------------------------------------------------------------------------
