@@ -329,6 +329,14 @@ def test_workers_with_folders_of_their_own_are_no_copies(start, tmp_path):
     assert len({facts["tmp"] for facts in of_each_worker(restricted).values()}) == 2
 
 
+@needs_landlock(3)
+def test_workers_with_folders_of_their_own_begin_by_themselves_and_may_use_them(start, tmp_path):
+    server = serve(start, "--files", str(tmp_path / "files"), "--allow-read", os.path.dirname(MODULE))
+    assert template(server)["state"] == "refused" and "a folder of its own" in template(server)["reason"]
+    name, text = ask(server, "temporary")
+    assert name.startswith(str(tmp_path / "files" / "scratch")) and text == "written"
+
+
 def test_a_source_that_loads_in_workers_alone_is_loaded_by_each(start):
     server = serve(start, "--devices", "vulkan:x2", does="fail_in_template")
     server.wait_log(rf' template_exit pipeline={POINTER} reason=".*KeyError.*MILLRACE_DEVICE_INDEX')
