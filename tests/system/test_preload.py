@@ -55,6 +55,12 @@ def of_each_worker(server, what="facts", count=2):
     return said
 
 
+def of_each_worker_in_turn(server, what):
+    """What each of two workers says when it is asked once: of two runs that are there at once, each has one."""
+    streams = [server.stream(POINTER, what, "") for _ in range(2)]
+    return [wire.output_of(stream.all()[0]) for stream in streams]
+
+
 # ---- what is done once -------------------------------------------------------------------------------
 
 
@@ -126,6 +132,24 @@ def test_a_copy_has_as_many_descriptors_as_a_worker_that_began_by_itself(start):
     by_itself = ask(serve(start, preload="none", workers=1), "facts")
     for facts in of_each_worker(serve(start)).values():
         assert len(facts["fds"]) == len(by_itself["fds"])
+
+
+def test_each_copy_reads_a_file_that_is_open_at_a_place_of_its_own(start):
+    server = serve(start, does="read_file")
+    for place in (7, 107):
+        assert {at for _, at in of_each_worker_in_turn(server, "read_on")} == {place}
+
+
+def test_what_waits_in_buffers_is_written_once(start, tmp_path):
+    server = serve(start, "--env", f"TMPDIR={tmp_path}", does="write_half_a_line")
+    of_each_worker(server)
+    server.stop()
+    assert len(server.log_since(0, "half a line")) == 1
+    assert (tmp_path / "appended").read_text() == "once\n"
+
+
+def test_threads_that_are_about_to_end_are_no_obstacle(start):
+    assert template(serve(start, does="start_thread_that_ends"))["state"] == "ready"
 
 
 def test_a_file_that_is_appended_to_may_be_open(start, tmp_path):
@@ -342,6 +366,12 @@ def test_a_source_that_loads_in_workers_alone_is_loaded_by_each(start):
     server.wait_log(rf' template_exit pipeline={POINTER} reason=".*KeyError.*MILLRACE_DEVICE_INDEX')
     assert {facts["device"] for facts in of_each_worker(server).values()} == {"0", "1"}
     assert "MILLRACE_DEVICE_INDEX" in template(server)["reason"]
+
+
+def test_a_source_that_asks_which_worker_it_is_loaded_in_is_loaded_by_each(start):
+    server = serve(start, does="ask_for_index")
+    server.wait_log(rf' template_exit pipeline={POINTER} reason=".*KeyError.*MILLRACE_WORKER_INDEX')
+    assert all(facts["imported"] == pid for pid, facts in of_each_worker(server).items())
 
 
 def test_a_source_that_does_not_load_fails_as_without_a_template(start, pipelines):

@@ -14,6 +14,8 @@
  */
 #include <errno.h>
 #include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -108,6 +110,7 @@ static void main_be_template(const struct options *options, char *confine)
         main_fail(WORKER_EXIT_UNFORKABLE);
     }
     log_capture_flush();
+    fflush(NULL); /* what waits in a buffer would be written by each copy */
     main_say_ready();
     template_serve(&(struct template_options){.socket = context.attachment.socket,
                                               .parent = options->parent,
@@ -170,8 +173,10 @@ int main(int argc, char **argv)
     if (options.program)
         confine_exec(options.program);
     process_prepare(options.index);
-    if (options.preload != PRELOAD_NONE)
+    if (options.preload != PRELOAD_NONE) {
         template_name();
+        unsetenv("MILLRACE_WORKER_INDEX"); /* it would be that of one worker in all */
+    }
     device_read();
     if (options.is_strict)
         strict_enter();

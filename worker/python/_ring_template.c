@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -24,7 +25,10 @@ static int template_py_check(const struct host_py *host, PyObject *fds,
     mr_assert(count <= OWN_FD_COUNT_MAX);
     for (Py_ssize_t i = 0; i < count; i++)
         own[2 + i] = (int)PyLong_AsLong(PyList_GetItem(fds, i));
-    return forkable_check(own, 2 + (size_t)count, reason);
+    PyThreadState *state = PyEval_SaveThread(); /* so that threads can end that are about to */
+    int rc = forkable_check(own, 2 + (size_t)count, reason);
+    PyEval_RestoreThread(state);
+    return rc;
 }
 
 static void template_py_before(void)
@@ -78,6 +82,7 @@ PyObject *template_py_serve(struct host_py *host, long parent, const char *confi
                                              .before = template_py_before,
                                              .after = template_py_after};
     template_name();
+    fflush(NULL); /* what waits in a buffer of C code would be written by each copy */
     start_report_end(&host->context.report, options.socket);
     int rc = message_send(options.socket, MESSAGE_READY, NULL, 0);
     if (rc != 0)

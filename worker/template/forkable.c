@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,6 +16,10 @@
 #include <unistd.h>
 
 #include "millrace/protocol.h"
+
+/* Who waits for a thread is told of its end before it is gone, which is looked at so often. */
+#define THREADS_LOOK_MS 2
+#define THREADS_LOOKS_MAX 100u
 
 /* Files of the kernel that have no state of their own for each process. */
 static const char *const harmless_devices[] = {"/dev/null", "/dev/zero", "/dev/full", "/dev/random",
@@ -64,11 +69,21 @@ unsigned forkable_thread_count(void)
     return (unsigned)folder.st_nlink - 2;
 }
 
+unsigned forkable_threads_await(void)
+{
+    unsigned count = forkable_thread_count();
+    for (unsigned i = 0; i < THREADS_LOOKS_MAX && count > 1; i++) {
+        poll(NULL, 0, THREADS_LOOK_MS);
+        count = forkable_thread_count();
+    }
+    return count;
+}
+
 static int forkable_check_threads(char *reason)
 {
     if (forkable_thread_count() > 1)
         forkable_quiesce();
-    unsigned count = forkable_thread_count();
+    unsigned count = forkable_threads_await();
     if (count == 1)
         return 0;
     return count == 0 ? forkable_refuse(reason, "/proc does not say how many threads it has")
@@ -121,8 +136,9 @@ static bool forkable_is_own(int fd, const int *own, size_t own_count)
     return fd < WORKER_FD_COUNT;
 }
 
-/* Of a file that is read, or that each write appends to, a descriptor may be shared; of one that is
- * written at a place, or that has another end, it may not. */
+/* A file that is read each copy opens again (newborn.c), and of one that each write appends to a
+ * descriptor may be shared; of one that is written at a place, or that has another end, it may
+ * not. */
 static bool forkable_may_share(int fd, const char *path)
 {
     struct stat file;

@@ -24,4 +24,7 @@ int forkable_check(const int *own, size_t own_count,
 /* How many threads this process has, as the kernel says; 0: it does not. */
 unsigned forkable_thread_count(void);
 
+/* Likewise, once those have ended that are about to. */
+unsigned forkable_threads_await(void);
+
 #endif

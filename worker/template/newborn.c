@@ -2,12 +2,18 @@
 /* newborn.c - descriptors, the word to begin, and confinement of a copy. */
 #include "worker/template/newborn.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "shm/descriptors.h"
@@ -19,6 +25,7 @@
 
 static void newborn_place_descriptors(struct fork_request *request);
 static void newborn_wait(void);
+static void newborn_open_again(void);
 static const char *newborn_texts_read(struct fork_request *request,
                                       const char *texts[MESSAGE_FORK_TEXT_COUNT],
                                       struct newborn *out);
@@ -31,6 +38,7 @@ void newborn_become(const struct template_options *options, struct fork_request 
     newborn_wait();
     if (setpgid(0, 0) == -1)
         leave(WORKER_EXIT_ATTACH, "setpgid: %s", strerror(errno));
+    newborn_open_again();
     const char *mistake = newborn_texts_read(request, texts, out);
     struct confine_options confined = {.parent = options->parent, .text = options->confine};
     const char *cores = texts[0], *memory_nodes = texts[1];
@@ -78,6 +86,47 @@ static void newborn_wait(void)
         leave(WORKER_EXIT_ORPHAN, "the dispatcher vanished");
     if (bytes != sizeof go || go.kind != MESSAGE_GO)
         leave(WORKER_EXIT_PROTOCOL, "it was not told to go");
+}
+
+/* A file of /proc says what it says of the process that opened it. */
+static bool newborn_is_shared(int fd, int flags)
+{
+    struct stat file;
+    struct statfs system;
+    return fstat(fd, &file) == 0 && S_ISREG(file.st_mode) && flags != -1 &&
+           (flags & (O_ACCMODE | O_PATH)) == O_RDONLY && fstatfs(fd, &system) == 0 &&
+           system.f_type != PROC_SUPER_MAGIC;
+}
+
+/* Where a file is read is a place that all who have the descriptor from one another move together:
+ * from here on this copy has one of its own. */
+static void newborn_open_file_again(int fd, const char *path)
+{
+    int flags = fcntl(fd, F_GETFL);
+    if (!newborn_is_shared(fd, flags))
+        return;
+    int own = open(path, (flags & (O_DIRECT | O_NOATIME | O_NONBLOCK)) | O_RDONLY | O_CLOEXEC);
+    off_t at = lseek(fd, 0, SEEK_CUR);
+    if (own == -1 || at == -1 || lseek(own, at, SEEK_SET) == -1 ||
+        dup3(own, fd, fcntl(fd, F_GETFD) & FD_CLOEXEC ? O_CLOEXEC : 0) == -1)
+        leave(WORKER_EXIT_ATTACH, "a file that is read cannot be opened again: %s",
+              strerror(errno));
+    close(own);
+}
+
+static void newborn_open_again(void)
+{
+    char path[32];
+    DIR *folder = opendir("/proc/self/fd");
+    if (!folder)
+        leave(WORKER_EXIT_ATTACH, "/proc/self/fd: %s", strerror(errno));
+    for (const struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+        int fd = entry->d_name[0] == '.' ? -1 : (int)strtol(entry->d_name, NULL, 10);
+        snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+        if (fd >= WORKER_FD_COUNT)
+            newborn_open_file_again(fd, path);
+    }
+    closedir(folder);
 }
 
 /* The texts, and a list of the variables. NULL, or what is wrong with them. */

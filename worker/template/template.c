@@ -126,7 +126,7 @@ static const char *template_fork(const struct template_options *options,
     }
     if (options->before)
         options->before();
-    bool has_threads = forkable_thread_count() != 1;
+    bool has_threads = forkable_threads_await() != 1;
     if (!has_threads)
         *pid = template_clone();
     if (!has_threads && *pid == 0)

@@ -131,8 +131,11 @@ def be_template(arguments: argparse.Namespace, loaded: Loaded, host: _host.Host,
 def main() -> None:
     arguments = parse_arguments()
     _ring.attach(arguments.index, arguments.strict)
-    # For code that chooses a device by it; os.environ does not see what C code has set.
-    os.environ["MILLRACE_WORKER_INDEX"] = str(arguments.index)
+    if arguments.preload == "none":
+        # For code that chooses a device by it; os.environ does not see what C code has set.
+        os.environ["MILLRACE_WORKER_INDEX"] = str(arguments.index)
+    else:
+        os.unsetenv("MILLRACE_WORKER_INDEX")  # it would be that of one worker in all
     sys.argv = [arguments.source]
     # Signals end the process as they end any other; the dispatcher handles Ctrl-C on the terminal.
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import io
 import os
 import sys
 from typing import TYPE_CHECKING, Any
@@ -31,6 +33,7 @@ def preload(graph: Any) -> None:
 def serve(parent: int, confine: str | None, own_fds: Sequence[int]) -> int:
     """Returns in each copy, with the index of the worker that it is. Unforkable, when there can be none."""
     _log.flush_all()
+    flush_files()
     # What is there now lasts: nobody looks at it any more, and the pages that it is in stay those of all copies.
     gc.collect()
     gc.freeze()
@@ -45,6 +48,14 @@ def serve(parent: int, confine: str | None, own_fds: Sequence[int]) -> int:
     _device.own = _device.read()
     seed_anew()
     return index
+
+
+def flush_files() -> None:
+    """What waits to be written to a file that is appended to would be written by each copy."""
+    for kept in gc.get_objects():
+        if type(kept) in (io.TextIOWrapper, io.BufferedWriter, io.BufferedRandom):
+            with contextlib.suppress(OSError, ValueError):  # of one that is closed, too
+                kept.flush()
 
 
 def seed_anew() -> None:
