@@ -142,7 +142,9 @@ static void renewal_enter(struct fleet *fleet, struct worker_pool *pool)
     struct renewal *renewal = &fleet->renewal;
     char reason[CGROUP_REASON_BYTES];
     renewal->pool = pool;
-    if (!pool->config->options.recycle_overlap && pool_extra_add(pool, reason) < 0)
+    /* One that is there is of a configuration before, and in use; it stays until this is over. */
+    if (!pool->config->options.recycle_overlap && !pool->has_extra &&
+        pool_extra_add(pool, reason) < 0)
         snprintf(renewal->failure, sizeof renewal->failure, "no place for a successor: %.200s",
                  reason);
 }

@@ -108,6 +108,22 @@ def test_workers_come_and_go_beside_those_that_stay(begin, file):
     assert edition_of(server) == [1]
 
 
+def test_workers_may_be_renewed_before_a_spare_place_that_is_not_wanted_any_more_has_gone(begin, file):
+    file.say(EDITION, workers=1, concurrency=2, recycle_runs=1, recycle_overlap="true")
+    server = begin()
+    with server.stream(EDITION, 1_000_000, 10) as long:
+        long.next()
+        assert edition_of(server) == [1]  # which is one run too many: another worker follows beside it
+        server.wait_log(f" worker_retire pipeline={EDITION} ")
+        file.say(EDITION, workers=1, concurrency=2)
+        expect(server, changed=1, kept=1)
+        mark = server.log_mark()
+        server.signal(signal.SIGUSR2)
+        server.wait_log(" renewal_begin ", mark)
+    server.wait_log(" renewal_end ", mark)
+    assert edition_of(server) == [1]
+
+
 def test_pipelines_are_added_and_removed(begin, file):
     server = begin()
     kept = pids(server, OTHER)
