@@ -155,7 +155,7 @@ static void main_serve(enum preload preload)
 int main(int argc, char **argv)
 {
     struct options options;
-    char *confine = NULL; /* as it was said: to be read cuts it */
+    static char *confine; /* as it was said: to be read cuts it; for copies, as long as they live */
     int rc = options_parse(&options, argc, argv);
     if (rc != 0)
         return rc > 0 ? WORKER_EXIT_OK : MAIN_EXIT_USAGE;
