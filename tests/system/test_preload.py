@@ -38,6 +38,11 @@ def template(server, pointer=POINTER):
     return pipeline_state(server, pointer)["template"]
 
 
+def is_ready_anew(server, before, pointer=POINTER):
+    found = template(server, pointer)
+    return found["state"] == "ready" and found["pid"] != before
+
+
 def ask(server, what, argument="", pointer=POINTER):
     return wire.output_of(server.lines(pointer, what, argument)[0])
 
@@ -152,6 +157,17 @@ def test_threads_that_are_about_to_end_are_no_obstacle(start):
     assert template(serve(start, does="start_thread_that_ends"))["state"] == "ready"
 
 
+def test_bars_that_were_drawn_are_no_obstacle_and_copies_draw_their_own(start):
+    pytest.importorskip("tqdm")
+    server = serve(start, does="draw_bar", preload="startup")
+    assert template(server)["state"] == "ready", template(server)["reason"]
+    assert ask(server, "draw_bar") is None
+
+
+def test_a_copy_has_the_thread_that_a_worker_has(start):
+    assert ask(serve(start, workers=1), "thread_numbers") == [True, True, True]
+
+
 def test_a_file_that_is_appended_to_may_be_open(start, tmp_path):
     server = serve(start, "--env", f"TMPDIR={tmp_path}", does="append_to_file")
     assert template(server)["state"] == "ready"
@@ -179,7 +195,7 @@ def test_a_template_that_dies_is_replaced_and_nobody_notices(start):
     before, pids = template(server, STREAMS)["pid"], {worker["pid"] for worker in server.workers(STREAMS)}
     os.kill(before, signal.SIGKILL)
     server.wait_log(rf' template_exit pipeline={STREAMS} reason=".*signal 9')
-    wait_until(lambda: template(server, STREAMS)["state"] == "ready" and template(server, STREAMS)["pid"] != before)
+    wait_until(lambda: is_ready_anew(server, before, STREAMS))
     assert [wire.output_of(line) for line in stream.all()][-1] == 49
     assert {worker["pid"] for worker in server.workers(STREAMS)} == pids
     worker = server.workers(STREAMS)[0]
@@ -218,7 +234,7 @@ def test_a_template_that_is_killed_again_and_again_costs_no_process(start):
     for _ in range(5):
         before = template(server)["pid"]
         os.kill(before, signal.SIGKILL)
-        wait_until(lambda: template(server)["state"] == "ready" and template(server)["pid"] != before)
+        wait_until(lambda: is_ready_anew(server, before))
     wait_until(lambda: all(process_fields(pid)[0] != "Z" for pid in children_of(server.process.pid)), what="no zombie")
     assert ask(server, "facts")["pid"]
 
@@ -228,7 +244,7 @@ def test_a_template_that_ends_too_often_is_not_waited_for(start):
     for _ in range(6):
         before = template(server)["pid"]
         os.kill(before, signal.SIGKILL)
-        wait_until(lambda: template(server)["state"] == "ready" and template(server)["pid"] != before)
+        wait_until(lambda: is_ready_anew(server, before))
     worker = server.workers(POINTER)[0]
     os.kill(template(server)["pid"], signal.SIGKILL)
     wait_until(lambda: template(server)["state"] == "empty")
@@ -485,5 +501,5 @@ def test_copies_share_the_user_of_their_template_and_outlive_it(start, public):
     assert ask(server, "open_path", "/dev/stdout") == "opened"
     before = template(server)["pid"]
     os.kill(before, signal.SIGKILL)
-    wait_until(lambda: template(server)["state"] == "ready" and template(server)["pid"] != before)
+    wait_until(lambda: is_ready_anew(server, before))
     assert set(of_each_worker(server)) == set(said)

@@ -106,11 +106,16 @@ static void template_receive(int socket, struct fork_request *request)
 static pid_t template_clone(void)
 {
     int *thread_number = NULL;
+    void *robust = NULL;
+    size_t robust_bytes = 0;
     if (prctl(PR_GET_TID_ADDRESS, &thread_number) == -1)
         return -errno;
+    syscall(SYS_get_robust_list, 0, &robust, &robust_bytes);
     pid_t pid = (pid_t)syscall(SYS_clone,
                                CLONE_PARENT | CLONE_CHILD_SETTID | CLONE_CHILD_CLEARTID | SIGCHLD,
                                NULL, NULL, thread_number, thread_number);
+    if (pid == 0 && robust) /* of mutexes that are to be found unlocked when it dies */
+        syscall(SYS_set_robust_list, robust, robust_bytes);
     return pid == -1 ? -errno : pid;
 }
 

@@ -63,6 +63,12 @@ def read_file():
     KEPT[0].seek(7)
 
 
+def draw_bar():
+    from tqdm.auto import tqdm
+
+    KEPT.extend(tqdm(range(3)))
+
+
 def write_half_a_line():
     ctypes.CDLL(None).printf(b"half a line")
     append_to_file()
@@ -113,7 +119,7 @@ def nothing():
 
 
 {function.__name__: function for function in (
-    start_thread, start_thread_that_ends, read_file, write_half_a_line, ask_for_index, hang_after_copy, start_process,
+    start_thread, start_thread_that_ends, draw_bar, read_file, write_half_a_line, ask_for_index, hang_after_copy, start_process,
     open_socket, open_device, write_file, map_memory, ask_driver, append_to_file,
     fail_in_template, fail, hang_in_template, import_numpy, lie, nothing)}[os.environ.get("DOES", "nothing")]()
 
@@ -161,6 +167,13 @@ def read_on():
     return [os.getpid(), at]
 
 
+def thread_numbers():
+    """That of the thread as Python has it, and as the kernel; and whether the kernel knows its robust mutexes."""
+    head, size = ctypes.c_void_p(), ctypes.c_size_t()
+    ctypes.CDLL(None).syscall(274, 0, ctypes.byref(head), ctypes.byref(size))
+    return [threading.main_thread().native_id == os.getpid(), threading.get_native_id() == os.getpid(), bool(head.value)]
+
+
 def temporary():
     with tempfile.NamedTemporaryFile() as file:
         file.write(b"written")
@@ -191,7 +204,7 @@ def facts():
 @pipe
 def do(what: str, argument: str) -> object:
     function = {one.__name__: one for one in (
-        facts, product, draw_numpy, open_path, crash, clone_sibling, trace, read_on, temporary)}[what]
+        facts, product, draw_numpy, open_path, crash, clone_sibling, trace, read_on, temporary, thread_numbers, draw_bar)}[what]
     return function(*[argument] if argument else [])
 
 

@@ -8,6 +8,7 @@ import gc
 import io
 import os
 import sys
+import threading
 from typing import TYPE_CHECKING, Any
 
 from millrace_worker import _device, _log, _ring
@@ -33,6 +34,7 @@ def preload(graph: Any) -> None:
 def serve(parent: int, confine: str | None, own_fds: Sequence[int]) -> int:
     """Returns in each copy, with the index of the worker that it is. Unforkable, when there can be none."""
     _log.flush_all()
+    end_bars()
     flush_files()
     # What is there now lasts: nobody looks at it any more, and the pages that it is in stay those of all copies.
     gc.collect()
@@ -46,8 +48,25 @@ def serve(parent: int, confine: str | None, own_fds: Sequence[int]) -> int:
         name, _, value = variable.partition("=")
         os.environ[name] = value
     _device.own = _device.read()
+    with contextlib.suppress(AttributeError):  # which Python before 3.13 forgets
+        threading.current_thread()._set_native_id()  # type: ignore[attr-defined]  # pylint: disable=protected-access
     seed_anew()
     return index
+
+
+def end_bars() -> None:
+    """What tqdm keeps once it has drawn a bar, a thread and a lock that processes share: it makes both anew."""
+    for thread in threading.enumerate():
+        if type(thread).__module__ == "tqdm._monitor":
+            thread.exit()  # type: ignore[attr-defined]
+    tqdm = sys.modules.get("tqdm.std")
+    kinds = [kind for kind in (getattr(tqdm, "TqdmDefaultWriteLock", None), getattr(tqdm, "tqdm", None)) if kind]
+    while kinds:
+        kind = kinds.pop()
+        kinds += kind.__subclasses__()
+        for name in ("mp_lock", "_lock"):
+            if name in vars(kind):
+                delattr(kind, name)
 
 
 def flush_files() -> None:
