@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Workers that are copies of a process which has loaded the pipeline, and what makes them begin by themselves."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -235,7 +236,7 @@ def test_a_template_that_is_killed_again_and_again_costs_no_process(start):
         before = template(server)["pid"]
         os.kill(before, signal.SIGKILL)
         wait_until(lambda: is_ready_anew(server, before))
-    wait_until(lambda: all(process_fields(pid)[0] != "Z" for pid in children_of(server.process.pid)), what="no zombie")
+    wait_until(lambda: is_all_gone(server, []), what="no zombie")
     assert ask(server, "facts")["pid"]
 
 
@@ -274,8 +275,21 @@ def reload(server):
     return server.wait_log(r" reload_end .*", mark, 30 * SLOWNESS)[0] + " "
 
 
-def no_child_but(server, pids):
-    return all(process_fields(pid)[0] != "Z" for pid in children_of(server.process.pid)) and not any(
+def fields_of_children(server):
+    """As process_fields(), of those that are not gone by now."""
+    found = []
+    for pid in children_of(server.process.pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found.append(process_fields(pid))
+    return found
+
+
+def group_count(server, group):
+    return sum(int(fields[2]) == group for fields in fields_of_children(server))
+
+
+def is_all_gone(server, pids):
+    return not any(fields[0] == "Z" for fields in fields_of_children(server)) and not any(
         process_exists(pid) for pid in pids)
 
 
@@ -288,7 +302,7 @@ def test_the_template_of_a_pipeline_that_is_removed_ends_with_it(begin, file, wo
     gone = [template(server, EDITION)["pid"], *(worker["pid"] for worker in server.workers(EDITION) if worker["pid"])]
     del file.pipelines[EDITION]
     assert " removed=1 " in reload(server)
-    wait_until(lambda: no_child_but(server, gone), what="the end of all")
+    wait_until(lambda: is_all_gone(server, gone), what="the end of all")
     assert edition_of(server, OTHER) == [1]
 
 
@@ -297,16 +311,11 @@ def test_a_copy_that_nobody_was_told_of_ends_with_a_pipeline_that_is_removed(beg
     server = begin("--python", "/usr/bin/python3", wait=False).wait_listening()
     wait_until(lambda: server.workers(POINTER)[0]["state"] == "spawning")
     group = template(server)["pid"]
-    wait_until(lambda: sum(process_group(pid) == group for pid in children_of(server.process.pid)) == 2)
+    wait_until(lambda: group_count(server, group) == 2)
     del file.pipelines[POINTER]
     file.write()
     server.signal(signal.SIGHUP)
-    wait_until(lambda: no_child_but(server, [group]) and not any(
-        process_group(pid) == group for pid in children_of(server.process.pid)), what="the end of all")
-
-
-def process_group(pid):
-    return int(process_fields(pid)[2])
+    wait_until(lambda: is_all_gone(server, [group]) and group_count(server, group) == 0, what="the end of all")
 
 
 def test_a_template_makes_room_for_the_one_that_is_to_follow(begin, file):
