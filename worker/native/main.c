@@ -193,6 +193,5 @@ int main(int argc, char **argv)
     host_so_finish(&host);
     log_capture_flush();
     reply_finish(&context.reply);
-    free(confine);
     return WORKER_EXIT_OK;
 }
