@@ -194,7 +194,8 @@ static void template_refuse(struct fleet *fleet, struct worker *self, const char
 {
     struct template *template = &self->pool->template;
     template->is_refused = true;
-    snprintf(template->reason, sizeof template->reason, "%s", reason);
+    if (reason != template->reason)
+        snprintf(template->reason, sizeof template->reason, "%s", reason);
     log_event(&fleet->reactor->log, LEVEL_WARNING, "template_refused",
               LOG_WORD("pipeline", self->pool->config->pointer),
               LOG_TEXT("reason", template->reason));
@@ -204,7 +205,7 @@ void template_ended(struct fleet *fleet, struct worker *self, const char *reason
 {
     struct template *template = &self->pool->template;
     if (self->is_unforkable) {
-        template_refuse(fleet, self, self->failure_words);
+        template_refuse(fleet, self, self->has_said_why ? self->failure_words : reason);
     } else if (!template->is_refused && !self->is_surplus && !fleet->is_stopping &&
                self->end != WORKER_END_STOPPED) {
         template->has_failed =
@@ -214,6 +215,9 @@ void template_ended(struct fleet *fleet, struct worker *self, const char *reason
         log_event(&fleet->reactor->log, LEVEL_WARNING, "template_exit",
                   LOG_WORD("pipeline", self->pool->config->pointer),
                   LOG_TEXT("reason", template->reason));
+        bool is_of_use = self->ready_ms > 0 && template->asked_count == 0;
+        if (self->failure_streak > TEMPLATE_STREAK_COUNT_MAX && !is_of_use)
+            template_refuse(fleet, self, template->reason);
     }
     template_lost(fleet, template);
     template_sweep(fleet, template);

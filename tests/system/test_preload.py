@@ -399,6 +399,13 @@ def test_a_source_that_asks_which_worker_it_is_loaded_in_is_loaded_by_each(start
     assert all(facts["imported"] == pid for pid, facts in of_each_worker(server).items())
 
 
+def test_a_template_that_does_not_load_five_times_is_not_tried_again(start):
+    server = serve(start, "--devices", "vulkan:x2", "--quarantine-retry", "100ms", does="fail_in_template")
+    server.wait_log(rf' template_refused pipeline={POINTER} reason=".*KeyError.*MILLRACE_DEVICE_INDEX', timeout_s=30 * SLOWNESS)
+    assert len(server.log_since(0, " template_exit ")) == 5
+    assert template(server)["state"] == "refused" and ask(server, "facts")["pid"]
+
+
 def test_a_source_that_does_not_load_fails_as_without_a_template(start, pipelines):
     server = serve(start, does="fail", wait=False).wait_listening()
     server.wait_log(rf' pipeline_failed pipeline={POINTER} worker=\d type=startup_error text="ValueError.*no such weights')
