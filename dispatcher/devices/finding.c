@@ -23,7 +23,12 @@ struct device *finding_next(struct finding *finding, enum device_kind kind)
 void finding_keep(struct finding *finding)
 {
     mr_assert(finding->count < DEVICE_COUNT_MAX);
-    finding->count++;
+    struct device *device = &finding->devices[finding->count++];
+    /* What no device has is not known. */
+    if (device->memory_bytes > DEVICE_BYTES_MAX)
+        device->memory_bytes = 0;
+    if (device->memory_free_bytes > DEVICE_BYTES_MAX)
+        device->memory_free_bytes = 0;
 }
 
 void finding_say(struct finding *finding, const char *format, ...)
