@@ -16,23 +16,26 @@ from conftest import compile_c
 from confined import needs_landlock, needs_python
 from editions import EDITION, OTHER, edition_of
 from operator_socket import path_of, pipeline_state, tell
-from server import MILLRACE, SLOWNESS, children_of, process_exists, process_fields, wait_until
+from server import MILLRACE, SLOWNESS, children_of, example, process_exists, process_fields, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODULE = os.path.join(HERE, "pipelines", "preloaded.py")
 POINTER, STREAMS, C = "me/preloaded:v1", "me/streams:v1", "me/c:v1"
 
+# A server with nothing to serve ends.
+SERVED = (f"me/words:v1={example('words.so')}",)
+
 pytestmark = needs_python
 
 
-def serve(start, *options, does="nothing", preload="import", workers=2, **more):
-    return start(f"{POINTER}={MODULE}:graph", options=[
+def serve(start, *options, does="nothing", preload="import", workers=2, besides=(), **more):
+    return start(f"{POINTER}={MODULE}:graph", *besides, options=[
         "--python", "/usr/bin/python3", "--preload", preload, "--workers", str(workers), "--env", f"DOES={does}",
         *options], **more)
 
 
-def serve_c(start, pipelines, name, *options, **more):
-    return start(f"{C}={pipelines('preloaded')}:{name}", options=["--preload", "import", *options], **more)
+def serve_c(start, pipelines, name, *options, besides=(), **more):
+    return start(f"{C}={pipelines('preloaded')}:{name}", *besides, options=["--preload", "import", *options], **more)
 
 
 def template(server, pointer=POINTER):
@@ -406,11 +409,11 @@ def test_a_template_that_does_not_load_five_times_is_not_tried_again(start):
 
 
 def test_a_source_that_does_not_load_fails_as_without_a_template(start, pipelines):
-    server = serve(start, does="fail", wait=False).wait_listening()
+    server = serve(start, does="fail", wait=False, besides=SERVED).wait_listening()
     server.wait_log(rf' pipeline_failed pipeline={POINTER} worker=\d type=startup_error text="ValueError.*no such weights')
     answer = server.run(POINTER, "facts", "")
     assert "no such weights" in wire.result_of(answer)["error"]["message"]
-    c = serve_c(start, pipelines, "failing", wait=False).wait_listening()
+    c = serve_c(start, pipelines, "failing", wait=False, besides=SERVED).wait_listening()
     c.wait_log(rf' template_exit pipeline={C} reason="preload hook 1: no such weights"')
     c.wait_log(rf" pipeline_failed pipeline={C} worker=0 .*preload hook 1: no such weights")
 
@@ -426,7 +429,7 @@ def test_a_template_that_hangs_is_ended_in_time_and_workers_begin_by_themselves(
 
 
 def test_a_template_that_tells_of_a_copy_too_soon_is_ended(start, pipelines):
-    server = serve_c(start, pipelines, "lying", wait=False).wait_listening()
+    server = serve_c(start, pipelines, "lying", wait=False, besides=SERVED).wait_listening()
     server.wait_log(r' worker_kill .*worker=template .*reason="it told of a copy"')
     server.wait_log(r' worker_kill .*worker=0 .*reason="it told of a copy"')
     assert server.is_alive()
