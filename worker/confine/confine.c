@@ -30,7 +30,7 @@ static int confine_join_cgroup(const char *folder);
 static void confine_raise_oom_score(void);
 static void confine_make_scratch(struct confine *confine, const char *name);
 static void confine_give_rights_up(struct confine *confine);
-static void confine_complete(struct confine *confine, bool is_isolated);
+static void confine_isolate(struct confine *confine);
 static void confine_parse_or_fail(struct confine *out, char *text);
 static bool confine_asks_isolation(const struct isolation *isolation);
 
@@ -109,11 +109,7 @@ void confine_copy(const struct confine_options *options)
     binding_enter(&options->binding);
     confine_parse_or_fail(&confine, options->text);
     confine.isolation.device_nodes = options->device_nodes;
-    confine.isolation.guards_proc = confine.filter.denies_machine;
-    bool is_isolated = isolation_enter(&confine.isolation, reason, sizeof reason) == 0;
-    if (!is_isolated && confine_asks_isolation(&confine.isolation))
-        confine_fail("the worker cannot be confined: %s", reason);
-    confine_complete(&confine, is_isolated);
+    confine_isolate(&confine);
     if (syscall_filter_enter(&confine.filter, reason, sizeof reason) != 0)
         confine_fail("the worker cannot be confined: %s", reason);
 }
@@ -233,19 +229,21 @@ static void confine_give_rights_up(struct confine *confine)
         confine_fail("the worker cannot be confined: %s", reason);
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == -1)
         confine_fail("the worker cannot be confined: PR_SET_NO_NEW_PRIVS: %s", strerror(errno));
+    confine_isolate(confine);
+    if (user_become(&confine->user, reason, sizeof reason) != 0)
+        confine_fail("the worker cannot be confined: %s", reason);
+}
+
+/* Enters the domain; what the filter has to do beside what was said, since the kernel's other means
+ * cannot, is known then. */
+static void confine_isolate(struct confine *confine)
+{
+    char reason[REASON_BYTES];
     /* Who may make namespaces of users writes the maps of its children's there. */
     confine->isolation.guards_proc = confine->filter.denies_machine;
     bool is_isolated = isolation_enter(&confine->isolation, reason, sizeof reason) == 0;
     if (!is_isolated && confine_asks_isolation(&confine->isolation))
         confine_fail("the worker cannot be confined: %s", reason);
-    if (user_become(&confine->user, reason, sizeof reason) != 0)
-        confine_fail("the worker cannot be confined: %s", reason);
-    confine_complete(confine, is_isolated);
-}
-
-/* What the filter has to do beside what was said, since the kernel's other means cannot. */
-static void confine_complete(struct confine *confine, bool is_isolated)
-{
     struct syscall_filter *filter = &confine->filter;
     filter->denies_others |= filter->denies_machine && !is_isolated;
     filter->denies_lingering |=
