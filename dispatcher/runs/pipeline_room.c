@@ -69,13 +69,6 @@ static void room_note(struct runs *runs)
         room_note_one(runs, leaving);
 }
 
-/* Whether it has a worker that waits because there is no room. */
-static bool room_is_missed(const struct pipeline *pipeline)
-{
-    const struct worker *worker = device_room_waiting(pipeline->pool);
-    return worker && worker->has_no_room;
-}
-
 /* One that nobody needs is loaded when somebody comes; and that it loads at all is shown then. */
 static void room_let_idle_one(struct runs *runs, struct pipeline *pipeline)
 {
@@ -83,7 +76,7 @@ static void room_let_idle_one(struct runs *runs, struct pipeline *pipeline)
     bool can_go = pipeline->state != PIPELINE_FAILED && pipeline->state != PIPELINE_QUARANTINED &&
                   pipeline->state != PIPELINE_TRIAL && pipeline->state != PIPELINE_IDLE;
     if (pipeline->pool->room.is_needed || !can_go || device_room_count(pipeline->pool) > 0 ||
-        pipeline->phase == PHASE_LEAVING || !room_is_missed(pipeline))
+        pipeline->phase == PHASE_LEAVING || !pipeline_room_waiting(pipeline))
         return;
     log_event(&runs->reactor->log, LEVEL_INFO, "device_room_left",
               LOG_WORD("pipeline", pipeline->config->pointer));
@@ -96,9 +89,9 @@ static void room_let_idle_one(struct runs *runs, struct pipeline *pipeline)
 static void room_let_fewer(struct runs *runs, struct pipeline *coming)
 {
     char reason[CGROUP_REASON_BYTES];
-    const struct worker *worker = device_room_waiting(coming->pool);
-    if (!room_is_missed(coming) || worker->number < coming->scaling.bounds.min ||
-        worker->number == 0 || device_room_count(coming->pool) == 0)
+    const struct worker *worker = pipeline_room_waiting(coming);
+    if (!worker || worker->number < coming->scaling.bounds.min || worker->number == 0 ||
+        device_room_count(coming->pool) == 0)
         return;
     int rc = pipeline_scale_to(runs, coming, worker->number, reason);
     mr_assert(rc == 0); /* no place is added */

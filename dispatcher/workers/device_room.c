@@ -175,13 +175,18 @@ static bool room_knows_free(const struct device *device)
     return device->kind == DEVICE_CUDA || device->memory_free_bytes > 0;
 }
 
+static void room_look_later(struct fleet *fleet, const struct devices_source *source, uint64_t ms)
+{
+    devices_look_later(fleet->devices, (enum device_source)(source - fleet->devices->sources), ms);
+}
+
 bool device_room_is_fresh(struct fleet *fleet, const struct device *device)
 {
     const struct devices_source *source = room_source(fleet, device);
     if (!source || !room_knows_free(device) ||
         fleet->reactor->now_ms <= source->kept_ms + DEVICE_ROOM_FRESH_MS)
         return true;
-    devices_look_later(fleet->devices, (enum device_source)(source - fleet->devices->sources), 1);
+    room_look_later(fleet, source, 1);
     return false;
 }
 
@@ -195,8 +200,7 @@ bool device_room_is_seen(struct fleet *fleet, const struct device *device)
         if (!room_has(worker, device) || worker->ready_ms == 0 ||
             worker->ready_ms < source->found_ms)
             continue;
-        devices_look_later(fleet->devices, (enum device_source)(source - fleet->devices->sources),
-                           1);
+        room_look_later(fleet, source, 1);
         return false;
     }
     return true;
@@ -215,8 +219,7 @@ void device_room_look_again(struct fleet *fleet, const struct device *device)
 {
     const struct devices_source *source = room_source(fleet, device);
     if (source)
-        devices_look_later(fleet->devices, (enum device_source)(source - fleet->devices->sources),
-                           LOOK_AGAIN_MS);
+        room_look_later(fleet, source, LOOK_AGAIN_MS);
 }
 
 uint64_t device_room_hold_end(const struct worker_pool *pool, const struct device *device)
