@@ -117,6 +117,28 @@ int channel_take(const struct channel *channel, uint8_t *buffer, struct channel_
     return -EBADMSG;
 }
 
+int channel_send(const struct channel *channel, const struct message *what,
+                 const struct packet *body)
+{
+    struct message header = *what;
+    struct iovec parts[1 + CHANNEL_PART_COUNT_MAX] = {{&header, sizeof header}};
+    struct packet packet = {.parts = parts, .part_count = 1};
+    header.magic = MESSAGE_MAGIC;
+    header.version = PROTOCOL_VERSION;
+    if (body) {
+        mr_assert(body->part_count <= CHANNEL_PART_COUNT_MAX);
+        packet.fds = body->fds;
+        packet.fd_count = body->fd_count;
+    }
+    for (size_t i = 0; body && i < body->part_count; i++) {
+        parts[packet.part_count++] = body->parts[i];
+        header.bytes += (uint32_t)body->parts[i].iov_len;
+    }
+    return header.bytes > MESSAGE_BYTES_MAX - sizeof header
+               ? -E2BIG
+               : descriptors_send(channel->socket, &packet, MSG_DONTWAIT);
+}
+
 bool channel_is_stuck(const struct channel *channel)
 {
     return channel->takes_descriptors && descriptors_wait(channel->socket);

@@ -24,6 +24,7 @@
 #include "millrace/check.h"
 #include "millrace/limits.h"
 #include "millrace/protocol.h"
+#include "shm/descriptors.h"
 #include "shm/doorbell.h"
 #include "shm/ring.h"
 #include "shm/segment.h"
@@ -62,6 +63,9 @@ struct channel_log {
     size_t text_bytes;
 };
 
+/* Of the body of a message that is sent. */
+#define CHANNEL_PART_COUNT_MAX 32u
+
 /* There is none yet. */
 void channel_init(struct channel *channel);
 
@@ -79,6 +83,11 @@ void channel_ends_close(struct channel_ends *ends);
  * constant, says why. Where the worker sent descriptors, they and the message stay. */
 int channel_take(const struct channel *channel, uint8_t *buffer, struct channel_message *out,
                  const char **wrong) MUST_USE;
+
+/* Sends a message, of which the kind and whose it is are said, with a body and descriptors; NULL:
+ * without. Never waits. 0 or -errno; -E2BIG, it is longer than a message may be. */
+int channel_send(const struct channel *channel, const struct message *what,
+                 const struct packet *body) MUST_USE;
 
 /* Whether descriptors that the worker sent are next, and stay: nothing behind them can be taken. */
 bool channel_is_stuck(const struct channel *channel);

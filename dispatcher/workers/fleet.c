@@ -9,6 +9,15 @@ struct worker *fleet_worker(const struct fleet *fleet, struct uring_ref ref)
     return worker && worker->generation == ref.generation ? worker : NULL;
 }
 
+bool fleet_has_process(const void *context, pid_t pid)
+{
+    const struct fleet *fleet = context;
+    for (uint32_t i = 0; i < fleet->worker_count; i++)
+        if (fleet->workers[i] && fleet->workers[i]->pid == pid)
+            return true;
+    return false;
+}
+
 void fleet_noise_timer_set(struct fleet *fleet)
 {
     uint64_t window = fleet->reactor->now_ms / NOISE_WINDOW_MS;

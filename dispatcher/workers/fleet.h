@@ -160,6 +160,9 @@ struct fleet {
 /* The worker that a completion is for; NULL when another process is in its place. */
 struct worker *fleet_worker(const struct fleet *fleet, struct uring_ref ref);
 
+/* Whether the process, of this fleet that `context` is, fills the place of a worker. */
+bool fleet_has_process(const void *context, pid_t pid);
+
 /* For references to the worker's process. */
 static inline struct uring_ref fleet_ref(const struct worker *worker, enum uring_op op)
 {

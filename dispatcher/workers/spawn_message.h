@@ -4,7 +4,7 @@
  *
  *     server                                spawner
  *                                           READY, with a pidfd of itself
- *     a request, with SPAWN_FD_COUNT
+ *     a request, with START_FD_COUNT
  *     descriptors                ------->   clone(CLONE_PARENT): a child of the server, which waits
  *                                <-------   STARTED, with its pidfd; only then it may go on
  *                                           it becomes the worker, or
@@ -25,17 +25,6 @@
 #define SPAWN_CLOSE_MAGIC 0x6d727363u
 #define SPAWN_STRING_COUNT_MAX 224u
 #define SPAWN_TEXT_BYTES_MAX (128u * 1024)
-
-/* The descriptors of a request, in the order in which they are sent. */
-enum spawn_fd {
-    SPAWN_FD_STDOUT = 0,
-    SPAWN_FD_STDERR,
-    SPAWN_FD_SEGMENT,
-    SPAWN_FD_BELL,
-    SPAWN_FD_DISPATCHER_BELL,
-    SPAWN_FD_SOCKET,
-    SPAWN_FD_COUNT
-};
 
 /* Followed by the program, its arguments and its variables, each with its final NUL. Variables take
  * the place of those that the spawner has itself. */

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "dispatcher/reactor/child.h"
+#include "dispatcher/reactor/child_group.h"
 #include "shm/descriptors.h"
 
 /* Killing what is left of the workers has a bound of its own, which is below this one. */
@@ -108,16 +109,10 @@ static int spawner_send_request(const struct spawner *spawner,
                                 const struct worker_spawn_options *options, struct iovec *parts,
                                 size_t part_count)
 {
-    int fds[SPAWN_FD_COUNT] = {
-        [SPAWN_FD_STDOUT] = options->stdout_fd,
-        [SPAWN_FD_STDERR] = options->stderr_fd,
-        [SPAWN_FD_SEGMENT] = options->segment_fd,
-        [SPAWN_FD_BELL] = options->worker_bell_fd,
-        [SPAWN_FD_DISPATCHER_BELL] = options->dispatcher_bell_fd,
-        [SPAWN_FD_SOCKET] = options->socket_fd,
-    };
+    int fds[START_FD_COUNT];
+    worker_spawn_fds(options, fds);
     return descriptors_send(spawner->socket,
-                            &(struct packet){parts, part_count, fds, SPAWN_FD_COUNT}, MSG_DONTWAIT);
+                            &(struct packet){parts, part_count, fds, START_FD_COUNT}, MSG_DONTWAIT);
 }
 
 /* ---- hearing ------------------------------------------------------------------------------- */
@@ -164,14 +159,9 @@ bool spawner_is_gone(struct spawner *spawner, bool (*is_known)(const void *conte
                      const void *context)
 {
     mr_assert(spawner->state == SPAWNER_ENDING);
-    id_t group = (id_t)spawner->pid;
-    for (siginfo_t info = {0}; waitid(P_PGID, group, &info, WEXITED | WNOHANG | WNOWAIT) == 0;
-         info.si_pid = 0) {
-        /* A worker that was told of and is not yet in its own group is heard through its pidfd. */
-        if (info.si_pid == 0 || is_known(context, info.si_pid))
-            return false;
-        waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
-    }
+    /* A worker that was told of and is not yet in its own group is heard through its pidfd. */
+    if (!child_group_reap(spawner->pid, is_known, context))
+        return false;
     spawner->pid = 0;
     spawner->state = SPAWNER_NONE;
     return true;

@@ -41,7 +41,7 @@ extern char **environ;
 struct request {
     struct spawn_request header;
     char text[SPAWN_TEXT_BYTES_MAX];
-    int fds[SPAWN_FD_COUNT];
+    int fds[START_FD_COUNT];
     char *strings[SPAWN_STRING_COUNT_MAX];
     char *arguments[SPAWN_STRING_COUNT_MAX + 1];
     char *environment[VARIABLE_COUNT_MAX + 1];
@@ -114,7 +114,7 @@ static void spawner_main_lists_fill(struct request *request)
 
 static void spawner_main_fds_close(struct request *request)
 {
-    for (size_t i = 0; i < SPAWN_FD_COUNT; i++)
+    for (size_t i = 0; i < START_FD_COUNT; i++)
         descriptor_close(&request->fds[i]);
 }
 
@@ -125,7 +125,7 @@ static int spawner_main_request_receive(int socket, struct request *request)
 {
     struct iovec parts[] = {{&request->header, sizeof(request->header)},
                             {request->text, sizeof(request->text)}};
-    struct packet packet = {parts, ARRAY_COUNT(parts), request->fds, SPAWN_FD_COUNT};
+    struct packet packet = {parts, ARRAY_COUNT(parts), request->fds, START_FD_COUNT};
     ssize_t count = descriptors_receive(socket, &packet, 0);
     if (count <= 0)
         return count == -EMSGSIZE ? -EBADMSG : 0;
@@ -135,7 +135,7 @@ static int spawner_main_request_receive(int socket, struct request *request)
         !spawner_main_strings_find(request, (size_t)count - sizeof(request->header)))
         return -EBADMSG;
     spawner_main_lists_fill(request);
-    return request->fds[SPAWN_FD_COUNT - 1] >= 0 ? 1 : -EMFILE;
+    return request->fds[START_FD_COUNT - 1] >= 0 ? 1 : -EMFILE;
 }
 
 /* ---- the child ----------------------------------------------------------------------------- */
@@ -144,22 +144,14 @@ static int spawner_main_request_receive(int socket, struct request *request)
  * be moved. */
 static int spawner_main_fds_place(const struct request *request)
 {
-    static const int targets[SPAWN_FD_COUNT] = {
-        [SPAWN_FD_STDOUT] = STDOUT_FILENO,
-        [SPAWN_FD_STDERR] = STDERR_FILENO,
-        [SPAWN_FD_SEGMENT] = WORKER_FD_SEGMENT,
-        [SPAWN_FD_BELL] = WORKER_FD_BELL,
-        [SPAWN_FD_DISPATCHER_BELL] = WORKER_FD_DISPATCHER_BELL,
-        [SPAWN_FD_SOCKET] = WORKER_FD_SOCKET,
-    };
-    int lifted[SPAWN_FD_COUNT];
-    for (size_t i = 0; i < SPAWN_FD_COUNT; i++) {
+    int lifted[START_FD_COUNT];
+    for (size_t i = 0; i < START_FD_COUNT; i++) {
         lifted[i] = fcntl(request->fds[i], F_DUPFD_CLOEXEC, FD_HIGH);
         if (lifted[i] == -1)
             return -errno;
     }
-    for (size_t i = 0; i < SPAWN_FD_COUNT; i++)
-        if (dup2(lifted[i], targets[i]) == -1)
+    for (size_t i = 0; i < START_FD_COUNT; i++)
+        if (dup2(lifted[i], start_fd_number((enum start_fd)i)) == -1)
             return -errno;
     /* Marked and not closed: what goes wrong from here on is said on one of them. */
     return close_range(WORKER_FD_COUNT, ~0u, CLOSE_RANGE_CLOEXEC) == -1 ? -errno : 0;

@@ -20,7 +20,6 @@
 static struct uring_ref spawning_ref(const struct spawner *spawner, enum uring_op op);
 static bool spawning_is_shortage(int error);
 static void spawning_on_answer(struct fleet *fleet, const struct spawn_answer *answer);
-static bool spawning_is_worker(const void *context, pid_t pid);
 
 void spawning_hear(struct fleet *fleet)
 {
@@ -173,7 +172,7 @@ void spawning_lost(struct fleet *fleet, const char *reason)
 void spawning_on_timer(struct fleet *fleet)
 {
     struct spawner *spawner = &fleet->spawner;
-    if (spawner->state == SPAWNER_ENDING && !spawner_is_gone(spawner, spawning_is_worker, fleet)) {
+    if (spawner->state == SPAWNER_ENDING && !spawner_is_gone(spawner, fleet_has_process, fleet)) {
         timer_set(&fleet->reactor->timers, &fleet->spawner_timer,
                   fleet->reactor->now_ms + GONE_LOOK_MS);
         return;
@@ -203,13 +202,4 @@ void spawning_on_spawner(struct fleet *fleet, const struct uring_event *event)
         spawning_lost(fleet, "it ended");
     else if (!event->more && event->result > 0)
         uring_poll(fleet->reactor->uring, is_pidfd ? spawner->pidfd : spawner->socket, event->ref);
-}
-
-static bool spawning_is_worker(const void *context, pid_t pid)
-{
-    const struct fleet *fleet = context;
-    for (uint32_t i = 0; i < fleet->worker_count; i++)
-        if (fleet->workers[i] && fleet->workers[i]->pid == pid)
-            return true;
-    return false;
 }

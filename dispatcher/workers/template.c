@@ -7,11 +7,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/pidfd.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "dispatcher/config/preload.h"
+#include "dispatcher/reactor/child_group.h"
 #include "dispatcher/workers/fleet.h"
 #include "dispatcher/workers/spawning.h"
 #include "dispatcher/workers/supervisor.h"
@@ -37,20 +37,12 @@ static void template_wake(struct fleet *fleet, struct worker_pool *pool)
         supervisor_resize(fleet, pool);
 }
 
-static bool template_is_known(const struct fleet *fleet, pid_t pid)
-{
-    for (uint32_t i = 0; i < fleet->worker_count; i++)
-        if (fleet->workers[i] && fleet->workers[i]->pid == pid)
-            return true;
-    return false;
-}
-
 /* A copy is a child of ours, though we did not make it, and in the group of its template until it
  * is told to go. No other child of ours is. A pidfd, or -1: it is something else, or gone. */
 static int template_look(const struct fleet *fleet, const struct worker *self, pid_t pid)
 {
     siginfo_t info = {0};
-    int pidfd = pid > 1 && !template_is_known(fleet, pid) ? pidfd_open(pid, 0) : -1;
+    int pidfd = pid > 1 && !fleet_has_process(fleet, pid) ? pidfd_open(pid, 0) : -1;
     if (pidfd >= 0 && waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG | WNOWAIT) == 0 &&
         getpgid(pid) == self->pid)
         return pidfd;
@@ -61,10 +53,7 @@ static int template_look(const struct fleet *fleet, const struct worker *self, p
 /* On a socket to which nothing was sent yet there is room. */
 static int template_go(const struct worker *worker)
 {
-    struct message go = {.magic = MESSAGE_MAGIC, .version = PROTOCOL_VERSION, .kind = MESSAGE_GO};
-    struct iovec part = {&go, sizeof go};
-    return descriptors_send(worker->channel.socket, &(struct packet){&part, 1, NULL, 0},
-                            MSG_DONTWAIT);
+    return channel_send(&worker->channel, &(struct message){.kind = MESSAGE_GO}, NULL);
 }
 
 static bool template_take_copy(const struct fleet *fleet, const struct worker *self,
@@ -263,14 +252,6 @@ static void template_lost(struct fleet *fleet, struct template *template)
  * told of, and is still in the group, is heard through its pidfd. */
 static void template_sweep(const struct fleet *fleet, struct template *template)
 {
-    siginfo_t info = {0};
-    if (template->group == 0)
-        return;
-    while (waitid(P_PGID, (id_t) template->group, &info, WEXITED | WNOHANG | WNOWAIT) == 0) {
-        if (info.si_pid == 0 || template_is_known(fleet, info.si_pid))
-            return; /* looked at again before the next one starts */
-        waitid(P_PID, (id_t)info.si_pid, &info, WEXITED | WNOHANG);
-        info.si_pid = 0;
-    }
-    template->group = 0;
+    if (template->group != 0 && child_group_reap(template->group, fleet_has_process, fleet))
+        template->group = 0; /* else it is looked again before the next one starts */
 }

@@ -51,29 +51,6 @@ static void template_text_add(struct iovec *part, const char *text)
     *part = (struct iovec){pointer.as_iovec_wants, strlen(pointer.read_only) + 1};
 }
 
-static int template_send(const struct worker *self, struct message_fork *fork, struct iovec *parts,
-                         size_t part_count, const struct worker_spawn_options *options)
-{
-    struct message header = {
-        .magic = MESSAGE_MAGIC, .version = PROTOCOL_VERSION, .kind = MESSAGE_FORK};
-    int fds[FORK_FD_COUNT] = {
-        [FORK_FD_STDOUT] = options->stdout_fd,
-        [FORK_FD_STDERR] = options->stderr_fd,
-        [FORK_FD_SEGMENT] = options->segment_fd,
-        [FORK_FD_BELL] = options->worker_bell_fd,
-        [FORK_FD_DISPATCHER_BELL] = options->dispatcher_bell_fd,
-        [FORK_FD_SOCKET] = options->socket_fd,
-    };
-    parts[0] = (struct iovec){&header, sizeof header};
-    parts[1] = (struct iovec){fork, sizeof *fork};
-    for (size_t i = 1; i < part_count; i++)
-        header.bytes += (uint32_t)parts[i].iov_len;
-    if (header.bytes > MESSAGE_BYTES_MAX - sizeof header)
-        return -E2BIG;
-    return descriptors_send(self->channel.socket,
-                            &(struct packet){parts, part_count, fds, FORK_FD_COUNT}, MSG_DONTWAIT);
-}
-
 /* What opens /dev/stdout or /dev/stderr opens these pipes again, and then asks whose they are. A
  * worker that changes its user gives them to it; a copy has that user already, and may not. */
 static void template_give_output(const struct worker *self,
@@ -98,17 +75,21 @@ int template_ask(struct worker *worker, const struct worker_spawn_options *optio
                                 .generation = worker->generation,
                                 .index = options->index,
                                 .variable_count = variables->count};
-    struct iovec parts[2 + MESSAGE_FORK_TEXT_COUNT + DEVICE_VARIABLE_COUNT_MAX];
-    size_t count = 2 + MESSAGE_FORK_TEXT_COUNT;
+    struct iovec parts[1 + MESSAGE_FORK_TEXT_COUNT + DEVICE_VARIABLE_COUNT_MAX];
+    size_t count = 1 + MESSAGE_FORK_TEXT_COUNT;
+    int fds[START_FD_COUNT];
     if (options->device_nodes)
         fork.flags |= FORK_HAS_DEVICE_NODES;
-    template_text_add(&parts[2], options->cores);
-    template_text_add(&parts[3], options->memory_nodes);
-    template_text_add(&parts[4], options->device_nodes);
+    worker_spawn_fds(options, fds);
+    parts[0] = (struct iovec){&fork, sizeof fork};
+    template_text_add(&parts[1], options->cores);
+    template_text_add(&parts[2], options->memory_nodes);
+    template_text_add(&parts[3], options->device_nodes);
     for (uint32_t i = 0; i < variables->count; i++)
         template_text_add(&parts[count++], variables->items[i]);
     template_give_output(template->worker, options);
-    int rc = template_send(template->worker, &fork, parts, count, options);
+    int rc = channel_send(&template->worker->channel, &(struct message){.kind = MESSAGE_FORK},
+                          &(struct packet){parts, count, fds, START_FD_COUNT});
     if (rc == 0)
         template->asked_count++;
     return rc == -ECONNRESET ? -EPIPE : rc; /* it has ended, with questions that it had not read */

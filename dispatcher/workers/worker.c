@@ -154,15 +154,9 @@ close_fd:
 static int worker_blob_send(const struct worker *worker, int fd, uint64_t bytes, uint32_t slot,
                             uint32_t generation)
 {
-    struct message header = {.magic = MESSAGE_MAGIC,
-                             .version = PROTOCOL_VERSION,
-                             .kind = MESSAGE_BLOB,
-                             .bytes = sizeof bytes,
-                             .slot = slot,
-                             .generation = generation};
-    struct iovec parts[] = {{&header, sizeof header}, {&bytes, sizeof bytes}};
-    return descriptors_send(worker->channel.socket,
-                            &(struct packet){parts, ARRAY_COUNT(parts), &fd, 1}, MSG_DONTWAIT);
+    struct iovec body = {&bytes, sizeof bytes};
+    const struct message what = {.kind = MESSAGE_BLOB, .slot = slot, .generation = generation};
+    return channel_send(&worker->channel, &what, &(struct packet){&body, 1, &fd, 1});
 }
 
 static int worker_blob_give(const struct worker *worker, const struct worker_offer *offer,
@@ -182,21 +176,14 @@ static int worker_blob_give(const struct worker *worker, const struct worker_off
 static int worker_files_send(const struct worker *worker, const struct worker_offer *offer,
                              uint32_t slot, uint32_t generation)
 {
-    struct message header = {.magic = MESSAGE_MAGIC,
-                             .version = PROTOCOL_VERSION,
-                             .kind = MESSAGE_FILES,
-                             .bytes = (uint32_t)offer->files_bytes,
-                             .slot = slot,
-                             .generation = generation};
+    const struct message what = {.kind = MESSAGE_FILES, .slot = slot, .generation = generation};
     /* sendmsg only reads; its type cannot say so. */
     union {
         const void *read_only;
         void *as_iovec_wants;
-    } body = {.read_only = offer->files};
-    struct iovec parts[] = {{&header, sizeof header}, {body.as_iovec_wants, offer->files_bytes}};
-    return descriptors_send(worker->channel.socket,
-                            &(struct packet){.parts = parts, .part_count = ARRAY_COUNT(parts)},
-                            MSG_DONTWAIT);
+    } pointer = {.read_only = offer->files};
+    struct iovec body = {pointer.as_iovec_wants, offer->files_bytes};
+    return channel_send(&worker->channel, &what, &(struct packet){.parts = &body, .part_count = 1});
 }
 
 static uint8_t worker_offer_flags(const struct worker_offer *offer, bool is_blob)

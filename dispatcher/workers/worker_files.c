@@ -96,20 +96,15 @@ int worker_files_pipe(struct worker *worker, uint32_t slot_index, int fd)
 {
     const struct worker_slot *slot = &worker->slots[slot_index];
     uint64_t number = slot->file_count - 1;
-    struct message header = {.magic = MESSAGE_MAGIC,
-                             .version = PROTOCOL_VERSION,
-                             .kind = MESSAGE_PIPE,
-                             .bytes = sizeof number,
-                             .slot = slot_index,
-                             .generation = slot->generation};
-    struct iovec parts[] = {{&header, sizeof header}, {&number, sizeof number}};
+    const struct message what = {
+        .kind = MESSAGE_PIPE, .slot = slot_index, .generation = slot->generation};
+    struct iovec body = {&number, sizeof number};
     uint8_t *room = NULL;
     mr_assert(slot->has_file);
     int rc = worker_files_claim(worker, 0, &room);
     if (rc < 0)
         return rc;
-    rc = descriptors_send(worker->channel.socket,
-                          &(struct packet){parts, ARRAY_COUNT(parts), &fd, 1}, MSG_DONTWAIT);
+    rc = channel_send(&worker->channel, &what, &(struct packet){&body, 1, &fd, 1});
     if (rc == 0) {
         worker_files_commit(worker, slot_index, room, 0, RECORD_BLOB);
         return 0;

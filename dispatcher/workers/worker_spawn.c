@@ -41,6 +41,16 @@ void worker_spawn_set_pipeline(struct worker_spawn_options *options,
     options->pointer = pipeline->pointer;
 }
 
+void worker_spawn_fds(const struct worker_spawn_options *options, int fds[START_FD_COUNT])
+{
+    fds[START_FD_STDOUT] = options->stdout_fd;
+    fds[START_FD_STDERR] = options->stderr_fd;
+    fds[START_FD_SEGMENT] = options->segment_fd;
+    fds[START_FD_BELL] = options->worker_bell_fd;
+    fds[START_FD_DISPATCHER_BELL] = options->dispatcher_bell_fd;
+    fds[START_FD_SOCKET] = options->socket_fd;
+}
+
 int worker_command_init(struct worker_command *command, const struct worker_spawn_options *options)
 {
     mr_assert(options->worker_path != NULL);

@@ -23,6 +23,7 @@
 #include "dispatcher/devices/device_variables.h"
 #include "dispatcher/workers/spawn_message.h"
 #include "millrace/check.h"
+#include "millrace/protocol.h"
 
 /* Every descriptor is borrowed, and may have any number, those of enum worker_fd included. */
 struct worker_spawn_options {
@@ -57,6 +58,9 @@ struct worker_spawn_options {
     int stdout_fd;
     int stderr_fd;
 };
+
+/* What of them is sent to where the process is made, in the order of enum start_fd. */
+void worker_spawn_fds(const struct worker_spawn_options *options, int fds[START_FD_COUNT]);
 
 /* The program, its arguments, then the variables that are its own, in this order. The strings
  * belong to the options and to the command itself, which must not be moved. */

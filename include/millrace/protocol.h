@@ -150,7 +150,7 @@ enum error_type {
  * FORK alone:
  *
  *  FORK    dispatcher -> template  struct message_fork, then its texts, each with its final NUL,
- *                                  and the descriptors of enum fork_fd
+ *                                  and the descriptors of enum start_fd
  *  FORKED  template -> dispatcher  struct message_forked, then a text: why there is no copy
  *  GO      dispatcher -> copy      none, on its own socket: it is known, and becomes the worker
  */
@@ -169,16 +169,27 @@ enum message_kind {
     MESSAGE_KIND_COUNT
 };
 
-/* The descriptors of FORK, in the order in which they are sent. */
-enum fork_fd {
-    FORK_FD_STDOUT = 0,
-    FORK_FD_STDERR,
-    FORK_FD_SEGMENT,
-    FORK_FD_BELL,
-    FORK_FD_DISPATCHER_BELL,
-    FORK_FD_SOCKET,
-    FORK_FD_COUNT
+/* What a process is given to be a worker, in the order in which it is sent: to the spawner, and in
+ * FORK. Each becomes the descriptor of the next number. */
+enum start_fd {
+    START_FD_STDOUT = 0,
+    START_FD_STDERR,
+    START_FD_SEGMENT,
+    START_FD_BELL,
+    START_FD_DISPATCHER_BELL,
+    START_FD_SOCKET,
+    START_FD_COUNT
 };
+
+static inline int start_fd_number(enum start_fd which)
+{
+    _Static_assert(START_FD_STDOUT + 1 == 1 && START_FD_STDERR + 1 == 2, "those of stdio");
+    _Static_assert(START_FD_SEGMENT + 1 == WORKER_FD_SEGMENT, "as enum worker_fd has it");
+    _Static_assert(START_FD_BELL + 1 == WORKER_FD_BELL, "as enum worker_fd has it");
+    _Static_assert(START_FD_DISPATCHER_BELL + 1 == WORKER_FD_DISPATCHER_BELL, "likewise");
+    _Static_assert(START_FD_SOCKET + 1 == WORKER_FD_SOCKET, "as enum worker_fd has it");
+    return (int)which + 1;
+}
 
 enum fork_flag {
     FORK_HAS_DEVICE_NODES = 1, /* the text says which; else it opens those of any device */

@@ -57,18 +57,10 @@ void newborn_become(const struct template_options *options, struct fork_request 
 /* Those of the template had the same numbers; what came is above them. */
 static void newborn_place_descriptors(struct fork_request *request)
 {
-    static const int numbers[FORK_FD_COUNT] = {
-        [FORK_FD_STDOUT] = STDOUT_FILENO,
-        [FORK_FD_STDERR] = STDERR_FILENO,
-        [FORK_FD_SEGMENT] = WORKER_FD_SEGMENT,
-        [FORK_FD_BELL] = WORKER_FD_BELL,
-        [FORK_FD_DISPATCHER_BELL] = WORKER_FD_DISPATCHER_BELL,
-        [FORK_FD_SOCKET] = WORKER_FD_SOCKET,
-    };
-    for (size_t i = 0; i < FORK_FD_COUNT; i++) {
-        int flags = numbers[i] > STDERR_FILENO ? O_CLOEXEC : 0;
-        if (dup3(request->fds[i], numbers[i], flags) == -1)
-            leave(WORKER_EXIT_ATTACH, "descriptor %d: %s", numbers[i], strerror(errno));
+    for (size_t i = 0; i < START_FD_COUNT; i++) {
+        int number = start_fd_number((enum start_fd)i);
+        if (dup3(request->fds[i], number, number > STDERR_FILENO ? O_CLOEXEC : 0) == -1)
+            leave(WORKER_EXIT_ATTACH, "descriptor %d: %s", number, strerror(errno));
         descriptor_close(&request->fds[i]);
     }
 }

@@ -17,7 +17,7 @@ struct fork_request {
     struct message_fork fork;
     char text[MESSAGE_BYTES_MAX];
     size_t text_bytes;
-    int fds[FORK_FD_COUNT]; /* owned; -1 where none came */
+    int fds[START_FD_COUNT]; /* owned; -1 where none came */
 };
 
 /* In the copy: its descriptors get their numbers, it waits for GO, has a process group of its own,

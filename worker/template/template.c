@@ -67,7 +67,7 @@ void template_serve(const struct template_options *options, struct newborn *out)
         const char *reason = template_fork(options, &request, &pid);
         if (!reason)
             break; /* this is the copy */
-        for (size_t i = 0; i < FORK_FD_COUNT; i++)
+        for (size_t i = 0; i < START_FD_COUNT; i++)
             descriptor_close(&request.fds[i]);
         template_answer(options->socket, &request, pid, reason);
     }
@@ -82,7 +82,7 @@ static void template_receive(int socket, struct fork_request *request)
     struct iovec parts[] = {{&request->header, sizeof request->header},
                             {&request->fork, sizeof request->fork},
                             {request->text, sizeof request->text - 1}};
-    struct packet packet = {parts, ARRAY_COUNT(parts), request->fds, FORK_FD_COUNT};
+    struct packet packet = {parts, ARRAY_COUNT(parts), request->fds, START_FD_COUNT};
     ssize_t bytes;
     do {
         bytes = descriptors_receive(socket, &packet, 0);
@@ -125,7 +125,7 @@ static const char *template_fork(const struct template_options *options,
                                  const struct fork_request *request, pid_t *pid)
 {
     *pid = 0;
-    if (request->fds[FORK_FD_COUNT - 1] == -1) {
+    if (request->fds[START_FD_COUNT - 1] == -1) {
         *pid = -EMFILE;
         return strerror(EMFILE);
     }
