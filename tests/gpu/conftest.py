@@ -16,14 +16,8 @@ import borrowed  # noqa: E402
 import nvidia  # noqa: E402
 from server import MILLRACE  # noqa: E402
 
-system = borrowed.conftest()
-pytest_configure = system.pytest_configure
-pytest_runtest_setup = system.pytest_runtest_setup
-pytest_runtest_call = system.pytest_runtest_call
-pytest_runtest_teardown = system.pytest_runtest_teardown
-start = system.start
-start_shared = system.start_shared
-compile_c = system.compile_c  # for stand_ins.py
+system = borrowed.lend(globals(), "start", "start_shared", "compile_c")  # compile_c for stand_ins.py
+figure = borrowed.figure
 
 IS_FAKE = os.environ.get("GPU_FAKES") == "1"
 PYTHON = os.environ.get("PYTHON", "/usr/bin/python3")
@@ -47,7 +41,7 @@ class Gpu:
         assert self.devices, "millrace finds no device, though there is one"
         self.uuid = self.devices[0]["uuid"]
         self.pipeline = str(folder / "gpu.so")
-        compile_c(os.path.join(HERE, "gpu.c"), self.pipeline, "-shared", "-fPIC")
+        system.compile_c(os.path.join(HERE, "gpu.c"), self.pipeline, "-shared", "-fPIC")
 
     def fakes(self, folder):
         import stand_ins  # pylint: disable=import-outside-toplevel
@@ -75,13 +69,3 @@ def gpu(tmp_path_factory):
     if reason:
         pytest.skip(f"no NVIDIA GPU: {reason}")
     return Gpu(tmp_path_factory.mktemp("gpu"))
-
-
-@pytest.fixture
-def figure(request, capsys):
-    """figure("200 ms") is printed."""
-    def note(text):
-        with capsys.disabled():
-            print(f"\n    {request.node.name}: {text}", end="", flush=True)
-
-    return note

@@ -12,13 +12,7 @@ sys.path[:0] = [SYSTEM, HERE]
 
 import borrowed  # noqa: E402
 
-system = borrowed.conftest()
-pytest_configure = system.pytest_configure
-pytest_runtest_protocol = system.pytest_runtest_protocol
-pytest_runtest_setup = system.pytest_runtest_setup
-pytest_runtest_call = system.pytest_runtest_call
-pytest_runtest_teardown = system.pytest_runtest_teardown
-start = system.start
+borrowed.lend(globals(), "pytest_runtest_protocol", "start")
 
 import arena as arenas  # noqa: E402
 import confined  # noqa: E402

@@ -15,12 +15,8 @@ import borrowed  # noqa: E402
 import toy_gguf  # noqa: E402
 from server import TOP  # noqa: E402
 
-system = borrowed.conftest()
-pytest_configure = system.pytest_configure
-pytest_runtest_setup = system.pytest_runtest_setup
-pytest_runtest_call = system.pytest_runtest_call
-pytest_runtest_teardown = system.pytest_runtest_teardown
-start_shared = system.start_shared
+system = borrowed.lend(globals(), "start_shared")
+figure = borrowed.figure
 
 FETCHED = os.path.join(TOP, "build/llama")
 HEADERS = [os.path.join(FETCHED, "source", folder) for folder in ("include", "ggml/include")]
@@ -71,13 +67,3 @@ def make_devices(folder):
 @pytest.fixture(scope="session")
 def llama(tmp_path_factory):
     return Llama(tmp_path_factory.mktemp("llama"))
-
-
-@pytest.fixture
-def figure(request, capsys):
-    """figure("200 tokens/s") is printed."""
-    def note(text):
-        with capsys.disabled():
-            print(f"\n    {request.node.name}: {text}", end="", flush=True)
-
-    return note
