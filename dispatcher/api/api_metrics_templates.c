@@ -6,19 +6,19 @@
 #include "dispatcher/runs/runs.h"
 #include "dispatcher/workers/pool.h"
 
-static uint64_t template_is_ready(const struct template *template)
+static uint64_t template_is_ready(const struct pool_template *template)
 {
     return template->worker && template->worker->state == WORKER_READY;
 }
 
-static uint64_t template_copy_count(const struct template *template)
+static uint64_t template_copy_count(const struct pool_template *template)
 {
     return template->copy_count;
 }
 
 /* Of pipelines that have one, or would if it could be copied. */
 static void metrics_templates_add(const struct api *api, struct exposition *out,
-                                  uint64_t (*value)(const struct template *template))
+                                  uint64_t (*value)(const struct pool_template *template))
 {
     char labels[LABELS_BYTES_MAX];
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {

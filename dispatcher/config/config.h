@@ -29,6 +29,7 @@
 #include "dispatcher/text/document.h"
 #include "millrace/check.h"
 #include "millrace/limits.h"
+#include "millrace/preload.h"
 
 #define PIPELINE_COUNT_MAX 64u
 #define PIPELINE_ID_BYTES 42u /* "pipeline_" and 32 hex digits, and the NUL */
@@ -74,14 +75,6 @@ enum device_policy {
     DEVICE_POLICY_PROBE,      /* when a fresh process could use the device */
     DEVICE_POLICY_QUARANTINE, /* and all workers on the device end at once */
     DEVICE_POLICY_COUNT
-};
-
-/* How far a pipeline is loaded once for all of its workers, --preload. */
-enum preload {
-    PRELOAD_NONE = 0, /* each worker begins by itself */
-    PRELOAD_IMPORT,   /* workers are copies of a process that has loaded the source, */
-    PRELOAD_STARTUP,  /* and has run the startup hooks */
-    PRELOAD_COUNT
 };
 
 /* How the workers of a pipeline are run, and what its runs may. */

@@ -7,7 +7,7 @@
 
 #include "dispatcher/config/config.h"
 
-const char *const preload_words[] = {"none", "import", "startup", NULL};
+const char *const preload_words[] = {PRELOAD_WORDS, NULL};
 
 const char *preload_obstacle(const struct pipeline_config *pipeline)
 {

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * preload.h - how far a pipeline is loaded once for all of its workers, --preload.
+ * preload.h - the words of --preload, and what goes together with it.
  */
 #ifndef DISPATCHER_PRELOAD_H
 #define DISPATCHER_PRELOAD_H
 
 struct pipeline_config;
 
-/* Words of the option, in the order of enum preload, which the worker knows, too. */
+/* In the order of enum preload; NULL at the end. */
 extern const char *const preload_words[];
 
 /* Why workers of this pipeline cannot be copies, whatever is said: what confines them is each one's

@@ -133,7 +133,7 @@ static void state_workers(const struct control *control, struct text *text,
 /* null where there is none, and nothing is to be said of that. */
 static void state_template(struct text *text, const struct worker_pool *pool)
 {
-    const struct template *template = &pool->template;
+    const struct pool_template *template = &pool->template;
     const struct worker *self = template->worker;
     bool is_used = self && !template->is_refused;
     text_add(text, ",\"template\":");

@@ -59,8 +59,7 @@ struct fleet_ops {
 };
 
 /* Of a pool; zero: it has none. */
-struct template
-{
+struct pool_template {
     struct worker *worker; /* the place; owned; NULL: there is none */
     bool is_refused;       /* it cannot be copied: not tried again before a renewal */
     bool has_failed;       /* its last process ended before it could be copied, or several did */
@@ -88,13 +87,13 @@ struct worker_pool {
     uint32_t index;                       /* of all pools ever made */
     struct worker **places;               /* a spare one included; owned */
     uint32_t place_count;
-    uint32_t worker_count;      /* how many of them are wanted, but for a spare one */
-    bool is_leaving;            /* none is, and the spare one is not either */
-    struct template template;   /* that its workers are copies of */
-    bool has_extra;             /* a spare one that is there for a renewal only */
-    uint32_t made_place_count;  /* ever, for the names of groups */
-    struct variables variables; /* of its inputs and outputs, once a HELLO told them */
-    bool is_known;              /* they are */
+    uint32_t worker_count;         /* how many of them are wanted, but for a spare one */
+    bool is_leaving;               /* none is, and the spare one is not either */
+    struct pool_template template; /* that its workers are copies of */
+    bool has_extra;                /* a spare one that is there for a renewal only */
+    uint32_t made_place_count;     /* ever, for the names of groups */
+    struct variables variables;    /* of its inputs and outputs, once a HELLO told them */
+    bool is_known;                 /* they are */
     bool cannot_load;  /* its source is not what it should be; trying again is of little use */
     uint32_t start_ms; /* that processes took to be ready, of late; 0: none was yet */
     struct pool_room room;

@@ -242,7 +242,7 @@ uint64_t pool_proof_ms(const struct worker *worker)
 /* Nor is there anything of its last process that is to be reaped. */
 static bool pool_template_is_vacant(const struct worker_pool *pool)
 {
-    const struct template *template = &pool->template;
+    const struct pool_template *template = &pool->template;
     return !template->worker || (pool_place_is_vacant(template->worker) && template->group == 0);
 }
 

@@ -24,8 +24,8 @@
 #define REST_LOOK_MS 10u
 
 static void template_refuse(struct fleet *fleet, struct worker *self, const char *reason);
-static void template_lost(struct fleet *fleet, struct template *template);
-static void template_sweep(const struct fleet *fleet, struct template *template);
+static void template_lost(struct fleet *fleet, struct pool_template *template);
+static void template_sweep(const struct fleet *fleet, struct pool_template *template);
 static void template_rest_await(struct fleet *fleet, struct worker *self);
 
 /* ---- answers ------------------------------------------------------------------------------- */
@@ -126,7 +126,7 @@ void template_overdue(struct fleet *fleet, struct worker *worker)
 
 void template_start(struct fleet *fleet, struct worker_pool *pool)
 {
-    struct template *template = &pool->template;
+    struct pool_template *template = &pool->template;
     struct worker *self = template->worker;
     if (!self || self->is_surplus || template->is_refused || self->state != WORKER_EMPTY ||
         worker_has_process(self) || self->timer.position != 0)
@@ -142,7 +142,7 @@ void template_begin(const struct fleet *fleet, struct worker *self)
 
 void template_renew(struct fleet *fleet, struct worker_pool *pool)
 {
-    struct template *template = &pool->template;
+    struct pool_template *template = &pool->template;
     struct worker *self = template->worker;
     if (!self)
         return;
@@ -161,7 +161,7 @@ void template_renew(struct fleet *fleet, struct worker_pool *pool)
 
 void template_ready(struct fleet *fleet, struct worker *self)
 {
-    struct template *template = &self->pool->template;
+    struct pool_template *template = &self->pool->template;
     template->has_failed = false;
     template->reason[0] = '\0';
     template->group = self->pid;
@@ -181,7 +181,7 @@ void template_served(struct worker_pool *pool)
 /* For good, or until the files are read anew. */
 static void template_refuse(struct fleet *fleet, struct worker *self, const char *reason)
 {
-    struct template *template = &self->pool->template;
+    struct pool_template *template = &self->pool->template;
     template->is_refused = true;
     if (reason != template->reason)
         snprintf(template->reason, sizeof template->reason, "%s", reason);
@@ -192,7 +192,7 @@ static void template_refuse(struct fleet *fleet, struct worker *self, const char
 
 void template_ended(struct fleet *fleet, struct worker *self, const char *reason)
 {
-    struct template *template = &self->pool->template;
+    struct pool_template *template = &self->pool->template;
     if (self->is_unforkable) {
         template_refuse(fleet, self, self->has_said_why ? self->failure_words : reason);
     } else if (!template->is_refused && !self->is_surplus && !fleet->is_stopping &&
@@ -225,7 +225,7 @@ static void template_rest_await(struct fleet *fleet, struct worker *self)
 
 bool template_may_start(struct fleet *fleet, struct worker *self)
 {
-    struct template *template = &self->pool->template;
+    struct pool_template *template = &self->pool->template;
     if (!self->is_surplus && !template->is_refused)
         return true;
     template_sweep(fleet, template);
@@ -235,7 +235,7 @@ bool template_may_start(struct fleet *fleet, struct worker *self)
 
 /* Who waits for a copy begins by itself: to be asked for one may be what ended it, unless it was
  * told to go. */
-static void template_lost(struct fleet *fleet, struct template *template)
+static void template_lost(struct fleet *fleet, struct pool_template *template)
 {
     const struct worker_pool *pool = template->worker->pool;
     template->asked_count = 0;
@@ -250,7 +250,7 @@ static void template_lost(struct fleet *fleet, struct template *template)
 
 /* Copies that nobody was told of have ended with it, and nobody else waits for them. One that was
  * told of, and is still in the group, is heard through its pidfd. */
-static void template_sweep(const struct fleet *fleet, struct template *template)
+static void template_sweep(const struct fleet *fleet, struct pool_template *template)
 {
     if (template->group != 0 && child_group_reap(template->group, fleet_has_process, fleet))
         template->group = 0; /* else it is looked again before the next one starts */

@@ -16,7 +16,7 @@
 
 enum template_advice template_advise(const struct worker *worker)
 {
-    const struct template *template = &worker->pool->template;
+    const struct pool_template *template = &worker->pool->template;
     const struct worker *self = template->worker;
     if (!self || worker == self || template->is_refused || template->has_failed ||
         worker->failed_as_copy)
@@ -69,7 +69,7 @@ static void template_give_output(const struct worker *self,
 
 int template_ask(struct worker *worker, const struct worker_spawn_options *options)
 {
-    struct template *template = &worker->pool->template;
+    struct pool_template *template = &worker->pool->template;
     const struct device_variables *variables = options->device_variables;
     struct message_fork fork = {.place = worker->index,
                                 .generation = worker->generation,

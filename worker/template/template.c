@@ -25,7 +25,7 @@ static const char *template_fork(const struct template_options *options,
 
 bool preload_parse(const char *word, enum preload *out)
 {
-    static const char *const words[PRELOAD_COUNT] = {"none", "import", "startup"};
+    static const char *const words[PRELOAD_COUNT] = {PRELOAD_WORDS};
     for (unsigned i = 0; i < PRELOAD_COUNT; i++) {
         if (strcmp(word, words[i]) != 0)
             continue;

@@ -17,17 +17,10 @@
 #include <sys/types.h>
 
 #include "millrace/check.h"
+#include "millrace/preload.h"
 #include "worker/confine/confine.h"
 
-/* How far a template goes before it is copied. */
-enum preload {
-    PRELOAD_NONE = 0, /* there is none */
-    PRELOAD_IMPORT,   /* the source is loaded, and hooks have run that ask for it */
-    PRELOAD_STARTUP,  /* all hooks have run */
-    PRELOAD_COUNT
-};
-
-/* False: it is none of the words none, import, startup. */
+/* False: it is none of PRELOAD_WORDS. */
 bool preload_parse(const char *word, enum preload *out);
 
 /* What a copy is to be. Texts are memory that lasts as long as the process. */
