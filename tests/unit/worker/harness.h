@@ -254,7 +254,7 @@ static inline void harness_commit_start(struct harness *h, uint32_t slot, uint8_
         .generation = h->generations[slot],
     };
     ring_commit(&h->request, &meta);
-    doorbell_ring(&h->worker_bell, DOORBELL_ANY);
+    doorbell_ring(&h->worker_bell, DOORBELL_WORK);
 }
 
 /* Offers the slot and sends the request, which is freed. */
@@ -293,13 +293,13 @@ static inline void harness_cancel(struct harness *h, uint32_t slot, uint32_t rea
 {
     slot_cancel(&h->segment.slots[slot], &h->segment.header->cancel_count, h->generations[slot],
                 reason);
-    doorbell_ring(&h->worker_bell, DOORBELL_ANY);
+    doorbell_ring(&h->worker_bell, DOORBELL_WORK);
 }
 
 static inline void harness_deliver(struct harness *h, uint32_t slot)
 {
     slot_deliver(&h->segment.slots[slot], h->charged[slot]);
-    doorbell_ring(&h->worker_bell, DOORBELL_ANY);
+    doorbell_ring(&h->worker_bell, DOORBELL_WINDOW);
 }
 
 static inline bool harness_is_armed(const struct harness *h)
@@ -377,13 +377,16 @@ static inline bool harness_take(struct harness *h, struct harness_record *out)
     memcpy(out->payload, payload, meta.bytes);
     out->payload[meta.bytes] = '\0';
     ring_release(&h->reply);
+    uint32_t news = DOORBELL_SPACE;
     if (meta.kind == RECORD_CHUNK) {
         h->charged[meta.slot] +=
             meta.bytes + (meta.flags & RECORD_MORE ? 0 : (uint64_t)CHUNK_CHARGE_BYTES);
-        if (!h->holds_window)
+        if (!h->holds_window) {
             slot_deliver(&h->segment.slots[meta.slot], h->charged[meta.slot]);
+            news |= DOORBELL_WINDOW;
+        }
     }
-    doorbell_ring(&h->worker_bell, DOORBELL_ANY);
+    doorbell_ring(&h->worker_bell, news);
     return true;
 }
 
@@ -546,7 +549,7 @@ static inline void harness_stop(struct harness *h)
     assert_int_equal(ring_claim(&h->request, 0, &payload), 0);
     const struct record meta = {.kind = RECORD_STOP};
     ring_commit(&h->request, &meta);
-    doorbell_ring(&h->worker_bell, DOORBELL_ANY);
+    doorbell_ring(&h->worker_bell, DOORBELL_WORK);
     harness_expect_exit(h, WORKER_EXIT_OK);
     harness_finish(h);
 }
