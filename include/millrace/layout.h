@@ -5,7 +5,7 @@
  * One segment (a sealed memfd) for each worker. The creator is the dispatcher; the worker attaches.
  *
  *      0 +----------------+
- *        | header         |  constants, magic; the two doorbells' sleep words, count of cancels
+ *        | header         |  constants, magic; the two doorbells' sleep words, counts
  *   4096 +----------------+
  *        | slot 0..n-1    |  one run's place each, 128 bytes
  *        +----------------+  page boundary
@@ -25,6 +25,7 @@
  *   3  the sleep word says what its sleeper waits for
  *   4  count of cancel words in the header
  *   5  the text of a crash report may begin with an exception
+ *   6  calls for many runs at once are counted in the header
  */
 #ifndef MILLRACE_LAYOUT_H
 #define MILLRACE_LAYOUT_H
@@ -33,7 +34,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LAYOUT_VERSION 5u
+#define LAYOUT_VERSION 6u
 #define SEGMENT_MAGIC UINT64_C(0x454341524c4c494d) /* the bytes "MILLRACE" */
 
 /*
@@ -81,6 +82,28 @@ struct crash_shared {
 };
 
 /*
+ * Calls of the pipeline's code for many runs at once, counted (shm/calls.h), 288 bytes. They are
+ * only shown: nothing is decided by them.
+ *
+ *  offset  size  field        writer  reader      order / meaning
+ *       0     8  time_ns      worker  dispatcher  relaxed: that all calls took together
+ *       8     8  item_count   worker  dispatcher  relaxed: items of all calls together
+ *      16   144  time_counts  worker  dispatcher  relaxed: calls that took [0] up to 100 us, [1] up
+ *                                                 to 200 us, ... [16] 6.5536 s; [17] longer
+ *     160   128  item_counts  worker  dispatcher  relaxed: calls with [0] no items, [1] one, [2] 2,
+ *                                                 [3] up to 4, ... [14] 8192; [15] more
+ */
+#define CALLS_TIME_COUNT 18u
+#define CALLS_ITEM_COUNT 16u
+
+struct calls_shared {
+    _Atomic uint64_t time_ns;
+    _Atomic uint64_t item_count;
+    _Atomic uint64_t time_counts[CALLS_TIME_COUNT];
+    _Atomic uint64_t item_counts[CALLS_ITEM_COUNT];
+};
+
+/*
  * Segment header, at offset 0, 4096 bytes. The constants are written once, before the worker
  * exists.
  *
@@ -102,7 +125,10 @@ struct crash_shared {
  *     256   128  dispatcher_bell       both     both     the dispatcher sleeps on this one
  *     384  2048  crash                 worker   dispatch.  plain: read after the worker's end
  *    2432     8  cancel_count          dispatch. worker  R6->A6: cancel words stored so far
- *    2440  1656  -                                       zero, for later versions
+ *    2440   120  -                                       the dispatcher's line ends
+ *    2560   288  steps                 worker   dispatch.  of an engine; items: values emitted
+ *    2848   288  batches               worker   dispatch.  of batched pipes; items: runs
+ *    3136   960  -                                       zero, for later versions
  */
 struct segment_header {
     uint64_t magic;
@@ -123,7 +149,10 @@ struct segment_header {
     struct doorbell_shared dispatcher_bell;
     struct crash_shared crash;
     _Atomic uint64_t cancel_count;
-    uint8_t pad1[1656];
+    uint8_t pad1[120];
+    struct calls_shared steps;
+    struct calls_shared batches;
+    uint8_t pad2[960];
 };
 
 /*
@@ -217,6 +246,11 @@ _Static_assert(offsetof(struct segment_header, dispatcher_bell) == 256, "layout 
 _Static_assert(sizeof(struct crash_shared) == 2048, "layout table");
 _Static_assert(offsetof(struct segment_header, crash) == 384, "layout table");
 _Static_assert(offsetof(struct segment_header, cancel_count) == 2432, "layout table");
+_Static_assert(offsetof(struct calls_shared, time_counts) == 16, "layout table");
+_Static_assert(offsetof(struct calls_shared, item_counts) == 160, "layout table");
+_Static_assert(sizeof(struct calls_shared) == 288, "layout table");
+_Static_assert(offsetof(struct segment_header, steps) == 2560, "layout table");
+_Static_assert(offsetof(struct segment_header, batches) == 2848, "layout table");
 _Static_assert(sizeof(struct segment_header) == 4096, "layout table");
 _Static_assert(offsetof(struct slot_shared, delivered) == 16, "layout table");
 _Static_assert(offsetof(struct slot_shared, progress) == 64, "layout table");

@@ -5,6 +5,7 @@
  */
 #include "tests/crash/stepper.h"
 
+#include "shm/calls.h"
 #include "shm/ring.h"
 #include "shm/slot.h"
 #include "tests/unit/shm/ring_memory.h"
@@ -23,6 +24,7 @@ enum stage {
     STAGE_FREE,
     STAGE_TAKE,
     STAGE_STAMP,
+    STAGE_COUNT,
     STAGE_END,
     STAGE_END_RECORD,
     STAGE_OVER
@@ -32,6 +34,7 @@ struct world {
     struct stepper stepper;
     struct slot_shared slot;
     _Atomic uint64_t cancel_count;
+    struct calls_shared calls;
     struct ring_shared *ring; /* the one that the dead process wrote */
 };
 
@@ -280,6 +283,10 @@ static void worker_body(void *argument)
         stepper_stage(stepper, STAGE_STAMP);
         slot_progress(&world->slot, UINT64_C(0x100000002));
         break;
+    case STAGE_COUNT:
+        stepper_stage(stepper, STAGE_COUNT);
+        calls_add(&world->calls, UINT64_C(0x100000002), 3);
+        break;
     case STAGE_END:
         stepper_stage(stepper, STAGE_END);
         mr_assert(slot_move(&world->slot, NEW, SLOT_RUNNING, SLOT_ENDED));
@@ -320,6 +327,26 @@ static void worker_dies_while_it_stamps(void **state)
 {
     (void)state;
     run_row(world_running, worker_body, expect_stamp_or_none, STAGE_STAMP);
+}
+
+/* Some of the words may tell of it and others not: each is right for itself. */
+static void expect_call_or_part_of_it(void *argument)
+{
+    struct world *world = argument;
+    struct calls seen = {0}, total = {0};
+    calls_collect(&world->calls, &seen, &total);
+    assert_true(total.time_ns == 0 || total.time_ns == UINT64_C(0x100000002));
+    assert_true(total.item_count == 0 || total.item_count == 3);
+    uint64_t count = calls_count(&total);
+    assert_true(count <= 1);
+    seen_before += count == 0;
+    seen_after += count == 1;
+}
+
+static void worker_dies_while_it_counts_a_call(void **state)
+{
+    (void)state;
+    run_row(world_running, worker_body, expect_call_or_part_of_it, STAGE_COUNT);
 }
 
 /* Whatever the word says: no END record, so the run did not complete. The slot serves again. */
@@ -366,6 +393,7 @@ int main(void)
         cmocka_unit_test(dispatcher_dies_while_it_frees),
         cmocka_unit_test(worker_dies_while_it_takes_a_run),
         cmocka_unit_test(worker_dies_while_it_stamps),
+        cmocka_unit_test(worker_dies_while_it_counts_a_call),
         cmocka_unit_test(worker_dies_while_it_ends_a_run),
         cmocka_unit_test(worker_dies_while_it_commits_the_end),
     };
