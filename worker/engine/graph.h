@@ -17,6 +17,8 @@
 #include "millrace/check.h"
 #include "millrace/limits.h"
 #include "millrace/pipeline.h"
+#include "worker/engine/error.h"
+#include "worker/engine/job.h"
 
 #define GRAPH_PIPE_COUNT_MAX 64u
 #define GRAPH_STARTUP_COUNT_MAX 16u
@@ -77,6 +79,11 @@ void graph_state(struct mr_builder *graph, void *state, void (*destroy)(void *st
 
 /* NULL when the graph is sound, else what is wrong with it; memory of the graph. */
 const char *graph_check(struct mr_builder *graph) MUST_USE;
+
+/* Are the inputs that came those which the graph declares? The dispatcher checked them already;
+ * pipelines rely on it. 0, or a negative number with `error` set. */
+int graph_check_inputs(const struct mr_builder *graph, const struct job *job,
+                       struct error *error) MUST_USE;
 
 /* Calls the state's destroy and frees what the graph owns. */
 void graph_finish(struct mr_builder *graph);

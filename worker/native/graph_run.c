@@ -60,26 +60,6 @@ int graph_run(const struct mr_builder *graph, struct job *job, struct buffer *sc
     return rc;
 }
 
-int graph_check_inputs(const struct mr_builder *graph, const struct job *job, struct error *error)
-{
-    if (job->input_count != graph->input_count) {
-        error_set(error, ERROR_INPUT, "%zu inputs came, the pipeline has %u", job->input_count,
-                  graph->input_count);
-        return -EINVAL;
-    }
-    for (uint32_t i = 0; i < graph->input_count; i++) {
-        const struct mr_object *input = &job->inputs[i];
-        const struct graph_variable *declared = &graph->variables[graph->input_variables[i]];
-        if (!object_fits(input, declared->type) &&
-            !(declared->is_optional && input->type == MR_NONE)) {
-            error_set(error, ERROR_INPUT, "input %u is %s, it should be %s", i + 1,
-                      object_type_name(input->type), object_type_name(declared->type));
-            return -EINVAL;
-        }
-    }
-    return 0;
-}
-
 static int graph_run_take_inputs(struct graph_execution *execution)
 {
     const struct mr_builder *graph = execution->graph;

@@ -30,11 +30,6 @@ struct mr_call {
 /* Answers a call with an iterator; a second one is closed and a failure. */
 int call_return_stream(struct mr_call *call, const struct mr_iterator *iterator);
 
-/* Are the inputs that came those which the graph declares? The dispatcher checked them already;
- * pipelines rely on it. 0, or a negative number with `error` set. */
-int graph_check_inputs(const struct mr_builder *graph, const struct job *job,
-                       struct error *error) MUST_USE;
-
 /* Checks the inputs, runs the pipes in order and starts the run's line. `scratch` is for results.
  * 0, or a negative number with `failure` set and every iterator closed. */
 int graph_run(const struct mr_builder *graph, struct job *job, struct buffer *scratch,
