@@ -90,7 +90,7 @@ $(B)/millrace-worker: $(B)/worker/native/main.o $(B)/worker.a $(B)/shm.a
 # An area is an archive of all its objects but main.o, so that each program takes what it needs.
 $(B)/shm.a:        $(call objects,shm/*.c)
 $(B)/dispatcher.a: $(filter-out %/main.o,$(call objects,dispatcher/*.c dispatcher/*/*.c dispatcher/*/*/*.c))
-$(B)/worker.a:     $(filter-out %/main.o,$(call objects,worker/engine/*.c worker/confine/*.c worker/template/*.c worker/native/*.c))
+$(B)/worker.a:     $(filter-out %/main.o,$(call objects,worker/engine/*.c worker/confine/*.c worker/template/*.c worker/step/*.c worker/native/*.c))
 $(AREAS) $(B)/pic/worker.a:
 	@mkdir -p $(@D)
 	$(Q)rm -f $@ && $(AR) rcs $@ $^
@@ -163,7 +163,7 @@ python:
 endif
 
 # Of the archive it takes what it needs: the interpreter is confined before it starts.
-$(B)/pic/worker.a: $(call pic_objects,shm/*.c worker/engine/*.c worker/confine/*.c worker/template/*.c)
+$(B)/pic/worker.a: $(call pic_objects,shm/*.c worker/engine/*.c worker/confine/*.c worker/template/*.c worker/step/*.c)
 $(RING): $(call pic_objects,worker/python/*.c) $(B)/pic/worker.a
 	@mkdir -p $(@D)
 	@echo "  LINK  $@"

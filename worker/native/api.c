@@ -19,8 +19,8 @@
 #include "worker/engine/waker.h"
 #include "worker/native/device.h"
 #include "worker/native/graph_run.h"
-#include "worker/native/step_loop.h"
-#include "worker/native/step_run.h"
+#include "worker/step/step_loop.h"
+#include "worker/step/step_run.h"
 
 /* mr_cancelled(), mr_run_id() and mr_log() take no handle, so that helpers of a pipeline can call
  * them from anywhere: this is what they look at. */

@@ -33,7 +33,7 @@
 #include "worker/native/device.h"
 #include "worker/native/host_so.h"
 #include "worker/native/options.h"
-#include "worker/native/step_loop.h"
+#include "worker/step/step_loop.h"
 #include "worker/template/forkable.h"
 #include "worker/template/template.h"
 

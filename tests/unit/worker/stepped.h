@@ -22,7 +22,7 @@
 #include "millrace/protocol.h"
 #include "shm/clock.h"
 #include "shm/slot.h"
-#include "worker/native/step_loop.h"
+#include "worker/step/step_loop.h"
 
 #define SLOT_COUNT 8u
 #define RING_BYTES (1u << 20)

@@ -2,7 +2,7 @@
 /*
  * step_run.c - handles of runs, and the functions that a pipeline's engine calls with them.
  */
-#include "worker/native/step_run.h"
+#include "worker/step/step_run.h"
 
 #include <errno.h>
 #include <stdio.h>

@@ -2,14 +2,13 @@
 /*
  * step_loop.c - one round: what came, who is lost, who waits, and one step.
  */
-#include "worker/native/step_loop.h"
+#include "worker/step/step_loop.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "shm/clock.h"
 #include "worker/engine/leave.h"
-#include "worker/native/graph_run.h"
 
 /* Turns of the worker's engine in a round: each takes a few requests. */
 #define STEP_TURN_COUNT_MAX 64u

@@ -11,7 +11,7 @@
 #define WORKER_STEP_LOOP_H
 
 #include "worker/engine/waker.h"
-#include "worker/native/step_run.h"
+#include "worker/step/step_run.h"
 
 struct step_loop {
     struct host host; /* first: the worker's engine's view of it */
