@@ -19,6 +19,7 @@
 #include "worker/engine/waker.h"
 #include "worker/native/device.h"
 #include "worker/native/graph_run.h"
+#include "worker/native/host_engine.h"
 #include "worker/step/step_loop.h"
 #include "worker/step/step_run.h"
 
@@ -278,8 +279,8 @@ static const struct mr_api table = {
     .builder_on_preload = graph_on_preload,
 
     .builder_engine = graph_engine,
-    .run_arg_count = step_run_arg_count,
-    .run_arg = step_run_arg,
+    .run_arg_count = host_engine_arg_count,
+    .run_arg = host_engine_arg,
     .run_alloc = step_run_alloc,
     .run_set = step_run_set,
     .run_get = step_run_get,

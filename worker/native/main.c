@@ -31,6 +31,7 @@
 #include "worker/engine/message.h"
 #include "worker/engine/process.h"
 #include "worker/native/device.h"
+#include "worker/native/host_engine.h"
 #include "worker/native/host_so.h"
 #include "worker/native/options.h"
 #include "worker/step/step_loop.h"
@@ -43,6 +44,7 @@
 /* Pipeline code may use these until the last instruction of the process. */
 static struct context context;
 static struct host_so host;
+static struct host_engine host_engine;
 static struct step_loop loop;
 
 static void main_attach(void)
@@ -129,7 +131,8 @@ static void main_be_template(const struct options *options, char *confine)
 /* The hooks of a pipeline that is an engine may have its waker, hence in this order. */
 static void main_serve_engine(enum preload preload)
 {
-    if (step_loop_init(&loop, &context, &host.graph) != 0)
+    host_engine_init(&host_engine, &host.graph, &context.error);
+    if (step_loop_init(&loop, &context, &host_engine.host) != 0)
         leave(WORKER_EXIT_ATTACH, "out of memory");
     main_run_hooks(preload == PRELOAD_NONE, preload != PRELOAD_STARTUP);
     main_say_ready();

@@ -25,16 +25,16 @@ static bool step_loop_evict(struct step_loop *loop);
 static bool step_loop_admit(struct step_loop *loop);
 static bool step_loop_step(struct step_loop *loop);
 
-int step_loop_init(struct step_loop *loop, struct context *context, const struct mr_builder *graph)
+int step_loop_init(struct step_loop *loop, struct context *context, struct step_host *pipeline)
 {
     *loop = (struct step_loop){.host = {.start = step_loop_start,
                                         .finish = step_loop_hear_end,
                                         .cancel = step_loop_hear_cancel,
                                         .resume = step_loop_hear_open},
-                               .graph = graph};
+                               .pipeline = pipeline};
     if (engine_init(&loop->engine, context, &loop->host) != 0)
         return -ENOMEM;
-    if (step_runs_init(&loop->runs, &loop->engine, graph) != 0) {
+    if (step_runs_init(&loop->runs, &loop->engine) != 0) {
         engine_finish(&loop->engine);
         return -ENOMEM;
     }
@@ -99,7 +99,7 @@ static struct step_loop *step_loop_of(struct host *host)
 static int step_loop_start(struct host *host, struct job *job)
 {
     struct step_loop *loop = step_loop_of(host);
-    int rc = graph_check_inputs(loop->graph, job, &loop->engine.context->error);
+    int rc = loop->pipeline->start(loop->pipeline, job);
     if (rc != 0)
         return rc;
     step_runs_add(&loop->runs, job);
@@ -108,7 +108,10 @@ static int step_loop_start(struct host *host, struct job *job)
 
 static void step_loop_hear_end(struct host *host, struct job *job)
 {
-    step_runs_hear_end(&step_loop_of(host)->runs, job);
+    struct step_loop *loop = step_loop_of(host);
+    step_runs_hear_end(&loop->runs, job);
+    if (loop->pipeline->finish)
+        loop->pipeline->finish(loop->pipeline, job);
 }
 
 static void step_loop_hear_cancel(struct host *host, struct job *job)
@@ -186,7 +189,7 @@ static bool step_loop_evict(struct step_loop *loop)
             run->state = STEP_RUN_EVICTED;
             runs->is_idle = false;
             step_loop_enter(loop, run);
-            loop->graph->engine.evict(run);
+            loop->pipeline->evict(loop->pipeline, run);
             step_runs_close_value(runs);
             step_loop_leave(loop);
         }
@@ -204,7 +207,7 @@ static void step_loop_admit_first(struct step_loop *loop)
     run->state = STEP_RUN_ADMITTED;
     step_run_move(run, &runs->admitted);
     step_loop_enter(loop, run);
-    int rc = loop->graph->engine.admit(run);
+    int rc = loop->pipeline->admit(loop->pipeline, run);
     bool has_failed = step_loop_has_failed(loop, "admit()", rc);
     bool is_over = runs->at_hand != run; /* it was finished, or failed */
     if (has_failed && !is_over && !run->failure)
@@ -254,7 +257,7 @@ static bool step_loop_step(struct step_loop *loop)
         return false;
     step_runs_stamp(runs);
     step_loop_enter(loop, NULL);
-    int rc = loop->graph->engine.step(loop->graph->state);
+    int rc = loop->pipeline->step(loop->pipeline);
     bool has_failed = step_loop_has_failed(loop, "step()", rc);
     if (rc == MR_LATER)
         runs->is_idle = true;

@@ -11,13 +11,14 @@
 #define WORKER_STEP_LOOP_H
 
 #include "worker/engine/waker.h"
+#include "worker/step/step_host.h"
 #include "worker/step/step_run.h"
 
 struct step_loop {
     struct host host; /* first: the worker's engine's view of it */
     struct engine engine;
     struct step_runs runs;
-    const struct mr_builder *graph; /* borrowed; has an engine */
+    struct step_host *pipeline; /* borrowed: who has the pipeline's engine */
     struct waker_queue woken;
     struct mr_waker *waker; /* held; NULL until the pipeline asks for it */
 };
@@ -25,7 +26,7 @@ struct step_loop {
 /* Also pipelines' threads use it, until the last instruction of the process. There is one. 0 or
  * -ENOMEM. */
 int step_loop_init(struct step_loop *loop, struct context *context,
-                   const struct mr_builder *graph) MUST_USE;
+                   struct step_host *pipeline) MUST_USE;
 void step_loop_finish(struct step_loop *loop);
 
 /* Runs until a STOP record came and the last run ended. */

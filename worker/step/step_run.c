@@ -20,12 +20,11 @@ static struct step_runs *here;
 
 static void step_run_lose(struct step_runs *runs, struct mr_run *run);
 
-int step_runs_init(struct step_runs *runs, struct engine *engine, const struct mr_builder *graph)
+int step_runs_init(struct step_runs *runs, struct engine *engine)
 {
     uint32_t count = STEP_RUN_HANDLE_COUNT * engine->slot_count;
     *runs = (struct step_runs){
         .engine = engine,
-        .graph = graph,
         .count = count,
         .all = calloc(count, sizeof *runs->all),
         .of_slot = calloc(engine->slot_count, sizeof(struct mr_run *)),
@@ -114,6 +113,13 @@ void step_runs_add(struct step_runs *runs, struct job *job)
         step_run_lose(runs, run);
 }
 
+struct mr_run *step_runs_find(const struct step_runs *runs, const struct job *job)
+{
+    struct mr_run *run = runs->of_slot[job->reply.slot];
+    bool has_it = run && (run->state == STEP_RUN_ADMITTED || run->state == STEP_RUN_EVICTED);
+    return has_it ? run : NULL;
+}
+
 void step_runs_hear_end(struct step_runs *runs, const struct job *job)
 {
     struct mr_run *run = runs->of_slot[job->reply.slot];
@@ -159,6 +165,12 @@ void step_run_take_error(struct step_runs *runs, struct mr_run *run)
         memcpy(text, error->text, error->bytes);
     run->failure = text ? text : "out of memory";
     run->failure_type = text ? error->type : ERROR_OOM;
+    char *traceback =
+        text && error->traceback ? arena_take(&run->job->arena, error->traceback_bytes) : NULL;
+    if (traceback)
+        memcpy(traceback, error->traceback, error->traceback_bytes);
+    run->failure_traceback = traceback;
+    run->failure_traceback_bytes = error->traceback_bytes;
 }
 
 void step_run_end(struct step_runs *runs, struct mr_run *run)
@@ -177,6 +189,8 @@ void step_run_end(struct step_runs *runs, struct mr_run *run)
         error_clear(error);
         if (run->failure)
             error_set(error, run->failure_type, "%s", run->failure);
+        if (run->failure_traceback)
+            error_set_traceback(error, run->failure_traceback, run->failure_traceback_bytes);
         runs->of_slot[job->reply.slot] = NULL;
         engine_end_driven(runs->engine, job);
     }
@@ -243,7 +257,7 @@ void step_runs_expect_clients(struct step_runs *runs)
 
 /* ---- the functions behind the table -------------------------------------------------------- */
 
-static _Noreturn void step_run_refuse(const char *function, const char *why)
+_Noreturn void step_run_refuse(const char *function, const char *why)
 {
     fprintf(stderr, "%s: %s\n", function, why);
     abort();
@@ -270,18 +284,10 @@ static struct step_runs *step_run_check_admitted(const struct mr_run *run, const
     return runs;
 }
 
-size_t step_run_arg_count(struct mr_run *run)
+struct job *step_run_job(const struct mr_run *run, const char *function)
 {
-    return step_run_check(run, "mr_run_arg_count")->graph->engine_argument_count;
-}
-
-const struct mr_object *step_run_arg(struct mr_run *run, size_t index)
-{
-    static const struct mr_object none = {.type = MR_NONE};
-    const struct mr_builder *graph = step_run_check(run, "mr_run_arg")->graph;
-    if (index >= graph->engine_argument_count)
-        step_run_refuse("mr_run_arg", "there are not so many arguments");
-    return run->job ? &run->job->inputs[graph->engine_arguments[index]] : &none;
+    step_run_check(run, function);
+    return run->job;
 }
 
 void *step_run_alloc(struct mr_run *run, size_t bytes)

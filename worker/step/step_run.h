@@ -24,7 +24,6 @@
 #include "millrace/check.h"
 #include "millrace/pipeline.h"
 #include "worker/engine/engine.h"
-#include "worker/engine/graph.h"
 
 enum step_run_state {
     STEP_RUN_GONE = 0, /* nobody's */
@@ -47,13 +46,14 @@ struct mr_run {
     void *own;           /* the pipeline's */
     const char *failure; /* that it ends with; NULL: none; memory of the run, or for good */
     enum error_type failure_type;
+    const char *failure_traceback; /* likewise; NULL: none */
+    size_t failure_traceback_bytes;
     struct step_list *list;
     struct mr_run *before, *behind;
 };
 
 struct step_runs {
-    struct engine *engine;          /* borrowed */
-    const struct mr_builder *graph; /* borrowed */
+    struct engine *engine; /* borrowed */
     uint32_t count;
     struct mr_run *all;      /* owned; count of them */
     struct mr_run **of_slot; /* owned; of each slot, NULL: none */
@@ -68,8 +68,7 @@ struct step_runs {
 };
 
 /* There is one in a process at a time. 0 or -ENOMEM. */
-int step_runs_init(struct step_runs *runs, struct engine *engine,
-                   const struct mr_builder *graph) MUST_USE;
+int step_runs_init(struct step_runs *runs, struct engine *engine) MUST_USE;
 void step_runs_finish(struct step_runs *runs);
 
 /* What the worker's engine says (host.h): a run came, which waits from now on; it was cancelled;
@@ -78,6 +77,9 @@ void step_runs_add(struct step_runs *runs, struct job *job);
 void step_runs_hear_cancel(struct step_runs *runs, const struct job *job);
 void step_runs_hear_open(struct step_runs *runs, struct job *job);
 void step_runs_hear_end(struct step_runs *runs, const struct job *job);
+
+/* The run that a job is, when the engine has it: from admit() until it ends it or is told to. */
+struct mr_run *step_runs_find(const struct step_runs *runs, const struct job *job);
 
 /* Puts the run behind the others of a list, or in front of them. */
 void step_run_move(struct mr_run *run, struct step_list *list);
@@ -103,8 +105,11 @@ void step_runs_expect_clients(struct step_runs *runs);
 
 /* ---- the functions behind the table -------------------------------------------------------- */
 
-size_t step_run_arg_count(struct mr_run *run);
-const struct mr_object *step_run_arg(struct mr_run *run, size_t index);
+/* The job of a run; NULL: the worker's engine ended it. For functions that are not here; one that
+ * is called as it may not be ends the worker, and so does step_run_refuse(). */
+struct job *step_run_job(const struct mr_run *run, const char *function);
+_Noreturn void step_run_refuse(const char *function, const char *why);
+
 void *step_run_alloc(struct mr_run *run, size_t bytes);
 void step_run_set(struct mr_run *run, void *own);
 void *step_run_get(struct mr_run *run);

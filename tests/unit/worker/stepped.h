@@ -22,6 +22,7 @@
 #include "millrace/protocol.h"
 #include "shm/clock.h"
 #include "shm/slot.h"
+#include "worker/native/host_engine.h"
 #include "worker/step/step_loop.h"
 
 #define SLOT_COUNT 8u
@@ -34,6 +35,7 @@ struct fixture {
     struct context context;
     struct step_loop loop;
     struct mr_builder graph;
+    struct host_engine engine;
     uint32_t generations[SLOT_COUNT];
     uint64_t charged[SLOT_COUNT];
     int socket;
@@ -76,7 +78,8 @@ static inline void start(struct fixture *f, const struct mr_engine *engine)
     const int words[] = {MR_STREAM};
     graph_engine(&f->graph, engine, sizeof *engine, words, 1);
     assert_null(graph_check(&f->graph));
-    assert_int_equal(step_loop_init(&f->loop, &f->context, &f->graph), 0);
+    host_engine_init(&f->engine, &f->graph, &f->context.error);
+    assert_int_equal(step_loop_init(&f->loop, &f->context, &f->engine.host), 0);
 }
 
 static inline void finish(struct fixture *f)
