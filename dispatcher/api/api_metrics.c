@@ -227,6 +227,7 @@ static void metrics_runs(const struct api *api, struct exposition *out)
     metrics_gauge(out, "millrace_runs", "Runs queued, active, or cancelled and not gone yet.",
                   api->runs->count);
     metrics_run_times(api, out);
+    metrics_calls(api, out);
     metrics_aliases(api, out);
     metrics_tokens(api, out);
 }

@@ -18,6 +18,9 @@ bool metrics_labels_of_worker(const struct api *api, uint32_t index, char labels
 /* api_metrics_templates.c: the families of templates, where some are wanted. */
 void metrics_templates(const struct api *api, struct exposition *out);
 
+/* api_metrics_calls.c: the families of steps, where there were some. */
+void metrics_calls(const struct api *api, struct exposition *out);
+
 /* api_metrics_devices.c: the families of devices, where some are used. */
 void metrics_devices(const struct api *api, struct exposition *out);
 

@@ -62,8 +62,12 @@ void exposition_histogram(struct exposition *out, const char *labels, const stru
         labels_add(bound, "le", i < scale->count ? scale->texts[i] : "+Inf");
         exposition_sample_number(out, "_bucket", bound, total);
     }
-    snprintf(text, sizeof(text), "%.9f", (double)buckets->sum_ns / 1e9);
-    sample(out, "_sum", labels, text);
+    if (scale->is_of_items) {
+        exposition_sample_number(out, "_sum", labels, buckets->sum);
+    } else {
+        snprintf(text, sizeof(text), "%.9f", (double)buckets->sum / 1e9);
+        sample(out, "_sum", labels, text);
+    }
     exposition_sample_number(out, "_count", labels, total);
 }
 

@@ -33,12 +33,30 @@ const struct bucket_scale bucket_scale_gaps = {
               "0.512", "1.024", "2.048", "4.096", "8.192", "16.384", "32.768", "65.536"},
 };
 
+const struct bucket_scale bucket_scale_calls = {
+    .count = BUCKET_BOUND_COUNT_MAX,
+    .bounds_ns = {100 * US, 200 * US, 400 * US, 800 * US, 1600 * US, 3200 * US, 6400 * US,
+                  12800 * US, 25600 * US, 51200 * US, 102400 * US, 204800 * US, 409600 * US,
+                  819200 * US, 1638400 * US, 3276800 * US, 6553600 * US},
+    .texts = {"0.0001", "0.0002", "0.0004", "0.0008", "0.0016", "0.0032", "0.0064", "0.0128",
+              "0.0256", "0.0512", "0.1024", "0.2048", "0.4096", "0.8192", "1.6384", "3.2768",
+              "6.5536"},
+};
+
+const struct bucket_scale bucket_scale_items = {
+    .count = 15,
+    .is_of_items = true,
+    .texts = {"0.0", "1.0", "2.0", "4.0", "8.0", "16.0", "32.0", "64.0", "128.0", "256.0", "512.0",
+              "1024.0", "2048.0", "4096.0", "8192.0"},
+};
+
 void buckets_add(struct buckets *buckets, const struct bucket_scale *scale, uint64_t value_ns)
 {
     uint32_t i = 0;
     mr_assert(scale->count <= BUCKET_BOUND_COUNT_MAX);
+    mr_assert(!scale->is_of_items);
     while (i < scale->count && value_ns > scale->bounds_ns[i])
         i++;
     buckets->counts[i]++;
-    buckets->sum_ns += value_ns;
+    buckets->sum += value_ns;
 }

@@ -84,9 +84,11 @@ static int runs_make_parts(struct runs *runs, struct pipeline *pipeline,
     struct scaling_bounds bounds = pipeline_bounds(runs, pipeline->config);
     uint32_t wanted = runs_first_workers(runs, pipeline->config, &bounds);
     int rc = pool_create(runs->fleet, pipeline->config, wanted, pipeline, &pipeline->pool, reason);
-    if (rc == 0)
-        scaling_set(&pipeline->scaling, &bounds, wanted, runs->reactor->now_ms);
-    return rc;
+    if (rc < 0)
+        return rc;
+    pipeline->pool->calls = &pipeline->tally->calls;
+    scaling_set(&pipeline->scaling, &bounds, wanted, runs->reactor->now_ms);
+    return 0;
 }
 
 /* Room in the list for all that are coming, and one more. */
@@ -171,6 +173,7 @@ static void runs_take_over(struct pipeline *pipeline, const struct pipeline *for
     free(pipeline->tally);
     pipeline->tally = former->tally;
     pipeline->tally->holder_count++;
+    pipeline->pool->calls = &pipeline->tally->calls;
     pipeline->service_ms = former->service_ms;
     pipeline->service_count = former->service_count;
     pipeline->is_drained = former->is_drained;

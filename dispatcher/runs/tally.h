@@ -14,6 +14,7 @@
 
 #include "dispatcher/reactor/buckets.h"
 #include "dispatcher/runs/deadline.h"
+#include "dispatcher/workers/channel.h"
 #include "millrace/protocol.h"
 
 /* Why a run was not taken. */
@@ -50,6 +51,7 @@ struct tally {
     struct buckets first_chunk; /* from the acceptance to the first chunk */
     struct buckets gap;         /* between chunks of a run, of bucket_scale_gaps */
     struct buckets duration;    /* from the acceptance to the end */
+    struct call_counts calls;   /* of its workers, as far as somebody asked or they ended */
 };
 
 struct metrics {

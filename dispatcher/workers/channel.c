@@ -54,6 +54,15 @@ close_all:
     return rc;
 }
 
+void channel_collect_calls(struct channel *channel, struct call_counts *total)
+{
+    const struct segment_header *header = channel->segment.header;
+    if (!header)
+        return;
+    calls_collect(&header->steps, &channel->seen.steps, &total->steps);
+    calls_collect(&header->batches, &channel->seen.batches, &total->batches);
+}
+
 void channel_close(struct channel *channel)
 {
     descriptor_close(&channel->bell.fd);

@@ -24,10 +24,17 @@
 #include "millrace/check.h"
 #include "millrace/limits.h"
 #include "millrace/protocol.h"
+#include "shm/calls.h"
 #include "shm/descriptors.h"
 #include "shm/doorbell.h"
 #include "shm/ring.h"
 #include "shm/segment.h"
+
+/* What workers count of their calls for many runs at once. */
+struct call_counts {
+    struct calls steps;   /* of engines; items are values */
+    struct calls batches; /* of batched pipes; items are runs */
+};
 
 /* Our side. Owns the segment and all descriptors, those of the bells too; they are -1 where there
  * is no channel. */
@@ -38,7 +45,8 @@ struct channel {
     struct doorbell bell;     /* to wake the worker: we write into its pipe */
     struct doorbell own_bell; /* to say that we sleep: we poll its eventfd */
     int socket;
-    bool takes_descriptors; /* it cannot refuse those that the worker sends */
+    bool takes_descriptors;  /* it cannot refuse those that the worker sends */
+    struct call_counts seen; /* of its calls, that were added up */
 };
 
 /* What only the worker needs, to be closed by whoever has passed it on; -1 where there is none. The
@@ -73,6 +81,9 @@ void channel_init(struct channel *channel);
  * -EINVAL (sizes out of bounds), -errno: then there is nothing, at either side. */
 int channel_open(struct channel *channel, struct channel_ends *ends,
                  const struct segment_options *options) MUST_USE;
+
+/* Adds what the worker has counted since this was done last; where there is no worker, nothing. */
+void channel_collect_calls(struct channel *channel, struct call_counts *total);
 
 /* Closes and unmaps what there is. What the worker has sent and nobody took is lost. */
 void channel_close(struct channel *channel);

@@ -24,6 +24,15 @@ void fleet_noise_timer_set(struct fleet *fleet)
     timer_set(&fleet->reactor->timers, &fleet->noise_timer, (window + 1) * NOISE_WINDOW_MS);
 }
 
+void fleet_collect_calls(const struct fleet *fleet)
+{
+    for (uint32_t i = 0; i < fleet->worker_count; i++) {
+        struct worker *worker = fleet->workers[i];
+        if (worker && worker->pool->calls)
+            channel_collect_calls(&worker->channel, worker->pool->calls);
+    }
+}
+
 uint64_t fleet_unfinished_bytes(const struct fleet *fleet)
 {
     uint64_t bytes = 0;

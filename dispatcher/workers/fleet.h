@@ -100,6 +100,7 @@ struct worker_pool {
     struct repeats start_failures;       /* since one of its workers was ready: said once */
     struct unfinished_share unfinished;  /* what its workers hold of values that are not whole */
     uint64_t restarts[WORKER_END_COUNT]; /* processes that another one followed, by their ends */
+    struct call_counts *calls; /* where those of its workers are added up; its owner's, or NULL */
 };
 
 /* Workers are being replaced: renewal.h. When it is not on, how the last one went. */
@@ -170,6 +171,9 @@ static inline struct uring_ref fleet_ref(const struct worker *worker, enum uring
 
 /* Something has to wait until the window of noise (noise.h) is over. */
 void fleet_noise_timer_set(struct fleet *fleet);
+
+/* Brings what workers count of their calls (pool->calls) up to date. */
+void fleet_collect_calls(const struct fleet *fleet);
 
 /* Bytes held for values of which only fragments have come. */
 uint64_t fleet_unfinished_bytes(const struct fleet *fleet);

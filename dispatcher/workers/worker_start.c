@@ -26,6 +26,8 @@ static void start_socket_close(struct fleet *fleet, struct worker *worker);
 
 void worker_channel_close(struct worker *worker)
 {
+    if (worker->pool->calls)
+        channel_collect_calls(&worker->channel, worker->pool->calls);
     worker->pending_rings = 0; /* the bell goes with the segment, and so does its ring */
     worker->is_full = false;
     descriptor_close(&worker->pidfd);

@@ -79,11 +79,14 @@ def documented():
 def test_every_metric_is_documented_and_every_documented_metric_is_there(start, fakes, tmp_path):
     [token] = make_tokens(tmp_path / "tokens", "alice")
     (tmp_path / "millrace.yaml").write_text(f"aliases: {{me/numbers:prod: {NUMBERS}}}\n")
-    server = start(example("numbers.so"), options=["--token-file", str(tmp_path / "tokens"), "--metrics", "token",
-                                                   "--config", str(tmp_path / "millrace.yaml"), "--devices", "cuda", "--device-memory", "1g",
-                                                   "--preload", "import"],
+    server = start(example("numbers.so"), example("engine.so"),
+                   options=["--token-file", str(tmp_path / "tokens"), "--metrics", "token",
+                            "--config", str(tmp_path / "millrace.yaml"), "--devices", "cuda", "--device-memory", "1g",
+                            "--preload", "import"],
                    environment={"LD_LIBRARY_PATH": fakes("nvml"), "NVIDIA_FAKE_GPUS": "1"})
     server.run(NUMBERS, 2, "x", 0, headers=bearer(token))
+    server.run("local/engine:v1", 6, headers=bearer(token))
+    wait_until(lambda: "millrace_step_values" in families_for(server, token))
     listed = documented()
     shown = {}
     for family in families_for(server, token).values():

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "shm/calls.h"
 #include "shm/clock.h"
 #include "worker/engine/leave.h"
 
@@ -255,10 +256,13 @@ static bool step_loop_step(struct step_loop *loop)
     struct step_runs *runs = &loop->runs;
     if (runs->admitted.count == 0 || runs->is_idle)
         return false;
-    step_runs_stamp(runs);
+    uint64_t began_ns = clock_now_ns(), value_count = runs->value_count;
+    step_runs_stamp(runs, began_ns);
     step_loop_enter(loop, NULL);
     int rc = loop->pipeline->step(loop->pipeline);
     bool has_failed = step_loop_has_failed(loop, "step()", rc);
+    calls_add(&loop->engine.context->attachment.segment.header->steps, clock_now_ns() - began_ns,
+              runs->value_count - value_count);
     if (rc == MR_LATER)
         runs->is_idle = true;
     step_loop_leave(loop);

@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "shm/clock.h"
 #include "shm/slot.h"
 
 /* Handles for each slot: so many runs come and go before one is used again. */
@@ -209,6 +208,7 @@ void step_runs_close_value(struct step_runs *runs)
     struct context *context = runs->engine->context;
     if (value_check(&context->reply.value) == 0) {
         engine_send_line(runs->engine, run->job);
+        runs->value_count++;
     } else {
         engine_abort_line(runs->engine);
         step_run_take_error(runs, run);
@@ -234,10 +234,9 @@ static void step_runs_stamp_list(const struct step_list *list, uint64_t stamp_ns
             slot_progress(run->job->slot, stamp_ns);
 }
 
-void step_runs_stamp(struct step_runs *runs)
+void step_runs_stamp(struct step_runs *runs, uint64_t now_ns)
 {
-    uint64_t now_ns = clock_coarse_ns();
-    if (now_ns == runs->stamp_ns)
+    if (now_ns < runs->stamp_ns + STEP_STAMP_NS)
         return;
     runs->stamp_ns = now_ns;
     step_runs_stamp_list(&runs->admitted, now_ns);
@@ -342,7 +341,7 @@ bool step_run_is_full(struct mr_run *run)
 bool step_run_is_cancelled(struct mr_run *run)
 {
     struct step_runs *runs = step_run_check(run, "mr_run_is_cancelled");
-    step_runs_stamp(runs);
+    step_runs_stamp(runs, clock_coarse_ns());
     return run->state != STEP_RUN_ADMITTED || run->list == &runs->lost ||
            slot_cancel_reason(run->job->slot, run->job->reply.generation) != CANCEL_NONE;
 }

@@ -23,7 +23,11 @@
 
 #include "millrace/check.h"
 #include "millrace/pipeline.h"
+#include "shm/clock.h"
 #include "worker/engine/engine.h"
+
+/* What a sign of life may be late by: it is written for each run. */
+#define STEP_STAMP_NS (4 * CLOCK_NS_PER_MS)
 
 enum step_run_state {
     STEP_RUN_GONE = 0, /* nobody's */
@@ -65,6 +69,7 @@ struct step_runs {
     bool may_admit;         /* the first that waits is to be asked for */
     bool is_idle;           /* step() said so, and nothing came since */
     uint64_t stamp_ns;      /* of the last sign of life */
+    uint64_t value_count;   /* that were sent */
 };
 
 /* There is one in a process at a time. 0 or -ENOMEM. */
@@ -95,9 +100,8 @@ void step_run_take_error(struct step_runs *runs, struct mr_run *run);
 /* Ends a run, with the failure that it has, and its handle; or when the line that waits is sent. */
 void step_run_end(struct step_runs *runs, struct mr_run *run);
 
-/* A sign of life of all runs that wait or are admitted, at most one in a tick of the coarse
- * clock. */
-void step_runs_stamp(struct step_runs *runs);
+/* A sign of life of all runs that wait or are admitted, at most one in STEP_STAMP_NS. */
+void step_runs_stamp(struct step_runs *runs, uint64_t now_ns);
 
 /* Before a sleep: where all that are admitted wait for their clients, those that wait for them are
  * not to be taken for hung. */

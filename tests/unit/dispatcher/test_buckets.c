@@ -16,12 +16,13 @@
 #include <cmocka.h>
 
 #include "millrace/check.h"
+#include "shm/calls.h"
 #include "tests/unit/shm/ring_memory.h"
 
 #define TRIAL_COUNT 200000u
 
 static const struct bucket_scale *const scales[] = {&bucket_scale_runs, &bucket_scale_passes,
-                                                    &bucket_scale_gaps};
+                                                    &bucket_scale_gaps, &bucket_scale_calls};
 
 static void the_text_of_a_bound_is_its_seconds_and_bounds_grow(void **state)
 {
@@ -47,7 +48,7 @@ static void a_time_is_counted_below_the_bound_that_it_does_not_pass(void **state
         }
         for (uint32_t i = 0; i <= scales[k]->count; i++)
             assert_int_equal(buckets.counts[i], i == 0 || i == scales[k]->count ? 1 : 2);
-        assert_int_equal(buckets.sum_ns, sum_ns);
+        assert_int_equal(buckets.sum, sum_ns);
     }
 }
 
@@ -77,6 +78,27 @@ static void a_gap_is_counted_as_a_walk_would(void **state)
     }
 }
 
+/* The worker counts by its own bounds (shm/calls.h). */
+static void the_scales_of_calls_are_those_by_which_workers_count(void **state)
+{
+    (void)state;
+    for (uint32_t i = 0; i < bucket_scale_calls.count; i++) {
+        struct calls_shared shared = {0};
+        calls_add(&shared, bucket_scale_calls.bounds_ns[i], 0);
+        calls_add(&shared, bucket_scale_calls.bounds_ns[i] + 1, 0);
+        assert_int_equal(atomic_load(&shared.time_counts[i]), 1);
+        assert_int_equal(atomic_load(&shared.time_counts[i + 1]), 1);
+    }
+    for (uint32_t i = 0; i < bucket_scale_items.count; i++) {
+        struct calls_shared shared = {0};
+        uint64_t bound = strtoul(bucket_scale_items.texts[i], NULL, 10);
+        calls_add(&shared, 0, bound);
+        calls_add(&shared, 0, bound + 1);
+        assert_int_equal(atomic_load(&shared.item_counts[i]), 1);
+        assert_int_equal(atomic_load(&shared.item_counts[i + 1]), 1);
+    }
+}
+
 int main(void)
 {
     alarm(60);
@@ -84,6 +106,7 @@ int main(void)
         cmocka_unit_test(the_text_of_a_bound_is_its_seconds_and_bounds_grow),
         cmocka_unit_test(a_time_is_counted_below_the_bound_that_it_does_not_pass),
         cmocka_unit_test(a_gap_is_counted_as_a_walk_would),
+        cmocka_unit_test(the_scales_of_calls_are_those_by_which_workers_count),
     };
     return cmocka_run_group_tests_name("buckets", tests, descriptors_note, descriptors_compare);
 }
