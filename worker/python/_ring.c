@@ -159,22 +159,68 @@ static PyObject *ring_fail(PyObject *module, PyObject *arguments)
     _exit(code);
 }
 
+static void ring_take_callbacks(PyObject *callbacks)
+{
+    Py_INCREF(callbacks);
+    Py_XDECREF(host.callbacks);
+    host.callbacks = callbacks;
+}
+
 /* serve(callbacks): READY, and then runs. True when it is over, False when turn() goes on. */
 static PyObject *ring_serve(PyObject *module, PyObject *callbacks)
 {
     (void)module;
-    Py_INCREF(callbacks);
-    Py_XDECREF(host.callbacks);
-    host.callbacks = callbacks;
-    if (engine_init(&host.engine, &host.context, &host.host) != 0)
+    ring_take_callbacks(callbacks);
+    if (engine_init(&host.plain, &host.context, &host.host) != 0)
         return PyErr_NoMemory();
-    host.is_serving = true;
-    start_report_end(&host.context.report, host.context.attachment.socket);
-    int rc = message_send(host.context.attachment.socket, MESSAGE_READY, NULL, 0);
-    if (rc != 0)
-        leave(WORKER_EXIT_ORPHAN, "READY was not sent: %s", strerror(-rc));
-    engine_run(&host.engine);
-    return PyBool_FromLong(!host.engine.has_driven);
+    host.engine = &host.plain;
+    host_py_say_ready(&host);
+    engine_run(host.engine);
+    return PyBool_FromLong(!host.engine->has_driven);
+}
+
+/* serve_engine(callbacks): READY, and then runs of an engine until all is over. */
+static PyObject *ring_serve_engine(PyObject *module, PyObject *callbacks)
+{
+    (void)module;
+    ring_take_callbacks(callbacks);
+    return step_py_serve(&host);
+}
+
+/* ---- runs of an engine --------------------------------------------------------------------- */
+
+/* run_emit(key, value): False when the run is full, or its value cannot be sent. */
+static PyObject *ring_run_emit(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    return step_py_emit(&host, arguments);
+}
+
+static PyObject *ring_run_is_full(PyObject *module, PyObject *key)
+{
+    (void)module;
+    return step_py_is_full(&host, key);
+}
+
+static PyObject *ring_run_is_cancelled(PyObject *module, PyObject *key)
+{
+    (void)module;
+    return step_py_is_cancelled(&host, key);
+}
+
+/* run_end(key, description): None when it completed */
+static PyObject *ring_run_end(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    return step_py_end(&host, arguments);
+}
+
+/* wake(): the engine may have something to do. From any thread. */
+static PyObject *ring_wake(PyObject *module, PyObject *nothing)
+{
+    (void)module;
+    (void)nothing;
+    return step_py_wake(&host);
 }
 
 /* ---- turns --------------------------------------------------------------------------------- */
@@ -188,7 +234,7 @@ static PyObject *ring_turn(PyObject *module, PyObject *nothing)
     uint64_t due_ns;
     host_py_check_process(&host);
     host.is_turning = true;
-    if (!engine_turn(&host.engine, &due_ns))
+    if (!engine_turn(host.engine, &due_ns))
         return ring_none();
     if (due_ns == CLOCK_NEVER)
         return PyFloat_FromDouble(-1.0);
@@ -282,7 +328,7 @@ static PyObject *ring_end(PyObject *module, PyObject *arguments)
         return NULL;
     job->plain_outputs = plain & host.stream_outputs;
     uint64_t wait_count = host.context.reply.wait_count;
-    engine_end_driven(&host.engine, job);
+    engine_end_driven(host.engine, job);
     ring_check_bell(wait_count);
     return ring_none();
 }
@@ -299,8 +345,8 @@ static const struct reply_job *ring_run_of(PyObject *key)
     }
     if (host.context.current)
         return &host.context.current->reply;
-    if (host.is_serving && host.engine.active_count == 1)
-        return &host.engine.jobs[host.engine.active[0]].reply;
+    if (host.is_serving && host.engine->active_count == 1)
+        return &host.engine->jobs[host.engine->active[0]].reply;
     return NULL;
 }
 
@@ -403,6 +449,12 @@ static PyMethodDef ring_methods[] = {
     {"hello", ring_hello, METH_VARARGS, NULL},
     {"fail", ring_fail, METH_VARARGS, NULL},
     {"serve", ring_serve, METH_O, NULL},
+    {"serve_engine", ring_serve_engine, METH_O, NULL},
+    {"run_emit", ring_run_emit, METH_VARARGS, NULL},
+    {"run_is_full", ring_run_is_full, METH_O, NULL},
+    {"run_is_cancelled", ring_run_is_cancelled, METH_O, NULL},
+    {"run_end", ring_run_end, METH_VARARGS, NULL},
+    {"wake", ring_wake, METH_NOARGS, NULL},
     {"turn", ring_turn, METH_NOARGS, NULL},
     {"fileno", ring_fileno, METH_NOARGS, NULL},
     {"pack", ring_pack, METH_VARARGS, NULL},

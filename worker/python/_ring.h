@@ -23,12 +23,25 @@
 #include "worker/engine/graph.h"
 #include "worker/engine/host.h"
 #include "worker/engine/object.h"
+#include "worker/step/step_loop.h"
+
+/* The host of an engine in Python. */
+struct step_py {
+    struct step_host pipeline; /* first: the loop's view of it */
+    struct host_py *host;      /* borrowed */
+    struct step_loop loop;
+    unsigned long thread;   /* that serves */
+    struct mr_waker *waker; /* held for good; NULL: no engine is served */
+    bool is_packing;        /* a value of a run is being written */
+};
 
 /* The Python host. One in the process. */
 struct host_py {
     struct host host;       /* first: the engine's view of it */
     struct context context; /* our end of everything shared */
-    struct engine engine;
+    struct engine *engine;  /* when it serves: the next one, or that of the loop of engines */
+    struct engine plain;
+    struct step_py step;
     uint64_t stream_outputs; /* those that HELLO calls streams: a bit each */
     bool is_serving;         /* the engine is made */
     bool is_turning;         /* an event loop of Python's sleeps, not we */
@@ -55,6 +68,16 @@ PyObject *unpack_object(const struct mr_object *object, PyObject *callbacks) MUS
 /* ---- _ring_host.c: runs ---------------------------------------------------------------------- */
 
 void host_py_init(struct host_py *host);
+
+/* Says READY, and that runs may come from now on. */
+void host_py_say_ready(struct host_py *host);
+
+/* What came with a run: a tuple of Python objects; NULL with an exception. */
+PyObject *host_py_inputs(const struct host_py *host, const struct job *job);
+
+/* Calls a callback for the run whose result nobody needs. It should not raise; what it raises is
+ * printed. */
+void host_py_tell(struct host_py *host, const char *name, const struct job *job);
 
 /* Turns the Python exception at hand into the worker's failure. */
 void host_py_fail(struct host_py *host);
@@ -83,6 +106,21 @@ PyObject *host_py_why(struct host_py *host) MUST_USE;
 
 /* A forked copy of the worker that comes back into it ends here. */
 void host_py_check_process(const struct host_py *host);
+
+/* ---- _ring_step.c: engines ------------------------------------------------------------------ */
+
+/* Says READY and drives an engine: None when it is over. */
+PyObject *step_py_serve(struct host_py *host);
+
+/* Of a run: what its handle does (millrace_worker/_engine.py). Each is an exception when it is not
+ * called as it has to be. */
+PyObject *step_py_emit(struct host_py *host, PyObject *arguments);
+PyObject *step_py_is_full(struct host_py *host, PyObject *key);
+PyObject *step_py_is_cancelled(struct host_py *host, PyObject *key);
+PyObject *step_py_end(struct host_py *host, PyObject *arguments);
+
+/* From any thread, and at any time: nothing where no engine is served. */
+PyObject *step_py_wake(struct host_py *host);
 
 /* ---- _ring_template.c: copies ---------------------------------------------------------------- */
 

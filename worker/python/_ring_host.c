@@ -22,6 +22,7 @@
 
 #include "millrace/protocol.h"
 #include "worker/engine/leave.h"
+#include "worker/engine/message.h"
 
 /* One output that is an iterator. Memory of the run. */
 struct py_stream {
@@ -58,6 +59,15 @@ void host_py_init(struct host_py *host)
     };
 }
 
+void host_py_say_ready(struct host_py *host)
+{
+    host->is_serving = true;
+    start_report_end(&host->context.report, host->context.attachment.socket);
+    int rc = message_send(host->context.attachment.socket, MESSAGE_READY, NULL, 0);
+    if (rc != 0)
+        leave(WORKER_EXIT_ORPHAN, "READY was not sent: %s", strerror(-rc));
+}
+
 void host_py_check_process(const struct host_py *host)
 {
     if (host->is_child)
@@ -77,9 +87,9 @@ uint64_t host_py_key(const struct reply_job *job)
 struct job *host_py_find(struct host_py *host, uint64_t key)
 {
     uint64_t slot = key & ((1u << KEY_SLOT_BITS) - 1);
-    if (!host->is_serving || slot >= host->engine.slot_count)
+    if (!host->is_serving || slot >= host->engine->slot_count)
         return NULL;
-    struct job *job = &host->engine.jobs[slot];
+    struct job *job = &host->engine->jobs[slot];
     return job->slot && host_py_key(&job->reply) == key ? job : NULL;
 }
 
@@ -130,8 +140,7 @@ void host_py_fail(struct host_py *host)
     Py_XDECREF(traceback);
 }
 
-/* Calls a callback whose result nobody needs. It should not raise; what it raises is printed. */
-static void host_py_tell(struct host_py *host, const char *name, const struct job *job)
+void host_py_tell(struct host_py *host, const char *name, const struct job *job)
 {
     PyObject *result = PyObject_CallMethod(host->callbacks, name, "K",
                                            (unsigned long long)host_py_key(&job->reply));
@@ -188,7 +197,7 @@ static void host_py_stream_close(void *state)
 
 /* ---- starting ------------------------------------------------------------------------------ */
 
-static PyObject *host_py_inputs(const struct host_py *host, const struct job *job)
+PyObject *host_py_inputs(const struct host_py *host, const struct job *job)
 {
     PyObject *inputs = PyTuple_New((Py_ssize_t)job->input_count);
     for (size_t i = 0; inputs && i < job->input_count; i++) {
@@ -366,7 +375,7 @@ int host_py_send_line(struct host_py *host, struct job *job, PyObject *values)
         out_files_explain(&job->files, &host->context.error);
         return -ECANCELED;
     }
-    struct mr_value *value = engine_open_line(&host->engine, job);
+    struct mr_value *value = engine_open_line(host->engine, job);
     int rc = value_outputs(value, (uint32_t)count);
     for (Py_ssize_t i = 0; rc >= 0 && i < count; i++) {
         PyObject *item = PyTuple_GetItem(values, i);
@@ -379,9 +388,9 @@ int host_py_send_line(struct host_py *host, struct job *job, PyObject *values)
             rc = pack_object(host, value, item, "chunk", job->line_count + 1);
     }
     if (rc < 0) {
-        engine_abort_line(&host->engine);
+        engine_abort_line(host->engine);
         return rc;
     }
     job->line_count++;
-    return engine_send_line(&host->engine, job);
+    return engine_send_line(host->engine, job);
 }

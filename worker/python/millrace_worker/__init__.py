@@ -7,17 +7,23 @@ Pipelines need nothing from here. Those that work for long without yielding may 
     millrace_worker.run_id()      "run_...", or "" outside any run
     millrace_worker.device()      the device that this worker has, or None
 
-And those that take long to load may say how far they are:
+Those that take long to load may say how far they are:
 
     millrace_worker.startup_progress(0.6, "loading shard 5 of 8")
+
+And what steps many runs at once has these:
+
+    millrace_worker.Run, LATER    of an engine: its runs, and the answer "not now"
+    millrace_worker.wake()        has an engine stepped again, from any thread
 """
 
 from __future__ import annotations
 
 from millrace_worker import _current, _device, _progress
 from millrace_worker._device import Device
+from millrace_worker._engine import LATER, Later, Run, wake
 
-__all__ = ["Device", "cancelled", "device", "run_id", "startup_progress"]
+__all__ = ["LATER", "Device", "Later", "Run", "cancelled", "device", "run_id", "startup_progress", "wake"]
 
 
 def cancelled() -> bool:

@@ -18,7 +18,7 @@ import signal
 import sys
 from typing import Any, NamedTuple, NoReturn
 
-from millrace_worker import _failure, _host, _log, _progress, _ring, _source, _template, _variables
+from millrace_worker import _engine_host, _failure, _host, _log, _progress, _ring, _source, _template, _variables
 
 # Nobody else uses the last ones; that between these two is the dispatcher's, WORKER_SIGNAL_WHERE of
 # include/millrace/protocol.h.
@@ -96,6 +96,7 @@ def load(arguments: argparse.Namespace) -> Loaded:
             _needs.check(arguments.needs)
         name, graph = _source.load(arguments.source, arguments.name, arguments.folder)
         inputs, outputs = _variables.describe(graph)
+        _engine_host.check(graph, outputs)
         leave_out(*_failure.own_folders()[1:])  # known by now
         _ring.hello(name, inputs, outputs)
         return Loaded(graph, name, inputs, outputs)

@@ -14,7 +14,7 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
-from millrace_worker import _current, _failure, _files, _given, _log, _ring, _streams, _threads
+from millrace_worker import _current, _engine, _engine_host, _failure, _files, _given, _log, _ring, _streams, _threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,6 +76,9 @@ class Host:
 
     def serve(self) -> None:
         """Says READY, and executes runs until the dispatcher ends it."""
+        if _engine.engine_of(self.graph) is not None:
+            _engine_host.Host(self.graph).serve()  # on this thread alone, whatever plain runs have
+            return
         if self.has_threads:
             self.event_loop()
             sys.setswitchinterval(SWITCH_INTERVAL_S)

@@ -9,6 +9,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, Any
 
+from millrace_worker import _engine
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -65,7 +67,8 @@ def import_from(folder: str, name: str) -> ModuleType:
 
 
 def is_graph(value: object) -> bool:
-    return (callable(getattr(value, "run", None)) and not isinstance(value, type)
+    return ((callable(getattr(value, "run", None)) or _engine.engine_of(value) is not None)
+            and not isinstance(value, type)
             and (hasattr(value, "input_variables") or hasattr(value, "variables")))
 
 
