@@ -22,6 +22,7 @@ pipeline.cloud has the client.
 from pipeline.configuration import current_configuration
 from pipeline.exceptions import GraphError, InputError
 from pipeline.objects.builder import Pipeline
+from pipeline.objects.engine import LATER, Engine, Later, Run
 from pipeline.objects.file import Directory, File
 from pipeline.objects.graph import Graph
 from pipeline.objects.pipes import entity, pipe
@@ -30,6 +31,6 @@ from pipeline.objects.stream import Stream
 from pipeline.objects.variables import Variable
 from pipeline.objects.wrappers import onnx_to_pipeline
 
-__all__ = ["Directory", "File", "Graph", "GraphError", "InputError", "InputField", "InputSchema", "Pipeline", "Stream",
-           "Variable", "current_configuration", "entity", "onnx_to_pipeline", "pipe"]
+__all__ = ["LATER", "Directory", "Engine", "File", "Graph", "GraphError", "InputError", "InputField", "InputSchema",
+           "Later", "Pipeline", "Run", "Stream", "Variable", "current_configuration", "entity", "onnx_to_pipeline", "pipe"]
 __version__ = "0.1.0"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.exceptions import GraphError
 from pipeline.objects import building
 from pipeline.objects.details import NOT_SAID
+from pipeline.objects.engine import EngineCall
 from pipeline.objects.graph import Graph, Step
 from pipeline.objects.types import Mismatch, fit
 from pipeline.objects.variables import Variable
@@ -17,6 +18,7 @@ from pipeline.objects.variables import Variable
 if TYPE_CHECKING:
     import contextvars
 
+    from pipeline.objects.engine import Engine
     from pipeline.objects.pipes import PipeKind
 
 logger = logging.getLogger("pipeline")
@@ -30,6 +32,7 @@ class Pipeline:
         self.steps: list[Step] = []
         self.outputs: list[Variable[Any]] = []
         self.known: set[Variable[Any]] = set()
+        self.engine_call: EngineCall | None = None
         self._tokens: list[contextvars.Token[Pipeline | None]] = []
 
     def __enter__(self) -> Pipeline:
@@ -42,7 +45,7 @@ class Pipeline:
     @property
     def _current_pipeline(self) -> Graph:
         """What is there of the graph so far, where the original package has it."""
-        return Graph(self.inputs, self.steps, self.outputs)
+        return Graph(self.inputs, self.steps, self.outputs, engine_call=self.engine_call)
 
     # ---- what calls inside of the `with` do --------------------------------------------------------
 
@@ -68,6 +71,28 @@ class Pipeline:
         self.steps.append(step)
         self.known.update(results)
         return tuple(results) if is_tuple else results[0]
+
+    def add_engine(self, engine: Engine[Any], inputs: tuple[Any, ...]) -> Variable[Any]:
+        """A call of an engine. Returns its stream."""
+        call = EngineCall(engine, inputs)
+        if self.engine_call is not None:
+            raise GraphError(f"engine {call.name} is the second one: a pipeline has one engine, and calls it once")
+        for variable in call.variables():
+            self.check_is_said(variable)
+            if variable not in self.known:
+                raise GraphError(f"engine {call.name} is given a variable of another pipeline")
+        self.engine_call = call
+        self.known.add(call.result)
+        return call.result
+
+    def check_engine(self, call: EngineCall) -> None:
+        """GraphError for what an engine shares its graph with, but for startup pipes."""
+        for step in self.steps:
+            if not step.kind.on_startup:
+                raise GraphError(f"pipe {step.kind.name} ({step.kind.place}) is beside engine {call.name}, which does all "
+                                 "that its runs need: call it as a function in admit(), or make it a startup pipe")
+        if self.outputs != [call.result]:
+            raise GraphError(f"the stream of engine {call.name} has to be the one output of its pipeline")
 
     def check_call(self, kind: PipeKind, arguments: tuple[Any, ...],
                    named_arguments: dict[str, Any]) -> None:
@@ -126,8 +151,10 @@ class Pipeline:
         """The graph, which can run; it can be served when it has an output."""
         for number, variable in enumerate(self.inputs, 1):
             self.check_default(number, variable)
+        if self.engine_call is not None:
+            self.check_engine(self.engine_call)
         self.look_for_lost_pipes()
-        return Graph(self.inputs, self.steps, self.outputs)
+        return Graph(self.inputs, self.steps, self.outputs, engine_call=self.engine_call)
 
     def look_for_lost_pipes(self) -> None:
         """Says in the log which inputs are outputs and nothing else: so a function that is no pipe leaves

@@ -29,6 +29,7 @@ from pipeline.objects.variables import Variable
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Generator, Iterable, Sequence
 
+    from pipeline.objects.engine import Engine, EngineCall
     from pipeline.objects.pipes import PipeKind
 
     Values = dict[Variable[Any], Any]
@@ -47,7 +48,7 @@ class Graph:
     remote_id: str | None = None
 
     def __init__(self, inputs: Iterable[Variable[Any]], steps: Sequence[Step],
-                 outputs: Iterable[Variable[Any]], name: str = "") -> None:
+                 outputs: Iterable[Variable[Any]], name: str = "", engine_call: EngineCall | None = None) -> None:
         self.name = name
         self.local_id = new_id()
         self.nodes = list(steps)
@@ -57,6 +58,7 @@ class Graph:
         self._startup_steps = self._preload_steps + [step for step in steps
                                                      if step.kind.on_startup and not step.kind.preload]
         self._steps = self._startup_steps + [step for step in steps if not step.kind.on_startup]
+        self.engine_call = engine_call
         self.is_async = any(is_asynchronous(step.kind.function) for step in steps)
 
     def _preload(self) -> None:
@@ -74,6 +76,20 @@ class Graph:
         InputError, at once. Raises what the pipes raise."""
         values = dict(zip(self.input_variables, self._take(inputs)))
         return perform(self._perform(self._steps, values, self.output_variables), self.is_async)
+
+    @property
+    def engine(self) -> Engine[Any] | None:
+        """That steps all runs of a process, for what serves it; None: there are pipes instead."""
+        return None if self.engine_call is None else self.engine_call.engine
+
+    def engine_arguments(self, *inputs: Any) -> tuple[Any, ...]:
+        """Of a run with these inputs: what its engine was called with. Wrong inputs are an InputError. The startup
+        pipes have run."""
+        assert self.engine_call is not None
+        values = dict(zip(self.input_variables, self._take(inputs)))
+        if any(not variable.is_input for variable in self.engine_call.variables()):
+            perform(self._perform(self._startup_steps, values, []), False)
+        return self.engine_call.values(values)
 
     # ---- as the original package tells of it -------------------------------------------------------
 
@@ -137,6 +153,8 @@ class Graph:
         except BaseException:
             end_streams(values)
             raise
+        if self.engine_call is not None and outputs:
+            values[self.engine_call.result] = self.engine_call.stream(values)
         return [values[variable] for variable in outputs]
 
 
