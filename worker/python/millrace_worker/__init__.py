@@ -15,15 +15,17 @@ And what steps many runs at once has these:
 
     millrace_worker.Run, LATER    of an engine: its runs, and the answer "not now"
     millrace_worker.wake()        has an engine stepped again, from any thread
+    millrace_worker.Batcher       makes one call of what asynchronous runs ask for at a time
 """
 
 from __future__ import annotations
 
 from millrace_worker import _current, _device, _progress
+from millrace_worker._batcher import Batcher
 from millrace_worker._device import Device
 from millrace_worker._engine import LATER, Later, Run, wake
 
-__all__ = ["LATER", "Device", "Later", "Run", "cancelled", "device", "run_id", "startup_progress", "wake"]
+__all__ = ["LATER", "Batcher", "Device", "Later", "Run", "cancelled", "device", "run_id", "startup_progress", "wake"]
 
 
 def cancelled() -> bool:
