@@ -118,6 +118,7 @@ build/version.h: FORCE
 
 # Example pipelines see what their authors see: the public header alone.
 EXAMPLE_PACKAGES_transcribe := pocketsphinx
+EXAMPLE_PACKAGES_ocr := tesseract
 EXAMPLE_LIBS_embed := -lm
 build/examples/embed.so: $(wildcard docs/examples/embed_*.h)
 build/examples/%.so: docs/examples/%.c $(PUBLIC)

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""stand_ins - what takes the place of a GPU, or of weights, for the examples that want some: variables of a server."""
+"""stand_ins - what takes the place of a GPU, of weights or of a picture, for the examples that want some: variables of a
+server."""
 
 import ctypes
 import glob
@@ -8,6 +9,7 @@ import os
 import pytest
 
 import encoders
+import printed
 from conftest import compile_c
 from server import TOP
 
@@ -52,3 +54,9 @@ def weights(folder):
     """A toy model of sentences."""
     encoders.write_toy(str(folder))
     return {"EMBED_MODEL": str(folder)}
+
+
+def picture(folder):
+    """A page with one line of text, in the folder that its client is in."""
+    printed.page(["Hello there"])[0].save(os.path.join(folder, "page.png"))
+    return {}

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 """What the examples and the first page say, done as it stands there: the server is started with their
-`serve` line, and a shell runs their `curl` line. Only the port is another one."""
+`serve` line, and a shell runs their `curl` line, or their `run` line. Only the port is another one."""
 
 import glob
 import json
@@ -47,6 +47,7 @@ ANSWERS = {
     "docs/examples/matches.cpp": [["12"], ["11"]],
     "docs/examples/misbehave.c": [[0], [1], [2]],  # and an error line
     "docs/examples/numbers.c": numbers,
+    "docs/examples/ocr.c": lambda lines: [value["text"] for value, in lines] == ["Hello there"],
     "docs/examples/opencl.c": [[row] for row in ([1, 2, 3, 3, 3, 2], [1, 3, 4, 50, 50, 4], [50, 50, 50, 50, 50, 5],
                                                  [1, 3, 4, 50, 50, 4])],
     "docs/examples/python/README.md": WORDS,
@@ -66,9 +67,9 @@ ANSWERS = {
 # How those end that fail, as they are there to do.
 ERRORS = {"docs/examples/misbehave.c": "SIGSEGV"}
 
-# Those that want a device or weights, with what takes the place of them here.
+# Those that want a device, weights or a picture, with what takes the place of them here.
 STAND_INS = {"docs/examples/cuda.c": stand_ins.cuda, "docs/examples/embed.c": stand_ins.weights,
-           "docs/examples/opencl.c": stand_ins.pocl,
+           "docs/examples/ocr.c": stand_ins.picture, "docs/examples/opencl.c": stand_ins.pocl,
            "docs/examples/python/torch_device.py": stand_ins.torch}
 
 # The file that users have, byte for byte: it has no comment. README.md beside it has its line.
@@ -76,12 +77,12 @@ SILENT = {"docs/examples/python/my_module.py"}
 
 
 def commands(source):
-    """Its `serve` and its `curl` line, without what makes them a comment; a line that ends with a
+    """Its `serve`, `run` and `curl` lines, without what makes them a comment; a line that ends with a
     backslash, or inside quotes, goes on."""
     with open(os.path.join(TOP, source), encoding="utf-8") as file:
         lines = [re.sub(r"^ \* ?", "", line.rstrip("\n")) for line in file]
     found = {}
-    for word in ("millrace serve ", "curl "):
+    for word in ("millrace serve ", "millrace run ", "curl "):
         starts = [number for number, line in enumerate(lines) if re.match(r"\s*(\S*/)?" + word, line)]
         if starts:
             found[word.split()[-1]] = whole_command(lines, starts[0])
@@ -109,18 +110,19 @@ def put_where_it_is_named(served, folder):
 
 
 @pytest.mark.parametrize("source", sorted(ANSWERS))
-def test_the_curl_line_of_an_example_gets_what_the_example_says(source, tmp_path):
+def test_the_line_that_asks_an_example_gets_what_the_example_says(source, tmp_path):
     if "/python/" in source and not HAS_PYTHON:
         pytest.skip("the extension was not built: python3-dev is missing")
     told = commands(source)
-    assert set(told) == {"serve", "curl"}
-    assert told["curl"].count(PORT) == 1
+    assert set(told) in ({"serve", "curl"}, {"serve", "run"})
+    asks = told.get("curl") or re.sub("^millrace run ", f"{servers.MILLRACE} run --url http://{PORT} ", told["run"])
+    assert asks.count(PORT) == 1
     arguments = shlex.split(told["serve"])[2:]
     put_where_it_is_named(arguments[0], tmp_path)
     variables = STAND_INS[source](tmp_path) if source in STAND_INS else None
     with servers.Server(tmp_path, arguments, "--python", "/usr/bin/python3", environment=variables).wait_ready() as server:
-        done = subprocess.run(["sh", "-c", told["curl"].replace(PORT, server.address)], check=True, capture_output=True,
-                              timeout=CURL_TIMEOUT_S, text=True)
+        done = subprocess.run(["sh", "-c", asks.replace(PORT, server.address)], check=True, capture_output=True,
+                              timeout=CURL_TIMEOUT_S, text=True, cwd=tmp_path)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
     if source in ERRORS:
         assert ERRORS[source] in lines.pop()["error"]["message"]
