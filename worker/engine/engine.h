@@ -39,7 +39,8 @@ struct engine {
     uint64_t due_ns;        /* when runs were looked for whose time has come */
     uint64_t burst_ns;      /* when the run that is stepped had its turn */
     uint64_t others_tail;   /* of the reply ring, behind the last line of a run that was not due */
-    bool steps_due;         /* the run being stepped was */
+    uint32_t due_left;      /* runs that were due in the last pass, and whose turn was cut short */
+    bool steps_due;         /* the run being stepped was due */
     bool holds_due; /* runs are due that wait until the dispatcher has read what is in the ring */
     bool is_stopping;
     bool has_driven; /* a run was started that its host drives */

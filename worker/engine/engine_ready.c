@@ -20,7 +20,8 @@ static void engine_end_wait(struct engine *engine, struct job *job);
 static bool engine_others_are_unread(const struct engine *engine);
 
 /* The runs that are ready by now fill the ring, and so do those that wait for their window but were
- * read only half: then nobody is held, or all could be for ever. */
+ * read only half: then nobody is held, or all could be for ever. One that was due itself, and took
+ * so long for its line that it was not asked for the next one yet, does not. */
 void engine_take_due(struct engine *engine)
 {
     engine->holds_due = false;
@@ -29,7 +30,7 @@ void engine_take_due(struct engine *engine)
     engine->due_ns = clock_now_ns();
     if (due_earliest_ns(&engine->due) > engine->due_ns)
         return;
-    bool is_alone = engine->ready.count == 0 && !engine_others_are_unread(engine);
+    bool is_alone = engine->ready.count == engine->due_left && !engine_others_are_unread(engine);
     if (is_alone && engine_is_ahead(engine)) {
         engine->holds_due = true;
         return;

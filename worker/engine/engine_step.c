@@ -33,12 +33,14 @@ void engine_step_ready(struct engine *engine, uint32_t other_count)
     /* Those that become ready meanwhile have their turn in the next pass. */
     uint32_t count = engine->ready.count;
     uint64_t stamp_ns = count > 0 ? clock_coarse_ns() : 0;
+    engine->due_left = 0;
     for (uint32_t i = 0; i < count; i++) {
         struct job *job = engine_next_ready(engine);
         engine->steps_due = i >= other_count;
         slot_progress(job->slot, stamp_ns);
         context_enter(engine->context, job);
         engine_burst(engine, job);
+        engine->due_left += engine->steps_due && job->state == JOB_READY;
         context_enter(engine->context, NULL);
     }
     engine->steps_due = false;
