@@ -94,6 +94,7 @@ struct pipeline_options {
     uint32_t request_ring_bytes;
     uint32_t reply_ring_bytes;
     uint32_t window_bytes; /* --window */
+    uint32_t step_budget;  /* of engines, in units of their own, --step-budget; 0: not said */
 
     uint32_t queue_count_max;        /* runs waiting for a worker, --queue */
     uint32_t queue_timeout_ms;       /* a run may wait so long for a worker, --queue-timeout */

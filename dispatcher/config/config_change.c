@@ -180,7 +180,7 @@ static bool change_has_other_limits(const struct pipeline_options *now,
            now->device_hold_ms != next->device_hold_ms ||
            now->on_cuda_error != next->on_cuda_error || now->on_cuda_oom != next->on_cuda_oom ||
            now->on_oom != next->on_oom || now->ready_count_min != next->ready_count_min ||
-           now->worker_idle_ms != next->worker_idle_ms ||
+           now->worker_idle_ms != next->worker_idle_ms || now->step_budget != next->step_budget ||
            now->queue_count_max != next->queue_count_max ||
            now->queue_timeout_ms != next->queue_timeout_ms ||
            now->first_chunk_timeout_ms != next->first_chunk_timeout_ms ||

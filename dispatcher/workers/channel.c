@@ -54,6 +54,13 @@ close_all:
     return rc;
 }
 
+void channel_set_step_budget(struct channel *channel, uint32_t units)
+{
+    /* relaxed: a word on its own; which step is the first one with it does not matter. */
+    if (channel->segment.header)
+        atomic_store_explicit(&channel->segment.header->step_budget, units, memory_order_relaxed);
+}
+
 void channel_collect_calls(struct channel *channel, struct call_counts *total)
 {
     const struct segment_header *header = channel->segment.header;

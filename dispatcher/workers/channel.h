@@ -82,6 +82,10 @@ void channel_init(struct channel *channel);
 int channel_open(struct channel *channel, struct channel_ends *ends,
                  const struct segment_options *options) MUST_USE;
 
+/* Says how much work a step of the worker's engine may take up from now on (layout.h); where there
+ * is no worker, nothing. */
+void channel_set_step_budget(struct channel *channel, uint32_t units);
+
 /* Adds what the worker has counted since this was done last; where there is no worker, nothing. */
 void channel_collect_calls(struct channel *channel, struct call_counts *total);
 

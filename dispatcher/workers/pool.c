@@ -170,6 +170,8 @@ int pool_move(struct worker_pool *pool, const struct pipeline_config *config, ui
         rc = pool_spare_set(pool, config->options.recycle_overlap, reason);
     if (rc == 0) {
         pool->config = config;
+        for (uint32_t i = 0; i < pool->place_count; i++)
+            channel_set_step_budget(&pool->places[i]->channel, config->options.step_budget);
         pool->fleet->is_shrinking |= had_spare && !config->options.recycle_overlap;
     } else if (pool->worker_count != before) {
         char unused[CGROUP_REASON_BYTES];

@@ -190,6 +190,7 @@ static int start_process_prepare(struct fleet *fleet, struct worker *worker,
         rc = start_output_open(worker, ends);
     if (rc < 0)
         return rc;
+    channel_set_step_budget(&worker->channel, options->step_budget);
     worker_device_draw(worker);
     /* Holds the place of the pidfd, so that there is a descriptor for it when it comes. */
     worker->pidfd = fcntl(worker->channel.own_bell.fd, F_DUPFD_CLOEXEC, 0);

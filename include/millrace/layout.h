@@ -26,6 +26,7 @@
  *   4  count of cancel words in the header
  *   5  the text of a crash report may begin with an exception
  *   6  calls for many runs at once are counted in the header
+ *   7  step budget of an engine
  */
 #ifndef MILLRACE_LAYOUT_H
 #define MILLRACE_LAYOUT_H
@@ -34,7 +35,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LAYOUT_VERSION 6u
+#define LAYOUT_VERSION 7u
 #define SEGMENT_MAGIC UINT64_C(0x454341524c4c494d) /* the bytes "MILLRACE" */
 
 /*
@@ -125,7 +126,9 @@ struct calls_shared {
  *     256   128  dispatcher_bell       both     both     the dispatcher sleeps on this one
  *     384  2048  crash                 worker   dispatch.  plain: read after the worker's end
  *    2432     8  cancel_count          dispatch. worker  R6->A6: cancel words stored so far
- *    2440   120  -                                       the dispatcher's line ends
+ *    2440     8  step_budget           dispatch. worker   relaxed: of an engine, units of its own
+ *                                                         that a step may take up; 0: not said
+ *    2448   112  -                                       the dispatcher's line ends
  *    2560   288  steps                 worker   dispatch.  of an engine; items: values emitted
  *    2848   288  batches               worker   dispatch.  of batched pipes; items: runs
  *    3136   960  -                                       zero, for later versions
@@ -149,7 +152,8 @@ struct segment_header {
     struct doorbell_shared dispatcher_bell;
     struct crash_shared crash;
     _Atomic uint64_t cancel_count;
-    uint8_t pad1[120];
+    _Atomic uint64_t step_budget;
+    uint8_t pad1[112];
     struct calls_shared steps;
     struct calls_shared batches;
     uint8_t pad2[960];
@@ -249,6 +253,7 @@ _Static_assert(offsetof(struct segment_header, cancel_count) == 2432, "layout ta
 _Static_assert(offsetof(struct calls_shared, time_counts) == 16, "layout table");
 _Static_assert(offsetof(struct calls_shared, item_counts) == 160, "layout table");
 _Static_assert(sizeof(struct calls_shared) == 288, "layout table");
+_Static_assert(offsetof(struct segment_header, step_budget) == 2440, "layout table");
 _Static_assert(offsetof(struct segment_header, steps) == 2560, "layout table");
 _Static_assert(offsetof(struct segment_header, batches) == 2848, "layout table");
 _Static_assert(sizeof(struct segment_header) == 4096, "layout table");

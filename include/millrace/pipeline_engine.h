@@ -172,6 +172,17 @@ static inline int mr_engine_fail(enum mr_error error, const char *format, ...)
     return result;
 }
 
+/* How much work a step may take up, in units of the engine's own, such as tokens: what its operator
+ * says by --step-budget, or `otherwise` when nothing was said. A step that takes up a long prompt
+ * whole delays the next value of all other runs by as much; one that takes up so many of its tokens
+ * does not, and goes on with the rest in the next step. To be asked anew in each step: the operator
+ * may say another one while the engine runs. */
+static inline uint64_t mr_step_budget(uint64_t otherwise)
+{
+    uint64_t units = mr_api_->step_budget();
+    return units > 0 ? units : otherwise;
+}
+
 /* What another thread wakes the engine with, as mr_waker_get() gives it for a run: mr_wake() has
  * step() called again, and admit(), when they had answered with MR_LATER. To be released. Also for
  * startup hooks; NULL: there is none, in a template or for want of memory. */

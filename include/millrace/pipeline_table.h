@@ -88,6 +88,7 @@ struct mr_api {
     int (*run_vfail)(struct mr_run *, enum mr_error, const char *format, va_list);
     int (*engine_vfail)(enum mr_error, const char *format, va_list);
     struct mr_waker *(*engine_waker)(void);
+    uint64_t (*step_budget)(void);
 };
 
 /* What a shared object exports: a list of its pipelines, behind one symbol. */

@@ -50,6 +50,7 @@ ANSWERS = {
     "docs/examples/ocr.c": lambda lines: [value["text"] for value, in lines] == ["Hello there"],
     "docs/examples/opencl.c": [[row] for row in ([1, 2, 3, 3, 3, 2], [1, 3, 4, 50, 50, 4], [50, 50, 50, 50, 50, 5],
                                                  [1, 3, 4, 50, 50, 4])],
+    "docs/examples/prefill.c": [[word] for word in "reads some words and says them backwards".split()],
     "docs/examples/python/README.md": WORDS,
     "docs/examples/python/async_words.py": WORDS,
     "docs/examples/python/flood.py": numbers,

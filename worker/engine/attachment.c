@@ -133,6 +133,12 @@ static int attachment_open_epoll(struct attachment *attachment)
     return 0;
 }
 
+uint64_t attachment_step_budget(const struct attachment *attachment)
+{
+    /* relaxed: a word on its own. */
+    return atomic_load_explicit(&attachment->segment.header->step_budget, memory_order_relaxed);
+}
+
 int attachment_sleep(struct attachment *attachment, uint64_t due_ns)
 {
     struct timespec timeout = {0};

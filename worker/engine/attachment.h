@@ -42,6 +42,10 @@ struct attachment {
  * in `reason`. */
 int attachment_init(struct attachment *out, char *reason, size_t reason_bytes) MUST_USE;
 
+/* What the operator lets a step of an engine take up, in units of its own; 0: nothing was said. It
+ * may be another one with each call. From any thread. */
+uint64_t attachment_step_budget(const struct attachment *attachment);
+
 /* Sleeps until the bell rings, a message or the end comes on the socket, or `due_ns` (CLOCK_NEVER:
  * no time) has passed. Call between doorbell_arm and doorbell_disarm. May return early. 0, or
  * -EPIPE when the dispatcher vanished. */

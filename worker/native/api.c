@@ -222,6 +222,11 @@ static void api_startup_progress(double fraction, const char *text)
         start_report_say(&api_context->report, api_context->attachment.socket, fraction, text);
 }
 
+static uint64_t api_step_budget(void)
+{
+    return attachment_step_budget(&api_context->attachment);
+}
+
 static const struct mr_api table = {
     .version = MR_API_VERSION,
     .bytes = sizeof(struct mr_api),
@@ -291,6 +296,7 @@ static const struct mr_api table = {
     .run_vfail = step_run_vfail,
     .engine_vfail = step_engine_vfail,
     .engine_waker = step_loop_waker,
+    .step_budget = api_step_budget,
 };
 
 const struct mr_api *api_table(struct context *context)

@@ -111,6 +111,9 @@ static const struct cli_option options[] = {
              "its own start took"},
     {"concurrency", NULL, CLI_NUMBER, EACH(options.concurrency), .min = 1, .max = SLOT_COUNT_MAX,
      .help = "runs that one worker interleaves"},
+    {"step-budget", NULL, CLI_NUMBER, EACH(options.step_budget), .min = 0, .max = UINT32_MAX,
+     .help = "work that a step of an engine may take up, in units of the engine's own, such as "
+             "tokens; 0 for what it thinks best"},
     {"queue", NULL, CLI_NUMBER, EACH(options.queue_count_max), .min = 0, .max = RUN_COUNT_MAX,
      .help = "runs that may wait for a worker"},
     {"queue-total", NULL, CLI_NUMBER, MEMBER(config.queue_total_max), .min = 0,

@@ -92,7 +92,7 @@ static void each_option_of_a_pipeline_is_a_change_of_its_kind(void **state)
         }
         seen++;
     }
-    assert_int_equal(seen, 27);
+    assert_int_equal(seen, 28);
 }
 
 static void another_warm_up_is_of_processes_that_start_from_then_on(void **state)
