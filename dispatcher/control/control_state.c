@@ -104,7 +104,8 @@ static void state_worker(const struct control *control, struct text *text,
     else
         text_add(text, "null,\"state\":\"%s\",\"age_s\":null", worker_state_name(worker->state));
     text_add(text, ",\"active\":%u,\"slots\":%u,\"restarts\":%llu", worker->active_count,
-             worker->pool->config->options.concurrency, (unsigned long long)worker->restart_count);
+             worker_has_process(worker) ? worker->capacity : worker->pool->worker_capacity,
+             (unsigned long long)worker->restart_count);
     if (usage)
         text_add(text, ",\"memory_bytes\":%llu,\"cpu_s\":%.3f",
                  (unsigned long long)usage->resident_bytes, (double)usage->cpu_ns / 1e9);

@@ -129,7 +129,7 @@ uint32_t pipeline_retry_after_s(const struct pipeline *pipeline)
 {
     uint32_t ready_count = pool_ready_count(pipeline->pool);
     double slot_count =
-        (double)(ready_count > 0 ? ready_count : 1) * pipeline->config->options.concurrency;
+        (double)(ready_count > 0 ? ready_count : 1) * pipeline->pool->worker_capacity;
     double wait_s = pipeline->service_ms * (pipeline->queue_count + 1) / slot_count / 1000;
     if (wait_s < 1)
         return 1;

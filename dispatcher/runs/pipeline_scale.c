@@ -119,7 +119,7 @@ int runs_scale_pipeline(struct runs *runs, struct pipeline *pipeline, uint32_t m
     bounds.min = min;
     bounds.max = max;
     snprintf(reason, RUNS_REASON_BYTES, "not enough memory");
-    if (runs_reserve(runs, more * bounds.concurrency, 0) < 0)
+    if (runs_reserve(runs, more * pipeline->config->options.concurrency, 0) < 0)
         return -ENOMEM;
     int rc = pool_resize(pipeline->pool, scaling_clamp(&bounds, before), reason);
     if (rc == 0)
@@ -136,6 +136,7 @@ void pipeline_scale_follow(struct runs *runs, struct pipeline *pipeline,
     if (before == 0 && pool->worker_count > 0)
         pipeline_wanted(runs, pipeline);
     scaling_set(&pipeline->scaling, bounds, pool->worker_count, runs->reactor->now_ms);
+    pipeline->scaling.bounds.concurrency = pool->worker_capacity;
     pipeline->scale_is_watched = false;
     /* One that was to go, and had not been told yet, is there already. */
     if (pipeline->state == PIPELINE_WAKING && pool_ready_count(pool) > 0)
@@ -162,6 +163,7 @@ void pipeline_scale_note_less(struct runs *runs, struct pipeline *pipeline)
 
 void pipeline_scale_note_ready(struct runs *runs, struct pipeline *pipeline, bool is_first)
 {
+    pipeline->scaling.bounds.concurrency = pipeline->pool->worker_capacity;
     scaling_note_ready(&pipeline->scaling, is_first, runs->reactor->now_ms);
     pipeline->scale_is_watched = false;
     scale_arm(runs, pipeline);

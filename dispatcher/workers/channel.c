@@ -61,6 +61,14 @@ void channel_set_step_budget(struct channel *channel, uint32_t units)
         atomic_store_explicit(&channel->segment.header->step_budget, units, memory_order_relaxed);
 }
 
+uint32_t channel_capacity(const struct channel *channel, uint32_t slot_count)
+{
+    /* relaxed: written before READY, which was read. */
+    uint64_t capacity =
+        atomic_load_explicit(&channel->segment.header->capacity, memory_order_relaxed);
+    return capacity > 0 && capacity < slot_count ? (uint32_t)capacity : slot_count;
+}
+
 void channel_collect_calls(struct channel *channel, struct call_counts *total)
 {
     const struct segment_header *header = channel->segment.header;

@@ -86,6 +86,9 @@ int channel_open(struct channel *channel, struct channel_ends *ends,
  * is no worker, nothing. */
 void channel_set_step_budget(struct channel *channel, uint32_t units);
 
+/* Of so many slots, those that the worker wants to have runs in at once. */
+uint32_t channel_capacity(const struct channel *channel, uint32_t slot_count);
+
 /* Adds what the worker has counted since this was done last; where there is no worker, nothing. */
 void channel_collect_calls(struct channel *channel, struct call_counts *total);
 

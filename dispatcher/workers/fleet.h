@@ -94,6 +94,7 @@ struct worker_pool {
     uint32_t made_place_count;     /* ever, for the names of groups */
     struct variables variables;    /* of its inputs and outputs, once a HELLO told them */
     bool is_known;                 /* they are */
+    uint32_t worker_capacity;      /* runs that a worker takes at once, as the last one said */
     bool cannot_load;  /* its source is not what it should be; trying again is of little use */
     uint32_t start_ms; /* that processes took to be ready, of late; 0: none was yet */
     struct pool_room room;

@@ -60,8 +60,11 @@ int pool_create(struct fleet *fleet, const struct pipeline_config *config, uint3
         return -ENOMEM;
     }
     placement_want(fleet, config);
-    *pool = (struct worker_pool){
-        .fleet = fleet, .owner = owner, .config = config, .index = fleet->made_pool_count++};
+    *pool = (struct worker_pool){.fleet = fleet,
+                                 .owner = owner,
+                                 .config = config,
+                                 .worker_capacity = config->options.concurrency,
+                                 .index = fleet->made_pool_count++};
     fleet->pools[fleet->pool_count++] = pool;
     pool_share(fleet);
     int rc = pool_resize(pool, worker_count, reason);
@@ -334,8 +337,11 @@ const struct worker *pool_first_starting(const struct worker_pool *pool)
 }
 
 /* A moving average of about four. */
-void pool_note_start(struct worker_pool *pool, uint64_t took_ms)
+void pool_note_ready(struct worker *worker, uint64_t took_ms)
 {
+    struct worker_pool *pool = worker->pool;
+    worker->capacity = channel_capacity(&worker->channel, worker->concurrency);
+    pool->worker_capacity = worker->capacity;
     uint64_t before = pool->start_ms > 0 ? pool->start_ms : took_ms;
     uint64_t ms = (3 * before + took_ms) / 4;
     pool->start_ms = ms == 0 ? 1 : ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX;

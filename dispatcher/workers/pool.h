@@ -94,8 +94,8 @@ bool pool_is_starting(const struct worker_pool *pool);
  * the one that began first; NULL: none starts. */
 const struct worker *pool_first_starting(const struct worker_pool *pool);
 
-/* A process took so long to be ready. */
-void pool_note_start(struct worker_pool *pool, uint64_t took_ms);
+/* A process took so long to be ready, and has said how many runs it takes. */
+void pool_note_ready(struct worker *worker, uint64_t took_ms);
 
 /* Nothing is in the place, and nothing of what was there is read any more. */
 bool pool_place_is_vacant(const struct worker *worker);

@@ -330,7 +330,7 @@ static void act_serve(struct fleet *fleet, struct worker *worker)
         template_served(worker->pool);
     worker->pool->cannot_load = worker->is_repeating = false;
     worker->pool->start_failures = (struct repeats){0};
-    pool_note_start(worker->pool, fleet->reactor->now_ms - worker->started_ms);
+    pool_note_ready(worker, fleet->reactor->now_ms - worker->started_ms);
     fleet->ops->ready(fleet->owner, worker->pool);
     log_event(&fleet->reactor->log, LEVEL_INFO, "worker_ready",
               LOG_WORD("pipeline", worker->pool->config->pointer), worker_log_field(worker),

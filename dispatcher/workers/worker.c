@@ -37,7 +37,8 @@ static void worker_forget_value(struct worker *worker, uint32_t slot_index);
 uint32_t worker_free_count(const struct worker *worker)
 {
     bool is_open = worker_serves(worker) && !worker->is_full && !worker->is_corrupt;
-    return is_open ? worker->free_count : 0;
+    uint32_t taken = worker->concurrency - worker->free_count;
+    return is_open && taken < worker->capacity ? worker->capacity - taken : 0;
 }
 
 void worker_look_for_room(struct worker *worker, uint64_t now_ms)
@@ -293,6 +294,7 @@ void worker_check(const struct worker *worker)
         mr_assert(!slot->run || slot->generation != 0);
     }
     mr_assert(taken == worker->active_count);
+    mr_assert(worker->capacity <= concurrency);
     mr_assert(!worker->wrong || worker->is_corrupt);
     mr_assert(!worker->successor || worker->successor->predecessor == worker);
     mr_assert(!worker->predecessor || worker->predecessor->successor == worker);

@@ -155,6 +155,7 @@ struct worker {
     struct worker_slot *slots; /* concurrency of them; owned */
     uint32_t *free_slots;      /* a stack of indexes; owned */
     uint32_t free_count;
+    uint32_t capacity; /* of the slots, how many it has runs in at once */
     uint32_t active_count;
 
     struct output *outputs; /* two: of this process and of the last one; owned */

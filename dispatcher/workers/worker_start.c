@@ -125,6 +125,7 @@ static void start_slots_reset(struct worker *worker)
 {
     uint32_t count = worker->concurrency;
     worker->free_count = count;
+    worker->capacity = count; /* until it says so */
     worker->active_count = 0;
     for (uint32_t i = 0; i < count; i++) {
         worker->slots[i].run = NULL;

@@ -8,8 +8,9 @@
  *          -d '{"inputs":[{"type":"integer","value":6}]}'
  *
  * advance() stands for what a device does: it takes rows of a batch and computes the next value of
- * each. A run has a row while it is in; where all rows are taken, the next run waits for one. A run
- * whose client does not read leaves its row out of the batch, and the others go on.
+ * each. A run has a row while it is in; where all rows are taken, the next run waits for one, of
+ * whichever worker it is. A run whose client does not read leaves its row out of the batch, and the
+ * others go on.
  */
 #include <millrace/pipeline.h>
 
@@ -86,8 +87,15 @@ static int step(void *nothing)
     return 0;
 }
 
+static int capacity(void *nothing)
+{
+    (void)nothing;
+    return ROW_COUNT;
+}
+
 MR_PIPELINE(engine)
 {
-    static const struct mr_engine engine = {.admit = admit, .step = step, .evict = evict};
+    static const struct mr_engine engine = {
+        .admit = admit, .step = step, .evict = evict, .capacity = capacity};
     mr_engine(builder, &engine, mr_input(builder, MR_INTEGER, .title = "number", .ge = "1"));
 }

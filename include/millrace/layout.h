@@ -27,6 +27,7 @@
  *   5  the text of a crash report may begin with an exception
  *   6  calls for many runs at once are counted in the header
  *   7  step budget of an engine
+ *   8  capacity of an engine
  */
 #ifndef MILLRACE_LAYOUT_H
 #define MILLRACE_LAYOUT_H
@@ -35,7 +36,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LAYOUT_VERSION 7u
+#define LAYOUT_VERSION 8u
 #define SEGMENT_MAGIC UINT64_C(0x454341524c4c494d) /* the bytes "MILLRACE" */
 
 /*
@@ -131,7 +132,9 @@ struct calls_shared {
  *    2448   112  -                                       the dispatcher's line ends
  *    2560   288  steps                 worker   dispatch.  of an engine; items: values emitted
  *    2848   288  batches               worker   dispatch.  of batched pipes; items: runs
- *    3136   960  -                                       zero, for later versions
+ *    3136     8  capacity              worker   dispatch.  relaxed, before READY: runs it takes
+ *                                                         at once; 0: as many as come
+ *    3144   952  -                                       zero, for later versions
  */
 struct segment_header {
     uint64_t magic;
@@ -156,7 +159,8 @@ struct segment_header {
     uint8_t pad1[112];
     struct calls_shared steps;
     struct calls_shared batches;
-    uint8_t pad2[960];
+    _Atomic uint64_t capacity;
+    uint8_t pad2[952];
 };
 
 /*
@@ -256,6 +260,7 @@ _Static_assert(sizeof(struct calls_shared) == 288, "layout table");
 _Static_assert(offsetof(struct segment_header, step_budget) == 2440, "layout table");
 _Static_assert(offsetof(struct segment_header, steps) == 2560, "layout table");
 _Static_assert(offsetof(struct segment_header, batches) == 2848, "layout table");
+_Static_assert(offsetof(struct segment_header, capacity) == 3136, "layout table");
 _Static_assert(sizeof(struct segment_header) == 4096, "layout table");
 _Static_assert(offsetof(struct slot_shared, delivered) == 16, "layout table");
 _Static_assert(offsetof(struct slot_shared, progress) == 64, "layout table");

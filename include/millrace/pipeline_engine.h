@@ -35,6 +35,12 @@ struct mr_engine {
 
     /* The run was cancelled, or its time is over, or it failed without the engine: it is gone. */
     void (*evict)(struct mr_run *run);
+
+    /* How many runs there is room for at once, whatever they are: rows of a batch, say. Others wait
+     * where any worker of the pipeline may take them, and not for this one. Asked once, when the
+     * startup hooks are through, with the pointer given to mr_set_state(). NULL, or less than 1: as
+     * many as --concurrency says. */
+    int (*capacity)(void *state);
 };
 
 /* Declares the engine, which is copied, with the inputs that are arguments of its runs: mr_engine(

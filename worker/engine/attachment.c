@@ -139,6 +139,12 @@ uint64_t attachment_step_budget(const struct attachment *attachment)
     return atomic_load_explicit(&attachment->segment.header->step_budget, memory_order_relaxed);
 }
 
+void attachment_say_capacity(struct attachment *attachment, uint32_t run_count)
+{
+    /* relaxed: it is looked at when READY was read. */
+    atomic_store_explicit(&attachment->segment.header->capacity, run_count, memory_order_relaxed);
+}
+
 int attachment_sleep(struct attachment *attachment, uint64_t due_ns)
 {
     struct timespec timeout = {0};

@@ -46,6 +46,10 @@ int attachment_init(struct attachment *out, char *reason, size_t reason_bytes) M
  * may be another one with each call. From any thread. */
 uint64_t attachment_step_budget(const struct attachment *attachment);
 
+/* Before READY: no more than so many runs are to be offered at once; 0: as many as there are
+ * slots. */
+void attachment_say_capacity(struct attachment *attachment, uint32_t run_count);
+
 /* Sleeps until the bell rings, a message or the end comes on the socket, or `due_ns` (CLOCK_NEVER:
  * no time) has passed. Call between doorbell_arm and doorbell_disarm. May return early. 0, or
  * -EPIPE when the dispatcher vanished. */

@@ -36,13 +36,20 @@ static void host_engine_evict(struct step_host *host, struct mr_run *run)
     host_engine_of(host)->graph->engine.evict(run);
 }
 
+static int host_engine_capacity(struct step_host *host)
+{
+    const struct mr_builder *graph = host_engine_of(host)->graph;
+    return graph->engine.capacity ? graph->engine.capacity(graph->state) : 0;
+}
+
 void host_engine_init(struct host_engine *engine, const struct mr_builder *graph,
                       struct error *error)
 {
     *engine = (struct host_engine){.host = {.start = host_engine_start,
                                             .admit = host_engine_admit,
                                             .step = host_engine_step,
-                                            .evict = host_engine_evict},
+                                            .evict = host_engine_evict,
+                                            .capacity = host_engine_capacity},
                                    .graph = graph,
                                    .error = error};
     here = graph;

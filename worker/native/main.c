@@ -135,6 +135,7 @@ static void main_serve_engine(enum preload preload)
     if (step_loop_init(&loop, &context, &host_engine.host) != 0)
         leave(WORKER_EXIT_ATTACH, "out of memory");
     main_run_hooks(preload == PRELOAD_NONE, preload != PRELOAD_STARTUP);
+    step_loop_say_capacity(&loop);
     main_say_ready();
     step_loop_run(&loop);
     step_loop_finish(&loop);

@@ -20,6 +20,10 @@ struct step_host {
     int (*step)(struct step_host *host);
     void (*evict)(struct step_host *host, struct mr_run *run);
 
+    /* How many runs the engine takes at once, asked once before READY; less than 1: as many as
+     * come. */
+    int (*capacity)(struct step_host *host);
+
     /* The run is over: what was kept for it goes. May be NULL. */
     void (*finish)(struct step_host *host, struct job *job);
 };

@@ -53,6 +53,13 @@ void step_loop_finish(struct step_loop *loop)
     here = NULL;
 }
 
+void step_loop_say_capacity(struct step_loop *loop)
+{
+    int capacity = loop->pipeline->capacity(loop->pipeline);
+    attachment_say_capacity(&loop->engine.context->attachment,
+                            capacity > 0 ? (uint32_t)capacity : 0);
+}
+
 void step_loop_run(struct step_loop *loop)
 {
     struct attachment *attachment = &loop->engine.context->attachment;

@@ -29,6 +29,9 @@ int step_loop_init(struct step_loop *loop, struct context *context,
                    struct step_host *pipeline) MUST_USE;
 void step_loop_finish(struct step_loop *loop);
 
+/* When the startup hooks are through and before READY: tells how many runs the engine takes. */
+void step_loop_say_capacity(struct step_loop *loop);
+
 /* Runs until a STOP record came and the last run ended. */
 void step_loop_run(struct step_loop *loop);
 

@@ -7,7 +7,7 @@
  * done: "fail", the run fails; "finish", it ends; "fail all", the step fails; "abort", the process
  * ends; "half", no whole value is written; "hang", the step takes for ever; "stale", the run is
  * used after it was finished. "refuse" fails in admit(), "one" is admitted only where there is no
- * other.
+ * other. The environment's CAPACITY is its capacity().
  */
 #include <stdlib.h>
 #include <string.h>
@@ -142,9 +142,17 @@ static int step(void *nothing)
     return 0;
 }
 
+static int capacity(void *nothing)
+{
+    const char *text = getenv("CAPACITY");
+    (void)nothing;
+    return text ? (int)strtol(text, NULL, 10) : 0;
+}
+
 MR_PIPELINE(engine)
 {
-    static const struct mr_engine calls = {.admit = admit, .step = step, .evict = evict};
+    static const struct mr_engine calls = {
+        .admit = admit, .step = step, .evict = evict, .capacity = capacity};
     mr_variable word = mr_input(builder, MR_STRING, .title = "WORD");
     mr_variable count = mr_input(builder, MR_INTEGER, .title = "COUNT");
     mr_variable at = mr_input(builder, MR_INTEGER, .title = "AT");

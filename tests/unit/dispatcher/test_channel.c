@@ -378,6 +378,36 @@ static void a_line_of_a_bad_level_or_shape_is_none(void **state)
     assert_true(log_read(last, 4, &log));
 }
 
+static void a_worker_has_no_more_slots_than_there_are_whatever_it_says(void **state)
+{
+    (void)state;
+    static const uint64_t said[] = {0, 1, 7, 8, 9, UINT32_MAX, UINT64_C(1) << 32, UINT64_MAX};
+    static const uint32_t taken[] = {8, 1, 7, 8, 8, 8, 8, 8};
+    _Atomic uint64_t *capacity = &channel.segment.header->capacity;
+    for (size_t i = 0; i < ARRAY_COUNT(said); i++) {
+        atomic_store(capacity, said[i]);
+        assert_int_equal(channel_capacity(&channel, 8), taken[i]);
+    }
+}
+
+static void what_a_worker_counts_is_added_up_once_also_when_it_goes(void **state)
+{
+    (void)state;
+    struct call_counts total = {0};
+    struct segment_header *header = channel.segment.header;
+    calls_add(&header->steps, 5, 2);
+    calls_add(&header->batches, 7, 3);
+    channel_collect_calls(&channel, &total);
+    channel_collect_calls(&channel, &total);
+    assert_int_equal(total.steps.item_count, 2);
+    assert_int_equal(total.batches.item_count, 3);
+    struct channel none;
+    channel_init(&none);
+    channel_collect_calls(&none, &total);
+    channel_set_step_budget(&none, 1);
+    assert_int_equal(calls_count(&total.steps), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -400,6 +430,10 @@ int main(void)
                                         scene_close),
         cmocka_unit_test_setup_teardown(descriptors_are_seen_and_not_taken, scene_open,
                                         scene_close),
+        cmocka_unit_test_setup_teardown(a_worker_has_no_more_slots_than_there_are_whatever_it_says,
+                                        scene_open, scene_close),
+        cmocka_unit_test_setup_teardown(what_a_worker_counts_is_added_up_once_also_when_it_goes,
+                                        scene_open, scene_close),
         cmocka_unit_test(a_line_of_the_log_has_a_level_and_a_text),
         cmocka_unit_test(a_line_of_a_bad_level_or_shape_is_none),
     };

@@ -2,10 +2,13 @@
 /*
  * test_step_loop.c - engines: when they are asked, stepped and told, and what a mistake comes to.
  */
+#include <limits.h>
 #include <pthread.h>
 #include <signal.h>
 #include <sys/wait.h>
 
+#include "millrace/check.h"
+#include "shm/calls.h"
 #include "tests/unit/worker/stepped.h"
 
 /* What the engine does, and what was asked of it. */
@@ -103,6 +106,68 @@ static void an_engine_that_has_nothing_to_do_is_stepped_when_something_came(void
     assert_int_equal(s.evict_count, 1);
     waker_release(waker);
     finish(&f);
+}
+
+static void each_step_is_counted_with_what_it_emitted(void **state)
+{
+    (void)state;
+    struct fixture f;
+    struct calls seen = {0}, total = {0};
+    begin(&f);
+    const struct calls_shared *steps = &f.context.attachment.segment.header->steps;
+    s.value_count = 2;
+    offer(&f, 0);
+    offer(&f, 1);
+    settle(&f);
+    calls_collect(steps, &seen, &total);
+    assert_int_equal(calls_count(&total), 1);
+    assert_int_equal(total.item_count, 4);
+    assert_true(total.time_ns > 0);
+    /* What fits a window, and one that is kept beyond it. */
+    s.value_count = 100;
+    offer(&f, 2);
+    settle(&f);
+    calls_collect(steps, &seen, &total);
+    assert_int_equal(calls_count(&total), 2);
+    assert_int_equal(total.item_count, 3 * (WINDOW_CHUNK_COUNT + 1));
+    finish(&f);
+}
+
+static int capacity(void *result)
+{
+    return *(const int *)result;
+}
+
+static void an_engine_says_how_many_runs_it_takes(void **state)
+{
+    (void)state;
+    static const int results[] = {7, 1, 0, -1, INT_MIN, INT_MAX};
+    static const uint64_t said[] = {7, 1, 0, 0, 0, INT_MAX};
+    const struct mr_engine limited = {
+        .admit = admit, .step = step, .evict = evict, .capacity = capacity};
+    for (size_t i = 0; i < ARRAY_COUNT(results); i++) {
+        struct fixture f;
+        int result = results[i];
+        start(&f, &limited);
+        graph_state(&f.graph, &result, NULL);
+        step_loop_say_capacity(&f.loop);
+        assert_int_equal(atomic_load(&f.context.attachment.segment.header->capacity), said[i]);
+        finish(&f);
+    }
+}
+
+/* Whoever compiled the pipeline knew no more of it. */
+static void an_engine_of_an_older_header_has_no_capacity(void **state)
+{
+    (void)state;
+    const struct mr_engine limited = {
+        .admit = admit, .step = step, .evict = evict, .capacity = capacity};
+    const int words[] = {MR_STREAM};
+    struct mr_builder graph = {0};
+    graph_engine(&graph, &limited, offsetof(struct mr_engine, capacity), words, 1);
+    assert_null(graph_check(&graph));
+    assert_null(graph.engine.capacity);
+    assert_ptr_equal(graph.engine.evict, evict);
 }
 
 static void *wake_elsewhere(void *waker)
@@ -304,6 +369,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_engine_that_has_nothing_to_do_is_stepped_when_something_came),
+        cmocka_unit_test(each_step_is_counted_with_what_it_emitted),
+        cmocka_unit_test(an_engine_says_how_many_runs_it_takes),
+        cmocka_unit_test(an_engine_of_an_older_header_has_no_capacity),
         cmocka_unit_test(another_thread_ends_the_sleep_of_an_engine),
         cmocka_unit_test(a_full_run_costs_its_window_and_says_when_it_is_open),
         cmocka_unit_test(runs_that_wait_are_asked_for_in_their_order_when_one_is_over),
