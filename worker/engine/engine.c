@@ -18,6 +18,7 @@
 /* Passes of one engine_turn(), after which the host's own work has its turn. */
 #define ENGINE_TURN_PASS_COUNT 64u
 
+static bool engine_turn_pass(struct engine *engine);
 static void engine_pass(struct engine *engine);
 static bool engine_is_over(const struct engine *engine);
 static uint32_t engine_interests(const struct engine *engine);
@@ -70,22 +71,38 @@ void engine_run(struct engine *engine)
 bool engine_turn(struct engine *engine, uint64_t *due_ns)
 {
     struct attachment *attachment = &engine->context->attachment;
-    engine->has_driven = false; /* known to the host, which is here */
     doorbell_disarm(&attachment->bell);
     if (attachment_poll(attachment) != 0)
         leave(WORKER_EXIT_ORPHAN, "the dispatcher vanished");
-    for (uint32_t i = 0; i < ENGINE_TURN_PASS_COUNT; i++) {
-        engine_pass(engine);
-        if (engine->ready.count == 0)
-            break;
-    }
-    if (engine->is_stopping && engine->active_count == 0)
+    if (!engine_turn_pass(engine))
         return false;
     reply_trim(&engine->context->reply);
     doorbell_arm(&attachment->bell, engine_interests(engine));
     engine_watch(engine, engine->active_count);
     *due_ns = engine_sleep_until_ns(engine);
     return true;
+}
+
+bool engine_turn_awake(struct engine *engine, uint64_t *due_ns)
+{
+    doorbell_disarm(&engine->context->attachment.bell);
+    if (!engine_turn_pass(engine))
+        return false;
+    engine_watch(engine, engine->active_count);
+    *due_ns = engine_sleep_until_ns(engine);
+    return true;
+}
+
+/* False when engine_run() would end. */
+static bool engine_turn_pass(struct engine *engine)
+{
+    engine->has_driven = false; /* known to the host, which is here */
+    for (uint32_t i = 0; i < ENGINE_TURN_PASS_COUNT; i++) {
+        engine_pass(engine);
+        if (engine->ready.count == 0)
+            break;
+    }
+    return !engine->is_stopping || engine->active_count > 0;
 }
 
 static void engine_pass(struct engine *engine)

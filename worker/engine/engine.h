@@ -58,6 +58,10 @@ void engine_run(struct engine *engine);
  * passed (0: at once; CLOCK_NEVER: no time). Never waits. False when engine_run() would end. */
 bool engine_turn(struct engine *engine, uint64_t *due_ns);
 
+/* The same for a host that has something to do itself before it sleeps, and then calls
+ * engine_turn(): no system call, and the dispatcher need not ring. `due_ns`: 0, or not. */
+bool engine_turn_awake(struct engine *engine, uint64_t *due_ns);
+
 /* One line of a driven run that waits for nothing: open, write the outputs array, then send or
  * abort. Log lines and failures are of this run meanwhile. */
 struct mr_value *engine_open_line(struct engine *engine, struct job *job);

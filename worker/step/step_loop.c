@@ -21,7 +21,8 @@ static int step_loop_start(struct host *host, struct job *job);
 static void step_loop_hear_end(struct host *host, struct job *job);
 static void step_loop_hear_cancel(struct host *host, struct job *job);
 static void step_loop_hear_open(struct host *host, struct job *job);
-static bool step_loop_turn(struct step_loop *loop, uint64_t *due_ns);
+static bool step_loop_has_work(const struct step_loop *loop);
+static bool step_loop_turn(struct step_loop *loop, bool is_awake, uint64_t *due_ns);
 static bool step_loop_evict(struct step_loop *loop);
 static bool step_loop_admit(struct step_loop *loop);
 static bool step_loop_step(struct step_loop *loop);
@@ -77,12 +78,13 @@ void step_loop_run(struct step_loop *loop)
  * next turn comes before a sleep. */
 bool step_loop_round(struct step_loop *loop, uint64_t *due_ns)
 {
-    if (!step_loop_turn(loop, due_ns))
+    bool is_awake = step_loop_has_work(loop);
+    if (!step_loop_turn(loop, is_awake, due_ns))
         return false;
     bool has_evicted = step_loop_evict(loop);
     bool has_admitted = step_loop_admit(loop);
     bool has_stepped = step_loop_step(loop);
-    if (has_evicted || has_admitted || has_stepped)
+    if (is_awake || has_evicted || has_admitted || has_stepped)
         *due_ns = 0;
     return true;
 }
@@ -132,10 +134,18 @@ static void step_loop_hear_open(struct host *host, struct job *job)
     step_runs_hear_open(&step_loop_of(host)->runs, job);
 }
 
-static bool step_loop_turn(struct step_loop *loop, uint64_t *due_ns)
+/* Whether there is something to do before a sleep, whatever comes. */
+static bool step_loop_has_work(const struct step_loop *loop)
+{
+    const struct step_runs *runs = &loop->runs;
+    return runs->lost.first || (runs->may_admit && runs->waiting.first) ||
+           (runs->admitted.first && !runs->is_idle);
+}
+
+static bool step_loop_turn(struct step_loop *loop, bool is_awake, uint64_t *due_ns)
 {
     for (uint32_t i = 0; i < STEP_TURN_COUNT_MAX; i++) {
-        if (!engine_turn(&loop->engine, due_ns))
+        if (!(is_awake ? engine_turn_awake : engine_turn)(&loop->engine, due_ns))
             return false;
         if (*due_ns > 0)
             break;

@@ -133,6 +133,32 @@ static void each_step_is_counted_with_what_it_emitted(void **state)
     finish(&f);
 }
 
+static void between_two_steps_nothing_is_asked_of_the_kernel_and_nobody_rings(void **state)
+{
+    (void)state;
+    struct fixture f;
+    uint64_t due_ns;
+    begin(&f);
+    s.step_result = 0;
+    offer(&f, 0);
+    while (s.step_count == 0)
+        assert_true(step_loop_round(&f.loop, &due_ns));
+    uint64_t look_count = f.context.attachment.look_count;
+    for (int i = 0; i < 10; i++) {
+        assert_true(step_loop_round(&f.loop, &due_ns));
+        assert_int_equal(due_ns, 0);
+        assert_false(doorbell_ring(&f.context.attachment.bell, DOORBELL_ANY));
+    }
+    /* What comes meanwhile is seen all the same, before the next step. */
+    offer(&f, 1);
+    cancel(&f, 0);
+    assert_true(step_loop_round(&f.loop, &due_ns));
+    assert_int_equal(s.evict_count, 1);
+    assert_int_equal(s.admit_count, 2);
+    assert_int_equal(f.context.attachment.look_count, look_count);
+    finish(&f);
+}
+
 static int capacity(void *result)
 {
     return *(const int *)result;
@@ -370,6 +396,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_engine_that_has_nothing_to_do_is_stepped_when_something_came),
         cmocka_unit_test(each_step_is_counted_with_what_it_emitted),
+        cmocka_unit_test(between_two_steps_nothing_is_asked_of_the_kernel_and_nobody_rings),
         cmocka_unit_test(an_engine_says_how_many_runs_it_takes),
         cmocka_unit_test(an_engine_of_an_older_header_has_no_capacity),
         cmocka_unit_test(another_thread_ends_the_sleep_of_an_engine),
