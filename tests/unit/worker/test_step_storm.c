@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <time.h>
 
+#include "shm/calls.h"
 #include "tests/unit/worker/stepped.h"
 
 #define STEP_COUNT 100000u
@@ -45,6 +46,8 @@ static struct world {
     uint64_t seed;
     uint64_t order;
     uint64_t step_count, end_count, cancel_count, evict_count, full_count, refusal_count;
+    uint64_t stepped_value_count; /* emitted in step(), as the worker counts them */
+    bool is_stepping;
     bool is_idle;    /* step() said so, and nothing has come since */
     bool is_refused; /* admit() said so, likewise */
     bool is_ending;  /* the engine finishes what it has */
@@ -103,6 +106,7 @@ static void emit(struct life *life)
         return;
     }
     assert_int_equal(value_integer(value, (int64_t)(life->emitted++ % NUMBER_COUNT)), MR_ITEM);
+    w.stepped_value_count += w.is_stepping;
     if (life->sent - life->delivered < WINDOW_CHUNK_COUNT)
         life->sent++;
     else
@@ -184,9 +188,11 @@ static int step(void *nothing)
         assert_false(w.lives[i].is_in && w.lives[i].is_cancelled);
         assert_false(is_waiting(&w.lives[i]) && !w.is_refused);
     }
+    w.is_stepping = true;
     for (uint32_t i = 0; i < SLOT_COUNT; i++)
         if (w.lives[i].is_in)
             step_one(&w.lives[i]);
+    w.is_stepping = false;
     if (!w.is_ending && below(200) == 0) {
         for (uint32_t i = 0; i < SLOT_COUNT; i++)
             if (w.lives[i].is_in && w.lives[i].fate == FATE_OPEN)
@@ -282,6 +288,14 @@ static uint64_t number_of(const char *name, uint64_t otherwise)
     return text ? strtoull(text, NULL, 10) : otherwise;
 }
 
+static void expect_counted(void)
+{
+    struct calls seen = {0}, total = {0};
+    calls_collect(&w.f.context.attachment.segment.header->steps, &seen, &total);
+    assert_int_equal(calls_count(&total), w.step_count);
+    assert_int_equal(total.item_count, w.stepped_value_count);
+}
+
 static void each_run_ends_once_and_whole_and_the_engine_hears_of_it(void **state)
 {
     (void)state;
@@ -305,6 +319,7 @@ static void each_run_ends_once_and_whole_and_the_engine_hears_of_it(void **state
                   (unsigned long long)w.evict_count, (unsigned long long)w.full_count,
                   (unsigned long long)w.refusal_count);
     assert_true(w.cancel_count > 0 && w.evict_count > 0 && w.full_count > 0);
+    expect_counted();
     waker_release(w.f.loop.waker);
     finish(&w.f);
 }
