@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: MIT
+"""The worker for Python: a thousand asynchronous runs on one worker, and the batches they make."""
+
+import asyncio
+import os
+
+import pytest
+
+import test_engine_api as api
+import wire
+from pipeline.cloud.pipelines import stream_pipeline_async
+from server import SLOWNESS, wait_until
+from test_python_worker import HERE, failure, pointer, pytestmark
+
+assert pytestmark  # of all tests that need the extension: it holds here, too
+
+MANY_RUNS = os.path.join(HERE, "pipelines", "many_runs.py")
+RUN_COUNT = 1000
+
+
+def served(*names):
+    return [f"{pointer(name)}={MANY_RUNS}:{name}" for name in names]
+
+
+@pytest.fixture(scope="module")
+def server(start_shared):
+    return start_shared(*served("gathered", "paced", "timed", "batched"),
+                        options=["--concurrency", str(RUN_COUNT), "--cancel-grace", "5s"])
+
+
+async def values_of(server, name, *inputs):
+    results = stream_pipeline_async(pointer(name), *inputs, url=server.url)
+    return [result.outputs_formatted()[0] async for result in results]
+
+
+def gather(server, name, *inputs, count):
+    async def main():
+        return await asyncio.gather(*(values_of(server, name, *inputs) for _ in range(count)))
+
+    return asyncio.run(main())
+
+
+@pytest.mark.bounded(120)
+def test_a_thousand_runs_are_in_one_worker_at_once_and_each_is_whole_and_in_order(server):
+    # None of them begins before the last one has come.
+    assert gather(server, "gathered", RUN_COUNT, 10, count=RUN_COUNT) == [list(range(10))] * RUN_COUNT
+    assert len(server.workers(pointer("gathered"))) == 1
+
+
+def test_a_run_that_is_cancelled_hears_of_it_where_it_waits_and_the_others_go_on(server):
+    leaving = [server.stream(pointer("paced"), 100, 50.0) for _ in range(20)]
+    staying = [server.stream(pointer("paced"), 30, 20.0) for _ in range(20)]
+    ids = [stream.next()["id"] for stream in leaving]
+    for stream in leaving:
+        stream.close()
+    for run_id in ids:
+        server.wait_log(f'run={run_id} stream=log text="cancelled where it waited"')
+        server.wait_log(f'run={run_id} stream=log text="closed after')
+    for own in api.read_all(staying):
+        assert own == list(range(30))
+
+
+def test_a_time_limit_within_a_run_is_its_own_and_one_of_the_server_cancels_it(server, start):
+    assert gather(server, "timed", 0.05, count=20) == [["begun", "late"]] * 20
+    limited = start(*served("timed"), options=["--concurrency", "8", "--run-timeout", "300ms"])
+    sent, error = failure(limited.lines(pointer("timed"), 100.0))
+    assert (sent, error["type"]) == (["begun"], "timeout")
+
+
+def test_a_client_that_reads_nothing_costs_its_window_and_no_processor_time(server):
+    mark = server.log_mark()
+    with server.connect(receive_buffer_bytes=4096) as connection:
+        stalled = wire.Stream(connection, wire.run_body(pointer("paced"), [10_000_000, 0.0]))
+        run_id = stalled.next()["id"]
+        worker, = server.workers(pointer("paced"))
+        wait_until(lambda: api.switches_in(worker["pid"], 0.2) == 0, what="the worker's rest", timeout_s=30 * SLOWNESS)
+        for own in api.read_all([server.stream(pointer("paced"), 30, 1.0) for _ in range(20)]):
+            assert own == list(range(30))
+    made = int(server.wait_log(rf'run={run_id} stream=log text="closed after (\d+)"', mark)[1])
+    # Window and socket buffers, whose lines are of some 300 bytes.
+    assert made < 100_000
+
+
+# ---- batches ---------------------------------------------------------------------------------------
+
+def test_asynchronous_runs_share_the_calls_of_a_batcher(server):
+    count = 50
+    values = gather(server, "batched", 100, count, count=64)
+    for own in values:
+        assert [number for number, _, _ in own] == list(range(100, 100 + count))
+        calls = [call for _, call, _ in own]
+        assert calls == sorted(set(calls))
+    assert len({call for own in values for _, call, _ in own}) < 4 * count
+    assert max(size for own in values for _, _, size in own) > 32
+
+
+def test_an_item_that_fails_or_is_cancelled_fails_no_other_of_its_call(server):
+    streams = [server.stream(pointer("batched"), 20, 300) for _ in range(16)]
+    leaving, *others = streams
+    leaving.next()
+    leaving.close()
+    sent, error = failure(server.lines(pointer("batched"), 10, 10))
+    assert [number for number, _, _ in sent] == [10, 11, 12]
+    assert (error["type"], error["message"]) == ("pipeline_error", "KeyError(13)")
+    for own in api.read_all(others):
+        assert [number for number, _, _ in own] == list(range(20, 320))
+
+
+def test_a_call_that_fails_is_said_of_each_run_in_it_and_of_none_in_the_log(server):
+    mark = server.log_mark()
+    others = [server.stream(pointer("batched"), 20, 1_000_000) for _ in range(3)]
+    for stream in others:
+        stream.next()
+    error = wire.result_of(server.run(pointer("batched"), -1, 1))["error"]
+    assert (error["type"], error["message"]) == ("oom", "MemoryError('the call failed')")
+    said = server.wait_log(r'.*text="about to fail"', mark)[0]
+    assert " run=" not in said
+    for stream in others:
+        with stream:
+            # One that was about to send, and not in that call, goes on.
+            for line in stream:
+                if line["error"] or wire.output_of(line)[0] > 50_000:
+                    break
+            assert line["error"] is None or line["error"]["message"] == "MemoryError('the call failed')"
