@@ -17,6 +17,8 @@ from server import SLOWNESS, TOP, example, wait_until
 
 OPENCL, CUDA, ROD = "local/opencl:v1", "local/cuda:v1", "local/rod:v1"
 TORCH_DEVICE = os.path.join(TOP, "docs/examples/python/torch_device.py:rod")
+TORCH_ENGINE = os.path.join(TOP, "docs/examples/python/torch_engine.py:rods")
+RODS = "local/rods:v1"
 PYTHON = "/usr/bin/python3"
 TIMEOUT_S = 60 * SLOWNESS
 
@@ -298,9 +300,41 @@ def test_torch_that_has_no_memory_on_its_gpu_is_cuda_oom(rod, gpus):
 
 
 @needs_python
+@pytest.mark.parametrize("devices, place", [("auto", "cuda"), ("none", "cpu")])
+def test_an_engine_on_torch_computes_the_rods_of_all_runs_at_once(start, gpus, devices, place):
+    server = start(TORCH_ENGINE, options=["--python", PYTHON, "--concurrency", "64", "--devices", devices],
+                   environment=gpus)
+    server.wait_log(f'"computes on {place}"')
+    streams = [server.stream(RODS, HEAT, steps) for steps in range(1, 41)]
+    for steps, stream in enumerate(streams, 1):
+        with stream:
+            rows = values(stream.all())
+        assert len(rows) == steps and rows[:3] == SPREAD[:steps]
+    error = wire.result_of(server.run(RODS, HEAT[1:], 3))["error"]
+    assert error["type"] == "input_error" and "heat must be 8 numbers" in error["message"]
+    assert wire.result_of(server.run(RODS, HEAT, 0))["error"] is None
+
+
+@needs_python
+def test_an_engine_on_torch_that_has_no_memory_on_its_gpu_is_cuda_oom(start, gpus):
+    server = start(TORCH_ENGINE, options=["--python", PYTHON, "--concurrency", "8", "--devices", "auto", "--env",
+                                          "TORCH_FULL=1"], environment=gpus)
+    error = wire.result_of(server.run(RODS, HEAT, 3))["error"]
+    assert error["type"] == "cuda_oom"
+
+
+@needs_python
 def test_the_real_torch_computes_the_same(rod):
     if subprocess.run([PYTHON, "-c", "import torch"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
         pytest.skip("there is no torch: python3-torch is large, and not installed for tests")
     server = rod({}, "--devices", "none")
     server.wait_log('"computes on cpu; the worker has no device"')
     assert values(server.lines(ROD, HEAT, 3)) == SPREAD
+
+
+@needs_python
+def test_an_engine_on_the_real_torch_computes_the_same(start):
+    if subprocess.run([PYTHON, "-c", "import torch"], stderr=subprocess.DEVNULL, check=False).returncode != 0:
+        pytest.skip("there is no torch: python3-torch is large, and not installed for tests")
+    server = start(TORCH_ENGINE, options=["--python", PYTHON, "--concurrency", "8", "--devices", "none"])
+    assert values(server.lines(RODS, HEAT, 3)) == SPREAD

@@ -24,6 +24,8 @@ SOURCES = sorted(os.path.relpath(path, TOP) for pattern in ("*.c", "*.cpp", "pyt
                  for path in glob.glob(os.path.join(TOP, "docs/examples", pattern)))
 WORDS = [["hello "], ["there "]]
 LETTERS = "Hello there"
+SPREAD = [[row] for row in ([0, 0, 4, 8, 4, 0, 0, 0], [0, 1, 4, 6, 4, 1, 0, 0],
+                            [0.25, 1.5, 3.75, 5, 3.75, 1.5, 0.25, 0])]
 
 
 def numbers(lines):
@@ -52,14 +54,16 @@ ANSWERS = {
                                                  [1, 3, 4, 50, 50, 4])],
     "docs/examples/prefill.c": [[word] for word in "reads some words and says them backwards".split()],
     "docs/examples/python/README.md": WORDS,
+    "docs/examples/python/async_llm.py": [["slowly "], ["turns "], ["mill "]],
     "docs/examples/python/async_words.py": WORDS,
     "docs/examples/python/flood.py": numbers,
     "docs/examples/python/model.py": lambda lines: len(lines) == 40 and all(len(letter) == 1 for letter, in lines),
+    "docs/examples/python/numpy_engine.py": [[number] for number in (3, 10, 5, 16, 8, 4, 2, 1)],
     "docs/examples/python/schema.py":
         lambda lines: len(lines) == 4 and {word for word, in lines} <= {"to", "be", "or", "not"},
     "docs/examples/python/several_outputs.py": spelled,
-    "docs/examples/python/torch_device.py": [[row] for row in ([0, 0, 4, 8, 4, 0, 0, 0], [0, 1, 4, 6, 4, 1, 0, 0],
-                                                               [0.25, 1.5, 3.75, 5, 3.75, 1.5, 0.25, 0])],
+    "docs/examples/python/torch_device.py": SPREAD,
+    "docs/examples/python/torch_engine.py": SPREAD,
     "docs/examples/several.c": spelled,
     "docs/examples/transcribe.c": lambda lines: lines[-1] == [{"final": "go forward ten meters"}],
     "docs/examples/wake.c": [[2], [3], [5], [7], [11]],
@@ -71,7 +75,8 @@ ERRORS = {"docs/examples/misbehave.c": "SIGSEGV"}
 # Those that want a device, weights or a picture, with what takes the place of them here.
 STAND_INS = {"docs/examples/cuda.c": stand_ins.cuda, "docs/examples/embed.c": stand_ins.weights,
            "docs/examples/ocr.c": stand_ins.picture, "docs/examples/opencl.c": stand_ins.pocl,
-           "docs/examples/python/torch_device.py": stand_ins.torch}
+           "docs/examples/python/torch_device.py": stand_ins.torch,
+           "docs/examples/python/torch_engine.py": stand_ins.torch}
 
 # The file that users have, byte for byte: it has no comment. README.md beside it has its line.
 SILENT = {"docs/examples/python/my_module.py"}

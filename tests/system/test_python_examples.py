@@ -23,7 +23,9 @@ FOLDER = os.path.join(TOP, "docs/examples/python")
 # Debian's, which has Debian's numpy.
 PYTHON = ["--python", "/usr/bin/python3"]
 NAMES = {"my_module": ["my_pipeline"], "several_outputs": ["several", "lockstep"], "schema": ["generate"],
-         "async_words": ["words"], "model": ["writer"], "flood": ["numbers"]}
+         "async_words": ["words"], "model": ["writer"], "flood": ["numbers"], "numpy_engine": ["collatz"],
+         "async_llm": ["chat"]}
+CONCURRENT = ("async_words", "numpy_engine", "async_llm")
 WORDS = "my_user/my_pipeline:v1"
 
 # The file that users have. It is served as it stands here.
@@ -56,13 +58,14 @@ def source(module, name):
 @pytest.fixture(scope="module")
 def server(start_shared):
     sources = [f"ex/{name}:v1={source(module, name)}" for module, names in NAMES.items() for name in names
-               if module not in ("my_module", "async_words")]
+               if module not in ("my_module", *CONCURRENT)]
     return start_shared(f"{WORDS}={source('my_module', 'my_pipeline')}", *sources, options=PYTHON)
 
 
 @pytest.fixture(scope="module")
 def concurrent(start_shared):
-    return start_shared(f"ex/words:v1={source('async_words', 'words')}", options=["--concurrency", "64", *PYTHON])
+    sources = [f"ex/{name}:v1={source(module, name)}" for module in CONCURRENT for name in NAMES[module]]
+    return start_shared(*sources, options=["--concurrency", "64", *PYTHON])
 
 
 @pytest.fixture
@@ -157,6 +160,41 @@ def test_asynchronous_runs_share_one_worker(concurrent):
     spent_s = time.monotonic() - began
     assert 0.25 < spent_s < 3 * SLOWNESS, "40 runs of 0.3 s each"
     assert len(concurrent.workers("ex/words:v1")) == 1
+
+
+def together(server, *inputs):
+    """What each run gives, of all of them at once."""
+    async def one(pointer, *values):
+        results = stream_pipeline_async(pointer, *values, url=server.url)
+        return [result.outputs_formatted()[0] async for result in results]
+
+    async def main():
+        return await asyncio.gather(*(one(*each) for each in inputs))
+
+    return asyncio.run(main())
+
+
+def collatz(number):
+    numbers = []
+    while number != 1:
+        number = number // 2 if number % 2 == 0 else 3 * number + 1
+        numbers.append(number)
+    return numbers
+
+
+def test_an_engine_of_rows_computes_more_runs_than_it_has_rows(concurrent):
+    starts = range(2, 62)
+    assert together(concurrent, *(("ex/collatz:v1", number) for number in starts)) == list(map(collatz, starts))
+    result, = stream_pipeline("ex/collatz:v1", 0, url=concurrent.url)
+    assert (result.error.type, result.error.message) == ("input_error", "the number is from 1 to 1000000")
+    example = local("numpy_engine")
+    assert list(example.collatz.run(27)[0]) == collatz(27)
+
+
+def test_an_engine_like_that_of_vllm_is_hosted(concurrent):
+    prompts = [" ".join(f"w{word}" for word in range(number)) for number in range(1, 41)]
+    answers = together(concurrent, *(("ex/chat:v1", prompt, 8) for prompt in prompts))
+    assert answers == [[word + " " for word in reversed(prompt.split())][:8] for prompt in prompts]
 
 
 def test_a_model_is_loaded_at_startup_and_writes_letter_by_letter(api):

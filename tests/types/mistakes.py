@@ -4,7 +4,8 @@ stands mypy's name of the rule; tests/lint/types looks for these and for no othe
 
 from typing import Iterator
 
-from pipeline import File, InputField, InputSchema, Pipeline, Stream, Variable, entity, pipe
+from millrace_worker import Batcher
+from pipeline import Engine, File, InputField, InputSchema, Pipeline, Run, Stream, Variable, entity, pipe
 from pipeline import Piepline  # wrong: attr-defined
 from pipeline.cloud.pipelines import run_pipeline, stream_pipeline
 
@@ -34,6 +35,21 @@ Model().predict(5)  # wrong: arg-type
 pipe(run_twice=True)  # wrong: call-overload
 pipe(5)  # wrong: call-overload
 entity(5)  # wrong: call-overload
+
+
+class Tokens(Engine[str]):
+    def admit(self, run: Run) -> bool:  # wrong: override
+        return run.emit()  # wrong: call-arg
+
+    def evict(self, run: Run) -> None:
+        run.inputs = ()  # wrong: misc
+
+
+def length(text: str) -> int:
+    return len(text)
+
+
+Batcher(length)  # wrong: arg-type
 
 
 # ---- streams ---------------------------------------------------------------------------------------

@@ -6,8 +6,8 @@ import time
 from typing import AsyncIterator, Dict, Iterator, List, Optional, Tuple
 
 import millrace_worker
-from pipeline import (File, GraphError, InputError, InputField, InputSchema, Pipeline, Stream, Variable, entity,
-                      pipe)
+from pipeline import (LATER, Engine, File, GraphError, InputError, InputField, InputSchema, Later, Pipeline, Run, Stream,
+                      Variable, entity, pipe)
 from pipeline.cloud.pipelines import run_pipeline, stream_pipeline, stream_pipeline_async
 from pipeline.cloud.runs import poll_for_run_completion
 
@@ -59,6 +59,39 @@ class Model:
 
 reveal_type(Model)  # def (weights: pipeline.objects.file.File) -> tests.types.shown.Model
 reveal_type(Model(File(path="weights.npy")).predict)  # def (text: builtins.str) -> pipeline.objects.stream.Stream[builtins.float]
+
+
+# ---- engines: many runs in one step ----------------------------------------------------------------
+
+class Tokens(Engine[str]):
+    def admit(self, run: Run) -> Optional[Later]:
+        reveal_type(run.inputs)  # builtins.tuple[Any, ...]
+        run.state = iter("abc")
+        return None
+
+    def step(self) -> Iterator[Optional[Later]]:
+        yield LATER
+
+    def evict(self, run: Run) -> None:
+        reveal_type(run.is_cancelled)  # builtins.bool
+
+
+def squares(numbers: List[int]) -> List[float]:
+    return [number ** 2.0 for number in numbers]
+
+
+async def squares_later(numbers: List[int]) -> List[float]:
+    return squares(numbers)
+
+
+batcher = millrace_worker.Batcher(squares, size=32)
+reveal_type(Tokens()("prompt"))  # pipeline.objects.stream.Stream[builtins.str]
+reveal_type(batcher)  # millrace_worker._batcher.Batcher[builtins.int, builtins.float]
+
+
+async def ask() -> None:
+    reveal_type(await batcher.step(3))  # builtins.float
+    reveal_type(await millrace_worker.Batcher(squares_later).step(3))  # builtins.float
 
 
 # ---- streams: what their items are -----------------------------------------------------------------

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""torch - of the library of this name what the example torch_device.py uses, computed by Python itself.
+"""torch - of the library of this name what the examples torch_*.py use, computed by Python itself.
 
 Where the driver's library can be had and shows a GPU there is `cuda`. With TORCH_FULL in the environment the memory of
 that is used up after the start, when a vector is moved there.
@@ -45,7 +45,20 @@ class Tensor:
     def __matmul__(self, other):
         if self.place != other.place:
             raise RuntimeError("Expected all tensors to be on the same device, but found at least two devices")
+        if isinstance(other.items[0], list):
+            columns = list(zip(*other.items))
+            return Tensor([[sum(map(float.__mul__, row, column)) for column in columns] for row in self.items], self.place)
         return Tensor([sum(map(float.__mul__, row, other.items)) for row in self.items], self.place)
+
+    def __getitem__(self, rows):
+        return Tensor([self.items[row] for row in rows], self.place)
+
+    def __setitem__(self, rows, other):
+        if isinstance(rows, int):
+            self.items[rows] = other.items
+        else:
+            for row, items in zip(rows, other.items):
+                self.items[row] = items
 
     def tolist(self):
         return self.items

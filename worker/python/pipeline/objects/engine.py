@@ -89,7 +89,7 @@ class Engine(Generic[Item]):
         was woken."""
         raise NotImplementedError
 
-    def step(self) -> Later | Steps | None:
+    def step(self) -> Later | Iterator[Optional[Later]] | None:
         """Called while there are runs: None when there is more to do; LATER, not before a run is admitted or
         evicted, a window opens or the engine is woken. An exception fails all runs that are in, which are evicted.
         It may be a generator function: each `yield` ends a step, likewise with None or LATER."""
