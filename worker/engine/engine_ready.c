@@ -60,14 +60,12 @@ void engine_watch(struct engine *engine, uint32_t count_max)
         bool is_cancelled = slot_cancel_reason(job->slot, job->reply.generation) != 0;
         if (job->is_cancel_told)
             continue;
-        if (job->state == JOB_LATER && is_cancelled) {
+        if (job->state == JOB_WINDOW && (is_cancelled || job_may_step(job, engine->window_bytes)))
+            engine_make_ready(engine, job);
+        else if (job->state == JOB_LATER && is_cancelled)
             engine_end_wait(engine, job);
-            continue;
-        }
-        if (job->state == JOB_WINDOW ? !is_cancelled && !job_may_step(job, engine->window_bytes)
-                                     : !is_cancelled)
-            continue;
-        engine_make_ready(engine, job);
+        else if (job->state == JOB_DRIVEN && is_cancelled)
+            engine_tell_cancel(engine, job); /* at once: its host may end it before the next pass */
     }
 }
 

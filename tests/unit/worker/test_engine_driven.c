@@ -4,7 +4,7 @@
  *
  * Both ends of the segment are in this process; the host is a script.
  */
-#include "worker/engine/engine.h"
+#include "worker/engine/engine_parts.h"
 
 #include <msgpack.h>
 #include <setjmp.h>
@@ -268,6 +268,24 @@ static void a_cancellation_is_told_once_and_is_the_end_whatever_the_host_says(vo
     finish(&f);
 }
 
+/* Its host may be about to end it, and has no other turn before. */
+static void
+a_cancellation_that_the_last_look_of_a_turn_finds_leaves_the_run_to_its_host(void **state)
+{
+    (void)state;
+    struct fixture f;
+    const char *payload;
+    start_run(&f);
+    cancel(&f, CANCEL_REQUESTED);
+    engine_watch(&f.engine, f.engine.active_count);
+    assert_int_equal(f.job->state, JOB_DRIVEN);
+    assert_int_equal(f.cancel_count, 1);
+    engine_end_driven(&f.engine, f.job);
+    assert_int_equal(next_kind(&f, &payload), RECORD_ERROR);
+    assert_int_equal(f.engine.ready.count, 0);
+    finish(&f);
+}
+
 static void a_cancellation_drops_the_line_that_waits(void **state)
 {
     (void)state;
@@ -328,6 +346,8 @@ int main(void)
         cmocka_unit_test(a_line_beyond_the_window_is_kept_and_the_host_resumed),
         cmocka_unit_test(a_line_that_is_given_up_leaves_nothing),
         cmocka_unit_test(a_cancellation_is_told_once_and_is_the_end_whatever_the_host_says),
+        cmocka_unit_test(
+            a_cancellation_that_the_last_look_of_a_turn_finds_leaves_the_run_to_its_host),
         cmocka_unit_test(a_cancellation_drops_the_line_that_waits),
         cmocka_unit_test(turns_end_with_the_last_run_after_a_stop),
         cmocka_unit_test(a_turn_leaves_the_doorbell_armed_for_what_is_waited_for),
