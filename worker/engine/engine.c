@@ -36,8 +36,9 @@ int engine_init(struct engine *engine, struct context *context, struct host *hos
         .jobs = calloc(slot_count, sizeof *engine->jobs),
         .ready = {.slots = calloc(slot_count, sizeof *engine->ready.slots)},
         .active = calloc(slot_count, sizeof *engine->active),
+        .windows = calloc(slot_count, sizeof *engine->windows),
     };
-    if (!engine->jobs || !engine->ready.slots || !engine->active ||
+    if (!engine->jobs || !engine->ready.slots || !engine->active || !engine->windows ||
         due_init(&engine->due, slot_count) != 0) {
         engine_finish(engine);
         return -ENOMEM;
@@ -55,6 +56,7 @@ void engine_finish(struct engine *engine)
     free(engine->jobs);
     free(engine->ready.slots);
     free(engine->active);
+    free(engine->windows);
     due_finish(&engine->due);
     *engine = (struct engine){.context = NULL};
 }

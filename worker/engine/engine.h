@@ -21,6 +21,12 @@ struct engine_queue {
     uint32_t count;
 };
 
+/* A run in JOB_WINDOW, and what had been delivered of it when it was looked at last. */
+struct engine_window {
+    uint64_t delivered;
+    uint32_t slot;
+};
+
 struct engine {
     struct context *context; /* borrowed */
     struct host *host;       /* borrowed */
@@ -31,7 +37,9 @@ struct engine {
     struct due due;
     uint32_t *active; /* owned; the slots whose run is not NONE, in any order */
     uint32_t active_count;
-    uint32_t window_count;  /* of them, those in JOB_WINDOW */
+    struct engine_window *windows; /* owned; of them, those in JOB_WINDOW, in any order */
+    uint32_t window_count;
+    uint32_t window_next;   /* index into windows: which one is looked at next */
     uint32_t watched_count; /* of them, those that wait for a descriptor, too */
     uint32_t watch_next;    /* index into active: which waiting run is looked at next */
     uint64_t looks_seen;    /* of the attachment, when ready descriptors were taken */

@@ -19,8 +19,9 @@ void engine_take_due(struct engine *engine);
 /* Makes ready the runs that were woken, and those whose descriptor is ready. */
 void engine_take_woken(struct engine *engine);
 
-/* Looks whether waiting runs were cancelled or may send again, at most `count_max` of them; at none
- * while no run waits for its window and no cancel came since all were looked at. */
+/* Looks whether waiting runs were cancelled or may send again, at most `count_max` of them; while
+ * no cancel came since all were looked at, at those that wait for their windows alone. Hosts of
+ * driven runs are told. */
 void engine_watch(struct engine *engine, uint32_t count_max);
 
 /* True when nothing is unread but what due runs made, and that is enough. A head that is nonsense
@@ -52,6 +53,10 @@ void engine_cancel(struct engine *engine, struct job *job, uint32_t reason);
 void engine_fail(struct engine *engine, struct job *job);
 void engine_end(struct engine *engine, struct job *job, const struct error *error);
 
+/* A run waits for its window from now on, or no more. */
+void engine_enter_window(struct engine *engine, struct job *job);
+void engine_leave_window(struct engine *engine, const struct job *job);
+
 /* Puts the run behind those that are ready. Part of every line, hence inline. */
 static inline void engine_make_ready(struct engine *engine, struct job *job)
 {
@@ -63,7 +68,7 @@ static inline void engine_make_ready(struct engine *engine, struct job *job)
     ready->slots[place] = job->reply.slot;
     ready->count++;
     if (job->state == JOB_WINDOW)
-        engine->window_count--;
+        engine_leave_window(engine, job);
     job->state = JOB_READY;
 }
 

@@ -14,7 +14,10 @@
  * read before more of them are; while other runs fill the ring, neither. */
 #define ENGINE_DUE_COUNT_MAX 16u
 #define ENGINE_AHEAD_BYTES 2048u
+/* No count of delivered bytes. */
+#define NEVER_LOOKED_AT UINT64_MAX
 
+static void engine_watch_windows(struct engine *engine, uint32_t count_max);
 static void engine_take_descriptors(struct engine *engine);
 static void engine_end_wait(struct engine *engine, struct job *job);
 static bool engine_others_are_unread(const struct engine *engine);
@@ -46,8 +49,10 @@ void engine_watch(struct engine *engine, uint32_t count_max)
     uint32_t waiting = engine->active_count - engine->ready.count;
     if (waiting == 0)
         return;
-    if (engine->window_count == 0 && cancels == engine->cancels_seen)
+    if (cancels == engine->cancels_seen) {
+        engine_watch_windows(engine, count_max);
         return;
+    }
     if (count_max >= waiting)
         engine->cancels_seen = cancels;
     for (uint32_t i = 0; i < engine->active_count && count_max > 0; i++) {
@@ -67,6 +72,45 @@ void engine_watch(struct engine *engine, uint32_t count_max)
         else if (job->state == JOB_DRIVEN && is_cancelled)
             engine_tell_cancel(engine, job); /* at once: its host may end it before the next pass */
     }
+}
+
+/* Where nothing was delivered since the last look nothing has changed, and the run's own memory
+ * stays untouched, as there may be thousands. What is loaded before a look is what the next one is
+ * compared with. Files that are kept, the other thing to wait for, say so themselves. */
+static void engine_watch_windows(struct engine *engine, uint32_t count_max)
+{
+    uint32_t count = engine->window_count < count_max ? engine->window_count : count_max;
+    struct slot_shared *slots = engine->context->attachment.segment.slots;
+    for (uint32_t i = 0; i < count; i++) {
+        if (engine->window_next >= engine->window_count)
+            engine->window_next = 0;
+        struct engine_window *window = &engine->windows[engine->window_next];
+        uint64_t delivered = slot_delivered(&slots[window->slot]);
+        struct job *job = &engine->jobs[window->slot];
+        if (delivered != window->delivered && job_may_step(job, engine->window_bytes)) {
+            engine_make_ready(engine, job); /* the last one has its place now */
+            continue;
+        }
+        window->delivered = delivered;
+        engine->window_next++;
+    }
+}
+
+void engine_enter_window(struct engine *engine, struct job *job)
+{
+    mr_assert(engine->window_count < engine->slot_count);
+    job->state = JOB_WINDOW;
+    job->window_index = engine->window_count;
+    engine->windows[engine->window_count++] =
+        (struct engine_window){.delivered = NEVER_LOOKED_AT, .slot = job->reply.slot};
+}
+
+void engine_leave_window(struct engine *engine, const struct job *job)
+{
+    mr_assert(engine->window_count > 0);
+    struct engine_window last = engine->windows[--engine->window_count];
+    engine->windows[job->window_index] = last;
+    engine->jobs[last.slot].window_index = job->window_index;
 }
 
 void engine_take_woken(struct engine *engine)

@@ -25,7 +25,6 @@ static void engine_step_line(struct engine *engine, struct job *job);
 static void engine_wait_later(struct engine *engine, struct job *job);
 static bool engine_watch_descriptor(struct engine *engine, struct job *job,
                                     const struct mr_value *value);
-static void engine_wait_window(struct engine *engine, struct job *job);
 static void engine_step_waiting(struct engine *engine, struct job *job);
 
 void engine_step_ready(struct engine *engine, uint32_t other_count)
@@ -67,7 +66,7 @@ void engine_offer(struct engine *engine, struct job *job)
         return;
     }
     job->is_line_waiting = true;
-    engine_wait_window(engine, job);
+    engine_enter_window(engine, job);
     if (job->files.first)
         engine_give_files(engine, job);
 }
@@ -132,7 +131,7 @@ static void engine_step(struct engine *engine, struct job *job)
         return;
     }
     if (!job_may_step(job, engine->window_bytes)) {
-        engine_wait_window(engine, job);
+        engine_enter_window(engine, job);
         return;
     }
     struct reply *reply = &engine->context->reply;
@@ -234,10 +233,4 @@ static bool engine_watch_descriptor(struct engine *engine, struct job *job,
               rc == -EEXIST ? "another run waits for it" : strerror(-rc));
     error_explain(error, "pipe", lockstep->outputs[lockstep->position].name, rc);
     return false;
-}
-
-static void engine_wait_window(struct engine *engine, struct job *job)
-{
-    engine->window_count++;
-    job->state = JOB_WINDOW;
 }

@@ -42,6 +42,7 @@ struct job {
     enum job_state state;
     struct slot_shared *slot; /* borrowed, in the segment */
     uint32_t active_index;    /* among the engine's active runs */
+    uint32_t window_index;    /* likewise of those in JOB_WINDOW */
     bool is_driven;           /* by its host */
     bool is_cancel_told;      /* ... which knows that it is cancelled */
     uint64_t line_count;      /* ... and has sent so many lines */
