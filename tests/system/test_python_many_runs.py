@@ -24,7 +24,7 @@ def served(*names):
 
 @pytest.fixture(scope="module")
 def server(start_shared):
-    return start_shared(*served("gathered", "paced", "timed", "batched"),
+    return start_shared(*served("gathered", "paced", "self_cancelled", "timed", "batched"),
                         options=["--concurrency", str(RUN_COUNT), "--cancel-grace", "5s"])
 
 
@@ -79,6 +79,30 @@ def test_a_client_that_reads_nothing_costs_its_window_and_no_processor_time(serv
     made = int(server.wait_log(rf'run={run_id} stream=log text="closed after (\d+)"', mark)[1])
     # Window and socket buffers, whose lines are of some 300 bytes.
     assert made < 100_000
+
+
+def test_runs_whose_clients_read_nothing_and_leave_at_once_all_end(start):
+    server = start(*served("paced"), options=["--concurrency", "300", "--window", "16k", "--cancel-grace", "5s"])
+    worker, = server.workers(pointer("paced"))
+    for _ in range(3):
+        streams = [wire.Stream(server.connect(receive_buffer_bytes=4096),
+                               wire.run_body(pointer("paced"), [10_000_000, 0.0])) for _ in range(300)]
+        wait_until(lambda: api.switches_in(worker["pid"], 0.2) == 0, what="the worker's rest", timeout_s=30 * SLOWNESS)
+        for stream in streams:
+            stream.close()
+        wait_until(lambda: server.workers(pointer("paced"))[0]["active"] == 0, what="free slots",
+                   timeout_s=30 * SLOWNESS)
+    assert server.workers(pointer("paced"))[0]["pid"] == worker["pid"]
+
+
+def test_a_run_that_cancels_itself_while_its_line_waits_ends_with_that(server):
+    mark = server.log_mark()
+    with server.connect(receive_buffer_bytes=4096) as connection:
+        stream = wire.Stream(connection, wire.run_body(pointer("self_cancelled"), [10_000_000]))
+        stream.next()
+        server.wait_log("cancels it", mark)
+        error = stream.all()[-1]["error"]
+    assert (error["type"], error["message"]) == ("pipeline_error", "CancelledError()")
 
 
 # ---- batches ---------------------------------------------------------------------------------------

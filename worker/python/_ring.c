@@ -310,8 +310,9 @@ static PyObject *ring_line(PyObject *module, PyObject *arguments)
     return host_py_why(&host);
 }
 
-/* end(key, description, plain): ends a driven run; None when it completed. `plain` has a bit for
- * each output that was no stream. */
+/* end(key, description, plain): ends a driven run, with None when it completed. `plain` has a bit
+ * for each output that was no stream. False when its line waits: to be asked again after resume()
+ * or cancel(). */
 static PyObject *ring_end(PyObject *module, PyObject *arguments)
 {
     (void)module;
@@ -322,15 +323,17 @@ static PyObject *ring_end(PyObject *module, PyObject *arguments)
         return NULL;
     host_py_check_process(&host);
     struct job *job = host_py_find(&host, key);
-    if (!job || !job->is_driven || job->state != JOB_DRIVEN)
-        return ring_none(); /* over already */
+    if (!job || !job->is_driven || job->state == JOB_NONE)
+        Py_RETURN_TRUE; /* over already */
+    if (job->state != JOB_DRIVEN)
+        Py_RETURN_FALSE;
     if (description != Py_None && !host_py_set_error(&host, description))
         return NULL;
     job->plain_outputs = plain & host.stream_outputs;
     uint64_t wait_count = host.context.reply.wait_count;
     engine_end_driven(host.engine, job);
     ring_check_bell(wait_count);
-    return ring_none();
+    Py_RETURN_TRUE;
 }
 
 /* ---- for user code and its log ------------------------------------------------------------- */

@@ -63,6 +63,23 @@ def paced_numbers(count: int, pause_ms: float) -> Stream:
 paced = graph_of(paced_numbers, int, float)
 
 
+def cancelling(count: int) -> Stream:
+    """A run whose own code cancels its task, wherever that waits."""
+    async def each():
+        asyncio.get_running_loop().call_later(0.2, cancel, asyncio.current_task())
+        for number in range(count):
+            yield number
+
+    def cancel(task):
+        print("cancels it")
+        task.cancel()
+
+    return Stream(each())
+
+
+self_cancelled = graph_of(cancelling, int)
+
+
 def limited(seconds: float) -> Stream:
     """A time limit of its own around one wait."""
     async def each():

@@ -10,6 +10,7 @@ first driven run on, the event loop is what the process sleeps in.
 from __future__ import annotations
 
 import asyncio
+import functools
 import inspect
 import sys
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from millrace_worker import _current, _engine, _engine_host, _failure, _files, _given, _log, _ring, _streams, _threads
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from millrace_worker._failure import Description
     from millrace_worker._streams import Output
@@ -36,13 +37,20 @@ class Driven:
         self.loop = loop
         self.task: asyncio.Task[None] = None  # type: ignore[assignment]  # until there is one
         self.window: asyncio.Future[None] | None = None  # while a line waits for the window
+        # Of a task that ended while its line waited, as user code has cancelled it: what ends the run.
+        self.end: Callable[[], object] | None = None
 
     def cancel(self) -> None:
         # Behind the task's first step: one that is cancelled before it would never end its run.
-        self.loop.call_soon(self.task.cancel)
+        if self.end is not None:
+            self.loop.call_soon(self.end)
+        else:
+            self.loop.call_soon(self.task.cancel)
 
     def resume(self) -> None:
-        if self.window is not None and not self.window.done():
+        if self.end is not None:
+            self.loop.call_soon(self.end)
+        elif self.window is not None and not self.window.done():
             self.window.set_result(None)
 
     def finish(self) -> None:
@@ -196,7 +204,9 @@ class Host:
         except BaseException as exception:  # of user code; CancelledError is the extension's matter
             failure = _failure.describe(exception)
         await _streams.close_all_asynchronously(opened)
-        _ring.end(key, failure, _streams.plain_among(opened))
+        end = functools.partial(_ring.end, key, failure, _streams.plain_among(opened))
+        if not end():
+            run.end = end
 
     async def send_lines(self, key: int, run: Driven, opened: list[Output]) -> None:
         """As worker/engine/lockstep.c: an item of each live stream, until a line has none."""
