@@ -13,6 +13,7 @@ import server as servers
 
 for folder in ("tests/bench", "tests/bench/peers"):
     sys.path.append(os.path.join(servers.TOP, folder))
+import calls  # noqa: E402
 import client  # noqa: E402
 import contest  # noqa: E402
 from rounds import Contestant  # noqa: E402
@@ -69,6 +70,14 @@ def test_one_round_with_one_peer_gives_figures_and_leaves_no_process(tmp_path):
         assert 0 < called["millrace"] < 1
     assert "Node.js" in shown
     assert not processes_with(mark)
+
+
+@pytest.mark.parametrize("kind, streams, lines, counted", [
+    ("millrace", 1, 100, 20_000), ("millrace", 32, 100, 20_000), ("millrace", 32, 5000, 160_000),
+    ("millrace", 1, 9_000_000, 400_000), ("each", 1, 9_000_000, 20_000), ("each", 1, 100, 20_000)])
+def test_calls_are_counted_over_many_lines_also_where_a_busy_machine_had_few(kind, streams, lines, counted):
+    load = calls.shortened(client.Load(streams, lines), kind)
+    assert (load.streams, load.streams * load.lines) == (streams, counted)
 
 
 def test_a_peer_that_is_not_installed_costs_its_own_row_only(tmp_path):
