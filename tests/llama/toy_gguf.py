@@ -1,6 +1,6 @@
 #!/usr/bin/python3
 # SPDX-License-Identifier: MIT
-"""toy_gguf - writes a model that llama.cpp loads: the shape of a llama, random weights, bytes as its words.
+"""toy_gguf - writes models of random weights that llama.cpp loads: the shape of a llama, bytes as its words.
 
     tests/llama/toy_gguf.py FILE
 
@@ -9,20 +9,19 @@ for. 1.6 MB, written in a second; not committed.
 """
 
 import array
+import os
 import random
-import struct
 import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../docs/examples/llama/toy"))
+
+import gguf  # noqa: E402
 
 SEED = 16
 LAYERS, WIDTH, HEADS, HIDDEN, CONTEXT = 2, 128, 2, 256, 4096
 SPECIAL = ("<unk>", "<s>", "</s>")
 WORDS = [*SPECIAL, *(f"<0x{byte:02X}>" for byte in range(256))]
-
-# Kinds of values, of arrays' items, and of words ("GGUF", version 3).
-U32, I32, F32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9
-UNKNOWN, CONTROL, BYTE = 2, 3, 6
-VERSION, ALIGNMENT, TENSOR_F32 = 3, 32, 0
-FORMATS = {U32: "<I", I32: "<i", F32: "<f", BOOL: "<?"}
+KINDS = [gguf.UNKNOWN, gguf.CONTROL, gguf.CONTROL] + [gguf.BYTE] * 256
 
 
 def main():
@@ -32,83 +31,20 @@ def main():
 
 
 def write(path):
-    shapes = tensors()
-    head = [b"GGUF", struct.pack("<IQQ", VERSION, len(shapes), len(FACTS))]
-    head += [text(name) + struct.pack("<I", kind) + value(kind, fact) for name, kind, fact in FACTS]
-    offset = 0
-    for name, shape in shapes.items():
-        head.append(text(name) + struct.pack(f"<I{len(shape)}QIQ", len(shape), *shape, TENSOR_F32, offset))
-        offset += padded(4 * count_of(shape))
-    whole = b"".join(head)
     chance = random.Random(SEED)
-    with open(path, "wb") as file:
-        file.write(whole.ljust(padded(len(whole)), b"\0"))
-        for name, shape in shapes.items():
-            data = weights(chance, name, shape).tobytes()
-            file.write(data.ljust(padded(len(data)), b"\0"))
-
-
-def tensors():
-    """Names and shapes, the dimension of neighbours in memory first."""
-    shapes = {"token_embd.weight": (WIDTH, len(WORDS)), "output_norm.weight": (WIDTH,), "output.weight": (WIDTH, len(WORDS))}
-    for layer in range(LAYERS):
-        one = {"attn_norm": (WIDTH,), "ffn_norm": (WIDTH,), "ffn_gate": (WIDTH, HIDDEN), "ffn_up": (WIDTH, HIDDEN),
-               "ffn_down": (HIDDEN, WIDTH), **{f"attn_{part}": (WIDTH, WIDTH) for part in ("q", "k", "v", "output")}}
-        shapes.update({f"blk.{layer}.{name}.weight": shape for name, shape in one.items()})
-    return shapes
+    shapes = gguf.llama_tensors(len(WORDS), LAYERS, WIDTH, HIDDEN)
+    facts = gguf.llama_facts("random weights", LAYERS, WIDTH, HIDDEN, HEADS, CONTEXT)
+    facts += gguf.words_facts(WORDS, [0.0] * len(WORDS), KINDS)
+    gguf.write(path, facts, [(name, shape, gguf.TENSOR_F32, lambda name=name, shape=shape: weights(chance, name, shape))
+                             for name, shape in shapes.items()])
 
 
 def weights(chance, name, shape):
     """Such that numbers keep their size from layer to layer."""
     if "norm" in name:
-        return array.array("f", [1.0] * shape[0])
+        return array.array("f", [1.0] * shape[0]).tobytes()
     deviation = 1.0 if name == "token_embd.weight" else 2.0 / shape[0] ** 0.5
-    return array.array("f", (chance.gauss(0, deviation) for _ in range(count_of(shape))))
-
-
-def count_of(shape):
-    return shape[0] * (shape[1] if len(shape) > 1 else 1)
-
-
-def padded(size):
-    return (size + ALIGNMENT - 1) // ALIGNMENT * ALIGNMENT
-
-
-def text(words):
-    data = words.encode()
-    return struct.pack("<Q", len(data)) + data
-
-
-def value(kind, fact):
-    if kind == STRING:
-        return text(fact)
-    if kind == ARRAY:
-        item_kind, items = fact
-        return struct.pack("<IQ", item_kind, len(items)) + b"".join(value(item_kind, item) for item in items)
-    return struct.pack(FORMATS[kind], fact)
-
-
-FACTS = [
-    ("general.architecture", STRING, "llama"),
-    ("general.name", STRING, "random weights"),
-    ("general.alignment", U32, ALIGNMENT),
-    ("llama.context_length", U32, CONTEXT),
-    ("llama.embedding_length", U32, WIDTH),
-    ("llama.block_count", U32, LAYERS),
-    ("llama.feed_forward_length", U32, HIDDEN),
-    ("llama.attention.head_count", U32, HEADS),
-    ("llama.attention.head_count_kv", U32, HEADS),
-    ("llama.attention.layer_norm_rms_epsilon", F32, 1e-5),
-    ("llama.rope.dimension_count", U32, WIDTH // HEADS),
-    ("tokenizer.ggml.model", STRING, "llama"),
-    ("tokenizer.ggml.tokens", ARRAY, (STRING, WORDS)),
-    ("tokenizer.ggml.scores", ARRAY, (F32, [0.0] * len(WORDS))),
-    ("tokenizer.ggml.token_type", ARRAY, (I32, [UNKNOWN, CONTROL, CONTROL] + [BYTE] * 256)),
-    ("tokenizer.ggml.bos_token_id", U32, 1),
-    ("tokenizer.ggml.eos_token_id", U32, 2),
-    ("tokenizer.ggml.add_bos_token", BOOL, True),
-    ("tokenizer.ggml.add_space_prefix", BOOL, False),
-]
+    return array.array("f", (chance.gauss(0, deviation) for _ in range(shape[0] * shape[1]))).tobytes()
 
 
 if __name__ == "__main__":
