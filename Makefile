@@ -132,6 +132,18 @@ build/examples/%.so: docs/examples/%.c $(PUBLIC)
 	$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Iinclude -shared \
 		-o $@ $< $$([ -z "$$packages" ] || pkg-config --cflags --libs $$packages) $(EXAMPLE_LIBS_$*)
 
+# An example of many files, for a library that docs/examples/llama/fetch takes from npm; its headers are not ours.
+LLAMA := build/llama
+.PHONY: llama
+llama: build/examples/llama.so
+$(LLAMA)/release:
+	@docs/examples/llama/fetch $(LLAMA)
+build/examples/llama.so: $(wildcard docs/examples/llama/*.[ch]) $(LLAMA)/release $(PUBLIC)
+	@mkdir -p $(@D)
+	@echo "  CC    $@"
+	$(Q)$(CC) -std=c11 -D_GNU_SOURCE -O2 -g -fPIC -fvisibility=hidden -Wall -Wextra -Werror -Iinclude -isystem $(LLAMA)/include \
+		-DLLAMA_RELEASE="\"$$(cat $(LLAMA)/release)\"" -shared -o $@ $(filter %.c,$^) -ldl -lm
+
 # In the oldest C++ that they may be in.
 build/examples/%.so: docs/examples/%.cpp $(PUBLIC)
 	@mkdir -p $(@D)

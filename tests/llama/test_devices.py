@@ -10,8 +10,8 @@ import time
 import pytest
 
 import wire
+from answers import LLAMA, Answer, open_stream
 
-LLAMA = "local/llama:v1"
 COUNT = 4
 # Of nine tokens and more, a byte each, for which there is one set of shaders.
 PROMPTS = ("Hello world!", "abcdefghijklmnop", "3.1415926535", "To be, or not to be")
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.bounded(2 * START_S)
 
 
 def serving(start, llama, *options):
-    server = start(f"{LLAMA}={llama.source}", wait=False, options=llama.options("--start-timeout", f"{START_S}s", *options))
+    server = start(f"{LLAMA}={llama.source}:llama", wait=False, options=llama.options("--start-timeout", f"{START_S}s", *options))
     server.wait_log(f" pipeline_served pipeline={LLAMA} ", timeout_s=START_S)
     return server.wait_ready()
 
@@ -42,8 +42,13 @@ def server(start_shared, llama):
     return server
 
 
+def opened(server, prompt, count=TOKENS):
+    return open_stream(server, prompt, max_tokens=count, temperature=0, logprobs=0)
+
+
 def tokens(server, prompt, count=TOKENS):
-    return [wire.output_of(line) for line in server.lines(LLAMA, prompt, count)]
+    with opened(server, prompt, count) as stream:
+        return Answer(stream.all()).tokens
 
 
 @pytest.fixture(scope="module")
@@ -85,11 +90,11 @@ def test_the_cpu_says_something_else_to_each_prompt(expected):
 
 def test_each_device_says_what_the_cpu_says(server, expected, figure):
     for prompt in PROMPTS[:2]:
-        streams = [server.stream(LLAMA, prompt, TOKENS) for _ in range(COUNT)]
+        streams = [opened(server, prompt) for _ in range(COUNT)]
         assert [worker["active"] for worker in server.workers(LLAMA)] == [1] * COUNT
         with concurrent.futures.ThreadPoolExecutor(COUNT) as pool:
             began_s = time.monotonic()
-            said = [[wire.output_of(line) for line in lines] for lines in pool.map(wire.Stream.all, streams)]
+            said = [Answer(lines).tokens for lines in pool.map(wire.Stream.all, streams)]
             took_s = time.monotonic() - began_s
         assert said == [expected[prompt]] * COUNT
         for stream in streams:
@@ -105,11 +110,11 @@ def test_how_fast_the_cpu_and_one_device_are(server, cpu, expected, figure):
 
 
 def test_a_killed_worker_costs_its_own_stream_and_the_next_one_has_its_device(server, expected, figure):
-    with server.stream(LLAMA, PROMPTS[0], 4000) as lost:
+    with opened(server, PROMPTS[0], 4000) as lost:
         lost.next()
         victim, = [worker for worker in server.workers(LLAMA) if worker["active"]]
         device = seen(server)[victim["index"]]
-        others = [server.stream(LLAMA, prompt, TOKENS) for prompt in PROMPTS[1:]]
+        others = [opened(server, prompt) for prompt in PROMPTS[1:]]
         firsts = [stream.next() for stream in others]
         mark, killed_s = server.log_mark(), time.monotonic()
         os.kill(victim["pid"], signal.SIGKILL)
@@ -119,12 +124,12 @@ def test_a_killed_worker_costs_its_own_stream_and_the_next_one_has_its_device(se
             rests = list(pool.map(wire.Stream.all, others))
     assert error["type"] == "pipeline_error" and "SIGKILL" in error["message"]
     for prompt, stream, first, rest in zip(PROMPTS[1:], others, firsts, rests):
-        assert [wire.output_of(line) for line in [first, *rest]] == expected[prompt]
+        assert Answer([first, *rest]).tokens == expected[prompt]
         stream.close()
     took = server.wait_log(rf" worker_ready pipeline={LLAMA} worker={victim['index']} pid=\d+ ms=(\d+)", mark, timeout_s=START_S)
     figure(f"the next one was ready in {int(took[1]) / 1000:.1f} s")
     assert seen(server, mark) == {victim["index"]: device}
-    streams = [server.stream(LLAMA, PROMPTS[0], TOKENS) for _ in range(COUNT)]
-    assert [[wire.output_of(line) for line in stream.all()] for stream in streams] == [expected[PROMPTS[0]]] * COUNT
+    streams = [opened(server, PROMPTS[0]) for _ in range(COUNT)]
+    assert [Answer(stream.all()).tokens for stream in streams] == [expected[PROMPTS[0]]] * COUNT
     for stream in streams:
         stream.close()
