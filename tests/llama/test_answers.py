@@ -22,7 +22,7 @@ pytestmark = pytest.mark.bounded(120)
 @pytest.fixture(scope="module")
 def server(start_shared, trained):
     return start_shared(f"{LLAMA}={trained.source}:llama", f"{EMBEDDINGS}={trained.source}:embeddings",
-                        options=trained.options("--concurrency", "64", LLAMA_CONTEXT=CONTEXT, LLAMA_PARALLEL=STREAMS, LLAMA_STEP_BUDGET=64))
+                        options=trained.options("--concurrency", "64", "--step-budget", "64", LLAMA_CONTEXT=CONTEXT, LLAMA_PARALLEL=STREAMS))
 
 
 @pytest.fixture(scope="module")

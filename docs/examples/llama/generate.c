@@ -10,6 +10,9 @@
 #include "batch.h"
 #include "reply.h"
 
+/* Of prompts, in a step, where --step-budget says nothing. */
+#define BUDGET_TOKENS 256
+
 /* A place is nobody's while it has no run. */
 struct generation {
     struct mr_run *run;
@@ -195,7 +198,8 @@ static int32_t least(int32_t a, int32_t b)
  * first, so that a long one does not hold up many. */
 static void want_prompts(struct generation **reading, int32_t count)
 {
-    int32_t left = model.batch_tokens - place_count;
+    uint64_t most = model.settings.batch_tokens, told = mr_step_budget(BUDGET_TOKENS);
+    int32_t left = (int32_t)(told < most ? told : most);
     int32_t first = least(count_unread(reading[0]), (left + 1) / 2);
     left -= first;
     for (int32_t done = 1; done < count && left > 0; done++) {
@@ -351,4 +355,11 @@ static int step(void *unused)
     return 0;
 }
 
-const struct mr_engine generate_engine = {.admit = admit, .step = step, .evict = evict};
+static int capacity(void *unused)
+{
+    (void)unused;
+    return place_count;
+}
+
+const struct mr_engine generate_engine = {
+    .admit = admit, .step = step, .evict = evict, .capacity = capacity};

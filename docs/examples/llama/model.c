@@ -170,7 +170,7 @@ int model_open(struct mr_call *call)
                        settings->model);
     struct llama_context_params how = library.llama_context_default_params();
     bool is_shared = settings->shared_tokens > 0;
-    model.batch_tokens = (int32_t)(settings->budget_tokens + settings->parallel_count);
+    model.batch_tokens = (int32_t)(settings->batch_tokens + settings->parallel_count);
     how.n_ctx = is_shared ? settings->shared_tokens
                           : (uint32_t)model.context_tokens * settings->parallel_count;
     how.n_seq_max = settings->parallel_count;

@@ -56,11 +56,11 @@ static int32_t count_cores(void)
 
 int settings_read(struct settings *settings, struct mr_call *call)
 {
-    long long context = 0, parallel = 32, budget = 256, shared = 0, grammar = 16384, layers = -1;
+    long long context = 0, parallel = 32, batch = 2048, shared = 0, grammar = 16384, layers = -1;
     long long threads = 0;
     if (read_number(call, "LLAMA_CONTEXT", 16, CONTEXT_TOKENS_MAX, &context) != 0 ||
         read_number(call, "LLAMA_PARALLEL", 1, PARALLEL_COUNT_MAX, &parallel) != 0 ||
-        read_number(call, "LLAMA_STEP_BUDGET", 1, CONTEXT_TOKENS_MAX, &budget) != 0 ||
+        read_number(call, "LLAMA_BATCH", 1, 65536, &batch) != 0 ||
         read_number(call, "LLAMA_SHARED", 0, CONTEXT_TOKENS_MAX, &shared) != 0 ||
         read_number(call, "LLAMA_GRAMMAR_BYTES", 0, 1 << 20, &grammar) != 0 ||
         read_number(call, "LLAMA_GPU_LAYERS", -1, 100000, &layers) != 0 ||
@@ -71,7 +71,7 @@ int settings_read(struct settings *settings, struct mr_call *call)
     settings->library = getenv("LLAMA_LIBRARY");
     settings->context_tokens = (uint32_t)context;
     settings->parallel_count = (uint32_t)parallel;
-    settings->budget_tokens = (uint32_t)budget;
+    settings->batch_tokens = (uint32_t)batch;
     settings->shared_tokens = (uint32_t)shared;
     settings->grammar_bytes_max = (uint32_t)grammar;
     settings->gpu_layers = (int32_t)layers;

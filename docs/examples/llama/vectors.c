@@ -193,4 +193,11 @@ static int step(void *unused)
     return 0;
 }
 
-const struct mr_engine vectors_engine = {.admit = admit, .step = step, .evict = evict};
+static int capacity(void *unused)
+{
+    (void)unused;
+    return place_count;
+}
+
+const struct mr_engine vectors_engine = {
+    .admit = admit, .step = step, .evict = evict, .capacity = capacity};
