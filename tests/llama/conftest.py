@@ -43,6 +43,7 @@ class Llama:
 
     def options(self, *options, **variables):
         both = {**self.variables, **variables}
+        options = ("--concurrency", "64", *options)
         return [word for name, value in both.items() for word in ("--env", f"{name}={value}")] + list(options)
 
 

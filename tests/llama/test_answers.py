@@ -22,14 +22,14 @@ pytestmark = pytest.mark.bounded(120)
 @pytest.fixture(scope="module")
 def server(start_shared, trained):
     return start_shared(f"{LLAMA}={trained.source}:llama", f"{EMBEDDINGS}={trained.source}:embeddings",
-                        options=trained.options("--concurrency", "64", "--step-budget", "64", LLAMA_CONTEXT=CONTEXT, LLAMA_PARALLEL=STREAMS))
+                        options=trained.options("--step-budget", "64", LLAMA_CONTEXT=CONTEXT, LLAMA_PARALLEL=STREAMS))
 
 
 @pytest.fixture(scope="module")
 def shared(start_shared, trained):
     """All runs share a context that has room for four of them."""
     return start_shared(f"{LLAMA}={trained.source}:llama",
-                        options=trained.options("--concurrency", "64", LLAMA_CONTEXT=CONTEXT, LLAMA_PARALLEL=STREAMS, LLAMA_SHARED=4 * CONTEXT))
+                        options=trained.options(LLAMA_CONTEXT=CONTEXT, LLAMA_PARALLEL=STREAMS, LLAMA_SHARED=4 * CONTEXT))
 
 
 @pytest.fixture(scope="module")

@@ -340,7 +340,8 @@ static int step(void *unused)
     case BATCH_NO_ROOM:
         return make_room();
     case BATCH_STOPPED:
-        return 0; /* the cancelled run is evicted before the next step */
+        mr_log(MR_LOG_DEBUG, "a step was stopped: a run was cancelled that read its prompt");
+        return 0; /* it is evicted before the next one */
     case BATCH_FAILED:
     default:
         sequences_forget_all();
