@@ -9,7 +9,7 @@ import pytest
 import test_engine_api as api
 import wire
 from pipeline.cloud.pipelines import stream_pipeline_async
-from server import SLOWNESS, wait_until
+from server import SLOWNESS, process_cpu_s, wait_until
 from test_python_worker import HERE, failure, pointer, pytestmark
 
 assert pytestmark  # of all tests that need the extension: it holds here, too
@@ -24,7 +24,7 @@ def served(*names):
 
 @pytest.fixture(scope="module")
 def server(start_shared):
-    return start_shared(*served("gathered", "paced", "self_cancelled", "timed", "batched"),
+    return start_shared(*served("gathered", "paced", "self_cancelled", "timed", "batched", "plain", "stepped"),
                         options=["--concurrency", str(RUN_COUNT), "--cancel-grace", "5s"])
 
 
@@ -103,6 +103,20 @@ def test_a_run_that_cancels_itself_while_its_line_waits_ends_with_that(server):
         server.wait_log("cancels it", mark)
         error = stream.all()[-1]["error"]
     assert (error["type"], error["message"]) == ("pipeline_error", "CancelledError()")
+
+
+@pytest.mark.bounded(300)
+def test_what_a_line_costs_its_worker_when_a_thousand_runs_make_them_is_printed(server):
+    """More of them, to be read: LINES=200 pytest test_python_many_runs.py -s -k costs"""
+    count = int(os.environ.get("LINES", "5"))
+    for name, inputs in (("plain", [count]), ("paced", [count, 0.0]), ("paced", [count, 10.0]),
+                         ("batched", [20, count]), ("stepped", [count])):
+        worker, = server.workers(pointer(name))
+        spent_s = -process_cpu_s(worker["pid"])
+        values = gather(server, name, *inputs, count=RUN_COUNT)
+        spent_s += process_cpu_s(worker["pid"])
+        assert [len(own) for own in values] == [count] * RUN_COUNT
+        print(f"{name}{inputs}: {spent_s / RUN_COUNT / count * 1e6:.1f} us of its worker a line")
 
 
 # ---- batches ---------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import asyncio
 import time
 
 from millrace_worker import Batcher
-from pipeline import Pipeline, Stream, Variable, pipe
+from pipeline import LATER, Engine, Pipeline, Stream, Variable, pipe
 
 
 def graph_of(function, *kinds):
@@ -125,7 +125,43 @@ batched = graph_of(computed, int, int)
 
 
 def plain_numbers(count: int) -> Stream:
-    return Stream(iter(range(count)))
+    def each():
+        for number in range(count):
+            yield number
+    return Stream(each())
 
 
 plain = graph_of(plain_numbers, int)
+
+
+class Counter(Engine[int]):
+    """A step takes as long whatever the batch is, and gives each run its next number."""
+
+    def __init__(self):
+        self.runs = []
+
+    def admit(self, run):
+        run.state = 0
+        self.runs.append(run)
+
+    def step(self):
+        batch = [run for run in self.runs if not run.is_full]
+        if not batch:
+            return LATER
+        time.sleep(0.002)
+        for run in batch:
+            run.emit(run.state)
+            run.state += 1
+            if run.state == run.inputs[0]:
+                run.finish()
+        self.runs = [run for run in self.runs if run.state < run.inputs[0]]
+        return None
+
+    def evict(self, run):
+        self.runs.remove(run)
+
+
+with Pipeline() as builder:
+    builder.output(Counter()(Variable(int)))
+
+stepped = builder.get_pipeline()
