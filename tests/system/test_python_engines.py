@@ -12,6 +12,7 @@ import test_engine_api as api
 import wire
 from operator_socket import pipeline_state
 from server import MILLRACE, SLOWNESS, wait_until
+from test_python_many_runs import wait_for_rest
 from test_python_worker import HERE, failure, outputs, pointer, pytestmark
 
 assert pytestmark  # of all tests that need the extension: it holds here, too
@@ -85,7 +86,7 @@ def test_a_stalled_client_and_an_idle_engine_cost_no_processor_time(server):
     with open_stream(server, count=0, ms=0, receive_buffer_bytes=4096) as stream:
         stream.next()
         worker, = server.workers(BATCHED)
-        wait_until(lambda: api.switches_in(worker["pid"], 0.2) == 0, what="the worker's rest", timeout_s=30 * SLOWNESS)
+        wait_for_rest(worker["pid"])
         assert api.switches_in(worker["pid"], 0.5) == 0
         api.assert_whole(api.values_of(open_stream(server, count=20)), 20)
 

@@ -28,6 +28,15 @@ def server(start_shared):
                         options=["--concurrency", str(RUN_COUNT), "--cancel-grace", "5s"])
 
 
+def wait_for_rest(pid):
+    """Until it does nothing. One that is busy all the time does not go to sleep either."""
+    def is_at_rest():
+        before_s = process_cpu_s(pid)
+        return api.switches_in(pid, 0.3) == 0 and process_cpu_s(pid) == before_s
+
+    wait_until(is_at_rest, what="the worker's rest", timeout_s=50 * SLOWNESS)
+
+
 async def values_of(server, name, *inputs):
     results = stream_pipeline_async(pointer(name), *inputs, url=server.url)
     return [result.outputs_formatted()[0] async for result in results]
@@ -45,6 +54,11 @@ def test_a_thousand_runs_are_in_one_worker_at_once_and_each_is_whole_and_in_orde
     # None of them begins before the last one has come.
     assert gather(server, "gathered", RUN_COUNT, 10, count=RUN_COUNT) == [list(range(10))] * RUN_COUNT
     assert len(server.workers(pointer("gathered"))) == 1
+
+
+@pytest.mark.bounded(120)
+def test_a_thousand_streams_go_through_one_engine_in_order(server):
+    assert gather(server, "stepped", 10, count=RUN_COUNT) == [list(range(10))] * RUN_COUNT
 
 
 def test_a_run_that_is_cancelled_hears_of_it_where_it_waits_and_the_others_go_on(server):
@@ -73,7 +87,7 @@ def test_a_client_that_reads_nothing_costs_its_window_and_no_processor_time(serv
         stalled = wire.Stream(connection, wire.run_body(pointer("paced"), [10_000_000, 0.0]))
         run_id = stalled.next()["id"]
         worker, = server.workers(pointer("paced"))
-        wait_until(lambda: api.switches_in(worker["pid"], 0.2) == 0, what="the worker's rest", timeout_s=30 * SLOWNESS)
+        wait_for_rest(worker["pid"])
         for own in api.read_all([server.stream(pointer("paced"), 30, 1.0) for _ in range(20)]):
             assert own == list(range(30))
     made = int(server.wait_log(rf'run={run_id} stream=log text="closed after (\d+)"', mark)[1])
@@ -81,18 +95,31 @@ def test_a_client_that_reads_nothing_costs_its_window_and_no_processor_time(serv
     assert made < 100_000
 
 
+@pytest.mark.bounded(300)
 def test_runs_whose_clients_read_nothing_and_leave_at_once_all_end(start):
-    server = start(*served("paced"), options=["--concurrency", "300", "--window", "16k", "--cancel-grace", "5s"])
+    """What a line of another run costs beside them is printed: LINES=4000 STALLED=900 pytest ... -s -k leave"""
+    stalled = int(os.environ.get("STALLED", "60"))
+    server = start(*served("paced"), options=["--concurrency", str(stalled + 1), "--window", "16k", "--cancel-grace",
+                                              "5s", "--stall-timeout", "1h"])
     worker, = server.workers(pointer("paced"))
     for _ in range(3):
+        alone = cost_of_a_paced_run(server, worker["pid"])
         streams = [wire.Stream(server.connect(receive_buffer_bytes=4096),
-                               wire.run_body(pointer("paced"), [10_000_000, 0.0])) for _ in range(300)]
-        wait_until(lambda: api.switches_in(worker["pid"], 0.2) == 0, what="the worker's rest", timeout_s=30 * SLOWNESS)
+                               wire.run_body(pointer("paced"), [10_000_000, 0.0])) for _ in range(stalled)]
+        wait_for_rest(worker["pid"])
+        print(f"{alone:.0f} us of its worker a line, beside the others {cost_of_a_paced_run(server, worker['pid']):.0f}")
         for stream in streams:
             stream.close()
         wait_until(lambda: server.workers(pointer("paced"))[0]["active"] == 0, what="free slots",
                    timeout_s=30 * SLOWNESS)
     assert server.workers(pointer("paced"))[0]["pid"] == worker["pid"]
+
+
+def cost_of_a_paced_run(server, pid):
+    count = int(os.environ.get("LINES", "5"))
+    spent_s = -process_cpu_s(pid)
+    assert len(server.lines(pointer("paced"), count, 0.5)) == count
+    return (spent_s + process_cpu_s(pid)) / count * 1e6
 
 
 def test_a_run_that_cancels_itself_while_its_line_waits_ends_with_that(server):
@@ -106,17 +133,17 @@ def test_a_run_that_cancels_itself_while_its_line_waits_ends_with_that(server):
 
 
 @pytest.mark.bounded(300)
-def test_what_a_line_costs_its_worker_when_a_thousand_runs_make_them_is_printed(server):
-    """More of them, to be read: LINES=200 pytest test_python_many_runs.py -s -k costs"""
-    count = int(os.environ.get("LINES", "5"))
+def test_what_a_line_costs_its_worker_when_many_runs_make_them_is_printed(server):
+    """To be read: LINES=200 RUNS=1000 pytest test_python_many_runs.py -s -k costs"""
+    count, runs = int(os.environ.get("LINES", "5")), int(os.environ.get("RUNS", "40"))
     for name, inputs in (("plain", [count]), ("paced", [count, 0.0]), ("paced", [count, 10.0]),
                          ("batched", [20, count]), ("stepped", [count])):
         worker, = server.workers(pointer(name))
         spent_s = -process_cpu_s(worker["pid"])
-        values = gather(server, name, *inputs, count=RUN_COUNT)
+        values = gather(server, name, *inputs, count=runs)
         spent_s += process_cpu_s(worker["pid"])
-        assert [len(own) for own in values] == [count] * RUN_COUNT
-        print(f"{name}{inputs}: {spent_s / RUN_COUNT / count * 1e6:.1f} us of its worker a line")
+        assert [len(own) for own in values] == [count] * runs
+        print(f"{name}{inputs}: {spent_s / runs / count * 1e6:.1f} us of its worker a line")
 
 
 # ---- batches ---------------------------------------------------------------------------------------
