@@ -17,7 +17,9 @@ import tempfile
 import threading
 import time
 
-BUILD = pathlib.Path(os.environ.get("BUILD", "build/release")).resolve()
+from server import MADE
+
+BUILD = pathlib.Path(MADE)
 MAGIC = 0x6D726665
 ALLOW, GET, POST, CANCEL = 1, 2, 3, 4
 PROGRESS, ALIVE, DONE, FAILED = 1, 2, 3, 4
