@@ -2,6 +2,7 @@
 """--folder: where workers run, and that what they are told by path is found nevertheless."""
 
 import os
+import re
 import shutil
 import subprocess
 
@@ -92,7 +93,7 @@ def test_it_is_entered_as_the_worker_s_user(start):
         shutil.copy(example("numbers.so"), folder)
         os.chmod(folder + "/numbers.so", 0o755)
         server = start(f"me/numbers:v1={folder}/numbers.so", options=["--folder", folder + "/data"], default_user=True)
-        assert f"the worker cannot run in its folder: {folder}/data: Permission denied" in "\n".join(server.log)
+        server.wait_log(re.escape(f"the worker cannot run in its folder: {folder}/data: Permission denied"))
 
 
 def test_check_loads_there_too(tmp_path):
