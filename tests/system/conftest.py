@@ -28,6 +28,10 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 
 
 def pytest_configure(config):
+    # A shell that begins a job in the background has these ignored, and so would all servers be.
+    for number in (signal.SIGINT, signal.SIGQUIT):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, signal.SIG_DFL)
     config.addinivalue_line("markers", "bounded(seconds): how long the test may take on a fast build")
 
 

@@ -282,15 +282,19 @@ def left_behind_by(pid):
 
 
 @pytest.mark.parametrize("number", STOPS)
-def test_a_stop_at_any_moment_of_the_start_ends_with_0_and_leaves_nothing(number):
+def test_a_stop_at_any_moment_of_the_start_ends_with_0_and_leaves_nothing(tmp_path, number):
     """From the first instruction that is not the loader's on."""
     for step in range(30):
         words = [MILLRACE, "serve", example("numbers.so"), "--listen", "127.0.0.1:0"]
-        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-            wait_until(lambda: holds_signals(process.pid))
-            time.sleep(step / 1000 * SLOWNESS)
-            process.send_signal(number)
-            _, log = process.communicate(timeout=20 * SLOWNESS)
+        with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                              env=dict(os.environ, RUNTIME_DIRECTORY=str(tmp_path))) as process:
+            try:
+                wait_until(lambda: holds_signals(process.pid))
+                time.sleep(step / 1000 * SLOWNESS)
+                process.send_signal(number)
+                _, log = process.communicate(timeout=20 * SLOWNESS)
+            finally:
+                process.kill()
         assert process.returncode == 0, (step, log)
         wait_until(lambda: not left_behind_by(process.pid))
 
@@ -324,7 +328,7 @@ def test_no_moment_of_the_start_is_too_early_for_a_harmless_signal():
 def test_the_limit_on_processor_time_ends_a_server_in_order_with_1_and_is_named(start):
     """The kernel says SIGXCPU once a second from the soft limit on: it is said here."""
     server = start(example("numbers.so"), options=["--concurrency", "2"], command=["prlimit", "--cpu=160"])
-    assert server.log_since(0, " warning cpu_limit seconds=149")
+    server.wait_log(" warning cpu_limit seconds=149")
     with server.stream(NUMBERS, 50, "x", 10) as short, server.stream(NUMBERS, 1_000_000, "x", 10) as long:
         short.next()
         long.next()
