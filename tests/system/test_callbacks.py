@@ -65,9 +65,8 @@ def ask(server, pipeline, *values, url, **members):
 
 def test_result_is_posted_once(server, receiver):
     to = receiver()
-    began = time.monotonic()
     answer = ask(server, NUMBERS, 3, "x", 100, url=to.url("/hook?id=1"))
-    assert answer.status == 202 and time.monotonic() - began < 0.3 * SLOWNESS
+    assert answer.status == 202
     run = json.loads(answer.body)
     assert run["state"] in ("queued", "running") and run["outputs"] is None and run["error"] is None
     head, fields, body, _ = to.posts.get(timeout=10 * SLOWNESS)

@@ -3,7 +3,6 @@
 
 import os
 import re
-import time
 
 import pytest
 
@@ -76,8 +75,8 @@ def test_mps_that_hangs_is_waited_for_two_seconds_while_all_else_goes_on(machine
     server, pid = serve(machine, "exec sleep 60", "--allow-mps")
     server.run(ONE, "hang")
     wait_until(lambda: len(told(machine)) == 3, timeout_s=20 * SLOWNESS)
-    begun = time.monotonic()
-    assert server.get("/metrics").status == 200 and time.monotonic() - begun < 0.5 * SLOWNESS
+    assert server.get("/metrics").status == 200
+    assert not server.log_since(0, " mps_terminate ")
     server.wait_log(f" warning mps_terminate .*pid={pid} result=timeout", timeout_s=20 * SLOWNESS)
     server.wait_worker(ONE, 0, pid)
     assert BOUND_S <= killed_s(server, pid) < BOUND_S + 1.5 * SLOWNESS

@@ -303,10 +303,8 @@ def test_a_client_that_leaves_closes_the_generator(server, leave):
     mark = server.log_mark()
     stream = server.stream(pointer("numbers"), 10 ** 6, 10)
     stream.next()
-    began = time.monotonic()
     getattr(stream, leave, stream.close)()
     server.wait_log(r'text="closed after \d+"', mark)
-    assert time.monotonic() - began < 0.5 * SLOWNESS
 
 
 @pytest.mark.parametrize("name", ["prompt", "promptly_ended"])
