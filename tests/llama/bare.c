@@ -6,7 +6,7 @@
  *
  * Each prompt has a sequence of CONTEXT tokens, and the sampler of the example with its usual
  * values; its seed is SEED and its place among the prompts. A line for each prompt: its tokens,
- * COUNT of them or fewer. Then one with how long the prompts took and how fast the rest was.
+ * COUNT of them or fewer, unless IGNORE_EOS is in the environment. Then one with how long the prompts took and how fast the rest was.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +24,7 @@ struct stream {
 };
 
 static int32_t limit;
+static bool ignores_end;
 static float temperature;
 static struct llama_context *context;
 static const struct llama_vocab *vocab;
@@ -106,7 +107,7 @@ static void sample(struct stream *stream)
 {
     llama_token token = llama_sampler_sample(stream->sampler, context, stream->row);
     stream->said[stream->count++] = token;
-    stream->is_over = stream->count == limit || llama_vocab_is_eog(vocab, token);
+    stream->is_over = stream->count == limit || (!ignores_end && llama_vocab_is_eog(vocab, token));
 }
 
 static void decode(struct stream *streams, int32_t count)
@@ -158,6 +159,7 @@ int main(int argc, char **argv)
         stop("MODEL BACKENDS CONTEXT COUNT TEMPERATURE SEED PROMPT...");
     int32_t count = argc - 7;
     limit = (int32_t)strtol(argv[4], NULL, 10);
+    ignores_end = getenv("IGNORE_EOS") != NULL;
     temperature = strtof(argv[5], NULL);
     open_model(argv[1], argv[2], (uint32_t)strtoul(argv[3], NULL, 10), (uint32_t)count);
     struct stream *streams = calloc((size_t)count, sizeof *streams);

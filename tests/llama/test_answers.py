@@ -111,6 +111,12 @@ def test_special_words_in_a_prompt_are_words_like_others(server):
     assert plain > 5
 
 
+def test_ignore_eos_goes_on_to_the_limit(server):
+    said = ask(server, None, [{"role": "user", "content": "And he said"}], temperature=0, max_tokens=300)
+    on = ask(server, None, [{"role": "user", "content": "And he said"}], temperature=0, max_tokens=300, ignore_eos=True)
+    assert said.reason == "stop" and on.reason == "length" and on.usage["completion_tokens"] == 300 and on.text.startswith(said.text)
+
+
 def test_a_stop_string_ends_the_answer_before_it(server):
     whole = ask(server, PROMPTS[0], max_tokens=COUNT, seed=5)
     stop = whole.text[17:22]
@@ -188,7 +194,7 @@ def test_in_a_shared_context_a_common_beginning_is_kept_once(shared):
     {"top_k": 1.5}, {"repeat_penalty": 0}, {"frequency_penalty": 3}, {"presence_penalty": -3}, {"repeat_last_n": -1}, {"seed": -1},
     {"seed": 4294967295}, {"seed": 1 << 63}, {"max_tokens": 0}, {"max_tokens": -1}, {"max_tokens": 1 << 40}, {"max_tokens": "many"},
     {"logprobs": 21}, {"logprobs": -1}, {"logprobs": True}, {"stop": ""}, {"stop": ["a", ""]}, {"stop": ["a"] * 17}, {"stop": 5},
-    {"stop": "x" * 257}, {"grammar": ""}, {"grammar": 5}, {"grammar": "a" * 20000}, {"grammar": "root ::= \"\0\""}, {"plain": 1},
+    {"stop": "x" * 257}, {"grammar": ""}, {"grammar": 5}, {"grammar": "a" * 20000}, {"grammar": "root ::= \"\0\""}, {"plain": 1}, {"ignore_eos": "yes"}, {"ignore_eos": True, "grammar": "root ::= \"a\""},
     {"plain": True, "logprobs": 1}, {"warmth": 1}, {"": 1}])
 def test_each_option_that_cannot_be_is_an_input_error_that_names_it(server, options):
     message = refused(server, PROMPTS[0], **options)

@@ -68,21 +68,21 @@ def test_a_run_that_leaves_while_its_prompt_is_read_stops_the_step_and_changes_n
     others = [opened(server, i, 500) for i in range(8)]
     for stream in others:
         stream.next()
-    mark, took_ms = server.log_mark(), []
+    took_ms = []
     for i in range(6):
         connection = server.connect()
         connection.send(wire.post(wire.run_body(LLAMA, inputs(f"{i} {LONG}", max_tokens=5))))
         wait_until(lambda: server.workers(LLAMA)[0]["active"] == 9)
         left_s = time.monotonic()
         connection.reset()
-        server.wait_log(" run_end .* state=cancelled ", mark)
+        wait_until(lambda: server.workers(LLAMA)[0]["active"] == 8)
         took_ms.append(1000 * (time.monotonic() - left_s))
-        mark = server.log_mark()
     for i, answer in enumerate(map(finish, others)):
         said = alone[i][1:]
         assert answer.tokens[:len(said)] == said
     stopped = len(server.log_since(0, "a step was stopped"))
-    figure(f"{stopped} steps were stopped; from the reset to the end of the run {sorted(took_ms)[3]:.0f} ms, {max(took_ms):.0f} ms at most")
+    assert stopped > 0
+    figure(f"{stopped} steps were stopped; from the reset until its place was free {sorted(took_ms)[3]:.0f} ms, {max(took_ms):.0f} ms at most")
 
 
 def test_of_two_workers_one_is_killed_and_the_runs_of_the_other_are_exact(start, trained, alone):

@@ -261,7 +261,7 @@ static const char *add_token(struct generation *place, llama_token token)
     struct sequence *sequence = place->sequence;
     char piece[TEXT_PIECE_BYTES_MAX];
     place->usage.completion_tokens++;
-    if (library.llama_vocab_is_eog(model.vocab, token))
+    if (!place->request.ignores_end && library.llama_vocab_is_eog(model.vocab, token))
         return "stop";
     int32_t bytes = library.llama_token_to_piece(model.vocab, token, piece, sizeof piece, 0, false);
     if (bytes > 0)

@@ -56,6 +56,7 @@ const char request_schema[] =
     "\"max_tokens\":{\"type\":\"integer\",\"minimum\":1},"
     "\"logprobs\":{\"type\":\"integer\",\"minimum\":0,\"maximum\":20},"
     "\"stop\":{\"type\":[\"string\",\"array\"],\"items\":{\"type\":\"string\"},\"maxItems\":16},"
+    "\"ignore_eos\":{\"type\":\"boolean\",\"default\":false},"
     "\"grammar\":{\"type\":\"string\"},"
     "\"plain\":{\"type\":\"boolean\",\"default\":false}}}";
 
@@ -141,6 +142,15 @@ static int read_grammar(struct request *request, const struct mr_object *value, 
     return 0;
 }
 
+static int read_flag(bool *flag, const char *name, const struct mr_object *value,
+                     struct refusal *why)
+{
+    if (value->type != MR_BOOLEAN)
+        return refuse(why, "options: %s is true or false", name);
+    *flag = value->u.boolean;
+    return 0;
+}
+
 static int read_option(struct request *request, const char *name, const struct mr_object *value,
                        struct refusal *why)
 {
@@ -153,12 +163,11 @@ static int read_option(struct request *request, const char *name, const struct m
         return read_stop(request, value, why);
     if (strcmp(name, "grammar") == 0)
         return read_grammar(request, value, why);
-    if (strcmp(name, "plain") != 0)
-        return refuse(why, "options: there is no %.64s", name);
-    if (value->type != MR_BOOLEAN)
-        return refuse(why, "options: plain is true or false");
-    request->is_plain = value->u.boolean;
-    return 0;
+    if (strcmp(name, "plain") == 0)
+        return read_flag(&request->is_plain, name, value, why);
+    if (strcmp(name, "ignore_eos") == 0)
+        return read_flag(&request->ignores_end, name, value, why);
+    return refuse(why, "options: there is no %.64s", name);
 }
 
 int request_read(struct request *request, const struct mr_object *options, struct refusal *why)
@@ -173,6 +182,8 @@ int request_read(struct request *request, const struct mr_object *options, struc
         if (read_option(request, pair->key.u.string.bytes, &pair->value, why) != 0)
             return -1;
     }
+    if (request->ignores_end && request->grammar)
+        return refuse(why, "options: with ignore_eos there is no grammar");
     if (request->is_plain && request->logprobs >= 0)
         return refuse(why, "options: with plain there are no logprobs");
     return 0;

@@ -20,6 +20,7 @@ struct request {
     int64_t max_tokens;  /* -1: as many as the context has room for */
     int64_t logprobs;    /* -1: none; else how many besides that of the token itself */
     bool is_plain;       /* strings, in the place of objects */
+    bool ignores_end;    /* a word that ends answers is a word like others */
     const char *grammar; /* NULL: none; of the run's arguments, as stop strings are */
     size_t stop_count;
     struct stop stops[STOP_COUNT_MAX];
