@@ -101,7 +101,7 @@ static bool engine_turn_pass(struct engine *engine)
     engine->has_driven = false; /* known to the host, which is here */
     for (uint32_t i = 0; i < ENGINE_TURN_PASS_COUNT; i++) {
         engine_pass(engine);
-        if (engine->ready.count == 0)
+        if (engine->ready.count == 0 || engine->has_driven)
             break;
     }
     return !engine->is_stopping || engine->active_count > 0;

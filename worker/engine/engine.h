@@ -78,6 +78,9 @@ void engine_abort_line(struct engine *engine);
 /* True when it was sent; false when it is kept until the window is open: host->resume() follows. */
 bool engine_send_line(struct engine *engine, struct job *job);
 
+/* The host has started the job's lockstep: from now on the engine steps the run, as others. */
+void engine_take_over(struct engine *engine, struct job *job);
+
 /* Ends a driven run: as cancelled if it was, else with the worker's error, if one is set. */
 void engine_end_driven(struct engine *engine, struct job *job);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * engine_driven.c - runs whose lines their host makes, whenever it likes.
+ * engine_driven.c - runs whose lines their host makes, whenever it likes, or that it keeps for a
+ * while.
  */
 #include "shm/clock.h"
 #include "worker/engine/engine_parts.h"
@@ -34,6 +35,13 @@ void engine_tell_cancel(struct engine *engine, struct job *job)
     job->stash.used = 0;
     job->state = JOB_DRIVEN;
     engine->host->cancel(engine->host, job);
+}
+
+void engine_take_over(struct engine *engine, struct job *job)
+{
+    mr_assert(job->state == JOB_DRIVEN && !job->is_cancel_told);
+    job->is_driven = false;
+    engine_make_ready(engine, job);
 }
 
 void engine_end_driven(struct engine *engine, struct job *job)

@@ -7,7 +7,7 @@
  *
  * A host with an event loop of its own may keep a run instead (HOST_DRIVEN): it makes the run's
  * lines itself whenever it likes (engine_open_line() ...), and the engine tells it when the run is
- * cancelled and when its window is open again.
+ * cancelled and when its window is open again. It may also hand it on later (engine_take_over()).
  */
 #ifndef WORKER_HOST_H
 #define WORKER_HOST_H
