@@ -42,7 +42,7 @@ FLAGS := $(BASE) $(FLAGS_$(VARIANT)) $(CFLAGS)
 LINK  := -pie -Wl,-z,relro,-z,now -Wl,--as-needed $(LINK_$(VARIANT)) $(LDFLAGS)
 
 LIBS_dispatcher := -luring -lmsgpackc -lcjson -lsodium -lyaml -lm
-LIBS_worker     := -lmsgpackc -lseccomp -ldl
+LIBS_worker     := -lmsgpackc -lseccomp -ldl -lm
 
 # ---- files -------------------------------------------------------------------------------------
 

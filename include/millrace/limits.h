@@ -68,6 +68,9 @@
 /* A run that has nothing yet is asked again after this at the latest: so far into the future may a
  * stamp of its progress be. */
 #define RUN_LATER_MS_MAX 3600000u
+/* Of a call of a batched pipe: its items, and how long it waits for others. */
+#define BATCH_COUNT_MAX 32u
+#define BATCH_WAIT_MS 2u
 /* What pipes of one run may take with mr_alloc(). */
 #define RUN_ALLOC_BYTES_MAX (64u * 1024 * 1024)
 #define HISTORY_OUTPUT_BYTES_MAX                                                                   \
