@@ -66,7 +66,8 @@ REFERENCE := $(B)/tests/bench/reference/reference
 COUNTED  := $(call programs,tests/bench/instructions/*.c)
 LOADS    := $(patsubst tests/bench/pipelines/%.c,build/bench/%.so,$(wildcard tests/bench/pipelines/*.c))
 PUBLIC   := include/millrace/pipeline.h include/millrace/pipeline_table.h include/millrace/pipeline_device.h \
-            include/millrace/pipeline_start.h include/millrace/pipeline_engine.h include/millrace/pipeline.hpp
+            include/millrace/pipeline_start.h include/millrace/pipeline_batch.h include/millrace/pipeline_engine.h \
+            include/millrace/pipeline.hpp
 FUZZERS  := $(call programs,tests/fuzz/fuzz_*.c)
 
 # ---- building ----------------------------------------------------------------------------------

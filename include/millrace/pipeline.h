@@ -146,6 +146,11 @@ struct mr_iterator {
  * written to mr_return(), or with a failure. */
 typedef int mr_pipe_fn(struct mr_call *call);
 
+/* A batched pipe answers each of `count` calls, one or more, in the same way: mr_return(calls[i]),
+ * mr_return_stream(), or mr_fail(), which fails that one alone. It returns 0, or a failure of all
+ * that have no result by then. Runs that were cancelled meanwhile get none of it. */
+typedef int mr_batch_fn(struct mr_call *const *calls, size_t count);
+
 /* Lets C++ compilers see that members left out of { .title = "text" } are meant to be. */
 #if defined(__cplusplus) && __cplusplus >= 201402L
 #define MR_UNSAID_ = {}
@@ -536,6 +541,7 @@ static inline void mr_wake(struct mr_waker *waker)
     mr_api_->waker_wake(waker);
 }
 
+#include <millrace/pipeline_batch.h>
 #include <millrace/pipeline_engine.h>
 
 /* ---- the run at hand ----------------------------------------------------------------------- */

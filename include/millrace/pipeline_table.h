@@ -89,6 +89,10 @@ struct mr_api {
     int (*engine_vfail)(enum mr_error, const char *format, va_list);
     struct mr_waker *(*engine_waker)(void);
     uint64_t (*step_budget)(void);
+
+    mr_variable (*builder_pipe_batched)(struct mr_builder *, mr_batch_fn *, const char *name,
+                                        const int *type_and_inputs, size_t count);
+    int (*batch_vfail)(enum mr_error, const char *format, va_list);
 };
 
 /* What a shared object exports: a list of its pipelines, behind one symbol. */

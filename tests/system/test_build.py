@@ -34,8 +34,8 @@ def test_install_writes_binaries_header_pkg_config_file_and_manual(installed):
     prefix = installed / "opt/millrace"
     assert os.access(prefix / "bin/millrace", os.X_OK)
     assert os.access(prefix / "libexec/millrace/millrace-worker", os.X_OK)
-    assert sorted(os.listdir(prefix / "include/millrace")) == ["pipeline.h", "pipeline.hpp", "pipeline_device.h",
-                                                               "pipeline_engine.h", "pipeline_start.h",
+    assert sorted(os.listdir(prefix / "include/millrace")) == ["pipeline.h", "pipeline.hpp", "pipeline_batch.h",
+                                                               "pipeline_device.h", "pipeline_engine.h", "pipeline_start.h",
                                                                "pipeline_table.h"]
     assert (prefix / "share/doc/millrace/examples/words.c").exists()
     for page in os.listdir(os.path.join(TOP, "docs/man")):

@@ -40,6 +40,12 @@ def spelled(lines):
         line[2:] == lines[0][2:] and isinstance(line[2], dict) for line in lines)
 
 
+def nearest(lines):
+    """To the first axis: of 65,536 vectors between -1 and 1 some have nearly the whole of it."""
+    [[found]] = lines
+    return set(found) == {"index", "score"} and 0.99 < found["score"] <= 1
+
+
 # What must come: the values of each line, or a function that says whether they are right.
 ANSWERS = {
     "docs/examples/cuda.c": [[[0.5, 1.25, -1.5]], [[1.0, 2.5, -3.0]], [[1.5, 3.75, -4.5]]],
@@ -48,6 +54,7 @@ ANSWERS = {
     "docs/examples/engine.c": [[number] for number in (3, 10, 5, 16, 8, 4, 2, 1)],
     "docs/examples/matches.cpp": [["12"], ["11"]],
     "docs/examples/misbehave.c": [[0], [1], [2]],  # and an error line
+    "docs/examples/nearest.c": nearest,
     "docs/examples/numbers.c": numbers,
     "docs/examples/ocr.c": lambda lines: [value["text"] for value, in lines] == ["Hello there"],
     "docs/examples/opencl.c": [[row] for row in ([1, 2, 3, 3, 3, 2], [1, 3, 4, 50, 50, 4], [50, 50, 50, 50, 50, 5],

@@ -80,18 +80,22 @@ void graph_input_files(struct mr_builder *graph, mr_variable input, const char *
     graph_input_say(graph, input, graph->files, "files", json);
 }
 
-mr_variable graph_pipe(struct mr_builder *graph, mr_pipe_fn *function, const char *name,
-                       const int *type_and_inputs, size_t count)
+/* `kind` has one of the functions. */
+static mr_variable graph_add_pipe(struct mr_builder *graph, const struct graph_pipe *kind,
+                                  const char *name, const int *type_and_inputs, size_t count)
 {
     if (graph->pipe_count == GRAPH_PIPE_COUNT_MAX)
         return graph_mistake(graph, "it has more than %u pipes", GRAPH_PIPE_COUNT_MAX);
-    if (!function || count == 0 || type_and_inputs[0] < 0 || type_and_inputs[0] >= MR_TYPE_COUNT)
+    bool has_function = kind->function || kind->batch;
+    if (!has_function || count == 0 || type_and_inputs[0] < 0 ||
+        type_and_inputs[0] >= MR_TYPE_COUNT)
         return graph_mistake(graph, "pipe %s has no function or no type", name);
     for (size_t i = 1; i < count; i++) {
         if (!graph_argument_is_sound(graph, name, i - 1, type_and_inputs[i]))
             return (mr_variable){-1};
     }
     struct graph_pipe *pipe = &graph->pipes[graph->pipe_count];
+    *pipe = *kind;
     pipe->arguments = calloc(count, sizeof *pipe->arguments);
     pipe->name = strdup(name);
     if (!pipe->arguments || !pipe->name) {
@@ -99,15 +103,29 @@ mr_variable graph_pipe(struct mr_builder *graph, mr_pipe_fn *function, const cha
         free(pipe->name);
         return graph_mistake(graph, "out of memory");
     }
-    pipe->function = function;
     pipe->argument_count = (uint32_t)(count - 1);
     for (size_t i = 1; i < count; i++) {
         pipe->arguments[i - 1] = type_and_inputs[i];
         graph->variables[type_and_inputs[i]].is_argument = true;
     }
     graph->pipe_count++;
+    graph->batched_count += pipe->batch != NULL;
     pipe->result = graph_add_variable(graph, (enum mr_type)type_and_inputs[0], false);
     return (mr_variable){pipe->result};
+}
+
+mr_variable graph_pipe(struct mr_builder *graph, mr_pipe_fn *function, const char *name,
+                       const int *type_and_inputs, size_t count)
+{
+    return graph_add_pipe(graph, &(struct graph_pipe){.function = function}, name, type_and_inputs,
+                          count);
+}
+
+mr_variable graph_pipe_batched(struct mr_builder *graph, mr_batch_fn *function, const char *name,
+                               const int *type_and_inputs, size_t count)
+{
+    return graph_add_pipe(graph, &(struct graph_pipe){.batch = function}, name, type_and_inputs,
+                          count);
 }
 
 void graph_output(struct mr_builder *graph, mr_variable variable)

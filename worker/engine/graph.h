@@ -32,9 +32,10 @@ struct graph_variable {
 };
 
 struct graph_pipe {
-    mr_pipe_fn *function;
-    char *name; /* owned */
-    int result; /* variables are known by their index */
+    mr_pipe_fn *function; /* NULL: it is batched, */
+    mr_batch_fn *batch;   /* and this is its function */
+    char *name;           /* owned */
+    int result;           /* variables are known by their index */
     uint32_t argument_count;
     int *arguments; /* owned */
 };
@@ -43,6 +44,7 @@ struct mr_builder {
     uint32_t variable_count;
     uint32_t input_count;
     uint32_t pipe_count;
+    uint32_t batched_count; /* of the pipes */
     uint32_t output_count;
     uint32_t preload_count;
     uint32_t startup_count;
@@ -70,6 +72,8 @@ void graph_input_schema(struct mr_builder *graph, mr_variable input, const char 
 void graph_input_files(struct mr_builder *graph, mr_variable input, const char *json);
 mr_variable graph_pipe(struct mr_builder *graph, mr_pipe_fn *function, const char *name,
                        const int *type_and_inputs, size_t count);
+mr_variable graph_pipe_batched(struct mr_builder *graph, mr_batch_fn *function, const char *name,
+                               const int *type_and_inputs, size_t count);
 void graph_output(struct mr_builder *graph, mr_variable variable);
 void graph_on_preload(struct mr_builder *graph, mr_pipe_fn *hook);
 void graph_engine(struct mr_builder *graph, const struct mr_engine *engine, size_t engine_bytes,

@@ -17,6 +17,7 @@
 #include "worker/engine/log_capture.h"
 #include "worker/engine/value.h"
 #include "worker/engine/waker.h"
+#include "worker/native/batch_call.h"
 #include "worker/native/device.h"
 #include "worker/native/graph_run.h"
 #include "worker/native/host_engine.h"
@@ -53,8 +54,11 @@ static void *api_call_state(struct mr_call *call)
     return call->graph->state;
 }
 
+/* Of a call among several its run is at hand from now on. */
 static struct mr_value *api_call_return(struct mr_call *call)
 {
+    if (call->job != api_context->current)
+        context_enter(api_context, call->job);
     return &call->value;
 }
 
@@ -182,6 +186,8 @@ api_value_vfail(struct mr_value *value, enum mr_error error, const char *format,
 
 static bool api_cancelled(void)
 {
+    if (batch_call_is_made())
+        return batch_call_is_cancelled();
     const struct job *job = api_context->current;
     if (!job)
         return false;
@@ -297,6 +303,9 @@ static const struct mr_api table = {
     .engine_vfail = step_engine_vfail,
     .engine_waker = step_loop_waker,
     .step_budget = api_step_budget,
+
+    .builder_pipe_batched = graph_pipe_batched,
+    .batch_vfail = batch_call_vfail,
 };
 
 const struct mr_api *api_table(struct context *context)

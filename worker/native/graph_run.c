@@ -11,52 +11,45 @@
 
 #include "worker/engine/object.h"
 
-/* What a variable holds in one run. */
-struct graph_result {
-    const struct mr_object *object; /* set when it is an argument, and for inputs */
-    const uint8_t *packed;          /* set when it is a plain output */
-    size_t packed_bytes;
-    bool has_iterator;
-    struct mr_iterator iterator;
-    const char *name; /* of the pipe */
-};
-
-/* One execution, while it lasts. All memory is the run's. */
-struct graph_execution {
-    const struct mr_builder *graph;
-    struct job *job;
-    struct buffer *scratch;
-    struct error *error;
-    struct graph_result *results; /* one for each variable */
-};
-
 static int graph_run_take_inputs(struct graph_execution *execution);
 static int graph_run_pipe(struct graph_execution *execution, const struct graph_pipe *pipe);
 static int graph_run_keep(struct graph_execution *execution, int variable, struct mr_value *value);
 static int graph_run_start_line(struct graph_execution *execution);
-static void graph_run_close(struct graph_execution *execution);
 
 int graph_run(const struct mr_builder *graph, struct job *job, struct buffer *scratch,
               struct error *error)
 {
     struct graph_execution execution = {
-        .graph = graph,
-        .job = job,
-        .scratch = scratch,
-        .error = error,
-        .results = arena_take(&job->arena, graph->variable_count * sizeof(struct graph_result)),
-    };
-    if (!execution.results) {
-        error_set(error, ERROR_OOM, "out of memory");
+        .graph = graph, .job = job, .scratch = scratch, .error = error};
+    int rc = graph_begin(&execution);
+    return rc == 0 ? graph_go_on(&execution) : rc;
+}
+
+int graph_begin(struct graph_execution *execution)
+{
+    uint32_t count = execution->graph->variable_count;
+    execution->results = arena_take(&execution->job->arena, count * sizeof(struct graph_result));
+    if (!execution->results) {
+        error_set(execution->error, ERROR_OOM, "out of memory");
         return -ENOMEM;
     }
-    int rc = graph_run_take_inputs(&execution);
-    for (uint32_t i = 0; rc == 0 && i < graph->pipe_count; i++)
-        rc = graph_run_pipe(&execution, &graph->pipes[i]);
+    return graph_run_take_inputs(execution);
+}
+
+int graph_go_on(struct graph_execution *execution)
+{
+    const struct mr_builder *graph = execution->graph;
+    int rc = 0;
+    while (rc == 0 && execution->next < graph->pipe_count) {
+        const struct graph_pipe *pipe = &graph->pipes[execution->next];
+        if (pipe->batch)
+            return GRAPH_STANDS;
+        rc = graph_run_pipe(execution, pipe);
+    }
     if (rc == 0)
-        rc = graph_run_start_line(&execution);
+        rc = graph_run_start_line(execution);
     if (rc != 0)
-        graph_run_close(&execution);
+        graph_close(execution);
     return rc;
 }
 
@@ -140,31 +133,45 @@ static int graph_run_check_call(struct mr_call *call, int rc, enum mr_type type)
     return graph_run_check_answer(call, type, error);
 }
 
-static int graph_run_pipe(struct graph_execution *execution, const struct graph_pipe *pipe)
+void graph_open_call(const struct graph_execution *execution, struct mr_call *call,
+                     const struct mr_object **arguments, struct buffer *scratch,
+                     struct error *error)
 {
-    const struct mr_object *arguments[GRAPH_VARIABLE_COUNT_MAX];
+    const struct graph_pipe *pipe = &execution->graph->pipes[execution->next];
     for (uint32_t i = 0; i < pipe->argument_count; i++)
         arguments[i] = execution->results[pipe->arguments[i]].object;
-    struct mr_call call = {
+    *call = (struct mr_call){
         .graph = execution->graph,
         .job = execution->job,
         .arguments = arguments,
         .argument_count = pipe->argument_count,
-        .error = execution->error,
+        .error = error,
     };
-    value_start_in_buffer(&call.value, execution->scratch, execution->error);
+    value_start_in_buffer(&call->value, scratch, error);
+}
 
+int graph_close_call(struct graph_execution *execution, struct mr_call *call, int rc)
+{
+    const struct graph_pipe *pipe = &execution->graph->pipes[execution->next++];
     enum mr_type type = execution->graph->variables[pipe->result].type;
-    int rc = graph_run_check_call(&call, pipe->function(&call), type);
     struct graph_result *result = &execution->results[pipe->result];
+    rc = graph_run_check_call(call, rc, type);
     result->name = pipe->name;
-    result->has_iterator = call.has_iterator;
-    result->iterator = call.iterator;
+    result->has_iterator = call->has_iterator;
+    result->iterator = call->iterator;
     if (rc != 0) {
-        error_explain(execution->error, "pipe", pipe->name, rc);
+        error_explain(call->error, "pipe", pipe->name, rc);
         return rc;
     }
-    return type == MR_STREAM ? 0 : graph_run_keep(execution, pipe->result, &call.value);
+    return type == MR_STREAM ? 0 : graph_run_keep(execution, pipe->result, &call->value);
+}
+
+static int graph_run_pipe(struct graph_execution *execution, const struct graph_pipe *pipe)
+{
+    const struct mr_object *arguments[GRAPH_VARIABLE_COUNT_MAX];
+    struct mr_call call;
+    graph_open_call(execution, &call, arguments, execution->scratch, execution->error);
+    return graph_close_call(execution, &call, pipe->function(&call));
 }
 
 static uint8_t *graph_run_copy_packed(struct graph_execution *execution,
@@ -174,7 +181,7 @@ static uint8_t *graph_run_copy_packed(struct graph_execution *execution,
     if (copy)
         memcpy(copy, value->begin, bytes);
     else
-        error_set(execution->error, ERROR_OOM, "out of memory for a value of %zu bytes", bytes);
+        error_set(value->error, ERROR_OOM, "out of memory for a value of %zu bytes", bytes);
     return copy;
 }
 
@@ -198,7 +205,7 @@ static int graph_run_keep(struct graph_execution *execution, int variable, struc
     int rc = object_unpack(&execution->job->arena, copy, bytes, &(struct object_files){0},
                            &result->object);
     if (rc != 0)
-        error_set(execution->error, ERROR_PIPELINE,
+        error_set(value->error, ERROR_PIPELINE,
                   "the result of pipe %s cannot be given to another one: %s", result->name,
                   rc == -EBADMSG ? "it is a file, or has one in it" : strerror(-rc));
     return rc;
@@ -228,9 +235,10 @@ static int graph_run_start_line(struct graph_execution *execution)
     return 0;
 }
 
-static void graph_run_close(struct graph_execution *execution)
+void graph_close(struct graph_execution *execution)
 {
-    for (uint32_t i = 0; i < execution->graph->variable_count; i++) {
+    uint32_t count = execution->results ? execution->graph->variable_count : 0;
+    for (uint32_t i = 0; i < count; i++) {
         struct graph_result *result = &execution->results[i];
         if (result->has_iterator && result->iterator.close)
             result->iterator.close(result->iterator.state);

@@ -30,6 +30,7 @@
 #include "worker/engine/log_capture.h"
 #include "worker/engine/message.h"
 #include "worker/engine/process.h"
+#include "worker/native/batch_loop.h"
 #include "worker/native/device.h"
 #include "worker/native/host_engine.h"
 #include "worker/native/host_so.h"
@@ -46,6 +47,7 @@ static struct context context;
 static struct host_so host;
 static struct host_engine host_engine;
 static struct step_loop loop;
+static struct batch_loop batches;
 
 static void main_attach(void)
 {
@@ -141,13 +143,39 @@ static void main_serve_engine(enum preload preload)
     step_loop_finish(&loop);
 }
 
-static void main_serve(enum preload preload)
+/* Of the first worker: the others would say the same. */
+static void main_doubt_batches(const struct options *options)
 {
+    const char *index = getenv("MILLRACE_WORKER_INDEX");
+    const char *doubt =
+        batch_limits_doubt(&options->batch, host.graph.batched_count > 0, options->is_batch_asked,
+                           context.attachment.segment.options.slot_count);
+    if (doubt && index && strcmp(index, "0") == 0)
+        reply_log(&context.reply, MR_LOG_WARNING, doubt, strlen(doubt));
+}
+
+static void main_serve_batches(const struct batch_limits *limits)
+{
+    if (batch_loop_init(&batches, &context, &host.graph, limits) != 0)
+        leave(WORKER_EXIT_ATTACH, "out of memory");
+    main_say_ready();
+    batch_loop_run(&batches);
+    batch_loop_finish(&batches);
+}
+
+static void main_serve(const struct options *options)
+{
+    enum preload preload = options->preload;
+    main_doubt_batches(options);
     if (host.graph.has_engine) {
         main_serve_engine(preload);
         return;
     }
     main_run_hooks(preload == PRELOAD_NONE, preload != PRELOAD_STARTUP);
+    if (host.graph.batched_count > 0) {
+        main_serve_batches(&options->batch);
+        return;
+    }
     struct engine engine;
     if (engine_init(&engine, &context, &host.host) != 0)
         leave(WORKER_EXIT_ATTACH, "out of memory");
@@ -193,7 +221,7 @@ int main(int argc, char **argv)
     if (options.preload != PRELOAD_NONE)
         main_be_template(&options, confine);
     if (!options.is_check)
-        main_serve(options.preload);
+        main_serve(&options);
     host_so_finish(&host);
     log_capture_flush();
     reply_finish(&context.reply);

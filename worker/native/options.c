@@ -10,6 +10,8 @@
 #include <stdio.h>
 
 #include "build/version.h"
+#include "millrace/limits.h"
+#include "shm/clock.h"
 
 static const char options_help[] =
     "Usage: millrace-worker --parent PID [OPTION]... --source PATH\n"
@@ -36,6 +38,9 @@ static const char options_help[] =
     "  --name NAME        of the pipeline in it; if not said, the only one\n"
     "  --pointer POINTER  what clients call the pipeline\n"
     "  --index N          of this worker among those of the pipeline\n"
+    "  --batch-max N      items of one call of a batched pipe\n"
+    "  --batch-wait MS    milliseconds that such a call waits for others, at most\n"
+    "  --batch-asked      these were said for this pipeline, which then should have one\n"
     "  --strict           start no programs and processes, open no sockets\n"
     "  --check            load the pipeline, say what its variables are, exit\n"
     "  --version          print the version and exit\n"
@@ -58,6 +63,9 @@ static const struct option known[] = {
     {"memory-nodes", required_argument, NULL, 'm'},
     {"device-nodes", required_argument, NULL, 'd'},
     {"preload", required_argument, NULL, 'l'},
+    {"batch-max", required_argument, NULL, 'b'},
+    {"batch-wait", required_argument, NULL, 'w'},
+    {"batch-asked", no_argument, NULL, 'a'},
     {"strict", no_argument, NULL, 'S'},
     {"check", no_argument, NULL, 'c'},
     {"help", no_argument, NULL, 'h'},
@@ -66,11 +74,13 @@ static const struct option known[] = {
 };
 
 static bool options_take_common(struct options *options, int option);
+static bool options_take_batch(struct options *options, int option);
 static bool options_number(const char *text, long max, long *out);
 
 int options_parse(struct options *out, int argc, char **argv)
 {
-    struct options options = {.pointer = ""};
+    struct options options = {.pointer = "",
+                              .batch = {BATCH_COUNT_MAX, BATCH_WAIT_MS * CLOCK_NS_PER_MS}};
     long number = 0;
     bool is_sound = true;
     int option;
@@ -88,6 +98,11 @@ int options_parse(struct options *out, int argc, char **argv)
         case 'i':
             is_sound = options_number(optarg, INT_MAX, &number);
             options.index = (uint32_t)number;
+            break;
+        case 'b':
+        case 'w':
+        case 'a':
+            is_sound = options_take_batch(&options, option);
             break;
         case 'S':
             options.is_strict = true;
@@ -158,6 +173,23 @@ static bool options_take_common(struct options *options, int option)
         break;
     }
     return is_sound;
+}
+
+/* Those of batched pipes. */
+static bool options_take_batch(struct options *options, int option)
+{
+    long number = 0;
+    if (option == 'a') {
+        options->is_batch_asked = true;
+        return true;
+    }
+    if (!options_number(optarg, INT_MAX, &number))
+        return false;
+    if (option == 'w')
+        options->batch.wait_ns = (uint64_t)number * CLOCK_NS_PER_MS;
+    else
+        options->batch.count_max = (uint32_t)number;
+    return options->batch.count_max > 0;
 }
 
 /* A whole number up to `max`. */

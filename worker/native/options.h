@@ -11,6 +11,7 @@
 
 #include "millrace/check.h"
 #include "worker/confine/binding.h"
+#include "worker/engine/batch_rule.h"
 #include "worker/template/template.h"
 
 struct options {
@@ -30,6 +31,8 @@ struct options {
     bool is_check;            /* load, say HELLO, exit */
     enum preload preload;     /* other than none: it is a template */
     struct binding binding;
+    struct batch_limits batch; /* of batched pipes */
+    bool is_batch_asked;       /* that was said for this pipeline */
 };
 
 /* With a program only what confines it is said. 0; 1 when --help or --version was answered; or

@@ -257,6 +257,17 @@ static void an_engine_works(const char *source)
     harness_stop(&h);
 }
 
+static void a_batched_pipe_works(const char *source)
+{
+    struct harness h;
+    harness_start(&h, &(struct harness_options){.source = source, .name = "batched"});
+    harness_expect_ready(&h);
+    harness_run_text(&h, 0, "one");
+    harness_expect_chunk(&h, 0, 0, "[\"one of 1\"]");
+    harness_expect_end(&h, 0, 1);
+    harness_stop(&h);
+}
+
 static void the_header_works_in_every_cpp_standard(void **state)
 {
     (void)state;
@@ -269,6 +280,7 @@ static void the_header_works_in_every_cpp_standard(void **state)
         struct harness h;
         const char *source = compile("c++", FIXTURES "pipeline.cpp", standards[i], "cpp.so");
         an_engine_works(source);
+        a_batched_pipe_works(source);
         harness_start(&h, &(struct harness_options){.source = source, .name = "plus_plus"});
         harness_expect_ready(&h);
         msgpack_sbuffer request;
