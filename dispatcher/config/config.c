@@ -68,6 +68,8 @@ void config_init(struct config *config)
                 .ready_count_min = 1,
                 .worker_idle_ms = WORKER_IDLE_TIMEOUT_MS,
                 .concurrency = 1,
+                .batch_count_max = BATCH_COUNT_MAX,
+                .batch_wait_ms = BATCH_WAIT_MS,
                 .request_ring_bytes = REQUEST_RING_BYTES,
                 .reply_ring_bytes = REPLY_RING_BYTES,
                 .window_bytes = RUN_WINDOW_BYTES,

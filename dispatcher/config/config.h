@@ -90,6 +90,9 @@ struct pipeline_options {
     uint32_t device_hold_ms;      /* one that was loaded stays so long, --device-hold */
     uint32_t preload;             /* enum preload, --preload */
     uint32_t concurrency;         /* runs a worker interleaves, --concurrency */
+    uint32_t batch_count_max;     /* items of a call of a batched pipe, --batch-max */
+    uint32_t batch_wait_ms;       /* which waits so long for others, at most, --batch-wait */
+    bool batch_is_asked;          /* one of these was said for this pipeline */
     bool python_threads;          /* plain runs of Python have a thread each, --python-threads */
     uint32_t request_ring_bytes;
     uint32_t reply_ring_bytes;

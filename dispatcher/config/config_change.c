@@ -165,6 +165,7 @@ static bool change_has_other_processes(const struct pipeline_config *now,
            change_has_other_variables(&now->environment, &next->environment) ||
            change_has_other_devices(now, next) || change_has_other_rights(now, next) ||
            a->preload != b->preload || a->concurrency != b->concurrency ||
+           a->batch_count_max != b->batch_count_max || a->batch_wait_ms != b->batch_wait_ms ||
            a->python_threads != b->python_threads ||
            a->request_ring_bytes != b->request_ring_bytes ||
            a->reply_ring_bytes != b->reply_ring_bytes || a->window_bytes != b->window_bytes;

@@ -15,6 +15,7 @@ static int options_python_check(const struct config *config, const char *option,
                                 char reason[CLI_REASON_BYTES]);
 static int options_ready_check(const struct config *config, char reason[CLI_REASON_BYTES]);
 static int options_overlap_settle(struct config *config, char reason[CLI_REASON_BYTES]);
+static void options_batch_settle(struct config *config);
 
 int pipeline_options_fill(struct config *config, char reason[CLI_REASON_BYTES])
 {
@@ -34,6 +35,7 @@ int pipeline_options_fill(struct config *config, char reason[CLI_REASON_BYTES])
         rc = options_python_check(config, "python-threads", true, reason);
     if (rc == 0)
         rc = options_overlap_settle(config, reason);
+    options_batch_settle(config);
     if (rc == 0)
         rc = environment_said_fill(config, reason);
     if (rc == 0)
@@ -110,4 +112,31 @@ static int options_overlap_settle(struct config *config, char reason[CLI_REASON_
                   "%s%s--recycle-overlap says how workers are replaced; --recycle-runs or "
                   "--recycle-memory says when, and neither is there",
                   idle, *idle ? ": " : "");
+}
+
+/* Whether one of the options of batches was said with the pointer of the pipeline, or could only be
+ * for it. */
+static bool options_batch_is_asked(const struct config *config,
+                                   const struct pipeline_config *pipeline, const char *option)
+{
+    const struct saying *saying;
+    uint32_t at = 0;
+    while ((saying = said_next(&config->said, option, pipeline->pointer, &at)) != NULL)
+        if (saying->pointer_bytes > 0 || config->pipeline_count == 1)
+            return true;
+    return false;
+}
+
+/* A batch of so many is of runs that one worker has at once: who says nothing of these means it. */
+static void options_batch_settle(struct config *config)
+{
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
+        struct pipeline_config *pipeline = &config->pipelines[i];
+        struct pipeline_options *options = &pipeline->options;
+        options->batch_is_asked = options_batch_is_asked(config, pipeline, "batch-max") ||
+                                  options_batch_is_asked(config, pipeline, "batch-wait");
+        if (said_has(&config->said, "batch-max", pipeline->pointer) &&
+            !said_has(&config->said, "concurrency", pipeline->pointer))
+            options->concurrency = options->batch_count_max;
+    }
 }

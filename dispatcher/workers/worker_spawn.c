@@ -23,6 +23,8 @@ static int spawn_python_path_create(const struct environment *environment, const
 static void spawn_argument_add(struct worker_command *command, const char *text);
 static void spawn_template_add(struct worker_command *command,
                                const struct worker_spawn_options *options);
+static void spawn_batch_add(struct worker_command *command,
+                            const struct worker_spawn_options *options);
 static int spawn_variables_add(struct worker_command *command,
                                const struct worker_spawn_options *options);
 static void spawn_option_add(struct worker_command *command, const char *name, const char *value);
@@ -39,6 +41,9 @@ void worker_spawn_set_pipeline(struct worker_spawn_options *options,
     options->needs = manifest ? manifest->needs : NULL;
     options->name = pipeline->name;
     options->pointer = pipeline->pointer;
+    options->batch_count_max = pipeline->options.batch_count_max;
+    options->batch_wait_ms = pipeline->options.batch_wait_ms;
+    options->batch_is_asked = pipeline->options.batch_is_asked;
 }
 
 void worker_spawn_fds(const struct worker_spawn_options *options, int fds[START_FD_COUNT])
@@ -98,6 +103,7 @@ int worker_command_init(struct worker_command *command, const struct worker_spaw
         spawn_option_add(command, "--name", options->name);
     spawn_option_add(command, "--pointer", options->pointer);
     spawn_option_add(command, "--index", command->index);
+    spawn_batch_add(command, options);
     if (options->python_threads)
         spawn_argument_add(command, "--threads");
     if (options->strict)
@@ -151,6 +157,19 @@ static void spawn_template_add(struct worker_command *command,
     spawn_option_add(command, "--parent", command->parent);
     if (options->confine)
         spawn_option_add(command, "--confine", options->confine);
+}
+
+static void spawn_batch_add(struct worker_command *command,
+                            const struct worker_spawn_options *options)
+{
+    if (options->batch_count_max == 0)
+        return;
+    snprintf(command->batch_max, sizeof(command->batch_max), "%u", options->batch_count_max);
+    snprintf(command->batch_wait, sizeof(command->batch_wait), "%u", options->batch_wait_ms);
+    spawn_option_add(command, "--batch-max", command->batch_max);
+    spawn_option_add(command, "--batch-wait", command->batch_wait);
+    if (options->batch_is_asked)
+        spawn_argument_add(command, "--batch-asked");
 }
 
 /* PYTHONPATH of a Python worker is made of what it is given. */

@@ -48,9 +48,12 @@ struct worker_spawn_options {
     uint32_t place; /* which no other worker has at the same time: its name for what is its own */
     const char
         *preload; /* it is a template, whose copies are confined likewise; NULL: it is none */
-    bool python_threads; /* plain runs of a Python pipeline have a thread each */
-    bool strict;         /* no programs, processes and sockets of its own */
-    bool check;          /* load, report, exit: `millrace check` */
+    uint32_t batch_count_max; /* of batched pipes; 0: it knows itself */
+    uint32_t batch_wait_ms;   /* likewise */
+    bool batch_is_asked;      /* one of these was said for this pipeline */
+    bool python_threads;      /* plain runs of a Python pipeline have a thread each */
+    bool strict;              /* no programs, processes and sockets of its own */
+    bool check;               /* load, report, exit: `millrace check` */
     int segment_fd;
     int worker_bell_fd;
     int dispatcher_bell_fd;
@@ -71,6 +74,8 @@ struct worker_command {
     char place[16];
     char parent[24];
     char own_user[16];
+    char batch_max[16];
+    char batch_wait[16];
     char *python_path; /* owned */
 };
 

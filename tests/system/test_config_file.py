@@ -32,7 +32,7 @@ AT_THE_TOP = {
     "control": "control.sock", "worker": "", "load-parallel": "2", "allow-mps": "true", "device-load-parallel": "1",
 }
 OF_PIPELINES = {
-    "workers": "{min: 1, max: 2}", "ready-workers": "2", "idle-timeout": "1m", "concurrency": "3", "step-budget": "64", "queue": "7",
+    "workers": "{min: 1, max: 2}", "ready-workers": "2", "idle-timeout": "1m", "concurrency": "3", "step-budget": "64", "batch-max": "8", "batch-wait": "3ms", "queue": "7",
     "window": "64k", "ring": "256k", "queue-timeout": "10s",
     "first-chunk-timeout": "11s", "progress-timeout": "12s", "run-timeout": "2m", "quarantine-after": "4",
     "quarantine-retry": "2s", "cancel-grace": "1s", "recycle-runs": "100", "recycle-memory": "1g",

@@ -15,6 +15,7 @@
 #include "dispatcher/config/refuse.h"
 #include "dispatcher/inputs/warm_up_inputs.h"
 
+#define MINUTE_MS UINT64_C(60000)
 #define HOUR_MS UINT64_C(3600000)
 #define DAY_MS (24 * HOUR_MS)
 #define CONN_COUNT_MAX 1000000u
@@ -110,10 +111,15 @@ static const struct cli_option options[] = {
      .help = "one that was loaded is not unloaded for another one for so long, nor for as long as "
              "its own start took"},
     {"concurrency", NULL, CLI_NUMBER, EACH(options.concurrency), .min = 1, .max = SLOT_COUNT_MAX,
-     .help = "runs that one worker interleaves"},
+     .help = "runs that one worker interleaves; if not said, as many as --batch-max where that is"},
     {"step-budget", NULL, CLI_NUMBER, EACH(options.step_budget), .min = 0, .max = UINT32_MAX,
      .help = "work that a step of an engine may take up, in units of the engine's own, such as "
              "tokens; 0 for what it thinks best"},
+    {"batch-max", NULL, CLI_NUMBER, EACH(options.batch_count_max), .min = 1, .max = SLOT_COUNT_MAX,
+     .help = "runs that reach a batched pipe in one call, at most, and never more than "
+             "--concurrency"},
+    {"batch-wait", NULL, CLI_DURATION, EACH(options.batch_wait_ms), .min = 0, .max = MINUTE_MS,
+     .help = "such a call waits so long for others at most, and only where that pays"},
     {"queue", NULL, CLI_NUMBER, EACH(options.queue_count_max), .min = 0, .max = RUN_COUNT_MAX,
      .help = "runs that may wait for a worker"},
     {"queue-total", NULL, CLI_NUMBER, MEMBER(config.queue_total_max), .min = 0,

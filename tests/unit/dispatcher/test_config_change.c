@@ -61,8 +61,8 @@ static enum pipeline_change change(void)
 static bool is_of_processes(const char *name)
 {
     static const char *const names[] = {
-        "concurrency",        "window",         "ring",   "python-threads",
-        "workers-per-device", "device-unbound", "preload"};
+        "concurrency",    "window",  "ring",      "python-threads", "workers-per-device",
+        "device-unbound", "preload", "batch-max", "batch-wait"};
     for (size_t i = 0; i < ARRAY_COUNT(names); i++)
         if (strcmp(names[i], name) == 0)
             return true;
@@ -92,7 +92,7 @@ static void each_option_of_a_pipeline_is_a_change_of_its_kind(void **state)
         }
         seen++;
     }
-    assert_int_equal(seen, 28);
+    assert_int_equal(seen, 30);
 }
 
 static void another_warm_up_is_of_processes_that_start_from_then_on(void **state)

@@ -291,6 +291,35 @@ static void without_memory_nothing_is_taken(void **state)
     assert_int_equal(A->options.workers.max, 2);
 }
 
+static void who_says_how_large_batches_are_has_so_many_runs_at_once(void **state)
+{
+    (void)state;
+    say("batch-max", "me/a:v1=16");
+    say("batch-max", "8");
+    say("concurrency", "me/b:v1=4");
+    say("batch-wait", "me/p:v1=7ms");
+    fill();
+    assert_int_equal(A->options.concurrency, 16);
+    assert_int_equal(B->options.concurrency, 4);
+    assert_int_equal(PYTHON->options.concurrency, 8);
+    assert_int_equal(B->options.batch_count_max, 8);
+    assert_int_equal(B->options.batch_wait_ms, BATCH_WAIT_MS);
+    assert_int_equal(PYTHON->options.batch_wait_ms, 7);
+    assert_true(A->options.batch_is_asked);
+    assert_false(B->options.batch_is_asked);
+    assert_true(PYTHON->options.batch_is_asked);
+}
+
+static void who_says_nothing_of_batches_has_one_run_at_once(void **state)
+{
+    (void)state;
+    say("batch-wait", "5ms");
+    fill();
+    assert_int_equal(A->options.concurrency, 1);
+    assert_int_equal(A->options.batch_count_max, BATCH_COUNT_MAX);
+    assert_false(A->options.batch_is_asked);
+}
+
 #define OPTIONS_TEST(name) cmocka_unit_test_setup_teardown(name, make, drop)
 
 int main(void)
@@ -307,6 +336,8 @@ int main(void)
         OPTIONS_TEST(an_overlap_of_what_never_happens_is_refused),
         OPTIONS_TEST(what_is_for_python_is_for_python_pipelines),
         OPTIONS_TEST(what_all_together_need_is_the_sum_of_what_each_says),
+        OPTIONS_TEST(who_says_how_large_batches_are_has_so_many_runs_at_once),
+        OPTIONS_TEST(who_says_nothing_of_batches_has_one_run_at_once),
         OPTIONS_TEST(without_memory_nothing_is_taken),
     };
     return cmocka_run_group_tests_name("pipeline_options", tests, NULL, NULL);

@@ -285,6 +285,15 @@ static void an_interpreter_is_told_the_package_and_where_it_is(void **state)
     options.python_threads = true;
     spawn(&options);
     assert_true(says("argument --threads"));
+    assert_null(strstr(text, "argument --batch"));
+    options.batch_count_max = 8;
+    spawn(&options);
+    assert_non_null(strstr(text, "\nargument --batch-max\nargument 8\n"
+                                 "argument --batch-wait\nargument 0\n"));
+    assert_false(says("argument --batch-asked"));
+    options.batch_is_asked = true;
+    spawn(&options);
+    assert_true(says("argument --batch-asked"));
     options.folder = "/srv/chat";
     options.needs = "3.11\nnumpy";
     spawn(&options);
