@@ -59,10 +59,22 @@ static void calls_family(const struct api *api, struct exposition *out, size_t o
     }
 }
 
-void metrics_calls(const struct api *api, struct exposition *out)
+static void metrics_batches(const struct api *api, struct exposition *out)
+{
+    const size_t batches = offsetof(struct call_counts, batches);
+    if (!calls_are_there(api, batches))
+        return;
+    exposition_family(out, "millrace_batch_duration_seconds", METRIC_HISTOGRAM,
+                      "Time a call of a batched pipe took.");
+    calls_family(api, out, batches, calls_times, &bucket_scale_calls);
+    exposition_family(out, "millrace_batch_runs", METRIC_HISTOGRAM,
+                      "Runs that were in a call of a batched pipe.");
+    calls_family(api, out, batches, calls_items, &bucket_scale_items);
+}
+
+static void metrics_steps(const struct api *api, struct exposition *out)
 {
     const size_t steps = offsetof(struct call_counts, steps);
-    fleet_collect_calls(api->fleet);
     if (!calls_are_there(api, steps))
         return;
     exposition_family(out, "millrace_step_duration_seconds", METRIC_HISTOGRAM,
@@ -71,4 +83,11 @@ void metrics_calls(const struct api *api, struct exposition *out)
     exposition_family(out, "millrace_step_values", METRIC_HISTOGRAM,
                       "Values that a step of a pipeline's engine emitted, of all runs together.");
     calls_family(api, out, steps, calls_items, &bucket_scale_items);
+}
+
+void metrics_calls(const struct api *api, struct exposition *out)
+{
+    fleet_collect_calls(api->fleet);
+    metrics_steps(api, out);
+    metrics_batches(api, out);
 }

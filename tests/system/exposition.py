@@ -13,7 +13,7 @@ SAMPLE = re.compile(rf'([a-zA-Z_:][a-zA-Z0-9_:]*)(?:\{{({LABEL}(?:,{LABEL})*)\}}
 PAIR = re.compile(r'([a-zA-Z_][a-zA-Z0-9_]*)="((?:[^"\\]|\\.)*)"')
 NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?|\+Inf")
 PREFIXES = ("millrace_", "process_")
-UNITS = ("_seconds", "_bytes", "_ratio", "_values")
+UNITS = ("_seconds", "_bytes", "_ratio", "_values", "_runs")
 NO_BASE_UNIT = re.compile(r"_(ms|us|ns|milliseconds|microseconds|kib|mib|kilobytes|percent)(_|$)")
 # While nobody was answered, or no worker has a process or says how far its start is, or no token had a run.
 EMPTY_AT_TIMES = ("millrace_responses", "millrace_worker_resident_bytes", "millrace_worker_cpu_seconds",

@@ -79,14 +79,15 @@ def documented():
 def test_every_metric_is_documented_and_every_documented_metric_is_there(start, fakes, tmp_path):
     [token] = make_tokens(tmp_path / "tokens", "alice")
     (tmp_path / "millrace.yaml").write_text(f"aliases: {{me/numbers:prod: {NUMBERS}}}\n")
-    server = start(example("numbers.so"), example("engine.so"),
+    server = start(example("numbers.so"), example("engine.so"), example("nearest.so"),
                    options=["--token-file", str(tmp_path / "tokens"), "--metrics", "token",
                             "--config", str(tmp_path / "millrace.yaml"), "--devices", "cuda", "--device-memory", "1g",
                             "--preload", "import"],
                    environment={"LD_LIBRARY_PATH": fakes("nvml"), "NVIDIA_FAKE_GPUS": "1"})
     server.run(NUMBERS, 2, "x", 0, headers=bearer(token))
     server.run("local/engine:v1", 6, headers=bearer(token))
-    wait_until(lambda: "millrace_step_values" in families_for(server, token))
+    server.run("local/nearest:v1", [0] * 16, headers=bearer(token))
+    wait_until(lambda: {"millrace_step_values", "millrace_batch_runs"} <= set(families_for(server, token)))
     listed = documented()
     shown = {}
     for family in families_for(server, token).values():
