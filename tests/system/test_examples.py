@@ -65,6 +65,7 @@ ANSWERS = {
     "docs/examples/python/async_words.py": WORDS,
     "docs/examples/python/flood.py": numbers,
     "docs/examples/python/model.py": lambda lines: len(lines) == 40 and all(len(letter) == 1 for letter, in lines),
+    "docs/examples/python/nearest.py": nearest,
     "docs/examples/python/numpy_engine.py": [[number] for number in (3, 10, 5, 16, 8, 4, 2, 1)],
     "docs/examples/python/schema.py":
         lambda lines: len(lines) == 4 and {word for word, in lines} <= {"to", "be", "or", "not"},

@@ -23,7 +23,7 @@ FOLDER = os.path.join(TOP, "docs/examples/python")
 # Debian's, which has Debian's numpy.
 PYTHON = ["--python", "/usr/bin/python3"]
 NAMES = {"my_module": ["my_pipeline"], "several_outputs": ["several", "lockstep"], "schema": ["generate"],
-         "async_words": ["words"], "model": ["writer"], "flood": ["numbers"], "numpy_engine": ["collatz"],
+         "async_words": ["words"], "model": ["writer"], "nearest": ["nearest"], "flood": ["numbers"], "numpy_engine": ["collatz"],
          "async_llm": ["chat"]}
 CONCURRENT = ("async_words", "numpy_engine", "async_llm")
 WORDS = "my_user/my_pipeline:v1"

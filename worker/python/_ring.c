@@ -336,6 +336,53 @@ static PyObject *ring_end(PyObject *module, PyObject *arguments)
     Py_RETURN_TRUE;
 }
 
+/* ---- batched pipes ------------------------------------------------------------------------- */
+
+/* batch(count_max, wait_ms): what is known of one pipe, for the next four. */
+static PyObject *ring_batch(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    return batch_py_create(&host, arguments);
+}
+
+/* batch_come(batch): a call waits for it from now on; the time, in nanoseconds. */
+static PyObject *ring_batch_come(PyObject *module, PyObject *batch)
+{
+    (void)module;
+    return batch_py_come(batch);
+}
+
+/* batch_due(batch, waiting, settled, oldest, newest): an int, so many of the calls that wait are to
+ * be made now; a float, seconds until it is to be asked again; None, not before something changes.
+ * Settled are runs that wait or have passed the pipe; the times are those of the first and of the
+ * last that waits. */
+static PyObject *ring_batch_due(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    return batch_py_due(&host, arguments);
+}
+
+/* batch_begin(batch, count), batch_end(batch): around a call. */
+static PyObject *ring_batch_begin(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    return batch_py_begin(arguments);
+}
+
+static PyObject *ring_batch_end(PyObject *module, PyObject *batch)
+{
+    (void)module;
+    return batch_py_end(&host, batch);
+}
+
+/* batch_doubt(count_max, has_pipe, is_asked): what is wrong with the options, for the log; or
+ * None. */
+static PyObject *ring_batch_doubt(PyObject *module, PyObject *arguments)
+{
+    (void)module;
+    return batch_py_doubt(&host, arguments);
+}
+
 /* ---- for user code and its log ------------------------------------------------------------- */
 
 /* The run of a key, or the one that is stepped, or the only one there is. */
@@ -463,6 +510,12 @@ static PyMethodDef ring_methods[] = {
     {"pack", ring_pack, METH_VARARGS, NULL},
     {"line", ring_line, METH_VARARGS, NULL},
     {"end", ring_end, METH_VARARGS, NULL},
+    {"batch", ring_batch, METH_VARARGS, NULL},
+    {"batch_come", ring_batch_come, METH_O, NULL},
+    {"batch_due", ring_batch_due, METH_VARARGS, NULL},
+    {"batch_begin", ring_batch_begin, METH_VARARGS, NULL},
+    {"batch_end", ring_batch_end, METH_O, NULL},
+    {"batch_doubt", ring_batch_doubt, METH_VARARGS, NULL},
     {"log", ring_log, METH_VARARGS, NULL},
     {"current", ring_current, METH_NOARGS, NULL},
     {"cancelled", ring_cancelled, METH_O, NULL},

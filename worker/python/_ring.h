@@ -138,4 +138,13 @@ void host_py_attach(struct host_py *host);
 int hello_send_py(struct host_py *host, PyObject *name, PyObject *inputs,
                   PyObject *outputs) MUST_USE;
 
+/* ---- _ring_batch.c: batched pipes; what each is called with is in _ring.c ------------------- */
+
+PyObject *batch_py_create(const struct host_py *host, PyObject *arguments);
+PyObject *batch_py_come(PyObject *capsule);
+PyObject *batch_py_due(const struct host_py *host, PyObject *arguments);
+PyObject *batch_py_begin(PyObject *arguments);
+PyObject *batch_py_end(struct host_py *host, PyObject *capsule);
+PyObject *batch_py_doubt(const struct host_py *host, PyObject *arguments);
+
 #endif

@@ -18,7 +18,8 @@ import signal
 import sys
 from typing import Any, NamedTuple, NoReturn
 
-from millrace_worker import _engine_host, _failure, _host, _log, _progress, _ring, _source, _template, _variables
+from millrace_worker import (_batched_pipe, _engine_host, _failure, _host, _log, _progress, _ring, _source, _template,
+                             _variables)
 
 # Nobody else uses the last ones; that between these two is the dispatcher's, WORKER_SIGNAL_WHERE of
 # include/millrace/protocol.h.
@@ -44,6 +45,9 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--pointer", default="")
     parser.add_argument("--index", type=int, default=0)
     parser.add_argument("--threads", action="store_true")
+    parser.add_argument("--batch-max", type=int, default=32)
+    parser.add_argument("--batch-wait", type=int, default=2)
+    parser.add_argument("--batch-asked", action="store_true")
     parser.add_argument("--strict", action="store_true")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--preload", choices=["none", "import", "startup"], default="none")
@@ -129,6 +133,14 @@ def be_template(arguments: argparse.Namespace, loaded: Loaded, host: _host.Host,
     _ring.hello(loaded.name, loaded.inputs, loaded.outputs)
 
 
+def doubt_batches(arguments: argparse.Namespace, graph: Any) -> None:
+    """Says in the log what is wrong with the options. Of the first worker: the others would say the same."""
+    find = getattr(graph, "_batched", None)
+    doubt = _ring.batch_doubt(arguments.batch_max, callable(find) and bool(find()), arguments.batch_asked)
+    if doubt is not None and os.environ["MILLRACE_WORKER_INDEX"] == "0":
+        _log.send(_log.WARNING, doubt, None, 2)
+
+
 def main() -> None:
     arguments = parse_arguments()
     _ring.attach(arguments.index, arguments.strict)
@@ -146,11 +158,13 @@ def main() -> None:
     _log.capture()
     loaded = load(arguments)
     if not arguments.check:
-        host = _host.Host(loaded.graph, len(loaded.outputs), arguments.threads)
+        limits = _batched_pipe.Limits(arguments.batch_max, arguments.batch_wait)
+        host = _host.Host(loaded.graph, len(loaded.outputs), arguments.threads, limits)
         if arguments.preload != "none":
             be_template(arguments, loaded, host, fds)
         start_up(host, arguments.preload == "none", arguments.preload != "startup")
         _progress.end()
+        doubt_batches(arguments, loaded.graph)
         host.serve()
     _log.flush_all()
 

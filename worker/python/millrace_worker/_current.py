@@ -14,9 +14,16 @@ except ImportError:  # imported outside a worker, by a pipeline under test
 # The key of a run that is driven by the event loop.
 run_key: contextvars.ContextVar[int | None] = contextvars.ContextVar("millrace_run", default=None)
 
+# The keys of the runs that a batched pipe is called for.
+call_keys: contextvars.ContextVar[tuple[int, ...]] = contextvars.ContextVar("millrace_call", default=())
+
 
 def cancelled() -> bool:
-    return _ring.cancelled(run_key.get()) if _ring else False
+    """Of a call for several runs: whether all of them are."""
+    if not _ring:
+        return False
+    keys = call_keys.get()
+    return all([_ring.cancelled(key) for key in keys]) if keys else _ring.cancelled(run_key.get())
 
 
 def run_id() -> str:

@@ -15,7 +15,8 @@ import inspect
 import sys
 from typing import TYPE_CHECKING, Any
 
-from millrace_worker import _current, _engine, _engine_host, _failure, _files, _given, _log, _ring, _streams, _threads
+from millrace_worker import (_batched_pipe, _current, _engine, _engine_host, _failure, _files, _given, _log, _ring,
+                             _streams, _threads)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -62,7 +63,7 @@ class Driven:
 class Host:
     """A graph and its runs, each by its key: the extension's number for it."""
 
-    def __init__(self, graph: Any, output_count: int, has_threads: bool) -> None:
+    def __init__(self, graph: Any, output_count: int, has_threads: bool, limits: _batched_pipe.Limits) -> None:
         self.graph = graph
         self.output_count = output_count
         self.directories = _files.directories_of(graph)
@@ -72,6 +73,9 @@ class Host:
         self.driven: dict[int, Driven | _threads.Threaded] = {}
         self.timer: asyncio.TimerHandle | None = None
         self.is_over = False
+        self.has_more = False  # a turn is due at once: there may be more runs to be taken
+        self.limits = limits
+        self.batched_pipes: list[_batched_pipe.BatchedPipe] = []
 
     # ---- life --------------------------------------------------------------------------------------
 
@@ -90,6 +94,7 @@ class Host:
         if self.has_threads:
             self.event_loop()
             sys.setswitchinterval(SWITCH_INTERVAL_S)
+        self.batched_pipes = _batched_pipe.batched_pipes_of(self, self.graph, self.limits)
         if not _ring.serve(self):
             self.serve_turns()
 
@@ -116,6 +121,7 @@ class Host:
             self.timer.cancel()
             self.timer = None
         wait_s = _ring.turn()
+        self.has_more = wait_s == 0
         if wait_s is None:
             self.is_over = True
             self.loop.stop()
@@ -167,6 +173,8 @@ class Host:
         run = self.driven.pop(key, None)
         if run is not None:
             run.finish()
+        for pipe in self.batched_pipes:
+            pipe.forget(key)
         _log.flush(key)
 
     def describe(self, exception: BaseException) -> Description:

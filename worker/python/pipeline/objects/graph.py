@@ -17,6 +17,7 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 from pipeline.exceptions import InputError
+from pipeline.objects import batch
 from pipeline.objects.building import new_id
 from pipeline.objects.file import Directory, File
 from pipeline.objects.function import Function
@@ -64,6 +65,10 @@ class Graph:
     def _preload(self) -> None:
         """Runs those of the startup pipes that ask for it, once in a process. Raises what they raise."""
         perform(self._perform(self._preload_steps, {}, []), False)
+
+    def _batched(self) -> list[Step]:
+        """The steps whose pipes are called for several runs at once."""
+        return [step for step in self._steps if step.kind.batched]
 
     def startup(self) -> Any:
         """Runs the startup pipes, once in a process. An awaitable if one of them is asynchronous. Raises
@@ -170,6 +175,8 @@ class Step:
         self.is_tuple = is_tuple
         self.local_id = new_id()
         self.once = self.find_once() if kind.run_once or kind.on_startup else None
+        # What a worker has the runs of a batched pipe gathered by: gives an awaitable of the result of one.
+        self.gather: Callable[[Values], Awaitable[Any]] | None = None
 
     def variables(self) -> list[Variable[Any]]:
         """Those that the call is given."""
@@ -204,7 +211,17 @@ class Step:
         """The result, or an awaitable of it."""
         return self.once.get(lambda: self.call_now(values)) if self.once else self.call_now(values)
 
+    def call_together(self, many: Sequence[Values]) -> Any:
+        """Of a batched pipe: what it gives for several runs, or an awaitable of it."""
+        return batch.call(self, many)
+
+    def results_of(self, results: Any, count: int) -> Sequence[Any]:
+        """That as one for each run. TypeError when it is something else."""
+        return batch.results_of(self, results, count)
+
     def call_now(self, values: Values) -> Any:
+        if self.kind.batched:
+            return batch.call_for_one(self, values)
         arguments = [values[one] if isinstance(one, Variable) else one for one in self.arguments]
         named = {name: values[one] if isinstance(one, Variable) else one
                  for name, one in self.named_arguments.items()}

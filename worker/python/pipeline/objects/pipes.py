@@ -13,7 +13,7 @@ import typing
 from typing import TYPE_CHECKING, Any, overload
 
 from pipeline.exceptions import GraphError
-from pipeline.objects import building
+from pipeline.objects import batch, building
 from pipeline.objects.details import NOT_SAID
 from pipeline.objects.graph import is_asynchronous
 
@@ -36,8 +36,9 @@ class PipeKind:
     """What is known of a function that was made a pipe."""
 
     def __init__(self, function: Callable[..., Any], run_once: bool, on_startup: bool,
-                 preload: bool) -> None:
+                 preload: bool, batched: bool) -> None:
         self.function = function
+        self.batched = batched
         self.run_once = run_once
         self.on_startup = on_startup
         self.preload = preload
@@ -74,6 +75,8 @@ class PipeKind:
     def result_hints(self) -> tuple[list[Hint], bool]:
         """(hints, is_tuple): one for each variable that a call gives."""
         hint = self.result_hint()
+        if self.batched:
+            hint = batch.item_hint(hint, self.name, self.place)
         arguments = typing.get_args(hint)
         if typing.get_origin(hint) is tuple and Ellipsis not in arguments and arguments != ((),):
             return list(arguments), True
@@ -98,16 +101,29 @@ def pipe(function: None = ..., *, run_once: bool = ..., on_startup: bool = ...,
     ...
 
 
-def pipe(function: Any = None, *, run_once: bool = False, on_startup: bool = False, preload: bool = False) -> Any:
+# In a graph it takes and gives what its lists have for items, elsewhere the lists.
+@overload
+def pipe(function: None = ..., *, batched: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    ...
+
+
+def pipe(function: Any = None, *, run_once: bool = False, on_startup: bool = False, preload: bool = False,
+         batched: bool = False) -> Any:
     """Makes a function a pipe. `run_once`: its first result serves every run of the process.
     `on_startup`: it runs before the first run, once. `preload`, of those: it touches no device and starts
-    no thread, so that a server with --preload may run it once for all workers. GraphError for what is no function,
-    or is not run at startup and to be preloaded."""
+    no thread, so that a server with --preload may run it once for all workers. `batched`: it is called for
+    several runs at once, with lists for what differs, and returns a list (batch.py). GraphError for what is no
+    function, or is not run at startup and to be preloaded."""
     if function is None:
-        return functools.partial(pipe, run_once=run_once, on_startup=on_startup, preload=preload)
+        return functools.partial(pipe, run_once=run_once, on_startup=on_startup, preload=preload, batched=batched)
     if not callable(function):
         raise GraphError(f"@pipe is for functions; {function!r} is none")
-    kind = PipeKind(function, run_once, on_startup, preload)
+    kind = PipeKind(function, run_once, on_startup, preload, batched)
+    if batched and (run_once or on_startup):
+        raise GraphError(f"pipe {kind.name} ({kind.place}) is batched, which is for runs: it cannot be one that runs "
+                         "once, or at startup")
+    if batched:
+        batch.check_function(function, kind.name, kind.place)
     if preload and (not on_startup or is_asynchronous(function)):
         raise GraphError(f"pipe {kind.name} ({kind.place}) is to be preloaded, so it needs on_startup=True, and "
                          "cannot be asynchronous")
