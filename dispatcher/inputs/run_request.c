@@ -10,6 +10,8 @@
 
 #include "dispatcher/inputs/input.h"
 #include "dispatcher/inputs/run_request_files.h"
+#include "dispatcher/inputs/run_request_scheduling.h"
+#include "dispatcher/text/run_class.h"
 
 static int request_check_flag(const cJSON *body, const char *name, bool *out, const char *parent,
                               struct api_error *error);
@@ -36,7 +38,7 @@ static int request_pack_absent(struct input_packing *packing,
 int run_request_parse(struct run_request *out, const char *body, size_t bytes,
                       struct api_error *error)
 {
-    struct run_request request = {0};
+    struct run_request request = {.scheduling = {.class = RUN_CLASS_NONE}};
     struct json_error wrong;
     if (bytes == 0) {
         api_error_invalid(error, "", "field required", "value_error.missing");
@@ -69,6 +71,8 @@ int run_request_parse(struct run_request *out, const char *body, size_t bytes,
         rc = request_check_flag(root, "wait_for_resources", &request.wait_for_resources, "", error);
     if (rc == 0)
         rc = request_check_stream_options(&request, root, error);
+    if (rc == 0)
+        rc = run_request_check_scheduling(&request, root, error);
     if (rc < 0) {
         run_request_finish(&request);
         return rc;

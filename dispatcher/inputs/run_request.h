@@ -18,7 +18,16 @@
 
 #define CALLBACK_URL_BYTES_MAX 4096u
 
+#define SCHEDULING_TEXT_BYTES_MAX 256u
+
 struct json_document;
+
+/* What a request says of its place among others: "scheduling". Texts are memory of the document;
+ * NULL: not said. */
+struct run_request_scheduling {
+    uint32_t class; /* RUN_CLASS_NONE: not said */
+    const char *tenant, *affinity;
+};
 
 struct run_request {
     struct json_document *document; /* owned */
@@ -27,6 +36,7 @@ struct run_request {
     const char *callback_url; /* likewise; NULL also where the run is not asynchronous */
     bool wait_for_resources;
     bool final_line; /* stream_options.final_line */
+    struct run_request_scheduling scheduling;
 };
 
 /* Parses and checks the envelope. Takes nothing over: `body` may go once it returned. 0, or -EINVAL

@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include "dispatcher/text/json_scan.h"
+#include "dispatcher/text/run_class.h"
 #include "millrace/limits.h"
 
 static const char *message_error_check(const struct read_answer *answer);
@@ -109,6 +110,11 @@ static const char *message_body_check(const struct read_answer *answer)
         return "a flag of it is neither 0 nor 1";
     if (!message_is_text(answer->callback_url, sizeof(answer->callback_url)))
         return "its callback_url is not a text";
+    if (answer->class >= RUN_CLASS_COUNT && answer->class != RUN_CLASS_NONE)
+        return "its class is none";
+    if (!message_is_text(answer->tenant, sizeof(answer->tenant)) ||
+        !message_is_text(answer->affinity, sizeof(answer->affinity)))
+        return "its tenant or affinity is not a text";
     return message_is_text(answer->pipeline, sizeof(answer->pipeline))
                ? NULL
                : "its pipeline is not a text";

@@ -57,6 +57,9 @@ struct read_answer {
     uint64_t reference_bytes; /* of the files that are named behind it */
     uint8_t is_result;
     uint8_t has_pipeline, has_callback_url, async_run, wait_for_resources, final_line;
+    uint32_t class; /* what "scheduling" says; its texts are "" where it does not */
+    char tenant[SCHEDULING_TEXT_BYTES_MAX + 1];
+    char affinity[SCHEDULING_TEXT_BYTES_MAX + 1];
     char message[sizeof(((struct api_error *)0)->message)];
     char detail[sizeof(((struct api_error *)0)->detail)];
     char pipeline[READ_NAME_BYTES_MAX + 1];

@@ -59,6 +59,17 @@ static int reader_main_body_parse(struct body *body, int fd, struct api_error *e
     return rc;
 }
 
+/* Which fits; the rest of the answer is zero. */
+static void reader_main_scheduling_put(struct read_answer *answer,
+                                       const struct run_request_scheduling *scheduling)
+{
+    answer->class = scheduling->class;
+    if (scheduling->tenant)
+        strncpy(answer->tenant, scheduling->tenant, sizeof(answer->tenant) - 1);
+    if (scheduling->affinity)
+        strncpy(answer->affinity, scheduling->affinity, sizeof(answer->affinity) - 1);
+}
+
 static void reader_main_body_read(struct body *body, const struct read_request *request, int fd,
                                   struct read_answer *answer)
 {
@@ -75,6 +86,7 @@ static void reader_main_body_read(struct body *body, const struct read_request *
     answer->async_run = envelope->async_run;
     answer->wait_for_resources = envelope->wait_for_resources;
     answer->final_line = envelope->final_line;
+    reader_main_scheduling_put(answer, &envelope->scheduling);
     answer->has_callback_url = envelope->callback_url != NULL;
     if (envelope->callback_url) /* which fits */
         strncpy(answer->callback_url, envelope->callback_url, sizeof(answer->callback_url) - 1);

@@ -357,11 +357,16 @@ static void reading_on_body(struct reading *reading, struct read_job *job,
     struct api_error error = {0};
     struct run_request request = {.async_run = answer->async_run,
                                   .wait_for_resources = answer->wait_for_resources,
-                                  .final_line = answer->final_line};
+                                  .final_line = answer->final_line,
+                                  .scheduling = {.class = answer->class}};
     if (answer->has_pipeline)
         request.pipeline = answer->pipeline;
     if (answer->has_callback_url)
         request.callback_url = answer->callback_url;
+    if (answer->tenant[0] != '\0')
+        request.scheduling.tenant = answer->tenant;
+    if (answer->affinity[0] != '\0')
+        request.scheduling.affinity = answer->affinity;
     if (answer->result == -EINVAL)
         read_answer_error(answer, &error);
     /* Its owner may give it back when it is answered. */
@@ -483,20 +488,19 @@ void reading_on_timer(struct reading *reading)
 
 void reading_on_reader(struct reading *reading, const struct uring_event *event)
 {
-    struct read_answer answer;
     if (reading->reader.state != SERVANT_RUNNING || event->result <= 0 ||
         event->ref.generation != reading->reader.generation)
         return;
     /* One answer at most is awaited, so what follows it is a fault, and ends this. */
     for (;;) {
-        int rc = reader_hear(&reading->reader, &answer);
+        int rc = reader_hear(&reading->reader, &reading->answer);
         if (rc == 0)
             break;
         if (rc < 0) {
             reading_lost(reading, rc == -EPIPE ? "it ended" : "it sent what is no answer");
             return;
         }
-        if (!reading_on_answer(reading, &answer))
+        if (!reading_on_answer(reading, &reading->answer))
             return;
     }
     if (!event->more)

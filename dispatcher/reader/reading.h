@@ -79,8 +79,9 @@ struct reading {
     bool cannot_open;     /* the last try failed */
     bool was_put_off; /* what it was to be asked last could not be sent yet, and that was said */
     uint64_t opened_ms;
-    struct timer timer;   /* the answer is late; or another one may be opened */
-    uint64_t inline_pass; /* the pass that `inline_ns` is of */
+    struct read_answer answer; /* the last one */
+    struct timer timer;        /* the answer is late; or another one may be opened */
+    uint64_t inline_pass;      /* the pass that `inline_ns` is of */
     uint64_t inline_ns;
     uint64_t body_count, lost_count; /* for GET /metrics */
 };

@@ -81,6 +81,21 @@ static void lie_pipeline(struct read_answer *said)
     memset(said->pipeline, 'x', sizeof(said->pipeline));
 }
 
+static void lie_class(struct read_answer *said)
+{
+    said->class = 10;
+}
+
+static void lie_tenant(struct read_answer *said)
+{
+    memset(said->tenant, 'x', sizeof(said->tenant));
+}
+
+static void lie_affinity(struct read_answer *said)
+{
+    memset(said->affinity, 'x', sizeof(said->affinity));
+}
+
 static void lie_status(struct read_answer *said)
 {
     refused_as(said);
@@ -122,6 +137,9 @@ static void no_lie_about_a_body_is_believed(void **state)
     expect_body_lie(lie_result);
     expect_body_lie(lie_flag);
     expect_body_lie(lie_pipeline);
+    expect_body_lie(lie_class);
+    expect_body_lie(lie_tenant);
+    expect_body_lie(lie_affinity);
     expect_body_lie(lie_status);
     expect_body_lie(lie_type);
     expect_body_lie(lie_endless);

@@ -18,6 +18,7 @@
 
 #include "dispatcher/inputs/run_request.h"
 #include "dispatcher/text/json_scan.h"
+#include "dispatcher/text/run_class.h"
 #include "millrace/limits.h"
 #include "tests/unit/dispatcher/edge.h"
 #include "tests/unit/dispatcher/requests.h"
@@ -71,6 +72,25 @@ static void every_flag_is_read(void **state)
     run_request_finish(&request);
     request = parsed("{\"inputs\":[],\"stream_options\":{\"final_line\":null}}");
     assert_false(request.final_line);
+    run_request_finish(&request);
+}
+
+static void what_a_run_is_scheduled_by_is_read(void **state)
+{
+    (void)state;
+    struct run_request request = parsed("{\"inputs\":[]}");
+    assert_int_equal(request.scheduling.class, RUN_CLASS_NONE);
+    assert_null(request.scheduling.tenant);
+    assert_null(request.scheduling.affinity);
+    run_request_finish(&request);
+    request = parsed("{\"inputs\":[],\"scheduling\":{\"class\":\"batch\",\"tenant\":\"a\"}}");
+    assert_int_equal(request.scheduling.class, RUN_CLASS_BATCH);
+    assert_string_equal(request.scheduling.tenant, "a");
+    assert_null(request.scheduling.affinity);
+    run_request_finish(&request);
+    request = parsed("{\"inputs\":[],\"scheduling\":{\"class\":9,\"affinity\":\"\xc3\xa9\"}}");
+    assert_int_equal(request.scheduling.class, 9);
+    assert_string_equal(request.scheduling.affinity, "\xc3\xa9");
     run_request_finish(&request);
 }
 
@@ -433,6 +453,7 @@ int main(void)
         cmocka_unit_test(everything_but_the_inputs_may_be_left_out_or_null),
         cmocka_unit_test(every_flag_is_read),
         cmocka_unit_test(unknown_members_are_passed_over),
+        cmocka_unit_test(what_a_run_is_scheduled_by_is_read),
         cmocka_unit_test(text_that_is_not_json_is_refused_with_its_offset),
         cmocka_unit_test(members_of_the_wrong_shape_are_refused_by_place),
         cmocka_unit_test(inputs_of_the_wrong_shape_are_refused_by_index),
