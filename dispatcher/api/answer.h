@@ -55,6 +55,7 @@ struct answer {
     /* While there is no run yet, since the reader reads the body. */
     struct read_job job;
     struct pipeline *pipeline; /* of the run there will be; NULL: unknown */
+    struct run_rank rank;      /* likewise, once that is known */
 
     uint32_t output_count;
 

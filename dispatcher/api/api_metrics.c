@@ -228,6 +228,7 @@ static void metrics_runs(const struct api *api, struct exposition *out)
                   api->runs->count);
     metrics_run_times(api, out);
     metrics_calls(api, out);
+    metrics_schedule(api, out);
     metrics_aliases(api, out);
     metrics_tokens(api, out);
 }

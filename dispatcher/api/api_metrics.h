@@ -20,6 +20,8 @@ void metrics_templates(const struct api *api, struct exposition *out);
 
 /* api_metrics_calls.c: the families of steps, where there were some. */
 void metrics_calls(const struct api *api, struct exposition *out);
+/* api_metrics_schedule.c: the families of fair pipelines and of affinity, where there are some. */
+void metrics_schedule(const struct api *api, struct exposition *out);
 
 /* api_metrics_devices.c: the families of devices, where some are used. */
 void metrics_devices(const struct api *api, struct exposition *out);

@@ -9,6 +9,7 @@
 
 #include "dispatcher/api/answer.h"
 #include "dispatcher/api/api.h"
+#include "dispatcher/api/api_rank.h"
 #include "dispatcher/api/formats/format.h"
 #include "dispatcher/fetcher/fetching.h"
 #include "dispatcher/http/collector.h"
@@ -174,6 +175,7 @@ static struct run *start_make_run(struct answer *answer, struct pipeline *pipeli
                                                     .owner = conn->request.owner,
                                                     .timeout_ms = conn->request.timeout_ms,
                                                     .waits = answer->waits_for_load,
+                                                    .rank = answer->rank,
                                                     .birth = birth,
                                                     .origin = origin});
     if (run) {
@@ -197,7 +199,8 @@ static struct run *start_prepare_run(struct answer *answer, struct pipeline *pip
     struct api *api = answer->api;
     struct run_failure failure;
     struct run *run = start_make_run(answer, pipeline, birth);
-    if (!run || !pipeline_refuses(api->runs, pipeline, answer->waits_for_load, &failure))
+    if (!run ||
+        !pipeline_refuses(api->runs, pipeline, &answer->rank, answer->waits_for_load, &failure))
         return run;
     start_refuse_run(api, run, &failure);
     return NULL;
@@ -304,8 +307,10 @@ static void start_finish(struct api *api, struct conn *conn, struct run *run,
     }
 }
 
-static void start_note(struct answer *answer, const struct run_request *request)
+static void start_note(struct answer *answer, const struct pipeline *pipeline,
+                       const struct run_request *request)
 {
+    answer->rank = api_rank(answer->api, pipeline, &answer->conn->request, &request->scheduling);
     answer->final_line = request->final_line;
     answer->waits_for_load = request->wait_for_resources;
 }
@@ -322,7 +327,7 @@ static void start_now(struct answer *answer, const char *body, size_t bytes)
     if (!pipeline)
         answer_give(answer);
     else
-        start_note(answer, &request);
+        start_note(answer, pipeline, &request);
     struct run *run = pipeline ? start_prepare_run(answer, pipeline, NULL) : NULL;
     if (run) {
         struct run_payload payload = {0};
@@ -428,14 +433,15 @@ static bool on_parsed(struct read_job *job, const struct run_request *request, i
         answer_give(answer);
         return false;
     }
-    start_note(answer, request);
+    start_note(answer, pipeline, request);
     /* The reader reads a body once, and cannot do so before its pipeline is known. */
     answer->waits_for_load &= pipeline->pool->is_known;
     /* What is refused anyway need not be packed. It is asked once: a worker may make room
      * meanwhile. */
     struct run_failure failure;
-    bool is_refused = pipeline_refuses(api->runs, pipeline, answer->waits_for_load, &failure) ||
-                      pipeline_refuses_unread(api->runs, pipeline, &failure);
+    bool is_refused =
+        pipeline_refuses(api->runs, pipeline, &answer->rank, answer->waits_for_load, &failure) ||
+        pipeline_refuses_unread(api->runs, pipeline, &failure);
     if (api->runs->free && !is_refused) {
         answer->is_async = request->async_run;
         answer->pipeline = pipeline;

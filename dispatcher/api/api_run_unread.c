@@ -41,6 +41,7 @@ static void on_read(void *owner, struct run *run)
     run->is_unread = false;
     if (rc == 0) {
         run_payload_take(api->runs, run, payload.memory, payload.bytes);
+        pipeline_rank_payload(api->runs, run);
         run->sink->ops->known(run->sink, run);
     }
     if (rc == 0 && payload.reference_bytes > 0)

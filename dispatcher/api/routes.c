@@ -9,6 +9,7 @@
 
 #include "build/version.h"
 #include "dispatcher/api/api.h"
+#include "dispatcher/api/api_rank.h"
 #include "dispatcher/api/origin.h"
 #include "dispatcher/api/signed_url.h"
 #include "dispatcher/config/owner.h"
@@ -188,7 +189,7 @@ static void routes_preflight_answer(struct api *api, struct conn *conn)
             .content_type = "text/plain",
             .headers = "Access-Control-Allow-Methods: GET, HEAD, POST, PUT, DELETE\r\n"
                        "Access-Control-Allow-Headers: Authorization, Content-Type, X-Request-Id, "
-                       "X-Request-Timeout, *\r\n"
+                       "X-Request-Timeout, X-Request-Class, *\r\n"
                        "Access-Control-Max-Age: 7200\r\n",
             .body = "",
         });
@@ -295,6 +296,7 @@ bool routes_begin(struct api *api, struct conn *conn, const struct http_head *he
     routes_request_id_take(api, request, head);
     request->page = origin_page(api->config, head);
     api_alias_keys_take(api, request, head);
+    bool is_class_known = api_rank_head_take(api, request, head);
     const struct route *route = routes_find(api, head->path, head->method, &allowed);
     request->route = route;
     const int signature_rc = route ? routes_signature_take(api, route, request, head) : -ENOENT;
@@ -314,6 +316,9 @@ bool routes_begin(struct api *api, struct conn *conn, const struct http_head *he
     else if (!routes_timeout_take(request, head))
         response_detail(api->front, conn, 400,
                         "X-Request-Timeout must be seconds, from 0.001 to 86400.");
+    else if (!is_class_known)
+        response_detail(api->front, conn, 400,
+                        "X-Request-Class must be interactive, batch, or 0 to 9.");
     else if ((route->handle == api_runs_list || route->answer == api_files_list) &&
              !routes_limit_take(request, head->query))
         response_detail(api->front, conn, 400, "limit must be a number from 1 to 100.");

@@ -75,6 +75,7 @@ void config_init(struct config *config)
                 .window_bytes = RUN_WINDOW_BYTES,
                 .queue_count_max = RUN_QUEUE_COUNT_MAX,
                 .queue_timeout_ms = RUN_QUEUE_TIMEOUT_MS,
+                .affinity_load = AFFINITY_LOAD,
                 .progress_timeout_ms = RUN_PROGRESS_TIMEOUT_MS,
                 .quarantine_after = WORKER_QUARANTINE_AFTER,
                 .quarantine_retry_ms = WORKER_BACKOFF_MS_MAX,

@@ -22,6 +22,7 @@
 #include "dispatcher/config/listen_address.h"
 #include "dispatcher/config/own_users.h"
 #include "dispatcher/config/pointer.h"
+#include "dispatcher/config/rank_source.h"
 #include "dispatcher/config/said.h"
 #include "dispatcher/config/source_digest.h"
 #include "dispatcher/config/tokens.h"
@@ -47,6 +48,7 @@
 #define FETCH_TIMEOUT_MS 300000u
 #define CONFIG_WARM_UP_NONE "none" /* takes that of all pipelines from one */
 #define DEVICE_HOLD_MS 5000u
+#define AFFINITY_LOAD 8u
 /* Places of workers that are kept free for devices which nobody has counted yet. */
 #define DEVICE_COUNT_USUAL 16u
 
@@ -77,6 +79,13 @@ enum device_policy {
     DEVICE_POLICY_COUNT
 };
 
+/* Which of the runs that wait is next, --schedule. */
+enum schedule {
+    SCHEDULE_FIFO = 0, /* who came first */
+    SCHEDULE_FAIR,     /* by classes, and within one by what tenants have got (fair_queue.h) */
+    SCHEDULE_COUNT
+};
+
 /* How the workers of a pipeline are run, and what its runs may. */
 struct pipeline_options {
     struct cli_range workers; /* as many as runs need, within it, --workers */
@@ -99,8 +108,10 @@ struct pipeline_options {
     uint32_t window_bytes; /* --window */
     uint32_t step_budget;  /* of engines, in units of their own, --step-budget; 0: not said */
 
-    uint32_t queue_count_max;        /* runs waiting for a worker, --queue */
-    uint32_t queue_timeout_ms;       /* a run may wait so long for a worker, --queue-timeout */
+    uint32_t queue_count_max;  /* runs waiting for a worker, --queue */
+    uint32_t schedule;         /* enum schedule, --schedule */
+    uint32_t affinity_load;    /* runs that a worker may have above others to keep an affinity */
+    uint32_t queue_timeout_ms; /* a run may wait so long for a worker, --queue-timeout */
     uint32_t first_chunk_timeout_ms; /* --first-chunk-timeout; 0: no limit, also the next two */
     uint32_t progress_timeout_ms;    /* without a chunk or a sign of life, --progress-timeout */
     uint32_t run_timeout_ms;         /* in all, --run-timeout; a request may ask for less */
@@ -138,6 +149,9 @@ struct pipeline_config {
     const char
         *python; /* the interpreter as it was said, --python; memory of argv; NULL: python3 */
     const char *device_memory; /* as it was said; likewise; NULL: nothing was */
+    const char *tenant;        /* whose runs share alike, as it was said; likewise, --tenant */
+    const char *affinity;      /* what prefers a worker, --affinity; likewise */
+    struct rank_source tenant_by, affinity_by; /* made from them */
     const char *folder;  /* in which its workers run, --folder; likewise; NULL: the server's own */
     const char *warm_up; /* inputs of a run that each worker begins with, as JSON, --warmup;
                           * likewise; NULL: there is none */
@@ -219,8 +233,12 @@ struct config {
     uint64_t fetch_bytes_max;  /* of one file from a URL, --fetch-limit; 0: not said, derived */
     uint32_t fetch_timeout_ms; /* in all, --fetch-timeout */
 
-    struct tokens tokens; /* empty: everyone may */
-    bool tokens_share;    /* runs of one are runs of all, --tokens-share */
+    struct tokens tokens;          /* empty: everyone may */
+    struct cli_list token_classes; /* as they were said, --token-class */
+    uint32_t others_class; /* of those who have no token; RUN_CLASS_NONE: they have no say */
+    struct rank_headers rank_headers; /* that some pipeline looks at */
+    bool has_classes;                 /* some pipeline has */
+    bool tokens_share;                /* runs of one are runs of all, --tokens-share */
     /* What else than this machine's own pages may be meant where there are no tokens. */
     struct cli_list allow_hosts, allow_origins; /* --allow-host, --allow-origin */
     struct cli_list cors_origins;               /* --cors-origin */

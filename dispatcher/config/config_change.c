@@ -21,7 +21,9 @@ enum pipeline_change pipeline_change(const struct pipeline_config *now,
         return PIPELINE_PROCESSES;
     /* Workers that serve are warm: another warm-up is of those that start from now on. */
     bool is_other = change_has_other_limits(&now->options, &next->options) ||
-                    change_is_text(now->warm_up, next->warm_up);
+                    change_is_text(now->warm_up, next->warm_up) ||
+                    change_is_text(now->tenant, next->tenant) ||
+                    change_is_text(now->affinity, next->affinity);
     return is_other ? PIPELINE_LIMITS : PIPELINE_SAME;
 }
 
@@ -182,7 +184,8 @@ static bool change_has_other_limits(const struct pipeline_options *now,
            now->on_cuda_error != next->on_cuda_error || now->on_cuda_oom != next->on_cuda_oom ||
            now->on_oom != next->on_oom || now->ready_count_min != next->ready_count_min ||
            now->worker_idle_ms != next->worker_idle_ms || now->step_budget != next->step_budget ||
-           now->queue_count_max != next->queue_count_max ||
+           now->queue_count_max != next->queue_count_max || now->schedule != next->schedule ||
+           now->affinity_load != next->affinity_load ||
            now->queue_timeout_ms != next->queue_timeout_ms ||
            now->first_chunk_timeout_ms != next->first_chunk_timeout_ms ||
            now->progress_timeout_ms != next->progress_timeout_ms ||

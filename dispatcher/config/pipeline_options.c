@@ -9,6 +9,7 @@
 #include "dispatcher/config/devices_said.h"
 #include "dispatcher/config/environment_said.h"
 #include "dispatcher/config/mps.h"
+#include "dispatcher/config/ranks_said.h"
 #include "dispatcher/config/refuse.h"
 
 static int options_python_check(const struct config *config, const char *option, bool needs_some,
@@ -36,6 +37,8 @@ int pipeline_options_fill(struct config *config, char reason[CLI_REASON_BYTES])
     if (rc == 0)
         rc = options_overlap_settle(config, reason);
     options_batch_settle(config);
+    if (rc == 0)
+        rc = ranks_said_fill(config, reason);
     if (rc == 0)
         rc = environment_said_fill(config, reason);
     if (rc == 0)

@@ -95,6 +95,7 @@ static int tokens_names_copy(struct tokens *out, const struct tokens *now, size_
     if (!out->entries)
         return -ENOMEM;
     for (; out->count < now->count; out->count++) {
+        out->entries[out->count].class = now->entries[out->count].class;
         out->entries[out->count].name = strdup(now->entries[out->count].name);
         if (!out->entries[out->count].name) {
             tokens_finish(out);

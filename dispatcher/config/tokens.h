@@ -25,6 +25,7 @@
 struct token_entry {
     char *name;
     uint8_t hash[32];
+    uint32_t class; /* the best that its runs may have, see token_class.h */
 };
 
 /* Owned by the config. Zero is "no tokens". No two entries have one name or one hash. */
@@ -42,8 +43,9 @@ int tokens_load(struct tokens *out, const char *path, char *reason, size_t reaso
 const struct token_entry *tokens_find(const struct tokens *tokens, const char *token, size_t count);
 
 /* Those that were read anew, of which each that has a name of `now` gets that one's place: places
- * stand for owners (owner.h). A name that is no more keeps its place, with a hash that no token
- * has. 0; -ENOMEM; -ENOSPC: there would be more than TOKEN_COUNT_MAX; then nothing has changed. */
+ * stand for owners (owner.h). A name that is no more keeps its place and class, with a hash that no
+ * token has. 0; -ENOMEM; -ENOSPC: there would be more than TOKEN_COUNT_MAX; then nothing has
+ * changed. */
 int tokens_follow(struct tokens *next, const struct tokens *now) MUST_USE;
 
 void tokens_finish(struct tokens *tokens);

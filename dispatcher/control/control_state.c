@@ -194,6 +194,27 @@ static void state_first_chunks(struct text *text, const struct buckets *buckets)
     text_add(text, "],\"count\":%llu}", (unsigned long long)(sum + buckets->counts[scale->count]));
 }
 
+/* null: who came first is next. */
+static void state_schedule(struct text *text, const struct pipeline *pipeline)
+{
+    const char *comma = "";
+    if (!pipeline_is_fair(pipeline)) {
+        text_add(text, ",\"fair\":null");
+        return;
+    }
+    text_add(text, ",\"fair\":{\"tenants\":%u,\"displaced\":%llu,\"classes\":[",
+             pipeline->fair->busy_count, (unsigned long long)pipeline->tally->displaced_count);
+    for (uint32_t i = 0; i < RUN_CLASS_COUNT; i++) {
+        uint32_t waiting_count = pipeline->fair->classes[i].waiting_count;
+        if (waiting_count == 0)
+            continue;
+        text_add(text, "%s{\"class\":\"%s\",\"queued\":%u}", comma, run_class_name(i),
+                 waiting_count);
+        comma = ",";
+    }
+    text_add(text, "]}");
+}
+
 static void state_pipeline(const struct control *control, struct text *text,
                            const struct pipeline *pipeline)
 {
@@ -227,6 +248,7 @@ static void state_pipeline(const struct control *control, struct text *text,
     api_waiting_format(control->api, text, pipeline);
     text_add(text, ",\"device_memory_bytes\":");
     api_device_memory_format(text, pipeline);
+    state_schedule(text, pipeline);
     state_template(text, pipeline->pool);
     text_add(text, ",\"workers\":[");
     state_workers(control, text, pipeline->pool);

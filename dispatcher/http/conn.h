@@ -41,7 +41,7 @@ enum conn_op {
 #define REQUEST_ARGUMENT_BYTES_MAX 256u
 
 /* A header by which somebody may be known: a hash of its name, and one of its value. */
-#define REQUEST_KEY_COUNT_MAX 8u
+#define REQUEST_KEY_COUNT_MAX 16u
 struct request_key {
     uint64_t name, value;
 };
@@ -67,7 +67,8 @@ struct request {
     int status;              /* of the answer; 0: none is said yet */
     uint32_t page;           /* that may read the answer, see cors.h */
     uint64_t base_number; /* of the exchange: how the client calls this server; 0: it did not say */
-    uint32_t key_count;   /* of the headers that somebody looks at */
+    uint32_t class; /* X-Request-Class, where somebody looks at that; RUN_CLASS_NONE: not said */
+    uint32_t key_count; /* of the headers that somebody looks at */
     struct request_key keys[REQUEST_KEY_COUNT_MAX];
     char id[REQUEST_ID_BYTES_MAX + 1];             /* X-Request-Id, echoed or made */
     char argument[REQUEST_ARGUMENT_BYTES_MAX + 1]; /* what follows the route's prefix, decoded */

@@ -7,8 +7,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "dispatcher/runs/pipeline_health.h"
 #include "dispatcher/runs/runs.h"
 #include "dispatcher/workers/pool.h"
+#include "shm/clock.h"
 
 /* Of requests that were kept, so many are read in a pass: a few milliseconds. */
 #define UNREAD_PER_PASS 16u
@@ -20,12 +22,19 @@ static struct worker_offer pipeline_offer(struct run *run);
 
 uint32_t pipeline_queue_position(const struct pipeline *pipeline, const struct run *run)
 {
+    if (pipeline_is_fair(pipeline))
+        return fair_queue_position(pipeline->fair, &run->fair);
     return tickets_before(&pipeline->tickets, pipeline->queue_first->ticket, run->ticket);
 }
 
 void pipeline_enqueue(struct runs *runs, struct run *run)
 {
     struct pipeline *pipeline = run->pipeline;
+    if (pipeline_is_fair(pipeline))
+        pipeline_make_place(runs, pipeline, run);
+    if (pipeline->fair)
+        fair_queue_join(pipeline->fair, &run->fair, run->rank.class, run->rank.tenant,
+                        pipeline_now_us(runs));
     run->ticket = pipeline_draw_ticket(pipeline);
     run->next = NULL;
     run->previous = pipeline->queue_last;
@@ -43,6 +52,10 @@ void pipeline_dequeue(struct runs *runs, struct run *run)
     struct pipeline *pipeline = run->pipeline;
     mr_assert(pipeline->queue_count > 0);
     tickets_return(&pipeline->tickets, run->ticket);
+    if (pipeline->fair && run->state == RUN_ACTIVE)
+        fair_queue_start(pipeline->fair, &run->fair, pipeline_now_us(runs));
+    else if (pipeline->fair)
+        fair_queue_leave(pipeline->fair, &run->fair);
     if (run->previous)
         run->previous->next = run->next;
     else
@@ -74,7 +87,7 @@ void pipeline_schedule(struct runs *runs, struct pipeline *pipeline)
             pipeline_scale_watch(runs, pipeline);
             return;
         }
-        struct run *run = pipeline->queue_first;
+        struct run *run = pipeline_pick(runs, pipeline, &worker);
         if (run->is_unread && unread_left-- == 0)
             return; /* pipeline_can_offer() sees it */
         if (run->is_unread) {
@@ -86,6 +99,8 @@ void pipeline_schedule(struct runs *runs, struct pipeline *pipeline)
         run->offer_count++;
         if (rc == 0) {
             run->worker = worker;
+            if (pipeline->affinity)
+                pipeline_note_pick(runs, pipeline, run, worker);
             run_payload_free(runs, run);
             run_assign(runs, run);
             continue;
@@ -113,15 +128,29 @@ bool pipeline_can_offer(struct runs *runs, struct pipeline *pipeline)
     struct worker *worker = pipeline_least_loaded(pipeline);
     if (!worker)
         return false;
-    struct worker_offer offer = pipeline_offer(pipeline->queue_first);
-    return pipeline->queue_first->is_unread || worker_has_room_for(worker, &offer);
+    struct run *run = pipeline_next(runs, pipeline);
+    struct worker_offer offer = pipeline_offer(run);
+    return run->is_unread || worker_has_room_for(worker, &offer);
 }
 
-void pipeline_note_service(struct pipeline *pipeline, uint64_t took_ms)
+void pipeline_note_start(const struct runs *runs, const struct run *run)
 {
+    struct tally *tally = run->pipeline->tally;
+    uint64_t waited_ms = runs->reactor->now_ms - run->created_ms;
+    buckets_add(&tally->wait, &bucket_scale_runs, waited_ms * CLOCK_NS_PER_MS);
+    if (run->fair.is_active)
+        tally_note_class(tally, run->rank.class, waited_ms);
+}
+
+void pipeline_note_end(const struct runs *runs, struct run *run)
+{
+    struct pipeline *pipeline = run->pipeline;
+    uint64_t took_ms = runs->reactor->now_ms - run->started_ms;
     if (pipeline->service_count < SERVICE_COUNT_MAX)
         pipeline->service_count++;
     pipeline->service_ms += ((double)took_ms - pipeline->service_ms) / pipeline->service_count;
+    if (run->fair.is_active)
+        fair_queue_end(pipeline->fair, &run->fair, pipeline_now_us(runs));
 }
 
 /* Slots become free, all together, so many a second; the queue and one more need that many. */

@@ -18,6 +18,7 @@
 #include "dispatcher/runs/tally.h"
 #include "dispatcher/runs/tickets.h"
 
+struct affinity;
 struct runs;
 struct worker_pool;
 
@@ -58,6 +59,9 @@ struct pipeline {
     uint32_t queue_count;
     struct tickets tickets; /* for positions in it */
 
+    struct fair_queue *fair;   /* those that wait, in turns; owned; NULL: it never was fair */
+    struct affinity *affinity; /* owned; NULL: no run preferred a worker yet */
+
     /* The last reason why a worker did not load or start; "" when one is fine. */
     enum error_type failure_type;
     char failure[ERROR_MESSAGE_BYTES_MAX];
@@ -73,7 +77,7 @@ struct pipeline {
     struct tally *tally;    /* owned together with those it follows */
 };
 
-/* "queued first" runs go to the least loaded ready worker while there are free slots. */
+/* Those that wait go to workers, in turns, while there are free slots. */
 void pipeline_schedule(struct runs *runs, struct pipeline *pipeline);
 
 /* A run waits although a slot is free and its request now fits the worker's ring. */
@@ -82,17 +86,50 @@ bool pipeline_can_offer(struct runs *runs, struct pipeline *pipeline);
 void pipeline_enqueue(struct runs *runs, struct run *run);
 void pipeline_dequeue(struct runs *runs, struct run *run);
 
-/* How many runs in the queue are before this one, which is in it. */
+/* How many runs in the queue are before this one, which is in it; of a fair schedule at most, and
+ * of its tenant and class only. */
 uint32_t pipeline_queue_position(const struct pipeline *pipeline, const struct run *run);
 
-/* A run gave its slot back after this time. */
-void pipeline_note_service(struct pipeline *pipeline, uint64_t took_ms);
+/* A run got its slot, and gave it back: what it waited and what it took is counted. */
+void pipeline_note_start(const struct runs *runs, const struct run *run);
+void pipeline_note_end(const struct runs *runs, struct run *run);
 
 /* Seconds after which a place in the queue may be free, from the measured service time: 1 .. 60. */
 uint32_t pipeline_retry_after_s(const struct pipeline *pipeline);
 
 /* A run would not have to wait. */
 bool pipeline_has_slot(struct runs *runs, struct pipeline *pipeline);
+
+/* ---- pipeline_pick.c: which run is next, and where it goes ----------------------------------- */
+
+bool pipeline_is_fair(const struct pipeline *pipeline);
+
+/* Whose place in its turns it is. */
+struct run *pipeline_run_of(struct fair_item *item);
+
+/* The time of the pass. */
+uint64_t pipeline_now_us(const struct runs *runs);
+
+/* The one whose turn it is; NULL: none waits. */
+struct run *pipeline_next(const struct runs *runs, const struct pipeline *pipeline);
+
+/* Likewise of some that wait the one for the next slot, and in `worker` the one that is to have it:
+ * the least loaded one before, which has a slot. */
+struct run *pipeline_pick(const struct runs *runs, const struct pipeline *pipeline,
+                          struct worker **worker);
+
+/* Of one that has an affinity: the worker has it now, and what it would find again is there. */
+void pipeline_note_pick(const struct runs *runs, const struct pipeline *pipeline,
+                        const struct run *run, const struct worker *worker);
+
+/* The run has its payload, in which its key may be, or its request, which nobody has read yet. */
+void pipeline_rank_payload(const struct runs *runs, struct run *run);
+
+/* What the options of this configuration need, also for runs that wait already; it stays. 0 or
+ * -ENOMEM. */
+int pipeline_pick_prepare(const struct runs *runs, struct pipeline *pipeline,
+                          const struct pipeline_config *config) MUST_USE;
+void pipeline_pick_finish(struct pipeline *pipeline);
 
 /* ---- pipeline_scale.c: how many workers it has ---------------------------------------------- */
 

@@ -26,14 +26,14 @@ static bool health_refuse_lacking(const struct pipeline *pipeline, struct run_fa
 static bool health_refuse_quarantined(struct runs *runs, struct pipeline *pipeline,
                                       struct run_failure *out);
 static bool health_refuse_full(struct runs *runs, struct pipeline *pipeline,
-                               struct run_failure *out);
+                               const struct run_rank *rank, struct run_failure *out);
 static bool health_has_runs(const struct pipeline *pipeline);
 static bool health_may_recover(const struct runs *runs, const struct pipeline *pipeline);
 
 /* ---- reasons ------------------------------------------------------------------------------- */
 
-bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, bool waits_for_load,
-                      struct run_failure *failure)
+bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, const struct run_rank *rank,
+                      bool waits_for_load, struct run_failure *failure)
 {
     if (runs->is_draining)
         return health_refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, STOPPING_RETRY_AFTER_S,
@@ -52,7 +52,7 @@ bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, bool waits_f
         pipeline_ask(runs, pipeline);
         return health_refuse_loading(pipeline, failure);
     }
-    return pipeline_refuses_accepted(runs, pipeline, failure);
+    return pipeline_refuses_accepted(runs, pipeline, rank, failure);
 }
 
 bool pipeline_refuses_unread(struct runs *runs, struct pipeline *pipeline,
@@ -65,7 +65,7 @@ bool pipeline_refuses_unread(struct runs *runs, struct pipeline *pipeline,
 }
 
 bool pipeline_refuses_accepted(struct runs *runs, struct pipeline *pipeline,
-                               struct run_failure *failure)
+                               const struct run_rank *rank, struct run_failure *failure)
 {
     if (pipeline->phase == PHASE_LEAVING)
         return health_refuse(failure, REFUSAL_DRAINING, 503, ERROR_UNKNOWN, 1,
@@ -82,7 +82,7 @@ bool pipeline_refuses_accepted(struct runs *runs, struct pipeline *pipeline,
     case PIPELINE_TRIAL:
         if (health_has_runs(pipeline))
             return health_refuse_quarantined(runs, pipeline, failure);
-        return health_refuse_full(runs, pipeline, failure);
+        return health_refuse_full(runs, pipeline, rank, failure);
     case PIPELINE_IDLE:
     case PIPELINE_WAKING:
         if (pipeline->config->options.queue_count_max > 0)
@@ -95,7 +95,7 @@ bool pipeline_refuses_accepted(struct runs *runs, struct pipeline *pipeline,
     case PIPELINE_STATE_COUNT:
         break;
     }
-    return health_refuse_full(runs, pipeline, failure);
+    return health_refuse_full(runs, pipeline, rank, failure);
 }
 
 void pipeline_note_traceback(struct pipeline *pipeline, const char *text, size_t count)
@@ -193,21 +193,65 @@ static uint32_t health_full_retry_s(const struct pipeline *pipeline)
     return service_s > load_s ? service_s : load_s;
 }
 
-static bool health_refuse_full(struct runs *runs, struct pipeline *pipeline,
-                               struct run_failure *out)
+static bool health_is_full(const struct pipeline *pipeline)
+{
+    return pipeline->queue_count >= pipeline->config->options.queue_count_max;
+}
+
+static bool health_are_all_full(const struct runs *runs)
 {
     uint32_t total_max = runs->config->queue_total_max;
-    bool is_full = pipeline->queue_count >= pipeline->config->options.queue_count_max;
-    if (!is_full && (total_max == 0 || runs->queue_count < total_max))
+    return total_max > 0 && runs->queue_count >= total_max;
+}
+
+/* Whether a worker has room is its own word, and no room for this run: one that comes for such a
+ * slot and stays in the queue is the last. */
+static bool health_may_have_slot(struct runs *runs, struct pipeline *pipeline)
+{
+    return pipeline->queue_count <= pipeline->config->options.queue_count_max &&
+           pipeline_has_slot(runs, pipeline);
+}
+
+/* Who is to make room for one of this rank; NULL: nobody, or who came first has it. */
+static struct run *health_displaced(const struct pipeline *pipeline, const struct run_rank *rank)
+{
+    if (!pipeline_is_fair(pipeline))
+        return NULL;
+    struct fair_item *item = fair_queue_displaced(pipeline->fair, rank->class, rank->tenant);
+    return item ? pipeline_run_of(item) : NULL;
+}
+
+static bool health_refuse_full(struct runs *runs, struct pipeline *pipeline,
+                               const struct run_rank *rank, struct run_failure *out)
+{
+    bool is_full = health_is_full(pipeline);
+    if (!is_full && !health_are_all_full(runs))
         return false;
-    /* Whether a worker has room is its own word, and no room for this run: one that comes for such
-     * a slot and stays in the queue is the last. */
-    bool may_have_slot = pipeline->queue_count <= pipeline->config->options.queue_count_max;
-    return !(may_have_slot && pipeline_has_slot(runs, pipeline)) &&
-           health_refuse(out, is_full ? REFUSAL_QUEUE_FULL : REFUSAL_QUEUE_TOTAL, 429,
+    if (health_may_have_slot(runs, pipeline) || health_displaced(pipeline, rank))
+        return false;
+    return health_refuse(out, is_full ? REFUSAL_QUEUE_FULL : REFUSAL_QUEUE_TOTAL, 429,
                          ERROR_UNKNOWN, health_full_retry_s(pipeline),
                          is_full ? "the queue of this pipeline is full"
                                  : "the queues of all pipelines together are full");
+}
+
+void pipeline_make_place(struct runs *runs, struct pipeline *pipeline, const struct run *run)
+{
+    static const char message[] = "displaced: the queue is full, and others have fewer runs in it";
+    if ((!health_is_full(pipeline) && !health_are_all_full(runs)) ||
+        health_may_have_slot(runs, pipeline))
+        return;
+    struct run *displaced = health_displaced(pipeline, &run->rank);
+    if (!displaced)
+        return;
+    pipeline->tally->displaced_count++;
+    run_worker_lost(runs, displaced,
+                    &(struct run_failure){.type = ERROR_UNKNOWN,
+                                          .status = 429,
+                                          .state = "no_resources_available",
+                                          .retry_after_s = health_full_retry_s(pipeline),
+                                          .message = message,
+                                          .message_count = sizeof message - 1});
 }
 
 static bool health_has_runs(const struct pipeline *pipeline)

@@ -14,7 +14,9 @@
 
 struct runs;
 struct pipeline;
+struct run;
 struct run_failure;
+struct run_rank;
 struct worker;
 
 /* There is no device for one of its workers, and why: it may come, so that is no failure. Where
@@ -46,12 +48,16 @@ void pipeline_on_timer(struct runs *runs, struct pipeline *pipeline);
 /* Why a run could not start now, as what its client is told; false when it could or may wait, until
  * the pipeline is loaded only if `waits_for_load`. The texts live until the pipeline's next
  * event. */
-bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, bool waits_for_load,
-                      struct run_failure *failure);
+bool pipeline_refuses(struct runs *runs, struct pipeline *pipeline, const struct run_rank *rank,
+                      bool waits_for_load, struct run_failure *failure);
 
 /* The same of a run that was accepted before, and only now has all that it needs. */
 bool pipeline_refuses_accepted(struct runs *runs, struct pipeline *pipeline,
-                               struct run_failure *failure);
+                               const struct run_rank *rank, struct run_failure *failure);
+
+/* Where the queue is full and a slot is not free, the newest run of whoever has most in it fails,
+ * so that this one has its place: for it was not refused. */
+void pipeline_make_place(struct runs *runs, struct pipeline *pipeline, const struct run *run);
 
 /* Likewise why one could not whose request can only be read once: before its pipeline is known. */
 bool pipeline_refuses_unread(struct runs *runs, struct pipeline *pipeline,

@@ -68,6 +68,7 @@ struct run *run_create(struct runs *runs, const struct run_options *options)
                         .sink = options->sink,
                         .owner = options->owner,
                         .waits = options->waits,
+                        .rank = options->rank,
                         .pipeline = options->pipeline,
                         .created_at = birth.created_at,
                         .created_ms = birth.created_ms,
@@ -198,6 +199,7 @@ void run_admit(struct runs *runs, struct run *run)
         run->pipeline->tally->accepted_count++;
     else
         run->queued_ms = runs->reactor->now_ms; /* its files took the time until now */
+    pipeline_rank_payload(runs, run);
     run_step(runs, run, RUN_EV_ADMIT, NULL);
 }
 
@@ -500,7 +502,7 @@ static void run_release(struct runs *runs, struct run *run, const struct run_fai
 {
     struct worker *worker = run->worker;
     enum error_type type = failure ? failure->type : ERROR_TYPE_COUNT;
-    pipeline_note_service(run->pipeline, runs->reactor->now_ms - run->started_ms);
+    pipeline_note_end(runs, run);
     worker_free_slot(worker, run->slot_index);
     run_destroy(runs, run);
     supervisor_run_over(runs->fleet, worker, recycle_policy(worker, type));
@@ -509,11 +511,10 @@ static void run_release(struct runs *runs, struct run *run, const struct run_fai
 static void act_offer(struct runs *runs, struct run *run)
 {
     struct tally *tally = run->pipeline->tally;
-    uint64_t waited_ms = runs->reactor->now_ms - run->created_ms;
     run->started_ms = runs->reactor->now_ms;
     run->started_at = runs->reactor->wall_s;
     tally->active_count++;
-    buckets_add(&tally->wait, &bucket_scale_runs, waited_ms * CLOCK_NS_PER_MS);
+    pipeline_note_start(runs, run);
     run_timer_arm(runs, run);
 }
 

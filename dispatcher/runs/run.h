@@ -12,8 +12,10 @@
 #include "dispatcher/config/tokens.h"
 #include "dispatcher/reactor/reactor.h"
 #include "dispatcher/runs/deadline.h"
+#include "dispatcher/runs/fair_queue.h"
 #include "dispatcher/runs/given_files.h"
 #include "dispatcher/runs/run_fsm.h"
+#include "dispatcher/runs/run_rank.h"
 #include "dispatcher/runs/sink.h"
 #include "dispatcher/runs/staged_files.h"
 #include "dispatcher/runs/tally.h"
@@ -42,6 +44,9 @@ struct run {
     uint32_t slot_index;
     struct run *next, *previous; /* the pipeline's queue, or the free list */
     uint64_t ticket;             /* in that queue */
+    struct run_rank rank;        /* by which it is scheduled, */
+    struct fair_item fair;       /* in turns, if its pipeline is fair */
+    uint32_t passed_count;       /* times that one behind it went first, see pipeline_pick.c */
     struct run *older, *newer;   /* of its owner's, those that are queued or active */
 
     char id[RUN_ID_BYTES];
@@ -92,6 +97,7 @@ struct run_options {
     uint32_t owner;
     uint32_t timeout_ms; /* that was asked for; 0: none was */
     bool waits;          /* also where nothing can run it soon */
+    struct run_rank rank;
     /* As it was when its request was complete; NULL: that is now. */
     const struct run_birth *birth;
     struct run_origin origin;

@@ -30,6 +30,8 @@ int runs_init(struct runs *runs, const struct runs_options *options)
                           .given_owner = options->given_owner,
                           .unread_ops = options->unread_ops,
                           .unread_owner = options->unread_owner};
+    if (rank_secret_make(&runs->rank_secret) < 0)
+        return -ENOMEM;
     runs->newest = calloc(owner_count(config), sizeof(struct run *));
     if (!runs->newest || history_init(&runs->history, owner_count(config)) < 0)
         return -ENOMEM;
@@ -80,6 +82,8 @@ static int runs_make_parts(struct runs *runs, struct pipeline *pipeline,
     /* One more may stand in a full queue for a moment: it has a slot. */
     if (tickets_init(&pipeline->tickets, options->queue_count_max + 1) < 0 ||
         runs_reserve(runs, place_count * options->concurrency + 1, options->queue_count_max) < 0)
+        return -ENOMEM;
+    if (pipeline_pick_prepare(runs, pipeline, pipeline->config) < 0)
         return -ENOMEM;
     struct scaling_bounds bounds = pipeline_bounds(runs, pipeline->config);
     uint32_t wanted = runs_first_workers(runs, pipeline->config, &bounds);
@@ -133,6 +137,7 @@ int runs_prepare_pipeline(struct runs *runs, const struct config *config, uint32
     return 0;
 
 unreserve:
+    pipeline_pick_finish(pipeline);
     tickets_finish(&pipeline->tickets);
     timers_unreserve(timers, TIMERS_PER_PIPELINE);
 free_pipeline:
@@ -333,7 +338,8 @@ int runs_move_pipeline(struct runs *runs, struct pipeline *pipeline, const struc
                                : 0;
     snprintf(reason, RUNS_REASON_BYTES, "not enough memory");
     if (runs_reserve(runs, more * options->concurrency, more_queued) < 0 ||
-        runs_grow_queue(pipeline, options->queue_count_max) < 0)
+        runs_grow_queue(pipeline, options->queue_count_max) < 0 ||
+        pipeline_pick_prepare(runs, pipeline, next) < 0)
         return -ENOMEM;
     uint32_t worker_count = pipeline->pool->worker_count;
     int rc = pool_move(pipeline->pool, next, scaling_clamp(&bounds, worker_count), reason);
@@ -389,6 +395,7 @@ static void runs_free_pipeline(struct runs *runs, struct pipeline *pipeline)
     if (--pipeline->tally->holder_count == 0)
         free(pipeline->tally);
     tickets_finish(&pipeline->tickets);
+    pipeline_pick_finish(pipeline);
     free(pipeline->traceback);
     config_let_go(&pipeline->hold, &runs->reactor->log);
     free(pipeline);

@@ -59,6 +59,8 @@ struct runs {
     uint64_t token_ends[TOKEN_SERIES_MAX + 1][RUN_END_KIND_COUNT];
     uint64_t completed_count; /* that --log-runs may have asked for, for every Nth */
 
+    struct rank_secret rank_secret; /* of the hashes by which runs are scheduled */
+
     bool is_drained;        /* by its operator: no new runs until that is over */
     bool stop_is_announced; /* others are told to go elsewhere; new runs are taken */
     bool is_draining;       /* no new runs */

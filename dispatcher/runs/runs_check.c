@@ -62,5 +62,9 @@ static void runs_check_pipeline(const struct runs *runs, const struct pipeline *
     mr_assert((pipeline->state == PIPELINE_IDLE) == (pipeline->scaling.wanted == 0));
     mr_assert(pipeline->queue_count == 0 || pipeline->phase == PHASE_SERVED ||
               pipeline->phase == PHASE_FOLLOWED);
+    if (pipeline->fair) {
+        mr_assert(pipeline->fair->waiting_count == pipeline->queue_count);
+        fair_queue_check(pipeline->fair);
+    }
     pool_check(pipeline->pool);
 }

@@ -30,6 +30,12 @@ static const char *const cancel_names[CANCEL_REASON_COUNT] = {
     [CANCEL_BAD_VALUE] = "bad_value",
 };
 
+static const char *const affinity_names[AFFINITY_END_COUNT] = {
+    [AFFINITY_HIT] = "hit",
+    [AFFINITY_MISS] = "miss",
+    [AFFINITY_DIVERTED] = "diverted",
+};
+
 static const char *const deadline_names[DEADLINE_KIND_COUNT] = {
     [DEADLINE_NONE] = "none",
     [DEADLINE_QUEUE] = "queue_timeout",
@@ -65,4 +71,10 @@ const char *cancel_reason_name(enum cancel_reason reason)
 const char *deadline_kind_name(enum deadline_kind kind)
 {
     return kind < DEADLINE_KIND_COUNT ? deadline_names[kind] : "?";
+}
+
+const char *affinity_end_name(enum affinity_end end)
+{
+    mr_assert(end < AFFINITY_END_COUNT);
+    return affinity_names[end];
 }

@@ -14,6 +14,7 @@
 
 #include "dispatcher/reactor/buckets.h"
 #include "dispatcher/runs/deadline.h"
+#include "dispatcher/text/run_class.h"
 #include "dispatcher/workers/channel.h"
 #include "millrace/protocol.h"
 
@@ -33,6 +34,14 @@ enum refusal {
     REFUSAL_COUNT
 };
 
+/* Where a run went that has a key, see affinity.h. */
+enum affinity_end {
+    AFFINITY_HIT = 0,  /* to the worker that has it */
+    AFFINITY_MISS,     /* none was known to have it */
+    AFFINITY_DIVERTED, /* that one was too busy */
+    AFFINITY_END_COUNT
+};
+
 /* How a run ended: completed, or the type of its error. */
 #define RUN_END_COUNT (1 + ERROR_TYPE_COUNT)
 
@@ -46,6 +55,10 @@ struct tally {
     uint64_t refusals[REFUSAL_COUNT];
     uint64_t line_count; /* values of the runs that ended */
     uint64_t scale_up_count, scale_down_count;
+    uint64_t displaced_count; /* of those that failed: others have fewer in a full queue */
+    uint64_t affinity_counts[AFFINITY_END_COUNT]; /* of runs that have a key, when they start */
+    uint64_t class_starts[RUN_CLASS_COUNT];       /* while it is fair, */
+    uint64_t class_wait_ms[RUN_CLASS_COUNT];      /* and what they waited together */
     uint64_t swap_count;        /* times that its workers went to make room for another one's */
     struct buckets wait;        /* from the acceptance to a slot */
     struct buckets first_chunk; /* from the acceptance to the first chunk */
@@ -62,11 +75,19 @@ struct metrics {
     uint64_t reader_body_count, reader_lost_count;
 };
 
+/* One of this class started. */
+static inline void tally_note_class(struct tally *tally, uint32_t class, uint64_t waited_ms)
+{
+    tally->class_starts[class]++;
+    tally->class_wait_ms[class] += waited_ms;
+}
+
 /* Whether whoever a run was for did not want it any more; for all other reasons it failed. */
 bool cancel_reason_is_cancel(enum cancel_reason reason);
 
 /* The words of labels: "queue_full", "completed", "client_gone", "queue_timeout". */
 const char *refusal_name(enum refusal refusal);
+const char *affinity_end_name(enum affinity_end end);
 const char *run_end_name(unsigned end);
 const char *cancel_reason_name(enum cancel_reason reason);
 const char *deadline_kind_name(enum deadline_kind kind);

@@ -389,7 +389,7 @@ static void staging_on_ready(struct staged *staged)
     staged->state = STAGED_READY;
     for (; staged->descriptor_count > 0; staged->descriptor_count--)
         input_memory_give_file(staged->staging->input);
-    if (pipeline_refuses_accepted(runs, pipeline, &failure)) {
+    if (pipeline_refuses_accepted(runs, pipeline, &run->rank, &failure)) {
         failure.reason = CANCEL_REFUSED;
         run_cancel(runs, run, &failure);
         return;

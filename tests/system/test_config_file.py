@@ -21,6 +21,7 @@ WORDS = "me/words:v1"
 # A value for each key which is not its default; of those that are paths one that is there.
 AT_THE_TOP = {
     "listen": "['127.0.0.1:0', 'localhost:0']", "token-file": "tokens", "tokens-share": "true", "no-auth": "false",
+    "token-class": "['*=batch']",
     "allow-host": "", "allow-origin": "", "cors-origin": "[https://app.example]", "metrics": "token",
     "queue-total": "100", "max-connections": "100", "max-connections-per-client": "10", "body-limit": "1m",
     "input-memory": "16m", "output-memory": "16m", "head-timeout": "5s", "idle-timeout": "30s",
@@ -32,8 +33,9 @@ AT_THE_TOP = {
     "control": "control.sock", "worker": "", "load-parallel": "2", "allow-mps": "true", "device-load-parallel": "1",
 }
 OF_PIPELINES = {
-    "workers": "{min: 1, max: 2}", "ready-workers": "2", "idle-timeout": "1m", "concurrency": "3", "step-budget": "64", "batch-max": "8", "batch-wait": "3ms", "queue": "7",
-    "window": "64k", "ring": "256k", "queue-timeout": "10s",
+    "workers": "{min: 1, max: 2}", "ready-workers": "2", "idle-timeout": "1m", "concurrency": "3", "step-budget": "64",
+    "batch-max": "8", "batch-wait": "3ms", "queue": "7", "window": "64k", "ring": "256k", "queue-timeout": "10s",
+    "schedule": "fair", "tenant": "header X-Tenant", "affinity": "prefix 64", "affinity-load": "3",
     "first-chunk-timeout": "11s", "progress-timeout": "12s", "run-timeout": "2m", "quarantine-after": "4",
     "quarantine-retry": "2s", "cancel-grace": "1s", "recycle-runs": "100", "recycle-memory": "1g",
     "recycle-overlap": "true", "reload-after": "true", "start-timeout": "20s",

@@ -82,7 +82,7 @@ def test_every_metric_is_documented_and_every_documented_metric_is_there(start, 
     server = start(example("numbers.so"), example("engine.so"), example("nearest.so"),
                    options=["--token-file", str(tmp_path / "tokens"), "--metrics", "token",
                             "--config", str(tmp_path / "millrace.yaml"), "--devices", "cuda", "--device-memory", "1g",
-                            "--preload", "import"],
+                            "--preload", "import", "--schedule", "fair", "--affinity", "field"],
                    environment={"LD_LIBRARY_PATH": fakes("nvml"), "NVIDIA_FAKE_GPUS": "1"})
     server.run(NUMBERS, 2, "x", 0, headers=bearer(token))
     server.run("local/engine:v1", 6, headers=bearer(token))

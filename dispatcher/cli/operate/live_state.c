@@ -60,6 +60,12 @@ static const struct state_field template_fields[] = {
     TEXT(live_template, preload), TEXT(live_template, state),    TEXT(live_template, reason),
     NUMBER(live_template, pid),   NUMBER(live_template, copies),
 };
+static const struct state_field fair_fields[] = {
+    NUMBER(live_fair, tenants), NUMBER(live_fair, displaced),
+};
+static const struct state_field class_fields[] = {
+    TEXT(live_class, class), NUMBER(live_class, queued),
+};
 static const struct state_field waiting_fields[] = {
     NUMBER(live_waiting, elapsed_s),
     NUMBER(live_waiting, bytes),
@@ -109,6 +115,7 @@ static int state_pipeline_read(struct live_state *state, const struct json_view 
                                void *into);
 static int state_alias_read(struct live_state *state, const struct json_view *object, void *into);
 static int state_worker_read(struct live_state *state, const struct json_view *object, void *into);
+static int state_class_read(struct live_state *state, const struct json_view *object, void *into);
 static int state_target_read(struct live_state *state, const struct json_view *object, void *into);
 static int state_client_read(struct live_state *state, const struct json_view *object, void *into);
 static int state_device_read(struct live_state *state, const struct json_view *object, void *into);
@@ -172,8 +179,10 @@ static int state_parts_read(struct live_state *state, const struct json_view *ro
 
 void live_state_finish(struct live_state *state)
 {
-    for (uint32_t i = 0; i < state->pipeline_count; i++)
+    for (uint32_t i = 0; i < state->pipeline_count; i++) {
         free(state->pipelines[i].workers);
+        free(state->pipelines[i].fair.classes);
+    }
     for (uint32_t i = 0; i < state->alias_count; i++)
         free(state->aliases[i].targets);
     free(state->pipelines);
@@ -224,7 +233,8 @@ static int state_pipeline_read(struct live_state *state, const struct json_view 
     struct json_view template = json_view_get(object, "template");
     struct json_view waiting = json_view_get(object, "waiting");
     struct json_view device = json_view_get(&waiting, "device");
-    void *workers;
+    struct json_view fair = json_view_get(object, "fair");
+    void *workers, *classes;
     READ(state, object, pipeline_fields, pipeline);
     READ(state, &loading, loading_fields, &pipeline->loading);
     READ(state, &template, template_fields, &pipeline->template);
@@ -234,7 +244,18 @@ static int state_pipeline_read(struct live_state *state, const struct json_view 
     int rc = state_list_read(state, object, "workers", state_worker_read,
                              sizeof(struct live_worker), &workers, &pipeline->worker_count);
     pipeline->workers = workers;
-    return rc;
+    READ(state, &fair, fair_fields, &pipeline->fair);
+    int rc_classes =
+        state_list_read(state, &fair, "classes", state_class_read, sizeof(struct live_class),
+                        &classes, &pipeline->fair.class_count);
+    pipeline->fair.classes = classes;
+    return rc < 0 ? rc : rc_classes;
+}
+
+static int state_class_read(struct live_state *state, const struct json_view *object, void *into)
+{
+    READ(state, object, class_fields, into);
+    return 0;
 }
 
 static int state_alias_read(struct live_state *state, const struct json_view *object, void *into)

@@ -51,11 +51,25 @@ struct live_waiting {
     double device_index;
 };
 
+/* Runs of a class that wait. */
+struct live_class {
+    const char *class;
+    double queued;
+};
+
+/* Of a pipeline that is fair; tenants NAN: it is not. */
+struct live_fair {
+    double tenants, displaced;
+    struct live_class *classes;
+    uint32_t class_count;
+};
+
 struct live_pipeline {
     const char *pointer, *id, *state, *phase, *error; /* error: "" if there is none */
     struct live_loading loading;
     struct live_template template;
     struct live_waiting waiting;
+    struct live_fair fair;
     bool drained;
     double active, queued, queue_max, workers_min, workers_max, workers_wanted;
     double accepted, completed, failed, cancelled, refused, lines;

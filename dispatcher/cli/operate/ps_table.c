@@ -21,6 +21,7 @@ static void ps_server_add(struct text *out, const struct live_state *state);
 static void ps_pipeline_add(struct text *out, const struct live_pipeline *pipeline, size_t columns);
 static void ps_loading_add(struct text *out, const struct live_loading *loading);
 static void ps_waiting_add(struct text *out, const struct live_waiting *waiting);
+static void ps_fair_add(struct text *out, const struct live_fair *fair);
 static void ps_template_add(struct text *out, const struct live_template *template);
 static void ps_notes_add(struct text *out, const struct live_pipeline *pipeline);
 static void ps_worker_add(struct text *out, const struct live_worker *worker, size_t columns);
@@ -133,6 +134,7 @@ static void ps_pipeline_add(struct text *out, const struct live_pipeline *pipeli
     ps_line_end(out);
     ps_loading_add(out, &pipeline->loading);
     ps_waiting_add(out, &pipeline->waiting);
+    ps_fair_add(out, &pipeline->fair);
     ps_template_add(out, &pipeline->template);
     if (*pipeline->error != '\0') {
         text_add(out, "  ");
@@ -167,6 +169,21 @@ static void ps_waiting_add(struct text *out, const struct live_waiting *waiting)
     cell_size(bytes, waiting->bytes);
     cell_device(device, waiting->device_kind, waiting->device_index);
     text_add(&line, "  waiting for %s of %s (%.0f s)", bytes, device, floor(waiting->elapsed_s));
+    text_add_bytes(&line, "", 1);
+    ps_line_add(out, &line);
+    text_finish(&line);
+}
+
+/* "  queued: interactive 3, batch 20; 7 tenants" */
+static void ps_fair_add(struct text *out, const struct live_fair *fair)
+{
+    struct text line = {0};
+    if (fair->class_count == 0)
+        return;
+    for (uint32_t i = 0; i < fair->class_count; i++)
+        text_add(&line, "%s%s %.0f", i > 0 ? ", " : "  queued: ", fair->classes[i].class,
+                 fair->classes[i].queued);
+    text_add(&line, "; %.0f tenant%s", fair->tenants, cells_plural(fair->tenants));
     text_add_bytes(&line, "", 1);
     ps_line_add(out, &line);
     text_finish(&line);

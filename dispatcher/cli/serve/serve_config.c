@@ -16,6 +16,7 @@
 #include "dispatcher/config/pipeline_folder.h"
 #include "dispatcher/config/pipeline_options.h"
 #include "dispatcher/config/refuse.h"
+#include "dispatcher/config/token_class.h"
 #include "dispatcher/config/worker_owner.h"
 #include "dispatcher/workers/worker_spawn.h"
 #include "shm/segment.h"
@@ -25,6 +26,7 @@
 static int serve_file_fill(struct serve_values *values, const struct cli_words *words);
 static int serve_usage_fill(struct serve_values *values, const struct cli_words *words);
 static int serve_tokens_fill(struct serve_values *values);
+static int serve_token_classes_fill(struct serve_values *values);
 static int serve_limits_fill(struct serve_values *values);
 static int serve_sources_check(struct serve_values *values);
 static int serve_worker_fill(struct serve_values *values);
@@ -38,6 +40,8 @@ int serve_config_fill(struct serve_values *values, const struct cli_words *words
         exit_code = serve_usage_fill(values, words);
     if (exit_code == EXIT_CODE_OK)
         exit_code = serve_tokens_fill(values);
+    if (exit_code == EXIT_CODE_OK)
+        exit_code = serve_token_classes_fill(values);
     if (exit_code == EXIT_CODE_OK)
         exit_code = serve_limits_fill(values);
     if (exit_code == EXIT_CODE_OK)
@@ -147,6 +151,13 @@ static int serve_tokens_fill(struct serve_values *values)
         cli_fail("warning: --token-file %s is open to every user of this machine (mode %04o)", path,
                  (unsigned)file.st_mode & 07777);
     return EXIT_CODE_OK;
+}
+
+static int serve_token_classes_fill(struct serve_values *values)
+{
+    char reason[CLI_REASON_BYTES];
+    int rc = token_classes_fill(&values->config, reason);
+    return rc < 0 ? serve_fail(values, rc, reason) : EXIT_CODE_OK;
 }
 
 /* Raises the limit on descriptors as far as it goes; what it is then bounds the connections. */

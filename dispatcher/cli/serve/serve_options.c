@@ -12,7 +12,9 @@
 #include "dispatcher/config/fetch_rule.h"
 #include "dispatcher/config/host_name.h"
 #include "dispatcher/config/preload.h"
+#include "dispatcher/config/rank_source.h"
 #include "dispatcher/config/refuse.h"
+#include "dispatcher/config/token_class.h"
 #include "dispatcher/inputs/warm_up_inputs.h"
 
 #define MINUTE_MS UINT64_C(60000)
@@ -43,6 +45,10 @@ _Static_assert(ARRAY_COUNT(tracebacks_words) == TRACEBACKS_COUNT + 1, "one word 
 static const char *const device_policies[] = {"keep", "recycle", "probe", "quarantine", NULL};
 _Static_assert(ARRAY_COUNT(device_policies) == DEVICE_POLICY_COUNT + 1, "one word each");
 
+/* In the order of enum schedule. */
+static const char *const schedule_words[] = {"fifo", "fair", NULL};
+_Static_assert(ARRAY_COUNT(schedule_words) == SCHEDULE_COUNT + 1, "one word each");
+
 #define MEMBER(member) CLI_MEMBER(struct serve_values, member)
 #define EACH(member) CLI_MEMBER(struct pipeline_config, member), .by_pipeline = true
 
@@ -68,6 +74,12 @@ static const struct cli_option options[] = {
      .help = "who may call: NAME:SHA256 a line, made by millrace token"},
     {"tokens-share", NULL, CLI_FLAG, MEMBER(config.tokens_share),
      .help = "each token sees, lists and cancels the runs of all; if not said, only its own"},
+    {"token-class", "NAME=CLASS", CLI_LIST, MEMBER(config.token_classes), .max = CLI_LIST_COUNT_MAX,
+     .check = token_class_check,
+     .help =
+         "the class of a token's runs, and the best that they may ask for, where a pipeline has "
+         "--schedule fair: interactive (if not said), batch, or 0, which goes first, to 9; * "
+         "for all others, also those without tokens, who cannot ask if that is not said"},
     {"no-auth", NULL, CLI_FLAG, MEMBER(config.no_auth),
      .help = "let everyone call who can connect, from other machines too"},
     {"allow-host", "NAME", CLI_LIST, MEMBER(config.allow_hosts), .max = CLI_LIST_COUNT_MAX,
@@ -122,6 +134,20 @@ static const struct cli_option options[] = {
      .help = "such a call waits so long for others at most, and only where that pays"},
     {"queue", NULL, CLI_NUMBER, EACH(options.queue_count_max), .min = 0, .max = RUN_COUNT_MAX,
      .help = "runs that may wait for a worker"},
+    {"schedule", "HOW", CLI_CHOICE, EACH(options.schedule), .choices = schedule_words,
+     .help = "which run that waits is next: fifo for who came first; fair by the time on slots "
+             "that each tenant has had, and by classes"},
+    {"tenant", "WHO", CLI_TEXT, EACH(tenant), .check = rank_tenant_check,
+     .help = "whose runs are one tenant's for --schedule fair: token (if not said), field for what "
+             "the request says as scheduling.tenant, or header NAME"},
+    {"affinity", "KEY", CLI_TEXT, EACH(affinity), .check = rank_affinity_check,
+     .help =
+         "runs of one key go to one worker, which may have something for them, unless it is too "
+         "busy: field for scheduling.affinity of the request, header NAME, prefix BYTES for "
+         "the beginning of its first text; none (if not said)"},
+    {"affinity-load", NULL, CLI_NUMBER, EACH(options.affinity_load), .min = 0,
+     .max = SLOT_COUNT_MAX,
+     .help = "a worker is too busy for --affinity with so many runs more than another one has"},
     {"queue-total", NULL, CLI_NUMBER, MEMBER(config.queue_total_max), .min = 0,
      .max = RUN_COUNT_MAX,
      .help = "runs of all pipelines together that may wait, 0 for as many as --queue lets each"},

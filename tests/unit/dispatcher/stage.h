@@ -53,6 +53,8 @@ struct stage_options {
     bool no_hello;        /* leave the workers STARTING */
     bool recycle_overlap; /* there is one place more than workers */
     char *files_path;     /* of --files; NULL: none are kept */
+    bool is_fair;         /* tenants and classes are what requests say */
+    bool has_affinity;    /* and so are keys */
 };
 
 /* One client: what the kernel holds for its connection, and what has reached it. */
@@ -304,9 +306,16 @@ static inline void stage_configure(const struct stage_options *options)
     config->output_bytes_max = options->output_bytes_max > 0 ? options->output_bytes_max : 8u << 20;
     config->log_level = LEVEL_DEBUG;
     config->options.recycle_overlap = options->recycle_overlap;
+    config->options.schedule = options->is_fair ? SCHEDULE_FAIR : SCHEDULE_FIFO;
+    config->has_classes = options->is_fair;
+    config->others_class = options->is_fair ? 0 : RUN_CLASS_NONE;
     config->files_path = options->files_path;
-    for (uint32_t i = 0; i < config->pipeline_count; i++)
+    for (uint32_t i = 0; i < config->pipeline_count; i++) {
         config->pipelines[i].options = config->options;
+        config->pipelines[i].tenant_by.kind = RANK_BY_FIELD;
+        if (options->has_affinity)
+            config->pipelines[i].affinity_by.kind = RANK_BY_FIELD;
+    }
     config->no_auth = true; /* tests write any Host */
     mr_assert(config_place_count(config) <= STAGE_WORKER_COUNT_MAX);
 }

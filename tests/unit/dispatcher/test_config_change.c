@@ -92,7 +92,7 @@ static void each_option_of_a_pipeline_is_a_change_of_its_kind(void **state)
         }
         seen++;
     }
-    assert_int_equal(seen, 30);
+    assert_int_equal(seen, 32);
 }
 
 static void another_warm_up_is_of_processes_that_start_from_then_on(void **state)
@@ -103,6 +103,18 @@ static void another_warm_up_is_of_processes_that_start_from_then_on(void **state
     now.pipelines[0].warm_up = "[1]";
     assert_int_equal(change(), PIPELINE_LIMITS);
     now.pipelines[0].warm_up = "[]";
+    assert_int_equal(change(), PIPELINE_SAME);
+}
+
+static void other_tenants_and_keys_need_no_other_processes(void **state)
+{
+    (void)state;
+    next.pipelines[0].tenant = "header X-Tenant";
+    assert_int_equal(change(), PIPELINE_LIMITS);
+    next.pipelines[0].tenant = NULL;
+    next.pipelines[0].affinity = "prefix 64";
+    assert_int_equal(change(), PIPELINE_LIMITS);
+    now.pipelines[0].affinity = "prefix 64";
     assert_int_equal(change(), PIPELINE_SAME);
 }
 
@@ -333,6 +345,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         CHANGE_TEST(each_option_of_a_pipeline_is_a_change_of_its_kind),
         CHANGE_TEST(another_warm_up_is_of_processes_that_start_from_then_on),
+        CHANGE_TEST(other_tenants_and_keys_need_no_other_processes),
         CHANGE_TEST(what_processes_know_makes_them_others),
         CHANGE_TEST(other_devices_are_those_of_other_processes),
         CHANGE_TEST(what_lasts_is_taken_over_and_named),

@@ -111,9 +111,11 @@ static void what_is_said_for_one_pipeline_changes_no_other(void **state)
         char number[CLI_NUMBER_TEXT_BYTES];
         if (option->kind == CLI_TEXT)
             snprintf(text, sizeof text, "me/p:v1=%s",
-                     option->is_list_of_json ? "[]"
-                     : option->check         ? "auto"
-                                             : "x");
+                     option->is_list_of_json                 ? "[]"
+                     : strcmp(option->name, "tenant") == 0   ? "field"
+                     : strcmp(option->name, "affinity") == 0 ? "prefix 64"
+                     : option->check                         ? "auto"
+                                                             : "x");
         else if (option->kind == CLI_FLAG)
             snprintf(text, sizeof text, "me/p:v1");
         else if (option->kind == CLI_CHOICE)
