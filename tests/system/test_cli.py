@@ -195,7 +195,7 @@ def test_a_token_file_open_to_everyone_is_warned_of(tmp_path, start):
     millrace("token", "new", "alice", "--file", str(path))
     path.chmod(0o644)
     server = start(example("words.so"), options=["--token-file", str(path)])
-    assert f"millrace: warning: --token-file {path} is open to every user of this machine (mode 0644)" in server.log
+    server.wait_log(rf"^millrace: warning: --token-file {re.escape(str(path))} is open to every user of this machine \(mode 0644\)$")
 
 
 # ---- check -----------------------------------------------------------------------------------------

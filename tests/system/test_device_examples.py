@@ -159,7 +159,7 @@ def test_a_kernel_that_does_not_compile_is_a_startup_error_with_the_reason_in_th
     error = server.run(OPENCL, 1, 1, 1).json()["error"]
     assert (error["type"], error["message"]) == (
         "startup_error", "startup hook 1: the device cannot be used: OpenCL error -11")
-    assert server.log_since(0, '"the kernel does not compile: it is not to compile"')
+    server.wait_log('"the kernel does not compile: it is not to compile"')
 
 
 # ---- CUDA ------------------------------------------------------------------------------------------

@@ -276,8 +276,9 @@ def test_workers_that_are_copies_share_the_weights_and_say_the_same(start, model
     server = start(f"{example('embed.so')}:embed", options=[
         "--env", f"EMBED_MODEL={model}", "--preload", preload, "--workers", "2"])
     assert pipeline_state(server, EMBED)["template"]["state"] == "ready"
-    assert len(server.log_since(0, "the model has")) == 1
+    server.wait_log("the model has")
     assert numpy.abs(numpy.array(vector(server, "Hello World")) - encoder.vector("Hello World")).max() < NEAR
+    assert len(server.log_since(0, "the model has")) == 1
 
 
 # ---- search ------------------------------------------------------------------------------------------

@@ -72,7 +72,7 @@ def test_one_that_is_not_there_or_closed_is_a_start_that_fails_and_says_so(start
     server = start(options=["--config", str(file.path)])
     told = server.run(EDITION, 1, 0)
     assert told.status == 500 and "the worker cannot run in its folder: data: No such file or directory" in str(told.body)
-    assert f"folder: {tmp_path}/data: No such" in "\n".join(server.log)
+    server.wait_log(re.escape(f"folder: {tmp_path}/data: No such"))
     (tmp_path / "data").mkdir()
     tell(server, "restart")
     wait_until(lambda: server.get("/readyz").status == 200)

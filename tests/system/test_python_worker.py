@@ -435,7 +435,7 @@ def test_inputs_that_a_pipeline_of_the_original_package_refuses_are_told_as_ther
 def test_startup_hooks_run_before_the_first_run(server):
     assert outputs(server.lines(pointer("started"))) == [["started"]]
     assert outputs(server.lines(pointer("started_later"))) == [["started later"]]
-    assert server.log_since(0, r'text="starting"')
+    server.wait_log(r'text="starting"')
 
 
 def test_threads_of_a_pipeline_work_while_the_worker_waits(server):

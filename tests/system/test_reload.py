@@ -322,7 +322,8 @@ def test_without_it_there_is_no_room_and_the_old_ones_stay(begin, file, room):
     server = begin()
     file.publish(2, room.options())
     expect(server, failed=1, kept=1)
-    assert "no room" in "\n".join(server.log) and edition_of(server) == [1]
+    server.wait_log("no room")
+    assert edition_of(server) == [1]
 
 
 def test_where_the_new_ones_fail_the_old_ones_start_again(begin, file, room):

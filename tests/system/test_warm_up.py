@@ -58,7 +58,9 @@ def test_a_client_is_never_the_first_of_a_process(start, concurrency):
     wait_until(lambda: len(server.log_since(0, " worker_ready ")) == 3, timeout_s=20 * SLOWNESS)
     assert all(before(server) >= 1 for _ in range(6))
     # What it prints is the worker's, and it is none of the runs.
-    assert len(server.log_since(0, r' output pipeline=\S+ worker=\d+ stream=log text="a run with warm"')) == 3
+    printed = r' output pipeline=\S+ worker=\d+ stream=log text="a run with warm"'
+    wait_until(lambda: len(server.log_since(0, printed)) >= 3, what="what three workers print")
+    assert len(server.log_since(0, printed)) == 3
     assert server.metric(f'millrace_runs_accepted_total{{pipeline="{WARM}"}}') == 8
     assert server.metric(f'millrace_runs_ended_total{{pipeline="{WARM}",end="completed"}}') == 8
     assert len(server.get("/v4/runs").json()["data"]) == 8
