@@ -150,7 +150,7 @@ def test_a_run_with_a_grammar_changes_no_other(server, alone):
 
 
 @pytest.mark.parametrize("grammar", ["root ::= (", "root ::= [a", 'root ::= "a', "root ::= b", "x ::= \"a\"", "root ::= root \"a\"",
-                                     "\u00e9", "root ::= \"a\"{9000,9000}", "root ::= \"a\"{99999999999999999999999}", "::=", "root ::= \"\\x\"", "root ::= " + "(" * 65])
+                                     "\u00e9", "root ::= \"a\"{9000,9000}", "root ::= \"a\"{3,1}", "root ::= \"a\" { 3 , 1 }", "root ::= ( # \\\n \"a\"{3,1} )", "root ::= \"a\"{99999999999999999999999}", "::=", "root ::= \"\\x\"", "root ::= " + "(" * 65])
 def test_a_grammar_that_cannot_be_read_is_an_input_error(server, grammar):
     assert "grammar" in refused(server, PROMPTS[0], grammar=grammar)
 
@@ -158,6 +158,11 @@ def test_a_grammar_that_cannot_be_read_is_an_input_error(server, grammar):
 def test_brackets_in_one_another_are_read_as_far_as_is_allowed(server):
     grammar = "root ::= " + "(" * 64 + '"a"' + ")" * 64
     assert ask(server, PROMPTS[0], grammar=grammar).text == "a"
+
+
+def test_in_strings_classes_and_comments_brackets_are_characters(server):
+    grammar = 'root ::= ( "\\"{3,1}" # {3,1}\n [{3,1}(] )' + "# " + "(" * 100
+    assert ask(server, PROMPTS[0], grammar=grammar).text[:-1] == '"{3,1}'
 
 
 # ---- prefixes ------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@
  *   prompt     texts and chats to tokens      reply      what clients see
  *   sequences  prefixes in common             generate   the engine of answers
  *   batch      one llama_decode()             vectors    the engine of vectors
+ *   grammar    a look before llama.cpp's
  */
 #include "generate.h"
 #include "request.h"

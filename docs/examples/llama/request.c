@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "grammar.h"
+
 #define refuse(why, ...) (snprintf((why)->text, sizeof(why)->text, __VA_ARGS__), -1)
 
 #define SEED_MAX 4294967294LL /* one more means any, to llama.cpp */
@@ -117,9 +119,6 @@ static int read_stop(struct request *request, const struct mr_object *value, str
     return 0;
 }
 
-/* The parser of grammars goes as deep as they do. */
-#define GRAMMAR_DEPTH_MAX 64
-
 static int read_grammar(struct request *request, const struct mr_object *value, struct refusal *why)
 {
     uint32_t most = model.settings.grammar_bytes_max;
@@ -128,16 +127,12 @@ static int read_grammar(struct request *request, const struct mr_object *value, 
     if (value->type != MR_STRING || value->u.string.count < 1 || value->u.string.count > most)
         return refuse(why, "options: grammar is a string of 1 to %u bytes", most);
     const char *bytes = value->u.string.bytes;
-    size_t count = value->u.string.count, depth = 0;
+    size_t count = value->u.string.count;
     if (memchr(bytes, '\0', count) || !utf8_is_valid(bytes, count))
         return refuse(why, "options: grammar has a NUL, or is not UTF-8");
-    for (size_t i = 0; i < count; i++) {
-        if (bytes[i] == '(' && ++depth > GRAMMAR_DEPTH_MAX)
-            return refuse(why, "options: grammar has more than %d brackets in one another",
-                          GRAMMAR_DEPTH_MAX);
-        if (bytes[i] == ')' && depth > 0)
-            depth--;
-    }
+    const char *fault = grammar_look(bytes, count);
+    if (fault)
+        return refuse(why, "options: grammar %s", fault);
     request->grammar = bytes;
     return 0;
 }
