@@ -392,6 +392,13 @@ demo: ## the main job: server, curl, words one by one, a transcript of a real re
 	@$(MAKE) all
 	@exec env BUILD=$(B) deploy/demo demo
 
+.PHONY: llama-demo
+llama-demo: ## a language model, served: a toy that this project trained, or MODEL=path.gguf
+	@deploy/deps build
+	@command -v npm >/dev/null || deploy/deps test
+	@$(MAKE) all llama
+	@BUILD=$(B) MODEL="$(MODEL)" docs/examples/llama/demo
+
 serve: ## leave the demo's server running on 127.0.0.1:8080
 	@deploy/deps build demo
 	@$(MAKE) all
@@ -407,11 +414,14 @@ ZSH_COMPLETIONS  := $(PREFIX)/share/zsh/$(if $(filter /usr,$(PREFIX)),vendor-com
 install: all ## binaries, header, pkg-config file, man pages, examples, unit, completion; DESTDIR= PREFIX=/usr/local
 	install -D -m 755 $(B)/millrace $(DESTDIR)$(PREFIX)/bin/millrace
 	install -D -m 755 $(B)/millrace-worker $(DESTDIR)$(PREFIX)/libexec/millrace/millrace-worker
-	install -d $(DESTDIR)$(PREFIX)/include/millrace $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/python
+	install -d $(DESTDIR)$(PREFIX)/include/millrace $(DESTDIR)$(PREFIX)/lib/pkgconfig $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/python \
+		$(DESTDIR)$(PREFIX)/share/doc/millrace/examples/llama
 	install -m 644 $(PUBLIC) $(DESTDIR)$(PREFIX)/include/millrace/
 	sed -e 's|@PREFIX@|$(PREFIX)|' -e 's|@VERSION@|$(VERSION)|' deploy/millrace.pc.in \
 		>$(DESTDIR)$(PREFIX)/lib/pkgconfig/millrace.pc
 	install -m 644 docs/examples/*.c docs/examples/*.h docs/examples/*.cpp $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/
+	install -m 644 docs/examples/llama/*.[ch] docs/examples/llama/README.md $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/llama/
+	install -m 755 docs/examples/llama/fetch $(DESTDIR)$(PREFIX)/share/doc/millrace/examples/llama/
 	install -m 644 docs/examples/python/*.py docs/examples/python/pipeline.yaml docs/examples/python/README.md \
 		$(DESTDIR)$(PREFIX)/share/doc/millrace/examples/python/
 	for file in $(patsubst $(B)/python/%,%,$(PYTHON_FILES)); do \

@@ -6,7 +6,8 @@
  *
  * Each prompt has a sequence of CONTEXT tokens, and the sampler of the example with its usual
  * values; its seed is SEED and its place among the prompts. A line for each prompt: its tokens,
- * COUNT of them or fewer, unless IGNORE_EOS is in the environment. Then one with how long the prompts took and how fast the rest was.
+ * COUNT of them, or fewer unless IGNORE_EOS is in the environment. Then one with how long the
+ * prompts took and how fast the rest was.
  */
 #include <stdio.h>
 #include <stdlib.h>

@@ -46,12 +46,14 @@ static int read_kv_type(struct settings *settings, struct mr_call *call)
     return mr_fail(call, MR_ERROR_STARTUP, "LLAMA_KV_TYPE=%s: f16, f32 or q8_0", name);
 }
 
-static int32_t count_cores(void)
+/* But for one, which the server has: threads of ggml wait for each other in a loop, and where one
+ * of them has no core, all of them wait. */
+static int32_t count_free_cores(void)
 {
     cpu_set_t cores;
     if (sched_getaffinity(0, sizeof cores, &cores) != 0)
         return 1;
-    return CPU_COUNT(&cores);
+    return CPU_COUNT(&cores) > 1 ? CPU_COUNT(&cores) - 1 : 1;
 }
 
 int settings_read(struct settings *settings, struct mr_call *call)
@@ -75,7 +77,7 @@ int settings_read(struct settings *settings, struct mr_call *call)
     settings->shared_tokens = (uint32_t)shared;
     settings->grammar_bytes_max = (uint32_t)grammar;
     settings->gpu_layers = (int32_t)layers;
-    settings->thread_count = threads > 0 ? (int32_t)threads : count_cores();
+    settings->thread_count = threads > 0 ? (int32_t)threads : count_free_cores();
     if (!settings->model || *settings->model == '\0')
         return mr_fail(call, MR_ERROR_STARTUP,
                        "LLAMA_MODEL does not say where the model is: --env LLAMA_MODEL=FILE.gguf");

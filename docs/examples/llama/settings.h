@@ -21,7 +21,7 @@ struct settings {
     uint32_t shared_tokens;  /* LLAMA_SHARED: that all runs have together; 0: each its own */
     uint32_t grammar_bytes_max; /* LLAMA_GRAMMAR_BYTES; 0: there are no grammars */
     int32_t gpu_layers;         /* LLAMA_GPU_LAYERS; -1: all */
-    int32_t thread_count;       /* LLAMA_THREADS; 0: as many as the worker has cores */
+    int32_t thread_count;       /* LLAMA_THREADS; 0: one less than the worker has cores */
     enum ggml_type kv_type;     /* LLAMA_KV_TYPE */
 };
 
