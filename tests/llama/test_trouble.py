@@ -14,11 +14,12 @@ from server import wait_until
 
 STREAMS = 32
 COUNT = 120
-LONG = "And the LORD spake unto Moses, saying, " * 300
+LONG = "And the LORD spake unto Moses, saying, " * 600
 # After the "a" there is no character that it takes, and no end either.
 DEAD_END = 'root ::= "a" [^\\x00-\\U7FFFFFFF]'
 SECONDS = float(os.environ.get("SECONDS", "6"))
 START_S = 240
+STEPS = f'millrace_step_duration_seconds_count{{pipeline="{LLAMA}"}}'
 
 pytestmark = pytest.mark.bounded(240)
 
@@ -73,6 +74,8 @@ def test_a_run_that_leaves_while_its_prompt_is_read_stops_the_step_and_changes_n
         connection = server.connect()
         connection.send(wire.post(wire.run_body(LLAMA, inputs(f"{i} {LONG}", max_tokens=5))))
         wait_until(lambda: server.workers(LLAMA)[0]["active"] == 9)
+        seen = server.metric(STEPS)
+        wait_until(lambda: server.metric(STEPS) >= seen + 2)  # it is in, and read
         left_s = time.monotonic()
         connection.reset()
         wait_until(lambda: server.workers(LLAMA)[0]["active"] == 8)
