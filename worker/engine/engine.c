@@ -90,6 +90,7 @@ bool engine_turn_awake(struct engine *engine, uint64_t *due_ns)
     doorbell_disarm(&engine->context->attachment.bell);
     if (!engine_turn_pass(engine))
         return false;
+    reply_trim(&engine->context->reply); /* it may be long until there is a sleep */
     engine_watch(engine, engine->active_count);
     *due_ns = engine_sleep_until_ns(engine);
     return true;
