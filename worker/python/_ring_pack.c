@@ -251,6 +251,8 @@ static int pack_other(struct mr_value *value, PyObject *object, const struct pac
     } else if (PyIndex_Check(object)) {
         number = PyNumber_Index(object);
     }
+    if (!number)
+        PyErr_Clear(); /* what is said instead is that it cannot be sent */
     bool is_number = number && (PyBool_Check(number) || PyLong_Check(number) ||
                                 PyFloat_Check(number) || PyUnicode_Check(number));
     int rc = is_number ? pack_container(value, number, place)
