@@ -105,6 +105,7 @@ def test_an_exception_in_a_step_is_that_of_all_runs_and_the_worker_goes_on(serve
     ("refuse", "input_error", "refused"), ("refuse alone", "input_error", "refused in words"),
     ("admit set", "pipeline_error", "TypeError('admit() of the engine returned set, where None or LATER was meant')"),
     ("fail exception", "pipeline_error", "KeyError('its own')"),
+    ("nested", "pipeline_error", "TypeError: chunk 3 of type Nested cannot be sent as JSON"),
     ("half", "pipeline_error", "TypeError: chunk 3 of type list cannot be sent as JSON: it holds a value of type set")])
 def test_what_one_run_fails_with_is_no_other_runs(server, word, kind, message):
     with open_stream(server, count=50) as other:
@@ -227,7 +228,8 @@ def test_a_killed_worker_costs_its_own_runs_and_another_one_serves(start):
 def test_a_step_that_hangs_is_found_out_and_one_that_exits_ends_its_runs(start):
     server = start(*served("batched"), options=["--concurrency", "8", "--progress-timeout", "2s", "--cancel-grace",
                                                 "500ms"])
-    api.assert_whole(api.values_of(open_stream(server, count=25, ms=100)), 25)
+    # 2.2 s of steps that each take 100 ms are no hang.
+    api.assert_whole(api.values_of(open_stream(server, count=22, ms=100)), 22)
     assert "no progress" in last_error(open_stream(server, "hang", 10, at=2))["message"]
     server.wait_log(r"worker_hung")
     error = last_error(open_stream(server, "exit", 10, at=2))
@@ -251,6 +253,25 @@ def test_an_engine_has_one_thread_whatever_plain_runs_have(start):
     server = start(*served("batched"), options=["--concurrency", "8", "--python-threads"])
     for values in api.read_all([open_stream(server, count=20) for _ in range(8)]):
         api.assert_whole(values, 20)
+
+
+def test_a_reload_replaces_an_engine_and_lets_its_runs_end(start, tmp_path):
+    file = tmp_path / "millrace.yaml"
+    text = "pipelines:\n  %s:\n    source: %s:batched\n    concurrency: %d\n"
+    file.write_text(text % (BATCHED, ENGINES, 8))
+    server = start(options=["--config", str(file)])
+    pid = server.workers(BATCHED)[0]["pid"]
+    streams = [open_stream(server, count=100, ms=5) for _ in range(4)]
+    firsts = [stream.next() for stream in streams]
+    file.write_text(text % (BATCHED, ENGINES, 16))
+    mark = server.log_mark()
+    server.signal(signal.SIGHUP)
+    server.wait_log(" reload_end .*replaced=1", mark)
+    api.assert_whole(api.values_of(open_stream(server, count=5)), 5)
+    for first, stream in zip(firsts, streams):
+        with stream:
+            api.assert_whole([wire.output_of(line) for line in [first, *stream.all()]], 100)
+    wait_until(lambda: pid not in [worker["pid"] for worker in server.workers(BATCHED)], what="the old worker's end")
 
 
 def test_workers_are_replaced_and_stopped_while_their_engines_have_runs(start):

@@ -102,7 +102,7 @@ def test_runs_whose_clients_read_nothing_and_leave_at_once_all_end(start):
     server = start(*served("paced"), options=["--concurrency", str(stalled + 1), "--window", "16k", "--cancel-grace",
                                               "5s", "--stall-timeout", "1h"])
     worker, = server.workers(pointer("paced"))
-    for _ in range(3):
+    for _ in range(2):
         alone = cost_of_a_paced_run(server, worker["pid"])
         streams = [wire.Stream(server.connect(receive_buffer_bytes=4096),
                                wire.run_body(pointer("paced"), [10_000_000, 0.0])) for _ in range(stalled)]

@@ -220,7 +220,8 @@ static PyObject *ring_wake(PyObject *module, PyObject *nothing)
 {
     (void)module;
     (void)nothing;
-    return step_py_wake(&host);
+    step_py_wake(&host);
+    return ring_none();
 }
 
 /* ---- turns --------------------------------------------------------------------------------- */

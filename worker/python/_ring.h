@@ -32,7 +32,7 @@ struct step_py {
     struct step_loop loop;
     unsigned long thread;   /* that serves */
     struct mr_waker *waker; /* held for good; NULL: no engine is served */
-    bool is_packing;        /* a value of a run is being written */
+    bool is_busy;           /* a call for a run is at work, and may wait */
 };
 
 /* The Python host. One in the process. */
@@ -120,7 +120,7 @@ PyObject *step_py_is_cancelled(struct host_py *host, PyObject *key);
 PyObject *step_py_end(struct host_py *host, PyObject *arguments);
 
 /* From any thread, and at any time: nothing where no engine is served. */
-PyObject *step_py_wake(struct host_py *host);
+void step_py_wake(const struct host_py *host);
 
 /* ---- _ring_template.c: copies ---------------------------------------------------------------- */
 

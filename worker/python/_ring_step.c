@@ -127,8 +127,8 @@ static const char *step_py_why_not(const struct host_py *host)
         return "it is for the functions of an engine, and none is served here";
     if (PyThread_get_thread_ident() != step->thread)
         return "it is not for other threads, which wake the engine instead";
-    if (step->is_packing)
-        return "another value is being sent";
+    if (step->is_busy)
+        return "another call for a run is at work";
     if (!step->loop.runs.is_inside)
         return "it is for admit(), step() and evict() of the engine";
     return NULL;
@@ -164,14 +164,13 @@ PyObject *step_py_emit(struct host_py *host, PyObject *arguments)
     struct mr_run *run = step_py_find(host, key, "emit", false);
     if (!run)
         return NULL;
+    /* Code of the value's type may be called, and signal handlers where the ring is full. */
+    host->step.is_busy = true;
     struct mr_value *value = step_run_emit(run);
-    if (!value)
-        Py_RETURN_FALSE;
-    host->step.is_packing = true; /* which may call code of the value's type */
-    int rc = pack_object(host, value, object, "chunk", ++run->job->line_count);
-    host->step.is_packing = false;
+    int rc = value ? pack_object(host, value, object, "chunk", ++run->job->line_count) : -EAGAIN;
     host_py_check_process(host);
     step_runs_close_value(&host->step.loop.runs);
+    host->step.is_busy = false;
     return PyBool_FromLong(rc >= 0);
 }
 
@@ -207,14 +206,15 @@ PyObject *step_py_end(struct host_py *host, PyObject *arguments)
     }
     PyObject *handle = run->own;
     run->own = NULL;
+    host->step.is_busy = true;
     step_run_end(runs, run);
+    host->step.is_busy = false;
     Py_XDECREF(handle); /* NULL: admit() is still at work */
     Py_RETURN_NONE;
 }
 
-PyObject *step_py_wake(struct host_py *host)
+void step_py_wake(const struct host_py *host)
 {
     if (host->step.waker && !host->is_child)
         waker_wake(host->step.waker);
-    Py_RETURN_NONE;
 }

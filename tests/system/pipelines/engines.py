@@ -9,6 +9,17 @@ import millrace_worker
 from pipeline import LATER, Engine, InputError, Pipeline, Variable, pipe
 
 
+class Nested:
+    """A value whose own code sends another one in the middle."""
+
+    def __init__(self, run):
+        self.run = run
+
+    def __index__(self):
+        self.run.emit(0)
+        return 0
+
+
 class Batched(Engine):
     """As engine.c: a value is [number of the value, number of the step, runs in the step]. At value AT, WORD is
     done."""
@@ -76,6 +87,9 @@ class Batched(Engine):
             raise MemoryError("the step failed")
         if word == "half":
             return run.emit([1, {2}]) is False
+        if word == "nested":
+            run.emit(Nested(run))
+            return True
         if word == "hang":
             time.sleep(1000)
         if word == "exit":
