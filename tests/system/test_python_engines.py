@@ -189,6 +189,54 @@ def test_an_engine_that_can_be_none_does_not_load(name, message):
     assert message in checked.stdout + checked.stderr
 
 
+# ---- room and work of a step -----------------------------------------------------------------------
+
+ROWED = pointer("rowed")
+
+
+def begin_rowed(start, rows, *options):
+    return start(*served("rowed"), options=["--env", f"ROWS={rows}", "--concurrency", "4", *options])
+
+
+@pytest.mark.parametrize("options", [[], ["--preload", "import"], ["--preload", "startup"]])
+def test_runs_beyond_what_an_engine_says_it_has_room_for_wait_in_the_queue(start, options):
+    server = begin_rowed(start, 2, *options)
+    assert [worker["slots"] for worker in pipeline_state(server, ROWED)["workers"]] == [2]
+    first, second = server.stream(ROWED, 1), server.stream(ROWED, 1)
+    first.next(), second.next()
+    third = server.stream(ROWED, 0)
+    wait_until(lambda: server.pipeline(ROWED)["queued"] == 1)
+    first.close()
+    assert api.values_of(third) == [-1]
+    second.close()
+
+
+@pytest.mark.parametrize("rows, slots", [("None", 4), ("0", 4), ("-3", 4), ("99999999999999999999", 4), ("4", 4), ("1", 1)])
+def test_room_that_is_not_said_or_beyond_the_slots_leaves_all_of_them(start, rows, slots):
+    server = begin_rowed(start, rows)
+    assert [worker["slots"] for worker in pipeline_state(server, ROWED)["workers"]] == [slots]
+
+
+def test_room_that_is_no_number_is_a_mistake_of_the_start(start):
+    server = begin_rowed(start, "many", "--quarantine-after", "1")
+    server.wait_log("capacity.. of the engine returned str, where a number or None was meant")
+
+
+def test_an_engine_reads_its_budget_anew_in_each_step(start, tmp_path):
+    file = tmp_path / "millrace.yaml"
+    text = f"pipelines:\n  {ROWED}:\n    source: {ENGINES}:rowed\n    step-budget: "
+    file.write_text(text + "7\n")
+    server = start(options=["--config", str(file)])
+    pid = server.workers(ROWED)[0]["pid"]
+    assert outputs(server.lines(ROWED, 0)) == [[7]]
+    file.write_text(text + "9\n")
+    mark = server.log_mark()
+    server.signal(signal.SIGHUP)
+    server.wait_log(" reload_end ", mark)
+    assert outputs(server.lines(ROWED, 0)) == [[9]]
+    assert server.workers(ROWED)[0]["pid"] == pid
+
+
 # ---- workers ---------------------------------------------------------------------------------------
 
 def test_an_engine_is_woken_by_its_thread_which_can_do_nothing_else(start):

@@ -179,12 +179,26 @@ static PyObject *ring_serve(PyObject *module, PyObject *callbacks)
     return PyBool_FromLong(!host.engine->has_driven);
 }
 
-/* serve_engine(callbacks): READY, and then runs of an engine until all is over. */
-static PyObject *ring_serve_engine(PyObject *module, PyObject *callbacks)
+/* serve_engine(callbacks, capacity): READY, and then runs of an engine until all is over. It takes
+ * so many at once; 0: as many as come. */
+static PyObject *ring_serve_engine(PyObject *module, PyObject *arguments)
 {
     (void)module;
+    PyObject *callbacks;
+    int capacity;
+    if (!PyArg_ParseTuple(arguments, "Oi", &callbacks, &capacity))
+        return NULL;
     ring_take_callbacks(callbacks);
-    return step_py_serve(&host);
+    return step_py_serve(&host, capacity);
+}
+
+/* step_budget(): what the operator says of it; 0: nothing, or there is no worker here. */
+static PyObject *ring_step_budget(PyObject *module, PyObject *nothing)
+{
+    (void)module;
+    (void)nothing;
+    uint64_t units = host.engine ? attachment_step_budget(&host.context.attachment) : 0;
+    return PyLong_FromUnsignedLongLong(units);
 }
 
 /* ---- runs of an engine --------------------------------------------------------------------- */
@@ -500,7 +514,8 @@ static PyMethodDef ring_methods[] = {
     {"hello", ring_hello, METH_VARARGS, NULL},
     {"fail", ring_fail, METH_VARARGS, NULL},
     {"serve", ring_serve, METH_O, NULL},
-    {"serve_engine", ring_serve_engine, METH_O, NULL},
+    {"serve_engine", ring_serve_engine, METH_VARARGS, NULL},
+    {"step_budget", ring_step_budget, METH_NOARGS, NULL},
     {"run_emit", ring_run_emit, METH_VARARGS, NULL},
     {"run_is_full", ring_run_is_full, METH_O, NULL},
     {"run_is_cancelled", ring_run_is_cancelled, METH_O, NULL},

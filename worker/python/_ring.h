@@ -31,6 +31,7 @@ struct step_py {
     struct host_py *host;      /* borrowed */
     struct step_loop loop;
     unsigned long thread;   /* that serves */
+    int capacity;           /* runs that it takes at once; 0: as many as come */
     struct mr_waker *waker; /* held for good; NULL: no engine is served */
     bool is_busy;           /* a call for a run is at work, and may wait */
 };
@@ -110,7 +111,7 @@ void host_py_check_process(const struct host_py *host);
 /* ---- _ring_step.c: engines ------------------------------------------------------------------ */
 
 /* Says READY and drives an engine: None when it is over. */
-PyObject *step_py_serve(struct host_py *host);
+PyObject *step_py_serve(struct host_py *host, int capacity);
 
 /* Of a run: what its handle does (millrace_worker/_engine.py). Each is an exception when it is not
  * called as it has to be. */

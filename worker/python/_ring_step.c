@@ -96,15 +96,22 @@ static void step_py_finish(struct step_host *pipeline, struct job *job)
     host_py_tell(step_py_host(pipeline), "finish", job);
 }
 
-PyObject *step_py_serve(struct host_py *host)
+static int step_py_capacity(struct step_host *pipeline)
+{
+    return step_py_host(pipeline)->step.capacity;
+}
+
+PyObject *step_py_serve(struct host_py *host, int capacity)
 {
     struct step_py *step = &host->step;
     *step = (struct step_py){.pipeline = {.start = step_py_start,
                                           .admit = step_py_admit,
                                           .step = step_py_step,
                                           .evict = step_py_evict,
+                                          .capacity = step_py_capacity,
                                           .finish = step_py_finish},
                              .host = host,
+                             .capacity = capacity,
                              .thread = PyThread_get_thread_ident()};
     if (step_loop_init(&step->loop, &host->context, &step->pipeline) != 0)
         return PyErr_NoMemory();
@@ -112,6 +119,7 @@ PyObject *step_py_serve(struct host_py *host)
     if (!step->waker)
         return PyErr_NoMemory();
     host->engine = &step->loop.engine;
+    step_loop_say_capacity(&step->loop);
     host_py_say_ready(host);
     step_loop_run(&step->loop);
     Py_RETURN_NONE;

@@ -223,6 +223,40 @@ with Pipeline() as builder:
 threaded = builder.get_pipeline()
 
 
+class Rowed(Engine):
+    """As many rows as ROWS says. The first value of a run is the step budget, or -1; it stays until it is told."""
+
+    def __init__(self):
+        self.runs = []
+
+    def capacity(self):
+        text = os.environ.get("ROWS", "None")
+        return None if text == "None" else "many" if text == "many" else int(text)
+
+    def admit(self, run):
+        assert len(self.runs) < (self.capacity() or 1000), "one more than there is room for"
+        self.runs.append(run)
+
+    def step(self):
+        for run in list(self.runs):
+            if run.state is None:
+                run.state = "has begun"
+                run.emit(self.step_budget(-1))
+                if run.inputs[0] == 0:
+                    self.runs.remove(run)
+                    run.finish()
+        return LATER
+
+    def evict(self, run):
+        self.runs.remove(run)
+
+
+with Pipeline() as builder:
+    builder.output(Rowed()(Variable(int)))
+
+rowed = builder.get_pipeline()
+
+
 # ---- by what the worker needs alone ----------------------------------------------------------------
 
 

@@ -15,6 +15,7 @@ And what steps many runs at once has these:
 
     millrace_worker.Run, LATER    of an engine: its runs, and the answer "not now"
     millrace_worker.wake()        has an engine stepped again, from any thread
+    millrace_worker.step_budget(256)    how much work a step of it may take up
     millrace_worker.Batcher       makes one call of what asynchronous runs ask for at a time
 """
 
@@ -23,9 +24,10 @@ from __future__ import annotations
 from millrace_worker import _current, _device, _progress
 from millrace_worker._batcher import Batcher
 from millrace_worker._device import Device
-from millrace_worker._engine import LATER, Later, Run, wake
+from millrace_worker._engine import LATER, Later, Run, step_budget, wake
 
-__all__ = ["LATER", "Batcher", "Device", "Later", "Run", "cancelled", "device", "run_id", "startup_progress", "wake"]
+__all__ = ["LATER", "Batcher", "Device", "Later", "Run", "cancelled", "device", "run_id", "startup_progress",
+           "step_budget", "wake"]
 
 
 def cancelled() -> bool:

@@ -88,6 +88,12 @@ def wake() -> None:
         _ring.wake()
 
 
+def step_budget(otherwise: int) -> int:
+    """How much work a step may take up, in units of the engine's own, such as tokens: what its operator says by
+    --step-budget, which may be another one with each step; `otherwise` where nothing is said."""
+    return (_ring.step_budget() if _ring is not None else 0) or otherwise
+
+
 def engine_of(graph: Any) -> Any:
     """The engine that a pipeline is; None: it has none."""
     engine = getattr(graph, "engine", None)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
     from millrace_worker._failure import Description
 
+CAPACITY_MAX = 2**31 - 1
+
 
 def check(graph: Any, outputs: Sequence[str]) -> None:
     """TypeError for an engine that cannot be one. `outputs` are words."""
@@ -30,6 +32,17 @@ def check(graph: Any, outputs: Sequence[str]) -> None:
                             "pipes share an event loop, and a Batcher makes steps of what they ask for")
 
 
+def capacity_of(engine: Any) -> int:
+    """How many runs it takes at once; 0: as many as come. TypeError for what is no number."""
+    function = getattr(engine, "capacity", None)
+    count = function() if callable(function) else None
+    if count is None:
+        return 0
+    if not isinstance(count, int) or isinstance(count, bool):
+        raise TypeError(f"capacity() of the engine returned {type(count).__name__}, where a number or None was meant")
+    return min(max(count, 0), CAPACITY_MAX)
+
+
 class Host:
     """The engine of a graph, and its runs that wait, each by its key: the extension's number for it."""
 
@@ -40,9 +53,9 @@ class Host:
         self.waiting: dict[int, Run] = {}
         self.steps: Generator[Any, None, Any] | None = None  # where step() is a generator function
 
-    def serve(self) -> None:
+    def serve(self, capacity: int) -> None:
         """Says READY, and executes runs until the dispatcher ends it."""
-        _ring.serve_engine(self)
+        _ring.serve_engine(self, capacity)
         if self.steps is not None:
             try:
                 self.steps.close()

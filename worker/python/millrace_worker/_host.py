@@ -66,6 +66,8 @@ class Host:
     def __init__(self, graph: Any, output_count: int, has_threads: bool, limits: _batched_pipe.Limits) -> None:
         self.graph = graph
         self.output_count = output_count
+        self.engine = _engine.engine_of(graph)
+        self.engine_capacity = 0
         self.directories = _files.directories_of(graph)
         self.has_threads = has_threads
         # event_loop() makes it, before anything else uses it.
@@ -85,11 +87,14 @@ class Host:
         result = hook() if callable(hook) else None
         if inspect.isawaitable(result):
             self.event_loop().run_until_complete(result)
+        if self.engine is not None:
+            self.engine_capacity = _engine_host.capacity_of(self.engine)
 
     def serve(self) -> None:
         """Says READY, and executes runs until the dispatcher ends it."""
-        if _engine.engine_of(self.graph) is not None:
-            _engine_host.Host(self.graph).serve()  # on this thread alone, whatever plain runs have
+        if self.engine is not None:
+            # On this thread alone, whatever plain runs have.
+            _engine_host.Host(self.graph).serve(self.engine_capacity)
             return
         if self.has_threads:
             self.event_loop()

@@ -99,6 +99,20 @@ class Engine(Generic[Item]):
         """The run was cancelled, or its time is over, or it failed without the engine: it is gone."""
         raise NotImplementedError
 
+    def capacity(self) -> int | None:
+        """How many runs there is room for at once, whatever they are: rows of a batch, say. Others wait where any
+        worker of the pipeline may take them, and not for this one. Asked once, when the startup pipes are through.
+        None, or less than 1: as many as --concurrency says."""
+        return None
+
+    def step_budget(self, otherwise: int) -> int:
+        """How much work a step may take up, in units of the engine's own, such as tokens: what its operator says by
+        --step-budget, or `otherwise`. What is above it of a long prompt waits for the next steps, so that other runs
+        go on meanwhile. To be asked anew in each step."""
+        worker = sys.modules.get("millrace_worker")
+        units: int = worker.step_budget(otherwise) if worker is not None else otherwise
+        return units
+
     def wake(self) -> None:
         """Has step() called, and admit(), where they had answered with LATER. From any thread."""
         local_runs_of(self).event.set()
