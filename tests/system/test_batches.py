@@ -135,6 +135,15 @@ def test_a_run_that_is_cancelled_within_the_call_harms_no_neighbour(server):
     wait_active(server, 0)
 
 
+def test_runs_that_leave_at_once_leave_a_pipe_that_works(server):
+    for _ in range(20):
+        leaving = [server.stream(BATCHED, "hold", 0) for _ in range(3)]
+        for stream in leaving:
+            stream.close()
+    wait_active(server, 0)
+    assert value_of(results_of([server.stream(BATCHED, "none", 7)])[0])[0] == 7
+
+
 def test_each_goes_on_as_a_stream_of_its_own(server):
     held = Held(server, STREAMS)
     streams = held.meet(*["none"] * 6)

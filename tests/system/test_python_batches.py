@@ -2,12 +2,16 @@
 """Batched pipes of the authoring package: what a graph takes for one, what it gives, and what clients are told."""
 
 import asyncio
+import importlib
 import os
+import sys
+import types
 import typing
 
 import pytest
 
 from confined import needs_python
+from millrace_worker import _current
 from pipeline import GraphError, Pipeline, Variable, entity, pipe
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -104,6 +108,33 @@ def test_what_cannot_be_batched_is_refused():
     for options in ({"run_once": True}, {"on_startup": True}, {"on_startup": True, "preload": True}):
         with pytest.raises(GraphError, match="it cannot be one that runs once, or at startup"):
             pipe(batched=True, **options)(plain)
+
+
+def test_a_call_whose_runs_leave_before_it_begins_is_over(monkeypatch):
+    ended = []
+    monkeypatch.setitem(sys.modules, "millrace_worker._ring", types.SimpleNamespace(
+        batch=lambda *_: None, batch_come=lambda _: 0, batch_due=lambda _, waiting, *__: waiting or None,
+        batch_begin=lambda *_: None, batch_end=ended.append, cancelled=lambda _: False))
+    batched_pipe = importlib.import_module("millrace_worker._batched_pipe")
+
+    @pipe(batched=True)
+    async def same(numbers: typing.List[int]) -> typing.List[int]:
+        return numbers
+
+    async def scene():
+        [step] = graph_of(same)._batched()
+        host = types.SimpleNamespace(loop=asyncio.get_running_loop(), has_more=False, turn=lambda: None)
+        gathering = batched_pipe.BatchedPipe(host, step, batched_pipe.Limits(4, 2))
+        values = {step.variables()[0]: 5}
+        _current.run_key.set(1)
+        leaving = asyncio.ensure_future(gathering.gather(values))
+        await asyncio.sleep(0)
+        leaving.cancel()  # behind the look that makes the call, and before the call's first step
+        assert await asyncio.wait_for(gathering.gather(values), 10) == 5
+        assert leaving.cancelled() and len(ended) == 2 and not gathering.called
+
+    asyncio.run(scene())
+    sys.modules.pop("millrace_worker._batched_pipe")
 
 
 # ---- served ------------------------------------------------------------------------------------------

@@ -80,7 +80,8 @@ class BatchedPipe:
     def leave_call(self) -> None:
         """Of a call that is awaited nobody may be left."""
         if self.task is not None and all(run.result.done() for run in self.called):
-            self.task.cancel()
+            # Behind the task's first step: one that is cancelled before it would never end the call.
+            self.host.loop.call_soon(self.task.cancel)
 
     # ---- when --------------------------------------------------------------------------------------
 
