@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: MIT
 """Answers of the toy model: token for token what a loop without a server says, whatever else is in the batch."""
 
+import json
+import os
 import re
 
 import pytest
 
 import wire
 from answers import CONTEXT, EMBEDDINGS, LLAMA, ask, finish, finish_all, open_stream, refusal, refused
+from server import TOP
 
 STREAMS = 32
 COUNT = 40
@@ -134,6 +137,16 @@ def test_a_grammar_is_obeyed(server):
         answer = ask(server, PROMPTS[0], max_tokens=COUNT, seed=seed, grammar='root ::= "yea" | "nay, " [a-c]+ "."')
         assert answer.reason in ("stop", "length")
         assert answer.text == "yea" or answer.text.startswith("nay, "[:len(answer.text)]), answer.text
+
+
+def test_the_grammar_of_the_readme_makes_json(server):
+    with open(os.path.join(TOP, "docs/examples/llama/README.md"), encoding="utf-8") as file:
+        grammar = re.search(r"```\n(root ::= .*?)```", file.read(), re.DOTALL)[1]
+    answers = finish_all([open_stream(server, "And he said", max_tokens=200, seed=seed, temperature=2, grammar=grammar) for seed in range(12)])
+    whole = [answer for answer in answers if answer.reason == "stop"]
+    assert whole and all(answer.error is None for answer in answers)
+    for answer in whole:
+        json.loads(answer.text)
 
 
 def test_characters_of_several_tokens_come_whole(server):
