@@ -162,6 +162,32 @@ static const char *file_option_of_variables(const char *key)
     return strcmp(key, CONFIG_KEY_DEVICE_ENVIRONMENT) == 0 ? "device-env" : NULL;
 }
 
+/* {max: 32, wait: 2ms} is what batch-max and batch-wait are. */
+static void file_batch(struct config_value *value, const struct scope *scope, uint32_t node)
+{
+    static const char *const keys[] = {CONFIG_KEY_BATCH_MAX, CONFIG_KEY_BATCH_WAIT, NULL};
+    const struct document *document = value->document;
+    if (document_kind_of(document, node) != DOCUMENT_MAPPING) {
+        problems_add(value->problems, document_place_of(document, node), scope->where,
+                     CONFIG_KEY_BATCH " is a mapping like {max: 32, wait: 2ms}");
+        return;
+    }
+    for (uint32_t i = 0; i < document_count(document, node); i++) {
+        uint32_t key = document_key(document, node, i);
+        const char *name = document_text(document, key), *nearest = cli_nearest(name, keys);
+        const char *option = strcmp(name, CONFIG_KEY_BATCH_MAX) == 0    ? "batch-max"
+                             : strcmp(name, CONFIG_KEY_BATCH_WAIT) == 0 ? "batch-wait"
+                                                                        : NULL;
+        if (option)
+            config_value_say(value, scope->where, cli_find(value->file->command, option),
+                             scope->pointer, document_member(document, node, i));
+        else
+            problems_add(value->problems, document_place_of(document, key), scope->where,
+                         CONFIG_KEY_BATCH ": unknown key \"%.100s\"%s%s%s", name,
+                         nearest ? " (nearest: " : "", nearest ? nearest : "", nearest ? ")" : "");
+    }
+}
+
 static void file_option(struct config_value *value, const struct scope *scope, uint32_t key,
                         uint32_t node)
 {
@@ -174,6 +200,10 @@ static void file_option(struct config_value *value, const struct scope *scope, u
     if (variables) {
         config_value_environment(value, scope->where, cli_find(file->command, variables),
                                  scope->pointer, key, node);
+        return;
+    }
+    if (scope->pointer && strcmp(name, CONFIG_KEY_BATCH) == 0) {
+        file_batch(value, scope, node);
         return;
     }
     const struct cli_option *option = cli_find_key(file->command, name, scope->pointer != NULL);
@@ -197,7 +227,7 @@ static void file_option(struct config_value *value, const struct scope *scope, u
 static void file_key_refuse(struct config_value *value, const struct scope *scope, uint32_t key)
 {
     const struct cli_command *command = value->file->command;
-    const char *names[CLI_OPTION_COUNT_MAX + 5] = {NULL};
+    const char *names[CLI_OPTION_COUNT_MAX + 6] = {NULL};
     const char *name = document_text(value->document, key);
     size_t count = 0;
     for (size_t i = 0; i < command->option_count; i++)
@@ -211,6 +241,7 @@ static void file_key_refuse(struct config_value *value, const struct scope *scop
     } else {
         names[count++] = CONFIG_KEY_ENVIRONMENT;
         names[count++] = CONFIG_KEY_DEVICE_ENVIRONMENT;
+        names[count++] = CONFIG_KEY_BATCH;
         if (*scope->pointer != '\0')
             names[count++] = CONFIG_KEY_SOURCE;
     }

@@ -31,6 +31,9 @@
 #define CONFIG_KEY_SOURCE "source"
 #define CONFIG_KEY_ENVIRONMENT "environment"
 #define CONFIG_KEY_DEVICE_ENVIRONMENT "device-environment"
+#define CONFIG_KEY_BATCH "batch"
+#define CONFIG_KEY_BATCH_MAX "max"
+#define CONFIG_KEY_BATCH_WAIT "wait"
 
 /* What a file is read into: the command's table, what the command line gave of it, the values that
  * its rows name (of those for one pipeline: config->said), and the configuration, which also owns

@@ -9,6 +9,7 @@ import pytest
 
 import wire
 from confined import needs_python
+from operator_socket import pipeline_state
 from server import example, wait_until
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -296,3 +297,13 @@ def test_those_of_all_pipelines_are_for_those_that_have_batched_pipes(start, pip
                    options=["--batch-max", "4"])
     server.lines("me/words:v1", "a b")
     assert not server.log_since(0, "stream=log .*batch")
+
+
+def test_a_file_says_both_in_one(start, pipelines, tmp_path):
+    file = tmp_path / "millrace.yaml"
+    file.write_text(f"pipelines:\n  {BATCHED}:\n    source: {pipelines('batched')}:batched\n"
+                    "    batch: {max: 3, wait: 5ms}\n")
+    server = start(options=["--config", str(file)])
+    assert [worker["slots"] for worker in pipeline_state(server, BATCHED)["workers"]] == [3]
+    with open(f"/proc/{server.workers(BATCHED)[0]['pid']}/cmdline", encoding="utf-8") as command:
+        assert "5" in command.read().split("\0")

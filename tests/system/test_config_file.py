@@ -34,7 +34,7 @@ AT_THE_TOP = {
 }
 OF_PIPELINES = {
     "workers": "{min: 1, max: 2}", "ready-workers": "2", "idle-timeout": "1m", "concurrency": "3", "step-budget": "64",
-    "batch-max": "8", "batch-wait": "3ms", "queue": "7", "window": "64k", "ring": "256k", "queue-timeout": "10s",
+    "batch": "", "batch-max": "8", "batch-wait": "3ms", "queue": "7", "window": "64k", "ring": "256k", "queue-timeout": "10s",
     "schedule": "fair", "tenant": "header X-Tenant", "affinity": "prefix 64", "affinity-load": "3",
     "first-chunk-timeout": "11s", "progress-timeout": "12s", "run-timeout": "2m", "quarantine-after": "4",
     "quarantine-retry": "2s", "cancel-grace": "1s", "recycle-runs": "100", "recycle-memory": "1g",
@@ -285,6 +285,33 @@ def test_each_mistake_in_devices_is_told_at_its_place(folder, said, line, column
     if is_schemas:
         with pytest.raises(jsonschema.ValidationError):
             jsonschema.validate(yaml.safe_load(text), schema())
+
+
+BATCH_MISTAKES = [
+    ("batch: 32", 1, 12, "batch is a mapping like {max: 32, wait: 2ms}"),
+    ("batch: {max: 0}", 1, 18, "batch-max 0 is out of range, 1 to 4096"),
+    ("batch: {max: 8,\n      wait: long}", 2, 13, "batch-wait long is not a time"),
+    ("batch: {mx: 8}", 1, 13, 'batch: unknown key "mx" (nearest: max)'),
+]
+
+
+@pytest.mark.parametrize("said, line, column, why", BATCH_MISTAKES)
+def test_each_mistake_in_batch_is_told_at_its_place(folder, said, line, column, why):
+    text = f"pipelines:\n  {WORDS}:\n    source: {example('words.so')}\n    {said}\n"
+    result = check(folder, text)
+    assert result.returncode == USAGE
+    place, text_of_it = re.fullmatch(r"(?:millrace: serve: )?(\S+): (.*)\n", result.stderr).groups()
+    assert place == f"{folder}/millrace.yaml:{3 + line}:{column}" and why in text_of_it
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(yaml.safe_load(text), schema())
+
+
+@pytest.mark.parametrize("said", ["{}", "{max: 8}", "{wait: 0}", "{max: '8', wait: 20ms}"])
+def test_batch_may_say_one_or_both_or_neither(folder, said):
+    text = f"defaults: {{batch: {said}}}\npipelines: {{{WORDS}: {example('words.so')}}}\n"
+    result = check(folder, text)
+    assert (result.returncode, result.stderr) == (OK, "")
+    jsonschema.validate(yaml.safe_load(text), schema())
 
 
 @pytest.mark.parametrize("said", [

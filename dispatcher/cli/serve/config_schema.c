@@ -25,6 +25,7 @@ static void schema_options_add(struct text *text, const struct cli_command *comm
                                const struct serve_values *values, bool by_pipeline);
 static void schema_option_add(struct text *text, const struct cli_option *option,
                               const void *values);
+static void schema_batch_add(struct text *text, const struct cli_command *command);
 static void schema_value_add(struct text *text, const struct cli_option *option);
 static void schema_number_add(struct text *text, const struct cli_option *option, const char *unit);
 static void schema_range_add(struct text *text, const struct cli_option *option);
@@ -100,7 +101,8 @@ static void schema_options_add(struct text *text, const struct cli_command *comm
         schema_option_add(text, option, of);
         is_first = false;
     }
-    if (by_pipeline)
+    if (by_pipeline) {
+        schema_batch_add(text, command);
         text_add(text,
                  ",\n\"" CONFIG_KEY_ENVIRONMENT "\": {\"type\": [\"object\", \"null\"], "
                  "\"description\": \"variables for workers; one without a value is that of the "
@@ -110,6 +112,20 @@ static void schema_options_add(struct text *text, const struct cli_command *comm
                  "\"description\": \"likewise, with {index}, {uuid} and so on of their device in "
                  "them\", \"additionalProperties\": "
                  "{\"type\": [\"string\", \"number\", \"boolean\"]}}");
+    }
+}
+
+/* The two of a batch, as one. */
+static void schema_batch_add(struct text *text, const struct cli_command *command)
+{
+    text_add(text, ",\n\"" CONFIG_KEY_BATCH "\": {\"type\": \"object\", \"description\": "
+                   "\"batch-max and batch-wait in one, like {max: 32, wait: 2ms}\", "
+                   "\"additionalProperties\": false, \"properties\": "
+                   "{\"" CONFIG_KEY_BATCH_MAX "\": {");
+    schema_value_add(text, cli_find(command, "batch-max"));
+    text_add(text, "}, \"" CONFIG_KEY_BATCH_WAIT "\": {");
+    schema_value_add(text, cli_find(command, "batch-wait"));
+    text_add(text, "}}}");
 }
 
 static void schema_option_add(struct text *text, const struct cli_option *option,
