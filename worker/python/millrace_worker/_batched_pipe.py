@@ -49,7 +49,7 @@ class BatchedPipe:
         self.waiting: dict[int, Waiting] = {}
         self.passed: set[int] = set()  # runs that go on behind the pipe
         self.called: list[Waiting] = []
-        self.task: asyncio.Task[None] | None = None  # of an asynchronous function
+        self.task: asyncio.Task[Any] | None = None  # of an asynchronous function
         self.look_handle: asyncio.Handle | None = None
         self.seen_count = 0
 
@@ -115,7 +115,8 @@ class BatchedPipe:
 
     def call(self, count_max: int) -> None:
         """Of the first that wait. A run that is cancelled has a task that does not know it yet."""
-        runs = [run for run in self.waiting.values() if not _ring.cancelled(run.key)][:count_max]
+        runs = [run for run in self.waiting.values()
+                if not run.result.done() and not _ring.cancelled(run.key)][:count_max]
         if not runs:
             return
         for run in runs:
@@ -123,37 +124,46 @@ class BatchedPipe:
         self.called = runs
         _ring.batch_begin(self.known, len(runs))
         context = runs[0].context if len(runs) == 1 else self.context.copy()
-        context.run(self.call_in_context)
-
-    def call_in_context(self) -> None:
-        _current.call_keys.set(tuple(run.key for run in self.called))
         try:
-            results = self.step.call_together([run.values for run in self.called])
+            results = context.run(self.call_in_context)
         except BaseException as exception:  # of user code, SystemExit too
             self.fail(exception)
             return
+        if self.task is None:
+            self.succeed(results)
+
+    def call_in_context(self) -> Any:
+        """What the function gives. What follows the call is of no run, so it is not done here."""
+        _current.call_keys.set(tuple(run.key for run in self.called))
+        results = self.step.call_together([run.values for run in self.called])
         if inspect.isawaitable(results):
             self.task = self.host.loop.create_task(self.wait(results))
+            self.task.add_done_callback(self.hear_end, context=self.context)
+        return results
+
+    async def wait(self, results: Any) -> Any:
+        try:
+            return await results
+        except BaseException as exception:  # likewise
+            return Failed(exception)
+
+    def hear_end(self, task: asyncio.Task[Any]) -> None:
+        """Of a task that was cancelled before its first step, too."""
+        self.task = None
+        results = Failed(asyncio.CancelledError()) if task.cancelled() else task.result()
+        if type(results) is Failed:  # isinstance() asks what user code returned
+            self.fail(results.exception)
         else:
             self.succeed(results)
 
-    async def wait(self, results: Any) -> None:
-        try:
-            awaited = await results
-        except BaseException as exception:  # likewise
-            self.task = None
-            self.fail(exception)
-        else:
-            self.task = None
-            self.succeed(awaited)
-
     def succeed(self, results: Any) -> None:
         try:
-            results = self.step.results_of(results, len(self.called))
-        except TypeError as error:
-            self.fail(error)
-            return
-        self.end([Failed(one) if isinstance(one, BaseException) else one for one in results])
+            results = [Failed(one) if isinstance(one, BaseException) else one
+                       for one in self.step.results_of(results, len(self.called))]
+        except BaseException as exception:  # of a list that is of user code, too
+            self.fail(exception)
+        else:
+            self.end(results)
 
     def fail(self, exception: BaseException) -> None:
         self.end([Failed(exception)] * len(self.called))

@@ -66,6 +66,7 @@ def results_of(step: Step, results: Any, count: int) -> Sequence[Any]:
     name = step.kind.name
     if not isinstance(results, (list, tuple)):
         raise TypeError(f"pipe {name} is batched and returned {type(results).__name__}, not a list")
+    results = list(results)
     if len(results) != count:
         raise TypeError(f"pipe {name} is batched and returned {len(results)} result{'s' if len(results) != 1 else ''} "
                         f"for {count} run{'s' if count != 1 else ''}")
