@@ -6,7 +6,7 @@
     docs/examples/llama/toy/train.py [--steps 600] [FILE]
 
 Its text is the King James Version of 1611, whose copyright has expired, as Debian's bible-kjv-text has it. One core,
-some eight minutes. The same file comes out again on a machine of the same kind.
+five to six minutes. The same file comes out again on a machine of the same kind.
 """
 
 import argparse
