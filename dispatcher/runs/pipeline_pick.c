@@ -17,8 +17,10 @@
 #include "dispatcher/workers/pool.h"
 
 #define PASS_COUNT_MAX 16u
-#define LOOK_AHEAD_COUNT 8u        /* runs that are looked at for one slot */
-#define PAYLOAD_AHEAD_BYTES 65536u /* of one that is in a file */
+#define LOOK_AHEAD_COUNT 8u /* runs that are looked at for one slot */
+
+/* Of a payload that is in a file: the longest prefix, and what may stand before its text. */
+#define PAYLOAD_AHEAD_BYTES (2 * RANK_PREFIX_BYTES_MAX)
 
 uint64_t pipeline_now_us(const struct runs *runs)
 {

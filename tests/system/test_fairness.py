@@ -365,7 +365,7 @@ def test_large_requests_say_what_small_ones_do(start):
 
 
 def test_a_prefix_is_found_in_a_large_request_too(start):
-    server = start(example("numbers.so"), options=["--workers", "2", "--affinity", "prefix 65000"])
+    server = start(example("numbers.so"), options=["--workers", "2", "--affinity", "prefix 65536"])
     for size in (70000, 1 << 20, 5 << 20):
         assert server.run(NUMBERS, 1, "y" * size, 0).status == 200
     assert affinity_counts(server) == [2, 1, 0]
