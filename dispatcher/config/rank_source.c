@@ -20,7 +20,8 @@ const char *rank_header_of(const char *text)
     return bytes > 0 && bytes <= RANK_HEADER_BYTES_MAX && name[bytes] == '\0' ? name : NULL;
 }
 
-uint32_t rank_prefix_of(const char *text)
+/* 0: it is none. */
+static uint32_t rank_prefix_of(const char *text)
 {
     if (strncmp(text, PREFIX_WORD, strlen(PREFIX_WORD)) != 0)
         return 0;
@@ -30,9 +31,28 @@ uint32_t rank_prefix_of(const char *text)
     return number[digits] == '\0' && bytes <= RANK_PREFIX_BYTES_MAX ? (uint32_t)bytes : 0;
 }
 
+int rank_source_read(const char *text, struct rank_source *out)
+{
+    uint32_t prefix_bytes = rank_prefix_of(text);
+    enum rank_source_kind kind = RANK_BY_NOTHING;
+    if (strcmp(text, "token") == 0)
+        kind = RANK_BY_TOKEN;
+    else if (strcmp(text, "field") == 0)
+        kind = RANK_BY_FIELD;
+    else if (rank_header_of(text))
+        kind = RANK_BY_HEADER;
+    else if (prefix_bytes > 0)
+        kind = RANK_BY_PREFIX;
+    else if (strcmp(text, "none") != 0)
+        return -EINVAL;
+    *out = (struct rank_source){.kind = kind, .prefix_bytes = prefix_bytes};
+    return 0;
+}
+
 int rank_tenant_check(const char *text, char reason[CLI_REASON_BYTES])
 {
-    if (strcmp(text, "token") == 0 || strcmp(text, "field") == 0 || rank_header_of(text))
+    struct rank_source by;
+    if (rank_source_read(text, &by) == 0 && by.kind != RANK_BY_NOTHING && by.kind != RANK_BY_PREFIX)
         return 0;
     return refuse(reason,
                   "--tenant '%.80s' is not token, field, nor the name of a header, like header "
@@ -42,8 +62,8 @@ int rank_tenant_check(const char *text, char reason[CLI_REASON_BYTES])
 
 int rank_affinity_check(const char *text, char reason[CLI_REASON_BYTES])
 {
-    if (strcmp(text, "none") == 0 || strcmp(text, "field") == 0 || rank_header_of(text) ||
-        rank_prefix_of(text) > 0)
+    struct rank_source by;
+    if (rank_source_read(text, &by) == 0 && by.kind != RANK_BY_TOKEN)
         return 0;
     return refuse(reason,
                   "--affinity '%.80s' is not none, field, the name of a header, like header "

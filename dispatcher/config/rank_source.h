@@ -46,10 +46,11 @@ struct rank_headers {
 int rank_tenant_check(const char *text, char reason[CLI_REASON_BYTES]) MUST_USE;
 int rank_affinity_check(const char *text, char reason[CLI_REASON_BYTES]) MUST_USE;
 
-/* The name of the header, and the bytes of the prefix, that such a text says; NULL, and 0: it says
- * none. */
+/* What such a text says, but for the header. 0 or -EINVAL: it says nothing of the kind. */
+int rank_source_read(const char *text, struct rank_source *out) MUST_USE;
+
+/* The name of the header that such a text says; NULL: it says none. */
 const char *rank_header_of(const char *text);
-uint32_t rank_prefix_of(const char *text);
 
 /* By which a header is known. */
 uint64_t rank_header_name(const char *lower_case);

@@ -36,17 +36,11 @@ static int rank_header_add(struct config *config, const char *name, uint64_t *ou
 static int rank_source_fill(struct config *config, const char *text, struct rank_source *out,
                             char reason[CLI_REASON_BYTES])
 {
-    *out = (struct rank_source){.kind = RANK_BY_NOTHING};
-    const char *header = rank_header_of(text);
-    if (strcmp(text, "token") == 0)
-        out->kind = RANK_BY_TOKEN;
-    else if (strcmp(text, "field") == 0)
-        out->kind = RANK_BY_FIELD;
-    else if (header)
-        out->kind = RANK_BY_HEADER;
-    else if ((out->prefix_bytes = rank_prefix_of(text)) > 0)
-        out->kind = RANK_BY_PREFIX;
-    return header ? rank_header_add(config, header, &out->header, reason) : 0;
+    int rc = rank_source_read(text, out);
+    mr_assert(rc == 0); /* which was checked */
+    return out->kind == RANK_BY_HEADER
+               ? rank_header_add(config, rank_header_of(text), &out->header, reason)
+               : 0;
 }
 
 /* Said with a pointer, it is for one that is fair; and without, for some. */
