@@ -44,7 +44,7 @@ static int twice(struct mr_call *const *calls, size_t count)
         else if (number == NUMBER_RETURNS_LATER)
             rc = MR_LATER;
         else if (number == NUMBER_CANCELS_FIRST)
-            cancel(&f, 0);
+            both_ends_cancel(&f.ends, 0, CANCEL_REQUESTED);
         if (number < NUMBER_FAILS)
             value_integer(&calls[i]->value, 2 * number);
         else if (number == NUMBER_CANCELS_FIRST)
@@ -88,7 +88,7 @@ static int streams(struct mr_call *const *calls, size_t count)
     for (size_t i = 0; i < count; i++) {
         stream(calls[i]);
         if (number_of_call(calls[i]) == NUMBER_CANCELS_FIRST)
-            cancel(&f, 0);
+            both_ends_cancel(&f.ends, 0, CANCEL_REQUESTED);
     }
     return 0;
 }
@@ -240,7 +240,7 @@ static void who_was_cancelled_before_is_not_in_the_call(void **state)
     start_with(twice, MR_INTEGER);
     offer(&f, 0, 3);
     offer(&f, 1, 4);
-    cancel(&f, 0);
+    both_ends_cancel(&f.ends, 0, CANCEL_REQUESTED);
     settle();
     assert_int_equal(call_counts[1], 1);
     assert_int_equal(call_counts[2], 0);
@@ -308,12 +308,12 @@ static void pipes_before_between_and_behind_have_their_turn(void **state)
     expect_chunk(2, 5);
     expect_chunk(2, 4);
     expect_nothing(); /* the window is full */
-    deliver(&f, 2);
+    both_ends_deliver(&f.ends, 2);
     settle();
     expect_chunk(2, 3);
     expect_chunk(2, 2);
     expect_chunk(2, 1);
-    deliver(&f, 2);
+    both_ends_deliver(&f.ends, 2);
     settle();
     expect_end(2);
     assert_int_equal(closed_count, 2);
@@ -330,7 +330,7 @@ static void a_batched_pipe_may_give_streams(void **state)
     assert_int_equal(closed_count, 2);
     expect_chunk(1, 1);
     expect_end(1);
-    cancel(&f, 2);
+    both_ends_cancel(&f.ends, 2, CANCEL_REQUESTED);
     settle();
     for (int i = 0; i < (int)WINDOW_CHUNK_COUNT; i++)
         expect_chunk(2, NUMBER_CANCELS_FIRST - i);
@@ -358,7 +358,7 @@ static void a_batch_that_waits_says_until_when(void **state)
     assert_true(batch_loop_round(&f.loop, &due_ns));
     assert_true(due_ns > now_ns + CLOCK_NS_PER_S && due_ns != CLOCK_NEVER);
     expect_nothing();
-    cancel(&f, 0);
+    both_ends_cancel(&f.ends, 0, CANCEL_REQUESTED);
     settle();
     expect_error(0, "cancelled: on request");
     offer(&f, 0, 1);
@@ -387,7 +387,7 @@ static void a_worker_that_stops_does_not_wait(void **state)
     offer(&f, 0, 1);
     assert_true(batch_loop_round(&f.loop, &due_ns));
     expect_nothing();
-    send_stop(&f);
+    both_ends_stop(&f.ends);
     while (batch_loop_round(&f.loop, &due_ns))
         assert_true(due_ns == 0);
     expect_chunk(0, 2);

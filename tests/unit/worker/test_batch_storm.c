@@ -113,7 +113,7 @@ static void cancel_within(void)
     life->is_cancelled = true;
     w.cancel_count++;
     w.within_count++;
-    cancel(&w.f, slot);
+    both_ends_cancel(&w.f.ends, slot, CANCEL_REQUESTED);
 }
 
 static int batched(struct mr_call *const *calls, size_t count)
@@ -233,10 +233,10 @@ static void meddle(void)
     } else if (life->exists && !life->is_cancelled && what == 14) {
         life->is_cancelled = true;
         w.cancel_count++;
-        cancel(&w.f, slot);
+        both_ends_cancel(&w.f.ends, slot, CANCEL_REQUESTED);
     } else if (life->exists && (what > 15 || w.is_ending)) {
         w.full_count += life->received >= WINDOW_CHUNK_COUNT;
-        deliver(&w.f, slot);
+        both_ends_deliver(&w.f.ends, slot);
     }
 }
 
@@ -295,7 +295,7 @@ static void each_run_ends_once_with_what_is_its_own(void **state)
     while (w.end_count < w.run_count)
         step();
     uint64_t due_ns;
-    send_stop(&w.f);
+    both_ends_stop(&w.f.ends);
     assert_false(batch_loop_round(&w.f.loop, &due_ns));
     print_message("%llu runs, %llu cancelled, %llu of them within a call, %llu calls of %.2f runs, "
                   "%llu rounds that wait, %llu windows opened\n",

@@ -2,24 +2,13 @@
 /*
  * test_engine_driven.c - runs that a host drives itself: lines, window, cancellation, end.
  *
- * Both ends of the segment are in this process; the host is a script.
+ * The host is a script. There is one run, in slot 1.
  */
 #include "worker/engine/engine_parts.h"
 
-#include <msgpack.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-#include "millrace/protocol.h"
 #include "shm/clock.h"
-#include "shm/slot.h"
 #include "tests/unit/shm/slot_view.h"
+#include "tests/unit/worker/both_ends.h"
 
 /* Two chunks of one number fit, a third does not. */
 #define WINDOW_BYTES (2 * (CHUNK_CHARGE_BYTES + 2))
@@ -29,10 +18,8 @@ struct fixture {
     int start_count, finish_count, cancel_count, resume_count;
     struct job *job;
     struct context context;
+    struct both_ends ends;
     struct engine engine;
-    int socket;
-    struct ring_tx requests;
-    struct ring_rx replies;
     struct doorbell worker_bell;
 };
 
@@ -62,77 +49,32 @@ static void host_resume(struct host *host, struct job *job)
     ((struct fixture *)(void *)host)->resume_count++;
 }
 
-static void watch(int epoll, int fd)
-{
-    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.fd = fd};
-    assert_int_equal(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), 0);
-}
-
 static void start(struct fixture *f)
 {
     *f = (struct fixture){.host = {.start = host_start,
                                    .finish = host_finish,
                                    .cancel = host_cancel,
                                    .resume = host_resume}};
-    struct attachment *attachment = &f->context.attachment;
     const struct segment_options options = {.slot_count = 2,
                                             .request_ring_bytes = RING_BYTES_MIN,
                                             .reply_ring_bytes = RING_BYTES_MIN,
                                             .window_bytes = WINDOW_BYTES};
-    assert_int_equal(segment_create(&attachment->segment, &options), 0);
-    struct segment *segment = &attachment->segment;
-    ring_rx_init(&attachment->request, segment->request_ring, RING_BYTES_MIN);
-    ring_tx_init(&attachment->reply, segment->reply_ring, RING_BYTES_MIN);
-    ring_tx_init(&f->requests, segment->request_ring, RING_BYTES_MIN);
-    ring_rx_init(&f->replies, segment->reply_ring, RING_BYTES_MIN);
-    attachment->bell = (struct doorbell){&segment->header->worker_bell, eventfd(0, EFD_NONBLOCK)};
-    attachment->dispatcher_bell =
-        (struct doorbell){&segment->header->dispatcher_bell, eventfd(0, EFD_NONBLOCK)};
-    f->worker_bell = attachment->bell;
-    int pair[2];
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
-    attachment->socket = pair[0];
-    f->socket = pair[1];
-    attachment->epoll = epoll_create1(0);
-    watch(attachment->epoll, attachment->bell.fd);
-    watch(attachment->epoll, attachment->socket);
-    error_clear(&f->context.error);
-    reply_init(&f->context.reply, attachment, &f->context.error);
+    both_ends_init(&f->ends, &f->context, &options);
+    f->worker_bell = f->context.attachment.bell;
     assert_int_equal(engine_init(&f->engine, &f->context, &f->host), 0);
 }
 
 static void finish(struct fixture *f)
 {
-    struct attachment *attachment = &f->context.attachment;
     engine_finish(&f->engine);
-    reply_finish(&f->context.reply);
-    close(attachment->bell.fd);
-    close(attachment->dispatcher_bell.fd);
-    close(attachment->socket);
-    close(attachment->epoll);
-    close(f->socket);
-    segment_detach(&attachment->segment);
-}
-
-static void send_request(struct fixture *f, enum record_kind kind, const char *payload,
-                         size_t bytes)
-{
-    void *room;
-    assert_int_equal(ring_claim(&f->requests, (uint32_t)bytes, &room), 0);
-    memcpy(room, payload, bytes);
-    if (kind == RECORD_START)
-        slot_offer(&f->context.attachment.segment.slots[1], 5);
-    ring_commit(&f->requests, &(struct record){.kind = (uint8_t)kind,
-                                               .bytes = (uint32_t)bytes,
-                                               .slot = kind == RECORD_START ? 1 : 0,
-                                               .generation = kind == RECORD_START ? 5 : 0});
+    both_ends_finish(&f->ends);
 }
 
 /* A run is driven; the engine has come back for it. */
 static void start_run(struct fixture *f)
 {
     start(f);
-    send_request(f, RECORD_START, "\x92\xa1r\x90", 4);
+    both_ends_offer(&f->ends, 1, "\x92\xa1r\x90", 4);
     engine_run(&f->engine);
     assert_int_equal(f->start_count, 1);
     assert_true(f->engine.has_driven);
@@ -162,14 +104,14 @@ static int next_kind(struct fixture *f, const char **payload)
 {
     struct record record;
     const void *bytes;
-    int rc = ring_peek(&f->replies, &record, &bytes);
+    int rc = ring_peek(&f->ends.replies, &record, &bytes);
     assert_true(rc >= 0);
     if (rc == 0)
         return -1;
     assert_int_equal(record.slot, 1);
-    assert_int_equal(record.generation, 5);
+    assert_int_equal(record.generation, f->ends.generations[1]);
     *payload = bytes;
-    ring_release(&f->replies);
+    ring_release(&f->ends.replies);
     return record.kind;
 }
 
@@ -244,12 +186,6 @@ static void a_line_that_is_given_up_leaves_nothing(void **state)
     finish(&f);
 }
 
-static void cancel(struct fixture *f, uint32_t reason)
-{
-    struct segment *segment = &f->context.attachment.segment;
-    slot_cancel(&segment->slots[1], &segment->header->cancel_count, 5, reason);
-}
-
 static void a_cancellation_is_told_once_and_is_the_end_whatever_the_host_says(void **state)
 {
     (void)state;
@@ -257,7 +193,7 @@ static void a_cancellation_is_told_once_and_is_the_end_whatever_the_host_says(vo
     const char *payload;
     uint64_t due_ns;
     start_run(&f);
-    cancel(&f, CANCEL_REQUESTED);
+    both_ends_cancel(&f.ends, 1, CANCEL_REQUESTED);
     for (int i = 0; i < 3; i++)
         assert_true(turn(&f, &due_ns));
     assert_int_equal(f.cancel_count, 1);
@@ -276,7 +212,7 @@ a_cancellation_that_the_last_look_of_a_turn_finds_leaves_the_run_to_its_host(voi
     struct fixture f;
     const char *payload;
     start_run(&f);
-    cancel(&f, CANCEL_REQUESTED);
+    both_ends_cancel(&f.ends, 1, CANCEL_REQUESTED);
     engine_watch(&f.engine, f.engine.active_count);
     assert_int_equal(f.job->state, JOB_DRIVEN);
     assert_int_equal(f.cancel_count, 1);
@@ -295,7 +231,7 @@ static void a_cancellation_drops_the_line_that_waits(void **state)
     start_run(&f);
     for (int i = 1; i <= 3; i++)
         assert_int_equal(send_line(&f, i), i < 3);
-    cancel(&f, CANCEL_CLIENT_GONE);
+    both_ends_cancel(&f.ends, 1, CANCEL_CLIENT_GONE);
     assert_true(turn(&f, &due_ns));
     assert_int_equal(f.cancel_count, 1);
     assert_int_equal(f.resume_count, 0);
@@ -312,7 +248,7 @@ static void turns_end_with_the_last_run_after_a_stop(void **state)
     struct fixture f;
     uint64_t due_ns;
     start_run(&f);
-    send_request(&f, RECORD_STOP, "", 0);
+    both_ends_stop(&f.ends);
     assert_true(turn(&f, &due_ns));
     assert_true(turn(&f, &due_ns));
     engine_end_driven(&f.engine, f.job);

@@ -237,9 +237,8 @@ static void who_is_cancelled_while_it_waits_is_closed_and_woken_in_vain(void **s
     offer(&f, 1);
     settle(&f);
     assert_int_equal(f.engine.watched_count, 1);
-    struct segment *segment = &f.context.attachment.segment;
     for (uint16_t slot = 0; slot < 2; slot++)
-        slot_cancel(&segment->slots[slot], &segment->header->cancel_count, 1, CANCEL_REQUESTED);
+        both_ends_cancel(&f.ends, slot, CANCEL_REQUESTED);
     settle(&f);
     assert_int_equal(f.error_count, 2);
     assert_int_equal(f.engine.watched_count, 0);
@@ -304,7 +303,7 @@ static void busy(enum restless restless)
     f.streams[1].is_over_when_asked_again = true;
     offer(&f, 0);
     offer(&f, 1);
-    stop(&f);
+    both_ends_stop(&f.ends);
     assert_int_equal(write(pipes[1], "", 1), 1);
     engine_run(&f.engine);
     take_replies(&f);

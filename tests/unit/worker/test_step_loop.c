@@ -71,7 +71,7 @@ static struct sent sent_by(struct fixture *f)
     char payload[512];
     uint32_t slot;
     int kind;
-    while ((kind = take(f, &slot, payload, sizeof payload)) != -1) {
+    while ((kind = both_ends_take(&f->ends, &slot, payload, sizeof payload)) != -1) {
         sent.chunks += kind == RECORD_CHUNK;
         sent.ends += kind == RECORD_END;
         sent.errors += kind == RECORD_ERROR;
@@ -100,7 +100,7 @@ static void an_engine_that_has_nothing_to_do_is_stepped_when_something_came(void
     offer(&f, 1);
     settle(&f);
     assert_int_equal(s.step_count, 3);
-    cancel(&f, 0);
+    both_ends_cancel(&f.ends, 0, CANCEL_REQUESTED);
     settle(&f);
     assert_int_equal(s.step_count, 4);
     assert_int_equal(s.evict_count, 1);
@@ -151,7 +151,7 @@ static void between_two_steps_nothing_is_asked_of_the_kernel_and_nobody_rings(vo
     }
     /* What comes meanwhile is seen all the same, before the next step. */
     offer(&f, 1);
-    cancel(&f, 0);
+    both_ends_cancel(&f.ends, 0, CANCEL_REQUESTED);
     assert_true(step_loop_round(&f.loop, &due_ns));
     assert_int_equal(s.evict_count, 1);
     assert_int_equal(s.admit_count, 2);
@@ -237,7 +237,7 @@ static void a_full_run_costs_its_window_and_says_when_it_is_open(void **state)
     settle(&f);
     assert_int_equal(sent_by(&f).chunks, WINDOW_CHUNK_COUNT);
     assert_int_equal(s.step_count, 2);
-    deliver(&f, 0);
+    both_ends_deliver(&f.ends, 0);
     settle(&f);
     assert_int_equal(s.step_count, 3);
     assert_int_equal(sent_by(&f).chunks, WINDOW_CHUNK_COUNT);
@@ -257,7 +257,7 @@ static void runs_that_wait_are_asked_for_in_their_order_when_one_is_over(void **
     settle(&f);
     settle(&f);
     assert_int_equal(s.admit_count, 2);
-    cancel(&f, 5);
+    both_ends_cancel(&f.ends, 5, CANCEL_REQUESTED);
     settle(&f);
     assert_int_equal(s.admit_count, 3);
     s.admit_result = 0;
@@ -278,7 +278,7 @@ static void a_run_that_is_cancelled_while_it_waits_ends_without_the_engine(void 
     s.admit_result = MR_LATER;
     offer(&f, 2);
     settle(&f);
-    cancel(&f, 2);
+    both_ends_cancel(&f.ends, 2, CANCEL_REQUESTED);
     settle(&f);
     struct sent sent = sent_by(&f);
     assert_int_equal(sent.errors, 1);
@@ -315,10 +315,10 @@ static void a_stop_lets_runs_end_and_is_the_end(void **state)
     uint64_t due_ns;
     begin(&f);
     offer(&f, 0);
-    send_stop(&f);
+    both_ends_stop(&f.ends);
     settle(&f);
     assert_int_equal(s.count, 1);
-    cancel(&f, 0);
+    both_ends_cancel(&f.ends, 0, CANCEL_REQUESTED);
     while (step_loop_round(&f.loop, &due_ns))
         continue;
     assert_int_equal(sent_by(&f).errors, 1);
@@ -327,7 +327,7 @@ static void a_stop_lets_runs_end_and_is_the_end(void **state)
 
 static uint64_t stamp_of(struct fixture *f, uint32_t slot)
 {
-    return slot_last_progress(slot_of(f, slot));
+    return slot_last_progress(both_ends_slot(&f->ends, slot));
 }
 
 static void a_step_is_a_sign_of_life_of_all_runs_and_waiting_for_clients_is_none(void **state)
@@ -342,10 +342,10 @@ static void a_step_is_a_sign_of_life_of_all_runs_and_waiting_for_clients_is_none
     offer(&f, 1);
     settle(&f);
     assert_int_equal(sent_by(&f).chunks, WINDOW_CHUNK_COUNT);
-    slot_progress(slot_of(&f, 0), 1);
-    slot_progress(slot_of(&f, 1), 1);
+    slot_progress(both_ends_slot(&f.ends, 0), 1);
+    slot_progress(both_ends_slot(&f.ends, 1), 1);
     f.loop.runs.stamp_ns = 0;
-    deliver(&f, 0);
+    both_ends_deliver(&f.ends, 0);
     settle(&f);
     assert_true(stamp_of(&f, 0) > 1 && stamp_of(&f, 1) > 1);
     step_runs_expect_clients(&f.loop.runs); /* run 0 is full again */

@@ -231,7 +231,7 @@ static void take_all(void)
     uint32_t slot;
     char payload[512];
     int kind;
-    while ((kind = take(&w.f, &slot, payload, sizeof payload)) != -1) {
+    while ((kind = both_ends_take(&w.f.ends, &slot, payload, sizeof payload)) != -1) {
         struct life *life = &w.lives[slot];
         if (kind == RECORD_CHUNK)
             assert_int_equal(payload[1], life->received++ % NUMBER_COUNT);
@@ -253,9 +253,9 @@ static void meddle(void)
         life->is_cancelled = true;
         life->has_stash = false;
         w.cancel_count++;
-        cancel(&w.f, slot);
+        both_ends_cancel(&w.f.ends, slot, CANCEL_REQUESTED);
     } else if (life->exists && (what > 14 || w.is_ending)) {
-        deliver(&w.f, slot);
+        both_ends_deliver(&w.f.ends, slot);
         life->delivered = life->received;
         if (life->has_stash && life->sent - life->delivered < WINDOW_CHUNK_COUNT) {
             life->has_stash = false;
@@ -312,7 +312,7 @@ static void each_run_ends_once_and_whole_and_the_engine_hears_of_it(void **state
     while (w.end_count < w.order)
         go_on();
     uint64_t due_ns;
-    send_stop(&w.f);
+    both_ends_stop(&w.f.ends);
     assert_false(step_loop_round(&w.f.loop, &due_ns));
     print_message("%llu runs, %llu cancelled, %llu evicted, %llu times full, %llu refused\n",
                   (unsigned long long)w.end_count, (unsigned long long)w.cancel_count,

@@ -2,8 +2,8 @@
 /*
  * woken.h - an engine in this process, for tests of runs that wait to be woken.
  *
- * Both ends of the segment are here. The host makes runs of one stream each, whose next() is the
- * test's; other threads wake them. The engine sleeps as the worker's does.
+ * The host makes runs of one stream each, whose next() is the test's; other threads wake them. The
+ * engine sleeps as the worker's does.
  */
 #ifndef TESTS_WORKER_WOKEN_H
 #define TESTS_WORKER_WOKEN_H
@@ -12,20 +12,9 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <string.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
-#include <sys/socket.h>
-#include <unistd.h>
 
-#include <cmocka.h>
-
-#include "millrace/limits.h"
-#include "millrace/protocol.h"
 #include "shm/clock.h"
-#include "shm/slot.h"
+#include "tests/unit/worker/both_ends.h"
 #include "worker/engine/engine.h"
 
 #define SLOT_COUNT 8u
@@ -58,13 +47,10 @@ struct stream {
 struct fixture {
     struct host host; /* first */
     struct context context;
+    struct both_ends ends;
     struct engine engine;
     struct stream streams[SLOT_COUNT];
     struct lockstep_output outputs[SLOT_COUNT];
-    uint32_t generations[SLOT_COUNT];
-    int socket;
-    struct ring_tx requests;
-    struct ring_rx replies;
     uint32_t chunk_counts[SLOT_COUNT];
     uint32_t end_count, error_count;
     char error[512];
@@ -130,39 +116,15 @@ static inline int host_start(struct host *host, struct job *job)
     return HOST_STARTED;
 }
 
-static inline void watch(int epoll, int fd)
-{
-    struct epoll_event event = {.events = EPOLLIN | EPOLLRDHUP | EPOLLET, .data.u64 = (uint64_t)fd};
-    assert_int_equal(epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &event), 0);
-}
-
 static inline void start(struct fixture *f)
 {
     memset(f, 0, sizeof *f);
     f->host.start = host_start;
-    struct attachment *attachment = &f->context.attachment;
     const struct segment_options options = {.slot_count = SLOT_COUNT,
                                             .request_ring_bytes = RING_BYTES,
                                             .reply_ring_bytes = RING_BYTES,
                                             .window_bytes = 1u << 20};
-    assert_int_equal(segment_create(&attachment->segment, &options), 0);
-    struct segment *segment = &attachment->segment;
-    ring_rx_init(&attachment->request, segment->request_ring, RING_BYTES);
-    ring_tx_init(&attachment->reply, segment->reply_ring, RING_BYTES);
-    ring_tx_init(&f->requests, segment->request_ring, RING_BYTES);
-    ring_rx_init(&f->replies, segment->reply_ring, RING_BYTES);
-    attachment->bell = (struct doorbell){&segment->header->worker_bell, eventfd(0, EFD_NONBLOCK)};
-    attachment->dispatcher_bell =
-        (struct doorbell){&segment->header->dispatcher_bell, eventfd(0, EFD_NONBLOCK)};
-    int pair[2];
-    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair), 0);
-    attachment->socket = pair[0];
-    f->socket = pair[1];
-    attachment->wake = -1;
-    attachment->epoll = epoll_create1(EPOLL_CLOEXEC);
-    watch(attachment->epoll, attachment->bell.fd);
-    error_clear(&f->context.error);
-    reply_init(&f->context.reply, attachment, &f->context.error);
+    both_ends_init(&f->ends, &f->context, &options);
     assert_int_equal(engine_init(&f->engine, &f->context, &f->host), 0);
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
         f->streams[slot] = (struct stream){.f = f, .fd = -1};
@@ -170,64 +132,33 @@ static inline void start(struct fixture *f)
 
 static inline void finish(struct fixture *f)
 {
-    struct attachment *attachment = &f->context.attachment;
     for (uint32_t slot = 0; slot < SLOT_COUNT; slot++)
         waker_release(f->streams[slot].waker);
     engine_finish(&f->engine);
-    reply_finish(&f->context.reply);
-    close(attachment->bell.fd);
-    close(attachment->dispatcher_bell.fd);
-    close(attachment->socket);
-    if (attachment->wake != -1)
-        close(attachment->wake);
-    close(attachment->epoll);
-    close(f->socket);
-    segment_detach(&attachment->segment);
+    both_ends_finish(&f->ends);
 }
-
-/* ---- the dispatcher's part ----------------------------------------------------------------- */
 
 static inline void offer(struct fixture *f, uint16_t slot)
 {
     static const char request[] = "\x92\xa3run\x90";
-    void *room;
-    uint32_t generation = ++f->generations[slot];
-    assert_int_equal(ring_claim(&f->requests, sizeof request - 1, &room), 0);
-    memcpy(room, request, sizeof request - 1);
-    slot_offer(&f->context.attachment.segment.slots[slot], generation);
-    ring_commit(&f->requests, &(struct record){.kind = RECORD_START,
-                                               .bytes = sizeof request - 1,
-                                               .slot = slot,
-                                               .generation = generation});
+    both_ends_offer(&f->ends, slot, request, sizeof request - 1);
 }
 
-static inline void stop(struct fixture *f)
-{
-    void *room;
-    assert_int_equal(ring_claim(&f->requests, 0, &room), 0);
-    ring_commit(&f->requests, &(struct record){.kind = RECORD_STOP});
-}
-
-/* Takes what the engine sent; runs that ended give their slot back. */
+/* Takes what the engine sent, and delivers it. */
 static inline void take_replies(struct fixture *f)
 {
-    struct record meta;
-    const void *payload;
-    while (ring_peek(&f->replies, &meta, &payload) > 0) {
-        struct slot_shared *slot = &f->context.attachment.segment.slots[meta.slot];
-        assert_int_equal(meta.generation, f->generations[meta.slot]);
-        if (meta.kind == RECORD_CHUNK) {
-            f->chunk_counts[meta.slot]++;
-            slot_deliver(slot, UINT64_MAX / 2);
-        } else if (meta.kind == RECORD_END || meta.kind == RECORD_ERROR) {
-            f->end_count += meta.kind == RECORD_END;
-            f->error_count += meta.kind == RECORD_ERROR;
-            size_t bytes = meta.bytes < sizeof f->error - 1 ? meta.bytes : sizeof f->error - 1;
-            memcpy(f->error, payload, bytes);
-            f->error[bytes] = '\0';
-            slot_free(slot, meta.generation);
+    uint32_t slot;
+    char payload[sizeof f->error];
+    int kind;
+    while ((kind = both_ends_take(&f->ends, &slot, payload, sizeof payload)) != -1) {
+        if (kind == RECORD_CHUNK) {
+            f->chunk_counts[slot]++;
+            slot_deliver(both_ends_slot(&f->ends, slot), UINT64_MAX / 2);
+        } else if (kind == RECORD_END || kind == RECORD_ERROR) {
+            f->end_count += kind == RECORD_END;
+            f->error_count += kind == RECORD_ERROR;
+            memcpy(f->error, payload, sizeof f->error);
         }
-        ring_release(&f->replies);
     }
 }
 
