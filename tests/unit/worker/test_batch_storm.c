@@ -11,9 +11,9 @@
  * steps: each does one thing, or is a round of the loop. SEED (printed) brings a failure back.
  */
 #include <errno.h>
-#include <stdlib.h>
 #include <time.h>
 
+#include "tests/unit/shm/ring_memory.h"
 #include "tests/unit/worker/batched.h"
 
 #define STEP_COUNT 200000u
@@ -61,10 +61,7 @@ static struct world {
 
 static uint32_t below(uint32_t count)
 {
-    w.seed ^= w.seed << 13;
-    w.seed ^= w.seed >> 7;
-    w.seed ^= w.seed << 17;
-    return (uint32_t)((w.seed >> 16) % count);
+    return random_below(&w.seed, count);
 }
 
 static struct life *life_of(const struct mr_call *call)
@@ -265,12 +262,6 @@ static void step(void)
     take_all();
 }
 
-static uint64_t number_of(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    return text ? strtoull(text, NULL, 10) : otherwise;
-}
-
 static void start_storm(void)
 {
     mr_variable variable = batched_graph(&w.f);
@@ -285,10 +276,10 @@ static void start_storm(void)
 static void each_run_ends_once_with_what_is_its_own(void **state)
 {
     (void)state;
-    w.seed = number_of("SEED", (uint64_t)time(NULL) << 16 | 1);
+    w.seed = environment_number("SEED", (uint64_t)time(NULL) << 16 | 1);
     print_message("SEED=%llu\n", (unsigned long long)w.seed);
     start_storm();
-    const uint64_t count = number_of("N", STEP_COUNT);
+    const uint64_t count = environment_number("N", STEP_COUNT);
     for (uint64_t i = 0; i < count; i++)
         step();
     w.is_ending = true;
@@ -312,7 +303,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_run_ends_once_with_what_is_its_own),
     };
-    if (number_of("N", STEP_COUNT) <= STEP_COUNT)
+    if (environment_number("N", STEP_COUNT) <= STEP_COUNT)
         alarm(60);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

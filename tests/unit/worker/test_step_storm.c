@@ -9,10 +9,10 @@
  * comes of them is foretold from the decisions alone. N is the number of steps, SEED (printed)
  * brings a failure back.
  */
-#include <stdlib.h>
 #include <time.h>
 
 #include "shm/calls.h"
+#include "tests/unit/shm/ring_memory.h"
 #include "tests/unit/worker/stepped.h"
 
 #define STEP_COUNT 100000u
@@ -55,10 +55,7 @@ static struct world {
 
 static uint32_t below(uint32_t count)
 {
-    w.seed ^= w.seed << 13;
-    w.seed ^= w.seed >> 7;
-    w.seed ^= w.seed << 17;
-    return (uint32_t)((w.seed >> 16) % count);
+    return random_below(&w.seed, count);
 }
 
 static bool is_waiting(const struct life *life)
@@ -282,12 +279,6 @@ static void go_on(void)
     take_all();
 }
 
-static uint64_t number_of(const char *name, uint64_t otherwise)
-{
-    const char *text = getenv(name);
-    return text ? strtoull(text, NULL, 10) : otherwise;
-}
-
 static void expect_counted(void)
 {
     struct calls seen = {0}, total = {0};
@@ -300,10 +291,10 @@ static void each_run_ends_once_and_whole_and_the_engine_hears_of_it(void **state
 {
     (void)state;
     static const struct mr_engine engine = {.admit = admit, .step = step, .evict = evict};
-    w.seed = number_of("SEED", (uint64_t)time(NULL) << 16 | 1);
+    w.seed = environment_number("SEED", (uint64_t)time(NULL) << 16 | 1);
     print_message("SEED=%llu\n", (unsigned long long)w.seed);
     start(&w.f, &engine);
-    const uint64_t count = number_of("N", STEP_COUNT);
+    const uint64_t count = environment_number("N", STEP_COUNT);
     while (w.step_count < count)
         go_on();
     w.is_ending = true;
@@ -329,7 +320,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_run_ends_once_and_whole_and_the_engine_hears_of_it),
     };
-    if (number_of("N", STEP_COUNT) <= STEP_COUNT)
+    if (environment_number("N", STEP_COUNT) <= STEP_COUNT)
         alarm(60);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
