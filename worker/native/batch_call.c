@@ -66,7 +66,7 @@ void batch_call_finish(struct batch_call *call)
 
 void batch_call_add(struct batch_call *call, struct batch_run *run)
 {
-    mr_assert(call->count < call->count_max && !run->list);
+    mr_assert(call->count < call->count_max && !run->link.list);
     uint32_t at = call->count++;
     call->runs[at] = run;
     call->pointers[at] = &call->items[at];

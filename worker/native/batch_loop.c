@@ -93,14 +93,14 @@ static void batch_loop_add(struct batch_loop *loop, struct batch_run *run)
         pipe++;
     run->came_ns = clock_now_ns();
     batch_model_come(&pipe->model, run->came_ns);
-    batch_run_move(run, &pipe->waiting);
+    run_list_append(&pipe->waiting, &run->link);
 }
 
 static int batch_loop_start(struct host *host, struct job *job)
 {
     struct batch_loop *loop = batch_loop_of(host);
     struct batch_run *run = &loop->runs[job->reply.slot];
-    mr_assert(!run->list);
+    mr_assert(!run->link.list);
     *run = (struct batch_run){.execution = {.graph = loop->graph,
                                             .job = job,
                                             .scratch = &loop->scratch,
@@ -118,13 +118,13 @@ static int batch_loop_start(struct host *host, struct job *job)
 static void batch_loop_hear_end(struct host *host, struct job *job)
 {
     struct batch_run *run = &batch_loop_of(host)->runs[job->reply.slot];
-    mr_assert(!run->list);
+    mr_assert(!run->link.list);
 }
 
 static void batch_loop_hear_cancel(struct host *host, struct job *job)
 {
     struct batch_loop *loop = batch_loop_of(host);
-    batch_run_move(&loop->runs[job->reply.slot], &loop->lost);
+    run_list_append(&loop->lost, &loop->runs[job->reply.slot].link);
 }
 
 /* ---- what follows the turn ------------------------------------------------------------------- */
@@ -146,7 +146,7 @@ static int batch_loop_pass(struct batch_loop *loop, struct batch_run *run)
 /* Ends a run, whose iterators are closed: as cancelled if it was, else with the worker's error. */
 static void batch_loop_end(struct batch_loop *loop, struct batch_run *run)
 {
-    batch_run_take_out(run);
+    run_list_remove(&run->link);
     engine_end_driven(&loop->engine, run->execution.job);
 }
 
@@ -155,7 +155,7 @@ static bool batch_loop_end_lost(struct batch_loop *loop)
 {
     bool has_lost = loop->lost.first != NULL;
     struct batch_run *run;
-    while ((run = loop->lost.first) != NULL) {
+    while ((run = batch_run_of(loop->lost.first)) != NULL) {
         graph_close(&run->execution);
         batch_loop_end(loop, run);
     }
@@ -166,12 +166,12 @@ static bool batch_loop_end_lost(struct batch_loop *loop)
 static void batch_loop_gather(struct batch_loop *loop, struct batch_pipe *pipe)
 {
     while (pipe->waiting.first && loop->call.count < loop->call.count_max) {
-        struct batch_run *run = pipe->waiting.first;
+        struct batch_run *run = batch_run_of(pipe->waiting.first);
         if (batch_run_is_cancelled(run)) {
-            batch_run_move(run, &loop->lost);
+            run_list_append(&loop->lost, &run->link);
             continue;
         }
-        batch_run_take_out(run);
+        run_list_remove(&run->link);
         batch_call_add(&loop->call, run);
     }
 }
@@ -223,8 +223,8 @@ static uint64_t batch_loop_due_ns(struct batch_loop *loop, struct batch_pipe *pi
     bool has_any = pipe->waiting.count > 0;
     struct batch_moment moment = {
         .now_ns = has_any ? clock_now_ns() : 0,
-        .oldest_ns = has_any ? pipe->waiting.first->came_ns : 0,
-        .newest_ns = has_any ? pipe->waiting.last->came_ns : 0,
+        .oldest_ns = has_any ? batch_run_of(pipe->waiting.first)->came_ns : 0,
+        .newest_ns = has_any ? batch_run_of(pipe->waiting.last)->came_ns : 0,
         .waiting_count = pipe->waiting.count,
         .coming_count = batch_loop_coming(loop, pipe),
         .has_other_work = loop->engine.ready.count > 0,

@@ -17,7 +17,7 @@
 
 struct batch_pipe {
     uint32_t index; /* of the pipe in the graph */
-    struct batch_list waiting;
+    struct run_list waiting;
     struct batch_model model;
 };
 
@@ -29,7 +29,7 @@ struct batch_loop {
     struct batch_run *runs;         /* owned; of each slot */
     struct batch_pipe *pipes;       /* owned; pipe_count of them, in order */
     uint32_t pipe_count;
-    struct batch_list lost; /* to be ended before the next call */
+    struct run_list lost; /* to be ended before the next call */
     struct batch_call call;
     struct buffer scratch; /* for results of other pipes */
 };

@@ -8,26 +8,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "worker/engine/run_list.h"
 #include "worker/native/graph_run.h"
-
-struct batch_list {
-    struct batch_run *first, *last;
-    uint32_t count;
-};
 
 /* One for each slot, in one list at most. */
 struct batch_run {
+    struct run_link link; /* first */
     struct graph_execution execution;
     uint64_t came_ns; /* to the pipe that it stands before */
-    struct batch_list *list;
-    struct batch_run *before, *behind;
 };
 
-/* Takes the run out of the list that it is in, if it is in one. */
-void batch_run_take_out(struct batch_run *run);
-
-/* Puts it behind the others of a list. */
-void batch_run_move(struct batch_run *run, struct batch_list *list);
+/* The run that a link is of; NULL: none. */
+static inline struct batch_run *batch_run_of(struct run_link *link)
+{
+    return (struct batch_run *)(void *)link; /* link is its first member */
+}
 
 /* Was it cancelled? */
 bool batch_run_is_cancelled(const struct batch_run *run);

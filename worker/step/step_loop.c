@@ -202,7 +202,7 @@ static bool step_loop_evict(struct step_loop *loop)
     struct step_runs *runs = &loop->runs;
     bool has_lost = runs->lost.first != NULL;
     struct mr_run *run;
-    while ((run = runs->lost.first) != NULL) {
+    while ((run = step_run_of(runs->lost.first)) != NULL) {
         if (run->state == STEP_RUN_ADMITTED) {
             run->state = STEP_RUN_EVICTED;
             runs->is_idle = false;
@@ -220,10 +220,10 @@ static bool step_loop_evict(struct step_loop *loop)
 static void step_loop_admit_first(struct step_loop *loop)
 {
     struct step_runs *runs = &loop->runs;
-    struct mr_run *run = runs->waiting.first;
+    struct mr_run *run = step_run_of(runs->waiting.first);
     runs->may_admit = false; /* unless one is over meanwhile */
     run->state = STEP_RUN_ADMITTED;
-    step_run_move(run, &runs->admitted);
+    run_list_append(&runs->admitted, &run->link);
     step_loop_enter(loop, run);
     int rc = loop->pipeline->admit(loop->pipeline, run);
     bool has_failed = step_loop_has_failed(loop, "admit()", rc);
@@ -240,8 +240,8 @@ static void step_loop_admit_first(struct step_loop *loop)
         runs->may_admit = true;
     } else {
         run->state = STEP_RUN_WAITING;
-        if (run->list == &runs->admitted)
-            step_run_move_first(run, &runs->waiting);
+        if (run->link.list == &runs->admitted)
+            run_list_prepend(&runs->waiting, &run->link);
     }
 }
 
@@ -261,8 +261,8 @@ static void step_loop_fail(struct step_loop *loop)
 {
     struct step_runs *runs = &loop->runs;
     while (runs->admitted.first) {
-        step_run_take_error(runs, runs->admitted.first);
-        step_run_move(runs->admitted.first, &runs->lost);
+        step_run_take_error(runs, step_run_of(runs->admitted.first));
+        run_list_append(&runs->lost, runs->admitted.first);
     }
     error_clear(&loop->engine.context->error);
 }

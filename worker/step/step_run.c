@@ -34,7 +34,7 @@ int step_runs_init(struct step_runs *runs, struct engine *engine)
         return -ENOMEM;
     }
     for (uint32_t i = 0; i < count; i++)
-        step_run_move(&runs->all[i], &runs->free);
+        run_list_append(&runs->free, &runs->all[i].link);
     here = runs;
     return 0;
 }
@@ -47,57 +47,11 @@ void step_runs_finish(struct step_runs *runs)
     here = NULL;
 }
 
-/* ---- lists --------------------------------------------------------------------------------- */
-
-static void step_run_take_out(struct mr_run *run)
-{
-    struct step_list *list = run->list;
-    if (!list)
-        return;
-    if (run->before)
-        run->before->behind = run->behind;
-    else
-        list->first = run->behind;
-    if (run->behind)
-        run->behind->before = run->before;
-    else
-        list->last = run->before;
-    list->count--;
-    run->list = NULL;
-    run->before = run->behind = NULL;
-}
-
-void step_run_move(struct mr_run *run, struct step_list *list)
-{
-    step_run_take_out(run);
-    run->list = list;
-    run->before = list->last;
-    if (list->last)
-        list->last->behind = run;
-    else
-        list->first = run;
-    list->last = run;
-    list->count++;
-}
-
-void step_run_move_first(struct mr_run *run, struct step_list *list)
-{
-    step_run_take_out(run);
-    run->list = list;
-    run->behind = list->first;
-    if (list->first)
-        list->first->before = run;
-    else
-        list->last = run;
-    list->first = run;
-    list->count++;
-}
-
 /* ---- runs come and go ---------------------------------------------------------------------- */
 
 void step_runs_add(struct step_runs *runs, struct job *job)
 {
-    struct mr_run *run = runs->free.first;
+    struct mr_run *run = step_run_of(runs->free.first);
     mr_assert(run);
     mr_assert(run->state == STEP_RUN_GONE);
     mr_assert(!runs->of_slot[job->reply.slot]);
@@ -106,7 +60,7 @@ void step_runs_add(struct step_runs *runs, struct job *job)
     run->state = STEP_RUN_WAITING;
     run->job = job;
     runs->of_slot[job->reply.slot] = run;
-    step_run_move(run, &runs->waiting);
+    run_list_append(&runs->waiting, &run->link);
     /* The worker's engine may have looked for cancelled runs before it took this one. */
     if (slot_cancel_reason(job->slot, job->reply.generation) != CANCEL_NONE)
         step_run_lose(runs, run);
@@ -133,9 +87,9 @@ void step_runs_hear_end(struct step_runs *runs, const struct job *job)
 /* It ends without the engine's doing: before the next step. */
 static void step_run_lose(struct step_runs *runs, struct mr_run *run)
 {
-    if (run->list == &runs->waiting)
+    if (run->link.list == &runs->waiting)
         runs->may_admit = true; /* of another one there may be less to have room for */
-    step_run_move(run, &runs->lost);
+    run_list_append(&runs->lost, &run->link);
 }
 
 void step_runs_hear_cancel(struct step_runs *runs, const struct job *job)
@@ -180,7 +134,7 @@ void step_run_end(struct step_runs *runs, struct mr_run *run)
         runs->at_hand = NULL;
     if (job && job->state != JOB_DRIVEN) {
         run->state = STEP_RUN_LEAVING;
-        step_run_move(run, &runs->leaving);
+        run_list_append(&runs->leaving, &run->link);
         return;
     }
     if (job) {
@@ -193,8 +147,8 @@ void step_run_end(struct step_runs *runs, struct mr_run *run)
         runs->of_slot[job->reply.slot] = NULL;
         engine_end_driven(runs->engine, job);
     }
-    step_run_move(run, &runs->free);
-    *run = (struct mr_run){.list = run->list, .before = run->before};
+    run_list_append(&runs->free, &run->link);
+    *run = (struct mr_run){.link = run->link};
 }
 
 /* ---- values -------------------------------------------------------------------------------- */
@@ -227,11 +181,11 @@ static void step_run_drop_value(struct step_runs *runs, const struct mr_run *run
     engine_abort_line(runs->engine);
 }
 
-static void step_runs_stamp_list(const struct step_list *list, uint64_t stamp_ns)
+static void step_runs_stamp_list(const struct run_list *list, uint64_t stamp_ns)
 {
-    for (const struct mr_run *run = list->first; run; run = run->behind)
-        if (run->job)
-            slot_progress(run->job->slot, stamp_ns);
+    for (struct run_link *link = list->first; link; link = link->behind)
+        if (step_run_of(link)->job)
+            slot_progress(step_run_of(link)->job->slot, stamp_ns);
 }
 
 void step_runs_stamp(struct step_runs *runs, uint64_t now_ns)
@@ -247,8 +201,8 @@ void step_runs_expect_clients(struct step_runs *runs)
 {
     if (runs->waiting.count == 0 || runs->admitted.count == 0)
         return;
-    for (const struct mr_run *run = runs->admitted.first; run; run = run->behind)
-        if (run->job->state == JOB_DRIVEN)
+    for (struct run_link *link = runs->admitted.first; link; link = link->behind)
+        if (step_run_of(link)->job->state == JOB_DRIVEN)
             return;
     runs->stamp_ns = 0;
     step_runs_stamp_list(&runs->waiting, clock_now_ns() + RUN_LATER_MS_MAX * CLOCK_NS_PER_MS);
@@ -315,7 +269,7 @@ void *step_run_get(struct mr_run *run)
 /* Of a run that is lost nothing more is sent. */
 static bool step_run_is_open(const struct step_runs *runs, const struct mr_run *run)
 {
-    return run->list == &runs->admitted && run->job->state == JOB_DRIVEN;
+    return run->link.list == &runs->admitted && run->job->state == JOB_DRIVEN;
 }
 
 struct mr_value *step_run_emit(struct mr_run *run)
@@ -342,7 +296,7 @@ bool step_run_is_cancelled(struct mr_run *run)
 {
     struct step_runs *runs = step_run_check(run, "mr_run_is_cancelled");
     step_runs_stamp(runs, clock_coarse_ns());
-    return run->state != STEP_RUN_ADMITTED || run->list == &runs->lost ||
+    return run->state != STEP_RUN_ADMITTED || run->link.list == &runs->lost ||
            slot_cancel_reason(run->job->slot, run->job->reply.generation) != CANCEL_NONE;
 }
 

@@ -25,6 +25,7 @@
 #include "millrace/pipeline.h"
 #include "shm/clock.h"
 #include "worker/engine/engine.h"
+#include "worker/engine/run_list.h"
 
 /* What a sign of life may be late by: it is written for each run. */
 #define STEP_STAMP_NS (4 * CLOCK_NS_PER_MS)
@@ -38,13 +39,9 @@ enum step_run_state {
     STEP_RUN_STATE_COUNT
 };
 
-struct step_list {
-    struct mr_run *first, *last;
-    uint32_t count;
-};
-
 /* Each is in one list. */
 struct mr_run {
+    struct run_link link; /* first */
     enum step_run_state state;
     struct job *job;     /* borrowed; NULL: the worker's engine ended it */
     void *own;           /* the pipeline's */
@@ -52,8 +49,6 @@ struct mr_run {
     enum error_type failure_type;
     const char *failure_traceback; /* likewise; NULL: none */
     size_t failure_traceback_bytes;
-    struct step_list *list;
-    struct mr_run *before, *behind;
 };
 
 struct step_runs {
@@ -61,8 +56,8 @@ struct step_runs {
     uint32_t count;
     struct mr_run *all;      /* owned; count of them */
     struct mr_run **of_slot; /* owned; of each slot, NULL: none */
-    struct step_list free, waiting, admitted, leaving;
-    struct step_list lost;  /* to be evicted, or ended, before the next step */
+    struct run_list free, waiting, admitted, leaving;
+    struct run_list lost;   /* to be evicted, or ended, before the next step */
     struct mr_run *open;    /* whose value is being written */
     struct mr_run *at_hand; /* that admit() or evict() was called for */
     bool is_inside;         /* a function of the pipeline's engine is running */
@@ -86,9 +81,11 @@ void step_runs_hear_end(struct step_runs *runs, const struct job *job);
 /* The run that a job is, when the engine has it: from admit() until it ends it or is told to. */
 struct mr_run *step_runs_find(const struct step_runs *runs, const struct job *job);
 
-/* Puts the run behind the others of a list, or in front of them. */
-void step_run_move(struct mr_run *run, struct step_list *list);
-void step_run_move_first(struct mr_run *run, struct step_list *list);
+/* The run that a link is of; NULL: none. */
+static inline struct mr_run *step_run_of(struct run_link *link)
+{
+    return (struct mr_run *)(void *)link; /* link is its first member */
+}
 
 /* Sends the value that is being written, if one is; if it cannot be sent its run fails, and is
  * lost. */
