@@ -6,8 +6,8 @@ import os
 
 import pytest
 
-import test_engine_api as api
 import wire
+from engine_streams import read_all, wait_for_rest
 from pipeline.cloud.pipelines import stream_pipeline_async
 from server import SLOWNESS, process_cpu_s, wait_until
 from test_python_worker import HERE, failure, pointer, pytestmark
@@ -26,15 +26,6 @@ def served(*names):
 def server(start_shared):
     return start_shared(*served("gathered", "paced", "self_cancelled", "timed", "batched", "plain", "stepped"),
                         options=["--concurrency", str(RUN_COUNT), "--cancel-grace", "5s"])
-
-
-def wait_for_rest(pid):
-    """Until it does nothing. One that is busy all the time does not go to sleep either."""
-    def is_at_rest():
-        before_s = process_cpu_s(pid)
-        return api.switches_in(pid, 0.3) == 0 and process_cpu_s(pid) == before_s
-
-    wait_until(is_at_rest, what="the worker's rest", timeout_s=50 * SLOWNESS)
 
 
 async def values_of(server, name, *inputs):
@@ -70,7 +61,7 @@ def test_a_run_that_is_cancelled_hears_of_it_where_it_waits_and_the_others_go_on
     for run_id in ids:
         server.wait_log(f'run={run_id} stream=log text="cancelled where it waited"')
         server.wait_log(f'run={run_id} stream=log text="closed after')
-    for own in api.read_all(staying):
+    for own in read_all(staying):
         assert own == list(range(30))
 
 
@@ -88,7 +79,7 @@ def test_a_client_that_reads_nothing_costs_its_window_and_no_processor_time(serv
         run_id = stalled.next()["id"]
         worker, = server.workers(pointer("paced"))
         wait_for_rest(worker["pid"])
-        for own in api.read_all([server.stream(pointer("paced"), 30, 1.0) for _ in range(20)]):
+        for own in read_all([server.stream(pointer("paced"), 30, 1.0) for _ in range(20)]):
             assert own == list(range(30))
     made = int(server.wait_log(rf'run={run_id} stream=log text="closed after (\d+)"', mark)[1])
     # Window and socket buffers, whose lines are of some 300 bytes.
@@ -167,7 +158,7 @@ def test_an_item_that_fails_or_is_cancelled_fails_no_other_of_its_call(server):
     sent, error = failure(server.lines(pointer("batched"), 10, 10))
     assert [number for number, _, _ in sent] == [10, 11, 12]
     assert (error["type"], error["message"]) == ("pipeline_error", "KeyError(13)")
-    for own in api.read_all(others):
+    for own in read_all(others):
         assert [number for number, _, _ in own] == list(range(20, 320))
 
 

@@ -83,7 +83,7 @@ class Batched(Engine):
             if word == "stale":
                 run.emit(0)
             return True
-        if word == "raise":
+        if word == "fail all":
             raise MemoryError("the step failed")
         if word == "half":
             return run.emit([1, {2}]) is False
