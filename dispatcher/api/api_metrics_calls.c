@@ -59,35 +59,36 @@ static void calls_family(const struct api *api, struct exposition *out, size_t o
     }
 }
 
-static void metrics_batches(const struct api *api, struct exposition *out)
-{
-    const size_t batches = offsetof(struct call_counts, batches);
-    if (!calls_are_there(api, batches))
-        return;
-    exposition_family(out, "millrace_batch_duration_seconds", METRIC_HISTOGRAM,
-                      "Time a call of a batched pipe took.");
-    calls_family(api, out, batches, calls_times, &bucket_scale_calls);
-    exposition_family(out, "millrace_batch_runs", METRIC_HISTOGRAM,
-                      "Runs that were in a call of a batched pipe.");
-    calls_family(api, out, batches, calls_items, &bucket_scale_items);
-}
+/* Calls of one kind, and what is said of them. */
+struct calls_kind {
+    size_t offset; /* into the counts of a pipeline */
+    const char *times, *times_help;
+    const char *items, *items_help;
+};
 
-static void metrics_steps(const struct api *api, struct exposition *out)
-{
-    const size_t steps = offsetof(struct call_counts, steps);
-    if (!calls_are_there(api, steps))
-        return;
-    exposition_family(out, "millrace_step_duration_seconds", METRIC_HISTOGRAM,
-                      "Time a step of a pipeline's engine took.");
-    calls_family(api, out, steps, calls_times, &bucket_scale_calls);
-    exposition_family(out, "millrace_step_values", METRIC_HISTOGRAM,
-                      "Values that a step of a pipeline's engine emitted, of all runs together.");
-    calls_family(api, out, steps, calls_items, &bucket_scale_items);
-}
+static const struct calls_kind calls_kinds[] = {
+    {.offset = offsetof(struct call_counts, steps),
+     .times = "millrace_step_duration_seconds",
+     .times_help = "Time a step of a pipeline's engine took.",
+     .items = "millrace_step_values",
+     .items_help = "Values that a step of a pipeline's engine emitted, of all runs together."},
+    {.offset = offsetof(struct call_counts, batches),
+     .times = "millrace_batch_duration_seconds",
+     .times_help = "Time a call of a batched pipe took.",
+     .items = "millrace_batch_runs",
+     .items_help = "Runs that were in a call of a batched pipe."},
+};
 
 void metrics_calls(const struct api *api, struct exposition *out)
 {
     fleet_collect_calls(api->fleet);
-    metrics_steps(api, out);
-    metrics_batches(api, out);
+    for (size_t i = 0; i < ARRAY_COUNT(calls_kinds); i++) {
+        const struct calls_kind *kind = &calls_kinds[i];
+        if (!calls_are_there(api, kind->offset))
+            continue;
+        exposition_family(out, kind->times, METRIC_HISTOGRAM, kind->times_help);
+        calls_family(api, out, kind->offset, calls_times, &bucket_scale_calls);
+        exposition_family(out, kind->items, METRIC_HISTOGRAM, kind->items_help);
+        calls_family(api, out, kind->offset, calls_items, &bucket_scale_items);
+    }
 }
