@@ -102,12 +102,29 @@ static void forget(void)
     was_cancelled = false;
 }
 
-static void start_with(mr_batch_fn *function, enum mr_type type)
+static void start_within(mr_batch_fn *function, enum mr_type type,
+                         const struct batch_limits *limits)
 {
     forget();
     mr_variable number = batched_graph(&f);
     graph_output(&f.graph, batched_pipe(&f, function, type, number));
-    batched_start(&f, &at_once);
+    batched_start(&f, limits);
+}
+
+static void start_with(mr_batch_fn *function, enum mr_type type)
+{
+    start_within(function, type, &at_once);
+}
+
+/* A batch of fewer than three waits: a call took an hour. */
+static void start_patient(void)
+{
+    start_within(twice, MR_INTEGER,
+                 &(struct batch_limits){.count_max = 3, .wait_ns = 3600 * CLOCK_NS_PER_S});
+    struct batch_model *model = &f.loop.pipes[0].model;
+    uint64_t now_ns = clock_now_ns();
+    batch_model_begin(model, now_ns - 3600 * CLOCK_NS_PER_S, 2);
+    batch_model_end(model, now_ns);
 }
 
 /* Rounds until there is nothing to do now. */
@@ -190,10 +207,7 @@ static void runs_that_come_together_are_one_call(void **state)
 static void more_than_fit_are_several_calls(void **state)
 {
     (void)state;
-    forget();
-    mr_variable number = batched_graph(&f);
-    graph_output(&f.graph, batched_pipe(&f, twice, MR_INTEGER, number));
-    batched_start(&f, &(struct batch_limits){.count_max = 3});
+    start_within(twice, MR_INTEGER, &(struct batch_limits){.count_max = 3});
     offer_all((const uint8_t[]){1, 2, 3, 4, 5, 6, 7, 8}, 8);
     assert_int_equal(call_counts[3], 2);
     assert_int_equal(call_counts[2], 1);
@@ -343,18 +357,9 @@ static void a_batched_pipe_may_give_streams(void **state)
 static void a_batch_that_waits_says_until_when(void **state)
 {
     (void)state;
-    forget();
-    mr_variable number = batched_graph(&f);
-    graph_output(&f.graph, batched_pipe(&f, twice, MR_INTEGER, number));
-    const struct batch_limits hour = {.count_max = 3, .wait_ns = 3600 * CLOCK_NS_PER_S};
-    batched_start(&f, &hour);
-    /* Calls that took an hour, with others: it is worth a wait. */
-    struct batch_model *model = &f.loop.pipes[0].model;
-    uint64_t now_ns = clock_now_ns();
-    batch_model_begin(model, now_ns - 3600 * CLOCK_NS_PER_S, 2);
-    batch_model_end(model, now_ns);
+    start_patient();
+    uint64_t due_ns, now_ns = clock_now_ns();
     offer(&f, 0, 1);
-    uint64_t due_ns;
     assert_true(batch_loop_round(&f.loop, &due_ns));
     assert_true(due_ns > now_ns + CLOCK_NS_PER_S && due_ns != CLOCK_NEVER);
     expect_nothing();
@@ -375,15 +380,8 @@ static void a_batch_that_waits_says_until_when(void **state)
 static void a_worker_that_stops_does_not_wait(void **state)
 {
     (void)state;
-    forget();
-    mr_variable number = batched_graph(&f);
-    graph_output(&f.graph, batched_pipe(&f, twice, MR_INTEGER, number));
-    const struct batch_limits hour = {.count_max = 3, .wait_ns = 3600 * CLOCK_NS_PER_S};
-    batched_start(&f, &hour);
-    struct batch_model *model = &f.loop.pipes[0].model;
-    uint64_t due_ns, now_ns = clock_now_ns();
-    batch_model_begin(model, now_ns - 3600 * CLOCK_NS_PER_S, 2);
-    batch_model_end(model, now_ns);
+    start_patient();
+    uint64_t due_ns;
     offer(&f, 0, 1);
     assert_true(batch_loop_round(&f.loop, &due_ns));
     expect_nothing();
