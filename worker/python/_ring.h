@@ -73,8 +73,9 @@ void host_py_init(struct host_py *host);
 /* Says READY, and that runs may come from now on. */
 void host_py_say_ready(struct host_py *host);
 
-/* What came with a run: a tuple of Python objects; NULL with an exception. */
-PyObject *host_py_inputs(const struct host_py *host, const struct job *job);
+/* Calls a callback that begins a run: (key, run id, a tuple of its inputs). What it returns; NULL:
+ * the worker's failure is set. */
+PyObject *host_py_begin(struct host_py *host, const char *name, const struct job *job);
 
 /* Calls a callback for the run whose result nobody needs. It should not raise; what it raises is
  * printed. */

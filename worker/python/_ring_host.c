@@ -197,7 +197,8 @@ static void host_py_stream_close(void *state)
 
 /* ---- starting ------------------------------------------------------------------------------ */
 
-PyObject *host_py_inputs(const struct host_py *host, const struct job *job)
+/* A tuple of Python objects; NULL with an exception. */
+static PyObject *host_py_inputs(const struct host_py *host, const struct job *job)
 {
     PyObject *inputs = PyTuple_New((Py_ssize_t)job->input_count);
     for (size_t i = 0; inputs && i < job->input_count; i++) {
@@ -209,20 +210,26 @@ PyObject *host_py_inputs(const struct host_py *host, const struct job *job)
     return inputs;
 }
 
-static int host_py_start(struct host *base, struct job *job)
+PyObject *host_py_begin(struct host_py *host, const char *name, const struct job *job)
 {
-    struct host_py *host = host_py_of(base);
     PyObject *inputs = host_py_inputs(host, job);
-    PyObject *outputs =
-        inputs ? PyObject_CallMethod(host->callbacks, "start", "KsO",
+    PyObject *result =
+        inputs ? PyObject_CallMethod(host->callbacks, name, "KsO",
                                      (unsigned long long)host_py_key(&job->reply), job->id, inputs)
                : NULL;
     Py_XDECREF(inputs);
     host_py_check_process(host);
-    if (!outputs) {
+    if (!result)
         host_py_fail(host);
+    return result;
+}
+
+static int host_py_start(struct host *base, struct job *job)
+{
+    struct host_py *host = host_py_of(base);
+    PyObject *outputs = host_py_begin(host, "start", job);
+    if (!outputs)
         return -ECANCELED;
-    }
     int rc = outputs == Py_None ? HOST_DRIVEN : host_py_take_outputs(host, job, outputs);
     Py_DECREF(outputs);
     buffer_trim(&host->scratch, HOST_SCRATCH_KEEP_BYTES);

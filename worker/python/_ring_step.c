@@ -29,18 +29,9 @@ static struct host_py *step_py_host(struct step_host *pipeline)
 
 static int step_py_start(struct step_host *pipeline, struct job *job)
 {
-    struct host_py *host = step_py_host(pipeline);
-    PyObject *inputs = host_py_inputs(host, job);
-    PyObject *result =
-        inputs ? PyObject_CallMethod(host->callbacks, "begin", "KsO",
-                                     (unsigned long long)host_py_key(&job->reply), job->id, inputs)
-               : NULL;
-    Py_XDECREF(inputs);
-    host_py_check_process(host);
-    if (!result) {
-        host_py_fail(host);
+    PyObject *result = host_py_begin(step_py_host(pipeline), "begin", job);
+    if (!result)
         return -ECANCELED;
-    }
     Py_DECREF(result);
     return 0;
 }
