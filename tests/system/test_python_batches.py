@@ -129,6 +129,7 @@ def test_a_call_whose_runs_leave_before_it_begins_is_over(monkeypatch):
         _current.run_key.set(1)
         leaving = asyncio.ensure_future(gathering.gather(values))
         await asyncio.sleep(0)
+        await asyncio.sleep(0)
         leaving.cancel()  # behind the look that makes the call, and before the call's first step
         assert await asyncio.wait_for(gathering.gather(values), 10) == 5
         assert leaving.cancelled() and len(ended) == 2 and not gathering.called
