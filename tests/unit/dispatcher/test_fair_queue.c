@@ -427,36 +427,44 @@ static void sim_classes(uint64_t seed, uint32_t slots, uint32_t tenant_count, do
     *part = sim.tenants[tenant_count].gap_part;
 }
 
+/* What sim_classes() gave with each seed. */
+struct extremes {
+    double least, most; /* of the share */
+    double longest;     /* of the part */
+};
+
+static struct extremes sim_extremes(uint32_t tenant_count)
+{
+    uint64_t seed = seed_first(), count = environment_number("N", SEED_COUNT);
+    struct extremes found = {.least = 1};
+    for (uint64_t s = 0; s < count; s++) {
+        double share, part;
+        sim_classes(seed + s, slot_counts[s % 4], tenant_count, &share, &part);
+        found.least = share < found.least ? share : found.least;
+        found.most = share > found.most ? share : found.most;
+        found.longest = part > found.longest ? part : found.longest;
+    }
+    return found;
+}
+
 static void a_tenant_of_a_class_has_its_weight(void **state)
 {
     (void)state;
-    uint64_t seed = seed_first(), count = environment_number("N", SEED_COUNT);
-    double least = 1, most = 0, share, part;
-    for (uint64_t s = 0; s < count; s++) {
-        sim_classes(seed + s, slot_counts[s % 4], 1, &share, &part);
-        least = share < least ? share : least;
-        most = share > most ? share : most;
-    }
-    print_message("1 of 33 = %.4f: least %.4f, most %.4f\n", 1 / 33.0, least, most);
-    assert_true(least >= 0.8 / 33);
-    assert_true(most <= 1.25 / 33);
+    struct extremes found = sim_extremes(1);
+    print_message("1 of 33 = %.4f: least %.4f, most %.4f\n", 1 / 33.0, found.least, found.most);
+    assert_true(found.least >= 0.8 / 33);
+    assert_true(found.most <= 1.25 / 33);
 }
 
 /* By weights it would have one of 1,281. */
 static void a_class_that_waits_never_waits_longer_than_the_bound(void **state)
 {
     (void)state;
-    uint64_t seed = seed_first(), count = environment_number("N", SEED_COUNT);
-    double least = 1, worst = 0, share, part;
-    for (uint64_t s = 0; s < count; s++) {
-        sim_classes(seed + s, slot_counts[s % 4], 40, &share, &part);
-        least = share < least ? share : least;
-        worst = part > worst ? part : worst;
-    }
-    print_message("1 of 256 = %.4f: least %.4f; longest wait %.2f of the bound\n", 1 / 256.0, least,
-                  worst);
-    assert_true(worst <= 1);
-    assert_true(least >= 0.7 / 256);
+    struct extremes found = sim_extremes(40);
+    print_message("1 of 256 = %.4f: least %.4f; longest wait %.2f of the bound\n", 1 / 256.0,
+                  found.least, found.longest);
+    assert_true(found.longest <= 1);
+    assert_true(found.least >= 0.7 / 256);
 }
 
 /* Two tenants of a class that had more than its weight, since it would have starved: what it got so
