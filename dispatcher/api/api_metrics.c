@@ -45,12 +45,6 @@ static void metrics_gauge(struct exposition *out, const char *name, const char *
     exposition_sample(out, "", value);
 }
 
-static void metrics_labels_of(char labels[LABELS_BYTES_MAX], const struct pipeline *pipeline)
-{
-    labels[0] = '\0';
-    labels_add(labels, "pipeline", pipeline->config->pointer);
-}
-
 /* A sample with the pipeline and one more label. */
 static void metrics_sample_of(struct exposition *out, const struct pipeline *pipeline,
                               const char *name, const char *value, uint64_t count)

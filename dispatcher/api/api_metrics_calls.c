@@ -50,10 +50,10 @@ static void calls_family(const struct api *api, struct exposition *out, size_t o
     for (uint32_t i = 0; i < api->runs->pipeline_count; i++) {
         const struct pipeline *pipeline = api->runs->pipelines[i];
         const struct calls *calls = calls_of(pipeline, offset);
-        char labels[LABELS_BYTES_MAX] = "";
+        char labels[LABELS_BYTES_MAX];
         if (calls_count(calls) == 0)
             continue;
-        labels_add(labels, "pipeline", pipeline->config->pointer);
+        metrics_labels_of(labels, pipeline);
         struct buckets buckets = buckets_of(calls);
         exposition_histogram(out, labels, &buckets, scale);
     }

@@ -18,12 +18,6 @@ static bool schedule_has_some(const struct api *api, bool (*is_one)(const struct
     return false;
 }
 
-static void schedule_labels(char labels[LABELS_BYTES_MAX], const struct pipeline *pipeline)
-{
-    labels[0] = '\0';
-    labels_add(labels, "pipeline", pipeline->config->pointer);
-}
-
 /* A sample of each class that has been used, of all fair pipelines. */
 static void schedule_classes_add(const struct api *api, struct exposition *out,
                                  double (*value)(const struct pipeline *pipeline, uint32_t class))
@@ -35,7 +29,7 @@ static void schedule_classes_add(const struct api *api, struct exposition *out,
             if (pipeline->tally->class_starts[k] == 0 &&
                 pipeline->fair->classes[k].waiting_count == 0)
                 continue;
-            schedule_labels(labels, pipeline);
+            metrics_labels_of(labels, pipeline);
             labels_add(labels, "class", run_class_name(k));
             exposition_sample_real(out, labels, value(pipeline, k));
         }
@@ -74,7 +68,7 @@ static void schedule_fair_add(const struct api *api, struct exposition *out,
         char labels[LABELS_BYTES_MAX];
         if (!pipeline_is_fair(api->runs->pipelines[i]))
             continue;
-        schedule_labels(labels, api->runs->pipelines[i]);
+        metrics_labels_of(labels, api->runs->pipelines[i]);
         exposition_sample(out, labels, value(api->runs->pipelines[i]));
     }
 }
@@ -109,7 +103,7 @@ static void schedule_affinity(const struct api *api, struct exposition *out)
             char labels[LABELS_BYTES_MAX];
             if (!schedule_has_affinity(pipeline))
                 continue;
-            schedule_labels(labels, pipeline);
+            metrics_labels_of(labels, pipeline);
             labels_add(labels, "result", affinity_end_name(end));
             exposition_sample(out, labels, pipeline->tally->affinity_counts[end]);
         }

@@ -25,8 +25,7 @@ static void metrics_templates_add(const struct api *api, struct exposition *out,
         const struct pipeline *pipeline = api->runs->pipelines[i];
         if (pipeline->config->options.preload == PRELOAD_NONE)
             continue;
-        labels[0] = '\0';
-        labels_add(labels, "pipeline", pipeline->config->pointer);
+        metrics_labels_of(labels, pipeline);
         exposition_sample(out, labels, value(&pipeline->pool->template));
     }
 }
