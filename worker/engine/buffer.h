@@ -10,6 +10,9 @@
 
 #include "millrace/check.h"
 
+/* Memory for large values and results that an idle worker keeps. */
+#define BUFFER_KEEP_BYTES (256u * 1024)
+
 /* Owned by whoever embeds it; zero is empty. */
 struct buffer {
     uint8_t *data;

@@ -13,8 +13,6 @@
 
 /* What a chunk starts with; larger ones grow their claim. */
 #define REPLY_CLAIM_BYTES 512u
-/* Memory for large values that an idle worker keeps. */
-#define REPLY_SCRATCH_KEEP_BYTES (256u * 1024)
 /* Room for the heads of an error's or a log line's objects: an array of three at most. */
 #define REPLY_HEADS_BYTES (4 * VALUE_HEAD_BYTES_MAX)
 
@@ -313,5 +311,5 @@ bool reply_try_log(struct reply *reply, const struct reply_job *job, enum mr_log
 void reply_trim(struct reply *reply)
 {
     mr_assert(!reply->is_open);
-    buffer_trim(&reply->scratch, REPLY_SCRATCH_KEEP_BYTES);
+    buffer_trim(&reply->scratch, BUFFER_KEEP_BYTES);
 }

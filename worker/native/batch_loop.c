@@ -13,8 +13,6 @@
 
 /* Turns of the worker's engine in a round: each takes a few requests. */
 #define BATCH_TURN_COUNT_MAX 64u
-/* Memory for large results that an idle worker keeps. */
-#define BATCH_SCRATCH_KEEP_BYTES (256u * 1024)
 
 static int batch_loop_start(struct host *host, struct job *job);
 static void batch_loop_hear_end(struct host *host, struct job *job);
@@ -108,7 +106,7 @@ static int batch_loop_start(struct host *host, struct job *job)
     int rc = graph_begin(&run->execution);
     if (rc == 0)
         rc = graph_go_on(&run->execution);
-    buffer_trim(&loop->scratch, BATCH_SCRATCH_KEEP_BYTES);
+    buffer_trim(&loop->scratch, BUFFER_KEEP_BYTES);
     if (rc != GRAPH_STANDS)
         return rc;
     batch_loop_add(loop, run);
@@ -135,7 +133,7 @@ static int batch_loop_pass(struct batch_loop *loop, struct batch_run *run)
     context_enter(loop->engine.context, run->execution.job);
     int rc = graph_go_on(&run->execution);
     context_enter(loop->engine.context, NULL);
-    buffer_trim(&loop->scratch, BATCH_SCRATCH_KEEP_BYTES);
+    buffer_trim(&loop->scratch, BUFFER_KEEP_BYTES);
     if (rc == GRAPH_STANDS)
         batch_loop_add(loop, run);
     else if (rc == GRAPH_STARTED)

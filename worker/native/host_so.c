@@ -16,8 +16,6 @@
 
 /* Pipelines of one object that are looked through; a longer list is a ring of garbage. */
 #define HOST_EXPORT_COUNT_MAX 256u
-/* Memory for large results that an idle worker keeps. */
-#define HOST_SCRATCH_KEEP_BYTES (256u * 1024)
 
 static const struct mr_export *host_so_open(const char *path, struct error *error);
 static const struct mr_export *host_so_find(const struct mr_export *exports, const char *path,
@@ -165,6 +163,6 @@ static int host_so_start(struct host *host, struct job *job)
 {
     struct host_so *self = (struct host_so *)(void *)host; /* host is its first member */
     int rc = graph_run(&self->graph, job, &self->scratch, &self->context->error);
-    buffer_trim(&self->scratch, HOST_SCRATCH_KEEP_BYTES);
+    buffer_trim(&self->scratch, BUFFER_KEEP_BYTES);
     return rc;
 }

@@ -35,9 +35,6 @@ struct py_stream {
 /* Of capsules that hold a packed value. */
 #define PACKED_NAME "millrace_worker.packed"
 
-/* Memory for large results that an idle worker keeps. */
-#define HOST_SCRATCH_KEEP_BYTES (256u * 1024)
-
 static int host_py_start(struct host *host, struct job *job);
 static void host_py_finish(struct host *host, struct job *job);
 static void host_py_cancel(struct host *host, struct job *job);
@@ -232,7 +229,7 @@ static int host_py_start(struct host *base, struct job *job)
         return -ECANCELED;
     int rc = outputs == Py_None ? HOST_DRIVEN : host_py_take_outputs(host, job, outputs);
     Py_DECREF(outputs);
-    buffer_trim(&host->scratch, HOST_SCRATCH_KEEP_BYTES);
+    buffer_trim(&host->scratch, BUFFER_KEEP_BYTES);
     return rc;
 }
 
