@@ -7,6 +7,7 @@
 
 #include "dispatcher/config/pointer.h"
 #include "dispatcher/config/refuse.h"
+#include "dispatcher/text/ascii.h"
 
 #define WHERE_BYTES (POINTER_BYTES_MAX + 16)
 #define NAME_COUNT_MAX (2 * PIPELINE_COUNT_MAX) /* of a file, and of the command line */
@@ -256,7 +257,7 @@ static void alias_take_sticky(struct config_value *value, struct reading_alias *
         return;
     reading->alias->sticky = header ? ALIAS_STICKY_HEADER : ALIAS_STICKY_TOKEN;
     for (size_t i = 0; header && header[i] != '\0'; i++)
-        name[i] = (char)(header[i] >= 'A' && header[i] <= 'Z' ? header[i] - 'A' + 'a' : header[i]);
+        name[i] = ascii_lower(header[i]);
     if (header)
         reading->alias->header = config_value_keep(value, name);
 }

@@ -8,6 +8,7 @@
 
 #include "dispatcher/config/host_name.h"
 #include "dispatcher/config/refuse.h"
+#include "dispatcher/text/ascii.h"
 
 #define PLACE_BYTES (FETCH_HOST_BYTES_MAX + 1)
 #define MAPPED_BITS 96u
@@ -130,7 +131,6 @@ static bool rule_take_host(struct fetch_rule *rule, const char *place)
         return false;
     *rule = (struct fetch_rule){.port = rule->port};
     for (size_t i = 0; i < bytes; i++)
-        rule->host[i] =
-            (char)(place[i] >= 'A' && place[i] <= 'Z' ? place[i] - 'A' + 'a' : place[i]);
+        rule->host[i] = ascii_lower(place[i]);
     return true;
 }

@@ -8,6 +8,7 @@
 
 #include "dispatcher/config/config.h"
 #include "dispatcher/config/refuse.h"
+#include "dispatcher/text/ascii.h"
 
 static int rank_header_add(struct config *config, const char *name, uint64_t *out,
                            char reason[CLI_REASON_BYTES])
@@ -19,7 +20,7 @@ static int rank_header_add(struct config *config, const char *name, uint64_t *ou
         return -ENOMEM;
     }
     for (size_t i = 0; text[i] != '\0'; i++)
-        text[i] = (char)(text[i] >= 'A' && text[i] <= 'Z' ? text[i] - 'A' + 'a' : text[i]);
+        text[i] = ascii_lower(text[i]);
     *out = rank_header_name(text);
     for (uint32_t i = 0; i < headers->count; i++)
         if (headers->items[i].name == *out)

@@ -11,6 +11,7 @@
 #include <strings.h>
 
 #include "dispatcher/config/host_name.h"
+#include "dispatcher/text/ascii.h"
 
 #define PORT_DIGIT_COUNT_MAX 5u
 
@@ -154,7 +155,7 @@ static int url_take_authority(struct fetch_url *url, const char *text, size_t by
     if (host_bytes == 0 || host_bytes > FETCH_HOST_BYTES_MAX)
         return url_refuse(reason, "the URL has no host, or one that is too long");
     for (size_t i = 0; i < host_bytes; i++)
-        url->host[i] = (char)(host[i] >= 'A' && host[i] <= 'Z' ? host[i] - 'A' + 'a' : host[i]);
+        url->host[i] = ascii_lower(host[i]);
     if (!is_ipv6) {
         int rc = url_take_name(url, reason);
         return rc < 0 ? rc : url_take_port(url, host_end, (size_t)(end - host_end), reason);

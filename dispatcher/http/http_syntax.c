@@ -11,6 +11,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "dispatcher/text/ascii.h"
 #include "millrace/limits.h"
 
 enum http_scan_state {
@@ -254,12 +255,9 @@ bool http_text_matches(struct http_text text, const char *lower_case)
 {
     if (strlen(lower_case) != text.bytes)
         return false;
-    for (size_t i = 0; i < text.bytes; i++) {
-        const char c = text.data[i];
-        const char lower = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-        if (lower != lower_case[i])
+    for (size_t i = 0; i < text.bytes; i++)
+        if (ascii_lower(text.data[i]) != lower_case[i])
             return false;
-    }
     return true;
 }
 
